@@ -1,0 +1,89 @@
+"""The JS-SDK signature that a page hands to ``wx.config``.
+
+Source: https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/JS-SDK.html, appendix 1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from wechat.account.tokens import Tokens
+from wechat.errors import Forbidden, Text
+from wechat.ports import Clock
+
+JS_API_LIST = ("chooseWXPay",)
+MAX_URL = 2048
+
+
+def signature(ticket: str, noncestr: str, timestamp: str, url: str) -> str:
+    """SHA-1 hex over the four raw values, none of them URL-encoded. ``url`` must come without its fragment."""
+    text = f"jsapi_ticket={ticket}&noncestr={noncestr}&timestamp={timestamp}&url={url}"
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def page_url(url: str) -> str:
+    """What WeChat signs of the address in the browser: everything before ``#``."""
+    return url.partition("#")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class JsConfig:
+    """The arguments of ``wx.config``."""
+
+    appid: str
+    timestamp: int
+    nonce_str: str
+    signature: str
+
+    def as_json(self) -> dict[str, str | int | list[str]]:
+        return {
+            "appId": self.appid,
+            "timestamp": self.timestamp,
+            "nonceStr": self.nonce_str,
+            "signature": self.signature,
+            "jsApiList": list(JS_API_LIST),
+        }
+
+
+class JsSdk:
+    """Signs pages of our own origins with the shared jsapi_ticket."""
+
+    def __init__(self, appid: str, tokens: Tokens, origins: Iterable[str], clock: Clock) -> None:
+        self._appid = appid
+        self._tokens = tokens
+        self._origins = frozenset(origins)
+        self._clock = clock
+
+    async def config(self, url: str) -> JsConfig:
+        """Sign ``url`` (the page's ``location.href``). Raises Forbidden for a page that is not ours."""
+        page = self._own_page(url)
+        ticket = await self._tokens.jsapi_ticket()
+        timestamp = int(self._clock.now().timestamp())
+        nonce = secrets.token_hex(8)
+        return JsConfig(self._appid, timestamp, nonce, signature(ticket, nonce, str(timestamp), page))
+
+    def _own_page(self, url: str) -> str:
+        if len(url) > MAX_URL or any(ord(char) <= 32 or ord(char) == 127 or char == "\\" for char in url):
+            raise _foreign()
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise _foreign() from None
+        if f"{parts.scheme}://{parts.netloc}" not in self._origins:
+            raise _foreign()
+        return page_url(url)
+
+
+def _foreign() -> Forbidden:
+    return Forbidden(
+        Text(
+            "只为本站页面签名；请传入页面自己的 location.href",
+            "Only pages of this site are signed; send the page's own location.href",
+        ),
+        code="FOREIGN_URL",
+        field="url",
+    )

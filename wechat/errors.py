@@ -1,0 +1,231 @@
+"""Every way a call can end badly, as one tree.
+
+::
+
+    FenpayError                 has a stable ``code`` and a ``text`` in both languages
+    ├── CallerError             the caller asked for what cannot be done; ``status`` is its 4xx
+    │   ├── BadRequest 400 · Unauthorized 401 · Forbidden 403 · NotFound 404
+    │   ├── Conflict 409 · Gone 410 · IdempotencyMismatch 422 · TooMany 429
+    ├── RemoteError             WeChat was asked
+    │   ├── GatewayRefused      a trustworthy no: nothing happened there
+    │   ├── AccountRefused      the same from the Official Account API (``errcode``)
+    │   ├── NotSent             certainly never reached WeChat: safe to repeat
+    │   └── OutcomeUnknown      sent, no trustworthy answer: query before anything else
+    ├── NotifyError             a message on /notify is not accepted; ``status`` is the answer
+    │   ├── SignatureInvalid 401 · Malformed 400 · Mismatch 409
+    ├── StoreUnavailable        MongoDB did not answer in time: 503, nothing is lost by repeating
+    └── ConfigError             the settings cannot work; names the key and the cure
+
+The split under ``RemoteError`` decides whether money may have moved. A ``text`` is fit for anybody: it never
+carries input, a key or the other side's words. What WeChat said is kept apart, for merchants and logs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+
+class Text(NamedTuple):
+    """One sentence for a person, in Chinese and in English."""
+
+    zh: str
+    en: str
+
+    def to(self, lang: str) -> str:
+        """The sentence in ``lang``; anything but ``en`` reads Chinese."""
+        return self.en if lang == "en" else self.zh
+
+
+class Advice(NamedTuple):
+    """Why WeChat usually gives a code, likeliest cause first, and what to do about it."""
+
+    causes: tuple[Text, ...]
+    next_step: Text
+
+
+NO_ADVICE = Advice((), Text("查看微信支付文档中该错误码的说明", "Look the code up in WeChat Pay's documentation"))
+
+
+class FenpayError(Exception):
+    """Root of the tree."""
+
+    code: ClassVar[str] = "ERROR"
+    text = Text("服务出错，请稍后再试", "Something went wrong, please try again later")
+
+    def __init__(self, text: Text | None = None, *, code: str | None = None) -> None:
+        if text is not None:
+            self.text = text
+        self.public_code = code or self.code
+        super().__init__(f"{self.public_code}: {self.text.en}")
+
+
+class CallerError(FenpayError):
+    """The request itself is at fault; ``status`` is the HTTP answer, ``field`` the culprit where there is one."""
+
+    status: ClassVar[int] = 400
+
+    def __init__(self, text: Text | None = None, *, code: str | None = None, field: str | None = None) -> None:
+        super().__init__(text, code=code)
+        self.field = field
+
+
+class BadRequest(CallerError):
+    code = "BAD_REQUEST"
+    text = Text("请求格式不正确", "The request is malformed")
+
+
+class Unauthorized(CallerError):
+    status = 401
+    code = "UNAUTHORIZED"
+    text = Text("请先授权登录", "Please authorise first")
+
+
+class Forbidden(CallerError):
+    status = 403
+    code = "FORBIDDEN"
+    text = Text("没有权限", "This is not allowed")
+
+
+class NotFound(CallerError):
+    status = 404
+    code = "NOT_FOUND"
+    text = Text("没有找到", "Not found")
+
+
+class Conflict(CallerError):
+    status = 409
+    code = "CONFLICT"
+    text = Text("与当前状态冲突", "This conflicts with the current state")
+
+
+class Gone(CallerError):
+    status = 410
+    code = "GONE"
+    text = Text("已失效", "This has expired")
+
+
+class IdempotencyMismatch(CallerError):
+    status = 422
+    code = "IDEMPOTENCY_KEY_REUSED"
+    text = Text(
+        "同一个 Idempotency-Key 带了不同的内容；新的请求请换一个新的键",
+        "This Idempotency-Key was used with another body; use a new key for a new request",
+    )
+
+
+class TooMany(CallerError):
+    status = 429
+    code = "TOO_MANY_REQUESTS"
+    text = Text("操作过于频繁，请稍后再试", "Too many requests, please slow down")
+
+
+class RemoteError(FenpayError):
+    """WeChat was asked ``call`` and did not simply say yes.
+
+    ``wire_code`` and ``wire_message`` are WeChat's own, ``request_id`` its trace id (v3), ``advice`` ours.
+    """
+
+    def __init__(
+        self,
+        call: str,
+        *,
+        code: str | None = None,
+        wire_code: str = "",
+        wire_message: str = "",
+        http_status: int = 0,
+        request_id: str = "",
+        advice: Advice = NO_ADVICE,
+        text: Text | None = None,
+    ) -> None:
+        super().__init__(text, code=code)
+        self.call = call
+        self.wire_code = wire_code
+        self.wire_message = wire_message
+        self.http_status = http_status
+        self.request_id = request_id
+        self.advice = advice
+
+    def __str__(self) -> str:
+        said = f" {self.wire_code} {self.wire_message}".rstrip()
+        trace = f" (Request-ID {self.request_id})" if self.request_id else ""
+        return f"{self.call}: {self.public_code}{said}{trace}. {self.advice.next_step.en}"
+
+
+class GatewayRefused(RemoteError):
+    """WeChat Pay gave a trustworthy no; ``public_code`` is the v3 spelling of its code."""
+
+    code = "REFUSED"
+    text = Text("微信支付拒绝了这次请求", "WeChat Pay refused the request")
+
+
+class AccountRefused(RemoteError):
+    """The Official Account API answered with an ``errcode`` other than 0."""
+
+    code = "ACCOUNT_REFUSED"
+    text = Text("公众号接口拒绝了这次请求", "The Official Account API refused the request")
+
+    def __init__(self, call: str, errcode: int, errmsg: str, *, advice: Advice = NO_ADVICE) -> None:
+        super().__init__(call, wire_code=str(errcode), wire_message=errmsg, advice=advice)
+        self.errcode = errcode
+
+
+class NotSent(RemoteError):
+    """No byte of the request reached WeChat."""
+
+    code = "NOT_SENT"
+    text = Text("暂时连不上微信，请稍后再试", "WeChat cannot be reached right now, please try again")
+
+
+class OutcomeUnknown(RemoteError):
+    """The request was sent and no answer came that can be trusted."""
+
+    code = "OUTCOME_UNKNOWN"
+    text = Text("结果还不确定，请用同一个订单再试", "The outcome is not known yet, try again with the same order")
+
+
+class NotifyError(FenpayError):
+    """A message on /notify is not accepted; WeChat is answered ``status`` and FAIL.
+
+    ``reason`` is a word for logs and metrics from a fixed set, never input.
+    """
+
+    status: ClassVar[int] = 400
+
+    def __init__(self, reason: str, text: Text | None = None) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class SignatureInvalid(NotifyError):
+    status = 401
+    code = "SIGN_ERROR"
+    text = Text("签名错误", "The signature is not valid")
+
+
+class Malformed(NotifyError):
+    code = "MALFORMED"
+    text = Text("报文格式错误", "The message is malformed")
+
+
+class Mismatch(NotifyError):
+    status = 409
+    code = "MISMATCH"
+    text = Text("与订单不一致", "The message does not match the order")
+
+
+class StoreUnavailable(FenpayError):
+    """The store did not answer in time; whoever asks may repeat the same request."""
+
+    code = "STORE_UNAVAILABLE"
+    text = Text("系统繁忙，请稍后再试", "The service is busy, please try again shortly")
+
+
+class ConfigError(FenpayError):
+    """The start stops here, with sentences that name each wrong key and its cure, never its value."""
+
+    code = "CONFIG"
+
+    def __init__(self, problems: Sequence[Text]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(Text("；".join(p.zh for p in problems), "; ".join(p.en for p in problems)))

@@ -1,0 +1,79 @@
+"""v2's XML: one flat level of text fields under ``<xml>``.
+
+v2 has to parse before it can verify, so the parser takes nothing that is not needed: UTF-8 without a byte order mark
+or NUL, no DOCTYPE, no comment, instruction, attribute, namespace or nesting, each name once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from lxml import etree
+
+from wechat.errors import Malformed
+
+MAX_BYTES = 64 * 1024
+MAX_FIELDS = 100
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
+
+
+def parse(body: bytes) -> dict[str, str]:
+    """The fields of ``body``; an empty element is an empty string. Raises Malformed."""
+    if len(body) > MAX_BYTES:
+        raise Malformed("xml_size")
+    root = _tree(body)
+    if root.tag != "xml" or root.attrib or root.nsmap:
+        raise Malformed("xml_root")
+    if len(root) > MAX_FIELDS:
+        raise Malformed("xml_fields")
+    if not _blank(root.text):
+        raise Malformed("xml_text")
+    fields: dict[str, str] = {}
+    for element in root:
+        name = _field_name(element)
+        if name in fields:
+            raise Malformed("xml_duplicate")
+        fields[name] = element.text or ""
+    return fields
+
+
+def build(fields: Mapping[str, str], root: str = "xml") -> bytes:
+    """``<xml><a>…</a></xml>`` in UTF-8, one line, no declaration. Raises ValueError for what XML cannot hold."""
+    top = etree.Element(root)
+    for name, value in fields.items():
+        etree.SubElement(top, name).text = value
+    return etree.tostring(top, encoding="unicode").encode()
+
+
+def _tree(body: bytes) -> etree._Element:
+    """The document's root, refused before parsing where a parser might be lenient, and after where it was."""
+    if b"\x00" in body or b"<!DOCTYPE" in body or b"<!ENTITY" in body or body.startswith(b"\xef\xbb\xbf"):
+        raise Malformed("xml_forbidden")
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+    try:
+        body.decode("utf-8")
+        root = etree.fromstring(body, parser)
+    except (UnicodeDecodeError, etree.XMLSyntaxError, ValueError):
+        raise Malformed("xml_syntax") from None
+    document = root.getroottree().docinfo
+    if document.doctype or (document.encoding or "UTF-8").upper() != "UTF-8":
+        raise Malformed("xml_forbidden")
+    if root.getprevious() is not None or root.getnext() is not None:
+        raise Malformed("xml_forbidden")
+    return root
+
+
+def _field_name(element: etree._Element) -> str:
+    """The element's name, if it is a plain leaf between blanks."""
+    name = element.tag
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise Malformed("xml_name")
+    if len(element) or element.attrib or element.nsmap or not _blank(element.tail):
+        raise Malformed("xml_nested")
+    return name
+
+
+def _blank(text: str | None) -> bool:
+    return not text or text.isspace()

@@ -1,0 +1,117 @@
+"""What the use cases need from outside, as protocols; ``storage`` implements them.
+
+Every method may raise ``StoreUnavailable`` when its server does not answer in time, except those of ``TokenStore``,
+whose contract is to fall back to the process's own memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from wechat.models import Claim, Move, Notification, Order, OrderEvent, Page, Prepay, TradeState, Verified
+
+
+class Clock(Protocol):
+    """Where the time comes from; tests bring their own."""
+
+    def now(self) -> datetime:
+        """The wall clock, aware and in UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds for measuring spans; never steps back."""
+
+
+class OrderStore(Protocol):
+    """Orders by ``out_trade_no``. Each writing method is one atomic, durable update of one document."""
+
+    async def insert(self, order: Order) -> bool:
+        """Store a new order; False when the number is taken (the stored one is untouched)."""
+
+    async def get(self, out_trade_no: str) -> Order | None: ...
+
+    async def set_prepay(self, out_trade_no: str, prepay: Prepay, event: OrderEvent) -> Order | None:
+        """Remember what the unified order gave, while the order is unpaid; None when it no longer is."""
+
+    async def note(self, out_trade_no: str, event: OrderEvent) -> None:
+        """Append to the timeline without moving the order."""
+
+    async def move(self, out_trade_no: str, move: Move) -> Order | None:
+        """Apply ``move`` if the order is in one of its sources and matches; None (and no change) otherwise.
+
+        State, changed fields, timeline line and outgoing event are written together.
+        """
+
+    async def find(self, *, trade_state: TradeState | None, limit: int, cursor: str) -> Page[Order]:
+        """Newest first. ``cursor`` is opaque, from an earlier page; a broken one raises ``BadRequest``."""
+
+    async def claim_due(self, now: datetime, lease: timedelta) -> Order | None:
+        """Take one unpaid order whose check is due and push its due date ``lease`` ahead, so nobody else takes it."""
+
+    async def schedule(self, out_trade_no: str, at: datetime | None) -> None:
+        """Set when to look at the order next (None: never), counting one check."""
+
+    async def unconfirmed(self, now: datetime) -> tuple[int, float]:
+        """How many unpaid orders are overdue for a check, and by how many seconds the oldest is."""
+
+
+class ClaimStore(Protocol):
+    """First come, first served keys. ``claim`` answers whoever holds the key, which may be the asker."""
+
+    async def claim(self, claim: Claim) -> Claim:
+        """Store ``claim`` unless its key is held; the holder's claim either way."""
+
+    async def replace(self, held: Claim, claim: Claim) -> bool:
+        """Swap ``held`` for ``claim`` if it is still the one held."""
+
+
+class NotificationStore(Protocol):
+    """Every accepted message, once, however often WeChat repeats it."""
+
+    async def record(
+        self, message: Verified[Notification], raw: bytes, headers: Mapping[str, str], now: datetime
+    ) -> int:
+        """Store it durably, or count the repetition; how many times it has been seen, this one included."""
+
+    async def conclude(self, notification_id: str, verdict: str, now: datetime) -> None:
+        """Write what came of it. The first verdict other than ``applied`` raises the alarm once (see ``seen``)."""
+
+    async def of_order(self, out_trade_no: str) -> Sequence[Mapping[str, object]]:
+        """What arrived for an order, oldest first: id, api, kind, seen, verdict, first_at, last_at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A credential with its dates. ``fence`` rises with each refresh; a lower one never overwrites a higher one."""
+
+    value: str
+    issued_at: datetime
+    expires_at: datetime
+    fence: int = 0
+
+
+class TokenStore(Protocol):
+    """Short-lived shared values. Never the only guard: every method works, process-locally, without its server."""
+
+    async def get(self, name: str) -> Token | None: ...
+
+    async def put(self, name: str, token: Token) -> bool:
+        """Keep ``token`` until it expires, unless one with a higher fence is there; whether it was kept."""
+
+    async def drop(self, name: str, value: str) -> None:
+        """Forget ``name`` if it still holds ``value`` (compare-and-delete)."""
+
+    async def lock(self, name: str, ttl_s: float) -> int | None:
+        """Take the lock and get a fence higher than any before, or None when another holds it."""
+
+    async def unlock(self, name: str, fence: int) -> None:
+        """Give the lock back if ``fence`` still holds it."""
+
+    async def remember(self, key: str, value: str, ttl_s: float) -> bool:
+        """Store a small value if the key is free; whether it was."""
+
+    async def recall(self, key: str) -> str | None: ...
+
+    async def overwrite(self, key: str, value: str, ttl_s: float) -> None: ...

@@ -1,0 +1,41 @@
+"""Time as WeChat writes it.
+
+Inside, every time is an aware ``datetime`` in UTC. v2 writes Beijing time without an offset (``yyyyMMddHHmmss``),
+v3 writes RFC 3339 with one.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+
+BEIJING = timezone(timedelta(hours=8), "Asia/Shanghai")  # China has had no daylight saving since 1991
+
+_V2 = re.compile(r"[0-9]{14}", re.ASCII)
+_RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
+)
+
+
+def to_v2(moment: datetime) -> str:
+    """``20091225091010``: Beijing time, as v2's time_start, time_expire and time_end."""
+    return moment.astimezone(BEIJING).strftime("%Y%m%d%H%M%S")
+
+
+def from_v2(text: str) -> datetime:
+    """The moment a v2 time names. Raises ValueError for anything but fourteen ASCII digits of a real date."""
+    if not _V2.fullmatch(text):
+        raise ValueError("not a yyyyMMddHHmmss time")
+    return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=BEIJING).astimezone(UTC)
+
+
+def to_v3(moment: datetime) -> str:
+    """``2018-06-08T10:34:56+08:00``: RFC 3339 in Beijing time, to the second, as v3 prints it."""
+    return moment.astimezone(BEIJING).isoformat(timespec="seconds")
+
+
+def from_v3(text: str) -> datetime:
+    """The moment an RFC 3339 text names. Raises ValueError when it is not one or has no offset."""
+    if not _RFC3339.fullmatch(text):
+        raise ValueError("not an RFC 3339 time with an offset")
+    return datetime.fromisoformat(text).astimezone(UTC)
