@@ -1,0 +1,245 @@
+"""The account's two shared credentials: the global access_token and the jsapi_ticket.
+
+Everybody needs them, WeChat gives few, and a new classic token kills the old one. So one refresh at a time: in this process
+by a shared task, among processes by a fenced lock, where the others wait and read what the holder stored. A value is renewed
+in the background before it ends; while a renewal fails the old one is served as long as it is valid.
+
+Sources: https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/getStableAccessToken.html and
+.../Get_access_token.html; jsapi_ticket: .../OA_Web_Apps/JS-SDK.html#62
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import structlog
+from prometheus_client import Counter
+
+from wechat.account.client import BAD_TOKEN, QUOTA, AccountClient
+from wechat.errors import AccountRefused, OutcomeUnknown, RemoteError
+from wechat.ports import Clock, Token, TokenStore
+from wechat.times import BEIJING
+
+EARLY_S = 300  # stable tokens are renewed by WeChat within their last 5 minutes, when both work
+JITTER_S = 60
+LOCK_S = 15.0  # longer than one refresh may take (transport budget 10 s)
+POLL_S = 0.1
+REST_S = 5.0  # after a failed refresh, before the next is tried
+
+ACCESS_TOKEN = "access_token"  # noqa: S105 - the name of a cache entry
+JSAPI_TICKET = "jsapi_ticket"
+
+log = structlog.get_logger("wechat.tokens")
+REFRESHES = Counter("fenpay_token_refresh_total", "Refreshes asked of WeChat", ["name", "result"])
+T = TypeVar("T")
+
+
+def fingerprint(value: str) -> str:
+    """Six characters that tell two tokens apart in a log, and nothing else."""
+    return hashlib.sha256(value.encode()).hexdigest()[-6:]
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    appid: str
+    appsecret: str
+    token_call: str = "stable"  # noqa: S105 - which call, not a token
+
+
+class Tokens:
+    """``access_token`` and ``jsapi_ticket`` of one account."""
+
+    def __init__(self, client: AccountClient, credentials: Credentials, store: TokenStore, clock: Clock) -> None:
+        self._client = client
+        self._credentials = credentials
+        self._access = Shared(ACCESS_TOKEN, self._fetch_access_token, store, clock)
+        self._ticket = Shared(JSAPI_TICKET, self._fetch_ticket, store, clock)
+
+    async def access_token(self) -> str:
+        """A token that is valid now. Raises AccountRefused, NotSent, OutcomeUnknown."""
+        return await self._access.value()
+
+    async def jsapi_ticket(self) -> str:
+        """A ticket that is valid now. Raises as ``access_token``."""
+        return await self._ticket.value()
+
+    async def call(self, ask: Callable[[str], Awaitable[T]]) -> T:
+        """Run ``ask`` with the access_token; when WeChat says it is no longer good, renew it and run ``ask`` once more.
+
+        The renewal happens only if the token that failed is still the current one: of a hundred callers that fail
+        together, one refreshes.
+        """
+        token = await self.access_token()
+        try:
+            return await ask(token)
+        except AccountRefused as error:
+            if error.errcode not in BAD_TOKEN:
+                raise
+            await self._access.reject(token)
+            return await ask(await self.access_token())
+
+    async def close(self) -> None:
+        await self._access.close()
+        await self._ticket.close()
+
+    async def _fetch_access_token(self) -> dict[str, Any]:
+        who = self._credentials
+        if who.token_call == "classic":  # noqa: S105
+            return await self._client.get(
+                "/cgi-bin/token", grant_type="client_credential", appid=who.appid, secret=who.appsecret
+            )
+        return await self._client.post(
+            "/cgi-bin/stable_token",
+            {"grant_type": "client_credential", "appid": who.appid, "secret": who.appsecret},
+        )
+
+    async def _fetch_ticket(self) -> dict[str, Any]:
+        return await self.call(
+            lambda token: self._client.get("/cgi-bin/ticket/getticket", access_token=token, type="jsapi")
+        )
+
+
+_VALUE_FIELDS = {ACCESS_TOKEN: "access_token", JSAPI_TICKET: "ticket"}
+
+
+class Shared:
+    """One credential that many tasks and processes use and one of them renews."""
+
+    def __init__(
+        self, name: str, fetch: Callable[[], Awaitable[dict[str, Any]]], store: TokenStore, clock: Clock
+    ) -> None:
+        self._name = name
+        self._fetch = fetch
+        self._store = store
+        self._clock = clock
+        self._held: Token | None = None
+        self._renewal: asyncio.Task[Token] | None = None
+        self._failure: RemoteError | None = None
+        self._quiet_until: datetime | None = None
+        self._jitter = timedelta(seconds=secrets.randbelow(JITTER_S))
+
+    async def value(self) -> str:
+        """The credential, from memory where possible. Starts a renewal in the background when the end is near."""
+        token = await self._current()
+        if token is None:
+            return (await self._renewed()).value
+        if self._near_end(token) and not self._resting():
+            self._start_renewal()
+        return token.value
+
+    async def reject(self, value: str) -> None:
+        """WeChat refused ``value``: forget it, unless somebody has replaced it already."""
+        await self._store.drop(self._name, value)
+        if self._held and self._held.value == value:
+            self._held = None
+        log.warning("token_rejected", name=self._name, fingerprint=fingerprint(value))
+
+    async def close(self) -> None:
+        if self._renewal and not self._renewal.done():
+            self._renewal.cancel()
+            await asyncio.gather(self._renewal, return_exceptions=True)
+
+    async def _current(self) -> Token | None:
+        """What is held here while it is far from its end, else what the store has, else what is still valid."""
+        held = self._held if self._held and self._valid(self._held) else None
+        if held and not self._near_end(held):
+            return held
+        stored = await self._store.get(self._name)
+        if stored and self._valid(stored) and (held is None or stored.fence >= held.fence):
+            self._held = stored
+            return stored
+        return held
+
+    async def _renewed(self) -> Token:
+        if self._failure and self._resting():
+            raise self._failure
+        return await asyncio.shield(self._start_renewal())
+
+    def _start_renewal(self) -> asyncio.Task[Token]:
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.create_task(self._renew(), name=f"renew {self._name}")
+            self._renewal.add_done_callback(_retrieve)
+        return self._renewal
+
+    async def _renew(self) -> Token:
+        """Refresh under the lock, or wait for whoever holds it."""
+        before = self._held
+        deadline = self._clock.monotonic() + LOCK_S
+        while (fence := await self._store.lock(self._name, LOCK_S)) is None:
+            fresh = await self._newer_than(before)
+            if fresh:
+                return fresh
+            if self._clock.monotonic() > deadline:
+                raise OutcomeUnknown(self._name, wire_message="another process holds the refresh")
+            await asyncio.sleep(POLL_S)
+        try:
+            return await self._newer_than(before) or await self._refresh(fence)
+        finally:
+            await self._store.unlock(self._name, fence)
+
+    async def _newer_than(self, before: Token | None) -> Token | None:
+        """What another process stored meanwhile."""
+        stored = await self._store.get(self._name)
+        if stored and self._valid(stored) and not self._near_end(stored) and (before is None or stored != before):
+            self._held = stored
+            return stored
+        return None
+
+    async def _refresh(self, fence: int) -> Token:
+        try:
+            token = self._token(await self._fetch(), fence)
+        except RemoteError as error:
+            self._rest(error)
+            raise
+        self._failure = None
+        self._quiet_until = None
+        REFRESHES.labels(self._name, "ok").inc()
+        log.info("token_refreshed", name=self._name, fingerprint=fingerprint(token.value))
+        if await self._store.put(self._name, token):
+            self._held = token
+            return token
+        return await self._newer_than(None) or token
+
+    def _token(self, answer: dict[str, Any], fence: int) -> Token:
+        value, seconds = answer.get(_VALUE_FIELDS[self._name]), answer.get("expires_in")
+        if not isinstance(value, str) or not value or type(seconds) is not int or seconds <= 0:
+            raise OutcomeUnknown(self._name, wire_message="answer without a usable credential")
+        now = self._clock.now()
+        return Token(value, now, now + timedelta(seconds=seconds), fence)
+
+    def _rest(self, error: RemoteError) -> None:
+        """Do not ask again until it makes sense."""
+        REFRESHES.labels(self._name, "failed").inc()
+        now = self._clock.now()
+        errcode = error.errcode if isinstance(error, AccountRefused) else 0
+        if errcode == 45009:
+            midnight = now.astimezone(BEIJING).replace(hour=0, minute=0, second=0, microsecond=0)
+            until = midnight + timedelta(days=1)
+        else:
+            until = now + timedelta(seconds=60 if errcode in QUOTA else REST_S)
+        self._failure, self._quiet_until = error, until
+        log.error("token_refresh_failed", name=self._name, error=str(error), quiet_until=until.isoformat())
+
+    def _resting(self) -> bool:
+        return self._quiet_until is not None and self._clock.now() < self._quiet_until
+
+    def _valid(self, token: Token) -> bool:
+        return self._clock.now() < token.expires_at
+
+    def _near_end(self, token: Token) -> bool:
+        """Within the last five minutes and a bit; of a token that came with less to live, within its last fifth."""
+        life = token.expires_at - token.issued_at
+        early = min(timedelta(seconds=EARLY_S) + self._jitter, life / 5)
+        return self._clock.now() >= token.expires_at - early
+
+
+def _retrieve(task: asyncio.Task[Token]) -> None:
+    """A background renewal that failed has been logged; take the exception so that asyncio does not log it again."""
+    if not task.cancelled():
+        task.exception()

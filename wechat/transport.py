@@ -1,0 +1,141 @@
+"""The one way out to WeChat: a pooled session, a time budget, a second host, errors that say what may have happened.
+
+Nothing here knows v2 from v3. Redirects are not followed, answers are read up to a limit, and of an address only the
+call's name is logged: queries carry access tokens.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import aiohttp
+import structlog
+from prometheus_client import Histogram
+from yarl import URL
+
+from wechat.errors import NotSent, OutcomeUnknown, RemoteError
+
+CONNECT_S = 3.0
+TOTAL_S = 10.0
+MAX_ANSWER = 1024 * 1024
+CONNECTIONS = 50
+
+log = structlog.get_logger("wechat.transport")
+SECONDS = Histogram(
+    "fenpay_api_request_seconds", "Calls to WeChat", ["api", "result"], buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """``call`` is the name in logs and metrics, ``target`` path and query as signed and sent.
+
+    ``repeatable``: the same bytes may arrive twice without anything happening twice.
+    """
+
+    call: str
+    method: str
+    target: str
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    repeatable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, headers (case-insensitive) and raw body, exactly as they came."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Transport:
+    """An aiohttp session with our limits. Close it at shutdown."""
+
+    def __init__(self, *, connect_s: float = CONNECT_S, total_s: float = TOTAL_S) -> None:
+        self._connect_s = connect_s
+        self._total_s = total_s
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        if self._session:
+            await self._session.close()
+
+    async def send(self, hosts: Sequence[str], request: Request) -> Answer:
+        """Ask the first host, and the next ones where repeating is safe; together they have the budget, in equal shares.
+
+        A host that was not reached makes way for the next at once, and leaves it the time. After an unknown outcome only a repeatable request
+        goes on. Raises NotSent or OutcomeUnknown; any HTTP status is an answer.
+        """
+        deadline = time.monotonic() + self._total_s
+        gravest: RemoteError | None = None
+        for tried, host in enumerate(hosts):
+            share_s = (deadline - time.monotonic()) / (len(hosts) - tried)
+            try:
+                return await self._once(host, request, share_s)
+            except NotSent as error:
+                gravest = gravest or error
+            except OutcomeUnknown as error:
+                gravest = error
+                if not request.repeatable:
+                    break
+        raise gravest or NotSent(request.call)
+
+    async def _once(self, host: str, request: Request, budget_s: float) -> Answer:
+        started = time.monotonic()
+        try:
+            answer = await self._exchange(host, request, budget_s)
+        except RemoteError as error:
+            self._observe(request, error.public_code.lower(), started, host)
+            raise
+        self._observe(request, f"http_{answer.status // 100}xx", started, host)
+        return answer
+
+    async def _exchange(self, host: str, request: Request, budget_s: float) -> Answer:
+        timeout = aiohttp.ClientTimeout(total=budget_s, sock_connect=min(self._connect_s, budget_s))
+        try:
+            async with self._opened().request(
+                request.method,
+                _address(host, request.target),
+                data=request.body or None,
+                headers=request.headers,
+                timeout=timeout,
+                allow_redirects=False,
+            ) as response:
+                return Answer(response.status, response.headers, await _limited(response, request.call))
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise NotSent(request.call, wire_message=type(error).__name__) from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise OutcomeUnknown(request.call, wire_message=type(error).__name__) from error
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS, ttl_dns_cache=60),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=True,
+                trust_env=False,
+            )
+        return self._session
+
+    def _observe(self, request: Request, result: str, started: float, host: str) -> None:
+        spent = time.monotonic() - started
+        SECONDS.labels(request.call, result).observe(spent)
+        log.debug("wechat_call", call=request.call, host=host, result=result, duration_s=round(spent, 4))
+
+
+async def _limited(response: aiohttp.ClientResponse, call: str) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_ANSWER:
+            raise OutcomeUnknown(call, wire_message="answer over 1 MiB")
+    return bytes(body)
+
+
+def _address(host: str, target: str) -> URL:
+    """The address with path and query left as they were signed."""
+    return URL(host + target, encoded=True)
