@@ -240,7 +240,7 @@ class PayParams:
     pay_sign: str
 
     def as_json(self) -> dict[str, str]:
-        """For ``WeixinJSBridge`` (``timeStamp``) and ``wx.chooseWXPay`` (``timestamp``) alike; both sign ``timeStamp``."""
+        """For ``WeixinJSBridge`` (``timeStamp``) and ``wx.chooseWXPay`` (``timestamp``); both sign ``timeStamp``."""
         return {
             "appId": self.app_id,
             "timeStamp": self.time_stamp,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from lxml import etree
 
@@ -57,7 +58,7 @@ def _tree(body: bytes) -> etree._Element:
         root = etree.fromstring(body, parser)
     except (UnicodeDecodeError, etree.XMLSyntaxError, ValueError):
         raise Malformed("xml_syntax") from None
-    document = root.getroottree().docinfo
+    document: Any = root.getroottree().docinfo  # the stubs know half of its attributes
     if document.doctype or (document.encoding or "UTF-8").upper() != "UTF-8":
         raise Malformed("xml_forbidden")
     if root.getprevious() is not None or root.getnext() is not None:

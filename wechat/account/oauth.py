@@ -1,0 +1,187 @@
+"""Who is paying: WeChat's web authorisation, from the authorise address to an openid.
+
+Source: https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/Wechat_webpage_authorization.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from urllib.parse import quote
+
+from wechat.account.client import AccountClient
+from wechat.account.tokens import Credentials
+from wechat.errors import AccountRefused, Forbidden, OutcomeUnknown, Text
+from wechat.ports import TokenStore
+
+CODE_LIFE_S = 300.0
+EXCHANGE_S = 12.0
+POLL_S = 0.05
+SPENT_CODE = frozenset({40029, 40163, 42003})
+"""errcodes of a code that is wrong, used or too old; a fresh authorisation cures all three."""
+
+_PENDING = "pending"
+
+
+class Scope(StrEnum):
+    BASE = "snsapi_base"
+    USERINFO = "snsapi_userinfo"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a code was exchanged for. ``access_token`` is this user's, unrelated to the account's own."""
+
+    openid: str
+    access_token: str
+    refresh_token: str
+    scope: str
+    snapshot: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What the user agreed to show (snsapi_userinfo only)."""
+
+    openid: str
+    nickname: str
+    headimgurl: str
+    unionid: str = ""
+
+
+class OAuth:
+    """Web authorisation of one account."""
+
+    def __init__(self, client: AccountClient, credentials: Credentials, open_url: str, store: TokenStore) -> None:
+        self._client = client
+        self._who = credentials
+        self._open_url = open_url
+        self._store = store
+
+    def authorize_url(self, redirect_uri: str, state: str, scope: Scope = Scope.BASE) -> str:
+        """Where to send the browser. WeChat matches the order of the parameters; ``#wechat_redirect`` is part of it."""
+        return (
+            f"{self._open_url}/connect/oauth2/authorize?appid={self._who.appid}"
+            f"&redirect_uri={quote(redirect_uri, safe='')}&response_type=code&scope={scope}&state={state}#wechat_redirect"
+        )
+
+    async def openid(self, code: str) -> str:
+        """The payer behind ``code``, exchanged once however many requests bring it (Android opens the address twice).
+
+        Raises AccountRefused (``errcode`` in SPENT_CODE: authorise anew), Forbidden for a snapshot page's stand-in user,
+        NotSent, OutcomeUnknown.
+        """
+        key = "code:" + hashlib.sha256(code.encode()).hexdigest()
+        if await self._store.remember(key, _PENDING, CODE_LIFE_S):
+            return await self._first(key, code)
+        return await self._same(key)
+
+    async def exchange(self, code: str) -> Grant:
+        """Exchange ``code``; a code serves once. Raises as ``openid``."""
+        return _grant(
+            await self._client.get(
+                "/sns/oauth2/access_token",
+                appid=self._who.appid,
+                secret=self._who.appsecret,
+                code=code,
+                grant_type="authorization_code",
+            )
+        )
+
+    async def refresh(self, refresh_token: str) -> Grant:
+        """A grant good for another two hours. ``refresh_token`` lives 30 days. Raises AccountRefused (40030, 42002)."""
+        return _grant(
+            await self._client.get(
+                "/sns/oauth2/refresh_token",
+                appid=self._who.appid,
+                grant_type="refresh_token",
+                refresh_token=refresh_token,
+            )
+        )
+
+    async def valid(self, grant: Grant) -> bool:
+        """Whether WeChat still honours ``grant``'s access_token."""
+        try:
+            await self._client.get("/sns/auth", access_token=grant.access_token, openid=grant.openid)
+        except AccountRefused:
+            return False
+        return True
+
+    async def userinfo(self, grant: Grant, lang: str = "zh_CN") -> Profile:
+        """The user's profile; ``lang`` is zh_CN, zh_TW or en. Raises AccountRefused (48001: scope was snsapi_base)."""
+        data = await self._client.get("/sns/userinfo", access_token=grant.access_token, openid=grant.openid, lang=lang)
+        return Profile(
+            _text(data, "openid"),
+            _text(data, "nickname"),
+            str(data.get("headimgurl", "")),
+            str(data.get("unionid", "")),
+        )
+
+    async def _first(self, key: str, code: str) -> str:
+        try:
+            grant = await self.exchange(code)
+        except AccountRefused as error:
+            await self._conclude(key, {"errcode": error.errcode})
+            raise
+        except Exception:
+            await self._conclude(key, {"errcode": -1})
+            raise
+        if grant.snapshot:
+            await self._conclude(key, {"snapshot": True})
+            raise _snapshot()
+        await self._conclude(key, {"openid": grant.openid})
+        return grant.openid
+
+    async def _same(self, key: str) -> str:
+        """Wait for what the first request makes of the code."""
+        for _ in range(int(EXCHANGE_S / POLL_S)):
+            known = await self._store.recall(key)
+            if known is None:
+                break
+            if known != _PENDING:
+                return _known(json.loads(known))
+            await asyncio.sleep(POLL_S)
+        raise OutcomeUnknown("sns/oauth2/access_token", wire_message="the same code is being exchanged elsewhere")
+
+    async def _conclude(self, key: str, result: Mapping[str, str | int | bool]) -> None:
+        await self._store.overwrite(key, json.dumps(result), CODE_LIFE_S)
+
+
+def _known(result: Mapping[str, Any]) -> str:
+    if result.get("snapshot"):
+        raise _snapshot()
+    if "openid" in result:
+        return str(result["openid"])
+    raise AccountRefused("sns/oauth2/access_token", int(result.get("errcode", -1)), "known from the first request")
+
+
+def _grant(data: Mapping[str, Any]) -> Grant:
+    return Grant(
+        _text(data, "openid"),
+        _text(data, "access_token"),
+        _text(data, "refresh_token"),
+        str(data.get("scope", "")),
+        data.get("is_snapshotuser") == 1,
+    )
+
+
+def _text(data: Mapping[str, Any], name: str) -> str:
+    value = data.get(name)
+    if not isinstance(value, str) or not value:
+        raise OutcomeUnknown("sns", wire_message=f"answer without {name}")
+    return value
+
+
+def _snapshot() -> Forbidden:
+    return Forbidden(
+        Text(
+            "当前是快照页，请点右下角「使用完整服务」后再付款",
+            "This is a snapshot page: tap 使用完整服务 before paying",
+        ),
+        code="SNAPSHOT_USER",
+    )
