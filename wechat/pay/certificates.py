@@ -1,0 +1,264 @@
+"""Keys: ours, read from PEM with an answer to "what is this file?", and WeChat Pay's, in one ring by serial.
+
+A ring may hold the WeChat Pay public key (``PUB_KEY_ID_…``), platform certificates (hex serials) or, while a merchant
+switches, both. Certificates are fetched in the background, replaced only after a full success, and never cleared.
+
+Sources: https://pay.weixin.qq.com/doc/v3/merchant/4012551764 (certificates), .../4012153196 (public key).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from prometheus_client import Gauge
+
+from wechat.errors import ConfigError, FenpayError, OutcomeUnknown, SignatureInvalid, Text
+from wechat.pay.ciphers import AeadCipher
+from wechat.pay.signing import Signer
+from wechat.ports import Clock
+
+REFRESH_S = 8 * 3600  # WeChat asks for at least every 12 hours
+RETRY_S = 60
+UNKNOWN_SERIAL_REST = timedelta(minutes=10)
+
+log = structlog.get_logger("wechat.certificates")
+EXPIRY = Gauge("fenpay_cert_expiry_timestamp_seconds", "When a certificate ends", ["kind", "serial"])
+
+
+def load_signer(mchid: str, key_pem: str, cert_pem: str) -> Signer:
+    """Our signer; the serial comes from the certificate, so it cannot be mistyped. Raises ConfigError."""
+    key = _private_key(key_pem)
+    certificate = _certificate(cert_pem, "pay.v3.merchant_cert", "apiclient_cert.pem")
+    if certificate.public_key() != key.public_key():
+        raise _config(
+            "pay.v3.merchant_cert",
+            "与 merchant_key 不是一对；请用同一次申请得到的两个文件",
+            "does not belong to merchant_key; use the two files of one application",
+        )
+    serial = _serial(certificate)
+    EXPIRY.labels("merchant", serial).set(certificate.not_valid_after_utc.timestamp())
+    return Signer(mchid, serial, key)
+
+
+def load_public_key(pem: str) -> RSAPublicKey:
+    """The WeChat Pay public key (pub_key.pem). Raises ConfigError."""
+    _expect(pem, "PUBLIC KEY", "pay.v3.public_key", "pub_key.pem")
+    try:
+        key = load_pem_public_key(pem.encode())
+    except ValueError:
+        raise _unreadable("pay.v3.public_key", "pub_key.pem") from None
+    if not isinstance(key, RSAPublicKey):
+        raise _unreadable("pay.v3.public_key", "pub_key.pem")
+    return key
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformKey:
+    """One of WeChat Pay's keys; a public key has no end."""
+
+    serial: str
+    key: RSAPublicKey
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+
+    def valid(self, now: datetime) -> bool:
+        return (self.ends_at is None or now < self.ends_at) and (self.starts_at is None or now >= self.starts_at)
+
+
+class KeyRing:
+    """WeChat Pay's keys by serial, a text: ``PUB_KEY_ID_…`` is no number.
+
+    ``on_unknown`` is called when a message names a serial that is not here.
+    """
+
+    def __init__(self, clock: Clock, public_key: PlatformKey | None = None) -> None:
+        self.on_unknown: Callable[[], None] = lambda: None
+        self._clock = clock
+        self._public_key = public_key
+        self._certificates: dict[str, PlatformKey] = {}
+
+    def __len__(self) -> int:
+        return len(self._certificates) + (self._public_key is not None)
+
+    @property
+    def preferred_serial(self) -> str:
+        """What a request names in Wechatpay-Serial, so that the answer is signed with it; empty when there is no key."""
+        if self._public_key:
+            return self._public_key.serial
+        starts = {key.serial: key.starts_at for key in self._certificates.values() if key.starts_at}
+        return max(starts, key=starts.__getitem__, default="")
+
+    def find(self, serial: str) -> RSAPublicKey:
+        """The key of ``serial``. Raises SignatureInvalid for an unknown or ended one."""
+        known = self._public_key if self._public_key and self._public_key.serial == serial else None
+        known = known or self._certificates.get(serial)
+        if known is None:
+            self.on_unknown()
+            raise SignatureInvalid("unknown_serial")
+        if not known.valid(self._clock.now()):
+            raise SignatureInvalid("key_ended")
+        return known.key
+
+    def replace_certificates(self, found: list[PlatformKey]) -> None:
+        """Take a complete download in place of the one before; its certificates stay good until they end."""
+        now = self._clock.now()
+        kept = {serial: key for serial, key in self._certificates.items() if key.valid(now)}
+        self._certificates = kept | {key.serial: key for key in found}
+        for key in found:
+            EXPIRY.labels("platform", key.serial).set(key.ends_at.timestamp() if key.ends_at else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Unverified:
+    """An answer that is still to be checked against a ring."""
+
+    body: bytes
+    verify: Callable[[KeyRing], None]
+
+
+class Certificates:
+    """Keeps a ring's platform certificates fresh in the background.
+
+    ``download`` asks ``/v3/certificates``. Its answer is verified with the ring as it is or, as the very first one
+    must be, with a certificate that came inside it sealed by our APIv3 key.
+    """
+
+    def __init__(
+        self, ring: KeyRing, cipher: AeadCipher, download: Callable[[], Awaitable[Unverified]], clock: Clock
+    ) -> None:
+        self._ring = ring
+        self._cipher = cipher
+        self._download = download
+        self._clock = clock
+        self._wanted = asyncio.Event()
+        self._last_wanted: datetime | None = None
+        self._task: asyncio.Task[None] | None = None
+        ring.on_unknown = self.want
+
+    def start(self) -> None:
+        """Begin refreshing; returns at once."""
+        self._task = asyncio.create_task(self._run(), name="certificates")
+
+    async def close(self) -> None:
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def want(self) -> None:
+        """A message named a serial we do not know: look for it soon, but let nobody make us look all the time."""
+        now = self._clock.now()
+        if self._last_wanted is None or now - self._last_wanted >= UNKNOWN_SERIAL_REST:
+            self._last_wanted = now
+            self._wanted.set()
+
+    async def refresh(self) -> None:
+        """Download, decrypt, verify, then replace. Raises RemoteError or NotifyError and changes nothing."""
+        answer = await self._download()
+        found = self._decrypt(answer.body)
+        trial = KeyRing(self._clock)
+        trial.replace_certificates(found)
+        try:
+            answer.verify(self._ring)
+        except SignatureInvalid:
+            answer.verify(trial)
+        self._ring.replace_certificates(found)
+        log.info("certificates_refreshed", serials=sorted(key.serial for key in found))
+
+    def _decrypt(self, body: bytes) -> list[PlatformKey]:
+        try:
+            rows = json.loads(body)["data"]
+            return [self._platform_key(row["serial_no"], row["encrypt_certificate"]) for row in rows]
+        except (KeyError, TypeError, ValueError):
+            raise OutcomeUnknown("certificates", wire_message="answer without certificates") from None
+
+    def _platform_key(self, serial: str, sealed: dict[str, str]) -> PlatformKey:
+        pem = self._cipher.open(
+            nonce=sealed["nonce"], associated_data=sealed["associated_data"], ciphertext=sealed["ciphertext"]
+        )
+        certificate = x509.load_pem_x509_certificate(pem)
+        key = certificate.public_key()
+        if _serial(certificate) != serial.upper() or not isinstance(key, RSAPublicKey):
+            raise ValueError("a certificate that is not the one announced")
+        return PlatformKey(_serial(certificate), key, certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.refresh()
+                pause = REFRESH_S + secrets.randbelow(3600)
+            except FenpayError as error:
+                log.error("certificates_failed", error=str(error))
+                pause = RETRY_S
+            await self._pause(pause)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._wanted.wait(), seconds)
+            self._wanted.clear()
+        except TimeoutError:
+            return
+
+
+def _private_key(pem: str) -> RSAPrivateKey:
+    name, file = "pay.v3.merchant_key", "apiclient_key.pem"
+    _expect(pem, "PRIVATE KEY", name, file)
+    try:
+        key = load_pem_private_key(pem.encode(), password=None)
+    except (ValueError, TypeError):
+        raise _unreadable(name, file) from None
+    if not isinstance(key, RSAPrivateKey):
+        raise _unreadable(name, file)
+    return key
+
+
+def _certificate(pem: str, name: str, file: str) -> x509.Certificate:
+    _expect(pem, "CERTIFICATE", name, file)
+    try:
+        return x509.load_pem_x509_certificate(pem.encode())
+    except ValueError:
+        raise _unreadable(name, file) from None
+
+
+def _serial(certificate: x509.Certificate) -> str:
+    """Upper-case hex, as WeChat writes it."""
+    return f"{certificate.serial_number:X}"
+
+
+_KINDS = {
+    "PRIVATE KEY": Text("私钥", "a private key"),
+    "CERTIFICATE": Text("证书", "a certificate"),
+    "PUBLIC KEY": Text("公钥", "a public key"),
+}
+
+
+def _expect(pem: str, kind: str, name: str, file: str) -> None:
+    """Refuse a PEM of another kind by saying what it is."""
+    marked = [label for label in _KINDS if f"{label}-----" in pem]
+    if kind in marked:
+        return
+    wanted = _KINDS[kind]
+    if marked:
+        found = _KINDS[marked[0]]
+        raise _config(
+            name,
+            f"这是{found.zh}，需要的是{wanted.zh}（{file}）",
+            f"this is {found.en}, {wanted.en} is needed ({file})",
+        )
+    raise _unreadable(name, file)
+
+
+def _unreadable(name: str, file: str) -> ConfigError:
+    return _config(name, f"不是可用的 PEM；请用 {file} 的原文", f"is not a usable PEM; use {file} as it was issued")
+
+
+def _config(name: str, zh: str, en: str) -> ConfigError:
+    return ConfigError([Text(f"{name}：{zh}", f"{name}: {en}")])

@@ -1,0 +1,129 @@
+"""WeChat Pay's error codes: one spelling, which of them leave the outcome open, and what helps.
+
+v2 and old v3 pages write ORDERPAID, new pages ORDER_PAID; answers carry either. Everything inside uses the new spelling.
+Sources: the error tables of each call, and https://pay.weixin.qq.com/doc/v3/merchant/4012070424 (错误码).
+"""
+
+from __future__ import annotations
+
+from wechat.errors import NO_ADVICE, Advice, GatewayRefused, OutcomeUnknown, RemoteError, Text
+
+ORDER_PAID = "ORDER_PAID"
+ORDER_CLOSED = "ORDER_CLOSED"
+ORDER_NOT_EXIST = "ORDER_NOT_EXIST"
+
+SPELLINGS = {
+    "ORDERPAID": ORDER_PAID,
+    "ORDERCLOSED": ORDER_CLOSED,
+    "ORDERNOTEXIST": ORDER_NOT_EXIST,
+    "SYSTEMERROR": "SYSTEM_ERROR",
+    "BANKERROR": "BANK_ERROR",
+    "SIGNERROR": "SIGN_ERROR",
+    "NOAUTH": "NO_AUTH",
+    "NOTENOUGH": "NOT_ENOUGH",
+    "RULELIMIT": "RULE_LIMIT",
+    "USERPAYING": "USER_PAYING",
+    "ACCOUNTERROR": "ACCOUNT_ERROR",
+    "MCHID_NOT_EXIST": "MCH_NOT_EXISTS",
+    "FREQUENCY_LIMIT": "FREQUENCY_LIMITED",
+    "RATELIMIT_EXCEEDED": "FREQUENCY_LIMITED",
+}
+
+OPEN = frozenset({"SYSTEM_ERROR", "BANK_ERROR", "FREQUENCY_LIMITED", "USER_PAYING", "SERVICE_UNAVAILABLE"})
+"""Codes after which the thing asked for may have happened all the same."""
+
+_SIGN_V3 = Advice(
+    (
+        Text(
+            "商户 API 私钥与证书序列号不是一对", "The merchant key and the certificate's serial do not belong together"
+        ),
+        Text("商户号填错", "The merchant number is wrong"),
+        Text("服务器时钟偏差超过 5 分钟", "This server's clock is more than 5 minutes off"),
+    ),
+    Text(
+        "核对 pay.v3.merchant_key 与 merchant_cert，并校准时钟",
+        "Check pay.v3.merchant_key and merchant_cert, and the clock",
+    ),
+)
+_PAIRING = Advice(
+    (
+        Text("公众号 AppID 没有绑定到这个商户号", "The AppID is not bound to this merchant number"),
+        Text("AppID 或商户号填错", "The AppID or the merchant number is wrong"),
+    ),
+    Text(
+        "在 商户平台 → 产品中心 → AppID账号管理 绑定，并在公众平台确认",
+        "Bind them under 产品中心 → AppID账号管理 in the merchant console, and confirm in the Official Account console",
+    ),
+)
+_REUSED = Advice(
+    (Text("同一订单号以不同参数下过单", "The order number was used with other parameters"),),
+    Text("换一个订单号，或用首次的参数重试", "Use another order number, or the first parameters again"),
+)
+
+ADVICE: dict[str, Advice] = {
+    "SIGN_ERROR": _SIGN_V3,
+    "APPID_MCHID_NOT_MATCH": _PAIRING,
+    "APPID_NOT_EXIST": _PAIRING,
+    "MCH_NOT_EXISTS": _PAIRING,
+    "OUT_TRADE_NO_USED": _REUSED,
+    "INVALID_REQUEST": Advice(
+        (
+            *_REUSED.causes,
+            Text("参数组合不被允许", "The parameters do not go together"),
+            Text("openid 属于另一个 AppID", "The openid belongs to another AppID"),
+        ),
+        Text("对照微信返回的说明检查参数", "Compare the parameters with WeChat's message"),
+    ),
+    "PARAM_ERROR": Advice(
+        (Text("某个字段的类型、长度或取值不对", "A field has the wrong type, length or value"),),
+        Text("微信的说明指出了字段", "WeChat's message names the field"),
+    ),
+    "NO_AUTH": Advice(
+        (Text("商户号没有开通这个产品", "The product is not switched on for this merchant number"),),
+        Text("在 商户平台 → 产品中心 开通", "Switch it on under 产品中心 in the merchant console"),
+    ),
+    ORDER_PAID: Advice((Text("订单已支付", "The order is paid"),), Text("查询订单即可", "Query the order")),
+    ORDER_CLOSED: Advice((Text("订单已关闭", "The order is closed"),), Text("用新的订单号下单", "Place a new order")),
+    ORDER_NOT_EXIST: Advice(
+        (Text("微信没有收到过这个订单号", "WeChat has never received this order number"),),
+        Text("重新下单", "Place it again"),
+    ),
+    "RESOURCE_NOT_EXISTS": Advice(
+        (Text("新商户号没有平台证书", "New merchant numbers have no platform certificate"),),
+        Text(
+            "在 商户平台 → 账户中心 → API安全 申请微信支付公钥，填入 pay.v3.public_key 与 public_key_id",
+            "Get the WeChat Pay public key under 账户中心 → API安全, and set pay.v3.public_key and public_key_id",
+        ),
+    ),
+}
+
+V2_SIGN = Advice(
+    (
+        Text("pay.v2.key 不是这个商户号的 APIv2 密钥", "pay.v2.key is not this merchant's APIv2 key"),
+        Text("商户号填错", "The merchant number is wrong"),
+    ),
+    Text(
+        "在 商户平台 → 账户中心 → API安全 核对或重设 APIv2 密钥",
+        "Check or reset the APIv2 key under 账户中心 → API安全",
+    ),
+)
+
+
+def normal(wire_code: str) -> str:
+    """``wire_code`` in the new spelling."""
+    return SPELLINGS.get(wire_code, wire_code)
+
+
+def failure(call: str, wire_code: str, message: str, *, http_status: int = 200, request_id: str = "") -> RemoteError:
+    """The error that a trustworthy answer with this code means."""
+    code = normal(wire_code)
+    kind = OutcomeUnknown if code in OPEN or http_status >= 500 else GatewayRefused
+    return kind(
+        call,
+        code=code if kind is GatewayRefused else None,
+        wire_code=wire_code,
+        wire_message=message,
+        http_status=http_status,
+        request_id=request_id,
+        advice=ADVICE.get(code, NO_ADVICE),
+    )

@@ -1,0 +1,85 @@
+"""What both generations of WeChat Pay can do, in one protocol, and what they share in building it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Protocol
+
+from wechat.errors import OutcomeUnknown
+from wechat.models import Api, Notification, Order, PayParams, Prepay, RemoteState, Transaction, Verified
+from wechat.ports import Clock
+from wechat.transport import Transport
+
+Nonce = Callable[[], str]
+
+
+def random_nonce() -> str:
+    """32 characters, the most that WeChat takes."""
+    return secrets.token_hex(16)
+
+
+@dataclass(frozen=True, slots=True)
+class Merchant:
+    """Who takes the money, and for which Official Account."""
+
+    mchid: str
+    appid: str
+    name: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What a gateway works with: the way out, WeChat Pay's hosts in order, the time and the nonce."""
+
+    transport: Transport
+    hosts: tuple[str, ...]
+    clock: Clock
+    nonce: Nonce = random_nonce
+
+
+class Gateway(Protocol):
+    """One generation of the API. Every call ends in its value, GatewayRefused, NotSent or OutcomeUnknown."""
+
+    api: Api
+
+    async def prepay(self, order: Order) -> Prepay:
+        """Place ``order`` at WeChat. The same order again gives a fresh prepay_id under the same number."""
+
+    async def query(self, order: Order, *, transaction_id: str = "") -> Verified[Transaction]:
+        """What WeChat knows of ``order``, asked by its own number or by WeChat's.
+
+        Raises GatewayRefused with ORDER_NOT_EXIST for one that never arrived.
+        """
+
+    async def close(self, order: Order) -> None:
+        """End ``order`` unpaid. Raises GatewayRefused with ORDER_PAID for one that is paid."""
+
+    def pay_params(self, appid: str, prepay: Prepay) -> PayParams:
+        """A fresh signature for the cashier over ``prepay.prepay_id``."""
+
+    def receive(self, headers: Mapping[str, str], body: bytes) -> Verified[Notification]:
+        """Verify and read one notification. Raises SignatureInvalid or Malformed."""
+
+
+def notification_id(mchid: str, kind: str, event: str) -> str:
+    """The identity under which repetitions of one event are one document."""
+    return sha256(f"{mchid}\n{kind}\n{event}".encode()).hexdigest()
+
+
+def remote_state(call: str, text: object) -> RemoteState:
+    """``trade_state`` from a verified answer; one that is not documented leaves the outcome unknown."""
+    try:
+        return RemoteState(str(text))
+    except ValueError:
+        raise OutcomeUnknown(call, wire_message="an undocumented trade_state") from None
+
+
+def same_order(call: str, order: Order, found: Transaction) -> Transaction:
+    """``found``, if it speaks of ``order``; a signed answer about another one proves nothing about ours."""
+    if (found.out_trade_no, found.mchid, found.appid) != (order.out_trade_no, order.mchid, order.appid):
+        raise OutcomeUnknown(call, wire_message="the answer is about another order")
+    return found

@@ -1,0 +1,298 @@
+"""WeChat Pay v3: JSON over HTTPS, RSA signatures both ways.
+
+Sources: https://pay.weixin.qq.com/doc/v3/merchant/4012791897 (JSAPI), .../4012791899 (query by number),
+.../4012556398 (close), .../4012365336 (signing), .../4013053249 (verification), .../4012791861 (notification).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from wechat.errors import Malformed, NotifyError, NotSent, OutcomeUnknown, RemoteError, SignatureInvalid
+from wechat.models import (
+    Api,
+    Notification,
+    Order,
+    PayParams,
+    Prepay,
+    RemoteState,
+    TradeType,
+    Transaction,
+    Verified,
+)
+from wechat.pay import codes
+from wechat.pay.certificates import KeyRing, Unverified
+from wechat.pay.ciphers import AeadCipher
+from wechat.pay.gateway import Merchant, Wire, notification_id, remote_state, same_order
+from wechat.pay.signing import SCHEME, Signer, check_window, rsa_verify, v3_answer_message, v3_pay_message
+from wechat.times import from_v3, to_v3
+from wechat.transport import Answer, Request
+
+HEADERS = ("Wechatpay-Signature", "Wechatpay-Timestamp", "Wechatpay-Nonce", "Wechatpay-Serial")
+USER_AGENT = "fenpay"
+MAX_HEADER = 1024
+MAX_JSON = 64 * 1024
+
+_PATHS = {TradeType.JSAPI: "jsapi", TradeType.NATIVE: "native", TradeType.MWEB: "h5"}
+_RESULTS = {TradeType.JSAPI: "prepay_id", TradeType.NATIVE: "code_url", TradeType.MWEB: "h5_url"}
+_KINDS = {
+    "TRANSACTION.SUCCESS": ("payment", "transaction"),
+    "REFUND.SUCCESS": ("refund", "refund"),
+    "REFUND.ABNORMAL": ("refund", "refund"),
+    "REFUND.CLOSED": ("refund", "refund"),
+    "SECURITY_ECHO.SUCCESS": ("echo", ""),
+}
+
+
+class V3Gateway:
+    """v3 for one merchant."""
+
+    api = Api.V3
+
+    def __init__(self, wire: Wire, merchant: Merchant, signer: Signer, cipher: AeadCipher, ring: KeyRing) -> None:
+        self._wire = wire
+        self._merchant = merchant
+        self._signer = signer
+        self._cipher = cipher
+        self._ring = ring
+
+    async def prepay(self, order: Order) -> Prepay:
+        """POST /v3/pay/transactions/{jsapi,native,h5}."""
+        name = _PATHS[order.trade_type]
+        result = _RESULTS[order.trade_type]
+        data = await self._ask(name, "POST", f"/v3/pay/transactions/{name}", self._order_body(order))
+        value = data.get(result)
+        if not isinstance(value, str) or not value:
+            raise OutcomeUnknown(name, wire_message=f"answer without {result}")
+        return Prepay(obtained_at=self._wire.clock.now(), sign_type="RSA", **{result: value})
+
+    async def query(self, order: Order, *, transaction_id: str = "") -> Verified[Transaction]:
+        """GET /v3/pay/transactions/{out-trade-no,id}/…."""
+        number = f"id/{transaction_id}" if transaction_id else f"out-trade-no/{quote(order.out_trade_no, safe='')}"
+        target = f"/v3/pay/transactions/{number}?mchid={order.mchid}"
+        data = await self._ask("query", "GET", target)
+        try:
+            found = _transaction(data, remote_state("query", data.get("trade_state")))
+        except Malformed as error:
+            raise OutcomeUnknown("query", wire_message=error.reason) from None
+        return Verified(same_order("query", order, found), f"v3 {self._ring.preferred_serial}")
+
+    async def close(self, order: Order) -> None:
+        """POST /v3/pay/transactions/out-trade-no/{out_trade_no}/close, answered 204."""
+        target = f"/v3/pay/transactions/out-trade-no/{quote(order.out_trade_no, safe='')}/close"
+        await self._ask("close", "POST", target, {"mchid": order.mchid})
+
+    def pay_params(self, appid: str, prepay: Prepay) -> PayParams:
+        """Four lines signed with the merchant's key."""
+        timestamp = str(int(self._wire.clock.now().timestamp()))
+        nonce, package = self._wire.nonce(), f"prepay_id={prepay.prepay_id}"
+        sign = self._signer.sign(v3_pay_message(appid, timestamp, nonce, package))
+        return PayParams(appid, timestamp, nonce, package, "RSA", sign)
+
+    def receive(self, headers: Mapping[str, str], body: bytes) -> Verified[Notification]:
+        """Verify the raw body, then parse and decrypt it."""
+        serial = self._verify(headers, body, self._ring)
+        envelope = _json_object(body)
+        kind, original = _KINDS.get(str(envelope.get("event_type")), ("", ""))
+        if not kind:
+            raise Malformed("event_type")
+        transaction = self._opened(envelope, original) if kind == "payment" else None
+        mchid = transaction.mchid if transaction else self._merchant.mchid
+        if mchid != self._merchant.mchid:
+            raise SignatureInvalid("mchid")
+        message = Notification(
+            id=notification_id(mchid, kind, _need(envelope, "id")),
+            api=Api.V3,
+            kind=kind,
+            mchid=mchid,
+            transaction=transaction,
+            created_at=_time(envelope, "create_time"),
+        )
+        return Verified(message, f"v3 {serial}")
+
+    async def certificates(self) -> Unverified:
+        """GET /v3/certificates; verified by the caller, because the first answer brings its own key."""
+        answer = await self._send("certificates", "GET", "/v3/certificates", b"")
+        return Unverified(answer.body, lambda ring: self._verify_answer(answer, ring))
+
+    def _order_body(self, order: Order) -> dict[str, Any]:
+        """Everything that WeChat compares on a repetition comes from the stored order, so repetitions are equal."""
+        body: dict[str, Any] = {
+            "appid": order.appid,
+            "mchid": order.mchid,
+            "description": order.description,
+            "out_trade_no": order.out_trade_no,
+            "time_expire": to_v3(order.expires_at),
+            "notify_url": order.notify_url,
+            "amount": {"total": order.total, "currency": order.currency},
+            "scene_info": {"payer_client_ip": order.client_ip},
+        }
+        if order.attach:
+            body["attach"] = order.attach
+        if order.trade_type is TradeType.JSAPI:
+            body["payer"] = {"openid": order.openid}
+        if order.trade_type is TradeType.MWEB:
+            body["scene_info"]["h5_info"] = {
+                "type": "Wap",
+                "app_name": self._merchant.name,
+                "app_url": self._merchant.url,
+            }
+        return body
+
+    async def _ask(self, call: str, method: str, target: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Send, verify, parse; an empty object for 204."""
+        if not len(self._ring):
+            self._ring.on_unknown()
+            raise NotSent(call, wire_message="WeChat Pay's certificates have not been fetched yet")
+        payload = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() if body else b""
+        answer = await self._send(call, method, target, payload)
+        try:
+            self._verify_answer(answer, self._ring)
+            return _json_object(answer.body) if answer.body else {}
+        except NotifyError as error:
+            raise OutcomeUnknown(
+                call,
+                wire_message=f"answer not verifiable: {error.reason}",
+                http_status=answer.status,
+                request_id=answer.headers.get("Request-ID", ""),
+            ) from None
+
+    async def _send(self, call: str, method: str, target: str, body: bytes) -> Answer:
+        """The answer of a signed request, if it is a success; what else WeChat says is raised."""
+        timestamp = str(int(self._wire.clock.now().timestamp()))
+        headers = {
+            "Accept": "application/json",
+            "User-Agent": USER_AGENT,
+            "Authorization": self._signer.authorization(
+                method, target, body, timestamp=timestamp, nonce=self._wire.nonce()
+            ),
+        }
+        if body:
+            headers["Content-Type"] = "application/json"
+        if self._ring.preferred_serial:
+            headers["Wechatpay-Serial"] = self._ring.preferred_serial
+        answer = await self._wire.transport.send(self._wire.hosts, Request(call, method, target, body, headers))
+        if answer.status not in (200, 204):
+            raise _failure(call, answer)
+        return answer
+
+    def _verify_answer(self, answer: Answer, ring: KeyRing) -> None:
+        self._verify(answer.headers, answer.body, ring)
+
+    def _verify(self, headers: Mapping[str, str], body: bytes, ring: KeyRing) -> str:
+        """Headers, time window, key, signature over the raw bytes; the serial that proved it."""
+        signature, timestamp, nonce, serial = (_header(headers, name) for name in HEADERS)
+        if headers.get("Wechatpay-Signature-Type", SCHEME) != SCHEME:
+            raise SignatureInvalid("signature_type")
+        check_window(timestamp, self._wire.clock.now().timestamp())
+        rsa_verify(ring.find(serial), v3_answer_message(timestamp, nonce, body), signature)
+        return serial
+
+    def _opened(self, envelope: Mapping[str, Any], original: str) -> Transaction:
+        resource = envelope.get("resource")
+        if not isinstance(resource, dict) or resource.get("algorithm") != "AEAD_AES_256_GCM":
+            raise Malformed("resource")
+        if resource.get("original_type", original) != original:
+            raise Malformed("original_type")
+        plain = self._cipher.open(
+            nonce=_need(resource, "nonce"),
+            associated_data=_optional(resource, "associated_data"),
+            ciphertext=_need(resource, "ciphertext"),
+        )
+        data = _json_object(plain)
+        try:
+            return _transaction(data, RemoteState(str(data.get("trade_state"))))
+        except ValueError:
+            raise Malformed("trade_state") from None
+
+
+def _header(headers: Mapping[str, str], name: str) -> str:
+    value = headers.get(name, "")
+    if not value or len(value) > MAX_HEADER:
+        raise SignatureInvalid("header")
+    return value
+
+
+def _failure(call: str, answer: Answer) -> RemoteError:
+    """What a non-success means. WeChat does not sign these; a no says that nothing happened, so TLS has to do."""
+    try:
+        data = _json_object(answer.body)
+    except Malformed:
+        data = {}
+    return codes.failure(
+        call,
+        str(data.get("code", "")),
+        str(data.get("message", "")),
+        http_status=500 if answer.status in (202, 429) or not data.get("code") else answer.status,
+        request_id=answer.headers.get("Request-ID", ""),
+    )
+
+
+def _json_object(raw: bytes) -> dict[str, Any]:
+    """``raw`` as a JSON object. Only UTF-8 (json.loads would guess UTF-16) and sane nesting. Raises Malformed."""
+    if len(raw) > MAX_JSON:
+        raise Malformed("json_size")
+    try:
+        data = json.loads(raw.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise Malformed("json") from None
+    if not isinstance(data, dict):
+        raise Malformed("json")
+    return data
+
+
+def _transaction(data: Mapping[str, Any], state: RemoteState) -> Transaction:
+    """The transaction in verified JSON; money fields are demanded once it is paid. Raises Malformed."""
+    amount = data.get("amount")
+    amount = amount if isinstance(amount, dict) else {}
+    payer = data.get("payer")
+    payer_total = amount.get("payer_total")
+    return Transaction(
+        appid=_need(data, "appid"),
+        mchid=_need(data, "mchid"),
+        out_trade_no=_need(data, "out_trade_no"),
+        state=state,
+        total=_total(amount) if state.paid else None,
+        currency=_optional(amount, "currency") or "CNY",
+        transaction_id=_need(data, "transaction_id") if state.paid else _optional(data, "transaction_id"),
+        trade_type=_optional(data, "trade_type"),
+        openid=_optional(payer, "openid") if isinstance(payer, dict) else "",
+        payer_total=payer_total if type(payer_total) is int else None,
+        success_time=_time(data, "success_time") if state.paid else None,
+        bank_type=_optional(data, "bank_type"),
+        attach=_optional(data, "attach"),
+    )
+
+
+def _need(data: Mapping[str, Any], name: str) -> str:
+    value = data.get(name)
+    if not isinstance(value, str) or not value:
+        raise Malformed(name)
+    return value
+
+
+def _optional(data: Mapping[str, Any], name: str) -> str:
+    value = data.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise Malformed(name)
+    return value
+
+
+def _total(amount: Mapping[str, Any]) -> int:
+    value = amount.get("total")
+    if type(value) is not int or value < 1:
+        raise Malformed("amount.total")
+    return value
+
+
+def _time(data: Mapping[str, Any], name: str) -> datetime:
+    try:
+        return from_v3(_need(data, name))
+    except ValueError:
+        raise Malformed(name) from None
