@@ -7,7 +7,7 @@ Names are WeChat Pay v3's; enum members are the strings on the wire.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -17,6 +17,7 @@ from wechat.errors import BadRequest, Text
 
 Fen = NewType("Fen", int)
 T = TypeVar("T")
+U = TypeVar("U")
 
 MAX_TOTAL = 10_000_000  # fen: 100,000 yuan, far above any web-page sale and far below WeChat's own field width
 PREPAY_LIFE = timedelta(hours=2)  # "prepay_id valid for two hours", whatever time_expire says
@@ -132,7 +133,12 @@ class Prepay:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One order. ``out_trade_no`` is its identity here and at WeChat, for good."""
+    """One order. ``out_trade_no`` is its identity here and at WeChat, for good.
+
+    ``expires_at`` is what WeChat was told and stays as it is; ``close_after`` is when we close it, sooner where a close
+    was asked for that WeChat does not take yet. ``next_check_at`` is when a worker looks at it, ``checks`` how often it
+    has been looked at.
+    """
 
     out_trade_no: str
     api: Api
@@ -154,11 +160,11 @@ class Order:
     transaction_id: str = ""
     paid_at: datetime | None = None
     payer_total: int | None = None
+    close_after: datetime | None = None
     next_check_at: datetime | None = None
     checks: int = 0
+    currency: str = "CNY"
     events: tuple[OrderEvent, ...] = ()
-
-    currency = "CNY"
 
     @property
     def paid(self) -> bool:
@@ -204,13 +210,17 @@ class Notification:
 
 @dataclass(frozen=True, slots=True)
 class Verified(Generic[T]):
-    """A value whose origin was proved. Only the two gateways make one; functions that move money accept nothing else.
+    """A value whose origin was proved. Only gateways make one; functions that move money accept nothing else.
 
     ``proof`` says how (``v2 MD5``, ``v3 PUB_KEY_ID_…``), for the timeline.
     """
 
     value: T
     proof: str
+
+    def part(self, pick: Callable[[T], U]) -> Verified[U]:
+        """Something inside the value, proved by the same proof."""
+        return Verified(pick(self.value), self.proof)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,8 +50,8 @@ class OrderStore(Protocol):
     async def claim_due(self, now: datetime, lease: timedelta) -> Order | None:
         """Take one unpaid order whose check is due and push its due date ``lease`` ahead, so nobody else takes it."""
 
-    async def schedule(self, out_trade_no: str, at: datetime | None) -> None:
-        """Set when to look at the order next (None: never), counting one check."""
+    async def schedule(self, out_trade_no: str, at: datetime, *, close_after: datetime | None = None) -> None:
+        """Set when to look at an unpaid order next, counting one check, and when to close it if that changes."""
 
     async def unconfirmed(self, now: datetime) -> tuple[int, float]:
         """How many unpaid orders are overdue for a check, and by how many seconds the oldest is."""

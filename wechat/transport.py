@@ -67,8 +67,8 @@ class Transport:
     async def send(self, hosts: Sequence[str], request: Request) -> Answer:
         """Ask the first host, and the next ones where repeating is safe; they share the budget.
 
-        A host that was not reached makes way for the next at once, and leaves it the time. After an unknown outcome only a repeatable request
-        goes on. Raises NotSent or OutcomeUnknown; any HTTP status is an answer.
+        A host that was not reached makes way for the next at once, and leaves it the time. After an unknown outcome
+        only a repeatable request goes on. Raises NotSent or OutcomeUnknown; any HTTP status is an answer.
         """
         deadline = time.monotonic() + self._total_s
         gravest: RemoteError | None = None

@@ -65,16 +65,17 @@ class OAuth:
 
     def authorize_url(self, redirect_uri: str, state: str, scope: Scope = Scope.BASE) -> str:
         """Where to send the browser. WeChat matches the order of the parameters; ``#wechat_redirect`` is part of it."""
+        back = quote(redirect_uri, safe="")
         return (
-            f"{self._open_url}/connect/oauth2/authorize?appid={self._who.appid}"
-            f"&redirect_uri={quote(redirect_uri, safe='')}&response_type=code&scope={scope}&state={state}#wechat_redirect"
+            f"{self._open_url}/connect/oauth2/authorize?appid={self._who.appid}&redirect_uri={back}"
+            f"&response_type=code&scope={scope}&state={state}#wechat_redirect"
         )
 
     async def openid(self, code: str) -> str:
         """The payer behind ``code``, exchanged once however many requests bring it (Android opens the address twice).
 
-        Raises AccountRefused (``errcode`` in SPENT_CODE: authorise anew), Forbidden for a snapshot page's stand-in user,
-        NotSent, OutcomeUnknown.
+        Raises AccountRefused (``errcode`` in SPENT_CODE: authorise anew), Forbidden for a snapshot page's stand-in
+        user, NotSent, OutcomeUnknown.
         """
         key = "code:" + hashlib.sha256(code.encode()).hexdigest()
         if await self._store.remember(key, _PENDING, CODE_LIFE_S):

@@ -1,8 +1,8 @@
 """The account's two shared credentials: the global access_token and the jsapi_ticket.
 
 Everybody needs them, WeChat gives few, and a new classic token kills the old one. So one refresh at a time: in this
-process by a shared task, among processes by a fenced lock, where the others wait and read what the holder stored. A value
-is renewed in the background before it ends; while a renewal fails the old one is served as long as it is valid.
+process by a shared task, among processes by a fenced lock, where the others wait and read what the holder stored. A
+value is renewed in the background before it ends; while a renewal fails the old one is served as long as it is valid.
 
 Sources: https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/getStableAccessToken.html and
 .../Get_access_token.html; jsapi_ticket: .../OA_Web_Apps/JS-SDK.html#62
@@ -233,7 +233,7 @@ class Shared:
         return self._clock.now() < token.expires_at
 
     def _near_end(self, token: Token) -> bool:
-        """Within the last five minutes, less a jitter; of a token that came with less to live, within its last fifth."""
+        """Within the last five minutes, less a jitter; of a token with less to live, within its last fifth."""
         life = token.expires_at - token.issued_at
         early = min(timedelta(seconds=EARLY_S) - self._jitter, life / 5)
         return self._clock.now() >= token.expires_at - early

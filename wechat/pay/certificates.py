@@ -91,7 +91,7 @@ class KeyRing:
 
     @property
     def preferred_serial(self) -> str:
-        """What a request names in Wechatpay-Serial, so that the answer is signed with it; empty when there is no key."""
+        """What a request names in Wechatpay-Serial, so that the answer is signed with it; empty without a key."""
         if self._public_key:
             return self._public_key.serial
         starts = {key.serial: key.starts_at for key in self._certificates.values() if key.starts_at}

@@ -1,6 +1,6 @@
 """WeChat Pay's error codes: one spelling, which of them leave the outcome open, and what helps.
 
-v2 and old v3 pages write ORDERPAID, new pages ORDER_PAID; answers carry either. Everything inside uses the new spelling.
+v2 and old v3 pages write ORDERPAID, new pages ORDER_PAID; answers carry either. Inside, the new spelling is used.
 Sources: the error tables of each call, and https://pay.weixin.qq.com/doc/v3/merchant/4012070424 (错误码).
 """
 

@@ -80,6 +80,7 @@ def remote_state(call: str, text: object) -> RemoteState:
 
 def same_order(call: str, order: Order, found: Transaction) -> Transaction:
     """``found``, if it speaks of ``order``; a signed answer about another one proves nothing about ours."""
-    if (found.out_trade_no, found.mchid, found.appid) != (order.out_trade_no, order.mchid, order.appid):
+    appid = found.appid or order.appid  # v3 leaves it out while unpaid
+    if (found.out_trade_no, found.mchid, appid) != (order.out_trade_no, order.mchid, order.appid):
         raise OutcomeUnknown(call, wire_message="the answer is about another order")
     return found

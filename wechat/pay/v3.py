@@ -252,7 +252,7 @@ def _transaction(data: Mapping[str, Any], state: RemoteState) -> Transaction:
     payer = data.get("payer")
     payer_total = amount.get("payer_total")
     return Transaction(
-        appid=_need(data, "appid"),
+        appid=_need(data, "appid") if state.paid else _optional(data, "appid"),
         mchid=_need(data, "mchid"),
         out_trade_no=_need(data, "out_trade_no"),
         state=state,

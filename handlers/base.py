@@ -1,0 +1,290 @@
+"""What every handler shares: access, errors, language, and for pages the frame.
+
+A handler's verb has three movements: parse, one call into a use case, write. The rest happens here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from tornado.httputil import HTTPServerRequest
+from tornado.web import HTTPError, RequestHandler
+
+from handlers.plugin import Access
+from handlers.services import Services
+from handlers.texts import texts
+from wechat.errors import (
+    CallerError,
+    FenpayError,
+    Forbidden,
+    NotifyError,
+    NotSent,
+    OutcomeUnknown,
+    RemoteError,
+    StoreUnavailable,
+    Text,
+    Unauthorized,
+)
+from wechat.wanted import json_object
+
+SESSION = "fenpay_session"
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+HTTP_TEXTS = {
+    400: Text("请求不正确", "The request is not valid"),
+    403: Text("没有权限；请刷新页面后重试", "This is not allowed; reload the page and try again"),
+    404: Text("没有这个地址", "There is nothing at this address"),
+    405: Text("这个地址不支持该方法", "This address does not take this method"),
+}
+HTTP_CODES = {400: "BAD_REQUEST", 403: "FORBIDDEN", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+
+log = structlog.get_logger("handlers")
+
+
+class BaseHandler(RequestHandler):
+    """Access and errors. ``payer`` is the session's openid, ``merchant`` the API key's name; empty when absent."""
+
+    services: Services
+    access: Access
+
+    def initialize(self, services: Services, access: Access) -> None:
+        self.services = services
+        self.access = access
+        self.request_id = secrets.token_hex(8)
+        self.payer = ""
+        self.merchant = ""
+
+    def set_default_headers(self) -> None:
+        self.clear_header("Server")
+        for name, value in SECURITY_HEADERS.items():
+            self.set_header(name, value)
+
+    def prepare(self) -> None:
+        """Let in whom the route's access level allows. Raises Unauthorized."""
+        self.set_header("X-Request-Id", self.request_id)
+        structlog.contextvars.bind_contextvars(request_id=self.request_id)
+        self.payer = self._session_openid()
+        if self.access is Access.MERCHANT:
+            self.merchant = self._api_key_name()
+        elif self.access is Access.PAYER and not self.payer:
+            self.unauthorized()
+
+    def unauthorized(self) -> None:
+        """What a payer's route does without a session; pages redirect instead."""
+        raise Unauthorized
+
+    def check_xsrf_cookie(self) -> None:
+        """Only a browser's session can be abused across sites; API keys and WeChat's signatures are not sent by it."""
+        if self.access in (Access.PUBLIC, Access.PAYER):
+            super().check_xsrf_cookie()
+
+    @property
+    def lang(self) -> str:
+        """Chinese unless the reader prefers English."""
+        return self.get_browser_locale_tag()
+
+    def get_browser_locale_tag(self) -> str:
+        for part in self.request.headers.get("Accept-Language", "").lower().split(","):
+            tag = part.strip()[:2]
+            if tag in ("zh", "en"):
+                return tag
+        return "zh"
+
+    @property
+    def client_ip(self) -> str:
+        """The caller's address: X-Real-IP where a trusted proxy says it, the connection's otherwise."""
+        peer = _address(self.request.remote_ip or "")
+        told = self.request.headers.get("X-Real-IP", "")
+        if told and peer in self.services.settings.http.trusted_proxies:
+            peer = _address(told) or peer
+        return peer or "127.0.0.1"
+
+    def json_body(self) -> dict[str, Any]:
+        """The body as a JSON object. Raises BadRequest."""
+        return json_object(self.request.body)
+
+    def start_session(self, openid: str) -> None:
+        """Give the browser a signed cookie for ``openid``, in place of any it had."""
+        settings = self.services.settings
+        value = json.dumps({"openid": openid, "appid": settings.account.appid})
+        self.set_signed_cookie(
+            SESSION,
+            value,
+            expires_days=settings.session.days,
+            httponly=True,
+            samesite="Lax",
+            secure=settings.http.origin.startswith("https:"),
+        )
+
+    def _session_openid(self) -> str:
+        """The openid of a valid session of this account; only the signed cookie counts."""
+        settings = self.services.settings
+        raw = self.get_signed_cookie(SESSION, max_age_days=settings.session.days)
+        if not raw:
+            return ""
+        session = json.loads(raw)
+        return str(session["openid"]) if session.get("appid") == settings.account.appid else ""
+
+    def _api_key_name(self) -> str:
+        """Whose API key the Authorization header carries. Raises Unauthorized."""
+        scheme, _, key = self.request.headers.get("Authorization", "").partition(" ")
+        digest = hashlib.sha256(key.encode()).hexdigest().encode()
+        names = [
+            entry.name
+            for entry in self.services.settings.merchants
+            if hmac.compare_digest(entry.sha256.encode(), digest)
+        ]
+        if scheme.lower() != "bearer" or not key or not names:
+            raise Unauthorized(
+                Text("API 密钥无效；请用 Authorization: Bearer <密钥>", "The API key is not valid; send Authorization: Bearer <key>"),
+                code="BAD_API_KEY",
+            )
+        return names[0]
+
+    # -- errors ---------------------------------------------------------------------------------------------------
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """One shape for every error; what an exception says is shown only if it is ours."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        status, body = self.error_body(status_code, error)
+        self.set_status(status)
+        if status == 503:
+            self.set_header("Retry-After", "1")
+        if status == 401:
+            self.set_header("WWW-Authenticate", "Bearer")
+        self.show_error(status, body)
+
+    def show_error(self, status: int, body: Mapping[str, Any]) -> None:  # noqa: ARG002 - pages show the status
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.finish(json.dumps(body, ensure_ascii=False))
+
+    def error_body(self, status_code: int, error: BaseException | None) -> tuple[int, dict[str, Any]]:
+        """HTTP status and ``{"code", "message", "request_id"}`` for ``error``."""
+        if not isinstance(error, FenpayError):
+            text = HTTP_TEXTS.get(status_code, FenpayError.text)
+            return status_code, self._error(HTTP_CODES.get(status_code, "ERROR"), text)
+        body = self._error(error.public_code, error.text)
+        if isinstance(error, CallerError) and error.field:
+            body["field"] = error.field
+        if isinstance(error, RemoteError) and self.access is Access.MERCHANT:
+            body["wechat"] = self._what_wechat_said(error)
+        return _status(error), body
+
+    def _error(self, code: str, text: Text) -> dict[str, Any]:
+        return {"code": code, "message": text.to(self.lang), "request_id": self.request_id}
+
+    def _what_wechat_said(self, error: RemoteError) -> dict[str, Any]:
+        """For those who run the shop, never for those who buy in it."""
+        return {
+            "call": error.call,
+            "code": error.wire_code,
+            "message": error.wire_message,
+            "request_id": error.request_id,
+            "causes": [cause.to(self.lang) for cause in error.advice.causes],
+            "next": error.advice.next_step.to(self.lang),
+        }
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """Ours are expected and told in a line; anything else is a defect and comes with its traceback."""
+        if isinstance(value, HTTPError | CallerError | NotifyError):
+            return
+        if isinstance(value, FenpayError):
+            log.warning("request_failed", path=self.request.path, error=str(value))
+        else:
+            log.error("request_crashed", path=self.request.path, exc_info=(typ, value, tb))
+
+
+class ApiHandler(BaseHandler):
+    """JSON in, JSON out."""
+
+    def write_json(self, data: Mapping[str, Any]) -> None:
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.write(json.dumps(data, ensure_ascii=False))
+
+
+class PageHandler(BaseHandler):
+    """HTML. A page is served from its one public address, because cookies and WeChat's checks hang on it."""
+
+    def prepare(self) -> None:
+        if self.request.host != urlsplit(self.services.settings.http.public_base_url).netloc:
+            self.redirect(self.services.settings.http.public_base_url + self.request.uri)
+            return
+        super().prepare()
+
+    def unauthorized(self) -> None:
+        self.redirect(f"/oauth/authorize?next={self.request.path}")
+
+    def render_page(self, template: str, **context: Any) -> None:
+        """Render ``template`` in the reader's language under a policy that lets nothing foreign in."""
+        settings = self.services.settings
+        self.set_header("Content-Security-Policy", _content_policy(settings.account.js_url, settings.simulator_url))
+        self.set_header("Vary", "Accept-Language, Cookie")
+        self.render(
+            template,
+            t=texts(self.lang),
+            lang=self.lang,
+            simulated=settings.simulated,
+            shop_name=settings.shop.name_en if self.lang == "en" else settings.shop.name,
+            js_url=settings.account.js_url,
+            **context,
+        )
+
+    def show_error(self, status: int, body: Mapping[str, Any]) -> None:
+        self.render_page("error.html", status=status, **body)
+
+
+class UnknownAddress(ApiHandler):
+    """404 for whatever no route takes."""
+
+    def prepare(self) -> None:
+        raise HTTPError(404)
+
+    def check_xsrf_cookie(self) -> None:
+        """A 404 needs no proof."""
+
+
+def _status(error: FenpayError) -> int:
+    if isinstance(error, CallerError | NotifyError):
+        return error.status
+    if isinstance(error, StoreUnavailable | NotSent | OutcomeUnknown):
+        return 503
+    return 502 if isinstance(error, RemoteError) else 500
+
+
+def _address(text: str) -> str:
+    """An IP address in its plain form, v4-in-v6 unwrapped; empty for anything else."""
+    try:
+        address = ipaddress.ip_address(text.strip())
+    except ValueError:
+        return ""
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(mapped or address)
+
+
+def _content_policy(js_url: str, simulator_url: str | None) -> str:
+    parts = urlsplit(js_url)
+    simulator = f" {simulator_url}" if simulator_url else ""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src 'self' {parts.scheme}://{parts.netloc}",
+            "style-src 'self'",
+            "img-src 'self' data:",
+            f"connect-src 'self'{simulator}",
+            f"frame-src{simulator or " 'none'"}",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        )
+    )

@@ -1,0 +1,117 @@
+"""The merchant's own systems: any order, by API key."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import segno
+
+from handlers.base import ApiHandler
+from handlers.orders import NUMBER
+from handlers.plugin import Access, Route
+from handlers.services import Services
+from handlers.views import merchant_view, with_pay
+from wechat.errors import BadRequest, NotFound, Text
+from wechat.models import TradeState
+from wechat.wanted import Sale
+
+PAGE = 20
+MAX_PAGE = 100
+_KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
+
+
+class SalesHandler(ApiHandler):
+    """Place an order for a system of the merchant's, and list orders, newest first."""
+
+    async def post(self) -> None:
+        sale = Sale.parse(self.json_body())
+        placed = await self.services.orders.place_sale(
+            sale, merchant=self.merchant, client_ip=self.client_ip, idempotency_key=self._idempotency_key()
+        )
+        self.set_status(201)
+        self.write_json(with_pay(merchant_view(placed.order), placed))
+
+    async def get(self) -> None:
+        page = await self.services.order_store.find(
+            trade_state=self._trade_state(), limit=self._limit(), cursor=self.get_query_argument("cursor", "")
+        )
+        orders = [merchant_view(order) for order in page.items]
+        self.write_json({"orders": orders, "next_cursor": page.next_cursor or None})
+
+    def _idempotency_key(self) -> str:
+        key = self.request.headers.get("Idempotency-Key", "")
+        if key and not _KEY.fullmatch(key):
+            raise BadRequest(
+                Text("Idempotency-Key 为 1 到 255 个可见 ASCII 字符", "Idempotency-Key is 1 to 255 visible ASCII characters"),
+                code="BAD_IDEMPOTENCY_KEY",
+            )
+        return key
+
+    def _trade_state(self) -> TradeState | None:
+        value = self.get_query_argument("trade_state", "")
+        if not value:
+            return None
+        if value not in list(TradeState):
+            states = ", ".join(TradeState)
+            raise BadRequest(Text(f"trade_state 可取 {states}", f"trade_state is one of {states}"), field="trade_state")
+        return TradeState(value)
+
+    def _limit(self) -> int:
+        value = self.get_query_argument("limit", str(PAGE))
+        if not re.fullmatch(r"[1-9][0-9]{0,2}", value, re.ASCII) or int(value) > MAX_PAGE:
+            raise BadRequest(Text(f"limit 为 1 到 {MAX_PAGE}", f"limit is 1 to {MAX_PAGE}"), field="limit")
+        return int(value)
+
+
+class SaleHandler(ApiHandler):
+    """One order with its timeline and what WeChat sent about it."""
+
+    async def get(self, out_trade_no: str) -> None:
+        order = await self.services.orders.get(out_trade_no)
+        received = await self.services.notification_store.of_order(out_trade_no)
+        self.write_json(merchant_view(order) | {"notifications": [dict(row) for row in received]})
+
+
+class SaleQueryHandler(ApiHandler):
+    """Ask WeChat and apply what it says."""
+
+    async def post(self, out_trade_no: str) -> None:
+        order = await self.services.orders.get(out_trade_no)
+        self.write_json(merchant_view(await self.services.orders.query(order)))
+
+
+class SaleCloseHandler(ApiHandler):
+    """Close an unpaid order."""
+
+    async def post(self, out_trade_no: str) -> None:
+        order = await self.services.orders.get(out_trade_no)
+        closed = await self.services.orders.close(order, source="merchant", by=self.merchant)
+        self.write_json(merchant_view(closed))
+
+
+class QrHandler(ApiHandler):
+    """The code_url of a NATIVE order as a QR picture."""
+
+    async def get(self, out_trade_no: str) -> None:
+        order = await self.services.orders.get(out_trade_no)
+        ready = await self.services.orders.pay(order)
+        if ready.order.prepay is None or not ready.order.prepay.code_url:
+            raise NotFound(Text("只有 NATIVE 订单有二维码", "Only NATIVE orders have a QR code"), code="NO_QR")
+        picture = io.BytesIO()
+        segno.make(ready.order.prepay.code_url, error="m").save(picture, kind="svg", scale=6, border=4)
+        self.set_header("Content-Type", "image/svg+xml")
+        self.write(picture.getvalue())
+
+
+def routes(services: Services) -> list[Route]:
+    def route(pattern: str, handler: type[ApiHandler], name: str) -> Route:
+        return Route(pattern=pattern, handler=handler, access=Access.MERCHANT, name=name)
+
+    return [
+        route(r"/api/orders", SalesHandler, "api_orders"),
+        route(rf"/api/orders/{NUMBER}", SaleHandler, "api_order"),
+        route(rf"/api/orders/{NUMBER}/query", SaleQueryHandler, "api_order_query"),
+        route(rf"/api/orders/{NUMBER}/close", SaleCloseHandler, "api_order_close"),
+        route(rf"/api/orders/{NUMBER}/qr\.svg", QrHandler, "api_order_qr"),
+    ]

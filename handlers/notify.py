@@ -1,0 +1,39 @@
+"""Where WeChat reports. v2 is answered in XML, v3 in JSON; the status is what counts on both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from handlers.base import BaseHandler
+from handlers.plugin import Access, Route
+from handlers.services import Services
+from wechat.models import Api
+from wechat.notifications import generation
+from wechat.pay.v2 import acknowledgement
+
+
+class NotifyHandler(BaseHandler):
+    """One payment or refund notification."""
+
+    async def post(self) -> None:
+        await self.services.inbox.receive(self.request.headers, self.request.body)
+        self._answer(success=True, message="OK")
+
+    def show_error(self, status: int, body: Mapping[str, Any]) -> None:  # noqa: ARG002
+        """A fixed phrase per kind of failure; nothing of the message comes back."""
+        self._answer(success=False, message=str(body["code"]))
+        self.finish()
+
+    def _answer(self, *, success: bool, message: str) -> None:
+        if generation(self.request.headers) is Api.V2:
+            self.set_header("Content-Type", "text/xml; charset=utf-8")
+            self.write(acknowledgement(success, message))
+            return
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.write(json.dumps({"code": "SUCCESS" if success else "FAIL", "message": message}))
+
+
+def routes(services: Services) -> list[Route]:
+    return [Route(pattern=r"/notify", handler=NotifyHandler, access=Access.WECHAT, name="notify")]

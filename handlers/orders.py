@@ -1,0 +1,68 @@
+"""A payer's own orders. The price comes from the catalogue, the payer from the session."""
+
+from __future__ import annotations
+
+from handlers.base import ApiHandler
+from handlers.plugin import Access, Route
+from handlers.services import Services
+from handlers.views import payer_view, with_pay
+from wechat.models import Order
+from wechat.wanted import Basket
+
+
+class OrdersHandler(ApiHandler):
+    """Place an order and hand back what the page passes to the cashier."""
+
+    async def post(self) -> None:
+        basket = Basket.parse(self.json_body())
+        placed = await self.services.orders.place_basket(basket, openid=self.payer, client_ip=self.client_ip)
+        self.set_status(201)
+        self.write_json(with_pay(payer_view(placed.order), placed))
+
+
+class _OwnOrder(ApiHandler):
+    async def own(self, out_trade_no: str) -> Order:
+        return await self.services.orders.get(out_trade_no, openid=self.payer)
+
+
+class OrderHandler(_OwnOrder):
+    """One's own order, as stored."""
+
+    async def get(self, out_trade_no: str) -> None:
+        self.write_json(payer_view(await self.own(out_trade_no)))
+
+
+class PayHandler(_OwnOrder):
+    """Fresh pay parameters for an unpaid order."""
+
+    async def post(self, out_trade_no: str) -> None:
+        placed = await self.services.orders.pay(await self.own(out_trade_no))
+        self.write_json(with_pay(payer_view(placed.order), placed))
+
+
+class QueryHandler(_OwnOrder):
+    """Ask WeChat, then tell: the page's ``ok`` is no proof."""
+
+    async def post(self, out_trade_no: str) -> None:
+        self.write_json(payer_view(await self.services.orders.query(await self.own(out_trade_no))))
+
+
+class CloseHandler(_OwnOrder):
+    """Give the order up."""
+
+    async def post(self, out_trade_no: str) -> None:
+        order = await self.services.orders.close(await self.own(out_trade_no), source="payer")
+        self.write_json(payer_view(order))
+
+
+NUMBER = r"([0-9A-Za-z_\-|*]{6,32})"
+
+
+def routes(services: Services) -> list[Route]:
+    return [
+        Route(pattern=r"/orders", handler=OrdersHandler, access=Access.PAYER, name="orders"),
+        Route(pattern=rf"/orders/{NUMBER}", handler=OrderHandler, access=Access.PAYER, name="order"),
+        Route(pattern=rf"/orders/{NUMBER}/pay", handler=PayHandler, access=Access.PAYER, name="order_pay"),
+        Route(pattern=rf"/orders/{NUMBER}/query", handler=QueryHandler, access=Access.PAYER, name="order_query"),
+        Route(pattern=rf"/orders/{NUMBER}/close", handler=CloseHandler, access=Access.PAYER, name="order_close"),
+    ]

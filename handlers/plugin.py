@@ -1,0 +1,118 @@
+"""Plugins: modules with ``routes(services) -> list[Route]``, named under ``plugins:`` in the settings.
+
+A built-in handler and a third party's are loaded alike. What cannot work stops the start and names the owner.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from tornado.web import URLSpec
+
+from wechat.errors import ConfigError, Text
+
+if TYPE_CHECKING:
+    from handlers.base import BaseHandler
+    from handlers.services import Services
+
+
+class Access(StrEnum):
+    """Who may call a route; enforced in ``BaseHandler.prepare`` and nowhere else."""
+
+    PUBLIC = "public"  # anybody
+    PAYER = "payer"  # a browser with a session from OAuth
+    MERCHANT = "merchant"  # a system with an API key
+    WECHAT = "wechat"  # WeChat itself: the message proves it, not the connection
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """One address. Nothing has a default, so no route exists without an access level."""
+
+    pattern: str
+    handler: type[BaseHandler]
+    access: Access
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A route and the plugin it came from."""
+
+    route: Route
+    plugin: str
+
+
+def load(plugins: Sequence[str], services: Services) -> list[Owned]:
+    """The routes of all ``plugins``. Raises ConfigError for one that cannot be loaded and for doubles."""
+    owned = [Owned(route, plugin) for plugin in plugins for route in _routes(plugin, services)]
+    for what in ("pattern", "name"):
+        seen: dict[str, str] = {}
+        for entry in owned:
+            value = getattr(entry.route, what)
+            if value in seen:
+                raise _double(what, value, seen[value], entry.plugin)
+            seen[value] = entry.plugin
+    return owned
+
+
+def url_specs(owned: Sequence[Owned], services: Services) -> list[URLSpec]:
+    """The routes as Tornado takes them."""
+    return [
+        URLSpec(entry.route.pattern, entry.route.handler, _arguments(entry.route, services), name=entry.route.name)
+        for entry in owned
+    ]
+
+
+def table(owned: Sequence[Owned]) -> str:
+    """The routes as text: access, pattern, methods, name, plugin; what ``server.py --routes`` prints."""
+    rows = [
+        (entry.route.access, entry.route.pattern, " ".join(methods(entry.route.handler)), entry.route.name, entry.plugin)
+        for entry in owned
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def methods(handler: type[BaseHandler]) -> list[str]:
+    """The HTTP methods that ``handler`` implements itself."""
+    return [verb for verb in handler.SUPPORTED_METHODS if any(verb.lower() in vars(c) for c in _own_classes(handler))]
+
+
+def _own_classes(handler: type[BaseHandler]) -> list[type]:
+    return [cls for cls in handler.__mro__ if not cls.__module__.startswith("tornado.") and cls is not object]
+
+
+def _routes(plugin: str, services: Services) -> list[Route]:
+    try:
+        module = importlib.import_module(plugin)
+    except ImportError as error:
+        raise ConfigError(
+            [Text(f"plugins：无法加载 {plugin}（{error}）", f"plugins: {plugin} cannot be loaded ({error})")]
+        ) from error
+    make = getattr(module, "routes", None)
+    if not callable(make):
+        raise ConfigError([Text(f"plugins：{plugin} 没有 routes(services)", f"plugins: {plugin} has no routes(services)")])
+    routes: list[Route] = make(services)
+    return routes
+
+
+def _arguments(route: Route, services: Services) -> dict[str, Any]:
+    return {"services": services, "access": route.access}
+
+
+def _double(what: str, value: str, first: str, second: str) -> ConfigError:
+    return ConfigError(
+        [
+            Text(
+                f"plugins：{first} 与 {second} 的 {what} 重复：{value}",
+                f"plugins: {first} and {second} both have the {what} {value}",
+            )
+        ]
+    )

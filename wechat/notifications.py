@@ -1,0 +1,109 @@
+"""What WeChat posts to /notify: one gate, then record, apply, conclude, and only then an answer.
+
+Which generation a message belongs to is decided by the ``Wechatpay-*`` headers alone: all four mean v3, none means v2,
+some mean neither. A message that fails one generation's check is never tried against the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+from wechat.errors import FenpayError, Mismatch, NotifyError, SignatureInvalid, StoreUnavailable
+from wechat.ledger import Ledger, alarm
+from wechat.models import Api, Notification, RemoteState, Verified
+from wechat.pay.gateway import Gateway
+from wechat.pay.v3 import HEADERS
+from wechat.ports import Clock, NotificationStore
+
+BUDGET_S = 3.0  # WeChat waits five seconds, one of its articles says three
+
+log = structlog.get_logger("wechat.notifications")
+RESULTS = Counter("fenpay_notify_total", "Notifications by outcome", ["api", "result"])
+SECONDS = Histogram(
+    "fenpay_notify_handle_seconds",
+    "From body to answer",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5),
+)
+LAG = Histogram(
+    "fenpay_notify_lag_seconds", "From payment to notification", buckets=(0.5, 1, 2, 5, 15, 60, 300, 1800, 7200, 86400)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """Receives for every configured generation."""
+
+    gateways: Mapping[Api, Gateway]
+    store: NotificationStore
+    ledger: Ledger
+    clock: Clock
+
+    async def receive(self, headers: Mapping[str, str], body: bytes) -> None:
+        """Return when the message is durable and applied; anything else is raised.
+
+        Raises NotifyError (its ``status`` is the answer) and StoreUnavailable (503; WeChat comes again).
+        """
+        started = time.monotonic()
+        result = "applied"
+        try:
+            async with asyncio.timeout(BUDGET_S):
+                result = await self._receive(headers, body)
+        except NotifyError as error:
+            result = error.reason
+            raise
+        except TimeoutError:
+            result = "timeout"
+            raise StoreUnavailable from None
+        except FenpayError as error:
+            result = error.public_code.lower()
+            raise
+        finally:
+            RESULTS.labels(generation(headers) or "mixed", result).inc()
+            SECONDS.observe(time.monotonic() - started)
+
+    async def _receive(self, headers: Mapping[str, str], body: bytes) -> str:
+        message = self._verified(headers, body)
+        now = self.clock.now()
+        seen = await self.store.record(message, body, headers, now)
+        if message.value.transaction and message.value.transaction.success_time and seen == 1:
+            LAG.observe(max(0.0, (now - message.value.transaction.success_time).total_seconds()))
+        verdict = await self._apply(message, seen)
+        await self.store.conclude(message.value.id, verdict, self.clock.now())
+        return verdict
+
+    def _verified(self, headers: Mapping[str, str], body: bytes) -> Verified[Notification]:
+        api = generation(headers)
+        gateway = self.gateways.get(api) if api else None
+        if gateway is None:
+            raise SignatureInvalid("api_off" if api else "headers_mixed")
+        return gateway.receive(headers, body)
+
+    async def _apply(self, message: Verified[Notification], seen: int) -> str:
+        """The verdict. Raises Mismatch, recorded and told to the operator the first time."""
+        transaction = message.value.transaction
+        if transaction is None:
+            return "recorded"
+        if transaction.state is RemoteState.PAYERROR:
+            return "not_paid"
+        try:
+            if not transaction.state.paid:
+                raise Mismatch("trade_state")
+            await self.ledger.apply(message.part(lambda _: transaction), source="notify")
+        except Mismatch as error:
+            await self.store.conclude(message.value.id, error.reason, self.clock.now())
+            if seen == 1:
+                alarm(f"notify_{error.reason}", transaction.out_trade_no)
+            raise
+        return "applied"
+
+
+def generation(headers: Mapping[str, str]) -> Api | None:
+    """Which API's message this is by its headers; None for a mixture."""
+    present = sum(1 for name in HEADERS if name in headers)
+    return {0: Api.V2, len(HEADERS): Api.V3}.get(present)

@@ -1,0 +1,120 @@
+"""What callers may ask for, parsed strictly: unknown fields, wrong types and wrong lengths are refused by name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from wechat.errors import BadRequest, Text
+from wechat.models import MAX_TOTAL, OUT_TRADE_NO, Api, TradeType
+
+
+def _printable(value: str) -> str:
+    """No control characters and no lone surrogates: neither XML nor BSON nor a person can hold them."""
+    if not value.isprintable() or value != value.strip():
+        raise ValueError("printable text without blanks around it")
+    return value
+
+
+def _number(value: str) -> str:
+    if not OUT_TRADE_NO.fullmatch(value):
+        raise ValueError("6 to 32 of 0-9 A-Z a-z _ - | *")
+    return value
+
+
+Line = Annotated[str, AfterValidator(_printable)]
+
+
+class _Body(BaseModel):
+    """A JSON body. ``parse`` raises BadRequest with the first culprit's name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+    @classmethod
+    def parse(cls, body: dict[str, Any]) -> Self:
+        """``body`` as this type. Raises BadRequest."""
+        try:
+            return cls.model_validate(body)
+        except ValidationError as error:
+            raise _refusal(error, ", ".join(cls.model_fields)) from None
+
+    def digest(self, *more: str) -> str:
+        """Equal for equal requests, for comparing repetitions."""
+        return hashlib.sha256("\n".join((self.model_dump_json(), *more)).encode()).hexdigest()
+
+
+class Basket(_Body):
+    """What a payer picks: ``POST /orders``. The price comes from the catalogue."""
+
+    sku: Line = Field(min_length=1, max_length=32)
+    quantity: int = Field(1, ge=1, le=999)
+
+
+class Sale(_Body):
+    """What a merchant's system orders: ``POST /api/orders``. ``total`` in fen, ``expires_in_s`` in seconds."""
+
+    description: Line = Field(min_length=1, max_length=127)
+    total: int = Field(ge=1, le=MAX_TOTAL)
+    trade_type: Annotated[TradeType, Field(strict=False)] = TradeType.JSAPI
+    openid: Line | None = Field(None, min_length=1, max_length=128)
+    out_trade_no: Annotated[str, AfterValidator(_number)] | None = None
+    attach: Line | None = Field(None, min_length=1, max_length=127)
+    expires_in_s: int | None = Field(None, ge=300, le=7 * 24 * 3600)
+    api: Annotated[Api, Field(strict=False)] | None = None
+    payer_client_ip: Line | None = Field(None, max_length=45)
+
+    @classmethod
+    def parse(cls, body: dict[str, Any]) -> Self:
+        """``body`` as a sale. "H5", v3's other word for MWEB, is taken too. Raises BadRequest."""
+        if body.get("trade_type") == "H5":
+            body = body | {"trade_type": "MWEB"}
+        sale = super().parse(body)
+        if (sale.trade_type is TradeType.JSAPI) is not bool(sale.openid):
+            raise BadRequest(
+                Text("JSAPI 订单要有 openid，其他类型不要", "openid goes with JSAPI orders, and only with them"),
+                field="openid",
+            )
+        return sale
+
+
+def json_object(raw: bytes) -> dict[str, Any]:
+    """A request body as a JSON object: UTF-8, no duplicate keys, no NaN, sane nesting. Raises BadRequest."""
+    try:
+        data = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise _not_json() from None
+    if not isinstance(data, dict):
+        raise _not_json()
+    return data
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) != len(pairs):
+        raise ValueError("duplicate key")
+    return data
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def _not_json() -> BadRequest:
+    return BadRequest(
+        Text("请求体要是一个 JSON 对象（UTF-8）", "The body must be one JSON object in UTF-8"), code="BAD_JSON"
+    )
+
+
+def _refusal(error: ValidationError, known: str) -> BadRequest:
+    fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    name = ".".join(str(part) for part in fault["loc"]) or "body"
+    if fault["type"] == "extra_forbidden":
+        return BadRequest(
+            Text(f"有不认识的字段，可用：{known}", f"There is an unknown field; known are {known}"),
+            code="UNKNOWN_FIELD",
+        )
+    need = fault["msg"].removeprefix("Value error, ")
+    return BadRequest(Text(f"{name} 不合要求：{need}", f"{name} is not acceptable: {need}"), field=name)
