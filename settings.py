@@ -1,7 +1,7 @@
 """Typed settings: a YAML file, then environment variables (``FENPAY_PAY__API=v2``), which win.
 
-``load`` either returns settings that can work or raises ``ConfigError`` with one sentence per fault, which names the key
-and the cure and never shows the value. What the keys mean stands beside them in settings.yml.
+``load`` either returns settings that can work or raises ``ConfigError`` with one sentence per fault, which names the
+key and the cure and never shows the value. What the keys mean stands beside them in settings.yml.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _secret(least: int) -> AfterValidator:
 
 
 def _pem(value: object) -> object:
-    """A PEM text as it is, with ``\\n`` unescaped; a path is read. Which of the two the gateways need is checked there."""
+    """A PEM text as it is, with ``\\n`` unescaped; a path is read. What kind it is is checked where used."""
     if not isinstance(value, str) or not value or "-----BEGIN" in value:
         return value.replace("\\n", "\n") if isinstance(value, str) else value
     try:
@@ -98,7 +98,7 @@ class SessionSettings(Section):
 class AccountSettings(Section):
     appid: str = Field(pattern=r"^(wx|wxsim)[0-9a-zA-Z]{8,30}$")
     appsecret: Annotated[SecretStr, _secret(16)]
-    token_call: Literal["stable", "classic"] = "stable"
+    token_call: Literal["stable", "classic"] = "stable"  # noqa: S105 - which call, not a token
     api_url: BaseUrl = "https://api.weixin.qq.com"
     open_url: BaseUrl = "https://open.weixin.qq.com"
     js_url: str = "https://res.wx.qq.com/open/js/jweixin-1.6.0.js"

@@ -15,7 +15,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
-from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, RequestHandler
 
 from handlers.plugin import Access
@@ -24,7 +23,6 @@ from handlers.texts import texts
 from wechat.errors import (
     CallerError,
     FenpayError,
-    Forbidden,
     NotifyError,
     NotSent,
     OutcomeUnknown,
@@ -41,6 +39,7 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+NOWHERE = " 'none'"
 HTTP_TEXTS = {
     400: Text("请求不正确", "The request is not valid"),
     403: Text("没有权限；请刷新页面后重试", "This is not allowed; reload the page and try again"),
@@ -64,6 +63,10 @@ class BaseHandler(RequestHandler):
         self.request_id = secrets.token_hex(8)
         self.payer = ""
         self.merchant = ""
+        services.traffic.enter()
+
+    def on_finish(self) -> None:
+        self.services.traffic.leave()
 
     def set_default_headers(self) -> None:
         self.clear_header("Server")
@@ -73,6 +76,8 @@ class BaseHandler(RequestHandler):
     def prepare(self) -> None:
         """Let in whom the route's access level allows. Raises Unauthorized."""
         self.set_header("X-Request-Id", self.request_id)
+        if self.services.traffic.draining:
+            self.set_header("Connection", "close")
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
         self.payer = self._session_openid()
         if self.access is Access.MERCHANT:
@@ -92,9 +97,6 @@ class BaseHandler(RequestHandler):
     @property
     def lang(self) -> str:
         """Chinese unless the reader prefers English."""
-        return self.get_browser_locale_tag()
-
-    def get_browser_locale_tag(self) -> str:
         for part in self.request.headers.get("Accept-Language", "").lower().split(","):
             tag = part.strip()[:2]
             if tag in ("zh", "en"):
@@ -147,7 +149,10 @@ class BaseHandler(RequestHandler):
         ]
         if scheme.lower() != "bearer" or not key or not names:
             raise Unauthorized(
-                Text("API 密钥无效；请用 Authorization: Bearer <密钥>", "The API key is not valid; send Authorization: Bearer <key>"),
+                Text(
+                    "API 密钥无效；请用 Authorization: Bearer <密钥>",
+                    "The API key is not valid; send Authorization: Bearer <key>",
+                ),
                 code="BAD_API_KEY",
             )
         return names[0]
@@ -165,7 +170,7 @@ class BaseHandler(RequestHandler):
             self.set_header("WWW-Authenticate", "Bearer")
         self.show_error(status, body)
 
-    def show_error(self, status: int, body: Mapping[str, Any]) -> None:  # noqa: ARG002 - pages show the status
+    def show_error(self, status: int, body: Mapping[str, Any]) -> None:
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.finish(json.dumps(body, ensure_ascii=False))
 
@@ -282,7 +287,7 @@ def _content_policy(js_url: str, simulator_url: str | None) -> str:
             "style-src 'self'",
             "img-src 'self' data:",
             f"connect-src 'self'{simulator}",
-            f"frame-src{simulator or " 'none'"}",
+            f"frame-src{simulator or NOWHERE}",
             "form-action 'self'",
             "base-uri 'none'",
             "frame-ancestors 'none'",

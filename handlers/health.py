@@ -28,10 +28,11 @@ class ReadyHandler(BaseHandler):
     async def get(self) -> None:
         probes = self.services.probes
         results = await asyncio.gather(*(_passes(probe) for probe in probes.values()))
+        results.append(not self.services.traffic.draining)
         self.set_status(200 if all(results) else 503)
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         if "verbose" in self.request.arguments or not all(results):
-            for name, passed in zip(probes, results, strict=True):
+            for name, passed in zip((*probes, "serving"), results, strict=True):
                 self.write(f"[{'+' if passed else '-'}]{name} {'ok' if passed else 'failed'}\n")
         else:
             self.write("ok\n")

@@ -43,7 +43,10 @@ class SalesHandler(ApiHandler):
         key = self.request.headers.get("Idempotency-Key", "")
         if key and not _KEY.fullmatch(key):
             raise BadRequest(
-                Text("Idempotency-Key 为 1 到 255 个可见 ASCII 字符", "Idempotency-Key is 1 to 255 visible ASCII characters"),
+                Text(
+                    "Idempotency-Key 为 1 到 255 个可见 ASCII 字符",
+                    "Idempotency-Key is 1 to 255 visible ASCII characters",
+                ),
                 code="BAD_IDEMPOTENCY_KEY",
             )
         return key

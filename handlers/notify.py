@@ -21,7 +21,7 @@ class NotifyHandler(BaseHandler):
         await self.services.inbox.receive(self.request.headers, self.request.body)
         self._answer(success=True, message="OK")
 
-    def show_error(self, status: int, body: Mapping[str, Any]) -> None:  # noqa: ARG002
+    def show_error(self, status: int, body: Mapping[str, Any]) -> None:
         """A fixed phrase per kind of failure; nothing of the message comes back."""
         self._answer(success=False, message=str(body["code"]))
         self.finish()

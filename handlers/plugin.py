@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from tornado.web import URLSpec
+from tornado.routing import URLSpec
 
 from wechat.errors import ConfigError, Text
 
@@ -71,7 +71,13 @@ def url_specs(owned: Sequence[Owned], services: Services) -> list[URLSpec]:
 def table(owned: Sequence[Owned]) -> str:
     """The routes as text: access, pattern, methods, name, plugin; what ``server.py --routes`` prints."""
     rows = [
-        (entry.route.access, entry.route.pattern, " ".join(methods(entry.route.handler)), entry.route.name, entry.plugin)
+        (
+            entry.route.access,
+            entry.route.pattern,
+            " ".join(methods(entry.route.handler)),
+            entry.route.name,
+            entry.plugin,
+        )
         for entry in owned
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
@@ -98,7 +104,9 @@ def _routes(plugin: str, services: Services) -> list[Route]:
         ) from error
     make = getattr(module, "routes", None)
     if not callable(make):
-        raise ConfigError([Text(f"plugins：{plugin} 没有 routes(services)", f"plugins: {plugin} has no routes(services)")])
+        raise ConfigError(
+            [Text(f"plugins：{plugin} 没有 routes(services)", f"plugins: {plugin} has no routes(services)")]
+        )
     routes: list[Route] = make(services)
     return routes
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from settings import Settings
@@ -13,6 +15,30 @@ from wechat.orders import Item, Orders
 from wechat.ports import NotificationStore, OrderStore, TokenStore
 
 Probe = Callable[[], Awaitable[None]]
+
+
+class Traffic:
+    """Which requests are in the works, and whether the process takes leave."""
+
+    def __init__(self) -> None:
+        self.draining = False
+        self._in_flight = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    def enter(self) -> None:
+        self._in_flight += 1
+        self._quiet.clear()
+
+    def leave(self) -> None:
+        self._in_flight -= 1
+        if not self._in_flight:
+            self._quiet.set()
+
+    async def quiet(self, limit_s: float) -> None:
+        """Return when nothing is in the works, or after ``limit_s``."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._quiet.wait(), limit_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +55,4 @@ class Services:
     shared: TokenStore
     probes: Mapping[str, Probe]
     catalogue: Mapping[str, Item]
+    traffic: Traffic

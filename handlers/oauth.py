@@ -1,0 +1,117 @@
+"""From a browser to a payer: off to WeChat with a state, back with a code, on with a session."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+from dataclasses import dataclass
+
+from handlers.base import PageHandler
+from handlers.plugin import Access, Route
+from handlers.services import Services
+from wechat.account.oauth import SPENT_CODE
+from wechat.errors import AccountRefused, BadRequest, Forbidden, Text
+
+COOKIE = "fenpay_oauth"
+STATE_LIFE_S = 600
+RESTARTS = 1
+CALLBACK = "/oauth/callback"
+
+_STATE = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_CODE = re.compile(r"[0-9A-Za-z_-]{1,256}", re.ASCII)
+_NEXT = re.compile(r"/[0-9A-Za-z_\-|*/]*(\?[0-9A-Za-z_\-=&]*)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """One way to WeChat and back, kept in a signed cookie: only the browser that set out may return."""
+
+    state: str
+    next: str
+    restarts: int
+
+
+class AuthorizeHandler(PageHandler):
+    """Set out."""
+
+    def get(self) -> None:
+        set_out(self, safe_next(self.get_query_argument("next", "/")))
+
+
+class CallbackHandler(PageHandler):
+    """Come back. WeChat may open this address twice; both arrive."""
+
+    async def get(self) -> None:
+        journey = self._journey()
+        code = self.get_query_argument("code", "")
+        if not _CODE.fullmatch(code):
+            raise Forbidden(
+                Text("没有得到授权，无法付款", "You did not authorise, so you cannot pay"), code="NOT_AUTHORIZED"
+            )
+        await self._spend(journey.state, code)
+        try:
+            openid = await self.services.oauth.openid(code)
+        except AccountRefused as error:
+            if error.errcode not in SPENT_CODE or journey.restarts >= RESTARTS:
+                raise
+            set_out(self, journey.next, restarts=journey.restarts + 1)
+            return
+        self.start_session(openid)
+        self.redirect(journey.next)
+
+    def _journey(self) -> Journey:
+        """The journey that this browser set out on, if the address names the same state. Raises Forbidden."""
+        raw = self.get_signed_cookie(COOKIE, max_age_days=STATE_LIFE_S / 86400)
+        state = self.get_query_argument("state", "")
+        journey = Journey(**json.loads(raw)) if raw else None
+        if journey is None or not _STATE.fullmatch(state) or not secrets.compare_digest(journey.state, state):
+            raise _not_ours()
+        return journey
+
+    async def _spend(self, state: str, code: str) -> None:
+        """A state serves one code; the same code again is WeChat's browser opening the address twice."""
+        key, digest = f"state:{state}", hashlib.sha256(code.encode()).hexdigest()
+        shared = self.services.shared
+        if not await shared.remember(key, digest, STATE_LIFE_S) and await shared.recall(key) != digest:
+            raise _not_ours()
+
+
+def set_out(handler: PageHandler, next_page: str, *, restarts: int = 0) -> None:
+    """Send the browser to WeChat with a state of 128 random bits that its cookie knows."""
+    settings = handler.services.settings
+    state = secrets.token_hex(16)
+    handler.set_signed_cookie(
+        COOKIE,
+        json.dumps({"state": state, "next": next_page, "restarts": restarts}),
+        expires_days=STATE_LIFE_S / 86400,
+        path="/oauth",
+        httponly=True,
+        samesite="Lax",
+        secure=settings.http.origin.startswith("https:"),
+    )
+    handler.redirect(handler.services.oauth.authorize_url(settings.http.public_base_url + CALLBACK, state))
+
+
+def safe_next(path: str) -> str:
+    """``path`` if it stays on this site however a browser reads it. Raises BadRequest."""
+    if len(path) > 512 or not _NEXT.fullmatch(path) or "//" in path:
+        raise BadRequest(
+            Text("next 只能是本站的路径", "next must be a path of this site"), code="BAD_NEXT", field="next"
+        )
+    return path
+
+
+def _not_ours() -> Forbidden:
+    return Forbidden(
+        Text("授权已失效，请回到商店重新开始", "This authorisation is not valid any more; start again from the shop"),
+        code="BAD_STATE",
+    )
+
+
+def routes(services: Services) -> list[Route]:
+    return [
+        Route(pattern=r"/oauth/authorize", handler=AuthorizeHandler, access=Access.PUBLIC, name="oauth_authorize"),
+        Route(pattern=CALLBACK, handler=CallbackHandler, access=Access.PUBLIC, name="oauth_callback"),
+    ]

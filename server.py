@@ -1,0 +1,290 @@
+"""The process: settings, services, application, listen, drain.
+
+The only place where stores, gateways and sessions are built. ``python server.py --settings FILE`` is what production
+runs under supervisor; the demo runs the same with other settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import monotonic
+from typing import Any, Protocol
+
+import structlog
+from prometheus_client import Info
+from storage.cache import RedisTokens
+from storage.driver import connect
+from storage.mongo import MongoStore
+from tornado.httpserver import HTTPServer
+from tornado.httputil import ParseBodyConfig, ParseMultipartConfig, set_parse_body_config
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+
+import logs
+import settings as configuration
+from handlers import plugin
+from handlers.base import UnknownAddress
+from handlers.services import Services, Traffic
+from settings import Settings
+from storage.embedded import EmbeddedMongo, EmbeddedRedis
+from wechat.account.client import AccountClient
+from wechat.account.jssdk import JsSdk
+from wechat.account.oauth import OAuth
+from wechat.account.tokens import Credentials, Tokens
+from wechat.errors import ConfigError
+from wechat.ledger import Ledger
+from wechat.models import Api, Fen
+from wechat.notifications import Inbox
+from wechat.orders import Item, Orders, Terms
+from wechat.pay.certificates import Certificates, KeyRing, PlatformKey, load_public_key, load_signer
+from wechat.pay.ciphers import AeadCipher
+from wechat.pay.gateway import Gateway, Merchant, Wire
+from wechat.pay.signing import SignType
+from wechat.pay.v2 import V2Gateway
+from wechat.pay.v3 import V3Gateway
+from wechat.ports import Clock
+from wechat.transport import Transport
+from wechat.workers import OrderWorker
+
+VERSION = "0.1.0"
+ROOT = Path(__file__).parent
+MAX_BODY = 64 * 1024
+HTTP_LIMITS: dict[str, Any] = {
+    "max_body_size": MAX_BODY,
+    "max_buffer_size": 2 * MAX_BODY,
+    "max_header_size": 8 * 1024,
+    "idle_connection_timeout": 10,
+    "body_timeout": 5,
+    "decompress_request": False,
+}
+
+log = structlog.get_logger("server")
+
+
+class SystemClock:
+    """The real time."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return monotonic()
+
+
+class App(Application):
+    """Tornado's application with our routes."""
+
+    def __init__(self, services: Services, owned: Sequence[plugin.Owned]) -> None:
+        super().__init__(
+            plugin.url_specs(owned, services),
+            default_handler_class=UnknownAddress,
+            default_handler_args={"services": services, "access": plugin.Access.PUBLIC},
+            cookie_secret=services.settings.session.secret.get_secret_value(),
+            xsrf_cookies=True,
+            xsrf_cookie_kwargs={"samesite": "Lax", "secure": services.settings.http.origin.startswith("https:")},
+            template_path=str(ROOT / "templates"),
+            static_path=str(ROOT / "static"),
+        )
+
+    def log_request(self, handler: RequestHandler) -> None:
+        """One line a request: the path without its query, which may carry a code."""
+        log.info(
+            "request",
+            method=handler.request.method,
+            path=handler.request.path,
+            status=handler.get_status(),
+            duration_s=round(handler.request.request_time(), 4),
+        )
+
+
+def gateways(settings: Settings, transport: Transport, clock: Clock) -> tuple[dict[Api, Gateway], list[Certificates]]:
+    """The configured generations of WeChat Pay, and what has to run beside them. Raises ConfigError."""
+    pay = settings.pay
+    merchant = Merchant(pay.mchid, settings.account.appid, settings.shop.name, settings.http.public_base_url)
+    wire = Wire(transport, pay.base_urls, clock)
+    built: dict[Api, Gateway] = {}
+    beside: list[Certificates] = []
+    if pay.v2:
+        built[Api.V2] = V2Gateway(wire, merchant, pay.v2.key.get_secret_value(), SignType(pay.v2.sign_type))
+    if pay.v3:
+        signer = load_signer(pay.mchid, pay.v3.merchant_key.get_secret_value(), pay.v3.merchant_cert.get_secret_value())
+        cipher = AeadCipher(pay.v3.key.get_secret_value())
+        ring = KeyRing(clock, _public_key(settings))
+        gateway = V3Gateway(wire, merchant, signer, cipher, ring)
+        built[Api.V3] = gateway
+        if pay.v3.certificates:
+            beside.append(Certificates(ring, cipher, gateway.certificates, clock))
+    return built, beside
+
+
+def _public_key(settings: Settings) -> PlatformKey | None:
+    v3 = settings.pay.v3
+    if not v3 or not v3.public_key or not v3.public_key_id:
+        return None
+    return PlatformKey(v3.public_key_id, load_public_key(v3.public_key.get_secret_value()))
+
+
+class Closing(Protocol):
+    async def close(self) -> None: ...
+
+
+class Background(Closing, Protocol):
+    def start(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """The service put together but not yet at work: ``background`` is started, ``closing`` closed in reverse."""
+
+    services: Services
+    background: Sequence[Background]
+    closing: Sequence[Closing]
+
+
+def compose(settings: Settings, mongo_url: str, redis_url: str) -> Process:
+    """Build everything that handlers need. Connects to nothing. Raises ConfigError."""
+    clock = SystemClock()
+    transport = Transport()
+    pay, beside = gateways(settings, transport, clock)
+    store = MongoStore(connect(mongo_url, settings.mongo.driver), settings.mongo.database)
+    shared = RedisTokens(redis_url, f"{settings.redis.prefix}{settings.account.appid}:")
+    ledger = Ledger(store.orders, clock)
+    catalogue = {p.sku: Item(p.sku, p.name, Fen(p.price)) for p in settings.shop.products}
+    orders = Orders(_terms(settings), catalogue, pay, store.orders, store.claims, ledger, clock)
+    client = AccountClient(transport, settings.account.api_url)
+    credentials = Credentials(
+        settings.account.appid, settings.account.appsecret.get_secret_value(), settings.account.token_call
+    )
+    tokens = Tokens(client, credentials, shared, clock)
+    origins = (settings.http.origin, *settings.account.js_origins)
+    services = Services(
+        settings=settings,
+        orders=orders,
+        inbox=Inbox(pay, store.notifications, ledger, clock),
+        oauth=OAuth(client, credentials, settings.account.open_url, shared),
+        jssdk=JsSdk(settings.account.appid, tokens, origins, clock),
+        order_store=store.orders,
+        notification_store=store.notifications,
+        shared=shared,
+        probes={"mongo": store.ready},
+        catalogue=catalogue,
+        traffic=Traffic(),
+    )
+    background: list[Background] = [*beside, OrderWorker(orders, store.orders, clock)]
+    return Process(services, background, [transport, store, shared, tokens, *background])
+
+
+def _terms(settings: Settings) -> Terms:
+    return Terms(
+        appid=settings.account.appid,
+        mchid=settings.pay.mchid,
+        api=settings.pay.api,
+        notify_url=settings.notify_url,
+        lifetime=timedelta(minutes=settings.pay.order_minutes),
+        max_total=settings.pay.max_total,
+    )
+
+
+def _mongo_url(settings: Settings, stack: AsyncExitStack) -> str:
+    if settings.mongo.url != "embedded":
+        return settings.mongo.url
+    server = EmbeddedMongo(settings.mongo.directory)
+    url = server.start()
+    stack.callback(server.stop)
+    return url
+
+
+def _redis_url(settings: Settings, stack: AsyncExitStack) -> str:
+    if settings.redis.url != "embedded":
+        return settings.redis.url
+    server = EmbeddedRedis(settings.redis.directory)
+    url = server.start()
+    stack.callback(server.stop)
+    return url
+
+
+async def serve(settings: Settings) -> None:
+    """Listen until SIGTERM or SIGINT, then drain. Raises ConfigError."""
+    stop = _stop_signal()
+    async with AsyncExitStack() as stack:
+        process = compose(settings, _mongo_url(settings, stack), _redis_url(settings, stack))
+        services = process.services
+        app = App(services, plugin.load(settings.plugins, services))
+        for part in process.closing:
+            stack.push_async_callback(part.close)
+        for part in process.background:
+            part.start()
+        server = HTTPServer(app, **HTTP_LIMITS)
+        sockets = bind_sockets(settings.http.port, settings.http.host)
+        server.add_sockets(sockets)
+        port = sockets[0].getsockname()[1]
+        log.info("listening", port=port, url=settings.http.public_base_url)
+        await stop.wait()
+        await drain(server, services.traffic, settings.http.drain_s)
+    log.info("stopped")
+
+
+async def drain(server: HTTPServer, traffic: Traffic, limit_s: float) -> None:
+    """Take no new connections, let what is in the works be answered, then close."""
+    traffic.draining = True
+    server.stop()
+    await traffic.quiet(limit_s)
+    await server.close_all_connections()
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; further ones change nothing."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def print_routes(settings: Settings) -> None:
+    """The table of routes, without starting or connecting to anything."""
+    services = compose(settings, "mongodb://127.0.0.1", "redis://127.0.0.1").services
+    print(plugin.table(plugin.load(settings.plugins, services)))  # noqa: T201 - the answer to --routes
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run ``main`` on uvloop, which the platforms it does not exist for do without."""
+    try:
+        import uvloop  # noqa: PLC0415
+    except ImportError:
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Fenpay: WeChat Official Account payments")
+    parser.add_argument("--settings", type=Path, default=ROOT / "settings.yml", help="settings file (YAML)")
+    parser.add_argument("--routes", action="store_true", help="print the table of routes and end")
+    arguments = parser.parse_args()
+    try:
+        settings = configuration.load(arguments.settings)
+        logs.setup(settings.log.level, settings.log.format)
+        set_parse_body_config(ParseBodyConfig(multipart=ParseMultipartConfig(enabled=False)))
+        Info("fenpay_build", "What runs").info({"version": VERSION})
+        if arguments.routes:
+            print_routes(settings)
+        else:
+            run(serve(settings))
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"✘ {problem.zh}\n  {problem.en}", file=sys.stderr)  # noqa: T201 - the start stops here
+        return 3
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
