@@ -20,9 +20,6 @@ from typing import Any, Protocol
 
 import structlog
 from prometheus_client import Info
-from storage.cache import RedisTokens
-from storage.driver import connect
-from storage.mongo import MongoStore
 from tornado.httpserver import HTTPServer
 from tornado.httputil import ParseBodyConfig, ParseMultipartConfig, set_parse_body_config
 from tornado.netutil import bind_sockets
@@ -32,14 +29,16 @@ import logs
 import settings as configuration
 from handlers import plugin
 from handlers.base import UnknownAddress
-from handlers.services import Services, Traffic
+from handlers.services import Probe, Services, Traffic
 from settings import Settings
+from storage.cache import RedisTokens
 from storage.embedded import EmbeddedMongo, EmbeddedRedis
+from storage.mongo import MongoStorage
 from wechat.account.client import AccountClient
 from wechat.account.jssdk import JsSdk
 from wechat.account.oauth import OAuth
 from wechat.account.tokens import Credentials, Tokens
-from wechat.errors import ConfigError
+from wechat.errors import ConfigError, StoreUnavailable
 from wechat.ledger import Ledger
 from wechat.models import Api, Fen
 from wechat.notifications import Inbox
@@ -154,7 +153,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str) -> Process:
     clock = SystemClock()
     transport = Transport()
     pay, beside = gateways(settings, transport, clock)
-    store = MongoStore(connect(mongo_url, settings.mongo.driver), settings.mongo.database)
+    store = MongoStorage(mongo_url, settings.mongo.database, settings.mongo.driver)
     shared = RedisTokens(redis_url, f"{settings.redis.prefix}{settings.account.appid}:")
     ledger = Ledger(store.orders, clock)
     catalogue = {p.sku: Item(p.sku, p.name, Fen(p.price)) for p in settings.shop.products}
@@ -174,12 +173,20 @@ def compose(settings: Settings, mongo_url: str, redis_url: str) -> Process:
         order_store=store.orders,
         notification_store=store.notifications,
         shared=shared,
-        probes={"mongo": store.ready},
+        probes={"mongo": _mongo_probe(store)},
         catalogue=catalogue,
         traffic=Traffic(),
     )
     background: list[Background] = [*beside, OrderWorker(orders, store.orders, clock)]
     return Process(services, background, [transport, store, shared, tokens, *background])
+
+
+def _mongo_probe(store: MongoStorage) -> Probe:
+    async def probe() -> None:
+        for problem in await store.problems():
+            raise StoreUnavailable(problem)
+
+    return probe
 
 
 def _terms(settings: Settings) -> Terms:
@@ -249,7 +256,7 @@ def _stop_signal() -> asyncio.Event:
     return stop
 
 
-def print_routes(settings: Settings) -> None:
+async def print_routes(settings: Settings) -> None:
     """The table of routes, without starting or connecting to anything."""
     services = compose(settings, "mongodb://127.0.0.1", "redis://127.0.0.1").services
     print(plugin.table(plugin.load(settings.plugins, services)))  # noqa: T201 - the answer to --routes
@@ -275,10 +282,7 @@ def main() -> int:
         logs.setup(settings.log.level, settings.log.format)
         set_parse_body_config(ParseBodyConfig(multipart=ParseMultipartConfig(enabled=False)))
         Info("fenpay_build", "What runs").info({"version": VERSION})
-        if arguments.routes:
-            print_routes(settings)
-        else:
-            run(serve(settings))
+        run(print_routes(settings) if arguments.routes else serve(settings))
     except ConfigError as error:
         for problem in error.problems:
             print(f"✘ {problem.zh}\n  {problem.en}", file=sys.stderr)  # noqa: T201 - the start stops here
