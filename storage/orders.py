@@ -1,0 +1,160 @@
+"""Orders in MongoDB. Each writing method is one update of one document, acknowledged by a majority's journal."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import UTC, datetime, timedelta
+
+from bson import ObjectId
+from pymongo import ASCENDING, DESCENDING, ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from storage.codec import (
+    event_to_document,
+    order_from_document,
+    order_to_document,
+    prepay_to_document,
+    stored_changes,
+)
+from storage.driver import Collection, Document, answering
+from wechat.errors import BadRequest, Mismatch, Text
+from wechat.models import OUT_TRADE_NO, Move, Order, OrderEvent, Page, Prepay, TradeState
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)  # as exact as a stored date
+UNPAID = TradeState.NOTPAY.value
+NEWEST_FIRST = [("created_at", DESCENDING), ("_id", DESCENDING)]
+DUE_FIRST = [("next_check_at", ASCENDING)]
+
+
+class MongoOrders:
+    """``OrderStore`` on a collection whose ``_id`` is out_trade_no."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._orders = collection
+
+    @answering
+    async def insert(self, order: Order) -> bool:
+        """See OrderStore. A driver that lost the first reply sends again and is told "duplicate": the mark of this very
+        attempt tells our own document from an equal one of somebody else."""
+        mark = ObjectId()
+        try:
+            await self._orders.insert_one(order_to_document(order) | {"mark": mark})
+        except DuplicateKeyError:
+            stored = await self._orders.find_one({"_id": order.out_trade_no}, {"mark": 1})
+            return stored is not None and stored.get("mark") == mark
+        return True
+
+    @answering
+    async def get(self, out_trade_no: str) -> Order | None:
+        return _order(await self._orders.find_one({"_id": out_trade_no}))
+
+    @answering
+    async def set_prepay(self, out_trade_no: str, prepay: Prepay, event: OrderEvent) -> Order | None:
+        return await self._update(
+            {"_id": out_trade_no, "trade_state": UNPAID},
+            {"$set": {"prepay": prepay_to_document(prepay)}, "$push": {"events": event_to_document(event)}},
+        )
+
+    @answering
+    async def note(self, out_trade_no: str, event: OrderEvent) -> None:
+        await self._orders.update_one({"_id": out_trade_no}, {"$push": {"events": event_to_document(event)}})
+
+    @answering
+    async def move(self, out_trade_no: str, move: Move) -> Order | None:
+        """See OrderStore. Raises Mismatch("transaction_used") when another order was paid by this transaction."""
+        states = [state.value for state in move.sources]
+        try:
+            return await self._update(
+                {"_id": out_trade_no, "trade_state": {"$in": states}, **move.match},
+                {
+                    "$set": {"trade_state": move.target.value, **stored_changes(move.changes)},
+                    "$unset": {"next_check_at": ""},  # only unpaid orders are looked after
+                    "$push": _pushed(move),
+                },
+            )
+        except DuplicateKeyError:
+            raise Mismatch("transaction_used") from None
+
+    @answering
+    async def find(self, *, trade_state: TradeState | None, limit: int, cursor: str) -> Page[Order]:
+        wanted: Document = _after(cursor) if cursor else {}
+        if trade_state:
+            wanted["trade_state"] = trade_state.value
+        found = await self._orders.find(wanted, {"outbox": 0}, sort=NEWEST_FIRST, limit=limit + 1).to_list(limit + 1)
+        orders = tuple([order_from_document(document) for document in found[:limit]])
+        return Page(orders, _cursor(orders[-1]) if len(found) > limit else "")
+
+    @answering
+    async def claim_due(self, now: datetime, lease: timedelta) -> Order | None:
+        return await self._update(_due(now), {"$set": {"next_check_at": now + lease}}, sort=DUE_FIRST)
+
+    @answering
+    async def schedule(self, out_trade_no: str, at: datetime, *, close_after: datetime | None = None) -> None:
+        dates = stored_changes({"next_check_at": at, "close_after": close_after})
+        await self._orders.update_one(
+            {"_id": out_trade_no, "trade_state": UNPAID}, {"$set": dates, "$inc": {"checks": 1}}
+        )
+
+    @answering
+    async def unconfirmed(self, now: datetime) -> tuple[int, float]:
+        oldest = await self._orders.find_one(_due(now), {"next_check_at": 1}, sort=DUE_FIRST)
+        if oldest is None:
+            return 0, 0.0
+        count = await self._orders.count_documents(_due(now))
+        return count, (now - oldest["next_check_at"]).total_seconds()
+
+    async def _update(
+        self, wanted: Document, change: Document, sort: list[tuple[str, int]] | None = None
+    ) -> Order | None:
+        return _order(
+            await self._orders.find_one_and_update(wanted, change, sort=sort, return_document=ReturnDocument.AFTER)
+        )
+
+
+def _order(document: Document | None) -> Order | None:
+    return order_from_document(document) if document else None
+
+
+def _due(now: datetime) -> Document:
+    return {"trade_state": UNPAID, "next_check_at": {"$lte": now}}
+
+
+def _pushed(move: Move) -> Document:
+    """The timeline line and, where the move is told to others, what they are to be told: one write for both."""
+    pushed: Document = {"events": event_to_document(move.event)}
+    if move.emits:
+        pushed["outbox"] = {"id": str(ObjectId()), "type": move.emits, "at": move.event.at, "attempts": 0}
+    return pushed
+
+
+def _cursor(last: Order) -> str:
+    text = f"{(last.created_at - EPOCH) // MILLISECOND}.{last.out_trade_no}"
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _after(cursor: str) -> Document:
+    """The filter for what follows ``cursor``. Raises BadRequest."""
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        milliseconds, out_trade_no = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii").split(".")
+        created_at = EPOCH + int(milliseconds) * MILLISECOND
+    except (binascii.Error, ValueError, OverflowError):
+        raise _broken_cursor() from None
+    if not OUT_TRADE_NO.fullmatch(out_trade_no):
+        raise _broken_cursor()
+    return {
+        "$or": [
+            {"created_at": {"$lt": created_at}},
+            {"created_at": created_at, "_id": {"$lt": out_trade_no}},
+        ]
+    }
+
+
+def _broken_cursor() -> BadRequest:
+    return BadRequest(
+        Text("cursor 无效，请用上一页返回的值", "The cursor is not valid; use the one the previous page gave"),
+        code="BAD_CURSOR",
+        field="cursor",
+    )
