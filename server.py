@@ -31,7 +31,7 @@ from handlers import plugin
 from handlers.base import UnknownAddress
 from handlers.services import Probe, Services, Traffic
 from settings import Settings
-from storage.cache import RedisTokens
+from storage.cache import TokenCache
 from storage.embedded import EmbeddedMongo, EmbeddedRedis
 from storage.mongo import MongoStorage
 from wechat.account.client import AccountClient
@@ -54,6 +54,7 @@ from wechat.transport import Transport
 from wechat.workers import OrderWorker
 
 VERSION = "0.1.0"
+EMBEDDED = "embedded"
 ROOT = Path(__file__).parent
 MAX_BODY = 64 * 1024
 HTTP_LIMITS: dict[str, Any] = {
@@ -154,7 +155,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str) -> Process:
     transport = Transport()
     pay, beside = gateways(settings, transport, clock)
     store = MongoStorage(mongo_url, settings.mongo.database, settings.mongo.driver)
-    shared = RedisTokens(redis_url, f"{settings.redis.prefix}{settings.account.appid}:")
+    shared = TokenCache(redis_url, clock, f"{settings.redis.prefix}{settings.account.appid}:")
     ledger = Ledger(store.orders, clock)
     catalogue = {p.sku: Item(p.sku, p.name, Fen(p.price)) for p in settings.shop.products}
     orders = Orders(_terms(settings), catalogue, pay, store.orders, store.claims, ledger, clock)
@@ -200,29 +201,25 @@ def _terms(settings: Settings) -> Terms:
     )
 
 
-def _mongo_url(settings: Settings, stack: AsyncExitStack) -> str:
-    if settings.mongo.url != "embedded":
-        return settings.mongo.url
-    server = EmbeddedMongo(settings.mongo.directory)
-    url = server.start()
-    stack.callback(server.stop)
-    return url
-
-
-def _redis_url(settings: Settings, stack: AsyncExitStack) -> str:
-    if settings.redis.url != "embedded":
-        return settings.redis.url
-    server = EmbeddedRedis(settings.redis.directory)
-    url = server.start()
-    stack.callback(server.stop)
-    return url
+async def start_embedded(settings: Settings, stack: AsyncExitStack) -> tuple[str, str]:
+    """The addresses of MongoDB and Redis, after starting those that are ``embedded``. Raises ConfigError."""
+    mongo = EmbeddedMongo(settings.mongo.directory) if settings.mongo.url == EMBEDDED else None
+    redis = EmbeddedRedis(settings.redis.directory) if settings.redis.url == EMBEDDED else None
+    servers = [server for server in (mongo, redis) if server]
+    for server in servers:
+        stack.callback(server.stop)
+    await asyncio.gather(*(asyncio.to_thread(server.start) for server in servers))
+    for server in servers:
+        watch = asyncio.create_task(server.keep_running(), name=f"watch {server.name}")
+        stack.callback(watch.cancel)
+    return mongo.url if mongo else settings.mongo.url, redis.url if redis else settings.redis.url
 
 
 async def serve(settings: Settings) -> None:
     """Listen until SIGTERM or SIGINT, then drain. Raises ConfigError."""
     stop = _stop_signal()
     async with AsyncExitStack() as stack:
-        process = compose(settings, _mongo_url(settings, stack), _redis_url(settings, stack))
+        process = compose(settings, *await start_embedded(settings, stack))
         services = process.services
         app = App(services, plugin.load(settings.plugins, services))
         for part in process.closing:
