@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar, cast
@@ -116,7 +116,7 @@ def connect(
     return Connection(cast(Database, durable), client)
 
 
-def answering(method: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+def answering(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
     """Turn "no trustworthy answer from the server" into StoreUnavailable; every store method wears this."""
 
     @functools.wraps(method)
