@@ -1,0 +1,137 @@
+"""The requests that the load generator sends, made beforehand so that making them costs nothing on the clock."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from bench.platform import Platform
+from wechat.pay import xmlcodec
+from wechat.pay.ciphers import AeadCipher
+from wechat.pay.signing import SignType, v2_sign
+from wechat.times import to_v2, to_v3
+
+Request = dict[str, Any]
+Requests = list[Request]
+Keys = Mapping[str, Any]
+
+TOTAL = 1800
+
+
+def orders(api_key: str, api: str, count: int) -> Requests:
+    """A merchant's JSAPI orders, each for another payer."""
+    headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
+    body = {"description": "bench", "total": TOTAL, "trade_type": "JSAPI", "api": api}
+    return [_request("/api/orders", headers, body | {"openid": ""}) for _ in range(count)]
+
+
+def floor_orders(keys: Keys, count: int) -> Requests:
+    """The floor's order: a body that the simulator takes as it is, so that both pay for the same upstream."""
+    fields = {
+        "appid": keys["appid"],
+        "mch_id": keys["mchid"],
+        "body": "floor",
+        "nonce_str": secrets.token_hex(16),
+        "out_trade_no": f"floor{secrets.token_hex(8)}",
+        "total_fee": str(TOTAL),
+        "spbill_create_ip": "127.0.0.1",
+        "notify_url": "http://127.0.0.1:9/notify",
+        "trade_type": "JSAPI",
+        "openid": keys["users"][0]["openid"],
+        "sign_type": "HMAC-SHA256",
+    }
+    signed = fields | {"sign": v2_sign(fields, keys["api_v2_key"], SignType.HMAC_SHA256)}
+    request = {"method": "POST", "path": "/order", "headers": {}, "body": xmlcodec.build(signed).decode()}
+    return [request] * count
+
+
+def jssdk(base_url: str, count: int) -> Requests:
+    return [
+        {"method": "GET", "path": f"/jssdk/config?url={base_url}/pay/{number}", "headers": {}, "body": ""}
+        for number in range(count)
+    ]
+
+
+def nothing(count: int) -> Requests:
+    return [{"method": "POST", "path": "/nothing", "headers": {}, "body": ""}] * count
+
+
+def notifications_v2(keys: Keys, unpaid: Sequence[Mapping[str, Any]]) -> Requests:
+    """One genuine v2 notification for each order."""
+    return [
+        {"method": "POST", "path": "/notify", "headers": {"Content-Type": "text/xml"}, "body": _v2(keys, order)}
+        for order in unpaid
+    ]
+
+
+def notifications_v3(keys: Keys, platform: Platform, unpaid: Sequence[Mapping[str, Any]]) -> Requests:
+    """One genuine v3 notification for each order, signed with a platform key of our own."""
+    cipher = AeadCipher(keys["api_v3_key"])
+    made = []
+    for order in unpaid:
+        body = _v3(keys, cipher, order)
+        headers = platform.sign(body.encode(), str(int(time.time()))) | {"Content-Type": "application/json"}
+        made.append({"method": "POST", "path": "/notify", "headers": headers, "body": body})
+    return made
+
+
+def _v2(keys: Keys, order: Mapping[str, Any]) -> str:
+    fields = {
+        "return_code": "SUCCESS",
+        "result_code": "SUCCESS",
+        "appid": keys["appid"],
+        "mch_id": keys["mchid"],
+        "nonce_str": secrets.token_hex(16),
+        "openid": order["openid"],
+        "trade_type": "JSAPI",
+        "bank_type": "OTHERS",
+        "total_fee": str(TOTAL),
+        "cash_fee": str(TOTAL),
+        "transaction_id": f"42{secrets.randbelow(10**26):026d}",
+        "out_trade_no": order["out_trade_no"],
+        "time_end": to_v2(datetime.now(UTC)),
+    }
+    signed = fields | {"sign": v2_sign(fields, keys["api_v2_key"], SignType.HMAC_SHA256)}
+    return xmlcodec.build(signed).decode()
+
+
+def _v3(keys: Keys, cipher: AeadCipher, order: Mapping[str, Any]) -> str:
+    now = to_v3(datetime.now(UTC))
+    plain = {
+        "mchid": keys["mchid"],
+        "appid": keys["appid"],
+        "out_trade_no": order["out_trade_no"],
+        "transaction_id": f"42{secrets.randbelow(10**26):026d}",
+        "trade_type": "JSAPI",
+        "trade_state": "SUCCESS",
+        "trade_state_desc": "支付成功",
+        "bank_type": "OTHERS",
+        "success_time": now,
+        "payer": {"openid": order["openid"]},
+        "amount": {"total": TOTAL, "payer_total": TOTAL, "currency": "CNY", "payer_currency": "CNY"},
+    }
+    nonce = secrets.token_hex(6)
+    sealed = cipher.seal(json.dumps(plain).encode(), nonce=nonce, associated_data="transaction")
+    envelope = {
+        "id": secrets.token_hex(16),
+        "create_time": now,
+        "resource_type": "encrypt-resource",
+        "event_type": "TRANSACTION.SUCCESS",
+        "summary": "支付成功",
+        "resource": {
+            "original_type": "transaction",
+            "algorithm": "AEAD_AES_256_GCM",
+            "ciphertext": sealed,
+            "associated_data": "transaction",
+            "nonce": nonce,
+        },
+    }
+    return json.dumps(envelope, ensure_ascii=False)
+
+
+def _request(path: str, headers: Mapping[str, str], body: Mapping[str, Any]) -> Request:
+    return {"method": "POST", "path": path, "headers": dict(headers), "body": json.dumps(body)}
