@@ -15,10 +15,12 @@ from urllib.parse import urlsplit
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from wechat.errors import ConfigError, Text
 from wechat.models import MAX_TOTAL, Api
+from wechat.needs import Needs, need
 
 ENV_PREFIX = "FENPAY_"
 PAY_HOSTS = ("https://api.mch.weixin.qq.com", "https://api2.mch.weixin.qq.com")
@@ -32,16 +34,20 @@ class Environment(StrEnum):
 def _no_slash(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-        raise ValueError("an absolute http(s) address without query, such as https://pay.example.com")
+        raise Needs(
+            "不带参数的 http(s) 完整地址，如 https://pay.example.com", "an absolute http(s) address without query"
+        )
     return url.rstrip("/")
 
 
 def _key32(key: SecretStr) -> SecretStr:
     value = key.get_secret_value()
     if not re.fullmatch(r"[\x21-\x7e]{32}", value):
-        raise ValueError("32 printable characters without blanks, as set under API security in the merchant console")
+        raise Needs(
+            "商户平台 API安全 里设置的 32 位密钥", "the 32 characters set under API安全 in the merchant console"
+        )
     if len(set(value)) < 8:
-        raise ValueError("a real key; this one repeats a few characters")
+        raise Needs("真正的密钥，而不是重复的几个字符", "a real key; this one repeats a few characters")
     return key
 
 
@@ -49,7 +55,7 @@ def _secret(least: int) -> AfterValidator:
     def check(secret: SecretStr) -> SecretStr:
         value = secret.get_secret_value()
         if len(value) < least or value != value.strip():
-            raise ValueError(f"at least {least} characters, no blanks around them")
+            raise Needs(f"至少 {least} 个字符，首尾没有空白", f"at least {least} characters, no blanks around them")
         return secret
 
     return AfterValidator(check)
@@ -62,7 +68,7 @@ def _pem(value: object) -> object:
     try:
         return Path(value).read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError):
-        raise ValueError("the path of a readable PEM file, or the PEM text itself") from None
+        raise Needs("可读的 PEM 文件路径，或 PEM 原文", "the path of a readable PEM file, or its text") from None
 
 
 BaseUrl = Annotated[str, AfterValidator(_no_slash)]
@@ -227,9 +233,7 @@ class Settings(BaseSettings):
         try:
             settings = cls(**values)
         except ValidationError as error:
-            raise ConfigError(
-                [_sentence(fault["loc"], fault["type"], fault["msg"]) for fault in error.errors()]
-            ) from None
+            raise ConfigError([_sentence(fault) for fault in error.errors()]) from None
         problems = [*_problems(settings)]
         if problems:
             raise ConfigError(problems)
@@ -262,7 +266,8 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _sentence(location: tuple[int | str, ...], kind: str, message: str) -> Text:
+def _sentence(fault: ErrorDetails) -> Text:
+    location, kind = fault["loc"], fault["type"]
     key = ".".join(str(part) for part in location)
     if kind == "extra_forbidden":
         return Text(
@@ -274,8 +279,8 @@ def _sentence(location: tuple[int | str, ...], kind: str, message: str) -> Text:
         return Text(
             f"{key}：缺少，请在设置文件或环境变量 {env} 中给出", f"{key}: missing; set it in the file or as {env}"
         )
-    need = message.removeprefix("Value error, ")
-    return Text(f"{key}：不合要求，需要 {need}", f"{key}: not acceptable, needs {need}")
+    wanted = need(fault)
+    return Text(f"{key}：不合要求，需要 {wanted.zh}", f"{key}: not acceptable, needs {wanted.en}")
 
 
 def _problems(settings: Settings) -> list[Text]:

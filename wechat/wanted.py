@@ -10,18 +10,19 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from wechat.errors import BadRequest, Text
 from wechat.models import MAX_TOTAL, OUT_TRADE_NO, Api, TradeType
+from wechat.needs import Needs, need
 
 
 def _printable(value: str) -> str:
     """No control characters and no lone surrogates: neither XML nor BSON nor a person can hold them."""
     if not value.isprintable() or value != value.strip():
-        raise ValueError("printable text without blanks around it")
+        raise Needs("可见的文字，首尾没有空白", "printable text without blanks around it")
     return value
 
 
 def _number(value: str) -> str:
     if not OUT_TRADE_NO.fullmatch(value):
-        raise ValueError("6 to 32 of 0-9 A-Z a-z _ - | *")
+        raise Needs("6 到 32 位的 0-9 A-Z a-z _ - | *", "6 to 32 of 0-9 A-Z a-z _ - | *")
     return value
 
 
@@ -109,12 +110,12 @@ def _not_json() -> BadRequest:
 
 
 def _refusal(error: ValidationError, known: str) -> BadRequest:
-    fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    fault = error.errors(include_url=False, include_input=False)[0]
     name = ".".join(str(part) for part in fault["loc"]) or "body"
     if fault["type"] == "extra_forbidden":
         return BadRequest(
             Text(f"有不认识的字段，可用：{known}", f"There is an unknown field; known are {known}"),
             code="UNKNOWN_FIELD",
         )
-    need = fault["msg"].removeprefix("Value error, ")
-    return BadRequest(Text(f"{name} 不合要求：{need}", f"{name} is not acceptable: {need}"), field=name)
+    wanted = need(fault)
+    return BadRequest(Text(f"{name} 需要 {wanted.zh}", f"{name} needs {wanted.en}"), field=name)

@@ -1,0 +1,62 @@
+"""What a value must be, in both languages, out of pydantic's faults.
+
+Validators of ours raise ``Needs`` with a sentence of their own; pydantic's own faults are told by their type.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+from wechat.errors import Text
+
+
+class Needs(ValueError):
+    """A validator's refusal: what the value must be."""
+
+    def __init__(self, zh: str, en: str) -> None:
+        super().__init__(en)
+        self.text = Text(zh, en)
+
+
+_CHINESE = {
+    "string_type": "一段文字",
+    "string_too_short": "至少 {min_length} 个字符",
+    "string_too_long": "至多 {max_length} 个字符",
+    "string_pattern_mismatch": "符合 {pattern}",
+    "int_type": "整数",
+    "int_parsing": "整数",
+    "int_from_float": "整数",
+    "float_type": "数字",
+    "float_parsing": "数字",
+    "bool_type": "true 或 false",
+    "bool_parsing": "true 或 false",
+    "greater_than": "大于 {gt}",
+    "greater_than_equal": "不小于 {ge}",
+    "less_than_equal": "不大于 {le}",
+    "enum": "以下之一：{expected}",
+    "literal_error": "以下之一：{expected}",
+    "missing": "必填",
+    "tuple_type": "一个列表",
+    "too_short": "至少 {min_length} 项",
+    "model_type": "一组键值",
+    "model_attributes_type": "一组键值",
+    "dict_type": "一组键值",
+    "path_type": "一个路径",
+}
+
+
+def need(fault: ErrorDetails) -> Text:
+    """What the value that caused ``fault`` must be; never what it is."""
+    context: dict[str, Any] = fault.get("ctx", {})
+    reason = context.get("error")
+    if isinstance(reason, Needs):
+        return reason.text
+    chinese = _CHINESE.get(fault["type"], "合法的值")
+    return Text(chinese.format_map(context), _english(fault["msg"]))
+
+
+def _english(message: str) -> str:
+    """pydantic's sentence as the end of one of ours: "Input should be a valid integer" -> "a valid integer"."""
+    return message.removeprefix("Input should be ").removeprefix("Input should ").removeprefix("String should ")
