@@ -280,7 +280,7 @@ def _sentence(fault: ErrorDetails) -> Text:
             f"{key}：缺少，请在设置文件或环境变量 {env} 中给出", f"{key}: missing; set it in the file or as {env}"
         )
     wanted = need(fault)
-    return Text(f"{key}：不合要求，需要 {wanted.zh}", f"{key}: not acceptable, needs {wanted.en}")
+    return Text(f"{key}：要求{wanted.zh}", f"{key}: must {wanted.en}")
 
 
 def _problems(settings: Settings) -> list[Text]:

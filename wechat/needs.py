@@ -37,7 +37,6 @@ _CHINESE = {
     "less_than_equal": "不大于 {le}",
     "enum": "以下之一：{expected}",
     "literal_error": "以下之一：{expected}",
-    "missing": "必填",
     "tuple_type": "一个列表",
     "too_short": "至少 {min_length} 项",
     "model_type": "一组键值",
@@ -48,15 +47,15 @@ _CHINESE = {
 
 
 def need(fault: ErrorDetails) -> Text:
-    """What the value that caused ``fault`` must be; never what it is."""
+    """How to end the sentence "…：要求" or "… must", for the value that caused ``fault``; never what it is."""
     context: dict[str, Any] = fault.get("ctx", {})
     reason = context.get("error")
     if isinstance(reason, Needs):
-        return reason.text
+        return Text(reason.text.zh, f"be {reason.text.en}")
     chinese = _CHINESE.get(fault["type"], "合法的值")
     return Text(chinese.format_map(context), _english(fault["msg"]))
 
 
 def _english(message: str) -> str:
-    """pydantic's sentence as the end of one of ours: "Input should be a valid integer" -> "a valid integer"."""
-    return message.removeprefix("Input should be ").removeprefix("Input should ").removeprefix("String should ")
+    """pydantic's sentence without its subject: "Input should be a valid integer" -> "be a valid integer"."""
+    return message.partition(" should ")[2] or "be valid"

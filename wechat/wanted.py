@@ -117,5 +117,7 @@ def _refusal(error: ValidationError, known: str) -> BadRequest:
             Text(f"有不认识的字段，可用：{known}", f"There is an unknown field; known are {known}"),
             code="UNKNOWN_FIELD",
         )
+    if fault["type"] == "missing":
+        return BadRequest(Text(f"缺少 {name}", f"{name} is missing"), field=name)
     wanted = need(fault)
-    return BadRequest(Text(f"{name} 需要 {wanted.zh}", f"{name} needs {wanted.en}"), field=name)
+    return BadRequest(Text(f"{name}：要求{wanted.zh}", f"{name} must {wanted.en}"), field=name)
