@@ -6,6 +6,7 @@ the protocols below, which both satisfy as they are: no wrapper stands between a
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -29,6 +30,8 @@ Sort = Sequence[tuple[str, int]]
 
 SELECTION_MS = 1000
 OPERATION_MS = 2000
+DEADLINE_S = 2.5
+"""For a whole store method: Motor's calls queue for a few threads, where no timeout of the driver's counts yet."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -122,7 +125,10 @@ def answering(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Corout
     @functools.wraps(method)
     async def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return await method(*args, **kwargs)
+            async with asyncio.timeout(DEADLINE_S):
+                return await method(*args, **kwargs)
+        except TimeoutError as error:
+            raise StoreUnavailable from error
         except PyMongoError as error:
             if _no_answer(error):
                 raise StoreUnavailable from error

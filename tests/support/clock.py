@@ -1,0 +1,23 @@
+"""A clock that stands still until a test moves it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+
+class ManualClock:
+    """``Clock`` for tests."""
+
+    def __init__(self, start: datetime = datetime(2026, 3, 1, 4, 0, tzinfo=UTC)) -> None:
+        self._now = start
+        self._passed_s = 0.0
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._passed_s
+
+    def advance(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)
+        self._passed_s += seconds
