@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
+import socket
 import sys
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
@@ -38,7 +39,7 @@ from wechat.account.client import AccountClient
 from wechat.account.jssdk import JsSdk
 from wechat.account.oauth import OAuth
 from wechat.account.tokens import Credentials, Tokens
-from wechat.errors import ConfigError, StoreUnavailable
+from wechat.errors import ConfigError, StoreUnavailable, Text
 from wechat.ledger import Ledger
 from wechat.models import Api, Fen
 from wechat.notifications import Inbox
@@ -227,13 +228,30 @@ async def serve(settings: Settings) -> None:
         for part in process.background:
             part.start()
         server = HTTPServer(app, **HTTP_LIMITS)
-        sockets = bind_sockets(settings.http.port, settings.http.host)
+        sockets = listening_sockets(settings)
         server.add_sockets(sockets)
         port = sockets[0].getsockname()[1]
         log.info("listening", port=port, url=settings.http.public_base_url)
         await stop.wait()
         await drain(server, services.traffic, settings.http.drain_s)
     log.info("stopped")
+
+
+def listening_sockets(settings: Settings) -> list[socket.socket]:
+    """Raises ConfigError when the address cannot be had."""
+    host, port = settings.http.host, settings.http.port
+    try:
+        return bind_sockets(port, host)
+    except OSError as error:
+        why = error.strerror or "?"
+        raise ConfigError(
+            [
+                Text(
+                    f"http.port：无法监听 {host}:{port}（{why}）；换一个端口，或停掉占用它的程序",
+                    f"http.port: cannot listen on {host}:{port} ({why}); take another port or stop what holds this one",
+                )
+            ]
+        ) from None
 
 
 async def drain(server: HTTPServer, traffic: Traffic, limit_s: float) -> None:

@@ -75,15 +75,19 @@ class BaseHandler(RequestHandler):
 
     def prepare(self) -> None:
         """Let in whom the route's access level allows. Raises Unauthorized."""
-        self.set_header("X-Request-Id", self.request_id)
-        if self.services.traffic.draining:
-            self.set_header("Connection", "close")
+        self._mark()
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
         self.payer = self._session_openid()
         if self.access is Access.MERCHANT:
             self.merchant = self._api_key_name()
         elif self.access is Access.PAYER and not self.payer:
             self.unauthorized()
+
+    def _mark(self) -> None:
+        """What every answer carries, errors too, for which Tornado clears the headers."""
+        self.set_header("X-Request-Id", self.request_id)
+        if self.services.traffic.draining:
+            self.set_header("Connection", "close")
 
     def unauthorized(self) -> None:
         """What a payer's route does without a session; pages redirect instead."""
@@ -163,6 +167,7 @@ class BaseHandler(RequestHandler):
         """One shape for every error; what an exception says is shown only if it is ours."""
         error = kwargs.get("exc_info", (None, None, None))[1]
         status, body = self.error_body(status_code, error)
+        self._mark()
         self.set_status(status)
         if status == 503:
             self.set_header("Retry-After", "1")

@@ -260,7 +260,7 @@ class Orders:
         ready = await self.prepared(order, fresh=fresh)
         if ready.trade_type is not TradeType.JSAPI or ready.prepay is None:
             return Placed(ready, None)
-        return Placed(ready, self._gateways[ready.api].pay_params(ready.appid, ready.prepay))
+        return Placed(ready, self._gateway(ready).pay_params(ready.appid, ready.prepay))
 
     async def prepared(self, order: Order, *, fresh: bool = False) -> Order:
         """``order`` with a prepay that WeChat still takes; ``fresh``: stored just now, nobody else can have asked.
@@ -292,7 +292,7 @@ class Orders:
             raise
 
     async def _unified_order(self, order: Order) -> Order:
-        prepay = await self._gateways[order.api].prepay(order)
+        prepay = await self._gateway(order).prepay(order)
         stored = await self._store.set_prepay(order.out_trade_no, prepay, self._event("prepay", str(order.api)))
         if stored is None:
             self._must_be_payable(await self.get(order.out_trade_no))
@@ -314,9 +314,8 @@ class Orders:
     # -- asking and closing ---------------------------------------------------------------------------------------
 
     async def _query(self, order: Order) -> Order:
-        gateway = self._gateways[order.api]
         try:
-            fact = await gateway.query(order)
+            fact = await self._gateway(order).query(order)
         except GatewayRefused as error:
             if error.public_code != ORDER_NOT_EXIST:
                 raise
@@ -325,7 +324,7 @@ class Orders:
 
     async def _close(self, order: Order, source: str, by: str) -> Order:
         try:
-            await self._gateways[order.api].close(order)
+            await self._gateway(order).close(order)
         except GatewayRefused as error:
             if error.public_code == ORDER_PAID:
                 await self.query(order)
@@ -333,6 +332,16 @@ class Orders:
             if error.public_code not in (ORDER_CLOSED, ORDER_NOT_EXIST):
                 raise
         return await self._ledger.closed(order, self._event("closed", source, by))
+
+    def _gateway(self, order: Order) -> Gateway:
+        """The generation that took ``order``, which the settings may have lost since."""
+        if order.api not in self._gateways:
+            text = Text(
+                f"订单由 {order.api} 受理，但设置里没有 pay.{order.api}；请补上",
+                f"{order.api} took this order, but the settings have no pay.{order.api}; put it back",
+            )
+            raise Conflict(text, code="API_OFF")
+        return self._gateways[order.api]
 
     async def _note(self, order: Order, what: str, **detail: str) -> None:
         event = OrderEvent(self._clock.now(), what, str(order.api), detail=detail)

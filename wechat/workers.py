@@ -33,6 +33,7 @@ class OrderWorker:
         self._orders = orders
         self._store = store
         self._clock = clock
+        self._gauge_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -57,20 +58,24 @@ class OrderWorker:
         return True
 
     async def _run(self) -> None:
-        gauged = 0.0
         while True:
             try:
-                if self._clock.monotonic() - gauged >= GAUGE_S:
-                    await self._gauge()
-                    gauged = self._clock.monotonic()
+                await self._gauge()
                 busy = await self.once()
             except FenpayError as error:
                 log.warning("worker_waits", error=str(error))
+                busy = False
+            except Exception:  # whatever it is, the other orders still have to be looked after
+                log.exception("worker_crashed")
                 busy = False
             if not busy:
                 await asyncio.sleep(IDLE_S)
 
     async def _gauge(self) -> None:
+        """Renew the metrics, now and then."""
+        if self._clock.monotonic() < self._gauge_at:
+            return
+        self._gauge_at = self._clock.monotonic() + GAUGE_S
         count, oldest_s = await self._store.unconfirmed(self._clock.now())
         UNCONFIRMED.set(count)
         OLDEST.set(oldest_s)

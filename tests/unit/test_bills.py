@@ -1,0 +1,116 @@
+"""Bills: read by name, in whole fen, and not at all when something does not add up."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from wechat.pay.bills import BillBroken, TradeSummary, flow_lines, trade_lines, yuan
+
+HEADER = (
+    "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,付款银行,货币种类,"
+    "应结订单金额,代金券金额,微信退款单号,商户退款单号,退款金额,充值券退款金额,退款类型,退款状态,商品名称,商户数据包,手续费,费率,"
+    "订单金额,申请退款金额,费率备注"
+)
+SUMMARY = "总交易单数,应结订单总金额,退款总金额,充值券退款总金额,手续费总金额,订单总金额,申请退款总金额"
+PAID = (
+    "`2018-11-01 00:00:30,`wx1,`1900,`0,`WEB,`4200,`order-1,`openid,`JSAPI,`SUCCESS,`CMC,`CNY,"
+    "`18.00,`0.00,`0,`0,`0.00,`0.00,`,`,`拿铁\\ 大杯,`,`0.10800,`0.60%,`18.00,`0.00,`"
+)
+REFUNDED = (
+    "`2018-11-01 12:00:00,`wx1,`1900,`0,`,`4200,`order-1,`openid,`JSAPI,`REFUND,`CMC,`CNY,"
+    "`0.00,`0.00,`5000,`refund-1,`5.00,`0.00,`ORIGINAL,`SUCCESS,`拿铁,`,`-0.03000,`0.60%,`0.00,`5.00,`"
+)
+TOTALS = "`2.0,`18.0,`5.0,`0.0,`0.07,`18.0,`5.0"
+
+
+def bill(*rows: str) -> list[str]:
+    return [f"{row}\r\n" for row in ("\ufeff" + HEADER, *rows[:-1], SUMMARY, rows[-1])]
+
+
+def test_a_payment_and_its_refund_are_read_in_fen() -> None:
+    summaries: list[TradeSummary] = []
+    paid, refunded = trade_lines(bill(PAID, REFUNDED, TOTALS), summaries)
+    assert (paid.out_trade_no, paid.total, paid.refund, paid.out_refund_no) == ("order-1", 1800, 0, "")
+    assert paid.time == datetime(2018, 10, 31, 16, 0, 30, tzinfo=UTC)
+    assert not paid.is_refund
+    assert refunded.is_refund
+    assert (refunded.refund, refunded.total, refunded.out_refund_no) == (500, 0, "refund-1")
+    assert (paid.fee_e5, refunded.fee_e5) == (10_800, -3_000)
+    assert summaries == [TradeSummary(count=2, total=1800, refund=500, fee_e5=7_000)]
+
+
+def test_columns_are_found_by_name_in_any_order() -> None:
+    names, values = HEADER.split(","), PAID.removeprefix("`").split(",`")
+    shuffled = [
+        ",".join(reversed(names)),
+        "`" + ",`".join(reversed(values)),
+        SUMMARY,
+        "`1.0,`18.0,`0,`0,`0.11,`18.0,`0",
+    ]
+    (line,) = trade_lines(shuffled)
+    assert (line.transaction_id, line.total) == ("4200", 1800)
+
+
+def test_a_bill_with_payments_only_has_no_refund_columns() -> None:
+    drop = {"微信退款单号", "商户退款单号", "退款金额", "充值券退款金额", "退款类型", "退款状态", "申请退款金额"}
+    names, values = HEADER.split(","), PAID.removeprefix("`").split(",`")
+    kept = [(name, value) for name, value in zip(names, values, strict=True) if name not in drop]
+    lines = [
+        ",".join(name for name, _ in kept),
+        "`" + ",`".join(value for _, value in kept),
+        SUMMARY,
+        "`1.0,`18.0,`0,`0,`0.11,`18.0,`0",
+    ]
+    (line,) = trade_lines(lines)
+    assert (line.total, line.refund, line.out_refund_no) == (1800, 0, "")
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ((PAID,), "width"),
+        ((PAID, "`9.0,`18.0,`0,`0,`0,`18.0,`0"), "summary"),
+        ((PAID, "`1.0,`18.0,`0,`0,`0,`18.01,`0"), "summary"),
+        ((PAID.replace("`18.00,`0.00,`0,", "`18.00,`0.00,"), "`1.0,`18.0,`0,`0,`0,`18.0,`0"), "width"),
+        ((PAID.replace("`0.60%,`18.00", "`0.60%,`18.001"), "`1.0,`18.0,`0,`0,`0,`18.0,`0"), "value"),
+        ((PAID.replace("2018-11-01", "2018-13-01"), "`1.0,`18.0,`0,`0,`0,`18.0,`0"), "value"),
+    ],
+)
+def test_what_does_not_add_up_is_refused(rows: tuple[str, ...], reason: str) -> None:
+    with pytest.raises(BillBroken) as caught:
+        list(trade_lines(bill(*rows)))
+    assert caught.value.reason == reason
+
+
+def test_a_bill_cut_short_is_refused() -> None:
+    with pytest.raises(BillBroken) as caught:
+        list(trade_lines(bill(PAID, REFUNDED, TOTALS)[:2]))
+    assert (caught.value.reason, caught.value.line) == ("truncated", 3)
+
+
+def test_a_fund_flow_bill_tells_income_from_spending() -> None:
+    header = "记账时间,微信支付业务单号,资金流水单号,业务名称,业务类型,收支类型,收支金额(元),账户结余(元),资金变更提交申请人,备注,业务凭证号"
+    rows = [
+        header,
+        "`2018-02-01 04:21:23,`4200,`1900,`交易,`交易,`收入,`0.02,`0.17,`system,`缺省,`order-1",
+        "`2018-02-01 05:00:00,`5000,`1901,`退款,`退款,`支出,`0.01,`0.16,`system,`缺省,`refund-1",
+        "资金流水总笔数,收入笔数,收入金额,支出笔数,支出金额",
+        "`2.0,`1.0,`0.02,`1.0,`0.01",
+    ]
+    assert [(line.amount, line.balance, line.voucher) for line in flow_lines(rows)] == [
+        (2, 17, "order-1"),
+        (-1, 16, "refund-1"),
+    ]
+
+
+def test_every_price_below_a_thousand_yuan_is_read_to_the_fen() -> None:
+    assert all(yuan(f"{value // 100}.{value % 100:02d}") == value for value in range(100_000))
+    assert yuan("-0.05") == -5
+
+
+@pytest.mark.parametrize("text", ["", "1,000.00", "¥1.00", "１.00", "1e2", "1.001", "0x1", " 1.00", "nan", "+1.00"])
+def test_what_is_no_amount_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"yuan|finer"):
+        yuan(text)

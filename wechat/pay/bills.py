@@ -1,0 +1,237 @@
+"""WeChat Pay's bills: text tables in yuan, read by the names in their header line, never by position.
+
+A bill is a UTF-8 file with a byte order mark, CRLF, a header, one line an entry with a back-tick before each value, then
+a summary header and its values. ALL, SUCCESS and REFUND bills, and those of merchants from before 2018, differ in their
+columns. Amounts become whole fen by reading digits; no float is involved. Lines are read one by one, so a bill of any length
+takes the memory of one line.
+
+Sources: https://pay.weixin.qq.com/doc/v3/merchant/4013071227 (trade bill), .../4013071235 (fund flow bill).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from wechat.errors import FenpayError, Text
+from wechat.times import BEIJING
+
+T = TypeVar("T")
+Row = Mapping[str, str]
+
+_YUAN = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,5}))?", re.ASCII)
+
+OLD_NAMES = {
+    "子商户号": "特约商户号",
+    "总金额": "订单金额",
+    "代金券或立减优惠金额": "代金券金额",
+    "代金券或立减优惠退款金额": "充值券退款金额",
+}
+"""Columns of bills for merchants from before 2018, by their present names."""
+
+
+class BillBroken(FenpayError):
+    """A bill that cannot be trusted: ``line`` is where it stops making sense (1 is the header)."""
+
+    code = "BILL_BROKEN"
+    text = Text("对账单无法读取，请重新下载", "The bill cannot be read; download it again")
+
+    def __init__(self, reason: str, line: int) -> None:
+        super().__init__()
+        self.reason = reason
+        self.line = line
+
+
+@dataclass(frozen=True, slots=True)
+class TradeLine:
+    """One payment or refund of a trade bill; amounts in fen, ``fee_e5`` in 1/100,000 yuan as WeChat prints it.
+
+    ``refund`` is what was asked for (申请退款金额); it and the refund numbers are empty on a payment line.
+    """
+
+    time: datetime
+    appid: str
+    mchid: str
+    transaction_id: str
+    out_trade_no: str
+    openid: str
+    trade_type: str
+    trade_state: str
+    currency: str
+    total: int
+    refund_id: str
+    out_refund_no: str
+    refund: int
+    refund_status: str
+    fee_e5: int
+
+    @property
+    def is_refund(self) -> bool:
+        return self.trade_state == "REFUND"
+
+
+@dataclass(frozen=True, slots=True)
+class FlowLine:
+    """One movement of the merchant's balance; ``amount`` in fen, positive when money comes in."""
+
+    time: datetime
+    transaction_id: str
+    flow_id: str
+    business: str
+    amount: int
+    balance: int
+    voucher: str
+
+
+@dataclass(frozen=True, slots=True)
+class TradeSummary:
+    """What WeChat says the lines add up to, in fen; ``count`` of lines."""
+
+    count: int
+    total: int
+    refund: int
+    fee_e5: int
+
+
+def yuan(text: str, *, places: int = 2) -> int:
+    """``text`` as a whole number of 10**-places yuan: fen by default. Raises ValueError, also for a finer amount."""
+    match = _YUAN.fullmatch(text)
+    if match is None:
+        raise ValueError("not an amount in yuan")
+    sign, whole, fraction = match[1], match[2], (match[3] or "").ljust(places, "0")
+    if fraction[places:].strip("0"):
+        raise ValueError("finer than can be kept")
+    amount = int(whole + fraction[:places])
+    return -amount if sign else amount
+
+
+def trade_lines(lines: Iterable[str], summaries: list[TradeSummary] | None = None) -> Iterator[TradeLine]:
+    """The entries of a trade bill; its summary is checked against them and appended to ``summaries``.
+
+    Raises BillBroken: no header, a line of another width, an amount or date that is none, a summary that is missing or
+    does not add up.
+    """
+    table = _Table(lines)
+    count = total = refund = fee_e5 = 0
+    for row in table.rows("总交易单数"):
+        line = table.read(_trade_line, row)
+        count, fee_e5 = count + 1, fee_e5 + line.fee_e5
+        total, refund = total + line.total, refund + line.refund
+        yield line
+    summary = table.read(_trade_summary, table.summary())
+    if summary.count != count or summary.total != total or summary.refund != refund:
+        raise BillBroken("summary", table.number)
+    if summaries is not None:
+        summaries.append(summary)
+
+
+def flow_lines(lines: Iterable[str]) -> Iterator[FlowLine]:
+    """The entries of a fund flow bill, whose number the summary must confirm. Raises BillBroken."""
+    table = _Table(lines)
+    count = 0
+    for row in table.rows("资金流水总笔数"):
+        count += 1
+        yield table.read(_flow_line, row)
+    if table.read(lambda row: yuan(row["资金流水总笔数"]), table.summary()) != count * 100:
+        raise BillBroken("summary", table.number)
+
+
+class _Table:
+    """Lines turned into rows by the header's names; remembers the line number for errors."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+        self.number = 0
+        self._summary_names: list[str] = []
+
+    def rows(self, summary_starts: str) -> Iterator[Row]:
+        names = self._names(self._next())
+        while True:
+            text = self._next()
+            if text.startswith(summary_starts):
+                self._summary_names = self._names(text)
+                return
+            yield self._row(names, text)
+
+    def summary(self) -> Row:
+        return self._row(self._summary_names, self._next())
+
+    def read(self, make: Callable[[Row], T], row: Row) -> T:
+        """``make(row)``, its faults told by line number."""
+        try:
+            return make(row)
+        except KeyError as error:
+            raise BillBroken(f"column {error.args[0]}", self.number) from None
+        except ValueError:
+            raise BillBroken("value", self.number) from None
+
+    def _next(self) -> str:
+        self.number += 1
+        for text in self._lines:
+            return text.rstrip("\r\n").removeprefix("\ufeff")
+        raise BillBroken("truncated", self.number)
+
+    @staticmethod
+    def _names(text: str) -> list[str]:
+        return [OLD_NAMES.get(name, name) for name in text.split(",")]
+
+    def _row(self, names: list[str], text: str) -> Row:
+        # A comma in merchant text arrives as "\ ", so only a real boundary is a comma and a back-tick.
+        values = text.removeprefix("`").split(",`")
+        if len(values) != len(names) or not text.startswith("`"):
+            raise BillBroken("width", self.number)
+        return dict(zip(names, values, strict=True))
+
+
+def _trade_line(row: Row) -> TradeLine:
+    return TradeLine(
+        time=_time(row["交易时间"]),
+        appid=row["公众账号ID"],
+        mchid=row["商户号"],
+        transaction_id=row["微信订单号"],
+        out_trade_no=row["商户订单号"],
+        openid=row["用户标识"],
+        trade_type=row["交易类型"],
+        trade_state=row["交易状态"],
+        currency=row["货币种类"],
+        total=yuan(row["订单金额"]),
+        refund_id=_number(row.get("微信退款单号", "")),
+        out_refund_no=_number(row.get("商户退款单号", "")),
+        refund=yuan(row.get("申请退款金额") or row.get("退款金额") or "0"),
+        refund_status=row.get("退款状态", ""),
+        fee_e5=yuan(row["手续费"], places=5),
+    )
+
+
+def _trade_summary(row: Row) -> TradeSummary:
+    return TradeSummary(
+        count=yuan(row["总交易单数"]) // 100,
+        total=yuan(row.get("订单总金额") or row["总交易额"]),
+        refund=yuan(row.get("申请退款总金额") or row.get("总退款金额") or row.get("退款总金额") or "0"),
+        fee_e5=yuan(row["手续费总金额"], places=5),
+    )
+
+
+def _flow_line(row: Row) -> FlowLine:
+    amount = yuan(row["收支金额(元)"])
+    return FlowLine(
+        time=_time(row["记账时间"]),
+        transaction_id=row["微信支付业务单号"],
+        flow_id=row["资金流水单号"],
+        business=row["业务类型"],
+        amount=amount if row["收支类型"] == "收入" else -amount,
+        balance=yuan(row["账户结余(元)"]),
+        voucher=row["业务凭证号"],
+    )
+
+
+def _number(text: str) -> str:
+    """A refund number; payment lines print 0 there."""
+    return "" if text == "0" else text
+
+
+def _time(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=BEIJING).astimezone(UTC)
