@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
@@ -89,9 +88,11 @@ class Connection:
     _client: Any
 
     async def close(self) -> None:
-        closing = self._client.close()
-        if inspect.isawaitable(closing):  # PyMongo's is a coroutine, Motor's is not
-            await closing
+        """Say goodbye to the server, or give up on that: Motor's way of closing blocks, so a thread does it."""
+        if isinstance(self._client, AsyncMongoClient):
+            await self._client.close()
+        else:
+            await asyncio.to_thread(self._client.close)
 
 
 def connect(
