@@ -1,9 +1,9 @@
 """WeChat Pay's bills: text tables in yuan, read by the names in their header line, never by position.
 
-A bill is a UTF-8 file with a byte order mark, CRLF, a header, one line an entry with a back-tick before each value, then
-a summary header and its values. ALL, SUCCESS and REFUND bills, and those of merchants from before 2018, differ in their
-columns. Amounts become whole fen by reading digits; no float is involved. Lines are read one by one, so a bill of any length
-takes the memory of one line.
+A bill is a UTF-8 file with a byte order mark, CRLF, a header, one line an entry with a back-tick before each value, and
+a summary header with its values. ALL, SUCCESS and REFUND bills differ in their columns, and so do those of merchants
+from before 2018. Amounts become whole fen by reading digits; no float is involved. Lines are read one by one, so a bill
+of any length takes the memory of one line.
 
 Sources: https://pay.weixin.qq.com/doc/v3/merchant/4013071227 (trade bill), .../4013071235 (fund flow bill).
 """
