@@ -181,7 +181,7 @@ class EmbeddedRedis(EmbeddedServer):
     def _await_ready(self, process: Process) -> int:
         deadline = time.monotonic() + READY_S
         while process.alive and time.monotonic() < deadline:
-            if _pongs(self._port) and process.alive:
+            if _answers(self._port, process.pid):
                 return self._port
             time.sleep(POLL_S)
         raise process.failed(Text("没有启动成功", "did not start"))
@@ -213,11 +213,12 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _pongs(port: int) -> bool:
+def _answers(port: int, pid: int) -> bool:
+    """Whether it is that very process that answers, not somebody else's server on the same port."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
-            connection.sendall(b"PING\r\n")
-            return connection.recv(16).startswith(b"+PONG")
+            connection.sendall(b"INFO server\r\n")
+            return f"process_id:{pid}\r".encode() in connection.recv(8192)
     except OSError:
         return False
 
