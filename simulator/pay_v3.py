@@ -1,0 +1,397 @@
+"""WeChat Pay v3: transactions (JSAPI, Native, H5), query by either number, close, certificates.
+
+Checked in this order: Accept and User-Agent · Authorization (scheme, five items, timestamp, mchid, serial, signature) ·
+JSON · the merchant number against Authorization's · fields · appid and openid · the order. 200 and 204 are signed,
+refusals are not.
+
+Sources: https://pay.weixin.qq.com/doc/v3/merchant/4012791897 (JSAPI), .../4013070356 (query), .../4012556398 (close),
+.../4012365336 (Authorization), .../4012551764 (certificates).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulator.base import Reply, WechatHandler
+from simulator.faults import Fault
+from simulator.fields import (
+    V3_MCHID,
+    V3_NUMBER,
+    V3_ORDER,
+    V3_TRANSACTION,
+    Field,
+    FieldError,
+    check_json,
+    check_value,
+)
+from simulator.keys import Mode, Seal
+from simulator.messages import STATE_TEXT, v3_transaction
+from simulator.orders import DEFAULT_LIFE_S, Order, Rule, RuleBroken, Terms
+from simulator.pay_v2 import code_url, h5_url
+from wechat.errors import SignatureInvalid
+from wechat.pay.signing import SCHEME, check_window, rsa_verify, v3_request_message
+from wechat.times import from_v3
+
+ITEMS = frozenset({"mchid", "nonce_str", "signature", "timestamp", "serial_no"})
+OLD_SPELLING = {
+    "ORDER_PAID": "ORDERPAID",
+    "ORDER_CLOSED": "ORDERCLOSED",
+    "ORDER_NOT_EXIST": "ORDERNOTEXIST",
+    "SYSTEM_ERROR": "SYSTEMERROR",
+    "RULE_LIMIT": "RULELIMIT",
+    "NO_AUTH": "NOAUTH",
+    "NOT_ENOUGH": "NOTENOUGH",
+    "USER_PAYING": "USERPAYING",
+    "ACCOUNT_ERROR": "ACCOUNTERROR",
+    "BANK_ERROR": "BANKERROR",
+}
+STATUSES = {
+    "SIGN_ERROR": 401,
+    "NO_AUTH": 403,
+    "OUT_TRADE_NO_USED": 403,
+    "RULE_LIMIT": 403,
+    "TRADE_ERROR": 403,
+    "ACCOUNT_ERROR": 403,
+    "NOT_ENOUGH": 403,
+    "ORDER_NOT_EXIST": 404,
+    "RESOURCE_NOT_EXISTS": 404,
+    "FREQUENCY_LIMITED": 429,
+    "RATELIMIT_EXCEEDED": 429,
+    "USER_PAYING": 202,
+    "SYSTEM_ERROR": 500,
+    "BANK_ERROR": 500,
+    "SERVICE_UNAVAILABLE": 503,
+}
+INTERNAL = {  # the number at the end of Request-ID
+    "ORDER_NOT_EXIST": 268512771,
+    "ORDER_PAID": 268498689,
+    "INVALID_REQUEST": 268498688,
+    "SIGN_ERROR": 268443699,
+    "APPID_MCHID_NOT_MATCH": 268445527,
+    "FREQUENCY_LIMITED": 268447840,
+    "ORDER_CLOSED": 268447914,
+}
+ILLEGAL_PARAMETER = 268435461
+WORDS = {
+    Rule.PAID: ("ORDER_PAID", "该订单已支付"),
+    Rule.CLOSED: ("ORDER_CLOSED", "订单已关闭"),
+    Rule.DIFFERENT: ("INVALID_REQUEST", "请求重入时，参数与首次请求时不一致"),
+    Rule.MISSING: ("ORDER_NOT_EXIST", "订单不存在"),
+    Rule.OVER: ("INVALID_REQUEST", "交易有效截止时间非法"),
+}
+BAD_FORMAT = "Http头Authorization值格式错误，请参考《微信支付商户REST API签名规则》"
+UNSIGNED = "签名信息错误，验签失败"
+OTHER_MCHID = "http header中的mchid与post payload中的mchid不匹配"
+NO_CERTIFICATE = "无可用的平台证书，请在商户平台-API安全申请使用微信支付公钥。可查看指引https://pay.weixin.qq.com/docs/merchant/products/platform-certificate/wxp-pub-key-guide.html"
+
+
+@dataclass(slots=True)
+class V3Refusal(Exception):
+    """An error answer: WeChat's code (modern spelling), its words, and ``detail`` where there is one."""
+
+    code: str
+    message: str
+    detail: dict[str, Any] | None = field(default=None)
+
+
+class V3Handler(WechatHandler):
+    """JSON both ways, RSA both ways."""
+
+    verb = "POST"
+    unsigned_words = UNSIGNED
+
+    def business(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        """Do what is asked; None is answered by 204. Raises V3Refusal, FieldError, RuleBroken."""
+        raise NotImplementedError
+
+    async def get(self, *_: str) -> None:
+        await self._verb("GET")
+
+    async def post(self, *_: str) -> None:
+        await self._verb("POST")
+
+    async def work(self) -> Reply:
+        try:
+            self._check_headers()
+            self._authorize()
+            told = self.business(self._json() if self.verb == "POST" else {})
+        except V3Refusal as refused:
+            return self._refusal(refused)
+        except FieldError as error:
+            detail = {"location": error.location, "value": error.value}
+            return self._refusal(V3Refusal("PARAM_ERROR", error.message, detail))
+        except RuleBroken as broken:
+            return self.refusal(*WORDS[broken.rule])
+        headers = {"Request-ID": _request_id(0)}
+        return Reply(204 if told is None else 200, _dump(told) if told else b"", headers=headers, signed=True)
+
+    def refusal(self, code: str, message: str) -> Reply:
+        return self._refusal(V3Refusal(code, message or code))
+
+    def system_error(self) -> Reply:
+        return self.refusal("SYSTEM_ERROR", "系统繁忙，请稍后重试")
+
+    def sign(self, reply: Reply) -> Reply:
+        if self.fault is Fault.UNSIGNED:
+            return reply
+        seals = {Fault.WRONG_SIGNATURE: Seal.FORGED, Fault.PROBE: Seal.PROBE}
+        seal = seals.get(self.fault, Seal.GENUINE) if self.fault else Seal.GENUINE
+        keys = self.world.keys
+        signer = keys.answer_signer(self.request.headers.get("Wechatpay-Serial", ""))
+        reply.headers = {**reply.headers, **keys.headers(signer, reply.body, seal)}
+        return reply
+
+    def check_mchid(self, mchid: Any, location: str) -> None:
+        """Raises FieldError when it is missing, V3Refusal when it is not the one that signed."""
+        check_value(V3_MCHID, "mchid", mchid, location)
+        if mchid != self.world.identity.mchid:
+            raise V3Refusal("PARAM_ERROR", OTHER_MCHID)
+
+    async def _verb(self, verb: str) -> None:
+        if verb != self.verb:
+            self.send_error(405)
+            return
+        await self.answer()
+
+    def _refusal(self, refused: V3Refusal) -> Reply:
+        rule_old = self._spells_old()
+        body: dict[str, Any] = {"code": OLD_SPELLING.get(refused.code, refused.code) if rule_old else refused.code}
+        body["message"] = refused.message
+        if refused.detail is not None:
+            body["detail"] = refused.detail
+        trace = _request_id(INTERNAL.get(refused.code, ILLEGAL_PARAMETER))
+        headers = {} if refused.code == "SIGN_ERROR" else {"Request-ID": trace}
+        return Reply(STATUSES.get(refused.code, 400), _dump(body), headers=headers)
+
+    def _spells_old(self) -> bool:
+        return self.world.console.settings.old_spelling or self.fault is Fault.OLD_SPELLING
+
+    def _check_headers(self) -> None:
+        accept = self.request.headers.get("Accept", "")
+        if not self.request.headers.get("User-Agent") or not accept:
+            raise V3Refusal("INVALID_REQUEST", "Http头缺少Accept或User-Agent")
+
+    def _authorize(self) -> None:
+        """Authorization, from its form to its signature. Raises V3Refusal."""
+        items = self._authorization()
+        try:
+            check_window(items["timestamp"], time.time())
+        except SignatureInvalid:
+            raise _sign_error("Http头Authorization中的timestamp与发起请求的时间不得超过5分钟") from None
+        if items["mchid"] != self.world.identity.mchid:
+            raise V3Refusal("MCH_NOT_EXISTS", "商户号不存在")
+        if items["serial_no"] != self.world.merchant.serial_no:
+            raise _sign_error("商户证书序列号有误。请使用签名私钥匹配的证书序列号")
+        self._check_signature(items)
+
+    def _authorization(self) -> dict[str, str]:
+        header = self.request.headers.get("Authorization", "")
+        if not header:
+            raise _sign_error(self.unsigned_words)
+        scheme, _, rest = header.partition(" ")
+        if scheme != SCHEME:
+            raise _sign_error("HTTP头Authorization认证类型不正确")
+        items = dict(re.findall(r'([a-z_]+)="([^"]*)"', rest))
+        if set(items) != ITEMS or len(rest.split(",")) != len(ITEMS) or not all(items.values()):
+            raise _sign_error(BAD_FORMAT)
+        return items
+
+    def _check_signature(self, items: dict[str, str]) -> None:
+        url, body = self.request.uri or "", self.request.body
+        method = self.request.method or ""
+        message = v3_request_message(method, url, items["timestamp"], items["nonce_str"], body)
+        try:
+            rsa_verify(self.world.merchant.key.public_key(), message, items["signature"])
+        except SignatureInvalid:
+            raise _sign_error("签名错误，请检查后再试", _sign_detail(method, url, message)) from None
+
+    def _json(self) -> dict[str, Any]:
+        try:
+            body = json.loads(self.request.body.decode("utf-8"))
+        except (ValueError, RecursionError):
+            body = None
+        if not isinstance(body, dict):
+            raise V3Refusal("PARAM_ERROR", "请求体不是合法的 JSON 对象", {"location": "body", "value": ""})
+        return body
+
+
+class Transactions(V3Handler):
+    """POST /v3/pay/transactions/{jsapi,native,h5}."""
+
+    trade_type: str
+    result: str
+
+    def result_of(self, prepay_id: str) -> str:
+        """What the call gives out for a prepay_id."""
+        raise NotImplementedError
+
+    def business(self, body: dict[str, Any]) -> dict[str, Any]:
+        self.check_mchid(body.get("mchid"), "body")
+        check_json(body, V3_ORDER[self.trade_type])
+        self._check_pairing(body)
+        prepaid = self.world.book.place(self._terms(body))
+        return {self.result: self.result_of(prepaid.prepay_id)}
+
+    def _check_pairing(self, body: dict[str, Any]) -> None:
+        if body["appid"] != self.world.identity.appid:
+            raise V3Refusal("APPID_MCHID_NOT_MATCH", "appid和mch_id不匹配，请检查后再试")
+        if self.trade_type == "JSAPI" and not self.world.identity.payer(body["payer"]["openid"]):
+            raise V3Refusal("PARAM_ERROR", "appid和openid不匹配", {"location": "body", "value": "/body/payer/openid"})
+
+    def _terms(self, body: dict[str, Any]) -> Terms:
+        asked = {name: value for name, value in body.items() if name != "time_expire"}
+        return Terms(
+            out_trade_no=body["out_trade_no"],
+            api="v3",
+            trade_type=self.trade_type,
+            appid=body["appid"],
+            mchid=body["mchid"],
+            description=body["description"],
+            attach=body.get("attach") or "",
+            total=body["amount"]["total"],
+            currency=body["amount"].get("currency") or "CNY",
+            openid=body["payer"]["openid"] if self.trade_type == "JSAPI" else "",
+            notify_url=body["notify_url"],
+            device_info=(body.get("scene_info") or {}).get("device_id") or "",
+            sign_type="RSA",
+            digest=Terms.digest_of("v3", self.trade_type, asked),
+            life_s=_life_s(body.get("time_expire")),
+        )
+
+
+class Jsapi(Transactions):
+    trade_type, result = "JSAPI", "prepay_id"
+
+    def result_of(self, prepay_id: str) -> str:
+        return prepay_id
+
+
+class Native(Transactions):
+    trade_type, result = "NATIVE", "code_url"
+
+    def result_of(self, prepay_id: str) -> str:
+        return code_url(prepay_id)
+
+
+class H5(Transactions):
+    trade_type, result = "MWEB", "h5_url"
+
+    def result_of(self, prepay_id: str) -> str:
+        return h5_url(self.origin(), prepay_id)
+
+
+class Query(V3Handler):
+    """GET /v3/pay/transactions/{out-trade-no,id}/{number}?mchid=."""
+
+    verb = "GET"
+    number: Field
+
+    def find(self, number: str) -> Order:
+        """Raises RuleBroken MISSING."""
+        raise NotImplementedError
+
+    def business(self, body: dict[str, Any]) -> dict[str, Any]:
+        self.check_mchid(self.get_query_argument("mchid", None), "query")
+        number = self.path_args[0]
+        check_value(self.number, self.number.path, number, "uri_template")
+        return self._told(self.find(number))
+
+    def _told(self, order: Order) -> dict[str, Any]:
+        if order.paid:
+            return v3_transaction(order, order.paid)
+        placed, state = order.placed, self.world.book.state(order)
+        return {
+            "amount": {"currency": placed.currency, "total": placed.total},
+            "appid": placed.appid,
+            "attach": placed.attach,
+            "mchid": placed.mchid,
+            "out_trade_no": placed.out_trade_no,
+            "promotion_detail": [],
+            "trade_state": state,
+            "trade_state_desc": STATE_TEXT[state],
+        }
+
+
+class QueryByNumber(Query):
+    number = V3_NUMBER
+
+    def find(self, number: str) -> Order:
+        return self.world.book.find(number)
+
+
+class QueryById(Query):
+    number = V3_TRANSACTION
+
+    def find(self, number: str) -> Order:
+        return self.world.book.find_transaction(number)
+
+
+class Close(V3Handler):
+    """POST /v3/pay/transactions/out-trade-no/{out_trade_no}/close; closing twice is fine."""
+
+    def business(self, body: dict[str, Any]) -> None:
+        self.check_mchid(body.get("mchid"), "uri_template")
+        check_json(body, (V3_MCHID,))
+        number = self.path_args[0]
+        check_value(V3_NUMBER, "out_trade_no", number, "uri_template")
+        try:
+            self.world.book.close(number)
+        except RuleBroken as broken:
+            if broken.rule is not Rule.CLOSED:
+                raise
+
+
+class Certificates(V3Handler):
+    """GET /v3/certificates; a merchant with nothing but the public key has none."""
+
+    verb = "GET"
+    unsigned_words = BAD_FORMAT
+
+    def business(self, body: dict[str, Any]) -> dict[str, Any]:
+        if self.get_query_argument("algorithm_type", "RSA") not in ("RSA", "ALL"):
+            raise V3Refusal("PARAM_ERROR", "algorithm_type 仅支持 RSA")
+        if self.world.keys.mode is Mode.PUBLIC_KEY:
+            raise V3Refusal("RESOURCE_NOT_EXISTS", NO_CERTIFICATE)
+        return {"data": self.world.keys.certificates()}
+
+
+def _life_s(time_expire: str | None) -> float:
+    """The span up to time_expire; one that is under way is raised to a minute by the book."""
+    if not time_expire:
+        return DEFAULT_LIFE_S
+    try:
+        return from_v3(time_expire).timestamp() - time.time()
+    except ValueError:
+        raise V3Refusal("PARAM_ERROR", "交易有效截止时间非法", {"location": "body", "value": time_expire}) from None
+
+
+def _sign_error(message: str, detail: dict[str, Any] | None = None) -> V3Refusal:
+    return V3Refusal("SIGN_ERROR", message, detail)
+
+
+def _sign_detail(method: str, url: str, message: bytes) -> dict[str, Any]:
+    """What WeChat shows of the text it had expected to be signed."""
+    return {
+        "detail": {"issue": "sign not match"},
+        "field": "signature",
+        "location": "authorization",
+        "sign_information": {
+            "method": method,
+            "url": url,
+            "truncated_sign_message": message[:128].decode("utf-8", "replace"),
+            "sign_message_length": len(message),
+        },
+    }
+
+
+def _request_id(internal: int) -> str:
+    return f"{secrets.token_hex(20).upper()}-{internal}"
+
+
+def _dump(data: dict[str, Any]) -> bytes:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,173 @@
+"""Who the simulated WeChat is: identifiers, secrets, keys and certificates, made once for a state directory.
+
+The only place of the simulator that needs cryptography itself. Every file is readable by its owner alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import NameOID
+
+YEARS = timedelta(days=5 * 365)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody with WeChat on their phone."""
+
+    id: str
+    name: str
+    openid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The account, the merchant and the people. All of it is fiction: the names start with ``sim`` or ``wxsim``."""
+
+    appid: str
+    appsecret: str
+    mchid: str
+    api_v2_key: str
+    api_v3_key: str
+    public_key_id: str
+    users: tuple[User, ...]
+
+    def user(self, user_id: str) -> User | None:
+        return next((user for user in self.users if user.id == user_id), None)
+
+    def payer(self, openid: str) -> User | None:
+        return next((user for user in self.users if user.openid == openid), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """A key and its certificate; ``serial_no`` is upper-case hex, as WeChat writes it."""
+
+    key: rsa.RSAPrivateKey
+    certificate_pem: str
+    serial_no: str
+    starts_at: datetime
+    ends_at: datetime
+
+    @property
+    def key_pem(self) -> str:
+        """PKCS#8, as apiclient_key.pem comes."""
+        return _key_pem(self.key)
+
+
+def load_identity(directory: Path) -> Identity:
+    """The identity in ``directory``, made on first use."""
+    path = directory / "identity.json"
+    if not path.exists():
+        _save(path, json.dumps(asdict(_new_identity()), ensure_ascii=False, indent=2))
+    data = json.loads(path.read_text("utf-8"))
+    return Identity(**{**data, "users": tuple(User(**user) for user in data["users"])})
+
+
+def load_certified(directory: Path, name: str) -> Certified:
+    """The key ``name``.key.pem with its certificate ``name``.cert.pem, made on first use."""
+    key = load_key(directory, name)
+    path = directory / f"{name}.cert.pem"
+    if not path.exists():
+        _save(path, _self_signed(key, name))
+    pem = path.read_text("ascii")
+    certificate = x509.load_pem_x509_certificate(pem.encode())
+    serial = f"{certificate.serial_number:X}"
+    return Certified(key, pem, serial, certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+
+
+def load_key(directory: Path, name: str) -> rsa.RSAPrivateKey:
+    """The RSA-2048 key ``name``.key.pem, made on first use."""
+    path = directory / f"{name}.key.pem"
+    if not path.exists():
+        _save(path, _key_pem(new_key()))
+    key = load_pem_private_key(path.read_bytes(), password=None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise TypeError(f"{path} holds no RSA key")
+    return key
+
+
+def new_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def public_pem(key: rsa.RSAPrivateKey) -> str:
+    """The public half, as pub_key.pem comes."""
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def _new_identity() -> Identity:
+    return Identity(
+        appid=f"wxsim{secrets.token_hex(8)[:13]}",
+        appsecret=secrets.token_hex(16),
+        mchid=f"sim{1_900_000_000 + secrets.randbelow(99_999_999)}",
+        api_v2_key=secrets.token_hex(16),
+        api_v3_key=secrets.token_hex(16),
+        public_key_id=f"PUB_KEY_ID_{secrets.randbelow(10**34):034d}",
+        users=(_new_user("jia", "用户甲"), _new_user("yi", "用户乙")),
+    )
+
+
+def _new_user(user_id: str, name: str) -> User:
+    return User(user_id, name, f"simo{secrets.token_hex(12)}")
+
+
+def _self_signed(key: rsa.RSAPrivateKey, name: str) -> str:
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, f"simulated {name}"),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "simulator, not WeChat Pay"),
+        ]
+    )
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), _serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + YEARS)
+        .sign(key, SHA256())
+    )
+    return certificate.public_bytes(Encoding.PEM).decode()
+
+
+def _serial_number() -> int:
+    """Forty hex digits, the first not 0, as WeChat's serials have."""
+    return x509.random_serial_number() | 1 << 158
+
+
+def _key_pem(key: rsa.RSAPrivateKey) -> str:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def _save(path: Path, text: str) -> None:
+    """Write all or nothing, for the owner's eyes only."""
+    temporary = path.with_name(path.name + ".new")
+    with open(temporary, "w", encoding="utf-8", opener=_private) as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def json_users(identity: Identity) -> list[dict[str, Any]]:
+    return [asdict(user) for user in identity.users]
