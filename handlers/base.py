@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import structlog
 from tornado.web import HTTPError, RequestHandler
 
-from handlers.plugin import Access
+from handlers.plugin import Access, methods
 from handlers.services import Services
 from handlers.texts import texts
 from wechat.errors import (
@@ -61,8 +61,9 @@ class BaseHandler(RequestHandler):
         self.services = services
         self.access = access
         self.request_id = secrets.token_hex(8)
-        self.payer = ""
+        self.payer = self._session_openid()
         self.merchant = ""
+        structlog.contextvars.bind_contextvars(request_id=self.request_id)
         services.traffic.enter()
 
     def on_finish(self) -> None:
@@ -76,8 +77,6 @@ class BaseHandler(RequestHandler):
     def prepare(self) -> None:
         """Let in whom the route's access level allows. Raises Unauthorized."""
         self._mark()
-        structlog.contextvars.bind_contextvars(request_id=self.request_id)
-        self.payer = self._session_openid()
         if self.access is Access.MERCHANT:
             self.merchant = self._api_key_name()
         elif self.access is Access.PAYER and not self.payer:
@@ -94,8 +93,12 @@ class BaseHandler(RequestHandler):
         raise Unauthorized
 
     def check_xsrf_cookie(self) -> None:
-        """Only a browser's session can be abused across sites; API keys and WeChat's signatures are not sent by it."""
-        if self.access in (Access.PUBLIC, Access.PAYER):
+        """Only a browser's session can be abused across sites; API keys and WeChat's signatures are not sent by it.
+
+        Without a session there is nothing to abuse, and a method that is not there does nothing: both get their own
+        answer instead.
+        """
+        if self.access in (Access.PUBLIC, Access.PAYER) and self.payer and self.request.method in methods(type(self)):
             super().check_xsrf_cookie()
 
     @property

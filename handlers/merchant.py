@@ -11,7 +11,7 @@ from handlers.base import ApiHandler
 from handlers.orders import NUMBER
 from handlers.plugin import Access, Route
 from handlers.services import Services
-from handlers.views import merchant_view, with_pay
+from handlers.views import merchant_view, received_view, with_pay
 from wechat.errors import BadRequest, NotFound, Text
 from wechat.models import TradeState
 from wechat.wanted import Sale
@@ -73,7 +73,7 @@ class SaleHandler(ApiHandler):
     async def get(self, out_trade_no: str) -> None:
         order = await self.services.orders.get(out_trade_no)
         received = await self.services.notification_store.of_order(out_trade_no)
-        self.write_json(merchant_view(order) | {"notifications": [dict(row) for row in received]})
+        self.write_json(merchant_view(order) | {"notifications": [received_view(message) for message in received]})
 
 
 class SaleQueryHandler(ApiHandler):

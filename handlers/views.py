@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from wechat.models import Order, OrderEvent
+from wechat.models import Order, OrderEvent, Received
 from wechat.orders import Placed
 from wechat.times import to_v3
 
@@ -39,6 +39,19 @@ def merchant_view(order: Order) -> dict[str, Any]:
     if order.prepay and order.prepay.h5_url:
         view["h5_url"] = order.prepay.h5_url
     return view
+
+
+def received_view(message: Received) -> dict[str, Any]:
+    """A notification that arrived: which one, how often, and what came of it."""
+    return {
+        "id": message.id,
+        "api": message.api.value,
+        "kind": message.kind,
+        "seen": message.seen,
+        "verdict": message.verdict or None,
+        "first_at": to_v3(message.first_at),
+        "last_at": to_v3(message.last_at),
+    }
 
 
 def with_pay(view: dict[str, Any], placed: Placed) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pymongo.errors import DuplicateKeyError
 
 from storage.driver import Collection, Document, answering
 from wechat.errors import StoreUnavailable
-from wechat.models import Notification, Verified
+from wechat.models import Api, Notification, Received, Verified
 
 RAW_BYTES = 64 * 1024
 SHOWN = 200
@@ -63,11 +63,11 @@ class MongoNotifications:
         )
 
     @answering
-    async def of_order(self, out_trade_no: str) -> Sequence[Mapping[str, object]]:
+    async def of_order(self, out_trade_no: str) -> Sequence[Received]:
         found = self._notifications.find(
             {"out_trade_no": out_trade_no}, {"raw": 0, "headers": 0}, sort=[("first_at", ASCENDING)], limit=SHOWN
         )
-        return [_shown(document) for document in await found.to_list(SHOWN)]
+        return [_received(document) for document in await found.to_list(SHOWN)]
 
 
 def _first(message: Verified[Notification], raw: bytes, headers: Mapping[str, str], now: datetime) -> Document:
@@ -86,13 +86,13 @@ def _first(message: Verified[Notification], raw: bytes, headers: Mapping[str, st
     }
 
 
-def _shown(document: Document) -> Mapping[str, object]:
-    return {
-        "id": document["_id"],
-        "api": document["api"],
-        "kind": document["kind"],
-        "seen": int(document["seen"]),
-        "verdict": document.get("verdict", ""),
-        "first_at": document["first_at"],
-        "last_at": document["last_at"],
-    }
+def _received(document: Document) -> Received:
+    return Received(
+        id=document["_id"],
+        api=Api(document["api"]),
+        kind=document["kind"],
+        seen=int(document["seen"]),
+        verdict=document.get("verdict", ""),
+        first_at=document["first_at"],
+        last_at=document["last_at"],
+    )

@@ -209,6 +209,19 @@ class Notification:
 
 
 @dataclass(frozen=True, slots=True)
+class Received:
+    """A stored message: how often it came, and what became of it (``verdict`` empty: not concluded)."""
+
+    id: str
+    api: Api
+    kind: str
+    seen: int
+    verdict: str
+    first_at: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Verified(Generic[T]):
     """A value whose origin was proved. Only gateways make one; functions that move money accept nothing else.
 

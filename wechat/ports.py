@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from wechat.models import Claim, Move, Notification, Order, OrderEvent, Page, Prepay, TradeState, Verified
+from wechat.models import Claim, Move, Notification, Order, OrderEvent, Page, Prepay, Received, TradeState, Verified
 
 
 class Clock(Protocol):
@@ -78,8 +78,8 @@ class NotificationStore(Protocol):
     async def conclude(self, notification_id: str, verdict: str, now: datetime) -> None:
         """Write what came of it. The first verdict other than ``applied`` raises the alarm once (see ``seen``)."""
 
-    async def of_order(self, out_trade_no: str) -> Sequence[Mapping[str, object]]:
-        """What arrived for an order, oldest first: id, api, kind, seen, verdict, first_at, last_at."""
+    async def of_order(self, out_trade_no: str) -> Sequence[Received]:
+        """What arrived for an order, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,7 +229,7 @@ async def test_a_repeated_message_is_one_document_that_counts(storage: MongoStor
     )
     assert sorted(seen) == list(range(1, RACERS + 1))
     [stored] = await storage.notifications.of_order(NUMBER)
-    assert (stored["id"], stored["api"], stored["kind"], stored["seen"], stored["verdict"]) == (
+    assert (stored.id, stored.api, stored.kind, stored.seen, stored.verdict) == (
         "event-1", "v3", "TRANSACTION.SUCCESS", RACERS, "",
     )  # fmt: skip
 
@@ -264,14 +264,14 @@ async def test_applied_wins_over_any_verdict_and_otherwise_the_first_stays(
     for verdict in verdicts:
         await storage.notifications.conclude("event-1", verdict, NOW)
     [stored] = await storage.notifications.of_order(NUMBER)
-    assert stored["verdict"] == left
+    assert stored.verdict == left
 
 
 async def test_the_messages_of_an_order_are_listed_oldest_first(storage: MongoStorage) -> None:
     for name, after_s in (("b", 20), ("a", 10), ("c", 30)):
         await storage.notifications.record(a_message(name), b"{}", {}, NOW + timedelta(seconds=after_s))
     await storage.notifications.record(a_message("d", "another-order"), b"{}", {}, NOW)
-    assert [message["id"] for message in await storage.notifications.of_order(NUMBER)] == ["a", "b", "c"]
+    assert [message.id for message in await storage.notifications.of_order(NUMBER)] == ["a", "b", "c"]
 
 
 # -- the server -------------------------------------------------------------------------------------------------------
