@@ -48,6 +48,7 @@ class Process:
         argv: Sequence[str],
         log: Path,
         *,
+        cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         keep: Sequence[int] = (),
     ) -> None:
@@ -60,6 +61,7 @@ class Process:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
+                cwd=cwd,
                 env=None if env is None else dict(env),
                 pass_fds=keep,
                 start_new_session=True,

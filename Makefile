@@ -1,0 +1,28 @@
+# run: the demo · test: everything · check: format, lint, types, architecture · bench: speed
+PYTHON ?= python3
+PY := .venv/bin/python
+
+.PHONY: run test check bench install install-dev
+
+run: install
+	@exec $(PY) manage.py demo
+
+test: install-dev
+	@$(PY) -m scripts.programs
+	@$(MAKE) --no-print-directory check
+	@exec $(PY) -m pytest
+
+check: install-dev
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m pytest tests/test_architecture.py
+
+bench: install-dev
+	@exec $(PY) -m bench
+
+install:
+	@$(PYTHON) -m scripts.install run
+
+install-dev:
+	@$(PYTHON) -m scripts.install dev

@@ -1,0 +1,174 @@
+"""The demo: a local WeChat and the service in front of it, from nothing to an address to open.
+
+Everything it makes for this install (keys, secrets, data, logs) stays in ``var/``, so a restart keeps sessions and
+orders. Both processes hang on a lifeline: they end with this one, even when it is killed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from urllib.error import URLError
+from urllib.request import ProxyHandler, Request, build_opener
+
+from rich.console import Console
+from rich.panel import Panel
+
+from scripts import demo_files
+from scripts.steps import ROOT, Failed, step
+from storage.lifeline import ChildFailed, Process
+from wechat.errors import Text
+
+VAR = ROOT / "var"
+SERVICE_PORT, SIMULATOR_PORT = 8888, 9000
+PORT_TRIES = 100
+READY_S = 30.0
+WATCH_S = 0.2
+POLL_S = 0.02
+
+_direct = build_opener(ProxyHandler({}))  # loopback never goes through a proxy
+
+
+def main() -> int:
+    """Run the demo until Ctrl-C or SIGTERM; the exit status."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with ExitStack() as stack:
+            try:
+                _run(stack)
+            finally:  # what is stopping is not interrupted again
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    signal.signal(number, signal.SIG_IGN)
+    except KeyboardInterrupt:
+        print("已停止 · stopped")
+        return 0
+    except ChildFailed as failure:
+        print(f"✘ {failure.text.zh} · {failure.text.en}\n{failure.tail}", file=sys.stderr)
+        print(f"  日志 · log: {VAR / 'log' / f'{failure.name}.log'}", file=sys.stderr)
+        return 1
+    except Failed as error:
+        print(f"✘ {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(stack: ExitStack) -> None:
+    stack.enter_context(_only_one())
+    port = _port(int(os.environ.get("PORT") or SERVICE_PORT), "服务 · service")
+    base_url = f"http://127.0.0.1:{port}"
+    with step("本机微信 · local WeChat"):
+        simulator, simulator_url = _start_simulator(stack)
+    with step("密钥与设置 · keys and settings"):
+        credentials = _call("GET", f"{simulator_url}/simulator/credentials")
+        _call("PUT", f"{simulator_url}/simulator/settings", demo_files.console_settings(base_url))
+        demo_files.write(VAR, base_url, simulator_url, credentials)
+    with step("数据库与服务 · databases and service"):
+        service = _spawn(stack, "service", "server.py", "--settings", str(VAR / "demo.yml"))
+        _wait_ready(service, f"{base_url}/readyz")
+    _show(base_url, simulator_url)
+    _watch([service, simulator])
+
+
+def _start_simulator(stack: ExitStack) -> tuple[Process, str]:
+    port = _port(SIMULATOR_PORT, "本机微信 · local WeChat")
+    process = _spawn(stack, "simulator", "-m", "simulator", "--port", str(port), "--state", str(VAR / "simulator"))
+    return process, process.wait_for(re.compile(r"simulator listening on (http://\S+)"), READY_S)[1]
+
+
+def _spawn(stack: ExitStack, name: str, *arguments: str) -> Process:
+    process = Process(name, [sys.executable, *arguments], VAR / "log" / f"{name}.log", cwd=ROOT)
+    stack.callback(process.stop)
+    return process
+
+
+def _wait_ready(service: Process, url: str) -> None:
+    """Until the service says that it is ready. Raises ChildFailed."""
+    deadline = time.monotonic() + READY_S
+    while time.monotonic() < deadline:
+        if not service.alive:
+            raise service.failed(Text("启动后退出了", "ended while starting"))
+        try:
+            with _direct.open(url, timeout=5):
+                return
+        except (URLError, OSError):
+            time.sleep(POLL_S)
+    raise service.failed(Text(f"{READY_S:g} 秒内没有就绪", f"was not ready within {READY_S:g} s"))
+
+
+def _watch(children: list[Process]) -> None:
+    """Until a child ends (raises ChildFailed), somebody interrupts, or the make that started us is gone."""
+    parent = os.getppid()
+    while os.getppid() == parent or "MAKELEVEL" not in os.environ:
+        for child in children:
+            if not child.alive:
+                raise child.failed(Text("意外退出了", "ended unexpectedly"))
+        time.sleep(WATCH_S)
+
+
+def _show(base_url: str, simulator_url: str) -> None:
+    Console().print(
+        Panel.fit(
+            f"商店 · shop           [bold]{base_url}/[/bold]\n"
+            f"本机微信 · simulator  {simulator_url}/simulator/\n"
+            f"商户密钥 · API key    var/demo.json\n"
+            f"日志 · logs           var/log/\n\n"
+            "[bold red]模拟环境，不动真钱 · simulated, no real money moves[/bold red]\n"
+            "Ctrl-C 停止 · Ctrl-C stops",
+            title="分付 Fenpay",
+        )
+    )
+
+
+def _port(wanted: int, whose: str) -> int:
+    """``wanted`` or the next free one, and a word about it."""
+    for port in range(wanted, min(wanted + PORT_TRIES, 65536)):
+        if _free(port):
+            if port != wanted:
+                print(f"  {whose}: 端口 {wanted} 被占用，改用 {port} · port {wanted} is taken, using {port}")
+            return port
+    raise Failed(f"{whose}: {wanted} 起没有空闲端口 · no free port from {wanted} on")
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a port in TIME_WAIT is free
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _call(method: str, url: str, body: object = None) -> dict[str, Any]:
+    """A JSON call to the simulator."""
+    data = None if body is None else json.dumps(body).encode()
+    request = Request(url, data, {"Content-Type": "application/json"}, method=method)  # noqa: S310 - built from loopback
+    with _direct.open(request, timeout=10) as answer:
+        answered: dict[str, Any] = json.loads(answer.read() or b"{}")
+        return answered
+
+
+@contextmanager
+def _only_one() -> Iterator[None]:
+    """One demo a checkout. Raises Failed."""
+    VAR.mkdir(mode=0o700, exist_ok=True)
+    with (VAR / "demo.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Failed("这里已有一个演示在运行 · a demo is already running in this directory") from None
+        yield
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """SIGTERM stops the demo the way Ctrl-C does."""
+    raise KeyboardInterrupt

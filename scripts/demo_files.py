@@ -1,0 +1,96 @@
+"""What the demo writes into ``var/``: keys, secrets, the settings overlay and ``demo.json``, for its owner only.
+
+Secrets are made once and kept; whatever comes from the simulator or depends on a port is written anew at each start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Credentials = dict[str, Any]
+
+
+def console_settings(base_url: str) -> dict[str, list[str]]:
+    """What a merchant types into WeChat's consoles. Only pages under /pay/ may pay."""
+    host = base_url.removeprefix("http://")
+    return {"oauth_domains": [host], "js_domains": [host], "pay_directories": [f"{base_url}/pay/"]}
+
+
+def write(var: Path, base_url: str, simulator_url: str, credentials: Credentials) -> None:
+    """Everything the service needs to start, and ``demo.json`` for whoever uses it."""
+    api_key = _kept(var / "secrets" / "api_key")
+    settings = _settings(var, base_url, simulator_url, credentials)
+    settings["session"] = {"secret": _kept(var / "secrets" / "session")}
+    settings["merchants"] = [{"name": "demo", "sha256": hashlib.sha256(api_key.encode()).hexdigest()}]
+    _private(var / "demo.yml", yaml.safe_dump(settings, allow_unicode=True, sort_keys=False))
+    shown = {"base_url": base_url, "simulator_url": simulator_url, "api_key": api_key}
+    _private(var / "demo.json", json.dumps(shown, indent=2) + "\n")
+
+
+def _settings(var: Path, base_url: str, simulator_url: str, credentials: Credentials) -> dict[str, Any]:
+    """The overlay on settings.yml that points the service at the simulator."""
+    return {
+        "extends": "../settings.yml",
+        "simulator_url": simulator_url,
+        "http": {
+            "port": int(base_url.rpartition(":")[2]),
+            "public_base_url": base_url,
+            "verify_files": str(var / "verify"),
+        },
+        "account": {
+            "appid": credentials["appid"],
+            "appsecret": credentials["appsecret"],
+            "api_url": simulator_url,
+            "open_url": simulator_url,
+            "js_url": f"{simulator_url}/open/js/jweixin-1.6.0.js",
+        },
+        "pay": {
+            "mchid": credentials["mchid"],
+            "base_urls": [simulator_url],
+            "v2": {"key": credentials["api_v2_key"]},
+            "v3": _v3(var / "keys", credentials),
+        },
+        "mongo": {"directory": str(var / "mongo")},
+        "redis": {"directory": str(var / "redis")},
+    }
+
+
+def _v3(keys: Path, credentials: Credentials) -> dict[str, Any]:
+    """Both kinds of platform key, as a merchant has who is moving from certificates to the public key."""
+    files = {
+        "merchant_key": ("apiclient_key.pem", "merchant_private_key_pem"),
+        "merchant_cert": ("apiclient_cert.pem", "merchant_cert_pem"),
+        "public_key": ("pub_key.pem", "public_key_pem"),
+    }
+    for file, name in files.values():
+        _private(keys / file, credentials[name])
+    return {
+        "key": credentials["api_v3_key"],
+        **{setting: str(keys / file) for setting, (file, _) in files.items()},
+        "public_key_id": credentials["public_key_id"],
+        "certificates": True,
+    }
+
+
+def _kept(path: Path) -> str:
+    """The secret in ``path``, made the first time."""
+    if not path.exists():
+        _private(path, secrets.token_urlsafe(32))
+    return path.read_text(encoding="ascii")
+
+
+def _private(path: Path, text: str) -> None:
+    """Write ``path`` in one step, readable by its owner only."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.new")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(text)
+    draft.replace(path)

@@ -1,0 +1,72 @@
+"""Programs the tests need that no Python package brings: Chromium, a CJK font beside it, and nginx.
+
+On Debian and Ubuntu as root they are installed from the distribution; elsewhere this says how to get them and goes on,
+so that the tests which need one fail with their own words.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from scripts.steps import Failed, run, step
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+MAC_CHROMIUM = (
+    Path("/Applications/Chromium.app/Contents/MacOS/Chromium"),
+    Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"),
+)
+PLAYWRIGHT_CACHES = (Path.home() / ".cache/ms-playwright", Path.home() / "Library/Caches/ms-playwright")
+NO_CHROMIUM = """没有找到 Chromium，浏览器测试会失败 · No Chromium found, so the browser tests will fail
+  Debian/Ubuntu: sudo apt-get install chromium fonts-noto-cjk
+  macOS: brew install --cask chromium
+  或 · or: .venv/bin/python -m playwright install chromium"""
+NO_NGINX = """没有找到 nginx，它的测试会失败 · No nginx found, so the test of deploy/nginx.conf will fail
+  Debian/Ubuntu: sudo apt-get install nginx-light
+  macOS: brew install nginx"""
+
+
+def chromium() -> str | None:
+    """The path of an installed Chromium or Chrome."""
+    on_path = next((found for name in CHROMIUM_NAMES if (found := shutil.which(name))), None)
+    bundled = (path for cache in PLAYWRIGHT_CACHES for path in cache.glob("chromium-*/*/*hrom*"))
+    candidates = (str(path) for path in (*MAC_CHROMIUM, *bundled) if path.is_file() and os.access(path, os.X_OK))
+    return on_path or next(candidates, None)
+
+
+def nginx() -> str | None:
+    """The path of an installed nginx, which Debian keeps where only root looks."""
+    return shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
+
+
+def main() -> int:
+    missing = [package for package, found in _wanted().items() if not found]
+    if missing and shutil.which("apt-get") and os.geteuid() == 0:
+        try:
+            _apt(missing)
+        except Failed as error:
+            print(error, file=sys.stderr)
+    for found, advice in ((chromium(), NO_CHROMIUM), (nginx(), NO_NGINX)):
+        if not found:
+            print(f"✘ {advice}", file=sys.stderr)
+    return 0
+
+
+def _wanted() -> dict[str, str | None]:
+    """Debian's packages and what each is looked for by. A browser that is there brought its fonts or has its own."""
+    browser = chromium()
+    return {"chromium": browser, "fonts-noto-cjk": browser, "nginx-light": nginx()}
+
+
+def _apt(packages: list[str]) -> None:
+    quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-y", "--no-install-recommends"]
+    with step("apt-get update"):
+        run(["apt-get", "update"], "apt.log")
+    with step(f"apt-get install {' '.join(packages)}"):
+        run([*quiet, "install", *packages], "apt.log")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
