@@ -6,7 +6,7 @@ from typing import Any
 
 from wechat.models import Order, OrderEvent, Received
 from wechat.orders import Placed
-from wechat.times import to_v3
+from wechat.times import BEIJING, to_v3
 
 
 def payer_view(order: Order) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def received_view(message: Received) -> dict[str, Any]:
         "api": message.api.value,
         "kind": message.kind,
         "seen": message.seen,
-        "verdict": message.verdict or None,
+        "verdict": message.verdict or "accepted",
         "first_at": to_v3(message.first_at),
         "last_at": to_v3(message.last_at),
     }
@@ -61,7 +61,7 @@ def with_pay(view: dict[str, Any], placed: Placed) -> dict[str, Any]:
 
 def _line(event: OrderEvent) -> dict[str, Any]:
     return {
-        "at": to_v3(event.at),
+        "at": event.at.astimezone(BEIJING).isoformat(timespec="milliseconds"),
         "what": event.what,
         "source": event.source,
         "by": event.by or None,

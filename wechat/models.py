@@ -210,7 +210,7 @@ class Notification:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A stored message: how often it came, and what became of it (``verdict`` empty: not concluded)."""
+    """A stored message: how often it came, and what was out of the ordinary about it (``verdict`` empty: nothing)."""
 
     id: str
     api: Api

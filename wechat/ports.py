@@ -76,7 +76,7 @@ class NotificationStore(Protocol):
         """Store it durably, or count the repetition; how many times it has been seen, this one included."""
 
     async def conclude(self, notification_id: str, verdict: str, now: datetime) -> None:
-        """Write what came of it. The first verdict other than ``applied`` raises the alarm once (see ``seen``)."""
+        """Write what was out of the ordinary about it: a mismatch, or a message that moves no order."""
 
     async def of_order(self, out_trade_no: str) -> Sequence[Received]:
         """What arrived for an order, oldest first."""

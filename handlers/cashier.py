@@ -1,0 +1,146 @@
+"""The two pages that people see: the shop, and under ``/pay/`` the cashier of one order.
+
+Pay pages lie in one directory, because that is what a merchant registers with WeChat, and are reached by full
+navigation, so that the landing address and the current one are the same on every phone. What became of an order is
+said by the server alone: scripts ask, and load the page again when there is something new to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import ceil
+from typing import Any
+
+from handlers.base import PageHandler
+from handlers.orders import NUMBER
+from handlers.plugin import Access, Route
+from handlers.services import Services
+from handlers.texts import refusals, script_texts
+from settings import Product
+from wechat.models import Order, TradeState
+from wechat.times import BEIJING, to_v3
+
+PICTURES = frozenset({"cup", "leaf", "cake", "coin"})  # the symbols of templates/pictures.svg
+NO_PICTURE = "bag"
+RESTS = {
+    TradeState.SUCCESS: "paid",
+    TradeState.REFUND: "refund",
+    TradeState.PAID_LATE: "paid_late",
+    TradeState.CLOSED: "closed",
+    TradeState.NOTPAY: "expired",
+}
+HINTED = frozenset({"paid_late", "closed", "expired"})
+
+
+@dataclass(frozen=True, slots=True)
+class Ware:
+    """A product as the shop shows it; ``price`` in fen."""
+
+    sku: str
+    name: str
+    price: int
+    picture: str
+
+
+class ShopHandler(PageHandler):
+    """The catalogue. ``?sku=&quantity=`` is a remembered basket; what it cannot mean is ignored."""
+
+    def get(self) -> None:
+        wares = [self._ware(product) for product in self.services.settings.shop.products]
+        most = self.services.settings.shop.max_quantity
+        chosen = _chosen(wares, self.get_query_argument("sku", ""))
+        quantity = _quantity(self.get_query_argument("quantity", ""), most)
+        self.render_page(
+            "shop.html",
+            wares=wares,
+            chosen=chosen.sku if chosen else "",
+            quantity=quantity,
+            most=most,
+            total=chosen.price * quantity if chosen else 0,
+            yuan=yuan,
+            page={"words": script_texts(self.lang)},
+        )
+
+    def _ware(self, product: Product) -> Ware:
+        picture = product.picture if product.picture in PICTURES else NO_PICTURE
+        return Ware(product.sku, _name(product, self.lang), product.price, picture)
+
+
+class CashierHandler(PageHandler):
+    """One's own order: to be paid, or where it has come to rest."""
+
+    async def get(self, out_trade_no: str) -> None:
+        order = await self.services.orders.get(out_trade_no, openid=self.payer)
+        facts = {
+            "order": order,
+            "product": self._product(order),
+            "yuan": yuan,
+            "beijing": beijing,
+            "rfc3339": to_v3,
+            "page": self._page(order),
+        }
+        if self.services.orders.payable(order):
+            self.render_page("cashier.html", by=self._by, **facts)
+        else:
+            rest = RESTS[order.trade_state]
+            hint = f"{rest}_hint" if rest in HINTED else ""
+            self.render_page("rest.html", rest=rest, hint=hint, ask=not order.paid, **facts)
+
+    @property
+    def _by(self) -> str:
+        """How to start the payment: WeixinJSBridge first, ``?by=wx`` for ``wx.chooseWXPay``."""
+        return "wx" if self.get_query_argument("by", "") == "wx" else "bridge"
+
+    def _product(self, order: Order) -> str:
+        """What is bought, in the reader's language as far as the catalogue has it."""
+        products = {product.sku: product for product in self.services.settings.shop.products}
+        if self.lang != "en" or order.sku not in products:
+            return order.description
+        name = _name(products[order.sku], self.lang)
+        return name if order.quantity == 1 else f"{name} × {order.quantity}"
+
+    def _page(self, order: Order) -> dict[str, Any]:
+        """What the script is told. ``seconds_left`` and no date, because a phone's clock may be wrong."""
+        closes_at = order.close_after or order.expires_at
+        return {
+            "out_trade_no": order.out_trade_no,
+            "seconds_left": max(0, ceil((closes_at - datetime.now(UTC)).total_seconds())),
+            "by": self._by,
+            "simulated": self.services.settings.simulated,
+            "words": script_texts(self.lang),
+            "refusals": refusals(self.lang),
+        }
+
+
+def yuan(fen: int) -> str:
+    """``1800`` as ``18.00``, without a float on the way."""
+    return f"{fen // 100}.{fen % 100:02d}"
+
+
+def beijing(moment: datetime) -> str:
+    """``2026-03-01 12:00:00`` in Beijing time, WeChat's own."""
+    return moment.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _name(product: Product, lang: str) -> str:
+    return product.name_en if lang == "en" else product.name
+
+
+def _chosen(wares: Sequence[Ware], sku: str) -> Ware | None:
+    """The product ``sku``, or the first one."""
+    return next((ware for ware in wares if ware.sku == sku), wares[0] if wares else None)
+
+
+def _quantity(text: str, most: int) -> int:
+    """``text`` as a quantity that may be bought; 1 where it is none."""
+    wanted = int(text) if text.isdecimal() and text.isascii() and len(text) < 5 else 1
+    return min(max(wanted, 1), most)
+
+
+def routes(services: Services) -> list[Route]:
+    return [
+        Route(pattern=r"/", handler=ShopHandler, access=Access.PUBLIC, name="shop"),
+        Route(pattern=rf"/pay/{NUMBER}", handler=CashierHandler, access=Access.PAYER, name="cashier"),
+    ]
