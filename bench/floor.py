@@ -1,8 +1,8 @@
 """The floor: a bare Tornado handler that makes the service's writes and its POST to WeChat, and nothing else.
 
-The same number of Motor writes, of documents of the same size, into collections with the same indexes and the
-same durability; one aiohttp POST. No parsing, no checks, no signatures, no states. What the service takes beyond this is what
-its promises cost.
+The same number of Motor writes, of documents of the same size, into collections with the same indexes and the same
+durability; one aiohttp POST. No parsing, no checks, no signatures, no states. What the service takes beyond this is
+what its promises cost.
 """
 
 from __future__ import annotations
