@@ -120,7 +120,8 @@ class WechatHandler(Handler):
     async def _hang(self) -> None:
         """Leave the caller waiting until it gives up."""
         try:
-            await asyncio.wait_for(self._gone.wait(), HANG_S)
+            async with asyncio.timeout(HANG_S):
+                await self._gone.wait()
         except TimeoutError:
             self.detach().close()
 
@@ -135,4 +136,4 @@ class WechatHandler(Handler):
             self.clear_header("Content-Type")
         for name, value in reply.headers.items():
             self.set_header(name, value)
-        await self.finish(reply.body)
+        await self.finish(reply.body or None)

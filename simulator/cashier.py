@@ -5,7 +5,6 @@ Words: https://pay.weixin.qq.com/doc/v3/merchant/4012791898 (JSAPI调起支付) 
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from simulator.console import Console
-from simulator.courier import ANSWER_S, Courier, Shot
+from simulator.courier import ANSWER_S, Courier, Shot, wait
 from simulator.journal import Journal
 from simulator.keys import Seal
 from simulator.orders import H5_LIFE_S, PREPAY_LIFE_S, Book, Order, Paid, Prepaid, Rule
@@ -179,7 +178,7 @@ class Cashier:
         delivered = self._courier.plan(paid, plan.shots)
         await self._journal.durable()
         if plan.first:
-            await _settled(delivered[0])
+            await wait(delivered[0], ANSWER_S + 1)
         return plan
 
     def _check_sign(self, params: Mapping[str, Any], order: Order, prepaid: Prepaid) -> None:
@@ -203,10 +202,3 @@ class Cashier:
 def _invented(order: Order, user: User, scenario: Scenario) -> Paid:
     """A payment that never took place, for whoever forges its notification."""
     return Paid(order.placed.out_trade_no, f"simforged{secrets.token_hex(8)}", user.openid, scenario.value, time.time())
-
-
-async def _settled(delivered: asyncio.Event) -> None:
-    try:
-        await asyncio.wait_for(delivered.wait(), ANSWER_S + 1)
-    except TimeoutError:
-        return

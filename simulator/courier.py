@@ -8,6 +8,7 @@ Source of the ladder: https://pay.weixin.qq.com/doc/v3/merchant/4012791861 (é€šç
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import time
@@ -146,7 +147,7 @@ class Courier:
                 await self._places.acquire()
                 self._track(self._deliver(self._pending[delivery_id]))
             wait_s = self._clock.wait_s(self._queue[0][0]) if self._queue else None
-            await _wait(self._wake, wait_s)
+            await wait(self._wake, wait_s)
 
     async def _deliver(self, delivery: _Delivery) -> None:
         """Attempt once, note the outcome; applying the note plans the next step."""
@@ -223,8 +224,8 @@ def _is_right(api: str, status: int, body: bytes) -> bool:
         return False
 
 
-async def _wait(event: asyncio.Event, seconds: float | None) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return
+async def wait(event: asyncio.Event, seconds: float | None) -> None:
+    """Until ``event`` or ``seconds``, whichever comes first."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):  # wait_for of 3.11 can lose a cancellation
+            await event.wait()

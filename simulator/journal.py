@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from simulator.clock import Clock
+from simulator.files import owner_only
 
 F = TypeVar("F")
 
@@ -43,7 +44,7 @@ class Journal:
 
     def open(self) -> None:
         """Lock the log, replay it and set the clock to where it was. Stops the process when another one holds it."""
-        self._file = self._path.open("a+b")
+        self._file = open(self._path, "a+b", opener=owner_only)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

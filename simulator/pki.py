@@ -6,12 +6,10 @@ The only place of the simulator that needs cryptography itself. Every file is re
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -24,6 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from cryptography.x509.oid import NameOID
+
+from simulator.files import save
 
 YEARS = timedelta(days=5 * 365)
 
@@ -76,7 +76,7 @@ def load_identity(directory: Path) -> Identity:
     """The identity in ``directory``, made on first use."""
     path = directory / "identity.json"
     if not path.exists():
-        _save(path, json.dumps(asdict(_new_identity()), ensure_ascii=False, indent=2))
+        save(path, json.dumps(asdict(_new_identity()), ensure_ascii=False, indent=2))
     data = json.loads(path.read_text("utf-8"))
     return Identity(**{**data, "users": tuple(User(**user) for user in data["users"])})
 
@@ -86,7 +86,7 @@ def load_certified(directory: Path, name: str) -> Certified:
     key = load_key(directory, name)
     path = directory / f"{name}.cert.pem"
     if not path.exists():
-        _save(path, _self_signed(key, name))
+        save(path, _self_signed(key, name))
     pem = path.read_text("ascii")
     certificate = x509.load_pem_x509_certificate(pem.encode())
     serial = f"{certificate.serial_number:X}"
@@ -97,7 +97,7 @@ def load_key(directory: Path, name: str) -> rsa.RSAPrivateKey:
     """The RSA-2048 key ``name``.key.pem, made on first use."""
     path = directory / f"{name}.key.pem"
     if not path.exists():
-        _save(path, _key_pem(new_key()))
+        save(path, _key_pem(new_key()))
     key = load_pem_private_key(path.read_bytes(), password=None)
     if not isinstance(key, rsa.RSAPrivateKey):
         raise TypeError(f"{path} holds no RSA key")
@@ -153,21 +153,3 @@ def _serial_number() -> int:
 
 def _key_pem(key: rsa.RSAPrivateKey) -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-
-
-def _save(path: Path, text: str) -> None:
-    """Write all or nothing, for the owner's eyes only."""
-    temporary = path.with_name(path.name + ".new")
-    with open(temporary, "w", encoding="utf-8", opener=_private) as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def json_users(identity: Identity) -> list[dict[str, Any]]:
-    return [asdict(user) for user in identity.users]

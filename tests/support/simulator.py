@@ -2,16 +2,54 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import subprocess
 import sys
-import urllib.error
-import urllib.request
+from collections.abc import Mapping
+from email.message import Message
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
 LINE = "simulator listening on "
+
+
+class Answer(NamedTuple):
+    """An HTTP answer; ``headers`` are case-insensitive."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def ask(
+    method: str,
+    url: str,
+    body: bytes | str | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout_s: float = 15,
+) -> Answer:
+    """One request, sent as given: no header is added but Host and lengths, no redirect followed."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=timeout_s)
+    try:
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
+        payload = body.encode() if isinstance(body, str) else body
+        connection.putrequest(method, target, skip_accept_encoding=True)
+        for name, value in (headers or {}).items():
+            connection.putheader(name, value)
+        if payload is not None:
+            connection.putheader("Content-Length", str(len(payload)))
+        connection.endheaders(payload)
+        response = connection.getresponse()
+        return Answer(response.status, response.headers, response.read())
+    finally:
+        connection.close()
 
 
 class SimulatorProcess:
@@ -45,14 +83,8 @@ class SimulatorProcess:
 
     def control(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """A control call under /simulator/; the JSON it answers, of an error too."""
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self.url}/simulator/{path}", data, headers, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                told = json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            told = json.loads(error.read())
+        data = None if body is None else json.dumps(body)
+        told = ask(method, f"{self.url}/simulator/{path}", data, {"Content-Type": "application/json"}).json()
         assert isinstance(told, dict)
         return told
 
