@@ -32,17 +32,21 @@ def setup(level: str, form: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        allowed_only,
     ]
     renderer = structlog.processors.JSONRenderer(ensure_ascii=False) if form == "json" else _console()
     structlog.configure(
-        processors=[*chain, renderer],
+        processors=[*chain, allowed_only, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=chain))
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=chain,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, allowed_only, renderer],
+        )
+    )
     # Libraries print addresses and bodies below WARNING; what we want of them we log ourselves.
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
@@ -60,7 +64,9 @@ def mask(value: str) -> str:
 def _shown(name: str, value: Any) -> Any:
     if name in MASKED:
         return mask(str(value))
-    return value[:MAX_TEXT] if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return value[-MAX_TEXT:] if name == "exception" else value[:MAX_TEXT]  # a traceback tells most at its end
 
 
 def _console() -> structlog.typing.Processor:
