@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.request import ProxyHandler, Request, build_opener
@@ -28,7 +29,6 @@ from scripts.steps import ROOT, Failed, step
 from storage.lifeline import ChildFailed, Process
 from wechat.errors import Text
 
-VAR = ROOT / "var"
 SERVICE_PORT, SIMULATOR_PORT = 8888, 9000
 PORT_TRIES = 100
 READY_S = 30.0
@@ -38,13 +38,13 @@ POLL_S = 0.02
 _direct = build_opener(ProxyHandler({}))  # loopback never goes through a proxy
 
 
-def main() -> int:
-    """Run the demo until Ctrl-C or SIGTERM; the exit status."""
+def main(var: Path) -> int:
+    """Run the demo, with everything it keeps in ``var``, until Ctrl-C or SIGTERM; the exit status."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with ExitStack() as stack:
             try:
-                _run(stack)
+                _run(stack, var)
             finally:  # what is stopping is not interrupted again
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, signal.SIG_IGN)
@@ -53,7 +53,7 @@ def main() -> int:
         return 0
     except ChildFailed as failure:
         print(f"✘ {failure.text.zh} · {failure.text.en}\n{failure.tail}", file=sys.stderr)
-        print(f"  日志 · log: {VAR / 'log' / f'{failure.name}.log'}", file=sys.stderr)
+        print(f"  日志 · log: {var / 'log' / f'{failure.name}.log'}", file=sys.stderr)
         return 1
     except Failed as error:
         print(f"✘ {error}", file=sys.stderr)
@@ -61,31 +61,42 @@ def main() -> int:
     return 0
 
 
-def _run(stack: ExitStack) -> None:
-    stack.enter_context(_only_one())
-    port = _port(int(os.environ.get("PORT") or SERVICE_PORT), "服务 · service")
-    base_url = f"http://127.0.0.1:{port}"
+def _run(stack: ExitStack, var: Path) -> None:
+    """On a second start the keys are known, and the service starts beside the simulator instead of after it."""
+    stack.enter_context(_only_one(var))
+    base_url = _address(int(os.environ.get("PORT") or SERVICE_PORT), "服务 · service")
+    simulator_url = _address(SIMULATOR_PORT, "本机微信 · local WeChat")
+    known = demo_files.known(var)
     with step("本机微信 · local WeChat"):
-        simulator, simulator_url = _start_simulator(stack)
-    with step("密钥与设置 · keys and settings"):
-        credentials = _call("GET", f"{simulator_url}/simulator/credentials")
+        simulator = _start_simulator(stack, var, simulator_url)
+        service = _start_service(stack, var, base_url, simulator_url, known) if known else None
+        simulator.wait_for(re.compile("simulator listening"), READY_S)
         _call("PUT", f"{simulator_url}/simulator/settings", demo_files.console_settings(base_url))
-        demo_files.write(VAR, base_url, simulator_url, credentials)
-    with step("数据库与服务 · databases and service"):
-        service = _spawn(stack, "service", "server.py", "--settings", str(VAR / "demo.yml"))
+        credentials = _call("GET", f"{simulator_url}/simulator/credentials")
+    with step("密钥、数据库、服务 · keys, databases, service"):
+        if service is None or credentials != known:
+            if service:
+                service.stop()
+            service = _start_service(stack, var, base_url, simulator_url, credentials)
         _wait_ready(service, f"{base_url}/readyz")
-    _show(base_url, simulator_url)
+    _show(var, base_url, simulator_url)
     _watch([service, simulator])
 
 
-def _start_simulator(stack: ExitStack) -> tuple[Process, str]:
-    port = _port(SIMULATOR_PORT, "本机微信 · local WeChat")
-    process = _spawn(stack, "simulator", "-m", "simulator", "--port", str(port), "--state", str(VAR / "simulator"))
-    return process, process.wait_for(re.compile(r"simulator listening on (http://\S+)"), READY_S)[1]
+def _start_simulator(stack: ExitStack, var: Path, url: str) -> Process:
+    port = url.rpartition(":")[2]
+    return _spawn(stack, var, "simulator", "-m", "simulator", "--port", port, "--state", str(var / "simulator"))
 
 
-def _spawn(stack: ExitStack, name: str, *arguments: str) -> Process:
-    process = Process(name, [sys.executable, *arguments], VAR / "log" / f"{name}.log", cwd=ROOT)
+def _start_service(
+    stack: ExitStack, var: Path, base_url: str, simulator_url: str, credentials: dict[str, Any]
+) -> Process:
+    demo_files.write(var, base_url, simulator_url, credentials)
+    return _spawn(stack, var, "service", "server.py", "--settings", str(var / "demo.yml"))
+
+
+def _spawn(stack: ExitStack, var: Path, name: str, *arguments: str) -> Process:
+    process = Process(name, [sys.executable, *arguments], var / "log" / f"{name}.log", cwd=ROOT)
     stack.callback(process.stop)
     return process
 
@@ -114,13 +125,13 @@ def _watch(children: list[Process]) -> None:
         time.sleep(WATCH_S)
 
 
-def _show(base_url: str, simulator_url: str) -> None:
+def _show(var: Path, base_url: str, simulator_url: str) -> None:
     Console().print(
         Panel.fit(
             f"商店 · shop           [bold]{base_url}/[/bold]\n"
             f"本机微信 · simulator  {simulator_url}/simulator/\n"
-            f"商户密钥 · API key    var/demo.json\n"
-            f"日志 · logs           var/log/\n\n"
+            f"商户密钥 · API key    {var / 'demo.json'}\n"
+            f"日志 · logs           {var / 'log'}\n\n"
             "[bold red]模拟环境，不动真钱 · simulated, no real money moves[/bold red]\n"
             "Ctrl-C 停止 · Ctrl-C stops",
             title="分付 Fenpay",
@@ -128,13 +139,13 @@ def _show(base_url: str, simulator_url: str) -> None:
     )
 
 
-def _port(wanted: int, whose: str) -> int:
-    """``wanted`` or the next free one, and a word about it."""
+def _address(wanted: int, whose: str) -> str:
+    """The address on port ``wanted`` or on the next free one, and a word about that."""
     for port in range(wanted, min(wanted + PORT_TRIES, 65536)):
         if _free(port):
             if port != wanted:
                 print(f"  {whose}: 端口 {wanted} 被占用，改用 {port} · port {wanted} is taken, using {port}")
-            return port
+            return f"http://127.0.0.1:{port}"
     raise Failed(f"{whose}: {wanted} 起没有空闲端口 · no free port from {wanted} on")
 
 
@@ -158,10 +169,10 @@ def _call(method: str, url: str, body: object = None) -> dict[str, Any]:
 
 
 @contextmanager
-def _only_one() -> Iterator[None]:
-    """One demo a checkout. Raises Failed."""
-    VAR.mkdir(mode=0o700, exist_ok=True)
-    with (VAR / "demo.lock").open("w") as lock:
+def _only_one(var: Path) -> Iterator[None]:
+    """One demo a directory. Raises Failed."""
+    var.mkdir(mode=0o700, exist_ok=True)
+    with (var / "demo.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

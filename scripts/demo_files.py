@@ -14,7 +14,12 @@ from typing import Any
 
 import yaml
 
+from scripts.steps import ROOT
+
 Credentials = dict[str, Any]
+
+KNOWN = Path("simulator", "credentials-seen.json")
+"""Beside the simulator's state, so that whoever deletes that deletes this."""
 
 
 def console_settings(base_url: str) -> dict[str, list[str]]:
@@ -23,8 +28,18 @@ def console_settings(base_url: str) -> dict[str, list[str]]:
     return {"oauth_domains": [host], "js_domains": [host], "pay_directories": [f"{base_url}/pay/"]}
 
 
+def known(var: Path) -> Credentials | None:
+    """The simulator's credentials as they were at the last start."""
+    try:
+        credentials: Credentials = json.loads((var / KNOWN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return credentials
+
+
 def write(var: Path, base_url: str, simulator_url: str, credentials: Credentials) -> None:
     """Everything the service needs to start, and ``demo.json`` for whoever uses it."""
+    _private(var / KNOWN, json.dumps(credentials))
     api_key = _kept(var / "secrets" / "api_key")
     settings = _settings(var, base_url, simulator_url, credentials)
     settings["session"] = {"secret": _kept(var / "secrets" / "session")}
@@ -37,7 +52,7 @@ def write(var: Path, base_url: str, simulator_url: str, credentials: Credentials
 def _settings(var: Path, base_url: str, simulator_url: str, credentials: Credentials) -> dict[str, Any]:
     """The overlay on settings.yml that points the service at the simulator."""
     return {
-        "extends": "../settings.yml",
+        "extends": str(ROOT / "settings.yml"),
         "simulator_url": simulator_url,
         "http": {
             "port": int(base_url.rpartition(":")[2]),

@@ -53,6 +53,9 @@ def install(kind: str) -> None:
     if not _own_servers():
         with step("安装自带的数据库 · bundled database servers", SLOW):
             _pip(["-r", BUNDLED])
+    with step("预编译，加快启动 · compile, for quick starts"):
+        ours = [*ROOT.glob("*.py"), *(package.parent for package in ROOT.glob("*/__init__.py"))]
+        run([str(PYTHON), "-m", "compileall", "-q", "-j", "0", str(VENV / "lib"), *map(str, ours)], "compile.log")
     for covered in {"run", kind}:
         _stamp(covered).write_text(_digest(covered), encoding="ascii")
 

@@ -1,0 +1,148 @@
+"""``manage.py demo`` as a user starts and stops it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+START_S = 60
+
+
+class Demo:
+    """A running demo with all that it starts."""
+
+    def __init__(self, var: Path, **environment: str) -> None:
+        self.var = var
+        self.process = subprocess.Popen(
+            [sys.executable, "manage.py", "demo", "--var", var],
+            cwd=ROOT,
+            env=os.environ | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.printed = self._until("Ctrl-C")
+        self.children = psutil.Process(self.process.pid).children(recursive=True)
+
+    @property
+    def told(self) -> dict[str, str]:
+        told: dict[str, str] = json.loads((self.var / "demo.json").read_text())
+        return told
+
+    def call(self, path: str, body: object = None) -> dict[str, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Authorization": f"Bearer {self.told['api_key']}", "Content-Type": "application/json"}
+        request = Request(self.told["base_url"] + path, data, headers)  # noqa: S310 - loopback
+        with urlopen(request, timeout=10) as answer:  # noqa: S310 - loopback
+            answered: dict[str, Any] = json.load(answer)
+            return answered
+
+    def end(self, number: signal.Signals) -> int:
+        """Send a signal and wait; what is left of the children afterwards is an error."""
+        self.process.send_signal(number)
+        assert self.process.stdout is not None
+        self.printed += self.process.stdout.read()
+        status = self.process.wait(20)
+        _, left = psutil.wait_procs(self.children, timeout=3)
+        assert [child.cmdline() for child in left if child.status() != psutil.STATUS_ZOMBIE] == []
+        return status
+
+    def _until(self, text: str) -> str:
+        assert self.process.stdout is not None
+        printed = ""
+        for line in self.process.stdout:
+            printed += line
+            if text in line:
+                return printed
+        raise AssertionError(printed)
+
+
+@contextmanager
+def demo(var: Path, **environment: str) -> Iterator[Demo]:
+    running = Demo(var, PORT=str(_free_port()), **environment)
+    try:
+        yield running
+    finally:
+        running.process.kill()
+        running.process.wait()
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def var(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One install, started again and again."""
+    return tmp_path_factory.mktemp("install") / "var"
+
+
+def test_a_second_start_keeps_the_key_and_the_orders_and_takes_seconds(var: Path) -> None:
+    sale = {"description": "扫码", "total": 1, "trade_type": "NATIVE"}
+    with demo(var) as first:
+        key, number = first.told["api_key"], first.call("/api/orders", sale)["out_trade_no"]
+        assert stat.S_IMODE((var / "demo.json").stat().st_mode) == 0o600
+        assert stat.S_IMODE((var / "demo.yml").stat().st_mode) == 0o600
+        assert first.end(signal.SIGINT) == 0
+    started = time.monotonic()
+    with demo(var, FENPAY_PAY__API="v2") as second:
+        assert time.monotonic() - started < 10  # 3 s on an idle machine
+        assert second.told["api_key"] == key
+        assert second.call(f"/api/orders/{number}")["trade_state"] == "NOTPAY"
+        assert second.call("/api/orders", sale)["api"] == "v2"
+        assert second.end(signal.SIGTERM) == 0
+
+
+def test_a_killed_demo_leaves_no_process(var: Path) -> None:
+    with demo(var) as killed:
+        assert len(killed.children) >= 4
+        assert killed.end(signal.SIGKILL) == -signal.SIGKILL
+
+
+def test_a_taken_port_moves_on_and_says_so(var: Path) -> None:
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        running = Demo(var, PORT=str(port))
+        assert f"{port} is taken" in running.printed
+        assert running.told["base_url"] != f"http://127.0.0.1:{port}"
+        assert running.end(signal.SIGTERM) == 0
+
+
+def test_a_child_that_dies_ends_the_demo_with_its_name(var: Path) -> None:
+    with demo(var) as running:
+        [service] = [child for child in running.children if child.cmdline()[1:2] == ["server.py"]]
+        service.kill()
+        assert running.process.stdout is not None
+        printed = running.process.stdout.read()
+        assert running.process.wait(20) == 1
+        assert "service" in printed
+        assert "service.log" in printed
+
+
+def test_a_second_demo_in_one_directory_is_refused(var: Path) -> None:
+    with demo(var) as running:
+        other = subprocess.run(
+            [sys.executable, "manage.py", "demo", "--var", var], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert other.returncode == 1
+        assert "already running" in other.stderr
+        assert running.end(signal.SIGTERM) == 0
