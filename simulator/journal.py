@@ -44,7 +44,7 @@ class Journal:
 
     def open(self) -> None:
         """Lock the log, replay it and set the clock to where it was. Stops the process when another one holds it."""
-        self._file = open(self._path, "a+b", opener=owner_only)
+        self._file = os.fdopen(owner_only(str(self._path), os.O_RDWR | os.O_APPEND | os.O_CREAT), "a+b")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

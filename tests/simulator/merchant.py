@@ -8,6 +8,7 @@ import hmac
 import json
 import secrets
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from xml.etree import ElementTree
@@ -37,7 +38,7 @@ def xml(fields: dict[str, str]) -> bytes:
     root = ElementTree.Element("xml")
     for name, value in fields.items():
         ElementTree.SubElement(root, name).text = value
-    return ElementTree.tostring(root, encoding="utf-8")
+    return bytes(ElementTree.tostring(root, encoding="utf-8"))
 
 
 def unxml(body: bytes) -> dict[str, str]:
@@ -166,7 +167,7 @@ class Merchant:
 
     # either -----------------------------------------------------------------------------------------------------
 
-    def bridge(self, params: dict[str, str], scenario: str = "success", **more: str) -> dict[str, str]:
+    def bridge(self, params: Mapping[str, object], scenario: str = "success", **more: str) -> dict[str, str]:
         return self.simulator.control("POST", "bridge", {**params, "scenario": scenario, **more})
 
     def place(self, api: str) -> tuple[str, dict[str, str]]:

@@ -58,7 +58,7 @@ def test_each_parameter_is_needed_and_a_text(merchant: Merchant, name: str) -> N
     left_out = {key: value for key, value in params.items() if key != name}
     assert merchant.bridge(left_out) == refused(f"调用支付JSAPI缺少参数: {name}")
     number = {**params, name: 1}
-    assert merchant.bridge(number) == refused(f"调用支付JSAPI缺少参数: {name}")  # type: ignore[arg-type] - the slip
+    assert merchant.bridge(number) == refused(f"调用支付JSAPI缺少参数: {name}")
 
 
 @pytest.mark.parametrize("package", ["prepay_id=", "prepay_id=undefined", "wxsim1", "prepayId={0}"])

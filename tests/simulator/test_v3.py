@@ -23,10 +23,9 @@ FORMAT = "Http头Authorization值格式错误，请参考《微信支付商户RE
 
 def verify(answer: Answer, pem: str) -> None:
     """Check the answer's signature by hand. Raises InvalidSignature."""
-    if "CERTIFICATE" in pem:
-        key = x509.load_pem_x509_certificate(pem.encode()).public_key()
-    else:
-        key = serialization.load_pem_public_key(pem.encode())
+    certificate = "CERTIFICATE" in pem
+    load = serialization.load_pem_public_key
+    key = x509.load_pem_x509_certificate(pem.encode()).public_key() if certificate else load(pem.encode())
     assert isinstance(key, rsa.RSAPublicKey)
     head = f"{answer.headers['Wechatpay-Timestamp']}\n{answer.headers['Wechatpay-Nonce']}\n".encode()
     signature = base64.b64decode(answer.headers["Wechatpay-Signature"])
@@ -111,7 +110,7 @@ def test_the_window_follows_the_wall_clock_when_the_simulated_one_is_ahead(merch
 def test_each_item_of_authorization_is_checked(
     merchant: Merchant, item: str, value: str, told: tuple[int, str, str]
 ) -> None:
-    assert refused(merchant.v3("GET", "/v3/certificates", **{item: value})) == told
+    assert refused(merchant.v3("GET", "/v3/certificates", None, **{item: value})) == told
 
 
 def test_a_body_changed_after_signing_is_refused_with_what_was_expected(merchant: Merchant) -> None:

@@ -1,0 +1,178 @@
+"""The stand-in for jweixin in a real browser, on a page with the strict policy of a careful merchant."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import shutil
+import threading
+from collections.abc import AsyncIterator, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, async_playwright
+
+from tests.simulator.merchant import Merchant
+from tests.support.simulator import SimulatorProcess, ask
+
+SCRIPT = b"""
+document.addEventListener("WeixinJSBridgeReady", () => { document.title = "ready"; });
+"""
+
+
+class Site:
+    """A merchant's page under /pay/, with nothing on it but the script."""
+
+    def __init__(self, simulator_url: str) -> None:
+        policy = (
+            f"default-src 'none'; script-src 'self' {simulator_url}; frame-src {simulator_url}; "
+            f"connect-src 'self' {simulator_url}; style-src 'self'"
+        )
+        html = f'<!DOCTYPE html><script src="/page.js"></script><script src="{simulator_url}/open/js/jweixin-1.6.0.js"></script>'
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                script = self.path == "/page.js"
+                self.send_response(200)
+                self.send_header("Content-Type", "text/javascript" if script else "text/html; charset=utf-8")
+                self.send_header("Content-Security-Policy", policy)
+                self.end_headers()
+                self.wfile.write(SCRIPT if script else html.encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        self.origin = f"http://127.0.0.1:{self._server.server_port}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def site(simulator: SimulatorProcess) -> Iterator[Site]:
+    site = Site(simulator.url)
+    yield site
+    site.close()
+
+
+@pytest.fixture
+async def page(site: Site) -> AsyncIterator[Page]:
+    """The merchant's page; whatever the browser complains about fails the test."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    assert chromium, "no Chromium here: on Debian or Ubuntu, apt-get install chromium"
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = await browser.new_page(locale="zh-CN")
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        await page.goto(f"{site.origin}/pay/1")
+        await page.wait_for_function("document.title === 'ready'")
+        yield page
+        await browser.close()
+        assert [text for text in complaints if "favicon" not in text] == []
+
+
+async def invoke(page: Page, params: dict[str, Any]) -> None:
+    await page.evaluate(
+        "params => WeixinJSBridge.invoke('getBrandWCPayRequest', params, heard => { window.answer = heard; })", params
+    )
+
+
+async def answer(page: Page) -> Any:
+    await page.wait_for_function("window.answer !== undefined")
+    return await page.evaluate("window.answer")
+
+
+async def test_six_digits_on_the_pad_pay(page: Page, merchant: Merchant) -> None:
+    out_trade_no, params = merchant.place("v3")
+    await invoke(page, params)
+    sheet = page.frame_locator("#wxsim-sheet")
+    assert await sheet.locator("#amount").inner_text() == "¥18.00"
+    for _ in range(6):
+        await sheet.locator('[data-key="1"]').click()
+    assert await answer(page) == {"err_msg": "get_brand_wcpay_request:ok"}
+    assert merchant.simulator.order(out_trade_no)["trade_state"] == "SUCCESS"
+    assert await page.locator("#wxsim-sheet").count() == 0
+
+
+async def test_cancelling_and_the_keyboard_work(page: Page, merchant: Merchant) -> None:
+    _, params = merchant.place("v2")
+    await invoke(page, params)
+    sheet = page.frame_locator("#wxsim-sheet")
+    await sheet.locator("#cancel").click()
+    assert await answer(page) == {"err_msg": "get_brand_wcpay_request:cancel"}
+    await page.evaluate("window.answer = undefined")
+    await invoke(page, params)
+    await sheet.locator("#scenario").select_option("not_enough")
+    await sheet.locator("#amount").click()
+    await page.keyboard.type("123456")
+    assert await sheet.locator("#alert-text").inner_text() == "余额不足"
+    await sheet.locator("#confirm").click()
+    assert await answer(page) == {"err_msg": "get_brand_wcpay_request:fail", "err_desc": "余额不足"}
+
+
+async def test_a_tampered_signature_is_refused_in_a_dialog(page: Page, merchant: Merchant) -> None:
+    _, params = merchant.place("v3")
+    await invoke(page, {**params, "nonceStr": "other"})
+    sheet = page.frame_locator("#wxsim-sheet")
+    assert await sheet.locator("#alert-text").inner_text() == "支付验证签名失败"
+    await sheet.locator("#confirm").click()
+    assert await answer(page) == {"err_msg": "get_brand_wcpay_request:fail", "err_desc": "支付验证签名失败"}
+
+
+CHOOSE = """([config, params]) => new Promise(resolve => {
+  wx.config(config);
+  wx.error(resolve);
+  wx.ready(() => wx.chooseWXPay({ ...params, timestamp: params.timeStamp, complete: resolve }));
+})"""
+
+
+async def test_choose_wx_pay_wants_a_right_config_first(page: Page, merchant: Merchant) -> None:
+    _, params = merchant.place("v3")
+    early = await page.evaluate("params => new Promise(fail => wx.chooseWXPay({ ...params, fail }))", params)
+    assert early == {"errMsg": "chooseWXPay:fail, the permission value is offline verifying"}
+    config = {"appId": merchant.appid, "timestamp": 1, "nonceStr": "n", "jsApiList": ["chooseWXPay"]}
+    wrong = await page.evaluate(CHOOSE, [{**config, "signature": "0" * 40}, params])
+    assert wrong == {"errMsg": "config:invalid signature"}
+    await page.reload()  # or the first ready callback would still be waiting
+    text = f"jsapi_ticket={_ticket(merchant)}&noncestr=n&timestamp=1&url={page.url}"
+    config["signature"] = hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - WeChat's rule
+    paying = asyncio.ensure_future(page.evaluate(CHOOSE, [config, params]))
+    sheet = page.frame_locator("#wxsim-sheet")
+    for digit in "123456":
+        await sheet.locator(f'[data-key="{digit}"]').click()
+    assert await paying == {"errMsg": "chooseWXPay:ok"}
+
+
+async def test_a_native_code_is_paid_on_the_simulators_own_page(page: Page, merchant: Merchant) -> None:
+    body = merchant.v3_order(payer=None)
+    code_url = merchant.v3("POST", "/v3/pay/transactions/native", body).json()["code_url"]
+    await page.goto(f"{merchant.simulator.url}/simulator/")
+    await page.locator("[name=code_url]").fill(code_url)
+    await page.locator("form[action='/simulator/scan'] button").click()
+    for digit in "123456":
+        await page.locator(f'[data-key="{digit}"]').click()
+    await page.locator("#alert").wait_for()
+    assert await page.locator("#alert-text").inner_text() == "支付成功 Paid"
+    assert merchant.simulator.order(body["out_trade_no"])["trade_state"] == "SUCCESS"
+
+
+async def test_the_front_page_moves_the_clock(page: Page, merchant: Merchant) -> None:
+    before = merchant.simulator.control("GET", "clock")["ahead_s"]
+    await page.goto(f"{merchant.simulator.url}/simulator/")
+    async with page.expect_response("**/simulator/clock") as moved:
+        await page.locator('[data-advance="60"]').click()
+    assert (await (await moved.value).json())["ahead_s"] >= before + 60
+
+
+def _ticket(merchant: Merchant) -> str:
+    url, known = merchant.simulator.url, merchant.known
+    app = {"grant_type": "client_credential", "appid": known["appid"], "secret": known["appsecret"]}
+    token = ask("POST", f"{url}/cgi-bin/stable_token", json.dumps(app)).json()["access_token"]
+    return str(ask("GET", f"{url}/cgi-bin/ticket/getticket?type=jsapi&access_token={token}").json()["ticket"])
