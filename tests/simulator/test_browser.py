@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page, async_playwright, expect
 
 from tests.simulator.merchant import Merchant
 from tests.support.simulator import SimulatorProcess, ask
@@ -72,21 +72,23 @@ async def page(site: Site) -> AsyncIterator[Page]:
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         await page.goto(f"{site.origin}/pay/1")
-        await page.wait_for_function("document.title === 'ready'")
+        await expect(page).to_have_title("ready")
         yield page
         await browser.close()
         assert [text for text in complaints if "favicon" not in text] == []
 
 
 async def invoke(page: Page, params: dict[str, Any]) -> None:
+    """Begin; ``answer`` waits for the end."""
     await page.evaluate(
-        "params => WeixinJSBridge.invoke('getBrandWCPayRequest', params, heard => { window.answer = heard; })", params
+        """params => { window.answered = new Promise(heard =>
+          WeixinJSBridge.invoke("getBrandWCPayRequest", params, heard)); }""",
+        params,
     )
 
 
 async def answer(page: Page) -> Any:
-    await page.wait_for_function("window.answer !== undefined")
-    return await page.evaluate("window.answer")
+    return await page.evaluate("window.answered")
 
 
 async def test_six_digits_on_the_pad_pay(page: Page, merchant: Merchant) -> None:
@@ -107,7 +109,6 @@ async def test_cancelling_and_the_keyboard_work(page: Page, merchant: Merchant) 
     sheet = page.frame_locator("#wxsim-sheet")
     await sheet.locator("#cancel").click()
     assert await answer(page) == {"err_msg": "get_brand_wcpay_request:cancel"}
-    await page.evaluate("window.answer = undefined")
     await invoke(page, params)
     await sheet.locator("#scenario").select_option("not_enough")
     await sheet.locator("#amount").click()
