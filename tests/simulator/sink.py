@@ -13,6 +13,7 @@ from typing import NamedTuple
 class Received(NamedTuple):
     headers: Message
     body: bytes
+    path: str = "/notify"
 
 
 OK_V2 = b"<xml><return_code><![CDATA[SUCCESS]]></return_code><return_msg><![CDATA[OK]]></return_msg></xml>"
@@ -30,7 +31,7 @@ class Sink:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                message = Received(self.headers, self.rfile.read(int(self.headers["Content-Length"])))
+                message = Received(self.headers, self.rfile.read(int(self.headers["Content-Length"])), self.path)
                 sink.received.append(message)
                 status, body = sink.answer(message)
                 self.send_response(status)
