@@ -14,14 +14,14 @@ import itertools
 import time
 import uuid
 from collections.abc import Coroutine
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
 from simulator.clock import Clock
 from simulator.console import is_loopback
-from simulator.journal import Journal
+from simulator.journal import Journal, plain
 from simulator.keys import Seal
 from simulator.messages import Message, Writer
 from simulator.orders import Attempted, Book, Order, Paid
@@ -122,8 +122,8 @@ class Courier:
                 uuid.uuid4().hex,
                 notification_id,
                 paid.out_trade_no,
-                asdict(shot),
-                asdict(paid),
+                plain(shot),
+                plain(paid),
                 now_s + shot.after_s,
             )
             self._journal.write(fact)

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -65,7 +65,7 @@ class Journal:
         """Apply ``fact`` and queue it for the disk."""
         kind = type(fact).__name__
         self._kinds[kind][1](fact)
-        line = {"at": self._clock.now_s(), "wall": time.time(), "fact": kind, **asdict(fact)}
+        line = {"at": self._clock.now_s(), "wall": time.time(), "fact": kind, **plain(fact)}
         self._buffer.append(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
         self._written += 1
 
@@ -109,3 +109,8 @@ class Journal:
     def _apply(self, line: dict[str, Any]) -> None:
         kind, apply = self._kinds[line["fact"]]
         apply(kind(**{field.name: line[field.name] for field in fields(kind)}))
+
+
+def plain(fact: Any) -> dict[str, Any]:
+    """The fields of a dataclass, one level deep: asdict would copy all that is in them."""
+    return {field.name: getattr(fact, field.name) for field in fields(fact)}

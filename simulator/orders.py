@@ -11,12 +11,12 @@ import hashlib
 import json
 import secrets
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from simulator.clock import Clock, moment
-from simulator.journal import Journal
+from simulator.journal import Journal, plain
 from wechat.times import to_v2
 
 PREPAY_LIFE_S = 2 * 3600
@@ -221,7 +221,7 @@ class Book:
         if terms.life_s <= 0:
             raise RuleBroken(Rule.OVER)
         life_s = min(max(terms.life_s, MIN_LIFE_S), MAX_LIFE_S)
-        return Placed(**{**asdict(terms), "life_s": life_s}, at_s=self._clock.now_s(), wall_s=time.time())
+        return Placed(**{**plain(terms), "life_s": life_s}, at_s=self._clock.now_s(), wall_s=time.time())
 
     def _check_open(self, order: Order) -> None:
         state = self.state(order)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Mapping
 
 from simulator.base import Reply, WechatHandler
 from simulator.faults import Fault
@@ -59,6 +60,7 @@ class V2Handler(WechatHandler):
 
     table: tuple[Field, ...] = ()
     kind = SignType.MD5
+    _told: Mapping[str, str]
 
     def business(self, fields: dict[str, str]) -> dict[str, str]:
         """Do what the checked fields ask; the fields of the answer. Raises DoorRefusal, BusinessRefusal, RuleBroken."""
@@ -88,15 +90,16 @@ class V2Handler(WechatHandler):
         return self.refusal("SYSTEMERROR", "系统错误")
 
     def sign(self, reply: Reply) -> Reply:
-        if self.fault is Fault.UNSIGNED:
-            return reply
-        honest = self.fault not in (Fault.WRONG_SIGNATURE, Fault.PROBE)
-        key = self.world.identity.api_v2_key if honest else secrets.token_hex(16)
-        fields = xmlcodec.parse(reply.body)
-        reply.body = xmlcodec.build({**fields, "sign": v2_sign(fields, key, self.kind)})
+        fields = self._told
+        if self.fault is not Fault.UNSIGNED:
+            honest = self.fault not in (Fault.WRONG_SIGNATURE, Fault.PROBE)
+            key = self.world.identity.api_v2_key if honest else secrets.token_hex(16)
+            fields = {**fields, "sign": v2_sign(fields, key, self.kind)}
+        reply.body = xmlcodec.build(fields)
         return reply
 
     def _answer(self, told: dict[str, str]) -> Reply:
+        """The answer; the signature is part of the body, so ``sign`` writes it."""
         identity = self.world.identity
         head = {
             "return_code": "SUCCESS",
@@ -105,8 +108,8 @@ class V2Handler(WechatHandler):
             "mch_id": identity.mchid,
             "nonce_str": secrets.token_hex(8),
         }
-        fields = {name: value for name, value in (head | told).items() if value}
-        return Reply(200, xmlcodec.build(fields), "text/plain", signed=True)
+        self._told = {name: value for name, value in (head | told).items() if value}
+        return Reply(200, b"", "text/plain", signed=True)
 
     def _admitted(self) -> dict[str, str]:
         """The fields of a request that got past the door."""
