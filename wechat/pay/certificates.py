@@ -128,8 +128,8 @@ class Unverified:
 class Certificates:
     """Keeps a ring's platform certificates fresh in the background.
 
-    ``download`` asks ``/v3/certificates``. Its answer is verified with the ring as it is or, as the very first one
-    must be, with a certificate that came inside it sealed by our APIv3 key.
+    ``download`` asks ``/v3/certificates``. Its answer is verified with a certificate that came inside it, sealed by our
+    APIv3 key, as the very first one must be, or else with the ring as it is.
     """
 
     def __init__(
@@ -167,9 +167,9 @@ class Certificates:
         trial = KeyRing(self._clock)
         trial.replace_certificates(found)
         try:
-            answer.verify(self._ring)
-        except SignatureInvalid:
             answer.verify(trial)
+        except SignatureInvalid:
+            answer.verify(self._ring)
         self._ring.replace_certificates(found)
         log.info("certificates_refreshed", serials=sorted(key.serial for key in found))
 
@@ -177,7 +177,7 @@ class Certificates:
         try:
             rows = json.loads(body)["data"]
             return [self._platform_key(row["serial_no"], row["encrypt_certificate"]) for row in rows]
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
             raise OutcomeUnknown("certificates", wire_message="answer without certificates") from None
 
     def _platform_key(self, serial: str, sealed: dict[str, str]) -> PlatformKey:
