@@ -199,6 +199,7 @@ def _terms(settings: Settings) -> Terms:
         notify_url=settings.notify_url,
         lifetime=timedelta(minutes=settings.pay.order_minutes),
         max_total=settings.pay.max_total,
+        max_quantity=settings.shop.max_quantity,
     )
 
 

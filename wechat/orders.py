@@ -52,6 +52,7 @@ class Terms:
     notify_url: str
     lifetime: timedelta
     max_total: int
+    max_quantity: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,8 @@ class Orders:
         item = self._catalogue.get(basket.sku)
         if item is None:
             raise BadRequest(Text("没有这个商品", "There is no such product"), code="UNKNOWN_SKU", field="sku")
+        if basket.quantity > self._terms.max_quantity:
+            raise _too_many(self._terms.max_quantity)
         draft = replace(
             self._draft(TradeType.JSAPI, self._named(item, basket.quantity), item.price * basket.quantity, client_ip),
             openid=openid,
@@ -358,6 +361,10 @@ def _close_after(order: Order) -> datetime:
 def _sale(order: Order) -> tuple[object, ...]:
     """What makes two orders the same sale."""
     return (order.appid, order.mchid, order.trade_type, order.description, order.total, order.openid, order.attach)
+
+
+def _too_many(most: int) -> BadRequest:
+    return BadRequest(Text(f"一次最多买 {most} 件", f"At most {most} can be bought at once"), field="quantity")
 
 
 def _paid() -> Conflict:

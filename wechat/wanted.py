@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
 from typing import Annotated, Any, Self
 
@@ -24,6 +25,16 @@ def _number(value: str) -> str:
     if not OUT_TRADE_NO.fullmatch(value):
         raise Needs("6 到 32 位的 0-9 A-Z a-z _ - | *", "6 to 32 of 0-9 A-Z a-z _ - | *")
     return value
+
+
+def _address(value: str) -> str:
+    try:
+        address = ipaddress.ip_address(value)
+    except ValueError:
+        raise Needs("一个 IP 地址", "an IP address") from None
+    if "%" in value:  # a zone means something on one machine only
+        raise Needs("不带网卡名的 IP 地址", "an IP address without a zone")
+    return str(address)
 
 
 Line = Annotated[str, AfterValidator(_printable)]
@@ -65,7 +76,7 @@ class Sale(_Body):
     attach: Line | None = Field(None, min_length=1, max_length=127)
     expires_in_s: int | None = Field(None, ge=300, le=7 * 24 * 3600)
     api: Annotated[Api, Field(strict=False)] | None = None
-    payer_client_ip: Line | None = Field(None, max_length=45)
+    payer_client_ip: Annotated[str, AfterValidator(_address)] | None = None
 
     @classmethod
     def parse(cls, body: dict[str, Any]) -> Self:
