@@ -1,0 +1,89 @@
+"""WeChat's times: Beijing on v2's wire, RFC 3339 on v3's, whatever the machine's own zone."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wechat.times import BEIJING, from_v2, from_v3, to_v2, to_v3
+
+ZONES = ["UTC", "Asia/Shanghai", "America/Los_Angeles"]
+MOMENTS = {
+    "the last second of a Beijing day": ("20260228235959", "2026-02-28T23:59:59+08:00", datetime(2026, 2, 28, 15, 59, 59, tzinfo=UTC)),
+    "half a minute into one": ("20260301000030", "2026-03-01T00:00:30+08:00", datetime(2026, 2, 28, 16, 0, 30, tzinfo=UTC)),
+    "spring forward in Los Angeles": ("20260308183000", "2026-03-08T18:30:00+08:00", datetime(2026, 3, 8, 10, 30, tzinfo=UTC)),
+    "29 February": ("20280229120000", "2028-02-29T12:00:00+08:00", datetime(2028, 2, 29, 4, tzinfo=UTC)),
+    "the year's end": ("20270101000000", "2027-01-01T00:00:00+08:00", datetime(2026, 12, 31, 16, tzinfo=UTC)),
+}  # fmt: skip
+SECONDS = st.datetimes(datetime(1990, 1, 1), datetime(2099, 1, 1)).map(lambda at: at.replace(microsecond=0, tzinfo=UTC))  # noqa: DTZ001
+
+
+@pytest.fixture(params=ZONES)
+def zone(request: pytest.FixtureRequest) -> Iterator[str]:
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = request.param
+    time.tzset()
+    yield request.param
+    if before is None:
+        del os.environ["TZ"]
+    else:
+        os.environ["TZ"] = before
+    time.tzset()
+
+
+@pytest.mark.parametrize("name", MOMENTS)
+def test_a_moment_is_written_and_read_alike_in_every_zone(zone: str, name: str) -> None:
+    v2, v3, moment = MOMENTS[name]
+    assert (to_v2(moment), to_v3(moment)) == (v2, v3)
+    assert (from_v2(v2), from_v3(v3)) == (moment, moment)
+    assert from_v2(v2).tzinfo is UTC
+
+
+@given(SECONDS)
+def test_writing_and_reading_are_inverse(moment: datetime) -> None:
+    assert from_v2(to_v2(moment)) == from_v3(to_v3(moment)) == moment
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2018-06-08T10:34:56+08:00", datetime(2018, 6, 8, 2, 34, 56, tzinfo=UTC)),
+        ("2018-06-08T02:34:56Z", datetime(2018, 6, 8, 2, 34, 56, tzinfo=UTC)),
+        ("2018-06-08T02:34:56.5-00:00", datetime(2018, 6, 8, 2, 34, 56, 500_000, tzinfo=UTC)),
+        ("2018-06-08T02:34:56.123456+00:30", datetime(2018, 6, 8, 2, 4, 56, 123_456, tzinfo=UTC)),
+    ],
+)
+def test_v3_offsets_count(text: str, moment: datetime) -> None:
+    assert from_v3(text) == moment
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "2018-06-08T10:34:56", "2018-06-08 10:34:56+08:00", "2018-06-08", "20180608T103456+0800", "2018-13-08T10:34:56+08:00",
+     "2018-02-30T10:34:56+08:00", "2018-06-08T24:34:56+08:00", "２０１８-06-08T10:34:56+08:00", "2018-06-08T10:34:56+08:00\n",
+     "2018-W23-5T10:34:56+08:00", "2018-06-08T10:34:56+99:00"],
+)  # fmt: skip
+def test_what_is_no_rfc3339_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        from_v3(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "2018060810345", "201806081034560", "20181308103456", "20180230103456", "20180608250000", "２０１８0608103456",
+     "2018-06-08 10:34:56", " 20180608103456", "20180608103456\n"],
+)  # fmt: skip
+def test_what_is_no_v2_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        from_v2(text)
+
+
+def test_beijing_has_no_summer_time() -> None:
+    assert BEIJING.utcoffset(datetime(2026, 7, 1)) == timedelta(hours=8)  # noqa: DTZ001
+    assert to_v3(datetime(2026, 7, 1, tzinfo=timezone(timedelta(hours=-7)))) == "2026-07-01T15:00:00+08:00"
