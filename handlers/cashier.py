@@ -60,7 +60,7 @@ class ShopHandler(PageHandler):
             most=most,
             total=chosen.price * quantity if chosen else 0,
             yuan=yuan,
-            page={"words": script_texts(self.lang)},
+            page={"signed_in": bool(self.payer), "words": script_texts(self.lang)},
         )
 
     def _ware(self, product: Product) -> Ware:
@@ -106,6 +106,7 @@ class CashierHandler(PageHandler):
         closes_at = order.close_after or order.expires_at
         return {
             "out_trade_no": order.out_trade_no,
+            "trade_state": order.trade_state.value,
             "seconds_left": max(0, ceil((closes_at - datetime.now(UTC)).total_seconds())),
             "by": self._by,
             "simulated": self.services.settings.simulated,

@@ -1,0 +1,19 @@
+// What the server told this page as data, and how amounts are written.
+
+export const page = JSON.parse(document.getElementById("page").textContent);
+
+export const words = page.words;
+
+// 1800 -> "18.00". By digits, because fen / 100 is a float.
+export function yuan(fen) {
+  const digits = String(fen).padStart(3, "0");
+  return `${digits.slice(0, -2)}.${digits.slice(-2)}`;
+}
+
+export function say(text) {
+  document.getElementById("status").textContent = text;
+}
+
+export function sleep(seconds) {
+  return new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+}

@@ -1,0 +1,92 @@
+"""The real thing in a real browser: simulator, stores, one service that pays over v3 and one over v2."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, async_playwright
+
+from scripts.programs import NO_CHROMIUM, chromium
+from storage.embedded import EmbeddedMongo, EmbeddedRedis
+from tests.e2e.payer import Payer
+from tests.support.servers import running
+from tests.support.service import ServiceProcess, free_port, overlay
+from tests.support.simulator import SimulatorProcess
+
+BROWSER_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="session")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("e2e")
+
+
+@pytest.fixture(scope="session")
+def simulator(directory: Path) -> Iterator[SimulatorProcess]:
+    process = SimulatorProcess.start(directory / "wechat")
+    yield process
+    assert process.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def services(directory: Path, simulator: SimulatorProcess) -> Iterator[Mapping[str, ServiceProcess]]:
+    """By the API that takes new orders. WeChat's consoles know both, as a merchant would have registered them."""
+    mongo, redis = EmbeddedMongo(directory / "mongo"), EmbeddedRedis(directory / "redis")
+    with running(mongo), running(redis):
+        started = {api: _service(api, directory, simulator, mongo.url, redis.url) for api in ("v3", "v2")}
+        simulator.control("PUT", "settings", registered(started))
+        yield started
+        assert [service.stop() for service in started.values()] == [0, 0]
+        assert [line for service in started.values() for line in service.defects] == []
+
+
+def registered(services: Mapping[str, ServiceProcess]) -> dict[str, list[str]]:
+    """What the merchant has typed into WeChat's consoles."""
+    hosts = [service.url.removeprefix("http://") for service in services.values()]
+    return {
+        "oauth_domains": hosts,
+        "js_domains": hosts,
+        "pay_directories": [f"{service.url}/pay/" for service in services.values()],
+    }
+
+
+def _service(api: str, directory: Path, simulator: SimulatorProcess, mongo: str, redis: str) -> ServiceProcess:
+    settings = overlay(free_port(), simulator.url, simulator.credentials, mongo, redis, directory)
+    settings["pay"]["api"] = api
+    settings["mongo"]["database"] = f"fenpay_{api}"
+    return ServiceProcess.start(directory, settings, api)
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    path = chromium()
+    if path is None:
+        pytest.fail(NO_CHROMIUM, pytrace=False)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=BROWSER_ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+def service(services: Mapping[str, ServiceProcess]) -> ServiceProcess:
+    """The one that pays over v3; most of what a page does is the same over both."""
+    return services["v3"]
+
+
+@pytest.fixture
+async def payer(browser: Browser, service: ServiceProcess, simulator: SimulatorProcess) -> AsyncIterator[Payer]:
+    """Somebody with a Chinese phone; nothing their browser complains about goes unnoticed."""
+    async with Payer.arrived(browser, service.url, simulator) as payer:
+        yield payer
+        assert payer.complaints == []
