@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
+import sys
 from pathlib import Path
 
 from tornado.httpserver import HTTPServer
@@ -38,8 +39,11 @@ async def serve(port: int, state: Path, speed: float) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopped.set)
     world = World.open(state, speed)
-    server = HTTPServer(application(world), max_body_size=MAX_BODY, no_keep_alive=False)
-    sockets = bind_sockets(port, HOST)
+    server = HTTPServer(application(world), max_body_size=MAX_BODY)
+    try:
+        sockets = bind_sockets(port, HOST)
+    except OSError as error:
+        sys.exit(f"cannot listen on {HOST}:{port}: {error.strerror}")
     server.add_sockets(sockets)
     world.courier.start()
     print(f"simulator listening on http://{HOST}:{sockets[0].getsockname()[1]}", flush=True)  # noqa: T201

@@ -1,4 +1,4 @@
-"""``/simulator/*``: the knobs and the truth. Documented in docs/zh/simulator.md and docs/en/simulator.md."""
+"""``/simulator/*``: the knobs and the truth. Documented in docs/simulator.md."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from simulator.clock import moment
 from simulator.faults import Rule
 from simulator.keys import Mode
 from simulator.orders import Attempted, Order, RuleBroken
-from simulator.pages import ControlError, ControlHandler, PageHandler
+from simulator.pages import COOKIE, ControlError, ControlHandler, PageHandler
+from simulator.world import World
 from wechat.times import to_v3
 
 
@@ -184,11 +185,11 @@ class Pick(PageHandler):
         if user:
             self.pick(user)
         else:
-            self.clear_cookie("wxsim_user", path="/")
+            self.clear_cookie(COOKIE, path="/")
         self.redirect("/simulator/", status=303)
 
 
-def order_json(world: Any, order: Order) -> dict[str, Any]:
+def order_json(world: World, order: Order) -> dict[str, Any]:
     """The truth about ``order``; times are wall-clock, RFC 3339."""
     placed, paid, closed = order.placed, order.paid, order.closed
     return {

@@ -11,12 +11,10 @@ Sources: https://pay.weixin.qq.com/doc/v3/merchant/4012791897 (JSAPI), .../40130
 from __future__ import annotations
 
 import json
-import re
-import secrets
 import time
-from dataclasses import dataclass, field
 from typing import Any
 
+from simulator.authorization import BAD_FORMAT, authorize
 from simulator.base import Reply, WechatHandler
 from simulator.faults import Fault
 from simulator.fields import (
@@ -33,50 +31,9 @@ from simulator.keys import Mode, Seal
 from simulator.messages import STATE_TEXT, v3_transaction
 from simulator.orders import DEFAULT_LIFE_S, Order, Rule, RuleBroken, Terms
 from simulator.pay_v2 import code_url, h5_url
-from wechat.errors import SignatureInvalid
-from wechat.pay.signing import SCHEME, check_window, rsa_verify, v3_request_message
+from simulator.v3_errors import V3Refusal, request_id
 from wechat.times import from_v3
 
-ITEMS = frozenset({"mchid", "nonce_str", "signature", "timestamp", "serial_no"})
-OLD_SPELLING = {
-    "ORDER_PAID": "ORDERPAID",
-    "ORDER_CLOSED": "ORDERCLOSED",
-    "ORDER_NOT_EXIST": "ORDERNOTEXIST",
-    "SYSTEM_ERROR": "SYSTEMERROR",
-    "RULE_LIMIT": "RULELIMIT",
-    "NO_AUTH": "NOAUTH",
-    "NOT_ENOUGH": "NOTENOUGH",
-    "USER_PAYING": "USERPAYING",
-    "ACCOUNT_ERROR": "ACCOUNTERROR",
-    "BANK_ERROR": "BANKERROR",
-}
-STATUSES = {
-    "SIGN_ERROR": 401,
-    "NO_AUTH": 403,
-    "OUT_TRADE_NO_USED": 403,
-    "RULE_LIMIT": 403,
-    "TRADE_ERROR": 403,
-    "ACCOUNT_ERROR": 403,
-    "NOT_ENOUGH": 403,
-    "ORDER_NOT_EXIST": 404,
-    "RESOURCE_NOT_EXISTS": 404,
-    "FREQUENCY_LIMITED": 429,
-    "RATELIMIT_EXCEEDED": 429,
-    "USER_PAYING": 202,
-    "SYSTEM_ERROR": 500,
-    "BANK_ERROR": 500,
-    "SERVICE_UNAVAILABLE": 503,
-}
-INTERNAL = {  # the number at the end of Request-ID
-    "ORDER_NOT_EXIST": 268512771,
-    "ORDER_PAID": 268498689,
-    "INVALID_REQUEST": 268498688,
-    "SIGN_ERROR": 268443699,
-    "APPID_MCHID_NOT_MATCH": 268445527,
-    "FREQUENCY_LIMITED": 268447840,
-    "ORDER_CLOSED": 268447914,
-}
-ILLEGAL_PARAMETER = 268435461
 WORDS = {
     Rule.PAID: ("ORDER_PAID", "该订单已支付"),
     Rule.CLOSED: ("ORDER_CLOSED", "订单已关闭"),
@@ -84,19 +41,9 @@ WORDS = {
     Rule.MISSING: ("ORDER_NOT_EXIST", "订单不存在"),
     Rule.OVER: ("INVALID_REQUEST", "交易有效截止时间非法"),
 }
-BAD_FORMAT = "Http头Authorization值格式错误，请参考《微信支付商户REST API签名规则》"
 UNSIGNED = "签名信息错误，验签失败"
 OTHER_MCHID = "http header中的mchid与post payload中的mchid不匹配"
 NO_CERTIFICATE = "无可用的平台证书，请在商户平台-API安全申请使用微信支付公钥。可查看指引https://pay.weixin.qq.com/docs/merchant/products/platform-certificate/wxp-pub-key-guide.html"
-
-
-@dataclass(slots=True)
-class V3Refusal(Exception):
-    """An error answer: WeChat's code (modern spelling), its words, and ``detail`` where there is one."""
-
-    code: str
-    message: str
-    detail: dict[str, Any] | None = field(default=None)
 
 
 class V3Handler(WechatHandler):
@@ -118,7 +65,7 @@ class V3Handler(WechatHandler):
     async def work(self) -> Reply:
         try:
             self._check_headers()
-            self._authorize()
+            authorize(self.request, self.world.identity, self.world.merchant, self.unsigned_words)
             told = self.business(self._json() if self.verb == "POST" else {})
         except V3Refusal as refused:
             return self._refusal(refused)
@@ -127,7 +74,7 @@ class V3Handler(WechatHandler):
             return self._refusal(V3Refusal("PARAM_ERROR", error.message, detail))
         except RuleBroken as broken:
             return self.refusal(*WORDS[broken.rule])
-        headers = {"Request-ID": _request_id(0)}
+        headers = {"Request-ID": request_id(0)}
         return Reply(204 if told is None else 200, _dump(told) if told else b"", headers=headers, signed=True)
 
     def refusal(self, code: str, message: str) -> Reply:
@@ -159,56 +106,14 @@ class V3Handler(WechatHandler):
         await self.answer()
 
     def _refusal(self, refused: V3Refusal) -> Reply:
-        rule_old = self._spells_old()
-        body: dict[str, Any] = {"code": OLD_SPELLING.get(refused.code, refused.code) if rule_old else refused.code}
-        body["message"] = refused.message
-        if refused.detail is not None:
-            body["detail"] = refused.detail
-        trace = _request_id(INTERNAL.get(refused.code, ILLEGAL_PARAMETER))
-        headers = {} if refused.code == "SIGN_ERROR" else {"Request-ID": trace}
-        return Reply(STATUSES.get(refused.code, 400), _dump(body), headers=headers)
-
-    def _spells_old(self) -> bool:
-        return self.world.console.settings.old_spelling or self.fault is Fault.OLD_SPELLING
+        old = self.world.console.settings.old_spelling or self.fault is Fault.OLD_SPELLING
+        headers = {"Request-ID": refused.request_id} if refused.request_id else {}
+        return Reply(refused.status, _dump(refused.body(old_spelling=old)), headers=headers)
 
     def _check_headers(self) -> None:
         accept = self.request.headers.get("Accept", "")
         if not self.request.headers.get("User-Agent") or not accept:
             raise V3Refusal("INVALID_REQUEST", "Http头缺少Accept或User-Agent")
-
-    def _authorize(self) -> None:
-        """Authorization, from its form to its signature. Raises V3Refusal."""
-        items = self._authorization()
-        try:
-            check_window(items["timestamp"], time.time())
-        except SignatureInvalid:
-            raise _sign_error("Http头Authorization中的timestamp与发起请求的时间不得超过5分钟") from None
-        if items["mchid"] != self.world.identity.mchid:
-            raise V3Refusal("MCH_NOT_EXISTS", "商户号不存在")
-        if items["serial_no"] != self.world.merchant.serial_no:
-            raise _sign_error("商户证书序列号有误。请使用签名私钥匹配的证书序列号")
-        self._check_signature(items)
-
-    def _authorization(self) -> dict[str, str]:
-        header = self.request.headers.get("Authorization", "")
-        if not header:
-            raise _sign_error(self.unsigned_words)
-        scheme, _, rest = header.partition(" ")
-        if scheme != SCHEME:
-            raise _sign_error("HTTP头Authorization认证类型不正确")
-        items = dict(re.findall(r'([a-z_]+)="([^"]*)"', rest))
-        if set(items) != ITEMS or len(rest.split(",")) != len(ITEMS) or not all(items.values()):
-            raise _sign_error(BAD_FORMAT)
-        return items
-
-    def _check_signature(self, items: dict[str, str]) -> None:
-        url, body = self.request.uri or "", self.request.body
-        method = self.request.method or ""
-        message = v3_request_message(method, url, items["timestamp"], items["nonce_str"], body)
-        try:
-            rsa_verify(self.world.merchant.key.public_key(), message, items["signature"])
-        except SignatureInvalid:
-            raise _sign_error("签名错误，请检查后再试", _sign_detail(method, url, message)) from None
 
     def _json(self) -> dict[str, Any]:
         try:
@@ -368,29 +273,6 @@ def _life_s(time_expire: str | None) -> float:
         return from_v3(time_expire).timestamp() - time.time()
     except ValueError:
         raise V3Refusal("PARAM_ERROR", "交易有效截止时间非法", {"location": "body", "value": time_expire}) from None
-
-
-def _sign_error(message: str, detail: dict[str, Any] | None = None) -> V3Refusal:
-    return V3Refusal("SIGN_ERROR", message, detail)
-
-
-def _sign_detail(method: str, url: str, message: bytes) -> dict[str, Any]:
-    """What WeChat shows of the text it had expected to be signed."""
-    return {
-        "detail": {"issue": "sign not match"},
-        "field": "signature",
-        "location": "authorization",
-        "sign_information": {
-            "method": method,
-            "url": url,
-            "truncated_sign_message": message[:128].decode("utf-8", "replace"),
-            "sign_message_length": len(message),
-        },
-    }
-
-
-def _request_id(internal: int) -> str:
-    return f"{secrets.token_hex(20).upper()}-{internal}"
 
 
 def _dump(data: dict[str, Any]) -> bytes:

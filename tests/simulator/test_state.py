@@ -170,3 +170,11 @@ def test_another_user_can_be_picked_and_unpicked(simulator: SimulatorProcess) ->
     assert (picked.status, "wxsim_user=yi" in picked.headers["Set-Cookie"]) == (303, True)
     unpicked = ask("POST", f"{simulator.url}/simulator/user", "user=", form)
     assert 'wxsim_user=""' in unpicked.headers["Set-Cookie"]
+
+
+def test_a_port_that_is_taken_ends_the_start_with_a_sentence(simulator: SimulatorProcess, tmp_path: Path) -> None:
+    port = simulator.url.rpartition(":")[2]
+    command = [sys.executable, "-m", "simulator", "--port", port, "--state", str(tmp_path)]
+    second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    assert second.returncode == 1
+    assert second.stderr.startswith(f"cannot listen on 127.0.0.1:{port}: ")
