@@ -82,6 +82,10 @@ ADVICE: dict[str, Advice] = {
         (Text("商户号没有开通这个产品", "The product is not switched on for this merchant number"),),
         Text("在 商户平台 → 产品中心 开通", "Switch it on under 产品中心 in the merchant console"),
     ),
+    "TRADE_STATE_ERROR": Advice(
+        (Text("v2 订单下单不足 5 分钟，还不能关闭", "A v2 order can be closed only five minutes after it was placed"),),
+        Text("稍后再关", "Close it later"),
+    ),
     ORDER_PAID: Advice((Text("订单已支付", "The order is paid"),), Text("查询订单即可", "Query the order")),
     ORDER_CLOSED: Advice((Text("订单已关闭", "The order is closed"),), Text("用新的订单号下单", "Place a new order")),
     ORDER_NOT_EXIST: Advice(
