@@ -75,7 +75,7 @@ class AccountClient:
         answer = await self._transport.send(self._hosts, request)
         try:
             data = json.loads(answer.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             data = None
         if answer.status != 200 or not isinstance(data, dict):
             raise OutcomeUnknown(request.call, http_status=answer.status)

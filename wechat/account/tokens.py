@@ -31,6 +31,7 @@ JITTER_S = 60
 LOCK_S = 15.0  # longer than one refresh may take (transport budget 10 s)
 POLL_S = 0.1
 REST_S = 5.0  # after a failed refresh, before the next is tried
+QUOTA_REST_S = 60.0
 
 ACCESS_TOKEN = "access_token"  # noqa: S105 - the name of a cache entry
 JSAPI_TICKET = "jsapi_ticket"
@@ -115,6 +116,7 @@ class Shared:
         self, name: str, fetch: Callable[[], Awaitable[dict[str, Any]]], store: TokenStore, clock: Clock
     ) -> None:
         self._name = name
+        self._rest_key = f"rest:{name}"
         self._fetch = fetch
         self._store = store
         self._clock = clock
@@ -158,7 +160,7 @@ class Shared:
 
     async def _renewed(self) -> Token:
         if self._failure and self._resting():
-            raise self._failure
+            raise self._failure.with_traceback(None)  # or each raise would make its traceback longer
         return await asyncio.shield(self._start_renewal())
 
     def _start_renewal(self) -> asyncio.Task[Token]:
@@ -179,7 +181,10 @@ class Shared:
                 raise OutcomeUnknown(self._name, wire_message="another process holds the refresh")
             await asyncio.sleep(POLL_S)
         try:
-            return await self._newer_than(before) or await self._refresh(fence)
+            fresh = await self._newer_than(before)
+            if fresh is None and await self._store.recall(self._rest_key):
+                raise OutcomeUnknown(self._name, wire_message="another process has just failed to refresh")
+            return fresh or await self._refresh(fence)
         finally:
             await self._store.unlock(self._name, fence)
 
@@ -195,7 +200,7 @@ class Shared:
         try:
             token = self._token(await self._fetch(), fence)
         except RemoteError as error:
-            self._rest(error)
+            await self._rest(error)
             raise
         self._failure = None
         self._quiet_until = None
@@ -213,8 +218,9 @@ class Shared:
         now = self._clock.now()
         return Token(value, now, now + timedelta(seconds=seconds), fence)
 
-    def _rest(self, error: RemoteError) -> None:
-        """Do not ask again until it makes sense."""
+    async def _rest(self, error: RemoteError) -> None:
+        """Do not ask again until it makes sense. The other processes rest too, for a minute at most, so that a cure in
+        WeChat's console and a restart of one process help at once."""
         REFRESHES.labels(self._name, "failed").inc()
         now = self._clock.now()
         errcode = error.errcode if isinstance(error, AccountRefused) else 0
@@ -222,8 +228,9 @@ class Shared:
             midnight = now.astimezone(BEIJING).replace(hour=0, minute=0, second=0, microsecond=0)
             until = midnight + timedelta(days=1)
         else:
-            until = now + timedelta(seconds=60 if errcode in QUOTA else REST_S)
+            until = now + timedelta(seconds=QUOTA_REST_S if errcode in QUOTA else REST_S)
         self._failure, self._quiet_until = error, until
+        await self._store.overwrite(self._rest_key, "1", min((until - now).total_seconds(), QUOTA_REST_S))
         log.error("token_refresh_failed", name=self._name, error=str(error), quiet_until=until.isoformat())
 
     def _resting(self) -> bool:
