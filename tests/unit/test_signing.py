@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
@@ -147,7 +148,7 @@ def test_a_right_v3_signature_is_accepted() -> None:
     rsa_verify(key("theirs").public_key(), MESSAGE, rsa())
 
 
-WRONG = {
+WRONG: dict[str, Callable[[], str]] = {
     "another key's": lambda: rsa("ours"),
     "PSS": lambda: base64.b64encode(
         key("theirs").sign(MESSAGE, PSS(MGF1(SHA256()), PSS.MAX_LENGTH), SHA256())

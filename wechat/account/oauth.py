@@ -25,6 +25,8 @@ POLL_S = 0.05
 SPENT_CODE = frozenset({40029, 40163, 42003})
 """errcodes of a code that is wrong, used or too old; a fresh authorisation cures all three."""
 
+UNSURE = 40029  # what is remembered of a code whose exchange nobody knows the end of: only a fresh one helps
+
 _PENDING = "pending"
 
 
@@ -130,7 +132,7 @@ class OAuth:
             await self._conclude(key, {"errcode": error.errcode})
             raise
         except Exception:
-            await self._conclude(key, {"errcode": -1})
+            await self._conclude(key, {"errcode": UNSURE})
             raise
         if grant.snapshot:
             await self._conclude(key, {"snapshot": True})
