@@ -231,9 +231,14 @@ class PageHandler(BaseHandler):
 
     def prepare(self) -> None:
         if self.request.host != urlsplit(self.services.settings.http.public_base_url).netloc:
-            self.redirect(self.services.settings.http.public_base_url + self.request.uri)
+            self.redirect(self.services.settings.http.public_base_url + self._asked())
             return
         super().prepare()
+
+    def _asked(self) -> str:
+        """Path and query. The request line may hold anything, ``@another.example`` and whole addresses too."""
+        uri = self.request.uri or "/"
+        return uri if uri.startswith("/") else "/"
 
     def unauthorized(self) -> None:
         self.redirect(f"/oauth/authorize?next={self.request.path}")
