@@ -47,7 +47,7 @@ TEXTS: Mapping[str, Text] = {
     ),
     "by_wx": Text("用 wx.chooseWXPay 支付", "Pay by wx.chooseWXPay"),
     "by_bridge": Text("用 WeixinJSBridge 支付", "Pay by WeixinJSBridge"),
-    "wechat_said": Text("微信的原话", "WeChat's own words"),
+    "wechat_said": Text("微信的原话：", "WeChat's own words: "),
     # where an order has come to rest
     "paid": Text("支付成功", "Paid"),
     "refund": Text("已支付，有退款", "Paid, with a refund"),
@@ -70,7 +70,6 @@ TEXTS: Mapping[str, Text] = {
     "request_id": Text("请求编号", "Request"),
     "error_code": Text("错误码", "Code"),
     "todo_missing": Text("请检查网址，或回到商店重新开始。", "Check the address, or start again from the shop."),
-    "todo_again": Text("请回到商店重新开始。", "Start again from the shop."),
     "todo_wait": Text("请稍等片刻，然后刷新本页。", "Wait a moment, then reload this page."),
     "todo_tell": Text(
         "如果一直这样，请把下面的请求编号告诉商家。", "If it persists, tell the shop the request number below."

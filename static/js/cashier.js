@@ -3,7 +3,7 @@
 
 import { ApiError, post } from "./api.js";
 import { inWeChat, start } from "./bridge.js";
-import { Refused } from "./jssdk.js";
+import { Refused, Silence } from "./jssdk.js";
 import { page, say, sleep, words } from "./page.js";
 
 const PAUSES_S = [0, 1, 1, 2, 3, 5, 5, 8, 10, 12, 13]; // a minute in all
@@ -46,6 +46,7 @@ async function giveUp(error) {
   show("ready");
   say("");
   if (error instanceof Refused) explain(error.message);
+  else if (error instanceof Silence) say(words.silent);
   else if (!(error instanceof ApiError)) throw error;
   else if ([401, 404, 409, 410].includes(error.status)) location.reload();
   else say([error.message, error.requestId].filter(Boolean).join(" · "));

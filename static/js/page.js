@@ -10,6 +10,12 @@ export function yuan(fen) {
   return `${digits.slice(0, -2)}.${digits.slice(-2)}`;
 }
 
+// The address at which this window entered the site, and the one it is at; neither with what follows a #.
+const ENTRY = "fenpay.entry";
+export const here = location.href.split("#")[0];
+export const entry = sessionStorage.getItem(ENTRY) ?? here;
+sessionStorage.setItem(ENTRY, entry);
+
 export function say(text) {
   document.getElementById("status").textContent = text;
 }

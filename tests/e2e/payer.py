@@ -35,11 +35,22 @@ class Payer:
     @classmethod
     @asynccontextmanager
     async def arrived(
-        cls, browser: Browser, url: str, simulator: SimulatorProcess, locale: str = "zh-CN", width: int = 390
+        cls,
+        browser: Browser,
+        url: str,
+        simulator: SimulatorProcess,
+        *,
+        locale: str = "zh-CN",
+        width: int = 390,
+        user_agent: str | None = None,
     ) -> AsyncIterator[Payer]:
         """In front of the shop, with a browser that has never been here."""
         context = await browser.new_context(
-            locale=locale, viewport={"width": width, "height": 844}, device_scale_factor=2, has_touch=True
+            locale=locale,
+            viewport={"width": width, "height": 844},
+            device_scale_factor=2,
+            has_touch=True,
+            user_agent=user_agent,
         )
         payer = cls(await context.new_page(), url, simulator)
         await payer.page.goto(url)
@@ -104,6 +115,15 @@ class Payer:
 
     async def sees_paid(self) -> None:
         await expect(self.page.get_by_role("heading", name="支付成功")).to_be_visible(timeout=10_000)
+
+    async def passes_time_until(self, seen: Locator) -> None:
+        """Move the page's clock, which must be installed, in steps that leave its requests time to be answered."""
+        for _ in range(60):
+            await self.page.clock.run_for(3_000)
+            if await seen.is_visible():
+                return
+            await self.page.wait_for_timeout(50)
+        await expect(seen).to_be_visible()
 
     async def scrolls_sideways(self) -> bool:
         return bool(await self.page.evaluate("document.documentElement.scrollWidth > innerWidth"))

@@ -114,8 +114,11 @@ async def test_the_shop_can_be_worked_with_a_keyboard_alone(payer: Payer) -> Non
     await keys.press("ArrowDown")
     await keys.press("Tab")
     await keys.press("Tab")
+    await keys.press("Enter")  # one more
+    await expect(payer.page.locator("#sum")).to_have_text("¥24.00")
+    await keys.press("Tab")
     await keys.press("Enter")
-    await expect(payer.page.locator("#sum")).to_have_text("¥12.00")
+    await expect(payer.page.locator("#consent")).to_be_visible()
 
 
 async def _chinese(payer: Payer) -> str:
