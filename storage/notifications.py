@@ -55,12 +55,13 @@ class MongoNotifications:
         raise StoreUnavailable
 
     @answering
-    async def conclude(self, notification_id: str, verdict: str, now: datetime) -> None:
+    async def conclude(self, notification_id: str, verdict: str, now: datetime) -> bool:
         """See NotificationStore. "applied" replaces any other verdict; the first of the others stays."""
         replaceable = {"$ne": APPLIED} if verdict == APPLIED else None
-        await self._notifications.update_one(
+        result = await self._notifications.update_one(
             {"_id": notification_id, "verdict": replaceable}, {"$set": {"verdict": verdict, "concluded_at": now}}
         )
+        return result.modified_count == 1
 
     @answering
     async def of_order(self, out_trade_no: str) -> Sequence[Received]:

@@ -74,8 +74,8 @@ class Inbox:
         seen = await self.store.record(message, body, headers, now)
         if message.value.transaction and message.value.transaction.success_time and seen == 1:
             LAG.observe(max(0.0, (now - message.value.transaction.success_time).total_seconds()))
-        verdict = await self._apply(message, seen)
-        if verdict != APPLIED:  # the order's timeline tells the rest, and a write less is a notification sooner
+        verdict = await self._apply(message)
+        if verdict != APPLIED or seen > 1:  # the order's timeline tells of a first success, and a write less is sooner
             await self.store.conclude(message.value.id, verdict, self.clock.now())
         return verdict
 
@@ -86,8 +86,8 @@ class Inbox:
             raise SignatureInvalid("api_off" if api else "headers_mixed")
         return gateway.receive(headers, body)
 
-    async def _apply(self, message: Verified[Notification], seen: int) -> str:
-        """The verdict. Raises Mismatch, recorded and told to the operator the first time."""
+    async def _apply(self, message: Verified[Notification]) -> str:
+        """The verdict. Raises Mismatch, recorded and told to the operator once."""
         transaction = message.value.transaction
         if transaction is None:
             return "recorded"
@@ -98,8 +98,7 @@ class Inbox:
                 raise Mismatch("trade_state")
             await self.ledger.apply(message.part(lambda _: transaction), source="notify")
         except Mismatch as error:
-            await self.store.conclude(message.value.id, error.reason, self.clock.now())
-            if seen == 1:
+            if await self.store.conclude(message.value.id, error.reason, self.clock.now()):
                 alarm(f"notify_{error.reason}", transaction.out_trade_no)
             raise
         return APPLIED

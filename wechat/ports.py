@@ -75,8 +75,12 @@ class NotificationStore(Protocol):
     ) -> int:
         """Store it durably, or count the repetition; how many times it has been seen, this one included."""
 
-    async def conclude(self, notification_id: str, verdict: str, now: datetime) -> None:
-        """Write what was out of the ordinary about it: a mismatch, or a message that moves no order."""
+    async def conclude(self, notification_id: str, verdict: str, now: datetime) -> bool:
+        """Write what was out of the ordinary about it: a mismatch, or a message that moves no order.
+
+        The first verdict stays, unless ``applied`` comes after it. Whether this one was written: once, however often
+        WeChat repeats the message.
+        """
 
     async def of_order(self, out_trade_no: str) -> Sequence[Received]:
         """What arrived for an order, oldest first."""

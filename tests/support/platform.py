@@ -142,7 +142,7 @@ class Platform:
         return envelope | changed
 
     def v3_body(self, order: dict[str, Any], **changed: Any) -> bytes:
-        transaction = json.dumps(self.v3_transaction(order, **changed), ensure_ascii=False)
+        transaction = json.dumps(self.v3_transaction(order, **changed))
         return json.dumps(self.v3_envelope(transaction.encode()), ensure_ascii=False).encode()
 
     def v3_signed(

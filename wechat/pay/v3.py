@@ -7,6 +7,7 @@ Sources: https://pay.weixin.qq.com/doc/v3/merchant/4012791897 (JSAPI), .../40127
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -36,7 +37,9 @@ HEADERS = ("Wechatpay-Signature", "Wechatpay-Timestamp", "Wechatpay-Nonce", "Wec
 USER_AGENT = "fenpay"
 MAX_HEADER = 1024
 MAX_JSON = 64 * 1024
+MOST_FEN = 999_999_999  # nine digits, as v2's total_fee; larger ones are no amounts, and no database's integers
 
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can escape one, UTF-8 and BSON cannot hold it
 _PATHS = {TradeType.JSAPI: "jsapi", TradeType.NATIVE: "native", TradeType.MWEB: "h5"}
 _RESULTS = {TradeType.JSAPI: "prepay_id", TradeType.NATIVE: "code_url", TradeType.MWEB: "h5_url"}
 _KINDS = {
@@ -102,8 +105,6 @@ class V3Gateway:
             raise Malformed("event_type")
         transaction = self._opened(envelope, original) if kind == "payment" else None
         mchid = transaction.mchid if transaction else self._merchant.mchid
-        if mchid != self._merchant.mchid:
-            raise SignatureInvalid("mchid")
         message = Notification(
             id=notification_id(mchid, kind, _need(envelope, "id")),
             api=Api.V3,
@@ -261,7 +262,7 @@ def _transaction(data: Mapping[str, Any], state: RemoteState) -> Transaction:
         transaction_id=_need(data, "transaction_id") if state.paid else _optional(data, "transaction_id"),
         trade_type=_optional(data, "trade_type"),
         openid=_optional(payer, "openid") if isinstance(payer, dict) else "",
-        payer_total=payer_total if type(payer_total) is int else None,
+        payer_total=payer_total if type(payer_total) is int and 0 <= payer_total <= MOST_FEN else None,
         success_time=_time(data, "success_time") if state.paid else None,
         bank_type=_optional(data, "bank_type"),
         attach=_optional(data, "attach"),
@@ -269,8 +270,8 @@ def _transaction(data: Mapping[str, Any], state: RemoteState) -> Transaction:
 
 
 def _need(data: Mapping[str, Any], name: str) -> str:
-    value = data.get(name)
-    if not isinstance(value, str) or not value:
+    value = _optional(data, name)
+    if not value:
         raise Malformed(name)
     return value
 
@@ -279,14 +280,14 @@ def _optional(data: Mapping[str, Any], name: str) -> str:
     value = data.get(name)
     if value is None:
         return ""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or _LONE_SURROGATE.search(value):
         raise Malformed(name)
     return value
 
 
 def _total(amount: Mapping[str, Any]) -> int:
     value = amount.get("total")
-    if type(value) is not int or value < 1:
+    if type(value) is not int or not 1 <= value <= MOST_FEN:
         raise Malformed("amount.total")
     return value
 

@@ -1,0 +1,488 @@
+"""The gate of /notify: which messages become facts, and what facts do to an order."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from multidict import CIMultiDict
+
+from tests.contract.samples import an_order
+from tests.support.clock import ManualClock
+from tests.support.platform import Message, Platform, transaction_id
+from tests.support.stores import MemoryNotifications, MemoryOrders
+from tests.unit.keys import key, private_pem
+from wechat.errors import Malformed, Mismatch, NotifyError, SignatureInvalid, StoreUnavailable
+from wechat.ledger import ALARMS, Ledger
+from wechat.models import Api, Order, OrderEvent, TradeState
+from wechat.notifications import Inbox
+from wechat.pay.certificates import KeyRing, PlatformKey
+from wechat.pay.ciphers import AeadCipher
+from wechat.pay.gateway import Gateway, Merchant, Wire
+from wechat.pay.signing import Signer
+from wechat.pay.v2 import V2Gateway
+from wechat.pay.v3 import V3Gateway
+from wechat.transport import Transport
+
+KNOWN: dict[str, Any] = {
+    "appid": "wxsim0123456789",
+    "mchid": "sim1900000109",
+    "api_v2_key": "0123456789abcdefghijklmnopqrstuv",
+    "api_v3_key": "0123456789abcdef0123456789ABCDEF",
+    "public_key_id": "PUB_KEY_ID_01",
+    "users": [{"openid": "osim-a"}],
+}
+
+
+class NowClock(ManualClock):
+    """Messages are signed at the real time, so the service lives there too."""
+
+    def __init__(self) -> None:
+        super().__init__(datetime.now(UTC))
+
+
+class World:
+    """An inbox for both APIs over stores in memory, and the WeChat that writes to it."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+        self.clock = NowClock()
+        self.orders, self.notifications = MemoryOrders(), MemoryNotifications()
+        merchant = Merchant(KNOWN["mchid"], KNOWN["appid"])
+        wire = Wire(Transport(), (), self.clock)
+        ring = KeyRing(self.clock, PlatformKey("PUB_KEY_ID_01", key("platform").public_key()))
+        ring.replace_certificates(
+            [PlatformKey("AB01", key("certificate").public_key(), self.clock.now() - timedelta(1), None)]
+        )
+        v3 = V3Gateway(wire, merchant, Signer("", "", key("ours")), AeadCipher(KNOWN["api_v3_key"]), ring)
+        gateways: dict[Api, Gateway] = {Api.V2: V2Gateway(wire, merchant, KNOWN["api_v2_key"]), Api.V3: v3}
+        self.ledger = Ledger(self.orders, self.clock)
+        self.inbox = Inbox(gateways, self.notifications, self.ledger, self.clock)
+        self.order = self.place(an_order(total=100))
+
+    def place(self, order: Order) -> Order:
+        self.orders.orders[order.out_trade_no] = order
+        return order
+
+    @property
+    def wanted(self) -> dict[str, Any]:
+        return {"out_trade_no": self.order.out_trade_no, "total": 100, "openid": "osim-a"}
+
+    def write(self, api: str, **changed: Any) -> Message:
+        return self.platform.v2(self.wanted, **changed) if api == "v2" else self.platform.v3(self.wanted, **changed)
+
+    async def receive(self, message: Message) -> None:
+        await self.inbox.receive(CIMultiDict(message.headers), message.body)
+
+    @property
+    def state(self) -> TradeState:
+        return self.orders.orders[self.order.out_trade_no].trade_state
+
+    @property
+    def events(self) -> list[str]:
+        return [event.what for event in self.orders.orders[self.order.out_trade_no].events]
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    state = tmp_path_factory.mktemp("keys")
+    (state / "public_key.key.pem").write_text(private_pem("platform"))
+    (state / "platform_1.key.pem").write_text(private_pem("certificate"))
+    return Platform(KNOWN, state)
+
+
+@pytest.fixture
+def world(platform: Platform) -> World:
+    return World(platform)
+
+
+def alarms(kind: str) -> float:
+    return float(ALARMS.labels(kind)._value.get())
+
+
+BOTH = pytest.mark.parametrize("api", ["v2", "v3"])
+
+
+@BOTH
+async def test_a_genuine_payment_pays_the_order_and_tells_the_outbox(world: World, api: str) -> None:
+    await world.receive(world.write(api))
+    assert world.state is TradeState.SUCCESS
+    assert world.orders.outbox == [(world.order.out_trade_no, "order.paid")]
+
+
+@BOTH
+async def test_repeated_a_thousand_times_it_pays_once(world: World, api: str) -> None:
+    message = world.write(api)
+    for _ in range(1000):
+        await world.receive(message)
+    assert world.orders.outbox == [(world.order.out_trade_no, "order.paid")]
+    assert world.events.count("paid") == 1
+    assert list(world.notifications.seen.values()) == [1000]
+
+
+async def test_the_same_payment_by_both_apis_is_one_effect(world: World) -> None:
+    number = transaction_id()
+    await world.receive(world.write("v2", transaction_id=number))
+    await world.receive(world.write("v3", transaction_id=number))
+    assert len(world.orders.outbox) == 1
+
+
+async def test_both_kinds_of_v2_signature_are_taken(world: World) -> None:
+    await world.receive(world.platform.v2(world.wanted, kind="MD5"))
+    assert world.state is TradeState.SUCCESS
+
+
+async def test_a_platform_certificate_signs_as_well_as_the_public_key(world: World) -> None:
+    body = world.platform.v3_body(world.wanted)
+    await world.receive(world.platform.v3_signed(body, key=world.platform.certificate_key, serial="AB01"))
+    assert world.state is TradeState.SUCCESS
+
+
+COUPON_V3 = {"total": 100, "payer_total": 80, "currency": "CNY", "payer_currency": "CNY"}
+
+
+@pytest.mark.parametrize(
+    ("api", "changed"), [("v2", {"cash_fee": "80", "coupon_fee": "20"}), ("v3", {"amount": COUPON_V3})]
+)
+async def test_a_coupon_does_not_make_an_order_unpaid(world: World, api: str, changed: dict[str, Any]) -> None:
+    await world.receive(world.write(api, **changed))
+    assert world.orders.orders[world.order.out_trade_no].payer_total == 80
+    assert world.state is TradeState.SUCCESS
+
+
+def v3_amount(**changed: Any) -> dict[str, Any]:
+    return {"amount": COUPON_V3 | {"payer_total": 100} | changed}
+
+
+MISMATCHES: list[tuple[str, str, dict[str, Any]]] = [
+    ("v2", "total", {"total_fee": "1"}),
+    ("v2", "total", {"total_fee": "99"}),
+    ("v2", "total", {"total_fee": "101"}),
+    ("v2", "total", {"total_fee": "80", "cash_fee": "80"}),
+    ("v2", "total", {"total_fee": "999999999"}),
+    ("v2", "appid", {"appid": "wx9999999999999999"}),
+    ("v2", "mchid", {"mch_id": "1900000999"}),
+    ("v2", "currency", {"fee_type": "USD"}),
+    ("v2", "trade_type", {"trade_type": "NATIVE"}),
+    ("v2", "unknown_order", {"out_trade_no": "20260301999999zzz"}),
+    ("v3", "total", v3_amount(total=1)),
+    ("v3", "total", v3_amount(total=101)),
+    ("v3", "total", v3_amount(total=80, payer_total=100)),
+    ("v3", "appid", {"appid": "wx9999999999999999"}),
+    ("v3", "mchid", {"mchid": "1900000999"}),
+    ("v3", "currency", v3_amount(currency="USD")),
+    ("v3", "trade_type", {"trade_type": "NATIVE"}),
+    ("v3", "trade_state", {"trade_state": "NOTPAY"}),
+    ("v3", "trade_state", {"trade_state": "CLOSED"}),
+    ("v3", "trade_state", {"trade_state": "USERPAYING"}),
+    ("v3", "unknown_order", {"out_trade_no": "20260301999999zzz"}),
+]
+
+
+@pytest.mark.parametrize(("api", "reason", "changed"), MISMATCHES)
+async def test_what_does_not_match_our_order_is_recorded_refused_and_alarmed_once(
+    world: World, api: str, reason: str, changed: dict[str, Any]
+) -> None:
+    message, before = world.write(api, **changed), alarms(f"notify_{reason}")
+    for _ in range(15):
+        with pytest.raises(Mismatch) as refused:
+            await world.receive(message)
+        assert (refused.value.reason, refused.value.status) == (reason, 409)
+    assert world.orders.orders[world.order.out_trade_no] == world.order
+    assert list(world.notifications.seen.values()) == [15]
+    assert list(world.notifications.verdicts.values()) == [reason]
+    assert alarms(f"notify_{reason}") - before == 1
+
+
+MALFORMED: list[tuple[str, dict[str, Any]]] = [
+    *[
+        ("v2", {"total_fee": value})
+        for value in (
+            "0",
+            "-100",
+            "null",
+            "",
+            "1.00",
+            "1e2",
+            "0100",
+            "１００",
+            "+100",
+            " 100",
+            "100 ",
+            "1_00",
+            "1" * 10,
+        )
+    ],
+    ("v2", {"return_code": "FAIL"}),
+    ("v2", {"return_code": ""}),
+    ("v2", {"out_trade_no": ""}),
+    ("v2", {"transaction_id": ""}),
+    ("v2", {"appid": ""}),
+    ("v2", {"mch_id": ""}),
+    ("v2", {"time_end": ""}),
+    ("v2", {"time_end": "20260231000000"}),
+    *[
+        ("v3", v3_amount(total=value))
+        for value in (0, -100, None, "", "100", 1.0, 100.0, True, 2**63, 10**400, [100], {"$gt": 0})
+    ],
+    ("v3", {"amount": None}),
+    ("v3", {"amount": 100}),
+    ("v3", {"out_trade_no": {"$gt": ""}}),
+    ("v3", {"out_trade_no": "\ud800"}),
+    ("v3", {"transaction_id": None}),
+    ("v3", {"transaction_id": 1}),
+    ("v3", {"appid": ""}),
+    ("v3", {"mchid": None}),
+    ("v3", {"trade_state": "PAID"}),
+    ("v3", {"trade_state": None}),
+    ("v3", {"success_time": "yesterday"}),
+    ("v3", {"success_time": None}),
+    ("v3", {"payer": {"openid": 1}}),
+]
+
+
+@pytest.mark.parametrize(("api", "changed"), MALFORMED)
+async def test_a_genuine_message_with_a_broken_field_is_malformed(
+    world: World, api: str, changed: dict[str, Any]
+) -> None:
+    with pytest.raises(Malformed):
+        await world.receive(world.write(api, **changed))
+    assert world.orders.orders[world.order.out_trade_no] == world.order
+    assert not world.notifications.seen
+
+
+@pytest.mark.parametrize("amount", [2**63, -1, "80", 80.0, True, None])
+async def test_an_odd_payer_total_is_only_not_told(world: World, amount: Any) -> None:
+    await world.receive(world.write("v3", **v3_amount(payer_total=amount)))
+    assert world.orders.orders[world.order.out_trade_no].payer_total is None
+
+
+async def test_a_failed_v2_payment_is_acknowledged_and_pays_nothing(world: World) -> None:
+    await world.receive(world.write("v2", result_code="FAIL", err_code="SYSTEMERROR", transaction_id="", total_fee=""))
+    assert world.state is TradeState.NOTPAY
+    assert list(world.notifications.verdicts.values()) == ["not_paid"]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"out_trade_no": "20260301120506abc", "total_fee": "100", "result_code": "SUCCESS"}]
+)
+@pytest.mark.parametrize(
+    "more", [{}, {"sign_type": "MD5"}, {"sign": ""}, {"return_code": "FAIL"}, {"return_code": "SUCCESS"}]
+)
+async def test_a_message_without_a_signature_proves_nothing(
+    world: World, changed: dict[str, str], more: dict[str, str]
+) -> None:
+    rows = "".join(f"<{name}>{value}</{name}>" for name, value in {**changed, **more}.items())
+    with pytest.raises(SignatureInvalid):
+        await world.receive(Message(f"<xml>{rows}</xml>".encode()))
+    assert world.orders.orders[world.order.out_trade_no] == world.order
+
+
+@pytest.mark.parametrize("wrong", ["v3 key", "none", "short"])
+async def test_a_v2_message_signed_with_another_key_proves_nothing(world: World, wrong: str) -> None:
+    other = {"v3 key": KNOWN["api_v3_key"], "none": "None", "short": "0"}[wrong]
+    with pytest.raises(SignatureInvalid):
+        await world.receive(world.platform.v2_signed(world.platform.v2_fields(world.wanted), key=other))
+
+
+@pytest.mark.parametrize("name", ["Wechatpay-Signature", "Wechatpay-Timestamp", "Wechatpay-Nonce", "Wechatpay-Serial"])
+@pytest.mark.parametrize("how", ["missing", "empty", "twice", "long"])
+async def test_each_v3_header_counts(world: World, name: str, how: str) -> None:
+    message = world.write("v3")
+    value = message.headers.pop(name)
+    changed = {"missing": {}, "empty": {name: ""}, "twice": {name: f"{value},{value}"}, "long": {name: value * 100}}[
+        how
+    ]
+    with pytest.raises(SignatureInvalid):
+        await world.receive(Message(message.body, message.headers | changed))
+
+
+@pytest.mark.parametrize("kind", ["NONE", "", "WECHATPAY2-SM2-WITH-SM3", "wechatpay2-sha256-rsa2048", "RSA"])
+async def test_another_signature_type_is_refused(world: World, kind: str) -> None:
+    with pytest.raises(SignatureInvalid):
+        await world.receive(
+            world.platform.v3_signed(world.platform.v3_body(world.wanted), Wechatpay_Signature_Type=kind)
+        )
+
+
+async def test_the_signature_type_may_be_missing_or_right(world: World) -> None:
+    body = world.platform.v3_body(world.wanted)
+    await world.receive(world.platform.v3_signed(body, Wechatpay_Signature_Type="WECHATPAY2-SHA256-RSA2048"))
+    assert world.state is TradeState.SUCCESS
+
+
+@pytest.mark.parametrize("skew_s", [-864_000, -301, 301, 864_000])
+async def test_a_stale_message_is_refused(world: World, skew_s: int) -> None:
+    with pytest.raises(SignatureInvalid) as refused:
+        await world.receive(world.platform.v3_signed(world.platform.v3_body(world.wanted), skew_s=skew_s))
+    assert refused.value.reason == "stale"
+
+
+@pytest.mark.parametrize("skew_s", [-298, 298])
+async def test_five_minutes_are_not_stale(world: World, skew_s: int) -> None:
+    await world.receive(world.platform.v3_signed(world.platform.v3_body(world.wanted), skew_s=skew_s))
+    assert world.state is TradeState.SUCCESS
+
+
+async def test_the_merchants_own_key_is_not_wechats(world: World) -> None:
+    body = world.platform.v3_body(world.wanted)
+    for serial in ("PUB_KEY_ID_01", "AB01", ""):
+        with pytest.raises(SignatureInvalid):
+            await world.receive(world.platform.v3_signed(body, key=key("ours"), serial=serial))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda b: b + b"\n", lambda b: b.replace(b'"', b"'", 1), lambda b: json.dumps(json.loads(b)).encode() + b" "],
+)
+async def test_a_changed_v3_body_is_refused(world: World, change: Any) -> None:
+    message = world.write("v3")
+    with pytest.raises(SignatureInvalid):
+        await world.receive(replace(message, body=change(message.body)))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"event_type": "TRANSACTION.FAIL"}, {"event_type": None}, {"event_type": ["TRANSACTION.SUCCESS"]}, {"resource": None}, {"resource": []},
+     {"id": ""}, {"id": None}, {"id": "\ud800"}, {"create_time": "now"}],
+)  # fmt: skip
+async def test_a_signed_envelope_of_another_shape_is_malformed(world: World, changed: dict[str, Any]) -> None:
+    plain = json.dumps(world.platform.v3_transaction(world.wanted)).encode()
+    envelope = world.platform.v3_envelope(plain) | changed
+    with pytest.raises(Malformed):
+        await world.receive(world.platform.v3_signed(json.dumps(envelope).encode()))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"algorithm": "AEAD_AES_128_GCM"}, {"algorithm": None}, {"original_type": "refund"}, {"nonce": "short"}, {"nonce": 1}, {"nonce": None},
+     {"associated_data": "refund"}, {"associated_data": None}, {"associated_data": 1}, {"ciphertext": "AAA"}, {"ciphertext": ""}, {"ciphertext": None}],
+)  # fmt: skip
+async def test_a_resource_that_does_not_open_is_malformed(world: World, changed: dict[str, Any]) -> None:
+    plain = json.dumps(world.platform.v3_transaction(world.wanted)).encode()
+    envelope = world.platform.v3_envelope(plain)
+    envelope["resource"] |= changed
+    with pytest.raises(Malformed):
+        await world.receive(world.platform.v3_signed(json.dumps(envelope).encode()))
+
+
+@pytest.mark.parametrize("plain", [b"", b"[]", b"null", b'"x"', b"{}", b"not json", b"[" * 30_000, b"\xff"])
+async def test_a_plaintext_that_is_no_transaction_is_malformed(world: World, plain: bytes) -> None:
+    with pytest.raises(Malformed):
+        await world.receive(world.platform.v3_signed(json.dumps(world.platform.v3_envelope(plain)).encode()))
+
+
+@pytest.mark.parametrize("kind", ["REFUND.SUCCESS", "REFUND.ABNORMAL", "REFUND.CLOSED", "SECURITY_ECHO.SUCCESS"])
+async def test_another_kind_of_event_is_acknowledged_and_pays_nothing(world: World, kind: str) -> None:
+    plain = json.dumps(world.platform.v3_transaction(world.wanted)).encode()
+    envelope = world.platform.v3_envelope(plain, event_type=kind)
+    await world.receive(world.platform.v3_signed(json.dumps(envelope).encode()))
+    assert world.orders.orders[world.order.out_trade_no] == world.order
+
+
+async def test_a_failed_v3_check_never_falls_back_to_v2(world: World) -> None:
+    v2, v3 = world.write("v2"), world.write("v3")
+    with pytest.raises(NotifyError):
+        await world.receive(Message(v2.body, v3.headers))
+    assert world.state is TradeState.NOTPAY
+
+
+@pytest.mark.parametrize("left", [1, 2, 3])
+async def test_a_mixture_of_headers_is_neither(world: World, left: int) -> None:
+    v2, v3 = world.write("v2"), world.write("v3")
+    some = {name: v3.headers[name] for name in list(v3.headers)[:left]}
+    for message in (Message(v2.body, some), Message(v3.body, some)):
+        with pytest.raises(SignatureInvalid):
+            await world.receive(message)
+
+
+@BOTH
+async def test_a_transaction_pays_one_order(world: World, api: str) -> None:
+    other = world.place(an_order("20260301120507def", total=100))
+    number = transaction_id()
+    await world.receive(world.write(api, transaction_id=number))
+    with pytest.raises(Mismatch) as refused:
+        await world.receive(world.write(api, transaction_id=number, out_trade_no=other.out_trade_no))
+    assert refused.value.reason == "transaction_used"
+
+
+@BOTH
+async def test_a_second_payment_of_a_paid_order_is_a_mismatch(world: World, api: str) -> None:
+    await world.receive(world.write(api))
+    paid = world.orders.orders[world.order.out_trade_no]
+    with pytest.raises(Mismatch) as refused:
+        await world.receive(world.write(api))
+    assert refused.value.reason == "second_payment"
+    assert world.orders.orders[world.order.out_trade_no] == paid
+
+
+@BOTH
+async def test_money_for_a_closed_order_is_taken_and_goods_are_not_released(world: World, api: str) -> None:
+    before = alarms("paid_late")
+    await world.ledger.closed(world.order, OrderEvent(world.clock.now(), "closed", "worker"))
+    message = world.write(api)
+    await world.receive(message)
+    await world.receive(message)
+    assert world.state is TradeState.PAID_LATE
+    assert world.orders.outbox == [
+        (world.order.out_trade_no, "order.closed"),
+        (world.order.out_trade_no, "order.paid_late"),
+    ]
+    assert alarms("paid_late") - before == 1
+
+
+@BOTH
+async def test_money_from_another_openid_is_taken_with_an_alarm(world: World, api: str) -> None:
+    before = alarms("openid_differs")
+    changed: dict[str, Any] = {"openid": "osim-b"} if api == "v2" else {"payer": {"openid": "osim-b"}}
+    await world.receive(world.write(api, **changed))
+    assert world.state is TradeState.SUCCESS
+    assert alarms("openid_differs") - before == 1
+
+
+@BOTH
+async def test_without_the_store_nothing_is_acknowledged(world: World, api: str) -> None:
+    message = world.write(api)
+    world.notifications.down = True
+    with pytest.raises(StoreUnavailable):
+        await world.receive(message)
+    world.notifications.down, world.orders.down = False, True
+    with pytest.raises(StoreUnavailable):
+        await world.receive(message)
+    world.orders.down = False
+    await world.receive(message)
+    assert world.state is TradeState.SUCCESS
+
+
+async def test_the_alarm_is_not_lost_when_the_store_failed_the_first_time(world: World) -> None:
+    message, before = world.write("v3", **v3_amount(total=1)), alarms("notify_total")
+    world.orders.down = True
+    with pytest.raises(StoreUnavailable):
+        await world.receive(message)
+    world.orders.down = False
+    for _ in range(3):
+        with pytest.raises(Mismatch):
+            await world.receive(message)
+    assert alarms("notify_total") - before == 1
+
+
+async def test_a_message_that_comes_before_its_order_is_applied_when_it_comes_again(world: World) -> None:
+    late = an_order("20260301120508ghi", total=100)
+    message = world.write("v3", out_trade_no=late.out_trade_no)
+    with pytest.raises(Mismatch):
+        await world.receive(message)
+    world.place(late)
+    await world.receive(message)
+    assert world.orders.orders[late.out_trade_no].trade_state is TradeState.SUCCESS
+    assert list(world.notifications.verdicts.values()) == ["applied"]
+
+
+async def test_headers_are_read_without_regard_to_case(world: World) -> None:
+    message = world.write("v3")
+    headers = {name.lower(): value for name, value in message.headers.items()}
+    await world.inbox.receive(CIMultiDict(MappingProxyType(headers)), message.body)
+    assert world.state is TradeState.SUCCESS
