@@ -31,6 +31,7 @@ import settings as configuration
 from handlers import plugin
 from handlers.base import UnknownAddress
 from handlers.services import Probe, Services, Traffic
+from handlers.static import StaticFiles
 from settings import Settings
 from storage.cache import TokenCache
 from storage.embedded import EmbeddedMongo, EmbeddedRedis
@@ -93,6 +94,7 @@ class App(Application):
             xsrf_cookie_kwargs={"samesite": "Lax", "secure": services.settings.http.origin.startswith("https:")},
             template_path=str(ROOT / "templates"),
             static_path=str(ROOT / "static"),
+            static_handler_class=StaticFiles,
         )
 
     def log_request(self, handler: RequestHandler) -> None:

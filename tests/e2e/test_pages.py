@@ -121,6 +121,13 @@ async def test_the_shop_can_be_worked_with_a_keyboard_alone(payer: Payer) -> Non
     await expect(payer.page.locator("#consent")).to_be_visible()
 
 
+async def test_a_new_release_is_never_mixed_with_files_that_a_browser_kept(payer: Payer) -> None:
+    answer = await payer.page.request.get(f"{payer.url}/static/js/page.js")
+    assert answer.headers["cache-control"] == "no-cache"
+    again = await payer.page.request.get(answer.url, headers={"If-None-Match": answer.headers["etag"]})
+    assert again.status == 304
+
+
 async def _chinese(payer: Payer) -> str:
     """What a page that is meant to be English still says in Chinese."""
     shown = await payer.page.inner_text("body")
