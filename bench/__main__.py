@@ -33,6 +33,7 @@ class Row:
     p99_ms: float
     cpu_ms: float
     simulator_cpu_ms: float
+    failed: int
 
     @property
     def ratio(self) -> float:
@@ -54,6 +55,7 @@ def measure(stack: Stack, name: str, requests: Requests, floor: Requests) -> Row
         p99_ms=max(turn.p99_ms for turn in service_turns),
         cpu_ms=1000 * sum(turn.cpu_s for turn in service_turns) / count,
         simulator_cpu_ms=1000 * sum(turn.simulator_cpu_s for turn in service_turns) / count,
+        failed=sum(turn.failed for turn in service_turns),
     )
 
 
@@ -84,13 +86,13 @@ def _as_floor(requests: Requests) -> Requests:
 
 def show(rows: Sequence[Row], rest_mb: float, full_mb: float, memory_orders: int) -> None:
     table = Table(title="Fenpay beside its floor")
-    for heading in ("", "per s", "floor per s", "ratio", "p50 ms", "p99 ms", "CPU ms", "simulator CPU ms"):
+    for heading in ("", "per s", "floor per s", "ratio", "p50 ms", "p99 ms", "CPU ms", "simulator CPU ms", "failed"):
         table.add_column(heading, justify="left" if not heading else "right")
     for row in rows:
         figures = (row.per_s, row.floor_per_s, row.ratio, row.p50_ms, row.p99_ms, row.cpu_ms, row.simulator_cpu_ms)
         formats = (".0f", ".0f", ".2f", ".1f", ".1f", ".2f", ".2f")
         cells = [format(value, form) for value, form in zip(figures, formats, strict=True)]
-        table.add_row(row.name, *cells)
+        table.add_row(row.name, *cells, str(row.failed))
     console = Console(width=110)
     console.print(table)
     console.print(f"resident: {rest_mb:.0f} MB at rest, {full_mb:.0f} MB after {memory_orders} orders")
