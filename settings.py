@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from wechat.errors import ConfigError, Text
 from wechat.models import MAX_TOTAL, Api
@@ -38,6 +38,17 @@ def _no_slash(url: str) -> str:
             "不带参数的 http(s) 完整地址，如 https://pay.example.com", "an absolute http(s) address without query"
         )
     return url.rstrip("/")
+
+
+def _store_url(*schemes: str) -> AfterValidator:
+    """``embedded``, or an address with one of ``schemes``."""
+
+    def check(url: str) -> str:
+        if url != "embedded" and not (urlsplit(url).scheme in schemes and urlsplit(url).netloc):
+            raise Needs(f"embedded 或 {schemes[0]}://… 地址", f"embedded or a {schemes[0]}://… address")
+        return url
+
+    return AfterValidator(check)
 
 
 def _key32(key: SecretStr) -> SecretStr:
@@ -145,14 +156,14 @@ class PaySettings(Section):
 
 
 class MongoSettings(Section):
-    url: str = "embedded"
+    url: Annotated[str, _store_url("mongodb", "mongodb+srv")] = "embedded"
     database: str = Field("fenpay", pattern=r"^[A-Za-z0-9_-]{1,38}$")
     driver: Literal["motor", "pymongo"] = "motor"
     directory: Path = Path("var/mongo")
 
 
 class RedisSettings(Section):
-    url: str = "embedded"
+    url: Annotated[str, _store_url("redis", "rediss")] = "embedded"
     prefix: str = "fenpay:"
     directory: Path = Path("var/redis")
 
@@ -234,6 +245,8 @@ class Settings(BaseSettings):
             settings = cls(**values)
         except ValidationError as error:
             raise ConfigError([_sentence(fault) for fault in error.errors()]) from None
+        except SettingsError as error:
+            raise ConfigError([_not_json(error)]) from None
         problems = [*_problems(settings)]
         if problems:
             raise ConfigError(problems)
@@ -245,17 +258,22 @@ def load(path: Path) -> Settings:
     return Settings.build(_read(path))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The merged values; ``above`` are the files that led here. Raises ConfigError."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError:
         raise ConfigError([Text(f"读不到设置文件 {path}", f"the settings file {path} cannot be read")]) from None
     except (yaml.YAMLError, UnicodeDecodeError):
         raise ConfigError([Text(f"{path} 不是合法的 YAML", f"{path} is not valid YAML")]) from None
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ConfigError([Text(f"{path} 的最外层应是键值", f"{path} must hold keys and values")])
     base = values.pop("extends", None)
-    return _merge(_read(path.parent / base), values) if base else values
+    if base is None:
+        return values
+    if not isinstance(base, str) or path.resolve() in above:
+        raise ConfigError([Text("extends：要求另一个文件的路径", "extends: must be the path of another file")])
+    return _merge(_read(path.parent / base, (*above, path.resolve())), values)
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -281,6 +299,13 @@ def _sentence(fault: ErrorDetails) -> Text:
         )
     wanted = need(fault)
     return Text(f"{key}：要求{wanted.zh}", f"{key}: must {wanted.en}")
+
+
+def _not_json(error: SettingsError) -> Text:
+    """A list or a section in an environment variable that does not parse."""
+    found = re.search(r'field "(\w+)"', str(error))
+    name = ENV_PREFIX + (found[1].upper() if found else "…")
+    return Text(f"{name}：要求一段 JSON", f"{name}: must be JSON")
 
 
 def _problems(settings: Settings) -> list[Text]:

@@ -19,6 +19,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from storage.memory import MemoryTokens
+from wechat.errors import ConfigError, Text
 from wechat.ports import Clock, Token
 
 TIMEOUT_S = 0.2
@@ -67,13 +68,7 @@ class TokenCache:
         self._memory = MemoryTokens(clock)
         self._rests_until = 0.0
         self._away = False
-        self._redis: Any = aioredis.Redis.from_url(
-            url,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=Retry(NoBackoff(), 1),
-            client_name="fenpay",
-        )
+        self._redis: Any = _client(url)
         script = self._redis.register_script
         self._lock, self._unlock, self._put, self._drop = map(script, (_LOCK, _UNLOCK, _PUT, _DROP))
 
@@ -171,6 +166,19 @@ class TokenCache:
         if self._away:
             log.info("redis_back")
         self._away = False
+
+
+def _client(url: str) -> Any:
+    try:
+        return aioredis.Redis.from_url(
+            url,
+            socket_timeout=TIMEOUT_S,
+            socket_connect_timeout=TIMEOUT_S,
+            retry=Retry(NoBackoff(), 1),
+            client_name="fenpay",
+        )
+    except ValueError:
+        raise ConfigError([Text("redis.url：不是可用的地址", "redis.url: is not a usable address")]) from None
 
 
 def _ms(seconds: float) -> int:

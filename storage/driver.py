@@ -16,11 +16,11 @@ from typing import Any, Literal, ParamSpec, Protocol, TypeVar, cast
 from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient, IndexModel, WriteConcern
-from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError, WriteConcernError
+from pymongo.errors import ConfigurationError, ConnectionFailure, ExecutionTimeout, PyMongoError, WriteConcernError
 from pymongo.monitoring import CommandListener
 from pymongo.results import UpdateResult
 
-from wechat.errors import StoreUnavailable
+from wechat.errors import ConfigError, StoreUnavailable, Text
 
 Driver = Literal["motor", "pymongo"]
 Document = dict[str, Any]
@@ -31,6 +31,11 @@ SELECTION_MS = 1000
 OPERATION_MS = 2000
 DEADLINE_S = 2.5
 """For a whole store method: Motor's calls queue for a few threads, where no timeout of the driver's counts yet."""
+
+NO_ADDRESS = Text(
+    "mongo.url：不是可用的地址；密码里的特殊字符要百分号转义",
+    "mongo.url: is not a usable address; special characters of a password must be percent-encoded",
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -100,18 +105,21 @@ def connect(
 ) -> Connection:
     """A lazily connecting client, bound to the running event loop. What ``url`` says of durability is overruled.
 
-    A call ends within two seconds, of which finding a server may take one.
+    A call ends within two seconds, of which finding a server may take one. Raises ConfigError for no usable ``url``.
     """
     make: Callable[..., Any] = AsyncIOMotorClient if driver == "motor" else AsyncMongoClient
-    client = make(
-        url,
-        appname="fenpay",
-        serverSelectionTimeoutMS=SELECTION_MS,
-        connectTimeoutMS=SELECTION_MS,
-        timeoutMS=OPERATION_MS,
-        retryWrites=True,
-        event_listeners=list(listeners),
-    )
+    try:
+        client = make(
+            url,
+            appname="fenpay",
+            serverSelectionTimeoutMS=SELECTION_MS,
+            connectTimeoutMS=SELECTION_MS,
+            timeoutMS=OPERATION_MS,
+            retryWrites=True,
+            event_listeners=list(listeners),
+        )
+    except (ConfigurationError, ValueError):
+        raise ConfigError([NO_ADDRESS]) from None
     durable = client.get_database(
         database,
         codec_options=CodecOptions(tz_aware=True, tzinfo=UTC),

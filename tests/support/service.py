@@ -1,0 +1,138 @@
+"""Starts the service as production does, ``server.py --settings FILE`` in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from storage.lifeline import Process
+
+ROOT = Path(__file__).resolve().parents[2]
+API_KEY = "test-api-key-of-a-merchants-system"
+SESSION_SECRET = "test-session-secret-0123456789-0123456789"
+LISTENING = re.compile(r'"event": "listening"')
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def overlay(
+    port: int, simulator_url: str, credentials: Mapping[str, Any], mongo: str, redis: str, directory: Path
+) -> dict[str, Any]:
+    """Settings of a service with both APIs, in front of a simulator and two stores."""
+    return {
+        "extends": str(ROOT / "settings.yml"),
+        "simulator_url": simulator_url,
+        "http": {
+            "port": port,
+            "public_base_url": f"http://127.0.0.1:{port}",
+            "verify_files": str(directory / "verify"),
+        },
+        "session": {"secret": SESSION_SECRET},
+        "account": {
+            "appid": credentials["appid"],
+            "appsecret": credentials["appsecret"],
+            "api_url": simulator_url,
+            "open_url": simulator_url,
+            "js_url": f"{simulator_url}/open/js/jweixin-1.6.0.js",
+        },
+        "pay": {
+            "mchid": credentials["mchid"],
+            "base_urls": [simulator_url],
+            "v2": {"key": credentials["api_v2_key"]},
+            "v3": {
+                "key": credentials["api_v3_key"],
+                "merchant_key": credentials["merchant_private_key_pem"],
+                "merchant_cert": credentials["merchant_cert_pem"],
+                "public_key": credentials["public_key_pem"],
+                "public_key_id": credentials["public_key_id"],
+                "certificates": True,
+            },
+        },
+        "mongo": {"url": mongo, "directory": str(directory / "mongo")},
+        "redis": {"url": redis, "directory": str(directory / "redis")},
+        "merchants": [{"name": "shop", "sha256": hashlib.sha256(API_KEY.encode()).hexdigest()}],
+        "log": {"level": "debug"},
+    }
+
+
+class ServiceProcess:
+    """One running service. ``log`` is everything it has printed so far."""
+
+    def __init__(self, process: Process, url: str) -> None:
+        self._process = process
+        self.url = url
+
+    @classmethod
+    def start(cls, directory: Path, settings: Mapping[str, Any], name: str = "service") -> ServiceProcess:
+        """Start it and wait until it listens. Raises ChildFailed."""
+        file = directory / f"{name}.yml"
+        file.write_text(yaml.safe_dump(dict(settings), allow_unicode=True), encoding="utf-8")
+        argv = [sys.executable, str(ROOT / "server.py"), "--settings", str(file)]
+        process = Process(name, argv, directory / f"{name}.log", env=_environment())
+        process.wait_for(LISTENING, 20)
+        return cls(process, str(settings["http"]["public_base_url"]))
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.alive
+
+    @property
+    def log(self) -> str:
+        return self._process.log.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def defects(self) -> list[str]:
+        """The lines of the log that tell of something nobody expected."""
+        words = ("crashed", "Traceback", "Logging error", "Uncaught", "never retrieved", "never awaited")
+        return [line for line in self.log.splitlines() if any(word in line for word in words)]
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        return self._process.stop()
+
+
+def run_server(*arguments: str, timeout_s: float = 20, **environment: str) -> subprocess.CompletedProcess[str]:
+    """``server.py`` with ``arguments``, for starts that are to end by themselves."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "server.py"), *arguments],
+        cwd=ROOT,
+        env=_environment() | environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def wait_until(wanted: Any, timeout_s: float = 10.0) -> Any:
+    """The first true value that ``wanted()`` returns; fails when time runs out."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if found := wanted():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it did not happen in time")
+
+
+def _environment() -> dict[str, str]:
+    """Ours without settings that a developer may have exported."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("FENPAY_")}
