@@ -1,0 +1,487 @@
+"""The life of an order against stores in memory and a WeChat that does as it is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.support.clock import ManualClock
+from tests.support.stores import MemoryClaims, MemoryOrders
+from wechat.errors import (
+    BadRequest,
+    Conflict,
+    GatewayRefused,
+    Gone,
+    IdempotencyMismatch,
+    Mismatch,
+    NotFound,
+    NotSent,
+    OutcomeUnknown,
+    StoreUnavailable,
+)
+from wechat.ledger import Ledger
+from wechat.models import (
+    Api,
+    Fen,
+    Notification,
+    Order,
+    PayParams,
+    Prepay,
+    RemoteState,
+    TradeState,
+    TradeType,
+    Transaction,
+    Verified,
+)
+from wechat.orders import CHECKS_S, FIRST_CHECK, Item, Orders, Placed, Terms
+from wechat.wanted import Basket, Sale
+from wechat.workers import OrderWorker
+
+OPENID = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
+COFFEE = Basket(sku="coffee", quantity=1)
+SALE = Sale(description="咖啡", total=1800, openid=OPENID)
+
+
+class FakeGateway:
+    """WeChat's side of orders. ``failures`` are raised first, in order; ``lost`` takes effect before it is raised."""
+
+    def __init__(self, api: Api, clock: ManualClock) -> None:
+        self.api = api
+        self.clock = clock
+        self.known: dict[str, RemoteState] = {}
+        self.calls: list[str] = []
+        self.failures: list[Exception] = []
+        self.lost: list[Exception] = []
+        self.on_query: Callable[[Order], Transaction | None] = lambda order: None
+
+    async def prepay(self, order: Order) -> Prepay:
+        await self._turn("prepay")
+        self.known.setdefault(order.out_trade_no, RemoteState.NOTPAY)
+        if self.lost:
+            raise self.lost.pop(0)
+        number = sum(call == "prepay" for call in self.calls)
+        if order.trade_type is TradeType.JSAPI:
+            return Prepay(self.clock.now(), "RSA", prepay_id=f"wx-{number}")
+        return Prepay(self.clock.now(), "RSA", code_url=f"weixin://{number}")
+
+    async def query(self, order: Order, *, transaction_id: str = "") -> Verified[Transaction]:
+        await self._turn("query")
+        found = self.on_query(order)
+        if found is None:
+            state = self.known.get(order.out_trade_no)
+            if state is None:
+                raise GatewayRefused("query", code="ORDER_NOT_EXIST")
+            found = transaction(order, state)
+        return Verified(found, "test")
+
+    async def close(self, order: Order) -> None:
+        await self._turn("close")
+        if self.known.get(order.out_trade_no) is RemoteState.SUCCESS:
+            raise GatewayRefused("close", code="ORDER_PAID")
+        self.known[order.out_trade_no] = RemoteState.CLOSED
+
+    def pay_params(self, appid: str, prepay: Prepay) -> PayParams:
+        return PayParams(appid, "1", "n", f"prepay_id={prepay.prepay_id}", prepay.sign_type, "s")
+
+    def receive(self, headers: Any, body: bytes) -> Verified[Notification]:
+        raise NotImplementedError
+
+    async def _turn(self, call: str) -> None:
+        self.calls.append(call)
+        await asyncio.sleep(0.001)
+        if self.failures:
+            raise self.failures.pop(0)
+
+
+def transaction(order: Order, state: RemoteState) -> Transaction:
+    paid = state.paid
+    return Transaction(
+        order.appid,
+        order.mchid,
+        order.out_trade_no,
+        state,
+        order.total if paid else None,
+        transaction_id=f"4200{order.out_trade_no}" if paid else "",
+        openid=order.openid,
+        payer_total=order.total if paid else None,
+    )
+
+
+class Service:
+    """The use cases over memory."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+        self.store, self.claims = MemoryOrders(), MemoryClaims()
+        self.v2, self.v3 = FakeGateway(Api.V2, clock), FakeGateway(Api.V3, clock)
+        self.ledger = Ledger(self.store, clock)
+        self.orders = self.process()
+        self.worker = OrderWorker(self.orders, self.store, clock)
+
+    def process(self, *, api: Api = Api.V3, only: Api | None = None) -> Orders:
+        """One more process over the same stores."""
+        terms = Terms("wx1", "1900000109", api, "https://x/notify", timedelta(minutes=30), 5000, 20)
+        items = {"coffee": Item("coffee", "拿铁咖啡", Fen(1800)), "penny": Item("penny", "一分", Fen(1))}
+        gateways = {gateway.api: gateway for gateway in (self.v2, self.v3) if only in (None, gateway.api)}
+        return Orders(terms, items, gateways, self.store, self.claims, self.ledger, self.clock)
+
+    async def basket(self, basket: Basket = COFFEE, openid: str = OPENID) -> Placed:
+        return await self.orders.place_basket(basket, openid=openid, client_ip="203.0.113.7")
+
+    async def sale(self, sale: Sale = SALE, key: str = "", merchant: str = "shop") -> Placed:
+        return await self.orders.place_sale(sale, merchant=merchant, client_ip="203.0.113.7", idempotency_key=key)
+
+    async def pay_at_wechat(self, order: Order) -> None:
+        self.v2.known[order.out_trade_no] = self.v3.known[order.out_trade_no] = RemoteState.SUCCESS
+
+    def stored(self, order: Order) -> Order:
+        return self.store.orders[order.out_trade_no]
+
+
+@pytest.fixture
+def service(clock: ManualClock) -> Service:
+    return Service(clock)
+
+
+# placing -------------------------------------------------------------------------------------------------------------
+
+
+async def test_the_price_is_the_catalogues(service: Service) -> None:
+    placed = await service.basket(Basket(sku="coffee", quantity=2))
+    assert (placed.order.total, placed.order.description) == (3600, "拿铁咖啡 × 2")
+    assert placed.pay is not None
+    assert placed.pay.package == "prepay_id=wx-1"
+
+
+@pytest.mark.parametrize(
+    ("basket", "field"),
+    [
+        (Basket(sku="nothing"), "sku"),
+        (Basket(sku="penny", quantity=21), "quantity"),
+        (Basket(sku="coffee", quantity=3), "total"),
+    ],
+)
+async def test_what_cannot_be_sold_is_refused_before_anything_is_stored(
+    service: Service, basket: Basket, field: str
+) -> None:
+    with pytest.raises(BadRequest) as refused:
+        await service.basket(basket)
+    assert refused.value.field == field
+    assert (service.store.orders, service.claims.claims, service.v3.calls) == ({}, {}, [])
+
+
+async def test_the_order_is_stored_before_wechat_is_asked(service: Service) -> None:
+    service.v3.failures = [NotSent("jsapi")]
+    with pytest.raises(NotSent):
+        await service.basket()
+    [order] = service.store.orders.values()
+    assert order.trade_state is TradeState.NOTPAY
+    assert order.next_check_at == service.clock.now() + FIRST_CHECK
+
+
+async def test_fifty_clicks_at_once_are_one_order_and_one_call(service: Service) -> None:
+    placed = await asyncio.gather(*(service.basket() for _ in range(50)))
+    assert len({place.order.out_trade_no for place in placed}) == len(service.store.orders) == 1
+    assert service.v3.calls == ["prepay"]
+
+
+async def test_clicks_in_two_processes_are_one_order(service: Service) -> None:
+    other = service.process()
+    placed = await asyncio.gather(service.basket(), other.place_basket(COFFEE, openid=OPENID, client_ip="203.0.113.7"))
+    assert len({place.order.out_trade_no for place in placed}) == len(service.store.orders) == 1
+
+
+async def test_other_payers_and_other_baskets_have_orders_of_their_own(service: Service) -> None:
+    await service.basket()
+    await service.basket(openid="other")
+    await service.basket(Basket(sku="penny"))
+    assert len(service.store.orders) == 3
+
+
+@pytest.mark.parametrize("how", ["paid", "closed", "expired"])
+async def test_a_basket_whose_order_is_over_is_a_new_order_once(service: Service, how: str) -> None:
+    first = (await service.basket()).order
+    if how == "paid":
+        await service.pay_at_wechat(first)
+        await service.orders.query(first)
+    elif how == "closed":
+        await service.orders.close(first, source="payer")
+    else:
+        service.clock.advance(1800)
+    placed = await asyncio.gather(*(service.basket() for _ in range(20)))
+    assert {place.order.out_trade_no for place in placed}.isdisjoint({first.out_trade_no})
+    assert len(service.store.orders) == 2
+
+
+async def test_fifty_sales_with_one_key_are_one_order_and_one_call(service: Service) -> None:
+    placed = await asyncio.gather(*(service.sale(key="k") for _ in range(50)))
+    assert len({place.order.out_trade_no for place in placed}) == 1
+    assert service.v3.calls == ["prepay"]
+
+
+async def test_a_key_with_another_body_is_refused(service: Service) -> None:
+    await service.sale(key="k")
+    with pytest.raises(IdempotencyMismatch):
+        await service.sale(SALE.model_copy(update={"total": 1}), key="k")
+    assert len(service.store.orders) == 1
+
+
+async def test_two_merchants_may_use_one_key(service: Service) -> None:
+    await service.sale(key="k")
+    await service.sale(key="k", merchant="other")
+    assert len(service.store.orders) == 2
+
+
+async def test_a_key_whose_order_was_not_stored_leads_to_one_order_all_the_same(service: Service) -> None:
+    service.store.down = True
+    with pytest.raises(StoreUnavailable):
+        await service.sale(key="k")
+    service.store.down = False
+    [claim] = service.claims.claims.values()
+    assert (await service.sale(key="k")).order.out_trade_no == claim.out_trade_no
+    assert list(service.store.orders) == [claim.out_trade_no]
+
+
+async def test_a_number_used_twice_is_the_first_order_if_it_is_the_same_sale(service: Service) -> None:
+    sale = SALE.model_copy(update={"out_trade_no": "20260301-1"})
+    assert (
+        (await service.sale(sale)).order.out_trade_no == (await service.sale(sale)).order.out_trade_no == "20260301-1"
+    )
+    with pytest.raises(Conflict) as refused:
+        await service.sale(sale.model_copy(update={"total": 1}))
+    assert refused.value.public_code == "OUT_TRADE_NO_USED"
+
+
+async def test_an_api_that_is_not_configured_is_refused(service: Service) -> None:
+    service.orders = service.process(only=Api.V3)
+    with pytest.raises(BadRequest):
+        await service.sale(SALE.model_copy(update={"api": Api.V2}))
+    assert not service.store.orders
+
+
+async def test_each_order_stays_with_the_api_that_took_it(service: Service) -> None:
+    old = (await service.process(api=Api.V2).place_basket(COFFEE, openid=OPENID, client_ip="1.1.1.1")).order
+    await service.orders.query(await service.orders.get(old.out_trade_no))
+    assert (service.v2.calls, service.v3.calls) == (["prepay", "query"], [])
+
+
+async def test_an_order_whose_api_was_taken_from_the_settings_is_told_so(service: Service) -> None:
+    old = (await service.process(api=Api.V2).place_basket(COFFEE, openid=OPENID, client_ip="1.1.1.1")).order
+    service.orders = service.process(only=Api.V3)
+    for act in (service.orders.query(old), service.orders.pay(replace(old, prepay=None))):
+        with pytest.raises(Conflict) as refused:
+            await act
+        assert "pay.v2" in refused.value.text.en
+
+
+# unknown outcomes ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+async def test_after_an_unknown_outcome_wechat_is_queried_and_the_number_kept(service: Service, arrived: bool) -> None:
+    queue = service.v3.lost if arrived else service.v3.failures
+    queue.append(OutcomeUnknown("jsapi"))
+    placed = await service.basket()
+    assert service.v3.calls == ["prepay", "query", "prepay"]
+    assert placed.pay is not None
+    assert len(service.store.orders) == 1
+
+
+async def test_twice_unknown_is_told_and_a_later_click_keeps_the_number(service: Service) -> None:
+    service.v3.lost = [OutcomeUnknown("jsapi"), OutcomeUnknown("jsapi")]
+    with pytest.raises(OutcomeUnknown):
+        await service.basket()
+    assert (await service.basket()).order.out_trade_no in service.store.orders
+    assert len(service.store.orders) == 1
+
+
+async def test_an_order_that_turns_out_paid_is_not_offered_again(service: Service) -> None:
+    order = (await service.basket()).order
+    service.clock.advance(100)
+    await service.pay_at_wechat(order)
+    expired = replace(service.stored(order), prepay=None)
+    service.store.orders[order.out_trade_no] = expired
+    service.v3.failures = [GatewayRefused("jsapi", code="ORDER_PAID")]
+    with pytest.raises(Conflict) as refused:
+        await service.orders.pay(expired)
+    assert refused.value.public_code == "ORDER_PAID"
+    assert service.stored(order).trade_state is TradeState.SUCCESS
+
+
+@pytest.mark.parametrize("code", ["PARAM_ERROR", "SIGN_ERROR", "NO_AUTH", "APPID_MCHID_NOT_MATCH", "OUT_TRADE_NO_USED"])
+async def test_a_refusal_is_passed_on_and_noted(service: Service, code: str) -> None:
+    service.v3.failures = [GatewayRefused("jsapi", code=code)]
+    with pytest.raises(GatewayRefused):
+        await service.basket()
+    [order] = service.store.orders.values()
+    assert order.events[-1].detail == {"code": code}
+    assert service.v3.calls == ["prepay"]
+
+
+# paying --------------------------------------------------------------------------------------------------------------
+
+
+async def test_pay_parameters_are_fresh_over_the_same_prepay_id_while_it_lives(service: Service) -> None:
+    order = (await service.basket()).order
+    service.clock.advance(1000)
+    again = await service.orders.pay(await service.orders.get(order.out_trade_no))
+    assert again.pay is not None
+    assert again.pay.package == "prepay_id=wx-1"
+    assert service.v3.calls == ["prepay"]
+
+
+async def test_a_dead_prepay_id_is_replaced_under_the_same_number(service: Service) -> None:
+    order = (await service.sale(SALE.model_copy(update={"expires_in_s": 86400}))).order
+    service.clock.advance(2 * 3600)
+    again = await service.orders.pay(await service.orders.get(order.out_trade_no))
+    assert again.pay is not None
+    assert (again.pay.package, again.order.out_trade_no) == ("prepay_id=wx-2", order.out_trade_no)
+
+
+async def test_twenty_requests_for_a_dead_prepay_id_are_one_call(service: Service) -> None:
+    order = (await service.sale(SALE.model_copy(update={"expires_in_s": 86400}))).order
+    service.clock.advance(2 * 3600)
+    await asyncio.gather(*(service.orders.pay(order) for _ in range(20)))
+    assert service.v3.calls == ["prepay", "prepay"]
+
+
+async def test_an_order_that_is_over_cannot_be_paid(service: Service) -> None:
+    paid, closed, expired = [(await service.sale()).order for _ in range(3)]
+    await service.pay_at_wechat(paid)
+    paid = await service.orders.query(paid)
+    closed = await service.orders.close(closed, source="merchant")
+    with pytest.raises(Conflict, match="ORDER_PAID"):
+        await service.orders.pay(paid)
+    with pytest.raises(Conflict, match="ORDER_CLOSED"):
+        await service.orders.pay(closed)
+    service.clock.advance(1800)
+    with pytest.raises(Gone):
+        await service.orders.pay(expired)
+
+
+async def test_another_payers_order_is_not_found(service: Service) -> None:
+    order = (await service.basket()).order
+    native = (await service.sale(Sale(description="x", total=1, trade_type=TradeType.NATIVE))).order
+    assert await service.orders.get(order.out_trade_no, openid=OPENID)
+    for number, openid in [
+        (order.out_trade_no, "other"),
+        (order.out_trade_no, ""),
+        (native.out_trade_no, ""),
+        ("nothing", OPENID),
+    ]:
+        with pytest.raises(NotFound):
+            await service.orders.get(number, openid=openid)
+
+
+# asking and closing --------------------------------------------------------------------------------------------------
+
+
+async def test_a_query_that_says_paid_pays_the_order(service: Service) -> None:
+    order = (await service.basket()).order
+    await service.pay_at_wechat(order)
+    assert (await service.orders.query(order)).trade_state is TradeState.SUCCESS
+    assert service.store.outbox == [(order.out_trade_no, "order.paid")]
+
+
+async def test_twenty_queries_at_once_are_one_call(service: Service) -> None:
+    order = (await service.basket()).order
+    await asyncio.gather(*(service.orders.query(order) for _ in range(20)))
+    assert service.v3.calls == ["prepay", "query"]
+
+
+async def test_a_query_with_another_total_pays_nothing(service: Service) -> None:
+    order = (await service.basket()).order
+    service.v3.on_query = lambda o: replace(transaction(o, RemoteState.SUCCESS), total=1)
+    with pytest.raises(Mismatch):
+        await service.orders.query(order)
+    assert service.stored(order).trade_state is TradeState.NOTPAY
+
+
+@pytest.mark.parametrize("state", [RemoteState.CLOSED, RemoteState.REVOKED])
+async def test_what_wechat_closed_is_closed_here(service: Service, state: RemoteState) -> None:
+    order = (await service.basket()).order
+    service.v3.known[order.out_trade_no] = state
+    assert (await service.orders.query(order)).trade_state is TradeState.CLOSED
+
+
+async def test_closing_a_paid_order_finds_the_payment(service: Service) -> None:
+    order = (await service.basket()).order
+    await service.pay_at_wechat(order)
+    with pytest.raises(Conflict, match="ORDER_PAID"):
+        await service.orders.close(order, source="payer")
+    assert service.stored(order).trade_state is TradeState.SUCCESS
+
+
+async def test_a_close_with_an_unknown_outcome_closes_nothing_here(service: Service) -> None:
+    order = (await service.basket()).order
+    service.v3.failures = [OutcomeUnknown("close")]
+    with pytest.raises(OutcomeUnknown):
+        await service.orders.close(order, source="payer")
+    assert service.stored(order).trade_state is TradeState.NOTPAY
+
+
+async def test_a_young_v2_order_is_closed_when_wechat_takes_it(service: Service) -> None:
+    order = (await service.sale(SALE.model_copy(update={"api": Api.V2}))).order
+    assert (await service.orders.close(order, source="payer")).trade_state is TradeState.NOTPAY
+    assert "close" not in service.v2.calls
+    service.clock.advance(301)
+    assert await service.worker.once()
+    assert service.stored(order).trade_state is TradeState.CLOSED
+
+
+@pytest.mark.parametrize("first", ["close", "notify"])
+async def test_of_a_close_and_a_payment_at_once_neither_is_lost(service: Service, first: str) -> None:
+    for _ in range(50):
+        order = (await service.sale()).order
+        fact = Verified(transaction(order, RemoteState.SUCCESS), "test")
+        acts = [service.orders.close(order, source="payer"), service.ledger.apply(fact, source="notify")]
+        await asyncio.gather(*(acts if first == "close" else reversed(acts)), return_exceptions=True)
+        assert service.stored(order).trade_state in (TradeState.SUCCESS, TradeState.PAID_LATE)
+
+
+# the worker ----------------------------------------------------------------------------------------------------------
+
+
+async def test_an_unpaid_order_is_asked_after_at_growing_intervals_and_closed_at_its_end(service: Service) -> None:
+    order = (await service.basket()).order
+    for _ in range(1800 // 5 + 2):
+        service.clock.advance(5)
+        await service.worker.once()
+    assert service.stored(order).trade_state is TradeState.CLOSED
+    assert service.v3.calls.count("close") == 1
+    assert 6 <= service.v3.calls.count("query") <= 12
+
+
+async def test_a_payment_whose_notification_was_lost_is_found_within_ninety_seconds(service: Service) -> None:
+    order = (await service.basket()).order
+    service.clock.advance(20)
+    await service.pay_at_wechat(order)
+    for _ in range(14):
+        service.clock.advance(5)
+        await service.worker.once()
+    assert service.stored(order).trade_state is TradeState.SUCCESS
+    assert CHECKS_S[0] <= 60
+
+
+async def test_two_workers_do_not_look_at_one_order(service: Service) -> None:
+    await service.basket()
+    service.clock.advance(31)
+    other = OrderWorker(service.process(), service.store, service.clock)
+    assert sorted(await asyncio.gather(service.worker.once(), other.once())) == [False, True]
+
+
+async def test_a_failed_look_is_repeated_when_the_lease_has_run_out(service: Service) -> None:
+    order = (await service.basket()).order
+    await service.pay_at_wechat(order)
+    service.clock.advance(31)
+    service.v3.failures = [OutcomeUnknown("query")]
+    assert await service.worker.once()
+    assert not await service.worker.once()
+    service.clock.advance(61)
+    assert await service.worker.once()
+    assert service.stored(order).trade_state is TradeState.SUCCESS
