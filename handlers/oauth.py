@@ -74,7 +74,9 @@ class CallbackHandler(PageHandler):
         """A state serves one code; the same code again is WeChat's browser opening the address twice."""
         key, digest = f"state:{state}", hashlib.sha256(code.encode()).hexdigest()
         shared = self.services.shared
-        if not await shared.remember(key, digest, STATE_LIFE_S) and await shared.recall(key) != digest:
+        if await shared.remember(key, digest, STATE_LIFE_S):
+            return
+        if not secrets.compare_digest((await shared.recall(key) or "").encode(), digest.encode()):
             raise _not_ours()
 
 
