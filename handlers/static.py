@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import secrets
+from typing import Any
+
 from tornado.web import StaticFileHandler
+
+from handlers.base import HTTP_CODES, HTTP_TEXTS
+from wechat.errors import FenpayError
 
 
 class StaticFiles(StaticFileHandler):
@@ -17,3 +24,10 @@ class StaticFiles(StaticFileHandler):
 
     def set_extra_headers(self, path: str) -> None:
         self.set_header("Cache-Control", "no-cache")
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """In the one shape that every error has."""
+        text = HTTP_TEXTS.get(status_code, FenpayError.text)
+        code = HTTP_CODES.get(status_code, "ERROR")
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.finish(json.dumps({"code": code, "message": text.zh, "request_id": secrets.token_hex(8)}))
