@@ -1,0 +1,209 @@
+"""Every route with no credentials, as a payer and as a merchant's system: each gets the class of answer it is due."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.http.client import MERCHANT, Shop
+from tests.support.service import ServiceProcess
+from tests.support.simulator import SimulatorProcess
+from tests.test_routes import GOLDEN
+
+VERBS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
+ROWS = [line.split() for line in GOLDEN.read_text(encoding="utf-8").splitlines()]
+TABLE = {row[-2]: (row[0], row[1], row[2:-2]) for row in ROWS}
+NOBODY = "20260301000000nobody"
+PAGES = {"shop", "cashier", "oauth_authorize", "oauth_callback"}
+
+
+def address(pattern: str) -> str:
+    """An address that the route takes, about an order that is not there."""
+    number = r"([0-9A-Za-z_\-|*]{6,32})"
+    file = r"(MP_verify_[0-9A-Za-z]{1,64}\.txt)"
+    return pattern.replace(number, NOBODY).replace(file, "MP_verify_nothing.txt").replace(r"\.", ".")
+
+
+async def answer(shop: Shop, who: str, verb: str, target: str) -> tuple[int, dict[str, Any]]:
+    if who == "payer":
+        await shop.log_in()
+    headers = {"Content-Type": "application/json", "X-Xsrftoken": shop.xsrf} | (MERCHANT if who == "merchant" else {})
+    told = await shop.ask(verb, target, b"{}" if verb == "POST" else None, headers)
+    is_json = told.headers.get("Content-Type", "").startswith("application/json") and told.body
+    return told.status, told.json() if is_json else {}
+
+
+@pytest.mark.parametrize("who", ["nobody", "payer", "merchant"])
+@pytest.mark.parametrize("name", sorted(TABLE))
+async def test_a_route_lets_in_whom_its_access_allows(shop: Shop, name: str, who: str) -> None:
+    access, pattern, verbs = TABLE[name]
+    for verb in verbs:
+        status, body = await answer(shop, who, verb, address(pattern))
+        if access == "payer" and who != "payer":
+            assert (status, body.get("code")) == ((302, None) if name in PAGES else (401, "UNAUTHORIZED"))
+        elif access == "merchant" and who != "merchant":
+            assert (status, body["code"]) == (401, "BAD_API_KEY")
+        elif access == "wechat":
+            assert status in (400, 401)
+        else:
+            assert status in (200, 302, 400, 403, 404)
+            assert body.get("code") not in ("UNAUTHORIZED", "BAD_API_KEY")
+
+
+@pytest.mark.parametrize("name", sorted(TABLE))
+async def test_a_method_that_a_route_does_not_have_is_405(shop: Shop, name: str) -> None:
+    access, pattern, verbs = TABLE[name]
+    who = {"payer": "payer", "merchant": "merchant"}.get(access, "nobody")
+    for verb in VERBS:
+        if verb not in verbs:
+            status, body = await answer(shop, who, verb, address(pattern))
+            assert status == 405, (verb, status)
+            assert body.get("code", "METHOD_NOT_ALLOWED") in ("METHOD_NOT_ALLOWED", "FAIL")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nothing",
+        "/orders/",
+        "/orders/x",
+        "/api",
+        "/.git/config",
+        "/%00",
+        "/api/orders/a/b/c",
+        "//",
+    ],
+)
+@pytest.mark.parametrize("verb", ["GET", "POST", "DELETE"])
+async def test_an_unknown_address_is_a_plain_404(shop: Shop, path: str, verb: str) -> None:
+    told = await shop.ask(verb, path)
+    assert told.status == 404
+    body = told.json()
+    assert set(body) == {"code", "message", "request_id"}
+    assert body["code"] == "NOT_FOUND"
+    assert body["request_id"] == told.headers["X-Request-Id"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/nothing.css",
+        "/static/",
+        "/static/../server.py",
+        "/static/..%2fserver.py",
+        "/static/%2e%2e/settings.yml",
+    ],
+)
+async def test_a_file_that_is_not_the_pages_own_is_told_in_json(shop: Shop, path: str) -> None:
+    told = await shop.get(path)
+    assert told.status in (403, 404)
+    assert set(told.json()) == {"code", "message", "request_id"}
+    assert "Server" not in told.headers
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "Bearer", "Bearer ", "Bearer wrong", "Basic dGVzdA==", "test-api-key-of-a-merchants-system", "Bearer  test-api-key-of-a-merchants-system",
+     "Token test-api-key-of-a-merchants-system", "Bearer test-api-key-of-a-merchants-system ", "Bearer TEST-API-KEY-OF-A-MERCHANTS-SYSTEM", "Bearer é",
+     "Bearer None", "Bearer " + "x" * 4000],
+)  # fmt: skip
+async def test_a_wrong_api_key_opens_nothing(shop: Shop, header: str) -> None:
+    told = await shop.ask(
+        "GET", "/api/orders", headers={"Authorization": header.strip() if header.endswith("  ") else header}
+    )
+    if header == "Bearer test-api-key-of-a-merchants-system ":  # blanks around a header's value are not part of it
+        assert told.status == 200
+    else:
+        assert (told.status, told.code) == (401, "BAD_API_KEY")
+
+
+async def test_the_hash_of_a_key_is_not_the_key(shop: Shop) -> None:
+    digest = hashlib.sha256(MERCHANT["Authorization"].removeprefix("Bearer ").encode()).hexdigest()
+    assert (await shop.ask("GET", "/api/orders", headers={"Authorization": f"Bearer {digest}"})).status == 401
+
+
+@pytest.mark.parametrize("token", [None, "", "0" * 32, "x", "2|aaaa|bbbb|1", "é"])
+async def test_a_browsers_post_needs_the_token_of_its_own_pages(shop: Shop, token: str | None) -> None:
+    await shop.log_in()
+    headers = {"Content-Type": "application/json"} | ({} if token is None else {"X-Xsrftoken": token})
+    for target in ("/orders", f"/orders/{NOBODY}/pay", f"/orders/{NOBODY}/close", f"/orders/{NOBODY}/query"):
+        told = await shop.ask("POST", target, b'{"sku":"coffee"}', headers)
+        assert (told.status, told.code) == (403, "FORBIDDEN")
+
+
+async def test_an_error_speaks_the_readers_language_chinese_first(shop: Shop) -> None:
+    chinese = (await shop.get("/nothing")).json()["message"]
+    assert chinese == "没有这个地址"
+    for header, message in [("en", "There is nothing at this address"), ("en-GB,en;q=0.9,zh;q=0.8", "There is nothing at this address"),
+                            ("zh-CN,zh;q=0.9,en;q=0.8", chinese), ("fr", chinese), ("*", chinese), ("é,,;q=x", chinese)]:  # fmt: skip
+        assert (await shop.get("/nothing", **{"Accept-Language": header})).json()["message"] == message
+
+
+async def test_no_answer_names_the_software_or_may_be_sniffed_or_kept(shop: Shop) -> None:
+    for told in (
+        await shop.get("/"),
+        await shop.get("/nothing"),
+        await shop.get("/orders/123456"),
+        await shop.get("/livez"),
+    ):
+        assert "Server" not in told.headers
+        assert told.headers["X-Content-Type-Options"] == "nosniff"
+        assert told.headers["Cache-Control"] == "no-store"
+
+
+@pytest.fixture
+async def browsers(service: ServiceProcess, simulator: SimulatorProcess) -> AsyncIterator[list[Shop]]:
+    """Two browsers: 用户甲 and 用户乙."""
+    async with Shop(service.url, simulator) as one, Shop(service.url, simulator) as two:
+        await one.log_in(0)
+        await two.log_in(1)
+        yield [one, two]
+
+
+async def test_another_payers_order_is_a_404_on_every_route(browsers: list[Shop]) -> None:
+    one, two = browsers
+    order = (await one.post("/orders", {"sku": "coffee"})).json()
+    number = order["out_trade_no"]
+    assert (await one.get(f"/orders/{number}")).status == 200
+    assert (await two.get(f"/orders/{number}")).code == "ORDER_NOT_FOUND"
+    assert (await two.get(f"/pay/{number}")).status == 404
+    for act in ("pay", "query", "close"):
+        assert (await two.post(f"/orders/{number}/{act}")).code == "ORDER_NOT_FOUND"
+    assert (await one.get(f"/orders/{number}")).json()["trade_state"] == "NOTPAY"
+
+
+@pytest.mark.parametrize("where", ["body", "query", "cookie", "header"])
+async def test_an_openid_that_a_browser_claims_counts_for_nothing(browsers: list[Shop], where: str) -> None:
+    one, two = browsers
+    number = (await one.post("/orders", {"sku": "tea"})).json()["out_trade_no"]
+    openid = one.users[0]["openid"]
+    headers = {"X-Openid": openid, "Openid": openid} if where == "header" else {}
+    if where == "cookie":
+        two.cookie("openid", openid)
+    query = f"?openid={openid}" if where == "query" else ""
+    assert (await two.get(f"/orders/{number}{query}", **headers)).status == 404
+    body = {"sku": "tea"} | ({"openid": openid} if where == "body" else {})
+    told = await two.post(f"/orders{query}", body, **headers)
+    if where == "body":
+        assert (told.status, told.code) == (400, "UNKNOWN_FIELD")
+    else:
+        assert told.json()["out_trade_no"] != number
+
+
+@pytest.mark.parametrize("change", ["cut", "flipped", "another's name", "unsigned", "empty", "old"])
+async def test_a_session_that_was_tampered_with_is_none(browsers: list[Shop], change: str) -> None:
+    one, two = browsers
+    good = one.cookies()["fenpay_session"]
+    bad = {
+        "cut": good[:-1],
+        "flipped": good[:-1] + ("0" if good[-1] != "0" else "1"),
+        "another's name": two.cookies()["fenpay_oauth"],
+        "unsigned": '{"openid": "x"}',
+        "empty": "",
+        "old": good.replace(good.split("|")[2], "10:1000000000"),
+    }[change]
+    one.cookie("fenpay_session", bad)
+    assert (await one.post("/orders", {"sku": "coffee"})).status == 401
