@@ -40,7 +40,7 @@ from wechat.account.client import AccountClient
 from wechat.account.jssdk import JsSdk
 from wechat.account.oauth import OAuth
 from wechat.account.tokens import Credentials, Tokens
-from wechat.errors import ConfigError, StoreUnavailable, Text
+from wechat.errors import ConfigError, FenpayError, StoreUnavailable, Text
 from wechat.ledger import Ledger
 from wechat.models import Api, Fen
 from wechat.notifications import Inbox
@@ -59,6 +59,7 @@ VERSION = "0.1.0"
 EMBEDDED = "embedded"
 ROOT = Path(__file__).parent
 MAX_BODY = 64 * 1024
+PREPARE_S = 3.0  # MongoDB is waited for this long before the first request is let in
 HTTP_LIMITS: dict[str, Any] = {
     "max_body_size": MAX_BODY,
     "max_buffer_size": 2 * MAX_BODY,
@@ -230,6 +231,9 @@ async def serve(settings: Settings) -> None:
             stack.push_async_callback(part.close)
         for part in process.background:
             part.start()
+        preparing = asyncio.create_task(prepare(services.probes["mongo"]), name="prepare the stores")
+        stack.callback(preparing.cancel)
+        await asyncio.wait({preparing}, timeout=PREPARE_S)
         server = HTTPServer(app, **HTTP_LIMITS)
         sockets = listening_sockets(settings)
         server.add_sockets(sockets)
@@ -238,6 +242,16 @@ async def serve(settings: Settings) -> None:
         await stop.wait()
         await drain(server, services.traffic, settings.http.drain_s)
     log.info("stopped")
+
+
+async def prepare(probe: Probe) -> None:
+    """Have the stores make the indexes that hold one payment to one order, as soon as their server answers."""
+    while True:
+        try:
+            return await probe()
+        except FenpayError as error:
+            log.error("stores_not_ready", error=str(error))
+        await asyncio.sleep(1)
 
 
 def listening_sockets(settings: Settings) -> list[socket.socket]:
