@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import MongoClient
@@ -29,3 +30,10 @@ def everything(url: str) -> str:
     with MongoClient[dict[str, Any]](url) as client:
         database = client[DATABASE]
         return "\n".join(str(found) for name in database.list_collection_names() for found in database[name].find())
+
+
+def make_due(url: str) -> None:
+    """Let every unpaid order's next look be now."""
+    with MongoClient[dict[str, Any]](url) as client:
+        now = datetime.now(UTC)
+        client[DATABASE]["orders"].update_many({"trade_state": "NOTPAY"}, {"$set": {"next_check_at": now}})
