@@ -59,6 +59,7 @@ VERSION = "0.1.0"
 EMBEDDED = "embedded"
 ROOT = Path(__file__).parent
 MAX_BODY = 64 * 1024
+LINGER_S = 0.25
 PREPARE_S = 3.0  # MongoDB is waited for this long before the first request is let in
 HTTP_LIMITS: dict[str, Any] = {
     "max_body_size": MAX_BODY,
@@ -272,9 +273,13 @@ def listening_sockets(settings: Settings) -> list[socket.socket]:
 
 
 async def drain(server: HTTPServer, traffic: Traffic, limit_s: float) -> None:
-    """Take no new connections, let what is in the works be answered, then close."""
+    """Take no new connections, let what is in the works be answered, then close.
+
+    Connections that are kept alive are served a little longer: a request may be on its way, and its answer says close.
+    """
     traffic.draining = True
     server.stop()
+    await asyncio.sleep(LINGER_S)
     await traffic.quiet(limit_s)
     await server.close_all_connections()
 
