@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 
-from wechat.models import Api, Fen, OrderEvent
+from wechat.models import Api, Fen, OrderEvent, RefundState
 
 MAX_REFUNDS = 50  # of one order; WeChat's limit
 SPACING = timedelta(minutes=1)  # between two refunds of one order; WeChat's limit
 WINDOW = timedelta(days=365)  # after the payment; WeChat's limit
+MAX_REASON = 80  # bytes; WeChat's limit
+OUT_REFUND_NO = re.compile(r"[0-9A-Za-z_\-|*@]{6,64}", re.ASCII)
 
-
-class RefundState(StrEnum):
-    """A refund's life. The middle four are WeChat's words, the first and the last are ours."""
-
-    REQUESTED = "REQUESTED"  # stored here; WeChat has not said anything yet
-    PROCESSING = "PROCESSING"
-    SUCCESS = "SUCCESS"
-    ABNORMAL = "ABNORMAL"  # the payer's card or account does not take it; an operator has to act at WeChat
-    CLOSED = "CLOSED"  # WeChat gave up; the money never left
-    REFUSED = "REFUSED"  # certainly not done
-
+SENT = "sent"
+"""The timeline's word for a refund handed to WeChat; written before it is, so it may have been."""
 
 REFUND_MOVES: Mapping[RefundState, frozenset[RefundState]] = {
     RefundState.REQUESTED: frozenset(set(RefundState) - {RefundState.REQUESTED}),
@@ -50,7 +43,9 @@ def refund_sources(target: RefundState) -> frozenset[RefundState]:
 class Refund:
     """One refund. ``out_refund_no`` is its identity here and at WeChat: a retry never takes another.
 
-    ``api`` is the one it goes through, which may differ from the order's. Amounts are fen, times aware UTC.
+    ``api`` is the one it goes through, which may differ from the order's. ``surplus``: it returns, whole, a second
+    payment that the order has no claim to. ``next_check_at`` is when a worker looks at it; whoever works on it has
+    pushed that date ahead, which keeps others off. Amounts are fen, times aware UTC.
     """
 
     out_refund_no: str
@@ -66,38 +61,37 @@ class Refund:
     notify_url: str
     created_at: datetime
     state: RefundState = RefundState.REQUESTED
+    surplus: bool = False
     refund_id: str = ""
     success_at: datetime | None = None
     next_check_at: datetime | None = None
-    checks: int = 0
     events: tuple[OrderEvent, ...] = ()
 
     @property
-    def sent(self) -> bool:
-        """Whether it was ever sent to WeChat, however that ended."""
-        return any(event.what == "sent" for event in self.events)
+    def open(self) -> bool:
+        """Whether its end is still to come."""
+        return self.state in OPEN
 
+    @property
+    def sends(self) -> int:
+        """How often it may have reached WeChat."""
+        return sum(event.what == SENT for event in self.events)
 
-@dataclass(frozen=True, slots=True)
-class RefundFact:
-    """What WeChat says of one refund, by answer, query or notification."""
-
-    mchid: str
-    out_refund_no: str
-    out_trade_no: str
-    refund_id: str
-    state: RefundState
-    refund: int
-    total: int
-    success_time: datetime | None = None
+    @property
+    def first_sent_at(self) -> datetime | None:
+        return next((event.at for event in self.events if event.what == SENT), None)
 
 
 @dataclass(frozen=True, slots=True)
 class RefundMove:
-    """One conditional change of a refund, if it is in a source of ``target`` and its amounts agree."""
+    """One conditional change of a refund, if it is in a source of ``target`` and ``match`` holds.
+
+    ``next_check_at`` replaces the refund's date, so that a process that dies right after leaves work, not a loose end.
+    """
 
     target: RefundState
     event: OrderEvent
+    next_check_at: datetime
     match: Mapping[str, str | int] = field(default_factory=dict)
     changes: Mapping[str, str | datetime | None] = field(default_factory=dict)
     emits: str = ""
