@@ -2,17 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, cast
 
+from tests.support.stores import MemoryClaims, MemoryOrders, MemoryRefunds
 from wechat.errors import FenpayError, GatewayRefused, OutcomeUnknown
+from wechat.late import LateMoney, LatePolicy
 from wechat.models import Api, RefundFact, RefundState, Verified
 from wechat.pay.codes import REFUND_NOT_EXIST
+from wechat.pay.gateway import RefundGateway
+from wechat.ports import ClaimStore, Clock, OrderStore, RefundStore
 from wechat.refund_models import Refund
+from wechat.refunds import Refunds, RefundTerms
+from wechat.workers import RefundWorker
+
+SAME = MappingProxyType({api: api for api in Api})
 
 
 class Died(Exception):
     """The process ended here."""
+
+
+@dataclass
+class Fuse:
+    """Counts calls to the world outside; the process ends at call ``at``, before it or with its effect done."""
+
+    at: int = 0
+    after: bool = False
+    calls: int = 0
+
+
+class Mortal:
+    """Anything with async methods, for as long as the fuse burns."""
+
+    def __init__(self, inner: object, fuse: Fuse) -> None:
+        self._inner, self._fuse = inner, fuse
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method = getattr(self._inner, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            self._fuse.calls += 1
+            ends = self._fuse.calls == self._fuse.at
+            if ends and not self._fuse.after:
+                raise Died
+            result = await method(*args, **kwargs)
+            if ends:
+                raise Died
+            return result
+
+        return call
+
+
+class Till:
+    """Refunds over memory and one desk, which stands for both APIs."""
+
+    def __init__(self, orders: MemoryOrders, clock: Clock, policy: LatePolicy = LatePolicy.ASK) -> None:
+        self.orders, self.clock = orders, clock
+        self.store, self.claims, self.desk = MemoryRefunds(), MemoryClaims(), RefundDesk()
+        self.refunds = self.process()
+        self.late = LateMoney(policy, self.refunds, orders, clock)
+        self.worker = RefundWorker(self.refunds, self.store, clock)
+
+    def mortal(self, fuse: Fuse) -> Refunds:
+        """One more process over the same stores, which dies when ``fuse`` burns down."""
+        terms = RefundTerms(SAME, "https://pay.example.com/notify")
+        desk = cast(RefundGateway, Mortal(self.desk, fuse))
+        return Refunds(
+            terms,
+            dict.fromkeys(Api, desk),
+            cast(OrderStore, Mortal(self.orders, fuse)),
+            cast(RefundStore, Mortal(self.store, fuse)),
+            cast(ClaimStore, Mortal(self.claims, fuse)),
+            self.clock,
+        )
+
+    def process(self, *, route: Mapping[Api, Api] = SAME) -> Refunds:
+        """One more process over the same stores."""
+        terms = RefundTerms(route, "https://pay.example.com/notify")
+        desks = {Api.V2: self.desk, Api.V3: self.desk}
+        return Refunds(terms, desks, self.orders, self.store, self.claims, self.clock)
 
 
 def lost(call: str = "refund") -> OutcomeUnknown:

@@ -14,11 +14,11 @@ from multidict import CIMultiDict
 from tests.contract.samples import an_order
 from tests.support.clock import ManualClock
 from tests.support.platform import Message, Platform, transaction_id
-from tests.support.refund_desk import RefundDesk
-from tests.support.stores import MemoryClaims, MemoryNotifications, MemoryOrders, MemoryRefunds
+from tests.support.refund_desk import Till
+from tests.support.stores import MemoryNotifications, MemoryOrders
 from tests.unit.keys import key, private_pem
 from wechat.errors import Malformed, Mismatch, NotifyError, SignatureInvalid, StoreUnavailable
-from wechat.late import LateMoney, LatePolicy
+from wechat.late import LatePolicy
 from wechat.ledger import ALARMS, Ledger
 from wechat.models import Api, Order, OrderEvent, TradeState
 from wechat.notifications import Inbox
@@ -28,7 +28,6 @@ from wechat.pay.gateway import Gateway, Merchant, Wire
 from wechat.pay.signing import Signer
 from wechat.pay.v2 import V2Gateway
 from wechat.pay.v3 import V3Gateway
-from wechat.refunds import Refunds, RefundTerms
 from wechat.transport import Transport
 
 KNOWN: dict[str, Any] = {
@@ -64,12 +63,8 @@ class World:
         v3 = V3Gateway(wire, merchant, Signer("", "", key("ours")), AeadCipher(KNOWN["api_v3_key"]), ring)
         gateways: dict[Api, Gateway] = {Api.V2: V2Gateway(wire, merchant, KNOWN["api_v2_key"]), Api.V3: v3}
         self.ledger = Ledger(self.orders, self.clock)
-        self.refund_store, self.wechat = MemoryRefunds(), RefundDesk()
-        terms = RefundTerms({Api.V2: Api.V2, Api.V3: Api.V3}, "https://pay.example.com/notify")
-        desks = {Api.V2: self.wechat, Api.V3: self.wechat}
-        self.refunds = Refunds(terms, desks, self.orders, self.refund_store, MemoryClaims(), self.clock)
-        late = LateMoney(late_policy, self.refunds, self.orders, self.clock)
-        self.inbox = Inbox(gateways, self.notifications, self.ledger, self.refunds, late, self.clock)
+        self.till = Till(self.orders, self.clock, late_policy)
+        self.inbox = Inbox(gateways, self.notifications, self.ledger, self.till.refunds, self.till.late, self.clock)
         self.order = self.place(an_order(total=100))
 
     def place(self, order: Order) -> Order:

@@ -134,17 +134,21 @@ class V2Gateway:
         site = {"type": "Wap", "wap_url": self._merchant.url, "wap_name": self._merchant.name}
         return json.dumps({"h5_info": site}, ensure_ascii=False, separators=(",", ":"))
 
-    async def ask(self, path: str, fields: dict[str, str], *, over: Wire | None = None) -> dict[str, str]:
+    async def ask(
+        self, path: str, fields: dict[str, str], *, over: Wire | None = None, repeatable: bool = True
+    ) -> dict[str, str]:
         """Send signed fields; the fields of a verified SUCCESS, or the error that the answer means.
 
-        ``over`` is another way out than the usual one. Raises GatewayRefused, NotSent, OutcomeUnknown.
+        ``over`` is another way out than the usual one; ``repeatable`` as in ``Request``. Raises GatewayRefused,
+        NotSent, OutcomeUnknown.
         """
         wire = over or self._wire
         call = path.rpartition("/")[2]
         fields |= {"mch_id": self._merchant.mchid, "nonce_str": self._wire.nonce(), "sign_type": self._sign_type.value}
         fields = {name: value for name, value in fields.items() if value}
         fields["sign"] = v2_sign(fields, self._key, self._sign_type)
-        answer = await wire.transport.send(wire.hosts, Request(call, "POST", path, xmlcodec.build(fields), _HEADERS))
+        request = Request(call, "POST", path, xmlcodec.build(fields), _HEADERS, repeatable)
+        answer = await wire.transport.send(wire.hosts, request)
         if answer.status != 200:
             raise OutcomeUnknown(call, http_status=answer.status)
         return self._verified(call, answer.body)

@@ -28,10 +28,10 @@ class V2Refunds:
         self._secure = secure
 
     async def refund(self, refund: Refund) -> Verified[RefundFact]:
-        """POST /secapi/pay/refund."""
+        """POST /secapi/pay/refund. Once a call: a no to a second try would not be one to the first."""
         if self._secure is None:
             raise NotSent("refund", wire_message="pay.v2.client_cert is not set")
-        fields = await self._gateway.ask("/secapi/pay/refund", _fields(refund), over=self._secure)
+        fields = await self._gateway.ask("/secapi/pay/refund", _fields(refund), over=self._secure, repeatable=False)
         return self._read("refund", refund, lambda: v2_fields.accepted_refund(fields))
 
     async def query_refund(self, refund: Refund) -> Verified[RefundFact]:

@@ -150,13 +150,18 @@ class V3Gateway:
             }
         return body
 
-    async def ask(self, call: str, method: str, target: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Send, verify, parse; an empty object for 204. Raises GatewayRefused, NotSent, OutcomeUnknown."""
+    async def ask(
+        self, call: str, method: str, target: str, body: dict[str, Any] | None = None, *, repeatable: bool = True
+    ) -> dict[str, Any]:
+        """Send, verify, parse; an empty object for 204. ``repeatable`` as in ``Request``.
+
+        Raises GatewayRefused, NotSent, OutcomeUnknown.
+        """
         if not len(self._ring):
             self._ring.on_unknown()
             raise NotSent(call, wire_message="WeChat Pay's certificates have not been fetched yet")
         payload = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() if body else b""
-        answer = await self._send(call, method, target, payload)
+        answer = await self._send(call, method, target, payload, repeatable)
         try:
             self._verify_answer(answer, self._ring)
             return v3_json.json_object(answer.body) if answer.body else {}
@@ -168,7 +173,7 @@ class V3Gateway:
                 request_id=answer.headers.get("Request-ID", ""),
             ) from None
 
-    async def _send(self, call: str, method: str, target: str, body: bytes) -> Answer:
+    async def _send(self, call: str, method: str, target: str, body: bytes, repeatable: bool = True) -> Answer:
         """The answer of a signed request, if it is a success; what else WeChat says is raised."""
         timestamp = str(int(self._wire.clock.now().timestamp()))
         headers = {
@@ -182,7 +187,8 @@ class V3Gateway:
             headers["Content-Type"] = "application/json"
         if self._ring.preferred_serial:
             headers["Wechatpay-Serial"] = self._ring.preferred_serial
-        answer = await self._wire.transport.send(self._wire.hosts, Request(call, method, target, body, headers))
+        request = Request(call, method, target, body, headers, repeatable)
+        answer = await self._wire.transport.send(self._wire.hosts, request)
         if answer.status not in (200, 204):
             raise _failure(call, answer)
         return answer

@@ -29,8 +29,9 @@ class V3Refunds:
         self._gateway = gateway
 
     async def refund(self, refund: Refund) -> Verified[RefundFact]:
-        """POST /v3/refund/domestic/refunds."""
-        return self._read("refund", refund, await self._gateway.ask("refund", "POST", PATH, _body(refund)))
+        """POST /v3/refund/domestic/refunds. Once a call: a no to a second try would not be one to the first."""
+        data = await self._gateway.ask("refund", "POST", PATH, _body(refund), repeatable=False)
+        return self._read("refund", refund, data)
 
     async def query_refund(self, refund: Refund) -> Verified[RefundFact]:
         """GET /v3/refund/domestic/refunds/{out_refund_no}."""
