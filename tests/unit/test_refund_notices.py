@@ -283,6 +283,18 @@ async def test_a_late_payment_goes_back_whole_and_once(generous: World) -> None:
     assert generous.events.count("money_goes_back") == 1
 
 
+async def test_who_died_before_noting_it_returns_a_late_payment_once_all_the_same(generous: World) -> None:
+    await generous.receive(generous.write("v3"))
+    due = await generous.orders.claim_due(generous.clock.now(), timedelta(minutes=1))
+    assert due is not None
+    for _ in range(3):
+        await generous.till.late.settle(due)
+        generous.clock.advance(61)
+    await look(generous)
+    assert len(generous.till.desk.taken) == 1
+    assert len(generous.till.store.refunds) == 1
+
+
 async def test_a_payment_by_another_payer_goes_back(platform: Platform) -> None:
     world = World(platform, LatePolicy.REFUND)
     await world.receive(world.write("v3", payer={"openid": "osim-b"}))
