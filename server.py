@@ -26,6 +26,7 @@ from tornado.httputil import ParseBodyConfig, ParseMultipartConfig, set_parse_bo
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
+import gateways
 import logs
 import settings as configuration
 from handlers import plugin
@@ -41,19 +42,14 @@ from wechat.account.jssdk import JsSdk
 from wechat.account.oauth import OAuth
 from wechat.account.tokens import Credentials, Tokens
 from wechat.errors import ConfigError, FenpayError, StoreUnavailable, Text
+from wechat.late import LateMoney
 from wechat.ledger import Ledger
-from wechat.models import Api, Fen
+from wechat.models import Fen
 from wechat.notifications import Inbox
 from wechat.orders import Item, Orders, Terms
-from wechat.pay.certificates import Certificates, KeyRing, PlatformKey, load_public_key, load_signer
-from wechat.pay.ciphers import AeadCipher
-from wechat.pay.gateway import Gateway, Merchant, Wire
-from wechat.pay.signing import SignType
-from wechat.pay.v2 import V2Gateway
-from wechat.pay.v3 import V3Gateway
-from wechat.ports import Clock
+from wechat.refunds import Refunds, RefundTerms
 from wechat.transport import Transport
-from wechat.workers import OrderWorker
+from wechat.workers import OrderWorker, RefundWorker
 
 VERSION = "0.1.0"
 EMBEDDED = "embedded"
@@ -110,33 +106,6 @@ class App(Application):
         )
 
 
-def gateways(settings: Settings, transport: Transport, clock: Clock) -> tuple[dict[Api, Gateway], list[Certificates]]:
-    """The configured generations of WeChat Pay, and what has to run beside them. Raises ConfigError."""
-    pay = settings.pay
-    merchant = Merchant(pay.mchid, settings.account.appid, settings.shop.name, settings.http.public_base_url)
-    wire = Wire(transport, pay.base_urls, clock)
-    built: dict[Api, Gateway] = {}
-    beside: list[Certificates] = []
-    if pay.v2:
-        built[Api.V2] = V2Gateway(wire, merchant, pay.v2.key.get_secret_value(), SignType(pay.v2.sign_type))
-    if pay.v3:
-        signer = load_signer(pay.mchid, pay.v3.merchant_key.get_secret_value(), pay.v3.merchant_cert.get_secret_value())
-        cipher = AeadCipher(pay.v3.key.get_secret_value())
-        ring = KeyRing(clock, _public_key(settings))
-        gateway = V3Gateway(wire, merchant, signer, cipher, ring)
-        built[Api.V3] = gateway
-        if pay.v3.certificates:
-            beside.append(Certificates(ring, cipher, gateway.certificates, clock))
-    return built, beside
-
-
-def _public_key(settings: Settings) -> PlatformKey | None:
-    v3 = settings.pay.v3
-    if not v3 or not v3.public_key or not v3.public_key_id:
-        return None
-    return PlatformKey(v3.public_key_id, load_public_key(v3.public_key.get_secret_value()))
-
-
 class Closing(Protocol):
     async def close(self) -> None: ...
 
@@ -158,12 +127,15 @@ def compose(settings: Settings, mongo_url: str, redis_url: str) -> Process:
     """Build everything that handlers need. Connects to nothing. Raises ConfigError."""
     clock = SystemClock()
     transport = Transport()
-    pay, beside = gateways(settings, transport, clock)
+    pay = gateways.build(settings, transport, clock)
     store = MongoStorage(mongo_url, settings.mongo.database, settings.mongo.driver)
     shared = TokenCache(redis_url, clock, f"{settings.redis.prefix}{settings.account.appid}:")
     ledger = Ledger(store.orders, clock)
     catalogue = {p.sku: Item(p.sku, p.name, Fen(p.price)) for p in settings.shop.products}
-    orders = Orders(_terms(settings), catalogue, pay, store.orders, store.claims, ledger, clock)
+    orders = Orders(_terms(settings), catalogue, pay.gateways, store.orders, store.claims, ledger, clock)
+    refund_terms = RefundTerms(gateways.refund_route(settings.pay), settings.notify_url)
+    refunds = Refunds(refund_terms, pay.refunds, store.orders, store.refunds, store.claims, clock)
+    late = LateMoney(settings.pay.late_policy, refunds, store.orders, clock)
     client = AccountClient(transport, settings.account.api_url)
     credentials = Credentials(
         settings.account.appid, settings.account.appsecret.get_secret_value(), settings.account.token_call
@@ -173,18 +145,24 @@ def compose(settings: Settings, mongo_url: str, redis_url: str) -> Process:
     services = Services(
         settings=settings,
         orders=orders,
-        inbox=Inbox(pay, store.notifications, ledger, clock),
+        refunds=refunds,
+        inbox=Inbox(pay.gateways, store.notifications, ledger, refunds, late, clock),
         oauth=OAuth(client, credentials, settings.account.open_url, shared),
         jssdk=JsSdk(settings.account.appid, tokens, origins, clock),
         order_store=store.orders,
+        refund_store=store.refunds,
         notification_store=store.notifications,
         shared=shared,
         probes={"mongo": _mongo_probe(store)},
         catalogue=catalogue,
         traffic=Traffic(),
     )
-    background: list[Background] = [*beside, OrderWorker(orders, store.orders, clock)]
-    return Process(services, background, [transport, store, shared, tokens, *background])
+    background: list[Background] = [
+        *pay.background,
+        OrderWorker(orders, late, store.orders, clock),
+        RefundWorker(refunds, store.refunds, clock),
+    ]
+    return Process(services, background, [transport, *pay.closing, store, shared, tokens, *background])
 
 
 def _mongo_probe(store: MongoStorage) -> Probe:

@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from wechat.errors import ConfigError, Text
+from wechat.late import LatePolicy
 from wechat.models import MAX_TOTAL, Api
 from wechat.needs import Needs, need
 
@@ -125,6 +126,15 @@ class AccountSettings(Section):
 class V2Settings(Section):
     key: Key32
     sign_type: Literal["HMAC-SHA256", "MD5"] = "HMAC-SHA256"
+    client_cert: Pem | None = None
+    client_key: Pem | None = None
+    ca: Pem | None = None
+    refund_urls: tuple[BaseUrl, ...] = ()
+
+    @property
+    def can_refund(self) -> bool:
+        """Whether there is a client certificate, without which WeChat takes no refund over v2."""
+        return bool(self.client_cert and self.client_key)
 
 
 class V3Settings(Section):
@@ -151,6 +161,8 @@ class PaySettings(Section):
     base_urls: tuple[BaseUrl, ...] = PAY_HOSTS
     order_minutes: int = Field(30, ge=5, le=7 * 24 * 60)
     max_total: int = Field(MAX_TOTAL, ge=1, le=MAX_TOTAL)
+    refund_api: Literal["same", "v3"] = "same"
+    late_policy: LatePolicy = LatePolicy.ASK
     v2: V2Settings | None = None
     v3: V3Settings | None = None
 
@@ -326,6 +338,10 @@ def _gateway_problems(pay: PaySettings) -> list[Check]:
         found.append(
             (key, f"pay.api 选了 {pay.api}，但没有这一节", f"pay.api chooses {pay.api}, so this section is needed")
         )
+    if pay.v2 and bool(pay.v2.client_cert) != bool(pay.v2.client_key):
+        found.append(("pay.v2", "client_cert 与 client_key 要成对", "set both client_cert and client_key, or neither"))
+    if pay.refund_api == "v3" and pay.v3 is None:
+        found.append(("pay.refund_api", "选了 v3，但没有 pay.v3 这一节", "chooses v3, so the section pay.v3 is needed"))
     if pay.v3 and pay.v3.key_mode_problem:
         found.append(("pay.v3", "微信支付公钥与平台证书至少配好一种，公钥与其 ID 要成对", pay.v3.key_mode_problem))
     return found
@@ -381,7 +397,12 @@ def _production_problems(settings: Settings) -> list[Check]:
                 "needs a public https address that WeChat can call",
             )
         )
-    for name, urls in (("pay.base_urls", settings.pay.base_urls), ("account.api_url", (settings.account.api_url,))):
+    outward = {
+        "pay.base_urls": settings.pay.base_urls,
+        "pay.v2.refund_urls": settings.pay.v2.refund_urls if settings.pay.v2 else (),
+        "account.api_url": (settings.account.api_url,),
+    }
+    for name, urls in outward.items():
         if not all(url.startswith("https://") for url in urls):
             found.append((name, "生产环境只用 https", "production uses https only"))
     return found

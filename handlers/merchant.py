@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Mapping
 
 import segno
 
@@ -27,7 +28,10 @@ class SalesHandler(ApiHandler):
     async def post(self) -> None:
         sale = Sale.parse(self.json_body())
         placed = await self.services.orders.place_sale(
-            sale, merchant=self.merchant, client_ip=self.client_ip, idempotency_key=self._idempotency_key()
+            sale,
+            merchant=self.merchant,
+            client_ip=self.client_ip,
+            idempotency_key=idempotency_key(self.request.headers),
         )
         self.set_status(201)
         self.write_json(with_pay(merchant_view(placed.order), placed))
@@ -38,18 +42,6 @@ class SalesHandler(ApiHandler):
         )
         orders = [merchant_view(order) for order in page.items]
         self.write_json({"orders": orders, "next_cursor": page.next_cursor or None})
-
-    def _idempotency_key(self) -> str:
-        key = self.request.headers.get("Idempotency-Key", "")
-        if key and not _KEY.fullmatch(key):
-            raise BadRequest(
-                Text(
-                    "Idempotency-Key 为 1 到 255 个可见 ASCII 字符",
-                    "Idempotency-Key is 1 to 255 visible ASCII characters",
-                ),
-                code="BAD_IDEMPOTENCY_KEY",
-            )
-        return key
 
     def _trade_state(self) -> TradeState | None:
         value = self.get_query_argument("trade_state", "")
@@ -105,6 +97,20 @@ class QrHandler(ApiHandler):
         segno.make(ready.order.prepay.code_url, error="m").save(picture, kind="svg", scale=6, border=4)
         self.set_header("Content-Type", "image/svg+xml")
         self.write(picture.getvalue())
+
+
+def idempotency_key(headers: Mapping[str, str]) -> str:
+    """The Idempotency-Key of a request, empty without one. Raises BadRequest."""
+    key = headers.get("Idempotency-Key", "")
+    if key and not _KEY.fullmatch(key):
+        raise BadRequest(
+            Text(
+                "Idempotency-Key 为 1 到 255 个可见 ASCII 字符",
+                "Idempotency-Key is 1 to 255 visible ASCII characters",
+            ),
+            code="BAD_IDEMPOTENCY_KEY",
+        )
+    return key
 
 
 def routes(services: Services) -> list[Route]:

@@ -12,7 +12,8 @@ from wechat.account.jssdk import JsSdk
 from wechat.account.oauth import OAuth
 from wechat.notifications import Inbox
 from wechat.orders import Item, Orders
-from wechat.ports import NotificationStore, OrderStore, TokenStore
+from wechat.ports import NotificationStore, OrderStore, RefundStore, TokenStore
+from wechat.refunds import Refunds
 
 Probe = Callable[[], Awaitable[None]]
 
@@ -47,10 +48,12 @@ class Services:
 
     settings: Settings
     orders: Orders
+    refunds: Refunds
     inbox: Inbox
     oauth: OAuth
     jssdk: JsSdk
     order_store: OrderStore
+    refund_store: RefundStore
     notification_store: NotificationStore
     shared: TokenStore
     probes: Mapping[str, Probe]

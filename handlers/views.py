@@ -1,4 +1,4 @@
-"""Orders as JSON: what a payer sees, and what a merchant sees on top of it."""
+"""Orders and refunds as JSON: what a payer sees, and what a merchant sees on top of it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from wechat.models import Order, OrderEvent, Received
 from wechat.orders import Placed
+from wechat.refund_models import Refund
 from wechat.times import BEIJING, to_v3
 
 
@@ -32,6 +33,7 @@ def merchant_view(order: Order) -> dict[str, Any]:
         "attach": order.attach or None,
         "transaction_id": order.transaction_id or None,
         "payer_total": order.payer_total,
+        "refund_reserved": order.refund_reserved,
         "timeline": [_line(event) for event in order.events],
     }
     if order.prepay and order.prepay.code_url:
@@ -39,6 +41,24 @@ def merchant_view(order: Order) -> dict[str, Any]:
     if order.prepay and order.prepay.h5_url:
         view["h5_url"] = order.prepay.h5_url
     return view
+
+
+def refund_view(refund: Refund) -> dict[str, Any]:
+    """A refund as merchants see it. ``refund`` and ``total`` in fen, times in RFC 3339."""
+    return {
+        "out_refund_no": refund.out_refund_no,
+        "out_trade_no": refund.out_trade_no,
+        "transaction_id": refund.transaction_id,
+        "refund_id": refund.refund_id or None,
+        "api": refund.api.value,
+        "refund": refund.refund,
+        "total": refund.total,
+        "reason": refund.reason,
+        "state": refund.state.value,
+        "created_at": to_v3(refund.created_at),
+        "success_at": to_v3(refund.success_at) if refund.success_at else None,
+        "timeline": [_line(event) for event in refund.events],
+    }
 
 
 def received_view(message: Received) -> dict[str, Any]:

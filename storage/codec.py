@@ -1,4 +1,4 @@
-"""Orders, claims and their parts as MongoDB documents, and back.
+"""Orders, refunds, claims and their parts as MongoDB documents, and back.
 
 Written by hand: this is the format that old and new releases share. Reading ignores fields it does not know and gives a
 default to those that are not there. Amounts are int64 on disk and plain ``int`` in memory (``Int64`` is a subclass that
@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bson import Int64
+from bson import Int64, ObjectId
 
 from storage.driver import Document
-from wechat.models import Api, Claim, Fen, Order, OrderEvent, Prepay, TradeState, TradeType
+from wechat.models import Api, Claim, Fen, Order, OrderEvent, Prepay, RefundState, TradeState, TradeType
+from wechat.refund_models import Refund
 
 
 def order_to_document(order: Order) -> Document:
@@ -75,7 +76,57 @@ def order_from_document(document: Document) -> Order:
         close_after=get("close_after"),
         next_check_at=get("next_check_at"),
         checks=get("checks", 0),
+        refund_reserved=int(get("refund_reserved", 0)),
         currency=get("currency", "CNY"),
+        events=tuple([_event_from_document(event) for event in get("events", ())]),
+    )
+
+
+def refund_to_document(refund: Refund) -> Document:
+    return {
+        "_id": refund.out_refund_no,
+        "out_trade_no": refund.out_trade_no,
+        "transaction_id": refund.transaction_id,
+        "api": refund.api.value,
+        "appid": refund.appid,
+        "mchid": refund.mchid,
+        "refund": Int64(refund.refund),
+        "total": Int64(refund.total),
+        "reason": refund.reason,
+        "by": refund.by,
+        "notify_url": refund.notify_url,
+        "created_at": refund.created_at,
+        "state": refund.state.value,
+        "events": [event_to_document(event) for event in refund.events],
+        **_stored(
+            surplus=refund.surplus or None,
+            refund_id=refund.refund_id,
+            success_at=refund.success_at,
+            next_check_at=refund.next_check_at,
+        ),
+    }
+
+
+def refund_from_document(document: Document) -> Refund:
+    get = document.get
+    return Refund(
+        out_refund_no=document["_id"],
+        out_trade_no=document["out_trade_no"],
+        transaction_id=document["transaction_id"],
+        api=Api(document["api"]),
+        appid=document["appid"],
+        mchid=document["mchid"],
+        refund=Fen(int(document["refund"])),
+        total=Fen(int(document["total"])),
+        reason=document["reason"],
+        by=document["by"],
+        notify_url=document["notify_url"],
+        created_at=document["created_at"],
+        state=RefundState(document["state"]),
+        surplus=get("surplus", False),
+        refund_id=get("refund_id", ""),
+        success_at=get("success_at"),
+        next_check_at=get("next_check_at"),
         events=tuple([_event_from_document(event) for event in get("events", ())]),
     )
 
@@ -87,6 +138,14 @@ def event_to_document(event: OrderEvent) -> Document:
         "source": event.source,
         **_stored(by=event.by, detail=dict(event.detail)),
     }
+
+
+def pushed(event: OrderEvent, emits: str) -> Document:
+    """A timeline line and, where the change is told to others, what they are to be told: one write for both."""
+    lines: Document = {"events": event_to_document(event)}
+    if emits:
+        lines["outbox"] = {"id": str(ObjectId()), "type": emits, "at": event.at, "attempts": 0}
+    return lines
 
 
 def prepay_to_document(prepay: Prepay) -> Document:

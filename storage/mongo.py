@@ -1,4 +1,4 @@
-"""The MongoDB side of the service: the three stores over one connection, and the indexes they rely on."""
+"""The MongoDB side of the service: the stores over one connection, and the indexes they rely on."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from pymongo.errors import OperationFailure
 from storage.claims import MongoClaims
 from storage.driver import Connection, Document, Driver, answering, connect
 from storage.notifications import MongoNotifications
-from storage.orders import DUE_FIRST, NEWEST_FIRST, UNPAID, MongoOrders
+from storage.orders import DUE_FIRST, EPOCH, NEWEST_FIRST, MongoOrders
+from storage.refunds import MongoRefunds
 from wechat.errors import StoreUnavailable, Text
 
+DATED = {"next_check_at": {"$gt": EPOCH}}
 KEEP_NOTIFICATIONS = timedelta(days=90)
 
 
@@ -32,6 +34,7 @@ class MongoStorage:
         self._connection = connection or connect(url, database, driver)
         collections = self._connection.database
         self.orders = MongoOrders(collections["orders"])
+        self.refunds = MongoRefunds(collections["refunds"])
         self.claims = MongoClaims(collections["claims"])
         self.notifications = MongoNotifications(collections["notifications"], keep_notifications)
 
@@ -78,13 +81,17 @@ def _indexes(sharded: bool) -> dict[str, Sequence[IndexModel]]:
         "orders": [
             IndexModel(NEWEST_FIRST, name="newest"),
             IndexModel([("trade_state", ASCENDING), *NEWEST_FIRST], name="newest_by_state"),
-            IndexModel(DUE_FIRST, name="due", partialFilterExpression={"trade_state": UNPAID}),
+            IndexModel(DUE_FIRST, name="look_due", partialFilterExpression=DATED),
             IndexModel(
                 [("mchid", ASCENDING), ("transaction_id", ASCENDING)],
                 name="transaction",
                 unique=not sharded,
                 partialFilterExpression={"transaction_id": {"$gt": ""}},
             ),
+        ],
+        "refunds": [
+            IndexModel([("out_trade_no", ASCENDING), ("created_at", ASCENDING)], name="by_order"),
+            IndexModel(DUE_FIRST, name="look_due", partialFilterExpression=DATED),
         ],
         "notifications": [
             IndexModel([("out_trade_no", ASCENDING), ("first_at", ASCENDING)], name="by_order"),

@@ -74,12 +74,11 @@ class MongoNotifications:
 def _first(message: Verified[Notification], raw: bytes, headers: Mapping[str, str], now: datetime) -> Document:
     """What is written the first time only."""
     notification = message.value
-    transaction = notification.transaction
     return {
         "api": notification.api.value,
         "kind": notification.kind,
         "mchid": notification.mchid,
-        "out_trade_no": transaction.out_trade_no if transaction else "",
+        "out_trade_no": notification.out_trade_no,
         "proof": message.proof,
         "raw": Binary(raw[:RAW_BYTES]),
         "headers": {name: headers[name] for name in HEADERS if name in headers},

@@ -6,7 +6,7 @@ import base64
 import binascii
 from datetime import UTC, datetime, timedelta
 
-from bson import ObjectId
+from bson import Int64, ObjectId
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
@@ -15,15 +15,19 @@ from storage.codec import (
     order_from_document,
     order_to_document,
     prepay_to_document,
+    pushed,
     stored_changes,
 )
 from storage.driver import Collection, Document, answering
 from wechat.errors import BadRequest, Mismatch, Text
-from wechat.models import OUT_TRADE_NO, Move, Order, OrderEvent, Page, Prepay, TradeState
+from wechat.models import OUT_TRADE_NO, PAID_STATES, Move, Order, OrderEvent, Page, Prepay, TradeState
+from wechat.refund_models import MAX_REFUNDS, Refund
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)  # as exact as a stored date
 UNPAID = TradeState.NOTPAY.value
+LATE = TradeState.PAID_LATE.value
+PAID = [state.value for state in PAID_STATES]
 NEWEST_FIRST = [("created_at", DESCENDING), ("_id", DESCENDING)]
 DUE_FIRST = [("next_check_at", ASCENDING)]
 
@@ -68,11 +72,7 @@ class MongoOrders:
         try:
             return await self._update(
                 {"_id": out_trade_no, "trade_state": {"$in": states}, **move.match},
-                {
-                    "$set": {"trade_state": move.target.value, **stored_changes(move.changes)},
-                    "$unset": {"next_check_at": ""},  # only unpaid orders are looked after
-                    "$push": _pushed(move),
-                },
+                {**_moved(move), "$push": pushed(move.event, move.emits)},
             )
         except DuplicateKeyError:
             raise Mismatch("transaction_used") from None
@@ -98,6 +98,56 @@ class MongoOrders:
         )
 
     @answering
+    async def settle(self, out_trade_no: str, event: OrderEvent) -> None:
+        await self._orders.update_one(
+            {"_id": out_trade_no, "trade_state": LATE, "next_check_at": {"$gt": EPOCH}},
+            {"$unset": {"next_check_at": ""}, "$push": {"events": event_to_document(event)}},
+        )
+
+    @answering
+    async def reserve(self, refund: Refund, event: OrderEvent) -> bool:
+        """See OrderStore. The filter is the whole rule: paid, room for this refund, and not put aside before."""
+        key = f"refunds.{refund.out_refund_no}"
+        amount = Int64(refund.refund)
+        result = await self._orders.update_one(
+            {
+                "_id": refund.out_trade_no,
+                "trade_state": {"$in": PAID},
+                "total": refund.total,
+                "refund_reserved": {"$not": {"$gt": refund.total - refund.refund}},
+                "refund_count": {"$not": {"$gte": MAX_REFUNDS}},
+                key: {"$exists": False},
+            },
+            {
+                "$set": {key: amount},
+                "$inc": {"refund_reserved": amount, "refund_count": 1},
+                "$push": {"events": event_to_document(event)},
+            },
+        )
+        if result.modified_count:
+            return True
+        return await self._orders.find_one({"_id": refund.out_trade_no, key: amount}, {"_id": 1}) is not None
+
+    @answering
+    async def release(self, refund: Refund, event: OrderEvent) -> None:
+        key = f"refunds.{refund.out_refund_no}"
+        await self._orders.update_one(
+            {"_id": refund.out_trade_no, key: refund.refund},
+            {
+                "$unset": {key: ""},
+                "$inc": {"refund_reserved": Int64(-refund.refund), "refund_count": -1},
+                "$push": {"events": event_to_document(event)},
+            },
+        )
+
+    @answering
+    async def take_refund_turn(self, out_trade_no: str, now: datetime, spacing: timedelta) -> bool:
+        result = await self._orders.update_one(
+            {"_id": out_trade_no, "last_refund_at": {"$not": {"$gt": now - spacing}}}, {"$set": {"last_refund_at": now}}
+        )
+        return result.modified_count == 1
+
+    @answering
     async def unconfirmed(self, now: datetime) -> tuple[int, float]:
         oldest = await self._orders.find_one(_due(now), {"next_check_at": 1}, sort=DUE_FIRST)
         if oldest is None:
@@ -118,15 +168,14 @@ def _order(document: Document | None) -> Order | None:
 
 
 def _due(now: datetime) -> Document:
-    return {"trade_state": UNPAID, "next_check_at": {"$lte": now}}
+    """Only orders that are to be looked at carry a date, so the index holds no others."""
+    return {"next_check_at": {"$gt": EPOCH, "$lte": now}}
 
 
-def _pushed(move: Move) -> Document:
-    """The timeline line and, where the move is told to others, what they are to be told: one write for both."""
-    pushed: Document = {"events": event_to_document(move.event)}
-    if move.emits:
-        pushed["outbox"] = {"id": str(ObjectId()), "type": move.emits, "at": move.event.at, "attempts": 0}
-    return pushed
+def _moved(move: Move) -> Document:
+    """The new state. No more looks after it, unless the move itself asks for one."""
+    update: Document = {"$set": {"trade_state": move.target.value, **stored_changes(move.changes)}}
+    return update if "next_check_at" in move.changes else update | {"$unset": {"next_check_at": ""}}
 
 
 def _cursor(last: Order) -> str:

@@ -6,14 +6,17 @@ when that does not match, the order is read again and the reason found: applied 
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import structlog
 from prometheus_client import Counter
 
 from wechat.errors import Conflict, Mismatch, Text
-from wechat.models import Move, Order, OrderEvent, RemoteState, TradeState, Transaction, Verified
+from wechat.models import Move, Order, OrderEvent, RemoteState, TradeState, TradeType, Transaction, Verified
 from wechat.ports import Clock, OrderStore
 
 CLOSING = frozenset({RemoteState.CLOSED, RemoteState.REVOKED})
+SECOND_PAYMENT = "second_payment"
 TRIES = 3
 
 log = structlog.get_logger("wechat.ledger")
@@ -60,17 +63,18 @@ class Ledger:
         return current
 
     async def _paid(self, transaction: Transaction, source: str, proof: str) -> Order:
-        """Towards SUCCESS; an order that we had closed goes to PAID_LATE, where goods are not released."""
-        for target in (TradeState.SUCCESS, TradeState.PAID_LATE) * TRIES:
-            moved = await self._store.move(
-                transaction.out_trade_no, _payment(transaction, target, self._event(transaction, target, source, proof))
-            )
+        """Towards SUCCESS, or PAID_LATE where goods are not to be released: we had closed it, or another payer paid."""
+        target = TradeState.SUCCESS
+        for _ in range(TRIES):
+            move = _payment(transaction, target, self._event(transaction, target, source, proof))
+            moved = await self._store.move(transaction.out_trade_no, move)
             if moved:
                 return self._received(moved, transaction)
             order = await self._stored(transaction)
             _must_match(order, transaction)
             if order.paid:
                 return order
+            target = TradeState.SUCCESS if _expected(order, transaction) else TradeState.PAID_LATE
         raise Mismatch("contended")
 
     def _received(self, order: Order, transaction: Transaction) -> Order:
@@ -78,9 +82,7 @@ class Ledger:
         PAID_FEN.inc(order.total)
         log.info("order_paid", out_trade_no=order.out_trade_no, total=order.total, state=order.trade_state)
         if order.trade_state is TradeState.PAID_LATE:
-            alarm("paid_late", order.out_trade_no)
-        if order.openid and transaction.openid and transaction.openid != order.openid:
-            alarm("openid_differs", order.out_trade_no)
+            alarm("openid_differs" if _foreign(order, transaction) else "paid_late", order.out_trade_no)
         return order
 
     async def _stored(self, transaction: Transaction) -> Order:
@@ -102,19 +104,34 @@ def _payment(transaction: Transaction, target: TradeState, event: OrderEvent) ->
         "total": transaction.total or 0,
         "currency": transaction.currency,
     }
+    changes: dict[str, str | int | datetime | None] = {
+        "transaction_id": transaction.transaction_id,
+        "paid_at": transaction.success_time,
+        "payer_total": transaction.payer_total,
+    }
     if transaction.trade_type:
         match["trade_type"] = transaction.trade_type
+    if target is TradeState.PAID_LATE:
+        changes["next_check_at"] = event.at  # somebody has to see to the money
+    elif transaction.trade_type == TradeType.JSAPI and transaction.openid:
+        match["openid"] = transaction.openid
     return Move(
         target=target,
         event=event,
         match=match,
-        changes={
-            "transaction_id": transaction.transaction_id,
-            "paid_at": transaction.success_time,
-            "payer_total": transaction.payer_total,
-        },
+        changes=changes,
         emits="order.paid" if target is TradeState.SUCCESS else "order.paid_late",
     )
+
+
+def _expected(order: Order, transaction: Transaction) -> bool:
+    """Whether goods may be released for this payment."""
+    return order.trade_state is TradeState.NOTPAY and not _foreign(order, transaction)
+
+
+def _foreign(order: Order, transaction: Transaction) -> bool:
+    """Whether somebody else paid than the order was made for."""
+    return bool(order.openid and transaction.openid and order.openid != transaction.openid)
 
 
 def _must_match(order: Order, transaction: Transaction) -> None:
@@ -125,7 +142,7 @@ def _must_match(order: Order, transaction: Transaction) -> None:
         "total": (order.total, transaction.total),
         "currency": (order.currency, transaction.currency),
         "trade_type": (order.trade_type.value, transaction.trade_type or order.trade_type.value),
-        "second_payment": (order.transaction_id or transaction.transaction_id, transaction.transaction_id),
+        SECOND_PAYMENT: (order.transaction_id or transaction.transaction_id, transaction.transaction_id),
     }
     for reason, (ours, theirs) in pairs.items():
         if ours != theirs:

@@ -62,7 +62,7 @@ class TradeState(StrEnum):
     NOTPAY = "NOTPAY"
     SUCCESS = "SUCCESS"
     CLOSED = "CLOSED"
-    PAID_LATE = "PAID_LATE"  # paid at WeChat after we had closed it: money is here, goods are not released
+    PAID_LATE = "PAID_LATE"  # paid after we had closed it, or by another payer: money is here, goods are not released
     REFUND = "REFUND"  # a refund was started, in part or in full
 
 
@@ -85,7 +85,7 @@ class RemoteState(StrEnum):
 
 
 MOVES: Mapping[TradeState, frozenset[TradeState]] = {
-    TradeState.NOTPAY: frozenset({TradeState.SUCCESS, TradeState.CLOSED}),
+    TradeState.NOTPAY: frozenset({TradeState.SUCCESS, TradeState.CLOSED, TradeState.PAID_LATE}),
     TradeState.CLOSED: frozenset({TradeState.PAID_LATE}),
     TradeState.SUCCESS: frozenset({TradeState.REFUND}),
     TradeState.PAID_LATE: frozenset({TradeState.REFUND}),
@@ -137,7 +137,7 @@ class Order:
 
     ``expires_at`` is what WeChat was told and stays as it is; ``close_after`` is when we close it, sooner where a close
     was asked for that WeChat does not take yet. ``next_check_at`` is when a worker looks at it, ``checks`` how often it
-    has been looked at.
+    has been looked at. ``refund_reserved`` fen of the total are refunded or promised to refunds.
     """
 
     out_trade_no: str
@@ -163,6 +163,7 @@ class Order:
     close_after: datetime | None = None
     next_check_at: datetime | None = None
     checks: int = 0
+    refund_reserved: int = 0
     currency: str = "CNY"
     events: tuple[OrderEvent, ...] = ()
 
@@ -196,9 +197,45 @@ class Transaction:
     attach: str = ""
 
 
+class RefundState(StrEnum):
+    """A refund's life. The middle four are WeChat's words, the first and the last are ours."""
+
+    REQUESTED = "REQUESTED"  # stored here; WeChat has not said anything yet
+    PROCESSING = "PROCESSING"
+    SUCCESS = "SUCCESS"
+    ABNORMAL = "ABNORMAL"  # the payer's card or account does not take it; an operator has to act at WeChat
+    CLOSED = "CLOSED"  # WeChat gave up; the money never left
+    REFUSED = "REFUSED"  # certainly not done
+
+
+@dataclass(frozen=True, slots=True)
+class RefundFact:
+    """What WeChat says of one refund, by answer, query or notification."""
+
+    mchid: str
+    out_refund_no: str
+    out_trade_no: str
+    refund_id: str
+    state: RefundState
+    refund: int
+    total: int
+    success_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefundHint:
+    """Which refund v2 says there is news of. v2 does not sign such messages: a reason to ask, never a fact."""
+
+    out_refund_no: str
+    out_trade_no: str
+
+
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """A verified message from WeChat. ``id`` is the same for each repetition of the same event."""
+    """A message from WeChat. ``id`` is the same for each repetition of the same event.
+
+    At most one of ``transaction``, ``refund`` and ``hint`` is there.
+    """
 
     id: str
     api: Api
@@ -206,6 +243,14 @@ class Notification:
     mchid: str
     transaction: Transaction | None
     created_at: datetime | None = None
+    refund: RefundFact | None = None
+    hint: RefundHint | None = None
+
+    @property
+    def out_trade_no(self) -> str:
+        """Which order it is about; empty when about none."""
+        about = self.transaction or self.refund or self.hint
+        return about.out_trade_no if about else ""
 
 
 @dataclass(frozen=True, slots=True)

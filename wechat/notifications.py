@@ -14,12 +14,14 @@ from dataclasses import dataclass
 import structlog
 from prometheus_client import Counter, Histogram
 
-from wechat.errors import FenpayError, Mismatch, NotifyError, SignatureInvalid, StoreUnavailable
-from wechat.ledger import Ledger, alarm
-from wechat.models import Api, Notification, RemoteState, Verified
+from wechat.errors import FenpayError, Mismatch, NotFound, NotifyError, SignatureInvalid, StoreUnavailable
+from wechat.late import LateMoney
+from wechat.ledger import SECOND_PAYMENT, Ledger, alarm
+from wechat.models import Api, Notification, RefundHint, RemoteState, Transaction, Verified
 from wechat.pay.gateway import Gateway
 from wechat.pay.v3 import HEADERS
 from wechat.ports import Clock, NotificationStore
+from wechat.refunds import Refunds
 
 APPLIED = "applied"
 BUDGET_S = 3.0  # WeChat waits five seconds, one of its articles says three
@@ -43,6 +45,8 @@ class Inbox:
     gateways: Mapping[Api, Gateway]
     store: NotificationStore
     ledger: Ledger
+    refunds: Refunds
+    late: LateMoney
     clock: Clock
 
     async def receive(self, headers: Mapping[str, str], body: bytes) -> None:
@@ -88,20 +92,48 @@ class Inbox:
 
     async def _apply(self, message: Verified[Notification]) -> str:
         """The verdict. Raises Mismatch, recorded and told to the operator once."""
-        transaction = message.value.transaction
-        if transaction is None:
-            return "recorded"
-        if transaction.state is RemoteState.PAYERROR:
-            return "not_paid"
         try:
-            if not transaction.state.paid:
-                raise Mismatch("trade_state")
-            await self.ledger.apply(message.part(lambda _: transaction), source="notify")
+            return await self._taken(message)
         except Mismatch as error:
             if await self.store.conclude(message.value.id, error.reason, self.clock.now()):
-                alarm(f"notify_{error.reason}", transaction.out_trade_no)
+                alarm(f"notify_{error.reason}", message.value.out_trade_no)
+            raise
+
+    async def _taken(self, message: Verified[Notification]) -> str:
+        """What the message says, done: one way for each kind. Raises Mismatch."""
+        told = message.value
+        if told.transaction:
+            payment = told.transaction
+            return await self._paid(message.part(lambda _: payment))
+        if told.refund:
+            refund = told.refund
+            await self.refunds.apply(message.part(lambda _: refund), source="notify")
+            return APPLIED
+        if told.hint:
+            await self._ask(told.hint)
+            return APPLIED
+        return "recorded"
+
+    async def _paid(self, fact: Verified[Transaction]) -> str:
+        if fact.value.state is RemoteState.PAYERROR:
+            return "not_paid"
+        if not fact.value.state.paid:
+            raise Mismatch("trade_state")
+        try:
+            await self.ledger.apply(fact, source="notify")
+        except Mismatch as error:
+            if error.reason == SECOND_PAYMENT:
+                await self.late.second_payment(fact)
             raise
         return APPLIED
+
+    async def _ask(self, hint: RefundHint) -> None:
+        """v2 does not sign news of a refund, so WeChat is asked; its signed answer is what counts."""
+        try:
+            refund = await self.refunds.get(hint.out_refund_no)
+        except NotFound:
+            raise Mismatch("unknown_refund") from None
+        await self.refunds.query(refund)
 
 
 def generation(headers: Mapping[str, str]) -> Api | None:

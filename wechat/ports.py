@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from wechat.models import Claim, Move, Notification, Order, OrderEvent, Page, Prepay, Received, TradeState, Verified
+from wechat.refund_models import Refund, RefundMove
 
 
 class Clock(Protocol):
@@ -48,13 +49,59 @@ class OrderStore(Protocol):
         """Newest first. ``cursor`` is opaque, from an earlier page; a broken one raises ``BadRequest``."""
 
     async def claim_due(self, now: datetime, lease: timedelta) -> Order | None:
-        """Take one unpaid order whose check is due and push its due date ``lease`` ahead, so nobody else takes it."""
+        """Take one order that is due for a look (unpaid, or paid late) and push its date ``lease`` ahead, so nobody
+        else takes it."""
+
+    async def settle(self, out_trade_no: str, event: OrderEvent) -> None:
+        """Append to the timeline of an order that was paid late, and look at it no more."""
 
     async def schedule(self, out_trade_no: str, at: datetime, *, close_after: datetime | None = None) -> None:
         """Set when to look at an unpaid order next, counting one check, and when to close it if that changes."""
 
     async def unconfirmed(self, now: datetime) -> tuple[int, float]:
-        """How many unpaid orders are overdue for a check, and by how many seconds the oldest is."""
+        """How many orders are overdue for a look, and by how many seconds the oldest is."""
+
+    async def reserve(self, refund: Refund, event: OrderEvent) -> bool:
+        """Put ``refund.refund`` fen of its paid order aside: never more than its total in all, for at most 50 refunds.
+
+        Whether it is put aside now, be it by this call or by an earlier one for the same refund.
+        """
+
+    async def release(self, refund: Refund, event: OrderEvent) -> None:
+        """Give back what ``reserve`` put aside; nothing happens when it was given back before."""
+
+    async def take_refund_turn(self, out_trade_no: str, now: datetime, spacing: timedelta) -> bool:
+        """Whether a refund of the order may be sent now; if so, none may for ``spacing``."""
+
+
+class RefundStore(Protocol):
+    """Refunds by ``out_refund_no``. Each writing method is one atomic, durable update of one document."""
+
+    async def insert(self, refund: Refund) -> bool:
+        """Store a new refund; False when the number is taken (the stored one is untouched)."""
+
+    async def get(self, out_refund_no: str) -> Refund | None: ...
+
+    async def of_order(self, out_trade_no: str) -> Sequence[Refund]:
+        """An order's refunds, oldest first."""
+
+    async def move(self, out_refund_no: str, move: RefundMove) -> Refund | None:
+        """Apply ``move`` if the refund is in one of its sources and matches; None (and no change) otherwise.
+
+        State, date, changed fields, timeline line and outgoing event are written together.
+        """
+
+    async def schedule(self, refund: Refund, at: datetime | None, event: OrderEvent | None = None) -> Refund | None:
+        """Set when to look next (None: never again), if state and date are still those of ``refund``.
+
+        None, and no change, when somebody else has gone on with it since.
+        """
+
+    async def claim_due(self, now: datetime, lease: timedelta) -> Refund | None:
+        """Take one refund that is due and push its date ``lease`` ahead, so nobody else takes it."""
+
+    async def overdue(self, now: datetime) -> tuple[int, float]:
+        """How many refunds are overdue for a look, and by how many seconds the oldest is."""
 
 
 class ClaimStore(Protocol):

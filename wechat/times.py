@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta, timezone
 BEIJING = timezone(timedelta(hours=8), "Asia/Shanghai")  # China has had no daylight saving since 1991
 
 _V2 = re.compile(r"[0-9]{14}", re.ASCII)
+_V2_SPACED = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}", re.ASCII)
 _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
 )
@@ -27,6 +28,13 @@ def from_v2(text: str) -> datetime:
     if not _V2.fullmatch(text):
         raise ValueError("not a yyyyMMddHHmmss time")
     return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=BEIJING).astimezone(UTC)
+
+
+def from_v2_spaced(text: str) -> datetime:
+    """The moment that v2's refunds write as ``2017-11-25 15:36:17``. Raises ValueError for anything else."""
+    if not _V2_SPACED.fullmatch(text):
+        raise ValueError("not a yyyy-MM-dd HH:mm:ss time")
+    return datetime.fromisoformat(text).replace(tzinfo=BEIJING).astimezone(UTC)
 
 
 def to_v3(moment: datetime) -> str:

@@ -6,6 +6,7 @@ call's name is logged: queries carry access tokens.
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -53,9 +54,12 @@ class Answer:
 
 
 class Transport:
-    """An aiohttp session with our limits. Close it at shutdown."""
+    """An aiohttp session with our limits. Close it at shutdown. ``tls`` says whom to trust and what to show."""
 
-    def __init__(self, *, connect_s: float = CONNECT_S, total_s: float = TOTAL_S) -> None:
+    def __init__(
+        self, *, connect_s: float = CONNECT_S, total_s: float = TOTAL_S, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._tls = tls
         self._connect_s = connect_s
         self._total_s = total_s
         self._session: aiohttp.ClientSession | None = None
@@ -114,7 +118,7 @@ class Transport:
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS, ttl_dns_cache=60),
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS, ttl_dns_cache=60, ssl=self._tls or True),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=True,
                 trust_env=False,

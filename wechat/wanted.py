@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from wechat.errors import BadRequest, Text
 from wechat.models import MAX_TOTAL, OUT_TRADE_NO, Api, TradeType
 from wechat.needs import Needs, need
+from wechat.refund_models import MAX_REASON, OUT_REFUND_NO
 
 
 def _printable(value: str) -> str:
@@ -35,6 +36,19 @@ def _address(value: str) -> str:
     if "%" in value:  # a zone means something on one machine only
         raise Needs("不带网卡名的 IP 地址", "an IP address without a zone")
     return str(address)
+
+
+def _refund_number(value: str) -> str:
+    if not OUT_REFUND_NO.fullmatch(value):
+        raise Needs("6 到 64 位的 0-9 A-Z a-z _ - | * @", "6 to 64 of 0-9 A-Z a-z _ - | * @")
+    return value
+
+
+def _reason(value: str) -> str:
+    """WeChat counts bytes here, of which a Chinese character has three."""
+    if not 1 <= len(value.encode()) <= MAX_REASON:
+        raise Needs(f"1 到 {MAX_REASON} 字节（一个汉字 3 字节）", f"1 to {MAX_REASON} bytes; a Chinese character has 3")
+    return value
 
 
 Line = Annotated[str, AfterValidator(_printable)]
@@ -90,6 +104,14 @@ class Sale(_Body):
                 field="openid",
             )
         return sale
+
+
+class RefundWanted(_Body):
+    """What a merchant gives back: ``POST /api/orders/{no}/refunds``. ``refund`` in fen."""
+
+    refund: int = Field(ge=1, le=MAX_TOTAL)
+    reason: Annotated[Line, AfterValidator(_reason)]
+    out_refund_no: Annotated[str, AfterValidator(_refund_number)] | None = None
 
 
 def json_object(raw: bytes) -> dict[str, Any]:

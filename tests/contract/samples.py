@@ -15,12 +15,14 @@ from wechat.models import (
     Order,
     OrderEvent,
     Prepay,
+    RefundState,
     RemoteState,
     TradeState,
     TradeType,
     Transaction,
     Verified,
 )
+from wechat.refund_models import Refund, RefundMove
 
 NOW = datetime(2026, 3, 1, 4, 5, 6, 789000, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -74,3 +76,35 @@ def a_claim(out_trade_no: str = "20260301120506abc", digest: str = "d1") -> Clai
 def a_message(event: str = "event-1", out_trade_no: str = "20260301120506abc") -> Verified[Notification]:
     transaction = Transaction("wxsim0123456789", "sim1900000109", out_trade_no, RemoteState.SUCCESS, 3600)
     return Verified(Notification(event, Api.V3, "TRANSACTION.SUCCESS", "sim1900000109", transaction), "v3 PUB_KEY_ID_1")
+
+
+def a_refund(number: str = "R20260301120506abc", **changes: Any) -> Refund:
+    refund = Refund(
+        out_refund_no=number,
+        out_trade_no="20260301120506abc",
+        transaction_id="4200001234202603010000000001",
+        api=Api.V3,
+        appid="wxsim0123456789",
+        mchid="sim1900000109",
+        refund=Fen(60),
+        total=Fen(100),
+        reason="缺货",
+        by="shop",
+        notify_url="https://pay.example.com/notify",
+        created_at=NOW,
+        next_check_at=NOW + timedelta(minutes=1),
+        events=(OrderEvent(NOW, "requested", "shop"),),
+    )
+    return replace(refund, **changes)
+
+
+def a_refund_move(target: RefundState, **changes: Any) -> RefundMove:
+    move = RefundMove(
+        target=target,
+        event=OrderEvent(NOW, target.lower(), "notify", "v3 PUB_KEY_ID_1"),
+        next_check_at=NOW + HOUR,
+        match={"mchid": "sim1900000109", "refund": 60, "total": 100},
+        changes={"refund_id": "50300001", "success_at": NOW if target is RefundState.SUCCESS else None},
+        emits="refund.succeeded" if target is RefundState.SUCCESS else "",
+    )
+    return replace(move, **changes)

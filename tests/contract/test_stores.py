@@ -122,7 +122,7 @@ async def test_a_move_that_does_not_match_changes_nothing(storage: MongoStorage,
 
 async def test_a_move_from_the_wrong_state_changes_nothing(storage: MongoStorage) -> None:
     await storage.orders.insert(an_order())
-    assert await storage.orders.move(NUMBER, a_payment(target=TradeState.PAID_LATE)) is None
+    assert await storage.orders.move(NUMBER, a_payment(target=TradeState.REFUND)) is None
     closed = await storage.orders.move(NUMBER, a_close())
     assert closed is not None
     assert await storage.orders.move(NUMBER, a_payment()) is None

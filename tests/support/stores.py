@@ -20,6 +20,7 @@ from wechat.models import (
     TradeState,
     Verified,
 )
+from wechat.refund_models import MAX_REFUNDS, Refund, RefundMove
 
 
 class Fragile:
@@ -34,11 +35,16 @@ class Fragile:
 
 
 class MemoryOrders(Fragile):
-    """``OrderStore``. ``outbox`` lists what moves told others: (out_trade_no, type)."""
+    """``OrderStore``. ``outbox`` lists what moves told others: (out_trade_no, type).
+
+    ``reserved`` has what is put aside by order and refund, ``turns`` when an order's last refund was sent.
+    """
 
     def __init__(self) -> None:
         self.orders: dict[str, Order] = {}
         self.outbox: list[tuple[str, str]] = []
+        self.reserved: dict[str, dict[str, int]] = {}
+        self.turns: dict[str, datetime] = {}
 
     async def insert(self, order: Order) -> bool:
         await self._turn()
@@ -70,7 +76,8 @@ class MemoryOrders(Fragile):
         self._refuse_second_use(order, str(changes.get("transaction_id", "")))
         if move.emits:
             self.outbox.append((out_trade_no, move.emits))
-        moved = replace(order, trade_state=move.target, next_check_at=None, **changes)  # type: ignore[arg-type]
+        changes = {"next_check_at": None} | changes  # type: ignore[assignment]
+        moved = replace(order, trade_state=move.target, **changes)  # type: ignore[arg-type]
         return self._keep(moved.with_event(move.event))
 
     async def find(self, *, trade_state: TradeState | None, limit: int, cursor: str) -> Page[Order]:
@@ -79,7 +86,7 @@ class MemoryOrders(Fragile):
     async def claim_due(self, now: datetime, lease: timedelta) -> Order | None:
         await self._turn()
         for order in self.orders.values():
-            if order.trade_state is TradeState.NOTPAY and order.next_check_at and order.next_check_at <= now:
+            if order.next_check_at and order.next_check_at <= now:
                 return self._keep(replace(order, next_check_at=now + lease))
         return None
 
@@ -94,6 +101,39 @@ class MemoryOrders(Fragile):
         await self._turn()
         return 0, 0.0
 
+    async def settle(self, out_trade_no: str, event: OrderEvent) -> None:
+        await self._turn()
+        order = self.orders[out_trade_no]
+        if order.trade_state is TradeState.PAID_LATE and order.next_check_at:
+            self._keep(replace(order, next_check_at=None).with_event(event))
+
+    async def reserve(self, refund: Refund, event: OrderEvent) -> bool:
+        await self._turn()
+        order = self.orders[refund.out_trade_no]
+        held = self.reserved.setdefault(refund.out_trade_no, {})
+        if held.get(refund.out_refund_no) == refund.refund:
+            return True
+        if not order.paid or len(held) >= MAX_REFUNDS or sum(held.values()) + refund.refund > order.total:
+            return False
+        held[refund.out_refund_no] = refund.refund
+        self._keep(replace(order, refund_reserved=sum(held.values())).with_event(event))
+        return True
+
+    async def release(self, refund: Refund, event: OrderEvent) -> None:
+        await self._turn()
+        held = self.reserved.get(refund.out_trade_no, {})
+        if held.pop(refund.out_refund_no, None):
+            order = self.orders[refund.out_trade_no]
+            self._keep(replace(order, refund_reserved=sum(held.values())).with_event(event))
+
+    async def take_refund_turn(self, out_trade_no: str, now: datetime, spacing: timedelta) -> bool:
+        await self._turn()
+        last = self.turns.get(out_trade_no)
+        if last and last > now - spacing:
+            return False
+        self.turns[out_trade_no] = now
+        return True
+
     def _keep(self, order: Order) -> Order:
         self.orders[order.out_trade_no] = order
         return order
@@ -102,6 +142,62 @@ class MemoryOrders(Fragile):
         for other in self.orders.values():
             if transaction_id and other.transaction_id == transaction_id and other is not order:
                 raise Mismatch("transaction_used")
+
+
+class MemoryRefunds(Fragile):
+    """``RefundStore``. ``outbox`` lists what moves told others: (out_refund_no, type)."""
+
+    def __init__(self) -> None:
+        self.refunds: dict[str, Refund] = {}
+        self.outbox: list[tuple[str, str]] = []
+
+    async def insert(self, refund: Refund) -> bool:
+        await self._turn()
+        return self.refunds.setdefault(refund.out_refund_no, refund) is refund
+
+    async def get(self, out_refund_no: str) -> Refund | None:
+        await self._turn()
+        return self.refunds.get(out_refund_no)
+
+    async def of_order(self, out_trade_no: str) -> Sequence[Refund]:
+        await self._turn()
+        return [refund for refund in self.refunds.values() if refund.out_trade_no == out_trade_no]
+
+    async def move(self, out_refund_no: str, move: RefundMove) -> Refund | None:
+        await self._turn()
+        refund = self.refunds.get(out_refund_no)
+        if refund is None or refund.state not in move.sources:
+            return None
+        if any(getattr(refund, name) != wanted for name, wanted in move.match.items()):
+            return None
+        if move.emits:
+            self.outbox.append((out_refund_no, move.emits))
+        changes = {name: value for name, value in move.changes.items() if value is not None}
+        moved = replace(refund, state=move.target, next_check_at=move.next_check_at, **changes)  # type: ignore[arg-type]
+        return self._keep(moved, move.event)
+
+    async def schedule(self, refund: Refund, at: datetime | None, event: OrderEvent | None = None) -> Refund | None:
+        await self._turn()
+        stored = self.refunds.get(refund.out_refund_no)
+        if stored is None or (stored.state, stored.next_check_at) != (refund.state, refund.next_check_at):
+            return None
+        return self._keep(replace(stored, next_check_at=at), event)
+
+    async def claim_due(self, now: datetime, lease: timedelta) -> Refund | None:
+        await self._turn()
+        for refund in self.refunds.values():
+            if refund.next_check_at and refund.next_check_at <= now:
+                return self._keep(replace(refund, next_check_at=now + lease))
+        return None
+
+    async def overdue(self, now: datetime) -> tuple[int, float]:
+        await self._turn()
+        return 0, 0.0
+
+    def _keep(self, refund: Refund, event: OrderEvent | None = None) -> Refund:
+        events = (*refund.events, event) if event else refund.events
+        self.refunds[refund.out_refund_no] = replace(refund, events=events)
+        return self.refunds[refund.out_refund_no]
 
 
 class MemoryClaims(Fragile):

@@ -53,7 +53,7 @@ SWAPS: dict[str, tuple[Callable[[], object], str, str]] = {
     "key and certificate of two applications": (
         lambda: load_signer("m", private_pem(), certificate_pem("theirs")),
         "pay.v3.merchant_cert",
-        "does not belong to merchant_key",
+        "does not belong to pay.v3.merchant_key",
     ),
     "certificate as public key": (
         lambda: load_public_key(certificate_pem()),

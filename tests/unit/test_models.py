@@ -69,6 +69,7 @@ def test_a_printed_amount_has_two_places(amount: int) -> None:
 LEGAL = {
     (TradeState.NOTPAY, TradeState.SUCCESS),
     (TradeState.NOTPAY, TradeState.CLOSED),
+    (TradeState.NOTPAY, TradeState.PAID_LATE),
     (TradeState.CLOSED, TradeState.PAID_LATE),
     (TradeState.SUCCESS, TradeState.REFUND),
     (TradeState.PAID_LATE, TradeState.REFUND),

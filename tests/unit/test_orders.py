@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.clock import ManualClock
+from tests.support.refund_desk import Till
 from tests.support.stores import MemoryClaims, MemoryOrders
 from wechat.errors import (
     BadRequest,
@@ -121,7 +122,8 @@ class Service:
         self.v2, self.v3 = FakeGateway(Api.V2, clock), FakeGateway(Api.V3, clock)
         self.ledger = Ledger(self.store, clock)
         self.orders = self.process()
-        self.worker = OrderWorker(self.orders, self.store, clock)
+        self.till = Till(self.store, clock)
+        self.worker = OrderWorker(self.orders, self.till.late, self.store, clock)
 
     def process(self, *, api: Api = Api.V3, only: Api | None = None) -> Orders:
         """One more process over the same stores."""
@@ -471,7 +473,7 @@ async def test_a_payment_whose_notification_was_lost_is_found_within_ninety_seco
 async def test_two_workers_do_not_look_at_one_order(service: Service) -> None:
     await service.basket()
     service.clock.advance(31)
-    other = OrderWorker(service.process(), service.store, service.clock)
+    other = OrderWorker(service.process(), service.till.late, service.store, service.clock)
     assert sorted(await asyncio.gather(service.worker.once(), other.once())) == [False, True]
 
 

@@ -14,9 +14,11 @@ from multidict import CIMultiDict
 from tests.contract.samples import an_order
 from tests.support.clock import ManualClock
 from tests.support.platform import Message, Platform, transaction_id
+from tests.support.refund_desk import Till
 from tests.support.stores import MemoryNotifications, MemoryOrders
 from tests.unit.keys import key, private_pem
 from wechat.errors import Malformed, Mismatch, NotifyError, SignatureInvalid, StoreUnavailable
+from wechat.late import LatePolicy
 from wechat.ledger import ALARMS, Ledger
 from wechat.models import Api, Order, OrderEvent, TradeState
 from wechat.notifications import Inbox
@@ -48,7 +50,7 @@ class NowClock(ManualClock):
 class World:
     """An inbox for both APIs over stores in memory, and the WeChat that writes to it."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: Platform, late_policy: LatePolicy = LatePolicy.ASK) -> None:
         self.platform = platform
         self.clock = NowClock()
         self.orders, self.notifications = MemoryOrders(), MemoryNotifications()
@@ -61,7 +63,8 @@ class World:
         v3 = V3Gateway(wire, merchant, Signer("", "", key("ours")), AeadCipher(KNOWN["api_v3_key"]), ring)
         gateways: dict[Api, Gateway] = {Api.V2: V2Gateway(wire, merchant, KNOWN["api_v2_key"]), Api.V3: v3}
         self.ledger = Ledger(self.orders, self.clock)
-        self.inbox = Inbox(gateways, self.notifications, self.ledger, self.clock)
+        self.till = Till(self.orders, self.clock, late_policy)
+        self.inbox = Inbox(gateways, self.notifications, self.ledger, self.till.refunds, self.till.late, self.clock)
         self.order = self.place(an_order(total=100))
 
     def place(self, order: Order) -> Order:
@@ -376,11 +379,21 @@ async def test_a_plaintext_that_is_no_transaction_is_malformed(world: World, pla
         await world.receive(world.platform.v3_signed(json.dumps(world.platform.v3_envelope(plain)).encode()))
 
 
-@pytest.mark.parametrize("kind", ["REFUND.SUCCESS", "REFUND.ABNORMAL", "REFUND.CLOSED", "SECURITY_ECHO.SUCCESS"])
-async def test_another_kind_of_event_is_acknowledged_and_pays_nothing(world: World, kind: str) -> None:
+async def test_an_echo_is_acknowledged_and_pays_nothing(world: World) -> None:
+    plain = json.dumps(world.platform.v3_transaction(world.wanted)).encode()
+    envelope = world.platform.v3_envelope(plain, event_type="SECURITY_ECHO.SUCCESS")
+    await world.receive(world.platform.v3_signed(json.dumps(envelope).encode()))
+    assert world.orders.orders[world.order.out_trade_no] == world.order
+
+
+@pytest.mark.parametrize("original", ["transaction", "refund"])
+@pytest.mark.parametrize("kind", ["REFUND.SUCCESS", "REFUND.ABNORMAL", "REFUND.CLOSED"])
+async def test_a_payment_announced_as_a_refund_is_malformed(world: World, kind: str, original: str) -> None:
     plain = json.dumps(world.platform.v3_transaction(world.wanted)).encode()
     envelope = world.platform.v3_envelope(plain, event_type=kind)
-    await world.receive(world.platform.v3_signed(json.dumps(envelope).encode()))
+    envelope["resource"]["original_type"] = original
+    with pytest.raises(Malformed):
+        await world.receive(world.platform.v3_signed(json.dumps(envelope).encode()))
     assert world.orders.orders[world.order.out_trade_no] == world.order
 
 
@@ -436,11 +449,14 @@ async def test_money_for_a_closed_order_is_taken_and_goods_are_not_released(worl
 
 
 @BOTH
-async def test_money_from_another_openid_is_taken_with_an_alarm(world: World, api: str) -> None:
+async def test_money_from_another_openid_is_taken_with_one_alarm_and_releases_nothing(world: World, api: str) -> None:
     before = alarms("openid_differs")
     changed: dict[str, Any] = {"openid": "osim-b"} if api == "v2" else {"payer": {"openid": "osim-b"}}
-    await world.receive(world.write(api, **changed))
-    assert world.state is TradeState.SUCCESS
+    message = world.write(api, **changed)
+    for _ in range(3):
+        await world.receive(message)
+    assert world.state is TradeState.PAID_LATE
+    assert world.orders.outbox == [(world.order.out_trade_no, "order.paid_late")]
     assert alarms("openid_differs") - before == 1
 
 

@@ -36,17 +36,26 @@ EXPIRY = Gauge("fenpay_cert_expiry_timestamp_seconds", "When a certificate ends"
 
 def load_signer(mchid: str, key_pem: str, cert_pem: str) -> Signer:
     """Our signer; the serial comes from the certificate, so it cannot be mistyped. Raises ConfigError."""
-    key = _private_key(key_pem)
-    certificate = _certificate(cert_pem, "pay.v3.merchant_cert", "apiclient_cert.pem")
-    if certificate.public_key() != key.public_key():
-        raise _config(
-            "pay.v3.merchant_cert",
-            "与 merchant_key 不是一对；请用同一次申请得到的两个文件",
-            "does not belong to merchant_key; use the two files of one application",
-        )
+    certificate, key = check_pair(cert_pem, key_pem, "pay.v3.merchant_cert", "pay.v3.merchant_key")
     serial = _serial(certificate)
     EXPIRY.labels("merchant", serial).set(certificate.not_valid_after_utc.timestamp())
     return Signer(mchid, serial, key)
+
+
+def check_pair(cert_pem: str, key_pem: str, cert_name: str, key_name: str) -> tuple[x509.Certificate, RSAPrivateKey]:
+    """apiclient_cert.pem and apiclient_key.pem, as the settings ``cert_name`` and ``key_name`` gave them.
+
+    Raises ConfigError for files of another kind and for two that are not a pair.
+    """
+    key = _private_key(key_pem, key_name)
+    certificate = _certificate(cert_pem, cert_name, "apiclient_cert.pem")
+    if certificate.public_key() != key.public_key():
+        raise _config(
+            cert_name,
+            f"与 {key_name} 不是一对；请用同一次申请得到的两个文件",
+            f"does not belong to {key_name}; use the two files of one application",
+        )
+    return certificate, key
 
 
 def load_public_key(pem: str) -> RSAPublicKey:
@@ -208,8 +217,8 @@ class Certificates:
             return
 
 
-def _private_key(pem: str) -> RSAPrivateKey:
-    name, file = "pay.v3.merchant_key", "apiclient_key.pem"
+def _private_key(pem: str, name: str) -> RSAPrivateKey:
+    file = "apiclient_key.pem"
     _expect(pem, "PRIVATE KEY", name, file)
     try:
         key = load_pem_private_key(pem.encode(), password=None)

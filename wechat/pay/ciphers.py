@@ -1,15 +1,21 @@
-"""AES-256-GCM, which v3 wraps certificates and notifications in.
+"""AES-256-GCM, which v3 wraps certificates and notifications in, and AES-256-ECB, which v2 wraps refund results in.
 
-Source: https://pay.weixin.qq.com/doc/v3/merchant/4012071382 (如何解密回调报文和平台证书).
+Sources: https://pay.weixin.qq.com/doc/v3/merchant/4012071382 (如何解密回调报文和平台证书),
+https://pay.weixin.qq.com/wiki/doc/api/jsapi.php?chapter=9_16 (退款结果通知, 解密方式).
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.ciphers.modes import ECB
+from cryptography.hazmat.primitives.padding import PKCS7
 
 from wechat.errors import Malformed, Text
 
@@ -45,3 +51,30 @@ class AeadCipher:
     def seal(self, plaintext: bytes, *, nonce: str, associated_data: str) -> str:
         """The inverse of ``open``."""
         return base64.b64encode(self._aead.encrypt(nonce.encode(), plaintext, associated_data.encode())).decode()
+
+
+def open_req_info(req_info: str, api_v2_key: str) -> bytes:
+    """The XML inside v2's ``req_info``. Raises Malformed.
+
+    It proves nothing: blocks of genuine messages can be put together anew, and nothing would tell.
+    """
+    try:
+        sealed = base64.b64decode(req_info.encode("ascii"), validate=True)
+        decryptor = _ecb(api_v2_key).decryptor()
+        unpadder = PKCS7(AES256.block_size).unpadder()
+        return unpadder.update(decryptor.update(sealed) + decryptor.finalize()) + unpadder.finalize()
+    except (binascii.Error, ValueError):
+        raise Malformed("req_info") from None
+
+
+def seal_req_info(plaintext: bytes, api_v2_key: str) -> str:
+    """The inverse of ``open_req_info``, for the simulator."""
+    padder, encryptor = PKCS7(AES256.block_size).padder(), _ecb(api_v2_key).encryptor()
+    padded = padder.update(plaintext) + padder.finalize()
+    return base64.b64encode(encryptor.update(padded) + encryptor.finalize()).decode()
+
+
+def _ecb(api_v2_key: str) -> Cipher[ECB]:
+    """The key is the 32 letters of an MD5 in lower-case hex, not its 16 bytes. The mode is WeChat's choice."""
+    digest = hashlib.md5(api_v2_key.encode(), usedforsecurity=False).hexdigest()
+    return Cipher(AES256(digest.encode()), ECB())  # noqa: S305 - what v2 sends; nothing inside it is believed

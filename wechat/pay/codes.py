@@ -11,11 +11,13 @@ from wechat.errors import NO_ADVICE, Advice, GatewayRefused, OutcomeUnknown, Rem
 ORDER_PAID = "ORDER_PAID"
 ORDER_CLOSED = "ORDER_CLOSED"
 ORDER_NOT_EXIST = "ORDER_NOT_EXIST"
+REFUND_NOT_EXIST = "REFUND_NOT_EXIST"
 
 SPELLINGS = {
     "ORDERPAID": ORDER_PAID,
     "ORDERCLOSED": ORDER_CLOSED,
     "ORDERNOTEXIST": ORDER_NOT_EXIST,
+    "REFUNDNOTEXIST": REFUND_NOT_EXIST,
     "SYSTEMERROR": "SYSTEM_ERROR",
     "BANKERROR": "BANK_ERROR",
     "SIGNERROR": "SIGN_ERROR",
@@ -29,7 +31,12 @@ SPELLINGS = {
     "RATELIMIT_EXCEEDED": "FREQUENCY_LIMITED",
 }
 
-OPEN = frozenset({"SYSTEM_ERROR", "BANK_ERROR", "FREQUENCY_LIMITED", "USER_PAYING", "SERVICE_UNAVAILABLE"})
+SPELLINGS_OF = {("refund_query", "RESOURCE_NOT_EXISTS"): REFUND_NOT_EXIST}
+"""What a code that means many things means as the answer to one call."""
+
+OPEN = frozenset(
+    {"SYSTEM_ERROR", "BANK_ERROR", "BIZERR_NEED_RETRY", "FREQUENCY_LIMITED", "USER_PAYING", "SERVICE_UNAVAILABLE"}
+)
 """Codes after which the thing asked for may have happened all the same."""
 
 _SIGN_V3 = Advice(
@@ -92,6 +99,32 @@ ADVICE: dict[str, Advice] = {
         (Text("微信没有收到过这个订单号", "WeChat has never received this order number"),),
         Text("重新下单", "Place it again"),
     ),
+    "NOT_ENOUGH": Advice(
+        (Text("商户号里可用于退款的余额不足", "The merchant's balance does not cover the refund"),),
+        Text("在 商户平台 → 交易中心 充值后，发起一笔新的退款", "Top it up in the merchant console, then refund anew"),
+    ),
+    "TRADE_OVERDUE": Advice(
+        (Text("支付已超过一年", "The payment is over a year old"),),
+        Text("用其他方式把钱还给付款人", "Return the money in another way"),
+    ),
+    "USER_ACCOUNT_ABNORMAL": Advice(
+        (Text("付款人的账户已注销或异常", "The payer's account is closed or abnormal"),),
+        Text("与付款人联系，用其他方式退款", "Contact the payer and return the money in another way"),
+    ),
+    "CERT_ERROR": Advice(
+        (
+            Text("API 证书已过期或被吊销", "The client certificate has ended or was revoked"),
+            Text("证书属于另一个商户号", "The client certificate is another merchant's"),
+        ),
+        Text(
+            "核对 pay.v2.client_cert 与 client_key，或设 pay.refund_api: v3",
+            "Check pay.v2.client_cert and client_key, or set pay.refund_api: v3",
+        ),
+    ),
+    REFUND_NOT_EXIST: Advice(
+        (Text("微信没有收到过这个退款单号", "WeChat has never received this refund number"),),
+        Text("用同一个退款单号重试", "Repeat with the same out_refund_no"),
+    ),
     "RESOURCE_NOT_EXISTS": Advice(
         (Text("新商户号没有平台证书", "New merchant numbers have no platform certificate"),),
         Text(
@@ -113,14 +146,14 @@ V2_SIGN = Advice(
 )
 
 
-def normal(wire_code: str) -> str:
-    """``wire_code`` in the new spelling."""
-    return SPELLINGS.get(wire_code, wire_code)
+def normal(call: str, wire_code: str) -> str:
+    """``wire_code``, as ``call`` means it, in the new spelling."""
+    return SPELLINGS_OF.get((call, wire_code)) or SPELLINGS.get(wire_code, wire_code)
 
 
 def failure(call: str, wire_code: str, message: str, *, http_status: int = 200, request_id: str = "") -> RemoteError:
     """The error that a trustworthy answer with this code means."""
-    code = normal(wire_code)
+    code = normal(call, wire_code)
     kind = OutcomeUnknown if code in OPEN or http_status >= 500 else GatewayRefused
     return kind(
         call,

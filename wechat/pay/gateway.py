@@ -9,8 +9,19 @@ from hashlib import sha256
 from typing import Protocol
 
 from wechat.errors import OutcomeUnknown
-from wechat.models import Api, Notification, Order, PayParams, Prepay, RemoteState, Transaction, Verified
+from wechat.models import (
+    Api,
+    Notification,
+    Order,
+    PayParams,
+    Prepay,
+    RefundFact,
+    RemoteState,
+    Transaction,
+    Verified,
+)
 from wechat.ports import Clock
+from wechat.refund_models import Refund
 from wechat.transport import Transport
 
 Nonce = Callable[[], str]
@@ -65,6 +76,18 @@ class Gateway(Protocol):
         """Verify and read one notification. Raises SignatureInvalid or Malformed."""
 
 
+class RefundGateway(Protocol):
+    """Refunds over one generation of the API. Calls end as ``Gateway``'s do."""
+
+    api: Api
+
+    async def refund(self, refund: Refund) -> Verified[RefundFact]:
+        """Ask WeChat to give money back. The same refund again is the same refund there."""
+
+    async def query_refund(self, refund: Refund) -> Verified[RefundFact]:
+        """What WeChat knows of ``refund``. Raises GatewayRefused with REFUND_NOT_EXIST for one that never arrived."""
+
+
 def notification_id(mchid: str, kind: str, event: str) -> str:
     """The identity under which repetitions of one event are one document."""
     return sha256(f"{mchid}\n{kind}\n{event}".encode()).hexdigest()
@@ -83,4 +106,12 @@ def same_order(call: str, order: Order, found: Transaction) -> Transaction:
     appid = found.appid or order.appid  # v3 leaves it out while unpaid
     if (found.out_trade_no, found.mchid, appid) != (order.out_trade_no, order.mchid, order.appid):
         raise OutcomeUnknown(call, wire_message="the answer is about another order")
+    return found
+
+
+def same_refund(call: str, refund: Refund, found: RefundFact) -> RefundFact:
+    """``found``, if it speaks of ``refund`` and its amounts; otherwise it proves nothing about ours."""
+    ours = (refund.mchid, refund.out_refund_no, refund.out_trade_no, refund.refund, refund.total)
+    if (found.mchid, found.out_refund_no, found.out_trade_no, found.refund, found.total) != ours:
+        raise OutcomeUnknown(call, wire_message="the answer is about another refund")
     return found

@@ -7,11 +7,9 @@ Sources: https://pay.weixin.qq.com/doc/v2/merchant/4011936530 (unifiedorder), ..
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from datetime import datetime
 
-from wechat.errors import GatewayRefused, Malformed, NotifyError, OutcomeUnknown
+from wechat.errors import GatewayRefused, Malformed, NotifyError, OutcomeUnknown, SignatureInvalid
 from wechat.models import (
     Api,
     Notification,
@@ -23,13 +21,12 @@ from wechat.models import (
     Transaction,
     Verified,
 )
-from wechat.pay import codes, xmlcodec
+from wechat.pay import codes, v2_fields, xmlcodec
 from wechat.pay.gateway import Merchant, Wire, notification_id, remote_state, same_order
 from wechat.pay.signing import SignType, v2_pay_fields, v2_sign, v2_verify
-from wechat.times import from_v2, to_v2
+from wechat.times import to_v2
 from wechat.transport import Request
 
-_TOTAL = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _HEADERS = {"Content-Type": "text/xml; charset=utf-8"}
 _ACK = b"<xml><return_code><![CDATA[%s]]></return_code><return_msg><![CDATA[%s]]></return_msg></xml>"
 
@@ -45,9 +42,14 @@ class V2Gateway:
         self._key = key
         self._sign_type = sign_type
 
+    @property
+    def proof(self) -> str:
+        """What stands behind its answers, for the timeline."""
+        return f"v2 {self._sign_type}"
+
     async def prepay(self, order: Order) -> Prepay:
         """POST /pay/unifiedorder."""
-        fields = await self._ask("/pay/unifiedorder", self._order_fields(order))
+        fields = await self.ask("/pay/unifiedorder", self._order_fields(order))
         prepay = Prepay(
             obtained_at=self._wire.clock.now(),
             sign_type=self._sign_type.value,
@@ -62,16 +64,16 @@ class V2Gateway:
     async def query(self, order: Order, *, transaction_id: str = "") -> Verified[Transaction]:
         """POST /pay/orderquery."""
         number = {"transaction_id": transaction_id} if transaction_id else {"out_trade_no": order.out_trade_no}
-        fields = await self._ask("/pay/orderquery", {"appid": order.appid, **number})
+        fields = await self.ask("/pay/orderquery", {"appid": order.appid, **number})
         try:
-            found = _transaction(fields, remote_state("orderquery", fields.get("trade_state")))
+            found = v2_fields.transaction(fields, remote_state("orderquery", fields.get("trade_state")))
         except Malformed as error:
             raise OutcomeUnknown("orderquery", wire_message=error.reason) from None
-        return Verified(same_order("orderquery", order, found), f"v2 {self._sign_type}")
+        return Verified(same_order("orderquery", order, found), self.proof)
 
     async def close(self, order: Order) -> None:
         """POST /pay/closeorder; WeChat wants the order to be five minutes old."""
-        await self._ask("/pay/closeorder", {"appid": order.appid, "out_trade_no": order.out_trade_no})
+        await self.ask("/pay/closeorder", {"appid": order.appid, "out_trade_no": order.out_trade_no})
 
     def pay_params(self, appid: str, prepay: Prepay) -> PayParams:
         """Signed with the sign type that the order was placed with, which WeChat demands."""
@@ -82,12 +84,28 @@ class V2Gateway:
         return PayParams(appid, timestamp, nonce, package, kind.value, sign)
 
     def receive(self, headers: Mapping[str, str], body: bytes) -> Verified[Notification]:
-        """A payment result: strict XML, signature, then who and what. ``headers`` carry nothing on v2."""
+        """A payment result: strict XML, signature, then who and what. ``headers`` carry nothing on v2.
+
+        A refund's result has no signature: it is read as a hint, of which no more than the refund's number is taken.
+        """
         fields = xmlcodec.parse(body)
+        if "req_info" in fields:
+            return Verified(self._refund_news(fields), "v2 req_info")
         kind = v2_verify(fields, self._key)
         if fields.get("return_code") != "SUCCESS":
             raise Malformed("return_code")
         return Verified(_payment(fields), f"v2 {kind}")
+
+    def _refund_news(self, fields: Mapping[str, str]) -> Notification:
+        """That something happened to a refund. Equal news is one event: it is a reason to ask, and says nothing."""
+        mchid = v2_fields.need(fields, "mch_id")
+        if mchid != self._merchant.mchid:
+            raise SignatureInvalid("mchid")
+        hint = v2_fields.refund_hint(fields, self._key)
+        event = f"{hint.out_trade_no}\n{hint.out_refund_no}"
+        return Notification(
+            notification_id(mchid, "refund", event), Api.V2, "refund", mchid, transaction=None, hint=hint
+        )
 
     def _order_fields(self, order: Order) -> dict[str, str]:
         """Everything that WeChat compares on a repetition comes from the stored order, so repetitions are equal."""
@@ -116,15 +134,21 @@ class V2Gateway:
         site = {"type": "Wap", "wap_url": self._merchant.url, "wap_name": self._merchant.name}
         return json.dumps({"h5_info": site}, ensure_ascii=False, separators=(",", ":"))
 
-    async def _ask(self, path: str, fields: dict[str, str]) -> dict[str, str]:
-        """Send signed fields; the fields of a verified SUCCESS, or the error that the answer means."""
+    async def ask(
+        self, path: str, fields: dict[str, str], *, over: Wire | None = None, repeatable: bool = True
+    ) -> dict[str, str]:
+        """Send signed fields; the fields of a verified SUCCESS, or the error that the answer means.
+
+        ``over`` is another way out than the usual one; ``repeatable`` as in ``Request``. Raises GatewayRefused,
+        NotSent, OutcomeUnknown.
+        """
+        wire = over or self._wire
         call = path.rpartition("/")[2]
         fields |= {"mch_id": self._merchant.mchid, "nonce_str": self._wire.nonce(), "sign_type": self._sign_type.value}
         fields = {name: value for name, value in fields.items() if value}
         fields["sign"] = v2_sign(fields, self._key, self._sign_type)
-        answer = await self._wire.transport.send(
-            self._wire.hosts, Request(call, "POST", path, xmlcodec.build(fields), _HEADERS)
-        )
+        request = Request(call, "POST", path, xmlcodec.build(fields), _HEADERS, repeatable)
+        answer = await wire.transport.send(wire.hosts, request)
         if answer.status != 200:
             raise OutcomeUnknown(call, http_status=answer.status)
         return self._verified(call, answer.body)
@@ -168,7 +192,7 @@ def _communication_failure(call: str, fields: Mapping[str, str]) -> GatewayRefus
 def _payment(fields: Mapping[str, str]) -> Notification:
     """A payment notification, of success or (documented, though hardly ever sent) of failure."""
     state = RemoteState.SUCCESS if fields.get("result_code") == "SUCCESS" else RemoteState.PAYERROR
-    transaction = _transaction(fields, state)
+    transaction = v2_fields.transaction(fields, state)
     event = f"{transaction.out_trade_no}\n{transaction.transaction_id}\n{state}"
     return Notification(
         id=notification_id(transaction.mchid, "payment", event),
@@ -178,49 +202,3 @@ def _payment(fields: Mapping[str, str]) -> Notification:
         transaction=transaction,
         created_at=transaction.success_time,
     )
-
-
-def _transaction(fields: Mapping[str, str], state: RemoteState) -> Transaction:
-    """The transaction in verified fields; money fields are demanded once it is paid. Raises Malformed."""
-    return Transaction(
-        appid=_need(fields, "appid"),
-        mchid=_need(fields, "mch_id"),
-        out_trade_no=_need(fields, "out_trade_no"),
-        state=state,
-        total=_total(fields) if state.paid else None,
-        currency=fields.get("fee_type") or "CNY",
-        transaction_id=_need(fields, "transaction_id") if state.paid else fields.get("transaction_id", ""),
-        trade_type=fields.get("trade_type", ""),
-        openid=fields.get("openid", ""),
-        payer_total=_cash_fee(fields),
-        success_time=_time_end(fields) if state.paid else None,
-        bank_type=fields.get("bank_type", ""),
-        attach=fields.get("attach", ""),
-    )
-
-
-def _need(fields: Mapping[str, str], name: str) -> str:
-    value = fields.get(name, "")
-    if not value:
-        raise Malformed(name)
-    return value
-
-
-def _total(fields: Mapping[str, str]) -> int:
-    value = fields.get("total_fee", "")
-    if not _TOTAL.fullmatch(value):
-        raise Malformed("total_fee")
-    return int(value)
-
-
-def _cash_fee(fields: Mapping[str, str]) -> int | None:
-    """What the payer parted with, less coupons; told for information, never compared."""
-    value = fields.get("cash_fee", "")
-    return int(value) if _TOTAL.fullmatch(value) else None
-
-
-def _time_end(fields: Mapping[str, str]) -> datetime:
-    try:
-        return from_v2(fields.get("time_end", ""))
-    except ValueError:
-        raise Malformed("time_end") from None

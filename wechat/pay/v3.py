@@ -7,9 +7,7 @@ Sources: https://pay.weixin.qq.com/doc/v3/merchant/4012791897 (JSAPI), .../40127
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -20,26 +18,24 @@ from wechat.models import (
     Order,
     PayParams,
     Prepay,
+    RefundFact,
     RemoteState,
     TradeType,
     Transaction,
     Verified,
 )
-from wechat.pay import codes
+from wechat.pay import codes, v3_json
 from wechat.pay.certificates import KeyRing, Unverified
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import Merchant, Wire, notification_id, remote_state, same_order
 from wechat.pay.signing import SCHEME, Signer, check_window, rsa_verify, v3_answer_message, v3_pay_message
-from wechat.times import from_v3, to_v3
+from wechat.times import to_v3
 from wechat.transport import Answer, Request
 
 HEADERS = ("Wechatpay-Signature", "Wechatpay-Timestamp", "Wechatpay-Nonce", "Wechatpay-Serial")
 USER_AGENT = "fenpay"
 MAX_HEADER = 1024
-MAX_JSON = 64 * 1024
-MOST_FEN = 999_999_999  # nine digits, as v2's total_fee; larger ones are no amounts, and no database's integers
 
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can escape one, UTF-8 and BSON cannot hold it
 _PATHS = {TradeType.JSAPI: "jsapi", TradeType.NATIVE: "native", TradeType.MWEB: "h5"}
 _RESULTS = {TradeType.JSAPI: "prepay_id", TradeType.NATIVE: "code_url", TradeType.MWEB: "h5_url"}
 _KINDS = {
@@ -63,11 +59,16 @@ class V3Gateway:
         self._cipher = cipher
         self._ring = ring
 
+    @property
+    def proof(self) -> str:
+        """What stands behind its answers, for the timeline."""
+        return f"v3 {self._ring.preferred_serial}"
+
     async def prepay(self, order: Order) -> Prepay:
         """POST /v3/pay/transactions/{jsapi,native,h5}."""
         name = _PATHS[order.trade_type]
         result = _RESULTS[order.trade_type]
-        data = await self._ask(name, "POST", f"/v3/pay/transactions/{name}", self._order_body(order))
+        data = await self.ask(name, "POST", f"/v3/pay/transactions/{name}", self._order_body(order))
         value = data.get(result)
         if not isinstance(value, str) or not value:
             raise OutcomeUnknown(name, wire_message=f"answer without {result}")
@@ -77,17 +78,17 @@ class V3Gateway:
         """GET /v3/pay/transactions/{out-trade-no,id}/…."""
         number = f"id/{transaction_id}" if transaction_id else f"out-trade-no/{quote(order.out_trade_no, safe='')}"
         target = f"/v3/pay/transactions/{number}?mchid={order.mchid}"
-        data = await self._ask("query", "GET", target)
+        data = await self.ask("query", "GET", target)
         try:
-            found = _transaction(data, remote_state("query", data.get("trade_state")))
+            found = v3_json.transaction(data, remote_state("query", data.get("trade_state")))
         except Malformed as error:
             raise OutcomeUnknown("query", wire_message=error.reason) from None
-        return Verified(same_order("query", order, found), f"v3 {self._ring.preferred_serial}")
+        return Verified(same_order("query", order, found), self.proof)
 
     async def close(self, order: Order) -> None:
         """POST /v3/pay/transactions/out-trade-no/{out_trade_no}/close, answered 204."""
         target = f"/v3/pay/transactions/out-trade-no/{quote(order.out_trade_no, safe='')}/close"
-        await self._ask("close", "POST", target, {"mchid": order.mchid})
+        await self.ask("close", "POST", target, {"mchid": order.mchid})
 
     def pay_params(self, appid: str, prepay: Prepay) -> PayParams:
         """Four lines signed with the merchant's key."""
@@ -99,19 +100,24 @@ class V3Gateway:
     def receive(self, headers: Mapping[str, str], body: bytes) -> Verified[Notification]:
         """Verify the raw body, then parse and decrypt it."""
         serial = self._verify(headers, body, self._ring)
-        envelope = _json_object(body)
-        kind, original = _KINDS.get(str(envelope.get("event_type")), ("", ""))
+        envelope = v3_json.json_object(body)
+        event_type = v3_json.optional(envelope, "event_type")
+        kind, original = _KINDS.get(event_type, ("", ""))
         if not kind:
             raise Malformed("event_type")
-        transaction = self._opened(envelope, original) if kind == "payment" else None
-        mchid = transaction.mchid if transaction else self._merchant.mchid
+        content = self._opened(envelope, original) if original else {}
+        transaction = _payment(content) if kind == "payment" else None
+        refund = _refund(content, event_type) if kind == "refund" else None
+        about = transaction or refund
+        mchid = about.mchid if about else self._merchant.mchid
         message = Notification(
-            id=notification_id(mchid, kind, _need(envelope, "id")),
+            id=notification_id(mchid, kind, v3_json.need(envelope, "id")),
             api=Api.V3,
             kind=kind,
             mchid=mchid,
             transaction=transaction,
-            created_at=_time(envelope, "create_time"),
+            created_at=v3_json.time(envelope, "create_time"),
+            refund=refund,
         )
         return Verified(message, f"v3 {serial}")
 
@@ -144,16 +150,21 @@ class V3Gateway:
             }
         return body
 
-    async def _ask(self, call: str, method: str, target: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Send, verify, parse; an empty object for 204."""
+    async def ask(
+        self, call: str, method: str, target: str, body: dict[str, Any] | None = None, *, repeatable: bool = True
+    ) -> dict[str, Any]:
+        """Send, verify, parse; an empty object for 204. ``repeatable`` as in ``Request``.
+
+        Raises GatewayRefused, NotSent, OutcomeUnknown.
+        """
         if not len(self._ring):
             self._ring.on_unknown()
             raise NotSent(call, wire_message="WeChat Pay's certificates have not been fetched yet")
         payload = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() if body else b""
-        answer = await self._send(call, method, target, payload)
+        answer = await self._send(call, method, target, payload, repeatable)
         try:
             self._verify_answer(answer, self._ring)
-            return _json_object(answer.body) if answer.body else {}
+            return v3_json.json_object(answer.body) if answer.body else {}
         except NotifyError as error:
             raise OutcomeUnknown(
                 call,
@@ -162,7 +173,7 @@ class V3Gateway:
                 request_id=answer.headers.get("Request-ID", ""),
             ) from None
 
-    async def _send(self, call: str, method: str, target: str, body: bytes) -> Answer:
+    async def _send(self, call: str, method: str, target: str, body: bytes, repeatable: bool = True) -> Answer:
         """The answer of a signed request, if it is a success; what else WeChat says is raised."""
         timestamp = str(int(self._wire.clock.now().timestamp()))
         headers = {
@@ -176,7 +187,8 @@ class V3Gateway:
             headers["Content-Type"] = "application/json"
         if self._ring.preferred_serial:
             headers["Wechatpay-Serial"] = self._ring.preferred_serial
-        answer = await self._wire.transport.send(self._wire.hosts, Request(call, method, target, body, headers))
+        request = Request(call, method, target, body, headers, repeatable)
+        answer = await self._wire.transport.send(self._wire.hosts, request)
         if answer.status not in (200, 204):
             raise _failure(call, answer)
         return answer
@@ -193,22 +205,19 @@ class V3Gateway:
         rsa_verify(ring.find(serial), v3_answer_message(timestamp, nonce, body), signature)
         return serial
 
-    def _opened(self, envelope: Mapping[str, Any], original: str) -> Transaction:
+    def _opened(self, envelope: Mapping[str, Any], original: str) -> dict[str, Any]:
+        """The content of ``resource``, decrypted."""
         resource = envelope.get("resource")
         if not isinstance(resource, dict) or resource.get("algorithm") != "AEAD_AES_256_GCM":
             raise Malformed("resource")
         if resource.get("original_type", original) != original:
             raise Malformed("original_type")
         plain = self._cipher.open(
-            nonce=_need(resource, "nonce"),
-            associated_data=_optional(resource, "associated_data"),
-            ciphertext=_need(resource, "ciphertext"),
+            nonce=v3_json.need(resource, "nonce"),
+            associated_data=v3_json.optional(resource, "associated_data"),
+            ciphertext=v3_json.need(resource, "ciphertext"),
         )
-        data = _json_object(plain)
-        try:
-            return _transaction(data, RemoteState(str(data.get("trade_state"))))
-        except ValueError:
-            raise Malformed("trade_state") from None
+        return v3_json.json_object(plain)
 
 
 def _header(headers: Mapping[str, str], name: str) -> str:
@@ -221,7 +230,7 @@ def _header(headers: Mapping[str, str], name: str) -> str:
 def _failure(call: str, answer: Answer) -> RemoteError:
     """What a non-success means. WeChat does not sign these; a no says that nothing happened, so TLS has to do."""
     try:
-        data = _json_object(answer.body)
+        data = v3_json.json_object(answer.body)
     except Malformed:
         data = {}
     return codes.failure(
@@ -233,67 +242,16 @@ def _failure(call: str, answer: Answer) -> RemoteError:
     )
 
 
-def _json_object(raw: bytes) -> dict[str, Any]:
-    """``raw`` as a JSON object. Only UTF-8 (json.loads would guess UTF-16) and sane nesting. Raises Malformed."""
-    if len(raw) > MAX_JSON:
-        raise Malformed("json_size")
+def _payment(content: Mapping[str, Any]) -> Transaction:
     try:
-        data = json.loads(raw.decode("utf-8"))
-    except (ValueError, RecursionError):
-        raise Malformed("json") from None
-    if not isinstance(data, dict):
-        raise Malformed("json")
-    return data
-
-
-def _transaction(data: Mapping[str, Any], state: RemoteState) -> Transaction:
-    """The transaction in verified JSON; money fields are demanded once it is paid. Raises Malformed."""
-    amount = data.get("amount")
-    amount = amount if isinstance(amount, dict) else {}
-    payer = data.get("payer")
-    payer_total = amount.get("payer_total")
-    return Transaction(
-        appid=_need(data, "appid") if state.paid else _optional(data, "appid"),
-        mchid=_need(data, "mchid"),
-        out_trade_no=_need(data, "out_trade_no"),
-        state=state,
-        total=_total(amount) if state.paid else None,
-        currency=_optional(amount, "currency") or "CNY",
-        transaction_id=_need(data, "transaction_id") if state.paid else _optional(data, "transaction_id"),
-        trade_type=_optional(data, "trade_type"),
-        openid=_optional(payer, "openid") if isinstance(payer, dict) else "",
-        payer_total=payer_total if type(payer_total) is int and 0 <= payer_total <= MOST_FEN else None,
-        success_time=_time(data, "success_time") if state.paid else None,
-        bank_type=_optional(data, "bank_type"),
-        attach=_optional(data, "attach"),
-    )
-
-
-def _need(data: Mapping[str, Any], name: str) -> str:
-    value = _optional(data, name)
-    if not value:
-        raise Malformed(name)
-    return value
-
-
-def _optional(data: Mapping[str, Any], name: str) -> str:
-    value = data.get(name)
-    if value is None:
-        return ""
-    if not isinstance(value, str) or _LONE_SURROGATE.search(value):
-        raise Malformed(name)
-    return value
-
-
-def _total(amount: Mapping[str, Any]) -> int:
-    value = amount.get("total")
-    if type(value) is not int or not 1 <= value <= MOST_FEN:
-        raise Malformed("amount.total")
-    return value
-
-
-def _time(data: Mapping[str, Any], name: str) -> datetime:
-    try:
-        return from_v3(_need(data, name))
+        return v3_json.transaction(content, RemoteState(str(content.get("trade_state"))))
     except ValueError:
-        raise Malformed(name) from None
+        raise Malformed("trade_state") from None
+
+
+def _refund(content: Mapping[str, Any], event_type: str) -> RefundFact:
+    """A refund's result, which the envelope and the content must tell alike."""
+    fact = v3_json.refund_fact(content, v3_json.need(content, "mchid"), "refund_status")
+    if event_type != f"REFUND.{fact.state}":
+        raise Malformed("refund_status")
+    return fact

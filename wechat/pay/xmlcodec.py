@@ -20,19 +20,19 @@ MAX_FIELDS = 100
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 
 
-def parse(body: bytes) -> dict[str, str]:
-    """The fields of ``body``; an empty element is an empty string. Raises Malformed."""
+def parse(body: bytes, root: str = "xml") -> dict[str, str]:
+    """The fields of ``body`` under ``root``; an empty element is an empty string. Raises Malformed."""
     if len(body) > MAX_BYTES:
         raise Malformed("xml_size")
-    root = _tree(body)
-    if root.tag != "xml" or root.attrib or root.nsmap:
+    top = _tree(body)
+    if top.tag != root or top.attrib or top.nsmap:
         raise Malformed("xml_root")
-    if len(root) > MAX_FIELDS:
+    if len(top) > MAX_FIELDS:
         raise Malformed("xml_fields")
-    if not _blank(root.text):
+    if not _blank(top.text):
         raise Malformed("xml_text")
     fields: dict[str, str] = {}
-    for element in root:
+    for element in top:
         name = _field_name(element)
         if name in fields:
             raise Malformed("xml_duplicate")

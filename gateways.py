@@ -1,0 +1,86 @@
+"""The part of the composition root that builds WeChat Pay's gateways from the settings; ``server.py`` alone uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from settings import PaySettings, Settings, V2Settings, V3Settings
+from wechat.models import Api
+from wechat.pay.certificates import Certificates, KeyRing, PlatformKey, load_public_key, load_signer
+from wechat.pay.ciphers import AeadCipher
+from wechat.pay.gateway import Gateway, Merchant, RefundGateway, Wire
+from wechat.pay.mutual_tls import client_context
+from wechat.pay.signing import SignType
+from wechat.pay.v2 import V2Gateway
+from wechat.pay.v2_refunds import V2Refunds
+from wechat.pay.v3 import V3Gateway
+from wechat.pay.v3_refunds import V3Refunds
+from wechat.ports import Clock
+from wechat.transport import Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Pay:
+    """The configured generations of WeChat Pay, what runs beside them, and connections that are to be closed."""
+
+    gateways: dict[Api, Gateway] = field(default_factory=dict)
+    refunds: dict[Api, RefundGateway] = field(default_factory=dict)
+    background: list[Certificates] = field(default_factory=list)
+    closing: list[Transport] = field(default_factory=list)
+
+
+def build(settings: Settings, transport: Transport, clock: Clock) -> Pay:
+    """Raises ConfigError."""
+    pay = settings.pay
+    merchant = Merchant(pay.mchid, settings.account.appid, settings.shop.name, settings.http.public_base_url)
+    wire = Wire(transport, pay.base_urls, clock)
+    built = Pay()
+    if pay.v2:
+        _add_v2(built, pay.v2, wire, merchant)
+    if pay.v3:
+        _add_v3(built, pay.v3, wire, merchant)
+    return built
+
+
+def refund_route(pay: PaySettings) -> Mapping[Api, Api]:
+    """Through which API refunds go, by the order's; without the one that could not send any."""
+    if pay.refund_api == "v3":
+        return {Api.V2: Api.V3, Api.V3: Api.V3}
+    able = {Api.V2: bool(pay.v2 and pay.v2.can_refund), Api.V3: bool(pay.v3)}
+    return {api: api for api in able if able[api]}
+
+
+def _add_v2(built: Pay, v2: V2Settings, wire: Wire, merchant: Merchant) -> None:
+    gateway = V2Gateway(wire, merchant, v2.key.get_secret_value(), SignType(v2.sign_type))
+    secure = _secure(v2, wire)
+    built.gateways[Api.V2] = gateway
+    built.refunds[Api.V2] = V2Refunds(gateway, secure)
+    if secure:
+        built.closing.append(secure.transport)
+
+
+def _secure(v2: V2Settings, wire: Wire) -> Wire | None:
+    """The way that shows the client certificate, if there is one."""
+    if not v2.client_cert or not v2.client_key:
+        return None
+    ca = v2.ca.get_secret_value() if v2.ca else ""
+    tls = client_context(v2.client_cert.get_secret_value(), v2.client_key.get_secret_value(), ca)
+    return Wire(Transport(tls=tls), v2.refund_urls or wire.hosts, wire.clock)
+
+
+def _add_v3(built: Pay, v3: V3Settings, wire: Wire, merchant: Merchant) -> None:
+    signer = load_signer(merchant.mchid, v3.merchant_key.get_secret_value(), v3.merchant_cert.get_secret_value())
+    cipher = AeadCipher(v3.key.get_secret_value())
+    ring = KeyRing(wire.clock, _public_key(v3))
+    gateway = V3Gateway(wire, merchant, signer, cipher, ring)
+    built.gateways[Api.V3] = gateway
+    built.refunds[Api.V3] = V3Refunds(gateway)
+    if v3.certificates:
+        built.background.append(Certificates(ring, cipher, gateway.certificates, wire.clock))
+
+
+def _public_key(v3: V3Settings) -> PlatformKey | None:
+    if not v3.public_key or not v3.public_key_id:
+        return None
+    return PlatformKey(v3.public_key_id, load_public_key(v3.public_key.get_secret_value()))

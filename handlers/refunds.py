@@ -1,0 +1,57 @@
+"""Refunds for the merchant's own systems, by API key."""
+
+from __future__ import annotations
+
+from handlers.base import ApiHandler
+from handlers.merchant import idempotency_key
+from handlers.orders import NUMBER
+from handlers.plugin import Access, Route
+from handlers.services import Services
+from handlers.views import refund_view
+from wechat.wanted import RefundWanted
+
+REFUND_NUMBER = r"([0-9A-Za-z_\-|*@]{6,64})"
+
+
+class OrderRefundsHandler(ApiHandler):
+    """Give money of an order back: 201 when WeChat has said the last word, 202 while it has not."""
+
+    async def post(self, out_trade_no: str) -> None:
+        wanted = RefundWanted.parse(self.json_body())
+        order = await self.services.orders.get(out_trade_no)
+        refund = await self.services.refunds.request(
+            order, wanted, by=self.merchant, idempotency_key=idempotency_key(self.request.headers)
+        )
+        self.set_status(202 if refund.open else 201)
+        self.write_json(refund_view(refund))
+
+    async def get(self, out_trade_no: str) -> None:
+        order = await self.services.orders.get(out_trade_no)
+        refunds = await self.services.refund_store.of_order(order.out_trade_no)
+        self.write_json({"refunds": [refund_view(refund) for refund in refunds]})
+
+
+class RefundHandler(ApiHandler):
+    """One refund, as stored."""
+
+    async def get(self, out_refund_no: str) -> None:
+        self.write_json(refund_view(await self.services.refunds.get(out_refund_no)))
+
+
+class RefundQueryHandler(ApiHandler):
+    """Ask WeChat and apply what it says."""
+
+    async def post(self, out_refund_no: str) -> None:
+        refund = await self.services.refunds.get(out_refund_no)
+        self.write_json(refund_view(await self.services.refunds.query(refund)))
+
+
+def routes(services: Services) -> list[Route]:
+    def route(pattern: str, handler: type[ApiHandler], name: str) -> Route:
+        return Route(pattern=pattern, handler=handler, access=Access.MERCHANT, name=name)
+
+    return [
+        route(rf"/api/orders/{NUMBER}/refunds", OrderRefundsHandler, "api_order_refunds"),
+        route(rf"/api/refunds/{REFUND_NUMBER}", RefundHandler, "api_refund"),
+        route(rf"/api/refunds/{REFUND_NUMBER}/query", RefundQueryHandler, "api_refund_query"),
+    ]

@@ -1,0 +1,350 @@
+"""Refund messages on /notify: v3's are facts, v2's are hints; and money that no goods are given for."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.ciphers.modes import ECB
+
+from tests.support.platform import Message, Platform, transaction_id, v2_xml
+from tests.support.refund_desk import lost
+from tests.unit.keys import private_pem
+from tests.unit.test_receive import KNOWN, World, alarms
+from wechat.errors import Malformed, Mismatch, NotifyError, OutcomeUnknown, SignatureInvalid
+from wechat.late import LatePolicy
+from wechat.models import Api, RefundState, TradeState
+from wechat.orders import Orders, Terms
+from wechat.refund_models import WINDOW, Refund
+from wechat.wanted import RefundWanted
+from wechat.workers import OrderWorker
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    state = tmp_path_factory.mktemp("keys")
+    (state / "public_key.key.pem").write_text(private_pem("platform"))
+    (state / "platform_1.key.pem").write_text(private_pem("certificate"))
+    return Platform(KNOWN, state)
+
+
+@pytest.fixture
+def world(platform: Platform) -> World:
+    return World(platform)
+
+
+async def refunded(world: World, api: Api = Api.V3) -> Refund:
+    """A refund of 60 of the world's paid order, under way."""
+    order = replace(world.order, trade_state=TradeState.SUCCESS, paid_at=world.clock.now(), transaction_id="42001")
+    world.place(replace(order, api=api))
+    return await world.till.refunds.request(
+        world.orders.orders[order.out_trade_no], RefundWanted(refund=60, reason="缺货"), by="shop"
+    )
+
+
+def v3_refund(platform: Platform, refund: Refund, state: str = "SUCCESS", **changed: Any) -> Message:
+    content = {
+        "mchid": refund.mchid,
+        "transaction_id": refund.transaction_id,
+        "out_trade_no": refund.out_trade_no,
+        "refund_id": "50300001",
+        "out_refund_no": refund.out_refund_no,
+        "refund_status": state,
+        "success_time": "2026-03-01T12:05:06+08:00",
+        "user_received_account": "支付用户零钱",
+        "amount": {"total": refund.total, "refund": refund.refund, "payer_total": 100, "payer_refund": 60},
+    }
+    envelope = platform.v3_envelope(b"", event_type=changed.pop("event_type", f"REFUND.{state}"))
+    envelope["resource"] = platform.seal(json.dumps(content | changed).encode(), "refund")
+    envelope["resource"]["original_type"] = "refund"
+    return platform.v3_signed(json.dumps(envelope).encode())
+
+
+def seal(plain: bytes, key: str = KNOWN["api_v2_key"]) -> str:
+    """``req_info`` by the rule of the document, without the service's cipher."""
+    padding = 16 - len(plain) % 16
+    encryptor = Cipher(AES256(hashlib.md5(key.encode()).hexdigest().encode()), ECB()).encryptor()  # noqa: S305, S324
+    return base64.b64encode(encryptor.update(plain + bytes([padding]) * padding) + encryptor.finalize()).decode()
+
+
+def v2_plain(refund: Refund, state: str = "SUCCESS", **changed: str) -> bytes:
+    fields = {
+        "out_refund_no": refund.out_refund_no,
+        "out_trade_no": refund.out_trade_no,
+        "refund_account": "REFUND_SOURCE_RECHARGE_FUNDS",
+        "refund_fee": str(refund.refund),
+        "refund_id": "50300001",
+        "refund_recv_accout": "支付用户零钱",
+        "refund_request_source": "API",
+        "refund_status": state,
+        "success_time": "2026-03-01 12:05:06",
+        "total_fee": str(refund.total),
+        "transaction_id": refund.transaction_id,
+    }
+    rows = "\n".join(f"<{name}><![CDATA[{value}]]></{name}>" for name, value in (fields | changed).items())
+    return f"<root>\n{rows}\n</root>".encode()
+
+
+def v2_message(req_info: str, **changed: str) -> Message:
+    fields = {"return_code": "SUCCESS", "appid": KNOWN["appid"], "mch_id": KNOWN["mchid"], "nonce_str": "n1"}
+    return Message(v2_xml(fields | {"req_info": req_info} | changed), {"Content-Type": "text/xml"})
+
+
+# -- v3 ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["SUCCESS", "ABNORMAL", "CLOSED"])
+async def test_a_v3_refund_message_is_applied_once_however_often_it_comes(world: World, state: str) -> None:
+    refund = await refunded(world)
+    message = v3_refund(world.platform, refund, state)
+    for _ in range(5):
+        await world.receive(message)
+    stored = world.till.store.refunds[refund.out_refund_no]
+    assert (stored.state, stored.refund_id) == (RefundState(state), "50300001")
+    assert [event.what for event in stored.events].count(state.lower()) == 1
+    assert list(world.notifications.seen.values()) == [5]
+    assert world.till.desk.calls == [f"refund {refund.out_refund_no}"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "changed"),
+    [
+        ("refund", {"amount": {"total": 100, "refund": 59}}),
+        ("refund_total", {"amount": {"total": 99, "refund": 60}}),
+        ("mchid", {"mchid": "1900000999"}),
+        ("out_trade_no", {"out_trade_no": "20260301999999zzz"}),
+        ("unknown_refund", {"out_refund_no": "made-in-the-console"}),
+    ],
+)
+async def test_a_v3_refund_that_is_not_ours_is_recorded_refused_and_alarmed_once(
+    world: World, reason: str, changed: dict[str, Any]
+) -> None:
+    """J10 for unknown_refund: the bill books it."""
+    refund, before = await refunded(world), alarms(f"notify_{reason}")
+    message = v3_refund(world.platform, refund, **changed)
+    for _ in range(15):
+        with pytest.raises(Mismatch) as wrong:
+            await world.receive(message)
+        assert (wrong.value.reason, wrong.value.status) == (reason, 409)
+    assert world.till.store.refunds[refund.out_refund_no] == refund
+    assert (list(world.notifications.seen.values()), alarms(f"notify_{reason}") - before) == ([15], 1)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"refund_status": "DONE"},
+        {"refund_status": None},
+        {"event_type": "REFUND.CLOSED"},
+        {"event_type": "REFUND.PROCESSING"},
+        {"refund_id": None},
+        {"out_refund_no": ""},
+        {"mchid": None},
+        {"amount": None},
+        {"amount": {"total": 100, "refund": "60"}},
+        {"amount": {"total": 100, "refund": True}},
+        {"amount": {"total": 100, "refund": 0}},
+        {"success_time": "yesterday"},
+    ],
+)
+async def test_a_v3_refund_with_a_broken_field_is_malformed(world: World, changed: dict[str, Any]) -> None:
+    refund = await refunded(world)
+    with pytest.raises(Malformed):
+        await world.receive(v3_refund(world.platform, refund, **changed))
+    assert world.till.store.refunds[refund.out_refund_no] == refund
+    assert not world.notifications.seen
+
+
+async def test_a_refund_announced_as_a_payment_is_malformed(world: World) -> None:
+    """B11."""
+    refund = await refunded(world)
+    with pytest.raises(Malformed):
+        await world.receive(v3_refund(world.platform, refund, event_type="TRANSACTION.SUCCESS"))
+
+
+# -- v2 ----------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_v2_refund_message_is_a_reason_to_ask_and_the_answer_counts(world: World) -> None:
+    refund = await refunded(world, Api.V2)
+    world.till.desk.turns_out(refund, RefundState.CLOSED)
+    await world.receive(v2_message(seal(v2_plain(refund, "SUCCESS"))))
+    assert world.till.store.refunds[refund.out_refund_no].state is RefundState.CLOSED
+    assert world.till.desk.calls[-1] == f"query {refund.out_refund_no}"
+
+
+async def test_a_v2_refund_message_is_not_acknowledged_while_wechat_does_not_answer(world: World) -> None:
+    refund = await refunded(world, Api.V2)
+    world.till.desk.before = [lost("refundquery")]
+    with pytest.raises(OutcomeUnknown):
+        await world.receive(v2_message(seal(v2_plain(refund))))
+    assert world.till.store.refunds[refund.out_refund_no].state is RefundState.PROCESSING
+
+
+async def test_fifty_splices_of_two_genuine_v2_messages_change_nothing(world: World) -> None:
+    """A15: ECB lets blocks be put together anew, so what a message says is not believed."""
+    refund = await refunded(world, Api.V2)
+    one, two = (base64.b64decode(seal(v2_plain(refund, state))) for state in ("SUCCESS", "CHANGE"))
+    before = world.till.store.refunds[refund.out_refund_no]
+    for splice in range(50):
+        pattern = (splice + 1) * 0x9E3779B9  # any bits that differ from splice to splice
+        blocks = [(one, two)[pattern >> i & 1][16 * i : 16 * i + 16] for i in range(min(len(one), len(two)) // 16)]
+        try:
+            await world.receive(v2_message(base64.b64encode(b"".join(blocks)).decode()))
+        except NotifyError:
+            continue
+    assert world.till.store.refunds[refund.out_refund_no] == before
+
+
+@pytest.mark.parametrize(
+    "req_info",
+    [
+        "not base64!",
+        "AAAA",
+        "",
+        seal(b"<root/>"),
+        seal(b"<xml><out_refund_no>R123456</out_refund_no></xml>"),
+        seal(b"<!DOCTYPE root><root><out_refund_no>R123456</out_refund_no></root>"),
+        seal(b"<root><out_refund_no>a.b$c123</out_refund_no><out_trade_no>20260301120506abc</out_trade_no></root>"),
+        seal(b"<root><out_refund_no>R123456</out_refund_no></root>"),
+        seal(b"<root><out_refund_no>R123456</out_refund_no></root>", "another-key-another-key-another-"),
+        base64.b64encode(bytes(48)).decode(),
+    ],
+)
+async def test_a_v2_refund_message_that_does_not_open_is_malformed(world: World, req_info: str) -> None:
+    """A15."""
+    with pytest.raises(Malformed):
+        await world.receive(v2_message(req_info))
+    assert not world.notifications.seen
+    assert world.till.desk.calls == []
+
+
+async def test_a_v2_refund_message_to_another_merchant_is_refused(world: World) -> None:
+    refund = await refunded(world, Api.V2)
+    with pytest.raises(SignatureInvalid):
+        await world.receive(v2_message(seal(v2_plain(refund)), mch_id="1900000999"))
+
+
+async def test_a_v2_message_of_an_unknown_refund_is_alarmed_once_and_asks_nobody(world: World) -> None:
+    refund, before = await refunded(world, Api.V2), alarms("notify_unknown_refund")
+    message = v2_message(seal(v2_plain(refund, out_refund_no="made-in-the-console")))
+    for _ in range(3):
+        with pytest.raises(Mismatch):
+            await world.receive(message)
+    assert alarms("notify_unknown_refund") - before == 1
+    assert world.till.desk.calls == [f"refund {refund.out_refund_no}"]
+
+
+async def test_a_payment_with_a_req_info_pays_nothing(world: World) -> None:
+    fields = world.platform.v2_fields(world.wanted, req_info="AAAA")
+    with pytest.raises(Malformed):
+        await world.receive(world.platform.v2_signed(fields))
+    assert world.state is TradeState.NOTPAY
+
+
+# -- money without goods -----------------------------------------------------------------------------------------------
+
+
+async def look(world: World) -> None:
+    """The workers do what is due: first the orders, then the refunds."""
+    terms = Terms("wx1", "1900000109", Api.V3, "https://x/notify", timedelta(minutes=30), 5000, 20)
+    orders = Orders(terms, {}, {}, world.orders, world.till.claims, world.ledger, world.clock)
+    while await OrderWorker(orders, world.till.late, world.orders, world.clock).once():
+        pass
+    while await world.till.worker.once():
+        pass
+
+
+@pytest.fixture
+def generous(platform: Platform) -> World:
+    """The policy is ``refund``, and the order is closed."""
+    world = World(platform, LatePolicy.REFUND)
+    world.order = world.place(replace(world.order, trade_state=TradeState.CLOSED, next_check_at=None))
+    return world
+
+
+async def test_a_late_payment_goes_back_whole_and_once(generous: World) -> None:
+    """J2."""
+    message = generous.write("v3", transaction_id="42009")
+    for _ in range(5):
+        await generous.receive(message)
+        await look(generous)
+    [refund] = generous.till.store.refunds.values()
+    assert (refund.refund, refund.transaction_id, refund.state) == (100, "42009", RefundState.PROCESSING)
+    assert generous.till.desk.calls == [f"refund {refund.out_refund_no}"]
+    assert generous.state is TradeState.REFUND
+    assert generous.events.count("money_goes_back") == 1
+
+
+async def test_who_died_before_noting_it_returns_a_late_payment_once_all_the_same(generous: World) -> None:
+    await generous.receive(generous.write("v3"))
+    due = await generous.orders.claim_due(generous.clock.now(), timedelta(minutes=1))
+    assert due is not None
+    for _ in range(3):
+        await generous.till.late.settle(due)
+        generous.clock.advance(61)
+    await look(generous)
+    assert len(generous.till.desk.taken) == 1
+    assert len(generous.till.store.refunds) == 1
+
+
+async def test_a_payment_by_another_payer_goes_back(platform: Platform) -> None:
+    world = World(platform, LatePolicy.REFUND)
+    await world.receive(world.write("v3", payer={"openid": "osim-b"}))
+    await look(world)
+    assert [refund.refund for refund in world.till.store.refunds.values()] == [100]
+
+
+async def test_a_late_payment_waits_for_an_operator_where_the_policy_is_to_ask(world: World) -> None:
+    world.order = world.place(replace(world.order, trade_state=TradeState.CLOSED, next_check_at=None))
+    before = alarms("paid_late")
+    for _ in range(3):
+        await world.receive(world.write("v2", transaction_id="42009"))
+        await look(world)
+    assert (world.state, world.till.store.refunds) == (TradeState.PAID_LATE, {})
+    assert (world.events.count("needs_operator"), alarms("paid_late") - before) == (1, 1)
+    paid = world.orders.orders[world.order.out_trade_no]
+    refund = await world.till.refunds.request(paid, RefundWanted(refund=100, reason="晚到"), by="shop")
+    assert refund.state is RefundState.PROCESSING
+
+
+async def test_a_late_payment_that_cannot_go_back_waits_for_an_operator(generous: World) -> None:
+    before = alarms("late_money_kept")
+    await generous.receive(generous.write("v3"))
+    generous.clock.advance(WINDOW.total_seconds() + 60)
+    await look(generous)
+    assert (generous.state, generous.events[-1]) == (TradeState.PAID_LATE, "needs_operator")
+    assert alarms("late_money_kept") - before == 1
+
+
+async def test_a_second_payment_goes_back_whole_and_once_and_the_first_stays(platform: Platform) -> None:
+    """D8."""
+    world, second = World(platform, LatePolicy.REFUND), transaction_id()
+    await world.receive(world.write("v3", transaction_id="42001"))
+    message, before = world.write("v3", transaction_id=second), alarms("notify_second_payment")
+    for _ in range(15):
+        with pytest.raises(Mismatch):
+            await world.receive(message)
+        await look(world)
+    [refund] = world.till.store.refunds.values()
+    assert (refund.refund, refund.transaction_id, refund.surplus) == (100, second, True)
+    assert alarms("notify_second_payment") - before == 1
+    first = world.orders.orders[world.order.out_trade_no]
+    assert (first.trade_state, first.transaction_id, first.refund_reserved) == (TradeState.SUCCESS, "42001", 0)
+    await world.receive(v3_refund(platform, refund, amount={"total": 100, "refund": 100}))
+    own = await world.till.refunds.request(first, RefundWanted(refund=100, reason="缺货"), by="shop")
+    assert own.open  # the order's own money is untouched
+
+
+async def test_a_second_payment_waits_for_an_operator_where_the_policy_is_to_ask(world: World) -> None:
+    await world.receive(world.write("v3", transaction_id="42001"))
+    with pytest.raises(Mismatch):
+        await world.receive(world.write("v3"))
+    assert world.till.store.refunds == {}

@@ -1,0 +1,31 @@
+"""The TLS of v2's refunds, where WeChat asks for the merchant's certificate.
+
+It has connections of its own: one that was opened without the certificate would be refused when it is used again.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import tempfile
+from pathlib import Path
+
+from wechat.pay.certificates import check_pair
+
+CERT = "pay.v2.client_cert"
+KEY = "pay.v2.client_key"
+
+
+def client_context(cert_pem: str, key_pem: str, ca_pem: str = "") -> ssl.SSLContext:
+    """A context that shows apiclient_cert.pem; ``ca_pem`` is trusted in place of the system's authorities.
+
+    Raises ConfigError for files of another kind and for two that are not a pair.
+    """
+    check_pair(cert_pem, key_pem, CERT, KEY)
+    context = ssl.create_default_context(cadata=ca_pem or None)
+    with tempfile.TemporaryDirectory() as directory:  # OpenSSL takes them from files only
+        pair = Path(directory, "pair.pem")
+        with os.fdopen(os.open(pair, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(f"{cert_pem.strip()}\n{key_pem.strip()}\n")
+        context.load_cert_chain(pair)
+    return context

@@ -1,0 +1,117 @@
+"""v2's flat fields, read strictly: a missing field or a number that is no amount raises Malformed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+
+from wechat.errors import Malformed
+from wechat.models import RefundFact, RefundHint, RefundState, RemoteState, Transaction
+from wechat.pay import xmlcodec
+from wechat.pay.ciphers import open_req_info
+from wechat.refund_models import OUT_REFUND_NO
+from wechat.times import from_v2, from_v2_spaced
+
+_FEN = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+_REFUND_STATES = {
+    "SUCCESS": RefundState.SUCCESS,
+    "REFUNDCLOSE": RefundState.CLOSED,
+    "PROCESSING": RefundState.PROCESSING,
+    "CHANGE": RefundState.ABNORMAL,
+}
+MOST_REFUNDS = 10  # of one answer
+
+
+def transaction(fields: Mapping[str, str], state: RemoteState) -> Transaction:
+    """The transaction in verified fields; money fields are demanded once it is paid."""
+    return Transaction(
+        appid=need(fields, "appid"),
+        mchid=need(fields, "mch_id"),
+        out_trade_no=need(fields, "out_trade_no"),
+        state=state,
+        total=fen(fields, "total_fee") if state.paid else None,
+        currency=fields.get("fee_type") or "CNY",
+        transaction_id=need(fields, "transaction_id") if state.paid else fields.get("transaction_id", ""),
+        trade_type=fields.get("trade_type", ""),
+        openid=fields.get("openid", ""),
+        payer_total=_cash_fee(fields),
+        success_time=_time_end(fields) if state.paid else None,
+        bank_type=fields.get("bank_type", ""),
+        attach=fields.get("attach", ""),
+    )
+
+
+def accepted_refund(fields: Mapping[str, str]) -> RefundFact:
+    """What /secapi/pay/refund answers. Its SUCCESS says that the refund was taken on, no more."""
+    return _refund(fields, "", RefundState.PROCESSING, None)
+
+
+def queried_refund(fields: Mapping[str, str], out_refund_no: str) -> RefundFact:
+    """The refund ``out_refund_no`` among those that /pay/refundquery lists."""
+    for row in range(MOST_REFUNDS):
+        if fields.get(f"out_refund_no_{row}") == out_refund_no:
+            state = _REFUND_STATES.get(need(fields, f"refund_status_{row}"))
+            if state is None:
+                raise Malformed(f"refund_status_{row}")
+            return _refund(fields, f"_{row}", state, _refunded_at(fields, row))
+    raise Malformed("out_refund_no")
+
+
+def refund_hint(fields: Mapping[str, str], key: str) -> RefundHint:
+    """Which refund a refund notification is about; what else ``req_info`` says is not looked at."""
+    inside = xmlcodec.parse(open_req_info(need(fields, "req_info"), key), root="root")
+    hint = RefundHint(need(inside, "out_refund_no"), need(inside, "out_trade_no"))
+    if not OUT_REFUND_NO.fullmatch(hint.out_refund_no):
+        raise Malformed("out_refund_no")
+    return hint
+
+
+def need(fields: Mapping[str, str], name: str) -> str:
+    """A field that is there and not empty."""
+    value = fields.get(name, "")
+    if not value:
+        raise Malformed(name)
+    return value
+
+
+def fen(fields: Mapping[str, str], name: str) -> int:
+    """A positive amount in plain digits."""
+    value = fields.get(name, "")
+    if not _FEN.fullmatch(value):
+        raise Malformed(name)
+    return int(value)
+
+
+def _refund(fields: Mapping[str, str], row: str, state: RefundState, success_time: datetime | None) -> RefundFact:
+    return RefundFact(
+        mchid=need(fields, "mch_id"),
+        out_refund_no=need(fields, f"out_refund_no{row}"),
+        out_trade_no=need(fields, "out_trade_no"),
+        refund_id=need(fields, f"refund_id{row}"),
+        state=state,
+        refund=fen(fields, f"refund_fee{row}"),
+        total=fen(fields, "total_fee"),
+        success_time=success_time,
+    )
+
+
+def _refunded_at(fields: Mapping[str, str], row: int) -> datetime | None:
+    text = fields.get(f"refund_success_time_{row}", "")
+    try:
+        return from_v2_spaced(text) if text else None
+    except ValueError:
+        raise Malformed(f"refund_success_time_{row}") from None
+
+
+def _cash_fee(fields: Mapping[str, str]) -> int | None:
+    """What the payer parted with, less coupons; told for information, never compared."""
+    value = fields.get("cash_fee", "")
+    return int(value) if _FEN.fullmatch(value) else None
+
+
+def _time_end(fields: Mapping[str, str]) -> datetime:
+    try:
+        return from_v2(fields.get("time_end", ""))
+    except ValueError:
+        raise Malformed("time_end") from None

@@ -1,0 +1,116 @@
+"""v3's JSON, read strictly: a missing field, another type or a number that is no amount raises Malformed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from wechat.errors import Malformed
+from wechat.models import RefundFact, RefundState, RemoteState, Transaction
+from wechat.times import from_v3
+
+MAX_JSON = 64 * 1024
+MOST_FEN = 999_999_999  # nine digits, as v2's total_fee; larger ones are no amounts, and no database's integers
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can escape one, UTF-8 and BSON cannot hold it
+_REFUND_STATES = {
+    "SUCCESS": RefundState.SUCCESS,
+    "CLOSED": RefundState.CLOSED,
+    "PROCESSING": RefundState.PROCESSING,
+    "ABNORMAL": RefundState.ABNORMAL,
+}
+
+
+def json_object(raw: bytes) -> dict[str, Any]:
+    """``raw`` as a JSON object. Only UTF-8 (json.loads would guess UTF-16) and sane nesting."""
+    if len(raw) > MAX_JSON:
+        raise Malformed("json_size")
+    try:
+        data = json.loads(raw.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise Malformed("json") from None
+    if not isinstance(data, dict):
+        raise Malformed("json")
+    return data
+
+
+def transaction(data: Mapping[str, Any], state: RemoteState) -> Transaction:
+    """The transaction in verified JSON; money fields are demanded once it is paid."""
+    amount = section(data, "amount")
+    payer_total = amount.get("payer_total")
+    return Transaction(
+        appid=need(data, "appid") if state.paid else optional(data, "appid"),
+        mchid=need(data, "mchid"),
+        out_trade_no=need(data, "out_trade_no"),
+        state=state,
+        total=fen(amount, "total") if state.paid else None,
+        currency=optional(amount, "currency") or "CNY",
+        transaction_id=need(data, "transaction_id") if state.paid else optional(data, "transaction_id"),
+        trade_type=optional(data, "trade_type"),
+        openid=optional(section(data, "payer"), "openid"),
+        payer_total=payer_total if type(payer_total) is int and 0 <= payer_total <= MOST_FEN else None,
+        success_time=time(data, "success_time") if state.paid else None,
+        bank_type=optional(data, "bank_type"),
+        attach=optional(data, "attach"),
+    )
+
+
+def refund_fact(data: Mapping[str, Any], mchid: str, state_field: str) -> RefundFact:
+    """A refund in verified JSON. Answers call its state ``status`` and leave mchid out; notifications do neither."""
+    state = _REFUND_STATES.get(need(data, state_field))
+    if state is None:
+        raise Malformed(state_field)
+    amount = section(data, "amount")
+    return RefundFact(
+        mchid=mchid,
+        out_refund_no=need(data, "out_refund_no"),
+        out_trade_no=need(data, "out_trade_no"),
+        refund_id=need(data, "refund_id"),
+        state=state,
+        refund=fen(amount, "refund"),
+        total=fen(amount, "total"),
+        success_time=time(data, "success_time") if data.get("success_time") else None,
+    )
+
+
+def section(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A nested object; empty when it is not there, so that what is needed of it is missed by name."""
+    value = data.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def need(data: Mapping[str, Any], name: str) -> str:
+    """A text that is there and not empty."""
+    value = optional(data, name)
+    if not value:
+        raise Malformed(name)
+    return value
+
+
+def optional(data: Mapping[str, Any], name: str) -> str:
+    """A text, or nothing."""
+    value = data.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str) or _LONE_SURROGATE.search(value):
+        raise Malformed(name)
+    return value
+
+
+def fen(amount: Mapping[str, Any], name: str) -> int:
+    """A positive amount."""
+    value = amount.get(name)
+    if type(value) is not int or not 1 <= value <= MOST_FEN:
+        raise Malformed(f"amount.{name}")
+    return value
+
+
+def time(data: Mapping[str, Any], name: str) -> datetime:
+    """An RFC 3339 time."""
+    try:
+        return from_v3(need(data, name))
+    except ValueError:
+        raise Malformed(name) from None
