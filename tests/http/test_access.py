@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,14 +18,14 @@ VERBS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
 ROWS = [line.split() for line in GOLDEN.read_text(encoding="utf-8").splitlines()]
 TABLE = {row[-2]: (row[0], row[1], row[2:-2]) for row in ROWS}
 NOBODY = "20260301000000nobody"
+NUMBER = re.compile(r"\(\[[^\]]+\]\{\d+,\d+\}\)")  # the group that takes an order's or a refund's number
 PAGES = {"shop", "cashier", "oauth_authorize", "oauth_callback"}
 
 
 def address(pattern: str) -> str:
     """An address that the route takes, about an order that is not there."""
-    number = r"([0-9A-Za-z_\-|*]{6,32})"
-    file = r"(MP_verify_[0-9A-Za-z]{1,64}\.txt)"
-    return pattern.replace(number, NOBODY).replace(file, "MP_verify_nothing.txt").replace(r"\.", ".")
+    named = pattern.replace(r"(MP_verify_[0-9A-Za-z]{1,64}\.txt)", "MP_verify_nothing.txt")
+    return NUMBER.sub(NOBODY, named).replace(r"\.", ".")
 
 
 async def answer(shop: Shop, who: str, verb: str, target: str) -> tuple[int, dict[str, Any]]:
