@@ -427,6 +427,22 @@ async def test_a_close_with_an_unknown_outcome_closes_nothing_here(service: Serv
     assert service.stored(order).trade_state is TradeState.NOTPAY
 
 
+@pytest.mark.parametrize("code", ["SIGN_ERROR", "NO_AUTH", "INVALID_REQUEST", "RULE_LIMIT"])
+async def test_a_close_that_wechat_refuses_closes_nothing_here(service: Service, code: str) -> None:
+    order = (await service.basket()).order
+    service.v3.failures = [GatewayRefused("close", code=code)]
+    with pytest.raises(GatewayRefused):
+        await service.orders.close(order, source="payer")
+    assert service.stored(order).trade_state is TradeState.NOTPAY
+
+
+@pytest.mark.parametrize("code", ["ORDER_CLOSED", "ORDER_NOT_EXIST"])
+async def test_a_close_that_finds_nothing_to_close_closes_it_here(service: Service, code: str) -> None:
+    order = (await service.basket()).order
+    service.v3.failures = [GatewayRefused("close", code=code)]
+    assert (await service.orders.close(order, source="payer")).trade_state is TradeState.CLOSED
+
+
 async def test_a_young_v2_order_is_closed_when_wechat_takes_it(service: Service) -> None:
     order = (await service.sale(SALE.model_copy(update={"api": Api.V2}))).order
     assert (await service.orders.close(order, source="payer")).trade_state is TradeState.NOTPAY
