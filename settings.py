@@ -7,6 +7,7 @@ key and the cure and never shows the value. What the keys mean stands beside the
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -253,6 +254,8 @@ class Settings(BaseSettings):
     @classmethod
     def build(cls, values: dict[str, Any]) -> Self:
         """Settings from ``values`` and the environment. Raises ConfigError."""
+        if strays := _stray_variables(cls):
+            raise ConfigError(strays)
         try:
             settings = cls(**values)
         except ValidationError as error:
@@ -311,6 +314,26 @@ def _sentence(fault: ErrorDetails) -> Text:
         )
     wanted = need(fault)
     return Text(f"{key}：要求{wanted.zh}", f"{key}: must {wanted.en}")
+
+
+def _stray_variables(settings_cls: type[BaseSettings]) -> list[Text]:
+    """Variables with our prefix that name no setting: pydantic would pass over them, and so would whoever mistyped one.
+
+    Below the first level the sections themselves refuse what they do not know.
+    """
+    named = [name for name in os.environ if name.upper().startswith(ENV_PREFIX)]
+    strays = [
+        name
+        for name in sorted(named)
+        if name.upper().removeprefix(ENV_PREFIX).partition("__")[0].lower() not in settings_cls.model_fields
+    ]
+    return [
+        Text(
+            f"环境变量 {name}：没有这个设置，请检查拼写或删除",
+            f"the variable {name}: there is no such setting; check it or unset it",
+        )
+        for name in strays
+    ]
 
 
 def _not_json(error: SettingsError) -> Text:

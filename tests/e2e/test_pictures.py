@@ -1,6 +1,6 @@
 """The pictures of the README: what a payer sees, from a real run.
 
-They are always taken and looked at. ``FENPAY_PICTURES=docs/pictures`` keeps them there, for when the pages have changed;
+They are always taken and looked at. ``PICTURES=docs/pictures`` keeps them there, for when the pages have changed;
 a plain run leaves the working tree alone.
 """
 
@@ -21,7 +21,7 @@ STEPS = ("shop", "consent", "sheet", "paid")
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    return Path(os.environ.get("FENPAY_PICTURES") or tmp_path)
+    return Path(os.environ.get("PICTURES") or tmp_path)
 
 
 async def test_the_journey_fits_in_four_pictures(payer: Payer, browser: Browser, pictures: Path) -> None:

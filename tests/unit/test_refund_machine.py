@@ -1,6 +1,6 @@
 """Orders and refunds against a plain model: any order of events, on any clock, with a WeChat that answers as it likes.
 
-The small form runs with the suite; ``FENPAY_EXAMPLES=2000`` is the one to run before a release (50 steps each).
+The small form runs with the suite; ``EXAMPLES=2000`` is the one to run before a release (50 steps each).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from wechat.refund_models import OPEN, RELEASING, SPACING
 from wechat.wanted import RefundWanted
 
 TOTAL = 100
-EXAMPLES = int(os.environ.get("FENPAY_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("EXAMPLES", "60"))
 R = TypeVar("R")
 
 amounts = st.sampled_from([1, 2, 30, 50, 60, 99, 100])

@@ -238,6 +238,19 @@ def test_a_variable_that_is_no_json_is_told_by_its_name(
     assert "CANARY" not in "".join(sentences)
 
 
+@pytest.mark.parametrize("name", ["FENPAY_PAI__API", "FENPAY_", "fenpay_htp__port"])
+def test_a_variable_that_names_no_setting_stops_the_start(
+    values: dict[str, Any], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, CANARY)
+    with pytest.raises(ConfigError) as caught:
+        Settings.build(values)
+    [problem] = caught.value.problems
+    assert name in problem.zh
+    assert name in problem.en
+    assert CANARY not in str(caught.value)
+
+
 def test_no_secret_shows_when_settings_are_printed(values: dict[str, Any]) -> None:
     settings = Settings.build(values)
     shown = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
