@@ -362,7 +362,8 @@ def _gateway_problems(pay: PaySettings) -> list[Check]:
             (key, f"pay.api 选了 {pay.api}，但没有这一节", f"pay.api chooses {pay.api}, so this section is needed")
         )
     if pay.v2 and bool(pay.v2.client_cert) != bool(pay.v2.client_key):
-        found.append(("pay.v2", "client_cert 与 client_key 要成对", "set both client_cert and client_key, or neither"))
+        missing = "client_key" if pay.v2.client_cert else "client_cert"
+        found.append((f"pay.v2.{missing}", "证书与私钥要成对给出", "goes with its other half: set both or neither"))
     if pay.refund_api == "v3" and pay.v3 is None:
         found.append(("pay.refund_api", "选了 v3，但没有 pay.v3 这一节", "chooses v3, so the section pay.v3 is needed"))
     if pay.v3 and pay.v3.key_mode_problem:

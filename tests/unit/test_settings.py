@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+import gateways
 from settings import Settings, load
 from tests.support.service import overlay, run_server
 from tests.unit.keys import certificate_pem, private_pem, public_pem
@@ -113,6 +114,10 @@ BAD: list[tuple[str, Any]] = [
     ("pay.v2.key", " " * 32),
     ("pay.v2.key", "密" * 32),
     ("pay.v2.sign_type", "SHA1"),
+    ("pay.v2.client_cert", f"/nowhere/{CANARY}.pem"),
+    ("pay.v2.refund_urls", [CANARY]),
+    ("pay.refund_api", CANARY),
+    ("pay.late_policy", CANARY),
     ("pay.v3.key", ""),
     ("pay.v3.key", CANARY[:16]),
     ("pay.v3.key", KNOWN["api_v2_key"]),
@@ -334,3 +339,31 @@ def test_a_missing_settings_file_ends_with_status_3(tmp_path: Path) -> None:
     done = run_server("--settings", str(tmp_path / "nothing.yml"))
     assert done.returncode == 3
     assert "nothing.yml" in done.stderr
+
+
+def test_half_a_client_certificate_is_told_by_the_other_half(values: dict[str, Any]) -> None:
+    assert told(changed(values, "pay.v2.client_cert", certificate_pem("ours")))[0].startswith("pay.v2.client_key: ")
+    assert told(changed(values, "pay.v2.client_key", private_pem("ours")))[0].startswith("pay.v2.client_cert: ")
+
+
+def test_refunds_over_v3_need_the_v3_section(values: dict[str, Any]) -> None:
+    values = changed(changed(changed(values, "pay.v3", None), "pay.api", "v2"), "pay.refund_api", "v3")
+    assert any(line.startswith("pay.refund_api: ") for line in told(values))
+
+
+@pytest.mark.parametrize(
+    ("refund_api", "cert", "route"),
+    [
+        ("same", True, {Api.V2: Api.V2, Api.V3: Api.V3}),
+        ("same", False, {Api.V3: Api.V3}),
+        ("v3", True, {Api.V2: Api.V3, Api.V3: Api.V3}),
+    ],
+)
+def test_the_settings_say_through_which_api_a_refund_goes(
+    values: dict[str, Any], refund_api: str, cert: bool, route: dict[Api, Api]
+) -> None:
+    values = changed(values, "pay.refund_api", refund_api)
+    if cert:
+        values = changed(values, "pay.v2.client_cert", certificate_pem("ours"))
+        values = changed(values, "pay.v2.client_key", private_pem("ours"))
+    assert gateways.refund_route(Settings.build(values).pay) == route

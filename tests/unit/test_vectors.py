@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tests.support.clock import ManualClock
 from wechat.account.jssdk import page_url, signature
 from wechat.errors import SignatureInvalid
+from wechat.models import RefundHint
 from wechat.pay.certificates import Certificates, KeyRing, Unverified, load_public_key
-from wechat.pay.ciphers import AeadCipher
+from wechat.pay.ciphers import AeadCipher, open_req_info, seal_req_info
 from wechat.pay.signing import (
     Signer,
     SignType,
@@ -33,6 +34,8 @@ from wechat.pay.signing import (
     v3_pay_message,
     v3_request_message,
 )
+from wechat.pay.v2_fields import refund_hint
+from wechat.times import from_v2_spaced
 
 HERE = Path(__file__).parent / "vectors"
 
@@ -211,3 +214,14 @@ def test_openssl_reads_the_same_serial_in_the_downloaded_certificate() -> None:
 
 def _holds(ring: KeyRing, serial: str) -> None:
     ring.find(serial)
+
+
+def test_a_published_refund_message_opens_and_seals_as_ours() -> None:
+    """github.com/rwscode/payutil, wechat/payment_api_test.go (TestDecryptRefundNotifyReqInfo), with its key."""
+    sealed, key = (HERE / "req_info.txt").read_text().strip(), "ziR0QKsTUfMOuochC9RfCdmfHECorQAP"
+    plain = open_req_info(sealed, key)
+    assert seal_req_info(plain, key) == sealed
+    hint = refund_hint({"req_info": sealed}, key)
+    assert hint == RefundHint("50fd012ed1b311e7af7800163e32c503", "4893e76d8c8b434cb64e9cd536338e33")
+    assert b"<success_time><![CDATA[2017-11-25 15:36:17]]></success_time>" in plain
+    assert from_v2_spaced("2017-11-25 15:36:17") == datetime(2017, 11, 25, 7, 36, 17, tzinfo=UTC)
