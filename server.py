@@ -47,8 +47,10 @@ from wechat.ledger import Ledger
 from wechat.models import Fen
 from wechat.notifications import Inbox
 from wechat.orders import Item, Orders, Terms
+from wechat.outbox import Courier, Relay, Resending, Target
 from wechat.refunds import Refunds, RefundTerms
 from wechat.transport import Transport
+from wechat.webhooks import Webhook
 from wechat.workers import OrderWorker, RefundWorker
 
 VERSION = "0.1.0"
@@ -152,17 +154,26 @@ def compose(settings: Settings, mongo_url: str, redis_url: str) -> Process:
         order_store=store.orders,
         refund_store=store.refunds,
         notification_store=store.notifications,
+        delivery_store=store.deliveries,
+        resending=Resending(store.deliveries, clock),
         shared=shared,
         probes={"mongo": _mongo_probe(store)},
         catalogue=catalogue,
         traffic=Traffic(),
     )
+    webhooks = [
+        Webhook(hook.name, hook.url, hook.keys, hook.events, clock, allow_private=hook.allow_private)
+        for hook in settings.webhooks
+    ]
+    targets: list[Target] = [*webhooks, *plugin.subscribers(settings.plugins, services)]
     background: list[Background] = [
         *pay.background,
         OrderWorker(orders, late, store.orders, clock),
         RefundWorker(refunds, store.refunds, clock),
+        Relay(store.outboxes, store.deliveries, targets, clock),
+        *[Courier(target, store.deliveries, clock) for target in targets],
     ]
-    return Process(services, background, [transport, *pay.closing, store, shared, tokens, *background])
+    return Process(services, background, [transport, *pay.closing, store, shared, tokens, *webhooks, *background])
 
 
 def _mongo_probe(store: MongoStorage) -> Probe:

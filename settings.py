@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from settings_webhooks import WebhookSettings, webhook_problems
 from wechat.errors import ConfigError, Text
 from wechat.late import LatePolicy
 from wechat.models import MAX_TOTAL, Api
@@ -228,6 +229,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     merchants: tuple[ApiKey, ...] = ()
     shop: ShopSettings = ShopSettings()
+    webhooks: tuple[WebhookSettings, ...] = ()
     log: LogSettings = LogSettings()
     plugins: tuple[str, ...] = Field(min_length=1)
 
@@ -345,7 +347,7 @@ def _not_json(error: SettingsError) -> Text:
 
 def _problems(settings: Settings) -> list[Text]:
     """What single keys cannot show: things that contradict each other, and what production forbids."""
-    checks = [*_gateway_problems(settings.pay), *_equal_secrets(settings)]
+    checks = [*_gateway_problems(settings.pay), *_equal_secrets(settings), *webhook_problems(settings.webhooks)]
     if settings.environment is Environment.PRODUCTION:
         checks += _production_problems(settings)
     return [Text(f"{key}：{zh}", f"{key}: {en}") for key, zh, en in checks]

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import ipaddress
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +22,7 @@ from handlers.plugin import Access, methods
 from handlers.services import Services
 from handlers.texts import texts
 from wechat.errors import (
+    BadRequest,
     CallerError,
     FenpayError,
     NotifyError,
@@ -33,6 +35,8 @@ from wechat.errors import (
 )
 from wechat.wanted import json_object
 
+PAGE = 20
+MAX_PAGE = 100
 SESSION = "fenpay_session"
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -224,6 +228,13 @@ class ApiHandler(BaseHandler):
     def write_json(self, data: Mapping[str, Any]) -> None:
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.write(json.dumps(data, ensure_ascii=False))
+
+    def page_limit(self) -> int:
+        """How many entries of a listing are wanted. Raises BadRequest."""
+        value = self.get_query_argument("limit", str(PAGE))
+        if not re.fullmatch(r"[1-9][0-9]{0,2}", value, re.ASCII) or int(value) > MAX_PAGE:
+            raise BadRequest(Text(f"limit 为 1 到 {MAX_PAGE}", f"limit is 1 to {MAX_PAGE}"), field="limit")
+        return int(value)
 
 
 class PageHandler(BaseHandler):

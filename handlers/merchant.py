@@ -17,8 +17,6 @@ from wechat.errors import BadRequest, NotFound, Text
 from wechat.models import TradeState
 from wechat.wanted import Sale
 
-PAGE = 20
-MAX_PAGE = 100
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 
@@ -38,7 +36,7 @@ class SalesHandler(ApiHandler):
 
     async def get(self) -> None:
         page = await self.services.order_store.find(
-            trade_state=self._trade_state(), limit=self._limit(), cursor=self.get_query_argument("cursor", "")
+            trade_state=self._trade_state(), limit=self.page_limit(), cursor=self.get_query_argument("cursor", "")
         )
         orders = [merchant_view(order) for order in page.items]
         self.write_json({"orders": orders, "next_cursor": page.next_cursor or None})
@@ -51,12 +49,6 @@ class SalesHandler(ApiHandler):
             states = ", ".join(TradeState)
             raise BadRequest(Text(f"trade_state 可取 {states}", f"trade_state is one of {states}"), field="trade_state")
         return TradeState(value)
-
-    def _limit(self) -> int:
-        value = self.get_query_argument("limit", str(PAGE))
-        if not re.fullmatch(r"[1-9][0-9]{0,2}", value, re.ASCII) or int(value) > MAX_PAGE:
-            raise BadRequest(Text(f"limit 为 1 到 {MAX_PAGE}", f"limit is 1 to {MAX_PAGE}"), field="limit")
-        return int(value)
 
 
 class SaleHandler(ApiHandler):

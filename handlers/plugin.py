@@ -1,4 +1,5 @@
-"""Plugins: modules with ``routes(services) -> list[Route]``, named under ``plugins:`` in the settings.
+"""Plugins: modules named under ``plugins:`` in the settings, with ``routes(services) -> list[Route]``,
+``subscriptions(services) -> Mapping[str, Handler]`` or both.
 
 A built-in handler and a third party's are loaded alike. What cannot work stops the start and names the owner.
 """
@@ -6,14 +7,17 @@ A built-in handler and a third party's are loaded alike. What cannot work stops 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from tornado.routing import URLSpec
 
 from wechat.errors import ConfigError, Text
+from wechat.events import EventType
+from wechat.outbox import Subscriber
 
 if TYPE_CHECKING:
     from handlers.base import BaseHandler
@@ -60,6 +64,17 @@ def load(plugins: Sequence[str], services: Services) -> list[Owned]:
     return owned
 
 
+def subscribers(plugins: Sequence[str], services: Services) -> list[Subscriber]:
+    """The plugins that want to be told of events. Raises ConfigError for an event that does not exist."""
+    found = []
+    for plugin in plugins:
+        subscribe = getattr(_module(plugin), "subscriptions", None)
+        if handlers := subscribe(services) if subscribe else {}:
+            _must_exist(plugin, handlers)
+            found.append(Subscriber(plugin, handlers))
+    return found
+
+
 def url_specs(owned: Sequence[Owned], services: Services) -> list[URLSpec]:
     """The routes as Tornado takes them."""
     return [
@@ -96,19 +111,42 @@ def _own_classes(handler: type[BaseHandler]) -> list[type]:
 
 
 def _routes(plugin: str, services: Services) -> list[Route]:
+    make = getattr(_module(plugin), "routes", None)
+    routes: list[Route] = make(services) if make else []
+    return routes
+
+
+def _module(plugin: str) -> ModuleType:
+    """The plugin, imported. Raises ConfigError for what is none."""
     try:
         module = importlib.import_module(plugin)
     except ImportError as error:
         raise ConfigError(
             [Text(f"plugins：无法加载 {plugin}（{error}）", f"plugins: {plugin} cannot be loaded ({error})")]
         ) from error
-    make = getattr(module, "routes", None)
-    if not callable(make):
+    if not any(callable(getattr(module, name, None)) for name in ("routes", "subscriptions")):
         raise ConfigError(
-            [Text(f"plugins：{plugin} 没有 routes(services)", f"plugins: {plugin} has no routes(services)")]
+            [
+                Text(
+                    f"plugins：{plugin} 没有 routes(services)，也没有 subscriptions(services)",
+                    f"plugins: {plugin} has neither routes(services) nor subscriptions(services)",
+                )
+            ]
         )
-    routes: list[Route] = make(services)
-    return routes
+    return module
+
+
+def _must_exist(plugin: str, event_types: Iterable[str]) -> None:
+    if unknown := sorted(set(event_types) - set(EventType)):
+        wrong, known = ", ".join(unknown), ", ".join(EventType)
+        raise ConfigError(
+            [
+                Text(
+                    f"plugins：{plugin} 订阅了不存在的事件 {wrong}；可用的有 {known}",
+                    f"plugins: {plugin} subscribes to {wrong}, which does not exist; there are {known}",
+                )
+            ]
+        )
 
 
 def _arguments(route: Route, services: Services) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from wechat.account.jssdk import JsSdk
 from wechat.account.oauth import OAuth
 from wechat.notifications import Inbox
 from wechat.orders import Item, Orders
-from wechat.ports import NotificationStore, OrderStore, RefundStore, TokenStore
+from wechat.outbox import Resending
+from wechat.ports import DeliveryStore, NotificationStore, OrderStore, RefundStore, TokenStore
 from wechat.refunds import Refunds
 
 Probe = Callable[[], Awaitable[None]]
@@ -55,6 +56,8 @@ class Services:
     order_store: OrderStore
     refund_store: RefundStore
     notification_store: NotificationStore
+    delivery_store: DeliveryStore
+    resending: Resending
     shared: TokenStore
     probes: Mapping[str, Probe]
     catalogue: Mapping[str, Item]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bson import Int64, ObjectId
+from bson import Int64
 
 from storage.driver import Document
 from wechat.models import Api, Claim, Fen, Order, OrderEvent, Prepay, RefundState, TradeState, TradeType
@@ -138,14 +138,6 @@ def event_to_document(event: OrderEvent) -> Document:
         "source": event.source,
         **_stored(by=event.by, detail=dict(event.detail)),
     }
-
-
-def pushed(event: OrderEvent, emits: str) -> Document:
-    """A timeline line and, where the change is told to others, what they are to be told: one write for both."""
-    lines: Document = {"events": event_to_document(event)}
-    if emits:
-        lines["outbox"] = {"id": str(ObjectId()), "type": emits, "at": event.at, "attempts": 0}
-    return lines
 
 
 def prepay_to_document(prepay: Prepay) -> Document:

@@ -9,9 +9,13 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.errors import OperationFailure
 
 from storage.claims import MongoClaims
+from storage.codec import order_from_document, refund_from_document
+from storage.deliveries import INDEXES as DELIVERY_INDEXES
+from storage.deliveries import MongoDeliveries
 from storage.driver import Connection, Document, Driver, answering, connect
 from storage.notifications import MongoNotifications
-from storage.orders import DUE_FIRST, EPOCH, NEWEST_FIRST, MongoOrders
+from storage.orders import DUE_FIRST, NEWEST_FIRST, MongoOrders
+from storage.outbox import EPOCH, OUTBOX_INDEX, MongoOutbox
 from storage.refunds import MongoRefunds
 from wechat.errors import StoreUnavailable, Text
 
@@ -36,6 +40,11 @@ class MongoStorage:
         self.orders = MongoOrders(collections["orders"])
         self.refunds = MongoRefunds(collections["refunds"])
         self.claims = MongoClaims(collections["claims"])
+        self.deliveries = MongoDeliveries(collections["deliveries"])
+        self.outboxes = [
+            MongoOutbox(collections["orders"], order_from_document),
+            MongoOutbox(collections["refunds"], refund_from_document),
+        ]
         self.notifications = MongoNotifications(collections["notifications"], keep_notifications)
 
     async def problems(self) -> list[Text]:
@@ -88,14 +97,17 @@ def _indexes(sharded: bool) -> dict[str, Sequence[IndexModel]]:
                 unique=not sharded,
                 partialFilterExpression={"transaction_id": {"$gt": ""}},
             ),
+            OUTBOX_INDEX,
         ],
         "refunds": [
             IndexModel([("out_trade_no", ASCENDING), ("created_at", ASCENDING)], name="by_order"),
             IndexModel(DUE_FIRST, name="look_due", partialFilterExpression=DATED),
+            OUTBOX_INDEX,
         ],
         "notifications": [
             IndexModel([("out_trade_no", ASCENDING), ("first_at", ASCENDING)], name="by_order"),
             IndexModel([("expires_at", ASCENDING)], name="expiry", expireAfterSeconds=0),
         ],
+        "deliveries": DELIVERY_INDEXES,
         "claims": [IndexModel([("expires_at", ASCENDING)], name="expiry", expireAfterSeconds=0)],
     }

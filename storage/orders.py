@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from bson import Int64, ObjectId
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
@@ -15,16 +15,14 @@ from storage.codec import (
     order_from_document,
     order_to_document,
     prepay_to_document,
-    pushed,
     stored_changes,
 )
 from storage.driver import Collection, Document, answering
+from storage.outbox import EPOCH, MILLISECOND, staging
 from wechat.errors import BadRequest, Mismatch, Text
 from wechat.models import OUT_TRADE_NO, PAID_STATES, Move, Order, OrderEvent, Page, Prepay, TradeState
 from wechat.refund_models import MAX_REFUNDS, Refund
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MILLISECOND = timedelta(milliseconds=1)  # as exact as a stored date
 UNPAID = TradeState.NOTPAY.value
 LATE = TradeState.PAID_LATE.value
 PAID = [state.value for state in PAID_STATES]
@@ -70,10 +68,7 @@ class MongoOrders:
         """See OrderStore. Raises Mismatch("transaction_used") when another order was paid by this transaction."""
         states = [state.value for state in move.sources]
         try:
-            return await self._update(
-                {"_id": out_trade_no, "trade_state": {"$in": states}, **move.match},
-                {**_moved(move), "$push": pushed(move.event, move.emits)},
-            )
+            return await self._update({"_id": out_trade_no, "trade_state": {"$in": states}, **move.match}, _moved(move))
         except DuplicateKeyError:
             raise Mismatch("transaction_used") from None
 
@@ -173,8 +168,12 @@ def _due(now: datetime) -> Document:
 
 
 def _moved(move: Move) -> Document:
-    """The new state. No more looks after it, unless the move itself asks for one."""
-    update: Document = {"$set": {"trade_state": move.target.value, **stored_changes(move.changes)}}
+    """The new state, and what is told of it. No more looks after it, unless the move itself asks for one."""
+    staged, due = staging(move.emits, move.event.at)
+    update: Document = {
+        "$set": {"trade_state": move.target.value, **stored_changes(move.changes), **due},
+        "$push": {"events": event_to_document(move.event), **staged},
+    }
     return update if "next_check_at" in move.changes else update | {"$unset": {"next_check_at": ""}}
 
 

@@ -9,9 +9,10 @@ from bson import ObjectId
 from pymongo import ASCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from storage.codec import event_to_document, pushed, refund_from_document, refund_to_document, stored_changes
+from storage.codec import event_to_document, refund_from_document, refund_to_document, stored_changes
 from storage.driver import Collection, Document, Sort, answering
-from storage.orders import DUE_FIRST, EPOCH
+from storage.orders import DUE_FIRST
+from storage.outbox import EPOCH, staging
 from wechat.models import OrderEvent
 from wechat.refund_models import Refund, RefundMove
 
@@ -49,10 +50,11 @@ class MongoRefunds:
     @answering
     async def move(self, out_refund_no: str, move: RefundMove) -> Refund | None:
         states = [state.value for state in move.sources]
+        staged, due = staging(move.emits, move.event.at)
         fields = {"state": move.target.value, "next_check_at": move.next_check_at, **stored_changes(move.changes)}
         return await self._update(
             {"_id": out_refund_no, "state": {"$in": states}, **move.match},
-            {"$set": fields, "$push": pushed(move.event, move.emits)},
+            {"$set": fields | due, "$push": {"events": event_to_document(move.event), **staged}},
         )
 
     @answering

@@ -17,6 +17,7 @@ OURS = (
     "manage",
     "gateways",
     "settings",
+    "settings_webhooks",
     "logs",
     "handlers",
     "wechat",
@@ -26,7 +27,7 @@ OURS = (
     "bench",
     "tests",
 )
-SERVICE = ("server", "gateways", "settings", "logs", "handlers", "wechat", "storage")
+SERVICE = ("server", "gateways", "settings", "settings_webhooks", "logs", "handlers", "wechat", "storage")
 SIMULATOR_MAY = (
     "wechat.account.jssdk",
     "wechat.errors",
@@ -105,7 +106,12 @@ RULES = [
         ("cryptography",),
         ("wechat.pay.ciphers", "wechat.pay.signing", "wechat.pay.certificates", "simulator.pki"),
     ),
-    Rule("aiohttp in transport and the simulator only", LIBRARIES, ("aiohttp", "yarl"), ("wechat.transport", "simulator")),
+    Rule(
+        "aiohttp in transport, webhooks and the simulator only",
+        LIBRARIES,
+        ("aiohttp", "yarl"),
+        ("wechat.transport", "wechat.webhooks", "simulator"),
+    ),
     Rule("no other HTTP client", LIBRARIES, ("requests", "httpx", "urllib3"), ()),
     Rule("no other XML parser", LIBRARIES, ("xml", "xmltodict", "defusedxml"), ()),
     Rule("no unsafe pickling", OURS, ("pickle", "shelve", "marshal", "dill")),
@@ -129,7 +135,7 @@ def exists(package: str) -> bool:
 
 
 def test_storage_knows_the_models_and_the_ports_of_wechat_and_nothing_else_of_it() -> None:
-    may = ("wechat.models", "wechat.refund_models", "wechat.ports", "wechat.errors")
+    may = ("wechat.models", "wechat.refund_models", "wechat.events", "wechat.ports", "wechat.errors")
     broken = [
         str(found) for found in imports("storage") if within(found.module, "wechat") and not within(found.module, *may)
     ]
@@ -151,7 +157,7 @@ def test_the_simulator_shares_pure_functions_with_the_service_and_nothing_else()
 
 
 def test_a_store_a_gateway_or_a_session_is_built_in_the_composition_root_only() -> None:
-    built = {"MongoStorage", "TokenCache", "V2Gateway", "V3Gateway", "Transport", "Application"}
+    built = {"MongoStorage", "TokenCache", "V2Gateway", "V3Gateway", "Transport", "Webhook", "Application"}
     roots = {"server", "gateways", "simulator.app"}
     assert [
         f"{where(file, node)}: builds {name}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from wechat.events import Attempt, Delivery, DeliveryState, Staged
 from wechat.models import Claim, Move, Notification, Order, OrderEvent, Page, Prepay, Received, TradeState, Verified
 from wechat.refund_models import Refund, RefundMove
 
@@ -131,6 +132,52 @@ class NotificationStore(Protocol):
 
     async def of_order(self, out_trade_no: str) -> Sequence[Received]:
         """What arrived for an order, oldest first."""
+
+
+class OutboxStore(Protocol):
+    """Documents in which moves have staged events, found without looking at those that have none."""
+
+    async def claim(self, now: datetime, lease: timedelta) -> Staged | None:
+        """Take one document with staged events, so that nobody else takes it until ``lease`` has passed."""
+
+    async def finish(self, staged: Staged) -> None:
+        """All of ``staged`` is handed out. What was staged since then stays due."""
+
+    async def backlog(self, now: datetime) -> tuple[int, float]:
+        """How many documents have staged events, and by how many seconds the oldest is overdue."""
+
+
+class DeliveryStore(Protocol):
+    """Deliveries by event and target."""
+
+    async def add(self, delivery: Delivery) -> None:
+        """Store a new delivery; one that is there already stays as it is."""
+
+    async def claim(self, target: str, now: datetime, lease: timedelta) -> Delivery | None:
+        """Take one due delivery for ``target``, with ``due_at`` pushed ``lease`` ahead.
+
+        One of an order is not given out while an earlier one of the same order and target is pending.
+        """
+
+    async def settle(self, delivery: Delivery, state: DeliveryState, attempt: Attempt) -> bool:
+        """End a claimed delivery as delivered or dead, and let the order's next one go; False if it had ended.
+
+        That it was delivered counts even when the claim has run out; that it is dead only while the claim holds.
+        """
+
+    async def retry(self, delivery: Delivery, attempt: Attempt, due_at: datetime) -> bool:
+        """Put a claimed delivery off, counting the try, unless the claim has run out; whether it was."""
+
+    async def revive(self, delivery_id: str, now: datetime) -> Delivery | None:
+        """Make a delivery that has ended pending and due, its tries starting over; None if it has not ended."""
+
+    async def of_event(self, event_id: str) -> Sequence[Delivery]: ...
+
+    async def find(self, *, state: DeliveryState | None, limit: int, cursor: str) -> Page[Delivery]:
+        """Newest event first. ``cursor`` is the id after which to go on, from an earlier page."""
+
+    async def backlog(self, target: str, now: datetime) -> tuple[int, float]:
+        """How many deliveries are pending for ``target``, and by how many seconds the oldest is overdue."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ async def test_a_move_writes_state_fields_timeline_and_outbox_together(storage: 
     document = await raw.database["orders"].find_one({"_id": NUMBER})
     assert document is not None
     [outgoing] = document["outbox"]
-    assert (outgoing["type"], outgoing["at"], outgoing["attempts"]) == ("order.paid", NOW, 0)
+    assert (outgoing["type"], outgoing["at"], document["outbox_due_at"]) == ("order.paid", NOW, NOW)
     assert "next_check_at" not in document
 
 

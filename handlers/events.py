@@ -1,0 +1,51 @@
+"""What was told to whom, and telling it again. For the merchant's own systems."""
+
+from __future__ import annotations
+
+from handlers.base import ApiHandler
+from handlers.plugin import Access, Route
+from handlers.services import Services
+from handlers.views import delivery_view
+from wechat.errors import BadRequest, Text
+from wechat.events import DeliveryState
+
+
+class EventsHandler(ApiHandler):
+    """The deliveries, newest event first."""
+
+    async def get(self) -> None:
+        page = await self.services.delivery_store.find(
+            state=self._state(), limit=self.page_limit(), cursor=self.get_query_argument("cursor", "")
+        )
+        deliveries = [delivery_view(delivery) for delivery in page.items]
+        self.write_json({"events": deliveries, "next_cursor": page.next_cursor or None})
+
+    def _state(self) -> DeliveryState | None:
+        value = self.get_query_argument("state", "")
+        if not value:
+            return None
+        if value not in list(DeliveryState):
+            states = ", ".join(DeliveryState)
+            raise BadRequest(Text(f"state 可取 {states}", f"state is one of {states}"), field="state")
+        return DeliveryState(value)
+
+
+class ResendHandler(ApiHandler):
+    """Send an event again: to ``target``, or to every target that it could not be delivered to."""
+
+    async def post(self, event_id: str) -> None:
+        again = await self.services.resending.resend(event_id, self.get_query_argument("target", ""))
+        self.set_status(202)
+        self.write_json({"events": [delivery_view(delivery) for delivery in again]})
+
+
+def routes(services: Services) -> list[Route]:
+    return [
+        Route(pattern=r"/api/events", handler=EventsHandler, access=Access.MERCHANT, name="api_events"),
+        Route(
+            pattern=r"/api/events/([0-9a-f]{24})/resend",
+            handler=ResendHandler,
+            access=Access.MERCHANT,
+            name="api_resend",
+        ),
+    ]

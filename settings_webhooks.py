@@ -1,0 +1,90 @@
+"""The ``webhooks`` part of the settings: who is told of events, and by which keys the messages are signed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from wechat.events import EventType
+from wechat.needs import Needs
+from wechat.webhooks import is_public, parse_secret
+
+NUMERIC = re.compile(r"(^|\.)(0x[0-9a-f]*|[0-9]+)$", re.IGNORECASE | re.ASCII)
+"""A host that ends in a number is an address in some odd spelling (127.1, 0x7f000001)."""
+
+
+def _webhook_url(url: str) -> str:
+    parts = urlsplit(url)
+    _ = parts.port  # raises ValueError for what is no port
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.fragment:
+        raise Needs("https 完整地址，不含用户名和 #", "an absolute https address without user name and #")
+    return url
+
+
+def _webhook_secret(secret: SecretStr) -> SecretStr:
+    try:
+        parse_secret(secret.get_secret_value())
+    except ValueError:
+        raise Needs("whsec_ 加 24–64 字节的 base64", "whsec_ and 24 to 64 bytes in base64") from None
+    return secret
+
+
+def _events(value: object) -> object:
+    return tuple(EventType) if value == "all" else value
+
+
+def _private_literal(host: str) -> bool:
+    """Whether ``host`` is an address and not a public one; a name is checked for each connection."""
+    try:
+        return not is_public(host)
+    except ValueError:
+        return NUMERIC.search(host) is not None
+
+
+Secret = Annotated[SecretStr, AfterValidator(_webhook_secret)]
+
+
+class WebhookSettings(BaseModel):
+    """One receiver."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
+    url: Annotated[str, AfterValidator(_webhook_url)]
+    secrets: tuple[Secret, ...] = Field(min_length=1, max_length=4)
+    events: Annotated[tuple[EventType, ...], BeforeValidator(_events)] = tuple(EventType)
+    allow_private: bool = False
+
+    @property
+    def keys(self) -> list[bytes]:
+        return [parse_secret(secret.get_secret_value()) for secret in self.secrets]
+
+    @property
+    def safe(self) -> bool:
+        """Over TLS, unless it is a receiver in our own network, and not at a private address written out."""
+        parts = urlsplit(self.url)
+        return self.allow_private or (parts.scheme == "https" and not _private_literal(parts.hostname or ""))
+
+
+def webhook_problems(webhooks: Sequence[WebhookSettings]) -> list[tuple[str, str, str]]:
+    """What single keys cannot show, as key and sentence in both languages."""
+    found = [
+        (
+            f"webhooks.{hook.name}.url",
+            "要求 https 的公网地址；内网接收方请设 allow_private: true",
+            "must be a public https address; for a receiver in your own network set allow_private: true",
+        )
+        for hook in webhooks
+        if not hook.safe
+    ]
+    for what, values in (
+        ("name", [hook.name for hook in webhooks]),
+        ("secrets", [key for hook in webhooks for key in hook.keys]),
+    ):
+        if len(set(values)) < len(values):
+            found.append((f"webhooks.{what}", "每个接收方各用各的，不能重复", "must differ from receiver to receiver"))
+    return found

@@ -1,0 +1,143 @@
+"""Events through the whole service: an order is paid in the store, its receivers hear of it, the merchant sees to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from storage.embedded import EmbeddedMongo
+from storage.mongo import MongoStorage
+from tests.contract.samples import a_payment, an_order
+from tests.simulator.sink import Sink
+from tests.support.servers import running
+from tests.support.service import API_KEY, ServiceProcess, free_port, overlay, wait_until
+from tests.support.webhooks import KEY, OTHER_KEY, secret_of
+from tests.unit.test_settings import KNOWN
+
+DATABASE = "events"
+
+
+class Shop:
+    """The service, its store, and one receiver that works and one that does not."""
+
+    def __init__(self, service: ServiceProcess, mongo: EmbeddedMongo, good: Sink, bad: Sink) -> None:
+        self.service = service
+        self.mongo = mongo
+        self.good = good
+        self.bad = bad
+
+    async def paid(self, number: str) -> None:
+        storage = MongoStorage(self.mongo.url, DATABASE, "pymongo")
+        await storage.orders.insert(an_order(number))
+        assert await storage.orders.move(number, a_payment(f"T-{number}"))
+        await storage.close()
+
+    def ask(self, method: str, path: str, key: str = API_KEY) -> tuple[int, bytes]:
+        connection = HTTPConnection(urlsplit(self.service.url).netloc, timeout=5)
+        try:
+            connection.request(method, path, headers={"Authorization": f"Bearer {key}"})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def call(self, method: str, path: str, key: str = API_KEY) -> tuple[int, Any]:
+        status, body = self.ask(method, path, key)
+        return status, json.loads(body)
+
+    def events(self, query: str = "") -> list[dict[str, Any]]:
+        status, answer = self.call("GET", f"/api/events{query}")
+        assert status == 200
+        found: list[dict[str, Any]] = answer["events"]
+        return found
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    directory = tmp_path_factory.mktemp("events")
+    good, bad = Sink(), Sink()
+    bad.answer = lambda _: (500, b"")
+    hooks = [
+        {"name": name, "url": sink.url, "secrets": [secret_of(key)], "allow_private": True}
+        for name, sink, key in (("good", good, KEY), ("bad", bad, OTHER_KEY))
+    ]
+    with running(EmbeddedMongo(directory / "mongo")) as mongo:
+        ours = overlay(free_port(), "http://127.0.0.1:9", KNOWN, mongo.url, "redis://127.0.0.1:1", directory)
+        ours["mongo"]["database"] = DATABASE
+        service = ServiceProcess.start(directory, ours | {"webhooks": hooks})
+        yield Shop(service, mongo, good, bad)
+        service.stop()
+        assert service.defects == []
+    good.close()
+    bad.close()
+
+
+async def test_a_paid_order_is_told_and_each_delivery_can_be_looked_at(shop: Shop) -> None:
+    await shop.paid("20260301-looked-at")
+    [message] = shop.good.wait(1)
+    assert json.loads(message.body)["data"]["out_trade_no"] == "20260301-looked-at"
+    shop.bad.wait(1)
+    [delivered] = wait_until(lambda: shop.events("?state=delivered"))
+    [pending] = wait_until(lambda: [event for event in shop.events("?state=pending") if event["attempts"]])
+    assert (delivered["target"], delivered["id"], delivered["due_at"]) == ("good", message.headers["webhook-id"], None)
+    assert (delivered["type"], delivered["out_trade_no"]) == ("order.paid", "20260301-looked-at")
+    assert [attempt["result"] for attempt in delivered["attempts"]] == ["200"]
+    assert (pending["target"], pending["attempts"][0]["result"]) == ("bad", "500")
+
+
+async def test_a_delivered_event_is_sent_again_on_request(shop: Shop) -> None:
+    await shop.paid("20260301-sent-again")
+    event = wait_until(lambda: _of(shop, "20260301-sent-again", "good", "delivered"))
+    before = _count(shop.good, event["id"])
+    assert shop.call("POST", f"/api/events/{event['id']}/resend")[1]["code"] == "NOTHING_TO_RESEND"
+    status, answer = shop.call("POST", f"/api/events/{event['id']}/resend?target=good")
+    assert (status, [sent["state"] for sent in answer["events"]]) == (202, ["pending"])
+    wait_until(lambda: _count(shop.good, event["id"]) == before + 1)
+
+
+async def test_pages_follow_one_another(shop: Shop) -> None:
+    await shop.paid("20260301-paged")
+    wait_until(lambda: _of(shop, "20260301-paged", "bad", "pending"))
+    _, first = shop.call("GET", "/api/events?limit=1")
+    _, second = shop.call("GET", f"/api/events?limit=1&cursor={first['next_cursor']}")
+    assert first["events"][0]["out_trade_no"] == second["events"][0]["out_trade_no"] == "20260301-paged"
+    assert {first["events"][0]["target"], second["events"][0]["target"]} == {"good", "bad"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/events?state=lost", 400),
+        ("GET", "/api/events?limit=0", 400),
+        ("POST", "/api/events/000000000000000000000000/resend", 404),
+        ("POST", "/api/events/x/resend", 404),
+    ],
+)
+def test_what_cannot_be_is_refused(shop: Shop, method: str, path: str, status: int) -> None:
+    assert shop.call(method, path)[0] == status
+
+
+def test_events_are_for_who_has_the_key(shop: Shop) -> None:
+    assert shop.call("GET", "/api/events", key="another")[0] == 401
+    assert shop.call("POST", "/api/events/000000000000000000000000/resend", key="another")[0] == 401
+
+
+def test_neither_the_log_nor_the_metrics_show_an_address_or_a_secret(shop: Shop) -> None:
+    metrics = shop.ask("GET", "/metrics")[1].decode()
+    assert 'fenpay_event_deliveries_total{result="delivered",target="good"}' in metrics
+    for secret in (secret_of(KEY), secret_of(OTHER_KEY), shop.good.url, shop.bad.url):
+        assert secret not in shop.service.log + metrics
+
+
+def _of(shop: Shop, number: str, target: str, state: str) -> dict[str, Any] | None:
+    found = [e for e in shop.events(f"?state={state}") if (e["out_trade_no"], e["target"]) == (number, target)]
+    return found[0] if found else None
+
+
+def _count(sink: Sink, event_id: str) -> int:
+    return sum(message.headers["webhook-id"] == event_id for message in sink.received)

@@ -1,0 +1,45 @@
+"""A courier in a process of its own, to be killed between telling the receiver and telling the store.
+
+    python -m tests.support.courier MONGO_URL DATABASE RECEIVER_URL
+
+Prints ``told`` once the receiver has the event, and then does nothing more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from storage.mongo import MongoStorage
+from tests.support.clock import ManualClock
+from tests.support.webhooks import AT, a_webhook
+from wechat.events import Event, Outcome
+from wechat.outbox import Courier, Target
+from wechat.webhooks import Webhook
+
+
+class Forgetful:
+    """A target that never comes back from delivering."""
+
+    def __init__(self, target: Webhook) -> None:
+        self.name = target.name
+        self._target = target
+
+    def wants(self, event_type: str) -> bool:
+        return self._target.wants(event_type)
+
+    async def deliver(self, event: Event) -> Outcome:
+        await self._target.deliver(event)
+        print("told", flush=True)  # noqa: T201 - what the parent waits for
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+
+async def main(mongo_url: str, database: str, receiver_url: str) -> None:
+    store = MongoStorage(mongo_url, database)
+    target: Target = Forgetful(a_webhook(receiver_url))
+    await Courier(target, store.deliveries, ManualClock(AT)).once()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:4]))

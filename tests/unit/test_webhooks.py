@@ -1,0 +1,237 @@
+"""Webhooks over real sockets: what is sent, what counts as delivered, and which addresses are never dialled."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.simulator.sink import Sink
+from tests.support.clock import ManualClock
+from tests.support.webhooks import AT, KEY, OTHER_KEY, Names, a_webhook, an_event, secret_of
+from wechat.events import Outcome
+from wechat.webhooks import Webhook, is_public, parse_secret, sign
+
+VECTOR_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    sink = Sink()
+    sink.answer = lambda _: (204, b"")
+    yield sink
+    sink.close()
+
+
+@asynccontextmanager
+async def webhook(url: str, **options: Any) -> AsyncIterator[Webhook]:
+    target = a_webhook(url, **options)
+    yield target
+    await target.close()
+
+
+async def outcome(url: str, **options: Any) -> Outcome:
+    async with webhook(url, **options) as target:
+        return await target.deliver(an_event())
+
+
+def test_the_signature_is_that_of_the_published_vector() -> None:
+    """Source: the test suites of github.com/standard-webhooks/standard-webhooks (libraries/python)."""
+    made = sign(parse_secret(VECTOR_SECRET), "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    assert made == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "whsec_",
+        "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "whsec_short",
+        secret_of(b"k" * 23),
+        secret_of(b"k" * 65),
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n",
+        "whsec_密钥",
+        "whsk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS",
+    ],
+)
+def test_a_secret_that_is_not_one_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_secret(text)
+
+
+async def test_an_event_is_posted_with_type_time_and_data(sink: Sink) -> None:
+    assert await outcome(sink.url) == Outcome(True, "204")
+    [message] = sink.received
+    assert json.loads(message.body) == {
+        "type": "order.paid",
+        "timestamp": "2026-03-01T12:05:06+08:00",
+        "data": {
+            "out_trade_no": "20260301120506abc",
+            "total": 3600,
+            "description": "拿铁咖啡 × 2",
+            "attach": None,
+        },
+    }
+    assert message.headers["Content-Type"] == "application/json"
+    assert message.headers["webhook-id"] == an_event().id
+    assert message.headers["webhook-timestamp"] == str(int(AT.timestamp()))
+    assert message.headers["webhook-signature"] == sign(KEY, an_event().id, int(AT.timestamp()), message.body)
+
+
+async def test_while_secrets_change_each_of_them_signs(sink: Sink) -> None:
+    await outcome(sink.url, keys=(OTHER_KEY, KEY))
+    [message] = sink.received
+    assert message.headers["webhook-signature"].split(" ") == [
+        sign(key, an_event().id, int(AT.timestamp()), message.body) for key in (OTHER_KEY, KEY)
+    ]
+
+
+async def test_a_repetition_has_the_same_id_and_body_and_a_fresh_time(sink: Sink) -> None:
+    clock = ManualClock(AT)
+    async with webhook(sink.url, clock=clock) as target:
+        await target.deliver(an_event())
+        clock.advance(3600)
+        await target.deliver(an_event())
+    first, second = sink.received
+    assert (first.headers["webhook-id"], first.body) == (second.headers["webhook-id"], second.body)
+    assert int(second.headers["webhook-timestamp"]) - int(first.headers["webhook-timestamp"]) == 3600
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+async def test_any_2xx_is_delivered(sink: Sink, status: int) -> None:
+    sink.answer = lambda _: (status, b"")
+    assert await outcome(sink.url) == Outcome(True, str(status))
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 410, 429, 500, 502, 503])
+async def test_any_other_status_is_not(sink: Sink, status: int) -> None:
+    sink.answer = lambda _: (status, b"no")
+    assert await outcome(sink.url) == Outcome(False, str(status))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_a_failure_and_not_followed(sink: Sink, status: int) -> None:
+    sink.answer = lambda _: (status, b"")
+    assert await outcome(sink.url) == Outcome(False, str(status))
+    assert [message.path for message in sink.received] == ["/notify"]
+
+
+async def test_a_slow_receiver_is_left_in_time() -> None:
+    async def ponder(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(ponder, "127.0.0.1", 0)
+    async with server:
+        started = time.monotonic()
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        assert await outcome(url, total_s=0.2) == Outcome(False, "timeout")
+        assert time.monotonic() - started < 0.8
+
+
+async def test_nobody_listening_is_unreachable() -> None:
+    assert await outcome("http://127.0.0.1:1/") == Outcome(False, "unreachable")
+
+
+async def test_a_receiver_without_tls_at_an_https_address_is_a_tls_failure(sink: Sink) -> None:
+    assert await outcome(sink.url.replace("http:", "https:")) == Outcome(False, "tls")
+
+
+async def test_a_connection_that_breaks_off_is_a_failure() -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        assert await outcome(f"http://127.0.0.1:{port}/") == Outcome(False, "broken_off")
+
+
+async def test_an_endless_answer_is_not_read() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n")
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        assert await outcome(f"http://127.0.0.1:{port}/") == Outcome(True, "200")
+
+
+# -- addresses that are never dialled -----------------------------------------------------------------------------
+
+FORBIDDEN = [
+    "https://127.0.0.1/",
+    "https://127.1/",
+    "https://127.0.1/",
+    "https://2130706433/",
+    "https://0x7f000001/",
+    "https://0x7f.0.0.1/",
+    "https://0177.0.0.1/",
+    "https://0/",
+    "https://0.0.0.0/",
+    "https://localhost/",
+    "https://[::1]/",
+    "https://[::]/",
+    "https://[::ffff:127.0.0.1]/",
+    "https://[64:ff9b::7f00:1]/",
+    "https://[2002:7f00:1::]/",
+    "https://[fe80::1]/",
+    "https://[fd00::1]/",
+    "https://169.254.169.254/latest/meta-data/",
+    "https://10.0.0.1/",
+    "https://172.16.0.1/",
+    "https://192.168.1.1/",
+    "https://100.64.0.1/",
+    "https://224.0.0.1/",
+    "https://255.255.255.255/",
+]
+
+
+@pytest.mark.parametrize("url", FORBIDDEN)
+async def test_a_private_address_is_not_dialled_however_it_is_written(url: str) -> None:
+    assert await outcome(url, allow_private=False) == Outcome(False, "forbidden")
+
+
+async def test_nothing_reaches_a_listener_behind_a_forbidden_address(sink: Sink) -> None:
+    assert await outcome(sink.url, allow_private=False) == Outcome(False, "forbidden")
+    assert sink.received == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "10.1.2.3", "169.254.169.254", "64:ff9b::a00:1"])
+async def test_a_name_that_means_a_private_address_is_not_dialled(sink: Sink, address: str) -> None:
+    url = sink.url.replace("127.0.0.1", "hooks.example.com")
+    assert await outcome(url, allow_private=False, resolver=Names([address])) == Outcome(False, "forbidden")
+    assert sink.received == []
+
+
+async def test_a_name_that_changes_its_mind_is_judged_by_the_address_that_is_dialled(sink: Sink) -> None:
+    """DNS rebinding: a public answer first, a private one for the connection that counts."""
+    names = Names(["127.0.0.1", "127.0.0.1"])
+    async with webhook(
+        sink.url.replace("127.0.0.1", "hooks.example.com"), allow_private=False, resolver=names
+    ) as target:
+        assert await target.deliver(an_event()) == Outcome(False, "forbidden")
+        assert await target.deliver(an_event()) == Outcome(False, "forbidden")
+    assert sink.received == []
+
+
+async def test_a_receiver_in_our_own_network_is_reached_when_it_is_allowed_by_name(sink: Sink) -> None:
+    url = sink.url.replace("127.0.0.1", "hooks.example.com")
+    assert await outcome(url, allow_private=True, resolver=Names(["127.0.0.1"])) == Outcome(True, "204")
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "114.114.114.114", "2606:4700::1111", "64:ff9b::808:808"])
+def test_a_public_address_is_public(address: str) -> None:
+    assert is_public(address)

@@ -1,0 +1,235 @@
+"""From the outbox to whoever wants to know: plugins and webhooks, each event at least once, an order's events in order.
+
+Two steps, each repeatable. The relay turns what a move has staged into one delivery per target; a courier per target
+takes due deliveries one by one. Both work under leases that are part of the taking, so any number of processes may do
+the same, and what a killed one held comes back. Targets share nothing: one that is down delays nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import NoReturn, Protocol
+
+import structlog
+from prometheus_client import Counter, Gauge
+
+from wechat.errors import Conflict, FenpayError, NotFound, Text
+from wechat.events import Attempt, Delivery, DeliveryState, Event, Outcome
+from wechat.ledger import alarm
+from wechat.ports import Clock, DeliveryStore, OutboxStore
+
+LEASE = timedelta(seconds=60)
+HANDLER_S = 30.0  # what a plugin's handler may take; well under the lease
+AT_ONCE = 8  # deliveries under way for one target in one process
+IDLE_S = 2.0
+GAUGE_S = 15.0
+DELAYS_S = (5, 300, 1800, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
+"""Seconds between tries: the schedule that Standard Webhooks proposes, three days in all."""
+SPREAD = 0.2
+
+Handler = Callable[[Event], Awaitable[None]]
+
+log = structlog.get_logger("wechat.outbox")
+DELIVERIES = Counter("fenpay_event_deliveries_total", "Tries to deliver an event", ["target", "result"])
+PENDING = Gauge("fenpay_outbox_pending", "Events not delivered yet; target relay: not handed out yet", ["target"])
+OLDEST = Gauge("fenpay_outbox_oldest_due_seconds", "By how long the oldest is overdue", ["target"])
+
+
+class Target(Protocol):
+    """Somebody who is told. ``name`` is part of a delivery's identity and stays the same over restarts."""
+
+    @property
+    def name(self) -> str: ...
+
+    def wants(self, event_type: str) -> bool: ...
+
+    async def deliver(self, event: Event) -> Outcome:
+        """Tell ``event``, within half a minute and without raising."""
+
+
+class Subscriber:
+    """A plugin's handlers as a target. A handler that raises is called again later."""
+
+    def __init__(self, plugin: str, handlers: Mapping[str, Handler], limit_s: float = HANDLER_S) -> None:
+        self.name = f"plugin:{plugin}"
+        self._handlers = handlers
+        self._limit_s = limit_s
+
+    def wants(self, event_type: str) -> bool:
+        return event_type in self._handlers
+
+    async def deliver(self, event: Event) -> Outcome:
+        """See Target. Everything a plugin may raise means "again later"."""
+        try:
+            async with asyncio.timeout(self._limit_s):
+                await self._handlers[event.type](event)
+        except TimeoutError:
+            return Outcome(False, "timeout")
+        except Exception:
+            log.exception("handler_failed", target=self.name, out_trade_no=event.out_trade_no)
+            return Outcome(False, "raised")
+        return Outcome(True, "handled")
+
+
+class Loops:
+    """Background tasks that do the same thing over and over."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[NoReturn]] = []
+
+    def run(self, name: str, once: Callable[[], Awaitable[bool]]) -> None:
+        """Repeat ``once`` until closed, with a rest whenever there was nothing to do."""
+        self._tasks.append(asyncio.create_task(self._forever(once), name=name))
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _forever(self, once: Callable[[], Awaitable[bool]]) -> NoReturn:
+        while True:
+            busy = False
+            try:
+                busy = await once()
+            except FenpayError as error:
+                log.warning("outbox_waits", error=str(error))
+            except Exception:  # whatever it is, the other events still have to go out
+                log.exception("outbox_crashed")
+            if not busy:
+                await asyncio.sleep(IDLE_S)
+
+
+class Relay:
+    """Hands staged events out: one delivery for each target that wants one."""
+
+    def __init__(
+        self, outboxes: Sequence[OutboxStore], deliveries: DeliveryStore, targets: Sequence[Target], clock: Clock
+    ) -> None:
+        self._outboxes = outboxes
+        self._deliveries = deliveries
+        self._targets = targets
+        self._clock = clock
+        self._gauge_at = 0.0
+        self._loops = Loops()
+
+    def start(self) -> None:
+        self._loops.run("outbox relay", self._step)
+
+    async def close(self) -> None:
+        await self._loops.close()
+
+    async def once(self) -> bool:
+        """Hand out what one document of each outbox has staged; whether there was any. Raises StoreUnavailable."""
+        return any([await self._hand_out(outbox) for outbox in self._outboxes])
+
+    async def _hand_out(self, outbox: OutboxStore) -> bool:
+        now = self._clock.now()
+        staged = await outbox.claim(now, LEASE)
+        if staged is None:
+            return False
+        for event, turn in staged.events():
+            for target in self._targets:
+                if target.wants(event.type):
+                    await self._deliveries.add(Delivery(event, target.name, turn, now))
+        await outbox.finish(staged)
+        return True
+
+    async def _step(self) -> bool:
+        await self._gauge()
+        return await self.once()
+
+    async def _gauge(self) -> None:
+        """Renew the metrics, now and then."""
+        if self._clock.monotonic() < self._gauge_at:
+            return
+        self._gauge_at = self._clock.monotonic() + GAUGE_S
+        now = self._clock.now()
+        staged = [await outbox.backlog(now) for outbox in self._outboxes]
+        _measure("relay", sum(count for count, _ in staged), max((age_s for _, age_s in staged), default=0.0))
+        for target in self._targets:
+            _measure(target.name, *await self._deliveries.backlog(target.name, now))
+
+
+class Courier:
+    """Delivers to one target. ``spread`` is what a pause is multiplied by, so that retries do not come in waves."""
+
+    def __init__(
+        self, target: Target, deliveries: DeliveryStore, clock: Clock, spread: Callable[[], float] | None = None
+    ) -> None:
+        self._target = target
+        self._deliveries = deliveries
+        self._clock = clock
+        self._spread = spread or _spread
+        self._loops = Loops()
+
+    def start(self) -> None:
+        for _ in range(AT_ONCE):
+            self._loops.run(f"courier {self._target.name}", self.once)
+
+    async def close(self) -> None:
+        await self._loops.close()
+
+    async def once(self) -> bool:
+        """Try one due delivery; whether there was one. Raises StoreUnavailable."""
+        delivery = await self._deliveries.claim(self._target.name, self._clock.now(), LEASE)
+        if delivery is None:
+            return False
+        at, started = self._clock.now(), self._clock.monotonic()
+        outcome = await self._target.deliver(delivery.event)
+        attempt = Attempt(at, outcome.result, self._clock.monotonic() - started)
+        DELIVERIES.labels(self._target.name, await self._conclude(delivery, outcome, attempt)).inc()
+        return True
+
+    async def _conclude(self, delivery: Delivery, outcome: Outcome, attempt: Attempt) -> str:
+        """Write down what came of a try; in a word."""
+        if outcome.ok:
+            await self._deliveries.settle(delivery, DeliveryState.DELIVERED, attempt)
+            return "delivered"
+        if delivery.tries < len(DELAYS_S):
+            pause = timedelta(seconds=DELAYS_S[delivery.tries] * self._spread())
+            await self._deliveries.retry(delivery, attempt, self._clock.now() + pause)
+            return "failed"
+        if await self._deliveries.settle(delivery, DeliveryState.DEAD, attempt):
+            alarm("event_undelivered", delivery.event.out_trade_no)
+        return "dead"
+
+
+class Resending:
+    """Sending an event again by hand."""
+
+    def __init__(self, deliveries: DeliveryStore, clock: Clock) -> None:
+        self._deliveries = deliveries
+        self._clock = clock
+
+    async def resend(self, event_id: str, target: str = "") -> list[Delivery]:
+        """Send the event again to ``target``, or without one to every target that it could not be delivered to.
+
+        The tries start over, the id stays. Raises NotFound, and Conflict when there is nothing to send again.
+        """
+        known = await self._deliveries.of_event(event_id)
+        chosen = [delivery for delivery in known if target in ("", delivery.target)]
+        if not chosen:
+            raise NotFound(Text("没有这个事件，或它不发往该目标", "No such event, or not for that target"))
+        again = [delivery for delivery in chosen if target or delivery.state is DeliveryState.DEAD]
+        revived = [await self._deliveries.revive(delivery.id, self._clock.now()) for delivery in again]
+        if not any(revived):
+            raise Conflict(
+                Text(
+                    "事件仍在投递，或已送达；要再发一次已送达的事件请指明 target",
+                    "The event is still on its way or was delivered; name a target to send a delivered one again",
+                ),
+                code="NOTHING_TO_RESEND",
+            )
+        return [delivery for delivery in revived if delivery]
+
+
+def _measure(target: str, pending: int, oldest_s: float) -> None:
+    PENDING.labels(target).set(pending)
+    OLDEST.labels(target).set(oldest_s)
+
+
+def _spread() -> float:
+    return secrets.SystemRandom().uniform(1 - SPREAD, 1 + SPREAD)

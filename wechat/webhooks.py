@@ -1,0 +1,155 @@
+"""Events to the merchant's own addresses, as Standard Webhooks 1.0.0 has it.
+
+Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+
+The way out here is not the one to WeChat: the addresses are other people's, so each is checked at the moment of
+connecting, when a name has become the very address that is dialled and no second look-up can swap it. Redirects are not
+followed, answers are not read, and no address is logged.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import hashlib
+import hmac
+import ipaddress
+import re
+import socket
+from collections.abc import Collection, Sequence
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+from yarl import URL
+
+from wechat.events import Event, Outcome
+from wechat.ports import Clock
+
+TOTAL_S = 10.0
+CONNECT_S = 3.0
+CONNECTIONS = 16
+PREFIX = "whsec_"
+SECRET_BYTES = range(24, 65)
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+AddrInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]]
+
+
+class Webhook:
+    """One receiver. ``secrets`` are the keys in use: every message carries a signature by each of them.
+
+    ``allow_private`` lets it be in our own network. Close it at shutdown.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        secrets: Sequence[bytes],
+        events: Collection[str],
+        clock: Clock,
+        *,
+        allow_private: bool = False,
+        total_s: float = TOTAL_S,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        self.name = name
+        self._url = URL(url)
+        self._secrets = secrets
+        self._events = frozenset(events)
+        self._clock = clock
+        self._allow_private = allow_private
+        self._timeout = aiohttp.ClientTimeout(total=total_s, sock_connect=min(CONNECT_S, total_s))
+        self._resolver = resolver
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        if self._session:
+            await self._session.close()
+
+    def wants(self, event_type: str) -> bool:
+        return event_type in self._events
+
+    async def deliver(self, event: Event) -> Outcome:
+        """See Target. A 2xx is taken for delivered and nothing else."""
+        body = event.body()
+        headers = self._headers(event.id, body)
+        try:
+            async with self._opened().post(
+                self._url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False
+            ) as response:
+                return Outcome(200 <= response.status < 300, str(response.status))
+        except TimeoutError:
+            return Outcome(False, "timeout")
+        except aiohttp.ClientSSLError:
+            return Outcome(False, "tls")
+        except aiohttp.ClientConnectorError as error:
+            return Outcome(False, "forbidden" if isinstance(error.os_error, PermissionError) else "unreachable")
+        except aiohttp.InvalidURL:  # a number for a host, such as 127.1
+            return Outcome(False, "forbidden")
+        except aiohttp.ClientError:
+            return Outcome(False, "broken_off")
+
+    def _headers(self, event_id: str, body: bytes) -> dict[str, str]:
+        timestamp = int(self._clock.now().timestamp())
+        return {
+            "Content-Type": "application/json",
+            "User-Agent": "Fenpay",
+            "webhook-id": event_id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": " ".join(sign(secret, event_id, timestamp, body) for secret in self._secrets),
+        }
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=CONNECTIONS,
+                    resolver=self._resolver,
+                    socket_factory=None if self._allow_private else public_socket,
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+            )
+        return self._session
+
+
+def sign(secret: bytes, event_id: str, timestamp: int, body: bytes) -> str:
+    """``v1,<base64>``: HMAC-SHA256 over ``id.timestamp.body``; ``timestamp`` is that of the try, in Unix seconds."""
+    content = f"{event_id}.{timestamp}.".encode() + body
+    return "v1," + base64.b64encode(hmac.digest(secret, content, hashlib.sha256)).decode()
+
+
+def parse_secret(text: str) -> bytes:
+    """The key in ``whsec_<base64>``. Raises ValueError unless it is 24 to 64 bytes long."""
+    if not re.fullmatch(rf"{PREFIX}[A-Za-z0-9+/]+={{0,2}}", text, re.ASCII):
+        raise ValueError("not a whsec_ secret")
+    secret = base64.b64decode(text.removeprefix(PREFIX), validate=True)
+    if len(secret) not in SECRET_BYTES:
+        raise ValueError("not 24 to 64 bytes")
+    return secret
+
+
+def public_socket(info: AddrInfo) -> socket.socket:
+    """A socket for the address that is about to be connected to. Raises PermissionError unless that is a public one."""
+    family, kind, protocol, _, address = info
+    if not is_public(str(address[0])):
+        raise PermissionError(errno.EACCES, "not a public address")
+    return socket.socket(family, kind, protocol)
+
+
+def is_public(text: str) -> bool:
+    """Whether ``text`` is an address of the public internet, with an IPv4 address inside an IPv6 one taken out."""
+    address = ipaddress.ip_address(text)
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.sixtofour:
+            return False
+        address = _inner(address) or address
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def _inner(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    if address in NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped
