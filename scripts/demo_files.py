@@ -69,6 +69,7 @@ def _settings(var: Path, base_url: str, simulator_url: str, credentials: Credent
         "pay": {
             "mchid": credentials["mchid"],
             "base_urls": [simulator_url],
+            "refund_api": "v3",
             "v2": {"key": credentials["api_v2_key"]},
             "v3": _v3(var / "keys", credentials),
         },
