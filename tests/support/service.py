@@ -53,7 +53,6 @@ def overlay(
         "pay": {
             "mchid": credentials["mchid"],
             "base_urls": [simulator_url],
-            "refund_api": "v3",
             "v2": {"key": credentials["api_v2_key"]},
             "v3": {
                 "key": credentials["api_v3_key"],
