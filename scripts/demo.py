@@ -40,7 +40,8 @@ _direct = build_opener(ProxyHandler({}))  # loopback never goes through a proxy
 
 def main(var: Path) -> int:
     """Run the demo, with everything it keeps in ``var``, until Ctrl-C or SIGTERM; the exit status."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: whoever starts us in the background has it ignored
+        signal.signal(number, _interrupt)
     try:
         with ExitStack() as stack:
             try:
@@ -181,5 +182,5 @@ def _only_one(var: Path) -> Iterator[None]:
 
 
 def _interrupt(number: int, frame: object) -> None:
-    """SIGTERM stops the demo the way Ctrl-C does."""
+    """What Ctrl-C does by default; SIGTERM stops the demo the same way."""
     raise KeyboardInterrupt
