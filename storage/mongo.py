@@ -8,6 +8,8 @@ from datetime import timedelta
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import OperationFailure
 
+from storage.book_entries import CREATED_FIRST, PAID_FIRST, MongoBookEntries
+from storage.books import MongoBooks
 from storage.claims import MongoClaims
 from storage.driver import Connection, Document, Driver, answering, connect
 from storage.notifications import MongoNotifications
@@ -35,6 +37,8 @@ class MongoStorage:
         collections = self._connection.database
         self.orders = MongoOrders(collections["orders"])
         self.refunds = MongoRefunds(collections["refunds"])
+        self.book_entries = MongoBookEntries(collections["orders"], collections["refunds"])
+        self.books = MongoBooks(collections["book_days"], collections["differences"])
         self.claims = MongoClaims(collections["claims"])
         self.notifications = MongoNotifications(collections["notifications"], keep_notifications)
 
@@ -82,6 +86,7 @@ def _indexes(sharded: bool) -> dict[str, Sequence[IndexModel]]:
             IndexModel(NEWEST_FIRST, name="newest"),
             IndexModel([("trade_state", ASCENDING), *NEWEST_FIRST], name="newest_by_state"),
             IndexModel(DUE_FIRST, name="look_due", partialFilterExpression=DATED),
+            IndexModel(PAID_FIRST, name="paid", partialFilterExpression={"paid_at": {"$gt": EPOCH}}),
             IndexModel(
                 [("mchid", ASCENDING), ("transaction_id", ASCENDING)],
                 name="transaction",
@@ -91,8 +96,10 @@ def _indexes(sharded: bool) -> dict[str, Sequence[IndexModel]]:
         ],
         "refunds": [
             IndexModel([("out_trade_no", ASCENDING), ("created_at", ASCENDING)], name="by_order"),
+            IndexModel(CREATED_FIRST, name="created"),
             IndexModel(DUE_FIRST, name="look_due", partialFilterExpression=DATED),
         ],
+        "differences": [IndexModel([("day", ASCENDING), ("_id", ASCENDING)], name="by_day")],
         "notifications": [
             IndexModel([("out_trade_no", ASCENDING), ("first_at", ASCENDING)], name="by_order"),
             IndexModel([("expires_at", ASCENDING)], name="expiry", expireAfterSeconds=0),
