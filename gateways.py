@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from settings import PaySettings, Settings, V2Settings, V3Settings
 from wechat.models import Api
+from wechat.pay.bill_download import BillGateway, V2Bills, V3Bills
 from wechat.pay.certificates import Certificates, KeyRing, PlatformKey, load_public_key, load_signer
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import Gateway, Merchant, RefundGateway, Wire
@@ -26,6 +27,7 @@ class Pay:
 
     gateways: dict[Api, Gateway] = field(default_factory=dict)
     refunds: dict[Api, RefundGateway] = field(default_factory=dict)
+    bills: dict[Api, BillGateway] = field(default_factory=dict)
     background: list[Certificates] = field(default_factory=list)
     closing: list[Transport] = field(default_factory=list)
 
@@ -52,10 +54,12 @@ def refund_route(pay: PaySettings) -> Mapping[Api, Api]:
 
 
 def _add_v2(built: Pay, v2: V2Settings, wire: Wire, merchant: Merchant) -> None:
-    gateway = V2Gateway(wire, merchant, v2.key.get_secret_value(), SignType(v2.sign_type))
+    key, sign_type = v2.key.get_secret_value(), SignType(v2.sign_type)
+    gateway = V2Gateway(wire, merchant, key, sign_type)
     secure = _secure(v2, wire)
     built.gateways[Api.V2] = gateway
     built.refunds[Api.V2] = V2Refunds(gateway, secure)
+    built.bills[Api.V2] = V2Bills(wire, merchant, key, sign_type, secure=secure)
     if secure:
         built.closing.append(secure.transport)
 
@@ -76,6 +80,7 @@ def _add_v3(built: Pay, v3: V3Settings, wire: Wire, merchant: Merchant) -> None:
     gateway = V3Gateway(wire, merchant, signer, cipher, ring)
     built.gateways[Api.V3] = gateway
     built.refunds[Api.V3] = V3Refunds(gateway)
+    built.bills[Api.V3] = V3Bills(wire, gateway)
     if v3.certificates:
         built.background.append(Certificates(ring, cipher, gateway.certificates, wire.clock))
 

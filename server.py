@@ -31,7 +31,7 @@ import logs
 import settings as configuration
 from handlers import plugin
 from handlers.base import UnknownAddress
-from handlers.services import Probe, Services, Traffic
+from handlers.services import Books, Probe, Services, Traffic
 from handlers.static import StaticFiles
 from settings import Settings
 from storage.cache import TokenCache
@@ -41,6 +41,8 @@ from wechat.account.client import AccountClient
 from wechat.account.jssdk import JsSdk
 from wechat.account.oauth import OAuth
 from wechat.account.tokens import Credentials, Tokens
+from wechat.bill_shelf import BillShelf
+from wechat.book_worker import BookWorker
 from wechat.errors import ConfigError, FenpayError, StoreUnavailable, Text
 from wechat.late import LateMoney
 from wechat.ledger import Ledger
@@ -48,7 +50,11 @@ from wechat.models import Fen
 from wechat.notifications import Inbox
 from wechat.orders import Item, Orders, Terms
 from wechat.outbox import Courier, Relay, Resending, Target
+from wechat.pay.bill_download import BillGateway
+from wechat.ports import Clock
+from wechat.reconciliation import Reconciler
 from wechat.refunds import Refunds, RefundTerms
+from wechat.repairs import Repairs
 from wechat.transport import Transport
 from wechat.webhooks import Webhook
 from wechat.workers import OrderWorker, RefundWorker
@@ -108,6 +114,19 @@ class App(Application):
         )
 
 
+def _books(
+    settings: Settings, gateway: BillGateway, orders: Orders, refunds: Refunds, store: MongoStorage, clock: Clock
+) -> Books:
+    keep = timedelta(days=settings.books.keep_days)
+    shelf = BillShelf(gateway, settings.books.directory, settings.books.after_time, keep, clock)
+    return Books(
+        reconciler=Reconciler(shelf, store.book_entries, store.books, clock),
+        repairs=Repairs(orders, refunds, store.book_entries, store.books, clock),
+        store=store.books,
+        shelf=shelf,
+    )
+
+
 class Closing(Protocol):
     async def close(self) -> None: ...
 
@@ -138,6 +157,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str) -> Process:
     refund_terms = RefundTerms(gateways.refund_route(settings.pay), settings.notify_url)
     refunds = Refunds(refund_terms, pay.refunds, store.orders, store.refunds, store.claims, clock)
     late = LateMoney(settings.pay.late_policy, refunds, store.orders, clock)
+    books = _books(settings, pay.bills[settings.pay.api], orders, refunds, store, clock)
     client = AccountClient(transport, settings.account.api_url)
     credentials = Credentials(
         settings.account.appid, settings.account.appsecret.get_secret_value(), settings.account.token_call
@@ -148,6 +168,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str) -> Process:
         settings=settings,
         orders=orders,
         refunds=refunds,
+        books=books,
         inbox=Inbox(pay.gateways, store.notifications, ledger, refunds, late, clock),
         oauth=OAuth(client, credentials, settings.account.open_url, shared),
         jssdk=JsSdk(settings.account.appid, tokens, origins, clock),
@@ -172,6 +193,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str) -> Process:
         RefundWorker(refunds, store.refunds, clock),
         Relay(store.outboxes, store.deliveries, targets, clock),
         *[Courier(target, store.deliveries, clock) for target in targets],
+        BookWorker(books.reconciler, books.shelf, store.books, clock),
     ]
     return Process(services, background, [transport, *pay.closing, store, shared, tokens, *webhooks, *background])
 

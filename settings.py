@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from datetime import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -169,6 +170,16 @@ class PaySettings(Section):
     v3: V3Settings | None = None
 
 
+class BooksSettings(Section):
+    after: str = Field("10:05", pattern=r"^(09:[3-5][0-9]|1[0-9]:[0-5][0-9])$")
+    directory: Path = Path("var/bills")
+    keep_days: int = Field(90, ge=1, le=3650)
+
+    @property
+    def after_time(self) -> time:
+        return time.fromisoformat(self.after)
+
+
 class MongoSettings(Section):
     url: Annotated[str, _store_url("mongodb", "mongodb+srv")] = "embedded"
     database: str = Field("fenpay", pattern=r"^[A-Za-z0-9_-]{1,38}$")
@@ -225,6 +236,7 @@ class Settings(BaseSettings):
     session: SessionSettings
     account: AccountSettings
     pay: PaySettings
+    books: BooksSettings = BooksSettings()
     mongo: MongoSettings = MongoSettings()
     redis: RedisSettings = RedisSettings()
     merchants: tuple[ApiKey, ...] = ()

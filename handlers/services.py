@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from settings import Settings
 from wechat.account.jssdk import JsSdk
 from wechat.account.oauth import OAuth
+from wechat.bill_shelf import BillShelf
 from wechat.notifications import Inbox
 from wechat.orders import Item, Orders
 from wechat.outbox import Resending
-from wechat.ports import DeliveryStore, NotificationStore, OrderStore, RefundStore, TokenStore
+from wechat.ports import BookStore, DeliveryStore, NotificationStore, OrderStore, RefundStore, TokenStore
+from wechat.reconciliation import Reconciler
 from wechat.refunds import Refunds
+from wechat.repairs import Repairs
 
 Probe = Callable[[], Awaitable[None]]
 
@@ -44,12 +47,23 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
+class Books:
+    """What the books are made of."""
+
+    reconciler: Reconciler
+    repairs: Repairs
+    store: BookStore
+    shelf: BillShelf
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """The use cases, and the stores that read-only views need. ``probes`` are readiness checks by name."""
 
     settings: Settings
     orders: Orders
     refunds: Refunds
+    books: Books
     inbox: Inbox
     oauth: OAuth
     jssdk: JsSdk

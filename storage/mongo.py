@@ -8,6 +8,8 @@ from datetime import timedelta
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import OperationFailure
 
+from storage.book_entries import CREATED_FIRST, PAID_FIRST, MongoBookEntries
+from storage.books import MongoBooks
 from storage.claims import MongoClaims
 from storage.codec import order_from_document, refund_from_document
 from storage.deliveries import INDEXES as DELIVERY_INDEXES
@@ -39,6 +41,8 @@ class MongoStorage:
         collections = self._connection.database
         self.orders = MongoOrders(collections["orders"])
         self.refunds = MongoRefunds(collections["refunds"])
+        self.book_entries = MongoBookEntries(collections["orders"], collections["refunds"])
+        self.books = MongoBooks(collections["book_days"], collections["differences"])
         self.claims = MongoClaims(collections["claims"])
         self.deliveries = MongoDeliveries(collections["deliveries"])
         self.outboxes = [
@@ -91,6 +95,7 @@ def _indexes(sharded: bool) -> dict[str, Sequence[IndexModel]]:
             IndexModel(NEWEST_FIRST, name="newest"),
             IndexModel([("trade_state", ASCENDING), *NEWEST_FIRST], name="newest_by_state"),
             IndexModel(DUE_FIRST, name="look_due", partialFilterExpression=DATED),
+            IndexModel(PAID_FIRST, name="paid", partialFilterExpression={"paid_at": {"$gt": EPOCH}}),
             IndexModel(
                 [("mchid", ASCENDING), ("transaction_id", ASCENDING)],
                 name="transaction",
@@ -101,9 +106,11 @@ def _indexes(sharded: bool) -> dict[str, Sequence[IndexModel]]:
         ],
         "refunds": [
             IndexModel([("out_trade_no", ASCENDING), ("created_at", ASCENDING)], name="by_order"),
+            IndexModel(CREATED_FIRST, name="created"),
             IndexModel(DUE_FIRST, name="look_due", partialFilterExpression=DATED),
             OUTBOX_INDEX,
         ],
+        "differences": [IndexModel([("day", ASCENDING), ("_id", ASCENDING)], name="by_day")],
         "notifications": [
             IndexModel([("out_trade_no", ASCENDING), ("first_at", ASCENDING)], name="by_order"),
             IndexModel([("expires_at", ASCENDING)], name="expiry", expireAfterSeconds=0),

@@ -17,6 +17,11 @@ from wechat.refunds import Refunds
 REASON = "订单未成交，款项退回"  # 30 bytes of the 80 that WeChat shows to the payer
 
 
+def surplus_refund(transaction_id: str) -> str:
+    """The out_refund_no under which a second payment goes back, whoever sees to it."""
+    return f"twice-{transaction_id}"
+
+
 class LatePolicy(StrEnum):
     """``refund``: back to the payer by itself. ``ask``: an operator decides."""
 
@@ -43,7 +48,7 @@ class LateMoney:
         """See to another payment of an order that is paid."""
         order = await self._orders.get(fact.value.out_trade_no)
         if order:
-            await self._returned(order, fact.value.transaction_id, f"twice-{fact.value.transaction_id}")
+            await self._returned(order, fact.value.transaction_id, surplus_refund(fact.value.transaction_id))
 
     async def _returned(self, order: Order, transaction_id: str, out_refund_no: str) -> bool:
         """Whether the payment is on its way back."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Protocol
 
+from wechat.books import Audit, Difference, Entry, Reconciliation
 from wechat.events import Attempt, Delivery, DeliveryState, Staged
 from wechat.models import Claim, Move, Notification, Order, OrderEvent, Page, Prepay, Received, TradeState, Verified
 from wechat.refund_models import Refund, RefundMove
@@ -178,6 +179,61 @@ class DeliveryStore(Protocol):
 
     async def backlog(self, target: str, now: datetime) -> tuple[int, float]:
         """How many deliveries are pending for ``target``, and by how many seconds the oldest is overdue."""
+
+
+class BookSource(Protocol):
+    """Our payments and refunds as reconciliation wants them: many at a time, little of each."""
+
+    async def paid(self, start: datetime, end: datetime, *, limit: int, cursor: str) -> Page[Entry]:
+        """What was paid from ``start`` up to ``end``, oldest first."""
+
+    async def refunded(self, start: datetime, end: datetime, *, limit: int, cursor: str) -> Page[Entry]:
+        """Which refunds were sent to WeChat from ``start`` up to ``end``. A page may be empty before the end."""
+
+    async def payments(self, numbers: Sequence[str]) -> Sequence[Entry]:
+        """The orders with these out_trade_no, paid or not; at most a batch of 500 is asked for."""
+
+    async def refunds(self, numbers: Sequence[str]) -> Sequence[Entry]:
+        """The refunds with these out_refund_no."""
+
+
+class BookStore(Protocol):
+    """Reconciled days and their differences. A difference is one document, whoever finds it and how often."""
+
+    async def newest(self) -> date | None:
+        """The latest day that is planned or done."""
+
+    async def plan(self, day: date, due_at: datetime) -> None:
+        """Have ``day`` reconciled from ``due_at`` on, unless it is known already."""
+
+    async def take_due(self, now: datetime, lease: timedelta) -> date | None:
+        """Lease the earliest day that is due, undone, and leased to nobody."""
+
+    async def take(self, day: date, now: datetime, lease: timedelta) -> bool:
+        """Lease ``day``, done or not; False while another holds it."""
+
+    async def put_off(self, day: date, due_at: datetime) -> None:
+        """Give the lease back; try again at ``due_at``."""
+
+    async def finish(self, result: Reconciliation) -> None:
+        """Keep the result and give the lease back."""
+
+    async def result(self, day: date) -> Reconciliation | None: ...
+
+    async def book(self, differences: Sequence[Difference]) -> None:
+        """Store those that are new, at most a batch of 500. One that is there is marked as found again at ``found_at``,
+        and opened again if it was gone."""
+
+    async def settle(self, day: date, before: datetime, entry: Audit) -> int:
+        """Move to ``entry.target`` what is open and was last found before ``before``; how many moved."""
+
+    async def difference(self, day: date, difference_id: str) -> Difference | None: ...
+
+    async def differences(self, day: date, *, limit: int, cursor: str) -> Page[Difference]:
+        """In the order of their ids."""
+
+    async def audit(self, difference_id: str, entry: Audit) -> Difference | None:
+        """Move an entry.source difference to entry.target with this line; None (and no change) when it is elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ v3 writes RFC 3339 with one.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 
 BEIJING = timezone(timedelta(hours=8), "Asia/Shanghai")  # China has had no daylight saving since 1991
 
@@ -47,3 +47,14 @@ def from_v3(text: str) -> datetime:
     if not _RFC3339.fullmatch(text):
         raise ValueError("not an RFC 3339 time with an offset")
     return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def beijing_day(moment: datetime) -> date:
+    """The date in Beijing at ``moment``: the one on whose bill WeChat puts it."""
+    return moment.astimezone(BEIJING).date()
+
+
+def day_span(day: date) -> tuple[datetime, datetime]:
+    """The Beijing day as UTC: its first moment, and the first of the next day."""
+    start = datetime(day.year, day.month, day.day, tzinfo=BEIJING)
+    return start.astimezone(UTC), (start + timedelta(days=1)).astimezone(UTC)

@@ -6,9 +6,10 @@ call's name is logged: queries carry access tokens.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -22,6 +23,9 @@ CONNECT_S = 3.0
 TOTAL_S = 10.0
 MAX_ANSWER = 1024 * 1024
 CONNECTIONS = 50
+DOWNLOAD_S = 300.0
+STALL_S = 30.0
+PIECE = 64 * 1024
 
 log = structlog.get_logger("wechat.transport")
 SECONDS = Histogram(
@@ -88,6 +92,32 @@ class Transport:
                     break
         raise gravest or NotSent(request.call)
 
+    async def download(self, host: str, request: Request, sink: Callable[[bytes], None], *, most: int) -> Answer:
+        """Ask ``host``; the body of a 200 goes to ``sink`` piece by piece, up to ``most`` bytes, others to the answer.
+
+        ``sink`` runs in a thread, one piece at a time; what it raises ends the download. The bytes are handed over as
+        they came, gzip and all. Raises NotSent, or OutcomeUnknown for an answer that is cut short, stalls or is longer.
+        """
+        started = time.monotonic()
+        timeout = aiohttp.ClientTimeout(total=DOWNLOAD_S, sock_connect=self._connect_s, sock_read=STALL_S)
+        try:
+            async with self._opened().request(
+                request.method,
+                _address(host, request.target),
+                data=request.body or None,
+                headers={"Accept-Encoding": "identity", **request.headers},
+                timeout=timeout,
+                allow_redirects=False,
+                auto_decompress=False,
+            ) as response:
+                body = await _streamed(response, request.call, sink, most)
+                self._observe(request, f"http_{response.status // 100}xx", started, host)
+                return Answer(response.status, response.headers, body)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise NotSent(request.call, wire_message=type(error).__name__) from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise OutcomeUnknown(request.call, wire_message=type(error).__name__) from error
+
     async def _once(self, host: str, request: Request, budget_s: float) -> Answer:
         started = time.monotonic()
         try:
@@ -138,6 +168,18 @@ async def _limited(response: aiohttp.ClientResponse, call: str) -> bytes:
         if len(body) > MAX_ANSWER:
             raise OutcomeUnknown(call, wire_message="answer over 1 MiB")
     return bytes(body)
+
+
+async def _streamed(response: aiohttp.ClientResponse, call: str, sink: Callable[[bytes], None], most: int) -> bytes:
+    if response.status != 200:
+        return await _limited(response, call)
+    size = 0
+    async for piece in response.content.iter_chunked(PIECE):
+        size += len(piece)
+        if size > most:
+            raise OutcomeUnknown(call, wire_message="download over the limit")
+        await asyncio.to_thread(sink, piece)  # unzipping one piece of a bomb takes a while
+    return b""
 
 
 def _address(host: str, target: str) -> URL:

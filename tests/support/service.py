@@ -63,6 +63,7 @@ def overlay(
                 "certificates": True,
             },
         },
+        "books": {"directory": str(directory / "bills")},
         "mongo": {"url": mongo, "directory": str(directory / "mongo")},
         "redis": {"url": redis, "directory": str(directory / "redis")},
         "merchants": [{"name": "shop", "sha256": hashlib.sha256(API_KEY.encode()).hexdigest()}],

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from wechat.pay.bills import BillBroken, TradeSummary, flow_lines, trade_lines, yuan
+from tests.support.bills import flow_file
+from wechat.pay.bills import MAX_LINE, BillBroken, TradeSummary, flow_lines, read_lines, trade_lines, yuan
 
 HEADER = (
     "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,付款银行,货币种类,"
@@ -114,3 +116,69 @@ def test_every_price_below_a_thousand_yuan_is_read_to_the_fen() -> None:
 def test_what_is_no_amount_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"yuan|finer"):
         yuan(text)
+
+
+OLD_HEADER = (
+    "交易时间,公众账号ID,商户号,子商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,付款银行,货币种类,"
+    "总金额,代金券或立减优惠金额,微信退款单号,商户退款单号,退款金额,代金券或立减优惠退款金额,退款类型,退款状态,商品名称,商户数据包,手续费,费率"
+)
+OLD_SUMMARY = "总交易单数,总交易额,总退款金额,总代金券或立减优惠退款金额,手续费总金额"
+
+
+def test_a_bill_of_a_merchant_from_before_2018_has_24_columns() -> None:
+    paid = (
+        "`2014-11-10 16:33:45,`wx1,`1900,`0,`1000,`1001,`order-1,`openid,`MICROPAY,`SUCCESS,`CFT,`CNY,"
+        "`0.05,`0.0,`0,`0,`0,`0,`,`,`测试,`,`0,`0.60%"
+    )
+    refunded = paid.replace("SUCCESS", "REFUND").replace(
+        "`0.05,`0.0,`0,`0,`0,`0,`,`,", "`0,`0,`50,`r-1,`0.02,`0,`,`SUCCESS,"
+    )
+    lines = [OLD_HEADER, paid, refunded, OLD_SUMMARY, "`2,`0.05,`0.02,`0.0,`0"]
+    first, second = trade_lines(f"{line}\r\n" for line in lines)
+    assert (first.total, first.settled, first.refund, second.refund, second.settled_refund) == (5, 5, 0, 2, 2)
+    assert len(OLD_HEADER.split(",")) == 24
+
+
+def test_a_refund_bill_has_two_columns_more() -> None:
+    times = "`2018-11-01 12:00:00,`2018-11-01 12:00:05"
+    lines = [f"{HEADER},退款申请时间,退款成功时间", f"{REFUNDED},{times}", SUMMARY, "`1.0,`0,`5.0,`0,`-0.03,`0,`5.0"]
+    (line,) = trade_lines(lines)
+    assert (line.out_refund_no, line.settled_refund, line.refund_status) == ("refund-1", 500, "SUCCESS")
+
+
+def test_coupons_stand_between_the_price_and_what_is_settled() -> None:
+    paid = PAID.replace("`18.00,`0.00,`0,`0", "`15.50,`2.50,`0,`0")
+    (line,) = trade_lines(bill(paid, "`1.0,`15.5,`0,`0,`0.11,`18.0,`0"))
+    assert (line.total, line.settled) == (1800, 1550)
+
+
+def test_a_day_without_entries_still_has_its_summary() -> None:
+    assert list(trade_lines(bill("`0.0,`0.0,`0.0,`0.0,`0.0,`0.0,`0.0"))) == []
+
+
+@pytest.mark.parametrize("time", ["2018-W44-4 00:00:30", "2018-11-01T00:00:30", "2018-11-01 00:00", "1541001630"])
+def test_only_the_documented_form_of_a_time_is_read(time: str) -> None:
+    with pytest.raises(BillBroken, match="value"):
+        list(trade_lines(bill(PAID.replace("2018-11-01 00:00:30", time), "`1.0,`18.0,`0,`0,`0.11,`18.0,`0")))
+
+
+def test_what_follows_the_summary_is_refused() -> None:
+    with pytest.raises(BillBroken, match="trailing, line 6"):
+        list(trade_lines([*bill(PAID, REFUNDED, TOTALS), "\r\n", f"{PAID}\r\n"]))
+
+
+def test_a_file_that_is_no_text_or_one_endless_line_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bill.csv"
+    path.write_bytes("".join(bill(PAID, REFUNDED, TOTALS)).encode()[:400] + b"\xff\xfe")
+    with pytest.raises(BillBroken, match="encoding"):
+        list(read_lines(path))
+    path.write_text("x" * 10 * MAX_LINE)
+    with pytest.raises(BillBroken, match="width, line 1"):
+        list(read_lines(path))
+
+
+def test_a_fund_flow_bill_that_miscounts_is_refused() -> None:
+    lines = flow_file([200, -100]).decode().splitlines()
+    assert [line.amount for line in flow_lines(lines)] == [200, -100]
+    with pytest.raises(BillBroken, match="summary"):
+        list(flow_lines([*lines[:2], *lines[3:]]))

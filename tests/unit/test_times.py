@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wechat.times import BEIJING, from_v2, from_v3, to_v2, to_v3
+from wechat.times import BEIJING, beijing_day, day_span, from_v2, from_v3, to_v2, to_v3
 
 ZONES = ["UTC", "Asia/Shanghai", "America/Los_Angeles"]
 MOMENTS = {
@@ -87,3 +87,13 @@ def test_what_is_no_v2_time_is_refused(text: str) -> None:
 def test_beijing_has_no_summer_time() -> None:
     assert BEIJING.utcoffset(datetime(2026, 7, 1)) == timedelta(hours=8)  # noqa: DTZ001
     assert to_v3(datetime(2026, 7, 1, tzinfo=timezone(timedelta(hours=-7)))) == "2026-07-01T15:00:00+08:00"
+
+
+@pytest.mark.parametrize("name", MOMENTS)
+def test_a_moment_falls_in_its_beijing_day_in_every_zone(zone: str, name: str) -> None:
+    v2, _, moment = MOMENTS[name]
+    day = beijing_day(moment)
+    start, end = day_span(day)
+    assert day.strftime("%Y%m%d") == v2[:8]
+    assert start <= moment < end
+    assert (to_v2(start), to_v2(end - timedelta(seconds=1))) == (f"{v2[:8]}000000", f"{v2[:8]}235959")

@@ -2,8 +2,8 @@
 
 A bill is a UTF-8 file with a byte order mark, CRLF, a header, one line an entry with a back-tick before each value, and
 a summary header with its values. ALL, SUCCESS and REFUND bills differ in their columns, and so do those of merchants
-from before 2018. Amounts become whole fen by reading digits; no float is involved. Lines are read one by one, so a bill
-of any length takes the memory of one line.
+from before 2018 (24 columns). Amounts become whole fen by reading digits; no float is involved. Lines are read one by
+one, so a bill of any length takes the memory of one line, and no line may be longer than ``MAX_LINE``.
 
 Sources: https://pay.weixin.qq.com/doc/v3/merchant/4013071227 (trade bill), .../4013071235 (fund flow bill).
 """
@@ -14,42 +14,46 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
-from wechat.errors import FenpayError, Text
-from wechat.times import BEIJING
+from wechat.errors import RemoteError, Text
 
 T = TypeVar("T")
 Row = Mapping[str, str]
 
+MAX_LINE = 16 * 1024  # characters; WeChat's widest columns add up to a tenth of that
+
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}", re.ASCII)
 _YUAN = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,5}))?", re.ASCII)
 
 OLD_NAMES = {
-    "子商户号": "特约商户号",
     "总金额": "订单金额",
-    "代金券或立减优惠金额": "代金券金额",
-    "代金券或立减优惠退款金额": "充值券退款金额",
+    "总交易额": "订单总金额",
+    "总退款金额": "退款总金额",
 }
 """Columns of bills for merchants from before 2018, by their present names."""
 
 
-class BillBroken(FenpayError):
-    """A bill that cannot be trusted: ``line`` is where it stops making sense (1 is the header)."""
+class BillBroken(RemoteError):
+    """A bill that cannot be trusted: ``line`` is where it stops making sense (1 is the header, 0 the file itself)."""
 
     code = "BILL_BROKEN"
     text = Text("对账单无法读取，请重新下载", "The bill cannot be read; download it again")
 
-    def __init__(self, reason: str, line: int) -> None:
-        super().__init__()
+    def __init__(self, reason: str, line: int = 0) -> None:
+        super().__init__("bill", wire_message=f"{reason}, line {line}")
         self.reason = reason
         self.line = line
 
 
-@dataclass(frozen=True, slots=True)
-class TradeLine:
+class TradeLine(NamedTuple):
     """One payment or refund of a trade bill; amounts in fen, ``fee_e5`` in 1/100,000 yuan as WeChat prints it.
 
-    ``refund`` is what was asked for (申请退款金额); it and the refund numbers are empty on a payment line.
+    ``total`` is the price (订单金额), ``settled`` what of it reaches the merchant (应结订单金额): coupons make the
+    difference. ``refund`` and ``settled_refund`` (申请退款金额, 退款金额) are the same for a refund; on a payment line
+    they are 0 and the refund numbers empty.
     """
 
     time: datetime
@@ -62,9 +66,11 @@ class TradeLine:
     trade_state: str
     currency: str
     total: int
+    settled: int
     refund_id: str
     out_refund_no: str
     refund: int
+    settled_refund: int
     refund_status: str
     fee_e5: int
 
@@ -73,8 +79,7 @@ class TradeLine:
         return self.trade_state == "REFUND"
 
 
-@dataclass(frozen=True, slots=True)
-class FlowLine:
+class FlowLine(NamedTuple):
     """One movement of the merchant's balance; ``amount`` in fen, positive when money comes in."""
 
     time: datetime
@@ -88,7 +93,7 @@ class FlowLine:
 
 @dataclass(frozen=True, slots=True)
 class TradeSummary:
-    """What WeChat says the lines add up to, in fen; ``count`` of lines."""
+    """What WeChat says the lines add up to, in fen; ``count`` of lines. WeChat rounds its fee to the fen."""
 
     count: int
     total: int
@@ -96,6 +101,7 @@ class TradeSummary:
     fee_e5: int
 
 
+@lru_cache(maxsize=4096)  # a bill's lines repeat few amounts, 0.00 above all
 def yuan(text: str, *, places: int = 2) -> int:
     """``text`` as a whole number of 10**-places yuan: fen by default. Raises ValueError, also for a finer amount."""
     match = _YUAN.fullmatch(text)
@@ -106,6 +112,20 @@ def yuan(text: str, *, places: int = 2) -> int:
         raise ValueError("finer than can be kept")
     amount = int(whole + fraction[:places])
     return -amount if sign else amount
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """The lines of a downloaded bill. Raises BillBroken for what is not UTF-8 or has a line over ``MAX_LINE``."""
+    number = 0
+    with path.open(encoding="utf-8", newline="") as file:
+        try:
+            while line := file.readline(MAX_LINE):
+                number += 1
+                if len(line) == MAX_LINE:
+                    raise BillBroken("width", number)
+                yield line
+        except UnicodeDecodeError:
+            raise BillBroken("encoding", number + 1) from None
 
 
 def trade_lines(lines: Iterable[str], summaries: list[TradeSummary] | None = None) -> Iterator[TradeLine]:
@@ -122,6 +142,7 @@ def trade_lines(lines: Iterable[str], summaries: list[TradeSummary] | None = Non
         total, refund = total + line.total, refund + line.refund
         yield line
     summary = table.read(_trade_summary, table.summary())
+    table.end()
     if summary.count != count or summary.total != total or summary.refund != refund:
         raise BillBroken("summary", table.number)
     if summaries is not None:
@@ -135,7 +156,9 @@ def flow_lines(lines: Iterable[str]) -> Iterator[FlowLine]:
     for row in table.rows("资金流水总笔数"):
         count += 1
         yield table.read(_flow_line, row)
-    if table.read(lambda row: yuan(row["资金流水总笔数"]), table.summary()) != count * 100:
+    counted = table.read(lambda row: _count(row["资金流水总笔数"]), table.summary())
+    table.end()
+    if counted != count:
         raise BillBroken("summary", table.number)
 
 
@@ -158,6 +181,11 @@ class _Table:
 
     def summary(self) -> Row:
         return self._row(self._summary_names, self._next())
+
+    def end(self) -> None:
+        """Nothing follows the summary. Raises BillBroken."""
+        if any(text.strip() for text in self._lines):
+            raise BillBroken("trailing", self.number + 1)
 
     def read(self, make: Callable[[Row], T], row: Row) -> T:
         """``make(row)``, its faults told by line number."""
@@ -187,6 +215,9 @@ class _Table:
 
 
 def _trade_line(row: Row) -> TradeLine:
+    get = row.get
+    total = yuan(row["订单金额"])
+    refund = yuan(get("申请退款金额") or get("退款金额") or "0")
     return TradeLine(
         time=_time(row["交易时间"]),
         appid=row["公众账号ID"],
@@ -197,20 +228,22 @@ def _trade_line(row: Row) -> TradeLine:
         trade_type=row["交易类型"],
         trade_state=row["交易状态"],
         currency=row["货币种类"],
-        total=yuan(row["订单金额"]),
-        refund_id=_number(row.get("微信退款单号", "")),
-        out_refund_no=_number(row.get("商户退款单号", "")),
-        refund=yuan(row.get("申请退款金额") or row.get("退款金额") or "0"),
-        refund_status=row.get("退款状态", ""),
+        total=total,
+        settled=yuan(row["应结订单金额"]) if "应结订单金额" in row else total,
+        refund_id=_number(get("微信退款单号", "")),
+        out_refund_no=_number(get("商户退款单号", "")),
+        refund=refund,
+        settled_refund=yuan(row["退款金额"]) if "退款金额" in row else refund,
+        refund_status=get("退款状态", ""),
         fee_e5=yuan(row["手续费"], places=5),
     )
 
 
 def _trade_summary(row: Row) -> TradeSummary:
     return TradeSummary(
-        count=yuan(row["总交易单数"]) // 100,
-        total=yuan(row.get("订单总金额") or row["总交易额"]),
-        refund=yuan(row.get("申请退款总金额") or row.get("总退款金额") or row.get("退款总金额") or "0"),
+        count=_count(row["总交易单数"]),
+        total=yuan(row["订单总金额"]),
+        refund=yuan(row.get("申请退款总金额") or row.get("退款总金额") or "0"),
         fee_e5=yuan(row["手续费总金额"], places=5),
     )
 
@@ -233,5 +266,12 @@ def _number(text: str) -> str:
     return "" if text == "0" else text
 
 
+def _count(text: str) -> int:
+    """A number of lines, which WeChat prints as ``45.0``. Raises ValueError."""
+    return yuan(text, places=0)
+
+
 def _time(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=BEIJING).astimezone(UTC)
+    if not _TIME.fullmatch(text):  # fromisoformat alone would also take weeks and offsets
+        raise ValueError("not a yyyy-MM-dd HH:mm:ss time")
+    return datetime.fromisoformat(f"{text}+08:00").astimezone(UTC)

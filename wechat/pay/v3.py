@@ -175,14 +175,7 @@ class V3Gateway:
 
     async def _send(self, call: str, method: str, target: str, body: bytes, repeatable: bool = True) -> Answer:
         """The answer of a signed request, if it is a success; what else WeChat says is raised."""
-        timestamp = str(int(self._wire.clock.now().timestamp()))
-        headers = {
-            "Accept": "application/json",
-            "User-Agent": USER_AGENT,
-            "Authorization": self._signer.authorization(
-                method, target, body, timestamp=timestamp, nonce=self._wire.nonce()
-            ),
-        }
+        headers = self.signed(method, target, body)
         if body:
             headers["Content-Type"] = "application/json"
         if self._ring.preferred_serial:
@@ -192,6 +185,12 @@ class V3Gateway:
         if answer.status not in (200, 204):
             raise _failure(call, answer)
         return answer
+
+    def signed(self, method: str, target: str, body: bytes = b"") -> dict[str, str]:
+        """The headers that make a request the merchant's; ``target`` is path and query as sent."""
+        timestamp = str(int(self._wire.clock.now().timestamp()))
+        authorization = self._signer.authorization(method, target, body, timestamp=timestamp, nonce=self._wire.nonce())
+        return {"Accept": "application/json", "User-Agent": USER_AGENT, "Authorization": authorization}
 
     def _verify_answer(self, answer: Answer, ring: KeyRing) -> None:
         self._verify(answer.headers, answer.body, ring)

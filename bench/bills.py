@@ -1,0 +1,138 @@
+"""``python -m bench.bills``: how fast a bill is read and matched, and how little memory that takes.
+
+One process makes the bill, another reads it, so that its peak memory is that of the reading. Half a percent of the
+lines differ from what we have; all of them must be found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from rich.console import Console
+
+from wechat.books import Entry, judge, missing_there
+from wechat.pay.bills import read_lines, trade_lines
+from wechat.scratch import Scratch
+
+ROOT = Path(__file__).parents[1]
+START = datetime(2026, 2, 28, tzinfo=UTC)
+EVERY = 200  # one line in so many differs from what we have
+HEADER = (
+    "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,付款银行,货币种类,"
+    "应结订单金额,代金券金额,微信退款单号,商户退款单号,退款金额,充值券退款金额,退款类型,退款状态,商品名称,商户数据包,手续费,费率,"
+    "订单金额,申请退款金额,费率备注"
+)
+SUMMARY = "总交易单数,应结订单总金额,退款总金额,充值券退款总金额,手续费总金额,订单总金额,申请退款总金额"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What one run took; memory in MB above that of the interpreter with everything imported."""
+
+    lines: int
+    parse_s: float
+    match_s: float
+    memory_mb: float
+    differences: int
+
+    @property
+    def parsed_per_s(self) -> float:
+        return self.lines / self.parse_s
+
+    @property
+    def matched_per_s(self) -> float:
+        return self.lines / self.match_s
+
+
+def entry(number: int) -> Entry:
+    """Our side of a line; some orders cost a fen more here."""
+    total = 100 + number % 9900 + (number % EVERY == 0)
+    return Entry(f"order-{number:012}", f"4200{number:024}", "", "", total, "CNY", "SUCCESS")
+
+
+def write(path: Path, count: int) -> None:
+    """A bill of ``count`` payments in WeChat's layout."""
+    total = 0
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write(f"\ufeff{HEADER}\r\n")
+        for number in range(count):
+            amount = 100 + number % 9900
+            total += amount
+            file.write(f"{_line(number, _yuan(amount))}\r\n")
+        sums = (f"{count}.0", _yuan(total), "0.0", "0.0", "0.0", _yuan(total), "0.0")
+        file.write(f"{SUMMARY}\r\n`{',`'.join(sums)}\r\n")
+
+
+def measure(path: Path, count: int, directory: Path) -> Figures:
+    """Parse the bill, then match it with our side."""
+    rest_mb = _peak_mb()
+    started = time.perf_counter()
+    parsed = sum(1 for _ in trade_lines(read_lines(path)))
+    parse_s = time.perf_counter() - started
+    started = time.perf_counter()
+    with Scratch(directory / "scratch.sqlite") as scratch:
+        scratch.add_theirs(Entry.of_line(line) for line in trade_lines(read_lines(path)))
+        scratch.add_ours((entry(number) for number in range(count)), of_day=True)
+        differences = sum(judge(p.ours, p.theirs, nth=p.nth, again=p.again) is not None for p in scratch.pairs())
+        differences += sum(missing_there(ours) is not None for ours in scratch.unconfirmed())
+    return Figures(parsed, parse_s, time.perf_counter() - started, _peak_mb() - rest_mb, differences)
+
+
+def run(count: int) -> Figures:
+    """Figures of a bill with ``count`` lines, read by a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="fenpay-bench-") as directory:
+        path = Path(directory) / "bill.csv"
+        write(path, count)
+        command = [sys.executable, "-m", "bench.bills", "--lines", str(count), "--read", str(path)]
+        told = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return Figures(**json.loads(told))
+
+
+def _line(number: int, amount: str) -> str:
+    at = (START + timedelta(seconds=number % 86400)).strftime("%Y-%m-%d %H:%M:%S")
+    numbers = f"`4200{number:024},`order-{number:012}"
+    middle = "`oUpF8uMuAJO_M2pxb1Q9zNjWeS6o,`JSAPI,`SUCCESS,`OTHERS,`CNY"
+    money = f"`{amount},`0.00,`0,`0,`0.00,`0.00,`,`,`拿铁咖啡,`,`0.01000,`0.60%,`{amount},`0.00,`"
+    return f"`{at},`wx0123456789abcdef,`1900000109,`0,`,{numbers},{middle},{money}"
+
+
+def _yuan(fen: int) -> str:
+    return f"{fen // 100}.{fen % 100:02d}"
+
+
+def _peak_mb() -> float:
+    kilo = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kilo / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.bills", description=__doc__)
+    parser.add_argument("--lines", type=int, default=1_000_000, help="length of the bill")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.read:
+        print(json.dumps(asdict(measure(arguments.read, arguments.lines, arguments.read.parent))))
+        return
+    figures = run(arguments.lines)
+    if arguments.json:
+        print(json.dumps(asdict(figures)))
+        return
+    console = Console(width=100)
+    console.print(
+        f"{figures.lines} lines: {figures.parsed_per_s:,.0f} parsed/s, {figures.matched_per_s:,.0f} matched/s"
+    )
+    console.print(f"{figures.memory_mb:.0f} MB more than at rest, {figures.differences} differences found")
+
+
+if __name__ == "__main__":
+    main()

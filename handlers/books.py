@@ -1,0 +1,210 @@
+"""The merchant's books: reconcile a day, look at the differences, repair them, see the accounts."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from handlers import exports
+from handlers.base import ApiHandler
+from handlers.plugin import Access, Route
+from handlers.services import Services
+from wechat.books import ACTIONS, Action, Difference, Entry, Reconciliation, Status, Sums, sum_lines
+from wechat.double_entry import DoubleEntry, double_entry
+from wechat.errors import BadRequest, NotFound, Text
+from wechat.pay.bill_download import Bill
+from wechat.pay.bills import trade_lines
+
+DATE = r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
+PAGE = 100
+EXPORTED = 500
+CHUNK = 64 * 1024
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+
+class _DayHandler(ApiHandler):
+    async def result(self, day: date) -> Reconciliation:
+        """Raises NotFound for a day that has not been reconciled."""
+        result = await self.services.books.store.result(day)
+        if result is None:
+            raise NotFound(Text("这一天还没有对过账", "This day has not been reconciled"), code="NOT_RECONCILED")
+        return result
+
+
+class ReconciliationHandler(_DayHandler):
+    """A reconciled day; run it now."""
+
+    async def get(self, text: str) -> None:
+        result = await self.result(_day(text))
+        match self.get_query_argument("format", "json"):
+            case "json":
+                await self._write_page(result, self.get_query_argument("cursor", ""))
+            case "csv":
+                await self._write_csv(result)
+            case "xlsx":
+                await self._write_xlsx(result)
+            case _:
+                raise BadRequest(Text("format 可取 json、csv、xlsx", "format is json, csv or xlsx"), field="format")
+
+    async def post(self, text: str) -> None:
+        result = await self.services.books.reconciler.run(_day(text))
+        await self._write_page(result, "")
+
+    async def _write_page(self, result: Reconciliation, cursor: str) -> None:
+        page = await self.services.books.store.differences(result.day, limit=PAGE, cursor=cursor)
+        differences = [difference_view(difference) for difference in page.items]
+        self.write_json(
+            result_view(result) | {"differences": differences, "next_cursor": page.next_cursor or None},
+        )
+
+    async def _write_csv(self, result: Reconciliation) -> None:
+        self._attach("text/csv; charset=utf-8", f"reconciliation-{result.day}.csv")
+        self.write(exports.BOM + exports.csv_text([exports.headings(self.lang)]))
+        async for rows in self._rows(result.day):
+            self.write(exports.csv_text(rows))
+            await self.flush()
+
+    async def _write_xlsx(self, result: Reconciliation) -> None:
+        self._attach(XLSX, f"reconciliation-{result.day}.xlsx")
+        with tempfile.TemporaryDirectory(prefix="fenpay-export-") as directory:
+            path = Path(directory) / "book.xlsx"
+            book = exports.Workbook(path)
+            book.sheet(Text("汇总", "Summary").to(self.lang), exports.summary_rows(result, self.lang))
+            book.sheet(Text("差异", "Differences").to(self.lang), [exports.headings(self.lang)])
+            async for rows in self._rows(result.day):
+                await asyncio.to_thread(book.add, rows)
+            await asyncio.to_thread(book.close)
+            await self._send(path)
+
+    async def _rows(self, day: date) -> AsyncIterator[Sequence[exports.Row]]:
+        cursor = ""
+        while True:
+            page = await self.services.books.store.differences(day, limit=EXPORTED, cursor=cursor)
+            yield [exports.difference_row(difference, self.lang) for difference in page.items]
+            if not (cursor := page.next_cursor):
+                return
+
+    async def _send(self, path: Path) -> None:
+        with path.open("rb") as file:
+            while piece := file.read(CHUNK):
+                self.write(piece)
+                await self.flush()
+
+    def _attach(self, kind: str, name: str) -> None:
+        self.set_header("Content-Type", kind)
+        self.set_header("Content-Disposition", f'attachment; filename="{name}"')
+
+
+class RepairHandler(_DayHandler):
+    """Do something about a difference."""
+
+    async def post(self, text: str, difference_id: str) -> None:
+        action = _action(self.json_body())
+        repaired = await self.services.books.repairs.repair(_day(text), difference_id, action, by=self.merchant)
+        self.write_json(difference_view(repaired))
+
+
+class LedgerHandler(_DayHandler):
+    """A day's accounts, or with ``?out_trade_no=`` those of one order on that day."""
+
+    async def get(self, text: str) -> None:
+        day, number = _day(text), self.get_query_argument("out_trade_no", "")
+        if number:
+            bill = await self.services.books.shelf.bill(day)
+            sums = await asyncio.to_thread(_order_sums, bill, number)
+        else:
+            sums = (await self.result(day)).theirs
+        order = {"out_trade_no": number} if number else {}
+        self.write_json({"date": day.isoformat(), **order, **ledger_view(double_entry(sums))})
+
+
+def result_view(result: Reconciliation) -> dict[str, Any]:
+    return {
+        "date": result.day.isoformat(),
+        "started_at": result.started_at.isoformat(),
+        "finished_at": result.finished_at.isoformat(),
+        "ours": {name: getattr(result.ours, name) for name in ("payments", "received", "refunds", "refunded")},
+        "wechat": sums_view(result.theirs),
+        "found": {kind.value: count for kind, count in sorted(result.found.items())},
+    }
+
+
+def sums_view(sums: Sums) -> dict[str, int]:
+    names = ("payments", "received", "settled", "refunds", "refunded", "settled_refunded", "fee", "fee_e5", "net")
+    return {name: getattr(sums, name) for name in names}
+
+
+def difference_view(difference: Difference) -> dict[str, Any]:
+    actions = ACTIONS[difference.kind] if difference.status is Status.OPEN else ()
+    return {
+        "id": difference.id,
+        "kind": difference.kind.value,
+        "status": difference.status.value,
+        "actions": [action.value for action in actions],
+        "ours": _entry_view(difference.ours),
+        "wechat": _entry_view(difference.theirs),
+        "found_at": difference.found_at.isoformat(),
+        "audit": [
+            {
+                "at": line.at.isoformat(),
+                "by": line.by,
+                "action": line.action,
+                "from": line.source.value,
+                "to": line.target.value,
+                "detail": line.detail,
+            }
+            for line in difference.audit
+        ],
+    }
+
+
+def ledger_view(ledger: DoubleEntry) -> dict[str, Any]:
+    return {
+        **sums_view(ledger.sums),
+        "debit": ledger.debit,
+        "credit": ledger.credit,
+        "postings": [
+            {"event": posting.event, "account": posting.account, "debit": posting.debit, "credit": posting.credit}
+            for posting in ledger.postings
+        ],
+    }
+
+
+def _entry_view(entry: Entry | None) -> dict[str, Any] | None:
+    return {name: value for name, value in entry._asdict().items() if value != ""} if entry else None
+
+
+def _order_sums(bill: Bill, out_trade_no: str) -> Sums:
+    if bill.path is None:
+        return Sums()
+    return sum_lines(line for line in trade_lines(bill.lines()) if line.out_trade_no == out_trade_no)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise BadRequest(Text("没有这个日期", "There is no such date"), field="date") from None
+
+
+def _action(body: dict[str, Any]) -> Action:
+    if body.keys() != {"action"} or body["action"] not in list(Action):
+        actions = ", ".join(Action)
+        raise BadRequest(Text(f"action 可取 {actions}", f"action is one of {actions}"), field="action")
+    return Action(body["action"])
+
+
+def routes(services: Services) -> list[Route]:
+    def route(pattern: str, handler: type[ApiHandler], name: str) -> Route:
+        return Route(pattern=pattern, handler=handler, access=Access.MERCHANT, name=name)
+
+    reconciliation = rf"/api/reconciliations/{DATE}"
+    return [
+        route(reconciliation, ReconciliationHandler, "api_reconciliation"),
+        route(rf"{reconciliation}/differences/([0-9a-f]{{32}})/repair", RepairHandler, "api_repair"),
+        route(rf"/api/ledger/{DATE}", LedgerHandler, "api_ledger"),
+    ]

@@ -1,0 +1,158 @@
+"""Differences as tables for people: CSV that spreadsheets open as it is, and XLSX. Both are made row by row.
+
+In CSV a cell that a spreadsheet would take for a formula, or for a number too long to keep all its digits, starts with
+an apostrophe. XLSX says itself what is text.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import xlsxwriter
+
+from wechat.books import Difference, Entry, Reconciliation, Sums
+from wechat.errors import Text
+
+Cell = str | int | Decimal
+Row = Sequence[Cell]
+
+BOM = "\ufeff"
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+DIGITS_KEPT = 15  # of a number in a spreadsheet
+CENTS = "0.00"
+
+COLUMNS = (
+    Text("类别", "Kind"),
+    Text("状态", "Status"),
+    Text("商户订单号", "out_trade_no"),
+    Text("微信支付订单号", "transaction_id"),
+    Text("商户退款单号", "out_refund_no"),
+    Text("微信退款单号", "refund_id"),
+    Text("我方金额（元）", "Ours (yuan)"),
+    Text("我方状态", "Our state"),
+    Text("微信金额（元）", "WeChat's (yuan)"),
+    Text("微信状态", "WeChat's state"),
+    Text("发现时间", "Found at"),
+    Text("处理记录", "Audit"),
+    Text("编号", "Id"),
+)
+KINDS: Mapping[str, Text] = {
+    "missing_here": Text("我方缺失", "Missing here"),
+    "missing_there": Text("微信缺失", "Missing there"),
+    "amount": Text("金额不符", "Amount differs"),
+    "state": Text("状态不符", "State differs"),
+    "refund_missing_here": Text("我方缺退款", "Refund missing here"),
+    "refund_missing_there": Text("微信缺退款", "Refund missing there"),
+    "double_payment": Text("重复支付", "Double payment"),
+    "unknown_number": Text("未知订单号", "Unknown number"),
+}
+STATUSES: Mapping[str, Text] = {
+    "open": Text("待处理", "Open"),
+    "repaired": Text("已修复", "Repaired"),
+    "known": Text("已知晓", "Known"),
+    "gone": Text("已消失", "Gone"),
+}
+SUMS = (
+    ("payments", Text("支付笔数", "Payments")),
+    ("received", Text("收款（元）", "Received (yuan)")),
+    ("refunds", Text("退款笔数", "Refunds")),
+    ("refunded", Text("退款（元）", "Refunded (yuan)")),
+    ("fee", Text("手续费（元）", "Fee (yuan)")),
+    ("net", Text("净额（元）", "Net (yuan)")),
+)
+COUNTS = frozenset({"payments", "refunds"})
+
+
+def headings(lang: str) -> list[str]:
+    return [column.to(lang) for column in COLUMNS]
+
+
+def difference_row(difference: Difference, lang: str) -> list[Cell]:
+    """One difference, in the order of ``COLUMNS``."""
+    numbers = difference.numbers
+    audit = "; ".join(f"{line.at.isoformat()} {line.by} {line.action} → {line.target}" for line in difference.audit)
+    return [
+        KINDS[difference.kind].to(lang),
+        STATUSES[difference.status].to(lang),
+        *numbers[:4],
+        *_side(difference.ours),
+        *_side(difference.theirs),
+        difference.found_at.isoformat(),
+        audit,
+        difference.id,
+    ]
+
+
+def summary_rows(result: Reconciliation, lang: str) -> list[Row]:
+    """Both sides' sums under a heading. Of fees only WeChat's bill knows."""
+    ours, theirs = Text("我方", "Ours"), Text("微信", "WeChat")
+    rows: list[Row] = [[result.day.isoformat(), ours.to(lang), theirs.to(lang)]]
+    for name, text in SUMS:
+        rows.append(
+            [text.to(lang), "" if name in ("fee", "net") else _sum(result.ours, name), _sum(result.theirs, name)]
+        )
+    return rows
+
+
+def csv_text(rows: Iterable[Row]) -> str:
+    """``rows`` as RFC 4180 text with CRLF; the first piece of a file wants ``BOM`` in front."""
+    text = io.StringIO()
+    csv.writer(text).writerows([_guarded(cell) for cell in row] for row in rows)
+    return text.getvalue()
+
+
+class Workbook:
+    """An XLSX file that is written as it grows; ``close`` completes it. Methods block."""
+
+    def __init__(self, path: Path) -> None:
+        self._book = xlsxwriter.Workbook(path, {"constant_memory": True})
+        self._money = self._book.add_format({"num_format": CENTS})
+        self._sheet = self._book.add_worksheet()
+        self._row = 0
+
+    def sheet(self, name: str, rows: Iterable[Row]) -> None:
+        """Start a sheet; an earlier one takes no more rows."""
+        if self._row:
+            self._sheet = self._book.add_worksheet()
+            self._row = 0
+        self._sheet.name = name
+        self.add(rows)
+
+    def add(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            for column, cell in enumerate(row):
+                self._write(column, cell)
+            self._row += 1
+
+    def close(self) -> None:
+        self._book.close()
+
+    def _write(self, column: int, cell: Cell) -> None:
+        if isinstance(cell, str):
+            self._sheet.write_string(self._row, column, cell)
+        else:
+            self._sheet.write_number(self._row, column, cell, self._money if isinstance(cell, Decimal) else None)
+
+
+def yuan(fen: int) -> Decimal:
+    """An amount for a person's eyes."""
+    return Decimal(fen).scaleb(-2)
+
+
+def _side(entry: Entry | None) -> tuple[Cell, Cell]:
+    return (yuan(entry.amount), entry.state) if entry else ("", "")
+
+
+def _sum(sums: Sums, name: str) -> Cell:
+    value = int(getattr(sums, name))
+    return value if name in COUNTS else yuan(value)
+
+
+def _guarded(cell: Cell) -> str:
+    text = str(cell)
+    risky = text.startswith(FORMULA) or (text.isdigit() and len(text) > DIGITS_KEPT)
+    return f"'{text}" if isinstance(cell, str) and risky else text

@@ -1,0 +1,201 @@
+"""Repairs: only verified answers move money, each act leaves a line, and nothing is done twice."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date, timedelta
+
+import pytest
+
+from storage.mongo import MongoStorage
+from tests.contract.samples import an_order
+from tests.support.clock import ManualClock
+from tests.support.refund_desk import RefundDesk
+from tests.unit.test_orders import FakeGateway
+from wechat.books import Action, Difference, Entry, Kind, Status
+from wechat.errors import Conflict, Mismatch, NotFound, OutcomeUnknown
+from wechat.late import LateMoney, LatePolicy
+from wechat.ledger import Ledger
+from wechat.models import Api, Order, RefundState, RemoteState, TradeState, Transaction, Verified
+from wechat.orders import Orders, Terms
+from wechat.refund_models import Refund
+from wechat.refunds import Refunds, RefundTerms
+from wechat.repairs import Repairs
+from wechat.wanted import RefundWanted
+
+DAY = date(2026, 2, 28)
+PAID = Entry("20260301120506abc", "4200", "", "", 3600, "CNY", "SUCCESS")
+UNPAID = PAID._replace(transaction_id="", state="NOTPAY")
+REFUNDED = Entry("20260301120506abc", "4200", "refund-1", "5000", 500, "CNY", "SUCCESS")
+
+
+class Shop:
+    """One order and whoever repairs its books."""
+
+    def __init__(self, storage: MongoStorage) -> None:
+        self.clock = ManualClock()
+        self.storage = storage
+        self.books = storage.books
+        self.desk = RefundDesk()
+        self.gateway = FakeGateway(Api.V3, self.clock)
+        order = an_order()
+        terms = Terms(order.appid, order.mchid, Api.V3, order.notify_url, timedelta(minutes=30), 10**7, 20)
+        ledger = Ledger(storage.orders, self.clock)
+        gateways = {Api.V3: self.gateway}
+        self.orders = Orders(terms, {}, gateways, storage.orders, storage.claims, ledger, self.clock)
+        refund_terms = RefundTerms({Api.V3: Api.V3}, order.notify_url)
+        desks = {Api.V3: self.desk}
+        self.refunds = Refunds(refund_terms, desks, storage.orders, storage.refunds, storage.claims, self.clock)
+        self.repairs = Repairs(self.orders, self.refunds, storage.book_entries, self.books, self.clock)
+
+    async def found(self, kind: Kind, ours: Entry | None, theirs: Entry | None) -> Difference:
+        difference = Difference.between(DAY, kind, ours, theirs, self.clock.now())
+        await self.books.book([difference])
+        return difference
+
+    async def repair(self, difference: Difference, action: Action) -> Difference:
+        return await self.repairs.repair(DAY, difference.id, action, by="anna")
+
+    async def order(self) -> Order:
+        return await self.orders.get(PAID.out_trade_no)
+
+    async def pay(self) -> None:
+        self.wechat_says(RemoteState.SUCCESS)
+        await self.orders.query(await self.order())
+
+    async def refund(self) -> Refund:
+        """A refund of 500 fen that WeChat has taken."""
+        await self.pay()
+        return await self.refunds.request(await self.order(), RefundWanted(refund=500, reason="缺货"), by="shop")
+
+    def wechat_says(self, state: RemoteState, transaction_id: str = "4200", total: int = 3600) -> None:
+        self.gateway.on_query = lambda _: self.fact(state, transaction_id, total).value
+
+    def fact(self, state: RemoteState, transaction_id: str = "4200", total: int = 3600) -> Verified[Transaction]:
+        paid, order = state is RemoteState.SUCCESS, an_order()
+        transaction = Transaction(
+            order.appid,
+            order.mchid,
+            order.out_trade_no,
+            state,
+            total if paid else None,
+            transaction_id=transaction_id if paid else "",
+            success_time=self.clock.now() if paid else None,
+        )
+        return Verified(transaction, "test")
+
+
+@pytest.fixture
+async def shop(storage: MongoStorage) -> Shop:
+    await storage.orders.insert(an_order())
+    return Shop(storage)
+
+
+async def test_a_missed_payment_is_booked_by_a_query(shop: Shop) -> None:
+    difference = await shop.found(Kind.MISSING_HERE, UNPAID, PAID)
+    shop.wechat_says(RemoteState.SUCCESS)
+    repaired = await shop.repair(difference, Action.QUERY)
+    order = await shop.order()
+    assert (order.trade_state, order.transaction_id) == (TradeState.SUCCESS, "4200")
+    assert repaired.status is Status.REPAIRED
+    (line,) = repaired.audit
+    assert (line.at, line.by, line.action) == (shop.clock.now(), "anna", "query")
+    assert (line.source, line.target, line.detail) == (Status.OPEN, Status.REPAIRED, "SUCCESS")
+
+
+async def test_what_the_bill_says_alone_pays_nothing(shop: Shop) -> None:
+    difference = await shop.found(Kind.MISSING_HERE, UNPAID, PAID)
+    shop.wechat_says(RemoteState.NOTPAY)
+    asked = await shop.repair(difference, Action.QUERY)
+    assert (await shop.order()).trade_state is TradeState.NOTPAY
+    assert (asked.status, asked.audit[0].detail) == (Status.OPEN, "NOTPAY")
+    shop.wechat_says(RemoteState.SUCCESS)
+    assert (await shop.repair(difference, Action.QUERY)).status is Status.REPAIRED
+
+
+async def test_another_payment_than_the_bills_leaves_the_difference_open(shop: Shop) -> None:
+    difference = await shop.found(Kind.MISSING_HERE, UNPAID, PAID)
+    shop.wechat_says(RemoteState.SUCCESS, transaction_id="4201")
+    assert (await shop.repair(difference, Action.QUERY)).status is Status.OPEN
+
+
+async def test_a_query_without_an_answer_or_that_does_not_fit_changes_nothing(shop: Shop) -> None:
+    difference = await shop.found(Kind.AMOUNT, PAID._replace(amount=3601), PAID)
+    shop.gateway.failures.append(OutcomeUnknown("query"))
+    with pytest.raises(OutcomeUnknown):
+        await shop.repair(difference, Action.QUERY)
+    shop.wechat_says(RemoteState.SUCCESS, total=3601)
+    with pytest.raises(Mismatch):
+        await shop.repair(difference, Action.QUERY)
+    assert await shop.books.difference(DAY, difference.id) == difference
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+async def test_any_difference_can_be_marked_as_known_once(shop: Shop, kind: Kind) -> None:
+    difference = await shop.found(kind, None, PAID)
+    assert (await shop.repair(difference, Action.KNOWN)).status is Status.KNOWN
+    with pytest.raises(Conflict, match="DIFFERENCE_SETTLED"):
+        await shop.repair(difference, Action.KNOWN)
+    assert (shop.gateway.calls, shop.desk.calls) == ([], [])
+
+
+async def test_a_second_payment_goes_back_under_one_number_however_often_it_is_asked_for(shop: Shop) -> None:
+    surplus = PAID._replace(transaction_id="4201")
+    difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, surplus)
+    with pytest.raises(Conflict, match="NOT_SURPLUS"):  # the order itself is unpaid still
+        await shop.repair(difference, Action.REFUND)
+    await shop.pay()
+    tries = await asyncio.gather(*(shop.repair(difference, Action.REFUND) for _ in range(5)), return_exceptions=True)
+    assert all(isinstance(one, Difference | Conflict) for one in tries)  # a late one may find it settled
+    (refund,) = await shop.storage.refunds.of_order(PAID.out_trade_no)
+    assert (refund.transaction_id, refund.refund, refund.surplus) == ("4201", 3600, True)
+    repaired = await shop.books.difference(DAY, difference.id)
+    assert repaired is not None
+    assert (repaired.status, [line.detail for line in repaired.audit]) == (Status.REPAIRED, [refund.out_refund_no])
+
+
+async def test_the_policy_and_the_operator_return_a_second_payment_once(shop: Shop) -> None:
+    await shop.pay()
+    late = LateMoney(LatePolicy.REFUND, shop.refunds, shop.storage.orders, shop.clock)
+    await late.second_payment(shop.fact(RemoteState.SUCCESS, "4201"))
+    difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
+    assert (await shop.repair(difference, Action.REFUND)).status is Status.REPAIRED
+    assert len(await shop.storage.refunds.of_order(PAID.out_trade_no)) == 1
+
+
+@pytest.mark.parametrize("surplus", [PAID, PAID._replace(transaction_id="4201", amount=3601)])
+async def test_the_orders_own_payment_or_another_amount_is_not_returned(shop: Shop, surplus: Entry) -> None:
+    await shop.pay()
+    difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, surplus)
+    with pytest.raises(Conflict, match="NOT_SURPLUS"):
+        await shop.repair(difference, Action.REFUND)
+    assert await shop.storage.refunds.of_order(PAID.out_trade_no) == []
+
+
+async def test_a_refund_that_stands_elsewhere_is_asked_for(shop: Shop) -> None:
+    refund = await shop.refund()
+    theirs = REFUNDED._replace(out_refund_no=refund.out_refund_no)
+    difference = await shop.found(Kind.STATE, theirs._replace(state="PROCESSING"), theirs)
+    assert (await shop.repair(difference, Action.QUERY)).status is Status.OPEN
+    shop.desk.turns_out(refund, RefundState.SUCCESS)
+    assert (await shop.repair(difference, Action.QUERY)).status is Status.REPAIRED
+    stored = await shop.refunds.get(refund.out_refund_no)
+    assert stored.state is RefundState.SUCCESS
+
+
+async def test_a_refund_that_the_bill_does_not_know_stays_open_while_wechat_knows_it(shop: Shop) -> None:
+    refund = await shop.refund()
+    ours = REFUNDED._replace(out_refund_no=refund.out_refund_no, state="PROCESSING")
+    difference = await shop.found(Kind.REFUND_MISSING_THERE, ours, None)
+    assert (await shop.repair(difference, Action.QUERY)).status is Status.OPEN
+
+
+async def test_what_is_not_there_or_not_allowed_is_refused(shop: Shop) -> None:
+    with pytest.raises(NotFound):
+        await shop.repairs.repair(DAY, "0" * 32, Action.KNOWN, by="anna")
+    difference = await shop.found(Kind.UNKNOWN_NUMBER, None, PAID)
+    with pytest.raises(Conflict, match="ACTION_NOT_ALLOWED"):
+        await shop.repair(difference, Action.REFUND)
+    refund = await shop.found(Kind.REFUND_MISSING_HERE, None, REFUNDED)
+    with pytest.raises(NotFound, match="REFUND_NOT_FOUND"):
+        await shop.repair(refund, Action.QUERY)

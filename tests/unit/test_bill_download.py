@@ -1,0 +1,214 @@
+"""Bills over both APIs from a desk at a port: fetched as a stream, and used only if they are what was announced."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.support.bill_desk import KEY, MERCHANT, BillDesk
+from tests.support.bills import Line, flow_file, trade_file
+from tests.support.clock import ManualClock
+from wechat.bill_shelf import BillShelf
+from wechat.errors import BadRequest, Conflict, FenpayError, GatewayRefused, Gone, OutcomeUnknown
+from wechat.pay.bill_download import BillGateway, BillKind, NotYet, V2Bills, V3Bills
+from wechat.pay.bills import BillBroken, flow_lines, trade_lines
+from wechat.transport import Transport
+
+DAY = date(2026, 2, 28)
+FILE = trade_file([Line("order-1", "4200", 1800, datetime(2026, 2, 28, 4, tzinfo=UTC))])
+
+
+def left(directory: Path) -> list[str]:
+    """What a test leaves on disk."""
+    return [path.name for path in directory.iterdir()]
+
+
+@pytest.fixture
+async def desk(clock: ManualClock) -> AsyncIterator[BillDesk]:
+    async with BillDesk(clock) as desk:
+        desk.file = FILE
+        yield desk
+
+
+@pytest.fixture(params=["v2", "v3"])
+def gateway(request: pytest.FixtureRequest, desk: BillDesk, transport: Transport) -> BillGateway:
+    if request.param == "v3":
+        return v3(desk, transport)
+    return V2Bills(desk.wired(transport), MERCHANT, KEY, secure=desk.wired(transport), most=10**6)
+
+
+def v3(desk: BillDesk, transport: Transport) -> V3Bills:
+    return V3Bills(desk.wired(transport), desk.gateway(transport), most=10**6)
+
+
+async def test_a_bill_arrives_whole(gateway: BillGateway, desk: BillDesk, tmp_path: Path) -> None:
+    bill = await gateway.fetch(DAY, BillKind.ALL, tmp_path / "bill.csv")
+    assert bill.path is not None
+    assert bill.path.read_bytes() == FILE
+    assert [line.total for line in trade_lines(bill.lines())] == [1800]
+    assert desk.asked[0] in (
+        "/v3/bill/tradebill?bill_date=2026-02-28&bill_type=ALL&tar_type=GZIP",
+        "downloadbill 20260228 ALL HMAC-SHA256",
+    )
+
+
+async def test_a_fund_flow_bill_arrives_whole(gateway: BillGateway, desk: BillDesk, tmp_path: Path) -> None:
+    desk.file = flow_file([200, -100])
+    bill = await gateway.fetch(DAY, BillKind.BASIC, tmp_path / "bill.csv")
+    assert [line.amount for line in flow_lines(bill.lines())] == [200, -100]
+    assert desk.asked[0] in (
+        "/v3/bill/fundflowbill?bill_date=2026-02-28&account_type=BASIC&tar_type=GZIP",
+        "downloadfundflow 20260228 Basic HMAC-SHA256",
+    )
+
+
+async def test_the_digest_of_a_v2_fund_flow_bill_may_be_base64(
+    desk: BillDesk, transport: Transport, tmp_path: Path
+) -> None:
+    desk.file = flow_file([200])
+    desk.hash = base64.b64encode(hashlib.sha1(desk.file, usedforsecurity=False).digest()).decode()
+    bills = V2Bills(desk.wired(transport), MERCHANT, KEY, secure=desk.wired(transport))
+    assert (await bills.fetch(DAY, BillKind.BASIC, tmp_path / "bill.csv")).path
+
+
+async def test_a_wrong_digest_of_a_fund_flow_bill_is_refused(
+    gateway: BillGateway, desk: BillDesk, tmp_path: Path
+) -> None:
+    desk.file, desk.hash = flow_file([200]), "0" * 40
+    with pytest.raises(BillBroken, match="hash"):
+        await gateway.fetch(DAY, BillKind.FEES, tmp_path / "bill.csv")
+    assert left(tmp_path) == []
+
+
+async def test_without_a_client_certificate_v2_has_no_fund_flow(
+    desk: BillDesk, transport: Transport, tmp_path: Path
+) -> None:
+    bills = V2Bills(desk.wired(transport), MERCHANT, KEY)
+    with pytest.raises(Conflict, match="NO_CLIENT_CERT"):
+        await bills.fetch(DAY, BillKind.BASIC, tmp_path / "bill.csv")
+    assert desk.asked == []
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"hash": "0" * 40}, "hash"),
+        ({"hash": "short"}, "hash"),
+        ({"hash_type": "MD5"}, "hash"),
+        ({"address": "https://evil.example/v3/billdownload/file?token=1"}, "host"),
+        ({"address": "http://127.0.0.1:1@evil.example/file"}, "host"),
+        ({"address": "//api.mch.weixin.qq.com/file"}, "host"),
+        ({"address": "file:///etc/passwd"}, "host"),
+        ({"address": "http://[::1/file"}, "host"),
+        ({"address": ""}, "host"),
+    ],
+)
+async def test_a_v3_announcement_that_cannot_be_trusted_is_not_followed(
+    change: dict[str, str], reason: str, desk: BillDesk, transport: Transport, tmp_path: Path
+) -> None:
+    vars(desk).update(change)
+    with pytest.raises(BillBroken) as caught:
+        await v3(desk, transport).fetch(DAY, BillKind.ALL, tmp_path / "bill.csv")
+    assert caught.value.reason == reason
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"cut": 20}, OutcomeUnknown),
+        ({"status": 302}, OutcomeUnknown),
+        ({"status": 500}, OutcomeUnknown),
+        ({"wire": b""}, BillBroken),
+        ({"wire": b"x" * 2_000_000}, FenpayError),
+        ({"file": b"x" * 2_000_000}, BillBroken),
+    ],
+)
+async def test_a_download_that_goes_wrong_leaves_nothing(
+    change: dict[str, object], error: type[Exception], gateway: BillGateway, desk: BillDesk, tmp_path: Path
+) -> None:
+    vars(desk).update(change)
+    with pytest.raises(error):
+        await gateway.fetch(DAY, BillKind.ALL, tmp_path / "bill.csv")
+    assert left(tmp_path) == []
+
+
+NO_BILL_V3 = (400, {"code": "NO_STATEMENT_EXIST", "message": "请求的账单文件不存在"})
+NO_BILLS_V2 = [
+    {"return_code": "FAIL", "return_msg": "No Bill Exist", "error_code": "20002"},
+    {"return_code": "FAIL", "return_msg": "NO Bill Exist"},
+    {"return_code": "FAIL", "return_msg": "账单不存在", "err_code": "NO_BILL_EXIST"},
+]
+
+
+@pytest.mark.parametrize("xml", NO_BILLS_V2)
+async def test_no_bill_is_an_empty_day(
+    xml: dict[str, str], gateway: BillGateway, desk: BillDesk, tmp_path: Path
+) -> None:
+    desk.xml, desk.refusal = xml, NO_BILL_V3
+    bill = await gateway.fetch(DAY, BillKind.ALL, tmp_path / "bill.csv")
+    assert (bill.path, list(bill.lines()), left(tmp_path)) == (None, [], [])
+
+
+async def test_a_bill_in_the_making_comes_back_later(gateway: BillGateway, desk: BillDesk, tmp_path: Path) -> None:
+    desk.xml = {"return_code": "FAIL", "return_msg": "Bill Creating"}
+    desk.refusal = (400, {"code": "STATEMENT_CREATING", "message": "账单生成中"})
+    with pytest.raises(NotYet):
+        await gateway.fetch(DAY, BillKind.ALL, tmp_path / "bill.csv")
+
+
+async def test_other_refusals_are_told_as_they_are(gateway: BillGateway, desk: BillDesk, tmp_path: Path) -> None:
+    desk.xml = {"return_code": "FAIL", "return_msg": "invalid bill_type"}
+    desk.refusal = (403, {"code": "NO_AUTH", "message": "商户无权限"})
+    with pytest.raises(GatewayRefused):
+        await gateway.fetch(DAY, BillKind.ALL, tmp_path / "bill.csv")
+    desk.xml = {"return_code": "FAIL", "return_msg": "SYSTEMERROR"}
+    desk.refusal = (500, {"code": "SYSTEM_ERROR", "message": "系统异常"})
+    with pytest.raises(OutcomeUnknown):
+        await gateway.fetch(DAY, BillKind.ALL, tmp_path / "bill.csv")
+
+
+async def test_xml_that_is_no_xml_is_no_answer(desk: BillDesk, transport: Transport, tmp_path: Path) -> None:
+    desk.wire = b"<html>gateway</html"
+    with pytest.raises(OutcomeUnknown):
+        await V2Bills(desk.wired(transport), MERCHANT, KEY).fetch(DAY, BillKind.ALL, tmp_path / "bill.csv")
+
+
+def shelf_of(desk: BillDesk, transport: Transport, directory: Path, clock: ManualClock) -> BillShelf:
+    return BillShelf(v3(desk, transport), directory, time(10, 5), timedelta(days=30), clock)
+
+
+async def test_a_bill_is_fetched_once_and_kept_for_its_time(
+    desk: BillDesk, transport: Transport, tmp_path: Path, clock: ManualClock
+) -> None:
+    shelf = shelf_of(desk, transport, tmp_path, clock)  # it is noon of 1 March in Beijing
+    assert await shelf.bill(DAY) == await shelf.bill(DAY)
+    assert len(desk.asked) == 1
+    clock.advance(29 * 86400)
+    shelf.prune()
+    assert left(tmp_path) == ["2026-02-28.ALL.csv"]
+    clock.advance(86400)
+    shelf.prune()
+    assert left(tmp_path) == []
+
+
+async def test_wechat_is_asked_only_for_days_that_can_have_a_bill(
+    desk: BillDesk, transport: Transport, tmp_path: Path
+) -> None:
+    clock = ManualClock(datetime(2026, 3, 1, 2, 4, 59, tzinfo=UTC))  # 10:04:59 in Beijing
+    shelf = shelf_of(desk, transport, tmp_path, clock)
+    with pytest.raises(NotYet):
+        await shelf.bill(DAY)
+    with pytest.raises(BadRequest, match="DAY_NOT_OVER"):
+        await shelf.bill(DAY + timedelta(days=1))
+    with pytest.raises(Gone, match="BILL_TOO_OLD"):
+        await shelf.bill(DAY - timedelta(days=90))
+    assert desk.asked == []
+    clock.advance(1)
+    desk.clock = clock
+    assert (await shelf_of(desk, transport, tmp_path, clock).bill(DAY)).path

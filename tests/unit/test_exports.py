@@ -1,0 +1,93 @@
+"""Tables that spreadsheets open without running, cutting or rounding anything."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import zipfile
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from handlers.exports import (
+    BOM,
+    COLUMNS,
+    KINDS,
+    STATUSES,
+    Workbook,
+    csv_text,
+    difference_row,
+    headings,
+    summary_rows,
+    yuan,
+)
+from wechat.books import Audit, Difference, Entry, Kind, Reconciliation, Status, Sums
+
+NOW = datetime(2026, 3, 1, 4, tzinfo=UTC)
+DAY = date(2026, 2, 28)
+NUMBER = "4200001234202602280123456789"
+DIFFERENCE = Difference(
+    "0" * 32,
+    DAY,
+    Kind.AMOUNT,
+    Entry("order-1", NUMBER, "", "", 1801, "CNY", "SUCCESS"),
+    Entry("order-1", NUMBER, "", "", 1800, "CNY", "SUCCESS"),
+    NOW,
+    Status.KNOWN,
+    (Audit(NOW, "anna", "known", Status.OPEN, Status.KNOWN),),
+)
+
+
+def test_every_kind_and_status_has_a_name_and_a_row_a_cell_for_every_column() -> None:
+    assert set(KINDS) == set(Kind)
+    assert set(STATUSES) == set(Status)
+    for lang in ("zh", "en"):
+        assert len(difference_row(DIFFERENCE, lang)) == len(headings(lang)) == len(COLUMNS)
+    assert difference_row(DIFFERENCE, "zh")[:3] == ["金额不符", "已知晓", "order-1"]
+    assert difference_row(DIFFERENCE, "en")[6:10] == [Decimal("18.01"), "SUCCESS", Decimal("18.00"), "SUCCESS"]
+
+
+def test_csv_is_crlf_and_keeps_long_numbers_as_text() -> None:
+    text = BOM + csv_text([headings("zh"), difference_row(DIFFERENCE, "zh")])
+    assert text.encode().startswith(b"\xef\xbb\xbf")
+    assert text.count("\r\n") == 2
+    assert "\n" not in text.replace("\r\n", "")
+    _, row = csv.reader(io.StringIO(text.removeprefix(BOM)))
+    assert (row[3], row[6]) == (f"'{NUMBER}", "18.01")
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", '=cmd|"/c calc"!A1'])
+def test_no_text_in_csv_is_a_formula(cell: str) -> None:
+    (row,) = csv.reader(io.StringIO(csv_text([[cell]]), newline=""))
+    assert row == [f"'{cell}"]
+
+
+def test_plain_text_and_negative_amounts_stay_as_they_are() -> None:
+    assert csv_text([["order-1", "拿铁, 大杯", yuan(-5), 12]]) == 'order-1,"拿铁, 大杯",-0.05,12\r\n'
+
+
+def test_every_amount_is_printed_to_the_fen() -> None:
+    assert all(str(yuan(fen)) == f"{fen // 100}.{fen % 100:02d}" for fen in range(100_000))
+
+
+def test_xlsx_has_a_summary_and_its_texts_are_no_formulas(tmp_path: Path) -> None:
+    path = tmp_path / "book.xlsx"
+    result = Reconciliation(DAY, NOW, NOW, Sums(1, 1801), Sums(1, 1800, 1800, 1, 500, 500, 10_800), {Kind.AMOUNT: 1})
+    book = Workbook(path)
+    book.sheet("汇总", summary_rows(result, "zh"))
+    book.sheet("差异", [headings("zh")])
+    book.add([difference_row(DIFFERENCE, "zh"), ["=1+1", NUMBER]])
+    book.close()
+    with zipfile.ZipFile(path) as parts:
+        names = re.findall(r'<sheet name="([^"]+)"', parts.read("xl/workbook.xml").decode())
+        summary = parts.read("xl/worksheets/sheet1.xml").decode()
+        differences = parts.read("xl/worksheets/sheet2.xml").decode()
+    assert names == ["汇总", "差异"]
+    assert "<v>12.89</v>" in summary  # 18.00 less 5.00 less a fee of 0.11
+    assert "<v>18.01</v>" in differences
+    assert f"<t>{NUMBER}</t>" in differences
+    assert "<t>=1+1</t>" in differences
+    assert "<f>" not in differences

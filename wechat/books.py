@@ -1,0 +1,280 @@
+"""The books of a Beijing day: what our side and WeChat's bill say of each payment and refund, and where they differ.
+
+Pure values and one pure function, ``judge``. Amounts are fen; a fee keeps WeChat's 1/100,000 yuan (``fee_e5``) until it
+is shown, so that a sum of fees is rounded once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from hashlib import sha256
+from typing import NamedTuple, Self
+
+from wechat.models import RefundState, TradeState
+from wechat.pay.bills import TradeLine
+
+FEE_UNITS_PER_FEN = 1000  # 1/100,000 yuan
+UNPAID = frozenset({TradeState.NOTPAY, TradeState.CLOSED})
+NOT_ACCEPTED = frozenset({RefundState.REQUESTED, RefundState.REFUSED})
+"""States in which a refund of ours is none at WeChat."""
+
+REFUND_STATES: Mapping[str, frozenset[RefundState]] = {
+    "SUCCESS": frozenset({RefundState.SUCCESS}),
+    "FAIL": frozenset({RefundState.CLOSED}),
+}
+"""Which states of ours a bill's 退款状态 leaves room for. A bill is not updated later, so anything else (PROCESSING,
+CHANGE) only says that WeChat took the refund."""
+
+ACCEPTED = frozenset(RefundState) - NOT_ACCEPTED
+
+
+class Kind(StrEnum):
+    """How our side and the bill may differ."""
+
+    MISSING_HERE = "missing_here"  # WeChat has a payment of an order that is unpaid here
+    MISSING_THERE = "missing_there"  # paid here, not on the bill
+    AMOUNT = "amount"
+    STATE = "state"
+    REFUND_MISSING_HERE = "refund_missing_here"
+    REFUND_MISSING_THERE = "refund_missing_there"
+    DOUBLE_PAYMENT = "double_payment"  # one more payment than the order knows of
+    UNKNOWN_NUMBER = "unknown_number"  # no order of ours has it
+
+
+class Action(StrEnum):
+    """What may be done about a difference."""
+
+    QUERY = "query"  # ask WeChat and apply the verified answer
+    REFUND = "refund"  # give the surplus payment back
+    KNOWN = "known"  # nothing to do; somebody has looked at it
+
+
+ACTIONS: Mapping[Kind, tuple[Action, ...]] = {
+    Kind.MISSING_HERE: (Action.QUERY, Action.KNOWN),
+    Kind.MISSING_THERE: (Action.QUERY, Action.KNOWN),
+    Kind.AMOUNT: (Action.QUERY, Action.KNOWN),
+    Kind.STATE: (Action.QUERY, Action.KNOWN),
+    Kind.REFUND_MISSING_HERE: (Action.QUERY, Action.KNOWN),
+    Kind.REFUND_MISSING_THERE: (Action.QUERY, Action.KNOWN),
+    Kind.DOUBLE_PAYMENT: (Action.REFUND, Action.KNOWN),
+    Kind.UNKNOWN_NUMBER: (Action.KNOWN,),
+}
+"""A payment without an order has nobody to say that it may be refunded; that is done in WeChat's merchant console."""
+
+
+class Entry(NamedTuple):
+    """One payment or refund, as one side has it. ``out_refund_no`` and ``refund_id`` are empty for a payment.
+
+    ``amount`` is the payment's price or what was asked to be refunded; ``state`` is the side's own word.
+    """
+
+    out_trade_no: str
+    transaction_id: str
+    out_refund_no: str
+    refund_id: str
+    amount: int
+    currency: str
+    state: str
+
+    @property
+    def is_refund(self) -> bool:
+        return bool(self.out_refund_no or self.refund_id)
+
+    @classmethod
+    def of_line(cls, line: TradeLine) -> Self:
+        """What a bill line says."""
+        amount, state = (line.refund, line.refund_status) if line.is_refund else (line.total, line.trade_state)
+        return cls(
+            line.out_trade_no,
+            line.transaction_id,
+            line.out_refund_no,
+            line.refund_id,
+            amount,
+            line.currency,
+            state,
+        )
+
+
+class Status(StrEnum):
+    """What has become of a difference."""
+
+    OPEN = "open"
+    REPAIRED = "repaired"  # the sides agree, or the surplus goes back
+    KNOWN = "known"
+    GONE = "gone"  # a later run did not find it any more
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Who did what about a difference, when, and what it changed. Only ever added."""
+
+    at: datetime
+    by: str
+    action: str
+    source: Status
+    target: Status
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One disagreement. ``id`` follows from day, kind and numbers, so finding it again makes no second one."""
+
+    id: str
+    day: date
+    kind: Kind
+    ours: Entry | None
+    theirs: Entry | None
+    found_at: datetime
+    status: Status = Status.OPEN
+    audit: tuple[Audit, ...] = ()
+
+    @classmethod
+    def between(cls, day: date, kind: Kind, ours: Entry | None, theirs: Entry | None, now: datetime) -> Self:
+        """A new one; at least one side is there."""
+        numbers = _either(ours, theirs)[:4]
+        identity = "\n".join((day.isoformat(), kind, *numbers))
+        return cls(sha256(identity.encode()).hexdigest()[:32], day, kind, ours, theirs, now)
+
+    @property
+    def numbers(self) -> Entry:
+        """The side that has the numbers: WeChat's where it spoke."""
+        return _either(self.ours, self.theirs)
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What payments and refunds add up to, in fen; the fee in 1/100,000 yuan. ``settled``: less others' coupons."""
+
+    payments: int = 0
+    received: int = 0
+    settled: int = 0
+    refunds: int = 0
+    refunded: int = 0
+    settled_refunded: int = 0
+    fee_e5: int = 0
+
+    @property
+    def fee(self) -> int:
+        return rounded_fen(self.fee_e5)
+
+    @property
+    def net(self) -> int:
+        """What the merchant's balance grew by."""
+        return self.settled - self.settled_refunded - self.fee
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """The result of a run. ``found`` counts the differences of each kind, settled ones too."""
+
+    day: date
+    started_at: datetime
+    finished_at: datetime
+    ours: Sums
+    theirs: Sums
+    found: Mapping[Kind, int] = field(default_factory=dict)
+
+
+def judge(ours: Entry | None, theirs: Entry, *, nth: int = 1, again: bool = False) -> Kind | None:
+    """How a bill line differs from what we have under its number; None when it does not.
+
+    ``nth`` counts the lines of that number up to this one; ``again``: an earlier line had the same numbers.
+    """
+    if theirs.is_refund:
+        return _judge_refund(ours, theirs, again)
+    if ours is None:
+        return Kind.UNKNOWN_NUMBER
+    unpaid = ours.state in UNPAID
+    another = nth > 1 if unpaid else ours.transaction_id != theirs.transaction_id
+    if again or another:
+        return Kind.DOUBLE_PAYMENT
+    if unpaid:
+        return Kind.MISSING_HERE if ours.state == TradeState.NOTPAY else Kind.STATE
+    if (ours.amount, ours.currency) != (theirs.amount, theirs.currency):
+        return Kind.AMOUNT
+    return None if theirs.state == "SUCCESS" else Kind.STATE
+
+
+def missing_there(ours: Entry) -> Kind | None:
+    """What it means that the bill says nothing of ``ours``; None when it need not."""
+    if ours.is_refund:
+        return None if ours.state in NOT_ACCEPTED else Kind.REFUND_MISSING_THERE
+    return None if ours.state in UNPAID else Kind.MISSING_THERE
+
+
+def rounded_fen(fee_e5: int) -> int:
+    """A fee in whole fen, half a fen away from zero as WeChat does."""
+    whole = (abs(fee_e5) + FEE_UNITS_PER_FEN // 2) // FEE_UNITS_PER_FEN
+    return whole if fee_e5 >= 0 else -whole
+
+
+def sum_lines(lines: Iterable[TradeLine]) -> Sums:
+    """What the lines of a bill add up to."""
+    tally = Tally()
+    for line in lines:
+        tally.line(line)
+    return tally.sums()
+
+
+class Tally:
+    """Adds entries up as they pass."""
+
+    def __init__(self) -> None:
+        self._payments = self._received = self._settled = 0
+        self._refunds = self._refunded = self._settled_refunded = self._fee_e5 = 0
+
+    def line(self, line: TradeLine) -> None:
+        """Add a bill line."""
+        self._fee_e5 += line.fee_e5
+        if line.is_refund:
+            self._add_refund(line.refund, line.settled_refund)
+        else:
+            self._add_payment(line.total, line.settled)
+
+    def entry(self, entry: Entry) -> None:
+        """Add a payment or an accepted refund of ours; of coupons and fees only the bill knows."""
+        if entry.is_refund and entry.state not in NOT_ACCEPTED:
+            self._add_refund(entry.amount, entry.amount)
+        elif not entry.is_refund:
+            self._add_payment(entry.amount, entry.amount)
+
+    def sums(self) -> Sums:
+        return Sums(
+            self._payments,
+            self._received,
+            self._settled,
+            self._refunds,
+            self._refunded,
+            self._settled_refunded,
+            self._fee_e5,
+        )
+
+    def _add_payment(self, total: int, settled: int) -> None:
+        self._payments, self._received, self._settled = (
+            self._payments + 1,
+            self._received + total,
+            self._settled + settled,
+        )
+
+    def _add_refund(self, refund: int, settled: int) -> None:
+        self._refunds += 1
+        self._refunded, self._settled_refunded = self._refunded + refund, self._settled_refunded + settled
+
+
+def _judge_refund(ours: Entry | None, theirs: Entry, again: bool) -> Kind | None:
+    if ours is None or again:
+        return Kind.REFUND_MISSING_HERE
+    if (ours.amount, ours.out_trade_no) != (theirs.amount, theirs.out_trade_no):
+        return Kind.AMOUNT
+    return None if ours.state in REFUND_STATES.get(theirs.state, ACCEPTED) else Kind.STATE
+
+
+def _either(ours: Entry | None, theirs: Entry | None) -> Entry:
+    found = theirs or ours
+    if found is None:
+        raise ValueError("a difference has a side")
+    return found

@@ -1,0 +1,244 @@
+"""Fetching bills, by v2 and v3 behind one protocol.
+
+A v3 bill comes in two steps: a signed question, whose verified answer holds an address and a SHA-1, and a signed GET of
+that address, whose answer is not signed; so the address must be on a pay host and the file must match the hash. A v2
+trade bill has neither signature nor hash, only TLS and gzip's own CRC. That is enough for what a bill is for: it says
+where to look, and never moves money by itself.
+
+Sources: https://pay.weixin.qq.com/doc/v3/merchant/4013071227 (trade bill), .../4013071235 (fund flow), .../4013071238
+(download), v2 https://pay.weixin.qq.com/doc/v2/merchant/4011939598 (downloadbill), .../4011940230 (downloadfundflow).
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from wechat.errors import Conflict, GatewayRefused, Malformed, OutcomeUnknown, Text
+from wechat.pay import codes, xmlcodec
+from wechat.pay.bill_file import MOST, BillSink, receiving
+from wechat.pay.bills import BillBroken, read_lines
+from wechat.pay.gateway import Merchant, Wire
+from wechat.pay.signing import SignType, v2_sign
+from wechat.pay.v3 import V3Gateway
+from wechat.transport import Answer, Request
+
+NO_BILL = frozenset({"NO_STATEMENT_EXIST", "NO_BILL_EXIST", "NO BILL EXIST", "20002"})
+CREATING = frozenset({"STATEMENT_CREATING", "BILL_CREATING", "BILL CREATING"})
+MAX_ADDRESS = 2048
+FLOW_SIGN = SignType.HMAC_SHA256  # the only one that downloadfundflow takes
+
+_SHA1 = re.compile(r"[0-9a-fA-F]{40}", re.ASCII)
+_XML = {"Content-Type": "text/xml; charset=utf-8"}
+
+
+class BillKind(StrEnum):
+    """Trade bills in v3's words, and the three accounts of fund flow bills."""
+
+    ALL = "ALL"
+    SUCCESS = "SUCCESS"
+    REFUND = "REFUND"
+    BASIC = "BASIC"
+    OPERATION = "OPERATION"
+    FEES = "FEES"
+
+    @property
+    def flow(self) -> bool:
+        return self in (BillKind.BASIC, BillKind.OPERATION, BillKind.FEES)
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """A verified bill on disk. ``path`` is None for a day on which nothing happened: WeChat makes no bill then."""
+
+    day: date
+    kind: BillKind
+    path: Path | None
+
+    def lines(self) -> Iterator[str]:
+        """Raises BillBroken."""
+        return read_lines(self.path) if self.path else iter(())
+
+
+class NotYet(Conflict):
+    """WeChat is still making the bill: come back later."""
+
+    code = "BILL_NOT_READY"
+    text = Text("微信还没有生成这一天的账单，请稍后再来", "WeChat has not made this day's bill yet; come back later")
+
+
+class BillGateway(Protocol):
+    """Where bills come from."""
+
+    async def fetch(self, day: date, kind: BillKind, into: Path) -> Bill:
+        """The bill of a Beijing day, downloaded to ``into`` and verified.
+
+        Raises NotYet, BillBroken (not what WeChat announced; nothing is kept), GatewayRefused, NotSent, OutcomeUnknown.
+        """
+
+
+class V3Bills:
+    """Bills by v3. ``most`` is how large an unpacked bill may be, in bytes."""
+
+    def __init__(self, wire: Wire, gateway: V3Gateway, most: int = MOST) -> None:
+        self._wire = wire
+        self._gateway = gateway
+        self._most = most
+
+    async def fetch(self, day: date, kind: BillKind, into: Path) -> Bill:
+        """GET /v3/bill/{tradebill,fundflowbill}, then GET download_url."""
+        path, parameter = ("fundflowbill", "account_type") if kind.flow else ("tradebill", "bill_type")
+        target = f"/v3/bill/{path}?bill_date={day.isoformat()}&{parameter}={kind}&tar_type=GZIP"
+        try:
+            told = await self._gateway.ask(path, "GET", target)
+        except GatewayRefused as error:
+            return _absent(error, day, kind)
+        host, target, sha1 = self._announced(told)
+        with receiving(into, self._most) as sink:
+            await self._download(host, target, sink)
+            _must_equal(sink.sha1, sha1)
+        return Bill(day, kind, into)
+
+    def _announced(self, told: Mapping[str, Any]) -> tuple[str, str, str]:
+        """Host, path with query, and hash of a verified announcement. Raises BillBroken."""
+        address, sha1 = str(told.get("download_url", "")), str(told.get("hash_value", ""))
+        if told.get("hash_type") != "SHA1" or not _SHA1.fullmatch(sha1):
+            raise BillBroken("hash")
+        host, target = _split(address)
+        if host not in self._wire.hosts:
+            raise BillBroken("host")
+        return host, target, sha1.lower()
+
+    async def _download(self, host: str, target: str, sink: BillSink) -> None:
+        request = Request("billdownload", "GET", target, headers=self._gateway.signed("GET", target))
+        answer = await self._wire.transport.download(host, request, sink.feed, most=self._most)
+        if answer.status != 200:
+            raise OutcomeUnknown("billdownload", http_status=answer.status)
+        sink.finish()
+
+
+class V2Bills:
+    """Bills by v2. Fund flow bills need ``secure``, the way that shows the merchant's client certificate."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        merchant: Merchant,
+        key: str,
+        sign_type: SignType = SignType.HMAC_SHA256,
+        *,
+        secure: Wire | None = None,
+        most: int = MOST,
+    ) -> None:
+        self._wire = wire
+        self._merchant = merchant
+        self._key = key
+        self._sign_type = sign_type
+        self._secure = secure
+        self._most = most
+
+    async def fetch(self, day: date, kind: BillKind, into: Path) -> Bill:
+        """POST /pay/downloadbill or /pay/downloadfundflow."""
+        wanted = {"bill_date": day.strftime("%Y%m%d")}
+        if kind.flow:
+            # Unzipped, so that the digest in the answer's head is one of the file.
+            request = self._request("downloadfundflow", wanted | {"account_type": kind.capitalize()}, FLOW_SIGN)
+            wire = self._secured()
+        else:
+            wanted |= {"bill_type": kind.value, "tar_type": "GZIP"}
+            request, wire = self._request("downloadbill", wanted, self._sign_type), self._wire
+        with receiving(into, self._most) as sink:
+            answer = await self._download(wire, request, sink)
+            if sink.refusal:
+                return _absent(_refusal(request.call, sink.refusal), day, kind)
+            if kind.flow:
+                _must_equal(sink.sha1, _digest(answer.headers.get("Digest", "")))
+        return Bill(day, kind, into)
+
+    async def _download(self, wire: Wire, request: Request, sink: BillSink) -> Answer:
+        answer = await wire.transport.download(wire.hosts[0], request, sink.feed, most=self._most)
+        if answer.status != 200:
+            raise OutcomeUnknown(request.call, http_status=answer.status)
+        sink.finish()
+        return answer
+
+    def _secured(self) -> Wire:
+        if self._secure is None:
+            text = Text("v2 的资金账单需要商户证书", "v2 fund flow bills need the merchant's client certificate")
+            raise Conflict(text, code="NO_CLIENT_CERT")
+        return self._secure
+
+    def _request(self, call: str, wanted: Mapping[str, str], kind: SignType) -> Request:
+        fields = {
+            "appid": self._merchant.appid,
+            "mch_id": self._merchant.mchid,
+            "nonce_str": self._wire.nonce(),
+            "sign_type": kind.value,
+            **wanted,
+        }
+        body = xmlcodec.build(fields | {"sign": v2_sign(fields, self._key, kind)})
+        return Request(call, "POST", f"/pay/{call}", body, _XML)
+
+
+def _split(address: str) -> tuple[str, str]:
+    """Scheme with host, and path with query, exactly as they stand. Raises BillBroken."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        raise BillBroken("host") from None
+    host = f"{parts.scheme}://{parts.netloc}"
+    target = address[len(host) :]
+    if len(address) > MAX_ADDRESS or not target.startswith("/") or parts.fragment or not address.isprintable():
+        raise BillBroken("host")
+    return host, target
+
+
+def _absent(error: GatewayRefused | OutcomeUnknown, day: date, kind: BillKind) -> Bill:
+    """The empty bill, where that is what the refusal means. Raises NotYet, or the refusal."""
+    said = {error.wire_code.upper(), error.wire_message.upper()}
+    if said & NO_BILL:
+        return Bill(day, kind, None)
+    if said & CREATING:
+        raise NotYet from error
+    raise error
+
+
+def _refusal(call: str, body: bytes) -> GatewayRefused | OutcomeUnknown:
+    """What v2's unsigned XML in place of a bill means."""
+    try:
+        fields = xmlcodec.parse(body)
+    except Malformed as error:
+        return OutcomeUnknown(call, wire_message=error.reason)
+    message = fields.get("return_msg", "")
+    code = fields.get("err_code") or fields.get("error_code") or message
+    if code.upper() in ("SYSTEMERROR", "SYSTEM ERROR") or message.upper() in ("SYSTEMERROR", "SYSTEM ERROR"):
+        return OutcomeUnknown(call, wire_code=code, wire_message=message)
+    advice = codes.V2_SIGN if "SIGN" in message.upper() else codes.ADVICE["PARAM_ERROR"]
+    return GatewayRefused(call, wire_code=code, wire_message=message, advice=advice)
+
+
+def _digest(header: str) -> str:
+    """The hex of ``SHA=…``, which is hex in WeChat's samples and base64 in RFC 3230. Raises BillBroken."""
+    value = header.removeprefix("SHA=")
+    if _SHA1.fullmatch(value):
+        return value.lower()
+    try:
+        raw = base64.b64decode(value, validate=True)
+    except ValueError:
+        raise BillBroken("hash") from None
+    if not header.startswith("SHA=") or len(raw) != 20:
+        raise BillBroken("hash")
+    return raw.hex()
+
+
+def _must_equal(found: str, announced: str) -> None:
+    if not hmac.compare_digest(found.encode(), announced.encode()):
+        raise BillBroken("hash")

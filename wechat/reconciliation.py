@@ -1,0 +1,141 @@
+"""Reconciling a Beijing day: WeChat's bill against our orders and refunds, line by line.
+
+A run books differences and nothing else: it never moves money. It may be repeated, may die at any line, and may meet
+another run, because a difference is identified by what it says. What an earlier run found and this one does not, is
+gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from datetime import date, datetime, timedelta
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import structlog
+
+from wechat.bill_shelf import BillShelf
+from wechat.books import Audit, Difference, Entry, Kind, Reconciliation, Status, Sums, Tally, judge, missing_there
+from wechat.errors import Conflict, Text
+from wechat.models import Page
+from wechat.pay.bill_download import Bill
+from wechat.pay.bills import TradeLine, trade_lines
+from wechat.ports import BookSource, BookStore, Clock
+from wechat.scratch import BATCH, Scratch, split_keys
+from wechat.times import day_span
+
+LEASE = timedelta(minutes=15)
+T = TypeVar("T")
+
+log = structlog.get_logger("wechat.reconciliation")
+
+
+class Reconciler:
+    """Runs a day. ``run`` and ``take`` are apart so that a worker's lease and an operator's are the same thing."""
+
+    def __init__(self, shelf: BillShelf, source: BookSource, store: BookStore, clock: Clock) -> None:
+        self._shelf = shelf
+        self._source = source
+        self._store = store
+        self._clock = clock
+
+    async def run(self, day: date) -> Reconciliation:
+        """Reconcile ``day`` now. Raises Conflict while somebody else does, and what ``BillShelf.bill`` raises."""
+        if not await self._store.take(day, self._clock.now(), LEASE):
+            text = Text("这一天正在对账，请稍后再看", "This day is being reconciled right now; look again shortly")
+            raise Conflict(text, code="RECONCILIATION_RUNNING")
+        try:
+            return await self.reconcile(day)
+        except BaseException:
+            await self._store.put_off(day, self._clock.now())
+            raise
+
+    async def reconcile(self, day: date) -> Reconciliation:
+        """Reconcile a day that the caller has leased; the lease ends with the result."""
+        started_at = self._clock.now()
+        bill = await self._shelf.bill(day)
+        with tempfile.TemporaryDirectory(prefix="fenpay-books-") as directory, _scratch(directory) as scratch:
+            theirs = await asyncio.to_thread(_load, scratch, bill)
+            ours = await self._load_ours(scratch, day)
+            await self._load_strangers(scratch)
+            found = await self._book(scratch, day, started_at)
+        gone = Audit(self._clock.now(), "reconciliation", "rerun", Status.OPEN, Status.GONE)
+        await self._store.settle(day, started_at, gone)
+        result = Reconciliation(day, started_at, self._clock.now(), ours, theirs, found)
+        await self._store.finish(result)
+        log.info("reconciled", name=day.isoformat(), total=sum(found.values()))
+        return result
+
+    async def _load_ours(self, scratch: Scratch, day: date) -> Sums:
+        """Put our entries of ``day`` beside the bill; what they add up to."""
+        start, end = day_span(day)
+        tally = Tally()
+        for pages in (self._source.paid, self._source.refunded):
+            async for entries in _pages(partial(pages, start, end, limit=BATCH)):
+                await asyncio.to_thread(scratch.add_ours, entries, of_day=True)
+                for entry in entries:
+                    tally.entry(entry)
+        return tally.sums()
+
+    async def _load_strangers(self, scratch: Scratch) -> None:
+        """Look up what the bill speaks of and the day's own entries do not: unpaid orders, and those of other days."""
+        after = ""
+        while keys := await asyncio.to_thread(scratch.strangers, after):
+            payments, refunds = split_keys(keys)
+            found = [*await self._source.payments(payments), *await self._source.refunds(refunds)]
+            await asyncio.to_thread(scratch.add_ours, found, of_day=False)
+            after = keys[-1]
+
+    async def _book(self, scratch: Scratch, day: date, now: datetime) -> dict[Kind, int]:
+        counts: Counter[Kind] = Counter()
+        differences = _differences(scratch, day, now)
+        while batch := await asyncio.to_thread(lambda: list(islice(differences, BATCH))):
+            await self._store.book(batch)
+            counts.update(difference.kind for difference in batch)
+        return dict(counts)
+
+
+class _Paging(Protocol):
+    def __call__(self, *, cursor: str) -> Awaitable[Page[Entry]]: ...
+
+
+def _scratch(directory: str) -> Scratch:
+    return Scratch(Path(directory) / "scratch.sqlite")
+
+
+def _load(scratch: Scratch, bill: Bill) -> Sums:
+    """The bill into ``scratch``; what it adds up to. Raises BillBroken, also when only its end is wrong."""
+    tally = Tally()
+    if bill.path:
+        scratch.add_theirs(_tallied(trade_lines(bill.lines()), tally.line))
+    return tally.sums()
+
+
+def _tallied(lines: Iterable[TradeLine], tally: Callable[[TradeLine], None]) -> Iterator[Entry]:
+    for line in lines:
+        tally(line)
+        yield Entry.of_line(line)
+
+
+def _differences(scratch: Scratch, day: date, now: datetime) -> Iterator[Difference]:
+    """All of them; only what differs takes memory, and that one by one."""
+    for pair in scratch.pairs():
+        if kind := judge(pair.ours, pair.theirs, nth=pair.nth, again=pair.again):
+            yield Difference.between(day, kind, pair.ours, pair.theirs, now)
+    for ours in scratch.unconfirmed():
+        if kind := missing_there(ours):
+            yield Difference.between(day, kind, ours, None, now)
+
+
+async def _pages(page: _Paging) -> AsyncIterator[tuple[Entry, ...]]:
+    cursor = ""
+    while True:
+        found = await page(cursor=cursor)
+        yield found.items
+        if not (cursor := found.next_cursor):
+            return

@@ -1,0 +1,93 @@
+"""What an operator may do about a difference. Money moves only on WeChat's verified answers, never on a bill.
+
+A difference counts as repaired when the comparison that found it finds it no more.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from wechat.books import ACTIONS, Action, Audit, Difference, Entry, Status, judge, missing_there
+from wechat.errors import Conflict, NotFound, Text
+from wechat.late import REASON, surplus_refund
+from wechat.orders import Orders
+from wechat.ports import BookSource, BookStore, Clock
+from wechat.refunds import Refunds
+
+
+class Repairs:
+    """Acts on differences, and writes down who did what."""
+
+    def __init__(self, orders: Orders, refunds: Refunds, source: BookSource, store: BookStore, clock: Clock) -> None:
+        self._orders = orders
+        self._refunds = refunds
+        self._source = source
+        self._store = store
+        self._clock = clock
+
+    async def repair(self, day: date, difference_id: str, action: Action, *, by: str) -> Difference:
+        """The difference after ``action``, with its audit line.
+
+        Raises NotFound, Conflict (settled already, or not an action for its kind), and what the action itself raises.
+        """
+        difference = await self._open(day, difference_id, action)
+        target, detail = await self._act(difference, action)
+        entry = Audit(self._clock.now(), by, action, Status.OPEN, target, detail)
+        return await self._store.audit(difference.id, entry) or await self._get(day, difference_id)
+
+    async def _open(self, day: date, difference_id: str, action: Action) -> Difference:
+        difference = await self._get(day, difference_id)
+        if difference.status is not Status.OPEN:
+            text = Text("这条差异已经处理过", "This difference has been dealt with")
+            raise Conflict(text, code="DIFFERENCE_SETTLED")
+        if action not in ACTIONS[difference.kind]:
+            allowed = ", ".join(ACTIONS[difference.kind])
+            text = Text(f"这类差异可用 {allowed}", f"A difference of this kind takes {allowed}")
+            raise Conflict(text, code="ACTION_NOT_ALLOWED", field="action")
+        return difference
+
+    async def _get(self, day: date, difference_id: str) -> Difference:
+        difference = await self._store.difference(day, difference_id)
+        if difference is None:
+            raise NotFound(Text("没有这条差异", "There is no such difference"), code="DIFFERENCE_NOT_FOUND")
+        return difference
+
+    async def _act(self, difference: Difference, action: Action) -> tuple[Status, str]:
+        """Do it; the status it leads to, and what is worth writing down."""
+        if action is Action.KNOWN:
+            return Status.KNOWN, ""
+        if action is Action.REFUND:
+            return Status.REPAIRED, await self._return(difference)
+        now = await self._asked(difference.numbers)
+        return self._standing(difference, now), now.state if now else ""
+
+    async def _asked(self, entry: Entry) -> Entry | None:
+        """What we have after WeChat was asked."""
+        if entry.is_refund:
+            await self._refunds.query(await self._refunds.get(entry.out_refund_no))
+            return next(iter(await self._source.refunds([entry.out_refund_no])), None)
+        await self._orders.query(await self._orders.get(entry.out_trade_no))
+        return next(iter(await self._source.payments([entry.out_trade_no])), None)
+
+    async def _return(self, difference: Difference) -> str:
+        """Give the surplus payment back; its refund number follows from the payment's, so twice is once."""
+        surplus = difference.numbers
+        order = await self._orders.get(surplus.out_trade_no)
+        if not order.paid or surplus.transaction_id == order.transaction_id or surplus.amount != order.total:
+            text = Text(
+                "先查询订单；只有订单之外、金额相同的那笔付款可以自动退回",
+                "Query the order first; only a payment beside the order's own, of the same amount, goes back from here",
+            )
+            raise Conflict(text, code="NOT_SURPLUS")
+        out_refund_no = surplus_refund(surplus.transaction_id)
+        await self._refunds.return_payment(order, surplus.transaction_id, out_refund_no, REASON)
+        return out_refund_no
+
+    @staticmethod
+    def _standing(difference: Difference, ours: Entry | None) -> Status:
+        """Whether the difference is still there."""
+        if difference.theirs is None:
+            gone = ours is None or missing_there(ours) is None
+        else:
+            gone = judge(ours, difference.theirs) is None
+        return Status.REPAIRED if gone else Status.OPEN

@@ -1,0 +1,121 @@
+"""A day's bill and our own entries side by side on disk, for the time of one reconciliation.
+
+A million lines do not belong in memory, and a day's matching does not belong in the orders' database: SQLite, which
+comes with Python, keeps both sides in a temporary file and joins them by number. The file lives as long as the run, so
+a run that dies leaves nothing that the next one could trip over. Methods block; callers use a thread. See ADR 12.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from wechat.books import Entry
+
+BATCH = 500
+
+_SCHEMA = """
+pragma journal_mode = off;
+pragma synchronous = off;
+pragma temp_store = file;
+create table theirs (
+    line integer primary key, key text, out_trade_no text, transaction_id text, out_refund_no text, refund_id text,
+    amount integer, currency text, state text
+);
+create table ours (
+    of_day integer, key text primary key, out_trade_no text, transaction_id text, out_refund_no text, refund_id text,
+    amount integer, currency text, state text
+) without rowid;
+"""
+_ADD_THEIRS = "insert into theirs values (null, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD_OURS = "insert or ignore into ours values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INDEX = "create index theirs_key on theirs (key, transaction_id, refund_id)"
+_STRANGERS = """
+select distinct key from theirs where not exists (select 1 from ours where ours.key = theirs.key) and key > ?
+order by key limit ?
+"""
+_PAIRS = """
+select theirs.*, ours.*,
+    row_number() over (partition by theirs.key order by theirs.line),
+    row_number() over (partition by theirs.key, theirs.transaction_id, theirs.refund_id order by theirs.line) > 1
+from theirs left join ours on ours.key = theirs.key
+"""
+_UNCONFIRMED = """
+select * from ours where of_day and not exists (
+    select 1 from theirs where theirs.key = ours.key
+    and (ours.out_refund_no > '' or theirs.transaction_id = ours.transaction_id)
+)
+"""
+_THEIRS, _OURS = slice(2, 9), slice(11, 18)  # where the fields of an entry stand in a row of _PAIRS
+
+
+class Pair(NamedTuple):
+    """A bill line and what we have under its number; ``nth`` and ``again`` as ``judge`` takes them."""
+
+    theirs: Entry
+    ours: Entry | None
+    nth: int
+    again: bool
+
+
+class Scratch:
+    """Both sides of a day, in the file ``path``, which must not exist yet."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._database.executescript(_SCHEMA)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def add_theirs(self, entries: Iterable[Entry]) -> None:
+        """Take in the bill, which comes once."""
+        self._insert(_ADD_THEIRS, ((_key(entry), *entry) for entry in entries))
+        self._database.execute(_INDEX)
+
+    def add_ours(self, entries: Iterable[Entry], *, of_day: bool) -> None:
+        """Take in entries of ours; those ``of_day`` are looked for on the bill, the others only stand by."""
+        self._insert(_ADD_OURS, ((of_day, _key(entry), *entry) for entry in entries))
+
+    def strangers(self, after: str) -> list[str]:
+        """The next keys after ``after`` of bill lines that nothing of ours stands beside; empty at the end."""
+        return [key for (key,) in self._database.execute(_STRANGERS, (after, BATCH))]
+
+    def pairs(self) -> Iterator[Pair]:
+        """Every bill line with its counterpart."""
+        for row in self._database.execute(_PAIRS):
+            *fields, nth, again = row
+            ours = None if fields[10] is None else Entry(*fields[_OURS])
+            yield Pair(Entry(*fields[_THEIRS]), ours, nth, bool(again))
+
+    def unconfirmed(self) -> Iterator[Entry]:
+        """Entries of ours for the day that no line of the bill speaks of."""
+        for _, _, *fields in self._database.execute(_UNCONFIRMED):
+            yield Entry(*fields)
+
+    def _insert(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
+        self._database.execute("begin")
+        self._database.executemany(statement, rows)
+        self._database.execute("commit")
+
+
+PAYMENT, REFUND = "p", "r"
+
+
+def _key(entry: Entry) -> str:
+    """A payment goes by out_trade_no, a refund by out_refund_no, or by WeChat's number where there is no other."""
+    return f"{REFUND}{entry.out_refund_no or entry.refund_id}" if entry.is_refund else f"{PAYMENT}{entry.out_trade_no}"
+
+
+def split_keys(keys: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The out_trade_no and the out_refund_no among ``keys``."""
+    payments: list[str] = []
+    refunds: list[str] = []
+    for key in keys:
+        (refunds if key.startswith(REFUND) else payments).append(key[1:])
+    return payments, refunds
