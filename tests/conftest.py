@@ -1,0 +1,7 @@
+"""Tests log as the service does: structlog's own default draws every traceback with its locals, which takes seconds."""
+
+from __future__ import annotations
+
+import logs
+
+logs.setup("warning", "json")
