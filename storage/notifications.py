@@ -15,7 +15,6 @@ from wechat.models import Api, Notification, Received, Verified
 
 RAW_BYTES = 64 * 1024
 SHOWN = 200
-RACES = 3
 APPLIED = "applied"
 HEADERS = (
     "Wechatpay-Serial",
@@ -41,18 +40,20 @@ class MongoNotifications:
     async def record(
         self, message: Verified[Notification], raw: bytes, headers: Mapping[str, str], now: datetime
     ) -> int:
-        first = _first(message, raw, headers, now) | {"expires_at": now + self._keep}
-        update = {"$setOnInsert": first, "$set": {"last_at": now}, "$inc": {"seen": 1}}
-        for _ in range(RACES):
-            try:
-                stored = await self._notifications.find_one_and_update(
-                    {"_id": message.value.id}, update, {"seen": 1}, upsert=True, return_document=ReturnDocument.AFTER
-                )
-            except DuplicateKeyError:  # two upserts met; the next one finds the document
-                continue
-            if stored:
-                return int(stored["seen"])
-        raise StoreUnavailable
+        """See NotificationStore. The first is an insert, which its id lets succeed once; the others count."""
+        identity = {"_id": message.value.id}
+        first = identity | _first(message, raw, headers, now) | {"expires_at": now + self._keep}
+        try:
+            await self._notifications.insert_one(first | {"last_at": now, "seen": 1})
+        except DuplicateKeyError:
+            again = {"$set": {"last_at": now}, "$inc": {"seen": 1}}
+            stored = await self._notifications.find_one_and_update(
+                identity, again, {"seen": 1}, return_document=ReturnDocument.AFTER
+            )
+            if stored is None:  # its time of keeping ended in between; WeChat comes again
+                raise StoreUnavailable from None
+            return int(stored["seen"])
+        return 1
 
     @answering
     async def conclude(self, notification_id: str, verdict: str, now: datetime) -> bool:
