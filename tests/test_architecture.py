@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OURS = (
     "server",
     "manage",
+    "clocks",
     "gateways",
     "settings",
     "settings_webhooks",
@@ -27,7 +28,7 @@ OURS = (
     "bench",
     "tests",
 )
-SERVICE = ("server", "gateways", "settings", "settings_webhooks", "logs", "handlers", "wechat", "storage")
+SERVICE = ("server", "clocks", "gateways", "settings", "settings_webhooks", "logs", "handlers", "wechat", "storage")
 SIMULATOR_MAY = (
     "wechat.account.jssdk",
     "wechat.errors",
