@@ -60,7 +60,7 @@ class SimulatorClock(SystemClock):
         while True:
             try:
                 await self._ask()
-            except FenpayError as error:
+            except (FenpayError, LookupError, TypeError, ValueError) as error:  # no answer, or not a clock's
                 log.debug("clock_not_heard", error=str(error))
                 await asyncio.sleep(AGAIN_S)
 
