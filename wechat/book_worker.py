@@ -97,7 +97,7 @@ class BookWorker:
             except Exception:  # whatever it is, the other days still have to be reconciled
                 log.exception("worker_crashed")
             if not busy:
-                await asyncio.sleep(IDLE_S)
+                await self._clock.rest(IDLE_S)
 
 
 def _evening_after(day: date) -> datetime:

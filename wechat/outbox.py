@@ -77,7 +77,8 @@ class Subscriber:
 class Loops:
     """Background tasks that do the same thing over and over."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._tasks: list[asyncio.Task[NoReturn]] = []
 
     def run(self, name: str, once: Callable[[], Awaitable[bool]]) -> None:
@@ -99,7 +100,7 @@ class Loops:
             except Exception:  # whatever it is, the other events still have to go out
                 log.exception("outbox_crashed")
             if not busy:
-                await asyncio.sleep(IDLE_S)
+                await self._clock.rest(IDLE_S)
 
 
 class Relay:
@@ -113,7 +114,7 @@ class Relay:
         self._targets = targets
         self._clock = clock
         self._gauge_at = 0.0
-        self._loops = Loops()
+        self._loops = Loops(clock)
 
     def start(self) -> None:
         self._loops.run("outbox relay", self._step)
@@ -163,7 +164,7 @@ class Courier:
         self._deliveries = deliveries
         self._clock = clock
         self._spread = spread or _spread
-        self._loops = Loops()
+        self._loops = Loops(clock)
 
     def start(self) -> None:
         for _ in range(AT_ONCE):
