@@ -91,12 +91,14 @@ class ServiceProcess:
         self.url = url
 
     @classmethod
-    def start(cls, directory: Path, settings: Mapping[str, Any], name: str = "service") -> ServiceProcess:
+    def start(
+        cls, directory: Path, settings: Mapping[str, Any], name: str = "service", **environment: str
+    ) -> ServiceProcess:
         """Start it and wait until it listens. Raises ChildFailed."""
         file = directory / f"{name}.yml"
         file.write_text(yaml.safe_dump(dict(settings), allow_unicode=True), encoding="utf-8")
         argv = [sys.executable, str(ROOT / "server.py"), "--settings", str(file)]
-        process = Process(name, argv, directory / f"{name}.log", env=_environment())
+        process = Process(name, argv, directory / f"{name}.log", env=_environment() | environment)
         process.wait_for(LISTENING, 20)
         return cls(process, str(settings["http"]["public_base_url"]))
 
@@ -121,6 +123,11 @@ class ServiceProcess:
     def stop(self) -> int:
         """SIGTERM; the exit status."""
         return self._process.stop()
+
+    def kill(self) -> None:
+        """SIGKILL, as a power cut would."""
+        self._process.kill()
+        self._process.stop()
 
 
 def run_server(*arguments: str, timeout_s: float = 20, **environment: str) -> subprocess.CompletedProcess[str]:
