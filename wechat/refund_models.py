@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 from wechat.models import Api, Fen, OrderEvent, RefundState
 
 MAX_REFUNDS = 50  # of one order; WeChat's limit
-SPACING = timedelta(minutes=1)  # between two refunds of one order; WeChat's limit
+SPACING = timedelta(minutes=1, seconds=10)
+"""Between two refunds of one order: WeChat's minute, which it counts from when each reached it, ten seconds at most
+after it was sent."""
 WINDOW = timedelta(days=365)  # after the payment; WeChat's limit
 MAX_REASON = 80  # bytes; WeChat's limit
 OUT_REFUND_NO = re.compile(r"[0-9A-Za-z_\-|*@]{6,64}", re.ASCII)

@@ -29,6 +29,8 @@ from wechat.wanted import RefundWanted
 
 LEASE = timedelta(minutes=1)  # far more than a query and a request take
 LONGEST_PAUSE = timedelta(hours=6)
+PATIENCE = timedelta(days=5)  # cards take one to three working days, and a weekend may lie between
+SLOW = "slow"
 IDEMPOTENCY_LIFE = timedelta(days=2)
 NOT_REFUNDABLE = "NOT_REFUNDABLE"
 
@@ -138,7 +140,10 @@ class Refunds:
         if not refund.open:
             return await self._settled(refund)
         if refund.sends:  # the next date first: whatever fails below must not make us ask every minute
-            dated = await self._later(refund, self._clock.now() + self._pause(refund))
+            slow = self._slow(refund)
+            dated = await self._later(refund, self._clock.now() + self._pause(refund), slow)
+            if dated and slow:
+                alarm("refund_slow", refund.out_trade_no)
             return await self._followed(dated) if dated else await self._overtaken(refund)
         return await self._sent(refund)
 
@@ -237,9 +242,16 @@ class Refunds:
         return await self._refunds.schedule(refund, at, event)
 
     def _pause(self, refund: Refund) -> timedelta:
-        """Half of the time since it was first sent: each minute at first, as WeChat advises, then ever more rarely."""
-        age = self._clock.now() - (refund.first_sent_at or self._clock.now())
-        return min(max(age / 2, LEASE), LONGEST_PAUSE)
+        """Half of the time since it was first sent, at most six hours, and no less than until it may be sent again."""
+        return min(max(self._age(refund) / 2, SPACING), LONGEST_PAUSE)
+
+    def _slow(self, refund: Refund) -> str:
+        """The timeline's word for one that takes longer than any bank does; empty if that is said."""
+        said = refund.state is RefundState.ABNORMAL or any(event.what == SLOW for event in refund.events)
+        return SLOW if self._age(refund) >= PATIENCE and not said else ""
+
+    def _age(self, refund: Refund) -> timedelta:
+        return self._clock.now() - (refund.first_sent_at or self._clock.now())
 
     async def _unmoved(self, told: RefundFact) -> Refund:
         """The stored refund, if ``told`` is old news of it. Raises Mismatch."""
