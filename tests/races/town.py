@@ -195,10 +195,18 @@ async def crowd(work: Sequence[Awaitable[T]]) -> list[T]:
     return await asyncio.gather(*map(one, work))
 
 
+async def soon(wanted: Callable[[], Awaitable[T]], within_s: float) -> T:
+    """The first true value of ``wanted``, or what it is when time has run out."""
+    deadline = time.monotonic() + within_s
+    found = await wanted()
+    while not found and time.monotonic() < deadline:
+        await asyncio.sleep(0.03)
+        found = await wanted()
+    return found
+
+
 async def until(wanted: Callable[[], Awaitable[T]], within_s: float = 15.0) -> T:
     """The first true value of ``wanted``; fails when time runs out."""
-    deadline = time.monotonic() + within_s
-    while not (found := await wanted()):
-        assert time.monotonic() < deadline, "it did not come to that in time"
-        await asyncio.sleep(0.03)
+    found = await soon(wanted, within_s)
+    assert found, "it did not come to that in time"
     return found
