@@ -26,6 +26,7 @@ OURS = (
     "simulator",
     "scripts",
     "bench",
+    "drill",
     "tests",
 )
 SERVICE = ("server", "clocks", "gateways", "settings", "settings_webhooks", "logs", "handlers", "wechat", "storage")
@@ -96,7 +97,7 @@ RULES = [
     Rule("only the composition root imports server", LIBRARIES, ("server",)),
     Rule("use cases know nothing of storage, handlers, settings or logs", ("wechat",), ("storage", "handlers", "settings", "logs", "server", "gateways")),
     Rule("handlers know ports, not storage", ("handlers",), ("storage", "server")),
-    Rule("nothing in the service knows the simulator", SERVICE, ("simulator", "tests", "bench", "scripts", "manage")),
+    Rule("nothing in the service knows the simulator", SERVICE, ("simulator", "tests", "bench", "drill", "scripts", "manage")),
     Rule("the simulator knows neither storage nor handlers nor settings", ("simulator",), ("storage", "handlers", "settings", "server", "logs", "tests")),
     Rule("tornado in server, handlers and simulator only", LIBRARIES, ("tornado",), ("server", "handlers", "simulator")),
     Rule("MongoDB and Redis drivers in storage only", LIBRARIES, ("motor", "pymongo", "bson", "redis"), ("storage",)),
