@@ -49,6 +49,11 @@ def from_v3(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
+def beijing(moment: datetime) -> str:
+    """``2026-03-01 12:00:00`` in Beijing time, for a person's eyes."""
+    return moment.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S")
+
+
 def beijing_day(moment: datetime) -> date:
     """The date in Beijing at ``moment``: the one on whose bill WeChat puts it."""
     return moment.astimezone(BEIJING).date()
