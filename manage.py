@@ -1,4 +1,5 @@
-"""The operator's command line."""
+#!/usr/bin/env python3
+"""The operator's command line. ``demo`` starts one; everything else asks a running service: see ``cli/``."""
 
 from __future__ import annotations
 
@@ -7,15 +8,13 @@ from typing import Annotated
 
 import typer
 
+from cli import bills, books, events, orders, refunds, usage, why
 from scripts import demo as demonstration
 from scripts.steps import ROOT
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="分付 Fenpay：运维命令 · operator's commands")
-
-
-@app.callback()
-def commands() -> None:
-    """Keep ``demo`` a command of its own while it is the only one."""
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, help="分付 Fenpay：运维命令 · operator's commands"
+)
 
 
 @app.command()
@@ -26,5 +25,12 @@ def demo(
     raise typer.Exit(demonstration.main(var.absolute()))
 
 
+app.add_typer(orders.app, name="order")
+app.add_typer(refunds.app, name="refund")
+app.add_typer(bills.app, name="bill")
+app.add_typer(books.app)
+app.add_typer(events.app, name="events")
+app.add_typer(why.app)
+
 if __name__ == "__main__":
-    app()
+    usage.run(app)

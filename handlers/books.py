@@ -17,8 +17,8 @@ from handlers.services import Services
 from wechat.books import ACTIONS, Action, Difference, Entry, Reconciliation, Status, Sums, sum_lines
 from wechat.double_entry import DoubleEntry, double_entry
 from wechat.errors import BadRequest, NotFound, Text
-from wechat.pay.bill_download import Bill, BillKind
-from wechat.pay.bills import trade_lines
+from wechat.pay.bill_download import Bill
+from wechat.pay.bills import BillKind, trade_lines
 
 DATE = r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
 PAGE = 100

@@ -5,18 +5,18 @@ Times are Beijing's, with the date where it is not today's.
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
+from wechat.commands import command
 from wechat.errors import FenpayError, Text
 from wechat.ledger import SECOND_PAYMENT
 from wechat.models import Order, OrderEvent, Received, Transaction
 from wechat.notifications import APPLIED, NOT_PAID
 from wechat.refund_models import RELEASING, Refund
-from wechat.times import beijing, beijing_day
+from wechat.times import beijing, beijing_day, span
 
 
 class Outcome(StrEnum):
@@ -97,19 +97,8 @@ class Case:
         return command(verb, self.order.out_trade_no, *more)
 
 
-def command(verb: str, *arguments: str) -> str:
-    """A line for a shell."""
-    return shlex.join(["manage.py", *verb.split(), *arguments])
-
-
 def after(length: timedelta) -> Text:
-    """How much later something came, to the second and in its two largest units."""
-    minutes, seconds = divmod(max(0, int(length.total_seconds())), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = [(days, "天", "d"), (hours, "小时", "h"), (minutes, "分", "min"), (seconds, "秒", "s")]
-    shown = [part for part in parts if part[0]][:2]
-    if not shown:
+    """How much later something came."""
+    if length < timedelta(seconds=1):
         return Text("在 1 秒内", "within a second")
-    zh, en = (" ".join(f"{part[0]} {part[unit]}" for part in shown) for unit in (1, 2))
-    return Text(f" {zh}后", f"{en} later")
+    return Text(f" {span(length).zh}后", f"{span(length).en} later")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wechat.commands import command
 from wechat.models import RefundState, yuan
 from wechat.refund_models import RELEASING, Refund
-from wechat.why.case import Case, Clause, command
+from wechat.why.case import Case, Clause
 
 
 def refunded(case: Case) -> list[Clause]:
