@@ -48,6 +48,12 @@ NUMBERS = {
     "out_refund_no": (OUT_REFUND_NO, Text("6 到 64 位的 0-9 A-Z a-z _ - | * @", "6 to 64 of 0-9 A-Z a-z _ - | * @")),
 }
 
+ELSEWHERE = {
+    "ORDER_NOT_FOUND": command("order list"),
+    "REFUND_NOT_FOUND": command("order list"),
+}
+"""Where to look after an answer that the command's own next step would only repeat."""
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
@@ -101,4 +107,4 @@ def _next(problem: Problem, verb: str, next_step: str) -> str:
         return command(verb, "--help")
     if problem.code is Exit.CONFIG:
         return f"read -rs {place.KEY_VARIABLE} && export {place.KEY_VARIABLE}"
-    return next_step or command(verb, "--help")
+    return ELSEWHERE.get(problem.name) or next_step or command(verb, "--help")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
@@ -117,7 +118,7 @@ class Screen:
 
     def table(self, title: Text, columns: Sequence[Text], rows: Iterable[Sequence[object]]) -> Table:
         """Many things under their headings. Numbers are folded, never cut."""
-        table = Table(title=title.to(self.lang), title_justify="left", header_style="bold")
+        table = Table(title=title.to(self.lang), title_justify="left", header_style="bold", box=SIMPLE_HEAD)
         for column in columns:
             table.add_column(column.to(self.lang), overflow="fold")
         for row in rows:
@@ -163,10 +164,9 @@ def _console(stream: TextIO) -> Console:
 
 
 def _said(wechat: Mapping[str, Any] | None, lang: str) -> list[str]:
-    """WeChat's words and what usually helps."""
-    if not wechat:
+    """WeChat's words and what usually helps; nothing where it gave no code."""
+    if not wechat or not wechat["code"]:
         return []
     said = Text("微信的原话", "WeChat's words").to(lang)
-    trace = f" (Request-ID {wechat['request_id']})" if wechat.get("request_id") else ""
-    lines = [f"{said}: {wechat.get('code', '')} {wechat.get('message', '')}{trace}", *wechat.get("causes", [])]
-    return [*lines, str(wechat["next"])] if wechat.get("next") else lines
+    trace = f" (Request-ID {wechat['request_id']})" if wechat["request_id"] else ""
+    return [f"{said}: {wechat['code']} {wechat['message']}{trace}", *wechat["causes"], wechat["next"]]
