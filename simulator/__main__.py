@@ -1,4 +1,7 @@
-"""``python -m simulator --port 9000 --state DIR [--speed N]``: WeChat on this machine, for this machine only."""
+"""``python -m simulator --port 9000 --state DIR``: WeChat on this machine, for this machine only.
+
+Besides, a TLS port asks for the merchant's certificate, which v2 demands for refunds.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from simulator.app import application
+from simulator.clock import Calendar
+from simulator.pki import server_context
 from simulator.world import World
 
 HOST = "127.0.0.1"
@@ -20,37 +25,57 @@ MAX_BODY = 1024 * 1024
 
 def main() -> None:
     """Parse the command line and serve until SIGTERM or SIGINT."""
-    parser = argparse.ArgumentParser(prog="python -m simulator", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m simulator", description="WeChat on this machine")
     parser.add_argument("--port", type=int, default=9000, help="0 takes a free one")
+    parser.add_argument("--secure-port", type=int, default=0, help="of mutual TLS; 0 takes a free one")
     parser.add_argument("--state", type=Path, required=True, help="directory of keys and of the truth log")
     parser.add_argument("--speed", type=float, default=1.0, help="simulated seconds a second")
+    parser.add_argument(
+        "--calendar",
+        type=Calendar,
+        choices=list(Calendar),
+        default=Calendar.WALL,
+        help="whose dates messages and bills carry; simulated is for services that follow this clock",
+    )
     chosen = parser.parse_args()
     try:
         import uvloop  # noqa: PLC0415 - where there is none, asyncio's own loop serves as well
     except ImportError:
-        asyncio.run(serve(chosen.port, chosen.state, chosen.speed))
+        asyncio.run(serve(chosen))
     else:
-        uvloop.run(serve(chosen.port, chosen.state, chosen.speed))
+        uvloop.run(serve(chosen))
 
 
-async def serve(port: int, state: Path, speed: float) -> None:
+async def serve(chosen: argparse.Namespace) -> None:
     """Listen, say so in one line, and end cleanly when told to."""
     stopped = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopped.set)
-    world = World.open(state, speed)
-    server = HTTPServer(application(world), max_body_size=MAX_BODY)
+    world = World.open(chosen.state, chosen.speed, chosen.calendar)
+    app = application(world)
+    servers = [
+        HTTPServer(app, max_body_size=MAX_BODY),
+        HTTPServer(app, max_body_size=MAX_BODY, ssl_options=server_context(world.server, world.merchant)),
+    ]
+    port, secure_port = (listen(*each) for each in zip(servers, (chosen.port, chosen.secure_port), strict=True))
+    world.secure_url = f"https://{HOST}:{secure_port}"
+    world.courier.start()
+    print(f"simulator listening on http://{HOST}:{port}", flush=True)  # noqa: T201
+    await stopped.wait()
+    for server in servers:
+        server.stop()
+        await server.close_all_connections()
+    await world.close()
+
+
+def listen(server: HTTPServer, port: int) -> int:
+    """The port that ``server`` listens on; ends the process when it cannot be had."""
     try:
         sockets = bind_sockets(port, HOST)
     except OSError as error:
         sys.exit(f"cannot listen on {HOST}:{port}: {error.strerror}")
     server.add_sockets(sockets)
-    world.courier.start()
-    print(f"simulator listening on http://{HOST}:{sockets[0].getsockname()[1]}", flush=True)  # noqa: T201
-    await stopped.wait()
-    server.stop()
-    await server.close_all_connections()
-    await world.close()
+    return int(sockets[0].getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,18 @@ from typing import Any
 
 from tornado.web import Application, RequestHandler, StaticFileHandler
 
-from simulator import account, bridge, consent, control, pay_v2, pay_v3
+from simulator import (
+    account,
+    bill_calls,
+    bridge,
+    consent,
+    control,
+    control_money,
+    pay_v2,
+    pay_v3,
+    refund_v2,
+    refund_v3,
+)
 from simulator.base import Unknown
 from simulator.world import World
 
@@ -31,12 +42,22 @@ def application(world: World) -> Application:
         (r"/pay/unifiedorder", pay_v2.UnifiedOrder, args),
         (r"/pay/orderquery", pay_v2.OrderQuery, args),
         (r"/pay/closeorder", pay_v2.CloseOrder, args),
+        (r"/secapi/pay/refund", refund_v2.RefundOrder, args),
+        (r"/pay/refundquery", refund_v2.RefundQuery, args),
+        (r"/pay/downloadbill", bill_calls.DownloadBill, args),
+        (r"/pay/downloadfundflow", bill_calls.DownloadFundFlow, args),
         (r"/v3/pay/transactions/jsapi", pay_v3.Jsapi, args),
         (r"/v3/pay/transactions/native", pay_v3.Native, args),
         (r"/v3/pay/transactions/h5", pay_v3.H5, args),
         (r"/v3/pay/transactions/id/([^/]+)", pay_v3.QueryById, args),
         (r"/v3/pay/transactions/out-trade-no/([^/]+)", pay_v3.QueryByNumber, args),
         (r"/v3/pay/transactions/out-trade-no/([^/]+)/close", pay_v3.Close, args),
+        (r"/v3/refund/domestic/refunds", refund_v3.AskRefund, args),
+        (r"/v3/refund/domestic/refunds/([^/]+)", refund_v3.OneRefund, args),
+        (r"/v3/refund/domestic/refunds/([^/]+)/apply-abnormal-refund", refund_v3.ResendRefund, args),
+        (r"/v3/bill/tradebill", bill_calls.TradeBill, args),
+        (r"/v3/bill/fundflowbill", bill_calls.FundFlowBill, args),
+        (r"/v3/billdownload/file", bill_calls.BillFile, args),
         (r"/v3/certificates", pay_v3.Certificates, args),
         (r"/cgi-bin/mmpayweb-bin/checkmweb", bridge.PayPage, args),
     ]
@@ -56,6 +77,15 @@ def application(world: World) -> Application:
         (r"/simulator/tokens/expire", control.ExpireTokens, args),
         (r"/simulator/orders", control.Orders, args),
         (r"/simulator/orders/([^/]+)", control.OneOrder, args),
+        (r"/simulator/orders/([^/]+)/payments", control_money.Anyway, args),
+        (r"/simulator/refunds", control_money.Refunds, args),
+        (r"/simulator/refunds/scenarios", control_money.RefundScenarios, args),
+        (r"/simulator/refunds/([^/]+)", control_money.OneRefund, args),
+        (r"/simulator/console/refunds", control_money.ConsoleRefund, args),
+        (r"/simulator/console/refunds/([^/]+)/resend", control_money.ResendRefund, args),
+        (r"/simulator/balance", control_money.Balance, args),
+        (r"/simulator/bills/faults", control_money.BillFaults, args),
+        (r"/simulator/books/([^/]+)", control_money.Truth, args),
         (r"/simulator/stats", control.Stats, args),
     ]
 

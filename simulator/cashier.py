@@ -6,18 +6,19 @@ Words: https://pay.weixin.qq.com/doc/v3/merchant/4012791898 (JSAPI调起支付) 
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from simulator.clock import Clock, wait
 from simulator.console import Console
-from simulator.courier import ANSWER_S, Courier, Shot, wait
+from simulator.courier import ANSWER_S, Courier
 from simulator.journal import Journal
 from simulator.keys import Seal
-from simulator.orders import H5_LIFE_S, PREPAY_LIFE_S, Book, Order, Paid, Prepaid, Rule
+from simulator.messages import Shot
+from simulator.orders import H5_LIFE_S, PAID_STATES, PREPAY_LIFE_S, Book, Order, Paid, Prepaid, Rule
 from simulator.pki import Certified, Identity, User
 from wechat.errors import SignatureInvalid
 from wechat.pay.signing import SignType, rsa_verify, v2_pay_fields, v2_verify, v3_pay_message
@@ -117,6 +118,7 @@ class Cashier:
         book: Book,
         courier: Courier,
         journal: Journal,
+        clock: Clock,
     ) -> None:
         self._identity = identity
         self._merchant = merchant
@@ -124,6 +126,7 @@ class Cashier:
         self._book = book
         self._courier = courier
         self._journal = journal
+        self._clock = clock
 
     def check_page(self, params: Mapping[str, Any], url: str | None) -> Order:
         """The order that getBrandWCPayRequest's ``params`` name. Raises BridgeRefusal.
@@ -158,7 +161,7 @@ class Cashier:
         if order.placed.openid and order.placed.openid != user.openid:
             raise BridgeRefusal(OTHER_PAYER)
         state = self._book.state(order)
-        if state == "SUCCESS":
+        if state in PAID_STATES:
             raise BridgeRefusal(STATE_WORDS[Rule.PAID])
         if state == "CLOSED":
             raise BridgeRefusal(OVER if self._book.expired(order) else STATE_WORDS[Rule.CLOSED])
@@ -174,12 +177,24 @@ class Cashier:
         if plan.result == "ok":
             paid = self._book.pay(order, user.openid, scenario.value)
         else:
-            paid = _invented(order, user, scenario)
+            paid = self._invented(order, user, scenario)
         delivered = self._courier.plan(paid, plan.shots)
         await self._journal.durable()
         if plan.first:
             await wait(delivered[0], ANSWER_S + 1)
         return plan
+
+    async def pay_anyway(self, order: Order, user: User) -> Paid:
+        """A payment that WeChat's own rules forbid: of a closed or paid order, or by another payer. Told once."""
+        paid = self._book.pay_anyway(order, user.openid, "anyway")
+        self._courier.plan(paid, (Shot(),))
+        await self._journal.durable()
+        return paid
+
+    def _invented(self, order: Order, user: User, scenario: Scenario) -> Paid:
+        """A payment that never took place, for whoever forges its notification."""
+        forged = f"simforged{secrets.token_hex(8)}"
+        return Paid(order.placed.out_trade_no, forged, user.openid, scenario.value, self._clock.calendar_s())
 
     def _check_sign(self, params: Mapping[str, Any], order: Order, prepaid: Prepaid) -> None:
         """paySign, with the API and the sign type that the order was placed with. Raises BridgeRefusal."""
@@ -197,8 +212,3 @@ class Cashier:
                 rsa_verify(self._merchant.key.public_key(), message, params["paySign"])
         except SignatureInvalid:
             raise BridgeRefusal(WRONG_SIGN) from None
-
-
-def _invented(order: Order, user: User, scenario: Scenario) -> Paid:
-    """A payment that never took place, for whoever forges its notification."""
-    return Paid(order.placed.out_trade_no, f"simforged{secrets.token_hex(8)}", user.openid, scenario.value, time.time())

@@ -1,24 +1,39 @@
 """Simulated time: it runs ``speed`` times as fast as the wall clock and can be pushed ahead, never back.
 
-It decides how long tokens, codes, prepay_ids and orders live and when a notification is due. What the merchant reads
-or checks (signature timestamps, success_time, time_end) is wall-clock time, or a service whose own clock is right
-would refuse everything after an advance.
+It decides how long tokens, codes, prepay_ids and orders live, when a notification is due and when a bill is ready.
+Signatures are dated by the wall clock, or a service whose own clock is right would refuse everything after an advance.
+The dates that messages and bills carry (success_time, time_end, a bill's day) come from the calendar: the wall clock's,
+or the simulated one for services that follow this clock.
 
 Moments are unix seconds as float: they are added, compared and logged, and become text only on the wire.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from enum import StrEnum
+
+FOLLOW_S = 8.0
+HEARD_S = 1.0
+
+
+class Calendar(StrEnum):
+    """Whose dates messages and bills carry."""
+
+    WALL = "wall"
+    SIMULATED = "simulated"
 
 
 class Clock:
     """Starts ``ahead_s`` seconds ahead of the wall clock."""
 
-    def __init__(self, speed: float = 1.0, ahead_s: float = 0.0) -> None:
-        self.on_change: Callable[[], None] = lambda: None
+    def __init__(self, speed: float = 1.0, ahead_s: float = 0.0, calendar: Calendar = Calendar.WALL) -> None:
+        self.on_change: list[Callable[[], None]] = []
+        self.calendar = calendar
         self._speed = speed
         self._from_wall_s = time.time()
         self._from_s = self._from_wall_s + ahead_s
@@ -31,20 +46,28 @@ class Clock:
         """The simulated moment."""
         return self._from_s + (time.time() - self._from_wall_s) * self._speed
 
+    def calendar_s(self) -> float:
+        """The moment as messages and bills date it."""
+        return self.calendar_of(self.now_s())
+
+    def calendar_of(self, simulated_s: float) -> float:
+        """How what becomes true at a simulated moment is dated, where it is found to be true now."""
+        return simulated_s if self.calendar is Calendar.SIMULATED else time.time()
+
     def set_speed(self, speed: float) -> None:
         """Go on from the present moment at ``speed`` simulated seconds a second. Raises ValueError unless positive."""
         if not 0 < speed <= 1_000_000:
             raise ValueError("speed is a number above 0, at most 1000000")
         self._restart(0.0)
         self._speed = speed
-        self.on_change()
+        self._changed()
 
     def advance(self, seconds: float) -> None:
         """Jump ahead. Raises ValueError for a negative number."""
         if not 0 <= seconds <= 10 * 365 * 86400:
             raise ValueError("advance_s is a number of seconds, 0 or more")
         self._restart(seconds)
-        self.on_change()
+        self._changed()
 
     def wait_s(self, due_s: float) -> float:
         """Real seconds until the simulated moment ``due_s``."""
@@ -54,6 +77,57 @@ class Clock:
         now_s = self.now_s()
         self._from_wall_s = time.time()
         self._from_s = now_s + ahead_s
+
+    def _changed(self) -> None:
+        for tell in self.on_change:
+            tell()
+
+
+class Followers:
+    """Services that keep their own clock by this one. Each has a question waiting, which a change answers at once."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.version = 1
+        self._asking = 0
+        self._behind = 0
+        self._news = asyncio.Event()
+        self._heard = asyncio.Event()
+        clock.on_change.append(self._announce)
+
+    async def wait(self, seen: int) -> None:
+        """Until there is news for somebody who has ``seen`` this version, or until it is time to ask again."""
+        if seen != self.version:
+            return
+        self._caught_up()
+        self._asking += 1
+        try:
+            await wait(self._news, FOLLOW_S)
+        finally:
+            self._asking -= 1
+
+    async def heard(self) -> None:
+        """Until all who were asking have taken the last change in, or until that takes too long."""
+        if self._behind:
+            await wait(self._heard, HEARD_S)
+
+    def _announce(self) -> None:
+        self.version += 1
+        self._behind = self._asking
+        self._heard.clear()
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def _caught_up(self) -> None:
+        self._behind = max(0, self._behind - 1)
+        if not self._behind:
+            self._heard.set()
+
+
+async def wait(event: asyncio.Event, seconds: float | None) -> None:
+    """Until ``event`` or ``seconds``, whichever comes first."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):  # wait_for of 3.11 can lose a cancellation
+            await event.wait()
 
 
 def moment(unix_s: float) -> datetime:

@@ -18,12 +18,16 @@ MAX_DIRECTORIES = 5
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``None`` means: not set yet. ``old_spelling``: v3 writes ORDERPAID for ORDER_PAID."""
+    """``None`` means: not set yet. ``old_spelling``: v3 writes ORDERPAID for ORDER_PAID.
+
+    ``refund_notify_url`` is told of refunds that name no address of their own, those made in the console among them.
+    """
 
     oauth_domains: list[str] | None = None
     js_domains: list[str] | None = None
     pay_directories: list[str] | None = None
     old_spelling: bool = False
+    refund_notify_url: str | None = None
 
 
 class Console:
@@ -91,6 +95,8 @@ def _check(settings: Settings) -> None:
             raise ValueError("a payment directory is an address that ends in /")
     if type(settings.old_spelling) is not bool:
         raise ValueError("old_spelling is true or false")
+    if settings.refund_notify_url is not None and not is_loopback(str(settings.refund_notify_url)):
+        raise ValueError("refund_notify_url is an address on this machine")
 
 
 def _texts(value: object) -> bool:

@@ -28,6 +28,8 @@ class Credentials(ControlHandler):
             "platform_cert_pem": keys.certificate.certificate_pem,
             "platform_serial_no": keys.certificate.serial_no,
             "public_key_pem": keys.public_key_pem,
+            "secure_url": self.world.secure_url,
+            "secure_ca_pem": self.world.server.certificate_pem,
         }
         self.tell(told)
 
@@ -48,13 +50,30 @@ class Settings(ControlHandler):
 
 
 class Clock(ControlHandler):
-    """GET, POST ``{"speed": 60}`` or ``{"advance_s": 7200}``."""
+    """GET, POST ``{"speed": 60}`` or ``{"advance_s": 7200}``.
 
-    def get(self) -> None:
+    GET ``?seen=`` waits for a version newer than that: so a service follows this clock. POST answers when those who
+    follow have heard.
+    """
+
+    async def get(self) -> None:
+        seen = self.get_query_argument("seen", "")
+        if seen:
+            await self.world.followers.wait(int(seen) if seen.isascii() and seen.isdigit() else 0)
+        self._show()
+
+    def _show(self) -> None:
         clock = self.world.clock
         now_s = clock.now_s()
         self.tell(
-            {"now": to_v3(moment(now_s)), "speed": clock.speed, "ahead_s": round(now_s - time.time(), 3)},
+            {
+                "now": to_v3(moment(now_s)),
+                "now_s": now_s,
+                "speed": clock.speed,
+                "ahead_s": round(now_s - time.time(), 3),
+                "calendar": clock.calendar.value,
+                "version": self.world.followers.version,
+            }
         )
 
     async def post(self) -> None:
@@ -66,7 +85,8 @@ class Clock(ControlHandler):
         except ValueError as error:
             raise ControlError(str(error)) from None
         await self.world.journal.durable()
-        self.get()
+        await self.world.followers.heard()
+        self._show()
 
 
 class Keys(ControlHandler):
@@ -128,10 +148,7 @@ class Orders(ControlHandler):
     """GET ?limit=: the newest orders."""
 
     def get(self) -> None:
-        text = self.get_query_argument("limit", "50")
-        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1000:
-            raise ControlError("limit is 1 to 1000")
-        told = [order_json(self.world, order) for order in self.world.book.latest(int(text))]
+        told = [order_json(self.world, order) for order in self.world.book.latest(self.limit())]
         self.tell({"count": len(self.world.book), "orders": told})
 
 
@@ -190,8 +207,9 @@ class Pick(PageHandler):
 
 
 def order_json(world: World, order: Order) -> dict[str, Any]:
-    """The truth about ``order``; times are wall-clock, RFC 3339."""
-    placed, paid, closed = order.placed, order.paid, order.closed
+    """The truth about ``order``; times as the calendar has them, RFC 3339."""
+    placed, payment, closed = order.placed, order.payment, order.closed
+    paid = payment.paid if payment else None
     return {
         "out_trade_no": placed.out_trade_no,
         "api": placed.api,
@@ -211,16 +229,20 @@ def order_json(world: World, order: Order) -> dict[str, Any]:
         "transaction_id": paid.transaction_id if paid else None,
         "payer": paid.openid if paid else None,
         "scenario": paid.scenario if paid else None,
+        "surplus": [surplus.paid.transaction_id for surplus in order.payments[1:]],
+        "refunded": sum(each.refunded for each in order.payments),
+        "refunds": [refund.taken.out_refund_no for refund in world.refunds.of_order(placed.out_trade_no)],
         "closed_at": _time(closed.wall_s) if closed else None,
-        "attempts": [_attempt(attempt) for attempt in order.attempts],
+        "attempts": [attempt_json(attempt) for attempt in order.attempts],
         "pending": world.courier.pending(placed.out_trade_no),
     }
 
 
-def _attempt(attempt: Attempted) -> dict[str, Any]:
+def attempt_json(attempt: Attempted) -> dict[str, Any]:
     return {
         "at": _time(attempt.wall_s),
         "kind": attempt.kind,
+        "out_refund_no": attempt.out_refund_no or None,
         "notification_id": attempt.notification_id,
         "status": attempt.status,
         "body": attempt.body,

@@ -8,23 +8,23 @@ Source of the ladder: https://pay.weixin.qq.com/doc/v3/merchant/4012791861 (é€šç
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import heapq
 import itertools
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
-from simulator.clock import Clock
+from simulator.clock import Clock, wait
 from simulator.console import is_loopback
 from simulator.journal import Journal, plain
 from simulator.keys import Seal
-from simulator.messages import Message, Writer
-from simulator.orders import Attempted, Book, Order, Paid
+from simulator.messages import Message, Shot, Writer
+from simulator.orders import Attempted, Book, Paid
+from simulator.refunds import Refund, Refunds
 from wechat.errors import Malformed
 from wechat.pay import xmlcodec
 
@@ -36,24 +36,11 @@ EXCERPT = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
-    """One message that a payment sets off. ``kind`` is its name in the order's attempts.
-
-    ``after_s`` simulated seconds after the payment; ``ladder``: repeated until the answer is right; ``skew_s``: how far
-    v3's timestamp is off the wall clock; ``over``: fen by which the message overstates the total.
-    """
-
-    kind: str = "genuine"
-    after_s: float = 0.0
-    ladder: bool = True
-    skew_s: int = 0
-    seal: Seal = Seal.GENUINE
-    over: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Planned:
-    """A message is to be delivered. ``paid`` tells what it says; of a forged one it is not the truth."""
+    """A message is to be delivered: about a refund's first or second end, or about ``paid``.
+
+    Of a forged one that is not the truth.
+    """
 
     delivery_id: str
     notification_id: str
@@ -61,13 +48,14 @@ class Planned:
     shot: dict[str, Any]
     paid: dict[str, Any]
     due_s: float
+    out_refund_no: str = ""
+    refund_end: int = 0
 
 
 @dataclass(slots=True)
 class _Delivery:
     planned: Planned
     shot: Shot
-    paid: Paid
     done: asyncio.Event
     made: int = 0
 
@@ -79,10 +67,11 @@ class _Delivery:
 class Courier:
     """Keeps what is pending, sends what is due."""
 
-    def __init__(self, journal: Journal, clock: Clock, book: Book, writer: Writer) -> None:
+    def __init__(self, journal: Journal, clock: Clock, book: Book, refunds: Refunds, writer: Writer) -> None:
         self._journal = journal
         self._clock = clock
         self._book = book
+        self._refunds = refunds
         self._writer = writer
         self._pending: dict[str, _Delivery] = {}
         self._queue: list[tuple[float, int, str]] = []
@@ -93,7 +82,7 @@ class Courier:
         self._session: aiohttp.ClientSession | None = None
         journal.on(Planned, self._apply_planned)
         journal.on(Attempted, self._apply_attempted)
-        clock.on_change = self._wake.set
+        clock.on_change.append(self._wake.set)
 
     def start(self) -> None:
         """Begin to deliver; what the last process left pending comes first."""
@@ -113,23 +102,28 @@ class Courier:
             await self._session.close()
 
     def plan(self, paid: Paid, shots: tuple[Shot, ...]) -> list[asyncio.Event]:
-        """Plan the messages of a payment, all with one notification id; an event each tells when it is settled."""
-        notification_id = str(uuid.uuid4())
+        """Plan the messages of a payment; an event each tells when it is settled."""
         now_s = self._clock.now_s()
-        delivered = []
+        return self._planned(
+            shots, lambda shot: {"out_trade_no": paid.out_trade_no, "paid": plain(paid), "due_s": now_s + shot.after_s}
+        )
+
+    def plan_refund(self, refund: Refund, shots: tuple[Shot, ...]) -> None:
+        """Plan the messages of the end that ``refund`` is going to have."""
+        taken, due_s = refund.taken, refund.due_s or self._clock.now_s()
+        known = {"out_trade_no": taken.out_trade_no, "out_refund_no": taken.out_refund_no, "paid": {}}
+        self._planned(shots, lambda shot: {**known, "refund_end": len(refund.ends), "due_s": due_s + shot.after_s})
+
+    def _planned(self, shots: tuple[Shot, ...], about: Callable[[Shot], dict[str, Any]]) -> list[asyncio.Event]:
+        """Messages of one event, all with one notification id."""
+        notification_id = str(uuid.uuid4())
+        settled = []
         for shot in shots:
-            fact = Planned(
-                uuid.uuid4().hex,
-                notification_id,
-                paid.out_trade_no,
-                plain(shot),
-                plain(paid),
-                now_s + shot.after_s,
-            )
+            fact = Planned(uuid.uuid4().hex, notification_id, shot=plain(shot), **about(shot))
             self._journal.write(fact)
-            delivered.append(self._pending[fact.delivery_id].done)
+            settled.append(self._pending[fact.delivery_id].done)
         self._wake.set()
-        return delivered
+        return settled
 
     def pending(self, out_trade_no: str) -> list[dict[str, object]]:
         """What is still to come for an order."""
@@ -152,32 +146,43 @@ class Courier:
     async def _deliver(self, delivery: _Delivery) -> None:
         """Attempt once, note the outcome; applying the note plans the next step."""
         try:
-            order = self._book.find(delivery.planned.out_trade_no)
             await self._journal.durable()  # nobody hears of a payment that a crash could still undo
-            self._journal.write(await self._attempt(order, delivery))
+            self._journal.write(await self._attempt(delivery))
             delivery.done.set()
             await self._journal.durable()
         finally:
             self._places.release()
             self._wake.set()
 
-    async def _attempt(self, order: Order, delivery: _Delivery) -> Attempted:
-        shot, notification_id = delivery.shot, delivery.planned.notification_id
-        message = self._writer.write(order, delivery.paid, notification_id, shot.seal, shot.skew_s, shot.over)
-        started = time.time()
-        status, body, error = await self._post(order.placed.notify_url, message)
+    async def _attempt(self, delivery: _Delivery) -> Attempted:
+        planned = delivery.planned
+        url, api, message = self._letter(delivery)
+        at_s, started = self._clock.calendar_s(), time.monotonic()
+        status, body, error = await self._post(url, message)
         return Attempted(
-            delivery_id=delivery.planned.delivery_id,
-            out_trade_no=order.placed.out_trade_no,
-            kind=shot.kind,
-            notification_id=notification_id,
-            wall_s=started,
+            delivery_id=planned.delivery_id,
+            out_trade_no=planned.out_trade_no,
+            out_refund_no=planned.out_refund_no,
+            kind=delivery.shot.kind,
+            notification_id=planned.notification_id,
+            wall_s=at_s,
             status=status,
             body=body[:EXCERPT].decode("utf-8", "replace"),
             error=error,
-            took_s=round(time.time() - started, 4),
-            right=_is_right(order.placed.api, status, body),
+            took_s=round(time.monotonic() - started, 4),
+            right=_is_right(api, status, body),
         )
+
+    def _letter(self, delivery: _Delivery) -> tuple[str, str, Message]:
+        """Where to, in which API's form, and what."""
+        planned, shot = delivery.planned, delivery.shot
+        order = self._book.find(planned.out_trade_no)
+        if not planned.out_refund_no:
+            message = self._writer.payment(order, Paid(**planned.paid), planned.notification_id, shot)
+            return order.placed.notify_url, order.placed.api, message
+        refund = self._refunds.find(planned.out_refund_no)
+        message = self._writer.refund(order, refund, refund.ends[planned.refund_end], planned.notification_id, shot)
+        return refund.taken.notify_url, refund.taken.notify_api, message
 
     async def _post(self, url: str, message: Message) -> tuple[int, bytes, str]:
         if not is_loopback(url) or self._session is None:
@@ -192,7 +197,7 @@ class Courier:
 
     def _apply_planned(self, fact: Planned) -> None:
         shot = Shot(**{**fact.shot, "seal": Seal(fact.shot["seal"])})
-        delivery = _Delivery(fact, shot, Paid(**fact.paid), asyncio.Event())
+        delivery = _Delivery(fact, shot, asyncio.Event())
         self._pending[fact.delivery_id] = delivery
         self._enqueue(delivery)
 
@@ -222,10 +227,3 @@ def _is_right(api: str, status: int, body: bytes) -> bool:
         return status == 200 and xmlcodec.parse(body.strip()).get("return_code") == "SUCCESS"
     except Malformed:
         return False
-
-
-async def wait(event: asyncio.Event, seconds: float | None) -> None:
-    """Until ``event`` or ``seconds``, whichever comes first."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):  # wait_for of 3.11 can lose a cancellation
-            await event.wait()

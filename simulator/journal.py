@@ -108,7 +108,7 @@ class Journal:
 
     def _apply(self, line: dict[str, Any]) -> None:
         kind, apply = self._kinds[line["fact"]]
-        apply(kind(**{field.name: line[field.name] for field in fields(kind)}))
+        apply(kind(**{field.name: line[field.name] for field in fields(kind) if field.name in line}))
 
 
 def plain(fact: Any) -> dict[str, Any]:

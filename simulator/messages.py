@@ -1,6 +1,8 @@
-"""Payment notifications as v2 and v3 write them.
+"""Notifications as v2 and v3 write them.
 
-Sources: https://pay.weixin.qq.com/doc/v2/merchant/4011939779 and https://pay.weixin.qq.com/doc/v3/merchant/4012791861.
+Sources: https://pay.weixin.qq.com/doc/v2/merchant/4011939779 and https://pay.weixin.qq.com/doc/v3/merchant/4012791861
+(payments), https://pay.weixin.qq.com/wiki/doc/api/jsapi.php?chapter=9_16 and
+https://pay.weixin.qq.com/doc/v3/merchant/4012791865 (refunds).
 """
 
 from __future__ import annotations
@@ -15,12 +17,12 @@ from simulator.clock import moment
 from simulator.keys import PlatformKeys, Seal
 from simulator.orders import Order, Paid
 from simulator.pki import Identity
+from simulator.refunds import Refund, RefundEnded, State
+from simulator.told import REFUND_TEXT, v2_refund_news, v2_transaction, v3_refund_news, v3_transaction
 from wechat.pay import xmlcodec
+from wechat.pay.ciphers import seal_req_info
 from wechat.pay.signing import SignType, v2_sign
-from wechat.times import to_v2, to_v3
-
-STATE_TEXT = {"SUCCESS": "支付成功", "NOTPAY": "订单未支付", "CLOSED": "订单已关闭"}
-BANK = "OTHERS"
+from wechat.times import to_v3
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,94 +31,88 @@ class Message:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One message that a payment or a refund sets off. ``kind`` is its name in the order's attempts.
+
+    ``after_s`` simulated seconds after the event; ``ladder``: repeated until the answer is right; ``skew_s``: how far
+    v3's timestamp is off the wall clock; ``over``: fen by which the message overstates the total.
+    """
+
+    kind: str = "genuine"
+    after_s: float = 0.0
+    ladder: bool = True
+    skew_s: int = 0
+    seal: Seal = Seal.GENUINE
+    over: int = 0
+
+
 class Writer:
-    """Writes notifications; each call signs anew."""
+    """Writes notifications; each call signs anew, in the API's form that the merchant used."""
 
     def __init__(self, identity: Identity, keys: PlatformKeys) -> None:
-        self._key = identity.api_v2_key
+        self._identity = identity
         self._keys = keys
 
-    def write(self, order: Order, paid: Paid, notification_id: str, seal: Seal, skew_s: int, over: int) -> Message:
-        """The message that ``order`` was paid; ``over`` fen are added to the total, ``skew_s`` to v3's timestamp."""
+    def payment(self, order: Order, paid: Paid, notification_id: str, shot: Shot) -> Message:
+        """The message that ``order`` was paid, with the lies that ``shot`` tells."""
         if order.placed.api == "v2":
-            return self._v2(order, paid, notification_id, seal, over)
-        return self._v3(order, paid, notification_id, seal, skew_s, over)
+            return self._v2_payment(order, paid, notification_id, shot)
+        told = v3_transaction(order, paid, shot.over)
+        return self._v3("TRANSACTION.SUCCESS", "支付成功", "transaction", told, notification_id, paid.wall_s, shot)
 
-    def _v2(self, order: Order, paid: Paid, notification_id: str, seal: Seal, over: int) -> Message:
+    def refund(self, order: Order, refund: Refund, end: RefundEnded, notification_id: str, shot: Shot) -> Message:
+        """The message that ``refund`` came to ``end``."""
+        if refund.taken.notify_api == "v2":
+            return self._v2_refund(v2_refund_news(order, refund.taken, end), notification_id, shot)
+        told = v3_refund_news(self._identity.mchid, order, refund.taken, end)
+        event, summary = f"REFUND.{end.state}", REFUND_TEXT[State(end.state)]
+        return self._v3(event, summary, "refund", told, notification_id, end.wall_s, shot)
+
+    def _v2_payment(self, order: Order, paid: Paid, notification_id: str, shot: Shot) -> Message:
         """Repetitions are equal to the byte: the nonce is the notification's, and v2 dates nothing."""
         fields = {
-            "return_code": "SUCCESS",
-            "result_code": "SUCCESS",
+            **self._v2_head(notification_id),
             "appid": order.placed.appid,
-            "mch_id": order.placed.mchid,
-            "nonce_str": notification_id.replace("-", ""),
-            **v2_transaction(order, paid, over),
+            "result_code": "SUCCESS",
+            **v2_transaction(order, paid, shot.over),
         }
-        key = self._key if seal is Seal.GENUINE else secrets.token_hex(16)
+        key = self._v2_key(shot)
         fields["sign"] = v2_sign(fields, key, SignType(order.placed.sign_type))
         return Message({"Content-Type": "text/xml"}, xmlcodec.build(fields))
 
-    def _v3(self, order: Order, paid: Paid, notification_id: str, seal: Seal, skew_s: int, over: int) -> Message:
-        plaintext = _dump(v3_transaction(order, paid, over))
+    def _v2_refund(self, told: dict[str, str], notification_id: str, shot: Shot) -> Message:
+        """No signature: what is told is encrypted under the API key, and that is all."""
+        sealed = seal_req_info(xmlcodec.build(told, root="root"), self._v2_key(shot))
+        fields = self._v2_head(notification_id) | {"req_info": sealed}
+        return Message({"Content-Type": "text/xml"}, xmlcodec.build(fields))
+
+    def _v2_head(self, notification_id: str) -> dict[str, str]:
+        return {
+            "return_code": "SUCCESS",
+            "appid": self._identity.appid,
+            "mch_id": self._identity.mchid,
+            "nonce_str": notification_id.replace("-", ""),
+        }
+
+    def _v2_key(self, shot: Shot) -> str:
+        return self._identity.api_v2_key if shot.seal is Seal.GENUINE else secrets.token_hex(16)
+
+    def _v3(
+        self, event: str, summary: str, kind: str, told: dict[str, Any], notification_id: str, at_s: float, shot: Shot
+    ) -> Message:
         body = _dump(
             {
                 "id": notification_id,
-                "create_time": to_v3(moment(paid.wall_s)),
+                "create_time": to_v3(moment(at_s)),
                 "resource_type": "encrypt-resource",
-                "event_type": "TRANSACTION.SUCCESS",
-                "summary": "支付成功",
-                "resource": {"original_type": "transaction", **self._keys.seal(plaintext, "transaction")},
+                "event_type": event,
+                "summary": summary,
+                "resource": {"original_type": kind, **self._keys.seal(_dump(told), kind)},
             }
         )
-        headers = self._keys.headers(self._keys.notification_signer(), body, seal, skew_s)
+        headers = self._keys.headers(self._keys.notification_signer(), body, shot.seal, shot.skew_s)
         return Message({"Content-Type": "application/json", "Request-ID": secrets.token_hex(16), **headers}, body)
-
-
-def v2_transaction(order: Order, paid: Paid, over: int = 0) -> dict[str, str]:
-    """What v2's notification and its orderquery tell of a paid order."""
-    placed = order.placed
-    total = str(placed.total + over)
-    told = {
-        "device_info": placed.device_info,
-        "openid": paid.openid,
-        "is_subscribe": "N",
-        "trade_type": placed.trade_type,
-        "bank_type": BANK,
-        "total_fee": total,
-        "fee_type": placed.currency,
-        "cash_fee": total,
-        "cash_fee_type": placed.currency,
-        "transaction_id": paid.transaction_id,
-        "out_trade_no": placed.out_trade_no,
-        "attach": placed.attach,
-        "time_end": to_v2(moment(paid.wall_s)),
-    }
-    return {name: value for name, value in told.items() if value}
-
-
-def v3_transaction(order: Order, paid: Paid, over: int = 0) -> dict[str, Any]:
-    """What v3's notification and its query tell of a paid order."""
-    placed = order.placed
-    total = placed.total + over
-    return {
-        "mchid": placed.mchid,
-        "appid": placed.appid,
-        "out_trade_no": placed.out_trade_no,
-        "transaction_id": paid.transaction_id,
-        "trade_type": placed.trade_type,
-        "trade_state": "SUCCESS",
-        "trade_state_desc": STATE_TEXT["SUCCESS"],
-        "bank_type": BANK,
-        "attach": placed.attach,
-        "success_time": to_v3(moment(paid.wall_s)),
-        "payer": {"openid": paid.openid},
-        "amount": {
-            "total": total,
-            "payer_total": total,
-            "currency": placed.currency,
-            "payer_currency": placed.currency,
-        },
-    }
 
 
 def _dump(data: dict[str, Any]) -> bytes:

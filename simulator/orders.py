@@ -1,7 +1,7 @@
 """The one order book that v2 and v3 share, and WeChat's rules for what may happen to an order.
 
-NOTPAY → SUCCESS, or NOTPAY → CLOSED by the merchant or by time. An order number stays taken for good: placing it
-again with the same terms gives a fresh prepay_id while it is unpaid, with other terms it is refused.
+NOTPAY → SUCCESS → REFUND, or NOTPAY → CLOSED by the merchant or by time. An order number stays taken for good: placing
+it again with the same terms gives a fresh prepay_id while it is unpaid, with other terms it is refused.
 Sources: https://pay.weixin.qq.com/doc/v3/merchant/4012791897 and .../4012791869 (FAQ: repeated numbers).
 """
 
@@ -10,14 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-import time
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from typing import Any
 
 from simulator.clock import Clock, moment
 from simulator.journal import Journal, plain
-from wechat.times import to_v2
+from simulator.wallet import Wallet, fee
+from wechat.times import beijing_day, to_v2
 
 PREPAY_LIFE_S = 2 * 3600
 H5_LIFE_S = 300
@@ -25,6 +26,7 @@ MIN_LIFE_S = 60.0
 DEFAULT_LIFE_S = 7 * 86400.0
 MAX_LIFE_S = 15 * 86400.0
 PREPAYS_KEPT = 5
+PAID_STATES = ("SUCCESS", "REFUND")
 
 
 class Rule(StrEnum):
@@ -99,6 +101,7 @@ class Paid:
     openid: str
     scenario: str
     wall_s: float
+    at_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,10 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Attempted:
-    """A notification was delivered once; ``status`` 0 means that no answer came, ``error`` says why."""
+    """A notification was delivered once, about a refund where one is named.
+
+    ``status`` 0 means that no answer came, ``error`` says why.
+    """
 
     delivery_id: str
     out_trade_no: str
@@ -121,15 +127,26 @@ class Attempted:
     error: str
     took_s: float
     right: bool
+    out_refund_no: str = ""
+
+
+@dataclass(slots=True)
+class Payment:
+    """A payment and what became of it: ``fee`` fen of WeChat's are kept, ``refunded`` went back in ``refunds``."""
+
+    paid: Paid
+    fee: int
+    refunded: int = 0
+    refunds: int = 0
 
 
 @dataclass(slots=True)
 class Order:
-    """The facts about one order."""
+    """The facts about one order. Of its ``payments`` the first counts; there should be no other."""
 
     placed: Placed
     prepays: dict[str, Prepaid] = field(default_factory=dict)
-    paid: Paid | None = None
+    payments: list[Payment] = field(default_factory=list)
     closed: Closed | None = None
     attempts: list[Attempted] = field(default_factory=list)
 
@@ -137,16 +154,23 @@ class Order:
     def expires_s(self) -> float:
         return self.placed.at_s + self.placed.life_s
 
+    @property
+    def payment(self) -> Payment | None:
+        """The one that counts."""
+        return self.payments[0] if self.payments else None
+
 
 class Book:
     """Every order, by number. Methods that change one write a fact; the answer has to wait until it is durable."""
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
+    def __init__(self, journal: Journal, clock: Clock, wallet: Wallet) -> None:
         self._journal = journal
         self._clock = clock
+        self._wallet = wallet
         self._orders: dict[str, Order] = {}
         self._by_prepay: dict[str, str] = {}
-        self._by_transaction: dict[str, str] = {}
+        self._by_transaction: dict[str, tuple[Order, Payment]] = {}
+        self._by_day: dict[date, list[tuple[Order, Payment]]] = {}
         journal.on(Placed, self._apply_placed)
         journal.on(Prepaid, self._apply_prepaid)
         journal.on(Paid, self._apply_paid)
@@ -164,7 +188,8 @@ class Book:
             self._check_open(order)
             if order.placed.digest != terms.digest:
                 raise RuleBroken(Rule.DIFFERENT)
-        prepaid = Prepaid(terms.out_trade_no, _prepay_id(), terms.sign_type, self._clock.now_s())
+        prepay_id = f"wxsim{self._stamp()}{secrets.token_hex(8)}"
+        prepaid = Prepaid(terms.out_trade_no, prepay_id, terms.sign_type, self._clock.now_s())
         self._journal.write(prepaid)
         return prepaid
 
@@ -175,9 +200,12 @@ class Book:
             raise RuleBroken(Rule.MISSING)
         return order
 
-    def find_transaction(self, transaction_id: str) -> Order:
+    def find_payment(self, transaction_id: str) -> tuple[Order, Payment]:
         """Raises RuleBroken MISSING."""
-        return self.find(self._by_transaction.get(transaction_id, ""))
+        found = self._by_transaction.get(transaction_id)
+        if found is None:
+            raise RuleBroken(Rule.MISSING)
+        return found
 
     def find_prepay(self, prepay_id: str, life_s: float = PREPAY_LIFE_S) -> tuple[Order, Prepaid] | None:
         """The order behind a prepay_id that is not older than ``life_s``."""
@@ -187,10 +215,10 @@ class Book:
             return None
         return order, prepaid
 
-    def state(self, order: Order) -> str:
-        """trade_state: SUCCESS, CLOSED (by the merchant or by time) or NOTPAY."""
-        if order.paid:
-            return "SUCCESS"
+    def state(self, order: Order, payment: Payment | None = None) -> str:
+        """trade_state of an order, as one of its payments has it: SUCCESS, REFUND, CLOSED (also by time) or NOTPAY."""
+        if payment := payment or order.payment:
+            return "REFUND" if payment.refunds else "SUCCESS"
         return "CLOSED" if order.closed or self.expired(order) else "NOTPAY"
 
     def expired(self, order: Order) -> bool:
@@ -202,14 +230,28 @@ class Book:
         self._check_open(order)
         if self._clock.now_s() < order.placed.at_s + min_age_s:
             raise RuleBroken(Rule.YOUNG)
-        self._journal.write(Closed(out_trade_no, time.time()))
+        self._journal.write(Closed(out_trade_no, self._now_s()))
 
     def pay(self, order: Order, openid: str, scenario: str) -> Paid:
         """The payer has typed the password. Raises RuleBroken PAID, CLOSED."""
         self._check_open(order)
-        paid = Paid(order.placed.out_trade_no, _transaction_id(), openid, scenario, time.time())
+        return self.pay_anyway(order, openid, scenario)
+
+    def pay_anyway(self, order: Order, openid: str, scenario: str) -> Paid:
+        """A payment whatever the order's state: one that came late, twice, or from somebody else."""
+        number = order.placed.out_trade_no
+        transaction_id = f"sim{self._stamp()}{secrets.randbelow(10**11):011d}"
+        paid = Paid(number, transaction_id, openid, scenario, self._now_s(), self._clock.now_s())
         self._journal.write(paid)
         return paid
+
+    def paid_on(self, day: date) -> list[tuple[Order, Payment]]:
+        """The payments of a Beijing day, in their order."""
+        return list(self._by_day.get(day, ()))
+
+    def unpaid(self) -> list[Order]:
+        """Those that nobody has paid, the newest first."""
+        return [order for order in reversed(self._orders.values()) if not order.payments]
 
     def latest(self, limit: int) -> list[Order]:
         """The newest first."""
@@ -221,11 +263,11 @@ class Book:
         if terms.life_s <= 0:
             raise RuleBroken(Rule.OVER)
         life_s = min(max(terms.life_s, MIN_LIFE_S), MAX_LIFE_S)
-        return Placed(**{**plain(terms), "life_s": life_s}, at_s=self._clock.now_s(), wall_s=time.time())
+        return Placed(**{**plain(terms), "life_s": life_s}, at_s=self._clock.now_s(), wall_s=self._now_s())
 
     def _check_open(self, order: Order) -> None:
         state = self.state(order)
-        if state == "SUCCESS":
+        if state in PAID_STATES:
             raise RuleBroken(Rule.PAID)
         if state == "CLOSED":
             raise RuleBroken(Rule.CLOSED)
@@ -242,20 +284,21 @@ class Book:
             del prepays[oldest], self._by_prepay[oldest]
 
     def _apply_paid(self, fact: Paid) -> None:
-        self._orders[fact.out_trade_no].paid = fact
-        self._by_transaction[fact.transaction_id] = fact.out_trade_no
+        order = self._orders[fact.out_trade_no]
+        total = order.placed.total
+        payment = Payment(fact, fee(total))
+        order.payments.append(payment)
+        self._by_transaction[fact.transaction_id] = (order, payment)
+        self._by_day.setdefault(beijing_day(moment(fact.wall_s)), []).append((order, payment))
+        known = {"business_id": fact.transaction_id, "voucher": fact.out_trade_no}
+        self._wallet.book(fact.wall_s, "交易", total, **known)
+        self._wallet.book(fact.wall_s, "扣除交易手续费", -payment.fee, **known)
 
     def _apply_closed(self, fact: Closed) -> None:
         self._orders[fact.out_trade_no].closed = fact
 
+    def _now_s(self) -> float:
+        return self._clock.calendar_s()
 
-def _prepay_id() -> str:
-    return f"wxsim{_stamp()}{secrets.token_hex(8)}"
-
-
-def _transaction_id() -> str:
-    return f"sim{_stamp()}{secrets.randbelow(10**11):011d}"
-
-
-def _stamp() -> str:
-    return to_v2(moment(time.time()))
+    def _stamp(self) -> str:
+        return to_v2(moment(self._now_s()))

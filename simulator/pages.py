@@ -36,6 +36,13 @@ class ControlHandler(Handler):
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.finish(json.dumps(data, ensure_ascii=False, indent=1))
 
+    def limit(self) -> int:
+        """How many entries of a listing are wanted. Raises ControlError."""
+        text = self.get_query_argument("limit", "50")
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1000:
+            raise ControlError("limit is 1 to 1000")
+        return int(text)
+
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]
         message = "not found" if status_code == 404 else "the simulator could not do this"

@@ -12,14 +12,13 @@ within five minutes is refused is documented, its code is not: TRADE_STATE_ERROR
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Mapping
 
 from simulator.base import Reply, WechatHandler
 from simulator.faults import Fault
 from simulator.fields import V2_CLOSE, V2_NEEDS, V2_ORDER, V2_QUERY, Field, FieldError, check_texts
-from simulator.messages import STATE_TEXT, v2_transaction
-from simulator.orders import DEFAULT_LIFE_S, MIN_LIFE_S, Order, Rule, RuleBroken, Terms
+from simulator.orders import DEFAULT_LIFE_S, MIN_LIFE_S, Order, Payment, Rule, RuleBroken, Terms
+from simulator.told import STATE_TEXT, v2_transaction
 from wechat.errors import Malformed, SignatureInvalid
 from wechat.pay import xmlcodec
 from wechat.pay.signing import SignType, v2_sign, v2_verify
@@ -27,7 +26,7 @@ from wechat.times import from_v2
 
 CLOSE_AGE_S = 300.0
 NOT_COMPARED = ("nonce_str", "sign", "sign_type", "time_start", "time_expire")
-INVALID = ("total_fee", "spbill_create_ip", "notify_url", "openid")
+INVALID = ("total_fee", "spbill_create_ip", "notify_url", "openid", "bill_type")
 WORDS = {
     Rule.PAID: ("ORDERPAID", "该订单已支付"),
     Rule.CLOSED: ("ORDERCLOSED", "订单已关闭"),
@@ -74,10 +73,10 @@ class V2Handler(WechatHandler):
 
     async def work(self) -> Reply:
         try:
-            fields = self._admitted()
+            fields = self.admitted()
             return self._answer({"result_code": "SUCCESS", **self.business(fields)})
         except DoorRefusal as refused:
-            return _at_the_door(refused.words)
+            return at_the_door(refused.words)
         except BusinessRefusal as refused:
             return self.refusal(refused.err_code, refused.words)
         except RuleBroken as broken:
@@ -111,7 +110,7 @@ class V2Handler(WechatHandler):
         self._told = {name: value for name, value in (head | told).items() if value}
         return Reply(200, b"", "text/plain", signed=True)
 
-    def _admitted(self) -> dict[str, str]:
+    def admitted(self) -> dict[str, str]:
         """The fields of a request that got past the door."""
         fields = self._parsed()
         if fields.get("mch_id") != self.world.identity.mchid:
@@ -185,18 +184,28 @@ class UnifiedOrder(V2Handler):
             device_info=fields.get("device_info", ""),
             sign_type=self.kind.value,
             digest=Terms.digest_of("v2", fields["trade_type"], asked),
-            life_s=_life_s(fields),
+            life_s=self._life_s(fields),
         )
+
+    def _life_s(self, fields: dict[str, str]) -> float:
+        """The span up to time_expire; v2 wants a minute at least, so less counts as none."""
+        if not fields.get("time_expire"):
+            return DEFAULT_LIFE_S
+        try:
+            span_s = from_v2(fields["time_expire"]).timestamp() - self.world.clock.calendar_s()
+        except ValueError:
+            raise DoorRefusal("time_expire参数格式错误") from None
+        return span_s if span_s >= MIN_LIFE_S else 0.0
 
 
 class OrderQuery(V2Handler):
     table = V2_QUERY
 
     def business(self, fields: dict[str, str]) -> dict[str, str]:
-        order = self._find(fields)
-        if order.paid:
-            return {"trade_state": "SUCCESS", "trade_state_desc": "支付成功", **v2_transaction(order, order.paid)}
-        state = self.world.book.state(order)
+        order, payment = self._find(fields)
+        state = self.world.book.state(order, payment)
+        if payment:
+            return {"trade_state": state, "trade_state_desc": STATE_TEXT[state], **v2_transaction(order, payment.paid)}
         return {
             "trade_state": state,
             "trade_state_desc": STATE_TEXT[state],
@@ -206,12 +215,13 @@ class OrderQuery(V2Handler):
             "total_fee": str(order.placed.total),
         }
 
-    def _find(self, fields: dict[str, str]) -> Order:
+    def _find(self, fields: dict[str, str]) -> tuple[Order, Payment | None]:
         if fields.get("transaction_id"):
-            return self.world.book.find_transaction(fields["transaction_id"])
+            return self.world.book.find_payment(fields["transaction_id"])
         if not fields.get("out_trade_no"):
             raise BusinessRefusal("LACK_PARAMS", "缺少参数out_trade_no")
-        return self.world.book.find(fields["out_trade_no"])
+        order = self.world.book.find(fields["out_trade_no"])
+        return order, order.payment
 
 
 class CloseOrder(V2Handler):
@@ -233,17 +243,6 @@ def h5_url(origin: str, prepay_id: str) -> str:
     return f"{origin}/cgi-bin/mmpayweb-bin/checkmweb?prepay_id={prepay_id}&package={package}"
 
 
-def _life_s(fields: dict[str, str]) -> float:
-    """The span up to time_expire; v2 wants a minute at least, so less counts as none."""
-    if not fields.get("time_expire"):
-        return DEFAULT_LIFE_S
-    try:
-        span_s = from_v2(fields["time_expire"]).timestamp() - time.time()
-    except ValueError:
-        raise DoorRefusal("time_expire参数格式错误") from None
-    return span_s if span_s >= MIN_LIFE_S else 0.0
-
-
 def _refusal_of(error: FieldError) -> DoorRefusal | BusinessRefusal:
     """v2's words for a field that breaks its rule."""
     name = error.pointer
@@ -254,5 +253,5 @@ def _refusal_of(error: FieldError) -> DoorRefusal | BusinessRefusal:
     return DoorRefusal(f"{name}参数{'长度有误' if error.fault == 'length' else '格式错误'}")
 
 
-def _at_the_door(words: str) -> Reply:
+def at_the_door(words: str) -> Reply:
     return Reply(200, xmlcodec.build({"return_code": "FAIL", "return_msg": words}), "text/plain")

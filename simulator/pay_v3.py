@@ -11,7 +11,6 @@ Sources: https://pay.weixin.qq.com/doc/v3/merchant/4012791897 (JSAPI), .../40130
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 from simulator.authorization import BAD_FORMAT, authorize
@@ -28,9 +27,9 @@ from simulator.fields import (
     check_value,
 )
 from simulator.keys import Mode, Seal
-from simulator.messages import STATE_TEXT, v3_transaction
-from simulator.orders import DEFAULT_LIFE_S, Order, Rule, RuleBroken, Terms
+from simulator.orders import DEFAULT_LIFE_S, Order, Payment, Rule, RuleBroken, Terms
 from simulator.pay_v2 import code_url, h5_url
+from simulator.told import STATE_TEXT, v3_transaction
 from simulator.v3_errors import V3Refusal, request_id
 from wechat.times import from_v3
 
@@ -165,8 +164,17 @@ class Transactions(V3Handler):
             device_info=(body.get("scene_info") or {}).get("device_id") or "",
             sign_type="RSA",
             digest=Terms.digest_of("v3", self.trade_type, asked),
-            life_s=_life_s(body.get("time_expire")),
+            life_s=self._life_s(body.get("time_expire")),
         )
+
+    def _life_s(self, time_expire: str | None) -> float:
+        """The span up to time_expire; one that is under way is raised to a minute by the book."""
+        if not time_expire:
+            return DEFAULT_LIFE_S
+        try:
+            return from_v3(time_expire).timestamp() - self.world.clock.calendar_s()
+        except ValueError:
+            raise V3Refusal("PARAM_ERROR", "交易有效截止时间非法", {"location": "body", "value": time_expire}) from None
 
 
 class Jsapi(Transactions):
@@ -196,20 +204,20 @@ class Query(V3Handler):
     verb = "GET"
     number: Field
 
-    def find(self, number: str) -> Order:
-        """Raises RuleBroken MISSING."""
+    def find(self, number: str) -> tuple[Order, Payment | None]:
+        """The order and, where it is paid, the payment that is asked after. Raises RuleBroken MISSING."""
         raise NotImplementedError
 
     def business(self, body: dict[str, Any]) -> dict[str, Any]:
         self.check_mchid(self.get_query_argument("mchid", None), "query")
         number = self.path_args[0]
         check_value(self.number, self.number.path, number, "uri_template")
-        return self._told(self.find(number))
+        return self._told(*self.find(number))
 
-    def _told(self, order: Order) -> dict[str, Any]:
-        if order.paid:
-            return v3_transaction(order, order.paid)
-        placed, state = order.placed, self.world.book.state(order)
+    def _told(self, order: Order, payment: Payment | None) -> dict[str, Any]:
+        placed, state = order.placed, self.world.book.state(order, payment)
+        if payment:
+            return v3_transaction(order, payment.paid, state=state)
         return {
             "amount": {"currency": placed.currency, "total": placed.total},
             "appid": placed.appid,
@@ -225,15 +233,16 @@ class Query(V3Handler):
 class QueryByNumber(Query):
     number = V3_NUMBER
 
-    def find(self, number: str) -> Order:
-        return self.world.book.find(number)
+    def find(self, number: str) -> tuple[Order, Payment | None]:
+        order = self.world.book.find(number)
+        return order, order.payment
 
 
 class QueryById(Query):
     number = V3_TRANSACTION
 
-    def find(self, number: str) -> Order:
-        return self.world.book.find_transaction(number)
+    def find(self, number: str) -> tuple[Order, Payment | None]:
+        return self.world.book.find_payment(number)
 
 
 class Close(V3Handler):
@@ -263,16 +272,6 @@ class Certificates(V3Handler):
         if self.world.keys.mode is Mode.PUBLIC_KEY:
             raise V3Refusal("RESOURCE_NOT_EXISTS", NO_CERTIFICATE)
         return {"data": self.world.keys.certificates()}
-
-
-def _life_s(time_expire: str | None) -> float:
-    """The span up to time_expire; one that is under way is raised to a minute by the book."""
-    if not time_expire:
-        return DEFAULT_LIFE_S
-    try:
-        return from_v3(time_expire).timestamp() - time.time()
-    except ValueError:
-        raise V3Refusal("PARAM_ERROR", "交易有效截止时间非法", {"location": "body", "value": time_expire}) from None
 
 
 def _dump(data: dict[str, Any]) -> bytes:

@@ -5,8 +5,12 @@ The only place of the simulator that needs cryptography itself. Every file is re
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import secrets
+import ssl
+import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +30,7 @@ from cryptography.x509.oid import NameOID
 from simulator.files import save
 
 YEARS = timedelta(days=5 * 365)
+Builder = x509.CertificateBuilder
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +86,35 @@ def load_identity(directory: Path) -> Identity:
     return Identity(**{**data, "users": tuple(User(**user) for user in data["users"])})
 
 
-def load_certified(directory: Path, name: str) -> Certified:
-    """The key ``name``.key.pem with its certificate ``name``.cert.pem, made on first use."""
+def load_certified(
+    directory: Path, name: str, extend: Callable[[Builder, rsa.RSAPrivateKey], Builder] = lambda builder, _: builder
+) -> Certified:
+    """The key ``name``.key.pem with its certificate ``name``.cert.pem, made on first use; ``extend`` adds to it."""
     key = load_key(directory, name)
     path = directory / f"{name}.cert.pem"
     if not path.exists():
-        save(path, _self_signed(key, name))
+        save(path, extend(_builder(key, name), key).sign(key, SHA256()).public_bytes(Encoding.PEM).decode())
     pem = path.read_text("ascii")
     certificate = x509.load_pem_x509_certificate(pem.encode())
     serial = f"{certificate.serial_number:X}"
     return Certified(key, pem, serial, certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+
+
+def load_server(directory: Path) -> Certified:
+    """The certificate of the TLS port, made on first use; strict clients take it as its own authority."""
+    return load_certified(directory, "server", _for_loopback)
+
+
+def server_context(server: Certified, merchant: Certified) -> ssl.SSLContext:
+    """TLS that asks for the merchant's certificate. One that shows none gets in, to be told off in WeChat's words."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile("w", encoding="ascii") as file:  # OpenSSL takes it from a file only; mode 600
+        file.write(server.certificate_pem + server.key_pem)
+        file.flush()
+        context.load_cert_chain(file.name)
+    context.load_verify_locations(cadata=merchant.certificate_pem)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    return context
 
 
 def load_key(directory: Path, name: str) -> rsa.RSAPrivateKey:
@@ -129,7 +153,8 @@ def _new_user(user_id: str, name: str) -> User:
     return User(user_id, name, f"simo{secrets.token_hex(12)}")
 
 
-def _self_signed(key: rsa.RSAPrivateKey, name: str) -> str:
+def _builder(key: rsa.RSAPrivateKey, name: str) -> Builder:
+    """A certificate by itself for five years."""
     subject = x509.Name(
         [
             x509.NameAttribute(NameOID.COMMON_NAME, f"simulated {name}"),
@@ -137,13 +162,22 @@ def _self_signed(key: rsa.RSAPrivateKey, name: str) -> str:
         ]
     )
     now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(subject, subject, key.public_key(), _serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + YEARS)
-        .sign(key, SHA256())
+    builder = x509.CertificateBuilder(subject, subject, key.public_key(), _serial_number())
+    return builder.not_valid_before(now - timedelta(minutes=5)).not_valid_after(now + YEARS)
+
+
+def _for_loopback(builder: Builder, key: rsa.RSAPrivateKey) -> Builder:
+    """What a strict client looks at before it believes a server on 127.0.0.1."""
+    mine = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
+    names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
+    return (
+        builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(mine, critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(mine), critical=False)
     )
-    return certificate.public_bytes(Encoding.PEM).decode()
 
 
 def _serial_number() -> int:

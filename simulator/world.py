@@ -6,8 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from simulator.bill_faults import Plants
+from simulator.bills import Bills
 from simulator.cashier import Cashier
-from simulator.clock import Clock
+from simulator.clock import Calendar, Clock, Followers
 from simulator.console import Console
 from simulator.courier import Courier
 from simulator.credentials import Credentials
@@ -15,8 +17,11 @@ from simulator.faults import Faults
 from simulator.journal import Journal
 from simulator.keys import PlatformKeys
 from simulator.messages import Writer
-from simulator.orders import Book
-from simulator.pki import Certified, Identity, load_certified, load_identity
+from simulator.orders import Book, Order, Payment, RuleBroken
+from simulator.pki import Certified, Identity, load_certified, load_identity, load_server
+from simulator.refund_desk import RefundDesk
+from simulator.refunds import Denied, RefundDenied, Refunds
+from simulator.wallet import Wallet
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,48 +32,80 @@ class ClockMoved:
     advance_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class World:
-    """The parts; ``open`` builds and replays them, ``close`` writes what is left."""
+    """The parts; ``open`` builds and replays them, ``close`` writes what is left.
+
+    ``server`` is the certificate of the TLS port, whose address is ``secure_url`` once it listens.
+    """
 
     identity: Identity
     merchant: Certified
+    server: Certified
     clock: Clock
+    followers: Followers
     journal: Journal
     console: Console
     credentials: Credentials
     keys: PlatformKeys
+    wallet: Wallet
     book: Book
+    refunds: Refunds
     courier: Courier
     cashier: Cashier
+    refund_desk: RefundDesk
+    plants: Plants
+    bills: Bills
     faults: Faults = field(default_factory=Faults)
     served: Counter[str] = field(default_factory=Counter)
+    secure_url: str = ""
 
     @classmethod
-    def open(cls, directory: Path, speed: float) -> World:
+    def open(cls, directory: Path, speed: float, calendar: Calendar = Calendar.WALL) -> World:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        clock = Clock(speed)
+        clock = Clock(speed, calendar=calendar)
         journal = Journal(directory / "truth.jsonl", clock)
         identity = load_identity(directory)
         keys = PlatformKeys(directory, identity, journal)
-        book, console = Book(journal, clock), Console(journal)
-        courier = Courier(journal, clock, book, Writer(identity, keys))
+        console, wallet, plants = Console(journal), Wallet(journal, clock), Plants(journal)
+        book = Book(journal, clock, wallet)
+        refunds = Refunds(journal, clock, book, wallet)
+        courier = Courier(journal, clock, book, refunds, Writer(identity, keys))
         merchant = load_certified(directory, "merchant")
         world = cls(
             identity=identity,
             merchant=merchant,
+            server=load_server(directory),
             clock=clock,
+            followers=Followers(clock),
             journal=journal,
             console=console,
             credentials=Credentials(journal, clock),
             keys=keys,
+            wallet=wallet,
             book=book,
+            refunds=refunds,
             courier=courier,
-            cashier=Cashier(identity, merchant, console, book, courier, journal),
+            cashier=Cashier(identity, merchant, console, book, courier, journal, clock),
+            refund_desk=RefundDesk(console, refunds, courier),
+            plants=plants,
+            bills=Bills(clock, book, refunds, wallet, plants),
         )
         journal.on(ClockMoved, lambda _: None)
         journal.open()
         return world
+
+    def payment(self, transaction_id: str, out_trade_no: str) -> tuple[Order, Payment]:
+        """The payment under either number, WeChat's first. Raises RefundDenied NO_PAYMENT."""
+        try:
+            if transaction_id:
+                return self.book.find_payment(transaction_id)
+            order = self.book.find(out_trade_no)
+        except RuleBroken:
+            raise RefundDenied(Denied.NO_PAYMENT) from None
+        if order.payment is None:
+            raise RefundDenied(Denied.NO_PAYMENT)
+        return order, order.payment
 
     def move_clock(self, speed: float | None = None, advance_s: float = 0.0) -> None:
         """Raises ValueError."""

@@ -32,6 +32,11 @@ def from_v2(text: str) -> datetime:
     return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=BEIJING).astimezone(UTC)
 
 
+def to_v2_spaced(moment: datetime) -> str:
+    """``2017-11-25 15:36:17``: Beijing time, as v2's refunds and all bills write it."""
+    return moment.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S")
+
+
 def from_v2_spaced(text: str) -> datetime:
     """The moment that v2's refunds write as ``2017-11-25 15:36:17``. Raises ValueError for anything else."""
     if not _V2_SPACED.fullmatch(text):

@@ -7,6 +7,8 @@ import hashlib
 import hmac
 import json
 import secrets
+import ssl
+import tempfile
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
@@ -66,12 +68,37 @@ class Merchant:
 
     def v2(self, call: str, kind: str = "MD5", **fields: str) -> dict[str, str]:
         """The answer's fields to a well-signed call."""
+        return self.v2_raw(call, self.v2_signed(fields, kind))
+
+    def v2_signed(self, fields: dict[str, str], kind: str = "MD5") -> bytes:
+        """The body of a well-signed call."""
         head = {"appid": self.appid, "mch_id": self.mchid, "nonce_str": secrets.token_hex(8), "sign_type": kind}
         fields = head | fields
-        return self.v2_raw(call, xml({**fields, "sign": v2_sign(fields, self.known["api_v2_key"], kind)}))
+        return xml({**fields, "sign": v2_sign(fields, self.known["api_v2_key"], kind)})
 
     def v2_raw(self, call: str, body: bytes, method: str = "POST") -> dict[str, str]:
         return unxml(ask(method, f"{self.simulator.url}/pay/{call}", body).body)
+
+    def v2_secure(
+        self, path: str, fields: dict[str, str], kind: str = "HMAC-SHA256", certificate: bool = True
+    ) -> Answer:
+        """A well-signed call over the TLS port, showing the merchant's certificate or none."""
+        url = self.known["secure_url"] + path
+        return ask("POST", url, self.v2_signed(fields, kind), tls=self.tls(certificate))
+
+    def tls(self, certificate: bool) -> ssl.SSLContext:
+        context = ssl.create_default_context(cadata=self.known["secure_ca_pem"])
+        if certificate:
+            with tempfile.NamedTemporaryFile("w") as file:
+                file.write(self.known["merchant_cert_pem"] + self.known["merchant_private_key_pem"])
+                file.flush()
+                context.load_cert_chain(file.name)
+        return context
+
+    def v2_refund(self, **fields: str) -> dict[str, str]:
+        """The answer's fields; ``refund_fee`` 100 of the 1800 unless told otherwise."""
+        asked = {"out_refund_no": number(), "total_fee": "1800", "refund_fee": "100", "notify_url": self.notify_url}
+        return unxml(self.v2_secure("/secapi/pay/refund", asked | fields).body)
 
     def v2_order(self, **changed: str) -> dict[str, str]:
         """The fields of a JSAPI order; an empty value takes a field away."""
@@ -160,6 +187,20 @@ class Merchant:
         url = f"/v3/pay/transactions/out-trade-no/{out_trade_no}/close"
         return self.v3("POST", url, {"mchid": self.mchid})
 
+    def v3_refund(self, amount: int = 100, total: int = 1800, **changed: Any) -> Answer:
+        """Ask for a refund; None takes a field away."""
+        body = {
+            "out_refund_no": number(),
+            "reason": "不想要了",
+            "notify_url": self.notify_url,
+            "amount": {"refund": amount, "total": total, "currency": "CNY"},
+        }
+        body = {name: value for name, value in (body | changed).items() if value is not None}
+        return self.v3("POST", "/v3/refund/domestic/refunds", body)
+
+    def v3_refund_query(self, out_refund_no: str) -> Answer:
+        return self.v3("GET", f"/v3/refund/domestic/refunds/{out_refund_no}")
+
     def v3_pay(self, prepay_id: str) -> dict[str, str]:
         """What the page passes to getBrandWCPayRequest."""
         fields = self._pay_head(prepay_id)
@@ -170,12 +211,18 @@ class Merchant:
     def bridge(self, params: Mapping[str, object], scenario: str = "success", **more: str) -> dict[str, str]:
         return self.simulator.control("POST", "bridge", {**params, "scenario": scenario, **more})
 
-    def place(self, api: str) -> tuple[str, dict[str, str]]:
-        """Place a JSAPI order over ``api``; its number and the page's parameters."""
+    def paid(self, api: str, scenario: str = "lost_notification", **terms: Any) -> str:
+        """A JSAPI order that is paid; its number. Nobody is told of it unless the scenario says so."""
+        out_trade_no, params = self.place(api, **terms)
+        assert self.bridge(params, scenario)["err_msg"].endswith(":ok")
+        return out_trade_no
+
+    def place(self, api: str, **terms: Any) -> tuple[str, dict[str, str]]:
+        """Place a JSAPI order over ``api``; its number and the page's parameters. ``terms`` are in the API's words."""
         if api == "v2":
-            out_trade_no, answer = self.v2_place()
+            out_trade_no, answer = self.v2_place(**terms)
             return out_trade_no, self.v2_pay(answer["prepay_id"])
-        out_trade_no, prepay_id = self.v3_place()
+        out_trade_no, prepay_id = self.v3_place(**terms)
         return out_trade_no, self.v3_pay(prepay_id)
 
     def _pay_head(self, prepay_id: str) -> dict[str, str]:

@@ -113,7 +113,7 @@ async def test_cancelling_and_the_keyboard_work(page: Page, merchant: Merchant) 
     await sheet.locator("#scenario").select_option("not_enough")
     await sheet.locator("#amount").click()
     await page.keyboard.type("123456")
-    assert await sheet.locator("#alert-text").inner_text() == "余额不足"
+    await expect(sheet.locator("#alert-text")).to_have_text("余额不足")
     await sheet.locator("#confirm").click()
     assert await answer(page) == {"err_msg": "get_brand_wcpay_request:fail", "err_desc": "余额不足"}
 

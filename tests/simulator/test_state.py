@@ -50,7 +50,7 @@ def test_keys_orders_and_payments_survive(restarting: Restarting, sink: Sink, ho
     shop.bridge(params)
     before = [shop.simulator.order(number) for number in (paid, unpaid)]
     after = Merchant(restarting.reborn(how), sink.url)
-    assert after.known == shop.known
+    assert {**after.known, "secure_url": ""} == {**shop.known, "secure_url": ""}  # a port of its own each time
     known = [without_pending(after.simulator.order(number)) for number in (paid, unpaid)]
     assert [order["trade_state"] for order in known] == ["SUCCESS", "NOTPAY"]
     assert known[1] == without_pending(before[1])

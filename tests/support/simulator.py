@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -33,10 +34,15 @@ def ask(
     body: bytes | str | None = None,
     headers: Mapping[str, str] | None = None,
     timeout_s: float = 15,
+    tls: ssl.SSLContext | None = None,
 ) -> Answer:
     """One request, sent as given: no header is added but Host and lengths, no redirect followed."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=timeout_s)
+    connection = (
+        http.client.HTTPSConnection(parts.netloc, timeout=timeout_s, context=tls)
+        if tls
+        else http.client.HTTPConnection(parts.netloc, timeout=timeout_s)
+    )
     try:
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         payload = body.encode() if isinstance(body, str) else body
@@ -60,9 +66,10 @@ class SimulatorProcess:
         self.url = url
 
     @classmethod
-    def start(cls, state: Path, speed: float = 1.0, port: int = 0) -> SimulatorProcess:
+    def start(cls, state: Path, speed: float = 1.0, port: int = 0, calendar: str = "wall") -> SimulatorProcess:
         """Start it and wait for its line."""
         command = [sys.executable, "-m", "simulator", "--port", str(port), "--state", str(state), "--speed", str(speed)]
+        command += ["--calendar", calendar]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         line = process.stdout.readline()

@@ -1,0 +1,366 @@
+"""WeChat's bills at the simulator: when they can be had, what stands on them to the byte, and the faults planted on them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.simulator.merchant import BEIJING, Merchant, number, unxml
+from tests.simulator.sink import Sink
+from tests.support.simulator import Answer, SimulatorProcess, ask
+
+ALL = (
+    "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,付款银行,货币种类,"
+    "应结订单金额,代金券金额,微信退款单号,商户退款单号,退款金额,充值券退款金额,退款类型,退款状态,商品名称,商户数据包,手续费,费率,"
+    "订单金额,申请退款金额,费率备注"
+)
+ALL_SUMS = "总交易单数,应结订单总金额,退款总金额,充值券退款总金额,手续费总金额,订单总金额,申请退款总金额"
+TEN = timedelta(hours=10)
+Row = dict[str, str]
+
+
+class Till:
+    """A merchant at a simulator whose dates are simulated, so that a day can pass."""
+
+    def __init__(self, simulator: SimulatorProcess, sink: Sink) -> None:
+        self.simulator = simulator
+        self.shop = Merchant(simulator, sink.url)
+
+    @property
+    def now(self) -> datetime:
+        return datetime.fromisoformat(self.simulator.control("GET", "clock")["now"])
+
+    @property
+    def today(self) -> date:
+        return self.now.astimezone(BEIJING).date()
+
+    def advance(self, span: timedelta) -> None:
+        self.simulator.control("POST", "clock", {"advance_s": span.total_seconds()})
+
+    def morning_after(self, day: date, at: timedelta = TEN) -> None:
+        """The next day has come, and it is ``at`` after midnight, or a moment later."""
+        midnight = datetime(day.year, day.month, day.day, tzinfo=BEIJING) + timedelta(days=1)
+        self.advance(midnight + at - self.now)
+
+    def announced(self, day: date, path: str = "tradebill", more: str = "") -> Answer:
+        return self.shop.v3("GET", f"/v3/bill/{path}?bill_date={day.isoformat()}{more}")
+
+    def downloaded(self, announcement: Answer) -> bytes:
+        told = announcement.json()
+        url = told["download_url"].removeprefix(self.simulator.url)
+        answer = self.shop.v3("GET", url)
+        assert (answer.status, "Wechatpay-Signature" in answer.headers) == (200, False)
+        assert (told["hash_type"], told["hash_value"]) == ("SHA1", hashlib.sha1(answer.body).hexdigest())  # noqa: S324
+        return answer.body
+
+    def trade(self, day: date, kind: str = "ALL") -> tuple[list[Row], Row]:
+        """The rows and the sums of a v3 trade bill."""
+        return table(self.downloaded(self.announced(day, more=f"&bill_type={kind}")))
+
+    def plant(self, day: date, kind: str, **more: Any) -> list[dict[str, Any]]:
+        told = self.simulator.control("POST", "bills/faults", {"date": day.isoformat(), "kind": kind, **more})
+        planted = told["faults"]
+        assert isinstance(planted, list)
+        return planted
+
+
+def table(file: bytes) -> tuple[list[Row], Row]:
+    """A bill read by hand: names from its headers, back-ticks off."""
+    lines = file.decode("utf-8-sig").split("\r\n")
+    assert lines[-1] == ""
+    names, sums = lines[0].split(","), lines[-3].split(",")
+    rows = [dict(zip(names, line.removeprefix("`").split(",`"), strict=True)) for line in lines[1:-3]]
+    return rows, dict(zip(sums, lines[-2].removeprefix("`").split(",`"), strict=True))
+
+
+@pytest.fixture
+def till(tmp_path: Path, sink: Sink) -> Iterator[Till]:
+    process = SimulatorProcess.start(tmp_path / "state", calendar="simulated")
+    yield Till(process, sink)
+    assert process.stop() == 0
+
+
+# -- when --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_bill_can_be_had_at_ten_on_the_next_day_for_three_months(till: Till) -> None:
+    day = till.today
+    till.shop.paid("v3")
+    assert till.announced(day).json()["code"] == "INVALID_REQUEST"
+    assert v2_refusal(till, day)["return_msg"] == "invalid parameter"
+    till.morning_after(day, timedelta(0))
+    assert till.announced(day).json()["code"] == "STATEMENT_CREATING"
+    assert v2_refusal(till, day)["return_msg"] == "Bill Creating"
+    till.morning_after(day)
+    assert len(till.trade(day)[0]) == 1
+    till.advance(timedelta(days=93))
+    assert till.announced(day).json()["code"] == "INVALID_REQUEST"
+
+
+def test_a_day_on_which_nothing_happened_has_no_bill(till: Till) -> None:
+    day = till.today
+    till.morning_after(day)
+    assert till.announced(day).json()["code"] == "NO_STATEMENT_EXIST"
+    assert till.announced(day, "fundflowbill").json()["code"] == "NO_STATEMENT_EXIST"
+    refused = v2_refusal(till, day)
+    assert (refused["return_msg"], refused["error_code"]) == ("No Bill Exist", "20002")
+    till.shop.paid("v3")
+    assert till.announced(till.today - timedelta(days=1)).json()["code"] == "NO_STATEMENT_EXIST"
+
+
+def v2_refusal(till: Till, day: date, **more: str) -> dict[str, str]:
+    """v2's unsigned XML in place of the file."""
+    told = till.shop.v2("downloadbill", bill_date=day.strftime("%Y%m%d"), **more)
+    assert told["return_code"] == "FAIL"
+    assert "sign" not in told
+    return told
+
+
+def test_with_the_wall_clocks_dates_a_bill_of_today_can_be_had_after_a_leap(tmp_path: Path, sink: Sink) -> None:
+    """For libraries that know nothing of this clock: their requests are dated right, whatever the hour is here."""
+    process = SimulatorProcess.start(tmp_path / "state")
+    till = Till(process, sink)
+    day = datetime.now(BEIJING).date()
+    till.shop.paid("v3")
+    till.morning_after(day)
+    rows, _ = till.trade(day)
+    assert rows[0]["交易时间"].startswith(day.isoformat())
+    process.stop()
+
+
+# -- what --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_trade_bill_is_wechats_to_the_byte(till: Till) -> None:
+    day, shop = till.today, till.shop
+    out_trade_no = shop.paid("v3", description="拿铁,大杯\n热", attach="桌号7")
+    out_refund_no = number()
+    shop.v3_refund(500, out_trade_no=out_trade_no, out_refund_no=out_refund_no)
+    till.morning_after(day)
+    truth, refund = till.simulator.order(out_trade_no), till.simulator.control("GET", f"refunds/{out_refund_no}")
+    file = till.downloaded(till.announced(day)).decode()
+    head = f"{shop.appid},`{shop.mchid},`0,`,`{truth['transaction_id']},`{out_trade_no},`{shop.payer['openid']},`JSAPI"
+    tail = "拿铁\\ 大杯\\n热,`桌号7"
+    assert file == "".join(
+        f"{line}\r\n"
+        for line in (
+            f"\ufeff{ALL}",
+            f"`{stamp(truth['paid_at'])},`{head},`SUCCESS,`OTHERS,`CNY,`18.00,`0.00,`0,`0,`0.00,`0.00,`,`,`{tail},`0.11000,`0.60%,`18.00,`0.00,`",
+            f"`{stamp(refund['taken_at'])},`{head},`REFUND,`OTHERS,`CNY,`0.00,`0.00,`{refund['refund_id']},`{out_refund_no},`5.00,`0.00,`ORIGINAL,`SUCCESS,`{tail},`-0.03000,`0.60%,`0.00,`5.00,`",
+            ALL_SUMS,
+            "`2.0,`18.00,`5.00,`0.0,`0.08,`18.00,`5.00",
+        )
+    )
+
+
+def stamp(rfc3339: str) -> str:
+    return rfc3339.removesuffix("+08:00").replace("T", " ")
+
+
+def test_the_kinds_of_trade_bill_have_the_columns_of_their_own(till: Till) -> None:
+    day, shop = till.today, till.shop
+    out_trade_no = shop.paid("v2")
+    shop.v3_refund(500, out_trade_no=out_trade_no)
+    till.morning_after(day)
+    paid, paid_sums = till.trade(day, "SUCCESS")
+    back, back_sums = till.trade(day, "REFUND")
+    assert ("退款金额" in paid[0], "退款申请时间" in back[0], len(paid), len(back)) == (False, True, 1, 1)
+    assert (paid_sums["订单总金额"], back_sums["退款总金额"]) == ("18.00", "5.00")
+
+
+@pytest.mark.parametrize(
+    ("scenario", "status"), [("slow", "SUCCESS"), ("stuck", "PROCESSING"), ("abnormal", "CHANGE"), ("closed", "FAIL")]
+)
+def test_a_refunds_status_is_that_of_the_morning_and_stays(till: Till, scenario: str, status: str) -> None:
+    day, shop = till.today, till.shop
+    out_trade_no = shop.paid("v3")
+    till.simulator.control("POST", "refunds/scenarios", {"scenario": scenario})
+    shop.v3_refund(500, out_trade_no=out_trade_no)
+    till.morning_after(day)
+    assert till.trade(day, "REFUND")[0][0]["退款状态"] == status
+    till.advance(timedelta(days=8))
+    assert till.trade(day, "REFUND")[0][0]["退款状态"] == status
+
+
+def test_the_fund_flow_bill_tells_every_movement_and_adds_up_to_the_balance(till: Till) -> None:
+    day, shop = till.today, till.shop
+    till.simulator.control("POST", "balance", {"transfer": 10000})
+    out_trade_no = shop.paid("v3")
+    shop.v3_refund(1800, out_trade_no=out_trade_no)
+    till.simulator.control("POST", "balance", {"transfer": -2500})
+    balance = till.simulator.control("GET", "balance")["balance"]
+    till.morning_after(day)
+    rows, sums = table(till.downloaded(till.announced(day, "fundflowbill", "&account_type=BASIC")))
+    assert [(row["业务类型"], row["收支类型"], row["收支金额(元)"]) for row in rows] == [
+        ("充值", "收入", "100.00"),
+        ("交易", "收入", "18.00"),
+        ("扣除交易手续费", "支出", "0.11"),
+        ("退款", "支出", "18.00"),
+        ("退回交易手续费", "收入", "0.11"),
+        ("提现", "支出", "25.00"),
+    ]
+    assert (rows[-1]["账户结余(元)"], balance) == ("75.00", 7500)
+    assert list(sums.values()) == ["6.0", "3.0", "118.11", "3.0", "43.11"]
+    secure = {"bill_date": day.strftime("%Y%m%d"), "account_type": "Basic"}
+    answer = shop.v2_secure("/pay/downloadfundflow", secure)
+    assert table(answer.body) == (rows, sums)
+    assert answer.headers["Digest"] == f"SHA={hashlib.sha1(answer.body).hexdigest()}"  # noqa: S324 - WeChat's choice
+    assert shop.v2_secure("/pay/downloadfundflow", secure, certificate=False).status == 400
+    assert unxml(shop.v2_secure("/pay/downloadfundflow", secure, "MD5").body)["return_msg"] == "SIGN ERROR"
+
+
+def test_v2_and_v3_hand_out_the_same_file_zipped_or_not(till: Till) -> None:
+    day, shop = till.today, till.shop
+    shop.paid("v2")
+    till.morning_after(day)
+    plain = till.downloaded(till.announced(day))
+    zipped = till.announced(day, more="&tar_type=GZIP").json()
+    body = shop.v3("GET", zipped["download_url"].removeprefix(till.simulator.url)).body
+    assert gzip.decompress(body) == plain
+    assert zipped["hash_value"] == hashlib.sha1(plain).hexdigest()  # noqa: S324 - WeChat's choice
+    fields = shop.v2_signed({"bill_date": day.strftime("%Y%m%d"), "tar_type": "GZIP"})
+    assert gzip.decompress(ask("POST", f"{till.simulator.url}/pay/downloadbill", fields).body) == plain
+
+
+def test_a_download_address_is_signed_for_and_dies_after_five_minutes(till: Till) -> None:
+    day = till.today
+    till.shop.paid("v3")
+    till.morning_after(day)
+    url = till.announced(day).json()["download_url"]
+    assert ask("GET", url, headers={"Accept": "*/*", "User-Agent": "nobody"}).status == 401
+    till.advance(timedelta(minutes=5))
+    late = till.shop.v3("GET", url.removeprefix(till.simulator.url))
+    assert (late.status, late.json()["code"]) == (400, "INVALID_REQUEST")
+
+
+# -- faults ------------------------------------------------------------------------------------------------------------
+
+
+def test_planted_faults_change_the_bill_as_said_and_nothing_else(till: Till) -> None:
+    day, shop = till.today, till.shop
+    paid = [shop.paid("v3") for _ in range(6)]
+    unpaid, _ = shop.place("v3")
+    for out_trade_no in paid[:3]:
+        shop.v3_refund(500, out_trade_no=out_trade_no)
+    till.morning_after(day)
+    before = Counter(map(line, till.trade(day)[0]))
+    plants = {kind: till.plant(day, kind)[0] for kind in KINDS}
+    rows, sums = till.trade(day)
+    after = Counter(map(line, rows))
+    gone, new = before - after, after - before
+    assert (sum(gone.values()), sum(new.values())) == (4, 6)
+    assert sums["总交易单数"] == f"{len(rows)}.0"
+    for kind, plant in plants.items():
+        shown = [row for row in rows if (row["微信订单号"], row["微信退款单号"]) == numbers(plant)]
+        assert len(shown) == (0 if kind in ("missing_there", "refund_missing_there") else 1), kind
+    assert plants["missing_here"]["out_trade_no"] == unpaid
+    assert plants["double_payment"]["out_trade_no"] in paid
+    assert (
+        till.simulator.control("GET", f"orders/{plants['unknown_number']['out_trade_no']}")["message"]
+        == "no such order"
+    )
+    ask("DELETE", f"{till.simulator.url}/simulator/bills/faults?date={day.isoformat()}")
+    assert Counter(map(line, till.trade(day)[0])) == before
+
+
+KINDS = (
+    "missing_here",
+    "missing_there",
+    "amount",
+    "state",
+    "refund_missing_here",
+    "refund_missing_there",
+    "double_payment",
+    "unknown_number",
+)
+
+
+def line(row: Row) -> str:
+    return ",".join(row.values())
+
+
+def numbers(plant: dict[str, Any]) -> tuple[str, str]:
+    return plant["transaction_id"], plant["refund_id"] or "0"
+
+
+def test_a_fault_that_nothing_could_carry_is_refused(till: Till) -> None:
+    day = till.today
+    told = till.simulator.control("POST", "bills/faults", {"date": day.isoformat(), "kind": "refund_missing_there"})
+    assert told["code"] == "SIMULATOR_ERROR"
+    assert (
+        till.simulator.control("POST", "bills/faults", {"date": "today", "kind": "amount"})["message"]
+        == "date is YYYY-MM-DD"
+    )
+
+
+# -- the truth ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_truth_of_a_day_is_what_its_bill_and_its_movements_add_up_to(till: Till) -> None:
+    day, shop = till.today, till.shop
+    for refund in (500, 1800, 1):
+        shop.v3_refund(refund, out_trade_no=shop.paid("v3"))
+    till.simulator.control("POST", "refunds/scenarios", {"scenario": "closed"})
+    shop.v3_refund(700, out_trade_no=shop.paid("v3"))
+    till.morning_after(day)
+    truth = till.simulator.control("GET", f"books/{day.isoformat()}")
+    assert truth == {
+        "date": day.isoformat(),
+        "payments": 4,
+        "received": 7200,
+        "refunds": 3,
+        "refunded": 2301,
+        "fee": 44 - 3 - 11 - 0,
+        "net": 7200 - 2301 - 30,
+        "balance": 7200 - 2301 - 30,
+    }
+    rows, _ = till.trade(day)
+    assert sum(float(row["手续费"]) for row in rows) == pytest.approx(0.30)
+
+
+def test_bills_refunds_and_faults_survive_a_kill(tmp_path: Path, sink: Sink) -> None:
+    state = tmp_path / "state"
+    process = SimulatorProcess.start(state, calendar="simulated")
+    till = Till(process, sink)
+    day = till.today
+    out_trade_no = till.shop.paid("v3")
+    till.simulator.control("POST", "refunds/scenarios", {"scenario": "abnormal"})
+    made = till.shop.v3_refund(500, out_trade_no=out_trade_no).json()["out_refund_no"]
+    till.morning_after(day)
+    till.simulator.control("POST", f"console/refunds/{made}/resend")
+    till.plant(day, "amount")
+    before = [till.trade(day), till.simulator.control("GET", f"books/{day.isoformat()}")]
+    process.kill()
+    process = SimulatorProcess.start(state, calendar="simulated")
+    till = Till(process, sink)
+    assert [till.trade(day), till.simulator.control("GET", f"books/{day.isoformat()}")] == before
+    till.advance(timedelta(seconds=2))
+    assert till.simulator.control("GET", f"refunds/{made}")["state"] == "SUCCESS"
+    process.stop()
+
+
+def test_after_a_year_nothing_is_refunded(till: Till) -> None:
+    out_trade_no = till.shop.paid("v3")
+    till.advance(timedelta(days=365, seconds=-10))
+    assert till.shop.v3_refund(1, out_trade_no=out_trade_no).status == 200
+    till.advance(timedelta(seconds=70))
+    assert till.shop.v3_refund(1, out_trade_no=out_trade_no).json()["code"] == "TRADE_OVERDUE"
+    assert till.shop.v2_refund(out_trade_no=out_trade_no, refund_fee="1")["err_code"] == "TRADE_OVERDUE"
+
+
+def test_the_simulated_calendar_dates_payments_and_reads_time_expire(till: Till) -> None:
+    till.advance(timedelta(days=3))
+    soon = (till.now + timedelta(minutes=10)).isoformat(timespec="seconds")
+    out_trade_no = till.shop.paid("v3", time_expire=soon)
+    success_time = datetime.fromisoformat(till.shop.v3_query(out_trade_no).json()["success_time"])
+    assert abs(success_time - till.now) < timedelta(seconds=10)
+    wall = (datetime.now(BEIJING) + timedelta(minutes=10)).isoformat(timespec="seconds")
+    refused = till.shop.v3("POST", "/v3/pay/transactions/jsapi", till.shop.v3_order(time_expire=wall))
+    assert refused.json()["code"] == "INVALID_REQUEST"
