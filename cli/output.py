@@ -63,8 +63,13 @@ class Screen:
     def confirm(self, question: Callable[[], Text], *, yes: bool) -> None:
         """Ask before something that cannot be taken back. Raises Problem: a no, or nobody there to ask."""
         self.must_answer(yes=yes)
-        if not yes and not typer.confirm(clean(question().to(self.lang)), err=True):
+        if not yes and not self._agreed(question()):
             raise Problem(Exit.NOT_SO, "CANCELLED", Text("没有做任何事", "Nothing was done"))
+
+    def _agreed(self, question: Text) -> bool:
+        """Only a y agrees."""
+        self._err.print(Styled(f"{clean(question.to(self.lang))} [y/N] "), soft_wrap=True, end="")
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     def must_answer(self, *, yes: bool) -> None:
         """Say at once that there is nobody to ask. Raises Problem."""
@@ -149,7 +154,7 @@ def clean(text: str) -> str:
 
 def money(amount: int | None) -> str:
     """``¥18.00``; empty for an amount that is not known."""
-    return "" if amount is None else f"¥{yuan(amount)}"
+    return "" if amount is None else f"{'-' if amount < 0 else ''}¥{yuan(abs(amount))}"
 
 
 def moment(text: str | None) -> str:

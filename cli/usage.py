@@ -24,7 +24,5 @@ def run(app: typer.Typer) -> None:
     except UsageError as error:
         told = str(cast(Any, error).format_message())
         problem = Problem(Exit.USAGE, "USAGE", Text(told, told), next_step=command("--help"))
-    except typer.Abort:
-        problem = Problem(Exit.NOT_SO, "CANCELLED", Text("没有做任何事", "Nothing was done"))
     Screen(language(), as_json=True).problem(problem)
     sys.exit(int(problem.code))

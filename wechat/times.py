@@ -57,8 +57,8 @@ def from_v3(text: str) -> datetime:
 
 
 def beijing(moment: datetime) -> str:
-    """``2026-03-01 12:00:00`` in Beijing time, for a person's eyes."""
-    return moment.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S")
+    """``2026-03-01 12:00:00`` in Beijing time, for a person's eyes; that is how v2 writes it too."""
+    return to_v2_spaced(moment)
 
 
 def span(length: timedelta) -> Text:

@@ -1,0 +1,210 @@
+"""The command line's promises to scripts: exit codes, where the key comes from, what goes on which stream."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli import orders, refunds
+from cli.output import Screen, clean, language, moment, money
+from cli.place import DEMO, Place, find
+from cli.problems import Exit, Problem, refusal
+from wechat.errors import Text
+from wechat.models import RefundState, TradeState
+
+HAN = re.compile("[\u4e00-\u9fff]")
+ERROR = {"code": "X", "message": "因为", "request_id": "r"}
+WECHAT = {"call": "query", "code": "X", "message": "m", "request_id": "", "causes": [], "next": "n"}
+
+CODES: list[tuple[int, dict[str, Any] | None, int]] = [
+    (400, ERROR, 2),
+    (401, ERROR, 3),
+    (403, ERROR, 3),
+    (404, ERROR, 1),
+    (405, ERROR, 1),
+    (409, ERROR, 1),
+    (410, ERROR, 1),
+    (422, ERROR, 2),
+    (429, ERROR, 5),
+    (500, ERROR, 5),
+    (502, ERROR | {"wechat": WECHAT}, 4),
+    (502, ERROR, 5),
+    (503, ERROR, 5),
+    (503, ERROR | {"wechat": WECHAT}, 5),
+    (404, None, 3),
+    (401, None, 3),
+    (429, None, 5),
+    (502, None, 5),
+    (504, None, 5),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "code"), CODES)
+def test_an_answer_ends_the_process_with_its_code(status: int, body: dict[str, Any] | None, code: int) -> None:
+    assert int(refusal(status, body).code) == code
+
+
+def test_the_exit_codes_are_the_promised_ones() -> None:
+    promised = {"OK": 0, "NOT_SO": 1, "USAGE": 2, "CONFIG": 3, "REFUSED": 4, "UNREACHED": 5}
+    assert {code.name: int(code) for code in Exit} == promised
+
+
+@pytest.mark.parametrize(("status", "unknown"), [(500, True), (502, True), (503, True), (409, False), (400, False)])
+def test_only_an_answer_that_settles_nothing_leaves_the_outcome_unknown(status: int, unknown: bool) -> None:
+    assert refusal(status, ERROR).unknown is unknown
+
+
+def test_an_error_document_has_what_the_service_said_and_nothing_else_of_it() -> None:
+    told = ERROR | {"field": "date", "wechat": WECHAT, "surprise": 1}
+    document = refusal(400, told).document("zh")
+    assert document == {
+        "exit": 2,
+        "code": "X",
+        "message": "因为",
+        "next": None,
+        "field": "date",
+        "request_id": "r",
+        "wechat": WECHAT,
+    }
+
+
+# -- the service and the key ------------------------------------------------------------------------------------------
+
+KEY = "a-key-that-nobody-may-see"
+
+
+def problem_of(url: str | None, key: str = KEY, key_file: Path | None = None, demo: Path = DEMO) -> Problem:
+    with pytest.raises(Problem) as raised:
+        find(url, key_file, {"FENPAYCLI_API_KEY": key} if key else {}, demo)
+    assert raised.value.code is Exit.CONFIG
+    assert raised.value.next_step
+    return raised.value
+
+
+def test_without_address_and_key_it_is_the_demo(tmp_path: Path) -> None:
+    demo = tmp_path / "demo.json"
+    demo.write_text(json.dumps({"base_url": "http://127.0.0.1:8888", "api_key": KEY, "simulator_url": "x"}))
+    assert find(None, None, {}, demo) == Place("http://127.0.0.1:8888", KEY, demo=True)
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", "[]", '{"base_url": "http://127.0.0.1:1"}'])
+def test_without_a_demo_there_is_nobody_to_ask(tmp_path: Path, content: str | None) -> None:
+    demo = tmp_path / "demo.json"
+    if content is not None:
+        demo.write_text(content)
+    problem = problem_of(None, key="", demo=demo)
+    assert (problem.name, problem.next_step) == ("NO_SERVICE", "make run")
+
+
+def test_the_demos_key_goes_nowhere_else(tmp_path: Path) -> None:
+    demo = tmp_path / "demo.json"
+    demo.write_text(json.dumps({"base_url": "http://127.0.0.1:8888", "api_key": KEY}))
+    assert problem_of("http://127.0.0.1:8889", key="", demo=demo).name == "NO_KEY"
+    assert problem_of(None, demo=demo).name == "NO_URL"
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://pay.example.com/", "https://pay.example.com"),
+        ("https://pay.example.com:8443/shop/", "https://pay.example.com:8443/shop"),
+        ("http://127.0.0.1:8888", "http://127.0.0.1:8888"),
+        ("http://localhost:8888", "http://localhost:8888"),
+        ("http://[::1]:8888", "http://[::1]:8888"),
+    ],
+)
+def test_an_address_is_https_or_this_machines(url: str, kept: str) -> None:
+    assert find(url, None, {"FENPAYCLI_API_KEY": KEY}).url == kept
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("http://pay.example.com", "NOT_HTTPS"),
+        ("http://192.168.1.9:8888", "NOT_HTTPS"),
+        ("http://127.0.0.1.example.com", "NOT_HTTPS"),
+        ("pay.example.com", "BAD_URL"),
+        ("ftp://pay.example.com", "BAD_URL"),
+        ("file:///etc/passwd", "BAD_URL"),
+        ("https://user:word@pay.example.com", "BAD_URL"),
+        ("https://pay.example.com?x=1", "BAD_URL"),
+        ("https://pay.example.com#x", "BAD_URL"),
+        ("https://pay.example.com:99999", "BAD_URL"),
+        ("https://[", "BAD_URL"),
+        ("https://", "BAD_URL"),
+        ("https://pay.example.com\r\nX: y", "BAD_URL"),
+    ],
+)
+def test_no_other_address_gets_the_key(url: str, name: str) -> None:
+    assert problem_of(url).name == name
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"two words", b"\xff\xfe", "ключ".encode(), b"x" * 600])
+def test_a_file_without_a_key_is_named_and_not_shown(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "key"
+    file.write_bytes(content)
+    problem = problem_of("https://pay.example.com", key_file=file)
+    assert problem.name in ("NO_KEY", "BAD_KEY")
+    assert content.strip() == b"" or content not in (problem.text.zh + problem.text.en).encode()
+
+
+def test_a_place_does_not_show_its_key() -> None:
+    assert KEY not in repr(find("https://pay.example.com", None, {"FENPAYCLI_API_KEY": KEY}))
+
+
+# -- what is shown ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environ", "lang"),
+    [
+        ({}, "zh"),
+        ({"LANG": "C.UTF-8"}, "zh"),
+        ({"LANG": "en_US.UTF-8"}, "en"),
+        ({"LANG": "EN"}, "en"),
+        ({"LANG": "de_DE.UTF-8"}, "zh"),
+        ({"LANG": "en_US.UTF-8", "LC_ALL": "zh_CN.UTF-8"}, "zh"),
+        ({"LANG": "zh_CN.UTF-8", "LC_MESSAGES": "en_GB"}, "en"),
+        ({"LANG": "en_US", "LC_MESSAGES": "zh_CN", "LC_ALL": ""}, "zh"),
+    ],
+)
+def test_the_language_is_chinese_unless_the_locale_is_english(environ: dict[str, str], lang: str) -> None:
+    assert language(environ) == lang
+
+
+def test_amounts_and_times_are_a_persons() -> None:
+    assert [money(amount) for amount in (None, 0, 1, 1800, -40)] == ["", "¥0.00", "¥0.01", "¥18.00", "-¥0.40"]
+    assert moment("2026-03-01T04:05:06.789000+00:00") == "2026-03-01 12:05:06"
+    assert moment(None) == ""
+
+
+def test_what_steers_a_terminal_does_not_reach_it() -> None:
+    assert clean("a\x1b[31m\x07\r\u202eb\nc") == "a�[31m���b\nc"
+
+
+def test_a_person_reads_tables_and_a_program_one_document(capsys: pytest.CaptureFixture[str]) -> None:
+    for as_json in (False, True):
+        screen = Screen("zh", as_json=as_json)
+        screen.preview(screen.sheet([(Text("先", "First"), "[b]看[/b]"), (Text("无", "None"), None)]))
+        screen.say(Text("话", "Word"))
+        screen.show({"答": 1}, screen.table(Text("表", "Table"), (Text("列", "Column"),), [["x" * 150]]))
+        out, err = capsys.readouterr()
+        if as_json:
+            assert (json.loads(out), err) == ({"答": 1}, "")
+        else:
+            assert "[b]看[/b]" in out
+            assert "x" * 150 in out
+            assert "无" not in out
+            assert err == "话\n"
+
+
+@pytest.mark.parametrize(
+    ("names", "states"), [(orders.STATES, set(TradeState)), (refunds.STATES, set(RefundState))], ids=["order", "refund"]
+)
+def test_every_state_has_a_name_in_both_languages(names: dict[str, Text], states: set[str]) -> None:
+    assert set(names) == states
+    assert all(HAN.search(text.zh) and not HAN.search(text.en) for text in names.values())
