@@ -44,7 +44,7 @@ class Screen:
             typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
             return
         for view in views:
-            self._out.print(view)
+            self._out.print(view, soft_wrap=isinstance(view, Styled))  # a sentence is one line, tables have a width
 
     def preview(self, *views: RenderableType) -> None:
         """What a person should see before the answer, because a question follows."""

@@ -28,7 +28,7 @@ EVENT = "0" * 24
 
 async def test_an_order_is_looked_at_asked_after_and_explained(shop: Shop, manage: Manage) -> None:
     number = await shop.scanned(description="茶 [bold]")
-    before = await manage("why", number)
+    before = await manage("why", number, COLUMNS="40")
     assert (before.code, before.out.count("\n")) == (0, 1)
     assert before.out.endswith("这里还没有入账；微信的通知没有到达。\n")
     assert before.err == f"下一步：manage.py order query {number}\n"

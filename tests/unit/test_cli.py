@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import manage
 from cli import orders, refunds
 from cli.output import Screen, clean, language, moment, money
 from cli.place import DEMO, Place, find
 from cli.problems import Exit, Problem, refusal
+from tests.support.service import ROOT
 from wechat.errors import Text
 from wechat.models import RefundState, TradeState
 
@@ -208,3 +212,52 @@ def test_a_person_reads_tables_and_a_program_one_document(capsys: pytest.Capture
 def test_every_state_has_a_name_in_both_languages(names: dict[str, Text], states: set[str]) -> None:
     assert set(names) == states
     assert all(HAN.search(text.zh) and not HAN.search(text.en) for text in names.values())
+
+
+# -- what is written about it -----------------------------------------------------------------------------------------
+
+
+def commands() -> list[str]:
+    """``order show`` and the like: every command there is."""
+    found = [
+        command.name or command.callback.__name__ for command in manage.app.registered_commands if command.callback
+    ]
+    for group in manage.app.registered_groups:
+        assert group.typer_instance is not None
+        names = [one.name or one.callback.__name__ for one in group.typer_instance.registered_commands if one.callback]
+        found += [f"{group.name} {name}" if isinstance(group.name, str) else name for name in names]
+    return found
+
+
+@pytest.mark.parametrize("half", [0, 1], ids=["Chinese", "English"])
+def test_every_command_and_every_exit_code_is_documented(half: int) -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8").split("\n# The command line\n")[half]
+    assert [command for command in commands() if f"`{command}" not in page] == []
+    assert re.findall(r"^\| (\d) \|", page, re.MULTILINE) == [str(int(code)) for code in Exit]
+
+
+def sentences() -> Iterator[tuple[str, ast.expr, ast.expr]]:
+    """Where the command line says something, and its two languages."""
+    for file in sorted((ROOT / "cli").glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Text", "words"):
+                zh, en = node.args
+                yield f"{file.name}:{node.lineno}", zh, en
+
+
+def literal(node: ast.expr) -> str:
+    """The constant parts of a text."""
+    return "".join(
+        part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)
+    )
+
+
+def test_whatever_is_said_is_said_in_chinese_and_in_english() -> None:
+    said = [
+        (where, literal(zh), literal(en))
+        for where, zh, en in sentences()
+        if isinstance(zh, ast.Constant | ast.JoinedStr)
+    ]
+    alike = {"out_trade_no", ""}
+    assert len(said) > 80
+    assert [where for where, zh, en in said if en not in alike and (not HAN.search(zh) or HAN.search(en))] == []
