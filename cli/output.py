@@ -56,9 +56,10 @@ class Screen:
         if not self.as_json:
             self._err.print(Styled(clean(text.to(self.lang))), soft_wrap=True)
 
-    def next_step(self, command: str) -> None:
-        if command:
-            self.say(Text(f"下一步：{command}", f"Next: {command}"))
+    def next_step(self, line: str) -> None:
+        """What to type now, if there is anything."""
+        if line:
+            self.say(Text(f"下一步：{line}", f"Next: {line}"))
 
     def confirm(self, question: Callable[[], Text], *, yes: bool) -> None:
         """Ask before something that cannot be taken back. Raises Problem: a no, or nobody there to ask."""

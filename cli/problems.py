@@ -60,8 +60,9 @@ def refusal(status: int, body: Mapping[str, Any] | None) -> Problem:
     """What an HTTP answer other than 2xx means. ``body`` is the service's error document; None when it is not one."""
     if body is None:
         return _foreign(status)
-    name, message = str(body["code"]), str(body["message"])
-    return Problem(_exit(status, body), name, Text(message, message), told=body, unknown=status >= 500)
+    code, name, message = _exit(status, body), str(body["code"]), str(body["message"])
+    unknown = code is Exit.UNREACHED and status >= 500
+    return Problem(code, name, Text(message, message), told=body, unknown=unknown)
 
 
 def _exit(status: int, body: Mapping[str, Any]) -> Exit:

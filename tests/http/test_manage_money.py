@@ -146,6 +146,7 @@ async def test_wechats_no_to_a_refund_is_4(shop: Shop, manage: Manage, simulator
     ran = await manage(*wish(number))
     assert (ran.code, ran.out) == (4, "")
     assert "微信的原话: NOT_ENOUGH 基本账户余额不足" in ran.err
+    assert ran.err.endswith(f"下一步：manage.py refund list {number}\n")
     assert "¥5.00 没有退成（NOT_ENOUGH）" in (await manage("why", number)).out
 
 

@@ -7,12 +7,14 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 import manage
 from cli import orders, refunds
+from cli.client import Service
+from cli.desk import Desk
 from cli.output import Screen, clean, language, moment, money
 from cli.place import DEMO, Place, find
 from cli.problems import Exit, Problem, refusal
@@ -57,9 +59,38 @@ def test_the_exit_codes_are_the_promised_ones() -> None:
     assert {code.name: int(code) for code in Exit} == promised
 
 
-@pytest.mark.parametrize(("status", "unknown"), [(500, True), (502, True), (503, True), (409, False), (400, False)])
-def test_only_an_answer_that_settles_nothing_leaves_the_outcome_unknown(status: int, unknown: bool) -> None:
-    assert refusal(status, ERROR).unknown is unknown
+@pytest.mark.parametrize(
+    ("status", "body", "unknown"),
+    [
+        (500, ERROR, True),
+        (503, ERROR | {"wechat": WECHAT}, True),
+        (504, None, True),
+        (502, ERROR | {"wechat": WECHAT}, False),
+        (429, ERROR, False),
+        (409, ERROR, False),
+        (404, None, False),
+    ],
+)
+def test_only_an_answer_that_settles_nothing_leaves_the_outcome_unknown(
+    status: int, body: dict[str, Any] | None, unknown: bool
+) -> None:
+    assert refusal(status, body).unknown is unknown
+
+
+class Interrupted:
+    """A service during whose answer somebody presses Ctrl-C."""
+
+    def post(self, *_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+
+def test_a_refund_that_was_interrupted_can_be_repeated_too() -> None:
+    desk = Desk(cast(Service, Interrupted()), Screen("zh", as_json=True))
+    with pytest.raises(Problem) as raised:
+        refunds._sent(desk, "ORDER-1", {"refund": 500, "reason": "a b", "out_refund_no": "R-000001"}, "")
+    problem = raised.value
+    assert (problem.code, problem.more) == (Exit.UNREACHED, {"out_refund_no": "R-000001"})
+    assert problem.next_step == "manage.py refund create ORDER-1 --amount 500 --reason 'a b' --out-refund-no R-000001"
 
 
 def test_an_error_document_has_what_the_service_said_and_nothing_else_of_it() -> None:
