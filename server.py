@@ -14,9 +14,8 @@ import sys
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from time import monotonic
 from typing import Any, Protocol
 
 import structlog
@@ -29,6 +28,7 @@ from tornado.web import Application, RequestHandler
 import gateways
 import logs
 import settings as configuration
+from clocks import SimulatorClock, SystemClock
 from handlers import plugin
 from handlers.base import UnknownAddress
 from handlers.services import Books, Probe, Services, Traffic
@@ -76,16 +76,6 @@ HTTP_LIMITS: dict[str, Any] = {
 }
 
 log = structlog.get_logger("server")
-
-
-class SystemClock:
-    """The real time."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        return monotonic()
 
 
 class App(Application):
@@ -146,10 +136,13 @@ class Process:
 
 
 def compose(settings: Settings, mongo_url: str, redis_url: str) -> Process:
-    """Build everything that handlers need. Connects to nothing. Raises ConfigError."""
-    clock = SystemClock()
-    transport = Transport()
-    pay = gateways.build(settings, transport, clock)
+    """Build everything that handlers need. Connects to nothing. Raises ConfigError.
+
+    What is signed is dated by the machine's clock; everything else by ``clock``, which in the demo is the simulator's.
+    """
+    transport, machine = Transport(), SystemClock()
+    clock = SimulatorClock(transport, settings.simulator_url) if settings.simulator_url else machine
+    pay = gateways.build(settings, transport, machine)
     store = MongoStorage(mongo_url, settings.mongo.database, settings.mongo.driver)
     shared = TokenCache(redis_url, clock, f"{settings.redis.prefix}{settings.account.appid}:")
     ledger = Ledger(store.orders, clock)
@@ -185,11 +178,12 @@ def compose(settings: Settings, mongo_url: str, redis_url: str) -> Process:
         traffic=Traffic(),
     )
     webhooks = [
-        Webhook(hook.name, hook.url, hook.keys, hook.events, clock, allow_private=hook.allow_private)
+        Webhook(hook.name, hook.url, hook.keys, hook.events, machine, allow_private=hook.allow_private)
         for hook in settings.webhooks
     ]
     targets: list[Target] = [*webhooks, *plugin.subscribers(settings.plugins, services)]
     background: list[Background] = [
+        *([clock] if isinstance(clock, SimulatorClock) else []),
         *pay.background,
         OrderWorker(orders, late, store.orders, clock),
         RefundWorker(refunds, store.refunds, clock),

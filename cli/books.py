@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -146,10 +146,11 @@ def _views(screen: Screen, result: Mapping[str, Any], differences: Mapping[str, 
     ]
     heading = Text(f"{result['date']} 对账", f"Reconciliation of {result['date']}")
     sums = screen.table(heading, columns, rows)
-    return [sums, _table(screen, list(differences.values()))] if differences else [sums]
+    now = from_v3(result["finished_at"])  # the service's own clock
+    return [sums, _table(screen, list(differences.values()), now)] if differences else [sums]
 
 
-def _table(screen: Screen, differences: Sequence[Difference]) -> RenderableType:
+def _table(screen: Screen, differences: Sequence[Difference], now: datetime) -> RenderableType:
     columns = (
         KIND,
         Text("状态", "Status"),
@@ -163,15 +164,15 @@ def _table(screen: Screen, differences: Sequence[Difference]) -> RenderableType:
     title = Text(f"差异 {len(differences)} 条", f"{len(differences)} differences")
     if len(differences) > SHOWN:
         title = Text(f"{title.zh}，前 {SHOWN} 条（全部见 --json）", f"{title.en}, the first {SHOWN} (--json has all)")
-    return screen.table(title, columns, [_row(screen, one) for one in differences[:SHOWN]])
+    return screen.table(title, columns, [_row(screen, one, now) for one in differences[:SHOWN]])
 
 
-def _row(screen: Screen, one: Difference) -> tuple[str, ...]:
+def _row(screen: Screen, one: Difference, now: datetime) -> tuple[str, ...]:
     numbers = _numbers(one)
     return (
         KINDS[one["kind"]].to(screen.lang),
         STATUSES[one["status"]].to(screen.lang),
-        span(datetime.now(UTC) - from_v3(one["found_at"])).to(screen.lang),
+        span(now - from_v3(one["found_at"])).to(screen.lang),
         numbers["out_trade_no"],
         numbers.get("out_refund_no") or numbers.get("transaction_id", ""),
         _side(one["ours"]),

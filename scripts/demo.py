@@ -29,7 +29,7 @@ from scripts.steps import ROOT, Failed, step
 from storage.lifeline import ChildFailed, Process
 from wechat.errors import Text
 
-SERVICE_PORT, SIMULATOR_PORT = 8888, 9000
+SERVICE_PORT, SIMULATOR_PORT, SECURE_PORT = 8888, 9000, 9443
 PORT_TRIES = 100
 READY_S = 30.0
 WATCH_S = 0.2
@@ -67,9 +67,10 @@ def _run(stack: ExitStack, var: Path) -> None:
     stack.enter_context(_only_one(var))
     base_url = _address(int(os.environ.get("PORT") or SERVICE_PORT), "服务 · service")
     simulator_url = _address(SIMULATOR_PORT, "本机微信 · local WeChat")
+    secure_url = _address(SECURE_PORT, "本机微信（退款） · local WeChat, refunds")
     known = demo_files.known(var)
     with step("本机微信 · local WeChat"):
-        simulator = _start_simulator(stack, var, simulator_url)
+        simulator = _start_simulator(stack, var, simulator_url, secure_url)
         service = _start_service(stack, var, base_url, simulator_url, known) if known else None
         simulator.wait_for(re.compile("simulator listening"), READY_S)
         _call("PUT", f"{simulator_url}/simulator/settings", demo_files.console_settings(base_url))
@@ -84,9 +85,12 @@ def _run(stack: ExitStack, var: Path) -> None:
     _watch([service, simulator])
 
 
-def _start_simulator(stack: ExitStack, var: Path, url: str) -> Process:
-    port = url.rpartition(":")[2]
-    return _spawn(stack, var, "simulator", "-m", "simulator", "--port", port, "--state", str(var / "simulator"))
+def _start_simulator(stack: ExitStack, var: Path, url: str, secure_url: str) -> Process:
+    """The service follows its clock, so messages and bills carry its dates."""
+    port, secure_port = (address.rpartition(":")[2] for address in (url, secure_url))
+    ports = ("--port", port, "--secure-port", secure_port)
+    state = ("--state", str(var / "simulator"), "--calendar", "simulated")
+    return _spawn(stack, var, "simulator", "-m", "simulator", *ports, *state)
 
 
 def _start_service(

@@ -69,12 +69,24 @@ def _settings(var: Path, base_url: str, simulator_url: str, credentials: Credent
         "pay": {
             "mchid": credentials["mchid"],
             "base_urls": [simulator_url],
-            "refund_api": "v3",
-            "v2": {"key": credentials["api_v2_key"]},
+            "v2": _v2(var / "keys", credentials),
             "v3": _v3(var / "keys", credentials),
         },
+        "books": {"directory": str(var / "bills")},
         "mongo": {"directory": str(var / "mongo")},
         "redis": {"directory": str(var / "redis")},
+    }
+
+
+def _v2(keys: Path, credentials: Credentials) -> dict[str, Any]:
+    """Refunds go to the port that asks for the merchant's certificate, which is the one that v3 is signed with."""
+    _private(keys / "wechat_ca.pem", credentials["secure_ca_pem"])
+    return {
+        "key": credentials["api_v2_key"],
+        "client_cert": str(keys / "apiclient_cert.pem"),
+        "client_key": str(keys / "apiclient_key.pem"),
+        "ca": str(keys / "wechat_ca.pem"),
+        "refund_urls": [credentials["secure_url"]],
     }
 
 

@@ -14,6 +14,7 @@ from simulator import (
     consent,
     control,
     control_money,
+    front,
     pay_v2,
     pay_v3,
     refund_v2,
@@ -62,9 +63,9 @@ def application(world: World) -> Application:
         (r"/cgi-bin/mmpayweb-bin/checkmweb", bridge.PayPage, args),
     ]
     own: Routes = [
-        (r"/simulator/?", control.Index, args),
+        (r"/simulator/?", front.Index, args),
         (r"/simulator/static/(.*)", StaticFileHandler, {"path": HERE / "static"}),
-        (r"/simulator/user", control.Pick, args),
+        (r"/simulator/user", front.Pick, args),
         (r"/simulator/sheet", bridge.Sheet, args),
         (r"/simulator/js/config", bridge.JsConfig, args),
         (r"/simulator/bridge", bridge.Bridge, args),

@@ -11,7 +11,7 @@ from simulator.clock import moment
 from simulator.faults import Rule
 from simulator.keys import Mode
 from simulator.orders import Attempted, Order, RuleBroken
-from simulator.pages import COOKIE, ControlError, ControlHandler, PageHandler
+from simulator.pages import ControlError, ControlHandler
 from simulator.world import World
 from wechat.times import to_v3
 
@@ -175,35 +175,6 @@ class Stats(ControlHandler):
                 "max_rss_kb": usage.ru_maxrss,
             }
         )
-
-
-class Index(PageHandler):
-    """GET /simulator/: who holds the phone, the clock, a code to scan, the newest orders."""
-
-    def get(self) -> None:
-        self.policy()
-        orders = [order_json(self.world, order) for order in self.world.book.latest(20)]
-        self.render(
-            "index.html",
-            users=self.world.identity.users,
-            picked=self.picked(),
-            orders=orders,
-            clock=self.world.clock,
-            now=to_v3(moment(self.world.clock.now_s())),
-            faults=self.world.faults.as_json(),
-        )
-
-
-class Pick(PageHandler):
-    """POST /simulator/user: another user takes the phone."""
-
-    def post(self) -> None:
-        user = self.world.identity.user(self.get_body_argument("user", ""))
-        if user:
-            self.pick(user)
-        else:
-            self.clear_cookie(COOKIE, path="/")
-        self.redirect("/simulator/", status=303)
 
 
 def order_json(world: World, order: Order) -> dict[str, Any]:

@@ -16,6 +16,7 @@ OURS = (
     "server",
     "manage",
     "cli",
+    "clocks",
     "gateways",
     "settings",
     "settings_webhooks",
@@ -28,7 +29,7 @@ OURS = (
     "bench",
     "tests",
 )
-SERVICE = ("server", "gateways", "settings", "settings_webhooks", "logs", "handlers", "wechat", "storage")
+SERVICE = ("server", "clocks", "gateways", "settings", "settings_webhooks", "logs", "handlers", "wechat", "storage")
 SIMULATOR_MAY = (
     "wechat.account.jssdk",
     "wechat.errors",

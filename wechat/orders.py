@@ -319,7 +319,7 @@ class Orders:
             raise
 
     async def _unified_order(self, order: Order) -> Order:
-        prepay = await self._gateway(order).prepay(order)
+        prepay = await self._gateway(order).prepay(order, self._clock.now())
         stored = await self._store.set_prepay(order.out_trade_no, prepay, self._event("prepay", str(order.api)))
         if stored is None:
             self._must_be_payable(await self.get(order.out_trade_no))

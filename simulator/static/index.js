@@ -1,4 +1,4 @@
-// The clock's slider and buttons, and the faults' broom. Everything else on the page is plain forms.
+// The clock's slider and buttons, and the calls behind the others. What it says afterwards is the page made anew.
 
 const control = (method, path, body) =>
   fetch(path, {
@@ -20,11 +20,24 @@ slider.addEventListener("change", async () => {
 });
 document.querySelectorAll("[data-advance]").forEach((button) => {
   button.addEventListener("click", async () => {
-    show(await control("POST", "/simulator/clock", { advance_s: Number(button.dataset.advance) }));
+    await call("POST", "/simulator/clock", { advance_s: Number(button.dataset.advance) });
   });
 });
-document.querySelector("#clear-faults")?.addEventListener("click", async () => {
-  await control("DELETE", "/simulator/faults");
-  location.reload();
+
+async function call(method, path, body) {
+  const answer = await control(method, path, body);
+  if (answer.code) document.querySelector("#complaint").textContent = answer.message;
+  else location.reload();
+}
+
+document.querySelectorAll("[data-send]").forEach((button) => {
+  const { send, to, body } = button.dataset;
+  button.addEventListener("click", () => call(send, to, body ? JSON.parse(body) : {}));
+});
+document.querySelectorAll("form[data-json]").forEach((form) => {
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    call("POST", form.dataset.json, Object.fromEntries(new FormData(form)));
+  });
 });
 setInterval(async () => show(await control("GET", "/simulator/clock")), 2000);

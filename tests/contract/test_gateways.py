@@ -85,7 +85,7 @@ class Bench:
 
     async def placed(self, **changed: Any) -> tuple[Order, Prepay]:
         order = self.order(**changed)
-        return order, await self.gateway.prepay(order)
+        return order, await self.gateway.prepay(order, datetime.now(UTC))
 
     def pay(self, prepay: Prepay, scenario: str = "lost_notification") -> dict[str, str]:
         """The payer pays in WeChat's browser with what our cashier was given."""
@@ -99,7 +99,8 @@ class Bench:
         assert "faults" in told, told
 
     def call(self, call: str, order: Order, gateway: Gateway | None = None) -> Any:
-        return getattr(gateway or self.gateway, call)(order)
+        more = (datetime.now(UTC),) if call == "prepay" else ()
+        return getattr(gateway or self.gateway, call)(order, *more)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +136,7 @@ async def test_each_trade_type_gives_what_its_payer_needs(
 
 async def test_the_same_order_again_is_payable_under_the_same_number(bench: Bench) -> None:
     order, first = await bench.placed()
-    second = await bench.gateway.prepay(order)
+    second = await bench.gateway.prepay(order, datetime.now(UTC))
     assert first.prepay_id
     assert second.prepay_id
     assert bench.simulator.order(order.out_trade_no)["total"] == order.total
@@ -144,7 +145,7 @@ async def test_the_same_order_again_is_payable_under_the_same_number(bench: Benc
 async def test_the_same_number_with_another_total_is_refused(bench: Bench) -> None:
     order, _ = await bench.placed()
     with pytest.raises(GatewayRefused) as refused:
-        await bench.gateway.prepay(replace(order, total=Fen(1)))
+        await bench.gateway.prepay(replace(order, total=Fen(1)), datetime.now(UTC))
     assert refused.value.public_code in ("INVALID_REQUEST", "OUT_TRADE_NO_USED")
 
 
@@ -178,7 +179,7 @@ async def test_an_order_can_be_closed_and_is_then_closed(bench: Bench) -> None:
     await bench.gateway.close(order)
     assert (await bench.gateway.query(order)).value.state is RemoteState.CLOSED
     with pytest.raises(GatewayRefused) as refused:
-        await bench.gateway.prepay(order)
+        await bench.gateway.prepay(order, datetime.now(UTC))
     assert refused.value.public_code == "ORDER_CLOSED"
 
 
@@ -238,16 +239,16 @@ async def test_a_code_that_leaves_it_open_is_an_unknown_outcome(bench: Bench, co
     order = bench.order()
     bench.fault("prepay", "refuse", code=code)
     with pytest.raises(OutcomeUnknown):
-        await bench.gateway.prepay(order)
+        await bench.gateway.prepay(order, datetime.now(UTC))
 
 
 async def test_an_order_that_took_effect_unseen_is_found_by_its_number(bench: Bench) -> None:
     order = bench.order()
     bench.fault("prepay", "timeout_after")
     with pytest.raises(OutcomeUnknown):
-        await bench.gateway.prepay(order)
+        await bench.gateway.prepay(order, datetime.now(UTC))
     assert (await bench.gateway.query(order)).value.state is RemoteState.NOTPAY
-    assert (await bench.gateway.prepay(order)).prepay_id
+    assert (await bench.gateway.prepay(order, datetime.now(UTC))).prepay_id
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -279,7 +280,7 @@ async def test_the_second_host_answers_when_the_first_does_not(bench: Bench, fir
     async with await asyncio.start_server(_behaviour(first), "127.0.0.1", 0) as server:
         port = free_port() if first == "refuses" else server.sockets[0].getsockname()[1]
         gateway = bench.build(hosts=(f"http://127.0.0.1:{port}", bench.simulator.url))
-        assert (await gateway.prepay(bench.order())).prepay_id
+        assert (await gateway.prepay(bench.order(), datetime.now(UTC))).prepay_id
 
 
 @pytest.mark.parametrize(
@@ -294,7 +295,7 @@ async def test_whatever_a_proxy_answers_in_between_is_an_unknown_outcome(
     async with await asyncio.start_server(_answering(status, answer), "127.0.0.1", 0) as server:
         gateway = bench.build(hosts=(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}",))
         with pytest.raises(OutcomeUnknown):
-            await gateway.prepay(bench.order())
+            await gateway.prepay(bench.order(), datetime.now(UTC))
 
 
 @pytest.mark.parametrize("scenario", ["success", "cancel", "not_enough"])
@@ -334,7 +335,7 @@ async def test_v3_verifies_in_each_key_mode(simulator: SimulatorProcess, mode: s
         assert isinstance(gateway, V3Gateway)
         if mode == "certificate":
             with pytest.raises(NotSent):
-                await gateway.prepay(bench.order())
+                await gateway.prepay(bench.order(), datetime.now(UTC))
             cipher = AeadCipher(bench.known["api_v3_key"])
             await Certificates(gateway._ring, cipher, gateway.certificates, RealClock()).refresh()
         if mode == "public_key":
@@ -342,7 +343,7 @@ async def test_v3_verifies_in_each_key_mode(simulator: SimulatorProcess, mode: s
                 await gateway.certificates()
             assert refused.value.public_code == "RESOURCE_NOT_EXISTS"
             assert "pay.v3.public_key" in refused.value.advice.next_step.en
-        assert (await gateway.prepay(bench.order())).prepay_id
+        assert (await gateway.prepay(bench.order(), datetime.now(UTC))).prepay_id
     finally:
         simulator.control("POST", "keys", {"mode": "grey"})
         await transport.close()

@@ -96,7 +96,7 @@ def order(api: Api) -> Order:
 async def sent(gateway: Gateway, sink: Sink) -> Any:
     """The first request that ``prepay`` sends."""
     with pytest.raises(OutcomeUnknown):
-        await gateway.prepay(order(gateway.api))
+        await gateway.prepay(order(gateway.api), datetime.now(UTC))
     return sink.received[0]
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
 from wechatpayv3 import WeChatPay, WeChatPayType
 from wechatpayv3.core import Core
 
-from tests.simulator.merchant import number
+from tests.simulator.merchant import BEIJING, number
 from tests.simulator.sink import Sink
 from tests.support.simulator import SimulatorProcess
 
@@ -79,6 +82,63 @@ def test_it_places_pays_queries_and_believes_the_notification(
     assert told["resource"]["amount"]["total"] == 1800
     status, answer = pay.query(transaction_id=told["resource"]["transaction_id"])
     assert (status, json.loads(answer)) == (200, told["resource"])
+
+
+def paid(pay: WeChatPay, simulator: SimulatorProcess) -> str:
+    """An order that is paid; its number."""
+    asked = order(simulator)
+    prepay_id = json.loads(pay.pay(**asked)[1])["prepay_id"]
+    params = page(pay, simulator.credentials["appid"], prepay_id)
+    simulator.control("POST", "bridge", {**params, "scenario": "lost_notification"})
+    return str(asked["out_trade_no"])
+
+
+def test_it_refunds_queries_and_believes_the_notification(
+    pay: WeChatPay, simulator: SimulatorProcess, sink: Sink
+) -> None:
+    out_trade_no, out_refund_no = paid(pay, simulator), number()
+    amount = {"refund": 500, "total": 1800, "currency": "CNY"}
+    status, answer = pay.refund(out_refund_no, amount, out_trade_no=out_trade_no, reason="不想要了")
+    assert (status, json.loads(answer)["status"]) == (200, "PROCESSING")
+    simulator.control("POST", "clock", {"advance_s": 2})
+    message = sink.wait(1)[0]
+    told = pay.callback(message.headers, message.body)
+    assert (told["event_type"], told["resource"]["out_refund_no"]) == ("REFUND.SUCCESS", out_refund_no)
+    assert json.loads(pay.query_refund(out_refund_no)[1])["status"] == "SUCCESS"
+    assert json.loads(pay.query(out_trade_no=out_trade_no)[1])["trade_state"] == "REFUND"
+    simulator.control("POST", "clock", {"advance_s": 60})
+    status, answer = pay.refund(number(), amount | {"refund": 1301}, out_trade_no=out_trade_no)
+    assert (status, json.loads(answer)["code"]) == (400, "INVALID_REQUEST")
+
+
+def test_it_sends_the_money_of_an_abnormal_refund_elsewhere(
+    pay: WeChatPay, simulator: SimulatorProcess, sink: Sink
+) -> None:
+    out_trade_no, out_refund_no = paid(pay, simulator), number()
+    simulator.control("POST", "refunds/scenarios", {"scenario": "abnormal", "out_trade_no": out_trade_no})
+    amount = {"refund": 1800, "total": 1800, "currency": "CNY"}
+    refund_id = json.loads(pay.refund(out_refund_no, amount, out_trade_no=out_trade_no)[1])["refund_id"]
+    simulator.control("POST", "clock", {"advance_s": 2})
+    assert pay.callback(sink.wait(1)[0].headers, sink.received[0].body)["event_type"] == "REFUND.ABNORMAL"
+    assert pay.abnormal_refund(refund_id, out_refund_no, "MERCHANT_BANK_CARD")[0] == 200
+    simulator.control("POST", "clock", {"advance_s": 2})
+    sink.wait(2)
+    assert json.loads(pay.query_refund(out_refund_no)[1])["status"] == "SUCCESS"
+
+
+def test_it_downloads_the_bills_that_were_announced(pay: WeChatPay, simulator: SimulatorProcess) -> None:
+    day = datetime.now(BEIJING).date().isoformat()
+    out_trade_no = paid(pay, simulator)
+    simulator.control("POST", "clock", {"advance_s": 40 * 3600})
+    for ask, expected in ((pay.trade_bill, out_trade_no), (pay.fundflow_bill, "扣除交易手续费")):
+        status, answer = ask(day)
+        announced = json.loads(answer)
+        assert (status, announced["hash_type"]) == (200, "SHA1")
+        status, file = pay.download_bill(announced["download_url"])
+        unpacked = gzip.decompress(file)
+        assert hashlib.sha1(unpacked).hexdigest() == announced["hash_value"]  # noqa: S324 - WeChat's choice
+        assert expected in unpacked.decode()
+    assert json.loads(pay.trade_bill("2020-01-01")[1])["code"] == "INVALID_REQUEST"
 
 
 def test_it_closes_an_order(pay: WeChatPay, simulator: SimulatorProcess) -> None:

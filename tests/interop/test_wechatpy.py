@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timedelta
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -94,6 +95,58 @@ def test_it_does_not_believe_a_forged_notification(pay: WeChatPay, simulator: Si
     simulator.control("POST", "bridge", {**params, "scenario": "forged"})
     with pytest.raises(InvalidSignatureException):
         pay.parse_payment_result(sink.wait(1)[0].body)
+
+
+@pytest.fixture
+def secure(simulator: SimulatorProcess, tmp_path: Path) -> WeChatPay:
+    """The library with the merchant's certificate, at the port that asks for it."""
+    known = simulator.credentials
+    files = {name: tmp_path / name for name in ("merchant_cert_pem", "merchant_private_key_pem", "secure_ca_pem")}
+    for name, file in files.items():
+        file.write_text(known[name])
+    cert, key, ca = (str(file) for file in files.values())
+    client = WeChatPay(known["appid"], known["api_v2_key"], known["mchid"], mch_cert=cert, mch_key=key, timeout=10)
+    client.API_BASE_URL = f"{known['secure_url']}/"
+    client._http.verify, client._http.trust_env = ca, False
+    return client
+
+
+def test_it_refunds_over_mutual_tls_queries_and_reads_the_notification(
+    pay: WeChatPay, secure: WeChatPay, simulator: SimulatorProcess, sink: Sink
+) -> None:
+    out_trade_no, answer = place(pay, simulator, sink)
+    params = pay.jsapi.get_jsapi_params(answer["prepay_id"])
+    simulator.control("POST", "bridge", {**params, "scenario": "lost_notification"})
+    refund = {"total_fee": 1800, "refund_fee": 500, "out_refund_no": number(), "out_trade_no": out_trade_no}
+    taken = secure.refund.apply(**refund, refund_desc="不想要了", notify_url=sink.url)
+    assert secure.check_signature(taken)
+    assert (taken["refund_fee"], taken["out_trade_no"]) == ("500", out_trade_no)
+    simulator.control("POST", "clock", {"advance_s": 2})
+    told = pay.parse_refund_notify_result(sink.wait(1)[0].body)
+    assert (told["out_refund_no"], told["refund_status"]) == (refund["out_refund_no"], "SUCCESS")
+    assert pay.refund.query(out_refund_no=refund["out_refund_no"])["refund_status_0"] == "SUCCESS"
+    assert pay.order.query(out_trade_no=out_trade_no)["trade_state"] == "REFUND"
+    with pytest.raises(WeChatPayException) as over:
+        secure.refund.apply(**refund | {"out_refund_no": number(), "refund_fee": 1301})
+    assert over.value.errmsg == "refund_fee大于可退金额"
+    with pytest.raises(WeChatPayException) as anonymous:
+        pay.refund.apply(**refund)
+    assert anonymous.value.response.status_code == 400
+
+
+def test_it_downloads_the_bills_of_a_day(
+    pay: WeChatPay, secure: WeChatPay, simulator: SimulatorProcess, sink: Sink
+) -> None:
+    day = datetime.now(BEIJING).date()
+    out_trade_no, answer = place(pay, simulator, sink)
+    params = pay.jsapi.get_jsapi_params(answer["prepay_id"])
+    simulator.control("POST", "bridge", {**params, "scenario": "lost_notification"})
+    simulator.control("POST", "clock", {"advance_s": 40 * 3600})
+    assert out_trade_no in pay.tools.download_bill(day)
+    assert "扣除交易手续费" in secure.tools.download_fundflow(day)
+    with pytest.raises(WeChatPayException) as none:
+        pay.tools.download_bill(datetime(2026, 1, 1, tzinfo=BEIJING).date())
+    assert none.value.return_msg == "invalid parameter"
 
 
 class LocalClient(WeChatClient):  # type: ignore[misc]  # it is untyped

@@ -53,7 +53,7 @@ def overlay(
         "pay": {
             "mchid": credentials["mchid"],
             "base_urls": [simulator_url],
-            "v2": {"key": credentials["api_v2_key"]},
+            "v2": {"key": credentials["api_v2_key"], **_secure(credentials)},
             "v3": {
                 "key": credentials["api_v3_key"],
                 "merchant_key": credentials["merchant_private_key_pem"],
@@ -68,6 +68,18 @@ def overlay(
         "redis": {"url": redis, "directory": str(directory / "redis")},
         "merchants": [{"name": "shop", "sha256": hashlib.sha256(API_KEY.encode()).hexdigest()}],
         "log": {"level": "debug"},
+    }
+
+
+def _secure(credentials: Mapping[str, Any]) -> dict[str, Any]:
+    """The way to v2's refunds, where WeChat has one."""
+    if "secure_url" not in credentials:
+        return {}
+    return {
+        "client_cert": credentials["merchant_cert_pem"],
+        "client_key": credentials["merchant_private_key_pem"],
+        "ca": credentials["secure_ca_pem"],
+        "refund_urls": [credentials["secure_url"]],
     }
 
 

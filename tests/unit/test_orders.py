@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -60,15 +60,15 @@ class FakeGateway:
         self.lost: list[Exception] = []
         self.on_query: Callable[[Order], Transaction | None] = lambda order: None
 
-    async def prepay(self, order: Order) -> Prepay:
+    async def prepay(self, order: Order, at: datetime) -> Prepay:
         await self._turn("prepay")
         self.known.setdefault(order.out_trade_no, RemoteState.NOTPAY)
         if self.lost:
             raise self.lost.pop(0)
         number = sum(call == "prepay" for call in self.calls)
         if order.trade_type is TradeType.JSAPI:
-            return Prepay(self.clock.now(), "RSA", prepay_id=f"wx-{number}")
-        return Prepay(self.clock.now(), "RSA", code_url=f"weixin://{number}")
+            return Prepay(at, "RSA", prepay_id=f"wx-{number}")
+        return Prepay(at, "RSA", code_url=f"weixin://{number}")
 
     async def query(self, order: Order, *, transaction_id: str = "") -> Verified[Transaction]:
         await self._turn("query")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from typing import Protocol
 
@@ -44,7 +45,7 @@ class Merchant:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """What a gateway works with: the way out, WeChat Pay's hosts in order, the time and the nonce."""
+    """What a gateway works with: the way out, WeChat Pay's hosts in order, the time it signs with and the nonce."""
 
     transport: Transport
     hosts: tuple[str, ...]
@@ -57,8 +58,8 @@ class Gateway(Protocol):
 
     api: Api
 
-    async def prepay(self, order: Order) -> Prepay:
-        """Place ``order`` at WeChat. The same order again gives a fresh prepay_id under the same number."""
+    async def prepay(self, order: Order, at: datetime) -> Prepay:
+        """Place ``order`` at WeChat. The same order again gives a fresh prepay_id. Its life is reckoned from ``at``."""
 
     async def query(self, order: Order, *, transaction_id: str = "") -> Verified[Transaction]:
         """What WeChat knows of ``order``, asked by its own number or by WeChat's.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 
 from wechat.errors import GatewayRefused, Malformed, NotifyError, OutcomeUnknown, SignatureInvalid
 from wechat.models import (
@@ -47,11 +48,11 @@ class V2Gateway:
         """What stands behind its answers, for the timeline."""
         return f"v2 {self._sign_type}"
 
-    async def prepay(self, order: Order) -> Prepay:
+    async def prepay(self, order: Order, at: datetime) -> Prepay:
         """POST /pay/unifiedorder."""
         fields = await self.ask("/pay/unifiedorder", self._order_fields(order))
         prepay = Prepay(
-            obtained_at=self._wire.clock.now(),
+            obtained_at=at,
             sign_type=self._sign_type.value,
             prepay_id=fields.get("prepay_id", "") if order.trade_type is TradeType.JSAPI else "",
             code_url=fields.get("code_url", ""),

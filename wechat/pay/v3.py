@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -64,7 +65,7 @@ class V3Gateway:
         """What stands behind its answers, for the timeline."""
         return f"v3 {self._ring.preferred_serial}"
 
-    async def prepay(self, order: Order) -> Prepay:
+    async def prepay(self, order: Order, at: datetime) -> Prepay:
         """POST /v3/pay/transactions/{jsapi,native,h5}."""
         name = _PATHS[order.trade_type]
         result = _RESULTS[order.trade_type]
@@ -72,7 +73,7 @@ class V3Gateway:
         value = data.get(result)
         if not isinstance(value, str) or not value:
             raise OutcomeUnknown(name, wire_message=f"answer without {result}")
-        return Prepay(obtained_at=self._wire.clock.now(), sign_type="RSA", **{result: value})
+        return Prepay(obtained_at=at, sign_type="RSA", **{result: value})
 
     async def query(self, order: Order, *, transaction_id: str = "") -> Verified[Transaction]:
         """GET /v3/pay/transactions/{out-trade-no,id}/…."""

@@ -1,0 +1,74 @@
+"""Where the service's time comes from. ``server.py`` alone builds one."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+
+import structlog
+
+from wechat.errors import FenpayError
+from wechat.pay.v3_json import json_object
+from wechat.transport import Request, Transport
+
+AGAIN_S = 1.0
+
+log = structlog.get_logger("clocks")
+
+
+class SystemClock:
+    """The real time."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return monotonic()
+
+
+class SimulatorClock(SystemClock):
+    """The local WeChat's clock, which an operator of the demo makes faster or pushes ahead.
+
+    A question is always waiting there, so a change is known at once. Until the first answer, and where messages carry
+    real dates anyway, it is the real time. Signatures are never dated by it.
+    """
+
+    def __init__(self, transport: Transport, simulator_url: str) -> None:
+        self._transport = transport
+        self._hosts = (simulator_url,)
+        self._seen = 0
+        self._base: datetime | None = None
+        self._base_at = 0.0
+        self._speed = 1.0
+        self._task: asyncio.Task[None] | None = None
+
+    def now(self) -> datetime:
+        if self._base is None:
+            return super().now()
+        return self._base + timedelta(seconds=(monotonic() - self._base_at) * self._speed)
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._follow(), name="simulator's clock")
+
+    async def close(self) -> None:
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                await self._ask()
+            except (FenpayError, LookupError, TypeError, ValueError) as error:  # no answer, or not a clock's
+                log.debug("clock_not_heard", error=str(error))
+                await asyncio.sleep(AGAIN_S)
+
+    async def _ask(self) -> None:
+        """Take over what the simulator's clock says once it is news. Raises RemoteError, Malformed."""
+        request = Request("simulator_clock", "GET", f"/simulator/clock?seen={self._seen}")
+        told = json_object((await self._transport.send(self._hosts, request)).body)
+        self._seen = int(told["version"])
+        if told["calendar"] == "simulated":
+            self._base, self._base_at = datetime.fromtimestamp(told["now_s"], UTC), monotonic()
+            self._speed = float(told["speed"])
