@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.timeout(400)
 def test_a_day_with_everything_that_goes_wrong_ends_with_every_order_settled_and_the_books_equal() -> None:
-    command = [sys.executable, "-m", "drill", "--orders", "60", "--json"]
+    command = [sys.executable, "manage.py", "drill", "--orders", "60", "--json"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=380, check=False)
     told = json.loads(ended.stdout)
     assert [line for line in told["lines"] if not line["right"]] == []

@@ -1,12 +1,10 @@
-"""``python -m drill``: a day of orders at a local WeChat with all that goes wrong, and its verdict as a table."""
+"""``manage.py drill``: a day of orders at a local WeChat with all that goes wrong, and its verdict as a table."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -110,17 +108,3 @@ def show(result: Sequence[Line], facts: dict[str, Any]) -> None:
         f"orders found paid by query; {facts['refunds']} refunds; {facts['deliveries']} deliveries; "
         f"{facts['kills']} services killed; {facts['seconds']} s"
     )
-
-
-def run() -> int:
-    parser = argparse.ArgumentParser(prog="python -m drill", description=__doc__)
-    parser.add_argument("--orders", type=int, default=1000, help="how many")
-    parser.add_argument("--seed", type=int, default=1, help="another day, or the same again")
-    parser.add_argument("--keep", type=Path, help="keep logs, data and settings in this directory")
-    parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
-    chosen = parser.parse_args()
-    return main(chosen.orders, chosen.seed, chosen.keep, as_json=chosen.json)
-
-
-if __name__ == "__main__":
-    sys.exit(run())
