@@ -47,6 +47,8 @@ PLANTED = (
     "missing_here",
 )
 ROUNDS = 3
+ONE_BY_ONE = 10  # per cent of the orders whose own ledger is looked at
+TAKEN = (201, 202)
 PATIENT_S = 7 * 86400
 ORDER_FAULTS: tuple[dict[str, Any], ...] = (
     {"path": "/pay/unifiedorder", "fault": "system_error", "probability": 0.02, "after": True},
@@ -79,15 +81,16 @@ class Report:
     too_much: int = 0
     too_much_refused: int = 0
     poor: int = 0
-    poor_refused: int = 0
+    poor_then_taken: int = 0
     repeated: int = 0
     repeated_as_one: int = 0
     planted: set[tuple[str, str]] = field(default_factory=set)
-    first: dict[str, Any] = field(default_factory=dict)
+    repaired: dict[str, Any] = field(default_factory=dict)
     practice: list[dict[str, Any]] = field(default_factory=list)
     last: list[dict[str, Any]] = field(default_factory=list)
     differences: list[dict[str, Any]] = field(default_factory=list)
     ledger: dict[str, Any] = field(default_factory=dict)
+    ledgers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Day:
@@ -218,13 +221,14 @@ class Day:
         """Without money no refund is taken; once it is there again, a new one is."""
         balance = (await self._wechat.control("GET", "balance"))["balance"]
         await self._wechat.control("POST", "balance", {"transfer": -balance})
-        for number in numbers:
-            self.report.poor += 1
-            answer = await self._shop.refund(number, totals[number], f"{number}-0")
-            self.report.poor_refused += (answer.status, answer.body.get("code")) == (502, "NOT_ENOUGH")
+        refused = [await self._shop.refund(number, totals[number], f"{number}-0") for number in numbers]
         await self._wechat.control("POST", "balance", {"transfer": balance})
-        for number in numbers:
-            await self._shop.refund(number, totals[number], f"{number}-1")
+        taken = [await self._shop.refund(number, totals[number], f"{number}-1") for number in numbers]
+        self.report.poor = len(numbers)
+        self.report.poor_then_taken = sum(
+            (no.status, no.body.get("code")) == (502, "NOT_ENOUGH") and yes.status in TAKEN
+            for no, yes in zip(refused, taken, strict=True)
+        )
 
     async def _let_refunds_end(self) -> None:
         """They go out a minute apart, are asked after, and where a card refused the money it goes elsewhere."""
@@ -246,9 +250,19 @@ class Day:
         morning = self.report.day + timedelta(days=1)
         await self._until(datetime(morning.year, morning.month, morning.day, 10, 6, tzinfo=BEIJING))
         await self._quiet()
-        self.report.first = await self._reconciled()
+        await self._reconciled()
         self.report.differences = await self._differences()
         self.report.ledger = (await self._shop.ask("GET", f"/api/ledger/{self.report.day}")).body
+        numbers = sample([customer.number for customer in self.report.people], ONE_BY_ONE, self._chance)
+        await self._all(self._keep_ledger, numbers)
+        for difference in self.report.differences:
+            action = "refund" if difference["kind"] == "double_payment" else "query"
+            path = f"/api/reconciliations/{self.report.day}/differences/{difference['id']}/repair"
+            await self._shop.ask("POST", path, {"action": action})
+
+    async def _keep_ledger(self, number: str) -> None:
+        path = f"/api/ledger/{self.report.day}?out_trade_no={number}"
+        self.report.ledgers[number] = (await self._shop.ask("GET", path)).body
 
     async def _practise(self) -> None:
         """Plant differences on the bill, find them, and have the bill tell the truth again."""
@@ -261,8 +275,9 @@ class Day:
         await self._reconciled_anew()
         self.report.practice = await self._differences()
         await self._wechat.control("DELETE", f"bills/faults?date={day}")
-        await self._reconciled_anew()
+        self.report.repaired = await self._reconciled_anew()
         self.report.last = await self._differences()
+        await self._quiet()
 
     def _to_plant(self) -> Iterable[tuple[str, str]]:
         """Kinds with the order or refund they are about, none of which is odd in another way."""
@@ -280,11 +295,11 @@ class Day:
                 else:
                     yield kind, next(paid)
 
-    async def _reconciled_anew(self) -> None:
+    async def _reconciled_anew(self) -> dict[str, Any]:
         """The service keeps bills, as WeChat does not change them; this one did."""
         for path in self._stack.bills.glob("*.csv"):
             path.unlink()
-        await self._reconciled()
+        return await self._reconciled()
 
     async def _reconciled(self) -> dict[str, Any]:
         for _ in range(60):

@@ -72,7 +72,7 @@ def _orders(report: Report, seen: Seen) -> list[Line]:
 
 def _refunds(report: Report, seen: Seen) -> list[Line]:
     ours = {number: refund["state"] for number, refund in seen.refunds.items() if refund["state"] != "REFUSED"}
-    theirs = {number: r["state"] for number, r in seen.true_refunds.items() if r["api"] != "console"}
+    theirs = {number: refund["state"] for number, refund in seen.true_refunds.items()}
     back = Counter[str]()
     for refund in seen.true_refunds.values():
         back[refund["transaction_id"]] += refund["refund"] if refund["state"] != "CLOSED" else 0
@@ -93,7 +93,9 @@ def _refunds(report: Report, seen: Seen) -> list[Line]:
         ),
         Line("超额退款被拒", "refunds of too much refused", report.too_much, report.too_much_refused),
         Line("同键重复只退一笔", "asked twice with one key, refunded once", report.repeated, report.repeated_as_one),
-        Line("余额不足被拒，额度放回", "refused for want of balance, amount freed", report.poor, report.poor_refused),
+        Line(
+            "余额不足被拒，充值后受理", "refused for want of balance, then taken", report.poor, report.poor_then_taken
+        ),
     ]
 
 
@@ -115,23 +117,37 @@ def _events(seen: Seen, receiver: Receiver) -> list[Line]:
 
 
 def _books(report: Report, seen: Seen) -> list[Line]:
-    """The ledger against the truth; our own side lacks what only WeChat knows of."""
-    ledger, truth, ours = report.ledger, seen.true_sums, report.first["ours"]
+    """The ledger against the truth, and our own side once repaired; a second payment is no sale of ours."""
+    ledger, truth, ours = report.ledger, seen.true_sums, report.repaired["ours"]
     surplus = [order["total"] for order in seen.true_orders.values() for _ in order["surplus"]]
-    console = [refund["refund"] for refund in seen.true_refunds.values() if refund["api"] == "console"]
     names = {"payments": "笔数", "received": "收款（分）", "refunds": "退款笔数", "refunded": "退款（分）"}
     names |= {"fee": "手续费（分）", "net": "净额（分）"}
     known = {
         "payments": truth["payments"] - len(surplus),
         "received": truth["received"] - sum(surplus),
-        "refunds": truth["refunds"] - len(console),
-        "refunded": truth["refunded"] - sum(console),
+        "refunds": truth["refunds"],
+        "refunded": truth["refunded"],
     }
     return [
         *[Line(f"账簿：{names[name]}", f"ledger: {name}", truth[name], ledger[name]) for name in MONEY],
         *[Line(f"我方：{names[name]}", f"our side: {name}", value, ours[name]) for name, value in known.items()],
         Line("借贷相等", "debits equal credits", ledger["debit"], ledger["credit"]),
+        Line("抽查单笔账簿一致", "single orders' ledgers right", len(report.ledgers), _right_ledgers(report, seen)),
     ]
+
+
+def _right_ledgers(report: Report, seen: Seen) -> int:
+    """How many of the orders that were looked at one by one have received and refunded what is true."""
+    right = 0
+    for number, ledger in report.ledgers.items():
+        order, refunds = (
+            seen.true_orders[number],
+            [r for r in seen.true_refunds.values() if r["out_trade_no"] == number],
+        )
+        received = order["total"] * len(_transactions(order))
+        refunded = sum(refund["refund"] for refund in refunds if refund["state"] != "CLOSED")
+        right += (ledger["received"], ledger["refunded"]) == (received, refunded)
+    return right
 
 
 def _differences(report: Report, seen: Seen) -> list[Line]:
@@ -139,14 +155,18 @@ def _differences(report: Report, seen: Seen) -> list[Line]:
     genuine = {("double_payment", n) for n, order in seen.true_orders.items() if order["surplus"]}
     genuine |= {("refund_missing_here", n) for n, r in seen.true_refunds.items() if r["api"] == "console"}
     first, practice = _keys(report.differences), _keys(report.practice)
-    gone = {key for each, key in zip(report.last, map(_key, report.last), strict=True) if each["status"] == "gone"}
+    last = {status: _keys(d for d in report.last if d["status"] == status) for status in ("gone", "repaired")}
     return [
         Line("真账单的差异找到", "differences of the true bill found", len(genuine), len(first & genuine)),
         Line("凭空的差异", "differences invented", 0, len(first - genuine)),
+        Line("真差异已修复", "differences repaired", len(genuine), len(last["repaired"] & genuine)),
         Line("埋下的差异找到", "planted differences found", len(report.planted), len(practice & report.planted)),
         Line("另外凭空的差异", "invented besides", 0, len(practice - genuine - report.planted)),
         Line(
-            "账单还原后差异消失", "gone once the bill was true again", len(report.planted), len(gone & report.planted)
+            "账单还原后差异消失",
+            "gone once the bill was true again",
+            len(report.planted),
+            len(last["gone"] & report.planted),
         ),
     ]
 

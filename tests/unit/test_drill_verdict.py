@@ -36,8 +36,9 @@ def refund(number: str, out_trade_no: str) -> dict[str, Any]:
     return {"out_refund_no": number, "out_trade_no": out_trade_no, "state": "SUCCESS", "timeline": timeline("success")}
 
 
-def true_refund(transaction_id: str, amount: int, api: str = "v3") -> dict[str, Any]:
-    return {"transaction_id": transaction_id, "refund": amount, "state": "SUCCESS", "api": api}
+def true_refund(out_trade_no: str, transaction_id: str, amount: int, api: str = "v3") -> dict[str, Any]:
+    known = {"out_trade_no": out_trade_no, "transaction_id": transaction_id}
+    return known | {"refund": amount, "state": "SUCCESS", "api": api}
 
 
 def difference(kind: str, number: str, status: str = "open") -> dict[str, Any]:
@@ -56,27 +57,31 @@ class Evening:
         ]
         self.report = Report(people, date(2026, 11, 25))
         self.sums = {"payments": 3, "received": 3000, "refunds": 3, "refunded": 1600, "fee": 8, "net": 1392}
+        self.report.ledgers = {
+            PAID: {"received": 1000, "refunded": 600},
+            TWICE: {"received": 2000, "refunded": 1000},
+        }
         self.report.ledger = dict(self.sums) | {"debit": 4608, "credit": 4608}
-        self.report.first = {"ours": {"payments": 2, "received": 2000, "refunds": 2, "refunded": 1500}}
+        self.report.repaired = {"ours": {"payments": 2, "received": 2000, "refunds": 3, "refunded": 1600}}
         genuine = [difference("double_payment", TWICE), difference("refund_missing_here", CONSOLE)]
         self.report.differences = genuine
         self.report.planted = {("amount", PAID)}
         self.report.practice = [*genuine, difference("amount", PAID)]
-        self.report.last = [*genuine, difference("amount", PAID, "gone")]
+        self.report.last = [each | {"status": "repaired"} for each in genuine] + [difference("amount", PAID, "gone")]
         self.orders = {
             PAID: order("REFUND", "tx", "paid", "refund"),
             TWICE: order("SUCCESS", "tx1", "paid"),
             LEFT: order("CLOSED", None, "closed"),
         }
-        self.refunds = {BACK: refund(BACK, PAID), SURPLUS: refund(SURPLUS, TWICE)}
+        self.refunds = {BACK: refund(BACK, PAID), SURPLUS: refund(SURPLUS, TWICE), CONSOLE: refund(CONSOLE, PAID)}
         self.true_orders = {PAID: true_order("tx"), TWICE: true_order("tx1", ("tx2",)), LEFT: true_order(None)}
         self.true_refunds = {
-            BACK: true_refund("tx", 500),
-            SURPLUS: true_refund("tx2", 1000),
-            CONSOLE: true_refund("tx", 100, "console"),
+            BACK: true_refund(PAID, "tx", 500),
+            SURPLUS: true_refund(TWICE, "tx2", 1000),
+            CONSOLE: true_refund(PAID, "tx", 100, "console"),
         }
         self.receiver = Receiver(random.Random(1))
-        self.tell(PAID, "order.paid", "refund.succeeded")
+        self.tell(PAID, "order.paid", "refund.succeeded", "refund.succeeded")
         self.tell(TWICE, "order.paid", "refund.succeeded")
         self.tell(LEFT, "order.closed")
 
@@ -101,7 +106,10 @@ def change(evening: Evening, path: str, value: object) -> None:
     target: Any = getattr(evening, first)
     for step in rest[:-1]:
         target = target[step]
-    target[rest[-1]] = value
+    if isinstance(target, Report):
+        setattr(target, rest[-1], value)
+    else:
+        target[rest[-1]] = value
 
 
 @pytest.mark.parametrize(
@@ -117,6 +125,7 @@ def change(evening: Evening, path: str, value: object) -> None:
         ("true_refunds.back-0.refund", 901, "payments refunded beyond their amount"),
         ("true_refunds.twice-tx.state", "CLOSED", "payments that should not be, returned whole"),
         ("sums.fee", 9, "ledger: fee"),
+        ("report.ledgers", {PAID: {"received": 1000, "refunded": 500}}, "single orders' ledgers right"),
         ("sums.net", 1391, "ledger: net"),
         ("sums.received", 2999, "our side: received"),
         ("sums.refunded", 1599, "our side: refunded"),
@@ -144,6 +153,10 @@ WRONGS: dict[str, tuple[Callable[[Evening], object], str]] = {
     "one was invented in practice": (
         lambda day: day.report.practice.append(difference("state", PAID)),
         "invented besides",
+    ),
+    "one was not repaired": (
+        lambda day: day.report.last.__setitem__(0, difference("double_payment", TWICE)),
+        "differences repaired",
     ),
     "one stayed when the bill was true again": (
         lambda day: day.report.last.__setitem__(2, difference("amount", PAID)),
