@@ -1,4 +1,5 @@
-"""The operator's command line."""
+#!/usr/bin/env python3
+"""The operator's command line. ``demo`` and ``drill`` start a service; all else asks a running one: see ``cli/``."""
 
 from __future__ import annotations
 
@@ -7,15 +8,13 @@ from typing import Annotated
 
 import typer
 
+from cli import bills, books, events, orders, refunds, usage, why
 from scripts import demo as demonstration
 from scripts.steps import ROOT
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="分付 Fenpay：运维命令 · operator's commands")
-
-
-@app.callback()
-def commands() -> None:
-    """Keep ``demo`` a command of its own while it is the only one."""
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, help="分付 Fenpay：运维命令 · operator's commands"
+)
 
 
 @app.command()
@@ -26,5 +25,25 @@ def demo(
     raise typer.Exit(demonstration.main(var.absolute()))
 
 
+@app.command()
+def drill(
+    count: Annotated[int, typer.Option("--orders", min=40, help="订单数 · how many orders")] = 1000,
+    seed: Annotated[int, typer.Option(help="换一天，或重来同一天 · another day, or the same again")] = 1,
+    keep: Annotated[Path | None, typer.Option(help="日志与数据留在这个目录 · keep logs and data here")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="输出一个 JSON 文档 · print one JSON document")] = False,
+) -> None:
+    """演练一天：一千笔订单，出尽状况，次日对账到分 · A day with all that goes wrong, books balanced to the fen."""
+    from drill.run import main  # noqa: PLC0415 - it brings the bundled stores, which an operator's machine may lack
+
+    raise typer.Exit(main(count, seed, keep, as_json=as_json))
+
+
+app.add_typer(orders.app, name="order")
+app.add_typer(refunds.app, name="refund")
+app.add_typer(bills.app, name="bill")
+app.add_typer(books.app)
+app.add_typer(events.app, name="events")
+app.add_typer(why.app)
+
 if __name__ == "__main__":
-    app()
+    usage.run(app)

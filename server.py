@@ -57,6 +57,7 @@ from wechat.refunds import Refunds, RefundTerms
 from wechat.repairs import Repairs
 from wechat.transport import Transport
 from wechat.webhooks import Webhook
+from wechat.why.inquiry import Inquiry
 from wechat.workers import OrderWorker, RefundWorker
 
 VERSION = "0.1.0"
@@ -163,6 +164,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str) -> Process:
         refunds=refunds,
         books=books,
         inbox=Inbox(pay.gateways, store.notifications, ledger, refunds, late, clock),
+        inquiry=Inquiry(orders, store.notifications, store.refunds, clock),
         oauth=OAuth(client, credentials, settings.account.open_url, shared),
         jssdk=JsSdk(settings.account.appid, tokens, origins, clock),
         order_store=store.orders,

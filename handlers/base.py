@@ -21,6 +21,7 @@ from tornado.web import HTTPError, RequestHandler
 from handlers.plugin import Access, methods
 from handlers.services import Services
 from handlers.texts import texts
+from handlers.views import remote_view
 from wechat.errors import (
     BadRequest,
     CallerError,
@@ -195,22 +196,11 @@ class BaseHandler(RequestHandler):
         if isinstance(error, CallerError) and error.field:
             body["field"] = error.field
         if isinstance(error, RemoteError) and self.access is Access.MERCHANT:
-            body["wechat"] = self._what_wechat_said(error)
+            body["wechat"] = remote_view(error, self.lang)
         return _status(error), body
 
     def _error(self, code: str, text: Text) -> dict[str, Any]:
         return {"code": code, "message": text.to(self.lang), "request_id": self.request_id}
-
-    def _what_wechat_said(self, error: RemoteError) -> dict[str, Any]:
-        """For those who run the shop, never for those who buy in it."""
-        return {
-            "call": error.call,
-            "code": error.wire_code,
-            "message": error.wire_message,
-            "request_id": error.request_id,
-            "causes": [cause.to(self.lang) for cause in error.advice.causes],
-            "next": error.advice.next_step.to(self.lang),
-        }
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Ours are expected and told in a line; anything else is a defect and comes with its traceback."""

@@ -1,8 +1,9 @@
-"""The merchant's books: reconcile a day, look at the differences, repair them, see the accounts."""
+"""The merchant's books: reconcile a day, look at the differences, repair them, see the accounts and WeChat's bills."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from datetime import date
@@ -17,12 +18,13 @@ from wechat.books import ACTIONS, Action, Difference, Entry, Reconciliation, Sta
 from wechat.double_entry import DoubleEntry, double_entry
 from wechat.errors import BadRequest, NotFound, Text
 from wechat.pay.bill_download import Bill
-from wechat.pay.bills import trade_lines
+from wechat.pay.bills import BillKind, trade_lines
 
 DATE = r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
 PAGE = 100
 EXPORTED = 500
 CHUNK = 64 * 1024
+CSV = "text/csv; charset=utf-8"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
@@ -33,6 +35,19 @@ class _DayHandler(ApiHandler):
         if result is None:
             raise NotFound(Text("这一天还没有对过账", "This day has not been reconciled"), code="NOT_RECONCILED")
         return result
+
+    def attach(self, kind: str, name: str) -> None:
+        """Have the answer saved as a file."""
+        self.set_header("Content-Type", kind)
+        self.set_header("Content-Disposition", f'attachment; filename="{name}"')
+
+    async def send(self, path: Path) -> None:
+        """The answer is this file, of a length that is said beforehand."""
+        with path.open("rb") as file:
+            self.set_header("Content-Length", str(os.fstat(file.fileno()).st_size))
+            while piece := file.read(CHUNK):
+                self.write(piece)
+                await self.flush()
 
 
 class ReconciliationHandler(_DayHandler):
@@ -62,14 +77,14 @@ class ReconciliationHandler(_DayHandler):
         )
 
     async def _write_csv(self, result: Reconciliation) -> None:
-        self._attach("text/csv; charset=utf-8", f"reconciliation-{result.day}.csv")
+        self.attach(CSV, f"reconciliation-{result.day}.csv")
         self.write(exports.BOM + exports.csv_text([exports.headings(self.lang)]))
         async for rows in self._rows(result.day):
             self.write(exports.csv_text(rows))
             await self.flush()
 
     async def _write_xlsx(self, result: Reconciliation) -> None:
-        self._attach(XLSX, f"reconciliation-{result.day}.xlsx")
+        self.attach(XLSX, f"reconciliation-{result.day}.xlsx")
         with tempfile.TemporaryDirectory(prefix="fenpay-export-") as directory:
             path = Path(directory) / "book.xlsx"
             book = exports.Workbook(path)
@@ -78,7 +93,7 @@ class ReconciliationHandler(_DayHandler):
             async for rows in self._rows(result.day):
                 await asyncio.to_thread(book.add, rows)
             await asyncio.to_thread(book.close)
-            await self._send(path)
+            await self.send(path)
 
     async def _rows(self, day: date) -> AsyncIterator[Sequence[exports.Row]]:
         cursor = ""
@@ -87,16 +102,6 @@ class ReconciliationHandler(_DayHandler):
             yield [exports.difference_row(difference, self.lang) for difference in page.items]
             if not (cursor := page.next_cursor):
                 return
-
-    async def _send(self, path: Path) -> None:
-        with path.open("rb") as file:
-            while piece := file.read(CHUNK):
-                self.write(piece)
-                await self.flush()
-
-    def _attach(self, kind: str, name: str) -> None:
-        self.set_header("Content-Type", kind)
-        self.set_header("Content-Disposition", f'attachment; filename="{name}"')
 
 
 class RepairHandler(_DayHandler):
@@ -120,6 +125,26 @@ class LedgerHandler(_DayHandler):
             sums = (await self.result(day)).theirs
         order = {"out_trade_no": number} if number else {}
         self.write_json({"date": day.isoformat(), **order, **ledger_view(double_entry(sums))})
+
+
+class BillHandler(_DayHandler):
+    """WeChat's bill of a day as WeChat wrote it, verified; 204 for a day of which WeChat makes none."""
+
+    async def get(self, text: str) -> None:
+        day, kind = _day(text), self._kind()
+        bill = await self.services.books.shelf.bill(day, kind)
+        if bill.path is None:
+            self.set_status(204)
+            return
+        self.attach(CSV, f"bill-{day}-{kind}.csv")
+        await self.send(bill.path)
+
+    def _kind(self) -> BillKind:
+        value = self.get_query_argument("kind", BillKind.ALL)
+        if value not in list(BillKind):
+            kinds = ", ".join(BillKind)
+            raise BadRequest(Text(f"kind 可取 {kinds}", f"kind is one of {kinds}"), field="kind")
+        return BillKind(value)
 
 
 def result_view(result: Reconciliation) -> dict[str, Any]:
@@ -206,5 +231,6 @@ def routes(services: Services) -> list[Route]:
     return [
         route(reconciliation, ReconciliationHandler, "api_reconciliation"),
         route(rf"{reconciliation}/differences/([0-9a-f]{{32}})/repair", RepairHandler, "api_repair"),
+        route(rf"/api/bills/{DATE}", BillHandler, "api_bill"),
         route(rf"/api/ledger/{DATE}", LedgerHandler, "api_ledger"),
     ]

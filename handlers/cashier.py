@@ -19,8 +19,8 @@ from handlers.plugin import Access, Route
 from handlers.services import Services
 from handlers.texts import refusals, script_texts
 from settings import Product
-from wechat.models import Order, TradeState
-from wechat.times import BEIJING, to_v3
+from wechat.models import Order, TradeState, yuan
+from wechat.times import beijing, to_v3
 
 PICTURES = frozenset({"cup", "leaf", "cake", "coin"})  # the symbols of templates/pictures.svg
 NO_PICTURE = "bag"
@@ -113,16 +113,6 @@ class CashierHandler(PageHandler):
             "words": script_texts(self.lang),
             "refusals": refusals(self.lang),
         }
-
-
-def yuan(fen: int) -> str:
-    """``1800`` as ``18.00``, without a float on the way."""
-    return f"{fen // 100}.{fen % 100:02d}"
-
-
-def beijing(moment: datetime) -> str:
-    """``2026-03-01 12:00:00`` in Beijing time, WeChat's own."""
-    return moment.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _name(product: Product, lang: str) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 
 import xlsxwriter
 
+from wechat.book_words import COUNTS, KINDS, STATUSES, SUMS
 from wechat.books import Difference, Entry, Reconciliation, Sums
 from wechat.errors import Text
 
@@ -40,31 +41,6 @@ COLUMNS = (
     Text("处理记录", "Audit"),
     Text("编号", "Id"),
 )
-KINDS: Mapping[str, Text] = {
-    "missing_here": Text("我方缺失", "Missing here"),
-    "missing_there": Text("微信缺失", "Missing there"),
-    "amount": Text("金额不符", "Amount differs"),
-    "state": Text("状态不符", "State differs"),
-    "refund_missing_here": Text("我方缺退款", "Refund missing here"),
-    "refund_missing_there": Text("微信缺退款", "Refund missing there"),
-    "double_payment": Text("重复支付", "Double payment"),
-    "unknown_number": Text("未知订单号", "Unknown number"),
-}
-STATUSES: Mapping[str, Text] = {
-    "open": Text("待处理", "Open"),
-    "repaired": Text("已修复", "Repaired"),
-    "known": Text("已知晓", "Known"),
-    "gone": Text("已消失", "Gone"),
-}
-SUMS = (
-    ("payments", Text("支付笔数", "Payments")),
-    ("received", Text("收款（元）", "Received (yuan)")),
-    ("refunds", Text("退款笔数", "Refunds")),
-    ("refunded", Text("退款（元）", "Refunded (yuan)")),
-    ("fee", Text("手续费（元）", "Fee (yuan)")),
-    ("net", Text("净额（元）", "Net (yuan)")),
-)
-COUNTS = frozenset({"payments", "refunds"})
 
 
 def headings(lang: str) -> list[str]:

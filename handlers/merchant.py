@@ -12,7 +12,7 @@ from handlers.base import ApiHandler
 from handlers.orders import NUMBER
 from handlers.plugin import Access, Route
 from handlers.services import Services
-from handlers.views import merchant_view, received_view, with_pay
+from handlers.views import merchant_view, received_view, why_view, with_pay
 from wechat.errors import BadRequest, NotFound, Text
 from wechat.models import TradeState
 from wechat.wanted import Sale
@@ -77,6 +77,13 @@ class SaleCloseHandler(ApiHandler):
         self.write_json(merchant_view(closed))
 
 
+class WhyHandler(ApiHandler):
+    """Why an order stands where it stands. WeChat is asked, and nothing that it says is applied."""
+
+    async def get(self, out_trade_no: str) -> None:
+        self.write_json(why_view(await self.services.inquiry.into(out_trade_no), self.lang))
+
+
 class QrHandler(ApiHandler):
     """The code_url of a NATIVE order as a QR picture."""
 
@@ -114,5 +121,6 @@ def routes(services: Services) -> list[Route]:
         route(rf"/api/orders/{NUMBER}", SaleHandler, "api_order"),
         route(rf"/api/orders/{NUMBER}/query", SaleQueryHandler, "api_order_query"),
         route(rf"/api/orders/{NUMBER}/close", SaleCloseHandler, "api_order_close"),
+        route(rf"/api/orders/{NUMBER}/why", WhyHandler, "api_order_why"),
         route(rf"/api/orders/{NUMBER}/qr\.svg", QrHandler, "api_order_qr"),
     ]

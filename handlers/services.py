@@ -18,6 +18,7 @@ from wechat.ports import BookStore, DeliveryStore, NotificationStore, OrderStore
 from wechat.reconciliation import Reconciler
 from wechat.refunds import Refunds
 from wechat.repairs import Repairs
+from wechat.why.inquiry import Inquiry
 
 Probe = Callable[[], Awaitable[None]]
 
@@ -65,6 +66,7 @@ class Services:
     refunds: Refunds
     books: Books
     inbox: Inbox
+    inquiry: Inquiry
     oauth: OAuth
     jssdk: JsSdk
     order_store: OrderStore

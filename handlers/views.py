@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from wechat.errors import RemoteError
 from wechat.events import Delivery, order_data, refund_data
 from wechat.models import Order, OrderEvent, Received
 from wechat.orders import Placed
 from wechat.refund_models import Refund
 from wechat.times import BEIJING, to_v3
+from wechat.why.case import Case, Look
+from wechat.why.inquiry import explain
 
 PAYER_FIELDS = (
     "out_trade_no",
@@ -56,9 +59,35 @@ def received_view(message: Received) -> dict[str, Any]:
     }
 
 
+def why_view(case: Case, lang: str) -> dict[str, Any]:
+    """What happened to an order, in a sentence in ``lang``, and what it is made of."""
+    sentence, next_step = explain(case)
+    return {
+        "out_trade_no": case.order.out_trade_no,
+        "sentence": sentence.to(lang),
+        "next": next_step or None,
+        "ours": merchant_view(case.order),
+        "wechat": _look(case.look, lang),
+        "notifications": [received_view(message) for message in case.received],
+        "refunds": [refund_view(refund) for refund in case.refunds],
+    }
+
+
 def with_pay(view: dict[str, Any], placed: Placed) -> dict[str, Any]:
     """``view`` and what the cashier needs, where it can still be paid in a page."""
     return view | {"pay": placed.pay.as_json()} if placed.pay else view
+
+
+def remote_view(error: RemoteError, lang: str) -> dict[str, Any]:
+    """What WeChat said: for those who run the shop, never for those who buy in it."""
+    return {
+        "call": error.call,
+        "code": error.wire_code,
+        "message": error.wire_message,
+        "request_id": error.request_id,
+        "causes": [cause.to(lang) for cause in error.advice.causes],
+        "next": error.advice.next_step.to(lang),
+    }
 
 
 def delivery_view(delivery: Delivery) -> dict[str, Any]:
@@ -78,6 +107,26 @@ def delivery_view(delivery: Delivery) -> dict[str, Any]:
             for attempt in delivery.attempts
         ],
     }
+
+
+def _look(look: Look, lang: str) -> dict[str, Any]:
+    """What WeChat answered: a transaction, or why there is none."""
+    there, error = look.transaction, look.error
+    view: dict[str, Any] = {"outcome": look.outcome.value}
+    if there:
+        view |= {
+            "trade_state": there.state.value,
+            "transaction_id": there.transaction_id or None,
+            "total": there.total,
+            "payer_total": there.payer_total,
+            "openid": there.openid or None,
+            "success_time": to_v3(there.success_time) if there.success_time else None,
+        }
+    if error:
+        view["error"] = {"code": error.public_code, "message": error.text.to(lang)}
+    if isinstance(error, RemoteError):
+        view["error"]["wechat"] = remote_view(error, lang)
+    return view
 
 
 def _line(event: OrderEvent) -> dict[str, Any]:

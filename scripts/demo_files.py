@@ -14,12 +14,18 @@ from typing import Any
 
 import yaml
 
-from scripts.steps import ROOT
+from scripts.overlay import overlay
 
 Credentials = dict[str, Any]
 
 KNOWN = Path("simulator", "credentials-seen.json")
 """Beside the simulator's state, so that whoever deletes that deletes this."""
+FILES = {
+    "merchant_private_key_pem": "apiclient_key.pem",
+    "merchant_cert_pem": "apiclient_cert.pem",
+    "public_key_pem": "pub_key.pem",
+    "secure_ca_pem": "wechat_ca.pem",
+}
 
 
 def console_settings(base_url: str) -> dict[str, list[str]]:
@@ -50,61 +56,17 @@ def write(var: Path, base_url: str, simulator_url: str, credentials: Credentials
 
 
 def _settings(var: Path, base_url: str, simulator_url: str, credentials: Credentials) -> dict[str, Any]:
-    """The overlay on settings.yml that points the service at the simulator."""
-    return {
-        "extends": str(ROOT / "settings.yml"),
-        "simulator_url": simulator_url,
-        "http": {
-            "port": int(base_url.rpartition(":")[2]),
-            "public_base_url": base_url,
-            "verify_files": str(var / "verify"),
-        },
-        "account": {
-            "appid": credentials["appid"],
-            "appsecret": credentials["appsecret"],
-            "api_url": simulator_url,
-            "open_url": simulator_url,
-            "js_url": f"{simulator_url}/open/js/jweixin-1.6.0.js",
-        },
-        "pay": {
-            "mchid": credentials["mchid"],
-            "base_urls": [simulator_url],
-            "v2": _v2(var / "keys", credentials),
-            "v3": _v3(var / "keys", credentials),
-        },
-        "books": {"directory": str(var / "bills")},
-        "mongo": {"directory": str(var / "mongo")},
-        "redis": {"directory": str(var / "redis")},
-    }
+    """The overlay, with PEM files under the names that a merchant knows, and everything that is kept in ``var``."""
 
+    def file(name: str) -> str:
+        path = var / "keys" / FILES[name]
+        _private(path, credentials[name])
+        return str(path)
 
-def _v2(keys: Path, credentials: Credentials) -> dict[str, Any]:
-    """Refunds go to the port that asks for the merchant's certificate, which is the one that v3 is signed with."""
-    _private(keys / "wechat_ca.pem", credentials["secure_ca_pem"])
-    return {
-        "key": credentials["api_v2_key"],
-        "client_cert": str(keys / "apiclient_cert.pem"),
-        "client_key": str(keys / "apiclient_key.pem"),
-        "ca": str(keys / "wechat_ca.pem"),
-        "refund_urls": [credentials["secure_url"]],
-    }
-
-
-def _v3(keys: Path, credentials: Credentials) -> dict[str, Any]:
-    """Both kinds of platform key, as a merchant has who is moving from certificates to the public key."""
-    files = {
-        "merchant_key": ("apiclient_key.pem", "merchant_private_key_pem"),
-        "merchant_cert": ("apiclient_cert.pem", "merchant_cert_pem"),
-        "public_key": ("pub_key.pem", "public_key_pem"),
-    }
-    for file, name in files.values():
-        _private(keys / file, credentials[name])
-    return {
-        "key": credentials["api_v3_key"],
-        **{setting: str(keys / file) for setting, (file, _) in files.items()},
-        "public_key_id": credentials["public_key_id"],
-        "certificates": True,
-    }
+    settings = overlay(base_url, simulator_url, credentials, file)
+    settings["http"]["verify_files"] = str(var / "verify")
+    directories = {"books": "bills", "mongo": "mongo", "redis": "redis"}
+    return settings | {section: {"directory": str(var / name)} for section, name in directories.items()}
 
 
 def _kept(path: Path) -> str:

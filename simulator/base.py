@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
 from simulator.console import LOOPBACK
@@ -134,4 +136,5 @@ class WechatHandler(Handler):
             self.clear_header("Content-Type")
         for name, value in reply.headers.items():
             self.set_header(name, value)
-        await self.finish(reply.body or None)
+        with contextlib.suppress(StreamClosedError):  # whoever asked has died meanwhile
+            await self.finish(reply.body or None)

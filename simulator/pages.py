@@ -10,6 +10,7 @@ from simulator.base import Handler
 from simulator.pki import User
 
 COOKIE = "wxsim_user"
+MOST = 100_000
 
 
 class ControlError(Exception):
@@ -39,8 +40,8 @@ class ControlHandler(Handler):
     def limit(self) -> int:
         """How many entries of a listing are wanted. Raises ControlError."""
         text = self.get_query_argument("limit", "50")
-        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1000:
-            raise ControlError("limit is 1 to 1000")
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MOST:
+            raise ControlError(f"limit is 1 to {MOST}")
         return int(text)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:

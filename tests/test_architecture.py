@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OURS = (
     "server",
     "manage",
+    "cli",
     "clocks",
     "gateways",
     "settings",
@@ -26,6 +27,7 @@ OURS = (
     "simulator",
     "scripts",
     "bench",
+    "drill",
     "tests",
 )
 SERVICE = ("server", "clocks", "gateways", "settings", "settings_webhooks", "logs", "handlers", "wechat", "storage")
@@ -35,6 +37,16 @@ SIMULATOR_MAY = (
     "wechat.pay.ciphers",
     "wechat.pay.signing",
     "wechat.pay.xmlcodec",
+    "wechat.times",
+)
+CLI_MAY = (
+    "wechat.book_words",
+    "wechat.books",
+    "wechat.commands",
+    "wechat.errors",
+    "wechat.models",
+    "wechat.pay.bills",
+    "wechat.refund_models",
     "wechat.times",
 )
 
@@ -90,13 +102,16 @@ class Rule(NamedTuple):
     only_in: tuple[str, ...] = ()
 
 
-LIBRARIES = (*SERVICE, "simulator", "manage", "scripts")
+LIBRARIES = (*SERVICE, "simulator", "manage", "cli", "scripts")
 RULES = [
     Rule("only the composition root and handlers import handlers", LIBRARIES, ("handlers",), ("server", "handlers")),
     Rule("only the composition root imports server", LIBRARIES, ("server",)),
     Rule("use cases know nothing of storage, handlers, settings or logs", ("wechat",), ("storage", "handlers", "settings", "logs", "server", "gateways")),
     Rule("handlers know ports, not storage", ("handlers",), ("storage", "server")),
-    Rule("nothing in the service knows the simulator", SERVICE, ("simulator", "tests", "bench", "scripts", "manage")),
+    Rule("nothing in the service knows the simulator", SERVICE, ("simulator", "tests", "bench", "drill", "scripts", "manage", "cli")),
+    Rule("the command line asks a service; it has no parts of one", ("cli",), ("storage", "handlers", "settings", "server", "gateways", "logs", "simulator", "scripts", "tests", "asyncio")),
+    Rule("only manage imports the command line", LIBRARIES, ("cli",), ("manage", "cli")),
+    Rule("typer and rich for people at a terminal only", LIBRARIES, ("typer", "rich"), ("manage", "cli", "scripts")),
     Rule("the simulator knows neither storage nor handlers nor settings", ("simulator",), ("storage", "handlers", "settings", "server", "logs", "tests")),
     Rule("tornado in server, handlers and simulator only", LIBRARIES, ("tornado",), ("server", "handlers", "simulator")),
     Rule("MongoDB and Redis drivers in storage only", LIBRARIES, ("motor", "pymongo", "bson", "redis"), ("storage",)),
@@ -159,6 +174,13 @@ def test_the_simulator_shares_pure_functions_with_the_service_and_nothing_else()
     assert broken == []
 
 
+def test_the_command_line_knows_words_and_pure_values_of_wechat_and_nothing_else_of_it() -> None:
+    broken = [
+        str(found) for found in imports("cli") if within(found.module, "wechat") and not within(found.module, *CLI_MAY)
+    ]
+    assert broken == []
+
+
 def test_a_store_a_gateway_or_a_session_is_built_in_the_composition_root_only() -> None:
     built = {"MongoStorage", "TokenCache", "V2Gateway", "V3Gateway", "Transport", "Webhook", "Application"}
     roots = {"server", "gateways", "simulator.app"}
@@ -207,7 +229,7 @@ FORBIDDEN = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "
 def test_nothing_is_evaluated_or_handed_to_a_shell() -> None:
     broken = [
         f"{where(file, node)}: calls {name}"
-        for file in files("server", "settings", "logs", "handlers", "wechat", "storage", "simulator")
+        for file in files("server", "settings", "logs", "cli", "handlers", "wechat", "storage", "simulator")
         for node in ast.walk(tree(file))
         if isinstance(node, ast.Call) and (name := full_name(node.func)) in FORBIDDEN
     ]
@@ -255,7 +277,7 @@ def test_the_root_shadows_no_standard_module() -> None:
     assert sorted(path.name for path in ROOT.iterdir() if path.is_dir() and path.name in taken) == []
 
 
-@pytest.mark.parametrize("package", ["handlers", "wechat", "storage", "simulator"])
+@pytest.mark.parametrize("package", ["cli", "handlers", "wechat", "storage", "simulator"])
 def test_no_file_is_longer_than_a_walk(package: str) -> None:
     long = [
         f"{file.relative_to(ROOT)}: {lines} lines"
@@ -268,7 +290,7 @@ def test_no_file_is_longer_than_a_walk(package: str) -> None:
 def test_init_files_stay_empty() -> None:
     full = [
         str(file.relative_to(ROOT))
-        for file in files("handlers", "wechat", "storage", "simulator")
+        for file in files("cli", "handlers", "wechat", "storage", "simulator")
         if file.name == "__init__.py" and file.read_text().strip()
     ]
     assert full == []

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from wechat.errors import BadRequest, Gone, Text
 from wechat.flight import SingleFlight
-from wechat.pay.bill_download import Bill, BillGateway, BillKind, NotYet
+from wechat.pay.bill_download import Bill, BillGateway, NotYet
+from wechat.pay.bills import BillKind
 from wechat.ports import Clock
 from wechat.times import BEIJING, beijing_day
 

@@ -20,10 +20,14 @@ FEE_UNITS_PER_FEN = 1000  # 1/100,000 yuan
 UNPAID = frozenset({TradeState.NOTPAY, TradeState.CLOSED})
 NOT_ACCEPTED = frozenset({RefundState.REQUESTED, RefundState.REFUSED})
 """States in which a refund of ours is none at WeChat."""
+NOT_BACK = NOT_ACCEPTED | {RefundState.CLOSED}
+"""States in which no money has left."""
+FAILED = "FAIL"
+"""A bill's word for a refund whose money stayed."""
 
 REFUND_STATES: Mapping[str, frozenset[RefundState]] = {
     "SUCCESS": frozenset({RefundState.SUCCESS}),
-    "FAIL": frozenset({RefundState.CLOSED}),
+    FAILED: frozenset({RefundState.CLOSED}),
 }
 """Which states of ours a bill's 退款状态 leaves room for. A bill is not updated later, so anything else (PROCESSING,
 CHANGE) only says that WeChat took the refund."""
@@ -230,14 +234,14 @@ class Tally:
     def line(self, line: TradeLine) -> None:
         """Add a bill line."""
         self._fee_e5 += line.fee_e5
-        if line.is_refund:
-            self._add_refund(line.refund, line.settled_refund)
-        else:
+        if not line.is_refund:
             self._add_payment(line.total, line.settled)
+        elif line.refund_status != FAILED:
+            self._add_refund(line.refund, line.settled_refund)
 
     def entry(self, entry: Entry) -> None:
-        """Add a payment or an accepted refund of ours; of coupons and fees only the bill knows."""
-        if entry.is_refund and entry.state not in NOT_ACCEPTED:
+        """Add a payment of ours or a refund whose money left; of coupons and fees only the bill knows."""
+        if entry.is_refund and entry.state not in NOT_BACK:
             self._add_refund(entry.amount, entry.amount)
         elif not entry.is_refund:
             self._add_payment(entry.amount, entry.amount)

@@ -41,6 +41,11 @@ def fen(value: object, *, field: str = "total", most: int = MAX_TOTAL) -> Fen:
     return Fen(value)
 
 
+def yuan(amount: int) -> str:
+    """``1800`` fen as ``18.00``, for a person's eyes, without a float on the way."""
+    return f"{'-' if amount < 0 else ''}{abs(amount) // 100}.{abs(amount) % 100:02d}"
+
+
 class Api(StrEnum):
     """Which generation of WeChat Pay took an order."""
 

@@ -24,6 +24,7 @@ from wechat.ports import Clock, NotificationStore
 from wechat.refunds import Refunds
 
 APPLIED = "applied"
+NOT_PAID = "not_paid"
 BUDGET_S = 3.0  # WeChat waits five seconds, one of its articles says three
 
 log = structlog.get_logger("wechat.notifications")
@@ -116,7 +117,7 @@ class Inbox:
 
     async def _paid(self, fact: Verified[Transaction]) -> str:
         if fact.value.state is RemoteState.PAYERROR:
-            return "not_paid"
+            return NOT_PAID
         if not fact.value.state.paid:
             raise Mismatch("trade_state")
         try:

@@ -27,7 +27,19 @@ from wechat.errors import (
 )
 from wechat.flight import SingleFlight
 from wechat.ledger import Ledger
-from wechat.models import Api, Claim, Fen, Order, OrderEvent, PayParams, TradeState, TradeType, fen
+from wechat.models import (
+    Api,
+    Claim,
+    Fen,
+    Order,
+    OrderEvent,
+    PayParams,
+    TradeState,
+    TradeType,
+    Transaction,
+    Verified,
+    fen,
+)
 from wechat.pay.codes import ORDER_CLOSED, ORDER_NOT_EXIST, ORDER_PAID
 from wechat.pay.gateway import Gateway
 from wechat.ports import ClaimStore, Clock, OrderStore
@@ -146,6 +158,18 @@ class Orders:
         """
         self._must_be_payable(order)
         return await self._offer(order)
+
+    async def look(self, order: Order) -> Verified[Transaction] | None:
+        """What WeChat says of ``order`` now, applied to nothing; None when WeChat has never received it.
+
+        Raises NotSent, OutcomeUnknown, GatewayRefused, Conflict (the settings have lost its API).
+        """
+        try:
+            return await self._gateway(order).query(order)
+        except GatewayRefused as error:
+            if error.public_code != ORDER_NOT_EXIST:
+                raise
+            return None
 
     async def query(self, order: Order) -> Order:
         """Ask WeChat and apply what it says. Raises NotSent, OutcomeUnknown, GatewayRefused, Mismatch."""
@@ -323,13 +347,8 @@ class Orders:
     # -- asking and closing ---------------------------------------------------------------------------------------
 
     async def _query(self, order: Order) -> Order:
-        try:
-            fact = await self._gateway(order).query(order)
-        except GatewayRefused as error:
-            if error.public_code != ORDER_NOT_EXIST:
-                raise
-            return await self.get(order.out_trade_no)
-        return await self._ledger.apply(fact, source="query")
+        fact = await self.look(order)
+        return await self._ledger.apply(fact, source="query") if fact else await self.get(order.out_trade_no)
 
     async def _close(self, order: Order, source: str, by: str) -> Order:
         try:

@@ -33,6 +33,8 @@ PATIENCE = timedelta(days=5)  # cards take one to three working days, and a week
 SLOW = "slow"
 IDEMPOTENCY_LIFE = timedelta(days=2)
 NOT_REFUNDABLE = "NOT_REFUNDABLE"
+CONSOLE = "console"
+CONSOLE_REASON = "商户平台退款"
 
 _EMITS = {
     RefundState.SUCCESS: "refund.succeeded",
@@ -53,6 +55,16 @@ class RefundTerms:
 
     route: Mapping[Api, Api]
     notify_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A refund as a bill tells of it, made at ``at``; ``refund`` in fen."""
+
+    out_refund_no: str
+    transaction_id: str
+    refund: int
+    at: datetime
 
 
 class Refunds:
@@ -102,6 +114,33 @@ class Refunds:
         await self._inserted(
             replace(draft, transaction_id=transaction_id, surplus=surplus, next_check_at=draft.created_at)
         )
+
+    async def adopt(self, order: Order, found: Found) -> Refund:
+        """Book a refund that WeChat has and nobody here asked for: made by hand in its console, say.
+
+        WeChat is asked, and what it answers is booked. Raises NotFound when it has no such refund, Conflict when the
+        order has no room for it, BadRequest, RemoteError, Mismatch.
+        """
+        self._must_be_refundable(order)
+        draft = replace(
+            self._draft(order, found.out_refund_no, found.refund, CONSOLE_REASON, CONSOLE),
+            transaction_id=found.transaction_id,
+            surplus=found.transaction_id != order.transaction_id,
+            state=RefundState.PROCESSING,
+            created_at=found.at,
+            events=(OrderEvent(found.at, SENT, CONSOLE),),
+        )
+        try:
+            fact = await self._gateway(draft).query_refund(draft)
+        except GatewayRefused as error:
+            if error.public_code != REFUND_NOT_EXIST:
+                raise
+            raise NotFound(Text("微信没有这笔退款", "WeChat has no such refund"), code=REFUND_NOT_EXIST) from None
+        _must_match(draft, fact.value)
+        if not await self._reserved(draft):
+            raise _not_refundable()
+        await self._inserted(draft)
+        return await self.apply(fact, source="bill")
 
     async def get(self, out_refund_no: str) -> Refund:
         """Raises NotFound."""
@@ -258,15 +297,7 @@ class Refunds:
         refund = await self._refunds.get(told.out_refund_no)
         if refund is None:
             raise Mismatch("unknown_refund")
-        pairs = {
-            "mchid": (refund.mchid, told.mchid),
-            "out_trade_no": (refund.out_trade_no, told.out_trade_no),
-            "refund": (refund.refund, told.refund),
-            "refund_total": (refund.total, told.total),
-        }
-        for reason, (ours, theirs) in pairs.items():
-            if ours != theirs:
-                raise Mismatch(reason)
+        _must_match(refund, told)
         if refund.state is RefundState.REFUSED or {refund.state, told.state} == _OPPOSITES:
             raise Mismatch("refund_ended")
         return refund
@@ -337,6 +368,19 @@ class Refunds:
         """A line for the order's timeline."""
         detail: dict[str, str | int] = {"out_refund_no": refund.out_refund_no, "refund": refund.refund}
         return OrderEvent(self._clock.now(), what, "refund", refund.by, detail)
+
+
+def _must_match(refund: Refund, told: RefundFact) -> None:
+    """Raise Mismatch with the first thing that differs."""
+    pairs = {
+        "mchid": (refund.mchid, told.mchid),
+        "out_trade_no": (refund.out_trade_no, told.out_trade_no),
+        "refund": (refund.refund, told.refund),
+        "refund_total": (refund.total, told.total),
+    }
+    for reason, (ours, theirs) in pairs.items():
+        if ours != theirs:
+            raise Mismatch(reason)
 
 
 def _same(refund: Refund) -> tuple[object, ...]:

@@ -5,14 +5,18 @@ A difference counts as repaired when the comparison that found it finds it no mo
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 from wechat.books import ACTIONS, Action, Audit, Difference, Entry, Status, judge, missing_there
 from wechat.errors import Conflict, NotFound, Text
 from wechat.late import REASON, surplus_refund
 from wechat.orders import Orders
 from wechat.ports import BookSource, BookStore, Clock
-from wechat.refunds import Refunds
+from wechat.refunds import Found, Refunds
+from wechat.times import day_span
+
+MOMENT = timedelta(milliseconds=1)
+"""A bill's line has a time, a difference has a day; its last moment stands for it."""
 
 
 class Repairs:
@@ -58,16 +62,28 @@ class Repairs:
             return Status.KNOWN, ""
         if action is Action.REFUND:
             return Status.REPAIRED, await self._return(difference)
-        now = await self._asked(difference.numbers)
+        now = await self._asked(difference)
         return self._standing(difference, now), now.state if now else ""
 
-    async def _asked(self, entry: Entry) -> Entry | None:
+    async def _asked(self, difference: Difference) -> Entry | None:
         """What we have after WeChat was asked."""
+        entry = difference.numbers
         if entry.is_refund:
-            await self._refunds.query(await self._refunds.get(entry.out_refund_no))
+            await self._ask_refund(entry, difference.day)
             return next(iter(await self._source.refunds([entry.out_refund_no])), None)
         await self._orders.query(await self._orders.get(entry.out_trade_no))
         return next(iter(await self._source.payments([entry.out_trade_no])), None)
+
+    async def _ask_refund(self, entry: Entry, day: date) -> None:
+        """Ask after a refund. One that nobody here asked for is booked, on the day on whose bill it stands."""
+        try:
+            refund = await self._refunds.get(entry.out_refund_no)
+        except NotFound:
+            order = await self._orders.get(entry.out_trade_no)
+            made_at = day_span(day)[1] - MOMENT
+            await self._refunds.adopt(order, Found(entry.out_refund_no, entry.transaction_id, entry.amount, made_at))
+        else:
+            await self._refunds.query(refund)
 
     async def _return(self, difference: Difference) -> str:
         """Give the surplus payment back; its refund number follows from the payment's, so twice is once."""

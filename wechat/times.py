@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
 
+from wechat.errors import Text
+
 BEIJING = timezone(timedelta(hours=8), "Asia/Shanghai")  # China has had no daylight saving since 1991
 
 _V2 = re.compile(r"[0-9]{14}", re.ASCII)
@@ -52,6 +54,21 @@ def from_v3(text: str) -> datetime:
     if not _RFC3339.fullmatch(text):
         raise ValueError("not an RFC 3339 time with an offset")
     return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def beijing(moment: datetime) -> str:
+    """``2026-03-01 12:00:00`` in Beijing time, for a person's eyes; that is how v2 writes it too."""
+    return to_v2_spaced(moment)
+
+
+def span(length: timedelta) -> Text:
+    """A length of time in its two largest units, ``1 天 4 小时``; under a second, or under none, it is ``0 秒``."""
+    minutes, seconds = divmod(max(0, int(length.total_seconds())), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "天", "d"), (hours, "小时", "h"), (minutes, "分", "min"), (seconds, "秒", "s")]
+    shown = [part for part in parts if part[0]][:2] or parts[-1:]
+    return Text(*(" ".join(f"{part[0]} {part[unit]}" for part in shown) for unit in (1, 2)))
 
 
 def beijing_day(moment: datetime) -> date:

@@ -14,8 +14,9 @@ from tests.contract.samples import a_refund, an_order
 from tests.support.bills import Line, trade_file
 from wechat.books import Kind
 from wechat.models import Fen, OrderEvent, RefundState, TradeState
-from wechat.pay.bill_download import Bill, BillKind
+from wechat.pay.bill_download import Bill
 from wechat.pay.bill_file import receiving
+from wechat.pay.bills import BillKind
 from wechat.refund_models import SENT, Refund
 
 DAY = date(2026, 2, 28)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -16,11 +17,12 @@ from wechat.books import Action, Difference, Entry, Kind, Status
 from wechat.errors import Conflict, Mismatch, NotFound, OutcomeUnknown
 from wechat.late import LateMoney, LatePolicy
 from wechat.ledger import Ledger
-from wechat.models import Api, Order, RefundState, RemoteState, TradeState, Transaction, Verified
+from wechat.models import Api, Order, RefundFact, RefundState, RemoteState, TradeState, Transaction, Verified
 from wechat.orders import Orders, Terms
 from wechat.refund_models import Refund
 from wechat.refunds import Refunds, RefundTerms
 from wechat.repairs import Repairs
+from wechat.times import day_span
 from wechat.wanted import RefundWanted
 
 DAY = date(2026, 2, 28)
@@ -196,6 +198,83 @@ async def test_what_is_not_there_or_not_allowed_is_refused(shop: Shop) -> None:
     difference = await shop.found(Kind.UNKNOWN_NUMBER, None, PAID)
     with pytest.raises(Conflict, match="ACTION_NOT_ALLOWED"):
         await shop.repair(difference, Action.REFUND)
-    refund = await shop.found(Kind.REFUND_MISSING_HERE, None, REFUNDED)
-    with pytest.raises(NotFound, match="REFUND_NOT_FOUND"):
+    stranger = REFUNDED._replace(out_trade_no="T00000000001")
+    refund = await shop.found(Kind.REFUND_MISSING_HERE, None, stranger)
+    with pytest.raises(NotFound, match="ORDER_NOT_FOUND"):
         await shop.repair(refund, Action.QUERY)
+
+
+def made_in_the_console(shop: Shop, entry: Entry = REFUNDED) -> RefundFact:
+    """WeChat has a refund of the order that nobody here knows of."""
+    told = RefundFact(
+        mchid=an_order().mchid,
+        out_refund_no=entry.out_refund_no,
+        out_trade_no=entry.out_trade_no,
+        refund_id=entry.refund_id,
+        state=RefundState.SUCCESS,
+        refund=entry.amount,
+        total=3600,
+        success_time=shop.clock.now(),
+    )
+    shop.desk.taken[entry.out_refund_no] = told
+    return told
+
+
+async def test_a_refund_made_in_the_console_is_booked_once_on_its_day(shop: Shop) -> None:
+    """J10."""
+    await shop.pay()
+    made_in_the_console(shop)
+    difference = await shop.found(Kind.REFUND_MISSING_HERE, None, REFUNDED)
+    tries = await asyncio.gather(*(shop.repair(difference, Action.QUERY) for _ in range(5)), return_exceptions=True)
+    assert all(isinstance(one, Difference | Conflict) for one in tries)
+    (refund,) = await shop.storage.refunds.of_order(PAID.out_trade_no)
+    assert (refund.state, refund.refund, refund.by) == (RefundState.SUCCESS, 500, "console")
+    order = await shop.order()
+    assert (order.trade_state, order.refund_reserved) == (TradeState.REFUND, 500)
+    repaired = await shop.books.difference(DAY, difference.id)
+    assert repaired is not None
+    assert repaired.status is Status.REPAIRED
+    start, end = day_span(DAY)
+    page = await shop.storage.book_entries.refunded(start, end, limit=500, cursor="")
+    assert [entry.out_refund_no for entry in page.items] == [refund.out_refund_no]
+    assert [call for call in shop.desk.calls if call.startswith("refund")] == []
+
+
+async def test_a_refund_that_only_the_bill_knows_of_is_not_booked(shop: Shop) -> None:
+    await shop.pay()
+    difference = await shop.found(Kind.REFUND_MISSING_HERE, None, REFUNDED)
+    with pytest.raises(NotFound, match="REFUND_NOT_EXIST"):
+        await shop.repair(difference, Action.QUERY)
+    assert await shop.storage.refunds.of_order(PAID.out_trade_no) == []
+    assert (await shop.order()).refund_reserved == 0
+
+
+async def test_a_refund_of_another_amount_than_the_bills_is_not_booked(shop: Shop) -> None:
+    await shop.pay()
+    told = made_in_the_console(shop)
+    shop.desk.taken[told.out_refund_no] = replace(told, refund=400)
+    difference = await shop.found(Kind.REFUND_MISSING_HERE, None, REFUNDED)
+    with pytest.raises(Mismatch):
+        await shop.repair(difference, Action.QUERY)
+    assert await shop.storage.refunds.of_order(PAID.out_trade_no) == []
+    assert (await shop.order()).refund_reserved == 0
+
+
+async def test_a_console_refund_that_our_own_leave_no_room_for_is_for_a_person(shop: Shop) -> None:
+    await shop.pay()
+    await shop.refunds.request(await shop.order(), RefundWanted(refund=3200, reason="缺货"), by="shop")
+    made_in_the_console(shop)
+    difference = await shop.found(Kind.REFUND_MISSING_HERE, None, REFUNDED)
+    with pytest.raises(Conflict, match="NOT_REFUNDABLE"):
+        await shop.repair(difference, Action.QUERY)
+    assert len(await shop.storage.refunds.of_order(PAID.out_trade_no)) == 1
+
+
+async def test_a_console_refund_of_a_second_payment_takes_nothing_of_the_order(shop: Shop) -> None:
+    await shop.pay()
+    entry = REFUNDED._replace(transaction_id="4201", amount=3600)
+    made_in_the_console(shop, entry)
+    difference = await shop.found(Kind.REFUND_MISSING_HERE, None, entry)
+    assert (await shop.repair(difference, Action.QUERY)).status is Status.REPAIRED
+    order = await shop.order()
+    assert (order.trade_state, order.refund_reserved) == (TradeState.SUCCESS, 0)

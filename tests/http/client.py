@@ -103,6 +103,13 @@ class Shop:
         order: dict[str, Any] = told.json()
         return order
 
+    async def scanned(self, scenario: str = "lost_notification", **changed: Any) -> str:
+        """The number of an order that somebody has paid in WeChat."""
+        order = await self.sold(trade_type="NATIVE", openid=None, **changed)
+        told = self.simulator.control("POST", "scan", {"code_url": order["code_url"], "scenario": scenario})
+        assert told["err_msg"] == "scan:ok"
+        return str(order["out_trade_no"])
+
     async def stored(self, out_trade_no: str) -> dict[str, Any]:
         """The merchant's view of an order."""
         told = await self.ask("GET", f"/api/orders/{out_trade_no}", headers=MERCHANT)

@@ -9,9 +9,10 @@ import pytest
 
 from storage.embedded import EmbeddedMongo, EmbeddedRedis
 from tests.http.client import Shop
+from tests.support.manage import Manage
 from tests.support.platform import Platform
 from tests.support.servers import running
-from tests.support.service import ServiceProcess, free_port, overlay
+from tests.support.service import API_KEY, ServiceProcess, free_port, overlay
 from tests.support.simulator import SimulatorProcess
 
 
@@ -62,6 +63,12 @@ def service(pair: tuple[ServiceProcess, ServiceProcess]) -> ServiceProcess:
 @pytest.fixture(scope="session")
 def platform(simulator: SimulatorProcess, directory: Path) -> Platform:
     return Platform(simulator.credentials, directory / "wechat")
+
+
+@pytest.fixture
+def manage(service: ServiceProcess) -> Manage:
+    """The command line in front of the first process."""
+    return Manage(service.url, API_KEY)
 
 
 @pytest.fixture

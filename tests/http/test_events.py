@@ -14,6 +14,7 @@ from storage.embedded import EmbeddedMongo
 from storage.mongo import MongoStorage
 from tests.contract.samples import a_payment, an_order
 from tests.simulator.sink import Sink
+from tests.support.manage import Manage
 from tests.support.servers import running
 from tests.support.service import API_KEY, ServiceProcess, free_port, overlay, wait_until
 from tests.support.webhooks import KEY, OTHER_KEY, secret_of
@@ -97,6 +98,22 @@ async def test_a_delivered_event_is_sent_again_on_request(shop: Shop) -> None:
     assert shop.call("POST", f"/api/events/{event['id']}/resend")[1]["code"] == "NOTHING_TO_RESEND"
     status, answer = shop.call("POST", f"/api/events/{event['id']}/resend?target=good")
     assert (status, [sent["state"] for sent in answer["events"]]) == (202, ["pending"])
+    wait_until(lambda: _count(shop.good, event["id"]) == before + 1)
+
+
+async def test_the_command_line_lists_events_and_sends_a_delivered_one_again_if_it_is_meant(shop: Shop) -> None:
+    await shop.paid("20260301-by-hand")
+    event = wait_until(lambda: _of(shop, "20260301-by-hand", "good", "delivered"))
+    manage, before = Manage(shop.service.url, API_KEY), _count(shop.good, event["id"])
+    listed = await manage("events", "list", "--state", "delivered", "--json")
+    assert event in listed.json()["events"]
+    assert event["id"] in (await manage("events", "list")).out
+    assert (await manage("events", "resend", event["id"], "--json")).error()["code"] == "NOTHING_TO_RESEND"
+    assert (await manage("events", "resend", event["id"], "--target", "good")).code == 2
+    no = await manage.on_a_terminal("events", "resend", event["id"], "--target", "good", answer="n\n")
+    assert (no.code, _count(shop.good, event["id"])) == (1, before)
+    sent = await manage("events", "resend", event["id"], "--target", "good", "--yes", "--json")
+    assert (sent.code, [one["target"] for one in sent.json()["events"]]) == (0, ["good"])
     wait_until(lambda: _count(shop.good, event["id"]) == before + 1)
 
 

@@ -57,7 +57,7 @@ async def test_duplicates_at_once_to_two_processes_are_one_effect(
     sends = [
         shop.notify(message, f"{process.url}/notify") for message in messages for _ in range(10) for process in pair
     ]
-    random.Random(1).shuffle(sends)  # noqa: S311 - an order, not a secret
+    random.Random(1).shuffle(sends)
     told = await asyncio.gather(*sends)
     assert {answer.status for answer in told} == {200}
     for order in orders:
@@ -250,7 +250,7 @@ async def test_ten_thousand_forged_serials_do_not_make_us_ask_wechat(shop: Shop,
 
 def mutations(genuine: bytes, seed: int, count: int) -> list[bytes]:
     """Bodies near a genuine one: flipped, cut, spliced, repeated, stuffed."""
-    chance = random.Random(seed)  # noqa: S311 - a corpus, not a secret
+    chance = random.Random(seed)
     stuffing = [
         b"",
         b"\x00",

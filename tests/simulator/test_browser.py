@@ -9,6 +9,7 @@ import shutil
 import threading
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,7 +76,8 @@ async def page(site: Site) -> AsyncIterator[Page]:
         await expect(page).to_have_title("ready")
         yield page
         await browser.close()
-        assert [text for text in complaints if "favicon" not in text] == []
+        harmless = ("favicon", "status of 409")  # the latter is an answer that a test provokes
+        assert [text for text in complaints if not any(word in text for word in harmless)] == []
 
 
 async def invoke(page: Page, params: dict[str, Any]) -> None:
@@ -167,9 +169,41 @@ async def test_a_native_code_is_paid_on_the_simulators_own_page(page: Page, merc
 async def test_the_front_page_moves_the_clock(page: Page, merchant: Merchant) -> None:
     before = merchant.simulator.control("GET", "clock")["ahead_s"]
     await page.goto(f"{merchant.simulator.url}/simulator/")
-    async with page.expect_response("**/simulator/clock") as moved:
+    async with page.expect_response("**/simulator/clock"):
         await page.locator('[data-advance="60"]').click()
-    assert (await (await moved.value).json())["ahead_s"] >= before + 60
+    assert merchant.simulator.control("GET", "clock")["ahead_s"] >= before + 60
+
+
+async def test_the_front_page_refunds_moves_money_plants_a_difference_and_goes_to_the_hour_of_bills(
+    page: Page, tmp_path: Path
+) -> None:
+    simulator = SimulatorProcess.start(tmp_path / "state", calendar="simulated")
+    merchant = Merchant(simulator)
+    out_trade_no = merchant.paid("v3")
+    await page.goto(f"{simulator.url}/simulator/")
+    await expect(page.locator("#balance")).to_have_text("¥17.89")
+    await page.get_by_role("button", name="充值 ¥100").click()
+    await expect(page.locator("#balance")).to_have_text("¥117.89")
+    await page.locator("[name=scenario]").select_option("abnormal")
+    await page.get_by_role("button", name="就这样").click()
+    await page.wait_for_load_state()
+    await page.get_by_role("button", name="商户平台退款").click()
+    row = page.locator("tr", has_text="simconsole")
+    await expect(row).to_contain_text("¥18.00")
+    await page.locator('[data-advance="60"]').click()
+    await expect(row).to_contain_text("ABNORMAL")
+    await row.get_by_role("button", name="退到别处").click()
+    await expect(row).to_contain_text("PROCESSING")
+    await page.locator("[name=kind]").select_option("unknown_number")
+    await page.get_by_role("button", name="埋下").click()
+    await expect(page.locator("li")).to_contain_text("没有的订单号")
+    await page.locator("[name=kind]").select_option("missing_here")
+    await page.locator("form[data-json='/simulator/bills/faults'] button").click()
+    await expect(page.locator("#complaint")).to_contain_text("could be planted on")
+    await page.locator("#to-bill").click()
+    await expect(page.locator("#now")).to_contain_text("T10:05")
+    assert simulator.order(out_trade_no)["refunded"] == 1800
+    simulator.stop()
 
 
 def _ticket(merchant: Merchant) -> str:

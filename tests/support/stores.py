@@ -241,4 +241,5 @@ class MemoryNotifications(Fragile):
         return True
 
     async def of_order(self, out_trade_no: str) -> Sequence[Received]:
-        raise NotImplementedError
+        await self._turn()
+        return []

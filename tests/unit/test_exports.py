@@ -15,8 +15,6 @@ import pytest
 from handlers.exports import (
     BOM,
     COLUMNS,
-    KINDS,
-    STATUSES,
     Workbook,
     csv_text,
     difference_row,
@@ -24,6 +22,7 @@ from handlers.exports import (
     summary_rows,
     yuan,
 )
+from wechat.book_words import KINDS, STATUSES
 from wechat.books import Audit, Difference, Entry, Kind, Reconciliation, Status, Sums
 
 NOW = datetime(2026, 3, 1, 4, tzinfo=UTC)

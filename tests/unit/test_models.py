@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.cashier import yuan
 from wechat.errors import BadRequest
-from wechat.models import MAX_TOTAL, MOVES, PAID_STATES, Prepay, RemoteState, TradeState, fen, sources_of
+from wechat.models import MAX_TOTAL, MOVES, PAID_STATES, Prepay, RemoteState, TradeState, fen, sources_of, yuan
 
 
 @pytest.mark.parametrize("value", [1, 2, 100, MAX_TOTAL])
@@ -55,8 +54,8 @@ def test_a_merchants_own_limit_counts() -> None:
         fen(6, most=5)
 
 
-def test_every_price_below_a_thousand_yuan_prints_without_an_error() -> None:
-    wrong = [amount for amount in range(100_000) if Decimal(yuan(amount)) * 100 != amount]
+def test_every_amount_below_a_thousand_yuan_prints_without_an_error() -> None:
+    wrong = [amount for amount in range(-100_000, 100_000) if Decimal(yuan(amount)) * 100 != amount]
     assert wrong == []
 
 

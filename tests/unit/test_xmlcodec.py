@@ -135,10 +135,13 @@ def test_a_doctype_is_refused_however_it_is_encoded(body: str, encoding: str) ->
     ids=["billion laughs", "quadratic", "nine deep", "250 deep", "20000 deep"],
 )
 def test_a_bomb_is_refused_at_once(body: bytes) -> None:
-    started = time.perf_counter()
-    with pytest.raises(Malformed):
-        parse(body)
-    assert time.perf_counter() - started < 0.05
+    took_s = []
+    for _ in range(5):  # a busy machine may stop one try, a bomb slows them all
+        started = time.perf_counter()
+        with pytest.raises(Malformed):
+            parse(body)
+        took_s.append(time.perf_counter() - started)
+    assert min(took_s) < 0.05
 
 
 @pytest.mark.parametrize(

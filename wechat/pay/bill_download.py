@@ -17,7 +17,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -25,7 +24,7 @@ from urllib.parse import urlsplit
 from wechat.errors import Conflict, GatewayRefused, Malformed, OutcomeUnknown, Text
 from wechat.pay import codes, xmlcodec
 from wechat.pay.bill_file import MOST, BillSink, receiving
-from wechat.pay.bills import BillBroken, read_lines
+from wechat.pay.bills import BillBroken, BillKind, read_lines
 from wechat.pay.gateway import Merchant, Wire
 from wechat.pay.signing import SignType, v2_sign
 from wechat.pay.v3 import V3Gateway
@@ -38,21 +37,6 @@ FLOW_SIGN = SignType.HMAC_SHA256  # the only one that downloadfundflow takes
 
 _SHA1 = re.compile(r"[0-9a-fA-F]{40}", re.ASCII)
 _XML = {"Content-Type": "text/xml; charset=utf-8"}
-
-
-class BillKind(StrEnum):
-    """Trade bills in v3's words, and the three accounts of fund flow bills."""
-
-    ALL = "ALL"
-    SUCCESS = "SUCCESS"
-    REFUND = "REFUND"
-    BASIC = "BASIC"
-    OPERATION = "OPERATION"
-    FEES = "FEES"
-
-    @property
-    def flow(self) -> bool:
-        return self in (BillKind.BASIC, BillKind.OPERATION, BillKind.FEES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -34,6 +35,21 @@ OLD_NAMES = {
     "总退款金额": "退款总金额",
 }
 """Columns of bills for merchants from before 2018, by their present names."""
+
+
+class BillKind(StrEnum):
+    """Trade bills in v3's words, and the three accounts of fund flow bills."""
+
+    ALL = "ALL"
+    SUCCESS = "SUCCESS"
+    REFUND = "REFUND"
+    BASIC = "BASIC"
+    OPERATION = "OPERATION"
+    FEES = "FEES"
+
+    @property
+    def flow(self) -> bool:
+        return self in (BillKind.BASIC, BillKind.OPERATION, BillKind.FEES)
 
 
 class BillBroken(RemoteError):

@@ -1,0 +1,140 @@
+"""``bill …``: WeChat's bill of a day, as a file or as what it says."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+import typer
+from rich.console import RenderableType
+
+from cli.desk import AsJson, Day, Desk, KeyFile, Url, at_desk, day
+from cli.orders import NUMBER, STATE
+from cli.output import Screen, cell, money, words
+from cli.problems import Exit, Problem
+from wechat.book_words import COUNTS, SUMS
+from wechat.books import Sums, sum_lines
+from wechat.commands import command
+from wechat.errors import Text
+from wechat.pay.bills import BillBroken, BillKind, TradeLine, read_lines, trade_lines
+from wechat.times import beijing, to_v3
+
+app = typer.Typer(no_args_is_help=True, help=words("微信的账单", "WeChat's bills"))
+
+Kind = Annotated[BillKind, typer.Option(help=words("后三种是资金账单", "the last three are of the funds"))]
+SUM_NAMES = ("payments", "received", "settled", "refunds", "refunded", "settled_refunded", "fee", "fee_e5", "net")
+NO_BILL = Text("这一天没有账单：没有发生交易", "There is no bill of that day: nothing happened")
+
+
+@app.command(help=words("下载账单，原样保存", "Download a bill as WeChat wrote it."))
+def fetch(
+    date: Day,
+    kind: Kind = BillKind.ALL,
+    out: Annotated[
+        Path | None, typer.Option(help=words("写到这里，默认在当前目录", "where to; here by default"))
+    ] = None,
+    url: Url = None,
+    key_file: KeyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Download a bill as WeChat wrote it."""
+    with at_desk("bill fetch", url, key_file, as_json, next_step=command("bill fetch", date)) as desk:
+        path = out or Path(f"bill-{day(date)}-{kind}.csv")
+        with _once_whole(path) as file:
+            size = _download(desk, date, kind, file)
+        document = {"date": day(date), "kind": kind.value, "file": str(path) if size else None, "bytes": size}
+        desk.screen.show(document, *([cell(path)] if size else []))
+        if not size:
+            desk.screen.say(NO_BILL)
+
+
+@app.command(help=words("交易账单的合计与前几行", "What a trade bill adds up to, and its first lines."))
+def show(
+    date: Day,
+    limit: Annotated[int, typer.Option(min=0, max=10_000, help=words("显示几行", "how many lines"))] = 20,
+    url: Url = None,
+    key_file: KeyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """What a trade bill adds up to, and its first lines."""
+    with at_desk("bill show", url, key_file, as_json, next_step=command("bill fetch", date)) as desk:
+        with tempfile.NamedTemporaryFile(prefix="fenpay-bill-", suffix=".csv") as file:
+            size = _download(desk, day(date), BillKind.ALL, file)
+            file.flush()
+            lines, sums = _read(Path(file.name), limit) if size else ([], dict.fromkeys(SUM_NAMES, 0))
+        document = {"date": date, "sums": sums, "lines": [_line(line) for line in lines]}
+        desk.screen.show(document, *_views(desk.screen, lines, sums))
+        if not size:
+            desk.screen.say(NO_BILL)
+
+
+def _download(desk: Desk, date: str, kind: BillKind, into: IO[bytes]) -> int:
+    """The bill in ``into``; how many bytes, 0 for a day without one."""
+    size = 0
+    with desk.screen.downloading() as bar:
+        task = bar.add_task(Text(f"{date} 的账单", f"Bill of {date}").to(desk.screen.lang), total=None)
+        for piece, total in desk.service.download(f"/api/bills/{date}", kind=kind.value):
+            into.write(piece)
+            size += len(piece)
+            bar.update(task, completed=size, total=total)
+    return size
+
+
+@contextmanager
+def _once_whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file that gets its name in one step, once it is whole; an empty one never does. Raises Problem."""
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        with draft.open("wb") as file:
+            yield file
+        if draft.stat().st_size:
+            draft.replace(path)
+    except OSError as error:
+        why = error.strerror or "?"
+        text = Text(f"写不了 {path}：{why}", f"{path} cannot be written: {why}")
+        raise Problem(Exit.CONFIG, "NOT_WRITABLE", text, next_step=f"ls -ld '{path.parent}'") from None
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _read(path: Path, limit: int) -> tuple[list[TradeLine], dict[str, int]]:
+    """The first lines, and the sums of all. Raises Problem for a bill that does not add up."""
+    try:
+        lines = trade_lines(read_lines(path))
+        first = list(islice(lines, limit))
+        sums: Sums = sum_lines(chain(first, lines))
+    except BillBroken as error:
+        text = Text(
+            f"账单第 {error.line} 行读不懂（{error.reason}）",
+            f"Line {error.line} of the bill makes no sense ({error.reason})",
+        )
+        raise Problem(Exit.NOT_SO, error.public_code, text) from None
+    return first, {name: getattr(sums, name) for name in SUM_NAMES}
+
+
+def _line(line: TradeLine) -> dict[str, Any]:
+    return line._asdict() | {"time": to_v3(line.time)}
+
+
+def _views(screen: Screen, lines: Sequence[TradeLine], sums: Mapping[str, int]) -> list[RenderableType]:
+    sheet = screen.sheet((text, str(sums[name]) if name in COUNTS else money(sums[name])) for name, text in SUMS)
+    columns = (Text("时间", "Time"), NUMBER, Text("微信支付订单号", "transaction_id"), Text("金额", "Amount"), STATE)
+    rows = [
+        (
+            beijing(line.time),
+            line.out_trade_no,
+            line.transaction_id,
+            money(-line.refund if line.is_refund else line.total),
+            f"{line.trade_state} {line.refund_status}".strip(),
+        )
+        for line in lines
+    ]
+    return (
+        [sheet, screen.table(Text(f"前 {len(rows)} 行", f"First {len(rows)} lines"), columns, rows)]
+        if rows
+        else [sheet]
+    )

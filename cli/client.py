@@ -1,0 +1,130 @@
+"""The way to the service: HTTP with the merchant's key, answers as JSON or as a file, everything else a ``Problem``.
+
+Standard library only. A redirect is not followed, so the key goes nowhere but to the address that was named.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
+from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
+
+from cli.place import Place
+from cli.problems import Exit, Problem, refusal
+from wechat.errors import Text
+
+ANSWER_S = 60.0  # a query may wait for WeChat, and for its spare host after that
+PIECE = 64 * 1024
+
+
+class Service:
+    """A running service. Every call may raise Problem."""
+
+    def __init__(self, place: Place, lang: str) -> None:
+        self.place = place
+        self._headers = {"Authorization": f"Bearer {place.key}", "Accept-Language": lang}
+        self._opener = _opener(place.local)
+
+    def get(self, path: str, **query: str | int | None) -> Any:
+        """The JSON at ``path``; parameters that are None are left out."""
+        return self._json(Request(self._url(path, query), headers=self._headers, method="GET"), ANSWER_S)  # noqa: S310 - place allows http and https only
+
+    def post(
+        self,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        key: str = "",
+        timeout_s: float = ANSWER_S,
+        **query: str | None,
+    ) -> Any:
+        """The JSON that ``path`` answers to ``body``; ``key`` is sent as Idempotency-Key."""
+        data = json.dumps(body or {}, ensure_ascii=False).encode()
+        headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
+        return self._json(Request(self._url(path, query), data, self._headers | headers, method="POST"), timeout_s)  # noqa: S310 - see get
+
+    def download(self, path: str, **query: str | int | None) -> Iterator[tuple[bytes, int]]:
+        """The file at ``path`` in pieces, each with how many bytes there are in all; no piece when there is no file."""
+        request = Request(self._url(path, query), headers=self._headers, method="GET")  # noqa: S310 - see get
+        with self._answer(request, ANSWER_S) as answer:
+            left = total = int(answer.headers.get("Content-Length") or 0)
+            while piece := answer.read(PIECE):
+                left -= len(piece)
+                yield piece, total
+            if left > 0:
+                raise http.client.IncompleteRead(b"", left)
+
+    def _json(self, request: Request, timeout_s: float) -> Any:
+        with self._answer(request, timeout_s) as answer:
+            body = _document(answer.read())
+        if body is None:
+            raise refusal(404, None)
+        return body
+
+    @contextmanager
+    def _answer(self, request: Request, timeout_s: float) -> Iterator[http.client.HTTPResponse]:
+        try:
+            with self._opener.open(request, timeout=timeout_s) as answer:
+                yield answer
+        except HTTPError as error:
+            with error:
+                raise self._refused(error) from None
+        except URLError as error:
+            raise self._unreached(error.reason) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreached(error) from None
+
+    def _refused(self, error: HTTPError) -> Problem:
+        if error.code in range(300, 400):
+            text = Text(
+                "这个地址转去别处；请把 --url 换成最终的地址", "This address redirects; give --url its final one"
+            )
+            return Problem(Exit.CONFIG, "REDIRECTED", text)
+        body = _document(error.read())
+        problem = refusal(error.code, body if isinstance(body, dict) and {"code", "message"} <= body.keys() else None)
+        if problem.code is Exit.UNREACHED and "wechat" not in problem.told:  # the service itself is in trouble
+            problem.next_step = self.place.next_step
+        return problem
+
+    def _unreached(self, reason: object) -> Problem:
+        """``unknown`` unless the connection was never made."""
+        never = isinstance(reason, ConnectionRefusedError | socket.gaierror)
+        where = self.place.url
+        if never:
+            text = Text(f"连不上 {where}；服务在运行吗？", f"{where} cannot be reached; is the service running?")
+        elif isinstance(reason, TimeoutError):
+            text = Text(f"{where} 没有按时回答", f"{where} did not answer in time")
+        else:
+            text = Text(f"与 {where} 的连接中断", f"The connection to {where} broke off")
+        return Problem(Exit.UNREACHED, "NO_ANSWER", text, next_step=self.place.next_step, unknown=not never)
+
+    def _url(self, path: str, query: Mapping[str, str | int | None]) -> str:
+        """Numbers stand in paths as they are: the service's routes want their ``|``, ``*`` and ``@`` unescaped."""
+        pairs = {name: value for name, value in query.items() if value is not None}
+        return f"{self.place.url}{path}" + (f"?{urlencode(pairs)}" if pairs else "")
+
+
+class _Stay(HTTPRedirectHandler):
+    """Follows no redirect."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def _opener(local: bool) -> OpenerDirector:
+    """Loopback never goes through a proxy."""
+    return build_opener(_Stay, ProxyHandler({})) if local else build_opener(_Stay)
+
+
+def _document(body: bytes) -> Any:
+    """``body`` as JSON; None for anything else."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None

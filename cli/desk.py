@@ -1,0 +1,110 @@
+"""What every command has: its options, the service that it asks, and one way to end badly."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from re import Pattern
+from typing import Annotated, Any
+
+import typer
+
+from cli import place
+from cli.client import Service
+from cli.output import Screen, language, words
+from cli.problems import Exit, Problem
+from wechat.commands import command
+from wechat.errors import Text
+from wechat.models import OUT_TRADE_NO
+from wechat.refund_models import OUT_REFUND_NO
+
+Url = Annotated[
+    str | None, typer.Option("--url", envvar=place.URL_VARIABLE, help=words("服务的地址", "the service's address"))
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file",
+        help=words(f"API 密钥的文件，或设 {place.KEY_VARIABLE}", f"file with the API key; or set {place.KEY_VARIABLE}"),
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help=words("输出一个 JSON 文档", "print one JSON document"))]
+Yes = Annotated[bool, typer.Option("--yes", help=words("不再询问", "do not ask"))]
+OrderNo = Annotated[str, typer.Argument(metavar="NO", help=words("商户订单号", "out_trade_no"))]
+RefundNo = Annotated[str, typer.Argument(metavar="NO", help=words("商户退款单号", "out_refund_no"))]
+
+Limit = Annotated[int, typer.Option(min=1, max=100, help=words("条数", "how many"))]
+Cursor = Annotated[
+    str | None, typer.Option(help=words("从上一页的 next_cursor 接着列", "the next_cursor of the page before"))
+]
+Day = Annotated[str, typer.Argument(metavar="DATE", help=words("北京时间的日期，如 2026-03-01", "a date in Beijing"))]
+
+NUMBERS = {
+    "out_trade_no": (OUT_TRADE_NO, Text("6 到 32 位的 0-9 A-Z a-z _ - | *", "6 to 32 of 0-9 A-Z a-z _ - | *")),
+    "out_refund_no": (OUT_REFUND_NO, Text("6 到 64 位的 0-9 A-Z a-z _ - | * @", "6 to 64 of 0-9 A-Z a-z _ - | * @")),
+}
+
+ELSEWHERE = {
+    "ORDER_NOT_FOUND": command("order list"),
+    "REFUND_NOT_FOUND": command("order list"),
+}
+"""Where to look after an answer that the command's own next step would only repeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """One command at work."""
+
+    service: Service
+    screen: Screen
+
+    def next_page(self, verb: str, page: Mapping[str, Any], state: str | None, limit: int) -> None:
+        """Name the command for what follows ``page`` of a listing."""
+        if page["next_cursor"]:
+            options = ["--limit", str(limit), *(("--state", state) if state else ())]
+            self.screen.next_step(command(verb, *options, "--cursor", page["next_cursor"]))
+
+
+@contextmanager
+def at_desk(verb: str, url: str | None, key_file: Path | None, as_json: bool, *, next_step: str = "") -> Iterator[Desk]:
+    """Work as ``manage.py VERB``. A Problem is shown and ends the process, with ``next_step`` where it has none."""
+    screen = Screen(language(), as_json=as_json)
+    try:
+        service = Service(place.find(url, key_file, os.environ), screen.lang)
+        yield Desk(service, screen)
+    except Problem as problem:
+        problem.next_step = problem.next_step or _next(problem, verb, next_step)
+        screen.problem(problem)
+        raise typer.Exit(int(problem.code)) from None
+
+
+def number(kind: str, text: str) -> str:
+    """``text``, if it has the shape of an ``out_trade_no`` or ``out_refund_no``. Raises Problem."""
+    pattern: Pattern[str]
+    pattern, shape = NUMBERS[kind]
+    if not pattern.fullmatch(text):
+        raise Problem(Exit.USAGE, "BAD_NUMBER", Text(f"{kind} 是 {shape.zh}", f"{kind} is {shape.en}"))
+    return text
+
+
+def day(text: str) -> str:
+    """``text``, if it is a date. Raises Problem."""
+    try:
+        if date.fromisoformat(text).isoformat() == text:
+            return text
+    except ValueError:
+        pass
+    raise Problem(Exit.USAGE, "BAD_DATE", Text("日期写作 2026-03-01", "A date is written 2026-03-01"))
+
+
+def _next(problem: Problem, verb: str, next_step: str) -> str:
+    """The command for a failure that names none itself."""
+    if problem.code is Exit.USAGE:
+        return command(verb, "--help")
+    if problem.code is Exit.CONFIG:
+        return f"read -rs {place.KEY_VARIABLE} && export {place.KEY_VARIABLE}"
+    return ELSEWHERE.get(problem.name) or next_step or command(verb, "--help")

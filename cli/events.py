@@ -1,0 +1,93 @@
+"""``events …``: what the merchant's systems were told of, and telling it again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+
+from cli.desk import AsJson, Cursor, KeyFile, Limit, Url, Yes, at_desk
+from cli.orders import NUMBER, STATE
+from cli.output import Screen, moment, words
+from cli.problems import Exit, Problem
+from wechat.commands import command
+from wechat.errors import Text
+
+app = typer.Typer(no_args_is_help=True, help=words("发给业务系统的事件", "events to the merchant's systems"))
+
+EVENT_ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
+STATES = "pending, delivered, dead"
+
+
+@app.command("list", help=words("列出投递，新的在前", "List deliveries, newest first."))
+def list_events(
+    state: Annotated[
+        str | None, typer.Option(help=words(f"只看一种状态：{STATES}", f"one state only: {STATES}"))
+    ] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+    url: Url = None,
+    key_file: KeyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """List deliveries, newest first."""
+    with at_desk("events list", url, key_file, as_json) as desk:
+        page = desk.service.get("/api/events", state=state, limit=limit, cursor=cursor)
+        desk.screen.show(page, _listing(desk.screen, page["events"]))
+        desk.next_page("events list", page, state, limit)
+
+
+@app.command(
+    help=words(
+        "再发一次；不给 --target 就发给没有送达的", "Send again; without --target to those that it did not reach."
+    )
+)
+def resend(
+    event_id: Annotated[str, typer.Argument(metavar="ID", help=words("事件的 id", "the event's id"))],
+    target: Annotated[
+        str | None, typer.Option(help=words("只发给它，已送达也再发", "to this one only, also when it was delivered"))
+    ] = None,
+    yes: Yes = False,
+    url: Url = None,
+    key_file: KeyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send again; without --target to those that it did not reach."""
+    with at_desk("events resend", url, key_file, as_json, next_step=command("events list")) as desk:
+        if not EVENT_ID.fullmatch(event_id):
+            text = Text("事件 id 是 24 位十六进制，见 events list", "An event's id is 24 hex digits; see events list")
+            raise Problem(Exit.USAGE, "BAD_ID", text, next_step=command("events list"))
+        if target:  # only then may it have been delivered before
+            question = Text(
+                f"{target} 可能已收到过它，再发一次？", f"{target} may have received it before; send it again?"
+            )
+            desk.screen.confirm(lambda: question, yes=yes)
+        sent = desk.service.post(f"/api/events/{event_id}/resend", target=target)
+        desk.screen.show(sent, _listing(desk.screen, sent["events"]))
+
+
+def _listing(screen: Screen, deliveries: Sequence[Mapping[str, Any]]) -> RenderableType:
+    columns = (
+        Text("事件", "Event"),
+        Text("类型", "Type"),
+        NUMBER,
+        Text("目标", "Target"),
+        STATE,
+        Text("次数", "Tries"),
+        Text("最近", "Last"),
+        Text("下次", "Next"),
+    )
+    told = ("id", "type", "out_trade_no", "target", "state", "tries")
+    rows = [(*(one[name] for name in told), _last(one), moment(one["due_at"])) for one in deliveries]
+    return screen.table(Text("投递", "Deliveries"), columns, rows)
+
+
+def _last(delivery: Mapping[str, Any]) -> str:
+    """The latest try: when, and what came of it."""
+    if not delivery["attempts"]:
+        return ""
+    attempt = delivery["attempts"][-1]
+    return f"{moment(attempt['at'])} {attempt['result']}"

@@ -1,0 +1,161 @@
+"""``order …``: orders as the service has them; asking WeChat about one, and closing one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+
+from cli.desk import AsJson, Cursor, Desk, KeyFile, Limit, OrderNo, Url, Yes, at_desk, number
+from cli.output import Screen, moment, money, words
+from wechat.commands import command
+from wechat.errors import Text
+
+Order = Mapping[str, Any]
+
+app = typer.Typer(no_args_is_help=True, help=words("订单", "orders"))
+
+STATES: Mapping[str, Text] = {
+    "NOTPAY": Text("未付款", "not paid"),
+    "SUCCESS": Text("已付款", "paid"),
+    "CLOSED": Text("已关闭", "closed"),
+    "PAID_LATE": Text("付款迟到或付款人不符", "paid late, or by another payer"),
+    "REFUND": Text("已付款，有退款", "paid, with refunds"),
+}
+State = Annotated[str | None, typer.Option(help=words("只看一种状态：", "one state only: ") + ", ".join(STATES))]
+NUMBER = Text("商户订单号", "out_trade_no")
+STATE = Text("状态", "State")
+TOTAL = Text("金额", "Total")
+CREATED = Text("下单", "Created")
+DESCRIPTION = Text("说明", "Description")
+
+
+@app.command("list", help=words("列出订单，新的在前", "List orders, newest first."))
+def list_orders(
+    state: State = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+    url: Url = None,
+    key_file: KeyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """List orders, newest first."""
+    with at_desk("order list", url, key_file, as_json) as desk:
+        page = desk.service.get("/api/orders", trade_state=state, limit=limit, cursor=cursor)
+        desk.screen.show(page, _listing(desk.screen, page["orders"]))
+        desk.next_page("order list", page, state, limit)
+
+
+@app.command(help=words("看一笔订单：状态、时间线、收到的通知", "Show an order with its timeline and notifications."))
+def show(no: OrderNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+    """Show an order with its timeline and notifications."""
+    with at_desk("order show", url, key_file, as_json, next_step=command("order list")) as desk:
+        order = desk.service.get(f"/api/orders/{number('out_trade_no', no)}")
+        desk.screen.show(order, *_views(desk.screen, order))
+
+
+@app.command(help=words("问微信，照它说的入账", "Ask WeChat and book what it says."))
+def query(no: OrderNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+    """Ask WeChat and book what it says."""
+    with at_desk("order query", url, key_file, as_json, next_step=command("why", no)) as desk:
+        order = desk.service.post(f"/api/orders/{number('out_trade_no', no)}/query")
+        desk.screen.show(order, *_views(desk.screen, order))
+
+
+@app.command(help=words("关闭未付款的订单", "Close an unpaid order."))
+def close(no: OrderNo, yes: Yes = False, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+    """Close an unpaid order."""
+    with at_desk("order close", url, key_file, as_json, next_step=command("why", no)) as desk:
+        path = f"/api/orders/{number('out_trade_no', no)}"
+        desk.screen.confirm(lambda: _closing(desk, path), yes=yes)
+        order = desk.service.post(f"{path}/close")
+        desk.screen.show(order, *_views(desk.screen, order))
+        if order["trade_state"] == "NOTPAY":
+            text = Text(
+                "微信要求 v2 订单满 5 分钟才能关；到时自动关闭",
+                "WeChat closes v2 orders five minutes old; it is scheduled",
+            )
+            desk.screen.say(text)
+
+
+def _closing(desk: Desk, path: str) -> Text:
+    order = desk.service.get(path)
+    what, total = order["description"], money(order["total"])
+    return Text(
+        f"关闭订单 {order['out_trade_no']}（{what}，{total}）？",
+        f"Close order {order['out_trade_no']} ({what}, {total})?",
+    )
+
+
+def _listing(screen: Screen, orders: Sequence[Order]) -> RenderableType:
+    rows = [
+        (
+            order["out_trade_no"],
+            money(order["total"]),
+            screen.named(order["trade_state"], STATES),
+            moment(order["created_at"]),
+            order["description"],
+        )
+        for order in orders
+    ]
+    return screen.table(Text("订单", "Orders"), (NUMBER, TOTAL, STATE, CREATED, DESCRIPTION), rows)
+
+
+def _views(screen: Screen, order: Order) -> list[RenderableType]:
+    views: list[RenderableType] = [_sheet(screen, order), timeline(screen, order["timeline"])]
+    if order.get("notifications"):
+        views.append(_notifications(screen, order["notifications"]))
+    return views
+
+
+def _sheet(screen: Screen, order: Order) -> RenderableType:
+    left = money(order["total"] - order["refund_reserved"]) if order["transaction_id"] else ""
+    return screen.sheet(
+        [
+            (NUMBER, order["out_trade_no"]),
+            (STATE, screen.named(order["trade_state"], STATES)),
+            (TOTAL, money(order["total"])),
+            (Text("可退", "Refundable"), left),
+            (DESCRIPTION, order["description"]),
+            (Text("接口", "API"), f"{order['api']} {order['trade_type']}"),
+            (Text("微信支付订单号", "transaction_id"), order["transaction_id"]),
+            (CREATED, moment(order["created_at"])),
+            (Text("到期", "Expires"), moment(order["expires_at"])),
+            (Text("付款", "Paid"), moment(order["paid_at"])),
+            (Text("二维码内容", "code_url"), order.get("code_url")),
+        ]
+    )
+
+
+def timeline(screen: Screen, lines: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """What happened to an order or a refund, oldest first."""
+    columns = (
+        Text("时间", "Time"),
+        Text("事件", "Event"),
+        Text("来源", "Source"),
+        Text("依据", "By"),
+        Text("细节", "Detail"),
+    )
+    rows = [(moment(line["at"]), line["what"], line["source"], line["by"], _detail(line["detail"])) for line in lines]
+    return screen.table(Text("时间线", "Timeline"), columns, rows)
+
+
+def _notifications(screen: Screen, messages: Sequence[Mapping[str, Any]]) -> RenderableType:
+    columns = (
+        Text("首次", "First"),
+        Text("末次", "Last"),
+        Text("类别", "Kind"),
+        Text("次数", "Times"),
+        Text("结论", "Verdict"),
+    )
+    rows = [
+        (moment(one["first_at"]), moment(one["last_at"]), f"{one['api']} {one['kind']}", one["seen"], one["verdict"])
+        for one in messages
+    ]
+    return screen.table(Text("微信的通知", "WeChat's notifications"), columns, rows)
+
+
+def _detail(detail: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in detail.items())

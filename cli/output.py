@@ -1,0 +1,178 @@
+"""What a command shows: data on stdout, talk, questions and progress on stderr.
+
+With ``--json`` stdout carries exactly one document, and so does stderr when the command fails. Bars are drawn on a
+terminal only, colours as ``NO_COLOR`` says. The language is Chinese unless the locale is an English one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TextIO
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+from rich.text import Text as Styled
+
+from cli.problems import Exit, Problem
+from wechat.commands import command
+from wechat.errors import Text
+from wechat.models import yuan
+from wechat.times import beijing, from_v3
+
+WIDTH = 160  # columns of a table that goes into a file or a pipe
+
+
+class Screen:
+    """The two streams of one command, in the reader's language."""
+
+    def __init__(self, lang: str, *, as_json: bool = False) -> None:
+        self.lang = lang
+        self.as_json = as_json
+        self._out, self._err = _console(sys.stdout), _console(sys.stderr)
+        self.interactive = sys.stdin.isatty() and sys.stderr.isatty()
+        self._bars = sys.stderr.isatty()
+
+    def show(self, document: Any, *views: RenderableType) -> None:
+        """The answer: ``document`` with ``--json``, ``views`` for a person."""
+        if self.as_json:
+            typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+            return
+        for view in views:
+            self._out.print(view, soft_wrap=isinstance(view, Styled))  # a sentence is one line, tables have a width
+
+    def preview(self, *views: RenderableType) -> None:
+        """What a person should see before the answer, because a question follows."""
+        if not self.as_json:
+            self.show(None, *views)
+
+    def say(self, text: Text) -> None:
+        """A word beside the answer; with ``--json`` nobody is there to read it."""
+        if not self.as_json:
+            self._err.print(Styled(clean(text.to(self.lang))), soft_wrap=True)
+
+    def next_step(self, line: str) -> None:
+        """What to type now, if there is anything."""
+        if line:
+            self.say(Text(f"下一步：{line}", f"Next: {line}"))
+
+    def confirm(self, question: Callable[[], Text], *, yes: bool) -> None:
+        """Ask before something that cannot be taken back. Raises Problem: a no, or nobody there to ask."""
+        self.must_answer(yes=yes)
+        if not yes and not self._agreed(question()):
+            raise Problem(Exit.NOT_SO, "CANCELLED", Text("没有做任何事", "Nothing was done"))
+
+    def _agreed(self, question: Text) -> bool:
+        """Only a y agrees."""
+        self._err.print(Styled(f"{clean(question.to(self.lang))} [y/N] "), soft_wrap=True, end="")
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    def must_answer(self, *, yes: bool) -> None:
+        """Say at once that there is nobody to ask. Raises Problem."""
+        if not yes and not self.interactive:
+            text = Text("这一步无法撤回；不在终端里请加 --yes", "This cannot be taken back; off a terminal add --yes")
+            raise Problem(Exit.USAGE, "NOT_CONFIRMED", text, next_step=command("", *sys.argv[1:], "--yes"))
+
+    def problem(self, problem: Problem) -> None:
+        """How it ended, on stderr."""
+        if self.as_json:
+            typer.echo(json.dumps(problem.document(self.lang), ensure_ascii=False, indent=2), err=True)
+            return
+        self._err.print(Styled(f"✘ {clean(problem.text.to(self.lang))}", style="red"), soft_wrap=True)
+        for line in _said(problem.told.get("wechat"), self.lang):
+            self._err.print(Styled(f"  {clean(line)}"), soft_wrap=True)
+        self.next_step(problem.next_step)
+
+    # -- progress ---------------------------------------------------------------------------------------------------
+
+    def downloading(self) -> Progress:
+        """A bar that counts bytes."""
+        return self._progress(BarColumn(), DownloadColumn())
+
+    def counting(self) -> Progress:
+        """A bar that counts things."""
+        return self._progress(BarColumn(), MofNCompleteColumn())
+
+    def waiting(self) -> Progress:
+        """A sign of life while the service works."""
+        return self._progress(SpinnerColumn())
+
+    def _progress(self, *columns: Any) -> Progress:
+        title = TextColumn("{task.description}", markup=False)
+        return Progress(title, *columns, console=self._err, transient=True, disable=not self._bars)
+
+    def named(self, word: str, names: Mapping[str, Text]) -> str:
+        """A word of the interface with its meaning beside it."""
+        return f"{word} {names[word].to(self.lang)}" if word in names else word
+
+    # -- tables -----------------------------------------------------------------------------------------------------
+
+    def sheet(self, rows: Iterable[tuple[Text, object]]) -> Table:
+        """Names and values of one thing; what is not there is left out."""
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, value in rows:
+            if value not in (None, ""):
+                table.add_row(name.to(self.lang), cell(value))
+        return table
+
+    def table(self, title: Text, columns: Sequence[Text], rows: Iterable[Sequence[object]]) -> Table:
+        """Many things under their headings. Numbers are folded, never cut."""
+        table = Table(title=title.to(self.lang), title_justify="left", header_style="bold", box=SIMPLE_HEAD)
+        for column in columns:
+            table.add_column(column.to(self.lang), overflow="fold")
+        for row in rows:
+            table.add_row(*(cell(value) for value in row))
+        return table
+
+
+def words(zh: str, en: str) -> str:
+    """A help text, which is fixed when the program starts, in the reader's language."""
+    return Text(zh, en).to(language())
+
+
+def language(environ: Mapping[str, str] = os.environ) -> str:
+    """``en`` for an English locale, ``zh`` for any other and for none."""
+    locale = next((environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if environ.get(name)), "")
+    return "en" if locale.lower().startswith("en") else "zh"
+
+
+def cell(value: object) -> Styled:
+    """A value as it is, without markup: an order's text may hold brackets."""
+    return Styled("" if value is None else clean(str(value)))
+
+
+def clean(text: str) -> str:
+    """``text`` without what steers a terminal; others wrote part of what is shown."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in text)
+
+
+def money(amount: int | None) -> str:
+    """``¥18.00``; empty for an amount that is not known."""
+    return "" if amount is None else f"{'-' if amount < 0 else ''}¥{yuan(abs(amount))}"
+
+
+def moment(text: str | None) -> str:
+    """An RFC 3339 time of the service's as a person in Beijing reads it."""
+    return beijing(from_v3(text)) if text else ""
+
+
+def _console(stream: TextIO) -> Console:
+    """Tables keep their width in files and pipes, where nobody has a screen to fit them to."""
+    width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+def _said(wechat: Mapping[str, Any] | None, lang: str) -> list[str]:
+    """WeChat's words and what usually helps; nothing where it gave no code."""
+    if not wechat or not wechat["code"]:
+        return []
+    said = Text("微信的原话", "WeChat's words").to(lang)
+    trace = f" (Request-ID {wechat['request_id']})" if wechat["request_id"] else ""
+    return [f"{said}: {wechat['code']} {wechat['message']}{trace}", *wechat["causes"], wechat["next"]]

@@ -1,0 +1,118 @@
+"""Which service a command talks to, and with which key.
+
+The key is never an argument, which every user of the machine could read: it comes from the environment or a file.
+The variables begin with ``FENPAYCLI_``, because a service started from the same shell stops at a ``FENPAY_`` variable
+that names no setting.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cli.problems import Exit, Problem
+from wechat.errors import Text
+
+URL_VARIABLE = "FENPAYCLI_URL"
+KEY_VARIABLE = "FENPAYCLI_API_KEY"
+DEMO = Path(__file__).resolve().parents[1] / "var" / "demo.json"
+
+_KEY = re.compile(r"[\x21-\x7e]{1,512}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The service at ``url``, as the holder of ``key``; ``demo``: the one that ``make run`` starts."""
+
+    url: str
+    key: str = field(repr=False)
+    demo: bool = False
+
+    @property
+    def local(self) -> bool:
+        """Whether it is on this machine, where no proxy and no listener comes in between."""
+        return _is_loopback(urlsplit(self.url).hostname or "")
+
+    @property
+    def next_step(self) -> str:
+        """What to run when it does not answer."""
+        return "make run" if self.demo else f"curl -s '{self.url}/readyz?verbose'"
+
+
+def find(url: str | None, key_file: Path | None, environ: Mapping[str, str], demo: Path = DEMO) -> Place:
+    """The place that options and environment name; the demo's when they name none. Raises Problem."""
+    key = _from_file(key_file) if key_file else environ.get(KEY_VARIABLE, "")
+    if not url and not key:
+        return _of_demo(demo)
+    if not url:
+        text = Text(f"没有服务地址：给出 --url 或 {URL_VARIABLE}", f"No address: give --url or set {URL_VARIABLE}")
+        raise _misconfigured("NO_URL", text, f"export {URL_VARIABLE}=https://pay.example.com")
+    if not key:
+        text = Text(
+            f"没有 API 密钥：设置 {KEY_VARIABLE} 或给出 --key-file",
+            f"No API key: set {KEY_VARIABLE} or give --key-file",
+        )
+        raise _misconfigured("NO_KEY", text, f"read -rs {KEY_VARIABLE} && export {KEY_VARIABLE}")
+    return Place(_address(url), _valid(key))
+
+
+def _of_demo(file: Path) -> Place:
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        return Place(str(told["base_url"]), _valid(str(told["api_key"])), demo=True)
+    except (OSError, ValueError, KeyError, TypeError):
+        text = Text(
+            f"没有服务可问：启动演示，或设置 {URL_VARIABLE} 与 {KEY_VARIABLE}",
+            f"No service to ask: start the demo, or set {URL_VARIABLE} and {KEY_VARIABLE}",
+        )
+        raise _misconfigured("NO_SERVICE", text, "make run") from None
+
+
+def _from_file(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        text = Text(f"读不到密钥文件 {file}", f"The key file {file} cannot be read")
+        raise _misconfigured("NO_KEY", text, f"ls -l '{file}'") from None
+
+
+def _valid(key: str) -> str:
+    """``key``, if it can stand in a header. The text does not show it."""
+    if not _KEY.fullmatch(key):
+        text = Text("API 密钥为空，或含有空白等字符", "The API key is empty or holds blanks or other characters")
+        raise _misconfigured("BAD_KEY", text, f"read -rs {KEY_VARIABLE} && export {KEY_VARIABLE}")
+    return key
+
+
+def _address(url: str) -> str:
+    """``url`` without a slash at its end. The key goes over https only, except on this machine."""
+    try:
+        parts = urlsplit(url)
+        plain = bool(parts.hostname) and parts.username is None and parts.port != 0
+    except ValueError:
+        plain = False
+    if not plain or parts.scheme not in ("http", "https") or parts.query or parts.fragment or not url.isprintable():
+        text = Text("--url 是 https://主机[:端口] 这样的地址", "--url is an address such as https://host[:port]")
+        raise _misconfigured("BAD_URL", text, f"export {URL_VARIABLE}=https://pay.example.com")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        text = Text(
+            "密钥不走明文：本机之外请用 https", "The key does not travel in the clear: use https off this machine"
+        )
+        raise _misconfigured("NOT_HTTPS", text, f"export {URL_VARIABLE}=https://{parts.netloc}")
+    return url.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _misconfigured(name: str, text: Text, next_step: str) -> Problem:
+    return Problem(Exit.CONFIG, name, text, next_step=next_step)

@@ -1,0 +1,89 @@
+"""How a command ends. The numbers are promised to scripts: ``docs/cli.md`` has them, and a test holds them.
+
+Every failure is a ``Problem``: what is wrong in the reader's language, how the process exits, and the next command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Any
+
+from wechat.errors import Text
+
+
+class Exit(IntEnum):
+    """Exit codes, the same for every command."""
+
+    OK = 0
+    NOT_SO = 1  # a check failed, or what was asked for is not so
+    USAGE = 2
+    CONFIG = 3  # no address, no key, a wrong key
+    REFUSED = 4  # WeChat said no
+    UNREACHED = 5  # no network, no service, no trustworthy answer: nothing is certain
+
+
+class Problem(Exception):
+    """A command's end other than ``OK``. ``told`` is the service's own error document, where it gave one; ``more`` is
+    what the command adds to ours.
+
+    ``unknown``: the request went out and no answer came, so it may have been carried out.
+    """
+
+    def __init__(
+        self,
+        code: Exit,
+        name: str,
+        text: Text,
+        *,
+        next_step: str = "",
+        told: Mapping[str, Any] | None = None,
+        unknown: bool = False,
+    ) -> None:
+        super().__init__(name)
+        self.code = code
+        self.name = name
+        self.text = text
+        self.next_step = next_step
+        self.told = told or {}
+        self.unknown = unknown
+        self.more: dict[str, Any] = {}
+
+    def document(self, lang: str) -> dict[str, Any]:
+        """For ``--json``: ``{"exit", "code", "message", "next"}`` and what the service said besides."""
+        said = {name: value for name, value in self.told.items() if name in ("field", "request_id", "wechat")}
+        message, next_step = self.text.to(lang), self.next_step or None
+        return {"exit": int(self.code), "code": self.name, "message": message, "next": next_step, **said, **self.more}
+
+
+def refusal(status: int, body: Mapping[str, Any] | None) -> Problem:
+    """What an HTTP answer other than 2xx means. ``body`` is the service's error document; None when it is not one."""
+    if body is None:
+        return _foreign(status)
+    code, name, message = _exit(status, body), str(body["code"]), str(body["message"])
+    unknown = code is Exit.UNREACHED and status >= 500
+    return Problem(code, name, Text(message, message), told=body, unknown=unknown)
+
+
+def _exit(status: int, body: Mapping[str, Any]) -> Exit:
+    if status in (400, 422):
+        return Exit.USAGE
+    if status in (401, 403):
+        return Exit.CONFIG
+    if status == 429 or status >= 500:
+        return Exit.REFUSED if status == 502 and "wechat" in body else Exit.UNREACHED
+    return Exit.NOT_SO
+
+
+def _foreign(status: int) -> Problem:
+    """An answer that our service does not give: a proxy in front of it, or another server altogether."""
+    if status >= 500 or status == 429:
+        text = Text(
+            f"服务前面的代理回答 {status}，服务没有应答", f"A proxy answered {status}; the service did not answer"
+        )
+        return Problem(Exit.UNREACHED, "SERVICE_UNAVAILABLE", text, unknown=status >= 500)
+    text = Text(
+        f"这个地址回答 {status}，不像分付服务；请检查 --url",
+        f"This address answered {status}, not as Fenpay does; check --url",
+    )
+    return Problem(Exit.CONFIG, "NOT_FENPAY", text)

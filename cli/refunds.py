@@ -1,0 +1,179 @@
+"""``refund …``: give money back, once, whatever becomes of the answer."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+
+from cli.desk import AsJson, Desk, KeyFile, OrderNo, RefundNo, Url, Yes, at_desk, number
+from cli.orders import NUMBER, STATE, timeline
+from cli.output import Screen, moment, money, words
+from cli.problems import Exit, Problem
+from wechat.commands import command
+from wechat.errors import Text
+from wechat.models import yuan
+from wechat.times import to_v2
+
+Refund = Mapping[str, Any]
+
+app = typer.Typer(no_args_is_help=True, help=words("退款", "refunds"))
+
+STATES: Mapping[str, Text] = {
+    "REQUESTED": Text("已记下，微信还没有答复", "stored, no answer from WeChat yet"),
+    "PROCESSING": Text("微信已受理", "WeChat took it"),
+    "SUCCESS": Text("已退到", "the money is there"),
+    "ABNORMAL": Text(
+        "付款人的账户收不了，请在商户平台处理", "the payer's account does not take it: see the merchant console"
+    ),
+    "CLOSED": Text("没有退", "nothing went back"),
+    "REFUSED": Text("被拒绝，没有退", "refused, nothing went back"),
+}
+DONE_FOR = ("ABNORMAL", "CLOSED", "REFUSED")
+REFUND_NUMBER = Text("商户退款单号", "out_refund_no")
+AMOUNT = Text("退款", "Refund")
+REASON = Text("原因", "Reason")
+CREATED = Text("申请", "Asked for")
+
+
+@app.command(
+    help=words("退款。结果不明就用打印的单号重试，不会多退", "Refund. Repeat with the printed number: it is paid once.")
+)
+def create(
+    no: OrderNo,
+    amount: Annotated[int, typer.Option(min=1, help=words("整数分", "whole fen"))],
+    reason: Annotated[
+        str, typer.Option(help=words("付款人会看到，至多 80 字节", "the payer reads it, 80 bytes at most"))
+    ],
+    out_refund_no: Annotated[
+        str | None, typer.Option(help=words("退款单号，不给则生成", "the refund's number, made when absent"))
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            help=words(
+                "代替单号的 Idempotency-Key，两天有效", "an Idempotency-Key in place of a number, good for two days"
+            )
+        ),
+    ] = None,
+    yes: Yes = False,
+    url: Url = None,
+    key_file: KeyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Refund. Repeat with the printed number: it is paid once."""
+    with at_desk("refund create", url, key_file, as_json, next_step=command("refund list", no)) as desk:
+        wish = {"refund": amount, "reason": reason}
+        order = f"/api/orders/{number('out_trade_no', no)}"
+        desk.screen.confirm(lambda: _question(desk, order, amount), yes=yes)
+        if out_refund_no or not key:
+            wish["out_refund_no"] = number("out_refund_no", out_refund_no or _new_number())
+        _finish(desk.screen, _sent(desk, no, wish, key or ""))
+
+
+@app.command(help=words("看一笔退款与时间线", "Show a refund with its timeline."))
+def show(no: RefundNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+    """Show a refund with its timeline."""
+    with at_desk("refund show", url, key_file, as_json, next_step=command("order list")) as desk:
+        refund = desk.service.get(f"/api/refunds/{number('out_refund_no', no)}")
+        desk.screen.show(refund, *_views(desk.screen, refund))
+
+
+@app.command(help=words("问微信，照它说的入账；不会重发", "Ask WeChat and book what it says; nothing is sent."))
+def query(no: RefundNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+    """Ask WeChat and book what it says; nothing is sent."""
+    with at_desk("refund query", url, key_file, as_json, next_step=command("refund show", no)) as desk:
+        refund = desk.service.post(f"/api/refunds/{number('out_refund_no', no)}/query")
+        desk.screen.show(refund, *_views(desk.screen, refund))
+
+
+@app.command("list", help=words("一笔订单的退款，旧的在前", "An order's refunds, oldest first."))
+def list_refunds(no: OrderNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+    """An order's refunds, oldest first."""
+    with at_desk("refund list", url, key_file, as_json, next_step=command("order list")) as desk:
+        found = desk.service.get(f"/api/orders/{number('out_trade_no', no)}/refunds")
+        desk.screen.show(found, _listing(desk.screen, found["refunds"]))
+
+
+def _new_number() -> str:
+    """As the service makes them: a time that a person can read, and no chance of meeting another."""
+    return f"{to_v2(datetime.now(UTC))}{secrets.token_hex(6)}"
+
+
+def _question(desk: Desk, path: str, amount: int) -> Text:
+    order = desk.service.get(path)
+    left, what = money(order["total"] - order["refund_reserved"]), order["description"]
+    return Text(
+        f"从订单 {order['out_trade_no']}（{what}，可退 {left}）退款 ¥{yuan(amount)}？",
+        f"Refund ¥{yuan(amount)} of order {order['out_trade_no']} ({what}, {left} left)?",
+    )
+
+
+def _sent(desk: Desk, no: str, wish: dict[str, Any], key: str) -> Refund:
+    """The refund. A Problem that leaves it open carries what to repeat: the same request under the same name."""
+    name = {"out_refund_no": wish["out_refund_no"]} if "out_refund_no" in wish else {"key": key}
+    for what, value in name.items():
+        desk.screen.say(Text(f"{what} {value}（重试请用同一个）", f"{what} {value} (repeat with the same)"))
+    try:
+        refund: Refund = desk.service.post(f"/api/orders/{no}/refunds", wish, key=key)
+    except KeyboardInterrupt:
+        text = Text("已中断，结果还不知道", "Interrupted; what became of it is not known")
+        raise _repeatable(Problem(Exit.UNREACHED, "INTERRUPTED", text), no, wish, name) from None
+    except Problem as problem:
+        raise (_repeatable(problem, no, wish, name) if problem.unknown else problem) from None
+    return refund
+
+
+def _repeatable(problem: Problem, no: str, wish: Mapping[str, Any], name: Mapping[str, str]) -> Problem:
+    """``problem`` with the command that asks for the same refund again, and not for another one."""
+    options = {"amount": str(wish["refund"]), "reason": wish["reason"]} | {
+        option.replace("_", "-"): value for option, value in name.items()
+    }
+    problem.next_step = command(
+        "refund create", no, *[part for option, value in options.items() for part in (f"--{option}", value)]
+    )
+    problem.more = dict(name)
+    return problem
+
+
+def _finish(screen: Screen, refund: Refund) -> None:
+    screen.show(refund, *_views(screen, refund))
+    state, no = str(refund["state"]), str(refund["out_refund_no"])
+    if state in DONE_FOR:
+        raise typer.Exit(int(Exit.NOT_SO))
+    if state != "SUCCESS":
+        screen.next_step(command("refund query", no))
+
+
+def _listing(screen: Screen, refunds: Sequence[Refund]) -> RenderableType:
+    rows = [
+        (
+            refund["out_refund_no"],
+            money(refund["refund"]),
+            screen.named(refund["state"], STATES),
+            moment(refund["created_at"]),
+            refund["reason"],
+        )
+        for refund in refunds
+    ]
+    return screen.table(Text("退款", "Refunds"), (REFUND_NUMBER, AMOUNT, STATE, CREATED, REASON), rows)
+
+
+def _views(screen: Screen, refund: Refund) -> list[RenderableType]:
+    sheet = screen.sheet(
+        [
+            (REFUND_NUMBER, refund["out_refund_no"]),
+            (STATE, screen.named(refund["state"], STATES)),
+            (AMOUNT, f"{money(refund['refund'])} / {money(refund['total'])}"),
+            (REASON, refund["reason"]),
+            (NUMBER, refund["out_trade_no"]),
+            (Text("微信退款单号", "refund_id"), refund["refund_id"]),
+            (CREATED, moment(refund["created_at"])),
+            (Text("退到", "Arrived"), moment(refund["success_at"])),
+        ]
+    )
+    return [sheet, timeline(screen, refund["timeline"])]

@@ -1,0 +1,135 @@
+"""What happens to each of a day's orders and refunds: shares of all, dealt out by a seed to be dealt out again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+K = TypeVar("K", bound=str)
+
+PAYING: Mapping[str, int] = {
+    "success": 50,
+    "lost_notification": 12,
+    "late": 7,
+    "duplicate": 7,
+    "out_of_order": 5,
+    "stale": 4,
+    "probe": 4,
+    "wrong_amount": 2,
+    "forged": 3,
+    "cancel": 3,
+    "not_enough": 3,
+}
+"""Per cent of the orders that live through a scenario of the simulator's; the last three leave an order unpaid."""
+UNPAID = frozenset({"forged", "cancel", "not_enough"})
+
+
+class Odd(StrEnum):
+    """A payment that should not be."""
+
+    TWICE = "twice"  # a paid order is paid once more
+    CLOSED = "closed"  # an order is paid after it was closed
+    FOREIGN = "foreign"  # somebody else pays than the order was made for
+
+
+ODD_SHARE = 1  # per cent of the orders, for each kind
+
+
+class Refunding(StrEnum):
+    """A way to refund an order; most go well, some as their names say."""
+
+    FULL = "full"
+    PART = "part"
+    THRICE = "thrice"
+    REPEATED = "repeated"  # asked for twice at once with one Idempotency-Key
+    TOO_MUCH = "too much"
+    ABNORMAL = "abnormal"
+    CLOSED = "closed"
+    SLOW = "slow"
+    LOST = "lost notification"
+    DUPLICATE = "duplicate notification"
+    LATE = "late notification"
+    FORGED = "forged notification"
+    CONSOLE = "made in the console"
+    POOR = "balance too low"
+
+
+REFUNDING: Mapping[Refunding, int] = {
+    Refunding.FULL: 24,
+    Refunding.PART: 20,
+    Refunding.THRICE: 10,
+    Refunding.REPEATED: 8,
+    Refunding.TOO_MUCH: 5,
+    Refunding.ABNORMAL: 5,
+    Refunding.CLOSED: 5,
+    Refunding.SLOW: 4,
+    Refunding.LOST: 6,
+    Refunding.DUPLICATE: 4,
+    Refunding.LATE: 2,
+    Refunding.FORGED: 2,
+    Refunding.CONSOLE: 3,
+    Refunding.POOR: 2,
+}
+"""Per cent of the refunded orders."""
+REFUNDED_SHARE = 30  # per cent of the paid orders
+
+SCENARIOS: Mapping[Refunding, str] = {
+    Refunding.ABNORMAL: "abnormal",
+    Refunding.CLOSED: "closed",
+    Refunding.SLOW: "slow",
+    Refunding.LOST: "lost_notification",
+    Refunding.DUPLICATE: "duplicate",
+    Refunding.LATE: "late",
+    Refunding.FORGED: "forged",
+}
+"""What the simulator calls it."""
+
+TRADES: Mapping[str, int] = {"JSAPI": 80, "NATIVE": 14, "MWEB": 6}
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """One order to be: over ``api``, ``total`` fen, paid as ``scenario`` says."""
+
+    number: str
+    api: str
+    trade_type: str
+    total: int
+    scenario: str
+    odd: Odd | None
+
+
+def customers(count: int, chance: random.Random) -> list[Customer]:
+    """A day's customers. Each kind of oddity has one at least, among those whose order fits it."""
+    scenarios, trades = deal(PAYING, count, chance), deal(TRADES, count, chance)
+    plain = [n for n in range(count) if scenarios[n] == "success" and trades[n] == "JSAPI"]
+    share = max(1, count * ODD_SHARE // 100)
+    picked = chance.sample(plain, share * len(Odd))
+    odd = {n: kind for i, kind in enumerate(Odd) for n in picked[i * share : (i + 1) * share]}
+    return [
+        Customer(
+            number=f"day{n:06}{chance.randrange(16**6):06x}",
+            api="v2" if n % 2 else "v3",
+            trade_type=trades[n],
+            total=chance.randrange(100, 50_000),
+            scenario=scenarios[n],
+            odd=odd.get(n),
+        )
+        for n in range(count)
+    ]
+
+
+def deal(shares: Mapping[K, int], count: int, chance: random.Random) -> list[K]:
+    """``count`` kinds in these shares, each of them once at least where there is room, shuffled."""
+    kinds = list(shares)
+    dealt = [*kinds, *chance.choices(kinds, weights=list(shares.values()), k=max(0, count - len(kinds)))][:count]
+    chance.shuffle(dealt)
+    return dealt
+
+
+def sample(numbers: Sequence[str], share: int, chance: random.Random) -> list[str]:
+    """``share`` per cent of ``numbers``."""
+    return chance.sample(list(numbers), len(numbers) * share // 100)

@@ -1,0 +1,110 @@
+"""``manage.py drill``: a day of orders at a local WeChat with all that goes wrong, and its verdict as a table."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from drill.day import Day, Report
+from drill.receiver import Receiver
+from drill.shop import Shop, WeChat, session
+from drill.stack import Stack
+from drill.verdict import Line, Seen, lines
+from storage.mongo import MongoStorage
+
+DATABASE = "fenpay"
+AT_ONCE = 16
+
+
+def main(count: int, seed: int, directory: Path | None, *, as_json: bool) -> int:
+    """Live a day of ``count`` orders; 0 when all of it is as it must be, 1 otherwise."""
+    talk = Console(stderr=True)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="fenpay-drill-") as made:
+        result, facts = asyncio.run(_drill(count, seed, directory or Path(made), talk))
+    facts["seconds"] = round(time.monotonic() - started, 1)
+    if as_json:
+        told = [{"line": line.en, "wanted": line.wanted, "found": line.found, "right": line.right} for line in result]
+        print(json.dumps(facts | {"right": all(line.right for line in result), "lines": told}, ensure_ascii=False))
+    else:
+        show(result, facts)
+    return 0 if all(line.right for line in result) else 1
+
+
+async def _drill(count: int, seed: int, directory: Path, talk: Console) -> tuple[list[Line], dict[str, Any]]:
+    chance = random.Random(seed)
+    async with Receiver(chance) as receiver, session() as line:
+        stack = await asyncio.to_thread(Stack(directory, receiver.port).__enter__)
+        store = MongoStorage(stack.mongo_url, DATABASE)
+        try:
+            receiver.secret = stack.webhook_secret
+            shop, wechat = Shop(stack, line), WeChat(stack, line)
+            day = Day(stack, shop, wechat, receiver, store, count, chance, lambda text: talk.print(f"… {text}"))
+            report = await day.live()
+            seen = await _seen(report, shop, wechat)
+            return lines(report, seen, receiver), _facts(report, seen, receiver, stack)
+        finally:
+            await store.close()
+            await asyncio.to_thread(stack.__exit__)
+
+
+async def _seen(report: Report, shop: Shop, wechat: WeChat) -> Seen:
+    """Both sides, as they stand."""
+    orders = {order["out_trade_no"]: order async for order in shop.pages("/api/orders", "orders")}
+    refunds: dict[str, dict[str, Any]] = {}
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def refunds_of(number: str) -> None:
+        async with places:
+            for refund in (await shop.ask("GET", f"/api/orders/{number}/refunds")).body["refunds"]:
+                refunds[refund["out_refund_no"]] = refund
+
+    await asyncio.gather(*(refunds_of(number) for number in orders))
+    return Seen(orders, refunds, await wechat.orders(), await wechat.refunds(), await wechat.truth(report.day))
+
+
+def _facts(report: Report, seen: Seen, receiver: Receiver, stack: Stack) -> dict[str, Any]:
+    attempts = [attempt for order in seen.true_orders.values() for attempt in order["attempts"]]
+    by_query = sum(
+        any(line["what"] == "paid" and line["source"] == "query" for line in order["timeline"])
+        for order in seen.orders.values()
+    )
+    return {
+        "day": report.day.isoformat(),
+        "orders": len(report.people),
+        "paid_by_query": by_query,
+        "refunds": len(seen.true_refunds),
+        "notifications": len(attempts),
+        "notifications_accepted": sum(attempt["right"] for attempt in attempts),
+        "deliveries": receiver.received,
+        "kills": stack.kills,
+    }
+
+
+def show(result: Sequence[Line], facts: dict[str, Any]) -> None:
+    """The table, and a line of what it was made of."""
+    table = Table(title=f"{facts['day']} · {facts['orders']} 笔订单 orders")
+    for heading, justify in (("", "left"), ("应为 wanted", "right"), ("实为 found", "right"), ("", "left")):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for line in result:
+        mark = "[green]✔[/green]" if line.right else "[bold red]✘[/bold red]"
+        table.add_row(f"{line.zh}  [dim]{line.en}[/dim]", str(line.wanted), str(line.found), mark)
+    console = Console()
+    console.print(table)
+    console.print(
+        f"通知 {facts['notifications']} 次，接受 {facts['notifications_accepted']} 次；"
+        f"查单补单 {facts['paid_by_query']} 笔；退款 {facts['refunds']} 笔；推送 {facts['deliveries']} 次；"
+        f"服务被杀 {facts['kills']} 次；{facts['seconds']} 秒\n"
+        f"{facts['notifications']} notifications, {facts['notifications_accepted']} accepted; {facts['paid_by_query']} "
+        f"orders found paid by query; {facts['refunds']} refunds; {facts['deliveries']} deliveries; "
+        f"{facts['kills']} services killed; {facts['seconds']} s"
+    )

@@ -1,0 +1,134 @@
+"""Whom the drill speaks to: the merchant's API at two services, of which either may be dead, and the local WeChat."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
+
+import aiohttp
+
+from drill.people import Customer
+from drill.stack import Stack
+
+TRIES = 60
+PAUSE_S = 0.25
+AGAIN = 503
+"""The status that asks for the same request again."""
+
+
+class Answer(NamedTuple):
+    status: int
+    body: dict[str, Any]
+
+
+class Shop:
+    """A merchant's own system: it repeats what was not answered, under the same numbers and keys."""
+
+    def __init__(self, stack: Stack, session: aiohttp.ClientSession) -> None:
+        self._session = session
+        self._turns = itertools.cycle(stack.urls)
+        self._headers = {"Authorization": f"Bearer {stack.api_key}"}
+
+    async def place(self, customer: Customer, openid: str) -> dict[str, Any]:
+        """The order of ``customer``, however often it takes to place it."""
+        sale = {
+            "description": "分付咖啡,外带",
+            "total": customer.total,
+            "trade_type": customer.trade_type,
+            "out_trade_no": customer.number,
+            "api": customer.api,
+        }
+        if customer.trade_type == "JSAPI":
+            sale["openid"] = openid
+        answer = await self.ask("POST", "/api/orders", sale, key=customer.number)
+        if answer.status != 201:
+            raise RuntimeError(f"{customer.number} cannot be placed: {answer.body}")
+        return answer.body
+
+    async def refund(self, number: str, refund: int, out_refund_no: str, *, key: str = "") -> Answer:
+        body = {"refund": refund, "reason": "不想要了", "out_refund_no": out_refund_no}
+        return await self.ask("POST", f"/api/orders/{number}/refunds", body, key=key)
+
+    async def ask(self, method: str, path: str, body: object = None, *, key: str = "") -> Answer:
+        """The answer of whichever service gives one."""
+        headers = self._headers | ({"Idempotency-Key": key} if key else {})
+        last = Answer(0, {})
+        for _ in range(TRIES):
+            try:
+                async with self._session.request(
+                    method, next(self._turns) + path, json=body, headers=headers
+                ) as answer:
+                    last = Answer(answer.status, await answer.json())
+            except (aiohttp.ClientError, TimeoutError):
+                pass
+            if last.status and last.status != AGAIN:
+                return last
+            await asyncio.sleep(PAUSE_S)
+        return last
+
+    async def pages(self, path: str, name: str) -> AsyncIterator[dict[str, Any]]:
+        """Every entry of a listing."""
+        cursor = ""
+        while True:
+            page = (await self.ask("GET", f"{path}{'&' if '?' in path else '?'}limit=100&cursor={cursor}")).body
+            for entry in page[name]:
+                yield entry
+            if not (cursor := page["next_cursor"] or ""):
+                return
+
+
+class WeChat:
+    """The local WeChat's payers, console, clock and truth."""
+
+    def __init__(self, stack: Stack, session: aiohttp.ClientSession) -> None:
+        self._url = f"{stack.simulator_url}/simulator"
+        self._session = session
+        self.users = [str(user["openid"]) for user in stack.known["users"]]
+
+    async def pay(self, order: Mapping[str, Any], scenario: str) -> str:
+        """Let a payer live through ``scenario``; what the page hears: ok, cancel or fail."""
+        if order.get("pay"):
+            heard = await self.control("POST", "bridge", {**order["pay"], "scenario": scenario})
+        else:
+            scanned = {name: order[name] for name in ("code_url", "h5_url") if order.get(name)}
+            heard = await self.control("POST", "scan", {**scanned, "scenario": scenario})
+        return str(heard["err_msg"]).rpartition(":")[2]
+
+    async def control(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """A control call. Raises RuntimeError when the simulator refuses it."""
+        headers = {"Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body)
+        async with self._session.request(method, f"{self._url}/{path}", data=data, headers=headers) as answer:
+            told: dict[str, Any] = await answer.json()
+        if told.get("code") == "SIMULATOR_ERROR":
+            raise RuntimeError(f"{path}: {told['message']}")
+        return told
+
+    async def advance(self, span: timedelta) -> None:
+        await self.control("POST", "clock", {"advance_s": max(0.0, span.total_seconds())})
+
+    async def now(self) -> datetime:
+        return datetime.fromtimestamp((await self.control("GET", "clock"))["now_s"], UTC)
+
+    async def orders(self) -> dict[str, dict[str, Any]]:
+        """The truth about every order."""
+        told = await self.control("GET", "orders?limit=100000")
+        return {order["out_trade_no"]: order for order in told["orders"]}
+
+    async def refunds(self) -> dict[str, dict[str, Any]]:
+        """The truth about every refund."""
+        told = await self.control("GET", "refunds?limit=100000")
+        return {refund["out_refund_no"]: refund for refund in told["refunds"]}
+
+    async def truth(self, day: date) -> dict[str, Any]:
+        """The true sums of a day."""
+        return await self.control("GET", f"books/{day.isoformat()}")
+
+
+def session() -> aiohttp.ClientSession:
+    """For both, for as long as the drill lasts."""
+    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30), connector=aiohttp.TCPConnector(limit=64))

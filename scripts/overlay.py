@@ -1,0 +1,51 @@
+"""The settings that point a service at a simulator, for whoever starts the two together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from scripts.steps import ROOT
+
+Credentials = Mapping[str, Any]
+
+
+def overlay(
+    base_url: str, simulator_url: str, known: Credentials, pem: Callable[[str], str] | None = None
+) -> dict[str, Any]:
+    """What goes on top of settings.yml: both APIs of the simulator's merchant, v2's refunds over mutual TLS.
+
+    ``known`` is GET /simulator/credentials. ``pem`` says how a PEM text of it is handed over by its name, a path say.
+    """
+    text = pem or (lambda name: str(known[name]))
+    return {
+        "extends": str(ROOT / "settings.yml"),
+        "simulator_url": simulator_url,
+        "http": {"port": int(base_url.rpartition(":")[2]), "public_base_url": base_url},
+        "account": {
+            "appid": known["appid"],
+            "appsecret": known["appsecret"],
+            "api_url": simulator_url,
+            "open_url": simulator_url,
+            "js_url": f"{simulator_url}/open/js/jweixin-1.6.0.js",
+        },
+        "pay": {
+            "mchid": known["mchid"],
+            "base_urls": [simulator_url],
+            "v2": {
+                "key": known["api_v2_key"],
+                "client_cert": text("merchant_cert_pem"),
+                "client_key": text("merchant_private_key_pem"),
+                "ca": text("secure_ca_pem"),
+                "refund_urls": [known["secure_url"]],
+            },
+            "v3": {
+                "key": known["api_v3_key"],
+                "merchant_key": text("merchant_private_key_pem"),
+                "merchant_cert": text("merchant_cert_pem"),
+                "public_key": text("public_key_pem"),
+                "public_key_id": known["public_key_id"],
+                "certificates": True,
+            },
+        },
+    }

@@ -1,0 +1,356 @@
+"""``manage.py`` on money: refunds that are never paid twice, WeChat's bills, and a day's books, end to end."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shlex
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.http.client import MERCHANT, Shop
+from tests.support.bills import Line, trade_file
+from tests.support.manage import Manage, Ran
+from tests.support.relay import Canned, Relay
+from tests.support.service import API_KEY
+from tests.support.simulator import SimulatorProcess
+from wechat.times import beijing_day, day_span
+
+TODAY = beijing_day(datetime.now(UTC))
+
+
+def noon(days_ago: int) -> datetime:
+    return day_span(TODAY - timedelta(days=days_ago))[0] + timedelta(hours=12)
+
+
+async def paid(shop: Shop, manage: Manage, **changed: Any) -> str:
+    number = await shop.scanned(**changed)
+    assert (await manage("order", "query", number)).code == 0
+    return number
+
+
+async def refunds(shop: Shop, number: str) -> list[dict[str, Any]]:
+    told = await shop.ask("GET", f"/api/orders/{number}/refunds", headers=MERCHANT)
+    found: list[dict[str, Any]] = told.json()["refunds"]
+    return found
+
+
+def wish(number: str, amount: int = 500, *more: str) -> tuple[str, ...]:
+    return ("refund", "create", number, "--amount", str(amount), "--reason", "缺货 one", "--yes", *more)
+
+
+# -- refunds ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_refund_is_made_followed_and_explained(shop: Shop, manage: Manage) -> None:
+    number = await paid(shop, manage)
+    made = await manage(*wish(number))
+    assert made.code == 0
+    assert "¥5.00 / ¥18.00" in made.out
+    refund_number = made.err.split()[1].partition("（")[0]
+    assert made.err.startswith(f"out_refund_no {refund_number}（重试请用同一个）\n")
+    for _ in range(100):
+        asked = (await manage("refund", "query", refund_number, "--json")).json()
+        if asked["state"] == "SUCCESS":
+            break
+    shown = await manage("refund", "show", refund_number)
+    assert "SUCCESS 已退到" in shown.out
+    assert [one["out_refund_no"] for one in (await manage("refund", "list", number, "--json")).json()["refunds"]] == [
+        refund_number
+    ]
+    assert "退款 ¥5.00，还剩 ¥13.00。" in (await manage("why", number)).out
+
+
+async def test_a_refund_whose_answer_was_lost_is_repeated_by_the_printed_command_and_paid_once(
+    shop: Shop, manage: Manage
+) -> None:
+    number = await paid(shop, manage)
+    async with Relay(shop.url) as relay:
+        lost = await manage(*wish(number), FENPAYCLI_URL=relay.url)
+    assert (lost.code, lost.out, len(relay.swallowed)) == (5, "", 1)
+    repeat = shlex.split(lost.err.splitlines()[-1].removeprefix("下一步：manage.py "))
+    assert repeat[:2] == ["refund", "create"]
+    again = [await manage(*repeat, "--yes", "--json") for _ in range(2)]
+    assert [ran.code for ran in again] == [0, 0]
+    found = await refunds(shop, number)
+    assert [(refund["out_refund_no"], refund["refund"]) for refund in found] == [
+        (again[0].json()["out_refund_no"], 500)
+    ]
+    assert again[0].json()["out_refund_no"] in lost.err.splitlines()[0]
+
+
+async def test_with_json_the_number_to_repeat_with_is_in_the_error(shop: Shop, manage: Manage) -> None:
+    number = await paid(shop, manage)
+    async with Relay(shop.url) as relay:
+        lost = await manage(*wish(number), "--json", FENPAYCLI_URL=relay.url)
+    error = lost.error()
+    assert (lost.code, error["exit"], error["code"]) == (5, 5, "NO_ANSWER")
+    assert f"--out-refund-no {error['out_refund_no']}" in error["next"]
+    assert [refund["out_refund_no"] for refund in await refunds(shop, number)] == [error["out_refund_no"]]
+
+
+async def test_a_key_of_ones_own_makes_the_repetition_the_same_refund(shop: Shop, manage: Manage) -> None:
+    number, key = await paid(shop, manage), secrets.token_hex(8)
+    async with Relay(shop.url) as relay:
+        lost = await manage(*wish(number, 500, "--key", key), FENPAYCLI_URL=relay.url)
+    assert f"--key {key}" in lost.err
+    assert (await manage(*wish(number, 500, "--key", key))).code == 0
+    assert len(await refunds(shop, number)) == 1
+    other = await manage(*wish(number, 499, "--key", key), "--json")
+    assert (other.code, other.error()["code"]) == (2, "IDEMPOTENCY_KEY_REUSED")
+
+
+async def test_a_second_refund_waits_its_minute_and_says_so(shop: Shop, manage: Manage) -> None:
+    number = await paid(shop, manage)
+    assert (await manage(*wish(number))).code == 0
+    second = await manage(*wish(number))
+    assert second.code == 0
+    assert "REQUESTED 已记下，微信还没有答复" in second.out
+    assert "下一步：manage.py refund query " in second.err
+
+
+@pytest.mark.parametrize(
+    ("amount", "more", "code", "name"),
+    [
+        (1801, (), 2, "BAD_AMOUNT"),
+        (10_000_001, (), 2, "BAD_REQUEST"),
+        (500, ("--out-refund-no", "a b"), 2, "BAD_NUMBER"),
+        (500, ("--key", "a b"), 2, "BAD_IDEMPOTENCY_KEY"),
+    ],
+)
+async def test_a_refund_that_cannot_be_is_refused_before_wechat_hears_of_it(
+    shop: Shop, manage: Manage, amount: int, more: tuple[str, ...], code: int, name: str
+) -> None:
+    number = await paid(shop, manage)
+    ran = await manage(*wish(number, amount, *more), "--json")
+    assert (ran.code, ran.error()["code"]) == (code, name)
+    assert await refunds(shop, number) == []
+
+
+async def test_more_than_is_left_is_1_and_names_the_refunds(shop: Shop, manage: Manage) -> None:
+    number = await paid(shop, manage)
+    assert (await manage(*wish(number, 1800))).code == 0
+    ran = await manage(*wish(number, 1))
+    assert (ran.code, ran.err.splitlines()[-1]) == (1, f"下一步：manage.py refund list {number}")
+    unpaid = str((await shop.sold())["out_trade_no"])
+    assert (await manage(*wish(unpaid), "--json")).error()["code"] == "ORDER_NOT_PAID"
+
+
+async def test_wechats_no_to_a_refund_is_4(shop: Shop, manage: Manage, simulator: SimulatorProcess) -> None:
+    number = await paid(shop, manage)
+    fault = {"fault": "refuse", "code": "NOT_ENOUGH", "message": "基本账户余额不足", "times": 1}
+    simulator.control("POST", "faults", {"path": "/v3/refund/domestic/refunds"} | fault)
+    ran = await manage(*wish(number))
+    assert (ran.code, ran.out) == (4, "")
+    assert "微信的原话: NOT_ENOUGH 基本账户余额不足" in ran.err
+    assert ran.err.endswith(f"下一步：manage.py refund list {number}\n")
+    assert "¥5.00 没有退成（NOT_ENOUGH）" in (await manage("why", number)).out
+
+
+async def test_a_refund_that_ends_badly_is_1(shop: Shop, manage: Manage, simulator: SimulatorProcess) -> None:
+    number = await paid(shop, manage)
+    simulator.control("POST", "refunds/scenarios", {"scenario": "abnormal", "out_trade_no": number})
+    made = await manage(*wish(number), "--json")
+    refund_number = made.json()["out_refund_no"]
+    assert made.code == 0
+    for _ in range(100):
+        if (await manage("refund", "query", refund_number, "--json")).json()["state"] == "ABNORMAL":
+            break
+    again = await manage(*wish(number, 500, "--out-refund-no", refund_number))
+    assert again.code == 1
+    assert "ABNORMAL 付款人的账户收不了，请在商户平台处理" in again.out
+
+
+async def test_on_a_terminal_a_refund_shows_what_it_takes_from_before_it_is_made(shop: Shop, manage: Manage) -> None:
+    number = await paid(shop, manage)
+    arguments = ("refund", "create", number, "--amount", "700", "--reason", "x")
+    no = await manage.on_a_terminal(*arguments, answer="\n", LANG="en_US.UTF-8")
+    assert no.code == 1
+    assert f"Refund ¥7.00 of order {number} (咖啡, ¥18.00 left)? [y/N]" in no.err
+    assert await refunds(shop, number) == []
+    assert (await manage.on_a_terminal(*arguments, answer="y\n")).code == 0
+    assert [refund["refund"] for refund in await refunds(shop, number)] == [700]
+
+
+# -- bills ------------------------------------------------------------------------------------------------------------
+
+
+def plant(directory: Path, days_ago: int, lines: list[Line]) -> str:
+    """A bill that the service has fetched already; its date."""
+    day = (TODAY - timedelta(days=days_ago)).isoformat()
+    (directory / "bills").mkdir(exist_ok=True)
+    (directory / "bills" / f"{day}.ALL.csv").write_bytes(trade_file(lines))
+    return day
+
+
+def files(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def a_day(days_ago: int, count: int = 2000) -> list[Line]:
+    at = noon(days_ago)
+    sales = [Line(f"bill-{days_ago}-{n:05}", f"4200{days_ago:04}{n:020}", 100, at, fee_e5=60) for n in range(count)]
+    return [*sales, Line(f"bill-{days_ago}-00000", f"4200{days_ago:04}{0:020}", 0, at, "R-000001", 40, fee_e5=-24)]
+
+
+async def test_a_bill_is_saved_as_wechat_wrote_it(manage: Manage, directory: Path, tmp_path: Path, shop: Shop) -> None:
+    lines = a_day(20)
+    day = plant(directory, 20, lines)
+    ran = await manage("bill", "fetch", day, cwd=tmp_path)
+    assert (ran.code, ran.out, ran.err) == (0, f"bill-{day}-ALL.csv\n", "")
+    assert (tmp_path / f"bill-{day}-ALL.csv").read_bytes() == trade_file(lines)
+    file = tmp_path / "here.csv"
+    told = await manage("bill", "fetch", day, "--out", str(file), "--json")
+    assert told.json() == {"date": day, "kind": "ALL", "file": str(file), "bytes": file.stat().st_size}
+    assert files(tmp_path) == [f"bill-{day}-ALL.csv", "here.csv"]
+
+
+async def test_a_download_has_a_bar_on_a_terminal_and_none_in_a_pipe(
+    manage: Manage, directory: Path, tmp_path: Path, shop: Shop
+) -> None:
+    day, file = plant(directory, 21, a_day(21)), str(tmp_path / "bill.csv")
+    assert f"{day} 的账单" in (await manage.on_a_terminal("bill", "fetch", day, "--out", file)).err
+    assert (await manage("bill", "fetch", day, "--out", file)).err == ""
+
+
+async def test_a_bill_is_shown_by_its_sums_and_first_lines(manage: Manage, directory: Path, shop: Shop) -> None:
+    day = plant(directory, 22, a_day(22))
+    told = (await manage("bill", "show", day, "--limit", "2", "--json")).json()
+    assert told["sums"] == {
+        "payments": 2000,
+        "received": 200_000,
+        "settled": 200_000,
+        "refunds": 1,
+        "refunded": 40,
+        "settled_refunded": 40,
+        "fee": 120,
+        "fee_e5": 119_976,
+        "net": 200_000 - 40 - 120,
+    }
+    assert [line["out_trade_no"] for line in told["lines"]] == ["bill-22-00000", "bill-22-00001"]
+    shown = (await manage("bill", "show", day, "--limit", "1")).out
+    assert "¥2000.00" in shown
+    assert "bill-22-00000" in shown
+    assert "bill-22-00001" not in shown
+
+
+async def test_a_day_without_a_bill_is_said_to_be_one_and_leaves_no_file(
+    manage: Manage, tmp_path: Path, shop: Shop
+) -> None:
+    day = (TODAY - timedelta(days=30)).isoformat()
+    ran = await manage("bill", "fetch", day, cwd=tmp_path)
+    assert (ran.code, ran.out, ran.err) == (0, "", "这一天没有账单：没有发生交易\n")
+    told = (await manage("bill", "fetch", day, "--json", cwd=tmp_path)).json()
+    assert told == {"date": day, "kind": "ALL", "file": None, "bytes": 0}
+    assert (await manage("bill", "show", day, "--json")).json()["sums"]["payments"] == 0
+    assert files(tmp_path) == []
+
+
+async def test_a_bill_that_breaks_off_leaves_what_was_there(tmp_path: Path) -> None:
+    file = tmp_path / "bill.csv"
+    file.write_text("yesterday's", encoding="ascii")
+    async with Canned(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\nContent-Type: text/csv\r\n\r\nhalf") as server:
+        ran = await Manage(server.url, API_KEY)("bill", "fetch", "2026-03-01", "--out", str(file), "--json")
+    assert (ran.code, ran.error()["code"]) == (5, "NO_ANSWER")
+    assert file.read_text(encoding="ascii") == "yesterday's"
+    assert files(tmp_path) == ["bill.csv"]
+
+
+async def test_a_file_that_cannot_be_written_is_named(manage: Manage, directory: Path, shop: Shop) -> None:
+    day = plant(directory, 23, a_day(23, 1))
+    ran = await manage("bill", "fetch", day, "--out", "/nowhere/bill.csv")
+    assert (ran.code, "/nowhere/bill.csv" in ran.err) == (3, True)
+
+
+# -- books ------------------------------------------------------------------------------------------------------------
+
+
+async def transaction_of(shop: Shop, number: str) -> str:
+    return str(shop.simulator.order(number)["transaction_id"])
+
+
+async def test_a_day_is_reconciled_repaired_and_what_is_left_is_named(
+    shop: Shop, manage: Manage, directory: Path
+) -> None:
+    """WeChat has a payment that we have not booked, a second one of an order, and one of a number we never gave."""
+    lost, twice = await shop.scanned(), await paid(shop, manage)
+    again = shop.simulator.control("POST", f"orders/{twice}/payments", {})["transaction_id"]
+    at = noon(24)
+    lines = [
+        Line(lost, await transaction_of(shop, lost), 1800, at),
+        Line(twice, await transaction_of(shop, twice), 1800, at),
+        Line(twice, again, 1800, at + timedelta(minutes=1)),
+        Line("stranger-1", "4200999900000000000000000001", 100, at),
+    ]
+    day = plant(directory, 24, lines)
+    run = await manage("reconcile", day)
+    assert run.code == 1
+    assert "我方缺失" in run.out
+    assert "¥18.00 NOTPAY" in run.out
+    assert run.err == f"还有 3 条差异待处理\n下一步：manage.py reconcile {day} --repair\n"
+    repaired = await manage("reconcile", day, "--repair", "--yes", "--json")
+    told = repaired.json()
+    assert repaired.code == 1
+    assert [(one["action"], one["status"], one["error"]) for one in told["repairs"]] == [
+        ("query", "repaired", None),
+        ("refund", "repaired", None),
+    ]
+    assert {one["kind"]: one["status"] for one in told["differences"]} == {
+        "missing_here": "repaired",
+        "double_payment": "repaired",
+        "unknown_number": "open",
+    }
+    assert await shop.state(lost) == "SUCCESS"
+    left = await manage("reconcile", day)
+    assert left.err == f"还有 1 条差异待处理\n下一步：manage.py bill show {day}\n"
+    assert [refund["out_refund_no"] for refund in await refunds(shop, twice)] == [f"twice-{again}"]
+
+
+async def test_a_day_that_agrees_is_0(manage: Manage, directory: Path, shop: Shop) -> None:
+    number = await paid(shop, manage)
+    day = plant(directory, 25, [Line(number, await transaction_of(shop, number), 1800, noon(25))])
+    run = await manage("reconcile", day, "--repair", "--yes")
+    assert (run.code, run.err) == (0, "没有待处理的差异\n")
+    assert (await manage("reconcile", day, "--json")).json()["found"] == {}
+
+
+async def test_a_repair_that_fails_is_told_and_the_others_go_on(
+    shop: Shop, manage: Manage, directory: Path, simulator: SimulatorProcess
+) -> None:
+    numbers = [await shop.scanned() for _ in range(2)]
+    lines = [Line(number, await transaction_of(shop, number), 1800, noon(26)) for number in numbers]
+    day = plant(directory, 26, lines)
+    fault = {"fault": "refuse", "code": "SIGN_ERROR", "message": "签名错误"}
+    simulator.control("POST", "faults", {"path": f"/v3/pay/transactions/out-trade-no/{numbers[0]}"} | fault)
+    run = await manage("reconcile", day, "--repair", "--yes", "--json")
+    outcomes = {one["id"]: one for one in run.json()["repairs"]}
+    named = {one["ours"]["out_trade_no"]: outcomes[one["id"]] for one in run.json()["differences"]}
+    assert run.code == 1
+    assert (named[numbers[0]]["status"], named[numbers[0]]["error"]["code"]) == ("open", "SIGN_ERROR")
+    assert (named[numbers[1]]["status"], named[numbers[1]]["error"]) == ("repaired", None)
+
+
+async def test_more_differences_than_a_page_are_all_there(manage: Manage, directory: Path, shop: Shop) -> None:
+    lines = [Line(f"foreign-{n:04}", f"4200888800000000000000{n:06}", 100, noon(27)) for n in range(130)]
+    day = plant(directory, 27, lines)
+    told = (await manage("reconcile", day, "--json")).json()
+    assert {one["wechat"]["out_trade_no"] for one in told["differences"]} == {line.out_trade_no for line in lines}
+    shown = (await manage("reconcile", day)).out
+    assert "差异 130 条，前 50 条（全部见 --json）" in shown
+    assert shown.count("foreign-") == 50
+
+
+async def test_on_a_terminal_repairs_are_asked_for_and_counted(shop: Shop, manage: Manage, directory: Path) -> None:
+    numbers = [await shop.scanned() for _ in range(3)]
+    day = plant(directory, 28, [Line(one, await transaction_of(shop, one), 1800, noon(28)) for one in numbers])
+    no = await manage.on_a_terminal("reconcile", day, "--repair", answer="n\n")
+    assert no.code == 1
+    assert "向微信查询 3 条，退回 0 笔重复付款（共 ¥0.00）？" in no.err
+    assert await shop.state(numbers[0]) == "NOTPAY"
+    yes: Ran = await manage.on_a_terminal("reconcile", day, "--repair", answer="y\n")
+    assert yes.code == 0
+    assert "3/3" in yes.err
+    assert await asyncio.gather(*(shop.state(number) for number in numbers)) == ["SUCCESS"] * 3

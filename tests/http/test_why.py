@@ -1,0 +1,114 @@
+"""``GET /api/orders/{no}/why``: our record, WeChat's word of now and its messages in one answer; looking books nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.http.client import MERCHANT, Shop
+from tests.http.test_orders import pay
+from tests.support.platform import Platform
+from tests.support.simulator import SimulatorProcess
+
+KEYS = {"out_trade_no", "sentence", "next", "ours", "wechat", "notifications", "refunds"}
+
+
+async def why(shop: Shop, number: str, lang: str = "zh") -> dict[str, Any]:
+    told = await shop.ask("GET", f"/api/orders/{number}/why", headers=MERCHANT | {"Accept-Language": lang})
+    assert told.status == 200, told.body
+    found: dict[str, Any] = told.json()
+    assert set(found) == KEYS
+    return found
+
+
+async def query(shop: Shop, number: str) -> str:
+    told = await shop.ask("POST", f"/api/orders/{number}/query", headers=MERCHANT)
+    return str(told.json()["trade_state"])
+
+
+@pytest.mark.parametrize("api", ["v2", "v3"])
+async def test_a_payment_without_a_message_is_seen_and_not_booked_until_it_is_asked_for(shop: Shop, api: str) -> None:
+    order = await shop.sold(api=api)
+    number = order["out_trade_no"]
+    assert "用户还没有付款" in (await why(shop, number))["sentence"]
+    await pay(shop, order)
+    seen = await why(shop, number)
+    assert "已付款 ¥18.00，这里还没有入账；微信的通知没有到达。" in seen["sentence"]
+    assert seen["next"] == f"manage.py order query {number}"
+    assert (seen["ours"]["trade_state"], seen["wechat"]["trade_state"]) == ("NOTPAY", "SUCCESS")
+    assert (seen["wechat"]["outcome"], seen["wechat"]["total"]) == ("told", 1800)
+    assert await shop.state(number) == "NOTPAY"
+    assert await query(shop, number) == "SUCCESS"
+    booked = await why(shop, number)
+    assert booked["sentence"].endswith("查单补单成功。")
+    assert (booked["next"], booked["ours"]["trade_state"]) == (None, "SUCCESS")
+
+
+async def test_a_payment_and_its_messages_are_told_in_the_readers_language(shop: Shop, platform: Platform) -> None:
+    order = await shop.sold()
+    number = order["out_trade_no"]
+    await pay(shop, order)
+    genuine = platform.v3(order, transaction_id=shop.simulator.order(number)["transaction_id"])
+    for _ in range(3):
+        assert (await shop.notify(genuine)).status == 200
+    seen = await why(shop, number, "en")
+    assert seen["sentence"].startswith("The payer paid ¥18.00 at ")
+    assert seen["sentence"].endswith("was booked, and 2 more times.")
+    assert [(message["kind"], message["seen"]) for message in seen["notifications"]] == [("payment", 3)]
+    assert seen["refunds"] == []
+
+
+async def test_a_message_of_another_amount_is_told_from_the_payment_itself(shop: Shop, platform: Platform) -> None:
+    order = await shop.sold()
+    number = order["out_trade_no"]
+    await pay(shop, order)
+    assert (await shop.notify(platform.v3(order | {"total": 1801}))).status == 409
+    seen = await why(shop, number)
+    assert "微信的通知因金额不符被拒收（1 次）" in seen["sentence"]
+    assert seen["next"] == f"manage.py order query {number}"
+
+
+async def test_an_order_that_wechat_refused_never_reached_it(shop: Shop, simulator: SimulatorProcess) -> None:
+    fault = {"path": "/v3/pay/transactions/jsapi", "fault": "refuse", "code": "NO_AUTH", "message": "x", "times": 1}
+    simulator.control("POST", "faults", fault)
+    assert (await shop.sell(shop.sale(out_trade_no="WHY-refused-1"))).status == 502
+    seen = await why(shop, "WHY-refused-1")
+    assert seen["sentence"].startswith("订单没有到达微信：下单被拒绝（NO_AUTH）")
+    assert seen["wechat"] == {"outcome": "no_such_order"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome", "code"),
+    [
+        ({"fault": "http_500"}, "unknown", "OUTCOME_UNKNOWN"),
+        ({"fault": "refuse", "code": "SIGN_ERROR", "message": "签名错误"}, "refused", "SIGN_ERROR"),
+    ],
+)
+async def test_a_wechat_that_does_not_tell_leaves_what_is_known_here(
+    shop: Shop, simulator: SimulatorProcess, fault: dict[str, str], outcome: str, code: str
+) -> None:
+    number = (await shop.sold())["out_trade_no"]
+    simulator.control("POST", "faults", {"path": "/v3/pay/transactions/out-trade-no/*"} | fault)
+    seen = await why(shop, number)
+    assert seen["sentence"].startswith("这里没有付款的消息；")
+    assert (seen["wechat"]["outcome"], seen["wechat"]["error"]["code"]) == (outcome, code)
+    assert seen["wechat"]["error"]["wechat"]["call"] == "query"
+
+
+async def test_a_closed_order_says_who_closed_it(shop: Shop) -> None:
+    number = (await shop.sold())["out_trade_no"]
+    await shop.ask("POST", f"/api/orders/{number}/close", headers=MERCHANT)
+    assert (await why(shop, number))["sentence"].endswith(" 商户关闭了订单。")
+
+
+async def test_an_unknown_order_is_a_404(shop: Shop) -> None:
+    told = await shop.ask("GET", "/api/orders/20260301000000nobody/why", headers=MERCHANT)
+    assert (told.status, told.code) == (404, "ORDER_NOT_FOUND")
+
+
+async def test_many_may_look_at_once(shop: Shop) -> None:
+    number = (await shop.sold())["out_trade_no"]
+    sentences = {seen["sentence"] for seen in await asyncio.gather(*(why(shop, number) for _ in range(10)))}
+    assert len(sentences) == 1

@@ -1,0 +1,181 @@
+"""The drill's verdict is worth something only if it can be bad: each thing that goes wrong is seen, and named."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import pytest
+
+from drill.day import Report
+from drill.people import Customer, Odd, customers
+from drill.receiver import Receiver
+from drill.verdict import Seen, lines
+
+PAID, TWICE, LEFT = "day-paid", "day-twice", "day-left"
+BACK, SURPLUS, CONSOLE = "back-0", "twice-tx", "console-1"
+
+
+def timeline(*what: str) -> list[dict[str, str]]:
+    return [{"what": each, "source": "notify"} for each in what]
+
+
+def order(state: str, transaction_id: str | None, *what: str) -> dict[str, Any]:
+    return {"trade_state": state, "transaction_id": transaction_id, "timeline": timeline(*what)}
+
+
+def true_order(transaction_id: str | None, surplus: tuple[str, ...] = ()) -> dict[str, Any]:
+    paid_at = "2026-11-25T09:00:00+08:00" if transaction_id else None
+    return {"paid_at": paid_at, "transaction_id": transaction_id, "surplus": list(surplus), "total": 1000}
+
+
+def refund(number: str, out_trade_no: str) -> dict[str, Any]:
+    return {"out_refund_no": number, "out_trade_no": out_trade_no, "state": "SUCCESS", "timeline": timeline("success")}
+
+
+def true_refund(out_trade_no: str, transaction_id: str, amount: int, api: str = "v3") -> dict[str, Any]:
+    known = {"out_trade_no": out_trade_no, "transaction_id": transaction_id}
+    return known | {"refund": amount, "state": "SUCCESS", "api": api}
+
+
+def difference(kind: str, number: str, status: str = "open") -> dict[str, Any]:
+    entry = {"out_refund_no": number} if kind.startswith("refund") else {"out_trade_no": number}
+    return {"kind": kind, "wechat": entry, "ours": None, "status": status}
+
+
+class Evening:
+    """A small day on which all went well: one order refunded in part, one paid twice, one left unpaid."""
+
+    def __init__(self) -> None:
+        people = [
+            Customer(PAID, "v3", "JSAPI", 1000, "success", None),
+            Customer(TWICE, "v2", "JSAPI", 1000, "success", Odd.TWICE),
+            Customer(LEFT, "v2", "JSAPI", 1000, "cancel", None),
+        ]
+        self.report = Report(people, date(2026, 11, 25))
+        self.sums = {"payments": 3, "received": 3000, "refunds": 3, "refunded": 1600, "fee": 8, "net": 1392}
+        self.report.ledgers = {
+            PAID: {"received": 1000, "refunded": 600},
+            TWICE: {"received": 2000, "refunded": 1000},
+        }
+        self.report.ledger = dict(self.sums) | {"debit": 4608, "credit": 4608}
+        self.report.repaired = {"ours": {"payments": 2, "received": 2000, "refunds": 3, "refunded": 1600}}
+        genuine = [difference("double_payment", TWICE), difference("refund_missing_here", CONSOLE)]
+        self.report.differences = genuine
+        self.report.planted = {("amount", PAID)}
+        self.report.practice = [*genuine, difference("amount", PAID)]
+        self.report.last = [each | {"status": "repaired"} for each in genuine] + [difference("amount", PAID, "gone")]
+        self.orders = {
+            PAID: order("REFUND", "tx", "paid", "refund"),
+            TWICE: order("SUCCESS", "tx1", "paid"),
+            LEFT: order("CLOSED", None, "closed"),
+        }
+        self.refunds = {BACK: refund(BACK, PAID), SURPLUS: refund(SURPLUS, TWICE), CONSOLE: refund(CONSOLE, PAID)}
+        self.true_orders = {PAID: true_order("tx"), TWICE: true_order("tx1", ("tx2",)), LEFT: true_order(None)}
+        self.true_refunds = {
+            BACK: true_refund(PAID, "tx", 500),
+            SURPLUS: true_refund(TWICE, "tx2", 1000),
+            CONSOLE: true_refund(PAID, "tx", 100, "console"),
+        }
+        self.receiver = Receiver(random.Random(1))
+        self.tell(PAID, "order.paid", "refund.succeeded", "refund.succeeded")
+        self.tell(TWICE, "order.paid", "refund.succeeded")
+        self.tell(LEFT, "order.closed")
+
+    def tell(self, number: str, *what: str) -> None:
+        for each in what:
+            event = {"type": each, "data": {"out_trade_no": number}}
+            self.receiver.events[str(len(self.receiver.events))] = event
+
+    def wrong(self) -> set[str]:
+        """The lines that are not as they must be."""
+        seen = Seen(self.orders, self.refunds, self.true_orders, self.true_refunds, self.sums)
+        return {line.en for line in lines(self.report, seen, self.receiver) if not line.right}
+
+
+def test_a_day_on_which_all_went_well_is_right() -> None:
+    assert Evening().wrong() == set()
+
+
+def change(evening: Evening, path: str, value: object) -> None:
+    """Set ``orders.day-paid.trade_state``, say."""
+    first, *rest = path.split(".")
+    target: Any = getattr(evening, first)
+    for step in rest[:-1]:
+        target = target[step]
+    if isinstance(target, Report):
+        setattr(target, rest[-1], value)
+    else:
+        target[rest[-1]] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "line"),
+    [
+        ("orders.day-paid.trade_state", "NOTPAY", "of these paid here, by the same transaction"),
+        ("orders.day-paid.transaction_id", "tx9", "of these paid here, by the same transaction"),
+        ("orders.day-left.trade_state", "SUCCESS", "counted as paid though nobody paid"),
+        ("orders.day-left.trade_state", "NOTPAY", "unpaid and closed"),
+        ("true_orders.day-paid.paid_at", None, "orders paid at WeChat"),
+        ("refunds.back-0.state", "PROCESSING", "refunds in WeChat's state"),
+        ("refunds.new-0", refund("new-0", PAID), "refunds that WeChat does not have"),
+        ("true_refunds.back-0.refund", 901, "payments refunded beyond their amount"),
+        ("true_refunds.twice-tx.state", "CLOSED", "payments that should not be, returned whole"),
+        ("sums.fee", 9, "ledger: fee"),
+        ("report.ledgers", {PAID: {"received": 1000, "refunded": 500}}, "single orders' ledgers right"),
+        ("sums.net", 1391, "ledger: net"),
+        ("sums.received", 2999, "our side: received"),
+        ("sums.refunded", 1599, "our side: refunded"),
+    ],
+)
+def test_what_differs_from_the_truth_is_named(path: str, value: object, line: str) -> None:
+    evening = Evening()
+    change(evening, path, copy.deepcopy(value))
+    assert line in evening.wrong()
+
+
+WRONGS: dict[str, tuple[Callable[[Evening], object], str]] = {
+    "an event got lost": (lambda day: day.receiver.events.popitem(), "events delivered, once each"),
+    "an event came twice": (lambda day: day.tell(PAID, "order.paid"), "events too many"),
+    "a refund was told before its payment": (
+        lambda day: day.receiver.events.update({k: day.receiver.events[v] for k, v in (("0", "1"), ("1", "0"))}),
+        "orders whose events came in order",
+    ),
+    "a difference was missed": (lambda day: day.report.differences.pop(), "differences of the true bill found"),
+    "a difference was invented": (
+        lambda day: day.report.differences.append(difference("amount", PAID)),
+        "differences invented",
+    ),
+    "a planted one was missed": (lambda day: day.report.practice.pop(), "planted differences found"),
+    "one was invented in practice": (
+        lambda day: day.report.practice.append(difference("state", PAID)),
+        "invented besides",
+    ),
+    "one was not repaired": (
+        lambda day: day.report.last.__setitem__(0, difference("double_payment", TWICE)),
+        "differences repaired",
+    ),
+    "one stayed when the bill was true again": (
+        lambda day: day.report.last.__setitem__(2, difference("amount", PAID)),
+        "gone once the bill was true again",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONGS)
+def test_what_went_wrong_is_named(wrong: str) -> None:
+    spoil, line = WRONGS[wrong]
+    evening = Evening()
+    spoil(evening)
+    assert line in evening.wrong()
+
+
+def test_a_day_can_be_dealt_out_again_and_holds_every_oddity() -> None:
+    day = customers(200, random.Random(7))
+    assert day == customers(200, random.Random(7))
+    assert day != customers(200, random.Random(8))
+    assert {customer.odd for customer in day} == {None, *Odd}
+    assert len({customer.number for customer in day}) == 200

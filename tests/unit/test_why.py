@@ -1,0 +1,592 @@
+"""Why an order stands where it stands, as a table: what is known, and the sentence it makes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.contract.samples import a_refund, an_order
+from tests.support.clock import ManualClock
+from tests.support.stores import MemoryNotifications, MemoryRefunds
+from tests.unit.test_orders import COFFEE, OPENID, Service
+from wechat.errors import Conflict, FenpayError, GatewayRefused, NotFound, NotSent, OutcomeUnknown, Text
+from wechat.ledger import CLOSING
+from wechat.models import (
+    Api,
+    Fen,
+    Order,
+    OrderEvent,
+    Received,
+    RefundState,
+    RemoteState,
+    TradeState,
+    Transaction,
+)
+from wechat.refund_models import Refund
+from wechat.why.case import Case, Look, Outcome, after
+from wechat.why.inquiry import Inquiry, explain
+from wechat.why.unpaid import CLOSERS, MISMATCHES, UNPAID
+
+TEN = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)  # 10:00:00 in Beijing
+HAN = re.compile("[\u4e00-\u9fff]")
+NUMBER = "20260301100000abc"
+CREATED = OrderEvent(TEN, "created", "payer")
+
+
+def at(text: str) -> datetime:
+    """``10:02:11`` of the day, Beijing time."""
+    hours, minutes, seconds = map(int, text.split(":"))
+    return datetime(2026, 3, 1, hours - 8, minutes, seconds, tzinfo=UTC)
+
+
+def event(text: str, what: str, source: str, **detail: str) -> OrderEvent:
+    return OrderEvent(at(text), what, source, detail=detail)
+
+
+PREPAY = event("10:00:01", "prepay", "v3")
+BY_NOTICE = event("10:02:12", "paid", "notify")
+BY_QUERY = event("10:03:00", "paid", "query")
+EXPIRED = event("10:30:00", "closed", "worker")
+
+
+def order(*events: OrderEvent, **changes: Any) -> Order:
+    return an_order(
+        NUMBER,
+        **{"total": Fen(1800), "created_at": TEN, "expires_at": at("10:30:00"), "close_after": at("10:30:00")}
+        | {"events": (CREATED, *events)}
+        | changes,
+    )
+
+
+def paid(*events: OrderEvent, **changes: Any) -> Order:
+    return order(PREPAY, *events, **{"trade_state": TradeState.SUCCESS, "paid_at": at("10:02:11")} | changes)
+
+
+def late(*events: OrderEvent, **changes: Any) -> Order:
+    return paid(*events, trade_state=TradeState.PAID_LATE, **{"paid_at": at("10:31:00")} | changes)
+
+
+def there(state: RemoteState = RemoteState.SUCCESS, total: int = 1800, time: str = "10:02:11") -> Look:
+    if not state.paid:
+        return Look(Outcome.TOLD, Transaction("wx", "m", NUMBER, state))
+    return Look(Outcome.TOLD, Transaction("wx", "m", NUMBER, state, total, success_time=at(time)))
+
+
+def message(first: str, verdict: str = "", seen: int = 1, kind: str = "payment") -> Received:
+    return Received(f"{first}{verdict}", Api.V3, kind, seen, verdict, at(first), at(first))
+
+
+def refund(state: RefundState, amount: int = 500, **changes: Any) -> Refund:
+    done = at("10:05:00") if state is RefundState.SUCCESS else None
+    return a_refund("R20260301-1", refund=Fen(amount), total=Fen(1800), state=state, **{"success_at": done} | changes)
+
+
+def refused(code: str) -> Look:
+    return Look(Outcome.REFUSED, error=GatewayRefused("query", code=code))
+
+
+NOT_REACHED = Look(Outcome.UNKNOWN, error=NotSent("query"))
+NO_ANSWER = Look(Outcome.UNKNOWN, error=OutcomeUnknown("query"))
+NO_SUCH_ORDER = Look(Outcome.NO_SUCH_ORDER)
+API_OFF = Look(Outcome.UNKNOWN, error=Conflict(Text("设置里没有 pay.v2", "the settings have no pay.v2")))
+NOTPAY = there(RemoteState.NOTPAY)
+REFUNDED = paid(BY_NOTICE, event("10:05:00", "refund", "refund"), trade_state=TradeState.REFUND)
+ON_TIME = (message("10:02:12"),)
+
+
+class Row(NamedTuple):
+    """What is known at ``now``, and what is to be said of it."""
+
+    order: Order
+    look: Look
+    zh: str
+    en: str
+    next_step: str = ""
+    received: tuple[Received, ...] = ()
+    refunds: tuple[Refund, ...] = ()
+    now: str = "10:10:00"
+
+
+QUERY, SHOW, AGAIN, CLOSE = (
+    f"manage.py {verb} {NUMBER}" for verb in ("order query", "order show", "why", "order close")
+)
+
+ROWS = {
+    "never handed over": Row(
+        order(),
+        NO_SUCH_ORDER,
+        "订单还没有交给微信；10:30:00 之前可以付款。",
+        "The order was never handed to WeChat; it can be paid until 10:30:00.",
+    ),
+    "refused at the door": Row(
+        order(event("10:00:01", "prepay_refused", "v3", code="APPID_MCHID_NOT_MATCH")),
+        NO_SUCH_ORDER,
+        "订单没有到达微信：下单被拒绝（APPID_MCHID_NOT_MATCH）；10:30:00 之前可以付款。",
+        "The order never reached WeChat, which refused it (APPID_MCHID_NOT_MATCH); it can be paid until 10:30:00.",
+    ),
+    "placing it got no answer": Row(
+        order(event("10:00:11", "prepay_unknown", "v3")),
+        NO_SUCH_ORDER,
+        "订单没有到达微信：下单没有等到答复；它已于 10:30:00 到期，等待关单。",
+        "The order never reached WeChat: placing it got no answer; its time ran out at 10:30:00.",
+        CLOSE,
+        now="10:31:00",
+    ),
+    "gone from WeChat": Row(
+        order(PREPAY),
+        NO_SUCH_ORDER,
+        "微信现在说没有这个订单；10:30:00 之前可以付款。",
+        "WeChat now says that there is no such order; it can be paid until 10:30:00.",
+    ),
+    "waiting for payment": Row(
+        order(PREPAY),
+        NOTPAY,
+        "订单已在微信，用户还没有付款；10:30:00 之前可以付款。",
+        "WeChat has the order, and the payer has not paid yet; it can be paid until 10:30:00.",
+    ),
+    "being paid": Row(
+        order(PREPAY),
+        there(RemoteState.USERPAYING),
+        "用户正在付款；10:30:00 之前可以付款。",
+        "The payer is paying right now; it can be paid until 10:30:00.",
+    ),
+    "payment failed": Row(
+        order(PREPAY),
+        there(RemoteState.PAYERROR),
+        "用户付款没有成功；10:30:00 之前可以付款。",
+        "The payer's payment failed; it can be paid until 10:30:00.",
+        received=(message("10:02:12", "not_paid"),),
+    ),
+    "out of time": Row(
+        order(PREPAY),
+        NOTPAY,
+        "订单已在微信，用户还没有付款；它已于 10:30:00 到期，等待关单。",
+        "WeChat has the order, and the payer has not paid yet; its time ran out at 10:30:00.",
+        CLOSE,
+        now="10:30:00",
+    ),
+    "close is scheduled": Row(
+        order(PREPAY, event("10:01:00", "close_scheduled", "merchant"), close_after=at("10:05:00")),
+        NOTPAY,
+        "订单已在微信，用户还没有付款；关单排在 10:05:00。",
+        "WeChat has the order, and the payer has not paid yet; it will be closed at 10:05:00.",
+        now="10:02:00",
+    ),
+    "closed at WeChat": Row(
+        order(PREPAY),
+        there(RemoteState.CLOSED),
+        "微信已关单，这里还没有记下。",
+        "WeChat has closed the order, which is not booked here yet.",
+        QUERY,
+    ),
+    "paid, not known here, not told": Row(
+        order(PREPAY),
+        there(),
+        "微信说用户于 10:02:11 已付款 ¥18.00，这里还没有入账；微信的通知没有到达。",
+        "WeChat says that the payer paid ¥18.00 at 10:02:11, which is not booked here yet; WeChat's notification never "
+        "arrived.",
+        QUERY,
+    ),
+    "paid, not known here, told wrongly": Row(
+        order(PREPAY),
+        there(),
+        "微信说用户于 10:02:11 已付款 ¥18.00，这里还没有入账；微信的通知因金额不符被拒收（3 次）。",
+        "WeChat says that the payer paid ¥18.00 at 10:02:11, which is not booked here yet; WeChat's notification was "
+        "refused 3 times because the amount differs.",
+        QUERY,
+        received=(message("10:02:12", "total", seen=3),),
+    ),
+    "paid another amount": Row(
+        order(PREPAY),
+        there(total=1801),
+        "微信说用户于 10:02:11 付了 ¥18.01，订单却是 ¥18.00，不能入账；微信的通知因金额不符被拒收（1 次）。",
+        "WeChat says that the payer paid ¥18.01 at 10:02:11; the order is over ¥18.00, so it cannot be booked; WeChat's "
+        "notification was refused once because the amount differs.",
+        SHOW,
+        received=(message("10:02:12", "total"),),
+    ),
+    "told wrongly, WeChat not reached": Row(
+        order(PREPAY),
+        NOT_REACHED,
+        "这里没有付款的消息；微信的通知因公众号不符被拒收（1 次）；10:30:00 之前可以付款；现在联系不上微信，以上只是这里的记录。",
+        "Nothing is known here of a payment; WeChat's notification was refused once because the AppID differs; it can be "
+        "paid until 10:30:00; WeChat does not answer now, so this is our record only.",
+        AGAIN,
+        received=(message("10:02:12", "appid"),),
+    ),
+    "no trustworthy answer": Row(
+        order(PREPAY),
+        NO_ANSWER,
+        "这里没有付款的消息；10:30:00 之前可以付款；现在联系不上微信，以上只是这里的记录。",
+        "Nothing is known here of a payment; it can be paid until 10:30:00; WeChat does not answer now, so this is our "
+        "record only.",
+        AGAIN,
+    ),
+    "refused to be asked": Row(
+        order(PREPAY),
+        refused("SIGN_ERROR"),
+        "这里没有付款的消息；10:30:00 之前可以付款；微信拒绝了查询（SIGN_ERROR）。",
+        "Nothing is known here of a payment; it can be paid until 10:30:00; WeChat refused to be asked (SIGN_ERROR).",
+    ),
+    "the settings have lost its API": Row(
+        order(PREPAY),
+        API_OFF,
+        "这里没有付款的消息；10:30:00 之前可以付款；设置里没有 pay.v2，以上只是这里的记录。",
+        "Nothing is known here of a payment; it can be paid until 10:30:00; the settings have no pay.v2, so this is our "
+        "record only.",
+        AGAIN,
+    ),
+    "closed by the worker": Row(
+        order(PREPAY, EXPIRED, trade_state=TradeState.CLOSED),
+        there(RemoteState.CLOSED),
+        "10:30:00 到期没有付款，订单自动关闭。",
+        "At 10:30:00 the order was closed, unpaid and out of time.",
+        now="11:00:00",
+    ),
+    "closed by the payer": Row(
+        order(PREPAY, event("10:01:00", "closed", "payer"), trade_state=TradeState.CLOSED),
+        there(RemoteState.CLOSED),
+        "10:01:00 用户关闭了订单。",
+        "At 10:01:00 the payer closed the order.",
+    ),
+    "closed by the merchant": Row(
+        order(PREPAY, event("10:01:00", "closed", "merchant"), trade_state=TradeState.CLOSED),
+        NO_SUCH_ORDER,
+        "10:01:00 商户关闭了订单。",
+        "At 10:01:00 the merchant closed the order.",
+    ),
+    "closed by WeChat": Row(
+        order(PREPAY, event("10:01:00", "closed", "query"), trade_state=TradeState.CLOSED),
+        NOT_REACHED,
+        "10:01:00 查单得知微信已关单；现在联系不上微信，以上只是这里的记录。",
+        "At 10:01:00 a query found that WeChat had closed the order; WeChat does not answer now, so this is our record "
+        "only.",
+        AGAIN,
+    ),
+    "closed, and paid all the same": Row(
+        order(PREPAY, EXPIRED, trade_state=TradeState.CLOSED),
+        there(time="10:31:00"),
+        "10:30:00 到期没有付款，订单自动关闭；微信说用户于 10:31:00 已付款 ¥18.00，这里还没有入账；微信的通知没有到达。",
+        "At 10:30:00 the order was closed, unpaid and out of time; WeChat says that the payer paid ¥18.00 at 10:31:00, "
+        "which is not booked here yet; WeChat's notification never arrived.",
+        QUERY,
+        now="10:40:00",
+    ),
+    "paid and told": Row(
+        paid(BY_NOTICE),
+        there(),
+        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked.",
+        received=ON_TIME,
+    ),
+    "paid and told late and often": Row(
+        paid(event("10:35:14", "paid", "notify")),
+        there(),
+        "用户于 10:02:11 付款 ¥18.00；微信的通知 33 分 3 秒后到达并入账，又重复了 2 次。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 33 min 3 s later and was booked, and 2 more times.",
+        received=(message("10:35:14", "applied", seen=3),),
+        now="11:00:00",
+    ),
+    "told wrongly first": Row(
+        paid(BY_NOTICE),
+        there(),
+        "用户于 10:02:11 付款 ¥18.00；微信的通知因币种不符被拒收（2 次）；微信的通知 1 秒后到达并入账。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification was refused 2 times because the currency differs; "
+        "WeChat's notification came 1 s later and was booked.",
+        received=(message("10:02:11", "currency", seen=2), *ON_TIME),
+    ),
+    "paid and found by a query": Row(
+        paid(BY_QUERY),
+        there(),
+        "用户于 10:02:11 付款 ¥18.00；微信的通知没有到达；10:03:00 查单补单成功。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification never arrived; a query at 10:03:00 found and booked it.",
+        received=(message("10:05:01", kind="refund"),),
+    ),
+    "found by a query, then told": Row(
+        paid(BY_QUERY),
+        there(),
+        "用户于 10:02:11 付款 ¥18.00；10:03:00 查单补单成功；微信的通知 10:06:00 才到。",
+        "The payer paid ¥18.00 at 10:02:11; a query at 10:03:00 found and booked it; WeChat's notification came only after "
+        "that, at 10:06:00.",
+        received=(message("10:06:00"),),
+    ),
+    "told wrongly, found by a query": Row(
+        paid(BY_QUERY),
+        there(),
+        "用户于 10:02:11 付款 ¥18.00；微信的通知因金额不符被拒收（1 次）；10:03:00 查单补单成功。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification was refused once because the amount differs; a query at "
+        "10:03:00 found and booked it.",
+        received=(message("10:02:12", "total"),),
+    ),
+    "paid, WeChat not reached": Row(
+        paid(BY_NOTICE),
+        NOT_REACHED,
+        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；现在联系不上微信，以上只是这里的记录。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; WeChat does not answer "
+        "now, so this is our record only.",
+        AGAIN,
+        received=ON_TIME,
+    ),
+    "paid, WeChat denies it": Row(
+        paid(BY_NOTICE),
+        NOTPAY,
+        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；微信却说它是 NOTPAY。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; yet WeChat says that it is "
+        "NOTPAY.",
+        received=ON_TIME,
+    ),
+    "paid, WeChat does not know it": Row(
+        paid(BY_NOTICE),
+        NO_SUCH_ORDER,
+        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；微信却说没有这个订单。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; yet WeChat says that there "
+        "is no such order.",
+        received=ON_TIME,
+    ),
+    "refunded where we do not see": Row(
+        paid(BY_NOTICE),
+        there(RemoteState.REFUND),
+        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；微信那边有这里没有的退款。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; WeChat has a refund of it "
+        "that is not known here.",
+        received=ON_TIME,
+    ),
+    "paid twice": Row(
+        paid(BY_NOTICE),
+        there(),
+        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；10:04:00 又收到一笔重复付款。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; at 10:04:00 a second "
+        "payment came for it.",
+        "manage.py reconcile 2026-03-01 --repair",
+        received=(*ON_TIME, message("10:04:00", "second_payment", seen=2)),
+    ),
+    "paid twice, the second goes back": Row(
+        paid(BY_NOTICE),
+        there(),
+        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；10:04:00 又收到一笔重复付款；重复的 ¥18.00 正在退回。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; at 10:04:00 a second "
+        "payment came for it; the surplus ¥18.00 is going back.",
+        received=(*ON_TIME, message("10:04:00", "second_payment")),
+        refunds=(refund(RefundState.PROCESSING, 1800, surplus=True),),
+    ),
+    "paid after close": Row(
+        late(EXPIRED, event("10:31:01", "paid_late", "notify"), event("10:31:02", "needs_operator", "policy")),
+        there(time="10:31:00"),
+        "10:30:00 到期没有付款，订单自动关闭；用户于 10:31:00 才付款 ¥18.00，不发货；微信的通知 1 秒后到达并入账；等您决定是否退款。",
+        "At 10:30:00 the order was closed, unpaid and out of time; ¥18.00 was paid only at 10:31:00, so no goods go out; "
+        "WeChat's notification came 1 s later and was booked; whether it goes back is yours to decide.",
+        f"manage.py refund create {NUMBER} --amount 1800 --reason '订单未成交'",
+        received=(message("10:31:01"),),
+        now="10:40:00",
+    ),
+    "paid after close, going back": Row(
+        late(EXPIRED, event("10:33:00", "paid_late", "query"), event("10:33:01", "money_goes_back", "policy")),
+        there(time="10:31:00"),
+        "10:30:00 到期没有付款，订单自动关闭；用户于 10:31:00 才付款 ¥18.00，不发货；微信的通知没有到达；10:33:00 查单补单成功；"
+        "正按设置退回。",
+        "At 10:30:00 the order was closed, unpaid and out of time; ¥18.00 was paid only at 10:31:00, so no goods go out; "
+        "WeChat's notification never arrived; a query at 10:33:00 found and booked it; it goes back, as the settings say.",
+        now="10:40:00",
+    ),
+    "paid by somebody else": Row(
+        late(event("10:02:12", "paid_late", "notify"), paid_at=at("10:02:11")),
+        there(RemoteState.REFUND),
+        "另一个微信用户于 10:02:11 付款 ¥18.00，不是下单人，不发货；微信的通知 1 秒后到达并入账；于 10:05:00 全额退款 ¥18.00。",
+        "Somebody else than the order's payer paid ¥18.00 at 10:02:11, so no goods go out; WeChat's notification came "
+        "1 s later and was booked; all of it, ¥18.00, was refunded at 10:05:00.",
+        received=ON_TIME,
+        refunds=(refund(RefundState.SUCCESS, 1800),),
+    ),
+    "refunded in part": Row(
+        REFUNDED,
+        there(RemoteState.REFUND),
+        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；于 10:05:00 退款 ¥5.00，还剩 ¥13.00。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; ¥5.00 was refunded at "
+        "10:05:00, and ¥13.00 is left.",
+        received=ON_TIME,
+        refunds=(refund(RefundState.SUCCESS),),
+    ),
+    "refunded in full": Row(
+        REFUNDED,
+        there(RemoteState.REFUND),
+        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；于 10:05:00 全额退款 ¥18.00。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; all of it, ¥18.00, was "
+        "refunded at 10:05:00.",
+        received=ON_TIME,
+        refunds=(refund(RefundState.SUCCESS, 800), refund(RefundState.SUCCESS, 1000)),
+    ),
+    "refunds under way": Row(
+        REFUNDED,
+        there(RemoteState.REFUND),
+        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；¥5.00 正在退款；¥1.00 的退款还没有微信的答复。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; a refund of ¥5.00 is under "
+        "way; a refund of ¥1.00 waits for WeChat's answer.",
+        "manage.py refund query R20260301-1",
+        received=ON_TIME,
+        refunds=(refund(RefundState.PROCESSING), refund(RefundState.REQUESTED, 100)),
+    ),
+    "refund is stuck": Row(
+        REFUNDED,
+        there(RemoteState.REFUND),
+        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；¥5.00 的退款异常：付款人的账户收不了款，请在商户平台处理。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; the refund of ¥5.00 is "
+        "stuck: the payer's account does not take it, so see to it in WeChat's merchant console.",
+        "manage.py refund query R20260301-1",
+        received=ON_TIME,
+        refunds=(refund(RefundState.ABNORMAL),),
+    ),
+    "refund was refused": Row(
+        paid(BY_NOTICE),
+        there(),
+        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；¥5.00 没有退成（NOT_ENOUGH）。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; the refund of ¥5.00 did not "
+        "go through (NOT_ENOUGH).",
+        "manage.py refund show R20260301-1",
+        received=ON_TIME,
+        refunds=(refund(RefundState.REFUSED, events=(OrderEvent(TEN, "refused", "answer", "NOT_ENOUGH"),)),),
+    ),
+    "refund refused, then done": Row(
+        REFUNDED,
+        there(RemoteState.REFUND),
+        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；于 10:05:00 全额退款 ¥18.00。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; all of it, ¥18.00, was "
+        "refunded at 10:05:00.",
+        received=ON_TIME,
+        refunds=(refund(RefundState.CLOSED, 1800), refund(RefundState.SUCCESS, 1800)),
+    ),
+}
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=list(ROWS))
+def test_what_is_known_makes_this_sentence(row: Row) -> None:
+    sentence, next_step = explain(Case(row.order, row.look, row.received, row.refunds, at(row.now)))
+    assert (sentence.zh, sentence.en, next_step) == (row.zh, row.en, row.next_step)
+
+
+def test_no_two_cases_that_differ_in_kind_read_alike() -> None:
+    sentences = [row.zh for name, row in ROWS.items() if name != "refund refused, then done"]
+    assert len(set(sentences)) == len(sentences)
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=list(ROWS))
+def test_english_has_no_chinese_in_it_and_neither_shows_a_bare_fen_amount(row: Row) -> None:
+    assert not HAN.search(row.en)
+    assert not re.search(r"\b1800\b", row.zh + row.en)
+
+
+def test_another_days_time_has_its_date() -> None:
+    case = Case(paid(BY_NOTICE), there(), ON_TIME, (), at("10:10:00") + timedelta(days=1))
+    assert explain(case)[0].zh.startswith("用户于 2026-03-01 10:02:11 付款")
+
+
+def test_the_day_is_beijings() -> None:
+    """22:00 UTC is the next day there, and 15:59 still is not."""
+    evening, night = datetime(2026, 3, 1, 15, 59, tzinfo=UTC), datetime(2026, 3, 1, 16, 1, tzinfo=UTC)
+    case = Case(paid(BY_NOTICE, paid_at=evening), there(), (), (), night)
+    assert "2026-03-01 23:59:00" in explain(case)[0].zh
+
+
+def test_a_payment_of_which_the_timeline_says_nothing_is_told_without_a_guess() -> None:
+    case = Case(paid(paid_at=None), there(), (), (), at("10:10:00"))
+    assert explain(case)[0] == Text("用户付款 ¥18.00。", "The payer paid ¥18.00.")
+
+
+def test_a_reason_without_words_of_its_own_is_shown_as_it_is() -> None:
+    case = Case(order(PREPAY), NOTPAY, (message("10:02:12", "contended"),), (), at("10:10:00"))
+    assert "微信的通知因contended被拒收" in explain(case)[0].zh
+
+
+@pytest.mark.parametrize(
+    ("seconds", "zh", "en"),
+    [
+        (-5, "在 1 秒内", "within a second"),
+        (0.9, "在 1 秒内", "within a second"),
+        (1, " 1 秒后", "1 s later"),
+        (61, " 1 分 1 秒后", "1 min 1 s later"),
+        (120, " 2 分后", "2 min later"),
+        (3600 + 59, " 1 小时 59 秒后", "1 h 59 s later"),
+        (90061, " 1 天 1 小时后", "1 d 1 h later"),
+    ],
+)
+def test_a_delay_is_said_in_its_two_largest_units(seconds: float, zh: str, en: str) -> None:
+    assert after(timedelta(seconds=seconds)) == Text(zh, en)
+
+
+def test_there_are_words_for_every_state_of_wechats_that_is_neither_paid_nor_closed() -> None:
+    assert set(UNPAID) == {state for state in RemoteState if not state.paid} - CLOSING
+
+
+@pytest.mark.parametrize("text", [*CLOSERS.values(), *UNPAID.values(), *MISMATCHES.values()])
+def test_words_are_chinese_in_chinese_and_english_in_english(text: Text) -> None:
+    assert HAN.search(text.zh)
+    assert not HAN.search(text.en)
+
+
+# -- gathering what is known ------------------------------------------------------------------------------------------
+
+
+class Bench:
+    """An inquiry over memory, and the WeChat that it asks."""
+
+    def __init__(self) -> None:
+        self.service = Service(ManualClock(TEN))
+        self.notifications, self.refunds = MemoryNotifications(), MemoryRefunds()
+        self.inquiry = Inquiry(self.service.orders, self.notifications, self.refunds, self.service.clock)
+
+    async def order(self) -> Order:
+        return (await self.service.orders.place_basket(COFFEE, openid=OPENID, client_ip="203.0.113.7")).order
+
+
+async def test_looking_at_a_payment_that_is_not_booked_does_not_book_it() -> None:
+    bench = Bench()
+    number = (await bench.order()).out_trade_no
+    bench.service.v3.known[number] = RemoteState.SUCCESS
+    before = bench.service.store.orders[number]
+    case = await bench.inquiry.into(number)
+    assert case.look.outcome is Outcome.TOLD
+    assert case.look.transaction is not None
+    assert case.look.transaction.state is RemoteState.SUCCESS
+    assert bench.service.store.orders[number] == before == case.order
+
+
+@pytest.mark.parametrize(
+    ("failure", "outcome"),
+    [
+        (NotSent("query"), Outcome.UNKNOWN),
+        (OutcomeUnknown("query"), Outcome.UNKNOWN),
+        (GatewayRefused("query", code="SIGN_ERROR"), Outcome.REFUSED),
+        (GatewayRefused("query", code="ORDER_NOT_EXIST"), Outcome.NO_SUCH_ORDER),
+    ],
+)
+async def test_a_wechat_that_does_not_tell_is_part_of_the_case(failure: FenpayError, outcome: Outcome) -> None:
+    bench = Bench()
+    number = (await bench.order()).out_trade_no
+    bench.service.v3.failures = [failure]
+    look = (await bench.inquiry.into(number)).look
+    assert (look.outcome, look.transaction) == (outcome, None)
+    assert look.error is (None if outcome is Outcome.NO_SUCH_ORDER else failure)
+
+
+async def test_our_side_is_never_older_than_wechats() -> None:
+    """The payment is booked while WeChat is being asked; the case must not say that it is not."""
+    bench = Bench()
+    placed = await bench.order()
+    number = placed.out_trade_no
+
+    def book(asked: Order) -> Transaction:
+        bench.service.store.orders[number] = replace(asked, trade_state=TradeState.SUCCESS)
+        return Transaction(asked.appid, asked.mchid, number, RemoteState.SUCCESS, asked.total)
+
+    bench.service.v3.on_query = book
+    assert (await bench.inquiry.into(number)).order.trade_state is TradeState.SUCCESS
+
+
+async def test_an_unknown_order_is_not_found_and_wechat_is_not_asked() -> None:
+    bench = Bench()
+    with pytest.raises(NotFound):
+        await bench.inquiry.into("20260301000000nobody")
+    assert bench.service.v3.calls == []

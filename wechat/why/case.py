@@ -1,0 +1,104 @@
+"""What is known of an order, and what a sentence about it is made of. Pure values.
+
+Times are Beijing's, with the date where it is not today's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+from wechat.commands import command
+from wechat.errors import FenpayError, Text
+from wechat.ledger import SECOND_PAYMENT
+from wechat.models import Order, OrderEvent, Received, Transaction
+from wechat.notifications import APPLIED, NOT_PAID
+from wechat.refund_models import RELEASING, Refund
+from wechat.times import beijing, beijing_day, span
+
+
+class Outcome(StrEnum):
+    """How WeChat answered just now."""
+
+    TOLD = "told"
+    NO_SUCH_ORDER = "no_such_order"  # it has never received the order
+    REFUSED = "refused"
+    UNKNOWN = "unknown"  # not reached, or no answer that can be trusted
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """WeChat's side: ``transaction`` when it told, ``error`` when it refused or did not answer."""
+
+    outcome: Outcome
+    transaction: Transaction | None = None
+    error: FenpayError | None = None
+
+
+class Clause(NamedTuple):
+    """A part of the sentence; ``next_step`` is a command, where it calls for one."""
+
+    zh: str
+    en: str
+    next_step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that is known of an order at ``now``."""
+
+    order: Order
+    look: Look
+    received: tuple[Received, ...]
+    refunds: tuple[Refund, ...]
+    now: datetime
+
+    @property
+    def accepted(self) -> list[Received]:
+        """The payment messages that agreed with the order, oldest first."""
+        return [message for message in self._payments if message.verdict in ("", APPLIED)]
+
+    @property
+    def refused(self) -> list[Received]:
+        """The payment messages that did not; a second payment is none of them."""
+        others = ("", APPLIED, NOT_PAID, SECOND_PAYMENT)
+        return [message for message in self._payments if message.verdict not in others]
+
+    @property
+    def second_payments(self) -> list[Received]:
+        return [message for message in self._payments if message.verdict == SECOND_PAYMENT]
+
+    @property
+    def refunds_that_count(self) -> list[Refund]:
+        """Those that WeChat did not turn down."""
+        return [refund for refund in self.refunds if refund.state not in RELEASING]
+
+    @property
+    def _payments(self) -> list[Received]:
+        return [message for message in self.received if message.kind == "payment"]
+
+    def last(self, *whats: str) -> OrderEvent | None:
+        """The latest line of the timeline about one of ``whats``."""
+        return next((event for event in reversed(self.order.events) if event.what in whats), None)
+
+    def at(self, moment: datetime) -> str:
+        """``moment`` for a reader of today."""
+        text = beijing(moment)
+        return text[11:] if beijing_day(moment) == beijing_day(self.now) else text
+
+    def when(self, moment: datetime | None) -> Text:
+        """``moment`` with the word that goes before it; empty when it is not known."""
+        return Text(f"于 {self.at(moment)} ", f" at {self.at(moment)}") if moment else Text("", "")
+
+    def command(self, verb: str, *more: str) -> str:
+        """What to type about this order."""
+        return command(verb, self.order.out_trade_no, *more)
+
+
+def after(length: timedelta) -> Text:
+    """How much later something came."""
+    if length < timedelta(seconds=1):
+        return Text("在 1 秒内", "within a second")
+    return Text(f" {span(length).zh}后", f"{span(length).en} later")

@@ -1,0 +1,65 @@
+"""Why an order stands where it stands, from our record, what WeChat says of it now, and the messages it sent.
+
+Looking changes nothing: WeChat's word is shown here, and only a query applies it. ``explain`` is pure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from wechat.errors import Conflict, GatewayRefused, NotSent, OutcomeUnknown, Text
+from wechat.models import Order, TradeState
+from wechat.orders import Orders
+from wechat.ports import Clock, NotificationStore, RefundStore
+from wechat.why.case import Case, Clause, Look, Outcome
+from wechat.why.paid import paid
+from wechat.why.refunds import refunded
+from wechat.why.unpaid import closed, waiting
+from wechat.why.wechat_now import remarks
+
+STORIES = {TradeState.NOTPAY: waiting, TradeState.CLOSED: closed}  # of the others, which are all paid: paid
+
+
+class Inquiry:
+    """Gathers what is known of an order."""
+
+    def __init__(self, orders: Orders, notifications: NotificationStore, refunds: RefundStore, clock: Clock) -> None:
+        self._orders = orders
+        self._notifications = notifications
+        self._refunds = refunds
+        self._clock = clock
+
+    async def into(self, out_trade_no: str) -> Case:
+        """Everything about an order. Raises NotFound; that WeChat does not answer is part of the case.
+
+        Our side is read after WeChat was asked, so that it is never the older of the two.
+        """
+        look = await self._look(await self._orders.get(out_trade_no))
+        order, received, refunds = await asyncio.gather(
+            self._orders.get(out_trade_no),
+            self._notifications.of_order(out_trade_no),
+            self._refunds.of_order(out_trade_no),
+        )
+        return Case(order, look, tuple(received), tuple(refunds), self._clock.now())
+
+    async def _look(self, order: Order) -> Look:
+        try:
+            fact = await self._orders.look(order)
+        except GatewayRefused as error:
+            return Look(Outcome.REFUSED, error=error)
+        except (NotSent, OutcomeUnknown, Conflict) as error:
+            return Look(Outcome.UNKNOWN, error=error)
+        return Look(Outcome.TOLD, fact.value) if fact else Look(Outcome.NO_SUCH_ORDER)
+
+
+def explain(case: Case) -> tuple[Text, str]:
+    """What happened, in one sentence, and the command to go on with (empty when there is nothing to do)."""
+    story = STORIES.get(case.order.trade_state, paid)
+    clauses = [*story(case), *refunded(case), *remarks(case)]
+    return _sentence(clauses), next((clause.next_step for clause in clauses if clause.next_step), "")
+
+
+def _sentence(clauses: Sequence[Clause]) -> Text:
+    english = "; ".join(clause.en for clause in clauses)
+    return Text("；".join(clause.zh for clause in clauses) + "。", f"{english[0].upper()}{english[1:]}.")

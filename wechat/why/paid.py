@@ -1,0 +1,86 @@
+"""Clauses about orders that money has come for: in time, late, from somebody else, twice."""
+
+from __future__ import annotations
+
+from wechat.commands import command
+from wechat.errors import Text
+from wechat.models import OrderEvent, Received, yuan
+from wechat.times import beijing_day
+from wechat.why.case import Case, Clause, after
+from wechat.why.unpaid import closing, messages, refusals
+
+
+def paid(case: Case) -> list[Clause]:
+    """How the order was paid and how that became known."""
+    event = case.last("paid", "paid_late")
+    heard = _heard(case, event) if event else []
+    if event is None or event.what == "paid":
+        return [_payment(case), *heard, *_twice(case)]
+    head = [closing(case), _late(case)] if case.last("closed") else [_foreign(case)]
+    return [*head, *heard, *_undecided(case), *_twice(case)]
+
+
+def _payment(case: Case) -> Clause:
+    when, total = case.when(case.order.paid_at), yuan(case.order.total)
+    return Clause(f"用户{when.zh}付款 ¥{total}", f"the payer paid ¥{total}{when.en}")
+
+
+def _late(case: Case) -> Clause:
+    when, total = case.when(case.order.paid_at), yuan(case.order.total)
+    return Clause(f"用户{when.zh}才付款 ¥{total}，不发货", f"¥{total} was paid only{when.en}, so no goods go out")
+
+
+def _foreign(case: Case) -> Clause:
+    when, total = case.when(case.order.paid_at), yuan(case.order.total)
+    return Clause(
+        f"另一个微信用户{when.zh}付款 ¥{total}，不是下单人，不发货",
+        f"somebody else than the order's payer paid ¥{total}{when.en}, so no goods go out",
+    )
+
+
+def _heard(case: Case, event: OrderEvent) -> list[Clause]:
+    """How the payment became known here."""
+    if event.source == "notify":
+        return [*refusals(case), _notified(case, event)]
+    asked = Clause(f"{case.at(event.at)} 查单补单成功", f"a query at {case.at(event.at)} found and booked it")
+    late = [message for message in case.accepted if message.first_at > event.at]
+    if late:
+        return [*refusals(case), asked, _came_after(case, late[0])]
+    return [*messages(case), asked]
+
+
+def _notified(case: Case, event: OrderEvent) -> Clause:
+    came = min((message.first_at for message in case.accepted), default=event.at)
+    later = after(came - (case.order.paid_at or came))
+    again = sum(message.seen for message in case.accepted) - 1
+    repeated = Text(f"，又重复了 {again} 次", f", and {again} more times") if again > 0 else Text("", "")
+    return Clause(
+        f"微信的通知{later.zh}到达并入账{repeated.zh}",
+        f"WeChat's notification came {later.en} and was booked{repeated.en}",
+    )
+
+
+def _came_after(case: Case, message: Received) -> Clause:
+    at = case.at(message.first_at)
+    return Clause(f"微信的通知 {at} 才到", f"WeChat's notification came only after that, at {at}")
+
+
+def _undecided(case: Case) -> list[Clause]:
+    """What was decided about money that no goods are given for; refunds speak for themselves."""
+    if case.refunds_that_count:
+        return []
+    if case.last("money_goes_back"):
+        return [Clause("正按设置退回", "it goes back, as the settings say")]
+    step = case.command("refund create", "--amount", str(case.order.total), "--reason", "订单未成交")
+    return [Clause("等您决定是否退款", "whether it goes back is yours to decide", step)]
+
+
+def _twice(case: Case) -> list[Clause]:
+    """Another payment beside the order's own."""
+    if not case.second_payments:
+        return []
+    first = case.second_payments[0].first_at
+    handled = any(refund.surplus for refund in case.refunds_that_count)
+    step = "" if handled else command("reconcile", beijing_day(first).isoformat(), "--repair")
+    at = case.at(first)
+    return [Clause(f"{at} 又收到一笔重复付款", f"at {at} a second payment came for it", step)]

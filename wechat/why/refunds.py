@@ -1,0 +1,64 @@
+"""Clauses about money that went back: what arrived, what is on its way, what did not work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wechat.commands import command
+from wechat.models import RefundState, yuan
+from wechat.refund_models import RELEASING, Refund
+from wechat.why.case import Case, Clause
+
+
+def refunded(case: Case) -> list[Clause]:
+    """The order's refunds; those of a second payment are told apart."""
+    own = [refund for refund in case.refunds if not refund.surplus]
+    under_way = [clause for refund in own if (clause := _under_way(refund))]
+    return [*_gone_back(case, own), *under_way, *_failed(own), *_surplus(case)]
+
+
+def _gone_back(case: Case, refunds: Sequence[Refund]) -> list[Clause]:
+    done = [refund for refund in refunds if refund.state is RefundState.SUCCESS]
+    if not done:
+        return []
+    amount, when = sum(refund.refund for refund in done), case.when(done[-1].success_at)
+    back, left = yuan(amount), yuan(case.order.total - amount)
+    if amount == case.order.total:
+        return [Clause(f"{when.zh}全额退款 ¥{back}", f"all of it, ¥{back}, was refunded{when.en}")]
+    return [Clause(f"{when.zh}退款 ¥{back}，还剩 ¥{left}", f"¥{back} was refunded{when.en}, and ¥{left} is left")]
+
+
+def _under_way(refund: Refund) -> Clause | None:
+    amount, step = yuan(refund.refund), command("refund query", refund.out_refund_no)
+    if refund.state is RefundState.ABNORMAL:
+        return Clause(
+            f"¥{amount} 的退款异常：付款人的账户收不了款，请在商户平台处理",
+            f"the refund of ¥{amount} is stuck: the payer's account does not take it, so see to it in WeChat's "
+            "merchant console",
+            step,
+        )
+    if refund.state is RefundState.PROCESSING:
+        return Clause(f"¥{amount} 正在退款", f"a refund of ¥{amount} is under way", step)
+    if refund.state is RefundState.REQUESTED:
+        return Clause(f"¥{amount} 的退款还没有微信的答复", f"a refund of ¥{amount} waits for WeChat's answer", step)
+    return None
+
+
+def _failed(refunds: Sequence[Refund]) -> list[Clause]:
+    """The last refund, if it came to nothing; an earlier one was tried again."""
+    if not refunds or refunds[-1].state not in RELEASING:
+        return []
+    refund = refunds[-1]
+    code = refund.events[-1].by if refund.state is RefundState.REFUSED else refund.state.value
+    amount, step = yuan(refund.refund), command("refund show", refund.out_refund_no)
+    return [Clause(f"¥{amount} 没有退成（{code}）", f"the refund of ¥{amount} did not go through ({code})", step)]
+
+
+def _surplus(case: Case) -> list[Clause]:
+    return [
+        Clause(f"重复的 ¥{yuan(refund.refund)} 已退回", f"the surplus ¥{yuan(refund.refund)} went back")
+        if refund.state is RefundState.SUCCESS
+        else Clause(f"重复的 ¥{yuan(refund.refund)} 正在退回", f"the surplus ¥{yuan(refund.refund)} is going back")
+        for refund in case.refunds_that_count
+        if refund.surplus
+    ]
