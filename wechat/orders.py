@@ -49,8 +49,7 @@ from wechat.wanted import Basket, Sale
 FIRST_CHECK = timedelta(seconds=30)
 CHECKS_S = (30, 60, 120, 300, 600, 1200, 1800, 3600)
 """Seconds from one look at an unpaid order to the next; WeChat wants the first query within a minute."""
-V2_CLOSE_AGE = timedelta(minutes=5, seconds=10)
-"""WeChat's five minutes, which it counts from when the order reached it: at most so much after we made it."""
+V2_CLOSE_AGE = timedelta(minutes=5, seconds=10)  # five minutes at WeChat, which the order reached somewhat later
 IDEMPOTENCY_LIFE = timedelta(days=2)
 
 log = structlog.get_logger("wechat.orders")
@@ -192,10 +191,7 @@ class Orders:
         return await self._close(order, source, by)
 
     async def check(self, order: Order) -> Order:
-        """A worker's look at an unpaid order: query it, close it when its time is over, say when to look again.
-
-        Raises what ``query`` and ``close`` raise; the pauses grow all the same.
-        """
+        """A worker's look at an unpaid order: query it, close it at its end; whatever fails, look again ever later."""
         try:
             asked = await self.query(order)
             if asked.trade_state is TradeState.NOTPAY and self._clock.now() >= _close_after(asked):

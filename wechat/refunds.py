@@ -23,14 +23,11 @@ from wechat.models import Api, Claim, Move, Order, OrderEvent, RefundFact, Refun
 from wechat.pay.codes import REFUND_NOT_EXIST
 from wechat.pay.gateway import RefundGateway
 from wechat.ports import ClaimStore, Clock, OrderStore, RefundStore
-from wechat.refund_models import RELEASING, SENT, SPACING, WINDOW, Refund, RefundMove
+from wechat.refund_models import RELEASING, SENT, SLOW, SPACING, WINDOW, Refund, RefundMove
 from wechat.times import to_v2
 from wechat.wanted import RefundWanted
 
 LEASE = timedelta(minutes=1)  # far more than a query and a request take
-LONGEST_PAUSE = timedelta(hours=6)
-PATIENCE = timedelta(days=5)  # cards take one to three working days, and a weekend may lie between
-SLOW = "slow"
 IDEMPOTENCY_LIFE = timedelta(days=2)
 NOT_REFUNDABLE = "NOT_REFUNDABLE"
 CONSOLE = "console"
@@ -179,8 +176,9 @@ class Refunds:
         if not refund.open:
             return await self._settled(refund)
         if refund.sends:  # the next date first: whatever fails below must not make us ask every minute
-            slow = self._slow(refund)
-            dated = await self._later(refund, self._clock.now() + self._pause(refund), slow)
+            now = self._clock.now()
+            slow = refund.slow(now)
+            dated = await self._later(refund, now + refund.pause(now), SLOW if slow else "")
             if dated and slow:
                 alarm("refund_slow", refund.out_trade_no)
             return await self._followed(dated) if dated else await self._overtaken(refund)
@@ -202,7 +200,7 @@ class Refunds:
             raise _not_refundable()
         now = self._clock.now()
         if await self._orders.take_refund_turn(refund.out_trade_no, now, SPACING):
-            marked = await self._later(refund, now + self._pause(refund), SENT)
+            marked = await self._later(refund, now + refund.pause(now), SENT)
             return await self._send(marked) if marked else await self._overtaken(refund)
         return await self._later(refund, now + SPACING) or await self._overtaken(refund)
 
@@ -279,18 +277,6 @@ class Refunds:
     async def _later(self, refund: Refund, at: datetime | None, what: str = "") -> Refund | None:
         event = OrderEvent(self._clock.now(), what, str(refund.api)) if what else None
         return await self._refunds.schedule(refund, at, event)
-
-    def _pause(self, refund: Refund) -> timedelta:
-        """Half of the time since it was first sent, at most six hours, and no less than until it may be sent again."""
-        return min(max(self._age(refund) / 2, SPACING), LONGEST_PAUSE)
-
-    def _slow(self, refund: Refund) -> str:
-        """The timeline's word for one that takes longer than any bank does; empty if that is said."""
-        said = refund.state is RefundState.ABNORMAL or any(event.what == SLOW for event in refund.events)
-        return SLOW if self._age(refund) >= PATIENCE and not said else ""
-
-    def _age(self, refund: Refund) -> timedelta:
-        return self._clock.now() - (refund.first_sent_at or self._clock.now())
 
     async def _unmoved(self, told: RefundFact) -> Refund:
         """The stored refund, if ``told`` is old news of it. Raises Mismatch."""

@@ -26,8 +26,7 @@ from wechat.errors import (
 )
 from wechat.ledger import ALARMS
 from wechat.models import Api, Fen, Order, RefundState, TradeState, Verified
-from wechat.refund_models import MAX_REFUNDS, SPACING, WINDOW, Refund
-from wechat.refunds import LONGEST_PAUSE
+from wechat.refund_models import LONGEST_PAUSE, MAX_REFUNDS, SPACING, WINDOW, Refund
 from wechat.wanted import RefundWanted
 
 DAY = timedelta(days=1)
