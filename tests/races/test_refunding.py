@@ -203,6 +203,16 @@ async def test_what_was_paid_late_goes_back_once_however_many_operators_see_to_i
     await refunded(town, order, 100)
 
 
+async def test_after_a_year_nothing_is_refunded_and_wechat_is_not_asked(town: Town) -> None:
+    """J8."""
+    (order,) = await town.bought(1, api="v3", total=100)
+    await town.advance(days=365)
+    before = await town.served(PATHS["v3"])
+    told = await town.refund(order, 1)
+    assert (told.status, told.code) == (409, "TRADE_OVERDUE")
+    assert (await town.refunds(order), await town.served(PATHS["v3"])) == ([], before)
+
+
 @BOTH
 async def test_a_refund_that_the_payers_bank_does_not_take_is_alarmed_once_and_stays_put_aside(
     town: Town, api: str

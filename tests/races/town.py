@@ -112,6 +112,37 @@ class Town:
         await self.advance(seconds=1)  # whoever rests gets up
         await until(there)
 
+    # -- the books ----------------------------------------------------------------------------------------------------
+
+    async def reconciled(self, day: date) -> dict[str, Any]:
+        """The result of a day with all its differences, once there is one."""
+
+        async def there() -> dict[str, Any]:
+            told = await self.ask("GET", f"/api/reconciliations/{day}")
+            return await self._whole(day, told.json()) if told.status == 200 else {}
+
+        return await until(there)
+
+    async def reconcile(self, day: date) -> Told:
+        """Now."""
+        return await self.ask("POST", f"/api/reconciliations/{day}")
+
+    async def repair(self, day: date, difference: dict[str, Any], action: str) -> dict[str, Any]:
+        target = f"/api/reconciliations/{day}/differences/{difference['id']}/repair"
+        told = await self.ask("POST", target, {"action": action})
+        repaired: dict[str, Any] = told.json()
+        assert told.status == 200, repaired
+        return repaired
+
+    async def _whole(self, day: date, result: dict[str, Any]) -> dict[str, Any]:
+        while result["next_cursor"]:
+            more = (await self.ask("GET", f"/api/reconciliations/{day}?cursor={result['next_cursor']}")).json()
+            result["differences"] += more["differences"]
+            result["next_cursor"] = more["next_cursor"]
+        return result
+
+    # -- the operator -------------------------------------------------------------------------------------------------
+
     async def alarms(self, kind: str) -> int:
         """How often an operator was called, at either process."""
         count = 0
