@@ -15,10 +15,12 @@ import pytest
 from pymongo import MongoClient
 
 from storage.embedded import EmbeddedMongo, EmbeddedRedis
+from storage.outbox import EPOCH
 from tests.http.client import MERCHANT, Shop, Told
 from tests.races.town import SCALE, Town, crowd, until
 from tests.support.servers import Proxy
 from tests.support.service import ServiceProcess, free_port, overlay
+from tests.support.stored import documents
 from wechat.book_worker import RETRY
 from wechat.books import Kind
 from wechat.reconciliation import LEASE
@@ -145,7 +147,9 @@ async def test_a_run_killed_in_the_middle_is_done_by_another_process_and_nothing
     assert told_of(await town.reconciled(busy.day)) == busy.planted
 
 
-async def test_a_bill_that_is_late_is_waited_for_and_alarmed_from_the_evening_on(town: Town) -> None:
+async def test_a_bill_that_is_late_is_waited_for_and_alarmed_from_the_evening_on(
+    town: Town, mongo: EmbeddedMongo
+) -> None:
     """K5."""
     day = await town.new_day()
     await town.bought(2)
@@ -158,7 +162,8 @@ async def test_a_bill_that_is_late_is_waited_for_and_alarmed_from_the_evening_on
     for hour in range(10, 20):
         await town.move_to(next_day, hour, hour - 4)  # an hour and a little after the last time
         asked += 1
-        await until(partial(_asked, town, asked))
+        await until(partial(_put_off, town, mongo.url, day))
+        assert await town.served(TRADE_BILL) == asked
     assert await town.alarms("bill_late") == late
     await town.move_to(next_day, 20, 20)
     await until(partial(_alarmed, town, "bill_late", late + 1))
@@ -167,8 +172,10 @@ async def test_a_bill_that_is_late_is_waited_for_and_alarmed_from_the_evening_on
     assert (await town.reconciled(day))["found"] == {}
 
 
-async def _asked(town: Town, times: int) -> bool:
-    return await town.served(TRADE_BILL) == times
+async def _put_off(town: Town, url: str, day: date) -> bool:
+    """Whether the day is to be tried again later, and by nobody now."""
+    now, stored = await town.now(), documents(url, "town", "book_days", [day.isoformat()])
+    return all(each["due_at"] > now and each["leased_until"] == EPOCH for each in stored) and bool(stored)
 
 
 async def _alarmed(town: Town, kind: str, times: int) -> bool:
