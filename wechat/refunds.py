@@ -134,7 +134,7 @@ class Refunds:
                 raise
             raise NotFound(Text("微信没有这笔退款", "WeChat has no such refund"), code=REFUND_NOT_EXIST) from None
         _must_match(draft, fact.value)
-        if not await self._reserved(draft):
+        if fact.value.state not in RELEASING and not await self._reserved(draft):
             raise _not_refundable()
         await self._inserted(draft)
         return await self.apply(fact, source="bill")
