@@ -154,6 +154,7 @@ async def test_a_bill_that_is_late_is_waited_for_and_alarmed_from_the_evening_on
     day = await town.new_day()
     await town.bought(2)
     next_day = day + timedelta(days=1)
+    await town.reconciled(day - timedelta(days=1))
     asked, late = await town.served(TRADE_BILL), await town.alarms("bill_late")
     await town.move_to(next_day, 9)
     told = await town.reconcile(day)

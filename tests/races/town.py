@@ -231,7 +231,7 @@ async def soon(wanted: Callable[[], Awaitable[T]], within_s: float) -> T:
     deadline = time.monotonic() + within_s
     found = await wanted()
     while not found and time.monotonic() < deadline:
-        await asyncio.sleep(0.03)
+        await asyncio.sleep(0.03 * SCALE)
         found = await wanted()
     return found
 
