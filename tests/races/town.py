@@ -39,6 +39,8 @@ class Town:
         self.shops = shops
         self.sink = sink
         self._turns = cycle(shops)
+        self._heard = 0
+        self._told: dict[str, dict[str, str]] = defaultdict(dict)
 
     @property
     def shop(self) -> Shop:
@@ -95,11 +97,11 @@ class Town:
 
     def events(self) -> dict[str, list[str]]:
         """What the merchant has been told of each order, in that order; repetitions once."""
-        told: dict[str, dict[str, str]] = defaultdict(dict)
-        for message in list(self.sink.received):
+        for message in self.sink.received[self._heard :]:
+            self._heard += 1
             event = json.loads(message.body)
-            told[event["data"]["out_trade_no"]][message.headers["webhook-id"]] = event["type"]
-        return {number: list(types.values()) for number, types in told.items()}
+            self._told[event["data"]["out_trade_no"]][message.headers["webhook-id"]] = event["type"]
+        return {number: list(types.values()) for number, types in self._told.items()}
 
     async def until_told(self, orders: Iterable[Order], *types: str) -> None:
         """Until the merchant has been told just this of each order."""
