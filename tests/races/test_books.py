@@ -207,12 +207,13 @@ async def test_refunds_made_by_hand_in_wechats_console_are_found_by_the_bill_and
     assert (ledger["fee"], ledger["net"], ledger["debit"]) == (truth["fee"], truth["net"], ledger["credit"])
 
 
-async def test_a_day_whose_bill_wechat_has_no_more_is_alarmed_once(town: Town) -> None:
+async def test_a_day_whose_bill_wechat_has_no_more_is_alarmed_once(town: Town, mongo: EmbeddedMongo) -> None:
     """K5, after three months."""
     day, failed = await town.new_day(), await town.alarms("reconciliation_failed")
     await town.bought(1)
     await town.fault(TRADE_BILL, "refuse", code="STATEMENT_CREATING", message="账单生成中")
     await town.move_to(day + timedelta(days=1), 10, 6)
+    await until(partial(_put_off, town, mongo.url, day))
     await town.advance(days=92)
     await town.heal()
     await until(partial(_alarmed, town, "reconciliation_failed", failed + 1))
