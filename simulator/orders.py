@@ -230,7 +230,7 @@ class Book:
         self._check_open(order)
         if self._clock.now_s() < order.placed.at_s + min_age_s:
             raise RuleBroken(Rule.YOUNG)
-        self._journal.write(Closed(out_trade_no, self._now_s()))
+        self._journal.write(Closed(out_trade_no, self._clock.calendar_s()))
 
     def pay(self, order: Order, openid: str, scenario: str) -> Paid:
         """The payer has typed the password. Raises RuleBroken PAID, CLOSED."""
@@ -241,7 +241,7 @@ class Book:
         """A payment whatever the order's state: one that came late, twice, or from somebody else."""
         number = order.placed.out_trade_no
         transaction_id = f"sim{self._stamp()}{secrets.randbelow(10**11):011d}"
-        paid = Paid(number, transaction_id, openid, scenario, self._now_s(), self._clock.now_s())
+        paid = Paid(number, transaction_id, openid, scenario, self._clock.calendar_s(), self._clock.now_s())
         self._journal.write(paid)
         return paid
 
@@ -263,7 +263,7 @@ class Book:
         if terms.life_s <= 0:
             raise RuleBroken(Rule.OVER)
         life_s = min(max(terms.life_s, MIN_LIFE_S), MAX_LIFE_S)
-        return Placed(**{**plain(terms), "life_s": life_s}, at_s=self._clock.now_s(), wall_s=self._now_s())
+        return Placed(**{**plain(terms), "life_s": life_s}, at_s=self._clock.now_s(), wall_s=self._clock.calendar_s())
 
     def _check_open(self, order: Order) -> None:
         state = self.state(order)
@@ -297,8 +297,5 @@ class Book:
     def _apply_closed(self, fact: Closed) -> None:
         self._orders[fact.out_trade_no].closed = fact
 
-    def _now_s(self) -> float:
-        return self._clock.calendar_s()
-
     def _stamp(self) -> str:
-        return to_v2(moment(self._now_s()))
+        return to_v2(moment(self._clock.calendar_s()))
