@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pymongo import MongoClient
@@ -23,6 +23,7 @@ SPAN = timedelta(days=80)  # of the orders' dates; notifications and deliveries 
 DIGITS = 12
 BATCH = 1000
 SETTLED_S = 20.0
+DATED = {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}
 NUMBERS = ("_id", "out_trade_no", "transaction_id", "refund_id", "event_id")
 
 Document = dict[str, Any]
@@ -104,11 +105,15 @@ def _paid(stack: Stack, service: Target) -> str:
     return number
 
 
+def anything_due(database: Any) -> bool:
+    """Whether an order or a refund is still to be looked at, or has something to tell."""
+    looks = [(name, date) for name in ("orders", "refunds") for date in ("next_check_at", "outbox_due_at")]
+    return any(database[name].find_one({date: DATED}, {"_id": 1}) for name, date in looks)
+
+
 def _settled(database: Any) -> bool:
-    """Whether nothing has a date any more, and all three events have been delivered."""
-    dates = ("next_check_at", "outbox_due_at")
-    busy = [database[name].find_one({date: {"$exists": True}}) for name in ("orders", "refunds") for date in dates]
-    return not any(busy) and database.deliveries.count_documents({"state": "delivered"}) == 3
+    """Whether nothing is left to do, and all three events have been delivered."""
+    return not anything_due(database) and database.deliveries.count_documents({"state": "delivered"}) == 3
 
 
 def _fields(document: Document) -> list[str]:

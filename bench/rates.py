@@ -9,7 +9,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,14 @@ from pymongo import MongoClient
 from rich.table import Table
 
 from bench import work
-from bench.fill import DATABASE
+from bench.fill import DATABASE, anything_due
 from bench.platform import Platform
 from bench.stack import Stack
 from bench.work import Requests
 
 TURNS = 4
 LASTS_S = 2 * 3600  # a refund of the scenario "slow", by the simulator's clock
-SETTLED_S = 120.0
-DATED = {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}
+SETTLED_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +131,10 @@ class Course:
         return orders
 
     def _until_nothing_is_due(self) -> None:
-        """Wait until no order and no refund waits for anything. Raises TimeoutError."""
+        """Wait until the service has nothing to do for any order or refund. Raises TimeoutError."""
         with MongoClient[dict[str, Any]](self._mongo.url) as client:
             deadline = time.monotonic() + SETTLED_S
-            while any(client[DATABASE][name].find_one({"next_check_at": DATED}) for name in ("orders", "refunds")):
+            while anything_due(client[DATABASE]):
                 if time.monotonic() > deadline:
                     raise TimeoutError("orders or refunds are still waiting")
                 time.sleep(0.2)
