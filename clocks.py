@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
@@ -26,6 +27,9 @@ class SystemClock:
     def monotonic(self) -> float:
         return monotonic()
 
+    async def rest(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
 
 class SimulatorClock(SystemClock):
     """The local WeChat's clock, which an operator of the demo makes faster or pushes ahead.
@@ -41,12 +45,18 @@ class SimulatorClock(SystemClock):
         self._base: datetime | None = None
         self._base_at = 0.0
         self._speed = 1.0
+        self._moved = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def now(self) -> datetime:
         if self._base is None:
             return super().now()
         return self._base + timedelta(seconds=(monotonic() - self._base_at) * self._speed)
+
+    async def rest(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._moved.wait()
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._follow(), name="simulator's clock")
@@ -68,7 +78,10 @@ class SimulatorClock(SystemClock):
         """Take over what the simulator's clock says once it is news. Raises RemoteError, Malformed."""
         request = Request("simulator_clock", "GET", f"/simulator/clock?seen={self._seen}")
         told = json_object((await self._transport.send(self._hosts, request)).body)
-        self._seen = int(told["version"])
+        news, self._seen = int(told["version"]) != self._seen, int(told["version"])
         if told["calendar"] == "simulated":
             self._base, self._base_at = datetime.fromtimestamp(told["now_s"], UTC), monotonic()
             self._speed = float(told["speed"])
+        if news:
+            self._moved.set()
+            self._moved = asyncio.Event()

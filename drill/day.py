@@ -29,11 +29,12 @@ from drill.receiver import Receiver
 from drill.shop import Shop, WeChat
 from drill.stack import SERVICES, Stack
 from storage.mongo import MongoStorage
+from wechat.refund_models import SPACING
 from wechat.times import BEIJING, beijing_day
 
 AT_ONCE = 16
 KILLS = 4
-SOON = timedelta(seconds=61)
+SOON = SPACING + timedelta(seconds=1)
 QUIET_S = 120.0
 LOOK_S = 0.2
 PLANTED = (

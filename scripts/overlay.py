@@ -15,7 +15,8 @@ def overlay(
 ) -> dict[str, Any]:
     """What goes on top of settings.yml: both APIs of the simulator's merchant, v2's refunds over mutual TLS.
 
-    ``known`` is GET /simulator/credentials. ``pem`` says how a PEM text of it is handed over by its name, a path say.
+    ``known`` is GET /simulator/credentials; without a secure port there are no refunds over v2. ``pem`` says how a PEM
+    text of it is handed over by its name, a path say.
     """
     text = pem or (lambda name: str(known[name]))
     return {
@@ -32,13 +33,7 @@ def overlay(
         "pay": {
             "mchid": known["mchid"],
             "base_urls": [simulator_url],
-            "v2": {
-                "key": known["api_v2_key"],
-                "client_cert": text("merchant_cert_pem"),
-                "client_key": text("merchant_private_key_pem"),
-                "ca": text("secure_ca_pem"),
-                "refund_urls": [known["secure_url"]],
-            },
+            "v2": {"key": known["api_v2_key"], **_secure(known, text)},
             "v3": {
                 "key": known["api_v3_key"],
                 "merchant_key": text("merchant_private_key_pem"),
@@ -48,4 +43,16 @@ def overlay(
                 "certificates": True,
             },
         },
+    }
+
+
+def _secure(known: Credentials, text: Callable[[str], str]) -> dict[str, Any]:
+    """The way to v2's refunds, where WeChat has one."""
+    if "secure_url" not in known:
+        return {}
+    return {
+        "client_cert": text("merchant_cert_pem"),
+        "client_key": text("merchant_private_key_pem"),
+        "ca": text("secure_ca_pem"),
+        "refund_urls": [known["secure_url"]],
     }

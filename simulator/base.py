@@ -94,13 +94,11 @@ class WechatHandler(Handler):
         self.fault = rule.fault if rule else None
         if rule and rule.ms:
             await asyncio.sleep(rule.ms / 1000)
-        instead = self._instead(rule) if rule else None
-        spared = self.fault is Fault.TIMEOUT_BEFORE or (instead is not None and rule is not None and not rule.after)
-        reply = None if spared else await self._take_effect()
+        reply = None if rule and rule.spares else await self._take_effect()
         if self.fault in (Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER):
             await self._hang()
         else:
-            await self._send(instead or reply)
+            await self._send((self._instead(rule) if rule else None) or reply)
 
     async def _take_effect(self) -> Reply:
         reply = await self.work()

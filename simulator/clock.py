@@ -87,7 +87,7 @@ class Followers:
     """Services that keep their own clock by this one. Each has a question waiting, which a change answers at once."""
 
     def __init__(self, clock: Clock) -> None:
-        self.version = 1
+        self.version = time.time_ns() // 1_000_000  # no version that an earlier process has told comes again
         self._asking = 0
         self._behind = 0
         self._news = asyncio.Event()

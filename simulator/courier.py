@@ -32,6 +32,7 @@ LADDER_S = (15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10
 DUE_AFTER_S = (0, *itertools.accumulate(LADDER_S))
 ANSWER_S = 5.0
 AT_ONCE = 64
+IDLE_S = 5.0  # shorter than services keep a connection, or a message meets one that is just ending
 EXCERPT = 200
 
 
@@ -88,7 +89,7 @@ class Courier:
         """Begin to deliver; what the last process left pending comes first."""
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=ANSWER_S),
-            connector=aiohttp.TCPConnector(limit=AT_ONCE),
+            connector=aiohttp.TCPConnector(limit=AT_ONCE, keepalive_timeout=IDLE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": "Mozilla/4.0", "Accept": "*/*"},
         )

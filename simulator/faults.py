@@ -24,6 +24,9 @@ class Fault(StrEnum):
     OLD_SPELLING = "old_spelling"  # v3 error codes in their old spelling
 
 
+REPLACING = frozenset({Fault.REFUSE, Fault.HTTP_500, Fault.SYSTEM_ERROR})
+
+
 @dataclass(slots=True)
 class Rule:
     """``path`` is a shell pattern. ``times`` left (None: no end) and ``probability`` decide whether it strikes."""
@@ -49,6 +52,11 @@ class Rule:
             raise ValueError(f"a fault has a path and a fault, one of: {', '.join(Fault)}") from None
         rule._check()
         return rule
+
+    @property
+    def spares(self) -> bool:
+        """Whether the request has no effect."""
+        return self.fault is Fault.TIMEOUT_BEFORE or (self.fault in REPLACING and not self.after)
 
     def _check(self) -> None:
         if not isinstance(self.path, str) or not self.path.startswith("/"):

@@ -1,7 +1,8 @@
 """Deliveries in MongoDB: one document for each event and target, kept a while after its end.
 
 ``due_at`` is there only while a delivery is pending: the index on it knows no other documents. ``lane`` is order and
-target, within which deliveries go by their ``turn``.
+target, within which deliveries go by their ``turn``. ``waits`` tells one that was put off for an earlier one from one
+that somebody is delivering: only the former may be called.
 """
 
 from __future__ import annotations
@@ -53,15 +54,14 @@ class MongoDeliveries:
         """See DeliveryStore. One whose turn has not come is put off to when its predecessor is due."""
         until = now + lease
         for _ in range(BLOCKED):
-            document = await self._update(_due(target, now), {"$set": {"due_at": until}}, DUE_FIRST)
+            taken = {"$set": {"due_at": until}, "$unset": {"waits": ""}}
+            document = await self._update(_due(target, now), taken, DUE_FIRST)
             if document is None:
                 return None
-            before = {"turn": {"$lt": document["turn"]}}
-            earlier = await self._deliveries.find_one(_lane(document) | before, {"due_at": 1}, sort=IN_TURN)
+            earlier = await self._earlier(document)
             if earlier is None:
                 return _delivery(document)
-            put_off = max(earlier["due_at"], now + STEP)
-            await self._deliveries.update_one(_as_found(document), {"$set": {"due_at": put_off}})
+            await self._put_off(document, max(earlier["due_at"], now + STEP), now)
         return None
 
     @answering
@@ -113,12 +113,23 @@ class MongoDeliveries:
         count = await self._deliveries.count_documents({"target": target, "due_at": {"$gt": EPOCH}})
         return count, (now - oldest["due_at"]).total_seconds() if oldest else 0.0
 
+    async def _earlier(self, document: Document) -> Document | None:
+        """The first of those that go before it."""
+        before = {"turn": {"$lt": document["turn"]}}
+        return await self._deliveries.find_one(_lane(document) | before, {"due_at": 1}, sort=IN_TURN)
+
+    async def _put_off(self, document: Document, at: datetime, now: datetime) -> None:
+        """Let it wait until ``at``. Whatever it waits for may have ended before this was written, and called nobody."""
+        await self._deliveries.update_one(_as_found(document), {"$set": {"due_at": at, "waits": True}})
+        if await self._earlier(document) is None:
+            await self._deliveries.update_one({"_id": document["_id"], "waits": True}, _called(now))
+
     async def _call_next(self, document: Document, at: datetime) -> None:
-        """Make the next in the lane due, if it was waiting for its turn rather than for its own next try."""
+        """Make the next in the lane due, if it waits for that."""
         after = {"turn": {"$gt": document["turn"]}}
-        following = await self._deliveries.find_one(_lane(document) | after, sort=IN_TURN)
-        if following and not following["tries"]:
-            await self._deliveries.update_one(_as_found(following), {"$set": {"due_at": at}})
+        following = await self._deliveries.find_one(_lane(document) | after, {"_id": 1}, sort=IN_TURN)
+        if following:
+            await self._deliveries.update_one(following | {"waits": True}, _called(at))
 
     async def _list(self, wanted: Document, limit: int) -> list[Delivery]:
         found = self._deliveries.find(wanted, sort=NEWEST_FIRST, limit=limit)
@@ -144,6 +155,10 @@ def _lane(document: Document) -> Document:
 def _held(delivery: Delivery) -> Document:
     """As the claim has left it: the date of its lease tells it from any later claim, and from an ended delivery."""
     return {"_id": delivery.id, "due_at": delivery.due_at}
+
+
+def _called(at: datetime) -> Document:
+    return {"$set": {"due_at": at}, "$unset": {"waits": ""}}
 
 
 def _as_found(document: Document) -> Document:

@@ -13,7 +13,7 @@ import structlog
 from prometheus_client import Gauge
 
 from wechat.bill_shelf import BillShelf
-from wechat.errors import FenpayError
+from wechat.errors import FenpayError, Gone
 from wechat.ledger import ALARMS
 from wechat.pay.bill_download import NotYet
 from wechat.ports import BookStore, Clock
@@ -22,6 +22,7 @@ from wechat.times import BEIJING, beijing_day
 
 IDLE_S = 60.0
 RETRY = timedelta(hours=1)
+GIVEN_UP = timedelta(days=3650)
 CATCH_UP = timedelta(days=60)
 EVENING = time(20)
 
@@ -80,9 +81,12 @@ class BookWorker:
         self._planned = yesterday
 
     async def _later(self, day: date, error: FenpayError) -> None:
-        """Try again in an hour. From the evening on, and at once when it is not mere waiting, somebody should know."""
+        """Try again in an hour, unless WeChat has the bill no more.
+
+        From the evening on, and at once when it is not mere waiting, somebody should know.
+        """
         now = self._clock.now()
-        await self._store.put_off(day, now + RETRY)
+        await self._store.put_off(day, now + (GIVEN_UP if isinstance(error, Gone) else RETRY))
         UNRECONCILED.set((now - self._shelf.ready_at(day)).total_seconds())
         if not isinstance(error, NotYet) or now >= _evening_after(day):
             _alarm("bill_late" if isinstance(error, NotYet) else "reconciliation_failed", day, str(error))
@@ -97,7 +101,7 @@ class BookWorker:
             except Exception:  # whatever it is, the other days still have to be reconciled
                 log.exception("worker_crashed")
             if not busy:
-                await asyncio.sleep(IDLE_S)
+                await self._clock.rest(IDLE_S)
 
 
 def _evening_after(day: date) -> datetime:

@@ -17,6 +17,7 @@ import structlog
 from wechat.errors import (
     BadRequest,
     Conflict,
+    FenpayError,
     GatewayRefused,
     Gone,
     IdempotencyMismatch,
@@ -48,7 +49,7 @@ from wechat.wanted import Basket, Sale
 FIRST_CHECK = timedelta(seconds=30)
 CHECKS_S = (30, 60, 120, 300, 600, 1200, 1800, 3600)
 """Seconds from one look at an unpaid order to the next; WeChat wants the first query within a minute."""
-V2_CLOSE_AGE = timedelta(minutes=5)
+V2_CLOSE_AGE = timedelta(minutes=5, seconds=10)  # five minutes at WeChat, which the order reached somewhat later
 IDEMPOTENCY_LIFE = timedelta(days=2)
 
 log = structlog.get_logger("wechat.orders")
@@ -190,15 +191,16 @@ class Orders:
         return await self._close(order, source, by)
 
     async def check(self, order: Order) -> Order:
-        """A worker's look at an unpaid order: query it, close it when its time is over, say when to look again."""
-        asked = await self.query(order)
-        if asked.trade_state is not TradeState.NOTPAY:
-            return asked
-        now = self._clock.now()
-        if now >= _close_after(asked):
-            return await self.close(asked, source="worker")
-        pause = timedelta(seconds=CHECKS_S[min(order.checks + 1, len(CHECKS_S) - 1)])
-        await self._store.schedule(order.out_trade_no, min(now + pause, _close_after(asked)))
+        """A worker's look at an unpaid order: query it, close it at its end; whatever fails, look again ever later."""
+        try:
+            asked = await self.query(order)
+            if asked.trade_state is TradeState.NOTPAY and self._clock.now() >= _close_after(asked):
+                return await self.close(asked, source="worker")
+        except FenpayError:
+            await self._look_later(order)
+            raise
+        if asked.trade_state is TradeState.NOTPAY:
+            await self._look_later(asked)
         return asked
 
     def payable(self, order: Order) -> bool:
@@ -354,6 +356,12 @@ class Orders:
             if error.public_code not in (ORDER_CLOSED, ORDER_NOT_EXIST):
                 raise
         return await self._ledger.closed(order, self._event("closed", source, by))
+
+    async def _look_later(self, order: Order) -> None:
+        """After a pause that is longer each time, but when its time is over if that is sooner."""
+        now, end = self._clock.now(), _close_after(order)
+        later = now + timedelta(seconds=CHECKS_S[min(order.checks + 1, len(CHECKS_S) - 1)])
+        await self._store.schedule(order.out_trade_no, min(later, end) if now < end else later)
 
     def _gateway(self, order: Order) -> Gateway:
         """The generation that took ``order``, which the settings may have lost since."""

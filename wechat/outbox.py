@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -78,7 +77,8 @@ class Subscriber:
 class Loops:
     """Background tasks that do the same thing over and over."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._tasks: list[asyncio.Task[NoReturn]] = []
 
     def run(self, name: str, once: Callable[[], Awaitable[bool]]) -> None:
@@ -100,7 +100,7 @@ class Loops:
             except Exception:  # whatever it is, the other events still have to go out
                 log.exception("outbox_crashed")
             if not busy:
-                await asyncio.sleep(IDLE_S)
+                await self._clock.rest(IDLE_S)
 
 
 class Relay:
@@ -120,7 +120,7 @@ class Relay:
         self._clock = clock
         self._couriers = couriers
         self._gauge_at = 0.0
-        self._loops = Loops()
+        self._loops = Loops(clock)
 
     def start(self) -> None:
         self._loops.run("outbox relay", self._step)
@@ -178,7 +178,7 @@ class Courier:
         self._spread = spread or _spread
         self._watching = asyncio.Lock()
         self._news = asyncio.Event()
-        self._loops = Loops()
+        self._loops = Loops(clock)
 
     def start(self) -> None:
         for _ in range(AT_ONCE):
@@ -211,8 +211,7 @@ class Courier:
                 self._news.clear()
                 if delivery := await self._claim():
                     return delivery
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), IDLE_S)
+                await _first(self._clock.rest(IDLE_S), self._news.wait())
 
     async def _claim(self) -> Delivery | None:
         return await self._deliveries.claim(self._target.name, self._clock.now(), LEASE)
@@ -264,6 +263,16 @@ class Resending:
                 code="NOTHING_TO_RESEND",
             )
         return [delivery for delivery in revived if delivery]
+
+
+async def _first(*waits: Coroutine[Any, Any, object]) -> None:
+    """Until one of ``waits`` is over."""
+    tasks = [asyncio.ensure_future(each) for each in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def _measure(target: str, pending: int, oldest_s: float) -> None:

@@ -26,6 +26,9 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds for measuring spans; never steps back."""
 
+    async def rest(self, seconds: float) -> None:
+        """Wait so many real seconds, or until this clock is moved: then things may be due that were not."""
+
 
 class OrderStore(Protocol):
     """Orders by ``out_trade_no``. Each writing method is one atomic, durable update of one document."""

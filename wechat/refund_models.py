@@ -10,13 +10,19 @@ from datetime import datetime, timedelta
 from wechat.models import Api, Fen, OrderEvent, RefundState
 
 MAX_REFUNDS = 50  # of one order; WeChat's limit
-SPACING = timedelta(minutes=1)  # between two refunds of one order; WeChat's limit
+SPACING = timedelta(minutes=1, seconds=10)
+"""Between two refunds of one order: WeChat's minute, which it counts from when each reached it, ten seconds at most
+after it was sent."""
 WINDOW = timedelta(days=365)  # after the payment; WeChat's limit
 MAX_REASON = 80  # bytes; WeChat's limit
 OUT_REFUND_NO = re.compile(r"[0-9A-Za-z_\-|*@]{6,64}", re.ASCII)
 
 SENT = "sent"
 """The timeline's word for a refund handed to WeChat; written before it is, so it may have been."""
+SLOW = "slow"
+"""The timeline's word for one that takes longer than PATIENCE."""
+LONGEST_PAUSE = timedelta(hours=6)
+PATIENCE = timedelta(days=5)  # cards take one to three working days, and a weekend may lie between
 
 REFUND_MOVES: Mapping[RefundState, frozenset[RefundState]] = {
     RefundState.REQUESTED: frozenset(set(RefundState) - {RefundState.REQUESTED}),
@@ -80,6 +86,19 @@ class Refund:
     @property
     def first_sent_at(self) -> datetime | None:
         return next((event.at for event in self.events if event.what == SENT), None)
+
+    def pause(self, now: datetime) -> timedelta:
+        """Until it is asked after: half of its age, at most six hours, and no less than until it may be sent again."""
+        return min(max(self._age(now) / 2, SPACING), LONGEST_PAUSE)
+
+    def slow(self, now: datetime) -> bool:
+        """Whether it takes longer than any bank does, and its timeline does not say so yet."""
+        said = self.state is RefundState.ABNORMAL or any(event.what == SLOW for event in self.events)
+        return self._age(now) >= PATIENCE and not said
+
+    def _age(self, now: datetime) -> timedelta:
+        """Since it was first sent."""
+        return now - (self.first_sent_at or now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,11 @@ from wechat.pay.codes import REFUND_NOT_EXIST
 from wechat.pay.gateway import RefundGateway
 from wechat.ports import ClaimStore, Clock, OrderStore, RefundStore
 from wechat.refund_denials import NOT_REFUNDABLE, no_way, not_refundable, standing
-from wechat.refund_models import RELEASING, SENT, SPACING, WINDOW, Refund, RefundMove
+from wechat.refund_models import RELEASING, SENT, SLOW, SPACING, WINDOW, Refund, RefundMove
 from wechat.times import to_v2
 from wechat.wanted import RefundWanted
 
 LEASE = timedelta(minutes=1)  # far more than a query and a request take
-LONGEST_PAUSE = timedelta(hours=6)
 IDEMPOTENCY_LIFE = timedelta(days=2)
 CONSOLE = "console"
 CONSOLE_REASON = "商户平台退款"
@@ -134,7 +133,7 @@ class Refunds:
                 raise
             raise NotFound(Text("微信没有这笔退款", "WeChat has no such refund"), code=REFUND_NOT_EXIST) from None
         _must_match(draft, fact.value)
-        if not await self._reserved(draft):
+        if fact.value.state not in RELEASING and not await self._reserved(draft):
             raise not_refundable()
         await self._inserted(draft)
         return await self.apply(fact, source="bill")
@@ -176,7 +175,11 @@ class Refunds:
         if not refund.open:
             return await self._settled(refund)
         if refund.sends:  # the next date first: whatever fails below must not make us ask every minute
-            dated = await self._later(refund, self._clock.now() + self._pause(refund))
+            now = self._clock.now()
+            slow = refund.slow(now)
+            dated = await self._later(refund, now + refund.pause(now), SLOW if slow else "")
+            if dated and slow:
+                alarm("refund_slow", refund.out_trade_no)
             return await self._followed(dated) if dated else await self._overtaken(refund)
         return await self._sent(refund)
 
@@ -193,7 +196,7 @@ class Refunds:
         """Put aside, wait for the order's turn, and send. It counts as sent from the moment before it is."""
         now = self._clock.now()
         if await self._in_turn(refund, now):
-            marked = await self._later(refund, now + self._pause(refund), SENT)
+            marked = await self._later(refund, now + refund.pause(now), SENT)
             return await self._send(marked) if marked else await self._overtaken(refund)
         return await self._later(refund, now + SPACING) or await self._overtaken(refund)
 
@@ -279,11 +282,6 @@ class Refunds:
     async def _later(self, refund: Refund, at: datetime | None, what: str = "") -> Refund | None:
         event = OrderEvent(self._clock.now(), what, str(refund.api)) if what else None
         return await self._refunds.schedule(refund, at, event)
-
-    def _pause(self, refund: Refund) -> timedelta:
-        """Half of the time since it was first sent: each minute at first, as WeChat advises, then ever more rarely."""
-        age = self._clock.now() - (refund.first_sent_at or self._clock.now())
-        return min(max(age / 2, LEASE), LONGEST_PAUSE)
 
     async def _unmoved(self, told: RefundFact) -> Refund:
         """The stored refund, if ``told`` is old news of it. Raises Mismatch."""

@@ -94,7 +94,7 @@ class DueWorker(Generic[T]):
                 log.exception("worker_crashed", worker=self.name)
                 busy = False
             if not busy:
-                await asyncio.sleep(IDLE_S)
+                await self._clock.rest(IDLE_S)
 
     async def _gauge(self) -> None:
         """Renew the metrics, now and then."""

@@ -84,6 +84,20 @@ async def test_a_simulator_that_comes_later_or_again_is_followed_from_then_on(
     simulator.stop()
 
 
+async def test_a_rest_ends_when_the_operator_moves_the_clock(
+    tmp_path: Path, follow: Callable[[str], SimulatorClock]
+) -> None:
+    simulator = SimulatorProcess.start(tmp_path / "state", calendar="simulated")
+    clock = follow(simulator.url)
+    await clock.rest(0.2)
+    resting = asyncio.create_task(clock.rest(60))
+    await asyncio.sleep(0.1)
+    assert not resting.done()
+    await moved(simulator, advance_s=60)
+    await asyncio.wait_for(resting, 1)
+    simulator.stop()
+
+
 async def test_where_messages_carry_real_dates_the_time_is_the_real_one(
     tmp_path: Path, follow: Callable[[str], SimulatorClock]
 ) -> None:

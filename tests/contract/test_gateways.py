@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from clocks import SystemClock
 from tests.contract.samples import an_order
 from tests.support.service import free_port
 from tests.support.simulator import SimulatorProcess
@@ -36,16 +37,6 @@ PATHS = {
 }
 
 
-class RealClock:
-    """The simulator checks timestamps against the wall clock."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
-
-
 class Bench:
     """A gateway of one kind, and the simulator behind it."""
 
@@ -59,13 +50,13 @@ class Bench:
     def build(self, *, hosts: tuple[str, ...] = (), **keys: Any) -> Gateway:
         """The gateway with other ``hosts`` or other keys than the right ones."""
         merchant = Merchant(self.known["mchid"], self.known["appid"], "咖啡", "https://pay.example.com")
-        wire = Wire(self.transport, hosts or (self.simulator.url,), RealClock())
+        wire = Wire(self.transport, hosts or (self.simulator.url,), SystemClock())
         if self.api == "v2":
             kind = SignType.MD5 if self.kind == "v2 MD5" else SignType.HMAC_SHA256
             return V2Gateway(wire, merchant, keys.get("v2_key", self.known["api_v2_key"]), kind)
         ours = load_signer(self.known["mchid"], self.known["merchant_private_key_pem"], self.known["merchant_cert_pem"])
         public = PlatformKey(self.known["public_key_id"], load_public_key(self.known["public_key_pem"]))
-        ring = KeyRing(RealClock(), keys.get("public", public))
+        ring = KeyRing(SystemClock(), keys.get("public", public))
         return V3Gateway(wire, merchant, keys.get("signer", ours), AeadCipher(self.known["api_v3_key"]), ring)
 
     def order(self, trade_type: TradeType = TradeType.JSAPI, **changed: Any) -> Order:
@@ -337,7 +328,7 @@ async def test_v3_verifies_in_each_key_mode(simulator: SimulatorProcess, mode: s
             with pytest.raises(NotSent):
                 await gateway.prepay(bench.order(), datetime.now(UTC))
             cipher = AeadCipher(bench.known["api_v3_key"])
-            await Certificates(gateway._ring, cipher, gateway.certificates, RealClock()).refresh()
+            await Certificates(gateway._ring, cipher, gateway.certificates, SystemClock()).refresh()
         if mode == "public_key":
             with pytest.raises(GatewayRefused) as refused:
                 await gateway.certificates()

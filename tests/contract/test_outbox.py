@@ -247,6 +247,26 @@ async def test_a_later_event_of_an_order_waits_for_the_earlier_one_and_follows_i
     assert second.id == "e2:erp"
 
 
+async def test_no_event_is_left_waiting_when_its_predecessor_ends_while_it_is_put_off(storage: MongoStorage) -> None:
+    for number in range(40):
+        lane = f"20260301120506{number:03}"
+        for turn in range(3):
+            await storage.deliveries.add(a_delivery(f"{lane}{turn}", number=lane, turn=NOW + turn * MILLISECOND))
+
+    async def courier() -> list[str]:
+        done = []
+        while delivery := await storage.deliveries.claim("erp", NOW, LEASE):
+            await storage.deliveries.settle(delivery, DeliveryState.DELIVERED, TAKEN)
+            done.append(delivery.event.id)
+        return done
+
+    done = []
+    while found := [event for each in await asyncio.gather(*(courier() for _ in range(8))) for event in each]:
+        done += found
+    assert (len(done), len(set(done))) == (120, 120)
+    assert (await storage.deliveries.backlog("erp", NOW))[0] == 0
+
+
 async def test_a_later_event_goes_when_the_earlier_one_is_given_up(storage: MongoStorage) -> None:
     for delivery in (a_delivery("e1"), a_delivery("e2", turn=NOW + MILLISECOND)):
         await storage.deliveries.add(delivery)

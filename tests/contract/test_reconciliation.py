@@ -332,6 +332,18 @@ async def test_a_bill_that_is_not_ready_is_asked_for_every_hour(work: Work, gate
     assert await work.days() == [DAY]
 
 
+async def test_a_day_whose_bill_is_gone_for_good_is_tried_once_more_and_never_again(
+    work: Work, gateway: FileGateway
+) -> None:
+    gateway.error = NotYet()
+    assert await work.days() == []
+    work.clock.advance(92 * 86400)
+    assert await work.store.take_due(work.clock.now(), timedelta(0)) == DAY
+    await work.days()
+    work.clock.advance(86400)
+    assert await work.store.take_due(work.clock.now(), timedelta(0)) != DAY
+
+
 async def test_days_on_which_nothing_ran_are_caught_up_with(
     work: Work, storage: MongoStorage, shelf: BillShelf
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import socket
 import ssl
@@ -22,6 +23,7 @@ import pytest
 import yaml
 
 from scripts.programs import NO_NGINX, nginx
+from server import HTTP_LIMITS
 from storage.embedded import EmbeddedMongo, EmbeddedRedis
 from tests.support.servers import running
 
@@ -100,6 +102,13 @@ async def site(tmp_path: Path, certificate: tuple[Path, Path]) -> AsyncIterator[
     await process.wait()
     for server in servers:
         server.close()
+
+
+def test_nginx_lets_go_of_idle_connections_before_the_service_does() -> None:
+    site = (ROOT / "deploy" / "nginx.conf").read_text()
+    upstream = re.search(r"upstream fenpay \{.*?keepalive_timeout (\d+)s;.*?\n\}", site, re.DOTALL)
+    assert upstream
+    assert int(upstream[1]) < HTTP_LIMITS["idle_connection_timeout"]
 
 
 def _rendered(directory: Path, certificate: tuple[Path, Path], port: int, backends: list[Backend]) -> str:

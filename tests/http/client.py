@@ -50,7 +50,8 @@ class Shop:
         self.xsrf = secrets.token_hex(16)
 
     async def __aenter__(self) -> Self:
-        self.session = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
+        connector = aiohttp.TCPConnector(keepalive_timeout=5)  # the service ends idle connections after 10 s
+        self.session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.CookieJar(unsafe=True))
         self.cookie("_xsrf", self.xsrf)
         return self
 

@@ -17,6 +17,7 @@ from wechatpayv3.utils import aes_decrypt, build_authorization, load_private_key
 from wechatpy.pay import WeChatPay
 from wechatpy.pay.utils import calculate_signature, calculate_signature_hmac, dict_to_xml
 
+from clocks import SystemClock
 from simulator.pki import Certified, load_certified
 from tests.simulator.merchant import number, unxml
 from tests.simulator.sink import Sink
@@ -36,20 +37,12 @@ KINDS = pytest.mark.parametrize("kind", list(SignType))
 THEIR_SIGN = {SignType.MD5: calculate_signature, SignType.HMAC_SHA256: calculate_signature_hmac}
 
 
-class WallClock:
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-
 @pytest.fixture
 async def wire(sink: Sink) -> AsyncIterator[Wire]:
     """A way out that ends in ``sink``, which answers nothing of use."""
     sink.answer = lambda _: (500, b"")
     transport = Transport()
-    yield Wire(transport, (sink.url.removesuffix("/notify"),), WallClock())
+    yield Wire(transport, (sink.url.removesuffix("/notify"),), SystemClock())
     await transport.close()
 
 

@@ -69,6 +69,13 @@ def test_a_failure_can_also_come_after_the_effect(shop: Merchant, kind: str) -> 
     assert shop.v3_query(body["out_trade_no"]).json()["trade_state"] == "NOTPAY"
 
 
+def test_v2_can_say_system_error_after_the_effect_too(shop: Merchant) -> None:
+    fault(shop, "/pay/unifiedorder", "system_error", after=True)
+    order = shop.v2_order()
+    assert shop.v2("unifiedorder", **order)["err_code"] == "SYSTEMERROR"
+    assert shop.v2("orderquery", out_trade_no=order["out_trade_no"])["trade_state"] == "NOTPAY"
+
+
 @pytest.mark.parametrize(("kind", "status"), [("timeout_before", 404), ("timeout_after", 200)])
 def test_a_timeout_comes_before_or_after_the_effect(shop: Merchant, kind: str, status: int) -> None:
     fault(shop, JSAPI, kind)

@@ -109,17 +109,17 @@ class RefundDesk:
 
     async def refund(self, refund: Refund) -> Verified[RefundFact]:
         self.calls.append(f"refund {refund.out_refund_no}")
-        _raise_next(self.before)
+        raise_next(self.before)
         if refund.out_refund_no not in self.taken:
             if error := self.judge(refund):
                 raise error
             self.taken[refund.out_refund_no] = fact(refund, self.answers_as)
-        _raise_next(self.after)
+        raise_next(self.after)
         return Verified(self.taken[refund.out_refund_no], "desk")
 
     async def query_refund(self, refund: Refund) -> Verified[RefundFact]:
         self.calls.append(f"query {refund.out_refund_no}")
-        _raise_next(self.before)
+        raise_next(self.before)
         if refund.out_refund_no not in self.taken:
             raise refused(REFUND_NOT_EXIST, "refund_query")
         return Verified(self.taken[refund.out_refund_no], "desk")
@@ -144,7 +144,8 @@ def fact(refund: Refund, state: RefundState) -> RefundFact:
     )
 
 
-def _raise_next(errors: list[FenpayError | None]) -> None:
+def raise_next(errors: list[FenpayError | None]) -> None:
+    """The next call's fate."""
     error = errors.pop(0) if errors else None
     if error:
         raise error

@@ -23,13 +23,16 @@ def running(server: S) -> Iterator[S]:
 
 
 class Proxy:
-    """A TCP relay in front of a server that can lose the answer to one request, by closing the connection instead."""
+    """A TCP relay in front of a server. It can lose the answer to one request, by closing the connection instead, or
+    keep a request back for good: whoever waits for that answer has time to be killed."""
 
     def __init__(self, port: int) -> None:
+        self.held = asyncio.Event()
         self._port = port
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._lose = b""
+        self._hold = b""
 
     @property
     def lost(self) -> bool:
@@ -39,6 +42,10 @@ class Proxy:
     def lose(self, request: bytes) -> None:
         """The next request with these bytes in it reaches the server, its answer reaches nobody."""
         self._lose = request
+
+    def hold(self, request: bytes) -> None:
+        """The next request with these bytes in it does not reach the server, nor does what follows; then ``held``."""
+        self._hold = request
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
@@ -63,6 +70,9 @@ class Proxy:
     async def _requests(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, doomed: asyncio.Event) -> None:
         with suppress(ConnectionError), closing(sink):
             while data := await source.read(65536):
+                if self._hold and self._hold in data:
+                    self.held.set()
+                    await asyncio.Event().wait()
                 if self._lose and self._lose in data:
                     self._lose = b""
                     doomed.set()

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from scripts.overlay import overlay as in_front_of
 from storage.lifeline import Process
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,52 +35,15 @@ def overlay(
     port: int, simulator_url: str, credentials: Mapping[str, Any], mongo: str, redis: str, directory: Path
 ) -> dict[str, Any]:
     """Settings of a service with both APIs, in front of a simulator and two stores."""
-    return {
-        "extends": str(ROOT / "settings.yml"),
-        "simulator_url": simulator_url,
-        "http": {
-            "port": port,
-            "public_base_url": f"http://127.0.0.1:{port}",
-            "verify_files": str(directory / "verify"),
-        },
+    settings = in_front_of(f"http://127.0.0.1:{port}", simulator_url, credentials)
+    settings["http"]["verify_files"] = str(directory / "verify")
+    return settings | {
         "session": {"secret": SESSION_SECRET},
-        "account": {
-            "appid": credentials["appid"],
-            "appsecret": credentials["appsecret"],
-            "api_url": simulator_url,
-            "open_url": simulator_url,
-            "js_url": f"{simulator_url}/open/js/jweixin-1.6.0.js",
-        },
-        "pay": {
-            "mchid": credentials["mchid"],
-            "base_urls": [simulator_url],
-            "v2": {"key": credentials["api_v2_key"], **_secure(credentials)},
-            "v3": {
-                "key": credentials["api_v3_key"],
-                "merchant_key": credentials["merchant_private_key_pem"],
-                "merchant_cert": credentials["merchant_cert_pem"],
-                "public_key": credentials["public_key_pem"],
-                "public_key_id": credentials["public_key_id"],
-                "certificates": True,
-            },
-        },
         "books": {"directory": str(directory / "bills")},
         "mongo": {"url": mongo, "directory": str(directory / "mongo")},
         "redis": {"url": redis, "directory": str(directory / "redis")},
         "merchants": [{"name": "shop", "sha256": hashlib.sha256(API_KEY.encode()).hexdigest()}],
         "log": {"level": "debug"},
-    }
-
-
-def _secure(credentials: Mapping[str, Any]) -> dict[str, Any]:
-    """The way to v2's refunds, where WeChat has one."""
-    if "secure_url" not in credentials:
-        return {}
-    return {
-        "client_cert": credentials["merchant_cert_pem"],
-        "client_key": credentials["merchant_private_key_pem"],
-        "ca": credentials["secure_ca_pem"],
-        "refund_urls": [credentials["secure_url"]],
     }
 
 
@@ -91,12 +55,14 @@ class ServiceProcess:
         self.url = url
 
     @classmethod
-    def start(cls, directory: Path, settings: Mapping[str, Any], name: str = "service") -> ServiceProcess:
+    def start(
+        cls, directory: Path, settings: Mapping[str, Any], name: str = "service", **environment: str
+    ) -> ServiceProcess:
         """Start it and wait until it listens. Raises ChildFailed."""
         file = directory / f"{name}.yml"
         file.write_text(yaml.safe_dump(dict(settings), allow_unicode=True), encoding="utf-8")
         argv = [sys.executable, str(ROOT / "server.py"), "--settings", str(file)]
-        process = Process(name, argv, directory / f"{name}.log", env=_environment())
+        process = Process(name, argv, directory / f"{name}.log", env=_environment() | environment)
         process.wait_for(LISTENING, 20)
         return cls(process, str(settings["http"]["public_base_url"]))
 
@@ -121,6 +87,11 @@ class ServiceProcess:
     def stop(self) -> int:
         """SIGTERM; the exit status."""
         return self._process.stop()
+
+    def kill(self) -> None:
+        """SIGKILL, as a power cut would."""
+        self._process.kill()
+        self._process.stop()
 
 
 def run_server(*arguments: str, timeout_s: float = 20, **environment: str) -> subprocess.CompletedProcess[str]:

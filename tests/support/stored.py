@@ -25,6 +25,12 @@ def document(url: str, collection: str, identity: str) -> dict[str, Any]:
     return found
 
 
+def documents(url: str, database: str, collection: str, identities: list[str]) -> list[dict[str, Any]]:
+    """Those of ``identities`` as they are stored."""
+    with MongoClient[dict[str, Any]](url, tz_aware=True) as client:
+        return list(client[database][collection].find({"_id": {"$in": identities}}))
+
+
 def everything(url: str) -> str:
     """All documents as text, to search for what must not be there."""
     with MongoClient[dict[str, Any]](url) as client:

@@ -108,6 +108,7 @@ def test_a_fund_flow_bill_tells_income_from_spending() -> None:
 
 
 def test_every_price_below_a_thousand_yuan_is_read_to_the_fen() -> None:
+    """M."""
     assert all(yuan(f"{value // 100}.{value % 100:02d}") == value for value in range(100_000))
     assert yuan("-0.05") == -5
 

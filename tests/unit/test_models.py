@@ -55,6 +55,7 @@ def test_a_merchants_own_limit_counts() -> None:
 
 
 def test_every_amount_below_a_thousand_yuan_prints_without_an_error() -> None:
+    """M."""
     wrong = [amount for amount in range(-100_000, 100_000) if Decimal(yuan(amount)) * 100 != amount]
     assert wrong == []
 

@@ -448,6 +448,8 @@ async def test_a_young_v2_order_is_closed_when_wechat_takes_it(service: Service)
     assert (await service.orders.close(order, source="payer")).trade_state is TradeState.NOTPAY
     assert "close" not in service.v2.calls
     service.clock.advance(301)
+    assert not await service.worker.once()  # it may have reached WeChat only now
+    service.clock.advance(10)
     assert await service.worker.once()
     assert service.stored(order).trade_state is TradeState.CLOSED
 
@@ -493,7 +495,21 @@ async def test_two_workers_do_not_look_at_one_order(service: Service) -> None:
     assert sorted(await asyncio.gather(service.worker.once(), other.once())) == [False, True]
 
 
-async def test_a_failed_look_is_repeated_when_the_lease_has_run_out(service: Service) -> None:
+async def test_looks_that_fail_for_hours_become_rare_and_the_first_that_succeeds_ends_it(service: Service) -> None:
+    order = (await service.basket()).order
+    service.v3.failures = [OutcomeUnknown("query")] * 1000
+    for _ in range(3 * 60):
+        service.clock.advance(60)
+        await service.worker.once()
+    assert 8 <= service.v3.calls.count("query") <= 12
+    assert service.stored(order).trade_state is TradeState.NOTPAY
+    service.v3.failures = []
+    service.clock.advance(3600)
+    await service.worker.once()
+    assert service.stored(order).trade_state is TradeState.CLOSED
+
+
+async def test_a_failed_look_is_repeated_after_a_minute(service: Service) -> None:
     order = (await service.basket()).order
     await service.pay_at_wechat(order)
     service.clock.advance(31)

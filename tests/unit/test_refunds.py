@@ -26,11 +26,11 @@ from wechat.errors import (
 )
 from wechat.ledger import ALARMS
 from wechat.models import Api, Fen, Order, RefundState, TradeState, Verified
-from wechat.refund_models import MAX_REFUNDS, WINDOW, Refund
-from wechat.refunds import LONGEST_PAUSE
+from wechat.refund_models import LONGEST_PAUSE, MAX_REFUNDS, SPACING, WINDOW, Refund
 from wechat.wanted import RefundWanted
 
 DAY = timedelta(days=1)
+TURN_S = SPACING.total_seconds()
 
 
 class Shop:
@@ -52,8 +52,8 @@ class Shop:
         wanted = RefundWanted.parse({"refund": refund, "reason": "缺货", **more})
         return await self.till.refunds.request(order or self.order, wanted, by="shop", idempotency_key=key)
 
-    async def work(self, minutes: float = 1) -> None:
-        """Let the time pass and the worker do what is due then."""
+    async def work(self, minutes: float = TURN_S / 60) -> None:
+        """Let the time pass, an order's next turn unless told how long, and the worker do what is due then."""
         self.clock.advance(minutes * 60)
         while await self.till.worker.once():
             pass
@@ -111,12 +111,12 @@ async def test_it_is_asked_after_each_minute_at_first_and_ever_more_rarely(shop:
     refund = await shop.ask()
     pauses = []
     for _ in range(40):
-        await shop.work(1)
+        await shop.work()
         date = shop.stored(refund).next_check_at
         assert date is not None
         pauses.append(date - shop.clock.now())
-        shop.clock.advance(max(0.0, (date - shop.clock.now()).total_seconds() - 60))
-    assert pauses[0] == timedelta(minutes=1)
+        shop.clock.advance(max(0.0, (date - shop.clock.now()).total_seconds() - TURN_S))
+    assert pauses[0] == SPACING
     assert pauses == sorted(pauses)
     assert pauses[-1] == LONGEST_PAUSE
 
@@ -146,9 +146,10 @@ async def test_abnormal_keeps_the_money_put_aside_alarms_once_and_is_looked_afte
 async def test_seven_days_under_way_and_then_closed(shop: Shop) -> None:
     """J9."""
     refund = await shop.ask()
-    for _ in range(7):
+    for day in range(1, 8):
         await shop.work(24 * 60)
         assert (shop.stored(refund).state, shop.reserved) == (RefundState.PROCESSING, 60)
+        assert [event.what for event in shop.stored(refund).events].count("slow") == (day >= 5)
     shop.till.desk.turns_out(refund, RefundState.CLOSED)
     await shop.work(24 * 60)
     assert (shop.stored(refund).state, shop.reserved) == (RefundState.CLOSED, 0)
@@ -173,9 +174,9 @@ async def test_of_a_hundred_refunds_of_1_fifty_go_out_a_minute_apart(shop: Shop)
     answers = await asyncio.gather(*(shop.ask(1) for _ in range(100)), return_exceptions=True)
     assert len([answer for answer in answers if isinstance(answer, Conflict)]) == MAX_REFUNDS
     assert len(shop.till.desk.taken) == 1
-    for minute in range(2, MAX_REFUNDS + 1):
-        await shop.work(1)
-        assert len(shop.till.desk.taken) == minute
+    for turn in range(2, MAX_REFUNDS + 1):
+        await shop.work()
+        assert len(shop.till.desk.taken) == turn
     await shop.work(10)
     assert (len(shop.till.desk.taken), shop.calls.count("refund")) == (MAX_REFUNDS, MAX_REFUNDS)
 
@@ -531,7 +532,7 @@ async def test_a_worker_may_die_at_any_call_too() -> None:
         shop, fuse = Shop(), Fuse(at, after=True)
         shop.till.desk.before = [lost()]
         refund = await shop.ask()
-        shop.clock.advance(61)
+        shop.clock.advance(TURN_S + 1)
         due = await shop.till.store.claim_due(shop.clock.now(), timedelta(minutes=1))
         assert due is not None
         await swallow(shop.till.mortal(fuse).advance(due))
@@ -566,7 +567,7 @@ async def test_two_who_work_on_one_refund_send_it_once(shop: Shop) -> None:
     """One holds an old date: it stalled for longer than its lease."""
     shop.till.desk.before = [lost()]
     refund = await shop.ask()
-    shop.clock.advance(61)
+    shop.clock.advance(TURN_S + 1)
     stalled = await shop.till.store.claim_due(shop.clock.now(), timedelta(minutes=1))
     assert stalled is not None
     await shop.work()
@@ -582,7 +583,7 @@ async def test_one_who_stalled_gives_back_what_it_put_aside_for_a_refused_refund
     shop.till.desk.judge = lambda refund: refused("NOT_ENOUGH")
     await shop.work()
     assert shop.stored(waiting).state is RefundState.REFUSED
-    shop.clock.advance(61)
+    shop.clock.advance(TURN_S + 1)
     assert (await shop.till.refunds.advance(waiting)).state is RefundState.REFUSED
     assert shop.reserved == 1
     assert len(shop.till.desk.taken) == 1

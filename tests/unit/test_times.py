@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wechat.times import BEIJING, beijing_day, day_span, from_v2, from_v3, to_v2, to_v3
+from tests.support.bills import Line, trade_bill
+from wechat.models import RemoteState
+from wechat.pay import v2_fields, v3_json
+from wechat.pay.bills import trade_lines
+from wechat.times import BEIJING, beijing_day, day_span, from_v2, from_v3, to_v2, to_v2_spaced, to_v3
 
 ZONES = ["UTC", "Asia/Shanghai", "America/Los_Angeles"]
 MOMENTS = {
@@ -37,12 +42,61 @@ def zone(request: pytest.FixtureRequest) -> Iterator[str]:
     time.tzset()
 
 
+@dataclass(frozen=True)
+class Edge:
+    """A place where a time comes in or goes out: its form, of v2's and v3's; how it is read there, and how written."""
+
+    form: Callable[[str, str], str]
+    read: Callable[[str], datetime | None]
+    write: Callable[[datetime], str] | None = None
+
+
+def spaced(v2: str, _: str) -> str:
+    return f"{v2[:4]}-{v2[4:6]}-{v2[6:8]} {v2[8:10]}:{v2[10:12]}:{v2[12:]}"
+
+
+def paid_by_v2(text: str) -> datetime | None:
+    fields = {"appid": "wx1", "mch_id": "1900", "out_trade_no": "T1", "total_fee": "1", "transaction_id": "42"}
+    return v2_fields.transaction(fields | {"time_end": text}, RemoteState.SUCCESS).success_time
+
+
+def paid_by_v3(text: str) -> datetime | None:
+    data = {"appid": "wx1", "mchid": "1900", "out_trade_no": "T1", "amount": {"total": 1}, "transaction_id": "42"}
+    return v3_json.transaction(data | {"success_time": text}, RemoteState.SUCCESS).success_time
+
+
+def refunded_by_v2(text: str) -> datetime | None:
+    row = {"out_refund_no_0": "R1", "refund_id_0": "50", "refund_fee_0": "1", "refund_status_0": "SUCCESS"}
+    fields = {"mch_id": "1900", "out_trade_no": "T1", "total_fee": "1", "refund_success_time_0": text}
+    return v2_fields.queried_refund(row | fields, "R1").success_time
+
+
+def on_a_bill(text: str) -> datetime | None:
+    told = "".join(trade_bill([Line("T1", "42", 100, datetime(2026, 1, 1, tzinfo=UTC))]))
+    (line,) = trade_lines(told.replace("2026-01-01 08:00:00", text).splitlines())
+    return line.time
+
+
+EDGES = {
+    "v2 time_start and time_expire": Edge(lambda v2, _: v2, from_v2, to_v2),
+    "v2 time_end": Edge(lambda v2, _: v2, paid_by_v2),
+    "v3 time_expire": Edge(lambda _, v3: v3, from_v3, to_v3),
+    "v3 success_time": Edge(lambda _, v3: v3, paid_by_v3),
+    "v2 success_time of a refund": Edge(spaced, refunded_by_v2, to_v2_spaced),
+    "a bill's line": Edge(spaced, on_a_bill, to_v2_spaced),
+}
+
+
 @pytest.mark.parametrize("name", MOMENTS)
-def test_a_moment_is_written_and_read_alike_in_every_zone(zone: str, name: str) -> None:
+@pytest.mark.parametrize("edge", EDGES)
+def test_a_moment_is_written_and_read_alike_in_every_zone(zone: str, edge: str, name: str) -> None:
+    """L: 3 zones, 6 edges, 5 moments."""
     v2, v3, moment = MOMENTS[name]
-    assert (to_v2(moment), to_v3(moment)) == (v2, v3)
-    assert (from_v2(v2), from_v3(v3)) == (moment, moment)
-    assert from_v2(v2).tzinfo is UTC
+    form = EDGES[edge].form(v2, v3)
+    read, write = EDGES[edge].read(form), EDGES[edge].write
+    assert read == moment
+    assert read.tzinfo is UTC
+    assert write is None or write(moment) == form
 
 
 @given(SECONDS)
@@ -91,6 +145,7 @@ def test_beijing_has_no_summer_time() -> None:
 
 @pytest.mark.parametrize("name", MOMENTS)
 def test_a_moment_falls_in_its_beijing_day_in_every_zone(zone: str, name: str) -> None:
+    """L: half a minute past midnight in Beijing is on that day's bill."""
     v2, _, moment = MOMENTS[name]
     day = beijing_day(moment)
     start, end = day_span(day)

@@ -98,6 +98,17 @@ async def test_a_value_is_kept_until_its_last_minutes(wechat: Wechat) -> None:
     assert wechat.account.calls[STABLE] == 1
 
 
+@pytest.mark.parametrize(("step_s", "calls"), [(3600, 1), (-3600, 1), (2 * 3600, 2)])
+async def test_a_step_of_the_clock_is_no_storm_of_refreshes(wechat: Wechat, step_s: int, calls: int) -> None:
+    """L: an hour ahead or back costs nothing, and beyond a token's life one refresh for all who need it."""
+    processes = [wechat.process() for _ in range(4)]
+    await asyncio.gather(*(process.access_token() for process in processes))
+    wechat.clock.advance(step_s)
+    await asyncio.gather(*(process.access_token() for process in processes for _ in range(50)))
+    await settled()
+    assert wechat.account.calls[STABLE] == calls
+
+
 async def test_near_its_end_the_old_value_is_served_while_a_new_one_is_fetched(wechat: Wechat) -> None:
     tokens = wechat.process()
     await tokens.access_token()

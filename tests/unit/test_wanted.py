@@ -75,6 +75,7 @@ def test_a_bad_basket_is_refused_by_field(field: str, value: Any) -> None:
 
 @pytest.mark.parametrize("name", ["price", "total", "openid", "amount", "$set", "trade_state"])
 def test_a_price_or_a_payer_in_a_basket_is_unknown(name: str) -> None:
+    """M: the price comes from the catalogue."""
     with pytest.raises(BadRequest) as refused:
         Basket.parse({"sku": "coffee", name: 1})
     assert refused.value.public_code == "UNKNOWN_FIELD"

@@ -1,0 +1,138 @@
+"""Closing and paying at once, and money that comes when nobody expects it any more."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from storage.embedded import EmbeddedMongo, EmbeddedRedis
+from tests.races.conftest import a_town
+from tests.races.town import SCALE, Order, Town, crowd
+from tests.support.simulator import SimulatorProcess
+
+HEAD_START_S = 0.02 * SCALE  # whoever has more to do is slower in a larger crowd
+
+
+@pytest.fixture(scope="module")
+async def generous(
+    directory: Path, simulator: SimulatorProcess, mongo: EmbeddedMongo, redis: EmbeddedRedis
+) -> AsyncIterator[Town]:
+    """A town where late money goes back by itself."""
+    async with a_town(directory, simulator, mongo.url, redis.url, "generous", "refund") as town:
+        yield town
+
+
+async def raced(*runners: Awaitable[object]) -> list[object]:
+    """What each heard; one of them, whichever, may be a moment ahead of the others."""
+
+    async def run(runner: Awaitable[object]) -> object:
+        await asyncio.sleep(random.uniform(0, HEAD_START_S))
+        return await runner
+
+    return await asyncio.gather(*map(run, runners))
+
+
+async def test_of_a_close_and_a_payment_at_once_one_wins_and_both_sides_know_which(town: Town) -> None:
+    """J1."""
+    orders = await town.sold(100 * SCALE)
+    await town.advance(minutes=6)  # v2 closes nothing younger
+    await crowd([raced(town.close(order), town.pay(order), town.ask("POST", query(order))) for order in orders])
+    truth = await town.truth(orders)
+    stored = await town.until_all(orders, "SUCCESS", "CLOSED")
+    ends = Counter((there["trade_state"], here["trade_state"]) for there, here in zip(truth, stored, strict=True))
+    assert ends.keys() == {("SUCCESS", "SUCCESS"), ("CLOSED", "CLOSED")}
+    for state, event in (("SUCCESS", "order.paid"), ("CLOSED", "order.closed")):
+        await town.until_told([order for order in stored if order["trade_state"] == state], event)
+
+
+def query(order: Order) -> str:
+    return f"/api/orders/{order['out_trade_no']}/query"
+
+
+async def test_of_a_close_and_a_payment_that_ignores_it_the_money_is_always_known(town: Town) -> None:
+    """J1, with a payer whom WeChat lets pay even what it has closed."""
+    orders = await town.sold(40 * SCALE, api="v3")
+    await crowd([raced(town.close(order), town.pay_anyway(order)) for order in orders])
+    await town.truth(orders)
+    stored = await town.until_all(orders, "SUCCESS", "PAID_LATE")
+    assert {order["trade_state"] for order in stored} == {"SUCCESS", "PAID_LATE"}
+
+
+async def closed_and_paid(town: Town, count: int) -> list[Order]:
+    orders = await town.sold(count, api="v3")
+    assert {told.json()["trade_state"] for told in await crowd([town.close(order) for order in orders])} == {"CLOSED"}
+    await crowd([town.pay_anyway(order) for order in orders])
+    truth = await town.truth(orders)
+    assert [[attempt["status"] for attempt in order["attempts"]] for order in truth] == [[200]] * count
+    return orders
+
+
+async def test_money_for_a_closed_order_waits_for_an_operator_and_no_goods_go_out(town: Town) -> None:
+    """J2, policy ask."""
+    before = await town.alarms("paid_late")
+    orders = await closed_and_paid(town, 20 * SCALE)
+    await town.until_told(orders, "order.closed", "order.paid_late")
+    for order in await town.stored(orders):
+        assert order["trade_state"] == "PAID_LATE"
+        assert [line["what"] for line in order["timeline"][-2:]] == ["paid_late", "needs_operator"]
+    assert [order["refunds"] for order in await town.truth(orders)] == [[]] * len(orders)
+    assert await town.alarms("paid_late") == before + len(orders)
+
+
+async def test_money_for_a_closed_order_goes_back_once_and_no_goods_go_out(generous: Town) -> None:
+    """J2, policy refund."""
+    orders = await closed_and_paid(generous, 20 * SCALE)
+    await generous.until_all(orders, "REFUND")
+    await generous.advance(seconds=5)  # the bank's time
+    await generous.until_told(orders, "order.closed", "order.paid_late", "refund.succeeded")
+    for order in await generous.truth(orders):
+        assert (order["refunded"], order["refunds"]) == (order["total"], [f"late-{order['out_trade_no']}"])
+
+
+async def test_another_payers_money_and_a_second_payment_go_back_once(generous: Town) -> None:
+    """J2, of an order that somebody else pays, and of one that is paid twice."""
+    foreign, twice = await generous.sold(1, api="v3"), await generous.bought(1, api="v3")
+    await generous.pay_anyway(foreign[0], user="yi")
+    surplus = await generous.pay_anyway(twice[0])
+    await generous.until_all(foreign, "REFUND")
+    await generous.advance(seconds=5)
+    await generous.until_told(foreign, "order.paid_late", "refund.succeeded")
+    await generous.until_told(twice, "order.paid", "refund.succeeded")
+    (order,) = await generous.truth(foreign)
+    assert (order["refunded"], order["refunds"]) == (1800, [f"late-{order['out_trade_no']}"])
+    assert (await generous.states(twice), (await generous.refunds(twice[0]))[0]["transaction_id"]) == (
+        ["SUCCESS"],
+        surplus,
+    )
+
+
+async def test_a_close_that_comes_too_late_finds_the_payment(town: Town) -> None:
+    """J3."""
+    orders = await town.sold(10)
+    await town.advance(minutes=6)
+    await town.fault("/v3/pay/*/close", "old_spelling")
+    assert {await town.pay(order, "lost_notification") for order in orders} == {"get_brand_wcpay_request:ok"}
+    answers = await crowd([town.close(order) for order in orders])
+    assert {(told.status, told.code) for told in answers} == {(409, "ORDER_PAID")}
+    assert set(await town.states(orders)) == {"SUCCESS"}
+
+
+async def test_a_young_v2_order_is_closed_as_soon_as_wechat_takes_it_and_not_tried_before(town: Town) -> None:
+    """J4."""
+    await asyncio.sleep((1.6 - (await town.now()).microsecond / 1e6) % 1)  # late in a second, of which we keep no parts
+    orders, before = await town.sold(5, api="v2"), await town.served("/pay/closeorder")
+    answers = await crowd([town.close(order) for order in orders])
+    assert {(told.status, told.json()["trade_state"]) for told in answers} == {(200, "NOTPAY")}
+    age = await town.now() - datetime.fromisoformat(orders[-1]["created_at"])
+    await town.advance(seconds=300.1 - age.total_seconds())
+    await asyncio.sleep(0.3)
+    assert (set(await town.states(orders)), await town.served("/pay/closeorder")) == ({"NOTPAY"}, before)
+    await town.advance(seconds=11)
+    await town.until_all(orders, "CLOSED")
+    assert await town.served("/pay/closeorder") == before + len(orders)

@@ -1,0 +1,80 @@
+"""WeChat's side of one order, as a gateway without a wire: it keeps what it was told, and can be told to lose answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from tests.support.refund_desk import Fuse, Mortal, raise_next
+from wechat.errors import FenpayError, GatewayRefused
+from wechat.models import Api, Notification, Order, PayParams, Prepay, RemoteState, Transaction, Verified
+from wechat.pay.codes import ORDER_CLOSED, ORDER_NOT_EXIST, ORDER_PAID
+from wechat.ports import Clock
+
+
+@dataclass
+class PayDesk:
+    """``Gateway``. Of ``payments`` the first is the one it tells of. ``before`` and ``after`` as in ``RefundDesk``."""
+
+    clock: Clock
+    api: Api = Api.V3
+    placed: Order | None = None
+    closed: bool = False
+    payments: list[str] = field(default_factory=list)
+    before: list[FenpayError | None] = field(default_factory=list)
+    after: list[FenpayError | None] = field(default_factory=list)
+
+    async def prepay(self, order: Order, at: datetime) -> Prepay:
+        raise_next(self.before)
+        if self.payments or self.closed:
+            raise GatewayRefused("prepay", code=ORDER_PAID if self.payments else ORDER_CLOSED)
+        self.placed = order
+        raise_next(self.after)
+        return Prepay(at, "RSA", prepay_id="wx-1")
+
+    async def query(self, order: Order, *, transaction_id: str = "") -> Verified[Transaction]:
+        raise_next(self.before)
+        if self.placed is None:
+            raise GatewayRefused("query", code=ORDER_NOT_EXIST)
+        if self.payments:
+            return self.paid(self.payments[0], order.total)
+        state = RemoteState.CLOSED if self.closed else RemoteState.NOTPAY
+        return Verified(Transaction(order.appid, order.mchid, order.out_trade_no, state), "desk")
+
+    async def close(self, order: Order) -> None:
+        raise_next(self.before)
+        if self.payments or self.placed is None:
+            raise GatewayRefused("close", code=ORDER_PAID if self.payments else ORDER_NOT_EXIST)
+        self.closed = True
+        raise_next(self.after)
+
+    def paid(self, transaction_id: str, total: int) -> Verified[Transaction]:
+        """What it says of a payment of its order."""
+        order = self.placed
+        assert order is not None
+        numbers = (order.appid, order.mchid, order.out_trade_no)
+        told = Transaction(
+            *numbers,
+            RemoteState.SUCCESS,
+            total,
+            transaction_id=transaction_id,
+            trade_type="JSAPI",
+            openid=order.openid,
+            success_time=self.clock.now(),
+        )
+        return Verified(told, "desk")
+
+    def pay_params(self, appid: str, prepay: Prepay) -> PayParams:
+        return PayParams(appid, "1", "n", f"prepay_id={prepay.prepay_id}", prepay.sign_type, "s")
+
+    def receive(self, headers: Any, body: bytes) -> Verified[Notification]:
+        raise NotImplementedError
+
+
+class MortalDesk(Mortal):
+    """A desk for as long as the fuse burns. To sign is no call to the world outside."""
+
+    def __init__(self, desk: PayDesk, fuse: Fuse) -> None:
+        super().__init__(desk, fuse)
+        self.pay_params = desk.pay_params
