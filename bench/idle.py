@@ -167,7 +167,7 @@ def show(empty: Figures, full: Figures, console: Console) -> None:
 
 
 def _table(empty: Figures, full: Figures) -> Table:
-    table = Table(title=f"One idle minute, with {full.stored.get('orders', 0):,} finished orders and without")
+    table = Table(title="One idle minute")
     for heading in ("", "empty", "full", "full / empty"):
         table.add_column(heading, justify="left" if not heading else "right")
     pairs: Mapping[str, tuple[float, float]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import re
@@ -20,9 +22,10 @@ from urllib.request import Request, urlopen
 import psutil
 import yaml
 
-from bench.config import ROOT, Around
 from bench.platform import Platform
 from bench.work import Requests
+from scripts.overlay import overlay
+from scripts.steps import ROOT
 from storage.embedded import EmbeddedMongo, EmbeddedRedis
 from storage.lifeline import Process
 
@@ -90,14 +93,21 @@ class Stack:
         webhooks: Sequence[str] = (),
     ) -> Target:
         """A service as the simulator's merchant; it believes ``platform`` where that is given."""
-        port = port or free_port()
-        around = Around(self.simulator.url, self.keys, mongo_url, self._redis_url, self.api_key)
+        url = f"http://127.0.0.1:{port or free_port()}"
+        known = {**self.keys, **(platform.known if platform else {})}
+        settings = overlay(url, self.simulator.url, known) | {
+            "session": {"secret": secrets.token_hex(32)},
+            "books": {"directory": str(self._directory / name / "bills")},
+            "mongo": {"url": mongo_url},
+            "redis": {"url": self._redis_url},
+            "webhooks": [_webhook(number, webhook) for number, webhook in enumerate(webhooks)],
+            "merchants": [{"name": "bench", "sha256": hashlib.sha256(self.api_key.encode()).hexdigest()}],
+        }
         file = self._directory / f"{name}.yml"
-        settings = around.settings(port, self._directory / name, platform, webhooks)
         file.write_text(yaml.safe_dump(settings, allow_unicode=True))
         process = self._spawn(name, str(ROOT / "server.py"), "--settings", str(file))
         process.wait_for(re.compile("listening"), 20)
-        return Target(f"http://127.0.0.1:{port}", process)
+        return Target(url, process)
 
     def floor(self, mongo_url: str) -> Target:
         port = free_port()
@@ -170,6 +180,11 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _webhook(number: int, url: str) -> dict[str, Any]:
+    key = base64.b64encode(secrets.token_bytes(32)).decode()
+    return {"name": f"receiver{number}", "url": url, "secrets": [f"whsec_{key}"], "allow_private": True}
 
 
 def _json(url: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> dict[str, Any]:
