@@ -27,7 +27,11 @@ class SystemClock:
     def monotonic(self) -> float:
         return monotonic()
 
-    async def rest(self, seconds: float) -> None:
+    @property
+    def moves(self) -> int:
+        return 0
+
+    async def rest(self, seconds: float, seen: int) -> None:
         await asyncio.sleep(seconds)
 
 
@@ -45,6 +49,7 @@ class SimulatorClock(SystemClock):
         self._base: datetime | None = None
         self._base_at = 0.0
         self._speed = 1.0
+        self._moves = 0
         self._moved = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -53,10 +58,15 @@ class SimulatorClock(SystemClock):
             return super().now()
         return self._base + timedelta(seconds=(monotonic() - self._base_at) * self._speed)
 
-    async def rest(self, seconds: float) -> None:
+    @property
+    def moves(self) -> int:
+        return self._moves
+
+    async def rest(self, seconds: float, seen: int) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._moved.wait()
+                while self._moves == seen:
+                    await self._moved.wait()
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._follow(), name="simulator's clock")
@@ -83,5 +93,6 @@ class SimulatorClock(SystemClock):
             self._base, self._base_at = datetime.fromtimestamp(told["now_s"], UTC), monotonic()
             self._speed = float(told["speed"])
         if news:
+            self._moves += 1
             self._moved.set()
             self._moved = asyncio.Event()

@@ -13,6 +13,7 @@ import structlog
 from prometheus_client import Gauge
 
 from wechat.bill_shelf import BillShelf
+from wechat.ending import end
 from wechat.errors import FenpayError, Gone
 from wechat.ledger import ALARMS
 from wechat.pay.bill_download import NotYet
@@ -48,8 +49,7 @@ class BookWorker:
 
     async def close(self) -> None:
         if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
 
     async def once(self) -> bool:
         """Reconcile one day that is due; whether there was one. Raises StoreUnavailable."""
@@ -93,7 +93,7 @@ class BookWorker:
 
     async def _run(self) -> None:
         while True:
-            busy = False
+            seen, busy = self._clock.moves, False
             try:
                 busy = await self.once()
             except FenpayError as error:
@@ -101,7 +101,7 @@ class BookWorker:
             except Exception:  # whatever it is, the other days still have to be reconciled
                 log.exception("worker_crashed")
             if not busy:
-                await self._clock.rest(IDLE_S)
+                await self._clock.rest(IDLE_S, seen)
 
 
 def _evening_after(day: date) -> datetime:

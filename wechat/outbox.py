@@ -16,6 +16,7 @@ from typing import Any, NoReturn, Protocol
 import structlog
 from prometheus_client import Counter, Gauge
 
+from wechat.ending import end
 from wechat.errors import Conflict, FenpayError, NotFound, Text
 from wechat.events import Attempt, Delivery, DeliveryState, Event, Outcome
 from wechat.ledger import alarm
@@ -86,13 +87,11 @@ class Loops:
         self._tasks.append(asyncio.create_task(self._forever(once), name=name))
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
 
     async def _forever(self, once: Callable[[], Awaitable[bool]]) -> NoReturn:
         while True:
-            busy = False
+            seen, busy = self._clock.moves, False
             try:
                 busy = await once()
             except FenpayError as error:
@@ -100,7 +99,7 @@ class Loops:
             except Exception:  # whatever it is, the other events still have to go out
                 log.exception("outbox_crashed")
             if not busy:
-                await self._clock.rest(IDLE_S)
+                await self._clock.rest(IDLE_S, seen)
 
 
 class Relay:

@@ -26,8 +26,12 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds for measuring spans; never steps back."""
 
-    async def rest(self, seconds: float) -> None:
-        """Wait so many real seconds, or until this clock is moved: then things may be due that were not."""
+    @property
+    def moves(self) -> int:
+        """How often it was moved, which only a simulated one is: things are due after it that were not before."""
+
+    async def rest(self, seconds: float, seen: int) -> None:
+        """Wait so many real seconds, or until it has been moved more often than the ``seen`` times."""
 
 
 class OrderStore(Protocol):

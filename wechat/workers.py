@@ -13,6 +13,7 @@ from typing import ClassVar, Generic, TypeVar
 import structlog
 from prometheus_client import Counter, Gauge
 
+from wechat.ending import end
 from wechat.errors import CallerError, FenpayError, GatewayRefused, Mismatch
 from wechat.late import LateMoney
 from wechat.ledger import alarm
@@ -66,8 +67,7 @@ class DueWorker(Generic[T]):
 
     async def close(self) -> None:
         if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
 
     async def once(self) -> bool:
         """Look at one that is due; whether there was one. Raises StoreUnavailable."""
@@ -84,6 +84,7 @@ class DueWorker(Generic[T]):
 
     async def _run(self) -> None:
         while True:
+            seen = self._clock.moves
             try:
                 await self._gauge()
                 busy = await self.once()
@@ -94,7 +95,7 @@ class DueWorker(Generic[T]):
                 log.exception("worker_crashed", worker=self.name)
                 busy = False
             if not busy:
-                await self._clock.rest(IDLE_S)
+                await self._clock.rest(IDLE_S, seen)
 
     async def _gauge(self) -> None:
         """Renew the metrics, now and then."""

@@ -89,12 +89,14 @@ async def test_a_rest_ends_when_the_operator_moves_the_clock(
 ) -> None:
     simulator = SimulatorProcess.start(tmp_path / "state", calendar="simulated")
     clock = follow(simulator.url)
-    await clock.rest(0.2)
-    resting = asyncio.create_task(clock.rest(60))
+    await clock.rest(5, 0)  # until it is heard at all
+    seen = clock.moves
+    resting = asyncio.create_task(clock.rest(60, seen))
     await asyncio.sleep(0.1)
     assert not resting.done()
     await moved(simulator, advance_s=60)
     await asyncio.wait_for(resting, 1)
+    await asyncio.wait_for(clock.rest(60, seen), 1)  # who was at work when it moved does not rest at all
     simulator.stop()
 
 

@@ -19,7 +19,11 @@ class ManualClock:
     def monotonic(self) -> float:
         return self._passed_s
 
-    async def rest(self, seconds: float) -> None:
+    @property
+    def moves(self) -> int:
+        return 0
+
+    async def rest(self, seconds: float, seen: int) -> None:
         await asyncio.sleep(seconds)
 
     def advance(self, seconds: float) -> None:
