@@ -182,13 +182,14 @@ def compose(settings: Settings, mongo_url: str, redis_url: str) -> Process:
         for hook in settings.webhooks
     ]
     targets: list[Target] = [*webhooks, *plugin.subscribers(settings.plugins, services)]
+    couriers = [Courier(target, store.deliveries, clock) for target in targets]
     background: list[Background] = [
         *([clock] if isinstance(clock, SimulatorClock) else []),
         *pay.background,
         OrderWorker(orders, late, store.orders, clock),
         RefundWorker(refunds, store.refunds, clock),
-        Relay(store.outboxes, store.deliveries, targets, clock),
-        *[Courier(target, store.deliveries, clock) for target in targets],
+        Relay(store.outboxes, store.deliveries, targets, clock, couriers),
+        *couriers,
         BookWorker(books.reconciler, books.shelf, store.books, clock),
     ]
     return Process(services, background, [transport, *pay.closing, store, shared, tokens, *webhooks, *background])

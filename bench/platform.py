@@ -17,8 +17,13 @@ class Platform:
 
     def __init__(self) -> None:
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self.public_pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+        self._public_pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
         self._signer = Signer("", self.key_id, key)
+
+    @property
+    def known(self) -> dict[str, str]:
+        """What a merchant is given of it, named as the simulator names it."""
+        return {"public_key_pem": self._public_pem, "public_key_id": self.key_id}
 
     def sign(self, body: bytes, timestamp: str) -> dict[str, str]:
         """The headers of a notification."""

@@ -1,7 +1,8 @@
-"""The processes of a benchmark: stores, simulator, service, floor and, for each turn, a load generator."""
+"""The processes of a benchmark: stores, simulator, services, floor and, for each turn, a load generator."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -10,7 +11,7 @@ import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +24,10 @@ import yaml
 
 from bench.platform import Platform
 from bench.work import Requests
+from scripts.overlay import overlay
+from scripts.steps import ROOT
 from storage.embedded import EmbeddedMongo, EmbeddedRedis
 from storage.lifeline import Process
-
-ROOT = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,27 +50,25 @@ class Target:
     url: str
     process: Process
 
+    def cpu_s(self) -> float:
+        return cpu_s(self.process.pid)
+
 
 class Stack:
-    """Started on entry, stopped on exit; everything on loopback and in ``directory``."""
+    """Redis and the simulator from entry to exit, and what is started beside them; on loopback, in ``directory``."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._stack = ExitStack()
-        self.platform = Platform()
         self.api_key = secrets.token_urlsafe(24)
 
     def __enter__(self) -> Self:
-        mongo, redis = EmbeddedMongo(self._directory / "mongo"), EmbeddedRedis(self._directory / "redis")
-        for server in (mongo, redis):
-            server.start()
-            self._stack.callback(server.stop)
-        self._mongo_url, self._redis_url = mongo.url, redis.url
+        redis = EmbeddedRedis(self._directory / "redis")
+        redis.start()
+        self._stack.callback(redis.stop)
+        self._redis_url = redis.url
         self.simulator = self._simulator()
-        self.keys: Mapping[str, Any] = json.load(urlopen(f"{self.simulator.url}/simulator/credentials"))  # noqa: S310
-        self._port = _free_port()
-        self.base_url = f"http://127.0.0.1:{self._port}"
-        self.floor = self._floor()
+        self.keys: Mapping[str, Any] = self.control("credentials")
         return self
 
     def __exit__(
@@ -77,16 +76,45 @@ class Stack:
     ) -> None:
         self._stack.close()
 
-    def start_service(self) -> None:
-        """The service as the simulator's merchant."""
-        self._write_settings(self.keys["public_key_pem"], self.keys["public_key_id"])
-        self.service = self._serve()
+    def mongo(self, name: str = "mongo") -> EmbeddedMongo:
+        """A new database."""
+        mongo = EmbeddedMongo(self._directory / name)
+        mongo.start()
+        self._stack.callback(mongo.stop)
+        return mongo
 
-    def restart_service_with_our_platform_key(self) -> None:
-        """The same, believing our own platform key, so that v3 notifications can be made here."""
-        self.service.process.stop()
-        self._write_settings(self.platform.public_pem, self.platform.key_id)
-        self.service = self._serve()
+    def service(
+        self,
+        mongo_url: str,
+        *,
+        name: str = "service",
+        port: int = 0,
+        platform: Platform | None = None,
+        webhooks: Sequence[str] = (),
+    ) -> Target:
+        """A service as the simulator's merchant; it believes ``platform`` where that is given."""
+        url = f"http://127.0.0.1:{port or free_port()}"
+        known = {**self.keys, **(platform.known if platform else {})}
+        settings = overlay(url, self.simulator.url, known) | {
+            "session": {"secret": secrets.token_hex(32)},
+            "books": {"directory": str(self._directory / name / "bills")},
+            "mongo": {"url": mongo_url},
+            "redis": {"url": self._redis_url},
+            "webhooks": [_webhook(number, webhook) for number, webhook in enumerate(webhooks)],
+            "merchants": [{"name": "bench", "sha256": hashlib.sha256(self.api_key.encode()).hexdigest()}],
+        }
+        file = self._directory / f"{name}.yml"
+        file.write_text(yaml.safe_dump(settings, allow_unicode=True))
+        process = self._spawn(name, str(ROOT / "server.py"), "--settings", str(file))
+        process.wait_for(re.compile("listening"), 20)
+        return Target(url, process)
+
+    def floor(self, mongo_url: str) -> Target:
+        port = free_port()
+        at = ("--port", str(port), "--mongo", mongo_url, "--simulator", self.simulator.url)
+        process = self._spawn("floor", "-m", "bench.floor", *at)
+        process.wait_for(re.compile("floor listening"), 20)
+        return Target(f"http://127.0.0.1:{port}", process)
 
     def drive(self, target: Target, requests: Requests) -> Turn:
         """Send ``requests``; those not answered with success are counted."""
@@ -94,8 +122,7 @@ class Stack:
             return Turn(0, 0, 0, 0, 0, 0, 0)
         file = self._directory / "requests"
         file.write_text("\n".join(json.dumps(self._with_payer(request)) for request in requests))
-        watched = [psutil.Process(p.process.pid) for p in (target, self.simulator)]
-        before = [_cpu_s(process) for process in watched]
+        before = (target.cpu_s(), self.simulator.cpu_s())
         done = subprocess.run(
             [sys.executable, "-m", "bench.load", str(file), "--url", target.url],
             cwd=ROOT,
@@ -103,32 +130,32 @@ class Stack:
             capture_output=True,
             timeout=300,
         )
-        spent = [_cpu_s(process) - start for process, start in zip(watched, before, strict=True)]
+        spent = (target.cpu_s() - before[0], self.simulator.cpu_s() - before[1])
         seen = json.loads(done.stdout)
-        failed = sum(count for status, count in seen["statuses"].items() if status not in ("200", "201"))
+        failed = sum(count for status, count in seen["statuses"].items() if status not in ("200", "201", "202"))
         return Turn(seen["count"], failed, seen["seconds"], seen["p50_ms"], seen["p99_ms"], *spent)
 
-    def resident_mb(self) -> float:
-        return float(psutil.Process(self.service.process.pid).memory_info().rss) / 2**20
+    def ask(self, service: Target, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """A call of ``service``'s merchant API: POST with a body, GET without."""
+        return _json(service.url + path, body, {"Authorization": f"Bearer {self.api_key}"})
 
-    def unpaid(self, count: int) -> list[dict[str, Any]]:
-        """Orders of this run that wait for a payment, read page by page from the service itself."""
+    def control(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The same for the simulator's ``/simulator/``."""
+        return _json(f"{self.simulator.url}/simulator/{path}", body, {})
+
+    def unpaid(self, service: Target, count: int) -> list[dict[str, Any]]:
+        """The newest orders that wait for a payment, read page by page from the service itself; at most ``count``."""
         found: list[dict[str, Any]] = []
-        cursor = ""
-        while len(found) < count:
-            page = self._get(f"/api/orders?trade_state=NOTPAY&limit=100&cursor={cursor}")
+        cursor: str | None = ""
+        while len(found) < count and cursor is not None:
+            page = self.ask(service, f"/api/orders?trade_state=NOTPAY&limit=100&cursor={cursor}")
             found += page["orders"]
-            cursor = page["next_cursor"] or ""
+            cursor = page["next_cursor"]
         return found[:count]
 
     def _with_payer(self, request: dict[str, Any]) -> dict[str, Any]:
         user = self.keys["users"][0]["openid"]
         return request | {"body": request["body"].replace('"openid": ""', f'"openid": "{user}"')}
-
-    def _get(self, path: str) -> dict[str, Any]:
-        request = Request(self.base_url + path, headers={"Authorization": f"Bearer {self.api_key}"})  # noqa: S310
-        page: dict[str, Any] = json.load(urlopen(request))  # noqa: S310
-        return page
 
     def _spawn(self, name: str, *arguments: str) -> Process:
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -141,60 +168,27 @@ class Stack:
         process = self._spawn("simulator", "-m", "simulator", "--port", "0", "--state", state)
         return Target(process.wait_for(re.compile(r"listening on (http://\S+)"), 20)[1], process)
 
-    def _floor(self) -> Target:
-        port = _free_port()
-        upstream = f"{self.simulator.url}/pay/unifiedorder"
-        process = self._spawn(
-            "floor", "-m", "bench.floor", "--port", str(port), "--mongo", self._mongo_url, "--upstream", upstream
-        )
-        process.wait_for(re.compile("floor listening"), 20)
-        return Target(f"http://127.0.0.1:{port}", process)
 
-    def _serve(self) -> Target:
-        process = self._spawn("service", str(ROOT / "server.py"), "--settings", str(self._directory / "bench.yml"))
-        process.wait_for(re.compile("listening"), 20)
-        return Target(self.base_url, process)
-
-    def _write_settings(self, public_key: str, public_key_id: str) -> None:
-        keys = self.keys
-        values = {
-            "extends": str(ROOT / "settings.yml"),
-            "simulator_url": self.simulator.url,
-            "http": {"port": self._port, "public_base_url": self.base_url},
-            "session": {"secret": secrets.token_hex(32)},
-            "account": {
-                "appid": keys["appid"],
-                "appsecret": keys["appsecret"],
-                "api_url": self.simulator.url,
-                "open_url": self.simulator.url,
-                "js_url": f"{self.simulator.url}/open/js/jweixin-1.6.0.js",
-            },
-            "pay": {
-                "mchid": keys["mchid"],
-                "base_urls": [self.simulator.url],
-                "v2": {"key": keys["api_v2_key"]},
-                "v3": {
-                    "key": keys["api_v3_key"],
-                    "merchant_key": keys["merchant_private_key_pem"],
-                    "merchant_cert": keys["merchant_cert_pem"],
-                    "public_key": public_key,
-                    "public_key_id": public_key_id,
-                },
-            },
-            "mongo": {"url": self._mongo_url},
-            "redis": {"url": self._redis_url},
-            "merchants": [{"name": "bench", "sha256": hashlib.sha256(self.api_key.encode()).hexdigest()}],
-        }
-        (self._directory / "bench.yml").write_text(yaml.safe_dump(values, allow_unicode=True))
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
+def cpu_s(pid: int) -> float:
+    """What a process has spent so far."""
+    times = psutil.Process(pid).cpu_times()
     return float(times.user + times.system)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _webhook(number: int, url: str) -> dict[str, Any]:
+    key = base64.b64encode(secrets.token_bytes(32)).decode()
+    return {"name": f"receiver{number}", "url": url, "secrets": [f"whsec_{key}"], "allow_private": True}
+
+
+def _json(url: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> dict[str, Any]:
+    data = None if body is None else json.dumps(body).encode()
+    request = Request(url, data, {"Content-Type": "application/json", **headers})  # noqa: S310
+    answer: dict[str, Any] = json.load(urlopen(request))  # noqa: S310
+    return answer

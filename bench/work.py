@@ -19,18 +19,60 @@ Request = dict[str, Any]
 Requests = list[Request]
 Keys = Mapping[str, Any]
 
+JSON = {"Content-Type": "application/json"}
 TOTAL = 1800
+REFUND = 100
 
 
 def orders(api_key: str, api: str, count: int) -> Requests:
     """A merchant's JSAPI orders, each for another payer."""
-    headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
+    headers = JSON | {"Authorization": f"Bearer {api_key}"}
     body = {"description": "bench", "total": TOTAL, "trade_type": "JSAPI", "api": api}
     return [_request("/api/orders", headers, body | {"openid": ""}) for _ in range(count)]
 
 
 def floor_orders(keys: Keys, count: int) -> Requests:
     """The floor's order: a body that the simulator takes as it is, so that both pay for the same upstream."""
+    return [_upstream("/order", _prepay(keys))] * count
+
+
+def payments(orders: Sequence[Mapping[str, Any]]) -> Requests:
+    """A payer's payment of each order, made at the simulator."""
+    return [_request(f"/simulator/orders/{order['out_trade_no']}/payments", JSON, {}) for order in orders]
+
+
+def refunds(api_key: str, orders: Sequence[Mapping[str, Any]]) -> Requests:
+    """A merchant's refund of a part of each order."""
+    headers, body = JSON | {"Authorization": f"Bearer {api_key}"}, {"refund": REFUND, "reason": "bench"}
+    return [_request(f"/api/orders/{order['out_trade_no']}/refunds", headers, body) for order in orders]
+
+
+def floor_refunds_v2(keys: Keys, order: Mapping[str, Any]) -> Request:
+    """The floor's refund over mutual TLS: always the same one of ``order``, which the simulator takes once."""
+    fields = {
+        "appid": keys["appid"],
+        "mch_id": keys["mchid"],
+        "nonce_str": secrets.token_hex(16),
+        "out_trade_no": order["out_trade_no"],
+        "out_refund_no": f"floor{secrets.token_hex(8)}",
+        "total_fee": str(TOTAL),
+        "refund_fee": str(REFUND),
+        "sign_type": "HMAC-SHA256",
+    }
+    return _upstream("/refund_secure", _signed(keys, fields))
+
+
+def floor_refunds_v3(keys: Keys) -> Request:
+    """The same over plain HTTP, where any body does."""
+    return _upstream("/refund", _prepay(keys))
+
+
+def as_floor(requests: Requests) -> Requests:
+    """The same notifications for the floor."""
+    return [request | {"path": "/notify"} for request in requests]
+
+
+def _prepay(keys: Keys) -> str:
     fields = {
         "appid": keys["appid"],
         "mch_id": keys["mchid"],
@@ -44,9 +86,7 @@ def floor_orders(keys: Keys, count: int) -> Requests:
         "openid": keys["users"][0]["openid"],
         "sign_type": "HMAC-SHA256",
     }
-    signed = fields | {"sign": v2_sign(fields, keys["api_v2_key"], SignType.HMAC_SHA256)}
-    request = {"method": "POST", "path": "/order", "headers": {}, "body": xmlcodec.build(signed).decode()}
-    return [request] * count
+    return _signed(keys, fields)
 
 
 def jssdk(base_url: str, count: int) -> Requests:
@@ -95,8 +135,7 @@ def _v2(keys: Keys, order: Mapping[str, Any]) -> str:
         "out_trade_no": order["out_trade_no"],
         "time_end": to_v2(datetime.now(UTC)),
     }
-    signed = fields | {"sign": v2_sign(fields, keys["api_v2_key"], SignType.HMAC_SHA256)}
-    return xmlcodec.build(signed).decode()
+    return _signed(keys, fields)
 
 
 def _v3(keys: Keys, cipher: AeadCipher, order: Mapping[str, Any]) -> str:
@@ -131,6 +170,16 @@ def _v3(keys: Keys, cipher: AeadCipher, order: Mapping[str, Any]) -> str:
         },
     }
     return json.dumps(envelope, ensure_ascii=False)
+
+
+def _signed(keys: Keys, fields: Mapping[str, str]) -> str:
+    """A v2 body."""
+    signed = {**fields, "sign": v2_sign(fields, keys["api_v2_key"], SignType.HMAC_SHA256)}
+    return xmlcodec.build(signed).decode()
+
+
+def _upstream(path: str, body: str) -> Request:
+    return {"method": "POST", "path": path, "headers": {}, "body": body}
 
 
 def _request(path: str, headers: Mapping[str, str], body: Mapping[str, Any]) -> Request:

@@ -27,6 +27,7 @@ READY_S = 15.0
 LOCK_S = 3.0  # a server whose parent was killed needs a moment to go
 WATCH_S = 0.25
 PORT_TRIES = 5
+SWEEP_S = 3600.0
 
 log = structlog.get_logger("storage.embedded")
 
@@ -128,7 +129,8 @@ class EmbeddedServer(ABC):
 class EmbeddedMongo(EmbeddedServer):
     """MongoDB's protocol; every acknowledged write is on disk before its answer.
 
-    Log files of 16 MB: with larger ones it takes a second or more to open, and no write is faster.
+    Log files of 16 MB: with larger ones it takes a second or more to open, and no write is faster. What is kept for a
+    time only it removes once an hour, not each minute as it would: to find what has ended, it reads all of it.
     """
 
     name = "mongo"
@@ -143,7 +145,14 @@ class EmbeddedMongo(EmbeddedServer):
             *("--host", "127.0.0.1", "--port", str(self._port)),
             *("--storage-path", str(self._directory), "--sync-on-commit"),
             *("--cache-size", "256M", "--log-file-max", "16MB", "--log-level", "WARNING"),
+            *("--config", str(self._config())),
         ]
+
+    def _config(self) -> Path:
+        """What has no flag. With a file of ours, the server does not look for one elsewhere."""
+        file = self._directory.with_name(f"{self._directory.name}.toml")
+        file.write_text(f"[storage]\nttl_sweep_seconds = {SWEEP_S}\n", encoding="utf-8")
+        return file
 
     def _await_ready(self, process: Process) -> int:
         return int(process.wait_for(re.compile(r"listening on 127\.0\.0\.1:(\d+)"), READY_S)[1])

@@ -101,31 +101,22 @@ class MongoOrders:
 
     @answering
     async def reserve(self, refund: Refund, event: OrderEvent) -> bool:
-        """See OrderStore. The filter is the whole rule: paid, room for this refund, and not put aside before."""
-        key = f"refunds.{refund.out_refund_no}"
-        amount = Int64(refund.refund)
-        result = await self._orders.update_one(
-            {
-                "_id": refund.out_trade_no,
-                "trade_state": {"$in": PAID},
-                "total": refund.total,
-                "refund_reserved": {"$not": {"$gt": refund.total - refund.refund}},
-                "refund_count": {"$not": {"$gte": MAX_REFUNDS}},
-                key: {"$exists": False},
-            },
-            {
-                "$set": {key: amount},
-                "$inc": {"refund_reserved": amount, "refund_count": 1},
-                "$push": {"events": event_to_document(event)},
-            },
-        )
+        result = await self._orders.update_one(_room(refund), _put_aside(refund, event))
         if result.modified_count:
             return True
-        return await self._orders.find_one({"_id": refund.out_trade_no, key: amount}, {"_id": 1}) is not None
+        held = {_key(refund): Int64(refund.refund)}
+        return await self._orders.find_one({"_id": refund.out_trade_no, **held}, {"_id": 1}) is not None
+
+    @answering
+    async def reserve_in_turn(self, refund: Refund, event: OrderEvent, now: datetime, spacing: timedelta) -> bool:
+        result = await self._orders.update_one(
+            _room(refund) | _rested(now, spacing), _put_aside(refund, event, last_refund_at=now)
+        )
+        return result.modified_count == 1
 
     @answering
     async def release(self, refund: Refund, event: OrderEvent) -> None:
-        key = f"refunds.{refund.out_refund_no}"
+        key = _key(refund)
         await self._orders.update_one(
             {"_id": refund.out_trade_no, key: refund.refund},
             {
@@ -138,7 +129,7 @@ class MongoOrders:
     @answering
     async def take_refund_turn(self, out_trade_no: str, now: datetime, spacing: timedelta) -> bool:
         result = await self._orders.update_one(
-            {"_id": out_trade_no, "last_refund_at": {"$not": {"$gt": now - spacing}}}, {"$set": {"last_refund_at": now}}
+            {"_id": out_trade_no} | _rested(now, spacing), {"$set": {"last_refund_at": now}}
         )
         return result.modified_count == 1
 
@@ -165,6 +156,37 @@ def _order(document: Document | None) -> Order | None:
 def _due(now: datetime) -> Document:
     """Only orders that are to be looked at carry a date, so the index holds no others."""
     return {"next_check_at": {"$gt": EPOCH, "$lte": now}}
+
+
+def _key(refund: Refund) -> str:
+    """Where its order holds what is put aside for it."""
+    return f"refunds.{refund.out_refund_no}"
+
+
+def _room(refund: Refund) -> Document:
+    """The whole rule for putting it aside: its order is paid, has room for it, and has not put it aside before."""
+    return {
+        "_id": refund.out_trade_no,
+        "trade_state": {"$in": PAID},
+        "total": refund.total,
+        "refund_reserved": {"$not": {"$gt": refund.total - refund.refund}},
+        "refund_count": {"$not": {"$gte": MAX_REFUNDS}},
+        _key(refund): {"$exists": False},
+    }
+
+
+def _rested(now: datetime, spacing: timedelta) -> Document:
+    """No refund was sent for ``spacing``."""
+    return {"last_refund_at": {"$not": {"$gt": now - spacing}}}
+
+
+def _put_aside(refund: Refund, event: OrderEvent, **more: datetime) -> Document:
+    amount = Int64(refund.refund)
+    return {
+        "$set": {_key(refund): amount, **more},
+        "$inc": {"refund_reserved": amount, "refund_count": 1},
+        "$push": {"events": event_to_document(event)},
+    }
 
 
 def _moved(move: Move) -> Document:

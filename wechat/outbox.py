@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -103,15 +103,21 @@ class Loops:
 
 
 class Relay:
-    """Hands staged events out: one delivery for each target that wants one."""
+    """Hands staged events out: one delivery for each target that wants one, and a word to this process' couriers."""
 
     def __init__(
-        self, outboxes: Sequence[OutboxStore], deliveries: DeliveryStore, targets: Sequence[Target], clock: Clock
+        self,
+        outboxes: Sequence[OutboxStore],
+        deliveries: DeliveryStore,
+        targets: Sequence[Target],
+        clock: Clock,
+        couriers: Sequence[Courier] = (),
     ) -> None:
         self._outboxes = outboxes
         self._deliveries = deliveries
         self._targets = targets
         self._clock = clock
+        self._couriers = couriers
         self._gauge_at = 0.0
         self._loops = Loops(clock)
 
@@ -134,6 +140,8 @@ class Relay:
             for target in self._targets:
                 if target.wants(event.type):
                     await self._deliveries.add(Delivery(event, target.name, turn, now))
+        for courier in self._couriers:
+            courier.wake()
         await outbox.finish(staged)
         return True
 
@@ -154,7 +162,11 @@ class Relay:
 
 
 class Courier:
-    """Delivers to one target. ``spread`` is what a pause is multiplied by, so that retries do not come in waves."""
+    """Delivers to one target. ``spread`` is what a pause is multiplied by, so that retries do not come in waves.
+
+    While there is work, each of its loops takes some. When there is none, one of them watches and the others queue
+    behind it, so that an idle courier asks the store once in a while and not eight times.
+    """
 
     def __init__(
         self, target: Target, deliveries: DeliveryStore, clock: Clock, spread: Callable[[], float] | None = None
@@ -163,25 +175,52 @@ class Courier:
         self._deliveries = deliveries
         self._clock = clock
         self._spread = spread or _spread
+        self._watching = asyncio.Lock()
+        self._news = asyncio.Event()
         self._loops = Loops(clock)
 
     def start(self) -> None:
         for _ in range(AT_ONCE):
-            self._loops.run(f"courier {self._target.name}", self.once)
+            self._loops.run(f"courier {self._target.name}", self._step)
+
+    def wake(self) -> None:
+        """There may be something due."""
+        self._news.set()
 
     async def close(self) -> None:
         await self._loops.close()
 
     async def once(self) -> bool:
         """Try one due delivery; whether there was one. Raises StoreUnavailable."""
-        delivery = await self._deliveries.claim(self._target.name, self._clock.now(), LEASE)
+        delivery = await self._claim()
         if delivery is None:
             return False
+        await self._try(delivery)
+        return True
+
+    async def _step(self) -> bool:
+        if not await self.once():
+            await self._try(await self._watch())
+        return True
+
+    async def _watch(self) -> Delivery:
+        """The next delivery that comes due."""
+        async with self._watching:
+            while True:
+                self._news.clear()
+                seen = self._clock.moves
+                if delivery := await self._claim():
+                    return delivery
+                await _first(self._clock.rest(IDLE_S, seen), self._news.wait())
+
+    async def _claim(self) -> Delivery | None:
+        return await self._deliveries.claim(self._target.name, self._clock.now(), LEASE)
+
+    async def _try(self, delivery: Delivery) -> None:
         at, started = self._clock.now(), self._clock.monotonic()
         outcome = await self._target.deliver(delivery.event)
         attempt = Attempt(at, outcome.result, self._clock.monotonic() - started)
         DELIVERIES.labels(self._target.name, await self._conclude(delivery, outcome, attempt)).inc()
-        return True
 
     async def _conclude(self, delivery: Delivery, outcome: Outcome, attempt: Attempt) -> str:
         """Write down what came of a try; in a word."""
@@ -224,6 +263,16 @@ class Resending:
                 code="NOTHING_TO_RESEND",
             )
         return [delivery for delivery in revived if delivery]
+
+
+async def _first(*waits: Coroutine[Any, Any, object]) -> None:
+    """Until one of ``waits`` is over."""
+    tasks = [asyncio.ensure_future(each) for each in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def _measure(target: str, pending: int, oldest_s: float) -> None:

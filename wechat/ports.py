@@ -76,6 +76,9 @@ class OrderStore(Protocol):
         Whether it is put aside now, be it by this call or by an earlier one for the same refund.
         """
 
+    async def reserve_in_turn(self, refund: Refund, event: OrderEvent, now: datetime, spacing: timedelta) -> bool:
+        """``reserve`` and ``take_refund_turn`` in one, for a refund that was not put aside before; both or neither."""
+
     async def release(self, refund: Refund, event: OrderEvent) -> None:
         """Give back what ``reserve`` put aside; nothing happens when it was given back before."""
 

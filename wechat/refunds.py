@@ -23,13 +23,13 @@ from wechat.models import Api, Claim, Move, Order, OrderEvent, RefundFact, Refun
 from wechat.pay.codes import REFUND_NOT_EXIST
 from wechat.pay.gateway import RefundGateway
 from wechat.ports import ClaimStore, Clock, OrderStore, RefundStore
+from wechat.refund_denials import NOT_REFUNDABLE, no_way, not_refundable, standing
 from wechat.refund_models import RELEASING, SENT, SLOW, SPACING, WINDOW, Refund, RefundMove
 from wechat.times import to_v2
 from wechat.wanted import RefundWanted
 
 LEASE = timedelta(minutes=1)  # far more than a query and a request take
 IDEMPOTENCY_LIFE = timedelta(days=2)
-NOT_REFUNDABLE = "NOT_REFUNDABLE"
 CONSOLE = "console"
 CONSOLE_REASON = "商户平台退款"
 
@@ -94,11 +94,10 @@ class Refunds:
         number = wanted.out_refund_no or f"{to_v2(self._clock.now())}{secrets.token_hex(6)}"
         draft = self._draft(order, number, wanted.refund, wanted.reason, by)
         if idempotency_key:
-            key = f"refund:{by}:{idempotency_key}"
-            draft = await self._claimed(key, wanted.digest(order.out_trade_no), draft)
+            draft = await self._claimed(f"refund:{by}:{idempotency_key}", wanted.digest(order.out_trade_no), draft)
         if await self._inserted(draft):
             return await self.advance(draft)
-        return _standing(await self.get(draft.out_refund_no))
+        return standing(await self.get(draft.out_refund_no))
 
     async def return_payment(self, order: Order, transaction_id: str, out_refund_no: str, reason: str) -> None:
         """See to it that a whole payment goes back, once, under a number that follows from it. Raises Conflict.
@@ -135,7 +134,7 @@ class Refunds:
             raise NotFound(Text("微信没有这笔退款", "WeChat has no such refund"), code=REFUND_NOT_EXIST) from None
         _must_match(draft, fact.value)
         if fact.value.state not in RELEASING and not await self._reserved(draft):
-            raise _not_refundable()
+            raise not_refundable()
         await self._inserted(draft)
         return await self.apply(fact, source="bill")
 
@@ -195,11 +194,8 @@ class Refunds:
 
     async def _sent(self, refund: Refund) -> Refund:
         """Put aside, wait for the order's turn, and send. It counts as sent from the moment before it is."""
-        if not await self._reserved(refund):
-            await self._refuse(refund, NOT_REFUNDABLE)
-            raise _not_refundable()
         now = self._clock.now()
-        if await self._orders.take_refund_turn(refund.out_trade_no, now, SPACING):
+        if await self._in_turn(refund, now):
             marked = await self._later(refund, now + refund.pause(now), SENT)
             return await self._send(marked) if marked else await self._overtaken(refund)
         return await self._later(refund, now + SPACING) or await self._overtaken(refund)
@@ -258,8 +254,7 @@ class Refunds:
         if refund.state in RELEASING:
             await self._orders.release(refund, self._event("refund_released", refund))
         elif not refund.surplus:
-            move = Move(TradeState.REFUND, self._event("refund", refund))
-            await self._orders.move(refund.out_trade_no, move)
+            await self._orders.move(refund.out_trade_no, Move(TradeState.REFUND, self._event("refund", refund)))
         if refund.open:
             return refund
         return await self._later(refund, None) or refund
@@ -270,6 +265,16 @@ class Refunds:
         if current.state in RELEASING:
             await self._orders.release(current, self._event("refund_released", current))
         return current
+
+    async def _in_turn(self, refund: Refund, now: datetime) -> bool:
+        """Put it aside, then whether it has taken the order's turn; for most it is one write. Raises Conflict."""
+        event = self._event("refund_reserved", refund)
+        if not refund.surplus and await self._orders.reserve_in_turn(refund, event, now, SPACING):
+            return True
+        if not await self._reserved(refund):
+            await self._refuse(refund, NOT_REFUNDABLE)
+            raise not_refundable()
+        return await self._orders.take_refund_turn(refund.out_trade_no, now, SPACING)
 
     async def _reserved(self, refund: Refund) -> bool:
         return refund.surplus or await self._orders.reserve(refund, self._event("refund_reserved", refund))
@@ -298,7 +303,7 @@ class Refunds:
             text = Text("支付已超过一年，微信不再受理退款", "The payment is over a year old; WeChat refunds no more")
             raise Conflict(text, code="TRADE_OVERDUE")
         if order.api not in self._terms.route:
-            raise _no_way(order.api)
+            raise no_way(order.api)
 
     def _draft(self, order: Order, out_refund_no: str, refund: int, reason: str, by: str) -> Refund:
         now = self._clock.now().replace(microsecond=0)
@@ -332,17 +337,14 @@ class Refunds:
         if await self._refunds.insert(draft):
             return True
         if _same(await self.get(draft.out_refund_no)) != _same(draft):
-            raise Conflict(
-                Text("这个退款单号已用于另一笔退款", "This out_refund_no belongs to another refund"),
-                code="OUT_REFUND_NO_USED",
-                field="out_refund_no",
-            )
+            text = Text("这个退款单号已用于另一笔退款", "This out_refund_no belongs to another refund")
+            raise Conflict(text, code="OUT_REFUND_NO_USED", field="out_refund_no")
         return False
 
     def _gateway(self, refund: Refund) -> RefundGateway:
         """The generation that ``refund`` goes through, which the settings may have lost since."""
         if refund.api not in self._gateways:
-            raise _no_way(refund.api)
+            raise no_way(refund.api)
         return self._gateways[refund.api]
 
     def _move(self, target: RefundState, source: str, by: str) -> RefundMove:
@@ -372,27 +374,3 @@ def _must_match(refund: Refund, told: RefundFact) -> None:
 def _same(refund: Refund) -> tuple[object, ...]:
     """What makes two refunds the same wish."""
     return (refund.out_trade_no, refund.transaction_id, refund.refund, refund.reason)
-
-
-def _standing(refund: Refund) -> Refund:
-    """``refund``, unless it was refused: a request that comes again hears that again. Raises Conflict."""
-    if refund.state is not RefundState.REFUSED:
-        return refund
-    if refund.events[-1].by == NOT_REFUNDABLE:
-        raise _not_refundable()
-    text = Text("微信拒绝了这笔退款；请查看它的时间线", "WeChat refused this refund; its timeline says why")
-    raise Conflict(text, code=refund.events[-1].by)
-
-
-def _not_refundable() -> Conflict:
-    text = Text("超出可退金额，或已有 50 笔退款", "More than is left to refund, or 50 refunds already")
-    return Conflict(text, code=NOT_REFUNDABLE)
-
-
-def _no_way(api: Api) -> Conflict:
-    text = Text(
-        f"设置里没有 {api} 的退款通道：配好 pay.{api}（v2 还要 client_cert），或设 pay.refund_api: v3",
-        f"The settings have no way to refund over {api}: complete pay.{api} (v2 needs client_cert too), or set "
-        "pay.refund_api: v3",
-    )
-    return Conflict(text, code="API_OFF")

@@ -11,6 +11,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -19,7 +21,7 @@ import pytest
 from storage.embedded import WATCH_S, EmbeddedMongo, EmbeddedRedis, EmbeddedServer
 from storage.lifeline import ChildFailed, Process
 from storage.mongo import MongoStorage
-from tests.contract.samples import an_order
+from tests.contract.samples import HOUR, a_claim, an_order
 from tests.support.servers import running
 from wechat.errors import ConfigError
 
@@ -119,6 +121,26 @@ async def test_a_server_that_dies_comes_back_on_its_port_with_its_data(tmp_path:
         assert server.url == url
         assert await storage.orders.get(an_order().out_trade_no) == an_order()
         watch.cancel()
+        await storage.close()
+
+
+async def test_what_has_ended_is_removed_at_the_next_sweep_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's own period is a minute; ours reaches it."""
+    monkeypatch.setattr("storage.embedded.SWEEP_S", 3.0)
+    with running(EmbeddedMongo(tmp_path / "mongo")) as server:
+        storage = MongoStorage(server.url, "sweep")
+        assert await storage.problems() == []
+        tomorrow = datetime.now(UTC).replace(microsecond=0) + 24 * HOUR
+        ended, kept = a_claim("ended"), replace(a_claim("kept"), key="kept", expires_at=tomorrow)
+        for claim in (ended, kept):
+            await storage.claims.claim(claim)
+        other = replace(ended, out_trade_no="another")
+        assert await storage.claims.claim(other) == ended
+        await asyncio.sleep(5)
+        assert await storage.claims.claim(other) == other
+        assert await storage.claims.claim(replace(other, key="kept")) == kept
         await storage.close()
 
 

@@ -6,8 +6,10 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, cast
 
 import pytest
 from prometheus_client import REGISTRY
@@ -20,9 +22,10 @@ from tests.support.clock import ManualClock
 from tests.support.service import ROOT, wait_until
 from tests.support.webhooks import AT, KEY, a_webhook
 from wechat.errors import Conflict, NotFound
-from wechat.events import DeliveryState, Event, Outcome
+from wechat.events import Delivery, DeliveryState, Event, Outcome
 from wechat.models import RefundState, TradeState
-from wechat.outbox import DELAYS_S, LEASE, Courier, Relay, Resending, Subscriber, Target
+from wechat.outbox import AT_ONCE, DELAYS_S, LEASE, Courier, Relay, Resending, Subscriber, Target
+from wechat.ports import DeliveryStore
 from wechat.webhooks import Webhook
 
 LEASE_S = LEASE.total_seconds()
@@ -43,6 +46,33 @@ class Spy:
     async def deliver(self, event: Event) -> Outcome:
         self.told.append(event)
         return Outcome(not self.down, "503" if self.down else "200")
+
+
+class Slow(Spy):
+    """A target that answers only when it is told ``at_once`` events at the same time."""
+
+    def __init__(self, at_once: int) -> None:
+        super().__init__("slow")
+        self._barrier = asyncio.Barrier(at_once)
+
+    async def deliver(self, event: Event) -> Outcome:
+        async with asyncio.timeout(5), self._barrier:
+            return await super().deliver(event)
+
+
+class Looks:
+    """``deliveries``, and how often somebody looked for work in them."""
+
+    def __init__(self, deliveries: DeliveryStore) -> None:
+        self._deliveries = deliveries
+        self.made = 0
+
+    async def claim(self, target: str, now: datetime, lease: timedelta) -> Delivery | None:
+        self.made += 1
+        return await self._deliveries.claim(target, now, lease)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._deliveries, name)
 
 
 class Bench:
@@ -80,6 +110,16 @@ class Bench:
     async def states(self) -> Counter[str]:
         page = await self.storage.deliveries.find(state=None, limit=1000, cursor="")
         return Counter(delivery.state.value for delivery in page.items)
+
+
+@asynccontextmanager
+async def at_work(courier: Courier) -> AsyncIterator[None]:
+    """``courier`` from start to close."""
+    courier.start()
+    try:
+        yield
+    finally:
+        await courier.close()
 
 
 @pytest.fixture
@@ -315,6 +355,48 @@ async def test_relay_and_couriers_work_by_themselves(
     for part in parts:
         await part.close()
     assert len(set(ids(sink))) == 2
+
+
+@pytest.fixture
+def long_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has nothing to do rests for longer than a test lasts."""
+    monkeypatch.setattr("wechat.outbox.IDLE_S", 60.0)
+
+
+async def looked(looks: Looks, times: int) -> None:
+    """Wait for so many looks, and then whether there are more."""
+    await asyncio.to_thread(wait_until, lambda: looks.made >= times)
+    await asyncio.sleep(0.3)
+    assert looks.made == times
+
+
+async def test_an_idle_courier_looks_once_at_a_time_however_many_loops_it_has(bench: Bench, long_rests: None) -> None:
+    looks = Looks(bench.storage.deliveries)
+    courier = Courier(Spy(), cast(DeliveryStore, looks), bench.clock)
+    async with at_work(courier):
+        await looked(looks, AT_ONCE + 1)  # each loop once, before one watches for all
+        courier.wake()
+        await looked(looks, AT_ONCE + 2)
+
+
+async def test_what_is_handed_out_wakes_the_courier_that_rests(bench: Bench, long_rests: None) -> None:
+    spy, looks = Spy(), Looks(bench.storage.deliveries)
+    courier = Courier(spy, cast(DeliveryStore, looks), bench.clock)
+    relay = Relay(bench.storage.outboxes, bench.storage.deliveries, [spy], bench.clock, [courier])
+    await bench.paid()
+    async with at_work(courier):
+        await looked(looks, AT_ONCE + 1)
+        assert await relay.once()
+        await asyncio.to_thread(wait_until, lambda: spy.told)
+
+
+async def test_a_burst_is_taken_by_all_loops_at_once(bench: Bench) -> None:
+    slow = Slow(AT_ONCE)
+    for i in range(2 * AT_ONCE):
+        await bench.paid(f"2026030112{i:04d}")
+    await _relay(bench, slow)
+    async with at_work(bench.courier(slow)):
+        await asyncio.to_thread(wait_until, lambda: len(slow.told) == 2 * AT_ONCE)
 
 
 async def test_what_is_left_to_do_is_measured_for_the_relay_and_for_each_target(

@@ -130,6 +130,39 @@ async def test_refunds_of_an_order_take_turns_a_minute_apart(paid: MongoStorage)
     assert await paid.orders.take_refund_turn(NUMBER, NOW + SPACING, SPACING)
 
 
+async def test_of_a_hundred_refunds_at_once_one_is_put_aside_in_turn_and_the_others_not_at_all(
+    paid: MongoStorage, mongo: EmbeddedMongo, driver: Driver, database: str
+) -> None:
+    """The stores of two processes at once."""
+    other = MongoStorage(mongo.url, database, driver)
+    stores = [(paid, other)[i % 2].orders for i in range(100)]
+    refunds = [a_refund(f"refund-{i}", refund=Fen(1)) for i in range(100)]
+    done = await asyncio.gather(
+        *(store.reserve_in_turn(refund, ASIDE, NOW, SPACING) for store, refund in zip(stores, refunds, strict=True))
+    )
+    await other.close()
+    assert (done.count(True), await reserved(paid)) == (1, 1)
+    assert not await paid.orders.take_refund_turn(NUMBER, NOW, SPACING)
+
+
+async def test_in_turn_means_room_and_turn_and_not_before_or_nothing_changes(paid: MongoStorage) -> None:
+    later = NOW + SPACING
+    assert await paid.orders.reserve_in_turn(a_refund(), ASIDE, NOW, SPACING)
+    before = await paid.orders.get(NUMBER)
+    small = a_refund("refund-2", refund=Fen(1))
+    assert not await paid.orders.reserve_in_turn(small, ASIDE, later - timedelta(milliseconds=1), SPACING)
+    assert not await paid.orders.reserve_in_turn(a_refund("refund-3", refund=Fen(41)), ASIDE, later, SPACING)
+    assert not await paid.orders.reserve_in_turn(a_refund(), ASIDE, later, SPACING)
+    assert await paid.orders.get(NUMBER) == before
+    assert await paid.orders.take_refund_turn(NUMBER, later, SPACING)
+
+
+async def test_nothing_is_put_aside_in_turn_of_an_order_that_is_not_paid(storage: MongoStorage) -> None:
+    await storage.orders.insert(ORDER)
+    assert not await storage.orders.reserve_in_turn(a_refund(), ASIDE, NOW, SPACING)
+    assert await storage.orders.take_refund_turn(NUMBER, NOW, SPACING)
+
+
 # -- late money --------------------------------------------------------------------------------------------------------
 
 

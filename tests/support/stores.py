@@ -109,15 +109,12 @@ class MemoryOrders(Fragile):
 
     async def reserve(self, refund: Refund, event: OrderEvent) -> bool:
         await self._turn()
-        order = self.orders[refund.out_trade_no]
-        held = self.reserved.setdefault(refund.out_trade_no, {})
-        if held.get(refund.out_refund_no) == refund.refund:
-            return True
-        if not order.paid or len(held) >= MAX_REFUNDS or sum(held.values()) + refund.refund > order.total:
-            return False
-        held[refund.out_refund_no] = refund.refund
-        self._keep(replace(order, refund_reserved=sum(held.values())).with_event(event))
-        return True
+        held = self.reserved.get(refund.out_trade_no, {})
+        return held.get(refund.out_refund_no) == refund.refund or self._put_aside(refund, event)
+
+    async def reserve_in_turn(self, refund: Refund, event: OrderEvent, now: datetime, spacing: timedelta) -> bool:
+        await self._turn()
+        return self._rested(refund.out_trade_no, now, spacing) and self._put_aside(refund, event, now)
 
     async def release(self, refund: Refund, event: OrderEvent) -> None:
         await self._turn()
@@ -128,10 +125,26 @@ class MemoryOrders(Fragile):
 
     async def take_refund_turn(self, out_trade_no: str, now: datetime, spacing: timedelta) -> bool:
         await self._turn()
-        last = self.turns.get(out_trade_no)
-        if last and last > now - spacing:
+        if not self._rested(out_trade_no, now, spacing):
             return False
         self.turns[out_trade_no] = now
+        return True
+
+    def _rested(self, out_trade_no: str, now: datetime, spacing: timedelta) -> bool:
+        last = self.turns.get(out_trade_no)
+        return last is None or last <= now - spacing
+
+    def _put_aside(self, refund: Refund, event: OrderEvent, turn: datetime | None = None) -> bool:
+        """Whether there was room for it; ``turn`` is its turn, if it takes one."""
+        order = self.orders[refund.out_trade_no]
+        held = self.reserved.setdefault(refund.out_trade_no, {})
+        full = len(held) >= MAX_REFUNDS or sum(held.values()) + refund.refund > order.total
+        if not order.paid or full or refund.out_refund_no in held:
+            return False
+        held[refund.out_refund_no] = refund.refund
+        if turn:
+            self.turns[refund.out_trade_no] = turn
+        self._keep(replace(order, refund_reserved=sum(held.values())).with_event(event))
         return True
 
     def _keep(self, order: Order) -> Order:

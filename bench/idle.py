@@ -1,0 +1,202 @@
+"""``python -m bench.idle``: what a minute costs in which nothing happens, with a million finished orders stored.
+
+Two services over two databases, one full and one empty, idle side by side: only what the first takes beyond the second
+is the price of what is stored. Every command to either database passes a tap, and the server is asked afterwards how
+many documents it looks at for each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+from rich.console import Console
+from rich.table import Table
+
+from bench.fill import DATABASE, fill, specimens
+from bench.stack import Stack, Target, cpu_s
+from bench.tap import Command, Tap, tapped
+from storage.embedded import EmbeddedMongo
+
+SETTLE_S = 20.0  # after the start: the first plans, gauges and bills
+QUIET_S = 5.0
+QUIET = 0.03  # of a core: what the embedded server takes when it has nothing to do
+LONGEST_REST_S = 600.0
+LOOKS = ("find", "findAndModify", "aggregate", "count", "distinct")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Of ``seconds`` in which nothing happened, beside ``stored`` documents by collection.
+
+    ``commands`` by kind went to the database, which looked at ``read`` documents for them.
+    """
+
+    stored: dict[str, int]
+    seconds: float
+    service_cpu_s: float
+    database_cpu_s: float
+    read: int
+    commands: dict[str, int]
+
+    def a_minute(self, value: float) -> float:
+        return value * 60 / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """One service and its database."""
+
+    service: Target
+    mongo: EmbeddedMongo
+    tap: Tap
+    stored: dict[str, int]
+
+    def cpu_s(self) -> tuple[float, float]:
+        return self.service.cpu_s(), cpu_s(self.mongo.pid or 0)
+
+
+def run(count: int, seconds: float) -> tuple[Figures, Figures]:
+    """The figures of an empty database and of one with ``count`` finished orders, idle for ``seconds``."""
+    with tempfile.TemporaryDirectory(prefix="fenpay-bench-") as directory, ExitStack() as open_:
+        stack = open_.enter_context(Stack(Path(directory)))
+        receiver = open_.enter_context(receiving())
+        empty, full = stack.mongo("empty"), stack.mongo("full")
+        stored = _filled(stack, full, receiver, count)
+        watched = []
+        for name, mongo, documents in (("on-empty", empty, {}), ("on-full", full, stored)):
+            tap = open_.enter_context(tapped(mongo.url))
+            service = stack.service(tap.url, name=name, webhooks=[receiver])
+            watched.append(Watched(service, mongo, tap, documents))
+        time.sleep(SETTLE_S)
+        first, second = _idle(watched, seconds)
+        return first, second
+
+
+def _filled(stack: Stack, mongo: EmbeddedMongo, receiver: str, count: int) -> dict[str, int]:
+    """Fill ``mongo`` and wait until the server has tidied up behind it."""
+    service = stack.service(mongo.url, name="filling", webhooks=[receiver])
+    kinds = specimens(stack, service, mongo.url)
+    service.process.stop()
+    stored = fill(mongo.url, count, kinds)
+    deadline, spent = time.monotonic() + LONGEST_REST_S, QUIET_S
+    while spent > QUIET * QUIET_S and time.monotonic() < deadline:
+        before = cpu_s(mongo.pid or 0)
+        time.sleep(QUIET_S)
+        spent = cpu_s(mongo.pid or 0) - before
+    return stored
+
+
+def _idle(watched: list[Watched], seconds: float) -> list[Figures]:
+    for each in watched:
+        each.tap.commands.clear()
+    before = [each.cpu_s() for each in watched]
+    time.sleep(seconds)
+    after = [each.cpu_s() for each in watched]
+    figures = []
+    for each, start, end in zip(watched, before, after, strict=True):
+        asked = list(each.tap.commands)
+        service_cpu_s, database_cpu_s = (now - then for now, then in zip(end, start, strict=True))
+        read = _read(each.mongo.url, asked)
+        named = Counter(_name(command) for command in asked)
+        figures.append(Figures(each.stored, seconds, service_cpu_s, database_cpu_s, read, dict(named)))
+    return figures
+
+
+def _name(command: Command) -> str:
+    """``findAndModify orders``, or just ``hello``."""
+    verb = next(iter(command))
+    return f"{verb} {command[verb]}" if isinstance(command[verb], str) else verb
+
+
+def _read(url: str, asked: list[Command]) -> int:
+    """How many documents the server looks at for all of ``asked``."""
+    with MongoClient[dict[str, Any]](url) as client:
+        return sum(_examined(client, command) for command in asked if next(iter(command)) in LOOKS)
+
+
+def _examined(client: MongoClient[dict[str, Any]], command: Command) -> int:
+    verb = next(iter(command))
+    if verb == "aggregate":
+        wanted = {"aggregate": command[verb], "pipeline": command["pipeline"], "cursor": {}}
+    else:
+        wanted = {"find": command[verb], "filter": command.get("filter") or command.get("query") or {}}
+        wanted |= {"sort": command["sort"]} if "sort" in command else {}
+    plan = client[DATABASE].command("explain", wanted, verbosity="executionStats")
+    stats = plan["stages"][0]["$cursor"] if "stages" in plan else plan
+    return int(stats["executionStats"]["totalDocsExamined"])
+
+
+class _Receiver(BaseHTTPRequestHandler):
+    """Takes every event."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's own signature
+        pass
+
+
+@contextmanager
+def receiving() -> Iterator[str]:
+    """The address of somebody who takes webhooks."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Receiver)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/hook"
+    server.shutdown()
+    server.server_close()
+
+
+def show(empty: Figures, full: Figures, console: Console) -> None:
+    console.print(_table(empty, full))
+    console.print("stored: " + ", ".join(f"{count:,} {name}" for name, count in full.stored.items()))
+
+
+def _table(empty: Figures, full: Figures) -> Table:
+    table = Table(title="One idle minute")
+    for heading in ("", "empty", "full", "full / empty"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    pairs: Mapping[str, tuple[float, float]] = {
+        "CPU s, service": (empty.service_cpu_s, full.service_cpu_s),
+        "CPU s, database": (empty.database_cpu_s, full.database_cpu_s),
+    }
+    for name, (without, with_) in pairs.items():
+        figures = (empty.a_minute(without), full.a_minute(with_), with_ / max(without, 0.01))
+        table.add_row(name, *(f"{figure:.2f}" for figure in figures))
+    counted = {"documents read": (empty.read, full.read)} | {
+        name: (empty.commands.get(name, 0), full.commands.get(name, 0))
+        for name in sorted(empty.commands.keys() | full.commands.keys())
+    }
+    for name, (few, many) in counted.items():
+        table.add_row(name, f"{empty.a_minute(few):.0f}", f"{full.a_minute(many):.0f}", "")
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.idle", description=__doc__)
+    parser.add_argument("--orders", type=int, default=1_000_000, help="finished orders to store")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long to watch")
+    parser.add_argument("--json", type=Path, help="write the figures there too")
+    arguments = parser.parse_args()
+    empty, full = run(arguments.orders, arguments.seconds)
+    show(empty, full, Console(width=100))
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"empty": asdict(empty), "full": asdict(full)}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
