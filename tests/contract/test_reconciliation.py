@@ -21,7 +21,7 @@ from tests.support.clock import ManualClock
 from wechat.bill_shelf import BillShelf
 from wechat.book_worker import BookWorker
 from wechat.books import Audit, Difference, Entry, Kind, Status
-from wechat.errors import Conflict, NotSent
+from wechat.errors import BadRequest, Conflict, Gone, NotSent
 from wechat.models import Fen, TradeState
 from wechat.pay.bill_download import NotYet
 from wechat.reconciliation import LEASE, Reconciler
@@ -75,6 +75,16 @@ def seeded(count: int = 1000) -> ShopDay:
             number = 100 * kind_number + 5 * turn + (0 if kind.startswith("refund") else 1)
             getattr(shop, kind.value)(number)
     return shop
+
+
+@pytest.mark.parametrize(("days", "refusal"), [(-1, NotYet), (0, BadRequest), (1, BadRequest), (-92, Gone)], ids=str)
+async def test_a_day_without_a_bill_that_is_asked_for_by_hand_is_not_left_to_the_worker(
+    days: int, refusal: type[Exception], storage: MongoStorage, reconciler: Reconciler, clock: ManualClock
+) -> None:
+    clock.advance(-3 * 3600)  # nine in Beijing: no bill of yesterday yet
+    with pytest.raises(refusal):
+        await reconciler.run(NOON.date() + timedelta(days=days))
+    assert await storage.books.take_due(NOON + timedelta(days=9), LEASE) is None
 
 
 async def test_of_a_thousand_lines_every_planted_difference_is_found_and_none_invented(
