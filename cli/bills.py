@@ -45,8 +45,8 @@ def fetch(
     with at_desk("bill fetch", url, key_file, as_json, next_step=command("bill fetch", date)) as desk:
         path = out or Path(f"bill-{day(date)}-{kind}.csv")
         with _once_whole(path) as file:
-            size = _download(desk, date, kind, file)
-        document = {"date": day(date), "kind": kind.value, "file": str(path) if size else None, "bytes": size}
+            size = _download(desk, day(date), kind, file)
+        document = {"date": date, "kind": kind.value, "file": str(path) if size else None, "bytes": size}
         desk.screen.show(document, *([cell(path)] if size else []))
         if not size:
             desk.screen.say(NO_BILL)

@@ -51,6 +51,7 @@ NUMBERS = {
 ELSEWHERE = {
     "ORDER_NOT_FOUND": command("order list"),
     "REFUND_NOT_FOUND": command("order list"),
+    "BILL_TOO_OLD": command("bill", "--help"),
 }
 """Where to look after an answer that the command's own next step would only repeat."""
 
