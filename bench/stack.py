@@ -8,7 +8,6 @@ import json
 import os
 import re
 import secrets
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,7 +25,7 @@ from bench.platform import Platform
 from bench.work import Requests
 from scripts.overlay import overlay
 from scripts.steps import ROOT
-from storage.embedded import EmbeddedMongo, EmbeddedRedis
+from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
 from storage.lifeline import Process
 
 
@@ -173,13 +172,6 @@ def cpu_s(pid: int) -> float:
     """What a process has spent so far."""
     times = psutil.Process(pid).cpu_times()
     return float(times.user + times.system)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _webhook(number: int, url: str) -> dict[str, Any]:

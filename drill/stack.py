@@ -11,7 +11,6 @@ import json
 import os
 import re
 import secrets
-import socket
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,7 +21,7 @@ import yaml
 
 from scripts.overlay import overlay
 from scripts.steps import ROOT
-from storage.embedded import EmbeddedMongo, EmbeddedRedis
+from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
 from storage.lifeline import Process
 
 START_S = 30.0
@@ -108,10 +107,3 @@ class Stack:
         path = self._directory / f"service{number}.yml"
         path.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
         return path
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -140,10 +140,8 @@ def _right_ledgers(report: Report, seen: Seen) -> int:
     """How many of the orders that were looked at one by one have received and refunded what is true."""
     right = 0
     for number, ledger in report.ledgers.items():
-        order, refunds = (
-            seen.true_orders[number],
-            [r for r in seen.true_refunds.values() if r["out_trade_no"] == number],
-        )
+        order = seen.true_orders[number]
+        refunds = [refund for refund in seen.true_refunds.values() if refund["out_trade_no"] == number]
         received = order["total"] * len(_transactions(order))
         refunded = sum(refund["refund"] for refund in refunds if refund["state"] != "CLOSED")
         right += (ledger["received"], ledger["refunded"]) == (received, refunded)

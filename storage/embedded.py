@@ -168,7 +168,7 @@ class EmbeddedRedis(EmbeddedServer):
     program = "valkey-server"
 
     def _argv(self, program: Path) -> list[str]:
-        self._port = self._port or _free_port()
+        self._port = self._port or free_port()
         return [
             str(program),
             *("--bind", "127.0.0.1", "--port", str(self._port), "--dir", str(self._directory)),
@@ -216,7 +216,8 @@ def _is_script(path: Path) -> bool:
         return file.read(2) == b"#!"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from clocks import SimulatorClock
-from tests.support.service import free_port
+from storage.embedded import free_port
 from tests.support.simulator import SimulatorProcess
 from wechat.transport import Transport
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from clocks import SystemClock
+from storage.embedded import free_port
 from tests.contract.samples import an_order
-from tests.support.service import free_port
 from tests.support.simulator import SimulatorProcess
 from tests.unit.keys import certificate_pem, key, private_pem
 from wechat.errors import GatewayRefused, NotSent, OutcomeUnknown

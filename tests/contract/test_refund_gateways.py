@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from storage.embedded import free_port
 from tests.contract.samples import a_refund
 from tests.support.platform import Platform
 from tests.support.refund_wechat import RefundWeChat, server_pem
-from tests.support.service import free_port
 from tests.unit.keys import certificate_pem, curve_pem, key, private_pem, public_pem
 from tests.unit.test_receive import KNOWN, NowClock
 from wechat.errors import ConfigError, GatewayRefused, NotSent, OutcomeUnknown

@@ -19,6 +19,8 @@ from urllib.request import Request, urlopen
 import psutil
 import pytest
 
+from storage.embedded import free_port
+
 ROOT = Path(__file__).parents[2]
 START_S = 60
 
@@ -74,18 +76,12 @@ class Demo:
 
 @contextmanager
 def demo(var: Path, **environment: str) -> Iterator[Demo]:
-    running = Demo(var, PORT=str(_free_port()), **environment)
+    running = Demo(var, PORT=str(free_port()), **environment)
     try:
         yield running
     finally:
         running.process.kill()
         running.process.wait()
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

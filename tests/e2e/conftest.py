@@ -9,10 +9,10 @@ import pytest
 from playwright.async_api import Browser, async_playwright
 
 from scripts.programs import NO_CHROMIUM, chromium
-from storage.embedded import EmbeddedMongo, EmbeddedRedis
+from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
 from tests.e2e.payer import Payer
 from tests.support.servers import running
-from tests.support.service import ServiceProcess, free_port, overlay
+from tests.support.service import ServiceProcess, overlay
 from tests.support.simulator import SimulatorProcess
 
 BROWSER_ARGUMENTS = (

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from storage.embedded import EmbeddedMongo, EmbeddedRedis
+from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
 from tests.http.client import Shop
 from tests.support.platform import Platform
-from tests.support.service import ServiceProcess, free_port, overlay
+from tests.support.service import ServiceProcess, overlay
 from tests.support.simulator import SimulatorProcess
 
 

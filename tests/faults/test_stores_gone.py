@@ -6,12 +6,12 @@ import asyncio
 import time
 from pathlib import Path
 
-from storage.embedded import EmbeddedMongo, EmbeddedRedis
+from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
 from tests.faults.conftest import Site
 from tests.http.client import Shop
 from tests.support.platform import an_order
 from tests.support.servers import running
-from tests.support.service import ServiceProcess, free_port, overlay
+from tests.support.service import ServiceProcess, overlay
 from tests.support.simulator import SimulatorProcess
 from tests.support.stored import make_due
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from storage.embedded import EmbeddedMongo, EmbeddedRedis
+from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
 from tests.http.client import Shop
 from tests.support.manage import Manage
 from tests.support.platform import Platform
 from tests.support.servers import running
-from tests.support.service import API_KEY, ServiceProcess, free_port, overlay
+from tests.support.service import API_KEY, ServiceProcess, overlay
 from tests.support.simulator import SimulatorProcess
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from storage.embedded import EmbeddedMongo, EmbeddedRedis
+from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
 from tests.http.client import MERCHANT
 from tests.support.bill_desk import MERCHANT as PAYEE
 from tests.support.bill_desk import SERIAL, BillDesk
 from tests.support.bills import Line, flow_file, trade_file
 from tests.support.clock import ManualClock
-from tests.support.service import ServiceProcess, free_port, overlay
+from tests.support.service import ServiceProcess, overlay
 from tests.unit.keys import public_pem
 from tests.unit.test_settings import KNOWN
 from wechat.times import beijing_day

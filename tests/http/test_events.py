@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from storage.embedded import EmbeddedMongo
+from storage.embedded import EmbeddedMongo, free_port
 from storage.mongo import MongoStorage
 from tests.contract.samples import a_payment, an_order
 from tests.simulator.sink import Sink
 from tests.support.manage import Manage
 from tests.support.servers import running
-from tests.support.service import API_KEY, ServiceProcess, free_port, overlay, wait_until
+from tests.support.service import API_KEY, ServiceProcess, overlay, wait_until
 from tests.support.webhooks import KEY, OTHER_KEY, secret_of
 from tests.unit.test_settings import KNOWN
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from storage.embedded import EmbeddedMongo, EmbeddedRedis
+from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
 from tests.http.client import Shop
 from tests.support.manage import Manage, Ran
-from tests.support.service import API_KEY, ServiceProcess, free_port, overlay
+from tests.support.service import API_KEY, ServiceProcess, overlay
 from tests.support.simulator import SimulatorProcess
 from wechat.times import beijing_day, day_span
 

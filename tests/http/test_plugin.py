@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from storage.embedded import EmbeddedMongo, EmbeddedRedis
+from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
 from tests.http.client import Shop
-from tests.support.service import ROOT, ServiceProcess, free_port, overlay
+from tests.support.service import ROOT, ServiceProcess, overlay
 from tests.support.simulator import SimulatorProcess
 
 DOCUMENT = ROOT / "docs" / "plugins.md"

@@ -12,13 +12,13 @@ from typing import Any, cast
 import aiohttp
 import pytest
 
-from storage.embedded import EmbeddedMongo, EmbeddedRedis
+from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
 from storage.mongo import MongoStorage
 from tests.contract.samples import an_order
 from tests.http.client import MERCHANT
 from tests.support.platform import Platform, transaction_id
 from tests.support.refund_wechat import RefundWeChat, server_pem
-from tests.support.service import ServiceProcess, free_port, overlay
+from tests.support.service import ServiceProcess, overlay
 from tests.unit.keys import certificate_pem, private_pem, public_pem
 from tests.unit.test_refund_notices import v3_refund
 from tests.unit.test_settings import KNOWN

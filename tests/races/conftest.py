@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from storage.embedded import EmbeddedMongo, EmbeddedRedis
+from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
 from tests.http.client import Shop
 from tests.races.town import Town
 from tests.simulator.sink import Sink
 from tests.support.servers import running
-from tests.support.service import ServiceProcess, free_port, overlay
+from tests.support.service import ServiceProcess, overlay
 from tests.support.simulator import SimulatorProcess
 from tests.support.webhooks import KEY, secret_of
 

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 import pytest
 from pymongo import MongoClient
 
-from storage.embedded import EmbeddedMongo, EmbeddedRedis
+from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
 from storage.outbox import EPOCH
 from tests.http.client import MERCHANT, Shop, Told
 from tests.races.town import SCALE, Town, crowd, until
 from tests.support.servers import Proxy
-from tests.support.service import ServiceProcess, free_port, overlay
+from tests.support.service import ServiceProcess, overlay
 from tests.support.stored import documents
 from wechat.book_worker import RETRY
 from wechat.books import Kind

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -22,13 +21,6 @@ ROOT = Path(__file__).resolve().parents[2]
 API_KEY = "test-api-key-of-a-merchants-system"
 SESSION_SECRET = "test-session-secret-0123456789-0123456789"
 LISTENING = re.compile(r'"event": "listening"')
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def overlay(
