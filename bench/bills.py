@@ -1,4 +1,4 @@
-"""``python -m bench.bills``: how fast a bill is read and matched, and how little memory that takes.
+"""``python -m bench bills``: how fast a bill is read and matched, and how little memory that takes.
 
 One process makes the bill, another reads it, so that its peak memory is that of the reading. Half a percent of the
 lines differ from what we have; all of them must be found.
@@ -6,7 +6,6 @@ lines differ from what we have; all of them must be found.
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import resource
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from simulator.bill_lines import HEADERS, SUMS, TradeKind
 from wechat.books import Entry, judge, missing_there
 from wechat.pay.bills import read_lines, trade_lines
 from wechat.scratch import Scratch
@@ -28,12 +28,6 @@ ROOT = Path(__file__).parents[1]
 START = datetime(2026, 2, 28, tzinfo=UTC)
 PROC, PEAK = Path("/proc/self/status"), re.compile(r"VmHWM:\s+(\d+) kB")
 EVERY = 200  # one line in so many differs from what we have
-HEADER = (
-    "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,付款银行,货币种类,"
-    "应结订单金额,代金券金额,微信退款单号,商户退款单号,退款金额,充值券退款金额,退款类型,退款状态,商品名称,商户数据包,手续费,费率,"
-    "订单金额,申请退款金额,费率备注"
-)
-SUMMARY = "总交易单数,应结订单总金额,退款总金额,充值券退款总金额,手续费总金额,订单总金额,申请退款总金额"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +59,13 @@ def write(path: Path, count: int) -> None:
     """A bill of ``count`` payments in WeChat's layout."""
     total = 0
     with path.open("w", encoding="utf-8", newline="") as file:
-        file.write(f"\ufeff{HEADER}\r\n")
+        file.write(f"\ufeff{HEADERS[TradeKind.ALL]}\r\n")
         for number in range(count):
             amount = 100 + number % 9900
             total += amount
             file.write(f"{_line(number, _yuan(amount))}\r\n")
         sums = (f"{count}.0", _yuan(total), "0.0", "0.0", "0.0", _yuan(total), "0.0")
-        file.write(f"{SUMMARY}\r\n`{',`'.join(sums)}\r\n")
+        file.write(f"{SUMS[TradeKind.ALL]}\r\n`{',`'.join(sums)}\r\n")
 
 
 def measure(path: Path, count: int, directory: Path) -> Figures:
@@ -94,7 +88,7 @@ def run(count: int) -> Figures:
     with tempfile.TemporaryDirectory(prefix="fenpay-bench-") as directory:
         path = Path(directory) / "bill.csv"
         write(path, count)
-        command = [sys.executable, "-m", "bench.bills", "--lines", str(count), "--read", str(path)]
+        command = [sys.executable, "-m", "bench.bills", str(path), str(count)]
         told = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     return Figures(**json.loads(told))
 
@@ -125,19 +119,9 @@ def _peak_mb() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.bills", description=__doc__)
-    parser.add_argument("--lines", type=int, default=1_000_000, help="length of the bill")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.read:
-        print(json.dumps(asdict(measure(arguments.read, arguments.lines, arguments.read.parent))))
-        return
-    figures = run(arguments.lines)
-    if arguments.json:
-        print(json.dumps(asdict(figures)))
-        return
-    show(figures, Console(width=100))
+    """The reading process: ``python -m bench.bills BILL LINES``; prints the figures as JSON."""
+    path, count = Path(sys.argv[1]), int(sys.argv[2])
+    print(json.dumps(asdict(measure(path, count, path.parent))))
 
 
 if __name__ == "__main__":

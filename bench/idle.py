@@ -1,4 +1,4 @@
-"""``python -m bench.idle``: what a minute costs in which nothing happens, with a million finished orders stored.
+"""``python -m bench idle``: what a minute costs in which nothing happens, with many finished orders stored.
 
 Two services over two databases, one full and one empty, idle side by side: only what the first takes beyond the second
 is the price of what is stored. Every command to either database passes a tap, and the server is asked afterwards how
@@ -7,15 +7,13 @@ many documents it looks at for each.
 
 from __future__ import annotations
 
-import argparse
-import json
 import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -184,19 +182,3 @@ def _table(empty: Figures, full: Figures) -> Table:
     for name, (few, many) in counted.items():
         table.add_row(name, f"{empty.a_minute(few):.0f}", f"{full.a_minute(many):.0f}", "")
     return table
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.idle", description=__doc__)
-    parser.add_argument("--orders", type=int, default=1_000_000, help="finished orders to store")
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long to watch")
-    parser.add_argument("--json", type=Path, help="write the figures there too")
-    arguments = parser.parse_args()
-    empty, full = run(arguments.orders, arguments.seconds)
-    show(empty, full, Console(width=100))
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"empty": asdict(empty), "full": asdict(full)}, indent=2))
-
-
-if __name__ == "__main__":
-    main()
