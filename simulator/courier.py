@@ -138,9 +138,12 @@ class Courier:
         while True:
             self._wake.clear()
             while self._queue and self._queue[0][0] <= self._clock.now_s():
-                delivery_id = heapq.heappop(self._queue)[2]
+                due_s, _, delivery_id = heapq.heappop(self._queue)
+                delivery = self._pending.get(delivery_id)
+                if delivery is None or delivery.due_s != due_s:
+                    continue  # an attempt that the last process made
                 await self._places.acquire()
-                self._track(self._deliver(self._pending[delivery_id]))
+                self._track(self._deliver(delivery))
             wait_s = self._clock.wait_s(self._queue[0][0]) if self._queue else None
             await wait(self._wake, wait_s)
 

@@ -6,6 +6,7 @@ import http.client
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,37 @@ def test_a_pending_notification_is_delivered_by_the_next_process(restarting: Res
     assert shop.simulator.order(out_trade_no)["pending"]
     shop.simulator.control("POST", "clock", {"advance_s": 6})
     sink.wait(1)
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_after_a_restart_what_was_delivered_stays_so_and_what_is_new_is_delivered(
+    restarting: Restarting, sink: Sink, how: str
+) -> None:
+    shop = Merchant(restarting.now, sink.url)
+    _, params = shop.place("v3")
+    shop.bridge(params)
+    sink.wait(1)
+    shop.simulator = restarting.reborn(how)
+    _, params = shop.place("v3")
+    shop.bridge(params)
+    assert len(sink.wait(2)) == 2
+
+
+def test_an_attempt_that_failed_before_a_restart_is_the_ladders_first(restarting: Restarting, sink: Sink) -> None:
+    shop = Merchant(restarting.now, sink.url)
+    sink.answer = lambda _: (500, b"")
+    out_trade_no, params = shop.place("v3")
+    shop.bridge(params)
+    sink.wait(1)
+    shop.simulator = restarting.reborn("stop")
+    [pending] = shop.simulator.order(out_trade_no)["pending"]
+    assert 0 < pending["due_in_s"] <= 15
+    time.sleep(0.3)
+    assert len(sink.received) == 1
+    shop.simulator.control("POST", "clock", {"advance_s": 16})
+    sink.wait(2)
+    shop.simulator.control("POST", "clock", {"advance_s": 16})
+    sink.wait(3)
 
 
 def test_tokens_tickets_and_used_codes_survive(restarting: Restarting) -> None:
