@@ -21,7 +21,7 @@ from storage.driver import Collection, Document, answering
 from storage.outbox import EPOCH, MILLISECOND, staging
 from wechat.errors import BadRequest, Mismatch, Text
 from wechat.models import OUT_TRADE_NO, PAID_STATES, Move, Order, OrderEvent, Page, Prepay, TradeState
-from wechat.refund_models import MAX_REFUNDS, Refund
+from wechat.refund_models import MAX_ATTEMPTS, MAX_REFUNDS, Refund
 
 UNPAID = TradeState.NOTPAY.value
 LATE = TradeState.PAID_LATE.value
@@ -116,15 +116,18 @@ class MongoOrders:
 
     @answering
     async def release(self, refund: Refund, event: OrderEvent) -> None:
+        """See OrderStore. A zero stays where the amount was, or would have been: ``_room`` wants nothing there."""
         key = _key(refund)
-        await self._orders.update_one(
+        given_back = await self._orders.update_one(
             {"_id": refund.out_trade_no, key: refund.refund},
             {
-                "$unset": {key: ""},
+                "$set": {key: 0},
                 "$inc": {"refund_reserved": Int64(-refund.refund), "refund_count": -1},
                 "$push": {"events": event_to_document(event)},
             },
         )
+        if not given_back.modified_count and refund.outlived_its_first_lease:
+            await self._orders.update_one({"_id": refund.out_trade_no, key: {"$exists": False}}, {"$set": {key: 0}})
 
     @answering
     async def take_refund_turn(self, out_trade_no: str, now: datetime, spacing: timedelta) -> bool:
@@ -164,13 +167,14 @@ def _key(refund: Refund) -> str:
 
 
 def _room(refund: Refund) -> Document:
-    """The whole rule for putting it aside: its order is paid, has room for it, and has not put it aside before."""
+    """The whole rule for putting it aside: its order is paid, has room for it, and never heard of it before."""
     return {
         "_id": refund.out_trade_no,
         "trade_state": {"$in": PAID},
         "total": refund.total,
         "refund_reserved": {"$not": {"$gt": refund.total - refund.refund}},
         "refund_count": {"$not": {"$gte": MAX_REFUNDS}},
+        "refund_attempts": {"$not": {"$gte": MAX_ATTEMPTS}},
         _key(refund): {"$exists": False},
     }
 
@@ -184,7 +188,7 @@ def _put_aside(refund: Refund, event: OrderEvent, **more: datetime) -> Document:
     amount = Int64(refund.refund)
     return {
         "$set": {_key(refund): amount, **more},
-        "$inc": {"refund_reserved": amount, "refund_count": 1},
+        "$inc": {"refund_reserved": amount, "refund_count": 1, "refund_attempts": 1},
         "$push": {"events": event_to_document(event)},
     }
 

@@ -71,7 +71,8 @@ class OrderStore(Protocol):
         """How many orders are overdue for a look, and by how many seconds the oldest is."""
 
     async def reserve(self, refund: Refund, event: OrderEvent) -> bool:
-        """Put ``refund.refund`` fen of its paid order aside: never more than its total in all, for at most 50 refunds.
+        """Put ``refund.refund`` fen of its paid order aside: never more than its total in all, for at most 50 refunds
+        at a time and 500 ever, and for none that was released.
 
         Whether it is put aside now, be it by this call or by an earlier one for the same refund.
         """
@@ -80,7 +81,10 @@ class OrderStore(Protocol):
         """``reserve`` and ``take_refund_turn`` in one, for a refund that was not put aside before; both or neither."""
 
     async def release(self, refund: Refund, event: OrderEvent) -> None:
-        """Give back what ``reserve`` put aside; nothing happens when it was given back before."""
+        """Give back what ``reserve`` put aside, for good: whoever is late cannot put it aside again.
+
+        Nothing happens when it was given back before.
+        """
 
     async def take_refund_turn(self, out_trade_no: str, now: datetime, spacing: timedelta) -> bool:
         """Whether a refund of the order may be sent now; if so, none may for ``spacing``."""

@@ -20,7 +20,10 @@ def standing(refund: Refund) -> Refund:
 
 
 def not_refundable() -> Conflict:
-    text = Text("超出可退金额，或已有 50 笔退款", "More than is left to refund, or 50 refunds already")
+    text = Text(
+        "超出可退金额，或已有 50 笔退款（没有退成的算在内是 500 笔）",
+        "More than is left to refund, or 50 refunds already (500 with those that came to nothing)",
+    )
     return Conflict(text, code=NOT_REFUNDABLE)
 
 

@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from wechat.models import Api, Fen, OrderEvent, RefundState
 
 MAX_REFUNDS = 50  # of one order; WeChat's limit
+MAX_ATTEMPTS = 500  # of one order, with those that came to nothing: its document keeps a line about each
+LEASE = timedelta(minutes=1)  # far more than a query and a request take
 SPACING = timedelta(minutes=1, seconds=10)
 """Between two refunds of one order: WeChat's minute, which it counts from when each reached it, ten seconds at most
 after it was sent."""
@@ -84,6 +86,11 @@ class Refund:
         return sum(event.what == SENT for event in self.events)
 
     @property
+    def outlived_its_first_lease(self) -> bool:
+        """Whether somebody else than who began it may have worked on it, and may still, late as it is."""
+        return self.events[-1].at >= self.created_at + LEASE
+
+    @property
     def first_sent_at(self) -> datetime | None:
         return next((event.at for event in self.events if event.what == SENT), None)
 
@@ -111,7 +118,7 @@ class RefundMove:
     target: RefundState
     event: OrderEvent
     next_check_at: datetime
-    match: Mapping[str, str | int] = field(default_factory=dict)
+    match: Mapping[str, str | int | datetime | None] = field(default_factory=dict)
     changes: Mapping[str, str | datetime | None] = field(default_factory=dict)
     emits: str = ""
 

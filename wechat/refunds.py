@@ -24,11 +24,10 @@ from wechat.pay.codes import REFUND_NOT_EXIST
 from wechat.pay.gateway import RefundGateway
 from wechat.ports import ClaimStore, Clock, OrderStore, RefundStore
 from wechat.refund_denials import NOT_REFUNDABLE, no_way, not_refundable, standing
-from wechat.refund_models import RELEASING, SENT, SLOW, SPACING, WINDOW, Refund, RefundMove
+from wechat.refund_models import LEASE, RELEASING, SENT, SLOW, SPACING, WINDOW, Refund, RefundMove
 from wechat.times import to_v2
 from wechat.wanted import RefundWanted
 
-LEASE = timedelta(minutes=1)  # far more than a query and a request take
 IDEMPOTENCY_LIFE = timedelta(days=2)
 CONSOLE = "console"
 CONSOLE_REASON = "商户平台退款"
@@ -95,9 +94,8 @@ class Refunds:
         draft = self._draft(order, number, wanted.refund, wanted.reason, by)
         if idempotency_key:
             draft = await self._claimed(f"refund:{by}:{idempotency_key}", wanted.digest(order.out_trade_no), draft)
-        if await self._inserted(draft):
-            return await self.advance(draft)
-        return standing(await self.get(draft.out_refund_no))
+        new = await self._inserted(draft)
+        return standing(await (self.advance(draft) if new else self.get(draft.out_refund_no)))
 
     async def return_payment(self, order: Order, transaction_id: str, out_refund_no: str, reason: str) -> None:
         """See to it that a whole payment goes back, once, under a number that follows from it. Raises Conflict.
@@ -216,8 +214,9 @@ class Refunds:
             known = await self._known(refund)
             if known.state is not RefundState.REQUESTED:
                 return known
-        await self._refuse(refund, error.public_code, error.wire_message)
-        raise error
+        if await self._refuse(refund, error.public_code, error.wire_message):
+            raise error
+        return await self._overtaken(refund)
 
     async def _known(self, refund: Refund) -> Refund:
         """The refund after what WeChat knows of it; as it was if WeChat has not received it."""
@@ -229,13 +228,15 @@ class Refunds:
             return refund
         return await self.apply(fact, source="query")
 
-    async def _refuse(self, refund: Refund, code: str, message: str = "") -> None:
-        """End it: certainly not done."""
+    async def _refuse(self, refund: Refund, code: str, message: str = "") -> bool:
+        """End it: certainly not done. Whether it was still the caller's: somebody else may have sent it meanwhile."""
         move = self._move(RefundState.REFUSED, "answer", code)
         event = replace(move.event, detail={"message": message} if message else {})
-        moved = await self._refunds.move(refund.out_refund_no, replace(move, event=event))
+        mine = {"next_check_at": refund.next_check_at}
+        moved = await self._refunds.move(refund.out_refund_no, replace(move, event=event, match=mine))
         if moved:
             await self._moved(moved)
+        return moved is not None
 
     async def _moved(self, refund: Refund) -> Refund:
         """Tell, once, and draw the consequences."""
@@ -267,14 +268,18 @@ class Refunds:
         return current
 
     async def _in_turn(self, refund: Refund, now: datetime) -> bool:
-        """Put it aside, then whether it has taken the order's turn; for most it is one write. Raises Conflict."""
+        """Put it aside, then whether it has taken the order's turn; for most it is one write.
+
+        Raises Conflict when there is no room. False too when somebody else went on with it meanwhile.
+        """
         event = self._event("refund_reserved", refund)
         if not refund.surplus and await self._orders.reserve_in_turn(refund, event, now, SPACING):
             return True
-        if not await self._reserved(refund):
-            await self._refuse(refund, NOT_REFUNDABLE)
+        if await self._reserved(refund):
+            return await self._orders.take_refund_turn(refund.out_trade_no, now, SPACING)
+        if await self._refuse(refund, NOT_REFUNDABLE):
             raise not_refundable()
-        return await self._orders.take_refund_turn(refund.out_trade_no, now, SPACING)
+        return False
 
     async def _reserved(self, refund: Refund) -> bool:
         return refund.surplus or await self._orders.reserve(refund, self._event("refund_reserved", refund))

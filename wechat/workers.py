@@ -20,8 +20,8 @@ from wechat.ledger import alarm
 from wechat.models import Order, TradeState
 from wechat.orders import Orders
 from wechat.ports import Clock, OrderStore, RefundStore
+from wechat.refund_models import LEASE as REFUND_LEASE
 from wechat.refund_models import Refund
-from wechat.refunds import LEASE as REFUND_LEASE
 from wechat.refunds import Refunds
 
 LEASE = timedelta(seconds=60)

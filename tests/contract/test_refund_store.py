@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from storage.embedded import EmbeddedMongo
 from storage.mongo import MongoStorage
 from tests.contract.samples import HOUR, NOW, a_close, a_payment, a_refund, a_refund_move, an_order
 from wechat.models import Fen, Move, OrderEvent, RefundState, TradeState
-from wechat.refund_models import MAX_REFUNDS, SPACING, Refund
+from wechat.refund_models import LEASE, MAX_ATTEMPTS, MAX_REFUNDS, SPACING, Refund
 
 ORDER = an_order(total=Fen(100))
 NUMBER = ORDER.out_trade_no
@@ -105,6 +106,24 @@ async def test_what_is_given_back_can_be_put_aside_again(paid: MongoStorage) -> 
     await asyncio.gather(*(paid.orders.release(a_refund(), BACK) for _ in range(20)))
     assert await reserved(paid) == 0
     assert await paid.orders.reserve(a_refund("refund-2", refund=Fen(100)), ASIDE)
+
+
+async def test_what_was_given_back_is_never_put_aside_again_under_its_number(paid: MongoStorage) -> None:
+    """Nor is what was refused after its first lease, when somebody may still be about to put it aside."""
+    late = replace(a_refund("refund-2"), events=(OrderEvent(NOW + LEASE, "refused", "answer"),))
+    await paid.orders.reserve(a_refund(), ASIDE)
+    for refund in (a_refund(), late):
+        await paid.orders.release(refund, BACK)
+        assert not await paid.orders.reserve(refund, ASIDE)
+        assert not await paid.orders.reserve_in_turn(refund, ASIDE, NOW, SPACING)
+    assert await reserved(paid) == 0
+
+
+async def test_five_hundred_attempts_are_the_most(paid: MongoStorage, raw: Connection) -> None:
+    await raw.database["orders"].update_one({"_id": NUMBER}, {"$set": {"refund_attempts": MAX_ATTEMPTS - 1}})
+    assert await paid.orders.reserve(a_refund(), ASIDE)
+    await paid.orders.release(a_refund(), BACK)
+    assert not await paid.orders.reserve(a_refund("refund-last"), ASIDE)
 
 
 async def test_giving_back_what_was_not_put_aside_does_nothing(paid: MongoStorage) -> None:

@@ -20,7 +20,7 @@ from wechat.models import (
     TradeState,
     Verified,
 )
-from wechat.refund_models import MAX_REFUNDS, Refund, RefundMove
+from wechat.refund_models import MAX_ATTEMPTS, MAX_REFUNDS, Refund, RefundMove
 
 
 class Fragile:
@@ -118,8 +118,11 @@ class MemoryOrders(Fragile):
 
     async def release(self, refund: Refund, event: OrderEvent) -> None:
         await self._turn()
-        held = self.reserved.get(refund.out_trade_no, {})
-        if held.pop(refund.out_refund_no, None):
+        held = self.reserved.setdefault(refund.out_trade_no, {})
+        was = held.get(refund.out_refund_no)
+        if was is not None or refund.outlived_its_first_lease:
+            held[refund.out_refund_no] = 0
+        if was:
             order = self.orders[refund.out_trade_no]
             self._keep(replace(order, refund_reserved=sum(held.values())).with_event(event))
 
@@ -138,7 +141,8 @@ class MemoryOrders(Fragile):
         """Whether there was room for it; ``turn`` is its turn, if it takes one."""
         order = self.orders[refund.out_trade_no]
         held = self.reserved.setdefault(refund.out_trade_no, {})
-        full = len(held) >= MAX_REFUNDS or sum(held.values()) + refund.refund > order.total
+        count = sum(amount > 0 for amount in held.values())
+        full = count >= MAX_REFUNDS or len(held) >= MAX_ATTEMPTS or sum(held.values()) + refund.refund > order.total
         if not order.paid or full or refund.out_refund_no in held:
             return False
         held[refund.out_refund_no] = refund.refund
