@@ -22,6 +22,10 @@ def _webhook_url(url: str) -> str:
     _ = parts.port  # raises ValueError for what is no port
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.fragment:
         raise Needs("https 完整地址，不含用户名和 #", "an absolute https address without user name and #")
+    try:
+        parts.hostname.encode("idna")
+    except UnicodeError:
+        raise Needs("地址里有效的主机名", "a host name that is one") from None
     return url
 
 

@@ -86,9 +86,11 @@ class MongoDeliveries:
         return await self._update(_held(delivery), put_off) is not None
 
     @answering
-    async def revive(self, delivery_id: str, now: datetime) -> Delivery | None:
+    async def revive(self, delivery_id: str, now: datetime, lease: timedelta) -> Delivery | None:
+        ended = {"state": {"$in": [DeliveryState.DELIVERED.value, DeliveryState.DEAD.value]}}
+        resting = {"state": PENDING, "tries": {"$gt": 0}, "due_at": {"$gt": now + lease}}
         document = await self._update(
-            {"_id": delivery_id, "state": {"$in": [DeliveryState.DELIVERED.value, DeliveryState.DEAD.value]}},
+            {"_id": delivery_id, "$or": [ended, resting]},
             {"$set": {"state": PENDING, "due_at": now, "tries": 0}, "$unset": {"expires_at": ""}},
         )
         return _delivery(document) if document else None

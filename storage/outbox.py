@@ -66,6 +66,16 @@ class MongoOutbox:
         )
 
     @answering
+    async def holds(self, key: str) -> bool:
+        return await self._documents.find_one({"_id": key, "outbox_due_at": {"$gt": EPOCH}}, {"_id": 1}) is not None
+
+    @answering
+    async def put_off(self, staged: Staged, due_at: datetime) -> None:
+        await self._documents.update_one(
+            {"outbox_due_at": staged.due_at, "_id": staged.key}, {"$set": {"outbox_due_at": due_at}}
+        )
+
+    @answering
     async def backlog(self, now: datetime) -> tuple[int, float]:
         oldest = await self._documents.find_one(_due(now), {"outbox_due_at": 1}, sort=DUE_FIRST)
         count = await self._documents.count_documents({"outbox_due_at": {"$gt": EPOCH}})

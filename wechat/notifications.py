@@ -134,7 +134,8 @@ class Inbox:
             refund = await self.refunds.get(hint.out_refund_no)
         except NotFound:
             raise Mismatch("unknown_refund") from None
-        await self.refunds.query(refund)
+        if refund.open:  # anybody who has seen a hint can send it again; of what has ended there is no news
+            await self.refunds.query(refund)
 
 
 def generation(headers: Mapping[str, str]) -> Api | None:

@@ -185,8 +185,9 @@ class Orders:
             raise _paid()
         earliest = order.created_at + V2_CLOSE_AGE
         if order.api is Api.V2 and order.prepay and self._clock.now() < earliest:
-            await self._store.note(order.out_trade_no, self._event("close_scheduled", source, by))
-            await self._store.schedule(order.out_trade_no, earliest, close_after=earliest)
+            if order.close_after != earliest:  # said once, however often it is asked for
+                await self._store.note(order.out_trade_no, self._event("close_scheduled", source, by))
+                await self._store.schedule(order.out_trade_no, earliest, close_after=earliest)
             return await self.get(order.out_trade_no)
         return await self._close(order, source, by)
 

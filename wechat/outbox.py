@@ -11,6 +11,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, NoReturn, Protocol
 
 import structlog
@@ -26,6 +27,7 @@ LEASE = timedelta(seconds=60)
 HANDLER_S = 30.0  # what a plugin's handler may take; well under the lease
 AT_ONCE = 8  # deliveries under way for one target in one process
 IDLE_S = 2.0
+SOON = timedelta(seconds=1)
 GAUGE_S = 15.0
 DELAYS_S = (5, 300, 1800, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
 """Seconds between tries: the schedule that Standard Webhooks proposes, three days in all."""
@@ -63,12 +65,16 @@ class Subscriber:
         return event_type in self._handlers
 
     async def deliver(self, event: Event) -> Outcome:
-        """See Target. Everything a plugin may raise means "again later"."""
+        """See Target. Everything a plugin may raise means "again later", also that a task of its own was cancelled."""
         try:
             async with asyncio.timeout(self._limit_s):
                 await self._handlers[event.type](event)
         except TimeoutError:
             return Outcome(False, "timeout")
+        except asyncio.CancelledError:
+            if _being_cancelled():
+                raise
+            return Outcome(False, "raised")
         except Exception:
             log.exception("handler_failed", target=self.name, out_trade_no=event.out_trade_no)
             return Outcome(False, "raised")
@@ -103,7 +109,10 @@ class Loops:
 
 
 class Relay:
-    """Hands staged events out: one delivery for each target that wants one, and a word to this process' couriers."""
+    """Hands staged events out: one delivery for each target that wants one, and a word to this process' couriers.
+
+    ``outboxes`` come as their events do: while an order has some in one, nothing of it leaves those after it.
+    """
 
     def __init__(
         self,
@@ -122,20 +131,25 @@ class Relay:
         self._loops = Loops(clock)
 
     def start(self) -> None:
-        self._loops.run("outbox relay", self._step)
+        for place in range(len(self._outboxes)):
+            self._loops.run("outbox relay", partial(self._step, place))
 
     async def close(self) -> None:
         await self._loops.close()
 
     async def once(self) -> bool:
         """Hand out what one document of each outbox has staged; whether there was any. Raises StoreUnavailable."""
-        return any([await self._hand_out(outbox) for outbox in self._outboxes])
+        return any([await self._hand_out(place) for place in range(len(self._outboxes))])
 
-    async def _hand_out(self, outbox: OutboxStore) -> bool:
-        now = self._clock.now()
+    async def _hand_out(self, place: int) -> bool:
+        now, outbox = self._clock.now(), self._outboxes[place]
         staged = await outbox.claim(now, LEASE)
         if staged is None:
             return False
+        for earlier in self._outboxes[:place]:
+            if await earlier.holds(staged.subject.out_trade_no):
+                await outbox.put_off(staged, now + SOON)
+                return True
         for event, turn in staged.events():
             for target in self._targets:
                 if target.wants(event.type):
@@ -145,9 +159,9 @@ class Relay:
         await outbox.finish(staged)
         return True
 
-    async def _step(self) -> bool:
+    async def _step(self, place: int) -> bool:
         await self._gauge()
-        return await self.once()
+        return await self._hand_out(place)
 
     async def _gauge(self) -> None:
         """Renew the metrics, now and then."""
@@ -218,9 +232,17 @@ class Courier:
 
     async def _try(self, delivery: Delivery) -> None:
         at, started = self._clock.now(), self._clock.monotonic()
-        outcome = await self._target.deliver(delivery.event)
+        outcome = await self._told(delivery.event)
         attempt = Attempt(at, outcome.result, self._clock.monotonic() - started)
         DELIVERIES.labels(self._target.name, await self._conclude(delivery, outcome, attempt)).inc()
+
+    async def _told(self, event: Event) -> Outcome:
+        """What came of it. A target that raises against its word is tried again as any other, and dead in the end."""
+        try:
+            return await self._target.deliver(event)
+        except Exception:
+            log.exception("target_crashed", target=self._target.name, out_trade_no=event.out_trade_no)
+            return Outcome(False, "raised")
 
     async def _conclude(self, delivery: Delivery, outcome: Outcome, attempt: Attempt) -> str:
         """Write down what came of a try; in a word."""
@@ -244,7 +266,8 @@ class Resending:
         self._clock = clock
 
     async def resend(self, event_id: str, target: str = "") -> list[Delivery]:
-        """Send the event again to ``target``, or without one to every target that it could not be delivered to.
+        """Send the event again to ``target``, or without one to every target that has not got it: those that were
+        given up on, and those whose next try is more than a lease away.
 
         The tries start over, the id stays. Raises NotFound, and Conflict when there is nothing to send again.
         """
@@ -252,17 +275,29 @@ class Resending:
         chosen = [delivery for delivery in known if target in ("", delivery.target)]
         if not chosen:
             raise NotFound(Text("没有这个事件，或它不发往该目标", "No such event, or not for that target"))
-        again = [delivery for delivery in chosen if target or delivery.state is DeliveryState.DEAD]
-        revived = [await self._deliveries.revive(delivery.id, self._clock.now()) for delivery in again]
+        again = [delivery for delivery in chosen if target or delivery.state is not DeliveryState.DELIVERED]
+        revived = [await self._deliveries.revive(delivery.id, self._clock.now(), LEASE) for delivery in again]
         if not any(revived):
-            raise Conflict(
-                Text(
-                    "事件仍在投递，或已送达；要再发一次已送达的事件请指明 target",
-                    "The event is still on its way or was delivered; name a target to send a delivered one again",
-                ),
-                code="NOTHING_TO_RESEND",
-            )
+            raise Conflict(_nothing_to_resend(again), code="NOTHING_TO_RESEND")
         return [delivery for delivery in revived if delivery]
+
+
+def _nothing_to_resend(pending: Sequence[Delivery]) -> Text:
+    """Why; ``pending`` are the deliveries that have not ended."""
+    if not pending:
+        return Text("已送达；要再发一次请指明 target", "It was delivered; name a target to send it again")
+    if all(delivery.tries for delivery in pending):
+        return Text("一分钟之内就会再试", "It is tried again within a minute")
+    return Text(
+        "还没有轮到它：同一订单更早的事件要先送到，请先补发那一个",
+        "Its turn has not come: an earlier event of its order goes first, so send that one again",
+    )
+
+
+def _being_cancelled() -> bool:
+    """Whether somebody wants the running task to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _first(*waits: Coroutine[Any, Any, object]) -> None:

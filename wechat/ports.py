@@ -158,6 +158,12 @@ class OutboxStore(Protocol):
     async def finish(self, staged: Staged) -> None:
         """All of ``staged`` is handed out. What was staged since then stays due."""
 
+    async def holds(self, key: str) -> bool:
+        """Whether a document has staged events."""
+
+    async def put_off(self, staged: Staged, due_at: datetime) -> None:
+        """Give a claim back until ``due_at``."""
+
     async def backlog(self, now: datetime) -> tuple[int, float]:
         """How many documents have staged events, and by how many seconds the oldest is overdue."""
 
@@ -183,8 +189,10 @@ class DeliveryStore(Protocol):
     async def retry(self, delivery: Delivery, attempt: Attempt, due_at: datetime) -> bool:
         """Put a claimed delivery off, counting the try, unless the claim has run out; whether it was."""
 
-    async def revive(self, delivery_id: str, now: datetime) -> Delivery | None:
-        """Make a delivery that has ended pending and due, its tries starting over; None if it has not ended."""
+    async def revive(self, delivery_id: str, now: datetime, lease: timedelta) -> Delivery | None:
+        """Make a delivery due that has ended, or that failed and is not due for longer than ``lease``, so that nobody
+        is at it. Its tries start over. None when it is neither.
+        """
 
     async def of_event(self, event_id: str) -> Sequence[Delivery]: ...
 

@@ -16,7 +16,7 @@ import hmac
 import ipaddress
 import re
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -31,6 +31,17 @@ CONNECTIONS = 16
 PREFIX = "whsec_"
 SECRET_BYTES = range(24, 65)
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+NOT_PUBLIC = tuple(ipaddress.ip_network(net) for net in ("192.0.0.0/24", "192.88.99.0/24", "fec0::/10", "3fff::/20"))
+"""Of IANA's special addresses those that Python 3.11 calls global in whole or in part."""
+
+FAILURES: Mapping[type[Exception], str] = {
+    TimeoutError: "timeout",
+    aiohttp.ClientSSLError: "tls",
+    aiohttp.ClientConnectorError: "unreachable",
+    aiohttp.InvalidURL: "forbidden",  # a number for a host, such as 127.1
+    aiohttp.ClientError: "broken_off",
+}
+"""The first that fits counts; what is none of these is a name that cannot be looked up, such as a..b."""
 
 AddrInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]]
 
@@ -79,16 +90,8 @@ class Webhook:
                 self._url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False
             ) as response:
                 return Outcome(200 <= response.status < 300, str(response.status))
-        except TimeoutError:
-            return Outcome(False, "timeout")
-        except aiohttp.ClientSSLError:
-            return Outcome(False, "tls")
-        except aiohttp.ClientConnectorError as error:
-            return Outcome(False, "forbidden" if isinstance(error.os_error, PermissionError) else "unreachable")
-        except aiohttp.InvalidURL:  # a number for a host, such as 127.1
-            return Outcome(False, "forbidden")
-        except aiohttp.ClientError:
-            return Outcome(False, "broken_off")
+        except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
+            return Outcome(False, _what_failed(error))
 
     def _headers(self, event_id: str, body: bytes) -> dict[str, str]:
         timestamp = int(self._clock.now().timestamp())
@@ -113,6 +116,12 @@ class Webhook:
                 trust_env=False,
             )
         return self._session
+
+
+def _what_failed(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, PermissionError):
+        return "forbidden"
+    return next((word for kind, word in FAILURES.items() if isinstance(error, kind)), "unreachable")
 
 
 def sign(secret: bytes, event_id: str, timestamp: int, body: bytes) -> str:
@@ -146,7 +155,8 @@ def is_public(text: str) -> bool:
         if address.sixtofour:
             return False
         address = _inner(address) or address
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    special = address.is_multicast or address.is_reserved or any(address in net for net in NOT_PUBLIC)
+    return address.is_global and not special
 
 
 def _inner(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from storage.driver import Driver
+from storage.driver import Connection, Driver, connect
 from storage.embedded import EmbeddedMongo, EmbeddedRedis
 from storage.mongo import MongoStorage
 from tests.support.servers import running
@@ -42,3 +42,11 @@ async def storage(mongo: EmbeddedMongo, driver: Driver, database: str) -> AsyncI
     assert await storage.problems() == []
     yield storage
     await storage.close()
+
+
+@pytest.fixture
+async def raw(mongo: EmbeddedMongo, database: str) -> AsyncIterator[Connection]:
+    """The same database without our stores in front."""
+    connection = connect(mongo.url, database, "pymongo")
+    yield connection
+    await connection.close()

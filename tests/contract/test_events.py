@@ -14,6 +14,7 @@ from typing import Any, cast
 import pytest
 from prometheus_client import REGISTRY
 
+from storage.driver import Connection
 from storage.embedded import EmbeddedMongo
 from storage.mongo import MongoStorage
 from tests.contract.samples import a_close, a_payment, a_refund, a_refund_move, an_order
@@ -95,9 +96,19 @@ class Bench:
         for move in (close, replace(late, emits="order.paid_late")):
             await self.storage.orders.move(number, replace(move, event=replace(move.event, at=self.clock.now())))
 
+    async def refunded(self, number: str = NUMBER) -> None:
+        """A refund of it that succeeds."""
+        refund, move = a_refund(f"R{number}", out_trade_no=number), a_refund_move(RefundState.SUCCESS)
+        await self.storage.refunds.insert(refund)
+        move = replace(move, event=replace(move.event, at=self.clock.now()))
+        await self.storage.refunds.move(refund.out_refund_no, move)
+
+    def relay(self, *targets: Target) -> Relay:
+        return Relay(self.storage.outboxes, self.storage.deliveries, targets, self.clock)
+
     async def work(self, *targets: Target) -> None:
         """Hand out and try everything that is due now."""
-        relay = Relay(self.storage.outboxes, self.storage.deliveries, targets, self.clock)
+        relay = self.relay(*targets)
         while await relay.once():
             pass
         for target in targets:
@@ -194,6 +205,53 @@ async def test_an_orders_events_come_in_order_through_failures(bench: Bench, clo
         assert told == ["order.closed"] * 3 + ["order.paid_late"]
 
 
+async def test_a_plugin_that_has_a_task_of_its_own_cancelled_is_called_again_like_any_other(
+    bench: Bench, clock: ManualClock
+) -> None:
+    told: list[str] = []
+
+    async def handler(event: Event) -> None:
+        told.append(event.out_trade_no)
+        if len(told) == 1:
+            task = asyncio.create_task(asyncio.sleep(10))
+            task.cancel()
+            await task
+
+    plugin = Subscriber("shop", {"order.paid": handler})
+    await bench.paid()
+    await bench.work(plugin)
+    clock.advance(DELAYS_S[0])
+    await bench.work(plugin)
+    assert told == [NUMBER, NUMBER]
+    assert await bench.states() == {"delivered": 1}
+
+
+async def test_a_plugin_at_work_ends_with_its_courier(bench: Bench) -> None:
+    began = asyncio.Event()
+
+    async def handler(event: Event) -> None:
+        began.set()
+        await asyncio.sleep(60)
+
+    plugin = Subscriber("shop", {"order.paid": handler})
+    await bench.paid()
+    await _relay(bench, plugin)
+    async with asyncio.timeout(5), at_work(bench.courier(plugin)):
+        await began.wait()
+
+
+async def test_a_target_that_raises_against_its_word_is_dead_in_the_end(bench: Bench, clock: ManualClock) -> None:
+    class Broken(Spy):
+        async def deliver(self, event: Event) -> Outcome:
+            raise UnicodeError
+
+    await bench.paid()
+    for pause_s in (*DELAYS_S, 0):
+        await bench.work(Broken())
+        clock.advance(pause_s)
+    assert await bench.states() == {"dead": 1}
+
+
 async def test_an_orders_refund_is_told_with_its_own_data_and_after_the_payment(
     bench: Bench, clock: ManualClock
 ) -> None:
@@ -283,6 +341,38 @@ async def test_a_dead_letter_sent_again_by_hand_is_delivered_once(bench: Bench, 
     assert await bench.states() == {"delivered": 1}
     with pytest.raises(Conflict):
         await bench.resending.resend(event_id)
+
+
+async def test_an_event_whose_next_try_is_far_off_is_sent_again_at_once(bench: Bench, clock: ManualClock) -> None:
+    spy = Spy()
+    spy.down = True
+    await bench.paid()
+    for pause_s in DELAYS_S[:3]:
+        await bench.work(spy)
+        clock.advance(pause_s)
+    await bench.work(spy)
+    spy.down, event_id = False, spy.told[0].id
+    [delivery] = await bench.resending.resend(event_id)
+    assert (delivery.state, delivery.tries, delivery.due_at) == (DeliveryState.PENDING, 0, clock.now())
+    await bench.work(spy)
+    assert await bench.states() == {"delivered": 1}
+
+
+async def test_what_cannot_be_sent_again_says_why(bench: Bench) -> None:
+    spy = Spy()
+    spy.down = True
+    await bench.closed_and_paid()
+    await bench.work(spy)
+    pending = (await bench.storage.deliveries.find(state=None, limit=9, cursor="")).items
+    closed, late = sorted(pending, key=lambda delivery: delivery.turn)
+    for delivery, why in ((closed, "within a minute"), (late, "earlier event")):
+        with pytest.raises(Conflict, match=why):
+            await bench.resending.resend(delivery.event.id)
+    spy.down = False
+    bench.clock.advance(DELAYS_S[0])
+    await bench.work(spy)
+    with pytest.raises(Conflict, match="name a target"):
+        await bench.resending.resend(closed.event.id)
 
 
 async def test_a_delivered_event_is_sent_again_to_the_target_that_is_named_and_to_no_other(bench: Bench) -> None:
@@ -377,6 +467,57 @@ async def test_an_idle_courier_looks_once_at_a_time_however_many_loops_it_has(be
         await looked(looks, AT_ONCE + 1)  # each loop once, before one watches for all
         courier.wake()
         await looked(looks, AT_ONCE + 2)
+
+
+async def test_a_refund_is_told_after_its_payment_also_when_a_relay_died_with_the_payment_in_hand(
+    bench: Bench, clock: ManualClock
+) -> None:
+    await bench.paid()
+    assert await bench.storage.outboxes[0].claim(clock.now(), LEASE)
+    await bench.refunded()
+    spy = Spy()
+    await bench.work(spy)
+    assert spy.told == []
+    clock.advance(LEASE_S)
+    await bench.work(spy)
+    clock.advance(1)
+    await bench.work(spy)
+    assert [event.type for event in spy.told] == ["order.paid", "refund.succeeded"]
+
+
+async def test_a_refund_is_told_after_its_payment_also_when_many_payments_wait(
+    bench: Bench, clock: ManualClock
+) -> None:
+    for i in range(5):
+        await bench.paid(f"2026030112{i:04d}")
+        clock.advance(0.01)
+    await bench.paid()
+    await bench.refunded()
+    spy = Spy()
+    relay, courier = bench.relay(spy), bench.courier(spy)
+    for _ in range(10):
+        await relay.once()
+        while await courier.once():
+            pass
+        clock.advance(1)
+    told = [event.type for event in spy.told if event.out_trade_no == NUMBER]
+    assert told == ["order.paid", "refund.succeeded"]
+
+
+async def test_documents_that_cannot_be_read_hold_up_no_other_outbox(bench: Bench, raw: Connection) -> None:
+    """Orders that a newer release wrote, say."""
+    for i in range(20):
+        await bench.paid(f"2026030112{i:04d}")
+    await raw.database["orders"].update_many({}, {"$set": {"api": "v9"}})
+    await bench.refunded()
+    relay = bench.relay(Spy())
+    relay.start()
+    for _ in range(100):
+        if handed_out := await bench.states():
+            break
+        await asyncio.sleep(0.1)
+    await relay.close()
+    assert handed_out == {"pending": 1}
 
 
 async def test_what_is_handed_out_wakes_the_courier_that_rests(bench: Bench, long_rests: None) -> None:

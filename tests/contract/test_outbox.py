@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,14 +27,6 @@ SECOND = timedelta(seconds=1)
 MILLISECOND = timedelta(milliseconds=1)
 FAILED = Attempt(NOW, "503", 0.25)
 TAKEN = Attempt(NOW, "200", 0.5)
-
-
-@pytest.fixture
-async def raw(mongo: EmbeddedMongo, database: str) -> AsyncIterator[Connection]:
-    """The same database without our stores in front."""
-    connection = connect(mongo.url, database, "pymongo")
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture
@@ -189,7 +181,7 @@ async def test_no_look_for_work_reads_what_is_finished(
     assert following
     await watched.deliveries.retry(following, FAILED, NOW)
     await watched.deliveries.settle(following, DeliveryState.DELIVERED, TAKEN)
-    await watched.deliveries.revive("e2:erp", NOW)
+    await watched.deliveries.revive("e2:erp", NOW, LEASE)
     await watched.deliveries.backlog("erp", NOW)
     await watched.outboxes[0].backlog(NOW)
     await watched.close()
@@ -321,12 +313,16 @@ async def test_the_recorded_attempts_are_bounded(storage: MongoStorage, raw: Con
 
 async def test_of_ten_resends_one_counts_and_a_pending_one_is_left_alone(storage: MongoStorage) -> None:
     await storage.deliveries.add(a_delivery())
-    assert await storage.deliveries.revive("e1:erp", NOW) is None
+    assert await storage.deliveries.revive("e1:erp", NOW, LEASE) is None
     claimed = await storage.deliveries.claim("erp", NOW, LEASE)
     assert claimed
+    await storage.deliveries.retry(claimed, FAILED, NOW + HOUR)
+    claimed = await storage.deliveries.claim("erp", NOW + HOUR, LEASE)
+    assert claimed
+    assert await storage.deliveries.revive("e1:erp", NOW + HOUR, LEASE) is None
     await storage.deliveries.settle(claimed, DeliveryState.DEAD, FAILED)
-    revived = await asyncio.gather(*(storage.deliveries.revive("e1:erp", NOW + HOUR) for _ in range(10)))
-    assert [delivery for delivery in revived if delivery] == [a_delivery(due_at=NOW + HOUR, attempts=(FAILED,))]
+    revived = await asyncio.gather(*(storage.deliveries.revive("e1:erp", NOW + HOUR, LEASE) for _ in range(10)))
+    assert [delivery for delivery in revived if delivery] == [a_delivery(due_at=NOW + HOUR, attempts=(FAILED, FAILED))]
 
 
 async def test_the_deliveries_of_an_event_are_those_with_its_very_id(storage: MongoStorage) -> None:
@@ -364,7 +360,7 @@ async def test_an_ended_delivery_is_removed_by_the_server_in_time(storage: Mongo
     document = await raw.database["deliveries"].find_one({"_id": "e1:erp"})
     assert document is not None
     assert document["expires_at"] == NOW + timedelta(days=90)
-    await storage.deliveries.revive("e1:erp", NOW)
+    await storage.deliveries.revive("e1:erp", NOW, LEASE)
     document = await raw.database["deliveries"].find_one({"_id": "e1:erp"})
     assert document is not None
     assert "expires_at" not in document
@@ -379,7 +375,7 @@ CALLS: dict[str, Callable[[MongoStorage], Any]] = {
     "claim": lambda s: s.deliveries.claim("erp", NOW, HOUR),
     "settle": lambda s: s.deliveries.settle(a_delivery(), DeliveryState.DEAD, FAILED),
     "retry": lambda s: s.deliveries.retry(a_delivery(), FAILED, NOW),
-    "revive": lambda s: s.deliveries.revive("e1:erp", NOW),
+    "revive": lambda s: s.deliveries.revive("e1:erp", NOW, LEASE),
     "of_event": lambda s: s.deliveries.of_event("e1"),
     "find": lambda s: s.deliveries.find(state=None, limit=1, cursor=""),
     "backlog": lambda s: s.deliveries.backlog("erp", NOW),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from storage.driver import Connection, Driver, connect
+from storage.driver import Connection, Driver
 from storage.embedded import EmbeddedMongo
 from storage.mongo import MongoStorage
 from tests.contract.samples import HOUR, NOW, a_close, a_payment, a_refund, a_refund_move, an_order
@@ -28,13 +27,6 @@ async def paid(storage: MongoStorage) -> MongoStorage:
     await storage.orders.insert(ORDER)
     assert await storage.orders.move(NUMBER, Move(TradeState.SUCCESS, a_payment().event))
     return storage
-
-
-@pytest.fixture
-async def raw(mongo: EmbeddedMongo, driver: Driver, database: str) -> AsyncIterator[Connection]:
-    connection = connect(mongo.url, database, driver)
-    yield connection
-    await connection.close()
 
 
 async def reserved(storage: MongoStorage) -> int:

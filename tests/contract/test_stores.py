@@ -277,14 +277,6 @@ async def test_the_messages_of_an_order_are_listed_oldest_first(storage: MongoSt
 # -- the server -------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-async def raw(mongo: EmbeddedMongo, database: str) -> Any:
-    """The same database without our stores in front."""
-    connection = connect(mongo.url, database, "pymongo")
-    yield connection
-    await connection.close()
-
-
 class Commands(CommandListener):
     """Remembers every command that was sent."""
 
