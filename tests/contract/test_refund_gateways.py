@@ -356,3 +356,19 @@ def test_a_wrong_file_is_told_by_setting_and_kind(cert: str, secret: str, settin
     [problem] = wrong.value.problems
     assert problem.en.startswith(f"{setting}: ")
     assert says in problem.en
+
+
+@pytest.mark.parametrize(
+    ("ca", "says"),
+    [
+        (private_pem(), "this is a private key, a certificate is needed"),
+        ("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", "is not a usable PEM"),
+        (f"{certificate_pem()}\n-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", "is not a usable PEM"),
+    ],
+)
+def test_a_wrong_authority_is_told_by_setting_and_kind(ca: str, says: str) -> None:
+    with pytest.raises(ConfigError) as wrong:
+        client_context(certificate_pem(), private_pem(), ca)
+    [problem] = wrong.value.problems
+    assert problem.en.startswith("pay.v2.ca: ")
+    assert says in problem.en

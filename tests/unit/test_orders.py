@@ -454,6 +454,13 @@ async def test_a_young_v2_order_is_closed_when_wechat_takes_it(service: Service)
     assert service.stored(order).trade_state is TradeState.CLOSED
 
 
+async def test_a_young_v2_order_says_once_that_it_will_be_closed(service: Service) -> None:
+    order = (await service.sale(SALE.model_copy(update={"api": Api.V2}))).order
+    for _ in range(5):
+        await service.orders.close(service.stored(order), source="payer")
+    assert [event.what for event in service.stored(order).events].count("close_scheduled") == 1
+
+
 @pytest.mark.parametrize("first", ["close", "notify"])
 async def test_of_a_close_and_a_payment_at_once_neither_is_lost(service: Service, first: str) -> None:
     for _ in range(50):

@@ -180,6 +180,16 @@ async def test_a_v2_refund_message_is_a_reason_to_ask_and_the_answer_counts(worl
     assert world.till.desk.calls[-1] == f"query {refund.out_refund_no}"
 
 
+async def test_a_v2_refund_message_about_a_refund_that_has_ended_asks_nobody(world: World) -> None:
+    """It is not signed and has no date, so whoever has seen one can send it for ever."""
+    refund = await refunded(world, Api.V2)
+    world.till.desk.turns_out(refund, RefundState.SUCCESS)
+    message = v2_message(seal(v2_plain(refund)))
+    for _ in range(5):
+        await world.receive(message)
+    assert world.till.desk.calls == [f"{what} {refund.out_refund_no}" for what in ("refund", "query")]
+
+
 async def test_a_v2_refund_message_is_not_acknowledged_while_wechat_does_not_answer(world: World) -> None:
     refund = await refunded(world, Api.V2)
     world.till.desk.before = [lost("refundquery")]

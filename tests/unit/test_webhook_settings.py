@@ -58,6 +58,10 @@ def test_a_webhook_is_told_of_everything_unless_it_says_of_what(base: dict[str, 
         "https://erp.example.com/#x",
         "https://erp.example.com:99999/",
         "https://[::1",
+        "https://a..b.example/",
+        "https://.example.com/",
+        f"https://{'a' * 64}.example.com/",
+        "https://[fec0::1]/",
     ],
 )
 def test_an_address_that_is_not_public_https_stops_the_start(base: dict[str, Any], url: str) -> None:

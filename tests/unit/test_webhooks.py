@@ -232,6 +232,15 @@ async def test_a_receiver_in_our_own_network_is_reached_when_it_is_allowed_by_na
     assert await outcome(url, allow_private=True, resolver=Names(["127.0.0.1"])) == Outcome(True, "204")
 
 
+@pytest.mark.parametrize("address", ["fec0::1", "192.88.99.1", "192.0.0.192", "3fff::1"])
+def test_special_addresses_that_python_calls_global_are_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+async def test_a_host_that_is_no_name_cannot_be_reached(sink: Sink) -> None:
+    assert await outcome("https://a..b.example/", allow_private=False) == Outcome(False, "unreachable")
+
+
 @pytest.mark.parametrize("address", ["8.8.8.8", "114.114.114.114", "2606:4700::1111", "64:ff9b::808:808"])
 def test_a_public_address_is_public(address: str) -> None:
     assert is_public(address)

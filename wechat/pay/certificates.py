@@ -58,6 +58,15 @@ def check_pair(cert_pem: str, key_pem: str, cert_name: str, key_name: str) -> tu
     return certificate, key
 
 
+def check_authorities(pem: str, name: str) -> None:
+    """Certificates to trust in place of the system's authorities, from the setting ``name``. Raises ConfigError."""
+    _expect(pem, "CERTIFICATE", name, "ca.pem")
+    try:
+        x509.load_pem_x509_certificates(pem.encode())
+    except ValueError:
+        raise _unreadable(name, "ca.pem") from None
+
+
 def load_public_key(pem: str) -> RSAPublicKey:
     """The WeChat Pay public key (pub_key.pem). Raises ConfigError."""
     _expect(pem, "PUBLIC KEY", "pay.v3.public_key", "pub_key.pem")

@@ -10,10 +10,11 @@ import ssl
 import tempfile
 from pathlib import Path
 
-from wechat.pay.certificates import check_pair
+from wechat.pay.certificates import check_authorities, check_pair
 
 CERT = "pay.v2.client_cert"
 KEY = "pay.v2.client_key"
+CA = "pay.v2.ca"
 
 
 def client_context(cert_pem: str, key_pem: str, ca_pem: str = "") -> ssl.SSLContext:
@@ -22,6 +23,8 @@ def client_context(cert_pem: str, key_pem: str, ca_pem: str = "") -> ssl.SSLCont
     Raises ConfigError for files of another kind and for two that are not a pair.
     """
     check_pair(cert_pem, key_pem, CERT, KEY)
+    if ca_pem:
+        check_authorities(ca_pem, CA)
     context = ssl.create_default_context(cadata=ca_pem or None)
     with tempfile.TemporaryDirectory() as directory:  # OpenSSL takes them from files only
         pair = Path(directory, "pair.pem")
