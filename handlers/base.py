@@ -263,14 +263,20 @@ class PageHandler(BaseHandler):
         self.render_page("error.html", status=status, **body)
 
 
-class UnknownAddress(ApiHandler):
-    """404 for whatever no route takes."""
+class UnknownAddress(PageHandler):
+    """404 for whatever no route takes: a page for whoever reads one, JSON for the rest."""
 
     def prepare(self) -> None:
         raise HTTPError(404)
 
     def check_xsrf_cookie(self) -> None:
         """A 404 needs no proof."""
+
+    def show_error(self, status: int, body: Mapping[str, Any]) -> None:
+        if "text/html" in self.request.headers.get("Accept", ""):
+            super().show_error(status, body)
+        else:
+            BaseHandler.show_error(self, status, body)
 
 
 def _status(error: FenpayError) -> int:

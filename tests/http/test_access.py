@@ -68,6 +68,13 @@ async def test_a_method_that_a_route_does_not_have_is_405(shop: Shop, name: str)
             assert body.get("code", "METHOD_NOT_ALLOWED") in ("METHOD_NOT_ALLOWED", "FAIL")
 
 
+async def test_a_reader_of_pages_gets_a_page_for_an_unknown_address(shop: Shop) -> None:
+    told = await shop.get("/nope", Accept="text/html,application/xhtml+xml")
+    assert (told.status, told.headers["Content-Type"]) == (404, "text/html; charset=UTF-8")
+    assert "Content-Security-Policy" in told.headers
+    assert b"NOT_FOUND" in told.body
+
+
 @pytest.mark.parametrize(
     "path",
     [
