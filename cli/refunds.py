@@ -146,7 +146,19 @@ def _finish(screen: Screen, refund: Refund) -> None:
     if state in DONE_FOR:
         raise typer.Exit(int(Exit.NOT_SO))
     if state != "SUCCESS":
-        screen.next_step(command("refund query", no))
+        screen.next_step(command("refund show" if refund["due_at"] else "refund query", no))
+
+
+def _state(screen: Screen, refund: Refund) -> str:
+    """The state with its meaning; of one that was not sent yet, when it will be."""
+    if not refund["due_at"]:
+        return screen.named(refund["state"], STATES)
+    at = moment(refund["due_at"])[11:]
+    queued = Text(
+        f"排队中，约 {at} 发出（同一订单两笔退款至少隔 1 分钟）",
+        f"queued, goes out at about {at} (a minute lies between two refunds of one order)",
+    )
+    return f"{refund['state']} {queued.to(screen.lang)}"
 
 
 def _listing(screen: Screen, refunds: Sequence[Refund]) -> RenderableType:
@@ -154,7 +166,7 @@ def _listing(screen: Screen, refunds: Sequence[Refund]) -> RenderableType:
         (
             refund["out_refund_no"],
             money(refund["refund"]),
-            screen.named(refund["state"], STATES),
+            _state(screen, refund),
             moment(refund["created_at"]),
             refund["reason"],
         )
@@ -167,7 +179,7 @@ def _views(screen: Screen, refund: Refund) -> list[RenderableType]:
     sheet = screen.sheet(
         [
             (REFUND_NUMBER, refund["out_refund_no"]),
-            (STATE, screen.named(refund["state"], STATES)),
+            (STATE, _state(screen, refund)),
             (AMOUNT, f"{money(refund['refund'])} / {money(refund['total'])}"),
             (REASON, refund["reason"]),
             (NUMBER, refund["out_trade_no"]),

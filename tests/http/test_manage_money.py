@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import shlex
 from datetime import UTC, datetime, timedelta
@@ -108,8 +109,17 @@ async def test_a_second_refund_waits_its_minute_and_says_so(shop: Shop, manage: 
     assert (await manage(*wish(number))).code == 0
     second = await manage(*wish(number))
     assert second.code == 0
-    assert "REQUESTED 已记下，微信还没有答复" in second.out
-    assert "下一步：manage.py refund query " in second.err
+    queued = re.compile(r"REQUESTED 排队中，约 \d\d:\d\d:\d\d 发出（同一订单两笔退款至少隔 1 分钟）")
+    assert queued.search(second.out)
+    waiting = (await refunds(shop, number))[1]
+    wait = datetime.fromisoformat(waiting["due_at"]) - datetime.fromisoformat(waiting["created_at"])
+    assert (waiting["sends"], wait > timedelta(minutes=1)) == (0, True)
+    show = f"manage.py refund show {waiting['out_refund_no']}"
+    assert f"下一步：{show}" in second.err
+    assert queued.search((await manage("refund", "list", number)).out)
+    told = await manage("why", number)
+    assert "¥5.00 的退款排队中，约 " in told.out
+    assert told.err.startswith("下一步：manage.py refund ")  # of the first one, if that is still under way
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,7 @@ API_OFF = Look(Outcome.UNKNOWN, error=Conflict(Text("设置里没有 pay.v2", "t
 NOTPAY = there(RemoteState.NOTPAY)
 REFUNDED = paid(BY_NOTICE, event("10:05:00", "refund", "refund"), trade_state=TradeState.REFUND)
 ON_TIME = (message("10:02:12"),)
+SENT_BEFORE = (OrderEvent(TEN, "requested", "shop"), OrderEvent(TEN, "sent", "refund"))
 
 
 class Row(NamedTuple):
@@ -427,7 +428,22 @@ ROWS = {
         "way; a refund of ¥1.00 waits for WeChat's answer.",
         "manage.py refund query R20260301-1",
         received=ON_TIME,
-        refunds=(refund(RefundState.PROCESSING), refund(RefundState.REQUESTED, 100)),
+        refunds=(refund(RefundState.PROCESSING), refund(RefundState.REQUESTED, 100, events=SENT_BEFORE)),
+    ),
+    "a refund that waits for its minute": Row(
+        REFUNDED,
+        there(RemoteState.REFUND),
+        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；于 10:05:00 退款 ¥5.00，还剩 ¥13.00；"
+        "¥3.00 的退款排队中，约 10:06:10 发出（同一订单两笔退款至少隔 1 分钟）。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; ¥5.00 was refunded at "
+        "10:05:00, and ¥13.00 is left; a refund of ¥3.00 is queued and goes out at about 10:06:10 (a minute lies between "
+        "two refunds of one order).",
+        "manage.py refund show R20260301-1",
+        received=ON_TIME,
+        refunds=(
+            refund(RefundState.SUCCESS),
+            refund(RefundState.REQUESTED, 300, next_check_at=at("10:06:10")),
+        ),
     ),
     "refund is stuck": Row(
         REFUNDED,
