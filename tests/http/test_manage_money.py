@@ -314,6 +314,14 @@ async def test_a_day_is_reconciled_repaired_and_what_is_left_is_named(
         "unknown_number": "open",
     }
     assert await shop.state(lost) == "SUCCESS"
+    times = [told["started_at"], told["finished_at"]]
+    for one in told["differences"]:
+        times += [one["found_at"], *(line["at"] for line in one["audit"])]
+    assert len(times) == 2 + 3 + 2
+    assert all(re.fullmatch(r"[\d-]{10}T[\d:]{8}\+08:00", time) for time in times)
+    exported = await shop.ask("GET", f"/api/reconciliations/{day}?format=csv", headers=MERCHANT)
+    assert re.search(r",[\d-]{10} [\d:]{8},[\d-]{10} [\d:]{8} shop 查询 → 已修复（SUCCESS）,", exported.body.decode())
+    assert "+00:00" not in exported.body.decode()
     left = await manage("reconcile", day)
     assert left.err == f"还有 1 条差异待处理\n下一步：manage.py bill show {day}\n"
     assert [refund["out_refund_no"] for refund in await refunds(shop, twice)] == [f"twice-{again}"]
