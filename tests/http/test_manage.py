@@ -113,6 +113,7 @@ async def test_what_others_wrote_does_not_steer_the_terminal(shop: Shop, manage:
         (["bill", "fetch", "2026-2-3"], 2, "BAD_DATE", "manage.py bill fetch --help"),
         (["bill", "fetch", "2026-2-3", "--out", "x.csv"], 2, "BAD_DATE", "manage.py bill fetch --help"),
         (["bill", "fetch", "2026-02-30"], 2, "BAD_DATE", "manage.py bill fetch --help"),
+        (["reconcile", "2026-03-01", "--known", "xyz"], 2, "BAD_ID", "manage.py reconcile --help"),
         (["reconcile", "2099-01-01"], 2, "DAY_NOT_OVER", "manage.py reconcile --help"),
         (["order", "show"], 2, "USAGE", "manage.py --help"),
         (["order", "shw", NOBODY], 2, "USAGE", "manage.py --help"),

@@ -323,7 +323,12 @@ async def test_a_day_is_reconciled_repaired_and_what_is_left_is_named(
     assert re.search(r",[\d-]{10} [\d:]{8},[\d-]{10} [\d:]{8} shop 查询 → 已修复（SUCCESS）,", exported.body.decode())
     assert "+00:00" not in exported.body.decode()
     left = await manage("reconcile", day)
-    assert left.err == f"还有 1 条差异待处理\n下一步：manage.py bill show {day}\n"
+    open_id = next(one["id"] for one in told["differences"] if one["status"] == "open")
+    assert left.err.splitlines() == [
+        "还有 1 条差异待处理",
+        f"有人看过之后可以记下：manage.py reconcile {day} --known {open_id[:6]}",
+        f"下一步：manage.py bill show {day}",
+    ]
     assert [refund["out_refund_no"] for refund in await refunds(shop, twice)] == [f"twice-{again}"]
 
 
@@ -349,6 +354,64 @@ async def test_a_repair_that_fails_is_told_and_the_others_go_on(
     assert run.code == 1
     assert (named[numbers[0]]["status"], named[numbers[0]]["error"]["code"]) == ("open", "SIGN_ERROR")
     assert (named[numbers[1]]["status"], named[numbers[1]]["error"]) == ("repaired", None)
+
+
+async def test_a_difference_that_no_query_settles_says_why_and_is_noted_by_hand(
+    shop: Shop, manage: Manage, directory: Path
+) -> None:
+    number = await paid(shop, manage)
+    day = plant(directory, 29, [Line(number, await transaction_of(shop, number), 1801, noon(29))])
+    found = await manage("reconcile", day)
+    assert found.err.endswith(f"下一步：manage.py reconcile {day} --repair\n")
+    asked = await manage("reconcile", day, "--repair", "--yes")
+    assert asked.code == 1
+    assert "照微信的答复是 ¥18.00 SUCCESS，账单却是 ¥18.01 SUCCESS" in asked.out
+    note = asked.err.splitlines()[1].removeprefix("有人看过之后可以记下：manage.py ")
+    by_hand = f"有人看过之后可以记下：manage.py {note}\n下一步：manage.py why {number}\n"
+    assert asked.err.endswith(by_hand)
+    assert (await manage("reconcile", day)).err.endswith(by_hand)  # and not --repair once more
+    told = (await manage("reconcile", day, "--repair", "--yes", "--json", LANG="en_GB")).json()
+    assert told["repairs"][0]["reason"] == "By WeChat's answer it is ¥18.00 SUCCESS, the bill says ¥18.01 SUCCESS"
+    short = note.split()[-1]
+    assert told["differences"][0]["id"].startswith(short)
+    assert f" {short} " in found.out
+    noted = await manage(*note.split())
+    assert (noted.code, noted.err) == (0, "没有待处理的差异\n")
+    assert re.search(rf"{number} +记为已知晓 +已知晓", noted.out)
+    again = (await manage("reconcile", day, "--known", told["differences"][0]["id"], "--json")).json()
+    assert again["differences"][0]["status"] == "known"
+    assert again["repairs"][0]["error"]["code"] == "DIFFERENCE_SETTLED"
+
+
+async def test_an_id_that_no_difference_has_is_1_and_nothing_is_noted(
+    shop: Shop, manage: Manage, directory: Path
+) -> None:
+    lines = [Line(f"foreign-{n:04}", f"4200777700000000000000{n:06}", 100, noon(31)) for n in range(2)]
+    day = plant(directory, 31, lines)
+    ids = [one["id"] for one in (await manage("reconcile", day, "--json")).json()["differences"]]
+    other = next(f"{n:04x}" for n in range(9) if not any(one.startswith(f"{n:04x}") for one in ids))
+    ran = await manage("reconcile", day, "--known", ids[0], "--known", other, "--json")
+    assert (ran.code, ran.error()["code"], ran.error()["next"]) == (
+        1,
+        "DIFFERENCE_NOT_FOUND",
+        f"manage.py reconcile {day}",
+    )
+    statuses = [one["status"] for one in (await manage("reconcile", day, "--json")).json()["differences"]]
+    assert statuses == ["open", "open"]
+    both = await manage("reconcile", day, "--known", ids[0], "--known", ids[1])
+    assert (both.code, both.out.count("记为已知晓")) == (0, 2)
+
+
+async def test_on_eighty_columns_every_number_of_a_difference_is_in_one_piece(
+    shop: Shop, manage: Manage, directory: Path
+) -> None:
+    transaction = "4200666600000000000000000001"
+    day = plant(directory, 32, [Line("a-number-of-32-letters-0123456789"[:32], transaction, 100, noon(32))])
+    for columns in ("80", "100"):
+        lines = (await manage("reconcile", day, COLUMNS=columns)).out.splitlines()
+        assert max(len(line) for line in lines) <= int(columns)
+        assert any("a-number-of-32-letters-012345678" in line for line in lines)
+        assert any(transaction in line for line in lines)
 
 
 async def test_more_differences_than_a_page_are_all_there(manage: Manage, directory: Path, shop: Shop) -> None:
