@@ -155,6 +155,7 @@ class Listing:
         for row in self._rows:
             yield Styled()
             yield from self._lines(row, options.max_width)
+        yield Styled()
 
     def _table(self) -> Table:
         table = Table(title=self._title, title_justify="left", header_style="bold", box=SIMPLE_HEAD)

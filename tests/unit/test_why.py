@@ -351,9 +351,10 @@ ROWS = {
     "refunded where we do not see": Row(
         paid(BY_NOTICE),
         there(RemoteState.REFUND),
-        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；微信那边有这里没有的退款。",
+        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；微信那边有这里没有的退款，等明天上午的账单出来，"
+        "对今天的账时补记。",
         "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; WeChat has a refund of it "
-        "that is not known here.",
+        "that is not known here; wait for the bill of today, which comes tomorrow morning: reconciling today then books it.",
         received=ON_TIME,
     ),
     "paid twice": Row(
@@ -497,6 +498,26 @@ def test_english_has_no_chinese_in_it_and_neither_shows_a_bare_fen_amount(row: R
 def test_another_days_time_has_its_date() -> None:
     case = Case(paid(BY_NOTICE), there(), ON_TIME, (), at("10:10:00") + timedelta(days=1))
     assert explain(case)[0].zh.startswith("用户于 2026-03-01 10:02:11 付款")
+
+
+@pytest.mark.parametrize(
+    ("days", "told", "next_step"),
+    [
+        (1, None, "manage.py reconcile 2026-03-01 --repair"),
+        (5, None, "manage.py reconcile 2026-03-05 --repair"),  # the last day that is over
+        (5, "10:40:00", "manage.py reconcile 2026-03-01 --repair"),  # WeChat's message says on which it was made
+        (0, "10:05:00", ""),
+    ],
+)
+def test_a_refund_that_nobody_here_asked_for_is_booked_from_its_days_bill(
+    days: int, told: str | None, next_step: str
+) -> None:
+    received = (message(told, "unknown_refund", kind="refund"),) if told else ()
+    case = Case(paid(BY_NOTICE), there(RemoteState.REFUND), received, (), at("10:10:00") + timedelta(days=days))
+    sentence, step = explain(case)
+    assert step == next_step
+    assert ("对退款那天的账可以补记" in sentence.zh) is bool(next_step)
+    assert ("reconciling its day books it" in sentence.en) is bool(next_step)
 
 
 def test_the_day_is_beijings() -> None:
