@@ -114,7 +114,7 @@ async def test_what_others_wrote_does_not_steer_the_terminal(shop: Shop, manage:
         (["bill", "fetch", "2026-2-3", "--out", "x.csv"], 2, "BAD_DATE", "manage.py bill fetch --help"),
         (["bill", "fetch", "2026-02-30"], 2, "BAD_DATE", "manage.py bill fetch --help"),
         (["reconcile", "2026-03-01", "--known", "xyz"], 2, "BAD_ID", "manage.py reconcile --help"),
-        (["reconcile", "2099-01-01"], 2, "DAY_NOT_OVER", "manage.py reconcile --help"),
+        (["reconcile", "2099-01-01"], 2, "DAY_NOT_OVER", "manage.py reconcile 2099-01-01"),
         (["order", "show"], 2, "USAGE", "manage.py --help"),
         (["order", "shw", NOBODY], 2, "USAGE", "manage.py --help"),
         (["order", "list", "--limit", "0"], 2, "USAGE", "manage.py --help"),
@@ -212,6 +212,7 @@ async def test_an_answer_that_is_none_of_ours_is_never_taken_for_one(said: bytes
 async def test_another_server_at_the_address_is_told_from_ours(manage: Manage, simulator: SimulatorProcess) -> None:
     ran = await manage("order", "list", "--url", simulator.url, "--json")
     assert (ran.code, ran.error()["code"]) == (3, "NOT_FENPAY")
+    assert ran.error()["next"] == "export FENPAYCLI_URL=https://pay.example.com"
 
 
 @pytest.mark.parametrize("key", ["another-key", "a b", "ключ", "x" * 600])

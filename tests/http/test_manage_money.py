@@ -39,6 +39,12 @@ async def refunds(shop: Shop, number: str) -> list[dict[str, Any]]:
     return found
 
 
+async def refund(shop: Shop, number: str) -> dict[str, Any]:
+    told = await shop.ask("GET", f"/api/refunds/{number}", headers=MERCHANT)
+    found: dict[str, Any] = told.json()
+    return found
+
+
 def wish(number: str, amount: int = 500, *more: str) -> tuple[str, ...]:
     return ("refund", "create", number, "--amount", str(amount), "--reason", "缺货 one", "--yes", *more)
 
@@ -51,8 +57,8 @@ async def test_a_refund_is_made_followed_and_explained(shop: Shop, manage: Manag
     made = await manage(*wish(number))
     assert made.code == 0
     assert "¥5.00 / ¥18.00" in made.out
-    refund_number = made.err.split()[1].partition("（")[0]
-    assert made.err.startswith(f"out_refund_no {refund_number}（重试请用同一个）\n")
+    refund_number = made.err.splitlines()[0].removeprefix("退款用 out_refund_no ")
+    assert made.err.splitlines()[1] == "重试请用同一个 out_refund_no，不会多退"
     for _ in range(100):
         asked = (await manage("refund", "query", refund_number, "--json")).json()
         if asked["state"] == "SUCCESS":
@@ -145,8 +151,10 @@ async def test_more_than_is_left_is_1_and_names_the_refunds(shop: Shop, manage: 
     assert (await manage(*wish(number, 1800))).code == 0
     ran = await manage(*wish(number, 1))
     assert (ran.code, ran.err.splitlines()[-1]) == (1, f"下一步：manage.py refund list {number}")
+    assert "重试" not in ran.err
     unpaid = str((await shop.sold())["out_trade_no"])
-    assert (await manage(*wish(unpaid), "--json")).error()["code"] == "ORDER_NOT_PAID"
+    error = (await manage(*wish(unpaid), "--json")).error()
+    assert (error["code"], error["next"]) == ("ORDER_NOT_PAID", f"manage.py why {unpaid}")
 
 
 async def test_wechats_no_to_a_refund_is_4(shop: Shop, manage: Manage, simulator: SimulatorProcess) -> None:
@@ -156,7 +164,11 @@ async def test_wechats_no_to_a_refund_is_4(shop: Shop, manage: Manage, simulator
     ran = await manage(*wish(number))
     assert (ran.code, ran.out) == (4, "")
     assert "微信的原话: NOT_ENOUGH 基本账户余额不足" in ran.err
-    assert ran.err.endswith(f"下一步：manage.py refund list {number}\n")
+    refused = (await refunds(shop, number))[0]["out_refund_no"]
+    assert ran.err.endswith(f"下一步：manage.py refund show {refused}\n")
+    assert "重试" not in ran.err
+    again = await manage(*wish(number, 500, "--out-refund-no", refused))
+    assert (again.code, "重试" in again.err) == (1, False)
     assert "¥5.00 没有退成（NOT_ENOUGH）" in (await manage("why", number)).out
 
 
@@ -172,6 +184,7 @@ async def test_a_refund_that_ends_badly_is_1(shop: Shop, manage: Manage, simulat
     again = await manage(*wish(number, 500, "--out-refund-no", refund_number))
     assert again.code == 1
     assert "ABNORMAL 付款人的账户收不了，请在商户平台处理" in again.out
+    assert again.err.endswith(f"下一步：manage.py refund show {refund_number}\n")
 
 
 async def test_on_a_terminal_a_refund_shows_what_it_takes_from_before_it_is_made(shop: Shop, manage: Manage) -> None:
@@ -183,6 +196,46 @@ async def test_on_a_terminal_a_refund_shows_what_it_takes_from_before_it_is_made
     assert await refunds(shop, number) == []
     assert (await manage.on_a_terminal(*arguments, answer="y\n")).code == 0
     assert [refund["refund"] for refund in await refunds(shop, number)] == [700]
+
+
+async def test_on_a_terminal_more_than_is_left_is_refused_before_it_is_asked(shop: Shop, manage: Manage) -> None:
+    number = await paid(shop, manage)
+    more = ("--reason", "x")
+    no = await manage.on_a_terminal("refund", "create", number, "--amount", "1801", *more, answer="y\n", NO_COLOR="1")
+    assert (no.code, "[y/N]" in no.err) == (1, False)
+    assert "✘ 要退 ¥18.01，可退只有 ¥18.00" in no.err
+    assert f"下一步：manage.py refund list {number}" in no.err
+    unpaid = str((await shop.sold())["out_trade_no"])
+    no = await manage.on_a_terminal("refund", "create", unpaid, "--amount", "1", *more, answer="y\n")
+    assert (no.code, "[y/N]" in no.err, f"下一步：manage.py why {unpaid}" in no.err) == (1, False, True)
+    assert await refunds(shop, number) == []
+
+
+async def test_on_a_terminal_the_same_refund_can_be_repeated_when_nothing_more_is_left(
+    shop: Shop, manage: Manage
+) -> None:
+    number = await paid(shop, manage)
+    arguments = ("refund", "create", number, "--amount", "1800", "--reason", "x", "--out-refund-no", f"R-{number}")
+    for _ in range(2):
+        assert (await manage.on_a_terminal(*arguments, answer="y\n")).code == 0
+    assert len(await refunds(shop, number)) == 1
+
+
+async def test_with_json_a_terminal_is_not_asked_either(shop: Shop, manage: Manage) -> None:
+    number = await paid(shop, manage)
+    ran = await manage.on_a_terminal("refund", "create", number, "--amount", "1", "--reason", "x", "--json")
+    assert (ran.code, ran.out, ran.error()["code"]) == (2, "", "NOT_CONFIRMED")
+    assert await refunds(shop, number) == []
+
+
+async def test_a_refund_whose_answer_never_came_is_read_again_before_it_is_shown(
+    shop: Shop, manage: Manage, simulator: SimulatorProcess
+) -> None:
+    number = await paid(shop, manage)
+    simulator.control("POST", "faults", {"path": "/v3/refund/domestic/refunds", "fault": "http_500", "times": 1})
+    made = await manage(*wish(number), "--json")
+    assert (made.code, made.json()["sends"], made.json()["due_at"]) == (0, 1, None)
+    assert made.json() == await refund(shop, made.json()["out_refund_no"])
 
 
 # -- bills ------------------------------------------------------------------------------------------------------------

@@ -94,6 +94,35 @@ def test_a_refund_that_was_interrupted_can_be_repeated_too() -> None:
     assert problem.next_step == "manage.py refund create ORDER-1 --amount 500 --reason 'a b' --out-refund-no R-000001"
 
 
+class Settled:
+    """A service that has heard of a refund what its answer did not tell yet; or that is gone."""
+
+    def __init__(self, *, gone: bool = False) -> None:
+        self.gone = gone
+
+    def get(self, path: str) -> dict[str, Any]:
+        if self.gone:
+            raise Problem(Exit.UNREACHED, "NO_ANSWER", Text("断", "gone"))
+        return {"out_refund_no": path.rpartition("/")[2], "state": "SUCCESS", "sends": 1}
+
+
+@pytest.mark.parametrize(
+    ("state", "sends", "gone", "shown"),
+    [
+        ("REQUESTED", 1, False, "SUCCESS"),
+        ("REQUESTED", 1, True, "REQUESTED"),
+        ("REQUESTED", 0, False, "REQUESTED"),
+        ("PROCESSING", 1, False, "PROCESSING"),
+    ],
+)
+def test_only_a_refund_that_was_sent_and_not_answered_is_read_again(
+    state: str, sends: int, gone: bool, shown: str
+) -> None:
+    desk = Desk(cast(Service, Settled(gone=gone)), Screen("zh"))
+    refund = {"out_refund_no": "R-000001", "state": state, "sends": sends}
+    assert refunds._read_again(desk, refund)["state"] == shown
+
+
 def test_an_error_document_has_what_the_service_said_and_nothing_else_of_it() -> None:
     told = ERROR | {"field": "date", "wechat": WECHAT, "surprise": 1}
     document = refusal(400, told).document("zh")
