@@ -269,6 +269,9 @@ async def test_a_bill_is_saved_as_wechat_wrote_it(manage: Manage, directory: Pat
     told = await manage("bill", "fetch", day, "--out", str(file), "--json")
     assert told.json() == {"date": day, "kind": "ALL", "file": str(file), "bytes": file.stat().st_size}
     assert files(tmp_path) == [f"bill-{day}-ALL.csv", "here.csv"]
+    printed = await manage("bill", "fetch", day, "--out", "-", cwd=tmp_path)
+    assert (printed.code, printed.out.encode(), printed.err) == (0, trade_file(lines).replace(b"\r\n", b"\n"), "")
+    assert files(tmp_path) == [f"bill-{day}-ALL.csv", "here.csv"]
 
 
 async def test_a_download_has_a_bar_on_a_terminal_and_none_in_a_pipe(
