@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ app = typer.Typer(no_args_is_help=True, help=words("微信的账单", "WeChat's 
 
 Kind = Annotated[BillKind, typer.Option(help=words("后三种是资金账单", "the last three are of the funds"))]
 SUM_NAMES = ("payments", "received", "settled", "refunds", "refunded", "settled_refunded", "fee", "fee_e5", "net")
+STDOUT = Path("-")
 NO_BILL = Text("这一天没有账单：没有发生交易", "There is no bill of that day: nothing happened")
 
 
@@ -35,7 +37,10 @@ def fetch(
     date: Day,
     kind: Kind = BillKind.ALL,
     out: Annotated[
-        Path | None, typer.Option(help=words("写到这里，默认在当前目录", "where to; here by default"))
+        Path | None,
+        typer.Option(
+            help=words("写到这里，默认在当前目录；- 是标准输出", "where to; here by default, and - for stdout")
+        ),
     ] = None,
     url: Url = None,
     key_file: KeyFile = None,
@@ -43,6 +48,9 @@ def fetch(
 ) -> None:
     """Download a bill as WeChat wrote it."""
     with at_desk("bill fetch", url, key_file, as_json, next_step=command("bill fetch", date)) as desk:
+        if out == STDOUT:
+            _print(desk, day(date), kind)
+            return
         path = out or Path(f"bill-{day(date)}-{kind}.csv")
         with _once_whole(path) as file:
             size = _download(desk, day(date), kind, file)
@@ -70,6 +78,18 @@ def show(
         desk.screen.show(document, *_views(desk.screen, lines, sums))
         if not size:
             desk.screen.say(NO_BILL)
+
+
+def _print(desk: Desk, date: str, kind: BillKind) -> None:
+    """The bill itself on stdout, where no JSON document may come after it. Raises Problem."""
+    if desk.screen.as_json:
+        text = Text(
+            "标准输出只能是账单或 JSON 文档之一：--out - 与 --json 不能同用",
+            "Stdout has the bill or the JSON document: --out - and --json do not go together",
+        )
+        raise Problem(Exit.USAGE, "TWO_DOCUMENTS", text)
+    if not _download(desk, date, kind, sys.stdout.buffer):
+        desk.screen.say(NO_BILL)
 
 
 def _download(desk: Desk, date: str, kind: BillKind, into: IO[bytes]) -> int:

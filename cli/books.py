@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple
@@ -13,7 +14,7 @@ from cli.desk import AsJson, Day, Desk, KeyFile, Url, Yes, at_desk, day
 from cli.orders import NUMBER
 from cli.output import Screen, money, words
 from cli.problems import Exit, Problem
-from wechat.book_words import COUNTS, KINDS, STATUSES, SUMS
+from wechat.book_words import COUNTS, DEEDS, KINDS, STATUSES, SUMS
 from wechat.commands import command
 from wechat.errors import Text
 from wechat.times import from_v3, span
@@ -24,6 +25,9 @@ RUN_S = 1800.0  # a bill of millions of lines takes minutes
 SHOWN = 50  # lines of a table; --json has all
 BY_ITSELF = ("query", "refund")
 """What may be done without looking, in this order: a query may be what shows that another payment is surplus."""
+
+ID = re.compile(r"[0-9a-f]{4,32}", re.ASCII)
+SHORTEST = 6  # digits of an id that are shown, more where two begin alike
 
 KIND, OURS, WECHAT = Text("类别", "Kind"), Text("我方", "Ours"), Text("微信", "WeChat")
 
@@ -48,22 +52,35 @@ def reconcile(
     repair: Annotated[
         bool, typer.Option("--repair", help=words("能查单的查单，重复的付款退回", "query, and return double payments"))
     ] = False,
+    known: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID",
+            help=words(
+                "记下这条差异有人看过了，可给多个", "note that somebody has looked at this difference; repeatable"
+            ),
+        ),
+    ] = None,
     yes: Yes = False,
     url: Url = None,
     key_file: KeyFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Reconcile, show the differences, repair those that need no judgement, show what that came to."""
+    """Reconcile, show the differences, note or repair what may be, show what that came to."""
     with at_desk("reconcile", url, key_file, as_json, next_step=command("reconcile", date)) as desk:
-        path = f"/api/reconciliations/{day(date)}"
+        path, wanted = f"/api/reconciliations/{day(date)}", [_id(text) for text in known or []]
         desk.screen.must_answer(yes=yes or not repair)
         result, differences = _run(desk, path)
         desk.screen.preview(*_views(desk.screen, result, differences))
-        plan = _plan(differences.values()) if repair else []
-        repairs = _repair(desk, path, plan, differences, yes=yes) if plan else []
+        noted = [Step("known", _named(text, date, differences)) for text in wanted]
+        plan = _plan(differences.values(), without=noted) if repair else []
+        if plan:
+            desk.screen.confirm(lambda: _question(plan), yes=yes)
+        steps = [*noted, *plan]
+        repairs = _carried_out(desk, path, steps, differences)
         document = result | {"differences": list(differences.values()), "repairs": repairs}
-        desk.screen.show(document, *_outcomes(desk.screen, plan, repairs))
-        _conclude(desk.screen, date, differences.values())
+        desk.screen.show(document, *_outcomes(desk.screen, steps, repairs))
+        _conclude(desk.screen, date, differences, repairs)
 
 
 def _run(desk: Desk, path: str) -> tuple[dict[str, Any], dict[str, Difference]]:
@@ -78,36 +95,89 @@ def _run(desk: Desk, path: str) -> tuple[dict[str, Any], dict[str, Difference]]:
     return result, {one["id"]: one for one in sorted(found, key=lambda one: one["status"] != "open")}
 
 
-def _plan(differences: Iterable[Difference]) -> list[Step]:
-    """For each open difference the action that needs no judgement, if it has one."""
-    steps = [Step(action, one) for one in differences for action in BY_ITSELF if action in one["actions"]]
+def _id(text: str) -> str:
+    """``text``, if it may be the beginning of a difference's id. Raises Problem."""
+    if not ID.fullmatch(text):
+        told = Text("--known 是差异表里的编号", "--known is an id of the table of differences")
+        raise Problem(Exit.USAGE, "BAD_ID", told)
+    return text
+
+
+def _named(text: str, date: str, differences: Mapping[str, Difference]) -> Difference:
+    """The one difference whose id begins with ``text``. Raises Problem."""
+    found = [one for number, one in differences.items() if number.startswith(text)]
+    if len(found) > 1:
+        told = Text(f"有 {len(found)} 条差异的编号以 {text} 开头", f"{len(found)} differences have ids like {text}")
+        raise Problem(Exit.USAGE, "AMBIGUOUS_ID", told, next_step=command("reconcile", date))
+    if not found:
+        told = Text(f"没有编号以 {text} 开头的差异", f"No difference has an id like {text}")
+        raise Problem(Exit.NOT_SO, "DIFFERENCE_NOT_FOUND", told, next_step=command("reconcile", date))
+    return found[0]
+
+
+def _plan(differences: Iterable[Difference], without: Sequence[Step] = ()) -> list[Step]:
+    """For each open difference the action that needs no judgement, if it has one; none for those of ``without``."""
+    others = {step.difference["id"] for step in without}
+    left = [one for one in differences if one["id"] not in others]
+    steps = [Step(action, one) for one in left for action in BY_ITSELF if action in one["actions"]]
     return sorted(steps, key=lambda step: BY_ITSELF.index(step.action))
 
 
-def _repair(
-    desk: Desk, path: str, plan: Sequence[Step], differences: dict[str, Difference], *, yes: bool
+def _carried_out(
+    desk: Desk, path: str, steps: Sequence[Step], differences: dict[str, Difference]
 ) -> list[dict[str, Any]]:
-    """Carry ``plan`` out and bring ``differences`` up to date; what each step came to.
+    """Carry ``steps`` out and bring ``differences`` up to date; what each step came to.
 
     One that fails does not stop the next ones, unless the service itself is gone.
     """
-    desk.screen.confirm(lambda: _question(plan), yes=yes)
     done: list[dict[str, Any]] = []
+    if not steps:
+        return done
     with desk.screen.counting() as bar:
-        for step in bar.track(plan, description=Text("处理中", "Repairing").to(desk.screen.lang)):
+        for step in bar.track(steps, description=Text("处理中", "Repairing").to(desk.screen.lang)):
             number = step.difference["id"]
             outcome: dict[str, Any] = {"id": number, "action": step.action}
             try:
-                differences[number] = desk.service.post(f"{path}/differences/{number}/repair", {"action": step.action})
-                outcome |= {"status": differences[number]["status"], "error": None}
+                after = desk.service.post(f"{path}/differences/{number}/repair", {"action": step.action})
+                differences[number] = after
+                reason = _unsettled(after).to(desk.screen.lang) if after["status"] == "open" else None
+                outcome |= {"status": after["status"], "reason": reason, "error": None}
             except Problem as problem:
                 if not problem.told or problem.code is Exit.CONFIG:
-                    desk.screen.preview(*_outcomes(desk.screen, plan, done))
+                    desk.screen.preview(*_outcomes(desk.screen, steps, done))
                     problem.more = {"repairs": done}
                     raise
-                outcome |= {"status": "open", "error": problem.document(desk.screen.lang)}
+                error = problem.document(desk.screen.lang)
+                outcome |= {"status": differences[number]["status"], "reason": error["message"], "error": error}
             done.append(outcome)
     return done
+
+
+def _unsettled(one: Difference) -> Text:
+    """Why a query left a difference open: WeChat's answer is not what its bill says. The audit has the state of ours
+    that the answer led to."""
+    ours, bill = one["ours"], one["wechat"]
+    amount = money(ours["amount"]) if ours else ""
+    state = one["audit"][-1]["detail"] if one["audit"] else ""
+    said = f"{amount} {state}".strip() or "–"
+    if bill is None:
+        return Text(
+            f"照微信的答复是 {said}，账单里却没有", f"By WeChat's answer it is {said}, yet the bill has none of it"
+        )
+    return Text(
+        f"照微信的答复是 {said}，账单却是 {_side(bill)}",
+        f"By WeChat's answer it is {said}, the bill says {_side(bill)}",
+    )
+
+
+def _tried(one: Difference) -> bool:
+    """Whether WeChat was asked since the difference was last found anew, and that did not settle it."""
+    for line in reversed(one["audit"]):
+        if line["action"] == "rerun":
+            return False
+        if line["action"] == "query":
+            return bool(line["to"] == "open")
+    return False
 
 
 def _question(plan: Sequence[Step]) -> Text:
@@ -119,14 +189,22 @@ def _question(plan: Sequence[Step]) -> Text:
     )
 
 
-def _conclude(screen: Screen, date: str, differences: Iterable[Difference]) -> None:
-    """End with 1 while anything is open, and say what to do about it."""
-    left = [one for one in differences if one["status"] == "open"]
+def _conclude(
+    screen: Screen, date: str, differences: Mapping[str, Difference], repairs: Sequence[Mapping[str, Any]]
+) -> None:
+    """End with 1 while anything is open, and say what to do about it: no repair that has just come to nothing."""
+    left = [one for one in differences.values() if one["status"] == "open"]
     if not left:
         screen.say(Text("没有待处理的差异", "No difference is open"))
         return
     screen.say(Text(f"还有 {len(left)} 条差异待处理", f"{len(left)} differences are open"))
-    screen.next_step(command("reconcile", date, "--repair") if _plan(left) else _by_hand(date, left[0]))
+    futile = {one["id"] for one in repairs if not one["error"] or one["error"]["exit"] != Exit.UNREACHED}
+    if _plan(one for one in left if one["id"] not in futile and not _tried(one)):
+        screen.next_step(command("reconcile", date, "--repair"))
+    else:
+        note = command("reconcile", date, "--known", _shortened(differences)[left[0]["id"]])
+        screen.say(Text(f"有人看过之后可以记下：{note}", f"Once somebody has looked, note it: {note}"))
+        screen.next_step(_by_hand(date, left[0]))
     raise typer.Exit(int(Exit.NOT_SO))
 
 
@@ -147,11 +225,19 @@ def _views(screen: Screen, result: Mapping[str, Any], differences: Mapping[str, 
     heading = Text(f"{result['date']} 对账", f"Reconciliation of {result['date']}")
     sums = screen.table(heading, columns, rows)
     now = from_v3(result["finished_at"])  # the service's own clock
-    return [sums, _table(screen, list(differences.values()), now)] if differences else [sums]
+    return [sums, _table(screen, differences, now)] if differences else [sums]
 
 
-def _table(screen: Screen, differences: Sequence[Difference], now: datetime) -> RenderableType:
+def _shortened(differences: Iterable[str]) -> dict[str, str]:
+    """Each id's beginning, as long as it takes to tell them apart."""
+    ids = list(differences)
+    length = next(n for n in range(SHORTEST, 33) if len({one[:n] for one in ids}) == len(ids))
+    return {one: one[:length] for one in ids}
+
+
+def _table(screen: Screen, differences: Mapping[str, Difference], now: datetime) -> RenderableType:
     columns = (
+        Text("编号", "Id"),
         KIND,
         Text("状态", "Status"),
         Text("多久了", "Age"),
@@ -164,7 +250,9 @@ def _table(screen: Screen, differences: Sequence[Difference], now: datetime) -> 
     title = Text(f"差异 {len(differences)} 条", f"{len(differences)} differences")
     if len(differences) > SHOWN:
         title = Text(f"{title.zh}，前 {SHOWN} 条（全部见 --json）", f"{title.en}, the first {SHOWN} (--json has all)")
-    return screen.table(title, columns, [_row(screen, one, now) for one in differences[:SHOWN]])
+    short = _shortened(differences)
+    shown = list(differences.values())[:SHOWN]
+    return screen.table(title, columns, [(short[one["id"]], *_row(screen, one, now)) for one in shown])
 
 
 def _row(screen: Screen, one: Difference, now: datetime) -> tuple[str, ...]:
@@ -181,8 +269,8 @@ def _row(screen: Screen, one: Difference, now: datetime) -> tuple[str, ...]:
     )
 
 
-def _outcomes(screen: Screen, plan: Sequence[Step], repairs: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
-    """What each repair came to."""
+def _outcomes(screen: Screen, steps: Sequence[Step], repairs: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+    """What each step came to."""
     if not repairs:
         return []
     columns = (KIND, NUMBER, Text("做了", "Did"), Text("结果", "Result"), Text("原因", "Why"))
@@ -190,11 +278,11 @@ def _outcomes(screen: Screen, plan: Sequence[Step], repairs: Sequence[Mapping[st
         (
             KINDS[step.difference["kind"]].to(screen.lang),
             _numbers(step.difference)["out_trade_no"],
-            done["action"],
+            DEEDS[done["action"]].to(screen.lang),
             STATUSES[done["status"]].to(screen.lang),
-            done["error"]["message"] if done["error"] else "",
+            done["reason"],
         )
-        for step, done in zip(plan, repairs, strict=False)
+        for step, done in zip(steps, repairs, strict=False)
     ]
     return [screen.table(Text("处理", "Repairs"), columns, rows)]
 

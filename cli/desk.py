@@ -54,6 +54,10 @@ ELSEWHERE = {
     "BILL_TOO_OLD": command("bill", "--help"),
 }
 """Where to look after an answer that the command's own next step would only repeat."""
+ELSEWHERE_ON_THE_NET = ("NOT_FENPAY", "REDIRECTED")
+"""Answers of another server: the address is wrong, and no key would help."""
+NOT_BEFORE = ("DAY_NOT_OVER", "BILL_NOT_READY")
+"""Answers that are over by themselves: the same command is right, at its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +108,10 @@ def day(text: str) -> str:
 
 def _next(problem: Problem, verb: str, next_step: str) -> str:
     """The command for a failure that names none itself."""
-    if problem.code is Exit.USAGE:
+    if problem.code is Exit.USAGE and problem.name not in NOT_BEFORE:
         return command(verb, "--help")
+    if problem.name in ELSEWHERE_ON_THE_NET:
+        return f"export {place.URL_VARIABLE}=https://pay.example.com"
     if problem.code is Exit.CONFIG:
         return f"read -rs {place.KEY_VARIABLE} && export {place.KEY_VARIABLE}"
     return ELSEWHERE.get(problem.name) or next_step or command(verb, "--help")

@@ -10,6 +10,7 @@ from rich.console import RenderableType
 
 from cli.desk import AsJson, Cursor, Desk, KeyFile, Limit, OrderNo, Url, Yes, at_desk, number
 from cli.output import Screen, moment, money, words
+from cli.problems import Exit, Problem
 from wechat.commands import command
 from wechat.errors import Text
 
@@ -43,9 +44,10 @@ def list_orders(
 ) -> None:
     """List orders, newest first."""
     with at_desk("order list", url, key_file, as_json) as desk:
-        page = desk.service.get("/api/orders", trade_state=state, limit=limit, cursor=cursor)
+        wanted = _state(state) if state else None
+        page = desk.service.get("/api/orders", trade_state=wanted, limit=limit, cursor=cursor)
         desk.screen.show(page, _listing(desk.screen, page["orders"]))
-        desk.next_page("order list", page, state, limit)
+        desk.next_page("order list", page, wanted, limit)
 
 
 @app.command(help=words("看一笔订单：状态、时间线、收到的通知", "Show an order with its timeline and notifications."))
@@ -78,6 +80,14 @@ def close(no: OrderNo, yes: Yes = False, url: Url = None, key_file: KeyFile = No
                 "WeChat closes v2 orders five minutes old; it is scheduled",
             )
             desk.screen.say(text)
+
+
+def _state(text: str) -> str:
+    """The state that is meant, in capitals or not. Raises Problem."""
+    if text.upper() not in STATES:
+        states = ", ".join(STATES)
+        raise Problem(Exit.USAGE, "BAD_STATE", Text(f"--state 可取 {states}", f"--state is one of {states}"))
+    return text.upper()
 
 
 def _closing(desk: Desk, path: str) -> Text:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text as Styled
@@ -25,7 +25,10 @@ from wechat.errors import Text
 from wechat.models import yuan
 from wechat.times import beijing, from_v3
 
-WIDTH = 160  # columns of a table that goes into a file or a pipe
+WIDTH = 240  # columns of a table that goes into a file or a pipe
+FOLDED = 20  # columns that the last one of a table keeps, on however narrow a terminal
+UNBOUNDED = 10_000
+GAP = "   "
 
 
 class Screen:
@@ -36,7 +39,7 @@ class Screen:
         self.as_json = as_json
         self._out, self._err = _console(sys.stdout), _console(sys.stderr)
         self.interactive = sys.stdin.isatty() and sys.stderr.isatty()
-        self._bars = sys.stderr.isatty()
+        self._bars = sys.stderr.isatty() and not as_json
 
     def show(self, document: Any, *views: RenderableType) -> None:
         """The answer: ``document`` with ``--json``, ``views`` for a person."""
@@ -73,9 +76,12 @@ class Screen:
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     def must_answer(self, *, yes: bool) -> None:
-        """Say at once that there is nobody to ask. Raises Problem."""
-        if not yes and not self.interactive:
-            text = Text("这一步无法撤回；不在终端里请加 --yes", "This cannot be taken back; off a terminal add --yes")
+        """Say at once that there is nobody to ask: off a terminal, or a program that reads JSON. Raises Problem."""
+        if not yes and (self.as_json or not self.interactive):
+            text = Text(
+                "这一步无法撤回；用 --json 或不在终端里请加 --yes",
+                "This cannot be taken back; with --json or off a terminal add --yes",
+            )
             raise Problem(Exit.USAGE, "NOT_CONFIRMED", text, next_step=command("", *sys.argv[1:], "--yes"))
 
     def problem(self, problem: Problem) -> None:
@@ -122,14 +128,56 @@ class Screen:
                 table.add_row(name.to(self.lang), cell(value))
         return table
 
-    def table(self, title: Text, columns: Sequence[Text], rows: Iterable[Sequence[object]]) -> Table:
-        """Many things under their headings. Numbers are folded, never cut."""
-        table = Table(title=title.to(self.lang), title_justify="left", header_style="bold", box=SIMPLE_HEAD)
-        for column in columns:
-            table.add_column(column.to(self.lang), overflow="fold")
-        for row in rows:
-            table.add_row(*(cell(value) for value in row))
+    def table(self, title: Text, columns: Sequence[Text], rows: Iterable[Sequence[object]]) -> RenderableType:
+        """Many things under their headings. Numbers are neither cut nor folded: somebody wants to copy them."""
+        cells = [[cell(value) for value in row] for row in rows]
+        if not cells:
+            return cell(Text(f"{title.zh}：没有", f"{title.en}: none").to(self.lang))
+        return Listing(title.to(self.lang), [column.to(self.lang) for column in columns], cells)
+
+
+class Listing:
+    """A table where the screen is wide enough, with only the last column folded; else each row in lines of its own."""
+
+    def __init__(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Styled]]) -> None:
+        self._title = title
+        self._columns = columns
+        self._rows = rows
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = self._table()
+        last = max(row[-1].cell_len for row in self._rows)
+        needed = console.measure(table, options=options.update(max_width=UNBOUNDED)).maximum - max(0, last - FOLDED)
+        if needed <= options.max_width:
+            yield table
+            return
+        yield Styled(self._title, style="italic")
+        for row in self._rows:
+            yield Styled()
+            yield from self._lines(row, options.max_width)
+        yield Styled()
+
+    def _table(self) -> Table:
+        table = Table(title=self._title, title_justify="left", header_style="bold", box=SIMPLE_HEAD)
+        for name in self._columns[:-1]:
+            table.add_column(name, no_wrap=True)
+        table.add_column(self._columns[-1], overflow="fold")
+        for row in self._rows:
+            table.add_row(*row)
         return table
+
+    def _lines(self, row: Sequence[Styled], width: int) -> Iterator[Styled]:
+        """``Name: value`` of what is there, as many to a line as fit, a value never over two lines if it fits one."""
+        line = Styled(overflow="fold")
+        for name, value in zip(self._columns, row, strict=True):
+            if not value:
+                continue
+            told = Styled.assemble((f"{name}: ", "bold"), value) if name else value
+            if line and line.cell_len + len(GAP) + told.cell_len > width:
+                yield line
+                line = Styled(overflow="fold")
+            line.append(GAP if line else "").append_text(told)
+        yield line
 
 
 def words(zh: str, en: str) -> str:

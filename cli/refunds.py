@@ -69,10 +69,11 @@ def create(
     with at_desk("refund create", url, key_file, as_json, next_step=command("refund list", no)) as desk:
         wish = {"refund": amount, "reason": reason}
         order = f"/api/orders/{number('out_trade_no', no)}"
-        desk.screen.confirm(lambda: _question(desk, order, amount), yes=yes)
+        again = bool(out_refund_no or key)  # it may be the same refund once more, for which nothing more need be left
+        desk.screen.confirm(lambda: _question(desk, order, amount, again=again), yes=yes)
         if out_refund_no or not key:
             wish["out_refund_no"] = number("out_refund_no", out_refund_no or _new_number())
-        _finish(desk.screen, _sent(desk, no, wish, key or ""))
+        _finish(desk.screen, _read_again(desk, _sent(desk, no, wish, key or "")))
 
 
 @app.command(help=words("看一笔退款与时间线", "Show a refund with its timeline."))
@@ -104,32 +105,86 @@ def _new_number() -> str:
     return f"{to_v2(datetime.now(UTC))}{secrets.token_hex(6)}"
 
 
-def _question(desk: Desk, path: str, amount: int) -> Text:
+def _question(desk: Desk, path: str, amount: int, *, again: bool) -> Text:
+    """What is asked before it is made. Raises Problem for what needs no asking: no order, or too little left of it."""
     order = desk.service.get(path)
-    left, what = money(order["total"] - order["refund_reserved"]), order["description"]
+    if not again:
+        _must_be_refundable(order, amount)
+    no, what, left = order["out_trade_no"], order["description"], money(_left(order))
     return Text(
-        f"从订单 {order['out_trade_no']}（{what}，可退 {left}）退款 ¥{yuan(amount)}？",
-        f"Refund ¥{yuan(amount)} of order {order['out_trade_no']} ({what}, {left} left)?",
+        f"从订单 {no}（{what}，可退 {left}）退款 ¥{yuan(amount)}？",
+        f"Refund ¥{yuan(amount)} of order {no} ({what}, {left} left)?",
     )
 
 
+def _must_be_refundable(order: Mapping[str, Any], amount: int) -> None:
+    """Raise Problem where the service would refuse too; it has the last word all the same."""
+    no, left = order["out_trade_no"], _left(order)
+    if not order["transaction_id"]:
+        text = Text("订单未支付，不能退款", "The order is not paid")
+        raise Problem(Exit.NOT_SO, "ORDER_NOT_PAID", text, next_step=command("why", no))
+    if amount > left:
+        text = Text(
+            f"要退 ¥{yuan(amount)}，可退只有 {money(left)}", f"¥{yuan(amount)} is more than the {money(left)} left"
+        )
+        raise Problem(Exit.NOT_SO, "NOT_REFUNDABLE", text, next_step=command("refund list", no))
+
+
+def _left(order: Mapping[str, Any]) -> int:
+    """What may still be refunded, in fen."""
+    return int(order["total"]) - int(order["refund_reserved"])
+
+
 def _sent(desk: Desk, no: str, wish: dict[str, Any], key: str) -> Refund:
-    """The refund. A Problem that leaves it open carries what to repeat: the same request under the same name."""
+    """The refund. A Problem that leaves it open carries what to repeat: the same request under the same name.
+
+    The name is told before anything is sent, so that it is known whatever ends this process.
+    """
     name = {"out_refund_no": wish["out_refund_no"]} if "out_refund_no" in wish else {"key": key}
     for what, value in name.items():
-        desk.screen.say(Text(f"{what} {value}（重试请用同一个）", f"{what} {value} (repeat with the same)"))
+        desk.screen.say(Text(f"退款用 {what} {value}", f"Refunding with {what} {value}"))
     try:
         refund: Refund = desk.service.post(f"/api/orders/{no}/refunds", wish, key=key)
     except KeyboardInterrupt:
         text = Text("已中断，结果还不知道", "Interrupted; what became of it is not known")
-        raise _repeatable(Problem(Exit.UNREACHED, "INTERRUPTED", text), no, wish, name) from None
+        raise _repeatable(desk, Problem(Exit.UNREACHED, "INTERRUPTED", text), no, wish, name) from None
     except Problem as problem:
-        raise (_repeatable(problem, no, wish, name) if problem.unknown else problem) from None
+        if problem.unknown:
+            raise _repeatable(desk, problem, no, wish, name) from None
+        problem.next_step = problem.next_step or _after_a_no(problem, no, name)
+        raise
+    _advise(desk.screen, name)
     return refund
 
 
-def _repeatable(problem: Problem, no: str, wish: Mapping[str, Any], name: Mapping[str, str]) -> Problem:
+def _advise(screen: Screen, name: Mapping[str, str]) -> None:
+    what = next(iter(name))
+    screen.say(Text(f"重试请用同一个 {what}，不会多退", f"Repeat with the same {what}: it is paid once"))
+
+
+def _after_a_no(problem: Problem, no: str, name: Mapping[str, str]) -> str:
+    """Where to look after a definite refusal; empty where the command's own next step will do."""
+    if problem.name == "ORDER_NOT_PAID":
+        return command("why", no)
+    if problem.code is Exit.REFUSED and "out_refund_no" in name:  # WeChat's no is kept in the refund
+        return command("refund show", name["out_refund_no"])
+    return ""
+
+
+def _read_again(desk: Desk, refund: Refund) -> Refund:
+    """One that was sent and not answered as it is now: WeChat's notification may have settled it meanwhile."""
+    if refund["state"] != "REQUESTED" or not refund["sends"]:
+        return refund
+    try:
+        found: Refund = desk.service.get(f"/api/refunds/{refund['out_refund_no']}")
+    except Problem:
+        return refund  # it is stored, whatever became of this second question
+    return found
+
+
+def _repeatable(desk: Desk, problem: Problem, no: str, wish: Mapping[str, Any], name: Mapping[str, str]) -> Problem:
     """``problem`` with the command that asks for the same refund again, and not for another one."""
+    _advise(desk.screen, name)
     options = {"amount": str(wish["refund"]), "reason": wish["reason"]} | {
         option.replace("_", "-"): value for option, value in name.items()
     }
@@ -144,9 +199,22 @@ def _finish(screen: Screen, refund: Refund) -> None:
     screen.show(refund, *_views(screen, refund))
     state, no = str(refund["state"]), str(refund["out_refund_no"])
     if state in DONE_FOR:
+        screen.next_step(command("refund show", no))
         raise typer.Exit(int(Exit.NOT_SO))
     if state != "SUCCESS":
-        screen.next_step(command("refund query", no))
+        screen.next_step(command("refund show" if refund["due_at"] else "refund query", no))
+
+
+def _state(screen: Screen, refund: Refund) -> str:
+    """The state with its meaning; of one that was not sent yet, when it will be."""
+    if not refund["due_at"]:
+        return screen.named(refund["state"], STATES)
+    at = moment(refund["due_at"])[11:]
+    queued = Text(
+        f"排队中，约 {at} 发出（同一订单两笔退款至少隔 1 分钟）",
+        f"queued, goes out at about {at} (a minute lies between two refunds of one order)",
+    )
+    return f"{refund['state']} {queued.to(screen.lang)}"
 
 
 def _listing(screen: Screen, refunds: Sequence[Refund]) -> RenderableType:
@@ -154,7 +222,7 @@ def _listing(screen: Screen, refunds: Sequence[Refund]) -> RenderableType:
         (
             refund["out_refund_no"],
             money(refund["refund"]),
-            screen.named(refund["state"], STATES),
+            _state(screen, refund),
             moment(refund["created_at"]),
             refund["reason"],
         )
@@ -167,7 +235,7 @@ def _views(screen: Screen, refund: Refund) -> list[RenderableType]:
     sheet = screen.sheet(
         [
             (REFUND_NUMBER, refund["out_refund_no"]),
-            (STATE, screen.named(refund["state"], STATES)),
+            (STATE, _state(screen, refund)),
             (AMOUNT, f"{money(refund['refund'])} / {money(refund['total'])}"),
             (REASON, refund["reason"]),
             (NUMBER, refund["out_trade_no"]),

@@ -1,11 +1,15 @@
-"""Starting the command line, so that a mistyped command too ends as ``--json`` promises."""
+"""Starting the command line, so that a mistyped command too ends as every other failure: in the reader's language, with
+a next command, and with ``--json`` as one document."""
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Sequence
 from typing import Any, cast
 
 import typer
+import typer.main
 
 from cli.output import Screen, language
 from cli.problems import Exit, Problem
@@ -14,15 +18,58 @@ from wechat.errors import Text
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # typer does not export it
 
+CHINESE = (
+    (r"^Missing argument (.+)\.$", r"缺少参数 \1"),
+    (r"^Missing option (.+)\.$", r"缺少选项 \1"),
+    (r"^No such command (.+?)\.", r"没有命令 \1"),
+    (r"^No such option: (\S+)", r"没有选项 \1"),
+    (r" Did you mean (.+)\?$", r"，是不是 \1？"),
+    (r" \(Possible options: (.+)\)$", r"，是不是 \1？"),
+    (r"^Invalid value for (.+?): ", r"\1 的值不对："),
+    (r"Input should be a valid integer.*$", "应为整数"),
+    (r"Input should be greater than or equal to (\d+)$", r"不能小于 \1"),
+    (r"Input should be less than or equal to (\d+)$", r"不能大于 \1"),
+    (r"('[^']*') is not one of (.+)\.$", r"\1 不在 \2 之中"),
+    (r"^Got unexpected extra argument\(s\) \((.+)\)$", r"多余的参数：\1"),
+    (r"^Option (.+) does not take a value\.$", r"选项 \1 不带值"),
+    (r"^Option (.+) requires an argument\.$", r"选项 \1 要带值"),
+)
+"""Typer's sentences, which exist in English only; one that is not here stays as it is."""
+
 
 def run(app: typer.Typer) -> None:
     """Run ``app`` on the process's arguments and exit."""
-    if "--json" not in sys.argv:
-        app()
     try:
         sys.exit(app(standalone_mode=False))
+    except typer.Abort:
+        sys.exit(int(Exit.NOT_SO))
     except UsageError as error:
-        told = str(cast(Any, error).format_message())
-        problem = Problem(Exit.USAGE, "USAGE", Text(told, told), next_step=command("--help"))
-    Screen(language(), as_json=True).problem(problem)
-    sys.exit(int(problem.code))
+        if type(error).__name__ != "NoArgsIsHelpError":  # which has printed the help already
+            Screen(language(), as_json="--json" in sys.argv).problem(_problem(app, error))
+    sys.exit(int(Exit.USAGE))
+
+
+def translated(message: str) -> Text:
+    """Typer's ``message`` in both languages."""
+    english = chinese = message.replace("Value error, ", "")
+    for pattern, replacement in CHINESE:
+        chinese = re.sub(pattern, replacement, chinese)
+    return Text(chinese, english)
+
+
+def _problem(app: typer.Typer, error: Exception) -> Problem:
+    """What was typed wrongly, and the help of the command that it was typed to."""
+    told = str(cast(Any, error).format_message())
+    return Problem(Exit.USAGE, "USAGE", translated(told), next_step=command(_verb(app, sys.argv[1:]), "--help"))
+
+
+def _verb(app: typer.Typer, arguments: Sequence[str]) -> str:
+    """The words that name a command; not every error of Typer's knows its own."""
+    at: Any = typer.main.get_command(app)
+    named = []
+    for word in arguments:
+        at = getattr(at, "commands", {}).get(word)
+        if at is None:
+            break
+        named.append(word)
+    return " ".join(named)

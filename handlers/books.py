@@ -19,6 +19,7 @@ from wechat.double_entry import DoubleEntry, double_entry
 from wechat.errors import BadRequest, NotFound, Text
 from wechat.pay.bill_download import Bill
 from wechat.pay.bills import BillKind, trade_lines
+from wechat.times import to_v3
 
 DATE = r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
 PAGE = 100
@@ -88,8 +89,10 @@ class ReconciliationHandler(_DayHandler):
         with tempfile.TemporaryDirectory(prefix="fenpay-export-") as directory:
             path = Path(directory) / "book.xlsx"
             book = exports.Workbook(path)
-            book.sheet(Text("汇总", "Summary").to(self.lang), exports.summary_rows(result, self.lang))
-            book.sheet(Text("差异", "Differences").to(self.lang), [exports.headings(self.lang)])
+            book.sheet(
+                Text("汇总", "Summary").to(self.lang), exports.summary_rows(result, self.lang), exports.SUMMARY_WIDTHS
+            )
+            book.sheet(Text("差异", "Differences").to(self.lang), [exports.headings(self.lang)], exports.WIDTHS)
             async for rows in self._rows(result.day):
                 await asyncio.to_thread(book.add, rows)
             await asyncio.to_thread(book.close)
@@ -150,8 +153,8 @@ class BillHandler(_DayHandler):
 def result_view(result: Reconciliation) -> dict[str, Any]:
     return {
         "date": result.day.isoformat(),
-        "started_at": result.started_at.isoformat(),
-        "finished_at": result.finished_at.isoformat(),
+        "started_at": to_v3(result.started_at),
+        "finished_at": to_v3(result.finished_at),
         "ours": {name: getattr(result.ours, name) for name in ("payments", "received", "refunds", "refunded")},
         "wechat": sums_view(result.theirs),
         "found": {kind.value: count for kind, count in sorted(result.found.items())},
@@ -172,10 +175,10 @@ def difference_view(difference: Difference) -> dict[str, Any]:
         "actions": [action.value for action in actions],
         "ours": _entry_view(difference.ours),
         "wechat": _entry_view(difference.theirs),
-        "found_at": difference.found_at.isoformat(),
+        "found_at": to_v3(difference.found_at),
         "audit": [
             {
-                "at": line.at.isoformat(),
+                "at": to_v3(line.at),
                 "by": line.by,
                 "action": line.action,
                 "from": line.source.value,

@@ -1,30 +1,33 @@
 """Differences as tables for people: CSV that spreadsheets open as it is, and XLSX. Both are made row by row.
 
 In CSV a cell that a spreadsheet would take for a formula, or for a number too long to keep all its digits, starts with
-an apostrophe. XLSX says itself what is text.
+an apostrophe. XLSX says itself what is text and what is a date. Times are Beijing's.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
 import xlsxwriter
 
-from wechat.book_words import COUNTS, KINDS, STATUSES, SUMS
-from wechat.books import Difference, Entry, Reconciliation, Sums
+from wechat.book_words import AUTHORS, COUNTS, DEEDS, KINDS, STATUSES, SUMS
+from wechat.books import Audit, Difference, Entry, Reconciliation, Sums
 from wechat.errors import Text
+from wechat.times import BEIJING, beijing
 
-Cell = str | int | Decimal
+Cell = str | int | Decimal | datetime
 Row = Sequence[Cell]
 
 BOM = "\ufeff"
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 DIGITS_KEPT = 15  # of a number in a spreadsheet
 CENTS = "0.00"
+MOMENT = "yyyy-mm-dd hh:mm:ss"
 
 COLUMNS = (
     Text("类别", "Kind"),
@@ -41,6 +44,9 @@ COLUMNS = (
     Text("处理记录", "Audit"),
     Text("编号", "Id"),
 )
+WIDTHS = (14, 10, 26, 32, 32, 32, 16, 12, 16, 12, 20, 60, 36)
+"""Of ``COLUMNS`` in XLSX, in digits."""
+SUMMARY_WIDTHS = (16, 14, 14)
 
 
 def headings(lang: str) -> list[str]:
@@ -50,15 +56,14 @@ def headings(lang: str) -> list[str]:
 def difference_row(difference: Difference, lang: str) -> list[Cell]:
     """One difference, in the order of ``COLUMNS``."""
     numbers = difference.numbers
-    audit = "; ".join(f"{line.at.isoformat()} {line.by} {line.action} → {line.target}" for line in difference.audit)
     return [
         KINDS[difference.kind].to(lang),
         STATUSES[difference.status].to(lang),
         *numbers[:4],
         *_side(difference.ours),
         *_side(difference.theirs),
-        difference.found_at.isoformat(),
-        audit,
+        difference.found_at,
+        "; ".join(_audited(line, lang) for line in difference.audit),
         difference.id,
     ]
 
@@ -87,15 +92,19 @@ class Workbook:
     def __init__(self, path: Path) -> None:
         self._book = xlsxwriter.Workbook(path, {"constant_memory": True})
         self._money = self._book.add_format({"num_format": CENTS})
+        self._moment = self._book.add_format({"num_format": MOMENT})
         self._sheet = self._book.add_worksheet()
         self._row = 0
 
-    def sheet(self, name: str, rows: Iterable[Row]) -> None:
-        """Start a sheet; an earlier one takes no more rows."""
+    def sheet(self, name: str, rows: Iterable[Row], widths: Sequence[int] = ()) -> None:
+        """Start a sheet, whose first row stays in sight; an earlier one takes no more rows."""
         if self._row:
             self._sheet = self._book.add_worksheet()
             self._row = 0
         self._sheet.name = name
+        self._sheet.freeze_panes(1, 0)
+        for column, width in enumerate(widths):
+            self._sheet.set_column(column, column, width)
         self.add(rows)
 
     def add(self, rows: Iterable[Row]) -> None:
@@ -108,8 +117,12 @@ class Workbook:
         self._book.close()
 
     def _write(self, column: int, cell: Cell) -> None:
+        if cell == "":
+            return  # a cell with an empty text in it is none that a filter or a count takes for empty
         if isinstance(cell, str):
             self._sheet.write_string(self._row, column, cell)
+        elif isinstance(cell, datetime):
+            self._sheet.write_datetime(self._row, column, _wall_clock(cell), self._moment)
         else:
             self._sheet.write_number(self._row, column, cell, self._money if isinstance(cell, Decimal) else None)
 
@@ -117,6 +130,22 @@ class Workbook:
 def yuan(fen: int) -> Decimal:
     """An amount for a person's eyes."""
     return Decimal(fen).scaleb(-2)
+
+
+def _audited(line: Audit, lang: str) -> str:
+    """``2026-03-01 12:00:00 anna 查询 → 待处理（SUCCESS）``."""
+    by, did = _called(line.by, AUTHORS, lang), _called(line.action, DEEDS, lang)
+    detail = Text(f"（{line.detail}）", f" ({line.detail})").to(lang) if line.detail else ""
+    return f"{beijing(line.at)} {by} {did} → {STATUSES[line.target].to(lang)}{detail}"
+
+
+def _called(word: str, names: Mapping[str, Text], lang: str) -> str:
+    return names[word].to(lang) if word in names else word
+
+
+def _wall_clock(moment: datetime) -> datetime:
+    """What a clock in Beijing shows: a spreadsheet's dates have no zone."""
+    return moment.astimezone(BEIJING).replace(tzinfo=None, microsecond=0)
 
 
 def _side(entry: Entry | None) -> tuple[Cell, Cell]:
@@ -129,6 +158,6 @@ def _sum(sums: Sums, name: str) -> Cell:
 
 
 def _guarded(cell: Cell) -> str:
-    text = str(cell)
+    text = beijing(cell) if isinstance(cell, datetime) else str(cell)
     risky = text.startswith(FORMULA) or (text.isdigit() and len(text) > DIGITS_KEPT)
     return f"'{text}" if isinstance(cell, str) and risky else text

@@ -42,8 +42,12 @@ def merchant_view(order: Order) -> dict[str, Any]:
 
 
 def refund_view(refund: Refund) -> dict[str, Any]:
-    """A refund as merchants see it."""
-    return refund_data(refund) | {"timeline": [_line(event) for event in refund.events]}
+    """A refund as merchants see it; ``due_at`` is when it goes out, None once it may have reached WeChat."""
+    return refund_data(refund) | {
+        "sends": refund.sends,
+        "due_at": to_v3(refund.due_at) if refund.due_at else None,
+        "timeline": [_line(event) for event in refund.events],
+    }
 
 
 def received_view(message: Received) -> dict[str, Any]:

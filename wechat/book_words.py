@@ -1,4 +1,4 @@
-"""What the books' kinds, statuses and sums are called, for tables that people read."""
+"""What the books' kinds, statuses, actions and sums are called, for tables that people read."""
 
 from __future__ import annotations
 
@@ -22,6 +22,15 @@ STATUSES: Mapping[str, Text] = {
     "known": Text("已知晓", "Known"),
     "gone": Text("已消失", "Gone"),
 }
+DEEDS: Mapping[str, Text] = {
+    "query": Text("查询", "Query"),
+    "refund": Text("退回", "Refund"),
+    "known": Text("记为已知晓", "Noted"),
+    "rerun": Text("重新对账", "Rerun"),
+}
+"""Actions as an audit names them: a person's, and that of a later run."""
+AUTHORS: Mapping[str, Text] = {"reconciliation": Text("对账", "reconciliation")}
+"""Who acts without a key; a key goes by its own name."""
 SUMS = (
     ("payments", Text("支付笔数", "Payments")),
     ("received", Text("收款（元）", "Received (yuan)")),

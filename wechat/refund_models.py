@@ -94,6 +94,11 @@ class Refund:
     def first_sent_at(self) -> datetime | None:
         return next((event.at for event in self.events if event.what == SENT), None)
 
+    @property
+    def due_at(self) -> datetime | None:
+        """About when it is sent, None once it may have reached WeChat: a minute lies between two of one order."""
+        return self.next_check_at if self.state is RefundState.REQUESTED and not self.sends else None
+
     def pause(self, now: datetime) -> timedelta:
         """Until it is asked after: half of its age, at most six hours, and no less than until it may be sent again."""
         return min(max(self._age(now) / 2, SPACING), LONGEST_PAUSE)

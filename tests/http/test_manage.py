@@ -69,7 +69,7 @@ async def test_orders_are_listed_page_by_page(shop: Shop, manage: Manage) -> Non
     numbers = [str((await shop.sold())["out_trade_no"]) for _ in range(3)]
     first = await manage("order", "list", "--limit", "2", "--state", "NOTPAY", "--json")
     assert len(first.json()["orders"]) == 2
-    shown = await manage("order", "list", "--limit", "2", "--state", "NOTPAY")
+    shown = await manage("order", "list", "--limit", "2", "--state", "notpay")
     following = shown.err.removeprefix("下一步：manage.py ").split()
     assert following[:6] == ["order", "list", "--limit", "2", "--state", "NOTPAY"]
     second = await manage(*following, "--json")
@@ -107,18 +107,21 @@ async def test_what_others_wrote_does_not_steer_the_terminal(shop: Shop, manage:
         (["order", "show", "a b"], 2, "BAD_NUMBER", "manage.py order show --help"),
         (["order", "show", "../../readyz"], 2, "BAD_NUMBER", "manage.py order show --help"),
         (["refund", "query", "short"], 2, "BAD_NUMBER", "manage.py refund query --help"),
-        (["order", "list", "--state", "PAID"], 2, "BAD_REQUEST", "manage.py order list --help"),
+        (["order", "list", "--state", "PAID"], 2, "BAD_STATE", "manage.py order list --help"),
         (["events", "list", "--state", "lost"], 2, "BAD_REQUEST", "manage.py events list --help"),
         (["events", "resend", "x"], 2, "BAD_ID", "manage.py events list"),
         (["bill", "fetch", "2026-2-3"], 2, "BAD_DATE", "manage.py bill fetch --help"),
         (["bill", "fetch", "2026-2-3", "--out", "x.csv"], 2, "BAD_DATE", "manage.py bill fetch --help"),
         (["bill", "fetch", "2026-02-30"], 2, "BAD_DATE", "manage.py bill fetch --help"),
-        (["reconcile", "2099-01-01"], 2, "DAY_NOT_OVER", "manage.py reconcile --help"),
-        (["order", "show"], 2, "USAGE", "manage.py --help"),
-        (["order", "shw", NOBODY], 2, "USAGE", "manage.py --help"),
-        (["order", "list", "--limit", "0"], 2, "USAGE", "manage.py --help"),
-        (["bill", "fetch", "2026-03-01", "--kind", "all"], 2, "USAGE", "manage.py --help"),
-        (["refund", "create", NOBODY, "--amount", "1.5", "--reason", "x"], 2, "USAGE", "manage.py --help"),
+        (["reconcile", "2026-03-01", "--known", "xyz"], 2, "BAD_ID", "manage.py reconcile --help"),
+        (["reconcile", "2099-01-01"], 2, "DAY_NOT_OVER", "manage.py reconcile 2099-01-01"),
+        (["order", "show"], 2, "USAGE", "manage.py order show --help"),
+        (["order", "shw", NOBODY], 2, "USAGE", "manage.py order --help"),
+        (["ordr", "show", NOBODY], 2, "USAGE", "manage.py --help"),
+        (["order", "list", "--limit", "0"], 2, "USAGE", "manage.py order list --help"),
+        (["bill", "fetch", "2026-03-01", "--kind", "all"], 2, "USAGE", "manage.py bill fetch --help"),
+        (["refund", "create", NOBODY, "--amount", "1.5", "--reason", "x"], 2, "USAGE", "manage.py refund create --help"),
+        (["bill", "fetch", "2026-03-01", "--out", "-"], 2, "TWO_DOCUMENTS", "manage.py bill fetch --help"),
         (["order", "close", NOBODY], 2, "NOT_CONFIRMED", f"manage.py order close {NOBODY} --json --yes"),
         (["reconcile", "2026-03-01", "--repair"], 2, "NOT_CONFIRMED", "manage.py reconcile 2026-03-01 --repair --json --yes"),
     ],
@@ -145,6 +148,44 @@ async def test_for_a_person_a_failure_is_two_lines_in_their_language(manage: Man
     assert (ran.code, ran.out, ran.err) == (1, "", "✘ 没有这个订单\n下一步：manage.py order list\n")
     ran = await manage("order", "show", NOBODY, LC_ALL="en_US.UTF-8")
     assert ran.err == "✘ There is no such order\nNext: manage.py order list\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "zh", "en", "next_step"),
+    [
+        (("order", "show"), "缺少参数 'NO'", "Missing argument 'NO'.", "order show --help"),
+        (("refund", "create", NOBODY, "--amount", "1"), "缺少选项 '--reason'", "Missing option '--reason'.", "refund create --help"),
+        (("order", "shw"), "没有命令 'shw'，是不是 'show'？", "No such command 'shw'. Did you mean 'show'?", "order --help"),
+        (("why", NOBODY, "--jso"), "没有选项 --jso", "No such option: --jso", "why --help"),
+        (("order", "list", "--limit", "0"), "'--limit' 的值不对：不能小于 1", "Invalid value for '--limit': Input should be greater than or equal to 1", "order list --help"),
+        (("order", "list", "--limit", "101"), "'--limit' 的值不对：不能大于 100", "Invalid value for '--limit': Input should be less than or equal to 100", "order list --help"),
+        (("order", "show", NOBODY, "x"), "多余的参数：x", "Got unexpected extra argument(s) (x)", "order show --help"),
+        (("order", "list", "--json=1"), "选项 '--json' 不带值", "Option '--json' does not take a value.", "order list --help"),
+    ],
+)  # fmt: skip
+async def test_a_mistyped_command_ends_in_two_lines_in_the_readers_language(
+    manage: Manage, arguments: tuple[str, ...], zh: str, en: str, next_step: str
+) -> None:
+    for lang, said, following in (("zh_CN.UTF-8", zh, "下一步："), ("en_GB.UTF-8", en, "Next: ")):
+        ran = await manage(*arguments, LANG=lang)
+        first, second = ran.err.splitlines()
+        assert (ran.code, ran.out) == (2, "")
+        assert first.startswith(f"✘ {said}")
+        assert second == f"{following}manage.py {next_step}"
+
+
+async def test_a_value_that_typer_does_not_take_is_told_in_chinese_too(manage: Manage) -> None:
+    ran = await manage("bill", "fetch", "2026-03-01", "--kind", "all")
+    assert ran.err.startswith("✘ '--kind' 的值不对：'all' 不在 'ALL', 'SUCCESS'")
+    ran = await manage("order", "list", "--limit", "x")
+    assert ran.err.startswith("✘ '--limit' 的值不对：应为整数\n")
+
+
+async def test_no_arguments_are_a_question_for_help(manage: Manage) -> None:
+    for arguments in ((), ("order",)):
+        ran = await manage(*arguments)
+        assert (ran.code, ran.err) == (2, "")
+        assert "Usage: manage.py" in ran.out
 
 
 async def test_wechats_no_is_told_in_its_own_words(shop: Shop, manage: Manage, simulator: SimulatorProcess) -> None:
@@ -211,6 +252,7 @@ async def test_an_answer_that_is_none_of_ours_is_never_taken_for_one(said: bytes
 async def test_another_server_at_the_address_is_told_from_ours(manage: Manage, simulator: SimulatorProcess) -> None:
     ran = await manage("order", "list", "--url", simulator.url, "--json")
     assert (ran.code, ran.error()["code"]) == (3, "NOT_FENPAY")
+    assert ran.error()["next"] == "export FENPAYCLI_URL=https://pay.example.com"
 
 
 @pytest.mark.parametrize("key", ["another-key", "a b", "ключ", "x" * 600])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import shlex
 from datetime import UTC, datetime, timedelta
@@ -38,6 +39,12 @@ async def refunds(shop: Shop, number: str) -> list[dict[str, Any]]:
     return found
 
 
+async def refund(shop: Shop, number: str) -> dict[str, Any]:
+    told = await shop.ask("GET", f"/api/refunds/{number}", headers=MERCHANT)
+    found: dict[str, Any] = told.json()
+    return found
+
+
 def wish(number: str, amount: int = 500, *more: str) -> tuple[str, ...]:
     return ("refund", "create", number, "--amount", str(amount), "--reason", "缺货 one", "--yes", *more)
 
@@ -50,8 +57,8 @@ async def test_a_refund_is_made_followed_and_explained(shop: Shop, manage: Manag
     made = await manage(*wish(number))
     assert made.code == 0
     assert "¥5.00 / ¥18.00" in made.out
-    refund_number = made.err.split()[1].partition("（")[0]
-    assert made.err.startswith(f"out_refund_no {refund_number}（重试请用同一个）\n")
+    refund_number = made.err.splitlines()[0].removeprefix("退款用 out_refund_no ")
+    assert made.err.splitlines()[1] == "重试请用同一个 out_refund_no，不会多退"
     for _ in range(100):
         asked = (await manage("refund", "query", refund_number, "--json")).json()
         if asked["state"] == "SUCCESS":
@@ -108,8 +115,17 @@ async def test_a_second_refund_waits_its_minute_and_says_so(shop: Shop, manage: 
     assert (await manage(*wish(number))).code == 0
     second = await manage(*wish(number))
     assert second.code == 0
-    assert "REQUESTED 已记下，微信还没有答复" in second.out
-    assert "下一步：manage.py refund query " in second.err
+    queued = re.compile(r"REQUESTED 排队中，约 \d\d:\d\d:\d\d 发出（同一订单两笔退款至少隔 1 分钟）")
+    assert queued.search(second.out)
+    waiting = (await refunds(shop, number))[1]
+    wait = datetime.fromisoformat(waiting["due_at"]) - datetime.fromisoformat(waiting["created_at"])
+    assert (waiting["sends"], wait > timedelta(minutes=1)) == (0, True)
+    show = f"manage.py refund show {waiting['out_refund_no']}"
+    assert f"下一步：{show}" in second.err
+    assert queued.search((await manage("refund", "list", number)).out)
+    told = await manage("why", number)
+    assert "¥5.00 的退款排队中，约 " in told.out
+    assert told.err.startswith("下一步：manage.py refund ")  # of the first one, if that is still under way
 
 
 @pytest.mark.parametrize(
@@ -135,8 +151,10 @@ async def test_more_than_is_left_is_1_and_names_the_refunds(shop: Shop, manage: 
     assert (await manage(*wish(number, 1800))).code == 0
     ran = await manage(*wish(number, 1))
     assert (ran.code, ran.err.splitlines()[-1]) == (1, f"下一步：manage.py refund list {number}")
+    assert "重试" not in ran.err
     unpaid = str((await shop.sold())["out_trade_no"])
-    assert (await manage(*wish(unpaid), "--json")).error()["code"] == "ORDER_NOT_PAID"
+    error = (await manage(*wish(unpaid), "--json")).error()
+    assert (error["code"], error["next"]) == ("ORDER_NOT_PAID", f"manage.py why {unpaid}")
 
 
 async def test_wechats_no_to_a_refund_is_4(shop: Shop, manage: Manage, simulator: SimulatorProcess) -> None:
@@ -146,7 +164,11 @@ async def test_wechats_no_to_a_refund_is_4(shop: Shop, manage: Manage, simulator
     ran = await manage(*wish(number))
     assert (ran.code, ran.out) == (4, "")
     assert "微信的原话: NOT_ENOUGH 基本账户余额不足" in ran.err
-    assert ran.err.endswith(f"下一步：manage.py refund list {number}\n")
+    refused = (await refunds(shop, number))[0]["out_refund_no"]
+    assert ran.err.endswith(f"下一步：manage.py refund show {refused}\n")
+    assert "重试" not in ran.err
+    again = await manage(*wish(number, 500, "--out-refund-no", refused))
+    assert (again.code, "重试" in again.err) == (1, False)
     assert "¥5.00 没有退成（NOT_ENOUGH）" in (await manage("why", number)).out
 
 
@@ -162,6 +184,7 @@ async def test_a_refund_that_ends_badly_is_1(shop: Shop, manage: Manage, simulat
     again = await manage(*wish(number, 500, "--out-refund-no", refund_number))
     assert again.code == 1
     assert "ABNORMAL 付款人的账户收不了，请在商户平台处理" in again.out
+    assert again.err.endswith(f"下一步：manage.py refund show {refund_number}\n")
 
 
 async def test_on_a_terminal_a_refund_shows_what_it_takes_from_before_it_is_made(shop: Shop, manage: Manage) -> None:
@@ -173,6 +196,46 @@ async def test_on_a_terminal_a_refund_shows_what_it_takes_from_before_it_is_made
     assert await refunds(shop, number) == []
     assert (await manage.on_a_terminal(*arguments, answer="y\n")).code == 0
     assert [refund["refund"] for refund in await refunds(shop, number)] == [700]
+
+
+async def test_on_a_terminal_more_than_is_left_is_refused_before_it_is_asked(shop: Shop, manage: Manage) -> None:
+    number = await paid(shop, manage)
+    more = ("--reason", "x")
+    no = await manage.on_a_terminal("refund", "create", number, "--amount", "1801", *more, answer="y\n", NO_COLOR="1")
+    assert (no.code, "[y/N]" in no.err) == (1, False)
+    assert "✘ 要退 ¥18.01，可退只有 ¥18.00" in no.err
+    assert f"下一步：manage.py refund list {number}" in no.err
+    unpaid = str((await shop.sold())["out_trade_no"])
+    no = await manage.on_a_terminal("refund", "create", unpaid, "--amount", "1", *more, answer="y\n")
+    assert (no.code, "[y/N]" in no.err, f"下一步：manage.py why {unpaid}" in no.err) == (1, False, True)
+    assert await refunds(shop, number) == []
+
+
+async def test_on_a_terminal_the_same_refund_can_be_repeated_when_nothing_more_is_left(
+    shop: Shop, manage: Manage
+) -> None:
+    number = await paid(shop, manage)
+    arguments = ("refund", "create", number, "--amount", "1800", "--reason", "x", "--out-refund-no", f"R-{number}")
+    for _ in range(2):
+        assert (await manage.on_a_terminal(*arguments, answer="y\n")).code == 0
+    assert len(await refunds(shop, number)) == 1
+
+
+async def test_with_json_a_terminal_is_not_asked_either(shop: Shop, manage: Manage) -> None:
+    number = await paid(shop, manage)
+    ran = await manage.on_a_terminal("refund", "create", number, "--amount", "1", "--reason", "x", "--json")
+    assert (ran.code, ran.out, ran.error()["code"]) == (2, "", "NOT_CONFIRMED")
+    assert await refunds(shop, number) == []
+
+
+async def test_a_refund_whose_answer_never_came_is_read_again_before_it_is_shown(
+    shop: Shop, manage: Manage, simulator: SimulatorProcess
+) -> None:
+    number = await paid(shop, manage)
+    simulator.control("POST", "faults", {"path": "/v3/refund/domestic/refunds", "fault": "http_500", "times": 1})
+    made = await manage(*wish(number), "--json")
+    assert (made.code, made.json()["sends"], made.json()["due_at"]) == (0, 1, None)
+    assert made.json() == await refund(shop, made.json()["out_refund_no"])
 
 
 # -- bills ------------------------------------------------------------------------------------------------------------
@@ -205,6 +268,9 @@ async def test_a_bill_is_saved_as_wechat_wrote_it(manage: Manage, directory: Pat
     file = tmp_path / "here.csv"
     told = await manage("bill", "fetch", day, "--out", str(file), "--json")
     assert told.json() == {"date": day, "kind": "ALL", "file": str(file), "bytes": file.stat().st_size}
+    assert files(tmp_path) == [f"bill-{day}-ALL.csv", "here.csv"]
+    printed = await manage("bill", "fetch", day, "--out", "-", cwd=tmp_path)
+    assert (printed.code, printed.out.encode(), printed.err) == (0, trade_file(lines).replace(b"\r\n", b"\n"), "")
     assert files(tmp_path) == [f"bill-{day}-ALL.csv", "here.csv"]
 
 
@@ -304,8 +370,21 @@ async def test_a_day_is_reconciled_repaired_and_what_is_left_is_named(
         "unknown_number": "open",
     }
     assert await shop.state(lost) == "SUCCESS"
+    times = [told["started_at"], told["finished_at"]]
+    for one in told["differences"]:
+        times += [one["found_at"], *(line["at"] for line in one["audit"])]
+    assert len(times) == 2 + 3 + 2
+    assert all(re.fullmatch(r"[\d-]{10}T[\d:]{8}\+08:00", time) for time in times)
+    exported = await shop.ask("GET", f"/api/reconciliations/{day}?format=csv", headers=MERCHANT)
+    assert re.search(r",[\d-]{10} [\d:]{8},[\d-]{10} [\d:]{8} shop 查询 → 已修复（SUCCESS）,", exported.body.decode())
+    assert "+00:00" not in exported.body.decode()
     left = await manage("reconcile", day)
-    assert left.err == f"还有 1 条差异待处理\n下一步：manage.py bill show {day}\n"
+    open_id = next(one["id"] for one in told["differences"] if one["status"] == "open")
+    assert left.err.splitlines() == [
+        "还有 1 条差异待处理",
+        f"有人看过之后可以记下：manage.py reconcile {day} --known {open_id[:6]}",
+        f"下一步：manage.py bill show {day}",
+    ]
     assert [refund["out_refund_no"] for refund in await refunds(shop, twice)] == [f"twice-{again}"]
 
 
@@ -331,6 +410,64 @@ async def test_a_repair_that_fails_is_told_and_the_others_go_on(
     assert run.code == 1
     assert (named[numbers[0]]["status"], named[numbers[0]]["error"]["code"]) == ("open", "SIGN_ERROR")
     assert (named[numbers[1]]["status"], named[numbers[1]]["error"]) == ("repaired", None)
+
+
+async def test_a_difference_that_no_query_settles_says_why_and_is_noted_by_hand(
+    shop: Shop, manage: Manage, directory: Path
+) -> None:
+    number = await paid(shop, manage)
+    day = plant(directory, 29, [Line(number, await transaction_of(shop, number), 1801, noon(29))])
+    found = await manage("reconcile", day)
+    assert found.err.endswith(f"下一步：manage.py reconcile {day} --repair\n")
+    asked = await manage("reconcile", day, "--repair", "--yes")
+    assert asked.code == 1
+    assert "照微信的答复是 ¥18.00 SUCCESS，账单却是 ¥18.01 SUCCESS" in asked.out
+    note = asked.err.splitlines()[1].removeprefix("有人看过之后可以记下：manage.py ")
+    by_hand = f"有人看过之后可以记下：manage.py {note}\n下一步：manage.py why {number}\n"
+    assert asked.err.endswith(by_hand)
+    assert (await manage("reconcile", day)).err.endswith(by_hand)  # and not --repair once more
+    told = (await manage("reconcile", day, "--repair", "--yes", "--json", LANG="en_GB")).json()
+    assert told["repairs"][0]["reason"] == "By WeChat's answer it is ¥18.00 SUCCESS, the bill says ¥18.01 SUCCESS"
+    short = note.split()[-1]
+    assert told["differences"][0]["id"].startswith(short)
+    assert f" {short} " in found.out
+    noted = await manage(*note.split())
+    assert (noted.code, noted.err) == (0, "没有待处理的差异\n")
+    assert re.search(rf"{number} +记为已知晓 +已知晓", noted.out)
+    again = (await manage("reconcile", day, "--known", told["differences"][0]["id"], "--json")).json()
+    assert again["differences"][0]["status"] == "known"
+    assert again["repairs"][0]["error"]["code"] == "DIFFERENCE_SETTLED"
+
+
+async def test_an_id_that_no_difference_has_is_1_and_nothing_is_noted(
+    shop: Shop, manage: Manage, directory: Path
+) -> None:
+    lines = [Line(f"foreign-{n:04}", f"4200777700000000000000{n:06}", 100, noon(31)) for n in range(2)]
+    day = plant(directory, 31, lines)
+    ids = [one["id"] for one in (await manage("reconcile", day, "--json")).json()["differences"]]
+    other = next(f"{n:04x}" for n in range(9) if not any(one.startswith(f"{n:04x}") for one in ids))
+    ran = await manage("reconcile", day, "--known", ids[0], "--known", other, "--json")
+    assert (ran.code, ran.error()["code"], ran.error()["next"]) == (
+        1,
+        "DIFFERENCE_NOT_FOUND",
+        f"manage.py reconcile {day}",
+    )
+    statuses = [one["status"] for one in (await manage("reconcile", day, "--json")).json()["differences"]]
+    assert statuses == ["open", "open"]
+    both = await manage("reconcile", day, "--known", ids[0], "--known", ids[1])
+    assert (both.code, both.out.count("记为已知晓")) == (0, 2)
+
+
+async def test_on_eighty_columns_every_number_of_a_difference_is_in_one_piece(
+    shop: Shop, manage: Manage, directory: Path
+) -> None:
+    transaction = "4200666600000000000000000001"
+    day = plant(directory, 32, [Line("a-number-of-32-letters-0123456789"[:32], transaction, 100, noon(32))])
+    for columns in ("80", "100"):
+        lines = (await manage("reconcile", day, COLUMNS=columns)).out.splitlines()
+        assert max(len(line) for line in lines) <= int(columns)
+        assert any("a-number-of-32-letters-012345678" in line for line in lines)
+        assert any(transaction in line for line in lines)
 
 
 async def test_more_differences_than_a_page_are_all_there(manage: Manage, directory: Path, shop: Shop) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from rich.cells import cell_len
 
 import manage
-from cli import orders, refunds
+from cli import books, orders, refunds
 from cli.client import Service
 from cli.desk import Desk
 from cli.output import Screen, clean, language, moment, money
@@ -91,6 +92,35 @@ def test_a_refund_that_was_interrupted_can_be_repeated_too() -> None:
     problem = raised.value
     assert (problem.code, problem.more) == (Exit.UNREACHED, {"out_refund_no": "R-000001"})
     assert problem.next_step == "manage.py refund create ORDER-1 --amount 500 --reason 'a b' --out-refund-no R-000001"
+
+
+class Settled:
+    """A service that has heard of a refund what its answer did not tell yet; or that is gone."""
+
+    def __init__(self, *, gone: bool = False) -> None:
+        self.gone = gone
+
+    def get(self, path: str) -> dict[str, Any]:
+        if self.gone:
+            raise Problem(Exit.UNREACHED, "NO_ANSWER", Text("断", "gone"))
+        return {"out_refund_no": path.rpartition("/")[2], "state": "SUCCESS", "sends": 1}
+
+
+@pytest.mark.parametrize(
+    ("state", "sends", "gone", "shown"),
+    [
+        ("REQUESTED", 1, False, "SUCCESS"),
+        ("REQUESTED", 1, True, "REQUESTED"),
+        ("REQUESTED", 0, False, "REQUESTED"),
+        ("PROCESSING", 1, False, "PROCESSING"),
+    ],
+)
+def test_only_a_refund_that_was_sent_and_not_answered_is_read_again(
+    state: str, sends: int, gone: bool, shown: str
+) -> None:
+    desk = Desk(cast(Service, Settled(gone=gone)), Screen("zh"))
+    refund = {"out_refund_no": "R-000001", "state": state, "sends": sends}
+    assert refunds._read_again(desk, refund)["state"] == shown
 
 
 def test_an_error_document_has_what_the_service_said_and_nothing_else_of_it() -> None:
@@ -235,6 +265,57 @@ def test_a_person_reads_tables_and_a_program_one_document(capsys: pytest.Capture
             assert "x" * 150 in out
             assert "无" not in out
             assert err == "话\n"
+
+
+LONG = "R" * 64
+
+
+@pytest.mark.parametrize("width", [40, 86, 87, 240])
+def test_numbers_are_in_one_piece_where_the_screen_is_wide_enough_for_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    columns = (Text("单号", "Number"), Text("微信单号", "WeChat's"), Text("", ""), Text("说明", "Said"))
+    rows = [(LONG[:20], "4" * 28, "未付款", "长" * 60), ("1" * 20, "", "已付款", "短")]
+    screen = Screen("zh")
+    screen.show(None, screen.table(Text("表", "Table"), columns, rows))
+    shown = capsys.readouterr().out.splitlines()
+    for number in (LONG[:20], "4" * 28, "1" * 20):
+        assert any(number in line for line in shown)
+    assert max(cell_len(line) for line in shown) <= width
+    assert sum(line.count("长") for line in shown) == 60
+    assert any(line.startswith("单号: ") for line in shown) is (width < 87)
+
+
+def test_a_list_with_nothing_in_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    for lang, said in (("zh", "订单：没有\n"), ("en", "Orders: none\n")):
+        screen = Screen(lang)
+        screen.show(None, screen.table(Text("订单", "Orders"), (Text("列", "Column"),), []))
+        assert capsys.readouterr().out == said
+
+
+def test_ids_are_cut_where_they_still_differ_and_two_that_begin_alike_are_not_guessed_between() -> None:
+    ids = ["abcdef01" + "0" * 24, "abcdef02" + "0" * 24, "fe" * 16]
+    differences = {number: {"id": number} for number in ids}
+    short = books._shortened(ids)
+    assert list(short.values()) == ["abcdef01", "abcdef02", "fefefefe"]
+    assert [books._named(one, "2026-03-01", differences)["id"] for one in short.values()] == ids
+    with pytest.raises(Problem) as raised:
+        books._named("abcd", "2026-03-01", differences)
+    assert (raised.value.name, raised.value.next_step) == ("AMBIGUOUS_ID", "manage.py reconcile 2026-03-01")
+
+
+@pytest.mark.parametrize(
+    ("audit", "tried"),
+    [
+        ([], False),
+        ([("query", "open")], True),
+        ([("query", "open"), ("rerun", "gone"), ("rerun", "open")], False),
+        ([("rerun", "open"), ("query", "open")], True),
+    ],
+)
+def test_a_repair_counts_as_tried_until_the_difference_is_found_anew(audit: list[tuple[str, str]], tried: bool) -> None:
+    assert books._tried({"audit": [{"action": action, "to": target} for action, target in audit]}) is tried
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 import zipfile
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 from handlers.exports import (
     BOM,
     COLUMNS,
+    WIDTHS,
     Workbook,
     csv_text,
     difference_row,
@@ -22,11 +23,12 @@ from handlers.exports import (
     summary_rows,
     yuan,
 )
-from wechat.book_words import KINDS, STATUSES
-from wechat.books import Audit, Difference, Entry, Kind, Reconciliation, Status, Sums
+from wechat.book_words import DEEDS, KINDS, STATUSES
+from wechat.books import Action, Audit, Difference, Entry, Kind, Reconciliation, Status, Sums
 
-NOW = datetime(2026, 3, 1, 4, tzinfo=UTC)
+NOW = datetime(2026, 3, 1, 4, 0, 1, 880_000, tzinfo=UTC)
 DAY = date(2026, 2, 28)
+EXCEL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - a spreadsheet's dates have no zone
 NUMBER = "4200001234202602280123456789"
 DIFFERENCE = Difference(
     "0" * 32,
@@ -36,17 +38,34 @@ DIFFERENCE = Difference(
     Entry("order-1", NUMBER, "", "", 1800, "CNY", "SUCCESS"),
     NOW,
     Status.KNOWN,
-    (Audit(NOW, "anna", "known", Status.OPEN, Status.KNOWN),),
+    (
+        Audit(NOW, "reconciliation", "rerun", Status.GONE, Status.OPEN),
+        Audit(NOW, "anna", "query", Status.OPEN, Status.OPEN, "SUCCESS"),
+        Audit(NOW, "anna", "known", Status.OPEN, Status.KNOWN),
+    ),
 )
 
 
 def test_every_kind_and_status_has_a_name_and_a_row_a_cell_for_every_column() -> None:
     assert set(KINDS) == set(Kind)
     assert set(STATUSES) == set(Status)
+    assert set(DEEDS) == {*Action, "rerun"}
     for lang in ("zh", "en"):
         assert len(difference_row(DIFFERENCE, lang)) == len(headings(lang)) == len(COLUMNS)
     assert difference_row(DIFFERENCE, "zh")[:3] == ["金额不符", "已知晓", "order-1"]
     assert difference_row(DIFFERENCE, "en")[6:10] == [Decimal("18.01"), "SUCCESS", Decimal("18.00"), "SUCCESS"]
+
+
+def test_times_are_beijings_and_an_audit_is_in_the_readers_language() -> None:
+    (row,) = csv.reader(io.StringIO(csv_text([difference_row(DIFFERENCE, "zh")])))
+    at = "2026-03-01 12:00:01"
+    assert row[10:12] == [
+        at,
+        f"{at} 对账 重新对账 → 待处理; {at} anna 查询 → 待处理（SUCCESS）; {at} anna 记为已知晓 → 已知晓",
+    ]
+    assert difference_row(DIFFERENCE, "en")[11] == (
+        f"{at} reconciliation Rerun → Open; {at} anna Query → Open (SUCCESS); {at} anna Noted → Known"
+    )
 
 
 def test_csv_is_crlf_and_keeps_long_numbers_as_text() -> None:
@@ -77,16 +96,27 @@ def test_xlsx_has_a_summary_and_its_texts_are_no_formulas(tmp_path: Path) -> Non
     result = Reconciliation(DAY, NOW, NOW, Sums(1, 1801), Sums(1, 1800, 1800, 1, 500, 500, 10_800), {Kind.AMOUNT: 1})
     book = Workbook(path)
     book.sheet("汇总", summary_rows(result, "zh"))
-    book.sheet("差异", [headings("zh")])
+    book.sheet("差异", [headings("zh")], WIDTHS)
     book.add([difference_row(DIFFERENCE, "zh"), ["=1+1", NUMBER]])
     book.close()
     with zipfile.ZipFile(path) as parts:
         names = re.findall(r'<sheet name="([^"]+)"', parts.read("xl/workbook.xml").decode())
         summary = parts.read("xl/worksheets/sheet1.xml").decode()
         differences = parts.read("xl/worksheets/sheet2.xml").decode()
+        styles = parts.read("xl/styles.xml").decode()
     assert names == ["汇总", "差异"]
     assert "<v>12.89</v>" in summary  # 18.00 less 5.00 less a fee of 0.11
     assert "<v>18.01</v>" in differences
     assert f"<t>{NUMBER}</t>" in differences
     assert "<t>=1+1</t>" in differences
     assert "<f>" not in differences
+    assert 'state="frozen"' in summary
+    assert 'state="frozen"' in differences
+    assert f'<col min="{len(COLUMNS)}" max="{len(COLUMNS)}" width="36' in differences
+    assert len(WIDTHS) == len(COLUMNS)
+    assert 'formatCode="yyyy-mm-dd hh:mm:ss"' in styles
+    found = re.search(r'<c r="K2" s="\d+"><v>([\d.]+)</v></c>', differences)
+    assert found is not None
+    assert EXCEL_EPOCH + timedelta(days=float(found[1])) == datetime(2026, 3, 1, 12, 0, 1)  # noqa: DTZ001 - Beijing's
+    assert 'r="E2"' not in differences  # a payment has no refund's number: the cell is empty
+    assert "<t></t>" not in differences

@@ -96,6 +96,7 @@ API_OFF = Look(Outcome.UNKNOWN, error=Conflict(Text("设置里没有 pay.v2", "t
 NOTPAY = there(RemoteState.NOTPAY)
 REFUNDED = paid(BY_NOTICE, event("10:05:00", "refund", "refund"), trade_state=TradeState.REFUND)
 ON_TIME = (message("10:02:12"),)
+SENT_BEFORE = (OrderEvent(TEN, "requested", "shop"), OrderEvent(TEN, "sent", "refund"))
 
 
 class Row(NamedTuple):
@@ -350,9 +351,10 @@ ROWS = {
     "refunded where we do not see": Row(
         paid(BY_NOTICE),
         there(RemoteState.REFUND),
-        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；微信那边有这里没有的退款。",
+        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；微信那边有这里没有的退款，等明天上午的账单出来，"
+        "对今天的账时补记。",
         "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; WeChat has a refund of it "
-        "that is not known here.",
+        "that is not known here; wait for the bill of today, which comes tomorrow morning: reconciling today then books it.",
         received=ON_TIME,
     ),
     "paid twice": Row(
@@ -427,7 +429,22 @@ ROWS = {
         "way; a refund of ¥1.00 waits for WeChat's answer.",
         "manage.py refund query R20260301-1",
         received=ON_TIME,
-        refunds=(refund(RefundState.PROCESSING), refund(RefundState.REQUESTED, 100)),
+        refunds=(refund(RefundState.PROCESSING), refund(RefundState.REQUESTED, 100, events=SENT_BEFORE)),
+    ),
+    "a refund that waits for its minute": Row(
+        REFUNDED,
+        there(RemoteState.REFUND),
+        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；于 10:05:00 退款 ¥5.00，还剩 ¥13.00；"
+        "¥3.00 的退款排队中，约 10:06:10 发出（同一订单两笔退款至少隔 1 分钟）。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; ¥5.00 was refunded at "
+        "10:05:00, and ¥13.00 is left; a refund of ¥3.00 is queued and goes out at about 10:06:10 (a minute lies between "
+        "two refunds of one order).",
+        "manage.py refund show R20260301-1",
+        received=ON_TIME,
+        refunds=(
+            refund(RefundState.SUCCESS),
+            refund(RefundState.REQUESTED, 300, next_check_at=at("10:06:10")),
+        ),
     ),
     "refund is stuck": Row(
         REFUNDED,
@@ -481,6 +498,26 @@ def test_english_has_no_chinese_in_it_and_neither_shows_a_bare_fen_amount(row: R
 def test_another_days_time_has_its_date() -> None:
     case = Case(paid(BY_NOTICE), there(), ON_TIME, (), at("10:10:00") + timedelta(days=1))
     assert explain(case)[0].zh.startswith("用户于 2026-03-01 10:02:11 付款")
+
+
+@pytest.mark.parametrize(
+    ("days", "told", "next_step"),
+    [
+        (1, None, "manage.py reconcile 2026-03-01 --repair"),
+        (5, None, "manage.py reconcile 2026-03-05 --repair"),  # the last day that is over
+        (5, "10:40:00", "manage.py reconcile 2026-03-01 --repair"),  # WeChat's message says on which it was made
+        (0, "10:05:00", ""),
+    ],
+)
+def test_a_refund_that_nobody_here_asked_for_is_booked_from_its_days_bill(
+    days: int, told: str | None, next_step: str
+) -> None:
+    received = (message(told, "unknown_refund", kind="refund"),) if told else ()
+    case = Case(paid(BY_NOTICE), there(RemoteState.REFUND), received, (), at("10:10:00") + timedelta(days=days))
+    sentence, step = explain(case)
+    assert step == next_step
+    assert ("对退款那天的账可以补记" in sentence.zh) is bool(next_step)
+    assert ("reconciling its day books it" in sentence.en) is bool(next_step)
 
 
 def test_the_day_is_beijings() -> None:

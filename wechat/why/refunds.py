@@ -13,7 +13,7 @@ from wechat.why.case import Case, Clause
 def refunded(case: Case) -> list[Clause]:
     """The order's refunds; those of a second payment are told apart."""
     own = [refund for refund in case.refunds if not refund.surplus]
-    under_way = [clause for refund in own if (clause := _under_way(refund))]
+    under_way = [clause for refund in own if (clause := _under_way(case, refund))]
     return [*_gone_back(case, own), *under_way, *_failed(own), *_surplus(case)]
 
 
@@ -28,7 +28,9 @@ def _gone_back(case: Case, refunds: Sequence[Refund]) -> list[Clause]:
     return [Clause(f"{when.zh}退款 ¥{back}，还剩 ¥{left}", f"¥{back} was refunded{when.en}, and ¥{left} is left")]
 
 
-def _under_way(refund: Refund) -> Clause | None:
+def _under_way(case: Case, refund: Refund) -> Clause | None:
+    if refund.due_at:
+        return _queued(refund, case.at(refund.due_at))
     amount, step = yuan(refund.refund), command("refund query", refund.out_refund_no)
     if refund.state is RefundState.ABNORMAL:
         return Clause(
@@ -42,6 +44,16 @@ def _under_way(refund: Refund) -> Clause | None:
     if refund.state is RefundState.REQUESTED:
         return Clause(f"¥{amount} 的退款还没有微信的答复", f"a refund of ¥{amount} waits for WeChat's answer", step)
     return None
+
+
+def _queued(refund: Refund, at: str) -> Clause:
+    """Not sent yet, so that WeChat cannot be asked about it."""
+    amount, step = yuan(refund.refund), command("refund show", refund.out_refund_no)
+    return Clause(
+        f"¥{amount} 的退款排队中，约 {at} 发出（同一订单两笔退款至少隔 1 分钟）",
+        f"a refund of ¥{amount} is queued and goes out at about {at} (a minute lies between two refunds of one order)",
+        step,
+    )
 
 
 def _failed(refunds: Sequence[Refund]) -> list[Clause]:
