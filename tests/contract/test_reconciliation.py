@@ -16,7 +16,7 @@ from storage.embedded import EmbeddedMongo
 from storage.mongo import MongoStorage
 from tests.contract.books import DAY, START, FileGateway, ShopDay, order, sent_refund, transaction
 from tests.contract.samples import an_order
-from tests.support.bills import Line
+from tests.support.bills import MCHID, Line
 from tests.support.clock import ManualClock
 from wechat.bill_shelf import BillShelf
 from wechat.book_worker import BookWorker
@@ -49,7 +49,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def shelf(gateway: FileGateway, tmp_path: Path, clock: ManualClock) -> BillShelf:
-    return BillShelf(gateway, tmp_path / "bills", time(10, 5), timedelta(days=90), clock)
+    return BillShelf(gateway, tmp_path / "bills", time(10, 5), timedelta(days=90), clock, MCHID)
 
 
 @pytest.fixture
