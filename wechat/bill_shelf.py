@@ -52,7 +52,11 @@ class BillShelf:
         return Bill(day, kind, path) if path.exists() else await self._fetched(day, kind)
 
     async def renewed(self, day: date, kind: BillKind = BillKind.ALL) -> Bill:
-        """As ``bill``, but WeChat is asked although a bill is here; where that fails, the one here stays and counts."""
+        """As ``bill``, but WeChat is asked although a bill is here.
+
+        The one that is here stays, and counts, unless WeChat gives another: not where asking fails, nor where WeChat
+        says that there is none after all.
+        """
         path = self._path(day, kind)
         try:
             bill = await self._fetched(day, kind)
@@ -61,9 +65,7 @@ class BillShelf:
                 raise
             log.warning("bill_not_renewed", name=path.name, error=str(error))
             return Bill(day, kind, path)
-        if bill.path is None:
-            path.unlink(missing_ok=True)
-        return bill
+        return Bill(day, kind, path) if path.exists() else bill
 
     def ready_at(self, day: date) -> datetime:
         """When WeChat has the bill of ``day``."""
