@@ -34,6 +34,7 @@ from wechat.models import (
     Order,
     OrderEvent,
     PayParams,
+    RemoteState,
     TradeState,
     TradeType,
     Transaction,
@@ -41,7 +42,7 @@ from wechat.models import (
     fen,
 )
 from wechat.pay.codes import ORDER_CLOSED, ORDER_NOT_EXIST, ORDER_PAID
-from wechat.pay.gateway import Gateway
+from wechat.pay.gateway import AnotherOrder, Gateway
 from wechat.ports import ClaimStore, Clock, OrderStore
 from wechat.times import to_v2
 from wechat.wanted import Basket, Sale
@@ -169,6 +170,25 @@ class Orders:
             if error.public_code != ORDER_NOT_EXIST:
                 raise
             return None
+
+    async def surplus(self, order: Order, transaction_id: str) -> bool:
+        """Whether WeChat has ``transaction_id`` as one more payment of ``order``, whole and not given back.
+
+        Raises NotSent, OutcomeUnknown, GatewayRefused, Conflict (the settings have lost its API).
+        """
+        try:
+            found = (await self._gateway(order).query(order, transaction_id=transaction_id)).value
+        except AnotherOrder:
+            return False
+        except GatewayRefused as error:
+            if error.public_code != ORDER_NOT_EXIST:
+                raise
+            return False
+        return (
+            transaction_id != order.transaction_id
+            and (found.out_trade_no, found.transaction_id) == (order.out_trade_no, transaction_id)
+            and (found.state, found.total, found.currency) == (RemoteState.SUCCESS, order.total, order.currency)
+        )
 
     async def query(self, order: Order) -> Order:
         """Ask WeChat and apply what it says. Raises NotSent, OutcomeUnknown, GatewayRefused, Mismatch."""

@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from wechat.books import ACTIONS, Action, Audit, Difference, Entry, Status, judge, missing_there
 from wechat.errors import Conflict, NotFound, Text
 from wechat.late import REASON, surplus_refund
+from wechat.models import Order
 from wechat.orders import Orders
 from wechat.ports import BookSource, BookStore, Clock
 from wechat.refunds import Found, Refunds
@@ -86,18 +87,35 @@ class Repairs:
             await self._refunds.query(refund)
 
     async def _return(self, difference: Difference) -> str:
-        """Give the surplus payment back; its refund number follows from the payment's, so twice is once."""
+        """Give the surplus payment back; its refund number follows from the payment's, so twice is once.
+
+        Raises Conflict unless WeChat itself has that payment, whole, beside the order's own.
+        """
         surplus = difference.numbers
         order = await self._orders.get(surplus.out_trade_no)
-        if not order.paid or surplus.transaction_id == order.transaction_id or surplus.amount != order.total:
+        out_refund_no = surplus_refund(surplus.transaction_id)
+        if not await self._going_back(out_refund_no) and not await self._is_surplus(order, surplus):
             text = Text(
-                "先查询订单；只有订单之外、金额相同的那笔付款可以自动退回",
-                "Query the order first; only a payment beside the order's own, of the same amount, goes back from here",
+                "先查询订单；只有微信证实的、订单之外、金额相同的那笔付款可以自动退回",
+                "Query the order first; only a payment beside the order's own, of the same amount and confirmed by"
+                " WeChat, goes back from here",
             )
             raise Conflict(text, code="NOT_SURPLUS")
-        out_refund_no = surplus_refund(surplus.transaction_id)
         await self._refunds.return_payment(order, surplus.transaction_id, out_refund_no, REASON)
         return out_refund_no
+
+    async def _is_surplus(self, order: Order, surplus: Entry) -> bool:
+        """What the bill says of a payment is asked of WeChat before anything goes back."""
+        beside = order.paid and surplus.transaction_id != order.transaction_id and surplus.amount == order.total
+        return beside and await self._orders.surplus(order, surplus.transaction_id)
+
+    async def _going_back(self, out_refund_no: str) -> bool:
+        """Whether its refund has been asked for before; WeChat may have done it since, and show the payment so."""
+        try:
+            await self._refunds.get(out_refund_no)
+        except NotFound:
+            return False
+        return True
 
     @staticmethod
     def _standing(difference: Difference, ours: Entry | None) -> Status:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 
@@ -14,11 +15,12 @@ from tests.support.clock import ManualClock
 from tests.support.refund_desk import RefundDesk
 from tests.unit.test_orders import FakeGateway
 from wechat.books import Action, Difference, Entry, Kind, Status
-from wechat.errors import Conflict, Mismatch, NotFound, OutcomeUnknown
-from wechat.late import LateMoney, LatePolicy
+from wechat.errors import Conflict, GatewayRefused, Mismatch, NotFound, NotSent, OutcomeUnknown
+from wechat.late import REASON, LateMoney, LatePolicy, surplus_refund
 from wechat.ledger import Ledger
 from wechat.models import Api, Order, RefundFact, RefundState, RemoteState, TradeState, Transaction, Verified
 from wechat.orders import Orders, Terms
+from wechat.pay.gateway import AnotherOrder
 from wechat.refund_models import Refund
 from wechat.refunds import Refunds, RefundTerms
 from wechat.repairs import Repairs
@@ -147,6 +149,7 @@ async def test_a_second_payment_goes_back_under_one_number_however_often_it_is_a
     with pytest.raises(Conflict, match="NOT_SURPLUS"):  # the order itself is unpaid still
         await shop.repair(difference, Action.REFUND)
     await shop.pay()
+    shop.wechat_says(RemoteState.SUCCESS, "4201")
     tries = await asyncio.gather(*(shop.repair(difference, Action.REFUND) for _ in range(5)), return_exceptions=True)
     assert all(isinstance(one, Difference | Conflict) for one in tries)  # a late one may find it settled
     (refund,) = await shop.storage.refunds.of_order(PAID.out_trade_no)
@@ -160,6 +163,66 @@ async def test_the_policy_and_the_operator_return_a_second_payment_once(shop: Sh
     await shop.pay()
     late = LateMoney(LatePolicy.REFUND, shop.refunds, shop.storage.orders, shop.clock)
     await late.second_payment(shop.fact(RemoteState.SUCCESS, "4201"))
+    difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
+    assert (await shop.repair(difference, Action.REFUND)).status is Status.REPAIRED
+    assert len(await shop.storage.refunds.of_order(PAID.out_trade_no)) == 1
+
+
+def says(shop: Shop, **changed: Any) -> None:
+    """WeChat answers about transaction 4201 with what a surplus payment is, but for ``changed``."""
+    told = replace(shop.fact(RemoteState.SUCCESS, "4201").value, **changed)
+    shop.gateway.on_query = lambda _: told
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"out_trade_no": "20260301120506bbb"},
+        {"transaction_id": "4202"},
+        {"total": 3601},
+        {"currency": "USD"},
+        *({"state": state} for state in RemoteState if state is not RemoteState.SUCCESS),
+    ],
+    ids=str,
+)
+async def test_a_surplus_payment_that_wechat_does_not_confirm_is_not_returned(
+    shop: Shop, changed: dict[str, Any]
+) -> None:
+    await shop.pay()
+    difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
+    says(shop, **changed)
+    with pytest.raises(Conflict, match="NOT_SURPLUS"):
+        await shop.repair(difference, Action.REFUND)
+    assert await shop.storage.refunds.of_order(PAID.out_trade_no) == []
+    assert await shop.books.difference(DAY, difference.id) == difference
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (GatewayRefused("query", code="ORDER_NOT_EXIST"), Conflict),
+        (AnotherOrder("query"), Conflict),
+        (GatewayRefused("query", code="NO_AUTH"), GatewayRefused),
+        (OutcomeUnknown("query"), OutcomeUnknown),
+        (NotSent("query"), NotSent),
+    ],
+    ids=repr,
+)
+async def test_a_surplus_payment_that_wechat_says_nothing_of_is_not_returned(
+    shop: Shop, failure: Exception, told: type[Exception]
+) -> None:
+    await shop.pay()
+    difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
+    shop.gateway.failures.append(failure)
+    with pytest.raises(told):
+        await shop.repair(difference, Action.REFUND)
+    assert await shop.storage.refunds.of_order(PAID.out_trade_no) == []
+
+
+async def test_a_repair_that_died_after_the_refund_was_asked_for_is_finished_by_the_next(shop: Shop) -> None:
+    await shop.pay()
+    await shop.refunds.return_payment(await shop.order(), "4201", surplus_refund("4201"), REASON)
+    says(shop, state=RemoteState.REFUND)  # done since
     difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
     assert (await shop.repair(difference, Action.REFUND)).status is Status.REPAIRED
     assert len(await shop.storage.refunds.of_order(PAID.out_trade_no)) == 1
