@@ -5,7 +5,7 @@ A difference counts as repaired when the comparison that found it finds it no mo
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from wechat.books import ACTIONS, Action, Audit, Difference, Entry, Status, judge, missing_there
 from wechat.errors import Conflict, NotFound, Text
@@ -13,11 +13,11 @@ from wechat.late import REASON, surplus_refund
 from wechat.models import Order
 from wechat.orders import Orders
 from wechat.ports import BookSource, BookStore, Clock
+from wechat.refund_models import OUT_REFUND_NO
 from wechat.refunds import Found, Refunds
-from wechat.times import day_span
+from wechat.times import day_span, from_v3
 
 MOMENT = timedelta(milliseconds=1)
-"""A bill's line has a time, a difference has a day; its last moment stands for it."""
 
 
 class Repairs:
@@ -76,12 +76,17 @@ class Repairs:
         return next(iter(await self._source.payments([entry.out_trade_no])), None)
 
     async def _ask_refund(self, entry: Entry, day: date) -> None:
-        """Ask after a refund. One that nobody here asked for is booked, on the day on whose bill it stands."""
+        """Ask after a refund. One that nobody here asked for is booked, on the day on whose bill it stands.
+
+        Raises Conflict where its number is none that WeChat takes: a bill is no reason to store just anything under it.
+        """
         try:
             refund = await self._refunds.get(entry.out_refund_no)
         except NotFound:
             order = await self._orders.get(entry.out_trade_no)
-            made_at = day_span(day)[1] - MOMENT
+            if not OUT_REFUND_NO.fullmatch(entry.out_refund_no):
+                raise _odd_number() from None
+            made_at = _made_at(entry, day)
             await self._refunds.adopt(order, Found(entry.out_refund_no, entry.transaction_id, entry.amount, made_at))
         else:
             await self._refunds.query(refund)
@@ -125,3 +130,21 @@ class Repairs:
         else:
             gone = judge(ours, difference.theirs) is None
         return Status.REPAIRED if gone else Status.OPEN
+
+
+def _made_at(refund: Entry, day: date) -> datetime:
+    """When a refund on the bill of ``day`` was made: what its line says, in so far as that lies on the day.
+
+    Otherwise the day's last moment stands for it, so that our side has it on the same day as the bill.
+    """
+    start, end = day_span(day)
+    at = from_v3(refund.time) if refund.time else end
+    return at if start <= at < end else end - MOMENT
+
+
+def _odd_number() -> Conflict:
+    text = Text(
+        "账单上的退款单号不合微信的格式，不能入账，请到商户平台核对",
+        "The refund's number on the bill is not one that WeChat takes, so it is not booked; look it up in its console",
+    )
+    return Conflict(text, code="OUT_REFUND_NO_ODD", field="out_refund_no")

@@ -127,6 +127,20 @@ async def test_a_day_that_agrees_has_equal_sums_and_no_difference(
     assert theirs.fee_e5 == sum(line.fee_e5 for line in shop.lines)
 
 
+async def test_a_difference_keeps_when_its_line_says_it_happened(
+    storage: MongoStorage, raw: Connection, gateway: FileGateway, reconciler: Reconciler
+) -> None:
+    shop = ShopDay(6)
+    shop.refund_missing_here(5)
+    shop.missing_there(1)
+    await shop.store(raw)
+    gateway.lines = shop.lines
+    await reconciler.run(DAY)
+    refund, payment = sorted(await everything(storage), key=lambda one: one.theirs is None)
+    assert (refund.theirs and refund.theirs.time, refund.ours) == ("2026-02-28T23:59:59+08:00", None)
+    assert (payment.theirs, payment.ours and payment.ours.time) == (None, "")
+
+
 async def test_the_order_of_the_lines_changes_nothing(
     storage: MongoStorage, raw: Connection, gateway: FileGateway, reconciler: Reconciler
 ) -> None:
