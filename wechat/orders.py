@@ -34,7 +34,6 @@ from wechat.models import (
     Order,
     OrderEvent,
     PayParams,
-    RemoteState,
     TradeState,
     TradeType,
     Transaction,
@@ -42,7 +41,7 @@ from wechat.models import (
     fen,
 )
 from wechat.pay.codes import ORDER_CLOSED, ORDER_NOT_EXIST, ORDER_PAID
-from wechat.pay.gateway import AnotherOrder, Gateway
+from wechat.pay.gateway import Gateway
 from wechat.ports import ClaimStore, Clock, OrderStore
 from wechat.times import to_v2
 from wechat.wanted import Basket, Sale
@@ -159,36 +158,17 @@ class Orders:
         self._must_be_payable(order)
         return await self._offer(order)
 
-    async def look(self, order: Order) -> Verified[Transaction] | None:
-        """What WeChat says of ``order`` now, applied to nothing; None when WeChat has never received it.
+    async def look(self, order: Order, *, transaction_id: str = "") -> Verified[Transaction] | None:
+        """What WeChat says of ``order``, or of one payment of it, applied to nothing; None when it has no such thing.
 
         Raises NotSent, OutcomeUnknown, GatewayRefused, Conflict (the settings have lost its API).
         """
         try:
-            return await self._gateway(order).query(order)
+            return await self._gateway(order).query(order, transaction_id=transaction_id)
         except GatewayRefused as error:
             if error.public_code != ORDER_NOT_EXIST:
                 raise
             return None
-
-    async def surplus(self, order: Order, transaction_id: str) -> bool:
-        """Whether WeChat has ``transaction_id`` as one more payment of ``order``, whole and not given back.
-
-        Raises NotSent, OutcomeUnknown, GatewayRefused, Conflict (the settings have lost its API).
-        """
-        try:
-            found = (await self._gateway(order).query(order, transaction_id=transaction_id)).value
-        except AnotherOrder:
-            return False
-        except GatewayRefused as error:
-            if error.public_code != ORDER_NOT_EXIST:
-                raise
-            return False
-        return (
-            transaction_id != order.transaction_id
-            and (found.out_trade_no, found.transaction_id) == (order.out_trade_no, transaction_id)
-            and (found.state, found.total, found.currency) == (RemoteState.SUCCESS, order.total, order.currency)
-        )
 
     async def query(self, order: Order) -> Order:
         """Ask WeChat and apply what it says. Raises NotSent, OutcomeUnknown, GatewayRefused, Mismatch."""

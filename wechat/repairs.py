@@ -10,8 +10,9 @@ from datetime import date, datetime, timedelta
 from wechat.books import ACTIONS, Action, Audit, Difference, Entry, Status, judge, missing_there
 from wechat.errors import Conflict, NotFound, Text
 from wechat.late import REASON, surplus_refund
-from wechat.models import Order
+from wechat.models import Order, RemoteState
 from wechat.orders import Orders
+from wechat.pay.gateway import AnotherOrder
 from wechat.ports import BookSource, BookStore, Clock
 from wechat.refund_models import OUT_REFUND_NO
 from wechat.refunds import Found, Refunds
@@ -112,7 +113,19 @@ class Repairs:
     async def _is_surplus(self, order: Order, surplus: Entry) -> bool:
         """What the bill says of a payment is asked of WeChat before anything goes back."""
         beside = order.paid and surplus.transaction_id != order.transaction_id and surplus.amount == order.total
-        return beside and await self._orders.surplus(order, surplus.transaction_id)
+        return beside and await self._confirmed(order, surplus.transaction_id)
+
+    async def _confirmed(self, order: Order, transaction_id: str) -> bool:
+        """Whether WeChat has that payment as one of ``order``, whole and not given back."""
+        try:
+            fact = await self._orders.look(order, transaction_id=transaction_id)
+        except AnotherOrder:
+            return False
+        if fact is None:
+            return False
+        told = fact.value
+        paid = (told.out_trade_no, told.transaction_id, told.state, told.total, told.currency)
+        return paid == (order.out_trade_no, transaction_id, RemoteState.SUCCESS, order.total, order.currency)
 
     async def _going_back(self, out_refund_no: str) -> bool:
         """Whether its refund has been asked for before; WeChat may have done it since, and show the payment so."""
