@@ -109,7 +109,9 @@ def _books(
     settings: Settings, gateway: BillGateway, orders: Orders, refunds: Refunds, store: MongoStorage, clock: Clock
 ) -> Books:
     keep = timedelta(days=settings.books.keep_days)
-    shelf = BillShelf(gateway, settings.books.directory, settings.books.after_time, keep, clock)
+    shelf = BillShelf(
+        gateway, settings.books.directory, settings.books.after_time, keep, clock, mchid=settings.pay.mchid
+    )
     return Books(
         reconciler=Reconciler(shelf, store.book_entries, store.books, clock),
         repairs=Repairs(orders, refunds, store.book_entries, store.books, clock),

@@ -273,10 +273,10 @@ class Day:
             told = await self._wechat.control("POST", "bills/faults", {"date": day, "kind": kind, "number": number})
             plant = told["faults"][0]
             self.report.planted.add((kind, plant["out_refund_no"] or plant["out_trade_no"]))
-        await self._reconciled_anew()
+        await self._reconciled()  # by hand, so with the bill that WeChat has now
         self.report.practice = await self._differences()
         await self._wechat.control("DELETE", f"bills/faults?date={day}")
-        self.report.repaired = await self._reconciled_anew()
+        self.report.repaired = await self._reconciled()
         self.report.last = await self._differences()
         await self._quiet()
 
@@ -295,12 +295,6 @@ class Day:
                     yield kind, f"patient{round_:08}"
                 else:
                     yield kind, next(paid)
-
-    async def _reconciled_anew(self) -> dict[str, Any]:
-        """The service keeps bills, as WeChat does not change them; this one did."""
-        for path in self._stack.bills.glob("*.csv"):
-            path.unlink()
-        return await self._reconciled()
 
     async def _reconciled(self) -> dict[str, Any]:
         for _ in range(60):

@@ -72,6 +72,10 @@ class Plants:
     def of_day(self, day: date) -> list[Planted]:
         return list(self._by_day.get(day.isoformat(), ()))
 
+    def by_day(self) -> dict[str, list[Planted]]:
+        """Those of every day that has any, the newest day first."""
+        return {day: list(self._by_day[day]) for day in sorted(self._by_day, reverse=True)}
+
     def clear(self, day: date) -> None:
         self._journal.write(Uprooted(day.isoformat()))
 

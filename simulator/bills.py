@@ -94,9 +94,12 @@ class Bills:
         return flow_file(movements)
 
     def plant(self, day: date, kind: PlantKind, number: str) -> Planted:
-        """Plant a fault on the bill of ``day``. Raises ValueError."""
+        """Plant a fault on the bill of ``day``, on a refund or on the payment that counts. Raises ValueError.
+
+        A surplus payment is one that the merchant has no sale for: a bill without it agrees with the merchant's books.
+        """
         unpaid = [_would_be(order) for order in self._book.unpaid() if _placed_on(order) == day]
-        return self._plants.plant(day, kind, self._lines(day), unpaid, number)
+        return self._plants.plant(day, kind, list(filter(self._counts, self._lines(day))), unpaid, number)
 
     def truth(self, day: date) -> Truth:
         """The sums of what really happened."""
@@ -159,6 +162,11 @@ class Bills:
             refund_status=REFUND_STATUSES[state],
             refunded_s=succeeded if state is State.SUCCESS else None,
         )
+
+    def _counts(self, line: Line) -> bool:
+        """Whether ``line`` is a refund, or its order's own payment and no further one."""
+        own = self._book.find(line.out_trade_no).payment
+        return line.is_refund or (own is not None and own.paid.transaction_id == line.transaction_id)
 
     def _movements(self, day: date) -> list[Movement]:
         start_s, end_s = (edge.timestamp() for edge in day_span(day))

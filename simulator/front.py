@@ -43,7 +43,7 @@ class Index(PageHandler):
             refund_plans=REFUND_PLANS,
             balance=world.wallet.balance,
             today=today.isoformat(),
-            plants=world.plants.of_day(today),
+            plants=world.plants.by_day(),
             plant_kinds=PLANT_KINDS,
             clock=world.clock,
             now=to_v3(now),

@@ -1,29 +1,45 @@
-"""Verified bills on disk: fetched once, kept for some days, shared by reconciliation, ledger and downloads."""
+"""Verified bills on disk: fetched once, kept for some days, shared by reconciliation, ledger and downloads.
+
+What WeChat sends is read whole before it gets its name here: half a bill, or an error that came as one, is not there
+the next time, and WeChat is asked again.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
-from wechat.errors import BadRequest, Gone, Text
+import structlog
+
+from wechat.errors import BadRequest, FenpayError, Gone, Text
 from wechat.flight import SingleFlight
 from wechat.pay.bill_download import Bill, BillGateway, NotYet
-from wechat.pay.bills import BillKind
+from wechat.pay.bills import BillBroken, BillKind, flow_lines, trade_lines
 from wechat.ports import Clock
-from wechat.times import BEIJING, beijing_day
+from wechat.times import BEIJING, beijing_day, day_span
 
 OLDEST = timedelta(days=90)  # WeChat gives bills of the last three months
 
+log = structlog.get_logger("wechat.bill_shelf")
+
 
 class BillShelf:
-    """Bills in ``directory``. ``after`` is the Beijing time from which the bill of the day before can be had."""
+    """Bills of the merchant ``mchid`` in ``directory``.
 
-    def __init__(self, gateway: BillGateway, directory: Path, after: time, keep: timedelta, clock: Clock) -> None:
+    ``after`` is the Beijing time from which the bill of the day before can be had.
+    """
+
+    def __init__(
+        self, gateway: BillGateway, directory: Path, after: time, keep: timedelta, clock: Clock, mchid: str
+    ) -> None:
         self._gateway = gateway
         self._directory = directory
         self._after = after
         self._keep = keep
         self._clock = clock
+        self._mchid = mchid
         self._fetching: SingleFlight[Bill] = SingleFlight()
 
     async def bill(self, day: date, kind: BillKind = BillKind.ALL) -> Bill:
@@ -32,29 +48,90 @@ class BillShelf:
         Raises NotYet, BadRequest (the day is not over), Gone (older than three months), BillBroken, GatewayRefused,
         NotSent, OutcomeUnknown.
         """
-        path = self._directory / f"{day.isoformat()}.{kind}.csv"
-        if path.exists():
+        path = self._path(day, kind)
+        return Bill(day, kind, path) if path.exists() else await self._fetched(day, kind)
+
+    async def renewed(self, day: date, kind: BillKind = BillKind.ALL) -> Bill:
+        """As ``bill``, but WeChat is asked although a bill is here.
+
+        The one that is here stays, and counts, unless WeChat gives another: not where asking fails, nor where WeChat
+        says that there is none after all.
+        """
+        path = self._path(day, kind)
+        try:
+            bill = await self._fetched(day, kind)
+        except FenpayError as error:
+            if not path.exists():
+                raise
+            log.warning("bill_not_renewed", name=path.name, error=str(error))
             return Bill(day, kind, path)
-        self._must_exist(day)
-        return await self._fetching.do(path.name, lambda: self._gateway.fetch(day, kind, path))
+        return Bill(day, kind, path) if path.exists() else bill
 
     def ready_at(self, day: date) -> datetime:
         """When WeChat has the bill of ``day``."""
         return datetime.combine(day + timedelta(days=1), self._after, BEIJING)
 
     def prune(self) -> None:
-        """Drop bills whose time here is over."""
+        """Drop bills whose time here is over, and what a process that was killed has left of one."""
         oldest = beijing_day(self._clock.now() - self._keep).isoformat()
-        for path in self._directory.glob("*.csv"):
+        for path in self._directory.glob("*.csv*"):
             if path.name < oldest:
                 path.unlink(missing_ok=True)
+
+    def _path(self, day: date, kind: BillKind) -> Path:
+        return self._directory / f"{day.isoformat()}.{kind}.csv"
+
+    async def _fetched(self, day: date, kind: BillKind) -> Bill:
+        """The bill from WeChat, which from now on is here. Raises as ``bill`` does."""
+        self._must_exist(day)
+        path = self._path(day, kind)
+        return await self._fetching.do(path.name, lambda: self._fetch(day, kind, path))
+
+    async def _fetch(self, day: date, kind: BillKind, path: Path) -> Bill:
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.draft")
+        try:
+            bill = await self._gateway.fetch(day, kind, draft)
+            if bill.path is None:
+                return bill
+            await asyncio.to_thread(_must_make_sense, bill, self._mchid)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+        return Bill(day, kind, path)
 
     def _must_exist(self, day: date) -> None:
         now = self._clock.now()
         if day >= beijing_day(now):
-            raise BadRequest(Text("这一天还没有结束", "That day is not over yet"), code="DAY_NOT_OVER", field="date")
+            zh, en = self._from_when()
+            text = Text(f"这一天还没有结束；{zh}", f"That day is not over yet; {en}")
+            raise BadRequest(text, code="DAY_NOT_OVER", field="date")
         if now < self.ready_at(day):
-            raise NotYet
+            zh, en = self._from_when()
+            raise NotYet(Text(f"微信还没有生成这一天的账单；{zh}", f"WeChat has not made this day's bill yet; {en}"))
         if day < beijing_day(now - OLDEST):
             text = Text("微信只提供最近三个月的账单", "WeChat keeps bills for three months")
             raise Gone(text, code="BILL_TOO_OLD", field="date")
+
+    def _from_when(self) -> Text:
+        """When a bill can be had. Not as a date: the day asked for may be the last of the calendar."""
+        after = f"{self._after:%H:%M}"
+        return Text(f"次日北京时间 {after} 起可取", f"its bill can be had from {after} Beijing time on the next day")
+
+
+def _must_make_sense(bill: Bill, mchid: str) -> None:
+    """Read ``bill`` to its end. Raises BillBroken, also when it is about another day or merchant.
+
+    Only a payment's 交易时间 is certain to lie on the day: a refund is on the bill of the day on which it was taken,
+    and WeChat's documents do not say which of its times that column shows, nor for a payment that was revoked.
+    Source: https://pay.weixin.qq.com/docs/merchant/products/bill-download/format-trade.html (数据组成说明).
+    """
+    if bill.kind.flow:
+        for _ in flow_lines(bill.lines()):
+            pass
+        return
+    start, end = day_span(bill.day)
+    for number, line in enumerate(trade_lines(bill.lines()), start=2):  # after the header
+        if line.mchid != mchid:
+            raise BillBroken("merchant", number)
+        if line.trade_state == "SUCCESS" and not start <= line.time < end:
+            raise BillBroken("day", number)

@@ -61,6 +61,9 @@ class BookWorker:
             result = await self._reconciler.reconcile(day)
         except FenpayError as error:
             await self._later(day, error)
+        except Exception as error:  # a full disk, say: the day must not be forgotten, and somebody has to know
+            log.exception("reconciliation_crashed", name=day.isoformat())
+            await self._later(day, error)
         else:
             UNRECONCILED.set(0)
             if result.found:
@@ -77,19 +80,20 @@ class BookWorker:
         while day <= yesterday:
             await self._store.plan(day, self._shelf.ready_at(day))
             day += timedelta(days=1)
+        self._planned = yesterday  # first: a directory that cannot be tidied must not keep a day from its turn for ever
         await asyncio.to_thread(self._shelf.prune)
-        self._planned = yesterday
 
-    async def _later(self, day: date, error: FenpayError) -> None:
+    async def _later(self, day: date, error: Exception) -> None:
         """Try again in an hour, unless WeChat has the bill no more.
 
-        From the evening on, and at once when it is not mere waiting, somebody should know.
+        From the evening on, and at once when it is not mere waiting, somebody should know; also where the store does
+        not answer, so that comes first. Raises StoreUnavailable.
         """
         now = self._clock.now()
-        await self._store.put_off(day, now + (GIVEN_UP if isinstance(error, Gone) else RETRY))
         UNRECONCILED.set((now - self._shelf.ready_at(day)).total_seconds())
         if not isinstance(error, NotYet) or now >= _evening_after(day):
-            _alarm("bill_late" if isinstance(error, NotYet) else "reconciliation_failed", day, str(error))
+            _alarm("bill_late" if isinstance(error, NotYet) else "reconciliation_failed", day, _said(error))
+        await self._store.put_off(day, now + (GIVEN_UP if isinstance(error, Gone) else RETRY))
 
     async def _run(self) -> None:
         while True:
@@ -106,6 +110,11 @@ class BookWorker:
 
 def _evening_after(day: date) -> datetime:
     return datetime.combine(day + timedelta(days=1), EVENING, BEIJING)
+
+
+def _said(error: Exception) -> str:
+    """What went wrong, for the log. Other than ours, an exception's own words may be none."""
+    return str(error) if isinstance(error, FenpayError) else repr(error)
 
 
 def _alarm(kind: str, day: date, error: str) -> None:

@@ -15,6 +15,7 @@ from typing import NamedTuple, Self
 
 from wechat.models import RefundState, TradeState
 from wechat.pay.bills import TradeLine
+from wechat.times import to_v3
 
 FEE_UNITS_PER_FEN = 1000  # 1/100,000 yuan
 UNPAID = frozenset({TradeState.NOTPAY, TradeState.CLOSED})
@@ -72,7 +73,9 @@ ACTIONS: Mapping[Kind, tuple[Action, ...]] = {
 class Entry(NamedTuple):
     """One payment or refund, as one side has it. ``out_refund_no`` and ``refund_id`` are empty for a payment.
 
-    ``amount`` is the payment's price or what was asked to be refunded; ``state`` is the side's own word.
+    ``amount`` is the payment's price or what was asked to be refunded; ``state`` is the side's own word. ``time`` is
+    the bill line's, RFC 3339 in Beijing time: text, as it only passes through files and answers. Ours have none, and
+    neither have differences from before it was kept.
     """
 
     out_trade_no: str
@@ -82,6 +85,7 @@ class Entry(NamedTuple):
     amount: int
     currency: str
     state: str
+    time: str = ""
 
     @property
     def is_refund(self) -> bool:
@@ -99,6 +103,7 @@ class Entry(NamedTuple):
             amount,
             line.currency,
             state,
+            to_v3(line.time),
         )
 
 

@@ -215,7 +215,7 @@ class RefundState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RefundFact:
-    """What WeChat says of one refund, by answer, query or notification."""
+    """What WeChat says of one refund, by answer, query or notification; of the payment ``transaction_id``."""
 
     mchid: str
     out_refund_no: str
@@ -225,6 +225,7 @@ class RefundFact:
     refund: int
     total: int
     success_time: datetime | None = None
+    transaction_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,13 +158,13 @@ class Orders:
         self._must_be_payable(order)
         return await self._offer(order)
 
-    async def look(self, order: Order) -> Verified[Transaction] | None:
-        """What WeChat says of ``order`` now, applied to nothing; None when WeChat has never received it.
+    async def look(self, order: Order, *, transaction_id: str = "") -> Verified[Transaction] | None:
+        """What WeChat says of ``order``, or of one payment of it, applied to nothing; None when it has no such thing.
 
         Raises NotSent, OutcomeUnknown, GatewayRefused, Conflict (the settings have lost its API).
         """
         try:
-            return await self._gateway(order).query(order)
+            return await self._gateway(order).query(order, transaction_id=transaction_id)
         except GatewayRefused as error:
             if error.public_code != ORDER_NOT_EXIST:
                 raise

@@ -45,11 +45,12 @@ class Reconciler:
         self._clock = clock
 
     async def run(self, day: date) -> Reconciliation:
-        """Reconcile ``day`` now. Raises Conflict while somebody else does, and what ``BillShelf.bill`` raises.
+        """Reconcile ``day`` now. Raises Conflict while somebody else does, and what ``BillShelf.renewed`` raises.
 
-        The bill comes first: a day that has none is not written down, and so nothing the worker would be after.
+        The bill comes first: a day that has none is not written down, and so nothing the worker would be after. Whoever
+        asks by hand may doubt the bill that is here, so WeChat is asked for it once more.
         """
-        await self._shelf.bill(day)
+        await self._shelf.renewed(day)
         if not await self._store.take(day, self._clock.now(), LEASE):
             text = Text("这一天正在对账，请稍后再看", "This day is being reconciled right now; look again shortly")
             raise Conflict(text, code="RECONCILIATION_RUNNING")

@@ -131,6 +131,8 @@ class Refunds:
                 raise
             raise NotFound(Text("微信没有这笔退款", "WeChat has no such refund"), code=REFUND_NOT_EXIST) from None
         _must_match(draft, fact.value)
+        if fact.value.transaction_id != draft.transaction_id:  # it decides whether the order's own money went back
+            raise Mismatch("transaction_id")
         if fact.value.state not in RELEASING and not await self._reserved(draft):
             raise not_refundable()
         await self._inserted(draft)

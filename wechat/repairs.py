@@ -5,18 +5,20 @@ A difference counts as repaired when the comparison that found it finds it no mo
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from wechat.books import ACTIONS, Action, Audit, Difference, Entry, Status, judge, missing_there
 from wechat.errors import Conflict, NotFound, Text
 from wechat.late import REASON, surplus_refund
+from wechat.models import Order, RemoteState
 from wechat.orders import Orders
+from wechat.pay.gateway import AnotherOrder
 from wechat.ports import BookSource, BookStore, Clock
+from wechat.refund_models import OUT_REFUND_NO
 from wechat.refunds import Found, Refunds
-from wechat.times import day_span
+from wechat.times import day_span, from_v3
 
 MOMENT = timedelta(milliseconds=1)
-"""A bill's line has a time, a difference has a day; its last moment stands for it."""
 
 
 class Repairs:
@@ -75,29 +77,63 @@ class Repairs:
         return next(iter(await self._source.payments([entry.out_trade_no])), None)
 
     async def _ask_refund(self, entry: Entry, day: date) -> None:
-        """Ask after a refund. One that nobody here asked for is booked, on the day on whose bill it stands."""
+        """Ask after a refund. One that nobody here asked for is booked, on the day on whose bill it stands.
+
+        Raises Conflict where its number is none that WeChat takes: a bill is no reason to store just anything under it.
+        """
         try:
             refund = await self._refunds.get(entry.out_refund_no)
         except NotFound:
             order = await self._orders.get(entry.out_trade_no)
-            made_at = day_span(day)[1] - MOMENT
+            if not OUT_REFUND_NO.fullmatch(entry.out_refund_no):
+                raise _odd_number() from None
+            made_at = _made_at(entry, day)
             await self._refunds.adopt(order, Found(entry.out_refund_no, entry.transaction_id, entry.amount, made_at))
         else:
             await self._refunds.query(refund)
 
     async def _return(self, difference: Difference) -> str:
-        """Give the surplus payment back; its refund number follows from the payment's, so twice is once."""
+        """Give the surplus payment back; its refund number follows from the payment's, so twice is once.
+
+        Raises Conflict unless WeChat itself has that payment, whole, beside the order's own.
+        """
         surplus = difference.numbers
         order = await self._orders.get(surplus.out_trade_no)
-        if not order.paid or surplus.transaction_id == order.transaction_id or surplus.amount != order.total:
+        out_refund_no = surplus_refund(surplus.transaction_id)
+        if not await self._going_back(out_refund_no) and not await self._is_surplus(order, surplus):
             text = Text(
-                "先查询订单；只有订单之外、金额相同的那笔付款可以自动退回",
-                "Query the order first; only a payment beside the order's own, of the same amount, goes back from here",
+                "先查询订单；只有微信证实的、订单之外、金额相同的那笔付款可以自动退回",
+                "Query the order first; only a payment beside the order's own, of the same amount and confirmed by"
+                " WeChat, goes back from here",
             )
             raise Conflict(text, code="NOT_SURPLUS")
-        out_refund_no = surplus_refund(surplus.transaction_id)
         await self._refunds.return_payment(order, surplus.transaction_id, out_refund_no, REASON)
         return out_refund_no
+
+    async def _is_surplus(self, order: Order, surplus: Entry) -> bool:
+        """What the bill says of a payment is asked of WeChat before anything goes back."""
+        beside = order.paid and surplus.transaction_id != order.transaction_id and surplus.amount == order.total
+        return beside and await self._confirmed(order, surplus.transaction_id)
+
+    async def _confirmed(self, order: Order, transaction_id: str) -> bool:
+        """Whether WeChat has that payment as one of ``order``, whole and not given back."""
+        try:
+            fact = await self._orders.look(order, transaction_id=transaction_id)
+        except AnotherOrder:
+            return False
+        if fact is None:
+            return False
+        told = fact.value
+        paid = (told.out_trade_no, told.transaction_id, told.state, told.total, told.currency)
+        return paid == (order.out_trade_no, transaction_id, RemoteState.SUCCESS, order.total, order.currency)
+
+    async def _going_back(self, out_refund_no: str) -> bool:
+        """Whether its refund has been asked for before; WeChat may have done it since, and show the payment so."""
+        try:
+            await self._refunds.get(out_refund_no)
+        except NotFound:
+            return False
+        return True
 
     @staticmethod
     def _standing(difference: Difference, ours: Entry | None) -> Status:
@@ -107,3 +143,21 @@ class Repairs:
         else:
             gone = judge(ours, difference.theirs) is None
         return Status.REPAIRED if gone else Status.OPEN
+
+
+def _made_at(refund: Entry, day: date) -> datetime:
+    """When a refund on the bill of ``day`` was made: what its line says, in so far as that lies on the day.
+
+    Otherwise the day's last moment stands for it, so that our side has it on the same day as the bill.
+    """
+    start, end = day_span(day)
+    at = from_v3(refund.time) if refund.time else end
+    return at if start <= at < end else end - MOMENT
+
+
+def _odd_number() -> Conflict:
+    text = Text(
+        "账单上的退款单号不合微信的格式，不能入账，请到商户平台核对",
+        "The refund's number on the bill is not one that WeChat takes, so it is not booked; look it up in its console",
+    )
+    return Conflict(text, code="OUT_REFUND_NO_ODD", field="out_refund_no")

@@ -22,15 +22,15 @@ pragma synchronous = off;
 pragma temp_store = file;
 create table theirs (
     line integer primary key, key text, out_trade_no text, transaction_id text, out_refund_no text, refund_id text,
-    amount integer, currency text, state text
+    amount integer, currency text, state text, time text
 );
 create table ours (
     of_day integer, key text primary key, out_trade_no text, transaction_id text, out_refund_no text, refund_id text,
-    amount integer, currency text, state text
+    amount integer, currency text, state text, time text
 ) without rowid;
 """
-_ADD_THEIRS = "insert into theirs values (null, ?, ?, ?, ?, ?, ?, ?, ?)"
-_ADD_OURS = "insert or ignore into ours values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD_THEIRS = "insert into theirs values (null, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD_OURS = "insert or ignore into ours values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INDEX = "create index theirs_key on theirs (key, transaction_id, refund_id)"
 _STRANGERS = """
 select distinct key from theirs where not exists (select 1 from ours where ours.key = theirs.key) and key > ?
@@ -48,7 +48,7 @@ select * from ours where of_day and not exists (
     and (ours.out_refund_no > '' or theirs.transaction_id = ours.transaction_id)
 )
 """
-_THEIRS, _OURS = slice(2, 9), slice(11, 18)  # where the fields of an entry stand in a row of _PAIRS
+_THEIRS, _OURS = slice(2, 10), slice(12, 20)  # where the fields of an entry stand in a row of _PAIRS
 
 
 class Pair(NamedTuple):
@@ -90,7 +90,7 @@ class Scratch:
         """Every bill line with its counterpart."""
         for row in self._database.execute(_PAIRS):
             *fields, nth, again = row
-            ours = None if fields[10] is None else Entry(*fields[_OURS])
+            ours = None if fields[_OURS.start] is None else Entry(*fields[_OURS])
             yield Pair(Entry(*fields[_THEIRS]), ours, nth, bool(again))
 
     def unconfirmed(self) -> Iterator[Entry]:

@@ -13,6 +13,9 @@ from wechat.errors import Text
 
 BEIJING = timezone(timedelta(hours=8), "Asia/Shanghai")  # China has had no daylight saving since 1991
 
+YEARS = range(1970, 9000)
+"""Years that are read. Nearer to the calendar's ends, another zone or a span added leaves it: an OverflowError."""
+
 _V2 = re.compile(r"[0-9]{14}", re.ASCII)
 _V2_SPACED = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}", re.ASCII)
 _RFC3339 = re.compile(
@@ -29,7 +32,7 @@ def from_v2(text: str) -> datetime:
     """The moment a v2 time names. Raises ValueError for anything but fourteen ASCII digits of a real date."""
     if not _V2.fullmatch(text):
         raise ValueError("not a yyyyMMddHHmmss time")
-    return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=BEIJING).astimezone(UTC)
+    return _utc(datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=BEIJING))
 
 
 def to_v2_spaced(moment: datetime) -> str:
@@ -38,10 +41,10 @@ def to_v2_spaced(moment: datetime) -> str:
 
 
 def from_v2_spaced(text: str) -> datetime:
-    """The moment that v2's refunds write as ``2017-11-25 15:36:17``. Raises ValueError for anything else."""
+    """The moment that v2's refunds and all bills write as ``2017-11-25 15:36:17``. Raises ValueError otherwise."""
     if not _V2_SPACED.fullmatch(text):
         raise ValueError("not a yyyy-MM-dd HH:mm:ss time")
-    return datetime.fromisoformat(text).replace(tzinfo=BEIJING).astimezone(UTC)
+    return _utc(datetime.fromisoformat(text).replace(tzinfo=BEIJING))
 
 
 def to_v3(moment: datetime) -> str:
@@ -53,7 +56,7 @@ def from_v3(text: str) -> datetime:
     """The moment an RFC 3339 text names. Raises ValueError when it is not one or has no offset."""
     if not _RFC3339.fullmatch(text):
         raise ValueError("not an RFC 3339 time with an offset")
-    return datetime.fromisoformat(text).astimezone(UTC)
+    return _utc(datetime.fromisoformat(text))
 
 
 def beijing(moment: datetime) -> str:
@@ -80,3 +83,10 @@ def day_span(day: date) -> tuple[datetime, datetime]:
     """The Beijing day as UTC: its first moment, and the first of the next day."""
     start = datetime(day.year, day.month, day.day, tzinfo=BEIJING)
     return start.astimezone(UTC), (start + timedelta(days=1)).astimezone(UTC)
+
+
+def _utc(moment: datetime) -> datetime:
+    """``moment`` in UTC. Raises ValueError for a year that is not in ``YEARS``."""
+    if moment.year not in YEARS:
+        raise ValueError("not a year that WeChat could mean")
+    return moment.astimezone(UTC)

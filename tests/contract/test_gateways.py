@@ -20,7 +20,7 @@ from wechat.errors import GatewayRefused, NotSent, OutcomeUnknown
 from wechat.models import Api, Fen, Order, Prepay, RemoteState, TradeType
 from wechat.pay.certificates import Certificates, KeyRing, PlatformKey, load_public_key, load_signer
 from wechat.pay.ciphers import AeadCipher
-from wechat.pay.gateway import Gateway, Merchant, Wire
+from wechat.pay.gateway import AnotherOrder, Gateway, Merchant, Wire
 from wechat.pay.signing import Signer, SignType
 from wechat.pay.v2 import V2Gateway
 from wechat.pay.v3 import V3Gateway
@@ -255,7 +255,7 @@ async def test_an_answer_about_another_order_proves_nothing(bench: Bench) -> Non
     other, _ = await bench.placed()
     bench.pay(prepay)
     number = (await bench.gateway.query(order)).value.transaction_id
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(AnotherOrder):
         await bench.gateway.query(other, transaction_id=number)
 
 

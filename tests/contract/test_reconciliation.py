@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from storage.books import MongoBooks
 from storage.driver import Connection, Driver, connect
@@ -16,7 +20,7 @@ from storage.embedded import EmbeddedMongo
 from storage.mongo import MongoStorage
 from tests.contract.books import DAY, START, FileGateway, ShopDay, order, sent_refund, transaction
 from tests.contract.samples import an_order
-from tests.support.bills import Line
+from tests.support.bills import MCHID, Line
 from tests.support.clock import ManualClock
 from wechat.bill_shelf import BillShelf
 from wechat.book_worker import BookWorker
@@ -28,6 +32,7 @@ from wechat.reconciliation import LEASE, Reconciler
 
 KINDS = list(Kind)
 NOON = datetime(2026, 3, 1, 4, tzinfo=UTC)
+READY = datetime(2026, 3, 1, 2, 5, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -49,7 +54,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def shelf(gateway: FileGateway, tmp_path: Path, clock: ManualClock) -> BillShelf:
-    return BillShelf(gateway, tmp_path / "bills", time(10, 5), timedelta(days=90), clock)
+    return BillShelf(gateway, tmp_path / "bills", time(10, 5), timedelta(days=90), clock, MCHID)
 
 
 @pytest.fixture
@@ -122,6 +127,20 @@ async def test_a_day_that_agrees_has_equal_sums_and_no_difference(
     assert theirs.fee_e5 == sum(line.fee_e5 for line in shop.lines)
 
 
+async def test_a_difference_keeps_when_its_line_says_it_happened(
+    storage: MongoStorage, raw: Connection, gateway: FileGateway, reconciler: Reconciler
+) -> None:
+    shop = ShopDay(6)
+    shop.refund_missing_here(5)
+    shop.missing_there(1)
+    await shop.store(raw)
+    gateway.lines = shop.lines
+    await reconciler.run(DAY)
+    refund, payment = sorted(await everything(storage), key=lambda one: one.theirs is None)
+    assert (refund.theirs and refund.theirs.time, refund.ours) == ("2026-02-28T23:59:59+08:00", None)
+    assert (payment.theirs, payment.ours and payment.ours.time) == (None, "")
+
+
 async def test_the_order_of_the_lines_changes_nothing(
     storage: MongoStorage, raw: Connection, gateway: FileGateway, reconciler: Reconciler
 ) -> None:
@@ -172,7 +191,20 @@ async def test_a_rerun_books_nothing_twice_and_sees_what_is_gone_and_what_is_bac
         (Status.OPEN, Status.GONE),
         (Status.GONE, Status.OPEN),
     ]
-    assert gateway.fetched == 1
+
+
+async def test_a_day_asked_for_by_hand_is_matched_with_the_bill_that_wechat_has_now(
+    storage: MongoStorage, raw: Connection, gateway: FileGateway, reconciler: Reconciler
+) -> None:
+    shop = ShopDay(10)
+    await shop.store(raw)
+    gateway.lines = shop.lines
+    assert (await reconciler.run(DAY)).found == {}
+    gateway.lines = [*shop.lines, Line("stranger-1", "foreign-1", 100, START)]
+    assert (await reconciler.reconcile(DAY)).found == {}
+    assert (await reconciler.run(DAY)).found == {Kind.UNKNOWN_NUMBER: 1}
+    gateway.error = NotSent("tradebill")
+    assert (await reconciler.run(DAY)).found == {Kind.UNKNOWN_NUMBER: 1}
 
 
 class DyingBooks(MongoBooks):
@@ -339,6 +371,42 @@ async def test_a_bill_that_is_not_ready_is_asked_for_every_hour(work: Work, gate
     assert not await work.worker.once()
     gateway.error = None
     work.clock.advance(1)
+    assert await work.days() == [DAY]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), sqlite3.OperationalError("database or disk is full")]
+)
+async def test_a_day_that_fails_for_any_reason_is_put_off_counted_alarmed_and_done_later(
+    error: Exception, work: Work, gateway: FileGateway
+) -> None:
+    gateway.error = error
+    alarms = failures()
+    with capture_logs() as logs:
+        assert await work.days() == []
+    assert [line["exc_info"] for line in logs if line["event"] == "reconciliation_crashed"] == [True]
+    assert not await work.worker.once()  # put off for an hour
+    assert failures() == alarms + 1
+    assert REGISTRY.get_sample_value("fenpay_unreconciled_day_age_seconds") == (NOON - READY).total_seconds()
+    gateway.error = None
+    work.clock.advance(3600)
+    assert await work.days() == [DAY]
+    assert REGISTRY.get_sample_value("fenpay_unreconciled_day_age_seconds") == 0
+
+
+def failures() -> float:
+    return REGISTRY.get_sample_value("fenpay_alarms_total", {"kind": "reconciliation_failed"}) or 0
+
+
+async def test_a_directory_that_cannot_be_tidied_does_not_keep_a_day_from_its_turn(
+    work: Work, shelf: BillShelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied() -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(shelf, "prune", denied)
+    with pytest.raises(PermissionError):
+        await work.worker.once()
     assert await work.days() == [DAY]
 
 

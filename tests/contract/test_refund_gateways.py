@@ -180,7 +180,15 @@ async def test_a_query_tells_each_state(bench: Bench, api: str, status: str, sta
     found = await bench.ask(api, "query_refund")
     done = datetime(2026, 3, 1, 4, 5, 6, tzinfo=UTC) if state is RefundState.SUCCESS else None
     assert found == RefundFact(
-        KNOWN["mchid"], REFUND.out_refund_no, REFUND.out_trade_no, "50300001", state, 60, 100, done
+        KNOWN["mchid"],
+        REFUND.out_refund_no,
+        REFUND.out_trade_no,
+        "50300001",
+        state,
+        60,
+        100,
+        done,
+        REFUND.transaction_id,
     )
 
 

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from storage.driver import Connection, Driver, connect
+from storage.embedded import EmbeddedMongo
 from storage.mongo import MongoStorage
 from tests.contract.samples import an_order
 from tests.support.clock import ManualClock
 from tests.support.refund_desk import RefundDesk
 from tests.unit.test_orders import FakeGateway
 from wechat.books import Action, Difference, Entry, Kind, Status
-from wechat.errors import Conflict, Mismatch, NotFound, OutcomeUnknown
-from wechat.late import LateMoney, LatePolicy
+from wechat.errors import Conflict, GatewayRefused, Mismatch, NotFound, NotSent, OutcomeUnknown
+from wechat.late import REASON, LateMoney, LatePolicy, surplus_refund
 from wechat.ledger import Ledger
 from wechat.models import Api, Order, RefundFact, RefundState, RemoteState, TradeState, Transaction, Verified
 from wechat.orders import Orders, Terms
+from wechat.pay.gateway import AnotherOrder
 from wechat.refund_models import Refund
 from wechat.refunds import Refunds, RefundTerms
 from wechat.repairs import Repairs
@@ -28,6 +33,7 @@ from wechat.wanted import RefundWanted
 DAY = date(2026, 2, 28)
 PAID = Entry("20260301120506abc", "4200", "", "", 3600, "CNY", "SUCCESS")
 UNPAID = PAID._replace(transaction_id="", state="NOTPAY")
+LAST_MOMENT = day_span(DAY)[1] - timedelta(milliseconds=1)
 REFUNDED = Entry("20260301120506abc", "4200", "refund-1", "5000", 500, "CNY", "SUCCESS")
 
 
@@ -85,6 +91,13 @@ class Shop:
             success_time=self.clock.now() if paid else None,
         )
         return Verified(transaction, "test")
+
+
+@pytest.fixture
+async def raw(mongo: EmbeddedMongo, driver: Driver, database: str) -> AsyncIterator[Connection]:
+    connection = connect(mongo.url, database, driver)
+    yield connection
+    await connection.close()
 
 
 @pytest.fixture
@@ -147,6 +160,7 @@ async def test_a_second_payment_goes_back_under_one_number_however_often_it_is_a
     with pytest.raises(Conflict, match="NOT_SURPLUS"):  # the order itself is unpaid still
         await shop.repair(difference, Action.REFUND)
     await shop.pay()
+    shop.wechat_says(RemoteState.SUCCESS, "4201")
     tries = await asyncio.gather(*(shop.repair(difference, Action.REFUND) for _ in range(5)), return_exceptions=True)
     assert all(isinstance(one, Difference | Conflict) for one in tries)  # a late one may find it settled
     (refund,) = await shop.storage.refunds.of_order(PAID.out_trade_no)
@@ -160,6 +174,66 @@ async def test_the_policy_and_the_operator_return_a_second_payment_once(shop: Sh
     await shop.pay()
     late = LateMoney(LatePolicy.REFUND, shop.refunds, shop.storage.orders, shop.clock)
     await late.second_payment(shop.fact(RemoteState.SUCCESS, "4201"))
+    difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
+    assert (await shop.repair(difference, Action.REFUND)).status is Status.REPAIRED
+    assert len(await shop.storage.refunds.of_order(PAID.out_trade_no)) == 1
+
+
+def says(shop: Shop, **changed: Any) -> None:
+    """WeChat answers about transaction 4201 with what a surplus payment is, but for ``changed``."""
+    told = replace(shop.fact(RemoteState.SUCCESS, "4201").value, **changed)
+    shop.gateway.on_query = lambda _: told
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"out_trade_no": "20260301120506bbb"},
+        {"transaction_id": "4202"},
+        {"total": 3601},
+        {"currency": "USD"},
+        *({"state": state} for state in RemoteState if state is not RemoteState.SUCCESS),
+    ],
+    ids=str,
+)
+async def test_a_surplus_payment_that_wechat_does_not_confirm_is_not_returned(
+    shop: Shop, changed: dict[str, Any]
+) -> None:
+    await shop.pay()
+    difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
+    says(shop, **changed)
+    with pytest.raises(Conflict, match="NOT_SURPLUS"):
+        await shop.repair(difference, Action.REFUND)
+    assert await shop.storage.refunds.of_order(PAID.out_trade_no) == []
+    assert await shop.books.difference(DAY, difference.id) == difference
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (GatewayRefused("query", code="ORDER_NOT_EXIST"), Conflict),
+        (AnotherOrder("query"), Conflict),
+        (GatewayRefused("query", code="NO_AUTH"), GatewayRefused),
+        (OutcomeUnknown("query"), OutcomeUnknown),
+        (NotSent("query"), NotSent),
+    ],
+    ids=repr,
+)
+async def test_a_surplus_payment_that_wechat_says_nothing_of_is_not_returned(
+    shop: Shop, failure: Exception, told: type[Exception]
+) -> None:
+    await shop.pay()
+    difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
+    shop.gateway.failures.append(failure)
+    with pytest.raises(told):
+        await shop.repair(difference, Action.REFUND)
+    assert await shop.storage.refunds.of_order(PAID.out_trade_no) == []
+
+
+async def test_a_repair_that_died_after_the_refund_was_asked_for_is_finished_by_the_next(shop: Shop) -> None:
+    await shop.pay()
+    await shop.refunds.return_payment(await shop.order(), "4201", surplus_refund("4201"), REASON)
+    says(shop, state=RemoteState.REFUND)  # done since
     difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
     assert (await shop.repair(difference, Action.REFUND)).status is Status.REPAIRED
     assert len(await shop.storage.refunds.of_order(PAID.out_trade_no)) == 1
@@ -215,6 +289,7 @@ def made_in_the_console(shop: Shop, entry: Entry = REFUNDED) -> RefundFact:
         refund=entry.amount,
         total=3600,
         success_time=shop.clock.now(),
+        transaction_id=entry.transaction_id,
     )
     shop.desk.taken[entry.out_refund_no] = told
     return told
@@ -238,6 +313,55 @@ async def test_a_refund_made_in_the_console_is_booked_once_on_its_day(shop: Shop
     page = await shop.storage.book_entries.refunded(start, end, limit=500, cursor="")
     assert [entry.out_refund_no for entry in page.items] == [refund.out_refund_no]
     assert [call for call in shop.desk.calls if call.startswith("refund")] == []
+
+
+@pytest.mark.parametrize(
+    ("time", "made_at"),
+    [
+        ("2026-02-28T15:36:17+08:00", datetime(2026, 2, 28, 7, 36, 17, tzinfo=UTC)),
+        ("2026-02-28T00:00:00+08:00", datetime(2026, 2, 27, 16, tzinfo=UTC)),
+        ("2026-02-27T23:59:59+08:00", LAST_MOMENT),  # its payment's, say: it stands on this day's bill all the same
+        ("", LAST_MOMENT),
+    ],
+)
+async def test_a_refund_made_in_the_console_has_the_time_of_its_line(shop: Shop, time: str, made_at: datetime) -> None:
+    await shop.pay()
+    made_in_the_console(shop)
+    difference = await shop.found(Kind.REFUND_MISSING_HERE, None, REFUNDED._replace(time=time))
+    assert (await shop.repair(difference, Action.QUERY)).status is Status.REPAIRED
+    refund = await shop.refunds.get(REFUNDED.out_refund_no)
+    assert (refund.created_at, refund.first_sent_at) == (made_at, made_at)
+    page = await shop.storage.book_entries.refunded(*day_span(DAY), limit=500, cursor="")
+    assert [entry.out_refund_no for entry in page.items] == [refund.out_refund_no]
+
+
+async def test_a_difference_from_before_its_time_was_kept_can_still_be_read(shop: Shop, raw: Connection) -> None:
+    difference = await shop.found(Kind.REFUND_MISSING_HERE, None, REFUNDED)
+    unset = {"$unset": {"theirs.time": ""}}
+    assert (await raw.database["differences"].update_one({"_id": difference.id}, unset)).modified_count == 1
+    assert await shop.books.difference(DAY, difference.id) == difference
+
+
+@pytest.mark.parametrize("told", ["4201", ""])
+async def test_a_refund_of_another_payment_than_the_bills_is_not_booked(shop: Shop, told: str) -> None:
+    await shop.pay()
+    shop.desk.taken[REFUNDED.out_refund_no] = replace(made_in_the_console(shop), transaction_id=told)
+    difference = await shop.found(Kind.REFUND_MISSING_HERE, None, REFUNDED)
+    with pytest.raises(Mismatch):
+        await shop.repair(difference, Action.QUERY)
+    assert await shop.storage.refunds.of_order(PAID.out_trade_no) == []
+    assert (await shop.order()).refund_reserved == 0
+
+
+@pytest.mark.parametrize("number", ["", "r-1", "refund 1", "refund-\0", "refund-１", "r" * 65, "../refund"])
+async def test_a_refund_under_a_number_that_wechat_would_not_take_is_not_booked(shop: Shop, number: str) -> None:
+    await shop.pay()
+    entry = REFUNDED._replace(out_refund_no=number)
+    made_in_the_console(shop, entry)
+    difference = await shop.found(Kind.REFUND_MISSING_HERE, None, entry)
+    with pytest.raises(Conflict, match="OUT_REFUND_NO_ODD"):
+        await shop.repair(difference, Action.QUERY)
+    assert await shop.storage.refunds.of_order(PAID.out_trade_no) == []
 
 
 async def test_a_refund_that_only_the_bill_knows_of_is_not_booked(shop: Shop) -> None:

@@ -19,16 +19,20 @@ from tests.support.clock import ManualClock
 from tests.support.service import ServiceProcess, overlay
 from tests.unit.keys import public_pem
 from tests.unit.test_settings import KNOWN
-from wechat.times import beijing_day
+from wechat.times import beijing_day, day_span
 
 TODAY = beijing_day(datetime.now(UTC))
-NOON = datetime(2026, 3, 1, 4, tzinfo=UTC)
-BILL = trade_file(Line(f"order-{number:05}", f"4200{number:020}", 100, NOON) for number in range(3000))
 OURS = {"appid": PAYEE.appid, "mchid": PAYEE.mchid, "public_key_pem": public_pem("platform"), "public_key_id": SERIAL}
 
 
 def days_ago(count: int) -> date:
     return TODAY - timedelta(days=count)
+
+
+def bill_of(day: date) -> bytes:
+    noon = day_span(day)[0] + timedelta(hours=12)
+    lines = (Line(f"order-{number:05}", f"4200{number:020}", 100, noon) for number in range(3000))
+    return trade_file(lines, PAYEE.mchid)
 
 
 class Reader:
@@ -67,13 +71,13 @@ async def reader(desk: BillDesk, directory: Path, mongo: EmbeddedMongo, redis: E
 
 async def test_a_bill_is_handed_on_to_the_byte_and_fetched_once(reader: Reader) -> None:
     day, asked = days_ago(3), len(reader.desk.asked)
-    reader.desk.file = BILL
+    reader.desk.file = file = bill_of(day)
     status, headers, body = await reader.bill(day)
-    assert (status, body) == (200, BILL)
-    assert headers["Content-Length"] == str(len(BILL))
+    assert (status, body) == (200, file)
+    assert headers["Content-Length"] == str(len(file))
     assert headers["Content-Type"] == "text/csv; charset=utf-8"
     assert headers["Content-Disposition"] == f'attachment; filename="bill-{day}-ALL.csv"'
-    assert (await reader.bill(day, "?kind=ALL"))[2] == BILL
+    assert (await reader.bill(day, "?kind=ALL"))[2] == file
     assert len([target for target in reader.desk.asked[asked:] if str(day) in target]) == 1
 
 
@@ -115,11 +119,12 @@ async def test_a_bill_in_the_making_comes_back_later(reader: Reader) -> None:
     assert await reader.refusal(days_ago(5)) == (409, "BILL_NOT_READY")
     reader.desk.refusal = (403, {"code": "NO_AUTH", "message": "无权限"})
     assert await reader.refusal(days_ago(5)) == (502, "NO_AUTH")
-    reader.desk.refusal, reader.desk.file = None, BILL
+    reader.desk.refusal, reader.desk.file = None, bill_of(days_ago(5))
     assert (await reader.bill(days_ago(5)))[0] == 200
 
 
 async def test_a_bill_that_is_not_what_was_announced_is_not_handed_on(reader: Reader) -> None:
-    reader.desk.hash = "0" * 40
+    reader.desk.hash, reader.desk.file = "0" * 40, bill_of(days_ago(6))
     assert await reader.refusal(days_ago(6)) == (502, "BILL_BROKEN")
-    reader.desk.hash = None
+    reader.desk.hash, reader.desk.file = None, bill_of(days_ago(7))
+    assert await reader.refusal(days_ago(6)) == (502, "BILL_BROKEN")

@@ -282,6 +282,17 @@ KINDS = (
 )
 
 
+def test_only_payments_that_count_are_left_out_or_changed(till: Till) -> None:
+    """Without its surplus payment a bill agrees with the merchant's books: nobody would find the fault."""
+    day, twice = till.today, till.shop.paid("v3")
+    own = till.simulator.order(twice)["transaction_id"]
+    surplus = [till.simulator.control("POST", f"orders/{twice}/payments", {})["transaction_id"] for _ in range(5)]
+    for kind in ("missing_there", "amount", "state"):
+        [plant] = till.plant(day, kind, number=twice)
+        assert (plant["transaction_id"], plant["transaction_id"] in surplus) == (own, False)
+        ask("DELETE", f"{till.simulator.url}/simulator/bills/faults?date={day.isoformat()}")
+
+
 def line(row: Row) -> str:
     return ",".join(row.values())
 

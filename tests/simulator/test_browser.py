@@ -202,7 +202,27 @@ async def test_the_front_page_refunds_moves_money_plants_a_difference_and_goes_t
     await expect(page.locator("#complaint")).to_contain_text("could be planted on")
     await page.locator("#to-bill").click()
     await expect(page.locator("#now")).to_contain_text("T10:05")
+    await expect(page.locator("li")).to_contain_text("没有的订单号")  # of the day that is over
+    await page.get_by_role("button", name="还原账单").click()
+    await expect(page.locator("li")).to_have_count(0)
     assert simulator.order(out_trade_no)["refunded"] == 1800
+    simulator.stop()
+
+
+async def test_many_attempts_to_notify_nobody_stay_inside_their_card(page: Page, tmp_path: Path) -> None:
+    simulator = SimulatorProcess.start(tmp_path / "state", calendar="simulated")
+    simulator.control("PUT", "settings", {"refund_notify_url": "http://127.0.0.1:9/notify"})
+    number = Merchant(simulator, "http://127.0.0.1:9/notify").paid("v3")
+    simulator.control("POST", "console/refunds", {"out_trade_no": number, "reason": "重复的付款"})
+    for _ in range(8):
+        simulator.control("POST", "clock", {"advance_s": 1800})
+    await page.set_viewport_size({"width": 1000, "height": 900})
+    await page.goto(f"{simulator.url}/simulator/")
+    await expect(page.locator(".told").last).to_contain_text("ClientConnectorError ClientConnectorError")
+    widths = await page.evaluate(
+        "[...document.querySelectorAll('section')].map(card => card.scrollWidth - card.clientWidth)"
+    )
+    assert max(widths) <= 0
     simulator.stop()
 
 

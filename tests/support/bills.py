@@ -35,13 +35,13 @@ class Line:
     coupon: int = 0
     fee_e5: int = 0
 
-    def text(self) -> str:
+    def text(self, mchid: str) -> str:
         refunded = bool(self.out_refund_no)
         total, refund = (0, self.refund) if refunded else (self.total, 0)
         coupon = 0 if refunded else self.coupon
         cells = (
             self.at.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S"),
-            *(APPID, MCHID, "0", "", self.transaction_id, self.out_trade_no, "openid", "JSAPI"),
+            *(APPID, mchid, "0", "", self.transaction_id, self.out_trade_no, "openid", "JSAPI"),
             "REFUND" if refunded else self.trade_state,
             *("OTHERS", "CNY", yuan(total - coupon), yuan(coupon)),
             *((f"50{self.out_refund_no[-20:]}", self.out_refund_no) if refunded else ("0", "0")),
@@ -52,7 +52,7 @@ class Line:
         return "`" + ",`".join(cells)
 
 
-def trade_bill(lines: Iterable[Line]) -> Iterator[str]:
+def trade_bill(lines: Iterable[Line], mchid: str = MCHID) -> Iterator[str]:
     """The lines of a trade bill, CRLF and all, each as it is wanted."""
     count = total = settled = refund = fee_e5 = 0
     yield f"\ufeff{HEADER}\r\n"
@@ -62,14 +62,14 @@ def trade_bill(lines: Iterable[Line]) -> Iterator[str]:
             refund += line.refund
         else:
             total, settled = total + line.total, settled + line.total - line.coupon
-        yield f"{line.text()}\r\n"
+        yield f"{line.text(mchid)}\r\n"
     sums = (f"{count}.0", yuan(settled), yuan(refund), "0.0", yuan(fee_e5, 5)[:-3], yuan(total), yuan(refund))
     yield f"{SUMMARY}\r\n"
     yield "`" + ",`".join(sums) + "\r\n"
 
 
-def trade_file(lines: Iterable[Line]) -> bytes:
-    return "".join(trade_bill(lines)).encode()
+def trade_file(lines: Iterable[Line], mchid: str = MCHID) -> bytes:
+    return "".join(trade_bill(lines, mchid)).encode()
 
 
 def flow_file(amounts: Iterable[int]) -> bytes:

@@ -141,6 +141,7 @@ def fact(refund: Refund, state: RefundState) -> RefundFact:
         refund=refund.refund,
         total=refund.total,
         success_time=refund.created_at if state is RefundState.SUCCESS else None,
+        transaction_id=refund.transaction_id,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from wechat.pay.bills import BillBroken, BillKind, flow_lines, trade_lines
 from wechat.transport import Transport
 
 DAY = date(2026, 2, 28)
-FILE = trade_file([Line("order-1", "4200", 1800, datetime(2026, 2, 28, 4, tzinfo=UTC))])
+PAID = Line("order-1", "4200", 1800, datetime(2026, 2, 28, 4, tzinfo=UTC))
+FILE = trade_file([PAID], MERCHANT.mchid)
 
 
 def left(directory: Path) -> list[str]:
@@ -180,7 +182,7 @@ async def test_xml_that_is_no_xml_is_no_answer(desk: BillDesk, transport: Transp
 
 
 def shelf_of(desk: BillDesk, transport: Transport, directory: Path, clock: ManualClock) -> BillShelf:
-    return BillShelf(v3(desk, transport), directory, time(10, 5), timedelta(days=30), clock)
+    return BillShelf(v3(desk, transport), directory, time(10, 5), timedelta(days=30), clock, MERCHANT.mchid)
 
 
 async def test_a_bill_is_fetched_once_and_kept_for_its_time(
@@ -197,15 +199,99 @@ async def test_a_bill_is_fetched_once_and_kept_for_its_time(
     assert left(tmp_path) == []
 
 
+BROKEN = {
+    "half a bill": FILE[: len(FILE) // 2],
+    "JSON": b'{"code":"busy"}',
+    "a proxy's words": b"upstream timeout",
+    "another year": trade_file([replace(PAID, at=datetime(2025, 2, 28, 4, tzinfo=UTC))], MERCHANT.mchid),
+    "the evening before": trade_file([replace(PAID, at=PAID.at - timedelta(hours=12, seconds=1))], MERCHANT.mchid),
+    "the next day": trade_file([replace(PAID, at=PAID.at + timedelta(hours=12))], MERCHANT.mchid),
+    "another merchant": trade_file([PAID], "1900000108"),
+    "negative": trade_file([replace(PAID, total=-1)], MERCHANT.mchid),
+}
+
+
+@pytest.mark.parametrize("wrong", BROKEN)
+async def test_a_broken_bill_is_not_put_on_the_shelf_and_the_next_try_asks_wechat_anew(
+    wrong: str, gateway: BillGateway, desk: BillDesk, tmp_path: Path, clock: ManualClock
+) -> None:
+    shelf = BillShelf(gateway, tmp_path, time(10, 5), timedelta(days=30), clock, MERCHANT.mchid)
+    desk.file = BROKEN[wrong]
+    with pytest.raises(BillBroken):
+        await shelf.bill(DAY)
+    assert left(tmp_path) == []
+    desk.file = FILE
+    bill = await shelf.bill(DAY)
+    assert [line.out_trade_no for line in trade_lines(bill.lines())] == ["order-1"]
+    assert left(tmp_path) == ["2026-02-28.ALL.csv"]
+
+
+async def test_a_refund_may_bear_the_time_of_another_day(
+    gateway: BillGateway, desk: BillDesk, tmp_path: Path, clock: ManualClock
+) -> None:
+    shelf = BillShelf(gateway, tmp_path, time(10, 5), timedelta(days=30), clock, MERCHANT.mchid)
+    desk.file = trade_file(
+        [replace(PAID, at=PAID.at - timedelta(days=3), out_refund_no="refund-1", refund=5)], MERCHANT.mchid
+    )
+    assert (await shelf.bill(DAY)).path
+
+
+async def test_a_broken_fund_flow_bill_is_not_put_on_the_shelf(
+    desk: BillDesk, transport: Transport, tmp_path: Path, clock: ManualClock
+) -> None:
+    shelf = shelf_of(desk, transport, tmp_path, clock)
+    desk.file = flow_file([200, -100])[:-20]
+    with pytest.raises(BillBroken):
+        await shelf.bill(DAY, BillKind.BASIC)
+    assert left(tmp_path) == []
+    desk.file = flow_file([200, -100])
+    assert (await shelf.bill(DAY, BillKind.BASIC)).path
+
+
+async def test_a_renewed_bill_takes_the_place_of_the_old_one_which_stays_where_that_fails(
+    desk: BillDesk, transport: Transport, tmp_path: Path, clock: ManualClock
+) -> None:
+    shelf = shelf_of(desk, transport, tmp_path, clock)
+    kept = await shelf.bill(DAY)
+    for refusal in ((403, {"code": "NO_AUTH"}), (400, {"code": "STATEMENT_CREATING"})):
+        desk.refusal = refusal
+        assert await shelf.renewed(DAY) == kept
+    desk.refusal, desk.file = None, b"upstream timeout"
+    assert await shelf.renewed(DAY) == kept
+    assert kept.path is not None
+    assert kept.path.read_bytes() == FILE
+    desk.file = trade_file([PAID, replace(PAID, out_trade_no="order-2")], MERCHANT.mchid)
+    assert await shelf.renewed(DAY) == kept
+    assert kept.path.read_bytes() == desk.file
+    desk.refusal = NO_BILL_V3
+    assert await shelf.renewed(DAY) == kept
+    kept.path.unlink()
+    assert (await shelf.renewed(DAY)).path is None
+    desk.refusal = (403, {"code": "NO_AUTH"})
+    with pytest.raises(GatewayRefused):
+        await shelf.renewed(DAY)
+
+
+async def test_a_bill_too_old_to_be_renewed_still_counts(
+    desk: BillDesk, transport: Transport, tmp_path: Path, clock: ManualClock
+) -> None:
+    shelf = shelf_of(desk, transport, tmp_path, clock)
+    kept = await shelf.bill(DAY)
+    clock.advance(100 * 86400)
+    assert await shelf.renewed(DAY) == kept
+
+
 async def test_wechat_is_asked_only_for_days_that_can_have_a_bill(
     desk: BillDesk, transport: Transport, tmp_path: Path
 ) -> None:
     clock = ManualClock(datetime(2026, 3, 1, 2, 4, 59, tzinfo=UTC))  # 10:04:59 in Beijing
     shelf = shelf_of(desk, transport, tmp_path, clock)
-    with pytest.raises(NotYet):
+    with pytest.raises(NotYet) as early:
         await shelf.bill(DAY)
-    with pytest.raises(BadRequest, match="DAY_NOT_OVER"):
-        await shelf.bill(DAY + timedelta(days=1))
+    assert "次日北京时间 10:05" in early.value.text.zh
+    for day in (DAY + timedelta(days=1), date.max):
+        with pytest.raises(BadRequest, match=r"DAY_NOT_OVER: .* from 10:05 Beijing time on the next day"):
+            await shelf.bill(day)
     with pytest.raises(Gone, match="BILL_TOO_OLD"):
         await shelf.bill(DAY - timedelta(days=90))
     assert desk.asked == []

@@ -78,12 +78,25 @@ def test_a_bill_with_payments_only_has_no_refund_columns() -> None:
         ((PAID.replace("`18.00,`0.00,`0,", "`18.00,`0.00,"), "`1.0,`18.0,`0,`0,`0,`18.0,`0"), "width"),
         ((PAID.replace("`0.60%,`18.00", "`0.60%,`18.001"), "`1.0,`18.0,`0,`0,`0,`18.0,`0"), "value"),
         ((PAID.replace("2018-11-01", "2018-13-01"), "`1.0,`18.0,`0,`0,`0,`18.0,`0"), "value"),
+        ((PAID.replace("2018-11-01", "0001-01-01"), "`1.0,`18.0,`0,`0,`0,`18.0,`0"), "value"),
+        ((PAID.replace("`18.00", "`-18.00"), "`1.0,`-18.0,`0,`0,`0,`-18.0,`0"), "value"),
+        ((REFUNDED.replace("`5.00", "`-5.00"), "`1.0,`0,`-5.0,`0,`0,`0,`-5.0"), "value"),
     ],
 )
 def test_what_does_not_add_up_is_refused(rows: tuple[str, ...], reason: str) -> None:
     with pytest.raises(BillBroken) as caught:
         list(trade_lines(bill(*rows)))
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("change", "count"),
+    [(("`0.10800", "`999999999999.00000"), 93), (("`0.10800", "`-999999999999.00000"), 93)],
+)
+def test_a_sum_that_no_database_can_keep_is_refused(change: tuple[str, str], count: int) -> None:
+    lines = bill(*[PAID.replace(*change)] * count, TOTALS)
+    with pytest.raises(BillBroken, match=f"value, line {count + 1}"):
+        list(trade_lines(lines))
 
 
 def test_a_bill_cut_short_is_refused() -> None:

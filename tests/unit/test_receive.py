@@ -228,6 +228,7 @@ MALFORMED: list[tuple[str, dict[str, Any]]] = [
     ("v2", {"mch_id": ""}),
     ("v2", {"time_end": ""}),
     ("v2", {"time_end": "20260231000000"}),
+    ("v2", {"time_end": "00010101000000"}),
     *[
         ("v3", v3_amount(total=value))
         for value in (0, -100, None, "", "100", 1.0, 100.0, True, 2**63, 10**400, [100], {"$gt": 0})
@@ -243,6 +244,7 @@ MALFORMED: list[tuple[str, dict[str, Any]]] = [
     ("v3", {"trade_state": "PAID"}),
     ("v3", {"trade_state": None}),
     ("v3", {"success_time": "yesterday"}),
+    ("v3", {"success_time": "9999-12-31T23:59:59-08:00"}),
     ("v3", {"success_time": None}),
     ("v3", {"payer": {"openid": 1}}),
 ]

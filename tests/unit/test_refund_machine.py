@@ -218,7 +218,7 @@ class RefundMachine(RuleBasedStateMachine):
             number = f"console-{len(self.by_hand)}"
             self.by_hand[number] = payment
             state, numbers = RefundState.PROCESSING, (TERMS.mchid, number, self.number, f"5030{number}")
-            self.till.desk.taken[number] = RefundFact(*numbers, state, amount, TOTAL)
+            self.till.desk.taken[number] = RefundFact(*numbers, state, amount, TOTAL, transaction_id=payment)
 
     @precondition(lambda self: bool(self.till.desk.taken))
     @rule(data=st.data(), state=st.sampled_from(["SUCCESS", "CLOSED", "ABNORMAL"]), tell=st.booleans())

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.bills import Line, trade_bill
+from wechat.errors import Malformed
 from wechat.models import RemoteState
 from wechat.pay import v2_fields, v3_json
-from wechat.pay.bills import trade_lines
+from wechat.pay.bills import BillBroken, trade_lines
 from wechat.times import BEIJING, beijing_day, day_span, from_v2, from_v3, to_v2, to_v2_spaced, to_v3
 
 ZONES = ["UTC", "Asia/Shanghai", "America/Los_Angeles"]
@@ -136,6 +137,22 @@ def test_what_is_no_rfc3339_time_is_refused(text: str) -> None:
 def test_what_is_no_v2_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         from_v2(text)
+
+
+@pytest.mark.parametrize(
+    ("v2", "v3"),
+    [
+        ("00010101000000", "0001-01-01T00:00:00+08:00"),
+        ("19691231235959", "1969-12-31T23:59:59+08:00"),
+        ("90000101000000", "9000-01-01T00:00:00+08:00"),
+        ("99991231235959", "9999-12-31T23:59:59-08:00"),
+    ],
+)
+@pytest.mark.parametrize("edge", EDGES)
+def test_a_date_near_the_calendars_ends_is_refused_like_any_other_bad_one(edge: str, v2: str, v3: str) -> None:
+    """L."""
+    with pytest.raises((ValueError, Malformed, BillBroken)):
+        EDGES[edge].read(EDGES[edge].form(v2, v3))
 
 
 def test_beijing_has_no_summer_time() -> None:

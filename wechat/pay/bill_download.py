@@ -56,7 +56,11 @@ class NotYet(Conflict):
     """WeChat is still making the bill: come back later."""
 
     code = "BILL_NOT_READY"
-    text = Text("微信还没有生成这一天的账单，请稍后再来", "WeChat has not made this day's bill yet; come back later")
+    text = Text(
+        "微信还在生成这一天的账单，通常在次日北京时间 10 点以后可取；请一小时后再来",
+        "WeChat is still making this day's bill, which mostly is there from 10:00 Beijing time on the next day;"
+        " come back in an hour",
+    )
 
 
 class BillGateway(Protocol):

@@ -13,20 +13,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from wechat.errors import RemoteError, Text
+from wechat.times import from_v2_spaced
 
 T = TypeVar("T")
 Row = Mapping[str, str]
 
 MAX_LINE = 16 * 1024  # characters; WeChat's widest columns add up to a tenth of that
+MOST = 2**63 - 1
+"""How much any column may add up to, in its own units: what the databases keep in a number."""
 
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}", re.ASCII)
 _YUAN = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,5}))?", re.ASCII)
 
 OLD_NAMES = {
@@ -147,15 +149,18 @@ def read_lines(path: Path) -> Iterator[str]:
 def trade_lines(lines: Iterable[str], summaries: list[TradeSummary] | None = None) -> Iterator[TradeLine]:
     """The entries of a trade bill; its summary is checked against them and appended to ``summaries``.
 
-    Raises BillBroken: no header, a line of another width, an amount or date that is none, a summary that is missing or
-    does not add up.
+    Raises BillBroken: no header, a line of another width, an amount or date that is none, a negative price or refund,
+    sums above ``MOST``, a summary that is missing or does not add up.
     """
     table = _Table(lines)
-    count = total = refund = fee_e5 = 0
+    count = total = refund = settled = settled_refund = fees_e5 = 0
     for row in table.rows("总交易单数"):
         line = table.read(_trade_line, row)
-        count, fee_e5 = count + 1, fee_e5 + line.fee_e5
+        count, fees_e5 = count + 1, fees_e5 + abs(line.fee_e5)  # a refund's fee is negative
         total, refund = total + line.total, refund + line.refund
+        settled, settled_refund = settled + line.settled, settled_refund + line.settled_refund
+        if max(total, refund, settled, settled_refund, fees_e5) > MOST:
+            raise BillBroken("value", table.number)
         yield line
     summary = table.read(_trade_summary, table.summary())
     table.end()
@@ -232,10 +237,10 @@ class _Table:
 
 def _trade_line(row: Row) -> TradeLine:
     get = row.get
-    total = yuan(row["订单金额"])
-    refund = yuan(get("申请退款金额") or get("退款金额") or "0")
+    total = _price(row["订单金额"])
+    refund = _price(get("申请退款金额") or get("退款金额") or "0")
     return TradeLine(
-        time=_time(row["交易时间"]),
+        time=from_v2_spaced(row["交易时间"]),
         appid=row["公众账号ID"],
         mchid=row["商户号"],
         transaction_id=row["微信订单号"],
@@ -245,11 +250,11 @@ def _trade_line(row: Row) -> TradeLine:
         trade_state=row["交易状态"],
         currency=row["货币种类"],
         total=total,
-        settled=yuan(row["应结订单金额"]) if "应结订单金额" in row else total,
+        settled=_price(row["应结订单金额"]) if "应结订单金额" in row else total,
         refund_id=_number(get("微信退款单号", "")),
         out_refund_no=_number(get("商户退款单号", "")),
         refund=refund,
-        settled_refund=yuan(row["退款金额"]) if "退款金额" in row else refund,
+        settled_refund=_price(row["退款金额"]) if "退款金额" in row else refund,
         refund_status=get("退款状态", ""),
         fee_e5=yuan(row["手续费"], places=5),
     )
@@ -267,7 +272,7 @@ def _trade_summary(row: Row) -> TradeSummary:
 def _flow_line(row: Row) -> FlowLine:
     amount = yuan(row["收支金额(元)"])
     return FlowLine(
-        time=_time(row["记账时间"]),
+        time=from_v2_spaced(row["记账时间"]),
         transaction_id=row["微信支付业务单号"],
         flow_id=row["资金流水单号"],
         business=row["业务类型"],
@@ -275,6 +280,14 @@ def _flow_line(row: Row) -> FlowLine:
         balance=yuan(row["账户结余(元)"]),
         voucher=row["业务凭证号"],
     )
+
+
+def _price(text: str) -> int:
+    """What was paid or refunded, in fen. Raises ValueError, also for a negative one: only fees have a sign."""
+    amount = yuan(text)
+    if amount < 0:
+        raise ValueError("a negative price")
+    return amount
 
 
 def _number(text: str) -> str:
@@ -285,9 +298,3 @@ def _number(text: str) -> str:
 def _count(text: str) -> int:
     """A number of lines, which WeChat prints as ``45.0``. Raises ValueError."""
     return yuan(text, places=0)
-
-
-def _time(text: str) -> datetime:
-    if not _TIME.fullmatch(text):  # fromisoformat alone would also take weeks and offsets
-        raise ValueError("not a yyyy-MM-dd HH:mm:ss time")
-    return datetime.fromisoformat(f"{text}+08:00").astimezone(UTC)

@@ -28,6 +28,10 @@ from wechat.transport import Transport
 Nonce = Callable[[], str]
 
 
+class AnotherOrder(OutcomeUnknown):
+    """The answer is WeChat's, and about another order than the one asked after: it proves nothing about ours."""
+
+
 def random_nonce() -> str:
     """32 characters, the most that WeChat takes."""
     return secrets.token_hex(16)
@@ -103,10 +107,10 @@ def remote_state(call: str, text: object) -> RemoteState:
 
 
 def same_order(call: str, order: Order, found: Transaction) -> Transaction:
-    """``found``, if it speaks of ``order``; a signed answer about another one proves nothing about ours."""
+    """``found``, if it speaks of ``order``. Raises AnotherOrder."""
     appid = found.appid or order.appid  # v3 leaves it out while unpaid
     if (found.out_trade_no, found.mchid, appid) != (order.out_trade_no, order.mchid, order.appid):
-        raise OutcomeUnknown(call, wire_message="the answer is about another order")
+        raise AnotherOrder(call, wire_message="the answer is about another order")
     return found
 
 

@@ -93,6 +93,7 @@ def _refund(fields: Mapping[str, str], row: str, state: RefundState, success_tim
         refund=fen(fields, f"refund_fee{row}"),
         total=fen(fields, "total_fee"),
         success_time=success_time,
+        transaction_id=fields.get("transaction_id", ""),
     )
 
 

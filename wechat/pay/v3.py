@@ -77,8 +77,8 @@ class V3Gateway:
 
     async def query(self, order: Order, *, transaction_id: str = "") -> Verified[Transaction]:
         """GET /v3/pay/transactions/{out-trade-no,id}/…."""
-        number = f"id/{transaction_id}" if transaction_id else f"out-trade-no/{quote(order.out_trade_no, safe='')}"
-        target = f"/v3/pay/transactions/{number}?mchid={order.mchid}"
+        way, number = ("id", transaction_id) if transaction_id else ("out-trade-no", order.out_trade_no)
+        target = f"/v3/pay/transactions/{way}/{quote(number, safe='')}?mchid={order.mchid}"
         data = await self.ask("query", "GET", target)
         try:
             found = v3_json.transaction(data, remote_state("query", data.get("trade_state")))

@@ -73,6 +73,7 @@ def refund_fact(data: Mapping[str, Any], mchid: str, state_field: str) -> Refund
         refund=fen(amount, "refund"),
         total=fen(amount, "total"),
         success_time=time(data, "success_time") if data.get("success_time") else None,
+        transaction_id=optional(data, "transaction_id"),
     )
 
 
