@@ -121,9 +121,10 @@ class BillShelf:
 def _must_make_sense(bill: Bill, mchid: str) -> None:
     """Read ``bill`` to its end. Raises BillBroken, also when it is about another day or merchant.
 
-    Only a payment's 交易时间 is certain to lie on the day: a refund is on the bill of the day on which it was taken,
-    and WeChat's documents do not say which of its times that column shows, nor for a payment that was revoked.
-    Source: https://pay.weixin.qq.com/docs/merchant/products/bill-download/format-trade.html (数据组成说明).
+    交易时间 is when a payment succeeded or a refund was taken, and the bill is that of the day of either. Payments alone
+    are held to it: what the column shows for one that was revoked is not documented.
+    Sources: https://pay.weixin.qq.com/docs/merchant/products/bill-download/format-trade.html (数据组成说明),
+    https://apifox.com/apidoc/project-1172626/api-26085739 (WeChat's page of the v2 call: 交易时间).
     """
     if bill.kind.flow:
         for _ in flow_lines(bill.lines()):

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -15,8 +15,7 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from storage.books import MongoBooks
-from storage.driver import Connection, Driver, connect
-from storage.embedded import EmbeddedMongo
+from storage.driver import Connection
 from storage.mongo import MongoStorage
 from tests.contract.books import DAY, START, FileGateway, ShopDay, order, sent_refund, transaction
 from tests.contract.samples import an_order
@@ -33,13 +32,6 @@ from wechat.reconciliation import LEASE, Reconciler
 KINDS = list(Kind)
 NOON = datetime(2026, 3, 1, 4, tzinfo=UTC)
 READY = datetime(2026, 3, 1, 2, 5, tzinfo=UTC)
-
-
-@pytest.fixture
-async def raw(mongo: EmbeddedMongo, driver: Driver, database: str) -> AsyncIterator[Connection]:
-    connection = connect(mongo.url, database, driver)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture
