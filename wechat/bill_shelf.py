@@ -121,8 +121,8 @@ class BillShelf:
 def _must_make_sense(bill: Bill, mchid: str) -> None:
     """Read ``bill`` to its end. Raises BillBroken, also when it is about another day or merchant.
 
-    交易时间 is when a payment succeeded or a refund was taken, and the bill is that of the day of either. Payments alone
-    are held to it: what the column shows for one that was revoked is not documented.
+    交易时间 is when a payment succeeded or a refund was taken, and the bill is that of the day of either. Payments
+    alone are held to it: what the column shows for one that was revoked is not documented.
     Sources: https://pay.weixin.qq.com/docs/merchant/products/bill-download/format-trade.html (数据组成说明),
     https://apifox.com/apidoc/project-1172626/api-26085739 (WeChat's page of the v2 call: 交易时间).
     """
