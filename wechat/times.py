@@ -44,7 +44,7 @@ def from_v2_spaced(text: str) -> datetime:
     """The moment that v2's refunds and all bills write as ``2017-11-25 15:36:17``. Raises ValueError otherwise."""
     if not _V2_SPACED.fullmatch(text):
         raise ValueError("not a yyyy-MM-dd HH:mm:ss time")
-    return _utc(datetime.fromisoformat(text).replace(tzinfo=BEIJING))
+    return _utc(datetime.fromisoformat(f"{text}+08:00"))
 
 
 def to_v3(moment: datetime) -> str:

@@ -80,7 +80,6 @@ def test_a_bill_with_payments_only_has_no_refund_columns() -> None:
         ((PAID.replace("2018-11-01", "2018-13-01"), "`1.0,`18.0,`0,`0,`0,`18.0,`0"), "value"),
         ((PAID.replace("2018-11-01", "0001-01-01"), "`1.0,`18.0,`0,`0,`0,`18.0,`0"), "value"),
         ((PAID.replace("`18.00", "`-18.00"), "`1.0,`-18.0,`0,`0,`0,`-18.0,`0"), "value"),
-        ((REFUNDED.replace("`5.00", "`-5.00"), "`1.0,`0,`-5.0,`0,`0,`0,`-5.0"), "value"),
     ],
 )
 def test_what_does_not_add_up_is_refused(rows: tuple[str, ...], reason: str) -> None:
@@ -95,8 +94,14 @@ def test_what_does_not_add_up_is_refused(rows: tuple[str, ...], reason: str) -> 
 )
 def test_a_sum_that_no_database_can_keep_is_refused(change: tuple[str, str], count: int) -> None:
     lines = bill(*[PAID.replace(*change)] * count, TOTALS)
-    with pytest.raises(BillBroken, match=f"value, line {count + 1}"):
+    with pytest.raises(BillBroken, match="value"):
         list(trade_lines(lines))
+
+
+def test_a_refund_with_a_sign_is_read_as_it_is() -> None:
+    """M. It is a difference then, not a day without books."""
+    lines = bill(REFUNDED.replace("`5.00", "`-5.00"), "`1.0,`0,`-5.0,`0,`0,`0,`-5.0")
+    assert [(line.refund, line.settled_refund) for line in trade_lines(lines)] == [(-500, -500)]
 
 
 def test_a_bill_cut_short_is_refused() -> None:

@@ -27,7 +27,7 @@ Row = Mapping[str, str]
 
 MAX_LINE = 16 * 1024  # characters; WeChat's widest columns add up to a tenth of that
 MOST = 2**63 - 1
-"""How much any column may add up to, in its own units: what the databases keep in a number."""
+"""How much all columns together may add up to, each in its own units: what the databases keep in a number."""
 
 _YUAN = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,5}))?", re.ASCII)
 
@@ -149,19 +149,18 @@ def read_lines(path: Path) -> Iterator[str]:
 def trade_lines(lines: Iterable[str], summaries: list[TradeSummary] | None = None) -> Iterator[TradeLine]:
     """The entries of a trade bill; its summary is checked against them and appended to ``summaries``.
 
-    Raises BillBroken: no header, a line of another width, an amount or date that is none, a negative price or refund,
-    sums above ``MOST``, a summary that is missing or does not add up.
+    Raises BillBroken: no header, a line of another width, an amount or date that is none, a negative price, more than
+    ``MOST``, a summary that is missing or does not add up.
     """
     table = _Table(lines)
-    count = total = refund = settled = settled_refund = fees_e5 = 0
+    count = total = refund = bulk = 0
     for row in table.rows("总交易单数"):
         line = table.read(_trade_line, row)
-        count, fees_e5 = count + 1, fees_e5 + abs(line.fee_e5)  # a refund's fee is negative
-        total, refund = total + line.total, refund + line.refund
-        settled, settled_refund = settled + line.settled, settled_refund + line.settled_refund
-        if max(total, refund, settled, settled_refund, fees_e5) > MOST:
-            raise BillBroken("value", table.number)
+        count, total, refund = count + 1, total + line.total, refund + line.refund
+        bulk += line.total + line.settled + abs(line.refund) + abs(line.settled_refund) + abs(line.fee_e5)
         yield line
+    if bulk > MOST:
+        raise BillBroken("value", table.number)
     summary = table.read(_trade_summary, table.summary())
     table.end()
     if summary.count != count or summary.total != total or summary.refund != refund:
@@ -238,7 +237,7 @@ class _Table:
 def _trade_line(row: Row) -> TradeLine:
     get = row.get
     total = _price(row["订单金额"])
-    refund = _price(get("申请退款金额") or get("退款金额") or "0")
+    refund = yuan(get("申请退款金额") or get("退款金额") or "0")
     return TradeLine(
         time=from_v2_spaced(row["交易时间"]),
         appid=row["公众账号ID"],
@@ -254,7 +253,7 @@ def _trade_line(row: Row) -> TradeLine:
         refund_id=_number(get("微信退款单号", "")),
         out_refund_no=_number(get("商户退款单号", "")),
         refund=refund,
-        settled_refund=_price(row["退款金额"]) if "退款金额" in row else refund,
+        settled_refund=yuan(row["退款金额"]) if "退款金额" in row else refund,
         refund_status=get("退款状态", ""),
         fee_e5=yuan(row["手续费"], places=5),
     )
@@ -283,7 +282,7 @@ def _flow_line(row: Row) -> FlowLine:
 
 
 def _price(text: str) -> int:
-    """What was paid or refunded, in fen. Raises ValueError, also for a negative one: only fees have a sign."""
+    """What was paid, in fen. Raises ValueError, also for a negative price; refunds and fees may have a sign."""
     amount = yuan(text)
     if amount < 0:
         raise ValueError("a negative price")
