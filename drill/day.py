@@ -36,6 +36,7 @@ AT_ONCE = 16
 KILLS = 4
 SOON = SPACING + timedelta(seconds=1)
 QUIET_S = 120.0
+NEXT_TRY = timedelta(minutes=6)  # longer than an event that failed twice waits
 LOOK_S = 0.2
 PLANTED = (
     "missing_there",
@@ -279,6 +280,8 @@ class Day:
         self.report.repaired = await self._reconciled()
         self.report.last = await self._differences()
         await self._quiet()
+        while await self._untold():
+            await self._pass(NEXT_TRY)
 
     def _to_plant(self) -> Iterable[tuple[str, str]]:
         """Kinds with the order or refund they are about, none of which is odd in another way."""
@@ -337,6 +340,10 @@ class Day:
         counts += [await outbox.backlog(now) for outbox in store.outboxes]
         overdue_s = (await store.deliveries.backlog("drill", now))[1]
         return any(count for count, _ in counts) or overdue_s > 0
+
+    async def _untold(self) -> int:
+        """How many events wait for another try, due or not."""
+        return (await self._store.deliveries.backlog("drill", await self._wechat.now()))[0]
 
     # -- tools -----------------------------------------------------------------------------------------------------
 
