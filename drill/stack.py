@@ -37,7 +37,6 @@ class Stack:
         self.api_key = secrets.token_urlsafe(24)
         self.webhook_secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
         self._receiver_url = f"http://127.0.0.1:{receiver_port}/events"
-        self.bills = directory / "bills"
         self.kills = 0
 
     def __enter__(self) -> Self:
@@ -92,7 +91,7 @@ class Stack:
             "session": {"secret": secrets.token_hex(32)},
             "mongo": {"url": self.mongo_url},
             "redis": {"url": self._redis_url},
-            "books": {"directory": str(self.bills)},
+            "books": {"directory": str(self._directory / "bills")},
             "merchants": [{"name": "drill", "sha256": hashlib.sha256(self.api_key.encode()).hexdigest()}],
             "webhooks": [
                 {
