@@ -17,7 +17,7 @@ from prometheus_client import Counter, Histogram
 from wechat.errors import FenpayError, Mismatch, NotFound, NotifyError, SignatureInvalid, StoreUnavailable
 from wechat.late import LateMoney
 from wechat.ledger import SECOND_PAYMENT, Ledger, alarm
-from wechat.models import Api, Notification, RefundHint, RemoteState, Transaction, Verified
+from wechat.models import Api, Notification, RefundHint, RefundState, RemoteState, Transaction, Verified
 from wechat.pay.gateway import Gateway
 from wechat.pay.v3 import HEADERS
 from wechat.ports import Clock, NotificationStore
@@ -129,12 +129,16 @@ class Inbox:
         return APPLIED
 
     async def _ask(self, hint: RefundHint) -> None:
-        """v2 does not sign news of a refund, so WeChat is asked; its signed answer is what counts."""
+        """v2 does not sign news of a refund, so WeChat is asked; its signed answer is what counts.
+
+        Whoever has seen a hint can send it for ever. Of a refund that succeeded there is no news; one that was refused
+        or closed is asked after, as WeChat's having done it all the same is an alarm.
+        """
         try:
             refund = await self.refunds.get(hint.out_refund_no)
         except NotFound:
             raise Mismatch("unknown_refund") from None
-        if refund.open:  # anybody who has seen a hint can send it again; of what has ended there is no news
+        if refund.state is not RefundState.SUCCESS:
             await self.refunds.query(refund)
 
 

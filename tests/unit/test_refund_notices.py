@@ -180,7 +180,17 @@ async def test_a_v2_refund_message_is_a_reason_to_ask_and_the_answer_counts(worl
     assert world.till.desk.calls[-1] == f"query {refund.out_refund_no}"
 
 
-async def test_a_v2_refund_message_about_a_refund_that_has_ended_asks_nobody(world: World) -> None:
+async def test_a_v2_refund_message_about_a_refund_that_was_refused_here_brings_to_light_that_wechat_made_it(
+    world: World,
+) -> None:
+    refund = await refunded(world, Api.V2)
+    world.till.store.refunds[refund.out_refund_no] = replace(refund, state=RefundState.REFUSED)
+    world.till.desk.turns_out(refund, RefundState.SUCCESS)
+    with pytest.raises(Mismatch, match="refund_ended"):
+        await world.receive(v2_message(seal(v2_plain(refund))))
+
+
+async def test_a_v2_refund_message_about_a_refund_that_succeeded_asks_nobody(world: World) -> None:
     """It is not signed and has no date, so whoever has seen one can send it for ever."""
     refund = await refunded(world, Api.V2)
     world.till.desk.turns_out(refund, RefundState.SUCCESS)
