@@ -72,7 +72,7 @@ class OrderStore(Protocol):
 
     async def reserve(self, refund: Refund, event: OrderEvent) -> bool:
         """Put ``refund.refund`` fen of its paid order aside: never more than its total in all, for at most 50 refunds
-        at a time and 500 ever, and for none that was released.
+        at a time and 2,000 ever, and for none that was released.
 
         Whether it is put aside now, be it by this call or by an earlier one for the same refund.
         """

@@ -21,8 +21,8 @@ def standing(refund: Refund) -> Refund:
 
 def not_refundable() -> Conflict:
     text = Text(
-        "超出可退金额，或已有 50 笔退款（没有退成的算在内是 500 笔）",
-        "More than is left to refund, or 50 refunds already (500 with those that came to nothing)",
+        "超出可退金额，或已有 50 笔退款（没有退成的算在内是 2000 笔）",
+        "More than is left to refund, or 50 refunds already (2,000 with those that came to nothing)",
     )
     return Conflict(text, code=NOT_REFUNDABLE)
 

@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 from wechat.models import Api, Fen, OrderEvent, RefundState
 
 MAX_REFUNDS = 50  # of one order; WeChat's limit
-MAX_ATTEMPTS = 500  # of one order, with those that came to nothing: its document keeps a line about each
+MAX_ATTEMPTS = 2000
+"""Of one order, with those that came to nothing: its document keeps lines about each, under half a kilobyte. A job that
+asks anew as soon as it may, while there is no balance, comes to it in a day and a half."""
 LEASE = timedelta(minutes=1)  # far more than a query and a request take
 SPACING = timedelta(minutes=1, seconds=10)
 """Between two refunds of one order: WeChat's minute, which it counts from when each reached it, ten seconds at most

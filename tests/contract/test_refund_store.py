@@ -111,7 +111,7 @@ async def test_what_was_given_back_is_never_put_aside_again_under_its_number(pai
     assert await reserved(paid) == 0
 
 
-async def test_five_hundred_attempts_are_the_most(paid: MongoStorage, raw: Connection) -> None:
+async def test_an_orders_attempts_are_bounded(paid: MongoStorage, raw: Connection) -> None:
     await raw.database["orders"].update_one({"_id": NUMBER}, {"$set": {"refund_attempts": MAX_ATTEMPTS - 1}})
     assert await paid.orders.reserve(a_refund(), ASIDE)
     await paid.orders.release(a_refund(), BACK)
