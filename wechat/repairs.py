@@ -14,7 +14,7 @@ from wechat.models import Order, RemoteState
 from wechat.orders import Orders
 from wechat.pay.gateway import AnotherOrder
 from wechat.ports import BookSource, BookStore, Clock
-from wechat.refund_models import OUT_REFUND_NO
+from wechat.refund_models import OUT_REFUND_NO, RELEASING
 from wechat.refunds import Found, Refunds
 from wechat.times import day_span, from_v3
 
@@ -128,11 +128,16 @@ class Repairs:
         return paid == (order.out_trade_no, transaction_id, RemoteState.SUCCESS, order.total, order.currency)
 
     async def _going_back(self, out_refund_no: str) -> bool:
-        """Whether its refund has been asked for before; WeChat may have done it since, and show the payment so."""
+        """Whether its refund has been asked for before; WeChat may have done it since, and show the payment so.
+
+        Raises Conflict where that refund came to nothing: its number is used up.
+        """
         try:
-            await self._refunds.get(out_refund_no)
+            refund = await self._refunds.get(out_refund_no)
         except NotFound:
             return False
+        if refund.state in RELEASING:
+            raise _failed(out_refund_no)
         return True
 
     @staticmethod
@@ -153,6 +158,15 @@ def _made_at(refund: Entry, day: date) -> datetime:
     start, end = day_span(day)
     at = from_v3(refund.time) if refund.time else end
     return at if start <= at < end else end - MOMENT
+
+
+def _failed(out_refund_no: str) -> Conflict:
+    text = Text(
+        f"退回它的退款 {out_refund_no} 没有成；请在商户平台退这笔款，它会在账单上补记",
+        f"The refund {out_refund_no} that was to return it came to nothing; refund it in WeChat's merchant console, and"
+        " the bill books that",
+    )
+    return Conflict(text, code="REFUND_FAILED")
 
 
 def _odd_number() -> Conflict:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from storage.driver import Connection, Driver, connect
-from storage.embedded import EmbeddedMongo
+from storage.driver import Connection
 from storage.mongo import MongoStorage
-from tests.contract.samples import an_order
+from tests.contract.samples import a_refund_move, an_order
 from tests.support.clock import ManualClock
 from tests.support.refund_desk import RefundDesk
 from tests.unit.test_orders import FakeGateway
@@ -91,13 +89,6 @@ class Shop:
             success_time=self.clock.now() if paid else None,
         )
         return Verified(transaction, "test")
-
-
-@pytest.fixture
-async def raw(mongo: EmbeddedMongo, driver: Driver, database: str) -> AsyncIterator[Connection]:
-    connection = connect(mongo.url, database, driver)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture
@@ -237,6 +228,21 @@ async def test_a_repair_that_died_after_the_refund_was_asked_for_is_finished_by_
     difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
     assert (await shop.repair(difference, Action.REFUND)).status is Status.REPAIRED
     assert len(await shop.storage.refunds.of_order(PAID.out_trade_no)) == 1
+
+
+@pytest.mark.parametrize("state", [RefundState.REFUSED, RefundState.CLOSED])
+async def test_a_surplus_payment_whose_refund_came_to_nothing_is_not_called_returned(
+    shop: Shop, state: RefundState
+) -> None:
+    """The policy asked for it while there was no balance, say."""
+    await shop.pay()
+    number = surplus_refund("4201")
+    await shop.refunds.return_payment(await shop.order(), "4201", number, REASON)
+    assert await shop.storage.refunds.move(number, a_refund_move(state, match={}))
+    difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
+    with pytest.raises(Conflict, match="REFUND_FAILED"):
+        await shop.repair(difference, Action.REFUND)
+    assert await shop.books.difference(DAY, difference.id) == difference
 
 
 @pytest.mark.parametrize("surplus", [PAID, PAID._replace(transaction_id="4201", amount=3601)])
