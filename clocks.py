@@ -9,7 +9,7 @@ from time import monotonic
 
 import structlog
 
-from wechat.errors import FenpayError
+from wechat.domain.errors import FenpayError
 from wechat.pay.v3_json import json_object
 from wechat.transport import Request, Transport
 

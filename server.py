@@ -43,7 +43,7 @@ from wechat.account.oauth import OAuth
 from wechat.account.tokens import Credentials, Tokens
 from wechat.bill_shelf import BillShelf
 from wechat.book_worker import BookWorker
-from wechat.errors import ConfigError, FenpayError, StoreUnavailable, Text
+from wechat.domain.errors import ConfigError, FenpayError, StoreUnavailable, Text
 from wechat.late import LateMoney
 from wechat.ledger import Ledger
 from wechat.models import Fen

@@ -21,7 +21,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from settings_webhooks import WebhookSettings, webhook_problems
-from wechat.errors import ConfigError, Text
+from wechat.domain.errors import ConfigError, Text
 from wechat.late import LatePolicy
 from wechat.models import MAX_TOTAL, Api
 from wechat.needs import Needs, need

@@ -20,9 +20,9 @@ from cli.problems import Exit, Problem
 from wechat.book_words import COUNTS, SUMS
 from wechat.books import Sums, sum_lines
 from wechat.commands import command
-from wechat.errors import Text
+from wechat.domain.errors import Text
+from wechat.domain.times import beijing, to_v3
 from wechat.pay.bills import BillBroken, BillKind, TradeLine, read_lines, trade_lines
-from wechat.times import beijing, to_v3
 
 app = typer.Typer(no_args_is_help=True, help=words("微信的账单", "WeChat's bills"))
 

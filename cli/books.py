@@ -16,8 +16,8 @@ from cli.output import Screen, money, words
 from cli.problems import Exit, Problem
 from wechat.book_words import COUNTS, DEEDS, KINDS, STATUSES, SUMS
 from wechat.commands import command
-from wechat.errors import Text
-from wechat.times import from_v3, span
+from wechat.domain.errors import Text
+from wechat.domain.times import from_v3, span
 
 Difference = Mapping[str, Any]
 

@@ -17,7 +17,7 @@ from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Re
 
 from cli.place import Place
 from cli.problems import Exit, Problem, refusal
-from wechat.errors import Text
+from wechat.domain.errors import Text
 
 ANSWER_S = 60.0  # a query may wait for WeChat, and for its spare host after that
 PIECE = 64 * 1024

@@ -18,7 +18,7 @@ from cli.client import Service
 from cli.output import Screen, language, words
 from cli.problems import Exit, Problem
 from wechat.commands import command
-from wechat.errors import Text
+from wechat.domain.errors import Text
 from wechat.models import OUT_TRADE_NO
 from wechat.refund_models import OUT_REFUND_NO
 

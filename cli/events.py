@@ -14,7 +14,7 @@ from cli.orders import NUMBER, STATE
 from cli.output import Screen, moment, words
 from cli.problems import Exit, Problem
 from wechat.commands import command
-from wechat.errors import Text
+from wechat.domain.errors import Text
 
 app = typer.Typer(no_args_is_help=True, help=words("发给业务系统的事件", "events to the merchant's systems"))
 

@@ -12,7 +12,7 @@ from cli.desk import AsJson, Cursor, Desk, KeyFile, Limit, OrderNo, Url, Yes, at
 from cli.output import Screen, moment, money, words
 from cli.problems import Exit, Problem
 from wechat.commands import command
-from wechat.errors import Text
+from wechat.domain.errors import Text
 
 Order = Mapping[str, Any]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cli.problems import Exit, Problem
-from wechat.errors import Text
+from wechat.domain.errors import Text
 
 URL_VARIABLE = "FENPAYCLI_URL"
 KEY_VARIABLE = "FENPAYCLI_API_KEY"

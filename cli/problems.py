@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
-from wechat.errors import Text
+from wechat.domain.errors import Text
 
 
 class Exit(IntEnum):

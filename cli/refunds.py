@@ -15,9 +15,9 @@ from cli.orders import NUMBER, STATE, timeline
 from cli.output import Screen, moment, money, words
 from cli.problems import Exit, Problem
 from wechat.commands import command
-from wechat.errors import Text
+from wechat.domain.errors import Text
+from wechat.domain.times import to_v2
 from wechat.models import yuan
-from wechat.times import to_v2
 
 Refund = Mapping[str, Any]
 

@@ -14,7 +14,7 @@ import typer.main
 from cli.output import Screen, language
 from cli.problems import Exit, Problem
 from wechat.commands import command
-from wechat.errors import Text
+from wechat.domain.errors import Text
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # typer does not export it
 

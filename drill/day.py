@@ -29,8 +29,8 @@ from drill.receiver import Receiver
 from drill.shop import Shop, WeChat
 from drill.stack import SERVICES, Stack
 from storage.mongo import MongoStorage
+from wechat.domain.times import BEIJING, beijing_day
 from wechat.refund_models import SPACING
-from wechat.times import BEIJING, beijing_day
 
 AT_ONCE = 16
 KILLS = 4

@@ -22,7 +22,7 @@ from handlers.plugin import Access, methods
 from handlers.services import Services
 from handlers.texts import texts
 from handlers.views import remote_view
-from wechat.errors import (
+from wechat.domain.errors import (
     BadRequest,
     CallerError,
     FenpayError,

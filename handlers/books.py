@@ -15,11 +15,11 @@ from handlers.base import ApiHandler
 from handlers.plugin import Access, Route
 from handlers.services import Services
 from wechat.books import ACTIONS, Action, Difference, Entry, Reconciliation, Status, Sums, sum_lines
+from wechat.domain.errors import BadRequest, NotFound, Text
+from wechat.domain.times import to_v3
 from wechat.double_entry import DoubleEntry, double_entry
-from wechat.errors import BadRequest, NotFound, Text
 from wechat.pay.bill_download import Bill
 from wechat.pay.bills import BillKind, trade_lines
-from wechat.times import to_v3
 
 DATE = r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
 PAGE = 100

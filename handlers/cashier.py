@@ -19,8 +19,8 @@ from handlers.plugin import Access, Route
 from handlers.services import Services
 from handlers.texts import refusals, script_texts
 from settings import Product
+from wechat.domain.times import beijing, to_v3
 from wechat.models import Order, TradeState, yuan
-from wechat.times import beijing, to_v3
 
 PICTURES = frozenset({"cup", "leaf", "cake", "coin"})  # the symbols of templates/pictures.svg
 NO_PICTURE = "bag"

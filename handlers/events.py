@@ -6,7 +6,7 @@ from handlers.base import ApiHandler
 from handlers.plugin import Access, Route
 from handlers.services import Services
 from handlers.views import delivery_view
-from wechat.errors import BadRequest, Text
+from wechat.domain.errors import BadRequest, Text
 from wechat.events import DeliveryState
 
 

@@ -17,8 +17,8 @@ import xlsxwriter
 
 from wechat.book_words import AUTHORS, COUNTS, DEEDS, KINDS, STATUSES, SUMS
 from wechat.books import Audit, Difference, Entry, Reconciliation, Sums
-from wechat.errors import Text
-from wechat.times import BEIJING, beijing
+from wechat.domain.errors import Text
+from wechat.domain.times import BEIJING, beijing
 
 Cell = str | int | Decimal | datetime
 Row = Sequence[Cell]

@@ -10,7 +10,7 @@ from tornado.web import HTTPError
 from handlers.base import ApiHandler, BaseHandler
 from handlers.plugin import Access, Route
 from handlers.services import Probe, Services
-from wechat.errors import FenpayError
+from wechat.domain.errors import FenpayError
 
 PROBE_S = 2.0
 

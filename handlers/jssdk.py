@@ -5,7 +5,7 @@ from __future__ import annotations
 from handlers.base import ApiHandler
 from handlers.plugin import Access, Route
 from handlers.services import Services
-from wechat.errors import BadRequest, Text
+from wechat.domain.errors import BadRequest, Text
 
 
 class JsConfigHandler(ApiHandler):

@@ -13,7 +13,7 @@ from handlers.orders import NUMBER
 from handlers.plugin import Access, Route
 from handlers.services import Services
 from handlers.views import merchant_view, received_view, why_view, with_pay
-from wechat.errors import BadRequest, NotFound, Text
+from wechat.domain.errors import BadRequest, NotFound, Text
 from wechat.models import TradeState
 from wechat.wanted import Sale
 

@@ -12,7 +12,7 @@ from handlers.base import PageHandler
 from handlers.plugin import Access, Route
 from handlers.services import Services
 from wechat.account.oauth import SPENT_CODE
-from wechat.errors import AccountRefused, BadRequest, Forbidden, Text
+from wechat.domain.errors import AccountRefused, BadRequest, Forbidden, Text
 
 COOKIE = "fenpay_oauth"
 STATE_LIFE_S = 600

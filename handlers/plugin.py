@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tornado.routing import URLSpec
 
-from wechat.errors import ConfigError, Text
+from wechat.domain.errors import ConfigError, Text
 from wechat.events import EventType
 from wechat.outbox import Subscriber
 

@@ -9,7 +9,7 @@ from typing import Any
 from tornado.web import StaticFileHandler
 
 from handlers.base import HTTP_CODES, HTTP_TEXTS
-from wechat.errors import FenpayError
+from wechat.domain.errors import FenpayError
 
 
 class StaticFiles(StaticFileHandler):

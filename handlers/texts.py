@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from wechat.errors import Text
+from wechat.domain.errors import Text
 
 TEXTS: Mapping[str, Text] = {
     # every page

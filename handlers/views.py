@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from wechat.errors import RemoteError
+from wechat.domain.errors import RemoteError
+from wechat.domain.times import BEIJING, to_v3
 from wechat.events import Delivery, order_data, refund_data
 from wechat.models import Order, OrderEvent, Received
 from wechat.orders import Placed
 from wechat.refund_models import Refund
-from wechat.times import BEIJING, to_v3
 from wechat.why.case import Case, Look
 from wechat.why.inquiry import explain
 

@@ -13,7 +13,7 @@ from tornado.httputil import HTTPServerRequest
 
 from simulator.pki import Certified, Identity
 from simulator.v3_errors import V3Refusal
-from wechat.errors import SignatureInvalid
+from wechat.domain.errors import SignatureInvalid
 from wechat.pay.signing import SCHEME, check_window, rsa_verify, v3_request_message
 
 ITEMS = frozenset({"mchid", "nonce_str", "signature", "timestamp", "serial_no"})

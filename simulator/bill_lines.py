@@ -14,7 +14,7 @@ from enum import StrEnum
 from simulator.clock import moment
 from simulator.told import BANK
 from simulator.wallet import RATE, Movement
-from wechat.times import to_v2_spaced
+from wechat.domain.times import to_v2_spaced
 
 REFUND_STATUSES = {"SUCCESS": "SUCCESS", "PROCESSING": "PROCESSING", "CLOSED": "FAIL", "ABNORMAL": "CHANGE"}
 _START = (

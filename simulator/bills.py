@@ -20,7 +20,7 @@ from simulator.clock import Clock, moment
 from simulator.orders import Book, Order, Paid
 from simulator.refunds import Refund, Refunds, State
 from simulator.wallet import Movement, Wallet, fee
-from wechat.times import beijing_day, day_span
+from wechat.domain.times import beijing_day, day_span
 
 MADE = timedelta(hours=9)
 READY = timedelta(hours=10)

@@ -20,7 +20,7 @@ from simulator.keys import Seal
 from simulator.messages import Shot
 from simulator.orders import H5_LIFE_S, PAID_STATES, PREPAY_LIFE_S, Book, Order, Paid, Prepaid, Rule
 from simulator.pki import Certified, Identity, User
-from wechat.errors import SignatureInvalid
+from wechat.domain.errors import SignatureInvalid
 from wechat.pay.signing import SignType, rsa_verify, v2_pay_fields, v2_verify, v3_pay_message
 
 PARAMETERS = ("appId", "timeStamp", "nonceStr", "package", "signType", "paySign")

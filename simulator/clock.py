@@ -131,5 +131,5 @@ async def wait(event: asyncio.Event, seconds: float | None) -> None:
 
 
 def moment(unix_s: float) -> datetime:
-    """``unix_s`` as the aware datetime that wechat.times prints."""
+    """``unix_s`` as the aware datetime that wechat.domain.times prints."""
     return datetime.fromtimestamp(unix_s, UTC)

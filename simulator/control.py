@@ -13,7 +13,7 @@ from simulator.keys import Mode
 from simulator.orders import Attempted, Order, RuleBroken
 from simulator.pages import ControlError, ControlHandler
 from simulator.world import World
-from wechat.times import to_v3
+from wechat.domain.times import to_v3
 
 
 class Credentials(ControlHandler):

@@ -16,7 +16,7 @@ from simulator.pages import ControlError, ControlHandler
 from simulator.refund_desk import Expected, RefundScenario
 from simulator.refunds import Refund, RefundDenied
 from simulator.world import World
-from wechat.times import to_v3
+from wechat.domain.times import to_v3
 
 MOST_PLANTS = 1000
 E = TypeVar("E", bound=StrEnum)

@@ -25,7 +25,7 @@ from simulator.keys import Seal
 from simulator.messages import Message, Shot, Writer
 from simulator.orders import Attempted, Book, Paid
 from simulator.refunds import Refund, Refunds
-from wechat.errors import Malformed
+from wechat.domain.errors import Malformed
 from wechat.pay import xmlcodec
 
 LADDER_S = (15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600)

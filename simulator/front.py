@@ -10,7 +10,7 @@ from simulator.control import order_json
 from simulator.control_money import refund_json
 from simulator.pages import COOKIE, PageHandler
 from simulator.refund_desk import REFUND_PLANS
-from wechat.times import BEIJING, beijing_day, to_v3
+from wechat.domain.times import BEIJING, beijing_day, to_v3
 
 SHOWN = 20
 BILLS_OUT = time(10, 5)

@@ -19,9 +19,9 @@ from typing import Any
 
 from simulator.journal import Journal
 from simulator.pki import Certified, Identity, load_certified, load_key, new_key, public_pem
+from wechat.domain.times import to_v3
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.signing import PROBE, SCHEME, Signer, v3_answer_message
-from wechat.times import to_v3
 
 
 class Mode(StrEnum):

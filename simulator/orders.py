@@ -18,7 +18,7 @@ from typing import Any
 from simulator.clock import Clock, moment
 from simulator.journal import Journal, plain
 from simulator.wallet import Wallet, fee
-from wechat.times import beijing_day, to_v2
+from wechat.domain.times import beijing_day, to_v2
 
 PREPAY_LIFE_S = 2 * 3600
 H5_LIFE_S = 300

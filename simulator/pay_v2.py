@@ -19,10 +19,10 @@ from simulator.faults import Fault
 from simulator.fields import V2_CLOSE, V2_NEEDS, V2_ORDER, V2_QUERY, Field, FieldError, check_texts
 from simulator.orders import DEFAULT_LIFE_S, MIN_LIFE_S, Order, Payment, Rule, RuleBroken, Terms
 from simulator.told import STATE_TEXT, v2_transaction
-from wechat.errors import Malformed, SignatureInvalid
+from wechat.domain.errors import Malformed, SignatureInvalid
+from wechat.domain.times import from_v2
 from wechat.pay import xmlcodec
 from wechat.pay.signing import SignType, v2_sign, v2_verify
-from wechat.times import from_v2
 
 CLOSE_AGE_S = 300.0
 NOT_COMPARED = ("nonce_str", "sign", "sign_type", "time_start", "time_expire")

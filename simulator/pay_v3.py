@@ -31,7 +31,7 @@ from simulator.orders import DEFAULT_LIFE_S, Order, Payment, Rule, RuleBroken, T
 from simulator.pay_v2 import code_url, h5_url
 from simulator.told import STATE_TEXT, v3_transaction
 from simulator.v3_errors import V3Refusal, request_id
-from wechat.times import from_v3
+from wechat.domain.times import from_v3
 
 WORDS = {
     Rule.PAID: ("ORDER_PAID", "该订单已支付"),

@@ -22,7 +22,7 @@ from simulator.clock import Clock, moment
 from simulator.journal import Journal, plain
 from simulator.orders import Book, Order, Payment
 from simulator.wallet import Wallet, fee
-from wechat.times import beijing_day, to_v2
+from wechat.domain.times import beijing_day, to_v2
 
 WINDOW_S = 365 * 86400.0
 SPACING_S = 60.0

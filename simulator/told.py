@@ -12,7 +12,7 @@ from typing import Any
 from simulator.clock import moment
 from simulator.orders import Order, Paid
 from simulator.refunds import Refund, RefundEnded, RefundTaken, State
-from wechat.times import to_v2, to_v2_spaced, to_v3
+from wechat.domain.times import to_v2, to_v2_spaced, to_v3
 
 STATE_TEXT = {
     "SUCCESS": "支付成功",

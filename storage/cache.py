@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from storage.memory import MemoryTokens
-from wechat.errors import ConfigError, Text
+from wechat.domain.errors import ConfigError, Text
 from wechat.ports import Clock, Token
 
 TIMEOUT_S = 0.2

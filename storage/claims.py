@@ -7,7 +7,7 @@ from pymongo.errors import DuplicateKeyError
 
 from storage.codec import claim_from_document, claim_to_document
 from storage.driver import Collection, answering
-from wechat.errors import StoreUnavailable
+from wechat.domain.errors import StoreUnavailable
 from wechat.models import Claim
 
 RACES = 3

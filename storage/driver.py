@@ -20,7 +20,7 @@ from pymongo.errors import ConfigurationError, ConnectionFailure, ExecutionTimeo
 from pymongo.monitoring import CommandListener
 from pymongo.results import UpdateResult
 
-from wechat.errors import ConfigError, StoreUnavailable, Text
+from wechat.domain.errors import ConfigError, StoreUnavailable, Text
 
 Driver = Literal["motor", "pymongo"]
 Document = dict[str, Any]

@@ -21,7 +21,7 @@ from typing import ClassVar
 import structlog
 
 from storage.lifeline import POLL_S, ChildFailed, Process
-from wechat.errors import ConfigError, Text
+from wechat.domain.errors import ConfigError, Text
 
 READY_S = 15.0
 LOCK_S = 3.0  # a server whose parent was killed needs a moment to go

@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from wechat.errors import FenpayError, Text
+from wechat.domain.errors import FenpayError, Text
 
 POLL_S = 0.01
 STOP_S = 10.0

@@ -19,7 +19,7 @@ from storage.notifications import MongoNotifications
 from storage.orders import DUE_FIRST, NEWEST_FIRST, MongoOrders
 from storage.outbox import EPOCH, OUTBOX_INDEX, MongoOutbox
 from storage.refunds import MongoRefunds
-from wechat.errors import StoreUnavailable, Text
+from wechat.domain.errors import StoreUnavailable, Text
 
 DATED = {"next_check_at": {"$gt": EPOCH}}
 KEEP_NOTIFICATIONS = timedelta(days=90)

@@ -10,7 +10,7 @@ from pymongo import ASCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from storage.driver import Collection, Document, answering
-from wechat.errors import StoreUnavailable
+from wechat.domain.errors import StoreUnavailable
 from wechat.models import Api, Notification, Received, Verified
 
 RAW_BYTES = 64 * 1024

@@ -19,7 +19,7 @@ from storage.codec import (
 )
 from storage.driver import Collection, Document, answering
 from storage.outbox import EPOCH, MILLISECOND, staging
-from wechat.errors import BadRequest, Mismatch, Text
+from wechat.domain.errors import BadRequest, Mismatch, Text
 from wechat.models import OUT_TRADE_NO, PAID_STATES, Move, Order, OrderEvent, Page, Prepay, TradeState
 from wechat.refund_models import MAX_ATTEMPTS, MAX_REFUNDS, Refund
 

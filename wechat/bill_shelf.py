@@ -13,12 +13,12 @@ from pathlib import Path
 
 import structlog
 
-from wechat.errors import BadRequest, FenpayError, Gone, Text
+from wechat.domain.errors import BadRequest, FenpayError, Gone, Text
+from wechat.domain.times import BEIJING, beijing_day, day_span
 from wechat.flight import SingleFlight
 from wechat.pay.bill_download import Bill, BillGateway, NotYet
 from wechat.pay.bills import BillBroken, BillKind, flow_lines, trade_lines
 from wechat.ports import Clock
-from wechat.times import BEIJING, beijing_day, day_span
 
 OLDEST = timedelta(days=90)  # WeChat gives bills of the last three months
 

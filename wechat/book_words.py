@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from wechat.errors import Text
+from wechat.domain.errors import Text
 
 KINDS: Mapping[str, Text] = {
     "missing_here": Text("我方缺失", "Missing here"),

@@ -13,13 +13,13 @@ import structlog
 from prometheus_client import Gauge
 
 from wechat.bill_shelf import BillShelf
+from wechat.domain.errors import FenpayError, Gone
+from wechat.domain.times import BEIJING, beijing_day
 from wechat.ending import end
-from wechat.errors import FenpayError, Gone
 from wechat.ledger import ALARMS
 from wechat.pay.bill_download import NotYet
 from wechat.ports import BookStore, Clock
 from wechat.reconciliation import LEASE, Reconciler
-from wechat.times import BEIJING, beijing_day
 
 IDLE_S = 60.0
 RETRY = timedelta(hours=1)

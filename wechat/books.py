@@ -13,9 +13,9 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import NamedTuple, Self
 
+from wechat.domain.times import to_v3
 from wechat.models import RefundState, TradeState
 from wechat.pay.bills import TradeLine
-from wechat.times import to_v3
 
 FEE_UNITS_PER_FEN = 1000  # 1/100,000 yuan
 UNPAID = frozenset({TradeState.NOTPAY, TradeState.CLOSED})

@@ -13,9 +13,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from wechat.domain.times import to_v3
 from wechat.models import Order
 from wechat.refund_models import Refund
-from wechat.times import to_v3
 
 Subject = Order | Refund
 

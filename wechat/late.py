@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from wechat.errors import CallerError
+from wechat.domain.errors import CallerError
 from wechat.ledger import alarm
 from wechat.models import Order, OrderEvent, Transaction, Verified
 from wechat.ports import Clock, OrderStore

@@ -11,7 +11,7 @@ from datetime import datetime
 import structlog
 from prometheus_client import Counter
 
-from wechat.errors import Conflict, Mismatch, Text
+from wechat.domain.errors import Conflict, Mismatch, Text
 from wechat.models import Move, Order, OrderEvent, RemoteState, TradeState, TradeType, Transaction, Verified
 from wechat.ports import Clock, OrderStore
 

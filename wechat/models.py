@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Generic, NewType, TypeVar
 
-from wechat.errors import BadRequest, Text
+from wechat.domain.errors import BadRequest, Text
 
 Fen = NewType("Fen", int)
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from wechat.errors import Text
+from wechat.domain.errors import Text
 
 
 class Needs(ValueError):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 from prometheus_client import Counter, Histogram
 
-from wechat.errors import FenpayError, Mismatch, NotFound, NotifyError, SignatureInvalid, StoreUnavailable
+from wechat.domain.errors import FenpayError, Mismatch, NotFound, NotifyError, SignatureInvalid, StoreUnavailable
 from wechat.late import LateMoney
 from wechat.ledger import SECOND_PAYMENT, Ledger, alarm
 from wechat.models import Api, Notification, RefundHint, RefundState, RemoteState, Transaction, Verified

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from wechat.errors import (
+from wechat.domain.errors import (
     BadRequest,
     Conflict,
     FenpayError,
@@ -25,6 +25,7 @@ from wechat.errors import (
     OutcomeUnknown,
     Text,
 )
+from wechat.domain.times import to_v2
 from wechat.flight import SingleFlight
 from wechat.ledger import Ledger
 from wechat.models import (
@@ -43,7 +44,6 @@ from wechat.models import (
 from wechat.pay.codes import ORDER_CLOSED, ORDER_NOT_EXIST, ORDER_PAID
 from wechat.pay.gateway import Gateway
 from wechat.ports import ClaimStore, Clock, OrderStore
-from wechat.times import to_v2
 from wechat.wanted import Basket, Sale
 
 FIRST_CHECK = timedelta(seconds=30)

@@ -17,8 +17,8 @@ from typing import Any, NoReturn, Protocol
 import structlog
 from prometheus_client import Counter, Gauge
 
+from wechat.domain.errors import Conflict, FenpayError, NotFound, Text
 from wechat.ending import end
-from wechat.errors import Conflict, FenpayError, NotFound, Text
 from wechat.events import Attempt, Delivery, DeliveryState, Event, Outcome
 from wechat.ledger import alarm
 from wechat.ports import Clock, DeliveryStore, OutboxStore

@@ -21,13 +21,13 @@ import structlog
 
 from wechat.bill_shelf import BillShelf
 from wechat.books import Audit, Difference, Entry, Kind, Reconciliation, Status, Sums, Tally, judge, missing_there
-from wechat.errors import Conflict, Text
+from wechat.domain.errors import Conflict, Text
+from wechat.domain.times import day_span
 from wechat.models import Page
 from wechat.pay.bill_download import Bill
 from wechat.pay.bills import TradeLine, trade_lines
 from wechat.ports import BookSource, BookStore, Clock
 from wechat.scratch import BATCH, Scratch, split_keys
-from wechat.times import day_span
 
 LEASE = timedelta(minutes=15)
 T = TypeVar("T")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wechat.errors import Conflict, Text
+from wechat.domain.errors import Conflict, Text
 from wechat.models import Api, RefundState
 from wechat.refund_models import Refund
 

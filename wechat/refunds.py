@@ -16,7 +16,8 @@ from datetime import datetime, timedelta
 import structlog
 from prometheus_client import Counter
 
-from wechat.errors import Conflict, GatewayRefused, IdempotencyMismatch, Mismatch, NotFound, RemoteError, Text
+from wechat.domain.errors import Conflict, GatewayRefused, IdempotencyMismatch, Mismatch, NotFound, RemoteError, Text
+from wechat.domain.times import to_v2
 from wechat.flight import SingleFlight
 from wechat.ledger import alarm
 from wechat.models import Api, Claim, Move, Order, OrderEvent, RefundFact, RefundState, TradeState, Verified, fen
@@ -25,7 +26,6 @@ from wechat.pay.gateway import RefundGateway
 from wechat.ports import ClaimStore, Clock, OrderStore, RefundStore
 from wechat.refund_denials import NOT_REFUNDABLE, no_way, not_refundable, standing
 from wechat.refund_models import LEASE, RELEASING, SENT, SLOW, SPACING, WINDOW, Refund, RefundMove
-from wechat.times import to_v2
 from wechat.wanted import RefundWanted
 
 IDEMPOTENCY_LIFE = timedelta(days=2)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 
 from wechat.books import ACTIONS, Action, Audit, Difference, Entry, Status, judge, missing_there
-from wechat.errors import Conflict, NotFound, Text
+from wechat.domain.errors import Conflict, NotFound, Text
+from wechat.domain.times import day_span, from_v3
 from wechat.late import REASON, surplus_refund
 from wechat.models import Order, RemoteState
 from wechat.orders import Orders
@@ -16,7 +17,6 @@ from wechat.pay.gateway import AnotherOrder
 from wechat.ports import BookSource, BookStore, Clock
 from wechat.refund_models import OUT_REFUND_NO, RELEASING
 from wechat.refunds import Found, Refunds
-from wechat.times import day_span, from_v3
 
 MOMENT = timedelta(milliseconds=1)
 

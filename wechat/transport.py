@@ -17,7 +17,7 @@ import structlog
 from prometheus_client import Histogram
 from yarl import URL
 
-from wechat.errors import NotSent, OutcomeUnknown, RemoteError
+from wechat.domain.errors import NotSent, OutcomeUnknown, RemoteError
 
 CONNECT_S = 3.0
 TOTAL_S = 10.0

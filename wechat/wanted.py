@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from wechat.errors import BadRequest, Text
+from wechat.domain.errors import BadRequest, Text
 from wechat.models import MAX_TOTAL, OUT_TRADE_NO, Api, TradeType
 from wechat.needs import Needs, need
 from wechat.refund_models import MAX_REASON, OUT_REFUND_NO

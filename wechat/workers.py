@@ -13,8 +13,8 @@ from typing import ClassVar, Generic, TypeVar
 import structlog
 from prometheus_client import Counter, Gauge
 
+from wechat.domain.errors import CallerError, FenpayError, GatewayRefused, Mismatch
 from wechat.ending import end
-from wechat.errors import CallerError, FenpayError, GatewayRefused, Mismatch
 from wechat.late import LateMoney
 from wechat.ledger import alarm
 from wechat.models import Order, TradeState

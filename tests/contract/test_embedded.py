@@ -23,7 +23,7 @@ from storage.lifeline import ChildFailed, Process
 from storage.mongo import MongoStorage
 from tests.contract.samples import HOUR, a_claim, an_order
 from tests.support.servers import running
-from wechat.errors import ConfigError
+from wechat.domain.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 PARENT = """

@@ -22,7 +22,7 @@ from tests.simulator.sink import Sink
 from tests.support.clock import ManualClock
 from tests.support.service import ROOT, wait_until
 from tests.support.webhooks import AT, KEY, a_webhook
-from wechat.errors import Conflict, NotFound
+from wechat.domain.errors import Conflict, NotFound
 from wechat.events import Delivery, DeliveryState, Event, Outcome
 from wechat.models import RefundState, TradeState
 from wechat.outbox import AT_ONCE, DELAYS_S, LEASE, Courier, Relay, Resending, Subscriber, Target

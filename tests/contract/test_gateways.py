@@ -16,7 +16,7 @@ from storage.embedded import free_port
 from tests.contract.samples import an_order
 from tests.support.simulator import SimulatorProcess
 from tests.unit.keys import certificate_pem, key, private_pem
-from wechat.errors import GatewayRefused, NotSent, OutcomeUnknown
+from wechat.domain.errors import GatewayRefused, NotSent, OutcomeUnknown
 from wechat.models import Api, Fen, Order, Prepay, RemoteState, TradeType
 from wechat.pay.certificates import Certificates, KeyRing, PlatformKey, load_public_key, load_signer
 from wechat.pay.ciphers import AeadCipher

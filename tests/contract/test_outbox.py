@@ -17,7 +17,7 @@ from storage.embedded import EmbeddedMongo
 from storage.mongo import MongoStorage
 from storage.outbox import MongoOutbox
 from tests.contract.samples import HOUR, NOW, a_close, a_payment, an_order
-from wechat.errors import StoreUnavailable
+from wechat.domain.errors import StoreUnavailable
 from wechat.events import Attempt, Delivery, DeliveryState, Event
 from wechat.models import TradeState
 

@@ -24,7 +24,7 @@ from tests.support.clock import ManualClock
 from wechat.bill_shelf import BillShelf
 from wechat.book_worker import BookWorker
 from wechat.books import Audit, Difference, Entry, Kind, Status
-from wechat.errors import BadRequest, Conflict, Gone, NotSent
+from wechat.domain.errors import BadRequest, Conflict, Gone, NotSent
 from wechat.models import Fen, TradeState
 from wechat.pay.bill_download import NotYet
 from wechat.reconciliation import LEASE, Reconciler

@@ -14,7 +14,7 @@ from tests.support.platform import Platform
 from tests.support.refund_wechat import RefundWeChat, server_pem
 from tests.unit.keys import certificate_pem, curve_pem, key, private_pem, public_pem
 from tests.unit.test_receive import KNOWN, NowClock
-from wechat.errors import ConfigError, GatewayRefused, NotSent, OutcomeUnknown
+from wechat.domain.errors import ConfigError, GatewayRefused, NotSent, OutcomeUnknown
 from wechat.models import RefundFact, RefundState
 from wechat.pay.certificates import KeyRing, PlatformKey, load_signer
 from wechat.pay.ciphers import AeadCipher

@@ -16,7 +16,8 @@ from tests.support.clock import ManualClock
 from tests.support.refund_desk import RefundDesk
 from tests.unit.test_orders import FakeGateway
 from wechat.books import Action, Difference, Entry, Kind, Status
-from wechat.errors import Conflict, GatewayRefused, Mismatch, NotFound, NotSent, OutcomeUnknown
+from wechat.domain.errors import Conflict, GatewayRefused, Mismatch, NotFound, NotSent, OutcomeUnknown
+from wechat.domain.times import day_span
 from wechat.late import REASON, LateMoney, LatePolicy, surplus_refund
 from wechat.ledger import Ledger
 from wechat.models import Api, Order, RefundFact, RefundState, RemoteState, TradeState, Transaction, Verified
@@ -25,7 +26,6 @@ from wechat.pay.gateway import AnotherOrder
 from wechat.refund_models import Refund
 from wechat.refunds import Refunds, RefundTerms
 from wechat.repairs import Repairs
-from wechat.times import day_span
 from wechat.wanted import RefundWanted
 
 DAY = date(2026, 2, 28)

@@ -17,7 +17,7 @@ from storage.embedded import EmbeddedMongo
 from storage.mongo import MongoStorage
 from tests.contract.samples import CREATED, HOUR, NOW, PREPAID, PREPAY, a_claim, a_close, a_message, a_payment, an_order
 from tests.support.servers import Proxy
-from wechat.errors import BadRequest, Mismatch, StoreUnavailable
+from wechat.domain.errors import BadRequest, Mismatch, StoreUnavailable
 from wechat.models import Order, TradeState
 
 NUMBER = an_order().out_trade_no

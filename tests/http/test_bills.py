@@ -19,7 +19,7 @@ from tests.support.clock import ManualClock
 from tests.support.service import ServiceProcess, overlay
 from tests.unit.keys import public_pem
 from tests.unit.test_settings import KNOWN
-from wechat.times import beijing_day, day_span
+from wechat.domain.times import beijing_day, day_span
 
 TODAY = beijing_day(datetime.now(UTC))
 OURS = {"appid": PAYEE.appid, "mchid": PAYEE.mchid, "public_key_pem": public_pem("platform"), "public_key_id": SERIAL}

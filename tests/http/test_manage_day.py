@@ -15,7 +15,7 @@ from tests.http.client import Shop
 from tests.support.manage import Manage, Ran
 from tests.support.service import API_KEY, ServiceProcess, overlay
 from tests.support.simulator import SimulatorProcess
-from wechat.times import beijing_day, day_span
+from wechat.domain.times import beijing_day, day_span
 
 HOUR = timedelta(hours=1)
 PLANTED = ("amount", "missing_there", "double_payment", "unknown_number")

@@ -18,7 +18,7 @@ from tests.support.manage import Manage, Ran
 from tests.support.relay import Canned, Relay
 from tests.support.service import API_KEY
 from tests.support.simulator import SimulatorProcess
-from wechat.times import beijing_day, day_span
+from wechat.domain.times import beijing_day, day_span
 
 TODAY = beijing_day(datetime.now(UTC))
 

@@ -21,7 +21,7 @@ from clocks import SystemClock
 from simulator.pki import Certified, load_certified
 from tests.simulator.merchant import number, unxml
 from tests.simulator.sink import Sink
-from wechat.errors import OutcomeUnknown, SignatureInvalid
+from wechat.domain.errors import OutcomeUnknown, SignatureInvalid
 from wechat.models import Api, Fen, Order, Prepay, TradeType
 from wechat.pay.certificates import KeyRing, PlatformKey, load_signer
 from wechat.pay.ciphers import AeadCipher

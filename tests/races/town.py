@@ -20,7 +20,7 @@ from tests.http.client import MERCHANT, Shop, Told
 from tests.simulator.sink import Sink
 from tests.support.service import ServiceProcess
 from tests.support.simulator import SimulatorProcess
-from wechat.times import BEIJING
+from wechat.domain.times import BEIJING
 
 SCALE = int(os.environ.get("SCALE", "1"))
 AT_ONCE = 64

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from wechat.times import BEIJING
+from wechat.domain.times import BEIJING
 
 APPID = "wxsim0123456789"
 MCHID = "sim1900000109"

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from tests.support.refund_desk import Fuse, Mortal, raise_next
-from wechat.errors import FenpayError, GatewayRefused
+from wechat.domain.errors import FenpayError, GatewayRefused
 from wechat.models import Api, Notification, Order, PayParams, Prepay, RemoteState, Transaction, Verified
 from wechat.pay.codes import ORDER_CLOSED, ORDER_NOT_EXIST, ORDER_PAID
 from wechat.ports import Clock

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from tests.support.stores import MemoryClaims, MemoryOrders, MemoryRefunds
-from wechat.errors import FenpayError, GatewayRefused, OutcomeUnknown
+from wechat.domain.errors import FenpayError, GatewayRefused, OutcomeUnknown
 from wechat.late import LateMoney, LatePolicy
 from wechat.models import Api, RefundFact, RefundState, Verified
 from wechat.pay.codes import REFUND_NOT_EXIST

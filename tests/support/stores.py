@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from wechat.errors import Mismatch, StoreUnavailable
+from wechat.domain.errors import Mismatch, StoreUnavailable
 from wechat.models import (
     Claim,
     Move,

@@ -15,7 +15,7 @@ from tests.support.bill_desk import KEY, MERCHANT, BillDesk
 from tests.support.bills import Line, flow_file, trade_file
 from tests.support.clock import ManualClock
 from wechat.bill_shelf import BillShelf
-from wechat.errors import BadRequest, Conflict, FenpayError, GatewayRefused, Gone, OutcomeUnknown
+from wechat.domain.errors import BadRequest, Conflict, FenpayError, GatewayRefused, Gone, OutcomeUnknown
 from wechat.pay.bill_download import BillGateway, NotYet, V2Bills, V3Bills
 from wechat.pay.bills import BillBroken, BillKind, flow_lines, trade_lines
 from wechat.transport import Transport

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from tests.support.clock import ManualClock
 from tests.unit.keys import START, YEAR, certificate_pem, curve_pem, key, private_pem, public_pem
-from wechat.errors import ConfigError, Malformed, NotSent, OutcomeUnknown, SignatureInvalid
+from wechat.domain.errors import ConfigError, Malformed, NotSent, OutcomeUnknown, SignatureInvalid
 from wechat.pay.certificates import (
     UNKNOWN_SERIAL_REST,
     Certificates,

@@ -7,7 +7,7 @@ import base64
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from wechat.errors import Malformed
+from wechat.domain.errors import Malformed
 from wechat.pay.ciphers import AeadCipher
 
 KEY = "0123456789abcdef0123456789ABCDEF"

@@ -20,7 +20,7 @@ from cli.output import Screen, clean, language, moment, money
 from cli.place import DEMO, Place, find
 from cli.problems import Exit, Problem, refusal
 from tests.support.service import ROOT
-from wechat.errors import Text
+from wechat.domain.errors import Text
 from wechat.models import RefundState, TradeState
 
 HAN = re.compile("[\u4e00-\u9fff]")

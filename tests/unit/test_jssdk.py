@@ -12,7 +12,7 @@ from tests.support.clock import ManualClock
 from wechat.account.client import AccountClient
 from wechat.account.jssdk import JsSdk, signature
 from wechat.account.tokens import Credentials, Tokens
-from wechat.errors import Forbidden
+from wechat.domain.errors import Forbidden
 from wechat.transport import Transport
 
 TICKET = "sM4AOVdWfPE4DxkXGEs8VMCPGGVi4C3VM0P37wVUCFvkVAy"

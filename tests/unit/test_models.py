@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wechat.errors import BadRequest
+from wechat.domain.errors import BadRequest
 from wechat.models import MAX_TOTAL, MOVES, PAID_STATES, Prepay, RemoteState, TradeState, fen, sources_of, yuan
 
 

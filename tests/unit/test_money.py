@@ -18,7 +18,7 @@ from tests.support.bills import Line, trade_bill
 from tests.support.bills import yuan as written_by_hand
 from tests.unit.test_bills import PAID, bill
 from wechat import models
-from wechat.errors import BadRequest, Malformed
+from wechat.domain.errors import BadRequest, Malformed
 from wechat.models import MAX_TOTAL
 from wechat.pay import bills, v2_fields, v3_json
 from wechat.pay.bills import BillBroken, trade_lines

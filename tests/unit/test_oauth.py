@@ -15,7 +15,7 @@ from tests.support.clock import ManualClock
 from wechat.account.client import AccountClient
 from wechat.account.oauth import SPENT_CODE, Grant, OAuth, Scope
 from wechat.account.tokens import Credentials
-from wechat.errors import AccountRefused, BadRequest, Forbidden, OutcomeUnknown
+from wechat.domain.errors import AccountRefused, BadRequest, Forbidden, OutcomeUnknown
 from wechat.transport import Transport
 
 EXCHANGE, REFRESH, USERINFO, AUTH = (

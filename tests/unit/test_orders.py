@@ -13,7 +13,7 @@ import pytest
 from tests.support.clock import ManualClock
 from tests.support.refund_desk import Till
 from tests.support.stores import MemoryClaims, MemoryOrders
-from wechat.errors import (
+from wechat.domain.errors import (
     BadRequest,
     Conflict,
     GatewayRefused,

@@ -17,7 +17,7 @@ from tests.support.platform import Message, Platform, transaction_id
 from tests.support.refund_desk import Till
 from tests.support.stores import MemoryNotifications, MemoryOrders
 from tests.unit.keys import key, private_pem
-from wechat.errors import Malformed, Mismatch, NotifyError, SignatureInvalid, StoreUnavailable
+from wechat.domain.errors import Malformed, Mismatch, NotifyError, SignatureInvalid, StoreUnavailable
 from wechat.late import LatePolicy
 from wechat.ledger import ALARMS, Ledger
 from wechat.models import Api, Order, OrderEvent, TradeState

@@ -26,7 +26,7 @@ from tests.support.pay_desk import MortalDesk, PayDesk
 from tests.support.refund_desk import Died, Fuse, Mortal, Till, lost, refused
 from tests.support.stores import MemoryOrders
 from wechat.books import Entry, Kind, judge
-from wechat.errors import CallerError, Conflict, FenpayError, Mismatch, OutcomeUnknown
+from wechat.domain.errors import CallerError, Conflict, FenpayError, Mismatch, OutcomeUnknown
 from wechat.late import LatePolicy, surplus_refund
 from wechat.ledger import Ledger
 from wechat.models import Api, RefundFact, RefundState, TradeState, Verified

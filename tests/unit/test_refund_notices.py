@@ -18,7 +18,7 @@ from tests.support.platform import Message, Platform, transaction_id, v2_xml
 from tests.support.refund_desk import lost
 from tests.unit.keys import private_pem
 from tests.unit.test_receive import KNOWN, World, alarms
-from wechat.errors import Malformed, Mismatch, NotifyError, OutcomeUnknown, SignatureInvalid
+from wechat.domain.errors import Malformed, Mismatch, NotifyError, OutcomeUnknown, SignatureInvalid
 from wechat.late import LatePolicy
 from wechat.models import Api, RefundState, TradeState
 from wechat.orders import Orders, Terms

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.refund_desk import lost, refused
 from tests.unit.test_refunds import Shop
-from wechat.errors import Conflict, GatewayRefused, StoreUnavailable
+from wechat.domain.errors import Conflict, GatewayRefused, StoreUnavailable
 from wechat.models import RefundState
 from wechat.refund_models import Refund
 

@@ -14,7 +14,7 @@ from tests.contract.samples import NOW, an_order
 from tests.support.clock import ManualClock
 from tests.support.refund_desk import Died, Fuse, Till, fact, lost, refused
 from tests.support.stores import MemoryOrders
-from wechat.errors import (
+from wechat.domain.errors import (
     BadRequest,
     Conflict,
     GatewayRefused,

@@ -15,7 +15,7 @@ import gateways
 from settings import Settings, load
 from tests.support.service import overlay, run_server
 from tests.unit.keys import certificate_pem, private_pem, public_pem
-from wechat.errors import ConfigError
+from wechat.domain.errors import ConfigError
 from wechat.models import Api
 
 CANARY = "CANARY-0123456789-abcdefghijklmn"

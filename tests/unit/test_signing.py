@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.support.platform import v2_sign as by_hand
 from tests.unit.keys import key
-from wechat.errors import SignatureInvalid
+from wechat.domain.errors import SignatureInvalid
 from wechat.pay.signing import PROBE, SignType, check_window, rsa_verify, v2_sign, v2_verify
 
 KEY = "0123456789abcdefghijklmnopqrstuv"

@@ -15,7 +15,7 @@ import pytest
 from handlers import plugin
 from handlers.services import Services
 from tests.support.webhooks import an_event
-from wechat.errors import ConfigError
+from wechat.domain.errors import ConfigError
 from wechat.events import Event, Outcome
 from wechat.outbox import Subscriber
 

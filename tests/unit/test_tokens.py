@@ -15,7 +15,7 @@ from tests.support.account import Account, refuse
 from tests.support.clock import ManualClock
 from wechat.account.client import AccountClient
 from wechat.account.tokens import QUOTA_REST_S, REST_S, Credentials, Tokens
-from wechat.errors import AccountRefused, OutcomeUnknown, RemoteError
+from wechat.domain.errors import AccountRefused, OutcomeUnknown, RemoteError
 from wechat.ports import Token
 from wechat.transport import Transport
 

@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from tests.support.clock import ManualClock
 from wechat.account.jssdk import page_url, signature
-from wechat.errors import SignatureInvalid
+from wechat.domain.errors import SignatureInvalid
+from wechat.domain.times import from_v2_spaced
 from wechat.models import RefundHint
 from wechat.pay.certificates import Certificates, KeyRing, Unverified, load_public_key
 from wechat.pay.ciphers import AeadCipher, open_req_info, seal_req_info
@@ -35,7 +36,6 @@ from wechat.pay.signing import (
     v3_request_message,
 )
 from wechat.pay.v2_fields import refund_hint
-from wechat.times import from_v2_spaced
 
 HERE = Path(__file__).parent / "vectors"
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wechat.errors import BadRequest
+from wechat.domain.errors import BadRequest
 from wechat.models import MAX_TOTAL, TradeType
 from wechat.wanted import Basket, Sale, json_object
 

@@ -13,7 +13,7 @@ from tests.contract.samples import a_refund, an_order
 from tests.support.clock import ManualClock
 from tests.support.stores import MemoryNotifications, MemoryRefunds
 from tests.unit.test_orders import COFFEE, OPENID, Service
-from wechat.errors import Conflict, FenpayError, GatewayRefused, NotFound, NotSent, OutcomeUnknown, Text
+from wechat.domain.errors import Conflict, FenpayError, GatewayRefused, NotFound, NotSent, OutcomeUnknown, Text
 from wechat.ledger import CLOSING
 from wechat.models import (
     Api,

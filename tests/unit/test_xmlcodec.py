@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wechat.errors import Malformed
+from wechat.domain.errors import Malformed
 from wechat.pay.xmlcodec import MAX_BYTES, MAX_FIELDS, build, parse
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True)

@@ -10,7 +10,7 @@ import re
 from typing import Any
 from urllib.parse import urlencode
 
-from wechat.errors import NO_ADVICE, AccountRefused, Advice, OutcomeUnknown, Text
+from wechat.domain.errors import NO_ADVICE, AccountRefused, Advice, OutcomeUnknown, Text
 from wechat.transport import Request, Transport
 
 BAD_TOKEN = frozenset({40001, 40014, 42001})

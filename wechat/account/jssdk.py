@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from wechat.account.tokens import Tokens
-from wechat.errors import Forbidden, Text
+from wechat.domain.errors import Forbidden, Text
 from wechat.ports import Clock
 
 JS_API_LIST = ("chooseWXPay",)

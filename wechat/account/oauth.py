@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from wechat.account.client import AccountClient
 from wechat.account.tokens import Credentials
-from wechat.errors import AccountRefused, Forbidden, OutcomeUnknown, Text
+from wechat.domain.errors import AccountRefused, Forbidden, OutcomeUnknown, Text
 from wechat.ports import TokenStore
 
 CODE_LIFE_S = 300.0

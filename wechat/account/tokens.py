@@ -22,9 +22,9 @@ import structlog
 from prometheus_client import Counter
 
 from wechat.account.client import BAD_TOKEN, QUOTA, AccountClient
-from wechat.errors import AccountRefused, OutcomeUnknown, RemoteError
+from wechat.domain.errors import AccountRefused, OutcomeUnknown, RemoteError
+from wechat.domain.times import BEIJING
 from wechat.ports import Clock, Token, TokenStore
-from wechat.times import BEIJING
 
 EARLY_S = 300  # in its last five minutes WeChat gives a stable token's successor, and both work
 JITTER_S = 60

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from wechat.errors import Conflict, GatewayRefused, Malformed, OutcomeUnknown, Text
+from wechat.domain.errors import Conflict, GatewayRefused, Malformed, OutcomeUnknown, Text
 from wechat.pay import codes, xmlcodec
 from wechat.pay.bill_file import MOST, BillSink, receiving
 from wechat.pay.bills import BillBroken, BillKind, read_lines

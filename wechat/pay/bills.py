@@ -19,8 +19,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from wechat.errors import RemoteError, Text
-from wechat.times import from_v2_spaced
+from wechat.domain.errors import RemoteError, Text
+from wechat.domain.times import from_v2_spaced
 
 T = TypeVar("T")
 Row = Mapping[str, str]

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from prometheus_client import Gauge
 
-from wechat.errors import ConfigError, FenpayError, OutcomeUnknown, SignatureInvalid, Text
+from wechat.domain.errors import ConfigError, FenpayError, OutcomeUnknown, SignatureInvalid, Text
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.signing import Signer
 from wechat.ports import Clock

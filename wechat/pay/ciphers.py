@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from wechat.errors import Malformed, Text
+from wechat.domain.errors import Malformed, Text
 
 KEY_BYTES = 32
 NONCE_BYTES = 12

@@ -6,7 +6,7 @@ Sources: the error tables of each call, and https://pay.weixin.qq.com/doc/v3/mer
 
 from __future__ import annotations
 
-from wechat.errors import NO_ADVICE, Advice, GatewayRefused, OutcomeUnknown, RemoteError, Text
+from wechat.domain.errors import NO_ADVICE, Advice, GatewayRefused, OutcomeUnknown, RemoteError, Text
 
 ORDER_PAID = "ORDER_PAID"
 ORDER_CLOSED = "ORDER_CLOSED"

@@ -9,7 +9,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Protocol
 
-from wechat.errors import OutcomeUnknown
+from wechat.domain.errors import OutcomeUnknown
 from wechat.models import (
     Api,
     Notification,

@@ -10,7 +10,8 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 
-from wechat.errors import GatewayRefused, Malformed, NotifyError, OutcomeUnknown, SignatureInvalid
+from wechat.domain.errors import GatewayRefused, Malformed, NotifyError, OutcomeUnknown, SignatureInvalid
+from wechat.domain.times import to_v2
 from wechat.models import (
     Api,
     Notification,
@@ -25,7 +26,6 @@ from wechat.models import (
 from wechat.pay import codes, v2_fields, xmlcodec
 from wechat.pay.gateway import Merchant, Wire, notification_id, remote_state, same_order
 from wechat.pay.signing import SignType, v2_pay_fields, v2_sign, v2_verify
-from wechat.times import to_v2
 from wechat.transport import Request
 
 _HEADERS = {"Content-Type": "text/xml; charset=utf-8"}

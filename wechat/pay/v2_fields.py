@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
-from wechat.errors import Malformed
+from wechat.domain.errors import Malformed
+from wechat.domain.times import from_v2, from_v2_spaced
 from wechat.models import RefundFact, RefundHint, RefundState, RemoteState, Transaction
 from wechat.pay import xmlcodec
 from wechat.pay.ciphers import open_req_info
 from wechat.refund_models import OUT_REFUND_NO
-from wechat.times import from_v2, from_v2_spaced
 
 _FEN = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _REFUND_STATES = {

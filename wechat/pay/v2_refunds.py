@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from wechat.errors import Malformed, NotSent, OutcomeUnknown
+from wechat.domain.errors import Malformed, NotSent, OutcomeUnknown
 from wechat.models import Api, RefundFact, Verified
 from wechat.pay import v2_fields
 from wechat.pay.gateway import Wire, same_refund

@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from wechat.errors import Malformed, NotifyError, NotSent, OutcomeUnknown, RemoteError, SignatureInvalid
+from wechat.domain.errors import Malformed, NotifyError, NotSent, OutcomeUnknown, RemoteError, SignatureInvalid
+from wechat.domain.times import to_v3
 from wechat.models import (
     Api,
     Notification,
@@ -30,7 +31,6 @@ from wechat.pay.certificates import KeyRing, Unverified
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import Merchant, Wire, notification_id, remote_state, same_order
 from wechat.pay.signing import SCHEME, Signer, check_window, rsa_verify, v3_answer_message, v3_pay_message
-from wechat.times import to_v3
 from wechat.transport import Answer, Request
 
 HEADERS = ("Wechatpay-Signature", "Wechatpay-Timestamp", "Wechatpay-Nonce", "Wechatpay-Serial")

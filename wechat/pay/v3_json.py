@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from wechat.errors import Malformed
+from wechat.domain.errors import Malformed
+from wechat.domain.times import from_v3
 from wechat.models import RefundFact, RefundState, RemoteState, Transaction
-from wechat.times import from_v3
 
 MAX_JSON = 64 * 1024
 MOST_FEN = 999_999_999  # nine digits, as v2's total_fee; larger ones are no amounts, and no database's integers

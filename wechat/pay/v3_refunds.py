@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from wechat.errors import Malformed, OutcomeUnknown
+from wechat.domain.errors import Malformed, OutcomeUnknown
 from wechat.models import Api, RefundFact, Verified
 from wechat.pay import v3_json
 from wechat.pay.gateway import same_refund

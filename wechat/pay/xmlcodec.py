@@ -12,7 +12,7 @@ from typing import Any
 
 from lxml import etree
 
-from wechat.errors import Malformed
+from wechat.domain.errors import Malformed
 
 MAX_BYTES = 64 * 1024
 MAX_FIELDS = 100

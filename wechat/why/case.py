@@ -11,12 +11,12 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from wechat.commands import command
-from wechat.errors import FenpayError, Text
+from wechat.domain.errors import FenpayError, Text
+from wechat.domain.times import beijing, beijing_day, span
 from wechat.ledger import SECOND_PAYMENT
 from wechat.models import Order, OrderEvent, Received, Transaction
 from wechat.notifications import APPLIED, NOT_PAID
 from wechat.refund_models import RELEASING, Refund
-from wechat.times import beijing, beijing_day, span
 
 
 class Outcome(StrEnum):

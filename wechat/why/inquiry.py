@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from wechat.errors import Conflict, GatewayRefused, NotSent, OutcomeUnknown, Text
+from wechat.domain.errors import Conflict, GatewayRefused, NotSent, OutcomeUnknown, Text
 from wechat.models import Order, TradeState
 from wechat.orders import Orders
 from wechat.ports import Clock, NotificationStore, RefundStore

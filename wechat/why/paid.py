@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from wechat.commands import command
-from wechat.errors import Text
+from wechat.domain.errors import Text
+from wechat.domain.times import beijing_day
 from wechat.models import OrderEvent, Received, yuan
-from wechat.times import beijing_day
 from wechat.why.case import Case, Clause, after
 from wechat.why.unpaid import closing, messages, refusals
 

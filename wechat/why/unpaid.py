@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from wechat.errors import Text
+from wechat.domain.errors import Text
 from wechat.ledger import CLOSING
 from wechat.models import RemoteState, Transaction, yuan
 from wechat.why.case import Case, Clause, Outcome

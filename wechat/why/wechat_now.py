@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from wechat.commands import command
-from wechat.errors import CallerError, Text
+from wechat.domain.errors import CallerError, Text
+from wechat.domain.times import beijing_day
 from wechat.models import RemoteState
-from wechat.times import beijing_day
 from wechat.why.case import Case, Clause, Outcome
 
 UNKNOWN = "unknown_refund"
