@@ -14,6 +14,7 @@ from wechat.pay.v3_json import json_object
 from wechat.transport import Request, Transport
 
 AGAIN_S = 1.0
+SHORTEST_SLEEP_S = 0.02  # however fast the simulated time runs
 
 log = structlog.get_logger("clocks")
 
@@ -22,17 +23,17 @@ class SystemClock:
     """The real time."""
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return _to_milliseconds(datetime.now(UTC))
 
     def monotonic(self) -> float:
         return monotonic()
 
     @property
-    def moves(self) -> int:
+    def version(self) -> int:
         return 0
 
-    async def rest(self, seconds: float, seen: int) -> None:
-        await asyncio.sleep(seconds)
+    async def sleep_until(self, moment: datetime, version: int) -> None:
+        await asyncio.sleep(max(0.0, (moment - self.now()).total_seconds()))
 
 
 class SimulatorClock(SystemClock):
@@ -49,24 +50,25 @@ class SimulatorClock(SystemClock):
         self._base: datetime | None = None
         self._base_at = 0.0
         self._speed = 1.0
-        self._moves = 0
-        self._moved = asyncio.Event()
+        self._version = 0
+        self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def now(self) -> datetime:
         if self._base is None:
             return super().now()
-        return self._base + timedelta(seconds=(monotonic() - self._base_at) * self._speed)
+        return _to_milliseconds(self._base + timedelta(seconds=(monotonic() - self._base_at) * self._speed))
 
     @property
-    def moves(self) -> int:
-        return self._moves
+    def version(self) -> int:
+        return self._version
 
-    async def rest(self, seconds: float, seen: int) -> None:
+    async def sleep_until(self, moment: datetime, version: int) -> None:
+        seconds = max(SHORTEST_SLEEP_S, (moment - self.now()).total_seconds() / self._speed)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._moves == seen:
-                    await self._moved.wait()
+                while self._version == version:
+                    await self._changed.wait()
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._follow(), name="simulator's clock")
@@ -93,6 +95,11 @@ class SimulatorClock(SystemClock):
             self._base, self._base_at = datetime.fromtimestamp(told["now_s"], UTC), monotonic()
             self._speed = float(told["speed"])
         if news:
-            self._moves += 1
-            self._moved.set()
-            self._moved = asyncio.Event()
+            self._version += 1
+            self._changed.set()
+            self._changed = asyncio.Event()
+
+
+def _to_milliseconds(moment: datetime) -> datetime:
+    """As exact as a stored date, so that a value and what is read back of it are equal."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

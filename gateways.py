@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from settings import PaySettings, Settings, V2Settings, V3Settings
-from wechat.models import Api
+from wechat.domain.facts import Api
+from wechat.domain.ports import Runtime, Telemetry
 from wechat.pay.bill_download import BillGateway, V2Bills, V3Bills
 from wechat.pay.certificates import Certificates, KeyRing, PlatformKey, load_public_key, load_signer
 from wechat.pay.ciphers import AeadCipher
@@ -17,8 +18,9 @@ from wechat.pay.v2 import V2Gateway
 from wechat.pay.v2_refunds import V2Refunds
 from wechat.pay.v3 import V3Gateway
 from wechat.pay.v3_refunds import V3Refunds
-from wechat.ports import Clock
 from wechat.transport import Transport
+
+NONCE_BYTES = 16  # 32 characters, the most that WeChat takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +34,16 @@ class Pay:
     closing: list[Transport] = field(default_factory=list)
 
 
-def build(settings: Settings, transport: Transport, clock: Clock) -> Pay:
+def build(settings: Settings, transport: Transport, runtime: Runtime) -> Pay:
     """Raises ConfigError."""
     pay = settings.pay
     merchant = Merchant(pay.mchid, settings.account.appid, settings.shop.name, settings.http.public_base_url)
-    wire = Wire(transport, pay.base_urls, clock)
+    wire = Wire(transport, pay.base_urls, runtime.clock, lambda: runtime.random.token(NONCE_BYTES))
     built = Pay()
     if pay.v2:
-        _add_v2(built, pay.v2, wire, merchant)
+        _add_v2(built, pay.v2, wire, merchant, runtime.telemetry)
     if pay.v3:
-        _add_v3(built, pay.v3, wire, merchant)
+        _add_v3(built, pay.v3, wire, merchant, runtime)
     return built
 
 
@@ -53,10 +55,10 @@ def refund_route(pay: PaySettings) -> Mapping[Api, Api]:
     return {api: api for api in able if able[api]}
 
 
-def _add_v2(built: Pay, v2: V2Settings, wire: Wire, merchant: Merchant) -> None:
+def _add_v2(built: Pay, v2: V2Settings, wire: Wire, merchant: Merchant, telemetry: Telemetry) -> None:
     key, sign_type = v2.key.get_secret_value(), SignType(v2.sign_type)
     gateway = V2Gateway(wire, merchant, key, sign_type)
-    secure = _secure(v2, wire)
+    secure = _secure(v2, wire, telemetry)
     built.gateways[Api.V2] = gateway
     built.refunds[Api.V2] = V2Refunds(gateway, secure)
     built.bills[Api.V2] = V2Bills(wire, merchant, key, sign_type, secure=secure)
@@ -64,17 +66,18 @@ def _add_v2(built: Pay, v2: V2Settings, wire: Wire, merchant: Merchant) -> None:
         built.closing.append(secure.transport)
 
 
-def _secure(v2: V2Settings, wire: Wire) -> Wire | None:
+def _secure(v2: V2Settings, wire: Wire, telemetry: Telemetry) -> Wire | None:
     """The way that shows the client certificate, if there is one."""
     if not v2.client_cert or not v2.client_key:
         return None
     ca = v2.ca.get_secret_value() if v2.ca else ""
     tls = client_context(v2.client_cert.get_secret_value(), v2.client_key.get_secret_value(), ca)
-    return Wire(Transport(tls=tls), v2.refund_urls or wire.hosts, wire.clock)
+    return Wire(Transport(telemetry, tls=tls), v2.refund_urls or wire.hosts, wire.clock, wire.nonce)
 
 
-def _add_v3(built: Pay, v3: V3Settings, wire: Wire, merchant: Merchant) -> None:
-    signer = load_signer(merchant.mchid, v3.merchant_key.get_secret_value(), v3.merchant_cert.get_secret_value())
+def _add_v3(built: Pay, v3: V3Settings, wire: Wire, merchant: Merchant, runtime: Runtime) -> None:
+    key_pem, cert_pem = v3.merchant_key.get_secret_value(), v3.merchant_cert.get_secret_value()
+    signer = load_signer(merchant.mchid, key_pem, cert_pem, runtime.telemetry)
     cipher = AeadCipher(v3.key.get_secret_value())
     ring = KeyRing(wire.clock, _public_key(v3))
     gateway = V3Gateway(wire, merchant, signer, cipher, ring)
@@ -82,7 +85,7 @@ def _add_v3(built: Pay, v3: V3Settings, wire: Wire, merchant: Merchant) -> None:
     built.refunds[Api.V3] = V3Refunds(gateway)
     built.bills[Api.V3] = V3Bills(wire, gateway)
     if v3.certificates:
-        built.background.append(Certificates(ring, cipher, gateway.certificates, wire.clock))
+        built.background.append(Certificates(ring, cipher, gateway.certificates, runtime))
 
 
 def _public_key(v3: V3Settings) -> PlatformKey | None:

@@ -13,55 +13,29 @@ import socket
 import sys
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
-from prometheus_client import Info
+from prometheus_client import REGISTRY, Info
 from tornado.httpserver import HTTPServer
 from tornado.httputil import ParseBodyConfig, ParseMultipartConfig, set_parse_body_config
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-import gateways
 import logs
 import settings as configuration
-from clocks import SimulatorClock, SystemClock
+from compose import compose
 from handlers import plugin
 from handlers.base import UnknownAddress
-from handlers.services import Books, Probe, Services, Traffic
+from handlers.services import Probe, Services, Traffic
 from handlers.static import StaticFiles
-from settings import Settings
-from storage.cache import TokenCache
+from runtime import PrometheusTelemetry
+from settings import EMBEDDED, Settings
 from storage.embedded import EmbeddedMongo, EmbeddedRedis
-from storage.mongo import MongoStorage
-from wechat.account.client import AccountClient
-from wechat.account.jssdk import JsSdk
-from wechat.account.oauth import OAuth
-from wechat.account.tokens import Credentials, Tokens
-from wechat.bill_shelf import BillShelf
-from wechat.book_worker import BookWorker
-from wechat.domain.errors import ConfigError, FenpayError, StoreUnavailable, Text
-from wechat.late import LateMoney
-from wechat.ledger import Ledger
-from wechat.models import Fen
-from wechat.notifications import Inbox
-from wechat.orders import Item, Orders, Terms
-from wechat.outbox import Courier, Relay, Resending, Target
-from wechat.pay.bill_download import BillGateway
-from wechat.ports import Clock
-from wechat.reconciliation import Reconciler
-from wechat.refunds import Refunds, RefundTerms
-from wechat.repairs import Repairs
-from wechat.transport import Transport
-from wechat.webhooks import Webhook
-from wechat.why.inquiry import Inquiry
-from wechat.workers import OrderWorker, RefundWorker
+from wechat.domain.errors import ConfigError, FenpayError, Text
 
 VERSION = "0.1.0"
-EMBEDDED = "embedded"
 ROOT = Path(__file__).parent
 MAX_BODY = 64 * 1024
 LINGER_S = 0.25
@@ -105,118 +79,6 @@ class App(Application):
         )
 
 
-def _books(
-    settings: Settings, gateway: BillGateway, orders: Orders, refunds: Refunds, store: MongoStorage, clock: Clock
-) -> Books:
-    keep = timedelta(days=settings.books.keep_days)
-    shelf = BillShelf(
-        gateway, settings.books.directory, settings.books.after_time, keep, clock, mchid=settings.pay.mchid
-    )
-    return Books(
-        reconciler=Reconciler(shelf, store.book_entries, store.books, clock),
-        repairs=Repairs(orders, refunds, store.book_entries, store.books, clock),
-        store=store.books,
-        shelf=shelf,
-    )
-
-
-class Closing(Protocol):
-    async def close(self) -> None: ...
-
-
-class Background(Closing, Protocol):
-    def start(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    """The service put together but not yet at work: ``background`` is started, ``closing`` closed in reverse."""
-
-    services: Services
-    background: Sequence[Background]
-    closing: Sequence[Closing]
-
-
-def compose(settings: Settings, mongo_url: str, redis_url: str) -> Process:
-    """Build everything that handlers need. Connects to nothing. Raises ConfigError.
-
-    What is signed is dated by the machine's clock; everything else by ``clock``, which in the demo is the simulator's.
-    """
-    transport, machine = Transport(), SystemClock()
-    clock = SimulatorClock(transport, settings.simulator_url) if settings.simulator_url else machine
-    pay = gateways.build(settings, transport, machine)
-    store = MongoStorage(mongo_url, settings.mongo.database, settings.mongo.driver)
-    shared = TokenCache(redis_url, clock, f"{settings.redis.prefix}{settings.account.appid}:")
-    ledger = Ledger(store.orders, clock)
-    catalogue = {p.sku: Item(p.sku, p.name, Fen(p.price)) for p in settings.shop.products}
-    orders = Orders(_terms(settings), catalogue, pay.gateways, store.orders, store.claims, ledger, clock)
-    refund_terms = RefundTerms(gateways.refund_route(settings.pay), settings.notify_url)
-    refunds = Refunds(refund_terms, pay.refunds, store.orders, store.refunds, store.claims, clock)
-    late = LateMoney(settings.pay.late_policy, refunds, store.orders, clock)
-    books = _books(settings, pay.bills[settings.pay.api], orders, refunds, store, clock)
-    client = AccountClient(transport, settings.account.api_url)
-    credentials = Credentials(
-        settings.account.appid, settings.account.appsecret.get_secret_value(), settings.account.token_call
-    )
-    tokens = Tokens(client, credentials, shared, clock)
-    origins = (settings.http.origin, *settings.account.js_origins)
-    services = Services(
-        settings=settings,
-        orders=orders,
-        refunds=refunds,
-        books=books,
-        inbox=Inbox(pay.gateways, store.notifications, ledger, refunds, late, clock),
-        inquiry=Inquiry(orders, store.notifications, store.refunds, clock),
-        oauth=OAuth(client, credentials, settings.account.open_url, shared),
-        jssdk=JsSdk(settings.account.appid, tokens, origins, clock),
-        order_store=store.orders,
-        refund_store=store.refunds,
-        notification_store=store.notifications,
-        delivery_store=store.deliveries,
-        resending=Resending(store.deliveries, clock),
-        shared=shared,
-        probes={"mongo": _mongo_probe(store)},
-        catalogue=catalogue,
-        traffic=Traffic(),
-    )
-    webhooks = [
-        Webhook(hook.name, hook.url, hook.keys, hook.events, machine, allow_private=hook.allow_private)
-        for hook in settings.webhooks
-    ]
-    targets: list[Target] = [*webhooks, *plugin.subscribers(settings.plugins, services)]
-    couriers = [Courier(target, store.deliveries, clock) for target in targets]
-    background: list[Background] = [
-        *([clock] if isinstance(clock, SimulatorClock) else []),
-        *pay.background,
-        OrderWorker(orders, late, store.orders, clock),
-        RefundWorker(refunds, store.refunds, clock),
-        Relay(store.outboxes, store.deliveries, targets, clock, couriers),
-        *couriers,
-        BookWorker(books.reconciler, books.shelf, store.books, clock),
-    ]
-    return Process(services, background, [transport, *pay.closing, store, shared, tokens, *webhooks, *background])
-
-
-def _mongo_probe(store: MongoStorage) -> Probe:
-    async def probe() -> None:
-        for problem in await store.problems():
-            raise StoreUnavailable(problem)
-
-    return probe
-
-
-def _terms(settings: Settings) -> Terms:
-    return Terms(
-        appid=settings.account.appid,
-        mchid=settings.pay.mchid,
-        api=settings.pay.api,
-        notify_url=settings.notify_url,
-        lifetime=timedelta(minutes=settings.pay.order_minutes),
-        max_total=settings.pay.max_total,
-        max_quantity=settings.shop.max_quantity,
-    )
-
-
 async def start_embedded(settings: Settings, stack: AsyncExitStack) -> tuple[str, str]:
     """The addresses of MongoDB and Redis, after starting those that are ``embedded``. Raises ConfigError."""
     mongo = EmbeddedMongo(settings.mongo.directory) if settings.mongo.url == EMBEDDED else None
@@ -231,11 +93,11 @@ async def start_embedded(settings: Settings, stack: AsyncExitStack) -> tuple[str
     return mongo.url if mongo else settings.mongo.url, redis.url if redis else settings.redis.url
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, telemetry: PrometheusTelemetry) -> None:
     """Listen until SIGTERM or SIGINT, then drain. Raises ConfigError."""
     stop = _stop_signal()
     async with AsyncExitStack() as stack:
-        process = compose(settings, *await start_embedded(settings, stack))
+        process = compose(settings, *await start_embedded(settings, stack), telemetry)
         services = process.services
         app = App(services, plugin.load(settings.plugins, services))
         for part in process.closing:
@@ -249,6 +111,8 @@ async def serve(settings: Settings) -> None:
         sockets = listening_sockets(settings)
         server.add_sockets(sockets)
         port = sockets[0].getsockname()[1]
+        if settings.in_memory:
+            log.warning("stored_in_memory", name="orders are gone when this process ends")
         log.info("listening", port=port, url=settings.http.public_base_url)
         await stop.wait()
         await drain(server, services.traffic, settings.http.drain_s)
@@ -303,9 +167,9 @@ def _stop_signal() -> asyncio.Event:
     return stop
 
 
-async def print_routes(settings: Settings) -> None:
+async def print_routes(settings: Settings, telemetry: PrometheusTelemetry) -> None:
     """The table of routes, without starting or connecting to anything."""
-    services = compose(settings, "mongodb://127.0.0.1", "redis://127.0.0.1").services
+    services = compose(settings, "mongodb://127.0.0.1", "redis://127.0.0.1", telemetry).services
     print(plugin.table(plugin.load(settings.plugins, services)))  # noqa: T201 - the answer to --routes
 
 
@@ -329,7 +193,8 @@ def main() -> int:
         logs.setup(settings.log.level, settings.log.format)
         set_parse_body_config(ParseBodyConfig(multipart=ParseMultipartConfig(enabled=False)))
         Info("fenpay_build", "What runs").info({"version": VERSION})
-        run(print_routes(settings) if arguments.routes else serve(settings))
+        telemetry = PrometheusTelemetry(REGISTRY)
+        run(print_routes(settings, telemetry) if arguments.routes else serve(settings, telemetry))
     except ConfigError as error:
         for problem in error.problems:
             print(f"✘ {problem.zh}\n  {problem.en}", file=sys.stderr)  # noqa: T201 - the start stops here

@@ -22,11 +22,14 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from settings_webhooks import WebhookSettings, webhook_problems
 from wechat.domain.errors import ConfigError, Text
-from wechat.late import LatePolicy
-from wechat.models import MAX_TOTAL, Api
+from wechat.domain.facts import Api
+from wechat.domain.money import MAX_TOTAL
 from wechat.needs import Needs, need
+from wechat.refunds.late_payments import LatePolicy
 
 ENV_PREFIX = "FENPAY_"
+EMBEDDED = "embedded"
+MEMORY = "memory"
 PAY_HOSTS = ("https://api.mch.weixin.qq.com", "https://api2.mch.weixin.qq.com")
 
 
@@ -44,12 +47,13 @@ def _no_slash(url: str) -> str:
     return url.rstrip("/")
 
 
-def _store_url(*schemes: str) -> AfterValidator:
-    """``embedded``, or an address with one of ``schemes``."""
+def _store_url(words: tuple[str, ...], *schemes: str) -> AfterValidator:
+    """One of ``words``, or an address with one of ``schemes``."""
 
     def check(url: str) -> str:
-        if url != "embedded" and not (urlsplit(url).scheme in schemes and urlsplit(url).netloc):
-            raise Needs(f"embedded 或 {schemes[0]}://… 地址", f"embedded or a {schemes[0]}://… address")
+        if url not in words and not (urlsplit(url).scheme in schemes and urlsplit(url).netloc):
+            zh, en = "、".join(words), ", ".join(words)
+            raise Needs(f"{zh} 或 {schemes[0]}://… 地址", f"{en} or a {schemes[0]}://… address")
         return url
 
     return AfterValidator(check)
@@ -181,16 +185,20 @@ class BooksSettings(Section):
 
 
 class MongoSettings(Section):
-    url: Annotated[str, _store_url("mongodb", "mongodb+srv")] = "embedded"
+    url: Annotated[str, _store_url((EMBEDDED, MEMORY), "mongodb", "mongodb+srv")] = EMBEDDED
     database: str = Field("fenpay", pattern=r"^[A-Za-z0-9_-]{1,38}$")
     driver: Literal["motor", "pymongo"] = "motor"
     directory: Path = Path("var/mongo")
 
 
 class RedisSettings(Section):
-    url: Annotated[str, _store_url("redis", "rediss")] = "embedded"
+    url: Annotated[str, _store_url((EMBEDDED,), "redis", "rediss")] = EMBEDDED
     prefix: str = "fenpay:"
     directory: Path = Path("var/redis")
+
+
+class WorkerSettings(Section):
+    loops: int = Field(16, ge=1, le=256)
 
 
 class ApiKey(Section):
@@ -239,6 +247,7 @@ class Settings(BaseSettings):
     books: BooksSettings = BooksSettings()
     mongo: MongoSettings = MongoSettings()
     redis: RedisSettings = RedisSettings()
+    workers: WorkerSettings = WorkerSettings()
     merchants: tuple[ApiKey, ...] = ()
     shop: ShopSettings = ShopSettings()
     webhooks: tuple[WebhookSettings, ...] = ()
@@ -252,6 +261,11 @@ class Settings(BaseSettings):
     @property
     def simulated(self) -> bool:
         return self.simulator_url is not None
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether orders are gone when the process ends."""
+        return self.mongo.url == MEMORY
 
     @classmethod
     def settings_customise_sources(
@@ -411,12 +425,12 @@ def _production_problems(settings: Settings) -> list[Check]:
         ("mongo.url", settings.mongo.url, "mongodb://"),
         ("redis.url", settings.redis.url, "redis://"),
     ):
-        if url == "embedded":
+        if url in (EMBEDDED, MEMORY):
             found.append(
                 (
                     key,
-                    f"生产环境不用 embedded，请填 {example}…",
-                    f"production does not use embedded; set a {example}… address",
+                    f"生产环境不用 {url}，请填 {example}…",
+                    f"production does not use {url}; set a {example}… address",
                 )
             )
     if settings.simulator_url or settings.account.appid.startswith("wxsim") or settings.pay.mchid.startswith("sim"):

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
-from wechat.events import EventType
+from wechat.domain.events import EventType
 from wechat.needs import Needs
 from wechat.webhooks import is_public, parse_secret
 

@@ -21,7 +21,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import ReturnDocument, WriteConcern
 from tornado.web import Application, RequestHandler
 
-from storage.mongo import MongoStorage
+from storage.old_storage import MongoStorage
 from wechat.pay.mutual_tls import client_context
 
 TEXT = "x" * 700  # what an order holds beside the fields that are indexed

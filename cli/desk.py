@@ -19,8 +19,8 @@ from cli.output import Screen, language, words
 from cli.problems import Exit, Problem
 from wechat.commands import command
 from wechat.domain.errors import Text
-from wechat.models import OUT_TRADE_NO
-from wechat.refund_models import OUT_REFUND_NO
+from wechat.domain.orders import OUT_TRADE_NO
+from wechat.domain.refunds import OUT_REFUND_NO
 
 Url = Annotated[
     str | None, typer.Option("--url", envvar=place.URL_VARIABLE, help=words("服务的地址", "the service's address"))

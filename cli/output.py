@@ -22,8 +22,8 @@ from rich.text import Text as Styled
 from cli.problems import Exit, Problem
 from wechat.commands import command
 from wechat.domain.errors import Text
+from wechat.domain.money import yuan
 from wechat.domain.times import beijing, from_v3
-from wechat.models import yuan
 
 WIDTH = 240  # columns of a table that goes into a file or a pipe
 FOLDED = 20  # columns that the last one of a table keeps, on however narrow a terminal

@@ -16,8 +16,8 @@ from cli.output import Screen, moment, money, words
 from cli.problems import Exit, Problem
 from wechat.commands import command
 from wechat.domain.errors import Text
+from wechat.domain.money import yuan
 from wechat.domain.times import to_v2
-from wechat.models import yuan
 
 Refund = Mapping[str, Any]
 

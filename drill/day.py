@@ -28,9 +28,10 @@ from drill.people import (
 from drill.receiver import Receiver
 from drill.shop import Shop, WeChat
 from drill.stack import SERVICES, Stack
-from storage.mongo import MongoStorage
+from storage.mongo.storage import MongoStorage
+from wechat.domain.deliveries import DeliveryState
+from wechat.domain.orders import SPACING
 from wechat.domain.times import BEIJING, beijing_day
-from wechat.refund_models import SPACING
 
 AT_ONCE = 16
 KILLS = 4
@@ -38,6 +39,7 @@ SOON = SPACING + timedelta(seconds=1)
 QUIET_S = 120.0
 NEXT_TRY = timedelta(minutes=6)  # longer than an event that failed twice waits
 LOOK_S = 0.2
+MOST_UNTOLD = 10_000
 PLANTED = (
     "missing_there",
     "amount",
@@ -336,14 +338,15 @@ class Day:
 
     async def _due(self) -> bool:
         now, store = await self._wechat.now(), self._store
-        counts = [await store.orders.unconfirmed(now), await store.refunds.overdue(now)]
-        counts += [await outbox.backlog(now) for outbox in store.outboxes]
-        overdue_s = (await store.deliveries.backlog("drill", now))[1]
-        return any(count for count, _ in counts) or overdue_s > 0
+        return bool(
+            await store.orders.due(now, 1)
+            or await store.orders.with_events(now, 1)
+            or await store.deliveries.due("drill", now, 1)
+        )
 
     async def _untold(self) -> int:
         """How many events wait for another try, due or not."""
-        return (await self._store.deliveries.backlog("drill", await self._wechat.now()))[0]
+        return len((await self._store.deliveries.find(state=DeliveryState.PENDING, limit=MOST_UNTOLD, cursor="")).items)
 
     # -- tools -----------------------------------------------------------------------------------------------------
 

@@ -14,12 +14,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from clocks import SystemClock
 from drill.day import Day, Report
 from drill.receiver import Receiver
 from drill.shop import Shop, WeChat, session
 from drill.stack import Stack
 from drill.verdict import Line, Seen, lines
-from storage.mongo import MongoStorage
+from runtime import SystemRandom
+from storage.mongo.storage import MongoStorage
 
 DATABASE = "fenpay"
 AT_ONCE = 16
@@ -44,7 +46,7 @@ async def _drill(count: int, seed: int, directory: Path, talk: Console) -> tuple
     chance = random.Random(seed)
     async with Receiver(chance) as receiver, session() as line:
         stack = await asyncio.to_thread(Stack(directory, receiver.port).__enter__)
-        store = MongoStorage(stack.mongo_url, DATABASE)
+        store = MongoStorage(stack.mongo_url, DATABASE, clock=SystemClock(), random=SystemRandom())
         try:
             receiver.secret = stack.webhook_secret
             shop, wechat = Shop(stack, line), WeChat(stack, line)

@@ -10,7 +10,7 @@ from typing import Any
 from drill.day import Report
 from drill.people import UNPAID
 from drill.receiver import Receiver
-from wechat.models import PAID_STATES
+from wechat.domain.orders import PAID_STATES
 
 Facts = Mapping[str, Mapping[str, Any]]
 PAID = frozenset(state.value for state in PAID_STATES)

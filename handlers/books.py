@@ -32,7 +32,7 @@ XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 class _DayHandler(ApiHandler):
     async def result(self, day: date) -> Reconciliation:
         """Raises NotFound for a day that has not been reconciled."""
-        result = await self.services.books.store.result(day)
+        result = await self.services.books.records.result(day)
         if result is None:
             raise NotFound(Text("这一天还没有对过账", "This day has not been reconciled"), code="NOT_RECONCILED")
         return result
@@ -71,7 +71,7 @@ class ReconciliationHandler(_DayHandler):
         await self._write_page(result, "")
 
     async def _write_page(self, result: Reconciliation, cursor: str) -> None:
-        page = await self.services.books.store.differences(result.day, limit=PAGE, cursor=cursor)
+        page = await self.services.books.records.differences(result.day, limit=PAGE, cursor=cursor)
         differences = [difference_view(difference) for difference in page.items]
         self.write_json(
             result_view(result) | {"differences": differences, "next_cursor": page.next_cursor or None},
@@ -101,7 +101,7 @@ class ReconciliationHandler(_DayHandler):
     async def _rows(self, day: date) -> AsyncIterator[Sequence[exports.Row]]:
         cursor = ""
         while True:
-            page = await self.services.books.store.differences(day, limit=EXPORTED, cursor=cursor)
+            page = await self.services.books.records.differences(day, limit=EXPORTED, cursor=cursor)
             yield [exports.difference_row(difference, self.lang) for difference in page.items]
             if not (cursor := page.next_cursor):
                 return

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
@@ -19,8 +18,9 @@ from handlers.plugin import Access, Route
 from handlers.services import Services
 from handlers.texts import refusals, script_texts
 from settings import Product
+from wechat.domain.money import yuan
+from wechat.domain.orders import Order, TradeState
 from wechat.domain.times import beijing, to_v3
-from wechat.models import Order, TradeState, yuan
 
 PICTURES = frozenset({"cup", "leaf", "cake", "coin"})  # the symbols of templates/pictures.svg
 NO_PICTURE = "bag"
@@ -81,7 +81,7 @@ class CashierHandler(PageHandler):
             "rfc3339": to_v3,
             "page": self._page(order),
         }
-        if self.services.orders.payable(order):
+        if self.services.orders.is_payable(order):
             self.render_page("cashier.html", by=self._by, **facts)
         else:
             rest = RESTS[order.trade_state]
@@ -103,11 +103,11 @@ class CashierHandler(PageHandler):
 
     def _page(self, order: Order) -> dict[str, Any]:
         """What the script is told. ``seconds_left`` and no date, because a phone's clock may be wrong."""
-        closes_at = order.close_after or order.expires_at
+        closes_at = order.closes_at
         return {
             "out_trade_no": order.out_trade_no,
             "trade_state": order.trade_state.value,
-            "seconds_left": max(0, ceil((closes_at - datetime.now(UTC)).total_seconds())),
+            "seconds_left": max(0, ceil((closes_at - self.services.clock.now()).total_seconds())),
             "by": self._by,
             "simulated": self.services.settings.simulated,
             "words": script_texts(self.lang),

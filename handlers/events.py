@@ -6,8 +6,8 @@ from handlers.base import ApiHandler
 from handlers.plugin import Access, Route
 from handlers.services import Services
 from handlers.views import delivery_view
+from wechat.domain.deliveries import DeliveryState
 from wechat.domain.errors import BadRequest, Text
-from wechat.events import DeliveryState
 
 
 class EventsHandler(ApiHandler):
@@ -34,7 +34,7 @@ class ResendHandler(ApiHandler):
     """Send an event again: to ``target``, or to every target that it could not be delivered to."""
 
     async def post(self, event_id: str) -> None:
-        again = await self.services.resending.resend(event_id, self.get_query_argument("target", ""))
+        again = await self.services.redelivery.resend(event_id, self.get_query_argument("target", ""))
         self.set_status(202)
         self.write_json({"events": [delivery_view(delivery) for delivery in again]})
 

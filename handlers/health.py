@@ -34,6 +34,8 @@ class ReadyHandler(BaseHandler):
         if "verbose" in self.request.arguments or not all(results):
             for name, passed in zip((*probes, "serving"), results, strict=True):
                 self.write(f"[{'+' if passed else '-'}]{name} {'ok' if passed else 'failed'}\n")
+            if self.services.settings.in_memory:
+                self.write("[!]storage in memory: one process, and gone when it ends\n")
         else:
             self.write("ok\n")
 

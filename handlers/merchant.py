@@ -14,7 +14,7 @@ from handlers.plugin import Access, Route
 from handlers.services import Services
 from handlers.views import merchant_view, received_view, why_view, with_pay
 from wechat.domain.errors import BadRequest, NotFound, Text
-from wechat.models import TradeState
+from wechat.domain.orders import TradeState
 from wechat.wanted import Sale
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
@@ -56,7 +56,7 @@ class SaleHandler(ApiHandler):
 
     async def get(self, out_trade_no: str) -> None:
         order = await self.services.orders.get(out_trade_no)
-        received = await self.services.notification_store.of_order(out_trade_no)
+        received = await self.services.notification_store.of_order(order.mchid, order.out_trade_no)
         self.write_json(merchant_view(order) | {"notifications": [received_view(message) for message in received]})
 
 
@@ -64,16 +64,14 @@ class SaleQueryHandler(ApiHandler):
     """Ask WeChat and apply what it says."""
 
     async def post(self, out_trade_no: str) -> None:
-        order = await self.services.orders.get(out_trade_no)
-        self.write_json(merchant_view(await self.services.orders.query(order)))
+        self.write_json(merchant_view(await self.services.orders.query(out_trade_no)))
 
 
 class SaleCloseHandler(ApiHandler):
     """Close an unpaid order."""
 
     async def post(self, out_trade_no: str) -> None:
-        order = await self.services.orders.get(out_trade_no)
-        closed = await self.services.orders.close(order, source="merchant", by=self.merchant)
+        closed = await self.services.orders.close(out_trade_no, source="merchant", by=self.merchant)
         self.write_json(merchant_view(closed))
 
 
@@ -88,8 +86,7 @@ class QrHandler(ApiHandler):
     """The code_url of a NATIVE order as a QR picture."""
 
     async def get(self, out_trade_no: str) -> None:
-        order = await self.services.orders.get(out_trade_no)
-        ready = await self.services.orders.pay(order)
+        ready = await self.services.orders.pay(out_trade_no)
         if ready.order.prepay is None or not ready.order.prepay.code_url:
             raise NotFound(Text("只有 NATIVE 订单有二维码", "Only NATIVE orders have a QR code"), code="NO_QR")
         picture = io.BytesIO()

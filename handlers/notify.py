@@ -9,8 +9,8 @@ from typing import Any
 from handlers.base import BaseHandler
 from handlers.plugin import Access, Route
 from handlers.services import Services
-from wechat.models import Api
-from wechat.notifications import generation
+from wechat.domain.facts import Api
+from wechat.notifications.receiver import generation
 from wechat.pay.v2 import acknowledgement
 
 
@@ -18,7 +18,7 @@ class NotifyHandler(BaseHandler):
     """One payment or refund notification."""
 
     async def post(self) -> None:
-        await self.services.inbox.receive(self.request.headers, self.request.body)
+        await self.services.receiver.receive(self.request.headers, self.request.body)
         self._answer(success=True, message="OK")
 
     def show_error(self, status: int, body: Mapping[str, Any]) -> None:

@@ -6,7 +6,6 @@ from handlers.base import ApiHandler
 from handlers.plugin import Access, Route
 from handlers.services import Services
 from handlers.views import payer_view, with_pay
-from wechat.models import Order
 from wechat.wanted import Basket
 
 
@@ -20,38 +19,33 @@ class OrdersHandler(ApiHandler):
         self.write_json(with_pay(payer_view(placed.order), placed))
 
 
-class _OwnOrder(ApiHandler):
-    async def own(self, out_trade_no: str) -> Order:
-        return await self.services.orders.get(out_trade_no, openid=self.payer)
-
-
-class OrderHandler(_OwnOrder):
+class OrderHandler(ApiHandler):
     """One's own order, as stored."""
 
     async def get(self, out_trade_no: str) -> None:
-        self.write_json(payer_view(await self.own(out_trade_no)))
+        self.write_json(payer_view(await self.services.orders.get(out_trade_no, openid=self.payer)))
 
 
-class PayHandler(_OwnOrder):
+class PayHandler(ApiHandler):
     """Fresh pay parameters for an unpaid order."""
 
     async def post(self, out_trade_no: str) -> None:
-        placed = await self.services.orders.pay(await self.own(out_trade_no))
+        placed = await self.services.orders.pay(out_trade_no, openid=self.payer)
         self.write_json(with_pay(payer_view(placed.order), placed))
 
 
-class QueryHandler(_OwnOrder):
+class QueryHandler(ApiHandler):
     """Ask WeChat, then tell: the page's ``ok`` is no proof."""
 
     async def post(self, out_trade_no: str) -> None:
-        self.write_json(payer_view(await self.services.orders.query(await self.own(out_trade_no))))
+        self.write_json(payer_view(await self.services.orders.query(out_trade_no, openid=self.payer)))
 
 
-class CloseHandler(_OwnOrder):
+class CloseHandler(ApiHandler):
     """Give the order up."""
 
     async def post(self, out_trade_no: str) -> None:
-        order = await self.services.orders.close(await self.own(out_trade_no), source="payer")
+        order = await self.services.orders.close(out_trade_no, source="payer", openid=self.payer)
         self.write_json(payer_view(order))
 
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from tornado.routing import URLSpec
 
 from wechat.domain.errors import ConfigError, Text
-from wechat.events import EventType
-from wechat.outbox import Subscriber
+from wechat.domain.events import EventType
+from wechat.events.targets import Subscriber
 
 if TYPE_CHECKING:
     from handlers.base import BaseHandler

@@ -18,16 +18,14 @@ class OrderRefundsHandler(ApiHandler):
 
     async def post(self, out_trade_no: str) -> None:
         wanted = RefundWanted.parse(self.json_body())
-        order = await self.services.orders.get(out_trade_no)
         refund = await self.services.refunds.request(
-            order, wanted, by=self.merchant, idempotency_key=idempotency_key(self.request.headers)
+            out_trade_no, wanted, by=self.merchant, idempotency_key=idempotency_key(self.request.headers)
         )
         self.set_status(202 if refund.open else 201)
         self.write_json(refund_view(refund))
 
     async def get(self, out_trade_no: str) -> None:
-        order = await self.services.orders.get(out_trade_no)
-        refunds = await self.services.refund_store.of_order(order.out_trade_no)
+        refunds = await self.services.refunds.of_order(out_trade_no)
         self.write_json({"refunds": [refund_view(refund) for refund in refunds]})
 
 
@@ -42,8 +40,7 @@ class RefundQueryHandler(ApiHandler):
     """Ask WeChat and apply what it says."""
 
     async def post(self, out_refund_no: str) -> None:
-        refund = await self.services.refunds.get(out_refund_no)
-        self.write_json(refund_view(await self.services.refunds.query(refund)))
+        self.write_json(refund_view(await self.services.refunds.query(out_refund_no)))
 
 
 def routes(services: Services) -> list[Route]:

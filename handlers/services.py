@@ -11,12 +11,13 @@ from settings import Settings
 from wechat.account.jssdk import JsSdk
 from wechat.account.oauth import OAuth
 from wechat.bill_shelf import BillShelf
-from wechat.notifications import Inbox
-from wechat.orders import Item, Orders
-from wechat.outbox import Resending
-from wechat.ports import BookStore, DeliveryStore, NotificationStore, OrderStore, RefundStore, TokenStore
+from wechat.book_records import BookRecords
+from wechat.domain.ports import Clock, DeliveryStore, NotificationStore, OrderStore, TokenStore
+from wechat.events.redelivery import Redelivery
+from wechat.notifications.receiver import NotificationReceiver
+from wechat.orders.service import Item, Orders
 from wechat.reconciliation import Reconciler
-from wechat.refunds import Refunds
+from wechat.refunds.service import Refunds
 from wechat.repairs import Repairs
 from wechat.why.inquiry import Inquiry
 
@@ -53,7 +54,7 @@ class Books:
 
     reconciler: Reconciler
     repairs: Repairs
-    store: BookStore
+    records: BookRecords
     shelf: BillShelf
 
 
@@ -62,18 +63,18 @@ class Services:
     """The use cases, and the stores that read-only views need. ``probes`` are readiness checks by name."""
 
     settings: Settings
+    clock: Clock
     orders: Orders
     refunds: Refunds
     books: Books
-    inbox: Inbox
+    receiver: NotificationReceiver
     inquiry: Inquiry
     oauth: OAuth
     jssdk: JsSdk
     order_store: OrderStore
-    refund_store: RefundStore
     notification_store: NotificationStore
     delivery_store: DeliveryStore
-    resending: Resending
+    redelivery: Redelivery
     shared: TokenStore
     probes: Mapping[str, Probe]
     catalogue: Mapping[str, Item]

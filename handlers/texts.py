@@ -9,6 +9,9 @@ from wechat.domain.errors import Text
 
 TEXTS: Mapping[str, Text] = {
     # every page
+    "in_memory": Text(
+        "订单只存在内存里，进程一停就没有了", "Orders are kept in memory only and are gone when the process ends"
+    ),
     "ribbon": Text("模拟环境 · 不会动用真钱", "Simulation · no real money moves"),
     "no_script": Text("付款需要启用 JavaScript。", "Paying needs JavaScript."),
     "back_to_shop": Text("返回商店", "Back to the shop"),

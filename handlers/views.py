@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from wechat.domain.deliveries import Delivery, order_data, refund_data
 from wechat.domain.errors import RemoteError
+from wechat.domain.facts import Received
+from wechat.domain.orders import Order, Refund, TimelineEntry
 from wechat.domain.times import BEIJING, to_v3
-from wechat.events import Delivery, order_data, refund_data
-from wechat.models import Order, OrderEvent, Received
-from wechat.orders import Placed
-from wechat.refund_models import Refund
+from wechat.orders.service import OrderWithPayParams
 from wechat.why.case import Case, Look
 from wechat.why.inquiry import explain
 
@@ -33,7 +33,7 @@ def payer_view(order: Order) -> dict[str, Any]:
 
 def merchant_view(order: Order) -> dict[str, Any]:
     """Everything but what only a browser may use."""
-    view = order_data(order) | {"timeline": [_line(event) for event in order.events]}
+    view = order_data(order) | {"timeline": [_line(event) for event in order.timeline]}
     if order.prepay and order.prepay.code_url:
         view["code_url"] = order.prepay.code_url
     if order.prepay and order.prepay.h5_url:
@@ -45,8 +45,8 @@ def refund_view(refund: Refund) -> dict[str, Any]:
     """A refund as merchants see it; ``due_at`` is when it goes out, None once it may have reached WeChat."""
     return refund_data(refund) | {
         "sends": refund.sends,
-        "due_at": to_v3(refund.due_at) if refund.due_at else None,
-        "timeline": [_line(event) for event in refund.events],
+        "due_at": to_v3(refund.queued_until) if refund.queued_until else None,
+        "timeline": [_line(event) for event in refund.timeline],
     }
 
 
@@ -77,7 +77,7 @@ def why_view(case: Case, lang: str) -> dict[str, Any]:
     }
 
 
-def with_pay(view: dict[str, Any], placed: Placed) -> dict[str, Any]:
+def with_pay(view: dict[str, Any], placed: OrderWithPayParams) -> dict[str, Any]:
     """``view`` and what the cashier needs, where it can still be paid in a page."""
     return view | {"pay": placed.pay.as_json()} if placed.pay else view
 
@@ -133,7 +133,7 @@ def _look(look: Look, lang: str) -> dict[str, Any]:
     return view
 
 
-def _line(event: OrderEvent) -> dict[str, Any]:
+def _line(event: TimelineEntry) -> dict[str, Any]:
     return {
         "at": event.at.astimezone(BEIJING).isoformat(timespec="milliseconds"),
         "what": event.what,

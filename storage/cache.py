@@ -18,9 +18,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
-from storage.memory import MemoryTokens
+from storage.memory.tokens import MemoryTokens
 from wechat.domain.errors import ConfigError, Text
-from wechat.ports import Clock, Token
+from wechat.domain.ports import Clock, Token
 
 TIMEOUT_S = 0.2
 BUDGET_S = 0.45  # one call, its one retry and any connecting

@@ -321,10 +321,10 @@ def test_the_rules_bite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     bad = tmp_path / "wechat" / "bad.py"
     bad.parent.mkdir()
     bad.write_text(
-        "def late():\n    from storage.mongo import MongoStorage\n    return Verified(1, 'x'), MongoStorage\n"
+        "def late():\n    from storage.old_storage import MongoStorage\n    return Verified(1, 'x'), MongoStorage\n"
     )
     monkeypatch.setattr("tests.test_architecture.ROOT", tmp_path)
-    assert [str(found) for found in imports("wechat")] == ["wechat/bad.py:2: imports storage.mongo.MongoStorage"]
+    assert [str(found) for found in imports("wechat")] == ["wechat/bad.py:2: imports storage.old_storage.MongoStorage"]
     assert [name for _, _, name in calls("wechat")] == ["Verified"]
 
 

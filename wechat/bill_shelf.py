@@ -6,19 +6,18 @@ the next time, and WeChat is asked again.
 
 from __future__ import annotations
 
-import asyncio
-import secrets
 from datetime import date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from wechat.domain.errors import BadRequest, FenpayError, Gone, Text
+from wechat.domain.ports import Runtime
 from wechat.domain.times import BEIJING, beijing_day, day_span
-from wechat.flight import SingleFlight
 from wechat.pay.bill_download import Bill, BillGateway, NotYet
 from wechat.pay.bills import BillBroken, BillKind, flow_lines, trade_lines
-from wechat.ports import Clock
+from wechat.support.single_flight import SingleFlight
 
 OLDEST = timedelta(days=90)  # WeChat gives bills of the last three months
 
@@ -32,13 +31,15 @@ class BillShelf:
     """
 
     def __init__(
-        self, gateway: BillGateway, directory: Path, after: time, keep: timedelta, clock: Clock, mchid: str
+        self, gateway: BillGateway, directory: Path, after: time, keep: timedelta, runtime: Runtime, mchid: str
     ) -> None:
         self._gateway = gateway
         self._directory = directory
         self._after = after
         self._keep = keep
-        self._clock = clock
+        self._clock = runtime.clock
+        self._random = runtime.random
+        self._threads = runtime.threads
         self._mchid = mchid
         self._fetching: SingleFlight[Bill] = SingleFlight()
 
@@ -88,12 +89,12 @@ class BillShelf:
         return await self._fetching.do(path.name, lambda: self._fetch(day, kind, path))
 
     async def _fetch(self, day: date, kind: BillKind, path: Path) -> Bill:
-        draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.draft")
+        draft = path.with_name(f"{path.name}.{self._random.token(4)}.draft")
         try:
             bill = await self._gateway.fetch(day, kind, draft)
             if bill.path is None:
                 return bill
-            await asyncio.to_thread(_must_make_sense, bill, self._mchid)
+            await self._threads.run(partial(_must_make_sense, bill, self._mchid))
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)

@@ -6,82 +6,82 @@ process ran are caught up with.
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 
 import structlog
-from prometheus_client import Gauge
 
 from wechat.bill_shelf import BillShelf
+from wechat.book_records import BookRecords
 from wechat.domain.errors import FenpayError, Gone
+from wechat.domain.metrics import Metric
+from wechat.domain.ports import Runtime
 from wechat.domain.times import BEIJING, beijing_day
-from wechat.ending import end
-from wechat.ledger import ALARMS
 from wechat.pay.bill_download import NotYet
-from wechat.ports import BookStore, Clock
 from wechat.reconciliation import LEASE, Reconciler
 
-IDLE_S = 60.0
+LONGEST_REST = timedelta(minutes=1)
 RETRY = timedelta(hours=1)
 GIVEN_UP = timedelta(days=3650)
 CATCH_UP = timedelta(days=60)
 EVENING = time(20)
 
 log = structlog.get_logger("wechat.book_worker")
-UNRECONCILED = Gauge(
-    "fenpay_unreconciled_day_age_seconds", "Since when the oldest day waits that could not be reconciled"
-)
 
 
-class BookWorker:
-    """Plans the day before, takes what is due."""
+class BookWork:
+    """``Work`` on days: plans the day before, takes what is due."""
 
-    def __init__(self, reconciler: Reconciler, shelf: BillShelf, store: BookStore, clock: Clock) -> None:
+    name = "book worker"
+
+    def __init__(self, reconciler: Reconciler, shelf: BillShelf, records: BookRecords, runtime: Runtime) -> None:
         self._reconciler = reconciler
         self._shelf = shelf
-        self._store = store
-        self._clock = clock
+        self._records = records
+        self._clock = runtime.clock
+        self._threads = runtime.threads
+        self._telemetry = runtime.telemetry
         self._planned: date | None = None
-        self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="book worker")
-
-    async def close(self) -> None:
-        if self._task:
-            await end(self._task)
-
-    async def once(self) -> bool:
-        """Reconcile one day that is due; whether there was one. Raises StoreUnavailable."""
+    async def claim(self, limit: int) -> Sequence[date]:
+        """See Work. One day at a time."""
         await self._plan()
-        day = await self._store.take_due(self._clock.now(), LEASE)
-        if day is None:
-            return False
+        day = await self._records.take_due(self._clock.now(), LEASE)
+        return [] if day is None else [day]
+
+    async def next_due(self, until: datetime) -> datetime | None:
+        """See Work. Days come due seldom enough to be looked for once a minute."""
+        return None
+
+    async def run(self, job: date) -> None:
         try:
-            result = await self._reconciler.reconcile(day)
+            result = await self._reconciler.reconcile(job)
         except FenpayError as error:
-            await self._later(day, error)
-        except Exception as error:  # a full disk, say: the day must not be forgotten, and somebody has to know
-            log.exception("reconciliation_crashed", name=day.isoformat())
-            await self._later(day, error)
+            await self._later(job, error)
+        except Exception as error:  # a full disk, for example: the day must not be forgotten, and somebody has to know
+            log.exception("reconciliation_crashed", name=job.isoformat())
+            await self._later(job, error)
         else:
-            UNRECONCILED.set(0)
+            self._telemetry.measure(Metric.UNRECONCILED_DAY, 0)
             if result.found:
-                _alarm("books_differ", day, f"{sum(result.found.values())} differences")
-        return True
+                count = sum(result.found.values())
+                self._telemetry.alarm("books_differ", day=job.isoformat(), error=f"{count} differences")
+
+    async def measure(self) -> None:
+        """See Work. What there is to measure is measured with each day."""
 
     async def _plan(self) -> None:
         """Write down yesterday, and the days since the last one written down. Costs nothing on the same day again."""
         yesterday = beijing_day(self._clock.now()) - timedelta(days=1)
         if self._planned == yesterday:
             return
-        newest = await self._store.newest()
+        newest = await self._records.newest()
         day = max(newest + timedelta(days=1), yesterday - CATCH_UP) if newest else yesterday
         while day <= yesterday:
-            await self._store.plan(day, self._shelf.ready_at(day))
+            await self._records.plan(day, self._shelf.ready_at(day))
             day += timedelta(days=1)
-        self._planned = yesterday  # first: a directory that cannot be tidied must not keep a day from its turn for ever
-        await asyncio.to_thread(self._shelf.prune)
+        self._planned = yesterday  # first: a directory that cannot be cleaned up must not block reconciliation
+        await self._threads.run(self._shelf.prune)
 
     async def _later(self, day: date, error: Exception) -> None:
         """Try again in an hour, unless WeChat has the bill no more.
@@ -90,33 +90,17 @@ class BookWorker:
         not answer, so that comes first. Raises StoreUnavailable.
         """
         now = self._clock.now()
-        UNRECONCILED.set((now - self._shelf.ready_at(day)).total_seconds())
+        self._telemetry.measure(Metric.UNRECONCILED_DAY, (now - self._shelf.ready_at(day)).total_seconds())
         if not isinstance(error, NotYet) or now >= _evening_after(day):
-            _alarm("bill_late" if isinstance(error, NotYet) else "reconciliation_failed", day, _said(error))
-        await self._store.put_off(day, now + (GIVEN_UP if isinstance(error, Gone) else RETRY))
-
-    async def _run(self) -> None:
-        while True:
-            seen, busy = self._clock.moves, False
-            try:
-                busy = await self.once()
-            except FenpayError as error:
-                log.warning("worker_waits", error=str(error))
-            except Exception:  # whatever it is, the other days still have to be reconciled
-                log.exception("worker_crashed")
-            if not busy:
-                await self._clock.rest(IDLE_S, seen)
+            kind = "bill_late" if isinstance(error, NotYet) else "reconciliation_failed"
+            self._telemetry.alarm(kind, day=day.isoformat(), error=_describe(error))
+        await self._records.postpone(day, now + (GIVEN_UP if isinstance(error, Gone) else RETRY))
 
 
 def _evening_after(day: date) -> datetime:
     return datetime.combine(day + timedelta(days=1), EVENING, BEIJING)
 
 
-def _said(error: Exception) -> str:
-    """What went wrong, for the log. Other than ours, an exception's own words may be none."""
+def _describe(error: Exception) -> str:
+    """What went wrong, for the log. Other than ours, an exception may have no words of its own."""
     return str(error) if isinstance(error, FenpayError) else repr(error)
-
-
-def _alarm(kind: str, day: date, error: str) -> None:
-    ALARMS.labels(kind).inc()
-    log.error("alarm", kind=kind, name=day.isoformat(), error=error)

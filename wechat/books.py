@@ -7,14 +7,15 @@ is shown, so that a sum of fees is rounded once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import NamedTuple, Self
 
+from wechat.domain.facts import RefundState
+from wechat.domain.orders import TradeState
 from wechat.domain.times import to_v3
-from wechat.models import RefundState, TradeState
 from wechat.pay.bills import TradeLine
 
 FEE_UNITS_PER_FEN = 1000  # 1/100,000 yuan
@@ -130,28 +131,52 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One disagreement. ``id`` follows from day, kind and numbers, so finding it again makes no second one."""
+    """One disagreement. ``id`` follows from merchant, day, kind and numbers, so finding it again makes no second one.
+
+    ``seen_at`` is when a run found it last.
+    """
 
     id: str
+    mchid: str
     day: date
     kind: Kind
     ours: Entry | None
     theirs: Entry | None
     found_at: datetime
+    seen_at: datetime
     status: Status = Status.OPEN
     audit: tuple[Audit, ...] = ()
 
     @classmethod
-    def between(cls, day: date, kind: Kind, ours: Entry | None, theirs: Entry | None, now: datetime) -> Self:
+    def between(
+        cls, mchid: str, day: date, kind: Kind, ours: Entry | None, theirs: Entry | None, now: datetime
+    ) -> Self:
         """A new one; at least one side is there."""
         numbers = _either(ours, theirs)[:4]
-        identity = "\n".join((day.isoformat(), kind, *numbers))
-        return cls(sha256(identity.encode()).hexdigest()[:32], day, kind, ours, theirs, now)
+        identity = "\n".join((mchid, day.isoformat(), kind, *numbers))
+        return cls(sha256(identity.encode()).hexdigest()[:32], mchid, day, kind, ours, theirs, now, now)
 
     @property
     def numbers(self) -> Entry:
         """The side that has the numbers: WeChat's where it spoke."""
         return _either(self.ours, self.theirs)
+
+
+def find_again(difference: Difference, now: datetime) -> Difference:
+    """Mark a difference as found by one more run; one that was gone is open again."""
+    if difference.seen_at >= now:
+        return difference
+    seen = replace(difference, seen_at=now)
+    if seen.status is not Status.GONE:
+        return seen
+    return set_status(seen, Audit(now, "reconciliation", "rerun", Status.GONE, Status.OPEN))
+
+
+def set_status(difference: Difference, entry: Audit) -> Difference:
+    """Move a difference from ``entry.source`` to ``entry.target``; one that is elsewhere stays as it is."""
+    if difference.status is not entry.source:
+        return difference
+    return replace(difference, status=entry.target, audit=(*difference.audit, entry))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,30 +7,27 @@ gone.
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 import structlog
 
 from wechat.bill_shelf import BillShelf
+from wechat.book_records import BookRecords
 from wechat.books import Audit, Difference, Entry, Kind, Reconciliation, Status, Sums, Tally, judge, missing_there
 from wechat.domain.errors import Conflict, Text
-from wechat.domain.times import day_span
-from wechat.models import Page
+from wechat.domain.ports import Runtime
 from wechat.pay.bill_download import Bill
 from wechat.pay.bills import TradeLine, trade_lines
-from wechat.ports import BookSource, BookStore, Clock
+from wechat.ports import BookSource
 from wechat.scratch import BATCH, Scratch, split_keys
 
 LEASE = timedelta(minutes=15)
-T = TypeVar("T")
 
 log = structlog.get_logger("wechat.reconciliation")
 
@@ -38,11 +35,12 @@ log = structlog.get_logger("wechat.reconciliation")
 class Reconciler:
     """Runs a day. ``run`` and ``take`` are apart so that a worker's lease and an operator's are the same thing."""
 
-    def __init__(self, shelf: BillShelf, source: BookSource, store: BookStore, clock: Clock) -> None:
+    def __init__(self, shelf: BillShelf, source: BookSource, records: BookRecords, runtime: Runtime) -> None:
         self._shelf = shelf
         self._source = source
-        self._store = store
-        self._clock = clock
+        self._records = records
+        self._clock = runtime.clock
+        self._threads = runtime.threads
 
     async def run(self, day: date) -> Reconciliation:
         """Reconcile ``day`` now. Raises Conflict while somebody else does, and what ``BillShelf.renewed`` raises.
@@ -51,13 +49,13 @@ class Reconciler:
         asks by hand may doubt the bill that is here, so WeChat is asked for it once more.
         """
         await self._shelf.renewed(day)
-        if not await self._store.take(day, self._clock.now(), LEASE):
+        if not await self._records.take(day, self._clock.now(), LEASE):
             text = Text("这一天正在对账，请稍后再看", "This day is being reconciled right now; look again shortly")
             raise Conflict(text, code="RECONCILIATION_RUNNING")
         try:
             return await self.reconcile(day)
         except BaseException:
-            await self._store.put_off(day, self._clock.now())
+            await self._records.postpone(day, self._clock.now())
             raise
 
     async def reconcile(self, day: date) -> Reconciliation:
@@ -65,24 +63,23 @@ class Reconciler:
         started_at = self._clock.now()
         bill = await self._shelf.bill(day)
         with tempfile.TemporaryDirectory(prefix="fenpay-books-") as directory, _scratch(directory) as scratch:
-            theirs = await asyncio.to_thread(_load, scratch, bill)
+            theirs = await self._threads.run(partial(_load, scratch, bill))
             ours = await self._load_ours(scratch, day)
             await self._load_strangers(scratch)
             found = await self._book(scratch, day, started_at)
         gone = Audit(self._clock.now(), "reconciliation", "rerun", Status.OPEN, Status.GONE)
-        await self._store.settle(day, started_at, gone)
+        await self._records.close_gone(day, started_at, gone)
         result = Reconciliation(day, started_at, self._clock.now(), ours, theirs, found)
-        await self._store.finish(result)
+        await self._records.finish(result)
         log.info("reconciled", name=day.isoformat(), total=sum(found.values()))
         return result
 
     async def _load_ours(self, scratch: Scratch, day: date) -> Sums:
         """Put our entries of ``day`` beside the bill; what they add up to."""
-        start, end = day_span(day)
         tally = Tally()
-        for pages in (self._source.paid, self._source.refunded):
-            async for entries in _pages(partial(pages, start, end, limit=BATCH)):
-                await asyncio.to_thread(scratch.add_ours, entries, of_day=True)
+        for source in (self._source.paid, self._source.refunded):
+            async for entries in source(self._records.mchid, day):
+                await self._threads.run(partial(scratch.add_ours, entries, of_day=True))
                 for entry in entries:
                     tally.entry(entry)
         return tally.sums()
@@ -90,23 +87,20 @@ class Reconciler:
     async def _load_strangers(self, scratch: Scratch) -> None:
         """Look up what the bill speaks of and the day's own entries do not: unpaid orders, and those of other days."""
         after = ""
-        while keys := await asyncio.to_thread(scratch.strangers, after):
+        while keys := await self._threads.run(partial(scratch.strangers, after)):
             payments, refunds = split_keys(keys)
-            found = [*await self._source.payments(payments), *await self._source.refunds(refunds)]
-            await asyncio.to_thread(scratch.add_ours, found, of_day=False)
+            mchid = self._records.mchid
+            found = [*await self._source.payments(mchid, payments), *await self._source.refunds(mchid, refunds)]
+            await self._threads.run(partial(scratch.add_ours, found, of_day=False))
             after = keys[-1]
 
     async def _book(self, scratch: Scratch, day: date, now: datetime) -> dict[Kind, int]:
         counts: Counter[Kind] = Counter()
-        differences = _differences(scratch, day, now)
-        while batch := await asyncio.to_thread(lambda: list(islice(differences, BATCH))):
-            await self._store.book(batch)
+        differences = _differences(scratch, self._records.mchid, day, now)
+        while batch := await self._threads.run(lambda: list(islice(differences, BATCH))):
+            await self._records.book(batch)
             counts.update(difference.kind for difference in batch)
         return dict(counts)
-
-
-class _Paging(Protocol):
-    def __call__(self, *, cursor: str) -> Awaitable[Page[Entry]]: ...
 
 
 def _scratch(directory: str) -> Scratch:
@@ -127,20 +121,11 @@ def _tallied(lines: Iterable[TradeLine], tally: Callable[[TradeLine], None]) -> 
         yield Entry.of_line(line)
 
 
-def _differences(scratch: Scratch, day: date, now: datetime) -> Iterator[Difference]:
+def _differences(scratch: Scratch, mchid: str, day: date, now: datetime) -> Iterator[Difference]:
     """All of them; only what differs takes memory, and that one by one."""
     for pair in scratch.pairs():
         if kind := judge(pair.ours, pair.theirs, nth=pair.nth, again=pair.again):
-            yield Difference.between(day, kind, pair.ours, pair.theirs, now)
+            yield Difference.between(mchid, day, kind, pair.ours, pair.theirs, now)
     for ours in scratch.unconfirmed():
         if kind := missing_there(ours):
-            yield Difference.between(day, kind, ours, None, now)
-
-
-async def _pages(page: _Paging) -> AsyncIterator[tuple[Entry, ...]]:
-    cursor = ""
-    while True:
-        found = await page(cursor=cursor)
-        yield found.items
-        if not (cursor := found.next_cursor):
-            return
+            yield Difference.between(mchid, day, kind, ours, None, now)

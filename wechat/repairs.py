@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 
+from wechat.book_records import BookRecords
 from wechat.books import ACTIONS, Action, Audit, Difference, Entry, Status, judge, missing_there
 from wechat.domain.errors import Conflict, NotFound, Text
+from wechat.domain.facts import RemoteState
+from wechat.domain.orders import RELEASES_RESERVATION, Order
+from wechat.domain.ports import Clock
+from wechat.domain.refunds import OUT_REFUND_NO
 from wechat.domain.times import day_span, from_v3
-from wechat.late import REASON, surplus_refund
-from wechat.models import Order, RemoteState
-from wechat.orders import Orders
+from wechat.orders.service import Orders
 from wechat.pay.gateway import AnotherOrder
-from wechat.ports import BookSource, BookStore, Clock
-from wechat.refund_models import OUT_REFUND_NO, RELEASING
-from wechat.refunds import Found, Refunds
+from wechat.ports import BookSource
+from wechat.refunds.late_payments import REASON, surplus_refund
+from wechat.refunds.service import BillRefund, Refunds
 
 MOMENT = timedelta(milliseconds=1)
 
@@ -24,11 +27,13 @@ MOMENT = timedelta(milliseconds=1)
 class Repairs:
     """Acts on differences, and writes down who did what."""
 
-    def __init__(self, orders: Orders, refunds: Refunds, source: BookSource, store: BookStore, clock: Clock) -> None:
+    def __init__(
+        self, orders: Orders, refunds: Refunds, source: BookSource, records: BookRecords, clock: Clock
+    ) -> None:
         self._orders = orders
         self._refunds = refunds
         self._source = source
-        self._store = store
+        self._records = records
         self._clock = clock
 
     async def repair(self, day: date, difference_id: str, action: Action, *, by: str) -> Difference:
@@ -39,7 +44,7 @@ class Repairs:
         difference = await self._open(day, difference_id, action)
         target, detail = await self._act(difference, action)
         entry = Audit(self._clock.now(), by, action, Status.OPEN, target, detail)
-        return await self._store.audit(difference.id, entry) or await self._get(day, difference_id)
+        return await self._records.audit(difference.id, entry) or await self._get(day, difference_id)
 
     async def _open(self, day: date, difference_id: str, action: Action) -> Difference:
         difference = await self._get(day, difference_id)
@@ -53,7 +58,7 @@ class Repairs:
         return difference
 
     async def _get(self, day: date, difference_id: str) -> Difference:
-        difference = await self._store.difference(day, difference_id)
+        difference = await self._records.difference(day, difference_id)
         if difference is None:
             raise NotFound(Text("没有这条差异", "There is no such difference"), code="DIFFERENCE_NOT_FOUND")
         return difference
@@ -72,9 +77,9 @@ class Repairs:
         entry = difference.numbers
         if entry.is_refund:
             await self._ask_refund(entry, difference.day)
-            return next(iter(await self._source.refunds([entry.out_refund_no])), None)
-        await self._orders.query(await self._orders.get(entry.out_trade_no))
-        return next(iter(await self._source.payments([entry.out_trade_no])), None)
+            return next(iter(await self._source.refunds(self._records.mchid, [entry.out_refund_no])), None)
+        await self._orders.query(entry.out_trade_no)
+        return next(iter(await self._source.payments(self._records.mchid, [entry.out_trade_no])), None)
 
     async def _ask_refund(self, entry: Entry, day: date) -> None:
         """Ask after a refund. One that nobody here asked for is booked, on the day on whose bill it stands.
@@ -88,9 +93,11 @@ class Repairs:
             if not OUT_REFUND_NO.fullmatch(entry.out_refund_no):
                 raise _odd_number() from None
             made_at = _made_at(entry, day)
-            await self._refunds.adopt(order, Found(entry.out_refund_no, entry.transaction_id, entry.amount, made_at))
+            await self._refunds.adopt(
+                order, BillRefund(entry.out_refund_no, entry.transaction_id, entry.amount, made_at)
+            )
         else:
-            await self._refunds.query(refund)
+            await self._refunds.query(refund.out_refund_no)
 
     async def _return(self, difference: Difference) -> str:
         """Give the surplus payment back; its refund number follows from the payment's, so twice is once.
@@ -136,7 +143,7 @@ class Repairs:
             refund = await self._refunds.get(out_refund_no)
         except NotFound:
             return False
-        if refund.state in RELEASING:
+        if refund.state in RELEASES_RESERVATION:
             raise _failed(out_refund_no)
         return True
 

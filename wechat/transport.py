@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 
 import aiohttp
 import structlog
-from prometheus_client import Histogram
 from yarl import URL
 
 from wechat.domain.errors import NotSent, OutcomeUnknown, RemoteError
+from wechat.domain.metrics import Metric
+from wechat.domain.ports import Telemetry
 
 CONNECT_S = 3.0
 TOTAL_S = 10.0
@@ -28,9 +29,6 @@ STALL_S = 30.0
 PIECE = 64 * 1024
 
 log = structlog.get_logger("wechat.transport")
-SECONDS = Histogram(
-    "fenpay_api_request_seconds", "Calls to WeChat", ["api", "result"], buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +59,14 @@ class Transport:
     """An aiohttp session with our limits. Close it at shutdown. ``tls`` says whom to trust and what to show."""
 
     def __init__(
-        self, *, connect_s: float = CONNECT_S, total_s: float = TOTAL_S, tls: ssl.SSLContext | None = None
+        self,
+        telemetry: Telemetry,
+        *,
+        connect_s: float = CONNECT_S,
+        total_s: float = TOTAL_S,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        self._telemetry = telemetry
         self._tls = tls
         self._connect_s = connect_s
         self._total_s = total_s
@@ -157,7 +161,7 @@ class Transport:
 
     def _observe(self, request: Request, result: str, started: float, host: str) -> None:
         spent = time.monotonic() - started
-        SECONDS.labels(request.call, result).observe(spent)
+        self._telemetry.observe(Metric.API_REQUEST_SECONDS, spent, request.call, result)
         log.debug("wechat_call", call=request.call, host=host, result=result, duration_s=round(spent, 4))
 
 

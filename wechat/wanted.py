@@ -10,9 +10,11 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from wechat.domain.errors import BadRequest, Text
-from wechat.models import MAX_TOTAL, OUT_TRADE_NO, Api, TradeType
+from wechat.domain.facts import Api
+from wechat.domain.money import MAX_TOTAL
+from wechat.domain.orders import OUT_TRADE_NO, TradeType
+from wechat.domain.refunds import MAX_REASON, OUT_REFUND_NO
 from wechat.needs import Needs, need
-from wechat.refund_models import MAX_REASON, OUT_REFUND_NO
 
 
 def _printable(value: str) -> str:

@@ -22,8 +22,8 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from wechat.events import Event, Outcome
-from wechat.ports import Clock
+from wechat.domain.deliveries import Event, Outcome
+from wechat.domain.ports import Clock
 
 TOTAL_S = 10.0
 CONNECT_S = 3.0

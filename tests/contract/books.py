@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from storage.codec import order_to_document, refund_to_document
-from storage.driver import Connection
+from storage.old_driver import Connection
 from tests.contract.samples import a_refund, an_order
 from tests.support.bills import Line, trade_file
 from wechat.books import Kind
-from wechat.models import Fen, OrderEvent, RefundState, TradeState
+from wechat.domain.facts import RefundState
+from wechat.domain.money import Fen
+from wechat.domain.orders import Refund, TimelineEntry, TradeState
+from wechat.domain.refunds import SENT
 from wechat.pay.bill_download import Bill
 from wechat.pay.bill_file import receiving
 from wechat.pay.bills import BillKind
-from wechat.refund_models import SENT, Refund
 
 DAY = date(2026, 2, 28)
 START = datetime(2026, 2, 27, 16, tzinfo=UTC)
@@ -141,5 +143,5 @@ def sent_refund(number: int, amount: int, sent_at: datetime) -> Refund:
         total=Fen(100 + number),
         state=RefundState.SUCCESS,
         created_at=sent_at - MINUTE,
-        events=(OrderEvent(sent_at - MINUTE, "requested", "shop"), OrderEvent(sent_at, SENT, "worker")),
+        events=(TimelineEntry(sent_at - MINUTE, "requested", "shop"), TimelineEntry(sent_at, SENT, "worker")),
     )

@@ -8,9 +8,9 @@ from typing import cast
 
 import pytest
 
-from storage.driver import Connection, Driver, connect
 from storage.embedded import EmbeddedMongo, EmbeddedRedis
-from storage.mongo import MongoStorage
+from storage.old_driver import Connection, Driver, connect
+from storage.old_storage import MongoStorage
 from tests.support.servers import running
 
 

@@ -1,4 +1,4 @@
-"""Orders, moves and messages to store."""
+"""Orders, facts, messages and refunds to store."""
 
 from __future__ import annotations
 
@@ -6,37 +6,40 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from wechat.models import (
-    Api,
-    Claim,
-    Fen,
-    Move,
-    Notification,
-    Order,
-    OrderEvent,
-    Prepay,
-    RefundState,
-    RemoteState,
-    TradeState,
-    TradeType,
-    Transaction,
-    Verified,
-)
-from wechat.refund_models import Refund, RefundMove
+from storage.mongo.driver import Driver
+from storage.mongo.storage import MongoStorage
+from tests.support.clock import ManualClock
+from tests.support.runtime import RandomIds
+from wechat.domain.facts import Api, RefundState, RemoteRefund, RemoteState, Transaction, Verified
+from wechat.domain.messages import StoredNotification
+from wechat.domain.money import Fen
+from wechat.domain.numbers import Claim
+from wechat.domain.orders import Order, Payment, Prepay, Refund, TimelineEntry, TradeType
+from wechat.domain.payments import record_payment
+from wechat.domain.ports import Clock
 
 NOW = datetime(2026, 3, 1, 4, 5, 6, 789000, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-CREATED = OrderEvent(NOW, "created", "payer")
-PREPAID = OrderEvent(NOW, "prepay", "v3", "", {"attempt": 1})
+CREATED = TimelineEntry(NOW, "created", "payer")
+PREPAID = TimelineEntry(NOW, "prepay", "v3", "", {"attempt": 1})
 PREPAY = Prepay(NOW, "RSA", prepay_id="wx201410272009395522657a690389285100")
+NUMBER = "20260301120506abc"
+APPID = "wxsim0123456789"
+MCHID = "sim1900000109"
+TRANSACTION = "4200001234202603010000000001"
 
 
-def an_order(number: str = "20260301120506abc", **changes: Any) -> Order:
+def a_storage(url: str, database: str, driver: Driver = "pymongo", clock: Clock | None = None) -> MongoStorage:
+    """The stores over a database of their own."""
+    return MongoStorage(url, database, driver, clock=clock or ManualClock(NOW), random=RandomIds())
+
+
+def an_order(number: str = NUMBER, **changes: Any) -> Order:
     order = Order(
         out_trade_no=number,
         api=Api.V3,
-        appid="wxsim0123456789",
-        mchid="sim1900000109",
+        appid=APPID,
+        mchid=MCHID,
         trade_type=TradeType.JSAPI,
         description="拿铁咖啡 × 2",
         total=Fen(3600),
@@ -49,62 +52,90 @@ def an_order(number: str = "20260301120506abc", **changes: Any) -> Order:
         quantity=2,
         close_after=NOW + HOUR,
         next_check_at=NOW + timedelta(seconds=30),
-        events=(CREATED,),
+        timeline=(CREATED,),
     )
     return replace(order, **changes)
 
 
-def a_payment(transaction_id: str = "4200001234202603010000000001", target: TradeState = TradeState.SUCCESS) -> Move:
-    event = OrderEvent(NOW, "paid", "notify", "v3 PUB_KEY_ID_1", {"transaction_id": transaction_id})
-    return Move(
-        target=target,
-        event=event,
-        match={"total": 3600, "mchid": "sim1900000109"},
-        changes={"transaction_id": transaction_id, "paid_at": NOW, "payer_total": 3600},
-        emits="order.paid",
+def a_payment(transaction_id: str = TRANSACTION, total: int = 3600, paid_at: datetime = NOW) -> Payment:
+    return Payment(transaction_id, Fen(total), paid_at, total, "osim-a")
+
+
+def a_fact(order: Order, transaction_id: str = TRANSACTION, **changes: Any) -> Verified[Transaction]:
+    """That ``order`` was paid, as WeChat says it."""
+    told = Transaction(
+        appid=order.appid,
+        mchid=order.mchid,
+        out_trade_no=order.out_trade_no,
+        state=RemoteState.SUCCESS,
+        total=order.total,
+        transaction_id=transaction_id,
+        trade_type=order.trade_type.value,
+        openid=order.openid,
+        payer_total=order.total,
+        success_time=NOW,
     )
+    return Verified(replace(told, **changes), "v3 PUB_KEY_ID_1")
 
 
-def a_close() -> Move:
-    return Move(TradeState.CLOSED, OrderEvent(NOW, "closed", "worker"), emits="order.closed")
+def paid(order: Order, transaction_id: str = TRANSACTION, at: datetime = NOW) -> Order:
+    """``order`` after its payment was recorded."""
+    return record_payment(order, a_fact(order, transaction_id, success_time=at), source="notify", now=at)
 
 
-def a_claim(out_trade_no: str = "20260301120506abc", digest: str = "d1") -> Claim:
-    return Claim("sale:shop:key-1", out_trade_no, digest, NOW + HOUR)
+def a_claim(number: str = NUMBER, digest: str = "d1") -> Claim:
+    return Claim("sale:shop:key-1", number, digest, NOW + HOUR)
 
 
-def a_message(event: str = "event-1", out_trade_no: str = "20260301120506abc") -> Verified[Notification]:
-    transaction = Transaction("wxsim0123456789", "sim1900000109", out_trade_no, RemoteState.SUCCESS, 3600)
-    return Verified(Notification(event, Api.V3, "TRANSACTION.SUCCESS", "sim1900000109", transaction), "v3 PUB_KEY_ID_1")
+def a_message(event: str = "event-1", number: str = NUMBER, **changes: Any) -> StoredNotification:
+    message = StoredNotification(
+        id=event,
+        api=Api.V3,
+        kind="payment",
+        mchid=MCHID,
+        out_trade_no=number,
+        order_key=f"{MCHID}:{number}",
+        proof="v3 PUB_KEY_ID_1",
+        raw=b'{"id":"event-1"}',
+        headers={"Wechatpay-Serial": "PUB_KEY_ID_1"},
+        first_at=NOW,
+        last_at=NOW,
+        expires_at=NOW + HOUR,
+    )
+    return replace(message, **changes)
 
 
 def a_refund(number: str = "R20260301120506abc", **changes: Any) -> Refund:
     refund = Refund(
         out_refund_no=number,
-        out_trade_no="20260301120506abc",
-        transaction_id="4200001234202603010000000001",
+        out_trade_no=NUMBER,
+        transaction_id=TRANSACTION,
         api=Api.V3,
-        appid="wxsim0123456789",
-        mchid="sim1900000109",
+        appid=APPID,
+        mchid=MCHID,
         refund=Fen(60),
-        total=Fen(100),
+        total=Fen(3600),
         reason="缺货",
         by="shop",
         notify_url="https://pay.example.com/notify",
         created_at=NOW,
         next_check_at=NOW + timedelta(minutes=1),
-        events=(OrderEvent(NOW, "requested", "shop"),),
+        timeline=(TimelineEntry(NOW, "requested", "shop"),),
     )
     return replace(refund, **changes)
 
 
-def a_refund_move(target: RefundState, **changes: Any) -> RefundMove:
-    move = RefundMove(
-        target=target,
-        event=OrderEvent(NOW, target.lower(), "notify", "v3 PUB_KEY_ID_1"),
-        next_check_at=NOW + HOUR,
-        match={"mchid": "sim1900000109", "refund": 60, "total": 100},
-        changes={"refund_id": "50300001", "success_at": NOW if target is RefundState.SUCCESS else None},
-        emits="refund.succeeded" if target is RefundState.SUCCESS else "",
+def a_refund_fact(refund: Refund, state: RefundState = RefundState.SUCCESS, **changes: Any) -> Verified[RemoteRefund]:
+    """That ``refund`` is in ``state``, as WeChat says it."""
+    told = RemoteRefund(
+        mchid=refund.mchid,
+        out_refund_no=refund.out_refund_no,
+        out_trade_no=refund.out_trade_no,
+        refund_id="50300001",
+        state=state,
+        refund=refund.refund,
+        total=refund.total,
+        success_time=NOW if state is RefundState.SUCCESS else None,
+        transaction_id=refund.transaction_id,
     )
-    return replace(move, **changes)
+    return Verified(replace(told, **changes), "v3 PUB_KEY_ID_1")

@@ -20,7 +20,7 @@ import pytest
 
 from storage.embedded import WATCH_S, EmbeddedMongo, EmbeddedRedis, EmbeddedServer
 from storage.lifeline import ChildFailed, Process
-from storage.mongo import MongoStorage
+from storage.old_storage import MongoStorage
 from tests.contract.samples import HOUR, a_claim, an_order
 from tests.support.servers import running
 from wechat.domain.errors import ConfigError

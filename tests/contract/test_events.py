@@ -12,21 +12,26 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 import pytest
+from GONE.wechat.outbox import Relay
 from prometheus_client import REGISTRY
 
-from storage.driver import Connection
 from storage.embedded import EmbeddedMongo
-from storage.mongo import MongoStorage
+from storage.old_driver import Connection
+from storage.old_storage import MongoStorage
 from tests.contract.samples import a_close, a_payment, a_refund, a_refund_move, an_order
 from tests.simulator.sink import Sink
 from tests.support.clock import ManualClock
 from tests.support.service import ROOT, wait_until
 from tests.support.webhooks import AT, KEY, a_webhook
+from wechat.domain.deliveries import Delivery, DeliveryState, Event, Outcome
 from wechat.domain.errors import Conflict, NotFound
-from wechat.events import Delivery, DeliveryState, Event, Outcome
-from wechat.models import RefundState, TradeState
-from wechat.outbox import AT_ONCE, DELAYS_S, LEASE, Courier, Relay, Resending, Subscriber, Target
-from wechat.ports import DeliveryStore
+from wechat.domain.facts import RefundState
+from wechat.domain.orders import TradeState
+from wechat.domain.ports import DeliveryStore
+from wechat.domain.refunds import LEASE
+from wechat.events.delivery_worker import AT_ONCE, DELAYS_S, DeliveryWorker
+from wechat.events.redelivery import Redelivery
+from wechat.events.targets import Subscriber, Target
 from wechat.webhooks import Webhook
 
 LEASE_S = LEASE.total_seconds()
@@ -82,7 +87,7 @@ class Bench:
     def __init__(self, storage: MongoStorage, clock: ManualClock) -> None:
         self.storage = storage
         self.clock = clock
-        self.resending = Resending(storage.deliveries, clock)
+        self.resending = Redelivery(storage.deliveries, clock)
 
     async def paid(self, number: str = NUMBER) -> None:
         """Its move to paid, as the ledger makes it."""
@@ -115,8 +120,8 @@ class Bench:
             while await self.courier(target).once():
                 pass
 
-    def courier(self, target: Target) -> Courier:
-        return Courier(target, self.storage.deliveries, self.clock, spread=lambda: 1.0)
+    def courier(self, target: Target) -> DeliveryWorker:
+        return DeliveryWorker(target, self.storage.deliveries, self.clock, spread=lambda: 1.0)
 
     async def states(self) -> Counter[str]:
         page = await self.storage.deliveries.find(state=None, limit=1000, cursor="")
@@ -124,7 +129,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def at_work(courier: Courier) -> AsyncIterator[None]:
+async def at_work(courier: DeliveryWorker) -> AsyncIterator[None]:
     """``courier`` from start to close."""
     courier.start()
     try:
@@ -437,7 +442,7 @@ async def test_relay_and_couriers_work_by_themselves(
     bench: Bench, clock: ManualClock, sink: Sink, webhook: Webhook
 ) -> None:
     relay = Relay(bench.storage.outboxes, bench.storage.deliveries, [webhook], clock)
-    parts: list[Relay | Courier] = [relay, bench.courier(webhook)]
+    parts: list[Relay | DeliveryWorker] = [relay, bench.courier(webhook)]
     await bench.closed_and_paid()
     for part in parts:
         part.start()
@@ -462,7 +467,7 @@ async def looked(looks: Looks, times: int) -> None:
 
 async def test_an_idle_courier_looks_once_at_a_time_however_many_loops_it_has(bench: Bench, long_rests: None) -> None:
     looks = Looks(bench.storage.deliveries)
-    courier = Courier(Spy(), cast(DeliveryStore, looks), bench.clock)
+    courier = DeliveryWorker(Spy(), cast(DeliveryStore, looks), bench.clock)
     async with at_work(courier):
         await looked(looks, AT_ONCE + 1)  # each loop once, before one watches for all
         courier.wake()
@@ -522,7 +527,7 @@ async def test_documents_that_cannot_be_read_hold_up_no_other_outbox(bench: Benc
 
 async def test_what_is_handed_out_wakes_the_courier_that_rests(bench: Bench, long_rests: None) -> None:
     spy, looks = Spy(), Looks(bench.storage.deliveries)
-    courier = Courier(spy, cast(DeliveryStore, looks), bench.clock)
+    courier = DeliveryWorker(spy, cast(DeliveryStore, looks), bench.clock)
     relay = Relay(bench.storage.outboxes, bench.storage.deliveries, [spy], bench.clock, [courier])
     await bench.paid()
     async with at_work(courier):

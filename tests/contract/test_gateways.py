@@ -17,7 +17,9 @@ from tests.contract.samples import an_order
 from tests.support.simulator import SimulatorProcess
 from tests.unit.keys import certificate_pem, key, private_pem
 from wechat.domain.errors import GatewayRefused, NotSent, OutcomeUnknown
-from wechat.models import Api, Fen, Order, Prepay, RemoteState, TradeType
+from wechat.domain.facts import Api, RemoteState
+from wechat.domain.money import Fen
+from wechat.domain.orders import Order, Prepay, TradeType
 from wechat.pay.certificates import Certificates, KeyRing, PlatformKey, load_public_key, load_signer
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import AnotherOrder, Gateway, Merchant, Wire

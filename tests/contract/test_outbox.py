@@ -12,14 +12,14 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from storage.driver import Connection, Driver, connect
 from storage.embedded import EmbeddedMongo
-from storage.mongo import MongoStorage
+from storage.old_driver import Connection, Driver, connect
+from storage.old_storage import MongoStorage
 from storage.outbox import MongoOutbox
 from tests.contract.samples import HOUR, NOW, a_close, a_payment, an_order
+from wechat.domain.deliveries import Attempt, Delivery, DeliveryState, Event
 from wechat.domain.errors import StoreUnavailable
-from wechat.events import Attempt, Delivery, DeliveryState, Event
-from wechat.models import TradeState
+from wechat.domain.orders import TradeState
 
 NUMBER = an_order().out_trade_no
 LEASE = timedelta(minutes=1)

@@ -15,8 +15,8 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from storage.books import MongoBooks
-from storage.driver import Connection
-from storage.mongo import MongoStorage
+from storage.old_driver import Connection
+from storage.old_storage import MongoStorage
 from tests.contract.books import DAY, START, FileGateway, ShopDay, order, sent_refund, transaction
 from tests.contract.samples import an_order
 from tests.support.bills import MCHID, Line
@@ -25,7 +25,8 @@ from wechat.bill_shelf import BillShelf
 from wechat.book_worker import BookWorker
 from wechat.books import Audit, Difference, Entry, Kind, Status
 from wechat.domain.errors import BadRequest, Conflict, Gone, NotSent
-from wechat.models import Fen, TradeState
+from wechat.domain.money import Fen
+from wechat.domain.orders import TradeState
 from wechat.pay.bill_download import NotYet
 from wechat.reconciliation import LEASE, Reconciler
 

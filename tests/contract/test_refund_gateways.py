@@ -15,7 +15,7 @@ from tests.support.refund_wechat import RefundWeChat, server_pem
 from tests.unit.keys import certificate_pem, curve_pem, key, private_pem, public_pem
 from tests.unit.test_receive import KNOWN, NowClock
 from wechat.domain.errors import ConfigError, GatewayRefused, NotSent, OutcomeUnknown
-from wechat.models import RefundFact, RefundState
+from wechat.domain.facts import RefundState, RemoteRefund
 from wechat.pay.certificates import KeyRing, PlatformKey, load_signer
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import Merchant, RefundGateway, Wire
@@ -54,7 +54,7 @@ class Bench:
         self.opened.append(Transport(total_s=5, **more))
         return self.opened[-1]
 
-    async def ask(self, api: str, call: str, **more: Any) -> RefundFact:
+    async def ask(self, api: str, call: str, **more: Any) -> RemoteRefund:
         gateway = self.gateway(api, **more)
         found = await (gateway.refund(REFUND) if call == "refund" else gateway.query_refund(REFUND))
         assert found.proof.startswith(api)
@@ -179,7 +179,7 @@ async def test_a_query_tells_each_state(bench: Bench, api: str, status: str, sta
     bench.says(status)
     found = await bench.ask(api, "query_refund")
     done = datetime(2026, 3, 1, 4, 5, 6, tzinfo=UTC) if state is RefundState.SUCCESS else None
-    assert found == RefundFact(
+    assert found == RemoteRefund(
         KNOWN["mchid"],
         REFUND.out_refund_no,
         REFUND.out_trade_no,

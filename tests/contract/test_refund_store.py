@@ -7,18 +7,22 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from GONE.wechat.models import Move
+from GONE.wechat.refund_models import MAX_ATTEMPTS
 
-from storage.driver import Connection, Driver
 from storage.embedded import EmbeddedMongo
-from storage.mongo import MongoStorage
+from storage.old_driver import Connection, Driver
+from storage.old_storage import MongoStorage
 from tests.contract.samples import HOUR, NOW, a_close, a_payment, a_refund, a_refund_move, an_order
-from wechat.models import Fen, Move, OrderEvent, RefundState, TradeState
-from wechat.refund_models import LEASE, MAX_ATTEMPTS, MAX_REFUNDS, SPACING, Refund
+from wechat.domain.facts import RefundState
+from wechat.domain.money import Fen
+from wechat.domain.orders import SPACING, Refund, TimelineEntry, TradeState
+from wechat.domain.refunds import LEASE, MAX_REFUNDS
 
 ORDER = an_order(total=Fen(100))
 NUMBER = ORDER.out_trade_no
-ASIDE = OrderEvent(NOW, "refund_reserved", "refund", "shop")
-BACK = OrderEvent(NOW, "refund_released", "refund", "shop")
+ASIDE = TimelineEntry(NOW, "refund_reserved", "refund", "shop")
+BACK = TimelineEntry(NOW, "refund_released", "refund", "shop")
 
 
 @pytest.fixture
@@ -102,7 +106,7 @@ async def test_what_is_given_back_can_be_put_aside_again(paid: MongoStorage) -> 
 
 async def test_what_was_given_back_is_never_put_aside_again_under_its_number(paid: MongoStorage) -> None:
     """Nor is what was refused after its first lease, when somebody may still be about to put it aside."""
-    late = replace(a_refund("refund-2"), events=(OrderEvent(NOW + LEASE, "refused", "answer"),))
+    late = replace(a_refund("refund-2"), events=(TimelineEntry(NOW + LEASE, "refused", "answer"),))
     await paid.orders.reserve(a_refund(), ASIDE)
     for refund in (a_refund(), late):
         await paid.orders.release(refund, BACK)
@@ -184,7 +188,7 @@ async def test_an_order_paid_late_is_looked_at_until_it_is_settled(storage: Mong
     due = await storage.orders.claim_due(NOW, HOUR)
     assert due is not None
     assert (due.out_trade_no, due.trade_state) == (NUMBER, TradeState.PAID_LATE)
-    line = OrderEvent(NOW, "needs_operator", "policy")
+    line = TimelineEntry(NOW, "needs_operator", "policy")
     for _ in range(2):
         await storage.orders.settle(NUMBER, line)
     assert await storage.orders.claim_due(NOW + 2 * HOUR, HOUR) is None
@@ -254,7 +258,7 @@ async def test_an_end_is_an_end(storage: MongoStorage, end: RefundState, target:
 
 async def test_of_fifty_who_hold_the_same_date_one_goes_on(storage: MongoStorage) -> None:
     await storage.refunds.insert(a_refund())
-    line = OrderEvent(NOW, "sent", "v3")
+    line = TimelineEntry(NOW, "sent", "v3")
     went = await asyncio.gather(*(storage.refunds.schedule(a_refund(), NOW + (2 + i) * HOUR, line) for i in range(50)))
     [winner] = [refund for refund in went if refund]
     assert (winner.sends, await storage.refunds.get(winner.out_refund_no)) == (1, winner)
@@ -301,7 +305,7 @@ async def test_overdue_refunds_are_counted_with_the_age_of_the_oldest(storage: M
 
 
 def test_sends_are_counted_by_the_timeline() -> None:
-    sent = tuple(OrderEvent(NOW + i * HOUR, "sent", "v3") for i in range(2))
-    refund: Refund = a_refund(events=(OrderEvent(NOW, "requested", "shop"), *sent))
+    sent = tuple(TimelineEntry(NOW + i * HOUR, "sent", "v3") for i in range(2))
+    refund: Refund = a_refund(events=(TimelineEntry(NOW, "requested", "shop"), *sent))
     assert (refund.sends, refund.first_sent_at) == (2, NOW)
     assert (a_refund().sends, a_refund().first_sent_at) == (0, None)

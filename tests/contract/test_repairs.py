@@ -9,22 +9,22 @@ from typing import Any
 
 import pytest
 
-from storage.driver import Connection
-from storage.mongo import MongoStorage
+from storage.old_driver import Connection
+from storage.old_storage import MongoStorage
 from tests.contract.samples import a_refund_move, an_order
 from tests.support.clock import ManualClock
 from tests.support.refund_desk import RefundDesk
 from tests.unit.test_orders import FakeGateway
 from wechat.books import Action, Difference, Entry, Kind, Status
 from wechat.domain.errors import Conflict, GatewayRefused, Mismatch, NotFound, NotSent, OutcomeUnknown
+from wechat.domain.facts import Api, RefundState, RemoteRefund, RemoteState, Transaction, Verified
+from wechat.domain.orders import Order, Refund, TradeState
 from wechat.domain.times import day_span
-from wechat.late import REASON, LateMoney, LatePolicy, surplus_refund
-from wechat.ledger import Ledger
-from wechat.models import Api, Order, RefundFact, RefundState, RemoteState, TradeState, Transaction, Verified
-from wechat.orders import Orders, Terms
+from wechat.orders.payments import PaymentRecorder
+from wechat.orders.service import OrderDefaults, Orders
 from wechat.pay.gateway import AnotherOrder
-from wechat.refund_models import Refund
-from wechat.refunds import Refunds, RefundTerms
+from wechat.refunds.late_payments import REASON, LatePayments, LatePolicy, surplus_refund
+from wechat.refunds.service import RefundDefaults, Refunds
 from wechat.repairs import Repairs
 from wechat.wanted import RefundWanted
 
@@ -45,11 +45,11 @@ class Shop:
         self.desk = RefundDesk()
         self.gateway = FakeGateway(Api.V3, self.clock)
         order = an_order()
-        terms = Terms(order.appid, order.mchid, Api.V3, order.notify_url, timedelta(minutes=30), 10**7, 20)
-        ledger = Ledger(storage.orders, self.clock)
+        terms = OrderDefaults(order.appid, order.mchid, Api.V3, order.notify_url, timedelta(minutes=30), 10**7, 20)
+        ledger = PaymentRecorder(storage.orders, self.clock)
         gateways = {Api.V3: self.gateway}
         self.orders = Orders(terms, {}, gateways, storage.orders, storage.claims, ledger, self.clock)
-        refund_terms = RefundTerms({Api.V3: Api.V3}, order.notify_url)
+        refund_terms = RefundDefaults({Api.V3: Api.V3}, order.notify_url)
         desks = {Api.V3: self.desk}
         self.refunds = Refunds(refund_terms, desks, storage.orders, storage.refunds, storage.claims, self.clock)
         self.repairs = Repairs(self.orders, self.refunds, storage.book_entries, self.books, self.clock)
@@ -163,7 +163,7 @@ async def test_a_second_payment_goes_back_under_one_number_however_often_it_is_a
 
 async def test_the_policy_and_the_operator_return_a_second_payment_once(shop: Shop) -> None:
     await shop.pay()
-    late = LateMoney(LatePolicy.REFUND, shop.refunds, shop.storage.orders, shop.clock)
+    late = LatePayments(LatePolicy.REFUND, shop.refunds, shop.storage.orders, shop.clock)
     await late.second_payment(shop.fact(RemoteState.SUCCESS, "4201"))
     difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
     assert (await shop.repair(difference, Action.REFUND)).status is Status.REPAIRED
@@ -284,9 +284,9 @@ async def test_what_is_not_there_or_not_allowed_is_refused(shop: Shop) -> None:
         await shop.repair(refund, Action.QUERY)
 
 
-def made_in_the_console(shop: Shop, entry: Entry = REFUNDED) -> RefundFact:
+def made_in_the_console(shop: Shop, entry: Entry = REFUNDED) -> RemoteRefund:
     """WeChat has a refund of the order that nobody here knows of."""
-    told = RefundFact(
+    told = RemoteRefund(
         mchid=an_order().mchid,
         out_refund_no=entry.out_refund_no,
         out_trade_no=entry.out_trade_no,

@@ -14,10 +14,10 @@ from redis import asyncio as aioredis
 
 from storage.cache import REST_S, TokenCache
 from storage.embedded import EmbeddedRedis
-from storage.memory import Expiring
+from storage.memory.tokens import Expiring
 from tests.support.clock import ManualClock
 from tests.support.servers import running
-from wechat.ports import Token
+from wechat.domain.ports import Token
 
 GONE = "redis://127.0.0.1:1"
 

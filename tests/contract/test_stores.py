@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from storage.driver import Connection, Driver, connect
 from storage.embedded import EmbeddedMongo
-from storage.mongo import MongoStorage
+from storage.old_driver import Connection, Driver, connect
+from storage.old_storage import MongoStorage
 from tests.contract.samples import CREATED, HOUR, NOW, PREPAID, PREPAY, a_claim, a_close, a_message, a_payment, an_order
 from tests.support.servers import Proxy
 from wechat.domain.errors import BadRequest, Mismatch, StoreUnavailable
-from wechat.models import Order, TradeState
+from wechat.domain.orders import Order, TradeState
 
 NUMBER = an_order().out_trade_no
 RACERS = 50

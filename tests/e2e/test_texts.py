@@ -13,8 +13,9 @@ from handlers.cashier import HINTED, RESTS
 from handlers.texts import REFUSALS, SCRIPT_TEXTS, TEXTS, texts
 from tests.contract.samples import NOW, an_order
 from wechat.domain.errors import Text
+from wechat.domain.money import yuan
+from wechat.domain.orders import PAID_STATES, TradeState
 from wechat.domain.times import beijing, to_v3
-from wechat.models import PAID_STATES, TradeState, yuan
 
 ROOT = Path(__file__).resolve().parents[2]
 HAN = re.compile("[\u4e00-\u9fff]")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,8 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from storage.embedded import EmbeddedMongo, free_port
-from storage.mongo import MongoStorage
-from tests.contract.samples import a_payment, an_order
+from tests.contract.samples import a_storage, an_order, paid
 from tests.simulator.sink import Sink
 from tests.support.manage import Manage
 from tests.support.servers import running
@@ -33,9 +33,8 @@ class Shop:
         self.bad = bad
 
     async def paid(self, number: str) -> None:
-        storage = MongoStorage(self.mongo.url, DATABASE, "pymongo")
-        await storage.orders.insert(an_order(number))
-        assert await storage.orders.move(number, a_payment(f"T-{number}"))
+        storage = a_storage(self.mongo.url, DATABASE)
+        assert await storage.orders.insert(paid(an_order(number), f"T-{number}", datetime.now(UTC)), "write-1")
         await storage.close()
 
     def ask(self, method: str, path: str, key: str = API_KEY) -> tuple[int, bytes]:

@@ -9,15 +9,14 @@ from pathlib import Path
 import pytest
 
 from storage.embedded import EmbeddedMongo, free_port
-from storage.mongo import MongoStorage
-from tests.contract.samples import an_order
+from tests.contract.samples import a_storage, an_order
 from tests.http.client import Shop
 from tests.support.manage import Manage
 from tests.support.relay import Canned
 from tests.support.service import API_KEY, overlay, run_server
 from tests.support.simulator import SimulatorProcess
 from tests.unit.test_settings import KNOWN
-from wechat.models import Api
+from wechat.domain.facts import Api
 
 NOBODY = "20260301000000nobody"
 EVENT = "0" * 24
@@ -83,9 +82,12 @@ async def test_a_number_with_every_letter_it_may_have_finds_its_order(shop: Shop
     assert (await manage("order", "show", "odd_-|*number", "--json")).json()["out_trade_no"] == "odd_-|*number"
 
 
-async def test_what_others_wrote_does_not_steer_the_terminal(shop: Shop, manage: Manage, mongo: EmbeddedMongo) -> None:
-    storage = MongoStorage(mongo.url, "fenpay")
-    assert await storage.orders.insert(an_order("STEERING-1", description="\x1b[2J\x07清屏"))
+async def test_what_others_wrote_does_not_steer_the_terminal(
+    shop: Shop, manage: Manage, mongo: EmbeddedMongo, simulator: SimulatorProcess
+) -> None:
+    storage = a_storage(mongo.url, "fenpay")
+    order = an_order("STEERING-1", mchid=simulator.credentials["mchid"], description="\x1b[2J\x07清屏")
+    assert await storage.orders.insert(order, "write-1")
     await storage.close()
     shown = await manage("order", "show", "STEERING-1")
     assert "�[2J�清屏" in shown.out

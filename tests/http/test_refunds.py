@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 
 from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
-from storage.mongo import MongoStorage
-from tests.contract.samples import an_order
+from storage.mongo.storage import MongoStorage
+from tests.contract.samples import MCHID, a_payment, a_storage, an_order
 from tests.http.client import MERCHANT
 from tests.support.platform import Platform, transaction_id
 from tests.support.refund_wechat import RefundWeChat, server_pem
@@ -22,7 +22,9 @@ from tests.support.service import ServiceProcess, overlay
 from tests.unit.keys import certificate_pem, private_pem, public_pem
 from tests.unit.test_refund_notices import v3_refund
 from tests.unit.test_settings import KNOWN
-from wechat.models import Api, Fen, TradeState
+from wechat.domain.facts import Api
+from wechat.domain.money import Fen
+from wechat.domain.orders import TradeState, order_key
 
 CREDENTIALS = KNOWN | {"public_key_pem": public_pem("platform"), "users": [{"openid": "osim-a"}]}
 BOTH = pytest.mark.parametrize("api", ["v2", "v3"])
@@ -71,11 +73,10 @@ class Desk:
             appid=KNOWN["appid"],
             total=Fen(100),
             trade_state=TradeState.SUCCESS,
-            transaction_id=transaction_id(),
-            paid_at=datetime.now(UTC),
+            payments=(a_payment(transaction_id(), 100, datetime.now(UTC)),),
             next_check_at=None,
         )
-        assert await self.storage.orders.insert(order)
+        assert await self.storage.orders.insert(order, "write-1")
         self.number = number
         return number
 
@@ -119,7 +120,7 @@ class Desk:
 @pytest.fixture
 async def desk(refunding: str, wechat: RefundWeChat, mongo: EmbeddedMongo) -> AsyncIterator[Desk]:
     wechat.reset()
-    storage = MongoStorage(mongo.url, "refunding")
+    storage = a_storage(mongo.url, "refunding")
     async with aiohttp.ClientSession() as session:
         yield Desk(refunding, storage, wechat, session)
     await storage.close()
@@ -238,9 +239,9 @@ async def test_a_refund_message_is_applied_over_http(desk: Desk) -> None:
     number = await desk.paid("v3")
     desk.takes()
     _, refund = await desk.refund(number)
-    stored = await desk.storage.refunds.get(refund["out_refund_no"])
+    stored = await desk.storage.orders.get(order_key(MCHID, number))
     assert stored is not None
-    message = v3_refund(desk.wechat.platform, stored)
+    message = v3_refund(desk.wechat.platform, stored.value.refunds[0])
     async with desk.session.post(f"{desk.url}/notify", data=message.body, headers=message.headers) as answer:
         assert (answer.status, (await answer.json())["code"]) == (200, "SUCCESS")
     _, done = await desk.ask("GET", f"/api/refunds/{refund['out_refund_no']}")

@@ -22,7 +22,9 @@ from simulator.pki import Certified, load_certified
 from tests.simulator.merchant import number, unxml
 from tests.simulator.sink import Sink
 from wechat.domain.errors import OutcomeUnknown, SignatureInvalid
-from wechat.models import Api, Fen, Order, Prepay, TradeType
+from wechat.domain.facts import Api
+from wechat.domain.money import Fen
+from wechat.domain.orders import Order, Prepay, TradeType
 from wechat.pay.certificates import KeyRing, PlatformKey, load_signer
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import Gateway, Merchant, Wire

@@ -15,7 +15,7 @@ import pytest
 from pymongo import MongoClient
 
 from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
-from storage.outbox import EPOCH
+from storage.stores.all import DAYS, DIFFERENCES
 from tests.http.client import MERCHANT, Shop, Told
 from tests.races.town import SCALE, Town, crowd, until
 from tests.support.servers import Proxy
@@ -108,8 +108,8 @@ async def test_of_many_runners_at_once_one_runs_and_nothing_is_booked_twice(
 def forget(url: str, day: date) -> None:
     """As if nobody had ever reconciled ``day``."""
     with MongoClient[dict[str, Any]](url) as client:
-        client["town"]["differences"].delete_many({"day": day.isoformat()})
-        client["town"]["book_days"].delete_one({"_id": day.isoformat()})
+        client["town"][DIFFERENCES].delete_many({"day": day.isoformat()})
+        client["town"][DAYS].delete_one({"day": day.isoformat()})
 
 
 def command(name: str, collection: str) -> bytes:
@@ -119,7 +119,7 @@ def command(name: str, collection: str) -> bytes:
 
 @pytest.mark.parametrize(
     "last_words",
-    [command("insert", "differences"), command("update", "differences"), command("update", "book_days")],
+    [command("insert", DIFFERENCES), command("update", DIFFERENCES), command("update", DAYS)],
     ids=["before it books", "before it marks", "before it ends"],
 )
 async def test_a_run_killed_in_the_middle_is_done_by_another_process_and_nothing_is_booked_twice(
@@ -175,8 +175,8 @@ async def test_a_bill_that_is_late_is_waited_for_and_alarmed_from_the_evening_on
 
 async def _put_off(town: Town, url: str, day: date) -> bool:
     """Whether the day is to be tried again later, and by nobody now."""
-    now, stored = await town.now(), documents(url, "town", "book_days", [day.isoformat()])
-    return all(each["due_at"] > now and each["leased_until"] == EPOCH for each in stored) and bool(stored)
+    now, stored = await town.now(), documents(url, "town", DAYS, "day", [day.isoformat()])
+    return all(each["due_at"] > now and "leased_until" not in each for each in stored) and bool(stored)
 
 
 async def _alarmed(town: Town, kind: str, times: int) -> bool:

@@ -9,7 +9,7 @@ from functools import partial
 
 from storage.embedded import EmbeddedMongo
 from tests.races.town import SCALE, Order, Town, crowd, until
-from tests.support.stored import documents
+from tests.support.stored import order_documents
 
 QUERIES = ("/pay/orderquery", "/v3/pay/transactions/out-trade-no/*")
 LOOKS_S = (31, 60, 120, 300, 600, 690)  # from one look at an order to the next, up to its end after half an hour
@@ -51,14 +51,14 @@ async def test_whenever_it_is_paid_the_next_look_finds_it_and_looks_are_few(town
         await until(partial(looked, mongo.url, orders, round_number + 1))
         assert set(await town.states(groups[round_number])) == {"SUCCESS"}
     assert set(await town.states(groups[-1])) == {"CLOSED"}
-    looks = [stored["checks"] + 1 for stored in documents(mongo.url, "town", "orders", [number(o) for o in orders])]
+    looks = [stored["checks"] + 1 for stored in order_documents(mongo.url, "town", [number(o) for o in orders])]
     assert max(looks) <= len(LOOKS_S) <= MOST_QUERIES
     assert await queried(town) - before <= sum(looks)
 
 
 async def looked(url: str, orders: list[Order], times: int) -> bool:
     """Whether each that is still unpaid has been looked at so often."""
-    stored = documents(url, "town", "orders", [number(order) for order in orders])
+    stored = order_documents(url, "town", [number(order) for order in orders])
     return all(order["checks"] >= times for order in stored if order["trade_state"] == "NOTPAY")
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.http.client import Told
 from tests.races.town import Order, Town, crowd, soon, until
-from wechat.refund_models import SPACING
+from wechat.domain.orders import SPACING
 
 PATHS = {"v2": "/secapi/pay/refund", "v3": "/v3/refund/domestic/refunds"}
 BOTH = pytest.mark.parametrize("api", ["v2", "v3"])

@@ -20,11 +20,11 @@ class ManualClock:
         return self._passed_s
 
     @property
-    def moves(self) -> int:
+    def version(self) -> int:
         return 0
 
-    async def rest(self, seconds: float, seen: int) -> None:
-        await asyncio.sleep(seconds)
+    async def sleep_until(self, moment: datetime, version: int) -> None:
+        await asyncio.sleep(max(0.0, (moment - self._now).total_seconds()))
 
     def advance(self, seconds: float) -> None:
         self._now += timedelta(seconds=seconds)

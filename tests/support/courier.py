@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from storage.mongo import MongoStorage
+from storage.old_storage import MongoStorage
 from tests.support.clock import ManualClock
 from tests.support.webhooks import AT, a_webhook
-from wechat.events import Event, Outcome
-from wechat.outbox import Courier, Target
+from wechat.domain.deliveries import Event, Outcome
+from wechat.events.delivery_worker import DeliveryWorker
+from wechat.events.targets import Target
 from wechat.webhooks import Webhook
 
 
@@ -38,7 +39,7 @@ class Forgetful:
 async def main(mongo_url: str, database: str, receiver_url: str) -> None:
     store = MongoStorage(mongo_url, database)
     target: Target = Forgetful(a_webhook(receiver_url))
-    await Courier(target, store.deliveries, ManualClock(AT)).once()
+    await DeliveryWorker(target, store.deliveries, ManualClock(AT)).once()
 
 
 if __name__ == "__main__":

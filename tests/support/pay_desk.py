@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from tests.support.refund_desk import Fuse, Mortal, raise_next
+from tests.support.core import Fuse, Mortal
+from tests.support.refund_desk import raise_next
 from wechat.domain.errors import FenpayError, GatewayRefused
-from wechat.models import Api, Notification, Order, PayParams, Prepay, RemoteState, Transaction, Verified
+from wechat.domain.facts import Api, Notification, RemoteState, Transaction, Verified
+from wechat.domain.orders import Order, PayParams, Prepay
+from wechat.domain.ports import Clock
 from wechat.pay.codes import ORDER_CLOSED, ORDER_NOT_EXIST, ORDER_PAID
-from wechat.ports import Clock
 
 
 @dataclass

@@ -2,88 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, cast
+from typing import cast
 
-from tests.support.stores import MemoryClaims, MemoryOrders, MemoryRefunds
+from tests.support.core import SAME, Backend, Core, Fuse, Mortal
 from wechat.domain.errors import FenpayError, GatewayRefused, OutcomeUnknown
-from wechat.late import LateMoney, LatePolicy
-from wechat.models import Api, RefundFact, RefundState, Verified
+from wechat.domain.facts import Api, RefundState, RemoteRefund, Verified
+from wechat.domain.orders import Refund
 from wechat.pay.codes import REFUND_NOT_EXIST
 from wechat.pay.gateway import RefundGateway
-from wechat.ports import ClaimStore, Clock, OrderStore, RefundStore
-from wechat.refund_models import Refund
-from wechat.refunds import Refunds, RefundTerms
-from wechat.workers import RefundWorker
-
-SAME = MappingProxyType({api: api for api in Api})
-
-
-class Died(Exception):
-    """The process ended here."""
-
-
-@dataclass
-class Fuse:
-    """Counts calls to the world outside; the process ends at call ``at``, before it or with its effect done."""
-
-    at: int = 0
-    after: bool = False
-    calls: int = 0
-
-
-class Mortal:
-    """Anything with async methods, for as long as the fuse burns."""
-
-    def __init__(self, inner: object, fuse: Fuse) -> None:
-        self._inner, self._fuse = inner, fuse
-
-    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
-        method = getattr(self._inner, name)
-
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            self._fuse.calls += 1
-            ends = self._fuse.calls == self._fuse.at
-            if ends and not self._fuse.after:
-                raise Died
-            result = await method(*args, **kwargs)
-            if ends:
-                raise Died
-            return result
-
-        return call
+from wechat.refunds.late_payments import LatePolicy
 
 
 class Till:
     """Refunds over memory and one desk, which stands for both APIs."""
 
-    def __init__(self, orders: MemoryOrders, clock: Clock, policy: LatePolicy = LatePolicy.ASK) -> None:
-        self.orders, self.clock = orders, clock
-        self.store, self.claims, self.desk = MemoryRefunds(), MemoryClaims(), RefundDesk()
-        self.refunds = self.process()
-        self.late = LateMoney(policy, self.refunds, orders, clock)
-        self.worker = RefundWorker(self.refunds, self.store, clock)
+    def __init__(self, backend: Backend, policy: LatePolicy = LatePolicy.ASK) -> None:
+        self.backend = backend
+        self.desk = RefundDesk()
+        self._policy = policy
+        self.core = self.process()
+        self.refunds, self.late, self.worker = self.core.refunds, self.core.late, self.core.worker
 
-    def mortal(self, fuse: Fuse) -> Refunds:
+    def mortal(self, fuse: Fuse) -> Core:
         """One more process over the same stores, which dies when ``fuse`` burns down."""
-        terms = RefundTerms(SAME, "https://pay.example.com/notify")
         desk = cast(RefundGateway, Mortal(self.desk, fuse))
-        return Refunds(
-            terms,
-            dict.fromkeys(Api, desk),
-            cast(OrderStore, Mortal(self.orders, fuse)),
-            cast(RefundStore, Mortal(self.store, fuse)),
-            cast(ClaimStore, Mortal(self.claims, fuse)),
-            self.clock,
-        )
+        return Core(self.backend, refund_gateways=dict.fromkeys(Api, desk), policy=self._policy, fuse=fuse)
 
-    def process(self, *, route: Mapping[Api, Api] = SAME) -> Refunds:
+    def process(self, *, route: Mapping[Api, Api] = SAME) -> Core:
         """One more process over the same stores."""
-        terms = RefundTerms(route, "https://pay.example.com/notify")
-        desks = {Api.V2: self.desk, Api.V3: self.desk}
-        return Refunds(terms, desks, self.orders, self.store, self.claims, self.clock)
+        desks: dict[Api, RefundGateway] = dict.fromkeys(Api, self.desk)
+        return Core(self.backend, refund_gateways=desks, policy=self._policy, route=route)
 
 
 def lost(call: str = "refund") -> OutcomeUnknown:
@@ -100,14 +50,14 @@ class RefundDesk:
     although it happened); None in either lets the call pass."""
 
     api: Api = Api.V3
-    taken: dict[str, RefundFact] = field(default_factory=dict)
+    taken: dict[str, RemoteRefund] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     before: list[FenpayError | None] = field(default_factory=list)
     after: list[FenpayError | None] = field(default_factory=list)
     judge: Callable[[Refund], FenpayError | None] = lambda refund: None
     answers_as: RefundState = RefundState.PROCESSING
 
-    async def refund(self, refund: Refund) -> Verified[RefundFact]:
+    async def refund(self, refund: Refund) -> Verified[RemoteRefund]:
         self.calls.append(f"refund {refund.out_refund_no}")
         raise_next(self.before)
         if refund.out_refund_no not in self.taken:
@@ -117,22 +67,22 @@ class RefundDesk:
         raise_next(self.after)
         return Verified(self.taken[refund.out_refund_no], "desk")
 
-    async def query_refund(self, refund: Refund) -> Verified[RefundFact]:
+    async def query_refund(self, refund: Refund) -> Verified[RemoteRefund]:
         self.calls.append(f"query {refund.out_refund_no}")
         raise_next(self.before)
         if refund.out_refund_no not in self.taken:
             raise refused(REFUND_NOT_EXIST, "refund_query")
         return Verified(self.taken[refund.out_refund_no], "desk")
 
-    def turns_out(self, refund: Refund, state: RefundState) -> Verified[RefundFact]:
+    def turns_out(self, refund: Refund, state: RefundState) -> Verified[RemoteRefund]:
         """Bring a refund it took to ``state``; what it would tell about it."""
         self.taken[refund.out_refund_no] = fact(refund, state)
         return Verified(self.taken[refund.out_refund_no], "desk")
 
 
-def fact(refund: Refund, state: RefundState) -> RefundFact:
+def fact(refund: Refund, state: RefundState) -> RemoteRefund:
     """What is said of ``refund`` in ``state``."""
-    return RefundFact(
+    return RemoteRefund(
         mchid=refund.mchid,
         out_refund_no=refund.out_refund_no,
         out_trade_no=refund.out_trade_no,

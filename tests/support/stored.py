@@ -7,6 +7,8 @@ from typing import Any
 
 from pymongo import MongoClient
 
+from storage.stores.all import ORDERS
+
 DATABASE = "fenpay"
 
 
@@ -17,18 +19,21 @@ def collection_sizes(url: str) -> dict[str, int]:
         return {name: database[name].count_documents({}) for name in sorted(database.list_collection_names())}
 
 
-def document(url: str, collection: str, identity: str) -> dict[str, Any]:
-    """One document as it is stored."""
-    with MongoClient[dict[str, Any]](url, tz_aware=True) as client:
-        found = client[DATABASE][collection].find_one({"_id": identity})
-    assert found is not None
+def order_document(url: str, out_trade_no: str) -> dict[str, Any]:
+    """One order as it is stored."""
+    [found] = order_documents(url, DATABASE, [out_trade_no])
     return found
 
 
-def documents(url: str, database: str, collection: str, identities: list[str]) -> list[dict[str, Any]]:
-    """Those of ``identities`` as they are stored."""
+def order_documents(url: str, database: str, numbers: list[str]) -> list[dict[str, Any]]:
+    """Orders as they are stored."""
+    return documents(url, database, ORDERS, "out_trade_no", numbers)
+
+
+def documents(url: str, database: str, collection: str, field: str, values: list[str]) -> list[dict[str, Any]]:
+    """The documents of which ``field`` has one of ``values``."""
     with MongoClient[dict[str, Any]](url, tz_aware=True) as client:
-        return list(client[database][collection].find({"_id": {"$in": identities}}))
+        return list(client[database][collection].find({field: {"$in": values}}))
 
 
 def everything(url: str) -> str:
@@ -39,7 +44,8 @@ def everything(url: str) -> str:
 
 
 def make_due(url: str) -> None:
-    """Let every unpaid order's next look be now."""
+    """Let every unpaid order's next check be now."""
     with MongoClient[dict[str, Any]](url) as client:
         now = datetime.now(UTC)
-        client[DATABASE]["orders"].update_many({"trade_state": "NOTPAY"}, {"$set": {"next_check_at": now}})
+        change = {"$set": {"next_check_at": now, "due_at": now}, "$inc": {"rev": 1}}
+        client[DATABASE][ORDERS].update_many({"trade_state": "NOTPAY"}, change)

@@ -10,7 +10,8 @@ from typing import Any
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from tests.support.clock import ManualClock
-from wechat.events import Event, EventType
+from wechat.domain.deliveries import Event
+from wechat.domain.events import EventType
 from wechat.webhooks import Webhook
 
 AT = datetime(2026, 3, 1, 4, 5, 6, tzinfo=UTC)

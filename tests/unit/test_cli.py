@@ -21,7 +21,8 @@ from cli.place import DEMO, Place, find
 from cli.problems import Exit, Problem, refusal
 from tests.support.service import ROOT
 from wechat.domain.errors import Text
-from wechat.models import RefundState, TradeState
+from wechat.domain.facts import RefundState
+from wechat.domain.orders import TradeState
 
 HAN = re.compile("[\u4e00-\u9fff]")
 ERROR = {"code": "X", "message": "因为", "request_id": "r"}

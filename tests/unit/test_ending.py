@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from wechat.ending import end
+from wechat.support.tasks import end
 
 
 async def deaf(times: int) -> None:

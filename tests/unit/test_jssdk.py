@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from storage.memory import MemoryTokens
+from storage.memory.tokens import MemoryTokens
 from tests.support.account import Account
 from tests.support.clock import ManualClock
 from wechat.account.client import AccountClient

@@ -7,11 +7,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from GONE.wechat.models import sources_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wechat.domain.errors import BadRequest
-from wechat.models import MAX_TOTAL, MOVES, PAID_STATES, Prepay, RemoteState, TradeState, fen, sources_of, yuan
+from wechat.domain.facts import RemoteState
+from wechat.domain.money import MAX_TOTAL, fen, yuan
+from wechat.domain.orders import PAID_STATES, TRANSITIONS, Prepay, TradeState
 
 
 @pytest.mark.parametrize("value", [1, 2, 100, MAX_TOTAL])
@@ -79,13 +82,13 @@ LEGAL = {
 @pytest.mark.parametrize("source", TradeState)
 @pytest.mark.parametrize("target", TradeState)
 def test_an_order_moves_along_the_table_only(source: TradeState, target: TradeState) -> None:
-    assert (target in MOVES[source]) is ((source, target) in LEGAL)
+    assert (target in TRANSITIONS[source]) is ((source, target) in LEGAL)
     assert (source in sources_of(target)) is ((source, target) in LEGAL)
 
 
 def test_money_is_never_forgotten() -> None:
     """No move leads from a paid state to one that is not."""
-    assert all(MOVES[state] <= PAID_STATES for state in PAID_STATES)
+    assert all(TRANSITIONS[state] <= PAID_STATES for state in PAID_STATES)
 
 
 def test_a_remote_state_tells_whether_money_came() -> None:

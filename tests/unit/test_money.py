@@ -19,7 +19,7 @@ from tests.support.bills import yuan as written_by_hand
 from tests.unit.test_bills import PAID, bill
 from wechat import models
 from wechat.domain.errors import BadRequest, Malformed
-from wechat.models import MAX_TOTAL
+from wechat.domain.money import MAX_TOTAL
 from wechat.pay import bills, v2_fields, v3_json
 from wechat.pay.bills import BillBroken, trade_lines
 from wechat.wanted import RefundWanted, Sale

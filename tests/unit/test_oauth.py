@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from handlers.oauth import safe_next
-from storage.memory import MemoryTokens
+from storage.memory.tokens import MemoryTokens
 from tests.support.account import Account, refuse
 from tests.support.clock import ManualClock
 from wechat.account.client import AccountClient

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from GONE.wechat.orders import CHECKS_S, FIRST_CHECK
 
 from tests.support.clock import ManualClock
 from tests.support.refund_desk import Till
@@ -25,21 +26,11 @@ from wechat.domain.errors import (
     OutcomeUnknown,
     StoreUnavailable,
 )
-from wechat.ledger import Ledger
-from wechat.models import (
-    Api,
-    Fen,
-    Notification,
-    Order,
-    PayParams,
-    Prepay,
-    RemoteState,
-    TradeState,
-    TradeType,
-    Transaction,
-    Verified,
-)
-from wechat.orders import CHECKS_S, FIRST_CHECK, Item, Orders, Placed, Terms
+from wechat.domain.facts import Api, Notification, RemoteState, Transaction, Verified
+from wechat.domain.money import Fen
+from wechat.domain.orders import Order, PayParams, Prepay, TradeState, TradeType
+from wechat.orders.payments import PaymentRecorder
+from wechat.orders.service import Item, OrderDefaults, Orders, OrderWithPayParams
 from wechat.wanted import Basket, Sale
 from wechat.workers import OrderWorker
 
@@ -120,22 +111,22 @@ class Service:
         self.clock = clock
         self.store, self.claims = MemoryOrders(), MemoryClaims()
         self.v2, self.v3 = FakeGateway(Api.V2, clock), FakeGateway(Api.V3, clock)
-        self.ledger = Ledger(self.store, clock)
+        self.ledger = PaymentRecorder(self.store, clock)
         self.orders = self.process()
         self.till = Till(self.store, clock)
         self.worker = OrderWorker(self.orders, self.till.late, self.store, clock)
 
     def process(self, *, api: Api = Api.V3, only: Api | None = None) -> Orders:
         """One more process over the same stores."""
-        terms = Terms("wx1", "1900000109", api, "https://x/notify", timedelta(minutes=30), 5000, 20)
+        terms = OrderDefaults("wx1", "1900000109", api, "https://x/notify", timedelta(minutes=30), 5000, 20)
         items = {"coffee": Item("coffee", "拿铁咖啡", Fen(1800)), "penny": Item("penny", "一分", Fen(1))}
         gateways = {gateway.api: gateway for gateway in (self.v2, self.v3) if only in (None, gateway.api)}
         return Orders(terms, items, gateways, self.store, self.claims, self.ledger, self.clock)
 
-    async def basket(self, basket: Basket = COFFEE, openid: str = OPENID) -> Placed:
+    async def basket(self, basket: Basket = COFFEE, openid: str = OPENID) -> OrderWithPayParams:
         return await self.orders.place_basket(basket, openid=openid, client_ip="203.0.113.7")
 
-    async def sale(self, sale: Sale = SALE, key: str = "", merchant: str = "shop") -> Placed:
+    async def sale(self, sale: Sale = SALE, key: str = "", merchant: str = "shop") -> OrderWithPayParams:
         return await self.orders.place_sale(sale, merchant=merchant, client_ip="203.0.113.7", idempotency_key=key)
 
     async def pay_at_wechat(self, order: Order) -> None:

@@ -11,23 +11,23 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 
+from storage.stores.all import NOTIFICATIONS, NUMBERS, ORDERS
 from tests.contract.samples import an_order
 from tests.support.clock import ManualClock
+from tests.support.core import Backend, Core
 from tests.support.platform import Message, Platform, transaction_id
-from tests.support.refund_desk import Till
-from tests.support.stores import MemoryNotifications, MemoryOrders
+from tests.support.refund_desk import RefundDesk
 from tests.unit.keys import key, private_pem
 from wechat.domain.errors import Malformed, Mismatch, NotifyError, SignatureInvalid, StoreUnavailable
-from wechat.late import LatePolicy
-from wechat.ledger import ALARMS, Ledger
-from wechat.models import Api, Order, OrderEvent, TradeState
-from wechat.notifications import Inbox
+from wechat.domain.facts import Api
+from wechat.domain.orders import Order, TimelineEntry, TradeState, close
 from wechat.pay.certificates import KeyRing, PlatformKey
 from wechat.pay.ciphers import AeadCipher
-from wechat.pay.gateway import Gateway, Merchant, Wire
+from wechat.pay.gateway import Gateway, Merchant, RefundGateway, Wire
 from wechat.pay.signing import Signer
 from wechat.pay.v2 import V2Gateway
 from wechat.pay.v3 import V3Gateway
+from wechat.refunds.late_payments import LatePolicy
 from wechat.transport import Transport
 
 KNOWN: dict[str, Any] = {
@@ -44,32 +44,32 @@ class NowClock(ManualClock):
     """Messages are signed at the real time, so the service lives there too."""
 
     def __init__(self) -> None:
-        super().__init__(datetime.now(UTC))
+        now = datetime.now(UTC)
+        super().__init__(now.replace(microsecond=now.microsecond // 1000 * 1000))
 
 
 class World:
-    """An inbox for both APIs over stores in memory, and the WeChat that writes to it."""
+    """A receiver for both APIs over stores in memory, and the WeChat that writes to it."""
 
     def __init__(self, platform: Platform, late_policy: LatePolicy = LatePolicy.ASK) -> None:
         self.platform = platform
         self.clock = NowClock()
-        self.orders, self.notifications = MemoryOrders(), MemoryNotifications()
+        self.backend = Backend(self.clock)
         merchant = Merchant(KNOWN["mchid"], KNOWN["appid"])
-        wire = Wire(Transport(), (), self.clock)
+        wire = Wire(Transport(self.backend.telemetry), (), self.clock)
         ring = KeyRing(self.clock, PlatformKey("PUB_KEY_ID_01", key("platform").public_key()))
         ring.replace_certificates(
             [PlatformKey("AB01", key("certificate").public_key(), self.clock.now() - timedelta(1), None)]
         )
         v3 = V3Gateway(wire, merchant, Signer("", "", key("ours")), AeadCipher(KNOWN["api_v3_key"]), ring)
         gateways: dict[Api, Gateway] = {Api.V2: V2Gateway(wire, merchant, KNOWN["api_v2_key"]), Api.V3: v3}
-        self.ledger = Ledger(self.orders, self.clock)
-        self.till = Till(self.orders, self.clock, late_policy)
-        self.inbox = Inbox(gateways, self.notifications, self.ledger, self.till.refunds, self.till.late, self.clock)
+        self.desk = RefundDesk()
+        desks: dict[Api, RefundGateway] = dict.fromkeys(Api, self.desk)
+        self.core = Core(self.backend, gateways, desks, policy=late_policy)
         self.order = self.place(an_order(total=100))
 
     def place(self, order: Order) -> Order:
-        self.orders.orders[order.out_trade_no] = order
-        return order
+        return self.backend.put(order)
 
     @property
     def wanted(self) -> dict[str, Any]:
@@ -79,15 +79,31 @@ class World:
         return self.platform.v2(self.wanted, **changed) if api == "v2" else self.platform.v3(self.wanted, **changed)
 
     async def receive(self, message: Message) -> None:
-        await self.inbox.receive(CIMultiDict(message.headers), message.body)
+        await self.core.receiver.receive(CIMultiDict(message.headers), message.body)
+
+    @property
+    def stored(self) -> Order:
+        return self.backend.orders[self.order.out_trade_no]
+
+    @property
+    def seen(self) -> list[int]:
+        """How often each message came."""
+        return [message.seen for message in self.backend.messages]
+
+    @property
+    def verdicts(self) -> list[str]:
+        return [message.verdict for message in self.backend.messages if message.verdict]
+
+    def alarms(self, kind: str) -> int:
+        return self.backend.telemetry.alarms(kind)
 
     @property
     def state(self) -> TradeState:
-        return self.orders.orders[self.order.out_trade_no].trade_state
+        return self.stored.trade_state
 
     @property
     def events(self) -> list[str]:
-        return [event.what for event in self.orders.orders[self.order.out_trade_no].events]
+        return [entry.what for entry in self.stored.timeline]
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +119,6 @@ def world(platform: Platform) -> World:
     return World(platform)
 
 
-def alarms(kind: str) -> float:
-    return float(ALARMS.labels(kind)._value.get())
-
-
 BOTH = pytest.mark.parametrize("api", ["v2", "v3"])
 
 
@@ -114,7 +126,7 @@ BOTH = pytest.mark.parametrize("api", ["v2", "v3"])
 async def test_a_genuine_payment_pays_the_order_and_tells_the_outbox(world: World, api: str) -> None:
     await world.receive(world.write(api))
     assert world.state is TradeState.SUCCESS
-    assert world.orders.outbox == [(world.order.out_trade_no, "order.paid")]
+    assert world.backend.staged == [(world.order.out_trade_no, "order.paid")]
 
 
 @BOTH
@@ -122,16 +134,16 @@ async def test_repeated_a_thousand_times_it_pays_once(world: World, api: str) ->
     message = world.write(api)
     for _ in range(1000):
         await world.receive(message)
-    assert world.orders.outbox == [(world.order.out_trade_no, "order.paid")]
+    assert world.backend.staged == [(world.order.out_trade_no, "order.paid")]
     assert world.events.count("paid") == 1
-    assert list(world.notifications.seen.values()) == [1000]
+    assert world.seen == [1000]
 
 
 async def test_the_same_payment_by_both_apis_is_one_effect(world: World) -> None:
     number = transaction_id()
     await world.receive(world.write("v2", transaction_id=number))
     await world.receive(world.write("v3", transaction_id=number))
-    assert len(world.orders.outbox) == 1
+    assert len(world.backend.staged) == 1
 
 
 async def test_both_kinds_of_v2_signature_are_taken(world: World) -> None:
@@ -153,7 +165,7 @@ COUPON_V3 = {"total": 100, "payer_total": 80, "currency": "CNY", "payer_currency
 )
 async def test_a_coupon_does_not_make_an_order_unpaid(world: World, api: str, changed: dict[str, Any]) -> None:
     await world.receive(world.write(api, **changed))
-    assert world.orders.orders[world.order.out_trade_no].payer_total == 80
+    assert world.stored.payer_total == 80
     assert world.state is TradeState.SUCCESS
 
 
@@ -190,15 +202,15 @@ MISMATCHES: list[tuple[str, str, dict[str, Any]]] = [
 async def test_what_does_not_match_our_order_is_recorded_refused_and_alarmed_once(
     world: World, api: str, reason: str, changed: dict[str, Any]
 ) -> None:
-    message, before = world.write(api, **changed), alarms(f"notify_{reason}")
+    message = world.write(api, **changed)
     for _ in range(15):
         with pytest.raises(Mismatch) as refused:
             await world.receive(message)
         assert (refused.value.reason, refused.value.status) == (reason, 409)
-    assert world.orders.orders[world.order.out_trade_no] == world.order
-    assert list(world.notifications.seen.values()) == [15]
-    assert list(world.notifications.verdicts.values()) == [reason]
-    assert alarms(f"notify_{reason}") - before == 1
+    assert world.stored == world.order
+    assert world.seen == [15]
+    assert world.verdicts == [reason]
+    assert world.alarms(f"notify_{reason}") == 1
 
 
 MALFORMED: list[tuple[str, dict[str, Any]]] = [
@@ -256,20 +268,20 @@ async def test_a_genuine_message_with_a_broken_field_is_malformed(
 ) -> None:
     with pytest.raises(Malformed):
         await world.receive(world.write(api, **changed))
-    assert world.orders.orders[world.order.out_trade_no] == world.order
-    assert not world.notifications.seen
+    assert world.stored == world.order
+    assert not world.backend.messages
 
 
 @pytest.mark.parametrize("amount", [2**63, -1, "80", 80.0, True, None])
 async def test_an_odd_payer_total_is_only_not_told(world: World, amount: Any) -> None:
     await world.receive(world.write("v3", **v3_amount(payer_total=amount)))
-    assert world.orders.orders[world.order.out_trade_no].payer_total is None
+    assert world.stored.payer_total is None
 
 
 async def test_a_failed_v2_payment_is_acknowledged_and_pays_nothing(world: World) -> None:
     await world.receive(world.write("v2", result_code="FAIL", err_code="SYSTEMERROR", transaction_id="", total_fee=""))
     assert world.state is TradeState.NOTPAY
-    assert list(world.notifications.verdicts.values()) == ["not_paid"]
+    assert world.verdicts == ["not_paid"]
 
 
 @pytest.mark.parametrize(
@@ -284,7 +296,7 @@ async def test_a_message_without_a_signature_proves_nothing(
     rows = "".join(f"<{name}>{value}</{name}>" for name, value in {**changed, **more}.items())
     with pytest.raises(SignatureInvalid):
         await world.receive(Message(f"<xml>{rows}</xml>".encode()))
-    assert world.orders.orders[world.order.out_trade_no] == world.order
+    assert world.stored == world.order
 
 
 @pytest.mark.parametrize("wrong", ["v3 key", "none", "short"])
@@ -385,7 +397,7 @@ async def test_an_echo_is_acknowledged_and_pays_nothing(world: World) -> None:
     plain = json.dumps(world.platform.v3_transaction(world.wanted)).encode()
     envelope = world.platform.v3_envelope(plain, event_type="SECURITY_ECHO.SUCCESS")
     await world.receive(world.platform.v3_signed(json.dumps(envelope).encode()))
-    assert world.orders.orders[world.order.out_trade_no] == world.order
+    assert world.stored == world.order
 
 
 @pytest.mark.parametrize("original", ["transaction", "refund"])
@@ -396,7 +408,7 @@ async def test_a_payment_announced_as_a_refund_is_malformed(world: World, kind: 
     envelope["resource"]["original_type"] = original
     with pytest.raises(Malformed):
         await world.receive(world.platform.v3_signed(json.dumps(envelope).encode()))
-    assert world.orders.orders[world.order.out_trade_no] == world.order
+    assert world.stored == world.order
 
 
 async def test_a_failed_v3_check_never_falls_back_to_v2(world: World) -> None:
@@ -428,64 +440,65 @@ async def test_a_transaction_pays_one_order(world: World, api: str) -> None:
 @BOTH
 async def test_a_second_payment_of_a_paid_order_is_a_mismatch(world: World, api: str) -> None:
     await world.receive(world.write(api))
-    paid = world.orders.orders[world.order.out_trade_no]
+    paid = world.stored
     with pytest.raises(Mismatch) as refused:
         await world.receive(world.write(api))
     assert refused.value.reason == "second_payment"
-    assert world.orders.orders[world.order.out_trade_no] == paid
+    second = world.stored
+    assert replace(second, payments=paid.payments, timeline=paid.timeline) == paid
+    assert second.transaction_id == paid.transaction_id
+    assert (len(second.payments), second.timeline[-1].what) == (2, "second_payment")
 
 
 @BOTH
 async def test_money_for_a_closed_order_is_taken_and_goods_are_not_released(world: World, api: str) -> None:
-    before = alarms("paid_late")
-    await world.ledger.closed(world.order, OrderEvent(world.clock.now(), "closed", "worker"))
+    entry = TimelineEntry(world.clock.now(), "closed", "worker")
+    await world.core.updates.update(world.order.key, lambda order: close(order, entry))
     message = world.write(api)
     await world.receive(message)
     await world.receive(message)
     assert world.state is TradeState.PAID_LATE
-    assert world.orders.outbox == [
+    assert world.backend.staged == [
         (world.order.out_trade_no, "order.closed"),
         (world.order.out_trade_no, "order.paid_late"),
     ]
-    assert alarms("paid_late") - before == 1
+    assert world.alarms("paid_late") == 1
 
 
 @BOTH
 async def test_money_from_another_openid_is_taken_with_one_alarm_and_releases_nothing(world: World, api: str) -> None:
-    before = alarms("openid_differs")
     changed: dict[str, Any] = {"openid": "osim-b"} if api == "v2" else {"payer": {"openid": "osim-b"}}
     message = world.write(api, **changed)
     for _ in range(3):
         await world.receive(message)
     assert world.state is TradeState.PAID_LATE
-    assert world.orders.outbox == [(world.order.out_trade_no, "order.paid_late")]
-    assert alarms("openid_differs") - before == 1
+    assert world.backend.staged == [(world.order.out_trade_no, "order.paid_late")]
+    assert world.alarms("openid_differs") == 1
 
 
 @BOTH
 async def test_without_the_store_nothing_is_acknowledged(world: World, api: str) -> None:
     message = world.write(api)
-    world.notifications.down = True
-    with pytest.raises(StoreUnavailable):
-        await world.receive(message)
-    world.notifications.down, world.orders.down = False, True
-    with pytest.raises(StoreUnavailable):
-        await world.receive(message)
-    world.orders.down = False
+    for collection in (NOTIFICATIONS, NUMBERS, ORDERS):
+        world.backend.down.add(collection)
+        with pytest.raises(StoreUnavailable):
+            await world.receive(message)
+        world.backend.down.clear()
+    assert world.backend.staged == []
     await world.receive(message)
     assert world.state is TradeState.SUCCESS
 
 
 async def test_the_alarm_is_not_lost_when_the_store_failed_the_first_time(world: World) -> None:
-    message, before = world.write("v3", **v3_amount(total=1)), alarms("notify_total")
-    world.orders.down = True
+    message = world.write("v3", **v3_amount(total=1))
+    world.backend.down.add(ORDERS)
     with pytest.raises(StoreUnavailable):
         await world.receive(message)
-    world.orders.down = False
+    world.backend.down.clear()
     for _ in range(3):
         with pytest.raises(Mismatch):
             await world.receive(message)
-    assert alarms("notify_total") - before == 1
+    assert world.alarms("notify_total") == 1
 
 
 async def test_a_message_that_comes_before_its_order_is_applied_when_it_comes_again(world: World) -> None:
@@ -495,12 +508,12 @@ async def test_a_message_that_comes_before_its_order_is_applied_when_it_comes_ag
         await world.receive(message)
     world.place(late)
     await world.receive(message)
-    assert world.orders.orders[late.out_trade_no].trade_state is TradeState.SUCCESS
-    assert list(world.notifications.verdicts.values()) == ["applied"]
+    assert world.backend.orders[late.out_trade_no].trade_state is TradeState.SUCCESS
+    assert world.verdicts == ["applied"]
 
 
 async def test_headers_are_read_without_regard_to_case(world: World) -> None:
     message = world.write("v3")
     headers = {name.lower(): value for name, value in message.headers.items()}
-    await world.inbox.receive(CIMultiDict(MappingProxyType(headers)), message.body)
+    await world.core.receiver.receive(CIMultiDict(MappingProxyType(headers)), message.body)
     assert world.state is TradeState.SUCCESS

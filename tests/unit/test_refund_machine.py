@@ -27,14 +27,14 @@ from tests.support.refund_desk import Died, Fuse, Mortal, Till, lost, refused
 from tests.support.stores import MemoryOrders
 from wechat.books import Entry, Kind, judge
 from wechat.domain.errors import CallerError, Conflict, FenpayError, Mismatch, OutcomeUnknown
-from wechat.late import LatePolicy, surplus_refund
-from wechat.ledger import Ledger
-from wechat.models import Api, RefundFact, RefundState, TradeState, Verified
-from wechat.orders import Orders, Terms
+from wechat.domain.facts import Api, RefundState, RemoteRefund, Verified
+from wechat.domain.orders import OPEN, RELEASES_RESERVATION, SPACING, TradeState
+from wechat.domain.ports import ClaimStore, OrderStore
+from wechat.orders.payments import PaymentRecorder
+from wechat.orders.service import OrderDefaults, Orders
 from wechat.pay.gateway import Gateway
-from wechat.ports import ClaimStore, OrderStore
-from wechat.refund_models import OPEN, RELEASING, SPACING
-from wechat.refunds import Found
+from wechat.refunds.late_payments import LatePolicy, surplus_refund
+from wechat.refunds.service import BillRefund
 from wechat.wanted import RefundWanted, Sale
 from wechat.workers import OrderWorker
 
@@ -47,7 +47,7 @@ keys = st.sampled_from(["", "k1", "k2", "k3"])
 moods = st.sampled_from(["well", "at once", "lost before", "lost after", "no"])
 
 
-TERMS = Terms(
+TERMS = OrderDefaults(
     "wxsim0123456789", "sim1900000109", Api.V3, "https://pay.example.com/notify", timedelta(minutes=30), 10_000, 9
 )
 SALE = Sale(description="拿铁咖啡", total=TOTAL, openid="osim-a", out_trade_no="20260301120506abc")
@@ -74,7 +74,7 @@ class RefundMachine(RuleBasedStateMachine):
         self.orders = MemoryOrders()
         self.till = Till(self.orders, self.clock, policy)
         self.cashier = PayDesk(self.clock)
-        self.ledger = Ledger(self.orders, self.clock)
+        self.ledger = PaymentRecorder(self.orders, self.clock)
         self.selling = self.seller(Fuse())
         self.keeper = OrderWorker(self.selling, self.till.late, self.orders, self.clock)
         self.model = Model()
@@ -86,7 +86,7 @@ class RefundMachine(RuleBasedStateMachine):
         orders = cast(OrderStore, Mortal(self.orders, fuse))
         desk = cast(Gateway, MortalDesk(self.cashier, fuse))
         claims = cast(ClaimStore, Mortal(self.till.claims, fuse))
-        return Orders(TERMS, {}, {Api.V3: desk}, orders, claims, Ledger(orders, self.clock), self.clock)
+        return Orders(TERMS, {}, {Api.V3: desk}, orders, claims, PaymentRecorder(orders, self.clock), self.clock)
 
     def teardown(self) -> None:
         if self.there:
@@ -218,7 +218,7 @@ class RefundMachine(RuleBasedStateMachine):
             number = f"console-{len(self.by_hand)}"
             self.by_hand[number] = payment
             state, numbers = RefundState.PROCESSING, (TERMS.mchid, number, self.number, f"5030{number}")
-            self.till.desk.taken[number] = RefundFact(*numbers, state, amount, TOTAL, transaction_id=payment)
+            self.till.desk.taken[number] = RemoteRefund(*numbers, state, amount, TOTAL, transaction_id=payment)
 
     @precondition(lambda self: bool(self.till.desk.taken))
     @rule(data=st.data(), state=st.sampled_from(["SUCCESS", "CLOSED", "ABNORMAL"]), tell=st.booleans())
@@ -270,7 +270,7 @@ class RefundMachine(RuleBasedStateMachine):
             assert self.judged_refund(number) is None
         elif kind is Kind.REFUND_MISSING_HERE and self.order.paid:
             told = self.till.desk.taken[number]
-            found = Found(number, self.by_hand[number], told.refund, self.clock.now())
+            found = BillRefund(number, self.by_hand[number], told.refund, self.clock.now())
             answer = self.run(self.till.refunds.adopt(self.order, found))
             assert isinstance(answer, Conflict) or self.judged_refund(number) is None  # no room while ours are open
         else:
@@ -354,7 +354,7 @@ class RefundMachine(RuleBasedStateMachine):
     def whoever_is_not_done_has_a_date(self) -> None:
         held = self.orders.reserved.get(self.number, {})
         for number, refund in self.till.store.refunds.items():
-            if refund.state in OPEN or (refund.state in RELEASING and held.get(number)):
+            if refund.state in OPEN or (refund.state in RELEASES_RESERVATION and held.get(number)):
                 assert refund.next_check_at is not None
 
     @invariant()

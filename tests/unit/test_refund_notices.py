@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,17 +13,17 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 
+from tests.contract.samples import paid
 from tests.support.platform import Message, Platform, transaction_id, v2_xml
 from tests.support.refund_desk import lost
 from tests.unit.keys import private_pem
-from tests.unit.test_receive import KNOWN, World, alarms
+from tests.unit.test_receive import KNOWN, World
 from wechat.domain.errors import Malformed, Mismatch, NotifyError, OutcomeUnknown, SignatureInvalid
-from wechat.late import LatePolicy
-from wechat.models import Api, RefundState, TradeState
-from wechat.orders import Orders, Terms
-from wechat.refund_models import WINDOW, Refund
+from wechat.domain.facts import Api, RefundState
+from wechat.domain.orders import Refund, TradeState
+from wechat.domain.refunds import WINDOW
+from wechat.refunds.late_payments import LatePolicy
 from wechat.wanted import RefundWanted
-from wechat.workers import OrderWorker
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +41,8 @@ def world(platform: Platform) -> World:
 
 async def refunded(world: World, api: Api = Api.V3) -> Refund:
     """A refund of 60 of the world's paid order, under way."""
-    order = replace(world.order, trade_state=TradeState.SUCCESS, paid_at=world.clock.now(), transaction_id="42001")
-    world.place(replace(order, api=api))
-    return await world.till.refunds.request(
-        world.orders.orders[order.out_trade_no], RefundWanted(refund=60, reason="缺货"), by="shop"
-    )
+    order = world.place(paid(replace(world.order, api=api), "42001", world.clock.now()))
+    return await world.core.refunds.request(order.out_trade_no, RefundWanted(refund=60, reason="缺货"), by="shop")
 
 
 def v3_refund(platform: Platform, refund: Refund, state: str = "SUCCESS", **changed: Any) -> Message:
@@ -106,11 +102,11 @@ async def test_a_v3_refund_message_is_applied_once_however_often_it_comes(world:
     message = v3_refund(world.platform, refund, state)
     for _ in range(5):
         await world.receive(message)
-    stored = world.till.store.refunds[refund.out_refund_no]
+    stored = world.backend.refunds[refund.out_refund_no]
     assert (stored.state, stored.refund_id) == (RefundState(state), "50300001")
-    assert [event.what for event in stored.events].count(state.lower()) == 1
-    assert list(world.notifications.seen.values()) == [5]
-    assert world.till.desk.calls == [f"refund {refund.out_refund_no}"]
+    assert [event.what for event in stored.timeline].count(state.lower()) == 1
+    assert world.seen == [5]
+    assert world.desk.calls == [f"refund {refund.out_refund_no}"]
 
 
 @pytest.mark.parametrize(
@@ -127,14 +123,14 @@ async def test_a_v3_refund_that_is_not_ours_is_recorded_refused_and_alarmed_once
     world: World, reason: str, changed: dict[str, Any]
 ) -> None:
     """J10 for unknown_refund: the bill books it."""
-    refund, before = await refunded(world), alarms(f"notify_{reason}")
+    refund = await refunded(world)
     message = v3_refund(world.platform, refund, **changed)
     for _ in range(15):
         with pytest.raises(Mismatch) as wrong:
             await world.receive(message)
         assert (wrong.value.reason, wrong.value.status) == (reason, 409)
-    assert world.till.store.refunds[refund.out_refund_no] == refund
-    assert (list(world.notifications.seen.values()), alarms(f"notify_{reason}") - before) == ([15], 1)
+    assert world.backend.refunds[refund.out_refund_no] == refund
+    assert (world.seen, world.alarms(f"notify_{reason}")) == ([15], 1)
 
 
 @pytest.mark.parametrize(
@@ -158,8 +154,8 @@ async def test_a_v3_refund_with_a_broken_field_is_malformed(world: World, change
     refund = await refunded(world)
     with pytest.raises(Malformed):
         await world.receive(v3_refund(world.platform, refund, **changed))
-    assert world.till.store.refunds[refund.out_refund_no] == refund
-    assert not world.notifications.seen
+    assert world.backend.refunds[refund.out_refund_no] == refund
+    assert not world.backend.messages
 
 
 async def test_a_refund_announced_as_a_payment_is_malformed(world: World) -> None:
@@ -174,18 +170,19 @@ async def test_a_refund_announced_as_a_payment_is_malformed(world: World) -> Non
 
 async def test_a_v2_refund_message_is_a_reason_to_ask_and_the_answer_counts(world: World) -> None:
     refund = await refunded(world, Api.V2)
-    world.till.desk.turns_out(refund, RefundState.CLOSED)
+    world.desk.turns_out(refund, RefundState.CLOSED)
     await world.receive(v2_message(seal(v2_plain(refund, "SUCCESS"))))
-    assert world.till.store.refunds[refund.out_refund_no].state is RefundState.CLOSED
-    assert world.till.desk.calls[-1] == f"query {refund.out_refund_no}"
+    assert world.backend.refunds[refund.out_refund_no].state is RefundState.CLOSED
+    assert world.desk.calls[-1] == f"query {refund.out_refund_no}"
 
 
 async def test_a_v2_refund_message_about_a_refund_that_was_refused_here_brings_to_light_that_wechat_made_it(
     world: World,
 ) -> None:
     refund = await refunded(world, Api.V2)
-    world.till.store.refunds[refund.out_refund_no] = replace(refund, state=RefundState.REFUSED)
-    world.till.desk.turns_out(refund, RefundState.SUCCESS)
+    order = world.stored
+    world.place(replace(order, refunds=(replace(refund, state=RefundState.REFUSED, next_check_at=None),)))
+    world.desk.turns_out(refund, RefundState.SUCCESS)
     with pytest.raises(Mismatch) as wrong:
         await world.receive(v2_message(seal(v2_plain(refund))))
     assert wrong.value.reason == "refund_ended"
@@ -194,26 +191,26 @@ async def test_a_v2_refund_message_about_a_refund_that_was_refused_here_brings_t
 async def test_a_v2_refund_message_about_a_refund_that_succeeded_asks_nobody(world: World) -> None:
     """It is not signed and has no date, so whoever has seen one can send it for ever."""
     refund = await refunded(world, Api.V2)
-    world.till.desk.turns_out(refund, RefundState.SUCCESS)
+    world.desk.turns_out(refund, RefundState.SUCCESS)
     message = v2_message(seal(v2_plain(refund)))
     for _ in range(5):
         await world.receive(message)
-    assert world.till.desk.calls == [f"{what} {refund.out_refund_no}" for what in ("refund", "query")]
+    assert world.desk.calls == [f"{what} {refund.out_refund_no}" for what in ("refund", "query")]
 
 
 async def test_a_v2_refund_message_is_not_acknowledged_while_wechat_does_not_answer(world: World) -> None:
     refund = await refunded(world, Api.V2)
-    world.till.desk.before = [lost("refundquery")]
+    world.desk.before = [lost("refundquery")]
     with pytest.raises(OutcomeUnknown):
         await world.receive(v2_message(seal(v2_plain(refund))))
-    assert world.till.store.refunds[refund.out_refund_no].state is RefundState.PROCESSING
+    assert world.backend.refunds[refund.out_refund_no].state is RefundState.PROCESSING
 
 
 async def test_fifty_splices_of_two_genuine_v2_messages_change_nothing(world: World) -> None:
     """A15: ECB lets blocks be put together anew, so what a message says is not believed."""
     refund = await refunded(world, Api.V2)
     one, two = (base64.b64decode(seal(v2_plain(refund, state))) for state in ("SUCCESS", "CHANGE"))
-    before = world.till.store.refunds[refund.out_refund_no]
+    before = world.backend.refunds[refund.out_refund_no]
     for splice in range(50):
         pattern = (splice + 1) * 0x9E3779B9  # any bits that differ from splice to splice
         blocks = [(one, two)[pattern >> i & 1][16 * i : 16 * i + 16] for i in range(min(len(one), len(two)) // 16)]
@@ -221,7 +218,7 @@ async def test_fifty_splices_of_two_genuine_v2_messages_change_nothing(world: Wo
             await world.receive(v2_message(base64.b64encode(b"".join(blocks)).decode()))
         except NotifyError:
             continue
-    assert world.till.store.refunds[refund.out_refund_no] == before
+    assert world.backend.refunds[refund.out_refund_no] == before
 
 
 @pytest.mark.parametrize(
@@ -243,8 +240,8 @@ async def test_a_v2_refund_message_that_does_not_open_is_malformed(world: World,
     """A15."""
     with pytest.raises(Malformed):
         await world.receive(v2_message(req_info))
-    assert not world.notifications.seen
-    assert world.till.desk.calls == []
+    assert not world.backend.messages
+    assert world.desk.calls == []
 
 
 async def test_a_v2_refund_message_to_another_merchant_is_refused(world: World) -> None:
@@ -254,13 +251,13 @@ async def test_a_v2_refund_message_to_another_merchant_is_refused(world: World) 
 
 
 async def test_a_v2_message_of_an_unknown_refund_is_alarmed_once_and_asks_nobody(world: World) -> None:
-    refund, before = await refunded(world, Api.V2), alarms("notify_unknown_refund")
+    refund = await refunded(world, Api.V2)
     message = v2_message(seal(v2_plain(refund, out_refund_no="made-in-the-console")))
     for _ in range(3):
         with pytest.raises(Mismatch):
             await world.receive(message)
-    assert alarms("notify_unknown_refund") - before == 1
-    assert world.till.desk.calls == [f"refund {refund.out_refund_no}"]
+    assert world.alarms("notify_unknown_refund") == 1
+    assert world.desk.calls == [f"refund {refund.out_refund_no}"]
 
 
 async def test_a_payment_with_a_req_info_pays_nothing(world: World) -> None:
@@ -274,13 +271,8 @@ async def test_a_payment_with_a_req_info_pays_nothing(world: World) -> None:
 
 
 async def look(world: World) -> None:
-    """The workers do what is due: first the orders, then the refunds."""
-    terms = Terms("wx1", "1900000109", Api.V3, "https://x/notify", timedelta(minutes=30), 5000, 20)
-    orders = Orders(terms, {}, {}, world.orders, world.till.claims, world.ledger, world.clock)
-    while await OrderWorker(orders, world.till.late, world.orders, world.clock).once():
-        pass
-    while await world.till.worker.once():
-        pass
+    """The workers do what is due: the orders, and then the refunds that came of it."""
+    await world.core.do_due_work()
 
 
 @pytest.fixture
@@ -297,70 +289,68 @@ async def test_a_late_payment_goes_back_whole_and_once(generous: World) -> None:
     for _ in range(5):
         await generous.receive(message)
         await look(generous)
-    [refund] = generous.till.store.refunds.values()
+    [refund] = generous.backend.refunds.values()
     assert (refund.refund, refund.transaction_id, refund.state) == (100, "42009", RefundState.PROCESSING)
-    assert generous.till.desk.calls == [f"refund {refund.out_refund_no}"]
+    assert generous.desk.calls == [f"refund {refund.out_refund_no}"]
     assert generous.state is TradeState.REFUND
     assert generous.events.count("money_goes_back") == 1
 
 
 async def test_who_died_before_noting_it_returns_a_late_payment_once_all_the_same(generous: World) -> None:
     await generous.receive(generous.write("v3"))
-    due = await generous.orders.claim_due(generous.clock.now(), timedelta(minutes=1))
-    assert due is not None
+    due = generous.stored
     for _ in range(3):
-        await generous.till.late.settle(due)
+        await generous.core.late.return_late(due)
         generous.clock.advance(61)
     await look(generous)
-    assert len(generous.till.desk.taken) == 1
-    assert len(generous.till.store.refunds) == 1
+    assert len(generous.desk.taken) == 1
+    assert len(generous.backend.refunds) == 1
 
 
 async def test_a_payment_by_another_payer_goes_back(platform: Platform) -> None:
     world = World(platform, LatePolicy.REFUND)
     await world.receive(world.write("v3", payer={"openid": "osim-b"}))
     await look(world)
-    assert [refund.refund for refund in world.till.store.refunds.values()] == [100]
+    assert [refund.refund for refund in world.backend.refunds.values()] == [100]
 
 
 async def test_a_late_payment_waits_for_an_operator_where_the_policy_is_to_ask(world: World) -> None:
     world.order = world.place(replace(world.order, trade_state=TradeState.CLOSED, next_check_at=None))
-    before = alarms("paid_late")
     for _ in range(3):
         await world.receive(world.write("v2", transaction_id="42009"))
         await look(world)
-    assert (world.state, world.till.store.refunds) == (TradeState.PAID_LATE, {})
-    assert (world.events.count("needs_operator"), alarms("paid_late") - before) == (1, 1)
-    paid = world.orders.orders[world.order.out_trade_no]
-    refund = await world.till.refunds.request(paid, RefundWanted(refund=100, reason="晚到"), by="shop")
+    assert (world.state, world.backend.refunds) == (TradeState.PAID_LATE, {})
+    assert (world.events.count("needs_operator"), world.alarms("paid_late")) == (1, 1)
+    refund = await world.core.refunds.request(
+        world.order.out_trade_no, RefundWanted(refund=100, reason="晚到"), by="shop"
+    )
     assert refund.state is RefundState.PROCESSING
 
 
 async def test_a_late_payment_that_cannot_go_back_waits_for_an_operator(generous: World) -> None:
-    before = alarms("late_money_kept")
     await generous.receive(generous.write("v3"))
     generous.clock.advance(WINDOW.total_seconds() + 60)
     await look(generous)
     assert (generous.state, generous.events[-1]) == (TradeState.PAID_LATE, "needs_operator")
-    assert alarms("late_money_kept") - before == 1
+    assert generous.alarms("late_money_kept") == 1
 
 
 async def test_a_second_payment_goes_back_whole_and_once_and_the_first_stays(platform: Platform) -> None:
     """D8."""
     world, second = World(platform, LatePolicy.REFUND), transaction_id()
     await world.receive(world.write("v3", transaction_id="42001"))
-    message, before = world.write("v3", transaction_id=second), alarms("notify_second_payment")
+    message = world.write("v3", transaction_id=second)
     for _ in range(15):
         with pytest.raises(Mismatch):
             await world.receive(message)
         await look(world)
-    [refund] = world.till.store.refunds.values()
+    [refund] = world.backend.refunds.values()
     assert (refund.refund, refund.transaction_id, refund.surplus) == (100, second, True)
-    assert alarms("notify_second_payment") - before == 1
-    first = world.orders.orders[world.order.out_trade_no]
+    assert world.alarms("notify_second_payment") == 1
+    first = world.backend.orders[world.order.out_trade_no]
     assert (first.trade_state, first.transaction_id, first.refund_reserved) == (TradeState.SUCCESS, "42001", 0)
     await world.receive(v3_refund(platform, refund, amount={"total": 100, "refund": 100}))
-    own = await world.till.refunds.request(first, RefundWanted(refund=100, reason="缺货"), by="shop")
+    own = await world.core.refunds.request(first.out_trade_no, RefundWanted(refund=100, reason="缺货"), by="shop")
     assert own.open  # the order's own money is untouched
 
 
@@ -368,4 +358,4 @@ async def test_a_second_payment_waits_for_an_operator_where_the_policy_is_to_ask
     await world.receive(world.write("v3", transaction_id="42001"))
     with pytest.raises(Mismatch):
         await world.receive(world.write("v3"))
-    assert world.till.store.refunds == {}
+    assert world.backend.refunds == {}

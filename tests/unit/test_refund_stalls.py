@@ -12,8 +12,8 @@ import pytest
 from tests.support.refund_desk import lost, refused
 from tests.unit.test_refunds import Shop
 from wechat.domain.errors import Conflict, GatewayRefused, StoreUnavailable
-from wechat.models import RefundState
-from wechat.refund_models import Refund
+from wechat.domain.facts import RefundState
+from wechat.domain.orders import Refund
 
 
 class Stall:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from GONE.wechat.ledger import ALARMS
 
 from tests.contract.samples import NOW, an_order
 from tests.support.clock import ManualClock
@@ -24,9 +25,10 @@ from wechat.domain.errors import (
     NotSent,
     OutcomeUnknown,
 )
-from wechat.ledger import ALARMS
-from wechat.models import Api, Fen, Order, RefundState, TradeState, Verified
-from wechat.refund_models import LONGEST_PAUSE, MAX_REFUNDS, SPACING, WINDOW, Refund
+from wechat.domain.facts import Api, RefundState, Verified
+from wechat.domain.money import Fen
+from wechat.domain.orders import LONGEST_PAUSE, SPACING, Order, Refund, TradeState
+from wechat.domain.refunds import MAX_REFUNDS, WINDOW
 from wechat.wanted import RefundWanted
 
 DAY = timedelta(days=1)

@@ -16,7 +16,7 @@ from settings import Settings, load
 from tests.support.service import overlay, run_server
 from tests.unit.keys import certificate_pem, private_pem, public_pem
 from wechat.domain.errors import ConfigError
-from wechat.models import Api
+from wechat.domain.facts import Api
 
 CANARY = "CANARY-0123456789-abcdefghijklmn"
 KNOWN: dict[str, Any] = {

@@ -15,9 +15,9 @@ import pytest
 from handlers import plugin
 from handlers.services import Services
 from tests.support.webhooks import an_event
+from wechat.domain.deliveries import Event, Outcome
 from wechat.domain.errors import ConfigError
-from wechat.events import Event, Outcome
-from wechat.outbox import Subscriber
+from wechat.events.targets import Subscriber
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "plugins.md"
 CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)

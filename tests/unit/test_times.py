@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from tests.support.bills import Line, trade_bill
 from wechat.domain.errors import Malformed
+from wechat.domain.facts import RemoteState
 from wechat.domain.times import BEIJING, beijing_day, day_span, from_v2, from_v3, to_v2, to_v2_spaced, to_v3
-from wechat.models import RemoteState
 from wechat.pay import v2_fields, v3_json
 from wechat.pay.bills import BillBroken, trade_lines
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from storage.memory import MemoryTokens
+from storage.memory.tokens import MemoryTokens
 from tests.support.account import Account, refuse
 from tests.support.clock import ManualClock
 from wechat.account.client import AccountClient
 from wechat.account.tokens import QUOTA_REST_S, REST_S, Credentials, Tokens
 from wechat.domain.errors import AccountRefused, OutcomeUnknown, RemoteError
-from wechat.ports import Token
+from wechat.domain.ports import Token
 from wechat.transport import Transport
 
 STABLE, CLASSIC, TICKET = "/cgi-bin/stable_token", "/cgi-bin/token", "/cgi-bin/ticket/getticket"

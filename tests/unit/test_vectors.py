@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tests.support.clock import ManualClock
 from wechat.account.jssdk import page_url, signature
 from wechat.domain.errors import SignatureInvalid
+from wechat.domain.facts import UnsignedRefundNotice
 from wechat.domain.times import from_v2_spaced
-from wechat.models import RefundHint
 from wechat.pay.certificates import Certificates, KeyRing, Unverified, load_public_key
 from wechat.pay.ciphers import AeadCipher, open_req_info, seal_req_info
 from wechat.pay.signing import (
@@ -222,6 +222,6 @@ def test_a_published_refund_message_opens_and_seals_as_ours() -> None:
     plain = open_req_info(sealed, key)
     assert seal_req_info(plain, key) == sealed
     hint = refund_hint({"req_info": sealed}, key)
-    assert hint == RefundHint("50fd012ed1b311e7af7800163e32c503", "4893e76d8c8b434cb64e9cd536338e33")
+    assert hint == UnsignedRefundNotice("50fd012ed1b311e7af7800163e32c503", "4893e76d8c8b434cb64e9cd536338e33")
     assert b"<success_time><![CDATA[2017-11-25 15:36:17]]></success_time>" in plain
     assert from_v2_spaced("2017-11-25 15:36:17") == datetime(2017, 11, 25, 7, 36, 17, tzinfo=UTC)

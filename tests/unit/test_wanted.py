@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wechat.domain.errors import BadRequest
-from wechat.models import MAX_TOTAL, TradeType
+from wechat.domain.money import MAX_TOTAL
+from wechat.domain.orders import TradeType
 from wechat.wanted import Basket, Sale, json_object
 
 SALE: dict[str, Any] = {"description": "咖啡", "total": 100, "openid": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"}

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.clock import ManualClock
 from tests.support.webhooks import AT, KEY, OTHER_KEY, a_webhook, an_event, secret_of
-from wechat.events import Outcome
+from wechat.domain.deliveries import Outcome
 from wechat.webhooks import sign
 
 SAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "webhook_receiver.py"

@@ -14,7 +14,7 @@ from tests.support.webhooks import KEY, OTHER_KEY, secret_of
 from tests.unit.test_settings import KNOWN
 from tests.unit.test_webhooks import FORBIDDEN
 from wechat.domain.errors import ConfigError
-from wechat.events import EventType
+from wechat.domain.events import EventType
 
 HOOK: dict[str, Any] = {"name": "erp", "url": "https://erp.example.com/fenpay?shop=1", "secrets": [secret_of(KEY)]}
 OTHER = HOOK | {"name": "crm", "secrets": [secret_of(OTHER_KEY)]}

@@ -8,25 +8,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import pytest
+from GONE.wechat.ledger import CLOSING
 
 from tests.contract.samples import a_refund, an_order
 from tests.support.clock import ManualClock
 from tests.support.stores import MemoryNotifications, MemoryRefunds
 from tests.unit.test_orders import COFFEE, OPENID, Service
 from wechat.domain.errors import Conflict, FenpayError, GatewayRefused, NotFound, NotSent, OutcomeUnknown, Text
-from wechat.ledger import CLOSING
-from wechat.models import (
-    Api,
-    Fen,
-    Order,
-    OrderEvent,
-    Received,
-    RefundState,
-    RemoteState,
-    TradeState,
-    Transaction,
-)
-from wechat.refund_models import Refund
+from wechat.domain.facts import Api, Received, RefundState, RemoteState, Transaction
+from wechat.domain.money import Fen
+from wechat.domain.orders import Order, Refund, TimelineEntry, TradeState
 from wechat.why.case import Case, Look, Outcome, after
 from wechat.why.inquiry import Inquiry, explain
 from wechat.why.unpaid import CLOSERS, MISMATCHES, UNPAID
@@ -34,7 +25,7 @@ from wechat.why.unpaid import CLOSERS, MISMATCHES, UNPAID
 TEN = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)  # 10:00:00 in Beijing
 HAN = re.compile("[\u4e00-\u9fff]")
 NUMBER = "20260301100000abc"
-CREATED = OrderEvent(TEN, "created", "payer")
+CREATED = TimelineEntry(TEN, "created", "payer")
 
 
 def at(text: str) -> datetime:
@@ -43,8 +34,8 @@ def at(text: str) -> datetime:
     return datetime(2026, 3, 1, hours - 8, minutes, seconds, tzinfo=UTC)
 
 
-def event(text: str, what: str, source: str, **detail: str) -> OrderEvent:
-    return OrderEvent(at(text), what, source, detail=detail)
+def event(text: str, what: str, source: str, **detail: str) -> TimelineEntry:
+    return TimelineEntry(at(text), what, source, detail=detail)
 
 
 PREPAY = event("10:00:01", "prepay", "v3")
@@ -53,7 +44,7 @@ BY_QUERY = event("10:03:00", "paid", "query")
 EXPIRED = event("10:30:00", "closed", "worker")
 
 
-def order(*events: OrderEvent, **changes: Any) -> Order:
+def order(*events: TimelineEntry, **changes: Any) -> Order:
     return an_order(
         NUMBER,
         **{"total": Fen(1800), "created_at": TEN, "expires_at": at("10:30:00"), "close_after": at("10:30:00")}
@@ -62,11 +53,11 @@ def order(*events: OrderEvent, **changes: Any) -> Order:
     )
 
 
-def paid(*events: OrderEvent, **changes: Any) -> Order:
+def paid(*events: TimelineEntry, **changes: Any) -> Order:
     return order(PREPAY, *events, **{"trade_state": TradeState.SUCCESS, "paid_at": at("10:02:11")} | changes)
 
 
-def late(*events: OrderEvent, **changes: Any) -> Order:
+def late(*events: TimelineEntry, **changes: Any) -> Order:
     return paid(*events, trade_state=TradeState.PAID_LATE, **{"paid_at": at("10:31:00")} | changes)
 
 
@@ -96,7 +87,7 @@ API_OFF = Look(Outcome.UNKNOWN, error=Conflict(Text("设置里没有 pay.v2", "t
 NOTPAY = there(RemoteState.NOTPAY)
 REFUNDED = paid(BY_NOTICE, event("10:05:00", "refund", "refund"), trade_state=TradeState.REFUND)
 ON_TIME = (message("10:02:12"),)
-SENT_BEFORE = (OrderEvent(TEN, "requested", "shop"), OrderEvent(TEN, "sent", "refund"))
+SENT_BEFORE = (TimelineEntry(TEN, "requested", "shop"), TimelineEntry(TEN, "sent", "refund"))
 
 
 class Row(NamedTuple):
@@ -464,7 +455,7 @@ ROWS = {
         "go through (NOT_ENOUGH).",
         "manage.py refund show R20260301-1",
         received=ON_TIME,
-        refunds=(refund(RefundState.REFUSED, events=(OrderEvent(TEN, "refused", "answer", "NOT_ENOUGH"),)),),
+        refunds=(refund(RefundState.REFUSED, events=(TimelineEntry(TEN, "refused", "answer", "NOT_ENOUGH"),)),),
     ),
     "refund refused, then done": Row(
         REFUNDED,

@@ -6,14 +6,13 @@ Source: https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/JS-SDK.html
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from wechat.account.tokens import Tokens
 from wechat.domain.errors import Forbidden, Text
-from wechat.ports import Clock
+from wechat.domain.ports import Runtime
 
 JS_API_LIST = ("chooseWXPay",)
 MAX_URL = 2048
@@ -52,18 +51,19 @@ class JsConfig:
 class JsSdk:
     """Signs pages of our own origins with the shared jsapi_ticket."""
 
-    def __init__(self, appid: str, tokens: Tokens, origins: Iterable[str], clock: Clock) -> None:
+    def __init__(self, appid: str, tokens: Tokens, origins: Iterable[str], runtime: Runtime) -> None:
         self._appid = appid
         self._tokens = tokens
         self._origins = frozenset(origins)
-        self._clock = clock
+        self._clock = runtime.clock
+        self._random = runtime.random
 
     async def config(self, url: str) -> JsConfig:
         """Sign ``url`` (the page's ``location.href``). Raises Forbidden for a page that is not ours."""
         page = self._own_page(url)
         ticket = await self._tokens.jsapi_ticket()
         timestamp = int(self._clock.now().timestamp())
-        nonce = secrets.token_hex(8)
+        nonce = self._random.token(8)
         return JsConfig(self._appid, timestamp, nonce, signature(ticket, nonce, str(timestamp), page))
 
     def _own_page(self, url: str) -> str:

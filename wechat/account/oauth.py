@@ -17,7 +17,7 @@ from urllib.parse import quote
 from wechat.account.client import AccountClient
 from wechat.account.tokens import Credentials
 from wechat.domain.errors import AccountRefused, Forbidden, OutcomeUnknown, Text
-from wechat.ports import TokenStore
+from wechat.domain.ports import TokenStore
 
 CODE_LIFE_S = 300.0
 EXCHANGE_S = 12.0

@@ -12,19 +12,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import structlog
-from prometheus_client import Counter
 
 from wechat.account.client import BAD_TOKEN, QUOTA, AccountClient
 from wechat.domain.errors import AccountRefused, OutcomeUnknown, RemoteError
+from wechat.domain.metrics import Metric
+from wechat.domain.ports import Runtime, Token, TokenStore
 from wechat.domain.times import BEIJING
-from wechat.ports import Clock, Token, TokenStore
 
 EARLY_S = 300  # in its last five minutes WeChat gives a stable token's successor, and both work
 JITTER_S = 60
@@ -37,7 +36,6 @@ ACCESS_TOKEN = "access_token"  # noqa: S105 - the name of a cache entry
 JSAPI_TICKET = "jsapi_ticket"
 
 log = structlog.get_logger("wechat.tokens")
-REFRESHES = Counter("fenpay_token_refresh_total", "Refreshes asked of WeChat", ["name", "result"])
 T = TypeVar("T")
 
 
@@ -56,11 +54,11 @@ class Credentials:
 class Tokens:
     """``access_token`` and ``jsapi_ticket`` of one account."""
 
-    def __init__(self, client: AccountClient, credentials: Credentials, store: TokenStore, clock: Clock) -> None:
+    def __init__(self, client: AccountClient, credentials: Credentials, store: TokenStore, runtime: Runtime) -> None:
         self._client = client
         self._credentials = credentials
-        self._access = Shared(ACCESS_TOKEN, self._fetch_access_token, store, clock)
-        self._ticket = Shared(JSAPI_TICKET, self._fetch_ticket, store, clock)
+        self._access = Shared(ACCESS_TOKEN, self._fetch_access_token, store, runtime)
+        self._ticket = Shared(JSAPI_TICKET, self._fetch_ticket, store, runtime)
 
     async def access_token(self) -> str:
         """A token that is valid now. Raises AccountRefused, NotSent, OutcomeUnknown."""
@@ -113,18 +111,19 @@ class Shared:
     """One credential that many tasks and processes use and one of them renews."""
 
     def __init__(
-        self, name: str, fetch: Callable[[], Awaitable[dict[str, Any]]], store: TokenStore, clock: Clock
+        self, name: str, fetch: Callable[[], Awaitable[dict[str, Any]]], store: TokenStore, runtime: Runtime
     ) -> None:
         self._name = name
         self._rest_key = f"rest:{name}"
         self._fetch = fetch
         self._store = store
-        self._clock = clock
+        self._clock = runtime.clock
+        self._telemetry = runtime.telemetry
         self._held: Token | None = None
         self._renewal: asyncio.Task[Token] | None = None
         self._failure: RemoteError | None = None
         self._quiet_until: datetime | None = None
-        self._jitter = timedelta(seconds=secrets.randbelow(JITTER_S))
+        self._jitter = timedelta(seconds=runtime.random.uniform(0, JITTER_S))
 
     async def value(self) -> str:
         """The credential, from memory where possible. Starts a renewal in the background when the end is near."""
@@ -204,7 +203,7 @@ class Shared:
             raise
         self._failure = None
         self._quiet_until = None
-        REFRESHES.labels(self._name, "ok").inc()
+        self._telemetry.count(Metric.TOKEN_REFRESHES, self._name, "ok")
         log.info("token_refreshed", name=self._name, fingerprint=fingerprint(token.value))
         if await self._store.put(self._name, token):
             self._held = token
@@ -221,7 +220,7 @@ class Shared:
     async def _rest(self, error: RemoteError) -> None:
         """Do not ask again until it makes sense. The other processes rest too, for a minute at most, so that a cure in
         WeChat's console and a restart of one process help at once."""
-        REFRESHES.labels(self._name, "failed").inc()
+        self._telemetry.count(Metric.TOKEN_REFRESHES, self._name, "failed")
         now = self._clock.now()
         errcode = error.errcode if isinstance(error, AccountRefused) else 0
         if errcode == 45009:

@@ -14,6 +14,7 @@
     ├── NotifyError             a message on /notify is not accepted; ``status`` is the answer
     │   ├── SignatureInvalid 401 · Malformed 400 · Mismatch 409
     ├── StoreUnavailable        MongoDB did not answer in time: 503, nothing is lost by repeating
+    │   └── NewerDocument       a newer release wrote the document: 503 until this process is upgraded
     └── ConfigError             the settings cannot work; names the key and the cure
 
 The split under ``RemoteError`` decides whether money may have moved. A ``text`` is fit for anybody: it never
@@ -219,6 +220,17 @@ class StoreUnavailable(FenpayError):
 
     code = "STORE_UNAVAILABLE"
     text = Text("系统繁忙，请稍后再试", "The service is busy, please try again shortly")
+
+
+class NewerDocument(StoreUnavailable):
+    """A newer release wrote this document; this process must not write over what it does not understand."""
+
+    code = "NEWER_DOCUMENT"
+    text = Text(
+        "这条数据由更新版本的 Fenpay 写入，本进程不能改写；请升级所有进程后重试",
+        "A newer release of Fenpay wrote this record, so this process cannot change it; upgrade every process, then "
+        "retry",
+    )
 
 
 class ConfigError(FenpayError):

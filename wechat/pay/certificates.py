@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,26 +18,25 @@ import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
-from prometheus_client import Gauge
 
 from wechat.domain.errors import ConfigError, FenpayError, OutcomeUnknown, SignatureInvalid, Text
+from wechat.domain.metrics import Metric
+from wechat.domain.ports import Clock, Runtime, Telemetry
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.signing import Signer
-from wechat.ports import Clock
 
 REFRESH_S = 8 * 3600  # WeChat asks for at least every 12 hours
 RETRY_S = 60
 UNKNOWN_SERIAL_REST = timedelta(minutes=10)
 
 log = structlog.get_logger("wechat.certificates")
-EXPIRY = Gauge("fenpay_cert_expiry_timestamp_seconds", "When a certificate ends", ["kind", "serial"])
 
 
-def load_signer(mchid: str, key_pem: str, cert_pem: str) -> Signer:
+def load_signer(mchid: str, key_pem: str, cert_pem: str, telemetry: Telemetry) -> Signer:
     """Our signer; the serial comes from the certificate, so it cannot be mistyped. Raises ConfigError."""
     certificate, key = check_pair(cert_pem, key_pem, "pay.v3.merchant_cert", "pay.v3.merchant_key")
-    serial = _serial(certificate)
-    EXPIRY.labels("merchant", serial).set(certificate.not_valid_after_utc.timestamp())
+    serial, ends_at = _serial(certificate), certificate.not_valid_after_utc
+    telemetry.measure(Metric.CERTIFICATE_EXPIRY, ends_at.timestamp(), "merchant", serial)
     return Signer(mchid, serial, key)
 
 
@@ -131,8 +129,6 @@ class KeyRing:
         now = self._clock.now()
         kept = {serial: key for serial, key in self._certificates.items() if key.valid(now)}
         self._certificates = kept | {key.serial: key for key in found}
-        for key in found:
-            EXPIRY.labels("platform", key.serial).set(key.ends_at.timestamp() if key.ends_at else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +147,14 @@ class Certificates:
     """
 
     def __init__(
-        self, ring: KeyRing, cipher: AeadCipher, download: Callable[[], Awaitable[Unverified]], clock: Clock
+        self, ring: KeyRing, cipher: AeadCipher, download: Callable[[], Awaitable[Unverified]], runtime: Runtime
     ) -> None:
         self._ring = ring
         self._cipher = cipher
         self._download = download
-        self._clock = clock
+        self._clock = runtime.clock
+        self._random = runtime.random
+        self._telemetry = runtime.telemetry
         self._wanted = asyncio.Event()
         self._last_wanted: datetime | None = None
         self._task: asyncio.Task[None] | None = None
@@ -189,6 +187,9 @@ class Certificates:
         except SignatureInvalid:
             answer.verify(self._ring)
         self._ring.replace_certificates(found)
+        for key in found:
+            ends_at_s = key.ends_at.timestamp() if key.ends_at else 0
+            self._telemetry.measure(Metric.CERTIFICATE_EXPIRY, ends_at_s, "platform", key.serial)
         log.info("certificates_refreshed", serials=sorted(key.serial for key in found))
 
     def _decrypt(self, body: bytes) -> list[PlatformKey]:
@@ -212,10 +213,10 @@ class Certificates:
         while True:
             try:
                 await self.refresh()
-                pause = REFRESH_S + secrets.randbelow(3600)
+                pause = REFRESH_S + self._random.uniform(0, 3600)
             except FenpayError as error:
                 log.error("certificates_failed", error=str(error))
-                pause = RETRY_S
+                pause = float(RETRY_S)
             await self._pause(pause)
 
     async def _pause(self, seconds: float) -> None:

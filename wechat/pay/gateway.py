@@ -10,19 +10,9 @@ from hashlib import sha256
 from typing import Protocol
 
 from wechat.domain.errors import OutcomeUnknown
-from wechat.models import (
-    Api,
-    Notification,
-    Order,
-    PayParams,
-    Prepay,
-    RefundFact,
-    RemoteState,
-    Transaction,
-    Verified,
-)
-from wechat.ports import Clock
-from wechat.refund_models import Refund
+from wechat.domain.facts import Api, Notification, RemoteRefund, RemoteState, Transaction, Verified
+from wechat.domain.orders import Order, PayParams, Prepay, Refund
+from wechat.domain.ports import Clock
 from wechat.transport import Transport
 
 Nonce = Callable[[], str]
@@ -86,10 +76,10 @@ class RefundGateway(Protocol):
 
     api: Api
 
-    async def refund(self, refund: Refund) -> Verified[RefundFact]:
+    async def refund(self, refund: Refund) -> Verified[RemoteRefund]:
         """Ask WeChat to give money back. The same refund again is the same refund there."""
 
-    async def query_refund(self, refund: Refund) -> Verified[RefundFact]:
+    async def query_refund(self, refund: Refund) -> Verified[RemoteRefund]:
         """What WeChat knows of ``refund``. Raises GatewayRefused with REFUND_NOT_EXIST for one that never arrived."""
 
 
@@ -114,7 +104,7 @@ def same_order(call: str, order: Order, found: Transaction) -> Transaction:
     return found
 
 
-def same_refund(call: str, refund: Refund, found: RefundFact) -> RefundFact:
+def same_refund(call: str, refund: Refund, found: RemoteRefund) -> RemoteRefund:
     """``found``, if it speaks of ``refund`` and its amounts; otherwise it proves nothing about ours."""
     ours = (refund.mchid, refund.out_refund_no, refund.out_trade_no, refund.refund, refund.total)
     if (found.mchid, found.out_refund_no, found.out_trade_no, found.refund, found.total) != ours:

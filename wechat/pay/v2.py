@@ -11,18 +11,9 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from wechat.domain.errors import GatewayRefused, Malformed, NotifyError, OutcomeUnknown, SignatureInvalid
+from wechat.domain.facts import Api, Notification, RemoteState, Transaction, Verified
+from wechat.domain.orders import Order, PayParams, Prepay, TradeType
 from wechat.domain.times import to_v2
-from wechat.models import (
-    Api,
-    Notification,
-    Order,
-    PayParams,
-    Prepay,
-    RemoteState,
-    TradeType,
-    Transaction,
-    Verified,
-)
 from wechat.pay import codes, v2_fields, xmlcodec
 from wechat.pay.gateway import Merchant, Wire, notification_id, remote_state, same_order
 from wechat.pay.signing import SignType, v2_pay_fields, v2_sign, v2_verify
@@ -102,10 +93,10 @@ class V2Gateway:
         mchid = v2_fields.need(fields, "mch_id")
         if mchid != self._merchant.mchid:
             raise SignatureInvalid("mchid")
-        hint = v2_fields.refund_hint(fields, self._key)
-        event = f"{hint.out_trade_no}\n{hint.out_refund_no}"
+        notice = v2_fields.refund_notice(fields, self._key)
+        event = f"{notice.out_trade_no}\n{notice.out_refund_no}"
         return Notification(
-            notification_id(mchid, "refund", event), Api.V2, "refund", mchid, transaction=None, hint=hint
+            notification_id(mchid, "refund", event), Api.V2, "refund", mchid, transaction=None, notice=notice
         )
 
     def _order_fields(self, order: Order) -> dict[str, str]:

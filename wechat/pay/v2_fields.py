@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from wechat.domain.errors import Malformed
+from wechat.domain.facts import RefundState, RemoteRefund, RemoteState, Transaction, UnsignedRefundNotice
+from wechat.domain.refunds import OUT_REFUND_NO
 from wechat.domain.times import from_v2, from_v2_spaced
-from wechat.models import RefundFact, RefundHint, RefundState, RemoteState, Transaction
 from wechat.pay import xmlcodec
 from wechat.pay.ciphers import open_req_info
-from wechat.refund_models import OUT_REFUND_NO
 
 _FEN = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _REFUND_STATES = {
@@ -42,12 +42,12 @@ def transaction(fields: Mapping[str, str], state: RemoteState) -> Transaction:
     )
 
 
-def accepted_refund(fields: Mapping[str, str]) -> RefundFact:
+def accepted_refund(fields: Mapping[str, str]) -> RemoteRefund:
     """What /secapi/pay/refund answers. Its SUCCESS says that the refund was taken on, no more."""
     return _refund(fields, "", RefundState.PROCESSING, None)
 
 
-def queried_refund(fields: Mapping[str, str], out_refund_no: str) -> RefundFact:
+def queried_refund(fields: Mapping[str, str], out_refund_no: str) -> RemoteRefund:
     """The refund ``out_refund_no`` among those that /pay/refundquery lists."""
     for row in range(MOST_REFUNDS):
         if fields.get(f"out_refund_no_{row}") == out_refund_no:
@@ -58,13 +58,13 @@ def queried_refund(fields: Mapping[str, str], out_refund_no: str) -> RefundFact:
     raise Malformed("out_refund_no")
 
 
-def refund_hint(fields: Mapping[str, str], key: str) -> RefundHint:
+def refund_notice(fields: Mapping[str, str], key: str) -> UnsignedRefundNotice:
     """Which refund a refund notification is about; what else ``req_info`` says is not looked at."""
     inside = xmlcodec.parse(open_req_info(need(fields, "req_info"), key), root="root")
-    hint = RefundHint(need(inside, "out_refund_no"), need(inside, "out_trade_no"))
-    if not OUT_REFUND_NO.fullmatch(hint.out_refund_no):
+    notice = UnsignedRefundNotice(need(inside, "out_refund_no"), need(inside, "out_trade_no"))
+    if not OUT_REFUND_NO.fullmatch(notice.out_refund_no):
         raise Malformed("out_refund_no")
-    return hint
+    return notice
 
 
 def need(fields: Mapping[str, str], name: str) -> str:
@@ -83,8 +83,8 @@ def fen(fields: Mapping[str, str], name: str) -> int:
     return int(value)
 
 
-def _refund(fields: Mapping[str, str], row: str, state: RefundState, success_time: datetime | None) -> RefundFact:
-    return RefundFact(
+def _refund(fields: Mapping[str, str], row: str, state: RefundState, success_time: datetime | None) -> RemoteRefund:
+    return RemoteRefund(
         mchid=need(fields, "mch_id"),
         out_refund_no=need(fields, f"out_refund_no{row}"),
         out_trade_no=need(fields, "out_trade_no"),

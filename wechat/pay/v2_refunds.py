@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from wechat.domain.errors import Malformed, NotSent, OutcomeUnknown
-from wechat.models import Api, RefundFact, Verified
+from wechat.domain.facts import Api, RemoteRefund, Verified
+from wechat.domain.orders import Refund
 from wechat.pay import v2_fields
 from wechat.pay.gateway import Wire, same_refund
 from wechat.pay.v2 import V2Gateway
-from wechat.refund_models import Refund
 
 
 class V2Refunds:
@@ -27,20 +27,20 @@ class V2Refunds:
         self._gateway = gateway
         self._secure = secure
 
-    async def refund(self, refund: Refund) -> Verified[RefundFact]:
+    async def refund(self, refund: Refund) -> Verified[RemoteRefund]:
         """POST /secapi/pay/refund. Once a call: a no to a second try would not be one to the first."""
         if self._secure is None:
             raise NotSent("refund", wire_message="pay.v2.client_cert is not set")
         fields = await self._gateway.ask("/secapi/pay/refund", _fields(refund), over=self._secure, repeatable=False)
         return self._read("refund", refund, lambda: v2_fields.accepted_refund(fields))
 
-    async def query_refund(self, refund: Refund) -> Verified[RefundFact]:
+    async def query_refund(self, refund: Refund) -> Verified[RemoteRefund]:
         """POST /pay/refundquery."""
         numbers = {"appid": refund.appid, "out_refund_no": refund.out_refund_no}
         fields = await self._gateway.ask("/pay/refundquery", numbers)
         return self._read("refundquery", refund, lambda: v2_fields.queried_refund(fields, refund.out_refund_no))
 
-    def _read(self, call: str, refund: Refund, read: Callable[[], RefundFact]) -> Verified[RefundFact]:
+    def _read(self, call: str, refund: Refund, read: Callable[[], RemoteRefund]) -> Verified[RemoteRefund]:
         try:
             fact = read()
         except Malformed as error:

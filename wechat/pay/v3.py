@@ -13,19 +13,9 @@ from typing import Any
 from urllib.parse import quote
 
 from wechat.domain.errors import Malformed, NotifyError, NotSent, OutcomeUnknown, RemoteError, SignatureInvalid
+from wechat.domain.facts import Api, Notification, RemoteRefund, RemoteState, Transaction, Verified
+from wechat.domain.orders import Order, PayParams, Prepay, TradeType
 from wechat.domain.times import to_v3
-from wechat.models import (
-    Api,
-    Notification,
-    Order,
-    PayParams,
-    Prepay,
-    RefundFact,
-    RemoteState,
-    TradeType,
-    Transaction,
-    Verified,
-)
 from wechat.pay import codes, v3_json
 from wechat.pay.certificates import KeyRing, Unverified
 from wechat.pay.ciphers import AeadCipher
@@ -249,7 +239,7 @@ def _payment(content: Mapping[str, Any]) -> Transaction:
         raise Malformed("trade_state") from None
 
 
-def _refund(content: Mapping[str, Any], event_type: str) -> RefundFact:
+def _refund(content: Mapping[str, Any], event_type: str) -> RemoteRefund:
     """A refund's result, which the envelope and the content must tell alike."""
     fact = v3_json.refund_fact(content, v3_json.need(content, "mchid"), "refund_status")
     if event_type != f"REFUND.{fact.state}":

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from wechat.domain.errors import Malformed
+from wechat.domain.facts import RefundState, RemoteRefund, RemoteState, Transaction
 from wechat.domain.times import from_v3
-from wechat.models import RefundFact, RefundState, RemoteState, Transaction
 
 MAX_JSON = 64 * 1024
 MOST_FEN = 999_999_999  # nine digits, as v2's total_fee; larger ones are no amounts, and no database's integers
@@ -58,13 +58,13 @@ def transaction(data: Mapping[str, Any], state: RemoteState) -> Transaction:
     )
 
 
-def refund_fact(data: Mapping[str, Any], mchid: str, state_field: str) -> RefundFact:
+def refund_fact(data: Mapping[str, Any], mchid: str, state_field: str) -> RemoteRefund:
     """A refund in verified JSON. Answers call its state ``status`` and leave mchid out; notifications do neither."""
     state = _REFUND_STATES.get(need(data, state_field))
     if state is None:
         raise Malformed(state_field)
     amount = section(data, "amount")
-    return RefundFact(
+    return RemoteRefund(
         mchid=mchid,
         out_refund_no=need(data, "out_refund_no"),
         out_trade_no=need(data, "out_trade_no"),

@@ -11,11 +11,11 @@ from typing import Any
 from urllib.parse import quote
 
 from wechat.domain.errors import Malformed, OutcomeUnknown
-from wechat.models import Api, RefundFact, Verified
+from wechat.domain.facts import Api, RemoteRefund, Verified
+from wechat.domain.orders import Refund
 from wechat.pay import v3_json
 from wechat.pay.gateway import same_refund
 from wechat.pay.v3 import V3Gateway
-from wechat.refund_models import Refund
 
 PATH = "/v3/refund/domestic/refunds"
 
@@ -28,17 +28,17 @@ class V3Refunds:
     def __init__(self, gateway: V3Gateway) -> None:
         self._gateway = gateway
 
-    async def refund(self, refund: Refund) -> Verified[RefundFact]:
+    async def refund(self, refund: Refund) -> Verified[RemoteRefund]:
         """POST /v3/refund/domestic/refunds. Once a call: a no to a second try would not be one to the first."""
         data = await self._gateway.ask("refund", "POST", PATH, _body(refund), repeatable=False)
         return self._read("refund", refund, data)
 
-    async def query_refund(self, refund: Refund) -> Verified[RefundFact]:
+    async def query_refund(self, refund: Refund) -> Verified[RemoteRefund]:
         """GET /v3/refund/domestic/refunds/{out_refund_no}."""
         target = f"{PATH}/{quote(refund.out_refund_no, safe='')}"
         return self._read("refund_query", refund, await self._gateway.ask("refund_query", "GET", target))
 
-    def _read(self, call: str, refund: Refund, data: Mapping[str, Any]) -> Verified[RefundFact]:
+    def _read(self, call: str, refund: Refund, data: Mapping[str, Any]) -> Verified[RemoteRefund]:
         try:
             fact = v3_json.refund_fact(data, refund.mchid, "status")
         except Malformed as error:

@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 from wechat.commands import command
 from wechat.domain.errors import FenpayError, Text
+from wechat.domain.facts import Received, Transaction
+from wechat.domain.messages import APPLIED
+from wechat.domain.orders import RELEASES_RESERVATION, Order, Refund, TimelineEntry
+from wechat.domain.payments import SECOND_PAYMENT
 from wechat.domain.times import beijing, beijing_day, span
-from wechat.ledger import SECOND_PAYMENT
-from wechat.models import Order, OrderEvent, Received, Transaction
-from wechat.notifications import APPLIED, NOT_PAID
-from wechat.refund_models import RELEASING, Refund
+from wechat.notifications.receiver import NOT_PAID
 
 
 class Outcome(StrEnum):
@@ -73,15 +74,15 @@ class Case:
     @property
     def refunds_that_count(self) -> list[Refund]:
         """Those that WeChat did not turn down."""
-        return [refund for refund in self.refunds if refund.state not in RELEASING]
+        return [refund for refund in self.refunds if refund.state not in RELEASES_RESERVATION]
 
     @property
     def _payments(self) -> list[Received]:
         return [message for message in self.received if message.kind == "payment"]
 
-    def last(self, *whats: str) -> OrderEvent | None:
+    def last(self, *whats: str) -> TimelineEntry | None:
         """The latest line of the timeline about one of ``whats``."""
-        return next((event for event in reversed(self.order.events) if event.what in whats), None)
+        return next((event for event in reversed(self.order.timeline) if event.what in whats), None)
 
     def at(self, moment: datetime) -> str:
         """``moment`` for a reader of today."""

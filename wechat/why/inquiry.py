@@ -5,13 +5,12 @@ Looking changes nothing: WeChat's word is shown here, and only a query applies i
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from wechat.domain.errors import Conflict, GatewayRefused, NotSent, OutcomeUnknown, Text
-from wechat.models import Order, TradeState
-from wechat.orders import Orders
-from wechat.ports import Clock, NotificationStore, RefundStore
+from wechat.domain.orders import Order, TradeState
+from wechat.domain.ports import Clock, NotificationStore
+from wechat.orders.service import Orders
 from wechat.why.case import Case, Clause, Look, Outcome
 from wechat.why.paid import paid
 from wechat.why.refunds import refunded
@@ -24,10 +23,9 @@ STORIES = {TradeState.NOTPAY: waiting, TradeState.CLOSED: closed}  # of the othe
 class Inquiry:
     """Gathers what is known of an order."""
 
-    def __init__(self, orders: Orders, notifications: NotificationStore, refunds: RefundStore, clock: Clock) -> None:
+    def __init__(self, orders: Orders, notifications: NotificationStore, clock: Clock) -> None:
         self._orders = orders
         self._notifications = notifications
-        self._refunds = refunds
         self._clock = clock
 
     async def into(self, out_trade_no: str) -> Case:
@@ -36,12 +34,9 @@ class Inquiry:
         Our side is read after WeChat was asked, so that it is never the older of the two.
         """
         look = await self._look(await self._orders.get(out_trade_no))
-        order, received, refunds = await asyncio.gather(
-            self._orders.get(out_trade_no),
-            self._notifications.of_order(out_trade_no),
-            self._refunds.of_order(out_trade_no),
-        )
-        return Case(order, look, tuple(received), tuple(refunds), self._clock.now())
+        order = await self._orders.get(out_trade_no)
+        received = await self._notifications.of_order(order.mchid, order.out_trade_no)
+        return Case(order, look, tuple(received), order.refunds, self._clock.now())
 
     async def _look(self, order: Order) -> Look:
         try:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from wechat.commands import command
 from wechat.domain.errors import Text
+from wechat.domain.facts import Received
+from wechat.domain.money import yuan
+from wechat.domain.orders import TimelineEntry
 from wechat.domain.times import beijing_day
-from wechat.models import OrderEvent, Received, yuan
 from wechat.why.case import Case, Clause, after
 from wechat.why.unpaid import closing, messages, refusals
 
@@ -38,7 +40,7 @@ def _foreign(case: Case) -> Clause:
     )
 
 
-def _heard(case: Case, event: OrderEvent) -> list[Clause]:
+def _heard(case: Case, event: TimelineEntry) -> list[Clause]:
     """How the payment became known here."""
     if event.source == "notify":
         return [*refusals(case), _notified(case, event)]
@@ -49,7 +51,7 @@ def _heard(case: Case, event: OrderEvent) -> list[Clause]:
     return [*messages(case), asked]
 
 
-def _notified(case: Case, event: OrderEvent) -> Clause:
+def _notified(case: Case, event: TimelineEntry) -> Clause:
     came = min((message.first_at for message in case.accepted), default=event.at)
     later = after(came - (case.order.paid_at or came))
     again = sum(message.seen for message in case.accepted) - 1

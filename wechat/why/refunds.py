@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wechat.commands import command
-from wechat.models import RefundState, yuan
-from wechat.refund_models import RELEASING, Refund
+from wechat.domain.facts import RefundState
+from wechat.domain.money import yuan
+from wechat.domain.orders import RELEASES_RESERVATION, Refund
 from wechat.why.case import Case, Clause
 
 
@@ -29,8 +30,8 @@ def _gone_back(case: Case, refunds: Sequence[Refund]) -> list[Clause]:
 
 
 def _under_way(case: Case, refund: Refund) -> Clause | None:
-    if refund.due_at:
-        return _queued(refund, case.at(refund.due_at))
+    if refund.queued_until:
+        return _queued(refund, case.at(refund.queued_until))
     amount, step = yuan(refund.refund), command("refund query", refund.out_refund_no)
     if refund.state is RefundState.ABNORMAL:
         return Clause(
@@ -58,10 +59,10 @@ def _queued(refund: Refund, at: str) -> Clause:
 
 def _failed(refunds: Sequence[Refund]) -> list[Clause]:
     """The last refund, if it came to nothing; an earlier one was tried again."""
-    if not refunds or refunds[-1].state not in RELEASING:
+    if not refunds or refunds[-1].state not in RELEASES_RESERVATION:
         return []
     refund = refunds[-1]
-    code = refund.events[-1].by if refund.state is RefundState.REFUSED else refund.state.value
+    code = refund.refusal if refund.state is RefundState.REFUSED else refund.state.value
     amount, step = yuan(refund.refund), command("refund show", refund.out_refund_no)
     return [Clause(f"¥{amount} 没有退成（{code}）", f"the refund of ¥{amount} did not go through ({code})", step)]
 

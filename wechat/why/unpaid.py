@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from wechat.domain.errors import Text
-from wechat.ledger import CLOSING
-from wechat.models import RemoteState, Transaction, yuan
+from wechat.domain.facts import RemoteState, Transaction
+from wechat.domain.money import yuan
 from wechat.why.case import Case, Clause, Outcome
 
 CLOSERS: Mapping[str, Text] = {
@@ -37,7 +37,7 @@ def waiting(case: Case) -> list[Clause]:
     there = case.look.transaction
     if there and there.state.paid:
         return [_not_booked(case, there), *messages(case)]
-    if there and there.state in CLOSING:
+    if there and there.state.closed:
         step = case.command("order query")
         return [Clause("微信已关单，这里还没有记下", "WeChat has closed the order, which is not booked here yet", step)]
     return [_unpaid(case, there), *refusals(case), _deadline(case)]

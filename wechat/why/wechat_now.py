@@ -6,8 +6,8 @@ from datetime import date, timedelta
 
 from wechat.commands import command
 from wechat.domain.errors import CallerError, Text
+from wechat.domain.facts import RemoteState
 from wechat.domain.times import beijing_day
-from wechat.models import RemoteState
 from wechat.why.case import Case, Clause, Outcome
 
 UNKNOWN = "unknown_refund"

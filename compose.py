@@ -1,0 +1,219 @@
+"""The composition root: everything that handlers and background workers need, built from the settings.
+
+``server.py`` and the drill alone use it. Nothing here connects to anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+import gateways
+from clocks import SimulatorClock, SystemClock
+from handlers import plugin
+from handlers.services import Books, Probe, Services, Traffic
+from runtime import PrometheusTelemetry, SystemRandom, ThreadPool
+from settings import Settings
+from storage.cache import TokenCache
+from storage.memory.storage import MemoryStorage
+from storage.mongo.storage import MongoStorage
+from wechat.account.client import AccountClient
+from wechat.account.jssdk import JsSdk
+from wechat.account.oauth import OAuth
+from wechat.account.tokens import Credentials, Tokens
+from wechat.bill_shelf import BillShelf
+from wechat.book_records import BookRecords
+from wechat.book_worker import LONGEST_REST, BookWork
+from wechat.domain.errors import StoreUnavailable
+from wechat.domain.events import EventType
+from wechat.domain.money import Fen
+from wechat.domain.orders import Order
+from wechat.domain.ports import Runtime
+from wechat.events.delivery_worker import DeliveryWorker
+from wechat.events.redelivery import Redelivery
+from wechat.events.relay import LONGEST_REST as RELAY_REST
+from wechat.events.relay import RelayWork
+from wechat.events.targets import Target
+from wechat.notifications.receiver import NotificationReceiver, Receivers
+from wechat.orders.payments import PaymentRecorder
+from wechat.orders.service import Item, OrderDefaults, Orders
+from wechat.orders.updates import OrderUpdates
+from wechat.orders.worker import OrderWork
+from wechat.reconciliation import Reconciler
+from wechat.refunds.late_payments import LatePayments
+from wechat.refunds.service import RefundDefaults, Refunds
+from wechat.repairs import Repairs
+from wechat.support.claims import Claims
+from wechat.support.worker import Worker
+from wechat.transport import Transport
+from wechat.webhooks import Webhook
+from wechat.why.inquiry import Inquiry
+
+Storage = MongoStorage | MemoryStorage
+
+
+class Closing(Protocol):
+    async def close(self) -> None: ...
+
+
+class Background(Closing, Protocol):
+    def start(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """The service put together but not yet at work: ``background`` is started, ``closing`` closed in reverse."""
+
+    services: Services
+    background: Sequence[Background]
+    closing: Sequence[Closing]
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """Orders and refunds, and what changes them."""
+
+    store: Storage
+    updates: OrderUpdates
+    orders: Orders
+    refunds: Refunds
+    late: LatePayments
+    redelivery: Redelivery
+    recorder: PaymentRecorder
+
+
+def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: PrometheusTelemetry) -> Process:
+    """Build everything. Raises ConfigError.
+
+    What is signed is dated by the machine's clock; everything else by ``clock``, which in the demo is the simulator's.
+    """
+    transport, machine = Transport(telemetry), SystemClock()
+    clock = SimulatorClock(transport, settings.simulator_url) if settings.simulator_url else machine
+    runtime = Runtime(clock, SystemRandom(), telemetry, ThreadPool())
+    pay = gateways.build(settings, transport, Runtime(machine, runtime.random, telemetry, runtime.threads))
+    shared = TokenCache(redis_url, clock, f"{settings.redis.prefix}{settings.account.appid}:")
+    core = _core(settings, pay, _storage(settings, mongo_url, runtime), runtime)
+    books = _books(settings, pay, core, runtime)
+    client = AccountClient(transport, settings.account.api_url)
+    credentials = Credentials(
+        settings.account.appid, settings.account.appsecret.get_secret_value(), settings.account.token_call
+    )
+    tokens = Tokens(client, credentials, shared, runtime)
+    origins = (settings.http.origin, *settings.account.js_origins)
+    receivers = Receivers(core.recorder, core.refunds, core.late)
+    services = Services(
+        settings=settings,
+        clock=clock,
+        orders=core.orders,
+        refunds=core.refunds,
+        books=books,
+        receiver=NotificationReceiver(pay.gateways, core.store.notifications, receivers, runtime),
+        inquiry=Inquiry(core.orders, core.store.notifications, clock),
+        oauth=OAuth(client, credentials, settings.account.open_url, shared),
+        jssdk=JsSdk(settings.account.appid, tokens, origins, runtime),
+        order_store=core.store.orders,
+        notification_store=core.store.notifications,
+        delivery_store=core.store.deliveries,
+        redelivery=core.redelivery,
+        shared=shared,
+        probes={"mongo": _probe(core.store)},
+        catalogue=_catalogue(settings),
+        traffic=Traffic(),
+    )
+    webhooks = [
+        Webhook(hook.name, hook.url, hook.keys, hook.events, machine, allow_private=hook.allow_private)
+        for hook in settings.webhooks
+    ]
+    targets: list[Target] = [*webhooks, *plugin.subscribers(settings.plugins, services)]
+    background: list[Background] = [
+        *([clock] if isinstance(clock, SimulatorClock) else []),
+        *pay.background,
+        *_workers(settings, core, targets, runtime),
+        Worker(BookWork(books.reconciler, books.shelf, books.records, runtime), runtime, 1, LONGEST_REST),
+    ]
+    closing = [transport, *pay.closing, core.store, shared, tokens, *webhooks, *background]
+    return Process(services, background, closing)
+
+
+def _storage(settings: Settings, mongo_url: str, runtime: Runtime) -> Storage:
+    if settings.in_memory:
+        return MemoryStorage(runtime.clock, runtime.random)
+    database, driver = settings.mongo.database, settings.mongo.driver
+    return MongoStorage(mongo_url, database, driver, clock=runtime.clock, random=runtime.random)
+
+
+def _core(settings: Settings, pay: gateways.Pay, store: Storage, runtime: Runtime) -> Core:
+    updates = OrderUpdates(store.orders, runtime)
+    recorder = PaymentRecorder(updates, store.numbers, settings.pay.mchid, runtime)
+    claims = Claims(store.claims, runtime)
+    catalogue = _catalogue(settings)
+    orders = Orders(_defaults(settings), catalogue, pay.gateways, updates, recorder, claims, runtime)
+    refund_defaults = RefundDefaults(settings.pay.mchid, gateways.refund_route(settings.pay), settings.notify_url)
+    refunds = Refunds(refund_defaults, pay.refunds, updates, store.numbers, claims, runtime)
+    late = LatePayments(settings.pay.late_policy, refunds, updates, runtime)
+    return Core(store, updates, orders, refunds, late, Redelivery(store.deliveries, runtime), recorder)
+
+
+def _workers(settings: Settings, core: Core, targets: Sequence[Target], runtime: Runtime) -> list[Background]:
+    """The workers on orders, events and deliveries; each change of an order wakes those that it concerns."""
+    store, updates, loops = core.store, core.updates, settings.workers.loops
+    deliveries = [DeliveryWorker(target, store.deliveries, runtime) for target in targets]
+    relay = RelayWork(store.orders, updates, store.deliveries, targets, runtime, deliveries)
+    relay_worker = Worker(relay, runtime, loops, RELAY_REST)
+    order_work = OrderWork(store.orders, updates, core.orders, core.refunds, core.late, runtime)
+    order_worker = Worker(order_work, runtime, loops)
+    updates.wanted = frozenset(kind for kind in EventType if any(target.wants(kind) for target in targets))
+    updates.on_due = order_worker.wake
+    core.redelivery.on_due = lambda: _wake(deliveries)
+    updates.on_events = lambda order: _hand_out(order, relay, relay_worker)
+    return [order_worker, relay_worker, *deliveries]
+
+
+def _wake(workers: Sequence[DeliveryWorker]) -> None:
+    for worker in workers:
+        worker.wake()
+
+
+def _hand_out(order: Order, relay: RelayWork, worker: Worker[Order]) -> None:
+    relay.add(order)
+    worker.wake()
+
+
+def _books(settings: Settings, pay: gateways.Pay, core: Core, runtime: Runtime) -> Books:
+    keep = timedelta(days=settings.books.keep_days)
+    mchid, gateway = settings.pay.mchid, pay.bills[settings.pay.api]
+    shelf = BillShelf(gateway, settings.books.directory, settings.books.after_time, keep, runtime, mchid=mchid)
+    source = core.store.book_entries
+    records = BookRecords(mchid, core.store.days, core.store.differences, runtime)
+    return Books(
+        reconciler=Reconciler(shelf, source, records, runtime),
+        repairs=Repairs(core.orders, core.refunds, source, records, runtime.clock),
+        records=records,
+        shelf=shelf,
+    )
+
+
+def _catalogue(settings: Settings) -> Mapping[str, Item]:
+    return {product.sku: Item(product.sku, product.name, Fen(product.price)) for product in settings.shop.products}
+
+
+def _defaults(settings: Settings) -> OrderDefaults:
+    return OrderDefaults(
+        appid=settings.account.appid,
+        mchid=settings.pay.mchid,
+        api=settings.pay.api,
+        notify_url=settings.notify_url,
+        lifetime=timedelta(minutes=settings.pay.order_minutes),
+        max_total=settings.pay.max_total,
+        max_quantity=settings.shop.max_quantity,
+    )
+
+
+def _probe(store: Storage) -> Probe:
+    async def probe() -> None:
+        for problem in await store.problems():
+            raise StoreUnavailable(problem)
+
+    return probe

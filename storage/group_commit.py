@@ -1,0 +1,179 @@
+"""Group commit: operations that arrive while others are under way go to the database together.
+
+One synced write costs the database about as much as ten, and each call costs this process about as much as a whole
+batch. So each kind of operation (insert, read, replace) has a queue. The first operation goes out at once, alone;
+whatever arrives while two batches are under way forms the next. Nothing waits while the database is idle.
+
+Batches run in tasks of their own, which nobody cancels: a caller that leaves withdraws its operation if that has not
+been sent, and otherwise leaves it to its fate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from storage.documents import BulkDocuments, Document, Encoded, Range, Replacement
+from wechat.domain.errors import StoreUnavailable
+
+MAX_OPERATIONS = 64
+MAX_BYTES = 1024 * 1024
+IN_FLIGHT = 2
+"""Batches of one kind under way at once. With one, the database waits for us between two; more make them smaller."""
+DEADLINE_S = 2.5
+"""How long a caller waits for its operation, queueing included. The driver's own deadlines end a call earlier."""
+
+O = TypeVar("O")  # noqa: E741 - an operation
+R = TypeVar("R")
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter(Generic[O, R]):
+    """One operation and whoever waits for it."""
+
+    identity: str
+    operation: O
+    size: int
+    result: asyncio.Future[R]
+    sent: bool = False
+
+
+class Queue(Generic[O, R]):
+    """Operations of one kind. ``run`` sends a batch and returns a result, or an exception, for each operation."""
+
+    def __init__(self, run: Callable[[Sequence[O]], Awaitable[Sequence[R | Exception]]]) -> None:
+        self._run = run
+        self._waiting: deque[_Waiter[O, R]] = deque()
+        self._batches: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def submit(self, identity: str, operation: O, size: int = 0) -> R:
+        """The result of ``operation``. Raises StoreUnavailable when time runs out or the queue is closed."""
+        if self._closed:
+            raise StoreUnavailable
+        loop = asyncio.get_running_loop()
+        waiter = _Waiter(identity, operation, size, loop.create_future())
+        self._waiting.append(waiter)
+        if len(self._batches) < IN_FLIGHT:
+            self._send()
+        timer = loop.call_later(DEADLINE_S, _expire, waiter.result)
+        try:
+            result: R = await waiter.result
+        finally:
+            timer.cancel()
+            if not waiter.sent:
+                self._waiting.remove(waiter)
+        return result
+
+    async def close(self) -> None:
+        """Take no more, and return once everything is answered."""
+        self._closed = True
+        while self._batches:
+            await asyncio.wait(self._batches)
+
+    def _send(self) -> None:
+        """Send the next batch, if anything waits."""
+        batch = self._next_batch()
+        if batch:
+            task = asyncio.get_running_loop().create_task(self._commit(batch))
+            self._batches.add(task)
+            task.add_done_callback(self._sent)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        self._batches.discard(task)
+        if self._waiting:
+            self._send()
+
+    def _next_batch(self) -> list[_Waiter[O, R]]:
+        """As many as fit, one an id; what does not fit keeps its place."""
+        batch: list[_Waiter[O, R]] = []
+        kept: list[_Waiter[O, R]] = []
+        seen: set[str] = set()
+        size = 0
+        while self._waiting and len(batch) < MAX_OPERATIONS:
+            waiter = self._waiting.popleft()
+            if waiter.identity in seen or (batch and size + waiter.size > MAX_BYTES):
+                kept.append(waiter)
+                continue
+            waiter.sent = True
+            seen.add(waiter.identity)
+            size += waiter.size
+            batch.append(waiter)
+        self._waiting.extendleft(reversed(kept))
+        return batch
+
+    async def _commit(self, batch: Sequence[_Waiter[O, R]]) -> None:
+        """Run a batch and answer whoever still waits. A failure of the whole is one for each."""
+        try:
+            results = await self._run([waiter.operation for waiter in batch])
+        except Exception as error:  # it belongs to the callers
+            results = [error] * len(batch)
+        for waiter, result in zip(batch, results, strict=True):
+            if waiter.result.done():
+                continue
+            if isinstance(result, Exception):
+                waiter.result.set_exception(result)
+            else:
+                waiter.result.set_result(result)
+
+
+class GroupCommit:
+    """``Documents`` over ``BulkDocuments``. Close it after everything that uses it."""
+
+    def __init__(self, documents: BulkDocuments) -> None:
+        self._documents = documents
+        self._inserts: Queue[Encoded, bool] = Queue(documents.insert_many)
+        self._reads: Queue[str, Document | None] = Queue(self._get_many)
+        self._replacements: Queue[Replacement, bool] = Queue(documents.replace_many)
+        self._listings: set[asyncio.Task[Any]] = set()
+
+    async def insert(self, document: Document, write: str) -> bool:
+        encoded = self._documents.encode(document, write)
+        return await self._inserts.submit(encoded.id, encoded, encoded.size)
+
+    async def get(self, identity: str) -> Document | None:
+        return await self._reads.submit(identity, identity)
+
+    async def replace(self, document: Document, rev: int, write: str) -> bool:
+        encoded = self._documents.encode(document, write)
+        return await self._replacements.submit(encoded.id, Replacement(encoded, rev), encoded.size)
+
+    async def find(self, wanted: Range) -> list[Document]:
+        """Listings go past the queues, in a task of their own like everything that talks to the driver."""
+        return await self._alone(self._documents.find(wanted))
+
+    async def find_equal(self, field: str, value: str, limit: int) -> list[Document]:
+        return await self._alone(self._documents.find_equal(field, value, limit))
+
+    async def close(self) -> None:
+        """Return once everything under way is answered."""
+        for queue in (self._inserts, self._reads, self._replacements):
+            await queue.close()
+        if self._listings:
+            await asyncio.wait(self._listings)
+
+    async def _get_many(self, ids: Sequence[str]) -> Sequence[Document | None]:
+        found = await self._documents.get_many(ids)
+        return [found.get(identity) for identity in ids]
+
+    async def _alone(self, listing: Coroutine[Any, Any, list[Document]]) -> list[Document]:
+        task = asyncio.get_running_loop().create_task(listing)
+        self._listings.add(task)
+        task.add_done_callback(self._finish_listing)
+        done, _ = await asyncio.wait({task}, timeout=DEADLINE_S)
+        if not done:
+            raise StoreUnavailable
+        return task.result()
+
+    def _finish_listing(self, task: asyncio.Task[Any]) -> None:
+        self._listings.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever still waits has it; if all have gone, it must not be logged as lost
+
+
+def _expire(result: asyncio.Future[Any]) -> None:
+    if not result.done():
+        result.set_exception(StoreUnavailable())

@@ -1,0 +1,37 @@
+"""The stores in this process' own memory: for tests, simulations, and a demo where no database server can run."""
+
+from __future__ import annotations
+
+from storage.documents import BulkDocuments
+from storage.memory.documents import MemoryDocuments
+from storage.stores.all import COLLECTIONS, EXPIRING, Stores
+from wechat.domain.errors import Text
+from wechat.domain.ports import Clock, Random
+
+
+class MemoryDatabase:
+    """The collections, which several ``MemoryStorage`` of one process may share."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._collections = {
+            name: MemoryDocuments(clock.now, "expires_at" if name in EXPIRING else "") for name in COLLECTIONS
+        }
+
+    def __getitem__(self, name: str) -> MemoryDocuments:
+        return self._collections[name]
+
+
+class MemoryStorage(Stores):
+    """Everything is gone with the process, and no other process sees it."""
+
+    def __init__(self, clock: Clock, random: Random, database: MemoryDatabase | None = None) -> None:
+        collections = database or MemoryDatabase(clock)
+
+        def collection(name: str) -> BulkDocuments:
+            return collections[name]
+
+        super().__init__(collection, clock, random)
+
+    async def problems(self) -> list[Text]:
+        """Nothing can be missing."""
+        return []

@@ -1,0 +1,108 @@
+"""``BulkDocuments`` over a MongoDB collection. Each call is one command, acknowledged by a majority's journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import bson
+from bson.raw_bson import RawBSONDocument
+from pymongo import ASCENDING, DESCENDING, ReplaceOne
+from pymongo.errors import BulkWriteError
+
+from storage.documents import CODEC, Document, Encoded, Range, Replacement
+from storage.mongo.driver import Collection, report_no_answer
+from wechat.domain.errors import StoreUnavailable
+
+DUPLICATE = 11000
+
+
+class WriteRefused(Exception):
+    """MongoDB refused one document of a batch, for a reason other than its id; ``code`` is MongoDB's."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"MongoDB refused a write (code {code})")
+
+
+class MongoDocuments:
+    """One collection."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+
+    def encode(self, document: Document, write: str) -> Encoded:
+        raw = bson.encode(document, codec_options=CODEC)
+        return Encoded(document["_id"], write, RawBSONDocument(raw), len(raw))
+
+    @report_no_answer
+    async def insert_many(self, batch: Sequence[Encoded]) -> Sequence[bool | Exception]:
+        """See BulkDocuments. A driver that lost the first reply sends again and is told "duplicate", so a duplicate is
+        read back: the id of the write tells our own document from somebody else's."""
+        try:
+            await self._collection.insert_many([encoded.body for encoded in batch], ordered=False)
+        except BulkWriteError as error:
+            codes = _error_codes(error)
+        else:
+            return [True] * len(batch)
+        taken = [batch[index] for index, code in codes.items() if code == DUPLICATE]
+        writes = await self._writes_of([encoded.id for encoded in taken])
+        return [
+            _outcome(codes.get(index), written=encoded.write in writes.get(encoded.id, ()))
+            for index, encoded in enumerate(batch)
+        ]
+
+    @report_no_answer
+    async def get_many(self, ids: Sequence[str]) -> Mapping[str, Document]:
+        found = await self._collection.find({"_id": {"$in": list(ids)}}).to_list(len(ids))
+        return {document["_id"]: document for document in found}
+
+    @report_no_answer
+    async def replace_many(self, batch: Sequence[Replacement]) -> Sequence[bool | Exception]:
+        """See BulkDocuments. A batch's answer counts matches only, so after a partial one its documents are read."""
+        codes: dict[int, int] = {}
+        requests = [ReplaceOne({"_id": r.encoded.id, "rev": r.rev}, r.encoded.body) for r in batch]
+        try:
+            result = await self._collection.bulk_write(requests, ordered=False)
+        except BulkWriteError as error:
+            codes = _error_codes(error)
+        else:
+            if result.matched_count == len(batch):
+                return [True] * len(batch)
+        writes = await self._writes_of([replacement.encoded.id for replacement in batch])
+        return [
+            WriteRefused(codes[index])
+            if index in codes
+            else replacement.encoded.write in writes.get(replacement.encoded.id, ())
+            for index, replacement in enumerate(batch)
+        ]
+
+    @report_no_answer
+    async def find(self, wanted: Range) -> list[Document]:
+        query = {**wanted.equal, wanted.by: {"$gte": wanted.start, "$lte": wanted.end}}
+        sort = [(wanted.by, DESCENDING if wanted.latest else ASCENDING)] if wanted.limit else None
+        fields = dict.fromkeys(wanted.fields, 1) if wanted.fields else None
+        return await self._collection.find(query, fields, sort=sort, limit=wanted.limit).to_list()
+
+    @report_no_answer
+    async def find_equal(self, field: str, value: str, limit: int) -> list[Document]:
+        return await self._collection.find({field: value}, limit=limit).to_list(limit)
+
+    async def _writes_of(self, ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """The latest writes of each document."""
+        found = await self._collection.find({"_id": {"$in": list(ids)}}, {"writes": 1}).to_list(len(ids))
+        return {document["_id"]: document.get("writes", ()) for document in found}
+
+
+def _error_codes(error: BulkWriteError) -> dict[int, int]:
+    """MongoDB's code for each operation of a batch that it refused. Raises StoreUnavailable when nothing is certain."""
+    details: Mapping[str, Any] = error.details or {}
+    if details.get("writeConcernErrors"):
+        raise StoreUnavailable from error
+    return {fault["index"]: int(fault["code"]) for fault in details.get("writeErrors", ())}
+
+
+def _outcome(code: int | None, *, written: bool) -> bool | Exception:
+    """What became of an insert that was answered with ``code``."""
+    if code is None:
+        return True
+    return written if code == DUPLICATE else WriteRefused(code)

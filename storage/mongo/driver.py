@@ -1,0 +1,137 @@
+"""The one place that knows which MongoDB driver is in use.
+
+``motor`` is the default; ``pymongo`` is its successor, PyMongo's own async client. What is needed of either stands in
+the protocols below, which both satisfy as they are: no wrapper stands between a store and its driver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar, cast
+
+from bson.raw_bson import RawBSONDocument
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import AsyncMongoClient, IndexModel, ReadPreference, ReplaceOne, WriteConcern
+from pymongo.errors import ConfigurationError, ConnectionFailure, ExecutionTimeout, PyMongoError, WriteConcernError
+from pymongo.monitoring import CommandListener
+from pymongo.read_concern import ReadConcern
+from pymongo.results import BulkWriteResult
+
+from storage.documents import CODEC, Document
+from wechat.domain.errors import ConfigError, StoreUnavailable, Text
+
+Driver = Literal["motor", "pymongo"]
+Filter = Mapping[str, Any]
+Sort = Sequence[tuple[str, int]]
+
+SELECTION_MS = 1000
+OPERATION_MS = 2000
+
+NO_ADDRESS = Text(
+    "mongo.url：不是可用的地址；密码里的特殊字符要百分号转义",
+    "mongo.url: is not a usable address; special characters of a password must be percent-encoded",
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Cursor(Protocol):
+    async def to_list(self, length: int | None = None) -> list[Document]: ...
+
+
+class Collection(Protocol):
+    """What is used of a collection."""
+
+    async def insert_many(self, documents: Sequence[RawBSONDocument], /, *, ordered: bool) -> object: ...
+
+    async def bulk_write(
+        self, requests: Sequence[ReplaceOne[RawBSONDocument]], /, *, ordered: bool
+    ) -> BulkWriteResult: ...
+
+    def find(
+        self, wanted: Filter, projection: Filter | None = None, /, *, sort: Sort | None = None, limit: int = 0
+    ) -> Cursor: ...
+
+    async def index_information(self) -> Mapping[str, Document]: ...
+
+    async def create_indexes(self, indexes: Sequence[IndexModel]) -> list[str]: ...
+
+
+class Database(Protocol):
+    """What is used of a database."""
+
+    def __getitem__(self, name: str) -> Collection: ...
+
+    async def command(self, command: str) -> Document: ...
+
+    async def list_collection_names(self) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A database whose every write waits for a majority and the journal, and the way to leave it."""
+
+    database: Database
+    client: Any
+
+    async def close(self) -> None:
+        """Close the client. Motor's way of closing blocks, so a thread does it."""
+        if isinstance(self.client, AsyncMongoClient):
+            await self.client.close()
+        else:
+            await asyncio.to_thread(self.client.close)
+
+
+def connect(
+    url: str, database: str, driver: Driver = "motor", *, listeners: Sequence[CommandListener] = ()
+) -> Connection:
+    """A lazily connecting client, bound to the running event loop.
+
+    What ``url`` says of durability and of reading elsewhere than from the primary is overruled. A call ends within two
+    seconds, of which finding a server may take one. Raises ConfigError for no usable ``url``.
+    """
+    make: Callable[..., Any] = AsyncIOMotorClient if driver == "motor" else AsyncMongoClient
+    try:
+        client = make(
+            url,
+            appname="fenpay",
+            serverSelectionTimeoutMS=SELECTION_MS,
+            connectTimeoutMS=SELECTION_MS,
+            timeoutMS=OPERATION_MS,
+            retryWrites=True,
+            event_listeners=list(listeners),
+        )
+    except (ConfigurationError, ValueError):
+        raise ConfigError([NO_ADDRESS]) from None
+    durable = client.get_database(
+        database,
+        codec_options=CODEC,
+        write_concern=WriteConcern("majority", j=True),
+        read_concern=ReadConcern("majority"),
+        read_preference=ReadPreference.PRIMARY,
+    )
+    return Connection(cast(Database, durable), client)
+
+
+def report_no_answer(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+    """Turn "no trustworthy answer from the server" into StoreUnavailable."""
+
+    @functools.wraps(method)
+    async def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await method(*args, **kwargs)
+        except PyMongoError as error:
+            if is_no_answer(error):
+                raise StoreUnavailable from error
+            raise
+
+    return guarded
+
+
+def is_no_answer(error: PyMongoError) -> bool:
+    """Whether ``error`` leaves it open what the server did."""
+    return error.timeout or isinstance(error, ConnectionFailure | ExecutionTimeout | WriteConcernError)

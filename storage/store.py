@@ -1,0 +1,92 @@
+"""``VersionedStore`` over ``Documents``: a codec, a revision, and the ids of the latest writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from storage.documents import Document, Documents
+from wechat.domain.errors import NewerDocument
+from wechat.domain.ports import WRITES_KEPT, Stored
+
+T = TypeVar("T")
+
+SCHEMA = 1
+"""Version of the documents that this release writes. A release that adds a top-level field, or a field to a part named
+in ``Codec.parts``, keeps it: older processes carry unknown fields along. One that changes what a field means raises it,
+and older processes then refuse to write such a document."""
+
+ENVELOPE = frozenset({"_id", "schema", "rev", "writes"})
+
+
+@dataclass(frozen=True, slots=True)
+class Codec(Generic[T]):
+    """How a value is written as a document and read back. ``fields`` are all that ``write`` may produce.
+
+    ``parts`` are lists of sub-documents with the field that identifies each: unknown fields of theirs are kept too.
+    """
+
+    key: Callable[[T], str]
+    write: Callable[[T], Document]
+    read: Callable[[Document], T]
+    fields: frozenset[str]
+    parts: Mapping[str, tuple[str, frozenset[str]]]
+
+
+class DocumentStore(Generic[T]):
+    """Values of one kind in one collection."""
+
+    def __init__(self, documents: Documents, codec: Codec[T]) -> None:
+        self._documents = documents
+        self._codec = codec
+
+    async def insert(self, value: T, write: str) -> bool:
+        """See VersionedStore."""
+        document = self._codec.write(value)
+        document["_id"] = self._codec.key(value)
+        document["schema"] = SCHEMA
+        document["rev"] = 1
+        document["writes"] = [write]
+        return await self._documents.insert(document, write)
+
+    async def get(self, key: str) -> Stored[T] | None:
+        document = await self._documents.get(key)
+        return None if document is None else self.stored(document)
+
+    async def replace(self, stored: Stored[T], value: T, write: str) -> bool:
+        """See VersionedStore."""
+        if int(stored.document.get("schema", SCHEMA)) > SCHEMA:
+            raise NewerDocument
+        document = self._codec.write(value)
+        self._keep_unknown(stored.document, document)
+        document["_id"] = self._codec.key(value)
+        document["schema"] = SCHEMA
+        document["rev"] = stored.rev + 1
+        document["writes"] = [*stored.writes, write][-WRITES_KEPT:]
+        return await self._documents.replace(document, stored.rev, write)
+
+    def stored(self, document: Document) -> Stored[T]:
+        """``document`` as a value with its revision."""
+        return Stored(self._codec.read(document), int(document["rev"]), tuple(document["writes"]), document)
+
+    def values(self, documents: Sequence[Document]) -> list[T]:
+        """What ``documents`` hold."""
+        return [self._codec.read(document) for document in documents]
+
+    def _keep_unknown(self, old: Mapping[str, Any], new: Document) -> None:
+        """Carry over the fields that this release does not know, so that a newer one finds them again."""
+        for name in old.keys() - self._codec.fields - ENVELOPE:
+            new[name] = old[name]
+        for part, (identity, known) in self._codec.parts.items():
+            _keep_unknown_of_parts(old.get(part, ()), new.get(part, ()), identity, known)
+
+
+def _keep_unknown_of_parts(
+    old: Sequence[Document], new: Sequence[Document], identity: str, known: frozenset[str]
+) -> None:
+    strange = {part[identity]: part for part in old if part.keys() - known}
+    for part in new:
+        found = strange.get(part[identity])
+        if found:
+            part.update({name: found[name] for name in found.keys() - known})

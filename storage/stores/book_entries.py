@@ -1,0 +1,116 @@
+"""Payments and refunds as reconciliation reads them: a few fields of many documents, by windows of dates.
+
+A window becomes smaller when it returns much and larger when it returns little, so each document of a day is read once
+and no answer is large.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from storage.documents import MILLISECOND, Document, Documents, Range
+from wechat.books import Entry
+from wechat.domain.numbers import refund_number
+from wechat.domain.orders import order_key
+from wechat.domain.ports import NumberStore
+from wechat.domain.refunds import WINDOW
+from wechat.domain.times import beijing_day, day_span
+
+WANTED = 1000
+"""Documents that a window should return, about."""
+SHORTEST = timedelta(seconds=1)
+FIRST_WINDOW = timedelta(minutes=10)
+MOST = 4 * WANTED
+YEAR_OF_REFUNDS = WINDOW + timedelta(days=8)
+"""How long before a day an order may have been placed that is refunded on it: it can be paid for a week, and refunded
+for a year after that."""
+
+PAYMENT_FIELDS = ("out_trade_no", "mchid", "payments", "total", "currency", "trade_state", "paid_at", "created_at")
+REFUND_FIELDS = ("out_trade_no", "mchid", "refunds", "created_at")
+
+
+class BookEntries:
+    """``BookSource`` on the collection of orders, for one merchant."""
+
+    def __init__(self, orders: Documents, numbers: NumberStore) -> None:
+        self._orders = orders
+        self._numbers = numbers
+
+    async def paid(self, mchid: str, day: date) -> AsyncIterator[Sequence[Entry]]:
+        start, end = day_span(day)
+        async for found in self._windows("paid_at", {}, start, end - MILLISECOND, PAYMENT_FIELDS):
+            yield [_payment(document) for document in found if document["mchid"] == mchid]
+
+    async def refunded(self, mchid: str, day: date) -> AsyncIterator[Sequence[Entry]]:
+        _, end = day_span(day)
+        equal = {"refund_days": day.isoformat()}
+        async for found in self._windows("created_at", equal, end - YEAR_OF_REFUNDS, end - MILLISECOND, REFUND_FIELDS):
+            yield [entry for document in found if document["mchid"] == mchid for entry in _refunds(document, day)]
+
+    async def payments(self, mchid: str, numbers: Sequence[str]) -> Sequence[Entry]:
+        return [_payment(document) for document in await self._documents(order_key(mchid, n) for n in numbers)]
+
+    async def refunds(self, mchid: str, numbers: Sequence[str]) -> Sequence[Entry]:
+        uses = await _all(self._numbers.get(refund_number(mchid, number)) for number in numbers)
+        wanted, found = set(numbers), await self._documents({use.order_key for use in uses if use})
+        return [entry for document in found for entry in _refunds(document) if entry.out_refund_no in wanted]
+
+    async def _documents(self, keys: Iterable[str]) -> list[Document]:
+        found = await _all(self._orders.get(key) for key in keys)
+        return [document for document in found if document]
+
+    async def _windows(
+        self, by: str, equal: Mapping[str, Any], start: datetime, end: datetime, fields: Sequence[str]
+    ) -> AsyncIterator[list[Document]]:
+        """Everything dated from ``start`` to ``end``, latest first, a window at a time."""
+        span = FIRST_WINDOW
+        while end >= start:
+            begin = max(start, end - span)
+            found = await self._orders.find(Range(by, begin, end, equal, limit=MOST + 1, fields=fields))
+            if len(found) > MOST and span > SHORTEST:
+                span = max(SHORTEST, span / 4)
+                continue
+            if len(found) > MOST:  # a second with more than an answer holds
+                found = await self._orders.find(Range(by, begin, end, equal, fields=fields))
+            if found:
+                yield found
+            end = begin - MILLISECOND
+            span = max(SHORTEST, span / 2) if len(found) > WANTED else span * 2
+
+
+async def _all(reads: Iterable[Any]) -> list[Any]:
+    """Every result; the reads go to the database in groups."""
+    return list(await asyncio.gather(*reads))
+
+
+def _payment(document: Document) -> Entry:
+    """The order's own payment; an order without one has an empty transaction_id."""
+    payments = document.get("payments", ())
+    return Entry(
+        out_trade_no=document["out_trade_no"],
+        transaction_id=payments[0]["transaction_id"] if payments else "",
+        out_refund_no="",
+        refund_id="",
+        amount=int(document["total"]),
+        currency=document.get("currency", "CNY"),
+        state=document["trade_state"],
+    )
+
+
+def _refunds(document: Document, day: date | None = None) -> Iterable[Entry]:
+    """The order's refunds; with ``day``, those that were last sent on it, which is when WeChat put them on a bill."""
+    for refund in document.get("refunds", ()):
+        sent_at = refund.get("last_sent_at")
+        if day is None or (sent_at is not None and beijing_day(sent_at) == day):
+            yield Entry(
+                out_trade_no=document["out_trade_no"],
+                transaction_id=refund["transaction_id"],
+                out_refund_no=refund["out_refund_no"],
+                refund_id=refund.get("refund_id", ""),
+                amount=int(refund["refund"]),
+                currency="CNY",
+                state=refund["state"],
+            )

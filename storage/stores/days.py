@@ -1,0 +1,174 @@
+"""Reconciled days and their differences: a document each, identified by what it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from storage.documents import FIRST, Document, Documents, Range
+from storage.store import Codec, DocumentStore
+from wechat.book_days import BookDay, day_key
+from wechat.books import Audit, Difference, Entry, Kind, Reconciliation, Status, Sums
+from wechat.domain.ports import Page, Stored
+
+LAST_DATE = datetime(9000, 1, 1, tzinfo=UTC)
+LAST_ID = "g"
+"""After every id, which are hex digits."""
+
+
+class Days(DocumentStore[BookDay]):
+    """``DayStore``."""
+
+    def __init__(self, documents: Documents) -> None:
+        super().__init__(documents, DAY)
+
+    async def newest(self, mchid: str) -> date | None:
+        """See DayStore. A merchant has a document a day, so all of them are few."""
+        equal = {"mchid": mchid, "planned": True}
+        found = await self._documents.find(Range("date", FIRST, LAST_DATE, equal, 1, latest=True))
+        return date.fromisoformat(found[0]["day"]) if found else None
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Stored[BookDay]]:
+        found = await self._documents.find(Range("due_at", FIRST, now, limit=limit))
+        return sorted([self.stored(document) for document in found], key=lambda stored: stored.value.day)
+
+
+class Differences(DocumentStore[Difference]):
+    """``DifferenceStore``."""
+
+    def __init__(self, documents: Documents) -> None:
+        super().__init__(documents, DIFFERENCE)
+
+    async def of_day(self, mchid: str, day: date, *, limit: int, cursor: str) -> Page[Difference]:
+        equal = {"day_key": day_key(mchid, day)}
+        after = f"{cursor}0" if cursor else ""  # nothing that begins with an id follows it but itself
+        found = await self._documents.find(Range("_id", after, LAST_ID, equal, limit + 1))
+        items = tuple(self.values(found[:limit]))
+        return Page(items, items[-1].id if len(found) > limit else "")
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
+def _write_day(day: BookDay) -> Document:
+    document: Document = {"mchid": day.mchid, "day": day.day.isoformat(), "date": _midnight(day.day)}
+    for name in ("due_at", "planned", "lease", "leased_until"):
+        if value := getattr(day, name):
+            document[name] = value
+    if day.result:
+        document["result"] = _write_result(day.result)
+    return document
+
+
+def _read_day(document: Document) -> BookDay:
+    get, day = document.get, date.fromisoformat(document["day"])
+    result = get("result")
+    return BookDay(
+        mchid=document["mchid"],
+        day=day,
+        due_at=get("due_at"),
+        planned=get("planned", False),
+        lease=get("lease", ""),
+        leased_until=get("leased_until"),
+        result=_read_result(day, result) if result else None,
+    )
+
+
+def _write_result(result: Reconciliation) -> Document:
+    return {
+        "started_at": result.started_at,
+        "finished_at": result.finished_at,
+        "ours": _write_sums(result.ours),
+        "theirs": _write_sums(result.theirs),
+        "found": {kind.value: count for kind, count in result.found.items()},
+    }
+
+
+def _read_result(day: date, document: Document) -> Reconciliation:
+    return Reconciliation(
+        day=day,
+        started_at=document["started_at"],
+        finished_at=document["finished_at"],
+        ours=_read_sums(document["ours"]),
+        theirs=_read_sums(document["theirs"]),
+        found={Kind(kind): int(count) for kind, count in document["found"].items()},
+    )
+
+
+SUMS = tuple(Sums.__dataclass_fields__)
+
+
+def _write_sums(sums: Sums) -> Document:
+    return {name: getattr(sums, name) for name in SUMS}
+
+
+def _read_sums(document: Document) -> Sums:
+    return Sums(**{name: int(document.get(name, 0)) for name in SUMS})
+
+
+def _write_difference(difference: Difference) -> Document:
+    return {
+        "mchid": difference.mchid,
+        "day": difference.day.isoformat(),
+        "day_key": day_key(difference.mchid, difference.day),
+        "kind": difference.kind.value,
+        "ours": difference.ours._asdict() if difference.ours else None,
+        "theirs": difference.theirs._asdict() if difference.theirs else None,
+        "found_at": difference.found_at,
+        "seen_at": difference.seen_at,
+        "status": difference.status.value,
+        "audit": [_write_audit(entry) for entry in difference.audit],
+    }
+
+
+def _read_difference(document: Document) -> Difference:
+    return Difference(
+        id=document["_id"],
+        mchid=document["mchid"],
+        day=date.fromisoformat(document["day"]),
+        kind=Kind(document["kind"]),
+        ours=_read_entry(document["ours"]),
+        theirs=_read_entry(document["theirs"]),
+        found_at=document["found_at"],
+        seen_at=document["seen_at"],
+        status=Status(document["status"]),
+        audit=tuple([_read_audit(entry) for entry in document["audit"]]),
+    )
+
+
+def _read_entry(document: dict[str, Any] | None) -> Entry | None:
+    return Entry(**document | {"amount": int(document["amount"])}) if document else None
+
+
+def _write_audit(entry: Audit) -> Document:
+    return {
+        "at": entry.at,
+        "by": entry.by,
+        "action": entry.action,
+        "source": entry.source.value,
+        "target": entry.target.value,
+        "detail": entry.detail,
+    }
+
+
+def _read_audit(document: Document) -> Audit:
+    source, target = Status(document["source"]), Status(document["target"])
+    return Audit(document["at"], document["by"], document["action"], source, target, document.get("detail", ""))
+
+
+DAY = Codec(
+    key=lambda day: day.key,
+    write=_write_day,
+    read=_read_day,
+    fields=frozenset({"mchid", "day", "date", "due_at", "planned", "lease", "leased_until", "result"}),
+    parts={},
+)
+DIFFERENCE = Codec(
+    key=lambda difference: difference.id,
+    write=_write_difference,
+    read=_read_difference,
+    fields=frozenset({"mchid", "day", "day_key", "kind", "ours", "theirs", "found_at", "seen_at", "status", "audit"}),
+    parts={},
+)

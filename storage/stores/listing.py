@@ -1,0 +1,81 @@
+"""Pages of documents, newest first, by equality and a closed range of dates on one index.
+
+The window of dates goes back in ever larger steps until the page is full. So a page costs what it shows, not what is
+stored, also on a server that reads a whole range before it sorts.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from storage.documents import EPOCH, FIRST, MILLISECOND, Document, Documents, Range
+from wechat.domain.errors import BadRequest, Text
+
+FIRST_SPAN = timedelta(minutes=1)
+GROWTH = 4
+AHEAD = timedelta(days=1)
+"""How far ahead of our clock a document may be dated, by a process whose clock is wrong."""
+
+
+class Position(NamedTuple):
+    """Where a document stands in a listing: its date, then its id."""
+
+    at: datetime
+    identity: str
+
+
+async def newest(
+    documents: Documents, by: str, equal: Mapping[str, Any], *, now: datetime, limit: int, cursor: str
+) -> list[Document]:
+    """At least ``limit`` + 1 documents after ``cursor``, newest first, or all there are. Raises BadRequest."""
+    after = read_cursor(cursor) if cursor else None
+    end, span = (after.at if after else now + AHEAD), FIRST_SPAN if after else FIRST_SPAN + AHEAD
+    found: list[Document] = []
+    while len(found) <= limit and end >= FIRST:
+        start = max(FIRST, end - span)
+        batch = await documents.find(Range(by, start, end, equal, limit=limit + 1, latest=True))
+        if len(batch) > limit:  # cut off, perhaps among several of the same date
+            last = batch[-1][by]
+            batch = [each for each in batch if each[by] > last]
+            batch += await documents.find(Range(by, last, last, equal))
+            end = last - MILLISECOND
+        else:
+            end, span = start - MILLISECOND, span * GROWTH
+        found += [each for each in batch if after is None or position(each, by) < after]
+    return sorted(found, key=lambda each: position(each, by), reverse=True)
+
+
+def position(document: Document, by: str) -> Position:
+    return Position(document[by], document["_id"])
+
+
+def write_cursor(at: Position) -> str:
+    text = f"{(at.at - EPOCH) // MILLISECOND}.{at.identity}"
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str) -> Position:
+    """Raises BadRequest for anything but what ``write_cursor`` made."""
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        milliseconds, _, identity = (
+            base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii").partition(".")
+        )
+        at = EPOCH + int(milliseconds) * MILLISECOND
+    except (binascii.Error, ValueError, OverflowError):
+        raise _broken_cursor() from None
+    if not identity or not identity.isprintable() or at < FIRST:
+        raise _broken_cursor()
+    return Position(at, identity)
+
+
+def _broken_cursor() -> BadRequest:
+    return BadRequest(
+        Text("cursor 无效，请用上一页返回的值", "The cursor is not valid; use the one the previous page gave"),
+        code="BAD_CURSOR",
+        field="cursor",
+    )

@@ -1,0 +1,75 @@
+"""Orders with their refunds: compare-and-set by key, what is due, and listings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from storage.documents import FIRST, Documents, Range
+from storage.store import DocumentStore
+from storage.stores.listing import newest, position, write_cursor
+from storage.stores.order_codec import ORDER
+from wechat.domain.facts import RefundState
+from wechat.domain.orders import Order, TradeState
+from wechat.domain.ports import Clock, Overdue, Page, Stored
+
+COUNTED = 1000
+"""Due documents that a metric looks at, at most."""
+
+
+class Orders(DocumentStore[Order]):
+    """``OrderStore``."""
+
+    def __init__(self, documents: Documents, clock: Clock) -> None:
+        super().__init__(documents, ORDER)
+        self._clock = clock
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Stored[Order]]:
+        return await self._until("due_at", now, limit)
+
+    async def next_due(self, after: datetime, until: datetime) -> datetime | None:
+        found = await self._documents.find(Range("due_at", after, until, limit=1, fields=("due_at",)))
+        return found[0]["due_at"] if found else None
+
+    async def overdue(self, now: datetime) -> Overdue:
+        fields = ("next_check_at", "refunds.next_check_at")
+        found = await self._documents.find(Range("due_at", FIRST, now, limit=COUNTED, fields=fields))
+        orders = [each["next_check_at"] for each in found if each.get("next_check_at", now) < now]
+        parts = [part.get("next_check_at", now) for each in found for part in each.get("refunds", ())]
+        refunds = [at for at in parts if at < now]
+        return Overdue(len(orders), _age(orders, now), len(refunds), _age(refunds, now))
+
+    async def with_events(self, until: datetime, limit: int) -> Sequence[Stored[Order]]:
+        return await self._until("outbox_due_at", until, limit)
+
+    async def events_waiting(self, now: datetime) -> tuple[int, float]:
+        fields = ("outbox_due_at",)
+        found = await self._documents.find(Range("outbox_due_at", FIRST, now, limit=COUNTED, fields=fields))
+        dates = [each["outbox_due_at"] for each in found]
+        return len(dates), _age(dates, now)
+
+    async def find(self, *, trade_state: TradeState | None, limit: int, cursor: str) -> Page[Order]:
+        equal = {"trade_state": trade_state.value} if trade_state else {}
+        return await self._page("created_at", equal, limit, cursor)
+
+    async def find_by_number(self, number: str, limit: int) -> Sequence[Order]:
+        return self.values(await self._documents.find_equal("keys", number, limit))
+
+    async def find_by_refund(self, state: RefundState, *, limit: int, cursor: str) -> Page[Order]:
+        return await self._page("refund_changed_at", {"refund_states": state.value}, limit, cursor)
+
+    async def _until(self, by: str, now: datetime, limit: int) -> Sequence[Stored[Order]]:
+        found = await self._documents.find(Range(by, FIRST, now, limit=limit))
+        return [self.stored(document) for document in found]
+
+    async def _page(self, by: str, equal: Mapping[str, Any], limit: int, cursor: str) -> Page[Order]:
+        found = await newest(self._documents, by, equal, now=self._clock.now(), limit=limit, cursor=cursor)
+        shown = found[:limit]
+        following = write_cursor(position(shown[-1], by)) if len(found) > limit else ""
+        return Page(tuple(self.values(shown)), following)
+
+
+def _age(dates: Sequence[datetime], now: datetime) -> float:
+    """How long ago the earliest of ``dates`` was, in seconds; 0 without any."""
+    return (now - min(dates)).total_seconds() if dates else 0.0

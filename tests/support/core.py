@@ -1,0 +1,213 @@
+"""The core of the service over memory, with gateways that a test brings: several processes over one database.
+
+A process may be mortal: it dies at a call to the world outside, before that call or with its effect done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any, cast
+
+from storage.documents import BulkDocuments, Document, Encoded
+from storage.memory.storage import MemoryDatabase
+from storage.stores.all import CLAIMS, DELIVERIES, NOTIFICATIONS, NUMBERS, ORDERS, Stores
+from storage.stores.notifications import NOTIFICATION
+from storage.stores.order_codec import ORDER
+from tests.support.clock import ManualClock
+from tests.support.runtime import InlineThreads, RandomIds, RecordedTelemetry
+from wechat.domain.errors import StoreUnavailable
+from wechat.domain.facts import Api
+from wechat.domain.messages import StoredNotification
+from wechat.domain.numbers import NumberUse, refund_number
+from wechat.domain.orders import Order, Refund
+from wechat.domain.ports import Clock, Runtime
+from wechat.notifications.receiver import NotificationReceiver, Receivers
+from wechat.orders.payments import PaymentRecorder
+from wechat.orders.service import Item, OrderDefaults, Orders
+from wechat.orders.updates import OrderUpdates
+from wechat.orders.worker import OrderWork
+from wechat.pay.gateway import Gateway, RefundGateway
+from wechat.refunds.late_payments import LatePayments, LatePolicy
+from wechat.refunds.service import RefundDefaults, Refunds
+from wechat.support.claims import Claims
+from wechat.support.worker import Worker
+
+SAME: Mapping[Api, Api] = MappingProxyType({api: api for api in Api})
+DEFAULTS = OrderDefaults(
+    "wxsim0123456789", "sim1900000109", Api.V3, "https://pay.example.com/notify", timedelta(minutes=30), 10_000, 9
+)
+
+
+class Died(Exception):
+    """The process ended here."""
+
+
+@dataclass
+class Fuse:
+    """Counts calls to the world outside; the process ends at call ``at``, before it or with its effect done."""
+
+    at: int = 0
+    after: bool = False
+    calls: int = 0
+
+
+class Mortal:
+    """Anything with async methods, for as long as the fuse burns."""
+
+    def __init__(self, inner: object, fuse: Fuse) -> None:
+        self._inner, self._fuse = inner, fuse
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method = getattr(self._inner, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            self._fuse.calls += 1
+            ends = self._fuse.calls == self._fuse.at
+            if ends and not self._fuse.after:
+                raise Died
+            result = await method(*args, **kwargs)
+            if ends:
+                raise Died
+            return result
+
+        return call
+
+
+class MortalDocuments(Mortal):
+    """A collection for as long as the fuse burns. To encode is no call to the world outside."""
+
+    def __init__(self, inner: BulkDocuments, fuse: Fuse) -> None:
+        super().__init__(inner, fuse)
+        self._documents = inner
+
+    def encode(self, document: Document, write: str) -> Encoded:
+        return self._documents.encode(document, write)
+
+
+class DownDocuments:
+    """The collection ``name``, which does not answer while it is in ``down``."""
+
+    def __init__(self, inner: BulkDocuments, name: str, down: set[str]) -> None:
+        self._inner, self._name, self._down = inner, name, down
+
+    def encode(self, document: Document, write: str) -> Encoded:
+        return self._inner.encode(document, write)
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method = getattr(self._inner, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            if self._name in self._down:
+                raise StoreUnavailable
+            return await method(*args, **kwargs)
+
+        return call
+
+
+@dataclass
+class Backend:
+    """What all processes share: the database, the clock, the metrics. ``down`` are collections that do not answer."""
+
+    clock: ManualClock
+    telemetry: RecordedTelemetry = field(default_factory=RecordedTelemetry)
+    down: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.database = MemoryDatabase(self.clock)
+
+    def stores(self, fuse: Fuse | None = None) -> Stores:
+        """The stores as one process has them."""
+
+        def collection(name: str) -> BulkDocuments:
+            documents = cast(BulkDocuments, DownDocuments(self.database[name], name, self.down))
+            return cast(BulkDocuments, MortalDocuments(documents, fuse)) if fuse else documents
+
+        return Stores(collection, self.clock, RandomIds())
+
+    def runtime(self, clock: Clock | None = None) -> Runtime:
+        return Runtime(clock or self.clock, RandomIds(), self.telemetry, InlineThreads())
+
+    # -- what is stored, seen and changed behind the service's back --------------------------------------------------
+
+    def put(self, order: Order) -> Order:
+        """Store ``order``, in the place of any by its number, and reserve the numbers of its refunds."""
+        document = ORDER.write(order) | {"_id": order.key, "schema": 1, "writes": ["test"]}
+        held = self.database[ORDERS].peek(order.key)
+        self.database[ORDERS].poke(document | {"rev": held["rev"] + 1 if held else 1})
+        for refund in order.refunds:
+            number = refund_number(order.mchid, refund.out_refund_no)
+            use = NumberUse(number, order.key)
+            self.database[NUMBERS].poke({"_id": use.number, "order": use.order_key, "rev": 1, "writes": ["test"]})
+        return order
+
+    @property
+    def orders(self) -> dict[str, Order]:
+        """The stored orders by out_trade_no."""
+        found = [ORDER.read(document) for document in self.database[ORDERS].everything()]
+        return {order.out_trade_no: order for order in found}
+
+    @property
+    def refunds(self) -> dict[str, Refund]:
+        """The stored refunds by out_refund_no."""
+        return {refund.out_refund_no: refund for order in self.orders.values() for refund in order.refunds}
+
+    @property
+    def staged(self) -> list[tuple[str, str]]:
+        """The events that were staged, each as (the number of the refund or order that it is about, its type)."""
+        return [
+            (event.out_refund_no or order.out_trade_no, event.type.value)
+            for order in self.orders.values()
+            for event in order.outbox
+        ]
+
+    @property
+    def messages(self) -> list[StoredNotification]:
+        """The stored notifications."""
+        return [NOTIFICATION.read(document) for document in self.database[NOTIFICATIONS].everything()]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many documents each collection has."""
+        names = (ORDERS, NUMBERS, CLAIMS, NOTIFICATIONS, DELIVERIES)
+        return {name: len(self.database[name].everything()) for name in names}
+
+
+class Core:
+    """One process: the use cases around orders, refunds and notifications."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        gateways: Mapping[Api, Gateway] | None = None,
+        refund_gateways: Mapping[Api, RefundGateway] | None = None,
+        *,
+        policy: LatePolicy = LatePolicy.ASK,
+        route: Mapping[Api, Api] = SAME,
+        defaults: OrderDefaults = DEFAULTS,
+        catalogue: Mapping[str, Item] | None = None,
+        fuse: Fuse | None = None,
+    ) -> None:
+        runtime = backend.runtime()
+        self.backend = backend
+        self.stores = backend.stores(fuse)
+        self.updates = OrderUpdates(self.stores.orders, runtime)
+        self.recorder = PaymentRecorder(self.updates, self.stores.numbers, defaults.mchid, runtime)
+        claims = Claims(self.stores.claims, runtime)
+        self.orders = Orders(defaults, catalogue or {}, gateways or {}, self.updates, self.recorder, claims, runtime)
+        refund_defaults = RefundDefaults(defaults.mchid, route, defaults.notify_url)
+        self.refunds = Refunds(
+            refund_defaults, refund_gateways or {}, self.updates, self.stores.numbers, claims, runtime
+        )
+        self.late = LatePayments(policy, self.refunds, self.updates, runtime)
+        self.work = OrderWork(self.stores.orders, self.updates, self.orders, self.refunds, self.late, runtime)
+        self.worker = Worker(self.work, runtime)
+        receivers = Receivers(self.recorder, self.refunds, self.late)
+        self.receiver = NotificationReceiver(gateways or {}, self.stores.notifications, receivers, runtime)
+
+    async def do_due_work(self) -> None:
+        """What workers do until nothing is due."""
+        while await self.worker.once():
+            pass

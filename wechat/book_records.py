@@ -1,0 +1,119 @@
+"""The merchant's reconciled days and their differences, as they are kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import date, datetime, timedelta
+from functools import partial
+
+from wechat.book_days import BookDay, day_key, finish_day, plan_day, postpone_day, take_day, take_due_day
+from wechat.books import Audit, Difference, Reconciliation, find_again, set_status
+from wechat.domain.errors import StoreUnavailable
+from wechat.domain.ports import Page, Runtime
+from wechat.ports import DayStore, DifferenceStore
+from wechat.support.update import Transition, Updater
+
+LEASE_BYTES = 6
+DUE = 20  # days that are looked at when one is taken
+BATCH = 500
+
+
+class BookRecords:
+    """Days and differences of the merchant ``mchid``."""
+
+    def __init__(self, mchid: str, days: DayStore, differences: DifferenceStore, runtime: Runtime) -> None:
+        self.mchid = mchid
+        self._days = days
+        self._differences = differences
+        self._random = runtime.random
+        clock, random = runtime.clock, runtime.random
+        self._day: Updater[BookDay] = Updater(days, lambda day: day.key, clock, random, remembered=0)
+        self._difference: Updater[Difference] = Updater(
+            differences, lambda difference: difference.id, clock, random, remembered=0
+        )
+
+    # -- days -----------------------------------------------------------------------------------------------------
+
+    async def newest(self) -> date | None:
+        """The latest day that was planned."""
+        return await self._days.newest(self.mchid)
+
+    async def plan(self, day: date, due_at: datetime) -> None:
+        """Have ``day`` reconciled from ``due_at`` on, unless it is known already."""
+        if not await self._day.insert(BookDay(self.mchid, day, due_at, planned=True)):
+            await self._change(day, plan_day)
+
+    async def take_due(self, now: datetime, lease: timedelta) -> date | None:
+        """Lease the earliest day that is due, undone, and leased to nobody."""
+        for stored in await self._days.due(now, DUE):
+            token = self._random.token(LEASE_BYTES)
+            try:
+                change = await self._day.change(stored, partial(take_due_day, lease=token, now=now, span=lease))
+            except StoreUnavailable:
+                continue
+            if change and change.happened:
+                return stored.value.day
+        return None
+
+    async def take(self, day: date, now: datetime, lease: timedelta) -> bool:
+        """Lease ``day``, done or not; False while another run holds it."""
+        token = self._random.token(LEASE_BYTES)
+        await self._day.insert(BookDay(self.mchid, day, now))
+        change = await self._day.update(day_key(self.mchid, day), lambda held: take_day(held, token, now, lease))
+        return change is not None and change.after.lease == token
+
+    async def postpone(self, day: date, due_at: datetime) -> None:
+        """Give the lease back; try again at ``due_at``."""
+        await self._change(day, lambda held: postpone_day(held, due_at))
+
+    async def finish(self, result: Reconciliation) -> None:
+        """Keep the result and give the lease back."""
+        await self._change(result.day, lambda held: finish_day(held, result))
+
+    async def result(self, day: date) -> Reconciliation | None:
+        held = await self._day.get(day_key(self.mchid, day))
+        return held.result if held else None
+
+    # -- differences ----------------------------------------------------------------------------------------------
+
+    async def book(self, differences: Sequence[Difference]) -> None:
+        """Store those that are new. One that is there is marked as found again, and opened again if it was gone."""
+        await asyncio.gather(*[self._book(difference) for difference in differences])
+
+    async def close_gone(self, day: date, before: datetime, entry: Audit) -> int:
+        """Move to ``entry.target`` what is in ``entry.source`` and was last found before ``before``; how many moved."""
+        moved = 0
+        async for page in self._pages(day):
+            gone = [each for each in page if each.status is entry.source and each.seen_at < before]
+            changes = await asyncio.gather(*[self.audit(each.id, entry) for each in gone])
+            moved += sum(change is not None for change in changes)
+        return moved
+
+    async def difference(self, day: date, difference_id: str) -> Difference | None:
+        found = await self._difference.get(difference_id)
+        return found if found and (found.mchid, found.day) == (self.mchid, day) else None
+
+    async def differences(self, day: date, *, limit: int, cursor: str) -> Page[Difference]:
+        """In the order of their ids."""
+        return await self._differences.of_day(self.mchid, day, limit=limit, cursor=cursor)
+
+    async def audit(self, difference_id: str, entry: Audit) -> Difference | None:
+        """Move an entry.source difference to entry.target with this line; None (and no change) when it is elsewhere."""
+        change = await self._difference.update(difference_id, lambda held: set_status(held, entry))
+        return change.after if change and change.happened else None
+
+    async def _book(self, difference: Difference) -> None:
+        if not await self._difference.insert(difference):
+            await self._difference.update(difference.id, lambda held: find_again(held, difference.found_at))
+
+    async def _pages(self, day: date) -> AsyncIterator[Sequence[Difference]]:
+        cursor = ""
+        while True:
+            page = await self.differences(day, limit=BATCH, cursor=cursor)
+            yield page.items
+            if not (cursor := page.next_cursor):
+                return
+
+    async def _change(self, day: date, transition: Transition[BookDay]) -> None:
+        await self._day.update(day_key(self.mchid, day), transition)

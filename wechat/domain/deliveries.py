@@ -1,0 +1,202 @@
+"""Events on their way to plugins and webhooks: one delivery for each event and target. Pure values and transitions.
+
+An order stages its events; the relay turns each into deliveries, and a delivery has a life of its own. Deliveries of
+one order to one target share an ``ordering_key`` and are made in the order of their ``sequence``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from wechat.domain.orders import Order, Refund
+from wechat.domain.times import to_v3
+
+MAX_ATTEMPTS = 20  # recorded, the latest
+KEEP = timedelta(days=90)  # an ended delivery
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery stands; ``dead`` waits for a person."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened. ``id`` is the same however often it is delivered; ``data`` is fit for JSON."""
+
+    id: str
+    type: str
+    at: datetime
+    out_trade_no: str
+    data: Mapping[str, Any]
+
+    def body(self) -> bytes:
+        """``{"type", "timestamp", "data"}`` as UTF-8; the same bytes each time."""
+        content = {"type": self.type, "timestamp": to_v3(self.at), "data": self.data}
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try. ``result`` is an HTTP status or a word from a fixed set, never the receiver's text."""
+
+    at: datetime
+    result: str
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An event on its way to one target. ``due_at`` is the next try, None once there is none to come.
+
+    ``lease`` is held by whoever is delivering it. ``blocked``: it was postponed for an earlier one of its order, and
+    may be called before its date. ``tries`` counts since the event was handed out or sent again by hand; ``attempts``
+    are the latest of all. It is kept until ``expires_at`` once it has ended.
+    """
+
+    event: Event
+    target: str
+    order_key: str
+    sequence: int
+    due_at: datetime | None
+    state: DeliveryState = DeliveryState.PENDING
+    lease: str = ""
+    blocked: bool = False
+    tries: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    expires_at: datetime | None = None
+
+    @property
+    def id(self) -> str:
+        return f"{self.event.id}:{self.target}"
+
+    @property
+    def ordering_key(self) -> str:
+        return f"{self.order_key}:{self.target}"
+
+    @property
+    def pending(self) -> bool:
+        return self.state is DeliveryState.PENDING
+
+
+class Outcome(NamedTuple):
+    """What a target made of an event."""
+
+    ok: bool
+    result: str
+
+
+# -- transitions -------------------------------------------------------------------------------------------------------
+
+
+def claim_delivery(delivery: Delivery, lease: str, now: datetime, until: datetime) -> Delivery:
+    """Take a delivery that is due under ``lease``, until ``until``."""
+    due = delivery.pending and delivery.due_at is not None and delivery.due_at <= now
+    if not due or delivery.lease == lease:
+        return delivery
+    return replace(delivery, lease=lease, due_at=until, blocked=False)
+
+
+def block_delivery(delivery: Delivery, lease: str, until: datetime) -> Delivery:
+    """Postpone a claimed delivery for an earlier one of its order."""
+    if delivery.lease != lease or not delivery.pending:
+        return delivery
+    return replace(delivery, lease="", due_at=until, blocked=True)
+
+
+def unblock_delivery(delivery: Delivery, now: datetime) -> Delivery:
+    """Make a blocked delivery due: the one before it has ended."""
+    if not delivery.blocked or not delivery.pending:
+        return delivery
+    return replace(delivery, due_at=now, blocked=False)
+
+
+def finish_delivery(delivery: Delivery, lease: str, state: DeliveryState, attempt: Attempt) -> Delivery:
+    """End a delivery. "Delivered" counts even when the lease has run out, "dead" only while it holds."""
+    late_success = state is DeliveryState.DELIVERED and delivery.state is not DeliveryState.DELIVERED
+    if not late_success and (delivery.lease != lease or not delivery.pending):
+        return delivery
+    return replace(
+        _tried(delivery, attempt), state=state, lease="", due_at=None, blocked=False, expires_at=attempt.at + KEEP
+    )
+
+
+def retry_delivery(delivery: Delivery, lease: str, attempt: Attempt, due_at: datetime) -> Delivery:
+    """Postpone a claimed delivery after a failed try, unless the lease has run out."""
+    if delivery.lease != lease or not delivery.pending:
+        return delivery
+    return replace(_tried(delivery, attempt), lease="", due_at=due_at)
+
+
+def revive_delivery(delivery: Delivery, now: datetime, lease_span: timedelta) -> Delivery:
+    """Make a delivery due that has ended, or that failed and is not due for longer than a lease. Its tries start over.
+
+    One that somebody may be delivering right now, and one that waits for its turn, stay as they are.
+    """
+    resting = delivery.tries > 0 and delivery.due_at is not None and delivery.due_at > now + lease_span
+    if delivery.pending and (not resting or delivery.lease):
+        return delivery
+    return replace(delivery, state=DeliveryState.PENDING, due_at=now, tries=0, lease="", expires_at=None)
+
+
+def _tried(delivery: Delivery, attempt: Attempt) -> Delivery:
+    return replace(delivery, tries=delivery.tries + 1, attempts=(*delivery.attempts, attempt)[-MAX_ATTEMPTS:])
+
+
+# -- what an event says ------------------------------------------------------------------------------------------------
+
+
+def staged_events(order: Order) -> list[tuple[Event, int]]:
+    """The events that ``order`` has staged, as they are delivered, with their sequence numbers."""
+    found = []
+    for staged in order.outbox:
+        refund = order.refund_of(staged.out_refund_no) if staged.out_refund_no else None
+        data = refund_data(refund) if refund else order_data(order)
+        found.append((Event(staged.id, staged.type, staged.at, order.out_trade_no, data), staged.sequence))
+    return found
+
+
+def order_data(order: Order) -> dict[str, Any]:
+    """An order for the merchant's own systems: ``total`` in fen, times in RFC 3339, None for what is not known."""
+    return {
+        "out_trade_no": order.out_trade_no,
+        "description": order.description,
+        "total": order.total,
+        "currency": order.currency,
+        "trade_state": order.trade_state.value,
+        "created_at": to_v3(order.created_at),
+        "expires_at": to_v3(order.expires_at),
+        "paid_at": to_v3(order.paid_at) if order.paid_at else None,
+        "api": order.api.value,
+        "trade_type": order.trade_type.value,
+        "openid": order.openid or None,
+        "attach": order.attach or None,
+        "transaction_id": order.transaction_id or None,
+        "payer_total": order.payer_total,
+        "refund_reserved": order.refund_reserved,
+    }
+
+
+def refund_data(refund: Refund) -> dict[str, Any]:
+    """A refund for the merchant's own systems: ``refund`` and ``total`` in fen, times in RFC 3339."""
+    return {
+        "out_refund_no": refund.out_refund_no,
+        "out_trade_no": refund.out_trade_no,
+        "transaction_id": refund.transaction_id,
+        "refund_id": refund.refund_id or None,
+        "api": refund.api.value,
+        "refund": refund.refund,
+        "total": refund.total,
+        "reason": refund.reason,
+        "state": refund.state.value,
+        "created_at": to_v3(refund.created_at),
+        "success_at": to_v3(refund.success_at) if refund.success_at else None,
+    }

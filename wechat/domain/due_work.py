@@ -1,0 +1,48 @@
+"""Taking what is due in an order: its own check, and refunds whose date has come. Pure transitions.
+
+Each part carries its own date and its own lease token. Whoever takes a part moves its date ahead, so a process that
+dies leaves a date that comes again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from wechat.domain.orders import Order, Refund
+from wechat.domain.refunds import claim_refund
+
+CHECK_LEASE = timedelta(seconds=25)
+"""For one look at an order: a query, a close and what they write take 20 s at most. The first look comes after 30 s.
+Where the process that does it is killed, the second one still comes within 90 s, the promise for a lost notification.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The parts of an order that one lease holds."""
+
+    order: Order
+    check: bool
+    refunds: tuple[Refund, ...]
+
+
+def claim_due(order: Order, lease: str, now: datetime) -> Order:
+    """Take everything that is due in ``order`` under ``lease``."""
+    claimed = claim_check(order, lease, now)
+    for refund in order.refunds:
+        claimed = claim_refund(claimed, refund.out_refund_no, lease, now)
+    return claimed
+
+
+def claim_check(order: Order, lease: str, now: datetime) -> Order:
+    """Take the order's own check, if it is due."""
+    if order.next_check_at is None or order.next_check_at > now or order.check_lease == lease:
+        return order
+    return replace(order, check_lease=lease, next_check_at=now + CHECK_LEASE)
+
+
+def parts_of(order: Order, lease: str) -> Claimed:
+    """What ``lease`` holds of an order."""
+    refunds = tuple([refund for refund in order.refunds if refund.lease == lease])
+    return Claimed(order, order.check_lease == lease, refunds)

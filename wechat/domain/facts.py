@@ -1,0 +1,149 @@
+"""What WeChat says: transactions, refunds, notifications, and the proof that WeChat said it.
+
+Pure values. Amounts are fen, times aware UTC. Names are WeChat Pay v3's; enum members are the strings on the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class Api(StrEnum):
+    """The generation of WeChat Pay that takes an order or a refund."""
+
+    V2 = "v2"
+    V3 = "v3"
+
+
+class RemoteState(StrEnum):
+    """``trade_state`` as WeChat reports it (v2 orderquery, v3 query by out_trade_no)."""
+
+    SUCCESS = "SUCCESS"
+    REFUND = "REFUND"
+    NOTPAY = "NOTPAY"
+    CLOSED = "CLOSED"
+    REVOKED = "REVOKED"
+    USERPAYING = "USERPAYING"
+    PAYERROR = "PAYERROR"
+    ACCEPT = "ACCEPT"
+
+    @property
+    def paid(self) -> bool:
+        """Whether money has reached the merchant (a refund presupposes a payment)."""
+        return self in (RemoteState.SUCCESS, RemoteState.REFUND)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the order can no longer be paid at WeChat, and was not."""
+        return self in (RemoteState.CLOSED, RemoteState.REVOKED)
+
+
+class RefundState(StrEnum):
+    """The states of a refund. The middle four are WeChat's words, the first and the last are ours."""
+
+    REQUESTED = "REQUESTED"  # stored here; WeChat has not said anything yet
+    PROCESSING = "PROCESSING"
+    SUCCESS = "SUCCESS"
+    ABNORMAL = "ABNORMAL"  # the payer's card or account does not take it; an operator has to act at WeChat
+    CLOSED = "CLOSED"  # WeChat gave up; the money never left
+    REFUSED = "REFUSED"  # certainly not done
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """What WeChat says of one order, by query or notification. Optional fields are absent while unpaid."""
+
+    appid: str
+    mchid: str
+    out_trade_no: str
+    state: RemoteState
+    total: int | None = None
+    currency: str = "CNY"
+    transaction_id: str = ""
+    trade_type: str = ""
+    openid: str = ""
+    payer_total: int | None = None
+    success_time: datetime | None = None
+    bank_type: str = ""
+    attach: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteRefund:
+    """What WeChat says of one refund of the payment ``transaction_id``, by answer, query or notification."""
+
+    mchid: str
+    out_refund_no: str
+    out_trade_no: str
+    refund_id: str
+    state: RefundState
+    refund: int
+    total: int
+    success_time: datetime | None = None
+    transaction_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UnsignedRefundNotice:
+    """Which refund v2 reports on. v2 does not sign such messages: they trigger a query and prove nothing."""
+
+    out_refund_no: str
+    out_trade_no: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """A message from WeChat. ``id`` is the same for each repetition of the same event.
+
+    At most one of ``transaction``, ``refund`` and ``notice`` is set.
+    """
+
+    id: str
+    api: Api
+    kind: str
+    mchid: str
+    transaction: Transaction | None
+    created_at: datetime | None = None
+    refund: RemoteRefund | None = None
+    notice: UnsignedRefundNotice | None = None
+
+    @property
+    def out_trade_no(self) -> str:
+        """The order it is about; empty when about none."""
+        about = self.transaction or self.refund or self.notice
+        return about.out_trade_no if about else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A stored message: how often it came, and what was out of the ordinary about it (``verdict`` empty: nothing)."""
+
+    id: str
+    api: Api
+    kind: str
+    seen: int
+    verdict: str
+    first_at: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Verified(Generic[T]):
+    """A value whose origin was proved. Only gateways make one; transitions that move money accept nothing else.
+
+    ``proof`` says how (``v2 MD5``, ``v3 PUB_KEY_ID_…``), for the timeline.
+    """
+
+    value: T
+    proof: str
+
+    def part(self, pick: Callable[[T], U]) -> Verified[U]:
+        """Something inside the value, proved by the same proof."""
+        return Verified(pick(self.value), self.proof)

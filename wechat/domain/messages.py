@@ -1,0 +1,51 @@
+"""A notification as it is kept: the raw message, how often it came, and the verdict on it. Pure values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from wechat.domain.facts import Api, Received
+
+APPLIED = "applied"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredNotification:
+    """One event from WeChat. ``verdict`` is empty while nothing was out of the ordinary.
+
+    ``order_key`` names the order it is about, empty for none. ``raw`` and ``headers`` are those of its first arrival.
+    """
+
+    id: str
+    api: Api
+    kind: str
+    mchid: str
+    out_trade_no: str
+    order_key: str
+    proof: str
+    raw: bytes
+    headers: Mapping[str, str]
+    first_at: datetime
+    last_at: datetime
+    expires_at: datetime
+    seen: int = 1
+    verdict: str = ""
+    concluded_at: datetime | None = None
+
+    def summary(self) -> Received:
+        """What is shown of it."""
+        return Received(self.id, self.api, self.kind, self.seen, self.verdict, self.first_at, self.last_at)
+
+
+def count_again(message: StoredNotification, now: datetime) -> StoredNotification:
+    """Count one more arrival."""
+    return replace(message, seen=message.seen + 1, last_at=now)
+
+
+def conclude(message: StoredNotification, verdict: str, now: datetime) -> StoredNotification:
+    """Set the verdict. The first one stays, except that ``applied`` replaces any other."""
+    if message.verdict and (verdict != APPLIED or message.verdict == APPLIED):
+        return message
+    return replace(message, verdict=verdict, concluded_at=now)

@@ -1,0 +1,401 @@
+"""The order: one aggregate with its payments, refunds, timeline and outgoing events, and the transitions of its life.
+
+Transitions are pure: they take an order and values, and return the order afterwards or raise a domain error. An order
+that comes back unchanged means that nothing has to be written. Applied twice, a transition changes the order once.
+Amounts are fen, times aware UTC, names WeChat Pay v3's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from wechat.domain.errors import Conflict, Gone, Text
+from wechat.domain.events import EventType, OutgoingEvent, event_id
+from wechat.domain.facts import Api, RefundState
+from wechat.domain.money import Fen
+
+PREPAY_LIFE = timedelta(hours=2)  # "prepay_id valid for two hours", whatever time_expire says
+CODE_URL_LIFE = timedelta(hours=2)
+H5_URL_LIFE = timedelta(minutes=5)
+DEFAULT_CHANNEL = "default"
+MAX_TIMELINE = 200
+FIRST_LINES = 20
+"""Of a timeline that is longer than it may be, so many lines from the beginning stay, and the latest."""
+
+OUT_TRADE_NO = re.compile(r"[0-9A-Za-z_\-|*]{6,32}", re.ASCII)
+
+
+class TradeType(StrEnum):
+    """How the payer pays. v3 calls MWEB "h5" in its path and MWEB in its answers; so do we."""
+
+    JSAPI = "JSAPI"
+    NATIVE = "NATIVE"
+    MWEB = "MWEB"
+
+
+class TradeState(StrEnum):
+    """WeChat's states that an order of ours can be in, and one of our own: PAID_LATE."""
+
+    NOTPAY = "NOTPAY"
+    SUCCESS = "SUCCESS"
+    CLOSED = "CLOSED"
+    PAID_LATE = "PAID_LATE"  # paid after we had closed it, or by another payer: money is here, goods are not released
+    REFUND = "REFUND"  # a refund was started, in part or in full
+
+
+TRANSITIONS: Mapping[TradeState, frozenset[TradeState]] = {
+    TradeState.NOTPAY: frozenset({TradeState.SUCCESS, TradeState.CLOSED, TradeState.PAID_LATE}),
+    TradeState.CLOSED: frozenset({TradeState.PAID_LATE}),
+    TradeState.SUCCESS: frozenset({TradeState.REFUND}),
+    TradeState.PAID_LATE: frozenset({TradeState.REFUND}),
+    TradeState.REFUND: frozenset(),
+}
+"""Every legal transition. ``Order.moved_to`` refuses any other."""
+
+PAID_STATES = frozenset({TradeState.SUCCESS, TradeState.PAID_LATE, TradeState.REFUND})
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEntry:
+    """One line of a timeline. ``source`` is who spoke (payer, merchant, notify, query, worker).
+
+    The timeline is for people: no rule reads it.
+    """
+
+    at: datetime
+    what: str
+    source: str
+    by: str = ""
+    detail: Mapping[str, str | int] = field(default_factory=dict)
+
+
+Timeline = tuple[TimelineEntry, ...]
+
+
+def extend(timeline: Timeline, entry: TimelineEntry, most: int = MAX_TIMELINE) -> Timeline:
+    """Append ``entry``. Beyond ``most`` lines, those after the first ``FIRST_LINES`` make room."""
+    longer = (*timeline, entry)
+    return longer if len(longer) <= most else (*longer[:FIRST_LINES], *longer[FIRST_LINES - most :])
+
+
+@dataclass(frozen=True, slots=True)
+class Prepay:
+    """What a unified order returned: exactly one of ``prepay_id`` (JSAPI), ``code_url`` (NATIVE), ``h5_url`` (MWEB).
+
+    ``sign_type`` is the v2 kind the order was signed with, which paySign must repeat; ``RSA`` on v3.
+    """
+
+    obtained_at: datetime
+    sign_type: str
+    prepay_id: str = ""
+    code_url: str = ""
+    h5_url: str = ""
+
+    def is_usable(self, now: datetime) -> bool:
+        """Whether WeChat still accepts it, with a minute in hand so that a payer can act on it."""
+        life = H5_URL_LIFE if self.h5_url else CODE_URL_LIFE if self.code_url else PREPAY_LIFE
+        return now < self.obtained_at + life - timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class PayParams:
+    """What the page hands to the cashier. ``time_stamp`` is seconds as text: a number would change the signature."""
+
+    app_id: str
+    time_stamp: str
+    nonce_str: str
+    package: str
+    sign_type: str
+    pay_sign: str
+
+    def as_json(self) -> dict[str, str]:
+        """For ``WeixinJSBridge`` (``timeStamp``) and ``wx.chooseWXPay`` (``timestamp``); both sign ``timeStamp``."""
+        return {
+            "appId": self.app_id,
+            "timeStamp": self.time_stamp,
+            "timestamp": self.time_stamp,
+            "nonceStr": self.nonce_str,
+            "package": self.package,
+            "signType": self.sign_type,
+            "paySign": self.pay_sign,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """One transaction that WeChat reported for an order, paid by ``openid``.
+
+    ``payer_total`` is what the payer paid, less coupons.
+    """
+
+    transaction_id: str
+    total: Fen
+    paid_at: datetime | None
+    payer_total: int | None = None
+    openid: str = ""
+
+
+OPEN = frozenset({RefundState.REQUESTED, RefundState.PROCESSING, RefundState.ABNORMAL})
+"""States of a refund whose end is still to come."""
+
+RELEASES_RESERVATION = frozenset({RefundState.CLOSED, RefundState.REFUSED})
+"""Ends in which the money stayed with the merchant, so that it can be refunded again."""
+
+SPACING = timedelta(minutes=1, seconds=10)
+"""Between two refunds of one order: WeChat's minute, which it counts from when each reached it, ten seconds at most
+after it was sent."""
+
+LONGEST_PAUSE = timedelta(hours=6)
+PATIENCE = timedelta(days=5)  # cards take one to three working days, and a weekend may lie between
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """One refund. ``out_refund_no`` is its identity here and at WeChat: a retry never takes another.
+
+    ``api`` is the one it goes through, which may differ from the order's. ``surplus``: it returns, whole, a second
+    payment that the order has no claim to. While it is open, ``next_check_at`` is when a worker looks at it next;
+    whoever works on it holds ``lease``, and has moved that date ahead. ``sends`` counts how often it may have reached
+    WeChat, ``changes`` its changes of state. ``refusal`` is the code with which it was refused.
+    """
+
+    out_refund_no: str
+    out_trade_no: str
+    transaction_id: str
+    api: Api
+    appid: str
+    mchid: str
+    refund: Fen
+    total: Fen
+    reason: str
+    by: str
+    notify_url: str
+    created_at: datetime
+    state: RefundState = RefundState.REQUESTED
+    surplus: bool = False
+    refund_id: str = ""
+    success_at: datetime | None = None
+    next_check_at: datetime | None = None
+    lease: str = ""
+    sends: int = 0
+    first_sent_at: datetime | None = None
+    last_sent_at: datetime | None = None
+    slow: bool = False
+    changes: int = 0
+    refusal: str = ""
+    timeline: Timeline = ()
+
+    @property
+    def open(self) -> bool:
+        """Whether its end is still to come."""
+        return self.state in OPEN
+
+    @property
+    def reserves(self) -> bool:
+        """Whether its amount counts against what may still be refunded."""
+        return self.state not in RELEASES_RESERVATION
+
+    @property
+    def queued_until(self) -> datetime | None:
+        """About when it is sent, None once it may have reached WeChat: a minute lies between two of one order."""
+        return self.next_check_at if self.state is RefundState.REQUESTED and not self.sends else None
+
+    def pause(self, now: datetime) -> timedelta:
+        """Until it is queried next: half of its age, at most six hours, and no less than until it may be sent again."""
+        return min(max(self._age(now) / 2, SPACING), LONGEST_PAUSE)
+
+    def is_slow(self, now: datetime) -> bool:
+        """Whether it takes longer than any bank does."""
+        return self.state is not RefundState.ABNORMAL and self._age(now) >= PATIENCE
+
+    def _age(self, now: datetime) -> timedelta:
+        """Since it was first sent."""
+        return now - (self.first_sent_at or now)
+
+
+def order_key(mchid: str, out_trade_no: str) -> str:
+    """The identity of an order: WeChat makes a number unique for one merchant only."""
+    return f"{mchid}:{out_trade_no}"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One order. ``(mchid, out_trade_no)`` is its identity here and at WeChat, for good.
+
+    ``channel`` names the settings entry that pairs an Official Account with a merchant number. ``expires_at`` is what
+    WeChat was told and stays as it is; ``close_after`` is when we close it, sooner where a close was asked for that
+    WeChat does not take yet. ``next_check_at`` is when a worker looks at it, ``checks`` how often it was looked at;
+    whoever looks holds ``check_lease``. ``payments`` are all transactions that WeChat reported, the order's own first.
+    """
+
+    out_trade_no: str
+    api: Api
+    appid: str
+    mchid: str
+    trade_type: TradeType
+    description: str
+    total: Fen
+    created_at: datetime
+    expires_at: datetime
+    notify_url: str
+    client_ip: str
+    channel: str = DEFAULT_CHANNEL
+    openid: str = ""
+    attach: str = ""
+    sku: str = ""
+    quantity: int = 0
+    trade_state: TradeState = TradeState.NOTPAY
+    prepay: Prepay | None = None
+    payments: tuple[Payment, ...] = ()
+    refunds: tuple[Refund, ...] = ()
+    last_refund_at: datetime | None = None
+    close_after: datetime | None = None
+    next_check_at: datetime | None = None
+    check_lease: str = ""
+    checks: int = 0
+    currency: str = "CNY"
+    timeline: Timeline = ()
+    outbox: tuple[OutgoingEvent, ...] = ()
+    sequence: int = 0
+
+    @property
+    def key(self) -> str:
+        return order_key(self.mchid, self.out_trade_no)
+
+    @property
+    def paid(self) -> bool:
+        return self.trade_state in PAID_STATES
+
+    @property
+    def transaction_id(self) -> str:
+        """WeChat's number of the order's own payment; empty while unpaid."""
+        return self.payments[0].transaction_id if self.payments else ""
+
+    @property
+    def paid_at(self) -> datetime | None:
+        return self.payments[0].paid_at if self.payments else None
+
+    @property
+    def payer_total(self) -> int | None:
+        return self.payments[0].payer_total if self.payments else None
+
+    @property
+    def paid_by_another(self) -> bool:
+        """Whether somebody else paid than the order was made for."""
+        payer = self.payments[0].openid if self.payments else ""
+        return bool(self.openid and payer and payer != self.openid)
+
+    @property
+    def refund_reserved(self) -> int:
+        """How many fen of the order's own payment are refunded or reserved for refunds."""
+        return sum(refund.refund for refund in self.refunds if refund.reserves and not refund.surplus)
+
+    @property
+    def closes_at(self) -> datetime:
+        """When an unpaid order is closed."""
+        return self.close_after or self.expires_at
+
+    @property
+    def due_at(self) -> datetime | None:
+        """When a worker has to look at the order or at one of its refunds next; None when nothing is to come."""
+        dates = [refund.next_check_at for refund in self.refunds]
+        return min((date for date in (self.next_check_at, *dates) if date), default=None)
+
+    def is_payable(self, now: datetime) -> bool:
+        """Whether a payer may still pay it."""
+        return self.trade_state is TradeState.NOTPAY and now < self.closes_at
+
+    def refund_of(self, out_refund_no: str) -> Refund | None:
+        """Its refund by that number, None when it has none."""
+        return next((refund for refund in self.refunds if refund.out_refund_no == out_refund_no), None)
+
+    def with_entry(self, entry: TimelineEntry) -> Order:
+        return replace(self, timeline=extend(self.timeline, entry))
+
+    def moved_to(self, target: TradeState, entry: TimelineEntry, **changes: object) -> Order:
+        """The order in ``target``, where no check is left to do unless ``changes`` say so.
+
+        Raises ValueError for a transition that is not in the table.
+        """
+        if target not in TRANSITIONS[self.trade_state]:
+            raise ValueError(f"an order does not move from {self.trade_state} to {target}")
+        moved = {"next_check_at": None, "check_lease": "", "timeline": extend(self.timeline, entry)} | changes
+        return replace(self, trade_state=target, **moved)  # type: ignore[arg-type]  # names and types of our own fields
+
+    def with_event(self, kind: EventType, cause: str, at: datetime, out_refund_no: str = "") -> Order:
+        """Stage an event for plugins and webhooks; ``cause`` makes its id."""
+        event = OutgoingEvent(event_id(self.key, kind, cause), kind, at, self.sequence + 1, out_refund_no)
+        return replace(self, outbox=(*self.outbox, event), sequence=event.sequence)
+
+
+# -- transitions -------------------------------------------------------------------------------------------------------
+
+
+def add_note(order: Order, entry: TimelineEntry) -> Order:
+    """Add a line to the timeline, once."""
+    return order if order.timeline and order.timeline[-1] == entry else order.with_entry(entry)
+
+
+def must_be_payable(order: Order, now: datetime) -> None:
+    """Raise Conflict for an order that is paid or closed, Gone for one that has expired."""
+    if order.paid:
+        raise already_paid()
+    if order.trade_state is TradeState.CLOSED:
+        raise Conflict(Text("订单已关闭，请重新下单", "The order is closed; place a new one"), code="ORDER_CLOSED")
+    if not order.is_payable(now):
+        raise Gone(Text("订单已过期，请重新下单", "The order has expired; place a new one"), code="ORDER_EXPIRED")
+
+
+def set_prepay(order: Order, prepay: Prepay, entry: TimelineEntry) -> Order:
+    """Keep what the unified order returned. Raises Conflict when the order is no longer to be paid."""
+    if order.prepay == prepay:
+        return order
+    if order.trade_state is not TradeState.NOTPAY:
+        must_be_payable(order, entry.at)
+    return replace(order.with_entry(entry), prepay=prepay)
+
+
+def close(order: Order, entry: TimelineEntry) -> Order:
+    """Close an unpaid order that WeChat has closed. Raises Conflict when a payment came in between."""
+    if order.trade_state is TradeState.CLOSED:
+        return order
+    if order.paid:
+        raise Conflict(Text("订单状态已变", "The order has moved on"), code="ORDER_MOVED")
+    closed = order.moved_to(TradeState.CLOSED, entry)
+    return closed.with_event(EventType.ORDER_CLOSED, "closed", entry.at)
+
+
+def schedule_close(order: Order, at: datetime, entry: TimelineEntry) -> Order:
+    """Have an unpaid order closed at ``at``, which WeChat does not take now. Asked for again, nothing changes."""
+    if order.trade_state is not TradeState.NOTPAY or order.close_after == at:
+        return order
+    scheduled = order.with_entry(entry)
+    return replace(scheduled, next_check_at=at, check_lease="", close_after=at, checks=order.checks + 1)
+
+
+def schedule_check(order: Order, at: datetime, lease: str) -> Order:
+    """Set when an unpaid order is looked at next, counting one check, if ``lease`` is still the current one."""
+    if order.trade_state is not TradeState.NOTPAY or order.check_lease != lease:
+        return order
+    return replace(order, next_check_at=at, check_lease="", checks=order.checks + 1)
+
+
+def stop_checking(order: Order, entry: TimelineEntry) -> Order:
+    """Look at an order that was paid late no more, and say why."""
+    if order.trade_state is not TradeState.PAID_LATE or order.next_check_at is None:
+        return order
+    return replace(order.with_entry(entry), next_check_at=None, check_lease="")
+
+
+def remove_events(order: Order, ids: frozenset[str]) -> Order:
+    """Drop staged events that were handed out."""
+    kept = tuple([event for event in order.outbox if event.id not in ids])
+    return order if len(kept) == len(order.outbox) else replace(order, outbox=kept)
+
+
+def already_paid() -> Conflict:
+    return Conflict(Text("订单已支付", "The order is already paid"), code="ORDER_PAID")

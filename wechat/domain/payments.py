@@ -1,0 +1,70 @@
+"""Recording what WeChat says of an order: paid, paid late, paid twice, closed. Pure transitions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from wechat.domain.errors import Mismatch
+from wechat.domain.events import EventType
+from wechat.domain.facts import Transaction, Verified
+from wechat.domain.money import Fen
+from wechat.domain.orders import Order, Payment, TimelineEntry, TradeState, close
+
+SECOND_PAYMENT = "second_payment"
+MAX_PAYMENTS = 20
+"""Transactions that one order keeps. WeChat itself takes one payment of an order; more are its mistakes."""
+
+
+def record_payment(order: Order, fact: Verified[Transaction], *, source: str, now: datetime) -> Order:
+    """Record a payment that WeChat reports: towards SUCCESS, or PAID_LATE where goods are not to be released.
+
+    A payment that is recorded already changes nothing. Another one than the order's own is kept beside it and moves
+    nothing. Raises Mismatch when the fact is genuine but not about this order.
+    """
+    told = fact.value
+    _must_match(order, told)
+    if any(payment.transaction_id == told.transaction_id for payment in order.payments):
+        return order
+    payment = Payment(told.transaction_id, Fen(told.total or 0), told.success_time, told.payer_total, told.openid)
+    if order.payments:
+        return _add_second(order, payment, source, fact.proof, now)
+    foreign = bool(order.openid and told.openid and order.openid != told.openid)
+    in_time = order.trade_state is TradeState.NOTPAY and not foreign
+    what, target, kind = _IN_TIME if in_time else _LATE
+    entry = TimelineEntry(now, what, source, fact.proof, {"transaction_id": told.transaction_id})
+    check = None if in_time else now  # a worker carries the policy for late payments out
+    moved = order.moved_to(target, entry, payments=(payment,), next_check_at=check)
+    return moved.with_event(kind, told.transaction_id, now)
+
+
+_IN_TIME = ("paid", TradeState.SUCCESS, EventType.ORDER_PAID)
+_LATE = ("paid_late", TradeState.PAID_LATE, EventType.ORDER_PAID_LATE)
+
+
+def record_unpaid(order: Order, fact: Verified[Transaction], *, source: str, now: datetime) -> Order:
+    """Apply a report that an order is not paid: one that WeChat has closed is closed here too."""
+    if fact.value.state.closed and order.trade_state is TradeState.NOTPAY:
+        return close(order, TimelineEntry(now, "closed", source, fact.proof))
+    return order
+
+
+def _add_second(order: Order, payment: Payment, source: str, proof: str, now: datetime) -> Order:
+    if len(order.payments) >= MAX_PAYMENTS:
+        raise Mismatch("too_many_payments")
+    entry = TimelineEntry(now, SECOND_PAYMENT, source, proof, {"transaction_id": payment.transaction_id})
+    return replace(order.with_entry(entry), payments=(*order.payments, payment))
+
+
+def _must_match(order: Order, told: Transaction) -> None:
+    """Raise Mismatch with the first thing that differs."""
+    pairs = {
+        "appid": (order.appid, told.appid),
+        "mchid": (order.mchid, told.mchid),
+        "total": (order.total, told.total),
+        "currency": (order.currency, told.currency),
+        "trade_type": (order.trade_type.value, told.trade_type or order.trade_type.value),
+    }
+    for reason, (ours, theirs) in pairs.items():
+        if ours != theirs:
+            raise Mismatch(reason)

@@ -1,0 +1,284 @@
+"""Refunds within their order: reserve, send, apply what WeChat says, refuse. Pure transitions.
+
+A refund that is requested is reserved by being there: the refunds of a payment that still count never add up to more
+than the payment. Whoever sends, queues or refuses one holds its lease. Only a verified no, or WeChat's own end, gives
+the reservation back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from wechat.domain.errors import Conflict, Mismatch, Text
+from wechat.domain.events import EventType
+from wechat.domain.facts import RefundState, RemoteRefund, Verified
+from wechat.domain.orders import SPACING, Order, Refund, TimelineEntry, TradeState, extend
+
+MAX_REFUNDS = 50  # of one payment; WeChat's limit
+MAX_FAILED = 50
+"""Refunds that came to nothing and stay in their order; the oldest make room for the latest."""
+MAX_REFUND_TIMELINE = 60
+LEASE = timedelta(minutes=1)  # far more than a query and a request take
+WINDOW = timedelta(days=365)  # after the payment; WeChat's limit
+MAX_REASON = 80  # bytes; WeChat's limit
+OUT_REFUND_NO = re.compile(r"[0-9A-Za-z_\-|*@]{6,64}", re.ASCII)
+
+SENT = "sent"
+"""The timeline's word for a refund handed to WeChat; written before it is, so it may have been."""
+NOT_REFUNDABLE = "NOT_REFUNDABLE"
+
+REFUND_TRANSITIONS: Mapping[RefundState, frozenset[RefundState]] = {
+    RefundState.REQUESTED: frozenset(set(RefundState) - {RefundState.REQUESTED}),
+    RefundState.PROCESSING: frozenset({RefundState.SUCCESS, RefundState.ABNORMAL, RefundState.CLOSED}),
+    RefundState.ABNORMAL: frozenset({RefundState.PROCESSING, RefundState.SUCCESS, RefundState.CLOSED}),
+    RefundState.SUCCESS: frozenset(),
+    RefundState.CLOSED: frozenset(),
+    RefundState.REFUSED: frozenset(),
+}
+"""Every legal transition of a refund."""
+
+_EVENTS = {
+    RefundState.SUCCESS: EventType.REFUND_SUCCEEDED,
+    RefundState.ABNORMAL: EventType.REFUND_ABNORMAL,
+    RefundState.CLOSED: EventType.REFUND_FAILED,
+    RefundState.REFUSED: EventType.REFUND_FAILED,
+}
+_OPPOSITES = {RefundState.CLOSED, RefundState.SUCCESS}
+
+
+class LeaseLost(Exception):
+    """Another worker took this refund over, or WeChat's word arrived first: the caller must not go on with it."""
+
+
+# -- asking for one ----------------------------------------------------------------------------------------------------
+
+
+def must_be_refundable(order: Order, now: datetime) -> None:
+    """Raise Conflict for an order of which WeChat refunds nothing: unpaid, or paid over a year ago."""
+    if not order.paid or order.paid_at is None:
+        raise Conflict(Text("订单未支付，不能退款", "The order is not paid"), code="ORDER_NOT_PAID")
+    if now > order.paid_at + WINDOW:
+        text = Text("支付已超过一年，微信不再受理退款", "The payment is over a year old; WeChat refunds no more")
+        raise Conflict(text, code="TRADE_OVERDUE")
+
+
+def request_refund(order: Order, draft: Refund, now: datetime) -> Order:
+    """Reserve ``draft`` in its order. The same request again changes nothing.
+
+    Raises Conflict when the order cannot be refunded, has no room for it, or has another refund under its number.
+    """
+    held = order.refund_of(draft.out_refund_no)
+    if held is not None:
+        if _request(held) != _request(draft):
+            raise number_in_use()
+        return order
+    must_be_refundable(order, now)
+    if not has_room(order, draft):
+        raise not_refundable()
+    return _add(order, draft, now)
+
+
+def has_room(order: Order, draft: Refund) -> bool:
+    """Whether the payment that ``draft`` refunds has enough left, in fen and in number."""
+    counted = [each for each in order.refunds if each.transaction_id == draft.transaction_id and each.reserves]
+    return len(counted) < MAX_REFUNDS and refundable(order, draft.transaction_id) >= draft.refund
+
+
+def refundable(order: Order, transaction_id: str) -> int:
+    """How many fen of a payment are not refunded and not reserved for refunds."""
+    paid = next((p.total for p in order.payments if p.transaction_id == transaction_id), order.total)
+    reserved = [each.refund for each in order.refunds if each.transaction_id == transaction_id and each.reserves]
+    return paid - sum(reserved)
+
+
+def adopt_refund(order: Order, draft: Refund, fact: Verified[RemoteRefund], now: datetime) -> Order:
+    """Book a refund that WeChat has and nobody here asked for.
+
+    Raises Conflict when the order has no room for it, Mismatch when ``fact`` is about something else.
+    """
+    must_be_about(draft, fact.value)
+    if order.refund_of(draft.out_refund_no) is None:
+        must_be_refundable(order, now)
+        if fact.value.state not in (RefundState.CLOSED, RefundState.REFUSED) and not has_room(order, draft):
+            raise not_refundable()
+        order = _add(order, draft, now)
+    return apply_refund(order, fact, source="bill", now=now)
+
+
+def must_be_about(draft: Refund, told: RemoteRefund) -> None:
+    """Raise Mismatch with the first thing in which WeChat's answer differs from what a bill said."""
+    _must_match(draft, told)
+    if told.transaction_id != draft.transaction_id:  # it decides whether the order's own money went back
+        raise Mismatch("transaction_id")
+
+
+# -- sending it --------------------------------------------------------------------------------------------------------
+
+
+def claim_refund(order: Order, out_refund_no: str, lease: str, now: datetime) -> Order:
+    """Take a refund that is due under ``lease``, and move its date ahead so that nobody else takes it.
+
+    The date of one that may have reached WeChat is that of its next query already: whatever fails meanwhile must not
+    make us ask every minute. One that takes too long is marked as slow, once.
+    """
+    refund = _must_have(order, out_refund_no)
+    if refund.next_check_at is None or refund.next_check_at > now or refund.lease == lease:
+        return order
+    pause = max(LEASE, refund.pause(now)) if refund.sends else LEASE
+    taken = replace(refund, lease=lease, next_check_at=now + pause)
+    if refund.is_slow(now) and not refund.slow:
+        taken = replace(_with_entry(taken, TimelineEntry(now, "slow", str(refund.api))), slow=True)
+    return _put(order, taken)
+
+
+def send_or_queue(order: Order, out_refund_no: str, lease: str, now: datetime) -> Order:
+    """Mark a refund as sent, before it is, or queue it where another of its order was sent less than a minute ago.
+
+    One that was marked has ``last_sent_at`` equal to ``now`` and keeps its lease; one that was queued has none.
+    Raises LeaseLost.
+    """
+    refund = _leased(order, out_refund_no, lease)
+    if refund.last_sent_at == now:
+        return order
+    turn = next_turn(order, now)
+    if order.last_refund_at is not None and now < order.last_refund_at + SPACING:
+        return _put(order, replace(refund, lease="", next_check_at=turn))
+    sent = replace(
+        _with_entry(refund, TimelineEntry(now, SENT, str(refund.api))),
+        sends=refund.sends + 1,
+        first_sent_at=refund.first_sent_at or now,
+        last_sent_at=now,
+        next_check_at=now + refund.pause(now),
+    )
+    return replace(_put(order, sent), last_refund_at=now)
+
+
+def next_turn(order: Order, now: datetime) -> datetime:
+    """When the next refund of the order may be sent: a minute after the last one and after all that are queued."""
+    queued = [refund.queued_until for refund in order.refunds if not refund.lease]
+    latest = max((at for at in (order.last_refund_at, *queued) if at), default=None)
+    return now if latest is None else max(now, latest + SPACING)
+
+
+def refuse_refund(order: Order, out_refund_no: str, lease: str, code: str, message: str, now: datetime) -> Order:
+    """End a refund that WeChat certainly did not make. Raises LeaseLost."""
+    refund = _leased(order, out_refund_no, lease)
+    entry = TimelineEntry(now, "refused", "answer", code, {"message": message} if message else {})
+    return _move(order, replace(refund, refusal=code), RefundState.REFUSED, entry)
+
+
+# -- what WeChat says --------------------------------------------------------------------------------------------------
+
+
+def apply_refund(order: Order, fact: Verified[RemoteRefund], *, source: str, now: datetime) -> Order:
+    """Apply what WeChat says of a refund, which may come any number of times and in any order.
+
+    Raises Mismatch when the fact is genuine but does not fit.
+    """
+    told = fact.value
+    refund = order.refund_of(told.out_refund_no)
+    if refund is None:
+        raise Mismatch("unknown_refund")
+    _must_match(refund, told)
+    if told.state in REFUND_TRANSITIONS[refund.state]:
+        known = replace(
+            refund, refund_id=told.refund_id or refund.refund_id, success_at=told.success_time or refund.success_at
+        )
+        return _move(order, known, told.state, TimelineEntry(now, told.state.lower(), source, fact.proof))
+    if refund.state is RefundState.REFUSED or {refund.state, told.state} == _OPPOSITES:
+        raise Mismatch("refund_ended")
+    return order
+
+
+def not_refundable() -> Conflict:
+    text = Text("超出可退金额，或已有 50 笔退款", "More than is left to refund, or 50 refunds already")
+    return Conflict(text, code=NOT_REFUNDABLE)
+
+
+def number_in_use() -> Conflict:
+    text = Text("这个退款单号已用于另一笔退款", "This out_refund_no belongs to another refund")
+    return Conflict(text, code="OUT_REFUND_NO_USED", field="out_refund_no")
+
+
+# -- parts -------------------------------------------------------------------------------------------------------------
+
+
+def _add(order: Order, refund: Refund, now: datetime) -> Order:
+    """Put a new refund into its order; of those that came to nothing the oldest make room."""
+    failed = [each for each in order.refunds if not each.reserves]
+    dropped = {each.out_refund_no for each in failed[: max(0, len(failed) - MAX_FAILED + 1)]}
+    kept = tuple([each for each in order.refunds if each.out_refund_no not in dropped])
+    return replace(order.with_entry(_line(refund, "refund_reserved", now)), refunds=(*kept, refund))
+
+
+def _move(order: Order, refund: Refund, target: RefundState, entry: TimelineEntry) -> Order:
+    """Move a refund to ``target``, and its order with it."""
+    moved = replace(
+        _with_entry(refund, entry),
+        state=target,
+        lease="",
+        changes=refund.changes + 1,
+        next_check_at=None,
+    )
+    if moved.open:
+        moved = replace(moved, next_check_at=entry.at + moved.pause(entry.at))
+    order = _put(order, moved)
+    if not moved.reserves:
+        order = order.with_entry(_line(moved, "refund_released", entry.at))
+    elif not moved.surplus and order.trade_state in (TradeState.SUCCESS, TradeState.PAID_LATE):
+        order = order.moved_to(TradeState.REFUND, _line(moved, "refund", entry.at))
+    kind = _EVENTS.get(target)
+    if kind is None:
+        return order
+    return order.with_event(kind, f"{moved.out_refund_no}\n{moved.changes}", entry.at, moved.out_refund_no)
+
+
+def _leased(order: Order, out_refund_no: str, lease: str) -> Refund:
+    refund = _must_have(order, out_refund_no)
+    if refund.state is not RefundState.REQUESTED or not lease or refund.lease != lease:
+        raise LeaseLost
+    return refund
+
+
+def _must_have(order: Order, out_refund_no: str) -> Refund:
+    refund = order.refund_of(out_refund_no)
+    if refund is None:
+        raise LeaseLost
+    return refund
+
+
+def _put(order: Order, refund: Refund) -> Order:
+    """The order with ``refund`` in place of the one by its number."""
+    refunds = [refund if each.out_refund_no == refund.out_refund_no else each for each in order.refunds]
+    return replace(order, refunds=tuple(refunds))
+
+
+def _with_entry(refund: Refund, entry: TimelineEntry) -> Refund:
+    return replace(refund, timeline=extend(refund.timeline, entry, MAX_REFUND_TIMELINE))
+
+
+def _line(refund: Refund, what: str, at: datetime) -> TimelineEntry:
+    """A line about a refund for its order's timeline."""
+    detail: dict[str, str | int] = {"out_refund_no": refund.out_refund_no, "refund": refund.refund}
+    return TimelineEntry(at, what, "refund", refund.by, detail)
+
+
+def _must_match(refund: Refund, told: RemoteRefund) -> None:
+    """Raise Mismatch with the first thing that differs."""
+    pairs = {
+        "mchid": (refund.mchid, told.mchid),
+        "out_trade_no": (refund.out_trade_no, told.out_trade_no),
+        "refund": (refund.refund, told.refund),
+        "refund_total": (refund.total, told.total),
+    }
+    for reason, (ours, theirs) in pairs.items():
+        if ours != theirs:
+            raise Mismatch(reason)
+
+
+def _request(refund: Refund) -> tuple[object, ...]:
+    """What makes two refunds the same request."""
+    return (refund.out_trade_no, refund.transaction_id, refund.refund, refund.reason)

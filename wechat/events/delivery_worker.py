@@ -1,0 +1,167 @@
+"""Delivering events to one target: each at least once, an order's in their order, with retries over three days.
+
+A delivery of which an earlier one of the same order is pending is blocked, and unblocked when that ends. Targets share
+nothing: one that is down delays nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import structlog
+
+from wechat.domain.deliveries import (
+    Attempt,
+    Delivery,
+    DeliveryState,
+    Event,
+    Outcome,
+    block_delivery,
+    claim_delivery,
+    finish_delivery,
+    retry_delivery,
+    unblock_delivery,
+)
+from wechat.domain.errors import StoreUnavailable
+from wechat.domain.metrics import Metric
+from wechat.domain.ports import DeliveryStore, Runtime, Stored
+from wechat.events.targets import Target
+from wechat.support.update import Updater
+from wechat.support.worker import CANDIDATES, Worker
+
+LEASE = timedelta(seconds=60)
+AT_ONCE = 8  # deliveries under way for one target in one process
+STEP = timedelta(seconds=1)
+LEASE_BYTES = 6
+DELAYS_S = (5, 300, 1800, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
+"""Seconds between tries: the schedule that Standard Webhooks proposes, three days in all."""
+SPREAD = 0.2
+"""By how much a pause is lengthened or shortened at random, so that retries do not come in waves."""
+
+log = structlog.get_logger("wechat.events")
+
+
+class DeliveryJob(NamedTuple):
+    """A delivery that ``lease`` holds."""
+
+    delivery: Delivery
+    lease: str
+
+
+class DeliveryWork:
+    """``Work`` on the deliveries to one target. ``spread`` is what a pause is multiplied by."""
+
+    def __init__(
+        self, target: Target, store: DeliveryStore, runtime: Runtime, spread: Callable[[], float] | None = None
+    ) -> None:
+        self.name = f"deliveries to {target.name}"
+        self._target = target
+        self._store = store
+        self._clock = runtime.clock
+        self._random = runtime.random
+        self._telemetry = runtime.telemetry
+        self._spread = spread or (lambda: runtime.random.uniform(1 - SPREAD, 1 + SPREAD))
+        self._updater: Updater[Delivery] = Updater(
+            store, lambda delivery: delivery.id, runtime.clock, runtime.random, remembered=0
+        )
+
+    async def claim(self, limit: int) -> Sequence[DeliveryJob]:
+        """See Work. Those that were read and are blocked make room for none: the next round reads again."""
+        now = self._clock.now()
+        due = await self._store.due(self._target.name, now, CANDIDATES * limit)
+        chosen = self._random.shuffled(due)[:limit]
+        claimed = await asyncio.gather(*[self._claim(stored, now) for stored in chosen])
+        jobs = [job for job in claimed if job]
+        free = await asyncio.gather(*[self._is_free(job, now) for job in jobs])
+        return [job for job, is_free in zip(jobs, free, strict=True) if is_free]
+
+    async def next_due(self, until: datetime) -> datetime | None:
+        return await self._store.next_due(self._target.name, self._clock.now(), until)
+
+    async def run(self, job: DeliveryJob) -> None:
+        at, started = self._clock.now(), self._clock.monotonic()
+        outcome = await self._deliver(job.delivery.event)
+        attempt = Attempt(at, outcome.result, self._clock.monotonic() - started)
+        result = await self._conclude(job, outcome, attempt)
+        self._telemetry.count(Metric.EVENT_DELIVERIES, self._target.name, result)
+
+    async def measure(self) -> None:
+        overdue, oldest_s = await self._store.overdue(self._target.name, self._clock.now())
+        self._telemetry.measure(Metric.PENDING_EVENTS, overdue, self._target.name)
+        self._telemetry.measure(Metric.OLDEST_EVENT, oldest_s, self._target.name)
+
+    async def _claim(self, stored: Stored[Delivery], now: datetime) -> DeliveryJob | None:
+        """None when somebody else was faster, or when it is unknown whether the claim was written: it comes again."""
+        lease = self._random.token(LEASE_BYTES)
+        try:
+            change = await self._updater.change(stored, lambda each: claim_delivery(each, lease, now, now + LEASE))
+        except StoreUnavailable:
+            return None
+        return DeliveryJob(change.after, lease) if change and change.happened else None
+
+    async def _is_free(self, job: DeliveryJob, now: datetime) -> bool:
+        """Whether it is this delivery's turn; if not, it is blocked until the one before it ends.
+
+        Whatever it waits for may end before the block is written, and unblock nobody: so that is looked at once more.
+        """
+        delivery = job.delivery
+        earlier = await self._earlier(delivery)
+        if earlier is None:
+            return True
+        until = max(earlier.due_at or now, now + STEP)
+        await self._updater.update(delivery.id, lambda each: block_delivery(each, job.lease, until))
+        if await self._earlier(delivery) is None:
+            await self._updater.update(delivery.id, lambda each: unblock_delivery(each, now))
+        return False
+
+    async def _earlier(self, delivery: Delivery) -> Delivery | None:
+        """The first of those that go before it; the first event of an order has none."""
+        if delivery.sequence <= 1:
+            return None
+        pending = await self._store.pending_of(delivery.ordering_key)
+        return next((each.value for each in pending if each.value.sequence < delivery.sequence), None)
+
+    async def _deliver(self, event: Event) -> Outcome:
+        """What came of it. A target that raises against its word is retried like any other, and dead in the end."""
+        try:
+            return await self._target.deliver(event)
+        except Exception:
+            log.exception("target_crashed", target=self._target.name, out_trade_no=event.out_trade_no)
+            return Outcome(False, "raised")
+
+    async def _conclude(self, job: DeliveryJob, outcome: Outcome, attempt: Attempt) -> str:
+        """Write down what came of a try; in a word."""
+        delivery = job.delivery
+        if outcome.ok:
+            await self._finish(job, DeliveryState.DELIVERED, attempt)
+            return "delivered"
+        if delivery.tries < len(DELAYS_S):
+            due_at = self._clock.now() + timedelta(seconds=DELAYS_S[delivery.tries] * self._spread())
+            await self._updater.update(delivery.id, lambda each: retry_delivery(each, job.lease, attempt, due_at))
+            return "failed"
+        if await self._finish(job, DeliveryState.DEAD, attempt):
+            self._telemetry.alarm("event_undelivered", delivery.event.out_trade_no)
+        return "dead"
+
+    async def _finish(self, job: DeliveryJob, state: DeliveryState, attempt: Attempt) -> bool:
+        """End a delivery, and unblock the next one of its order; False if it had ended."""
+        change = await self._updater.update(
+            job.delivery.id, lambda each: finish_delivery(each, job.lease, state, attempt)
+        )
+        if change is None or not change.happened:
+            return False
+        pending = await self._store.pending_of(job.delivery.ordering_key)
+        following = next((each.value for each in pending if each.value.sequence > job.delivery.sequence), None)
+        if following and following.blocked:
+            await self._updater.update(following.id, lambda each: unblock_delivery(each, attempt.at))
+        return True
+
+
+class DeliveryWorker(Worker[DeliveryJob]):
+    """Delivers to one target for as long as it is started."""
+
+    def __init__(self, target: Target, store: DeliveryStore, runtime: Runtime) -> None:
+        super().__init__(DeliveryWork(target, store, runtime), runtime, AT_ONCE)

@@ -1,0 +1,57 @@
+"""Sending an event again by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from wechat.domain.deliveries import Delivery, DeliveryState, revive_delivery
+from wechat.domain.errors import Conflict, NotFound, Text
+from wechat.domain.ports import DeliveryStore, Runtime
+from wechat.events.delivery_worker import LEASE
+from wechat.support.update import Updater
+
+
+class Redelivery:
+    """Makes deliveries due again. The composition root has ``on_due`` wake whoever delivers."""
+
+    def __init__(self, store: DeliveryStore, runtime: Runtime) -> None:
+        self._store = store
+        self._clock = runtime.clock
+        self.on_due: Callable[[], None] = lambda: None
+        self._updater: Updater[Delivery] = Updater(
+            store, lambda delivery: delivery.id, runtime.clock, runtime.random, remembered=0
+        )
+
+    async def resend(self, event_id: str, target: str = "") -> list[Delivery]:
+        """Send the event again to ``target``, or without one to every target that has not got it: those that were given
+        up on, and those whose next try is more than a lease away.
+
+        The tries start over, the id stays. Raises NotFound, and Conflict when there is nothing to send again.
+        """
+        known = await self._store.of_event(event_id)
+        chosen = [delivery for delivery in known if target in ("", delivery.target)]
+        if not chosen:
+            raise NotFound(Text("没有这个事件，或它不发往该目标", "No such event, or not for that target"))
+        again = [delivery for delivery in chosen if target or delivery.state is not DeliveryState.DELIVERED]
+        revived = [await self._revive(delivery.id) for delivery in again]
+        if not any(revived):
+            raise Conflict(_nothing_to_resend(again), code="NOTHING_TO_RESEND")
+        self.on_due()
+        return [delivery for delivery in revived if delivery]
+
+    async def _revive(self, delivery_id: str) -> Delivery | None:
+        now = self._clock.now()
+        change = await self._updater.update(delivery_id, lambda each: revive_delivery(each, now, LEASE))
+        return change.after if change and change.happened else None
+
+
+def _nothing_to_resend(pending: Sequence[Delivery]) -> Text:
+    """Why; ``pending`` are the deliveries that have not ended."""
+    if not pending:
+        return Text("已送达；要再发一次请指明 target", "It was delivered; name a target to send it again")
+    if all(delivery.tries for delivery in pending):
+        return Text("一分钟之内就会再试", "It is tried again within a minute")
+    return Text(
+        "还没有轮到它：同一订单更早的事件要先送到，请先补发那一个",
+        "Its turn has not come: an earlier event of its order goes first, so send that one again",
+    )

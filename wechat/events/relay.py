@@ -1,0 +1,101 @@
+"""The relay: turns the events that orders have staged into one delivery for each target that wants them.
+
+An order that this process changed is handed out at once, by the process that knows of it. The others are found by date:
+what a killed process has left is handed out by another one after a few seconds. Every step can be repeated: a delivery
+is identified by its event and target.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from wechat.domain.deliveries import Delivery, staged_events
+from wechat.domain.errors import StoreUnavailable
+from wechat.domain.metrics import Metric
+from wechat.domain.orders import Order, remove_events
+from wechat.domain.ports import DeliveryStore, OrderStore, Runtime
+from wechat.events.delivery_worker import DeliveryWorker
+from wechat.events.targets import Target
+from wechat.orders.updates import OrderUpdates
+from wechat.support.update import WRITE_BYTES
+
+GRACE = timedelta(seconds=3)
+"""How long another process leaves the events of an order to whoever staged them."""
+LONGEST_REST = timedelta(seconds=5)
+"""What a killed process has left is looked for so often."""
+MOST_KNOWN = 10_000
+"""Orders that wait to be handed out by this process; what comes beyond is found by its date."""
+
+
+class RelayWork:
+    """``Work`` on orders with staged events. ``workers`` are told when there is something to deliver."""
+
+    name = "event relay"
+
+    def __init__(
+        self,
+        store: OrderStore,
+        updates: OrderUpdates,
+        deliveries: DeliveryStore,
+        targets: Sequence[Target],
+        runtime: Runtime,
+        workers: Sequence[DeliveryWorker] = (),
+    ) -> None:
+        self._store = store
+        self._updates = updates
+        self._deliveries = deliveries
+        self._targets = targets
+        self._clock = runtime.clock
+        self._random = runtime.random
+        self._telemetry = runtime.telemetry
+        self._workers = workers
+        self._known: dict[str, Order] = {}
+        self._retry_at: datetime | None = None
+
+    def add(self, order: Order) -> None:
+        """An order that this process changed has events to hand out."""
+        if len(self._known) < MOST_KNOWN:
+            self._known[order.key] = order
+
+    async def claim(self, limit: int) -> Sequence[Order]:
+        """See Work. Nothing is leased: doing the same twice changes nothing."""
+        known = [self._known.pop(key) for key in list(self._known)[:limit]]
+        if len(known) == limit:
+            return known
+        found = await self._store.with_events(self._clock.now() - GRACE, limit - len(known))
+        keys = {order.key for order in known}
+        return [*known, *(stored.value for stored in found if stored.value.key not in keys)]
+
+    async def next_due(self, until: datetime) -> datetime | None:
+        """See Work. Others' events are looked for once in a while; ours are news, and come again when that failed."""
+        retry_at, self._retry_at = self._retry_at, None
+        return retry_at
+
+    async def run(self, job: Order) -> None:
+        try:
+            await self._hand_out(job)
+        except StoreUnavailable:
+            self._retry_at = self._clock.now() + GRACE
+            raise
+
+    async def measure(self) -> None:
+        waiting, oldest_s = await self._store.events_waiting(self._clock.now())
+        self._telemetry.measure(Metric.PENDING_EVENTS, waiting, "relay")
+        self._telemetry.measure(Metric.OLDEST_EVENT, oldest_s, "relay")
+
+    async def _hand_out(self, job: Order) -> None:
+        now = self._clock.now()
+        wanted = [
+            Delivery(event, target.name, job.key, sequence, now)
+            for event, sequence in staged_events(job)
+            for target in self._targets
+            if target.wants(event.type)
+        ]
+        write = self._random.token(WRITE_BYTES)
+        await asyncio.gather(*[self._deliveries.insert(delivery, write) for delivery in wanted])
+        for worker in self._workers:
+            worker.wake()
+        ids = frozenset([event.id for event in job.outbox])
+        await self._updates.update(job.key, lambda order: remove_events(order, ids))

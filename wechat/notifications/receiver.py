@@ -1,0 +1,243 @@
+"""What WeChat posts to /notify: verify, record, apply, conclude, and only then answer.
+
+The ``Wechatpay-*`` headers alone decide which generation a message belongs to: all four mean v3, none means v2, some
+mean neither. A message that fails one generation's check is never tried against the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from wechat.domain.errors import FenpayError, Mismatch, NotFound, NotifyError, SignatureInvalid, StoreUnavailable
+from wechat.domain.facts import (
+    Api,
+    Notification,
+    RefundState,
+    RemoteState,
+    Transaction,
+    UnsignedRefundNotice,
+    Verified,
+)
+from wechat.domain.messages import APPLIED, StoredNotification, conclude, count_again
+from wechat.domain.metrics import Metric
+from wechat.domain.orders import order_key
+from wechat.domain.payments import SECOND_PAYMENT
+from wechat.domain.ports import NotificationStore, Runtime
+from wechat.orders.payments import PaymentRecorder
+from wechat.pay.gateway import Gateway
+from wechat.pay.v3 import HEADERS
+from wechat.refunds.late_payments import LatePayments
+from wechat.refunds.service import Refunds
+from wechat.support.update import Updater
+
+NOT_PAID = "not_paid"
+RECORDED = "recorded"
+BUDGET_S = 3.0  # WeChat waits five seconds, one of its articles says three
+RAW_BYTES = 64 * 1024
+KEEP = timedelta(days=90)
+KEPT_HEADERS = (
+    "Wechatpay-Serial",
+    "Wechatpay-Signature",
+    "Wechatpay-Signature-Type",
+    "Wechatpay-Timestamp",
+    "Wechatpay-Nonce",
+    "Content-Type",
+    "User-Agent",
+    "Request-ID",
+)
+"""What is kept of a message's headers; proxies and clients can put anything into the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receivers:
+    """Who acts on the messages."""
+
+    recorder: PaymentRecorder
+    refunds: Refunds
+    late: LatePayments
+
+
+class NotificationReceiver:
+    """Receives for every configured generation."""
+
+    def __init__(
+        self,
+        gateways: Mapping[Api, Gateway],
+        store: NotificationStore,
+        receivers: Receivers,
+        runtime: Runtime,
+        keep: timedelta = KEEP,
+    ) -> None:
+        self._gateways = gateways
+        self._messages = Updater(store, lambda message: message.id, runtime.clock, runtime.random, remembered=0)
+        self._receivers = receivers
+        self._clock = runtime.clock
+        self._telemetry = runtime.telemetry
+        self._keep = keep
+
+    async def receive(self, headers: Mapping[str, str], body: bytes) -> None:
+        """Return when the message is durable and applied; anything else is raised.
+
+        Raises NotifyError (its ``status`` is the answer) and StoreUnavailable (503; WeChat comes again).
+        """
+        started = self._clock.monotonic()
+        result = APPLIED
+        try:
+            async with asyncio.timeout(BUDGET_S):
+                result = await self._receive(headers, body)
+        except NotifyError as error:
+            result = error.reason
+            raise
+        except TimeoutError:
+            result = "timeout"
+            raise StoreUnavailable from None
+        except FenpayError as error:
+            result = error.public_code.lower()
+            raise
+        finally:
+            self._telemetry.count(Metric.NOTIFICATIONS, generation(headers) or "mixed", result)
+            self._telemetry.observe(Metric.NOTIFICATION_SECONDS, self._clock.monotonic() - started)
+
+    async def _receive(self, headers: Mapping[str, str], body: bytes) -> str:
+        message = self._verify(headers, body)
+        now = self._clock.now()
+        told = message.value.transaction
+        reserved, seen = await _both(self._reserve(told), self._record(message, body, headers, now))
+        if told and told.success_time and seen == 1:
+            self._telemetry.observe(Metric.NOTIFICATION_LAG, max(0.0, (now - told.success_time).total_seconds()))
+        verdict = await self._apply(message, reserved)
+        if verdict != APPLIED or seen > 1:  # the order's timeline records a first success; one write less is faster
+            await self._conclude(message.value.id, verdict)
+        return verdict
+
+    def _verify(self, headers: Mapping[str, str], body: bytes) -> Verified[Notification]:
+        api = generation(headers)
+        gateway = self._gateways.get(api) if api else None
+        if gateway is None:
+            raise SignatureInvalid("api_off" if api else "headers_mixed")
+        return gateway.receive(headers, body)
+
+    async def _record(
+        self, message: Verified[Notification], raw: bytes, headers: Mapping[str, str], now: datetime
+    ) -> int:
+        """Store the message durably, or count its repetition; how many times it has been seen, this one included."""
+        first = _first(message, raw, headers, now, now + self._keep)
+        if await self._messages.insert(first):
+            return 1
+        change = await self._messages.update(first.id, lambda stored: count_again(stored, now))
+        if change is None:  # its time of keeping ended in between; WeChat comes again
+            raise StoreUnavailable
+        return change.after.seen
+
+    async def _reserve(self, told: Transaction | None) -> Mismatch | None:
+        """Reserve a payment's transaction for its order; why not, where another order has it."""
+        if told is None or not told.state.paid:
+            return None
+        try:
+            await self._receivers.recorder.reserve(told)
+        except Mismatch as error:
+            return error
+        return None
+
+    async def _apply(self, message: Verified[Notification], refusal: Mismatch | None) -> str:
+        """The verdict. Raises Mismatch, recorded and reported to the operator once."""
+        try:
+            if refusal is not None:
+                raise refusal
+            return await self._act(message)
+        except Mismatch as error:
+            if await self._conclude(message.value.id, error.reason):
+                self._telemetry.alarm(f"notify_{error.reason}", message.value.out_trade_no)
+            raise
+
+    async def _act(self, message: Verified[Notification]) -> str:
+        """Act on the message: one way for each kind. Raises Mismatch."""
+        told = message.value
+        if told.transaction:
+            payment = told.transaction
+            return await self._paid(message.part(lambda _: payment))
+        if told.refund:
+            refund = told.refund
+            await self._receivers.refunds.apply(message.part(lambda _: refund), source="notify")
+            return APPLIED
+        if told.notice:
+            await self._query_refund(told.notice)
+            return APPLIED
+        return RECORDED
+
+    async def _paid(self, fact: Verified[Transaction]) -> str:
+        if fact.value.state is RemoteState.PAYERROR:
+            return NOT_PAID
+        if not fact.value.state.paid:
+            raise Mismatch("trade_state")
+        try:
+            await self._receivers.recorder.apply(fact, source="notify", reserved=True)
+        except Mismatch as error:
+            if error.reason == SECOND_PAYMENT:
+                await self._receivers.late.return_second(fact)
+            raise
+        return APPLIED
+
+    async def _query_refund(self, notice: UnsignedRefundNotice) -> None:
+        """v2 does not sign news of a refund, so WeChat is queried; its signed answer is what counts.
+
+        Whoever has seen a notice can send it for ever. Of a refund that succeeded there is no news; one that was
+        refused or closed is queried, because WeChat's having made it all the same is an alarm.
+        """
+        try:
+            refund = await self._receivers.refunds.get(notice.out_refund_no)
+            if refund.state is not RefundState.SUCCESS:
+                await self._receivers.refunds.query(notice.out_refund_no)
+        except NotFound:
+            raise Mismatch("unknown_refund") from None
+
+    async def _conclude(self, notification_id: str, verdict: str) -> bool:
+        """Write the verdict. Whether it was written now: once, however often WeChat repeats the message."""
+        now = self._clock.now()
+        change = await self._messages.update(notification_id, lambda stored: conclude(stored, verdict, now))
+        return change is not None and change.happened
+
+
+def generation(headers: Mapping[str, str]) -> Api | None:
+    """Which API's message this is by its headers; None for a mixture."""
+    present = sum(1 for name in HEADERS if name in headers)
+    return {0: Api.V2, len(HEADERS): Api.V3}.get(present)
+
+
+def _first(
+    message: Verified[Notification], raw: bytes, headers: Mapping[str, str], now: datetime, expires_at: datetime
+) -> StoredNotification:
+    """The message as it is stored the first time."""
+    notification = message.value
+    about = notification.out_trade_no
+    return StoredNotification(
+        id=notification.id,
+        api=notification.api,
+        kind=notification.kind,
+        mchid=notification.mchid,
+        out_trade_no=about,
+        order_key=order_key(notification.mchid, about) if about else "",
+        proof=message.proof,
+        raw=raw[:RAW_BYTES],
+        headers={name: headers[name] for name in KEPT_HEADERS if name in headers},
+        first_at=now,
+        last_at=now,
+        expires_at=expires_at,
+    )
+
+
+async def _both(
+    reserve: Coroutine[Any, Any, Mismatch | None], record: Coroutine[Any, Any, int]
+) -> tuple[Mismatch | None, int]:
+    """Both results; the two writes go to the database at the same time."""
+    reserving = asyncio.ensure_future(reserve)
+    try:
+        seen = await record
+        return await reserving, seen
+    finally:
+        if not reserving.done():
+            reserving.cancel()

@@ -1,0 +1,55 @@
+"""Recording payments that WeChat reports, by answer or by notification.
+
+Takes only what a gateway has verified. A transaction pays one order: its number is reserved for the order first, then
+the order records the payment, its timeline and the outgoing event in one write.
+"""
+
+from __future__ import annotations
+
+from wechat.domain.errors import Mismatch, NotFound
+from wechat.domain.facts import Transaction, Verified
+from wechat.domain.numbers import NumberUse, payment_number
+from wechat.domain.orders import Order, order_key
+from wechat.domain.payments import SECOND_PAYMENT, record_payment, record_unpaid
+from wechat.domain.ports import NumberStore, Runtime
+from wechat.orders.updates import OrderUpdates
+
+
+class PaymentRecorder:
+    """Applies what WeChat says of an order's payment. ``mchid`` is the merchant number that takes new orders."""
+
+    def __init__(self, updates: OrderUpdates, numbers: NumberStore, mchid: str, runtime: Runtime) -> None:
+        self._mchid = mchid
+        self._updates = updates
+        self._numbers = numbers
+        self._clock = runtime.clock
+
+    async def reserve(self, told: Transaction) -> None:
+        """Reserve the transaction for its order. Raises Mismatch when another order was paid by it."""
+        key = order_key(told.mchid, told.out_trade_no)
+        use = await self._numbers.reserve(NumberUse(payment_number(told.mchid, told.transaction_id), key))
+        if use.order_key != key:
+            raise Mismatch("transaction_used")
+
+    async def apply(self, fact: Verified[Transaction], *, source: str, reserved: bool = False) -> Order:
+        """Return the order after ``fact``, which may come any number of times and in any order.
+
+        ``reserved``: the caller has reserved the transaction. Raises Mismatch when the fact is genuine but not about
+        this order, or is a second payment of it; that is kept, and leaves the order's state as it was.
+        """
+        told, now = fact.value, self._clock.now()
+        key = order_key(told.mchid, told.out_trade_no)
+        try:
+            if not told.state.paid:
+                change = await self._updates.update(
+                    key, lambda order: record_unpaid(order, fact, source=source, now=now)
+                )
+                return change.after
+            if not reserved:
+                await self.reserve(told)
+            change = await self._updates.update(key, lambda order: record_payment(order, fact, source=source, now=now))
+        except NotFound:
+            raise Mismatch("unknown_order" if told.mchid == self._mchid else "mchid") from None
+        if change.after.transaction_id != told.transaction_id:
+            raise Mismatch(SECOND_PAYMENT)
+        return change.after

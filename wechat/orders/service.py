@@ -1,0 +1,398 @@
+"""The life of an order: placed, made payable, queried, closed.
+
+The order is stored before WeChat is asked, under a number that stays. Whatever WeChat says of it, by answer or by
+notification, goes through ``PaymentRecorder``. Prices come from the catalogue or from a merchant's own system, never
+from a browser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from wechat.domain import orders as transitions
+from wechat.domain.errors import (
+    BadRequest,
+    Conflict,
+    FenpayError,
+    GatewayRefused,
+    OutcomeUnknown,
+    Text,
+)
+from wechat.domain.facts import Api, Transaction, Verified
+from wechat.domain.money import Fen, fen
+from wechat.domain.numbers import Claim
+from wechat.domain.orders import (
+    Order,
+    PayParams,
+    TimelineEntry,
+    TradeState,
+    TradeType,
+    already_paid,
+    must_be_payable,
+    order_key,
+)
+from wechat.domain.ports import Runtime
+from wechat.domain.times import to_v2
+from wechat.orders.payments import PaymentRecorder
+from wechat.orders.updates import OrderUpdates, no_such_order
+from wechat.pay.codes import ORDER_CLOSED, ORDER_NOT_EXIST, ORDER_PAID
+from wechat.pay.gateway import Gateway
+from wechat.support.claims import Claims
+from wechat.support.single_flight import SingleFlight
+from wechat.wanted import Basket, Sale
+
+FIRST_CHECK = timedelta(seconds=30)
+CHECKS_S = (30, 60, 120, 300, 600, 1200, 1800, 3600)
+"""Seconds from one check of an unpaid order to the next; WeChat wants the first query within a minute."""
+V2_CLOSE_AGE = timedelta(minutes=5, seconds=10)  # five minutes at WeChat, which the order reached somewhat later
+IDEMPOTENCY_LIFE = timedelta(days=2)
+NUMBER_BYTES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDefaults:
+    """What every order of this service has in common. ``lifetime`` is how long it can be paid."""
+
+    appid: str
+    mchid: str
+    api: Api
+    notify_url: str
+    lifetime: timedelta
+    max_total: int
+    max_quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One line of the catalogue; ``price`` in fen."""
+
+    sku: str
+    name: str
+    price: Fen
+
+
+@dataclass(frozen=True, slots=True)
+class OrderWithPayParams:
+    """A stored order and, where a browser pays (JSAPI) and it still can, what the cashier needs."""
+
+    order: Order
+    pay: PayParams | None
+
+
+class Orders:
+    """The use cases around one order. Orders are named by ``out_trade_no``, at the merchant number of the defaults."""
+
+    def __init__(
+        self,
+        defaults: OrderDefaults,
+        catalogue: Mapping[str, Item],
+        gateways: Mapping[Api, Gateway],
+        updates: OrderUpdates,
+        recorder: PaymentRecorder,
+        claims: Claims,
+        runtime: Runtime,
+    ) -> None:
+        self._defaults = defaults
+        self._catalogue = catalogue
+        self._gateways = gateways
+        self._updates = updates
+        self._recorder = recorder
+        self._claims = claims
+        self._clock = runtime.clock
+        self._random = runtime.random
+        self._prepays: SingleFlight[Order] = SingleFlight()
+        self._queries: SingleFlight[Order] = SingleFlight()
+
+    # -- placing --------------------------------------------------------------------------------------------------
+
+    async def place_basket(self, basket: Basket, *, openid: str, client_ip: str) -> OrderWithPayParams:
+        """Place a payer's order. The same basket again, while its order can be paid, is the same order.
+
+        Raises BadRequest for an unknown sku, and what ``prepare`` raises.
+        """
+        item = self._catalogue.get(basket.sku)
+        if item is None:
+            raise BadRequest(Text("没有这个商品", "There is no such product"), code="UNKNOWN_SKU", field="sku")
+        if basket.quantity > self._defaults.max_quantity:
+            raise _too_many(self._defaults.max_quantity)
+        draft = replace(
+            self._draft(TradeType.JSAPI, _describe(item, basket.quantity), item.price * basket.quantity, client_ip),
+            openid=openid,
+            sku=item.sku,
+            quantity=basket.quantity,
+        )
+        digest = basket.digest(openid, str(draft.total), draft.description)
+        order = await self._one_open_order(f"basket:{digest}", digest, draft)
+        return await self._offer(order, fresh=order.out_trade_no == draft.out_trade_no)
+
+    async def place_sale(
+        self, sale: Sale, *, merchant: str, client_ip: str, idempotency_key: str = ""
+    ) -> OrderWithPayParams:
+        """Place a merchant's order. A repeated Idempotency-Key or out_trade_no returns the first order again.
+
+        Raises IdempotencyMismatch for the same key with another body, Conflict for the same number with another order,
+        BadRequest for an API that is not configured, and what ``prepare`` raises.
+        """
+        draft = self._sale_draft(sale, sale.payer_client_ip or client_ip)
+        entry = TimelineEntry(draft.created_at, "created", "merchant", merchant)
+        draft = replace(draft, timeline=(entry,))
+        if idempotency_key:
+            held = await self._claim(f"sale:{merchant}:{idempotency_key}", sale.digest(), draft)
+            draft = replace(draft, out_trade_no=held.number)
+        order = await self._insert(draft)
+        return await self._offer(order, fresh=order is draft)
+
+    async def pay(self, out_trade_no: str, *, openid: str | None = None) -> OrderWithPayParams:
+        """Return fresh pay parameters for an unpaid order, over the same prepay_id while it lives.
+
+        Raises NotFound, Conflict (paid, closed), Gone (expired), and what ``prepare`` raises.
+        """
+        order = await self.get(out_trade_no, openid=openid)
+        must_be_payable(order, self._clock.now())
+        return await self._offer(order)
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    async def get(self, out_trade_no: str, *, openid: str | None = None) -> Order:
+        """The stored order; with ``openid``, only that payer's. Raises NotFound, for another's order too."""
+        order = await self._updates.get(self._key(out_trade_no))
+        if openid is not None and not (order.openid and order.openid == openid):
+            raise no_such_order()
+        return order
+
+    def is_payable(self, order: Order) -> bool:
+        """Whether a payer may still pay it."""
+        return order.is_payable(self._clock.now())
+
+    async def look(self, order: Order, *, transaction_id: str = "") -> Verified[Transaction] | None:
+        """What WeChat says of ``order``, or of one payment of it, applied to nothing; None when it has no such thing.
+
+        Raises NotSent, OutcomeUnknown, GatewayRefused, Conflict (the settings have lost its API).
+        """
+        try:
+            return await self._gateway(order).query(order, transaction_id=transaction_id)
+        except GatewayRefused as error:
+            if error.public_code != ORDER_NOT_EXIST:
+                raise
+            return None
+
+    # -- querying and closing -------------------------------------------------------------------------------------
+
+    async def query(self, out_trade_no: str, *, openid: str | None = None) -> Order:
+        """Query WeChat and apply what it says. Raises NotFound, NotSent, OutcomeUnknown, GatewayRefused, Mismatch."""
+        return await self._query(await self.get(out_trade_no, openid=openid))
+
+    async def close(self, out_trade_no: str, *, source: str, by: str = "", openid: str | None = None) -> Order:
+        """Close an unpaid order. A young v2 order is closed as soon as WeChat takes it; until then it stays NOTPAY.
+
+        Raises NotFound, Conflict for a paid order, NotSent, OutcomeUnknown, GatewayRefused.
+        """
+        return await self._close(await self.get(out_trade_no, openid=openid), source, by)
+
+    async def check(self, order: Order, lease: str) -> Order:
+        """Check an unpaid order for a worker: query it, close it at its end; if it stays open, check it again later.
+
+        Raises what ``query`` and ``close`` raise; it is checked again then, too.
+        """
+        try:
+            asked = await self._query(order)
+            if asked.trade_state is TradeState.NOTPAY and self._clock.now() >= asked.closes_at:
+                return await self._close(asked, "worker", "")
+        except FenpayError:
+            await self._check_later(order, lease)
+            raise
+        if asked.trade_state is TradeState.NOTPAY:
+            await self._check_later(asked, lease)
+        return asked
+
+    async def _query(self, order: Order) -> Order:
+        return await self._queries.do(order.key, lambda: self._query_once(order))
+
+    async def _query_once(self, order: Order) -> Order:
+        fact = await self.look(order)
+        return await self._recorder.apply(fact, source="query") if fact else await self._updates.get(order.key)
+
+    async def _close(self, order: Order, source: str, by: str) -> Order:
+        if order.trade_state is TradeState.CLOSED:
+            return order
+        if order.paid:
+            raise already_paid()
+        earliest = order.created_at + V2_CLOSE_AGE
+        if order.api is Api.V2 and order.prepay and self._clock.now() < earliest:
+            scheduled = self._entry("close_scheduled", source, by)
+            change = await self._updates.update(
+                order.key, lambda current: transitions.schedule_close(current, earliest, scheduled)
+            )
+            return change.after
+        await self._close_at_wechat(order)
+        closed = self._entry("closed", source, by)
+        return (await self._updates.update(order.key, lambda current: transitions.close(current, closed))).after
+
+    async def _close_at_wechat(self, order: Order) -> None:
+        """Raises Conflict when the order turns out to be paid."""
+        try:
+            await self._gateway(order).close(order)
+        except GatewayRefused as error:
+            if error.public_code == ORDER_PAID:
+                await self._query(order)
+                raise already_paid() from None
+            if error.public_code not in (ORDER_CLOSED, ORDER_NOT_EXIST):
+                raise
+
+    async def _check_later(self, order: Order, lease: str) -> None:
+        """After a pause that is longer each time, but when its time is over if that is sooner."""
+        now, end = self._clock.now(), order.closes_at
+        later = now + timedelta(seconds=CHECKS_S[min(order.checks + 1, len(CHECKS_S) - 1)])
+        at = min(later, end) if now < end else later
+        await self._updates.update(order.key, lambda current: transitions.schedule_check(current, at, lease))
+
+    # -- drafts ---------------------------------------------------------------------------------------------------
+
+    def _draft(self, trade_type: TradeType, description: str, total: int, client_ip: str) -> Order:
+        now = self._clock.now().replace(microsecond=0)
+        expires_at = now + self._defaults.lifetime
+        return Order(
+            out_trade_no=f"{to_v2(now)}{self._random.token(NUMBER_BYTES)}",
+            api=self._defaults.api,
+            appid=self._defaults.appid,
+            mchid=self._defaults.mchid,
+            trade_type=trade_type,
+            description=description,
+            total=fen(total, most=self._defaults.max_total),
+            created_at=now,
+            expires_at=expires_at,
+            close_after=expires_at,
+            next_check_at=now + FIRST_CHECK,
+            notify_url=self._defaults.notify_url,
+            client_ip=client_ip,
+            timeline=(TimelineEntry(now, "created", "payer"),),
+        )
+
+    def _sale_draft(self, sale: Sale, client_ip: str) -> Order:
+        draft = self._draft(sale.trade_type, sale.description, sale.total, client_ip)
+        api = sale.api or self._defaults.api
+        if api not in self._gateways:
+            raise BadRequest(Text(f"没有配置 {api}", f"{api} is not configured"), code="API_OFF", field="api")
+        life = timedelta(seconds=sale.expires_in_s) if sale.expires_in_s else self._defaults.lifetime
+        return replace(
+            draft,
+            api=api,
+            openid=sale.openid or "",
+            attach=sale.attach or "",
+            out_trade_no=sale.out_trade_no or draft.out_trade_no,
+            expires_at=draft.created_at + life,
+            close_after=draft.created_at + life,
+        )
+
+    # -- one order for one request --------------------------------------------------------------------------------
+
+    async def _one_open_order(self, key: str, digest: str, draft: Order) -> Order:
+        """The payer's open order for this basket, or ``draft`` in place of one that can no longer be paid."""
+        held = await self._claim(key, digest, draft)
+        order = await self._insert(replace(draft, out_trade_no=held.number))
+        if self.is_payable(order):
+            return order
+        if await self._claims.pass_on(held, draft.out_trade_no):
+            return await self._insert(draft)
+        return await self._one_open_order(key, digest, draft)
+
+    async def _claim(self, key: str, digest: str, draft: Order) -> Claim:
+        return await self._claims.claim(Claim(key, draft.out_trade_no, digest, draft.created_at + IDEMPOTENCY_LIFE))
+
+    async def _insert(self, draft: Order) -> Order:
+        """``draft`` stored, or the order that already has its number, if it is the same sale."""
+        if await self._updates.insert(draft):
+            return draft
+        stored = await self._updates.get(draft.key)
+        if _sale(stored) != _sale(draft):
+            raise Conflict(
+                Text("这个订单号已用于另一笔订单", "This out_trade_no belongs to another order"),
+                code="OUT_TRADE_NO_USED",
+                field="out_trade_no",
+            )
+        return stored
+
+    # -- making it payable ----------------------------------------------------------------------------------------
+
+    async def _offer(self, order: Order, *, fresh: bool = False) -> OrderWithPayParams:
+        if not self.is_payable(order):
+            return OrderWithPayParams(order, None)
+        ready = await self.prepare(order, fresh=fresh)
+        if ready.trade_type is not TradeType.JSAPI or ready.prepay is None:
+            return OrderWithPayParams(ready, None)
+        return OrderWithPayParams(ready, self._gateway(ready).pay_params(ready.appid, ready.prepay))
+
+    async def prepare(self, order: Order, *, fresh: bool = False) -> Order:
+        """Return ``order`` with a prepay that WeChat still takes.
+
+        ``fresh``: it was stored just now, so nobody else can have asked. Raises Conflict, Gone, NotSent,
+        OutcomeUnknown, GatewayRefused.
+        """
+        if self._has_prepay(order):
+            return order
+        return await self._prepays.do(order.key, lambda: self._prepay(order, fresh))
+
+    def _has_prepay(self, order: Order) -> bool:
+        return order.prepay is not None and order.prepay.is_usable(self._clock.now())
+
+    async def _prepay(self, order: Order, fresh: bool) -> Order:
+        """Ask for a prepay; where the answer leaves it open, query what WeChat knows before asking once more."""
+        current = order if fresh else await self._updates.get(order.key)
+        if self._has_prepay(current):
+            return current
+        try:
+            return await self._unified_order(order)
+        except OutcomeUnknown:
+            await self._note(order, "prepay_unknown")
+            await self._must_still_be_unpaid(order)
+            return await self._unified_order(order)
+        except GatewayRefused as error:
+            await self._note(order, "prepay_refused", code=error.public_code)
+            if error.public_code in (ORDER_PAID, ORDER_CLOSED):
+                await self._must_still_be_unpaid(order)
+            raise
+
+    async def _unified_order(self, order: Order) -> Order:
+        prepay = await self._gateway(order).prepay(order, self._clock.now())
+        entry = self._entry("prepay", str(order.api))
+        change = await self._updates.update(order.key, lambda current: transitions.set_prepay(current, prepay, entry))
+        return change.after
+
+    async def _must_still_be_unpaid(self, order: Order) -> None:
+        """Query ``order``; returns only if it is still to be paid."""
+        must_be_payable(await self._query(order), self._clock.now())
+
+    def _gateway(self, order: Order) -> Gateway:
+        """The gateway for the order's API version; it may no longer be configured."""
+        if order.api not in self._gateways:
+            text = Text(
+                f"订单由 {order.api} 受理，但设置里没有 pay.{order.api}；请补上",
+                f"{order.api} took this order, but the settings have no pay.{order.api}; put it back",
+            )
+            raise Conflict(text, code="API_OFF")
+        return self._gateways[order.api]
+
+    async def _note(self, order: Order, what: str, **detail: str) -> None:
+        entry = TimelineEntry(self._clock.now(), what, str(order.api), detail=detail)
+        await self._updates.update(order.key, lambda current: transitions.add_note(current, entry))
+
+    def _entry(self, what: str, source: str, by: str = "") -> TimelineEntry:
+        return TimelineEntry(self._clock.now(), what, source, by)
+
+    def _key(self, out_trade_no: str) -> str:
+        return order_key(self._defaults.mchid, out_trade_no)
+
+
+def _describe(item: Item, quantity: int) -> str:
+    return item.name if quantity == 1 else f"{item.name} × {quantity}"
+
+
+def _sale(order: Order) -> tuple[object, ...]:
+    """What makes two orders the same sale."""
+    return (order.appid, order.mchid, order.trade_type, order.description, order.total, order.openid, order.attach)
+
+
+def _too_many(most: int) -> BadRequest:
+    return BadRequest(Text(f"一次最多买 {most} 件", f"At most {most} can be bought at once"), field="quantity")

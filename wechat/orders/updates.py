@@ -1,0 +1,121 @@
+"""Changing orders. Each change is reported once, by whoever made it: to metrics, log, alarms and the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+import structlog
+
+from wechat.domain.errors import NotFound, Text
+from wechat.domain.events import EventType
+from wechat.domain.facts import RefundState
+from wechat.domain.metrics import Metric
+from wechat.domain.orders import Order, Refund, TradeState
+from wechat.domain.ports import OrderStore, Runtime, Stored, Telemetry
+from wechat.support.update import Change, Transition, Updater
+
+log = structlog.get_logger("wechat.orders")
+
+
+class OrderUpdates:
+    """Orders by key.
+
+    The composition root sets what follows from a change: ``wanted`` are the events that somebody receives, the others
+    are not staged; ``on_events`` is called with each order that has staged events, ``on_due`` when one is due at once.
+    """
+
+    def __init__(self, store: OrderStore, runtime: Runtime) -> None:
+        self._clock = runtime.clock
+        self._telemetry = runtime.telemetry
+        self._updater = Updater(store, lambda order: order.key, runtime.clock, runtime.random)
+        self.wanted: Collection[EventType] = frozenset(EventType)
+        self.on_events: Callable[[Order], None] = lambda order: None
+        self.on_due: Callable[[], None] = lambda: None
+
+    async def insert(self, order: Order) -> bool:
+        """Store a new order; False when its number is taken."""
+        return await self._updater.insert(order)
+
+    async def get(self, key: str) -> Order:
+        """Raises NotFound."""
+        order = await self._updater.get(key)
+        if order is None:
+            raise no_such_order()
+        return order
+
+    async def update(self, key: str, transition: Transition[Order]) -> Change[Order]:
+        """Apply ``transition``. Raises NotFound, what the transition raises, and StoreUnavailable."""
+        change = await self._updater.update(key, self._staging(transition))
+        if change is None:
+            raise no_such_order()
+        self._report(change)
+        return change
+
+    async def change(self, stored: Stored[Order], transition: Transition[Order]) -> Change[Order] | None:
+        """As ``update``, of an order that was read just now; None when somebody else was faster."""
+        change = await self._updater.change(stored, self._staging(transition))
+        if change is not None:
+            self._report(change)
+        return change
+
+    def _staging(self, transition: Transition[Order]) -> Transition[Order]:
+        """``transition`` without the events that nobody receives."""
+        if len(self.wanted) == len(EventType):
+            return transition
+
+        def apply(order: Order) -> Order:
+            after = transition(order)
+            wanted = tuple([event for event in after.outbox if event.type in self.wanted])
+            return after if len(wanted) == len(after.outbox) else replace(after, outbox=wanted)
+
+        return apply
+
+    def _report(self, change: Change[Order]) -> None:
+        if not change.happened:
+            return
+        before, after = change.before, change.after
+        report_order(before, after, self._telemetry)
+        report_refunds(before, after, self._telemetry)
+        if len(after.outbox) > len(before.outbox):
+            self.on_events(after)
+        if after.due_at is not None and after.due_at <= self._clock.now():
+            self.on_due()
+
+
+def report_order(before: Order, after: Order, telemetry: Telemetry) -> None:
+    """Count and log that an order has moved to another state."""
+    if after.trade_state is before.trade_state:
+        return
+    telemetry.count(Metric.ORDERS, after.trade_state)
+    if not before.paid and after.paid:
+        telemetry.count(Metric.PAID_FEN, by=after.total)
+        log.info("order_paid", out_trade_no=after.out_trade_no, total=after.total, state=after.trade_state)
+    if after.trade_state is TradeState.PAID_LATE:
+        telemetry.alarm("openid_differs" if after.paid_by_another else "paid_late", after.out_trade_no)
+
+
+def report_refunds(before: Order, after: Order, telemetry: Telemetry) -> None:
+    """Count and log what has become of an order's refunds."""
+    if before.refunds is after.refunds:
+        return
+    known = {refund.out_refund_no: refund for refund in before.refunds}
+    for refund in after.refunds:
+        was = known.get(refund.out_refund_no)
+        if refund.slow and not (was and was.slow):
+            telemetry.alarm("refund_slow", refund.out_trade_no)
+        if refund.state is not (was.state if was else RefundState.REQUESTED):
+            _report_refund(refund, telemetry)
+
+
+def _report_refund(refund: Refund, telemetry: Telemetry) -> None:
+    telemetry.count(Metric.REFUNDS, refund.state)
+    log.info("refund_moved", out_trade_no=refund.out_trade_no, state=refund.state, out_refund_no=refund.out_refund_no)
+    if refund.state is RefundState.SUCCESS:
+        telemetry.count(Metric.REFUNDED_FEN, by=refund.refund)
+    if refund.state in (RefundState.ABNORMAL, RefundState.CLOSED):
+        telemetry.alarm(f"refund_{refund.state.lower()}", refund.out_trade_no)
+
+
+def no_such_order() -> NotFound:
+    return NotFound(Text("没有这个订单", "There is no such order"), code="ORDER_NOT_FOUND")

@@ -1,0 +1,119 @@
+"""The work that orders have due: checks of unpaid orders, late payments, and refunds to send or to query."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from functools import partial
+from typing import NamedTuple
+
+import structlog
+
+from wechat.domain.due_work import claim_due, parts_of
+from wechat.domain.errors import CallerError, FenpayError, GatewayRefused, Mismatch, StoreUnavailable
+from wechat.domain.metrics import Metric
+from wechat.domain.orders import Order, Refund, TradeState
+from wechat.domain.ports import OrderStore, Runtime, Stored
+from wechat.orders.service import Orders
+from wechat.orders.updates import OrderUpdates
+from wechat.refunds.late_payments import LatePayments
+from wechat.refunds.service import Refunds
+from wechat.support.worker import CANDIDATES
+
+LEASE_BYTES = 6
+
+log = structlog.get_logger("wechat.orders")
+
+
+class OrderJob(NamedTuple):
+    """An order of which ``lease`` holds what is due."""
+
+    order: Order
+    lease: str
+
+
+class OrderWork:
+    """``Work`` on orders. An order's check and its refunds are claimed together, because they are one document."""
+
+    name = "order worker"
+
+    def __init__(
+        self,
+        store: OrderStore,
+        updates: OrderUpdates,
+        orders: Orders,
+        refunds: Refunds,
+        late: LatePayments,
+        runtime: Runtime,
+    ) -> None:
+        self._store = store
+        self._updates = updates
+        self._orders = orders
+        self._refunds = refunds
+        self._late = late
+        self._clock = runtime.clock
+        self._random = runtime.random
+        self._telemetry = runtime.telemetry
+
+    async def claim(self, limit: int) -> Sequence[OrderJob]:
+        """See Work. Which of the due orders are taken is a matter of chance, so that processes seldom collide."""
+        now = self._clock.now()
+        due = await self._store.due(now, CANDIDATES * limit)
+        chosen = self._random.shuffled(due)[:limit]
+        claimed = await asyncio.gather(*[self._claim(stored, now) for stored in chosen])
+        return [job for job in claimed if job]
+
+    async def next_due(self, until: datetime) -> datetime | None:
+        return await self._store.next_due(self._clock.now(), until)
+
+    async def run(self, job: OrderJob) -> None:
+        claimed = parts_of(job.order, job.lease)
+        if claimed.check:
+            await self._count(Metric.ORDER_CHECKS, partial(self._check, job))
+        for refund in claimed.refunds:
+            await self._count(Metric.REFUND_CHECKS, partial(self._advance, job.order, refund))
+
+    async def measure(self) -> None:
+        overdue = await self._store.overdue(self._clock.now())
+        self._telemetry.measure(Metric.UNCONFIRMED_ORDERS, overdue.orders)
+        self._telemetry.measure(Metric.OLDEST_DUE_ORDER, overdue.oldest_order_s)
+        self._telemetry.measure(Metric.OVERDUE_REFUNDS, overdue.refunds)
+        self._telemetry.measure(Metric.OLDEST_DUE_REFUND, overdue.oldest_refund_s)
+
+    async def _claim(self, stored: Stored[Order], now: datetime) -> OrderJob | None:
+        """None when somebody else was faster, or when it is unknown whether the claim was written: it comes again."""
+        lease = self._random.token(LEASE_BYTES)
+        try:
+            change = await self._updates.change(stored, lambda order: claim_due(order, lease, now))
+        except StoreUnavailable:
+            return None
+        return OrderJob(change.after, lease) if change and change.happened else None
+
+    async def _check(self, job: OrderJob) -> None:
+        if job.order.trade_state is TradeState.PAID_LATE:
+            await self._late.return_late(job.order)
+        else:
+            await self._orders.check(job.order, job.lease)
+
+    async def _advance(self, order: Order, refund: Refund) -> None:
+        """Whoever asked for the refund has long got an answer, so a no is for the operator."""
+        try:
+            await self._refunds.advance(order, refund)
+        except (GatewayRefused, CallerError):
+            if not (await self._refunds.get(refund.out_refund_no)).open:
+                self._telemetry.alarm("refund_refused", order.out_trade_no)
+            raise
+        except Mismatch as error:
+            self._telemetry.alarm(f"refund_{error.reason}", order.out_trade_no)
+            raise
+
+    async def _count(self, metric: Metric, work: Callable[[], Awaitable[None]]) -> None:
+        """Do one part of a job; a part that fails does not keep the others from being done."""
+        try:
+            await work()
+        except FenpayError as error:
+            self._telemetry.count(metric, "failed")
+            log.warning("check_failed", worker=self.name, error=str(error))
+        else:
+            self._telemetry.count(metric, "ok")

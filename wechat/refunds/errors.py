@@ -1,0 +1,27 @@
+"""Why a refund is not made, in words for whoever asked for it."""
+
+from __future__ import annotations
+
+from wechat.domain.errors import Conflict, NotFound, Text
+from wechat.domain.facts import Api, RefundState
+from wechat.domain.orders import Refund
+
+
+def raise_if_refused(refund: Refund) -> None:
+    """Raise Conflict for a refund that was refused earlier: a request that comes again hears that again."""
+    if refund.state is RefundState.REFUSED:
+        text = Text("微信拒绝了这笔退款；请查看它的时间线", "WeChat refused this refund; its timeline says why")
+        raise Conflict(text, code=refund.refusal)
+
+
+def no_such_refund() -> NotFound:
+    return NotFound(Text("没有这笔退款", "There is no such refund"), code="REFUND_NOT_FOUND")
+
+
+def no_refund_api(api: Api) -> Conflict:
+    text = Text(
+        f"设置里没有 {api} 的退款通道：配好 pay.{api}（v2 还要 client_cert），或设 pay.refund_api: v3",
+        f"The settings have no way to refund over {api}: complete pay.{api} (v2 needs client_cert too), or set "
+        "pay.refund_api: v3",
+    )
+    return Conflict(text, code="API_OFF")

@@ -1,0 +1,64 @@
+"""Late, duplicate and third-party payments: money for which no goods are given.
+
+It is recorded, and the operator is told, in any case. What happens then is a policy: it is returned automatically, or
+a person decides. Either way the order's timeline says so.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from wechat.domain.errors import CallerError
+from wechat.domain.facts import Transaction, Verified
+from wechat.domain.orders import Order, TimelineEntry, order_key, stop_checking
+from wechat.domain.ports import Runtime
+from wechat.orders.updates import OrderUpdates
+from wechat.refunds.service import Refunds
+
+REASON = "订单未成交，款项退回"  # 30 bytes of the 80 that WeChat shows to the payer
+
+
+def surplus_refund(transaction_id: str) -> str:
+    """The out_refund_no under which a second payment is returned, whoever starts it."""
+    return f"twice-{transaction_id}"
+
+
+class LatePolicy(StrEnum):
+    """``refund``: return it to the payer automatically. ``ask``: an operator decides."""
+
+    REFUND = "refund"
+    ASK = "ask"
+
+
+class LatePayments:
+    """Carries the policy out. Repeating any of it changes nothing: the refunds' numbers follow from the payments'."""
+
+    def __init__(self, policy: LatePolicy, refunds: Refunds, updates: OrderUpdates, runtime: Runtime) -> None:
+        self._policy = policy
+        self._refunds = refunds
+        self._updates = updates
+        self._clock = runtime.clock
+        self._telemetry = runtime.telemetry
+
+    async def return_late(self, order: Order) -> None:
+        """Apply the policy to an order in PAID_LATE, and check it no more."""
+        returned = await self._return(order, order.transaction_id, f"late-{order.out_trade_no}")
+        entry = TimelineEntry(self._clock.now(), "money_goes_back" if returned else "needs_operator", "policy")
+        await self._updates.update(order.key, lambda current: stop_checking(current, entry))
+
+    async def return_second(self, fact: Verified[Transaction]) -> None:
+        """Apply the policy to another payment of an order that is paid."""
+        told = fact.value
+        order = await self._updates.get(order_key(told.mchid, told.out_trade_no))
+        await self._return(order, told.transaction_id, surplus_refund(told.transaction_id))
+
+    async def _return(self, order: Order, transaction_id: str, out_refund_no: str) -> bool:
+        """Whether the payment is being returned."""
+        if self._policy is LatePolicy.ASK:
+            return False
+        try:
+            await self._refunds.return_payment(order, transaction_id, out_refund_no, REASON)
+        except CallerError:  # too old, refunded in part by hand, no way to refund
+            self._telemetry.alarm("late_money_kept", order.out_trade_no)
+            return False
+        return True

@@ -1,0 +1,325 @@
+"""Refunding: reserve, send, query; never more than was paid, and never under a second number.
+
+A refund is requested within its order's document, which reserves its amount. ``next_check_at`` doubles as its lease's
+end: whoever works on it has moved that date ahead and holds the lease's token. A process that dies between any two
+steps leaves a date that comes, and ``advance`` goes on from there. A reservation is released only on a sure no.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from wechat.domain import refunds as transitions
+from wechat.domain.errors import GatewayRefused, Mismatch, NotFound, RemoteError, Text
+from wechat.domain.facts import Api, RefundState, RemoteRefund, Verified
+from wechat.domain.money import fen
+from wechat.domain.numbers import Claim, NumberUse, refund_number
+from wechat.domain.orders import Order, Refund, TimelineEntry, order_key
+from wechat.domain.ports import NumberStore, Runtime
+from wechat.domain.refunds import LEASE, SENT, LeaseLost, must_be_refundable
+from wechat.domain.times import to_v2
+from wechat.orders.updates import OrderUpdates
+from wechat.pay.codes import REFUND_NOT_EXIST
+from wechat.pay.gateway import RefundGateway
+from wechat.refunds.errors import no_refund_api, no_such_refund, raise_if_refused
+from wechat.support.claims import Claims
+from wechat.support.single_flight import SingleFlight
+from wechat.wanted import RefundWanted
+
+IDEMPOTENCY_LIFE = timedelta(days=2)
+NUMBER_BYTES = 6
+LEASE_BYTES = 6
+CONSOLE = "console"
+CONSOLE_REASON = "商户平台退款"
+
+log = structlog.get_logger("wechat.refunds")
+
+
+@dataclass(frozen=True, slots=True)
+class RefundDefaults:
+    """Through which API a refund goes, by the order's; an API that is not in ``route`` cannot refund."""
+
+    mchid: str
+    route: Mapping[Api, Api]
+    notify_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class BillRefund:
+    """A refund as a bill reports it, made at ``at``; ``refund`` in fen."""
+
+    out_refund_no: str
+    transaction_id: str
+    refund: int
+    at: datetime
+
+
+class Refunds:
+    """The use cases around refunds. Refunds are named by ``out_refund_no``, at the merchant number of the defaults."""
+
+    def __init__(
+        self,
+        defaults: RefundDefaults,
+        gateways: Mapping[Api, RefundGateway],
+        updates: OrderUpdates,
+        numbers: NumberStore,
+        claims: Claims,
+        runtime: Runtime,
+    ) -> None:
+        self._defaults = defaults
+        self._gateways = gateways
+        self._updates = updates
+        self._numbers = numbers
+        self._claims = claims
+        self._clock = runtime.clock
+        self._random = runtime.random
+        self._queries: SingleFlight[Refund] = SingleFlight()
+
+    # -- requesting -----------------------------------------------------------------------------------------------
+
+    async def request(self, out_trade_no: str, wanted: RefundWanted, *, by: str, idempotency_key: str = "") -> Refund:
+        """Refund ``wanted.refund`` fen of an order, as far as it goes now. The same request again is the same refund.
+
+        Raises NotFound, BadRequest, IdempotencyMismatch, Conflict (not paid, too old, too much, number in use), and for
+        a new refund GatewayRefused. Where WeChat's answer is missing, the refund stays open and is queried later.
+        """
+        order = await self._updates.get(self._order_key(out_trade_no))
+        self._must_be_refundable(order)
+        number = wanted.out_refund_no or f"{to_v2(self._clock.now())}{self._random.token(NUMBER_BYTES)}"
+        draft = self._draft(order, number, wanted.refund, wanted.reason, by)
+        if idempotency_key:
+            draft = await self._claim(f"refund:{by}:{idempotency_key}", wanted.digest(out_trade_no), draft)
+        await self._reserve_number(order, draft.out_refund_no)
+        lease, now = self._random.token(LEASE_BYTES), self._clock.now()
+        draft = replace(draft, lease=lease, next_check_at=now + LEASE)
+        change = await self._updates.update(order.key, lambda current: _request_and_send(current, draft, now))
+        refund = _the(change.after, draft.out_refund_no)
+        if refund.lease == lease:
+            refund = await self._send(change.after, refund)
+        raise_if_refused(refund)
+        return refund
+
+    async def return_payment(self, order: Order, transaction_id: str, out_refund_no: str, reason: str) -> None:
+        """Have a whole payment returned, once, under a number that follows from it. A worker sends it.
+
+        A payment that is not the order's own is surplus: the order's own money does not pay for it. Raises Conflict.
+        """
+        self._must_be_refundable(order)
+        draft = replace(
+            self._draft(order, out_refund_no, order.total, reason, "policy"),
+            transaction_id=transaction_id,
+            surplus=transaction_id != order.transaction_id,
+        )
+        await self._reserve_number(order, out_refund_no)
+        now = self._clock.now()
+        await self._updates.update(order.key, lambda current: transitions.request_refund(current, draft, now))
+
+    async def adopt(self, order: Order, found: BillRefund) -> Refund:
+        """Book a refund that WeChat has and nobody here asked for: made by hand in its console, for example.
+
+        WeChat is queried, and what it answers is booked. Raises NotFound when it has no such refund, Conflict when the
+        order has no room for it, BadRequest, RemoteError, Mismatch.
+        """
+        self._must_be_refundable(order)
+        draft = replace(
+            self._draft(order, found.out_refund_no, found.refund, CONSOLE_REASON, CONSOLE),
+            transaction_id=found.transaction_id,
+            surplus=found.transaction_id != order.transaction_id,
+            state=RefundState.PROCESSING,
+            created_at=found.at,
+            sends=1,
+            first_sent_at=found.at,
+            last_sent_at=found.at,
+            timeline=(TimelineEntry(found.at, SENT, CONSOLE),),
+        )
+        try:
+            fact = await self._gateway(draft).query_refund(draft)
+        except GatewayRefused as error:
+            if error.public_code != REFUND_NOT_EXIST:
+                raise
+            raise NotFound(Text("微信没有这笔退款", "WeChat has no such refund"), code=REFUND_NOT_EXIST) from None
+        transitions.must_be_about(draft, fact.value)
+        await self._reserve_number(order, draft.out_refund_no)
+        now = self._clock.now()
+        change = await self._updates.update(
+            order.key, lambda current: transitions.adopt_refund(current, draft, fact, now)
+        )
+        return _the(change.after, draft.out_refund_no)
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    async def get(self, out_refund_no: str) -> Refund:
+        """Raises NotFound."""
+        return _the(await self._order_of(out_refund_no), out_refund_no)
+
+    async def of_order(self, out_trade_no: str) -> tuple[Refund, ...]:
+        """An order's refunds, oldest first. Raises NotFound."""
+        return (await self._updates.get(self._order_key(out_trade_no))).refunds
+
+    async def query(self, out_refund_no: str) -> Refund:
+        """Query WeChat and apply what it says; nothing is sent. Raises NotFound, RemoteError, Mismatch."""
+        order = await self._order_of(out_refund_no)
+        refund = _the(order, out_refund_no)
+        if not refund.sends:
+            return refund
+        return await self._query(order, refund)
+
+    async def apply(self, fact: Verified[RemoteRefund], *, source: str) -> Refund:
+        """Return the refund after ``fact``, which may come any number of times and in any order.
+
+        Raises Mismatch when the fact is genuine but does not fit; the refund is then as it was.
+        """
+        told, now = fact.value, self._clock.now()
+        use = await self._numbers.get(refund_number(told.mchid, told.out_refund_no))
+        if use is None:
+            raise Mismatch(self._why_unknown(told))
+        change = await self._updates.update(
+            use.order_key, lambda order: transitions.apply_refund(order, fact, source=source, now=now)
+        )
+        return _the(change.after, told.out_refund_no)
+
+    # -- going on with one ----------------------------------------------------------------------------------------
+
+    async def advance(self, order: Order, refund: Refund) -> Refund:
+        """Take the next step of a refund whose lease the caller holds. Raises RemoteError, Conflict, Mismatch."""
+        if refund.sends:
+            known = await self._query(order, refund)
+            if known.state is not RefundState.REQUESTED:
+                return known
+        return await self._send_in_turn(order, refund)
+
+    async def _send_in_turn(self, order: Order, refund: Refund) -> Refund:
+        """Send a refund, or queue it where another of its order was sent just now."""
+        now = self._clock.now()
+        try:
+            change = await self._updates.update(
+                order.key, lambda o: transitions.send_or_queue(o, refund.out_refund_no, refund.lease, now)
+            )
+        except LeaseLost:
+            return await self._taken_over(order, refund)
+        marked = _the(change.after, refund.out_refund_no)
+        return await self._send(change.after, marked) if marked.lease == refund.lease else marked
+
+    async def _send(self, order: Order, refund: Refund) -> Refund:
+        """Ask WeChat for a refund that is marked as sent. Raises GatewayRefused for a sure no."""
+        try:
+            fact = await self._gateway(refund).refund(refund)
+        except GatewayRefused as error:
+            return await self._refused(order, refund, error)
+        except RemoteError as error:
+            log.warning("refund_unknown", out_refund_no=refund.out_refund_no, error=str(error))
+            return refund
+        return await self.apply(fact, source="answer")
+
+    async def _refused(self, order: Order, refund: Refund, error: GatewayRefused) -> Refund:
+        """End a refund that WeChat refused. If it was sent before, that try may have succeeded all the same: that is
+        queried first. Raises GatewayRefused unless somebody else went on with it meanwhile."""
+        if refund.sends > 1:
+            known = await self._query(order, refund)
+            if known.state is not RefundState.REQUESTED:
+                return known
+        now, number = self._clock.now(), refund.out_refund_no
+        try:
+            await self._updates.update(
+                order.key,
+                lambda o: transitions.refuse_refund(
+                    o, number, refund.lease, error.public_code, error.wire_message, now
+                ),
+            )
+        except LeaseLost:
+            return await self._taken_over(order, refund)
+        raise error
+
+    async def _query(self, order: Order, refund: Refund) -> Refund:
+        return await self._queries.do(refund.out_refund_no, lambda: self._query_once(order, refund))
+
+    async def _query_once(self, order: Order, refund: Refund) -> Refund:
+        """The refund after what WeChat knows of it; as it was if WeChat has not received it."""
+        try:
+            fact = await self._gateway(refund).query_refund(refund)
+        except GatewayRefused as error:
+            if error.public_code != REFUND_NOT_EXIST or refund.state is not RefundState.REQUESTED:
+                raise
+            return refund
+        return await self.apply(fact, source="query")
+
+    async def _taken_over(self, order: Order, refund: Refund) -> Refund:
+        """The refund as it is now: another worker took it over."""
+        return _the(await self._updates.get(order.key), refund.out_refund_no)
+
+    # -- parts ----------------------------------------------------------------------------------------------------
+
+    def _must_be_refundable(self, order: Order) -> None:
+        """What can be said before anything is stored; how much is left is said where it is reserved."""
+        must_be_refundable(order, self._clock.now())
+        if order.api not in self._defaults.route:
+            raise no_refund_api(order.api)
+
+    def _draft(self, order: Order, out_refund_no: str, refund: int, reason: str, by: str) -> Refund:
+        now = self._clock.now().replace(microsecond=0)
+        return Refund(
+            out_refund_no=out_refund_no,
+            out_trade_no=order.out_trade_no,
+            transaction_id=order.transaction_id,
+            api=self._defaults.route[order.api],
+            appid=order.appid,
+            mchid=order.mchid,
+            refund=fen(refund, field="refund", most=order.total),
+            total=order.total,
+            reason=reason,
+            by=by,
+            notify_url=self._defaults.notify_url,
+            created_at=now,
+            next_check_at=now,
+            timeline=(TimelineEntry(now, "requested", by),),
+        )
+
+    async def _claim(self, key: str, digest: str, draft: Refund) -> Refund:
+        """``draft`` under the number that the key stands for."""
+        held = await self._claims.claim(Claim(key, draft.out_refund_no, digest, draft.created_at + IDEMPOTENCY_LIFE))
+        return replace(draft, out_refund_no=held.number)
+
+    async def _reserve_number(self, order: Order, out_refund_no: str) -> None:
+        """Raises Conflict when another order has a refund under this number."""
+        use = NumberUse(refund_number(order.mchid, out_refund_no), order.key)
+        if await self._numbers.reserve(use) != use:
+            raise transitions.number_in_use()
+
+    async def _order_of(self, out_refund_no: str) -> Order:
+        use = await self._numbers.get(refund_number(self._defaults.mchid, out_refund_no))
+        if use is None:
+            raise no_such_refund()
+        return await self._updates.get(use.order_key)
+
+    def _why_unknown(self, told: RemoteRefund) -> str:
+        """What is wrong with a fact about a number that no refund here has."""
+        return "unknown_refund" if told.mchid == self._defaults.mchid else "mchid"
+
+    def _order_key(self, out_trade_no: str) -> str:
+        return order_key(self._defaults.mchid, out_trade_no)
+
+    def _gateway(self, refund: Refund) -> RefundGateway:
+        """The gateway that the refund goes through; it may no longer be configured."""
+        if refund.api not in self._gateways:
+            raise no_refund_api(refund.api)
+        return self._gateways[refund.api]
+
+
+def _request_and_send(order: Order, draft: Refund, now: datetime) -> Order:
+    """Reserve a new refund, and mark it as sent or queue it; one that is there already stays as it is."""
+    requested = transitions.request_refund(order, draft, now)
+    if requested is order:
+        return order
+    return transitions.send_or_queue(requested, draft.out_refund_no, draft.lease, now)
+
+
+def _the(order: Order, out_refund_no: str) -> Refund:
+    """Raises NotFound where the order does not hold it (any more)."""
+    refund = order.refund_of(out_refund_no)
+    if refund is None:
+        raise no_such_refund()
+    return refund

@@ -1,0 +1,198 @@
+"""The one loop that changes stored values: read, apply a pure transition, replace by compare-and-set, or start over.
+
+Whoever loses the race against another writer, or the answer to a write, reads again. Each document keeps the ids of its
+latest writes: where one of ours is among them, it happened. Where none is, it is unknown, because a write may still
+arrive; so the loop goes round with the revision that it reads now, and a late write loses against that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from wechat.domain.errors import NewerDocument, StoreUnavailable
+from wechat.domain.ports import WRITES_KEPT, Clock, Random, Stored, VersionedStore
+
+T = TypeVar("T")
+
+LIMIT_S = 2.5
+"""How long a change is tried; callers with a shorter deadline of their own cancel it earlier."""
+PAUSE_S = 0.02
+"""Between two readings while it is unknown whether a write happened and the store does not answer."""
+WRITE_BYTES = 6
+REMEMBERED = 2000
+"""Values that a process keeps from its latest writes, so that changing them again needs no reading."""
+
+Transition = Callable[[T], T]
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[T]):
+    """What an update did. Where nothing had to be written, ``before`` and ``after`` are the same."""
+
+    before: T
+    after: T
+
+    @property
+    def happened(self) -> bool:
+        return self.before is not self.after
+
+
+class Updater(Generic[T]):
+    """Changes values of one store. Within the process, one change of a key at a time."""
+
+    def __init__(
+        self,
+        store: VersionedStore[T],
+        key: Callable[[T], str],
+        clock: Clock,
+        random: Random,
+        *,
+        limit_s: float = LIMIT_S,
+        remembered: int = REMEMBERED,
+    ) -> None:
+        self._store = store
+        self._key = key
+        self._clock = clock
+        self._random = random
+        self._limit_s = limit_s
+        self._locks: dict[str, _Lock] = {}
+        self._remembered: OrderedDict[str, Stored[T]] = OrderedDict()
+        self._most = remembered
+
+    async def insert(self, value: T) -> bool:
+        """Store a new value; False when its key is taken. Raises StoreUnavailable when that cannot be known in time."""
+        deadline, write = self._clock.monotonic() + self._limit_s, self._random.token(WRITE_BYTES)
+        while True:
+            try:
+                stored = await self._store.insert(value, write)
+            except StoreUnavailable:
+                if self._clock.monotonic() + PAUSE_S >= deadline:
+                    raise
+                await asyncio.sleep(PAUSE_S)
+                continue
+            if stored:
+                self._remember(self._key(value), Stored(value, 1, (write,)))
+            return stored
+
+    async def get(self, key: str) -> T | None:
+        """The stored value."""
+        stored = await self._store.get(key)
+        return stored.value if stored else None
+
+    async def update(self, key: str, transition: Transition[T]) -> Change[T] | None:
+        """Apply ``transition`` to the value of ``key``; None when there is none.
+
+        Raises whatever the transition raises, and StoreUnavailable when time runs out. ``transition`` may be called
+        several times.
+        """
+        async with self._lock(key):
+            return await self._update(key, transition)
+
+    async def change(self, stored: Stored[T], transition: Transition[T]) -> Change[T] | None:
+        """As ``update``, of a value that was read just now, in one try; None when somebody else was faster.
+
+        Raises StoreUnavailable also when it is unknown whether the change happened.
+        """
+        change = _changed(stored, transition)
+        if not change.happened or await self._write(stored, change, self._random.token(WRITE_BYTES)):
+            return change
+        return None
+
+    async def _update(self, key: str, transition: Transition[T]) -> Change[T] | None:
+        deadline = self._clock.monotonic() + self._limit_s
+        tried: dict[str, Change[T]] = {}
+        done = await self._update_remembered(key, transition, tried)
+        while done is None:
+            stored = await self._read(key, deadline, in_doubt=bool(tried))
+            if stored is None:
+                return None
+            done = next((tried[write] for write in stored.writes if write in tried), None)
+            done = done or await self._try(stored, _changed(stored, transition), tried)
+            if done is None and self._clock.monotonic() >= deadline:
+                raise StoreUnavailable
+        return done
+
+    async def _update_remembered(
+        self, key: str, transition: Transition[T], tried: dict[str, Change[T]]
+    ) -> Change[T] | None:
+        """Change what was written last without reading it. Only a write that succeeds counts: a refusal, or that there
+        is nothing to change, may come from a value that is out of date."""
+        stored = self._remembered.get(key)
+        if stored is None:
+            return None
+        try:
+            change = _changed(stored, transition)
+        except Exception:
+            return None
+        return await self._try(stored, change, tried) if change.happened else None
+
+    async def _try(self, stored: Stored[T], change: Change[T], tried: dict[str, Change[T]]) -> Change[T] | None:
+        """Write ``change``; None when somebody else was faster, or when it is unknown whether it happened."""
+        if not change.happened:
+            return change
+        write = self._random.token(WRITE_BYTES)
+        tried[write] = change
+        try:
+            return change if await self._write(stored, change, write) else None
+        except NewerDocument:
+            raise
+        except StoreUnavailable:
+            return None
+
+    async def _write(self, stored: Stored[T], change: Change[T], write: str) -> bool:
+        """Replace ``stored``; False when somebody else was faster."""
+        key = self._key(stored.value)
+        self._remembered.pop(key, None)
+        if not await self._store.replace(stored, change.after, write):
+            return False
+        writes = (*stored.writes, write)[-WRITES_KEPT:]
+        self._remember(key, Stored(change.after, stored.rev + 1, writes, stored.document))
+        return True
+
+    async def _read(self, key: str, deadline: float, *, in_doubt: bool) -> Stored[T] | None:
+        """What is stored now. While a write of ours is in doubt, a store that does not answer is asked again."""
+        while True:
+            try:
+                return await self._store.get(key)
+            except StoreUnavailable:
+                if not in_doubt or self._clock.monotonic() + PAUSE_S >= deadline:
+                    raise
+                await asyncio.sleep(PAUSE_S)
+
+    def _remember(self, key: str, stored: Stored[T]) -> None:
+        if not self._most:
+            return
+        held = self._remembered.pop(key, None)
+        self._remembered[key] = held if held is not None and held.rev > stored.rev else stored
+        if len(self._remembered) > self._most:
+            self._remembered.popitem(last=False)
+
+    @asynccontextmanager
+    async def _lock(self, key: str) -> AsyncIterator[None]:
+        """Wait for whoever is changing ``key`` in this process."""
+        lock = self._locks.setdefault(key, _Lock(asyncio.Lock()))
+        lock.users += 1
+        try:
+            async with lock.lock:
+                yield
+        finally:
+            lock.users -= 1
+            if not lock.users:
+                del self._locks[key]
+
+
+@dataclass(slots=True)
+class _Lock:
+    lock: asyncio.Lock
+    users: int = 0
+
+
+def _changed(stored: Stored[T], transition: Transition[T]) -> Change[T]:
+    """What ``transition`` makes of a value; the very same value twice where it changes nothing."""
+    after = transition(stored.value)
+    return Change(stored.value, stored.value if after == stored.value else after)

@@ -1,0 +1,138 @@
+"""Background workers: one loop that claims due work, and a number of tasks that do it.
+
+Work is found by its date. While there is nothing due, the worker sleeps until the next date that its store knows, or
+until somebody in this process has news. What another process leaves behind is seen within ``LONGEST_REST``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Generic, Protocol, TypeVar
+
+import structlog
+
+from wechat.domain.errors import FenpayError
+from wechat.domain.ports import Runtime
+from wechat.support.tasks import end
+
+LOOPS = 16
+"""Jobs at once, so that one slow call to WeChat holds up nothing else."""
+CANDIDATES = 4
+"""For each free loop so many due jobs are read, of which it takes any: processes that read the same seldom collide."""
+LONGEST_REST = timedelta(seconds=15)
+FAILURE_REST = timedelta(seconds=2)
+MEASURE_S = 15.0
+
+J = TypeVar("J")
+
+log = structlog.get_logger("wechat.worker")
+
+
+class Work(Protocol[J]):
+    """What a worker does."""
+
+    name: str
+
+    async def claim(self, limit: int) -> Sequence[J]:
+        """Take up to ``limit`` jobs that are due, under leases. Raises StoreUnavailable."""
+
+    async def next_due(self, until: datetime) -> datetime | None:
+        """When the next job comes due, if that is before ``until``. Raises StoreUnavailable."""
+
+    async def run(self, job: J) -> None:
+        """Do a job. It comes due again by itself unless this ends it."""
+
+    async def measure(self) -> None:
+        """Renew the metrics. Raises StoreUnavailable."""
+
+
+class Worker(Generic[J]):
+    """Does ``work`` for as long as it is started."""
+
+    def __init__(
+        self, work: Work[J], runtime: Runtime, loops: int = LOOPS, longest_rest: timedelta = LONGEST_REST
+    ) -> None:
+        self._work = work
+        self._clock = runtime.clock
+        self._loops = loops
+        self._longest_rest = longest_rest
+        self._running: set[asyncio.Task[None]] = set()
+        self._news = asyncio.Event()
+        self._measure_at = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._forever(), name=self._work.name)
+
+    def wake(self) -> None:
+        """There may be something due."""
+        self._news.set()
+
+    async def close(self) -> None:
+        await end(*([self._task] if self._task else []), *self._running)
+
+    async def once(self) -> bool:
+        """Do what is due now, as much as fits; whether there was anything. Raises StoreUnavailable."""
+        jobs = await self._work.claim(self._loops)
+        await asyncio.gather(*[self._do(job) for job in jobs])
+        return bool(jobs)
+
+    async def _forever(self) -> None:
+        while True:
+            version = self._clock.version
+            self._news.clear()
+            try:
+                busy = await self._take()
+                due = None if busy else await self._next_due()
+            except FenpayError as error:
+                log.warning("worker_waits", worker=self._work.name, error=str(error))
+                busy, due = False, self._clock.now() + FAILURE_REST
+            except Exception:  # whatever it is, the other jobs still have to be done
+                log.exception("worker_crashed", worker=self._work.name)
+                busy, due = False, self._clock.now() + FAILURE_REST
+            if not busy:
+                await self._rest(due or self._clock.now() + self._longest_rest, version)
+
+    async def _take(self) -> bool:
+        """Claim as much as there are free loops, and start it; whether there was anything."""
+        await self._measure()
+        if len(self._running) >= self._loops:
+            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+        jobs = await self._work.claim(self._loops - len(self._running))
+        for job in jobs:
+            task = asyncio.create_task(self._do(job), name=f"{self._work.name} job")
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        return bool(jobs)
+
+    async def _do(self, job: J) -> None:
+        try:
+            await self._work.run(job)
+        except FenpayError as error:
+            log.warning("job_failed", worker=self._work.name, error=str(error))
+        except Exception:
+            log.exception("job_crashed", worker=self._work.name)
+
+    async def _next_due(self) -> datetime | None:
+        return await self._work.next_due(self._clock.now() + self._longest_rest)
+
+    async def _rest(self, until: datetime, version: int) -> None:
+        await first(self._clock.sleep_until(until, version), self._news.wait())
+
+    async def _measure(self) -> None:
+        """Renew the metrics, now and then."""
+        if self._clock.monotonic() >= self._measure_at:
+            self._measure_at = self._clock.monotonic() + MEASURE_S
+            await self._work.measure()
+
+
+async def first(*waits: Coroutine[Any, Any, object]) -> None:
+    """Return when one of ``waits`` is over; the others are cancelled."""
+    tasks = [asyncio.ensure_future(each) for each in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
