@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
@@ -109,6 +110,12 @@ def forget(url: str, day: date) -> None:
     """As if nobody had ever reconciled ``day``."""
     with MongoClient[dict[str, Any]](url) as client:
         client["town"][DIFFERENCES].delete_many({"day": day.isoformat()})
+    forget_run(url, day)
+
+
+def forget_run(url: str, day: date) -> None:
+    """As if ``day`` had not been reconciled, while its differences are known."""
+    with MongoClient[dict[str, Any]](url) as client:
         client["town"][DAYS].delete_one({"day": day.isoformat()})
 
 
@@ -118,15 +125,25 @@ def command(name: str, collection: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "last_words",
-    [command("insert", DIFFERENCES), command("update", DIFFERENCES), command("update", DAYS)],
+    ("last_words", "before"),
+    [
+        (command("insert", DIFFERENCES), forget),
+        (command("update", DIFFERENCES), forget_run),
+        (command("update", DAYS), forget),
+    ],
     ids=["before it books", "before it marks", "before it ends"],
 )
 async def test_a_run_killed_in_the_middle_is_done_by_another_process_and_nothing_is_booked_twice(
-    town: Town, busy: BusyDay, mongo: EmbeddedMongo, redis: EmbeddedRedis, directory: Path, last_words: bytes
+    town: Town,
+    busy: BusyDay,
+    mongo: EmbeddedMongo,
+    redis: EmbeddedRedis,
+    directory: Path,
+    last_words: bytes,
+    before: Callable[[str, date], None],
 ) -> None:
     """K4, SIGKILL of the process that runs."""
-    forget(mongo.url, busy.day)
+    before(mongo.url, busy.day)
     proxy = Proxy(urlsplit(mongo.url).port or 0)
     async with proxy.listening() as port:
         url = f"mongodb://127.0.0.1:{port}/?directConnection=true"

@@ -13,7 +13,7 @@ import pytest
 
 from storage.embedded import EmbeddedMongo, EmbeddedRedis
 from tests.races.conftest import a_town
-from tests.races.town import SCALE, Order, Town, crowd
+from tests.races.town import SCALE, Order, Town, crowd, until
 from tests.support.simulator import SimulatorProcess
 
 HEAD_START_S = 1.0 * SCALE  # the longest: whoever has more to do is slower in a larger crowd, and on a busy machine
@@ -82,9 +82,13 @@ async def test_money_for_a_closed_order_waits_for_an_operator_and_no_goods_go_ou
     before = await town.alarms("paid_late")
     orders = await closed_and_paid(town, 20 * SCALE)
     await town.until_told(orders, "order.closed", "order.paid_late")
-    for order in await town.stored(orders):
-        assert order["trade_state"] == "PAID_LATE"
-        assert [line["what"] for line in order["timeline"][-2:]] == ["paid_late", "needs_operator"]
+
+    async def decided() -> bool:
+        lines = [[line["what"] for line in order["timeline"][-2:]] for order in await town.stored(orders)]
+        return all(last == ["paid_late", "needs_operator"] for last in lines)
+
+    await until(decided)
+    assert set(await town.states(orders)) == {"PAID_LATE"}
     assert [order["refunds"] for order in await town.truth(orders)] == [[]] * len(orders)
     assert await town.alarms("paid_late") == before + len(orders)
 

@@ -28,8 +28,7 @@ async def test_of_a_hundred_refunds_of_60_on_100_over_two_processes_one_is_accep
     assert {told.code for told in answers if told.status == 409} == {"NOT_REFUNDABLE"}
     await town.advance(minutes=5)
     await refunded(town, order, 60)
-    stored = await town.refunds(order)
-    assert Counter(refund["state"] for refund in stored) == {"SUCCESS": 1, "REFUSED": 99}
+    assert [refund["state"] for refund in await town.refunds(order)] == ["SUCCESS"]
 
 
 async def refunded(town: Town, order: Order, amount: int) -> None:

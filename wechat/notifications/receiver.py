@@ -7,10 +7,9 @@ mean neither. A message that fails one generation's check is never tried against
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from wechat.domain.errors import FenpayError, Mismatch, NotFound, NotifyError, SignatureInvalid, StoreUnavailable
 from wechat.domain.facts import (
@@ -106,10 +105,11 @@ class NotificationReceiver:
         message = self._verify(headers, body)
         now = self._clock.now()
         told = message.value.transaction
-        reserved, seen = await _both(self._reserve(told), self._record(message, body, headers, now))
+        recorded = self._record(message, body, headers, now)
+        seen, refusal = await asyncio.gather(recorded, self._reserve(told))
         if told and told.success_time and seen == 1:
             self._telemetry.observe(Metric.NOTIFICATION_LAG, max(0.0, (now - told.success_time).total_seconds()))
-        verdict = await self._apply(message, reserved)
+        verdict = await self._apply(message, refusal)
         if verdict != APPLIED or seen > 1:  # the order's timeline records a first success; one write less is faster
             await self._conclude(message.value.id, verdict)
         return verdict
@@ -228,16 +228,3 @@ def _first(
         last_at=now,
         expires_at=expires_at,
     )
-
-
-async def _both(
-    reserve: Coroutine[Any, Any, Mismatch | None], record: Coroutine[Any, Any, int]
-) -> tuple[Mismatch | None, int]:
-    """Both results; the two writes go to the database at the same time."""
-    reserving = asyncio.ensure_future(reserve)
-    try:
-        seen = await record
-        return await reserving, seen
-    finally:
-        if not reserving.done():
-            reserving.cancel()
