@@ -67,6 +67,7 @@ class Process:
     """The service put together but not yet at work: ``background`` is started, ``closing`` closed in reverse."""
 
     services: Services
+    storage: Storage
     background: Sequence[Background]
     closing: Sequence[Closing]
 
@@ -134,7 +135,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         Worker(BookWork(books.reconciler, books.shelf, books.records, runtime), runtime, 1, LONGEST_REST),
     ]
     closing = [transport, *pay.closing, core.store, shared, tokens, *webhooks, *background]
-    return Process(services, background, closing)
+    return Process(services, core.store, background, closing)
 
 
 def _storage(settings: Settings, mongo_url: str, runtime: Runtime) -> Storage:

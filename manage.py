@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The operator's command line. ``demo`` and ``drill`` start a service; all else asks a running one: see ``cli/``."""
+"""The operator's command line. ``demo`` and ``drill`` start a service, ``migrate`` works on its database; all else asks
+a running one: see ``cli/``."""
 
 from __future__ import annotations
 
@@ -36,6 +37,17 @@ def drill(
     from drill.run import main  # noqa: PLC0415 - it brings the bundled stores, which an operator's machine may lack
 
     raise typer.Exit(main(count, seed, keep, as_json=as_json))
+
+
+@app.command()
+def migrate(
+    settings: Annotated[Path, typer.Option(help="设置文件 · the settings file")] = ROOT / "settings.yml",
+    as_json: Annotated[bool, typer.Option("--json", help="输出一个 JSON 文档 · print one JSON document")] = False,
+) -> None:
+    """迁移 0.1.0 的数据；先停掉全部旧进程 · Copy the data of release 0.1.0; stop every old process first."""
+    from scripts.migrate import main  # noqa: PLC0415 - it brings the database driver, which is not needed to ask a service
+
+    raise typer.Exit(main(settings, as_json=as_json))
 
 
 app.add_typer(orders.app, name="order")

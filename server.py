@@ -25,7 +25,7 @@ from tornado.web import Application, RequestHandler
 
 import logs
 import settings as configuration
-from compose import compose
+from compose import Storage, compose
 from handlers import plugin
 from handlers.base import UnknownAddress
 from handlers.services import Probe, Services, Traffic
@@ -33,7 +33,7 @@ from handlers.static import StaticFiles
 from runtime import PrometheusTelemetry
 from settings import EMBEDDED, Settings
 from storage.embedded import EmbeddedMongo, EmbeddedRedis
-from wechat.domain.errors import ConfigError, FenpayError, Text
+from wechat.domain.errors import ConfigError, StoreUnavailable, Text
 
 VERSION = "0.1.0"
 ROOT = Path(__file__).parent
@@ -48,6 +48,12 @@ HTTP_LIMITS: dict[str, Any] = {
     "body_timeout": 5,
     "decompress_request": False,
 }
+
+NOT_MIGRATED = Text(
+    "mongo.url：数据库里是 0.1.0 的订单。停掉全部旧进程，用同一份设置运行 manage.py migrate --settings …，再启动",
+    "mongo.url: the database holds orders of release 0.1.0. Stop every old process, run manage.py migrate --settings … "
+    "with these settings, then start again",
+)
 
 log = structlog.get_logger("server")
 
@@ -102,31 +108,48 @@ async def serve(settings: Settings, telemetry: PrometheusTelemetry) -> None:
         app = App(services, plugin.load(settings.plugins, services))
         for part in process.closing:
             stack.push_async_callback(part.close)
-        for part in process.background:
-            part.start()
-        preparing = asyncio.create_task(prepare(services.probes["mongo"]), name="prepare the stores")
+        preparing = asyncio.create_task(prepare(process.storage, services.probes["mongo"]), name="prepare the stores")
+        preparing.add_done_callback(lambda done: stop.set() if _failed(done) else None)
         stack.callback(preparing.cancel)
         await asyncio.wait({preparing}, timeout=PREPARE_S)
-        server = HTTPServer(app, **HTTP_LIMITS)
-        sockets = listening_sockets(settings)
-        server.add_sockets(sockets)
-        port = sockets[0].getsockname()[1]
-        if settings.in_memory:
-            log.warning("stored_in_memory", name="orders are gone when this process ends")
-        log.info("listening", port=port, url=settings.http.public_base_url)
-        await stop.wait()
-        await drain(server, services.traffic, settings.http.drain_s)
+        if not _failed(preparing):
+            for part in process.background:
+                part.start()
+            server = HTTPServer(app, **HTTP_LIMITS)
+            _listen(server, settings)
+            await stop.wait()
+            await drain(server, services.traffic, settings.http.drain_s)
+        if _failed(preparing):
+            await preparing
     log.info("stopped")
 
 
-async def prepare(probe: Probe) -> None:
-    """Have the stores make the indexes that hold one payment to one order, as soon as their server answers."""
+def _listen(server: HTTPServer, settings: Settings) -> None:
+    """Raises ConfigError."""
+    sockets = listening_sockets(settings)
+    server.add_sockets(sockets)
+    if settings.in_memory:
+        log.warning("stored_in_memory", name="orders are gone when this process ends")
+    log.info("listening", port=sockets[0].getsockname()[1], url=settings.http.public_base_url)
+
+
+async def prepare(storage: Storage, probe: Probe) -> None:
+    """Have the stores make their indexes, as soon as their server answers.
+
+    Raises ConfigError where the database holds orders of an old release: taking new ones beside them would lose them.
+    """
     while True:
         try:
+            if await storage.holds_old_release():
+                raise ConfigError([NOT_MIGRATED])
             return await probe()
-        except FenpayError as error:
+        except StoreUnavailable as error:
             log.error("stores_not_ready", error=str(error))
         await asyncio.sleep(1)
+
+
+def _failed(task: asyncio.Task[None]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is not None
 
 
 def listening_sockets(settings: Settings) -> list[socket.socket]:

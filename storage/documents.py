@@ -22,6 +22,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)  # as exact as a stored date
 FIRST = EPOCH + MILLISECOND
 """The earliest date that an index over dates holds."""
+LAST = datetime(9000, 1, 1, tzinfo=UTC)
+"""Later than any date that is stored."""
 
 
 @dataclass(frozen=True, slots=True)

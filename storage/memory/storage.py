@@ -32,6 +32,10 @@ class MemoryStorage(Stores):
 
         super().__init__(collection, clock, random)
 
+    async def holds_old_release(self) -> bool:
+        """See MongoStorage."""
+        return False
+
     async def problems(self) -> list[Text]:
         """Nothing can be missing."""
         return []

@@ -12,8 +12,11 @@ from storage.mongo.documents import MongoDocuments
 from storage.mongo.driver import Connection, Driver, connect, is_no_answer
 from storage.stores import all as stores
 from storage.stores.all import Stores
-from wechat.domain.errors import Text
+from wechat.domain.errors import StoreUnavailable, Text
 from wechat.domain.ports import Clock, Random
+
+OLD_ORDERS = "orders"
+"""Where release 0.1.0 kept them."""
 
 
 class MongoStorage(Stores):
@@ -46,6 +49,17 @@ class MongoStorage(Stores):
         except PyMongoError:
             return [_NO_ANSWER]
         return []
+
+    async def holds_old_release(self) -> bool:
+        """Whether the database holds orders of release 0.1.0 that were not copied yet. Raises StoreUnavailable."""
+        try:
+            database = self._connection.database
+            names = await database.list_collection_names()
+            if OLD_ORDERS not in names or stores.ORDERS in names:
+                return False
+            return bool(await database[OLD_ORDERS].find({}, {"_id": 1}, limit=1).to_list(1))
+        except PyMongoError as error:
+            raise StoreUnavailable from error
 
     async def close(self) -> None:
         await super().close()

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
 from typing import Any
 
-from storage.documents import FIRST, Document, Documents, Range
+from storage.documents import FIRST, LAST, Document, Documents, Range
 from storage.store import Codec, DocumentStore
 from wechat.book_days import BookDay, day_key
 from wechat.books import Audit, Difference, Entry, Kind, Reconciliation, Status, Sums
 from wechat.domain.ports import Page, Stored
 
-LAST_DATE = datetime(9000, 1, 1, tzinfo=UTC)
 LAST_ID = "g"
 """After every id, which are hex digits."""
 
@@ -26,7 +25,7 @@ class Days(DocumentStore[BookDay]):
     async def newest(self, mchid: str) -> date | None:
         """See DayStore. A merchant has a document a day, so all of them are few."""
         equal = {"mchid": mchid, "planned": True}
-        found = await self._documents.find(Range("date", FIRST, LAST_DATE, equal, 1, latest=True))
+        found = await self._documents.find(Range("date", FIRST, LAST, equal, 1, latest=True))
         return date.fromisoformat(found[0]["day"]) if found else None
 
     async def due(self, now: datetime, limit: int) -> Sequence[Stored[BookDay]]:
@@ -72,7 +71,7 @@ def _read_day(document: Document) -> BookDay:
         planned=get("planned", False),
         lease=get("lease", ""),
         leased_until=get("leased_until"),
-        result=_read_result(day, result) if result else None,
+        result=read_result(day, result) if result else None,
     )
 
 
@@ -86,7 +85,7 @@ def _write_result(result: Reconciliation) -> Document:
     }
 
 
-def _read_result(day: date, document: Document) -> Reconciliation:
+def read_result(day: date, document: Document) -> Reconciliation:
     return Reconciliation(
         day=day,
         started_at=document["started_at"],

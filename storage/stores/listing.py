@@ -12,13 +12,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from storage.documents import EPOCH, FIRST, MILLISECOND, Document, Documents, Range
+from storage.documents import EPOCH, FIRST, LAST, MILLISECOND, Document, Documents, Range
 from wechat.domain.errors import BadRequest, Text
 
 FIRST_SPAN = timedelta(minutes=1)
 GROWTH = 4
-AHEAD = timedelta(days=1)
-"""How far ahead of our clock a document may be dated, by a process whose clock is wrong."""
 
 
 class Position(NamedTuple):
@@ -33,10 +31,11 @@ async def newest(
 ) -> list[Document]:
     """At least ``limit`` + 1 documents after ``cursor``, newest first, or all there are. Raises BadRequest."""
     after = read_cursor(cursor) if cursor else None
-    end, span = (after.at if after else now + AHEAD), FIRST_SPAN if after else FIRST_SPAN + AHEAD
+    end, span = after.at if after else LAST, FIRST_SPAN
+    start = min(end, now) - span  # a clock may be wrong, so what is dated ahead of ours is in the first window too
     found: list[Document] = []
     while len(found) <= limit and end >= FIRST:
-        start = max(FIRST, end - span)
+        start = max(FIRST, start)
         batch = await documents.find(Range(by, start, end, equal, limit=limit + 1, latest=True))
         if len(batch) > limit:  # cut off, perhaps among several of the same date
             last = batch[-1][by]
@@ -45,6 +44,7 @@ async def newest(
             end = last - MILLISECOND
         else:
             end, span = start - MILLISECOND, span * GROWTH
+            start = end - span
         found += [each for each in batch if after is None or position(each, by) < after]
     return sorted(found, key=lambda each: position(each, by), reverse=True)
 

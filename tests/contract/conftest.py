@@ -9,8 +9,9 @@ from typing import cast
 import pytest
 
 from storage.embedded import EmbeddedMongo, EmbeddedRedis
-from storage.old_driver import Connection, Driver, connect
-from storage.old_storage import MongoStorage
+from storage.mongo.driver import Connection, Driver, connect
+from storage.mongo.storage import MongoStorage
+from tests.contract.samples import a_storage
 from tests.support.servers import running
 
 
@@ -38,7 +39,7 @@ def database() -> str:
 
 @pytest.fixture
 async def storage(mongo: EmbeddedMongo, driver: Driver, database: str) -> AsyncIterator[MongoStorage]:
-    storage = MongoStorage(mongo.url, database, driver)
+    storage = a_storage(mongo.url, database, driver)
     assert await storage.problems() == []
     yield storage
     await storage.close()
@@ -46,7 +47,7 @@ async def storage(mongo: EmbeddedMongo, driver: Driver, database: str) -> AsyncI
 
 @pytest.fixture
 async def raw(mongo: EmbeddedMongo, database: str) -> AsyncIterator[Connection]:
-    """The same database without our stores in front."""
+    """The same database without our stores in front; ``raw.client`` can do what they do not use of it."""
     connection = connect(mongo.url, database, "pymongo")
     yield connection
     await connection.close()

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from clocks import SimulatorClock
+from clocks import SimulatorClock, SystemClock
 from storage.embedded import free_port
+from tests.support.runtime import RecordedTelemetry
 from tests.support.simulator import SimulatorProcess
 from wechat.transport import Transport
 
@@ -19,7 +20,7 @@ NEAR = timedelta(seconds=0.5)
 
 @pytest.fixture
 async def follow() -> AsyncIterator[Callable[[str], SimulatorClock]]:
-    transport, clocks = Transport(), list[SimulatorClock]()
+    transport, clocks = Transport(RecordedTelemetry()), list[SimulatorClock]()
 
     def follow(url: str) -> SimulatorClock:
         clocks.append(SimulatorClock(transport, url))
@@ -84,19 +85,58 @@ async def test_a_simulator_that_comes_later_or_again_is_followed_from_then_on(
     simulator.stop()
 
 
-async def test_a_rest_ends_when_the_operator_moves_the_clock(
+async def test_a_sleep_ends_when_the_operator_moves_the_clock(
     tmp_path: Path, follow: Callable[[str], SimulatorClock]
 ) -> None:
     simulator = SimulatorProcess.start(tmp_path / "state", calendar="simulated")
     clock = follow(simulator.url)
-    await clock.rest(5, 0)  # until it is heard at all
-    seen = clock.moves
-    resting = asyncio.create_task(clock.rest(60, seen))
+    await clock.sleep_until(clock.now() + timedelta(seconds=5), 0)  # until it is heard at all
+    version = clock.version
+    minutes = clock.now() + timedelta(minutes=3)
+    sleeping = asyncio.create_task(clock.sleep_until(minutes, version))
     await asyncio.sleep(0.1)
-    assert not resting.done()
+    assert not sleeping.done()
     await moved(simulator, advance_s=60)
-    await asyncio.wait_for(resting, 1)
-    await asyncio.wait_for(clock.rest(60, seen), 1)  # who was at work when it moved does not rest at all
+    await asyncio.wait_for(sleeping, 1)
+    assert clock.version > version
+    assert clock.now() < minutes
+    await asyncio.wait_for(clock.sleep_until(minutes, version), 1)  # set meanwhile: something may be due
+    simulator.stop()
+
+
+async def test_a_sleep_ends_at_its_moment_however_fast_the_time_runs(
+    tmp_path: Path, follow: Callable[[str], SimulatorClock]
+) -> None:
+    simulator = SimulatorProcess.start(tmp_path / "state", calendar="simulated")
+    clock = follow(simulator.url)
+    await moved(simulator, speed=600)
+    await until(lambda: ahead(clock) > timedelta(seconds=1))
+    moment = clock.now() + timedelta(minutes=2)
+    await asyncio.wait_for(clock.sleep_until(moment, clock.version), 2)
+    assert moment <= clock.now() < moment + timedelta(minutes=5)
+    simulator.stop()
+
+
+async def test_a_sleep_in_real_time_ends_at_its_moment_and_one_in_the_past_at_once() -> None:
+    clock = SystemClock()
+    moment = clock.now() + timedelta(seconds=0.2)
+    await asyncio.wait_for(clock.sleep_until(moment, clock.version), 2)
+    assert moment - timedelta(milliseconds=1) <= clock.now() < moment + NEAR
+    await asyncio.wait_for(clock.sleep_until(moment, clock.version), 0.1)
+
+
+async def test_a_moment_is_as_exact_as_a_stored_date(tmp_path: Path, follow: Callable[[str], SimulatorClock]) -> None:
+    """Whole milliseconds, which is what MongoDB keeps of a date."""
+    simulator = SimulatorProcess.start(tmp_path / "state", calendar="simulated")
+    clock = follow(simulator.url)
+    await moved(simulator, advance_s=86400)
+    for each in (clock, SystemClock()):
+        seen = set()
+        for _ in range(50):
+            seen.add(each.now().microsecond)
+            await asyncio.sleep(0.001)
+        assert {microsecond % 1000 for microsecond in seen} == {0}
+        assert len(seen) > 10  # and not whole seconds
     simulator.stop()
 
 

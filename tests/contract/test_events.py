@@ -1,40 +1,45 @@
-"""Events from an order's move to a receiver: real stores on both drivers, real sockets, a clock that tests move."""
+"""Events from an order's change to a receiver: real stores on both drivers, real sockets, a clock that tests move."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, cast
 
 import pytest
-from GONE.wechat.outbox import Relay
-from prometheus_client import REGISTRY
 
 from storage.embedded import EmbeddedMongo
-from storage.old_driver import Connection
-from storage.old_storage import MongoStorage
-from tests.contract.samples import a_close, a_payment, a_refund, a_refund_move, an_order
+from storage.mongo.driver import Connection
+from storage.mongo.storage import MongoStorage
+from storage.stores.all import ORDERS
+from tests.contract.samples import a_fact, a_refund, a_refund_fact, an_order
 from tests.simulator.sink import Sink
 from tests.support.clock import ManualClock
+from tests.support.runtime import RecordedTelemetry, a_runtime
 from tests.support.service import ROOT, wait_until
 from tests.support.webhooks import AT, KEY, a_webhook
 from wechat.domain.deliveries import Delivery, DeliveryState, Event, Outcome
-from wechat.domain.errors import Conflict, NotFound
-from wechat.domain.facts import RefundState
-from wechat.domain.orders import TradeState
-from wechat.domain.ports import DeliveryStore
-from wechat.domain.refunds import LEASE
-from wechat.events.delivery_worker import AT_ONCE, DELAYS_S, DeliveryWorker
+from wechat.domain.errors import Conflict, NotFound, StoreUnavailable
+from wechat.domain.events import EventType
+from wechat.domain.metrics import Metric
+from wechat.domain.orders import Order, TimelineEntry, close
+from wechat.domain.payments import record_payment
+from wechat.domain.ports import DeliveryStore, Stored
+from wechat.domain.refunds import apply_refund, request_refund
+from wechat.events.delivery_worker import AT_ONCE, DELAYS_S, LEASE, DeliveryJob, DeliveryWork, DeliveryWorker
 from wechat.events.redelivery import Redelivery
+from wechat.events.relay import GRACE, RelayWork
 from wechat.events.targets import Subscriber, Target
+from wechat.orders.updates import OrderUpdates
+from wechat.support.worker import Worker
 from wechat.webhooks import Webhook
 
 LEASE_S = LEASE.total_seconds()
+GRACE_S = GRACE.total_seconds()
 NUMBER = an_order().out_trade_no
 
 
@@ -73,55 +78,111 @@ class Looks:
         self._deliveries = deliveries
         self.made = 0
 
-    async def claim(self, target: str, now: datetime, lease: timedelta) -> Delivery | None:
+    async def due(self, target: str, now: datetime, limit: int) -> Sequence[Stored[Delivery]]:
         self.made += 1
-        return await self._deliveries.claim(target, now, lease)
+        return await self._deliveries.due(target, now, limit)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._deliveries, name)
+
+
+class FirstInsertUnanswered:
+    """``deliveries``, whose first insert fails for want of an answer."""
+
+    def __init__(self, deliveries: DeliveryStore) -> None:
+        self._deliveries = deliveries
+        self._failed = False
+
+    async def insert(self, value: Delivery, write: str) -> bool:
+        if not self._failed:
+            self._failed = True
+            raise StoreUnavailable
+        return await self._deliveries.insert(value, write)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._deliveries, name)
 
 
 class Bench:
-    """A relay and couriers over one store, stepped by hand."""
+    """A process that changes orders, with its relay and its delivery workers, stepped by hand."""
 
     def __init__(self, storage: MongoStorage, clock: ManualClock) -> None:
         self.storage = storage
         self.clock = clock
-        self.resending = Redelivery(storage.deliveries, clock)
+        self.telemetry = RecordedTelemetry()
+        self.runtime = a_runtime(clock, telemetry=self.telemetry)
+        self.updates = OrderUpdates(storage.orders, self.runtime)
+        self.changed: list[Order] = []
+        self.updates.on_events = self.changed.append
+        self.redelivery = Redelivery(storage.deliveries, self.runtime)
+
+    async def placed(self, number: str = NUMBER) -> Order:
+        order = an_order(number)
+        assert await self.updates.insert(order)
+        return order
+
+    async def pays(self, order: Order) -> None:
+        """Its payment, as WeChat reports it."""
+        fact, now = a_fact(order, f"T-{order.out_trade_no}"), self.clock.now()
+        await self.updates.update(order.key, lambda known: record_payment(known, fact, source="notify", now=now))
+
+    async def closes(self, order: Order) -> None:
+        entry = TimelineEntry(self.clock.now(), "closed", "worker")
+        await self.updates.update(order.key, lambda known: close(known, entry))
 
     async def paid(self, number: str = NUMBER) -> None:
-        """Its move to paid, as the ledger makes it."""
-        move = a_payment(f"T-{number}")
-        await self.storage.orders.insert(an_order(number))
-        await self.storage.orders.move(number, replace(move, event=replace(move.event, at=self.clock.now())))
+        await self.pays(await self.placed(number))
 
     async def closed_and_paid(self, number: str = NUMBER) -> None:
-        await self.storage.orders.insert(an_order(number))
-        close, late = a_close(), a_payment(f"T-{number}", TradeState.PAID_LATE)
-        for move in (close, replace(late, emits="order.paid_late")):
-            await self.storage.orders.move(number, replace(move, event=replace(move.event, at=self.clock.now())))
+        order = await self.placed(number)
+        await self.closes(order)
+        await self.pays(order)
 
     async def refunded(self, number: str = NUMBER) -> None:
-        """A refund of it that succeeds."""
-        refund, move = a_refund(f"R{number}", out_trade_no=number), a_refund_move(RefundState.SUCCESS)
-        await self.storage.refunds.insert(refund)
-        move = replace(move, event=replace(move.event, at=self.clock.now()))
-        await self.storage.refunds.move(refund.out_refund_no, move)
+        """A refund of a paid order that succeeds."""
+        key, now = an_order(number).key, self.clock.now()
+        refund = a_refund(f"R{number}", out_trade_no=number, transaction_id=f"T-{number}")
+        fact = a_refund_fact(refund)
+        await self.updates.update(key, lambda order: request_refund(order, refund, now))
+        await self.updates.update(key, lambda order: apply_refund(order, fact, source="notify", now=now))
 
-    def relay(self, *targets: Target) -> Relay:
-        return Relay(self.storage.outboxes, self.storage.deliveries, targets, self.clock)
+    def dies(self) -> None:
+        """What it knew of changed orders is lost; the next process finds their events by date."""
+        self.changed.clear()
+
+    def relay(
+        self,
+        *targets: Target,
+        workers: Sequence[DeliveryWorker] = (),
+        deliveries: DeliveryStore | None = None,
+    ) -> RelayWork:
+        """A relay, which is told of the orders that were changed so far."""
+        store = deliveries or self.storage.deliveries
+        relay = RelayWork(self.storage.orders, self.updates, store, targets, self.runtime, workers)
+        for order in self.changed:
+            relay.add(order)
+        self.changed.clear()
+        return relay
+
+    def delivery(self, target: Target) -> DeliveryWork:
+        return DeliveryWork(target, self.storage.deliveries, self.runtime, spread=lambda: 1.0)
+
+    async def hand_out(self, *targets: Target) -> None:
+        relay = Worker(self.relay(*targets), self.runtime)
+        while await relay.once():
+            pass
+
+    async def deliver(self, target: Target) -> None:
+        """Try everything that is due now."""
+        worker: Worker[DeliveryJob] = Worker(self.delivery(target), self.runtime, AT_ONCE)
+        while await self.storage.deliveries.due(target.name, self.clock.now(), 1):
+            await worker.once()
 
     async def work(self, *targets: Target) -> None:
         """Hand out and try everything that is due now."""
-        relay = self.relay(*targets)
-        while await relay.once():
-            pass
+        await self.hand_out(*targets)
         for target in targets:
-            while await self.courier(target).once():
-                pass
-
-    def courier(self, target: Target) -> DeliveryWorker:
-        return DeliveryWorker(target, self.storage.deliveries, self.clock, spread=lambda: 1.0)
+            await self.deliver(target)
 
     async def states(self) -> Counter[str]:
         page = await self.storage.deliveries.find(state=None, limit=1000, cursor="")
@@ -129,13 +190,15 @@ class Bench:
 
 
 @asynccontextmanager
-async def at_work(courier: DeliveryWorker) -> AsyncIterator[None]:
-    """``courier`` from start to close."""
-    courier.start()
+async def at_work(*workers: Worker[Any]) -> AsyncIterator[None]:
+    """``workers`` from start to close."""
+    for worker in workers:
+        worker.start()
     try:
         yield
     finally:
-        await courier.close()
+        for worker in workers:
+            await worker.close()
 
 
 @pytest.fixture
@@ -166,6 +229,9 @@ def ids(sink: Sink) -> list[str]:
     return [message.headers["webhook-id"] for message in sink.received]
 
 
+# -- handing out -------------------------------------------------------------------------------------------------------
+
+
 async def test_every_event_reaches_every_target_that_wants_it_once(bench: Bench, sink: Sink, webhook: Webhook) -> None:
     seen: list[Event] = []
 
@@ -177,18 +243,188 @@ async def test_every_event_reaches_every_target_that_wants_it_once(bench: Bench,
         await bench.paid(f"2026030112{i:04d}")
     await bench.closed_and_paid("closed-then-paid")
     await bench.work(webhook, plugin)
+    bench.clock.advance(GRACE_S)
     await bench.work(webhook, plugin)
     assert (len(sink.received), len(set(ids(sink)))) == (12, 12)
     assert sorted(event.out_trade_no for event in seen) == [f"2026030112{i:04d}" for i in range(10)]
     assert await bench.states() == {"delivered": 22}
 
 
-async def test_any_number_of_relays_and_couriers_deliver_each_event_once(bench: Bench) -> None:
+async def test_an_event_carries_its_order_as_the_event_left_it(bench: Bench) -> None:
+    spy = Spy()
+    await bench.paid()
+    await bench.work(spy)
+    [event] = spy.told
+    assert (event.type, event.at, event.out_trade_no) == ("order.paid", AT, NUMBER)
+    assert (event.data["transaction_id"], event.data["trade_state"]) == (f"T-{NUMBER}", "SUCCESS")
+
+
+async def test_any_number_of_relays_and_delivery_workers_deliver_each_event_once(bench: Bench) -> None:
+    """One process knows of the events, the others find them by date at the same time."""
     spy = Spy()
     for i in range(20):
         await bench.paid(f"2026030112{i:04d}")
+    bench.clock.advance(GRACE_S)
     await asyncio.gather(*(bench.work(spy) for _ in range(5)))
     assert Counter(event.out_trade_no for event in spy.told) == {f"2026030112{i:04d}": 1 for i in range(20)}
+
+
+async def test_what_a_killed_process_left_is_handed_out_by_another_one_after_a_few_seconds(bench: Bench) -> None:
+    spy = Spy()
+    await bench.closed_and_paid()
+    bench.dies()
+    bench.clock.advance(GRACE_S - 0.001)
+    await bench.work(spy)
+    assert spy.told == []
+    bench.clock.advance(0.001)
+    await bench.work(spy)
+    assert [event.type for event in spy.told] == ["order.closed", "order.paid_late"]
+
+
+async def test_what_is_handed_out_waits_no_longer(bench: Bench) -> None:
+    await bench.closed_and_paid()
+    bench.clock.advance(10)
+    assert await bench.storage.orders.events_waiting(bench.clock.now()) == (1, 10.0)
+    await bench.hand_out(Spy())
+    assert await bench.storage.orders.events_waiting(bench.clock.now()) == (0, 0.0)
+    stored = await bench.storage.orders.get(an_order().key)
+    assert stored is not None
+    assert (stored.value.outbox, stored.value.sequence) == ((), 2)
+
+
+async def test_what_is_staged_while_another_event_is_handed_out_is_not_lost(bench: Bench) -> None:
+    spy = Spy()
+    order = await bench.placed()
+    await bench.closes(order)
+    relay = bench.relay(spy)
+    [job] = await relay.claim(1)
+    await bench.pays(order)
+    bench.dies()
+    await relay.run(job)
+    assert await bench.states() == {"pending": 1}
+    bench.clock.advance(GRACE_S)
+    await bench.work(spy)
+    assert [event.type for event in spy.told] == ["order.closed", "order.paid_late"]
+    assert await bench.states() == {"delivered": 2}
+
+
+async def test_only_what_is_new_is_handed_out(bench: Bench) -> None:
+    order = await bench.placed()
+    await bench.closes(order)
+    await bench.hand_out(Spy())
+    await bench.pays(order)
+    [changed] = bench.changed
+    assert [event.type for event in changed.outbox] == ["order.paid_late"]
+
+
+async def test_sequences_rise_even_when_the_clocks_of_two_processes_disagree(bench: Bench, clock: ManualClock) -> None:
+    spy = Spy()
+    order = await bench.placed()
+    await bench.closes(order)
+    clock.advance(-3600)
+    await bench.pays(order)
+    await bench.hand_out(spy)
+    pending = await bench.storage.deliveries.pending_of(f"{order.key}:spy")
+    assert [(each.value.event.type, each.value.sequence) for each in pending] == [
+        ("order.closed", 1),
+        ("order.paid_late", 2),
+    ]
+    clock.advance(3600)
+    await bench.work(spy)
+    assert [event.type for event in spy.told] == ["order.closed", "order.paid_late"]
+
+
+async def test_an_event_that_nobody_receives_is_not_staged(bench: Bench) -> None:
+    bench.updates.wanted = {EventType.ORDER_PAID_LATE}
+    order = await bench.placed()
+    await bench.closes(order)
+    assert bench.changed == []
+    assert await bench.storage.orders.events_waiting(bench.clock.now()) == (0, 0.0)
+    await bench.pays(order)
+    [changed] = bench.changed
+    assert [event.type for event in changed.outbox] == ["order.paid_late"]
+
+
+async def test_a_relay_killed_at_any_point_loses_and_doubles_nothing(bench: Bench, clock: ManualClock) -> None:
+    erp, crm = Spy("erp"), Spy("crm")
+    for i in range(12):
+        await bench.closed_and_paid(f"2026030112{i:04d}")
+        task = asyncio.create_task(bench.hand_out(erp, crm))
+        await asyncio.sleep(i * 0.002)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        bench.dies()
+    for _ in range(3):
+        clock.advance(LEASE_S)
+        await bench.work(erp, crm)
+    for spy in (erp, crm):
+        told = Counter((event.out_trade_no, event.type) for event in spy.told)
+        assert (len(told), set(told.values()), len({event.id for event in spy.told})) == (24, {1}, 24)
+
+
+async def test_an_orders_events_keep_their_order_when_the_store_does_not_answer_for_the_first(
+    bench: Bench, clock: ManualClock
+) -> None:
+    spy = Spy()
+    await bench.closed_and_paid()
+    deliveries = cast(DeliveryStore, FirstInsertUnanswered(bench.storage.deliveries))
+    await Worker(bench.relay(spy, deliveries=deliveries), bench.runtime).once()
+    await asyncio.sleep(0.2)  # whatever else it began is over
+    await bench.deliver(spy)
+    clock.advance(GRACE_S)
+    await bench.work(spy)
+    assert [event.type for event in spy.told] == ["order.closed", "order.paid_late"]
+
+
+async def test_a_refund_is_told_after_its_payment_also_when_a_relay_died_with_the_payment_in_hand(
+    bench: Bench,
+) -> None:
+    spy = Spy()
+    await bench.paid()
+    assert await bench.relay(spy).claim(1)
+    await bench.refunded()
+    await bench.work(spy)
+    assert [event.type for event in spy.told] == ["order.paid", "refund.succeeded"]
+
+
+async def test_a_refund_is_told_after_its_payment_also_when_many_payments_wait(
+    bench: Bench, clock: ManualClock
+) -> None:
+    for i in range(5):
+        await bench.paid(f"2026030112{i:04d}")
+        clock.advance(0.01)
+    await bench.paid()
+    await bench.refunded()
+    spy = Spy()
+    relay = Worker(bench.relay(spy), bench.runtime, loops=1)
+    deliveries = Worker(bench.delivery(spy), bench.runtime, loops=1)
+    for _ in range(10):
+        await relay.once()
+        while await deliveries.once():
+            pass
+        clock.advance(1)
+    told = [event.type for event in spy.told if event.out_trade_no == NUMBER]
+    assert told == ["order.paid", "refund.succeeded"]
+
+
+async def test_orders_that_cannot_be_read_hold_up_no_others(bench: Bench, raw: Connection, database: str) -> None:
+    """Orders that a newer release wrote, say."""
+    for i in range(5):
+        await bench.paid(f"2026030112{i:04d}")
+    await raw.client[database][ORDERS].update_many({}, {"$set": {"api": "v9"}})
+    await bench.paid()
+    bench.dies()
+    bench.clock.advance(GRACE_S)
+    async with at_work(Worker(bench.relay(Spy()), bench.runtime)):
+        for _ in range(50):
+            if handed_out := await bench.states():
+                break
+            await asyncio.sleep(0.1)
+    assert handed_out == {"pending": 1}
+
+
+# -- delivering --------------------------------------------------------------------------------------------------------
 
 
 async def test_an_orders_events_come_in_order_through_failures(bench: Bench, clock: ManualClock) -> None:
@@ -231,18 +467,22 @@ async def test_a_plugin_that_has_a_task_of_its_own_cancelled_is_called_again_lik
     assert await bench.states() == {"delivered": 1}
 
 
-async def test_a_plugin_at_work_ends_with_its_courier(bench: Bench) -> None:
-    began = asyncio.Event()
+async def test_a_plugin_at_work_ends_with_its_delivery_worker(bench: Bench) -> None:
+    began, ended = asyncio.Event(), asyncio.Event()
 
     async def handler(event: Event) -> None:
         began.set()
-        await asyncio.sleep(60)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
 
     plugin = Subscriber("shop", {"order.paid": handler})
     await bench.paid()
-    await _relay(bench, plugin)
-    async with asyncio.timeout(5), at_work(bench.courier(plugin)):
+    await bench.hand_out(plugin)
+    async with asyncio.timeout(5), at_work(DeliveryWorker(plugin, bench.storage.deliveries, bench.runtime)):
         await began.wait()
+    assert ended.is_set()
 
 
 async def test_a_target_that_raises_against_its_word_is_dead_in_the_end(bench: Bench, clock: ManualClock) -> None:
@@ -263,11 +503,8 @@ async def test_an_orders_refund_is_told_with_its_own_data_and_after_the_payment(
     spy = Spy()
     spy.down = True
     await bench.paid()
-    await bench.storage.refunds.insert(a_refund())
     clock.advance(1)
-    succeeded = replace(a_refund_move(RefundState.SUCCESS), emits="refund.succeeded")
-    moved = replace(succeeded, event=replace(succeeded.event, at=clock.now()))
-    assert await bench.storage.refunds.move(a_refund().out_refund_no, moved)
+    await bench.refunded()
     await bench.work(spy)
     spy.down = False
     clock.advance(10)
@@ -277,7 +514,7 @@ async def test_an_orders_refund_is_told_with_its_own_data_and_after_the_payment(
     assert [event.type for event in spy.told] == ["order.paid"] * 2 + ["refund.succeeded"]
     told = spy.told[-1]
     assert (told.out_trade_no, told.data["out_trade_no"]) == (NUMBER, NUMBER)
-    assert (told.data["out_refund_no"], told.data["state"]) == (a_refund().out_refund_no, "SUCCESS")
+    assert (told.data["out_refund_no"], told.data["state"]) == (f"R{NUMBER}", "SUCCESS")
 
 
 async def test_a_receiver_that_is_down_for_an_hour_gets_everything_afterwards(
@@ -311,7 +548,6 @@ async def test_tries_follow_the_schedule_and_end_with_a_dead_letter_and_one_alar
 ) -> None:
     spy = Spy()
     spy.down = True
-    alarms = _alarms()
     await bench.paid()
     for pause_s in (*DELAYS_S, 24 * 3600):
         await bench.work(spy)
@@ -326,7 +562,9 @@ async def test_tries_follow_the_schedule_and_end_with_a_dead_letter_and_one_alar
     assert (dead.state, dead.tries, len(dead.attempts), dead.due_at) == (DeliveryState.DEAD, 10, 10, None)
     assert {attempt.result for attempt in dead.attempts} == {"503"}
     assert (dead.attempts[-1].at - dead.attempts[0].at).total_seconds() == sum(DELAYS_S)
-    assert _alarms() - alarms == 1
+    assert bench.telemetry.raised == [("event_undelivered", NUMBER)]
+    results = {labels[2]: count for labels, count in bench.telemetry.counted.items() if "spy" in labels}
+    assert results == {"failed": 9, "dead": 1}
 
 
 async def test_a_dead_letter_sent_again_by_hand_is_delivered_once(bench: Bench, clock: ManualClock) -> None:
@@ -338,14 +576,15 @@ async def test_a_dead_letter_sent_again_by_hand_is_delivered_once(bench: Bench, 
         clock.advance(pause_s)
     spy.down, spy.told = False, spy.told[:1]
     event_id = spy.told[0].id
-    again = await asyncio.gather(*(bench.resending.resend(event_id) for _ in range(5)), return_exceptions=True)
+    processes = [Redelivery(bench.storage.deliveries, bench.runtime) for _ in range(5)]
+    again = await asyncio.gather(*(process.resend(event_id) for process in processes), return_exceptions=True)
     assert sorted(type(result).__name__ for result in again) == ["Conflict"] * 4 + ["list"]
     await bench.work(spy)
     assert spy.told[0] == spy.told[1]
     assert len(spy.told) == 2
     assert await bench.states() == {"delivered": 1}
     with pytest.raises(Conflict):
-        await bench.resending.resend(event_id)
+        await bench.redelivery.resend(event_id)
 
 
 async def test_an_event_whose_next_try_is_far_off_is_sent_again_at_once(bench: Bench, clock: ManualClock) -> None:
@@ -357,8 +596,11 @@ async def test_an_event_whose_next_try_is_far_off_is_sent_again_at_once(bench: B
         clock.advance(pause_s)
     await bench.work(spy)
     spy.down, event_id = False, spy.told[0].id
-    [delivery] = await bench.resending.resend(event_id)
+    woken: list[datetime] = []
+    bench.redelivery.on_due = lambda: woken.append(clock.now())
+    [delivery] = await bench.redelivery.resend(event_id)
     assert (delivery.state, delivery.tries, delivery.due_at) == (DeliveryState.PENDING, 0, clock.now())
+    assert woken == [clock.now()]
     await bench.work(spy)
     assert await bench.states() == {"delivered": 1}
 
@@ -369,15 +611,15 @@ async def test_what_cannot_be_sent_again_says_why(bench: Bench) -> None:
     await bench.closed_and_paid()
     await bench.work(spy)
     pending = (await bench.storage.deliveries.find(state=None, limit=9, cursor="")).items
-    closed, late = sorted(pending, key=lambda delivery: delivery.turn)
+    closed, late = sorted(pending, key=lambda delivery: delivery.sequence)
     for delivery, why in ((closed, "within a minute"), (late, "earlier event")):
         with pytest.raises(Conflict, match=why):
-            await bench.resending.resend(delivery.event.id)
+            await bench.redelivery.resend(delivery.event.id)
     spy.down = False
     bench.clock.advance(DELAYS_S[0])
     await bench.work(spy)
     with pytest.raises(Conflict, match="name a target"):
-        await bench.resending.resend(closed.event.id)
+        await bench.redelivery.resend(closed.event.id)
 
 
 async def test_a_delivered_event_is_sent_again_to_the_target_that_is_named_and_to_no_other(bench: Bench) -> None:
@@ -385,21 +627,21 @@ async def test_a_delivered_event_is_sent_again_to_the_target_that_is_named_and_t
     await bench.paid()
     await bench.work(erp, crm)
     event_id = erp.told[0].id
-    [delivery] = await bench.resending.resend(event_id, "crm")
+    [delivery] = await bench.redelivery.resend(event_id, "crm")
     assert (delivery.target, delivery.state) == ("crm", DeliveryState.PENDING)
     await bench.work(erp, crm)
     assert (len(erp.told), len(crm.told)) == (1, 2)
     for unknown in (("0" * 24, ""), (event_id, "nobody")):
         with pytest.raises(NotFound):
-            await bench.resending.resend(*unknown)
+            await bench.redelivery.resend(*unknown)
 
 
-async def test_a_courier_killed_between_telling_and_marking_leaves_an_event_that_comes_again_with_its_id(
+async def test_a_process_killed_between_telling_and_marking_leaves_an_event_that_comes_again_with_its_id(
     bench: Bench, clock: ManualClock, mongo: EmbeddedMongo, database: str, sink: Sink, webhook: Webhook
 ) -> None:
     for i in range(3):
         await bench.paid(f"2026030112{i:04d}")
-    await _relay(bench, webhook)
+    await bench.hand_out(webhook)
     for _ in range(3):
         await _deliver_and_die(mongo.url, database, sink.url)
     assert len(set(ids(sink))) == 3
@@ -411,51 +653,25 @@ async def test_a_courier_killed_between_telling_and_marking_leaves_an_event_that
     assert await bench.states() == {"delivered": 3}
 
 
-async def test_a_relay_killed_at_any_point_loses_and_doubles_nothing(bench: Bench, clock: ManualClock) -> None:
-    erp, crm = Spy("erp"), Spy("crm")
-    for i in range(12):
-        await bench.closed_and_paid(f"2026030112{i:04d}")
-        task = asyncio.create_task(_relay(bench, erp, crm))
-        await asyncio.sleep(i * 0.002)
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-    for _ in range(3):
-        clock.advance(LEASE_S)
-        await bench.work(erp, crm)
-    for spy in (erp, crm):
-        told = Counter((event.out_trade_no, event.type) for event in spy.told)
-        assert (len(told), set(told.values()), len({event.id for event in spy.told})) == (24, {1}, 24)
-
-
 async def test_a_target_taken_out_of_the_settings_finds_its_events_when_it_comes_back(bench: Bench) -> None:
     erp, crm = Spy("erp"), Spy("crm")
     await bench.paid()
-    await _relay(bench, erp, crm)
+    await bench.hand_out(erp, crm)
     await bench.work(crm)
     assert await bench.states() == {"delivered": 1, "pending": 1}
     await bench.work(erp, crm)
     assert (len(erp.told), len(crm.told)) == (1, 1)
 
 
-async def test_relay_and_couriers_work_by_themselves(
-    bench: Bench, clock: ManualClock, sink: Sink, webhook: Webhook
-) -> None:
-    relay = Relay(bench.storage.outboxes, bench.storage.deliveries, [webhook], clock)
-    parts: list[Relay | DeliveryWorker] = [relay, bench.courier(webhook)]
+# -- workers that are started ------------------------------------------------------------------------------------------
+
+
+async def test_relay_and_delivery_workers_work_by_themselves(bench: Bench, sink: Sink, webhook: Webhook) -> None:
     await bench.closed_and_paid()
-    for part in parts:
-        part.start()
-    await asyncio.to_thread(sink.wait, 2)
-    for part in parts:
-        await part.close()
+    deliveries = DeliveryWorker(webhook, bench.storage.deliveries, bench.runtime)
+    async with at_work(deliveries, Worker(bench.relay(webhook, workers=[deliveries]), bench.runtime)):
+        await asyncio.to_thread(sink.wait, 2)
     assert len(set(ids(sink))) == 2
-
-
-@pytest.fixture
-def long_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever has nothing to do rests for longer than a test lasts."""
-    monkeypatch.setattr("wechat.outbox.IDLE_S", 60.0)
 
 
 async def looked(looks: Looks, times: int) -> None:
@@ -465,124 +681,64 @@ async def looked(looks: Looks, times: int) -> None:
     assert looks.made == times
 
 
-async def test_an_idle_courier_looks_once_at_a_time_however_many_loops_it_has(bench: Bench, long_rests: None) -> None:
+async def test_an_idle_delivery_worker_looks_once_at_a_time_however_many_loops_it_has(bench: Bench) -> None:
     looks = Looks(bench.storage.deliveries)
-    courier = DeliveryWorker(Spy(), cast(DeliveryStore, looks), bench.clock)
-    async with at_work(courier):
-        await looked(looks, AT_ONCE + 1)  # each loop once, before one watches for all
-        courier.wake()
-        await looked(looks, AT_ONCE + 2)
+    worker = DeliveryWorker(Spy(), cast(DeliveryStore, looks), bench.runtime)
+    async with at_work(worker):
+        await looked(looks, 1)
+        worker.wake()
+        await looked(looks, 2)
 
 
-async def test_a_refund_is_told_after_its_payment_also_when_a_relay_died_with_the_payment_in_hand(
-    bench: Bench, clock: ManualClock
-) -> None:
-    await bench.paid()
-    assert await bench.storage.outboxes[0].claim(clock.now(), LEASE)
-    await bench.refunded()
-    spy = Spy()
-    await bench.work(spy)
-    assert spy.told == []
-    clock.advance(LEASE_S)
-    await bench.work(spy)
-    clock.advance(1)
-    await bench.work(spy)
-    assert [event.type for event in spy.told] == ["order.paid", "refund.succeeded"]
-
-
-async def test_a_refund_is_told_after_its_payment_also_when_many_payments_wait(
-    bench: Bench, clock: ManualClock
-) -> None:
-    for i in range(5):
-        await bench.paid(f"2026030112{i:04d}")
-        clock.advance(0.01)
-    await bench.paid()
-    await bench.refunded()
-    spy = Spy()
-    relay, courier = bench.relay(spy), bench.courier(spy)
-    for _ in range(10):
-        await relay.once()
-        while await courier.once():
-            pass
-        clock.advance(1)
-    told = [event.type for event in spy.told if event.out_trade_no == NUMBER]
-    assert told == ["order.paid", "refund.succeeded"]
-
-
-async def test_documents_that_cannot_be_read_hold_up_no_other_outbox(bench: Bench, raw: Connection) -> None:
-    """Orders that a newer release wrote, say."""
-    for i in range(20):
-        await bench.paid(f"2026030112{i:04d}")
-    await raw.database["orders"].update_many({}, {"$set": {"api": "v9"}})
-    await bench.refunded()
-    relay = bench.relay(Spy())
-    relay.start()
-    for _ in range(100):
-        if handed_out := await bench.states():
-            break
-        await asyncio.sleep(0.1)
-    await relay.close()
-    assert handed_out == {"pending": 1}
-
-
-async def test_what_is_handed_out_wakes_the_courier_that_rests(bench: Bench, long_rests: None) -> None:
+async def test_what_is_handed_out_wakes_the_delivery_worker_that_rests(bench: Bench) -> None:
+    """It rests for longer than this waits."""
     spy, looks = Spy(), Looks(bench.storage.deliveries)
-    courier = DeliveryWorker(spy, cast(DeliveryStore, looks), bench.clock)
-    relay = Relay(bench.storage.outboxes, bench.storage.deliveries, [spy], bench.clock, [courier])
+    worker = DeliveryWorker(spy, cast(DeliveryStore, looks), bench.runtime)
     await bench.paid()
-    async with at_work(courier):
-        await looked(looks, AT_ONCE + 1)
+    relay = Worker(bench.relay(spy, workers=[worker]), bench.runtime)
+    async with at_work(worker):
+        await looked(looks, 1)
         assert await relay.once()
-        await asyncio.to_thread(wait_until, lambda: spy.told)
+        await asyncio.to_thread(wait_until, lambda: spy.told, 5)
 
 
 async def test_a_burst_is_taken_by_all_loops_at_once(bench: Bench) -> None:
     slow = Slow(AT_ONCE)
     for i in range(2 * AT_ONCE):
         await bench.paid(f"2026030112{i:04d}")
-    await _relay(bench, slow)
-    async with at_work(bench.courier(slow)):
+    await bench.hand_out(slow)
+    async with at_work(DeliveryWorker(slow, bench.storage.deliveries, bench.runtime)):
         await asyncio.to_thread(wait_until, lambda: len(slow.told) == 2 * AT_ONCE)
 
 
 async def test_what_is_left_to_do_is_measured_for_the_relay_and_for_each_target(
-    bench: Bench, clock: ManualClock, database: str
+    bench: Bench, clock: ManualClock
 ) -> None:
-    spy = Spy(f"measured-{database}")
+    spy = Spy()
     await bench.paid("handed-out")
-    await _relay(bench, spy)
+    await bench.hand_out(spy)
     clock.advance(10)
     await bench.paid("not-handed-out")
     clock.advance(30)
-    relay = Relay(bench.storage.outboxes, bench.storage.deliveries, [spy], clock)
-    relay.start()
-    await asyncio.to_thread(wait_until, lambda: _measured("oldest_due_seconds", spy.name))
-    await relay.close()
-    assert (_measured("pending", "relay"), _measured("oldest_due_seconds", "relay")) == (1, 30)
-    assert (_measured("pending", spy.name), _measured("oldest_due_seconds", spy.name)) == (1, 40)
-
-
-async def _relay(bench: Bench, *targets: Target) -> None:
-    relay = Relay(bench.storage.outboxes, bench.storage.deliveries, targets, bench.clock)
-    while await relay.once():
-        pass
+    for worker, target in (
+        (DeliveryWorker(spy, bench.storage.deliveries, bench.runtime), "spy"),
+        (Worker(bench.relay(spy), bench.runtime), "relay"),
+    ):
+        oldest = (Metric.OLDEST_EVENT, target)
+        async with at_work(cast(Worker[Any], worker)):
+            await asyncio.to_thread(wait_until, lambda oldest=oldest: oldest in bench.telemetry.measured)
+    measured = bench.telemetry.measured
+    assert (measured[Metric.PENDING_EVENTS, "relay"], measured[Metric.OLDEST_EVENT, "relay"]) == (1, 30)
+    assert (measured[Metric.PENDING_EVENTS, "spy"], measured[Metric.OLDEST_EVENT, "spy"]) == (1, 40)
 
 
 async def _deliver_and_die(mongo_url: str, database: str, receiver_url: str) -> None:
-    """A courier in another process delivers one event and is killed before it can say so."""
+    """Another process delivers one event and is killed before it can say so."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.support.courier", mongo_url, database, receiver_url,
+        sys.executable, "-m", "tests.support.delivery_process", mongo_url, database, receiver_url,
         cwd=ROOT, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert child.stdout
     assert await asyncio.wait_for(child.stdout.readline(), 20) == b"told\n"
     child.kill()
     await child.wait()
-
-
-def _alarms() -> float:
-    return REGISTRY.get_sample_value("fenpay_alarms_total", {"kind": "event_undelivered"}) or 0.0
-
-
-def _measured(what: str, target: str) -> float | None:
-    return REGISTRY.get_sample_value(f"fenpay_outbox_{what}", {"target": target})

@@ -14,6 +14,7 @@ import pytest
 from clocks import SystemClock
 from storage.embedded import free_port
 from tests.contract.samples import an_order
+from tests.support.runtime import RecordedTelemetry, a_runtime
 from tests.support.simulator import SimulatorProcess
 from tests.unit.keys import certificate_pem, key, private_pem
 from wechat.domain.errors import GatewayRefused, NotSent, OutcomeUnknown
@@ -56,7 +57,8 @@ class Bench:
         if self.api == "v2":
             kind = SignType.MD5 if self.kind == "v2 MD5" else SignType.HMAC_SHA256
             return V2Gateway(wire, merchant, keys.get("v2_key", self.known["api_v2_key"]), kind)
-        ours = load_signer(self.known["mchid"], self.known["merchant_private_key_pem"], self.known["merchant_cert_pem"])
+        pems = (self.known["merchant_private_key_pem"], self.known["merchant_cert_pem"])
+        ours = load_signer(self.known["mchid"], *pems, RecordedTelemetry())
         public = PlatformKey(self.known["public_key_id"], load_public_key(self.known["public_key_pem"]))
         ring = KeyRing(SystemClock(), keys.get("public", public))
         return V3Gateway(wire, merchant, keys.get("signer", ours), AeadCipher(self.known["api_v3_key"]), ring)
@@ -105,7 +107,7 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorPro
 
 @pytest.fixture(params=["v2 MD5", "v2 HMAC-SHA256", "v3"])
 async def bench(request: pytest.FixtureRequest, simulator: SimulatorProcess) -> AsyncIterator[Bench]:
-    transport = Transport(connect_s=0.6, total_s=0.6)
+    transport = Transport(RecordedTelemetry(), connect_s=0.6, total_s=0.6)
     yield Bench(request.param, simulator, transport)
     simulator.control("DELETE", "faults")
     await transport.close()
@@ -191,7 +193,8 @@ async def test_a_paid_order_cannot_be_closed_in_either_spelling(bench: Bench, ol
 @pytest.mark.parametrize("call", CALLS)
 async def test_a_wrong_key_is_refused_with_advice(bench: Bench, call: str) -> None:
     order, _ = await bench.placed()
-    stranger = load_signer(bench.known["mchid"], private_pem("theirs"), certificate_pem("theirs"))
+    pems = (private_pem("theirs"), certificate_pem("theirs"))
+    stranger = load_signer(bench.known["mchid"], *pems, RecordedTelemetry())
     forger = Signer(bench.known["mchid"], bench.known["merchant_serial_no"], key("theirs"))
     for signer in (stranger, forger):
         gateway = bench.build(v2_key=bench.known["api_v2_key"][::-1], signer=signer)
@@ -315,7 +318,7 @@ async def test_pay_params_are_good_for_nothing_else(bench: Bench, name: str) -> 
 
 @pytest.mark.parametrize("mode", ["certificate", "grey", "public_key"])
 async def test_v3_verifies_in_each_key_mode(simulator: SimulatorProcess, mode: str) -> None:
-    transport = Transport(connect_s=1, total_s=2)
+    transport = Transport(RecordedTelemetry(), connect_s=1, total_s=2)
     bench = Bench("v3", simulator, transport)
     simulator.control("POST", "keys", {"mode": mode})
     try:
@@ -330,7 +333,7 @@ async def test_v3_verifies_in_each_key_mode(simulator: SimulatorProcess, mode: s
             with pytest.raises(NotSent):
                 await gateway.prepay(bench.order(), datetime.now(UTC))
             cipher = AeadCipher(bench.known["api_v3_key"])
-            await Certificates(gateway._ring, cipher, gateway.certificates, SystemClock()).refresh()
+            await Certificates(gateway._ring, cipher, gateway.certificates, a_runtime(SystemClock())).refresh()
         if mode == "public_key":
             with pytest.raises(GatewayRefused) as refused:
                 await gateway.certificates()

@@ -12,10 +12,12 @@ from storage.embedded import free_port
 from tests.contract.samples import a_refund
 from tests.support.platform import Platform
 from tests.support.refund_wechat import RefundWeChat, server_pem
+from tests.support.runtime import RecordedTelemetry
 from tests.unit.keys import certificate_pem, curve_pem, key, private_pem, public_pem
 from tests.unit.test_receive import KNOWN, NowClock
 from wechat.domain.errors import ConfigError, GatewayRefused, NotSent, OutcomeUnknown
 from wechat.domain.facts import RefundState, RemoteRefund
+from wechat.domain.money import Fen
 from wechat.pay.certificates import KeyRing, PlatformKey, load_signer
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import Merchant, RefundGateway, Wire
@@ -28,7 +30,7 @@ from wechat.transport import Transport
 
 BOTH = pytest.mark.parametrize("api", ["v2", "v3"])
 CALLS = pytest.mark.parametrize("call", ["refund", "query_refund"])
-REFUND = a_refund()
+REFUND = a_refund(total=Fen(100))
 
 
 class Bench:
@@ -43,7 +45,7 @@ class Bench:
         clock, merchant = NowClock(), Merchant(KNOWN["mchid"], KNOWN["appid"])
         wire = Wire(self.transport(), hosts or (self.wechat.url,), clock)
         if api == "v3":
-            signer = load_signer(KNOWN["mchid"], private_pem(), certificate_pem())
+            signer = load_signer(KNOWN["mchid"], private_pem(), certificate_pem(), RecordedTelemetry())
             ring = KeyRing(clock, PlatformKey("PUB_KEY_ID_01", key("platform").public_key()))
             return V3Refunds(V3Gateway(wire, merchant, signer, AeadCipher(KNOWN["api_v3_key"]), ring))
         tls = client_context(certificate_pem(cert), private_pem(cert), ca or server_pem())
@@ -51,7 +53,7 @@ class Bench:
         return V2Refunds(V2Gateway(wire, merchant, KNOWN["api_v2_key"]), secure)
 
     def transport(self, **more: Any) -> Transport:
-        self.opened.append(Transport(total_s=5, **more))
+        self.opened.append(Transport(RecordedTelemetry(), total_s=5, **more))
         return self.opened[-1]
 
     async def ask(self, api: str, call: str, **more: Any) -> RemoteRefund:

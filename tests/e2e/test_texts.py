@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,10 @@ from tornado.template import Loader
 
 from handlers.cashier import HINTED, RESTS
 from handlers.texts import REFUSALS, SCRIPT_TEXTS, TEXTS, texts
-from tests.contract.samples import NOW, an_order
+from tests.contract.samples import a_payment, an_order
 from wechat.domain.errors import Text
 from wechat.domain.money import yuan
-from wechat.domain.orders import PAID_STATES, TradeState
+from wechat.domain.orders import PAID_STATES, Order, TradeState
 from wechat.domain.times import beijing, to_v3
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,19 +64,32 @@ def test_wechats_words_are_put_plainly(words: str, means: str) -> None:
 @pytest.mark.parametrize("lang", ["zh", "en"])
 @pytest.mark.parametrize("state", list(RESTS))
 def test_every_state_has_its_page(state: TradeState, lang: str) -> None:
-    order = replace(an_order(), trade_state=state, paid_at=NOW if state in PAID_STATES else None)
-    rest = RESTS[state]
-    page = Loader(str(ROOT / "templates")).load("rest.html")
-    html = page.generate(
-        **{"order": order, "rest": rest, "hint": f"{rest}_hint" if rest in HINTED else "", "ask": False},
-        **{"t": texts(lang), "lang": lang, "simulated": False, "shop_name": "S", "product": "P"},
-        **{"yuan": yuan, "beijing": beijing, "rfc3339": to_v3},
-    ).decode()
-    assert f"<h1>{TEXTS[rest].to(lang)}</h1>" in html
+    order = an_order(trade_state=state, payments=(a_payment(),) if state in PAID_STATES else ())
+    html = rest_page(order, lang)
+    assert f"<h1>{TEXTS[RESTS[state]].to(lang)}</h1>" in html
     assert "¥36.00" in html
     assert ("2026-03-01 12:05:06" in html) is order.paid
     assert ("支付成功" in html) is (lang == "zh" and state is TradeState.SUCCESS)
-    assert 'class="ribbon"' not in html
+    assert "ribbon" not in html
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_a_page_says_when_orders_are_kept_in_memory_only(lang: str) -> None:
+    said = {"zh": "订单只存在内存里，进程一停就没有了", "en": "Orders are kept in memory only"}[lang]
+    assert said in rest_page(an_order(), lang, in_memory=True)
+    assert said not in rest_page(an_order(), lang)
+
+
+def rest_page(order: Order, lang: str, *, in_memory: bool = False) -> str:
+    """The page of an order that is over."""
+    rest = RESTS[order.trade_state]
+    page = Loader(str(ROOT / "templates")).load("rest.html")
+    html: bytes = page.generate(
+        **{"order": order, "rest": rest, "hint": f"{rest}_hint" if rest in HINTED else "", "ask": False},
+        **{"t": texts(lang), "lang": lang, "simulated": False, "in_memory": in_memory},
+        **{"shop_name": "S", "product": "P", "yuan": yuan, "beijing": beijing, "rfc3339": to_v3},
+    )
+    return html.decode()
 
 
 def test_amounts_are_written_to_the_fen() -> None:

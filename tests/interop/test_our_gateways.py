@@ -21,6 +21,7 @@ from clocks import SystemClock
 from simulator.pki import Certified, load_certified
 from tests.simulator.merchant import number, unxml
 from tests.simulator.sink import Sink
+from tests.support.runtime import RecordedTelemetry
 from wechat.domain.errors import OutcomeUnknown, SignatureInvalid
 from wechat.domain.facts import Api
 from wechat.domain.money import Fen
@@ -43,7 +44,7 @@ THEIR_SIGN = {SignType.MD5: calculate_signature, SignType.HMAC_SHA256: calculate
 async def wire(sink: Sink) -> AsyncIterator[Wire]:
     """A way out that ends in ``sink``, which answers nothing of use."""
     sink.answer = lambda _: (500, b"")
-    transport = Transport()
+    transport = Transport(RecordedTelemetry())
     yield Wire(transport, (sink.url.removesuffix("/notify"),), SystemClock())
     await transport.close()
 
@@ -61,7 +62,7 @@ def v3(wire: Wire, keys: tuple[Certified, Certified]) -> V3Gateway:
     public = x509.load_pem_x509_certificate(platform.certificate_pem.encode()).public_key()
     assert isinstance(public, RSAPublicKey)
     ring = KeyRing(wire.clock, PlatformKey(platform.serial_no, public))
-    signer = load_signer(MCHID, merchant.key_pem, merchant.certificate_pem)
+    signer = load_signer(MCHID, merchant.key_pem, merchant.certificate_pem, RecordedTelemetry())
     return V3Gateway(wire, Merchant(MCHID, APPID), signer, AeadCipher(KEY), ring)
 
 

@@ -13,6 +13,7 @@ from typing import Any, Self
 from aiohttp import web
 
 from tests.support.clock import ManualClock
+from tests.support.runtime import RecordedTelemetry
 from tests.unit.keys import certificate_pem, key, private_pem
 from wechat.pay import xmlcodec
 from wechat.pay.certificates import KeyRing, PlatformKey, load_signer
@@ -63,7 +64,7 @@ class BillDesk:
     def gateway(self, transport: Transport) -> V3Gateway:
         """A v3 gateway that talks to this desk."""
         ring = KeyRing(self.clock, PlatformKey(SERIAL, key("platform").public_key()))
-        signer = load_signer(MERCHANT.mchid, private_pem(), certificate_pem())
+        signer = load_signer(MERCHANT.mchid, private_pem(), certificate_pem(), RecordedTelemetry())
         return V3Gateway(self.wired(transport), MERCHANT, signer, AeadCipher(KEY), ring)
 
     def wired(self, transport: Transport) -> Wire:

@@ -23,7 +23,7 @@ from wechat.domain.facts import Api
 from wechat.domain.messages import StoredNotification
 from wechat.domain.numbers import NumberUse, refund_number
 from wechat.domain.orders import Order, Refund
-from wechat.domain.ports import Clock, Runtime
+from wechat.domain.ports import Clock, OrderStore, Runtime
 from wechat.notifications.receiver import NotificationReceiver, Receivers
 from wechat.orders.payments import PaymentRecorder
 from wechat.orders.service import Item, OrderDefaults, Orders
@@ -33,7 +33,7 @@ from wechat.pay.gateway import Gateway, RefundGateway
 from wechat.refunds.late_payments import LatePayments, LatePolicy
 from wechat.refunds.service import RefundDefaults, Refunds
 from wechat.support.claims import Claims
-from wechat.support.worker import Worker
+from wechat.support.worker import LOOPS, Worker
 
 SAME: Mapping[Api, Api] = MappingProxyType({api: api for api in Api})
 DEFAULTS = OrderDefaults(
@@ -53,6 +53,11 @@ class Fuse:
     after: bool = False
     calls: int = 0
 
+    @property
+    def burnt(self) -> bool:
+        """Whether the process has ended: none of its calls reaches the world any more."""
+        return bool(self.at) and self.calls >= self.at
+
 
 class Mortal:
     """Anything with async methods, for as long as the fuse burns."""
@@ -64,8 +69,10 @@ class Mortal:
         method = getattr(self._inner, name)
 
         async def call(*args: Any, **kwargs: Any) -> Any:
+            if self._fuse.burnt:
+                raise Died
             self._fuse.calls += 1
-            ends = self._fuse.calls == self._fuse.at
+            ends = self._fuse.burnt
             if ends and not self._fuse.after:
                 raise Died
             result = await method(*args, **kwargs)
@@ -189,11 +196,12 @@ class Core:
         defaults: OrderDefaults = DEFAULTS,
         catalogue: Mapping[str, Item] | None = None,
         fuse: Fuse | None = None,
+        updates: Callable[[OrderStore, Runtime], OrderUpdates] = OrderUpdates,
     ) -> None:
         runtime = backend.runtime()
         self.backend = backend
         self.stores = backend.stores(fuse)
-        self.updates = OrderUpdates(self.stores.orders, runtime)
+        self.updates = updates(self.stores.orders, runtime)
         self.recorder = PaymentRecorder(self.updates, self.stores.numbers, defaults.mchid, runtime)
         claims = Claims(self.stores.claims, runtime)
         self.orders = Orders(defaults, catalogue or {}, gateways or {}, self.updates, self.recorder, claims, runtime)
@@ -211,3 +219,10 @@ class Core:
         """What workers do until nothing is due."""
         while await self.worker.once():
             pass
+
+    async def work_once(self) -> bool:
+        """Do what is due now, one job after the other; whether there was anything. What crashes a job is raised."""
+        jobs = await self.work.claim(LOOPS)
+        for job in jobs:
+            await self.work.run(job)
+        return bool(jobs)

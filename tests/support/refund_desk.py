@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import cast
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
+from tests.contract.samples import NOW, an_order, paid
+from tests.support.clock import ManualClock
 from tests.support.core import SAME, Backend, Core, Fuse, Mortal
 from wechat.domain.errors import FenpayError, GatewayRefused, OutcomeUnknown
 from wechat.domain.facts import Api, RefundState, RemoteRefund, Verified
-from wechat.domain.orders import Refund
+from wechat.domain.money import Fen
+from wechat.domain.orders import SPACING, Order, Refund
 from wechat.pay.codes import REFUND_NOT_EXIST
 from wechat.pay.gateway import RefundGateway
 from wechat.refunds.late_payments import LatePolicy
+from wechat.wanted import RefundWanted
+
+TURN_S = SPACING.total_seconds()
 
 
 class Till:
@@ -23,17 +29,64 @@ class Till:
         self.desk = RefundDesk()
         self._policy = policy
         self.core = self.process()
-        self.refunds, self.late, self.worker = self.core.refunds, self.core.late, self.core.worker
+        self.refunds = self.core.refunds
 
-    def mortal(self, fuse: Fuse) -> Core:
-        """One more process over the same stores, which dies when ``fuse`` burns down."""
-        desk = cast(RefundGateway, Mortal(self.desk, fuse))
-        return Core(self.backend, refund_gateways=dict.fromkeys(Api, desk), policy=self._policy, fuse=fuse)
+    def process(self, *, route: Mapping[Api, Api] = SAME, fuse: Fuse | None = None) -> Core:
+        """One more process over the same stores; with a ``fuse`` it dies when that burns down."""
+        desk = cast(RefundGateway, Mortal(self.desk, fuse) if fuse else self.desk)
+        return Core(self.backend, refund_gateways=dict.fromkeys(Api, desk), policy=self._policy, route=route, fuse=fuse)
 
-    def process(self, *, route: Mapping[Api, Api] = SAME) -> Core:
-        """One more process over the same stores."""
-        desks: dict[Api, RefundGateway] = dict.fromkeys(Api, self.desk)
-        return Core(self.backend, refund_gateways=desks, policy=self._policy, route=route)
+
+class Shop:
+    """One order paid with 100 fen, and whoever refunds it."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock(NOW)
+        self.backend = Backend(self.clock)
+        self.till = Till(self.backend)
+        self.desk = self.till.desk
+        self.order = self.place()
+
+    def place(self, number: str = "20260301120506abc", **changes: Any) -> Order:
+        """A paid order whose event was handed out, unless told otherwise."""
+        order = paid(an_order(number, total=Fen(100)), f"4200{number}")
+        return self.backend.put(replace(order, outbox=(), **changes))
+
+    def place_unpaid(self, number: str, **changes: Any) -> Order:
+        return self.backend.put(an_order(number, total=Fen(100), **changes))
+
+    async def ask(
+        self, refund: int = 60, *, order: Order | None = None, key: str = "", process: Core | None = None, **more: Any
+    ) -> Refund:
+        """A request to a process, the first one unless told otherwise."""
+        wanted = RefundWanted.parse({"refund": refund, "reason": "缺货", **more})
+        refunds = process.refunds if process else self.till.refunds
+        number = (order or self.order).out_trade_no
+        return await refunds.request(number, wanted, by="shop", idempotency_key=key)
+
+    async def work(self, minutes: float = TURN_S / 60, *, process: Core | None = None) -> None:
+        """Let the time pass, an order's next turn unless told how long, and a worker do what is due then."""
+        self.clock.advance(minutes * 60)
+        while await (process or self.till.core).work_once():
+            pass
+
+    def stored(self, refund: Refund) -> Refund:
+        return self.backend.refunds[refund.out_refund_no]
+
+    @property
+    def stored_order(self) -> Order:
+        return self.backend.orders[self.order.out_trade_no]
+
+    @property
+    def reserved(self) -> int:
+        return self.stored_order.refund_reserved
+
+    @property
+    def calls(self) -> list[str]:
+        return [call.split()[0] for call in self.desk.calls]
+
+    def alarms(self, kind: str) -> int:
+        return self.backend.telemetry.alarms(kind)
 
 
 def lost(call: str = "refund") -> OutcomeUnknown:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.account import Account
 from tests.support.clock import ManualClock
+from tests.support.runtime import RecordedTelemetry
 from wechat.transport import Transport
 
 
@@ -18,7 +19,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 async def transport() -> AsyncIterator[Transport]:
-    transport = Transport(connect_s=1, total_s=2)
+    transport = Transport(RecordedTelemetry(), connect_s=1, total_s=2)
     yield transport
     await transport.close()
 

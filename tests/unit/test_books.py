@@ -14,6 +14,7 @@ from wechat.double_entry import Account, double_entry
 
 NOW = datetime(2026, 3, 1, 4, tzinfo=UTC)
 DAY = date(2026, 2, 28)
+MCHID = "1900000109"
 PAID = Entry("order-1", "4200", "", "", 1800, "CNY", "SUCCESS")
 REFUNDED = Entry("order-1", "4200", "refund-1", "5000", 500, "CNY", "SUCCESS")
 
@@ -67,16 +68,17 @@ def test_only_what_reached_wechat_can_be_missing_there() -> None:
 
 
 def test_a_difference_is_what_it_says_not_when_it_was_found() -> None:
-    first = Difference.between(DAY, Kind.AMOUNT, PAID, PAID._replace(amount=1), NOW)
-    again = Difference.between(DAY, Kind.AMOUNT, PAID._replace(amount=2), PAID._replace(amount=1), NOW.replace(hour=9))
+    first = Difference.between(MCHID, DAY, Kind.AMOUNT, PAID, PAID._replace(amount=1), NOW)
+    again = Difference.between(MCHID, DAY, Kind.AMOUNT, PAID._replace(amount=2), PAID._replace(amount=1), NOW.replace(hour=9))
     others = [
-        Difference.between(DAY, Kind.STATE, PAID, PAID, NOW),
-        Difference.between(DAY.replace(day=27), Kind.AMOUNT, PAID, PAID, NOW),
-        Difference.between(DAY, Kind.AMOUNT, PAID, PAID._replace(transaction_id="4201"), NOW),
-        Difference.between(DAY, Kind.AMOUNT, None, REFUNDED, NOW),
+        Difference.between("1900000108", DAY, Kind.AMOUNT, PAID, PAID._replace(amount=1), NOW),
+        Difference.between(MCHID, DAY, Kind.STATE, PAID, PAID, NOW),
+        Difference.between(MCHID, DAY.replace(day=27), Kind.AMOUNT, PAID, PAID, NOW),
+        Difference.between(MCHID, DAY, Kind.AMOUNT, PAID, PAID._replace(transaction_id="4201"), NOW),
+        Difference.between(MCHID, DAY, Kind.AMOUNT, None, REFUNDED, NOW),
     ]
     assert first.id == again.id
-    assert len({first.id, *(other.id for other in others)}) == 5
+    assert len({first.id, *(other.id for other in others)}) == 6
 
 
 @pytest.mark.parametrize(

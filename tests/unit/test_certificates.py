@@ -14,8 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from tests.support.clock import ManualClock
+from tests.support.runtime import RecordedTelemetry, a_runtime
 from tests.unit.keys import START, YEAR, certificate_pem, curve_pem, key, private_pem, public_pem
 from wechat.domain.errors import ConfigError, Malformed, NotSent, OutcomeUnknown, SignatureInvalid
+from wechat.domain.metrics import Metric
 from wechat.pay.certificates import (
     UNKNOWN_SERIAL_REST,
     Certificates,
@@ -26,32 +28,39 @@ from wechat.pay.certificates import (
     load_signer,
 )
 from wechat.pay.ciphers import AeadCipher
-from wechat.pay.signing import rsa_verify
+from wechat.pay.signing import Signer, rsa_verify
 
 API_V3_KEY = "0123456789abcdef0123456789ABCDEF"
 NOW = START + timedelta(days=30)
 
 
 def test_the_serial_comes_from_the_certificate_in_upper_case() -> None:
-    signer = load_signer("1900000109", private_pem(), certificate_pem())
+    telemetry = RecordedTelemetry()
+    signer = load_signer("1900000109", private_pem(), certificate_pem(), telemetry)
     assert signer.serial_no == "ABCDEF01"
     rsa_verify(key("ours").public_key(), b"message", signer.sign(b"message"))
+    ends = (START + YEAR).timestamp()
+    assert telemetry.measured == {(Metric.CERTIFICATE_EXPIRY, "merchant", "ABCDEF01"): ends}
+
+
+def signer_of(key_pem: str, cert_pem: str) -> Signer:
+    return load_signer("m", key_pem, cert_pem, RecordedTelemetry())
 
 
 SWAPS: dict[str, tuple[Callable[[], object], str, str]] = {
     "certificate as key": (
-        lambda: load_signer("m", certificate_pem(), certificate_pem()),
+        lambda: signer_of(certificate_pem(), certificate_pem()),
         "pay.v3.merchant_key",
         "this is a certificate, a private key is needed (apiclient_key.pem)",
     ),
-    "public key as key": (lambda: load_signer("m", public_pem(), certificate_pem()), "pay.v3.merchant_key", "this is a public key"),
+    "public key as key": (lambda: signer_of(public_pem(), certificate_pem()), "pay.v3.merchant_key", "this is a public key"),
     "key as certificate": (
-        lambda: load_signer("m", private_pem(), private_pem()),
+        lambda: signer_of(private_pem(), private_pem()),
         "pay.v3.merchant_cert",
         "this is a private key, a certificate is needed (apiclient_cert.pem)",
     ),
     "key and certificate of two applications": (
-        lambda: load_signer("m", private_pem(), certificate_pem("theirs")),
+        lambda: signer_of(private_pem(), certificate_pem("theirs")),
         "pay.v3.merchant_cert",
         "does not belong to pay.v3.merchant_key",
     ),
@@ -62,13 +71,13 @@ SWAPS: dict[str, tuple[Callable[[], object], str, str]] = {
     ),
     "key as public key": (lambda: load_public_key(private_pem()), "pay.v3.public_key", "this is a private key"),
     "no PEM at all": (lambda: load_public_key("CANARY"), "pay.v3.public_key", "not a usable PEM"),
-    "a cut PEM": (lambda: load_signer("m", private_pem()[:200], certificate_pem()), "pay.v3.merchant_key", "not a usable PEM"),
+    "a cut PEM": (lambda: signer_of(private_pem()[:200], certificate_pem()), "pay.v3.merchant_key", "not a usable PEM"),
     "a PEM of junk": (
         lambda: load_public_key("-----BEGIN PUBLIC KEY-----\nCANARY\n-----END PUBLIC KEY-----"),
         "pay.v3.public_key",
         "not a usable PEM",
     ),
-    "a curve's private key": (lambda: load_signer("m", curve_pem("private"), certificate_pem()), "pay.v3.merchant_key", "not a usable PEM"),
+    "a curve's private key": (lambda: signer_of(curve_pem("private"), certificate_pem()), "pay.v3.merchant_key", "not a usable PEM"),
     "a curve's public key": (lambda: load_public_key(curve_pem("public")), "pay.v3.public_key", "not a usable PEM"),
 }  # fmt: skip
 
@@ -125,7 +134,8 @@ class Set:
         self.clock = ManualClock(NOW)
         self.wechat = WeChat()
         self.ring = KeyRing(self.clock)
-        self.certificates = Certificates(self.ring, AeadCipher(API_V3_KEY), self.wechat.download, self.clock)
+        runtime = a_runtime(self.clock)
+        self.certificates = Certificates(self.ring, AeadCipher(API_V3_KEY), self.wechat.download, runtime)
 
 
 @pytest.fixture

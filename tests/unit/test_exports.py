@@ -32,11 +32,13 @@ EXCEL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - a spreadsheet's dates hav
 NUMBER = "4200001234202602280123456789"
 DIFFERENCE = Difference(
     "0" * 32,
+    "1900000109",
     DAY,
     Kind.AMOUNT,
     Entry("order-1", NUMBER, "", "", 1801, "CNY", "SUCCESS"),
     Entry("order-1", NUMBER, "", "", 1800, "CNY", "SUCCESS"),
     NOW,
+    NOW + timedelta(hours=1),
     Status.KNOWN,
     (
         Audit(NOW, "reconciliation", "rerun", Status.GONE, Status.OPEN),

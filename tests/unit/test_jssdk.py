@@ -9,6 +9,7 @@ import pytest
 from storage.memory.tokens import MemoryTokens
 from tests.support.account import Account
 from tests.support.clock import ManualClock
+from tests.support.runtime import a_runtime
 from wechat.account.client import AccountClient
 from wechat.account.jssdk import JsSdk, signature
 from wechat.account.tokens import Credentials, Tokens
@@ -44,8 +45,9 @@ def sdk(account: Account, transport: Transport, clock: ManualClock) -> JsSdk:
         "/cgi-bin/stable_token": lambda _: {"access_token": "t", "expires_in": 7200},
         "/cgi-bin/ticket/getticket": lambda _: {"errcode": 0, "errmsg": "ok", "ticket": TICKET, "expires_in": 7200},
     }
-    tokens = Tokens(AccountClient(transport, account.url), Credentials("wx1", "s"), MemoryTokens(clock), clock)
-    return JsSdk("wx1", tokens, ORIGINS, clock)
+    runtime = a_runtime(clock)
+    tokens = Tokens(AccountClient(transport, account.url), Credentials("wx1", "s"), MemoryTokens(clock), runtime)
+    return JsSdk("wx1", tokens, ORIGINS, runtime)
 
 
 @pytest.mark.parametrize("url", OURS)

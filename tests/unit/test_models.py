@@ -7,14 +7,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from GONE.wechat.models import sources_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.contract.samples import CREATED, NOW, an_order
 from wechat.domain.errors import BadRequest
 from wechat.domain.facts import RemoteState
 from wechat.domain.money import MAX_TOTAL, fen, yuan
-from wechat.domain.orders import PAID_STATES, TRANSITIONS, Prepay, TradeState
+from wechat.domain.orders import FIRST_LINES, MAX_TIMELINE, PAID_STATES, TRANSITIONS, Prepay, TimelineEntry, TradeState
 
 
 @pytest.mark.parametrize("value", [1, 2, 100, MAX_TOTAL])
@@ -83,7 +83,20 @@ LEGAL = {
 @pytest.mark.parametrize("target", TradeState)
 def test_an_order_moves_along_the_table_only(source: TradeState, target: TradeState) -> None:
     assert (target in TRANSITIONS[source]) is ((source, target) in LEGAL)
-    assert (source in sources_of(target)) is ((source, target) in LEGAL)
+    order = an_order(trade_state=source)
+    if (source, target) in LEGAL:
+        assert order.moved_to(target, CREATED).trade_state is target
+    else:
+        with pytest.raises(ValueError, match=f"from {source} to {target}"):
+            order.moved_to(target, CREATED)
+
+
+def test_a_timeline_that_is_too_long_keeps_its_beginning_and_its_end() -> None:
+    order = an_order(timeline=())
+    for number in range(MAX_TIMELINE + 50):
+        order = order.with_entry(TimelineEntry(NOW, str(number), "worker"))
+    kept = [int(entry.what) for entry in order.timeline]
+    assert kept == [*range(FIRST_LINES), *range(FIRST_LINES + 50, MAX_TIMELINE + 50)]
 
 
 def test_money_is_never_forgotten() -> None:
@@ -106,5 +119,5 @@ def test_a_remote_state_tells_whether_money_came() -> None:
 def test_a_prepay_ends_a_minute_before_wechat_forgets_it(what: dict[str, str], life: timedelta) -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
     prepay = Prepay(at, "RSA", **what)
-    assert prepay.alive(at + life - timedelta(minutes=1, microseconds=1))
-    assert not prepay.alive(at + life - timedelta(minutes=1))
+    assert prepay.is_usable(at + life - timedelta(minutes=1, microseconds=1))
+    assert not prepay.is_usable(at + life - timedelta(minutes=1))

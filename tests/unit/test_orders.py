@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
-from GONE.wechat.orders import CHECKS_S, FIRST_CHECK
 
+from storage.stores.all import CLAIMS, ORDERS
 from tests.support.clock import ManualClock
-from tests.support.refund_desk import Till
-from tests.support.stores import MemoryClaims, MemoryOrders
+from tests.support.core import Backend, Core
 from wechat.domain.errors import (
     BadRequest,
     Conflict,
@@ -29,10 +28,11 @@ from wechat.domain.errors import (
 from wechat.domain.facts import Api, Notification, RemoteState, Transaction, Verified
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order, PayParams, Prepay, TradeState, TradeType
-from wechat.orders.payments import PaymentRecorder
-from wechat.orders.service import Item, OrderDefaults, Orders, OrderWithPayParams
+from wechat.orders.service import CHECKS_S, FIRST_CHECK, Item, OrderDefaults, Orders, OrderWithPayParams
+from wechat.pay.gateway import Gateway
 from wechat.wanted import Basket, Sale
-from wechat.workers import OrderWorker
+
+T = TypeVar("T")
 
 OPENID = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
 COFFEE = Basket(sku="coffee", quantity=1)
@@ -109,19 +109,30 @@ class Service:
 
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
-        self.store, self.claims = MemoryOrders(), MemoryClaims()
+        self.backend = Backend(clock)
         self.v2, self.v3 = FakeGateway(Api.V2, clock), FakeGateway(Api.V3, clock)
-        self.ledger = PaymentRecorder(self.store, clock)
-        self.orders = self.process()
-        self.till = Till(self.store, clock)
-        self.worker = OrderWorker(self.orders, self.till.late, self.store, clock)
+        self.core = self.process()
 
-    def process(self, *, api: Api = Api.V3, only: Api | None = None) -> Orders:
+    def process(self, *, api: Api = Api.V3, only: Api | None = None) -> Core:
         """One more process over the same stores."""
-        terms = OrderDefaults("wx1", "1900000109", api, "https://x/notify", timedelta(minutes=30), 5000, 20)
+        defaults = OrderDefaults("wx1", "1900000109", api, "https://x/notify", timedelta(minutes=30), 5000, 20)
         items = {"coffee": Item("coffee", "拿铁咖啡", Fen(1800)), "penny": Item("penny", "一分", Fen(1))}
-        gateways = {gateway.api: gateway for gateway in (self.v2, self.v3) if only in (None, gateway.api)}
-        return Orders(terms, items, gateways, self.store, self.claims, self.ledger, self.clock)
+        gateways: dict[Api, Gateway] = {each.api: each for each in (self.v2, self.v3) if only in (None, each.api)}
+        return Core(self.backend, gateways, defaults=defaults, catalogue=items)
+
+    @property
+    def orders(self) -> Orders:
+        return self.core.orders
+
+    @property
+    def numbers(self) -> list[str]:
+        """The out_trade_no of every stored order."""
+        return list(self.backend.orders)
+
+    @property
+    def claimed(self) -> list[str]:
+        """The numbers that the stored keys stand for."""
+        return [document["number"] for document in self.backend.database[CLAIMS].everything()]
 
     async def basket(self, basket: Basket = COFFEE, openid: str = OPENID) -> OrderWithPayParams:
         return await self.orders.place_basket(basket, openid=openid, client_ip="203.0.113.7")
@@ -133,7 +144,25 @@ class Service:
         self.v2.known[order.out_trade_no] = self.v3.known[order.out_trade_no] = RemoteState.SUCCESS
 
     def stored(self, order: Order) -> Order:
-        return self.store.orders[order.out_trade_no]
+        return self.backend.orders[order.out_trade_no]
+
+    async def query(self, order: Order) -> Order:
+        return await self.orders.query(order.out_trade_no)
+
+    async def close(self, order: Order, source: str = "payer") -> Order:
+        return await self.orders.close(order.out_trade_no, source=source)
+
+    async def work(self) -> bool:
+        """What a worker does once."""
+        return await self.core.worker.once()
+
+    async def while_time_passes(self, act: Awaitable[T]) -> T:
+        """The result of ``act``; the clock goes on until it has one."""
+        task = asyncio.ensure_future(act)
+        while not task.done():
+            await asyncio.sleep(0.001)
+            self.clock.advance(0.1)
+        return await task
 
 
 @pytest.fixture
@@ -165,35 +194,35 @@ async def test_what_cannot_be_sold_is_refused_before_anything_is_stored(
     with pytest.raises(BadRequest) as refused:
         await service.basket(basket)
     assert refused.value.field == field
-    assert (service.store.orders, service.claims.claims, service.v3.calls) == ({}, {}, [])
+    assert (service.numbers, service.claimed, service.v3.calls) == ([], [], [])
 
 
 async def test_the_order_is_stored_before_wechat_is_asked(service: Service) -> None:
     service.v3.failures = [NotSent("jsapi")]
     with pytest.raises(NotSent):
         await service.basket()
-    [order] = service.store.orders.values()
+    [order] = service.backend.orders.values()
     assert order.trade_state is TradeState.NOTPAY
     assert order.next_check_at == service.clock.now() + FIRST_CHECK
 
 
 async def test_fifty_clicks_at_once_are_one_order_and_one_call(service: Service) -> None:
     placed = await asyncio.gather(*(service.basket() for _ in range(50)))
-    assert len({place.order.out_trade_no for place in placed}) == len(service.store.orders) == 1
+    assert len({place.order.out_trade_no for place in placed}) == len(service.numbers) == 1
     assert service.v3.calls == ["prepay"]
 
 
 async def test_clicks_in_two_processes_are_one_order(service: Service) -> None:
-    other = service.process()
+    other = service.process().orders
     placed = await asyncio.gather(service.basket(), other.place_basket(COFFEE, openid=OPENID, client_ip="203.0.113.7"))
-    assert len({place.order.out_trade_no for place in placed}) == len(service.store.orders) == 1
+    assert len({place.order.out_trade_no for place in placed}) == len(service.numbers) == 1
 
 
 async def test_other_payers_and_other_baskets_have_orders_of_their_own(service: Service) -> None:
     await service.basket()
     await service.basket(openid="other")
     await service.basket(Basket(sku="penny"))
-    assert len(service.store.orders) == 3
+    assert len(service.numbers) == 3
 
 
 @pytest.mark.parametrize("how", ["paid", "closed", "expired"])
@@ -201,14 +230,14 @@ async def test_a_basket_whose_order_is_over_is_a_new_order_once(service: Service
     first = (await service.basket()).order
     if how == "paid":
         await service.pay_at_wechat(first)
-        await service.orders.query(first)
+        await service.query(first)
     elif how == "closed":
-        await service.orders.close(first, source="payer")
+        await service.close(first)
     else:
         service.clock.advance(1800)
     placed = await asyncio.gather(*(service.basket() for _ in range(20)))
     assert {place.order.out_trade_no for place in placed}.isdisjoint({first.out_trade_no})
-    assert len(service.store.orders) == 2
+    assert len(service.numbers) == 2
 
 
 async def test_fifty_sales_with_one_key_are_one_order_and_one_call(service: Service) -> None:
@@ -221,23 +250,24 @@ async def test_a_key_with_another_body_is_refused(service: Service) -> None:
     await service.sale(key="k")
     with pytest.raises(IdempotencyMismatch):
         await service.sale(SALE.model_copy(update={"total": 1}), key="k")
-    assert len(service.store.orders) == 1
+    assert len(service.numbers) == 1
 
 
 async def test_two_merchants_may_use_one_key(service: Service) -> None:
     await service.sale(key="k")
     await service.sale(key="k", merchant="other")
-    assert len(service.store.orders) == 2
+    assert len(service.numbers) == 2
 
 
 async def test_a_key_whose_order_was_not_stored_leads_to_one_order_all_the_same(service: Service) -> None:
-    service.store.down = True
+    service.backend.down.add(ORDERS)
     with pytest.raises(StoreUnavailable):
-        await service.sale(key="k")
-    service.store.down = False
-    [claim] = service.claims.claims.values()
-    assert (await service.sale(key="k")).order.out_trade_no == claim.out_trade_no
-    assert list(service.store.orders) == [claim.out_trade_no]
+        await service.while_time_passes(service.sale(key="k"))
+    service.backend.down.clear()
+    assert service.numbers == []
+    [number] = service.claimed
+    assert (await service.sale(key="k")).order.out_trade_no == number
+    assert service.numbers == [number]
 
 
 async def test_a_number_used_twice_is_the_first_order_if_it_is_the_same_sale(service: Service) -> None:
@@ -251,22 +281,23 @@ async def test_a_number_used_twice_is_the_first_order_if_it_is_the_same_sale(ser
 
 
 async def test_an_api_that_is_not_configured_is_refused(service: Service) -> None:
-    service.orders = service.process(only=Api.V3)
+    service.core = service.process(only=Api.V3)
     with pytest.raises(BadRequest):
         await service.sale(SALE.model_copy(update={"api": Api.V2}))
-    assert not service.store.orders
+    assert not service.numbers
 
 
 async def test_each_order_stays_with_the_api_that_took_it(service: Service) -> None:
-    old = (await service.process(api=Api.V2).place_basket(COFFEE, openid=OPENID, client_ip="1.1.1.1")).order
-    await service.orders.query(await service.orders.get(old.out_trade_no))
+    old = (await service.process(api=Api.V2).orders.place_basket(COFFEE, openid=OPENID, client_ip="1.1.1.1")).order
+    await service.query(old)
     assert (service.v2.calls, service.v3.calls) == (["prepay", "query"], [])
 
 
 async def test_an_order_whose_api_was_taken_from_the_settings_is_told_so(service: Service) -> None:
-    old = (await service.process(api=Api.V2).place_basket(COFFEE, openid=OPENID, client_ip="1.1.1.1")).order
-    service.orders = service.process(only=Api.V3)
-    for act in (service.orders.query(old), service.orders.pay(replace(old, prepay=None))):
+    old = (await service.process(api=Api.V2).orders.place_basket(COFFEE, openid=OPENID, client_ip="1.1.1.1")).order
+    service.core = service.process(only=Api.V3)
+    service.backend.put(replace(old, prepay=None))
+    for act in (service.query(old), service.orders.pay(old.out_trade_no)):
         with pytest.raises(Conflict) as refused:
             await act
         assert "pay.v2" in refused.value.text.en
@@ -282,26 +313,25 @@ async def test_after_an_unknown_outcome_wechat_is_queried_and_the_number_kept(se
     placed = await service.basket()
     assert service.v3.calls == ["prepay", "query", "prepay"]
     assert placed.pay is not None
-    assert len(service.store.orders) == 1
+    assert len(service.numbers) == 1
 
 
 async def test_twice_unknown_is_told_and_a_later_click_keeps_the_number(service: Service) -> None:
     service.v3.lost = [OutcomeUnknown("jsapi"), OutcomeUnknown("jsapi")]
     with pytest.raises(OutcomeUnknown):
         await service.basket()
-    assert (await service.basket()).order.out_trade_no in service.store.orders
-    assert len(service.store.orders) == 1
+    assert (await service.basket()).order.out_trade_no in service.numbers
+    assert len(service.numbers) == 1
 
 
 async def test_an_order_that_turns_out_paid_is_not_offered_again(service: Service) -> None:
     order = (await service.basket()).order
     service.clock.advance(100)
     await service.pay_at_wechat(order)
-    expired = replace(service.stored(order), prepay=None)
-    service.store.orders[order.out_trade_no] = expired
+    service.backend.put(replace(service.stored(order), prepay=None))
     service.v3.failures = [GatewayRefused("jsapi", code="ORDER_PAID")]
     with pytest.raises(Conflict) as refused:
-        await service.orders.pay(expired)
+        await service.orders.pay(order.out_trade_no)
     assert refused.value.public_code == "ORDER_PAID"
     assert service.stored(order).trade_state is TradeState.SUCCESS
 
@@ -311,8 +341,8 @@ async def test_a_refusal_is_passed_on_and_noted(service: Service, code: str) -> 
     service.v3.failures = [GatewayRefused("jsapi", code=code)]
     with pytest.raises(GatewayRefused):
         await service.basket()
-    [order] = service.store.orders.values()
-    assert order.events[-1].detail == {"code": code}
+    [order] = service.backend.orders.values()
+    assert order.timeline[-1].detail == {"code": code}
     assert service.v3.calls == ["prepay"]
 
 
@@ -322,7 +352,7 @@ async def test_a_refusal_is_passed_on_and_noted(service: Service, code: str) -> 
 async def test_pay_parameters_are_fresh_over_the_same_prepay_id_while_it_lives(service: Service) -> None:
     order = (await service.basket()).order
     service.clock.advance(1000)
-    again = await service.orders.pay(await service.orders.get(order.out_trade_no))
+    again = await service.orders.pay(order.out_trade_no)
     assert again.pay is not None
     assert again.pay.package == "prepay_id=wx-1"
     assert service.v3.calls == ["prepay"]
@@ -331,7 +361,7 @@ async def test_pay_parameters_are_fresh_over_the_same_prepay_id_while_it_lives(s
 async def test_a_dead_prepay_id_is_replaced_under_the_same_number(service: Service) -> None:
     order = (await service.sale(SALE.model_copy(update={"expires_in_s": 86400}))).order
     service.clock.advance(2 * 3600)
-    again = await service.orders.pay(await service.orders.get(order.out_trade_no))
+    again = await service.orders.pay(order.out_trade_no)
     assert again.pay is not None
     assert (again.pay.package, again.order.out_trade_no) == ("prepay_id=wx-2", order.out_trade_no)
 
@@ -339,22 +369,22 @@ async def test_a_dead_prepay_id_is_replaced_under_the_same_number(service: Servi
 async def test_twenty_requests_for_a_dead_prepay_id_are_one_call(service: Service) -> None:
     order = (await service.sale(SALE.model_copy(update={"expires_in_s": 86400}))).order
     service.clock.advance(2 * 3600)
-    await asyncio.gather(*(service.orders.pay(order) for _ in range(20)))
+    await asyncio.gather(*(service.orders.pay(order.out_trade_no) for _ in range(20)))
     assert service.v3.calls == ["prepay", "prepay"]
 
 
 async def test_an_order_that_is_over_cannot_be_paid(service: Service) -> None:
     paid, closed, expired = [(await service.sale()).order for _ in range(3)]
     await service.pay_at_wechat(paid)
-    paid = await service.orders.query(paid)
-    closed = await service.orders.close(closed, source="merchant")
+    await service.query(paid)
+    await service.close(closed, source="merchant")
     with pytest.raises(Conflict, match="ORDER_PAID"):
-        await service.orders.pay(paid)
+        await service.orders.pay(paid.out_trade_no)
     with pytest.raises(Conflict, match="ORDER_CLOSED"):
-        await service.orders.pay(closed)
+        await service.orders.pay(closed.out_trade_no)
     service.clock.advance(1800)
     with pytest.raises(Gone):
-        await service.orders.pay(expired)
+        await service.orders.pay(expired.out_trade_no)
 
 
 async def test_another_payers_order_is_not_found(service: Service) -> None:
@@ -377,13 +407,13 @@ async def test_another_payers_order_is_not_found(service: Service) -> None:
 async def test_a_query_that_says_paid_pays_the_order(service: Service) -> None:
     order = (await service.basket()).order
     await service.pay_at_wechat(order)
-    assert (await service.orders.query(order)).trade_state is TradeState.SUCCESS
-    assert service.store.outbox == [(order.out_trade_no, "order.paid")]
+    assert (await service.query(order)).trade_state is TradeState.SUCCESS
+    assert service.backend.staged == [(order.out_trade_no, "order.paid")]
 
 
 async def test_twenty_queries_at_once_are_one_call(service: Service) -> None:
     order = (await service.basket()).order
-    await asyncio.gather(*(service.orders.query(order) for _ in range(20)))
+    await asyncio.gather(*(service.query(order) for _ in range(20)))
     assert service.v3.calls == ["prepay", "query"]
 
 
@@ -391,7 +421,7 @@ async def test_a_query_with_another_total_pays_nothing(service: Service) -> None
     order = (await service.basket()).order
     service.v3.on_query = lambda o: replace(transaction(o, RemoteState.SUCCESS), total=1)
     with pytest.raises(Mismatch):
-        await service.orders.query(order)
+        await service.query(order)
     assert service.stored(order).trade_state is TradeState.NOTPAY
 
 
@@ -399,14 +429,14 @@ async def test_a_query_with_another_total_pays_nothing(service: Service) -> None
 async def test_what_wechat_closed_is_closed_here(service: Service, state: RemoteState) -> None:
     order = (await service.basket()).order
     service.v3.known[order.out_trade_no] = state
-    assert (await service.orders.query(order)).trade_state is TradeState.CLOSED
+    assert (await service.query(order)).trade_state is TradeState.CLOSED
 
 
 async def test_closing_a_paid_order_finds_the_payment(service: Service) -> None:
     order = (await service.basket()).order
     await service.pay_at_wechat(order)
     with pytest.raises(Conflict, match="ORDER_PAID"):
-        await service.orders.close(order, source="payer")
+        await service.close(order)
     assert service.stored(order).trade_state is TradeState.SUCCESS
 
 
@@ -414,7 +444,7 @@ async def test_a_close_with_an_unknown_outcome_closes_nothing_here(service: Serv
     order = (await service.basket()).order
     service.v3.failures = [OutcomeUnknown("close")]
     with pytest.raises(OutcomeUnknown):
-        await service.orders.close(order, source="payer")
+        await service.close(order)
     assert service.stored(order).trade_state is TradeState.NOTPAY
 
 
@@ -423,7 +453,7 @@ async def test_a_close_that_wechat_refuses_closes_nothing_here(service: Service,
     order = (await service.basket()).order
     service.v3.failures = [GatewayRefused("close", code=code)]
     with pytest.raises(GatewayRefused):
-        await service.orders.close(order, source="payer")
+        await service.close(order)
     assert service.stored(order).trade_state is TradeState.NOTPAY
 
 
@@ -431,25 +461,25 @@ async def test_a_close_that_wechat_refuses_closes_nothing_here(service: Service,
 async def test_a_close_that_finds_nothing_to_close_closes_it_here(service: Service, code: str) -> None:
     order = (await service.basket()).order
     service.v3.failures = [GatewayRefused("close", code=code)]
-    assert (await service.orders.close(order, source="payer")).trade_state is TradeState.CLOSED
+    assert (await service.close(order)).trade_state is TradeState.CLOSED
 
 
 async def test_a_young_v2_order_is_closed_when_wechat_takes_it(service: Service) -> None:
     order = (await service.sale(SALE.model_copy(update={"api": Api.V2}))).order
-    assert (await service.orders.close(order, source="payer")).trade_state is TradeState.NOTPAY
+    assert (await service.close(order)).trade_state is TradeState.NOTPAY
     assert "close" not in service.v2.calls
     service.clock.advance(301)
-    assert not await service.worker.once()  # it may have reached WeChat only now
+    assert not await service.work()  # it may have reached WeChat only now
     service.clock.advance(10)
-    assert await service.worker.once()
+    assert await service.work()
     assert service.stored(order).trade_state is TradeState.CLOSED
 
 
 async def test_a_young_v2_order_says_once_that_it_will_be_closed(service: Service) -> None:
     order = (await service.sale(SALE.model_copy(update={"api": Api.V2}))).order
     for _ in range(5):
-        await service.orders.close(service.stored(order), source="payer")
-    assert [event.what for event in service.stored(order).events].count("close_scheduled") == 1
+        await service.close(order)
+    assert [entry.what for entry in service.stored(order).timeline].count("close_scheduled") == 1
 
 
 @pytest.mark.parametrize("first", ["close", "notify"])
@@ -457,7 +487,7 @@ async def test_of_a_close_and_a_payment_at_once_neither_is_lost(service: Service
     for _ in range(50):
         order = (await service.sale()).order
         fact = Verified(transaction(order, RemoteState.SUCCESS), "test")
-        acts = [service.orders.close(order, source="payer"), service.ledger.apply(fact, source="notify")]
+        acts = [service.close(order), service.core.recorder.apply(fact, source="notify")]
         await asyncio.gather(*(acts if first == "close" else reversed(acts)), return_exceptions=True)
         assert service.stored(order).trade_state in (TradeState.SUCCESS, TradeState.PAID_LATE)
 
@@ -469,7 +499,7 @@ async def test_an_unpaid_order_is_asked_after_at_growing_intervals_and_closed_at
     order = (await service.basket()).order
     for _ in range(1800 // 5 + 2):
         service.clock.advance(5)
-        await service.worker.once()
+        await service.work()
     assert service.stored(order).trade_state is TradeState.CLOSED
     assert service.v3.calls.count("close") == 1
     assert 6 <= service.v3.calls.count("query") <= 12
@@ -481,7 +511,7 @@ async def test_a_payment_whose_notification_was_lost_is_found_within_ninety_seco
     await service.pay_at_wechat(order)
     for _ in range(14):
         service.clock.advance(5)
-        await service.worker.once()
+        await service.work()
     assert service.stored(order).trade_state is TradeState.SUCCESS
     assert CHECKS_S[0] <= 60
 
@@ -489,8 +519,9 @@ async def test_a_payment_whose_notification_was_lost_is_found_within_ninety_seco
 async def test_two_workers_do_not_look_at_one_order(service: Service) -> None:
     await service.basket()
     service.clock.advance(31)
-    other = OrderWorker(service.process(), service.till.late, service.store, service.clock)
-    assert sorted(await asyncio.gather(service.worker.once(), other.once())) == [False, True]
+    other = service.process().worker
+    assert sorted(await asyncio.gather(service.work(), other.once())) == [False, True]
+    assert service.v3.calls == ["prepay", "query"]
 
 
 async def test_looks_that_fail_for_hours_become_rare_and_the_first_that_succeeds_ends_it(service: Service) -> None:
@@ -498,12 +529,12 @@ async def test_looks_that_fail_for_hours_become_rare_and_the_first_that_succeeds
     service.v3.failures = [OutcomeUnknown("query")] * 1000
     for _ in range(3 * 60):
         service.clock.advance(60)
-        await service.worker.once()
+        await service.work()
     assert 8 <= service.v3.calls.count("query") <= 12
     assert service.stored(order).trade_state is TradeState.NOTPAY
     service.v3.failures = []
     service.clock.advance(3600)
-    await service.worker.once()
+    await service.work()
     assert service.stored(order).trade_state is TradeState.CLOSED
 
 
@@ -512,8 +543,8 @@ async def test_a_failed_look_is_repeated_after_a_minute(service: Service) -> Non
     await service.pay_at_wechat(order)
     service.clock.advance(31)
     service.v3.failures = [OutcomeUnknown("query")]
-    assert await service.worker.once()
-    assert not await service.worker.once()
+    assert await service.work()
+    assert not await service.work()
     service.clock.advance(61)
-    assert await service.worker.once()
+    assert await service.work()
     assert service.stored(order).trade_state is TradeState.SUCCESS

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
-from tests.support.refund_desk import lost, refused
-from tests.unit.test_refunds import Shop
+from storage.memory.documents import MemoryDocuments
+from storage.stores.all import ORDERS
+from tests.support.core import Backend, Core
+from tests.support.refund_desk import TURN_S, RefundDesk, Shop, fact, lost, refused
 from wechat.domain.errors import Conflict, GatewayRefused, StoreUnavailable
 from wechat.domain.facts import RefundState
 from wechat.domain.orders import Refund
+
+R = TypeVar("R")
 
 
 class Stall:
@@ -36,80 +40,146 @@ class Stall:
         return await self._call(*args, **kwargs)
 
 
-async def stalled(shop: Shop, refund: int, stall: Stall) -> asyncio.Task[Refund]:
-    """A request that hangs at ``stall``."""
-    task = asyncio.create_task(shop.ask(refund))
+async def stalled(work: Coroutine[Any, Any, R], stall: Stall) -> asyncio.Task[R]:
+    """Work that hangs at ``stall``."""
+    task = asyncio.create_task(work)
     await stall.reached.wait()
     return task
 
 
-async def woken(task: asyncio.Task[Refund], stall: Stall) -> None:
+async def woken(task: asyncio.Task[Any], stall: Stall) -> None:
     stall.go.set()
     with suppress(Conflict, GatewayRefused):
         await task
 
 
+def orders_of(backend: Backend) -> MemoryDocuments:
+    """The collection of orders, of which a call can be held."""
+    return backend.database[ORDERS]
+
+
 def only(shop: Shop, refund: int) -> Refund:
-    [found] = [each for each in shop.till.store.refunds.values() if each.refund == refund]
+    [found] = [each for each in shop.backend.refunds.values() if each.refund == refund]
     return found
 
 
-async def test_a_no_that_comes_late_does_not_end_what_another_process_sent_again() -> None:
-    shop = Shop()
-    shop.till.desk.before = [refused("NOT_ENOUGH")]
-    stall = Stall(shop.till.desk, "refund", after=True)
-    task = await stalled(shop, 60, stall)
-    shop.till.desk.after = [lost()]
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+@pytest.fixture
+def late(shop: Shop) -> Core:
+    """The process that stalls."""
+    return shop.till.process()
+
+
+async def test_a_refusal_that_comes_late_does_not_end_what_another_process_sent_again(shop: Shop, late: Core) -> None:
+    shop.desk.before = [refused("NOT_ENOUGH")]
+    stall = Stall(shop.desk, "refund", after=True)
+    task = await stalled(shop.ask(60, process=late), stall)
+    shop.desk.after = [lost()]
     await shop.work(2)
     await woken(task, stall)
     await shop.work(5)
     assert (only(shop, 60).state, shop.reserved) == (RefundState.PROCESSING, 60)
 
 
-async def test_no_room_that_is_found_out_late_does_not_end_what_another_process_sent() -> None:
-    shop = Shop()
+async def test_no_room_that_is_found_out_late_does_not_end_what_another_process_sent(shop: Shop, late: Core) -> None:
     first = await shop.ask(60)
-    stall = Stall(shop.till.store, "move")
-    task = await stalled(shop, 50, stall)
-    await shop.till.refunds.apply(shop.till.desk.turns_out(first, RefundState.CLOSED), source="notify")
-    shop.till.desk.after = [lost()]
-    await shop.work(2)
+    stall = Stall(orders_of(shop.backend), "get_many", after=True)
+    task = await stalled(shop.ask(50, key="k1", process=late), stall)
+    await shop.till.refunds.apply(shop.desk.turns_out(first, RefundState.CLOSED), source="notify")
+    shop.clock.advance(TURN_S)
+    shop.desk.after = [lost()]
+    await shop.ask(50, key="k1")
     await woken(task, stall)
     await shop.work(5)
     assert (only(shop, 50).state, shop.reserved) == (RefundState.PROCESSING, 50)
+    assert list(shop.desk.taken) == [first.out_refund_no, only(shop, 50).out_refund_no]
     with pytest.raises(Conflict):
         await shop.ask(100)
 
 
-async def test_what_was_refused_meanwhile_is_not_put_aside_by_who_is_late() -> None:
+async def test_a_refund_that_was_refused_meanwhile_is_not_reserved_by_who_is_late(shop: Shop, late: Core) -> None:
     """Even if that process then comes no further."""
-    shop = Shop()
-    stall = Stall(shop.orders, "reserve_in_turn")
-    task = await stalled(shop, 60, stall)
-    shop.till.desk.before = [refused("NOT_ENOUGH")]
-    await shop.work(2)
+    stall = Stall(orders_of(shop.backend), "replace_many")
+    task = await stalled(shop.ask(60, key="k1", process=late), stall)
+    shop.desk.before = [refused("NOT_ENOUGH")]
+    with pytest.raises(GatewayRefused):
+        await shop.ask(60, key="k1")
     assert (only(shop, 60).state, shop.reserved) == (RefundState.REFUSED, 0)
     await fails_from_now_on(shop, task, stall)
     assert shop.reserved == 0
+    shop.clock.advance(TURN_S)
     assert ((await shop.ask(100)).open, shop.reserved) == (True, 100)
 
 
-async def test_nor_is_what_was_refused_for_want_of_room_once_there_is_room() -> None:
-    shop = Shop()
+async def test_nor_is_one_for_which_there_was_no_room_once_there_is_room(shop: Shop, late: Core) -> None:
+    """The late write was decided when there was room, which another refund has taken since and released again."""
+    stall = Stall(orders_of(shop.backend), "replace_many")
+    task = await stalled(shop.ask(50, key="k1", process=late), stall)
     first = await shop.ask(60)
-    stall = Stall(shop.orders, "reserve_in_turn")
-    task = await stalled(shop, 50, stall)
-    await shop.work(2)
-    assert only(shop, 50).state is RefundState.REFUSED
-    await shop.till.refunds.apply(shop.till.desk.turns_out(first, RefundState.CLOSED), source="notify")
+    with pytest.raises(Conflict):
+        await shop.ask(50, key="k1")
+    await shop.till.refunds.apply(shop.desk.turns_out(first, RefundState.CLOSED), source="notify")
     await fails_from_now_on(shop, task, stall)
     assert shop.reserved == 0
+    assert list(shop.backend.refunds) == [first.out_refund_no]
 
 
 async def fails_from_now_on(shop: Shop, task: asyncio.Task[Refund], stall: Stall) -> None:
-    """Let it put the money aside, if it can, and nothing after that."""
-    shop.till.store.down = True
+    """Let the write that is under way reach the store, and nothing after it."""
+    shop.backend.down.add(ORDERS)
     stall.go.set()
     with pytest.raises(StoreUnavailable):
         await task
-    shop.till.store.down = False
+    shop.backend.down.clear()
+
+
+async def test_a_claim_that_is_written_late_takes_nothing_from_who_went_on(shop: Shop, late: Core) -> None:
+    shop.desk.before = [lost()]
+    refund = await shop.ask(60)
+    shop.clock.advance(TURN_S)
+    stall = Stall(orders_of(shop.backend), "replace_many")
+    task = await stalled(late.work_once(), stall)
+    await shop.work(0)
+    stored = shop.stored(refund)
+    await woken(task, stall)
+    assert not task.result()
+    assert shop.stored(refund) == stored
+    assert shop.calls == ["refund", "query", "refund"]
+
+
+async def test_who_marked_a_refund_as_sent_and_stalled_sends_the_same_one(shop: Shop, late: Core) -> None:
+    stall = Stall(shop.desk, "refund")
+    task = await stalled(shop.ask(60, process=late), stall)
+    await shop.work(2)
+    await woken(task, stall)
+    assert list(shop.desk.taken) == [task.result().out_refund_no]
+    assert (only(shop, 60).state, only(shop, 60).sends, shop.reserved) == (RefundState.PROCESSING, 2, 60)
+
+
+async def test_a_refusal_is_not_checked_by_a_query_that_began_before_it(shop: Shop, late: Core) -> None:
+    """An operator's query is under way when WeChat receives the first try and then refuses the second one."""
+    shop.desk.before = [lost()]
+    refund = await shop.ask(60)
+    shop.clock.advance(TURN_S)
+    sending = Stall(shop.desk, "refund")
+    task = await stalled(late.work_once(), sending)
+    querying = Stall(shop.desk, "query_refund", after=True)
+    operator = await stalled(late.refunds.query(refund.out_refund_no), querying)
+    shop.desk.judge = refuses_as_the_first_arrives(shop.desk)
+    sending.go.set()
+    await asyncio.sleep(0.05)
+    await woken(operator, querying)
+    await task
+    assert (shop.stored(refund).state, shop.reserved) == (RefundState.PROCESSING, 60)
+
+
+def refuses_as_the_first_arrives(desk: RefundDesk) -> Callable[[Refund], GatewayRefused]:
+    def judge(refund: Refund) -> GatewayRefused:
+        desk.taken[refund.out_refund_no] = fact(refund, RefundState.PROCESSING)
+        return refused("INVALID_REQUEST")
+
+    return judge

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import yaml
 
 import gateways
 from settings import Settings, load
-from tests.support.service import overlay, run_server
+from storage.embedded import free_port
+from tests.support.service import ServiceProcess, overlay, run_server
 from tests.unit.keys import certificate_pem, private_pem, public_pem
 from wechat.domain.errors import ConfigError
 from wechat.domain.facts import Api
@@ -132,6 +134,12 @@ BAD: list[tuple[str, Any]] = [
     ("mongo.driver", CANARY),
     ("redis.url", CANARY),
     ("redis.url", ""),
+    ("redis.url", "memory"),
+    ("workers.loops", 0),
+    ("workers.loops", 257),
+    ("workers.loops", 1.5),
+    ("workers.loops", CANARY),
+    ("workers.nonsense", CANARY),
     ("merchants", [{"name": "shop", "sha256": CANARY}]),
     ("merchants", [{"name": "CANARY shop", "sha256": "0" * 64}]),
     ("shop.products", [{"sku": "a", "name": "n", "name_en": "n", "price": 1.5}]),
@@ -203,6 +211,7 @@ def test_production_takes_real_accounts_behind_https(values: dict[str, Any]) -> 
     ("key", "value"),
     [
         ("mongo.url", "embedded"),
+        ("mongo.url", "memory"),
         ("redis.url", "embedded"),
         ("simulator_url", "http://127.0.0.1:9000"),
         ("http.public_base_url", "http://pay.example.com"),
@@ -218,6 +227,30 @@ def test_production_takes_real_accounts_behind_https(values: dict[str, Any]) -> 
 def test_production_refuses_the_demo(values: dict[str, Any], key: str, value: Any) -> None:
     sentences = told(changed(production(values), key, value))
     assert all(sentence.startswith(key) for sentence in sentences)
+
+
+@pytest.mark.parametrize("word", ["embedded", "memory"])
+def test_production_names_the_word_for_a_store_that_it_refuses_and_the_cure(values: dict[str, Any], word: str) -> None:
+    assert told(changed(production(values), "mongo.url", word)) == [
+        f"mongo.url: production does not use {word}; set a mongodb://… address",
+        f"mongo.url：生产环境不用 {word}，请填 mongodb://…",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "in_memory"), [("memory", True), ("embedded", False), ("mongodb://127.0.0.1:27017", False)]
+)
+def test_the_demo_takes_memory_for_its_orders(values: dict[str, Any], url: str, in_memory: bool) -> None:
+    assert Settings.build(changed(values, "mongo.url", url)).in_memory is in_memory
+
+
+@pytest.mark.parametrize("loops", [1, 16, 256])
+def test_a_process_may_have_from_1_to_256_loops(values: dict[str, Any], loops: int) -> None:
+    assert Settings.build(changed(values, "workers.loops", loops)).workers.loops == loops
+
+
+def test_without_a_word_on_loops_there_are_sixteen(values: dict[str, Any]) -> None:
+    assert Settings.build(changed(values, "workers", None)).workers.loops == 16
 
 
 @pytest.mark.parametrize(("key", "value"), [("account.appid", "wxsim0123456789"), ("pay.mchid", "sim1900000109")])
@@ -333,6 +366,26 @@ def test_a_start_that_cannot_work_ends_with_status_3_and_one_sentence(
     assert chinese.startswith(f"✘ {key}：")
     assert english.startswith(f"  {key}: ")
     assert "CANARY" not in done.stderr + done.stdout
+
+
+async def test_a_process_that_keeps_orders_in_memory_says_so_wherever_somebody_looks(
+    values: dict[str, Any], tmp_path: Path
+) -> None:
+    port = free_port()
+    ours = changed(values, "mongo.url", "memory")
+    ours = changed(changed(ours, "http.port", port), "http.public_base_url", f"http://127.0.0.1:{port}")
+    service = ServiceProcess.start(tmp_path, ours)
+    try:
+        assert "stored_in_memory" in service.log
+        async with aiohttp.ClientSession(service.url) as http:
+            ready = await (await http.get("/readyz?verbose")).text()
+            page = await (await http.get("/")).text()
+        assert "[+]mongo ok\n" in ready
+        assert "[!]storage in memory: one process, and gone when it ends\n" in ready
+        assert "订单只存在内存里，进程一停就没有了" in page
+    finally:
+        assert service.stop() == 0
+    assert service.defects == []
 
 
 def test_a_missing_settings_file_ends_with_status_3(tmp_path: Path) -> None:

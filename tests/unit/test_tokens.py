@@ -13,9 +13,11 @@ import pytest
 from storage.memory.tokens import MemoryTokens
 from tests.support.account import Account, refuse
 from tests.support.clock import ManualClock
+from tests.support.runtime import RecordedTelemetry, a_runtime
 from wechat.account.client import AccountClient
 from wechat.account.tokens import QUOTA_REST_S, REST_S, Credentials, Tokens
 from wechat.domain.errors import AccountRefused, OutcomeUnknown, RemoteError
+from wechat.domain.metrics import Metric
 from wechat.domain.ports import Token
 from wechat.transport import Transport
 
@@ -27,7 +29,7 @@ class Wechat:
     """An account whose tokens are numbered, and any number of processes that share a store."""
 
     def __init__(self, account: Account, transport: Transport, clock: ManualClock) -> None:
-        self.account, self.clock = account, clock
+        self.account, self.clock, self.telemetry = account, clock, RecordedTelemetry()
         self.store = MemoryTokens(clock)
         self.client = AccountClient(transport, account.url)
         numbers = count(1)
@@ -39,7 +41,12 @@ class Wechat:
 
     def process(self, call: str = "stable") -> Tokens:
         """One more process over the same store."""
-        return Tokens(self.client, Credentials("wx1", "secret-0123456789", call), self.store, self.clock)
+        credentials = Credentials("wx1", "secret-0123456789", call)
+        return Tokens(self.client, credentials, self.store, a_runtime(self.clock, telemetry=self.telemetry))
+
+    def refreshes(self, result: str) -> int:
+        """How often an access token was asked for with this result."""
+        return self.telemetry.counted[(Metric.TOKEN_REFRESHES, "access_token", result)]
 
 
 @pytest.fixture
@@ -59,6 +66,7 @@ async def test_a_thousand_needs_at_once_are_one_call(wechat: Wechat) -> None:
     values = await asyncio.gather(*(tokens.access_token() for _ in range(1000)))
     assert set(values) == {"token-1"}
     assert wechat.account.calls == {STABLE: 1}
+    assert (wechat.refreshes("failed"), wechat.refreshes("ok")) == (0, 1)
 
 
 async def test_the_needs_of_four_processes_are_one_call(wechat: Wechat) -> None:
@@ -207,6 +215,7 @@ async def test_a_failing_wechat_is_asked_once_in_five_seconds(wechat: Wechat) ->
         await asyncio.gather(*(failure(tokens) for _ in range(20)))
         wechat.clock.advance(1)
     assert wechat.account.calls[STABLE] == 2
+    assert (wechat.refreshes("failed"), wechat.refreshes("ok")) == (2, 0)
 
 
 async def test_processes_that_waited_for_a_failed_refresh_do_not_try_in_turn(wechat: Wechat) -> None:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from tests.support.clock import ManualClock
+from tests.support.runtime import a_runtime
 from wechat.account.jssdk import page_url, signature
 from wechat.domain.errors import SignatureInvalid
 from wechat.domain.facts import UnsignedRefundNotice
@@ -35,7 +36,7 @@ from wechat.pay.signing import (
     v3_pay_message,
     v3_request_message,
 )
-from wechat.pay.v2_fields import refund_hint
+from wechat.pay.v2_fields import refund_notice
 
 HERE = Path(__file__).parent / "vectors"
 
@@ -198,7 +199,7 @@ async def test_the_java_sdks_certificate_download_fills_the_ring() -> None:
     async def download() -> Unverified:
         return Unverified(body, lambda keys: _holds(keys, JAVA_SERIAL))
 
-    await Certificates(ring, AeadCipher(JAVA_KEY), download, clock).refresh()
+    await Certificates(ring, AeadCipher(JAVA_KEY), download, a_runtime(clock)).refresh()
     assert ring.preferred_serial == JAVA_SERIAL
     assert ring.find(JAVA_SERIAL).key_size == 2048
 
@@ -221,7 +222,7 @@ def test_a_published_refund_message_opens_and_seals_as_ours() -> None:
     sealed, key = (HERE / "req_info.txt").read_text().strip(), "ziR0QKsTUfMOuochC9RfCdmfHECorQAP"
     plain = open_req_info(sealed, key)
     assert seal_req_info(plain, key) == sealed
-    hint = refund_hint({"req_info": sealed}, key)
-    assert hint == UnsignedRefundNotice("50fd012ed1b311e7af7800163e32c503", "4893e76d8c8b434cb64e9cd536338e33")
+    notice = refund_notice({"req_info": sealed}, key)
+    assert notice == UnsignedRefundNotice("50fd012ed1b311e7af7800163e32c503", "4893e76d8c8b434cb64e9cd536338e33")
     assert b"<success_time><![CDATA[2017-11-25 15:36:17]]></success_time>" in plain
     assert from_v2_spaced("2017-11-25 15:36:17") == datetime(2017, 11, 25, 7, 36, 17, tzinfo=UTC)

@@ -8,16 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import pytest
-from GONE.wechat.ledger import CLOSING
 
-from tests.contract.samples import a_refund, an_order
+from tests.contract.samples import TRANSACTION, a_message, a_refund, an_order
 from tests.support.clock import ManualClock
-from tests.support.stores import MemoryNotifications, MemoryRefunds
 from tests.unit.test_orders import COFFEE, OPENID, Service
 from wechat.domain.errors import Conflict, FenpayError, GatewayRefused, NotFound, NotSent, OutcomeUnknown, Text
 from wechat.domain.facts import Api, Received, RefundState, RemoteState, Transaction
 from wechat.domain.money import Fen
-from wechat.domain.orders import Order, Refund, TimelineEntry, TradeState
+from wechat.domain.orders import Order, Payment, Refund, TimelineEntry, TradeState
 from wechat.why.case import Case, Look, Outcome, after
 from wechat.why.inquiry import Inquiry, explain
 from wechat.why.unpaid import CLOSERS, MISMATCHES, UNPAID
@@ -38,6 +36,7 @@ def event(text: str, what: str, source: str, **detail: str) -> TimelineEntry:
     return TimelineEntry(at(text), what, source, detail=detail)
 
 
+PAID_AT, LATE_AT = at("10:02:11"), at("10:31:00")
 PREPAY = event("10:00:01", "prepay", "v3")
 BY_NOTICE = event("10:02:12", "paid", "notify")
 BY_QUERY = event("10:03:00", "paid", "query")
@@ -48,17 +47,18 @@ def order(*events: TimelineEntry, **changes: Any) -> Order:
     return an_order(
         NUMBER,
         **{"total": Fen(1800), "created_at": TEN, "expires_at": at("10:30:00"), "close_after": at("10:30:00")}
-        | {"events": (CREATED, *events)}
+        | {"timeline": (CREATED, *events)}
         | changes,
     )
 
 
-def paid(*events: TimelineEntry, **changes: Any) -> Order:
-    return order(PREPAY, *events, **{"trade_state": TradeState.SUCCESS, "paid_at": at("10:02:11")} | changes)
+def paid(*events: TimelineEntry, paid_at: datetime | None = PAID_AT, **changes: Any) -> Order:
+    payments = (Payment(TRANSACTION, Fen(1800), paid_at),)
+    return order(PREPAY, *events, payments=payments, **{"trade_state": TradeState.SUCCESS} | changes)
 
 
-def late(*events: TimelineEntry, **changes: Any) -> Order:
-    return paid(*events, trade_state=TradeState.PAID_LATE, **{"paid_at": at("10:31:00")} | changes)
+def late(*events: TimelineEntry, paid_at: datetime = LATE_AT, **changes: Any) -> Order:
+    return paid(*events, paid_at=paid_at, trade_state=TradeState.PAID_LATE, **changes)
 
 
 def there(state: RemoteState = RemoteState.SUCCESS, total: int = 1800, time: str = "10:02:11") -> Look:
@@ -87,7 +87,6 @@ API_OFF = Look(Outcome.UNKNOWN, error=Conflict(Text("设置里没有 pay.v2", "t
 NOTPAY = there(RemoteState.NOTPAY)
 REFUNDED = paid(BY_NOTICE, event("10:05:00", "refund", "refund"), trade_state=TradeState.REFUND)
 ON_TIME = (message("10:02:12"),)
-SENT_BEFORE = (TimelineEntry(TEN, "requested", "shop"), TimelineEntry(TEN, "sent", "refund"))
 
 
 class Row(NamedTuple):
@@ -420,7 +419,7 @@ ROWS = {
         "way; a refund of ¥1.00 waits for WeChat's answer.",
         "manage.py refund query R20260301-1",
         received=ON_TIME,
-        refunds=(refund(RefundState.PROCESSING), refund(RefundState.REQUESTED, 100, events=SENT_BEFORE)),
+        refunds=(refund(RefundState.PROCESSING), refund(RefundState.REQUESTED, 100, sends=1)),
     ),
     "a refund that waits for its minute": Row(
         REFUNDED,
@@ -455,7 +454,7 @@ ROWS = {
         "go through (NOT_ENOUGH).",
         "manage.py refund show R20260301-1",
         received=ON_TIME,
-        refunds=(refund(RefundState.REFUSED, events=(TimelineEntry(TEN, "refused", "answer", "NOT_ENOUGH"),)),),
+        refunds=(refund(RefundState.REFUSED, refusal="NOT_ENOUGH"),),
     ),
     "refund refused, then done": Row(
         REFUNDED,
@@ -524,8 +523,8 @@ def test_a_payment_of_which_the_timeline_says_nothing_is_told_without_a_guess() 
 
 
 def test_a_reason_without_words_of_its_own_is_shown_as_it_is() -> None:
-    case = Case(order(PREPAY), NOTPAY, (message("10:02:12", "contended"),), (), at("10:10:00"))
-    assert "微信的通知因contended被拒收" in explain(case)[0].zh
+    case = Case(order(PREPAY), NOTPAY, (message("10:02:12", "too_many_payments"),), (), at("10:10:00"))
+    assert "微信的通知因too_many_payments被拒收" in explain(case)[0].zh
 
 
 @pytest.mark.parametrize(
@@ -545,7 +544,7 @@ def test_a_delay_is_said_in_its_two_largest_units(seconds: float, zh: str, en: s
 
 
 def test_there_are_words_for_every_state_of_wechats_that_is_neither_paid_nor_closed() -> None:
-    assert set(UNPAID) == {state for state in RemoteState if not state.paid} - CLOSING
+    assert set(UNPAID) == {state for state in RemoteState if not state.paid and not state.closed}
 
 
 @pytest.mark.parametrize("text", [*CLOSERS.values(), *UNPAID.values(), *MISMATCHES.values()])
@@ -562,23 +561,23 @@ class Bench:
 
     def __init__(self) -> None:
         self.service = Service(ManualClock(TEN))
-        self.notifications, self.refunds = MemoryNotifications(), MemoryRefunds()
-        self.inquiry = Inquiry(self.service.orders, self.notifications, self.refunds, self.service.clock)
+        stores = self.service.core.stores
+        self.inquiry = Inquiry(self.service.orders, stores.notifications, self.service.clock)
 
-    async def order(self) -> Order:
-        return (await self.service.orders.place_basket(COFFEE, openid=OPENID, client_ip="203.0.113.7")).order
+    async def order(self, openid: str = OPENID) -> Order:
+        return (await self.service.basket(COFFEE, openid)).order
 
 
 async def test_looking_at_a_payment_that_is_not_booked_does_not_book_it() -> None:
     bench = Bench()
     number = (await bench.order()).out_trade_no
     bench.service.v3.known[number] = RemoteState.SUCCESS
-    before = bench.service.store.orders[number]
+    before = bench.service.backend.orders[number]
     case = await bench.inquiry.into(number)
     assert case.look.outcome is Outcome.TOLD
     assert case.look.transaction is not None
     assert case.look.transaction.state is RemoteState.SUCCESS
-    assert bench.service.store.orders[number] == before == case.order
+    assert bench.service.backend.orders[number] == before == case.order
 
 
 @pytest.mark.parametrize(
@@ -606,7 +605,7 @@ async def test_our_side_is_never_older_than_wechats() -> None:
     number = placed.out_trade_no
 
     def book(asked: Order) -> Transaction:
-        bench.service.store.orders[number] = replace(asked, trade_state=TradeState.SUCCESS)
+        bench.service.backend.put(replace(asked, trade_state=TradeState.SUCCESS))
         return Transaction(asked.appid, asked.mchid, number, RemoteState.SUCCESS, asked.total)
 
     bench.service.v3.on_query = book
@@ -618,3 +617,16 @@ async def test_an_unknown_order_is_not_found_and_wechat_is_not_asked() -> None:
     with pytest.raises(NotFound):
         await bench.inquiry.into("20260301000000nobody")
     assert bench.service.v3.calls == []
+
+
+async def test_refunds_and_messages_of_the_order_are_part_of_the_case_and_those_of_others_are_not() -> None:
+    bench = Bench()
+    placed, other = await bench.order(), await bench.order(openid="other")
+    refunds = (a_refund("R20260301-1", out_trade_no=placed.out_trade_no, mchid=placed.mchid),)
+    bench.service.backend.put(replace(placed, refunds=refunds))
+    for number, event in ((placed.out_trade_no, "event-1"), (other.out_trade_no, "event-2")):
+        message = a_message(event, number, mchid=placed.mchid, order_key=placed.key)
+        await bench.service.core.stores.notifications.insert(message, "write-1")
+    case = await bench.inquiry.into(placed.out_trade_no)
+    assert [refund.out_refund_no for refund in case.refunds] == ["R20260301-1"]
+    assert [received.id for received in case.received] == ["event-1"]

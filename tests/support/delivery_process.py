@@ -1,6 +1,6 @@
-"""A courier in a process of its own, to be killed between telling the receiver and telling the store.
+"""A process that delivers one event, to be killed between telling the receiver and telling the store.
 
-    python -m tests.support.courier MONGO_URL DATABASE RECEIVER_URL
+    python -m tests.support.delivery_process MONGO_URL DATABASE RECEIVER_URL
 
 Prints ``told`` once the receiver has the event, and then does nothing more.
 """
@@ -10,16 +10,17 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from storage.old_storage import MongoStorage
+from tests.contract.samples import a_storage
 from tests.support.clock import ManualClock
+from tests.support.runtime import a_runtime
 from tests.support.webhooks import AT, a_webhook
 from wechat.domain.deliveries import Event, Outcome
-from wechat.events.delivery_worker import DeliveryWorker
-from wechat.events.targets import Target
+from wechat.events.delivery_worker import DeliveryWork
+from wechat.support.worker import Worker
 from wechat.webhooks import Webhook
 
 
-class Forgetful:
+class NeverReturning:
     """A target that never comes back from delivering."""
 
     def __init__(self, target: Webhook) -> None:
@@ -37,9 +38,11 @@ class Forgetful:
 
 
 async def main(mongo_url: str, database: str, receiver_url: str) -> None:
-    store = MongoStorage(mongo_url, database)
-    target: Target = Forgetful(a_webhook(receiver_url))
-    await DeliveryWorker(target, store.deliveries, ManualClock(AT)).once()
+    clock = ManualClock(AT)
+    store = a_storage(mongo_url, database, clock=clock)
+    runtime = a_runtime(clock)
+    work = DeliveryWork(NeverReturning(a_webhook(receiver_url)), store.deliveries, runtime)
+    await Worker(work, runtime, loops=1).once()
 
 
 if __name__ == "__main__":

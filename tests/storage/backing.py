@@ -1,0 +1,125 @@
+"""The databases that the stores run over, as tests see them: opened by several processes, read and changed behind
+their backs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from pymongo import AsyncMongoClient
+
+from storage.documents import CODEC, Document
+from storage.memory.storage import MemoryDatabase, MemoryStorage
+from storage.mongo.driver import Driver
+from storage.mongo.storage import MongoStorage
+from storage.store import SCHEMA, Codec
+from storage.stores.all import ORDERS, Stores
+from storage.stores.order_codec import ORDER
+from tests.support.clock import ManualClock
+from tests.support.core import Backend, Fuse
+from tests.support.runtime import RandomIds
+from wechat.domain.orders import Order
+
+Storage = MongoStorage | MemoryStorage
+LOADED = "loaded"
+"""The write id of documents that a test put there."""
+
+
+class Backing(ABC):
+    """One database."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+        self._opened: list[Storage] = []
+
+    def open(self) -> Storage:
+        """The stores as one more process has them."""
+        self._opened.append(self._storage())
+        return self._opened[-1]
+
+    async def load(self, orders: Sequence[Order]) -> None:
+        """Store many new orders at once."""
+        await self.put(ORDERS, [document_of(ORDER, order) for order in orders])
+
+    async def change(self, collection: str, identity: str, change: Document, *remove: str) -> None:
+        """Change fields of one document, as another release might."""
+        document = await self.document(collection, identity) | change
+        await self.put(collection, [{name: value for name, value in document.items() if name not in remove}])
+
+    @abstractmethod
+    def _storage(self) -> Storage: ...
+
+    @abstractmethod
+    async def document(self, collection: str, identity: str) -> Document:
+        """A document as it is stored."""
+
+    @abstractmethod
+    async def put(self, collection: str, documents: Sequence[Document]) -> None:
+        """Store documents whatever is there."""
+
+    async def close(self) -> None:
+        for storage in self._opened:
+            await storage.close()
+
+
+class MemoryBacking(Backing):
+    """The memory of this process."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock)
+        self._database = MemoryDatabase(clock)
+
+    def _storage(self) -> Storage:
+        return MemoryStorage(self.clock, RandomIds(), self._database)
+
+    async def document(self, collection: str, identity: str) -> Document:
+        document = self._database[collection].peek(identity)
+        assert document is not None
+        return document
+
+    async def put(self, collection: str, documents: Sequence[Document]) -> None:
+        for document in documents:
+            self._database[collection].poke(document)
+
+
+class MongoBacking(Backing):
+    """A MongoDB, reached by ``driver``."""
+
+    def __init__(self, clock: ManualClock, url: str, database: str, driver: Driver) -> None:
+        super().__init__(clock)
+        self._address = (url, database, driver)
+        self._client: AsyncMongoClient[Document] = AsyncMongoClient(url)
+        self._raw = self._client.get_database(database, codec_options=CODEC)
+
+    def _storage(self) -> Storage:
+        return MongoStorage(*self._address, clock=self.clock, random=RandomIds())
+
+    async def document(self, collection: str, identity: str) -> Document:
+        document = await self._raw[collection].find_one({"_id": identity})
+        assert document is not None
+        return document
+
+    async def put(self, collection: str, documents: Sequence[Document]) -> None:
+        await self._raw[collection].delete_many({"_id": {"$in": [document["_id"] for document in documents]}})
+        await self._raw[collection].insert_many(documents, ordered=False)
+
+    async def close(self) -> None:
+        await super().close()
+        await self._client.close()
+
+
+class StorageBackend(Backend):
+    """``Backend`` of a core that works on ``storage``."""
+
+    def __init__(self, storage: Storage, clock: ManualClock) -> None:
+        super().__init__(clock)
+        self._storage = storage
+
+    def stores(self, fuse: Fuse | None = None) -> Stores:
+        assert fuse is None
+        return self._storage
+
+
+def document_of(codec: Codec[Order], order: Order) -> Document:
+    """``order`` as it is stored the first time."""
+    return codec.write(order) | {"_id": codec.key(order), "schema": SCHEMA, "rev": 1, "writes": [LOADED]}
