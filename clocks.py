@@ -28,6 +28,15 @@ class SystemClock:
     def monotonic(self) -> float:
         return monotonic()
 
+    def start(self) -> None:
+        """Nothing has to be asked."""
+
+    async def ready(self) -> None:
+        """Return once ``now`` can be relied on."""
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
     @property
     def version(self) -> int:
         return 0
@@ -52,6 +61,7 @@ class SimulatorClock(SystemClock):
         self._speed = 1.0
         self._version = 0
         self._changed = asyncio.Event()
+        self._heard = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def now(self) -> datetime:
@@ -72,6 +82,10 @@ class SimulatorClock(SystemClock):
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._follow(), name="simulator's clock")
+
+    async def ready(self) -> None:
+        """Return once the simulator has answered."""
+        await self._heard.wait()
 
     async def close(self) -> None:
         if self._task:
@@ -98,6 +112,7 @@ class SimulatorClock(SystemClock):
             self._version += 1
             self._changed.set()
             self._changed = asyncio.Event()
+        self._heard.set()
 
 
 def _to_milliseconds(moment: datetime) -> datetime:

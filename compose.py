@@ -68,6 +68,7 @@ class Process:
 
     services: Services
     storage: Storage
+    clock: SystemClock
     background: Sequence[Background]
     closing: Sequence[Closing]
 
@@ -129,13 +130,12 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
     ]
     targets: list[Target] = [*webhooks, *plugin.subscribers(settings.plugins, services)]
     background: list[Background] = [
-        *([clock] if isinstance(clock, SimulatorClock) else []),
         *pay.background,
         *_workers(settings, core, targets, runtime),
         Worker(BookWork(books.reconciler, books.shelf, books.records, runtime), runtime, 1, LONGEST_REST),
     ]
-    closing = [transport, *pay.closing, core.store, shared, tokens, *webhooks, *background]
-    return Process(services, core.store, background, closing)
+    closing = [transport, *pay.closing, core.store, shared, tokens, *webhooks, clock, *background]
+    return Process(services, core.store, clock, background, closing)
 
 
 def _storage(settings: Settings, mongo_url: str, runtime: Runtime) -> Storage:

@@ -25,7 +25,7 @@ from tornado.web import Application, RequestHandler
 
 import logs
 import settings as configuration
-from compose import Storage, compose
+from compose import Process, Storage, compose
 from handlers import plugin
 from handlers.base import UnknownAddress
 from handlers.services import Probe, Services, Traffic
@@ -39,7 +39,7 @@ VERSION = "0.1.0"
 ROOT = Path(__file__).parent
 MAX_BODY = 64 * 1024
 LINGER_S = 0.25
-PREPARE_S = 3.0  # MongoDB is waited for this long before the first request is let in
+PREPARE_S = 3.0  # MongoDB and the simulator's clock are waited for this long before the first request is let in
 HTTP_LIMITS: dict[str, Any] = {
     "max_body_size": MAX_BODY,
     "max_buffer_size": 2 * MAX_BODY,
@@ -108,7 +108,8 @@ async def serve(settings: Settings, telemetry: PrometheusTelemetry) -> None:
         app = App(services, plugin.load(settings.plugins, services))
         for part in process.closing:
             stack.push_async_callback(part.close)
-        preparing = asyncio.create_task(prepare(process.storage, services.probes["mongo"]), name="prepare the stores")
+        process.clock.start()
+        preparing = asyncio.create_task(prepare(process), name="prepare")
         preparing.add_done_callback(lambda done: stop.set() if _failed(done) else None)
         stack.callback(preparing.cancel)
         await asyncio.wait({preparing}, timeout=PREPARE_S)
@@ -133,7 +134,12 @@ def _listen(server: HTTPServer, settings: Settings) -> None:
     log.info("listening", port=sockets[0].getsockname()[1], url=settings.http.public_base_url)
 
 
-async def prepare(storage: Storage, probe: Probe) -> None:
+async def prepare(process: Process) -> None:
+    """Wait for the clock, which dates orders, and for the stores. Raises ConfigError."""
+    await asyncio.gather(process.clock.ready(), _prepare_stores(process.storage, process.services.probes["mongo"]))
+
+
+async def _prepare_stores(storage: Storage, probe: Probe) -> None:
     """Have the stores make their indexes, as soon as their server answers.
 
     Raises ConfigError where the database holds orders of an old release: taking new ones beside them would lose them.

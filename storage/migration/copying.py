@@ -167,7 +167,8 @@ class Migration:
         orders = self._database["orders"]
         due_at = EPOCH + timedelta(milliseconds=1)
         probe = {"_id": PROBE, "next_check_at": due_at, "created_at": EPOCH, "trade_state": PROBE}
-        orders.replace_one({"_id": PROBE}, probe, upsert=True)
+        orders.delete_one({"_id": PROBE})  # of a try that was killed
+        orders.insert_one(probe)
         try:
             deadline = time.monotonic() + probe_s
             while time.monotonic() < deadline:

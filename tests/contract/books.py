@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from storage.codec import order_to_document, refund_to_document
-from storage.old_driver import Connection
-from tests.contract.samples import a_refund, an_order
+from storage.stores.all import Stores
+from tests.contract.samples import a_payment, a_refund, an_order
 from tests.support.bills import Line, trade_file
 from wechat.books import Kind
 from wechat.domain.facts import RefundState
 from wechat.domain.money import Fen
-from wechat.domain.orders import Refund, TimelineEntry, TradeState
+from wechat.domain.numbers import NumberUse, refund_number
+from wechat.domain.orders import Order, Refund, TimelineEntry, TradeState
 from wechat.domain.refunds import SENT
 from wechat.pay.bill_download import Bill
 from wechat.pay.bill_file import receiving
@@ -24,6 +25,8 @@ from wechat.pay.bills import BillKind
 DAY = date(2026, 2, 28)
 START = datetime(2026, 2, 27, 16, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+AT_ONCE = 250
+"""Orders that are stored at the same time: each has to be answered before the store's deadline."""
 
 
 class FileGateway:
@@ -49,7 +52,7 @@ class ShopDay:
     """``count`` orders paid on DAY, every fifth refunded in part, alike on both sides until something is planted."""
 
     def __init__(self, count: int) -> None:
-        self.payments: dict[int, dict[str, Any]] = {}
+        self.payments: dict[int, Order] = {}
         self.refunds: dict[int, Refund] = {}
         self.lines: list[Line] = []
         self.planted: Counter[Kind] = Counter()
@@ -66,7 +69,7 @@ class ShopDay:
         return next(i for i, line in enumerate(self.lines) if line.out_refund_no == f"refund-{number:05}")
 
     def missing_here(self, number: int) -> None:
-        self.payments[number] |= {"trade_state": TradeState.NOTPAY, "transaction_id": "", "paid_at": None}
+        self.payments[number] = replace(self.payments[number], trade_state=TradeState.NOTPAY, payments=())
         self.planted[Kind.MISSING_HERE] += 1
 
     def missing_there(self, number: int) -> None:
@@ -74,11 +77,15 @@ class ShopDay:
         self.planted[Kind.MISSING_THERE] += 1
 
     def amount(self, number: int) -> None:
-        self.payments[number]["total"] = Fen(self.payments[number]["total"] + 1)
+        total = Fen(self.payments[number].total + 1)
+        [payment] = self.payments[number].payments
+        self.payments[number] = replace(
+            self.payments[number], total=total, payments=(replace(payment, total=total, payer_total=total),)
+        )
         self.planted[Kind.AMOUNT] += 1
 
     def state(self, number: int) -> None:
-        self.payments[number] |= {"trade_state": TradeState.CLOSED, "transaction_id": "", "paid_at": None}
+        self.payments[number] = replace(self.payments[number], trade_state=TradeState.CLOSED, payments=())
         self.planted[Kind.STATE] += 1
 
     def refund_missing_here(self, number: int) -> None:
@@ -98,24 +105,18 @@ class ShopDay:
         self.lines.insert(0, Line(f"stranger-{number}", f"foreign-{number}", 100, START + MINUTE))
         self.planted[Kind.UNKNOWN_NUMBER] += 1
 
-    async def store(self, raw: Connection) -> None:
+    async def store(self, stores: Stores) -> None:
         """Our side, as the stores hold it."""
-        orders = [order_to_document(an_order(order(number), **changes)) for number, changes in self.payments.items()]
-        await raw.database["orders"].insert_many(orders, ordered=False)
-        if self.refunds:
-            await raw.database["refunds"].insert_many(
-                list(map(refund_to_document, self.refunds.values())), ordered=False
-            )
+        refunds = {number: (refund,) for number, refund in self.refunds.items()}
+        await store_orders(
+            stores, [replace(order, refunds=refunds.get(number, ())) for number, order in self.payments.items()]
+        )
 
     def _sell(self, number: int) -> None:
         at = START + timedelta(seconds=number * 80 % 86400)
         total = 100 + number
-        self.payments[number] = {
-            "total": Fen(total),
-            "trade_state": TradeState.REFUND if number % 5 == 0 else TradeState.SUCCESS,
-            "transaction_id": transaction(number),
-            "paid_at": at,
-        }
+        state = TradeState.REFUND if number % 5 == 0 else TradeState.SUCCESS
+        self.payments[number] = paid_order(order(number), transaction(number), total, at, state)
         self.lines.append(Line(order(number), transaction(number), total, at, fee_e5=total * 6))
 
     def _refund(self, number: int) -> None:
@@ -125,12 +126,34 @@ class ShopDay:
         self.lines.append(line)
 
 
+async def store_orders(stores: Stores, orders: Sequence[Order]) -> None:
+    """Store ``orders``, and reserve the numbers of their refunds."""
+    for first in range(0, len(orders), AT_ONCE):
+        some = orders[first : first + AT_ONCE]
+        assert all(await asyncio.gather(*[stores.orders.insert(each, "test") for each in some]))
+        numbers = [NumberUse(refund_number(r.mchid, r.out_refund_no), o.key) for o in some for r in o.refunds]
+        await asyncio.gather(*[stores.numbers.reserve(number) for number in numbers])
+
+
 def order(number: int) -> str:
     return f"order-{number:05}"
 
 
 def transaction(number: int) -> str:
     return f"4200{number:024}"
+
+
+def paid_order(
+    number: str, transaction_id: str, total: int, paid_at: datetime, state: TradeState = TradeState.SUCCESS
+) -> Order:
+    return an_order(
+        number,
+        total=Fen(total),
+        created_at=paid_at - MINUTE,
+        trade_state=state,
+        payments=(a_payment(transaction_id, total, paid_at),),
+        next_check_at=None,
+    )
 
 
 def sent_refund(number: int, amount: int, sent_at: datetime) -> Refund:
@@ -143,5 +166,9 @@ def sent_refund(number: int, amount: int, sent_at: datetime) -> Refund:
         total=Fen(100 + number),
         state=RefundState.SUCCESS,
         created_at=sent_at - MINUTE,
-        events=(TimelineEntry(sent_at - MINUTE, "requested", "shop"), TimelineEntry(sent_at, SENT, "worker")),
+        next_check_at=None,
+        sends=1,
+        first_sent_at=sent_at,
+        last_sent_at=sent_at,
+        timeline=(TimelineEntry(sent_at - MINUTE, "requested", "shop"), TimelineEntry(sent_at, SENT, "worker")),
     )

@@ -273,6 +273,23 @@ async def test_a_later_event_of_an_order_waits_for_the_earlier_one_and_follows_i
     assert second.delivery.event.id == "e2"
 
 
+async def test_a_started_worker_goes_on_with_the_later_event_as_soon_as_the_earlier_one_has_ended(desk: Desk) -> None:
+    class Slow(Receiver):
+        async def deliver(self, event: Event) -> Outcome:
+            await asyncio.sleep(0.3)  # the worker has looked for more meanwhile, and rests
+            return await super().deliver(event)
+
+    await desk.add(a_delivery("e1"), a_delivery("e2", sequence=2), a_delivery("e3", sequence=3))
+    receiver = Slow()
+    worker = DeliveryWorker(receiver, desk.storage.deliveries, desk.runtime)
+    worker.start()
+    try:
+        await asyncio.to_thread(wait_until, lambda: len(receiver.told) == 3, 5)
+    finally:
+        await worker.close()
+    assert receiver.told == ["e1", "e2", "e3"]
+
+
 async def test_a_later_event_is_blocked_for_as_long_as_the_earlier_one_rests(desk: Desk, clock: ManualClock) -> None:
     """And comes again with it: nobody looks at it in vain before."""
     await desk.add(a_delivery("e1", due_at=NOW + HOUR, tries=3), a_delivery("e2", sequence=2))

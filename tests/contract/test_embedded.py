@@ -20,8 +20,8 @@ import pytest
 
 from storage.embedded import WATCH_S, EmbeddedMongo, EmbeddedRedis, EmbeddedServer
 from storage.lifeline import ChildFailed, Process
-from storage.old_storage import MongoStorage
-from tests.contract.samples import HOUR, a_claim, an_order
+from storage.mongo.storage import MongoStorage
+from tests.contract.samples import HOUR, a_claim, a_storage, an_order
 from tests.support.servers import running
 from wechat.domain.errors import ConfigError
 
@@ -55,8 +55,9 @@ def until_gone(*pids: int) -> None:
 async def insert_until_it_fails(storage: MongoStorage, acknowledged: list[str], prefix: str) -> None:
     with suppress(Exception):
         for i in range(100_000):
-            await storage.orders.insert(an_order(f"{prefix}{i:06d}"))
-            acknowledged.append(f"{prefix}{i:06d}")
+            order = an_order(f"{prefix}{i:06d}")
+            assert await storage.orders.insert(order, "test")
+            acknowledged.append(order.key)
 
 
 @pytest.fixture
@@ -91,15 +92,15 @@ async def test_acknowledged_orders_survive_the_kill_of_server_and_parent(
     parent: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     acknowledged: list[str] = []
-    storage = MongoStorage(started(parent)[2], "survival")
+    storage = a_storage(started(parent)[2], "survival")
     writers = [asyncio.create_task(insert_until_it_fails(storage, acknowledged, f"order{i}")) for i in range(8)]
     await asyncio.sleep(0.5)
     parent.kill()
     await asyncio.gather(*writers)
     await storage.close()
     with running(EmbeddedMongo(tmp_path / "mongo")) as server:
-        storage = MongoStorage(server.url, "survival")
-        kept = [await storage.orders.get(number) for number in acknowledged]
+        storage = a_storage(server.url, "survival")
+        kept = [await storage.orders.get(key) for key in acknowledged]
         await storage.close()
     assert len(acknowledged) > 50
     assert None not in kept
@@ -108,8 +109,8 @@ async def test_acknowledged_orders_survive_the_kill_of_server_and_parent(
 async def test_a_server_that_dies_comes_back_on_its_port_with_its_data(tmp_path: Path) -> None:
     with running(EmbeddedMongo(tmp_path / "mongo")) as server:
         watch = asyncio.create_task(server.keep_running())
-        storage = MongoStorage(server.url, "revival")
-        await storage.orders.insert(an_order())
+        storage = a_storage(server.url, "revival")
+        assert await storage.orders.insert(an_order(), "test")
         url, pid = server.url, server.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
@@ -119,7 +120,9 @@ async def test_a_server_that_dies_comes_back_on_its_port_with_its_data(tmp_path:
             while await storage.problems():
                 pass  # each look waits up to a second for the server by itself
         assert server.url == url
-        assert await storage.orders.get(an_order().out_trade_no) == an_order()
+        stored = await storage.orders.get(an_order().key)
+        assert stored is not None
+        assert stored.value == an_order()
         watch.cancel()
         await storage.close()
 
@@ -130,17 +133,20 @@ async def test_what_has_ended_is_removed_at_the_next_sweep_and_not_before(
     """The server's own period is a minute; ours reaches it."""
     monkeypatch.setattr("storage.embedded.SWEEP_S", 3.0)
     with running(EmbeddedMongo(tmp_path / "mongo")) as server:
-        storage = MongoStorage(server.url, "sweep")
+        storage = a_storage(server.url, "sweep")
         assert await storage.problems() == []
         tomorrow = datetime.now(UTC).replace(microsecond=0) + 24 * HOUR
         ended, kept = a_claim("ended"), replace(a_claim("kept"), key="kept", expires_at=tomorrow)
         for claim in (ended, kept):
-            await storage.claims.claim(claim)
-        other = replace(ended, out_trade_no="another")
-        assert await storage.claims.claim(other) == ended
+            assert await storage.claims.insert(claim, "test")
+        other = replace(ended, number="another")
+        assert not await storage.claims.insert(other, "other")
         await asyncio.sleep(5)
-        assert await storage.claims.claim(other) == other
-        assert await storage.claims.claim(replace(other, key="kept")) == kept
+        assert await storage.claims.insert(other, "other")
+        assert not await storage.claims.insert(replace(other, key="kept"), "other")
+        stored = await storage.claims.get("kept")
+        assert stored is not None
+        assert stored.value == kept
         await storage.close()
 
 

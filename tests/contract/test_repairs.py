@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from storage.old_driver import Connection
-from storage.old_storage import MongoStorage
-from tests.contract.samples import a_refund_move, an_order
+from storage.mongo.driver import Connection
+from storage.mongo.storage import MongoStorage
+from storage.stores.all import DIFFERENCES
+from tests.contract.samples import MCHID, an_order
 from tests.support.clock import ManualClock
-from tests.support.refund_desk import RefundDesk
-from tests.unit.test_orders import FakeGateway
+from tests.support.refund_desk import RefundDesk, fact
+from tests.support.runtime import a_runtime
+from wechat.book_records import BookRecords
 from wechat.books import Action, Difference, Entry, Kind, Status
-from wechat.domain.errors import Conflict, GatewayRefused, Mismatch, NotFound, NotSent, OutcomeUnknown
-from wechat.domain.facts import Api, RefundState, RemoteRefund, RemoteState, Transaction, Verified
-from wechat.domain.orders import Order, Refund, TradeState
+from wechat.domain.errors import Conflict, FenpayError, GatewayRefused, Mismatch, NotFound, NotSent, OutcomeUnknown
+from wechat.domain.facts import Api, Notification, RefundState, RemoteRefund, RemoteState, Transaction, Verified
+from wechat.domain.orders import Order, PayParams, Prepay, Refund, TradeState
+from wechat.domain.refunds import claim_refund, refuse_refund
 from wechat.domain.times import day_span
 from wechat.orders.payments import PaymentRecorder
 from wechat.orders.service import OrderDefaults, Orders
+from wechat.orders.updates import OrderUpdates
 from wechat.pay.gateway import AnotherOrder
 from wechat.refunds.late_payments import REASON, LatePayments, LatePolicy, surplus_refund
 from wechat.refunds.service import RefundDefaults, Refunds
 from wechat.repairs import Repairs
+from wechat.support.claims import Claims
 from wechat.wanted import RefundWanted
 
 DAY = date(2026, 2, 28)
@@ -33,30 +39,75 @@ PAID = Entry("20260301120506abc", "4200", "", "", 3600, "CNY", "SUCCESS")
 UNPAID = PAID._replace(transaction_id="", state="NOTPAY")
 LAST_MOMENT = day_span(DAY)[1] - timedelta(milliseconds=1)
 REFUNDED = Entry("20260301120506abc", "4200", "refund-1", "5000", 500, "CNY", "SUCCESS")
+PLACED_AT = day_span(DAY)[0]
+
+
+class QueryDesk:
+    """``Gateway`` that is only queried: it says ``transaction``, after what ``failures`` say."""
+
+    api = Api.V3
+
+    def __init__(self) -> None:
+        self.transaction: Transaction | None = None
+        self.calls: list[str] = []
+        self.failures: list[FenpayError] = []
+
+    async def query(self, order: Order, *, transaction_id: str = "") -> Verified[Transaction]:
+        self.calls.append("query")
+        await asyncio.sleep(0.001)
+        if self.failures:
+            raise self.failures.pop(0)
+        if self.transaction is None:
+            raise GatewayRefused("query", code="ORDER_NOT_EXIST")
+        return Verified(self.transaction, "test")
+
+    async def prepay(self, order: Order, at: datetime) -> Prepay:
+        raise NotImplementedError
+
+    async def close(self, order: Order) -> None:
+        raise NotImplementedError
+
+    def pay_params(self, appid: str, prepay: Prepay) -> PayParams:
+        raise NotImplementedError
+
+    def receive(self, headers: Mapping[str, str], body: bytes) -> Verified[Notification]:
+        raise NotImplementedError
 
 
 class Shop:
     """One order and whoever repairs its books."""
 
-    def __init__(self, storage: MongoStorage) -> None:
+    def __init__(self, storage: MongoStorage, gateway: QueryDesk, desk: RefundDesk) -> None:
         self.clock = ManualClock()
         self.storage = storage
-        self.books = storage.books
-        self.desk = RefundDesk()
-        self.gateway = FakeGateway(Api.V3, self.clock)
-        order = an_order()
-        terms = OrderDefaults(order.appid, order.mchid, Api.V3, order.notify_url, timedelta(minutes=30), 10**7, 20)
-        ledger = PaymentRecorder(storage.orders, self.clock)
-        gateways = {Api.V3: self.gateway}
-        self.orders = Orders(terms, {}, gateways, storage.orders, storage.claims, ledger, self.clock)
-        refund_terms = RefundDefaults({Api.V3: Api.V3}, order.notify_url)
+        self.desk = desk
+        self.gateway = gateway
+        order, runtime = an_order(), a_runtime(self.clock)
+        defaults = OrderDefaults(order.appid, MCHID, Api.V3, order.notify_url, timedelta(minutes=30), 10**7, 20)
+        self.key = order.key
+        self.updates = OrderUpdates(storage.orders, runtime)
+        recorder = PaymentRecorder(self.updates, storage.numbers, MCHID, runtime)
+        claims = Claims(storage.claims, runtime)
+        self.orders = Orders(defaults, {}, {Api.V3: self.gateway}, self.updates, recorder, claims, runtime)
+        refund_defaults = RefundDefaults(MCHID, {Api.V3: Api.V3}, order.notify_url)
         desks = {Api.V3: self.desk}
-        self.refunds = Refunds(refund_terms, desks, storage.orders, storage.refunds, storage.claims, self.clock)
-        self.repairs = Repairs(self.orders, self.refunds, storage.book_entries, self.books, self.clock)
+        self.refunds = Refunds(refund_defaults, desks, self.updates, storage.numbers, claims, runtime)
+        self.late = LatePayments(LatePolicy.REFUND, self.refunds, self.updates, runtime)
+        self.records = BookRecords(MCHID, storage.days, storage.differences, runtime)
+        self.repairs = Repairs(self.orders, self.refunds, storage.book_entries, self.records, self.clock)
+
+    def process(self) -> Shop:
+        """One more process over the same stores."""
+        return Shop(self.storage, self.gateway, self.desk)
+
+    async def repair_at_once(self, difference: Difference, action: Action) -> list[Difference | BaseException]:
+        """What five processes make of it."""
+        repairs = [self.process().repair(difference, action) for _ in range(5)]
+        return await asyncio.gather(*repairs, return_exceptions=True)
 
     async def found(self, kind: Kind, ours: Entry | None, theirs: Entry | None) -> Difference:
-        difference = Difference.between(DAY, kind, ours, theirs, self.clock.now())
-        await self.books.book([difference])
+        difference = Difference.between(MCHID, DAY, kind, ours, theirs, self.clock.now())
+        await self.records.book([difference])
         return difference
 
     async def repair(self, difference: Difference, action: Action) -> Difference:
@@ -67,15 +118,24 @@ class Shop:
 
     async def pay(self) -> None:
         self.wechat_says(RemoteState.SUCCESS)
-        await self.orders.query(await self.order())
+        await self.orders.query(PAID.out_trade_no)
 
     async def refund(self) -> Refund:
         """A refund of 500 fen that WeChat has taken."""
         await self.pay()
-        return await self.refunds.request(await self.order(), RefundWanted(refund=500, reason="缺货"), by="shop")
+        wanted = RefundWanted(refund=500, reason="缺货")
+        return await self.refunds.request(PAID.out_trade_no, wanted, by="shop")
+
+    async def all_refunds(self) -> list[Refund]:
+        return list(await self.refunds.of_order(PAID.out_trade_no))
+
+    async def refunds_of_day(self) -> list[str]:
+        """The numbers of those that reconciliation expects on the day's bill."""
+        batches = [batch async for batch in self.storage.book_entries.refunded(MCHID, DAY)]
+        return [entry.out_refund_no for batch in batches for entry in batch]
 
     def wechat_says(self, state: RemoteState, transaction_id: str = "4200", total: int = 3600) -> None:
-        self.gateway.on_query = lambda _: self.fact(state, transaction_id, total).value
+        self.gateway.transaction = self.fact(state, transaction_id, total).value
 
     def fact(self, state: RemoteState, transaction_id: str = "4200", total: int = 3600) -> Verified[Transaction]:
         paid, order = state is RemoteState.SUCCESS, an_order()
@@ -93,8 +153,8 @@ class Shop:
 
 @pytest.fixture
 async def shop(storage: MongoStorage) -> Shop:
-    await storage.orders.insert(an_order())
-    return Shop(storage)
+    assert await storage.orders.insert(an_order(created_at=PLACED_AT), "test")
+    return Shop(storage, QueryDesk(), RefundDesk())
 
 
 async def test_a_missed_payment_is_booked_by_a_query(shop: Shop) -> None:
@@ -133,7 +193,7 @@ async def test_a_query_without_an_answer_or_that_does_not_fit_changes_nothing(sh
     shop.wechat_says(RemoteState.SUCCESS, total=3601)
     with pytest.raises(Mismatch):
         await shop.repair(difference, Action.QUERY)
-    assert await shop.books.difference(DAY, difference.id) == difference
+    assert await shop.records.difference(DAY, difference.id) == difference
 
 
 @pytest.mark.parametrize("kind", list(Kind))
@@ -152,28 +212,26 @@ async def test_a_second_payment_goes_back_under_one_number_however_often_it_is_a
         await shop.repair(difference, Action.REFUND)
     await shop.pay()
     shop.wechat_says(RemoteState.SUCCESS, "4201")
-    tries = await asyncio.gather(*(shop.repair(difference, Action.REFUND) for _ in range(5)), return_exceptions=True)
+    tries = await shop.repair_at_once(difference, Action.REFUND)
     assert all(isinstance(one, Difference | Conflict) for one in tries)  # a late one may find it settled
-    (refund,) = await shop.storage.refunds.of_order(PAID.out_trade_no)
+    (refund,) = await shop.all_refunds()
     assert (refund.transaction_id, refund.refund, refund.surplus) == ("4201", 3600, True)
-    repaired = await shop.books.difference(DAY, difference.id)
+    repaired = await shop.records.difference(DAY, difference.id)
     assert repaired is not None
     assert (repaired.status, [line.detail for line in repaired.audit]) == (Status.REPAIRED, [refund.out_refund_no])
 
 
 async def test_the_policy_and_the_operator_return_a_second_payment_once(shop: Shop) -> None:
     await shop.pay()
-    late = LatePayments(LatePolicy.REFUND, shop.refunds, shop.storage.orders, shop.clock)
-    await late.second_payment(shop.fact(RemoteState.SUCCESS, "4201"))
+    await shop.late.return_second(shop.fact(RemoteState.SUCCESS, "4201"))
     difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
     assert (await shop.repair(difference, Action.REFUND)).status is Status.REPAIRED
-    assert len(await shop.storage.refunds.of_order(PAID.out_trade_no)) == 1
+    assert len(await shop.all_refunds()) == 1
 
 
 def says(shop: Shop, **changed: Any) -> None:
     """WeChat answers about transaction 4201 with what a surplus payment is, but for ``changed``."""
-    told = replace(shop.fact(RemoteState.SUCCESS, "4201").value, **changed)
-    shop.gateway.on_query = lambda _: told
+    shop.gateway.transaction = replace(shop.fact(RemoteState.SUCCESS, "4201").value, **changed)
 
 
 @pytest.mark.parametrize(
@@ -195,8 +253,8 @@ async def test_a_surplus_payment_that_wechat_does_not_confirm_is_not_returned(
     says(shop, **changed)
     with pytest.raises(Conflict, match="NOT_SURPLUS"):
         await shop.repair(difference, Action.REFUND)
-    assert await shop.storage.refunds.of_order(PAID.out_trade_no) == []
-    assert await shop.books.difference(DAY, difference.id) == difference
+    assert await shop.all_refunds() == []
+    assert await shop.records.difference(DAY, difference.id) == difference
 
 
 @pytest.mark.parametrize(
@@ -211,14 +269,14 @@ async def test_a_surplus_payment_that_wechat_does_not_confirm_is_not_returned(
     ids=repr,
 )
 async def test_a_surplus_payment_that_wechat_says_nothing_of_is_not_returned(
-    shop: Shop, failure: Exception, told: type[Exception]
+    shop: Shop, failure: FenpayError, told: type[Exception]
 ) -> None:
     await shop.pay()
     difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
     shop.gateway.failures.append(failure)
     with pytest.raises(told):
         await shop.repair(difference, Action.REFUND)
-    assert await shop.storage.refunds.of_order(PAID.out_trade_no) == []
+    assert await shop.all_refunds() == []
 
 
 async def test_a_repair_that_died_after_the_refund_was_asked_for_is_finished_by_the_next(shop: Shop) -> None:
@@ -227,7 +285,17 @@ async def test_a_repair_that_died_after_the_refund_was_asked_for_is_finished_by_
     says(shop, state=RemoteState.REFUND)  # done since
     difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
     assert (await shop.repair(difference, Action.REFUND)).status is Status.REPAIRED
-    assert len(await shop.storage.refunds.of_order(PAID.out_trade_no)) == 1
+    assert len(await shop.all_refunds()) == 1
+
+
+async def come_to_nothing(shop: Shop, number: str, state: RefundState) -> None:
+    """WeChat refuses a refund, or says later that it has given up."""
+    refund, now = await shop.refunds.get(number), shop.clock.now()
+    if state is RefundState.CLOSED:
+        await shop.refunds.apply(Verified(fact(refund, state), "test"), source="notify")
+        return
+    await shop.updates.update(shop.key, lambda order: claim_refund(order, number, "lease", now))
+    await shop.updates.update(shop.key, lambda order: refuse_refund(order, number, "lease", "NOT_ENOUGH", "", now))
 
 
 @pytest.mark.parametrize("state", [RefundState.REFUSED, RefundState.CLOSED])
@@ -238,11 +306,12 @@ async def test_a_surplus_payment_whose_refund_came_to_nothing_is_not_called_retu
     await shop.pay()
     number = surplus_refund("4201")
     await shop.refunds.return_payment(await shop.order(), "4201", number, REASON)
-    assert await shop.storage.refunds.move(number, a_refund_move(state, match={}))
+    await come_to_nothing(shop, number, state)
+    assert (await shop.refunds.get(number)).state is state
     difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
     with pytest.raises(Conflict, match="REFUND_FAILED"):
         await shop.repair(difference, Action.REFUND)
-    assert await shop.books.difference(DAY, difference.id) == difference
+    assert await shop.records.difference(DAY, difference.id) == difference
 
 
 @pytest.mark.parametrize("surplus", [PAID, PAID._replace(transaction_id="4201", amount=3601)])
@@ -251,7 +320,7 @@ async def test_the_orders_own_payment_or_another_amount_is_not_returned(shop: Sh
     difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, surplus)
     with pytest.raises(Conflict, match="NOT_SURPLUS"):
         await shop.repair(difference, Action.REFUND)
-    assert await shop.storage.refunds.of_order(PAID.out_trade_no) == []
+    assert await shop.all_refunds() == []
 
 
 async def test_a_refund_that_stands_elsewhere_is_asked_for(shop: Shop) -> None:
@@ -306,18 +375,16 @@ async def test_a_refund_made_in_the_console_is_booked_once_on_its_day(shop: Shop
     await shop.pay()
     made_in_the_console(shop)
     difference = await shop.found(Kind.REFUND_MISSING_HERE, None, REFUNDED)
-    tries = await asyncio.gather(*(shop.repair(difference, Action.QUERY) for _ in range(5)), return_exceptions=True)
+    tries = await shop.repair_at_once(difference, Action.QUERY)
     assert all(isinstance(one, Difference | Conflict) for one in tries)
-    (refund,) = await shop.storage.refunds.of_order(PAID.out_trade_no)
+    (refund,) = await shop.all_refunds()
     assert (refund.state, refund.refund, refund.by) == (RefundState.SUCCESS, 500, "console")
     order = await shop.order()
     assert (order.trade_state, order.refund_reserved) == (TradeState.REFUND, 500)
-    repaired = await shop.books.difference(DAY, difference.id)
+    repaired = await shop.records.difference(DAY, difference.id)
     assert repaired is not None
     assert repaired.status is Status.REPAIRED
-    start, end = day_span(DAY)
-    page = await shop.storage.book_entries.refunded(start, end, limit=500, cursor="")
-    assert [entry.out_refund_no for entry in page.items] == [refund.out_refund_no]
+    assert await shop.refunds_of_day() == [refund.out_refund_no]
     assert [call for call in shop.desk.calls if call.startswith("refund")] == []
 
 
@@ -337,15 +404,16 @@ async def test_a_refund_made_in_the_console_has_the_time_of_its_line(shop: Shop,
     assert (await shop.repair(difference, Action.QUERY)).status is Status.REPAIRED
     refund = await shop.refunds.get(REFUNDED.out_refund_no)
     assert (refund.created_at, refund.first_sent_at) == (made_at, made_at)
-    page = await shop.storage.book_entries.refunded(*day_span(DAY), limit=500, cursor="")
-    assert [entry.out_refund_no for entry in page.items] == [refund.out_refund_no]
+    assert await shop.refunds_of_day() == [refund.out_refund_no]
 
 
-async def test_a_difference_from_before_its_time_was_kept_can_still_be_read(shop: Shop, raw: Connection) -> None:
+async def test_a_difference_from_before_its_time_was_kept_can_still_be_read(
+    shop: Shop, raw: Connection, database: str
+) -> None:
     difference = await shop.found(Kind.REFUND_MISSING_HERE, None, REFUNDED)
     unset = {"$unset": {"theirs.time": ""}}
-    assert (await raw.database["differences"].update_one({"_id": difference.id}, unset)).modified_count == 1
-    assert await shop.books.difference(DAY, difference.id) == difference
+    assert (await raw.client[database][DIFFERENCES].update_one({"_id": difference.id}, unset)).modified_count == 1
+    assert await shop.records.difference(DAY, difference.id) == difference
 
 
 @pytest.mark.parametrize("told", ["4201", ""])
@@ -355,7 +423,7 @@ async def test_a_refund_of_another_payment_than_the_bills_is_not_booked(shop: Sh
     difference = await shop.found(Kind.REFUND_MISSING_HERE, None, REFUNDED)
     with pytest.raises(Mismatch):
         await shop.repair(difference, Action.QUERY)
-    assert await shop.storage.refunds.of_order(PAID.out_trade_no) == []
+    assert await shop.all_refunds() == []
     assert (await shop.order()).refund_reserved == 0
 
 
@@ -367,7 +435,7 @@ async def test_a_refund_under_a_number_that_wechat_would_not_take_is_not_booked(
     difference = await shop.found(Kind.REFUND_MISSING_HERE, None, entry)
     with pytest.raises(Conflict, match="OUT_REFUND_NO_ODD"):
         await shop.repair(difference, Action.QUERY)
-    assert await shop.storage.refunds.of_order(PAID.out_trade_no) == []
+    assert await shop.all_refunds() == []
 
 
 async def test_a_refund_that_only_the_bill_knows_of_is_not_booked(shop: Shop) -> None:
@@ -375,7 +443,7 @@ async def test_a_refund_that_only_the_bill_knows_of_is_not_booked(shop: Shop) ->
     difference = await shop.found(Kind.REFUND_MISSING_HERE, None, REFUNDED)
     with pytest.raises(NotFound, match="REFUND_NOT_EXIST"):
         await shop.repair(difference, Action.QUERY)
-    assert await shop.storage.refunds.of_order(PAID.out_trade_no) == []
+    assert await shop.all_refunds() == []
     assert (await shop.order()).refund_reserved == 0
 
 
@@ -386,18 +454,18 @@ async def test_a_refund_of_another_amount_than_the_bills_is_not_booked(shop: Sho
     difference = await shop.found(Kind.REFUND_MISSING_HERE, None, REFUNDED)
     with pytest.raises(Mismatch):
         await shop.repair(difference, Action.QUERY)
-    assert await shop.storage.refunds.of_order(PAID.out_trade_no) == []
+    assert await shop.all_refunds() == []
     assert (await shop.order()).refund_reserved == 0
 
 
 async def test_a_console_refund_that_our_own_leave_no_room_for_is_for_a_person(shop: Shop) -> None:
     await shop.pay()
-    await shop.refunds.request(await shop.order(), RefundWanted(refund=3200, reason="缺货"), by="shop")
+    await shop.refunds.request(PAID.out_trade_no, RefundWanted(refund=3200, reason="缺货"), by="shop")
     made_in_the_console(shop)
     difference = await shop.found(Kind.REFUND_MISSING_HERE, None, REFUNDED)
     with pytest.raises(Conflict, match="NOT_REFUNDABLE"):
         await shop.repair(difference, Action.QUERY)
-    assert len(await shop.storage.refunds.of_order(PAID.out_trade_no)) == 1
+    assert len(await shop.all_refunds()) == 1
 
 
 async def test_a_console_refund_of_a_second_payment_takes_nothing_of_the_order(shop: Shop) -> None:

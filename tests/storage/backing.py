@@ -39,7 +39,7 @@ class Backing(ABC):
 
     async def load(self, orders: Sequence[Order]) -> None:
         """Store many new orders at once."""
-        await self.put(ORDERS, [document_of(ORDER, order) for order in orders])
+        await self._add(ORDERS, [document_of(ORDER, order) for order in orders])
 
     async def change(self, collection: str, identity: str, change: Document, *remove: str) -> None:
         """Change fields of one document, as another release might."""
@@ -56,6 +56,10 @@ class Backing(ABC):
     @abstractmethod
     async def put(self, collection: str, documents: Sequence[Document]) -> None:
         """Store documents whatever is there."""
+
+    @abstractmethod
+    async def _add(self, collection: str, documents: Sequence[Document]) -> None:
+        """Store documents that are new."""
 
     async def close(self) -> None:
         for storage in self._opened:
@@ -78,6 +82,9 @@ class MemoryBacking(Backing):
         return document
 
     async def put(self, collection: str, documents: Sequence[Document]) -> None:
+        await self._add(collection, documents)
+
+    async def _add(self, collection: str, documents: Sequence[Document]) -> None:
         for document in documents:
             self._database[collection].poke(document)
 
@@ -101,6 +108,9 @@ class MongoBacking(Backing):
 
     async def put(self, collection: str, documents: Sequence[Document]) -> None:
         await self._raw[collection].delete_many({"_id": {"$in": [document["_id"] for document in documents]}})
+        await self._add(collection, documents)
+
+    async def _add(self, collection: str, documents: Sequence[Document]) -> None:
         await self._raw[collection].insert_many(documents, ordered=False)
 
     async def close(self) -> None:

@@ -72,7 +72,7 @@ class Mortal:
             if self._fuse.burnt:
                 raise Died
             self._fuse.calls += 1
-            ends = self._fuse.burnt
+            ends = self._fuse.calls == self._fuse.at
             if ends and not self._fuse.after:
                 raise Died
             result = await method(*args, **kwargs)
@@ -104,12 +104,10 @@ class DownDocuments:
         return self._inner.encode(document, write)
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
-        method = getattr(self._inner, name)
-
         async def call(*args: Any, **kwargs: Any) -> Any:
             if self._name in self._down:
                 raise StoreUnavailable
-            return await method(*args, **kwargs)
+            return await getattr(self._inner, name)(*args, **kwargs)
 
         return call
 

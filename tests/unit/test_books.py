@@ -69,7 +69,9 @@ def test_only_what_reached_wechat_can_be_missing_there() -> None:
 
 def test_a_difference_is_what_it_says_not_when_it_was_found() -> None:
     first = Difference.between(MCHID, DAY, Kind.AMOUNT, PAID, PAID._replace(amount=1), NOW)
-    again = Difference.between(MCHID, DAY, Kind.AMOUNT, PAID._replace(amount=2), PAID._replace(amount=1), NOW.replace(hour=9))
+    again = Difference.between(
+        MCHID, DAY, Kind.AMOUNT, PAID._replace(amount=2), PAID._replace(amount=1), NOW.replace(hour=9)
+    )
     others = [
         Difference.between("1900000108", DAY, Kind.AMOUNT, PAID, PAID._replace(amount=1), NOW),
         Difference.between(MCHID, DAY, Kind.STATE, PAID, PAID, NOW),

@@ -17,7 +17,7 @@ from simulator import bill_lines
 from tests.support.bills import Line, trade_bill
 from tests.support.bills import yuan as written_by_hand
 from tests.unit.test_bills import PAID, bill
-from wechat import models
+from wechat.domain import money
 from wechat.domain.errors import BadRequest, Malformed
 from wechat.domain.money import MAX_TOTAL
 from wechat.pay import bills, v2_fields, v3_json
@@ -31,12 +31,12 @@ Edge = Callable[[Any], int]
 
 def shortest(fen: int) -> str:
     """``18.0`` and ``18``, as the sums of bills are printed."""
-    return models.yuan(fen).rstrip("0").rstrip(".") or "0"
+    return money.yuan(fen).rstrip("0").rstrip(".") or "0"
 
 
 @pytest.mark.parametrize(
     "printed",
-    [models.yuan, bill_lines.yuan, written_by_hand, lambda fen: str(exports.yuan(fen)), shortest],
+    [money.yuan, bill_lines.yuan, written_by_hand, lambda fen: str(exports.yuan(fen)), shortest],
     ids=["pages and commands", "the local WeChat's bills", "a bill by hand", "exports", "sums of a bill"],
 )
 def test_every_price_is_printed_and_read_again_without_an_error(printed: Callable[[int], str]) -> None:
@@ -93,7 +93,7 @@ def a_line(fen: int) -> Line:
 SALE = {"description": "咖啡", "openid": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"}
 WARE = {"sku": "coffee", "name": "咖啡", "name_en": "Coffee"}
 EDGES: dict[str, tuple[Edge, int]] = {
-    "an amount": (models.fen, MAX_TOTAL),
+    "an amount": (money.fen, MAX_TOTAL),
     "a merchant's order": (lambda value: Sale.parse({**SALE, "total": value}).total, MAX_TOTAL),
     "a refund": (lambda value: RefundWanted.parse({"refund": value, "reason": "缺货"}).refund, MAX_TOTAL),
     "a price of the catalogue": (lambda value: Product(**WARE, price=value).price, MAX_TOTAL),

@@ -1,18 +1,20 @@
 """Orders and refunds against a plain model: any order of events, on any clock, with a WeChat that answers as it likes.
 
-Steps: create, pay and pay again (told or not), close, refund, query of either, crash in the middle of any of these,
-time and workers, refunds by hand at WeChat, and the bill with its repairs. The small form runs with the suite; the one
-to run before a release has 2,000 runs of 50 steps: ``EXAMPLES=2000 pytest tests/unit/test_refund_machine.py
---timeout 3600``.
+Steps: create, pay and pay again (notified or not), close, refund, query of either, crash in the middle of any of these,
+time and workers, events handed out, refunds by hand at WeChat, and the bill with its repairs. Two processes take turns.
+The small form runs with the suite; the one to run before a release has 2,000 runs of 50 steps:
+``EXAMPLES=2000 pytest tests/unit/test_refund_machine.py --timeout 3600``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter, defaultdict
 from collections.abc import Coroutine
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime
+from functools import partial
 from itertools import pairwise
 from typing import Any, TypeVar, cast
 
@@ -20,23 +22,29 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.contract.samples import NOW
+from storage.documents import Document
+from storage.stores.all import NUMBERS, ORDERS
+from tests.contract.samples import NOW, an_order, paid
 from tests.support.clock import ManualClock
+from tests.support.core import DEFAULTS, Backend, Core, Died, Fuse, Mortal
 from tests.support.pay_desk import MortalDesk, PayDesk
-from tests.support.refund_desk import Died, Fuse, Mortal, Till, lost, refused
-from tests.support.stores import MemoryOrders
+from tests.support.refund_desk import RefundDesk, lost, refused
 from wechat.books import Entry, Kind, judge
 from wechat.domain.errors import CallerError, Conflict, FenpayError, Mismatch, OutcomeUnknown
+from wechat.domain.events import EventType, OutgoingEvent
 from wechat.domain.facts import Api, RefundState, RemoteRefund, Verified
-from wechat.domain.orders import OPEN, RELEASES_RESERVATION, SPACING, TradeState
-from wechat.domain.ports import ClaimStore, OrderStore
-from wechat.orders.payments import PaymentRecorder
-from wechat.orders.service import OrderDefaults, Orders
-from wechat.pay.gateway import Gateway
-from wechat.refunds.late_payments import LatePolicy, surplus_refund
+from wechat.domain.money import Fen
+from wechat.domain.numbers import payment_number, refund_number
+from wechat.domain.orders import MAX_TIMELINE, SPACING, Order, Refund, TradeState, remove_events
+from wechat.domain.payments import MAX_PAYMENTS
+from wechat.domain.ports import WRITES_KEPT, Stored
+from wechat.domain.refunds import MAX_FAILED, MAX_REFUND_TIMELINE, MAX_REFUNDS, LeaseLost, has_room
+from wechat.orders.updates import OrderUpdates
+from wechat.pay.gateway import Gateway, RefundGateway
+from wechat.refunds.late_payments import REASON, LatePolicy, surplus_refund
 from wechat.refunds.service import BillRefund
+from wechat.support.update import Change, Transition
 from wechat.wanted import RefundWanted, Sale
-from wechat.workers import OrderWorker
 
 TOTAL = 100
 EXAMPLES = int(os.environ.get("EXAMPLES", "60"))
@@ -45,48 +53,98 @@ R = TypeVar("R")
 amounts = st.sampled_from([1, 2, 30, 50, 60, 99, 100])
 keys = st.sampled_from(["", "k1", "k2", "k3"])
 moods = st.sampled_from(["well", "at once", "lost before", "lost after", "no"])
+processes = st.integers(0, 1)
 
-
-TERMS = OrderDefaults(
-    "wxsim0123456789", "sim1900000109", Api.V3, "https://pay.example.com/notify", timedelta(minutes=30), 10_000, 9
-)
 SALE = Sale(description="拿铁咖啡", total=TOTAL, openid="osim-a", out_trade_no="20260301120506abc")
+NEIGHBOUR = "20260301120506def"
+"""Another order, paid from the start. Only refunds by number happen to it."""
 ON_BILLS = {RefundState.SUCCESS: "SUCCESS", RefundState.CLOSED: "FAIL", RefundState.ABNORMAL: "CHANGE"}
+ENDS = frozenset({EventType.REFUND_SUCCEEDED, EventType.REFUND_FAILED})
+PAID = frozenset({EventType.ORDER_PAID, EventType.ORDER_PAID_LATE})
+ROUNDS = 60
+"""More than a worker needs until nothing is due."""
+
+
+class CheckedUpdates(OrderUpdates):
+    """Applies each transition twice: the second time must change nothing more, or be refused. ``wrong`` are those that
+    did more. ``dropped`` are the numbers of refunds that made room for later ones."""
+
+    wrong: list[str]
+    dropped: set[str]
+
+    async def update(self, key: str, transition: Transition[Order]) -> Change[Order]:
+        return await super().update(key, self._twice(transition))
+
+    async def change(self, stored: Stored[Order], transition: Transition[Order]) -> Change[Order] | None:
+        return await super().change(stored, self._twice(transition))
+
+    def _twice(self, transition: Transition[Order]) -> Transition[Order]:
+        def apply(order: Order) -> Order:
+            once = transition(order)
+            kept = {refund.out_refund_no for refund in once.refunds}
+            self.dropped.update(refund.out_refund_no for refund in order.refunds if refund.out_refund_no not in kept)
+            try:
+                twice = transition(once)
+            except (LeaseLost, Conflict, Mismatch):
+                return once
+            if twice != once:
+                self.wrong.append(f"{transition} made {twice} of {once}")
+            return once
+
+        return apply
 
 
 class Model:
-    """What must be true, kept by hand: the payments that were booked, and what each asked-for key stands for."""
+    """What must be true, kept by hand: the payments that were recorded, what each key stands for, which order has
+    which number, what was handed out, and when refunds were sent."""
 
     def __init__(self) -> None:
         self.paid: set[str] = set()
         self.closed_first = False
-        self.wishes: dict[str, int] = {}
+        self.requests: dict[str, int] = {}
         self.numbers: dict[str, str] = {}
+        self.owners: dict[str, str] = {}
+        self.payments: dict[str, str] = {}
+        self.by_hand: set[str] = set()
+        self.events: list[tuple[str, OutgoingEvent]] = []
+        self.sent: dict[str, set[datetime]] = defaultdict(set)
 
 
 class RefundMachine(RuleBasedStateMachine):
-    """One order of 100 fen, one merchant, two processes, an operator at WeChat's console, and time."""
+    """One order of 100 fen and its neighbour, one merchant, two processes, an operator at WeChat's console, and time."""
 
     @initialize(policy=st.sampled_from(LatePolicy))
     def open(self, policy: LatePolicy) -> None:
         self.loop = asyncio.new_event_loop()
         self.clock = ManualClock(NOW)
-        self.orders = MemoryOrders()
-        self.till = Till(self.orders, self.clock, policy)
-        self.cashier = PayDesk(self.clock)
-        self.ledger = PaymentRecorder(self.orders, self.clock)
-        self.selling = self.seller(Fuse())
-        self.keeper = OrderWorker(self.selling, self.till.late, self.orders, self.clock)
+        self.backend = Backend(self.clock)
+        self.policy = policy
+        self.cashier, self.desk = PayDesk(self.clock), RefundDesk()
+        self.wrong: list[str] = []
+        self.dropped: set[str] = set()
         self.model = Model()
-        self.by_hand: dict[str, str] = {}
         self.number = str(SALE.out_trade_no)
+        self.asked_in_vain = False
+        self._seen: tuple[tuple[int, ...], dict[str, Order]] = ((), {})
+        neighbour = paid(an_order(NEIGHBOUR, total=Fen(TOTAL)), "4200-9")
+        self.backend.put(replace(neighbour, outbox=()))
+        self.both = (self.process(), self.process())
 
-    def seller(self, fuse: Fuse) -> Orders:
-        """One more process over the same stores, which dies when ``fuse`` burns down."""
-        orders = cast(OrderStore, Mortal(self.orders, fuse))
-        desk = cast(Gateway, MortalDesk(self.cashier, fuse))
-        claims = cast(ClaimStore, Mortal(self.till.claims, fuse))
-        return Orders(TERMS, {}, {Api.V3: desk}, orders, claims, PaymentRecorder(orders, self.clock), self.clock)
+    def process(self, fuse: Fuse | None = None) -> Core:
+        """One more process over the same stores; with a ``fuse`` it dies when that burns down."""
+        cashier = cast(Gateway, MortalDesk(self.cashier, fuse) if fuse else self.cashier)
+        desk = cast(RefundGateway, Mortal(self.desk, fuse) if fuse else self.desk)
+        core = Core(
+            self.backend,
+            {Api.V3: cashier},
+            dict.fromkeys(Api, desk),
+            policy=self.policy,
+            fuse=fuse,
+            updates=CheckedUpdates,
+        )
+        updates = cast(CheckedUpdates, core.updates)
+        updates.wrong, updates.dropped = self.wrong, self.dropped
+        return core
 
     def teardown(self) -> None:
         if self.there:
@@ -99,89 +157,120 @@ class RefundMachine(RuleBasedStateMachine):
         except (FenpayError, Died) as error:
             return error
 
-    @property
-    def there(self) -> bool:
-        return self.number in self.orders.orders
+    # -- what is stored -------------------------------------------------------------------------------------------
 
     @property
-    def order(self) -> Any:
-        return self.orders.orders[self.number]
+    def orders(self) -> dict[str, Order]:
+        """The stored orders, read once for each change."""
+        revs = tuple([document["rev"] for document in self.documents])
+        if self._seen[0] != revs:
+            self._seen = (revs, self.backend.orders)
+        return self._seen[1]
+
+    @property
+    def documents(self) -> list[Document]:
+        return self.backend.database[ORDERS].everything()
+
+    @property
+    def there(self) -> bool:
+        return self.number in self.orders
+
+    @property
+    def order(self) -> Order:
+        return self.orders[self.number]
+
+    @property
+    def refunds(self) -> dict[str, Refund]:
+        return {refund.out_refund_no: refund for order in self.orders.values() for refund in order.refunds}
+
+    @property
+    def events(self) -> list[tuple[str, OutgoingEvent]]:
+        """Everything that was ever staged, each with its order."""
+        waiting = [(number, event) for number, order in self.orders.items() for event in order.outbox]
+        return [*self.model.events, *waiting]
 
     # -- what can happen ------------------------------------------------------------------------------------------
 
-    @rule(mood=moods)
-    def create(self, mood: str) -> None:
+    @rule(by=processes, mood=moods)
+    def create(self, by: int, mood: str) -> None:
         """Placed any number of times, it is one order."""
         self.mood(mood)
-        self.run(self.selling.place_sale(SALE, merchant="shop", client_ip="203.0.113.7"))
-        assert list(self.orders.orders) == [self.number]
+        self.run(self.both[by].orders.place_sale(SALE, merchant="shop", client_ip="203.0.113.7"))
+        assert sorted(self.orders) == [self.number, NEIGHBOUR]
 
-    @rule(at=st.integers(1, 8), after=st.booleans(), mood=moods)
+    @rule(at=st.integers(1, 12), after=st.booleans(), mood=moods)
     def create_and_die(self, at: int, after: bool, mood: str) -> None:
         self.mood(mood)
-        self.run(self.seller(Fuse(at, after)).place_sale(SALE, merchant="shop", client_ip="203.0.113.7"))
+        dying = self.process(Fuse(at, after))
+        self.run(dying.orders.place_sale(SALE, merchant="shop", client_ip="203.0.113.7"))
 
     @precondition(lambda self: self.there and self.cashier.placed)
     @rule(
-        transaction=st.sampled_from(["4200-1", "4200-2"]), total=st.sampled_from([TOTAL, TOTAL, 99]), told=st.booleans()
+        by=processes,
+        transaction=st.sampled_from(["4200-1", "4200-2"]),
+        total=st.sampled_from([TOTAL, TOTAL, 99]),
+        told=st.booleans(),
     )
-    def pay(self, transaction: str, total: int, told: bool) -> None:
+    def pay(self, by: int, transaction: str, total: int, told: bool) -> None:
         """A payment, by the rules or against them, for the first or the second time; its notification may be lost."""
         if total == TOTAL and transaction not in self.cashier.payments:
             self.cashier.payments.append(transaction)
         if told:
-            self.notify(transaction, total)
+            self.notify(self.both[by], transaction, total)
 
-    def notify(self, transaction: str, total: int) -> None:
+    def notify(self, process: Core, transaction: str, total: int) -> None:
         was, fact = self.order.trade_state, self.cashier.paid(transaction, total)
-        answer = self.run(self.ledger.apply(fact, source="notify"))
+        answer = self.run(process.recorder.apply(fact, source="notify"))
         if total != TOTAL:
             assert isinstance(answer, Mismatch)
             assert self.order.trade_state is was
         elif self.model.paid and transaction not in self.model.paid:
             assert isinstance(answer, Mismatch)
             assert answer.reason == "second_payment"
-            self.run(self.till.late.second_payment(fact))
+            self.run(process.late.return_second(fact))
         else:
             assert self.order.transaction_id == transaction
+        if total == TOTAL:
+            assert transaction in [payment.transaction_id for payment in self.order.payments]
+
+    @precondition(lambda self: self.there and self.cashier.placed)
+    @rule(transaction=st.sampled_from(["4200-1", "4200-2"]), at=st.integers(1, 12), after=st.booleans())
+    def pay_and_die(self, transaction: str, at: int, after: bool) -> None:
+        """The process dies over the notification. WeChat sends it again."""
+        if transaction not in self.cashier.payments:
+            self.cashier.payments.append(transaction)
+        fact, dying = self.cashier.paid(transaction, TOTAL), self.process(Fuse(at, after))
+        if isinstance(self.run(dying.recorder.apply(fact, source="notify")), Mismatch):
+            self.run(dying.late.return_second(fact))
 
     @precondition(lambda self: self.there)
-    @rule(mood=moods)
-    def close(self, mood: str) -> None:
+    @rule(by=processes, mood=moods)
+    def close(self, by: int, mood: str) -> None:
         self.mood(mood)
-        self.run(self.selling.close(self.order, source="merchant"))
+        self.run(self.both[by].orders.close(self.number, source="merchant"))
 
     @precondition(lambda self: self.there)
-    @rule(at=st.integers(1, 5), after=st.booleans(), mood=moods)
+    @rule(at=st.integers(1, 10), after=st.booleans(), mood=moods)
     def close_and_die(self, at: int, after: bool, mood: str) -> None:
         self.mood(mood)
-        self.run(self.seller(Fuse(at, after)).close(self.order, source="merchant"))
+        self.run(self.process(Fuse(at, after)).orders.close(self.number, source="merchant"))
 
     @precondition(lambda self: self.there)
-    @rule(mood=moods)
-    def query_order(self, mood: str) -> None:
-        """Whatever WeChat has taken is known after it was asked and has answered."""
+    @rule(by=processes, mood=moods)
+    def query_order(self, by: int, mood: str) -> None:
+        """A payment that WeChat has taken is recorded once it was queried and has answered."""
         self.mood(mood)
-        answer = self.run(self.selling.query(self.order))
+        answer = self.run(self.both[by].orders.query(self.number))
         if self.cashier.payments and not isinstance(answer, OutcomeUnknown):
             assert self.order.paid
 
     @precondition(lambda self: self.there)
-    @rule(minutes=st.sampled_from([0, 1, 10, 31]), mood=moods)
-    def look_after_orders(self, minutes: int, mood: str) -> None:
-        self.clock.advance(60 * minutes)
-        self.mood(mood)
-        for _ in range(5):
-            if self.run(self.keeper.once()) is not True:
-                return
-
-    @precondition(lambda self: self.there)
-    @rule(amount=amounts, key=keys, mood=moods)
-    def refund(self, amount: int, key: str, mood: str) -> None:
+    @rule(by=processes, amount=amounts, key=keys, mood=moods)
+    def refund(self, by: int, amount: int, key: str, mood: str) -> None:
         self.mood(mood)
         wanted = RefundWanted(refund=amount, reason="缺货")
-        answer = self.run(self.till.refunds.request(self.order, wanted, by="shop", idempotency_key=key))
-        if not self.model.paid or (key and self.model.wishes.setdefault(key, amount) != amount):
+        answer = self.run(self.both[by].refunds.request(self.number, wanted, by="shop", idempotency_key=key))
+        if not self.model.paid or (key and self.model.requests.setdefault(key, amount) != amount):
             assert isinstance(answer, CallerError)
         elif key and not isinstance(answer, FenpayError | Died):
             assert self.model.numbers.setdefault(key, answer.out_refund_no) == answer.out_refund_no
@@ -191,87 +280,132 @@ class RefundMachine(RuleBasedStateMachine):
     def refund_and_die(self, amount: int, at: int, after: bool, mood: str) -> None:
         self.mood(mood)
         wanted = RefundWanted(refund=amount, reason="缺货")
-        self.run(self.till.mortal(Fuse(at, after)).request(self.order, wanted, by="shop"))
+        self.run(self.process(Fuse(at, after)).refunds.request(self.number, wanted, by="shop"))
 
-    @rule(minutes=st.sampled_from([0, 1, 1, 2, 10, 600]), mood=moods)
-    def work(self, minutes: int, mood: str) -> None:
+    @precondition(lambda self: self.there)
+    @rule(
+        of_neighbour=st.booleans(),
+        number=st.sampled_from(["refund-1", "refund-2"]),
+        amount=amounts,
+        at=st.integers(0, 12),
+        after=st.booleans(),
+        mood=moods,
+    )
+    def refund_by_number(self, of_neighbour: bool, number: str, amount: int, at: int, after: bool, mood: str) -> None:
+        """A number that the caller brings is that of one refund, of one order."""
+        self.mood(mood)
+        order = NEIGHBOUR if of_neighbour else self.number
+        wanted = RefundWanted(refund=amount, reason="缺货", out_refund_no=number)
+        answer = self.run(self.process(Fuse(at, after)).refunds.request(order, wanted, by="shop"))
+        if isinstance(answer, Refund):
+            assert (answer.out_trade_no, answer.out_refund_no, answer.refund) == (order, number, amount)
+        elif not at and self.model.owners.get(number, order) != order:
+            assert isinstance(answer, Conflict)
+
+    @precondition(lambda self: bool(self.model.paid) and not self.asked_in_vain)
+    @rule(by=processes, times=st.sampled_from([3, MAX_FAILED + 5]))
+    def ask_in_vain(self, by: int, times: int) -> None:
+        """A job that asks anew each time WeChat has refused, because there is no balance."""
+        self.asked_in_vain = times > MAX_FAILED
+        self.mood("no")
+        wanted = RefundWanted(refund=1, reason="缺货")
+        for _ in range(times):
+            self.clock.advance(SPACING.total_seconds())
+            self.run(self.both[by].refunds.request(self.number, wanted, by="job"))
+
+    @rule(by=processes, minutes=st.sampled_from([0, 1, 1, 2, 10, 31, 600]), mood=moods)
+    def work(self, by: int, minutes: int, mood: str) -> None:
         self.clock.advance(60 * minutes)
         self.mood(mood)
-        for _ in range(60):
-            if self.run(self.till.worker.once()) is not True:
+        for _ in range(ROUNDS):
+            if self.run(self.both[by].work_once()) is False:
                 return
+        raise AssertionError("there is always something due")
 
-    @rule(at=st.integers(1, 12), after=st.booleans(), mood=moods)
-    def work_and_die(self, at: int, after: bool, mood: str) -> None:
-        self.clock.advance(61)
+    @rule(minutes=st.sampled_from([0, 1, 2, 31]), at=st.integers(1, 30), after=st.booleans(), mood=moods)
+    def work_and_die(self, minutes: int, at: int, after: bool, mood: str) -> None:
+        self.clock.advance(60 * minutes + 1)
         self.mood(mood)
-        due = self.run(self.till.store.claim_due(self.clock.now(), timedelta(minutes=1)))
-        if due and not isinstance(due, FenpayError | Died):
-            self.run(self.till.mortal(Fuse(at, after)).advance(due))
+        self.run(self.process(Fuse(at, after)).work_once())
+
+    @rule(by=processes)
+    def hand_out(self, by: int) -> None:
+        """The relay hands out what is staged."""
+        for number, order in self.orders.items():
+            if order.outbox:
+                self.model.events += [(number, event) for event in order.outbox]
+                ids = frozenset(event.id for event in order.outbox)
+                self.run(self.both[by].updates.update(order.key, partial(remove_events, ids=ids)))
 
     @precondition(lambda self: bool(self.cashier.payments))
     @rule(amount=amounts, data=st.data())
     def refund_by_hand(self, amount: int, data: st.DataObject) -> None:
-        """Somebody at WeChat's console gives money back, of which nobody here hears."""
+        """Somebody refunds at WeChat's console, of which nobody here is notified."""
         payment = data.draw(st.sampled_from(self.cashier.payments))
         if amount <= self.room(payment):
-            number = f"console-{len(self.by_hand)}"
-            self.by_hand[number] = payment
-            state, numbers = RefundState.PROCESSING, (TERMS.mchid, number, self.number, f"5030{number}")
-            self.till.desk.taken[number] = RemoteRefund(*numbers, state, amount, TOTAL, transaction_id=payment)
+            number = f"console-{len(self.model.by_hand)}"
+            self.model.by_hand.add(number)
+            self.model.payments[number] = payment
+            state, numbers = RefundState.PROCESSING, (DEFAULTS.mchid, number, self.number, f"5030{number}")
+            self.desk.taken[number] = RemoteRefund(*numbers, state, amount, TOTAL, transaction_id=payment)
 
-    @precondition(lambda self: bool(self.till.desk.taken))
-    @rule(data=st.data(), state=st.sampled_from(["SUCCESS", "CLOSED", "ABNORMAL"]), tell=st.booleans())
-    def wechat_decides(self, data: st.DataObject, state: str, tell: bool) -> None:
-        """A refund under way comes to an end there, told or not; an end stays."""
-        number = data.draw(st.sampled_from(list(self.till.desk.taken)))
-        known = self.till.desk.taken[number]
+    @precondition(lambda self: bool(self.desk.taken))
+    @rule(by=processes, data=st.data(), state=st.sampled_from(["SUCCESS", "CLOSED", "ABNORMAL"]), tell=st.booleans())
+    def wechat_decides(self, by: int, data: st.DataObject, state: str, tell: bool) -> None:
+        """A refund under way comes to an end there, notified or not; an end stays."""
+        number = data.draw(st.sampled_from(list(self.desk.taken)))
+        known = self.desk.taken[number]
         if known.state in (RefundState.PROCESSING, RefundState.ABNORMAL):
-            self.till.desk.taken[number] = replace(known, state=RefundState(state))
+            self.desk.taken[number] = replace(known, state=RefundState(state))
         if tell:
-            told = Verified(self.till.desk.taken[number], "model")
-            answer = self.run(self.till.refunds.apply(told, source="notify"))
-            assert isinstance(answer, FenpayError) is (number not in self.till.store.refunds)
+            fact = Verified(self.desk.taken[number], "model")
+            answer = self.run(self.both[by].refunds.apply(fact, source="notify"))
+            assert isinstance(answer, FenpayError) is (number not in self.refunds)
 
-    @precondition(lambda self: bool(self.till.store.refunds))
-    @rule(data=st.data(), mood=moods)
-    def query(self, data: st.DataObject, mood: str) -> None:
+    @precondition(lambda self: bool(self.refunds))
+    @rule(by=processes, data=st.data(), mood=moods)
+    def query(self, by: int, data: st.DataObject, mood: str) -> None:
         self.mood(mood)
-        number = data.draw(st.sampled_from(list(self.till.store.refunds)))
-        answer = self.run(self.till.refunds.query(self.till.store.refunds[number]))
+        number = data.draw(st.sampled_from(list(self.refunds)))
+        answer = self.run(self.both[by].refunds.query(number))
         assert not isinstance(answer, CallerError | Mismatch)
 
     @precondition(lambda self: self.there)
-    @rule()
-    def bill(self) -> None:
+    @rule(by=processes)
+    def bill(self, by: int) -> None:
         """Each line of WeChat's is compared, and what differs is repaired as an operator would."""
         self.mood("well")
         for payment in self.cashier.payments:
-            self.repair_payment(payment)
-        for number in list(self.till.desk.taken):
-            self.repair_refund(number)
+            self.repair_payment(self.both[by], payment)
+        for number in list(self.desk.taken):
+            self.repair_refund(self.both[by], number)
 
-    def repair_payment(self, payment: str) -> None:
+    def repair_payment(self, process: Core, payment: str) -> None:
         first = payment == self.cashier.payments[0]
         kind = self.judged(payment)
         if kind in (Kind.MISSING_HERE, Kind.STATE) and first:
-            self.run(self.selling.query(self.order))
+            self.run(process.orders.query(self.number))
             assert self.judged(payment) is None
         elif kind is Kind.DOUBLE_PAYMENT and self.order.paid:
-            self.run(self.till.refunds.return_payment(self.order, payment, surplus_refund(payment), "重复支付"))
-            assert self.till.store.refunds[surplus_refund(payment)].surplus
+            before, number = self.order, surplus_refund(payment)
+            answer = self.run(process.refunds.return_payment(before, payment, number, REASON))
+            if isinstance(answer, Conflict):  # somebody has refunded a part of it by hand
+                assert number not in self.refunds
+                assert not has_room(before, self.a_return_of(payment))
+            else:
+                assert self.refunds[number].surplus
         else:
             assert kind is None or not first
 
-    def repair_refund(self, number: str) -> None:
+    def repair_refund(self, process: Core, number: str) -> None:
         kind = self.judged_refund(number)
         if kind is Kind.STATE:
-            self.run(self.till.refunds.query(self.till.store.refunds[number]))
+            self.run(process.refunds.query(number))
             assert self.judged_refund(number) is None
         elif kind is Kind.REFUND_MISSING_HERE and self.order.paid:
-            told = self.till.desk.taken[number]
-            found = BillRefund(number, self.by_hand[number], told.refund, self.clock.now())
-            answer = self.run(self.till.refunds.adopt(self.order, found))
+            told = self.desk.taken[number]
+            found = BillRefund(number, self.paid_by(number), told.refund, self.clock.now())
+            answer = self.run(process.refunds.adopt(self.orders[told.out_trade_no], found))
             assert isinstance(answer, Conflict) or self.judged_refund(number) is None  # no room while ours are open
         else:
             assert kind in (None, Kind.REFUND_MISSING_HERE)
@@ -284,35 +418,50 @@ class RefundMachine(RuleBasedStateMachine):
 
     def judged_refund(self, number: str) -> Kind | None:
         """What reconciliation says of a refund's line."""
-        told, refund = self.till.desk.taken[number], self.till.store.refunds.get(number)
-        status = ON_BILLS.get(told.state, "PROCESSING")
-        theirs = Entry(self.number, self.paid_by(number), number, told.refund_id, told.refund, "CNY", status)
+        told, refund = self.desk.taken[number], self.refunds.get(number)
+        status, order = ON_BILLS.get(told.state, "PROCESSING"), told.out_trade_no
+        theirs = Entry(order, self.paid_by(number), number, told.refund_id, told.refund, "CNY", status)
         if refund is None:
             return judge(None, theirs)
-        return judge(Entry(self.number, refund.transaction_id, number, "", refund.refund, "CNY", refund.state), theirs)
+        ours = Entry(refund.out_trade_no, refund.transaction_id, number, "", refund.refund, "CNY", refund.state)
+        return judge(ours, theirs)
 
     def come_to_rest(self) -> None:
         """When WeChat has done all it took, and the workers and the bill have had their time, both sides agree."""
-        for number, known in self.till.desk.taken.items():
+        for number, known in self.desk.taken.items():
             if known.state in (RefundState.PROCESSING, RefundState.ABNORMAL):
-                self.till.desk.taken[number] = replace(known, state=RefundState.SUCCESS)
-        for _ in range(4):
-            self.bill()
-            for _ in range(60):
-                self.work(24 * 60, "at once")
-                self.look_after_orders(31, "at once")
-                if not any(refund.open for refund in self.till.store.refunds.values()):
+                self.desk.taken[number] = replace(known, state=RefundState.SUCCESS)
+        for by in (0, 1, 0, 1):
+            self.bill(by)
+            for _ in range(ROUNDS):
+                self.work(by, 24 * 60, "at once")
+                if not any(refund.open for refund in self.refunds.values()):
                     break
         assert not self.cashier.payments or self.judged(self.cashier.payments[0]) in (None, Kind.DOUBLE_PAYMENT)
-        assert [self.judged_refund(number) for number in self.till.desk.taken] == [None] * len(self.till.desk.taken)
+        assert [self.judged_refund(number) for number in self.desk.taken] == [None] * len(self.desk.taken)
+        for order in self.orders.values():
+            assert (order.due_at, order.check_lease) == (None, "")
+            assert not any(refund.open or refund.lease for refund in order.refunds)
+        self.no_more_is_reserved_than_was_paid()
+        self.whatever_wechat_took_is_reserved()
+        self.each_end_is_staged_once()
+        self.each_event_is_staged_once()
+        self.a_transition_applied_twice_changes_nothing_more()
+        self.documents_stay_bounded()
+
+    def a_return_of(self, payment: str) -> Refund:
+        """What would return a whole payment."""
+        return Refund(
+            "twice", self.number, payment, Api.V3, "", "", Fen(TOTAL), Fen(TOTAL), "", "", "", self.clock.now()
+        )
 
     def paid_by(self, number: str) -> str:
         """The payment that a refund at WeChat is of."""
-        return self.by_hand.get(number) or self.till.store.refunds[number].transaction_id
+        return self.model.payments.get(number) or self.refunds[number].transaction_id
 
     def room(self, payment: str) -> int:
-        """What of a payment WeChat has left to give back."""
-        taken = self.till.desk.taken.items()
+        """What of a payment WeChat has left to refund."""
+        taken = self.desk.taken.items()
         return TOTAL - sum(
             fact.refund
             for number, fact in taken
@@ -320,7 +469,7 @@ class RefundMachine(RuleBasedStateMachine):
         )
 
     def mood(self, mood: str) -> None:
-        desk, cashier = self.till.desk, self.cashier
+        desk, cashier = self.desk, self.cashier
         desk.before, desk.after, cashier.before, cashier.after = [], [], [], []
         desk.judge = lambda refund: refused() if refund.refund > self.room(refund.transaction_id) else None
         desk.answers_as = RefundState.SUCCESS if mood == "at once" else RefundState.PROCESSING
@@ -334,39 +483,57 @@ class RefundMachine(RuleBasedStateMachine):
     # -- what holds at every moment -------------------------------------------------------------------------------
 
     @invariant()
-    def no_more_is_promised_than_was_paid(self) -> None:
-        held = self.orders.reserved.get(self.number, {})
-        if self.there:
-            assert self.order.refund_reserved == sum(held.values()) <= (TOTAL if self.order.paid else 0)
+    def no_more_is_reserved_than_was_paid(self) -> None:
+        for order in self.orders.values():
+            reserved: Counter[str] = Counter()
+            counted: Counter[str] = Counter()
+            for refund in order.refunds:
+                assert refund.surplus is (refund.transaction_id != order.transaction_id)
+                if refund.reserves:
+                    reserved[refund.transaction_id] += refund.refund
+                    counted[refund.transaction_id] += 1
+            assert order.paid or not order.refunds
+            assert all(amount <= TOTAL for amount in reserved.values())
+            assert all(count <= MAX_REFUNDS for count in counted.values())
+            assert order.refund_reserved == reserved[order.transaction_id]
 
     @invariant()
-    def wechat_gives_back_no_more_than_it_took(self) -> None:
-        assert all(self.room(payment) >= 0 for payment in self.cashier.payments)
+    def wechat_refunds_no_more_than_it_took(self) -> None:
+        assert all(self.room(payment) >= 0 for payment in [*self.cashier.payments, "4200-9"])
 
     @invariant()
-    def what_wechat_took_is_put_aside(self) -> None:
-        held, refunds = self.orders.reserved.get(self.number, {}), self.till.store.refunds
-        for number, told in self.till.desk.taken.items():
-            if number in refunds and told.state is not RefundState.CLOSED and not refunds[number].surplus:
-                assert held.get(number) == told.refund
+    def whatever_wechat_took_is_reserved(self) -> None:
+        refunds = self.refunds
+        for number, told in self.desk.taken.items():
+            if number in refunds and told.state is not RefundState.CLOSED:
+                assert refunds[number].reserves
+                assert (refunds[number].refund, refunds[number].out_trade_no) == (told.refund, told.out_trade_no)
+            elif number not in refunds and number not in self.model.by_hand:
+                assert told.state is RefundState.CLOSED
 
     @invariant()
     def whoever_is_not_done_has_a_date(self) -> None:
-        held = self.orders.reserved.get(self.number, {})
-        for number, refund in self.till.store.refunds.items():
-            if refund.state in OPEN or (refund.state in RELEASES_RESERVATION and held.get(number)):
-                assert refund.next_check_at is not None
+        for order in self.orders.values():
+            if order.trade_state is TradeState.NOTPAY:
+                assert order.next_check_at is not None
+            for refund in order.refunds:
+                assert (refund.next_check_at is not None) is refund.open
+                assert refund.open or not refund.lease
+            assert order.check_lease == "" or order.next_check_at is not None
+            dates = [order.next_check_at, *(refund.next_check_at for refund in order.refunds)]
+            due = self.backend.database[ORDERS].peek(order.key) or {}
+            assert due.get("due_at") == min((date for date in dates if date), default=None)
 
     @invariant()
     def refunds_keep_their_distance(self) -> None:
-        refunds = self.till.store.refunds.values()
-        sent = sorted(
-            event.at
-            for refund in refunds
-            for event in refund.events
-            if event.what == "sent" and event.source != "console"
-        )
-        assert all(later - earlier >= SPACING for earlier, later in pairwise(sent))
+        """Also those of which the order keeps nothing any more."""
+        for order in self.orders.values():
+            sent = self.model.sent[order.out_trade_no]
+            own = [entry for refund in order.refunds for entry in refund.timeline if entry.source != "console"]
+            now = [entry.at for entry in own if entry.what == "sent"]
+            assert len(now) == len(set(now))
+            sent.update(now)
+            assert all(later - earlier >= SPACING for earlier, later in pairwise(sorted(sent)))
 
     @invariant()
     def the_order_is_where_the_model_says(self) -> None:
@@ -379,22 +546,65 @@ class RefundMachine(RuleBasedStateMachine):
         elif self.order.paid:
             assert self.order.transaction_id in self.cashier.payments
             self.model.paid.add(self.order.transaction_id)
+            assert self.model.paid == {self.order.transaction_id}
             late = TradeState.PAID_LATE if self.model.closed_first else TradeState.SUCCESS
             assert state in (late, TradeState.REFUND)
         else:
             assert not self.model.paid
+        closed = [event for _, event in self.events if event.type is EventType.ORDER_CLOSED]
+        assert len(closed) == self.model.closed_first
 
     @invariant()
-    def a_payment_is_told_once(self) -> None:
-        told = [what for _, what in self.orders.outbox if what.startswith("order.paid")]
+    def a_payment_is_staged_once(self) -> None:
+        told = [event.type for number, event in self.events if number == self.number and event.type in PAID]
         assert len(told) == (self.there and self.order.paid)
 
     @invariant()
-    def each_end_is_told_once(self) -> None:
-        ends = {"refund.succeeded", "refund.failed"}
-        told = [number for number, what in self.till.store.outbox if what in ends]
-        done = [number for number, refund in self.till.store.refunds.items() if not refund.open]
-        assert sorted(told) == sorted(done)
+    def each_end_is_staged_once(self) -> None:
+        """A refund that made room for later ones may come back, by its caller or by a bill, and end again."""
+        told = Counter(event.out_refund_no for _, event in self.events if event.type in ENDS)
+        refunds = self.refunds
+        for number, refund in refunds.items():
+            assert refund.open or told[number] >= 1
+            assert told[number] <= 1 or number in self.dropped
+        assert {number for number in told if number not in refunds} <= self.dropped
+
+    @invariant()
+    def each_event_is_staged_once(self) -> None:
+        for number, order in self.orders.items():
+            own = [event for of, event in self.events if of == number]
+            ids = [event.id for event in own if event.out_refund_no not in self.dropped]
+            assert len(ids) == len(set(ids))
+            first = 2 if number == NEIGHBOUR else 1  # the neighbour's payment was handed out before
+            assert [event.sequence for event in own] == list(range(first, order.sequence + 1))
+
+    @invariant()
+    def each_number_belongs_to_one_order(self) -> None:
+        held = [refund.out_refund_no for order in self.orders.values() for refund in order.refunds]
+        assert len(held) == len(set(held))
+        numbers = self.backend.database[NUMBERS]
+        for order in self.orders.values():
+            for refund in order.refunds:
+                assert self.model.owners.setdefault(refund.out_refund_no, order.out_trade_no) == order.out_trade_no
+                self.model.payments[refund.out_refund_no] = refund.transaction_id
+                assert (numbers.peek(refund_number(order.mchid, refund.out_refund_no)) or {})["order"] == order.key
+        if self.there:
+            for payment in self.order.payments:
+                use = numbers.peek(payment_number(self.order.mchid, payment.transaction_id)) or {}
+                assert use["order"] == self.order.key
+
+    @invariant()
+    def a_transition_applied_twice_changes_nothing_more(self) -> None:
+        assert self.wrong == []
+
+    @invariant()
+    def documents_stay_bounded(self) -> None:
+        for order in self.orders.values():
+            assert len(order.timeline) <= MAX_TIMELINE
+            assert len(order.payments) <= MAX_PAYMENTS
+            assert all(len(refund.timeline) <= MAX_REFUND_TIMELINE for refund in order.refunds)
+            assert sum(not refund.reserves for refund in order.refunds) <= MAX_FAILED
+        assert all(len(document["writes"]) <= WRITES_KEPT for document in self.documents)
 
 
 RefundMachine.TestCase.settings = settings(

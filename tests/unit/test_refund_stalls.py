@@ -16,6 +16,7 @@ from tests.support.refund_desk import TURN_S, RefundDesk, Shop, fact, lost, refu
 from wechat.domain.errors import Conflict, GatewayRefused, StoreUnavailable
 from wechat.domain.facts import RefundState
 from wechat.domain.orders import Refund
+from wechat.support.update import LIMIT_S
 
 R = TypeVar("R")
 
@@ -129,8 +130,9 @@ async def test_nor_is_one_for_which_there_was_no_room_once_there_is_room(shop: S
 
 
 async def fails_from_now_on(shop: Shop, task: asyncio.Task[Refund], stall: Stall) -> None:
-    """Let the write that is under way reach the store, and nothing after it."""
+    """Let the write that is under way reach the store, and nothing after it, until the request gives up."""
     shop.backend.down.add(ORDERS)
+    shop.clock.advance(LIMIT_S)
     stall.go.set()
     with pytest.raises(StoreUnavailable):
         await task

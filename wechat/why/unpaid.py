@@ -29,6 +29,7 @@ MISMATCHES: Mapping[str, Text] = {
     "trade_type": Text("支付方式不符", "the trade type differs"),
     "trade_state": Text("没有说已支付", "it does not say paid"),
     "transaction_used": Text("微信订单号已属于另一笔订单", "its transaction_id is another order's"),
+    "too_many_payments": Text("这笔订单记下的付款已到上限", "the order holds as many payments as it can"),
 }
 
 

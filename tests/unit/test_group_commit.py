@@ -1,0 +1,479 @@
+"""Group commit: what goes together, what waits for what, and whose a failure is."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from storage.documents import Document, Encoded, Range, Replacement
+from storage.group_commit import DEADLINE_S, IN_FLIGHT, MAX_BYTES, MAX_OPERATIONS, GroupCommit
+from wechat.domain.errors import StoreUnavailable
+
+KIB = 1024
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+EVERYTHING = Range("at", NOW, NOW)
+
+
+@dataclass
+class Batch:
+    """A call that waits for its answer: a result for each of ``ids``, or an exception."""
+
+    kind: str
+    ids: list[str]
+    size: int = 0
+    answer: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def succeed(self, *results: Any) -> None:
+        """Answer with ``results``, or with True, or the document, for each operation."""
+        found = {identity: {"_id": identity} for identity in self.ids}
+        self.answer.set_result(results or (found if self.kind == "get" else [True] * len(self.ids)))
+
+    def fail(self, error: Exception) -> None:
+        self.answer.set_exception(error)
+
+
+class HeldDocuments:
+    """``BulkDocuments`` that answer when a test says so. ``cancelled`` are calls that were cancelled from outside."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+        self.cancelled = 0
+
+    def encode(self, document: Document, write: str) -> Encoded:
+        return Encoded(document["_id"], write, document, document.get("size", 1))
+
+    async def insert_many(self, batch: Sequence[Encoded]) -> Sequence[bool | Exception]:
+        results: Sequence[bool | Exception] = await self._hold("insert", batch)
+        return results
+
+    async def get_many(self, ids: Sequence[str]) -> Mapping[str, Document]:
+        found: Mapping[str, Document] = await self._wait(Batch("get", list(ids)))
+        return found
+
+    async def replace_many(self, batch: Sequence[Replacement]) -> Sequence[bool | Exception]:
+        results: Sequence[bool | Exception] = await self._hold("replace", [each.encoded for each in batch])
+        return results
+
+    async def find(self, wanted: Range) -> list[Document]:
+        found: list[Document] = await self._wait(Batch("find", []))
+        return found
+
+    async def find_equal(self, field: str, value: str, limit: int) -> list[Document]:
+        found: list[Document] = await self._wait(Batch("find", []))
+        return found
+
+    async def _hold(self, kind: str, batch: Sequence[Encoded]) -> Any:
+        return await self._wait(Batch(kind, [each.id for each in batch], sum(each.size for each in batch)))
+
+    async def _wait(self, batch: Batch) -> Any:
+        self.batches.append(batch)
+        try:
+            return await batch.answer
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+
+    @property
+    def sent(self) -> list[list[str]]:
+        """The ids of each batch so far."""
+        return [batch.ids for batch in self.batches]
+
+    @property
+    def waiting(self) -> list[Batch]:
+        """The batches that are under way."""
+        return [batch for batch in self.batches if not batch.answer.done()]
+
+
+class Bench:
+    """A group commit, and operations that wait for it. At the end of a test nothing of it is left."""
+
+    def __init__(self) -> None:
+        self.documents = HeldDocuments()
+        self.commit = GroupCommit(self.documents)
+        self.waiters: list[asyncio.Task[Any]] = []
+
+    async def insert(self, *ids: str, size: int = 1) -> list[asyncio.Task[bool]]:
+        return await self._start([self.commit.insert({"_id": each, "size": size}, "write-1") for each in ids])
+
+    async def get(self, *ids: str) -> list[asyncio.Task[Document | None]]:
+        return await self._start([self.commit.get(each) for each in ids])
+
+    async def replace(self, *ids: str, size: int = 1) -> list[asyncio.Task[bool]]:
+        return await self._start([self.commit.replace({"_id": each, "size": size}, 1, "write-1") for each in ids])
+
+    async def answer_all(self) -> None:
+        """Answer batches until none is left."""
+        await settle()
+        while self.documents.waiting:
+            for batch in self.documents.waiting:
+                batch.succeed()
+            await settle()
+
+    async def _start(self, work: Sequence[Any]) -> list[asyncio.Task[Any]]:
+        """Each operation comes once the one before it has been seen."""
+        tasks = []
+        for each in work:
+            tasks.append(asyncio.ensure_future(each))
+            await settle()
+        self.waiters += tasks
+        return tasks
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    lost: list[Mapping[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: lost.append(context))
+    bench = Bench()
+    yield bench
+    for batch in bench.documents.waiting:
+        batch.succeed() if batch.kind != "find" else batch.answer.set_result([])
+    closing = asyncio.ensure_future(bench.commit.close())
+    while not closing.done():
+        await settle()
+        for batch in bench.documents.waiting:
+            batch.succeed()
+    await asyncio.gather(*bench.waiters, return_exceptions=True)
+    loop.set_exception_handler(before)
+    assert bench.documents.cancelled == 0, "somebody cancelled a call of the database"
+    assert lost == []
+
+
+async def settle() -> None:
+    """Let everything go on that can."""
+    for _ in range(6):
+        await asyncio.sleep(0)
+
+
+# -- what goes together ------------------------------------------------------------------------------------------------
+
+
+async def test_the_first_operation_goes_out_alone_at_once(bench: Bench) -> None:
+    [waiting] = await bench.insert("a")
+    assert bench.documents.sent == [["a"]]
+    bench.documents.batches[0].succeed()
+    assert await waiting is True
+
+
+async def test_two_batches_are_under_way_at_most_and_what_comes_meanwhile_goes_together(bench: Bench) -> None:
+    await bench.insert("a", "b", "c", "d", "e")
+    assert bench.documents.sent == [["a"], ["b"]]
+    bench.documents.batches[1].succeed()
+    await settle()
+    assert bench.documents.sent == [["a"], ["b"], ["c", "d", "e"]]
+    await bench.insert("f", "g")
+    bench.documents.batches[0].succeed()
+    await settle()
+    assert bench.documents.sent[3:] == [["f", "g"]]
+
+
+async def test_nothing_waits_once_the_database_is_idle_again(bench: Bench) -> None:
+    for identity in ("a", "b", "c"):
+        [waiting] = await bench.replace(identity)
+        bench.documents.batches[-1].succeed()
+        assert await waiting
+    assert bench.documents.sent == [["a"], ["b"], ["c"]]
+
+
+async def test_each_kind_of_operation_has_two_batches_of_its_own(bench: Bench) -> None:
+    await bench.insert("a", "b", "c")
+    await bench.get("a", "b", "c")
+    await bench.replace("a", "b", "c")
+    kinds = Counter(batch.kind for batch in bench.documents.waiting)
+    assert kinds == {"insert": IN_FLIGHT, "get": IN_FLIGHT, "replace": IN_FLIGHT}
+    assert IN_FLIGHT == 2
+
+
+async def test_a_batch_has_64_operations_at_most(bench: Bench) -> None:
+    await bench.get(*(f"document-{i:03}" for i in range(2 + 2 * MAX_OPERATIONS + 5)))
+    await bench.answer_all()
+    assert [len(ids) for ids in bench.documents.sent] == [1, 1, 64, 64, 5]
+    assert [identity for ids in bench.documents.sent for identity in ids] == [f"document-{i:03}" for i in range(135)]
+
+
+async def test_a_batch_has_a_mebibyte_at_most(bench: Bench) -> None:
+    await bench.replace("a", "b")
+    await bench.replace(*"cdefgh", size=300 * KIB)
+    await bench.answer_all()
+    assert bench.documents.sent[2:] == [["c", "d", "e"], ["f", "g", "h"]]
+    assert MAX_BYTES == KIB * KIB
+
+
+async def test_a_document_that_is_larger_than_a_batch_goes_alone(bench: Bench) -> None:
+    await bench.insert("a", "b")
+    await bench.insert("large", size=3 * MAX_BYTES)
+    await bench.insert("c")
+    await bench.answer_all()
+    assert bench.documents.sent[2:] == [["large"], ["c"]]
+
+
+async def test_what_does_not_fit_keeps_its_place_and_smaller_ones_fill_the_batch(bench: Bench) -> None:
+    await bench.insert("a", "b")
+    await bench.insert("c", size=900 * KIB)
+    await bench.insert("d", size=200 * KIB)
+    await bench.insert("e", "f", size=50 * KIB)
+    await bench.insert("g", size=900 * KIB)
+    bench.documents.batches[0].succeed()
+    await settle()
+    assert bench.documents.sent[2:] == [["c", "e", "f"]]
+    bench.documents.batches[1].succeed()
+    await settle()
+    assert bench.documents.sent[3:] == [["d"]]
+    bench.documents.batches[2].succeed()
+    await settle()
+    assert bench.documents.sent[4:] == [["g"]]
+
+
+async def test_a_batch_has_one_operation_for_each_id(bench: Bench) -> None:
+    await bench.replace("a", "b", "x", "x", "y", "x", "z")
+    await bench.answer_all()
+    assert bench.documents.sent == [["a"], ["b"], ["x", "y", "z"], ["x"], ["x"]]
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_whatever_comes_each_operation_is_done_once_and_within_the_bounds(bench: Bench, seed: int) -> None:
+    chance = random.Random(seed)
+    ids = [f"document-{chance.randrange(60)}" for _ in range(800)]
+    for identity in ids:
+        size = chance.choice((1, KIB, 100 * KIB, 700 * KIB))
+        bench.waiters.append(asyncio.ensure_future(bench.commit.replace({"_id": identity, "size": size}, 1, "w")))
+        await asyncio.sleep(0)
+        assert len(bench.documents.waiting) <= IN_FLIGHT
+        if chance.random() < 0.2 and bench.documents.waiting:
+            chance.choice(bench.documents.waiting).succeed()
+    await bench.answer_all()
+    assert await asyncio.gather(*bench.waiters) == [True] * len(ids)
+    for batch in bench.documents.batches:
+        assert len(batch.ids) == len(set(batch.ids)) <= MAX_OPERATIONS
+        assert batch.size <= MAX_BYTES
+    assert Counter(identity for sent in bench.documents.sent for identity in sent) == Counter(ids)
+
+
+# -- whose a result is -------------------------------------------------------------------------------------------------
+
+
+async def test_each_caller_gets_its_own_result(bench: Bench) -> None:
+    writes = await bench.replace("a", "b", "c", "d", "e")
+    bench.documents.batches[0].succeed(False)
+    bench.documents.batches[1].succeed(True)
+    await settle()
+    bench.documents.batches[2].succeed(True, False, True)
+    assert await asyncio.gather(*writes) == [False, True, True, False, True]
+
+
+async def test_each_caller_gets_its_own_document_or_none(bench: Bench) -> None:
+    reads = await bench.get("a", "b", "c", "d", "c")
+    for batch in bench.documents.batches[:2]:
+        batch.succeed()
+    await settle()
+    bench.documents.batches[2].answer.set_result({"d": {"_id": "d"}})
+    await settle()
+    bench.documents.batches[3].answer.set_result({"c": {"_id": "c"}})
+    assert await asyncio.gather(*reads) == [{"_id": "a"}, {"_id": "b"}, None, {"_id": "d"}, {"_id": "c"}]
+
+
+async def test_a_write_that_is_refused_fails_its_own_caller_only(bench: Bench) -> None:
+    writes = await bench.insert("a", "b", "c", "d", "e")
+    bench.documents.batches[0].succeed()
+    await settle()
+    refusal = ValueError("too large")
+    bench.documents.batches[2].succeed(True, refusal, False)
+    bench.documents.batches[1].succeed()
+    results = await asyncio.gather(*writes, return_exceptions=True)
+    assert results == [True, True, True, refusal, False]
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable(), RuntimeError("a mistake")])
+async def test_a_batch_that_fails_is_unknown_for_all_who_are_in_it_and_for_nobody_else(
+    bench: Bench, error: Exception
+) -> None:
+    writes = await bench.insert("a", "b", "c", "d")
+    bench.documents.batches[0].succeed()
+    await settle()
+    more = await bench.insert("e")
+    bench.documents.batches[2].fail(error)
+    await settle()
+    bench.documents.batches[1].succeed()
+    bench.documents.batches[3].succeed()
+    results = await asyncio.gather(*writes, *more, return_exceptions=True)
+    assert results == [True, True, error, error, True]
+    [after] = await bench.insert("f")
+    bench.documents.batches[-1].succeed()
+    assert await after is True
+
+
+# -- callers who leave -------------------------------------------------------------------------------------------------
+
+
+async def test_who_leaves_before_it_is_sent_withdraws_the_operation(bench: Bench) -> None:
+    writes = await bench.insert("a", "b", "c", "d", "e")
+    writes[3].cancel()
+    await settle()
+    assert writes[3].cancelled()
+    await bench.answer_all()
+    assert bench.documents.sent == [["a"], ["b"], ["c", "e"]]
+    assert [await write for write in writes if not write.cancelled()] == [True] * 4
+
+
+async def test_who_leaves_after_it_is_sent_disturbs_nobody(bench: Bench) -> None:
+    writes = await bench.insert("a", "b", "c", "d", "e")
+    bench.documents.batches[0].succeed()
+    await settle()
+    for leaving in (writes[1], writes[3]):
+        leaving.cancel()
+    await settle()
+    assert [batch.ids for batch in bench.documents.waiting] == [["b"], ["c", "d", "e"]]
+    await bench.answer_all()
+    assert [await write for write in writes if not write.cancelled()] == [True] * 3
+
+
+async def test_when_all_leave_what_was_sent_goes_on_and_the_rest_is_withdrawn(bench: Bench) -> None:
+    writes = await bench.insert("a", "b", "c", "d")
+    reads = await bench.get("a")
+    for leaving in (*writes, *reads):
+        leaving.cancel()
+    await settle()
+    assert [batch.ids for batch in bench.documents.waiting] == [["a"], ["b"], ["a"]]
+    await bench.answer_all()
+    assert len(bench.documents.batches) == 3
+
+
+async def test_a_batch_that_fails_after_all_have_left_is_nobodys_loss(bench: Bench) -> None:
+    [write] = await bench.insert("a")
+    write.cancel()
+    await settle()
+    bench.documents.batches[0].fail(StoreUnavailable())
+    await settle()
+    [after] = await bench.insert("b")
+    bench.documents.batches[1].succeed()
+    assert await after is True
+
+
+# -- time --------------------------------------------------------------------------------------------------------------
+
+
+async def test_who_has_waited_for_two_and_a_half_seconds_does_not_know(bench: Bench) -> None:
+    """Sent or not; what was sent goes on, what was not is withdrawn."""
+    started = time.monotonic()
+    writes = await bench.insert("a", "b", "c", "d")
+    results = await asyncio.gather(*writes, return_exceptions=True)
+    took_s = time.monotonic() - started
+    assert DEADLINE_S == 2.5
+    assert DEADLINE_S - 0.05 <= took_s < DEADLINE_S + 1
+    assert [type(result) for result in results] == [StoreUnavailable] * 4
+    assert [batch.ids for batch in bench.documents.waiting] == [["a"], ["b"]]
+    await bench.answer_all()
+    assert len(bench.documents.batches) == 2
+    [after] = await bench.insert("a")
+    bench.documents.batches[2].succeed()
+    assert await after is True
+
+
+async def test_an_operation_that_was_answered_in_time_is_not_touched_by_its_deadline(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.group_commit.DEADLINE_S", 0.05)
+    [write] = await bench.insert("a")
+    bench.documents.batches[0].succeed()
+    assert await write is True
+    await asyncio.sleep(0.1)
+    [again] = await bench.insert("a")
+    bench.documents.batches[1].succeed()
+    assert await again is True
+
+
+# -- listings ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_listing_waits_for_no_queue(bench: Bench) -> None:
+    await bench.get("a", "b", "c")
+    listings = [asyncio.ensure_future(bench.commit.find(EVERYTHING)) for _ in range(5)]
+    listings.append(asyncio.ensure_future(bench.commit.find_equal("at", "x", 5)))
+    await settle()
+    held = [batch for batch in bench.documents.waiting if batch.kind == "find"]
+    assert len(held) == 6
+    for number, batch in enumerate(held):
+        batch.answer.set_result([{"_id": str(number)}])
+    assert await asyncio.gather(*listings) == [[{"_id": str(number)}] for number in range(6)]
+
+
+async def test_who_leaves_a_listing_does_not_cancel_it(bench: Bench) -> None:
+    listing = asyncio.ensure_future(bench.commit.find(EVERYTHING))
+    await settle()
+    listing.cancel()
+    await settle()
+    assert listing.cancelled()
+    assert len(bench.documents.waiting) == 1
+    bench.documents.batches[0].fail(StoreUnavailable())  # and that is nobody's loss
+    await settle()
+
+
+async def test_a_listing_that_is_not_answered_in_time_is_unavailable_and_not_cancelled(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.group_commit.DEADLINE_S", 0.05)
+    with pytest.raises(StoreUnavailable):
+        await bench.commit.find(EVERYTHING)
+    with pytest.raises(StoreUnavailable):
+        await bench.commit.find_equal("at", "x", 5)
+    assert len(bench.documents.waiting) == 2
+
+
+async def test_a_listing_that_fails_fails_for_its_caller(bench: Bench) -> None:
+    listing = asyncio.ensure_future(bench.commit.find(EVERYTHING))
+    await settle()
+    bench.documents.batches[0].fail(StoreUnavailable())
+    with pytest.raises(StoreUnavailable):
+        await listing
+
+
+# -- the end -----------------------------------------------------------------------------------------------------------
+
+
+async def test_closing_waits_until_everything_is_answered(bench: Bench) -> None:
+    """What is under way, what waits behind it, and listings."""
+    writes = await bench.insert("a", "b", "c", "d")
+    reads = await bench.get("a")
+    listing = asyncio.ensure_future(bench.commit.find(EVERYTHING))
+    await settle()
+    closing = asyncio.ensure_future(bench.commit.close())
+    for _ in range(3):
+        await settle()
+        assert not closing.done()
+        for batch in [batch for batch in bench.documents.waiting if batch.kind != "find"]:
+            batch.succeed()
+    assert await asyncio.gather(*writes, *reads) == [True, True, True, True, {"_id": "a"}]
+    await settle()
+    assert not closing.done()
+    [listed] = bench.documents.waiting
+    listed.answer.set_result([])
+    await closing
+    assert await listing == []
+
+
+async def test_after_closing_nothing_is_taken_any_more(bench: Bench) -> None:
+    await bench.commit.close()
+    for operation in (bench.commit.get("a"), bench.commit.insert({"_id": "a"}, "w")):
+        with pytest.raises(StoreUnavailable):
+            await operation
+    assert bench.documents.batches == []
+
+
+async def test_closing_waits_for_what_nobody_waits_for_any_more(bench: Bench) -> None:
+    [write] = await bench.insert("a")
+    write.cancel()
+    await settle()
+    closing = asyncio.ensure_future(bench.commit.close())
+    await settle()
+    assert not closing.done()
+    bench.documents.batches[0].succeed()
+    await closing
