@@ -12,6 +12,7 @@ import json
 import re
 import secrets
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -57,7 +58,7 @@ log = structlog.get_logger("handlers")
 
 
 class BaseHandler(RequestHandler):
-    """Access and errors. ``payer`` is the session's openid, ``merchant`` the API key's name; empty when absent."""
+    """Access and errors. ``merchant`` is the name of the API key; empty when there is none."""
 
     services: Services
     access: Access
@@ -66,13 +67,15 @@ class BaseHandler(RequestHandler):
         self.services = services
         self.access = access
         self.request_id = secrets.token_hex(8)
-        self.payer = self._session_openid()
         self.merchant = ""
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
         services.traffic.enter()
 
     def on_finish(self) -> None:
         self.services.traffic.leave()
+
+    def compute_etag(self) -> None:
+        """No answer of ours may be kept by anybody, so none is worth a digest."""
 
     def set_default_headers(self) -> None:
         self.clear_header("Server")
@@ -141,8 +144,9 @@ class BaseHandler(RequestHandler):
             secure=settings.http.origin.startswith("https:"),
         )
 
-    def _session_openid(self) -> str:
-        """The openid of a valid session of this account; only the signed cookie counts."""
+    @cached_property
+    def payer(self) -> str:
+        """The openid of a valid session of this account, empty without one; only the signed cookie counts."""
         settings = self.services.settings
         raw = self.get_signed_cookie(SESSION, max_age_days=settings.session.days)
         if not raw:

@@ -13,10 +13,9 @@ from storage.memory.storage import MemoryDatabase, MemoryStorage
 from storage.mongo.driver import Driver
 from storage.mongo.storage import MongoStorage
 from storage.store import SCHEMA, Codec
-from storage.stores.all import ORDERS, Stores
+from storage.stores.all import ORDERS
 from storage.stores.order_codec import ORDER
 from tests.support.clock import ManualClock
-from tests.support.core import Backend, Fuse
 from tests.support.runtime import RandomIds
 from wechat.domain.orders import Order
 
@@ -116,18 +115,6 @@ class MongoBacking(Backing):
     async def close(self) -> None:
         await super().close()
         await self._client.close()
-
-
-class StorageBackend(Backend):
-    """``Backend`` of a core that works on ``storage``."""
-
-    def __init__(self, storage: Storage, clock: ManualClock) -> None:
-        super().__init__(clock)
-        self._storage = storage
-
-    def stores(self, fuse: Fuse | None = None) -> Stores:
-        assert fuse is None
-        return self._storage
 
 
 def document_of(codec: Codec[Order], order: Order) -> Document:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from storage.stores.all import DELIVERIES
 from tests.contract.samples import HOUR, NOW
@@ -113,7 +114,7 @@ async def test_due_deliveries_are_claimed_once_each_and_again_when_the_lease_has
     processes = (updater(storage, clock), updater(backing.open(), clock))
     claims = await asyncio.gather(
         *(
-            processes[i % 2].change(stored, lambda each, i=i: claim_delivery(each, f"lease-{i}", NOW, NOW + LEASE))
+            processes[i % 2].change(stored, partial(claim_delivery, lease=f"lease-{i}", now=NOW, until=NOW + LEASE))
             for i in range(10)
             for stored in due
         )

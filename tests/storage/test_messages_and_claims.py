@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -78,7 +79,7 @@ async def test_applied_wins_over_any_verdict_and_otherwise_the_first_stays(
     messages = updater(storage, clock)
     await record(messages, a_message())
     for verdict in verdicts:
-        await messages.update("event-1", lambda stored, verdict=verdict: conclude(stored, verdict, NOW))
+        await messages.update("event-1", partial(conclude, verdict=verdict, now=NOW))
     [stored] = await storage.notifications.of_order(MCHID, NUMBER)
     assert stored.verdict == left
 

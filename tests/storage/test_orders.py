@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from tests.contract.samples import CREATED, HOUR, NOW, a_fact, a_payment, a_refund, an_order, paid
-from tests.storage.backing import Backing, Storage, StorageBackend
+from tests.storage.backing import Backing, Storage
 from tests.support.clock import ManualClock
 from tests.support.core import Core
+from tests.support.store_core import StorageBackend
 from wechat.domain.deliveries import staged_events
 from wechat.domain.due_work import CHECK_LEASE, claim_due
 from wechat.domain.errors import Conflict, Mismatch
@@ -73,7 +74,7 @@ async def test_of_payments_and_closes_at_once_goods_go_out_only_for_an_order_tha
 
     work = [act(process) for act in (pay, end) for process in (core, other) for _ in range(5)]
     changes = await asyncio.gather(*work, return_exceptions=True)
-    happened = [change for change in changes if not isinstance(change, Exception) and change.happened]
+    happened = [change for change in changes if not isinstance(change, BaseException) and change.happened]
     refused = {type(change) for change in changes if isinstance(change, Exception)}
     order = await stored_order(storage)
     events = [event.type for event in order.outbox]

@@ -7,15 +7,17 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from storage.stores.all import ORDERS
 from tests.contract.samples import HOUR, NOW, a_payment, a_refund, a_refund_fact, an_order
-from tests.storage.backing import Backing, Storage, StorageBackend
+from tests.storage.backing import Backing, Storage
 from tests.support.clock import ManualClock
 from tests.support.core import Core
+from tests.support.store_core import StorageBackend
 from wechat.domain.errors import Conflict, FenpayError, Mismatch, NotFound
 from wechat.domain.facts import RefundState
 from wechat.domain.money import Fen
@@ -264,8 +266,8 @@ async def test_a_refund_is_sent_when_there_is_room_and_its_turn_and_otherwise_no
 async def test_sends_are_counted_and_the_first_one_dated(desk: Desk) -> None:
     await desk.request(a_draft())
     for times, at in enumerate((NOW, NOW + HOUR), 1):
-        await desk.update(lambda order, at=at: claim_refund(order, "refund-1", f"lease-{at}", at))
-        await desk.update(lambda order, at=at: send_or_queue(order, "refund-1", f"lease-{at}", at))
+        await desk.update(partial(claim_refund, out_refund_no="refund-1", lease=f"lease-{at}", now=at))
+        await desk.update(partial(send_or_queue, out_refund_no="refund-1", lease=f"lease-{at}", now=at))
         [refund] = (await desk.order()).refunds
         assert (refund.sends, refund.first_sent_at, refund.last_sent_at) == (times, NOW, at)
 
@@ -323,7 +325,7 @@ async def test_an_end_is_an_end(desk: Desk, end: RefundState) -> None:
 async def test_of_fifty_who_see_the_same_due_refund_one_holds_it_and_sends_it(desk: Desk) -> None:
     await desk.request(a_draft())
     held = await asyncio.gather(
-        *(desk.update(lambda o, i=i: claim_refund(o, "refund-1", f"lease-{i}", NOW)) for i in range(50))
+        *(desk.update(partial(claim_refund, out_refund_no="refund-1", lease=f"lease-{i}", now=NOW)) for i in range(50))
     )
     [winner] = [i for i, won in enumerate(held) if won]
 
@@ -344,7 +346,7 @@ async def test_who_holds_an_old_lease_or_a_refund_that_moved_on_does_not_go_on(d
     await desk.update(lambda order: claim_refund(order, "refund-1", "current", NOW + LEASE))
     for lease in ("stale", ""):
         with pytest.raises(LeaseLost):
-            await desk.update(lambda order, lease=lease: send_or_queue(order, "refund-1", lease, NOW + LEASE))
+            await desk.update(partial(send_or_queue, out_refund_no="refund-1", lease=lease, now=NOW + LEASE))
     await desk.end(a_draft(), RefundState.PROCESSING)
     with pytest.raises(LeaseLost):
         await desk.update(lambda order: send_or_queue(order, "refund-1", "current", NOW + LEASE))

@@ -313,8 +313,9 @@ class Order:
         """Its refund by that number, None when it has none."""
         return next((refund for refund in self.refunds if refund.out_refund_no == out_refund_no), None)
 
-    def with_entry(self, entry: TimelineEntry) -> Order:
-        return replace(self, timeline=extend(self.timeline, entry))
+    def with_entry(self, entry: TimelineEntry, **changes: object) -> Order:
+        """The order with one more line in its timeline, and ``changes``."""
+        return replace(self, timeline=extend(self.timeline, entry), **changes)  # type: ignore[arg-type]  # our own fields
 
     def moved_to(self, target: TradeState, entry: TimelineEntry, **changes: object) -> Order:
         """The order in ``target``, where no check is left to do unless ``changes`` say so.
@@ -323,8 +324,7 @@ class Order:
         """
         if target not in TRANSITIONS[self.trade_state]:
             raise ValueError(f"an order does not move from {self.trade_state} to {target}")
-        moved = {"next_check_at": None, "check_lease": "", "timeline": extend(self.timeline, entry)} | changes
-        return replace(self, trade_state=target, **moved)  # type: ignore[arg-type]  # names and types of our own fields
+        return self.with_entry(entry, **{"trade_state": target, "next_check_at": None, "check_lease": ""} | changes)
 
     def with_event(self, kind: EventType, cause: str, at: datetime, out_refund_no: str = "") -> Order:
         """Stage an event for plugins and webhooks; ``cause`` makes its id."""
@@ -356,7 +356,7 @@ def set_prepay(order: Order, prepay: Prepay, entry: TimelineEntry) -> Order:
         return order
     if order.trade_state is not TradeState.NOTPAY:
         must_be_payable(order, entry.at)
-    return replace(order.with_entry(entry), prepay=prepay)
+    return order.with_entry(entry, prepay=prepay)
 
 
 def close(order: Order, entry: TimelineEntry) -> Order:
@@ -373,8 +373,7 @@ def schedule_close(order: Order, at: datetime, entry: TimelineEntry) -> Order:
     """Have an unpaid order closed at ``at``, which WeChat does not take now. Asked for again, nothing changes."""
     if order.trade_state is not TradeState.NOTPAY or order.close_after == at:
         return order
-    scheduled = order.with_entry(entry)
-    return replace(scheduled, next_check_at=at, check_lease="", close_after=at, checks=order.checks + 1)
+    return order.with_entry(entry, next_check_at=at, check_lease="", close_after=at, checks=order.checks + 1)
 
 
 def schedule_check(order: Order, at: datetime, lease: str) -> Order:
@@ -388,7 +387,7 @@ def stop_checking(order: Order, entry: TimelineEntry) -> Order:
     """Look at an order that was paid late no more, and say why."""
     if order.trade_state is not TradeState.PAID_LATE or order.next_check_at is None:
         return order
-    return replace(order.with_entry(entry), next_check_at=None, check_lease="")
+    return order.with_entry(entry, next_check_at=None, check_lease="")
 
 
 def remove_events(order: Order, ids: frozenset[str]) -> Order:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from wechat.domain.errors import Mismatch
@@ -53,7 +52,7 @@ def _add_second(order: Order, payment: Payment, source: str, proof: str, now: da
     if len(order.payments) >= MAX_PAYMENTS:
         raise Mismatch("too_many_payments")
     entry = TimelineEntry(now, SECOND_PAYMENT, source, proof, {"transaction_id": payment.transaction_id})
-    return replace(order.with_entry(entry), payments=(*order.payments, payment))
+    return order.with_entry(entry, payments=(*order.payments, payment))
 
 
 def _must_match(order: Order, told: Transaction) -> None:

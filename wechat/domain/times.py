@@ -16,10 +16,12 @@ BEIJING = timezone(timedelta(hours=8), "Asia/Shanghai")  # China has had no dayl
 YEARS = range(1970, 9000)
 """Years that are read. Nearer to the calendar's ends, another zone or a span added leaves it: an OverflowError."""
 
-_V2 = re.compile(r"[0-9]{14}", re.ASCII)
-_V2_SPACED = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}", re.ASCII)
+_HOUR = "([01][0-9]|2[0-3])"  # Python 3.13 reads 24:00 as the next day's first moment; WeChat does not write it
+_V2 = re.compile(rf"[0-9]{{8}}{_HOUR}[0-9]{{4}}", re.ASCII)
+_V2_SPACED = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}} {_HOUR}:[0-9]{{2}}:[0-9]{{2}}", re.ASCII)
 _RFC3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
+    rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T{_HOUR}:[0-9]{{2}}:[0-9]{{2}}(\.[0-9]{{1,6}})?(Z|[+-][0-9]{{2}}:[0-9]{{2}})",
+    re.ASCII,
 )
 
 
@@ -32,7 +34,7 @@ def from_v2(text: str) -> datetime:
     """The moment a v2 time names. Raises ValueError for anything but fourteen ASCII digits of a real date."""
     if not _V2.fullmatch(text):
         raise ValueError("not a yyyyMMddHHmmss time")
-    return _utc(datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=BEIJING))
+    return _utc(datetime.fromisoformat(f"{text[:8]}T{text[8:]}+08:00"))
 
 
 def to_v2_spaced(moment: datetime) -> str:

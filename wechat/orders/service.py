@@ -117,8 +117,9 @@ class Orders:
             raise BadRequest(Text("没有这个商品", "There is no such product"), code="UNKNOWN_SKU", field="sku")
         if basket.quantity > self._defaults.max_quantity:
             raise _too_many(self._defaults.max_quantity)
+        total = item.price * basket.quantity
         draft = replace(
-            self._draft(TradeType.JSAPI, _describe(item, basket.quantity), item.price * basket.quantity, client_ip),
+            self._draft(TradeType.JSAPI, _describe(item, basket.quantity), total, client_ip, ("payer", "")),
             openid=openid,
             sku=item.sku,
             quantity=basket.quantity,
@@ -135,9 +136,7 @@ class Orders:
         Raises IdempotencyMismatch for the same key with another body, Conflict for the same number with another order,
         BadRequest for an API that is not configured, and what ``prepare`` raises.
         """
-        draft = self._sale_draft(sale, sale.payer_client_ip or client_ip)
-        entry = TimelineEntry(draft.created_at, "created", "merchant", merchant)
-        draft = replace(draft, timeline=(entry,))
+        draft = self._sale_draft(sale, sale.payer_client_ip or client_ip, merchant)
         if idempotency_key:
             held = await self._claim(f"sale:{merchant}:{idempotency_key}", sale.digest(), draft)
             draft = replace(draft, out_trade_no=held.number)
@@ -250,7 +249,8 @@ class Orders:
 
     # -- drafts ---------------------------------------------------------------------------------------------------
 
-    def _draft(self, trade_type: TradeType, description: str, total: int, client_ip: str) -> Order:
+    def _draft(self, trade_type: TradeType, description: str, total: int, client_ip: str, by: tuple[str, str]) -> Order:
+        """A new order that is not stored yet. ``by`` is who placed it, for the timeline: a source and a name."""
         now = self._clock.now().replace(microsecond=0)
         expires_at = now + self._defaults.lifetime
         return Order(
@@ -267,11 +267,11 @@ class Orders:
             next_check_at=now + FIRST_CHECK,
             notify_url=self._defaults.notify_url,
             client_ip=client_ip,
-            timeline=(TimelineEntry(now, "created", "payer"),),
+            timeline=(TimelineEntry(now, "created", *by),),
         )
 
-    def _sale_draft(self, sale: Sale, client_ip: str) -> Order:
-        draft = self._draft(sale.trade_type, sale.description, sale.total, client_ip)
+    def _sale_draft(self, sale: Sale, client_ip: str, merchant: str) -> Order:
+        draft = self._draft(sale.trade_type, sale.description, sale.total, client_ip, ("merchant", merchant))
         api = sale.api or self._defaults.api
         if api not in self._gateways:
             raise BadRequest(Text(f"没有配置 {api}", f"{api} is not configured"), code="API_OFF", field="api")

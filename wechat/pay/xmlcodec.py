@@ -17,6 +17,7 @@ from wechat.domain.errors import Malformed
 MAX_BYTES = 64 * 1024
 MAX_FIELDS = 100
 
+_PARSER = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 
 
@@ -45,17 +46,16 @@ def build(fields: Mapping[str, str], root: str = "xml") -> bytes:
     top = etree.Element(root)
     for name, value in fields.items():
         etree.SubElement(top, name).text = value
-    return etree.tostring(top, encoding="unicode").encode()
+    return etree.tostring(top, encoding="utf-8", xml_declaration=False)
 
 
 def _tree(body: bytes) -> etree._Element:
     """The document's root, refused before parsing where a parser might be lenient, and after where it was."""
     if b"\x00" in body or b"<!DOCTYPE" in body or b"<!ENTITY" in body or body.startswith(b"\xef\xbb\xbf"):
         raise Malformed("xml_forbidden")
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
     try:
         body.decode("utf-8")
-        root = etree.fromstring(body, parser)
+        root = etree.fromstring(body, _PARSER)
     except (UnicodeDecodeError, etree.XMLSyntaxError, ValueError):
         raise Malformed("xml_syntax") from None
     document: Any = root.getroottree().docinfo  # the stubs know half of its attributes

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -60,7 +59,7 @@ class Updater(Generic[T]):
         self._clock = clock
         self._random = random
         self._limit_s = limit_s
-        self._locks: dict[str, _Lock] = {}
+        self._locks = _Locks()
         self._remembered: OrderedDict[str, Stored[T]] = OrderedDict()
         self._most = remembered
 
@@ -90,8 +89,11 @@ class Updater(Generic[T]):
         Raises whatever the transition raises, and StoreUnavailable when time runs out. ``transition`` may be called
         several times.
         """
-        async with self._lock(key):
+        await self._locks.hold(key)
+        try:
             return await self._update(key, transition)
+        finally:
+            self._locks.release(key)
 
     async def change(self, stored: Stored[T], transition: Transition[T]) -> Change[T] | None:
         """As ``update``, of a value that was read just now, in one try; None when somebody else was faster.
@@ -172,24 +174,31 @@ class Updater(Generic[T]):
         if len(self._remembered) > self._most:
             self._remembered.popitem(last=False)
 
-    @asynccontextmanager
-    async def _lock(self, key: str) -> AsyncIterator[None]:
-        """Wait for whoever is changing ``key`` in this process."""
-        lock = self._locks.setdefault(key, _Lock(asyncio.Lock()))
-        lock.users += 1
+
+class _Locks:
+    """One lock per key, for as long as somebody holds it or waits for it."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+
+    async def hold(self, key: str) -> None:
+        """Wait until nobody else in this process holds ``key``."""
+        lock, users = self._locks.get(key) or (asyncio.Lock(), 0)
+        self._locks[key] = lock, users + 1
         try:
-            async with lock.lock:
-                yield
-        finally:
-            lock.users -= 1
-            if not lock.users:
-                del self._locks[key]
+            await lock.acquire()
+        except BaseException:
+            self._leave(key)
+            raise
 
+    def release(self, key: str) -> None:
+        self._locks[key][0].release()
+        self._leave(key)
 
-@dataclass(slots=True)
-class _Lock:
-    lock: asyncio.Lock
-    users: int = 0
+    def _leave(self, key: str) -> None:
+        lock, users = self._locks.pop(key)
+        if users > 1:
+            self._locks[key] = lock, users - 1
 
 
 def _changed(stored: Stored[T], transition: Transition[T]) -> Change[T]:

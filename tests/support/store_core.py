@@ -1,0 +1,33 @@
+"""The core of the service over stores that a test opened, and a clock whose time passes."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+from storage.stores.all import Stores
+from tests.support.clock import ManualClock
+from tests.support.core import Backend, Fuse
+
+
+class StorageBackend(Backend):
+    """``Backend`` of a core that works on ``storage``."""
+
+    def __init__(self, storage: Stores, clock: ManualClock) -> None:
+        super().__init__(clock)
+        self._storage = storage
+
+    def stores(self, fuse: Fuse | None = None) -> Stores:
+        assert fuse is None
+        return self._storage
+
+
+class RunningClock(ManualClock):
+    """The real time, to the millisecond."""
+
+    def now(self) -> datetime:
+        now = datetime.now(UTC)
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
