@@ -3,7 +3,8 @@
     python -m bench.load REQUESTS --url http://127.0.0.1:8888 --clients 32
 
 REQUESTS holds one JSON object a line: ``{"method", "path", "headers", "body"}``. Requests are sent in order by a fixed
-number of clients, each waiting for its answer before it takes the next (a closed loop).
+number of clients, each waiting for its answer before it takes the next (a closed loop). No request is begun after
+``--seconds``; one without an answer counts as status 0.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,31 @@ async def client(
     requests: Iterator[dict[str, Any]],
     seen: list[float],
     statuses: Counter[int],
+    answers: list[str] | None,
 ) -> None:
-    """Take requests until none is left; ``seen`` collects seconds."""
+    """Take requests until none is left; ``seen`` collects seconds, ``answers`` bodies of success."""
     for request in requests:
         started = time.perf_counter()
-        async with session.request(
-            request["method"], url + request["path"], headers=request["headers"], data=request["body"] or None
-        ) as answer:
-            await answer.read()
+        try:
+            async with session.request(
+                request["method"], url + request["path"], headers=request["headers"], data=request["body"] or None
+            ) as answer:
+                body = await answer.read()
+        except (aiohttp.ClientError, TimeoutError):
+            statuses[0] += 1
+        else:
             statuses[answer.status] += 1
+            if answers is not None and answer.ok:
+                answers.append(body.decode())
         seen.append(time.perf_counter() - started)
+
+
+def take_until(deadline: float, requests: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield ``requests`` until ``deadline`` passes."""
+    for request in requests:
+        if time.perf_counter() > deadline:
+            return
+        yield request
 
 
 async def main() -> None:
@@ -44,16 +60,19 @@ async def main() -> None:
     parser.add_argument("requests", type=Path)
     parser.add_argument("--url", required=True)
     parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument("--seconds", type=float, default=240.0)
+    parser.add_argument("--answers", action="store_true", help="print the bodies of successful answers too")
     arguments = parser.parse_args()
     requests = [json.loads(line) for line in arguments.requests.read_text().splitlines()]
     seen: list[float] = []
+    answers: list[str] | None = [] if arguments.answers else None
     statuses: Counter[int] = Counter()
-    shared = iter(requests)
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=arguments.clients), timeout=aiohttp.ClientTimeout(total=30)
     ) as session:
         started = time.perf_counter()
-        clients = [client(session, arguments.url, shared, seen, statuses) for _ in range(arguments.clients)]
+        shared = take_until(started + arguments.seconds, requests)
+        clients = [client(session, arguments.url, shared, seen, statuses, answers) for _ in range(arguments.clients)]
         await asyncio.gather(*clients)
         spent = time.perf_counter() - started
     seen.sort()
@@ -63,6 +82,7 @@ async def main() -> None:
         "p50_ms": seen[len(seen) // 2] * 1000,
         "p99_ms": seen[int(len(seen) * 0.99)] * 1000,
         "statuses": statuses,
+        "answers": answers or [],
     }
     print(json.dumps(result))
 

@@ -1,4 +1,4 @@
-"""A WeChat Pay public key of the benchmark's own, so that it can make genuine v3 notifications in any number."""
+"""A WeChat Pay public key whose private half the benchmark holds, so that it makes genuine v3 notifications itself."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from wechat.pay.signing import SCHEME, Signer, v3_answer_message
 
 
 class Platform:
-    """Signs as WeChat Pay would, for a service that was told this key."""
+    """Signs as WeChat Pay would, for a service that was told this key; with a new key where none is given."""
 
-    key_id = "PUB_KEY_ID_0000000000000000000000000000000001"
-
-    def __init__(self) -> None:
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    def __init__(
+        self, key: rsa.RSAPrivateKey | None = None, key_id: str = "PUB_KEY_ID_0000000000000000000000000000000001"
+    ) -> None:
+        key = key or rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._public_pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-        self._signer = Signer("", self.key_id, key)
+        self._signer = Signer("", key_id, key)
+        self.key_id = key_id
 
     @property
     def known(self) -> dict[str, str]:

@@ -10,6 +10,7 @@ import re
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -25,8 +26,15 @@ from bench.platform import Platform
 from bench.work import Requests
 from scripts.overlay import overlay
 from scripts.steps import ROOT
+from simulator.pki import load_key
 from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
 from storage.lifeline import Process
+
+LOAD = (sys.executable, "-m", "bench.load")
+LOAD_S = 240.0
+REST_S = 5.0
+REST_STEP_S = 0.2
+QUIET = 0.06  # of a core: little more than one tick of the clock that counts CPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,7 @@ class Turn:
     p99_ms: float
     cpu_s: float
     simulator_cpu_s: float
+    answers: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,18 @@ class Target:
     process: Process
 
     def cpu_s(self) -> float:
-        return cpu_s(self.process.pid)
+        """CPU seconds of the process and its children, such as a server's workers."""
+        process = psutil.Process(self.process.pid)
+        return sum(cpu_s(each.pid) for each in (process, *process.children(recursive=True)))
+
+    def rest(self, at_least_s: float = 0.0) -> None:
+        """Wait for ``at_least_s`` and then until it has nothing left to do, a few seconds more at most."""
+        time.sleep(at_least_s)
+        deadline, spent = time.monotonic() + REST_S, 1.0
+        while spent > QUIET and time.monotonic() < deadline:
+            before = self.cpu_s()
+            time.sleep(REST_STEP_S)
+            spent = (self.cpu_s() - before) / REST_STEP_S
 
 
 class Stack:
@@ -90,6 +110,7 @@ class Stack:
         port: int = 0,
         platform: Platform | None = None,
         webhooks: Sequence[str] = (),
+        driver: str = "motor",
     ) -> Target:
         """A service as the simulator's merchant; it believes ``platform`` where that is given."""
         url = f"http://127.0.0.1:{port or free_port()}"
@@ -97,7 +118,7 @@ class Stack:
         settings = overlay(url, self.simulator.url, known) | {
             "session": {"secret": secrets.token_hex(32)},
             "books": {"directory": str(self._directory / name / "bills")},
-            "mongo": {"url": mongo_url},
+            "mongo": {"url": mongo_url, "driver": driver},
             "redis": {"url": self._redis_url},
             "webhooks": [_webhook(number, webhook) for number, webhook in enumerate(webhooks)],
             "merchants": [{"name": "bench", "sha256": hashlib.sha256(self.api_key.encode()).hexdigest()}],
@@ -108,6 +129,11 @@ class Stack:
         process.wait_for(re.compile("listening"), 20)
         return Target(url, process)
 
+    def platform(self) -> Platform:
+        """The simulator's own key, which the merchants of its credentials believe already."""
+        key = load_key(self._directory / "simulator", "public_key")
+        return Platform(key, str(self.keys["public_key_id"]))
+
     def floor(self, mongo_url: str) -> Target:
         port = free_port()
         at = ("--port", str(port), "--mongo", mongo_url, "--simulator", self.simulator.url)
@@ -115,15 +141,24 @@ class Stack:
         process.wait_for(re.compile("floor listening"), 20)
         return Target(f"http://127.0.0.1:{port}", process)
 
-    def drive(self, target: Target, requests: Requests) -> Turn:
-        """Send ``requests``; those not answered with success are counted."""
+    def spawn(self, name: str, argv: Sequence[str], env: Mapping[str, str], cwd: Path | None = None) -> Process:
+        """Start a process that ends with the stack; ``env`` goes on top of our own environment."""
+        process = Process(name, argv, self._directory / f"{name}.log", env=os.environ | dict(env), cwd=cwd)
+        self._stack.callback(process.stop)
+        return process
+
+    def drive(self, target: Target, requests: Requests, *, keep_answers: bool = False, seconds: float = LOAD_S) -> Turn:
+        """Send ``requests``, for ``seconds`` at most; count those not answered with success.
+
+        ``keep_answers`` keeps the bodies of successful answers.
+        """
         if not requests:
             return Turn(0, 0, 0, 0, 0, 0, 0)
         file = self._directory / "requests"
         file.write_text("\n".join(json.dumps(self._with_payer(request)) for request in requests))
         before = (target.cpu_s(), self.simulator.cpu_s())
         done = subprocess.run(
-            [sys.executable, "-m", "bench.load", str(file), "--url", target.url],
+            [*LOAD, str(file), "--url", target.url, "--seconds", str(seconds), *(["--answers"] * keep_answers)],
             cwd=ROOT,
             check=True,
             capture_output=True,
@@ -132,7 +167,7 @@ class Stack:
         spent = (target.cpu_s() - before[0], self.simulator.cpu_s() - before[1])
         seen = json.loads(done.stdout)
         failed = sum(count for status, count in seen["statuses"].items() if status not in ("200", "201", "202"))
-        return Turn(seen["count"], failed, seen["seconds"], seen["p50_ms"], seen["p99_ms"], *spent)
+        return Turn(seen["count"], failed, seen["seconds"], seen["p50_ms"], seen["p99_ms"], *spent, seen["answers"])
 
     def ask(self, service: Target, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """A call of ``service``'s merchant API: POST with a body, GET without."""
@@ -157,10 +192,7 @@ class Stack:
         return request | {"body": request["body"].replace('"openid": ""', f'"openid": "{user}"')}
 
     def _spawn(self, name: str, *arguments: str) -> Process:
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        process = Process(name, [sys.executable, *arguments], self._directory / f"{name}.log", env=environment)
-        self._stack.callback(process.stop)
-        return process
+        return self.spawn(name, [sys.executable, *arguments], {"PYTHONPATH": str(ROOT)})
 
     def _simulator(self) -> Target:
         state = str(self._directory / "simulator")

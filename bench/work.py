@@ -100,10 +100,13 @@ def nothing(count: int) -> Requests:
     return [{"method": "POST", "path": "/nothing", "headers": {}, "body": ""}] * count
 
 
-def notifications_v2(keys: Keys, unpaid: Sequence[Mapping[str, Any]]) -> Requests:
-    """One genuine v2 notification for each order."""
+def notifications_v2(
+    keys: Keys, unpaid: Sequence[Mapping[str, Any]], sign_type: SignType = SignType.HMAC_SHA256
+) -> Requests:
+    """One genuine v2 notification for each order, signed with the ``sign_type`` that it was placed with."""
+    headers = {"Content-Type": "text/xml"}
     return [
-        {"method": "POST", "path": "/notify", "headers": {"Content-Type": "text/xml"}, "body": _v2(keys, order)}
+        {"method": "POST", "path": "/notify", "headers": headers, "body": _v2(keys, order, sign_type)}
         for order in unpaid
     ]
 
@@ -119,7 +122,7 @@ def notifications_v3(keys: Keys, platform: Platform, unpaid: Sequence[Mapping[st
     return made
 
 
-def _v2(keys: Keys, order: Mapping[str, Any]) -> str:
+def _v2(keys: Keys, order: Mapping[str, Any], sign_type: SignType) -> str:
     fields = {
         "return_code": "SUCCESS",
         "result_code": "SUCCESS",
@@ -135,7 +138,7 @@ def _v2(keys: Keys, order: Mapping[str, Any]) -> str:
         "out_trade_no": order["out_trade_no"],
         "time_end": to_v2(datetime.now(UTC)),
     }
-    return _signed(keys, fields)
+    return _signed(keys, fields, sign_type)
 
 
 def _v3(keys: Keys, cipher: AeadCipher, order: Mapping[str, Any]) -> str:
@@ -172,9 +175,9 @@ def _v3(keys: Keys, cipher: AeadCipher, order: Mapping[str, Any]) -> str:
     return json.dumps(envelope, ensure_ascii=False)
 
 
-def _signed(keys: Keys, fields: Mapping[str, str]) -> str:
+def _signed(keys: Keys, fields: Mapping[str, str], sign_type: SignType = SignType.HMAC_SHA256) -> str:
     """A v2 body."""
-    signed = {**fields, "sign": v2_sign(fields, keys["api_v2_key"], SignType.HMAC_SHA256)}
+    signed = {**fields, "sign": v2_sign(fields, keys["api_v2_key"], sign_type)}
     return xmlcodec.build(signed).decode()
 
 
