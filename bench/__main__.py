@@ -1,13 +1,15 @@
-"""``make bench``: what the service does a second, how fast a bill is read, and what an idle minute costs.
+"""``make bench``: what the service does a second, how fast a bill is read, what an idle minute costs and how the
+service stands beside two peer applications.
 
-Service, floor, simulator, stores and load generator are processes of their own, on loopback and in a directory that is
-gone afterwards.
+Service, floor, peers, simulator, stores and load generator are processes of their own, on loopback and in a directory
+that is gone afterwards.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +18,8 @@ from typing import Any
 from rich.console import Console
 
 from bench import bills, idle, rates
+from bench.peers import comparison
+from scripts.steps import Failed
 
 Json = dict[str, Any]
 
@@ -42,14 +46,21 @@ def measure_idle(arguments: argparse.Namespace, console: Console) -> Json:
     return {"idle": {"empty": asdict(empty), "full": asdict(full)}}
 
 
+def measure_peers(arguments: argparse.Namespace, console: Console) -> Json:
+    rounds = comparison.run(arguments.count, arguments.rounds, arguments.driver)
+    comparison.show(rounds, console)
+    return {"peers": comparison.figures(rounds)}
+
+
 PARTS: dict[str, Callable[[argparse.Namespace, Console], Json]] = {
     "rates": measure_rates,
     "bills": measure_bills,
     "idle": measure_idle,
+    "peers": measure_peers,
 }
 
 
-def main() -> None:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="all of them by default")
     parser.add_argument("--count", type=int, default=2000, help="requests of each kind")
@@ -57,14 +68,26 @@ def main() -> None:
     parser.add_argument("--bill-lines", type=int, default=200_000, help="length of the bill")
     parser.add_argument("--idle-orders", type=int, default=100_000, help="finished orders that are stored")
     parser.add_argument("--idle-seconds", type=float, default=60.0, help="how long to watch")
+    parser.add_argument("--rounds", type=int, default=1, help="of peers: how often, for median and spread")
+    parser.add_argument("--driver", choices=["motor", "pymongo"], default="motor", help="of peers: the service's")
     parser.add_argument("--json", type=Path, help="write the figures there too")
-    arguments = parser.parse_args()
-    console, figures = Console(width=110), Json()
+    return parser.parse_args()
+
+
+def main() -> int:
+    """The exit status: 1 when a part could not be measured."""
+    arguments = parse_arguments()
+    console, figures, status = Console(width=110), Json(), 0
     for part in arguments.parts or PARTS:
-        figures |= PARTS[part](arguments, console)
+        try:
+            figures |= PARTS[part](arguments, console)
+        except Failed as error:
+            print(error, file=sys.stderr)
+            status = 1
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2))
+    return status
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
