@@ -15,7 +15,8 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from bench.stack import Stack, Target
+from bench.stack import Stack, Target, cpu_s
+from storage.embedded import EmbeddedMongo
 
 DATABASE = "fenpay"
 REFUNDED = 20  # one order in so many
@@ -23,6 +24,9 @@ SPAN = timedelta(days=80)  # of the orders' dates; notifications and deliveries 
 DIGITS = 12
 BATCH = 1000
 SETTLED_S = 20.0
+QUIET_S = 5.0
+QUIET = 0.03  # of a core: what the embedded server takes when it has nothing to do
+LONGEST_REST_S = 600.0
 DATED = {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}
 NUMBERS = ("_id", "out_trade_no", "transaction_id", "refund_id", "event_id")
 
@@ -92,6 +96,23 @@ def fill(mongo_url: str, count: int, kinds: Sequence[Specimen]) -> dict[str, int
             for where, documents in counted:
                 filled[where] = filled.get(where, 0) + documents
     return filled
+
+
+def fill_store(stack: Stack, mongo: EmbeddedMongo, receiver: str, count: int) -> dict[str, int]:
+    """Fill ``mongo`` and wait until the server has tidied up behind it; how many documents each collection has got.
+
+    A service makes the originals, with ``receiver`` as its webhook.
+    """
+    service = stack.service(mongo.url, name="filling", webhooks=[receiver])
+    kinds = specimens(stack, service, mongo.url)
+    service.process.stop()
+    stored = fill(mongo.url, count, kinds)
+    deadline, spent = time.monotonic() + LONGEST_REST_S, QUIET_S
+    while spent > QUIET * QUIET_S and time.monotonic() < deadline:
+        before = cpu_s(mongo.pid or 0)
+        time.sleep(QUIET_S)
+        spent = cpu_s(mongo.pid or 0) - before
+    return stored
 
 
 def _paid(stack: Stack, service: Target) -> str:

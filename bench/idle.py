@@ -22,15 +22,12 @@ from pymongo import MongoClient
 from rich.console import Console
 from rich.table import Table
 
-from bench.fill import DATABASE, fill, specimens
+from bench.fill import DATABASE, fill_store
 from bench.stack import Stack, Target, cpu_s
 from bench.tap import Command, Tap, tapped
 from storage.embedded import EmbeddedMongo
 
 SETTLE_S = 20.0  # after the start: the first plans, gauges and bills
-QUIET_S = 5.0
-QUIET = 0.03  # of a core: what the embedded server takes when it has nothing to do
-LONGEST_REST_S = 600.0
 LOOKS = ("find", "findAndModify", "aggregate", "count", "distinct")
 
 
@@ -71,7 +68,7 @@ def run(count: int, seconds: float) -> tuple[Figures, Figures]:
         stack = open_.enter_context(Stack(Path(directory)))
         receiver = open_.enter_context(receiving())
         empty, full = stack.mongo("empty"), stack.mongo("full")
-        stored = _filled(stack, full, receiver, count)
+        stored = fill_store(stack, full, receiver, count)
         watched = []
         for name, mongo, documents in (("on-empty", empty, {}), ("on-full", full, stored)):
             tap = open_.enter_context(tapped(mongo.url))
@@ -80,20 +77,6 @@ def run(count: int, seconds: float) -> tuple[Figures, Figures]:
         time.sleep(SETTLE_S)
         first, second = _idle(watched, seconds)
         return first, second
-
-
-def _filled(stack: Stack, mongo: EmbeddedMongo, receiver: str, count: int) -> dict[str, int]:
-    """Fill ``mongo`` and wait until the server has tidied up behind it."""
-    service = stack.service(mongo.url, name="filling", webhooks=[receiver])
-    kinds = specimens(stack, service, mongo.url)
-    service.process.stop()
-    stored = fill(mongo.url, count, kinds)
-    deadline, spent = time.monotonic() + LONGEST_REST_S, QUIET_S
-    while spent > QUIET * QUIET_S and time.monotonic() < deadline:
-        before = cpu_s(mongo.pid or 0)
-        time.sleep(QUIET_S)
-        spent = cpu_s(mongo.pid or 0) - before
-    return stored
 
 
 def _idle(watched: list[Watched], seconds: float) -> list[Figures]:
