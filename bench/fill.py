@@ -1,11 +1,13 @@
 """Finished orders in any number: two that lived through the service, copied under other numbers and dates.
 
 So every document is as the service writes it. Of twenty orders one was refunded; each payment and each refund has its
-notification and its delivered event.
+number, its notification and its delivered event. Copies are made of the encoded documents: numbers and dates keep their
+lengths, so only these bytes change.
 """
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +15,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import bson
+from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 
 from bench.stack import Stack, Target, cpu_s
+from storage.documents import CODEC, EPOCH, MILLISECOND
 from storage.embedded import EmbeddedMongo
+from storage.stores.all import DELIVERIES, NOTIFICATIONS, NUMBERS, ORDERS
+from wechat.domain.times import beijing_day
 
 DATABASE = "fenpay"
 REFUNDED = 20  # one order in so many
@@ -28,29 +35,73 @@ QUIET_S = 5.0
 QUIET = 0.03  # of a core: what the embedded server takes when it has nothing to do
 LONGEST_REST_S = 600.0
 DATED = {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}
-NUMBERS = ("_id", "out_trade_no", "transaction_id", "refund_id", "event_id")
 
 Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Specimen:
-    """One finished order and what belongs to it, as (collection, document, where its own numbers stand)."""
+class Mould:
+    """An encoded document, and where in it stand the ends of its order's numbers, dates and refund days."""
 
-    parts: Sequence[tuple[str, Document, Mapping[str, tuple[str, str]]]]
+    collection: str
+    raw: bytes
+    numbers: Sequence[int]
+    dates: Mapping[int, datetime]
+    days: Mapping[int, datetime]
 
     @classmethod
-    def of(cls, found: Mapping[str, Sequence[Document]]) -> Specimen:
-        names = {str(document[field]) for group in found.values() for document in group for field in _fields(document)}
-        own = sorted((name for name in names if ":" not in name), key=len, reverse=True)
-        return cls([(where, each, _places(each, own)) for where, group in found.items() for each in group])
+    def of(cls, collection: str, document: Document, own: Sequence[str]) -> Mould:
+        raw = bson.encode(document, codec_options=CODEC)
+        dates = {moment for moment in _leaves(document) if isinstance(moment, datetime)}
+        days = {
+            at: refund["last_sent_at"]
+            for refund in document.get("refunds", ())
+            for at in _find(raw, beijing_day(refund["last_sent_at"]).isoformat().encode())
+        }
+        return cls(
+            collection,
+            raw,
+            [at + len(number) - DIGITS for number in own for at in _find(raw, number.encode())],
+            {at: moment for moment in dates for at in _find(raw, _packed(moment))},
+            days,
+        )
 
-    def copies(self, number: int, earlier: timedelta) -> Iterator[tuple[str, Document]]:
-        """Another order just like it, ``earlier``."""
-        mark = f"{number:0{DIGITS}}"
-        for where, document, places in self.parts:
-            dates = {name: value - earlier for name, value in document.items() if isinstance(value, datetime)}
-            yield where, document | dates | {name: f"{head}{mark}{tail}" for name, (head, tail) in places.items()}
+    def cast(self, number: int, earlier: timedelta) -> RawBSONDocument:
+        """The document of another order just like it, ``earlier``."""
+        raw, mark = bytearray(self.raw), b"%0*d" % (DIGITS, number)
+        for at in self.numbers:
+            raw[at : at + DIGITS] = mark
+        for at, moment in self.dates.items():
+            raw[at : at + 8] = _packed(moment - earlier)
+        for at, moment in self.days.items():
+            raw[at : at + 10] = beijing_day(moment - earlier).isoformat().encode()
+        return RawBSONDocument(bytes(raw))
+
+
+Specimen = Sequence[Mould]
+
+
+def _leaves(value: object) -> Iterator[object]:
+    """The plain values anywhere in a document."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from _leaves(each)
+    else:
+        yield value
+
+
+def _find(raw: bytes, wanted: bytes) -> Iterator[int]:
+    """Where ``wanted`` stands."""
+    at = raw.find(wanted)
+    while at >= 0:
+        yield at
+        at = raw.find(wanted, at + 1)
+
+
+def _packed(moment: datetime) -> bytes:
+    return struct.pack("<q", (moment - EPOCH) // MILLISECOND)
 
 
 def specimens(stack: Stack, service: Target, mongo_url: str) -> list[Specimen]:
@@ -62,17 +113,18 @@ def specimens(stack: Stack, service: Target, mongo_url: str) -> list[Specimen]:
         deadline = time.monotonic() + SETTLED_S
         while not _settled(database) and time.monotonic() < deadline:
             time.sleep(0.1)
-        found = [
-            {
-                "orders": list(database.orders.find({"_id": number})),
-                **{
-                    name: list(database[name].find({"out_trade_no": number}))
-                    for name in ("refunds", "notifications", "deliveries")
-                },
-            }
-            for number in numbers
-        ]
-    return [Specimen.of(each) for each in found]
+        return [_specimen(database, number) for number in numbers]
+
+
+def _specimen(database: Any, out_trade_no: str) -> Specimen:
+    """The documents of one order."""
+    about = {"out_trade_no": out_trade_no}
+    order = database[ORDERS].find_one(about)
+    found = [(ORDERS, order), *((NUMBERS, each) for each in database[NUMBERS].find({"order": order["_id"]}))]
+    found += [(where, each) for where in (NOTIFICATIONS, DELIVERIES) for each in database[where].find(about)]
+    own = {*order["keys"], *(each["_id"] for where, each in found if where == NOTIFICATIONS)}
+    own |= {each["event_id"] for where, each in found if where == DELIVERIES}
+    return [Mould.of(where, each, sorted(own)) for where, each in found]
 
 
 def fill(mongo_url: str, count: int, kinds: Sequence[Specimen]) -> dict[str, int]:
@@ -81,17 +133,17 @@ def fill(mongo_url: str, count: int, kinds: Sequence[Specimen]) -> dict[str, int
     step = SPAN / max(count, 1)
 
     def batch(start: int) -> list[tuple[str, int]]:
-        made: dict[str, list[Document]] = {}
+        made: dict[str, list[RawBSONDocument]] = {}
         for number in range(start, min(start + BATCH, count)):
-            kind = plain if number % REFUNDED else refunded
-            for where, document in kind.copies(number, number * step + timedelta(days=3)):
-                made.setdefault(where, []).append(document)
+            for mould in plain if number % REFUNDED else refunded:
+                document = mould.cast(number, number * step + timedelta(days=3))
+                made.setdefault(mould.collection, []).append(document)
         for where, documents in made.items():
             client[DATABASE][where].insert_many(documents, ordered=False)
         return [(where, len(documents)) for where, documents in made.items()]
 
     filled: dict[str, int] = {}
-    with MongoClient[Document](mongo_url) as client, ThreadPoolExecutor(2) as pool:
+    with MongoClient[RawBSONDocument](mongo_url) as client, ThreadPoolExecutor(2) as pool:
         for counted in pool.map(batch, range(0, count, BATCH)):
             for where, documents in counted:
                 filled[where] = filled.get(where, 0) + documents
@@ -128,25 +180,9 @@ def _paid(stack: Stack, service: Target) -> str:
 
 def anything_due(database: Any) -> bool:
     """Whether an order or a refund is still to be looked at, or has something to tell."""
-    looks = [(name, date) for name in ("orders", "refunds") for date in ("next_check_at", "outbox_due_at")]
-    return any(database[name].find_one({date: DATED}, {"_id": 1}) for name, date in looks)
+    return any(database[ORDERS].find_one({date: DATED}, {"_id": 1}) for date in ("due_at", "outbox_due_at"))
 
 
 def _settled(database: Any) -> bool:
     """Whether nothing is left to do, and all three events have been delivered."""
-    return not anything_due(database) and database.deliveries.count_documents({"state": "delivered"}) == 3
-
-
-def _fields(document: Document) -> list[str]:
-    return [name for name in NUMBERS if name in document]
-
-
-def _places(document: Document, own: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """For each field with one of the order's ``own`` numbers: what stands before and after the number's last digits."""
-    places = {}
-    for name in (*_fields(document), *(["lane"] if "lane" in document else [])):
-        found = next((number for number in own if number in document[name]), None)
-        if found:
-            head, _, tail = document[name].partition(found)
-            places[name] = (head + found[:-DIGITS], tail)
-    return places
+    return not anything_due(database) and database[DELIVERIES].count_documents({"state": "delivered"}) == 3

@@ -18,53 +18,47 @@ from urllib.request import urlopen
 import aiohttp
 import uvloop
 from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo import ReturnDocument, WriteConcern
+from pymongo import WriteConcern
 from tornado.web import Application, RequestHandler
 
-from storage.old_storage import MongoStorage
+from clocks import SystemClock
+from runtime import SystemRandom
+from storage.mongo.storage import MongoStorage
+from storage.stores.all import NOTIFICATIONS, NUMBERS, ORDERS
 from wechat.pay.mutual_tls import client_context
 
 TEXT = "x" * 700  # what an order holds beside the fields that are indexed
 DATABASE = "floor"
+
+Document = dict[str, Any]
 
 
 class Writes:
     """The documents of one order's life."""
 
     def __init__(self, database: Any, session: aiohttp.ClientSession, upstream: str, secure: str) -> None:
-        self._orders = database["orders"]
-        self._refunds = database["refunds"]
-        self._notifications = database["notifications"]
+        self._orders = database[ORDERS]
+        self._numbers = database[NUMBERS]
+        self._notifications = database[NOTIFICATIONS]
         self._session = session
         self._upstream = upstream
         self._secure = secure
-        self._unpaid: list[str] = []
-        self._unrefunded: list[str] = []
+        self._unpaid: list[Document] = []
+        self._unrefunded: list[Document] = []
 
     async def order(self, body: bytes) -> None:
         """Two writes and one POST, as placing an order makes."""
         number, now = secrets.token_hex(12), datetime.now(UTC)
-        await self._orders.insert_one(
-            {
-                "_id": number,
-                "trade_state": "NOTPAY",
-                "created_at": now,
-                "next_check_at": now,
-                "text": TEXT,
-                "events": [],
-            }
-        )
+        order = {"_id": number, "rev": 1, "trade_state": "NOTPAY", "created_at": now, "due_at": now, "keys": [number]}
+        order |= {"text": TEXT, "timeline": [{"at": now}]}
+        await self._orders.insert_one(order)
         prepay = await self._posted(self._upstream, body)
-        await self._orders.find_one_and_update(
-            {"_id": number},
-            {"$set": {"prepay": prepay}, "$push": {"events": {"at": now}}},
-            return_document=ReturnDocument.AFTER,
-        )
-        self._unpaid.append(number)
-        self._unrefunded.append(number)
+        order = await self._change(order, {"prepay": prepay})
+        self._unpaid.append(order)
+        self._unrefunded.append(order)
 
     async def refund(self, body: bytes) -> None:
-        """A read, five writes and one POST, as a refund makes: stored, put aside, marked, sent, answered, noted."""
+        """A read, three writes and one POST, as a refund makes: its number, then reserved, then answered."""
         await self._refunded(self._upstream, body)
 
     async def refund_secure(self, body: bytes) -> None:
@@ -72,43 +66,31 @@ class Writes:
         await self._refunded(self._secure, body)
 
     async def _refunded(self, upstream: str, body: bytes) -> None:
-        number, order, now = secrets.token_hex(12), {"_id": self._unrefunded.pop()}, datetime.now(UTC)
-        line = {"events": {"at": now}}
-        await self._orders.find_one(order)
-        await self._refunds.insert_one(
-            {"_id": number, "out_trade_no": order["_id"], "created_at": now, "next_check_at": now, "text": TEXT}
-        )
-        await self._orders.update_one(order, {"$set": {f"refunds.{number}": 1, "last_refund_at": now}, "$push": line})
-        await self._change(self._refunds, {"_id": number}, {"$set": {"next_check_at": now}, "$push": line})
+        number, now = secrets.token_hex(12), datetime.now(UTC)
+        identity = {"_id": self._unrefunded.pop()["_id"]}
+        await self._numbers.insert_one({"_id": number, "order": identity["_id"]})
+        order = await self._orders.find_one(identity)
+        refunded = {"trade_state": "REFUND", "refund_states": ["REQUESTED"], "refund_changed_at": now, "due_at": now}
+        order = await self._change(order, refunded)
         answer = await self._posted(upstream, body)
-        done = {"state": "PROCESSING", "next_check_at": now, "answer": answer}
-        await self._change(self._refunds, {"_id": number}, {"$set": done, "$push": line})
-        await self._change(self._orders, order, {"$set": {"trade_state": "REFUND"}, "$push": line})
+        await self._change(order, {"refund_states": ["PROCESSING"], "answer": answer})
 
     async def notify(self, body: bytes) -> None:
-        """Two writes, as a notification makes: recorded, applied."""
-        number, now = self._unpaid.pop(), datetime.now(UTC)
-        await self._notifications.find_one_and_update(
-            {"_id": secrets.token_hex(32)},
-            {"$setOnInsert": {"raw": body, "out_trade_no": number, "first_at": now, "expires_at": now}},
-            upsert=True,
-            return_document=ReturnDocument.AFTER,
-        )
-        await self._orders.find_one_and_update(
-            {"_id": number},
-            {
-                "$set": {"trade_state": "SUCCESS", "mchid": "m", "transaction_id": number, "paid_at": now},
-                "$unset": {"next_check_at": ""},
-                "$push": {"events": {"at": now}, "outbox": {"at": now}},
-            },
-            return_document=ReturnDocument.AFTER,
-        )
+        """Three writes, as a notification makes: its payment's number and the message, then applied."""
+        order, now = self._unpaid.pop(), datetime.now(UTC)
+        message = {"_id": secrets.token_hex(32), "raw": body, "out_trade_no": order["_id"], "expires_at": now}
+        number = {"_id": secrets.token_hex(14), "order": order["_id"]}
+        await asyncio.gather(self._notifications.insert_one(message), self._numbers.insert_one(number))
+        await self._change(order, {"trade_state": "SUCCESS", "paid_at": now})
 
     async def nothing(self, body: bytes) -> None:
         """No write at all, as a JS-SDK signature makes."""
 
-    async def _change(self, collection: Any, wanted: dict[str, Any], change: dict[str, Any]) -> None:
-        await collection.find_one_and_update(wanted, change, return_document=ReturnDocument.AFTER)
+    async def _change(self, order: Document, changes: Document) -> Document:
+        """One more line in the timeline and ``changes``, by compare-and-set."""
+        changed = order | changes | {"rev": order["rev"] + 1, "timeline": [*order["timeline"], {"at": order["due_at"]}]}
+        await self._orders.replace_one({"_id": order["_id"], "rev": order["rev"]}, changed)
+        return changed
 
     async def _posted(self, upstream: str, body: bytes) -> bytes:
         async with self._session.post(upstream, data=body) as answer:
@@ -132,7 +114,8 @@ async def main() -> None:
     parser.add_argument("--mongo", required=True)
     parser.add_argument("--simulator", required=True)
     arguments = parser.parse_args()
-    if problems := await MongoStorage(arguments.mongo, DATABASE).problems():  # makes the service's indexes
+    storage = MongoStorage(arguments.mongo, DATABASE, clock=SystemClock(), random=SystemRandom())
+    if problems := await storage.problems():  # makes the service's indexes
         raise SystemExit(problems[0].en)
     client: Any = AsyncIOMotorClient(arguments.mongo)
     database = client.get_database(DATABASE, write_concern=WriteConcern("majority", j=True))

@@ -21,6 +21,7 @@ from bench.fill import DATABASE, anything_due
 from bench.platform import Platform
 from bench.stack import Stack
 from bench.work import Requests
+from storage.stores.all import ORDERS
 
 TURNS = 4
 LASTS_S = 2 * 3600  # a refund of the scenario "slow", by the simulator's clock
@@ -142,7 +143,7 @@ class Course:
     def _all_came_back(self, count: int) -> None:
         """Raises ValueError when a refund that was accepted did not succeed."""
         with MongoClient[dict[str, Any]](self._mongo.url) as client:
-            done = client[DATABASE].refunds.count_documents({"state": "SUCCESS"})
+            done = client[DATABASE][ORDERS].count_documents({"refund_states": "SUCCESS"})
         if done != count:
             raise ValueError(f"of {count} refunds {done} came back")
 
