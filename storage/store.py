@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from storage.documents import Document, Documents
+import structlog
+
+from storage.documents import Document, Documents, Range
 from wechat.domain.errors import NewerDocument
 from wechat.domain.ports import WRITES_KEPT, Stored
 
 T = TypeVar("T")
 
+log = structlog.get_logger("storage")
+
 SCHEMA = 1
 """Version of the documents that this release writes. A release that adds a top-level field, or a field to a part named
 in ``Codec.parts``, keeps it: older processes carry unknown fields along. One that changes what a field means raises it,
 and older processes then refuse to write such a document."""
+
+MOST_UNREADABLE = 1000
+"""Ids of documents that could not be read, which a store keeps."""
 
 ENVELOPE = frozenset({"_id", "schema", "rev", "writes"})
 
@@ -40,6 +47,7 @@ class DocumentStore(Generic[T]):
     def __init__(self, documents: Documents, codec: Codec[T]) -> None:
         self._documents = documents
         self._codec = codec
+        self._unreadable: set[str] = set()
 
     async def insert(self, value: T, write: str) -> bool:
         """See VersionedStore."""
@@ -70,9 +78,30 @@ class DocumentStore(Generic[T]):
         """``document`` as a value with its revision."""
         return Stored(self._codec.read(document), int(document["rev"]), tuple(document["writes"]), document)
 
+    def readable(self, documents: Sequence[Document]) -> list[Stored[T]]:
+        """Those of ``documents`` that can be read. The others are logged, so that one of them holds up no other."""
+        found = []
+        for document in documents:
+            try:
+                found.append(self.stored(document))
+            except (LookupError, TypeError, ValueError) as error:
+                self._report(document["_id"], error)
+        return found
+
     def values(self, documents: Sequence[Document]) -> list[T]:
-        """What ``documents`` hold."""
-        return [self._codec.read(document) for document in documents]
+        """What those of ``documents`` hold that can be read."""
+        return [stored.value for stored in self.readable(documents)]
+
+    def _report(self, key: str, error: Exception) -> None:
+        """Log a document that cannot be read, once."""
+        if key not in self._unreadable and len(self._unreadable) < MOST_UNREADABLE:
+            self._unreadable.add(key)
+            log.error("document_unreadable", name=key, error=repr(error))
+
+    async def due_until(self, wanted: Range) -> list[Stored[T]]:
+        """What is due in a range of dates; documents that cannot be read take nobody's place."""
+        found = await self._documents.find(replace(wanted, limit=wanted.limit + len(self._unreadable)))
+        return self.readable(found)[: wanted.limit]
 
     def _keep_unknown(self, old: Mapping[str, Any], new: Document) -> None:
         """Carry over the fields that this release does not know, so that a newer one finds them again."""

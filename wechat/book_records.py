@@ -46,7 +46,7 @@ class BookRecords:
 
     async def take_due(self, now: datetime, lease: timedelta) -> date | None:
         """Lease the earliest day that is due, undone, and leased to nobody."""
-        for stored in await self._days.due(now, DUE):
+        for stored in await self._days.due(self.mchid, now, DUE):
             token = self._random.token(LEASE_BYTES)
             try:
                 change = await self._day.change(stored, partial(take_due_day, lease=token, now=now, span=lease))

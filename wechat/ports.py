@@ -33,8 +33,8 @@ class DayStore(VersionedStore[BookDay], Protocol):
     async def newest(self, mchid: str) -> date | None:
         """The latest day that was planned."""
 
-    async def due(self, now: datetime, limit: int) -> Sequence[Stored[BookDay]]:
-        """Days that are due and not done, the earliest first."""
+    async def due(self, mchid: str, now: datetime, limit: int) -> Sequence[Stored[BookDay]]:
+        """Days of ``mchid`` that are due and not done, the earliest first."""
 
 
 class DifferenceStore(VersionedStore[Difference], Protocol):

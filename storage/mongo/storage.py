@@ -120,7 +120,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     stores.DAYS: [
         _revision(),
         _index("planned", "mchid", "planned", "date"),
-        _index("due", "due_at", only="due_at"),
+        _index("due", "mchid", "due_at", only="due_at"),
     ],
     stores.DIFFERENCES: [_revision(), _index("by_day", "day_key", "_id")],
 }

@@ -69,15 +69,15 @@ class BookEntries:
         span = FIRST_WINDOW
         while end >= start:
             begin = max(start, end - span)
-            found = await self._orders.find(Range(by, begin, end, equal, limit=MOST + 1, fields=fields))
-            if len(found) > MOST and span > SHORTEST:
-                span = max(SHORTEST, span / 4)
-                continue
-            if len(found) > MOST:  # a second with more than an answer holds
-                found = await self._orders.find(Range(by, begin, end, equal, fields=fields))
+            found = await self._orders.find(Range(by, begin, end, equal, limit=MOST, latest=True, fields=fields))
+            end = begin - MILLISECOND
+            if len(found) == MOST:  # cut off, perhaps among several of the same date
+                last = found[-1][by]
+                found = [document for document in found if document[by] > last]
+                found += await self._orders.find(Range(by, last, last, equal, fields=fields))
+                end = last - MILLISECOND
             if found:
                 yield found
-            end = begin - MILLISECOND
             span = max(SHORTEST, span / 2) if len(found) > WANTED else span * 2
 
 

@@ -28,9 +28,9 @@ class Days(DocumentStore[BookDay]):
         found = await self._documents.find(Range("date", FIRST, LAST, equal, 1, latest=True))
         return date.fromisoformat(found[0]["day"]) if found else None
 
-    async def due(self, now: datetime, limit: int) -> Sequence[Stored[BookDay]]:
-        found = await self._documents.find(Range("due_at", FIRST, now, limit=limit))
-        return sorted([self.stored(document) for document in found], key=lambda stored: stored.value.day)
+    async def due(self, mchid: str, now: datetime, limit: int) -> Sequence[Stored[BookDay]]:
+        found = await self.due_until(Range("due_at", FIRST, now, {"mchid": mchid}, limit=limit))
+        return sorted(found, key=lambda stored: stored.value.day)
 
 
 class Differences(DocumentStore[Difference]):

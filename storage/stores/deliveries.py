@@ -25,12 +25,11 @@ class Deliveries(DocumentStore[Delivery]):
         self._clock = clock
 
     async def due(self, target: str, now: datetime, limit: int) -> Sequence[Stored[Delivery]]:
-        found = await self._documents.find(Range("due_at", FIRST, now, {"target": target}, limit=limit))
-        return [self.stored(document) for document in found]
+        return await self.due_until(Range("due_at", FIRST, now, {"target": target}, limit=limit))
 
-    async def next_due(self, target: str, after: datetime, until: datetime) -> datetime | None:
+    async def next_due(self, target: str, until: datetime) -> datetime | None:
         found = await self._documents.find(
-            Range("due_at", after, until, {"target": target}, limit=1, fields=("due_at",))
+            Range("due_at", FIRST, until, {"target": target}, limit=1, fields=("due_at",))
         )
         return found[0]["due_at"] if found else None
 
@@ -43,7 +42,7 @@ class Deliveries(DocumentStore[Delivery]):
 
     async def pending_of(self, ordering_key: str) -> Sequence[Stored[Delivery]]:
         found = await self._documents.find_equal("ordering_key", ordering_key, MOST_OF_ORDER)
-        pending = [self.stored(document) for document in found if document["state"] == DeliveryState.PENDING]
+        pending = [stored for stored in self.readable(found) if stored.value.pending]
         return sorted(pending, key=lambda stored: stored.value.sequence)
 
     async def of_event(self, event_id: str) -> Sequence[Delivery]:

@@ -26,10 +26,10 @@ class Orders(DocumentStore[Order]):
         self._clock = clock
 
     async def due(self, now: datetime, limit: int) -> Sequence[Stored[Order]]:
-        return await self._until("due_at", now, limit)
+        return await self.due_until(Range("due_at", FIRST, now, limit=limit))
 
-    async def next_due(self, after: datetime, until: datetime) -> datetime | None:
-        found = await self._documents.find(Range("due_at", after, until, limit=1, fields=("due_at",)))
+    async def next_due(self, until: datetime) -> datetime | None:
+        found = await self._documents.find(Range("due_at", FIRST, until, limit=1, fields=("due_at",)))
         return found[0]["due_at"] if found else None
 
     async def overdue(self, now: datetime) -> Overdue:
@@ -41,7 +41,7 @@ class Orders(DocumentStore[Order]):
         return Overdue(len(orders), _age(orders, now), len(refunds), _age(refunds, now))
 
     async def with_events(self, until: datetime, limit: int) -> Sequence[Stored[Order]]:
-        return await self._until("outbox_due_at", until, limit)
+        return await self.due_until(Range("outbox_due_at", FIRST, until, limit=limit))
 
     async def events_waiting(self, now: datetime) -> tuple[int, float]:
         fields = ("outbox_due_at",)
@@ -58,10 +58,6 @@ class Orders(DocumentStore[Order]):
 
     async def find_by_refund(self, state: RefundState, *, limit: int, cursor: str) -> Page[Order]:
         return await self._page("refund_changed_at", {"refund_states": state.value}, limit, cursor)
-
-    async def _until(self, by: str, now: datetime, limit: int) -> Sequence[Stored[Order]]:
-        found = await self._documents.find(Range(by, FIRST, now, limit=limit))
-        return [self.stored(document) for document in found]
 
     async def _page(self, by: str, equal: Mapping[str, Any], limit: int, cursor: str) -> Page[Order]:
         found = await newest(self._documents, by, equal, now=self._clock.now(), limit=limit, cursor=cursor)

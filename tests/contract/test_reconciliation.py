@@ -365,10 +365,10 @@ class PaidDocuments:
         self._dates = sorted(dates)
 
     async def find(self, wanted: Range) -> list[Document]:
-        assert (wanted.by, wanted.equal, wanted.latest) == ("paid_at", {}, False)
+        assert (wanted.by, wanted.equal) == ("paid_at", {})
         first, last = bisect_left(self._dates, wanted.start), bisect_right(self._dates, wanted.end)
-        last = min(last, first + wanted.limit) if wanted.limit else last
-        return [self._document(n) for n in range(first, last)]
+        found = range(first, last)[::-1] if wanted.latest else range(first, last)
+        return [self._document(n) for n in (found[: wanted.limit] if wanted.limit else found)]
 
     def _document(self, n: int) -> Document:
         payment = {"transaction_id": transaction(n)}

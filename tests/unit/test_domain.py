@@ -221,10 +221,24 @@ def test_an_order_is_payable_until_it_is_closed_by_date() -> None:
     assert wrong.value.public_code == "ORDER_EXPIRED"
 
 
+def test_an_order_without_a_date_to_close_is_closed_when_it_expires() -> None:
+    order = an_order(close_after=None, expires_at=NOW + MINUTE)
+    assert order.closes_at == NOW + MINUTE
+    assert replace(order, close_after=NOW).closes_at == NOW
+
+
+def test_an_unpaid_order_has_no_payment_to_tell_of() -> None:
+    order = an_order()
+    assert (order.paid, order.transaction_id, order.paid_at, order.payer_total) == (False, "", None, None)
+    assert not order.paid_by_another
+    assert paid(order).payer_total == order.total
+
+
 @pytest.mark.parametrize(
     ("order", "code"), [(paid(an_order()), "ORDER_PAID"), (close(an_order(), CLOSED), "ORDER_CLOSED")]
 )
 def test_an_order_that_is_paid_or_closed_is_not_payable(order: Order, code: str) -> None:
+    assert not order.is_payable(NOW)
     with pytest.raises(Conflict) as wrong:
         must_be_payable(order, NOW)
     assert wrong.value.public_code == code
@@ -274,10 +288,12 @@ def test_an_order_that_was_paid_late_is_checked_until_the_policy_was_carried_out
     assert (stopped.next_check_at, stopped.check_lease, stopped.timeline[-1]) == (None, "", entry)
     again = replace(entry, at=NOW + MINUTE)
     assert stop_checking(stopped, again) is stopped
+    refunded = tell(with_refunds(sent(), order=order), RefundState.PROCESSING)
+    assert (refunded.trade_state, stop_checking(refunded, entry).next_check_at) == (TradeState.REFUND, None)
 
 
-@pytest.mark.parametrize("order", [an_order(), replace(paid(an_order()), next_check_at=NOW)])
-def test_only_an_order_that_was_paid_late_is_checked_no_more(order: Order) -> None:
+def test_an_unpaid_order_is_checked_until_it_is_paid_or_closed() -> None:
+    order = an_order()
     assert stop_checking(order, NOTE) is order
 
 
@@ -865,7 +881,7 @@ def test_a_refund_keeps_what_wechat_said_of_it() -> None:
 @pytest.mark.parametrize("state", [RefundState.PROCESSING, RefundState.SUCCESS, RefundState.ABNORMAL])
 def test_a_refund_that_wechat_has_accepted_moves_its_order(order: Order, state: RefundState) -> None:
     moved = tell(with_refunds(sent(), order=order), state)
-    assert (moved.trade_state, moved.next_check_at) == (TradeState.REFUND, None)
+    assert (moved.trade_state, moved.next_check_at) == (TradeState.REFUND, order.next_check_at)
     assert whats(moved.timeline)[-1] == "refund"
     again = tell(replace(moved, refunds=(*moved.refunds, a_refund("second-1"))), state, "second-1")
     assert (again.trade_state, whats(again.timeline).count("refund")) == (TradeState.REFUND, 1)
@@ -883,10 +899,12 @@ def test_a_closed_refund_releases_its_reservation_and_does_not_move_its_order() 
     assert whats(order.timeline)[-1] == "refund_released"
 
 
-def test_a_late_payment_that_waits_for_its_policy_still_waits_when_a_refund_of_it_is_closed() -> None:
-    late = paid(close(an_order(), CLOSED))
-    order = tell(with_refunds(sent(), order=late), RefundState.CLOSED)
-    assert (order.trade_state, order.next_check_at) == (TradeState.PAID_LATE, late.next_check_at)
+@pytest.mark.parametrize("state", TOLD)
+def test_a_late_payment_still_waits_for_its_policy_whatever_becomes_of_a_refund_of_it(state: RefundState) -> None:
+    late = claim_check(paid(close(an_order(), CLOSED)), "mine", NOW)
+    order = tell(with_refunds(sent(), order=late), state)
+    assert order.trade_state is (TradeState.PAID_LATE if state is RefundState.CLOSED else TradeState.REFUND)
+    assert (order.next_check_at, order.check_lease) == (NOW + CHECK_LEASE, "mine")
 
 
 def test_a_refund_that_the_order_does_not_have_is_a_mismatch() -> None:

@@ -148,6 +148,13 @@ async def bench() -> AsyncIterator[Bench]:
     assert lost == []
 
 
+async def outcomes(operations: Sequence[asyncio.Task[Any]]) -> list[Any]:
+    """What each returned, or ("raised", error)."""
+    await asyncio.wait(operations)
+    found = [(operation.exception(), operation) for operation in operations]
+    return [("raised", error) if error else operation.result() for error, operation in found]
+
+
 async def settle() -> None:
     """Let everything go on that can."""
     for _ in range(6):
@@ -233,6 +240,16 @@ async def test_what_does_not_fit_keeps_its_place_and_smaller_ones_fill_the_batch
     assert bench.documents.sent[4:] == [["g"]]
 
 
+async def test_what_waits_for_another_of_its_id_goes_before_all_that_came_later(bench: Bench) -> None:
+    await bench.replace("a", "b", "x", "x", *(f"document-{i:03}" for i in range(70)))
+    bench.documents.batches[0].succeed()
+    await settle()
+    assert bench.documents.sent[2] == ["x", *(f"document-{i:03}" for i in range(63))]
+    bench.documents.batches[1].succeed()
+    await settle()
+    assert bench.documents.sent[3] == ["x", *(f"document-{i:03}" for i in range(63, 70))]
+
+
 async def test_a_batch_has_one_operation_for_each_id(bench: Bench) -> None:
     await bench.replace("a", "b", "x", "x", "y", "x", "z")
     await bench.answer_all()
@@ -288,8 +305,7 @@ async def test_a_write_that_is_refused_fails_its_own_caller_only(bench: Bench) -
     refusal = ValueError("too large")
     bench.documents.batches[2].succeed(True, refusal, False)
     bench.documents.batches[1].succeed()
-    results = await asyncio.gather(*writes, return_exceptions=True)
-    assert results == [True, True, True, refusal, False]
+    assert await outcomes(writes) == [True, True, True, ("raised", refusal), False]
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable(), RuntimeError("a mistake")])
@@ -304,8 +320,7 @@ async def test_a_batch_that_fails_is_unknown_for_all_who_are_in_it_and_for_nobod
     await settle()
     bench.documents.batches[1].succeed()
     bench.documents.batches[3].succeed()
-    results = await asyncio.gather(*writes, *more, return_exceptions=True)
-    assert results == [True, True, error, error, True]
+    assert await outcomes([*writes, *more]) == [True, True, ("raised", error), ("raised", error), True]
     [after] = await bench.insert("f")
     bench.documents.batches[-1].succeed()
     assert await after is True
@@ -365,11 +380,11 @@ async def test_who_has_waited_for_two_and_a_half_seconds_does_not_know(bench: Be
     """Sent or not; what was sent goes on, what was not is withdrawn."""
     started = time.monotonic()
     writes = await bench.insert("a", "b", "c", "d")
-    results = await asyncio.gather(*writes, return_exceptions=True)
+    results = await outcomes(writes)
     took_s = time.monotonic() - started
     assert DEADLINE_S == 2.5
     assert DEADLINE_S - 0.05 <= took_s < DEADLINE_S + 1
-    assert [type(result) for result in results] == [StoreUnavailable] * 4
+    assert [(raised, type(error)) for raised, error in results] == [("raised", StoreUnavailable)] * 4
     assert [batch.ids for batch in bench.documents.waiting] == [["a"], ["b"]]
     await bench.answer_all()
     assert len(bench.documents.batches) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -65,12 +66,6 @@ async def late(shelf: Shelf, write: Callable[[], bool]) -> bool:
     raise StoreUnavailable
 
 
-async def silence(shelf: Shelf, write: Callable[[], bool]) -> bool:
-    """The store takes its time, and then it is unknown."""
-    await asyncio.sleep(SHORT_S)
-    raise StoreUnavailable
-
-
 async def newer(shelf: Shelf, write: Callable[[], bool]) -> bool:
     raise NewerDocument
 
@@ -85,7 +80,7 @@ async def never_answered(shelf: Shelf, write: Callable[[], bool]) -> bool:
 class Shelf:
     """``VersionedStore``. Each write takes the next of ``fates``; ``before_write`` is what others do just before one.
 
-    ``late`` are writes that have still to arrive.
+    ``late`` are writes that have still to arrive. While it is ``down``, it says so after ``silent_s``.
     """
 
     held: dict[str, Stored[Item]] = field(default_factory=dict)
@@ -95,6 +90,7 @@ class Shelf:
     reads: list[StoreUnavailable | None] = field(default_factory=list)
     hanging: asyncio.Event = field(default_factory=asyncio.Event)
     down: bool = False
+    silent_s: float = 0
     read: int = 0
     tried: int = 0
     lost_races: int = 0
@@ -111,7 +107,7 @@ class Shelf:
 
     async def get(self, key: str) -> Stored[Item] | None:
         self.read += 1
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.silent_s)
         failure = self.reads.pop(0) if self.reads else None
         if self.down or failure:
             raise failure or StoreUnavailable
@@ -123,14 +119,14 @@ class Shelf:
             if held.rev != stored.rev:
                 self.lost_races += 1
                 return False
-            self.held[value.key] = Stored(value, held.rev + 1, (*held.writes, write)[-WRITES_KEPT:])
+            self.held[value.key] = Stored(value, stored.rev + 1, (*stored.writes, write)[-WRITES_KEPT:])
             return True
 
         return await self._write(put)
 
     async def _write(self, put: Callable[[], bool]) -> bool:
         self.tried += 1
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.silent_s)
         if self.down:
             raise StoreUnavailable
         if self.before_write:
@@ -290,10 +286,11 @@ async def test_a_fault_of_the_store_that_is_no_doubt_is_raised(shelf: Shelf) -> 
 
 
 async def test_a_value_that_was_written_last_is_changed_again_without_reading_it(shelf: Shelf) -> None:
-    items = updater(shelf)
+    items = updater(shelf, random=CountedIds())
     for name in ("a", "b", "c"):
         await items.update(KEY, add(name))
     assert (shelf.read, shelf.tried, shelf.names, shelf.rev) == (1, 3, ("a", "b", "c"), 4)
+    assert shelf.held[KEY].writes == ("theirs", "000000000001", "000000000002", "000000000003")
 
 
 async def test_a_value_that_was_inserted_is_changed_without_reading_it(shelf: Shelf) -> None:
@@ -340,6 +337,16 @@ async def test_reading_never_returns_what_is_remembered(shelf: Shelf) -> None:
     await items.update(KEY, add("a"))
     shelf.others_add("theirs")
     assert await items.get(KEY) == Item(names=("a", "theirs"))
+
+
+async def test_what_others_have_changed_is_not_tried_from_memory_a_second_time(shelf: Shelf) -> None:
+    items = updater(shelf)
+    await items.update(KEY, add("a"))
+    held = shelf.held[KEY]
+    shelf.others_add("theirs")
+    assert await items.change(held, add("b")) is None
+    await items.update(KEY, add("c"))
+    assert (shelf.tried, shelf.lost_races, shelf.names) == (3, 1, ("a", "theirs", "c"))
 
 
 async def test_so_many_values_are_remembered_the_latest(shelf: Shelf) -> None:
@@ -530,15 +537,9 @@ async def test_of_tries_that_are_all_in_doubt_one_counts_whenever_they_arrive(sh
 
 async def test_a_change_waits_for_no_more_than_one_answer_beyond_its_time(shelf: Shelf) -> None:
     """Each call of this store takes as long as a change may."""
-
-    async def slow_read(key: str) -> Stored[Item] | None:
-        await asyncio.sleep(SHORT_S)
-        raise StoreUnavailable
-
     items = updater(shelf, limit_s=SHORT_S)
     await items.update(KEY, add("first"))
-    shelf.fates = [silence] * 10
-    shelf.get = slow_read  # type: ignore[method-assign]  # it went silent as a whole
+    shelf.down, shelf.silent_s = True, SHORT_S
     result = await within(2 * SHORT_S + 0.15, items.update(KEY, add("a")))
     assert type(result) is StoreUnavailable
 
@@ -551,13 +552,7 @@ async def test_whoever_asks_knows_within_four_and_a_half_seconds_that_nothing_is
     monkeypatch.setattr("wechat.support.update.PAUSE_S", PAUSE_S / 10)
     items = updater(shelf, limit_s=LIMIT_S / 10)
     await items.update(KEY, add("first"))
-
-    async def unknown(*_: object) -> Any:
-        await asyncio.sleep(0.24)
-        raise StoreUnavailable
-
-    shelf.fates = [unknown] * 10
-    shelf.get = unknown  # type: ignore[method-assign]  # it went silent as a whole
+    shelf.down, shelf.silent_s = True, 0.24
     call = items.insert(Item("item-2")) if kind == "insert" else items.update(KEY, add("a"))
     assert type(await within(0.45, call)) is StoreUnavailable
 
@@ -565,12 +560,7 @@ async def test_whoever_asks_knows_within_four_and_a_half_seconds_that_nothing_is
 async def test_waiting_for_the_others_of_this_process_counts(shelf: Shelf) -> None:
     """Ten changes of one value, of a store that went silent: all know after the time that one may take."""
     items = updater(shelf, limit_s=SHORT_S)
-
-    async def silent_read(key: str) -> Stored[Item] | None:
-        await asyncio.sleep(SHORT_S)
-        raise StoreUnavailable
-
-    shelf.get = silent_read  # type: ignore[method-assign]  # it went silent as a whole
+    shelf.down, shelf.silent_s = True, SHORT_S
     changes = [items.update(KEY, add(f"change-{i}")) for i in range(10)]
     results = await asyncio.gather(*(within(3 * SHORT_S, change) for change in changes), return_exceptions=True)
     assert [type(result) for result in results] == [StoreUnavailable] * 10
@@ -612,18 +602,31 @@ async def test_whoever_leaves_lets_those_who_wait_behind_go_on(shelf: Shelf) -> 
     assert (shelf.names, shelf.tried) == (("c",), 2)
 
 
+def locks_alive() -> int:
+    gc.collect()
+    return sum(isinstance(each, asyncio.Lock) for each in gc.get_objects())
+
+
 async def test_nothing_is_left_of_changes_that_are_over(shelf: Shelf) -> None:
+    """Neither of those who left, nor of refused ones, nor of those that waited for each other."""
+
+    async def change_in_every_way(items: Updater[Item]) -> None:
+        shelf.fates = [never_answered]
+        leaving = [asyncio.ensure_future(items.update(KEY, add("a"))) for _ in range(3)]
+        await shelf.hanging.wait()
+        for each in leaving:
+            each.cancel()
+        await asyncio.wait(leaving)
+        with pytest.raises(Conflict):
+            await items.update(KEY, refuse)
+        await items.update("nobody", add("a"))
+        await asyncio.gather(*(items.update(KEY, add(f"change-{i}")) for i in range(10)))
+
     items = updater(shelf)
-    shelf.fates = [never_answered]
-    leaving = asyncio.ensure_future(items.update(KEY, add("a")))
-    await shelf.hanging.wait()
-    leaving.cancel()
-    await asyncio.wait({leaving})
-    with pytest.raises(Conflict):
-        await items.update(KEY, refuse)
-    await items.update("nobody", add("a"))
-    await asyncio.gather(*(items.update(KEY, add(f"change-{i}")) for i in range(10)))
-    assert items._locks == {}
+    before = locks_alive()
+    await change_in_every_way(items)
+    assert locks_alive() == before
+    assert await items.get(KEY) is not None
 
 
 # -- one at a time -----------------------------------------------------------------------------------------------------

@@ -523,8 +523,8 @@ def test_a_payment_of_which_the_timeline_says_nothing_is_told_without_a_guess() 
 
 
 def test_a_reason_without_words_of_its_own_is_shown_as_it_is() -> None:
-    case = Case(order(PREPAY), NOTPAY, (message("10:02:12", "too_many_payments"),), (), at("10:10:00"))
-    assert "微信的通知因too_many_payments被拒收" in explain(case)[0].zh
+    case = Case(order(PREPAY), NOTPAY, (message("10:02:12", "a_reason_to_come"),), (), at("10:10:00"))
+    assert "微信的通知因a_reason_to_come被拒收" in explain(case)[0].zh
 
 
 @pytest.mark.parametrize(

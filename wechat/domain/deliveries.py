@@ -142,7 +142,7 @@ def revive_delivery(delivery: Delivery, now: datetime, lease_span: timedelta) ->
     One that somebody may be delivering right now, and one that waits for its turn, stay as they are.
     """
     resting = delivery.tries > 0 and delivery.due_at is not None and delivery.due_at > now + lease_span
-    if delivery.pending and (not resting or delivery.lease):
+    if delivery.pending and (not resting or delivery.lease or delivery.blocked):
         return delivery
     return replace(delivery, state=DeliveryState.PENDING, due_at=now, tries=0, lease="", expires_at=None)
 

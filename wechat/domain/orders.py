@@ -385,7 +385,7 @@ def schedule_check(order: Order, at: datetime, lease: str) -> Order:
 
 def stop_checking(order: Order, entry: TimelineEntry) -> Order:
     """Look at an order that was paid late no more, and say why."""
-    if order.trade_state is not TradeState.PAID_LATE or order.next_check_at is None:
+    if not order.paid or order.next_check_at is None:
         return order
     return order.with_entry(entry, next_check_at=None, check_lease="")
 

@@ -140,8 +140,8 @@ class OrderStore(VersionedStore[Order], Protocol):
     async def due(self, now: datetime, limit: int) -> Sequence[Stored[Order]]:
         """Orders of which something is due: a check, or a refund."""
 
-    async def next_due(self, after: datetime, until: datetime) -> datetime | None:
-        """The first date between ``after`` and ``until`` on which an order comes due."""
+    async def next_due(self, until: datetime) -> datetime | None:
+        """The first date up to ``until`` on which an order comes due; a past one for what is overdue."""
 
     async def overdue(self, now: datetime) -> Overdue:
         """What is due; a thousand orders are looked at, at most."""
@@ -188,8 +188,8 @@ class DeliveryStore(VersionedStore[Delivery], Protocol):
     async def due(self, target: str, now: datetime, limit: int) -> Sequence[Stored[Delivery]]:
         """Deliveries to ``target`` that are due."""
 
-    async def next_due(self, target: str, after: datetime, until: datetime) -> datetime | None:
-        """The first date between ``after`` and ``until`` on which one to ``target`` comes due."""
+    async def next_due(self, target: str, until: datetime) -> datetime | None:
+        """The first date up to ``until`` on which one to ``target`` comes due; a past one for what is overdue."""
 
     async def overdue(self, target: str, now: datetime) -> tuple[int, float]:
         """How many to ``target`` are due, a thousand at most, and by how many seconds the oldest is overdue."""

@@ -229,7 +229,9 @@ def _move(order: Order, refund: Refund, target: RefundState, entry: TimelineEntr
     if not moved.reserves:
         order = order.with_entry(_line(moved, "refund_released", entry.at))
     elif not moved.surplus and order.trade_state in (TradeState.SUCCESS, TradeState.PAID_LATE):
-        order = order.moved_to(TradeState.REFUND, _line(moved, "refund", entry.at))
+        check = (order.next_check_at, order.check_lease)  # a late payment's policy is still to be carried out
+        line = _line(moved, "refund", entry.at)
+        order = order.moved_to(TradeState.REFUND, line, next_check_at=check[0], check_lease=check[1])
     kind = _EVENTS.get(target)
     if kind is None:
         return order

@@ -30,7 +30,7 @@ from wechat.domain.metrics import Metric
 from wechat.domain.ports import DeliveryStore, Runtime, Stored
 from wechat.events.targets import Target
 from wechat.support.update import Updater
-from wechat.support.worker import CANDIDATES, Worker
+from wechat.support.worker import CANDIDATES, Worker, claim_any
 
 LEASE = timedelta(seconds=60)
 AT_ONCE = 8  # deliveries under way for one target in one process
@@ -52,7 +52,10 @@ class DeliveryJob(NamedTuple):
 
 
 class DeliveryWork:
-    """``Work`` on the deliveries to one target. ``spread`` is what a pause is multiplied by."""
+    """``Work`` on the deliveries to one target. ``spread`` is what a pause is multiplied by.
+
+    ``on_due`` is called when one of them has been made due, with the date.
+    """
 
     def __init__(
         self, target: Target, store: DeliveryStore, runtime: Runtime, spread: Callable[[], float] | None = None
@@ -63,23 +66,20 @@ class DeliveryWork:
         self._clock = runtime.clock
         self._random = runtime.random
         self._telemetry = runtime.telemetry
+        self.on_due: Callable[[datetime], None] = lambda at: None
         self._spread = spread or (lambda: runtime.random.uniform(1 - SPREAD, 1 + SPREAD))
         self._updater: Updater[Delivery] = Updater(
             store, lambda delivery: delivery.id, runtime.clock, runtime.random, remembered=0
         )
 
     async def claim(self, limit: int) -> Sequence[DeliveryJob]:
-        """See Work. Those that were read and are blocked make room for none: the next round reads again."""
+        """See Work. A delivery that is blocked takes nobody's place."""
         now = self._clock.now()
         due = await self._store.due(self._target.name, now, CANDIDATES * limit)
-        chosen = self._random.shuffled(due)[:limit]
-        claimed = await asyncio.gather(*[self._claim(stored, now) for stored in chosen])
-        jobs = [job for job in claimed if job]
-        free = await asyncio.gather(*[self._is_free(job, now) for job in jobs])
-        return [job for job, is_free in zip(jobs, free, strict=True) if is_free]
+        return await claim_any(self._random.shuffled(due), limit, lambda chosen: self._claim_all(chosen, now))
 
     async def next_due(self, until: datetime) -> datetime | None:
-        return await self._store.next_due(self._target.name, self._clock.now(), until)
+        return await self._store.next_due(self._target.name, until)
 
     async def run(self, job: DeliveryJob) -> None:
         at, started = self._clock.now(), self._clock.monotonic()
@@ -92,6 +92,13 @@ class DeliveryWork:
         overdue, oldest_s = await self._store.overdue(self._target.name, self._clock.now())
         self._telemetry.measure(Metric.PENDING_EVENTS, overdue, self._target.name)
         self._telemetry.measure(Metric.OLDEST_EVENT, oldest_s, self._target.name)
+
+    async def _claim_all(self, chosen: Sequence[Stored[Delivery]], now: datetime) -> Sequence[DeliveryJob]:
+        """All are claimed before any is looked at: one that another of them blocks waits for that one's lease."""
+        claimed = await asyncio.gather(*[self._claim(stored, now) for stored in chosen])
+        jobs = [job for job in claimed if job]
+        free = await asyncio.gather(*[self._is_free(job, now) for job in jobs])
+        return [job for job, is_free in zip(jobs, free, strict=True) if is_free]
 
     async def _claim(self, stored: Stored[Delivery], now: datetime) -> DeliveryJob | None:
         """None when somebody else was faster, or when it is unknown whether the claim was written: it comes again."""
@@ -141,6 +148,7 @@ class DeliveryWork:
         if delivery.tries < len(DELAYS_S):
             due_at = self._clock.now() + timedelta(seconds=DELAYS_S[delivery.tries] * self._spread())
             await self._updater.update(delivery.id, lambda each: retry_delivery(each, job.lease, attempt, due_at))
+            self.on_due(due_at)
             return "failed"
         if await self._finish(job, DeliveryState.DEAD, attempt):
             self._telemetry.alarm("event_undelivered", delivery.event.out_trade_no)
@@ -156,7 +164,9 @@ class DeliveryWork:
         pending = await self._store.pending_of(job.delivery.ordering_key)
         following = next((each.value for each in pending if each.value.sequence > job.delivery.sequence), None)
         if following and following.blocked:
-            await self._updater.update(following.id, lambda each: unblock_delivery(each, attempt.at))
+            now = self._clock.now()
+            await self._updater.update(following.id, lambda each: unblock_delivery(each, now))
+            self.on_due(now)
         return True
 
 
@@ -164,4 +174,6 @@ class DeliveryWorker(Worker[DeliveryJob]):
     """Delivers to one target for as long as it is started."""
 
     def __init__(self, target: Target, store: DeliveryStore, runtime: Runtime) -> None:
-        super().__init__(DeliveryWork(target, store, runtime), runtime, AT_ONCE)
+        work = DeliveryWork(target, store, runtime)
+        super().__init__(work, runtime, AT_ONCE)
+        work.on_due = self.wake

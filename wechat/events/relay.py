@@ -15,7 +15,7 @@ from wechat.domain.deliveries import Delivery, staged_events
 from wechat.domain.errors import StoreUnavailable
 from wechat.domain.metrics import Metric
 from wechat.domain.orders import Order, remove_events
-from wechat.domain.ports import DeliveryStore, OrderStore, Runtime
+from wechat.domain.ports import DeliveryStore, OrderStore, Runtime, Stored
 from wechat.events.delivery_worker import DeliveryWorker
 from wechat.events.targets import Target
 from wechat.orders.updates import OrderUpdates
@@ -61,12 +61,11 @@ class RelayWork:
 
     async def claim(self, limit: int) -> Sequence[Order]:
         """See Work. Nothing is leased: doing the same twice changes nothing."""
-        known = [self._known.pop(key) for key in list(self._known)[:limit]]
-        if len(known) == limit:
-            return known
-        found = await self._store.with_events(self._clock.now() - GRACE, limit - len(known))
-        keys = {order.key for order in known}
-        return [*known, *(stored.value for stored in found if stored.value.key not in keys)]
+        found: Sequence[Stored[Order]] = ()
+        if len(self._known) < limit:
+            found = await self._store.with_events(self._clock.now() - GRACE, limit - len(self._known))
+        known = {key: self._known.pop(key) for key in list(self._known)[:limit]}
+        return [*known.values(), *(stored.value for stored in found if stored.value.key not in known)]
 
     async def next_due(self, until: datetime) -> datetime | None:
         """See Work. Others' events are looked for once in a while; ours are news, and come again when that failed."""
@@ -86,15 +85,11 @@ class RelayWork:
         self._telemetry.measure(Metric.OLDEST_EVENT, oldest_s, "relay")
 
     async def _hand_out(self, job: Order) -> None:
-        now = self._clock.now()
-        wanted = [
-            Delivery(event, target.name, job.key, sequence, now)
-            for event, sequence in staged_events(job)
-            for target in self._targets
-            if target.wants(event.type)
-        ]
-        write = self._random.token(WRITE_BYTES)
-        await asyncio.gather(*[self._deliveries.insert(delivery, write) for delivery in wanted])
+        now, write = self._clock.now(), self._random.token(WRITE_BYTES)
+        for event, sequence in staged_events(job):  # one after the other: a later one alone would be delivered first
+            wanted = [target.name for target in self._targets if target.wants(event.type)]
+            deliveries = [Delivery(event, name, job.key, sequence, now) for name in wanted]
+            await asyncio.gather(*[self._deliveries.insert(delivery, write) for delivery in deliveries])
         for worker in self._workers:
             worker.wake()
         ids = frozenset([event.id for event in job.outbox])

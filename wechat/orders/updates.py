@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from datetime import datetime
 
 import structlog
 
@@ -22,16 +23,16 @@ class OrderUpdates:
     """Orders by key.
 
     The composition root sets what follows from a change: ``wanted`` are the events that somebody receives, the others
-    are not staged; ``on_events`` is called with each order that has staged events, ``on_due`` when one is due at once.
+    are not staged; ``on_events`` is called with each order that has staged events, ``on_due`` with the date of one that
+    comes due sooner than before.
     """
 
     def __init__(self, store: OrderStore, runtime: Runtime) -> None:
-        self._clock = runtime.clock
         self._telemetry = runtime.telemetry
         self._updater = Updater(store, lambda order: order.key, runtime.clock, runtime.random)
         self.wanted: Collection[EventType] = frozenset(EventType)
         self.on_events: Callable[[Order], None] = lambda order: None
-        self.on_due: Callable[[], None] = lambda: None
+        self.on_due: Callable[[datetime], None] = lambda at: None
 
     async def insert(self, order: Order) -> bool:
         """Store a new order; False when its number is taken."""
@@ -79,8 +80,9 @@ class OrderUpdates:
         report_refunds(before, after, self._telemetry)
         if len(after.outbox) > len(before.outbox):
             self.on_events(after)
-        if after.due_at is not None and after.due_at <= self._clock.now():
-            self.on_due()
+        due_at = after.due_at
+        if due_at is not None and (before.due_at is None or due_at < before.due_at):
+            self.on_due(due_at)
 
 
 def report_order(before: Order, after: Order, telemetry: Telemetry) -> None:

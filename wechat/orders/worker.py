@@ -13,13 +13,13 @@ import structlog
 from wechat.domain.due_work import claim_due, parts_of
 from wechat.domain.errors import CallerError, FenpayError, GatewayRefused, Mismatch, StoreUnavailable
 from wechat.domain.metrics import Metric
-from wechat.domain.orders import Order, Refund, TradeState
+from wechat.domain.orders import Order, Refund
 from wechat.domain.ports import OrderStore, Runtime, Stored
 from wechat.orders.service import Orders
 from wechat.orders.updates import OrderUpdates
 from wechat.refunds.late_payments import LatePayments
 from wechat.refunds.service import Refunds
-from wechat.support.worker import CANDIDATES
+from wechat.support.worker import CANDIDATES, claim_any
 
 LEASE_BYTES = 6
 
@@ -60,12 +60,10 @@ class OrderWork:
         """See Work. Which of the due orders are taken is a matter of chance, so that processes seldom collide."""
         now = self._clock.now()
         due = await self._store.due(now, CANDIDATES * limit)
-        chosen = self._random.shuffled(due)[:limit]
-        claimed = await asyncio.gather(*[self._claim(stored, now) for stored in chosen])
-        return [job for job in claimed if job]
+        return await claim_any(self._random.shuffled(due), limit, lambda chosen: self._claim_all(chosen, now))
 
     async def next_due(self, until: datetime) -> datetime | None:
-        return await self._store.next_due(self._clock.now(), until)
+        return await self._store.next_due(until)
 
     async def run(self, job: OrderJob) -> None:
         claimed = parts_of(job.order, job.lease)
@@ -81,6 +79,10 @@ class OrderWork:
         self._telemetry.measure(Metric.OVERDUE_REFUNDS, overdue.refunds)
         self._telemetry.measure(Metric.OLDEST_DUE_REFUND, overdue.oldest_refund_s)
 
+    async def _claim_all(self, chosen: Sequence[Stored[Order]], now: datetime) -> Sequence[OrderJob]:
+        claimed = await asyncio.gather(*[self._claim(stored, now) for stored in chosen])
+        return [job for job in claimed if job]
+
     async def _claim(self, stored: Stored[Order], now: datetime) -> OrderJob | None:
         """None when somebody else was faster, or when it is unknown whether the claim was written: it comes again."""
         lease = self._random.token(LEASE_BYTES)
@@ -91,7 +93,7 @@ class OrderWork:
         return OrderJob(change.after, lease) if change and change.happened else None
 
     async def _check(self, job: OrderJob) -> None:
-        if job.order.trade_state is TradeState.PAID_LATE:
+        if job.order.paid:
             await self._late.return_late(job.order)
         else:
             await self._orders.check(job.order, job.lease)
@@ -114,6 +116,9 @@ class OrderWork:
             await work()
         except FenpayError as error:
             self._telemetry.count(metric, "failed")
-            log.warning("check_failed", worker=self.name, error=str(error))
+            log.warning("check_failed", name=self.name, error=str(error))
+        except Exception:
+            self._telemetry.count(metric, "failed")
+            log.exception("check_crashed", name=self.name)
         else:
             self._telemetry.count(metric, "ok")

@@ -12,8 +12,9 @@ from wechat.domain.errors import CallerError
 from wechat.domain.facts import Transaction, Verified
 from wechat.domain.orders import Order, TimelineEntry, order_key, stop_checking
 from wechat.domain.ports import Runtime
+from wechat.domain.refunds import refundable
 from wechat.orders.updates import OrderUpdates
-from wechat.refunds.service import Refunds
+from wechat.refunds.service import MONEY_GOES_BACK, Refunds
 
 REASON = "订单未成交，款项退回"  # 30 bytes of the 80 that WeChat shows to the payer
 
@@ -43,7 +44,7 @@ class LatePayments:
     async def return_late(self, order: Order) -> None:
         """Apply the policy to an order in PAID_LATE, and check it no more."""
         returned = await self._return(order, order.transaction_id, f"late-{order.out_trade_no}")
-        entry = TimelineEntry(self._clock.now(), "money_goes_back" if returned else "needs_operator", "policy")
+        entry = TimelineEntry(self._clock.now(), MONEY_GOES_BACK if returned else "needs_operator", "policy")
         await self._updates.update(order.key, lambda current: stop_checking(current, entry))
 
     async def return_second(self, fact: Verified[Transaction]) -> None:
@@ -56,6 +57,8 @@ class LatePayments:
         """Whether the payment is being returned."""
         if self._policy is LatePolicy.ASK:
             return False
+        if not refundable(order, transaction_id):  # all of it goes back already, by hand
+            return True
         try:
             await self._refunds.return_payment(order, transaction_id, out_refund_no, REASON)
         except CallerError:  # too old, refunded in part by hand, no way to refund

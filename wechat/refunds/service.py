@@ -18,7 +18,7 @@ from wechat.domain.errors import GatewayRefused, Mismatch, NotFound, RemoteError
 from wechat.domain.facts import Api, RefundState, RemoteRefund, Verified
 from wechat.domain.money import fen
 from wechat.domain.numbers import Claim, NumberUse, refund_number
-from wechat.domain.orders import Order, Refund, TimelineEntry, order_key
+from wechat.domain.orders import Order, Refund, TimelineEntry, order_key, stop_checking
 from wechat.domain.ports import NumberStore, Runtime
 from wechat.domain.refunds import LEASE, SENT, LeaseLost, must_be_refundable
 from wechat.domain.times import to_v2
@@ -35,6 +35,8 @@ NUMBER_BYTES = 6
 LEASE_BYTES = 6
 CONSOLE = "console"
 CONSOLE_REASON = "商户平台退款"
+MONEY_GOES_BACK = "money_goes_back"
+"""The timeline's word for a payment that is returned by policy."""
 
 log = structlog.get_logger("wechat.refunds")
 
@@ -116,7 +118,7 @@ class Refunds:
         )
         await self._reserve_number(order, out_refund_no)
         now = self._clock.now()
-        await self._updates.update(order.key, lambda current: transitions.request_refund(current, draft, now))
+        await self._updates.update(order.key, lambda current: _give_back(current, draft, now))
 
     async def adopt(self, order: Order, found: BillRefund) -> Refund:
         """Book a refund that WeChat has and nobody here asked for: made by hand in its console, for example.
@@ -307,6 +309,12 @@ class Refunds:
         if refund.api not in self._gateways:
             raise no_refund_api(refund.api)
         return self._gateways[refund.api]
+
+
+def _give_back(order: Order, draft: Refund, now: datetime) -> Order:
+    """Reserve the refund of a payment for which no goods are given; the order's own needs no further look then."""
+    requested = transitions.request_refund(order, draft, now)
+    return requested if draft.surplus else stop_checking(requested, TimelineEntry(now, MONEY_GOES_BACK, "policy"))
 
 
 def _request_and_send(order: Order, draft: Refund, now: datetime) -> Order:

@@ -7,7 +7,7 @@ until somebody in this process has news. What another process leaves behind is s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -23,9 +23,12 @@ CANDIDATES = 4
 """For each free loop so many due jobs are read, of which it takes any: processes that read the same seldom collide."""
 LONGEST_REST = timedelta(seconds=15)
 FAILURE_REST = timedelta(seconds=2)
+OVERDUE_REST = timedelta(seconds=1)
+"""Before another look at what is overdue and could not be claimed: others may be at it, or one of them has failed."""
 MEASURE_S = 15.0
 
 J = TypeVar("J")
+C = TypeVar("C")
 
 log = structlog.get_logger("wechat.worker")
 
@@ -39,7 +42,7 @@ class Work(Protocol[J]):
         """Take up to ``limit`` jobs that are due, under leases. Raises StoreUnavailable."""
 
     async def next_due(self, until: datetime) -> datetime | None:
-        """When the next job comes due, if that is before ``until``. Raises StoreUnavailable."""
+        """When the next job comes due or came due, if that is before ``until``. Raises StoreUnavailable."""
 
     async def run(self, job: J) -> None:
         """Do a job. It comes due again by itself unless this ends it."""
@@ -60,15 +63,17 @@ class Worker(Generic[J]):
         self._longest_rest = longest_rest
         self._running: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
+        self._rests_until: datetime | None = None
         self._measure_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._forever(), name=self._work.name)
 
-    def wake(self) -> None:
-        """There may be something due."""
-        self._news.set()
+    def wake(self, at: datetime | None = None) -> None:
+        """There may be something due now, or from ``at`` on."""
+        if at is None or self._rests_until is None or at < self._rests_until:
+            self._news.set()
 
     async def close(self) -> None:
         await end(*([self._task] if self._task else []), *self._running)
@@ -94,6 +99,7 @@ class Worker(Generic[J]):
                 busy, due = False, self._clock.now() + FAILURE_REST
             if not busy:
                 await self._rest(due or self._clock.now() + self._longest_rest, version)
+                self._rests_until = None
 
     async def _take(self) -> bool:
         """Claim as much as there are free loops, and start it; whether there was anything."""
@@ -116,9 +122,12 @@ class Worker(Generic[J]):
             log.exception("job_crashed", worker=self._work.name)
 
     async def _next_due(self) -> datetime | None:
-        return await self._work.next_due(self._clock.now() + self._longest_rest)
+        now = self._clock.now()
+        due = await self._work.next_due(now + self._longest_rest)
+        return due if due is None or due > now else now + OVERDUE_REST
 
     async def _rest(self, until: datetime, version: int) -> None:
+        self._rests_until = until
         await first(self._clock.sleep_until(until, version), self._news.wait())
 
     async def _measure(self) -> None:
@@ -126,6 +135,19 @@ class Worker(Generic[J]):
         if self._clock.monotonic() >= self._measure_at:
             self._measure_at = self._clock.monotonic() + MEASURE_S
             await self._work.measure()
+
+
+async def claim_any(
+    candidates: Sequence[C], limit: int, claim: Callable[[Sequence[C]], Awaitable[Sequence[J]]]
+) -> list[J]:
+    """Claim up to ``limit`` of ``candidates``, going on to others for each that cannot be had."""
+    jobs: list[J] = []
+    tried = 0
+    while tried < len(candidates) and len(jobs) < limit:
+        chosen = candidates[tried : tried + limit - len(jobs)]
+        tried += len(chosen)
+        jobs += await claim(chosen)
+    return jobs
 
 
 async def first(*waits: Coroutine[Any, Any, object]) -> None:
