@@ -209,6 +209,15 @@ async def test_every_call_says_within_three_seconds_that_the_server_is_away(driv
     await storage.close()
 
 
+async def test_a_server_that_cannot_be_found_is_given_up_on_after_a_second(driver: Driver) -> None:
+    storage = a_storage("mongodb://127.0.0.1:1", "nowhere", driver)
+    started = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        await storage.orders.get(ORDER.key)
+    assert 0.9 < time.monotonic() - started < 1.8
+    await storage.close()
+
+
 async def test_stores_that_were_opened_before_their_server_came_are_used_as_soon_as_it_does(
     mongo: EmbeddedMongo, database: str, driver: Driver
 ) -> None:
