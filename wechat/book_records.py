@@ -27,10 +27,9 @@ class BookRecords:
         self._days = days
         self._differences = differences
         self._random = runtime.random
-        clock, random = runtime.clock, runtime.random
-        self._day: Updater[BookDay] = Updater(days, lambda day: day.key, clock, random, remembered=0)
+        self._day: Updater[BookDay] = Updater(days, lambda day: day.key, runtime.random, remembered=0)
         self._difference: Updater[Difference] = Updater(
-            differences, lambda difference: difference.id, clock, random, remembered=0
+            differences, lambda difference: difference.id, runtime.random, remembered=0
         )
 
     # -- days -----------------------------------------------------------------------------------------------------

@@ -91,8 +91,9 @@ def connect(
 ) -> Connection:
     """A lazily connecting client, bound to the running event loop.
 
-    What ``url`` says of durability and of reading elsewhere than from the primary is overruled. A call ends within two
-    seconds, of which finding a server may take one. Raises ConfigError for no usable ``url``.
+    What ``url`` says of durability and of reading elsewhere than from the primary is overruled. Finding a server takes
+    one second at most, an answer two; what got none is tried once more by the driver, though nobody may be waiting for
+    it any longer. Raises ConfigError for no usable ``url``.
     """
     make: Callable[..., Any] = AsyncIOMotorClient if driver == "motor" else AsyncMongoClient
     try:
@@ -101,7 +102,7 @@ def connect(
             appname="fenpay",
             serverSelectionTimeoutMS=SELECTION_MS,
             connectTimeoutMS=SELECTION_MS,
-            timeoutMS=OPERATION_MS,
+            socketTimeoutMS=OPERATION_MS,
             retryWrites=True,
             event_listeners=list(listeners),
         )
@@ -130,6 +131,13 @@ def report_no_answer(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P,
             raise
 
     return guarded
+
+
+async def uncancelled(call: Coroutine[Any, Any, R]) -> R:
+    """The result of ``call``, which goes on when the caller is cancelled: drivers lose connections otherwise."""
+    task = asyncio.get_running_loop().create_task(call)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to ask for it
+    return await asyncio.shield(task)
 
 
 def is_no_answer(error: PyMongoError) -> bool:

@@ -9,7 +9,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from storage.documents import EPOCH
 from storage.mongo.documents import MongoDocuments
-from storage.mongo.driver import Connection, Driver, connect, is_no_answer
+from storage.mongo.driver import Connection, Driver, connect, is_no_answer, uncancelled
 from storage.stores import all as stores
 from storage.stores.all import Stores
 from wechat.domain.errors import StoreUnavailable, Text
@@ -39,7 +39,7 @@ class MongoStorage(Stores):
         """Why the stores cannot be relied on; empty when they can. Indexes that are missing are created on the way, so
         asking again is all it takes after the server has come back or the data have been repaired."""
         try:
-            await self._ensure_indexes()
+            await uncancelled(self._ensure_indexes())
         except OperationFailure as failure:
             if is_no_answer(failure):
                 return [_NO_ANSWER]
@@ -53,17 +53,20 @@ class MongoStorage(Stores):
     async def holds_old_release(self) -> bool:
         """Whether the database holds orders of release 0.1.0 that were not copied yet. Raises StoreUnavailable."""
         try:
-            database = self._connection.database
-            names = await database.list_collection_names()
-            if OLD_ORDERS not in names or stores.ORDERS in names:
-                return False
-            return bool(await database[OLD_ORDERS].find({}, {"_id": 1}, limit=1).to_list(1))
+            return await uncancelled(self._has_old_orders())
         except PyMongoError as error:
             raise StoreUnavailable from error
 
     async def close(self) -> None:
         await super().close()
         await self._connection.close()
+
+    async def _has_old_orders(self) -> bool:
+        database = self._connection.database
+        names = await database.list_collection_names()
+        if OLD_ORDERS not in names or stores.ORDERS in names:
+            return False
+        return bool(await database[OLD_ORDERS].find({}, {"_id": 1}, limit=1).to_list(1))
 
     async def _ensure_indexes(self) -> None:
         database = self._connection.database

@@ -43,8 +43,8 @@ class Differences(DocumentStore[Difference]):
         equal = {"day_key": day_key(mchid, day)}
         after = f"{cursor}0" if cursor else ""  # nothing that begins with an id follows it but itself
         found = await self._documents.find(Range("_id", after, LAST_ID, equal, limit + 1))
-        items = tuple(self.values(found[:limit]))
-        return Page(items, items[-1].id if len(found) > limit else "")
+        shown = found[:limit]
+        return Page(tuple(self.values(shown)), shown[-1]["_id"] if len(found) > limit else "")
 
 
 def _midnight(day: date) -> datetime:
@@ -138,7 +138,10 @@ def _read_difference(document: Document) -> Difference:
 
 
 def _read_entry(document: dict[str, Any] | None) -> Entry | None:
-    return Entry(**document | {"amount": int(document["amount"])}) if document else None
+    if document is None:
+        return None
+    known = {name: document[name] for name in Entry._fields if name in document}
+    return Entry(**known | {"amount": int(document["amount"])})
 
 
 def _write_audit(entry: Audit) -> Document:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from wechat.domain.errors import BadRequest, Text
 
 FIRST_SPAN = timedelta(minutes=1)
 GROWTH = 4
+_IDENTITY = re.compile(r"[0-9A-Za-z_\-|*@:.]+", re.ASCII)
 
 
 class Position(NamedTuple):
@@ -66,9 +68,11 @@ def read_cursor(cursor: str) -> Position:
             base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii").partition(".")
         )
         at = EPOCH + int(milliseconds) * MILLISECOND
+        if write_cursor(Position(at, identity)) != cursor:
+            raise _broken_cursor()
     except (binascii.Error, ValueError, OverflowError):
         raise _broken_cursor() from None
-    if not identity or not identity.isprintable() or at < FIRST:
+    if not _IDENTITY.fullmatch(identity) or at < FIRST:
         raise _broken_cursor()
     return Position(at, identity)
 

@@ -117,8 +117,10 @@ def write_entry(entry: TimelineEntry) -> Document:
 
 
 def read_entry(document: Document) -> TimelineEntry:
-    get = document.get
-    return TimelineEntry(document["at"], document["what"], document["source"], get("by", ""), get("detail") or {})
+    get, detail = document.get, document.get("detail")
+    if detail:
+        detail = {name: int(value) if isinstance(value, int) else value for name, value in detail.items()}
+    return TimelineEntry(document["at"], document["what"], document["source"], get("by", ""), detail or {})
 
 
 _PLAIN = (
@@ -164,7 +166,7 @@ def _derive(order: Order, document: Document) -> None:
     if not order.refunds:
         return
     document["refund_states"] = sorted({refund.state.value for refund in order.refunds})
-    document["refund_changed_at"] = max(refund.timeline[-1].at for refund in order.refunds if refund.timeline)
+    document["refund_changed_at"] = max(refund.changed_at for refund in order.refunds)
     days = {beijing_day(refund.last_sent_at).isoformat() for refund in order.refunds if refund.last_sent_at}
     if days:
         document["refund_days"] = sorted(days)

@@ -32,7 +32,6 @@ from tests.support.runtime import CountedIds
 from tests.support.servers import Proxy, running
 from tests.support.service import ServiceProcess, overlay
 from tests.support.simulator import SimulatorProcess
-from tests.support.store_core import RunningClock
 from tests.support.store_process import CALLER_S, PROBE_S, StoreProcess
 from wechat.domain.errors import NewerDocument
 from wechat.domain.numbers import payment_number, refund_number
@@ -163,7 +162,7 @@ async def test_a_process_that_is_killed_between_reading_and_writing_leaves_nothi
 
 def noting(storage: MongoStorage, **options: Any) -> Updater[Order]:
     """Changes orders, with write ids that count up from one."""
-    return Updater(storage.orders, lambda order: order.key, RunningClock(), CountedIds(), **options)
+    return Updater(storage.orders, lambda order: order.key, CountedIds(), **options)
 
 
 def note(name: str) -> Any:

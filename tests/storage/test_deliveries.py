@@ -31,7 +31,7 @@ TAKEN = Attempt(NOW, "200", 0.5)
 
 
 def updater(storage: Storage, clock: ManualClock) -> Updater[Delivery]:
-    return Updater(storage.deliveries, lambda delivery: delivery.id, clock, RandomIds(), remembered=0)
+    return Updater(storage.deliveries, lambda delivery: delivery.id, RandomIds(), remembered=0)
 
 
 async def add(storage: Storage, *deliveries: Delivery) -> None:
@@ -84,6 +84,17 @@ async def test_the_next_date_of_a_target_is_its_first_one_up_to_a_bound(storage:
     assert await store.next_due("crm", NOW + SECOND) == NOW + SECOND
     await add(storage, a_delivery("past", due_at=NOW - 5 * SECOND))
     assert await store.next_due("erp", NOW + 15 * SECOND) == NOW - 5 * SECOND
+
+
+async def test_deliveries_that_cannot_be_read_hold_up_no_other(storage: Storage, backing: Backing) -> None:
+    await add(storage, *(a_delivery(f"e{i}", due_at=NOW - HOUR + i * SECOND, sequence=i) for i in range(4)))
+    for event_id, damage in (("e0", {"state": "lost"}), ("e1", {"data": "{"})):
+        await backing.change(DELIVERIES, f"{event_id}:erp", damage)
+    for _ in range(3):  # it may have to find out which they are
+        due = await storage.deliveries.due("erp", NOW, 2)
+    assert [stored.value.event.id for stored in due] == ["e2", "e3"]
+    pending = await storage.deliveries.pending_of(a_delivery().ordering_key)
+    assert [stored.value.event.id for stored in pending] == ["e2", "e3"]
 
 
 async def test_what_is_due_is_counted_by_target_with_the_age_of_the_oldest(storage: Storage) -> None:

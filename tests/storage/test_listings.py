@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from storage.stores.all import DIFFERENCES
 from storage.stores.listing import Position, read_cursor, write_cursor
 from storage.stores.orders import Orders
 from tests.contract.samples import HOUR, MCHID, NOW, a_refund, an_order, paid
@@ -269,12 +270,13 @@ async def test_days_that_are_due_come_earliest_first(storage: Storage) -> None:
     assert len(await storage.days.due(MCHID, NOW, 2)) == 2
 
 
+def a_difference(number: int, day: date, mchid: str = MCHID) -> Difference:
+    entry = Entry(f"order-{number}", f"T{number}", "", "", 1, "CNY", "SUCCESS")
+    return Difference.between(mchid, day, Kind.MISSING_HERE, None, entry, NOW)
+
+
 @pytest.mark.parametrize("limit", [1, 4, 100])
 async def test_the_differences_of_a_day_are_listed_in_the_order_of_their_ids(storage: Storage, limit: int) -> None:
-    def a_difference(number: int, day: date, mchid: str = MCHID) -> Difference:
-        entry = Entry(f"order-{number}", f"T{number}", "", "", 1, "CNY", "SUCCESS")
-        return Difference.between(mchid, day, Kind.MISSING_HERE, None, entry, NOW)
-
     day = date(2026, 2, 28)
     wanted = [a_difference(i, day) for i in range(13)]
     others = [a_difference(i, day + timedelta(days=1)) for i in range(5)] + [a_difference(0, day, "another")]
@@ -282,3 +284,22 @@ async def test_the_differences_of_a_day_are_listed_in_the_order_of_their_ids(sto
         await storage.differences.insert(difference, "write-1")
     listed = await all_pages(lambda cursor: storage.differences.of_day(MCHID, day, limit=limit, cursor=cursor), limit)
     assert listed == sorted(wanted, key=lambda difference: difference.id)
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+async def test_differences_that_cannot_be_read_hold_up_no_other(storage: Storage, backing: Backing, limit: int) -> None:
+    """Not even where a page has nothing else."""
+    day = date(2026, 2, 28)
+    differences = sorted([a_difference(i, day) for i in range(6)], key=lambda difference: difference.id)
+    for difference in differences:
+        await storage.differences.insert(difference, "write-1")
+    for difference in (differences[0], differences[2], differences[3]):
+        await backing.change(DIFFERENCES, difference.id, {"kind": "unheard of"})
+    listed: list[Difference] = []
+    cursor = ""
+    while True:
+        page = await storage.differences.of_day(MCHID, day, limit=limit, cursor=cursor)
+        listed += page.items
+        if not (cursor := page.next_cursor):
+            break
+    assert listed == [differences[1], differences[4], differences[5]]

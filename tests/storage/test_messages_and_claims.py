@@ -27,7 +27,7 @@ SECOND = timedelta(seconds=1)
 
 
 def updater(storage: Storage, clock: ManualClock) -> Updater[StoredNotification]:
-    return Updater(storage.notifications, lambda message: message.id, clock, RandomIds(), remembered=0)
+    return Updater(storage.notifications, lambda message: message.id, RandomIds(), remembered=0)
 
 
 async def record(messages: Updater[StoredNotification], message: StoredNotification) -> int:
@@ -85,10 +85,10 @@ async def test_applied_wins_over_any_verdict_and_otherwise_the_first_stays(
 
 
 async def test_the_messages_of_an_order_are_listed_oldest_first(storage: Storage) -> None:
-    for name, after_s in (("b", 20), ("a", 10), ("c", 30)):
+    for name, after_s in (("a", 20), ("c", 30), ("b", 10)):
         await storage.notifications.insert(a_message(name, first_at=NOW + timedelta(seconds=after_s)), "write-1")
     await storage.notifications.insert(a_message("d", "another-order"), "write-1")
-    assert [message.id for message in await storage.notifications.of_order(MCHID, NUMBER)] == ["a", "b", "c"]
+    assert [message.id for message in await storage.notifications.of_order(MCHID, NUMBER)] == ["b", "a", "c"]
 
 
 async def test_of_another_merchant_only_messages_that_came_here_by_mistake_are_listed(storage: Storage) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from storage.documents import Document
+from storage.stores.all import ORDERS
 from tests.contract.samples import CREATED, HOUR, NOW, a_fact, a_payment, a_refund, an_order, paid
 from tests.storage.backing import Backing, Storage
 from tests.support.clock import ManualClock
@@ -169,13 +171,32 @@ async def test_the_next_date_is_the_first_one_up_to_a_bound(storage: Storage, ba
     assert await storage.orders.next_due(NOW + 15 * SECOND) == NOW - 5 * SECOND
 
 
+async def test_orders_that_cannot_be_read_hold_up_no_other(storage: Storage, backing: Backing) -> None:
+    """Neither what is due or staged, nor a listing; they take no place among the first of them either."""
+    event = OutgoingEvent("e", EventType.ORDER_PAID, NOW - HOUR, 1)
+    orders = [an_order(f"order-{i}-", next_check_at=NOW - HOUR + i * SECOND, outbox=(event,)) for i in range(6)]
+    await backing.load(orders)
+    damages: list[Document] = [{"api": "v9"}, {"total": "free"}, {"prepay": {"from": "afar"}}]
+    for order, damage in zip(orders[:3], damages, strict=True):
+        await backing.change(ORDERS, order.key, damage)
+    for _ in range(3):  # it may have to find out which they are
+        due = await storage.orders.due(NOW, 3)
+        staged = await storage.orders.with_events(NOW, 3)
+    readable = {order.out_trade_no for order in orders[3:]}
+    assert {stored.value.out_trade_no for stored in due} == readable
+    assert {stored.value.out_trade_no for stored in staged} == readable
+    page = await storage.orders.find(trade_state=None, limit=10, cursor="")
+    assert {order.out_trade_no for order in page.items} == readable
+    assert list(await storage.orders.find_by_number("order-0-", 5)) == []
+
+
 async def test_overdue_checks_are_counted_with_the_age_of_the_oldest(storage: Storage, backing: Backing) -> None:
     assert await storage.orders.overdue(NOW) == Overdue()
     late = [NOW - timedelta(seconds=late_s) for late_s in (10, 40, -5)]
     await backing.load([an_order(f"2026030112{i:04d}", next_check_at=at) for i, at in enumerate(late)])
     refunds = (a_refund("R1", next_check_at=NOW - 2 * SECOND), a_refund("R2", next_check_at=NOW - HOUR))
     future = a_refund("R3", next_check_at=NOW + HOUR)
-    await backing.load([an_order("refund-order", next_check_at=None, refunds=(*refunds, future))])
+    await backing.load([an_order("refund-order", next_check_at=NOW + HOUR, refunds=(*refunds, future))])
     assert await storage.orders.overdue(NOW) == Overdue(2, 40.0, 2, 3600.0)
 
 

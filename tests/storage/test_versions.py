@@ -26,7 +26,7 @@ RACERS = 50
 
 
 def updater(storage: Storage, clock: ManualClock, **options: Any) -> Updater[Order]:
-    return Updater(storage.orders, lambda order: order.key, clock, RandomIds(), **options)
+    return Updater(storage.orders, lambda order: order.key, RandomIds(), **options)
 
 
 async def stored_order(storage: Storage, order: Order = ORDER) -> Stored[Order]:

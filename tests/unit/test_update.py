@@ -167,7 +167,7 @@ def shelf() -> Shelf:
 
 def updater(shelf: Shelf, **options: Any) -> Updater[Item]:
     """One process."""
-    return Updater(shelf, lambda item: item.key, RealTime(), options.pop("random", RandomIds()), **options)
+    return Updater(shelf, lambda item: item.key, options.pop("random", RandomIds()), **options)
 
 
 async def updated(items: Updater[Item], transition: Callable[[Item], Item]) -> Change[Item]:

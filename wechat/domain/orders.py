@@ -204,6 +204,11 @@ class Refund:
         """About when it is sent, None once it may have reached WeChat: a minute lies between two of one order."""
         return self.next_check_at if self.state is RefundState.REQUESTED and not self.sends else None
 
+    @property
+    def changed_at(self) -> datetime:
+        """When the latest line of its timeline was written."""
+        return self.timeline[-1].at if self.timeline else self.created_at
+
     def pause(self, now: datetime) -> timedelta:
         """Until it is queried next: half of its age, at most six hours, and no less than until it may be sent again."""
         return min(max(self._age(now) / 2, SPACING), LONGEST_PAUSE)

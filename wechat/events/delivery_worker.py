@@ -68,9 +68,7 @@ class DeliveryWork:
         self._telemetry = runtime.telemetry
         self.on_due: Callable[[datetime], None] = lambda at: None
         self._spread = spread or (lambda: runtime.random.uniform(1 - SPREAD, 1 + SPREAD))
-        self._updater: Updater[Delivery] = Updater(
-            store, lambda delivery: delivery.id, runtime.clock, runtime.random, remembered=0
-        )
+        self._updater: Updater[Delivery] = Updater(store, lambda delivery: delivery.id, runtime.random, remembered=0)
 
     async def claim(self, limit: int) -> Sequence[DeliveryJob]:
         """See Work. A delivery that is blocked takes nobody's place."""

@@ -18,9 +18,7 @@ class Redelivery:
         self._store = store
         self._clock = runtime.clock
         self.on_due: Callable[[], None] = lambda: None
-        self._updater: Updater[Delivery] = Updater(
-            store, lambda delivery: delivery.id, runtime.clock, runtime.random, remembered=0
-        )
+        self._updater: Updater[Delivery] = Updater(store, lambda delivery: delivery.id, runtime.random, remembered=0)
 
     async def resend(self, event_id: str, target: str = "") -> list[Delivery]:
         """Send the event again to ``target``, or without one to every target that has not got it: those that were given

@@ -72,7 +72,7 @@ class NotificationReceiver:
         keep: timedelta = KEEP,
     ) -> None:
         self._gateways = gateways
-        self._messages = Updater(store, lambda message: message.id, runtime.clock, runtime.random, remembered=0)
+        self._messages = Updater(store, lambda message: message.id, runtime.random, remembered=0)
         self._receivers = receivers
         self._clock = runtime.clock
         self._telemetry = runtime.telemetry

@@ -29,7 +29,7 @@ class OrderUpdates:
 
     def __init__(self, store: OrderStore, runtime: Runtime) -> None:
         self._telemetry = runtime.telemetry
-        self._updater = Updater(store, lambda order: order.key, runtime.clock, runtime.random)
+        self._updater = Updater(store, lambda order: order.key, runtime.random)
         self.wanted: Collection[EventType] = frozenset(EventType)
         self.on_events: Callable[[Order], None] = lambda order: None
         self.on_due: Callable[[datetime], None] = lambda at: None

@@ -16,7 +16,7 @@ class Claims:
     """Claims keys for numbers."""
 
     def __init__(self, store: ClaimStore, runtime: Runtime) -> None:
-        self._claims = Updater(store, lambda claim: claim.key, runtime.clock, runtime.random, remembered=0)
+        self._claims = Updater(store, lambda claim: claim.key, runtime.random, remembered=0)
 
     async def claim(self, claim: Claim) -> Claim:
         """Store ``claim`` unless its key is held; the holder's claim either way.

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from wechat.domain.errors import NewerDocument, StoreUnavailable
-from wechat.domain.ports import WRITES_KEPT, Clock, Random, Stored, VersionedStore
+from wechat.domain.ports import WRITES_KEPT, Random, Stored, VersionedStore
 
 T = TypeVar("T")
 
 LIMIT_S = 2.5
-"""How long a change is tried; callers with a shorter deadline of their own cancel it earlier."""
+"""How long a change may take, with waiting for its turn and all tries; callers with less time cancel it earlier."""
 PAUSE_S = 0.02
 """Between two readings while it is unknown whether a write happened and the store does not answer."""
 WRITE_BYTES = 6
@@ -48,7 +48,6 @@ class Updater(Generic[T]):
         self,
         store: VersionedStore[T],
         key: Callable[[T], str],
-        clock: Clock,
         random: Random,
         *,
         limit_s: float = LIMIT_S,
@@ -56,7 +55,6 @@ class Updater(Generic[T]):
     ) -> None:
         self._store = store
         self._key = key
-        self._clock = clock
         self._random = random
         self._limit_s = limit_s
         self._locks = _Locks()
@@ -65,18 +63,15 @@ class Updater(Generic[T]):
 
     async def insert(self, value: T) -> bool:
         """Store a new value; False when its key is taken. Raises StoreUnavailable when that cannot be known in time."""
-        deadline, write = self._clock.monotonic() + self._limit_s, self._random.token(WRITE_BYTES)
-        while True:
-            try:
-                stored = await self._store.insert(value, write)
-            except StoreUnavailable:
-                if self._clock.monotonic() + PAUSE_S >= deadline:
-                    raise
-                await asyncio.sleep(PAUSE_S)
-                continue
-            if stored:
-                self._remember(self._key(value), Stored(value, 1, (write,)))
-            return stored
+        write = self._random.token(WRITE_BYTES)
+        try:
+            async with asyncio.timeout(self._limit_s):
+                stored = await self._insert(value, write)
+        except TimeoutError:
+            raise StoreUnavailable from None
+        if stored:
+            self._remember(self._key(value), Stored(value, 1, (write,)))
+        return stored
 
     async def get(self, key: str) -> T | None:
         """The stored value."""
@@ -89,11 +84,11 @@ class Updater(Generic[T]):
         Raises whatever the transition raises, and StoreUnavailable when time runs out. ``transition`` may be called
         several times.
         """
-        await self._locks.hold(key)
         try:
-            return await self._update(key, transition)
-        finally:
-            self._locks.release(key)
+            async with asyncio.timeout(self._limit_s), self._locks.hold(key):
+                return await self._update(key, transition)
+        except TimeoutError:
+            raise StoreUnavailable from None
 
     async def change(self, stored: Stored[T], transition: Transition[T]) -> Change[T] | None:
         """As ``update``, of a value that was read just now, in one try; None when somebody else was faster.
@@ -105,18 +100,23 @@ class Updater(Generic[T]):
             return change
         return None
 
+    async def _insert(self, value: T, write: str) -> bool:
+        """Insert until it is known whether that happened."""
+        while True:
+            try:
+                return await self._store.insert(value, write)
+            except StoreUnavailable:
+                await asyncio.sleep(PAUSE_S)
+
     async def _update(self, key: str, transition: Transition[T]) -> Change[T] | None:
-        deadline = self._clock.monotonic() + self._limit_s
         tried: dict[str, Change[T]] = {}
         done = await self._update_remembered(key, transition, tried)
         while done is None:
-            stored = await self._read(key, deadline, in_doubt=bool(tried))
+            stored = await self._read(key, in_doubt=bool(tried))
             if stored is None:
                 return None
             done = next((tried[write] for write in stored.writes if write in tried), None)
             done = done or await self._try(stored, _changed(stored, transition), tried)
-            if done is None and self._clock.monotonic() >= deadline:
-                raise StoreUnavailable
         return done
 
     async def _update_remembered(
@@ -156,13 +156,13 @@ class Updater(Generic[T]):
         self._remember(key, Stored(change.after, stored.rev + 1, writes, stored.document))
         return True
 
-    async def _read(self, key: str, deadline: float, *, in_doubt: bool) -> Stored[T] | None:
+    async def _read(self, key: str, *, in_doubt: bool) -> Stored[T] | None:
         """What is stored now. While a write of ours is in doubt, a store that does not answer is asked again."""
         while True:
             try:
                 return await self._store.get(key)
             except StoreUnavailable:
-                if not in_doubt or self._clock.monotonic() + PAUSE_S >= deadline:
+                if not in_doubt:
                     raise
                 await asyncio.sleep(PAUSE_S)
 
@@ -179,26 +179,40 @@ class _Locks:
     """One lock per key, for as long as somebody holds it or waits for it."""
 
     def __init__(self) -> None:
-        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._locks: dict[str, _Lock] = {}
 
-    async def hold(self, key: str) -> None:
-        """Wait until nobody else in this process holds ``key``."""
-        lock, users = self._locks.get(key) or (asyncio.Lock(), 0)
-        self._locks[key] = lock, users + 1
+    def hold(self, key: str) -> _Lock:
+        """To be entered: waits until nobody else in this process holds ``key``."""
+        lock = self._locks.get(key)
+        if lock is None:
+            lock = self._locks[key] = _Lock(lambda: self._locks.pop(key))
+        return lock
+
+
+class _Lock:
+    """``on_free`` is called when nobody holds it or waits for it any more."""
+
+    def __init__(self, on_free: Callable[[], object]) -> None:
+        self._lock = asyncio.Lock()
+        self._users = 0
+        self._on_free = on_free
+
+    async def __aenter__(self) -> None:
+        self._users += 1
         try:
-            await lock.acquire()
+            await self._lock.acquire()
         except BaseException:
-            self._leave(key)
+            self._leave()
             raise
 
-    def release(self, key: str) -> None:
-        self._locks[key][0].release()
-        self._leave(key)
+    async def __aexit__(self, *_: object) -> None:
+        self._lock.release()
+        self._leave()
 
-    def _leave(self, key: str) -> None:
-        lock, users = self._locks.pop(key)
-        if users > 1:
-            self._locks[key] = lock, users - 1
+    def _leave(self) -> None:
+        self._users -= 1
+        if not self._users:
+            self._on_free()
 
 
 def _changed(stored: Stored[T], transition: Transition[T]) -> Change[T]:
