@@ -13,7 +13,7 @@ from typing import Any
 
 import bson
 
-from storage.documents import CODEC, Document, Encoded, Range, Replacement
+from storage.documents import CODEC, EPOCH, Document, Encoded, Range, Replacement
 
 SWEEP_EVERY = 1000
 """Inserts between two removals of what has expired."""
@@ -120,8 +120,7 @@ class MemoryDocuments:
         return ends is not None and ends <= now
 
     def _sweep(self) -> None:
-        kept = {document["_id"] for document in self.everything()}
-        for identity in self._documents.keys() - kept:
+        for identity in self._index(self._expiry).between(EPOCH, self._now()):
             self._remove(identity)
 
 

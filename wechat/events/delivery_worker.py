@@ -30,7 +30,7 @@ from wechat.domain.metrics import Metric
 from wechat.domain.ports import DeliveryStore, Runtime, Stored
 from wechat.events.targets import Target
 from wechat.support.update import Updater
-from wechat.support.worker import CANDIDATES, Worker, claim_any
+from wechat.support.worker import Candidates, Worker
 
 LEASE = timedelta(seconds=60)
 AT_ONCE = 8  # deliveries under way for one target in one process
@@ -69,12 +69,14 @@ class DeliveryWork:
         self.on_due: Callable[[datetime], None] = lambda at: None
         self._spread = spread or (lambda: runtime.random.uniform(1 - SPREAD, 1 + SPREAD))
         self._updater: Updater[Delivery] = Updater(store, lambda delivery: delivery.id, runtime.random, remembered=0)
+        self._candidates: Candidates[Stored[Delivery]] = Candidates(runtime.random)
 
     async def claim(self, limit: int) -> Sequence[DeliveryJob]:
         """See Work. A delivery that is blocked takes nobody's place."""
-        now = self._clock.now()
-        due = await self._store.due(self._target.name, now, CANDIDATES * limit)
-        return await claim_any(self._random.shuffled(due), limit, lambda chosen: self._claim_all(chosen, now))
+        name, now = self._target.name, self._clock.now()
+        return await self._candidates.claim(
+            limit, lambda most: self._store.due(name, now, most), lambda chosen: self._claim_all(chosen, now)
+        )
 
     async def next_due(self, until: datetime) -> datetime | None:
         return await self._store.next_due(self._target.name, until)

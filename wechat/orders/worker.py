@@ -19,7 +19,7 @@ from wechat.orders.service import Orders
 from wechat.orders.updates import OrderUpdates
 from wechat.refunds.late_payments import LatePayments
 from wechat.refunds.service import Refunds
-from wechat.support.worker import CANDIDATES, claim_any
+from wechat.support.worker import Candidates
 
 LEASE_BYTES = 6
 
@@ -55,12 +55,14 @@ class OrderWork:
         self._clock = runtime.clock
         self._random = runtime.random
         self._telemetry = runtime.telemetry
+        self._candidates: Candidates[Stored[Order]] = Candidates(runtime.random)
 
     async def claim(self, limit: int) -> Sequence[OrderJob]:
-        """See Work. Which of the due orders are taken is a matter of chance, so that processes seldom collide."""
+        """See Work."""
         now = self._clock.now()
-        due = await self._store.due(now, CANDIDATES * limit)
-        return await claim_any(self._random.shuffled(due), limit, lambda chosen: self._claim_all(chosen, now))
+        return await self._candidates.claim(
+            limit, lambda most: self._store.due(now, most), lambda chosen: self._claim_all(chosen, now)
+        )
 
     async def next_due(self, until: datetime) -> datetime | None:
         return await self._store.next_due(until)

@@ -14,13 +14,13 @@ from typing import Any, Generic, Protocol, TypeVar
 import structlog
 
 from wechat.domain.errors import FenpayError
-from wechat.domain.ports import Runtime
+from wechat.domain.ports import Random, Runtime
 from wechat.support.tasks import end
 
 LOOPS = 16
 """Jobs at once, so that one slow call to WeChat holds up nothing else."""
 CANDIDATES = 4
-"""For each free loop so many due jobs are read, of which it takes any: processes that read the same seldom collide."""
+"""For each free loop so many due jobs are read."""
 LONGEST_REST = timedelta(seconds=15)
 FAILURE_REST = timedelta(seconds=2)
 OVERDUE_REST = timedelta(seconds=1)
@@ -137,17 +137,34 @@ class Worker(Generic[J]):
             await self._work.measure()
 
 
-async def claim_any(
-    candidates: Sequence[C], limit: int, claim: Callable[[Sequence[C]], Awaitable[Sequence[J]]]
-) -> list[J]:
-    """Claim up to ``limit`` of ``candidates``, going on to others for each that cannot be had."""
-    jobs: list[J] = []
-    tried = 0
-    while tried < len(candidates) and len(jobs) < limit:
-        chosen = candidates[tried : tried + limit - len(jobs)]
-        tried += len(chosen)
-        jobs += await claim(chosen)
-    return jobs
+class Candidates(Generic[C]):
+    """Due jobs that were read and not tried yet. More are read than can be taken, and they are taken in any order: so
+    processes that read the same seldom collide, and a long backlog is not read anew for each free loop."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._waiting: list[C] = []
+
+    async def claim(
+        self,
+        limit: int,
+        read: Callable[[int], Awaitable[Sequence[C]]],
+        claim: Callable[[Sequence[C]], Awaitable[Sequence[J]]],
+    ) -> list[J]:
+        """Claim up to ``limit`` jobs, going on to others for each that cannot be had any more."""
+        jobs = await self._claim_waiting(limit, claim)
+        if len(jobs) < limit:
+            self._waiting = self._random.shuffled(await read(CANDIDATES * limit))
+            jobs += await self._claim_waiting(limit - len(jobs), claim)
+        return jobs
+
+    async def _claim_waiting(self, limit: int, claim: Callable[[Sequence[C]], Awaitable[Sequence[J]]]) -> list[J]:
+        jobs: list[J] = []
+        while self._waiting and len(jobs) < limit:
+            count = limit - len(jobs)
+            chosen, self._waiting = self._waiting[:count], self._waiting[count:]
+            jobs += await claim(chosen)
+        return jobs
 
 
 async def first(*waits: Coroutine[Any, Any, object]) -> None:
