@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from datetime import UTC, datetime, timedelta
-from time import monotonic
+from time import monotonic, time_ns
 
 import structlog
 
@@ -23,7 +23,7 @@ class SystemClock:
     """The real time."""
 
     def now(self) -> datetime:
-        return _to_milliseconds(datetime.now(UTC))
+        return datetime.fromtimestamp(time_ns() // 1_000_000 / 1000, UTC)
 
     def monotonic(self) -> float:
         return monotonic()

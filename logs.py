@@ -11,6 +11,7 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any
 
+import orjson
 import structlog
 
 FIELDS = frozenset(
@@ -33,7 +34,7 @@ def setup(level: str, form: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    renderer = structlog.processors.JSONRenderer(ensure_ascii=False) if form == "json" else _console()
+    renderer = structlog.processors.JSONRenderer(_to_json) if form == "json" else _console()
     structlog.configure(
         processors=[*chain, allowed_only, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
@@ -67,6 +68,10 @@ def _shown(name: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     return value[-MAX_TEXT:] if name == "exception" else value[:MAX_TEXT]  # a traceback tells most at its end
+
+
+def _to_json(entry: object, **_: object) -> str:
+    return orjson.dumps(entry, default=repr).decode()
 
 
 def _console() -> structlog.typing.Processor:

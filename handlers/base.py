@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
 import structlog
 from tornado.web import HTTPError, RequestHandler
 
@@ -189,7 +190,7 @@ class BaseHandler(RequestHandler):
 
     def show_error(self, status: int, body: Mapping[str, Any]) -> None:
         self.set_header("Content-Type", "application/json; charset=utf-8")
-        self.finish(json.dumps(body, ensure_ascii=False))
+        self.finish(orjson.dumps(body))
 
     def error_body(self, status_code: int, error: BaseException | None) -> tuple[int, dict[str, Any]]:
         """HTTP status and ``{"code", "message", "request_id"}`` for ``error``."""
@@ -221,7 +222,7 @@ class ApiHandler(BaseHandler):
 
     def write_json(self, data: Mapping[str, Any]) -> None:
         self.set_header("Content-Type", "application/json; charset=utf-8")
-        self.write(json.dumps(data, ensure_ascii=False))
+        self.write(orjson.dumps(data))
 
     def page_limit(self) -> int:
         """How many entries of a listing are wanted. Raises BadRequest."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
+
+import orjson
 
 from handlers.base import BaseHandler
 from handlers.plugin import Access, Route
@@ -32,7 +33,7 @@ class NotifyHandler(BaseHandler):
             self.write(acknowledgement(success, message))
             return
         self.set_header("Content-Type", "application/json; charset=utf-8")
-        self.write(json.dumps({"code": "SUCCESS" if success else "FAIL", "message": message}))
+        self.write(orjson.dumps({"code": "SUCCESS" if success else "FAIL", "message": message}))
 
 
 def routes(services: Services) -> list[Route]:

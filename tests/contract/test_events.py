@@ -26,10 +26,11 @@ from wechat.domain.deliveries import Delivery, DeliveryState, Event, Outcome
 from wechat.domain.errors import Conflict, NotFound, StoreUnavailable
 from wechat.domain.events import EventType
 from wechat.domain.metrics import Metric
-from wechat.domain.orders import Order, TimelineEntry, close
+from wechat.domain.orders import Order, TimelineEntry
 from wechat.domain.payments import record_payment
 from wechat.domain.ports import DeliveryStore, Stored
 from wechat.domain.refunds import apply_refund, request_refund
+from wechat.domain.transitions import close
 from wechat.events.delivery_worker import AT_ONCE, DELAYS_S, LEASE, DeliveryJob, DeliveryWork, DeliveryWorker
 from wechat.events.redelivery import Redelivery
 from wechat.events.relay import GRACE, RelayWork

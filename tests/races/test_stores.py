@@ -35,7 +35,8 @@ from tests.support.simulator import SimulatorProcess
 from tests.support.store_process import CALLER_S, PROBE_S, StoreProcess
 from wechat.domain.errors import NewerDocument
 from wechat.domain.numbers import payment_number, refund_number
-from wechat.domain.orders import Order, TimelineEntry, add_note
+from wechat.domain.orders import Order, TimelineEntry
+from wechat.domain.transitions import add_note
 from wechat.support.update import Updater
 
 DRIVERS: tuple[Driver, Driver] = ("motor", "pymongo")

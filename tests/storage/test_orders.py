@@ -21,18 +21,10 @@ from wechat.domain.deliveries import staged_events
 from wechat.domain.due_work import CHECK_LEASE, claim_due
 from wechat.domain.errors import Conflict, Mismatch
 from wechat.domain.events import EventType, OutgoingEvent
-from wechat.domain.orders import (
-    Order,
-    TimelineEntry,
-    TradeState,
-    close,
-    remove_events,
-    schedule_check,
-    schedule_close,
-    stop_checking,
-)
+from wechat.domain.orders import Order, TimelineEntry, TradeState
 from wechat.domain.payments import record_payment
 from wechat.domain.ports import Overdue
+from wechat.domain.transitions import close, remove_events, schedule_check, schedule_close, stop_checking
 
 ORDER = an_order()
 CLOSED = TimelineEntry(NOW, "closed", "worker")

@@ -16,9 +16,10 @@ from tests.storage.values import FULL_AND_BARE
 from tests.support.clock import ManualClock
 from tests.support.runtime import RandomIds
 from wechat.domain.errors import NewerDocument, StoreUnavailable
-from wechat.domain.orders import Order, add_note, set_prepay
+from wechat.domain.orders import Order
 from wechat.domain.payments import record_payment
 from wechat.domain.ports import WRITES_KEPT, Stored
+from wechat.domain.transitions import add_note, set_prepay
 from wechat.support.update import Updater
 
 ORDER = an_order()

@@ -32,8 +32,9 @@ from wechat.domain.errors import FenpayError, Mismatch
 from wechat.domain.facts import Api
 from wechat.domain.money import Fen
 from wechat.domain.numbers import NumberUse, refund_number
-from wechat.domain.orders import Order, Refund, TimelineEntry, add_note, order_key
+from wechat.domain.orders import Order, Refund, TimelineEntry, order_key
 from wechat.domain.refunds import request_refund
+from wechat.domain.transitions import add_note
 from wechat.pay.gateway import RefundGateway
 from wechat.support.update import Transition
 from wechat.wanted import RefundWanted

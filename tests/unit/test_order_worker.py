@@ -22,8 +22,9 @@ from wechat.domain.due_work import CHECK_LEASE
 from wechat.domain.errors import Mismatch, NotSent, StoreUnavailable
 from wechat.domain.facts import Api, Notification, RefundState, RemoteRefund, RemoteState, Transaction, Verified
 from wechat.domain.metrics import Metric
-from wechat.domain.orders import SPACING, Order, PayParams, Prepay, Refund, TimelineEntry, TradeState, close
+from wechat.domain.orders import SPACING, Order, PayParams, Prepay, Refund, TimelineEntry, TradeState
 from wechat.domain.refunds import LEASE
+from wechat.domain.transitions import close
 from wechat.orders.service import FIRST_CHECK
 from wechat.orders.worker import OrderWork
 from wechat.pay.codes import REFUND_NOT_EXIST

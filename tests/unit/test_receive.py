@@ -20,7 +20,8 @@ from tests.support.refund_desk import RefundDesk
 from tests.unit.keys import key, private_pem
 from wechat.domain.errors import Malformed, Mismatch, NotifyError, SignatureInvalid, StoreUnavailable
 from wechat.domain.facts import Api
-from wechat.domain.orders import Order, TimelineEntry, TradeState, close
+from wechat.domain.orders import Order, TimelineEntry, TradeState
+from wechat.domain.transitions import close
 from wechat.pay.certificates import KeyRing, PlatformKey
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import Gateway, Merchant, RefundGateway, Wire

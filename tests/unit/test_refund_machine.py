@@ -36,10 +36,11 @@ from wechat.domain.events import EventType, OutgoingEvent
 from wechat.domain.facts import Api, RefundState, RemoteRefund, Verified
 from wechat.domain.money import Fen
 from wechat.domain.numbers import payment_number, refund_number
-from wechat.domain.orders import MAX_TIMELINE, SPACING, Order, Refund, TradeState, remove_events
+from wechat.domain.orders import MAX_TIMELINE, SPACING, Order, Refund, TradeState
 from wechat.domain.payments import MAX_PAYMENTS
 from wechat.domain.ports import WRITES_KEPT, Stored
 from wechat.domain.refunds import MAX_FAILED, MAX_REFUND_TIMELINE, MAX_REFUNDS, LeaseLost, has_room
+from wechat.domain.transitions import remove_events
 from wechat.orders.updates import OrderUpdates
 from wechat.pay.gateway import Gateway, RefundGateway
 from wechat.refunds.late_payments import REASON, LatePolicy, surplus_refund

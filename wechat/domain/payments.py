@@ -8,7 +8,8 @@ from wechat.domain.errors import Mismatch
 from wechat.domain.events import EventType
 from wechat.domain.facts import Transaction, Verified
 from wechat.domain.money import Fen
-from wechat.domain.orders import Order, Payment, TimelineEntry, TradeState, close
+from wechat.domain.orders import Order, Payment, TimelineEntry, TradeState
+from wechat.domain.transitions import close
 
 SECOND_PAYMENT = "second_payment"
 MAX_PAYMENTS = 20

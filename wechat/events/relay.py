@@ -14,8 +14,9 @@ from datetime import datetime, timedelta
 from wechat.domain.deliveries import Delivery, staged_events
 from wechat.domain.errors import StoreUnavailable
 from wechat.domain.metrics import Metric
-from wechat.domain.orders import Order, remove_events
+from wechat.domain.orders import Order
 from wechat.domain.ports import DeliveryStore, OrderStore, Runtime, Stored
+from wechat.domain.transitions import remove_events
 from wechat.events.delivery_worker import DeliveryWorker
 from wechat.events.targets import Target
 from wechat.orders.updates import OrderUpdates

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from wechat.domain import orders as transitions
+from wechat.domain import transitions
 from wechat.domain.errors import (
     BadRequest,
     Conflict,
@@ -23,18 +23,10 @@ from wechat.domain.errors import (
 from wechat.domain.facts import Api, Transaction, Verified
 from wechat.domain.money import Fen, fen
 from wechat.domain.numbers import Claim
-from wechat.domain.orders import (
-    Order,
-    PayParams,
-    TimelineEntry,
-    TradeState,
-    TradeType,
-    already_paid,
-    must_be_payable,
-    order_key,
-)
+from wechat.domain.orders import Order, PayParams, TimelineEntry, TradeState, TradeType, order_key
 from wechat.domain.ports import Runtime
 from wechat.domain.times import to_v2
+from wechat.domain.transitions import already_paid, must_be_payable
 from wechat.orders.payments import PaymentRecorder
 from wechat.orders.updates import OrderUpdates, no_such_order
 from wechat.pay.codes import ORDER_CLOSED, ORDER_NOT_EXIST, ORDER_PAID

@@ -52,7 +52,7 @@ def v2_sign(fields: Mapping[str, str], key: str, kind: SignType) -> str:
     text = v2_string(fields, key).encode()
     if kind is SignType.MD5:
         return hashlib.md5(text, usedforsecurity=False).hexdigest().upper()
-    return hmac.new(key.encode(), text, hashlib.sha256).hexdigest().upper()
+    return hmac.digest(key.encode(), text, "sha256").hex().upper()
 
 
 def v2_verify(fields: Mapping[str, str], key: str) -> SignType:

@@ -6,11 +6,12 @@ Sources: https://pay.weixin.qq.com/doc/v3/merchant/4012791897 (JSAPI), .../40127
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
+
+import orjson
 
 from wechat.domain.errors import Malformed, NotifyError, NotSent, OutcomeUnknown, RemoteError, SignatureInvalid
 from wechat.domain.facts import Api, Notification, RemoteRefund, RemoteState, Transaction, Verified
@@ -151,7 +152,7 @@ class V3Gateway:
         if not len(self._ring):
             self._ring.on_unknown()
             raise NotSent(call, wire_message="WeChat Pay's certificates have not been fetched yet")
-        payload = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() if body else b""
+        payload = orjson.dumps(body) if body else b""
         answer = await self._send(call, method, target, payload, repeatable)
         try:
             self._verify_answer(answer, self._ring)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+
+import orjson
 
 from wechat.domain.errors import Malformed
 from wechat.domain.facts import RefundState, RemoteRefund, RemoteState, Transaction
@@ -25,12 +26,12 @@ _REFUND_STATES = {
 
 
 def json_object(raw: bytes) -> dict[str, Any]:
-    """``raw`` as a JSON object. Only UTF-8 (json.loads would guess UTF-16) and sane nesting."""
+    """``raw`` as a JSON object: UTF-8, no NaN, sane nesting, no lone surrogates."""
     if len(raw) > MAX_JSON:
         raise Malformed("json_size")
     try:
-        data = json.loads(raw.decode("utf-8"))
-    except (ValueError, RecursionError):
+        data = orjson.loads(raw)
+    except orjson.JSONDecodeError:
         raise Malformed("json") from None
     if not isinstance(data, dict):
         raise Malformed("json")

@@ -10,9 +10,10 @@ from enum import StrEnum
 
 from wechat.domain.errors import CallerError
 from wechat.domain.facts import Transaction, Verified
-from wechat.domain.orders import Order, TimelineEntry, order_key, stop_checking
+from wechat.domain.orders import Order, TimelineEntry, order_key
 from wechat.domain.ports import Runtime
 from wechat.domain.refunds import refundable
+from wechat.domain.transitions import stop_checking
 from wechat.orders.updates import OrderUpdates
 from wechat.refunds.service import MONEY_GOES_BACK, Refunds
 

@@ -18,10 +18,11 @@ from wechat.domain.errors import GatewayRefused, Mismatch, NotFound, RemoteError
 from wechat.domain.facts import Api, RefundState, RemoteRefund, Verified
 from wechat.domain.money import fen
 from wechat.domain.numbers import Claim, NumberUse, refund_number
-from wechat.domain.orders import Order, Refund, TimelineEntry, order_key, stop_checking
+from wechat.domain.orders import Order, Refund, TimelineEntry, order_key
 from wechat.domain.ports import NumberStore, Runtime
 from wechat.domain.refunds import LEASE, SENT, LeaseLost, must_be_refundable
 from wechat.domain.times import to_v2
+from wechat.domain.transitions import stop_checking
 from wechat.orders.updates import OrderUpdates
 from wechat.pay.codes import REFUND_NOT_EXIST
 from wechat.pay.gateway import RefundGateway

@@ -216,6 +216,5 @@ class _Lock:
 
 
 def _changed(stored: Stored[T], transition: Transition[T]) -> Change[T]:
-    """What ``transition`` makes of a value; the very same value twice where it changes nothing."""
-    after = transition(stored.value)
-    return Change(stored.value, stored.value if after == stored.value else after)
+    """What ``transition`` makes of a value. Where it changes nothing, it returns the very value that it was given."""
+    return Change(stored.value, transition(stored.value))

@@ -1,0 +1,79 @@
+"""The transitions of an order's life; those of payments and refunds have files of their own.
+
+Transitions are pure: they take an order and values, and return the order afterwards or raise a domain error. An order
+that comes back as it was means that nothing has to be written. Applied twice, a transition changes the order once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from wechat.domain.errors import Conflict, Gone, Text
+from wechat.domain.events import EventType
+from wechat.domain.orders import Order, Prepay, TimelineEntry, TradeState
+
+
+def add_note(order: Order, entry: TimelineEntry) -> Order:
+    """Add a line to the timeline, once."""
+    return order if order.timeline and order.timeline[-1] == entry else order.with_entry(entry)
+
+
+def must_be_payable(order: Order, now: datetime) -> None:
+    """Raise Conflict for an order that is paid or closed, Gone for one that has expired."""
+    if order.paid:
+        raise already_paid()
+    if order.trade_state is TradeState.CLOSED:
+        raise Conflict(Text("订单已关闭，请重新下单", "The order is closed; place a new one"), code="ORDER_CLOSED")
+    if not order.is_payable(now):
+        raise Gone(Text("订单已过期，请重新下单", "The order has expired; place a new one"), code="ORDER_EXPIRED")
+
+
+def set_prepay(order: Order, prepay: Prepay, entry: TimelineEntry) -> Order:
+    """Keep what the unified order returned. Raises Conflict when the order is no longer to be paid."""
+    if order.prepay == prepay:
+        return order
+    if order.trade_state is not TradeState.NOTPAY:
+        must_be_payable(order, entry.at)
+    return order.with_entry(entry, prepay=prepay)
+
+
+def close(order: Order, entry: TimelineEntry) -> Order:
+    """Close an unpaid order that WeChat has closed. Raises Conflict when a payment came in between."""
+    if order.trade_state is TradeState.CLOSED:
+        return order
+    if order.paid:
+        raise Conflict(Text("订单状态已变", "The order has moved on"), code="ORDER_MOVED")
+    closed = order.moved_to(TradeState.CLOSED, entry)
+    return closed.with_event(EventType.ORDER_CLOSED, "closed", entry.at)
+
+
+def schedule_close(order: Order, at: datetime, entry: TimelineEntry) -> Order:
+    """Have an unpaid order closed at ``at``, which WeChat does not take now. Asked for again, nothing changes."""
+    if order.trade_state is not TradeState.NOTPAY or order.close_after == at:
+        return order
+    return order.with_entry(entry, next_check_at=at, check_lease="", close_after=at, checks=order.checks + 1)
+
+
+def schedule_check(order: Order, at: datetime, lease: str) -> Order:
+    """Set when an unpaid order is looked at next, counting one check, if ``lease`` is still the current one."""
+    if order.trade_state is not TradeState.NOTPAY or order.check_lease != lease:
+        return order
+    return replace(order, next_check_at=at, check_lease="", checks=order.checks + 1)
+
+
+def stop_checking(order: Order, entry: TimelineEntry) -> Order:
+    """Look at an order that was paid late no more, and say why."""
+    if not order.paid or order.next_check_at is None:
+        return order
+    return order.with_entry(entry, next_check_at=None, check_lease="")
+
+
+def remove_events(order: Order, ids: frozenset[str]) -> Order:
+    """Drop staged events that were handed out."""
+    kept = tuple([event for event in order.outbox if event.id not in ids])
+    return order if len(kept) == len(order.outbox) else replace(order, outbox=kept)
+
+
+def already_paid() -> Conflict:
+    return Conflict(Text("订单已支付", "The order is already paid"), code="ORDER_PAID")
