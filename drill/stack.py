@@ -72,7 +72,7 @@ class Stack:
 
     def _serve(self, number: int) -> Process:
         process = self._spawn(f"service{number}", str(ROOT / "server.py"), "--settings", str(self._settings[number]))
-        process.wait_for(re.compile('"event": "listening"'), START_S)
+        process.wait_for(re.compile('"event":"listening"'), START_S)
         return process
 
     def _spawn(self, name: str, *arguments: str) -> Process:

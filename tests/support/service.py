@@ -20,7 +20,7 @@ from storage.lifeline import Process
 ROOT = Path(__file__).resolve().parents[2]
 API_KEY = "test-api-key-of-a-merchants-system"
 SESSION_SECRET = "test-session-secret-0123456789-0123456789"
-LISTENING = re.compile(r'"event": "listening"')
+LISTENING = re.compile(r'"event":"listening"')
 
 
 def overlay(
