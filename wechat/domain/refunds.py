@@ -19,7 +19,7 @@ from wechat.domain.orders import SPACING, Order, Refund, TimelineEntry, TradeSta
 
 MAX_REFUNDS = 50  # of one payment; WeChat's limit
 MAX_FAILED = 50
-"""Refunds that came to nothing and stay in their order; the oldest make room for the latest."""
+"""Refunds that came to nothing and stay in their order."""
 MAX_REFUND_TIMELINE = 60
 LEASE = timedelta(minutes=1)  # far more than a query and a request take
 WINDOW = timedelta(days=365)  # after the payment; WeChat's limit
@@ -207,11 +207,21 @@ def number_in_use() -> Conflict:
 
 
 def _add(order: Order, refund: Refund, now: datetime) -> Order:
-    """Put a new refund into its order; of those that came to nothing the oldest make room."""
+    """Put a new refund into its order."""
+    return order.with_entry(_line(refund, "refund_reserved", now), refunds=(*order.refunds, refund))
+
+
+def _drop_oldest_failed(order: Order) -> Order:
+    """Keep no more than ``MAX_FAILED`` refunds that came to nothing: those that WeChat never took go first, because a
+    bill may name the others. One of which an event is still to be handed out stays."""
     failed = [each for each in order.refunds if not each.reserves]
-    dropped = {each.out_refund_no for each in failed[: max(0, len(failed) - MAX_FAILED + 1)]}
-    kept = tuple([each for each in order.refunds if each.out_refund_no not in dropped])
-    return replace(order.with_entry(_line(refund, "refund_reserved", now)), refunds=(*kept, refund))
+    told = {event.out_refund_no for event in order.outbox}
+    oldest = sorted(failed, key=lambda each: each.state is not RefundState.REFUSED)
+    may_go = [each.out_refund_no for each in oldest if each.out_refund_no not in told]
+    dropped = set(may_go[: max(0, len(failed) - MAX_FAILED)])
+    if not dropped:
+        return order
+    return replace(order, refunds=tuple([each for each in order.refunds if each.out_refund_no not in dropped]))
 
 
 def _move(order: Order, refund: Refund, target: RefundState, entry: TimelineEntry) -> Order:
@@ -233,9 +243,10 @@ def _move(order: Order, refund: Refund, target: RefundState, entry: TimelineEntr
         line = _line(moved, "refund", entry.at)
         order = order.moved_to(TradeState.REFUND, line, next_check_at=check[0], check_lease=check[1])
     kind = _EVENTS.get(target)
-    if kind is None:
-        return order
-    return order.with_event(kind, f"{moved.out_refund_no}\n{moved.changes}", entry.at, moved.out_refund_no)
+    if kind is not None:
+        cause = f"{moved.out_refund_no}\n{moved.created_at.isoformat()}\n{moved.changes}"
+        order = order.with_event(kind, cause, entry.at, moved.out_refund_no)
+    return order if moved.reserves else _drop_oldest_failed(order)
 
 
 def _leased(order: Order, out_refund_no: str, lease: str) -> Refund:

@@ -167,9 +167,7 @@ class Refunds:
         """Query WeChat and apply what it says; nothing is sent. Raises NotFound, RemoteError, Mismatch."""
         order = await self._order_of(out_refund_no)
         refund = _the(order, out_refund_no)
-        if not refund.sends:
-            return refund
-        return await self._query(order, refund)
+        return await self._query(order, refund) if _may_be_known(refund) else refund
 
     async def apply(self, fact: Verified[RemoteRefund], *, source: str) -> Refund:
         """Return the refund after ``fact``, which may come any number of times and in any order.
@@ -189,7 +187,7 @@ class Refunds:
 
     async def advance(self, order: Order, refund: Refund) -> Refund:
         """Take the next step of a refund whose lease the caller holds. Raises RemoteError, Conflict, Mismatch."""
-        if refund.sends:
+        if _may_be_known(refund):
             known = await self._query(order, refund)
             if known.state is not RefundState.REQUESTED:
                 return known
@@ -222,7 +220,7 @@ class Refunds:
         """End a refund that WeChat refused. If it was sent before, that try may have succeeded all the same: that is
         queried first. Raises GatewayRefused unless somebody else went on with it meanwhile."""
         if refund.sends > 1:
-            known = await self._query(order, refund)
+            known = await self._query_once(order, refund)  # by a query of our own: one under way began before the no
             if known.state is not RefundState.REQUESTED:
                 return known
         now, number = self._clock.now(), refund.out_refund_no
@@ -324,6 +322,11 @@ def _request_and_send(order: Order, draft: Refund, now: datetime) -> Order:
     if requested is order:
         return order
     return transitions.send_or_queue(requested, draft.out_refund_no, draft.lease, now)
+
+
+def _may_be_known(refund: Refund) -> bool:
+    """Whether WeChat may know of it: it was sent, or WeChat has spoken of it."""
+    return refund.sends > 0 or refund.state is not RefundState.REQUESTED
 
 
 def _the(order: Order, out_refund_no: str) -> Refund:
