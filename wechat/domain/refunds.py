@@ -193,6 +193,19 @@ def apply_refund(order: Order, fact: Verified[RemoteRefund], *, source: str, now
     return order
 
 
+def drop_oldest_failed(order: Order) -> Order:
+    """Keep no more than ``MAX_FAILED`` refunds that came to nothing: those that WeChat never took go first, because a
+    bill may name the others. One of which an event is still to be handed out stays."""
+    failed = [each for each in order.refunds if not each.reserves]
+    told = {event.out_refund_no for event in order.outbox}
+    oldest = sorted(failed, key=lambda each: each.state is not RefundState.REFUSED)
+    may_go = [each.out_refund_no for each in oldest if each.out_refund_no not in told]
+    dropped = set(may_go[: max(0, len(failed) - MAX_FAILED)])
+    if not dropped:
+        return order
+    return replace(order, refunds=tuple([each for each in order.refunds if each.out_refund_no not in dropped]))
+
+
 def not_refundable() -> Conflict:
     text = Text("超出可退金额，或已有 50 笔退款", "More than is left to refund, or 50 refunds already")
     return Conflict(text, code=NOT_REFUNDABLE)
@@ -209,19 +222,6 @@ def number_in_use() -> Conflict:
 def _add(order: Order, refund: Refund, now: datetime) -> Order:
     """Put a new refund into its order."""
     return order.with_entry(_line(refund, "refund_reserved", now), refunds=(*order.refunds, refund))
-
-
-def _drop_oldest_failed(order: Order) -> Order:
-    """Keep no more than ``MAX_FAILED`` refunds that came to nothing: those that WeChat never took go first, because a
-    bill may name the others. One of which an event is still to be handed out stays."""
-    failed = [each for each in order.refunds if not each.reserves]
-    told = {event.out_refund_no for event in order.outbox}
-    oldest = sorted(failed, key=lambda each: each.state is not RefundState.REFUSED)
-    may_go = [each.out_refund_no for each in oldest if each.out_refund_no not in told]
-    dropped = set(may_go[: max(0, len(failed) - MAX_FAILED)])
-    if not dropped:
-        return order
-    return replace(order, refunds=tuple([each for each in order.refunds if each.out_refund_no not in dropped]))
 
 
 def _move(order: Order, refund: Refund, target: RefundState, entry: TimelineEntry) -> Order:
@@ -246,7 +246,7 @@ def _move(order: Order, refund: Refund, target: RefundState, entry: TimelineEntr
     if kind is not None:
         cause = f"{moved.out_refund_no}\n{moved.created_at.isoformat()}\n{moved.changes}"
         order = order.with_event(kind, cause, entry.at, moved.out_refund_no)
-    return order if moved.reserves else _drop_oldest_failed(order)
+    return order if moved.reserves else drop_oldest_failed(order)
 
 
 def _leased(order: Order, out_refund_no: str, lease: str) -> Refund:

@@ -12,6 +12,7 @@ from datetime import datetime
 from wechat.domain.errors import Conflict, Gone, Text
 from wechat.domain.events import EventType
 from wechat.domain.orders import Order, Prepay, TimelineEntry, TradeState
+from wechat.domain.refunds import drop_oldest_failed
 
 
 def add_note(order: Order, entry: TimelineEntry) -> Order:
@@ -72,7 +73,7 @@ def stop_checking(order: Order, entry: TimelineEntry) -> Order:
 def remove_events(order: Order, ids: frozenset[str]) -> Order:
     """Drop staged events that were handed out."""
     kept = tuple([event for event in order.outbox if event.id not in ids])
-    return order if len(kept) == len(order.outbox) else replace(order, outbox=kept)
+    return order if len(kept) == len(order.outbox) else drop_oldest_failed(replace(order, outbox=kept))
 
 
 def already_paid() -> Conflict:
