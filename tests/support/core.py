@@ -25,7 +25,7 @@ from wechat.domain.messages import StoredNotification
 from wechat.domain.metrics import Metric
 from wechat.domain.numbers import NumberUse, refund_number
 from wechat.domain.orders import Order, Refund
-from wechat.domain.ports import Clock, OrderStore, Runtime
+from wechat.domain.ports import Clock, OrderStore, Random, Runtime
 from wechat.notifications.receiver import NotificationReceiver, Receivers
 from wechat.orders.payments import PaymentRecorder
 from wechat.orders.service import Item, OrderDefaults, Orders
@@ -121,6 +121,7 @@ class Backend:
     clock: ManualClock
     telemetry: RecordedTelemetry = field(default_factory=RecordedTelemetry)
     down: set[str] = field(default_factory=set)
+    random: Random = field(default_factory=RandomIds)
 
     def __post_init__(self) -> None:
         self.database = MemoryDatabase(self.clock)
@@ -132,10 +133,10 @@ class Backend:
             documents = cast(BulkDocuments, DownDocuments(self.database[name], name, self.down))
             return cast(BulkDocuments, MortalDocuments(documents, fuse)) if fuse else documents
 
-        return Stores(collection, self.clock, RandomIds())
+        return Stores(collection, self.clock, self.random)
 
     def runtime(self, clock: Clock | None = None) -> Runtime:
-        return Runtime(clock or self.clock, RandomIds(), self.telemetry, InlineThreads())
+        return Runtime(clock or self.clock, self.random, self.telemetry, InlineThreads())
 
     # -- what is stored, seen and changed behind the service's back --------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -24,6 +25,22 @@ class RandomIds:
 
     def shuffled(self, items: Sequence[T]) -> list[T]:
         return secrets.SystemRandom().sample(items, len(items))
+
+
+class SeededIds:
+    """``Random`` from a seed: mixed as the service's, and alike in every run."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+
+    def token(self, size: int) -> str:
+        return self._random.randbytes(size).hex()
+
+    def uniform(self, low: float, high: float) -> float:
+        return self._random.uniform(low, high)
+
+    def shuffled(self, items: Sequence[T]) -> list[T]:
+        return self._random.sample(items, len(items))
 
 
 class CountedIds:
@@ -77,6 +94,6 @@ class InlineThreads:
         return work()
 
 
-def a_runtime(clock: Clock, random: Random | None = None, telemetry: RecordedTelemetry | None = None) -> Runtime:
+def a_runtime(clock: Clock, ids: Random | None = None, telemetry: RecordedTelemetry | None = None) -> Runtime:
     """A runtime on ``clock``."""
-    return Runtime(clock, random or RandomIds(), telemetry or RecordedTelemetry(), InlineThreads())
+    return Runtime(clock, ids or RandomIds(), telemetry or RecordedTelemetry(), InlineThreads())

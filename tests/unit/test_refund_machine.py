@@ -30,6 +30,7 @@ from tests.support.clock import ManualClock
 from tests.support.core import DEFAULTS, Backend, Core, Died, Fuse, Mortal
 from tests.support.pay_desk import MortalDesk, PayDesk
 from tests.support.refund_desk import RefundDesk, lost, refused
+from tests.support.runtime import SeededIds
 from wechat.books import Entry, Kind, judge
 from wechat.domain.errors import CallerError, Conflict, FenpayError, Mismatch, OutcomeUnknown, StoreUnavailable
 from wechat.domain.events import EventType, OutgoingEvent
@@ -138,11 +139,11 @@ class Model:
 class RefundMachine(RuleBasedStateMachine):
     """One order of 100 fen and its neighbour, one merchant, two processes, an operator at WeChat's console, and time."""
 
-    @initialize(policy=st.sampled_from(LatePolicy))
-    def open(self, policy: LatePolicy) -> None:
+    @initialize(policy=st.sampled_from(LatePolicy), seed=st.integers(0, 2**32))
+    def open(self, policy: LatePolicy, seed: int) -> None:
         self.loop = asyncio.new_event_loop()
         self.clock = ManualClock(NOW)
-        self.backend = Backend(self.clock)
+        self.backend = Backend(self.clock, random=SeededIds(seed))
         self.lost_answers = LostAnswers(self.backend.database[ORDERS])
         self.policy = policy
         self.cashier, self.desk = PayDesk(self.clock), RefundDesk()

@@ -602,7 +602,7 @@ async def test_whoever_leaves_lets_those_who_wait_behind_go_on(shelf: Shelf) -> 
 
 def locks_alive() -> int:
     gc.collect()
-    return sum(isinstance(each, asyncio.Lock) for each in gc.get_objects())
+    return sum(type(each) is asyncio.Lock for each in gc.get_objects())
 
 
 async def test_nothing_is_left_of_changes_that_are_over(shelf: Shelf) -> None:
