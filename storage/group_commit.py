@@ -1,8 +1,9 @@
 """Group commit: operations that arrive while others are under way go to the database together.
 
 One synced write costs the database about as much as ten, and each call costs this process about as much as a whole
-batch. So each kind of operation (insert, read, replace) has a queue. The first operation goes out at once, alone;
-whatever arrives while two batches are under way forms the next. Nothing waits while the database is idle.
+batch. So each kind of operation (insert, read, replace) has a queue. While fewer than two batches are under way, all that the
+event loop has ready to run goes out together: callers that were answered together go on together. Whatever arrives
+while two are under way forms the next. Nothing waits while the database is idle.
 
 Batches run in tasks of their own, which nobody cancels: a caller that leaves withdraws its operation if that has not
 been sent, and otherwise leaves it to its fate.
@@ -48,6 +49,7 @@ class Queue(Generic[O, R]):
         self._run = run
         self._waiting: deque[_Waiter[O, R]] = deque()
         self._batches: set[asyncio.Task[None]] = set()
+        self._forming = False
         self._closed = False
 
     async def submit(self, identity: str, operation: O, size: int = 0) -> R:
@@ -57,7 +59,7 @@ class Queue(Generic[O, R]):
         loop = asyncio.get_running_loop()
         waiter = _Waiter(identity, operation, size, loop.create_future())
         self._waiting.append(waiter)
-        if len(self._batches) < IN_FLIGHT:
+        if not self._forming and len(self._batches) < IN_FLIGHT:
             self._send()
         timer = loop.call_later(DEADLINE_S, _expire, waiter.result)
         try:
@@ -75,16 +77,15 @@ class Queue(Generic[O, R]):
             await asyncio.wait(self._batches)
 
     def _send(self) -> None:
-        """Send the next batch, if anything waits."""
-        batch = self._next_batch()
-        if batch:
-            task = asyncio.get_running_loop().create_task(self._commit(batch))
-            self._batches.add(task)
-            task.add_done_callback(self._sent)
+        """Send the next batch, formed once whatever is ready to run has run."""
+        self._forming = True
+        task = asyncio.get_running_loop().create_task(self._commit())
+        self._batches.add(task)
+        task.add_done_callback(self._sent)
 
     def _sent(self, task: asyncio.Task[None]) -> None:
         self._batches.discard(task)
-        if self._waiting:
+        if self._waiting and not self._forming:
             self._send()
 
     def _next_batch(self) -> list[_Waiter[O, R]]:
@@ -105,8 +106,12 @@ class Queue(Generic[O, R]):
         self._waiting.extendleft(reversed(kept))
         return batch
 
-    async def _commit(self, batch: Sequence[_Waiter[O, R]]) -> None:
-        """Run a batch and answer whoever still waits. A failure of the whole is one for each."""
+    async def _commit(self) -> None:
+        """Run the next batch and answer whoever still waits. A failure of the whole is one for each."""
+        self._forming = False
+        batch = self._next_batch()
+        if not batch:
+            return
         try:
             results = await self._run([waiter.operation for waiter in batch])
         except Exception as error:  # it belongs to the callers

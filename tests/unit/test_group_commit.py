@@ -171,6 +171,15 @@ async def test_the_first_operation_goes_out_alone_at_once(bench: Bench) -> None:
     assert await waiting is True
 
 
+async def test_operations_that_come_at_the_same_time_go_together(bench: Bench) -> None:
+    """Such as those of requests that one batch has answered."""
+    ids = [f"order-{number}" for number in range(10)]
+    bench.waiters += [asyncio.ensure_future(bench.commit.insert({"_id": each}, "write-1")) for each in ids]
+    await settle()
+    assert bench.documents.sent == [ids]
+    await bench.answer_all()
+
+
 async def test_two_batches_are_under_way_at_most_and_what_comes_meanwhile_goes_together(bench: Bench) -> None:
     await bench.insert("a", "b", "c", "d", "e")
     assert bench.documents.sent == [["a"], ["b"]]
