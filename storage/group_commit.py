@@ -1,9 +1,9 @@
 """Group commit: operations that arrive while others are under way go to the database together.
 
 One synced write costs the database about as much as ten, and each call costs this process about as much as a whole
-batch. So each kind of operation (insert, read, replace) has a queue. While fewer than two batches are under way, all that the
-event loop has ready to run goes out together: callers that were answered together go on together. Whatever arrives
-while two are under way forms the next. Nothing waits while the database is idle.
+batch. So each kind of operation (insert, read, replace) has a queue. While fewer than two batches are under way, all
+that the event loop has ready to run goes out together: callers that were answered together go on together. Whatever
+arrives while two are under way forms the next. Nothing waits while the database is idle.
 
 Batches run in tasks of their own, which nobody cancels: a caller that leaves withdraws its operation if that has not
 been sent, and otherwise leaves it to its fate.

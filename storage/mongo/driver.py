@@ -12,13 +12,11 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar, cast
 
-from bson.raw_bson import RawBSONDocument
 from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo import AsyncMongoClient, IndexModel, ReadPreference, ReplaceOne, WriteConcern
+from pymongo import AsyncMongoClient, IndexModel, ReadPreference, WriteConcern
 from pymongo.errors import ConfigurationError, ConnectionFailure, ExecutionTimeout, PyMongoError, WriteConcernError
 from pymongo.monitoring import CommandListener
 from pymongo.read_concern import ReadConcern
-from pymongo.results import BulkWriteResult
 
 from storage.documents import CODEC, Document
 from wechat.domain.errors import ConfigError, StoreUnavailable, Text
@@ -46,12 +44,6 @@ class Cursor(Protocol):
 class Collection(Protocol):
     """What is used of a collection."""
 
-    async def insert_many(self, documents: Sequence[RawBSONDocument], /, *, ordered: bool) -> object: ...
-
-    async def bulk_write(
-        self, requests: Sequence[ReplaceOne[RawBSONDocument]], /, *, ordered: bool
-    ) -> BulkWriteResult: ...
-
     def find(
         self, wanted: Filter, projection: Filter | None = None, /, *, sort: Sort | None = None, limit: int = 0
     ) -> Cursor: ...
@@ -66,7 +58,7 @@ class Database(Protocol):
 
     def __getitem__(self, name: str) -> Collection: ...
 
-    async def command(self, command: str) -> Document: ...
+    async def command(self, command: str | Document) -> Document: ...
 
     async def list_collection_names(self) -> list[str]: ...
 
@@ -92,8 +84,8 @@ def connect(
     """A lazily connecting client, bound to the running event loop.
 
     What ``url`` says of durability and of reading elsewhere than from the primary is overruled. Finding a server takes
-    one second at most, an answer two; what got none is tried once more by the driver, though nobody may be waiting for
-    it any longer. Raises ConfigError for no usable ``url``.
+    one second at most, an answer two; a read that got none is tried once more by the driver. Raises ConfigError for no
+    usable ``url``.
     """
     make: Callable[..., Any] = AsyncIOMotorClient if driver == "motor" else AsyncMongoClient
     try:
@@ -103,7 +95,6 @@ def connect(
             serverSelectionTimeoutMS=SELECTION_MS,
             connectTimeoutMS=SELECTION_MS,
             socketTimeoutMS=OPERATION_MS,
-            retryWrites=True,
             event_listeners=list(listeners),
         )
     except (ConfigurationError, ValueError):

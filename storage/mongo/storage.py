@@ -33,7 +33,7 @@ class MongoStorage(Stores):
         connection: Connection | None = None,
     ) -> None:
         self._connection = connection or connect(url, database, driver)
-        super().__init__(lambda name: MongoDocuments(self._connection.database[name]), clock, random)
+        super().__init__(lambda name: MongoDocuments(self._connection.database, name), clock, random)
 
     async def problems(self) -> list[Text]:
         """Why the stores cannot be relied on; empty when they can. Indexes that are missing are created on the way, so

@@ -412,7 +412,7 @@ async def test_thousands_of_refunds_of_a_day_are_each_read_once(storage: MongoSt
         paid = paid_order(order(n), transaction(n), 100 + n, placed_at, TradeState.REFUND)
         orders.append(replace(paid, refunds=tuple(refunds)))
     await store_orders(storage, orders)
-    documents = Counted(GroupCommit(MongoDocuments(raw.database[ORDERS])))
+    documents = Counted(GroupCommit(MongoDocuments(raw.database, ORDERS)))
     source = BookEntries(cast(Documents, documents), storage.numbers)
     found = await numbers_of(source.refunded(MCHID, DAY))
     assert sorted(found) == [f"refund-{n:05}" for n in range(1500)]
