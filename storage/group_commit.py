@@ -1,11 +1,11 @@
 """Group commit: operations that arrive while others are under way go to the database together.
 
 One synced write costs the database about as much as ten, and each call costs this process about as much as a whole
-batch. So each kind of operation (insert, read, replace) has a queue. While fewer than two batches are under way, all
-that the event loop has ready to run goes out together: callers that were answered together go on together. Whatever
-arrives while two are under way forms the next. Nothing waits while the database is idle.
+batch. So each kind of operation (insert, read, replace) has a queue. All that the event loop has ready to run goes out
+together: callers that were answered together go on together. Whatever arrives while a batch is under way forms the
+next. Nothing waits while the database is idle.
 
-Batches run in tasks of their own, which nobody cancels: a caller that leaves withdraws its operation if that has not
+Batches run in a task of their own, which nobody cancels: a caller that leaves withdraws its operation if that has not
 been sent, and otherwise leaves it to its fate.
 """
 
@@ -22,8 +22,6 @@ from wechat.domain.errors import StoreUnavailable
 
 MAX_OPERATIONS = 64
 MAX_BYTES = 1024 * 1024
-IN_FLIGHT = 2
-"""Batches of one kind under way at once. With one, the database waits for us between two; more make them smaller."""
 DEADLINE_S = 2.5
 """How long a caller waits for its operation, queueing included. The driver's own deadlines end a call earlier."""
 
@@ -48,8 +46,7 @@ class Queue(Generic[O, R]):
     def __init__(self, run: Callable[[Sequence[O]], Awaitable[Sequence[R | Exception]]]) -> None:
         self._run = run
         self._waiting: deque[_Waiter[O, R]] = deque()
-        self._batches: set[asyncio.Task[None]] = set()
-        self._forming = False
+        self._sender: asyncio.Task[None] | None = None
         self._closed = False
 
     async def submit(self, identity: str, operation: O, size: int = 0) -> R:
@@ -59,8 +56,8 @@ class Queue(Generic[O, R]):
         loop = asyncio.get_running_loop()
         waiter = _Waiter(identity, operation, size, loop.create_future())
         self._waiting.append(waiter)
-        if not self._forming and len(self._batches) < IN_FLIGHT:
-            self._send()
+        if self._sender is None:
+            self._sender = loop.create_task(self._send())
         timer = loop.call_later(DEADLINE_S, _expire, waiter.result)
         try:
             result: R = await waiter.result
@@ -73,20 +70,15 @@ class Queue(Generic[O, R]):
     async def close(self) -> None:
         """Take no more, and return once everything is answered."""
         self._closed = True
-        while self._batches:
-            await asyncio.wait(self._batches)
+        if self._sender:
+            await asyncio.wait({self._sender})
 
-    def _send(self) -> None:
-        """Send the next batch, formed once whatever is ready to run has run."""
-        self._forming = True
-        task = asyncio.get_running_loop().create_task(self._commit())
-        self._batches.add(task)
-        task.add_done_callback(self._sent)
-
-    def _sent(self, task: asyncio.Task[None]) -> None:
-        self._batches.discard(task)
-        if self._waiting and not self._forming:
-            self._send()
+    async def _send(self) -> None:
+        """Send batches, one after the other, until nothing waits. Each is formed once what is ready to run has run."""
+        while batch := self._next_batch():
+            await self._commit(batch)
+            await asyncio.sleep(0)
+        self._sender = None
 
     def _next_batch(self) -> list[_Waiter[O, R]]:
         """As many as fit, one an id; what does not fit keeps its place."""
@@ -106,12 +98,8 @@ class Queue(Generic[O, R]):
         self._waiting.extendleft(reversed(kept))
         return batch
 
-    async def _commit(self) -> None:
-        """Run the next batch and answer whoever still waits. A failure of the whole is one for each."""
-        self._forming = False
-        batch = self._next_batch()
-        if not batch:
-            return
+    async def _commit(self, batch: Sequence[_Waiter[O, R]]) -> None:
+        """Run a batch and answer whoever still waits. A failure of the whole is one for each."""
         try:
             results = await self._run([waiter.operation for waiter in batch])
         except Exception as error:  # it belongs to the callers

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from storage.documents import Document, Encoded, Range, Replacement
-from storage.group_commit import DEADLINE_S, IN_FLIGHT, MAX_BYTES, MAX_OPERATIONS, GroupCommit
+from storage.group_commit import DEADLINE_S, MAX_BYTES, MAX_OPERATIONS, GroupCommit
 from wechat.domain.errors import StoreUnavailable
 
 KIB = 1024
@@ -180,16 +180,16 @@ async def test_operations_that_come_at_the_same_time_go_together(bench: Bench) -
     await bench.answer_all()
 
 
-async def test_two_batches_are_under_way_at_most_and_what_comes_meanwhile_goes_together(bench: Bench) -> None:
-    await bench.insert("a", "b", "c", "d", "e")
-    assert bench.documents.sent == [["a"], ["b"]]
-    bench.documents.batches[1].succeed()
-    await settle()
-    assert bench.documents.sent == [["a"], ["b"], ["c", "d", "e"]]
-    await bench.insert("f", "g")
+async def test_one_batch_is_under_way_and_what_comes_meanwhile_goes_together(bench: Bench) -> None:
+    await bench.insert("a", "b", "c", "d")
+    assert bench.documents.sent == [["a"]]
     bench.documents.batches[0].succeed()
     await settle()
-    assert bench.documents.sent[3:] == [["f", "g"]]
+    assert bench.documents.sent == [["a"], ["b", "c", "d"]]
+    await bench.insert("e", "f")
+    bench.documents.batches[1].succeed()
+    await settle()
+    assert bench.documents.sent[2:] == [["e", "f"]]
 
 
 async def test_nothing_waits_once_the_database_is_idle_again(bench: Bench) -> None:
@@ -200,69 +200,58 @@ async def test_nothing_waits_once_the_database_is_idle_again(bench: Bench) -> No
     assert bench.documents.sent == [["a"], ["b"], ["c"]]
 
 
-async def test_each_kind_of_operation_has_two_batches_of_its_own(bench: Bench) -> None:
+async def test_each_kind_of_operation_has_a_batch_of_its_own(bench: Bench) -> None:
     await bench.insert("a", "b", "c")
     await bench.get("a", "b", "c")
     await bench.replace("a", "b", "c")
     kinds = Counter(batch.kind for batch in bench.documents.waiting)
-    assert kinds == {"insert": IN_FLIGHT, "get": IN_FLIGHT, "replace": IN_FLIGHT}
-    assert IN_FLIGHT == 2
+    assert kinds == {"insert": 1, "get": 1, "replace": 1}
 
 
 async def test_a_batch_has_64_operations_at_most(bench: Bench) -> None:
-    await bench.get(*(f"document-{i:03}" for i in range(2 + 2 * MAX_OPERATIONS + 5)))
+    await bench.get(*(f"document-{i:03}" for i in range(1 + 2 * MAX_OPERATIONS + 5)))
     await bench.answer_all()
-    assert [len(ids) for ids in bench.documents.sent] == [1, 1, 64, 64, 5]
-    assert [identity for ids in bench.documents.sent for identity in ids] == [f"document-{i:03}" for i in range(135)]
+    assert [len(ids) for ids in bench.documents.sent] == [1, 64, 64, 5]
+    assert [identity for ids in bench.documents.sent for identity in ids] == [f"document-{i:03}" for i in range(134)]
 
 
 async def test_a_batch_has_a_mebibyte_at_most(bench: Bench) -> None:
-    await bench.replace("a", "b")
+    await bench.replace("a")
     await bench.replace(*"cdefgh", size=300 * KIB)
     await bench.answer_all()
-    assert bench.documents.sent[2:] == [["c", "d", "e"], ["f", "g", "h"]]
+    assert bench.documents.sent[1:] == [["c", "d", "e"], ["f", "g", "h"]]
     assert MAX_BYTES == KIB * KIB
 
 
 async def test_a_document_that_is_larger_than_a_batch_goes_alone(bench: Bench) -> None:
-    await bench.insert("a", "b")
+    await bench.insert("a")
     await bench.insert("large", size=3 * MAX_BYTES)
     await bench.insert("c")
     await bench.answer_all()
-    assert bench.documents.sent[2:] == [["large"], ["c"]]
+    assert bench.documents.sent[1:] == [["large"], ["c"]]
 
 
 async def test_what_does_not_fit_keeps_its_place_and_smaller_ones_fill_the_batch(bench: Bench) -> None:
-    await bench.insert("a", "b")
+    await bench.insert("a")
     await bench.insert("c", size=900 * KIB)
     await bench.insert("d", size=200 * KIB)
     await bench.insert("e", "f", size=50 * KIB)
     await bench.insert("g", size=900 * KIB)
-    bench.documents.batches[0].succeed()
-    await settle()
-    assert bench.documents.sent[2:] == [["c", "e", "f"]]
-    bench.documents.batches[1].succeed()
-    await settle()
-    assert bench.documents.sent[3:] == [["d"]]
-    bench.documents.batches[2].succeed()
-    await settle()
-    assert bench.documents.sent[4:] == [["g"]]
+    await bench.answer_all()
+    assert bench.documents.sent[1:] == [["c", "e", "f"], ["d"], ["g"]]
 
 
 async def test_what_waits_for_another_of_its_id_goes_before_all_that_came_later(bench: Bench) -> None:
-    await bench.replace("a", "b", "x", "x", *(f"document-{i:03}" for i in range(70)))
-    bench.documents.batches[0].succeed()
-    await settle()
-    assert bench.documents.sent[2] == ["x", *(f"document-{i:03}" for i in range(63))]
-    bench.documents.batches[1].succeed()
-    await settle()
-    assert bench.documents.sent[3] == ["x", *(f"document-{i:03}" for i in range(63, 70))]
+    await bench.replace("a", "x", "x", *(f"document-{i:03}" for i in range(70)))
+    await bench.answer_all()
+    assert bench.documents.sent[1] == ["x", *(f"document-{i:03}" for i in range(63))]
+    assert bench.documents.sent[2] == ["x", *(f"document-{i:03}" for i in range(63, 70))]
 
 
 async def test_a_batch_has_one_operation_for_each_id(bench: Bench) -> None:
-    await bench.replace("a", "b", "x", "x", "y", "x", "z")
+    await bench.replace("a", "x", "x", "y", "x", "z")
     await bench.answer_all()
-    assert bench.documents.sent == [["a"], ["b"], ["x", "y", "z"], ["x"], ["x"]]
+    assert bench.documents.sent == [["a"], ["x", "y", "z"], ["x"], ["x"]]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -273,7 +262,7 @@ async def test_whatever_comes_each_operation_is_done_once_and_within_the_bounds(
         size = chance.choice((1, KIB, 100 * KIB, 700 * KIB))
         bench.waiters.append(asyncio.ensure_future(bench.commit.replace({"_id": identity, "size": size}, 1, "w")))
         await asyncio.sleep(0)
-        assert len(bench.documents.waiting) <= IN_FLIGHT
+        assert len(bench.documents.waiting) <= 1
         if chance.random() < 0.2 and bench.documents.waiting:
             chance.choice(bench.documents.waiting).succeed()
     await bench.answer_all()
@@ -290,21 +279,19 @@ async def test_whatever_comes_each_operation_is_done_once_and_within_the_bounds(
 async def test_each_caller_gets_its_own_result(bench: Bench) -> None:
     writes = await bench.replace("a", "b", "c", "d", "e")
     bench.documents.batches[0].succeed(False)
-    bench.documents.batches[1].succeed(True)
     await settle()
-    bench.documents.batches[2].succeed(True, False, True)
+    bench.documents.batches[1].succeed(True, True, False, True)
     assert await asyncio.gather(*writes) == [False, True, True, False, True]
 
 
 async def test_each_caller_gets_its_own_document_or_none(bench: Bench) -> None:
     reads = await bench.get("a", "b", "c", "d", "c")
-    for batch in bench.documents.batches[:2]:
-        batch.succeed()
+    bench.documents.batches[0].succeed()
     await settle()
-    bench.documents.batches[2].answer.set_result({"d": {"_id": "d"}})
+    bench.documents.batches[1].answer.set_result({"d": {"_id": "d"}})
     await settle()
-    bench.documents.batches[3].answer.set_result({"c": {"_id": "c"}})
-    assert await asyncio.gather(*reads) == [{"_id": "a"}, {"_id": "b"}, None, {"_id": "d"}, {"_id": "c"}]
+    bench.documents.batches[2].answer.set_result({"c": {"_id": "c"}})
+    assert await asyncio.gather(*reads) == [{"_id": "a"}, None, None, {"_id": "d"}, {"_id": "c"}]
 
 
 async def test_a_write_that_is_refused_fails_its_own_caller_only(bench: Bench) -> None:
@@ -312,8 +299,7 @@ async def test_a_write_that_is_refused_fails_its_own_caller_only(bench: Bench) -
     bench.documents.batches[0].succeed()
     await settle()
     refusal = ValueError("too large")
-    bench.documents.batches[2].succeed(True, refusal, False)
-    bench.documents.batches[1].succeed()
+    bench.documents.batches[1].succeed(True, True, refusal, False)
     assert await outcomes(writes) == [True, True, True, ("raised", refusal), False]
 
 
@@ -325,11 +311,10 @@ async def test_a_batch_that_fails_is_unknown_for_all_who_are_in_it_and_for_nobod
     bench.documents.batches[0].succeed()
     await settle()
     more = await bench.insert("e")
-    bench.documents.batches[2].fail(error)
+    bench.documents.batches[1].fail(error)
     await settle()
-    bench.documents.batches[1].succeed()
-    bench.documents.batches[3].succeed()
-    assert await outcomes([*writes, *more]) == [True, True, ("raised", error), ("raised", error), True]
+    bench.documents.batches[2].succeed()
+    assert await outcomes([*writes, *more]) == [True, *[("raised", error)] * 3, True]
     [after] = await bench.insert("f")
     bench.documents.batches[-1].succeed()
     assert await after is True
@@ -344,7 +329,7 @@ async def test_who_leaves_before_it_is_sent_withdraws_the_operation(bench: Bench
     await settle()
     assert writes[3].cancelled()
     await bench.answer_all()
-    assert bench.documents.sent == [["a"], ["b"], ["c", "e"]]
+    assert bench.documents.sent == [["a"], ["b", "c", "e"]]
     assert [await write for write in writes if not write.cancelled()] == [True] * 4
 
 
@@ -355,7 +340,7 @@ async def test_who_leaves_after_it_is_sent_disturbs_nobody(bench: Bench) -> None
     for leaving in (writes[1], writes[3]):
         leaving.cancel()
     await settle()
-    assert [batch.ids for batch in bench.documents.waiting] == [["b"], ["c", "d", "e"]]
+    assert [batch.ids for batch in bench.documents.waiting] == [["b", "c", "d", "e"]]
     await bench.answer_all()
     assert [await write for write in writes if not write.cancelled()] == [True] * 3
 
@@ -366,9 +351,9 @@ async def test_when_all_leave_what_was_sent_goes_on_and_the_rest_is_withdrawn(be
     for leaving in (*writes, *reads):
         leaving.cancel()
     await settle()
-    assert [batch.ids for batch in bench.documents.waiting] == [["a"], ["b"], ["a"]]
+    assert [batch.ids for batch in bench.documents.waiting] == [["a"], ["a"]]
     await bench.answer_all()
-    assert len(bench.documents.batches) == 3
+    assert len(bench.documents.batches) == 2
 
 
 async def test_a_batch_that_fails_after_all_have_left_is_nobodys_loss(bench: Bench) -> None:
@@ -394,11 +379,11 @@ async def test_who_has_waited_for_two_and_a_half_seconds_does_not_know(bench: Be
     assert DEADLINE_S == 2.5
     assert DEADLINE_S - 0.05 <= took_s < DEADLINE_S + 1
     assert [(raised, type(error)) for raised, error in results] == [("raised", StoreUnavailable)] * 4
-    assert [batch.ids for batch in bench.documents.waiting] == [["a"], ["b"]]
+    assert [batch.ids for batch in bench.documents.waiting] == [["a"]]
     await bench.answer_all()
-    assert len(bench.documents.batches) == 2
+    assert len(bench.documents.batches) == 1
     [after] = await bench.insert("a")
-    bench.documents.batches[2].succeed()
+    bench.documents.batches[1].succeed()
     assert await after is True
 
 
