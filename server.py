@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -40,6 +41,7 @@ ROOT = Path(__file__).parent
 MAX_BODY = 64 * 1024
 LINGER_S = 0.25
 PREPARE_S = 3.0  # MongoDB and the simulator's clock are waited for this long before the first request is let in
+GC_YOUNG = 10_000  # objects made between two looks for garbage; Python's own 700 are gone after two requests
 HTTP_LIMITS: dict[str, Any] = {
     "max_body_size": MAX_BODY,
     "max_buffer_size": 2 * MAX_BODY,
@@ -118,6 +120,7 @@ async def serve(settings: Settings, telemetry: PrometheusTelemetry) -> None:
                 part.start()
             server = HTTPServer(app, **HTTP_LIMITS)
             _listen(server, settings)
+            _spare_collections()
             await stop.wait()
             await drain(server, services.traffic, settings.http.drain_s)
         if _failed(preparing):
@@ -132,6 +135,16 @@ def _listen(server: HTTPServer, settings: Settings) -> None:
     if settings.in_memory:
         log.warning("stored_in_memory", name="orders are gone when this process ends")
     log.info("listening", port=sockets[0].getsockname()[1], url=settings.http.public_base_url)
+
+
+def _spare_collections() -> None:
+    """Have the garbage collector look less often, and never again at what was made at the start and stays to the end.
+
+    It takes a tenth of the event loop's time otherwise.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_YOUNG)
 
 
 async def prepare(process: Process) -> None:

@@ -1,8 +1,8 @@
 """The floor: a bare Tornado handler that makes the service's writes and its POST to WeChat, and nothing else.
 
-The same number of Motor writes, of documents of the same size, into collections with the same indexes and the same
-durability; one aiohttp POST. No parsing, no checks, no signatures, no states. What the service takes beyond this is
-what its promises cost.
+The same number of writes, of documents of the same size, through the same group commit into collections with the same
+indexes; one aiohttp POST. No parsing, no checks, no signatures, no states. What the service takes beyond this is what
+its promises cost.
 """
 
 from __future__ import annotations
@@ -17,18 +17,20 @@ from urllib.request import urlopen
 
 import aiohttp
 import uvloop
-from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo import WriteConcern
 from tornado.web import Application, RequestHandler
 
 from clocks import SystemClock
 from runtime import SystemRandom
+from storage.group_commit import GroupCommit
+from storage.mongo.documents import MongoDocuments
+from storage.mongo.driver import Database, connect
 from storage.mongo.storage import MongoStorage
 from storage.stores.all import NOTIFICATIONS, NUMBERS, ORDERS
 from wechat.pay.mutual_tls import client_context
 
 TEXT = "x" * 700  # what an order holds beside the fields that are indexed
 DATABASE = "floor"
+WRITE = "x" * 16  # the id of a write
 
 Document = dict[str, Any]
 
@@ -36,10 +38,10 @@ Document = dict[str, Any]
 class Writes:
     """The documents of one order's life."""
 
-    def __init__(self, database: Any, session: aiohttp.ClientSession, upstream: str, secure: str) -> None:
-        self._orders = database[ORDERS]
-        self._numbers = database[NUMBERS]
-        self._notifications = database[NOTIFICATIONS]
+    def __init__(self, database: Database, session: aiohttp.ClientSession, upstream: str, secure: str) -> None:
+        self._orders, self._numbers, self._notifications = (
+            GroupCommit(MongoDocuments(database, name)) for name in (ORDERS, NUMBERS, NOTIFICATIONS)
+        )
         self._session = session
         self._upstream = upstream
         self._secure = secure
@@ -51,7 +53,7 @@ class Writes:
         number, now = secrets.token_hex(12), datetime.now(UTC)
         order = {"_id": number, "rev": 1, "trade_state": "NOTPAY", "created_at": now, "due_at": now, "keys": [number]}
         order |= {"text": TEXT, "timeline": [{"at": now}]}
-        await self._orders.insert_one(order)
+        await self._orders.insert(order, WRITE)
         prepay = await self._posted(self._upstream, body)
         order = await self._change(order, {"prepay": prepay})
         self._unpaid.append(order)
@@ -67,9 +69,9 @@ class Writes:
 
     async def _refunded(self, upstream: str, body: bytes) -> None:
         number, now = secrets.token_hex(12), datetime.now(UTC)
-        identity = {"_id": self._unrefunded.pop()["_id"]}
-        await self._numbers.insert_one({"_id": number, "order": identity["_id"]})
-        order = await self._orders.find_one(identity)
+        identity = self._unrefunded.pop()["_id"]
+        await self._numbers.insert({"_id": number, "order": identity}, WRITE)
+        order = await self._orders.get(identity) or {}
         refunded = {"trade_state": "REFUND", "refund_states": ["REQUESTED"], "refund_changed_at": now, "due_at": now}
         order = await self._change(order, refunded)
         answer = await self._posted(upstream, body)
@@ -80,7 +82,7 @@ class Writes:
         order, now = self._unpaid.pop(), datetime.now(UTC)
         message = {"_id": secrets.token_hex(32), "raw": body, "out_trade_no": order["_id"], "expires_at": now}
         number = {"_id": secrets.token_hex(14), "order": order["_id"]}
-        await asyncio.gather(self._notifications.insert_one(message), self._numbers.insert_one(number))
+        await asyncio.gather(self._notifications.insert(message, WRITE), self._numbers.insert(number, WRITE))
         await self._change(order, {"trade_state": "SUCCESS", "paid_at": now})
 
     async def nothing(self, body: bytes) -> None:
@@ -89,7 +91,7 @@ class Writes:
     async def _change(self, order: Document, changes: Document) -> Document:
         """One more line in the timeline and ``changes``, by compare-and-set."""
         changed = order | changes | {"rev": order["rev"] + 1, "timeline": [*order["timeline"], {"at": order["due_at"]}]}
-        await self._orders.replace_one({"_id": order["_id"], "rev": order["rev"]}, changed)
+        await self._orders.replace(changed, order["rev"], WRITE)
         return changed
 
     async def _posted(self, upstream: str, body: bytes) -> bytes:
@@ -117,8 +119,7 @@ async def main() -> None:
     storage = MongoStorage(arguments.mongo, DATABASE, clock=SystemClock(), random=SystemRandom())
     if problems := await storage.problems():  # makes the service's indexes
         raise SystemExit(problems[0].en)
-    client: Any = AsyncIOMotorClient(arguments.mongo)
-    database = client.get_database(DATABASE, write_concern=WriteConcern("majority", j=True))
+    database = connect(arguments.mongo, DATABASE).database
     keys = json.load(urlopen(f"{arguments.simulator}/simulator/credentials"))  # noqa: S310, ASYNC210
     tls = client_context(keys["merchant_cert_pem"], keys["merchant_private_key_pem"], keys["secure_ca_pem"])
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=50, ssl=tls)) as session:

@@ -38,6 +38,7 @@ class Row:
     p50_ms: float
     p99_ms: float
     cpu_ms: float
+    floor_cpu_ms: float
     simulator_cpu_ms: float
     failed: int
 
@@ -119,6 +120,7 @@ class Course:
             p50_ms=sorted(turn.p50_ms for turn in service_turns)[len(service_turns) // 2],
             p99_ms=max(turn.p99_ms for turn in service_turns),
             cpu_ms=1000 * sum(turn.cpu_s for turn in service_turns) / count,
+            floor_cpu_ms=1000 * sum(turn.cpu_s for turn in floor_turns) / sum(turn.count for turn in floor_turns),
             simulator_cpu_ms=1000 * sum(turn.simulator_cpu_s for turn in service_turns) / count,
             failed=sum(turn.failed for turn in service_turns),
         )
@@ -164,11 +166,23 @@ def run(count: int, memory_orders: int) -> Rates:
 
 def show(rows: Sequence[Row]) -> Table:
     table = Table(title="Fenpay beside its floor")
-    for heading in ("", "per s", "floor per s", "ratio", "p50 ms", "p99 ms", "CPU ms", "simulator CPU ms", "failed"):
+    for heading in (
+        "",
+        "per s",
+        "floor per s",
+        "ratio",
+        "p50 ms",
+        "p99 ms",
+        "CPU ms",
+        "floor CPU ms",
+        "simulator CPU ms",
+        "failed",
+    ):
         table.add_column(heading, justify="left" if not heading else "right")
     for row in rows:
-        figures = (row.per_s, row.floor_per_s, row.ratio, row.p50_ms, row.p99_ms, row.cpu_ms, row.simulator_cpu_ms)
-        formats = (".0f", ".0f", ".2f", ".1f", ".1f", ".2f", ".2f")
+        rates, cpu = (row.per_s, row.floor_per_s, row.ratio), (row.cpu_ms, row.floor_cpu_ms, row.simulator_cpu_ms)
+        figures = (*rates, row.p50_ms, row.p99_ms, *cpu)
+        formats = (".0f", ".0f", ".2f", ".1f", ".1f", ".2f", ".2f", ".2f")
         cells = [format(value, form) for value, form in zip(figures, formats, strict=True)]
         table.add_row(row.name, *cells, str(row.failed))
     return table
