@@ -36,7 +36,7 @@ from settings import EMBEDDED, Settings
 from storage.embedded import EmbeddedMongo, EmbeddedRedis
 from wechat.domain.errors import ConfigError, StoreUnavailable, Text
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 ROOT = Path(__file__).parent
 MAX_BODY = 64 * 1024
 LINGER_S = 0.25

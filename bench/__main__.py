@@ -30,11 +30,9 @@ def measure_rates(arguments: argparse.Namespace, console: Console) -> Json:
     console.print(
         f"resident: {measured.rest_mb:.0f} MB at rest, {measured.full_mb:.0f} MB after {measured.memory_orders} orders"
     )
-    figures = {
-        row.name: {"per_s": row.per_s, "ratio": row.ratio, "cpu_ms": row.cpu_ms, "floor_cpu_ms": row.floor_cpu_ms}
-        for row in measured.rows
-    }
-    return {"rates": figures, "resident_mb": measured.full_mb}
+    console.print(f"listening {measured.start_s:.1f} s after the start")
+    figures = {row.name: asdict(row) | {"ratio": row.ratio} for row in measured.rows}
+    return {"rates": figures, "resident_mb": measured.full_mb, "start_s": measured.start_s}
 
 
 def measure_bills(arguments: argparse.Namespace, console: Console) -> Json:

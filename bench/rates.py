@@ -24,19 +24,35 @@ from bench.work import Requests
 from storage.stores.all import ORDERS
 
 TURNS = 4
+ALONE = 50  # requests of one client alone
+HEADINGS = (
+    "",
+    "per s",
+    "floor\nper s",
+    "ratio",
+    "p50\nms",
+    "p99\nms",
+    "alone\np50 ms",
+    "CPU\nms",
+    "floor\nCPU ms",
+    "simulator\nCPU ms",
+    "failed",
+)
 LASTS_S = 2 * 3600  # a refund of the scenario "slow", by the simulator's clock
 SETTLED_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One scenario: the service's figures over all its turns, and its rate beside the floor's."""
+    """One scenario: the service's figures over all its turns, and its rate beside the floor's. ``alone_ms`` is what
+    half of the requests take at most where one client asks, and nobody else."""
 
     name: str
     per_s: float
     floor_per_s: float
     p50_ms: float
     p99_ms: float
+    alone_ms: float
     cpu_ms: float
     floor_cpu_ms: float
     simulator_cpu_ms: float
@@ -49,9 +65,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """All rows, and the service's resident MB at rest and after ``memory_orders`` more orders."""
+    """All rows, the service's seconds from start to listening, its resident MB at rest and after ``memory_orders`` more
+    orders."""
 
     rows: Sequence[Row]
+    start_s: float
     rest_mb: float
     full_mb: float
     memory_orders: int
@@ -68,6 +86,9 @@ class Course:
         self._floor = stack.floor(self._mongo.url)
         self._port = int(self._service.url.rpartition(":")[2])
         self.rows: list[Row] = []
+
+    def start_s(self) -> float:
+        return self._service.start_s
 
     def resident_mb(self) -> float:
         return float(psutil.Process(self._service.process.pid).memory_info().rss) / 2**20
@@ -108,6 +129,8 @@ class Course:
 
     def _measure(self, name: str, requests: Requests, floor: Requests) -> None:
         """Let floor and service take turns on parts of their requests."""
+        alone = self._stack.drive(self._service, requests[:ALONE], clients=1)
+        requests, floor = requests[ALONE:], floor[ALONE:]
         service_turns, floor_turns = [], []
         for turn in range(TURNS):
             floor_turns.append(self._stack.drive(self._floor, floor[turn::TURNS]))
@@ -119,10 +142,11 @@ class Course:
             floor_per_s=sum(turn.count for turn in floor_turns) / sum(turn.seconds for turn in floor_turns),
             p50_ms=sorted(turn.p50_ms for turn in service_turns)[len(service_turns) // 2],
             p99_ms=max(turn.p99_ms for turn in service_turns),
+            alone_ms=alone.p50_ms,
             cpu_ms=1000 * sum(turn.cpu_s for turn in service_turns) / count,
             floor_cpu_ms=1000 * sum(turn.cpu_s for turn in floor_turns) / sum(turn.count for turn in floor_turns),
             simulator_cpu_ms=1000 * sum(turn.simulator_cpu_s for turn in service_turns) / count,
-            failed=sum(turn.failed for turn in service_turns),
+            failed=sum(turn.failed for turn in (alone, *service_turns)),
         )
         self.rows.append(row)
 
@@ -154,35 +178,24 @@ def run(count: int, memory_orders: int) -> Rates:
     """All scenarios, ``count`` of each."""
     with tempfile.TemporaryDirectory(prefix="fenpay-bench-") as directory, Stack(Path(directory)) as stack:
         course = Course(stack)
-        rest_mb = course.resident_mb()
+        start_s, rest_mb = course.start_s(), course.resident_mb()
         course.orders(count)
         course.refunds()
         course.configs(count)
         course.fill(2 * count)
         course.notifications(count)
         course.fill(memory_orders)  # last: thousands of unpaid orders are looked after from half a minute on
-        return Rates(course.rows, rest_mb, course.resident_mb(), memory_orders)
+        return Rates(course.rows, start_s, rest_mb, course.resident_mb(), memory_orders)
 
 
 def show(rows: Sequence[Row]) -> Table:
     table = Table(title="Fenpay beside its floor")
-    for heading in (
-        "",
-        "per s",
-        "floor per s",
-        "ratio",
-        "p50 ms",
-        "p99 ms",
-        "CPU ms",
-        "floor CPU ms",
-        "simulator CPU ms",
-        "failed",
-    ):
-        table.add_column(heading, justify="left" if not heading else "right")
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for row in rows:
         rates, cpu = (row.per_s, row.floor_per_s, row.ratio), (row.cpu_ms, row.floor_cpu_ms, row.simulator_cpu_ms)
-        figures = (*rates, row.p50_ms, row.p99_ms, *cpu)
-        formats = (".0f", ".0f", ".2f", ".1f", ".1f", ".2f", ".2f", ".2f")
+        figures = (*rates, row.p50_ms, row.p99_ms, row.alone_ms, *cpu)
+        formats = (".0f", ".0f", ".2f", ".0f", ".0f", ".1f", ".2f", ".2f", ".2f")
         cells = [format(value, form) for value, form in zip(figures, formats, strict=True)]
         table.add_row(row.name, *cells, str(row.failed))
     return table

@@ -32,6 +32,7 @@ from storage.lifeline import Process
 
 LOAD = (sys.executable, "-m", "bench.load")
 LOAD_S = 240.0
+CLIENTS = 32
 REST_S = 5.0
 REST_STEP_S = 0.2
 QUIET = 0.06  # of a core: little more than one tick of the clock that counts CPU
@@ -57,6 +58,8 @@ class Target:
 
     url: str
     process: Process
+    start_s: float = 0.0
+    """From its start until it listened, where that was measured."""
 
     def cpu_s(self) -> float:
         """CPU seconds of the process and its children, such as a server's workers."""
@@ -125,9 +128,10 @@ class Stack:
         }
         file = self._directory / f"{name}.yml"
         file.write_text(yaml.safe_dump(settings, allow_unicode=True))
+        started = time.monotonic()
         process = self._spawn(name, str(ROOT / "server.py"), "--settings", str(file))
         process.wait_for(re.compile("listening"), 20)
-        return Target(url, process)
+        return Target(url, process, time.monotonic() - started)
 
     def platform(self) -> Platform:
         """The simulator's own key, which the merchants of its credentials believe already."""
@@ -147,7 +151,15 @@ class Stack:
         self._stack.callback(process.stop)
         return process
 
-    def drive(self, target: Target, requests: Requests, *, keep_answers: bool = False, seconds: float = LOAD_S) -> Turn:
+    def drive(
+        self,
+        target: Target,
+        requests: Requests,
+        *,
+        clients: int = CLIENTS,
+        keep_answers: bool = False,
+        seconds: float = LOAD_S,
+    ) -> Turn:
         """Send ``requests``, for ``seconds`` at most; count those not answered with success.
 
         ``keep_answers`` keeps the bodies of successful answers.
@@ -157,8 +169,9 @@ class Stack:
         file = self._directory / "requests"
         file.write_text("\n".join(json.dumps(self._with_payer(request)) for request in requests))
         before = (target.cpu_s(), self.simulator.cpu_s())
+        how = ("--clients", str(clients), "--seconds", str(seconds), *(["--answers"] * keep_answers))
         done = subprocess.run(
-            [*LOAD, str(file), "--url", target.url, "--seconds", str(seconds), *(["--answers"] * keep_answers)],
+            [*LOAD, str(file), "--url", target.url, *how],
             cwd=ROOT,
             check=True,
             capture_output=True,
