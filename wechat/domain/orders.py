@@ -319,16 +319,24 @@ class Order:
         """The order with one more line in its timeline, and ``changes``."""
         return replace(self, timeline=extend(self.timeline, entry), **changes)  # type: ignore[arg-type]  # our own fields
 
-    def moved_to(self, target: TradeState, entry: TimelineEntry, **changes: object) -> Order:
+    def moved_to(
+        self, target: TradeState, entry: TimelineEntry, event: tuple[EventType, str] | None = None, **changes: object
+    ) -> Order:
         """The order in ``target``, where no check is left to do unless ``changes`` say so.
 
+        ``event``, a type and a cause, is staged with it.
         Raises ValueError for a transition that is not in the table.
         """
         if target not in TRANSITIONS[self.trade_state]:
             raise ValueError(f"an order does not move from {self.trade_state} to {target}")
-        return self.with_entry(entry, **{"trade_state": target, "next_check_at": None, "check_lease": ""} | changes)
+        moves: dict[str, object] = {"trade_state": target, "next_check_at": None, "check_lease": ""}
+        staged = self._staged(*event, entry.at) if event else {}
+        return self.with_entry(entry, **moves | staged | changes)
 
     def with_event(self, kind: EventType, cause: str, at: datetime, out_refund_no: str = "") -> Order:
         """Stage an event for plugins and webhooks; ``cause`` makes its id."""
+        return replace(self, **self._staged(kind, cause, at, out_refund_no))  # type: ignore[arg-type]  # our own fields
+
+    def _staged(self, kind: EventType, cause: str, at: datetime, out_refund_no: str = "") -> dict[str, object]:
         event = OutgoingEvent(event_id(self.key, kind, cause), kind, at, self.sequence + 1, out_refund_no)
-        return replace(self, outbox=(*self.outbox, event), sequence=event.sequence)
+        return {"outbox": (*self.outbox, event), "sequence": event.sequence}

@@ -34,8 +34,7 @@ def record_payment(order: Order, fact: Verified[Transaction], *, source: str, no
     what, target, kind = _IN_TIME if in_time else _LATE
     entry = TimelineEntry(now, what, source, fact.proof, {"transaction_id": told.transaction_id})
     check = None if in_time else now  # a worker carries the policy for late payments out
-    moved = order.moved_to(target, entry, payments=(payment,), next_check_at=check)
-    return moved.with_event(kind, told.transaction_id, now)
+    return order.moved_to(target, entry, (kind, told.transaction_id), payments=(payment,), next_check_at=check)
 
 
 _IN_TIME = ("paid", TradeState.SUCCESS, EventType.ORDER_PAID)

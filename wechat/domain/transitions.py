@@ -45,8 +45,7 @@ def close(order: Order, entry: TimelineEntry) -> Order:
         return order
     if order.paid:
         raise Conflict(Text("订单状态已变", "The order has moved on"), code="ORDER_MOVED")
-    closed = order.moved_to(TradeState.CLOSED, entry)
-    return closed.with_event(EventType.ORDER_CLOSED, "closed", entry.at)
+    return order.moved_to(TradeState.CLOSED, entry, (EventType.ORDER_CLOSED, "closed"))
 
 
 def schedule_close(order: Order, at: datetime, entry: TimelineEntry) -> Order:

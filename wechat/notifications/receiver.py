@@ -83,11 +83,11 @@ class NotificationReceiver:
 
         Raises NotifyError (its ``status`` is the answer) and StoreUnavailable (503; WeChat comes again).
         """
-        started = self._clock.monotonic()
+        started, api = self._clock.monotonic(), generation(headers)
         result = APPLIED
         try:
             async with asyncio.timeout(BUDGET_S):
-                result = await self._receive(headers, body)
+                result = await self._receive(api, headers, body)
         except NotifyError as error:
             result = error.reason
             raise
@@ -98,11 +98,11 @@ class NotificationReceiver:
             result = error.public_code.lower()
             raise
         finally:
-            self._telemetry.count(Metric.NOTIFICATIONS, generation(headers) or "mixed", result)
+            self._telemetry.count(Metric.NOTIFICATIONS, api or "mixed", result)
             self._telemetry.observe(Metric.NOTIFICATION_SECONDS, self._clock.monotonic() - started)
 
-    async def _receive(self, headers: Mapping[str, str], body: bytes) -> str:
-        message = self._verify(headers, body)
+    async def _receive(self, api: Api | None, headers: Mapping[str, str], body: bytes) -> str:
+        message = self._verify(api, headers, body)
         now = self._clock.now()
         told = message.value.transaction
         recorded = self._record(message, body, headers, now)
@@ -114,8 +114,7 @@ class NotificationReceiver:
             await self._conclude(message.value.id, verdict)
         return verdict
 
-    def _verify(self, headers: Mapping[str, str], body: bytes) -> Verified[Notification]:
-        api = generation(headers)
+    def _verify(self, api: Api | None, headers: Mapping[str, str], body: bytes) -> Verified[Notification]:
         gateway = self._gateways.get(api) if api else None
         if gateway is None:
             raise SignatureInvalid("api_off" if api else "headers_mixed")
