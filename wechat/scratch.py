@@ -31,16 +31,13 @@ create table ours (
 """
 _ADD_THEIRS = "insert into theirs values (null, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ADD_OURS = "insert or ignore into ours values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INDEX = "create index theirs_key on theirs (key, transaction_id, refund_id)"
+_INDEX = "create index theirs_key on theirs (key)"
 _STRANGERS = """
 select distinct key from theirs where not exists (select 1 from ours where ours.key = theirs.key) and key > ?
 order by key limit ?
 """
 _PAIRS = """
-select theirs.*, ours.*,
-    row_number() over (partition by theirs.key order by theirs.line),
-    row_number() over (partition by theirs.key, theirs.transaction_id, theirs.refund_id order by theirs.line) > 1
-from theirs left join ours on ours.key = theirs.key
+select theirs.*, ours.* from theirs left join ours on ours.key = theirs.key order by theirs.key, theirs.line
 """
 _UNCONFIRMED = """
 select * from ours where of_day and not exists (
@@ -48,7 +45,7 @@ select * from ours where of_day and not exists (
     and (ours.out_refund_no > '' or theirs.transaction_id = ours.transaction_id)
 )
 """
-_THEIRS, _OURS = slice(2, 10), slice(12, 20)  # where the fields of an entry stand in a row of _PAIRS
+_KEY, _THEIRS, _OURS = 1, slice(2, 10), slice(12, 20)  # where the key and the entries stand in a row of _PAIRS
 
 
 class Pair(NamedTuple):
@@ -87,11 +84,18 @@ class Scratch:
         return [key for (key,) in self._database.execute(_STRANGERS, (after, BATCH))]
 
     def pairs(self) -> Iterator[Pair]:
-        """Every bill line with its counterpart."""
+        """Every bill line with its counterpart, number by number. The index gives that order, so nothing is sorted."""
+        key, nth = "", 0
+        seen: set[tuple[str, str]] = set()
         for row in self._database.execute(_PAIRS):
-            *fields, nth, again = row
-            ours = None if fields[_OURS.start] is None else Entry(*fields[_OURS])
-            yield Pair(Entry(*fields[_THEIRS]), ours, nth, bool(again))
+            if row[_KEY] != key:
+                key, nth, seen = row[_KEY], 0, set()
+            theirs = Entry._make(row[_THEIRS])
+            ours = None if row[_OURS.start] is None else Entry._make(row[_OURS])
+            nth += 1
+            numbers = (theirs.transaction_id, theirs.refund_id)
+            yield Pair(theirs, ours, nth, numbers in seen)
+            seen.add(numbers)
 
     def unconfirmed(self) -> Iterator[Entry]:
         """Entries of ours for the day that no line of the bill speaks of."""

@@ -30,7 +30,7 @@ from wechat.domain.metrics import Metric
 from wechat.domain.ports import DeliveryStore, Runtime, Stored
 from wechat.events.targets import Target
 from wechat.support.update import Updater
-from wechat.support.worker import Candidates, Worker
+from wechat.support.worker import LONGEST_REST, Candidates, Worker
 
 LEASE = timedelta(seconds=60)
 AT_ONCE = 8  # deliveries under way for one target in one process
@@ -173,7 +173,9 @@ class DeliveryWork:
 class DeliveryWorker(Worker[DeliveryJob]):
     """Delivers to one target for as long as it is started."""
 
-    def __init__(self, target: Target, store: DeliveryStore, runtime: Runtime) -> None:
+    def __init__(
+        self, target: Target, store: DeliveryStore, runtime: Runtime, longest_rest: timedelta = LONGEST_REST
+    ) -> None:
         work = DeliveryWork(target, store, runtime)
-        super().__init__(work, runtime, AT_ONCE)
+        super().__init__(work, runtime, AT_ONCE, longest_rest)
         work.on_due = self.wake
