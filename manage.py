@@ -40,6 +40,26 @@ def drill(
 
 
 @app.command()
+def simulate(
+    seeds: Annotated[int, typer.Option(min=1, help="多少个种子 · how many seeds")] = 100,
+    first: Annotated[int, typer.Option("--from", help="第一个种子 · the first of them")] = 1,
+    days: Annotated[float, typer.Option(min=0.1, help="有故障的天数 · days with faults")] = 1.0,
+    seed: Annotated[int | None, typer.Option(help="只重演这一个种子 · replay this seed only")] = None,
+    trace: Annotated[bool, typer.Option("--trace", help="与 --seed 同用：逐行打印 · with --seed: every line")] = False,
+    mutants: Annotated[
+        bool, typer.Option("--mutants", help="有意改坏的版本必须被发现 · broken builds must be found")
+    ] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="并行进程数 · processes at once")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="输出一个 JSON 文档 · print one JSON document")] = False,
+) -> None:
+    """在虚拟时间里模拟有故障的日子，由种子决定 · Simulate days with faults in virtual time, decided by a seed."""
+    from proof.run import Wish, main  # noqa: PLC0415 - nothing else needs it
+
+    wish = Wish(first, seeds, days, jobs, as_json=as_json)
+    raise typer.Exit(main(wish, seed=seed, trace=trace, mutants=mutants))
+
+
+@app.command()
 def migrate(
     settings: Annotated[Path, typer.Option(help="设置文件 · the settings file")] = ROOT / "settings.yml",
     as_json: Annotated[bool, typer.Option("--json", help="输出一个 JSON 文档 · print one JSON document")] = False,

@@ -30,6 +30,7 @@ OURS = (
     "scripts",
     "bench",
     "drill",
+    "proof",
     "tests",
 )
 ROOTS = ("server", "compose", "gateways", "clocks", "runtime")
@@ -115,7 +116,7 @@ RULES = [
     Rule("only the composition root imports its parts", LIBRARIES, ("compose", "gateways", "clocks", "runtime"), ROOTS),
     Rule("use cases know nothing of storage, handlers, settings or logs", ("wechat",), ("storage", "handlers", "settings", "settings_webhooks", "logs")),
     Rule("handlers know ports, not storage", ("handlers",), ("storage",)),
-    Rule("nothing in the service knows the simulator", SERVICE, ("simulator", "tests", "bench", "drill", "scripts", "manage", "cli")),
+    Rule("nothing in the service knows the simulator", SERVICE, ("simulator", "tests", "bench", "drill", "proof", "scripts", "manage", "cli")),
     Rule("the command line asks a service; it has no parts of one", ("cli",), ("storage", "handlers", "settings", *ROOTS, "logs", "simulator", "scripts", "tests", "asyncio")),
     Rule("only manage imports the command line", LIBRARIES, ("cli",), ("manage", "cli")),
     Rule("typer and rich for people at a terminal only", LIBRARIES, ("typer", "rich"), ("manage", "cli", "scripts")),

@@ -1,0 +1,189 @@
+"""What must be true after every write, and when all is over."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Set
+from itertools import pairwise
+
+from proof.people import Acknowledged
+from proof.receiver import Receiver
+from proof.wechat import Order as WeChatOrder
+from proof.wechat import WeChat
+from storage.memory.storage import MemoryDatabase
+from storage.stores.all import DELIVERIES, NUMBERS, ORDERS
+from storage.stores.order_codec import ORDER
+from wechat.domain.numbers import payment_number, refund_number
+from wechat.domain.orders import MAX_TIMELINE, SPACING, TRANSITIONS, Order, TradeState
+from wechat.domain.payments import MAX_PAYMENTS
+from wechat.domain.ports import WRITES_KEPT
+from wechat.domain.refunds import MAX_FAILED, MAX_REFUNDS
+
+ENDED = frozenset({TradeState.SUCCESS, TradeState.PAID_LATE, TradeState.REFUND, TradeState.CLOSED})
+
+
+class Broken(AssertionError):
+    """An invariant does not hold. ``about`` is the order."""
+
+    def __init__(self, what: str, about: str = "") -> None:
+        super().__init__(f"{about}: {what}" if about else what)
+        self.about = about
+
+
+class Invariants:
+    """Looks at each order when it is written."""
+
+    def __init__(self, database: MemoryDatabase, world: WeChat) -> None:
+        self._database = database
+        self._world = world
+        self._states: dict[str, tuple[int, TradeState]] = {}
+        self.broken: Broken | None = None
+        self.checked = 0
+
+    def written(self, collection: str, identity: str) -> None:
+        """A document was written. What is wrong is kept in ``broken``: whoever wrote it must not notice."""
+        if collection != ORDERS or self.broken:
+            return
+        document = self._database[ORDERS].peek(identity)
+        if document is None:
+            return
+        self.checked += 1
+        order = ORDER.read(document)
+        for what in (*self._order_is_sound(order), *self._moved_by_the_rules(order, document)):
+            self.broken = self.broken or Broken(what, order.out_trade_no)
+
+    def _order_is_sound(self, order: Order) -> Iterator[str]:
+        yield from self._payments_are_wechats(order)
+        yield from _refunds_fit(order)
+        yield from self._refunds_are_wechats(order)
+        dates = [order.next_check_at, *(refund.next_check_at for refund in order.refunds)]
+        if order.due_at != min((date for date in dates if date), default=None):
+            yield "its date is not that of what comes next"
+        if order.trade_state is TradeState.NOTPAY and order.next_check_at is None:
+            yield "it is unpaid and nobody will look at it"
+        for refund in order.refunds:
+            if (refund.next_check_at is not None) is not refund.open:
+                yield f"refund {refund.out_refund_no} is {refund.state} and its date {refund.next_check_at}"
+        if len(order.timeline) > MAX_TIMELINE or len(order.payments) > MAX_PAYMENTS:
+            yield "it is not bounded"
+        if sum(not refund.reserves for refund in order.refunds) > MAX_FAILED + MAX_REFUNDS:
+            yield "its failed refunds are not bounded"
+
+    def _payments_are_wechats(self, order: Order) -> Iterator[str]:
+        """None without WeChat's word, none of another order."""
+        for payment in order.payments:
+            known = self._world.payments.get(payment.transaction_id)
+            if known is None or (known.number, known.total) != (order.out_trade_no, payment.total):
+                yield f"payment {payment.transaction_id} was never made"
+            use = self._database[NUMBERS].peek(payment_number(order.mchid, payment.transaction_id)) or {}
+            if use.get("order") != order.key:
+                yield f"payment {payment.transaction_id} is not reserved for it"
+        if order.trade_state is TradeState.SUCCESS and order.paid_by_another:
+            yield "its goods are released, and somebody else has paid"
+        if order.paid is not bool(order.payments):
+            yield f"it is {order.trade_state} with {len(order.payments)} payments"
+
+    def _refunds_are_wechats(self, order: Order) -> Iterator[str]:
+        for refund in order.refunds:
+            known = self._world.refunds.get(refund.out_refund_no)
+            if known and known.state != "CLOSED" and not refund.reserves:
+                yield f"refund {refund.out_refund_no} is {refund.state}, and {known.state} at WeChat"
+            if refund.state == "SUCCESS" and (known is None or known.state != "SUCCESS"):
+                yield f"refund {refund.out_refund_no} counts as made and is not"
+            use = self._database[NUMBERS].peek(refund_number(order.mchid, refund.out_refund_no)) or {}
+            if use.get("order") != order.key:
+                yield f"refund {refund.out_refund_no} is not reserved for it"
+
+    def _moved_by_the_rules(self, order: Order, document: Mapping[str, object]) -> Iterator[str]:
+        rev = int(str(document["rev"]))
+        before = self._states.get(order.key)
+        self._states[order.key] = (rev, order.trade_state)
+        writes = document["writes"]
+        if not isinstance(writes, list) or len(writes) > WRITES_KEPT:
+            yield "it keeps too many writes"
+        if before is None:
+            return
+        if rev == before[0]:
+            return  # an insert that was sent twice
+        if rev != before[0] + 1:
+            yield f"revision {before[0]} was followed by {rev}"
+        if order.trade_state is not before[1] and order.trade_state not in TRANSITIONS[before[1]]:
+            yield f"it moved from {before[1]} to {order.trade_state}"
+
+
+def _refunds_fit(order: Order) -> Iterator[str]:
+    """Never more than was paid, of each payment; a minute apart."""
+    reserved: Counter[str] = Counter()
+    for refund in order.refunds:
+        if refund.reserves:
+            reserved[refund.transaction_id] += refund.refund
+    paid = {payment.transaction_id: payment.total for payment in order.payments}
+    for transaction, amount in reserved.items():
+        if amount > paid.get(transaction, 0):
+            yield f"{amount} of {paid.get(transaction, 0)} is reserved of {transaction}"
+    own = [entry.at for refund in order.refunds for entry in refund.timeline if entry.what == "sent"]
+    moments = sorted(own)
+    if any(later - earlier < SPACING for earlier, later in pairwise(moments)):
+        yield "two refunds were sent less than a minute apart"
+
+
+def check_end(
+    database: MemoryDatabase, world: WeChat, acknowledged: Acknowledged, receiver: Receiver
+) -> Iterator[Broken]:
+    """What must be true once everything has come to rest."""
+    orders = {order.out_trade_no: order for order in map(ORDER.read, database[ORDERS].everything())}
+    for order in orders.values():
+        yield from (Broken(what, order.out_trade_no) for what in _has_ended(order, world))
+    known = {payment.transaction_id for payment in acknowledged.payments}
+    for number, theirs in world.orders.items():
+        if number not in orders:
+            yield Broken("WeChat has an order that was never stored", number)
+        elif theirs.payments and not orders[number].paid and not _is_left_to_the_bill(theirs, orders[number], known):
+            yield Broken(f"is paid at WeChat and {orders[number].trade_state} here", number)
+        elif orders[number].trade_state is TradeState.CLOSED and not theirs.closed:
+            yield Broken("is closed here and can still be paid at WeChat", number)
+    for payment in acknowledged.payments:
+        held = orders[payment.number].payments
+        if payment.transaction_id not in [each.transaction_id for each in held]:
+            yield Broken(f"payment {payment.transaction_id} was acknowledged and is lost", payment.number)
+    numbers = {refund.out_refund_no: refund for order in orders.values() for refund in order.refunds}
+    for key, (number, amount) in acknowledged.requested.items():
+        if number not in numbers or numbers[number].refund != amount:
+            yield Broken(f"refund {number} ({key}) was accepted and is lost")
+    for transaction, payment in world.payments.items():
+        if world.given_back(transaction) > payment.total:
+            yield Broken(f"WeChat gave {world.given_back(transaction)} of {payment.total} back", payment.number)
+    yield from _events_arrived(orders, database, receiver)
+
+
+def _is_left_to_the_bill(theirs: WeChatOrder, ours: Order, known: Set[str]) -> bool:
+    """Whether it was closed on both sides before it was paid, and no notification of that came through."""
+    return ours.trade_state is TradeState.CLOSED and theirs.closed and theirs.payments[0].transaction_id not in known
+
+
+def _has_ended(order: Order, world: WeChat) -> Iterator[str]:
+    if order.trade_state not in ENDED:
+        yield f"is still {order.trade_state}"
+    if order.due_at is not None or order.check_lease:
+        yield f"is still due at {order.due_at}"
+    if order.outbox:
+        yield "has events that were not handed out"
+    for refund in order.refunds:
+        if refund.open or refund.lease:
+            yield f"refund {refund.out_refund_no} is still {refund.state}"
+        known = world.refunds.get(refund.out_refund_no)
+        if known and refund.state != known.state:
+            yield f"refund {refund.out_refund_no} is {refund.state} here and {known.state} at WeChat"
+
+
+def _events_arrived(orders: Mapping[str, Order], database: MemoryDatabase, receiver: Receiver) -> Iterator[Broken]:
+    """Each event of each order, once, in order."""
+    deliveries = database[DELIVERIES].everything()
+    places = {document["_id"].removesuffix(f":{receiver.name}"): document["sequence"] for document in deliveries}
+    for order in orders.values():
+        sequences = [places.get(event) for event in receiver.arrivals(order.out_trade_no)]
+        if sequences != list(range(1, order.sequence + 1)):
+            yield Broken(f"its events arrived as {sequences} of {order.sequence}", order.out_trade_no)
+    pending = [document["_id"] for document in deliveries if document["state"] == "pending"]
+    if pending:
+        yield Broken(f"{len(pending)} deliveries are still pending")

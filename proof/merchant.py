@@ -1,0 +1,78 @@
+"""The merchant's account at WeChat Pay: its numbers and keys on both sides of the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from functools import cache
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+
+from proof.protocol_v2 import ProtocolV2, read_xml, write_xml
+from proof.protocol_v3 import ProtocolV3
+from proof.wechat import WeChat
+from wechat.domain.facts import Api
+from wechat.domain.ports import Clock, Random
+from wechat.pay.certificates import KeyRing, PlatformKey
+from wechat.pay.ciphers import AeadCipher
+from wechat.pay.gateway import Gateway, Merchant, RefundGateway, Wire
+from wechat.pay.signing import Signer
+from wechat.pay.v2 import V2Gateway
+from wechat.pay.v2_refunds import V2Refunds
+from wechat.pay.v3 import V3Gateway
+from wechat.pay.v3_refunds import V3Refunds
+from wechat.transport import Answer, Request, Transport
+
+KEY_BITS = 1024
+"""Short, because a run signs ten thousand times. No signature is part of a trace."""
+V2_KEY = "2" * 32
+V3_KEY = "3" * 32
+SERIAL = "PUB_KEY_ID_0"
+
+
+@cache
+def _key(owner: str) -> RSAPrivateKey:
+    return generate_private_key(65537, KEY_BITS)
+
+
+class Account:
+    """One merchant at ``world``."""
+
+    appid = "wxproof"
+    mchid = "1900000001"
+    notify_url = "https://pay.example.com/notify"
+
+    def __init__(self, world: WeChat) -> None:
+        self.v2 = ProtocolV2(world, self.appid, self.mchid, V2_KEY)
+        self.v3 = ProtocolV3(world, self.appid, self.mchid, V3_KEY, SERIAL, _key("platform"))
+        self.forger = ProtocolV3(world, self.appid, self.mchid, V3_KEY, SERIAL, _key("forger"))
+
+    def answer(self, api: Api, request: Request, now: datetime) -> Answer:
+        """What WeChat answers to ``request``."""
+        return self.v2.answer(request, now) if api is Api.V2 else self.v3.answer(request, now)
+
+    def refusal(self, api: Api, code: str) -> Answer:
+        return self.v2.refusal(code) if api is Api.V2 else self.v3.refusal(code)
+
+    def spoil(self, api: Api, answer: Answer, *, unsigned: bool) -> Answer:
+        """``answer`` without its signature, or with a wrong one."""
+        if api is Api.V3:
+            if "Wechatpay-Signature" not in answer.headers:
+                return answer
+            wrong = "" if unsigned else "AAAA"
+            return replace(answer, headers={**answer.headers, "Wechatpay-Signature": wrong})
+        fields = read_xml(answer.body)
+        return replace(answer, body=write_xml(fields | {"sign": "" if unsigned else "0" * 64}))
+
+    def gateways(
+        self, wires: Mapping[Api, Transport], clock: Clock, random: Random
+    ) -> tuple[dict[Api, Gateway], dict[Api, RefundGateway]]:
+        """The service's own gateways to this account."""
+        merchant = Merchant(self.mchid, self.appid)
+        wire = {api: Wire(wires[api], ("https://wechat",), clock, lambda: random.token(16)) for api in Api}
+        signer = Signer(self.mchid, "1", _key("merchant"))
+        ring = KeyRing(clock, PlatformKey(SERIAL, _key("platform").public_key()))
+        v2 = V2Gateway(wire[Api.V2], merchant, V2_KEY)
+        v3 = V3Gateway(wire[Api.V3], merchant, signer, AeadCipher(V3_KEY), ring)
+        return {Api.V2: v2, Api.V3: v3}, {Api.V2: V2Refunds(v2, wire[Api.V2]), Api.V3: V3Refunds(v3)}

@@ -1,0 +1,269 @@
+"""Builds that were broken on purpose: each must be found by some seed, or the simulation proves little.
+
+Each is one change of the source, made in a copy that a process of its own runs.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).parents[1]
+COPIED = ("wechat", "storage", "proof")
+LIMIT_S = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """``old`` stands in ``file`` exactly once."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+PAYMENTS = "wechat/domain/payments.py"
+REFUNDS = "wechat/domain/refunds.py"
+REFUND_SERVICE = "wechat/refunds/service.py"
+ORDER_SERVICE = "wechat/orders/service.py"
+RECEIVER = "wechat/notifications/receiver.py"
+UPDATE = "wechat/support/update.py"
+COMMIT = "storage/group_commit.py"
+RELAY = "wechat/events/relay.py"
+
+MUTANTS = (
+    Mutant("the amount is not compared", PAYMENTS, '        "total": (order.total, told.total),\n', ""),
+    Mutant(
+        "a payment is recorded each time it is reported",
+        PAYMENTS,
+        "if any(payment.transaction_id == told.transaction_id for payment in order.payments):",
+        "if False:",
+    ),
+    Mutant(
+        "whoever pays gets the goods",
+        PAYMENTS,
+        "foreign = bool(order.openid and told.openid and order.openid != told.openid)",
+        "foreign = False",
+    ),
+    Mutant(
+        "a closed order that is paid counts as paid in time",
+        PAYMENTS,
+        "in_time = order.trade_state is TradeState.NOTPAY and not foreign",
+        "in_time = not foreign",
+    ),
+    Mutant(
+        "a second payment takes the place of the first",
+        PAYMENTS,
+        "return order.with_entry(entry, payments=(*order.payments, payment))",
+        "return order.with_entry(entry, payments=(payment,))",
+    ),
+    Mutant(
+        "an order that was paid meanwhile is closed",
+        "wechat/domain/transitions.py",
+        '    if order.paid:\n        raise Conflict(Text("订单状态已变"',
+        '    if False:\n        raise Conflict(Text("订单状态已变"',
+    ),
+    Mutant("an order is closed here alone", ORDER_SERVICE, "        await self._close_at_wechat(order)\n", ""),
+    Mutant(
+        "a lost prepay is not queried before it is asked for again",
+        ORDER_SERVICE,
+        '            await self._note(order, "prepay_unknown")\n            await self._must_still_be_unpaid(order)\n',
+        "",
+    ),
+    Mutant(
+        "more is refunded than is left",
+        REFUNDS,
+        "return len(counted) < MAX_REFUNDS and refundable(order, draft.transaction_id) >= draft.refund",
+        "return len(counted) < MAX_REFUNDS",
+    ),
+    Mutant(
+        "a refund is reserved each time it is requested",
+        REFUNDS,
+        "    if held is not None:\n        if _request(held)",
+        "    if held is not None and held.open:\n        if _request(held)",
+    ),
+    Mutant(
+        "refunds of one order are sent at once",
+        REFUNDS,
+        "if order.last_refund_at is not None and now < order.last_refund_at + SPACING:",
+        "if False:",
+    ),
+    Mutant(
+        "a refund whose answer is lost ends as refused",
+        REFUND_SERVICE,
+        "        except GatewayRefused as error:\n            return await self._refused(order, refund, error)\n",
+        "        except RemoteError as error:\n            return await self._refused(order, refund, error)\n",
+    ),
+    Mutant(
+        "a refund is sent again without a query",
+        REFUND_SERVICE,
+        "        if _may_be_known(refund):\n            known = await",
+        "        if False:\n            known = await",
+    ),
+    Mutant(
+        "a notification is answered before it is applied",
+        RECEIVER,
+        "        verdict = await self._apply(message, refusal)\n",
+        "        asyncio.ensure_future(self._apply(message, refusal))\n        verdict = APPLIED\n",
+    ),
+    Mutant(
+        "a notification that came before is not applied again",
+        RECEIVER,
+        "        verdict = await self._apply(message, refusal)\n",
+        "        verdict = APPLIED if seen > 1 else await self._apply(message, refusal)\n",
+    ),
+    Mutant(
+        "v3's signature is not checked",
+        "wechat/pay/v3.py",
+        "        rsa_verify(ring.find(serial), v3_answer_message(timestamp, nonce, body), signature)\n",
+        "",
+    ),
+    Mutant(
+        "a write that lost the race counts as done",
+        UPDATE,
+        "            return change if await self._write(stored, change, write) else None\n",
+        "            await self._write(stored, change, write)\n            return change\n",
+    ),
+    Mutant(
+        "a write whose answer is lost counts as done",
+        UPDATE,
+        "            raise\n        except StoreUnavailable:\n            return None\n",
+        "            raise\n        except StoreUnavailable:\n            return change\n",
+    ),
+    Mutant(
+        "the store replaces whatever is there",
+        "storage/memory/documents.py",
+        'if held is None or held["rev"] != replacement.rev:',
+        "if held is None:",
+    ),
+    Mutant(
+        "an insert takes the place of what is there",
+        "storage/memory/documents.py",
+        '        if held is not None:\n            return encoded.write in held["writes"]\n',
+        "",
+    ),
+    Mutant(
+        "a batch tells the wrong callers",
+        COMMIT,
+        "for waiter, result in zip(batch, results, strict=True):",
+        "for waiter, result in zip(batch, list(results)[::-1], strict=True):",
+    ),
+    Mutant(
+        "a batch that fails counts as done",
+        COMMIT,
+        "            results = [error] * len(batch)\n",
+        "            results = [True] * len(batch)\n",
+    ),
+    Mutant(
+        "a batch holds two writes of one document",
+        COMMIT,
+        "if waiter.identity in seen or (",
+        "if (",
+    ),
+    Mutant(
+        "an order's date is not stored",
+        "storage/stores/order_codec.py",
+        '        document["due_at"] = due_at\n',
+        "        pass\n",
+    ),
+    Mutant(
+        "events are removed before they are handed out",
+        RELAY,
+        "        now, write = self._clock.now(), self._random.token(WRITE_BYTES)\n",
+        "        now, write = self._clock.now(), self._random.token(WRITE_BYTES)\n"
+        "        gone = frozenset([event.id for event in job.outbox])\n"
+        "        await self._updates.update(job.key, lambda order: remove_events(order, gone))\n",
+    ),
+    Mutant(
+        "a delivery is not kept back for an earlier one",
+        "wechat/events/delivery_worker.py",
+        "        if earlier is None:\n            return True\n",
+        "        return True\n",
+    ),
+    Mutant(
+        "a delivery that failed is not tried again",
+        "wechat/events/delivery_worker.py",
+        "        if outcome.ok:\n            await self._finish",
+        "        if True:\n            await self._finish",
+    ),
+    Mutant(
+        "no event is staged for a payment",
+        PAYMENTS,
+        "return order.moved_to(target, entry, (kind, told.transaction_id), payments",
+        "return order.moved_to(target, entry, payments",
+    ),
+    Mutant(
+        "an Idempotency-Key stands for a new refund each time",
+        REFUND_SERVICE,
+        "        if idempotency_key:\n            draft = await",
+        "        if False:\n            draft = await",
+    ),
+    Mutant(
+        "a check of an order is not put off when WeChat does not answer",
+        ORDER_SERVICE,
+        "        except FenpayError:\n            await self._check_later(order, lease)\n            raise\n",
+        "        except FenpayError:\n            raise\n",
+    ),
+)
+
+
+def apply(mutant: Mutant, root: Path) -> None:
+    """Break the source under ``root``. Raises ValueError where it has changed."""
+    file = root / mutant.file
+    text = file.read_text(encoding="utf-8")
+    if text.count(mutant.old) != 1:
+        raise ValueError(f"{mutant.name}: {mutant.file} has changed")
+    file.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+
+
+def find(mutant: Mutant, seeds: int) -> dict[str, object] | None:
+    """The first seed that finds ``mutant``, with what it says; None when none does."""
+    with tempfile.TemporaryDirectory(prefix="fenpay-mutant-") as name:
+        root = Path(name)
+        for folder in COPIED:
+            shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        apply(mutant, root)
+        command = [sys.executable, "-m", "proof.mutants", str(seeds)]
+        done = subprocess.run(  # noqa: S603 - our own source
+            command, cwd=root, capture_output=True, text=True, timeout=LIMIT_S, check=True
+        )
+    found: dict[str, object] | None = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def run_mutants(seeds: int, jobs: int, console: Console, chosen: Sequence[Mutant] = MUTANTS) -> int:
+    """Print which seed finds each; the exit status is 1 where one is not found."""
+    table = Table(title=f"{len(chosen)} broken builds")
+    for heading in ("broken", "seed", "what was seen"):
+        table.add_column(heading)
+    with ThreadPoolExecutor(jobs) as pool:
+        results = list(pool.map(partial(find, seeds=seeds), chosen))
+    for mutant, found in zip(chosen, results, strict=True):
+        row = (str(found["seed"]), str(found["failure"])) if found else ("-", f"not found within {seeds} seeds")
+        table.add_row(mutant.name, *row)
+    console.print(table)
+    return 0 if all(results) else 1
+
+
+def main() -> None:
+    """In the copy: ``python -m proof.mutants SEEDS``; the last line is JSON."""
+    from proof.run import first_failure  # noqa: PLC0415 - of the broken build
+
+    outcome = first_failure(range(1, int(sys.argv[1]) + 1))
+    print(json.dumps({"seed": outcome.scenario.seed, "failure": outcome.failure} if outcome else None))
+
+
+if __name__ == "__main__":
+    main()

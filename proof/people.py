@@ -1,0 +1,278 @@
+"""Who acts on the service and on WeChat: merchants' systems, payers, operators at WeChat's console, WeChat itself."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from proof.cluster import Cluster, NoAnswer
+from proof.faults import Fault, Faults
+from proof.merchant import Account
+from proof.process import ServiceProcess, SimulatedClock
+from proof.trace import Trace
+from proof.wechat import Payment, Refund, WeChat
+from wechat.domain.errors import CallerError, FenpayError, NotifyError
+from wechat.domain.facts import Api
+from wechat.domain.orders import Refund as OurRefund
+from wechat.wanted import RefundWanted, Sale
+
+T = TypeVar("T")
+
+SCHEDULE_S = (15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600)
+"""WeChat's pauses between the sendings of one notification."""
+HOUR_S = 3600.0
+TRIES = 6
+RETRY_S = (1, 5, 30, 120, 600)
+
+
+@dataclass(slots=True)
+class Acknowledged:
+    """What the service has promised: events of WeChat that it answered with success, and requests that it took."""
+
+    payments: list[Payment]
+    refunds: list[Refund]
+    requested: dict[str, tuple[str, int]]
+    """Idempotency-Keys of refunds, each with the refund's number and amount."""
+
+
+class People:
+    """All of them. ``acknowledged`` is what the invariants hold the service to."""
+
+    def __init__(
+        self,
+        world: WeChat,
+        account: Account,
+        cluster: Cluster,
+        faults: Faults,
+        clock: SimulatedClock,
+        stream: random.Random,
+        trace: Trace,
+    ) -> None:
+        self._world = world
+        self._account = account
+        self._cluster = cluster
+        self._faults = faults
+        self._clock = clock
+        self._stream = stream
+        self._trace = trace
+        self.acknowledged = Acknowledged([], [], {})
+        self.wrong: list[str] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside everything else."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody still acts."""
+        return bool(self._tasks)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self.wrong.append(f"the service raised what it does not promise: {error!r}")
+
+    # -- a customer's order ---------------------------------------------------------------------------------------
+
+    async def buy(self, name: str, within_s: float) -> None:
+        """An order at some time: placed, mostly paid, sometimes closed, sometimes refunded."""
+        stream = random.Random(f"{self._stream.random()}/{name}")
+        await asyncio.sleep(stream.uniform(0, within_s))
+        total = stream.choice([1, 2, 100, 999, 10_000])
+        api = stream.choice([Api.V2, Api.V3])
+        sale = Sale(description="拿铁咖啡", total=total, openid=f"o-{name}", out_trade_no=name, api=api)
+        placed = await self._insist(
+            stream,
+            name,
+            "place",
+            lambda process: process.orders.place_sale(sale, merchant="shop", client_ip="10.0.0.1"),
+        )
+        if name not in self._world.orders:
+            self._trace.add("merchant", "gives up", "never reached WeChat" if placed is None else "expired", name)
+            return
+        await self._pay(stream, name)
+        await self._follow(stream, name, total)
+
+    async def _pay(self, stream: random.Random, name: str) -> None:
+        """What the payer does with it."""
+        if stream.random() < 0.15:
+            return
+        await asyncio.sleep(stream.choice([1, 20, 300, 29 * 60, 40 * 60]))
+        openid = "o-somebody-else" if self._faults.strikes(Fault.PAID_BY_ANOTHER) else f"o-{name}"
+        rules = self._faults.strikes(Fault.PAID_AFTER_CLOSE)
+        self._take(self._world.pay(name, openid, self._clock.now(), against_the_rules=rules), "pays")
+        if self._faults.strikes(Fault.PAID_TWICE) and self._world.orders[name].payments:
+            await asyncio.sleep(stream.choice([0.1, 60, 7200]))
+            self._take(self._world.pay(name, openid, self._clock.now(), against_the_rules=True), "pays again")
+
+    async def _follow(self, stream: random.Random, name: str, total: int) -> None:
+        """What the merchant does with it later."""
+        if stream.random() < 0.2:
+            await asyncio.sleep(stream.choice([1, 300, 3600]))
+            await self._insist(
+                stream, name, "close", lambda process: process.orders.close(name, source="merchant"), tries=2
+            )
+        for number in range(stream.choice([0, 0, 0, 1, 1, 2, 3])):
+            await asyncio.sleep(stream.choice([5, 90, 3 * 3600]))
+            amount = stream.choice([total, max(1, total // 3), 1])
+            await self._refund(stream, name, amount, f"key-{name}-{number}")
+        if self._faults.strikes(Fault.CONSOLE_REFUND):
+            await asyncio.sleep(stream.choice([1, 600]))
+            self._refund_at_console(stream, name)
+
+    async def _refund(self, stream: random.Random, name: str, amount: int, key: str) -> None:
+        wanted = RefundWanted(refund=amount, reason="缺货")
+
+        def request(process: ServiceProcess) -> Coroutine[Any, Any, OurRefund]:
+            return process.refunds.request(name, wanted, by="shop", idempotency_key=key)
+
+        refund = await self._insist(stream, name, "refund", request)
+        if refund is None:
+            return
+        held = self.acknowledged.requested.setdefault(key, (refund.out_refund_no, amount))
+        if held != (refund.out_refund_no, refund.refund):
+            self.wrong.append(f"{key} was {held} and is {refund.out_refund_no} of {refund.refund}")
+
+    def _refund_at_console(self, stream: random.Random, name: str) -> None:
+        order = self._world.orders.get(name)
+        if order is None or not order.payments:
+            return
+        payment = stream.choice(order.payments)
+        refund = self._world.refund_at_console(payment, stream.choice([1, payment.total]), self._clock.now())
+        if refund:
+            self._trace.add("operator", "refunds", f"{refund.amount} at WeChat's console", name)
+
+    async def _insist(
+        self,
+        stream: random.Random,
+        name: str,
+        what: str,
+        work: Callable[[ServiceProcess], Coroutine[Any, Any, T]],
+        tries: int = TRIES,
+    ) -> T | None:
+        """Ask until there is an answer, as an HTTP client with retries does; None after a refusal or too many tries."""
+        for number in range(tries):
+            try:
+                answer = await self._cluster.call(work)
+            except CallerError as refused:
+                self._trace.add("merchant", what, f"refused: {refused.public_code}", name)
+                return None
+            except (NoAnswer, FenpayError) as error:
+                self._trace.add("merchant", what, f"no answer: {error!r}"[:60], name)
+                await asyncio.sleep(RETRY_S[min(number, len(RETRY_S) - 1)] * stream.uniform(0.5, 1.5))
+            else:
+                self._trace.add("merchant", what, "done", name)
+                return answer
+        return None
+
+    # -- WeChat's own acts ----------------------------------------------------------------------------------------
+
+    def _take(self, payment: Payment | None, what: str) -> None:
+        if payment:
+            self._trace.add("payer", what, payment.transaction_id, payment.number)
+            self.begin(self._report_payment(payment))
+
+    async def work_on_refunds(self) -> None:
+        """End refunds that WeChat has accepted, each after a while, and report them. For ever."""
+        seen: set[str] = set()
+        while True:
+            await asyncio.sleep(30)
+            for number, refund in list(self._world.refunds.items()):
+                if number not in seen:
+                    seen.add(number)
+                    self.begin(self._end_refund(refund))
+
+    async def _end_refund(self, refund: Refund) -> None:
+        slow = self._faults.strikes(Fault.REFUND_SLOW)
+        await asyncio.sleep(30 * HOUR_S if slow else self._stream.choice([1, 60, 1800]))
+        if self._faults.strikes(Fault.REFUND_ABNORMAL):
+            self._end(refund, "ABNORMAL")
+            await self._report_refund(refund)
+            await asyncio.sleep(6 * HOUR_S)
+        self._end(refund, "CLOSED" if self._faults.strikes(Fault.REFUND_CLOSED) else "SUCCESS")
+        await self._report_refund(refund)
+
+    def _end(self, refund: Refund, state: str) -> None:
+        self._world.end_refund(refund, state, self._clock.now())
+        self._trace.add("WeChat", "refund", f"{refund.out_refund_no} {refund.state}", refund.number)
+
+    # -- notifications --------------------------------------------------------------------------------------------
+
+    async def _report_payment(self, payment: Payment) -> None:
+        api = self._world.orders[payment.number].api
+        protocol = self._account.v2 if api == "v2" else self._account.v3
+
+        def message() -> tuple[dict[str, str], bytes]:
+            return protocol.payment_message(payment, payment.total, self._clock.now())
+
+        if self._faults.strikes(Fault.NOTIFY_OTHER_AMOUNT):
+            wrong = protocol.payment_message(payment, payment.total + 1, self._clock.now())
+            if await self._notify(wrong, payment.number, "for another amount"):
+                self.wrong.append(f"a notification of {payment.number} for another amount was accepted")
+        if self._faults.strikes(Fault.NOTIFY_FORGED):
+            forged = self._account.forger.payment_message(payment, payment.total, self._clock.now())
+            if await self._notify(forged, payment.number, "forged"):
+                self.wrong.append(f"a forged notification of {payment.number} was accepted")
+        if self._faults.strikes(Fault.NOTIFY_UNKNOWN):
+            await self._notify(self._account.v3.unknown_message(self._clock.now()), payment.number, "of unknown kind")
+        if await self._report(message, payment.number):
+            self.acknowledged.payments.append(payment)
+
+    async def _report_refund(self, refund: Refund) -> None:
+        order = self._world.orders[refund.number]
+        if refund.by_console or order.api == "v2":
+            return  # v2's are hints without a signature; of refunds made at the console nobody is notified
+
+        def message() -> tuple[dict[str, str], bytes]:
+            told = self._account.v3.refund_message(refund, self._clock.now())
+            assert told is not None  # noqa: S101 - v3 has one for each
+            return told
+
+        if await self._report(message, refund.number):
+            self.acknowledged.refunds.append(refund)
+
+    async def _report(self, message: Callable[[], tuple[dict[str, str], bytes]], name: str) -> bool:
+        """Send until it is acknowledged, by WeChat's schedule; whether it was."""
+        if self._faults.strikes(Fault.NOTIFY_LOST):
+            self._trace.add("WeChat", "notifies", "and all of it is lost", name)
+            return False
+        await asyncio.sleep(5 * HOUR_S if self._faults.strikes(Fault.NOTIFY_LATE) else 0.1)
+        for pause in SCHEDULE_S:
+            copies = [self._notify(message(), name)]
+            if self._faults.strikes(Fault.NOTIFY_DOUBLED):
+                copies.append(self._notify(message(), name, "the same once more"))
+            if self._faults.strikes(Fault.NOTIFY_PROBE):
+                headers, body = message()
+                probe = {**headers, "Wechatpay-Signature": "WECHATPAY/SIGNTEST/x"} if len(headers) > 1 else headers
+                await self._notify((probe, body if len(headers) > 1 else body + b" "), name, "a probe")
+            if any(await asyncio.gather(*copies)):
+                if self._faults.strikes(Fault.NOTIFY_STALE):
+                    self.begin(self._replay(message(), name))
+                return True
+            await asyncio.sleep(pause)
+        return False
+
+    async def _replay(self, message: tuple[dict[str, str], bytes], name: str) -> None:
+        await asyncio.sleep(3 * HOUR_S)
+        await self._notify(message, name, "from hours ago")
+
+    async def _notify(self, message: tuple[dict[str, str], bytes], name: str, note: str = "") -> bool:
+        """Send one message; whether it was acknowledged."""
+        headers, body = message
+        try:
+            async with asyncio.timeout(5):
+                await self._cluster.call(lambda process: process.receiver.receive(headers, body))
+        except (NotifyError, FenpayError) as error:
+            self._trace.add("WeChat", "notifies", f"{note} refused: {error!r}"[:70].strip(), name)
+            return False
+        except (NoAnswer, TimeoutError):
+            self._trace.add("WeChat", "notifies", f"{note} no answer".strip(), name)
+            return False
+        self._trace.add("WeChat", "notifies", f"{note} acknowledged".strip(), name)
+        return True

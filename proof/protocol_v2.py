@@ -1,0 +1,138 @@
+"""WeChat Pay v2 on the wire: XML, HMAC-SHA256. Written apart from ``wechat`` and ``simulator``."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, timezone
+
+from lxml import etree
+
+from proof.wechat import Payment, Refund, Refused, Terms, WeChat
+from wechat.transport import Answer, Request
+
+BEIJING = timezone(timedelta(hours=8))
+SPELLINGS = {
+    "ORDER_CLOSED": "ORDERCLOSED",
+    "ORDER_NOT_EXIST": "ORDERNOTEXIST",
+    "RESOURCE_NOT_EXISTS": "REFUNDNOTEXIST",
+}
+REFUND_STATES = {"CLOSED": "REFUNDCLOSE", "ABNORMAL": "CHANGE"}
+
+
+class ProtocolV2:
+    """Answers requests and writes notifications for one merchant."""
+
+    def __init__(self, world: WeChat, appid: str, mchid: str, key: str) -> None:
+        self._world = world
+        self._appid = appid
+        self._mchid = mchid
+        self._key = key
+
+    def answer(self, request: Request, now: datetime) -> Answer:
+        """What WeChat answers, with its effect done."""
+        fields = read_xml(request.body)
+        if not hmac.compare_digest(self._sign(fields), fields.get("sign", "")):
+            return Answer(200, {}, write_xml({"return_code": "FAIL", "return_msg": "签名错误"}))
+        try:
+            result = self._act(request.target, fields, now)
+        except Refused as refused:
+            return self.refusal(refused.code)
+        return self._signed({"result_code": "SUCCESS", **result})
+
+    def refusal(self, code: str) -> Answer:
+        """A signed no."""
+        code = SPELLINGS.get(code, code)
+        return self._signed({"result_code": "FAIL", "err_code": code, "err_code_des": code})
+
+    def payment_message(self, payment: Payment, total: int, now: datetime) -> tuple[dict[str, str], bytes]:
+        """Headers and body of a payment's notification."""
+        fields = {"result_code": "SUCCESS", **self._payment(payment), "total_fee": str(total)}
+        return {"Content-Type": "text/xml"}, self._signed(fields).body
+
+    def refund_message(self, refund: Refund, now: datetime) -> tuple[dict[str, str], bytes] | None:
+        """v2 seals a refund's result and signs nothing; the proof has none of it, queries find it."""
+        return None
+
+    def _act(self, path: str, fields: Mapping[str, str], now: datetime) -> dict[str, str]:
+        if path == "/pay/unifiedorder":
+            terms = Terms(
+                fields["out_trade_no"],
+                int(fields["total_fee"]),
+                fields.get("openid", ""),
+                fields["body"],
+                _from_beijing(fields["time_expire"]),
+            )
+            order = self._world.place(terms, "v2", now)
+            return {"trade_type": "JSAPI", "prepay_id": order.prepay_id}
+        if path == "/pay/orderquery":
+            return self._queried(fields)
+        if path == "/pay/closeorder":
+            self._world.close(fields["out_trade_no"], "v2", now)
+            return {}
+        if path == "/secapi/pay/refund":
+            amounts = int(fields["refund_fee"]), int(fields["total_fee"])
+            return _refund(
+                self._world.refund(fields["transaction_id"], fields["out_refund_no"], *amounts, now), "", status=False
+            )
+        if path == "/pay/refundquery":
+            return _refund(self._world.find_refund(fields["out_refund_no"]), "_0", status=True)
+        raise Refused("PARAM_ERROR")
+
+    def _queried(self, fields: Mapping[str, str]) -> dict[str, str]:
+        if fields.get("transaction_id"):
+            payment = self._world.find_payment(fields["transaction_id"])
+            return {"trade_state": "SUCCESS", **self._payment(payment)}
+        order = self._world.find(fields["out_trade_no"])
+        state = {"trade_state": self._world.trade_state(order), "out_trade_no": order.number}
+        return state | (self._payment(order.payments[0]) if order.payments else {})
+
+    def _payment(self, payment: Payment) -> dict[str, str]:
+        return {
+            "out_trade_no": payment.number,
+            "transaction_id": payment.transaction_id,
+            "total_fee": str(payment.total),
+            "fee_type": "CNY",
+            "openid": payment.openid,
+            "trade_type": "JSAPI",
+            "time_end": payment.at.astimezone(BEIJING).strftime("%Y%m%d%H%M%S"),
+        }
+
+    def _signed(self, fields: Mapping[str, str]) -> Answer:
+        whole = {"return_code": "SUCCESS", "appid": self._appid, "mch_id": self._mchid, "nonce_str": "proof", **fields}
+        return Answer(200, {}, write_xml(whole | {"sign": self._sign(whole)}))
+
+    def _sign(self, fields: Mapping[str, str]) -> str:
+        pairs = sorted((name, value) for name, value in fields.items() if value and name != "sign")
+        text = "&".join(f"{name}={value}" for name, value in [*pairs, ("key", self._key)])
+        return hmac.new(self._key.encode(), text.encode(), hashlib.sha256).hexdigest().upper()
+
+
+def read_xml(body: bytes) -> dict[str, str]:
+    return {str(element.tag): element.text or "" for element in etree.fromstring(body)}
+
+
+def write_xml(fields: Mapping[str, str]) -> bytes:
+    inside = "".join(f"<{name}><![CDATA[{value}]]></{name}>" for name, value in fields.items())
+    return f"<xml>{inside}</xml>".encode()
+
+
+def _refund(refund: Refund, row: str, *, status: bool) -> dict[str, str]:
+    fields = {
+        "transaction_id": refund.transaction_id,
+        "out_trade_no": refund.number,
+        "total_fee": str(refund.total),
+        f"out_refund_no{row}": refund.out_refund_no,
+        f"refund_id{row}": refund.refund_id,
+        f"refund_fee{row}": str(refund.amount),
+    }
+    if status:
+        fields[f"refund_status{row}"] = REFUND_STATES.get(refund.state, refund.state)
+        if refund.success_at:
+            fields[f"refund_success_time{row}"] = refund.success_at.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S")
+    return fields
+
+
+def _from_beijing(text: str) -> datetime:
+    return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=BEIJING).astimezone(UTC)

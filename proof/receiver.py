@@ -1,0 +1,47 @@
+"""The merchant's system that receives events: it is down at times, and its answers get lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from proof.faults import Fault, Faults
+from proof.trace import Trace
+from wechat.domain.deliveries import Event, Outcome
+
+DOWN_S = (60.0, 30 * 3600.0)
+"""No longer than deliveries are retried."""
+
+
+class Receiver:
+    """``Target`` that wants everything. It knows an event by its id, as receivers must."""
+
+    name = "shop"
+
+    def __init__(self, faults: Faults, stream: random.Random, trace: Trace) -> None:
+        self._faults = faults
+        self._stream = stream
+        self._trace = trace
+        self._down_until = 0.0
+        self._seen: dict[str, Event] = {}
+
+    def wants(self, event_type: str) -> bool:
+        return True
+
+    async def deliver(self, event: Event) -> Outcome:
+        await asyncio.sleep(0.05)
+        now = asyncio.get_running_loop().time()
+        if self._faults.strikes(Fault.RECEIVER_DOWN):
+            self._down_until = now + self._stream.uniform(*DOWN_S)
+        if now < self._down_until and self._faults.has(Fault.RECEIVER_DOWN):
+            return Outcome(False, "http_503")
+        if event.id not in self._seen:
+            self._seen[event.id] = event
+            self._trace.add("receiver", "takes", event.type, event.out_trade_no)
+        if self._faults.strikes(Fault.RECEIVER_AFTER):
+            return Outcome(False, "timeout")
+        return Outcome(True, "http_200")
+
+    def arrivals(self, out_trade_no: str) -> list[str]:
+        """The ids of an order's events, as they arrived first."""
+        return [event.id for event in self._seen.values() if event.out_trade_no == out_trade_no]

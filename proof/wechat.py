@@ -1,0 +1,200 @@
+"""WeChat Pay as a plain state machine: orders, payments, refunds, by WeChat's rules, apart from ``simulator/``.
+
+It knows no wire, no signature and no time but what it is told. Refusals carry WeChat's own codes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+YOUNG = timedelta(minutes=5)
+"""v2 closes no order that is younger."""
+MOST_REFUNDS = 50
+SPACING = timedelta(minutes=1)
+
+
+class Refused(Exception):
+    """WeChat says no; ``code`` is v3's name of the reason."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an order was placed with, and what WeChat compares when it is placed again."""
+
+    number: str
+    total: int
+    openid: str
+    description: str
+    expires_at: datetime
+
+
+@dataclass(slots=True)
+class Payment:
+    transaction_id: str
+    number: str
+    total: int
+    openid: str
+    at: datetime
+
+
+@dataclass(slots=True)
+class Refund:
+    """``state``: PROCESSING, SUCCESS, ABNORMAL or CLOSED. ``by_console``: the service did not ask for it."""
+
+    out_refund_no: str
+    refund_id: str
+    transaction_id: str
+    number: str
+    amount: int
+    total: int
+    created_at: datetime
+    by_console: bool = False
+    state: str = "PROCESSING"
+    success_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class Order:
+    terms: Terms
+    api: str
+    prepay_id: str
+    created_at: datetime
+    closed: bool = False
+    payments: list[Payment] = field(default_factory=list)
+
+    @property
+    def number(self) -> str:
+        return self.terms.number
+
+
+class WeChat:
+    """One merchant's books at WeChat."""
+
+    def __init__(self) -> None:
+        self.orders: dict[str, Order] = {}
+        self.payments: dict[str, Payment] = {}
+        self.refunds: dict[str, Refund] = {}
+        self._ids = 0
+
+    # -- what the service asks ------------------------------------------------------------------------------------
+
+    def place(self, terms: Terms, api: str, now: datetime) -> Order:
+        """The order, made payable; the same terms again are the same order."""
+        known = self.orders.get(terms.number)
+        if known is None:
+            known = self.orders[terms.number] = Order(terms, api, self._next("wx"), now)
+        if known.payments:
+            raise Refused("ORDERPAID")
+        if known.closed:
+            raise Refused("ORDER_CLOSED")
+        if known.terms != terms:
+            raise Refused("OUT_TRADE_NO_USED")
+        return known
+
+    def find(self, number: str) -> Order:
+        if number not in self.orders:
+            raise Refused("ORDER_NOT_EXIST")
+        return self.orders[number]
+
+    def find_payment(self, transaction_id: str) -> Payment:
+        if transaction_id not in self.payments:
+            raise Refused("ORDER_NOT_EXIST")
+        return self.payments[transaction_id]
+
+    def close(self, number: str, api: str, now: datetime) -> None:
+        order = self.find(number)
+        if order.payments:
+            raise Refused("ORDERPAID")
+        if api == "v2" and now - order.created_at < YOUNG:
+            raise Refused("TRADE_STATE_ERROR")
+        order.closed = True
+
+    def refund(self, transaction_id: str, out_refund_no: str, amount: int, total: int, now: datetime) -> Refund:
+        """Accept a refund; the same once more is the same refund."""
+        payment = self.find_payment(transaction_id)
+        known = self.refunds.get(out_refund_no)
+        if known:
+            if (known.transaction_id, known.amount) != (transaction_id, amount):
+                raise Refused("INVALID_REQUEST")
+            return known
+        if payment.total != total:
+            raise Refused("PARAM_ERROR")
+        return self._take_refund(payment, out_refund_no, amount, now, by_console=False)
+
+    def find_refund(self, out_refund_no: str) -> Refund:
+        if out_refund_no not in self.refunds:
+            raise Refused("RESOURCE_NOT_EXISTS")
+        return self.refunds[out_refund_no]
+
+    # -- what people do -------------------------------------------------------------------------------------------
+
+    def pay(self, number: str, openid: str, now: datetime, *, against_the_rules: bool = False) -> Payment | None:
+        """A payment; None where WeChat does not take it. Against the rules it takes one of an order closed or paid."""
+        order = self.orders[number]
+        if not against_the_rules and (order.closed or order.payments or now >= order.terms.expires_at):
+            return None
+        payment = Payment(self._next("4200"), number, order.terms.total, openid, now)
+        order.payments.append(payment)
+        self.payments[payment.transaction_id] = payment
+        return payment
+
+    def refund_at_console(self, payment: Payment, amount: int, now: datetime) -> Refund | None:
+        """A refund of which nobody here knows; None where there is no room."""
+        try:
+            return self._take_refund(payment, self._next("console"), amount, now, by_console=True)
+        except Refused:
+            return None
+
+    def end_refund(self, refund: Refund, state: str, now: datetime) -> None:
+        """Bring a refund to ``state``; an end stays."""
+        if refund.state in ("PROCESSING", "ABNORMAL"):
+            refund.state = state
+            refund.success_at = now if state == "SUCCESS" else None
+
+    # -- what can be seen -----------------------------------------------------------------------------------------
+
+    def trade_state(self, order: Order) -> str:
+        if not order.payments:
+            return "CLOSED" if order.closed else "NOTPAY"
+        paid = order.payments[0].transaction_id
+        return "REFUND" if any(refund.transaction_id == paid for refund in self.refunds.values()) else "SUCCESS"
+
+    def given_back(self, transaction_id: str) -> int:
+        """What of a payment is refunded or on its way back."""
+        return sum(
+            refund.amount
+            for refund in self.refunds.values()
+            if refund.transaction_id == transaction_id and refund.state != "CLOSED"
+        )
+
+    def _take_refund(
+        self, payment: Payment, out_refund_no: str, amount: int, now: datetime, *, by_console: bool
+    ) -> Refund:
+        own = [refund for refund in self.refunds.values() if refund.transaction_id == payment.transaction_id]
+        if amount > payment.total - self.given_back(payment.transaction_id):
+            raise Refused("INVALID_REQUEST")
+        if len(own) >= MOST_REFUNDS:
+            raise Refused("INVALID_REQUEST")
+        if not by_console and any(now - refund.created_at < SPACING for refund in own if not refund.by_console):
+            raise Refused("FREQUENCY_LIMITED")
+        refund = Refund(
+            out_refund_no,
+            self._next("5030"),
+            payment.transaction_id,
+            payment.number,
+            amount,
+            payment.total,
+            now,
+            by_console,
+        )
+        self.refunds[out_refund_no] = refund
+        return refund
+
+    def _next(self, prefix: str) -> str:
+        self._ids += 1
+        return f"{prefix}{self._ids:020}"

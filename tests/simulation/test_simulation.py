@@ -1,0 +1,60 @@
+"""The simulation as a command: seeds that hold, a trace that repeats to the byte, broken builds that are found."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from proof.chance import Chance
+from proof.faults import Fault, Faults
+from proof.mutants import MUTANTS, ROOT, find
+from proof.run import Wish, run_seeds
+
+SEEDS = int(os.environ.get("SEEDS", "60"))
+SURE = ("the amount is not compared", "more is refunded than is left", "the store replaces whatever is there")
+"""Of the broken builds, those that are looked for with every run of the tests."""
+
+
+def simulate(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "manage.py", "simulate", *arguments]
+    environment = os.environ | {"PYTHONHASHSEED": hash_seed}
+    return subprocess.run(command, cwd=ROOT, capture_output=True, env=environment, timeout=100, check=False)
+
+
+def test_every_seed_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_seeds(Wish(seeds=SEEDS), Console()) == 0
+    assert f"{SEEDS} seeds" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("seed", ["3", "16"])
+def test_a_seed_gives_the_same_trace_in_another_process_under_another_hash_seed(seed: str) -> None:
+    first = simulate("--seed", seed, "--trace", hash_seed="1")
+    again = simulate("--seed", seed, "--trace", hash_seed="2")
+    assert first.returncode == again.returncode == 0
+    assert first.stdout == again.stdout
+    assert len(first.stdout.splitlines()) > 100
+    assert first.stderr == b""
+
+
+@pytest.mark.parametrize("name", SURE)
+def test_a_broken_build_is_found(name: str) -> None:
+    [mutant] = [each for each in MUTANTS if each.name == name]
+    assert find(mutant, 100) is not None
+
+
+def test_every_broken_build_is_one_change_of_the_source_as_it_is() -> None:
+    for mutant in MUTANTS:
+        text = (ROOT / mutant.file).read_text(encoding="utf-8")
+        assert text.count(mutant.old) == 1, mutant.name
+        assert mutant.old != mutant.new
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
+
+
+def test_seeds_do_without_whole_kinds_of_faults_and_together_have_all() -> None:
+    had = [{fault for fault in Fault if Faults(Chance(seed).stream("faults")).has(fault)} for seed in range(40)]
+    assert set().union(*had) == set(Fault)
+    assert min(len(faults) for faults in had) < len(Fault) // 2
