@@ -75,6 +75,11 @@ class Faults:
         """Whether the seed has this kind at all."""
         return self._rates[fault] > 0 and not self._stopped
 
+    def lasts(self, fault: Fault) -> bool:
+        """Whether the seed has this kind, which then is there all the time; counted like one that happens."""
+        self.counted[fault] += self.has(fault)
+        return self.has(fault)
+
     def strikes(self, fault: Fault) -> bool:
         """Whether it happens now."""
         rate = self._rates[fault]

@@ -13,6 +13,8 @@ from proof.wechat import WeChat
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import DELIVERIES, NUMBERS, ORDERS
 from storage.stores.order_codec import ORDER
+from wechat.domain.events import EventType
+from wechat.domain.facts import RefundState
 from wechat.domain.numbers import payment_number, refund_number
 from wechat.domain.orders import MAX_TIMELINE, SPACING, TRANSITIONS, Order, TradeState
 from wechat.domain.payments import MAX_PAYMENTS
@@ -70,7 +72,9 @@ class Invariants:
             yield "its failed refunds are not bounded"
 
     def _payments_are_wechats(self, order: Order) -> Iterator[str]:
-        """None without WeChat's word, none of another order."""
+        """None without WeChat's word, none of another order, none twice."""
+        if len({payment.transaction_id for payment in order.payments}) < len(order.payments):
+            yield "a payment stands in it twice"
         for payment in order.payments:
             known = self._world.payments.get(payment.transaction_id)
             if known is None or (known.number, known.total) != (order.out_trade_no, payment.total):
@@ -142,6 +146,15 @@ def check_end(
             yield Broken(f"is paid at WeChat and {orders[number].trade_state} here", number)
         elif orders[number].trade_state is TradeState.CLOSED and not theirs.closed:
             yield Broken("is closed here and can still be paid at WeChat", number)
+    yield from _promises_are_kept(orders, acknowledged)
+    for transaction, payment in world.payments.items():
+        if world.given_back(transaction) > payment.total:
+            yield Broken(f"WeChat gave {world.given_back(transaction)} of {payment.total} back", payment.number)
+    yield from _events_arrived(orders, database, receiver)
+
+
+def _promises_are_kept(orders: Mapping[str, Order], acknowledged: Acknowledged) -> Iterator[Broken]:
+    """What was acknowledged is there, and a request that was repeated was done once."""
     for payment in acknowledged.payments:
         held = orders[payment.number].payments
         if payment.transaction_id not in [each.transaction_id for each in held]:
@@ -150,10 +163,10 @@ def check_end(
     for key, (number, amount) in acknowledged.requested.items():
         if number not in numbers or numbers[number].refund != amount:
             yield Broken(f"refund {number} ({key}) was accepted and is lost")
-    for transaction, payment in world.payments.items():
-        if world.given_back(transaction) > payment.total:
-            yield Broken(f"WeChat gave {world.given_back(transaction)} of {payment.total} back", payment.number)
-    yield from _events_arrived(orders, database, receiver)
+    for order in orders.values():
+        own = sum(refund.by == "shop" for refund in order.refunds)
+        if own > acknowledged.keys[order.out_trade_no]:
+            yield Broken(f"{own} refunds for {acknowledged.keys[order.out_trade_no]} keys", order.out_trade_no)
 
 
 def _is_left_to_the_bill(theirs: WeChatOrder, ours: Order, known: Set[str]) -> bool:
@@ -176,14 +189,36 @@ def _has_ended(order: Order, world: WeChat) -> Iterator[str]:
             yield f"refund {refund.out_refund_no} is {refund.state} here and {known.state} at WeChat"
 
 
+def _expected_events(order: Order) -> set[str]:
+    """What receivers are told of an order and its refunds, at least."""
+    expected = {_REFUND_EVENTS[refund.state] for refund in order.refunds if refund.state in _REFUND_EVENTS}
+    if order.trade_state is TradeState.SUCCESS:
+        expected.add(EventType.ORDER_PAID)
+    if order.trade_state is TradeState.PAID_LATE:
+        expected.add(EventType.ORDER_PAID_LATE)
+    if order.trade_state is TradeState.CLOSED:
+        expected.add(EventType.ORDER_CLOSED)
+    return {kind.value for kind in expected}
+
+
+_REFUND_EVENTS = {
+    RefundState.SUCCESS: EventType.REFUND_SUCCEEDED,
+    RefundState.CLOSED: EventType.REFUND_FAILED,
+    RefundState.REFUSED: EventType.REFUND_FAILED,
+}
+
+
 def _events_arrived(orders: Mapping[str, Order], database: MemoryDatabase, receiver: Receiver) -> Iterator[Broken]:
     """Each event of each order, once, in order."""
     deliveries = database[DELIVERIES].everything()
     places = {document["_id"].removesuffix(f":{receiver.name}"): document["sequence"] for document in deliveries}
     for order in orders.values():
-        sequences = [places.get(event) for event in receiver.arrivals(order.out_trade_no)]
+        arrived = receiver.arrivals(order.out_trade_no)
+        sequences = [places.get(event.id) for event in arrived]
         if sequences != list(range(1, order.sequence + 1)):
             yield Broken(f"its events arrived as {sequences} of {order.sequence}", order.out_trade_no)
+        if missed := _expected_events(order) - {event.type for event in arrived}:
+            yield Broken(f"nobody was told of {', '.join(sorted(missed))}", order.out_trade_no)
     pending = [document["_id"] for document in deliveries if document["state"] == "pending"]
     if pending:
         yield Broken(f"{len(pending)} deliveries are still pending")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from proof.cluster import Cluster, NoAnswer
@@ -36,6 +37,8 @@ class Acknowledged:
     refunds: list[Refund]
     requested: dict[str, tuple[str, int]]
     """Idempotency-Keys of refunds, each with the refund's number and amount."""
+    keys: Counter[str] = field(default_factory=Counter)
+    """How many keys each order's refunds were requested with."""
 
 
 class People:
@@ -128,6 +131,7 @@ class People:
 
     async def _refund(self, stream: random.Random, name: str, amount: int, key: str) -> None:
         wanted = RefundWanted(refund=amount, reason="缺货")
+        self.acknowledged.keys[name] += 1
 
         def request(process: ServiceProcess) -> Coroutine[Any, Any, OurRefund]:
             return process.refunds.request(name, wanted, by="shop", idempotency_key=key)

@@ -43,6 +43,7 @@ START = datetime(2026, 3, 1, 4, 0, tzinfo=UTC)
 REST = timedelta(minutes=30)
 """How long workers rest at most. The service's own rests are seconds; this leaves simulated time to skip."""
 NO_ANSWER_S = 2.0
+APART_S = 120.0
 TOTAL_S = 10.0
 
 
@@ -294,7 +295,7 @@ class ServiceProcess:
     ) -> None:
         loop = asyncio.get_running_loop()
         stream = chance.stream(name)
-        apart = timedelta(seconds=stream.uniform(-120, 120)) if faults.has(Fault.CLOCK_APART) else timedelta(0)
+        apart = timedelta(seconds=stream.uniform(-APART_S, APART_S) if faults.lasts(Fault.CLOCK_APART) else 0)
         self.life = life
         self.clock = SimulatedClock(loop, apart)
         runtime = Runtime(self.clock, SeededRandom(stream), Telemetry(life), NoThreads())

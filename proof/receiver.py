@@ -42,6 +42,6 @@ class Receiver:
             return Outcome(False, "timeout")
         return Outcome(True, "http_200")
 
-    def arrivals(self, out_trade_no: str) -> list[str]:
-        """The ids of an order's events, as they arrived first."""
-        return [event.id for event in self._seen.values() if event.out_trade_no == out_trade_no]
+    def arrivals(self, out_trade_no: str) -> list[Event]:
+        """An order's events, as they arrived first."""
+        return [event for event in self._seen.values() if event.out_trade_no == out_trade_no]

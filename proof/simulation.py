@@ -27,6 +27,9 @@ from storage.stores.all import DELIVERIES, ORDERS
 from wechat.refunds.late_payments import LatePolicy
 
 DAY_S = 86400.0
+HOUR_S = 3600.0
+RUSH_S = 2.0
+"""In some seeds all orders come at once, so that batches are large and processes meet."""
 MOST_STEPS = 20_000_000
 MOST_ORDERS = 24
 MOST_PROCESSES = 3
@@ -96,8 +99,9 @@ async def _live(loop: SimulatedLoop, chance: Chance, outcome: Outcome) -> None:
     cluster = Cluster(processes, database, account, receiver, faults, chance, clock, trace, invariants.written, policy)
     people = People(world, account, cluster, faults, clock, chance.stream("people"), trace)
     living = [loop.create_task(cluster.live()), loop.create_task(people.work_on_refunds())]
+    within_s = stream.choice([RUSH_S, HOUR_S, scenario.days * DAY_S / 2])
     for number in range(outcome.orders):
-        people.begin(people.buy(f"order-{number + 1:02}", scenario.days * DAY_S / 2))
+        people.begin(people.buy(f"order-{number + 1:02}", within_s))
     await _pass(scenario.days * DAY_S, invariants, people, until=lambda: not people.busy)
     trace.add("proof", "faults end")
     faults.stop()
