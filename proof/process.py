@@ -324,7 +324,9 @@ class ServiceProcess:
 
     async def call(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of ``work``, which goes on when the caller gives up, as a handler does."""
-        return await asyncio.shield(asyncio.get_running_loop().create_task(work))
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to ask for it
+        return await asyncio.shield(task)
 
     async def close(self) -> None:
         """Stop its workers, once it is dead or all is over."""
