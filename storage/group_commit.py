@@ -75,10 +75,12 @@ class Queue(Generic[O, R]):
 
     async def _send(self) -> None:
         """Send batches, one after the other, until nothing waits. Each is formed once what is ready to run has run."""
-        while batch := self._next_batch():
-            await self._commit(batch)
-            await asyncio.sleep(0)
-        self._sender = None
+        try:
+            while batch := self._next_batch():
+                await self._commit(batch)
+                await asyncio.sleep(0)
+        finally:
+            self._sender = None
 
     def _next_batch(self) -> list[_Waiter[O, R]]:
         """As many as fit, one an id; what does not fit keeps its place."""
@@ -102,6 +104,8 @@ class Queue(Generic[O, R]):
         """Run a batch and answer whoever still waits. A failure of the whole is one for each."""
         try:
             results = await self._run([waiter.operation for waiter in batch])
+            if len(results) != len(batch):
+                raise StoreUnavailable
         except Exception as error:  # it belongs to the callers
             results = [error] * len(batch)
         for waiter, result in zip(batch, results, strict=True):

@@ -13,11 +13,10 @@ from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import ConnectionFailure
 
 from storage.documents import CODEC, Document, Encoded, Range, Replacement
-from storage.mongo.driver import Database, report_no_answer
+from storage.mongo.driver import DURABLE, Database, report_no_answer
 from wechat.domain.errors import StoreUnavailable
 
 DUPLICATE = 11000
-DURABLE = {"w": "majority", "j": True}
 
 
 class WriteRefused(Exception):
@@ -76,12 +75,17 @@ class MongoDocuments:
         ]
 
     async def _write(self, command: Document) -> Document:
-        """The reply to ``command``. One that got none is sent once more, as a connection may have been out of use: the
-        ids of its writes tell what the first one did. Raises StoreUnavailable when it is not known to be durable."""
-        command |= {"ordered": False, "writeConcern": DURABLE}
+        """The reply to ``command``. Raises StoreUnavailable when it is not known to be durable.
+
+        When its connection was lost, the command is sent once more: the ids of its writes tell what the first one did.
+        After a time-out it is not, because the next batch waits for this one and its callers are about to give up.
+        """
+        command |= {"ordered": False, "writeConcern": DURABLE.document}
         try:
             reply = await self._database.command(command)
-        except ConnectionFailure:
+        except ConnectionFailure as error:
+            if error.timeout:
+                raise
             reply = await self._database.command(command)
         if "writeConcernError" in reply:
             raise StoreUnavailable

@@ -25,6 +25,7 @@ Driver = Literal["motor", "pymongo"]
 Filter = Mapping[str, Any]
 Sort = Sequence[tuple[str, int]]
 
+DURABLE = WriteConcern("majority", j=True)
 SELECTION_MS = 1000
 OPERATION_MS = 2000
 
@@ -102,7 +103,7 @@ def connect(
     durable = client.get_database(
         database,
         codec_options=CODEC,
-        write_concern=WriteConcern("majority", j=True),
+        write_concern=DURABLE,
         read_concern=ReadConcern("majority"),
         read_preference=ReadPreference.PRIMARY,
     )

@@ -14,6 +14,7 @@ from pymongo import AsyncMongoClient, IndexModel
 from pymongo.errors import (
     AutoReconnect,
     ExecutionTimeout,
+    NetworkTimeout,
     NotPrimaryError,
     OperationFailure,
     ServerSelectionTimeoutError,
@@ -478,6 +479,18 @@ async def test_a_write_that_got_no_reply_is_sent_once_more(name: str, failure: E
     driver.lost = [failure, failure]
     with pytest.raises(StoreUnavailable):
         await CALLS[name](slow_storage(driver))
+
+
+@pytest.mark.parametrize("failure", [NetworkTimeout("slow"), ServerSelectionTimeoutError("away")])
+@pytest.mark.parametrize("name", ["order insert", "order replace"])
+async def test_a_write_that_timed_out_is_not_sent_again_while_the_next_batch_waits(
+    name: str, failure: Exception
+) -> None:
+    driver = SlowDriver(lost=[failure])
+    driver.answer.set()
+    with pytest.raises(StoreUnavailable):
+        await CALLS[name](slow_storage(driver))
+    assert len(driver.calls) == 1
 
 
 @pytest.mark.parametrize("name", ["order insert", "order replace"])

@@ -320,6 +320,16 @@ async def test_a_batch_that_fails_is_unknown_for_all_who_are_in_it_and_for_nobod
     assert await after is True
 
 
+async def test_after_an_answer_that_does_not_fit_its_batch_the_queue_goes_on(bench: Bench) -> None:
+    [short] = await bench.insert("a")
+    bench.documents.batches[0].answer.set_result([])
+    with pytest.raises(StoreUnavailable):
+        await short
+    [after] = await bench.insert("b")
+    bench.documents.batches[1].succeed()
+    assert await after is True
+
+
 # -- callers who leave -------------------------------------------------------------------------------------------------
 
 
