@@ -1,6 +1,6 @@
 """The composition root: everything that handlers and background workers need, built from the settings.
 
-``server.py`` and the drill alone use it. Nothing here connects to anything.
+``server.py`` and the drill use all of it, the simulation in ``proof`` its core. Nothing here connects to anything.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import gateways
 from clocks import SimulatorClock, SystemClock
@@ -19,15 +19,18 @@ from settings import Settings
 from storage.cache import TokenCache
 from storage.memory.storage import MemoryStorage
 from storage.mongo.storage import MongoStorage
+from storage.stores.all import Stores
 from wechat.account.client import AccountClient
 from wechat.account.jssdk import JsSdk
 from wechat.account.oauth import OAuth
 from wechat.account.tokens import Credentials, Tokens
 from wechat.bill_shelf import BillShelf
 from wechat.book_records import BookRecords
-from wechat.book_worker import LONGEST_REST, BookWork
+from wechat.book_worker import LONGEST_REST as BOOK_REST
+from wechat.book_worker import BookWork
 from wechat.domain.errors import StoreUnavailable
 from wechat.domain.events import EventType
+from wechat.domain.facts import Api
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order
 from wechat.domain.ports import Runtime
@@ -41,12 +44,13 @@ from wechat.orders.payments import PaymentRecorder
 from wechat.orders.service import Item, OrderDefaults, Orders
 from wechat.orders.updates import OrderUpdates
 from wechat.orders.worker import OrderWork
+from wechat.pay.gateway import Gateway, RefundGateway
 from wechat.reconciliation import Reconciler
-from wechat.refunds.late_payments import LatePayments
+from wechat.refunds.late_payments import LatePayments, LatePolicy
 from wechat.refunds.service import RefundDefaults, Refunds
 from wechat.repairs import Repairs
 from wechat.support.claims import Claims
-from wechat.support.worker import Worker
+from wechat.support.worker import LONGEST_REST, Worker
 from wechat.transport import Transport
 from wechat.webhooks import Webhook
 from wechat.why.inquiry import Inquiry
@@ -74,16 +78,26 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
-class Core:
-    """Orders and refunds, and what changes them."""
+class Terms:
+    """What the settings say of orders and refunds."""
 
-    store: Storage
+    orders: OrderDefaults
+    catalogue: Mapping[str, Item]
+    refunds: RefundDefaults
+    late_policy: LatePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """Orders, refunds and notifications, and what changes them."""
+
+    store: Stores
     updates: OrderUpdates
     orders: Orders
     refunds: Refunds
     late: LatePayments
     redelivery: Redelivery
-    recorder: PaymentRecorder
+    receiver: NotificationReceiver
 
 
 def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: PrometheusTelemetry) -> Process:
@@ -96,7 +110,8 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
     runtime = Runtime(clock, SystemRandom(), telemetry, ThreadPool())
     pay = gateways.build(settings, transport, Runtime(machine, runtime.random, telemetry, runtime.threads))
     shared = TokenCache(redis_url, clock, f"{settings.redis.prefix}{settings.account.appid}:")
-    core = _core(settings, pay, _storage(settings, mongo_url, runtime), runtime)
+    storage = _storage(settings, mongo_url, runtime)
+    core = build_core(storage, pay.gateways, pay.refunds, _terms(settings), runtime)
     books = _books(settings, pay, core, runtime)
     client = AccountClient(transport, settings.account.api_url)
     credentials = Credentials(
@@ -104,14 +119,13 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
     )
     tokens = Tokens(client, credentials, shared, runtime)
     origins = (settings.http.origin, *settings.account.js_origins)
-    receivers = Receivers(core.recorder, core.refunds, core.late)
     services = Services(
         settings=settings,
         clock=clock,
         orders=core.orders,
         refunds=core.refunds,
         books=books,
-        receiver=NotificationReceiver(pay.gateways, core.store.notifications, receivers, runtime),
+        receiver=core.receiver,
         inquiry=Inquiry(core.orders, core.store.notifications, clock),
         oauth=OAuth(client, credentials, settings.account.open_url, shared),
         jssdk=JsSdk(settings.account.appid, tokens, origins, runtime),
@@ -120,7 +134,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         delivery_store=core.store.deliveries,
         redelivery=core.redelivery,
         shared=shared,
-        probes={"mongo": _probe(core.store)},
+        probes={"mongo": _probe(storage)},
         catalogue=_catalogue(settings),
         traffic=Traffic(),
     )
@@ -131,11 +145,11 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
     targets: list[Target] = [*webhooks, *plugin.subscribers(settings.plugins, services)]
     background: list[Background] = [
         *pay.background,
-        *_workers(settings, core, targets, runtime),
-        Worker(BookWork(books.reconciler, books.shelf, books.records, runtime), runtime, 1, LONGEST_REST),
+        *build_workers(core, targets, runtime, settings.workers.loops),
+        Worker(BookWork(books.reconciler, books.shelf, books.records, runtime), runtime, 1, BOOK_REST),
     ]
-    closing = [transport, *pay.closing, core.store, shared, tokens, *webhooks, clock, *background]
-    return Process(services, core.store, clock, background, closing)
+    closing = [transport, *pay.closing, storage, shared, tokens, *webhooks, clock, *background]
+    return Process(services, storage, clock, background, closing)
 
 
 def _storage(settings: Settings, mongo_url: str, runtime: Runtime) -> Storage:
@@ -145,31 +159,50 @@ def _storage(settings: Settings, mongo_url: str, runtime: Runtime) -> Storage:
     return MongoStorage(mongo_url, database, driver, clock=runtime.clock, random=runtime.random)
 
 
-def _core(settings: Settings, pay: gateways.Pay, store: Storage, runtime: Runtime) -> Core:
+def build_core(
+    store: Stores,
+    pay_gateways: Mapping[Api, Gateway],
+    refund_gateways: Mapping[Api, RefundGateway],
+    terms: Terms,
+    runtime: Runtime,
+) -> Core:
+    """The use cases around orders, refunds and notifications."""
+    mchid = terms.orders.mchid
     updates = OrderUpdates(store.orders, runtime)
-    recorder = PaymentRecorder(updates, store.numbers, settings.pay.mchid, runtime)
+    recorder = PaymentRecorder(updates, store.numbers, mchid, runtime)
     claims = Claims(store.claims, runtime)
-    catalogue = _catalogue(settings)
-    orders = Orders(_defaults(settings), catalogue, pay.gateways, updates, recorder, claims, runtime)
-    refund_defaults = RefundDefaults(settings.pay.mchid, gateways.refund_route(settings.pay), settings.notify_url)
-    refunds = Refunds(refund_defaults, pay.refunds, updates, store.numbers, claims, runtime)
-    late = LatePayments(settings.pay.late_policy, refunds, updates, runtime)
-    return Core(store, updates, orders, refunds, late, Redelivery(store.deliveries, runtime), recorder)
+    orders = Orders(terms.orders, terms.catalogue, pay_gateways, updates, recorder, claims, runtime)
+    refunds = Refunds(terms.refunds, refund_gateways, updates, store.numbers, claims, runtime)
+    late = LatePayments(terms.late_policy, refunds, updates, runtime)
+    receiver = NotificationReceiver(pay_gateways, store.notifications, Receivers(recorder, refunds, late), runtime)
+    return Core(store, updates, orders, refunds, late, Redelivery(store.deliveries, runtime), receiver)
 
 
-def _workers(settings: Settings, core: Core, targets: Sequence[Target], runtime: Runtime) -> list[Background]:
+def build_workers(
+    core: Core,
+    targets: Sequence[Target],
+    runtime: Runtime,
+    loops: int,
+    rest: timedelta = LONGEST_REST,
+    relay_rest: timedelta = RELAY_REST,
+) -> list[Worker[Any]]:
     """The workers on orders, events and deliveries; each change of an order wakes those that it concerns."""
-    store, updates, loops = core.store, core.updates, settings.workers.loops
-    deliveries = [DeliveryWorker(target, store.deliveries, runtime) for target in targets]
+    store, updates = core.store, core.updates
+    deliveries = [DeliveryWorker(target, store.deliveries, runtime, rest) for target in targets]
     relay = RelayWork(store.orders, updates, store.deliveries, targets, runtime, deliveries)
-    relay_worker = Worker(relay, runtime, loops, RELAY_REST)
+    relay_worker = Worker(relay, runtime, loops, relay_rest)
     order_work = OrderWork(store.orders, updates, core.orders, core.refunds, core.late, runtime)
-    order_worker = Worker(order_work, runtime, loops)
+    order_worker = Worker(order_work, runtime, loops, rest)
     updates.wanted = frozenset(kind for kind in EventType if any(target.wants(kind) for target in targets))
     updates.on_due = order_worker.wake
     core.redelivery.on_due = lambda: _wake(deliveries)
     updates.on_events = lambda order: _hand_out(order, relay, relay_worker)
     return [order_worker, relay_worker, *deliveries]
+
+
+def _terms(settings: Settings) -> Terms:
+    refunds = RefundDefaults(settings.pay.mchid, gateways.refund_route(settings.pay), settings.notify_url)
+    return Terms(_defaults(settings), _catalogue(settings), refunds, settings.pay.late_policy)
 
 
 def _wake(workers: Sequence[DeliveryWorker]) -> None:

@@ -53,10 +53,10 @@ def simulate(
     as_json: Annotated[bool, typer.Option("--json", help="输出一个 JSON 文档 · print one JSON document")] = False,
 ) -> None:
     """在虚拟时间里模拟有故障的日子，由种子决定 · Simulate days with faults in virtual time, decided by a seed."""
-    from proof.run import Wish, main  # noqa: PLC0415 - nothing else needs it
+    from proof.run import Options, main  # noqa: PLC0415 - nothing else needs it
 
-    wish = Wish(first, seeds, days, jobs, as_json=as_json)
-    raise typer.Exit(main(wish, seed=seed, trace=trace, mutants=mutants))
+    options = Options(first, seeds, days, jobs, as_json=as_json)
+    raise typer.Exit(main(options, seed=seed, trace=trace, mutants=mutants))
 
 
 @app.command()

@@ -80,7 +80,7 @@ class Faults:
         self.counted[fault] += self.has(fault)
         return self.has(fault)
 
-    def strikes(self, fault: Fault) -> bool:
+    def happens(self, fault: Fault) -> bool:
         """Whether it happens now."""
         rate = self._rates[fault]
         if self._stopped or not rate or self._stream.random() >= rate:
@@ -90,4 +90,4 @@ class Faults:
 
     def first(self, *kinds: Fault) -> Fault | None:
         """The first of ``kinds`` that happens now."""
-        return next((fault for fault in kinds if self.strikes(fault)), None)
+        return next((fault for fault in kinds if self.happens(fault)), None)

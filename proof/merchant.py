@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
+from compose import Terms
 from proof.protocol_v2 import ProtocolV2, read_xml, write_xml
 from proof.protocol_v3 import ProtocolV3
 from proof.wechat import WeChat
 from wechat.domain.facts import Api
 from wechat.domain.ports import Clock, Random
+from wechat.orders.service import OrderDefaults
 from wechat.pay.certificates import KeyRing, PlatformKey
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import Gateway, Merchant, RefundGateway, Wire
@@ -22,6 +24,8 @@ from wechat.pay.v2 import V2Gateway
 from wechat.pay.v2_refunds import V2Refunds
 from wechat.pay.v3 import V3Gateway
 from wechat.pay.v3_refunds import V3Refunds
+from wechat.refunds.late_payments import LatePolicy
+from wechat.refunds.service import RefundDefaults
 from wechat.transport import Answer, Request, Transport
 
 KEY_BITS = 1024
@@ -55,7 +59,7 @@ class Account:
     def refusal(self, api: Api, code: str) -> Answer:
         return self.v2.refusal(code) if api is Api.V2 else self.v3.refusal(code)
 
-    def spoil(self, api: Api, answer: Answer, *, unsigned: bool) -> Answer:
+    def break_signature(self, api: Api, answer: Answer, *, unsigned: bool) -> Answer:
         """``answer`` without its signature, or with a wrong one."""
         if api is Api.V3:
             if "Wechatpay-Signature" not in answer.headers:
@@ -64,6 +68,13 @@ class Account:
             return replace(answer, headers={**answer.headers, "Wechatpay-Signature": wrong})
         fields = read_xml(answer.body)
         return replace(answer, body=write_xml(fields | {"sign": "" if unsigned else "0" * 64}))
+
+    def terms(self, late_policy: LatePolicy) -> Terms:
+        """What the settings of its service would say."""
+        lifetime = timedelta(minutes=30)
+        orders = OrderDefaults(self.appid, self.mchid, Api.V3, self.notify_url, lifetime, 10_000_000, 9)
+        refunds = RefundDefaults(self.mchid, {api: api for api in Api}, self.notify_url)
+        return Terms(orders, {}, refunds, late_policy)
 
     def gateways(
         self, wires: Mapping[Api, Transport], clock: Clock, random: Random

@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 
 ROOT = Path(__file__).parents[1]
-COPIED = ("wechat", "storage", "proof")
+COPIED = ("wechat", "storage", "handlers", "proof")
 LIMIT_S = 900.0
 
 
@@ -277,6 +277,8 @@ def find(mutant: Mutant, seeds: int) -> dict[str, object] | None:
         root = Path(name)
         for folder in COPIED:
             shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        for module in ROOT.glob("*.py"):
+            shutil.copy(module, root)
         apply(mutant, root)
         command = [sys.executable, "-m", "proof.mutants", str(seeds)]
         done = subprocess.run(  # noqa: S603 - our own source

@@ -107,10 +107,10 @@ class People:
         if stream.random() < 0.15:
             return
         await asyncio.sleep(stream.choice([1, 20, 300, 29 * 60, 40 * 60]))
-        openid = "o-somebody-else" if self._faults.strikes(Fault.PAID_BY_ANOTHER) else f"o-{name}"
-        rules = self._faults.strikes(Fault.PAID_AFTER_CLOSE)
+        openid = "o-somebody-else" if self._faults.happens(Fault.PAID_BY_ANOTHER) else f"o-{name}"
+        rules = self._faults.happens(Fault.PAID_AFTER_CLOSE)
         self._take(self._world.pay(name, openid, self._clock.now(), against_the_rules=rules), "pays")
-        if self._faults.strikes(Fault.PAID_TWICE) and self._world.orders[name].payments:
+        if self._faults.happens(Fault.PAID_TWICE) and self._world.orders[name].payments:
             await asyncio.sleep(stream.choice([0.1, 60, 7200]))
             self._take(self._world.pay(name, openid, self._clock.now(), against_the_rules=True), "pays again")
 
@@ -125,7 +125,7 @@ class People:
             await asyncio.sleep(stream.choice([5, 90, 3 * 3600]))
             amount = stream.choice([total, max(1, total // 3), 1])
             await self._refund(stream, name, amount, f"key-{name}-{number}")
-        if self._faults.strikes(Fault.CONSOLE_REFUND):
+        if self._faults.happens(Fault.CONSOLE_REFUND):
             await asyncio.sleep(stream.choice([1, 600]))
             self._refund_at_console(stream, name)
 
@@ -193,13 +193,13 @@ class People:
                     self.begin(self._end_refund(refund))
 
     async def _end_refund(self, refund: Refund) -> None:
-        slow = self._faults.strikes(Fault.REFUND_SLOW)
+        slow = self._faults.happens(Fault.REFUND_SLOW)
         await asyncio.sleep(30 * HOUR_S if slow else self._stream.choice([1, 60, 1800]))
-        if self._faults.strikes(Fault.REFUND_ABNORMAL):
+        if self._faults.happens(Fault.REFUND_ABNORMAL):
             self._end(refund, "ABNORMAL")
             await self._report_refund(refund)
             await asyncio.sleep(6 * HOUR_S)
-        self._end(refund, "CLOSED" if self._faults.strikes(Fault.REFUND_CLOSED) else "SUCCESS")
+        self._end(refund, "CLOSED" if self._faults.happens(Fault.REFUND_CLOSED) else "SUCCESS")
         await self._report_refund(refund)
 
     def _end(self, refund: Refund, state: str) -> None:
@@ -215,15 +215,15 @@ class People:
         def message() -> tuple[dict[str, str], bytes]:
             return protocol.payment_message(payment, payment.total, self._clock.now())
 
-        if self._faults.strikes(Fault.NOTIFY_OTHER_AMOUNT):
+        if self._faults.happens(Fault.NOTIFY_OTHER_AMOUNT):
             wrong = protocol.payment_message(payment, payment.total + 1, self._clock.now())
             if await self._notify(wrong, payment.number, "for another amount"):
                 self.wrong.append(f"a notification of {payment.number} for another amount was accepted")
-        if self._faults.strikes(Fault.NOTIFY_FORGED):
+        if self._faults.happens(Fault.NOTIFY_FORGED):
             forged = self._account.forger.payment_message(payment, payment.total, self._clock.now())
             if await self._notify(forged, payment.number, "forged"):
                 self.wrong.append(f"a forged notification of {payment.number} was accepted")
-        if self._faults.strikes(Fault.NOTIFY_UNKNOWN):
+        if self._faults.happens(Fault.NOTIFY_UNKNOWN):
             await self._notify(self._account.v3.unknown_message(self._clock.now()), payment.number, "of unknown kind")
         if await self._report(message, payment.number):
             self.acknowledged.payments.append(payment)
@@ -234,29 +234,27 @@ class People:
             return  # v2's are hints without a signature; of refunds made at the console nobody is notified
 
         def message() -> tuple[dict[str, str], bytes]:
-            told = self._account.v3.refund_message(refund, self._clock.now())
-            assert told is not None  # noqa: S101 - v3 has one for each
-            return told
+            return self._account.v3.refund_message(refund, self._clock.now())
 
         if await self._report(message, refund.number):
             self.acknowledged.refunds.append(refund)
 
     async def _report(self, message: Callable[[], tuple[dict[str, str], bytes]], name: str) -> bool:
         """Send until it is acknowledged, by WeChat's schedule; whether it was."""
-        if self._faults.strikes(Fault.NOTIFY_LOST):
+        if self._faults.happens(Fault.NOTIFY_LOST):
             self._trace.add("WeChat", "notifies", "and all of it is lost", name)
             return False
-        await asyncio.sleep(5 * HOUR_S if self._faults.strikes(Fault.NOTIFY_LATE) else 0.1)
+        await asyncio.sleep(5 * HOUR_S if self._faults.happens(Fault.NOTIFY_LATE) else 0.1)
         for pause in SCHEDULE_S:
             copies = [self._notify(message(), name)]
-            if self._faults.strikes(Fault.NOTIFY_DOUBLED):
+            if self._faults.happens(Fault.NOTIFY_DOUBLED):
                 copies.append(self._notify(message(), name, "the same once more"))
-            if self._faults.strikes(Fault.NOTIFY_PROBE):
+            if self._faults.happens(Fault.NOTIFY_PROBE):
                 headers, body = message()
                 probe = {**headers, "Wechatpay-Signature": "WECHATPAY/SIGNTEST/x"} if len(headers) > 1 else headers
                 await self._notify((probe, body if len(headers) > 1 else body + b" "), name, "a probe")
             if any(await asyncio.gather(*copies)):
-                if self._faults.strikes(Fault.NOTIFY_STALE):
+                if self._faults.happens(Fault.NOTIFY_STALE):
                     self.begin(self._replay(message(), name))
                 return True
             await asyncio.sleep(pause)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
 
+from compose import build_core, build_workers
 from proof.chance import Chance, SeededRandom
 from proof.faults import Fault, Faults
 from proof.merchant import Account
@@ -22,18 +23,9 @@ from wechat.domain.errors import NotSent, OutcomeUnknown, StoreUnavailable
 from wechat.domain.facts import Api
 from wechat.domain.metrics import Metric
 from wechat.domain.ports import Runtime
-from wechat.events.delivery_worker import DeliveryWorker
-from wechat.events.relay import RelayWork
 from wechat.events.targets import Target
-from wechat.notifications.receiver import NotificationReceiver, Receivers
-from wechat.orders.payments import PaymentRecorder
-from wechat.orders.service import OrderDefaults, Orders
-from wechat.orders.updates import OrderUpdates
-from wechat.orders.worker import OrderWork
-from wechat.refunds.late_payments import LatePayments, LatePolicy
-from wechat.refunds.service import RefundDefaults, Refunds
-from wechat.support.claims import Claims
-from wechat.support.worker import Worker
+from wechat.refunds.late_payments import LatePolicy
+from wechat.support.worker import LOOPS
 from wechat.transport import Answer, Request, Transport
 
 T = TypeVar("T")
@@ -42,9 +34,9 @@ START = datetime(2026, 3, 1, 4, 0, tzinfo=UTC)
 """Noon in Beijing."""
 REST = timedelta(minutes=30)
 """How long workers rest at most. The service's own rests are seconds; this leaves simulated time to skip."""
-NO_ANSWER_S = 2.0
+NO_ANSWER_FROM_STORE_S = 2.0
 APART_S = 120.0
-TOTAL_S = 10.0
+NO_ANSWER_FROM_WECHAT_S = 5.0
 
 
 class SimulatedClock:
@@ -91,27 +83,26 @@ class NoThreads:
 
 
 @dataclass(slots=True)
-class Life:
-    """Whether a process lives. ``alarms`` is where its alarms go."""
+class ProcessState:
+    """Whether a process lives. ``blocked`` are the calls that wait for ever since it died."""
 
     name: str
     trace: Trace
-    alarms: list[tuple[str, str]]
     alive: bool = True
-    waiting: list[asyncio.Future[None]] = field(default_factory=list)
+    blocked: list[asyncio.Future[None]] = field(default_factory=list)
 
-    async def must_go_on(self) -> None:
-        """Return while the process lives; a dead one waits here for ever."""
+    async def block_if_dead(self) -> None:
+        """Return while the process lives; a call of a dead one waits here for ever."""
         if not self.alive:
-            self.waiting.append(asyncio.get_running_loop().create_future())
-            await self.waiting[-1]
+            self.blocked.append(asyncio.get_running_loop().create_future())
+            await self.blocked[-1]
 
 
-class Telemetry:
-    """``Telemetry`` that keeps the alarms."""
+class TracedTelemetry:
+    """``Telemetry`` whose alarms are lines of the trace."""
 
-    def __init__(self, life: Life) -> None:
-        self._life = life
+    def __init__(self, state: ProcessState) -> None:
+        self._state = state
 
     def count(self, metric: Metric, *labels: str, by: float = 1) -> None:
         """Nobody reads it."""
@@ -123,9 +114,8 @@ class Telemetry:
         """Nobody reads it."""
 
     def alarm(self, kind: str, out_trade_no: str = "", *, day: str = "", error: str = "") -> None:
-        if self._life.alive:
-            self._life.alarms.append((kind, out_trade_no or day))
-            self._life.trace.add(self._life.name, "alarm", kind, out_trade_no)
+        if self._state.alive:
+            self._state.trace.add(self._state.name, "alarm", kind, out_trade_no)
 
 
 class FaultyDocuments:
@@ -135,11 +125,11 @@ class FaultyDocuments:
     """
 
     def __init__(
-        self, inner: BulkDocuments, name: str, life: Life, faults: Faults, written: Callable[[str, str], None]
+        self, inner: BulkDocuments, name: str, state: ProcessState, faults: Faults, written: Callable[[str, str], None]
     ) -> None:
         self._inner = inner
         self._name = name
-        self._life = life
+        self._state = state
         self._faults = faults
         self._written = written
 
@@ -163,10 +153,10 @@ class FaultyDocuments:
 
     async def _read(self, read: Callable[[], Awaitable[T]]) -> T:
         await self._reach_server()
-        if self._faults.strikes(Fault.STORE_BEFORE):
+        if self._faults.happens(Fault.STORE_BEFORE):
             await self._fail("read")
         found = await read()
-        await self._life.must_go_on()
+        await self._state.block_if_dead()
         return found
 
     async def _write(
@@ -189,7 +179,7 @@ class FaultyDocuments:
                 self._written(self._name, identity)
         if fault:
             await self._fail("write (done)")
-        await self._life.must_go_on()
+        await self._state.block_if_dead()
         return results
 
     def _write_late(self, batch: Any, write: Any, ids: Sequence[str]) -> None:
@@ -202,26 +192,26 @@ class FaultyDocuments:
                     self._written(self._name, identity)
 
     async def _reach_server(self) -> None:
-        await self._life.must_go_on()
-        await asyncio.sleep(1.5 if self._faults.strikes(Fault.STORE_SLOW) else 0.002)
-        await self._life.must_go_on()
+        await self._state.block_if_dead()
+        await asyncio.sleep(1.5 if self._faults.happens(Fault.STORE_SLOW) else 0.002)
+        await self._state.block_if_dead()
 
     async def _fail(self, what: str) -> None:
-        self._life.trace.add(self._life.name, "store fails", f"{what} {self._name}")
-        await asyncio.sleep(NO_ANSWER_S)
-        await self._life.must_go_on()
+        self._state.trace.add(self._state.name, "store fails", f"{what} {self._name}")
+        await asyncio.sleep(NO_ANSWER_FROM_STORE_S)
+        await self._state.block_if_dead()
         raise StoreUnavailable
 
 
 class FaultyWire:
-    """``Transport`` to the state machine, with a network's faults and WeChat's moods."""
+    """``Transport`` to the state machine, with a network's faults and WeChat's refusals."""
 
-    def __init__(self, account: Account, api: Api, life: Life, faults: Faults, true_clock: SimulatedClock) -> None:
+    def __init__(self, account: Account, api: Api, state: ProcessState, faults: Faults, clock: SimulatedClock) -> None:
         self._account = account
         self._api = api
-        self._life = life
+        self._state = state
         self._faults = faults
-        self._clock = true_clock
+        self._clock = clock
 
     async def send(self, hosts: Sequence[str], request: Request) -> Answer:
         """As ``Transport.send``: a repeatable request goes to a second host after an unknown outcome."""
@@ -233,9 +223,9 @@ class FaultyWire:
         return await self._once(request)
 
     async def _once(self, request: Request) -> Answer:
-        await self._life.must_go_on()
-        await asyncio.sleep(4.0 if self._faults.strikes(Fault.WIRE_SLOW) else 0.05)
-        await self._life.must_go_on()
+        await self._state.block_if_dead()
+        await asyncio.sleep(4.0 if self._faults.happens(Fault.WIRE_SLOW) else 0.05)
+        await self._state.block_if_dead()
         before = self._faults.first(
             Fault.WIRE_NOT_SENT,
             Fault.WIRE_BEFORE,
@@ -246,79 +236,76 @@ class FaultyWire:
         if before:
             return await self._refuse(before, request)
         answer = self._account.answer(self._api, request, self._clock.now())
-        self._life.trace.add(self._life.name, "WeChat", f"{request.call} {answer.status}")
-        await self._life.must_go_on()
+        self._state.trace.add(self._state.name, "WeChat", f"{request.call} {answer.status}")
+        await self._state.block_if_dead()
         after = self._faults.first(Fault.WIRE_AFTER, Fault.WIRE_500_AFTER, Fault.WIRE_UNSIGNED, Fault.WIRE_WRONG_SIGN)
-        return await self._spoil(after, answer, request) if after else answer
+        return await self._answer_badly(after, answer, request) if after else answer
 
     async def _refuse(self, fault: Fault, request: Request) -> Answer:
         """Nothing happens at WeChat."""
-        self._life.trace.add(self._life.name, "fault", f"{request.call}: {fault}")
+        self._state.trace.add(self._state.name, "fault", f"{request.call}: {fault}")
         if fault is Fault.WIRE_NOT_SENT:
             raise NotSent(request.call)
         if fault is Fault.WIRE_BEFORE:
-            await asyncio.sleep(TOTAL_S / 2)
-            await self._life.must_go_on()
-            raise OutcomeUnknown(request.call)
+            await self._time_out(request)
         if fault is Fault.WIRE_500_BEFORE:
             return Answer(500, {}, b"")
-        code = "SIGN_ERROR" if fault is Fault.WIRE_NOT_NOW else "TEA_BREAK"
+        code = "SIGN_ERROR" if fault is Fault.WIRE_NOT_NOW else "UNDOCUMENTED_CODE"
         return self._account.refusal(self._api, code)
 
-    async def _spoil(self, fault: Fault, answer: Answer, request: Request) -> Answer:
+    async def _answer_badly(self, fault: Fault, answer: Answer, request: Request) -> Answer:
         """It happened, and what comes back does not say so."""
-        self._life.trace.add(self._life.name, "fault", f"{request.call}: {fault}")
+        self._state.trace.add(self._state.name, "fault", f"{request.call}: {fault}")
         if fault is Fault.WIRE_AFTER:
-            await asyncio.sleep(TOTAL_S / 2)
-            await self._life.must_go_on()
-            raise OutcomeUnknown(request.call)
+            await self._time_out(request)
         if fault is Fault.WIRE_500_AFTER:
             return Answer(500, {}, b"")
-        return self._account.spoil(self._api, answer, unsigned=fault is Fault.WIRE_UNSIGNED)
+        return self._account.break_signature(self._api, answer, unsigned=fault is Fault.WIRE_UNSIGNED)
+
+    async def _time_out(self, request: Request) -> None:
+        """Raises OutcomeUnknown."""
+        await asyncio.sleep(NO_ANSWER_FROM_WECHAT_S)
+        await self._state.block_if_dead()
+        raise OutcomeUnknown(request.call)
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What all processes share. ``clock`` shows the true time; ``written`` as in ``FaultyDocuments``."""
+
+    database: MemoryDatabase
+    account: Account
+    target: Target
+    faults: Faults
+    chance: Chance
+    clock: SimulatedClock
+    trace: Trace
+    written: Callable[[str, str], None]
+    late_policy: LatePolicy
 
 
 class ServiceProcess:
-    """The service as ``compose`` builds it, without handlers: placed, notified and worked by methods."""
+    """The core of the service as ``compose`` builds it, without handlers. ``number`` counts the processes so far."""
 
-    def __init__(
-        self,
-        name: str,
-        database: MemoryDatabase,
-        account: Account,
-        target: Target,
-        faults: Faults,
-        chance: Chance,
-        true_clock: SimulatedClock,
-        life: Life,
-        written: Callable[[str, str], None],
-        policy: LatePolicy,
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        stream = chance.stream(name)
+    def __init__(self, slot: int, number: int, environment: Environment) -> None:
+        faults, account = environment.faults, environment.account
+        stream = environment.chance.stream(f"process {number}")
         apart = timedelta(seconds=stream.uniform(-APART_S, APART_S) if faults.lasts(Fault.CLOCK_APART) else 0)
-        self.life = life
-        self.clock = SimulatedClock(loop, apart)
-        runtime = Runtime(self.clock, SeededRandom(stream), Telemetry(life), NoThreads())
+        state = ProcessState(f"process {slot + 1}", environment.trace)
+        self.state = state
+        self.clock = SimulatedClock(asyncio.get_running_loop(), apart)
+        runtime = Runtime(self.clock, SeededRandom(stream), TracedTelemetry(state), NoThreads())
 
-        def collection(documents: str) -> BulkDocuments:
-            return cast(BulkDocuments, FaultyDocuments(database[documents], documents, life, faults, written))
+        def collection(name: str) -> BulkDocuments:
+            documents = FaultyDocuments(environment.database[name], name, state, faults, environment.written)
+            return cast(BulkDocuments, documents)
 
-        self._stores = Stores(collection, self.clock, runtime.random)
-        wires = {api: cast(Transport, FaultyWire(account, api, life, faults, true_clock)) for api in Api}
+        wires = {api: cast(Transport, FaultyWire(account, api, state, faults, environment.clock)) for api in Api}
         gateways, refund_gateways = account.gateways(wires, self.clock, runtime.random)
-        self.updates = OrderUpdates(self._stores.orders, runtime)
-        recorder = PaymentRecorder(self.updates, self._stores.numbers, account.mchid, runtime)
-        claims = Claims(self._stores.claims, runtime)
-        defaults = OrderDefaults(
-            account.appid, account.mchid, Api.V3, account.notify_url, timedelta(minutes=30), 10_000_000, 9
-        )
-        self.orders = Orders(defaults, {}, gateways, self.updates, recorder, claims, runtime)
-        refunds = RefundDefaults(account.mchid, {api: api for api in Api}, account.notify_url)
-        self.refunds = Refunds(refunds, refund_gateways, self.updates, self._stores.numbers, claims, runtime)
-        late = LatePayments(policy, self.refunds, self.updates, runtime)
-        receivers = Receivers(recorder, self.refunds, late)
-        self.receiver = NotificationReceiver(gateways, self._stores.notifications, receivers, runtime)
-        self._workers = self._compose_workers(target, late, runtime)
+        stores = Stores(collection, self.clock, runtime.random)
+        core = build_core(stores, gateways, refund_gateways, account.terms(environment.late_policy), runtime)
+        self.orders, self.refunds, self.receiver = core.orders, core.refunds, core.receiver
+        self._workers = build_workers(core, [environment.target], runtime, LOOPS, REST, REST)
         for worker in self._workers:
             worker.start()
 
@@ -329,23 +316,6 @@ class ServiceProcess:
         return await asyncio.shield(task)
 
     async def close(self) -> None:
-        """Stop its workers, once it is dead or all is over."""
-        self.life.alive = False
+        """Stop its workers, once it is dead."""
         for worker in self._workers:
             await worker.close()
-
-    def _compose_workers(self, target: Target, late: LatePayments, runtime: Runtime) -> Sequence[Worker[Any]]:
-        stores, updates = self._stores, self.updates
-        deliveries = DeliveryWorker(target, stores.deliveries, runtime, REST)
-        relay = RelayWork(stores.orders, updates, stores.deliveries, [target], runtime, [deliveries])
-        relay_worker = Worker(relay, runtime, 16, REST)
-        order_work = OrderWork(stores.orders, updates, self.orders, self.refunds, late, runtime)
-        order_worker = Worker(order_work, runtime, 16, REST)
-        updates.on_due = order_worker.wake
-
-        def hand_out(order: Any) -> None:
-            relay.add(order)
-            relay_worker.wake()
-
-        updates.on_events = hand_out
-        return [order_worker, relay_worker, deliveries]

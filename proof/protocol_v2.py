@@ -51,10 +51,6 @@ class ProtocolV2:
         fields = {"result_code": "SUCCESS", **self._payment(payment), "total_fee": str(total)}
         return {"Content-Type": "text/xml"}, self._signed(fields).body
 
-    def refund_message(self, refund: Refund, now: datetime) -> tuple[dict[str, str], bytes] | None:
-        """v2 seals a refund's result and signs nothing; the proof has none of it, queries find it."""
-        return None
-
     def _act(self, path: str, fields: Mapping[str, str], now: datetime) -> dict[str, str]:
         if path == "/pay/unifiedorder":
             terms = Terms(

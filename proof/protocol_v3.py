@@ -55,7 +55,7 @@ class ProtocolV3:
         content = self._payment(payment) | {"amount": {"total": total, "currency": "CNY", "payer_total": total}}
         return self._message(payment.transaction_id, "TRANSACTION.SUCCESS", "transaction", content, now)
 
-    def refund_message(self, refund: Refund, now: datetime) -> tuple[dict[str, str], bytes] | None:
+    def refund_message(self, refund: Refund, now: datetime) -> tuple[dict[str, str], bytes]:
         """Headers and body of a refund's notification."""
         content = _refund(refund) | {"mchid": self._mchid, "refund_status": refund.state}
         about = f"{refund.refund_id}-{refund.state}"

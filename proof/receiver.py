@@ -31,14 +31,14 @@ class Receiver:
     async def deliver(self, event: Event) -> Outcome:
         await asyncio.sleep(0.05)
         now = asyncio.get_running_loop().time()
-        if self._faults.strikes(Fault.RECEIVER_DOWN):
+        if self._faults.happens(Fault.RECEIVER_DOWN):
             self._down_until = now + self._stream.uniform(*DOWN_S)
         if now < self._down_until and self._faults.has(Fault.RECEIVER_DOWN):
             return Outcome(False, "http_503")
         if event.id not in self._seen:
             self._seen[event.id] = event
             self._trace.add("receiver", "takes", event.type, event.out_trade_no)
-        if self._faults.strikes(Fault.RECEIVER_AFTER):
+        if self._faults.happens(Fault.RECEIVER_AFTER):
             return Outcome(False, "timeout")
         return Outcome(True, "http_200")
 

@@ -20,7 +20,7 @@ STORY_LINES = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Options:
     """What the command line asks for."""
 
     first: int = 1
@@ -30,16 +30,16 @@ class Wish:
     as_json: bool = False
 
 
-def run_seeds(wish: Wish, console: Console) -> int:
+def run_seeds(options: Options, console: Console) -> int:
     """Simulate seeds until one fails; the exit status."""
     total, faults = _Sums(), Counter[Fault]()
-    for outcome in _outcomes(wish):
+    for outcome in _outcomes(options):
         total.add(outcome)
         faults.update(outcome.faults)
         if outcome.failure:
-            _tell(outcome, console, as_json=wish.as_json)
+            _print_outcome(outcome, console, as_json=options.as_json)
             return 1
-    if wish.as_json:
+    if options.as_json:
         print(json.dumps(total.figures() | {"faults": {fault.name: faults[fault] for fault in Fault}}))
         return 0
     console.print(total.text(), highlight=False)
@@ -54,7 +54,7 @@ def run_one(seed: int, days: float, console: Console, *, trace: bool) -> int:
     if trace:
         for line in outcome.lines:
             print(line)
-    _tell(outcome, console, as_json=False)
+    _print_outcome(outcome, console, as_json=False)
     return 1 if outcome.failure else 0
 
 
@@ -94,14 +94,14 @@ class _Sums:
         )
 
 
-def _outcomes(wish: Wish) -> Iterator[Outcome]:
+def _outcomes(options: Options) -> Iterator[Outcome]:
     """In the order of their seeds; no more is begun than can be thrown away after a failure."""
-    scenarios = [Scenario(seed, wish.days) for seed in range(wish.first, wish.first + wish.seeds)]
-    if wish.jobs == 1:
+    scenarios = [Scenario(seed, options.days) for seed in range(options.first, options.first + options.seeds)]
+    if options.jobs == 1:
         yield from map(simulate, scenarios)
         return
-    with ProcessPoolExecutor(wish.jobs) as pool:
-        for some in _parts(scenarios, AT_ONCE * wish.jobs):
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for some in _parts(scenarios, AT_ONCE * options.jobs):
             yield from pool.map(_without_lines, some)
 
 
@@ -117,7 +117,7 @@ def _without_lines(scenario: Scenario) -> Outcome:
     return outcome
 
 
-def _tell(outcome: Outcome, console: Console, *, as_json: bool) -> None:
+def _print_outcome(outcome: Outcome, console: Console, *, as_json: bool) -> None:
     """One page: what was broken, and the story of the order that it happened to."""
     seed = outcome.scenario.seed
     about = [line for line in outcome.lines if line.about == outcome.about or line.what in ("dies", "starts")]
@@ -133,13 +133,13 @@ def _tell(outcome: Outcome, console: Console, *, as_json: bool) -> None:
     console.print(f"manage.py simulate --seed {seed} --trace", highlight=False)
 
 
-def main(wish: Wish, *, seed: int | None, trace: bool, mutants: bool) -> int:
+def main(options: Options, *, seed: int | None, trace: bool, mutants: bool) -> int:
     """The exit status."""
     console = Console()
     if mutants:
         from proof.mutants import run_mutants  # noqa: PLC0415 - it copies the source
 
-        return run_mutants(wish.seeds, wish.jobs, console)
+        return run_mutants(options.seeds, options.jobs, console)
     if seed is not None:
-        return run_one(seed, wish.days, console, trace=trace)
-    return run_seeds(wish, console)
+        return run_one(seed, options.days, console, trace=trace)
+    return run_seeds(options, console)

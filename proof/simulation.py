@@ -18,7 +18,7 @@ from proof.invariants import Broken, Invariants, check_end
 from proof.loop import Deadlock, SimulatedLoop
 from proof.merchant import Account
 from proof.people import People
-from proof.process import SimulatedClock
+from proof.process import Environment, SimulatedClock
 from proof.receiver import Receiver
 from proof.trace import Line, Trace
 from proof.wechat import WeChat
@@ -28,7 +28,7 @@ from wechat.refunds.late_payments import LatePolicy
 
 DAY_S = 86400.0
 HOUR_S = 3600.0
-RUSH_S = 2.0
+BURST_S = 2.0
 """In some seeds all orders come at once, so that batches are large and processes meet."""
 MOST_STEPS = 20_000_000
 MOST_ORDERS = 24
@@ -44,8 +44,6 @@ class Scenario:
 
     seed: int
     days: float = 1.0
-    orders: int | None = None
-    processes: int | None = None
 
 
 @dataclass(slots=True)
@@ -61,7 +59,6 @@ class Outcome:
     simulated_s: float = 0.0
     took_s: float = 0.0
     faults: Counter[Fault] = field(default_factory=Counter)
-    alarms: Counter[str] = field(default_factory=Counter)
     lines: list[Line] = field(default_factory=list)
 
 
@@ -73,7 +70,7 @@ def simulate(scenario: Scenario) -> Outcome:
     loop = SimulatedLoop(chance.stream("loop"), MOST_STEPS)
     started = time.perf_counter()
     try:
-        loop.run_until_complete(_live(loop, chance, outcome))
+        loop.run_until_complete(_run_scenario(loop, chance, outcome))
     except Broken as broken:
         outcome.failure, outcome.about = str(broken), broken.about
     except Deadlock as deadlock:
@@ -84,11 +81,11 @@ def simulate(scenario: Scenario) -> Outcome:
     return outcome
 
 
-async def _live(loop: SimulatedLoop, chance: Chance, outcome: Outcome) -> None:
+async def _run_scenario(loop: SimulatedLoop, chance: Chance, outcome: Outcome) -> None:
     """Raises Broken."""
     scenario, stream = outcome.scenario, chance.stream("scenario")
-    outcome.orders = scenario.orders or stream.randint(1, MOST_ORDERS)
-    processes = scenario.processes or stream.randint(1, MOST_PROCESSES)
+    outcome.orders = stream.randint(1, MOST_ORDERS)
+    processes = stream.randint(1, MOST_PROCESSES)
     policy = stream.choice(list(LatePolicy))
     clock, world, faults = SimulatedClock(loop), WeChat(), Faults(chance.stream("faults"))
     trace = Trace(loop)
@@ -96,29 +93,32 @@ async def _live(loop: SimulatedLoop, chance: Chance, outcome: Outcome) -> None:
     database = MemoryDatabase(clock)
     invariants = Invariants(database, world)
     account, receiver = Account(world), Receiver(faults, chance.stream("receiver"), trace)
-    cluster = Cluster(processes, database, account, receiver, faults, chance, clock, trace, invariants.written, policy)
+    environment = Environment(database, account, receiver, faults, chance, clock, trace, invariants.written, policy)
+    cluster = Cluster(processes, environment)
     people = People(world, account, cluster, faults, clock, chance.stream("people"), trace)
-    living = [loop.create_task(cluster.live()), loop.create_task(people.work_on_refunds())]
-    within_s = stream.choice([RUSH_S, HOUR_S, scenario.days * DAY_S / 2])
+    background = [loop.create_task(cluster.inject_faults()), loop.create_task(people.work_on_refunds())]
+    within_s = stream.choice([BURST_S, HOUR_S, scenario.days * DAY_S / 2])
     for number in range(outcome.orders):
         people.begin(people.buy(f"order-{number + 1:02}", within_s))
-    await _pass(scenario.days * DAY_S, invariants, people, until=lambda: not people.busy)
+    await _advance(scenario.days * DAY_S, invariants, people, until=lambda: not people.busy)
     trace.add("proof", "faults end")
     faults.stop()
-    living[0].cancel()
-    cluster.revive()
-    await _pass(REST_DAYS * DAY_S, invariants, people, until=lambda: _at_rest(database, world, people))
-    living[1].cancel()
+    background[0].cancel()
+    cluster.replace_all()
+    await _advance(REST_DAYS * DAY_S, invariants, people, until=lambda: _at_rest(database, world, people))
+    background[1].cancel()
     for broken in check_end(database, world, people.acknowledged, receiver):
         raise broken
     outcome.checked = invariants.checked
-    outcome.alarms = Counter(kind for kind, _ in cluster.alarms)
 
 
-async def _pass(
+async def _advance(
     seconds: float, invariants: Invariants, people: People, until: Callable[[], bool] = lambda: False
 ) -> None:
-    """Let time pass, ``until`` something is so at most, and look now and then what was broken. Raises Broken."""
+    """Let time pass, no longer than ``until`` holds, and check now and then whether something was broken.
+
+    Raises Broken.
+    """
     end = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < end and not until():
         await asyncio.sleep(QUIET_S)

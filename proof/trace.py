@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -32,10 +32,6 @@ class Trace:
 
     def add(self, who: str, what: str, detail: str = "", about: str = "") -> None:
         self.lines.append(Line(self._loop.time(), who, what, detail, about))
-
-    def story(self, about: str) -> Iterator[str]:
-        """The lines about one order."""
-        return (str(line) for line in self.lines if line.about == about)
 
 
 def tail(lines: Sequence[Line], count: int) -> list[str]:

@@ -12,7 +12,7 @@ from rich.console import Console
 from proof.chance import Chance
 from proof.faults import Fault, Faults
 from proof.mutants import MUTANTS, ROOT, find
-from proof.run import Wish, run_seeds
+from proof.run import Options, run_seeds
 
 SEEDS = int(os.environ.get("SEEDS", "60"))
 SURE = ("the amount is not compared", "more is refunded than is left", "the store replaces whatever is there")
@@ -26,7 +26,7 @@ def simulate(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProce
 
 
 def test_every_seed_holds(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_seeds(Wish(seeds=SEEDS), Console()) == 0
+    assert run_seeds(Options(seeds=SEEDS), Console()) == 0
     assert f"{SEEDS} seeds" in capsys.readouterr().out
 
 
