@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -25,22 +24,6 @@ class RandomIds:
 
     def shuffled(self, items: Sequence[T]) -> list[T]:
         return secrets.SystemRandom().sample(items, len(items))
-
-
-class SeededIds:
-    """``Random`` from a seed: mixed as the service's, and alike in every run."""
-
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
-
-    def token(self, size: int) -> str:
-        return self._random.randbytes(size).hex()
-
-    def uniform(self, low: float, high: float) -> float:
-        return self._random.uniform(low, high)
-
-    def shuffled(self, items: Sequence[T]) -> list[T]:
-        return self._random.sample(items, len(items))
 
 
 class CountedIds:

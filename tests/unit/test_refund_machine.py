@@ -16,12 +16,14 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from itertools import pairwise
+from random import Random
 from typing import Any, TypeVar, cast
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from proof.chance import SeededRandom
 from storage.documents import Document
 from storage.memory.documents import MemoryDocuments
 from storage.stores.all import NUMBERS, ORDERS
@@ -30,7 +32,6 @@ from tests.support.clock import ManualClock
 from tests.support.core import DEFAULTS, Backend, Core, Died, Fuse, Mortal
 from tests.support.pay_desk import MortalDesk, PayDesk
 from tests.support.refund_desk import RefundDesk, lost, refused
-from tests.support.runtime import SeededIds
 from wechat.books import Entry, Kind, judge
 from wechat.domain.errors import CallerError, Conflict, FenpayError, Mismatch, OutcomeUnknown, StoreUnavailable
 from wechat.domain.events import EventType, OutgoingEvent
@@ -143,7 +144,7 @@ class RefundMachine(RuleBasedStateMachine):
     def open(self, policy: LatePolicy, seed: int) -> None:
         self.loop = asyncio.new_event_loop()
         self.clock = ManualClock(NOW)
-        self.backend = Backend(self.clock, random=SeededIds(seed))
+        self.backend = Backend(self.clock, random=SeededRandom(Random(seed)))
         self.lost_answers = LostAnswers(self.backend.database[ORDERS])
         self.policy = policy
         self.cashier, self.desk = PayDesk(self.clock), RefundDesk()
