@@ -10,7 +10,7 @@ from time import monotonic, time_ns
 import structlog
 
 from wechat.domain.errors import FenpayError
-from wechat.pay.v3_json import json_object
+from wechat.pay.v3.payloads import json_object
 from wechat.transport import Request, Transport
 
 AGAIN_S = 1.0

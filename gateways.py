@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from settings import PaySettings, Settings, V2Settings, V3Settings
 from wechat.domain.facts import Api
 from wechat.domain.ports import Runtime, Telemetry
-from wechat.pay.bill_download import BillGateway, V2Bills, V3Bills
+from wechat.pay.bills.gateways import BillGateway, V2Bills, V3Bills
 from wechat.pay.certificates import Certificates, KeyRing, PlatformKey, load_public_key, load_signer
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import Gateway, Merchant, RefundGateway, Wire
-from wechat.pay.mutual_tls import client_context
 from wechat.pay.signing import SignType
-from wechat.pay.v2 import V2Gateway
-from wechat.pay.v2_refunds import V2Refunds
-from wechat.pay.v3 import V3Gateway
-from wechat.pay.v3_refunds import V3Refunds
+from wechat.pay.v2.gateway import V2Gateway
+from wechat.pay.v2.mutual_tls import client_context
+from wechat.pay.v2.refunds import V2Refunds
+from wechat.pay.v3.gateway import V3Gateway
+from wechat.pay.v3.refunds import V3Refunds
 from wechat.transport import Transport
 
 NONCE_BYTES = 16  # 32 characters, the most that WeChat takes

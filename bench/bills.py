@@ -21,7 +21,7 @@ from rich.console import Console
 
 from simulator.bill_lines import HEADERS, SUMS, TradeKind
 from wechat.books import Entry, judge, missing_there
-from wechat.pay.bills import read_lines, trade_lines
+from wechat.pay.bills.parser import read_lines, trade_lines
 from wechat.scratch import Scratch
 
 ROOT = Path(__file__).parents[1]

@@ -26,7 +26,7 @@ from storage.mongo.documents import MongoDocuments
 from storage.mongo.driver import Database, connect
 from storage.mongo.storage import MongoStorage
 from storage.stores.all import NOTIFICATIONS, NUMBERS, ORDERS
-from wechat.pay.mutual_tls import client_context
+from wechat.pay.v2.mutual_tls import client_context
 
 TEXT = "x" * 700  # what an order holds beside the fields that are indexed
 DATABASE = "floor"

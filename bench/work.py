@@ -11,9 +11,9 @@ from typing import Any
 
 from bench.platform import Platform
 from wechat.domain.times import to_v2, to_v3
-from wechat.pay import xmlcodec
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.signing import SignType, v2_sign
+from wechat.pay.v2 import xmlcodec
 
 Request = dict[str, Any]
 Requests = list[Request]

@@ -22,7 +22,7 @@ from wechat.books import Sums, sum_lines
 from wechat.commands import command
 from wechat.domain.errors import Text
 from wechat.domain.times import beijing, to_v3
-from wechat.pay.bills import BillBroken, BillKind, TradeLine, read_lines, trade_lines
+from wechat.pay.bills.parser import BillBroken, BillKind, TradeLine, read_lines, trade_lines
 
 app = typer.Typer(no_args_is_help=True, help=words("微信的账单", "WeChat's bills"))
 

@@ -18,8 +18,8 @@ from wechat.books import ACTIONS, Action, Difference, Entry, Reconciliation, Sta
 from wechat.domain.errors import BadRequest, NotFound, Text
 from wechat.domain.times import to_v3
 from wechat.double_entry import DoubleEntry, double_entry
-from wechat.pay.bill_download import Bill
-from wechat.pay.bills import BillKind, trade_lines
+from wechat.pay.bills.gateways import Bill
+from wechat.pay.bills.parser import BillKind, trade_lines
 
 DATE = r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
 PAGE = 100

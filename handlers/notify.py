@@ -12,7 +12,7 @@ from handlers.plugin import Access, Route
 from handlers.services import Services
 from wechat.domain.facts import Api
 from wechat.notifications.receiver import generation
-from wechat.pay.v2 import acknowledgement
+from wechat.pay.v2.gateway import acknowledgement
 
 
 class NotifyHandler(BaseHandler):

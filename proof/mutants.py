@@ -114,7 +114,7 @@ MUTANTS = (
     ),
     Mutant(
         "v3's signature is not checked",
-        "wechat/pay/v3.py",
+        "wechat/pay/v3/gateway.py",
         "        rsa_verify(ring.find(serial), v3_answer_message(timestamp, nonce, body), signature)\n",
         "",
     ),

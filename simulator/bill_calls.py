@@ -22,8 +22,8 @@ from simulator.pay_v2 import BusinessRefusal, DoorRefusal, V2Handler
 from simulator.pay_v3 import V3Handler
 from simulator.refund_v2 import without_certificate
 from simulator.v3_errors import V3Refusal
-from wechat.pay import xmlcodec
 from wechat.pay.signing import SignType
+from wechat.pay.v2 import xmlcodec
 
 V2_BILL = (
     *V2_COMMON,

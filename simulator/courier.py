@@ -26,7 +26,7 @@ from simulator.messages import Message, Shot, Writer
 from simulator.orders import Attempted, Book, Paid
 from simulator.refunds import Refund, Refunds
 from wechat.domain.errors import Malformed
-from wechat.pay import xmlcodec
+from wechat.pay.v2 import xmlcodec
 
 LADDER_S = (15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600)
 DUE_AFTER_S = (0, *itertools.accumulate(LADDER_S))

@@ -20,9 +20,9 @@ from simulator.pki import Identity
 from simulator.refunds import Refund, RefundEnded, State
 from simulator.told import REFUND_TEXT, v2_refund_news, v2_transaction, v3_refund_news, v3_transaction
 from wechat.domain.times import to_v3
-from wechat.pay import xmlcodec
 from wechat.pay.ciphers import seal_req_info
 from wechat.pay.signing import SignType, v2_sign
+from wechat.pay.v2 import xmlcodec
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ from simulator.orders import DEFAULT_LIFE_S, MIN_LIFE_S, Order, Payment, Rule, R
 from simulator.told import STATE_TEXT, v2_transaction
 from wechat.domain.errors import Malformed, SignatureInvalid
 from wechat.domain.times import from_v2
-from wechat.pay import xmlcodec
 from wechat.pay.signing import SignType, v2_sign, v2_verify
+from wechat.pay.v2 import xmlcodec
 
 CLOSE_AGE_S = 300.0
 NOT_COMPARED = ("nonce_str", "sign", "sign_type", "time_start", "time_expire")

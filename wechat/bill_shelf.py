@@ -15,8 +15,8 @@ import structlog
 from wechat.domain.errors import BadRequest, FenpayError, Gone, Text
 from wechat.domain.ports import Runtime
 from wechat.domain.times import BEIJING, beijing_day, day_span
-from wechat.pay.bill_download import Bill, BillGateway, NotYet
-from wechat.pay.bills import BillBroken, BillKind, flow_lines, trade_lines
+from wechat.pay.bills.gateways import Bill, BillGateway, NotYet
+from wechat.pay.bills.parser import BillBroken, BillKind, flow_lines, trade_lines
 from wechat.support.single_flight import SingleFlight
 
 OLDEST = timedelta(days=90)  # WeChat gives bills of the last three months

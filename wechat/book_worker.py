@@ -17,7 +17,7 @@ from wechat.domain.errors import FenpayError, Gone
 from wechat.domain.metrics import Metric
 from wechat.domain.ports import Runtime
 from wechat.domain.times import BEIJING, beijing_day
-from wechat.pay.bill_download import NotYet
+from wechat.pay.bills.gateways import NotYet
 from wechat.reconciliation import LEASE, Reconciler
 
 LONGEST_REST = timedelta(minutes=1)

@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 from wechat.domain.facts import RefundState
 from wechat.domain.orders import TradeState
 from wechat.domain.times import to_v3
-from wechat.pay.bills import TradeLine
+from wechat.pay.bills.parser import TradeLine
 
 FEE_UNITS_PER_FEN = 1000  # 1/100,000 yuan
 UNPAID = frozenset({TradeState.NOTPAY, TradeState.CLOSED})

@@ -22,8 +22,8 @@ from wechat.book_records import BookRecords
 from wechat.books import Audit, Difference, Entry, Kind, Reconciliation, Status, Sums, Tally, judge, missing_there
 from wechat.domain.errors import Conflict, Text
 from wechat.domain.ports import Runtime
-from wechat.pay.bill_download import Bill
-from wechat.pay.bills import TradeLine, trade_lines
+from wechat.pay.bills.gateways import Bill
+from wechat.pay.bills.parser import TradeLine, trade_lines
 from wechat.ports import BookSource
 from wechat.scratch import BATCH, Scratch, split_keys
 

@@ -18,9 +18,9 @@ from wechat.domain.money import Fen
 from wechat.domain.numbers import NumberUse, refund_number
 from wechat.domain.orders import Order, Refund, TimelineEntry, TradeState
 from wechat.domain.refunds import SENT
-from wechat.pay.bill_download import Bill
-from wechat.pay.bill_file import receiving
-from wechat.pay.bills import BillKind
+from wechat.pay.bills.file import receiving
+from wechat.pay.bills.gateways import Bill
+from wechat.pay.bills.parser import BillKind
 
 DAY = date(2026, 2, 28)
 START = datetime(2026, 2, 27, 16, tzinfo=UTC)

@@ -25,8 +25,8 @@ from wechat.pay.certificates import Certificates, KeyRing, PlatformKey, load_pub
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import AnotherOrder, Gateway, Merchant, Wire
 from wechat.pay.signing import Signer, SignType
-from wechat.pay.v2 import V2Gateway
-from wechat.pay.v3 import V3Gateway
+from wechat.pay.v2.gateway import V2Gateway
+from wechat.pay.v3.gateway import V3Gateway
 from wechat.transport import Transport
 
 CALLS = ["prepay", "query", "close"]

@@ -47,7 +47,7 @@ from wechat.domain.errors import BadRequest, Conflict, Gone, NotSent
 from wechat.domain.metrics import Metric
 from wechat.domain.orders import Order, TradeState
 from wechat.domain.ports import NumberStore, Runtime
-from wechat.pay.bill_download import NotYet
+from wechat.pay.bills.gateways import NotYet
 from wechat.reconciliation import LEASE, Reconciler
 from wechat.support.worker import Worker
 

@@ -21,11 +21,11 @@ from wechat.domain.money import Fen
 from wechat.pay.certificates import KeyRing, PlatformKey, load_signer
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import Merchant, RefundGateway, Wire
-from wechat.pay.mutual_tls import client_context
-from wechat.pay.v2 import V2Gateway
-from wechat.pay.v2_refunds import V2Refunds
-from wechat.pay.v3 import V3Gateway
-from wechat.pay.v3_refunds import V3Refunds
+from wechat.pay.v2.gateway import V2Gateway
+from wechat.pay.v2.mutual_tls import client_context
+from wechat.pay.v2.refunds import V2Refunds
+from wechat.pay.v3.gateway import V3Gateway
+from wechat.pay.v3.refunds import V3Refunds
 from wechat.transport import Transport
 
 BOTH = pytest.mark.parametrize("api", ["v2", "v3"])

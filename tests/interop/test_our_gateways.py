@@ -30,8 +30,8 @@ from wechat.pay.certificates import KeyRing, PlatformKey, load_signer
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import Gateway, Merchant, Wire
 from wechat.pay.signing import SignType
-from wechat.pay.v2 import V2Gateway
-from wechat.pay.v3 import V3Gateway
+from wechat.pay.v2.gateway import V2Gateway
+from wechat.pay.v3.gateway import V3Gateway
 from wechat.transport import Transport
 
 APPID, MCHID, OPENID = "wx8888888888888888", "1900000109", "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"

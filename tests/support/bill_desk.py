@@ -15,12 +15,12 @@ from aiohttp import web
 from tests.support.clock import ManualClock
 from tests.support.runtime import RecordedTelemetry
 from tests.unit.keys import certificate_pem, key, private_pem
-from wechat.pay import xmlcodec
 from wechat.pay.certificates import KeyRing, PlatformKey, load_signer
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import Merchant, Wire
 from wechat.pay.signing import Signer, rsa_verify, v2_verify, v3_answer_message, v3_request_message
-from wechat.pay.v3 import V3Gateway
+from wechat.pay.v2 import xmlcodec
+from wechat.pay.v3.gateway import V3Gateway
 from wechat.transport import Transport
 
 KEY = "0123456789abcdef0123456789ABCDEF"

@@ -17,8 +17,8 @@ from tests.support.clock import ManualClock
 from tests.support.runtime import a_runtime
 from wechat.bill_shelf import BillShelf
 from wechat.domain.errors import BadRequest, Conflict, FenpayError, GatewayRefused, Gone, OutcomeUnknown
-from wechat.pay.bill_download import BillGateway, NotYet, V2Bills, V3Bills
-from wechat.pay.bills import BillBroken, BillKind, flow_lines, trade_lines
+from wechat.pay.bills.gateways import BillGateway, NotYet, V2Bills, V3Bills
+from wechat.pay.bills.parser import BillBroken, BillKind, flow_lines, trade_lines
 from wechat.transport import Transport
 
 DAY = date(2026, 2, 28)

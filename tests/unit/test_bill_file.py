@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from wechat.pay.bill_file import BillSink, receiving
-from wechat.pay.bills import BillBroken
+from wechat.pay.bills.file import BillSink, receiving
+from wechat.pay.bills.parser import BillBroken
 
 TEXT = "\ufeff交易时间\r\n".encode() * 1000
 

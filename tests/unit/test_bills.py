@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.bills import flow_file
-from wechat.pay.bills import MAX_LINE, BillBroken, TradeSummary, flow_lines, read_lines, trade_lines, yuan
+from wechat.pay.bills.parser import MAX_LINE, BillBroken, TradeSummary, flow_lines, read_lines, trade_lines, yuan
 
 HEADER = (
     "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,付款银行,货币种类,"

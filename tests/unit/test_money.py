@@ -20,8 +20,10 @@ from tests.unit.test_bills import PAID, bill
 from wechat.domain import money
 from wechat.domain.errors import BadRequest, Malformed
 from wechat.domain.money import MAX_TOTAL
-from wechat.pay import bills, v2_fields, v3_json
-from wechat.pay.bills import BillBroken, trade_lines
+from wechat.pay.bills import parser as bills
+from wechat.pay.bills.parser import BillBroken, trade_lines
+from wechat.pay.v2 import fields as v2_fields
+from wechat.pay.v3 import payloads as v3_payloads
 from wechat.wanted import RefundWanted, Sale
 
 PRICES = range(100_000)  # 0.00 to 999.99 yuan
@@ -50,7 +52,7 @@ def test_every_price_is_printed_and_read_again_without_an_error(printed: Callabl
 def test_every_price_goes_over_both_wires_without_an_error() -> None:
     """M."""
     assert [v2_fields.fen({"total_fee": str(fen)}, "total_fee") for fen in PRICES[1:]] == list(PRICES[1:])
-    assert [v3_json.fen({"total": fen}, "total") for fen in PRICES[1:]] == list(PRICES[1:])
+    assert [v3_payloads.fen({"total": fen}, "total") for fen in PRICES[1:]] == list(PRICES[1:])
 
 
 def test_every_fee_of_a_bill_keeps_its_five_places() -> None:
@@ -97,7 +99,7 @@ EDGES: dict[str, tuple[Edge, int]] = {
     "a merchant's order": (lambda value: Sale.parse({**SALE, "total": value}).total, MAX_TOTAL),
     "a refund": (lambda value: RefundWanted.parse({"refund": value, "reason": "缺货"}).refund, MAX_TOTAL),
     "a price of the catalogue": (lambda value: Product(**WARE, price=value).price, MAX_TOTAL),
-    "a v3 answer": (lambda value: v3_json.fen({"total": value}, "total"), 999_999_999),
+    "a v3 answer": (lambda value: v3_payloads.fen({"total": value}, "total"), 999_999_999),
 }
 NO_AMOUNTS = [True, False, 1.0, 1.5, 1e2, float("nan"), float("inf"), "1", "1_000", "１２３", " 1 ", "0x1", None, [1], {}, {"$gt": 0}, Decimal(1), 1j, b"1"]  # fmt: skip
 

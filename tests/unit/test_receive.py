@@ -26,8 +26,8 @@ from wechat.pay.certificates import KeyRing, PlatformKey
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import Gateway, Merchant, RefundGateway, Wire
 from wechat.pay.signing import Signer
-from wechat.pay.v2 import V2Gateway
-from wechat.pay.v3 import V3Gateway
+from wechat.pay.v2.gateway import V2Gateway
+from wechat.pay.v3.gateway import V3Gateway
 from wechat.refunds.late_payments import LatePolicy
 from wechat.transport import Transport
 

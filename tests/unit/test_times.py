@@ -16,8 +16,9 @@ from tests.support.bills import Line, trade_bill
 from wechat.domain.errors import Malformed
 from wechat.domain.facts import RemoteState
 from wechat.domain.times import BEIJING, beijing_day, day_span, from_v2, from_v3, to_v2, to_v2_spaced, to_v3
-from wechat.pay import v2_fields, v3_json
-from wechat.pay.bills import BillBroken, trade_lines
+from wechat.pay.bills.parser import BillBroken, trade_lines
+from wechat.pay.v2 import fields as v2_fields
+from wechat.pay.v3 import payloads as v3_payloads
 
 ZONES = ["UTC", "Asia/Shanghai", "America/Los_Angeles"]
 MOMENTS = {
@@ -63,7 +64,7 @@ def paid_by_v2(text: str) -> datetime | None:
 
 def paid_by_v3(text: str) -> datetime | None:
     data = {"appid": "wx1", "mchid": "1900", "out_trade_no": "T1", "amount": {"total": 1}, "transaction_id": "42"}
-    return v3_json.transaction(data | {"success_time": text}, RemoteState.SUCCESS).success_time
+    return v3_payloads.transaction(data | {"success_time": text}, RemoteState.SUCCESS).success_time
 
 
 def refunded_by_v2(text: str) -> datetime | None:

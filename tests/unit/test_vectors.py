@@ -36,7 +36,7 @@ from wechat.pay.signing import (
     v3_pay_message,
     v3_request_message,
 )
-from wechat.pay.v2_fields import refund_notice
+from wechat.pay.v2.fields import refund_notice
 
 HERE = Path(__file__).parent / "vectors"
 

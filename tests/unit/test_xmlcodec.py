@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wechat.domain.errors import Malformed
-from wechat.pay.xmlcodec import MAX_BYTES, MAX_FIELDS, build, parse
+from wechat.pay.v2.xmlcodec import MAX_BYTES, MAX_FIELDS, build, parse
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True)
 TEXTS = st.text(

@@ -28,7 +28,7 @@ from wechat.domain.payments import SECOND_PAYMENT
 from wechat.domain.ports import NotificationStore, Runtime
 from wechat.orders.payments import PaymentRecorder
 from wechat.pay.gateway import Gateway
-from wechat.pay.v3 import HEADERS
+from wechat.pay.v3.gateway import HEADERS
 from wechat.refunds.late_payments import LatePayments
 from wechat.refunds.service import Refunds
 from wechat.support.update import Updater

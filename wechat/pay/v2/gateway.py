@@ -14,9 +14,11 @@ from wechat.domain.errors import GatewayRefused, Malformed, NotifyError, Outcome
 from wechat.domain.facts import Api, Notification, RemoteState, Transaction, Verified
 from wechat.domain.orders import Order, PayParams, Prepay, TradeType
 from wechat.domain.times import to_v2
-from wechat.pay import codes, v2_fields, xmlcodec
+from wechat.pay import codes
 from wechat.pay.gateway import Merchant, Wire, notification_id, remote_state, same_order
 from wechat.pay.signing import SignType, v2_pay_fields, v2_sign, v2_verify
+from wechat.pay.v2 import fields as v2_fields
+from wechat.pay.v2 import xmlcodec
 from wechat.transport import Request
 
 _HEADERS = {"Content-Type": "text/xml; charset=utf-8"}

@@ -17,11 +17,12 @@ from wechat.domain.errors import Malformed, NotifyError, NotSent, OutcomeUnknown
 from wechat.domain.facts import Api, Notification, RemoteRefund, RemoteState, Transaction, Verified
 from wechat.domain.orders import Order, PayParams, Prepay, TradeType
 from wechat.domain.times import to_v3
-from wechat.pay import codes, v3_json
+from wechat.pay import codes
 from wechat.pay.certificates import KeyRing, Unverified
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import Merchant, Wire, notification_id, remote_state, same_order
 from wechat.pay.signing import SCHEME, Signer, check_window, rsa_verify, v3_answer_message, v3_pay_message
+from wechat.pay.v3 import payloads as v3_payloads
 from wechat.transport import Answer, Request
 
 HEADERS = ("Wechatpay-Signature", "Wechatpay-Timestamp", "Wechatpay-Nonce", "Wechatpay-Serial")
@@ -72,7 +73,7 @@ class V3Gateway:
         target = f"/v3/pay/transactions/{way}/{quote(number, safe='')}?mchid={order.mchid}"
         data = await self.ask("query", "GET", target)
         try:
-            found = v3_json.transaction(data, remote_state("query", data.get("trade_state")))
+            found = v3_payloads.transaction(data, remote_state("query", data.get("trade_state")))
         except Malformed as error:
             raise OutcomeUnknown("query", wire_message=error.reason) from None
         return Verified(same_order("query", order, found), self.proof)
@@ -92,8 +93,8 @@ class V3Gateway:
     def receive(self, headers: Mapping[str, str], body: bytes) -> Verified[Notification]:
         """Verify the raw body, then parse and decrypt it."""
         serial = self._verify(headers, body, self._ring)
-        envelope = v3_json.json_object(body)
-        event_type = v3_json.optional(envelope, "event_type")
+        envelope = v3_payloads.json_object(body)
+        event_type = v3_payloads.optional(envelope, "event_type")
         kind, original = _KINDS.get(event_type, ("", ""))
         if not kind:
             raise Malformed("event_type")
@@ -103,12 +104,12 @@ class V3Gateway:
         about = transaction or refund
         mchid = about.mchid if about else self._merchant.mchid
         message = Notification(
-            id=notification_id(mchid, kind, v3_json.need(envelope, "id")),
+            id=notification_id(mchid, kind, v3_payloads.need(envelope, "id")),
             api=Api.V3,
             kind=kind,
             mchid=mchid,
             transaction=transaction,
-            created_at=v3_json.time(envelope, "create_time"),
+            created_at=v3_payloads.time(envelope, "create_time"),
             refund=refund,
         )
         return Verified(message, f"v3 {serial}")
@@ -156,7 +157,7 @@ class V3Gateway:
         answer = await self._send(call, method, target, payload, repeatable)
         try:
             self._verify_answer(answer, self._ring)
-            return v3_json.json_object(answer.body) if answer.body else {}
+            return v3_payloads.json_object(answer.body) if answer.body else {}
         except NotifyError as error:
             raise OutcomeUnknown(
                 call,
@@ -204,11 +205,11 @@ class V3Gateway:
         if resource.get("original_type", original) != original:
             raise Malformed("original_type")
         plain = self._cipher.open(
-            nonce=v3_json.need(resource, "nonce"),
-            associated_data=v3_json.optional(resource, "associated_data"),
-            ciphertext=v3_json.need(resource, "ciphertext"),
+            nonce=v3_payloads.need(resource, "nonce"),
+            associated_data=v3_payloads.optional(resource, "associated_data"),
+            ciphertext=v3_payloads.need(resource, "ciphertext"),
         )
-        return v3_json.json_object(plain)
+        return v3_payloads.json_object(plain)
 
 
 def _header(headers: Mapping[str, str], name: str) -> str:
@@ -221,7 +222,7 @@ def _header(headers: Mapping[str, str], name: str) -> str:
 def _failure(call: str, answer: Answer) -> RemoteError:
     """What a non-success means. WeChat does not sign these; a no says that nothing happened, so TLS has to do."""
     try:
-        data = v3_json.json_object(answer.body)
+        data = v3_payloads.json_object(answer.body)
     except Malformed:
         data = {}
     return codes.failure(
@@ -235,14 +236,14 @@ def _failure(call: str, answer: Answer) -> RemoteError:
 
 def _payment(content: Mapping[str, Any]) -> Transaction:
     try:
-        return v3_json.transaction(content, RemoteState(str(content.get("trade_state"))))
+        return v3_payloads.transaction(content, RemoteState(str(content.get("trade_state"))))
     except ValueError:
         raise Malformed("trade_state") from None
 
 
 def _refund(content: Mapping[str, Any], event_type: str) -> RemoteRefund:
     """A refund's result, which the envelope and the content must tell alike."""
-    fact = v3_json.refund_fact(content, v3_json.need(content, "mchid"), "refund_status")
+    fact = v3_payloads.refund_fact(content, v3_payloads.need(content, "mchid"), "refund_status")
     if event_type != f"REFUND.{fact.state}":
         raise Malformed("refund_status")
     return fact

@@ -10,8 +10,8 @@ from wechat.domain.errors import Malformed
 from wechat.domain.facts import RefundState, RemoteRefund, RemoteState, Transaction, UnsignedRefundNotice
 from wechat.domain.refunds import OUT_REFUND_NO
 from wechat.domain.times import from_v2, from_v2_spaced
-from wechat.pay import xmlcodec
 from wechat.pay.ciphers import open_req_info
+from wechat.pay.v2 import xmlcodec
 
 _FEN = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _REFUND_STATES = {

@@ -13,9 +13,9 @@ from urllib.parse import quote
 from wechat.domain.errors import Malformed, OutcomeUnknown
 from wechat.domain.facts import Api, RemoteRefund, Verified
 from wechat.domain.orders import Refund
-from wechat.pay import v3_json
 from wechat.pay.gateway import same_refund
-from wechat.pay.v3 import V3Gateway
+from wechat.pay.v3 import payloads as v3_payloads
+from wechat.pay.v3.gateway import V3Gateway
 
 PATH = "/v3/refund/domestic/refunds"
 
@@ -40,7 +40,7 @@ class V3Refunds:
 
     def _read(self, call: str, refund: Refund, data: Mapping[str, Any]) -> Verified[RemoteRefund]:
         try:
-            fact = v3_json.refund_fact(data, refund.mchid, "status")
+            fact = v3_payloads.refund_fact(data, refund.mchid, "status")
         except Malformed as error:
             raise OutcomeUnknown(call, wire_message=error.reason) from None
         return Verified(same_refund(call, refund, fact), self._gateway.proof)

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from wechat.domain.errors import Malformed, NotSent, OutcomeUnknown
 from wechat.domain.facts import Api, RemoteRefund, Verified
 from wechat.domain.orders import Refund
-from wechat.pay import v2_fields
 from wechat.pay.gateway import Wire, same_refund
-from wechat.pay.v2 import V2Gateway
+from wechat.pay.v2 import fields as v2_fields
+from wechat.pay.v2.gateway import V2Gateway
 
 
 class V2Refunds:

@@ -22,12 +22,13 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from wechat.domain.errors import Conflict, GatewayRefused, Malformed, OutcomeUnknown, Text
-from wechat.pay import codes, xmlcodec
-from wechat.pay.bill_file import MOST, BillSink, receiving
-from wechat.pay.bills import BillBroken, BillKind, read_lines
+from wechat.pay import codes
+from wechat.pay.bills.file import MOST, BillSink, receiving
+from wechat.pay.bills.parser import BillBroken, BillKind, read_lines
 from wechat.pay.gateway import Merchant, Wire
 from wechat.pay.signing import SignType, v2_sign
-from wechat.pay.v3 import V3Gateway
+from wechat.pay.v2 import xmlcodec
+from wechat.pay.v3.gateway import V3Gateway
 from wechat.transport import Answer, Request
 
 NO_BILL = frozenset({"NO_STATEMENT_EXIST", "NO_BILL_EXIST", "NO BILL EXIST", "20002"})

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from wechat.pay.bills import BillBroken
+from wechat.pay.bills.parser import BillBroken
 
 MOST = 2 * 1024**3  # bytes unpacked: some five million lines
 PIECE = 1024 * 1024
