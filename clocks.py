@@ -11,7 +11,7 @@ import structlog
 
 from wechat.domain.errors import FenpayError
 from wechat.pay.v3.payloads import json_object
-from wechat.transport import Request, Transport
+from wechat.support.transport import Request, Transport
 
 AGAIN_S = 1.0
 SHORTEST_SLEEP_S = 0.02  # however fast the simulated time runs

@@ -24,10 +24,7 @@ from wechat.account.client import AccountClient
 from wechat.account.jssdk import JsSdk
 from wechat.account.oauth import OAuth
 from wechat.account.tokens import Credentials, Tokens
-from wechat.bill_shelf import BillShelf
-from wechat.book_records import BookRecords
-from wechat.book_worker import LONGEST_REST as BOOK_REST
-from wechat.book_worker import BookWork
+from wechat.diagnosis.inquiry import Inquiry
 from wechat.domain.errors import StoreUnavailable
 from wechat.domain.events import EventType
 from wechat.domain.facts import Api
@@ -39,21 +36,24 @@ from wechat.events.redelivery import Redelivery
 from wechat.events.relay import LONGEST_REST as RELAY_REST
 from wechat.events.relay import RelayWork
 from wechat.events.targets import Target
+from wechat.events.webhooks import Webhook
 from wechat.notifications.receiver import NotificationReceiver, Receivers
 from wechat.orders.payments import PaymentRecorder
 from wechat.orders.service import Item, OrderDefaults, Orders
 from wechat.orders.updates import OrderUpdates
 from wechat.orders.worker import OrderWork
 from wechat.pay.gateway import Gateway, RefundGateway
-from wechat.reconciliation import Reconciler
+from wechat.reconciliation.bill_cache import BillShelf
+from wechat.reconciliation.reconciler import Reconciler
+from wechat.reconciliation.records import BookRecords
+from wechat.reconciliation.repairs import Repairs
+from wechat.reconciliation.worker import LONGEST_REST as BOOK_REST
+from wechat.reconciliation.worker import BookWork
 from wechat.refunds.late_payments import LatePayments, LatePolicy
 from wechat.refunds.service import RefundDefaults, Refunds
-from wechat.repairs import Repairs
 from wechat.support.claims import Claims
+from wechat.support.transport import Transport
 from wechat.support.worker import LONGEST_REST, Worker
-from wechat.transport import Transport
-from wechat.webhooks import Webhook
-from wechat.why.inquiry import Inquiry
 
 Storage = MongoStorage | MemoryStorage
 

@@ -18,7 +18,7 @@ from wechat.pay.v2.mutual_tls import client_context
 from wechat.pay.v2.refunds import V2Refunds
 from wechat.pay.v3.gateway import V3Gateway
 from wechat.pay.v3.refunds import V3Refunds
-from wechat.transport import Transport
+from wechat.support.transport import Transport
 
 NONCE_BYTES = 16  # 32 characters, the most that WeChat takes
 

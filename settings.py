@@ -24,8 +24,8 @@ from settings_webhooks import WebhookSettings, webhook_problems
 from wechat.domain.errors import ConfigError, Text
 from wechat.domain.facts import Api
 from wechat.domain.money import MAX_TOTAL
-from wechat.needs import Needs, need
 from wechat.refunds.late_payments import LatePolicy
+from wechat.support.validation import Needs, need
 
 ENV_PREFIX = "FENPAY_"
 EMBEDDED = "embedded"

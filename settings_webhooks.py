@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from wechat.domain.events import EventType
-from wechat.needs import Needs
-from wechat.webhooks import is_public, parse_secret
+from wechat.events.webhooks import is_public, parse_secret
+from wechat.support.validation import Needs
 
 NUMERIC = re.compile(r"(^|\.)(0x[0-9a-f]*|[0-9]+)$", re.IGNORECASE | re.ASCII)
 """A host that ends in a number is an address in some odd spelling (127.1, 0x7f000001)."""

@@ -20,9 +20,9 @@ from pathlib import Path
 from rich.console import Console
 
 from simulator.bill_lines import HEADERS, SUMS, TradeKind
-from wechat.books import Entry, judge, missing_there
 from wechat.pay.bills.parser import read_lines, trade_lines
-from wechat.scratch import Scratch
+from wechat.reconciliation.books import Entry, judge, missing_there
+from wechat.reconciliation.match_database import Scratch
 
 ROOT = Path(__file__).parents[1]
 START = datetime(2026, 2, 28, tzinfo=UTC)

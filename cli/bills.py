@@ -17,12 +17,12 @@ from cli.desk import AsJson, Day, Desk, KeyFile, Url, at_desk, day
 from cli.orders import NUMBER, STATE
 from cli.output import Screen, cell, money, words
 from cli.problems import Exit, Problem
-from wechat.book_words import COUNTS, SUMS
-from wechat.books import Sums, sum_lines
-from wechat.commands import command
 from wechat.domain.errors import Text
 from wechat.domain.times import beijing, to_v3
 from wechat.pay.bills.parser import BillBroken, BillKind, TradeLine, read_lines, trade_lines
+from wechat.reconciliation.books import Sums, sum_lines
+from wechat.reconciliation.labels import COUNTS, SUMS
+from wechat.support.cli_hints import command
 
 app = typer.Typer(no_args_is_help=True, help=words("微信的账单", "WeChat's bills"))
 

@@ -14,10 +14,10 @@ from cli.desk import AsJson, Day, Desk, KeyFile, Url, Yes, at_desk, day
 from cli.orders import NUMBER
 from cli.output import Screen, money, words
 from cli.problems import Exit, Problem
-from wechat.book_words import COUNTS, DEEDS, KINDS, STATUSES, SUMS
-from wechat.commands import command
 from wechat.domain.errors import Text
 from wechat.domain.times import from_v3, span
+from wechat.reconciliation.labels import COUNTS, DEEDS, KINDS, STATUSES, SUMS
+from wechat.support.cli_hints import command
 
 Difference = Mapping[str, Any]
 

@@ -17,10 +17,10 @@ from cli import place
 from cli.client import Service
 from cli.output import Screen, language, words
 from cli.problems import Exit, Problem
-from wechat.commands import command
 from wechat.domain.errors import Text
 from wechat.domain.orders import OUT_TRADE_NO
 from wechat.domain.refunds import OUT_REFUND_NO
+from wechat.support.cli_hints import command
 
 Url = Annotated[
     str | None, typer.Option("--url", envvar=place.URL_VARIABLE, help=words("服务的地址", "the service's address"))

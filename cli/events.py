@@ -13,8 +13,8 @@ from cli.desk import AsJson, Cursor, KeyFile, Limit, Url, Yes, at_desk
 from cli.orders import NUMBER, STATE
 from cli.output import Screen, moment, words
 from cli.problems import Exit, Problem
-from wechat.commands import command
 from wechat.domain.errors import Text
+from wechat.support.cli_hints import command
 
 app = typer.Typer(no_args_is_help=True, help=words("发给业务系统的事件", "events to the merchant's systems"))
 

@@ -11,8 +11,8 @@ from rich.console import RenderableType
 from cli.desk import AsJson, Cursor, Desk, KeyFile, Limit, OrderNo, Url, Yes, at_desk, number
 from cli.output import Screen, moment, money, words
 from cli.problems import Exit, Problem
-from wechat.commands import command
 from wechat.domain.errors import Text
+from wechat.support.cli_hints import command
 
 Order = Mapping[str, Any]
 

@@ -20,10 +20,10 @@ from rich.table import Table
 from rich.text import Text as Styled
 
 from cli.problems import Exit, Problem
-from wechat.commands import command
 from wechat.domain.errors import Text
 from wechat.domain.money import yuan
 from wechat.domain.times import beijing, from_v3
+from wechat.support.cli_hints import command
 
 WIDTH = 240  # columns of a table that goes into a file or a pipe
 FOLDED = 20  # columns that the last one of a table keeps, on however narrow a terminal

@@ -14,10 +14,10 @@ from cli.desk import AsJson, Desk, KeyFile, OrderNo, RefundNo, Url, Yes, at_desk
 from cli.orders import NUMBER, STATE, timeline
 from cli.output import Screen, moment, money, words
 from cli.problems import Exit, Problem
-from wechat.commands import command
 from wechat.domain.errors import Text
 from wechat.domain.money import yuan
 from wechat.domain.times import to_v2
+from wechat.support.cli_hints import command
 
 Refund = Mapping[str, Any]
 

@@ -13,8 +13,8 @@ import typer.main
 
 from cli.output import Screen, language
 from cli.problems import Exit, Problem
-from wechat.commands import command
 from wechat.domain.errors import Text
+from wechat.support.cli_hints import command
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # typer does not export it
 

@@ -6,7 +6,7 @@ import typer
 
 from cli.desk import AsJson, KeyFile, OrderNo, Url, at_desk, number
 from cli.output import cell, words
-from wechat.commands import command
+from wechat.support.cli_hints import command
 
 app = typer.Typer()
 

@@ -14,12 +14,12 @@ from handlers import exports
 from handlers.base import ApiHandler
 from handlers.plugin import Access, Route
 from handlers.services import Services
-from wechat.books import ACTIONS, Action, Difference, Entry, Reconciliation, Status, Sums, sum_lines
 from wechat.domain.errors import BadRequest, NotFound, Text
 from wechat.domain.times import to_v3
-from wechat.double_entry import DoubleEntry, double_entry
 from wechat.pay.bills.gateways import Bill
 from wechat.pay.bills.parser import BillKind, trade_lines
+from wechat.reconciliation.accounts import DoubleEntry, double_entry
+from wechat.reconciliation.books import ACTIONS, Action, Difference, Entry, Reconciliation, Status, Sums, sum_lines
 
 DATE = r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
 PAGE = 100

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import xlsxwriter
 
-from wechat.book_words import AUTHORS, COUNTS, DEEDS, KINDS, STATUSES, SUMS
-from wechat.books import Audit, Difference, Entry, Reconciliation, Sums
 from wechat.domain.errors import Text
 from wechat.domain.times import BEIJING, beijing
+from wechat.reconciliation.books import Audit, Difference, Entry, Reconciliation, Sums
+from wechat.reconciliation.labels import AUTHORS, COUNTS, DEEDS, KINDS, STATUSES, SUMS
 
 Cell = str | int | Decimal | datetime
 Row = Sequence[Cell]

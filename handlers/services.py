@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from settings import Settings
 from wechat.account.jssdk import JsSdk
 from wechat.account.oauth import OAuth
-from wechat.bill_shelf import BillShelf
-from wechat.book_records import BookRecords
+from wechat.diagnosis.inquiry import Inquiry
 from wechat.domain.ports import Clock, DeliveryStore, NotificationStore, OrderStore, TokenStore
 from wechat.events.redelivery import Redelivery
 from wechat.notifications.receiver import NotificationReceiver
 from wechat.orders.service import Item, Orders
-from wechat.reconciliation import Reconciler
+from wechat.reconciliation.bill_cache import BillShelf
+from wechat.reconciliation.reconciler import Reconciler
+from wechat.reconciliation.records import BookRecords
+from wechat.reconciliation.repairs import Repairs
 from wechat.refunds.service import Refunds
-from wechat.repairs import Repairs
-from wechat.why.inquiry import Inquiry
 
 Probe = Callable[[], Awaitable[None]]
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from wechat.diagnosis.inquiry import explain
+from wechat.diagnosis.snapshot import Case, Look
 from wechat.domain.deliveries import Delivery, order_data, refund_data
 from wechat.domain.errors import RemoteError
 from wechat.domain.facts import Received
 from wechat.domain.orders import Order, Refund, TimelineEntry
 from wechat.domain.times import BEIJING, to_v3
 from wechat.orders.service import OrderWithPayParams
-from wechat.why.case import Case, Look
-from wechat.why.inquiry import explain
 
 PAYER_FIELDS = (
     "out_trade_no",

@@ -26,7 +26,7 @@ from wechat.pay.v3.gateway import V3Gateway
 from wechat.pay.v3.refunds import V3Refunds
 from wechat.refunds.late_payments import LatePolicy
 from wechat.refunds.service import RefundDefaults
-from wechat.transport import Answer, Request, Transport
+from wechat.support.transport import Answer, Request, Transport
 
 KEY_BITS = 1024
 """Short, because a run signs ten thousand times. No signature is part of a trace."""

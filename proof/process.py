@@ -25,8 +25,8 @@ from wechat.domain.metrics import Metric
 from wechat.domain.ports import Runtime
 from wechat.events.targets import Target
 from wechat.refunds.late_payments import LatePolicy
+from wechat.support.transport import Answer, Request, Transport
 from wechat.support.worker import LOOPS
-from wechat.transport import Answer, Request, Transport
 
 T = TypeVar("T")
 

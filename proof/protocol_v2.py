@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from lxml import etree
 
 from proof.wechat import Payment, Refund, Refused, Terms, WeChat
-from wechat.transport import Answer, Request
+from wechat.support.transport import Answer, Request
 
 BEIJING = timezone(timedelta(hours=8))
 SPELLINGS = {

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from proof.wechat import Payment, Refund, Refused, Terms, WeChat
-from wechat.transport import Answer, Request
+from wechat.support.transport import Answer, Request
 
 BEIJING = timezone(timedelta(hours=8))
 ORDERS = "/v3/pay/transactions/out-trade-no/"

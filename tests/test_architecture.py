@@ -45,9 +45,9 @@ SIMULATOR_MAY = (
     "wechat.domain.times",
 )
 CLI_MAY = (
-    "wechat.book_words",
-    "wechat.books",
-    "wechat.commands",
+    "wechat.reconciliation.labels",
+    "wechat.reconciliation.books",
+    "wechat.support.cli_hints",
     "wechat.domain.errors",
     "wechat.domain.money",
     "wechat.domain.orders",
@@ -55,7 +55,12 @@ CLI_MAY = (
     "wechat.domain.times",
     "wechat.pay.bills.parser",
 )
-STORAGE_MAY = ("wechat.domain", "wechat.book_days", "wechat.books", "wechat.ports")
+STORAGE_MAY = (
+    "wechat.domain",
+    "wechat.reconciliation.days",
+    "wechat.reconciliation.books",
+    "wechat.reconciliation.ports",
+)
 
 
 class Import(NamedTuple):
@@ -135,10 +140,10 @@ RULES = [
         "aiohttp in transport, webhooks and the simulator only",
         LIBRARIES,
         ("aiohttp", "yarl"),
-        ("wechat.transport", "wechat.webhooks", "simulator"),
+        ("wechat.support.transport", "wechat.events.webhooks", "simulator"),
     ),
     Rule("spreadsheets in the handlers' exports only", LIBRARIES, ("xlsxwriter",), ("handlers.exports",)),
-    Rule("SQLite for a run's scratch only", LIBRARIES, ("sqlite3",), ("wechat.scratch",)),
+    Rule("SQLite for a run's scratch only", LIBRARIES, ("sqlite3",), ("wechat.reconciliation.match_database",)),
     Rule("no other HTTP client", LIBRARIES, ("requests", "httpx", "urllib3"), ()),
     Rule("no other XML parser", LIBRARIES, ("xml", "xmltodict", "defusedxml"), ()),
     Rule("no unsafe pickling", OURS, ("pickle", "shelve", "marshal", "dill")),
@@ -263,7 +268,7 @@ def filters_of_writes(*packages: str) -> list[tuple[str, set[str]]]:
 # -- the machine -------------------------------------------------------------------------------------------------------
 
 CLOCKLESS_EXCEPTIONS = {
-    "wechat.transport": "sockets take real time, and a piece of a bill is unzipped in a thread",
+    "wechat.support.transport": "sockets take real time, and a piece of a bill is unzipped in a thread",
     "wechat.pay.gateway": "a nonce for whoever builds a Wire without one; the service hands in its own",
 }
 """Modules that use the machine itself, and why."""
@@ -373,7 +378,7 @@ SECRET = re.compile(r"(^|_)(sign|signature|token|secret|digest|sha256|mac|hmac|p
 def test_secrets_are_compared_in_constant_time() -> None:
     """``==`` and ``!=`` on what is named like a secret. A digest that only tells two requests apart is no secret, and
     neither is the token of a lease."""
-    harmless = {("wechat.support.claims", "digest"), ("wechat.book_records", "token")}
+    harmless = {("wechat.support.claims", "digest"), ("wechat.reconciliation.records", "token")}
     broken = []
     for file in files(*ROOTS, "handlers", "wechat", "storage"):
         for node in ast.walk(tree(file)):

@@ -14,7 +14,7 @@ from wechat.domain.facts import Api
 from wechat.domain.money import MAX_TOTAL
 from wechat.domain.orders import OUT_TRADE_NO, TradeType
 from wechat.domain.refunds import MAX_REASON, OUT_REFUND_NO
-from wechat.needs import Needs, need
+from wechat.support.validation import Needs, need
 
 
 def _printable(value: str) -> str:

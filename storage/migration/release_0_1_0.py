@@ -13,8 +13,6 @@ from typing import Any
 
 from storage.stores.days import read_result
 from storage.stores.order_codec import read_entry
-from wechat.book_days import BookDay
-from wechat.books import Audit, Difference, Entry, Kind, Status
 from wechat.domain.deliveries import Attempt, Delivery, DeliveryState, Event
 from wechat.domain.events import EventType, OutgoingEvent
 from wechat.domain.facts import Api, RefundState
@@ -23,6 +21,8 @@ from wechat.domain.money import Fen
 from wechat.domain.numbers import Claim, NumberUse, payment_number, refund_number
 from wechat.domain.orders import Order, Payment, Prepay, Refund, TimelineEntry, TradeState, TradeType, order_key
 from wechat.domain.refunds import MAX_FAILED, NOT_REFUNDABLE, SENT, has_room
+from wechat.reconciliation.books import Audit, Difference, Entry, Kind, Status
+from wechat.reconciliation.days import BookDay
 
 Document = Mapping[str, Any]
 

@@ -12,12 +12,12 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from storage.documents import MILLISECOND, Document, Documents, Range
-from wechat.books import Entry
 from wechat.domain.numbers import refund_number
 from wechat.domain.orders import order_key
 from wechat.domain.ports import NumberStore
 from wechat.domain.refunds import WINDOW
 from wechat.domain.times import beijing_day, day_span
+from wechat.reconciliation.books import Entry
 
 WANTED = 1000
 """Documents that a window should return, about."""

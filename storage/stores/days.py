@@ -8,9 +8,9 @@ from typing import Any
 
 from storage.documents import FIRST, LAST, Document, Documents, Range
 from storage.store import Codec, DocumentStore
-from wechat.book_days import BookDay, day_key
-from wechat.books import Audit, Difference, Entry, Kind, Reconciliation, Status, Sums
 from wechat.domain.ports import Page, Stored
+from wechat.reconciliation.books import Audit, Difference, Entry, Kind, Reconciliation, Status, Sums
+from wechat.reconciliation.days import BookDay, day_key
 
 LAST_ID = "g"
 """After every id, which are hex digits."""

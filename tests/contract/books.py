@@ -12,7 +12,6 @@ from pathlib import Path
 from storage.stores.all import Stores
 from tests.contract.samples import a_payment, a_refund, an_order
 from tests.support.bills import Line, trade_file
-from wechat.books import Kind
 from wechat.domain.facts import RefundState
 from wechat.domain.money import Fen
 from wechat.domain.numbers import NumberUse, refund_number
@@ -21,6 +20,7 @@ from wechat.domain.refunds import SENT
 from wechat.pay.bills.file import receiving
 from wechat.pay.bills.gateways import Bill
 from wechat.pay.bills.parser import BillKind
+from wechat.reconciliation.books import Kind
 
 DAY = date(2026, 2, 28)
 START = datetime(2026, 2, 27, 16, tzinfo=UTC)

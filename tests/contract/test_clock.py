@@ -13,7 +13,7 @@ from clocks import SimulatorClock, SystemClock
 from storage.embedded import free_port
 from tests.support.runtime import RecordedTelemetry
 from tests.support.simulator import SimulatorProcess
-from wechat.transport import Transport
+from wechat.support.transport import Transport
 
 NEAR = timedelta(seconds=0.5)
 

@@ -35,9 +35,9 @@ from wechat.events.delivery_worker import AT_ONCE, DELAYS_S, LEASE, DeliveryJob,
 from wechat.events.redelivery import Redelivery
 from wechat.events.relay import GRACE, RelayWork
 from wechat.events.targets import Subscriber, Target
+from wechat.events.webhooks import Webhook
 from wechat.orders.updates import OrderUpdates
 from wechat.support.worker import Worker
-from wechat.webhooks import Webhook
 
 LEASE_S = LEASE.total_seconds()
 GRACE_S = GRACE.total_seconds()

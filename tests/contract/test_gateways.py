@@ -27,7 +27,7 @@ from wechat.pay.gateway import AnotherOrder, Gateway, Merchant, Wire
 from wechat.pay.signing import Signer, SignType
 from wechat.pay.v2.gateway import V2Gateway
 from wechat.pay.v3.gateway import V3Gateway
-from wechat.transport import Transport
+from wechat.support.transport import Transport
 
 CALLS = ["prepay", "query", "close"]
 PATHS = {

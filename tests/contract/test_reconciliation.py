@@ -39,16 +39,16 @@ from tests.contract.books import (
 from tests.support.bills import MCHID, Line
 from tests.support.clock import ManualClock
 from tests.support.runtime import RandomIds, RecordedTelemetry
-from wechat.bill_shelf import BillShelf
-from wechat.book_records import BATCH, BookRecords
-from wechat.book_worker import BookWork
-from wechat.books import Audit, Difference, Entry, Kind, Status
 from wechat.domain.errors import BadRequest, Conflict, Gone, NotSent
 from wechat.domain.metrics import Metric
 from wechat.domain.orders import Order, TradeState
 from wechat.domain.ports import NumberStore, Runtime
 from wechat.pay.bills.gateways import NotYet
-from wechat.reconciliation import LEASE, Reconciler
+from wechat.reconciliation.bill_cache import BillShelf
+from wechat.reconciliation.books import Audit, Difference, Entry, Kind, Status
+from wechat.reconciliation.reconciler import LEASE, Reconciler
+from wechat.reconciliation.records import BATCH, BookRecords
+from wechat.reconciliation.worker import BookWork
 from wechat.support.worker import Worker
 
 KINDS = list(Kind)

@@ -26,7 +26,7 @@ from wechat.pay.v2.mutual_tls import client_context
 from wechat.pay.v2.refunds import V2Refunds
 from wechat.pay.v3.gateway import V3Gateway
 from wechat.pay.v3.refunds import V3Refunds
-from wechat.transport import Transport
+from wechat.support.transport import Transport
 
 BOTH = pytest.mark.parametrize("api", ["v2", "v3"])
 CALLS = pytest.mark.parametrize("call", ["refund", "query_refund"])

@@ -17,8 +17,6 @@ from tests.contract.samples import MCHID, an_order
 from tests.support.clock import ManualClock
 from tests.support.refund_desk import RefundDesk, fact
 from tests.support.runtime import a_runtime
-from wechat.book_records import BookRecords
-from wechat.books import Action, Difference, Entry, Kind, Status
 from wechat.domain.errors import Conflict, FenpayError, GatewayRefused, Mismatch, NotFound, NotSent, OutcomeUnknown
 from wechat.domain.facts import Api, Notification, RefundState, RemoteRefund, RemoteState, Transaction, Verified
 from wechat.domain.orders import Order, PayParams, Prepay, Refund, TradeState
@@ -28,9 +26,11 @@ from wechat.orders.payments import PaymentRecorder
 from wechat.orders.service import OrderDefaults, Orders
 from wechat.orders.updates import OrderUpdates
 from wechat.pay.gateway import AnotherOrder
+from wechat.reconciliation.books import Action, Difference, Entry, Kind, Status
+from wechat.reconciliation.records import BookRecords
+from wechat.reconciliation.repairs import Repairs
 from wechat.refunds.late_payments import REASON, LatePayments, LatePolicy, surplus_refund
 from wechat.refunds.service import RefundDefaults, Refunds
-from wechat.repairs import Repairs
 from wechat.support.claims import Claims
 from wechat.wanted import RefundWanted
 

@@ -32,7 +32,7 @@ from wechat.pay.gateway import Gateway, Merchant, Wire
 from wechat.pay.signing import SignType
 from wechat.pay.v2.gateway import V2Gateway
 from wechat.pay.v3.gateway import V3Gateway
-from wechat.transport import Transport
+from wechat.support.transport import Transport
 
 APPID, MCHID, OPENID = "wx8888888888888888", "1900000109", "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
 KEY = "8934e7d15453e97507ef794cf7b0519d"

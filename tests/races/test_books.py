@@ -22,9 +22,9 @@ from tests.races.town import SCALE, Town, crowd, until
 from tests.support.servers import Proxy
 from tests.support.service import ServiceProcess, overlay
 from tests.support.stored import documents
-from wechat.book_worker import RETRY
-from wechat.books import Kind
-from wechat.reconciliation import LEASE
+from wechat.reconciliation.books import Kind
+from wechat.reconciliation.reconciler import LEASE
+from wechat.reconciliation.worker import RETRY
 
 TRADE_BILL = "/v3/bill/tradebill"
 EACH = 5 * SCALE

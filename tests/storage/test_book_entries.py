@@ -14,11 +14,11 @@ import pytest
 from storage.stores.book_entries import YEAR_OF_REFUNDS
 from tests.contract.samples import MCHID, NOW, a_payment, a_refund, an_order
 from tests.storage.backing import Backing, Storage
-from wechat.books import Entry
 from wechat.domain.facts import RefundState
 from wechat.domain.money import Fen
 from wechat.domain.numbers import NumberUse, refund_number
 from wechat.domain.orders import Order, Refund, TradeState
+from wechat.reconciliation.books import Entry
 
 DAY = date(2026, 2, 28)
 START, END = datetime(2026, 2, 27, 16, tzinfo=UTC), datetime(2026, 2, 28, 16, tzinfo=UTC)

@@ -18,13 +18,13 @@ from tests.contract.samples import HOUR, MCHID, NOW, a_refund, an_order, paid
 from tests.storage.backing import Backing, Storage
 from tests.storage.values import a_delivery
 from tests.support.clock import ManualClock
-from wechat.book_days import BookDay
-from wechat.books import Difference, Entry, Kind
 from wechat.domain.deliveries import Delivery, DeliveryState
 from wechat.domain.errors import BadRequest
 from wechat.domain.facts import RefundState
 from wechat.domain.orders import Order, TimelineEntry, TradeState
 from wechat.domain.ports import Page
+from wechat.reconciliation.books import Difference, Entry, Kind
+from wechat.reconciliation.days import BookDay
 
 MILLISECOND = timedelta(milliseconds=1)
 SECOND = timedelta(seconds=1)

@@ -32,14 +32,14 @@ from tests.contract.samples import HOUR, MCHID, NOW, a_claim, a_message, a_payme
 from tests.storage.values import a_delivery
 from tests.support.clock import ManualClock
 from tests.support.runtime import RandomIds
-from wechat.book_days import BookDay
-from wechat.books import Difference, Entry, Kind
 from wechat.domain.deliveries import DeliveryState
 from wechat.domain.events import EventType, OutgoingEvent
 from wechat.domain.facts import RefundState
 from wechat.domain.numbers import NumberUse, payment_number, refund_number
 from wechat.domain.orders import Order, TimelineEntry, TradeState
 from wechat.domain.ports import Stored
+from wechat.reconciliation.books import Difference, Entry, Kind
+from wechat.reconciliation.days import BookDay
 
 DATABASE = "plans"
 ORDERS_STORED = 20_000

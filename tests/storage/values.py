@@ -7,14 +7,14 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from tests.contract.samples import HOUR, MCHID, NOW, NUMBER, TRANSACTION, a_claim, a_message, a_refund, an_order
-from wechat.book_days import BookDay
-from wechat.books import Audit, Difference, Entry, Kind, Reconciliation, Status, Sums
 from wechat.domain.deliveries import Attempt, Delivery, DeliveryState, Event
 from wechat.domain.events import EventType, OutgoingEvent
 from wechat.domain.facts import Api, RefundState
 from wechat.domain.messages import StoredNotification
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order, Payment, Prepay, Refund, TimelineEntry, TradeState, TradeType
+from wechat.reconciliation.books import Audit, Difference, Entry, Kind, Reconciliation, Status, Sums
+from wechat.reconciliation.days import BookDay
 
 DAY = date(2026, 2, 28)
 LARGE = Fen(3_000_000_000)

@@ -21,7 +21,7 @@ from wechat.pay.gateway import Merchant, Wire
 from wechat.pay.signing import Signer, rsa_verify, v2_verify, v3_answer_message, v3_request_message
 from wechat.pay.v2 import xmlcodec
 from wechat.pay.v3.gateway import V3Gateway
-from wechat.transport import Transport
+from wechat.support.transport import Transport
 
 KEY = "0123456789abcdef0123456789ABCDEF"
 SERIAL = "PUB_KEY_ID_0114232134912410000000000000"

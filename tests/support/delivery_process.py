@@ -16,8 +16,8 @@ from tests.support.runtime import a_runtime
 from tests.support.webhooks import AT, a_webhook
 from wechat.domain.deliveries import Event, Outcome
 from wechat.events.delivery_worker import DeliveryWork
+from wechat.events.webhooks import Webhook
 from wechat.support.worker import Worker
-from wechat.webhooks import Webhook
 
 
 class NeverReturning:

@@ -12,7 +12,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from tests.support.clock import ManualClock
 from wechat.domain.deliveries import Event
 from wechat.domain.events import EventType
-from wechat.webhooks import Webhook
+from wechat.events.webhooks import Webhook
 
 AT = datetime(2026, 3, 1, 4, 5, 6, tzinfo=UTC)
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32

@@ -9,7 +9,7 @@ import pytest
 from tests.support.account import Account
 from tests.support.clock import ManualClock
 from tests.support.runtime import RecordedTelemetry
-from wechat.transport import Transport
+from wechat.support.transport import Transport
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ from tests.support.bill_desk import KEY, MERCHANT, BillDesk
 from tests.support.bills import Line, flow_file, trade_file
 from tests.support.clock import ManualClock
 from tests.support.runtime import a_runtime
-from wechat.bill_shelf import BillShelf
 from wechat.domain.errors import BadRequest, Conflict, FenpayError, GatewayRefused, Gone, OutcomeUnknown
 from wechat.pay.bills.gateways import BillGateway, NotYet, V2Bills, V3Bills
 from wechat.pay.bills.parser import BillBroken, BillKind, flow_lines, trade_lines
-from wechat.transport import Transport
+from wechat.reconciliation.bill_cache import BillShelf
+from wechat.support.transport import Transport
 
 DAY = date(2026, 2, 28)
 PAID = Line("order-1", "4200", 1800, datetime(2026, 2, 28, 4, tzinfo=UTC))

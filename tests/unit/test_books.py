@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wechat.books import Difference, Entry, Kind, Sums, judge, missing_there, rounded_fen
-from wechat.double_entry import Account, double_entry
+from wechat.reconciliation.accounts import Account, double_entry
+from wechat.reconciliation.books import Difference, Entry, Kind, Sums, judge, missing_there, rounded_fen
 
 NOW = datetime(2026, 3, 1, 4, tzinfo=UTC)
 DAY = date(2026, 2, 28)

@@ -23,8 +23,8 @@ from handlers.exports import (
     summary_rows,
     yuan,
 )
-from wechat.book_words import DEEDS, KINDS, STATUSES
-from wechat.books import Action, Audit, Difference, Entry, Kind, Reconciliation, Status, Sums
+from wechat.reconciliation.books import Action, Audit, Difference, Entry, Kind, Reconciliation, Status, Sums
+from wechat.reconciliation.labels import DEEDS, KINDS, STATUSES
 
 NOW = datetime(2026, 3, 1, 4, 0, 1, 880_000, tzinfo=UTC)
 DAY = date(2026, 2, 28)

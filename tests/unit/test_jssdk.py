@@ -14,7 +14,7 @@ from wechat.account.client import AccountClient
 from wechat.account.jssdk import JsSdk, signature
 from wechat.account.tokens import Credentials, Tokens
 from wechat.domain.errors import Forbidden
-from wechat.transport import Transport
+from wechat.support.transport import Transport
 
 TICKET = "sM4AOVdWfPE4DxkXGEs8VMCPGGVi4C3VM0P37wVUCFvkVAy"
 ORIGINS = ("https://pay.example.com", "http://127.0.0.1:8888")

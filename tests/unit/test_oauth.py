@@ -16,7 +16,7 @@ from wechat.account.client import AccountClient
 from wechat.account.oauth import SPENT_CODE, Grant, OAuth, Scope
 from wechat.account.tokens import Credentials
 from wechat.domain.errors import AccountRefused, BadRequest, Forbidden, OutcomeUnknown
-from wechat.transport import Transport
+from wechat.support.transport import Transport
 
 EXCHANGE, REFRESH, USERINFO, AUTH = (
     "/sns/oauth2/access_token",

@@ -29,7 +29,7 @@ from wechat.pay.signing import Signer
 from wechat.pay.v2.gateway import V2Gateway
 from wechat.pay.v3.gateway import V3Gateway
 from wechat.refunds.late_payments import LatePolicy
-from wechat.transport import Transport
+from wechat.support.transport import Transport
 
 KNOWN: dict[str, Any] = {
     "appid": "wxsim0123456789",

@@ -32,7 +32,6 @@ from tests.support.clock import ManualClock
 from tests.support.core import DEFAULTS, Backend, Core, Died, Fuse, Mortal
 from tests.support.pay_desk import MortalDesk, PayDesk
 from tests.support.refund_desk import RefundDesk, lost, refused
-from wechat.books import Entry, Kind, judge
 from wechat.domain.errors import CallerError, Conflict, FenpayError, Mismatch, OutcomeUnknown, StoreUnavailable
 from wechat.domain.events import EventType, OutgoingEvent
 from wechat.domain.facts import Api, RefundState, RemoteRefund, Verified
@@ -45,6 +44,7 @@ from wechat.domain.refunds import MAX_FAILED, MAX_REFUND_TIMELINE, MAX_REFUNDS, 
 from wechat.domain.transitions import remove_events
 from wechat.orders.updates import OrderUpdates
 from wechat.pay.gateway import Gateway, RefundGateway
+from wechat.reconciliation.books import Entry, Kind, judge
 from wechat.refunds.late_payments import REASON, LatePolicy, surplus_refund
 from wechat.refunds.service import BillRefund
 from wechat.support.update import Change, Transition

@@ -19,7 +19,7 @@ from wechat.account.tokens import QUOTA_REST_S, REST_S, Credentials, Tokens
 from wechat.domain.errors import AccountRefused, OutcomeUnknown, RemoteError
 from wechat.domain.metrics import Metric
 from wechat.domain.ports import Token
-from wechat.transport import Transport
+from wechat.support.transport import Transport
 
 STABLE, CLASSIC, TICKET = "/cgi-bin/stable_token", "/cgi-bin/token", "/cgi-bin/ticket/getticket"
 LIFE_S = 7200

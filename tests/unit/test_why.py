@@ -12,13 +12,13 @@ import pytest
 from tests.contract.samples import TRANSACTION, a_message, a_refund, an_order
 from tests.support.clock import ManualClock
 from tests.unit.test_orders import COFFEE, OPENID, Service
+from wechat.diagnosis.inquiry import Inquiry, explain
+from wechat.diagnosis.snapshot import Case, Look, Outcome, after
+from wechat.diagnosis.unpaid import CLOSERS, MISMATCHES, UNPAID
 from wechat.domain.errors import Conflict, FenpayError, GatewayRefused, NotFound, NotSent, OutcomeUnknown, Text
 from wechat.domain.facts import Api, Received, RefundState, RemoteState, Transaction
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order, Payment, Refund, TimelineEntry, TradeState
-from wechat.why.case import Case, Look, Outcome, after
-from wechat.why.inquiry import Inquiry, explain
-from wechat.why.unpaid import CLOSERS, MISMATCHES, UNPAID
 
 TEN = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)  # 10:00:00 in Beijing
 HAN = re.compile("[\u4e00-\u9fff]")

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from wechat.domain.errors import NO_ADVICE, AccountRefused, Advice, OutcomeUnknown, Text
-from wechat.transport import Request, Transport
+from wechat.support.transport import Request, Transport
 
 BAD_TOKEN = frozenset({40001, 40014, 42001})
 """errcodes that mean: this access_token is no longer good."""

@@ -1,4 +1,4 @@
-"""Who receives events: what a target is, and plugins as targets. Webhooks are in ``wechat.webhooks``."""
+"""Who receives events: what a target is, and plugins as targets. Webhooks are in ``wechat.events.webhooks``."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from wechat.domain.errors import OutcomeUnknown
 from wechat.domain.facts import Api, Notification, RemoteRefund, RemoteState, Transaction, Verified
 from wechat.domain.orders import Order, PayParams, Prepay, Refund
 from wechat.domain.ports import Clock
-from wechat.transport import Transport
+from wechat.support.transport import Transport
 
 Nonce = Callable[[], str]
 

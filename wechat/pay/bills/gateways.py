@@ -29,7 +29,7 @@ from wechat.pay.gateway import Merchant, Wire
 from wechat.pay.signing import SignType, v2_sign
 from wechat.pay.v2 import xmlcodec
 from wechat.pay.v3.gateway import V3Gateway
-from wechat.transport import Answer, Request
+from wechat.support.transport import Answer, Request
 
 NO_BILL = frozenset({"NO_STATEMENT_EXIST", "NO_BILL_EXIST", "NO BILL EXIST", "20002"})
 CREATING = frozenset({"STATEMENT_CREATING", "BILL_CREATING", "BILL CREATING"})

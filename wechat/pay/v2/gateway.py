@@ -19,7 +19,7 @@ from wechat.pay.gateway import Merchant, Wire, notification_id, remote_state, sa
 from wechat.pay.signing import SignType, v2_pay_fields, v2_sign, v2_verify
 from wechat.pay.v2 import fields as v2_fields
 from wechat.pay.v2 import xmlcodec
-from wechat.transport import Request
+from wechat.support.transport import Request
 
 _HEADERS = {"Content-Type": "text/xml; charset=utf-8"}
 _ACK = b"<xml><return_code><![CDATA[%s]]></return_code><return_msg><![CDATA[%s]]></return_msg></xml>"

@@ -23,7 +23,7 @@ from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import Merchant, Wire, notification_id, remote_state, same_order
 from wechat.pay.signing import SCHEME, Signer, check_window, rsa_verify, v3_answer_message, v3_pay_message
 from wechat.pay.v3 import payloads as v3_payloads
-from wechat.transport import Answer, Request
+from wechat.support.transport import Answer, Request
 
 HEADERS = ("Wechatpay-Signature", "Wechatpay-Timestamp", "Wechatpay-Nonce", "Wechatpay-Serial")
 USER_AGENT = "fenpay"

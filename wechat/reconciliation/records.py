@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
 
-from wechat.book_days import BookDay, day_key, finish_day, plan_day, postpone_day, take_day, take_due_day
-from wechat.books import Audit, Difference, Reconciliation, find_again, set_status
 from wechat.domain.errors import StoreUnavailable
 from wechat.domain.ports import Page, Runtime
-from wechat.ports import DayStore, DifferenceStore
+from wechat.reconciliation.books import Audit, Difference, Reconciliation, find_again, set_status
+from wechat.reconciliation.days import BookDay, day_key, finish_day, plan_day, postpone_day, take_day, take_due_day
+from wechat.reconciliation.ports import DayStore, DifferenceStore
 from wechat.support.update import Transition, Updater
 
 LEASE_BYTES = 6

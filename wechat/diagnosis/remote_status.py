@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from wechat.commands import command
+from wechat.diagnosis.snapshot import Case, Clause, Outcome
 from wechat.domain.errors import CallerError, Text
 from wechat.domain.facts import RemoteState
 from wechat.domain.times import beijing_day
-from wechat.why.case import Case, Clause, Outcome
+from wechat.support.cli_hints import command
 
 UNKNOWN = "unknown_refund"
 """The verdict on a message of a refund that nobody here asked for."""

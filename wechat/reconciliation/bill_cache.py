@@ -21,7 +21,7 @@ from wechat.support.single_flight import SingleFlight
 
 OLDEST = timedelta(days=90)  # WeChat gives bills of the last three months
 
-log = structlog.get_logger("wechat.bill_shelf")
+log = structlog.get_logger("wechat.reconciliation.bill_cache")
 
 
 class BillShelf:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wechat.commands import command
+from wechat.diagnosis.snapshot import Case, Clause
 from wechat.domain.facts import RefundState
 from wechat.domain.money import yuan
 from wechat.domain.orders import RELEASES_RESERVATION, Refund
-from wechat.why.case import Case, Clause
+from wechat.support.cli_hints import command
 
 
 def refunded(case: Case) -> list[Clause]:

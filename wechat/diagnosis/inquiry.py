@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wechat.diagnosis.paid import paid
+from wechat.diagnosis.refunds import refunded
+from wechat.diagnosis.remote_status import remarks
+from wechat.diagnosis.snapshot import Case, Clause, Look, Outcome
+from wechat.diagnosis.unpaid import closed, waiting
 from wechat.domain.errors import Conflict, GatewayRefused, NotSent, OutcomeUnknown, Text
 from wechat.domain.orders import Order, TradeState
 from wechat.domain.ports import Clock, NotificationStore
 from wechat.orders.service import Orders
-from wechat.why.case import Case, Clause, Look, Outcome
-from wechat.why.paid import paid
-from wechat.why.refunds import refunded
-from wechat.why.unpaid import closed, waiting
-from wechat.why.wechat_now import remarks
 
 STORIES = {TradeState.NOTPAY: waiting, TradeState.CLOSED: closed}  # of the others, which are all paid: paid
 

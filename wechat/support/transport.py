@@ -28,7 +28,7 @@ DOWNLOAD_S = 300.0
 STALL_S = 30.0
 PIECE = 64 * 1024
 
-log = structlog.get_logger("wechat.transport")
+log = structlog.get_logger("wechat.support.transport")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 
-from wechat.book_records import BookRecords
-from wechat.books import ACTIONS, Action, Audit, Difference, Entry, Status, judge, missing_there
 from wechat.domain.errors import Conflict, NotFound, Text
 from wechat.domain.facts import RemoteState
 from wechat.domain.orders import RELEASES_RESERVATION, Order
@@ -17,7 +15,9 @@ from wechat.domain.refunds import OUT_REFUND_NO
 from wechat.domain.times import day_span, from_v3
 from wechat.orders.service import Orders
 from wechat.pay.gateway import AnotherOrder
-from wechat.ports import BookSource
+from wechat.reconciliation.books import ACTIONS, Action, Audit, Difference, Entry, Status, judge, missing_there
+from wechat.reconciliation.ports import BookSource
+from wechat.reconciliation.records import BookRecords
 from wechat.refunds.late_payments import REASON, surplus_refund
 from wechat.refunds.service import BillRefund, Refunds
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from wechat.diagnosis.snapshot import Case, Clause, Outcome
 from wechat.domain.errors import Text
 from wechat.domain.facts import RemoteState, Transaction
 from wechat.domain.money import yuan
-from wechat.why.case import Case, Clause, Outcome
 
 CLOSERS: Mapping[str, Text] = {
     "payer": Text("用户关闭了订单", "the payer closed the order"),

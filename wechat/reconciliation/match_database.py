@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from wechat.books import Entry
+from wechat.reconciliation.books import Entry
 
 BATCH = 500
 

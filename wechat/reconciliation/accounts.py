@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from wechat.books import Sums
+from wechat.reconciliation.books import Sums
 
 
 class Account(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-from wechat.books import Reconciliation
+from wechat.reconciliation.books import Reconciliation
 
 
 @dataclass(frozen=True, slots=True)

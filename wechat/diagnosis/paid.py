@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from wechat.commands import command
+from wechat.diagnosis.snapshot import Case, Clause, after
+from wechat.diagnosis.unpaid import closing, messages, refusals
 from wechat.domain.errors import Text
 from wechat.domain.facts import Received
 from wechat.domain.money import yuan
 from wechat.domain.orders import TimelineEntry
 from wechat.domain.times import beijing_day
-from wechat.why.case import Case, Clause, after
-from wechat.why.unpaid import closing, messages, refusals
+from wechat.support.cli_hints import command
 
 
 def paid(case: Case) -> list[Clause]:

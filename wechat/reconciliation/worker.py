@@ -11,14 +11,14 @@ from datetime import date, datetime, time, timedelta
 
 import structlog
 
-from wechat.bill_shelf import BillShelf
-from wechat.book_records import BookRecords
 from wechat.domain.errors import FenpayError, Gone
 from wechat.domain.metrics import Metric
 from wechat.domain.ports import Runtime
 from wechat.domain.times import BEIJING, beijing_day
 from wechat.pay.bills.gateways import NotYet
-from wechat.reconciliation import LEASE, Reconciler
+from wechat.reconciliation.bill_cache import BillShelf
+from wechat.reconciliation.reconciler import LEASE, Reconciler
+from wechat.reconciliation.records import BookRecords
 
 LONGEST_REST = timedelta(minutes=1)
 RETRY = timedelta(hours=1)
@@ -26,7 +26,7 @@ GIVEN_UP = timedelta(days=3650)
 CATCH_UP = timedelta(days=60)
 EVENING = time(20)
 
-log = structlog.get_logger("wechat.book_worker")
+log = structlog.get_logger("wechat.reconciliation.worker")
 
 
 class BookWork:

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from wechat.commands import command
 from wechat.domain.errors import FenpayError, Text
 from wechat.domain.facts import Received, Transaction
 from wechat.domain.messages import APPLIED
@@ -18,6 +17,7 @@ from wechat.domain.orders import RELEASES_RESERVATION, Order, Refund, TimelineEn
 from wechat.domain.payments import SECOND_PAYMENT
 from wechat.domain.times import beijing, beijing_day, span
 from wechat.notifications.receiver import NOT_PAID
+from wechat.support.cli_hints import command
 
 
 class Outcome(StrEnum):

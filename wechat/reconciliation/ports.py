@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
-from wechat.book_days import BookDay
-from wechat.books import Difference, Entry
 from wechat.domain.ports import Page, Stored, VersionedStore
+from wechat.reconciliation.books import Difference, Entry
+from wechat.reconciliation.days import BookDay
 
 
 class BookSource(Protocol):

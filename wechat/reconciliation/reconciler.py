@@ -17,19 +17,30 @@ from pathlib import Path
 
 import structlog
 
-from wechat.bill_shelf import BillShelf
-from wechat.book_records import BookRecords
-from wechat.books import Audit, Difference, Entry, Kind, Reconciliation, Status, Sums, Tally, judge, missing_there
 from wechat.domain.errors import Conflict, Text
 from wechat.domain.ports import Runtime
 from wechat.pay.bills.gateways import Bill
 from wechat.pay.bills.parser import TradeLine, trade_lines
-from wechat.ports import BookSource
-from wechat.scratch import BATCH, Scratch, split_keys
+from wechat.reconciliation.bill_cache import BillShelf
+from wechat.reconciliation.books import (
+    Audit,
+    Difference,
+    Entry,
+    Kind,
+    Reconciliation,
+    Status,
+    Sums,
+    Tally,
+    judge,
+    missing_there,
+)
+from wechat.reconciliation.match_database import BATCH, Scratch, split_keys
+from wechat.reconciliation.ports import BookSource
+from wechat.reconciliation.records import BookRecords
 
 LEASE = timedelta(minutes=15)
 
-log = structlog.get_logger("wechat.reconciliation")
+log = structlog.get_logger("wechat.reconciliation.reconciler")
 
 
 class Reconciler:
