@@ -36,7 +36,7 @@ from wechat.domain.errors import (
     Text,
     Unauthorized,
 )
-from wechat.wanted import json_object
+from wechat.support.requests import json_object
 
 PAGE = 20
 MAX_PAGE = 100

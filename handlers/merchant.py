@@ -15,7 +15,7 @@ from handlers.services import Services
 from handlers.views import merchant_view, received_view, why_view, with_pay
 from wechat.domain.errors import BadRequest, NotFound, Text
 from wechat.domain.orders import TradeState
-from wechat.wanted import Sale
+from wechat.orders.requests import CreateOrderRequest
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
@@ -24,7 +24,7 @@ class SalesHandler(ApiHandler):
     """Place an order for a system of the merchant's, and list orders, newest first."""
 
     async def post(self) -> None:
-        sale = Sale.parse(self.json_body())
+        sale = CreateOrderRequest.parse(self.json_body())
         placed = await self.services.orders.place_sale(
             sale,
             merchant=self.merchant,

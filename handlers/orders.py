@@ -6,14 +6,14 @@ from handlers.base import ApiHandler
 from handlers.plugin import Access, Route
 from handlers.services import Services
 from handlers.views import payer_view, with_pay
-from wechat.wanted import Basket
+from wechat.orders.requests import CheckoutRequest
 
 
 class OrdersHandler(ApiHandler):
     """Place an order and hand back what the page passes to the cashier."""
 
     async def post(self) -> None:
-        basket = Basket.parse(self.json_body())
+        basket = CheckoutRequest.parse(self.json_body())
         placed = await self.services.orders.place_basket(basket, openid=self.payer, client_ip=self.client_ip)
         self.set_status(201)
         self.write_json(with_pay(payer_view(placed.order), placed))

@@ -8,7 +8,7 @@ from handlers.orders import NUMBER
 from handlers.plugin import Access, Route
 from handlers.services import Services
 from handlers.views import refund_view
-from wechat.wanted import RefundWanted
+from wechat.refunds.requests import RefundRequest
 
 REFUND_NUMBER = r"([0-9A-Za-z_\-|*@]{6,64})"
 
@@ -17,7 +17,7 @@ class OrderRefundsHandler(ApiHandler):
     """Give money of an order back: 201 when WeChat has said the last word, 202 while it has not."""
 
     async def post(self, out_trade_no: str) -> None:
-        wanted = RefundWanted.parse(self.json_body())
+        wanted = RefundRequest.parse(self.json_body())
         refund = await self.services.refunds.request(
             out_trade_no, wanted, by=self.merchant, idempotency_key=idempotency_key(self.request.headers)
         )

@@ -18,7 +18,8 @@ from proof.wechat import Payment, Refund, WeChat
 from wechat.domain.errors import CallerError, FenpayError, NotifyError
 from wechat.domain.facts import Api
 from wechat.domain.orders import Refund as OurRefund
-from wechat.wanted import RefundWanted, Sale
+from wechat.orders.requests import CreateOrderRequest
+from wechat.refunds.requests import RefundRequest
 
 T = TypeVar("T")
 
@@ -89,7 +90,7 @@ class People:
         await asyncio.sleep(stream.uniform(0, within_s))
         total = stream.choice([1, 2, 100, 999, 10_000])
         api = stream.choice([Api.V2, Api.V3])
-        sale = Sale(description="拿铁咖啡", total=total, openid=f"o-{name}", out_trade_no=name, api=api)
+        sale = CreateOrderRequest(description="拿铁咖啡", total=total, openid=f"o-{name}", out_trade_no=name, api=api)
         placed = await self._insist(
             stream,
             name,
@@ -130,7 +131,7 @@ class People:
             self._refund_at_console(stream, name)
 
     async def _refund(self, stream: random.Random, name: str, amount: int, key: str) -> None:
-        wanted = RefundWanted(refund=amount, reason="缺货")
+        wanted = RefundRequest(refund=amount, reason="缺货")
         self.acknowledged.keys[name] += 1
 
         def request(process: ServiceProcess) -> Coroutine[Any, Any, OurRefund]:

@@ -30,9 +30,9 @@ from wechat.reconciliation.books import Action, Difference, Entry, Kind, Status
 from wechat.reconciliation.records import BookRecords
 from wechat.reconciliation.repairs import Repairs
 from wechat.refunds.late_payments import REASON, LatePayments, LatePolicy, surplus_refund
+from wechat.refunds.requests import RefundRequest
 from wechat.refunds.service import RefundDefaults, Refunds
 from wechat.support.claims import Claims
-from wechat.wanted import RefundWanted
 
 DAY = date(2026, 2, 28)
 PAID = Entry("20260301120506abc", "4200", "", "", 3600, "CNY", "SUCCESS")
@@ -123,7 +123,7 @@ class Shop:
     async def refund(self) -> Refund:
         """A refund of 500 fen that WeChat has taken."""
         await self.pay()
-        wanted = RefundWanted(refund=500, reason="缺货")
+        wanted = RefundRequest(refund=500, reason="缺货")
         return await self.refunds.request(PAID.out_trade_no, wanted, by="shop")
 
     async def all_refunds(self) -> list[Refund]:
@@ -460,7 +460,7 @@ async def test_a_refund_of_another_amount_than_the_bills_is_not_booked(shop: Sho
 
 async def test_a_console_refund_that_our_own_leave_no_room_for_is_for_a_person(shop: Shop) -> None:
     await shop.pay()
-    await shop.refunds.request(PAID.out_trade_no, RefundWanted(refund=3200, reason="缺货"), by="shop")
+    await shop.refunds.request(PAID.out_trade_no, RefundRequest(refund=3200, reason="缺货"), by="shop")
     made_in_the_console(shop)
     difference = await shop.found(Kind.REFUND_MISSING_HERE, None, REFUNDED)
     with pytest.raises(Conflict, match="NOT_REFUNDABLE"):

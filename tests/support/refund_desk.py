@@ -16,7 +16,7 @@ from wechat.domain.orders import SPACING, Order, Refund
 from wechat.pay.codes import REFUND_NOT_EXIST
 from wechat.pay.gateway import RefundGateway
 from wechat.refunds.late_payments import LatePolicy
-from wechat.wanted import RefundWanted
+from wechat.refunds.requests import RefundRequest
 
 TURN_S = SPACING.total_seconds()
 
@@ -59,7 +59,7 @@ class Shop:
         self, refund: int = 60, *, order: Order | None = None, key: str = "", process: Core | None = None, **more: Any
     ) -> Refund:
         """A request to a process, the first one unless told otherwise."""
-        wanted = RefundWanted.parse({"refund": refund, "reason": "缺货", **more})
+        wanted = RefundRequest.parse({"refund": refund, "reason": "缺货", **more})
         refunds = process.refunds if process else self.till.refunds
         number = (order or self.order).out_trade_no
         return await refunds.request(number, wanted, by="shop", idempotency_key=key)

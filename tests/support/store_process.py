@@ -36,8 +36,8 @@ from wechat.domain.orders import Order, Refund, TimelineEntry, order_key
 from wechat.domain.refunds import request_refund
 from wechat.domain.transitions import add_note
 from wechat.pay.gateway import RefundGateway
+from wechat.refunds.requests import RefundRequest
 from wechat.support.update import Transition
-from wechat.wanted import RefundWanted
 
 ROOT = Path(__file__).resolve().parents[2]
 AT_ONCE = 8
@@ -144,7 +144,7 @@ class Tasks:
 
     async def refund(self, numbers: Sequence[str], out_refund_no: str) -> Json:
         """Request a refund of each order under one number, all at once; why not, or its state, for each."""
-        wanted = RefundWanted(refund=60, reason="缺货", out_refund_no=out_refund_no)
+        wanted = RefundRequest(refund=60, reason="缺货", out_refund_no=out_refund_no)
 
         async def refund(number: str) -> str:
             try:

@@ -20,11 +20,12 @@ from tests.unit.test_bills import PAID, bill
 from wechat.domain import money
 from wechat.domain.errors import BadRequest, Malformed
 from wechat.domain.money import MAX_TOTAL
+from wechat.orders.requests import CreateOrderRequest
 from wechat.pay.bills import parser as bills
 from wechat.pay.bills.parser import BillBroken, trade_lines
 from wechat.pay.v2 import fields as v2_fields
 from wechat.pay.v3 import payloads as v3_payloads
-from wechat.wanted import RefundWanted, Sale
+from wechat.refunds.requests import RefundRequest
 
 PRICES = range(100_000)  # 0.00 to 999.99 yuan
 REFUSALS = (BadRequest, Malformed, ValidationError)
@@ -96,8 +97,8 @@ SALE = {"description": "咖啡", "openid": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"}
 WARE = {"sku": "coffee", "name": "咖啡", "name_en": "Coffee"}
 EDGES: dict[str, tuple[Edge, int]] = {
     "an amount": (money.fen, MAX_TOTAL),
-    "a merchant's order": (lambda value: Sale.parse({**SALE, "total": value}).total, MAX_TOTAL),
-    "a refund": (lambda value: RefundWanted.parse({"refund": value, "reason": "缺货"}).refund, MAX_TOTAL),
+    "a merchant's order": (lambda value: CreateOrderRequest.parse({**SALE, "total": value}).total, MAX_TOTAL),
+    "a refund": (lambda value: RefundRequest.parse({"refund": value, "reason": "缺货"}).refund, MAX_TOTAL),
     "a price of the catalogue": (lambda value: Product(**WARE, price=value).price, MAX_TOTAL),
     "a v3 answer": (lambda value: v3_payloads.fen({"total": value}, "total"), 999_999_999),
 }

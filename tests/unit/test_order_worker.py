@@ -25,13 +25,14 @@ from wechat.domain.metrics import Metric
 from wechat.domain.orders import SPACING, Order, PayParams, Prepay, Refund, TimelineEntry, TradeState
 from wechat.domain.refunds import LEASE
 from wechat.domain.transitions import close
+from wechat.orders.requests import CreateOrderRequest
 from wechat.orders.service import FIRST_CHECK
 from wechat.orders.worker import OrderWork
 from wechat.pay.codes import REFUND_NOT_EXIST
 from wechat.pay.gateway import Gateway, RefundGateway
 from wechat.refunds.late_payments import LatePayments, LatePolicy
+from wechat.refunds.requests import RefundRequest
 from wechat.support.worker import FAILURE_REST, Worker
-from wechat.wanted import RefundWanted, Sale
 
 FIRST_CHECK_S = FIRST_CHECK.total_seconds()
 CHECK_LEASE_S = CHECK_LEASE.total_seconds()
@@ -274,7 +275,7 @@ async def test_an_order_that_is_paid_while_it_is_checked_stays_paid_and_is_check
 
 async def place(shop: Shop) -> str:
     """An order whose payer pays at once, and of which WeChat's notification is lost."""
-    sale = Sale(description="咖啡", total=1800, openid="oUpF8uMuAJO_M2pxb1Q9zNjWeS6o")
+    sale = CreateOrderRequest(description="咖啡", total=1800, openid="oUpF8uMuAJO_M2pxb1Q9zNjWeS6o")
     placed = await shop.core.orders.place_sale(sale, merchant="shop", client_ip="203.0.113.7")
     shop.wechat.paid[placed.order.out_trade_no] = "4200"
     return placed.order.out_trade_no
@@ -455,7 +456,7 @@ async def test_the_refunds_of_an_order_are_sent_a_minute_apart_each_at_its_own_t
     shop.paid()
     start = shop.clock.now()
     for i in range(4):
-        wanted = RefundWanted(refund=10, reason="缺货", out_refund_no=f"refund-{i}")
+        wanted = RefundRequest(refund=10, reason="缺货", out_refund_no=f"refund-{i}")
         await shop.core.refunds.request("order-1", wanted, by="shop")
     async with at_work(shop.process().worker, shop.process().worker):
         await shop.clock.run(300)

@@ -28,15 +28,15 @@ from wechat.domain.errors import (
 from wechat.domain.facts import Api, Notification, RemoteState, Transaction, Verified
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order, PayParams, Prepay, TradeState, TradeType
+from wechat.orders.requests import CheckoutRequest, CreateOrderRequest
 from wechat.orders.service import CHECKS_S, FIRST_CHECK, Item, OrderDefaults, Orders, OrderWithPayParams
 from wechat.pay.gateway import Gateway
-from wechat.wanted import Basket, Sale
 
 T = TypeVar("T")
 
 OPENID = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
-COFFEE = Basket(sku="coffee", quantity=1)
-SALE = Sale(description="咖啡", total=1800, openid=OPENID)
+COFFEE = CheckoutRequest(sku="coffee", quantity=1)
+SALE = CreateOrderRequest(description="咖啡", total=1800, openid=OPENID)
 
 
 class FakeGateway:
@@ -134,10 +134,10 @@ class Service:
         """The numbers that the stored keys stand for."""
         return [document["number"] for document in self.backend.database[CLAIMS].everything()]
 
-    async def basket(self, basket: Basket = COFFEE, openid: str = OPENID) -> OrderWithPayParams:
+    async def basket(self, basket: CheckoutRequest = COFFEE, openid: str = OPENID) -> OrderWithPayParams:
         return await self.orders.place_basket(basket, openid=openid, client_ip="203.0.113.7")
 
-    async def sale(self, sale: Sale = SALE, key: str = "", merchant: str = "shop") -> OrderWithPayParams:
+    async def sale(self, sale: CreateOrderRequest = SALE, key: str = "", merchant: str = "shop") -> OrderWithPayParams:
         return await self.orders.place_sale(sale, merchant=merchant, client_ip="203.0.113.7", idempotency_key=key)
 
     async def pay_at_wechat(self, order: Order) -> None:
@@ -174,7 +174,7 @@ def service(clock: ManualClock) -> Service:
 
 
 async def test_the_price_is_the_catalogues(service: Service) -> None:
-    placed = await service.basket(Basket(sku="coffee", quantity=2))
+    placed = await service.basket(CheckoutRequest(sku="coffee", quantity=2))
     assert (placed.order.total, placed.order.description) == (3600, "拿铁咖啡 × 2")
     assert placed.pay is not None
     assert placed.pay.package == "prepay_id=wx-1"
@@ -183,13 +183,13 @@ async def test_the_price_is_the_catalogues(service: Service) -> None:
 @pytest.mark.parametrize(
     ("basket", "field"),
     [
-        (Basket(sku="nothing"), "sku"),
-        (Basket(sku="penny", quantity=21), "quantity"),
-        (Basket(sku="coffee", quantity=3), "total"),
+        (CheckoutRequest(sku="nothing"), "sku"),
+        (CheckoutRequest(sku="penny", quantity=21), "quantity"),
+        (CheckoutRequest(sku="coffee", quantity=3), "total"),
     ],
 )
 async def test_what_cannot_be_sold_is_refused_before_anything_is_stored(
-    service: Service, basket: Basket, field: str
+    service: Service, basket: CheckoutRequest, field: str
 ) -> None:
     with pytest.raises(BadRequest) as refused:
         await service.basket(basket)
@@ -221,7 +221,7 @@ async def test_clicks_in_two_processes_are_one_order(service: Service) -> None:
 async def test_other_payers_and_other_baskets_have_orders_of_their_own(service: Service) -> None:
     await service.basket()
     await service.basket(openid="other")
-    await service.basket(Basket(sku="penny"))
+    await service.basket(CheckoutRequest(sku="penny"))
     assert len(service.numbers) == 3
 
 
@@ -389,7 +389,7 @@ async def test_an_order_that_is_over_cannot_be_paid(service: Service) -> None:
 
 async def test_another_payers_order_is_not_found(service: Service) -> None:
     order = (await service.basket()).order
-    native = (await service.sale(Sale(description="x", total=1, trade_type=TradeType.NATIVE))).order
+    native = (await service.sale(CreateOrderRequest(description="x", total=1, trade_type=TradeType.NATIVE))).order
     assert await service.orders.get(order.out_trade_no, openid=OPENID)
     for number, openid in [
         (order.out_trade_no, "other"),

@@ -42,13 +42,14 @@ from wechat.domain.payments import MAX_PAYMENTS
 from wechat.domain.ports import WRITES_KEPT, Stored
 from wechat.domain.refunds import MAX_FAILED, MAX_REFUND_TIMELINE, MAX_REFUNDS, LeaseLost, has_room
 from wechat.domain.transitions import remove_events
+from wechat.orders.requests import CreateOrderRequest
 from wechat.orders.updates import OrderUpdates
 from wechat.pay.gateway import Gateway, RefundGateway
 from wechat.reconciliation.books import Entry, Kind, judge
 from wechat.refunds.late_payments import REASON, LatePolicy, surplus_refund
+from wechat.refunds.requests import RefundRequest
 from wechat.refunds.service import BillRefund
 from wechat.support.update import Change, Transition
-from wechat.wanted import RefundWanted, Sale
 
 TOTAL = 100
 EXAMPLES = int(os.environ.get("EXAMPLES", "60"))
@@ -59,7 +60,7 @@ keys = st.sampled_from(["", "k1", "k2", "k3"])
 moods = st.sampled_from(["well", "at once", "lost before", "lost after", "no"])
 processes = st.integers(0, 1)
 
-SALE = Sale(description="拿铁咖啡", total=TOTAL, openid="osim-a", out_trade_no="20260301120506abc")
+SALE = CreateOrderRequest(description="拿铁咖啡", total=TOTAL, openid="osim-a", out_trade_no="20260301120506abc")
 NEIGHBOUR = "20260301120506def"
 """Another order, paid from the start. Only refunds by number happen to it."""
 ON_BILLS = {RefundState.SUCCESS: "SUCCESS", RefundState.CLOSED: "FAIL", RefundState.ABNORMAL: "CHANGE"}
@@ -296,7 +297,7 @@ class RefundMachine(RuleBasedStateMachine):
     @rule(by=processes, amount=amounts, key=keys, mood=moods)
     def refund(self, by: int, amount: int, key: str, mood: str) -> None:
         self.mood(mood)
-        wanted = RefundWanted(refund=amount, reason="缺货")
+        wanted = RefundRequest(refund=amount, reason="缺货")
         answer = self.run(self.both[by].refunds.request(self.number, wanted, by="shop", idempotency_key=key))
         if not self.model.paid or (key and self.model.requests.setdefault(key, amount) != amount):
             assert isinstance(answer, CallerError)
@@ -307,7 +308,7 @@ class RefundMachine(RuleBasedStateMachine):
     @rule(amount=amounts, at=st.integers(1, 12), after=st.booleans(), mood=moods)
     def refund_and_die(self, amount: int, at: int, after: bool, mood: str) -> None:
         self.mood(mood)
-        wanted = RefundWanted(refund=amount, reason="缺货")
+        wanted = RefundRequest(refund=amount, reason="缺货")
         self.run(self.process(Fuse(at, after)).refunds.request(self.number, wanted, by="shop"))
 
     @precondition(lambda self: self.there)
@@ -323,7 +324,7 @@ class RefundMachine(RuleBasedStateMachine):
         """A number that the caller brings is that of one refund, of one order."""
         self.mood(mood)
         order = NEIGHBOUR if of_neighbour else self.number
-        wanted = RefundWanted(refund=amount, reason="缺货", out_refund_no=number)
+        wanted = RefundRequest(refund=amount, reason="缺货", out_refund_no=number)
         answer = self.run(self.process(Fuse(at, after)).refunds.request(order, wanted, by="shop"))
         if isinstance(answer, Refund):
             assert (answer.out_trade_no, answer.out_refund_no, answer.refund) == (order, number, amount)
@@ -336,7 +337,7 @@ class RefundMachine(RuleBasedStateMachine):
         """A job that asks anew each time WeChat has refused, because there is no balance."""
         self.asked_in_vain = times == LONG_ENOUGH
         self.mood("no")
-        wanted = RefundWanted(refund=1, reason="缺货")
+        wanted = RefundRequest(refund=1, reason="缺货")
         for _ in range(times):
             self.clock.advance(SPACING.total_seconds())
             self.run(self.both[by].refunds.request(self.number, wanted, by="job"))

@@ -26,7 +26,7 @@ from wechat.domain.errors import (
 from wechat.domain.facts import Api, RefundState, Verified
 from wechat.domain.orders import LONGEST_PAUSE, SPACING, Refund, TradeState
 from wechat.domain.refunds import MAX_REFUNDS, WINDOW
-from wechat.wanted import RefundWanted
+from wechat.refunds.requests import RefundRequest
 
 
 @pytest.fixture
@@ -186,15 +186,15 @@ async def test_the_route_decides_the_api_of_a_refund(shop: Shop) -> None:
 @pytest.mark.parametrize("reason", ["", " 缺货", "缺货\n", "缺" * 27, "a" * 81, 1, None])
 def test_a_reason_is_a_line_of_at_most_80_bytes(reason: Any) -> None:
     with pytest.raises(BadRequest) as wrong:
-        RefundWanted.parse({"refund": 1, "reason": reason})
+        RefundRequest.parse({"refund": 1, "reason": reason})
     assert wrong.value.field == "reason"
-    assert RefundWanted.parse({"refund": 1, "reason": "缺" * 26}).reason == "缺" * 26
+    assert RefundRequest.parse({"refund": 1, "reason": "缺" * 26}).reason == "缺" * 26
 
 
 @pytest.mark.parametrize("number", ["short", "a" * 65, "with space", "dot.dot", "$set123", "１２３４５６"])
 def test_a_refund_number_has_wechats_characters(number: str) -> None:
     with pytest.raises(BadRequest) as wrong:
-        RefundWanted.parse({"refund": 1, "reason": "缺货", "out_refund_no": number})
+        RefundRequest.parse({"refund": 1, "reason": "缺货", "out_refund_no": number})
     assert wrong.value.field == "out_refund_no"
 
 

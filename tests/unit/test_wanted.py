@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from wechat.domain.errors import BadRequest
 from wechat.domain.money import MAX_TOTAL
 from wechat.domain.orders import TradeType
-from wechat.wanted import Basket, Sale, json_object
+from wechat.orders.requests import CheckoutRequest, CreateOrderRequest
+from wechat.support.requests import json_object
 
 SALE: dict[str, Any] = {"description": "咖啡", "total": 100, "openid": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"}
 
@@ -46,9 +47,13 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from([*Sale.model_fields, *Basket.model_fields, "x", "$gt"]), JSON, max_size=6))
+@given(
+    st.dictionaries(
+        st.sampled_from([*CreateOrderRequest.model_fields, *CheckoutRequest.model_fields, "x", "$gt"]), JSON, max_size=6
+    )
+)
 def test_any_object_is_an_order_or_refused(body: dict[str, Any]) -> None:
-    for wanted in (Basket, Sale):
+    for wanted in (CheckoutRequest, CreateOrderRequest):
         try:
             parsed = wanted.parse(body)
         except BadRequest:
@@ -57,7 +62,7 @@ def test_any_object_is_an_order_or_refused(body: dict[str, Any]) -> None:
 
 
 def test_a_basket_has_one_unless_it_says_more() -> None:
-    assert Basket.parse({"sku": "coffee"}) == Basket.parse({"sku": "coffee", "quantity": 1})
+    assert CheckoutRequest.parse({"sku": "coffee"}) == CheckoutRequest.parse({"sku": "coffee", "quantity": 1})
 
 
 @pytest.mark.parametrize(
@@ -70,7 +75,7 @@ def test_a_basket_has_one_unless_it_says_more() -> None:
 )  # fmt: skip
 def test_a_bad_basket_is_refused_by_field(field: str, value: Any) -> None:
     with pytest.raises(BadRequest) as refused:
-        Basket.parse({"sku": "coffee", "quantity": 1} | {field: value})
+        CheckoutRequest.parse({"sku": "coffee", "quantity": 1} | {field: value})
     assert refused.value.field == field
 
 
@@ -78,7 +83,7 @@ def test_a_bad_basket_is_refused_by_field(field: str, value: Any) -> None:
 def test_a_price_or_a_payer_in_a_basket_is_unknown(name: str) -> None:
     """M: the price comes from the catalogue."""
     with pytest.raises(BadRequest) as refused:
-        Basket.parse({"sku": "coffee", name: 1})
+        CheckoutRequest.parse({"sku": "coffee", name: 1})
     assert refused.value.public_code == "UNKNOWN_FIELD"
 
 
@@ -102,34 +107,38 @@ def test_a_price_or_a_payer_in_a_basket_is_unknown(name: str) -> None:
 )  # fmt: skip
 def test_a_bad_sale_is_refused_by_field(field: str, value: Any) -> None:
     with pytest.raises(BadRequest) as refused:
-        Sale.parse(SALE | {field: value})
+        CreateOrderRequest.parse(SALE | {field: value})
     assert refused.value.field == field
 
 
 def test_an_optional_field_may_be_null() -> None:
-    assert Sale.parse(
+    assert CreateOrderRequest.parse(
         SALE | dict.fromkeys(["out_trade_no", "attach", "expires_in_s", "api", "payer_client_ip"])
-    ) == Sale.parse(SALE)
+    ) == CreateOrderRequest.parse(SALE)
 
 
 @pytest.mark.parametrize("trade_type", ["NATIVE", "MWEB", "H5"])
 def test_an_openid_goes_with_jsapi_only(trade_type: str) -> None:
     with pytest.raises(BadRequest):
-        Sale.parse(SALE | {"trade_type": trade_type})
+        CreateOrderRequest.parse(SALE | {"trade_type": trade_type})
     without = {"description": "x", "total": 1, "trade_type": trade_type}
-    assert Sale.parse(without).trade_type is (TradeType.NATIVE if trade_type == "NATIVE" else TradeType.MWEB)
+    assert CreateOrderRequest.parse(without).trade_type is (
+        TradeType.NATIVE if trade_type == "NATIVE" else TradeType.MWEB
+    )
     with pytest.raises(BadRequest):
-        Sale.parse(without | {"trade_type": "JSAPI"})
+        CreateOrderRequest.parse(without | {"trade_type": "JSAPI"})
 
 
 @pytest.mark.parametrize("body", [{"CANARY": 1}, {"total": "CANARY"}, {"description": ["CANARY"]}, {"api": "CANARY"}])
 def test_a_refusal_never_shows_what_was_sent(body: dict[str, Any]) -> None:
     with pytest.raises(BadRequest) as refused:
-        Sale.parse(SALE | body)
+        CreateOrderRequest.parse(SALE | body)
     assert "CANARY" not in refused.value.text.zh + refused.value.text.en + str(refused.value)
 
 
 def test_equal_requests_have_equal_digests_and_others_do_not() -> None:
-    assert Sale.parse(SALE).digest() == Sale.parse(dict(reversed(SALE.items()))).digest()
-    assert Sale.parse(SALE).digest() != Sale.parse(SALE | {"total": 101}).digest()
-    assert Basket.parse({"sku": "a"}).digest("x", "yz") != Basket.parse({"sku": "a"}).digest("xy", "z")
+    assert CreateOrderRequest.parse(SALE).digest() == CreateOrderRequest.parse(dict(reversed(SALE.items()))).digest()
+    assert CreateOrderRequest.parse(SALE).digest() != CreateOrderRequest.parse(SALE | {"total": 101}).digest()
+    assert CheckoutRequest.parse({"sku": "a"}).digest("x", "yz") != CheckoutRequest.parse({"sku": "a"}).digest(
+        "xy", "z"
+    )

@@ -28,12 +28,12 @@ from wechat.domain.ports import Runtime
 from wechat.domain.times import to_v2
 from wechat.domain.transitions import already_paid, must_be_payable
 from wechat.orders.payments import PaymentRecorder
+from wechat.orders.requests import CheckoutRequest, CreateOrderRequest
 from wechat.orders.updates import OrderUpdates, no_such_order
 from wechat.pay.codes import ORDER_CLOSED, ORDER_NOT_EXIST, ORDER_PAID
 from wechat.pay.gateway import Gateway
 from wechat.support.claims import Claims
 from wechat.support.single_flight import SingleFlight
-from wechat.wanted import Basket, Sale
 
 FIRST_CHECK = timedelta(seconds=30)
 CHECKS_S = (30, 60, 120, 300, 600, 1200, 1800, 3600)
@@ -99,7 +99,7 @@ class Orders:
 
     # -- placing --------------------------------------------------------------------------------------------------
 
-    async def place_basket(self, basket: Basket, *, openid: str, client_ip: str) -> OrderWithPayParams:
+    async def place_basket(self, basket: CheckoutRequest, *, openid: str, client_ip: str) -> OrderWithPayParams:
         """Place a payer's order. The same basket again, while its order can be paid, is the same order.
 
         Raises BadRequest for an unknown sku, and what ``prepare`` raises.
@@ -121,7 +121,7 @@ class Orders:
         return await self._offer(order, fresh=order.out_trade_no == draft.out_trade_no)
 
     async def place_sale(
-        self, sale: Sale, *, merchant: str, client_ip: str, idempotency_key: str = ""
+        self, sale: CreateOrderRequest, *, merchant: str, client_ip: str, idempotency_key: str = ""
     ) -> OrderWithPayParams:
         """Place a merchant's order. A repeated Idempotency-Key or out_trade_no returns the first order again.
 
@@ -262,7 +262,7 @@ class Orders:
             timeline=(TimelineEntry(now, "created", *by),),
         )
 
-    def _sale_draft(self, sale: Sale, client_ip: str, merchant: str) -> Order:
+    def _sale_draft(self, sale: CreateOrderRequest, client_ip: str, merchant: str) -> Order:
         draft = self._draft(sale.trade_type, sale.description, sale.total, client_ip, ("merchant", merchant))
         api = sale.api or self._defaults.api
         if api not in self._gateways:

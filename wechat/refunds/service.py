@@ -27,9 +27,9 @@ from wechat.orders.updates import OrderUpdates
 from wechat.pay.codes import REFUND_NOT_EXIST
 from wechat.pay.gateway import RefundGateway
 from wechat.refunds.errors import no_refund_api, no_such_refund, raise_if_refused
+from wechat.refunds.requests import RefundRequest
 from wechat.support.claims import Claims
 from wechat.support.single_flight import SingleFlight
-from wechat.wanted import RefundWanted
 
 IDEMPOTENCY_LIFE = timedelta(days=2)
 NUMBER_BYTES = 6
@@ -84,7 +84,7 @@ class Refunds:
 
     # -- requesting -----------------------------------------------------------------------------------------------
 
-    async def request(self, out_trade_no: str, wanted: RefundWanted, *, by: str, idempotency_key: str = "") -> Refund:
+    async def request(self, out_trade_no: str, wanted: RefundRequest, *, by: str, idempotency_key: str = "") -> Refund:
         """Refund ``wanted.refund`` fen of an order, as far as it goes now. The same request again is the same refund.
 
         Raises NotFound, BadRequest, IdempotencyMismatch, Conflict (not paid, too old, too much, number in use), and for

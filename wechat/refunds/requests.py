@@ -1,0 +1,33 @@
+"""Requests for refunds."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from wechat.domain.money import MAX_TOTAL
+from wechat.domain.refunds import MAX_REASON, OUT_REFUND_NO
+from wechat.support.requests import Line, RequestBody
+from wechat.support.validation import Needs
+
+
+def _check_number(value: str) -> str:
+    if not OUT_REFUND_NO.fullmatch(value):
+        raise Needs("6 到 64 位的 0-9 A-Z a-z _ - | * @", "6 to 64 of 0-9 A-Z a-z _ - | * @")
+    return value
+
+
+def _check_reason(value: str) -> str:
+    """WeChat limits the bytes, of which a Chinese character has three."""
+    if not 1 <= len(value.encode()) <= MAX_REASON:
+        raise Needs(f"1 到 {MAX_REASON} 字节（一个汉字 3 字节）", f"1 to {MAX_REASON} bytes; a Chinese character has 3")
+    return value
+
+
+class RefundRequest(RequestBody):
+    """``POST /api/orders/{no}/refunds``: a merchant's system refunds a part or all of it. ``refund`` in fen."""
+
+    refund: int = Field(ge=1, le=MAX_TOTAL)
+    reason: Annotated[Line, AfterValidator(_check_reason)]
+    out_refund_no: Annotated[str, AfterValidator(_check_number)] | None = None

@@ -1,0 +1,83 @@
+"""Request bodies of the JSON API, parsed strictly: unknown fields, wrong types and lengths are refused by name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+from wechat.domain.errors import BadRequest, Text
+from wechat.support.validation import Needs, need
+
+
+def _check_printable(value: str) -> str:
+    """No control characters and no lone surrogates: neither XML nor BSON nor a person can hold them."""
+    if not value.isprintable() or value != value.strip():
+        raise Needs("可见的文字，首尾没有空白", "printable text without blanks around it")
+    return value
+
+
+Line = Annotated[str, AfterValidator(_check_printable)]
+"""Text on one line, as strict as XML, BSON and people need it."""
+
+
+class RequestBody(BaseModel):
+    """A JSON body. Unknown fields are refused, and numbers are never read from text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+    @classmethod
+    def parse(cls, body: dict[str, Any]) -> Self:
+        """Parse ``body``. Raises BadRequest that names the first field that is wrong."""
+        try:
+            return cls.model_validate(body)
+        except ValidationError as error:
+            raise _refusal(error, ", ".join(cls.model_fields)) from None
+
+    def digest(self, *more: str) -> str:
+        """Return a digest that is equal for equal requests, so that a repeated one is recognised."""
+        return hashlib.sha256("\n".join((self.model_dump_json(), *more)).encode()).hexdigest()
+
+
+def json_object(raw: bytes) -> dict[str, Any]:
+    """A request body as a JSON object: UTF-8, no duplicate keys, no NaN, sane nesting. Raises BadRequest."""
+    try:
+        data = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise _not_json() from None
+    if not isinstance(data, dict):
+        raise _not_json()
+    return data
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) != len(pairs):
+        raise ValueError("duplicate key")
+    return data
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def _not_json() -> BadRequest:
+    return BadRequest(
+        Text("请求体要是一个 JSON 对象（UTF-8）", "The body must be one JSON object in UTF-8"), code="BAD_JSON"
+    )
+
+
+def _refusal(error: ValidationError, known: str) -> BadRequest:
+    fault = error.errors(include_url=False, include_input=False)[0]
+    name = ".".join(str(part) for part in fault["loc"]) or "body"
+    if fault["type"] == "extra_forbidden":
+        return BadRequest(
+            Text(f"有不认识的字段，可用：{known}", f"There is an unknown field; known are {known}"),
+            code="UNKNOWN_FIELD",
+        )
+    if fault["type"] == "missing":
+        return BadRequest(Text(f"缺少 {name}", f"{name} is missing"), field=name)
+    wanted = need(fault)
+    return BadRequest(Text(f"{name}：要求{wanted.zh}", f"{name} must {wanted.en}"), field=name)
