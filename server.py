@@ -24,15 +24,16 @@ from tornado.httputil import ParseBodyConfig, ParseMultipartConfig, set_parse_bo
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-import logs
-import settings as configuration
-from compose import Process, Storage, compose
 from handlers import plugin
 from handlers.base import UnknownAddress
 from handlers.services import Probe, Services, Traffic
 from handlers.static import StaticFiles
-from runtime import PrometheusTelemetry
-from settings import EMBEDDED, Settings
+from service import logs
+from service.compose import Process, Storage, compose
+from service.runtime import PrometheusTelemetry
+from service.settings.loading import load
+from service.settings.model import Settings
+from service.settings.values import EMBEDDED
 from storage.embedded import EmbeddedMongo, EmbeddedRedis
 from wechat.domain.errors import ConfigError, StoreUnavailable, Text
 
@@ -231,7 +232,7 @@ def main() -> int:
     parser.add_argument("--routes", action="store_true", help="print the table of routes and end")
     arguments = parser.parse_args()
     try:
-        settings = configuration.load(arguments.settings)
+        settings = load(arguments.settings)
         logs.setup(settings.log.level, settings.log.format)
         set_parse_body_config(ParseBodyConfig(multipart=ParseMultipartConfig(enabled=False)))
         Info("fenpay_build", "What runs").info({"version": VERSION})

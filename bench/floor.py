@@ -19,8 +19,8 @@ import aiohttp
 import uvloop
 from tornado.web import Application, RequestHandler
 
-from clocks import SystemClock
-from runtime import SystemRandom
+from service.clocks import SystemClock
+from service.runtime import SystemRandom
 from storage.group_commit import GroupCommit
 from storage.mongo.documents import MongoDocuments
 from storage.mongo.driver import Database, connect

@@ -14,13 +14,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from clocks import SystemClock
 from drill.day import Day, Report
 from drill.receiver import Receiver
 from drill.shop import Shop, WeChat, session
 from drill.stack import Stack
 from drill.verdict import Line, Seen, lines
-from runtime import SystemRandom
+from service.clocks import SystemClock
+from service.runtime import SystemRandom
 from storage.mongo.storage import MongoStorage
 
 DATABASE = "fenpay"

@@ -17,7 +17,7 @@ from handlers.orders import NUMBER
 from handlers.plugin import Access, Route
 from handlers.services import Services
 from handlers.texts import refusals, script_texts
-from settings import Product
+from service.settings.sections import Product
 from wechat.domain.money import yuan
 from wechat.domain.orders import Order, TradeState
 from wechat.domain.times import beijing, to_v3

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from settings import Settings
+from service.settings.model import Settings
 from wechat.account.jssdk import JsSdk
 from wechat.account.oauth import OAuth
 from wechat.diagnosis.inquiry import Inquiry

@@ -9,10 +9,10 @@ from functools import cache
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
-from compose import Terms
 from proof.protocol_v2 import ProtocolV2, read_xml, write_xml
 from proof.protocol_v3 import ProtocolV3
 from proof.wechat import WeChat
+from service.compose import Terms
 from wechat.domain.facts import Api
 from wechat.domain.ports import Clock, Random
 from wechat.orders.service import OrderDefaults

@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 
 ROOT = Path(__file__).parents[1]
-COPIED = ("wechat", "storage", "handlers", "proof")
+COPIED = ("wechat", "storage", "handlers", "service", "proof")
 LIMIT_S = 900.0
 
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
 
-from compose import build_core, build_workers
 from proof.chance import Chance, SeededRandom
 from proof.faults import Fault, Faults
 from proof.merchant import Account
 from proof.trace import Trace
+from service.compose import build_core, build_workers
 from storage.documents import BulkDocuments, Document, Encoded, Range, Replacement
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import Stores

@@ -11,8 +11,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-import settings as configuration
-from settings import EMBEDDED, Settings
+from service.settings.loading import load
+from service.settings.model import Settings
+from service.settings.values import EMBEDDED
 from storage.embedded import EmbeddedMongo
 from storage.migration.copying import Line, Migration, MigrationRefused
 from wechat.domain.errors import ConfigError, Text
@@ -22,7 +23,7 @@ def main(path: Path, *, as_json: bool) -> int:
     """Migrate the database of the settings in ``path``; the exit status."""
     talk = Console(stderr=True)
     try:
-        lines = _migrate(configuration.load(path), lambda text: talk.print(f"… {text.zh} · {text.en}"))
+        lines = _migrate(load(path), lambda text: talk.print(f"… {text.zh} · {text.en}"))
     except MigrationRefused as refusal:
         print(f"✘ {refusal.text.zh}\n  {refusal.text.en}", file=sys.stderr)
         return 0 if refusal.public_code == "NOTHING_TO_MIGRATE" else 1

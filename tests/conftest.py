@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-import logs
+from service import logs
 
 logs.setup("warning", "json")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from clocks import SimulatorClock, SystemClock
+from service.clocks import SimulatorClock, SystemClock
 from storage.embedded import free_port
 from tests.support.runtime import RecordedTelemetry
 from tests.support.simulator import SimulatorProcess

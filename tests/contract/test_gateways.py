@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from clocks import SystemClock
+from service.clocks import SystemClock
 from storage.embedded import free_port
 from tests.contract.samples import an_order
 from tests.support.runtime import RecordedTelemetry, a_runtime

@@ -16,7 +16,7 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from runtime import ThreadPool
+from service.runtime import ThreadPool
 from storage.documents import MILLISECOND, Document, Documents, Range
 from storage.group_commit import GroupCommit
 from storage.mongo.documents import MongoDocuments

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import server
-from settings import HttpSettings
+from service.settings.sections import HttpSettings
 from storage.embedded import EmbeddedMongo
 from tests.http.client import MERCHANT, Shop
 from tests.support.platform import Message, Platform

@@ -17,7 +17,7 @@ from wechatpayv3.utils import aes_decrypt, build_authorization, load_private_key
 from wechatpy.pay import WeChatPay
 from wechatpy.pay.utils import calculate_signature, calculate_signature_hmac, dict_to_xml
 
-from clocks import SystemClock
+from service.clocks import SystemClock
 from simulator.pki import Certified, load_certified
 from tests.simulator.merchant import number, unxml
 from tests.simulator.sink import Sink

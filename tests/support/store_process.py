@@ -20,7 +20,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self, cast
 
-import logs
+from service import logs
 from storage.mongo.driver import Driver
 from storage.mongo.storage import MongoStorage
 from tests.contract.samples import MCHID, a_fact, a_refund, an_order

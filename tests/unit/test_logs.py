@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from logs import FIELDS, MAX_TEXT, allowed_only, mask
+from service.logs import FIELDS, MAX_TEXT, allowed_only, mask
 
 ROOT = Path(__file__).parents[2]
-HEAD = "import logging, logs, structlog; logs.setup({level!r}, {form!r}); log = structlog.get_logger('t')\n"
+HEAD = "import logging, structlog; from service import logs; logs.setup({level!r}, {form!r}); log = structlog.get_logger('t')\n"
 
 
 def logged(program: str, *, level: str = "debug", form: str = "json") -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from handlers import exports
-from settings import Product
+from service.settings.sections import Product
 from simulator import bill_lines
 from tests.support.bills import Line, trade_bill
 from tests.support.bills import yuan as written_by_hand

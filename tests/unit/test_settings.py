@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 import yaml
 
-import gateways
-from settings import Settings, load
+from service import gateways
+from service.settings.loading import build, load
 from storage.embedded import free_port
 from tests.support.service import ServiceProcess, overlay, run_server
 from tests.unit.keys import certificate_pem, private_pem, public_pem
@@ -68,12 +68,12 @@ def changed(values: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
 
 def told(values: dict[str, Any]) -> list[str]:
     with pytest.raises(ConfigError) as refused:
-        Settings.build(values)
+        build(values)
     return [problem.en for problem in refused.value.problems] + [problem.zh for problem in refused.value.problems]
 
 
 def test_the_settings_of_the_demo_work(values: dict[str, Any]) -> None:
-    settings = Settings.build(values)
+    settings = build(values)
     assert settings.notify_url == "http://127.0.0.1:8899/notify"
     assert settings.pay.api is Api.V3
 
@@ -169,7 +169,7 @@ def test_every_fault_is_told_at_once(values: dict[str, Any]) -> None:
 def test_the_chosen_api_needs_its_section(values: dict[str, Any]) -> None:
     assert any(sentence.startswith("pay.v3: ") for sentence in told(changed(values, "pay.v3", None)))
     v2 = changed(changed(values, "pay.v3", None), "pay.api", "v2")
-    assert Settings.build(v2).pay.v3 is None
+    assert build(v2).pay.v3 is None
 
 
 @pytest.mark.parametrize("gone", ["public_key", "public_key_id"])
@@ -182,7 +182,7 @@ def test_v3_needs_some_key_of_wechats(values: dict[str, Any]) -> None:
         changed(changed(values, "pay.v3.public_key", None), "pay.v3.public_key_id", None), "pay.v3.certificates", False
     )
     assert any(sentence.startswith("pay.v3") for sentence in told(without))
-    assert Settings.build(changed(without, "pay.v3.certificates", True))
+    assert build(changed(without, "pay.v3.certificates", True))
 
 
 PRODUCTION: dict[str, Any] = {
@@ -204,7 +204,7 @@ def production(values: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def test_production_takes_real_accounts_behind_https(values: dict[str, Any]) -> None:
-    assert Settings.build(production(values)).environment == "production"
+    assert build(production(values)).environment == "production"
 
 
 @pytest.mark.parametrize(
@@ -241,16 +241,16 @@ def test_production_names_the_word_for_a_store_that_it_refuses_and_the_cure(valu
     ("url", "in_memory"), [("memory", True), ("embedded", False), ("mongodb://127.0.0.1:27017", False)]
 )
 def test_the_demo_takes_memory_for_its_orders(values: dict[str, Any], url: str, in_memory: bool) -> None:
-    assert Settings.build(changed(values, "mongo.url", url)).in_memory is in_memory
+    assert build(changed(values, "mongo.url", url)).in_memory is in_memory
 
 
 @pytest.mark.parametrize("loops", [1, 16, 256])
 def test_a_process_may_have_from_1_to_256_loops(values: dict[str, Any], loops: int) -> None:
-    assert Settings.build(changed(values, "workers.loops", loops)).workers.loops == loops
+    assert build(changed(values, "workers.loops", loops)).workers.loops == loops
 
 
 def test_without_a_word_on_loops_there_are_sixteen(values: dict[str, Any]) -> None:
-    assert Settings.build(changed(values, "workers", None)).workers.loops == 16
+    assert build(changed(values, "workers", None)).workers.loops == 16
 
 
 @pytest.mark.parametrize(("key", "value"), [("account.appid", "wxsim0123456789"), ("pay.mchid", "sim1900000109")])
@@ -261,7 +261,7 @@ def test_production_refuses_the_simulators_accounts(values: dict[str, Any], key:
 def test_the_environment_wins_over_the_file(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FENPAY_PAY__API", "v2")
     monkeypatch.setenv("FENPAY_HTTP__PORT", "9999")
-    settings = Settings.build(values)
+    settings = build(values)
     assert (settings.pay.api, settings.http.port) == (Api.V2, 9999)
     assert settings.pay.v3 is not None
 
@@ -282,7 +282,7 @@ def test_a_variable_that_names_no_setting_stops_the_start(
 ) -> None:
     monkeypatch.setenv(name, CANARY)
     with pytest.raises(ConfigError) as caught:
-        Settings.build(values)
+        build(values)
     [problem] = caught.value.problems
     assert name in problem.zh
     assert name in problem.en
@@ -290,7 +290,7 @@ def test_a_variable_that_names_no_setting_stops_the_start(
 
 
 def test_no_secret_shows_when_settings_are_printed(values: dict[str, Any]) -> None:
-    settings = Settings.build(values)
+    settings = build(values)
     shown = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
     for secret in (
         KNOWN["api_v2_key"],
@@ -419,4 +419,4 @@ def test_the_settings_say_through_which_api_a_refund_goes(
     if cert:
         values = changed(values, "pay.v2.client_cert", certificate_pem("ours"))
         values = changed(values, "pay.v2.client_key", private_pem("ours"))
-    assert gateways.refund_route(Settings.build(values).pay) == route
+    assert gateways.refund_route(build(values).pay) == route

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from settings import Settings, load
+from service.settings.loading import build, load
 from tests.support.service import overlay
 from tests.support.webhooks import KEY, OTHER_KEY, secret_of
 from tests.unit.test_settings import KNOWN
@@ -32,15 +32,15 @@ def base(tmp_path: Path) -> dict[str, Any]:
 
 def refusal(base: dict[str, Any], *hooks: dict[str, Any]) -> str:
     with pytest.raises(ConfigError) as refused:
-        Settings.build(base | {"webhooks": list(hooks)})
+        build(base | {"webhooks": list(hooks)})
     return str(refused.value)
 
 
 def test_a_webhook_is_told_of_everything_unless_it_says_of_what(base: dict[str, Any]) -> None:
     hooks = [HOOK, OTHER | {"events": ["order.paid"], "allow_private": True, "url": "http://10.0.0.1:8080/"}]
-    first, second = Settings.build(base | {"webhooks": hooks}).webhooks
+    first, second = build(base | {"webhooks": hooks}).webhooks
     assert (first.keys, first.events, second.events) == ([KEY], tuple(EventType), (EventType.ORDER_PAID,))
-    [all_of_them] = Settings.build(base | {"webhooks": [HOOK | {"events": "all"}]}).webhooks
+    [all_of_them] = build(base | {"webhooks": [HOOK | {"events": "all"}]}).webhooks
     assert all_of_them.events == tuple(EventType)
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
-import gateways
-from clocks import SimulatorClock, SystemClock
 from handlers import plugin
 from handlers.services import Books, Probe, Services, Traffic
-from runtime import PrometheusTelemetry, SystemRandom, ThreadPool
-from settings import Settings
+from service import gateways
+from service.clocks import SimulatorClock, SystemClock
+from service.runtime import PrometheusTelemetry, SystemRandom, ThreadPool
+from service.settings.model import Settings
 from storage.cache import TokenCache
 from storage.memory.storage import MemoryStorage
 from storage.mongo.storage import MongoStorage

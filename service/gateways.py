@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from settings import PaySettings, Settings, V2Settings, V3Settings
+from service.settings.model import Settings
+from service.settings.pay import PaySettings, V2Settings, V3Settings
 from wechat.domain.facts import Api
 from wechat.domain.ports import Runtime, Telemetry
 from wechat.pay.bills.gateways import BillGateway, V2Bills, V3Bills

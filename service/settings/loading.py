@@ -1,0 +1,112 @@
+"""Read the settings: a YAML file, then environment variables (``FENPAY_PAY__API=v2``), which win.
+
+``load`` returns settings that can work, or raises ``ConfigError`` with one sentence for each fault, which names the
+key and the cure and never shows the value.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsError
+
+from service.settings.model import ENV_PREFIX, Settings
+from service.settings.problems import find_problems
+from wechat.domain.errors import ConfigError, Text
+from wechat.support.validation import need
+
+
+def load(path: Path) -> Settings:
+    """Read the settings of ``path`` and of the files it builds on (``extends: other.yml``), under the environment."""
+    return build(_read(path))
+
+
+def build(values: dict[str, Any]) -> Settings:
+    """Settings from ``values`` and the environment. Raises ConfigError."""
+    if strays := _stray_variables(Settings):
+        raise ConfigError(strays)
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise ConfigError([_sentence(fault) for fault in error.errors()]) from None
+    except SettingsError as error:
+        raise ConfigError([_not_json(error)]) from None
+    if problems := find_problems(settings):
+        raise ConfigError(problems)
+    return settings
+
+
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The merged values; ``above`` are the files that led here. Raises ConfigError."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError:
+        raise ConfigError([Text(f"读不到设置文件 {path}", f"the settings file {path} cannot be read")]) from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise ConfigError([Text(f"{path} 不是合法的 YAML", f"{path} is not valid YAML")]) from None
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise ConfigError([Text(f"{path} 的最外层应是键值", f"{path} must hold keys and values")])
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    if not isinstance(base, str) or path.resolve() in above:
+        raise ConfigError([Text("extends：要求另一个文件的路径", "extends: must be the path of another file")])
+    return _merge(_read(path.parent / base, (*above, path.resolve())), values)
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _sentence(fault: ErrorDetails) -> Text:
+    location, kind = fault["loc"], fault["type"]
+    key = ".".join(str(part) for part in location)
+    if kind == "extra_forbidden":
+        return Text(
+            f"{key}：没有这个设置，请检查拼写或删除",
+            f"{key}: there is no such setting; check its spelling or remove it",
+        )
+    if kind == "missing":
+        env = ENV_PREFIX + "__".join(str(part) for part in location).upper()
+        return Text(
+            f"{key}：缺少，请在设置文件或环境变量 {env} 中给出", f"{key}: missing; set it in the file or as {env}"
+        )
+    wanted = need(fault)
+    return Text(f"{key}：要求{wanted.zh}", f"{key}: must {wanted.en}")
+
+
+def _stray_variables(settings_cls: type[BaseSettings]) -> list[Text]:
+    """Variables with our prefix that name no setting: pydantic would pass over them, and so would whoever mistyped one.
+
+    Below the first level the sections themselves refuse what they do not know.
+    """
+    named = [name for name in os.environ if name.upper().startswith(ENV_PREFIX)]
+    strays = [
+        name
+        for name in sorted(named)
+        if name.upper().removeprefix(ENV_PREFIX).partition("__")[0].lower() not in settings_cls.model_fields
+    ]
+    return [
+        Text(
+            f"环境变量 {name}：没有这个设置，请检查拼写或删除",
+            f"the variable {name}: there is no such setting; check it or unset it",
+        )
+        for name in strays
+    ]
+
+
+def _not_json(error: SettingsError) -> Text:
+    """A list or a section in an environment variable that does not parse."""
+    found = re.search(r'field "(\w+)"', str(error))
+    name = ENV_PREFIX + (found[1].upper() if found else "…")
+    return Text(f"{name}：要求一段 JSON", f"{name}: must be JSON")

@@ -1,0 +1,110 @@
+"""What single keys cannot show: settings that contradict each other, and what production forbids."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from service.settings.model import Environment, Settings
+from service.settings.pay import PaySettings
+from service.settings.values import EMBEDDED, MEMORY
+from service.settings.webhooks import webhook_problems
+from wechat.domain.errors import Text
+from wechat.domain.facts import Api
+
+Check = tuple[str, str, str]
+
+
+def find_problems(settings: Settings) -> list[Text]:
+    """Return a sentence for each problem."""
+    checks = [*_gateway_problems(settings.pay), *_equal_secrets(settings), *webhook_problems(settings.webhooks)]
+    if settings.environment is Environment.PRODUCTION:
+        checks += _production_problems(settings)
+    return [Text(f"{key}：{zh}", f"{key}: {en}") for key, zh, en in checks]
+
+
+def _gateway_problems(pay: PaySettings) -> list[Check]:
+    found: list[Check] = []
+    if (pay.v2 if pay.api is Api.V2 else pay.v3) is None:
+        key = f"pay.{pay.api}"
+        found.append(
+            (key, f"pay.api 选了 {pay.api}，但没有这一节", f"pay.api chooses {pay.api}, so this section is needed")
+        )
+    if pay.v2 and bool(pay.v2.client_cert) != bool(pay.v2.client_key):
+        missing = "client_key" if pay.v2.client_cert else "client_cert"
+        found.append((f"pay.v2.{missing}", "证书与私钥要成对给出", "goes with its other half: set both or neither"))
+    if pay.refund_api == "v3" and pay.v3 is None:
+        found.append(("pay.refund_api", "选了 v3，但没有 pay.v3 这一节", "chooses v3, so the section pay.v3 is needed"))
+    if pay.v3 and pay.v3.key_mode_problem:
+        found.append(("pay.v3", "微信支付公钥与平台证书至少配好一种，公钥与其 ID 要成对", pay.v3.key_mode_problem))
+    return found
+
+
+def _equal_secrets(settings: Settings) -> list[Check]:
+    """The three secrets that people confuse are three different texts."""
+    secrets = {"account.appsecret": settings.account.appsecret.get_secret_value()}
+    if settings.pay.v2:
+        secrets["pay.v2.key"] = settings.pay.v2.key.get_secret_value()
+    if settings.pay.v3:
+        secrets["pay.v3.key"] = settings.pay.v3.key.get_secret_value()
+    names = list(secrets)
+    return [
+        (
+            b,
+            f"与 {a} 相同；AppSecret、APIv2 密钥、APIv3 密钥是三样东西",
+            f"equals {a}; AppSecret, APIv2 key and APIv3 key are three things",
+        )
+        for i, a in enumerate(names)
+        for b in names[i + 1 :]
+        if secrets[a] == secrets[b]
+    ]
+
+
+def _production_problems(settings: Settings) -> list[Check]:
+    found: list[Check] = []
+    for key, url, example in (
+        ("mongo.url", settings.mongo.url, "mongodb://"),
+        ("redis.url", settings.redis.url, "redis://"),
+    ):
+        if url in (EMBEDDED, MEMORY):
+            found.append(
+                (
+                    key,
+                    f"生产环境不用 {url}，请填 {example}…",
+                    f"production does not use {url}; set a {example}… address",
+                )
+            )
+    if settings.simulator_url or settings.account.appid.startswith("wxsim") or settings.pay.mchid.startswith("sim"):
+        found.append(
+            (
+                "simulator_url",
+                "生产环境不接模拟器及其账号，请换成真实账号并删除此项",
+                "production refuses the simulator and its accounts; use real ones and remove this",
+            )
+        )
+    if not _public_https(settings.http.public_base_url):
+        found.append(
+            (
+                "http.public_base_url",
+                "需要公网可访问的 https 地址，微信才能回调",
+                "needs a public https address that WeChat can call",
+            )
+        )
+    outward = {
+        "pay.base_urls": settings.pay.base_urls,
+        "pay.v2.refund_urls": settings.pay.v2.refund_urls if settings.pay.v2 else (),
+        "account.api_url": (settings.account.api_url,),
+    }
+    for name, urls in outward.items():
+        if not all(url.startswith("https://") for url in urls):
+            found.append((name, "生产环境只用 https", "production uses https only"))
+    return found
+
+
+def _public_https(url: str) -> bool:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        return parts.scheme == "https" and ipaddress.ip_address(host).is_global
+    except ValueError:
+        return parts.scheme == "https" and "." in host and not host.endswith((".local", ".localhost", ".internal"))

@@ -1,0 +1,94 @@
+"""The sections of the settings, but for ``pay`` and ``webhooks``."""
+
+from __future__ import annotations
+
+from datetime import time
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr
+
+from service.settings.values import EMBEDDED, MEMORY, BaseUrl, Section, check_secret, check_store_url
+from wechat.domain.money import MAX_TOTAL
+
+
+class HttpSettings(Section):
+    host: str = "127.0.0.1"
+    port: int = Field(8888, ge=0, le=65535)
+    public_base_url: BaseUrl
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    verify_files: Path = Path("var/verify")
+    drain_s: float = Field(8.0, gt=0, le=60)
+
+    @property
+    def origin(self) -> str:
+        parts = urlsplit(self.public_base_url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+
+class SessionSettings(Section):
+    secret: Annotated[SecretStr, check_secret(32)]
+    days: int = Field(7, ge=1, le=90)
+
+
+class AccountSettings(Section):
+    appid: str = Field(pattern=r"^(wx|wxsim)[0-9a-zA-Z]{8,30}$")
+    appsecret: Annotated[SecretStr, check_secret(16)]
+    token_call: Literal["stable", "classic"] = "stable"  # noqa: S105 - which call, not a token
+    api_url: BaseUrl = "https://api.weixin.qq.com"
+    open_url: BaseUrl = "https://open.weixin.qq.com"
+    js_url: str = "https://res.wx.qq.com/open/js/jweixin-1.6.0.js"
+    js_origins: tuple[BaseUrl, ...] = ()
+
+
+class BooksSettings(Section):
+    after: str = Field("10:05", pattern=r"^(09:[3-5][0-9]|1[0-9]:[0-5][0-9])$")
+    directory: Path = Path("var/bills")
+    keep_days: int = Field(90, ge=1, le=3650)
+
+    @property
+    def after_time(self) -> time:
+        return time.fromisoformat(self.after)
+
+
+class MongoSettings(Section):
+    url: Annotated[str, check_store_url((EMBEDDED, MEMORY), "mongodb", "mongodb+srv")] = EMBEDDED
+    database: str = Field("fenpay", pattern=r"^[A-Za-z0-9_-]{1,38}$")
+    driver: Literal["motor", "pymongo"] = "motor"
+    directory: Path = Path("var/mongo")
+
+
+class RedisSettings(Section):
+    url: Annotated[str, check_store_url((EMBEDDED,), "redis", "rediss")] = EMBEDDED
+    prefix: str = "fenpay:"
+    directory: Path = Path("var/redis")
+
+
+class WorkerSettings(Section):
+    loops: int = Field(16, ge=1, le=256)
+
+
+class ApiKey(Section):
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Product(Section):
+    sku: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
+    name: str = Field(min_length=1, max_length=40)
+    name_en: str = Field(min_length=1, max_length=40)
+    price: int = Field(ge=1, le=MAX_TOTAL, strict=True)
+    picture: str = ""
+
+
+class ShopSettings(Section):
+    name: str = "Fenpay"
+    name_en: str = "Fenpay"
+    max_quantity: int = Field(99, ge=1, le=999)
+    products: tuple[Product, ...] = ()
+
+
+class LogSettings(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "text"] = "json"
