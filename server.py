@@ -24,17 +24,17 @@ from tornado.httputil import ParseBodyConfig, ParseMultipartConfig, set_parse_bo
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from handlers import plugin
-from handlers.base import UnknownAddress
-from handlers.services import Probe, Services, Traffic
-from handlers.static import StaticFiles
+from handlers.web import plugin
+from handlers.web.base import UnknownAddress
+from handlers.web.services import Probe, Services, Traffic
+from handlers.web.static import StaticFiles
 from service import logs
 from service.compose import Process, Storage, compose
 from service.runtime import PrometheusTelemetry
 from service.settings.loading import load
 from service.settings.model import Settings
 from service.settings.values import EMBEDDED
-from storage.embedded import EmbeddedMongo, EmbeddedRedis
+from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis
 from wechat.domain.errors import ConfigError, StoreUnavailable, Text
 
 VERSION = "0.2.0"

@@ -21,7 +21,7 @@ from pymongo import MongoClient
 
 from bench.stack import Stack, Target, cpu_s
 from storage.documents import CODEC, EPOCH, MILLISECOND
-from storage.embedded import EmbeddedMongo
+from storage.embedded.servers import EmbeddedMongo
 from storage.stores.all import DELIVERIES, NOTIFICATIONS, NUMBERS, ORDERS
 from wechat.domain.times import beijing_day
 

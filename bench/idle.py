@@ -25,7 +25,7 @@ from rich.table import Table
 from bench.fill import DATABASE, fill_store
 from bench.stack import Stack, Target, cpu_s
 from bench.tap import Command, Tap, tapped
-from storage.embedded import EmbeddedMongo
+from storage.embedded.servers import EmbeddedMongo
 
 SETTLE_S = 20.0  # after the start: the first plans, gauges and bills
 LOOKS = ("find", "findAndModify", "aggregate", "count", "distinct")

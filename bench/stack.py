@@ -27,8 +27,8 @@ from bench.work import Requests
 from scripts.overlay import overlay
 from scripts.steps import ROOT
 from simulator.pki import load_key
-from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
-from storage.lifeline import Process
+from storage.embedded.child_process import Process
+from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 
 LOAD = (sys.executable, "-m", "bench.load")
 LOAD_S = 240.0

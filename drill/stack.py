@@ -21,8 +21,8 @@ import yaml
 
 from scripts.overlay import overlay
 from scripts.steps import ROOT
-from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
-from storage.lifeline import Process
+from storage.embedded.child_process import Process
+from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 
 START_S = 30.0
 SERVICES = 2

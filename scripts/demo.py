@@ -26,7 +26,7 @@ from rich.panel import Panel
 
 from scripts import demo_files
 from scripts.steps import ROOT, Failed, step
-from storage.lifeline import ChildFailed, Process
+from storage.embedded.child_process import ChildFailed, Process
 from wechat.domain.errors import Text
 
 SERVICE_PORT, SIMULATOR_PORT, SECURE_PORT = 8888, 9000, 9443

@@ -14,7 +14,7 @@ from rich.table import Table
 from service.settings.loading import load
 from service.settings.model import Settings
 from service.settings.values import EMBEDDED
-from storage.embedded import EmbeddedMongo
+from storage.embedded.servers import EmbeddedMongo
 from storage.migration.copying import Line, Migration, MigrationRefused
 from wechat.domain.errors import ConfigError, Text
 

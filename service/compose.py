@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
-from handlers import plugin
-from handlers.services import Books, Probe, Services, Traffic
+from handlers.web import plugin
+from handlers.web.services import Books, Probe, Services, Traffic
 from service import gateways
 from service.clocks import SimulatorClock, SystemClock
 from service.runtime import PrometheusTelemetry, SystemRandom, ThreadPool
 from service.settings.model import Settings
-from storage.cache import TokenCache
 from storage.memory.storage import MemoryStorage
 from storage.mongo.storage import MongoStorage
+from storage.redis.token_cache import TokenCache
 from storage.stores.all import Stores
 from wechat.account.client import AccountClient
 from wechat.account.jssdk import JsSdk

@@ -122,7 +122,7 @@ RULES = [
     Rule("the simulator knows neither storage nor handlers nor settings", ("simulator",), ("storage", "handlers", "server", "service", "tests")),
     Rule("tornado in server, handlers and simulator only", LIBRARIES, ("tornado",), ("server", "handlers", "simulator")),
     Rule("MongoDB and Redis drivers in storage only", LIBRARIES, ("motor", "pymongo", "bson", "redis"), ("storage",)),
-    Rule("metrics are exported in runtime, handlers.health and server only", LIBRARIES, ("prometheus_client",), ("service.runtime", "handlers.health", "server")),
+    Rule("metrics are exported in runtime, handlers.ops.health and server only", LIBRARIES, ("prometheus_client",), ("service.runtime", "handlers.ops.health", "server")),
     Rule("lxml in xmlcodec only", LIBRARIES, ("lxml",), ("wechat.pay.v2.xmlcodec",)),
     Rule(
         "cryptography in ciphers, signing, certificates and the simulator's pki only",
@@ -136,7 +136,7 @@ RULES = [
         ("aiohttp", "yarl"),
         ("wechat.support.transport", "wechat.events.webhooks", "simulator"),
     ),
-    Rule("spreadsheets in the handlers' exports only", LIBRARIES, ("xlsxwriter",), ("handlers.exports",)),
+    Rule("spreadsheets in the handlers' exports only", LIBRARIES, ("xlsxwriter",), ("handlers.web.exports",)),
     Rule("SQLite for a run's scratch only", LIBRARIES, ("sqlite3",), ("wechat.reconciliation.match_database",)),
     Rule("no other HTTP client", LIBRARIES, ("requests", "httpx", "urllib3"), ()),
     Rule("no other XML parser", LIBRARIES, ("xml", "xmltodict", "defusedxml"), ()),

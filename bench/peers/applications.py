@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.peers.postgres import Postgres
 from bench.stack import Stack, Target
 from scripts.steps import Failed
-from storage.embedded import free_port
+from storage.embedded.servers import free_port
 
 APPS = Path(__file__).with_name("apps")
 DATABASE = "peer"

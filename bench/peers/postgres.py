@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from scripts.steps import Failed
-from storage.lifeline import ChildFailed, Process
+from storage.embedded.child_process import ChildFailed, Process
 
 PACKAGES = Path("/usr/lib/postgresql")  # Debian keeps the servers of all versions there, off the PATH
 MISSING = "PostgreSQL is not installed; install it with `apt-get install -y postgresql`, then run this again."

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from storage.embedded import EmbeddedMongo, EmbeddedRedis
+from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis
 from storage.mongo.driver import Connection, Driver, connect
 from storage.mongo.storage import MongoStorage
 from tests.contract.samples import a_storage

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from service.clocks import SimulatorClock, SystemClock
-from storage.embedded import free_port
+from storage.embedded.servers import free_port
 from tests.support.runtime import RecordedTelemetry
 from tests.support.simulator import SimulatorProcess
 from wechat.support.transport import Transport

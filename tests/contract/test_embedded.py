@@ -18,8 +18,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from storage.embedded import WATCH_S, EmbeddedMongo, EmbeddedRedis, EmbeddedServer
-from storage.lifeline import ChildFailed, Process
+from storage.embedded.child_process import ChildFailed, Process
+from storage.embedded.servers import WATCH_S, EmbeddedMongo, EmbeddedRedis, EmbeddedServer
 from storage.mongo.storage import MongoStorage
 from tests.contract.samples import HOUR, a_claim, a_storage, an_order
 from tests.support.servers import running
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 PARENT = """
 import sys, time
 from pathlib import Path
-from storage.embedded import WATCH_S, EmbeddedMongo, EmbeddedRedis
+from storage.embedded.servers import WATCH_S, EmbeddedMongo, EmbeddedRedis
 servers = [EmbeddedMongo(Path(sys.argv[1], "mongo")), EmbeddedRedis(Path(sys.argv[1], "redis"))]
 for server in servers:
     server.start()
@@ -131,7 +131,7 @@ async def test_what_has_ended_is_removed_at_the_next_sweep_and_not_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server's own period is a minute; ours reaches it."""
-    monkeypatch.setattr("storage.embedded.SWEEP_S", 3.0)
+    monkeypatch.setattr("storage.embedded.servers.SWEEP_S", 3.0)
     with running(EmbeddedMongo(tmp_path / "mongo")) as server:
         storage = a_storage(server.url, "sweep")
         assert await storage.problems() == []

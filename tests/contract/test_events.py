@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from storage.embedded import EmbeddedMongo
+from storage.embedded.servers import EmbeddedMongo
 from storage.mongo.driver import Connection
 from storage.mongo.storage import MongoStorage
 from storage.stores.all import ORDERS

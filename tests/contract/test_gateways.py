@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from service.clocks import SystemClock
-from storage.embedded import free_port
+from storage.embedded.servers import free_port
 from tests.contract.samples import an_order
 from tests.support.runtime import RecordedTelemetry, a_runtime
 from tests.support.simulator import SimulatorProcess

@@ -16,7 +16,7 @@ from bson import json_util
 from pymongo import MongoClient
 
 from storage.documents import CODEC
-from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
+from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 from storage.migration.copying import Line, Migration, MigrationRefused
 from storage.mongo.storage import MongoStorage
 from tests.contract.samples import NOW, a_storage

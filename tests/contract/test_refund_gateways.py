@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from storage.embedded import free_port
+from storage.embedded.servers import free_port
 from tests.contract.samples import a_refund
 from tests.support.platform import Platform
 from tests.support.refund_wechat import RefundWeChat, server_pem

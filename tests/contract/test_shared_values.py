@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from redis import asyncio as aioredis
 
-from storage.cache import REST_S, TokenCache
-from storage.embedded import EmbeddedRedis
+from storage.embedded.servers import EmbeddedRedis
 from storage.memory.tokens import Expiring
+from storage.redis.token_cache import REST_S, TokenCache
 from tests.support.clock import ManualClock
 from tests.support.servers import running
 from wechat.domain.ports import Token

@@ -19,7 +19,7 @@ from urllib.request import Request, urlopen
 import psutil
 import pytest
 
-from storage.embedded import free_port
+from storage.embedded.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 START_S = 60

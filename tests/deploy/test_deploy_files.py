@@ -24,7 +24,7 @@ import yaml
 
 from scripts.programs import NO_NGINX, nginx
 from server import HTTP_LIMITS
-from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
+from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 from tests.support.servers import running
 
 ROOT = Path(__file__).parents[2]

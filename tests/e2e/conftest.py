@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Browser, async_playwright
 
 from scripts.programs import NO_CHROMIUM, chromium
-from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
+from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 from tests.e2e.payer import Payer
 from tests.support.servers import running
 from tests.support.service import ServiceProcess, overlay

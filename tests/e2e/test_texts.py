@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tornado.template import Loader
 
-from handlers.cashier import HINTED, RESTS
-from handlers.texts import REFUSALS, SCRIPT_TEXTS, TEXTS, texts
+from handlers.payer.cashier import HINTED, RESTS
+from handlers.web.texts import REFUSALS, SCRIPT_TEXTS, TEXTS, texts
 from tests.contract.samples import a_payment, an_order
 from wechat.domain.errors import Text
 from wechat.domain.money import yuan

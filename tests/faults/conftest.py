@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
+from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 from tests.http.client import Shop
 from tests.support.platform import Platform
 from tests.support.service import ServiceProcess, overlay

@@ -6,7 +6,7 @@ import asyncio
 import time
 from pathlib import Path
 
-from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
+from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 from tests.faults.conftest import Site
 from tests.http.client import Shop
 from tests.support.platform import an_order

@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
+from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 from tests.http.client import MERCHANT
 from tests.support.bill_desk import MERCHANT as PAYEE
 from tests.support.bill_desk import SERIAL, BillDesk

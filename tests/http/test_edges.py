@@ -13,7 +13,7 @@ import pytest
 
 import server
 from service.settings.sections import HttpSettings
-from storage.embedded import EmbeddedMongo
+from storage.embedded.servers import EmbeddedMongo
 from tests.http.client import MERCHANT, Shop
 from tests.support.platform import Message, Platform
 from tests.support.service import API_KEY, SESSION_SECRET, ServiceProcess

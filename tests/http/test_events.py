@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from storage.embedded import EmbeddedMongo, free_port
+from storage.embedded.servers import EmbeddedMongo, free_port
 from tests.contract.samples import a_storage, an_order, paid
 from tests.simulator.sink import Sink
 from tests.support.manage import Manage

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.embedded import EmbeddedMongo, free_port
+from storage.embedded.servers import EmbeddedMongo, free_port
 from tests.contract.samples import a_storage, an_order
 from tests.http.client import Shop
 from tests.support.manage import Manage

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
+from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 from tests.http.client import Shop
 from tests.support.manage import Manage, Ran
 from tests.support.service import API_KEY, ServiceProcess, overlay

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from storage.embedded import EmbeddedMongo
+from storage.embedded.servers import EmbeddedMongo
 from tests.http.client import MERCHANT, Shop, Told
 from tests.support.platform import Message, Platform, an_order, transaction_id
 from tests.support.service import ServiceProcess

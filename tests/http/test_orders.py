@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from storage.embedded import EmbeddedMongo
+from storage.embedded.servers import EmbeddedMongo
 from tests.http.client import MERCHANT, Shop, Told
 from tests.support.simulator import SimulatorProcess
 from tests.support.stored import collection_sizes

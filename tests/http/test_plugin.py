@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
+from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 from tests.http.client import Shop
 from tests.support.service import ROOT, ServiceProcess, overlay
 from tests.support.simulator import SimulatorProcess

@@ -12,7 +12,7 @@ from typing import Any, cast
 import aiohttp
 import pytest
 
-from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
+from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 from storage.mongo.storage import MongoStorage
 from tests.contract.samples import MCHID, a_payment, a_storage, an_order
 from tests.http.client import MERCHANT

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
+from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 from tests.http.client import Shop
 from tests.races.town import Town
 from tests.simulator.sink import Sink

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from pymongo import MongoClient
 
-from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
+from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 from storage.stores.all import DAYS, DIFFERENCES
 from tests.http.client import MERCHANT, Shop, Told
 from tests.races.town import SCALE, Town, crowd, until

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.embedded import EmbeddedMongo, EmbeddedRedis
+from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis
 from tests.races.conftest import a_town
 from tests.races.town import SCALE, Order, Town, crowd, until
 from tests.support.simulator import SimulatorProcess

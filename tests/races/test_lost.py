@@ -7,7 +7,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 from functools import partial
 
-from storage.embedded import EmbeddedMongo
+from storage.embedded.servers import EmbeddedMongo
 from tests.races.town import SCALE, Order, Town, crowd, until
 from tests.support.stored import order_documents
 

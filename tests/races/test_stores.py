@@ -20,7 +20,7 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from storage.documents import Document
-from storage.embedded import EmbeddedMongo, EmbeddedRedis, free_port
+from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 from storage.mongo.driver import Driver
 from storage.mongo.storage import MongoStorage
 from storage.store import SCHEMA

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from storage.embedded import EmbeddedMongo
+from storage.embedded.servers import EmbeddedMongo
 from storage.mongo.driver import Driver
 from tests.contract.samples import NOW
 from tests.storage.backing import Backing, MemoryBacking, MongoBacking, Storage

@@ -22,7 +22,7 @@ from pymongo.errors import (
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from storage.documents import CODEC, Document
-from storage.embedded import EmbeddedMongo
+from storage.embedded.servers import EmbeddedMongo
 from storage.mongo.driver import Collection, Connection, Database, Driver, connect
 from storage.mongo.storage import INDEXES, MongoStorage
 from storage.stores.all import CLAIMS, COLLECTIONS, DELIVERIES, EXPIRING, ORDERS

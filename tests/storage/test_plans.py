@@ -17,7 +17,7 @@ from pymongo import AsyncMongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from storage.documents import Document
-from storage.embedded import EmbeddedMongo
+from storage.embedded.servers import EmbeddedMongo
 from storage.mongo.driver import Driver, connect
 from storage.mongo.storage import MongoStorage
 from storage.store import Codec

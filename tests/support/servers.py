@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from typing import TypeVar
 
-from storage.embedded import EmbeddedServer
+from storage.embedded.servers import EmbeddedServer
 
 S = TypeVar("S", bound=EmbeddedServer)
 

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from scripts.overlay import overlay as in_front_of
-from storage.lifeline import Process
+from storage.embedded.child_process import Process
 
 ROOT = Path(__file__).resolve().parents[2]
 API_KEY = "test-api-key-of-a-merchants-system"

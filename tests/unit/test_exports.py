@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.exports import (
+from handlers.web.exports import (
     BOM,
     COLUMNS,
     WIDTHS,

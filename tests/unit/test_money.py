@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from handlers import exports
+from handlers.web import exports
 from service.settings.sections import Product
 from simulator import bill_lines
 from tests.support.bills import Line, trade_bill

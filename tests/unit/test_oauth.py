@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from handlers.oauth import safe_next
+from handlers.payer.oauth import safe_next
 from storage.memory.tokens import MemoryTokens
 from tests.support.account import Account, refuse
 from tests.support.clock import ManualClock

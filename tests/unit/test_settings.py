@@ -14,7 +14,7 @@ import yaml
 
 from service import gateways
 from service.settings.loading import build, load
-from storage.embedded import free_port
+from storage.embedded.servers import free_port
 from tests.support.service import ServiceProcess, overlay, run_server
 from tests.unit.keys import certificate_pem, private_pem, public_pem
 from wechat.domain.errors import ConfigError
@@ -347,7 +347,7 @@ STARTS: dict[str, tuple[Break, str]] = {
         "pay.v3.merchant_cert",
     ),
     "a plugin that is not there": (lambda v: changed(v, "plugins", ["handlers.nowhere"]), "plugins"),
-    "a plugin twice": (lambda v: changed(v, "plugins", ["handlers.health", "handlers.health"]), "plugins"),
+    "a plugin twice": (lambda v: changed(v, "plugins", ["handlers.ops.health", "handlers.ops.health"]), "plugins"),
     "a password that is not escaped": (lambda v: changed(v, "mongo.url", f"mongodb://u:{CANARY}:x@h"), "mongo.url"),
     "a port of letters": (lambda v: changed(v, "redis.url", f"redis://h:{CANARY}"), "redis.url"),
 }

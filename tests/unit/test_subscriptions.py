@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -12,8 +13,8 @@ from typing import Any, cast
 
 import pytest
 
-from handlers import plugin
-from handlers.services import Services
+from handlers.web import plugin
+from handlers.web.services import Services
 from tests.support.webhooks import an_event
 from wechat.domain.deliveries import Event, Outcome
 from wechat.domain.errors import ConfigError
@@ -102,3 +103,10 @@ async def test_a_handler_that_raises_or_takes_too_long_is_called_again_later() -
     subscriber = Subscriber("shop", {"order.paid": fail, "order.closed": hang}, limit_s=0.05)
     assert await subscriber.deliver(an_event()) == Outcome(False, "raised")
     assert await subscriber.deliver(an_event("e2", "order.closed")) == Outcome(False, "timeout")
+
+
+@pytest.mark.parametrize("name", sorted(plugin.MOVED))
+def test_a_plugin_that_was_renamed_is_refused_by_its_new_name(name: str) -> None:
+    assert importlib.import_module(plugin.MOVED[name]).routes
+    with pytest.raises(ConfigError, match=re.escape(plugin.MOVED[name])):
+        plugin.load([name], SERVICES)

@@ -20,7 +20,7 @@ from typing import ClassVar
 
 import structlog
 
-from storage.lifeline import POLL_S, ChildFailed, Process
+from storage.embedded.child_process import POLL_S, ChildFailed, Process
 from wechat.domain.errors import ConfigError, Text
 
 READY_S = 15.0
@@ -29,7 +29,7 @@ WATCH_S = 0.25
 PORT_TRIES = 5
 SWEEP_S = 3600.0
 
-log = structlog.get_logger("storage.embedded")
+log = structlog.get_logger("storage.embedded.servers")
 
 
 class EmbeddedServer(ABC):

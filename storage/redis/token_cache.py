@@ -30,7 +30,7 @@ FENCE_LIFE_MS = 30 * 24 * 3600 * 1000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 
-log = structlog.get_logger("storage.cache")
+log = structlog.get_logger("storage.redis.token_cache")
 AWAY = object()
 
 # Each script is one atomic step. Its keys share a hash tag, so it runs on a cluster too.

@@ -7,9 +7,9 @@ import asyncio
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from tornado.web import HTTPError
 
-from handlers.base import ApiHandler, BaseHandler
-from handlers.plugin import Access, Route
-from handlers.services import Probe, Services
+from handlers.web.base import ApiHandler, BaseHandler
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Probe, Services
 from wechat.domain.errors import FenpayError
 
 PROBE_S = 2.0

@@ -20,8 +20,22 @@ from wechat.domain.events import EventType
 from wechat.events.targets import Subscriber
 
 if TYPE_CHECKING:
-    from handlers.base import BaseHandler
-    from handlers.services import Services
+    from handlers.web.base import BaseHandler
+    from handlers.web.services import Services
+
+MOVED = {
+    "handlers.books": "handlers.merchant.books",
+    "handlers.cashier": "handlers.payer.cashier",
+    "handlers.events": "handlers.merchant.events",
+    "handlers.health": "handlers.ops.health",
+    "handlers.jssdk": "handlers.payer.jssdk",
+    "handlers.merchant": "handlers.merchant.orders",
+    "handlers.notify": "handlers.wechat.notify",
+    "handlers.oauth": "handlers.payer.oauth",
+    "handlers.orders": "handlers.payer.orders",
+    "handlers.refunds": "handlers.merchant.refunds",
+}
+"""Names of release 0.1.0, which settings files may still have."""
 
 
 class Access(StrEnum):
@@ -117,7 +131,12 @@ def _routes(plugin: str, services: Services) -> list[Route]:
 
 
 def _module(plugin: str) -> ModuleType:
-    """The plugin, imported. Raises ConfigError for what is none."""
+    """Import the plugin. Raises ConfigError if it cannot be imported or is not a plugin."""
+    if plugin in MOVED:
+        name = MOVED[plugin]
+        raise ConfigError(
+            [Text(f"plugins：{plugin} 已改名为 {name}", f"plugins: {plugin} has been renamed; write {name}")]
+        )
     try:
         module = importlib.import_module(plugin)
     except ImportError as error:

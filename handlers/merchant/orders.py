@@ -8,11 +8,11 @@ from collections.abc import Mapping
 
 import segno
 
-from handlers.base import ApiHandler
-from handlers.orders import NUMBER
-from handlers.plugin import Access, Route
-from handlers.services import Services
-from handlers.views import merchant_view, received_view, why_view, with_pay
+from handlers.payer.orders import NUMBER
+from handlers.web.base import ApiHandler
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
+from handlers.web.views import merchant_view, received_view, why_view, with_pay
 from wechat.domain.errors import BadRequest, NotFound, Text
 from wechat.domain.orders import TradeState
 from wechat.orders.requests import CreateOrderRequest

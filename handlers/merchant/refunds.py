@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from handlers.base import ApiHandler
-from handlers.merchant import idempotency_key
-from handlers.orders import NUMBER
-from handlers.plugin import Access, Route
-from handlers.services import Services
-from handlers.views import refund_view
+from handlers.merchant.orders import idempotency_key
+from handlers.payer.orders import NUMBER
+from handlers.web.base import ApiHandler
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
+from handlers.web.views import refund_view
 from wechat.refunds.requests import RefundRequest
 
 REFUND_NUMBER = r"([0-9A-Za-z_\-|*@]{6,64})"

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from handlers.base import PageHandler
-from handlers.orders import NUMBER
-from handlers.plugin import Access, Route
-from handlers.services import Services
-from handlers.texts import refusals, script_texts
+from handlers.payer.orders import NUMBER
+from handlers.web.base import PageHandler
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
+from handlers.web.texts import refusals, script_texts
 from service.settings.sections import Product
 from wechat.domain.money import yuan
 from wechat.domain.orders import Order, TradeState

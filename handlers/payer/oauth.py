@@ -8,9 +8,9 @@ import re
 import secrets
 from dataclasses import dataclass
 
-from handlers.base import PageHandler
-from handlers.plugin import Access, Route
-from handlers.services import Services
+from handlers.web.base import PageHandler
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
 from wechat.account.oauth import SPENT_CODE
 from wechat.domain.errors import AccountRefused, BadRequest, Forbidden, Text
 

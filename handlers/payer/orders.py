@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from handlers.base import ApiHandler
-from handlers.plugin import Access, Route
-from handlers.services import Services
-from handlers.views import payer_view, with_pay
+from handlers.web.base import ApiHandler
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
+from handlers.web.views import payer_view, with_pay
 from wechat.orders.requests import CheckoutRequest
 
 

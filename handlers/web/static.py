@@ -8,7 +8,7 @@ from typing import Any
 
 from tornado.web import StaticFileHandler
 
-from handlers.base import HTTP_CODES, HTTP_TEXTS
+from handlers.web.base import HTTP_CODES, HTTP_TEXTS
 from wechat.domain.errors import FenpayError
 
 

@@ -10,10 +10,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from handlers import exports
-from handlers.base import ApiHandler
-from handlers.plugin import Access, Route
-from handlers.services import Services
+from handlers.web import exports
+from handlers.web.base import ApiHandler
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
 from wechat.domain.errors import BadRequest, NotFound, Text
 from wechat.domain.times import to_v3
 from wechat.pay.bills.gateways import Bill

@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
-from handlers.base import BaseHandler
-from handlers.plugin import Access, Route
-from handlers.services import Services
+from handlers.web.base import BaseHandler
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
 from wechat.domain.facts import Api
 from wechat.notifications.receiver import generation
 from wechat.pay.v2.gateway import acknowledgement

@@ -20,10 +20,10 @@ import orjson
 import structlog
 from tornado.web import HTTPError, RequestHandler
 
-from handlers.plugin import Access, methods
-from handlers.services import Services
-from handlers.texts import texts
-from handlers.views import remote_view
+from handlers.web.plugin import Access, methods
+from handlers.web.services import Services
+from handlers.web.texts import texts
+from handlers.web.views import remote_view
 from wechat.domain.errors import (
     BadRequest,
     CallerError,

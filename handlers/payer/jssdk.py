@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from handlers.base import ApiHandler
-from handlers.plugin import Access, Route
-from handlers.services import Services
+from handlers.web.base import ApiHandler
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
 from wechat.domain.errors import BadRequest, Text
 
 
