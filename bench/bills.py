@@ -19,7 +19,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from simulator.bill_lines import HEADERS, SUMS, TradeKind
+from simulator.bills.lines import HEADERS, SUMS, TradeKind
 from wechat.pay.bills.parser import read_lines, trade_lines
 from wechat.reconciliation.books import Entry, judge, missing_there
 from wechat.reconciliation.match_database import Scratch

@@ -26,7 +26,7 @@ from bench.platform import Platform
 from bench.work import Requests
 from scripts.overlay import overlay
 from scripts.steps import ROOT
-from simulator.pki import load_key
+from simulator.state.pki import load_key
 from storage.embedded.child_process import Process
 from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 

@@ -15,8 +15,8 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from simulator.app import application
-from simulator.clock import Calendar
-from simulator.pki import server_context
+from simulator.state.clock import Calendar
+from simulator.state.pki import server_context
 from simulator.world import World
 
 HOST = "127.0.0.1"

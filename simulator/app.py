@@ -7,20 +7,14 @@ from typing import Any
 
 from tornado.web import Application, RequestHandler, StaticFileHandler
 
-from simulator import (
-    account,
-    bill_calls,
-    bridge,
-    consent,
-    control,
-    control_money,
-    front,
-    pay_v2,
-    pay_v3,
-    refund_v2,
-    refund_v3,
-)
-from simulator.base import Unknown
+from simulator.account import api as account
+from simulator.account import consent
+from simulator.bills import calls as bill_calls
+from simulator.browser import bridge
+from simulator.control import calls as control
+from simulator.control import dashboard, money_calls
+from simulator.web.base import Unknown
+from simulator.wechatpay import v2, v2_refunds, v3, v3_refunds
 from simulator.world import World
 
 HERE = Path(__file__).parent
@@ -40,32 +34,32 @@ def application(world: World) -> Application:
         (r"/sns/userinfo", account.UserInfo, args),
         (r"/sns/auth", account.OAuthCheck, args),
         (r"/open/js/jweixin-[0-9.]+\.js", bridge.StandIn, args),
-        (r"/pay/unifiedorder", pay_v2.UnifiedOrder, args),
-        (r"/pay/orderquery", pay_v2.OrderQuery, args),
-        (r"/pay/closeorder", pay_v2.CloseOrder, args),
-        (r"/secapi/pay/refund", refund_v2.RefundOrder, args),
-        (r"/pay/refundquery", refund_v2.RefundQuery, args),
+        (r"/pay/unifiedorder", v2.UnifiedOrder, args),
+        (r"/pay/orderquery", v2.OrderQuery, args),
+        (r"/pay/closeorder", v2.CloseOrder, args),
+        (r"/secapi/pay/refund", v2_refunds.RefundOrder, args),
+        (r"/pay/refundquery", v2_refunds.RefundQuery, args),
         (r"/pay/downloadbill", bill_calls.DownloadBill, args),
         (r"/pay/downloadfundflow", bill_calls.DownloadFundFlow, args),
-        (r"/v3/pay/transactions/jsapi", pay_v3.Jsapi, args),
-        (r"/v3/pay/transactions/native", pay_v3.Native, args),
-        (r"/v3/pay/transactions/h5", pay_v3.H5, args),
-        (r"/v3/pay/transactions/id/([^/]+)", pay_v3.QueryById, args),
-        (r"/v3/pay/transactions/out-trade-no/([^/]+)", pay_v3.QueryByNumber, args),
-        (r"/v3/pay/transactions/out-trade-no/([^/]+)/close", pay_v3.Close, args),
-        (r"/v3/refund/domestic/refunds", refund_v3.AskRefund, args),
-        (r"/v3/refund/domestic/refunds/([^/]+)", refund_v3.OneRefund, args),
-        (r"/v3/refund/domestic/refunds/([^/]+)/apply-abnormal-refund", refund_v3.ResendRefund, args),
+        (r"/v3/pay/transactions/jsapi", v3.Jsapi, args),
+        (r"/v3/pay/transactions/native", v3.Native, args),
+        (r"/v3/pay/transactions/h5", v3.H5, args),
+        (r"/v3/pay/transactions/id/([^/]+)", v3.QueryById, args),
+        (r"/v3/pay/transactions/out-trade-no/([^/]+)", v3.QueryByNumber, args),
+        (r"/v3/pay/transactions/out-trade-no/([^/]+)/close", v3.Close, args),
+        (r"/v3/refund/domestic/refunds", v3_refunds.AskRefund, args),
+        (r"/v3/refund/domestic/refunds/([^/]+)", v3_refunds.OneRefund, args),
+        (r"/v3/refund/domestic/refunds/([^/]+)/apply-abnormal-refund", v3_refunds.ResendRefund, args),
         (r"/v3/bill/tradebill", bill_calls.TradeBill, args),
         (r"/v3/bill/fundflowbill", bill_calls.FundFlowBill, args),
         (r"/v3/billdownload/file", bill_calls.BillFile, args),
-        (r"/v3/certificates", pay_v3.Certificates, args),
+        (r"/v3/certificates", v3.Certificates, args),
         (r"/cgi-bin/mmpayweb-bin/checkmweb", bridge.PayPage, args),
     ]
     own: Routes = [
-        (r"/simulator/?", front.Index, args),
+        (r"/simulator/?", dashboard.Index, args),
         (r"/simulator/static/(.*)", StaticFileHandler, {"path": HERE / "static"}),
-        (r"/simulator/user", front.Pick, args),
+        (r"/simulator/user", dashboard.Pick, args),
         (r"/simulator/sheet", bridge.Sheet, args),
         (r"/simulator/js/config", bridge.JsConfig, args),
         (r"/simulator/bridge", bridge.Bridge, args),
@@ -78,15 +72,15 @@ def application(world: World) -> Application:
         (r"/simulator/tokens/expire", control.ExpireTokens, args),
         (r"/simulator/orders", control.Orders, args),
         (r"/simulator/orders/([^/]+)", control.OneOrder, args),
-        (r"/simulator/orders/([^/]+)/payments", control_money.Anyway, args),
-        (r"/simulator/refunds", control_money.Refunds, args),
-        (r"/simulator/refunds/scenarios", control_money.RefundScenarios, args),
-        (r"/simulator/refunds/([^/]+)", control_money.OneRefund, args),
-        (r"/simulator/console/refunds", control_money.ConsoleRefund, args),
-        (r"/simulator/console/refunds/([^/]+)/resend", control_money.ResendRefund, args),
-        (r"/simulator/balance", control_money.Balance, args),
-        (r"/simulator/bills/faults", control_money.BillFaults, args),
-        (r"/simulator/books/([^/]+)", control_money.Truth, args),
+        (r"/simulator/orders/([^/]+)/payments", money_calls.Anyway, args),
+        (r"/simulator/refunds", money_calls.Refunds, args),
+        (r"/simulator/refunds/scenarios", money_calls.RefundScenarios, args),
+        (r"/simulator/refunds/([^/]+)", money_calls.OneRefund, args),
+        (r"/simulator/console/refunds", money_calls.ConsoleRefund, args),
+        (r"/simulator/console/refunds/([^/]+)/resend", money_calls.ResendRefund, args),
+        (r"/simulator/balance", money_calls.Balance, args),
+        (r"/simulator/bills/faults", money_calls.BillFaults, args),
+        (r"/simulator/books/([^/]+)", money_calls.Truth, args),
         (r"/simulator/stats", control.Stats, args),
     ]
 

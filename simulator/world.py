@@ -6,22 +6,22 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from simulator.bill_faults import Plants
-from simulator.bills import Bills
-from simulator.cashier import Cashier
-from simulator.clock import Calendar, Clock, Followers
-from simulator.console import Console
-from simulator.courier import Courier
-from simulator.credentials import Credentials
-from simulator.faults import Faults
-from simulator.journal import Journal
-from simulator.keys import PlatformKeys
-from simulator.messages import Writer
-from simulator.orders import Book, Order, Payment, RuleBroken
-from simulator.pki import Certified, Identity, load_certified, load_identity, load_server
-from simulator.refund_desk import RefundDesk
-from simulator.refunds import Denied, RefundDenied, Refunds
-from simulator.wallet import Wallet
+from simulator.account.credentials import Credentials
+from simulator.bills.days import Bills
+from simulator.bills.faults import Plants
+from simulator.browser.cashier import Cashier
+from simulator.control.console import Console
+from simulator.control.faults import Faults
+from simulator.notify.messages import Writer
+from simulator.notify.sender import Courier
+from simulator.state.clock import Calendar, Clock, Followers
+from simulator.state.journal import Journal
+from simulator.state.orders import Book, Order, Payment, RuleBroken
+from simulator.state.pki import Certified, Identity, load_certified, load_identity, load_server
+from simulator.state.refund_outcomes import RefundDesk
+from simulator.state.refunds import Denied, RefundDenied, Refunds
+from simulator.state.wallet import Wallet
+from simulator.wechatpay.keys import PlatformKeys
 
 
 @dataclass(frozen=True, slots=True)

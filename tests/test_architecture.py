@@ -128,7 +128,7 @@ RULES = [
         "cryptography in ciphers, signing, certificates and the simulator's pki only",
         LIBRARIES,
         ("cryptography",),
-        ("wechat.pay.ciphers", "wechat.pay.signing", "wechat.pay.certificates", "simulator.pki"),
+        ("wechat.pay.ciphers", "wechat.pay.signing", "wechat.pay.certificates", "simulator.state.pki"),
     ),
     Rule(
         "aiohttp in transport, webhooks and the simulator only",

@@ -18,7 +18,7 @@ from wechatpy.pay import WeChatPay
 from wechatpy.pay.utils import calculate_signature, calculate_signature_hmac, dict_to_xml
 
 from service.clocks import SystemClock
-from simulator.pki import Certified, load_certified
+from simulator.state.pki import Certified, load_certified
 from tests.simulator.merchant import number, unxml
 from tests.simulator.sink import Sink
 from tests.support.runtime import RecordedTelemetry

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from handlers.web import exports
 from service.settings.sections import Product
-from simulator import bill_lines
+from simulator.bills import lines as bill_lines
 from tests.support.bills import Line, trade_bill
 from tests.support.bills import yuan as written_by_hand
 from tests.unit.test_bills import PAID, bill

@@ -1,0 +1,175 @@
+"""The Official Account API: ``/cgi-bin/*`` for the account, ``/sns/*`` for its users. HTTP 200 whatever happens.
+
+Sources, all on developers.weixin.qq.com: getAccessToken, getStableAccessToken, Global_Return_Code,
+Wechat_webpage_authorization.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import secrets
+from typing import Any
+
+from simulator.account.credentials import AccountError, Granted
+from simulator.web.base import Reply, WechatHandler
+
+LANGUAGES = ("zh_CN", "zh_TW", "en")
+
+
+class AccountHandler(WechatHandler):
+    """JSON; failures are ``errcode`` and ``errmsg``."""
+
+    def data(self) -> dict[str, Any]:
+        """What the call answers. Raises AccountError."""
+        raise NotImplementedError
+
+    async def get(self) -> None:
+        await self.answer()
+
+    async def post(self) -> None:
+        await self.answer()
+
+    async def work(self) -> Reply:
+        try:
+            return _reply(self.data())
+        except AccountError as error:
+            return self.refusal(str(error.errcode), error.errmsg)
+
+    def refusal(self, code: str, message: str) -> Reply:
+        trace = "-".join(secrets.token_hex(4) for _ in range(3))
+        errcode = int(code) if code.lstrip("-").isdigit() else -1
+        return _reply({"errcode": errcode, "errmsg": f"{message or 'refused'} rid: {trace}"})
+
+    def system_error(self) -> Reply:
+        return self.refusal("-1", "system error")
+
+    def query(self, name: str) -> str:
+        return self.get_query_argument(name, "", strip=False)
+
+    def check_app(self, appid: str, secret: str) -> None:
+        """Raises AccountError 41002, 41004, 40013, 40125."""
+        if not appid:
+            raise AccountError(41002, "appid missing")
+        if not secret:
+            raise AccountError(41004, "appsecret missing")
+        if appid != self.world.identity.appid:
+            raise AccountError(40013, "invalid appid")
+        if not hmac.compare_digest(secret.encode(), self.world.identity.appsecret.encode()):
+            raise AccountError(40125, "invalid appsecret")
+
+    def demand(self, method: str) -> None:
+        """Raises AccountError 43001, 43002."""
+        if self.request.method != method:
+            raise AccountError(43001 if method == "GET" else 43002, f"require {method} method")
+
+
+class Token(AccountHandler):
+    """GET /cgi-bin/token: a new token each time."""
+
+    def data(self) -> dict[str, Any]:
+        if self.query("grant_type") != "client_credential":
+            raise AccountError(40002, "invalid grant_type")
+        self.check_app(self.query("appid"), self.query("secret"))
+        token, expires_in = self.world.credentials.classic_token()
+        return {"access_token": token, "expires_in": expires_in}
+
+
+class StableToken(AccountHandler):
+    """POST /cgi-bin/stable_token: the same token until it is nearly over."""
+
+    def data(self) -> dict[str, Any]:
+        self.demand("POST")
+        asked = self._json()
+        if asked.get("grant_type") != "client_credential":
+            raise AccountError(40002, "invalid grant_type")
+        self.check_app(str(asked.get("appid") or ""), str(asked.get("secret") or ""))
+        token, expires_in = self.world.credentials.stable_token(asked.get("force_refresh") is True)
+        return {"access_token": token, "expires_in": expires_in}
+
+    def _json(self) -> dict[str, Any]:
+        try:
+            asked = json.loads(self.request.body)
+        except ValueError:
+            asked = None
+        if not isinstance(asked, dict):
+            raise AccountError(47001, "data format error")
+        return asked
+
+
+class Ticket(AccountHandler):
+    """GET /cgi-bin/ticket/getticket?type=jsapi."""
+
+    def data(self) -> dict[str, Any]:
+        self.demand("GET")
+        self.world.credentials.check_token(self.query("access_token"))
+        if self.query("type") != "jsapi":
+            raise AccountError(40097, "invalid args")
+        ticket, expires_in = self.world.credentials.ticket()
+        return {"errcode": 0, "errmsg": "ok", "ticket": ticket, "expires_in": expires_in}
+
+
+class OAuthToken(AccountHandler):
+    """GET /sns/oauth2/access_token: a code, once, for a user's token and openid."""
+
+    def data(self) -> dict[str, Any]:
+        self.check_app(self.query("appid"), self.query("secret"))
+        if self.query("grant_type") != "authorization_code":
+            raise AccountError(40002, "invalid grant_type")
+        return _grant(self.world.credentials.use_code(self.query("code")))
+
+
+class OAuthRefresh(AccountHandler):
+    """GET /sns/oauth2/refresh_token."""
+
+    def data(self) -> dict[str, Any]:
+        if self.query("appid") != self.world.identity.appid:
+            raise AccountError(40013, "invalid appid")
+        if self.query("grant_type") != "refresh_token":
+            raise AccountError(40002, "invalid grant_type")
+        return _grant(self.world.credentials.refresh(self.query("refresh_token")))
+
+
+class UserInfo(AccountHandler):
+    """GET /sns/userinfo, for a grant of scope snsapi_userinfo."""
+
+    def data(self) -> dict[str, Any]:
+        grant = self.world.credentials.check_grant(self.query("access_token"), self.query("openid"))
+        if grant.scope != "snsapi_userinfo":
+            raise AccountError(48001, "api unauthorized")
+        if self.query("lang") not in ("", *LANGUAGES):
+            raise AccountError(40097, "invalid args")
+        user = self.world.identity.payer(grant.openid)
+        return {
+            "openid": grant.openid,
+            "nickname": user.name if user else "",
+            "sex": 0,
+            "language": "",
+            "city": "",
+            "province": "",
+            "country": "",
+            "headimgurl": f"{self.origin()}/simulator/static/head.svg",
+            "privilege": [],
+        }
+
+
+class OAuthCheck(AccountHandler):
+    """GET /sns/auth: whether a user's token still works."""
+
+    def data(self) -> dict[str, Any]:
+        self.world.credentials.check_grant(self.query("access_token"), self.query("openid"))
+        return {"errcode": 0, "errmsg": "ok"}
+
+
+def _grant(grant: Granted) -> dict[str, Any]:
+    return {
+        "access_token": grant.access_token,
+        "expires_in": 7200,
+        "refresh_token": grant.refresh_token,
+        "openid": grant.openid,
+        "scope": grant.scope,
+    }
+
+
+def _reply(data: dict[str, Any]) -> Reply:
+    return Reply(200, json.dumps(data, ensure_ascii=False).encode())

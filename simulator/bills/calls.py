@@ -1,0 +1,211 @@
+"""WeChat Pay's bill calls: v2's downloads, and v3's announcement with the download it leads to.
+
+v2's refusals are unsigned XML in place of the file. v3 announces a file with its SHA-1; the download is a signed
+request, its answer is not signed.
+Sources: https://pay.weixin.qq.com/doc/v2/merchant/4011939598, .../4011940230 (fund flow: client certificate,
+HMAC-SHA256 only), https://pay.weixin.qq.com/doc/v3/merchant/4013071227, .../4013071235, .../4013071238.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from datetime import date, datetime
+from typing import Any
+
+from simulator.bills.days import BillMissing, NoBill
+from simulator.bills.lines import TradeKind
+from simulator.web.base import Reply
+from simulator.wechatpay.authorization import BAD_FORMAT
+from simulator.wechatpay.fields import V2_COMMON, Field, check_value
+from simulator.wechatpay.v2 import BusinessRefusal, DoorRefusal, V2Handler
+from simulator.wechatpay.v2_refunds import without_certificate
+from simulator.wechatpay.v3 import V3Handler
+from simulator.wechatpay.v3_errors import V3Refusal
+from wechat.pay.signing import SignType
+from wechat.pay.v2 import xmlcodec
+
+V2_BILL = (
+    *V2_COMMON,
+    Field("bill_date", "对账单日期", size=8, required=True, pattern=r"^\d{8}$"),
+    Field("bill_type", "账单类型", size=16, choices=(*TradeKind, "RECHARGE_REFUND")),
+    Field("tar_type", "压缩账单", size=8, choices=("GZIP",)),
+)
+V2_FLOW = (
+    *V2_COMMON,
+    Field("bill_date", "资金账单日期", size=8, required=True, pattern=r"^\d{8}$"),
+    Field("account_type", "资金账户类型", size=16, required=True, choices=("Basic", "Operation", "Fees")),
+    Field("tar_type", "压缩账单", size=8, choices=("GZIP",)),
+)
+V3_DATE = Field("bill_date", "账单日期", size=10, required=True, pattern=r"^\d{4}-\d{2}-\d{2}$")
+V3_TYPE = Field("bill_type", "账单类型", size=32, choices=tuple(TradeKind))
+V3_ACCOUNT = Field("account_type", "资金账户类型", size=32, choices=("BASIC", "OPERATION", "FEES"))
+V3_ZIP = Field("tar_type", "压缩类型", size=32, choices=("GZIP",))
+BILL_WORDS = {
+    NoBill.NOT_OVER: "invalid parameter",
+    NoBill.CREATING: "Bill Creating",
+    NoBill.EMPTY: "No Bill Exist",
+    NoBill.TOO_OLD: "invalid parameter",
+}
+FLOW_CODES = {
+    NoBill.NOT_OVER: "PARAM_ERROR",
+    NoBill.CREATING: "BILL_CREATING",
+    NoBill.EMPTY: "NO_BILL_EXIST",
+    NoBill.TOO_OLD: "PARAM_ERROR",
+}
+V3_WORDS = {
+    NoBill.NOT_OVER: ("INVALID_REQUEST", "账单日期不能是今天及以后的日期"),
+    NoBill.CREATING: ("STATEMENT_CREATING", "账单生成中"),
+    NoBill.EMPTY: ("NO_STATEMENT_EXIST", "请求的账单文件不存在"),
+    NoBill.TOO_OLD: ("INVALID_REQUEST", "只能下载三个月内的账单"),
+}
+NO_BILL_CODE = "20002"  # the only error_code that is known
+
+
+class DownloadBill(V2Handler):
+    """POST /pay/downloadbill."""
+
+    table = V2_BILL
+
+    async def work(self) -> Reply:
+        try:
+            return self.file(self.admitted())
+        except (DoorRefusal, BusinessRefusal) as refused:
+            return self.refusal(refused.words, "")
+        except BillMissing as missing:
+            return self.missing(missing.why)
+
+    def file(self, fields: dict[str, str]) -> Reply:
+        """The file. Raises BillMissing, DoorRefusal."""
+        if fields.get("bill_type") == "RECHARGE_REFUND":
+            raise BillMissing(NoBill.EMPTY)
+        kind = TradeKind(fields.get("bill_type") or TradeKind.ALL)
+        file = self.world.bills.trade(_v2_day(fields), kind)
+        return Reply(200, _zipped(file, fields.get("tar_type")), _content(fields.get("tar_type")))
+
+    def missing(self, why: NoBill) -> Reply:
+        return self.refusal(BILL_WORDS[why], NO_BILL_CODE if why is NoBill.EMPTY else "")
+
+    def refusal(self, code: str, message: str) -> Reply:
+        """``return_msg`` says it all; ``message`` is the error_code where there is one."""
+        told = {
+            "return_code": "FAIL",
+            "return_msg": "SIGN ERROR" if code == "签名错误" else code,
+            "error_code": message,
+        }
+        return Reply(200, xmlcodec.build({name: value for name, value in told.items() if value}), "text/plain")
+
+    def system_error(self) -> Reply:
+        return self.refusal("SYSTEMERROR", "")
+
+
+class DownloadFundFlow(DownloadBill):
+    """POST /pay/downloadfundflow. Only the basic account has any movements here."""
+
+    table = V2_FLOW
+
+    async def work(self) -> Reply:
+        return without_certificate(self) or await super().work()
+
+    def file(self, fields: dict[str, str]) -> Reply:
+        if self.kind is not SignType.HMAC_SHA256:
+            raise DoorRefusal("签名错误")
+        if fields["account_type"] != "Basic":
+            raise BillMissing(NoBill.EMPTY)
+        file = self.world.bills.flow(_v2_day(fields))
+        headers = {"Digest": f"SHA={_sha1(file)}"}
+        return Reply(200, _zipped(file, fields.get("tar_type")), _content(fields.get("tar_type")), headers)
+
+    def missing(self, why: NoBill) -> Reply:
+        told = {"return_code": "SUCCESS", "result_code": "FAIL", "err_code": FLOW_CODES[why], "err_code_des": why.value}
+        return Reply(200, xmlcodec.build(told), "text/plain")
+
+
+class _Announcement(V3Handler):
+    """A file is made, and where it is to be had is told with its SHA-1."""
+
+    verb = "GET"
+    unsigned_words = BAD_FORMAT
+
+    def business(self, body: dict[str, Any]) -> dict[str, Any]:
+        day = self._day(self.asked(V3_DATE))
+        zipped = self.asked(V3_ZIP)
+        try:
+            file = self.file(day)
+        except BillMissing as missing:
+            raise V3Refusal(*V3_WORDS[missing.why]) from None
+        token = self.world.bills.offer(_zipped(file, zipped))
+        address = f"{self.origin()}/v3/billdownload/file?token={token}"
+        return {"hash_type": "SHA1", "hash_value": _sha1(file), "download_url": address}
+
+    def file(self, day: date) -> bytes:
+        """Raises BillMissing."""
+        raise NotImplementedError
+
+    def asked(self, field: Field) -> str:
+        """A query parameter, empty when it is not there. Raises FieldError."""
+        value = self.get_query_argument(field.path, None)
+        check_value(field, field.path, value, "query")
+        return value or ""
+
+    @staticmethod
+    def _day(text: str) -> date:
+        try:
+            return date.fromisoformat(text)
+        except ValueError:
+            raise V3Refusal("PARAM_ERROR", "账单日期格式错误", {"location": "query", "value": text}) from None
+
+
+class TradeBill(_Announcement):
+    """GET /v3/bill/tradebill."""
+
+    def file(self, day: date) -> bytes:
+        return self.world.bills.trade(day, TradeKind(self.asked(V3_TYPE) or TradeKind.ALL))
+
+
+class FundFlowBill(_Announcement):
+    """GET /v3/bill/fundflowbill. Only the basic account has any movements here."""
+
+    def file(self, day: date) -> bytes:
+        if self.asked(V3_ACCOUNT) not in ("", "BASIC"):
+            raise BillMissing(NoBill.EMPTY)
+        return self.world.bills.flow(day)
+
+
+class BillFile(V3Handler):
+    """GET /v3/billdownload/file?token=."""
+
+    verb = "GET"
+    unsigned_words = BAD_FORMAT
+
+    async def work(self) -> Reply:
+        answer = await super().work()
+        if answer.status != 200:
+            return answer
+        return Reply(200, self._file, "application/octet-stream")
+
+    def business(self, body: dict[str, Any]) -> dict[str, Any]:
+        file = self.world.bills.download(self.get_query_argument("token", ""))
+        if file is None:
+            raise V3Refusal("INVALID_REQUEST", "下载地址已失效，请重新申请账单")
+        self._file = file
+        return {"size": len(file)}
+
+
+def _v2_day(fields: dict[str, str]) -> date:
+    try:
+        return datetime.strptime(fields["bill_date"], "%Y%m%d").date()  # noqa: DTZ007 - a date, and no moment
+    except ValueError:
+        raise DoorRefusal("data format error") from None
+
+
+def _zipped(file: bytes, tar_type: str | None) -> bytes:
+    return gzip.compress(file, 6) if tar_type == "GZIP" else file
+
+
+def _content(tar_type: str | None) -> str:
+    return "application/gzip" if tar_type == "GZIP" else "text/plain; charset=utf-8"
+
+
+def _sha1(file: bytes) -> str:
+    return hashlib.sha1(file, usedforsecurity=False).hexdigest()

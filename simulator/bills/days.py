@@ -1,0 +1,207 @@
+"""The bills of a Beijing day: when they can be had, what stands on them, and the sums that are true.
+
+A trade bill lists payments by success_time and refunds by the moment they were taken; a refund's status is that of the
+morning on which the bill is made, 09:00 of the next day by the simulated clock. From 10:00 it can be had.
+Source: https://pay.weixin.qq.com/doc/v3/merchant/4013071218 (账单开发指引).
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from enum import StrEnum
+from itertools import islice
+from typing import NamedTuple
+
+from simulator.bills.faults import Planted, PlantKind, Plants
+from simulator.bills.lines import REFUND_STATUSES, Line, TradeKind, flow_file, trade_file
+from simulator.state.clock import Clock, moment
+from simulator.state.orders import Book, Order, Paid
+from simulator.state.refunds import Refund, Refunds, State
+from simulator.state.wallet import Movement, Wallet, fee
+from wechat.domain.times import beijing_day, day_span
+
+MADE = timedelta(hours=9)
+READY = timedelta(hours=10)
+KEPT = timedelta(days=92)
+DOWNLOAD_S = 300.0
+DOWNLOADS = 100
+
+
+class NoBill(StrEnum):
+    """Why there is no bill; each API has its own words for it."""
+
+    NOT_OVER = "the day is not over"
+    CREATING = "being made"
+    EMPTY = "nothing happened on that day"
+    TOO_OLD = "older than three months"
+
+
+class BillMissing(Exception):
+    def __init__(self, why: NoBill) -> None:
+        super().__init__(why.value)
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What really happened on a day, in fen. ``fee`` is what WeChat kept, ``net`` what the balance grew by.
+
+    ``refunds`` counts those that were taken and not closed on the same day.
+    """
+
+    payments: int
+    received: int
+    refunds: int
+    refunded: int
+    fee: int
+    net: int
+    balance: int
+
+
+class Download(NamedTuple):
+    """A file behind a token, until ``ends_s``."""
+
+    file: bytes
+    ends_s: float
+
+
+class Bills:
+    def __init__(self, clock: Clock, book: Book, refunds: Refunds, wallet: Wallet, plants: Plants) -> None:
+        self._clock = clock
+        self._book = book
+        self._refunds = refunds
+        self._wallet = wallet
+        self._plants = plants
+        self._downloads: dict[str, Download] = {}
+
+    def trade(self, day: date, kind: TradeKind) -> bytes:
+        """The trade bill of ``day``, with the faults planted on it. Raises BillMissing."""
+        self._must_be_ready(day)
+        lines = self._plants.apply(day, self._lines(day), lambda number: _would_be(self._book.find(number)))
+        wanted = [line for line in lines if kind is TradeKind.ALL or line.is_refund is (kind is TradeKind.REFUND)]
+        if not wanted:
+            raise BillMissing(NoBill.EMPTY)
+        return trade_file(wanted, kind)
+
+    def flow(self, day: date) -> bytes:
+        """The fund flow bill of the basic account. Raises BillMissing."""
+        self._must_be_ready(day)
+        movements = self._movements(day)
+        if not movements:
+            raise BillMissing(NoBill.EMPTY)
+        return flow_file(movements)
+
+    def plant(self, day: date, kind: PlantKind, number: str) -> Planted:
+        """Plant a fault on the bill of ``day``, on a refund or on the payment that counts. Raises ValueError.
+
+        A surplus payment is one that the merchant has no sale for: a bill without it agrees with the merchant's books.
+        """
+        unpaid = [_would_be(order) for order in self._book.unpaid() if _placed_on(order) == day]
+        return self._plants.plant(day, kind, list(filter(self._counts, self._lines(day))), unpaid, number)
+
+    def truth(self, day: date) -> Truth:
+        """The sums of what really happened."""
+        self._refunds.settle()
+        movements = self._movements(day)
+        refunds = [refund for refund in self._refunds.taken_on(day) if not _closed_on(refund, day)]
+        paid = self._book.paid_on(day)
+        return Truth(
+            payments=len(paid),
+            received=sum(order.placed.total for order, _ in paid),
+            refunds=len(refunds),
+            refunded=-sum(movement.amount for movement in movements if movement.kind == "退款"),
+            fee=-sum(movement.amount for movement in movements if movement.kind.endswith("手续费")),
+            net=sum(movement.amount for movement in movements),
+            balance=self._wallet.balance,
+        )
+
+    def offer(self, file: bytes) -> str:
+        """A token for ``file``, good for five minutes."""
+        token = secrets.token_urlsafe(24)
+        self._downloads[token] = Download(file, self._clock.now_s() + DOWNLOAD_S)
+        for old in list(islice(self._downloads, max(0, len(self._downloads) - DOWNLOADS))):
+            del self._downloads[old]
+        return token
+
+    def download(self, token: str) -> bytes | None:
+        """The file behind ``token``, if it is still to be had."""
+        found = self._downloads.get(token)
+        return found.file if found and self._clock.now_s() < found.ends_s else None
+
+    def _must_be_ready(self, day: date) -> None:
+        end, now = day_span(day)[1], moment(self._clock.now_s())
+        if now < end:
+            raise BillMissing(NoBill.NOT_OVER)
+        if now < end + READY:
+            raise BillMissing(NoBill.CREATING)
+        if now > end + KEPT:
+            raise BillMissing(NoBill.TOO_OLD)
+
+    def _lines(self, day: date) -> list[Line]:
+        """The true lines, by time."""
+        made_s = (day_span(day)[1] + MADE).timestamp()
+        paid = [_line(order, payment.paid) for order, payment in self._book.paid_on(day)]
+        refunded = [self._refund(refund, made_s) for refund in self._refunds.taken_on(day)]
+        return sorted([*paid, *refunded], key=lambda line: line.at_s)
+
+    def _refund(self, refund: Refund, made_s: float) -> Line:
+        taken, state = refund.taken, refund.state_at(made_s)
+        order, payment = self._book.find_payment(taken.transaction_id)
+        succeeded = next((end.wall_s for end in refund.ends if end.state == State.SUCCESS), None)
+        return replace(
+            _line(order, payment.paid),
+            at_s=taken.wall_s,
+            trade_state="REFUND",
+            fee=0 if state is State.CLOSED else -refund.fee,
+            total=0,
+            refund_id=taken.refund_id,
+            out_refund_no=taken.out_refund_no,
+            refund=taken.refund,
+            refund_status=REFUND_STATUSES[state],
+            refunded_s=succeeded if state is State.SUCCESS else None,
+        )
+
+    def _counts(self, line: Line) -> bool:
+        """Whether ``line`` is a refund, or its order's own payment and no further one."""
+        own = self._book.find(line.out_trade_no).payment
+        return line.is_refund or (own is not None and own.paid.transaction_id == line.transaction_id)
+
+    def _movements(self, day: date) -> list[Movement]:
+        start_s, end_s = (edge.timestamp() for edge in day_span(day))
+        return [movement for movement in self._wallet.movements if start_s <= movement.wall_s < end_s]
+
+
+def _line(order: Order, paid: Paid) -> Line:
+    """How the bill shows a payment."""
+    placed = order.placed
+    return Line(
+        at_s=paid.wall_s,
+        appid=placed.appid,
+        mchid=placed.mchid,
+        device_info=placed.device_info,
+        transaction_id=paid.transaction_id,
+        out_trade_no=placed.out_trade_no,
+        openid=paid.openid,
+        trade_type=placed.trade_type,
+        trade_state="SUCCESS",
+        description=placed.description,
+        attach=placed.attach,
+        fee=fee(placed.total),
+        total=placed.total,
+    )
+
+
+def _would_be(order: Order) -> Line:
+    """How the bill shows the payment of an order, or would if it had been paid when it was placed."""
+    payment, placed = order.payment, order.placed
+    return _line(order, payment.paid if payment else Paid(placed.out_trade_no, "", placed.openid, "", placed.wall_s))
+
+
+def _placed_on(order: Order) -> date:
+    return beijing_day(moment(order.placed.wall_s))
+
+
+def _closed_on(refund: Refund, day: date) -> bool:
+    return any(end.state == State.CLOSED and beijing_day(moment(end.wall_s)) == day for end in refund.ends)

@@ -1,0 +1,173 @@
+"""Differences planted on a day's trade bill, for practice: the truth stays what it is, the bill tells otherwise.
+
+Kinds are named as the merchant will see them. A plant names the payment or refund it is about; where none is asked for,
+one is picked that carries no other plant.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from enum import StrEnum
+
+from simulator.bills.lines import Line
+from simulator.state.journal import Journal
+
+
+class PlantKind(StrEnum):
+    MISSING_HERE = "missing_here"  # a payment of an order that nobody has paid
+    MISSING_THERE = "missing_there"  # a payment is left out
+    AMOUNT = "amount"  # a payment or refund of a fen more
+    STATE = "state"  # a payment that was revoked, a refund that failed
+    REFUND_MISSING_HERE = "refund_missing_here"  # a refund that nobody has asked for
+    REFUND_MISSING_THERE = "refund_missing_there"  # a refund is left out
+    DOUBLE_PAYMENT = "double_payment"  # one more payment of a paid order
+    UNKNOWN_NUMBER = "unknown_number"  # a payment of an order that nobody has placed
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """One fault on the bill of ``day``. The numbers are those that the bill shows, or shows no more.
+
+    A line that is added is modelled on what the bill says, or would say, of the order ``like``.
+    """
+
+    day: str
+    kind: str
+    out_trade_no: str
+    transaction_id: str
+    out_refund_no: str
+    refund_id: str
+    like: str
+
+
+@dataclass(frozen=True, slots=True)
+class Uprooted:
+    """The bill of ``day`` tells the truth again."""
+
+    day: str
+
+
+ADDED = (
+    PlantKind.MISSING_HERE,
+    PlantKind.REFUND_MISSING_HERE,
+    PlantKind.DOUBLE_PAYMENT,
+    PlantKind.UNKNOWN_NUMBER,
+)
+LEFT_OUT = (PlantKind.MISSING_THERE, PlantKind.REFUND_MISSING_THERE)
+
+
+class Plants:
+    """The faults of every day, kept in the truth log."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._by_day: dict[str, list[Planted]] = {}
+        journal.on(Planted, self._apply_planted)
+        journal.on(Uprooted, self._apply_uprooted)
+
+    def of_day(self, day: date) -> list[Planted]:
+        return list(self._by_day.get(day.isoformat(), ()))
+
+    def by_day(self) -> dict[str, list[Planted]]:
+        """Those of every day that has any, the newest day first."""
+        return {day: list(self._by_day[day]) for day in sorted(self._by_day, reverse=True)}
+
+    def clear(self, day: date) -> None:
+        self._journal.write(Uprooted(day.isoformat()))
+
+    def plant(self, day: date, kind: PlantKind, lines: Sequence[Line], unpaid: Sequence[Line], number: str) -> Planted:
+        """Plant a fault among ``lines``; ``unpaid`` are what payments of unpaid orders would look like.
+
+        ``number`` is the out_trade_no or out_refund_no wanted, empty for any. Raises ValueError when there is none.
+        """
+        taken = {_key(plant) for plant in self.of_day(day)}
+        suited = [
+            line
+            for line in (unpaid if kind is PlantKind.MISSING_HERE else lines)
+            if _suits(kind, line)
+            and number in ("", line.out_refund_no or line.out_trade_no)
+            and _key(line) not in taken
+        ]
+        if not suited:
+            raise ValueError(f"nothing on the bill of {day} that {kind} could be planted on")
+        fact = _fact(day, kind, random.choice(suited))
+        self._journal.write(fact)
+        return fact
+
+    def apply(self, day: date, lines: Sequence[Line], model: Callable[[str], Line]) -> list[Line]:
+        """``lines`` with the day's faults; ``model`` is what the line of an order by its number would look like."""
+        told = list(lines)
+        for plant in self.of_day(day):
+            told = _told(plant, told, model)
+        return told
+
+    def _apply_planted(self, fact: Planted) -> None:
+        self._by_day.setdefault(fact.day, []).append(fact)
+
+    def _apply_uprooted(self, fact: Uprooted) -> None:
+        self._by_day.pop(fact.day, None)
+
+
+def _key(about: Line | Planted) -> tuple[str, str]:
+    return about.out_trade_no, about.out_refund_no
+
+
+def _suits(kind: PlantKind, line: Line) -> bool:
+    """Whether a fault of this kind can be about ``line``."""
+    if kind is PlantKind.REFUND_MISSING_THERE:
+        return line.is_refund
+    if kind is PlantKind.STATE and line.is_refund:
+        return line.refund_status == "SUCCESS"
+    return kind is PlantKind.AMOUNT or not line.is_refund
+
+
+def _fact(day: date, kind: PlantKind, line: Line) -> Planted:
+    """The numbers that the bill is going to show; those that nobody has are made up."""
+    out_trade_no, transaction_id = line.out_trade_no, line.transaction_id
+    out_refund_no, refund_id = line.out_refund_no, line.refund_id
+    if kind is PlantKind.UNKNOWN_NUMBER:
+        out_trade_no = f"unknown{secrets.token_hex(8)}"
+    if kind in (PlantKind.UNKNOWN_NUMBER, PlantKind.DOUBLE_PAYMENT, PlantKind.MISSING_HERE):
+        transaction_id = f"simplant{secrets.token_hex(10)}"
+    if kind is PlantKind.REFUND_MISSING_HERE:
+        out_refund_no, refund_id = f"unknown{secrets.token_hex(8)}", f"simplant{secrets.token_hex(10)}"
+    numbers = (out_trade_no, transaction_id, out_refund_no, refund_id)
+    return Planted(day.isoformat(), kind.value, *numbers, like=line.out_trade_no)
+
+
+def _told(plant: Planted, lines: list[Line], model: Callable[[str], Line]) -> list[Line]:
+    kind = PlantKind(plant.kind)
+    if kind in ADDED:
+        return [*lines, _added(plant, kind, model(plant.like))]
+    about = (plant.transaction_id, plant.refund_id)
+    changed = [_altered(kind, line) if (line.transaction_id, line.refund_id) == about else [line] for line in lines]
+    return [line for told in changed for line in told]
+
+
+def _altered(kind: PlantKind, line: Line) -> list[Line]:
+    """What the bill shows in place of ``line``."""
+    if kind in LEFT_OUT:
+        return []
+    if kind is PlantKind.AMOUNT:
+        return [replace(line, refund=line.refund + 1) if line.is_refund else replace(line, total=line.total + 1)]
+    return [replace(line, refund_status="FAIL") if line.is_refund else replace(line, trade_state="REVOKED")]
+
+
+def _added(plant: Planted, kind: PlantKind, line: Line) -> Line:
+    line = replace(line, out_trade_no=plant.out_trade_no, transaction_id=plant.transaction_id)
+    if kind is not PlantKind.REFUND_MISSING_HERE:
+        return line
+    return replace(
+        line,
+        trade_state="REFUND",
+        fee=0,
+        total=0,
+        out_refund_no=plant.out_refund_no,
+        refund_id=plant.refund_id,
+        refund=1,
+        refund_status="SUCCESS",
+    )

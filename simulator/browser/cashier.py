@@ -1,0 +1,214 @@
+"""The payer's side: what WeChat checks before it shows the pay sheet, and what each scenario makes of a payment.
+
+Words: https://pay.weixin.qq.com/doc/v3/merchant/4012791898 (JSAPI调起支付) and its FAQ, as users quote them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from simulator.control.console import Console
+from simulator.notify.messages import Shot
+from simulator.notify.sender import ANSWER_S, Courier
+from simulator.state.clock import Clock, wait
+from simulator.state.journal import Journal
+from simulator.state.orders import H5_LIFE_S, PAID_STATES, PREPAY_LIFE_S, Book, Order, Paid, Prepaid, Rule
+from simulator.state.pki import Certified, Identity, User
+from simulator.wechatpay.keys import Seal
+from wechat.domain.errors import SignatureInvalid
+from wechat.pay.signing import SignType, rsa_verify, v2_pay_fields, v2_verify, v3_pay_message
+
+PARAMETERS = ("appId", "timeStamp", "nonceStr", "package", "signType", "paySign")
+UNREGISTERED = "当前页面的URL未注册："
+LACKING = "调用支付JSAPI缺少参数: "
+WRONG_SIGN = "支付验证签名失败"
+OTHER_PAYER = "下单账号与支付账号不一致，请核实后再支付"
+NOT_ENOUGH = "余额不足"
+OVER = "订单已过期失效，请重新下单再发起支付"
+STATE_WORDS = {Rule.PAID: "该订单已支付", Rule.CLOSED: "订单已关闭"}
+
+
+class Scenario(StrEnum):
+    SUCCESS = "success"
+    CANCEL = "cancel"
+    NOT_ENOUGH = "not_enough"
+    LOST_NOTIFICATION = "lost_notification"
+    DUPLICATE = "duplicate"
+    LATE = "late"
+    FORGED = "forged"
+    WRONG_AMOUNT = "wrong_amount"
+    STALE = "stale"
+    PROBE = "probe"
+    OUT_OF_ORDER = "out_of_order"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``result`` is what the page hears: ok, cancel or fail, with ``words``. Only ``ok`` pays.
+
+    ``first``: the page hears it only after the first message was delivered.
+    """
+
+    zh: str
+    en: str
+    result: str = "ok"
+    words: str = ""
+    shots: tuple[Shot, ...] = (Shot(),)
+    first: bool = False
+
+
+PLANS = {
+    Scenario.SUCCESS: Plan("成功", "success"),
+    Scenario.CANCEL: Plan("取消", "cancel", "cancel", shots=()),
+    Scenario.NOT_ENOUGH: Plan("余额不足", "balance too low", "fail", NOT_ENOUGH, shots=()),
+    Scenario.LOST_NOTIFICATION: Plan("已付款，通知丢失", "paid, notification lost", shots=()),
+    Scenario.DUPLICATE: Plan(
+        "通知重复（同时三次）",
+        "notified three times at once",
+        shots=(Shot(), *2 * (Shot("duplicate", ladder=False),)),
+    ),
+    Scenario.LATE: Plan("通知迟到 6 秒", "notified 6 s late", shots=(Shot("late", after_s=6),)),
+    Scenario.FORGED: Plan(
+        "未付款，伪造通知",
+        "not paid, forged notification",
+        "cancel",
+        shots=(Shot("forged", ladder=False, seal=Seal.FORGED),),
+    ),
+    Scenario.WRONG_AMOUNT: Plan(
+        "通知金额不符", "notification with another total", shots=(Shot("wrong_amount", over=1),)
+    ),
+    Scenario.STALE: Plan(
+        "先收到过期通知",
+        "an outdated notification first",
+        shots=(Shot("stale", ladder=False, skew_s=-600), Shot(after_s=15)),
+    ),
+    Scenario.PROBE: Plan(
+        "先收到探测签名",
+        "a signature probe first",
+        shots=(Shot("probe", ladder=False, seal=Seal.PROBE), Shot(after_s=1)),
+    ),
+    Scenario.OUT_OF_ORDER: Plan(
+        "通知乱序，先于页面",
+        "out of order, before the page hears",
+        shots=(Shot("second"), Shot("first", after_s=2, ladder=False, skew_s=-15)),
+        first=True,
+    ),
+}
+
+
+class BridgeRefusal(Exception):
+    """WeChat does not let the payer pay; ``words`` is what the dialog says."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words)
+        self.words = words
+
+
+class Cashier:
+    def __init__(
+        self,
+        identity: Identity,
+        merchant: Certified,
+        console: Console,
+        book: Book,
+        courier: Courier,
+        journal: Journal,
+        clock: Clock,
+    ) -> None:
+        self._identity = identity
+        self._merchant = merchant
+        self._console = console
+        self._book = book
+        self._courier = courier
+        self._journal = journal
+        self._clock = clock
+
+    def check_page(self, params: Mapping[str, Any], url: str | None) -> Order:
+        """The order that getBrandWCPayRequest's ``params`` name. Raises BridgeRefusal.
+
+        ``url`` is the page's; None stands for a page in a payment directory.
+        """
+        if url is not None and not self._console.takes_pay(url):
+            raise BridgeRefusal(UNREGISTERED + url.partition("#")[0].partition("?")[0])
+        for name in PARAMETERS:
+            if not isinstance(params.get(name), str) or not params[name]:
+                raise BridgeRefusal(LACKING + name)
+        label, _, prepay_id = params["package"].partition("=")
+        found = self._book.find_prepay(prepay_id) if label == "prepay_id" else None
+        if found is None or found[0].placed.appid != params["appId"] or found[0].placed.trade_type != "JSAPI":
+            raise BridgeRefusal(LACKING + "total_fee")
+        order, prepaid = found
+        self._check_sign(params, order, prepaid)
+        return order
+
+    def check_scan(self, url: str) -> Order:
+        """The order behind a code_url or h5_url. Raises BridgeRefusal."""
+        parts = urlsplit(url)
+        native = parts.scheme == "weixin"
+        values = parse_qs(parts.query).get("pr" if native else "prepay_id", [""])
+        found = self._book.find_prepay(values[0], PREPAY_LIFE_S if native else H5_LIFE_S)
+        if found is None or found[0].placed.trade_type != ("NATIVE" if native else "MWEB"):
+            raise BridgeRefusal(OVER)
+        return found[0]
+
+    def check_payer(self, order: Order, user: User) -> None:
+        """Whether ``user`` may pay ``order`` now. Raises BridgeRefusal."""
+        if order.placed.openid and order.placed.openid != user.openid:
+            raise BridgeRefusal(OTHER_PAYER)
+        state = self._book.state(order)
+        if state in PAID_STATES:
+            raise BridgeRefusal(STATE_WORDS[Rule.PAID])
+        if state == "CLOSED":
+            raise BridgeRefusal(OVER if self._book.expired(order) else STATE_WORDS[Rule.CLOSED])
+
+    def payer_of(self, order: Order) -> User:
+        """Who is meant to pay; anybody may pay a Native or H5 order."""
+        return self._identity.payer(order.placed.openid) or self._identity.users[0]
+
+    async def play(self, order: Order, user: User, scenario: Scenario) -> Plan:
+        """Let ``user`` live through ``scenario``; back once its truth is on disk. Raises BridgeRefusal."""
+        self.check_payer(order, user)
+        plan = PLANS[scenario]
+        if plan.result == "ok":
+            paid = self._book.pay(order, user.openid, scenario.value)
+        else:
+            paid = self._invented(order, user, scenario)
+        delivered = self._courier.plan(paid, plan.shots)
+        await self._journal.durable()
+        if plan.first:
+            await wait(delivered[0], ANSWER_S + 1)
+        return plan
+
+    async def pay_anyway(self, order: Order, user: User) -> Paid:
+        """A payment that WeChat's own rules forbid: of a closed or paid order, or by another payer. Told once."""
+        paid = self._book.pay_anyway(order, user.openid, "anyway")
+        self._courier.plan(paid, (Shot(),))
+        await self._journal.durable()
+        return paid
+
+    def _invented(self, order: Order, user: User, scenario: Scenario) -> Paid:
+        """A payment that never took place, for whoever forges its notification."""
+        forged = f"simforged{secrets.token_hex(8)}"
+        return Paid(order.placed.out_trade_no, forged, user.openid, scenario.value, self._clock.calendar_s())
+
+    def _check_sign(self, params: Mapping[str, Any], order: Order, prepaid: Prepaid) -> None:
+        """paySign, with the API and the sign type that the order was placed with. Raises BridgeRefusal."""
+        appid, timestamp, nonce, package = (params[name] for name in PARAMETERS[:4])
+        try:
+            if params["signType"] != prepaid.sign_type:
+                raise SignatureInvalid("sign_type")
+            if order.placed.api == "v2":
+                fields = v2_pay_fields(appid, timestamp, nonce, package, SignType(prepaid.sign_type))
+                kind = v2_verify({**fields, "sign": params["paySign"]}, self._identity.api_v2_key)
+                if kind.value != prepaid.sign_type:
+                    raise SignatureInvalid("sign_type")
+            else:
+                message = v3_pay_message(appid, timestamp, nonce, package)
+                rsa_verify(self._merchant.key.public_key(), message, params["paySign"])
+        except SignatureInvalid:
+            raise BridgeRefusal(WRONG_SIGN) from None

@@ -1,0 +1,233 @@
+"""``/simulator/*``: the knobs and the truth. Documented in docs/simulator.md."""
+
+from __future__ import annotations
+
+import resource
+import time
+from dataclasses import asdict
+from typing import Any
+
+from simulator.control.faults import Rule
+from simulator.state.clock import moment
+from simulator.state.orders import Attempted, Order, RuleBroken
+from simulator.web.pages import ControlError, ControlHandler
+from simulator.wechatpay.keys import Mode
+from simulator.world import World
+from wechat.domain.times import to_v3
+
+
+class Credentials(ControlHandler):
+    """GET: everything that a merchant is given by WeChat, and the users."""
+
+    def get(self) -> None:
+        identity, keys, merchant = self.world.identity, self.world.keys, self.world.merchant
+        told = asdict(identity) | {
+            "merchant_private_key_pem": merchant.key_pem,
+            "merchant_cert_pem": merchant.certificate_pem,
+            "merchant_serial_no": merchant.serial_no,
+            "platform_cert_pem": keys.certificate.certificate_pem,
+            "platform_serial_no": keys.certificate.serial_no,
+            "public_key_pem": keys.public_key_pem,
+            "secure_url": self.world.secure_url,
+            "secure_ca_pem": self.world.server.certificate_pem,
+        }
+        self.tell(told)
+
+
+class Settings(ControlHandler):
+    """GET, PUT: what is typed into WeChat's consoles."""
+
+    def get(self) -> None:
+        self.tell(asdict(self.world.console.settings))
+
+    async def put(self) -> None:
+        try:
+            self.world.console.change(self.body())
+        except ValueError as error:
+            raise ControlError(str(error)) from None
+        await self.world.journal.durable()
+        self.get()
+
+
+class Clock(ControlHandler):
+    """GET, POST ``{"speed": 60}`` or ``{"advance_s": 7200}``.
+
+    GET ``?seen=`` waits for a version newer than that: so a service follows this clock. POST answers when those who
+    follow have heard.
+    """
+
+    async def get(self) -> None:
+        seen = self.get_query_argument("seen", "")
+        if seen:
+            await self.world.followers.wait(int(seen) if seen.isascii() and seen.isdigit() else 0)
+        self._show()
+
+    def _show(self) -> None:
+        clock = self.world.clock
+        now_s = clock.now_s()
+        self.tell(
+            {
+                "now": to_v3(moment(now_s)),
+                "now_s": now_s,
+                "speed": clock.speed,
+                "ahead_s": round(now_s - time.time(), 3),
+                "calendar": clock.calendar.value,
+                "version": self.world.followers.version,
+            }
+        )
+
+    async def post(self) -> None:
+        asked = self.body()
+        if set(asked) - {"speed", "advance_s"} or not asked:
+            raise ControlError("speed or advance_s is expected")
+        try:
+            self.world.move_clock(**{name: _number(value) for name, value in asked.items()})
+        except ValueError as error:
+            raise ControlError(str(error)) from None
+        await self.world.journal.durable()
+        await self.world.followers.heard()
+        self._show()
+
+
+class Keys(ControlHandler):
+    """GET, POST ``{"mode": "grey", "grey_ratio": 0.5}`` or ``{"rotate": true}``."""
+
+    def get(self) -> None:
+        keys = self.world.keys
+        told = {
+            "mode": keys.mode.value,
+            "grey_ratio": keys.grey_ratio,
+            "platform_serial_no": keys.certificate.serial_no,
+            "public_key_id": keys.public_key_id,
+        }
+        self.tell(told)
+
+    async def post(self) -> None:
+        asked, keys = self.body(), self.world.keys
+        if set(asked) - {"mode", "grey_ratio", "rotate"} or not asked:
+            raise ControlError("mode, grey_ratio or rotate is expected")
+        mode, ratio = asked.get("mode", keys.mode), _number(asked.get("grey_ratio", keys.grey_ratio))
+        if mode not in list(Mode) or not 0 <= ratio <= 1:
+            raise ControlError(f"mode is one of {', '.join(Mode)}, grey_ratio 0 to 1")
+        keys.set_mode(Mode(mode), ratio)
+        if asked.get("rotate") is True:
+            keys.rotate()
+        await self.world.journal.durable()
+        self.get()
+
+
+class Faults(ControlHandler):
+    """GET lists, POST adds one, DELETE forgets all."""
+
+    def get(self) -> None:
+        self.tell({"faults": self.world.faults.as_json()})
+
+    def post(self) -> None:
+        try:
+            self.world.faults.add(Rule.parse(self.body()))
+        except ValueError as error:
+            raise ControlError(str(error)) from None
+        self.set_status(201)
+        self.get()
+
+    def delete(self) -> None:
+        self.world.faults.clear()
+        self.get()
+
+
+class ExpireTokens(ControlHandler):
+    """POST: every access_token and jsapi_ticket of the account is over now."""
+
+    async def post(self) -> None:
+        self.world.credentials.expire_all()
+        await self.world.journal.durable()
+        self.tell({"expired": True})
+
+
+class Orders(ControlHandler):
+    """GET ?limit=: the newest orders."""
+
+    def get(self) -> None:
+        told = [order_json(self.world, order) for order in self.world.book.latest(self.limit())]
+        self.tell({"count": len(self.world.book), "orders": told})
+
+
+class OneOrder(ControlHandler):
+    """GET: the truth about an order, and every attempt to tell the merchant."""
+
+    def get(self, out_trade_no: str) -> None:
+        try:
+            self.tell(order_json(self.world, self.world.book.find(out_trade_no)))
+        except RuleBroken:
+            raise ControlError("no such order", 404) from None
+
+
+class Stats(ControlHandler):
+    """GET: requests served by path, and what they cost this process."""
+
+    def get(self) -> None:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        self.tell(
+            {
+                "served": dict(self.world.served),
+                "orders": len(self.world.book),
+                "cpu_s": round(time.process_time(), 3),
+                "max_rss_kb": usage.ru_maxrss,
+            }
+        )
+
+
+def order_json(world: World, order: Order) -> dict[str, Any]:
+    """The truth about ``order``; times as the calendar has them, RFC 3339."""
+    placed, payment, closed = order.placed, order.payment, order.closed
+    paid = payment.paid if payment else None
+    return {
+        "out_trade_no": placed.out_trade_no,
+        "api": placed.api,
+        "trade_type": placed.trade_type,
+        "trade_state": world.book.state(order),
+        "total": placed.total,
+        "currency": placed.currency,
+        "description": placed.description,
+        "attach": placed.attach,
+        "openid": placed.openid,
+        "notify_url": placed.notify_url,
+        "sign_type": placed.sign_type,
+        "created_at": _time(placed.wall_s),
+        "life_s": placed.life_s,
+        "prepay_ids": list(order.prepays),
+        "paid_at": _time(paid.wall_s) if paid else None,
+        "transaction_id": paid.transaction_id if paid else None,
+        "payer": paid.openid if paid else None,
+        "scenario": paid.scenario if paid else None,
+        "surplus": [surplus.paid.transaction_id for surplus in order.payments[1:]],
+        "refunded": sum(each.refunded for each in order.payments),
+        "refunds": [refund.taken.out_refund_no for refund in world.refunds.of_order(placed.out_trade_no)],
+        "closed_at": _time(closed.wall_s) if closed else None,
+        "attempts": [attempt_json(attempt) for attempt in order.attempts],
+        "pending": world.courier.pending(placed.out_trade_no),
+    }
+
+
+def attempt_json(attempt: Attempted) -> dict[str, Any]:
+    return {
+        "at": _time(attempt.wall_s),
+        "kind": attempt.kind,
+        "out_refund_no": attempt.out_refund_no or None,
+        "notification_id": attempt.notification_id,
+        "status": attempt.status,
+        "body": attempt.body,
+        "error": attempt.error,
+        "took_s": attempt.took_s,
+        "right": attempt.right,
+    }
+
+
+def _time(wall_s: float) -> str:
+    return to_v3(moment(wall_s))
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ControlError("a number is expected")
+    return float(value)

@@ -1,0 +1,70 @@
+"""The simulator's front page: who holds the phone, the clock, what can be set going, and the newest of everything."""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+
+from simulator.bills.faults import PlantKind
+from simulator.control.calls import order_json
+from simulator.control.money_calls import refund_json
+from simulator.state.clock import moment
+from simulator.state.refund_outcomes import REFUND_PLANS
+from simulator.web.pages import COOKIE, PageHandler
+from wechat.domain.times import BEIJING, beijing_day, to_v3
+
+SHOWN = 20
+BILLS_OUT = time(10, 5)
+PLANT_KINDS = {
+    PlantKind.MISSING_HERE: "账单多一笔未付订单的付款 a payment of an unpaid order",
+    PlantKind.MISSING_THERE: "账单缺一笔付款 a payment left out",
+    PlantKind.AMOUNT: "金额差一分 a fen more",
+    PlantKind.STATE: "状态不符 another state",
+    PlantKind.REFUND_MISSING_HERE: "账单多一笔退款 a refund nobody asked for",
+    PlantKind.REFUND_MISSING_THERE: "账单缺一笔退款 a refund left out",
+    PlantKind.DOUBLE_PAYMENT: "重复付款 a second payment",
+    PlantKind.UNKNOWN_NUMBER: "没有的订单号 a number nobody knows",
+}
+
+
+class Index(PageHandler):
+    """GET /simulator/."""
+
+    def get(self) -> None:
+        self.policy()
+        world, now = self.world, moment(self.world.clock.now_s())
+        world.refunds.settle()
+        today = beijing_day(moment(world.clock.calendar_s()))
+        self.render(
+            "index.html",
+            users=world.identity.users,
+            picked=self.picked(),
+            orders=[order_json(world, order) for order in world.book.latest(SHOWN)],
+            refunds=[refund_json(world, refund) for refund in world.refunds.latest(SHOWN)],
+            refund_plans=REFUND_PLANS,
+            balance=world.wallet.balance,
+            today=today.isoformat(),
+            plants=world.plants.by_day(),
+            plant_kinds=PLANT_KINDS,
+            clock=world.clock,
+            now=to_v3(now),
+            to_bill_s=_until_bills_are_out(now),
+            faults=world.faults.as_json(),
+        )
+
+
+class Pick(PageHandler):
+    """POST /simulator/user: another user takes the phone."""
+
+    def post(self) -> None:
+        user = self.world.identity.user(self.get_body_argument("user", ""))
+        if user:
+            self.pick(user)
+        else:
+            self.clear_cookie(COOKIE, path="/")
+        self.redirect("/simulator/", status=303)
+
+
+def _until_bills_are_out(now: datetime) -> int:
+    """Seconds up to the hour at which a service fetches the bill of the day that it is."""
+    out = datetime.combine(beijing_day(now) + timedelta(days=1), BILLS_OUT, BEIJING)
+    return int((out - now).total_seconds()) + 1

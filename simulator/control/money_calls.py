@@ -1,0 +1,200 @@
+"""``/simulator/*`` for money: refunds and their scenarios, the merchant console, the balance, bills and the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import date
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from simulator.bills.faults import Planted, PlantKind
+from simulator.control.calls import attempt_json
+from simulator.state.clock import moment
+from simulator.state.orders import RuleBroken
+from simulator.state.refund_outcomes import Expected, RefundScenario
+from simulator.state.refunds import Refund, RefundDenied
+from simulator.web.pages import ControlError, ControlHandler
+from simulator.world import World
+from wechat.domain.times import to_v3
+
+MOST_PLANTS = 1000
+E = TypeVar("E", bound=StrEnum)
+
+
+class Anyway(ControlHandler):
+    """POST /simulator/orders/{out_trade_no}/payments ``{"user"}``: a payment that WeChat's own rules forbid."""
+
+    async def post(self, out_trade_no: str) -> None:
+        asked = self.body()
+        try:
+            order = self.world.book.find(out_trade_no)
+        except RuleBroken:
+            raise ControlError("no such order", 404) from None
+        user = self.user(asked["user"]) if asked.get("user") else self.world.cashier.payer_of(order)
+        paid = await self.world.cashier.pay_anyway(order, user)
+        self.set_status(201)
+        self.tell({"out_trade_no": out_trade_no, "transaction_id": paid.transaction_id, "payer": paid.openid})
+
+
+class Refunds(ControlHandler):
+    """GET ?limit=: the newest refunds."""
+
+    def get(self) -> None:
+        refunds = self.world.refunds.latest(self.limit())
+        self.tell({"count": len(self.world.refunds), "refunds": [refund_json(self.world, each) for each in refunds]})
+
+
+class OneRefund(ControlHandler):
+    """GET: the truth about a refund, and every attempt to tell the merchant."""
+
+    def get(self, out_refund_no: str) -> None:
+        try:
+            self.tell(refund_json(self.world, self.world.refunds.find(out_refund_no)))
+        except RefundDenied as denied:
+            raise ControlError(str(denied), 404) from None
+
+
+class RefundScenarios(ControlHandler):
+    """POST ``{"scenario", "out_trade_no", "times"}``: what becomes of the refunds that are asked for next."""
+
+    def post(self) -> None:
+        asked = self.body()
+        scenario = _member(RefundScenario, asked.get("scenario"), "scenario")
+        times = asked.get("times", 1)
+        if type(times) is not int or times < 1:
+            raise ControlError("times is a whole number from 1")
+        self.world.refund_desk.expect(Expected(scenario, str(asked.get("out_trade_no") or ""), times))
+        self.set_status(201)
+        self.tell({"scenario": scenario.value, "times": times})
+
+
+class ConsoleRefund(ControlHandler):
+    """POST /simulator/console/refunds ``{"out_trade_no", "refund", "reason"}``: made by hand, at the merchant."""
+
+    async def post(self) -> None:
+        asked = self.body()
+        try:
+            order, payment = self.world.payment("", str(asked.get("out_trade_no")))
+            amount = _fen(asked.get("refund", order.placed.total - payment.refunded))
+            refund = self.world.refund_desk.take_at_console(order, payment, amount, str(asked.get("reason") or ""))
+        except RefundDenied as denied:
+            raise ControlError(str(denied), 409) from None
+        await self.world.journal.durable()
+        self.set_status(201)
+        self.tell(refund_json(self.world, refund))
+
+
+class ResendRefund(ControlHandler):
+    """POST /simulator/console/refunds/{out_refund_no}/resend: the money of an abnormal refund goes elsewhere."""
+
+    async def post(self, out_refund_no: str) -> None:
+        try:
+            refund = self.world.refund_desk.resend(out_refund_no)
+        except RefundDenied as denied:
+            raise ControlError(str(denied), 409) from None
+        await self.world.journal.durable()
+        self.tell(refund_json(self.world, refund))
+
+
+class Balance(ControlHandler):
+    """GET; POST ``{"transfer": -5000}``: fen that the merchant puts in, or takes out."""
+
+    def get(self) -> None:
+        self.world.refunds.settle()
+        self.tell({"balance": self.world.wallet.balance})
+
+    async def post(self) -> None:
+        amount = self.body().get("transfer")
+        if type(amount) is not int:
+            raise ControlError("transfer is a whole number of fen")
+        self.world.refunds.settle()
+        try:
+            self.world.wallet.transfer(amount)
+        except ValueError as error:
+            raise ControlError(str(error), 409) from None
+        await self.world.journal.durable()
+        self.get()
+
+
+class BillFaults(ControlHandler):
+    """GET ?date= lists, POST ``{"date", "kind", "number", "times"}`` plants, DELETE ?date= makes it true again."""
+
+    def get(self) -> None:
+        self._show(self.world.plants.of_day(self._date()))
+
+    async def post(self) -> None:
+        asked = self.body()
+        day = _day(asked.get("date"))
+        kind = _member(PlantKind, asked.get("kind"), "kind")
+        times = asked.get("times", 1)
+        if type(times) is not int or not 1 <= times <= MOST_PLANTS:
+            raise ControlError(f"times is a whole number from 1 to {MOST_PLANTS}")
+        try:
+            planted = [self.world.bills.plant(day, kind, str(asked.get("number") or "")) for _ in range(times)]
+        except ValueError as error:
+            raise ControlError(str(error), 409) from None
+        await self.world.journal.durable()
+        self.set_status(201)
+        self._show(planted)
+
+    async def delete(self) -> None:
+        self.world.plants.clear(self._date())
+        await self.world.journal.durable()
+        self.get()
+
+    def _date(self) -> date:
+        return _day(self.get_query_argument("date", ""))
+
+    def _show(self, planted: Iterable[Planted]) -> None:
+        self.tell({"faults": [asdict(plant) for plant in planted]})
+
+
+class Truth(ControlHandler):
+    """GET /simulator/books/{date}: the sums of what really happened on a Beijing day, whatever its bill says."""
+
+    def get(self, text: str) -> None:
+        day = _day(text)
+        self.tell({"date": day.isoformat(), **asdict(self.world.bills.truth(day))})
+
+
+def refund_json(world: World, refund: Refund) -> dict[str, Any]:
+    """The truth about ``refund``; times as the calendar has them, RFC 3339."""
+    taken, order = refund.taken, world.book.find(refund.taken.out_trade_no)
+    return {
+        "out_refund_no": taken.out_refund_no,
+        "refund_id": taken.refund_id,
+        "out_trade_no": taken.out_trade_no,
+        "transaction_id": taken.transaction_id,
+        "api": taken.api,
+        "refund": taken.refund,
+        "total": taken.total,
+        "fee": refund.fee,
+        "reason": taken.reason,
+        "notify_url": taken.notify_url or None,
+        "scenario": taken.scenario,
+        "state": refund.state.value,
+        "taken_at": to_v3(moment(taken.wall_s)),
+        "ended_at": to_v3(moment(refund.ended.wall_s)) if refund.ended else None,
+        "attempts": [attempt_json(each) for each in order.attempts if each.out_refund_no == taken.out_refund_no],
+    }
+
+
+def _member(kind: type[E], value: object, name: str) -> E:
+    try:
+        return kind(str(value))
+    except ValueError:
+        raise ControlError(f"{name} is one of: {', '.join(kind)}") from None
+
+
+def _day(text: object) -> date:
+    try:
+        return date.fromisoformat(str(text))
+    except ValueError:
+        raise ControlError("date is YYYY-MM-DD") from None
+
+
+def _fen(amount: object) -> int:
+    if type(amount) is not int or amount < 1:
+        raise ControlError("refund is a whole number of fen from 1")
+    return amount

@@ -1,0 +1,119 @@
+"""Notifications as v2 and v3 write them.
+
+Sources: https://pay.weixin.qq.com/doc/v2/merchant/4011939779 and https://pay.weixin.qq.com/doc/v3/merchant/4012791861
+(payments), https://pay.weixin.qq.com/wiki/doc/api/jsapi.php?chapter=9_16 and
+https://pay.weixin.qq.com/doc/v3/merchant/4012791865 (refunds).
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from simulator.state.clock import moment
+from simulator.state.orders import Order, Paid
+from simulator.state.pki import Identity
+from simulator.state.refunds import Refund, RefundEnded, State
+from simulator.wechatpay.keys import PlatformKeys, Seal
+from simulator.wechatpay.payloads import REFUND_TEXT, v2_refund_news, v2_transaction, v3_refund_news, v3_transaction
+from wechat.domain.times import to_v3
+from wechat.pay.ciphers import seal_req_info
+from wechat.pay.signing import SignType, v2_sign
+from wechat.pay.v2 import xmlcodec
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One message that a payment or a refund sets off. ``kind`` is its name in the order's attempts.
+
+    ``after_s`` simulated seconds after the event; ``ladder``: repeated until the answer is right; ``skew_s``: how far
+    v3's timestamp is off the wall clock; ``over``: fen by which the message overstates the total.
+    """
+
+    kind: str = "genuine"
+    after_s: float = 0.0
+    ladder: bool = True
+    skew_s: int = 0
+    seal: Seal = Seal.GENUINE
+    over: int = 0
+
+
+class Writer:
+    """Writes notifications; each call signs anew, in the API's form that the merchant used."""
+
+    def __init__(self, identity: Identity, keys: PlatformKeys) -> None:
+        self._identity = identity
+        self._keys = keys
+
+    def payment(self, order: Order, paid: Paid, notification_id: str, shot: Shot) -> Message:
+        """The message that ``order`` was paid, with the lies that ``shot`` tells."""
+        if order.placed.api == "v2":
+            return self._v2_payment(order, paid, notification_id, shot)
+        told = v3_transaction(order, paid, shot.over)
+        return self._v3("TRANSACTION.SUCCESS", "支付成功", "transaction", told, notification_id, paid.wall_s, shot)
+
+    def refund(self, order: Order, refund: Refund, end: RefundEnded, notification_id: str, shot: Shot) -> Message:
+        """The message that ``refund`` came to ``end``."""
+        if refund.taken.notify_api == "v2":
+            return self._v2_refund(v2_refund_news(order, refund.taken, end), notification_id, shot)
+        told = v3_refund_news(self._identity.mchid, order, refund.taken, end)
+        event, summary = f"REFUND.{end.state}", REFUND_TEXT[State(end.state)]
+        return self._v3(event, summary, "refund", told, notification_id, end.wall_s, shot)
+
+    def _v2_payment(self, order: Order, paid: Paid, notification_id: str, shot: Shot) -> Message:
+        """Repetitions are equal to the byte: the nonce is the notification's, and v2 dates nothing."""
+        fields = {
+            **self._v2_head(notification_id),
+            "appid": order.placed.appid,
+            "result_code": "SUCCESS",
+            **v2_transaction(order, paid, shot.over),
+        }
+        key = self._v2_key(shot)
+        fields["sign"] = v2_sign(fields, key, SignType(order.placed.sign_type))
+        return Message({"Content-Type": "text/xml"}, xmlcodec.build(fields))
+
+    def _v2_refund(self, told: dict[str, str], notification_id: str, shot: Shot) -> Message:
+        """No signature: what is told is encrypted under the API key, and that is all."""
+        sealed = seal_req_info(xmlcodec.build(told, root="root"), self._v2_key(shot))
+        fields = self._v2_head(notification_id) | {"req_info": sealed}
+        return Message({"Content-Type": "text/xml"}, xmlcodec.build(fields))
+
+    def _v2_head(self, notification_id: str) -> dict[str, str]:
+        return {
+            "return_code": "SUCCESS",
+            "appid": self._identity.appid,
+            "mch_id": self._identity.mchid,
+            "nonce_str": notification_id.replace("-", ""),
+        }
+
+    def _v2_key(self, shot: Shot) -> str:
+        return self._identity.api_v2_key if shot.seal is Seal.GENUINE else secrets.token_hex(16)
+
+    def _v3(
+        self, event: str, summary: str, kind: str, told: dict[str, Any], notification_id: str, at_s: float, shot: Shot
+    ) -> Message:
+        body = _dump(
+            {
+                "id": notification_id,
+                "create_time": to_v3(moment(at_s)),
+                "resource_type": "encrypt-resource",
+                "event_type": event,
+                "summary": summary,
+                "resource": {"original_type": kind, **self._keys.seal(_dump(told), kind)},
+            }
+        )
+        headers = self._keys.headers(self._keys.notification_signer(), body, shot.seal, shot.skew_s)
+        return Message({"Content-Type": "application/json", "Request-ID": secrets.token_hex(16), **headers}, body)
+
+
+def _dump(data: dict[str, Any]) -> bytes:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,233 @@
+"""Delivers notifications: at once, then up the ladder until the answer is right, in simulated time.
+
+A delivery that is under way when the process dies is made again by the next one, so a notification may come twice,
+as from WeChat. Only loopback addresses are ever called.
+Source of the ladder: https://pay.weixin.qq.com/doc/v3/merchant/4012791861 (通知频率, 24 hours and 4 minutes in all).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import time
+import uuid
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from simulator.control.console import is_loopback
+from simulator.notify.messages import Message, Shot, Writer
+from simulator.state.clock import Clock, wait
+from simulator.state.journal import Journal, plain
+from simulator.state.orders import Attempted, Book, Paid
+from simulator.state.refunds import Refund, Refunds
+from simulator.wechatpay.keys import Seal
+from wechat.domain.errors import Malformed
+from wechat.pay.v2 import xmlcodec
+
+LADDER_S = (15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600)
+DUE_AFTER_S = (0, *itertools.accumulate(LADDER_S))
+ANSWER_S = 5.0
+AT_ONCE = 64
+IDLE_S = 5.0  # shorter than services keep a connection, or a message meets one that is just ending
+EXCERPT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A message is to be delivered: about a refund's first or second end, or about ``paid``.
+
+    Of a forged one that is not the truth.
+    """
+
+    delivery_id: str
+    notification_id: str
+    out_trade_no: str
+    shot: dict[str, Any]
+    paid: dict[str, Any]
+    due_s: float
+    out_refund_no: str = ""
+    refund_end: int = 0
+
+
+@dataclass(slots=True)
+class _Delivery:
+    planned: Planned
+    shot: Shot
+    done: asyncio.Event
+    made: int = 0
+
+    @property
+    def due_s(self) -> float:
+        return self.planned.due_s + DUE_AFTER_S[self.made]
+
+
+class Courier:
+    """Keeps what is pending, sends what is due."""
+
+    def __init__(self, journal: Journal, clock: Clock, book: Book, refunds: Refunds, writer: Writer) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._book = book
+        self._refunds = refunds
+        self._writer = writer
+        self._pending: dict[str, _Delivery] = {}
+        self._queue: list[tuple[float, int, str]] = []
+        self._order = itertools.count()
+        self._wake = asyncio.Event()
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._session: aiohttp.ClientSession | None = None
+        journal.on(Planned, self._apply_planned)
+        journal.on(Attempted, self._apply_attempted)
+        clock.on_change.append(self._wake.set)
+
+    def start(self) -> None:
+        """Begin to deliver; what the last process left pending comes first."""
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=ANSWER_S),
+            connector=aiohttp.TCPConnector(limit=AT_ONCE, keepalive_timeout=IDLE_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": "Mozilla/4.0", "Accept": "*/*"},
+        )
+        self._track(self._run())
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._session:
+            await self._session.close()
+
+    def plan(self, paid: Paid, shots: tuple[Shot, ...]) -> list[asyncio.Event]:
+        """Plan the messages of a payment; an event each tells when it is settled."""
+        now_s = self._clock.now_s()
+        return self._planned(
+            shots, lambda shot: {"out_trade_no": paid.out_trade_no, "paid": plain(paid), "due_s": now_s + shot.after_s}
+        )
+
+    def plan_refund(self, refund: Refund, shots: tuple[Shot, ...]) -> None:
+        """Plan the messages of the end that ``refund`` is going to have."""
+        taken, due_s = refund.taken, refund.due_s or self._clock.now_s()
+        known = {"out_trade_no": taken.out_trade_no, "out_refund_no": taken.out_refund_no, "paid": {}}
+        self._planned(shots, lambda shot: {**known, "refund_end": len(refund.ends), "due_s": due_s + shot.after_s})
+
+    def _planned(self, shots: tuple[Shot, ...], about: Callable[[Shot], dict[str, Any]]) -> list[asyncio.Event]:
+        """Messages of one event, all with one notification id."""
+        notification_id = str(uuid.uuid4())
+        settled = []
+        for shot in shots:
+            fact = Planned(uuid.uuid4().hex, notification_id, shot=plain(shot), **about(shot))
+            self._journal.write(fact)
+            settled.append(self._pending[fact.delivery_id].done)
+        self._wake.set()
+        return settled
+
+    def pending(self, out_trade_no: str) -> list[dict[str, object]]:
+        """What is still to come for an order."""
+        return [
+            {"kind": delivery.shot.kind, "due_in_s": round(delivery.due_s - self._clock.now_s(), 1)}
+            for delivery in self._pending.values()
+            if delivery.planned.out_trade_no == out_trade_no
+        ]
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            while self._queue and self._queue[0][0] <= self._clock.now_s():
+                due_s, _, delivery_id = heapq.heappop(self._queue)
+                delivery = self._pending.get(delivery_id)
+                if delivery is None or delivery.due_s != due_s:
+                    continue  # an attempt that the last process made
+                await self._places.acquire()
+                self._track(self._deliver(delivery))
+            wait_s = self._clock.wait_s(self._queue[0][0]) if self._queue else None
+            await wait(self._wake, wait_s)
+
+    async def _deliver(self, delivery: _Delivery) -> None:
+        """Attempt once, note the outcome; applying the note plans the next step."""
+        try:
+            await self._journal.durable()  # nobody hears of a payment that a crash could still undo
+            self._journal.write(await self._attempt(delivery))
+            delivery.done.set()
+            await self._journal.durable()
+        finally:
+            self._places.release()
+            self._wake.set()
+
+    async def _attempt(self, delivery: _Delivery) -> Attempted:
+        planned = delivery.planned
+        url, api, message = self._letter(delivery)
+        at_s, started = self._clock.calendar_s(), time.monotonic()
+        status, body, error = await self._post(url, message)
+        return Attempted(
+            delivery_id=planned.delivery_id,
+            out_trade_no=planned.out_trade_no,
+            out_refund_no=planned.out_refund_no,
+            kind=delivery.shot.kind,
+            notification_id=planned.notification_id,
+            wall_s=at_s,
+            status=status,
+            body=body[:EXCERPT].decode("utf-8", "replace"),
+            error=error,
+            took_s=round(time.monotonic() - started, 4),
+            right=_is_right(api, status, body),
+        )
+
+    def _letter(self, delivery: _Delivery) -> tuple[str, str, Message]:
+        """Where to, in which API's form, and what."""
+        planned, shot = delivery.planned, delivery.shot
+        order = self._book.find(planned.out_trade_no)
+        if not planned.out_refund_no:
+            message = self._writer.payment(order, Paid(**planned.paid), planned.notification_id, shot)
+            return order.placed.notify_url, order.placed.api, message
+        refund = self._refunds.find(planned.out_refund_no)
+        message = self._writer.refund(order, refund, refund.ends[planned.refund_end], planned.notification_id, shot)
+        return refund.taken.notify_url, refund.taken.notify_api, message
+
+    async def _post(self, url: str, message: Message) -> tuple[int, bytes, str]:
+        if not is_loopback(url) or self._session is None:
+            return 0, b"", "not a loopback address: never called"
+        try:
+            async with self._session.post(
+                url, data=message.body, headers=message.headers, allow_redirects=False
+            ) as response:
+                return response.status, await response.content.read(4096), ""
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            return 0, b"", type(error).__name__
+
+    def _apply_planned(self, fact: Planned) -> None:
+        shot = Shot(**{**fact.shot, "seal": Seal(fact.shot["seal"])})
+        delivery = _Delivery(fact, shot, asyncio.Event())
+        self._pending[fact.delivery_id] = delivery
+        self._enqueue(delivery)
+
+    def _apply_attempted(self, fact: Attempted) -> None:
+        self._book.find(fact.out_trade_no).attempts.append(fact)
+        delivery = self._pending[fact.delivery_id]
+        delivery.made += 1
+        if fact.right or not delivery.shot.ladder or delivery.made == len(DUE_AFTER_S):
+            del self._pending[fact.delivery_id]
+        else:
+            self._enqueue(delivery)
+
+    def _enqueue(self, delivery: _Delivery) -> None:
+        heapq.heappush(self._queue, (delivery.due_s, next(self._order), delivery.planned.delivery_id))
+
+    def _track(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _is_right(api: str, status: int, body: bytes) -> bool:
+    """v3 looks at the status alone; v2 wants 200 and return_code SUCCESS."""
+    if api == "v3":
+        return status in (200, 204)
+    try:
+        return status == 200 and xmlcodec.parse(body.strip()).get("return_code") == "SUCCESS"
+    except Malformed:
+        return False

@@ -1,0 +1,301 @@
+"""The one order book that v2 and v3 share, and WeChat's rules for what may happen to an order.
+
+NOTPAY → SUCCESS → REFUND, or NOTPAY → CLOSED by the merchant or by time. An order number stays taken for good: placing
+it again with the same terms gives a fresh prepay_id while it is unpaid, with other terms it is refused.
+Sources: https://pay.weixin.qq.com/doc/v3/merchant/4012791897 and .../4012791869 (FAQ: repeated numbers).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from typing import Any
+
+from simulator.state.clock import Clock, moment
+from simulator.state.journal import Journal, plain
+from simulator.state.wallet import Wallet, fee
+from wechat.domain.times import beijing_day, to_v2
+
+PREPAY_LIFE_S = 2 * 3600
+H5_LIFE_S = 300
+MIN_LIFE_S = 60.0
+DEFAULT_LIFE_S = 7 * 86400.0
+MAX_LIFE_S = 15 * 86400.0
+PREPAYS_KEPT = 5
+PAID_STATES = ("SUCCESS", "REFUND")
+
+
+class Rule(StrEnum):
+    """What an order does not allow; each API has its own words for it."""
+
+    PAID = "paid"
+    CLOSED = "closed"
+    DIFFERENT = "different terms"
+    MISSING = "no such order"
+    YOUNG = "too young to close"
+    OVER = "over before it began"
+
+
+class RuleBroken(Exception):
+    def __init__(self, rule: Rule) -> None:
+        super().__init__(rule.value)
+        self.rule = rule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the merchant asks for.
+
+    ``digest`` covers everything that a repetition must not change, times left out; ``life_s`` is the span up to
+    time_expire by the wall clock, 0 or less when that is over.
+    """
+
+    out_trade_no: str
+    api: str
+    trade_type: str
+    appid: str
+    mchid: str
+    description: str
+    attach: str
+    total: int
+    currency: str
+    openid: str
+    notify_url: str
+    device_info: str
+    sign_type: str
+    digest: str
+    life_s: float
+
+    @staticmethod
+    def digest_of(api: str, trade_type: str, asked: dict[str, Any]) -> str:
+        text = json.dumps([api, trade_type, asked], sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed(Terms):
+    at_s: float
+    wall_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prepaid:
+    """A prepay_id was given out; ``sign_type`` is the one paySign has to use."""
+
+    out_trade_no: str
+    prepay_id: str
+    sign_type: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """``openid`` has paid: the truth, whatever a notification says. ``wall_s`` is what the wire calls success_time."""
+
+    out_trade_no: str
+    transaction_id: str
+    openid: str
+    scenario: str
+    wall_s: float
+    at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    out_trade_no: str
+    wall_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """A notification was delivered once, about a refund where one is named.
+
+    ``status`` 0 means that no answer came, ``error`` says why.
+    """
+
+    delivery_id: str
+    out_trade_no: str
+    kind: str
+    notification_id: str
+    wall_s: float
+    status: int
+    body: str
+    error: str
+    took_s: float
+    right: bool
+    out_refund_no: str = ""
+
+
+@dataclass(slots=True)
+class Payment:
+    """A payment and what became of it: ``fee`` fen of WeChat's are kept, ``refunded`` went back in ``refunds``."""
+
+    paid: Paid
+    fee: int
+    refunded: int = 0
+    refunds: int = 0
+
+
+@dataclass(slots=True)
+class Order:
+    """The facts about one order. Of its ``payments`` the first counts; there should be no other."""
+
+    placed: Placed
+    prepays: dict[str, Prepaid] = field(default_factory=dict)
+    payments: list[Payment] = field(default_factory=list)
+    closed: Closed | None = None
+    attempts: list[Attempted] = field(default_factory=list)
+
+    @property
+    def expires_s(self) -> float:
+        return self.placed.at_s + self.placed.life_s
+
+    @property
+    def payment(self) -> Payment | None:
+        """The one that counts."""
+        return self.payments[0] if self.payments else None
+
+
+class Book:
+    """Every order, by number. Methods that change one write a fact; the answer has to wait until it is durable."""
+
+    def __init__(self, journal: Journal, clock: Clock, wallet: Wallet) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._wallet = wallet
+        self._orders: dict[str, Order] = {}
+        self._by_prepay: dict[str, str] = {}
+        self._by_transaction: dict[str, tuple[Order, Payment]] = {}
+        self._by_day: dict[date, list[tuple[Order, Payment]]] = {}
+        journal.on(Placed, self._apply_placed)
+        journal.on(Prepaid, self._apply_prepaid)
+        journal.on(Paid, self._apply_paid)
+        journal.on(Closed, self._apply_closed)
+
+    def __len__(self) -> int:
+        return len(self._orders)
+
+    def place(self, terms: Terms) -> Prepaid:
+        """Take or repeat an order; a fresh prepay_id. Raises RuleBroken PAID, CLOSED, DIFFERENT, OVER."""
+        order = self._orders.get(terms.out_trade_no)
+        if order is None:
+            self._journal.write(self._placed(terms))
+        else:
+            self._check_open(order)
+            if order.placed.digest != terms.digest:
+                raise RuleBroken(Rule.DIFFERENT)
+        prepay_id = f"wxsim{self._stamp()}{secrets.token_hex(8)}"
+        prepaid = Prepaid(terms.out_trade_no, prepay_id, terms.sign_type, self._clock.now_s())
+        self._journal.write(prepaid)
+        return prepaid
+
+    def find(self, out_trade_no: str) -> Order:
+        """Raises RuleBroken MISSING."""
+        order = self._orders.get(out_trade_no)
+        if order is None:
+            raise RuleBroken(Rule.MISSING)
+        return order
+
+    def find_payment(self, transaction_id: str) -> tuple[Order, Payment]:
+        """Raises RuleBroken MISSING."""
+        found = self._by_transaction.get(transaction_id)
+        if found is None:
+            raise RuleBroken(Rule.MISSING)
+        return found
+
+    def find_prepay(self, prepay_id: str, life_s: float = PREPAY_LIFE_S) -> tuple[Order, Prepaid] | None:
+        """The order behind a prepay_id that is not older than ``life_s``."""
+        order = self._orders.get(self._by_prepay.get(prepay_id, ""))
+        prepaid = order.prepays.get(prepay_id) if order else None
+        if order is None or prepaid is None or self._clock.now_s() >= prepaid.at_s + life_s:
+            return None
+        return order, prepaid
+
+    def state(self, order: Order, payment: Payment | None = None) -> str:
+        """trade_state of an order, as one of its payments has it: SUCCESS, REFUND, CLOSED (also by time) or NOTPAY."""
+        if payment := payment or order.payment:
+            return "REFUND" if payment.refunds else "SUCCESS"
+        return "CLOSED" if order.closed or self.expired(order) else "NOTPAY"
+
+    def expired(self, order: Order) -> bool:
+        return self._clock.now_s() >= order.expires_s
+
+    def close(self, out_trade_no: str, *, min_age_s: float = 0.0) -> None:
+        """Raises RuleBroken MISSING, PAID, CLOSED, YOUNG."""
+        order = self.find(out_trade_no)
+        self._check_open(order)
+        if self._clock.now_s() < order.placed.at_s + min_age_s:
+            raise RuleBroken(Rule.YOUNG)
+        self._journal.write(Closed(out_trade_no, self._clock.calendar_s()))
+
+    def pay(self, order: Order, openid: str, scenario: str) -> Paid:
+        """The payer has typed the password. Raises RuleBroken PAID, CLOSED."""
+        self._check_open(order)
+        return self.pay_anyway(order, openid, scenario)
+
+    def pay_anyway(self, order: Order, openid: str, scenario: str) -> Paid:
+        """A payment whatever the order's state: one that came late, twice, or from somebody else."""
+        number = order.placed.out_trade_no
+        transaction_id = f"sim{self._stamp()}{secrets.randbelow(10**11):011d}"
+        paid = Paid(number, transaction_id, openid, scenario, self._clock.calendar_s(), self._clock.now_s())
+        self._journal.write(paid)
+        return paid
+
+    def paid_on(self, day: date) -> list[tuple[Order, Payment]]:
+        """The payments of a Beijing day, in their order."""
+        return list(self._by_day.get(day, ()))
+
+    def unpaid(self) -> list[Order]:
+        """Those that nobody has paid, the newest first."""
+        return [order for order in reversed(self._orders.values()) if not order.payments]
+
+    def latest(self, limit: int) -> list[Order]:
+        """The newest first."""
+        numbers = list(self._orders)[: -limit - 1 : -1]
+        return [self._orders[number] for number in numbers]
+
+    def _placed(self, terms: Terms) -> Placed:
+        """The new order, its life within WeChat's bounds."""
+        if terms.life_s <= 0:
+            raise RuleBroken(Rule.OVER)
+        life_s = min(max(terms.life_s, MIN_LIFE_S), MAX_LIFE_S)
+        return Placed(**{**plain(terms), "life_s": life_s}, at_s=self._clock.now_s(), wall_s=self._clock.calendar_s())
+
+    def _check_open(self, order: Order) -> None:
+        state = self.state(order)
+        if state in PAID_STATES:
+            raise RuleBroken(Rule.PAID)
+        if state == "CLOSED":
+            raise RuleBroken(Rule.CLOSED)
+
+    def _apply_placed(self, fact: Placed) -> None:
+        self._orders[fact.out_trade_no] = Order(fact)
+
+    def _apply_prepaid(self, fact: Prepaid) -> None:
+        prepays = self._orders[fact.out_trade_no].prepays
+        prepays[fact.prepay_id] = fact
+        self._by_prepay[fact.prepay_id] = fact.out_trade_no
+        if len(prepays) > PREPAYS_KEPT:
+            oldest = next(iter(prepays))
+            del prepays[oldest], self._by_prepay[oldest]
+
+    def _apply_paid(self, fact: Paid) -> None:
+        order = self._orders[fact.out_trade_no]
+        total = order.placed.total
+        payment = Payment(fact, fee(total))
+        order.payments.append(payment)
+        self._by_transaction[fact.transaction_id] = (order, payment)
+        self._by_day.setdefault(beijing_day(moment(fact.wall_s)), []).append((order, payment))
+        known = {"business_id": fact.transaction_id, "voucher": fact.out_trade_no}
+        self._wallet.book(fact.wall_s, "交易", total, **known)
+        self._wallet.book(fact.wall_s, "扣除交易手续费", -payment.fee, **known)
+
+    def _apply_closed(self, fact: Closed) -> None:
+        self._orders[fact.out_trade_no].closed = fact
+
+    def _stamp(self) -> str:
+        return to_v2(moment(self._clock.calendar_s()))

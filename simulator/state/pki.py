@@ -1,0 +1,189 @@
+"""Who the simulated WeChat is: identifiers, secrets, keys and certificates, made once for a state directory.
+
+The only place of the simulator that needs cryptography itself. Every file is readable by its owner alone.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import secrets
+import ssl
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import NameOID
+
+from simulator.state.files import save
+
+YEARS = timedelta(days=5 * 365)
+Builder = x509.CertificateBuilder
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody with WeChat on their phone."""
+
+    id: str
+    name: str
+    openid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The account, the merchant and the people. All of it is fiction: the names start with ``sim`` or ``wxsim``."""
+
+    appid: str
+    appsecret: str
+    mchid: str
+    api_v2_key: str
+    api_v3_key: str
+    public_key_id: str
+    users: tuple[User, ...]
+
+    def user(self, user_id: str) -> User | None:
+        return next((user for user in self.users if user.id == user_id), None)
+
+    def payer(self, openid: str) -> User | None:
+        return next((user for user in self.users if user.openid == openid), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """A key and its certificate; ``serial_no`` is upper-case hex, as WeChat writes it."""
+
+    key: rsa.RSAPrivateKey
+    certificate_pem: str
+    serial_no: str
+    starts_at: datetime
+    ends_at: datetime
+
+    @property
+    def key_pem(self) -> str:
+        """PKCS#8, as apiclient_key.pem comes."""
+        return _key_pem(self.key)
+
+
+def load_identity(directory: Path) -> Identity:
+    """The identity in ``directory``, made on first use."""
+    path = directory / "identity.json"
+    if not path.exists():
+        save(path, json.dumps(asdict(_new_identity()), ensure_ascii=False, indent=2))
+    data = json.loads(path.read_text("utf-8"))
+    return Identity(**{**data, "users": tuple(User(**user) for user in data["users"])})
+
+
+def load_certified(
+    directory: Path, name: str, extend: Callable[[Builder, rsa.RSAPrivateKey], Builder] = lambda builder, _: builder
+) -> Certified:
+    """The key ``name``.key.pem with its certificate ``name``.cert.pem, made on first use; ``extend`` adds to it."""
+    key = load_key(directory, name)
+    path = directory / f"{name}.cert.pem"
+    if not path.exists():
+        save(path, extend(_builder(key, name), key).sign(key, SHA256()).public_bytes(Encoding.PEM).decode())
+    pem = path.read_text("ascii")
+    certificate = x509.load_pem_x509_certificate(pem.encode())
+    serial = f"{certificate.serial_number:X}"
+    return Certified(key, pem, serial, certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+
+
+def load_server(directory: Path) -> Certified:
+    """The certificate of the TLS port, made on first use; strict clients take it as its own authority."""
+    return load_certified(directory, "server", _for_loopback)
+
+
+def server_context(server: Certified, merchant: Certified) -> ssl.SSLContext:
+    """TLS that asks for the merchant's certificate. One that shows none gets in, to be told off in WeChat's words."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile("w", encoding="ascii") as file:  # OpenSSL takes it from a file only; mode 600
+        file.write(server.certificate_pem + server.key_pem)
+        file.flush()
+        context.load_cert_chain(file.name)
+    context.load_verify_locations(cadata=merchant.certificate_pem)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    return context
+
+
+def load_key(directory: Path, name: str) -> rsa.RSAPrivateKey:
+    """The RSA-2048 key ``name``.key.pem, made on first use."""
+    path = directory / f"{name}.key.pem"
+    if not path.exists():
+        save(path, _key_pem(new_key()))
+    key = load_pem_private_key(path.read_bytes(), password=None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise TypeError(f"{path} holds no RSA key")
+    return key
+
+
+def new_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def public_pem(key: rsa.RSAPrivateKey) -> str:
+    """The public half, as pub_key.pem comes."""
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def _new_identity() -> Identity:
+    return Identity(
+        appid=f"wxsim{secrets.token_hex(8)[:13]}",
+        appsecret=secrets.token_hex(16),
+        mchid=f"sim{1_900_000_000 + secrets.randbelow(99_999_999)}",
+        api_v2_key=secrets.token_hex(16),
+        api_v3_key=secrets.token_hex(16),
+        public_key_id=f"PUB_KEY_ID_{secrets.randbelow(10**34):034d}",
+        users=(_new_user("jia", "用户甲"), _new_user("yi", "用户乙")),
+    )
+
+
+def _new_user(user_id: str, name: str) -> User:
+    return User(user_id, name, f"simo{secrets.token_hex(12)}")
+
+
+def _builder(key: rsa.RSAPrivateKey, name: str) -> Builder:
+    """A certificate by itself for five years."""
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, f"simulated {name}"),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "simulator, not WeChat Pay"),
+        ]
+    )
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(subject, subject, key.public_key(), _serial_number())
+    return builder.not_valid_before(now - timedelta(minutes=5)).not_valid_after(now + YEARS)
+
+
+def _for_loopback(builder: Builder, key: rsa.RSAPrivateKey) -> Builder:
+    """What a strict client looks at before it believes a server on 127.0.0.1."""
+    mine = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
+    names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
+    return (
+        builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(mine, critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(mine), critical=False)
+    )
+
+
+def _serial_number() -> int:
+    """Forty hex digits, the first not 0, as WeChat's serials have."""
+    return x509.random_serial_number() | 1 << 158
+
+
+def _key_pem(key: rsa.RSAPrivateKey) -> str:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

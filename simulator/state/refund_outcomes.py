@@ -1,0 +1,131 @@
+"""What becomes of a refund, and what the merchant hears of it: by scenario, which a drill asks for beforehand."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from simulator.control.console import Console
+from simulator.notify.messages import Shot
+from simulator.notify.sender import Courier
+from simulator.state.orders import Order, Payment
+from simulator.state.refunds import Fate, Refund, RefundAsked, Refunds, State
+from simulator.wechatpay.keys import Seal
+
+DONE_S = 2.0
+SLOW_S = 2 * 3600.0
+STUCK_S = 7 * 86400.0
+
+
+class RefundScenario(StrEnum):
+    SUCCESS = "success"
+    SLOW = "slow"
+    STUCK = "stuck"
+    ABNORMAL = "abnormal"
+    CLOSED = "closed"
+    LOST_NOTIFICATION = "lost_notification"
+    DUPLICATE = "duplicate"
+    LATE = "late"
+    FORGED = "forged"
+    PROBE = "probe"
+
+
+@dataclass(frozen=True, slots=True)
+class RefundPlan:
+    """``outcome`` after ``lasts_s`` simulated seconds; ``shots`` are counted from there."""
+
+    zh: str
+    en: str
+    outcome: State = State.SUCCESS
+    lasts_s: float = DONE_S
+    shots: tuple[Shot, ...] = (Shot(),)
+
+
+REFUND_PLANS = {
+    RefundScenario.SUCCESS: RefundPlan("成功", "success"),
+    RefundScenario.SLOW: RefundPlan("两小时后到账", "the money takes two hours", lasts_s=SLOW_S),
+    RefundScenario.STUCK: RefundPlan("七天后关闭", "closed after seven days", State.CLOSED, STUCK_S),
+    RefundScenario.ABNORMAL: RefundPlan("退款异常", "abnormal: the card does not take it", State.ABNORMAL),
+    RefundScenario.CLOSED: RefundPlan("退款关闭", "closed", State.CLOSED),
+    RefundScenario.LOST_NOTIFICATION: RefundPlan("通知丢失", "notification lost", shots=()),
+    RefundScenario.DUPLICATE: RefundPlan(
+        "通知重复（同时三次）",
+        "notified three times at once",
+        shots=(Shot(), *2 * (Shot("duplicate", ladder=False),)),
+    ),
+    RefundScenario.LATE: RefundPlan("通知迟到 6 秒", "notified 6 s late", shots=(Shot("late", after_s=6),)),
+    RefundScenario.FORGED: RefundPlan(
+        "先收到伪造通知",
+        "a forged notification first",
+        shots=(Shot("forged", ladder=False, seal=Seal.FORGED), Shot(after_s=1)),
+    ),
+    RefundScenario.PROBE: RefundPlan(
+        "先收到探测签名",
+        "a signature probe first",
+        shots=(Shot("probe", ladder=False, seal=Seal.PROBE), Shot(after_s=1)),
+    ),
+}
+
+
+@dataclass(slots=True)
+class Expected:
+    """The next ``times`` refunds, of one order where it is named, live through ``scenario``. Forgotten by a restart."""
+
+    scenario: RefundScenario
+    out_trade_no: str = ""
+    times: int = 1
+
+
+class RefundDesk:
+    def __init__(self, console: Console, refunds: Refunds, courier: Courier) -> None:
+        self._console = console
+        self._refunds = refunds
+        self._courier = courier
+        self._expected: list[Expected] = []
+
+    def expect(self, expected: Expected) -> None:
+        self._expected.append(expected)
+
+    def take(self, asked: RefundAsked, order: Order, payment: Payment) -> Refund:
+        """A refund of ``payment``, new or the one that has this number. Raises RefundDenied."""
+        known = self._refunds.known(asked, payment.paid.transaction_id)
+        if known:
+            return known
+        self._refunds.check(asked, order, payment)
+        scenario = self._scenario(order)
+        plan = REFUND_PLANS[scenario]
+        fate = Fate(scenario.value, plan.outcome, plan.lasts_s)
+        refund = self._refunds.take(self._addressed(asked), order, payment, fate)
+        self._tell(refund, plan.shots)
+        return refund
+
+    def take_at_console(self, order: Order, payment: Payment, refund: int, reason: str) -> Refund:
+        """A refund that somebody at the merchant makes by hand; WeChat gives it a number. Raises RefundDenied."""
+        number = f"simconsole{secrets.token_hex(10)}"
+        return self.take(RefundAsked(number, "console", refund, order.placed.total, reason), order, payment)
+
+    def resend(self, out_refund_no: str) -> Refund:
+        """The money of an ABNORMAL refund goes elsewhere, and the merchant hears of that. Raises RefundDenied."""
+        refund = self._refunds.resend(out_refund_no)
+        self._tell(refund, (Shot(),))
+        return refund
+
+    def _addressed(self, asked: RefundAsked) -> RefundAsked:
+        """Who names no address is told at the one typed into the console, in v2's form."""
+        if asked.notify_url:
+            return asked
+        return replace(asked, notify_url=self._console.settings.refund_notify_url or "", notify_api="v2")
+
+    def _scenario(self, order: Order) -> RefundScenario:
+        for expected in self._expected:
+            if expected.out_trade_no in ("", order.placed.out_trade_no):
+                expected.times -= 1
+                if not expected.times:
+                    self._expected.remove(expected)
+                return expected.scenario
+        return RefundScenario.SUCCESS
+
+    def _tell(self, refund: Refund, shots: tuple[Shot, ...]) -> None:
+        if refund.taken.notify_url:
+            self._courier.plan_refund(refund, shots)

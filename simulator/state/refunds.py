@@ -1,0 +1,298 @@
+"""Refunds that WeChat has taken, and its rules for taking one.
+
+v2, v3 and the merchant console share this register. A number is taken for good: the same refund again is the same
+refund. One that was taken is PROCESSING until its time has come, and then what its scenario says; an ABNORMAL one waits
+until the merchant sends the money elsewhere. The money leaves the wallet when a refund is taken, and comes back with a
+CLOSED one.
+Sources: https://pay.weixin.qq.com/doc/v3/merchant/4013071036 (申请退款) and v2's page, chapter=9_4: 50 refunds an
+order, a minute apart, within a year.
+"""
+
+from __future__ import annotations
+
+import heapq
+import secrets
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from itertools import islice
+from typing import NamedTuple
+
+from simulator.state.clock import Clock, moment
+from simulator.state.journal import Journal, plain
+from simulator.state.orders import Book, Order, Payment
+from simulator.state.wallet import Wallet, fee
+from wechat.domain.times import beijing_day, to_v2
+
+WINDOW_S = 365 * 86400.0
+SPACING_S = 60.0
+MOST = 50
+BANK_S = 2.0  # what an abnormal refund takes once it goes elsewhere
+
+
+class State(StrEnum):
+    """v3's words; v2 says REFUNDCLOSE and CHANGE for the last two."""
+
+    PROCESSING = "PROCESSING"
+    SUCCESS = "SUCCESS"
+    CLOSED = "CLOSED"
+    ABNORMAL = "ABNORMAL"
+
+
+class Denied(StrEnum):
+    """Why a refund is not taken; each API has its own words for it."""
+
+    NO_PAYMENT = "no such payment"
+    OVER_TOTAL = "more than the order"
+    OVER_REST = "more than is left"
+    ALL_BACK = "all of it went back"
+    DIFFERENT = "other amounts under the same number, or not the order's total"
+    OVERDUE = "over a year"
+    TOO_MANY = "fifty already"
+    TOO_SOON = "within a minute of another"
+    NOT_ENOUGH = "the balance is too low"
+    MISSING = "no such refund"
+    NOT_ABNORMAL = "nothing to be sent elsewhere"
+
+
+class RefundDenied(Exception):
+    def __init__(self, denied: Denied) -> None:
+        super().__init__(denied.value)
+        self.denied = denied
+
+
+@dataclass(frozen=True, slots=True)
+class RefundAsked:
+    """What the merchant asks for, over ``api``: v2, v3 or console. ``total`` is what they take the order's to be.
+
+    ``notify_url`` is told of the end, in the form of ``notify_api``.
+    """
+
+    out_refund_no: str
+    api: str
+    refund: int
+    total: int
+    reason: str
+    notify_url: str = ""
+    notify_api: str = ""
+
+
+class Fate(NamedTuple):
+    """What becomes of a refund: ``outcome`` after ``lasts_s`` simulated seconds. ``scenario`` is its name."""
+
+    scenario: str
+    outcome: State
+    lasts_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundTaken(RefundAsked):
+    """``ends_s`` is the simulated moment at which it becomes ``outcome``."""
+
+    refund_id: str
+    out_trade_no: str
+    transaction_id: str
+    scenario: str
+    outcome: str
+    at_s: float
+    ends_s: float
+    wall_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RefundEnded:
+    """Its time has come: ``state`` it is, since ``at_s``."""
+
+    out_refund_no: str
+    state: str
+    at_s: float
+    wall_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RefundResent:
+    """The merchant sends the money of an ABNORMAL refund elsewhere; it succeeds at ``ends_s``."""
+
+    out_refund_no: str
+    ends_s: float
+
+
+@dataclass(slots=True)
+class Refund:
+    """The facts about one refund.
+
+    ``fee`` fen of the payment's came back with it. ``due_s`` is when it ends, None once it has; of its ``ends`` there
+    are two where the money was refused and went elsewhere.
+    """
+
+    taken: RefundTaken
+    fee: int
+    due_s: float | None
+    ends: list[RefundEnded] = field(default_factory=list)
+
+    @property
+    def ended(self) -> RefundEnded | None:
+        """How it stands, unless it is under way."""
+        return self.ends[-1] if self.due_s is None else None
+
+    @property
+    def state(self) -> State:
+        return State(self.ended.state) if self.ended else State.PROCESSING
+
+    def state_at(self, moment_s: float) -> State:
+        """The state at a simulated moment, as bills show it."""
+        until_then = [end.state for end in self.ends if end.at_s <= moment_s]
+        return State(until_then[-1]) if until_then else State.PROCESSING
+
+
+class Refunds:
+    """Every refund, by the merchant's number. What was due to end by now has ended, whoever looks."""
+
+    def __init__(self, journal: Journal, clock: Clock, book: Book, wallet: Wallet) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._book = book
+        self._wallet = wallet
+        self._refunds: dict[str, Refund] = {}
+        self._by_id: dict[str, Refund] = {}
+        self._of_order: dict[str, list[Refund]] = {}
+        self._of_day: dict[date, list[Refund]] = {}
+        self._due: list[tuple[float, str]] = []
+        journal.on(RefundTaken, self._apply_taken)
+        journal.on(RefundEnded, self._apply_ended)
+        journal.on(RefundResent, self._apply_resent)
+
+    def __len__(self) -> int:
+        return len(self._refunds)
+
+    def known(self, asked: RefundAsked, transaction_id: str) -> Refund | None:
+        """The refund that has this number already. Raises RefundDenied DIFFERENT when it is another one."""
+        self.settle()
+        refund = self._refunds.get(asked.out_refund_no)
+        if refund is None:
+            return None
+        taken = refund.taken
+        if (taken.transaction_id, taken.refund, taken.total) != (transaction_id, asked.refund, asked.total):
+            raise RefundDenied(Denied.DIFFERENT)
+        return refund
+
+    def check(self, asked: RefundAsked, order: Order, payment: Payment) -> None:
+        """Raises RefundDenied with the first rule that forbids a new refund of ``payment``."""
+        total, rest = order.placed.total, order.placed.total - payment.refunded
+        earlier = self._of_order.get(order.placed.out_trade_no, [])
+        rules = {
+            Denied.OVER_TOTAL: asked.refund > asked.total,
+            Denied.DIFFERENT: asked.total != total,
+            Denied.OVERDUE: self._clock.now_s() > (payment.paid.at_s or payment.paid.wall_s) + WINDOW_S,
+            Denied.ALL_BACK: not rest,
+            Denied.OVER_REST: asked.refund > rest,
+            Denied.TOO_MANY: len(earlier) >= MOST,
+            Denied.TOO_SOON: bool(earlier) and self._clock.now_s() < earlier[-1].taken.at_s + SPACING_S,
+            Denied.NOT_ENOUGH: asked.refund - _share(order, payment, asked.refund) > self._wallet.balance,
+        }
+        for denied, broken in rules.items():
+            if broken:
+                raise RefundDenied(denied)
+
+    def take(self, asked: RefundAsked, order: Order, payment: Payment, fate: Fate) -> Refund:
+        """Take a refund that ``check`` has let pass."""
+        now_s, wall_s = self._clock.now_s(), self._clock.calendar_s()
+        fact = RefundTaken(
+            **plain(asked),
+            refund_id=f"simr{to_v2(moment(wall_s))}{secrets.randbelow(10**11):011d}",
+            out_trade_no=order.placed.out_trade_no,
+            transaction_id=payment.paid.transaction_id,
+            scenario=fate.scenario,
+            outcome=fate.outcome.value,
+            at_s=now_s,
+            ends_s=now_s + fate.lasts_s,
+            wall_s=wall_s,
+        )
+        self._journal.write(fact)
+        return self._refunds[asked.out_refund_no]
+
+    def resend(self, out_refund_no: str) -> Refund:
+        """Send the money of an ABNORMAL refund elsewhere. Raises RefundDenied MISSING, NOT_ABNORMAL."""
+        refund = self.find(out_refund_no)
+        if refund.state is not State.ABNORMAL:
+            raise RefundDenied(Denied.NOT_ABNORMAL)
+        self._journal.write(RefundResent(out_refund_no, self._clock.now_s() + BANK_S))
+        return refund
+
+    def find(self, out_refund_no: str) -> Refund:
+        """Raises RefundDenied MISSING."""
+        self.settle()
+        refund = self._refunds.get(out_refund_no)
+        if refund is None:
+            raise RefundDenied(Denied.MISSING)
+        return refund
+
+    def find_id(self, refund_id: str) -> Refund:
+        """By WeChat's own number. Raises RefundDenied MISSING."""
+        self.settle()
+        refund = self._by_id.get(refund_id)
+        if refund is None:
+            raise RefundDenied(Denied.MISSING)
+        return refund
+
+    def of_order(self, out_trade_no: str) -> list[Refund]:
+        """The oldest first."""
+        self.settle()
+        return list(self._of_order.get(out_trade_no, ()))
+
+    def taken_on(self, day: date) -> list[Refund]:
+        """The refunds taken on a Beijing day, in their order."""
+        self.settle()
+        return list(self._of_day.get(day, ()))
+
+    def latest(self, limit: int) -> list[Refund]:
+        """The newest first."""
+        self.settle()
+        return list(islice(reversed(self._refunds.values()), limit))
+
+    def settle(self) -> None:
+        """End what was due to end by now."""
+        while self._due and self._due[0][0] <= self._clock.now_s():
+            ends_s, number = heapq.heappop(self._due)
+            refund = self._refunds[number]
+            if refund.due_s != ends_s:  # it has ended, and this is what is left of an earlier process's queue
+                continue
+            state = State.SUCCESS.value if refund.ends else refund.taken.outcome
+            self._journal.write(RefundEnded(number, state, ends_s, self._clock.calendar_of(ends_s)))
+
+    def _apply_taken(self, fact: RefundTaken) -> None:
+        order, payment = self._book.find_payment(fact.transaction_id)
+        refund = Refund(fact, _share(order, payment, fact.refund), fact.ends_s)
+        self._refunds[fact.out_refund_no] = self._by_id[fact.refund_id] = refund
+        self._of_order.setdefault(fact.out_trade_no, []).append(refund)
+        self._of_day.setdefault(beijing_day(moment(fact.wall_s)), []).append(refund)
+        heapq.heappush(self._due, (fact.ends_s, fact.out_refund_no))
+        payment.refunds += 1
+        self._move_money(refund, fact.wall_s, 1)
+
+    def _apply_ended(self, fact: RefundEnded) -> None:
+        refund = self._refunds[fact.out_refund_no]
+        refund.ends.append(fact)
+        refund.due_s = None
+        if refund.state is State.CLOSED:
+            self._move_money(refund, fact.wall_s, -1)
+
+    def _apply_resent(self, fact: RefundResent) -> None:
+        refund = self._refunds[fact.out_refund_no]
+        refund.due_s = fact.ends_s
+        heapq.heappush(self._due, (fact.ends_s, fact.out_refund_no))
+
+    def _move_money(self, refund: Refund, wall_s: float, way: int) -> None:
+        """The refund leaves the wallet and its share of the fee comes in (``way`` 1), or the reverse (-1)."""
+        taken = refund.taken
+        _, payment = self._book.find_payment(taken.transaction_id)
+        payment.refunded += way * taken.refund
+        payment.fee -= way * refund.fee
+        known = {"business_id": taken.refund_id, "voucher": taken.out_refund_no, "remark": taken.reason}
+        self._wallet.book(wall_s, "退款", -way * taken.refund, **known)
+        self._wallet.book(wall_s, "退回交易手续费", way * refund.fee, **known)
+
+
+def _share(order: Order, payment: Payment, refund: int) -> int:
+    """What of WeChat's fee comes back with ``refund`` fen: all that is left of it once the whole payment has."""
+    return max(0, payment.fee - fee(order.placed.total - payment.refunded - refund))

@@ -1,0 +1,75 @@
+"""The merchant's money at WeChat (基本账户): its balance, and every movement that led to it, for fund flow bills.
+
+A payment comes in whole and WeChat's fee goes out beside it; a refund goes out and takes its share of the fee back with
+it. The rate is ours to choose, the rounding to the fen is WeChat's.
+Source of the movements' names: https://pay.weixin.qq.com/doc/v3/merchant/4013071249 (资金账单字段说明).
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+from simulator.state.clock import Clock
+from simulator.state.journal import Journal
+
+FEE_PER_MILLE = 6
+RATE = "0.60%"
+
+
+def fee(total: int) -> int:
+    """WeChat's part of ``total`` fen, half a fen rounded up."""
+    return (total * FEE_PER_MILLE + 500) // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """The merchant has put ``amount`` fen in, or taken it out where it is negative."""
+
+    amount: int
+    wall_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One line of a fund flow bill: ``amount`` fen, negative for what goes out, and the ``balance`` after it."""
+
+    flow_id: str
+    wall_s: float
+    kind: str
+    amount: int
+    balance: int
+    business_id: str
+    voucher: str
+    remark: str
+
+
+class Wallet:
+    """Booked into by whoever applies a fact about money, so that replaying the facts makes it again."""
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._numbers = itertools.count(1)
+        self.balance = 0
+        self.movements: list[Movement] = []
+        journal.on(Transferred, self._apply_transferred)
+
+    def transfer(self, amount: int) -> None:
+        """Put money in or take it out. Raises ValueError for more than there is."""
+        if self.balance + amount < 0:
+            raise ValueError(f"the balance is {self.balance} fen")
+        self._journal.write(Transferred(amount, self._clock.calendar_s()))
+
+    def book(
+        self, wall_s: float, kind: str, amount: int, *, business_id: str = "", voucher: str = "", remark: str = ""
+    ) -> None:
+        """Book ``amount`` fen; nothing at all is not booked."""
+        if not amount:
+            return
+        self.balance += amount
+        flow_id = f"simflow{next(self._numbers):020d}"
+        self.movements.append(Movement(flow_id, wall_s, kind, amount, self.balance, business_id, voucher, remark))
+
+    def _apply_transferred(self, fact: Transferred) -> None:
+        self.book(fact.wall_s, "充值" if fact.amount > 0 else "提现", fact.amount)

@@ -1,0 +1,140 @@
+"""What every handler of WeChat's own paths shares: faults, durability before the answer, empty 404s and 405s."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tornado.iostream import StreamClosedError
+from tornado.web import HTTPError, RequestHandler
+
+from simulator.control.console import LOOPBACK
+from simulator.control.faults import Fault, Rule
+from simulator.world import World
+
+HANG_S = 60.0
+CONTENT_SECURITY = "default-src 'self'; frame-ancestors {ancestors}; form-action {actions}"
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer before it is signed. ``signed`` is False for what WeChat does not sign."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json; charset=utf-8"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    signed: bool = False
+
+
+class Handler(RequestHandler):
+    """Loopback names only, so that a page elsewhere cannot reach in by a name of its own (DNS rebinding)."""
+
+    world: World
+
+    def initialize(self, world: World) -> None:
+        self.world = world
+
+    def prepare(self) -> None:
+        if self.request.host_name.strip("[]") not in LOOPBACK:
+            raise HTTPError(421)
+
+    def set_default_headers(self) -> None:
+        self.clear_header("Server")
+        self.set_header("Cache-Control", "no-cache, must-revalidate")
+        self.set_header("X-Content-Type-Options", "nosniff")
+
+    def write_error(self, status_code: int, **kwargs: object) -> None:
+        """WeChat answers unknown paths and methods with nothing at all."""
+        self.finish(b"")
+
+    def origin(self) -> str:
+        """How this simulator was addressed: ``http://127.0.0.1:9000``."""
+        return f"{self.request.protocol}://{self.request.host}"
+
+
+class Unknown(Handler):
+    """Every path that is not WeChat's."""
+
+    def prepare(self) -> None:
+        raise HTTPError(404)
+
+
+class WechatHandler(Handler):
+    """One of WeChat's calls. A subclass speaks one API's dialect; ``work`` is the call itself."""
+
+    def initialize(self, world: World) -> None:
+        super().initialize(world)
+        self.fault: Fault | None = None
+        self._gone = asyncio.Event()
+
+    def on_connection_close(self) -> None:
+        self._gone.set()
+
+    async def work(self) -> Reply:
+        """Check and do what is asked; refusals are replies too."""
+        raise NotImplementedError
+
+    def refusal(self, code: str, message: str) -> Reply:
+        """A refusal on order, in the API's form."""
+        raise NotImplementedError
+
+    def system_error(self) -> Reply:
+        raise NotImplementedError
+
+    def sign(self, reply: Reply) -> Reply:
+        """The signed answer, or one signed as badly as ``self.fault`` wants."""
+        return reply
+
+    async def answer(self) -> None:
+        """The verbs of a call delegate to this."""
+        rule = self.world.faults.draw(self.request.path)
+        self.fault = rule.fault if rule else None
+        if rule and rule.ms:
+            await asyncio.sleep(rule.ms / 1000)
+        reply = None if rule and rule.spares else await self._take_effect()
+        if self.fault in (Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER):
+            await self._hang()
+        else:
+            await self._send((self._instead(rule) if rule else None) or reply)
+
+    async def _take_effect(self) -> Reply:
+        reply = await self.work()
+        await self.world.journal.durable()
+        return reply
+
+    def _instead(self, rule: Rule) -> Reply | None:
+        """The answer that a fault puts in the place of the true one."""
+        match rule.fault:
+            case Fault.REFUSE:
+                return self.refusal(rule.code, rule.message)
+            case Fault.SYSTEM_ERROR:
+                return self.system_error()
+            case Fault.HTTP_500:
+                return Reply(500, b"", "text/html")
+            case _:
+                return None
+
+    async def _hang(self) -> None:
+        """Leave the caller waiting until it gives up."""
+        try:
+            async with asyncio.timeout(HANG_S):
+                await self._gone.wait()
+        except TimeoutError:
+            self.detach().close()
+
+    async def _send(self, reply: Reply | None) -> None:
+        if reply is None:
+            raise HTTPError(500)
+        reply = self.sign(reply) if reply.signed else reply
+        self.set_status(reply.status)
+        if reply.status != 204:
+            self.set_header("Content-Type", reply.content_type)
+        else:
+            self.clear_header("Content-Type")
+        for name, value in reply.headers.items():
+            self.set_header(name, value)
+        with contextlib.suppress(StreamClosedError):  # whoever asked has died meanwhile
+            await self.finish(reply.body or None)

@@ -1,0 +1,105 @@
+"""Handlers of the simulator's own pages and its control calls: JSON in and out, a strict content policy, one cookie."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+from simulator.state.pki import User
+from simulator.web.base import Handler
+
+COOKIE = "wxsim_user"
+MOST = 100_000
+
+
+class ControlError(Exception):
+    """A control call that cannot be understood: 4xx with a sentence."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+
+
+class ControlHandler(Handler):
+    """JSON; bodies must say so, which keeps forms of other sites out."""
+
+    def body(self) -> dict[str, Any]:
+        """The JSON object of the request; nothing at all is an empty one. Raises ControlError."""
+        if not self.request.body:
+            return {}
+        if not self.request.headers.get("Content-Type", "").startswith("application/json"):
+            raise ControlError("Content-Type must be application/json", 415)
+        return json_object(self.request.body)
+
+    def tell(self, data: Any) -> None:
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.finish(json.dumps(data, ensure_ascii=False, indent=1))
+
+    def limit(self) -> int:
+        """How many entries of a listing are wanted. Raises ControlError."""
+        text = self.get_query_argument("limit", "50")
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MOST:
+            raise ControlError(f"limit is 1 to {MOST}")
+        return int(text)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        message = "not found" if status_code == 404 else "the simulator could not do this"
+        if isinstance(error, ControlError):
+            self.set_status(error.status)
+            message = error.message
+        self.tell({"code": "SIMULATOR_ERROR", "message": message})
+
+    def user(self, user_id: Any) -> User:
+        """Raises ControlError for an unknown one."""
+        found = self.world.identity.user(str(user_id))
+        if found is None:
+            known = ", ".join(user.id for user in self.world.identity.users)
+            raise ControlError(f"no such user; there are: {known}")
+        return found
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        if not isinstance(value, ControlError):
+            super().log_exception(typ, value, tb)
+
+
+class PageHandler(Handler):
+    """A page of the simulator. The picked user is kept in a cookie."""
+
+    def picked(self) -> User | None:
+        """Who holds the phone, if somebody was picked."""
+        return self.world.identity.user(self.get_cookie(COOKIE, "") or "")
+
+    def pick(self, user: User) -> None:
+        self.set_cookie(COOKIE, user.id, path="/", httponly=True, samesite="Lax", expires_days=30)
+
+    def policy(self, *, ancestors: str = "'none'", actions: str = "'self'") -> None:
+        """Nothing inline, nothing from elsewhere; who may frame the page and where its forms may lead."""
+        self.set_header(
+            "Content-Security-Policy",
+            f"default-src 'self'; base-uri 'none'; frame-ancestors {ancestors}; form-action {actions}",
+        )
+        self.set_header("Referrer-Policy", "no-referrer")
+
+
+def json_object(raw: bytes) -> dict[str, Any]:
+    """Raises ControlError unless ``raw`` is a JSON object."""
+    try:
+        data = json.loads(raw)
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        raise ControlError("a JSON object is expected")
+    return data
+
+
+def origin_of(url: str) -> str:
+    """``http://127.0.0.1:8888`` of an address; 'none' in a policy's words when there is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "'none'"
+    safe = parts.scheme in ("http", "https") and parts.hostname and not set(parts.netloc) & set(" ;,'\"<>@")
+    return f"{parts.scheme}://{parts.netloc}" if safe else "'none'"
