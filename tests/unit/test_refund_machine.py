@@ -19,6 +19,7 @@ from itertools import pairwise
 from random import Random
 from typing import Any, TypeVar, cast
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -646,4 +647,4 @@ class RefundMachine(RuleBasedStateMachine):
 RefundMachine.TestCase.settings = settings(
     max_examples=EXAMPLES, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-TestRefundMachine = RefundMachine.TestCase
+TestRefundMachine = pytest.mark.timeout(600)(RefundMachine.TestCase)
