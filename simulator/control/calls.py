@@ -1,4 +1,4 @@
-"""``/simulator/*``: the knobs and the truth. Documented in docs/simulator.md."""
+"""``/simulator/*``: the knobs and the truth. Documented in docs/en/simulator.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plugin that docs/plugins.md shows, copied from there word for word, runs in a real service."""
+"""The plugin that docs/en/plugins.md shows, copied from there word for word, runs in a real service."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.http.client import Shop
 from tests.support.service import ROOT, ServiceProcess, overlay
 from tests.support.simulator import SimulatorProcess
 
-DOCUMENT = ROOT / "docs" / "plugins.md"
+DOCUMENT = ROOT / "docs" / "en" / "plugins.md"
 
 
 def example() -> str:
