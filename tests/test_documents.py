@@ -6,7 +6,7 @@ A failure names the file, the line or the words, and what is wrong with them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import zip_longest
 from pathlib import Path
@@ -276,6 +276,15 @@ def test_whatever_a_contributor_is_told_to_change_is_in_the_code(folder: Path) -
     assert [name for name in told if not exists(name)] == []
 
 
+@pytest.mark.parametrize("folder", [ENGLISH, CHINESE], ids=named)
+def test_the_places_of_a_change_and_the_folders_of_the_parts_are_there(folder: Path) -> None:
+    """The second column of both pages' tables; a file that moved is found even where another one has its name."""
+    rows = [line for name in ("where-does-it-go.md", "architecture.md") for line in page(folder / name).prose]
+    places = [code.strip("`") for row in rows if row.startswith("|") for code in CODE.findall(cells(row)[1])]
+    assert places
+    assert [place for place in places if not (ROOT / place).exists()] == []
+
+
 def exists(name: str) -> bool:
     """Whether there is a file of that name, or the code names it."""
     word = re.compile(rf"\b{re.escape(name.rpartition('.')[2])}\b")
@@ -290,11 +299,7 @@ def code_in(file: Path) -> list[str]:
 @cache
 def sources() -> list[Path]:
     """The Python files of the project."""
-    return [path for folder in ("", *FOLDERS) for path in python_files(folder)]
-
-
-def python_files(folder: str) -> Iterator[Path]:
-    yield from (ROOT / folder).rglob("*.py") if folder else ROOT.glob("*.py")
+    return [*ROOT.glob("*.py"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))]
 
 
 @cache
