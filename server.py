@@ -113,10 +113,10 @@ async def serve(settings: Settings, telemetry: PrometheusTelemetry) -> None:
             stack.push_async_callback(part.close)
         process.clock.start()
         preparing = asyncio.create_task(prepare(process), name="prepare")
-        preparing.add_done_callback(lambda done: stop.set() if _failed(done) else None)
+        preparing.add_done_callback(lambda done: stop.set() if _has_failed(done) else None)
         stack.callback(preparing.cancel)
         await asyncio.wait({preparing}, timeout=PREPARE_S)
-        if not _failed(preparing):
+        if not _has_failed(preparing):
             for part in process.background:
                 part.start()
             server = HTTPServer(app, **HTTP_LIMITS)
@@ -124,7 +124,7 @@ async def serve(settings: Settings, telemetry: PrometheusTelemetry) -> None:
             _spare_collections()
             await stop.wait()
             await drain(server, services.traffic, settings.http.drain_s)
-        if _failed(preparing):
+        if _has_failed(preparing):
             await preparing
     log.info("stopped")
 
@@ -168,7 +168,7 @@ async def _prepare_stores(storage: Storage, probe: Probe) -> None:
         await asyncio.sleep(1)
 
 
-def _failed(task: asyncio.Task[None]) -> bool:
+def _has_failed(task: asyncio.Task[None]) -> bool:
     return task.done() and not task.cancelled() and task.exception() is not None
 
 

@@ -79,7 +79,7 @@ def measure(path: Path, count: int, directory: Path) -> Figures:
         scratch.add_theirs(Entry.of_line(line) for line in trade_lines(read_lines(path)))
         scratch.add_ours((entry(number) for number in range(count)), of_day=True)
         differences = sum(judge(p.ours, p.theirs, nth=p.nth, again=p.again) is not None for p in scratch.pairs())
-        differences += sum(missing_there(ours) is not None for ours in scratch.unconfirmed())
+        differences += sum(missing_there(ours) is not None for ours in scratch.missing_from_bill())
     return Figures(parsed, parse_s, time.perf_counter() - started, _peak_mb() - rest_mb, differences)
 
 

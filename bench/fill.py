@@ -62,7 +62,7 @@ class Mould:
             collection,
             raw,
             [at + len(number) - DIGITS for number in own for at in _find(raw, number.encode())],
-            {at: moment for moment in dates for at in _find(raw, _packed(moment))},
+            {at: moment for moment in dates for at in _find(raw, _pack_date(moment))},
             days,
         )
 
@@ -72,7 +72,7 @@ class Mould:
         for at in self.numbers:
             raw[at : at + DIGITS] = mark
         for at, moment in self.dates.items():
-            raw[at : at + 8] = _packed(moment - earlier)
+            raw[at : at + 8] = _pack_date(moment - earlier)
         for at, moment in self.days.items():
             raw[at : at + 10] = beijing_day(moment - earlier).isoformat().encode()
         return RawBSONDocument(bytes(raw))
@@ -100,7 +100,7 @@ def _find(raw: bytes, wanted: bytes) -> Iterator[int]:
         at = raw.find(wanted, at + 1)
 
 
-def _packed(moment: datetime) -> bytes:
+def _pack_date(moment: datetime) -> bytes:
     return struct.pack("<q", (moment - EPOCH) // MILLISECOND)
 
 
@@ -111,7 +111,7 @@ def specimens(stack: Stack, service: Target, mongo_url: str) -> list[Specimen]:
     with MongoClient[Document](mongo_url, tz_aware=True) as client:
         database = client[DATABASE]
         deadline = time.monotonic() + SETTLED_S
-        while not _settled(database) and time.monotonic() < deadline:
+        while not _is_finished(database) and time.monotonic() < deadline:
             time.sleep(0.1)
         return [_specimen(database, number) for number in numbers]
 
@@ -183,6 +183,6 @@ def anything_due(database: Any) -> bool:
     return any(database[ORDERS].find_one({date: DATED}, {"_id": 1}) for date in ("due_at", "outbox_due_at"))
 
 
-def _settled(database: Any) -> bool:
+def _is_finished(database: Any) -> bool:
     """Whether nothing is left to do, and all three events have been delivered."""
     return not anything_due(database) and database[DELIVERIES].count_documents({"state": "delivered"}) == 3

@@ -54,27 +54,27 @@ class Writes:
         order = {"_id": number, "rev": 1, "trade_state": "NOTPAY", "created_at": now, "due_at": now, "keys": [number]}
         order |= {"text": TEXT, "timeline": [{"at": now}]}
         await self._orders.insert(order, WRITE)
-        prepay = await self._posted(self._upstream, body)
+        prepay = await self._post(self._upstream, body)
         order = await self._change(order, {"prepay": prepay})
         self._unpaid.append(order)
         self._unrefunded.append(order)
 
     async def refund(self, body: bytes) -> None:
         """A read, three writes and one POST, as a refund makes: its number, then reserved, then answered."""
-        await self._refunded(self._upstream, body)
+        await self._refund(self._upstream, body)
 
     async def refund_secure(self, body: bytes) -> None:
         """The same over mutual TLS."""
-        await self._refunded(self._secure, body)
+        await self._refund(self._secure, body)
 
-    async def _refunded(self, upstream: str, body: bytes) -> None:
+    async def _refund(self, upstream: str, body: bytes) -> None:
         number, now = secrets.token_hex(12), datetime.now(UTC)
         identity = self._unrefunded.pop()["_id"]
         await self._numbers.insert({"_id": number, "order": identity}, WRITE)
         order = await self._orders.get(identity) or {}
         refunded = {"trade_state": "REFUND", "refund_states": ["REQUESTED"], "refund_changed_at": now, "due_at": now}
         order = await self._change(order, refunded)
-        answer = await self._posted(upstream, body)
+        answer = await self._post(upstream, body)
         await self._change(order, {"refund_states": ["PROCESSING"], "answer": answer})
 
     async def notify(self, body: bytes) -> None:
@@ -94,7 +94,7 @@ class Writes:
         await self._orders.replace(changed, order["rev"], WRITE)
         return changed
 
-    async def _posted(self, upstream: str, body: bytes) -> bytes:
+    async def _post(self, upstream: str, body: bytes) -> bytes:
         async with self._session.post(upstream, data=body) as answer:
             return await answer.read()
 

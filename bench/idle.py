@@ -24,7 +24,7 @@ from rich.table import Table
 
 from bench.fill import DATABASE, fill_store
 from bench.stack import Stack, Target, cpu_s
-from bench.tap import Command, Tap, tapped
+from bench.tap import Command, Tap, start_tap
 from storage.embedded.servers import EmbeddedMongo
 
 SETTLE_S = 20.0  # after the start: the first plans, gauges and bills
@@ -71,7 +71,7 @@ def run(count: int, seconds: float) -> tuple[Figures, Figures]:
         stored = fill_store(stack, full, receiver, count)
         watched = []
         for name, mongo, documents in (("on-empty", empty, {}), ("on-full", full, stored)):
-            tap = open_.enter_context(tapped(mongo.url))
+            tap = open_.enter_context(start_tap(mongo.url))
             service = stack.service(tap.url, name=name, webhooks=[receiver])
             watched.append(Watched(service, mongo, tap, documents))
         time.sleep(SETTLE_S)
@@ -104,10 +104,10 @@ def _name(command: Command) -> str:
 def _read(url: str, asked: list[Command]) -> int:
     """How many documents the server looks at for all of ``asked``."""
     with MongoClient[dict[str, Any]](url) as client:
-        return sum(_examined(client, command) for command in asked if next(iter(command)) in LOOKS)
+        return sum(_count_examined(client, command) for command in asked if next(iter(command)) in LOOKS)
 
 
-def _examined(client: MongoClient[dict[str, Any]], command: Command) -> int:
+def _count_examined(client: MongoClient[dict[str, Any]], command: Command) -> int:
     verb = next(iter(command))
     if verb == "aggregate":
         wanted = {"aggregate": command[verb], "pipeline": command["pipeline"], "cursor": {}}

@@ -30,7 +30,7 @@ class Tap:
 
 
 @contextmanager
-def tapped(mongo_url: str) -> Iterator[Tap]:
+def start_tap(mongo_url: str) -> Iterator[Tap]:
     """A tap on the server at ``mongo_url``."""
     there, tap = urlsplit(mongo_url), Tap()
 

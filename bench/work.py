@@ -59,7 +59,7 @@ def floor_refunds_v2(keys: Keys, order: Mapping[str, Any]) -> Request:
         "refund_fee": str(REFUND),
         "sign_type": "HMAC-SHA256",
     }
-    return _upstream("/refund_secure", _signed(keys, fields))
+    return _upstream("/refund_secure", _build_v2(keys, fields))
 
 
 def floor_refunds_v3(keys: Keys) -> Request:
@@ -86,7 +86,7 @@ def _prepay(keys: Keys) -> str:
         "openid": keys["users"][0]["openid"],
         "sign_type": "HMAC-SHA256",
     }
-    return _signed(keys, fields)
+    return _build_v2(keys, fields)
 
 
 def jssdk(base_url: str, count: int) -> Requests:
@@ -138,7 +138,7 @@ def _v2(keys: Keys, order: Mapping[str, Any], sign_type: SignType) -> str:
         "out_trade_no": order["out_trade_no"],
         "time_end": to_v2(datetime.now(UTC)),
     }
-    return _signed(keys, fields, sign_type)
+    return _build_v2(keys, fields, sign_type)
 
 
 def _v3(keys: Keys, cipher: AeadCipher, order: Mapping[str, Any]) -> str:
@@ -175,7 +175,7 @@ def _v3(keys: Keys, cipher: AeadCipher, order: Mapping[str, Any]) -> str:
     return json.dumps(envelope, ensure_ascii=False)
 
 
-def _signed(keys: Keys, fields: Mapping[str, str], sign_type: SignType = SignType.HMAC_SHA256) -> str:
+def _build_v2(keys: Keys, fields: Mapping[str, str], sign_type: SignType = SignType.HMAC_SHA256) -> str:
     """A v2 body."""
     signed = {**fields, "sign": v2_sign(fields, keys["api_v2_key"], sign_type)}
     return xmlcodec.build(signed).decode()

@@ -72,7 +72,7 @@ def reconcile(
         desk.screen.must_answer(yes=yes or not repair)
         result, differences = _run(desk, path)
         desk.screen.preview(*_views(desk.screen, result, differences))
-        noted = [Step("known", _named(text, date, differences)) for text in wanted]
+        noted = [Step("known", _find_difference(text, date, differences)) for text in wanted]
         plan = _plan(differences.values(), without=noted) if repair else []
         if plan:
             desk.screen.confirm(lambda: _question(plan), yes=yes)
@@ -103,7 +103,7 @@ def _id(text: str) -> str:
     return text
 
 
-def _named(text: str, date: str, differences: Mapping[str, Difference]) -> Difference:
+def _find_difference(text: str, date: str, differences: Mapping[str, Difference]) -> Difference:
     """The one difference whose id begins with ``text``. Raises Problem."""
     found = [one for number, one in differences.items() if number.startswith(text)]
     if len(found) > 1:
@@ -140,7 +140,7 @@ def _carried_out(
             try:
                 after = desk.service.post(f"{path}/differences/{number}/repair", {"action": step.action})
                 differences[number] = after
-                reason = _unsettled(after).to(desk.screen.lang) if after["status"] == "open" else None
+                reason = _explain_open(after).to(desk.screen.lang) if after["status"] == "open" else None
                 outcome |= {"status": after["status"], "reason": reason, "error": None}
             except Problem as problem:
                 if not problem.told or problem.code is Exit.CONFIG:
@@ -153,7 +153,7 @@ def _carried_out(
     return done
 
 
-def _unsettled(one: Difference) -> Text:
+def _explain_open(one: Difference) -> Text:
     """Why a query left a difference open: WeChat's answer is not what its bill says. The audit has the state of ours
     that the answer led to."""
     ours, bill = one["ours"], one["wechat"]
@@ -170,7 +170,7 @@ def _unsettled(one: Difference) -> Text:
     )
 
 
-def _tried(one: Difference) -> bool:
+def _was_queried(one: Difference) -> bool:
     """Whether WeChat was asked since the difference was last found anew, and that did not settle it."""
     for line in reversed(one["audit"]):
         if line["action"] == "rerun":
@@ -199,10 +199,10 @@ def _conclude(
         return
     screen.say(Text(f"还有 {len(left)} 条差异待处理", f"{len(left)} differences are open"))
     futile = {one["id"] for one in repairs if not one["error"] or one["error"]["exit"] != Exit.UNREACHED}
-    if _plan(one for one in left if one["id"] not in futile and not _tried(one)):
+    if _plan(one for one in left if one["id"] not in futile and not _was_queried(one)):
         screen.next_step(command("reconcile", date, "--repair"))
     else:
-        note = command("reconcile", date, "--known", _shortened(differences)[left[0]["id"]])
+        note = command("reconcile", date, "--known", _shorten_ids(differences)[left[0]["id"]])
         screen.say(Text(f"有人看过之后可以记下：{note}", f"Once somebody has looked, note it: {note}"))
         screen.next_step(_by_hand(date, left[0]))
     raise typer.Exit(int(Exit.NOT_SO))
@@ -228,7 +228,7 @@ def _views(screen: Screen, result: Mapping[str, Any], differences: Mapping[str, 
     return [sums, _table(screen, differences, now)] if differences else [sums]
 
 
-def _shortened(differences: Iterable[str]) -> dict[str, str]:
+def _shorten_ids(differences: Iterable[str]) -> dict[str, str]:
     """Each id's beginning, as long as it takes to tell them apart."""
     ids = list(differences)
     length = next(n for n in range(SHORTEST, 33) if len({one[:n] for one in ids}) == len(ids))
@@ -250,7 +250,7 @@ def _table(screen: Screen, differences: Mapping[str, Difference], now: datetime)
     title = Text(f"差异 {len(differences)} 条", f"{len(differences)} differences")
     if len(differences) > SHOWN:
         title = Text(f"{title.zh}，前 {SHOWN} 条（全部见 --json）", f"{title.en}, the first {SHOWN} (--json has all)")
-    short = _shortened(differences)
+    short = _shorten_ids(differences)
     shown = list(differences.values())[:SHOWN]
     return screen.table(title, columns, [(short[one["id"]], *_row(screen, one, now)) for one in shown])
 

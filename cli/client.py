@@ -74,13 +74,13 @@ class Service:
                 yield answer
         except HTTPError as error:
             with error:
-                raise self._refused(error) from None
+                raise self._build_refusal(error) from None
         except URLError as error:
-            raise self._unreached(error.reason) from None
+            raise self._build_unreachable(error.reason) from None
         except (OSError, http.client.HTTPException) as error:
-            raise self._unreached(error) from None
+            raise self._build_unreachable(error) from None
 
-    def _refused(self, error: HTTPError) -> Problem:
+    def _build_refusal(self, error: HTTPError) -> Problem:
         if error.code in range(300, 400):
             text = Text(
                 "这个地址转去别处；请把 --url 换成最终的地址", "This address redirects; give --url its final one"
@@ -92,7 +92,7 @@ class Service:
             problem.next_step = self.place.next_step
         return problem
 
-    def _unreached(self, reason: object) -> Problem:
+    def _build_unreachable(self, reason: object) -> Problem:
         """``unknown`` unless the connection was never made."""
         never = isinstance(reason, ConnectionRefusedError | socket.gaierror)
         where = self.place.url

@@ -104,7 +104,7 @@ def _listing(screen: Screen, orders: Sequence[Order]) -> RenderableType:
         (
             order["out_trade_no"],
             money(order["total"]),
-            screen.named(order["trade_state"], STATES),
+            screen.translate(order["trade_state"], STATES),
             moment(order["created_at"]),
             order["description"],
         )
@@ -125,7 +125,7 @@ def _sheet(screen: Screen, order: Order) -> RenderableType:
     return screen.sheet(
         [
             (NUMBER, order["out_trade_no"]),
-            (STATE, screen.named(order["trade_state"], STATES)),
+            (STATE, screen.translate(order["trade_state"], STATES)),
             (TOTAL, money(order["total"])),
             (Text("可退", "Refundable"), left),
             (DESCRIPTION, order["description"]),

@@ -67,10 +67,10 @@ class Screen:
     def confirm(self, question: Callable[[], Text], *, yes: bool) -> None:
         """Ask before something that cannot be taken back. Raises Problem: a no, or nobody there to ask."""
         self.must_answer(yes=yes)
-        if not yes and not self._agreed(question()):
+        if not yes and not self._confirm(question()):
             raise Problem(Exit.NOT_SO, "CANCELLED", Text("没有做任何事", "Nothing was done"))
 
-    def _agreed(self, question: Text) -> bool:
+    def _confirm(self, question: Text) -> bool:
         """Only a y agrees."""
         self._err.print(Styled(f"{clean(question.to(self.lang))} [y/N] "), soft_wrap=True, end="")
         return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -90,7 +90,7 @@ class Screen:
             typer.echo(json.dumps(problem.document(self.lang), ensure_ascii=False, indent=2), err=True)
             return
         self._err.print(Styled(f"✘ {clean(problem.text.to(self.lang))}", style="red"), soft_wrap=True)
-        for line in _said(problem.told.get("wechat"), self.lang):
+        for line in _quote_wechat(problem.told.get("wechat"), self.lang):
             self._err.print(Styled(f"  {clean(line)}"), soft_wrap=True)
         self.next_step(problem.next_step)
 
@@ -112,7 +112,7 @@ class Screen:
         title = TextColumn("{task.description}", markup=False)
         return Progress(title, *columns, console=self._err, transient=True, disable=not self._bars)
 
-    def named(self, word: str, names: Mapping[str, Text]) -> str:
+    def translate(self, word: str, names: Mapping[str, Text]) -> str:
         """A word of the interface with its meaning beside it."""
         return f"{word} {names[word].to(self.lang)}" if word in names else word
 
@@ -217,7 +217,7 @@ def _console(stream: TextIO) -> Console:
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
-def _said(wechat: Mapping[str, Any] | None, lang: str) -> list[str]:
+def _quote_wechat(wechat: Mapping[str, Any] | None, lang: str) -> list[str]:
     """WeChat's words and what usually helps; nothing where it gave no code."""
     if not wechat or not wechat["code"]:
         return []

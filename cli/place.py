@@ -51,13 +51,13 @@ def find(url: str | None, key_file: Path | None, environ: Mapping[str, str], dem
         return _of_demo(demo)
     if not url:
         text = Text(f"没有服务地址：给出 --url 或 {URL_VARIABLE}", f"No address: give --url or set {URL_VARIABLE}")
-        raise _misconfigured("NO_URL", text, f"export {URL_VARIABLE}=https://pay.example.com")
+        raise _build_config_problem("NO_URL", text, f"export {URL_VARIABLE}=https://pay.example.com")
     if not key:
         text = Text(
             f"没有 API 密钥：设置 {KEY_VARIABLE} 或给出 --key-file",
             f"No API key: set {KEY_VARIABLE} or give --key-file",
         )
-        raise _misconfigured("NO_KEY", text, f"read -rs {KEY_VARIABLE} && export {KEY_VARIABLE}")
+        raise _build_config_problem("NO_KEY", text, f"read -rs {KEY_VARIABLE} && export {KEY_VARIABLE}")
     return Place(_address(url), _valid(key))
 
 
@@ -70,7 +70,7 @@ def _of_demo(file: Path) -> Place:
             f"没有服务可问：启动演示，或设置 {URL_VARIABLE} 与 {KEY_VARIABLE}",
             f"No service to ask: start the demo, or set {URL_VARIABLE} and {KEY_VARIABLE}",
         )
-        raise _misconfigured("NO_SERVICE", text, "make run") from None
+        raise _build_config_problem("NO_SERVICE", text, "make run") from None
 
 
 def _from_file(file: Path) -> str:
@@ -78,14 +78,14 @@ def _from_file(file: Path) -> str:
         return file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         text = Text(f"读不到密钥文件 {file}", f"The key file {file} cannot be read")
-        raise _misconfigured("NO_KEY", text, f"ls -l '{file}'") from None
+        raise _build_config_problem("NO_KEY", text, f"ls -l '{file}'") from None
 
 
 def _valid(key: str) -> str:
     """``key``, if it can stand in a header. The text does not show it."""
     if not _KEY.fullmatch(key):
         text = Text("API 密钥为空，或含有空白等字符", "The API key is empty or holds blanks or other characters")
-        raise _misconfigured("BAD_KEY", text, f"read -rs {KEY_VARIABLE} && export {KEY_VARIABLE}")
+        raise _build_config_problem("BAD_KEY", text, f"read -rs {KEY_VARIABLE} && export {KEY_VARIABLE}")
     return key
 
 
@@ -98,12 +98,12 @@ def _address(url: str) -> str:
         plain = False
     if not plain or parts.scheme not in ("http", "https") or parts.query or parts.fragment or not url.isprintable():
         text = Text("--url 是 https://主机[:端口] 这样的地址", "--url is an address such as https://host[:port]")
-        raise _misconfigured("BAD_URL", text, f"export {URL_VARIABLE}=https://pay.example.com")
+        raise _build_config_problem("BAD_URL", text, f"export {URL_VARIABLE}=https://pay.example.com")
     if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
         text = Text(
             "密钥不走明文：本机之外请用 https", "The key does not travel in the clear: use https off this machine"
         )
-        raise _misconfigured("NOT_HTTPS", text, f"export {URL_VARIABLE}=https://{parts.netloc}")
+        raise _build_config_problem("NOT_HTTPS", text, f"export {URL_VARIABLE}=https://{parts.netloc}")
     return url.rstrip("/")
 
 
@@ -114,5 +114,5 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _misconfigured(name: str, text: Text, next_step: str) -> Problem:
+def _build_config_problem(name: str, text: Text, next_step: str) -> Problem:
     return Problem(Exit.CONFIG, name, text, next_step=next_step)

@@ -73,7 +73,7 @@ def create(
         desk.screen.confirm(lambda: _question(desk, order, amount, again=again), yes=yes)
         if out_refund_no or not key:
             wish["out_refund_no"] = number("out_refund_no", out_refund_no or _new_number())
-        _finish(desk.screen, _read_again(desk, _sent(desk, no, wish, key or "")))
+        _finish(desk.screen, _read_again(desk, _send(desk, no, wish, key or "")))
 
 
 @app.command(help=words("看一笔退款与时间线", "Show a refund with its timeline."))
@@ -135,7 +135,7 @@ def _left(order: Mapping[str, Any]) -> int:
     return int(order["total"]) - int(order["refund_reserved"])
 
 
-def _sent(desk: Desk, no: str, wish: dict[str, Any], key: str) -> Refund:
+def _send(desk: Desk, no: str, wish: dict[str, Any], key: str) -> Refund:
     """The refund. A Problem that leaves it open carries what to repeat: the same request under the same name.
 
     The name is told before anything is sent, so that it is known whatever ends this process.
@@ -208,7 +208,7 @@ def _finish(screen: Screen, refund: Refund) -> None:
 def _state(screen: Screen, refund: Refund) -> str:
     """The state with its meaning; of one that was not sent yet, when it will be."""
     if not refund["due_at"]:
-        return screen.named(refund["state"], STATES)
+        return screen.translate(refund["state"], STATES)
     at = moment(refund["due_at"])[11:]
     queued = Text(
         f"排队中，约 {at} 发出（同一订单两笔退款至少隔 1 分钟）",

@@ -49,7 +49,7 @@ def run(app: typer.Typer) -> None:
     sys.exit(int(Exit.USAGE))
 
 
-def translated(message: str) -> Text:
+def translate(message: str) -> Text:
     """Typer's ``message`` in both languages."""
     english = chinese = message.replace("Value error, ", "")
     for pattern, replacement in CHINESE:
@@ -60,7 +60,7 @@ def translated(message: str) -> Text:
 def _problem(app: typer.Typer, error: Exception) -> Problem:
     """What was typed wrongly, and the help of the command that it was typed to."""
     told = str(cast(Any, error).format_message())
-    return Problem(Exit.USAGE, "USAGE", translated(told), next_step=command(_verb(app, sys.argv[1:]), "--help"))
+    return Problem(Exit.USAGE, "USAGE", translate(told), next_step=command(_verb(app, sys.argv[1:]), "--help"))
 
 
 def _verb(app: typer.Typer, arguments: Sequence[str]) -> str:

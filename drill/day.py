@@ -254,7 +254,7 @@ class Day:
         morning = self.report.day + timedelta(days=1)
         await self._until(datetime(morning.year, morning.month, morning.day, 10, 6, tzinfo=BEIJING))
         await self._quiet()
-        await self._reconciled()
+        await self._reconcile()
         self.report.differences = await self._differences()
         self.report.ledger = (await self._shop.ask("GET", f"/api/ledger/{self.report.day}")).body
         numbers = sample([customer.number for customer in self.report.people], ONE_BY_ONE, self._chance)
@@ -276,10 +276,10 @@ class Day:
             told = await self._wechat.control("POST", "bills/faults", {"date": day, "kind": kind, "number": number})
             plant = told["faults"][0]
             self.report.planted.add((kind, plant["out_refund_no"] or plant["out_trade_no"]))
-        await self._reconciled()  # by hand, so with the bill that WeChat has now
+        await self._reconcile()  # by hand, so with the bill that WeChat has now
         self.report.practice = await self._differences()
         await self._wechat.control("DELETE", f"bills/faults?date={day}")
-        self.report.repaired = await self._reconciled()
+        self.report.repaired = await self._reconcile()
         self.report.last = await self._differences()
         await self._quiet()
         while await self._untold():
@@ -301,7 +301,7 @@ class Day:
                 else:
                     yield kind, next(paid)
 
-    async def _reconciled(self) -> dict[str, Any]:
+    async def _reconcile(self) -> dict[str, Any]:
         for _ in range(60):
             answer = await self._shop.ask("POST", f"/api/reconciliations/{self.report.day}")
             if answer.body.get("code") != "RECONCILIATION_RUNNING":  # the services' own worker was quicker

@@ -52,14 +52,14 @@ async def _drill(count: int, seed: int, directory: Path, talk: Console) -> tuple
             shop, wechat = Shop(stack, line), WeChat(stack, line)
             day = Day(stack, shop, wechat, receiver, store, count, chance, lambda text: talk.print(f"… {text}"))
             report = await day.live()
-            seen = await _seen(report, shop, wechat)
+            seen = await _read_both_sides(report, shop, wechat)
             return lines(report, seen, receiver), _facts(report, seen, receiver, stack)
         finally:
             await store.close()
             await asyncio.to_thread(stack.__exit__)
 
 
-async def _seen(report: Report, shop: Shop, wechat: WeChat) -> Seen:
+async def _read_both_sides(report: Report, shop: Shop, wechat: WeChat) -> Seen:
     """Both sides, as they stand."""
     orders = {order["out_trade_no"]: order async for order in shop.pages("/api/orders", "orders")}
     refunds: dict[str, dict[str, Any]] = {}

@@ -51,7 +51,7 @@ class Stack:
                 self.known: dict[str, Any] = json.load(answer)
             ports = [free_port() for _ in range(SERVICES)]
             self.urls = [f"http://127.0.0.1:{port}" for port in ports]
-            self._settings = [self._written(number) for number in range(SERVICES)]
+            self._settings = [self._write_settings(number) for number in range(SERVICES)]
             self._services = [self._serve(number) for number in range(SERVICES)]
             self._stack = stack.pop_all()
         return self
@@ -82,7 +82,7 @@ class Stack:
         self._stack.callback(process.stop)
         return process
 
-    def _written(self, number: int) -> Path:
+    def _write_settings(self, number: int) -> Path:
         """The settings of a service: the demo's, with both kinds of refunds and money without goods going back."""
         values = overlay(self.urls[0], self.simulator_url, self.known)
         values["http"] |= {"port": int(self.urls[number].rpartition(":")[2])}

@@ -32,5 +32,5 @@ class SeededRandom:
     def uniform(self, low: float, high: float) -> float:
         return self._stream.uniform(low, high)
 
-    def shuffled(self, items: Sequence[T]) -> list[T]:
+    def shuffle(self, items: Sequence[T]) -> list[T]:
         return self._stream.sample(items, len(items))

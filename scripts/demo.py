@@ -68,7 +68,7 @@ def _run(stack: ExitStack, var: Path) -> None:
     base_url = _address(int(os.environ.get("PORT") or SERVICE_PORT), "服务 · service")
     simulator_url = _address(SIMULATOR_PORT, "本机微信 · local WeChat")
     secure_url = _address(SECURE_PORT, "本机微信（退款） · local WeChat, refunds")
-    known = demo_files.known(var)
+    known = demo_files.load_credentials(var)
     with step("本机微信 · local WeChat"):
         simulator = _start_simulator(stack, var, simulator_url, secure_url)
         service = _start_service(stack, var, base_url, simulator_url, known) if known else None
@@ -111,13 +111,13 @@ def _wait_ready(service: Process, url: str) -> None:
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline:
         if not service.alive:
-            raise service.failed(Text("启动后退出了", "ended while starting"))
+            raise service.build_failure(Text("启动后退出了", "ended while starting"))
         try:
             with _direct.open(url, timeout=5):
                 return
         except (URLError, OSError):
             time.sleep(POLL_S)
-    raise service.failed(Text(f"{READY_S:g} 秒内没有就绪", f"was not ready within {READY_S:g} s"))
+    raise service.build_failure(Text(f"{READY_S:g} 秒内没有就绪", f"was not ready within {READY_S:g} s"))
 
 
 def _watch(children: list[Process]) -> None:
@@ -126,7 +126,7 @@ def _watch(children: list[Process]) -> None:
     while os.getppid() == parent or "MAKELEVEL" not in os.environ:
         for child in children:
             if not child.alive:
-                raise child.failed(Text("意外退出了", "ended unexpectedly"))
+                raise child.build_failure(Text("意外退出了", "ended unexpectedly"))
         time.sleep(WATCH_S)
 
 

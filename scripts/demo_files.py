@@ -34,7 +34,7 @@ def console_settings(base_url: str) -> dict[str, list[str]]:
     return {"oauth_domains": [host], "js_domains": [host], "pay_directories": [f"{base_url}/pay/"]}
 
 
-def known(var: Path) -> Credentials | None:
+def load_credentials(var: Path) -> Credentials | None:
     """The simulator's credentials as they were at the last start."""
     try:
         credentials: Credentials = json.loads((var / KNOWN).read_text(encoding="utf-8"))
@@ -46,9 +46,9 @@ def known(var: Path) -> Credentials | None:
 def write(var: Path, base_url: str, simulator_url: str, credentials: Credentials) -> None:
     """Everything the service needs to start, and ``demo.json`` for whoever uses it."""
     _private(var / KNOWN, json.dumps(credentials))
-    api_key = _kept(var / "secrets" / "api_key")
+    api_key = _load_or_create_secret(var / "secrets" / "api_key")
     settings = _settings(var, base_url, simulator_url, credentials)
-    settings["session"] = {"secret": _kept(var / "secrets" / "session")}
+    settings["session"] = {"secret": _load_or_create_secret(var / "secrets" / "session")}
     settings["merchants"] = [{"name": "demo", "sha256": hashlib.sha256(api_key.encode()).hexdigest()}]
     _private(var / "demo.yml", yaml.safe_dump(settings, allow_unicode=True, sort_keys=False))
     shown = {"base_url": base_url, "simulator_url": simulator_url, "api_key": api_key}
@@ -69,7 +69,7 @@ def _settings(var: Path, base_url: str, simulator_url: str, credentials: Credent
     return settings | {section: {"directory": str(var / name)} for section, name in directories.items()}
 
 
-def _kept(path: Path) -> str:
+def _load_or_create_secret(path: Path) -> str:
     """The secret in ``path``, made the first time."""
     if not path.exists():
         _private(path, secrets.token_urlsafe(32))

@@ -52,7 +52,7 @@ def install(kind: str) -> None:
         _make_venv(base)
     with step(f"安装依赖 {FILES[kind]} · dependencies", SLOW):
         _pip(["-r", FILES[kind]])
-    if bundled := _bundled():
+    if bundled := _bundled_requirements():
         with step("安装自带的数据库 · bundled database servers", SLOW):
             _pip(bundled)
     with step("预编译，加快启动 · compile, for quick starts"):
@@ -68,7 +68,7 @@ def _stamp(kind: str) -> Path:
 
 def _digest(kind: str) -> str:
     texts = [(ROOT / name).read_bytes() for name in ("requirements.txt", FILES[kind], BUNDLED)]
-    return hashlib.sha256(b"\0".join([*texts, " ".join(_bundled()).encode()])).hexdigest()
+    return hashlib.sha256(b"\0".join([*texts, " ".join(_bundled_requirements()).encode()])).hexdigest()
 
 
 def _up_to_date(kind: str) -> bool:
@@ -79,7 +79,7 @@ def _up_to_date(kind: str) -> bool:
         return False
 
 
-def _bundled() -> list[str]:
+def _bundled_requirements() -> list[str]:
     """The requirements of the bundled servers, less those that the environment names another address for."""
     lines = (ROOT / BUNDLED).read_text(encoding="utf-8").splitlines()
     wanted = [line.partition("#")[0].strip() for line in lines]

@@ -42,7 +42,7 @@ def nginx() -> str | None:
 
 
 def main() -> int:
-    missing = [package for package, found in _wanted().items() if not found]
+    missing = [package for package, found in _required_packages().items() if not found]
     if missing and shutil.which("apt-get") and os.geteuid() == 0:
         try:
             _apt(missing)
@@ -54,7 +54,7 @@ def main() -> int:
     return 0
 
 
-def _wanted() -> dict[str, str | None]:
+def _required_packages() -> dict[str, str | None]:
     """Debian's packages and what each is looked for by. A browser that is there brought its fonts or has its own."""
     browser = chromium()
     return {"chromium": browser, "fonts-noto-cjk": browser, "nginx-light": nginx()}

@@ -54,7 +54,7 @@ def setup(level: str, form: str) -> None:
 
 def allowed_only(logger: Any, method: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Keep the fields of the allow-list, masked and bounded."""
-    return {name: _shown(name, value) for name, value in entry.items() if name in FIELDS}
+    return {name: _mask_value(name, value) for name, value in entry.items() if name in FIELDS}
 
 
 def mask(value: str) -> str:
@@ -62,7 +62,7 @@ def mask(value: str) -> str:
     return f"{value[:4]}…{value[-4:]}" if len(value) > 12 else "…"
 
 
-def _shown(name: str, value: Any) -> Any:
+def _mask_value(name: str, value: Any) -> Any:
     if name in MASKED:
         return mask(str(value))
     if not isinstance(value, str):

@@ -27,7 +27,7 @@ class SystemRandom:
     def uniform(self, low: float, high: float) -> float:
         return _SYSTEM.uniform(low, high)
 
-    def shuffled(self, items: Sequence[T]) -> list[T]:
+    def shuffle(self, items: Sequence[T]) -> list[T]:
         return _SYSTEM.sample(items, len(items))
 
 

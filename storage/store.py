@@ -60,7 +60,7 @@ class DocumentStore(Generic[T]):
 
     async def get(self, key: str) -> Stored[T] | None:
         document = await self._documents.get(key)
-        return None if document is None else self.stored(document)
+        return None if document is None else self.read(document)
 
     async def replace(self, stored: Stored[T], value: T, write: str) -> bool:
         """See VersionedStore."""
@@ -74,7 +74,7 @@ class DocumentStore(Generic[T]):
         document["writes"] = [*stored.writes, write][-WRITES_KEPT:]
         return await self._documents.replace(document, stored.rev, write)
 
-    def stored(self, document: Document) -> Stored[T]:
+    def read(self, document: Document) -> Stored[T]:
         """``document`` as a value with its revision."""
         return Stored(self._codec.read(document), int(document["rev"]), tuple(document["writes"]), document)
 
@@ -83,7 +83,7 @@ class DocumentStore(Generic[T]):
         found = []
         for document in documents:
             try:
-                found.append(self.stored(document))
+                found.append(self.read(document))
             except (LookupError, TypeError, ValueError) as error:
                 self._report(document["_id"], error)
         return found

@@ -89,7 +89,7 @@ class BaseHandler(RequestHandler):
         if self.access is Access.MERCHANT:
             self.merchant = self._api_key_name()
         elif self.access is Access.PAYER and not self.payer:
-            self.unauthorized()
+            self.refuse_anonymous()
 
     def _mark(self) -> None:
         """What every answer carries, errors too, for which Tornado clears the headers."""
@@ -97,7 +97,7 @@ class BaseHandler(RequestHandler):
         if self.services.traffic.draining:
             self.set_header("Connection", "close")
 
-    def unauthorized(self) -> None:
+    def refuse_anonymous(self) -> None:
         """What a payer's route does without a session; pages redirect instead."""
         raise Unauthorized
 
@@ -237,16 +237,16 @@ class PageHandler(BaseHandler):
 
     def prepare(self) -> None:
         if self.request.host != urlsplit(self.services.settings.http.public_base_url).netloc:
-            self.redirect(self.services.settings.http.public_base_url + self._asked())
+            self.redirect(self.services.settings.http.public_base_url + self._request_target())
             return
         super().prepare()
 
-    def _asked(self) -> str:
+    def _request_target(self) -> str:
         """Path and query. The request line may hold anything, ``@another.example`` and whole addresses too."""
         uri = self.request.uri or "/"
         return uri if uri.startswith("/") else "/"
 
-    def unauthorized(self) -> None:
+    def refuse_anonymous(self) -> None:
         self.redirect(f"/oauth/authorize?next={self.request.path}")
 
     def render_page(self, template: str, **context: Any) -> None:

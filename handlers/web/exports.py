@@ -63,7 +63,7 @@ def difference_row(difference: Difference, lang: str) -> list[Cell]:
         *_side(difference.ours),
         *_side(difference.theirs),
         difference.found_at,
-        "; ".join(_audited(line, lang) for line in difference.audit),
+        "; ".join(_format_audit(line, lang) for line in difference.audit),
         difference.id,
     ]
 
@@ -82,7 +82,7 @@ def summary_rows(result: Reconciliation, lang: str) -> list[Row]:
 def csv_text(rows: Iterable[Row]) -> str:
     """``rows`` as RFC 4180 text with CRLF; the first piece of a file wants ``BOM`` in front."""
     text = io.StringIO()
-    csv.writer(text).writerows([_guarded(cell) for cell in row] for row in rows)
+    csv.writer(text).writerows([_guard_formula(cell) for cell in row] for row in rows)
     return text.getvalue()
 
 
@@ -132,14 +132,14 @@ def yuan(fen: int) -> Decimal:
     return Decimal(fen).scaleb(-2)
 
 
-def _audited(line: Audit, lang: str) -> str:
+def _format_audit(line: Audit, lang: str) -> str:
     """``2026-03-01 12:00:00 anna 查询 → 待处理（SUCCESS）``."""
-    by, did = _called(line.by, AUTHORS, lang), _called(line.action, DEEDS, lang)
+    by, did = _translate(line.by, AUTHORS, lang), _translate(line.action, DEEDS, lang)
     detail = Text(f"（{line.detail}）", f" ({line.detail})").to(lang) if line.detail else ""
     return f"{beijing(line.at)} {by} {did} → {STATUSES[line.target].to(lang)}{detail}"
 
 
-def _called(word: str, names: Mapping[str, Text], lang: str) -> str:
+def _translate(word: str, names: Mapping[str, Text], lang: str) -> str:
     return names[word].to(lang) if word in names else word
 
 
@@ -157,7 +157,7 @@ def _sum(sums: Sums, name: str) -> Cell:
     return value if name in COUNTS else yuan(value)
 
 
-def _guarded(cell: Cell) -> str:
+def _guard_formula(cell: Cell) -> str:
     text = beijing(cell) if isinstance(cell, datetime) else str(cell)
     risky = text.startswith(FORMULA) or (text.isdigit() and len(text) > DIGITS_KEPT)
     return f"'{text}" if isinstance(cell, str) and risky else text

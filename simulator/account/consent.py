@@ -55,7 +55,7 @@ class Authorize(PageHandler):
         except LinkError as error:
             self._show_error(error)
             return
-        user = self.picked()
+        user = self.find_user()
         if user and link.scope == BASE:
             await self._return(link, user)
         else:

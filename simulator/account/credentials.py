@@ -100,11 +100,11 @@ class Credentials:
         self._used: dict[str, None] = {}
         self._grants: dict[str, Granted] = {}
         self._refresh: dict[str, Granted] = {}
-        journal.on(Issued, self._apply_issued)
+        journal.on(Issued, self._apply_issue)
         journal.on(ExpiredAll, self._apply_expired_all)
-        journal.on(CodeIssued, self._apply_code_issued)
+        journal.on(CodeIssued, self._apply_code)
         journal.on(CodeUsed, lambda fact: self._used.update({fact.code: None}))
-        journal.on(Granted, self._apply_granted)
+        journal.on(Granted, self._apply_grant)
 
     def classic_token(self) -> tuple[str, int]:
         """A new token each time; the one before works for five minutes more."""
@@ -120,11 +120,11 @@ class Credentials:
             if sum(at_s > now_s - 86400 for at_s in self._forced) >= FORCED_A_DAY:
                 raise AccountError(45009, "reach max api daily quota limit")
             return self._issue(STABLE, now_s, forced_at_s=now_s)
-        return self._renewed(STABLE)
+        return self._renew(STABLE)
 
     def ticket(self) -> tuple[str, int]:
         """The jsapi_ticket, renewed in its last five minutes."""
-        return self._renewed(TICKET)
+        return self._renew(TICKET)
 
     def tickets(self) -> list[str]:
         """Every jsapi_ticket that signs validly now."""
@@ -196,7 +196,7 @@ class Credentials:
             raise AccountError(40003, "invalid openid")
         return grant
 
-    def _renewed(self, kind: str) -> tuple[str, int]:
+    def _renew(self, kind: str) -> tuple[str, int]:
         current = self._current.get(kind)
         now_s = self._clock.now_s()
         if current is None or now_s >= current.expires_s - OVERLAP_S:
@@ -214,7 +214,7 @@ class Credentials:
         self._journal.write(granted)
         return granted
 
-    def _apply_issued(self, fact: Issued) -> None:
+    def _apply_issue(self, fact: Issued) -> None:
         old = self._current.get(fact.kind)
         if old:
             replaced = fact.old_dies_s < old.expires_s
@@ -230,12 +230,12 @@ class Credentials:
             self._lives[value] = _Life(life.kind, min(life.ends_s, fact.at_s), life.replaced)
         self._current.clear()
 
-    def _apply_code_issued(self, fact: CodeIssued) -> None:
+    def _apply_code(self, fact: CodeIssued) -> None:
         self._codes[fact.code] = fact
         _bound(self._codes)
         _bound(self._used)
 
-    def _apply_granted(self, fact: Granted) -> None:
+    def _apply_grant(self, fact: Granted) -> None:
         self._grants[fact.access_token] = fact
         self._refresh[fact.refresh_token] = fact
         _bound(self._grants)

@@ -69,7 +69,7 @@ class DownloadBill(V2Handler):
 
     async def work(self) -> Reply:
         try:
-            return self.file(self.admitted())
+            return self.file(self.admit())
         except (DoorRefusal, BusinessRefusal) as refused:
             return self.refusal(refused.words, "")
         except BillMissing as missing:
@@ -81,7 +81,7 @@ class DownloadBill(V2Handler):
             raise BillMissing(NoBill.EMPTY)
         kind = TradeKind(fields.get("bill_type") or TradeKind.ALL)
         file = self.world.bills.trade(_v2_day(fields), kind)
-        return Reply(200, _zipped(file, fields.get("tar_type")), _content(fields.get("tar_type")))
+        return Reply(200, _compress(file, fields.get("tar_type")), _content(fields.get("tar_type")))
 
     def missing(self, why: NoBill) -> Reply:
         return self.refusal(BILL_WORDS[why], NO_BILL_CODE if why is NoBill.EMPTY else "")
@@ -114,7 +114,7 @@ class DownloadFundFlow(DownloadBill):
             raise BillMissing(NoBill.EMPTY)
         file = self.world.bills.flow(_v2_day(fields))
         headers = {"Digest": f"SHA={_sha1(file)}"}
-        return Reply(200, _zipped(file, fields.get("tar_type")), _content(fields.get("tar_type")), headers)
+        return Reply(200, _compress(file, fields.get("tar_type")), _content(fields.get("tar_type")), headers)
 
     def missing(self, why: NoBill) -> Reply:
         told = {"return_code": "SUCCESS", "result_code": "FAIL", "err_code": FLOW_CODES[why], "err_code_des": why.value}
@@ -128,13 +128,13 @@ class _Announcement(V3Handler):
     unsigned_words = BAD_FORMAT
 
     def business(self, body: dict[str, Any]) -> dict[str, Any]:
-        day = self._day(self.asked(V3_DATE))
-        zipped = self.asked(V3_ZIP)
+        day = self._day(self.read_query(V3_DATE))
+        zipped = self.read_query(V3_ZIP)
         try:
             file = self.file(day)
         except BillMissing as missing:
             raise V3Refusal(*V3_WORDS[missing.why]) from None
-        token = self.world.bills.offer(_zipped(file, zipped))
+        token = self.world.bills.offer(_compress(file, zipped))
         address = f"{self.origin()}/v3/billdownload/file?token={token}"
         return {"hash_type": "SHA1", "hash_value": _sha1(file), "download_url": address}
 
@@ -142,7 +142,7 @@ class _Announcement(V3Handler):
         """Raises BillMissing."""
         raise NotImplementedError
 
-    def asked(self, field: Field) -> str:
+    def read_query(self, field: Field) -> str:
         """A query parameter, empty when it is not there. Raises FieldError."""
         value = self.get_query_argument(field.path, None)
         check_value(field, field.path, value, "query")
@@ -160,14 +160,14 @@ class TradeBill(_Announcement):
     """GET /v3/bill/tradebill."""
 
     def file(self, day: date) -> bytes:
-        return self.world.bills.trade(day, TradeKind(self.asked(V3_TYPE) or TradeKind.ALL))
+        return self.world.bills.trade(day, TradeKind(self.read_query(V3_TYPE) or TradeKind.ALL))
 
 
 class FundFlowBill(_Announcement):
     """GET /v3/bill/fundflowbill. Only the basic account has any movements here."""
 
     def file(self, day: date) -> bytes:
-        if self.asked(V3_ACCOUNT) not in ("", "BASIC"):
+        if self.read_query(V3_ACCOUNT) not in ("", "BASIC"):
             raise BillMissing(NoBill.EMPTY)
         return self.world.bills.flow(day)
 
@@ -199,7 +199,7 @@ def _v2_day(fields: dict[str, str]) -> date:
         raise DoorRefusal("data format error") from None
 
 
-def _zipped(file: bytes, tar_type: str | None) -> bytes:
+def _compress(file: bytes, tar_type: str | None) -> bytes:
     return gzip.compress(file, 6) if tar_type == "GZIP" else file
 
 

@@ -66,8 +66,8 @@ class Plants:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._by_day: dict[str, list[Planted]] = {}
-        journal.on(Planted, self._apply_planted)
-        journal.on(Uprooted, self._apply_uprooted)
+        journal.on(Planted, self._apply_plant)
+        journal.on(Uprooted, self._apply_clear)
 
     def of_day(self, day: date) -> list[Planted]:
         return list(self._by_day.get(day.isoformat(), ()))
@@ -102,13 +102,13 @@ class Plants:
         """``lines`` with the day's faults; ``model`` is what the line of an order by its number would look like."""
         told = list(lines)
         for plant in self.of_day(day):
-            told = _told(plant, told, model)
+            told = _apply_difference(plant, told, model)
         return told
 
-    def _apply_planted(self, fact: Planted) -> None:
+    def _apply_plant(self, fact: Planted) -> None:
         self._by_day.setdefault(fact.day, []).append(fact)
 
-    def _apply_uprooted(self, fact: Uprooted) -> None:
+    def _apply_clear(self, fact: Uprooted) -> None:
         self._by_day.pop(fact.day, None)
 
 
@@ -139,16 +139,16 @@ def _fact(day: date, kind: PlantKind, line: Line) -> Planted:
     return Planted(day.isoformat(), kind.value, *numbers, like=line.out_trade_no)
 
 
-def _told(plant: Planted, lines: list[Line], model: Callable[[str], Line]) -> list[Line]:
+def _apply_difference(plant: Planted, lines: list[Line], model: Callable[[str], Line]) -> list[Line]:
     kind = PlantKind(plant.kind)
     if kind in ADDED:
-        return [*lines, _added(plant, kind, model(plant.like))]
+        return [*lines, _add(plant, kind, model(plant.like))]
     about = (plant.transaction_id, plant.refund_id)
-    changed = [_altered(kind, line) if (line.transaction_id, line.refund_id) == about else [line] for line in lines]
+    changed = [_alter(kind, line) if (line.transaction_id, line.refund_id) == about else [line] for line in lines]
     return [line for told in changed for line in told]
 
 
-def _altered(kind: PlantKind, line: Line) -> list[Line]:
+def _alter(kind: PlantKind, line: Line) -> list[Line]:
     """What the bill shows in place of ``line``."""
     if kind in LEFT_OUT:
         return []
@@ -157,7 +157,7 @@ def _altered(kind: PlantKind, line: Line) -> list[Line]:
     return [replace(line, refund_status="FAIL") if line.is_refund else replace(line, trade_state="REVOKED")]
 
 
-def _added(plant: Planted, kind: PlantKind, line: Line) -> Line:
+def _add(plant: Planted, kind: PlantKind, line: Line) -> Line:
     line = replace(line, out_trade_no=plant.out_trade_no, transaction_id=plant.transaction_id)
     if kind is not PlantKind.REFUND_MISSING_HERE:
         return line

@@ -124,7 +124,7 @@ def _cells(line: Line) -> dict[str, str]:
         "公众账号ID": line.appid,
         "商户号": line.mchid,
         "特约商户号": "0",
-        "设备号": _escaped(line.device_info),
+        "设备号": _escape(line.device_info),
         "微信订单号": line.transaction_id,
         "商户订单号": line.out_trade_no,
         "用户标识": line.openid,
@@ -142,8 +142,8 @@ def _cells(line: Line) -> dict[str, str]:
         "充值券退款金额": "0.00",
         "退款类型": "ORIGINAL" if refund else "",
         "退款状态": line.refund_status,
-        "商品名称": _escaped(line.description),
-        "商户数据包": _escaped(line.attach),
+        "商品名称": _escape(line.description),
+        "商户数据包": _escape(line.attach),
         "手续费": yuan(line.fee, 5),
         "费率": RATE,
         "订单金额": yuan(line.total),
@@ -176,10 +176,10 @@ def _flow_cells(movement: Movement) -> list[str]:
         yuan(abs(movement.amount)),
         yuan(movement.balance),
         "system",
-        _escaped(movement.remark),
+        _escape(movement.remark),
         movement.voucher,
     ]
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return text.replace("\r", "").replace("\n", "\\n").replace(",", "\\ ")

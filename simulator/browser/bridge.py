@@ -62,7 +62,7 @@ class Playing(ControlHandler):
     async def play(self, data: dict[str, Any], order: Order, call: str) -> dict[str, str]:
         """What the page hears."""
         plan = await self.world.cashier.play(order, self.payer(data, order), self.scenario(data))
-        return _heard(f"{call}:{plan.result}", plan.words)
+        return _build_message(f"{call}:{plan.result}", plan.words)
 
 
 class Bridge(Playing):
@@ -75,7 +75,7 @@ class Bridge(Playing):
             order = self.world.cashier.check_page(data, data.get("url"))
             self.tell(await self.play(data, order, INVOKED))
         except BridgeRefusal as refused:
-            self.tell(_heard(f"{INVOKED}:fail", refused.words))
+            self.tell(_build_message(f"{INVOKED}:fail", refused.words))
 
 
 class Scan(Playing):
@@ -88,7 +88,7 @@ class Scan(Playing):
             order = self.world.cashier.check_scan(str(data.get("code_url") or data.get("h5_url") or ""))
             self.tell(await self.play(data, order, "scan"))
         except BridgeRefusal as refused:
-            self.tell(_heard("scan:fail", refused.words))
+            self.tell(_build_message("scan:fail", refused.words))
 
 
 class Sheet(PageHandler):
@@ -101,7 +101,7 @@ class Sheet(PageHandler):
         cashier = self.world.cashier
         try:
             order = cashier.check_page(params, url)
-            payer = self.picked() or cashier.payer_of(order)
+            payer = self.find_user() or cashier.payer_of(order)
             cashier.check_payer(order, payer)
         except BridgeRefusal as refused:
             _show(self, {"origin": origin_of(url)}, words=refused.words)
@@ -126,7 +126,7 @@ class PayPage(PageHandler):
         cashier = self.world.cashier
         try:
             order = cashier.check_scan(next(iter(scanned.values())))
-            payer = self.picked() or cashier.payer_of(order)
+            payer = self.find_user() or cashier.payer_of(order)
             cashier.check_payer(order, payer)
         except BridgeRefusal as refused:
             _show(self, {"redirect": self._redirect()}, words=refused.words)
@@ -149,5 +149,5 @@ def _show(page: PageHandler, call: dict[str, Any], order: Order | None = None, *
     page.render("sheet.html", call=json.dumps(call), order=order, plans=PLANS, **shown)
 
 
-def _heard(message: str, words: str) -> dict[str, str]:
+def _build_message(message: str, words: str) -> dict[str, str]:
     return {"err_msg": message, "err_desc": words} if words else {"err_msg": message}

@@ -164,7 +164,7 @@ class Cashier:
         if state in PAID_STATES:
             raise BridgeRefusal(STATE_WORDS[Rule.PAID])
         if state == "CLOSED":
-            raise BridgeRefusal(OVER if self._book.expired(order) else STATE_WORDS[Rule.CLOSED])
+            raise BridgeRefusal(OVER if self._book.is_expired(order) else STATE_WORDS[Rule.CLOSED])
 
     def payer_of(self, order: Order) -> User:
         """Who is meant to pay; anybody may pay a Native or H5 order."""
@@ -177,7 +177,7 @@ class Cashier:
         if plan.result == "ok":
             paid = self._book.pay(order, user.openid, scenario.value)
         else:
-            paid = self._invented(order, user, scenario)
+            paid = self._invent_payment(order, user, scenario)
         delivered = self._courier.plan(paid, plan.shots)
         await self._journal.durable()
         if plan.first:
@@ -191,7 +191,7 @@ class Cashier:
         await self._journal.durable()
         return paid
 
-    def _invented(self, order: Order, user: User, scenario: Scenario) -> Paid:
+    def _invent_payment(self, order: Order, user: User, scenario: Scenario) -> Paid:
         """A payment that never took place, for whoever forges its notification."""
         forged = f"simforged{secrets.token_hex(8)}"
         return Paid(order.placed.out_trade_no, forged, user.openid, scenario.value, self._clock.calendar_s())

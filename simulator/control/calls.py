@@ -85,7 +85,7 @@ class Clock(ControlHandler):
         except ValueError as error:
             raise ControlError(str(error)) from None
         await self.world.journal.durable()
-        await self.world.followers.heard()
+        await self.world.followers.wait_for_followers()
         self._show()
 
 

@@ -37,7 +37,7 @@ class Index(PageHandler):
         self.render(
             "index.html",
             users=world.identity.users,
-            picked=self.picked(),
+            picked=self.find_user(),
             orders=[order_json(world, order) for order in world.book.latest(SHOWN)],
             refunds=[refund_json(world, refund) for refund in world.refunds.latest(SHOWN)],
             refund_plans=REFUND_PLANS,

@@ -81,8 +81,8 @@ class Courier:
         self._places = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._session: aiohttp.ClientSession | None = None
-        journal.on(Planned, self._apply_planned)
-        journal.on(Attempted, self._apply_attempted)
+        journal.on(Planned, self._apply_plan)
+        journal.on(Attempted, self._apply_attempt)
         clock.on_change.append(self._wake.set)
 
     def start(self) -> None:
@@ -105,7 +105,7 @@ class Courier:
     def plan(self, paid: Paid, shots: tuple[Shot, ...]) -> list[asyncio.Event]:
         """Plan the messages of a payment; an event each tells when it is settled."""
         now_s = self._clock.now_s()
-        return self._planned(
+        return self._plan(
             shots, lambda shot: {"out_trade_no": paid.out_trade_no, "paid": plain(paid), "due_s": now_s + shot.after_s}
         )
 
@@ -113,9 +113,9 @@ class Courier:
         """Plan the messages of the end that ``refund`` is going to have."""
         taken, due_s = refund.taken, refund.due_s or self._clock.now_s()
         known = {"out_trade_no": taken.out_trade_no, "out_refund_no": taken.out_refund_no, "paid": {}}
-        self._planned(shots, lambda shot: {**known, "refund_end": len(refund.ends), "due_s": due_s + shot.after_s})
+        self._plan(shots, lambda shot: {**known, "refund_end": len(refund.ends), "due_s": due_s + shot.after_s})
 
-    def _planned(self, shots: tuple[Shot, ...], about: Callable[[Shot], dict[str, Any]]) -> list[asyncio.Event]:
+    def _plan(self, shots: tuple[Shot, ...], about: Callable[[Shot], dict[str, Any]]) -> list[asyncio.Event]:
         """Messages of one event, all with one notification id."""
         notification_id = str(uuid.uuid4())
         settled = []
@@ -199,13 +199,13 @@ class Courier:
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             return 0, b"", type(error).__name__
 
-    def _apply_planned(self, fact: Planned) -> None:
+    def _apply_plan(self, fact: Planned) -> None:
         shot = Shot(**{**fact.shot, "seal": Seal(fact.shot["seal"])})
         delivery = _Delivery(fact, shot, asyncio.Event())
         self._pending[fact.delivery_id] = delivery
         self._enqueue(delivery)
 
-    def _apply_attempted(self, fact: Attempted) -> None:
+    def _apply_attempt(self, fact: Attempted) -> None:
         self._book.find(fact.out_trade_no).attempts.append(fact)
         delivery = self._pending[fact.delivery_id]
         delivery.made += 1

@@ -60,14 +60,14 @@ class Clock:
             raise ValueError("speed is a number above 0, at most 1000000")
         self._restart(0.0)
         self._speed = speed
-        self._changed()
+        self._notify_watchers()
 
     def advance(self, seconds: float) -> None:
         """Jump ahead. Raises ValueError for a negative number."""
         if not 0 <= seconds <= 10 * 365 * 86400:
             raise ValueError("advance_s is a number of seconds, 0 or more")
         self._restart(seconds)
-        self._changed()
+        self._notify_watchers()
 
     def wait_s(self, due_s: float) -> float:
         """Real seconds until the simulated moment ``due_s``."""
@@ -78,7 +78,7 @@ class Clock:
         self._from_wall_s = time.time()
         self._from_s = now_s + ahead_s
 
-    def _changed(self) -> None:
+    def _notify_watchers(self) -> None:
         for tell in self.on_change:
             tell()
 
@@ -105,7 +105,7 @@ class Followers:
         finally:
             self._asking -= 1
 
-    async def heard(self) -> None:
+    async def wait_for_followers(self) -> None:
         """Until all who were asking have taken the last change in, or until that takes too long."""
         if self._behind:
             await wait(self._heard, HEARD_S)

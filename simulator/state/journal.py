@@ -75,9 +75,9 @@ class Journal:
         while self._on_disk < goal:
             async with self._committing:
                 if self._on_disk < goal:
-                    await self._commit_gathered()
+                    await self._commit_buffer()
 
-    async def _commit_gathered(self) -> None:
+    async def _commit_buffer(self) -> None:
         batch, self._buffer = self._buffer, []
         mark = self._written
         try:

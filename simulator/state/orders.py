@@ -171,10 +171,10 @@ class Book:
         self._by_prepay: dict[str, str] = {}
         self._by_transaction: dict[str, tuple[Order, Payment]] = {}
         self._by_day: dict[date, list[tuple[Order, Payment]]] = {}
-        journal.on(Placed, self._apply_placed)
+        journal.on(Placed, self._apply_order)
         journal.on(Prepaid, self._apply_prepaid)
         journal.on(Paid, self._apply_paid)
-        journal.on(Closed, self._apply_closed)
+        journal.on(Closed, self._apply_close)
 
     def __len__(self) -> int:
         return len(self._orders)
@@ -183,7 +183,7 @@ class Book:
         """Take or repeat an order; a fresh prepay_id. Raises RuleBroken PAID, CLOSED, DIFFERENT, OVER."""
         order = self._orders.get(terms.out_trade_no)
         if order is None:
-            self._journal.write(self._placed(terms))
+            self._journal.write(self._build_order(terms))
         else:
             self._check_open(order)
             if order.placed.digest != terms.digest:
@@ -219,9 +219,9 @@ class Book:
         """trade_state of an order, as one of its payments has it: SUCCESS, REFUND, CLOSED (also by time) or NOTPAY."""
         if payment := payment or order.payment:
             return "REFUND" if payment.refunds else "SUCCESS"
-        return "CLOSED" if order.closed or self.expired(order) else "NOTPAY"
+        return "CLOSED" if order.closed or self.is_expired(order) else "NOTPAY"
 
-    def expired(self, order: Order) -> bool:
+    def is_expired(self, order: Order) -> bool:
         return self._clock.now_s() >= order.expires_s
 
     def close(self, out_trade_no: str, *, min_age_s: float = 0.0) -> None:
@@ -258,7 +258,7 @@ class Book:
         numbers = list(self._orders)[: -limit - 1 : -1]
         return [self._orders[number] for number in numbers]
 
-    def _placed(self, terms: Terms) -> Placed:
+    def _build_order(self, terms: Terms) -> Placed:
         """The new order, its life within WeChat's bounds."""
         if terms.life_s <= 0:
             raise RuleBroken(Rule.OVER)
@@ -272,7 +272,7 @@ class Book:
         if state == "CLOSED":
             raise RuleBroken(Rule.CLOSED)
 
-    def _apply_placed(self, fact: Placed) -> None:
+    def _apply_order(self, fact: Placed) -> None:
         self._orders[fact.out_trade_no] = Order(fact)
 
     def _apply_prepaid(self, fact: Prepaid) -> None:
@@ -294,7 +294,7 @@ class Book:
         self._wallet.book(fact.wall_s, "交易", total, **known)
         self._wallet.book(fact.wall_s, "扣除交易手续费", -payment.fee, **known)
 
-    def _apply_closed(self, fact: Closed) -> None:
+    def _apply_close(self, fact: Closed) -> None:
         self._orders[fact.out_trade_no].closed = fact
 
     def _stamp(self) -> str:

@@ -89,14 +89,14 @@ class RefundDesk:
 
     def take(self, asked: RefundAsked, order: Order, payment: Payment) -> Refund:
         """A refund of ``payment``, new or the one that has this number. Raises RefundDenied."""
-        known = self._refunds.known(asked, payment.paid.transaction_id)
+        known = self._refunds.find_known(asked, payment.paid.transaction_id)
         if known:
             return known
         self._refunds.check(asked, order, payment)
         scenario = self._scenario(order)
         plan = REFUND_PLANS[scenario]
         fate = Fate(scenario.value, plan.outcome, plan.lasts_s)
-        refund = self._refunds.take(self._addressed(asked), order, payment, fate)
+        refund = self._refunds.take(self._add_address(asked), order, payment, fate)
         self._tell(refund, plan.shots)
         return refund
 
@@ -111,7 +111,7 @@ class RefundDesk:
         self._tell(refund, (Shot(),))
         return refund
 
-    def _addressed(self, asked: RefundAsked) -> RefundAsked:
+    def _add_address(self, asked: RefundAsked) -> RefundAsked:
         """Who names no address is told at the one typed into the console, in v2's form."""
         if asked.notify_url:
             return asked

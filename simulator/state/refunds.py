@@ -159,13 +159,13 @@ class Refunds:
         self._of_day: dict[date, list[Refund]] = {}
         self._due: list[tuple[float, str]] = []
         journal.on(RefundTaken, self._apply_taken)
-        journal.on(RefundEnded, self._apply_ended)
+        journal.on(RefundEnded, self._apply_end)
         journal.on(RefundResent, self._apply_resent)
 
     def __len__(self) -> int:
         return len(self._refunds)
 
-    def known(self, asked: RefundAsked, transaction_id: str) -> Refund | None:
+    def find_known(self, asked: RefundAsked, transaction_id: str) -> Refund | None:
         """The refund that has this number already. Raises RefundDenied DIFFERENT when it is another one."""
         self.settle()
         refund = self._refunds.get(asked.out_refund_no)
@@ -270,7 +270,7 @@ class Refunds:
         payment.refunds += 1
         self._move_money(refund, fact.wall_s, 1)
 
-    def _apply_ended(self, fact: RefundEnded) -> None:
+    def _apply_end(self, fact: RefundEnded) -> None:
         refund = self._refunds[fact.out_refund_no]
         refund.ends.append(fact)
         refund.due_s = None

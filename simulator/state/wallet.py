@@ -53,7 +53,7 @@ class Wallet:
         self._numbers = itertools.count(1)
         self.balance = 0
         self.movements: list[Movement] = []
-        journal.on(Transferred, self._apply_transferred)
+        journal.on(Transferred, self._apply_transfer)
 
     def transfer(self, amount: int) -> None:
         """Put money in or take it out. Raises ValueError for more than there is."""
@@ -71,5 +71,5 @@ class Wallet:
         flow_id = f"simflow{next(self._numbers):020d}"
         self.movements.append(Movement(flow_id, wall_s, kind, amount, self.balance, business_id, voucher, remark))
 
-    def _apply_transferred(self, fact: Transferred) -> None:
+    def _apply_transfer(self, fact: Transferred) -> None:
         self.book(fact.wall_s, "充值" if fact.amount > 0 else "提现", fact.amount)

@@ -68,7 +68,7 @@ class ControlHandler(Handler):
 class PageHandler(Handler):
     """A page of the simulator. The picked user is kept in a cookie."""
 
-    def picked(self) -> User | None:
+    def find_user(self) -> User | None:
         """Who holds the phone, if somebody was picked."""
         return self.world.identity.user(self.get_cookie(COOKIE, "") or "")
 

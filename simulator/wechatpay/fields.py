@@ -162,7 +162,7 @@ def check_value(field: Field, pointer: str, value: Any, location: str = "body") 
             raise _missing(field, pointer, location)
         return
     if not isinstance(value, field.kind) or (isinstance(value, bool) and field.kind is int):
-        raise _mistyped(field, pointer, value, location)
+        raise _build_type_error(field, pointer, value, location)
     if isinstance(value, int) and value < field.size:
         message = f"{_source(pointer, location)}映射到数值字段“{field.label}”规则校验失败，值低于最小值 {field.size}"
         raise FieldError("range", pointer, message, value, location)
@@ -198,7 +198,7 @@ _WANTED = {
 }
 
 
-def _mistyped(field: Field, pointer: str, value: Any, location: str) -> FieldError:
+def _build_type_error(field: Field, pointer: str, value: Any, location: str) -> FieldError:
     source = _source(pointer, location)
     message = f"无法将 JSON {source}映射到目标字段“{field.label}”中，此字段需要{_WANTED[field.kind]}"
     return FieldError("type", pointer, message, value, location)

@@ -65,7 +65,7 @@ class PlatformKeys:
         self.mode = Mode.GREY
         self.grey_ratio = 1.0
         journal.on(ModeSet, self._apply_mode)
-        journal.on(Rotated, self._apply_rotated)
+        journal.on(Rotated, self._apply_rotation)
 
     @property
     def public_key_pem(self) -> str:
@@ -138,5 +138,5 @@ class PlatformKeys:
         self.mode = Mode(fact.mode)
         self.grey_ratio = fact.grey_ratio
 
-    def _apply_rotated(self, fact: Rotated) -> None:
+    def _apply_rotation(self, fact: Rotated) -> None:
         self._certified.append(load_certified(self._directory, f"platform_{fact.number}"))

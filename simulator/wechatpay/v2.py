@@ -73,7 +73,7 @@ class V2Handler(WechatHandler):
 
     async def work(self) -> Reply:
         try:
-            fields = self.admitted()
+            fields = self.admit()
             return self._answer({"result_code": "SUCCESS", **self.business(fields)})
         except DoorRefusal as refused:
             return at_the_door(refused.words)
@@ -110,9 +110,9 @@ class V2Handler(WechatHandler):
         self._told = {name: value for name, value in (head | told).items() if value}
         return Reply(200, b"", "text/plain", signed=True)
 
-    def admitted(self) -> dict[str, str]:
+    def admit(self) -> dict[str, str]:
         """The fields of a request that got past the door."""
-        fields = self._parsed()
+        fields = self._parse()
         if fields.get("mch_id") != self.world.identity.mchid:
             raise DoorRefusal("商户号mch_id或sub_mch_id不存在" if fields.get("mch_id") else "mch_id参数格式错误")
         try:
@@ -126,7 +126,7 @@ class V2Handler(WechatHandler):
         self._check_appid(fields["appid"])
         return fields
 
-    def _parsed(self) -> dict[str, str]:
+    def _parse(self) -> dict[str, str]:
         if self.request.method != "POST":
             raise DoorRefusal("请使用post方法")
         if not self.request.body:

@@ -81,7 +81,7 @@ class RefundOrder(V2Handler):
         )
         try:
             order, payment = self._payment(fields)
-            return _taken(order, self.world.refund_desk.take(asked, order, payment))
+            return _refund_fields(order, self.world.refund_desk.take(asked, order, payment))
         except RefundDenied as refused:
             raise denial(refused.denied) from None
 
@@ -99,7 +99,7 @@ class RefundQuery(V2Handler):
 
     def business(self, fields: dict[str, str]) -> dict[str, str]:
         try:
-            found = self._found(fields)
+            found = self._find(fields)
         except RefundDenied as refused:
             raise denial(refused.denied) from None
         offset = int(fields.get("offset") or 0)
@@ -109,7 +109,7 @@ class RefundQuery(V2Handler):
             raise BusinessRefusal("PARAM_ERROR", "offset超过退款总笔数")
         return self._page(found, offset)
 
-    def _found(self, fields: dict[str, str]) -> list[Refund]:
+    def _find(self, fields: dict[str, str]) -> list[Refund]:
         refunds = self.world.refunds
         if fields.get("refund_id"):
             return [refunds.find_id(fields["refund_id"])]
@@ -153,7 +153,7 @@ def denial(denied: Denied) -> DoorRefusal | BusinessRefusal:
     return BusinessRefusal(*WORDS[denied])
 
 
-def _taken(order: Order, refund: Refund) -> dict[str, str]:
+def _refund_fields(order: Order, refund: Refund) -> dict[str, str]:
     total, back = str(order.placed.total), str(refund.taken.refund)
     return {
         "transaction_id": refund.taken.transaction_id,

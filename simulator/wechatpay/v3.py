@@ -212,9 +212,9 @@ class Query(V3Handler):
         self.check_mchid(self.get_query_argument("mchid", None), "query")
         number = self.path_args[0]
         check_value(self.number, self.number.path, number, "uri_template")
-        return self._told(*self.find(number))
+        return self._build_payload(*self.find(number))
 
-    def _told(self, order: Order, payment: Payment | None) -> dict[str, Any]:
+    def _build_payload(self, order: Order, payment: Payment | None) -> dict[str, Any]:
         placed, state = order.placed, self.world.book.state(order, payment)
         if payment:
             return v3_transaction(order, payment.paid, state=state)

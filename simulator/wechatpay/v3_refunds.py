@@ -71,11 +71,11 @@ class _Refunds(V3Handler):
 
     def business(self, body: dict[str, Any]) -> dict[str, Any] | None:
         try:
-            return self.refunded(body)
+            return self.handle(body)
         except RefundDenied as refused:
             raise V3Refusal(*WORDS[refused.denied]) from None
 
-    def refunded(self, body: dict[str, Any]) -> dict[str, Any]:
+    def handle(self, body: dict[str, Any]) -> dict[str, Any]:
         """What the call answers. Raises RefundDenied, FieldError, V3Refusal."""
         raise NotImplementedError
 
@@ -83,7 +83,7 @@ class _Refunds(V3Handler):
 class AskRefund(_Refunds):
     """POST /v3/refund/domestic/refunds."""
 
-    def refunded(self, body: dict[str, Any]) -> dict[str, Any]:
+    def handle(self, body: dict[str, Any]) -> dict[str, Any]:
         check_json(body, V3_REFUND)
         amount = body["amount"]
         asked = RefundAsked(
@@ -110,7 +110,7 @@ class OneRefund(_Refunds):
 
     verb = "GET"
 
-    def refunded(self, body: dict[str, Any]) -> dict[str, Any]:
+    def handle(self, body: dict[str, Any]) -> dict[str, Any]:
         check_value(NUMBER, NUMBER.path, self.path_args[0], "uri_template")
         refund = self.world.refunds.find(self.path_args[0])
         return v3_refund(self.world.book.find(refund.taken.out_trade_no), refund)
@@ -119,7 +119,7 @@ class OneRefund(_Refunds):
 class ResendRefund(_Refunds):
     """POST /v3/refund/domestic/refunds/{refund_id}/apply-abnormal-refund: to another card, or to the merchant's."""
 
-    def refunded(self, body: dict[str, Any]) -> dict[str, Any]:
+    def handle(self, body: dict[str, Any]) -> dict[str, Any]:
         check_json(body, V3_RESEND)
         refund = self.world.refunds.find_id(self.path_args[0])
         if refund.taken.out_refund_no != body["out_refund_no"]:

@@ -80,16 +80,16 @@ class Process:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             ended = not self.alive
-            if found := line.search(self._printed()):
+            if found := line.search(self._read_log()):
                 return found
             if ended:
-                raise self.failed(Text("启动后退出了", "ended while starting"))
+                raise self.build_failure(Text("启动后退出了", "ended while starting"))
             time.sleep(POLL_S)
-        raise self.failed(Text(f"{timeout_s:g} 秒内没有就绪", f"was not ready within {timeout_s:g} s"))
+        raise self.build_failure(Text(f"{timeout_s:g} 秒内没有就绪", f"was not ready within {timeout_s:g} s"))
 
-    def failed(self, why: Text) -> ChildFailed:
+    def build_failure(self, why: Text) -> ChildFailed:
         """An error that carries the end of the log."""
-        return ChildFailed(self.name, why, "\n".join(self._printed().splitlines()[-TAIL_LINES:]))
+        return ChildFailed(self.name, why, "\n".join(self._read_log().splitlines()[-TAIL_LINES:]))
 
     def stop(self, timeout_s: float = STOP_S) -> int:
         """Ask the child to end, then make it; its exit status (negative: a signal)."""
@@ -119,5 +119,5 @@ class Process:
         except BrokenPipeError:  # killed together with the child
             pass
 
-    def _printed(self) -> str:
+    def _read_log(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")

@@ -63,7 +63,7 @@ class EmbeddedServer(ABC):
         """The URL of the running server. Raises ConfigError: wheel missing, directory in use, or it does not start."""
         program = self._program()
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = _locked(self._directory, self.setting)
+        self._lock = _lock_directory(self._directory, self.setting)
         try:
             self._launch(program)
         except ChildFailed as failure:
@@ -119,7 +119,7 @@ class EmbeddedServer(ABC):
             path = Path(str(file.locate()))
             if file.name == self.program and path.is_file() and not _is_script(path):
                 return path
-        raise ConfigError([_not_installed(self)])
+        raise ConfigError([_explain_missing_wheel(self)])
 
     def _broken(self, failure: ChildFailed) -> ConfigError:
         last = failure.tail.splitlines()[-1] if failure.tail else ""
@@ -194,10 +194,10 @@ class EmbeddedRedis(EmbeddedServer):
             if _answers(self._port, process.pid):
                 return self._port
             time.sleep(POLL_S)
-        raise process.failed(Text("没有启动成功", "did not start"))
+        raise process.build_failure(Text("没有启动成功", "did not start"))
 
 
-def _locked(directory: Path, setting: str) -> int:
+def _lock_directory(directory: Path, setting: str) -> int:
     """A descriptor that holds the directory's lock; children that inherit it hold it too. Raises ConfigError."""
     lock = os.open(directory.with_name(f"{directory.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + LOCK_S
@@ -241,7 +241,7 @@ def _in_use(directory: Path, setting: str) -> Text:
     )
 
 
-def _not_installed(server: EmbeddedServer) -> Text:
+def _explain_missing_wheel(server: EmbeddedServer) -> Text:
     wheel, url = server.distribution, f"{server.scheme}://"
     return Text(
         f"{server.setting}：embedded 需要 wheel {wheel}，这里没有装（SecantusDB 只支持 Python 3.11–3.13）；"

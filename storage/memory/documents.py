@@ -43,7 +43,7 @@ class MemoryDocuments:
         return [self._replace(replacement) for replacement in batch]
 
     async def find(self, wanted: Range) -> list[Document]:
-        start, end = _as_stored(wanted.start), _as_stored(wanted.end)
+        start, end = _truncate_dates(wanted.start), _truncate_dates(wanted.end)
         ids = self._index(wanted.by).between(start, end, reverse=wanted.latest)
         found = []
         for document in self._read(ids):
@@ -112,10 +112,10 @@ class MemoryDocuments:
         for identity in ids:
             raw = self._documents.get(identity)
             document = None if raw is None else _decode(raw)
-            if document is not None and not self._expired(document, now):
+            if document is not None and not self._is_over(document, now):
                 yield document
 
-    def _expired(self, document: Document, now: datetime) -> bool:
+    def _is_over(self, document: Document, now: datetime) -> bool:
         ends = document.get(self._expiry) if self._expiry else None
         return ends is not None and ends <= now
 
@@ -159,7 +159,7 @@ def _value(entry: tuple[Any, str]) -> Any:
     return entry[0]
 
 
-def _as_stored(value: Any) -> Any:
+def _truncate_dates(value: Any) -> Any:
     """``value`` as exact as a stored one: dates have milliseconds."""
     return _decode(bson.encode({"value": value}))["value"]
 

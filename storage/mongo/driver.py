@@ -114,7 +114,7 @@ def report_no_answer(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P,
     """Turn "no trustworthy answer from the server" into StoreUnavailable."""
 
     @functools.wraps(method)
-    async def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+    async def guard(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return await method(*args, **kwargs)
         except PyMongoError as error:
@@ -122,10 +122,10 @@ def report_no_answer(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P,
                 raise StoreUnavailable from error
             raise
 
-    return guarded
+    return guard
 
 
-async def uncancelled(call: Coroutine[Any, Any, R]) -> R:
+async def shield_call(call: Coroutine[Any, Any, R]) -> R:
     """The result of ``call``, which goes on when the caller is cancelled: drivers lose connections otherwise."""
     task = asyncio.get_running_loop().create_task(call)
     task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to ask for it

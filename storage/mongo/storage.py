@@ -9,7 +9,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from storage.documents import EPOCH
 from storage.mongo.documents import MongoDocuments
-from storage.mongo.driver import Connection, Driver, connect, is_no_answer, uncancelled
+from storage.mongo.driver import Connection, Driver, connect, is_no_answer, shield_call
 from storage.stores import all as stores
 from storage.stores.all import Stores
 from wechat.domain.errors import StoreUnavailable, Text
@@ -39,7 +39,7 @@ class MongoStorage(Stores):
         """Why the stores cannot be relied on; empty when they can. Indexes that are missing are created on the way, so
         asking again is all it takes after the server has come back or the data have been repaired."""
         try:
-            await uncancelled(self._ensure_indexes())
+            await shield_call(self._ensure_indexes())
         except OperationFailure as failure:
             if is_no_answer(failure):
                 return [_NO_ANSWER]
@@ -53,7 +53,7 @@ class MongoStorage(Stores):
     async def holds_old_release(self) -> bool:
         """Whether the database holds orders of release 0.1.0 that were not copied yet. Raises StoreUnavailable."""
         try:
-            return await uncancelled(self._has_old_orders())
+            return await shield_call(self._has_old_orders())
         except PyMongoError as error:
             raise StoreUnavailable from error
 

@@ -83,7 +83,7 @@ class TokenCache:
         stored = await self._ask(lambda: self._redis.get(self._key("token", name)))
         if stored is AWAY:
             return await self._memory.get(name)
-        token = _parsed(stored)
+        token = _decode(stored)
         if token:
             await self._memory.put(name, token)
         return token
@@ -92,7 +92,7 @@ class TokenCache:
         kept_here = await self._memory.put(name, token)
         life_ms = max(1, (token.expires_at - self._clock.now()) // MILLISECOND)
         kept = await self._ask(
-            lambda: self._put(keys=[self._key("token", name)], args=[token.fence, _built(token), life_ms])
+            lambda: self._put(keys=[self._key("token", name)], args=[token.fence, _encode(token), life_ms])
         )
         return kept_here if kept is AWAY else bool(kept)
 
@@ -185,12 +185,12 @@ def _ms(seconds: float) -> int:
     return max(1, int(seconds * 1000))
 
 
-def _built(token: Token) -> str:
+def _encode(token: Token) -> str:
     dates = ((moment - EPOCH) // MILLISECOND for moment in (token.issued_at, token.expires_at))
     return "|".join(map(str, (token.fence, *dates, token.value)))
 
 
-def _parsed(stored: bytes | None) -> Token | None:
+def _decode(stored: bytes | None) -> Token | None:
     """The token, or None for anything that is not one."""
     match = _STORED.fullmatch(stored or b"")
     if match is None:

@@ -39,12 +39,12 @@ class BookEntries:
         self._orders = orders
         self._numbers = numbers
 
-    async def paid(self, mchid: str, day: date) -> AsyncIterator[Sequence[Entry]]:
+    async def list_payments(self, mchid: str, day: date) -> AsyncIterator[Sequence[Entry]]:
         start, end = day_span(day)
         async for found in self._windows("paid_at", {}, start, end - MILLISECOND, PAYMENT_FIELDS):
             yield [_payment(document) for document in found if document["mchid"] == mchid]
 
-    async def refunded(self, mchid: str, day: date) -> AsyncIterator[Sequence[Entry]]:
+    async def list_refunds(self, mchid: str, day: date) -> AsyncIterator[Sequence[Entry]]:
         _, end = day_span(day)
         equal = {"refund_days": day.isoformat()}
         async for found in self._windows("created_at", equal, end - YEAR_OF_REFUNDS, end - MILLISECOND, REFUND_FIELDS):

@@ -397,7 +397,7 @@ async def test_thousands_of_payments_of_a_day_and_of_one_second_are_each_read(st
     orders = [paid_order(order(n), transaction(n), 100, at) for n, at in enumerate([*dates, *others])]
     foreign = replace(paid_order("foreign-order", "4201", 100, RUSH), mchid="1900000999")
     await store_orders(storage, [*orders, foreign])
-    found = await numbers_of(storage.book_entries.paid(MCHID, DAY))
+    found = await numbers_of(storage.book_entries.list_payments(MCHID, DAY))
     assert sorted(found) == [order(n) for n in range(len(dates) + 1)]
 
 
@@ -414,7 +414,7 @@ async def test_thousands_of_refunds_of_a_day_are_each_read_once(storage: MongoSt
     await store_orders(storage, orders)
     documents = Counted(GroupCommit(MongoDocuments(raw.database, ORDERS)))
     source = BookEntries(cast(Documents, documents), storage.numbers)
-    found = await numbers_of(source.refunded(MCHID, DAY))
+    found = await numbers_of(source.list_refunds(MCHID, DAY))
     assert sorted(found) == [f"refund-{n:05}" for n in range(1500)]
     assert documents.read == 1500
     assert documents.finds < 60
@@ -423,7 +423,7 @@ async def test_thousands_of_refunds_of_a_day_are_each_read_once(storage: MongoSt
 @pytest.mark.parametrize("count", [0, 1, 5_000, 20_000, 80_000])
 async def test_a_days_payments_are_each_read_once(count: int) -> None:
     documents = Counted(cast(Documents, PaidDocuments(evenly(count))))
-    found = await numbers_of(BookEntries(cast(Documents, documents), NOBODY).paid(MCHID, DAY))
+    found = await numbers_of(BookEntries(cast(Documents, documents), NOBODY).list_payments(MCHID, DAY))
     assert Counter(found) == {order(n): 1 for n in range(count)}
     assert documents.read <= count * 1.1
     assert documents.finds <= 20 + 3 * count / WANTED
@@ -432,7 +432,7 @@ async def test_a_days_payments_are_each_read_once(count: int) -> None:
 @pytest.mark.parametrize("count", [5_000, 20_000, 80_000])
 async def test_the_payments_of_a_rush_are_each_read_a_few_times_at_most(count: int) -> None:
     documents = Counted(cast(Documents, PaidDocuments(in_a_rush(count))))
-    found = await numbers_of(BookEntries(cast(Documents, documents), NOBODY).paid(MCHID, DAY))
+    found = await numbers_of(BookEntries(cast(Documents, documents), NOBODY).list_payments(MCHID, DAY))
     assert Counter(found) == {order(n): 1 for n in range(count)}
     assert documents.finds <= 60 + 3 * count / WANTED
     assert documents.read <= 3 * count

@@ -131,7 +131,7 @@ class Shop:
 
     async def refunds_of_day(self) -> list[str]:
         """The numbers of those that reconciliation expects on the day's bill."""
-        batches = [batch async for batch in self.storage.book_entries.refunded(MCHID, DAY)]
+        batches = [batch async for batch in self.storage.book_entries.list_refunds(MCHID, DAY)]
         return [entry.out_refund_no for batch in batches for entry in batch]
 
     def wechat_says(self, state: RemoteState, transaction_id: str = "4200", total: int = 3600) -> None:

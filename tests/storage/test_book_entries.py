@@ -77,9 +77,9 @@ def a_busy_day(most: int, others: int) -> list[Order]:
 async def must_read_each_once(storage: Storage, orders: Sequence[Order]) -> None:
     """The day's payments and refunds."""
     paid = [order.out_trade_no for order in orders if order.created_at >= START]
-    assert numbers(await read(storage.book_entries.paid(MCHID, DAY))) == once(paid)
+    assert numbers(await read(storage.book_entries.list_payments(MCHID, DAY))) == once(paid)
     refunds = [refund.out_refund_no for order in orders for refund in order.refunds]
-    assert numbers(await read(storage.book_entries.refunded(MCHID, DAY))) == once(refunds)
+    assert numbers(await read(storage.book_entries.list_refunds(MCHID, DAY))) == once(refunds)
 
 
 async def test_each_payment_and_refund_of_a_busy_day_is_read_once(
@@ -102,7 +102,7 @@ async def test_no_payment_falls_between_two_windows(
     monkeypatch.setattr("storage.stores.book_entries.SHORTEST", 10 * MILLISECOND)
     orders = [sold(f"order-{i:03}", START + timedelta(hours=20, milliseconds=i)) for i in range(200)]
     await backing.load(orders)
-    assert numbers(await read(storage.book_entries.paid(MCHID, DAY))) == once([o.out_trade_no for o in orders])
+    assert numbers(await read(storage.book_entries.list_payments(MCHID, DAY))) == once([o.out_trade_no for o in orders])
 
 
 @pytest.mark.parametrize("backing", ["motor", "pymongo"], indirect=True)
@@ -124,7 +124,7 @@ async def test_the_payments_of_a_day_are_those_from_its_first_to_its_last_millis
 ) -> None:
     dates = {"first": START, "last": END - MILLISECOND, "before": START - MILLISECOND, "after": END}
     await backing.load([sold(f"{name}-order", at) for name, at in dates.items()])
-    entries = await read(storage.book_entries.paid(MCHID, DAY))
+    entries = await read(storage.book_entries.list_payments(MCHID, DAY))
     assert numbers(entries) == once(["first-order", "last-order"])
 
 
@@ -140,7 +140,7 @@ async def test_a_payment_says_what_the_order_says(storage: Storage, backing: Bac
         sold("their-order", START, mchid="another"),
     ]
     await backing.load(orders)
-    entries = sorted(await read(storage.book_entries.paid(MCHID, DAY)))
+    entries = sorted(await read(storage.book_entries.list_payments(MCHID, DAY)))
     assert entries == [
         Entry("late-order", "T-late-order", "", "", 3600, "CNY", "PAID_LATE"),
         Entry("paid-order", "T-paid-order", "", "", 3_000_000_000, "HKD", "SUCCESS"),
@@ -151,8 +151,8 @@ async def test_a_payment_says_what_the_order_says(storage: Storage, backing: Bac
 
 
 async def test_a_day_without_payments_has_none(storage: Storage) -> None:
-    assert await read(storage.book_entries.paid(MCHID, DAY)) == []
-    assert await read(storage.book_entries.refunded(MCHID, DAY)) == []
+    assert await read(storage.book_entries.list_payments(MCHID, DAY)) == []
+    assert await read(storage.book_entries.list_refunds(MCHID, DAY)) == []
 
 
 async def test_orders_are_read_by_their_numbers_paid_or_not(storage: Storage, backing: Backing) -> None:
@@ -181,9 +181,9 @@ async def test_a_refund_belongs_to_the_day_on_which_it_was_last_sent(storage: St
         refund_of(order, "R-not-sent", None, created_at=START),
     )
     await backing.load([replace(order, refunds=refunds)])
-    entries = await read(storage.book_entries.refunded(MCHID, DAY))
+    entries = await read(storage.book_entries.list_refunds(MCHID, DAY))
     assert numbers(entries) == once(["R-requested-before", "R-sent-again", "R-ended-later"])
-    next_day = await read(storage.book_entries.refunded(MCHID, DAY + day))
+    next_day = await read(storage.book_entries.list_refunds(MCHID, DAY + day))
     assert numbers(next_day) == once(["R-sent-again-later"])
 
 
@@ -196,7 +196,7 @@ async def test_a_refund_says_what_was_asked_and_what_became_of_it(storage: Stora
     )
     theirs = replace(sold("their-order", START, mchid="another"), refunds=(refund_of(order, "R-3", START),))
     await backing.load([replace(order, refunds=refunds), theirs])
-    entries = await read(storage.book_entries.refunded(MCHID, DAY))
+    entries = await read(storage.book_entries.list_refunds(MCHID, DAY))
     assert sorted(entries) == [
         Entry("one-order", "T-one-order", "R-1", "503", amount, "CNY", "SUCCESS"),
         Entry("one-order", "T-second", "R-2", "", 60, "CNY", "REQUESTED"),
@@ -208,7 +208,7 @@ async def test_a_refund_of_an_old_order_is_read_too(storage: Storage, backing: B
     """It is paid within a week, and refunded within a year after that."""
     order = sold("old-order", START - timedelta(days=days))
     await backing.load([replace(order, refunds=(refund_of(order, "R-1", START),))])
-    assert numbers(await read(storage.book_entries.refunded(MCHID, DAY))) == once(["R-1"])
+    assert numbers(await read(storage.book_entries.list_refunds(MCHID, DAY))) == once(["R-1"])
 
 
 async def test_refunds_are_read_by_their_numbers(storage: Storage, backing: Backing) -> None:

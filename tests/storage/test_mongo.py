@@ -191,8 +191,8 @@ CALLS: dict[str, Callable[[MongoStorage], Any]] = {
     "differences": lambda s: s.differences.of_day(MCHID, DAY, limit=5, cursor=""),
     "payments": lambda s: s.book_entries.payments(MCHID, [NUMBER]),
     "refunds": lambda s: s.book_entries.refunds(MCHID, ["R1"]),
-    "paid": lambda s: first_of(s.book_entries.paid(MCHID, DAY)),
-    "refunded": lambda s: first_of(s.book_entries.refunded(MCHID, DAY)),
+    "paid": lambda s: first_of(s.book_entries.list_payments(MCHID, DAY)),
+    "refunded": lambda s: first_of(s.book_entries.list_refunds(MCHID, DAY)),
 }
 
 

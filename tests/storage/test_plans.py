@@ -257,8 +257,8 @@ LOOKUPS: dict[str, Callable[[MongoStorage], Awaitable[Any]]] = {
     "due days": lambda s: s.days.due(MCHID, NOW, 20),
     "difference": lambda s: s.differences.get(a_difference(3).id),
     "replaced difference": replaced("differences", a_difference(4)),
-    "payments of a day": lambda s: drain(s.book_entries.paid(MCHID, BUSY_DAY)),
-    "refunds of a day": lambda s: drain(s.book_entries.refunded(MCHID, BUSY_DAY)),
+    "payments of a day": lambda s: drain(s.book_entries.list_payments(MCHID, BUSY_DAY)),
+    "refunds of a day": lambda s: drain(s.book_entries.list_refunds(MCHID, BUSY_DAY)),
     "payments by number": lambda s: s.book_entries.payments(MCHID, [number(i) for i in range(100)]),
     "refunds by number": lambda s: s.book_entries.refunds(MCHID, [f"R-{number(10)}"]),
 }

@@ -22,7 +22,7 @@ class RandomIds:
     def uniform(self, low: float, high: float) -> float:
         return secrets.SystemRandom().uniform(low, high)
 
-    def shuffled(self, items: Sequence[T]) -> list[T]:
+    def shuffle(self, items: Sequence[T]) -> list[T]:
         return secrets.SystemRandom().sample(items, len(items))
 
 
@@ -39,7 +39,7 @@ class CountedIds:
     def uniform(self, low: float, high: float) -> float:
         return (low + high) / 2
 
-    def shuffled(self, items: Sequence[T]) -> list[T]:
+    def shuffle(self, items: Sequence[T]) -> list[T]:
         return list(items)
 
 

@@ -120,7 +120,7 @@ class Tasks:
             **{f"{prefix}-count-{i}": _count for i in range(counts)},
             **{draft.out_refund_no: partial(request_refund, draft=draft, now=now) for draft in drafts},
         }
-        names = RandomIds().shuffled(list(work))
+        names = RandomIds().shuffle(list(work))
         outcomes = await _few_at_once([partial(self._core.updates.update, key, work[name]) for name in names])
         failed = {name: type(error).__name__ for name, error in zip(names, outcomes, strict=True) if error}
         return {"done": [name for name in names if name not in failed], "failed": failed}

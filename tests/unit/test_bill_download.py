@@ -256,21 +256,21 @@ async def test_a_renewed_bill_takes_the_place_of_the_old_one_which_stays_where_t
     kept = await shelf.bill(DAY)
     for refusal in ((403, {"code": "NO_AUTH"}), (400, {"code": "STATEMENT_CREATING"})):
         desk.refusal = refusal
-        assert await shelf.renewed(DAY) == kept
+        assert await shelf.refetch(DAY) == kept
     desk.refusal, desk.file = None, b"upstream timeout"
-    assert await shelf.renewed(DAY) == kept
+    assert await shelf.refetch(DAY) == kept
     assert kept.path is not None
     assert kept.path.read_bytes() == FILE
     desk.file = trade_file([PAID, replace(PAID, out_trade_no="order-2")], MERCHANT.mchid)
-    assert await shelf.renewed(DAY) == kept
+    assert await shelf.refetch(DAY) == kept
     assert kept.path.read_bytes() == desk.file
     desk.refusal = NO_BILL_V3
-    assert await shelf.renewed(DAY) == kept
+    assert await shelf.refetch(DAY) == kept
     kept.path.unlink()
-    assert (await shelf.renewed(DAY)).path is None
+    assert (await shelf.refetch(DAY)).path is None
     desk.refusal = (403, {"code": "NO_AUTH"})
     with pytest.raises(GatewayRefused):
-        await shelf.renewed(DAY)
+        await shelf.refetch(DAY)
 
 
 async def test_a_bill_too_old_to_be_renewed_still_counts(
@@ -279,7 +279,7 @@ async def test_a_bill_too_old_to_be_renewed_still_counts(
     shelf = shelf_of(desk, transport, tmp_path, clock)
     kept = await shelf.bill(DAY)
     clock.advance(100 * 86400)
-    assert await shelf.renewed(DAY) == kept
+    assert await shelf.refetch(DAY) == kept
 
 
 async def test_wechat_is_asked_only_for_days_that_can_have_a_bill(

@@ -89,7 +89,7 @@ class Interrupted:
 def test_a_refund_that_was_interrupted_can_be_repeated_too() -> None:
     desk = Desk(cast(Service, Interrupted()), Screen("zh", as_json=True))
     with pytest.raises(Problem) as raised:
-        refunds._sent(desk, "ORDER-1", {"refund": 500, "reason": "a b", "out_refund_no": "R-000001"}, "")
+        refunds._send(desk, "ORDER-1", {"refund": 500, "reason": "a b", "out_refund_no": "R-000001"}, "")
     problem = raised.value
     assert (problem.code, problem.more) == (Exit.UNREACHED, {"out_refund_no": "R-000001"})
     assert problem.next_step == "manage.py refund create ORDER-1 --amount 500 --reason 'a b' --out-refund-no R-000001"
@@ -298,11 +298,11 @@ def test_a_list_with_nothing_in_it_says_so(capsys: pytest.CaptureFixture[str]) -
 def test_ids_are_cut_where_they_still_differ_and_two_that_begin_alike_are_not_guessed_between() -> None:
     ids = ["abcdef01" + "0" * 24, "abcdef02" + "0" * 24, "fe" * 16]
     differences = {number: {"id": number} for number in ids}
-    short = books._shortened(ids)
+    short = books._shorten_ids(ids)
     assert list(short.values()) == ["abcdef01", "abcdef02", "fefefefe"]
-    assert [books._named(one, "2026-03-01", differences)["id"] for one in short.values()] == ids
+    assert [books._find_difference(one, "2026-03-01", differences)["id"] for one in short.values()] == ids
     with pytest.raises(Problem) as raised:
-        books._named("abcd", "2026-03-01", differences)
+        books._find_difference("abcd", "2026-03-01", differences)
     assert (raised.value.name, raised.value.next_step) == ("AMBIGUOUS_ID", "manage.py reconcile 2026-03-01")
 
 
@@ -316,7 +316,7 @@ def test_ids_are_cut_where_they_still_differ_and_two_that_begin_alike_are_not_gu
     ],
 )
 def test_a_repair_counts_as_tried_until_the_difference_is_found_anew(audit: list[tuple[str, str]], tried: bool) -> None:
-    assert books._tried({"audit": [{"action": action, "to": target} for action, target in audit]}) is tried
+    assert books._was_queried({"audit": [{"action": action, "to": target} for action, target in audit]}) is tried
 
 
 @pytest.mark.parametrize(

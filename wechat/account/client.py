@@ -81,11 +81,11 @@ class AccountClient:
             raise OutcomeUnknown(request.call, http_status=answer.status)
         errcode = data.get("errcode", 0)
         if errcode != 0:
-            raise _refused(request.call, errcode, str(data.get("errmsg", "")))
+            raise _build_refusal(request.call, errcode, str(data.get("errmsg", "")))
         return data
 
 
-def _refused(call: str, errcode: object, errmsg: str) -> AccountRefused:
+def _build_refusal(call: str, errcode: object, errmsg: str) -> AccountRefused:
     number = errcode if type(errcode) is int else -1
     return AccountRefused(
         call, number, errmsg, advice=_allow_list(errmsg) if number == 40164 else ADVICE.get(number, NO_ADVICE)

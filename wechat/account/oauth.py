@@ -147,7 +147,7 @@ class OAuth:
             if known is None:
                 break
             if known != _PENDING:
-                return _known(json.loads(known))
+                return _read_openid(json.loads(known))
             await asyncio.sleep(POLL_S)
         raise OutcomeUnknown("sns/oauth2/access_token", wire_message="the same code is being exchanged elsewhere")
 
@@ -155,7 +155,7 @@ class OAuth:
         await self._store.overwrite(key, json.dumps(result), CODE_LIFE_S)
 
 
-def _known(result: Mapping[str, Any]) -> str:
+def _read_openid(result: Mapping[str, Any]) -> str:
     if result.get("snapshot"):
         raise _snapshot()
     if "openid" in result:

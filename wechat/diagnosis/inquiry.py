@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wechat.diagnosis.paid import paid
-from wechat.diagnosis.refunds import refunded
+from wechat.diagnosis.paid import explain_paid
+from wechat.diagnosis.refunds import explain_refunds
 from wechat.diagnosis.remote_status import remarks
 from wechat.diagnosis.snapshot import Case, Clause, Look, Outcome
-from wechat.diagnosis.unpaid import closed, waiting
+from wechat.diagnosis.unpaid import explain_closed, explain_waiting
 from wechat.domain.errors import Conflict, GatewayRefused, NotSent, OutcomeUnknown, Text
 from wechat.domain.orders import Order, TradeState
 from wechat.domain.ports import Clock, NotificationStore
 from wechat.orders.service import Orders
 
-STORIES = {TradeState.NOTPAY: waiting, TradeState.CLOSED: closed}  # of the others, which are all paid: paid
+STORIES = {TradeState.NOTPAY: explain_waiting, TradeState.CLOSED: explain_closed}
+"""How each state is explained; the others are all paid."""
 
 
 class Inquiry:
@@ -50,8 +51,8 @@ class Inquiry:
 
 def explain(case: Case) -> tuple[Text, str]:
     """What happened, in one sentence, and the command to go on with (empty when there is nothing to do)."""
-    story = STORIES.get(case.order.trade_state, paid)
-    clauses = [*story(case), *refunded(case), *remarks(case)]
+    story = STORIES.get(case.order.trade_state, explain_paid)
+    clauses = [*story(case), *explain_refunds(case), *remarks(case)]
     return _sentence(clauses), next((clause.next_step for clause in clauses if clause.next_step), "")
 
 

@@ -12,14 +12,14 @@ from wechat.domain.times import beijing_day
 from wechat.support.cli_hints import command
 
 
-def paid(case: Case) -> list[Clause]:
+def explain_paid(case: Case) -> list[Clause]:
     """How the order was paid and how that became known."""
     event = case.last("paid", "paid_late")
-    heard = _heard(case, event) if event else []
+    heard = _explain_source(case, event) if event else []
     if event is None or event.what == "paid":
         return [_payment(case), *heard, *_twice(case)]
     head = [closing(case), _late(case)] if case.last("closed") else [_foreign(case)]
-    return [*head, *heard, *_undecided(case), *_twice(case)]
+    return [*head, *heard, *_explain_decision(case), *_twice(case)]
 
 
 def _payment(case: Case) -> Clause:
@@ -40,10 +40,10 @@ def _foreign(case: Case) -> Clause:
     )
 
 
-def _heard(case: Case, event: TimelineEntry) -> list[Clause]:
+def _explain_source(case: Case, event: TimelineEntry) -> list[Clause]:
     """How the payment became known here."""
     if event.source == "notify":
-        return [*refusals(case), _notified(case, event)]
+        return [*refusals(case), _explain_notification(case, event)]
     asked = Clause(f"{case.at(event.at)} 查单补单成功", f"a query at {case.at(event.at)} found and booked it")
     late = [message for message in case.accepted if message.first_at > event.at]
     if late:
@@ -51,7 +51,7 @@ def _heard(case: Case, event: TimelineEntry) -> list[Clause]:
     return [*messages(case), asked]
 
 
-def _notified(case: Case, event: TimelineEntry) -> Clause:
+def _explain_notification(case: Case, event: TimelineEntry) -> Clause:
     came = min((message.first_at for message in case.accepted), default=event.at)
     later = after(came - (case.order.paid_at or came))
     again = sum(message.seen for message in case.accepted) - 1
@@ -67,7 +67,7 @@ def _came_after(case: Case, message: Received) -> Clause:
     return Clause(f"微信的通知 {at} 才到", f"WeChat's notification came only after that, at {at}")
 
 
-def _undecided(case: Case) -> list[Clause]:
+def _explain_decision(case: Case) -> list[Clause]:
     """What was decided about money that no goods are given for; refunds speak for themselves."""
     if case.refunds_that_count:
         return []

@@ -11,11 +11,11 @@ from wechat.domain.orders import RELEASES_RESERVATION, Refund
 from wechat.support.cli_hints import command
 
 
-def refunded(case: Case) -> list[Clause]:
+def explain_refunds(case: Case) -> list[Clause]:
     """The order's refunds; those of a second payment are told apart."""
     own = [refund for refund in case.refunds if not refund.surplus]
     under_way = [clause for refund in own if (clause := _under_way(case, refund))]
-    return [*_gone_back(case, own), *under_way, *_failed(own), *_surplus(case)]
+    return [*_gone_back(case, own), *under_way, *_explain_failure(own), *_surplus(case)]
 
 
 def _gone_back(case: Case, refunds: Sequence[Refund]) -> list[Clause]:
@@ -31,7 +31,7 @@ def _gone_back(case: Case, refunds: Sequence[Refund]) -> list[Clause]:
 
 def _under_way(case: Case, refund: Refund) -> Clause | None:
     if refund.queued_until:
-        return _queued(refund, case.at(refund.queued_until))
+        return _explain_queue(refund, case.at(refund.queued_until))
     amount, step = yuan(refund.refund), command("refund query", refund.out_refund_no)
     if refund.state is RefundState.ABNORMAL:
         return Clause(
@@ -47,7 +47,7 @@ def _under_way(case: Case, refund: Refund) -> Clause | None:
     return None
 
 
-def _queued(refund: Refund, at: str) -> Clause:
+def _explain_queue(refund: Refund, at: str) -> Clause:
     """Not sent yet, so that WeChat cannot be asked about it."""
     amount, step = yuan(refund.refund), command("refund show", refund.out_refund_no)
     return Clause(
@@ -57,7 +57,7 @@ def _queued(refund: Refund, at: str) -> Clause:
     )
 
 
-def _failed(refunds: Sequence[Refund]) -> list[Clause]:
+def _explain_failure(refunds: Sequence[Refund]) -> list[Clause]:
     """The last refund, if it came to nothing; an earlier one was tried again."""
     if not refunds or refunds[-1].state not in RELEASES_RESERVATION:
         return []

@@ -33,22 +33,22 @@ MISMATCHES: Mapping[str, Text] = {
 }
 
 
-def waiting(case: Case) -> list[Clause]:
+def explain_waiting(case: Case) -> list[Clause]:
     """An order that is open here."""
     there = case.look.transaction
     if there and there.state.paid:
-        return [_not_booked(case, there), *messages(case)]
+        return [_explain_missing_payment(case, there), *messages(case)]
     if there and there.state.closed:
         step = case.command("order query")
         return [Clause("微信已关单，这里还没有记下", "WeChat has closed the order, which is not booked here yet", step)]
     return [_unpaid(case, there), *refusals(case), _deadline(case)]
 
 
-def closed(case: Case) -> list[Clause]:
+def explain_closed(case: Case) -> list[Clause]:
     """An order that is closed here."""
     there = case.look.transaction
     if there and there.state.paid:
-        return [closing(case), _not_booked(case, there), *messages(case)]
+        return [closing(case), _explain_missing_payment(case, there), *messages(case)]
     return [closing(case), *refusals(case)]
 
 
@@ -79,7 +79,7 @@ def refusals(case: Case) -> list[Clause]:
     return [Clause(zh, f"WeChat's notification was refused {times} because {why.en}")]
 
 
-def _not_booked(case: Case, there: Transaction) -> Clause:
+def _explain_missing_payment(case: Case, there: Transaction) -> Clause:
     """Paid at WeChat, and not here yet."""
     when, ours = case.when(there.success_time), yuan(case.order.total)
     if there.total not in (None, case.order.total):
@@ -98,13 +98,13 @@ def _not_booked(case: Case, there: Transaction) -> Clause:
 
 def _unpaid(case: Case, there: Transaction | None) -> Clause:
     if case.look.outcome is Outcome.NO_SUCH_ORDER:
-        return _never_arrived(case)
+        return _explain_prepay(case)
     if there:
         return Clause(*UNPAID[there.state])
     return Clause("这里没有付款的消息", "nothing is known here of a payment")
 
 
-def _never_arrived(case: Case) -> Clause:
+def _explain_prepay(case: Case) -> Clause:
     event = case.last("prepay", "prepay_refused", "prepay_unknown")
     if event is None:
         return Clause("订单还没有交给微信", "the order was never handed to WeChat")

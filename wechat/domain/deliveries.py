@@ -125,7 +125,7 @@ def finish_delivery(delivery: Delivery, lease: str, state: DeliveryState, attemp
     if not late_success and (delivery.lease != lease or not delivery.pending):
         return delivery
     return replace(
-        _tried(delivery, attempt), state=state, lease="", due_at=None, blocked=False, expires_at=attempt.at + KEEP
+        _add_attempt(delivery, attempt), state=state, lease="", due_at=None, blocked=False, expires_at=attempt.at + KEEP
     )
 
 
@@ -133,7 +133,7 @@ def retry_delivery(delivery: Delivery, lease: str, attempt: Attempt, due_at: dat
     """Postpone a claimed delivery after a failed try, unless the lease has run out."""
     if delivery.lease != lease or not delivery.pending:
         return delivery
-    return replace(_tried(delivery, attempt), lease="", due_at=due_at)
+    return replace(_add_attempt(delivery, attempt), lease="", due_at=due_at)
 
 
 def revive_delivery(delivery: Delivery, now: datetime, lease_span: timedelta) -> Delivery:
@@ -147,7 +147,7 @@ def revive_delivery(delivery: Delivery, now: datetime, lease_span: timedelta) ->
     return replace(delivery, state=DeliveryState.PENDING, due_at=now, tries=0, lease="", expires_at=None)
 
 
-def _tried(delivery: Delivery, attempt: Attempt) -> Delivery:
+def _add_attempt(delivery: Delivery, attempt: Attempt) -> Delivery:
     return replace(delivery, tries=delivery.tries + 1, attempts=(*delivery.attempts, attempt)[-MAX_ATTEMPTS:])
 
 

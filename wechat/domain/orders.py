@@ -330,13 +330,13 @@ class Order:
         if target not in TRANSITIONS[self.trade_state]:
             raise ValueError(f"an order does not move from {self.trade_state} to {target}")
         moves: dict[str, object] = {"trade_state": target, "next_check_at": None, "check_lease": ""}
-        staged = self._staged(*event, entry.at) if event else {}
+        staged = self._stage(*event, entry.at) if event else {}
         return self.with_entry(entry, **moves | staged | changes)
 
     def with_event(self, kind: EventType, cause: str, at: datetime, out_refund_no: str = "") -> Order:
         """Stage an event for plugins and webhooks; ``cause`` makes its id."""
-        return replace(self, **self._staged(kind, cause, at, out_refund_no))  # type: ignore[arg-type]  # our own fields
+        return replace(self, **self._stage(kind, cause, at, out_refund_no))  # type: ignore[arg-type]  # our own fields
 
-    def _staged(self, kind: EventType, cause: str, at: datetime, out_refund_no: str = "") -> dict[str, object]:
+    def _stage(self, kind: EventType, cause: str, at: datetime, out_refund_no: str = "") -> dict[str, object]:
         event = OutgoingEvent(event_id(self.key, kind, cause), kind, at, self.sequence + 1, out_refund_no)
         return {"outbox": (*self.outbox, event), "sequence": event.sequence}

@@ -131,7 +131,7 @@ def claim_refund(order: Order, out_refund_no: str, lease: str, now: datetime) ->
     taken = replace(refund, lease=lease, next_check_at=now + pause)
     if refund.is_slow(now) and not refund.slow:
         taken = replace(_with_entry(taken, TimelineEntry(now, "slow", str(refund.api))), slow=True)
-    return _put(order, taken)
+    return _replace_refund(order, taken)
 
 
 def send_or_queue(order: Order, out_refund_no: str, lease: str, now: datetime) -> Order:
@@ -140,12 +140,12 @@ def send_or_queue(order: Order, out_refund_no: str, lease: str, now: datetime) -
     One that was marked has ``last_sent_at`` equal to ``now`` and keeps its lease; one that was queued has none.
     Raises LeaseLost.
     """
-    refund = _leased(order, out_refund_no, lease)
+    refund = _require_lease(order, out_refund_no, lease)
     if refund.last_sent_at == now:
         return order
     turn = next_turn(order, now)
     if order.last_refund_at is not None and now < order.last_refund_at + SPACING:
-        return _put(order, replace(refund, lease="", next_check_at=turn))
+        return _replace_refund(order, replace(refund, lease="", next_check_at=turn))
     sent = replace(
         _with_entry(refund, TimelineEntry(now, SENT, str(refund.api))),
         sends=refund.sends + 1,
@@ -153,7 +153,7 @@ def send_or_queue(order: Order, out_refund_no: str, lease: str, now: datetime) -
         last_sent_at=now,
         next_check_at=now + refund.pause(now),
     )
-    return replace(_put(order, sent), last_refund_at=now)
+    return replace(_replace_refund(order, sent), last_refund_at=now)
 
 
 def next_turn(order: Order, now: datetime) -> datetime:
@@ -165,7 +165,7 @@ def next_turn(order: Order, now: datetime) -> datetime:
 
 def refuse_refund(order: Order, out_refund_no: str, lease: str, code: str, message: str, now: datetime) -> Order:
     """End a refund that WeChat certainly did not make. Raises LeaseLost."""
-    refund = _leased(order, out_refund_no, lease)
+    refund = _require_lease(order, out_refund_no, lease)
     entry = TimelineEntry(now, "refused", "answer", code, {"message": message} if message else {})
     return _move(order, replace(refund, refusal=code), RefundState.REFUSED, entry)
 
@@ -235,7 +235,7 @@ def _move(order: Order, refund: Refund, target: RefundState, entry: TimelineEntr
     )
     if moved.open:
         moved = replace(moved, next_check_at=entry.at + moved.pause(entry.at))
-    order = _put(order, moved)
+    order = _replace_refund(order, moved)
     if not moved.reserves:
         order = order.with_entry(_line(moved, "refund_released", entry.at))
     elif not moved.surplus and order.trade_state in (TradeState.SUCCESS, TradeState.PAID_LATE):
@@ -249,7 +249,7 @@ def _move(order: Order, refund: Refund, target: RefundState, entry: TimelineEntr
     return order if moved.reserves else drop_oldest_failed(order)
 
 
-def _leased(order: Order, out_refund_no: str, lease: str) -> Refund:
+def _require_lease(order: Order, out_refund_no: str, lease: str) -> Refund:
     refund = _must_have(order, out_refund_no)
     if refund.state is not RefundState.REQUESTED or not lease or refund.lease != lease:
         raise LeaseLost
@@ -263,7 +263,7 @@ def _must_have(order: Order, out_refund_no: str) -> Refund:
     return refund
 
 
-def _put(order: Order, refund: Refund) -> Order:
+def _replace_refund(order: Order, refund: Refund) -> Order:
     """The order with ``refund`` in place of the one by its number."""
     refunds = [refund if each.out_refund_no == refund.out_refund_no else each for each in order.refunds]
     return replace(order, refunds=tuple(refunds))

@@ -48,7 +48,7 @@ class Subscriber:
         except TimeoutError:
             return Outcome(False, "timeout")
         except asyncio.CancelledError:
-            if _being_cancelled():
+            if _is_cancelling():
                 raise
             return Outcome(False, "raised")
         except Exception:
@@ -57,7 +57,7 @@ class Subscriber:
         return Outcome(True, "handled")
 
 
-def _being_cancelled() -> bool:
+def _is_cancelling() -> bool:
     """Whether somebody wants the running task to end."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

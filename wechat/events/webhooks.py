@@ -86,12 +86,12 @@ class Webhook:
         body = event.body()
         headers = self._headers(event.id, body)
         try:
-            async with self._opened().post(
+            async with self._open().post(
                 self._url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False
             ) as response:
                 return Outcome(200 <= response.status < 300, str(response.status))
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
-            return Outcome(False, _what_failed(error))
+            return Outcome(False, _name_failure(error))
 
     def _headers(self, event_id: str, body: bytes) -> dict[str, str]:
         timestamp = int(self._clock.now().timestamp())
@@ -103,7 +103,7 @@ class Webhook:
             "webhook-signature": " ".join(sign(secret, event_id, timestamp, body) for secret in self._secrets),
         }
 
-    def _opened(self) -> aiohttp.ClientSession:
+    def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
@@ -118,7 +118,7 @@ class Webhook:
         return self._session
 
 
-def _what_failed(error: Exception) -> str:
+def _name_failure(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, PermissionError):
         return "forbidden"
     return next((word for kind, word in FAILURES.items() if isinstance(error, kind)), "unreachable")

@@ -52,7 +52,7 @@ class BillShelf:
         path = self._path(day, kind)
         return Bill(day, kind, path) if path.exists() else await self._fetched(day, kind)
 
-    async def renewed(self, day: date, kind: BillKind = BillKind.ALL) -> Bill:
+    async def refetch(self, day: date, kind: BillKind = BillKind.ALL) -> Bill:
         """As ``bill``, but WeChat is asked although a bill is here.
 
         The one that is here stays, and counts, unless WeChat gives another: not where asking fails, nor where WeChat

@@ -97,7 +97,7 @@ class Scratch:
             yield Pair(theirs, ours, nth, numbers in seen)
             seen.add(numbers)
 
-    def unconfirmed(self) -> Iterator[Entry]:
+    def missing_from_bill(self) -> Iterator[Entry]:
         """Entries of ours for the day that no line of the bill speaks of."""
         for _, _, *fields in self._database.execute(_UNCONFIRMED):
             yield Entry(*fields)

@@ -14,10 +14,10 @@ from wechat.reconciliation.days import BookDay
 class BookSource(Protocol):
     """Our payments and refunds as reconciliation reads them: many at a time, little of each."""
 
-    def paid(self, mchid: str, day: date) -> AsyncIterator[Sequence[Entry]]:
+    def list_payments(self, mchid: str, day: date) -> AsyncIterator[Sequence[Entry]]:
         """What was paid on a Beijing day, each payment once, in batches of a few thousand at most."""
 
-    def refunded(self, mchid: str, day: date) -> AsyncIterator[Sequence[Entry]]:
+    def list_refunds(self, mchid: str, day: date) -> AsyncIterator[Sequence[Entry]]:
         """The refunds that were last sent to WeChat on a Beijing day."""
 
     async def payments(self, mchid: str, numbers: Sequence[str]) -> Sequence[Entry]:

@@ -59,7 +59,7 @@ class Reconciler:
         The bill comes first: a day that has none is not written down, and so nothing the worker would be after. Whoever
         asks by hand may doubt the bill that is here, so WeChat is asked for it once more.
         """
-        await self._shelf.renewed(day)
+        await self._shelf.refetch(day)
         if not await self._records.take(day, self._clock.now(), LEASE):
             text = Text("这一天正在对账，请稍后再看", "This day is being reconciled right now; look again shortly")
             raise Conflict(text, code="RECONCILIATION_RUNNING")
@@ -88,7 +88,7 @@ class Reconciler:
     async def _load_ours(self, scratch: Scratch, day: date) -> Sums:
         """Put our entries of ``day`` beside the bill; what they add up to."""
         tally = Tally()
-        for source in (self._source.paid, self._source.refunded):
+        for source in (self._source.list_payments, self._source.list_refunds):
             async for entries in source(self._records.mchid, day):
                 await self._threads.run(partial(scratch.add_ours, entries, of_day=True))
                 for entry in entries:
@@ -122,11 +122,11 @@ def _load(scratch: Scratch, bill: Bill) -> Sums:
     """The bill into ``scratch``; what it adds up to. Raises BillBroken, also when only its end is wrong."""
     tally = Tally()
     if bill.path:
-        scratch.add_theirs(_tallied(trade_lines(bill.lines()), tally.line))
+        scratch.add_theirs(_tally(trade_lines(bill.lines()), tally.line))
     return tally.sums()
 
 
-def _tallied(lines: Iterable[TradeLine], tally: Callable[[TradeLine], None]) -> Iterator[Entry]:
+def _tally(lines: Iterable[TradeLine], tally: Callable[[TradeLine], None]) -> Iterator[Entry]:
     for line in lines:
         tally(line)
         yield Entry.of_line(line)
@@ -137,6 +137,6 @@ def _differences(scratch: Scratch, mchid: str, day: date, now: datetime) -> Iter
     for pair in scratch.pairs():
         if kind := judge(pair.ours, pair.theirs, nth=pair.nth, again=pair.again):
             yield Difference.between(mchid, day, kind, pair.ours, pair.theirs, now)
-    for ours in scratch.unconfirmed():
+    for ours in scratch.missing_from_bill():
         if kind := missing_there(ours):
             yield Difference.between(mchid, day, kind, ours, None, now)

@@ -69,10 +69,10 @@ class Repairs:
             return Status.KNOWN, ""
         if action is Action.REFUND:
             return Status.REPAIRED, await self._return(difference)
-        now = await self._asked(difference)
+        now = await self._query(difference)
         return self._standing(difference, now), now.state if now else ""
 
-    async def _asked(self, difference: Difference) -> Entry | None:
+    async def _query(self, difference: Difference) -> Entry | None:
         """What we have after WeChat was asked."""
         entry = difference.numbers
         if entry.is_refund:
@@ -120,9 +120,9 @@ class Repairs:
     async def _is_surplus(self, order: Order, surplus: Entry) -> bool:
         """What the bill says of a payment is asked of WeChat before anything goes back."""
         beside = order.paid and surplus.transaction_id != order.transaction_id and surplus.amount == order.total
-        return beside and await self._confirmed(order, surplus.transaction_id)
+        return beside and await self._confirm(order, surplus.transaction_id)
 
-    async def _confirmed(self, order: Order, transaction_id: str) -> bool:
+    async def _confirm(self, order: Order, transaction_id: str) -> bool:
         """Whether WeChat has that payment as one of ``order``, whole and not given back."""
         try:
             fact = await self._orders.look(order, transaction_id=transaction_id)
@@ -144,7 +144,7 @@ class Repairs:
         except NotFound:
             return False
         if refund.state in RELEASES_RESERVATION:
-            raise _failed(out_refund_no)
+            raise _build_refund_failed(out_refund_no)
         return True
 
     @staticmethod
@@ -167,7 +167,7 @@ def _made_at(refund: Entry, day: date) -> datetime:
     return at if start <= at < end else end - MOMENT
 
 
-def _failed(out_refund_no: str) -> Conflict:
+def _build_refund_failed(out_refund_no: str) -> Conflict:
     text = Text(
         f"退回它的退款 {out_refund_no} 没有成；请在商户平台退这笔款，它会在账单上补记",
         f"The refund {out_refund_no} that was to return it came to nothing; refund it in WeChat's merchant console, and"

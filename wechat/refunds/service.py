@@ -210,13 +210,13 @@ class Refunds:
         try:
             fact = await self._gateway(refund).refund(refund)
         except GatewayRefused as error:
-            return await self._refused(order, refund, error)
+            return await self._end_refused(order, refund, error)
         except RemoteError as error:
             log.warning("refund_unknown", out_refund_no=refund.out_refund_no, error=str(error))
             return refund
         return await self.apply(fact, source="answer")
 
-    async def _refused(self, order: Order, refund: Refund, error: GatewayRefused) -> Refund:
+    async def _end_refused(self, order: Order, refund: Refund, error: GatewayRefused) -> Refund:
         """End a refund that WeChat refused. If it was sent before, that try may have succeeded all the same: that is
         queried first. Raises GatewayRefused unless somebody else went on with it meanwhile."""
         if refund.sends > 1:

@@ -21,10 +21,10 @@ class SingleFlight(Generic[T]):
         if task is None:
             task = asyncio.ensure_future(_run(work))
             self._flights[key] = task
-            task.add_done_callback(lambda done: self._landed(key, done))
+            task.add_done_callback(lambda done: self._finish(key, done))
         return await asyncio.shield(task)
 
-    def _landed(self, key: str, task: asyncio.Task[T]) -> None:
+    def _finish(self, key: str, task: asyncio.Task[T]) -> None:
         del self._flights[key]
         if not task.cancelled():
             task.exception()  # whoever still waits has it; if all have gone, it must not be logged as lost

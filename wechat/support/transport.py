@@ -105,7 +105,7 @@ class Transport:
         started = time.monotonic()
         timeout = aiohttp.ClientTimeout(total=DOWNLOAD_S, sock_connect=self._connect_s, sock_read=STALL_S)
         try:
-            async with self._opened().request(
+            async with self._open().request(
                 request.method,
                 _address(host, request.target),
                 data=request.body or None,
@@ -114,7 +114,7 @@ class Transport:
                 allow_redirects=False,
                 auto_decompress=False,
             ) as response:
-                body = await _streamed(response, request.call, sink, most)
+                body = await _stream(response, request.call, sink, most)
                 self._observe(request, f"http_{response.status // 100}xx", started, host)
                 return Answer(response.status, response.headers, body)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -135,7 +135,7 @@ class Transport:
     async def _exchange(self, host: str, request: Request, budget_s: float) -> Answer:
         timeout = aiohttp.ClientTimeout(total=budget_s, sock_connect=min(self._connect_s, budget_s))
         try:
-            async with self._opened().request(
+            async with self._open().request(
                 request.method,
                 _address(host, request.target),
                 data=request.body or None,
@@ -143,13 +143,13 @@ class Transport:
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:
-                return Answer(response.status, response.headers, await _limited(response, request.call))
+                return Answer(response.status, response.headers, await _read_limited(response, request.call))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotSent(request.call, wire_message=type(error).__name__) from error
         except (aiohttp.ClientError, TimeoutError) as error:
             raise OutcomeUnknown(request.call, wire_message=type(error).__name__) from error
 
-    def _opened(self) -> aiohttp.ClientSession:
+    def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=CONNECTIONS, ttl_dns_cache=60, ssl=self._tls or True),
@@ -165,7 +165,7 @@ class Transport:
         log.debug("wechat_call", call=request.call, host=host, result=result, duration_s=round(spent, 4))
 
 
-async def _limited(response: aiohttp.ClientResponse, call: str) -> bytes:
+async def _read_limited(response: aiohttp.ClientResponse, call: str) -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
@@ -174,9 +174,9 @@ async def _limited(response: aiohttp.ClientResponse, call: str) -> bytes:
     return bytes(body)
 
 
-async def _streamed(response: aiohttp.ClientResponse, call: str, sink: Callable[[bytes], None], most: int) -> bytes:
+async def _stream(response: aiohttp.ClientResponse, call: str, sink: Callable[[bytes], None], most: int) -> bytes:
     if response.status != 200:
-        return await _limited(response, call)
+        return await _read_limited(response, call)
     size = 0
     async for piece in response.content.iter_chunked(PIECE):
         size += len(piece)

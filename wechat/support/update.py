@@ -95,7 +95,7 @@ class Updater(Generic[T]):
 
         Raises StoreUnavailable also when it is unknown whether the change happened.
         """
-        change = _changed(stored, transition)
+        change = _apply_transition(stored, transition)
         if not change.happened or await self._write(stored, change, self._random.token(WRITE_BYTES)):
             return change
         return None
@@ -110,16 +110,16 @@ class Updater(Generic[T]):
 
     async def _update(self, key: str, transition: Transition[T]) -> Change[T] | None:
         tried: dict[str, Change[T]] = {}
-        done = await self._update_remembered(key, transition, tried)
+        done = await self._update_cached(key, transition, tried)
         while done is None:
             stored = await self._read(key, in_doubt=bool(tried))
             if stored is None:
                 return None
             done = next((tried[write] for write in stored.writes if write in tried), None)
-            done = done or await self._try(stored, _changed(stored, transition), tried)
+            done = done or await self._try(stored, _apply_transition(stored, transition), tried)
         return done
 
-    async def _update_remembered(
+    async def _update_cached(
         self, key: str, transition: Transition[T], tried: dict[str, Change[T]]
     ) -> Change[T] | None:
         """Change what was written last without reading it. Only a write that succeeds counts: a refusal, or that there
@@ -128,7 +128,7 @@ class Updater(Generic[T]):
         if stored is None:
             return None
         try:
-            change = _changed(stored, transition)
+            change = _apply_transition(stored, transition)
         except Exception:
             return None
         return await self._try(stored, change, tried) if change.happened else None
@@ -215,6 +215,6 @@ class _Lock:
             self._on_free()
 
 
-def _changed(stored: Stored[T], transition: Transition[T]) -> Change[T]:
+def _apply_transition(stored: Stored[T], transition: Transition[T]) -> Change[T]:
     """What ``transition`` makes of a value. Where it changes nothing, it returns the very value that it was given."""
     return Change(stored.value, transition(stored.value))

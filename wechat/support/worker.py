@@ -154,7 +154,7 @@ class Candidates(Generic[C]):
         """Claim up to ``limit`` jobs, going on to others for each that cannot be had any more."""
         jobs = await self._claim_waiting(limit, claim)
         if len(jobs) < limit:
-            self._waiting = self._random.shuffled(await read(CANDIDATES * limit))
+            self._waiting = self._random.shuffle(await read(CANDIDATES * limit))
             jobs += await self._claim_waiting(limit - len(jobs), claim)
         return jobs
 

@@ -90,13 +90,13 @@ class V3Bills:
             told = await self._gateway.ask(path, "GET", target)
         except GatewayRefused as error:
             return _absent(error, day, kind)
-        host, target, sha1 = self._announced(told)
+        host, target, sha1 = self._read_announcement(told)
         with receiving(into, self._most) as sink:
             await self._download(host, target, sink)
             _must_equal(sink.sha1, sha1)
         return Bill(day, kind, into)
 
-    def _announced(self, told: Mapping[str, Any]) -> tuple[str, str, str]:
+    def _read_announcement(self, told: Mapping[str, Any]) -> tuple[str, str, str]:
         """Host, path with query, and hash of a verified announcement. Raises BillBroken."""
         address, sha1 = str(told.get("download_url", "")), str(told.get("hash_value", ""))
         if told.get("hash_type") != "SHA1" or not _SHA1.fullmatch(sha1):
@@ -107,7 +107,7 @@ class V3Bills:
         return host, target, sha1.lower()
 
     async def _download(self, host: str, target: str, sink: BillSink) -> None:
-        request = Request("billdownload", "GET", target, headers=self._gateway.signed("GET", target))
+        request = Request("billdownload", "GET", target, headers=self._gateway.sign("GET", target))
         answer = await self._wire.transport.download(host, request, sink.feed, most=self._most)
         if answer.status != 200:
             raise OutcomeUnknown("billdownload", http_status=answer.status)
@@ -140,7 +140,7 @@ class V2Bills:
         if kind.flow:
             # Unzipped, so that the digest in the answer's head is one of the file.
             request = self._request("downloadfundflow", wanted | {"account_type": kind.capitalize()}, FLOW_SIGN)
-            wire = self._secured()
+            wire = self._secure_wire()
         else:
             wanted |= {"bill_type": kind.value, "tar_type": "GZIP"}
             request, wire = self._request("downloadbill", wanted, self._sign_type), self._wire
@@ -159,7 +159,7 @@ class V2Bills:
         sink.finish()
         return answer
 
-    def _secured(self) -> Wire:
+    def _secure_wire(self) -> Wire:
         if self._secure is None:
             text = Text("v2 的资金账单需要商户证书", "v2 fund flow bills need the merchant's client certificate")
             raise Conflict(text, code="NO_CLIENT_CERT")

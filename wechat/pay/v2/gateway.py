@@ -145,9 +145,9 @@ class V2Gateway:
         answer = await wire.transport.send(wire.hosts, request)
         if answer.status != 200:
             raise OutcomeUnknown(call, http_status=answer.status)
-        return self._verified(call, answer.body)
+        return self._verify_answer(call, answer.body)
 
-    def _verified(self, call: str, body: bytes) -> dict[str, str]:
+    def _verify_answer(self, call: str, body: bytes) -> dict[str, str]:
         try:
             fields = xmlcodec.parse(body)
             if fields.get("return_code") != "SUCCESS":

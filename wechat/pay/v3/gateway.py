@@ -98,7 +98,7 @@ class V3Gateway:
         kind, original = _KINDS.get(event_type, ("", ""))
         if not kind:
             raise Malformed("event_type")
-        content = self._opened(envelope, original) if original else {}
+        content = self._open(envelope, original) if original else {}
         transaction = _payment(content) if kind == "payment" else None
         refund = _refund(content, event_type) if kind == "refund" else None
         about = transaction or refund
@@ -168,7 +168,7 @@ class V3Gateway:
 
     async def _send(self, call: str, method: str, target: str, body: bytes, repeatable: bool = True) -> Answer:
         """The answer of a signed request, if it is a success; what else WeChat says is raised."""
-        headers = self.signed(method, target, body)
+        headers = self.sign(method, target, body)
         if body:
             headers["Content-Type"] = "application/json"
         if self._ring.preferred_serial:
@@ -179,7 +179,7 @@ class V3Gateway:
             raise _failure(call, answer)
         return answer
 
-    def signed(self, method: str, target: str, body: bytes = b"") -> dict[str, str]:
+    def sign(self, method: str, target: str, body: bytes = b"") -> dict[str, str]:
         """The headers that make a request the merchant's; ``target`` is path and query as sent."""
         timestamp = str(int(self._wire.clock.now().timestamp()))
         authorization = self._signer.authorization(method, target, body, timestamp=timestamp, nonce=self._wire.nonce())
@@ -197,7 +197,7 @@ class V3Gateway:
         rsa_verify(ring.find(serial), v3_answer_message(timestamp, nonce, body), signature)
         return serial
 
-    def _opened(self, envelope: Mapping[str, Any], original: str) -> dict[str, Any]:
+    def _open(self, envelope: Mapping[str, Any], original: str) -> dict[str, Any]:
         """The content of ``resource``, decrypted."""
         resource = envelope.get("resource")
         if not isinstance(resource, dict) or resource.get("algorithm") != "AEAD_AES_256_GCM":
