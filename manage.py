@@ -14,7 +14,7 @@ from scripts import demo as demonstration
 from scripts.steps import ROOT
 
 app = typer.Typer(
-    no_args_is_help=True, pretty_exceptions_enable=False, help="分付 Fenpay：运维命令 · operator's commands"
+    no_args_is_help=True, pretty_exceptions_enable=False, help="Fenpay：运维命令 · operator's commands"
 )
 
 

@@ -221,6 +221,6 @@ def _quote_wechat(wechat: Mapping[str, Any] | None, lang: str) -> list[str]:
     """WeChat's words and what usually helps; nothing where it gave no code."""
     if not wechat or not wechat["code"]:
         return []
-    said = Text("微信的原话", "WeChat's words").to(lang)
+    said = Text("微信支付返回信息", "WeChat's words").to(lang)
     trace = f" (Request-ID {wechat['request_id']})" if wechat["request_id"] else ""
     return [f"{said}: {wechat['code']} {wechat['message']}{trace}", *wechat["causes"], wechat["next"]]

@@ -83,7 +83,7 @@ def _foreign(status: int) -> Problem:
         )
         return Problem(Exit.UNREACHED, "SERVICE_UNAVAILABLE", text, unknown=status >= 500)
     text = Text(
-        f"这个地址回答 {status}，不像分付服务；请检查 --url",
+        f"这个地址回答 {status}，不像 Fenpay 服务；请检查 --url",
         f"This address answered {status}, not as Fenpay does; check --url",
     )
     return Problem(Exit.CONFIG, "NOT_FENPAY", text)

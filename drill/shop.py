@@ -36,7 +36,7 @@ class Shop:
     async def place(self, customer: Customer, openid: str) -> dict[str, Any]:
         """The order of ``customer``, however often it takes to place it."""
         sale = {
-            "description": "分付咖啡,外带",
+            "description": "示例咖啡,外带",
             "total": customer.total,
             "trade_type": customer.trade_type,
             "out_trade_no": customer.number,

@@ -139,7 +139,7 @@ def _show(var: Path, base_url: str, simulator_url: str) -> None:
             f"日志 · logs           {var / 'log'}\n\n"
             "[bold red]模拟环境，不动真钱 · simulated, no real money moves[/bold red]\n"
             "Ctrl-C 停止 · Ctrl-C stops",
-            title="分付 Fenpay",
+            title="Fenpay",
         )
     )
 

@@ -18,8 +18,9 @@ from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
 from handlers.web.texts import refusals, script_texts
 from service.settings.sections import Product
+from wechat.domain.facts import RefundState
 from wechat.domain.money import yuan
-from wechat.domain.orders import Order, TradeState
+from wechat.domain.orders import Order, Refund, TradeState
 from wechat.domain.times import beijing, to_v3
 
 PICTURES = frozenset({"cup", "leaf", "cake", "coin"})  # the symbols of templates/pictures.svg
@@ -31,7 +32,17 @@ RESTS = {
     TradeState.CLOSED: "closed",
     TradeState.NOTPAY: "expired",
 }
-HINTED = frozenset({"paid_late", "closed", "expired"})
+HINTS = frozenset({"paid_late", "refunding", "closed", "expired"})
+
+
+@dataclass(frozen=True, slots=True)
+class FinalPage:
+    """What the page of an order says that cannot be paid any more: keys of texts, and ``amount`` in fen."""
+
+    title: str
+    hint: str
+    amount: int
+    refunds: Sequence[Refund]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +95,7 @@ class CashierHandler(PageHandler):
         if self.services.orders.is_payable(order):
             self.render_page("cashier.html", by=self._by, **facts)
         else:
-            rest = RESTS[order.trade_state]
-            hint = f"{rest}_hint" if rest in HINTED else ""
-            self.render_page("rest.html", rest=rest, hint=hint, ask=not order.paid, **facts)
+            self.render_page("rest.html", final=final_page(order), ask=not order.paid, **facts)
 
     @property
     def _by(self) -> str:
@@ -113,6 +122,19 @@ class CashierHandler(PageHandler):
             "words": script_texts(self.lang),
             "refusals": refusals(self.lang),
         }
+
+
+def final_page(order: Order) -> FinalPage:
+    """What to say of an order that cannot be paid any more: as it stands, never as it is meant to become."""
+    refunds = [refund for refund in order.refunds if refund.reserves]
+    refunded = sum(refund.refund for refund in refunds if refund.state is RefundState.SUCCESS and not refund.surplus)
+    title = RESTS[order.trade_state]
+    if title == "refund" and refunded >= order.total:
+        title = "refunded_all"
+    late = order.trade_state is TradeState.PAID_LATE
+    name = "refunding" if late and any(refund.open for refund in refunds) else title
+    hint = f"{name}_hint" if name in HINTS else ""
+    return FinalPage(title, hint, refunded if refunded and not late else order.total, refunds)
 
 
 def _name(product: Product, lang: str) -> str:

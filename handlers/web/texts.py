@@ -10,180 +10,211 @@ from wechat.domain.errors import Text
 TEXTS: Mapping[str, Text] = {
     # every page
     "in_memory": Text(
-        "订单只存在内存里，进程一停就没有了", "Orders are kept in memory only and are gone when the process ends"
+        "订单仅保存在内存中，进程结束后丢失", "Orders are kept in memory only and are gone when the process ends"
     ),
-    "ribbon": Text("模拟环境 · 不会动用真钱", "Simulation · no real money moves"),
+    "ribbon": Text("模拟环境 · 不涉及真实资金", "Simulation · no real money moves"),
     "no_script": Text("付款需要启用 JavaScript。", "Paying needs JavaScript."),
-    "back_to_shop": Text("返回商店", "Back to the shop"),
+    "back_to_shop": Text("返回店铺", "Back to the shop"),
     # the shop
-    "shop_hint": Text("选一样，用微信付款", "Pick one and pay with WeChat"),
+    "shop_hint": Text("请选择商品", "Choose a product"),
     "products": Text("商品", "Products"),
     "quantity": Text("数量", "Quantity"),
     "less": Text("减少一件", "One less"),
     "more": Text("增加一件", "One more"),
     "sum": Text("合计", "Total"),
     "wechat_pay": Text("微信支付", "WeChat Pay"),
-    "sold_out": Text("店里暂时没有商品", "There is nothing to buy right now"),
+    "sold_out": Text("店铺暂无商品", "There is nothing to buy right now"),
     # the cashier
     "cashier": Text("收银台", "Cashier"),
     "to_pay": Text("待支付", "To pay"),
     "product": Text("商品", "Product"),
-    "out_trade_no": Text("订单号", "Order"),
-    "transaction_id": Text("微信支付单号", "WeChat Pay number"),
+    "out_trade_no": Text("订单号", "Order number"),
+    "transaction_id": Text("交易单号", "WeChat Pay transaction"),
     "paid_at": Text("支付时间", "Paid at"),
     "beijing_time": Text("北京时间", "Beijing time"),
-    "time_left": Text("剩余付款时间", "Time left to pay"),
-    "confirming": Text("正在确认…", "Confirming…"),
-    "confirming_hint": Text(
-        "正在向微信支付核对，请不要重复付款", "Checking with WeChat Pay; please do not pay a second time"
-    ),
-    "unsure": Text("还没有收到结果", "No result yet"),
+    "time_left": Text("剩余支付时间", "Time left to pay"),
+    "confirming": Text("正在确认支付结果", "Confirming the payment"),
+    "confirming_hint": Text("正在向微信支付查询，请勿重复付款", "Asking WeChat Pay; please do not pay again"),
+    "unsure": Text("支付结果确认中", "The result is not known yet"),
     "unsure_hint": Text(
-        "如果您已付款，钱不会丢：结果到了这里就会显示。请稍后查看，不要重复付款。",
-        "If you have paid, the money is safe and this page will say so. Look again later; do not pay a second time.",
+        "请勿重复付款。请稍后点「刷新结果」，或在微信「我 → 服务 → 钱包 → 账单」中查看。",
+        "Do not pay again. Tap “Refresh” later, or look in WeChat under Me → Services → Wallet → Transactions.",
     ),
-    "look_again": Text("再查一次", "Look again"),
+    "look_again": Text("刷新结果", "Refresh"),
     "outside": Text("请在微信中打开", "Open this page in WeChat"),
     "outside_hint": Text(
-        "这里不是微信的浏览器，无法调起微信支付。把本页链接发到微信里，再从微信打开。",
-        "WeChat Pay starts only in WeChat's own browser. Send yourself this page's link in WeChat and open it there.",
+        "请在微信中打开本页完成支付：复制链接，发送到微信后点击打开。",
+        "To pay, open this page in WeChat: copy its link, send it to yourself in WeChat and tap it.",
     ),
     "by_wx": Text("用 wx.chooseWXPay 支付", "Pay by wx.chooseWXPay"),
     "by_bridge": Text("用 WeixinJSBridge 支付", "Pay by WeixinJSBridge"),
-    "wechat_said": Text("微信的原话：", "WeChat's own words: "),
+    "for_shop": Text("给商家的信息", "For the shop"),
+    "wechat_said": Text("错误信息", "Error message"),
     # where an order has come to rest
     "paid": Text("支付成功", "Paid"),
-    "refund": Text("已支付，有退款", "Paid, with a refund"),
-    "paid_late": Text("付款已收到，但订单已关闭", "Your payment arrived after the order was closed"),
+    "refund": Text("已退款", "Refunded"),
+    "paid_late": Text("付款已收到，订单已关闭", "Your payment arrived after the order was closed"),
+    "refunded_all": Text("已全额退款", "Refunded in full"),
+    "refund_amount": Text("退款金额", "Refund"),
+    "refund_done": Text("退款成功", "Refunded"),
+    "paid_total": Text("支付金额", "Paid"),
+    "refunding": Text("退款处理中", "Refund in progress"),
+    "refunding_hint": Text(
+        "订单此前已关闭，商家不会发货。款项正在原路退款，到账以微信支付消息为准。",
+        "The order had been closed, so the shop will not deliver. Your money is being refunded.",
+    ),
     "paid_late_hint": Text(
-        "钱已到商家账上，这笔订单不会发货。请联系商家退款或补单，并出示订单号。",
-        "The shop has your money and this order will not be fulfilled. Show the shop this order number to be refunded "
-        "or served.",
+        "订单此前已关闭，商家不会发货。请将订单号提供给商家办理退款。",
+        "The order had been closed, so the shop will not deliver. Give the shop this order number to be refunded.",
     ),
     "closed": Text("订单已关闭", "This order is closed"),
     "closed_hint": Text(
-        "没有扣款。需要的话请重新下单。", "Nothing was charged. Place a new order if you still want it."
+        "如需购买请重新下单；如已付款，请联系商家并提供订单号。",
+        "Place a new order if you still want it. If you have paid, contact the shop with this order number.",
     ),
-    "expired": Text("订单已过期", "This order has expired"),
+    "expired": Text("已超过支付时间", "The time to pay is over"),
     "expired_hint": Text(
-        "付款时间已过，请重新下单。如果您刚刚付过款，请稍等，本页会自动核对。",
-        "The time to pay is over; place a new order. If you paid just now, wait a moment: this page checks by itself.",
+        "如刚刚完成付款，请勿重新下单，稍后刷新本页查看结果；尚未付款的，请重新下单。",
+        "If you have just paid, do not order again: reload this page later. If you have not paid, place a new order.",
     ),
     # errors
     "request_id": Text("请求编号", "Request"),
     "error_code": Text("错误码", "Code"),
-    "todo_missing": Text("请检查网址，或回到商店重新开始。", "Check the address, or start again from the shop."),
-    "todo_wait": Text("请稍等片刻，然后刷新本页。", "Wait a moment, then reload this page."),
+    "todo_missing": Text("请检查网址，或返回店铺重新下单。", "Check the address, or start again from the shop."),
+    "todo_wait": Text("请稍后刷新本页。", "Reload this page later."),
     "todo_tell": Text(
-        "如果一直这样，请把下面的请求编号告诉商家。", "If it persists, tell the shop the request number below."
+        "如仍失败，请将下面的请求编号提供给商家。", "If it still fails, give the shop the request number below."
     ),
 }
 
 SCRIPT_TEXTS: Mapping[str, Text] = {
-    "network": Text("网络不通，请检查后重试", "No connection; check it and try again"),
+    "network": Text("网络连接失败，请检查网络后重试", "No connection. Check the network and try again"),
     "no_session": Text(
-        "没有得到登录状态。请允许本站使用 Cookie 后重试", "You could not be signed in. Allow cookies here and try again"
+        "登录失败，请关闭页面后从微信重新打开",
+        "You could not be signed in. Close this page and open it again in WeChat",
     ),
     "placing": Text("正在下单…", "Placing your order…"),
-    "starting": Text("正在调起微信支付…", "Starting WeChat Pay…"),
-    "cancelled": Text("已取消，订单还在，可以继续支付", "Cancelled. The order is kept and can still be paid"),
-    "unfinished": Text("微信没有完成这次支付", "WeChat did not complete the payment"),
-    "try_again": Text("订单还在，可以再试一次。", "The order is kept; you can try again."),
-    "silent": Text("微信没有回应", "WeChat did not answer"),
+    "starting": Text("正在打开微信支付…", "Opening WeChat Pay…"),
+    "cancelled": Text("已取消支付，可继续支付本订单", "Cancelled. You can still pay this order"),
+    "unfinished": Text("支付未完成", "The payment was not completed"),
+    "try_again": Text("可再次点击「微信支付」支付本订单。", "Tap “WeChat Pay” to try this order again."),
+    "silent": Text(
+        "微信支付未响应；如已付款请勿重复支付", "WeChat Pay did not answer. If you have paid, do not pay again"
+    ),
 }
 """What scripts say by themselves; a page hands them over as data."""
 
 
+NOTHING = Text("", "")
+
+
 class Refusal(NamedTuple):
-    """Words of WeChat's (``said`` is contained in them), what they mean, and who can do what about it."""
+    """A message of WeChat's that contains ``said``: what the payer reads and may do, and what the merchant checks.
+
+    The payer reads nothing of keys, signatures or directories: they are not the payer's to mend.
+    """
 
     said: str
     means: Text
     cure: Text
+    merchant: Text = NOTHING
 
+
+SHOP_NOT_READY = Text("商家尚未完成支付配置，暂时无法付款", "The shop is not set up for payment yet")
+NOT_STARTED = Text("暂时无法发起支付", "The payment cannot be started right now")
+TELL_SHOP = Text("请将下面的信息提供给商家。", "Give the shop the message below.")
+RETRY_THEN_TELL = Text(
+    "请稍后重试；如仍失败，请将下面的信息提供给商家。",
+    "Try again later. If it still fails, give the shop the message below.",
+)
+ORDER_AGAIN = Text("如未付款，请重新下单。", "If you have not paid, place a new order.")
 
 REFUSALS: tuple[Refusal, ...] = (
     Refusal(
         "验证签名失败",
-        Text("微信没有认可这次支付的签名", "WeChat did not accept the signature of this payment"),
+        NOT_STARTED,
+        RETRY_THEN_TELL,
         Text(
-            "请再试一次。一直这样时请商家检查：密钥与接口版本是否对应，签名后参数有没有被改动。",
-            "Try again. If it persists, the shop should check that its key belongs to the API version in use, and that "
+            "检查 APIv2密钥或商户API私钥与接口版本是否匹配，签名后参数是否被修改。",
+            "Check that the APIv2 key or the merchant API private key belongs to the API version in use, and that "
             "nothing changes the parameters after they were signed.",
         ),
     ),
     Refusal(
         "URL未注册",
+        SHOP_NOT_READY,
+        TELL_SHOP,
         Text(
-            "这个页面不在商户登记的支付目录里", "This page is not in a payment directory that the shop has registered"
-        ),
-        Text(
-            "请商家在商户平台的「支付授权目录」登记本页所在目录，以 / 结尾。",
-            "The shop should register this page's directory, ending in /, as 支付授权目录 in the merchant console.",
+            "当前页面不在支付授权目录内。商户平台 → 产品中心 → 开发配置 → 支付授权目录，添加本页所在目录，以 / 结尾。",
+            "This page is not in a payment directory (支付授权目录). Add its directory, ending in /, in the merchant "
+            "console under 产品中心 → 开发配置 → 支付授权目录.",
         ),
     ),
     Refusal(
         "total_fee",
-        Text("这次支付的凭据已失效", "The credentials of this payment are no longer valid"),
+        Text("本次支付已失效", "This payment is no longer valid"),
+        ORDER_AGAIN,
         Text(
-            "请再试一次，或重新下单。商家注意：prepay_id 为空、过期，或属于另一个 appid 时，微信都会这样说。",
-            "Try again, or place a new order. For the shop: WeChat says this when the prepay_id is empty, expired or "
-            "of another appid.",
+            "prepay_id 为空、已过期或不属于当前 AppID。",
+            "The prepay_id is empty, has expired, or belongs to another AppID.",
         ),
     ),
     Refusal(
         "缺少参数",
-        Text("支付参数不完整", "The payment's parameters are incomplete"),
-        Text("请再试一次；一直这样时请联系商家。", "Try again; if it persists, contact the shop."),
+        NOT_STARTED,
+        RETRY_THEN_TELL,
+        Text(
+            "支付参数不完整，检查页面传给微信的各项参数。",
+            "A payment parameter is missing; check what the page passes.",
+        ),
     ),
     Refusal(
         "支付账号不一致",
-        Text("下单和付款的不是同一个微信号", "The order was placed by another WeChat account"),
+        Text("当前微信号不是下单的微信号", "The order was placed with another WeChat account"),
         Text("请用下单的微信号付款，或重新下单。", "Pay with the account that placed the order, or place a new one."),
     ),
     Refusal(
         "已支付",
-        Text("这笔订单已经付过了", "This order has been paid already"),
-        Text("请不要再付。结果马上就会显示在这里。", "Do not pay again. The result will be shown here in a moment."),
+        Text("本订单已支付", "This order has been paid"),
+        Text("请勿重复付款，稍后刷新本页查看结果。", "Do not pay again. Reload this page later to see the result."),
     ),
-    Refusal(
-        "已关闭",
-        Text("这笔订单已经关闭", "This order is closed"),
-        Text("请重新下单。", "Place a new order."),
-    ),
-    Refusal(
-        "过期",
-        Text("这笔订单已经过期", "This order has expired"),
-        Text("请重新下单。", "Place a new order."),
-    ),
+    Refusal("已关闭", Text("订单已关闭", "This order is closed"), ORDER_AGAIN),
+    Refusal("过期", Text("已超过支付时间", "The time to pay is over"), ORDER_AGAIN),
     Refusal(
         "余额不足",
         Text("余额不足", "The balance is not enough"),
-        Text("请充值或换一种付款方式，再试一次。", "Top up or choose another way to pay, then try again."),
+        Text("请更换支付方式后重试。", "Choose another way to pay and try again."),
     ),
     Refusal(
         "invalid signature",
-        Text("微信没有认可这个页面的签名", "WeChat did not accept the signature of this page"),
+        NOT_STARTED,
         Text(
-            "请从微信重新打开本页。一直这样时请商家检查：签名用的网址与浏览器里的是否完全一致。",
-            "Open the page again from WeChat. If it persists, the shop should check that the address it signs is "
-            "exactly the one in the browser.",
+            "请关闭页面后从微信重新打开；如仍失败，请将下面的信息提供给商家。",
+            "Close this page and open it again in WeChat. If it still fails, give the shop the message below.",
+        ),
+        Text(
+            "wx.config 的签名与当前网址不符：检查参与签名的网址与浏览器中的是否完全一致（不含 # 及其后部分）。",
+            "The signature of wx.config does not fit this address: sign exactly the address in the browser, without # "
+            "and what follows it.",
         ),
     ),
     Refusal(
         "invalid url domain",
-        Text("这个域名没有登记为 JS 安全域名", "This domain is not registered as a JS-safe domain"),
+        SHOP_NOT_READY,
+        TELL_SHOP,
         Text(
-            "请商家在公众平台的「JS接口安全域名」登记本站域名。",
-            "The shop should register this site's domain as JS接口安全域名 in the Official Account console.",
+            "当前域名未配置为 JS接口安全域名。微信公众平台 → 设置与开发 → 账号设置 → 功能设置。",
+            "This domain is not a JS-safe domain (JS接口安全域名). Set it in the Official Accounts console under "
+            "设置与开发 → 账号设置 → 功能设置.",
         ),
     ),
     Refusal(
         "permission",
-        Text("这个页面没有调起支付的权限", "This page has no permission to start a payment"),
+        SHOP_NOT_READY,
+        TELL_SHOP,
         Text(
-            "请从微信重新打开本页。一直这样时请商家检查公众号的接口权限与支付目录。",
-            "Open the page again from WeChat. If it persists, the shop should check its account's permissions and its "
+            "检查服务号的接口权限（微信开发者平台 → 我的业务 → 服务号 → 接口管理）与支付授权目录。",
+            "Check the service account's permissions (developer platform → 我的业务 → 服务号 → 接口管理) and the "
             "payment directories.",
         ),
     ),
@@ -203,4 +234,12 @@ def script_texts(lang: str) -> dict[str, str]:
 
 def refusals(lang: str) -> list[dict[str, str]]:
     """``REFUSALS`` in one language."""
-    return [{"said": entry.said, "means": entry.means.to(lang), "cure": entry.cure.to(lang)} for entry in REFUSALS]
+    return [
+        {
+            "said": entry.said,
+            "means": entry.means.to(lang),
+            "cure": entry.cure.to(lang),
+            "merchant": entry.merchant.to(lang),
+        }
+        for entry in REFUSALS
+    ]

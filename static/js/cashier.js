@@ -83,6 +83,7 @@ function explain(said) {
   document.getElementById("means").textContent = known?.means ?? words.unfinished;
   document.getElementById("cure").textContent = known?.cure ?? words.try_again;
   document.getElementById("said").textContent = said;
+  document.getElementById("merchant").textContent = known?.merchant ?? "";
   document.getElementById("refusal").hidden = false;
 }
 

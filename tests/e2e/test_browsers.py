@@ -58,7 +58,7 @@ async def test_silence_of_wechats_script_is_told_and_can_be_retried(payer: Payer
     await payer.page.route(JWEIXIN, lambda route: route.abort())
     await payer.page.goto(f"{payer.page.url}?by=wx")
     await payer.pay_button.click()
-    await payer.passes_time_until(payer.text("微信没有回应"))
+    await payer.passes_time_until(payer.text("微信支付未响应；如已付款请勿重复支付"))
     await expect(payer.pay_button).to_be_enabled()
 
 

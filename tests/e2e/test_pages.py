@@ -43,7 +43,7 @@ async def test_no_page_scrolls_sideways_on_the_narrowest_phone(
 
 async def test_the_ribbon_stays_in_view_on_every_page(payer: Payer) -> None:
     ribbon = payer.page.locator(".ribbon")
-    await expect(ribbon).to_have_text("模拟环境 · 不会动用真钱")
+    await expect(ribbon).to_have_text("模拟环境 · 不涉及真实资金")
     await payer.check_out()
     await payer.page.evaluate("scrollTo(0, document.body.scrollHeight)")
     await expect(ribbon).to_be_in_viewport()
@@ -62,7 +62,7 @@ async def test_a_paid_order_says_how_much_for_what_and_when(payer: Payer) -> Non
     truth = payer.simulator.order(payer.number)
     for fact in ("桂花糕 × 2", payer.number, truth["transaction_id"], "北京时间"):
         await expect(facts).to_contain_text(fact)
-    await payer.page.get_by_role("link", name="返回商店").click()
+    await payer.page.get_by_role("link", name="返回店铺").click()
     await expect(payer.page.locator(".shop")).to_be_visible()
 
 
@@ -92,7 +92,7 @@ async def test_somebody_elses_order_is_a_404_page_with_a_way_on(payer: Payer, br
         assert answer.status == 404
         await expect(stranger.page.get_by_role("heading", name="没有这个订单")).to_be_visible()
         assert answer.headers["x-request-id"] in await stranger.page.inner_text("main")
-        await stranger.page.get_by_role("link", name="返回商店").click()
+        await stranger.page.get_by_role("link", name="返回店铺").click()
         await expect(stranger.page.locator(".shop")).to_be_visible()
         assert stranger.complaints == []
 

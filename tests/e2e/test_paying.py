@@ -47,7 +47,7 @@ async def test_a_cancelled_payment_can_be_made_under_the_same_number(payer: Paye
     number = payer.number
     await payer.open_sheet()
     await payer.sheet.locator("#cancel").click()
-    await expect(payer.text("已取消，订单还在")).to_be_visible()
+    await expect(payer.text("已取消支付，可继续支付本订单")).to_be_visible()
     await payer.pay()
     await payer.sees_paid()
     assert payer.number == number
@@ -58,7 +58,7 @@ async def test_a_balance_that_is_too_low_is_told_in_plain_words(payer: Payer) ->
     await payer.pay("not_enough")
     await payer.sheet.locator("#confirm").click()
     await expect(payer.page.locator("#means")).to_have_text("余额不足")
-    await expect(payer.page.locator("#cure")).to_contain_text("再试一次")
+    await expect(payer.page.locator("#cure")).to_contain_text("更换支付方式后重试")
     await expect(payer.pay_button).to_be_enabled()
     assert payer.order(payer.number)["trade_state"] == "NOTPAY"
 
@@ -84,7 +84,7 @@ async def test_nothing_says_paid_before_the_server_does(payer: Payer) -> None:
     await payer.check_out()
     await payer.page.route("**/query", lambda route: route.abort())
     await payer.pay()
-    await expect(payer.page.get_by_role("heading", name="正在确认…")).to_be_visible()
+    await expect(payer.page.get_by_role("heading", name="正在确认支付结果")).to_be_visible()
     await expect(payer.page.locator("#wxsim-sheet")).to_have_count(0)
     assert payer.simulator.order(payer.number)["trade_state"] == "SUCCESS"
     assert "支付成功" not in await payer.page.content()
@@ -98,11 +98,11 @@ async def test_after_a_minute_without_an_answer_the_payer_may_ask_again(payer: P
     await payer.check_out()
     await payer.page.route("**/query", lambda route: route.abort())
     await payer.pay()
-    await expect(payer.page.get_by_role("heading", name="正在确认…")).to_be_visible()
-    await payer.passes_time_until(payer.page.get_by_role("heading", name="还没有收到结果"))
+    await expect(payer.page.get_by_role("heading", name="正在确认支付结果")).to_be_visible()
+    await payer.passes_time_until(payer.page.get_by_role("heading", name="支付结果确认中"))
     assert payer.sent("POST", f"/orders/{payer.number}/query") > 10
     await payer.page.unroute("**/query")
-    await payer.page.get_by_role("button", name="再查一次").click()
+    await payer.page.get_by_role("button", name="刷新结果").click()
     await payer.passes_time_until(payer.page.get_by_role("heading", name="支付成功"))
 
 
@@ -118,7 +118,7 @@ async def test_tampered_parameters_are_refused_in_wechats_words_and_explained(pa
     await payer.pay_button.click()
     await expect(payer.sheet.locator("#alert-text")).to_have_text("支付验证签名失败")
     await payer.sheet.locator("#confirm").click()
-    await expect(payer.page.locator("#means")).to_have_text("微信没有认可这次支付的签名")
+    await expect(payer.page.locator("#means")).to_have_text("暂时无法发起支付")
     await expect(payer.page.locator("#said")).to_contain_text("支付验证签名失败")
     await expect(payer.pay_button).to_be_enabled()
     assert payer.order(payer.number)["trade_state"] == "NOTPAY"
@@ -139,7 +139,7 @@ async def test_a_page_outside_the_payment_directories_names_the_console_setting(
     await payer.pay_button.click()
     await expect(payer.sheet.locator("#alert-text")).to_contain_text("当前页面的URL未注册")
     await payer.sheet.locator("#confirm").click()
-    await expect(payer.page.locator("#cure")).to_contain_text("支付授权目录")
+    await expect(payer.page.locator("#merchant")).to_contain_text("支付授权目录")
     await expect(payer.page.locator("#said")).to_contain_text("当前页面的URL未注册")
 
 
@@ -148,7 +148,7 @@ async def test_a_domain_that_is_not_js_safe_names_the_console_setting(payer: Pay
     await payer.check_out()
     await payer.page.goto(f"{payer.page.url}?by=wx")
     await payer.pay_button.click()
-    await expect(payer.page.locator("#cure")).to_contain_text("JS接口安全域名")
+    await expect(payer.page.locator("#merchant")).to_contain_text("JS接口安全域名")
     await expect(payer.page.locator("#said")).to_have_text("config:invalid url domain")
 
 
@@ -189,7 +189,7 @@ async def test_a_browser_that_keeps_no_session_is_told_instead_of_sent_in_circle
     await payer.page.route("**/orders", without_session)
     await payer.pay_button.click()
     await payer.page.locator("[data-user]").first.click()
-    await expect(payer.page.locator("#status")).to_contain_text("Cookie")
+    await expect(payer.page.locator("#status")).to_contain_text("请关闭页面后从微信重新打开")
     assert payer.sent("POST", "/orders") == 1
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tornado.template import Loader
 
-from handlers.payer.cashier import HINTED, RESTS
-from handlers.web.texts import REFUSALS, SCRIPT_TEXTS, TEXTS, texts
-from tests.contract.samples import a_payment, an_order
+from handlers.payer.cashier import HINTS, RESTS, final_page
+from handlers.web.texts import REFUSALS, SCRIPT_TEXTS, TEXTS, Refusal, texts
+from tests.contract.samples import NOW, a_payment, a_refund, an_order
 from wechat.domain.errors import Text
-from wechat.domain.money import yuan
+from wechat.domain.facts import RefundState
+from wechat.domain.money import Fen, yuan
 from wechat.domain.orders import PAID_STATES, Order, TradeState
 from wechat.domain.times import beijing, to_v3
 
@@ -29,7 +31,7 @@ def test_every_sentence_is_chinese_in_chinese_and_english_in_english(text: Text)
 
 def test_templates_and_scripts_use_the_texts_that_exist_and_all_of_them() -> None:
     templates = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "templates").glob("*.html"))
-    computed = {*RESTS.values(), *(f"{rest}_hint" for rest in HINTED)}
+    computed = {*RESTS.values(), "refunded_all", *(f"{name}_hint" for name in HINTS)}
     asked = {key for call in re.findall(r"\bt\(([^)]*)\)", templates) for key in re.findall(r"[\"'](\w+)[\"']", call)}
     assert asked - {"wx"} | computed == set(TEXTS)
     scripts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "static/js").glob("*.js"))
@@ -45,15 +47,15 @@ def test_a_refusal_is_found_by_its_own_words_before_a_more_general_one() -> None
 @pytest.mark.parametrize(
     ("words", "means"),
     [
-        ("支付验证签名失败", "微信没有认可这次支付的签名"),
-        ("当前页面的URL未注册：https://pay.example.com/pay/1", "这个页面不在商户登记的支付目录里"),
-        ("调用支付JSAPI缺少参数: total_fee", "这次支付的凭据已失效"),
-        ("调用支付JSAPI缺少参数: appId", "支付参数不完整"),
-        ("下单账号与支付账号不一致，请核实后再支付", "下单和付款的不是同一个微信号"),
-        ("该订单已支付", "这笔订单已经付过了"),
-        ("订单已过期失效，请重新下单再发起支付", "这笔订单已经过期"),
-        ("config:invalid signature", "微信没有认可这个页面的签名"),
-        ("chooseWXPay:fail, the permission value is offline verifying", "这个页面没有调起支付的权限"),
+        ("支付验证签名失败", "暂时无法发起支付"),
+        ("当前页面的URL未注册：https://pay.example.com/pay/1", "商家尚未完成支付配置，暂时无法付款"),
+        ("调用支付JSAPI缺少参数: total_fee", "本次支付已失效"),
+        ("调用支付JSAPI缺少参数: appId", "暂时无法发起支付"),
+        ("下单账号与支付账号不一致，请核实后再支付", "当前微信号不是下单的微信号"),
+        ("该订单已支付", "本订单已支付"),
+        ("订单已过期失效，请重新下单再发起支付", "已超过支付时间"),
+        ("config:invalid signature", "暂时无法发起支付"),
+        ("chooseWXPay:fail, the permission value is offline verifying", "商家尚未完成支付配置，暂时无法付款"),
     ],
 )
 def test_wechats_words_are_put_plainly(words: str, means: str) -> None:
@@ -75,17 +77,54 @@ def test_every_state_has_its_page(state: TradeState, lang: str) -> None:
 
 @pytest.mark.parametrize("lang", ["zh", "en"])
 def test_a_page_says_when_orders_are_kept_in_memory_only(lang: str) -> None:
-    said = {"zh": "订单只存在内存里，进程一停就没有了", "en": "Orders are kept in memory only"}[lang]
+    said = {"zh": "订单仅保存在内存中，进程结束后丢失", "en": "Orders are kept in memory only"}[lang]
     assert said in rest_page(an_order(), lang, in_memory=True)
     assert said not in rest_page(an_order(), lang)
 
 
+PAYER_NEVER_READS = ("签名", "密钥", "prepay_id", "appid", "目录", "域名", "signature", "prepay", "director", "domain")
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.said)
+def test_a_payer_reads_nothing_of_keys_and_signatures(refusal: Refusal) -> None:
+    """The merchant's part is folded away; what the payer reads is something that a payer can do."""
+    read = " ".join([refusal.means.zh, refusal.cure.zh, refusal.means.en, refusal.cure.en])
+    assert [word for word in PAYER_NEVER_READS if word in read.lower()] == []
+
+
+@pytest.mark.parametrize("key", ["unsure_hint", "confirming_hint", "expired_hint"])
+def test_who_may_have_paid_is_told_not_to_pay_again(key: str) -> None:
+    assert "请勿" in TEXTS[key].zh
+    assert "not" in TEXTS[key].en
+
+
+def test_a_refunded_order_shows_what_was_refunded_and_when() -> None:
+    done = a_refund("refund-1", refund=Fen(500), state=RefundState.SUCCESS, success_at=NOW)
+    running = a_refund("refund-2", refund=Fen(100), state=RefundState.PROCESSING)
+    refused = a_refund("refund-3", refund=Fen(700), state=RefundState.REFUSED)
+    order = an_order(trade_state=TradeState.REFUND, payments=(a_payment(),), refunds=(done, running, refused))
+    html = " ".join(re.sub(r"<[^>]+>", " ", rest_page(order, "zh")).split())
+    assert "已退款 ¥5.00" in html
+    assert "支付金额 ¥36.00" in html
+    assert "¥5.00 退款成功 2026-03-01 12:05:06" in html
+    assert "¥1.00 退款处理中" in html
+    assert "¥7.00" not in html
+    whole = replace(order, refunds=(replace(done, refund=Fen(3600)),))
+    assert "已全额退款 ¥36.00" in " ".join(re.sub(r"<[^>]+>", " ", rest_page(whole, "zh")).split())
+
+
+def test_a_late_payment_is_said_to_be_refunded_only_when_a_refund_is_under_way() -> None:
+    order = an_order(trade_state=TradeState.PAID_LATE, payments=(a_payment(),))
+    assert TEXTS["paid_late_hint"].zh in rest_page(order, "zh")
+    under_way = replace(order, refunds=(a_refund("refund-1", refund=Fen(3600), state=RefundState.PROCESSING),))
+    assert TEXTS["refunding_hint"].zh in rest_page(under_way, "zh")
+
+
 def rest_page(order: Order, lang: str, *, in_memory: bool = False) -> str:
     """The page of an order that is over."""
-    rest = RESTS[order.trade_state]
     page = Loader(str(ROOT / "templates")).load("rest.html")
     html: bytes = page.generate(
-        **{"order": order, "rest": rest, "hint": f"{rest}_hint" if rest in HINTED else "", "ask": False},
+        **{"order": order, "final": final_page(order), "ask": False},
         **{"t": texts(lang), "lang": lang, "simulated": False, "in_memory": in_memory},
         **{"shop_name": "S", "product": "P", "yuan": yuan, "beijing": beijing, "rfc3339": to_v3},
     )

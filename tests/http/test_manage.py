@@ -196,7 +196,7 @@ async def test_wechats_no_is_told_in_its_own_words(shop: Shop, manage: Manage, s
     simulator.control("POST", "faults", {"path": "/v3/pay/transactions/out-trade-no/*"} | fault)
     ran = await manage("order", "query", number)
     assert (ran.code, ran.out) == (4, "")
-    assert "微信的原话: SIGN_ERROR 签名错误" in ran.err
+    assert "微信支付返回信息: SIGN_ERROR 签名错误" in ran.err
     assert "商户 API 私钥与证书序列号不是一对" in ran.err
     assert ran.err.endswith(f"下一步：manage.py why {number}\n")
     error = (await manage("order", "query", number, "--json")).error()

@@ -163,7 +163,7 @@ async def test_wechats_no_to_a_refund_is_4(shop: Shop, manage: Manage, simulator
     simulator.control("POST", "faults", {"path": "/v3/refund/domestic/refunds"} | fault)
     ran = await manage(*wish(number))
     assert (ran.code, ran.out) == (4, "")
-    assert "微信的原话: NOT_ENOUGH 基本账户余额不足" in ran.err
+    assert "微信支付返回信息: NOT_ENOUGH 基本账户余额不足" in ran.err
     refused = (await refunds(shop, number))[0]["out_refund_no"]
     assert ran.err.endswith(f"下一步：manage.py refund show {refused}\n")
     assert "重试" not in ran.err

@@ -182,7 +182,7 @@ class OutcomeUnknown(RemoteError):
     """The request was sent and no answer came that can be trusted."""
 
     code = "OUTCOME_UNKNOWN"
-    text = Text("结果还不确定，请用同一个订单再试", "The outcome is not known yet, try again with the same order")
+    text = Text("结果确认中，请勿重复付款，请稍后查看", "The outcome is not known yet; do not pay again, look later")
 
 
 class NotifyError(FenpayError):

@@ -27,7 +27,12 @@ def must_be_payable(order: Order, now: datetime) -> None:
     if order.trade_state is TradeState.CLOSED:
         raise Conflict(Text("订单已关闭，请重新下单", "The order is closed; place a new one"), code="ORDER_CLOSED")
     if not order.is_payable(now):
-        raise Gone(Text("订单已过期，请重新下单", "The order has expired; place a new one"), code="ORDER_EXPIRED")
+        raise Gone(
+            Text(
+                "已超过支付时间，如未付款请重新下单", "The time to pay is over; if you have not paid, place a new order"
+            ),
+            code="ORDER_EXPIRED",
+        )
 
 
 def set_prepay(order: Order, prepay: Prepay, entry: TimelineEntry) -> Order:
