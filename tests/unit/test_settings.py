@@ -382,7 +382,7 @@ async def test_a_process_that_keeps_orders_in_memory_says_so_wherever_somebody_l
             page = await (await http.get("/")).text()
         assert "[+]mongo ok\n" in ready
         assert "[!]storage in memory: one process, and gone when it ends\n" in ready
-        assert "订单只存在内存里，进程一停就没有了" in page
+        assert "订单仅保存在内存中，进程结束后丢失" in page
     finally:
         assert service.stop() == 0
     assert service.defects == []
