@@ -15,6 +15,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from storage.documents import BulkDocuments, Document, Encoded, Range, Replacement
@@ -157,18 +158,27 @@ class GroupCommit:
         return [found.get(identity) for identity in ids]
 
     async def _alone(self, listing: Coroutine[Any, Any, list[Document]]) -> list[Document]:
-        task = asyncio.get_running_loop().create_task(listing)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[Document]] = loop.create_future()
+        task = loop.create_task(listing)
         self._listings.add(task)
-        task.add_done_callback(self._finish_listing)
-        done, _ = await asyncio.wait({task}, timeout=DEADLINE_S)
-        if not done:
-            raise StoreUnavailable
-        return task.result()
+        task.add_done_callback(partial(self._finish_listing, answer))
+        timer = loop.call_later(DEADLINE_S, _expire, answer)
+        try:
+            return await answer
+        finally:
+            timer.cancel()
 
-    def _finish_listing(self, task: asyncio.Task[Any]) -> None:
+    def _finish_listing(self, answer: asyncio.Future[list[Document]], task: asyncio.Task[list[Document]]) -> None:
+        """Answer whoever still waits; if all have gone, a failure must not be logged as lost."""
         self._listings.discard(task)
-        if not task.cancelled():
-            task.exception()  # whoever still waits has it; if all have gone, it must not be logged as lost
+        error = StoreUnavailable() if task.cancelled() else task.exception()
+        if answer.done():
+            return
+        if error:
+            answer.set_exception(error)
+        else:
+            answer.set_result(task.result())
 
 
 def _expire(result: asyncio.Future[Any]) -> None:

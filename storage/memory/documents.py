@@ -8,15 +8,31 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import bson
 
 from storage.documents import CODEC, EPOCH, Document, Encoded, Range, Replacement
 
+LAST_ID = "\U0010ffff"
+"""Greater than any id."""
+REMEMBERED = 1000
+"""Documents that are kept decoded as well."""
 SWEEP_EVERY = 1000
 """Inserts between two removals of what has expired."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A document as it is kept, with what writes and expiry ask of it, so that neither has to decode it."""
+
+    raw: bytes
+    rev: Any
+    writes: Sequence[str]
+    expires_at: datetime | None
 
 
 class MemoryDocuments:
@@ -25,7 +41,8 @@ class MemoryDocuments:
     def __init__(self, now: Callable[[], datetime], expiry: str = "") -> None:
         self._now = now
         self._expiry = expiry
-        self._documents: dict[str, bytes] = {}
+        self._documents: dict[str, _Held] = {}
+        self._decoded: dict[str, Document] = {}
         self._indexes: dict[str, _Index] = {}
         self._inserts = 0
 
@@ -37,7 +54,7 @@ class MemoryDocuments:
         return [self._insert(encoded) for encoded in batch]
 
     async def get_many(self, ids: Sequence[str]) -> Mapping[str, Document]:
-        return {document["_id"]: document for document in self._read(ids)}
+        return {document["_id"]: _copy(document) for document in self._read(ids)}
 
     async def replace_many(self, batch: Sequence[Replacement]) -> Sequence[bool]:
         return [self._replace(replacement) for replacement in batch]
@@ -48,30 +65,34 @@ class MemoryDocuments:
         found = []
         for document in self._read(ids):
             if all(_has(document.get(field), value) for field, value in wanted.equal.items()):
-                found.append(document)
+                found.append(_copy(document, wanted.fields))
                 if len(found) == wanted.limit:
                     break
         return found
 
     async def find_equal(self, field: str, value: str, limit: int) -> list[Document]:
-        return list(self._read(self._index(field).between(value, value)))[:limit]
+        return [_copy(each) for each in islice(self._read(self._index(field).between(value, value)), limit)]
 
     def everything(self) -> list[Document]:
         """All documents."""
-        return list(self._read(self._documents))
+        return [_copy(document) for document in self._read(list(self._documents))]
 
     def peek(self, identity: str) -> Document | None:
         """One document, at once."""
-        return next(self._read([identity]), None)
+        return next(map(_copy, self._read([identity])), None)
+
+    def earliest(self, field: str) -> Any:
+        """The lowest value of ``field`` in any document; None where no document has it."""
+        return self._index(field).lowest
 
     def poke(self, document: Document) -> None:
         """Store ``document`` whatever is there."""
         self._put(document["_id"], bson.encode(document, codec_options=CODEC))
 
     def _insert(self, encoded: Encoded) -> bool:
-        held = self.peek(encoded.id)
+        held = self._alive(encoded.id)
         if held is not None:
-            return encoded.write in held["writes"]
+            return encoded.write in held.writes
         self._put(encoded.id, encoded.body)
         self._inserts += 1
         if self._expiry and self._inserts % SWEEP_EVERY == 0:
@@ -79,8 +100,8 @@ class MemoryDocuments:
         return True
 
     def _replace(self, replacement: Replacement) -> bool:
-        held = self.peek(replacement.encoded.id)
-        if held is None or held["rev"] != replacement.rev:
+        held = self._alive(replacement.encoded.id)
+        if held is None or held.rev != replacement.rev:
             return False
         self._put(replacement.encoded.id, replacement.encoded.body)
         return True
@@ -88,36 +109,42 @@ class MemoryDocuments:
     def _put(self, identity: str, raw: bytes) -> None:
         """Write a document, or a new one in its place."""
         self._remove(identity)
-        self._documents[identity] = raw
-        if self._indexes:
-            document = _decode(raw)
-            for index in self._indexes.values():
-                index.add(document)
+        document = self._decode(identity, raw)
+        expires_at = document.get(self._expiry) if self._expiry else None
+        self._documents[identity] = _Held(raw, document.get("rev"), document.get("writes", ()), expires_at)
+        for index in self._indexes.values():
+            index.add(document)
 
     def _remove(self, identity: str) -> None:
-        raw = self._documents.pop(identity, None)
-        if raw is not None and self._indexes:
-            document = _decode(raw)
+        self._decoded.pop(identity, None)
+        if self._documents.pop(identity, None) is not None:
             for index in self._indexes.values():
-                index.remove(document)
+                index.remove(identity)
 
     def _index(self, field: str) -> _Index:
         if field not in self._indexes:
-            self._indexes[field] = _Index(field, map(_decode, self._documents.values()))
+            documents = (self._decode(identity, held.raw) for identity, held in self._documents.items())
+            self._indexes[field] = _Index(field, documents)
         return self._indexes[field]
 
     def _read(self, ids: Iterable[str]) -> Iterator[Document]:
-        """Those of ``ids`` that exist."""
-        now = self._now()
-        for identity in ids:
-            raw = self._documents.get(identity)
-            document = None if raw is None else _decode(raw)
-            if document is not None and not self._is_over(document, now):
-                yield document
+        """Those of ``ids`` that exist, as they are kept: to look at, or to copy before they are handed out."""
+        found = ((identity, self._alive(identity)) for identity in ids)
+        return (self._decode(identity, held.raw) for identity, held in found if held is not None)
 
-    def _is_over(self, document: Document, now: datetime) -> bool:
-        ends = document.get(self._expiry) if self._expiry else None
-        return ends is not None and ends <= now
+    def _decode(self, identity: str, raw: bytes) -> Document:
+        """A document as it is kept. Copying it costs less than decoding it again, so the latest are remembered."""
+        document = self._decoded.get(identity)
+        if document is None:
+            if len(self._decoded) >= REMEMBERED:
+                self._decoded.clear()
+            document = self._decoded[identity] = bson.decode(raw, codec_options=CODEC)
+        return document
+
+    def _alive(self, identity: str) -> _Held | None:
+        """A document that has not expired."""
+        held = self._documents.get(identity)
+        return None if held is None or (held.expires_at and held.expires_at <= self._now()) else held
 
     def _sweep(self) -> None:
         for identity in self._index(self._expiry).between(EPOCH, self._now()):
@@ -132,20 +159,26 @@ class _Index:
 
     def __init__(self, field: str, documents: Iterable[Document]) -> None:
         self._field = field
-        self._entries: list[tuple[Any, str]] = sorted(entry for each in documents for entry in self._of(each))
+        self._by_id = {document["_id"]: self._of(document) for document in documents}
+        self._entries: list[tuple[Any, ...]] = sorted(entry for each in self._by_id.values() for entry in each)
 
     def add(self, document: Document) -> None:
-        for entry in self._of(document):
+        entries = self._by_id[document["_id"]] = self._of(document)
+        for entry in entries:
             insort(self._entries, entry)
 
-    def remove(self, document: Document) -> None:
-        for entry in self._of(document):
+    def remove(self, identity: str) -> None:
+        for entry in self._by_id.pop(identity):
             del self._entries[bisect_left(self._entries, entry)]
+
+    @property
+    def lowest(self) -> Any:
+        return self._entries[0][0] if self._entries else None
 
     def between(self, start: Any, end: Any, *, reverse: bool = False) -> list[str]:
         """Ids from ``start`` to ``end``, both included."""
-        first = bisect_left(self._entries, start, key=_value)
-        past = bisect_right(self._entries, end, key=_value)
+        first = bisect_left(self._entries, (start,))
+        past = bisect_right(self._entries, (end, LAST_ID))
         ids = [identity for _, identity in self._entries[first:past]]
         return ids[::-1] if reverse else ids
 
@@ -155,17 +188,27 @@ class _Index:
         return {(value, document["_id"]) for value in values if value is not None}
 
 
-def _value(entry: tuple[Any, str]) -> Any:
-    return entry[0]
-
-
 def _truncate_dates(value: Any) -> Any:
     """``value`` as exact as a stored one: dates have milliseconds."""
-    return _decode(bson.encode({"value": value}))["value"]
+    return value.replace(microsecond=value.microsecond // 1000 * 1000) if isinstance(value, datetime) else value
 
 
-def _decode(raw: bytes) -> Document:
-    return bson.decode(raw, codec_options=CODEC)
+def _copy(document: Document, fields: Sequence[str] = ()) -> Document:
+    """What is handed out, so that whoever changes it changes nothing here: all of it, or ``fields`` and the id."""
+    if fields:
+        names = {"_id", *(field.partition(".")[0] for field in fields)}
+        document = {name: value for name, value in document.items() if name in names}
+    copied: Document = _copy_part(document)
+    return copied
+
+
+def _copy_part(part: Any) -> Any:
+    """A copy of a document or a list, down to its plain values."""
+    copied = part.copy()
+    for place, value in part.items() if part.__class__ is dict else enumerate(part):
+        if value.__class__ is dict or value.__class__ is list:
+            copied[place] = _copy_part(value)
+    return copied
 
 
 def _has(held: object, value: object) -> bool:
