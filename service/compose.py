@@ -185,14 +185,18 @@ def build_workers(
     loops: int,
     rest: timedelta = LONGEST_REST,
     relay_rest: timedelta = RELAY_REST,
+    horizon: timedelta | None = None,
 ) -> list[Worker[Any]]:
-    """The workers on orders, events and deliveries; each change of an order wakes those that it concerns."""
+    """The workers on orders, events and deliveries; each change of an order wakes those that it concerns.
+
+    See ``Worker`` for ``horizon``.
+    """
     store, updates = core.store, core.updates
-    deliveries = [DeliveryWorker(target, store.deliveries, runtime, rest) for target in targets]
+    deliveries = [DeliveryWorker(target, store.deliveries, runtime, rest, horizon) for target in targets]
     relay = RelayWork(store.orders, updates, store.deliveries, targets, runtime, deliveries)
     relay_worker = Worker(relay, runtime, loops, relay_rest)
     order_work = OrderWork(store.orders, updates, core.orders, core.refunds, core.late, runtime)
-    order_worker = Worker(order_work, runtime, loops, rest)
+    order_worker = Worker(order_work, runtime, loops, rest, horizon)
     updates.wanted = frozenset(kind for kind in EventType if any(target.wants(kind) for target in targets))
     updates.on_due = order_worker.wake
     core.redelivery.on_due = lambda: _wake(deliveries)

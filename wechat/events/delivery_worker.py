@@ -174,8 +174,13 @@ class DeliveryWorker(Worker[DeliveryJob]):
     """Delivers to one target for as long as it is started."""
 
     def __init__(
-        self, target: Target, store: DeliveryStore, runtime: Runtime, longest_rest: timedelta = LONGEST_REST
+        self,
+        target: Target,
+        store: DeliveryStore,
+        runtime: Runtime,
+        longest_rest: timedelta = LONGEST_REST,
+        horizon: timedelta | None = None,
     ) -> None:
         work = DeliveryWork(target, store, runtime)
-        super().__init__(work, runtime, AT_ONCE, longest_rest)
+        super().__init__(work, runtime, AT_ONCE, longest_rest, horizon)
         work.on_due = self.wake

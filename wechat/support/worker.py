@@ -52,15 +52,26 @@ class Work(Protocol[J]):
 
 
 class Worker(Generic[J]):
-    """Does ``work`` for as long as it is started."""
+    """Does ``work`` for as long as it is started.
+
+    When nothing is due it asks for the next date within ``horizon``, usually its longest rest. A shorter one is for
+    whoever wakes it for dates that lie beyond. Metrics are renewed no more often than it rests at most.
+    """
 
     def __init__(
-        self, work: Work[J], runtime: Runtime, loops: int = LOOPS, longest_rest: timedelta = LONGEST_REST
+        self,
+        work: Work[J],
+        runtime: Runtime,
+        loops: int = LOOPS,
+        longest_rest: timedelta = LONGEST_REST,
+        horizon: timedelta | None = None,
     ) -> None:
         self._work = work
         self._clock = runtime.clock
         self._loops = loops
         self._longest_rest = longest_rest
+        self._horizon = longest_rest if horizon is None else horizon
+        self._measure_s = max(MEASURE_S, longest_rest.total_seconds())
         self._running: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
         self._rests_until: datetime | None = None
@@ -69,6 +80,15 @@ class Worker(Generic[J]):
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._forever(), name=self._work.name)
+
+    @property
+    def work(self) -> Work[J]:
+        return self._work
+
+    @property
+    def rests(self) -> bool:
+        """Whether it has found nothing to do and sleeps."""
+        return self._rests_until is not None
 
     def wake(self, at: datetime | None = None) -> None:
         """There may be something due now, or from ``at`` on."""
@@ -123,7 +143,7 @@ class Worker(Generic[J]):
 
     async def _next_due(self) -> datetime | None:
         now = self._clock.now()
-        due = await self._work.next_due(now + self._longest_rest)
+        due = await self._work.next_due(now + self._horizon)
         return due if due is None or due > now else now + OVERDUE_REST
 
     async def _rest(self, until: datetime, version: int) -> None:
@@ -133,7 +153,7 @@ class Worker(Generic[J]):
     async def _measure(self) -> None:
         """Renew the metrics, now and then."""
         if self._clock.monotonic() >= self._measure_at:
-            self._measure_at = self._clock.monotonic() + MEASURE_S
+            self._measure_at = self._clock.monotonic() + self._measure_s
             await self._work.measure()
 
 
