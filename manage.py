@@ -43,20 +43,32 @@ def drill(
 def simulate(
     seeds: Annotated[int, typer.Option(min=1, help="多少个种子 · how many seeds")] = 100,
     first: Annotated[int, typer.Option("--from", help="第一个种子 · the first of them")] = 1,
-    days: Annotated[float, typer.Option(min=0.1, help="有故障的天数 · days with faults")] = 1.0,
+    days: Annotated[float, typer.Option(min=0.1, help="有故障的天数 · days with faults")] = 3.0,
     seed: Annotated[int | None, typer.Option(help="只重演这一个种子 · replay this seed only")] = None,
+    orders: Annotated[int | None, typer.Option(min=1, help="订单数 · how many orders")] = None,
+    first_order: Annotated[int, typer.Option(min=1, help="从第几笔订单起 · the first of them")] = 1,
+    processes: Annotated[int | None, typer.Option(min=1, help="服务进程数 · processes of the service")] = None,
+    without: Annotated[list[str] | None, typer.Option(help="没有这种故障 · without this kind of fault")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="只有这种故障 · with this kind of fault only")] = None,
     trace: Annotated[bool, typer.Option("--trace", help="与 --seed 同用：逐行打印 · with --seed: every line")] = False,
     mutants: Annotated[
         bool, typer.Option("--mutants", help="有意改坏的版本必须被发现 · broken builds must be found")
     ] = False,
     jobs: Annotated[int, typer.Option(min=1, help="并行进程数 · processes at once")] = 2,
+    shrink: Annotated[float, typer.Option(min=0, help="失败时缩小几秒 · seconds to make a failure smaller")] = 60,
     as_json: Annotated[bool, typer.Option("--json", help="输出一个 JSON 文档 · print one JSON document")] = False,
 ) -> None:
     """在虚拟时间里模拟有故障的日子，由种子决定 · Simulate days with faults in virtual time, decided by a seed."""
-    from proof.run import Options, main  # noqa: PLC0415 - nothing else needs it
+    from proof.run import Options, choose_faults, main  # noqa: PLC0415 - nothing else needs it
+    from proof.simulation import Scenario  # noqa: PLC0415
 
-    options = Options(first, seeds, days, jobs, as_json=as_json)
-    raise typer.Exit(main(options, seed=seed, trace=trace, mutants=mutants))
+    try:
+        left_out = choose_faults(without or [], only or [])
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    scenario = Scenario(first if seed is None else seed, days, orders, first_order, processes, left_out)
+    options = Options(scenario, seeds, jobs, as_json=as_json, shrink_s=shrink)
+    raise typer.Exit(main(options, one=seed is not None, trace=trace, mutants=mutants))
 
 
 @app.command()

@@ -17,6 +17,8 @@ CLIENT_S = 30.0
 STEP_S = 60.0
 """Between two chances of a process to die or of its clock to leap."""
 LEAPS_H = (1.0, 7.0)
+MOST_OCCASIONS = 1440
+"""As many are looked at in advance."""
 
 
 class NoAnswer(Exception):
@@ -28,16 +30,18 @@ class Cluster:
 
     def __init__(self, size: int, environment: Environment) -> None:
         self._environment = environment
-        self._faults = environment.faults
         self._trace = environment.trace
         self._stream = environment.chance.stream("cluster")
+        self._calls = environment.chance.stream("calls")
+        self._faults = environment.faults.of("", "cluster")
+        self._occurrences = environment.faults.occurrences
         self._started = 0
         self._dead: list[ProcessState] = []  # kept, with the calls that wait in them for ever
         self._processes = [self._start(slot) for slot in range(size)]
 
     async def call(self, work: Callable[[ServiceProcess], Coroutine[Any, Any, T]]) -> T:
         """Ask any process, as a client over HTTP does. Raises NoAnswer, and what ``work`` raises."""
-        process = self._stream.choice(self._processes)
+        process = self._calls.choice(self._processes)
         try:
             async with asyncio.timeout(CLIENT_S):
                 await process.state.block_if_dead()
@@ -50,17 +54,30 @@ class Cluster:
     async def inject_faults(self) -> None:
         """Let processes die and clocks leap, for ever."""
         while True:
-            await asyncio.sleep(STEP_S * self._stream.uniform(0.1, 1.9))
-            slot = self._stream.randrange(len(self._processes))
-            if self._faults.happens(Fault.PROCESS_DIES):
+            pause_s, slot, dies, leaps = self._next_accident()
+            await asyncio.sleep(pause_s)
+            name = f"process {slot + 1}"
+            if dies:
+                self._occurrences.note(name, Fault.PROCESS_DIES)
                 self._kill(slot)
                 await asyncio.sleep(self._stream.choice([1, 30, 600]))
                 self._processes[slot] = self._start(slot)
-                self._trace.add(f"process {slot + 1}", "starts")
-            if self._faults.happens(Fault.CLOCK_LEAPS):
+                self._trace.add(name, "starts")
+            if leaps:
+                self._occurrences.note(name, Fault.CLOCK_LEAPS, lasts=True)
                 by = timedelta(hours=self._stream.uniform(*LEAPS_H))
-                self._trace.add(f"process {slot + 1}", "clock leaps", str(by))
-                self._processes[slot].clock.leap(by)
+                self._trace.add(name, "clock leaps", str(by))
+                self._processes[slot].leap(by)
+
+    def _next_accident(self) -> tuple[float, int, bool, bool]:
+        """Seconds until the next occasion at which something happens, to which slot, whether it dies, whether its
+        clock leaps. Occasions at which nothing happens take no time to simulate."""
+        for occasion in range(MOST_OCCASIONS):
+            dies, leaps = self._faults.comes(Fault.PROCESS_DIES), self._faults.comes(Fault.CLOCK_LEAPS)
+            if dies or leaps:
+                pause_s = STEP_S * (occasion + self._stream.uniform(0.1, 1.9))
+                return pause_s, self._stream.randrange(len(self._processes)), dies, leaps
+        return MOST_OCCASIONS * STEP_S, 0, False, False
 
     def replace_all(self) -> None:
         """Replace every process, so that all live and have the right time."""
@@ -74,6 +91,8 @@ class Cluster:
 
     def _kill(self, slot: int) -> None:
         process = self._processes[slot]
+        if not process.state.alive:
+            return
         process.state.alive = False
         self._dead.append(process.state)
         asyncio.get_running_loop().create_task(process.close())

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection
+from copy import copy
 from enum import StrEnum
+
+from proof.chance import Chance
 
 
 class Fault(StrEnum):
@@ -47,6 +51,21 @@ class Fault(StrEnum):
     RECEIVER_DOWN = "receiver of events is down for a while"
     RECEIVER_AFTER = "receiver's answer is lost"
 
+    __hash__ = str.__hash__  # an Enum's own is a function in Python, and each call of the store asks for a few
+
+    @property
+    def option(self) -> str:
+        """Its name on the command line."""
+        return self.name.lower().replace("_", "-")
+
+    @classmethod
+    def named(cls, name: str) -> Fault:
+        """The fault by its name or its words. Raises ValueError."""
+        for fault in cls:
+            if name in (fault.option, fault.value):
+                return fault
+        raise ValueError(f"no such fault: {name}; there are {', '.join(fault.option for fault in cls)}")
+
 
 RATES = {Fault.PROCESS_DIES: 0.01, Fault.CLOCK_LEAPS: 0.002}
 """Chance of each at its occasions, where it is not the usual one."""
@@ -55,38 +74,108 @@ KINDS_OFF = 0.45
 """How many kinds a seed does without, on average."""
 
 
-class Faults:
-    """The faults of one seed. ``counted`` says how often each happened."""
+class Occurrences:
+    """What has gone wrong so far in a seed, and to whom. ``counted`` says how often each happened.
 
-    def __init__(self, stream: random.Random) -> None:
-        self._stream = stream
+    ``whom`` is an order or a process. ``moment`` counts up with each fault: it says what came after what.
+    """
+
+    def __init__(self) -> None:
         self.counted: Counter[Fault] = Counter()
+        self.moment = 0
+        self.on_fault: Callable[[str, Fault], None] = lambda whom, fault: None
+        self._latest: defaultdict[str, dict[Fault, int]] = defaultdict(dict)
+        self._lasting: defaultdict[str, set[Fault]] = defaultdict(set)
+        self._began: dict[str, int] = {}
+
+    def begin(self, whom: str) -> None:
+        """From here on faults concern ``whom``: an order that is placed."""
+        self._began[whom] = self.moment
+
+    def beginning(self, whom: str) -> int:
+        """The moment of ``begin``."""
+        return self._began.get(whom, 0)
+
+    def note(self, whom: str, fault: Fault, *, lasts: bool = False) -> None:
+        """``fault`` has happened to ``whom``; where it ``lasts``, until ``forget``."""
+        self.moment += 1
+        self.counted[fault] += 1
+        self._latest[whom][fault] = self.moment
+        if lasts:
+            self._lasting[whom].add(fault)
+        self.on_fault(whom, fault)
+
+    def forget(self, whom: str) -> None:
+        """What lasted is over for ``whom``: a process was replaced."""
+        self._lasting.pop(whom, None)
+
+    def since(self, moment: int, whom: Collection[str]) -> set[Fault]:
+        """What has happened to any of ``whom`` after ``moment``, or lasts."""
+        found = {fault for each in whom for fault, at in self._latest[each].items() if at > moment}
+        return found.union(*(self._lasting[each] for each in whom))
+
+
+class Faults:
+    """The faults of one seed, as they happen to ``whom``: an order, a process, or anybody.
+
+    ``of`` gives each its own stream, so that one order less changes nothing for the others.
+    """
+
+    def __init__(self, chance: Chance, without: Collection[Fault] = ()) -> None:
+        stream = chance.stream("faults")
         off = stream.uniform(0, 2 * KINDS_OFF)
         self._rates = {
             fault: 0.0 if stream.random() < off else RATES.get(fault, USUAL) * stream.uniform(0.2, 3) for fault in Fault
         }
+        self._rates.update(dict.fromkeys(without, 0.0))
+        self._chance = chance
+        self._seed = self
+        self._views: dict[str, Faults] = {}
         self._stopped = False
+        self.occurrences = Occurrences()
+        self._aim("", stream)
+
+    def _aim(self, whom: str, stream: random.Random) -> None:
+        self._whom = whom
+        self._draw = stream.random
+
+    def of(self, whom: str, stream: str = "") -> Faults:
+        """The same faults, happening to ``whom``. ``stream`` tells apart what has one name: processes of one slot."""
+        name = stream or whom
+        if name not in self._views:
+            self._views[name] = copy(self)
+            self._views[name]._aim(whom, self._chance.stream(f"faults of {name}"))
+        return self._views[name]
 
     def stop(self) -> None:
         """From here on nothing goes wrong."""
-        self._stopped = True
+        self._seed._stopped = True
+
+    @property
+    def stopped(self) -> bool:
+        return self._seed._stopped
 
     def has(self, fault: Fault) -> bool:
         """Whether the seed has this kind at all."""
-        return self._rates[fault] > 0 and not self._stopped
+        return self._rates[fault] > 0 and not self._seed._stopped
 
     def lasts(self, fault: Fault) -> bool:
         """Whether the seed has this kind, which then is there all the time; counted like one that happens."""
-        self.counted[fault] += self.has(fault)
+        if self.has(fault):
+            self.occurrences.note(self._whom, fault, lasts=True)
         return self.has(fault)
 
     def happens(self, fault: Fault) -> bool:
         """Whether it happens now."""
-        rate = self._rates[fault]
-        if self._stopped or not rate or self._stream.random() >= rate:
+        if self._draw() >= self._rates[fault] or self._seed._stopped:
             return False
-        self.counted[fault] += 1
+        self.occurrences.note(self._whom, fault)
         return True
+
+    def comes(self, fault: Fault) -> bool:
+        """Whether it happens at an occasion that is still to come. Drawn even for what the seed does without, so that
+        the draws after it stay the same."""
+        return self._draw() < self._rates[fault] and not self._seed._stopped
 
     def first(self, *kinds: Fault) -> Fault | None:
         """The first of ``kinds`` that happens now."""

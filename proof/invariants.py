@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from itertools import pairwise
 
 from proof.people import Acknowledged
@@ -33,7 +33,7 @@ class Broken(AssertionError):
 
 
 class Invariants:
-    """Looks at each order when it is written."""
+    """Looks at each order when it is written. ``on_order`` is called before, with the process and the order."""
 
     def __init__(self, database: MemoryDatabase, world: WeChat) -> None:
         self._database = database
@@ -41,8 +41,9 @@ class Invariants:
         self._states: dict[str, tuple[int, TradeState]] = {}
         self.broken: Broken | None = None
         self.checked = 0
+        self.on_order: Callable[[str, Order], None] = lambda process, order: None
 
-    def written(self, collection: str, identity: str) -> None:
+    def written(self, process: str, collection: str, identity: str) -> None:
         """A document was written. What is wrong is kept in ``broken``: whoever wrote it must not notice."""
         if collection != ORDERS or self.broken:
             return
@@ -51,6 +52,7 @@ class Invariants:
             return
         self.checked += 1
         order = ORDER.read(document)
+        self.on_order(process, order)
         for what in (*self._order_is_sound(order), *self._moved_by_the_rules(order, document)):
             self.broken = self.broken or Broken(what, order.out_trade_no)
 
@@ -150,7 +152,7 @@ def check_end(
     for transaction, payment in world.payments.items():
         if world.given_back(transaction) > payment.total:
             yield Broken(f"WeChat gave {world.given_back(transaction)} of {payment.total} back", payment.number)
-    yield from _events_arrived(orders, database, receiver)
+    yield from _events_arrived(orders, database, receiver, acknowledged.resent)
 
 
 def _promises_are_kept(orders: Mapping[str, Order], acknowledged: Acknowledged) -> Iterator[Broken]:
@@ -208,14 +210,18 @@ _REFUND_EVENTS = {
 }
 
 
-def _events_arrived(orders: Mapping[str, Order], database: MemoryDatabase, receiver: Receiver) -> Iterator[Broken]:
-    """Each event of each order, once, in order."""
+def _events_arrived(
+    orders: Mapping[str, Order], database: MemoryDatabase, receiver: Receiver, resent: Set[str]
+) -> Iterator[Broken]:
+    """Each event of each order, once, and in order but for those that were ``resent`` by hand."""
     deliveries = database[DELIVERIES].everything()
     places = {document["_id"].removesuffix(f":{receiver.name}"): document["sequence"] for document in deliveries}
     for order in orders.values():
         arrived = receiver.arrivals(order.out_trade_no)
         sequences = [places.get(event.id) for event in arrived]
-        if sequences != list(range(1, order.sequence + 1)):
+        in_order = [places.get(event.id) for event in arrived if event.id not in resent]
+        complete = Counter(sequences) == Counter(range(1, order.sequence + 1))
+        if not complete or any(place <= before for before, place in pairwise(in_order) if place and before):
             yield Broken(f"its events arrived as {sequences} of {order.sequence}", order.out_trade_no)
         if missed := _expected_events(order) - {event.type for event in arrived}:
             yield Broken(f"nobody was told of {', '.join(sorted(missed))}", order.out_trade_no)

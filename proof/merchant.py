@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 
 from proof.protocol_v2 import ProtocolV2, read_xml, write_xml
 from proof.protocol_v3 import ProtocolV3
+from proof.trace import orders_in
 from proof.wechat import WeChat
 from service.compose import Terms
 from wechat.domain.facts import Api
@@ -30,6 +32,7 @@ from wechat.support.transport import Answer, Request, Transport
 
 KEY_BITS = 1024
 """Short, because a run signs ten thousand times. No signature is part of a trace."""
+NUMBERS = re.compile(r"[0-9A-Za-z]{20,64}")
 V2_KEY = "2" * 32
 V3_KEY = "3" * 32
 SERIAL = "PUB_KEY_ID_0"
@@ -48,6 +51,7 @@ class Account:
     notify_url = "https://pay.example.com/notify"
 
     def __init__(self, world: WeChat) -> None:
+        self._world = world
         self.v2 = ProtocolV2(world, self.appid, self.mchid, V2_KEY)
         self.v3 = ProtocolV3(world, self.appid, self.mchid, V3_KEY, SERIAL, _key("platform"))
         self.forger = ProtocolV3(world, self.appid, self.mchid, V3_KEY, SERIAL, _key("forger"))
@@ -55,6 +59,14 @@ class Account:
     def answer(self, api: Api, request: Request, now: datetime) -> Answer:
         """What WeChat answers to ``request``."""
         return self.v2.answer(request, now) if api is Api.V2 else self.v3.answer(request, now)
+
+    def orders_of(self, request: Request) -> list[str]:
+        """Which order a request is about, by its own number or by that of its payment or refund."""
+        text = f"{request.target} {request.body.decode('utf-8', 'replace')}"
+        known = [
+            self._world.payments.get(number) or self._world.refunds.get(number) for number in NUMBERS.findall(text)
+        ]
+        return orders_in(text) or sorted({each.number for each in known if each})
 
     def refusal(self, api: Api, code: str) -> Answer:
         return self.v2.refusal(code) if api is Api.V2 else self.v3.refusal(code)

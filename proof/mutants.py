@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -133,13 +134,13 @@ MUTANTS = (
     Mutant(
         "the store replaces whatever is there",
         "storage/memory/documents.py",
-        'if held is None or held["rev"] != replacement.rev:',
+        "if held is None or held.rev != replacement.rev:",
         "if held is None:",
     ),
     Mutant(
         "an insert takes the place of what is there",
         "storage/memory/documents.py",
-        '        if held is not None:\n            return encoded.write in held["writes"]\n',
+        "        if held is not None:\n            return encoded.write in held.writes\n",
         "",
     ),
     Mutant(
@@ -271,8 +272,11 @@ def apply(mutant: Mutant, root: Path) -> None:
     file.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
 
 
-def find(mutant: Mutant, seeds: int) -> dict[str, object] | None:
-    """The first seed that finds ``mutant``, with what it says; None when none does."""
+def find(mutant: Mutant, seeds: int, shrink_s: float = 0.0) -> dict[str, Any] | None:
+    """The first seed that finds ``mutant``, with what it says; None when none does.
+
+    With ``shrink_s`` it is made smaller for so many seconds.
+    """
     with tempfile.TemporaryDirectory(prefix="fenpay-mutant-") as name:
         root = Path(name)
         for folder in COPIED:
@@ -280,11 +284,11 @@ def find(mutant: Mutant, seeds: int) -> dict[str, object] | None:
         for module in ROOT.glob("*.py"):
             shutil.copy(module, root)
         apply(mutant, root)
-        command = [sys.executable, "-m", "proof.mutants", str(seeds)]
+        command = [sys.executable, "-m", "proof.mutants", str(seeds), str(shrink_s)]
         done = subprocess.run(  # noqa: S603 - our own source
             command, cwd=root, capture_output=True, text=True, timeout=LIMIT_S, check=True
         )
-    found: dict[str, object] | None = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] | None = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
@@ -302,11 +306,18 @@ def run_mutants(seeds: int, jobs: int, console: Console, chosen: Sequence[Mutant
 
 
 def main() -> None:
-    """In the copy: ``python -m proof.mutants SEEDS``; the last line is JSON."""
-    from proof.run import first_failure  # noqa: PLC0415 - of the broken build
+    """In the copy: ``python -m proof.mutants SEEDS SHRINK_S``; the last line is JSON."""
+    from proof.page import write_page  # noqa: PLC0415 - of the broken build
+    from proof.run import first_failure, shrink_for  # noqa: PLC0415
 
-    outcome = first_failure(range(1, int(sys.argv[1]) + 1))
-    print(json.dumps({"seed": outcome.scenario.seed, "failure": outcome.failure} if outcome else None))
+    failed = first_failure(range(1, int(sys.argv[1]) + 1))
+    if failed is None:
+        print("null")
+        return
+    smaller = shrink_for(float(sys.argv[2]), failed)
+    about = {"seed": failed.scenario.seed, "failure": failed.failure, "orders": failed.orders}
+    page = [*write_page(smaller)]
+    print(json.dumps(about | {"smaller_orders": smaller.orders, "smaller_failure": smaller.failure, "page": page}))
 
 
 if __name__ == "__main__":

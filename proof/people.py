@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
+from proof.chance import Chance
 from proof.cluster import Cluster, NoAnswer
 from proof.faults import Fault, Faults
 from proof.merchant import Account
@@ -40,10 +42,16 @@ class Acknowledged:
     """Idempotency-Keys of refunds, each with the refund's number and amount."""
     keys: Counter[str] = field(default_factory=Counter)
     """How many keys each order's refunds were requested with."""
+    resent: set[str] = field(default_factory=set)
+    """Ids of events that could not be delivered in time and were sent again by hand."""
 
 
 class People:
-    """All of them. ``acknowledged`` is what the invariants hold the service to."""
+    """All of them. ``acknowledged`` is what the invariants hold the service to.
+
+    Each order has a stream of its own, so that what becomes of it does not depend on the other orders. ``on_change``
+    is called when somebody has ended, and when something is ``wrong``.
+    """
 
     def __init__(
         self,
@@ -52,7 +60,7 @@ class People:
         cluster: Cluster,
         faults: Faults,
         clock: SimulatedClock,
-        stream: random.Random,
+        chance: Chance,
         trace: Trace,
     ) -> None:
         self._world = world
@@ -60,8 +68,10 @@ class People:
         self._cluster = cluster
         self._faults = faults
         self._clock = clock
-        self._stream = stream
+        self._chance = chance
         self._trace = trace
+        world.on_refund = lambda refund: self.begin(self._end_refund(refund))
+        self.on_change: Callable[[], None] = lambda: None
         self.acknowledged = Acknowledged([], [], {})
         self.wrong: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -81,13 +91,15 @@ class People:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             self.wrong.append(f"the service raised what it does not promise: {error!r}")
+        self.on_change()
 
     # -- a customer's order ---------------------------------------------------------------------------------------
 
     async def buy(self, name: str, within_s: float) -> None:
         """An order at some time: placed, mostly paid, sometimes closed, sometimes refunded."""
-        stream = random.Random(f"{self._stream.random()}/{name}")
+        stream = self._chance.stream(name)
         await asyncio.sleep(stream.uniform(0, within_s))
+        self._faults.occurrences.begin(name)
         total = stream.choice([1, 2, 100, 999, 10_000])
         api = stream.choice([Api.V2, Api.V3])
         sale = CreateOrderRequest(description="拿铁咖啡", total=total, openid=f"o-{name}", out_trade_no=name, api=api)
@@ -108,10 +120,11 @@ class People:
         if stream.random() < 0.15:
             return
         await asyncio.sleep(stream.choice([1, 20, 300, 29 * 60, 40 * 60]))
-        openid = "o-somebody-else" if self._faults.happens(Fault.PAID_BY_ANOTHER) else f"o-{name}"
-        rules = self._faults.happens(Fault.PAID_AFTER_CLOSE)
+        faults = self._faults_of(name)
+        openid = "o-somebody-else" if faults.happens(Fault.PAID_BY_ANOTHER) else f"o-{name}"
+        rules = faults.happens(Fault.PAID_AFTER_CLOSE)
         self._take(self._world.pay(name, openid, self._clock.now(), against_the_rules=rules), "pays")
-        if self._faults.happens(Fault.PAID_TWICE) and self._world.orders[name].payments:
+        if faults.happens(Fault.PAID_TWICE) and self._world.orders[name].payments:
             await asyncio.sleep(stream.choice([0.1, 60, 7200]))
             self._take(self._world.pay(name, openid, self._clock.now(), against_the_rules=True), "pays again")
 
@@ -126,7 +139,7 @@ class People:
             await asyncio.sleep(stream.choice([5, 90, 3 * 3600]))
             amount = stream.choice([total, max(1, total // 3), 1])
             await self._refund(stream, name, amount, f"key-{name}-{number}")
-        if self._faults.happens(Fault.CONSOLE_REFUND):
+        if self._faults_of(name).happens(Fault.CONSOLE_REFUND):
             await asyncio.sleep(stream.choice([1, 600]))
             self._refund_at_console(stream, name)
 
@@ -183,48 +196,52 @@ class People:
             self._trace.add("payer", what, payment.transaction_id, payment.number)
             self.begin(self._report_payment(payment))
 
-    async def work_on_refunds(self) -> None:
-        """End refunds that WeChat has accepted, each after a while, and report them. For ever."""
-        seen: set[str] = set()
-        while True:
-            await asyncio.sleep(30)
-            for number, refund in list(self._world.refunds.items()):
-                if number not in seen:
-                    seen.add(number)
-                    self.begin(self._end_refund(refund))
-
     async def _end_refund(self, refund: Refund) -> None:
-        slow = self._faults.happens(Fault.REFUND_SLOW)
-        await asyncio.sleep(30 * HOUR_S if slow else self._stream.choice([1, 60, 1800]))
-        if self._faults.happens(Fault.REFUND_ABNORMAL):
+        """End a refund that WeChat has accepted, after a while, and report it."""
+        faults, stream = self._faults_of(refund.number), self._chance.stream(f"refund {refund.refund_id}")
+        await asyncio.sleep(30 * stream.random())
+        slow = faults.happens(Fault.REFUND_SLOW)
+        await asyncio.sleep(30 * HOUR_S if slow else stream.choice([1, 60, 1800]))
+        if faults.happens(Fault.REFUND_ABNORMAL):
             self._end(refund, "ABNORMAL")
             await self._report_refund(refund)
             await asyncio.sleep(6 * HOUR_S)
-        self._end(refund, "CLOSED" if self._faults.happens(Fault.REFUND_CLOSED) else "SUCCESS")
+        self._end(refund, "CLOSED" if faults.happens(Fault.REFUND_CLOSED) else "SUCCESS")
         await self._report_refund(refund)
 
     def _end(self, refund: Refund, state: str) -> None:
         self._world.end_refund(refund, state, self._clock.now())
         self._trace.add("WeChat", "refund", f"{refund.out_refund_no} {refund.state}", refund.number)
 
+    async def resend_events(self, ids: Sequence[str]) -> None:
+        """What an operator does after the alarm that events could not be delivered."""
+        for event_id in ids:
+            self.acknowledged.resent.add(event_id)
+            self._trace.add("operator", "resends", event_id)
+            resend = partial(_resend, event_id)
+            await self._insist(self._chance.stream(event_id), "", "resend", resend)
+
+    def _faults_of(self, name: str) -> Faults:
+        return self._faults.of(name, f"people around {name}")
+
     # -- notifications --------------------------------------------------------------------------------------------
 
     async def _report_payment(self, payment: Payment) -> None:
-        api = self._world.orders[payment.number].api
+        api, faults = self._world.orders[payment.number].api, self._faults_of(payment.number)
         protocol = self._account.v2 if api == "v2" else self._account.v3
 
         def message() -> tuple[dict[str, str], bytes]:
             return protocol.payment_message(payment, payment.total, self._clock.now())
 
-        if self._faults.happens(Fault.NOTIFY_OTHER_AMOUNT):
+        if faults.happens(Fault.NOTIFY_OTHER_AMOUNT):
             wrong = protocol.payment_message(payment, payment.total + 1, self._clock.now())
             if await self._notify(wrong, payment.number, "for another amount"):
                 self.wrong.append(f"a notification of {payment.number} for another amount was accepted")
-        if self._faults.happens(Fault.NOTIFY_FORGED):
+        if faults.happens(Fault.NOTIFY_FORGED):
             forged = self._account.forger.payment_message(payment, payment.total, self._clock.now())
             if await self._notify(forged, payment.number, "forged"):
                 self.wrong.append(f"a forged notification of {payment.number} was accepted")
-        if self._faults.happens(Fault.NOTIFY_UNKNOWN):
+        if faults.happens(Fault.NOTIFY_UNKNOWN):
             await self._notify(self._account.v3.unknown_message(self._clock.now()), payment.number, "of unknown kind")
         if await self._report(message, payment.number):
             self.acknowledged.payments.append(payment)
@@ -242,20 +259,21 @@ class People:
 
     async def _report(self, message: Callable[[], tuple[dict[str, str], bytes]], name: str) -> bool:
         """Send until it is acknowledged, by WeChat's schedule; whether it was."""
-        if self._faults.happens(Fault.NOTIFY_LOST):
+        faults = self._faults_of(name)
+        if faults.happens(Fault.NOTIFY_LOST):
             self._trace.add("WeChat", "notifies", "and all of it is lost", name)
             return False
-        await asyncio.sleep(5 * HOUR_S if self._faults.happens(Fault.NOTIFY_LATE) else 0.1)
+        await asyncio.sleep(5 * HOUR_S if faults.happens(Fault.NOTIFY_LATE) else 0.1)
         for pause in SCHEDULE_S:
             copies = [self._notify(message(), name)]
-            if self._faults.happens(Fault.NOTIFY_DOUBLED):
+            if faults.happens(Fault.NOTIFY_DOUBLED):
                 copies.append(self._notify(message(), name, "the same once more"))
-            if self._faults.happens(Fault.NOTIFY_PROBE):
+            if faults.happens(Fault.NOTIFY_PROBE):
                 headers, body = message()
                 probe = {**headers, "Wechatpay-Signature": "WECHATPAY/SIGNTEST/x"} if len(headers) > 1 else headers
                 await self._notify((probe, body if len(headers) > 1 else body + b" "), name, "a probe")
             if any(await asyncio.gather(*copies)):
-                if self._faults.happens(Fault.NOTIFY_STALE):
+                if faults.happens(Fault.NOTIFY_STALE):
                     self.begin(self._replay(message(), name))
                 return True
             await asyncio.sleep(pause)
@@ -279,3 +297,7 @@ class People:
             return False
         self._trace.add("WeChat", "notifies", f"{note} acknowledged".strip(), name)
         return True
+
+
+def _resend(event_id: str, process: ServiceProcess) -> Coroutine[Any, Any, object]:
+    return process.redelivery.resend(event_id)

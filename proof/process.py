@@ -14,7 +14,8 @@ from typing import Any, TypeVar, cast
 from proof.chance import Chance, SeededRandom
 from proof.faults import Fault, Faults
 from proof.merchant import Account
-from proof.trace import Trace
+from proof.polls import Polls
+from proof.trace import FAULT, Trace, orders_in
 from service.compose import build_core, build_workers
 from storage.documents import BulkDocuments, Document, Encoded, Range, Replacement
 from storage.memory.storage import MemoryDatabase
@@ -26,17 +27,25 @@ from wechat.domain.ports import Runtime
 from wechat.events.targets import Target
 from wechat.refunds.late_payments import LatePolicy
 from wechat.support.transport import Answer, Request, Transport
-from wechat.support.worker import LOOPS
+from wechat.support.worker import LONGEST_REST, LOOPS
 
 T = TypeVar("T")
 
 START = datetime(2026, 3, 1, 4, 0, tzinfo=UTC)
 """Noon in Beijing."""
-REST = timedelta(minutes=30)
-"""How long workers rest at most. The service's own rests are seconds; this leaves simulated time to skip."""
+REST = timedelta(days=1)
+"""How long workers rest at most. The polls that the service makes in between are made by ``Polls`` where they find
+something, and skipped where they do not."""
 NO_ANSWER_FROM_STORE_S = 2.0
 APART_S = 120.0
 NO_ANSWER_FROM_WECHAT_S = 5.0
+
+
+REFUSALS = {
+    Fault.WIRE_NOT_NOW: "SIGN_ERROR",
+    Fault.WIRE_NEW_CODE: "UNDOCUMENTED_CODE",
+    Fault.REFUND_NO_BALANCE: "NOT_ENOUGH",
+}
 
 
 class SimulatedClock:
@@ -46,11 +55,18 @@ class SimulatedClock:
         self._loop = loop
         self._offset = offset
         self._version = 0
-        self._changed = asyncio.Event()
+        self._sleepers: list[asyncio.Future[None]] = []
+        self._asked_at_s = -1.0
+        self._now = START
 
     def now(self) -> datetime:
-        moment = START + self._offset + timedelta(seconds=self._loop.time())
-        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+        """To the millisecond; one object for all who ask at the same time."""
+        at_s = self._loop.time()
+        if at_s != self._asked_at_s:
+            moment = START + self._offset + timedelta(seconds=at_s)
+            self._now = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+            self._asked_at_s = at_s
+        return self._now
 
     def monotonic(self) -> float:
         return self._loop.time()
@@ -62,17 +78,26 @@ class SimulatedClock:
     def leap(self, by: timedelta) -> None:
         """Set it ahead."""
         self._offset += by
+        self._asked_at_s = -1.0
         self._version += 1
-        self._changed.set()
-        self._changed = asyncio.Event()
+        for over in self._sleepers:
+            _end(over)
 
     async def sleep_until(self, moment: datetime, version: int) -> None:
-        try:
-            async with asyncio.timeout(max(0.0, (moment - self.now()).total_seconds())):
-                while self._version == version:
-                    await self._changed.wait()
-        except TimeoutError:
-            return
+        if self._version == version:
+            over = self._loop.create_future()
+            timer = self._loop.call_later(max(0.0, (moment - self.now()).total_seconds()), _end, over)
+            self._sleepers.append(over)
+            try:
+                await over
+            finally:
+                timer.cancel()
+                self._sleepers.remove(over)
+
+
+def _end(over: asyncio.Future[None]) -> None:
+    if not over.done():
+        over.set_result(None)
 
 
 class NoThreads:
@@ -121,11 +146,16 @@ class TracedTelemetry:
 class FaultyDocuments:
     """``BulkDocuments`` of one process over the shared memory, with a server's faults.
 
-    ``written`` is called with each id whose document was written.
+    ``written`` is called with the process, the collection and the id of each document that was written.
     """
 
     def __init__(
-        self, inner: BulkDocuments, name: str, state: ProcessState, faults: Faults, written: Callable[[str, str], None]
+        self,
+        inner: BulkDocuments,
+        name: str,
+        state: ProcessState,
+        faults: Faults,
+        written: Callable[[str, str, str], None],
     ) -> None:
         self._inner = inner
         self._name = name
@@ -137,13 +167,13 @@ class FaultyDocuments:
         return self._inner.encode(document, write)
 
     async def insert_many(self, batch: Sequence[Encoded]) -> Sequence[bool | Exception]:
-        return await self._write(batch, self._inner.insert_many, [encoded.id for encoded in batch])
+        return await self._write(batch, self._inner.insert_many, batch)
 
     async def replace_many(self, batch: Sequence[Replacement]) -> Sequence[bool | Exception]:
-        return await self._write(batch, self._inner.replace_many, [each.encoded.id for each in batch])
+        return await self._write(batch, self._inner.replace_many, [each.encoded for each in batch])
 
     async def get_many(self, ids: Sequence[str]) -> Any:
-        return await self._read(lambda: self._inner.get_many(ids))
+        return await self._read(lambda: self._inner.get_many(ids), ids)
 
     async def find(self, wanted: Range) -> list[Document]:
         return await self._read(lambda: self._inner.find(wanted))
@@ -151,56 +181,65 @@ class FaultyDocuments:
     async def find_equal(self, field: str, value: str, limit: int) -> list[Document]:
         return await self._read(lambda: self._inner.find_equal(field, value, limit))
 
-    async def _read(self, read: Callable[[], Awaitable[T]]) -> T:
+    async def _read(self, read: Callable[[], Awaitable[T]], ids: Sequence[str] = ()) -> T:
         await self._reach_server()
         if self._faults.happens(Fault.STORE_BEFORE):
-            await self._fail("read")
-        found = await read()
-        await self._state.block_if_dead()
-        return found
+            await self._fail(f"read {self._name}", orders_in(" ".join(ids)))
+        return await read()
 
     async def _write(
         self,
         batch: Sequence[T],
         write: Callable[[Sequence[T]], Awaitable[Sequence[bool | Exception]]],
-        ids: Sequence[str],
+        documents: Sequence[Encoded],
     ) -> Sequence[bool | Exception]:
         await self._reach_server()
         fault = self._faults.first(Fault.STORE_BEFORE, Fault.STORE_AFTER, Fault.STORE_LATE, Fault.STORE_HALF)
         if fault is Fault.STORE_BEFORE:
-            await self._fail("write")
+            await self._fail_to_write(fault, documents)
         if fault is Fault.STORE_LATE:
-            asyncio.get_running_loop().call_later(3.0, self._write_late, batch, write, ids)
-            await self._fail("write (late)")
+            asyncio.get_running_loop().call_later(3.0, self._write_late, batch, write, documents)
+            await self._fail_to_write(fault, documents)
         part = batch[: len(batch) // 2] if fault is Fault.STORE_HALF else batch
         results = await write(part)
-        for identity, result in zip(ids, results, strict=False):
-            if result is True:
-                self._written(self._name, identity)
+        self._report_written([document.id for document in documents], results)
         if fault:
-            await self._fail("write (done)")
+            await self._fail_to_write(fault, documents)
         await self._state.block_if_dead()
         return results
 
-    def _write_late(self, batch: Any, write: Any, ids: Sequence[str]) -> None:
+    def _write_late(self, batch: Any, write: Any, documents: Sequence[Encoded]) -> None:
         """The write arrives after its sender has given it up. Writes to memory end without waiting."""
+        self._state.trace.add_for_each(self._state.name, "late write", self._name, _orders_of(documents))
         try:
             write(batch).send(None)
         except StopIteration as done:
-            for identity, result in zip(ids, done.value, strict=False):
-                if result is True:
-                    self._written(self._name, identity)
+            self._report_written([document.id for document in documents], done.value)
+
+    def _report_written(self, ids: Sequence[str], results: Sequence[bool | Exception]) -> None:
+        for identity, result in zip(ids, results, strict=False):
+            if result is True:
+                self._written(self._state.name, self._name, identity)
 
     async def _reach_server(self) -> None:
-        await self._state.block_if_dead()
-        await asyncio.sleep(1.5 if self._faults.happens(Fault.STORE_SLOW) else 0.002)
-        await self._state.block_if_dead()
+        if not self._state.alive:
+            await self._state.block_if_dead()
+        await asyncio.sleep(1.5 if self._faults.happens(Fault.STORE_SLOW) else 0)
+        if not self._state.alive:
+            await self._state.block_if_dead()
 
-    async def _fail(self, what: str) -> None:
-        self._state.trace.add(self._state.name, "store fails", f"{what} {self._name}")
+    async def _fail_to_write(self, fault: Fault, documents: Sequence[Encoded]) -> None:
+        await self._fail(f"write {self._name}: {fault}", _orders_of(documents))
+
+    async def _fail(self, what: str, orders: Sequence[str]) -> None:
+        self._state.trace.add_for_each(self._state.name, FAULT, what, orders)
         await asyncio.sleep(NO_ANSWER_FROM_STORE_S)
         await self._state.block_if_dead()
         raise StoreUnavailable
+
+
+def _orders_of(documents: Sequence[Encoded]) -> list[str]:
+    return orders_in(b" ".join(document.body for document in documents))
 
 
 class FaultyWire:
@@ -233,34 +272,39 @@ class FaultyWire:
             Fault.WIRE_NOT_NOW,
             Fault.WIRE_NEW_CODE,
         )
+        if before is None and request.call == "refund":
+            before = self._faults.first(Fault.REFUND_NO_BALANCE)
         if before:
             return await self._refuse(before, request)
         answer = self._account.answer(self._api, request, self._clock.now())
-        self._state.trace.add(self._state.name, "WeChat", f"{request.call} {answer.status}")
+        self._tell("WeChat", request, str(answer.status))
         await self._state.block_if_dead()
         after = self._faults.first(Fault.WIRE_AFTER, Fault.WIRE_500_AFTER, Fault.WIRE_UNSIGNED, Fault.WIRE_WRONG_SIGN)
         return await self._answer_badly(after, answer, request) if after else answer
 
     async def _refuse(self, fault: Fault, request: Request) -> Answer:
         """Nothing happens at WeChat."""
-        self._state.trace.add(self._state.name, "fault", f"{request.call}: {fault}")
+        self._tell(FAULT, request, fault)
         if fault is Fault.WIRE_NOT_SENT:
             raise NotSent(request.call)
         if fault is Fault.WIRE_BEFORE:
             await self._time_out(request)
         if fault is Fault.WIRE_500_BEFORE:
             return Answer(500, {}, b"")
-        code = "SIGN_ERROR" if fault is Fault.WIRE_NOT_NOW else "UNDOCUMENTED_CODE"
-        return self._account.refusal(self._api, code)
+        return self._account.refusal(self._api, REFUSALS[fault])
 
     async def _answer_badly(self, fault: Fault, answer: Answer, request: Request) -> Answer:
         """It happened, and what comes back does not say so."""
-        self._state.trace.add(self._state.name, "fault", f"{request.call}: {fault}")
+        self._tell(FAULT, request, fault)
         if fault is Fault.WIRE_AFTER:
             await self._time_out(request)
         if fault is Fault.WIRE_500_AFTER:
             return Answer(500, {}, b"")
         return self._account.break_signature(self._api, answer, unsigned=fault is Fault.WIRE_UNSIGNED)
+
+    def _tell(self, what: str, request: Request, detail: str) -> None:
+        orders = self._account.orders_of(request)
+        self._state.trace.add_for_each(self._state.name, what, f"{request.call}: {detail}", orders)
 
     async def _time_out(self, request: Request) -> None:
         """Raises OutcomeUnknown."""
@@ -280,34 +324,46 @@ class Environment:
     chance: Chance
     clock: SimulatedClock
     trace: Trace
-    written: Callable[[str, str], None]
+    written: Callable[[str, str, str], None]
     late_policy: LatePolicy
+    polls: Polls
 
 
 class ServiceProcess:
     """The core of the service as ``compose`` builds it, without handlers. ``number`` counts the processes so far."""
 
     def __init__(self, slot: int, number: int, environment: Environment) -> None:
-        faults, account = environment.faults, environment.account
+        account, name = environment.account, f"process {slot + 1}"
+        environment.faults.occurrences.forget(name)
+        faults = environment.faults.of(name, f"process {number}")
         stream = environment.chance.stream(f"process {number}")
         apart = timedelta(seconds=stream.uniform(-APART_S, APART_S) if faults.lasts(Fault.CLOCK_APART) else 0)
-        state = ProcessState(f"process {slot + 1}", environment.trace)
+        state = ProcessState(name, environment.trace)
         self.state = state
         self.clock = SimulatedClock(asyncio.get_running_loop(), apart)
         runtime = Runtime(self.clock, SeededRandom(stream), TracedTelemetry(state), NoThreads())
 
         def collection(name: str) -> BulkDocuments:
-            documents = FaultyDocuments(environment.database[name], name, state, faults, environment.written)
+            own = faults.of(state.name, f"process {number}, {name}")
+            documents = FaultyDocuments(environment.database[name], name, state, own, environment.written)
             return cast(BulkDocuments, documents)
 
-        wires = {api: cast(Transport, FaultyWire(account, api, state, faults, environment.clock)) for api in Api}
+        wire_faults = faults.of(name, f"process {number}, wire")
+        wires = {api: cast(Transport, FaultyWire(account, api, state, wire_faults, environment.clock)) for api in Api}
         gateways, refund_gateways = account.gateways(wires, self.clock, runtime.random)
         stores = Stores(collection, self.clock, runtime.random)
         core = build_core(stores, gateways, refund_gateways, account.terms(environment.late_policy), runtime)
         self.orders, self.refunds, self.receiver = core.orders, core.refunds, core.receiver
-        self._workers = build_workers(core, [environment.target], runtime, LOOPS, REST, REST)
+        self.redelivery = core.redelivery
+        self._workers = build_workers(core, [environment.target], runtime, LOOPS, REST, REST, LONGEST_REST)
         for worker in self._workers:
             worker.start()
+        self._polls = environment.polls.of_process(self.clock, self._workers, stream)
+
+    def leap(self, by: timedelta) -> None:
+        """Set its clock ahead."""
+        self.clock.leap(by)
+        self._polls.look()
 
     async def call(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of ``work``, which goes on when the caller gives up, as a handler does."""
@@ -317,5 +373,6 @@ class ServiceProcess:
 
     async def close(self) -> None:
         """Stop its workers, once it is dead."""
+        self._polls.close()
         for worker in self._workers:
             await worker.close()

@@ -14,6 +14,7 @@ from wechat.support.transport import Answer, Request
 
 BEIJING = timezone(timedelta(hours=8))
 SPELLINGS = {
+    "NOT_ENOUGH": "NOTENOUGH",
     "ORDER_CLOSED": "ORDERCLOSED",
     "ORDER_NOT_EXIST": "ORDERNOTEXIST",
     "RESOURCE_NOT_EXISTS": "REFUNDNOTEXIST",

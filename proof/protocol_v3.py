@@ -21,7 +21,13 @@ BEIJING = timezone(timedelta(hours=8))
 ORDERS = "/v3/pay/transactions/out-trade-no/"
 PAYMENTS = "/v3/pay/transactions/id/"
 REFUNDS = "/v3/refund/domestic/refunds"
-STATUSES = {"FREQUENCY_LIMITED": 429, "ORDER_NOT_EXIST": 404, "RESOURCE_NOT_EXISTS": 404, "SIGN_ERROR": 401}
+STATUSES = {
+    "FREQUENCY_LIMITED": 429,
+    "NOT_ENOUGH": 403,
+    "ORDER_NOT_EXIST": 404,
+    "RESOURCE_NOT_EXISTS": 404,
+    "SIGN_ERROR": 401,
+}
 NONCE = "proof-nonce0"  # twelve characters, as AES-GCM wants
 
 

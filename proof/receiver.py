@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import random
 
+from proof.chance import Chance
 from proof.faults import Fault, Faults
 from proof.trace import Trace
 from wechat.domain.deliveries import Event, Outcome
@@ -18,9 +18,9 @@ class Receiver:
 
     name = "shop"
 
-    def __init__(self, faults: Faults, stream: random.Random, trace: Trace) -> None:
+    def __init__(self, faults: Faults, chance: Chance, trace: Trace) -> None:
         self._faults = faults
-        self._stream = stream
+        self._stream = chance.stream("receiver")
         self._trace = trace
         self._down_until = 0.0
         self._seen: dict[str, Event] = {}
@@ -31,14 +31,16 @@ class Receiver:
     async def deliver(self, event: Event) -> Outcome:
         await asyncio.sleep(0.05)
         now = asyncio.get_running_loop().time()
-        if self._faults.happens(Fault.RECEIVER_DOWN):
+        faults = self._faults.of(event.out_trade_no, f"deliveries of {event.out_trade_no}")
+        if now >= self._down_until and faults.comes(Fault.RECEIVER_DOWN):
             self._down_until = now + self._stream.uniform(*DOWN_S)
-        if now < self._down_until and self._faults.has(Fault.RECEIVER_DOWN):
+        if now < self._down_until and faults.has(Fault.RECEIVER_DOWN):
+            faults.occurrences.note(event.out_trade_no, Fault.RECEIVER_DOWN)
             return Outcome(False, "http_503")
         if event.id not in self._seen:
             self._seen[event.id] = event
             self._trace.add("receiver", "takes", event.type, event.out_trade_no)
-        if self._faults.happens(Fault.RECEIVER_AFTER):
+        if faults.happens(Fault.RECEIVER_AFTER):
             return Outcome(False, "timeout")
         return Outcome(True, "http_200")
 

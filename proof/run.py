@@ -2,72 +2,96 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console
 
+from proof.coverage import merge, missed, pairs_reached
 from proof.faults import Fault
-from proof.simulation import Outcome, Scenario, simulate
-from proof.trace import tail
+from proof.page import command, write_page
+from proof.shrink import shrink
+from proof.simulation import NONE, Outcome, Scenario, simulate
 
 AT_ONCE = 8
-STORY_LINES = 60
+SHRINK_S = 60.0
+"""How long a failing seed is made smaller, by the machine's clock: the only place where that is read."""
+GC_THRESHOLD = 50_000
+"""Objects between two looks of the garbage collector, which costs a tenth of a run by default."""
+MISSED_LINES = 12
+"""Lines of the table of what was not reached; ``--json`` has all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line asks for."""
+    """What the command line asks for. ``scenario`` is of the first seed."""
 
-    first: int = 1
+    scenario: Scenario = Scenario(1)  # noqa: RUF009 - frozen
     seeds: int = 100
-    days: float = 1.0
     jobs: int = 2
     as_json: bool = False
+    shrink_s: float = SHRINK_S
 
 
 def run_seeds(options: Options, console: Console) -> int:
     """Simulate seeds until one fails; the exit status."""
-    total, faults = _Sums(), Counter[Fault]()
+    total = _Sums()
     for outcome in _outcomes(options):
         total.add(outcome)
-        faults.update(outcome.faults)
         if outcome.failure:
-            _print_outcome(outcome, console, as_json=options.as_json)
+            _print_failure(outcome, console, options)
             return 1
     if options.as_json:
-        print(json.dumps(total.figures() | {"faults": {fault.name: faults[fault] for fault in Fault}}))
+        print(json.dumps(total.figures()))
         return 0
-    console.print(total.text(), highlight=False)
-    for fault in Fault:
-        console.print(f"  {faults[fault]:7,}  {fault}", highlight=False)
+    for line in total.text():
+        console.print(line, highlight=False, soft_wrap=True)
     return 0
 
 
-def run_one(seed: int, days: float, console: Console, *, trace: bool) -> int:
+def run_one(options: Options, console: Console, *, trace: bool) -> int:
     """Simulate one seed and print its story, or all of its trace; the exit status."""
-    outcome = simulate(Scenario(seed, days))
+    outcome = simulate(options.scenario)
     if trace:
         for line in outcome.lines:
             print(line)
-    _print_outcome(outcome, console, as_json=False)
-    return 1 if outcome.failure else 0
+    if outcome.failure:
+        _print_failure(outcome, console, replace(options, shrink_s=0))
+        return 1
+    console.print(f"✔ seed {options.scenario.seed}: {outcome.orders} orders, {outcome.steps:,} steps", highlight=False)
+    return 0
 
 
-def first_failure(seeds: Iterable[int], days: float = 1.0) -> Outcome | None:
+def first_failure(seeds: Iterable[int]) -> Outcome | None:
     """The outcome of the first of ``seeds`` that fails."""
-    outcomes = (simulate(Scenario(seed, days)) for seed in seeds)
+    outcomes = (simulate(Scenario(seed)) for seed in seeds)
     return next((outcome for outcome in outcomes if outcome.failure), None)
+
+
+def choose_faults(without: Sequence[str], only: Sequence[str]) -> frozenset[Fault]:
+    """The faults to do without. Raises ValueError for a name that there is none of."""
+    kept = {Fault.named(name) for name in only if name != NONE} if only else set(Fault)
+    return frozenset(set(Fault) - kept | {Fault.named(name) for name in without})
+
+
+def shrink_for(seconds: float, failed: Outcome) -> Outcome:
+    """Make a failing scenario smaller for so long."""
+    end = time.monotonic() + seconds
+    return shrink(failed, lambda: time.monotonic() < end)
 
 
 class _Sums:
     def __init__(self) -> None:
         self.seeds = self.orders = self.steps = self.checked = 0
         self.order_days = self.cpu_s = 0.0
+        self.faults: Counter[Fault] = Counter()
+        self.reached: dict[str, int] = {}
 
     def add(self, outcome: Outcome) -> None:
         self.seeds += 1
@@ -75,9 +99,12 @@ class _Sums:
         self.steps += outcome.steps
         self.checked += outcome.checked
         self.order_days += outcome.orders * outcome.simulated_s / 86400
-        self.cpu_s += outcome.took_s
+        self.cpu_s += outcome.cpu_s
+        self.faults.update(outcome.faults)
+        merge(self.reached, outcome.reached)
 
     def figures(self) -> dict[str, Any]:
+        reached, pairs = pairs_reached(self.reached)
         return {
             "seeds": self.seeds,
             "orders": self.orders,
@@ -85,24 +112,56 @@ class _Sums:
             "order_days_per_s": round(self.order_days / self.cpu_s),
             "writes_checked": self.checked,
             "steps": self.steps,
+            "faults": {fault.name: self.faults[fault] for fault in Fault},
+            "pairs": {"reached": reached, "of": pairs},
+            "not_reached": {
+                transition: [fault.option for fault in faults]
+                for transition, faults in missed(self.reached).items()
+                if faults
+            },
         }
 
-    def text(self) -> str:
-        return (
+    def text(self) -> Iterator[str]:
+        yield (
             f"✔ {self.seeds:,} seeds, {self.orders:,} orders, {self.checked:,} writes of orders checked, "
             f"{self.steps:,} steps; {self.order_days / self.cpu_s:.0f} order-days a second on one core"
         )
+        for fault in Fault:
+            yield f"  {self.faults[fault]:9,}  {fault}"
+        reached, pairs = pairs_reached(self.reached)
+        yield f"{reached:,} of {pairs:,} pairs of a transition and a fault about it were reached"
+        yield from self._missed()
+
+    def _missed(self) -> Iterator[str]:
+        """The pairs that were not reached: transitions without any, then the others."""
+        left = {transition: faults for transition, faults in missed(self.reached).items() if faults}
+        never = [transition for transition, faults in left.items() if len(faults) == len(Fault)]
+        if never:
+            yield f"  never: {', '.join(never)}"
+        others = [transition for transition in left if transition not in never]
+        for transition in others[:MISSED_LINES]:
+            yield f"  {transition}: without {', '.join(fault.option for fault in left[transition])}"
+        if len(others) > MISSED_LINES:
+            yield f"  … and {len(others) - MISSED_LINES} transitions more; --json has them all"
 
 
 def _outcomes(options: Options) -> Iterator[Outcome]:
     """In the order of their seeds; no more is begun than can be thrown away after a failure."""
-    scenarios = [Scenario(seed, options.days) for seed in range(options.first, options.first + options.seeds)]
+    first = options.scenario
+    scenarios = [replace(first, seed=seed) for seed in range(first.seed, first.seed + options.seeds)]
     if options.jobs == 1:
+        _rest_collector()
         yield from map(simulate, scenarios)
         return
-    with ProcessPoolExecutor(options.jobs) as pool:
+    with ProcessPoolExecutor(options.jobs, initializer=_rest_collector) as pool:
         for some in _parts(scenarios, AT_ONCE * options.jobs):
             yield from pool.map(_without_lines, some)
+
+
+def _rest_collector() -> None:
+    """Have the garbage collector look less often, and never at what was imported."""
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
 
 
 def _parts(scenarios: Sequence[Scenario], size: int) -> Iterator[Sequence[Scenario]]:
@@ -117,29 +176,30 @@ def _without_lines(scenario: Scenario) -> Outcome:
     return outcome
 
 
-def _print_outcome(outcome: Outcome, console: Console, *, as_json: bool) -> None:
-    """One page: what was broken, and the story of the order that it happened to."""
-    seed = outcome.scenario.seed
-    about = [line for line in outcome.lines if line.about == outcome.about or line.what in ("dies", "starts")]
-    if as_json:
-        print(json.dumps({"seed": seed, "failure": outcome.failure, "story": tail(about, STORY_LINES)}))
+def _print_failure(failed: Outcome, console: Console, options: Options) -> None:
+    """One page: what was broken, and the story of the order that it happened to, in a scenario made smaller."""
+    outcome = shrink_for(options.shrink_s, failed)
+    page = [*write_page(outcome)]
+    if options.as_json:
+        print(
+            json.dumps(
+                {"seed": outcome.scenario.seed, "failure": outcome.failure, "replay": command(outcome), "page": page}
+            )
+        )
         return
-    if not outcome.failure:
-        console.print(f"✔ seed {seed}: {outcome.orders} orders, {outcome.steps:,} steps", highlight=False)
-        return
-    console.print(f"✘ seed {seed}: {outcome.failure}", highlight=False)
-    for text in tail(about, STORY_LINES):
-        console.print(f"  {text}", highlight=False)
-    console.print(f"manage.py simulate --seed {seed} --trace", highlight=False)
+    if outcome is not failed:
+        console.print(f"made smaller; before: {failed.failure}, by {command(failed)}", highlight=False, soft_wrap=True)
+    for text in page:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def main(options: Options, *, seed: int | None, trace: bool, mutants: bool) -> int:
-    """The exit status."""
+def main(options: Options, *, one: bool, trace: bool, mutants: bool) -> int:
+    """The exit status. ``one``: only the seed of the scenario."""
     console = Console()
     if mutants:
         from proof.mutants import run_mutants  # noqa: PLC0415 - it copies the source
 
         return run_mutants(options.seeds, options.jobs, console)
-    if seed is not None:
-        return run_one(seed, options.days, console, trace=trace)
+    if one:
+        return run_one(options, console, trace=trace)
     return run_seeds(options, console)

@@ -13,37 +13,55 @@ import structlog
 
 from proof.chance import Chance
 from proof.cluster import Cluster
+from proof.coverage import Coverage
 from proof.faults import Fault, Faults
 from proof.invariants import Broken, Invariants, check_end
 from proof.loop import Deadlock, SimulatedLoop
 from proof.merchant import Account
 from proof.people import People
+from proof.polls import Polls
 from proof.process import Environment, SimulatedClock
 from proof.receiver import Receiver
 from proof.trace import Line, Trace
 from proof.wechat import WeChat
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import DELIVERIES, ORDERS
+from wechat.domain.orders import Order
 from wechat.refunds.late_payments import LatePolicy
 
+NONE = "none"
+"""On the command line: no fault at all."""
 DAY_S = 86400.0
 HOUR_S = 3600.0
 BURST_S = 2.0
 """In some seeds all orders come at once, so that batches are large and processes meet."""
 MOST_STEPS = 20_000_000
-MOST_ORDERS = 24
+MOST_ORDERS = 50
+"""A seed has seventeen on average: many small seeds reach more mixtures of faults than a few large ones."""
 MOST_PROCESSES = 3
 REST_DAYS = 6
 """Of peace at the end: an event may have been retried over three days, and payments come hours late."""
 QUIET_S = 600.0
+"""So long nothing may be due until it is over."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What is simulated."""
+    """What is simulated. What is None follows from the seed; ``without`` are faults that the seed has to do without."""
 
     seed: int
-    days: float = 1.0
+    days: float = 3.0
+    orders: int | None = None
+    first_order: int = 1
+    processes: int | None = None
+    without: frozenset[Fault] = frozenset()
+
+    def fault_options(self) -> list[str]:
+        """Words of the command line that choose the faults, whichever are fewer."""
+        kept = [fault for fault in Fault if fault not in self.without]
+        if len(kept) < len(self.without):
+            return [f"--only {fault.option}" for fault in kept] or [f"--only {NONE}"]
+        return [f"--without {fault.option}" for fault in Fault if fault in self.without]
 
 
 @dataclass(slots=True)
@@ -54,11 +72,14 @@ class Outcome:
     failure: str = ""
     about: str = ""
     orders: int = 0
+    processes: int = 0
     steps: int = 0
     checked: int = 0
     simulated_s: float = 0.0
-    took_s: float = 0.0
+    cpu_s: float = 0.0
     faults: Counter[Fault] = field(default_factory=Counter)
+    reached: dict[str, int] = field(default_factory=dict)
+    """See Coverage."""
     lines: list[Line] = field(default_factory=list)
 
 
@@ -68,7 +89,7 @@ def simulate(scenario: Scenario) -> Outcome:
     chance = Chance(scenario.seed)
     outcome = Outcome(scenario)
     loop = SimulatedLoop(chance.stream("loop"), MOST_STEPS)
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         loop.run_until_complete(_run_scenario(loop, chance, outcome))
     except Broken as broken:
@@ -76,65 +97,126 @@ def simulate(scenario: Scenario) -> Outcome:
     except Deadlock as deadlock:
         outcome.failure = f"deadlock: {deadlock}"
     outcome.steps, outcome.simulated_s = loop.steps, loop.time()
-    outcome.took_s = time.perf_counter() - started
+    outcome.cpu_s = time.process_time() - started
     _discard(loop)
     return outcome
 
 
 async def _run_scenario(loop: SimulatedLoop, chance: Chance, outcome: Outcome) -> None:
     """Raises Broken."""
-    scenario, stream = outcome.scenario, chance.stream("scenario")
-    outcome.orders = stream.randint(1, MOST_ORDERS)
-    processes = stream.randint(1, MOST_PROCESSES)
-    policy = stream.choice(list(LatePolicy))
-    clock, world, faults = SimulatedClock(loop), WeChat(), Faults(chance.stream("faults"))
-    trace = Trace(loop)
-    outcome.lines, outcome.faults = trace.lines, faults.counted
-    database = MemoryDatabase(clock)
-    invariants = Invariants(database, world)
-    account, receiver = Account(world), Receiver(faults, chance.stream("receiver"), trace)
-    environment = Environment(database, account, receiver, faults, chance, clock, trace, invariants.written, policy)
-    cluster = Cluster(processes, environment)
-    people = People(world, account, cluster, faults, clock, chance.stream("people"), trace)
-    background = [loop.create_task(cluster.inject_faults()), loop.create_task(people.work_on_refunds())]
-    within_s = stream.choice([BURST_S, HOUR_S, scenario.days * DAY_S / 2])
-    for number in range(outcome.orders):
-        people.begin(people.buy(f"order-{number + 1:02}", within_s))
-    await _advance(scenario.days * DAY_S, invariants, people, until=lambda: not people.busy)
+    scenario, shape = outcome.scenario, Shape.of(outcome.scenario, chance)
+    outcome.orders, outcome.processes = shape.orders, shape.processes
+    clock, world, faults = SimulatedClock(loop), WeChat(), Faults(chance, scenario.without)
+    trace, database = Trace(loop), MemoryDatabase(clock)
+    coverage = Coverage(faults.occurrences)
+    outcome.lines, outcome.faults, outcome.reached = trace.lines, faults.occurrences.counted, coverage.reached
+    invariants, polls, account = Invariants(database, world), Polls(database), Account(world)
+    receiver = Receiver(faults, chance, trace)
+    changed = asyncio.Event()
+
+    def order_written(process: str, order: Order) -> None:
+        trace.add(process, "writes", ", ".join(coverage.written(process, order)) or "dates", order.out_trade_no)
+
+    def written(process: str, collection: str, identity: str) -> None:
+        invariants.written(process, collection, identity)
+        polls.written(collection)
+        if invariants.broken or faults.stopped:
+            changed.set()
+
+    invariants.on_order = order_written
+    faults.occurrences.on_fault = trace.add_fault
+
+    environment = Environment(
+        database, account, receiver, faults, chance, clock, trace, written, shape.late_policy, polls
+    )
+    cluster = Cluster(shape.processes, environment)
+    people = People(world, account, cluster, faults, clock, chance, trace)
+    people.on_change = changed.set
+    accidents = loop.create_task(cluster.inject_faults())
+    for number in range(scenario.first_order, scenario.first_order + shape.orders):
+        people.begin(people.buy(f"order-{number:02}", shape.within_s))
+    watch = Watch(changed, invariants, people)
+    await watch.wait(scenario.days * DAY_S)
     trace.add("proof", "faults end")
     faults.stop()
-    background[0].cancel()
+    accidents.cancel()
     cluster.replace_all()
-    await _advance(REST_DAYS * DAY_S, invariants, people, until=lambda: _at_rest(database, world, people))
-    background[1].cancel()
+    people.begin(people.resend_events(_undelivered(database)))
+    await watch.wait(REST_DAYS * DAY_S, until=lambda: _at_rest(database, world, people))
     for broken in check_end(database, world, people.acknowledged, receiver):
         raise broken
     outcome.checked = invariants.checked
 
 
-async def _advance(
-    seconds: float, invariants: Invariants, people: People, until: Callable[[], bool] = lambda: False
-) -> None:
-    """Let time pass, no longer than ``until`` holds, and check now and then whether something was broken.
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a seed looks like, where its scenario does not say otherwise."""
 
-    Raises Broken.
-    """
-    end = asyncio.get_running_loop().time() + seconds
-    while asyncio.get_running_loop().time() < end and not until():
-        await asyncio.sleep(QUIET_S)
-        if invariants.broken:
-            raise invariants.broken
-        for wrong in people.wrong:
+    orders: int
+    processes: int
+    within_s: float
+    late_policy: LatePolicy
+
+    @classmethod
+    def of(cls, scenario: Scenario, chance: Chance) -> Shape:
+        """Everything is drawn, also what is not used, so that a smaller scenario is otherwise the same."""
+        stream = chance.stream("scenario")
+        orders = min(stream.randint(1, MOST_ORDERS), stream.randint(1, MOST_ORDERS))
+        processes = stream.randint(1, MOST_PROCESSES)
+        policy = stream.choice(list(LatePolicy))
+        within_s = stream.choice([BURST_S, HOUR_S, scenario.days * DAY_S / 2, scenario.days * DAY_S])
+        return cls(scenario.orders or orders, scenario.processes or processes, within_s, policy)
+
+
+class Watch:
+    """Lets time pass, and looks at each change whether it has broken something."""
+
+    def __init__(self, changed: asyncio.Event, invariants: Invariants, people: People) -> None:
+        self._changed = changed
+        self._invariants = invariants
+        self._people = people
+
+    async def wait(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
+        """Return after ``seconds``, or when ``until`` has held for ``QUIET_S``. Raises Broken."""
+        end = asyncio.get_running_loop().time() + seconds
+        while True:
+            left = end - asyncio.get_running_loop().time()
+            quiet = until()
+            changed = await self._wait_for_change(min(left, QUIET_S) if quiet else left)
+            self._check()
+            if not changed:
+                return
+
+    async def _wait_for_change(self, seconds: float) -> bool:
+        """Whether there was one."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        self._changed.clear()
+        return True
+
+    def _check(self) -> None:
+        """Raises Broken."""
+        if self._invariants.broken:
+            raise self._invariants.broken
+        for wrong in self._people.wrong:
             raise Broken(wrong)
+
+
+def _undelivered(database: MemoryDatabase) -> list[str]:
+    """Ids of the events that were given up on, which an alarm has said."""
+    return [each["event_id"] for each in database[DELIVERIES].everything() if each["state"] == "dead"]
 
 
 def _at_rest(database: MemoryDatabase, world: WeChat, people: People) -> bool:
     """Whether nothing is to come any more."""
-    if people.busy or any(refund.state in ("PROCESSING", "ABNORMAL") for refund in world.refunds.values()):
-        return False
-    busy = ("due_at", "outbox_due_at")
-    return not any(field in document for document in database[ORDERS].everything() for field in busy) and not any(
-        "due_at" in document for document in database[DELIVERIES].everything()
+    dates = ((ORDERS, "due_at"), (ORDERS, "outbox_due_at"), (DELIVERIES, "due_at"))
+    return not (
+        people.busy
+        or any(database[collection].earliest(field) is not None for collection, field in dates)
+        or any(refund.state in ("PROCESSING", "ABNORMAL") for refund in world.refunds.values())
     )
 
 

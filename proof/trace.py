@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from proof.faults import Fault
+
+ORDER = re.compile(r"order-\d+")
+FAULT = "fault"
+TOLD_BY_CALLER = frozenset(fault for fault in Fault if fault.name.startswith(("STORE_", "WIRE_"))) - {
+    Fault.STORE_SLOW,
+    Fault.WIRE_SLOW,
+}
+"""Faults of calls, which have lines of their own that say which call it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +28,13 @@ class Line:
     detail: str
     about: str
 
-    def __str__(self) -> str:
+    @property
+    def clock(self) -> str:
         days, rest = divmod(int(self.at_s), 86400)
-        clock = f"day {days + 1} {rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
-        return f"{clock}  {self.who:10} {self.what:14} {self.detail} {self.about}".rstrip()
+        return f"day {days + 1} {rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
+
+    def __str__(self) -> str:
+        return f"{self.clock}  {self.who:10} {self.what:14} {self.detail} {self.about}".rstrip()
 
 
 class Trace:
@@ -33,6 +47,20 @@ class Trace:
     def add(self, who: str, what: str, detail: str = "", about: str = "") -> None:
         self.lines.append(Line(self._loop.time(), who, what, detail, about))
 
+    def add_for_each(self, who: str, what: str, detail: str, orders: Iterable[str]) -> None:
+        """One line for each of ``orders``, or one about none."""
+        for about in orders or [""]:
+            self.add(who, what, detail, about)
 
-def tail(lines: Sequence[Line], count: int) -> list[str]:
-    return [str(line) for line in lines[-count:]]
+    def add_fault(self, whom: str, fault: Fault) -> None:
+        """A fault has happened to an order or to a process."""
+        if fault not in TOLD_BY_CALLER:
+            order = whom if ORDER.fullmatch(whom) else ""
+            self.add("" if order else whom, FAULT, fault, order)
+
+
+def orders_in(text: str | bytes) -> list[str]:
+    """The orders that are named in ``text``, in order."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    return sorted(set(ORDER.findall(text)))

@@ -5,6 +5,7 @@ It knows no wire, no signature and no time but what it is told. Refusals carry W
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -73,13 +74,14 @@ class Order:
 
 
 class WeChat:
-    """One merchant's books at WeChat."""
+    """One merchant's books at WeChat. ``on_refund`` is called with each refund that is accepted."""
 
     def __init__(self) -> None:
         self.orders: dict[str, Order] = {}
         self.payments: dict[str, Payment] = {}
         self.refunds: dict[str, Refund] = {}
         self._ids = 0
+        self.on_refund: Callable[[Refund], None] = lambda refund: None
 
     # -- what the service asks ------------------------------------------------------------------------------------
 
@@ -193,6 +195,7 @@ class WeChat:
             by_console,
         )
         self.refunds[out_refund_no] = refund
+        self.on_refund(refund)
         return refund
 
     def _next(self, prefix: str) -> str:

@@ -1,0 +1,140 @@
+"""Which transitions of orders were written while which faults were about.
+
+A fault counts for a write of an order when, since the order was moved before (for the first write: since somebody began
+to place it), it happened to the order (its payer, its notifications, its refunds at WeChat, the deliveries of its
+events), to the process that wrote now, or to the process that wrote before; or when it lasts at one of these processes,
+as a wrong clock does. A write that only takes or returns a lease, or sets a date, does not move an order: it lies
+between a fault and what comes of it. What happened to other orders, or to processes that had no hand in it, does not
+count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from proof.faults import Fault, Occurrences
+from wechat.domain.facts import RefundState
+from wechat.domain.orders import TRANSITIONS, Order, Refund, TradeState
+from wechat.domain.refunds import REFUND_TRANSITIONS
+
+FAULTS = list(Fault)
+PLACED, PREPAID, PAID, PAID_AGAIN = "placed", "prepay kept", "payment recorded", "further payment recorded"
+CHECK_TAKEN, CHECK_ENDED, CLOSE_PLANNED = "check leased", "check ended", "close put off"
+STAGED, HANDED_OUT = "event staged", "event handed out"
+RESERVED, REFUND_TAKEN, SENT = "refund reserved", "refund leased", "refund sent"
+DROPPED = "failed refund dropped"
+
+
+def _order_moves(table: Mapping[TradeState, Iterable[TradeState]]) -> list[str]:
+    return [f"{before} → {after}" for before in table for after in sorted(table[before])]
+
+
+def _refund_moves(table: Mapping[RefundState, Iterable[RefundState]]) -> list[str]:
+    return [f"refund {before} → {after}" for before in table for after in sorted(table[before])]
+
+
+LEASES = frozenset({CHECK_TAKEN, CHECK_ENDED, REFUND_TAKEN})
+"""Transitions that do not move an order."""
+
+KNOWN = (
+    PLACED, PREPAID, CHECK_TAKEN, CHECK_ENDED, CLOSE_PLANNED, PAID, PAID_AGAIN, *_order_moves(TRANSITIONS),
+    STAGED, HANDED_OUT, RESERVED, REFUND_TAKEN, SENT, *_refund_moves(REFUND_TRANSITIONS), DROPPED,
+)  # fmt: skip
+"""Every transition that there is."""
+
+
+def transitions(before: Order | None, after: Order) -> list[str]:
+    """What a write has changed, in words of ``KNOWN``."""
+    return [PLACED] if before is None else [*_of_order(before, after), *_of_refunds(before, after)]
+
+
+def _of_order(before: Order, after: Order) -> Iterator[str]:
+    if after.trade_state is not before.trade_state:
+        yield f"{before.trade_state} → {after.trade_state}"
+    if after.prepay and after.prepay != before.prepay:
+        yield PREPAID
+    if len(after.payments) > len(before.payments):
+        yield PAID_AGAIN if before.payments else PAID
+    if after.check_lease and after.check_lease != before.check_lease:
+        yield CHECK_TAKEN
+    if before.check_lease and not after.check_lease:
+        yield CHECK_ENDED
+    if after.close_after != before.close_after:
+        yield CLOSE_PLANNED
+    if after.sequence > before.sequence:
+        yield STAGED
+    if {event.id for event in before.outbox} - {event.id for event in after.outbox}:
+        yield HANDED_OUT
+
+
+def _of_refunds(before: Order, after: Order) -> Iterator[str]:
+    known = {refund.out_refund_no: refund for refund in before.refunds}
+    for refund in after.refunds:
+        was = known.pop(refund.out_refund_no, None)
+        yield from [RESERVED] if was is None else _of_refund(was, refund)
+    if known:
+        yield DROPPED
+
+
+def _of_refund(before: Refund, after: Refund) -> Iterator[str]:
+    if after.state is not before.state:
+        yield f"refund {before.state} → {after.state}"
+    if after.lease and after.lease != before.lease:
+        yield REFUND_TAKEN
+    if after.sends > before.sends:
+        yield SENT
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """The latest write of an order: what it left and who made it; ``moment`` is of the latest that moved the order."""
+
+    order: Order
+    process: str
+    moment: int
+
+
+class Coverage:
+    """Of one seed. ``reached`` holds the faults of each transition, a bit for each in the order of ``Fault``."""
+
+    def __init__(self, occurrences: Occurrences) -> None:
+        self._occurrences = occurrences
+        self._writes: dict[str, _Write] = {}
+        self.reached: dict[str, int] = {}
+
+    def written(self, process: str, order: Order) -> list[str]:
+        """``process`` has written ``order``; the transitions."""
+        last = self._writes.get(order.key)
+        changed = transitions(last.order if last else None, order)
+        whom = [order.out_trade_no, process, *([last.process] if last and last.process != process else [])]
+        since = last.moment if last else self._occurrences.beginning(order.out_trade_no)
+        bits = sum(1 << _PLACES[fault] for fault in self._occurrences.since(since, whom))
+        for transition in changed:
+            self.reached[transition] = self.reached.get(transition, 0) | bits
+        moved = not LEASES.issuperset(changed)
+        self._writes[order.key] = _Write(order, process, self._occurrences.moment if moved else since)
+        return changed
+
+
+_PLACES = {fault: place for place, fault in enumerate(FAULTS)}
+
+
+def merge(total: dict[str, int], reached: Mapping[str, int]) -> None:
+    """Add what another seed has reached to ``total``."""
+    for transition, bits in reached.items():
+        total[transition] = total.get(transition, 0) | bits
+
+
+def missed(reached: Mapping[str, int]) -> dict[str, list[Fault]]:
+    """For each transition, the faults that no seed had about it."""
+    return {
+        transition: [fault for fault in FAULTS if not reached.get(transition, 0) >> _PLACES[fault] & 1]
+        for transition in KNOWN
+    }
+
+
+def pairs_reached(reached: Mapping[str, int]) -> tuple[int, int]:
+    """How many pairs were reached, of how many."""
+    of = len(KNOWN) * len(FAULTS)
+    return of - sum(map(len, missed(reached).values())), of

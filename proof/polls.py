@@ -1,0 +1,153 @@
+"""The polls of workers at rest, without those that would find nothing.
+
+The service's workers look at the store every few seconds, because another process may have left something there. Most
+of these polls find nothing and change nothing, so they are not made here: a worker sleeps until its own next date, and
+is woken by the first of its polls that finds something due. What that is comes from the store alone, so a date that a
+dead process has left is found as in the service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from storage.memory.storage import MemoryDatabase
+from storage.stores.all import DELIVERIES, ORDERS
+from wechat.domain.ports import Clock
+from wechat.events.delivery_worker import DeliveryWork
+from wechat.events.relay import GRACE, RelayWork
+from wechat.events.relay import LONGEST_REST as RELAY_REST
+from wechat.orders.worker import OrderWork
+from wechat.support.worker import LONGEST_REST, Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a kind of worker looks for: dates in ``field`` that are ``grace`` old, at least once in ``every``."""
+
+    collection: str
+    field: str
+    grace: timedelta
+    every: timedelta
+
+
+SUBJECTS: dict[type[Any], Subject] = {
+    OrderWork: Subject(ORDERS, "due_at", timedelta(0), LONGEST_REST),
+    RelayWork: Subject(ORDERS, "outbox_due_at", GRACE, RELAY_REST),
+    DeliveryWork: Subject(DELIVERIES, "due_at", timedelta(0), LONGEST_REST),
+}
+
+
+def subject_of(work: object) -> Subject:
+    """What ``work`` looks for. Raises ValueError for work that is not known here."""
+    for kind, subject in SUBJECTS.items():
+        if isinstance(work, kind):
+            return subject
+    raise ValueError(f"nobody knows what {work} looks for")
+
+
+class Polls:
+    """The polls of all processes over one database."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+        self._processes: list[ProcessPolls] = []
+
+    def of_process(self, clock: Clock, workers: Sequence[Worker[Any]], stream: random.Random) -> ProcessPolls:
+        """Poll for the ``workers`` of one process, until that is closed."""
+        polls = ProcessPolls(self._database, clock, workers, stream, self._processes.remove)
+        self._processes.append(polls)
+        polls.look()
+        return polls
+
+    def written(self, collection: str) -> None:
+        """Somebody has written to ``collection``."""
+        for process in self._processes:
+            process.look(collection)
+
+
+class ProcessPolls:
+    """The polls of one process."""
+
+    def __init__(
+        self,
+        database: MemoryDatabase,
+        clock: Clock,
+        workers: Sequence[Worker[Any]],
+        stream: random.Random,
+        on_close: Callable[[ProcessPolls], None],
+    ) -> None:
+        self._polls = [_WorkerPolls(database, clock, worker, stream) for worker in workers]
+        self._by_collection: defaultdict[str, list[_WorkerPolls]] = defaultdict(list)
+        for polls in self._polls:
+            self._by_collection[polls.subject.collection].append(polls)
+        self._on_close = on_close
+
+    def look(self, collection: str = "") -> None:
+        """Set the date of the next poll anew, of what is in ``collection`` or of everything."""
+        for polls in self._by_collection[collection] if collection else self._polls:
+            polls.look()
+
+    def close(self) -> None:
+        """Poll no more."""
+        for polls in self._polls:
+            polls.close()
+        self._on_close(self)
+
+
+class _WorkerPolls:
+    """The polls of one worker. ``timer`` is the first that may find something."""
+
+    def __init__(self, database: MemoryDatabase, clock: Clock, worker: Worker[Any], stream: random.Random) -> None:
+        self.subject = subject_of(worker.work)
+        self._documents = database[self.subject.collection]
+        self._clock = clock
+        self._worker = worker
+        self._every_s = self.subject.every.total_seconds()
+        self._phase_s = self._every_s * stream.random()
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._polls_at = 0.0
+
+    def look(self) -> None:
+        """Set the first poll that finds the earliest date: at that date, which a poll before has shown to the worker,
+        or a little later where no poll lies in between."""
+        date = self._earliest()
+        if date is None:
+            return
+        now = self._loop.time()
+        due = now + (date - self._clock.now()).total_seconds()
+        next_poll = now + self._every_s - (now - self._phase_s) % self._every_s
+        self._set(max(due, next_poll))
+
+    def close(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+
+    def _earliest(self) -> datetime | None:
+        date: datetime | None = self._documents.earliest(self.subject.field)
+        return None if date is None else date + self.subject.grace
+
+    def _set(self, at: float) -> None:
+        if self._timer is not None:
+            if at >= self._polls_at:
+                return
+            self._timer.cancel()
+        self._polls_at = at
+        self._timer = self._loop.call_at(at, self._poll)
+
+    def _poll(self) -> None:
+        """Wake the worker where something is due; as long as it is, every poll finds it."""
+        self._timer = None
+        date = self._earliest()
+        if date is not None and date <= self._clock.now():
+            if self._worker.rests:
+                self._worker.wake(date)
+            self._set(self._loop.time() + self._every_s)
+        else:
+            self.look()
