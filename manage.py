@@ -13,9 +13,7 @@ from cli import bills, books, events, orders, refunds, usage, why
 from scripts import demo as demonstration
 from scripts.steps import ROOT
 
-app = typer.Typer(
-    no_args_is_help=True, pretty_exceptions_enable=False, help="Fenpay：运维命令 · operator's commands"
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Fenpay：运维命令 · operator's commands")
 
 
 @app.command()
