@@ -6,7 +6,8 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import structlog
@@ -85,9 +86,14 @@ class Outcome:
 
 def simulate(scenario: Scenario) -> Outcome:
     """Run one seed. Never raises for what the service does wrong: that is the outcome's ``failure``."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    chance = Chance(scenario.seed)
     outcome = Outcome(scenario)
+    with _silence_logs():
+        _run(scenario, outcome)
+    return outcome
+
+
+def _run(scenario: Scenario, outcome: Outcome) -> None:
+    chance = Chance(scenario.seed)
     loop = SimulatedLoop(chance.stream("loop"), MOST_STEPS)
     started = time.process_time()
     try:
@@ -99,7 +105,17 @@ def simulate(scenario: Scenario) -> Outcome:
     outcome.steps, outcome.simulated_s = loop.steps, loop.time()
     outcome.cpu_s = time.process_time() - started
     _discard(loop)
-    return outcome
+
+
+@contextmanager
+def _silence_logs() -> Iterator[None]:
+    """The service's log lines are not wanted here; whoever calls goes on with the configuration that was there."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 async def _run_scenario(loop: SimulatedLoop, chance: Chance, outcome: Outcome) -> None:
