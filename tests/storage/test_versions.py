@@ -164,7 +164,7 @@ async def test_a_note_is_appended_and_nothing_else_changes(storage: Storage, clo
 
 async def test_a_prepay_is_kept_with_its_line(storage: Storage, clock: ManualClock) -> None:
     await storage.orders.insert(ORDER, "write-1")
-    await updater(storage, clock).update(ORDER.key, lambda order: set_prepay(order, PREPAY, PREPAID))
+    await updater(storage, clock).update(ORDER.key, lambda order: set_prepay(order, PREPAY, PREPAID, NOW))
     kept = replace(ORDER, prepay=PREPAY, timeline=(*ORDER.timeline, PREPAID))
     assert (await stored_order(storage)).value == kept
 

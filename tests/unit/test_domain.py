@@ -71,6 +71,7 @@ from wechat.domain.refunds import (
 from wechat.domain.transitions import (
     add_note,
     close,
+    confirm_closed,
     must_be_payable,
     remove_events,
     schedule_check,
@@ -188,31 +189,47 @@ def test_only_the_events_that_were_handed_out_are_removed() -> None:
 
 def test_a_prepay_is_kept_once_and_replaced_by_a_newer_one() -> None:
     entry = TimelineEntry(NOW, "prepay", "v3")
-    order = applied(partial(set_prepay, prepay=PREPAY, entry=entry), an_order())
+    order = applied(partial(set_prepay, prepay=PREPAY, entry=entry, check_at=NOW), an_order())
     assert (order.prepay, whats(order.timeline)) == (PREPAY, ["created", "prepay"])
     newer = replace(PREPAY, prepay_id="wx2")
-    assert set_prepay(order, newer, entry).prepay == newer
+    assert set_prepay(order, newer, entry, NOW).prepay == newer
 
 
 def test_a_prepay_that_comes_after_the_order_has_expired_is_kept() -> None:
     """WeChat gave it, so a payer may still use it; the order is queried before it is closed."""
     entry = TimelineEntry(NOW + timedelta(days=1), "prepay", "v3")
-    assert set_prepay(an_order(), PREPAY, entry).prepay == PREPAY
+    assert set_prepay(an_order(), PREPAY, entry, NOW).prepay == PREPAY
 
 
 @pytest.mark.parametrize(
     ("order", "code"),
     [
         (paid(an_order()), "ORDER_PAID"),
-        (close(an_order(), CLOSED), "ORDER_CLOSED"),
         (paid(close(an_order(), CLOSED)), "ORDER_PAID"),
     ],
 )
-def test_no_prepay_is_kept_for_an_order_that_is_paid_or_closed(order: Order, code: str) -> None:
+def test_no_prepay_is_kept_for_an_order_that_is_paid(order: Order, code: str) -> None:
     entry = TimelineEntry(NOW, "prepay", "v3")
-    assert refused(partial(set_prepay, prepay=PREPAY, entry=entry), order) == code
+    assert refused(partial(set_prepay, prepay=PREPAY, entry=entry, check_at=NOW), order) == code
     again = replace(order, prepay=PREPAY)
-    assert set_prepay(again, PREPAY, entry) is again  # it was kept before the order moved
+    assert set_prepay(again, PREPAY, entry, NOW) is again  # it was kept before the order moved
+
+
+def test_a_prepay_that_arrives_after_the_close_has_the_order_checked_and_closed_at_wechat() -> None:
+    entry = TimelineEntry(NOW, "prepay", "v2")
+    order = applied(partial(set_prepay, prepay=PREPAY, entry=entry, check_at=NOW + MINUTE), close(an_order(), CLOSED))
+    assert (order.trade_state, order.prepay, order.next_check_at) == (TradeState.CLOSED, PREPAY, NOW + MINUTE)
+
+
+def test_an_order_that_wechat_did_not_know_is_closed_and_checked_once_more() -> None:
+    order = applied(partial(close, entry=CLOSED, check_at=NOW + MINUTE), an_order())
+    assert (order.trade_state, order.next_check_at, order.check_lease) == (TradeState.CLOSED, NOW + MINUTE, "")
+    later = applied(partial(schedule_check, at=NOW + 5 * MINUTE, lease="mine"), replace(order, check_lease="mine"))
+    assert later.next_check_at == NOW + 5 * MINUTE
+    held = replace(order, check_lease="mine")
+    assert confirm_closed(held, NOTE, "yours") is held
+    done = applied(partial(confirm_closed, entry=NOTE, lease="mine"), held)
+    assert (done.trade_state, done.next_check_at, done.check_lease) == (TradeState.CLOSED, None, "")
 
 
 def test_an_order_is_payable_until_it_is_closed_by_date() -> None:
@@ -1086,7 +1103,7 @@ def step_close() -> Step:
 
 
 def step_prepay() -> Step:
-    return lambda order, now: set_prepay(order, replace(PREPAY, obtained_at=now), replace(NOTE, at=now))
+    return lambda order, now: set_prepay(order, replace(PREPAY, obtained_at=now), replace(NOTE, at=now), now + MINUTE)
 
 
 def step_schedule(lease: str) -> Step:
@@ -1095,6 +1112,10 @@ def step_schedule(lease: str) -> Step:
 
 def step_schedule_close() -> Step:
     return lambda order, now: schedule_close(order, order.created_at + 5 * MINUTE, replace(NOTE, at=now))
+
+
+def step_confirm(lease: str) -> Step:
+    return lambda order, now: confirm_closed(order, replace(NOTE, at=now), lease)
 
 
 def step_stop() -> Step:
@@ -1120,6 +1141,7 @@ steps = st.one_of(
     st.builds(step_prepay),
     st.builds(step_schedule, leases),
     st.builds(step_schedule_close),
+    st.builds(step_confirm, leases),
     st.builds(step_stop),
     st.builds(step_hand_out, st.integers(1, 12)),
 )

@@ -49,10 +49,13 @@ class FakeGateway:
         self.calls: list[str] = []
         self.failures: list[Exception] = []
         self.lost: list[Exception] = []
+        self.before_prepay: Callable[[Order], Awaitable[object]] | None = None
         self.on_query: Callable[[Order], Transaction | None] = lambda order: None
 
     async def prepay(self, order: Order, at: datetime) -> Prepay:
         await self._turn("prepay")
+        if self.before_prepay:
+            await self.before_prepay(order)
         self.known.setdefault(order.out_trade_no, RemoteState.NOTPAY)
         if self.lost:
             raise self.lost.pop(0)
@@ -75,6 +78,8 @@ class FakeGateway:
         await self._turn("close")
         if self.known.get(order.out_trade_no) is RemoteState.SUCCESS:
             raise GatewayRefused("close", code="ORDER_PAID")
+        if order.out_trade_no not in self.known:
+            raise GatewayRefused("close", code="ORDER_NOT_EXIST")
         self.known[order.out_trade_no] = RemoteState.CLOSED
 
     def pay_params(self, appid: str, prepay: Prepay) -> PayParams:
@@ -480,6 +485,56 @@ async def test_a_young_v2_order_says_once_that_it_will_be_closed(service: Servic
     for _ in range(5):
         await service.close(order)
     assert [entry.what for entry in service.stored(order).timeline].count("close_scheduled") == 1
+
+
+@pytest.mark.parametrize("paid", [False, True])
+async def test_an_order_that_reaches_wechat_after_its_close_is_found_and_closed_there(
+    service: Service, paid: bool
+) -> None:
+    """Its process died with the request under way, so nobody here knows that it arrived."""
+    service.v3.failures = [OutcomeUnknown("prepay"), OutcomeUnknown("query")]
+    with pytest.raises(OutcomeUnknown):
+        await service.basket()
+    [number] = service.numbers
+    order = service.backend.orders[number]
+    assert (await service.close(order)).trade_state is TradeState.CLOSED
+    service.v3.known[number] = RemoteState.SUCCESS if paid else RemoteState.NOTPAY
+    service.clock.advance(599)
+    assert not await service.work()
+    service.clock.advance(2)
+    assert await service.work()
+    assert service.stored(order).trade_state is (TradeState.PAID_LATE if paid else TradeState.CLOSED)
+    assert service.v3.known[number] is (RemoteState.SUCCESS if paid else RemoteState.CLOSED)
+    await service.work()
+    assert service.stored(order).next_check_at is None
+
+
+async def test_an_order_that_never_reached_wechat_is_checked_once_after_its_close(service: Service) -> None:
+    service.v3.failures = [OutcomeUnknown("prepay"), OutcomeUnknown("query")]
+    with pytest.raises(OutcomeUnknown):
+        await service.basket()
+    [number] = service.numbers
+    order = await service.close(service.backend.orders[number])
+    service.clock.advance(601)
+    service.v3.failures = [OutcomeUnknown("query")]
+    assert await service.work()
+    service.clock.advance(3600)
+    assert await service.work()
+    assert service.stored(order).next_check_at is None
+    assert service.v3.calls[-3:] == ["close", "query", "query"]
+
+
+@pytest.mark.parametrize("api", list(Api))
+async def test_an_order_that_is_closed_while_it_is_placed_is_closed_at_wechat(service: Service, api: Api) -> None:
+    """The buyer is told that it is closed, and nobody can pay it."""
+    gateway = service.v2 if api is Api.V2 else service.v3
+    gateway.before_prepay = service.close
+    with pytest.raises(Conflict, match="ORDER_CLOSED"):
+        await service.sale(SALE.model_copy(update={"api": api, "out_trade_no": "closed-meanwhile"}))
+    order = service.backend.orders["closed-meanwhile"]
+    service.clock.advance(0 if api is Api.V3 else 311)
+    assert await service.work()
+    assert (gateway.known["closed-meanwhile"], service.stored(order).next_check_at) == (RemoteState.CLOSED, None)
 
 
 @pytest.mark.parametrize("first", ["close", "notify"])

@@ -35,22 +35,30 @@ def must_be_payable(order: Order, now: datetime) -> None:
         )
 
 
-def set_prepay(order: Order, prepay: Prepay, entry: TimelineEntry) -> Order:
-    """Keep what the unified order returned. Raises Conflict when the order is no longer to be paid."""
+def set_prepay(order: Order, prepay: Prepay, entry: TimelineEntry, check_at: datetime) -> Order:
+    """Keep what the unified order returned. Raises Conflict when the order is paid.
+
+    An order that was closed meanwhile can be paid at WeChat now: it is checked at ``check_at``, and closed there.
+    """
     if order.prepay == prepay:
         return order
-    if order.trade_state is not TradeState.NOTPAY:
-        must_be_payable(order, entry.at)
+    if order.trade_state is TradeState.CLOSED:
+        return order.with_entry(entry, prepay=prepay, next_check_at=check_at, check_lease="")
+    if order.paid:
+        raise already_paid()
     return order.with_entry(entry, prepay=prepay)
 
 
-def close(order: Order, entry: TimelineEntry) -> Order:
-    """Close an unpaid order that WeChat has closed. Raises Conflict when a payment came in between."""
+def close(order: Order, entry: TimelineEntry, check_at: datetime | None = None) -> Order:
+    """Close an unpaid order that WeChat has closed or does not know. Raises Conflict when a payment came in between.
+
+    ``check_at``: WeChat did not know it. A request that was under way may still arrive there, so it is checked again.
+    """
     if order.trade_state is TradeState.CLOSED:
         return order
     if order.paid:
         raise Conflict(Text("订单状态已变", "The order has moved on"), code="ORDER_MOVED")
-    return order.moved_to(TradeState.CLOSED, entry, (EventType.ORDER_CLOSED, "closed"))
+    return order.moved_to(TradeState.CLOSED, entry, (EventType.ORDER_CLOSED, "closed"), next_check_at=check_at)
 
 
 def schedule_close(order: Order, at: datetime, entry: TimelineEntry) -> Order:
@@ -61,10 +69,17 @@ def schedule_close(order: Order, at: datetime, entry: TimelineEntry) -> Order:
 
 
 def schedule_check(order: Order, at: datetime, lease: str) -> Order:
-    """Set when an unpaid order is looked at next, counting one check, if ``lease`` is still the current one."""
-    if order.trade_state is not TradeState.NOTPAY or order.check_lease != lease:
+    """Set when an unpaid order is checked next, counting one check, if ``lease`` is still the current one."""
+    if order.paid or order.next_check_at is None or order.check_lease != lease:
         return order
     return replace(order, next_check_at=at, check_lease="", checks=order.checks + 1)
+
+
+def confirm_closed(order: Order, entry: TimelineEntry, lease: str) -> Order:
+    """End the checks of a closed order, if ``lease`` is still the current one. WeChat has closed it or never had it."""
+    if order.trade_state is not TradeState.CLOSED or order.next_check_at is None or order.check_lease != lease:
+        return order
+    return order.with_entry(entry, next_check_at=None, check_lease="")
 
 
 def stop_checking(order: Order, entry: TimelineEntry) -> Order:

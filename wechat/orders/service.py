@@ -39,6 +39,9 @@ FIRST_CHECK = timedelta(seconds=30)
 CHECKS_S = (30, 60, 120, 300, 600, 1200, 1800, 3600)
 """Seconds from one check of an unpaid order to the next; WeChat wants the first query within a minute."""
 V2_CLOSE_AGE = timedelta(minutes=5, seconds=10)  # five minutes at WeChat, which the order reached somewhat later
+UNKNOWN_CHECK = timedelta(minutes=10)
+"""After an order was closed that WeChat did not know. A request to place it that was under way has long arrived then,
+and v2 takes the close of an order that is five minutes old."""
 IDEMPOTENCY_LIFE = timedelta(days=2)
 NUMBER_BYTES = 6
 
@@ -198,6 +201,23 @@ class Orders:
             await self._check_later(asked, lease)
         return asked
 
+    async def check_closed(self, order: Order, lease: str) -> None:
+        """Check a closed order for a worker: where a late request has made it at WeChat all the same, close it there.
+
+        Raises what ``query`` and ``close`` raise; it is checked again then.
+        """
+        try:
+            fact = await self.look(order)
+            if fact and (await self._recorder.apply(fact, source="query")).paid:
+                return
+            if fact and not fact.value.state.closed:
+                await self._close_at_wechat(order)
+        except FenpayError:
+            await self._check_later(order, lease)
+            raise
+        entry = self._entry("close_confirmed", "query")
+        await self._updates.update(order.key, lambda current: transitions.confirm_closed(current, entry, lease))
+
     async def _query(self, order: Order) -> Order:
         return await self._queries.do(order.key, lambda: self._query_once(order))
 
@@ -217,12 +237,14 @@ class Orders:
                 order.key, lambda current: transitions.schedule_close(current, earliest, scheduled)
             )
             return change.after
-        await self._close_at_wechat(order)
+        known = await self._close_at_wechat(order)
         closed = self._entry("closed", source, by)
-        return (await self._updates.update(order.key, lambda current: transitions.close(current, closed))).after
+        check_at = None if known else closed.at + UNKNOWN_CHECK
+        change = await self._updates.update(order.key, lambda current: transitions.close(current, closed, check_at))
+        return change.after
 
-    async def _close_at_wechat(self, order: Order) -> None:
-        """Raises Conflict when the order turns out to be paid."""
+    async def _close_at_wechat(self, order: Order) -> bool:
+        """Whether WeChat knew the order. Raises Conflict when it turns out to be paid."""
         try:
             await self._gateway(order).close(order)
         except GatewayRefused as error:
@@ -231,6 +253,8 @@ class Orders:
                 raise already_paid() from None
             if error.public_code not in (ORDER_CLOSED, ORDER_NOT_EXIST):
                 raise
+            return error.public_code == ORDER_CLOSED
+        return True
 
     async def _check_later(self, order: Order, lease: str) -> None:
         """After a pause that is longer each time, but when its time is over if that is sooner."""
@@ -349,7 +373,12 @@ class Orders:
     async def _unified_order(self, order: Order) -> Order:
         prepay = await self._gateway(order).prepay(order, self._clock.now())
         entry = self._entry("prepay", str(order.api))
-        change = await self._updates.update(order.key, lambda current: transitions.set_prepay(current, prepay, entry))
+        check_at = entry.at + (V2_CLOSE_AGE if order.api is Api.V2 else timedelta(0))
+        change = await self._updates.update(
+            order.key, lambda current: transitions.set_prepay(current, prepay, entry, check_at)
+        )
+        if change.after.trade_state is TradeState.CLOSED:
+            must_be_payable(change.after, entry.at)
         return change.after
 
     async def _must_still_be_unpaid(self, order: Order) -> None:

@@ -13,7 +13,7 @@ import structlog
 from wechat.domain.due_work import claim_due, parts_of
 from wechat.domain.errors import CallerError, FenpayError, GatewayRefused, Mismatch, StoreUnavailable
 from wechat.domain.metrics import Metric
-from wechat.domain.orders import Order, Refund
+from wechat.domain.orders import Order, Refund, TradeState
 from wechat.domain.ports import OrderStore, Runtime, Stored
 from wechat.orders.service import Orders
 from wechat.orders.updates import OrderUpdates
@@ -97,6 +97,8 @@ class OrderWork:
     async def _check(self, job: OrderJob) -> None:
         if job.order.paid:
             await self._late.return_late(job.order)
+        elif job.order.trade_state is TradeState.CLOSED:
+            await self._orders.check_closed(job.order, job.lease)
         else:
             await self._orders.check(job.order, job.lease)
 
