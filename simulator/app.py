@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from tornado.web import Application, RequestHandler, StaticFileHandler
 
@@ -18,77 +17,84 @@ from simulator.wechatpay import v2, v2_refunds, v3, v3_refunds
 from simulator.world import World
 
 HERE = Path(__file__).parent
-Routes = list[tuple[str, type[RequestHandler], dict[str, Any]]]
+Routes = list[tuple[str, type[RequestHandler]]]
+
+
+WECHAT: Routes = [
+    (r"/cgi-bin/token", account.Token),
+    (r"/cgi-bin/stable_token", account.StableToken),
+    (r"/cgi-bin/ticket/getticket", account.Ticket),
+    (r"/connect/oauth2/authorize", consent.Authorize),
+    (r"/sns/oauth2/access_token", account.OAuthToken),
+    (r"/sns/oauth2/refresh_token", account.OAuthRefresh),
+    (r"/sns/userinfo", account.UserInfo),
+    (r"/sns/auth", account.OAuthCheck),
+    (r"/open/js/jweixin-[0-9.]+\.js", bridge.StandIn),
+    (r"/pay/unifiedorder", v2.UnifiedOrder),
+    (r"/pay/orderquery", v2.OrderQuery),
+    (r"/pay/closeorder", v2.CloseOrder),
+    (r"/secapi/pay/refund", v2_refunds.RefundOrder),
+    (r"/pay/refundquery", v2_refunds.RefundQuery),
+    (r"/pay/downloadbill", bill_calls.DownloadBill),
+    (r"/pay/downloadfundflow", bill_calls.DownloadFundFlow),
+    (r"/v3/pay/transactions/jsapi", v3.Jsapi),
+    (r"/v3/pay/transactions/native", v3.Native),
+    (r"/v3/pay/transactions/h5", v3.H5),
+    (r"/v3/pay/transactions/id/([^/]+)", v3.QueryById),
+    (r"/v3/pay/transactions/out-trade-no/([^/]+)", v3.QueryByNumber),
+    (r"/v3/pay/transactions/out-trade-no/([^/]+)/close", v3.Close),
+    (r"/v3/refund/domestic/refunds", v3_refunds.AskRefund),
+    (r"/v3/refund/domestic/refunds/([^/]+)", v3_refunds.OneRefund),
+    (r"/v3/refund/domestic/refunds/([^/]+)/apply-abnormal-refund", v3_refunds.ResendRefund),
+    (r"/v3/bill/tradebill", bill_calls.TradeBill),
+    (r"/v3/bill/fundflowbill", bill_calls.FundFlowBill),
+    (r"/v3/billdownload/file", bill_calls.BillFile),
+    (r"/v3/certificates", v3.Certificates),
+    (r"/cgi-bin/mmpayweb-bin/checkmweb", bridge.PayPage),
+]
+"""WeChat's own paths."""
+
+OWN: Routes = [
+    (r"/simulator/?", dashboard.Index),
+    (r"/simulator/user", dashboard.Pick),
+    (r"/simulator/sheet", bridge.Sheet),
+    (r"/simulator/js/config", bridge.JsConfig),
+    (r"/simulator/bridge", bridge.Bridge),
+    (r"/simulator/scan", bridge.ScanPage),
+    (r"/simulator/credentials", control.Credentials),
+    (r"/simulator/settings", control.Settings),
+    (r"/simulator/clock", control.Clock),
+    (r"/simulator/keys", control.Keys),
+    (r"/simulator/faults", control.Faults),
+    (r"/simulator/tokens/expire", control.ExpireTokens),
+    (r"/simulator/orders", control.Orders),
+    (r"/simulator/orders/([^/]+)", control.OneOrder),
+    (r"/simulator/orders/([^/]+)/payments", money_calls.Anyway),
+    (r"/simulator/refunds", money_calls.Refunds),
+    (r"/simulator/refunds/scenarios", money_calls.RefundScenarios),
+    (r"/simulator/refunds/([^/]+)", money_calls.OneRefund),
+    (r"/simulator/console/refunds", money_calls.ConsoleRefund),
+    (r"/simulator/console/refunds/([^/]+)/resend", money_calls.ResendRefund),
+    (r"/simulator/balance", money_calls.Balance),
+    (r"/simulator/bills/faults", money_calls.BillFaults),
+    (r"/simulator/books/([^/]+)", money_calls.Truth),
+    (r"/simulator/stats", control.Stats),
+]
+"""The simulator's pages and its control calls."""
 
 
 def application(world: World) -> Application:
-    """WeChat's own paths first, then the simulator's. Who is asked how often is counted, nothing is logged."""
+    """Build the application over ``world``. How often each path was asked for is counted, nothing is logged."""
     args = {"world": world}
-    wechat: Routes = [
-        (r"/cgi-bin/token", account.Token, args),
-        (r"/cgi-bin/stable_token", account.StableToken, args),
-        (r"/cgi-bin/ticket/getticket", account.Ticket, args),
-        (r"/connect/oauth2/authorize", consent.Authorize, args),
-        (r"/sns/oauth2/access_token", account.OAuthToken, args),
-        (r"/sns/oauth2/refresh_token", account.OAuthRefresh, args),
-        (r"/sns/userinfo", account.UserInfo, args),
-        (r"/sns/auth", account.OAuthCheck, args),
-        (r"/open/js/jweixin-[0-9.]+\.js", bridge.StandIn, args),
-        (r"/pay/unifiedorder", v2.UnifiedOrder, args),
-        (r"/pay/orderquery", v2.OrderQuery, args),
-        (r"/pay/closeorder", v2.CloseOrder, args),
-        (r"/secapi/pay/refund", v2_refunds.RefundOrder, args),
-        (r"/pay/refundquery", v2_refunds.RefundQuery, args),
-        (r"/pay/downloadbill", bill_calls.DownloadBill, args),
-        (r"/pay/downloadfundflow", bill_calls.DownloadFundFlow, args),
-        (r"/v3/pay/transactions/jsapi", v3.Jsapi, args),
-        (r"/v3/pay/transactions/native", v3.Native, args),
-        (r"/v3/pay/transactions/h5", v3.H5, args),
-        (r"/v3/pay/transactions/id/([^/]+)", v3.QueryById, args),
-        (r"/v3/pay/transactions/out-trade-no/([^/]+)", v3.QueryByNumber, args),
-        (r"/v3/pay/transactions/out-trade-no/([^/]+)/close", v3.Close, args),
-        (r"/v3/refund/domestic/refunds", v3_refunds.AskRefund, args),
-        (r"/v3/refund/domestic/refunds/([^/]+)", v3_refunds.OneRefund, args),
-        (r"/v3/refund/domestic/refunds/([^/]+)/apply-abnormal-refund", v3_refunds.ResendRefund, args),
-        (r"/v3/bill/tradebill", bill_calls.TradeBill, args),
-        (r"/v3/bill/fundflowbill", bill_calls.FundFlowBill, args),
-        (r"/v3/billdownload/file", bill_calls.BillFile, args),
-        (r"/v3/certificates", v3.Certificates, args),
-        (r"/cgi-bin/mmpayweb-bin/checkmweb", bridge.PayPage, args),
-    ]
-    own: Routes = [
-        (r"/simulator/?", dashboard.Index, args),
-        (r"/simulator/static/(.*)", StaticFileHandler, {"path": HERE / "static"}),
-        (r"/simulator/user", dashboard.Pick, args),
-        (r"/simulator/sheet", bridge.Sheet, args),
-        (r"/simulator/js/config", bridge.JsConfig, args),
-        (r"/simulator/bridge", bridge.Bridge, args),
-        (r"/simulator/scan", bridge.ScanPage, args),
-        (r"/simulator/credentials", control.Credentials, args),
-        (r"/simulator/settings", control.Settings, args),
-        (r"/simulator/clock", control.Clock, args),
-        (r"/simulator/keys", control.Keys, args),
-        (r"/simulator/faults", control.Faults, args),
-        (r"/simulator/tokens/expire", control.ExpireTokens, args),
-        (r"/simulator/orders", control.Orders, args),
-        (r"/simulator/orders/([^/]+)", control.OneOrder, args),
-        (r"/simulator/orders/([^/]+)/payments", money_calls.Anyway, args),
-        (r"/simulator/refunds", money_calls.Refunds, args),
-        (r"/simulator/refunds/scenarios", money_calls.RefundScenarios, args),
-        (r"/simulator/refunds/([^/]+)", money_calls.OneRefund, args),
-        (r"/simulator/console/refunds", money_calls.ConsoleRefund, args),
-        (r"/simulator/console/refunds/([^/]+)/resend", money_calls.ResendRefund, args),
-        (r"/simulator/balance", money_calls.Balance, args),
-        (r"/simulator/bills/faults", money_calls.BillFaults, args),
-        (r"/simulator/books/([^/]+)", money_calls.Truth, args),
-        (r"/simulator/stats", control.Stats, args),
-    ]
 
     def count(handler: RequestHandler) -> None:
         world.served[handler.request.path.replace("".join(handler.path_args[:1]) or "\0", "*")] += 1
 
     return Application(
-        [*wechat, *own],
+        [
+            *((pattern, handler, args) for pattern, handler in (*WECHAT, *OWN)),
+            (r"/simulator/static/(.*)", StaticFileHandler, {"path": HERE / "static"}),
+        ],
         default_handler_class=Unknown,
         default_handler_args=args,
         template_path=str(HERE / "templates"),
