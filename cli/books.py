@@ -29,7 +29,7 @@ BY_ITSELF = ("query", "refund")
 ID = re.compile(r"[0-9a-f]{4,32}", re.ASCII)
 SHORTEST = 6  # digits of an id that are shown, more where two begin alike
 
-KIND, OURS, WECHAT = Text("类别", "Kind"), Text("我方", "Ours"), Text("微信", "WeChat")
+KIND, OURS, WECHAT = Text("类别", "Kind"), Text("系统", "Ours"), Text("微信", "WeChat")
 
 
 class Step(NamedTuple):

@@ -19,11 +19,11 @@ Order = Mapping[str, Any]
 app = typer.Typer(no_args_is_help=True, help=words("订单", "orders"))
 
 STATES: Mapping[str, Text] = {
-    "NOTPAY": Text("未付款", "not paid"),
-    "SUCCESS": Text("已付款", "paid"),
+    "NOTPAY": Text("未支付", "not paid"),
+    "SUCCESS": Text("已支付", "paid"),
     "CLOSED": Text("已关闭", "closed"),
-    "PAID_LATE": Text("付款迟到或付款人不符", "paid late, or by another payer"),
-    "REFUND": Text("已付款，有退款", "paid, with refunds"),
+    "PAID_LATE": Text("异常支付（关单后支付或非下单用户支付）", "paid late, or by another payer"),
+    "REFUND": Text("已支付（有退款）", "paid, with refunds"),
 }
 State = Annotated[str | None, typer.Option(help=words("只看一种状态：", "one state only: ") + ", ".join(STATES))]
 NUMBER = Text("商户订单号", "out_trade_no")
@@ -58,9 +58,9 @@ def show(no: OrderNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson
         desk.screen.show(order, *_views(desk.screen, order))
 
 
-@app.command(help=words("问微信，照它说的入账", "Ask WeChat and book what it says."))
+@app.command(help=words("向微信支付查询，并按结果更新订单状态", "Query WeChat and record the result."))
 def query(no: OrderNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
-    """Ask WeChat and book what it says."""
+    """Query WeChat and record the result."""
     with at_desk("order query", url, key_file, as_json, next_step=command("why", no)) as desk:
         order = desk.service.post(f"/api/orders/{number('out_trade_no', no)}/query")
         desk.screen.show(order, *_views(desk.screen, order))

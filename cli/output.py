@@ -113,8 +113,11 @@ class Screen:
         return Progress(title, *columns, console=self._err, transient=True, disable=not self._bars)
 
     def translate(self, word: str, names: Mapping[str, Text]) -> str:
-        """A word of the interface with its meaning beside it."""
-        return f"{word} {names[word].to(self.lang)}" if word in names else word
+        """Name a word of the interface; the word itself follows in brackets."""
+        if word not in names:
+            return word
+        name = names[word].to(self.lang)
+        return f"{name}（{word}）" if self.lang == "zh" else f"{name} ({word})"
 
     # -- tables -----------------------------------------------------------------------------------------------------
 

@@ -24,14 +24,15 @@ Refund = Mapping[str, Any]
 app = typer.Typer(no_args_is_help=True, help=words("退款", "refunds"))
 
 STATES: Mapping[str, Text] = {
-    "REQUESTED": Text("已记下，微信还没有答复", "stored, no answer from WeChat yet"),
-    "PROCESSING": Text("微信已受理", "WeChat took it"),
-    "SUCCESS": Text("已退到", "the money is there"),
+    "REQUESTED": Text("已提交待返回", "stored, no answer from WeChat yet"),
+    "PROCESSING": Text("退款处理中", "WeChat took it"),
+    "SUCCESS": Text("退款成功", "refunded"),
     "ABNORMAL": Text(
-        "付款人的账户收不了，请在商户平台处理", "the payer's account does not take it: see the merchant console"
+        "退款异常，请到商户平台处理",
+        "the payer's account cannot receive it: see the merchant console",
     ),
-    "CLOSED": Text("没有退", "nothing went back"),
-    "REFUSED": Text("被拒绝，没有退", "refused, nothing went back"),
+    "CLOSED": Text("退款关闭（未退款）", "closed, nothing was refunded"),
+    "REFUSED": Text("被拒绝（未退款）", "refused, nothing was refunded"),
 }
 DONE_FOR = ("ABNORMAL", "CLOSED", "REFUSED")
 REFUND_NUMBER = Text("商户退款单号", "out_refund_no")
@@ -84,9 +85,13 @@ def show(no: RefundNo, url: Url = None, key_file: KeyFile = None, as_json: AsJso
         desk.screen.show(refund, *_views(desk.screen, refund))
 
 
-@app.command(help=words("问微信，照它说的入账；不会重发", "Ask WeChat and book what it says; nothing is sent."))
+@app.command(
+    help=words(
+        "向微信支付查询，并按结果更新退款状态；不会重新提交", "Query WeChat and record the result; nothing is sent."
+    )
+)
 def query(no: RefundNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
-    """Ask WeChat and book what it says; nothing is sent."""
+    """Query WeChat and record the result; nothing is sent."""
     with at_desk("refund query", url, key_file, as_json, next_step=command("refund show", no)) as desk:
         refund = desk.service.post(f"/api/refunds/{number('out_refund_no', no)}/query")
         desk.screen.show(refund, *_views(desk.screen, refund))
@@ -211,10 +216,10 @@ def _state(screen: Screen, refund: Refund) -> str:
         return screen.translate(refund["state"], STATES)
     at = moment(refund["due_at"])[11:]
     queued = Text(
-        f"排队中，约 {at} 发出（同一订单两笔退款至少隔 1 分钟）",
-        f"queued, goes out at about {at} (a minute lies between two refunds of one order)",
+        f"排队中，约 {at} 提交（同一订单两笔退款至少间隔 1 分钟）",
+        f"queued, sent at about {at}; two refunds of one order are a minute apart",
     )
-    return f"{refund['state']} {queued.to(screen.lang)}"
+    return screen.translate(refund["state"], {refund["state"]: queued})
 
 
 def _listing(screen: Screen, refunds: Sequence[Refund]) -> RenderableType:

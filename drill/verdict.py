@@ -64,7 +64,7 @@ def _orders(report: Report, seen: Seen) -> list[Line]:
     wanted = sum(c.scenario not in UNPAID for c in report.people)
     return [
         Line("在微信付款的订单", "orders paid at WeChat", wanted, len(paid)),
-        Line("其中我方已支付，同一笔交易", "of these paid here, by the same transaction", len(paid), same),
+        Line("其中系统已支付，同一笔交易", "of these paid here, by the same transaction", len(paid), same),
         Line("未付款却算已付的", "counted as paid though nobody paid", 0, len(ours - paid)),
         Line("未付款且已关闭", "unpaid and closed", len(unpaid), closed),
     ]
@@ -130,7 +130,7 @@ def _books(report: Report, seen: Seen) -> list[Line]:
     }
     return [
         *[Line(f"账簿：{names[name]}", f"ledger: {name}", truth[name], ledger[name]) for name in MONEY],
-        *[Line(f"我方：{names[name]}", f"our side: {name}", value, ours[name]) for name, value in known.items()],
+        *[Line(f"系统：{names[name]}", f"here: {name}", value, ours[name]) for name, value in known.items()],
         Line("借贷相等", "debits equal credits", ledger["debit"], ledger["credit"]),
         Line("抽查单笔账簿一致", "single orders' ledgers right", len(report.ledgers), _right_ledgers(report, seen)),
     ]

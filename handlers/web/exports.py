@@ -36,8 +36,8 @@ COLUMNS = (
     Text("微信支付订单号", "transaction_id"),
     Text("商户退款单号", "out_refund_no"),
     Text("微信退款单号", "refund_id"),
-    Text("我方金额（元）", "Ours (yuan)"),
-    Text("我方状态", "Our state"),
+    Text("系统金额（元）", "Ours (yuan)"),
+    Text("系统状态", "Our state"),
     Text("微信金额（元）", "WeChat's (yuan)"),
     Text("微信状态", "WeChat's state"),
     Text("发现时间", "Found at"),
@@ -70,7 +70,7 @@ def difference_row(difference: Difference, lang: str) -> list[Cell]:
 
 def summary_rows(result: Reconciliation, lang: str) -> list[Row]:
     """Both sides' sums under a heading. Of fees only WeChat's bill knows."""
-    ours, theirs = Text("我方", "Ours"), Text("微信", "WeChat")
+    ours, theirs = Text("系统", "Ours"), Text("微信", "WeChat")
     rows: list[Row] = [[result.day.isoformat(), ours.to(lang), theirs.to(lang)]]
     for name, text in SUMS:
         rows.append(

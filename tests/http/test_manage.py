@@ -29,11 +29,11 @@ async def test_an_order_is_looked_at_asked_after_and_explained(shop: Shop, manag
     number = await shop.scanned(description="茶 [bold]")
     before = await manage("why", number, COLUMNS="40")
     assert (before.code, before.out.count("\n")) == (0, 1)
-    assert before.out.endswith("这里还没有入账；微信的通知没有到达。\n")
+    assert before.out.endswith("本系统订单状态尚未更新；支付通知没有到达。\n")
     assert before.err == f"下一步：manage.py order query {number}\n"
     shown = await manage("order", "show", number)
     assert shown.code == 0
-    assert "NOTPAY 未付款" in shown.out
+    assert "未支付（NOTPAY）" in shown.out
     assert "¥18.00" in shown.out
     assert "茶 [bold]" in shown.out
     asked = await manage("order", "query", number, "--json")

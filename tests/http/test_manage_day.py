@@ -99,4 +99,4 @@ async def test_the_bill_of_a_day_is_fetched_and_every_planted_difference_found_a
     refused = [one["error"]["code"] for one in repaired.json()["repairs"] if one["action"] == "refund"]
     assert refused == ["NOT_SURPLUS"]
     assert repaired.code == 1
-    assert "退款 ¥3.00，还剩 ¥15.00" in (await manage("why", numbers[0])).out
+    assert "退款 ¥3.00，剩余 ¥15.00" in (await manage("why", numbers[0])).out

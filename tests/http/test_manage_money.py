@@ -64,11 +64,11 @@ async def test_a_refund_is_made_followed_and_explained(shop: Shop, manage: Manag
         if asked["state"] == "SUCCESS":
             break
     shown = await manage("refund", "show", refund_number)
-    assert "SUCCESS 已退到" in shown.out
+    assert "退款成功（SUCCESS）" in shown.out
     assert [one["out_refund_no"] for one in (await manage("refund", "list", number, "--json")).json()["refunds"]] == [
         refund_number
     ]
-    assert "退款 ¥5.00，还剩 ¥13.00。" in (await manage("why", number)).out
+    assert "退款 ¥5.00，剩余 ¥13.00。" in (await manage("why", number)).out
 
 
 async def test_a_refund_whose_answer_was_lost_is_repeated_by_the_printed_command_and_paid_once(
@@ -115,7 +115,7 @@ async def test_a_second_refund_waits_its_minute_and_says_so(shop: Shop, manage: 
     assert (await manage(*wish(number))).code == 0
     second = await manage(*wish(number))
     assert second.code == 0
-    queued = re.compile(r"REQUESTED 排队中，约 \d\d:\d\d:\d\d 发出（同一订单两笔退款至少隔 1 分钟）")
+    queued = re.compile(r"排队中，约 \d\d:\d\d:\d\d 提交（同一订单两笔退款至少间隔 1 分钟）（REQUESTED）")
     assert queued.search(second.out)
     waiting = (await refunds(shop, number))[1]
     wait = datetime.fromisoformat(waiting["due_at"]) - datetime.fromisoformat(waiting["created_at"])
@@ -124,7 +124,7 @@ async def test_a_second_refund_waits_its_minute_and_says_so(shop: Shop, manage: 
     assert f"下一步：{show}" in second.err
     assert queued.search((await manage("refund", "list", number)).out)
     told = await manage("why", number)
-    assert "¥5.00 的退款排队中，约 " in told.out
+    assert "退款 ¥5.00 排队中，约 " in told.out
     assert told.err.startswith("下一步：manage.py refund ")  # of the first one, if that is still under way
 
 
@@ -169,7 +169,7 @@ async def test_wechats_no_to_a_refund_is_4(shop: Shop, manage: Manage, simulator
     assert "重试" not in ran.err
     again = await manage(*wish(number, 500, "--out-refund-no", refused))
     assert (again.code, "重试" in again.err) == (1, False)
-    assert "¥5.00 没有退成（NOT_ENOUGH）" in (await manage("why", number)).out
+    assert "退款 ¥5.00 未成功（NOT_ENOUGH）" in (await manage("why", number)).out
 
 
 async def test_a_refund_that_ends_badly_is_1(shop: Shop, manage: Manage, simulator: SimulatorProcess) -> None:
@@ -183,7 +183,7 @@ async def test_a_refund_that_ends_badly_is_1(shop: Shop, manage: Manage, simulat
             break
     again = await manage(*wish(number, 500, "--out-refund-no", refund_number))
     assert again.code == 1
-    assert "ABNORMAL 付款人的账户收不了，请在商户平台处理" in again.out
+    assert "退款异常，请到商户平台处理（ABNORMAL）" in again.out
     assert again.err.endswith(f"下一步：manage.py refund show {refund_number}\n")
 
 
@@ -354,7 +354,7 @@ async def test_a_day_is_reconciled_repaired_and_what_is_left_is_named(
     day = plant(directory, 24, lines)
     run = await manage("reconcile", day)
     assert run.code == 1
-    assert "我方缺失" in run.out
+    assert "微信有支付、系统未支付" in run.out
     assert "¥18.00 NOTPAY" in run.out
     assert run.err == f"还有 3 条差异待处理\n下一步：manage.py reconcile {day} --repair\n"
     repaired = await manage("reconcile", day, "--repair", "--yes", "--json")
@@ -376,7 +376,7 @@ async def test_a_day_is_reconciled_repaired_and_what_is_left_is_named(
     assert len(times) == 2 + 3 + 2
     assert all(re.fullmatch(r"[\d-]{10}T[\d:]{8}\+08:00", time) for time in times)
     exported = await shop.ask("GET", f"/api/reconciliations/{day}?format=csv", headers=MERCHANT)
-    assert re.search(r",[\d-]{10} [\d:]{8},[\d-]{10} [\d:]{8} shop 查询 → 已修复（SUCCESS）,", exported.body.decode())
+    assert re.search(r",[\d-]{10} [\d:]{8},[\d-]{10} [\d:]{8} shop 查询 → 已处理（SUCCESS）,", exported.body.decode())
     assert "+00:00" not in exported.body.decode()
     left = await manage("reconcile", day)
     open_id = next(one["id"] for one in told["differences"] if one["status"] == "open")
@@ -433,7 +433,7 @@ async def test_a_difference_that_no_query_settles_says_why_and_is_noted_by_hand(
     assert f" {short} " in found.out
     noted = await manage(*note.split())
     assert (noted.code, noted.err) == (0, "没有待处理的差异\n")
-    assert re.search(rf"{number} +记为已知晓 +已知晓", noted.out)
+    assert re.search(rf"{number} +标记为已人工核实 +已人工核实", noted.out)
     again = (await manage("reconcile", day, "--known", told["differences"][0]["id"], "--json")).json()
     assert again["differences"][0]["status"] == "known"
     assert again["repairs"][0]["error"]["code"] == "DIFFERENCE_SETTLED"
@@ -455,7 +455,7 @@ async def test_an_id_that_no_difference_has_is_1_and_nothing_is_noted(
     statuses = [one["status"] for one in (await manage("reconcile", day, "--json")).json()["differences"]]
     assert statuses == ["open", "open"]
     both = await manage("reconcile", day, "--known", ids[0], "--known", ids[1])
-    assert (both.code, both.out.count("记为已知晓")) == (0, 2)
+    assert (both.code, both.out.count("标记为已人工核实")) == (0, 2)
 
 
 async def test_on_eighty_columns_every_number_of_a_difference_is_in_one_piece(

@@ -32,17 +32,17 @@ async def query(shop: Shop, number: str) -> str:
 async def test_a_payment_without_a_message_is_seen_and_not_booked_until_it_is_asked_for(shop: Shop, api: str) -> None:
     order = await shop.sold(api=api)
     number = order["out_trade_no"]
-    assert "用户还没有付款" in (await why(shop, number))["sentence"]
+    assert "用户未支付" in (await why(shop, number))["sentence"]
     await pay(shop, order)
     seen = await why(shop, number)
-    assert "已付款 ¥18.00，这里还没有入账；微信的通知没有到达。" in seen["sentence"]
+    assert "支付 ¥18.00，本系统订单状态尚未更新；支付通知没有到达。" in seen["sentence"]
     assert seen["next"] == f"manage.py order query {number}"
     assert (seen["ours"]["trade_state"], seen["wechat"]["trade_state"]) == ("NOTPAY", "SUCCESS")
     assert (seen["wechat"]["outcome"], seen["wechat"]["total"]) == ("told", 1800)
     assert await shop.state(number) == "NOTPAY"
     assert await query(shop, number) == "SUCCESS"
     booked = await why(shop, number)
-    assert booked["sentence"].endswith("查单补单成功。")
+    assert booked["sentence"].endswith("通过查单确认已支付。")
     assert (booked["next"], booked["ours"]["trade_state"]) == (None, "SUCCESS")
 
 
@@ -55,7 +55,7 @@ async def test_a_payment_and_its_messages_are_told_in_the_readers_language(shop:
         assert (await shop.notify(genuine)).status == 200
     seen = await why(shop, number, "en")
     assert seen["sentence"].startswith("The payer paid ¥18.00 at ")
-    assert seen["sentence"].endswith("was booked, and 2 more times.")
+    assert seen["sentence"].endswith("was recorded, and 2 more times.")
     assert [(message["kind"], message["seen"]) for message in seen["notifications"]] == [("payment", 3)]
     assert seen["refunds"] == []
 
@@ -66,7 +66,7 @@ async def test_a_message_of_another_amount_is_told_from_the_payment_itself(shop:
     await pay(shop, order)
     assert (await shop.notify(platform.v3(order | {"total": 1801}))).status == 409
     seen = await why(shop, number)
-    assert "微信的通知因金额不符被拒收（1 次）" in seen["sentence"]
+    assert "支付通知因金额不一致被拒绝（1 次）" in seen["sentence"]
     assert seen["next"] == f"manage.py order query {number}"
 
 
@@ -75,7 +75,7 @@ async def test_an_order_that_wechat_refused_never_reached_it(shop: Shop, simulat
     simulator.control("POST", "faults", fault)
     assert (await shop.sell(shop.sale(out_trade_no="WHY-refused-1"))).status == 502
     seen = await why(shop, "WHY-refused-1")
-    assert seen["sentence"].startswith("订单没有到达微信：下单被拒绝（NO_AUTH）")
+    assert seen["sentence"].startswith("微信支付没有该订单：下单被拒绝（NO_AUTH）")
     assert seen["wechat"] == {"outcome": "no_such_order"}
 
 
@@ -92,7 +92,7 @@ async def test_a_wechat_that_does_not_tell_leaves_what_is_known_here(
     number = (await shop.sold())["out_trade_no"]
     simulator.control("POST", "faults", {"path": "/v3/pay/transactions/out-trade-no/*"} | fault)
     seen = await why(shop, number)
-    assert seen["sentence"].startswith("这里没有付款的消息；")
+    assert seen["sentence"].startswith("本系统没有支付记录；")
     assert (seen["wechat"]["outcome"], seen["wechat"]["error"]["code"]) == (outcome, code)
     assert seen["wechat"]["error"]["wechat"]["call"] == "query"
 

@@ -127,8 +127,8 @@ def change(evening: Evening, path: str, value: object) -> None:
         ("sums.fee", 9, "ledger: fee"),
         ("report.ledgers", {PAID: {"received": 1000, "refunded": 500}}, "single orders' ledgers right"),
         ("sums.net", 1391, "ledger: net"),
-        ("sums.received", 2999, "our side: received"),
-        ("sums.refunded", 1599, "our side: refunded"),
+        ("sums.received", 2999, "here: received"),
+        ("sums.refunded", 1599, "here: refunded"),
     ],
 )
 def test_what_differs_from_the_truth_is_named(path: str, value: object, line: str) -> None:

@@ -54,7 +54,7 @@ def test_every_kind_and_status_has_a_name_and_a_row_a_cell_for_every_column() ->
     assert set(DEEDS) == {*Action, "rerun"}
     for lang in ("zh", "en"):
         assert len(difference_row(DIFFERENCE, lang)) == len(headings(lang)) == len(COLUMNS)
-    assert difference_row(DIFFERENCE, "zh")[:3] == ["金额不符", "已知晓", "order-1"]
+    assert difference_row(DIFFERENCE, "zh")[:3] == ["金额不一致", "已人工核实", "order-1"]
     assert difference_row(DIFFERENCE, "en")[6:10] == [Decimal("18.01"), "SUCCESS", Decimal("18.00"), "SUCCESS"]
 
 
@@ -63,10 +63,10 @@ def test_times_are_beijings_and_an_audit_is_in_the_readers_language() -> None:
     at = "2026-03-01 12:00:01"
     assert row[10:12] == [
         at,
-        f"{at} 对账 重新对账 → 待处理; {at} anna 查询 → 待处理（SUCCESS）; {at} anna 记为已知晓 → 已知晓",
+        f"{at} 对账 重新对账 → 待处理; {at} anna 查询 → 待处理（SUCCESS）; {at} anna 标记为已人工核实 → 已人工核实",
     ]
     assert difference_row(DIFFERENCE, "en")[11] == (
-        f"{at} reconciliation Rerun → Open; {at} anna Query → Open (SUCCESS); {at} anna Noted → Known"
+        f"{at} reconciliation Rerun → Open; {at} anna Query → Open (SUCCESS); {at} anna Mark as checked → Checked"
     )
 
 

@@ -374,7 +374,7 @@ async def test_the_timeline_says_that_a_late_payment_goes_back_also_when_the_wor
     shop = Shop(LatePolicy.REFUND)
     shop.paid_late()
     [job] = await shop.core.work.claim(1)
-    await shop.core.refunds.return_payment(job.order, job.order.transaction_id, "late-order-1", "订单未成交，款项退回")
+    await shop.core.refunds.return_payment(job.order, job.order.transaction_id, "late-order-1", "订单已关闭，款项退回")
     other = shop.process()
     for _ in range(60):
         shop.clock.advance(1)

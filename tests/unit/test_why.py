@@ -110,19 +110,19 @@ ROWS = {
     "never handed over": Row(
         order(),
         NO_SUCH_ORDER,
-        "订单还没有交给微信；10:30:00 之前可以付款。",
-        "The order was never handed to WeChat; it can be paid until 10:30:00.",
+        "尚未向微信支付下单；支付截止时间 10:30:00。",
+        "The order was never sent to WeChat; it can be paid until 10:30:00.",
     ),
     "refused at the door": Row(
         order(event("10:00:01", "prepay_refused", "v3", code="APPID_MCHID_NOT_MATCH")),
         NO_SUCH_ORDER,
-        "订单没有到达微信：下单被拒绝（APPID_MCHID_NOT_MATCH）；10:30:00 之前可以付款。",
+        "微信支付没有该订单：下单被拒绝（APPID_MCHID_NOT_MATCH）；支付截止时间 10:30:00。",
         "The order never reached WeChat, which refused it (APPID_MCHID_NOT_MATCH); it can be paid until 10:30:00.",
     ),
     "placing it got no answer": Row(
         order(event("10:00:11", "prepay_unknown", "v3")),
         NO_SUCH_ORDER,
-        "订单没有到达微信：下单没有等到答复；它已于 10:30:00 到期，等待关单。",
+        "微信支付没有该订单：下单未收到应答；已于 10:30:00 超过支付时间，等待关闭。",
         "The order never reached WeChat: placing it got no answer; its time ran out at 10:30:00.",
         CLOSE,
         now="10:31:00",
@@ -130,32 +130,32 @@ ROWS = {
     "gone from WeChat": Row(
         order(PREPAY),
         NO_SUCH_ORDER,
-        "微信现在说没有这个订单；10:30:00 之前可以付款。",
+        "微信支付返回订单不存在；支付截止时间 10:30:00。",
         "WeChat now says that there is no such order; it can be paid until 10:30:00.",
     ),
     "waiting for payment": Row(
         order(PREPAY),
         NOTPAY,
-        "订单已在微信，用户还没有付款；10:30:00 之前可以付款。",
+        "微信支付已有该订单，用户未支付；支付截止时间 10:30:00。",
         "WeChat has the order, and the payer has not paid yet; it can be paid until 10:30:00.",
     ),
     "being paid": Row(
         order(PREPAY),
         there(RemoteState.USERPAYING),
-        "用户正在付款；10:30:00 之前可以付款。",
+        "用户支付中；支付截止时间 10:30:00。",
         "The payer is paying right now; it can be paid until 10:30:00.",
     ),
     "payment failed": Row(
         order(PREPAY),
         there(RemoteState.PAYERROR),
-        "用户付款没有成功；10:30:00 之前可以付款。",
+        "用户支付失败；支付截止时间 10:30:00。",
         "The payer's payment failed; it can be paid until 10:30:00.",
         received=(message("10:02:12", "not_paid"),),
     ),
     "out of time": Row(
         order(PREPAY),
         NOTPAY,
-        "订单已在微信，用户还没有付款；它已于 10:30:00 到期，等待关单。",
+        "微信支付已有该订单，用户未支付；已于 10:30:00 超过支付时间，等待关闭。",
         "WeChat has the order, and the payer has not paid yet; its time ran out at 10:30:00.",
         CLOSE,
         now="10:30:00",
@@ -163,30 +163,30 @@ ROWS = {
     "close is scheduled": Row(
         order(PREPAY, event("10:01:00", "close_scheduled", "merchant"), close_after=at("10:05:00")),
         NOTPAY,
-        "订单已在微信，用户还没有付款；关单排在 10:05:00。",
+        "微信支付已有该订单，用户未支付；将于 10:05:00 关闭。",
         "WeChat has the order, and the payer has not paid yet; it will be closed at 10:05:00.",
         now="10:02:00",
     ),
     "closed at WeChat": Row(
         order(PREPAY),
         there(RemoteState.CLOSED),
-        "微信已关单，这里还没有记下。",
-        "WeChat has closed the order, which is not booked here yet.",
+        "微信支付已关闭该订单，本系统尚未更新。",
+        "WeChat has closed the order, which is not recorded here yet.",
         QUERY,
     ),
     "paid, not known here, not told": Row(
         order(PREPAY),
         there(),
-        "微信说用户于 10:02:11 已付款 ¥18.00，这里还没有入账；微信的通知没有到达。",
-        "WeChat says that the payer paid ¥18.00 at 10:02:11, which is not booked here yet; WeChat's notification never "
+        "微信支付显示用户已于 10:02:11 支付 ¥18.00，本系统订单状态尚未更新；支付通知没有到达。",
+        "WeChat says that the payer paid ¥18.00 at 10:02:11, which is not recorded here yet; WeChat's notification never "
         "arrived.",
         QUERY,
     ),
     "paid, not known here, told wrongly": Row(
         order(PREPAY),
         there(),
-        "微信说用户于 10:02:11 已付款 ¥18.00，这里还没有入账；微信的通知因金额不符被拒收（3 次）。",
-        "WeChat says that the payer paid ¥18.00 at 10:02:11, which is not booked here yet; WeChat's notification was "
+        "微信支付显示用户已于 10:02:11 支付 ¥18.00，本系统订单状态尚未更新；支付通知因金额不一致被拒绝（3 次）。",
+        "WeChat says that the payer paid ¥18.00 at 10:02:11, which is not recorded here yet; WeChat's notification was "
         "refused 3 times because the amount differs.",
         QUERY,
         received=(message("10:02:12", "total", seen=3),),
@@ -194,8 +194,8 @@ ROWS = {
     "paid another amount": Row(
         order(PREPAY),
         there(total=1801),
-        "微信说用户于 10:02:11 付了 ¥18.01，订单却是 ¥18.00，不能入账；微信的通知因金额不符被拒收（1 次）。",
-        "WeChat says that the payer paid ¥18.01 at 10:02:11; the order is over ¥18.00, so it cannot be booked; WeChat's "
+        "微信支付显示用户于 10:02:11 支付 ¥18.01，订单金额为 ¥18.00，不能更新为已支付；支付通知因金额不一致被拒绝（1 次）。",
+        "WeChat says that the payer paid ¥18.01 at 10:02:11; the order's amount is ¥18.00, so it is not recorded as paid; WeChat's "
         "notification was refused once because the amount differs.",
         SHOW,
         received=(message("10:02:12", "total"),),
@@ -203,7 +203,7 @@ ROWS = {
     "told wrongly, WeChat not reached": Row(
         order(PREPAY),
         NOT_REACHED,
-        "这里没有付款的消息；微信的通知因公众号不符被拒收（1 次）；10:30:00 之前可以付款；现在联系不上微信，以上只是这里的记录。",
+        "本系统没有支付记录；支付通知因AppID 不一致被拒绝（1 次）；支付截止时间 10:30:00；当前无法连接微信支付，以上仅为本系统的记录。",
         "Nothing is known here of a payment; WeChat's notification was refused once because the AppID differs; it can be "
         "paid until 10:30:00; WeChat does not answer now, so this is our record only.",
         AGAIN,
@@ -212,7 +212,7 @@ ROWS = {
     "no trustworthy answer": Row(
         order(PREPAY),
         NO_ANSWER,
-        "这里没有付款的消息；10:30:00 之前可以付款；现在联系不上微信，以上只是这里的记录。",
+        "本系统没有支付记录；支付截止时间 10:30:00；当前无法连接微信支付，以上仅为本系统的记录。",
         "Nothing is known here of a payment; it can be paid until 10:30:00; WeChat does not answer now, so this is our "
         "record only.",
         AGAIN,
@@ -220,13 +220,13 @@ ROWS = {
     "refused to be asked": Row(
         order(PREPAY),
         refused("SIGN_ERROR"),
-        "这里没有付款的消息；10:30:00 之前可以付款；微信拒绝了查询（SIGN_ERROR）。",
+        "本系统没有支付记录；支付截止时间 10:30:00；微信支付拒绝了查询（SIGN_ERROR）。",
         "Nothing is known here of a payment; it can be paid until 10:30:00; WeChat refused to be asked (SIGN_ERROR).",
     ),
     "the settings have lost its API": Row(
         order(PREPAY),
         API_OFF,
-        "这里没有付款的消息；10:30:00 之前可以付款；设置里没有 pay.v2，以上只是这里的记录。",
+        "本系统没有支付记录；支付截止时间 10:30:00；设置里没有 pay.v2，以上仅为本系统的记录。",
         "Nothing is known here of a payment; it can be paid until 10:30:00; the settings have no pay.v2, so this is our "
         "record only.",
         AGAIN,
@@ -234,8 +234,8 @@ ROWS = {
     "closed by the worker": Row(
         order(PREPAY, EXPIRED, trade_state=TradeState.CLOSED),
         there(RemoteState.CLOSED),
-        "10:30:00 到期没有付款，订单自动关闭。",
-        "At 10:30:00 the order was closed, unpaid and out of time.",
+        "10:30:00 超过支付时间未支付，订单自动关闭。",
+        "At 10:30:00 the order was closed: the time to pay was over.",
         now="11:00:00",
     ),
     "closed by the payer": Row(
@@ -253,7 +253,7 @@ ROWS = {
     "closed by WeChat": Row(
         order(PREPAY, event("10:01:00", "closed", "query"), trade_state=TradeState.CLOSED),
         NOT_REACHED,
-        "10:01:00 查单得知微信已关单；现在联系不上微信，以上只是这里的记录。",
+        "10:01:00 查单确认微信支付已关闭该订单；当前无法连接微信支付，以上仅为本系统的记录。",
         "At 10:01:00 a query found that WeChat had closed the order; WeChat does not answer now, so this is our record "
         "only.",
         AGAIN,
@@ -261,63 +261,63 @@ ROWS = {
     "closed, and paid all the same": Row(
         order(PREPAY, EXPIRED, trade_state=TradeState.CLOSED),
         there(time="10:31:00"),
-        "10:30:00 到期没有付款，订单自动关闭；微信说用户于 10:31:00 已付款 ¥18.00，这里还没有入账；微信的通知没有到达。",
-        "At 10:30:00 the order was closed, unpaid and out of time; WeChat says that the payer paid ¥18.00 at 10:31:00, "
-        "which is not booked here yet; WeChat's notification never arrived.",
+        "10:30:00 超过支付时间未支付，订单自动关闭；微信支付显示用户已于 10:31:00 支付 ¥18.00，本系统订单状态尚未更新；支付通知没有到达。",
+        "At 10:30:00 the order was closed: the time to pay was over; WeChat says that the payer paid ¥18.00 at 10:31:00, "
+        "which is not recorded here yet; WeChat's notification never arrived.",
         QUERY,
         now="10:40:00",
     ),
     "paid and told": Row(
         paid(BY_NOTICE),
         there(),
-        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked.",
+        "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded.",
         received=ON_TIME,
     ),
     "paid and told late and often": Row(
         paid(event("10:35:14", "paid", "notify")),
         there(),
-        "用户于 10:02:11 付款 ¥18.00；微信的通知 33 分 3 秒后到达并入账，又重复了 2 次。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 33 min 3 s later and was booked, and 2 more times.",
+        "用户于 10:02:11 支付 ¥18.00；支付通知 33 分 3 秒后到达，订单状态已更新，另有重复通知 2 次。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 33 min 3 s later and was recorded, and 2 more times.",
         received=(message("10:35:14", "applied", seen=3),),
         now="11:00:00",
     ),
     "told wrongly first": Row(
         paid(BY_NOTICE),
         there(),
-        "用户于 10:02:11 付款 ¥18.00；微信的通知因币种不符被拒收（2 次）；微信的通知 1 秒后到达并入账。",
+        "用户于 10:02:11 支付 ¥18.00；支付通知因币种不一致被拒绝（2 次）；支付通知 1 秒后到达，订单状态已更新。",
         "The payer paid ¥18.00 at 10:02:11; WeChat's notification was refused 2 times because the currency differs; "
-        "WeChat's notification came 1 s later and was booked.",
+        "WeChat's notification came 1 s later and was recorded.",
         received=(message("10:02:11", "currency", seen=2), *ON_TIME),
     ),
     "paid and found by a query": Row(
         paid(BY_QUERY),
         there(),
-        "用户于 10:02:11 付款 ¥18.00；微信的通知没有到达；10:03:00 查单补单成功。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification never arrived; a query at 10:03:00 found and booked it.",
+        "用户于 10:02:11 支付 ¥18.00；支付通知没有到达；10:03:00 通过查单确认已支付。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification never arrived; a query at 10:03:00 found the payment.",
         received=(message("10:05:01", kind="refund"),),
     ),
     "found by a query, then told": Row(
         paid(BY_QUERY),
         there(),
-        "用户于 10:02:11 付款 ¥18.00；10:03:00 查单补单成功；微信的通知 10:06:00 才到。",
-        "The payer paid ¥18.00 at 10:02:11; a query at 10:03:00 found and booked it; WeChat's notification came only after "
+        "用户于 10:02:11 支付 ¥18.00；10:03:00 通过查单确认已支付；支付通知 10:06:00 才到达。",
+        "The payer paid ¥18.00 at 10:02:11; a query at 10:03:00 found the payment; WeChat's notification came only after "
         "that, at 10:06:00.",
         received=(message("10:06:00"),),
     ),
     "told wrongly, found by a query": Row(
         paid(BY_QUERY),
         there(),
-        "用户于 10:02:11 付款 ¥18.00；微信的通知因金额不符被拒收（1 次）；10:03:00 查单补单成功。",
+        "用户于 10:02:11 支付 ¥18.00；支付通知因金额不一致被拒绝（1 次）；10:03:00 通过查单确认已支付。",
         "The payer paid ¥18.00 at 10:02:11; WeChat's notification was refused once because the amount differs; a query at "
-        "10:03:00 found and booked it.",
+        "10:03:00 found the payment.",
         received=(message("10:02:12", "total"),),
     ),
     "paid, WeChat not reached": Row(
         paid(BY_NOTICE),
         NOT_REACHED,
-        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；现在联系不上微信，以上只是这里的记录。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; WeChat does not answer "
+        "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；当前无法连接微信支付，以上仅为本系统的记录。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; WeChat does not answer "
         "now, so this is our record only.",
         AGAIN,
         received=ON_TIME,
@@ -325,33 +325,33 @@ ROWS = {
     "paid, WeChat denies it": Row(
         paid(BY_NOTICE),
         NOTPAY,
-        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；微信却说它是 NOTPAY。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; yet WeChat says that it is "
-        "NOTPAY.",
+        "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；与微信支付不一致：微信支付显示 NOTPAY，请人工核实。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; but WeChat says NOTPAY; "
+        "check this by hand.",
         received=ON_TIME,
     ),
     "paid, WeChat does not know it": Row(
         paid(BY_NOTICE),
         NO_SUCH_ORDER,
-        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；微信却说没有这个订单。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; yet WeChat says that there "
-        "is no such order.",
+        "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；与微信支付不一致：微信支付返回订单不存在，请人工核实。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; but WeChat has no such "
+        "order; check this by hand.",
         received=ON_TIME,
     ),
     "refunded where we do not see": Row(
         paid(BY_NOTICE),
         there(RemoteState.REFUND),
-        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；微信那边有这里没有的退款，等明天上午的账单出来，"
-        "对今天的账时补记。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; WeChat has a refund of it "
-        "that is not known here; wait for the bill of today, which comes tomorrow morning: reconciling today then books it.",
+        "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；微信支付有一笔本系统未记录的退款（可能是在商户平台操作的）；"
+        "次日 10:05 账单可下载后，对今日对账即可补录。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; WeChat has a refund of it "
+        "that is not known here; today's bill is available tomorrow at 10:05; reconciling today then records it.",
         received=ON_TIME,
     ),
     "paid twice": Row(
         paid(BY_NOTICE),
         there(),
-        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；10:04:00 又收到一笔重复付款。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; at 10:04:00 a second "
+        "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；10:04:00 又收到一笔重复支付。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; at 10:04:00 a second "
         "payment came for it.",
         "manage.py reconcile 2026-03-01 --repair",
         received=(*ON_TIME, message("10:04:00", "second_payment", seen=2)),
@@ -359,45 +359,45 @@ ROWS = {
     "paid twice, the second goes back": Row(
         paid(BY_NOTICE),
         there(),
-        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；10:04:00 又收到一笔重复付款；重复的 ¥18.00 正在退回。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; at 10:04:00 a second "
-        "payment came for it; the surplus ¥18.00 is going back.",
+        "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；10:04:00 又收到一笔重复支付；重复支付的 ¥18.00 退款处理中。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; at 10:04:00 a second "
+        "payment came for it; the second payment of ¥18.00 is being refunded.",
         received=(*ON_TIME, message("10:04:00", "second_payment")),
         refunds=(refund(RefundState.PROCESSING, 1800, surplus=True),),
     ),
     "paid after close": Row(
         late(EXPIRED, event("10:31:01", "paid_late", "notify"), event("10:31:02", "needs_operator", "policy")),
         there(time="10:31:00"),
-        "10:30:00 到期没有付款，订单自动关闭；用户于 10:31:00 才付款 ¥18.00，不发货；微信的通知 1 秒后到达并入账；等您决定是否退款。",
-        "At 10:30:00 the order was closed, unpaid and out of time; ¥18.00 was paid only at 10:31:00, so no goods go out; "
-        "WeChat's notification came 1 s later and was booked; whether it goes back is yours to decide.",
-        f"manage.py refund create {NUMBER} --amount 1800 --reason '订单未成交'",
+        "10:30:00 超过支付时间未支付，订单自动关闭；用户于 10:31:00 才支付 ¥18.00（关单后支付），不发货；支付通知 1 秒后到达，订单状态已更新；待人工确认是否退款。",
+        "At 10:30:00 the order was closed: the time to pay was over; ¥18.00 was paid only at 10:31:00, after the close, so goods are not released; "
+        "WeChat's notification came 1 s later and was recorded; a person has to decide whether to refund it.",
+        f"manage.py refund create {NUMBER} --amount 1800 --reason '订单已关闭'",
         received=(message("10:31:01"),),
         now="10:40:00",
     ),
     "paid after close, going back": Row(
         late(EXPIRED, event("10:33:00", "paid_late", "query"), event("10:33:01", "money_goes_back", "policy")),
         there(time="10:31:00"),
-        "10:30:00 到期没有付款，订单自动关闭；用户于 10:31:00 才付款 ¥18.00，不发货；微信的通知没有到达；10:33:00 查单补单成功；"
-        "正按设置退回。",
-        "At 10:30:00 the order was closed, unpaid and out of time; ¥18.00 was paid only at 10:31:00, so no goods go out; "
-        "WeChat's notification never arrived; a query at 10:33:00 found and booked it; it goes back, as the settings say.",
+        "10:30:00 超过支付时间未支付，订单自动关闭；用户于 10:31:00 才支付 ¥18.00（关单后支付），不发货；支付通知没有到达；10:33:00 通过查单确认已支付；"
+        "正按配置原路退款。",
+        "At 10:30:00 the order was closed: the time to pay was over; ¥18.00 was paid only at 10:31:00, after the close, so goods are not released; "
+        "WeChat's notification never arrived; a query at 10:33:00 found the payment; it is being refunded, as the settings say.",
         now="10:40:00",
     ),
     "paid by somebody else": Row(
         late(event("10:02:12", "paid_late", "notify"), paid_at=at("10:02:11")),
         there(RemoteState.REFUND),
-        "另一个微信用户于 10:02:11 付款 ¥18.00，不是下单人，不发货；微信的通知 1 秒后到达并入账；于 10:05:00 全额退款 ¥18.00。",
-        "Somebody else than the order's payer paid ¥18.00 at 10:02:11, so no goods go out; WeChat's notification came "
-        "1 s later and was booked; all of it, ¥18.00, was refunded at 10:05:00.",
+        "非下单用户于 10:02:11 支付 ¥18.00，不发货；支付通知 1 秒后到达，订单状态已更新；于 10:05:00 全额退款 ¥18.00。",
+        "Another person than the order's payer paid ¥18.00 at 10:02:11, so goods are not released; WeChat's notification came "
+        "1 s later and was recorded; all of it, ¥18.00, was refunded at 10:05:00.",
         received=ON_TIME,
         refunds=(refund(RefundState.SUCCESS, 1800),),
     ),
     "refunded in part": Row(
         REFUNDED,
         there(RemoteState.REFUND),
-        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；于 10:05:00 退款 ¥5.00，还剩 ¥13.00。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; ¥5.00 was refunded at "
+        "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；于 10:05:00 退款 ¥5.00，剩余 ¥13.00。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; ¥5.00 was refunded at "
         "10:05:00, and ¥13.00 is left.",
         received=ON_TIME,
         refunds=(refund(RefundState.SUCCESS),),
@@ -405,8 +405,8 @@ ROWS = {
     "refunded in full": Row(
         REFUNDED,
         there(RemoteState.REFUND),
-        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；于 10:05:00 全额退款 ¥18.00。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; all of it, ¥18.00, was "
+        "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；于 10:05:00 全额退款 ¥18.00。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; all of it, ¥18.00, was "
         "refunded at 10:05:00.",
         received=ON_TIME,
         refunds=(refund(RefundState.SUCCESS, 800), refund(RefundState.SUCCESS, 1000)),
@@ -414,8 +414,8 @@ ROWS = {
     "refunds under way": Row(
         REFUNDED,
         there(RemoteState.REFUND),
-        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；¥5.00 正在退款；¥1.00 的退款还没有微信的答复。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; a refund of ¥5.00 is under "
+        "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；退款处理中 ¥5.00；退款 ¥1.00 已提交，微信支付尚未返回结果。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; a refund of ¥5.00 is under "
         "way; a refund of ¥1.00 waits for WeChat's answer.",
         "manage.py refund query R20260301-1",
         received=ON_TIME,
@@ -424,11 +424,11 @@ ROWS = {
     "a refund that waits for its minute": Row(
         REFUNDED,
         there(RemoteState.REFUND),
-        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；于 10:05:00 退款 ¥5.00，还剩 ¥13.00；"
-        "¥3.00 的退款排队中，约 10:06:10 发出（同一订单两笔退款至少隔 1 分钟）。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; ¥5.00 was refunded at "
-        "10:05:00, and ¥13.00 is left; a refund of ¥3.00 is queued and goes out at about 10:06:10 (a minute lies between "
-        "two refunds of one order).",
+        "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；于 10:05:00 退款 ¥5.00，剩余 ¥13.00；"
+        "退款 ¥3.00 排队中，约 10:06:10 提交（同一订单两笔退款至少间隔 1 分钟）。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; ¥5.00 was refunded at "
+        "10:05:00, and ¥13.00 is left; a refund of ¥3.00 is queued and is sent at about 10:06:10 (two refunds of one "
+        "order are a minute apart).",
         "manage.py refund show R20260301-1",
         received=ON_TIME,
         refunds=(
@@ -439,9 +439,9 @@ ROWS = {
     "refund is stuck": Row(
         REFUNDED,
         there(RemoteState.REFUND),
-        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；¥5.00 的退款异常：付款人的账户收不了款，请在商户平台处理。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; the refund of ¥5.00 is "
-        "stuck: the payer's account does not take it, so see to it in WeChat's merchant console.",
+        "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；退款异常 ¥5.00：用户收款账户不可用，请到 商户平台 → 交易中心 处理该笔退款。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; the refund of ¥5.00 is "
+        "ABNORMAL: the payer's account cannot receive it; handle it in the merchant console.",
         "manage.py refund query R20260301-1",
         received=ON_TIME,
         refunds=(refund(RefundState.ABNORMAL),),
@@ -449,9 +449,8 @@ ROWS = {
     "refund was refused": Row(
         paid(BY_NOTICE),
         there(),
-        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；¥5.00 没有退成（NOT_ENOUGH）。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; the refund of ¥5.00 did not "
-        "go through (NOT_ENOUGH).",
+        "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；退款 ¥5.00 未成功（NOT_ENOUGH）。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; the refund of ¥5.00 failed (NOT_ENOUGH).",
         "manage.py refund show R20260301-1",
         received=ON_TIME,
         refunds=(refund(RefundState.REFUSED, refusal="NOT_ENOUGH"),),
@@ -459,8 +458,8 @@ ROWS = {
     "refund refused, then done": Row(
         REFUNDED,
         there(RemoteState.REFUND),
-        "用户于 10:02:11 付款 ¥18.00；微信的通知 1 秒后到达并入账；于 10:05:00 全额退款 ¥18.00。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was booked; all of it, ¥18.00, was "
+        "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；于 10:05:00 全额退款 ¥18.00。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; all of it, ¥18.00, was "
         "refunded at 10:05:00.",
         received=ON_TIME,
         refunds=(refund(RefundState.CLOSED, 1800), refund(RefundState.SUCCESS, 1800)),
@@ -487,7 +486,7 @@ def test_english_has_no_chinese_in_it_and_neither_shows_a_bare_fen_amount(row: R
 
 def test_another_days_time_has_its_date() -> None:
     case = Case(paid(BY_NOTICE), there(), ON_TIME, (), at("10:10:00") + timedelta(days=1))
-    assert explain(case)[0].zh.startswith("用户于 2026-03-01 10:02:11 付款")
+    assert explain(case)[0].zh.startswith("用户于 2026-03-01 10:02:11 支付")
 
 
 @pytest.mark.parametrize(
@@ -506,8 +505,8 @@ def test_a_refund_that_nobody_here_asked_for_is_booked_from_its_days_bill(
     case = Case(paid(BY_NOTICE), there(RemoteState.REFUND), received, (), at("10:10:00") + timedelta(days=days))
     sentence, step = explain(case)
     assert step == next_step
-    assert ("对退款那天的账可以补记" in sentence.zh) is bool(next_step)
-    assert ("reconciling its day books it" in sentence.en) is bool(next_step)
+    assert ("对退款当日对账即可补录" in sentence.zh) is bool(next_step)
+    assert ("reconciling its day records it" in sentence.en) is bool(next_step)
 
 
 def test_the_day_is_beijings() -> None:
@@ -519,12 +518,12 @@ def test_the_day_is_beijings() -> None:
 
 def test_a_payment_of_which_the_timeline_says_nothing_is_told_without_a_guess() -> None:
     case = Case(paid(paid_at=None), there(), (), (), at("10:10:00"))
-    assert explain(case)[0] == Text("用户付款 ¥18.00。", "The payer paid ¥18.00.")
+    assert explain(case)[0] == Text("用户支付 ¥18.00。", "The payer paid ¥18.00.")
 
 
 def test_a_reason_without_words_of_its_own_is_shown_as_it_is() -> None:
     case = Case(order(PREPAY), NOTPAY, (message("10:02:12", "a_reason_to_come"),), (), at("10:10:00"))
-    assert "微信的通知因a_reason_to_come被拒收" in explain(case)[0].zh
+    assert "支付通知因a_reason_to_come被拒绝" in explain(case)[0].zh
 
 
 @pytest.mark.parametrize(

@@ -24,19 +24,22 @@ def explain_paid(case: Case) -> list[Clause]:
 
 def _payment(case: Case) -> Clause:
     when, total = case.when(case.order.paid_at), yuan(case.order.total)
-    return Clause(f"用户{when.zh}付款 ¥{total}", f"the payer paid ¥{total}{when.en}")
+    return Clause(f"用户{when.zh}支付 ¥{total}", f"the payer paid ¥{total}{when.en}")
 
 
 def _late(case: Case) -> Clause:
     when, total = case.when(case.order.paid_at), yuan(case.order.total)
-    return Clause(f"用户{when.zh}才付款 ¥{total}，不发货", f"¥{total} was paid only{when.en}, so no goods go out")
+    return Clause(
+        f"用户{when.zh}才支付 ¥{total}（关单后支付），不发货",
+        f"¥{total} was paid only{when.en}, after the close, so goods are not released",
+    )
 
 
 def _foreign(case: Case) -> Clause:
     when, total = case.when(case.order.paid_at), yuan(case.order.total)
     return Clause(
-        f"另一个微信用户{when.zh}付款 ¥{total}，不是下单人，不发货",
-        f"somebody else than the order's payer paid ¥{total}{when.en}, so no goods go out",
+        f"非下单用户{when.zh}支付 ¥{total}，不发货",
+        f"another person than the order's payer paid ¥{total}{when.en}, so goods are not released",
     )
 
 
@@ -44,7 +47,7 @@ def _explain_source(case: Case, event: TimelineEntry) -> list[Clause]:
     """How the payment became known here."""
     if event.source == "notify":
         return [*refusals(case), _explain_notification(case, event)]
-    asked = Clause(f"{case.at(event.at)} 查单补单成功", f"a query at {case.at(event.at)} found and booked it")
+    asked = Clause(f"{case.at(event.at)} 通过查单确认已支付", f"a query at {case.at(event.at)} found the payment")
     late = [message for message in case.accepted if message.first_at > event.at]
     if late:
         return [*refusals(case), asked, _came_after(case, late[0])]
@@ -55,16 +58,16 @@ def _explain_notification(case: Case, event: TimelineEntry) -> Clause:
     came = min((message.first_at for message in case.accepted), default=event.at)
     later = after(came - (case.order.paid_at or came))
     again = sum(message.seen for message in case.accepted) - 1
-    repeated = Text(f"，又重复了 {again} 次", f", and {again} more times") if again > 0 else Text("", "")
+    repeated = Text(f"，另有重复通知 {again} 次", f", and {again} more times") if again > 0 else Text("", "")
     return Clause(
-        f"微信的通知{later.zh}到达并入账{repeated.zh}",
-        f"WeChat's notification came {later.en} and was booked{repeated.en}",
+        f"支付通知{later.zh}到达，订单状态已更新{repeated.zh}",
+        f"WeChat's notification came {later.en} and was recorded{repeated.en}",
     )
 
 
 def _came_after(case: Case, message: Received) -> Clause:
     at = case.at(message.first_at)
-    return Clause(f"微信的通知 {at} 才到", f"WeChat's notification came only after that, at {at}")
+    return Clause(f"支付通知 {at} 才到达", f"WeChat's notification came only after that, at {at}")
 
 
 def _explain_decision(case: Case) -> list[Clause]:
@@ -72,9 +75,9 @@ def _explain_decision(case: Case) -> list[Clause]:
     if case.refunds_that_count:
         return []
     if case.last("money_goes_back"):
-        return [Clause("正按设置退回", "it goes back, as the settings say")]
-    step = case.command("refund create", "--amount", str(case.order.total), "--reason", "订单未成交")
-    return [Clause("等您决定是否退款", "whether it goes back is yours to decide", step)]
+        return [Clause("正按配置原路退款", "it is being refunded, as the settings say")]
+    step = case.command("refund create", "--amount", str(case.order.total), "--reason", "订单已关闭")
+    return [Clause("待人工确认是否退款", "a person has to decide whether to refund it", step)]
 
 
 def _twice(case: Case) -> list[Clause]:
@@ -85,4 +88,4 @@ def _twice(case: Case) -> list[Clause]:
     handled = any(refund.surplus for refund in case.refunds_that_count)
     step = "" if handled else command("reconcile", beijing_day(first).isoformat(), "--repair")
     at = case.at(first)
-    return [Clause(f"{at} 又收到一笔重复付款", f"at {at} a second payment came for it", step)]
+    return [Clause(f"{at} 又收到一笔重复支付", f"at {at} a second payment came for it", step)]

@@ -26,7 +26,7 @@ def _gone_back(case: Case, refunds: Sequence[Refund]) -> list[Clause]:
     back, left = yuan(amount), yuan(case.order.total - amount)
     if amount == case.order.total:
         return [Clause(f"{when.zh}全额退款 ¥{back}", f"all of it, ¥{back}, was refunded{when.en}")]
-    return [Clause(f"{when.zh}退款 ¥{back}，还剩 ¥{left}", f"¥{back} was refunded{when.en}, and ¥{left} is left")]
+    return [Clause(f"{when.zh}退款 ¥{back}，剩余 ¥{left}", f"¥{back} was refunded{when.en}, and ¥{left} is left")]
 
 
 def _under_way(case: Case, refund: Refund) -> Clause | None:
@@ -35,15 +35,17 @@ def _under_way(case: Case, refund: Refund) -> Clause | None:
     amount, step = yuan(refund.refund), command("refund query", refund.out_refund_no)
     if refund.state is RefundState.ABNORMAL:
         return Clause(
-            f"¥{amount} 的退款异常：付款人的账户收不了款，请在商户平台处理",
-            f"the refund of ¥{amount} is stuck: the payer's account does not take it, so see to it in WeChat's "
+            f"退款异常 ¥{amount}：用户收款账户不可用，请到 商户平台 → 交易中心 处理该笔退款",
+            f"the refund of ¥{amount} is ABNORMAL: the payer's account cannot receive it; handle it in the "
             "merchant console",
             step,
         )
     if refund.state is RefundState.PROCESSING:
-        return Clause(f"¥{amount} 正在退款", f"a refund of ¥{amount} is under way", step)
+        return Clause(f"退款处理中 ¥{amount}", f"a refund of ¥{amount} is under way", step)
     if refund.state is RefundState.REQUESTED:
-        return Clause(f"¥{amount} 的退款还没有微信的答复", f"a refund of ¥{amount} waits for WeChat's answer", step)
+        return Clause(
+            f"退款 ¥{amount} 已提交，微信支付尚未返回结果", f"a refund of ¥{amount} waits for WeChat's answer", step
+        )
     return None
 
 
@@ -51,8 +53,8 @@ def _explain_queue(refund: Refund, at: str) -> Clause:
     """Not sent yet, so that WeChat cannot be asked about it."""
     amount, step = yuan(refund.refund), command("refund show", refund.out_refund_no)
     return Clause(
-        f"¥{amount} 的退款排队中，约 {at} 发出（同一订单两笔退款至少隔 1 分钟）",
-        f"a refund of ¥{amount} is queued and goes out at about {at} (a minute lies between two refunds of one order)",
+        f"退款 ¥{amount} 排队中，约 {at} 提交（同一订单两笔退款至少间隔 1 分钟）",
+        f"a refund of ¥{amount} is queued and is sent at about {at} (two refunds of one order are a minute apart)",
         step,
     )
 
@@ -64,14 +66,19 @@ def _explain_failure(refunds: Sequence[Refund]) -> list[Clause]:
     refund = refunds[-1]
     code = refund.refusal if refund.state is RefundState.REFUSED else refund.state.value
     amount, step = yuan(refund.refund), command("refund show", refund.out_refund_no)
-    return [Clause(f"¥{amount} 没有退成（{code}）", f"the refund of ¥{amount} did not go through ({code})", step)]
+    return [Clause(f"退款 ¥{amount} 未成功（{code}）", f"the refund of ¥{amount} failed ({code})", step)]
 
 
 def _surplus(case: Case) -> list[Clause]:
     return [
-        Clause(f"重复的 ¥{yuan(refund.refund)} 已退回", f"the surplus ¥{yuan(refund.refund)} went back")
+        Clause(
+            f"重复支付的 ¥{yuan(refund.refund)} 已退款", f"the second payment of ¥{yuan(refund.refund)} was refunded"
+        )
         if refund.state is RefundState.SUCCESS
-        else Clause(f"重复的 ¥{yuan(refund.refund)} 正在退回", f"the surplus ¥{yuan(refund.refund)} is going back")
+        else Clause(
+            f"重复支付的 ¥{yuan(refund.refund)} 退款处理中",
+            f"the second payment of ¥{yuan(refund.refund)} is being refunded",
+        )
         for refund in case.refunds_that_count
         if refund.surplus
     ]

@@ -19,10 +19,12 @@ def remarks(case: Case) -> list[Clause]:
     error = case.look.error
     if error and case.look.outcome is Outcome.REFUSED:
         code = error.public_code
-        return [Clause(f"微信拒绝了查询（{code}）", f"WeChat refused to be asked ({code})")]
+        return [Clause(f"微信支付拒绝了查询（{code}）", f"WeChat refused to be asked ({code})")]
     if error:
-        why = error.text if isinstance(error, CallerError) else Text("现在联系不上微信", "WeChat does not answer now")
-        return [Clause(f"{why.zh}，以上只是这里的记录", f"{why.en}, so this is our record only", case.command("why"))]
+        why = (
+            error.text if isinstance(error, CallerError) else Text("当前无法连接微信支付", "WeChat does not answer now")
+        )
+        return [Clause(f"{why.zh}，以上仅为本系统的记录", f"{why.en}, so this is our record only", case.command("why"))]
     return _contradiction(case) if case.order.paid else []
 
 
@@ -30,9 +32,19 @@ def _contradiction(case: Case) -> list[Clause]:
     """What WeChat says of an order that is paid here and that cannot be."""
     there = case.look.transaction
     if there is None:
-        return [Clause("微信却说没有这个订单", "yet WeChat says that there is no such order")]
+        return [
+            Clause(
+                "与微信支付不一致：微信支付返回订单不存在，请人工核实",
+                "but WeChat has no such order; check this by hand",
+            )
+        ]
     if not there.state.paid:
-        return [Clause(f"微信却说它是 {there.state}", f"yet WeChat says that it is {there.state}")]
+        return [
+            Clause(
+                f"与微信支付不一致：微信支付显示 {there.state}，请人工核实",
+                f"but WeChat says {there.state}; check this by hand",
+            )
+        ]
     if there.state is RemoteState.REFUND and not case.refunds_that_count:
         return [_unknown_refund(case)]
     return []
@@ -41,15 +53,18 @@ def _contradiction(case: Case) -> list[Clause]:
 def _unknown_refund(case: Case) -> Clause:
     """One that nobody here asked for. It is booked from the bill of its day, which comes on the next morning."""
     day = _made_on(case)
-    zh, en = "微信那边有这里没有的退款", "WeChat has a refund of it that is not known here"
+    zh, en = (
+        "微信支付有一笔本系统未记录的退款（可能是在商户平台操作的）",
+        "WeChat has a refund of it that is not known here",
+    )
     if day == beijing_day(case.now):
         return Clause(
-            f"{zh}，等明天上午的账单出来，对今天的账时补记",
-            f"{en}; wait for the bill of today, which comes tomorrow morning: reconciling today then books it",
+            f"{zh}；次日 10:05 账单可下载后，对今日对账即可补录",
+            f"{en}; today's bill is available tomorrow at 10:05; reconciling today then records it",
         )
     return Clause(
-        f"{zh}，对退款那天的账可以补记；今天才退的等明天上午",
-        f"{en}; reconciling its day books it, tomorrow morning if it was made today",
+        f"{zh}；对退款当日对账即可补录，今日的退款请于次日 10:05 后对账",
+        f"{en}; reconciling its day records it, from 10:05 tomorrow if it was made today",
         command("reconcile", day.isoformat(), "--repair"),
     )
 

@@ -12,24 +12,24 @@ from wechat.domain.money import yuan
 CLOSERS: Mapping[str, Text] = {
     "payer": Text("用户关闭了订单", "the payer closed the order"),
     "merchant": Text("商户关闭了订单", "the merchant closed the order"),
-    "worker": Text("到期没有付款，订单自动关闭", "the order was closed, unpaid and out of time"),
-    "query": Text("查单得知微信已关单", "a query found that WeChat had closed the order"),
+    "worker": Text("超过支付时间未支付，订单自动关闭", "the order was closed: the time to pay was over"),
+    "query": Text("查单确认微信支付已关闭该订单", "a query found that WeChat had closed the order"),
 }
 UNPAID: Mapping[RemoteState, Text] = {
-    RemoteState.NOTPAY: Text("订单已在微信，用户还没有付款", "WeChat has the order, and the payer has not paid yet"),
-    RemoteState.USERPAYING: Text("用户正在付款", "the payer is paying right now"),
-    RemoteState.ACCEPT: Text("用户正在付款", "the payer is paying right now"),
-    RemoteState.PAYERROR: Text("用户付款没有成功", "the payer's payment failed"),
+    RemoteState.NOTPAY: Text("微信支付已有该订单，用户未支付", "WeChat has the order, and the payer has not paid yet"),
+    RemoteState.USERPAYING: Text("用户支付中", "the payer is paying right now"),
+    RemoteState.ACCEPT: Text("用户支付中", "the payer is paying right now"),
+    RemoteState.PAYERROR: Text("用户支付失败", "the payer's payment failed"),
 }
 MISMATCHES: Mapping[str, Text] = {
-    "total": Text("金额不符", "the amount differs"),
-    "appid": Text("公众号不符", "the AppID differs"),
-    "mchid": Text("商户号不符", "the merchant number differs"),
-    "currency": Text("币种不符", "the currency differs"),
-    "trade_type": Text("支付方式不符", "the trade type differs"),
-    "trade_state": Text("没有说已支付", "it does not say paid"),
-    "transaction_used": Text("微信订单号已属于另一笔订单", "its transaction_id is another order's"),
-    "too_many_payments": Text("这笔订单记下的付款已到上限", "the order holds as many payments as it can"),
+    "total": Text("金额不一致", "the amount differs"),
+    "appid": Text("AppID 不一致", "the AppID differs"),
+    "mchid": Text("商户号不一致", "the merchant number differs"),
+    "currency": Text("币种不一致", "the currency differs"),
+    "trade_type": Text("交易类型不一致", "the trade type differs"),
+    "trade_state": Text("通知中的状态不是已支付", "it does not say paid"),
+    "transaction_used": Text("微信支付订单号已关联其他订单", "its transaction_id is another order's"),
+    "too_many_payments": Text("该订单的支付笔数已达上限", "the order holds as many payments as it can"),
 }
 
 
@@ -40,7 +40,13 @@ def explain_waiting(case: Case) -> list[Clause]:
         return [_explain_missing_payment(case, there), *messages(case)]
     if there and there.state.closed:
         step = case.command("order query")
-        return [Clause("微信已关单，这里还没有记下", "WeChat has closed the order, which is not booked here yet", step)]
+        return [
+            Clause(
+                "微信支付已关闭该订单，本系统尚未更新",
+                "WeChat has closed the order, which is not recorded here yet",
+                step,
+            )
+        ]
     return [_unpaid(case, there), *refusals(case), _deadline(case)]
 
 
@@ -65,7 +71,7 @@ def messages(case: Case) -> list[Clause]:
     """What became of WeChat's notification of a payment that was not booked by it."""
     if case.refused or case.accepted:
         return refusals(case)
-    return [Clause("微信的通知没有到达", "WeChat's notification never arrived")]
+    return [Clause("支付通知没有到达", "WeChat's notification never arrived")]
 
 
 def refusals(case: Case) -> list[Clause]:
@@ -75,7 +81,7 @@ def refusals(case: Case) -> list[Clause]:
     reason, count = case.refused[0].verdict, sum(message.seen for message in case.refused)
     why = MISMATCHES.get(reason, Text(reason, reason))
     times = "once" if count == 1 else f"{count} times"
-    zh = f"微信的通知因{why.zh}被拒收（{count} 次）"
+    zh = f"支付通知因{why.zh}被拒绝（{count} 次）"
     return [Clause(zh, f"WeChat's notification was refused {times} because {why.en}")]
 
 
@@ -85,13 +91,14 @@ def _explain_missing_payment(case: Case, there: Transaction) -> Clause:
     if there.total not in (None, case.order.total):
         theirs = yuan(there.total or 0)
         return Clause(
-            f"微信说用户{when.zh}付了 ¥{theirs}，订单却是 ¥{ours}，不能入账",
-            f"WeChat says that the payer paid ¥{theirs}{when.en}; the order is over ¥{ours}, so it cannot be booked",
+            f"微信支付显示用户{when.zh}支付 ¥{theirs}，订单金额为 ¥{ours}，不能更新为已支付",
+            f"WeChat says that the payer paid ¥{theirs}{when.en}; the order's amount is ¥{ours}, so it is not recorded "
+            "as paid",
             case.command("order show"),
         )
     return Clause(
-        f"微信说用户{when.zh}已付款 ¥{ours}，这里还没有入账",
-        f"WeChat says that the payer paid ¥{ours}{when.en}, which is not booked here yet",
+        f"微信支付显示用户已{when.zh}支付 ¥{ours}，本系统订单状态尚未更新",
+        f"WeChat says that the payer paid ¥{ours}{when.en}, which is not recorded here yet",
         case.command("order query"),
     )
 
@@ -101,21 +108,21 @@ def _unpaid(case: Case, there: Transaction | None) -> Clause:
         return _explain_prepay(case)
     if there:
         return Clause(*UNPAID[there.state])
-    return Clause("这里没有付款的消息", "nothing is known here of a payment")
+    return Clause("本系统没有支付记录", "nothing is known here of a payment")
 
 
 def _explain_prepay(case: Case) -> Clause:
     event = case.last("prepay", "prepay_refused", "prepay_unknown")
     if event is None:
-        return Clause("订单还没有交给微信", "the order was never handed to WeChat")
+        return Clause("尚未向微信支付下单", "the order was never sent to WeChat")
     if event.what == "prepay_refused":
         code = event.detail.get("code", "")
         return Clause(
-            f"订单没有到达微信：下单被拒绝（{code}）", f"the order never reached WeChat, which refused it ({code})"
+            f"微信支付没有该订单：下单被拒绝（{code}）", f"the order never reached WeChat, which refused it ({code})"
         )
     if event.what == "prepay_unknown":
-        return Clause("订单没有到达微信：下单没有等到答复", "the order never reached WeChat: placing it got no answer")
-    return Clause("微信现在说没有这个订单", "WeChat now says that there is no such order")
+        return Clause("微信支付没有该订单：下单未收到应答", "the order never reached WeChat: placing it got no answer")
+    return Clause("微信支付返回订单不存在", "WeChat now says that there is no such order")
 
 
 def _deadline(case: Case) -> Clause:
@@ -123,7 +130,7 @@ def _deadline(case: Case) -> Clause:
     ends = case.order.close_after or case.order.expires_at
     at = case.at(ends)
     if case.now >= ends:
-        return Clause(f"它已于 {at} 到期，等待关单", f"its time ran out at {at}", case.command("order close"))
+        return Clause(f"已于 {at} 超过支付时间，等待关闭", f"its time ran out at {at}", case.command("order close"))
     if case.last("close_scheduled"):
-        return Clause(f"关单排在 {at}", f"it will be closed at {at}")
-    return Clause(f"{at} 之前可以付款", f"it can be paid until {at}")
+        return Clause(f"将于 {at} 关闭", f"it will be closed at {at}")
+    return Clause(f"支付截止时间 {at}", f"it can be paid until {at}")

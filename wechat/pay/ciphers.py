@@ -22,7 +22,7 @@ from wechat.domain.errors import Malformed, Text
 KEY_BYTES = 32
 NONCE_BYTES = 12
 WRONG_KEY = Text(
-    "APIv3 密钥与该商户号不符；请核对后重启，微信会重发通知",
+    "APIv3 密钥与该商户号不一致；请核对后重启，微信会重发通知",
     "The APIv3 key does not belong to this merchant; correct it and restart, WeChat repeats the notification",
 )
 

@@ -87,7 +87,7 @@ ADVICE: dict[str, Advice] = {
     ),
     "NO_AUTH": Advice(
         (Text("商户号没有开通这个产品", "The product is not switched on for this merchant number"),),
-        Text("在 商户平台 → 产品中心 开通", "Switch it on under 产品中心 in the merchant console"),
+        Text("在 商户平台 → 产品中心 开通", "Switch it on under 产品中心 in the merchant console under 交易中心"),
     ),
     "TRADE_STATE_ERROR": Advice(
         (Text("v2 订单下单不足 5 分钟，还不能关闭", "A v2 order can be closed only five minutes after it was placed"),),

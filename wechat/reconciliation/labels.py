@@ -7,25 +7,25 @@ from collections.abc import Mapping
 from wechat.domain.errors import Text
 
 KINDS: Mapping[str, Text] = {
-    "missing_here": Text("我方缺失", "Missing here"),
-    "missing_there": Text("微信缺失", "Missing there"),
-    "amount": Text("金额不符", "Amount differs"),
-    "state": Text("状态不符", "State differs"),
-    "refund_missing_here": Text("我方缺退款", "Refund missing here"),
-    "refund_missing_there": Text("微信缺退款", "Refund missing there"),
+    "missing_here": Text("微信有支付、系统未支付", "Paid at WeChat, not here"),
+    "missing_there": Text("系统已支付、账单无", "Paid here, not on bill"),
+    "amount": Text("金额不一致", "Amount differs"),
+    "state": Text("状态不一致", "State differs"),
+    "refund_missing_here": Text("账单有退款、系统无", "Refund on bill only"),
+    "refund_missing_there": Text("系统有退款、账单无", "Refund here only"),
     "double_payment": Text("重复支付", "Double payment"),
-    "unknown_number": Text("未知订单号", "Unknown number"),
+    "unknown_number": Text("系统无此订单", "No such order here"),
 }
 STATUSES: Mapping[str, Text] = {
     "open": Text("待处理", "Open"),
-    "repaired": Text("已修复", "Repaired"),
-    "known": Text("已知晓", "Known"),
-    "gone": Text("已消失", "Gone"),
+    "repaired": Text("已处理", "Repaired"),
+    "known": Text("已人工核实", "Checked"),
+    "gone": Text("复核一致", "Cleared"),
 }
 DEEDS: Mapping[str, Text] = {
     "query": Text("查询", "Query"),
-    "refund": Text("退回", "Refund"),
-    "known": Text("记为已知晓", "Noted"),
+    "refund": Text("退款", "Refund"),
+    "known": Text("标记为已人工核实", "Mark as checked"),
     "rerun": Text("重新对账", "Rerun"),
 }
 """Actions as an audit names them: a person's, and that of a later run."""

@@ -178,7 +178,7 @@ def _build_refund_failed(out_refund_no: str) -> Conflict:
 
 def _odd_number() -> Conflict:
     text = Text(
-        "账单上的退款单号不合微信的格式，不能入账，请到商户平台核对",
+        "账单上的商户退款单号格式不正确，无法补录，请到商户平台核实",
         "The refund's number on the bill is not one that WeChat takes, so it is not booked; look it up in its console",
     )
     return Conflict(text, code="OUT_REFUND_NO_ODD", field="out_refund_no")

@@ -17,7 +17,7 @@ from wechat.domain.transitions import stop_checking
 from wechat.orders.updates import OrderUpdates
 from wechat.refunds.service import MONEY_GOES_BACK, Refunds
 
-REASON = "订单未成交，款项退回"  # 30 bytes of the 80 that WeChat shows to the payer
+REASON = "订单已关闭，款项退回"  # 30 bytes of the 80 that WeChat shows to the payer
 
 
 def surplus_refund(transaction_id: str) -> str:
