@@ -17,7 +17,7 @@ from proof.wechat import WeChat
 from service.compose import Terms
 from wechat.domain.facts import Api
 from wechat.domain.ports import Clock, Random
-from wechat.orders.service import OrderDefaults
+from wechat.orders.drafts import OrderDefaults
 from wechat.pay.certificates import KeyRing, PlatformKey
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import Gateway, Merchant, RefundGateway, Wire

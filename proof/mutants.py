@@ -250,7 +250,7 @@ MUTANTS = (
     ),
     Mutant(
         "nobody looks at a new order",
-        ORDER_SERVICE,
+        "wechat/orders/drafts.py",
         "            next_check_at=now + FIRST_CHECK,\n",
         "",
     ),

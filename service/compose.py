@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import time, timedelta
+from pathlib import Path
 from typing import Any, Protocol
 
 from handlers.web import plugin
@@ -38,12 +39,15 @@ from wechat.events.relay import RelayWork
 from wechat.events.targets import Target
 from wechat.events.webhooks import Webhook
 from wechat.notifications.receiver import NotificationReceiver, Receivers
+from wechat.orders.drafts import Item, OrderDefaults
 from wechat.orders.payments import PaymentRecorder
-from wechat.orders.service import Item, OrderDefaults, Orders
-from wechat.orders.updates import OrderUpdates
+from wechat.orders.service import Orders
+from wechat.orders.updates import ALARMING, OrderUpdates
 from wechat.orders.worker import OrderWork
+from wechat.pay.bills.gateways import BillGateway
 from wechat.pay.gateway import Gateway, RefundGateway
 from wechat.reconciliation.bill_cache import BillShelf
+from wechat.reconciliation.days import DayLease
 from wechat.reconciliation.reconciler import Reconciler
 from wechat.reconciliation.records import BookRecords
 from wechat.reconciliation.repairs import Repairs
@@ -100,6 +104,15 @@ class Core:
     receiver: NotificationReceiver
 
 
+@dataclass(frozen=True, slots=True)
+class BookTerms:
+    """What the settings say of bills: where they are kept, from when yesterday's can be had, and how long they stay."""
+
+    directory: Path
+    after: time
+    keep: timedelta
+
+
 def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: PrometheusTelemetry) -> Process:
     """Build everything. Raises ConfigError.
 
@@ -112,7 +125,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
     shared = TokenCache(redis_url, clock, f"{settings.redis.prefix}{settings.account.appid}:")
     storage = _storage(settings, mongo_url, runtime)
     core = build_core(storage, pay.gateways, pay.refunds, _terms(settings), runtime)
-    books = _books(settings, pay, core, runtime)
+    books = build_books(core, pay.bills[settings.pay.api], _book_terms(settings), settings.pay.mchid, runtime)
     client = AccountClient(transport, settings.account.api_url)
     credentials = Credentials(
         settings.account.appid, settings.account.appsecret.get_secret_value(), settings.account.token_call
@@ -146,7 +159,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
     background: list[Background] = [
         *pay.background,
         *build_workers(core, targets, runtime, settings.workers.loops),
-        Worker(BookWork(books.reconciler, books.shelf, books.records, runtime), runtime, 1, BOOK_REST),
+        build_book_worker(books, runtime),
     ]
     closing = [transport, *pay.closing, storage, shared, tokens, *webhooks, clock, *background]
     return Process(services, storage, clock, background, closing)
@@ -197,9 +210,11 @@ def build_workers(
     relay_worker = Worker(relay, runtime, loops, relay_rest)
     order_work = OrderWork(store.orders, updates, core.orders, core.refunds, core.late, runtime)
     order_worker = Worker(order_work, runtime, loops, rest, horizon)
-    updates.wanted = frozenset(kind for kind in EventType if any(target.wants(kind) for target in targets))
+    received = frozenset(kind for kind in EventType if any(target.wants(kind) for target in targets))
+    updates.wanted = received | ALARMING
     updates.on_due = order_worker.wake
     core.redelivery.on_due = lambda: _wake(deliveries)
+    updates.on_reported = relay.skip_alarms
     updates.on_events = lambda order: _hand_out(order, relay, relay_worker)
     return [order_worker, relay_worker, *deliveries]
 
@@ -219,10 +234,9 @@ def _hand_out(order: Order, relay: RelayWork, worker: Worker[Order]) -> None:
     worker.wake()
 
 
-def _books(settings: Settings, pay: gateways.Pay, core: Core, runtime: Runtime) -> Books:
-    keep = timedelta(days=settings.books.keep_days)
-    mchid, gateway = settings.pay.mchid, pay.bills[settings.pay.api]
-    shelf = BillShelf(gateway, settings.books.directory, settings.books.after_time, keep, runtime, mchid=mchid)
+def build_books(core: Core, bills: BillGateway, terms: BookTerms, mchid: str, runtime: Runtime) -> Books:
+    """Reconciliation and what an operator does about differences, with bills from ``bills``."""
+    shelf = BillShelf(bills, terms.directory, terms.after, terms.keep, runtime, mchid=mchid)
     source = core.store.book_entries
     records = BookRecords(mchid, core.store.days, core.store.differences, runtime)
     return Books(
@@ -231,6 +245,16 @@ def _books(settings: Settings, pay: gateways.Pay, core: Core, runtime: Runtime) 
         records=records,
         shelf=shelf,
     )
+
+
+def build_book_worker(books: Books, runtime: Runtime, rest: timedelta = BOOK_REST) -> Worker[DayLease]:
+    """The worker that reconciles each day on the next one."""
+    return Worker(BookWork(books.reconciler, books.shelf, books.records, runtime), runtime, 1, rest)
+
+
+def _book_terms(settings: Settings) -> BookTerms:
+    books = settings.books
+    return BookTerms(books.directory, books.after_time, timedelta(days=books.keep_days))
 
 
 def _catalogue(settings: Settings) -> Mapping[str, Item]:

@@ -14,7 +14,8 @@ from wechat.diagnosis.inquiry import Inquiry
 from wechat.domain.ports import Clock, DeliveryStore, NotificationStore, OrderStore, TokenStore
 from wechat.events.redelivery import Redelivery
 from wechat.notifications.receiver import NotificationReceiver
-from wechat.orders.service import Item, Orders
+from wechat.orders.drafts import Item
+from wechat.orders.service import Orders
 from wechat.reconciliation.bill_cache import BillShelf
 from wechat.reconciliation.reconciler import Reconciler
 from wechat.reconciliation.records import BookRecords

@@ -7,16 +7,17 @@ and no answer is large.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from storage.documents import MILLISECOND, Document, Documents, Range
+from storage.stores.order_codec import about_midnight
 from wechat.domain.numbers import refund_number
 from wechat.domain.orders import order_key
 from wechat.domain.ports import NumberStore
 from wechat.domain.refunds import WINDOW
-from wechat.domain.times import beijing_day, day_span
+from wechat.domain.times import beijing_day, day_begun_about, day_span
 from wechat.reconciliation.books import Entry
 
 WANTED = 1000
@@ -47,8 +48,19 @@ class BookEntries:
     async def list_refunds(self, mchid: str, day: date) -> AsyncIterator[Sequence[Entry]]:
         _, end = day_span(day)
         equal = {"refund_days": day.isoformat()}
+
+        def on_day(sent_at: datetime) -> bool:
+            return beijing_day(sent_at) == day
+
         async for found in self._windows("created_at", equal, end - YEAR_OF_REFUNDS, end - MILLISECOND, REFUND_FIELDS):
-            yield [entry for document in found if document["mchid"] == mchid for entry in _refunds(document, day)]
+            yield [entry for document in found if document["mchid"] == mchid for entry in _refunds(document, on_day)]
+
+    async def refunded_about(self, mchid: str, day: date) -> Sequence[Entry]:
+        _, end = day_span(day)
+        equal = {"refund_days": about_midnight(day)}
+        windows = self._windows("created_at", equal, end - YEAR_OF_REFUNDS, end - MILLISECOND, REFUND_FIELDS)
+        documents = [document async for found in windows for document in found if document["mchid"] == mchid]
+        return [entry for document in documents for entry in _refunds(document, lambda at: day_begun_about(at) == day)]
 
     async def payments(self, mchid: str, numbers: Sequence[str]) -> Sequence[Entry]:
         return [_payment(document) for document in await self._documents(order_key(mchid, n) for n in numbers)]
@@ -100,11 +112,11 @@ def _payment(document: Document) -> Entry:
     )
 
 
-def _refunds(document: Document, day: date | None = None) -> Iterable[Entry]:
-    """The order's refunds; with ``day``, those that were last sent on it, which is when WeChat put them on a bill."""
+def _refunds(document: Document, wanted: Callable[[datetime], bool] | None = None) -> Iterable[Entry]:
+    """The order's refunds; with ``wanted``, those that were last sent at such a time: a bill has them by their day."""
     for refund in document.get("refunds", ()):
         sent_at = refund.get("last_sent_at")
-        if day is None or (sent_at is not None and beijing_day(sent_at) == day):
+        if wanted is None or (sent_at is not None and wanted(sent_at)):
             yield Entry(
                 out_trade_no=document["out_trade_no"],
                 transaction_id=refund["transaction_id"],

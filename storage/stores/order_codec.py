@@ -9,8 +9,8 @@ Some fields are derived for listings only, and never read back: ``due_at``, ``ou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
 from typing import Any
 
 from storage.documents import Document
@@ -28,7 +28,7 @@ from wechat.domain.orders import (
     TradeState,
     TradeType,
 )
-from wechat.domain.times import beijing_day
+from wechat.domain.times import beijing_day, day_begun_about
 
 
 def write_order(order: Order) -> Document:
@@ -167,9 +167,20 @@ def _derive(order: Order, document: Document) -> None:
         return
     document["refund_states"] = sorted({refund.state.value for refund in order.refunds})
     document["refund_changed_at"] = max(refund.changed_at for refund in order.refunds)
-    days = {beijing_day(refund.last_sent_at).isoformat() for refund in order.refunds if refund.last_sent_at}
+    days = {day for refund in order.refunds if refund.last_sent_at for day in _days_of(refund.last_sent_at)}
     if days:
         document["refund_days"] = sorted(days)
+
+
+def about_midnight(day: date) -> str:
+    """What ``refund_days`` has of a refund that was sent about the midnight with which ``day`` begins."""
+    return f"{day.isoformat()}T00:00"
+
+
+def _days_of(sent_at: datetime) -> Iterator[str]:
+    yield beijing_day(sent_at).isoformat()
+    if begun := day_begun_about(sent_at):
+        yield about_midnight(begun)
 
 
 def _write_prepay(prepay: Prepay) -> Document:

@@ -346,6 +346,27 @@ async def test_an_event_that_nobody_receives_is_not_staged(bench: Bench) -> None
     assert [event.type for event in changed.outbox] == ["order.paid_late"]
 
 
+async def test_the_alarm_of_a_process_that_died_before_raising_it_is_raised_by_whoever_hands_the_event_out(
+    bench: Bench, clock: ManualClock
+) -> None:
+    await bench.closed_and_paid()
+    bench.telemetry.raised.clear()  # as if it had died between its write and its report
+    bench.dies()
+    clock.advance(LEASE_S)
+    await bench.hand_out()
+    assert bench.telemetry.raised == [("paid_late", NUMBER)]
+
+
+async def test_the_alarm_of_a_change_that_this_process_has_reported_is_not_raised_again(bench: Bench) -> None:
+    reported: list[str] = []
+    bench.updates.on_reported = reported.extend
+    await bench.closed_and_paid()
+    relay = bench.relay()
+    relay.skip_alarms(reported)
+    await Worker(relay, bench.runtime).once()
+    assert bench.telemetry.raised == [("paid_late", NUMBER)]
+
+
 async def test_a_relay_killed_at_any_point_loses_and_doubles_nothing(bench: Bench, clock: ManualClock) -> None:
     erp, crm = Spy("erp"), Spy("crm")
     for i in range(12):

@@ -45,8 +45,9 @@ from wechat.domain.orders import Order, TradeState
 from wechat.domain.ports import NumberStore, Runtime
 from wechat.pay.bills.gateways import NotYet
 from wechat.reconciliation.bill_cache import BillShelf
-from wechat.reconciliation.books import Audit, Difference, Entry, Kind, Status
-from wechat.reconciliation.reconciler import LEASE, Reconciler
+from wechat.reconciliation.books import Audit, Difference, Entry, Kind, Reconciliation, Status
+from wechat.reconciliation.days import DayLease
+from wechat.reconciliation.reconciler import LEASE, DayTaken, Reconciler
 from wechat.reconciliation.records import BATCH, BookRecords
 from wechat.reconciliation.worker import BookWork
 from wechat.support.worker import Worker
@@ -168,7 +169,7 @@ async def test_a_difference_keeps_when_its_line_says_it_happened(
     gateway.lines = shop.lines
     await reconciler.run(DAY)
     refund, payment = sorted(await everything(records), key=lambda one: one.theirs is None)
-    assert (refund.theirs and refund.theirs.time, refund.ours) == ("2026-02-28T23:59:59+08:00", None)
+    assert (refund.theirs and refund.theirs.time, refund.ours) == ("2026-02-28T23:49:59+08:00", None)
     assert (payment.theirs, payment.ours and payment.ours.time) == (None, "")
 
 
@@ -232,7 +233,9 @@ async def test_a_day_asked_for_by_hand_is_matched_with_the_bill_that_wechat_has_
     gateway.lines = shop.lines
     assert (await reconciler.run(DAY)).found == {}
     gateway.lines = [*shop.lines, Line("stranger-1", "foreign-1", 100, START)]
-    assert (await reconciler.reconcile(DAY)).found == {}
+    leased = await records.take(DAY, NOON, LEASE)
+    assert leased is not None
+    assert (await reconciler.reconcile(leased)).found == {}
     assert (await reconciler.run(DAY)).found == {Kind.UNKNOWN_NUMBER: 1}
     gateway.error = NotSent("tradebill")
     assert (await reconciler.run(DAY)).found == {Kind.UNKNOWN_NUMBER: 1}
@@ -248,7 +251,7 @@ async def put(storage: MongoStorage, changed: Order) -> None:
 class DyingRecords(BookRecords):
     """Writes half a batch, and the process is gone."""
 
-    async def book(self, differences: Sequence[Difference]) -> None:
+    async def book(self, differences: Sequence[Difference]) -> int:
         await super().book(differences[: len(differences) // 2])
         raise NotSent("test")
 
@@ -283,9 +286,14 @@ async def test_of_two_runners_one_is_sent_away_and_two_at_once_book_nothing_twic
     await shop.store(storage)
     gateway.lines = shop.lines
     results = await asyncio.gather(reconciler.run(DAY), reconciler.run(DAY), return_exceptions=True)
-    assert sorted(type(result).__name__ for result in results) == ["Conflict", "Reconciliation"]
-    both = await asyncio.gather(reconciler.reconcile(DAY), reconciler.reconcile(DAY))  # as after a lost lease
-    assert [result.found for result in both] == [shop.planted, shop.planted]
+    assert sorted(type(result).__name__ for result in results) == ["DayTaken", "Reconciliation"]
+    late, current = [await records.take(DAY, NOON, span) for span in (timedelta(0), LEASE)]
+    assert late is not None
+    assert current is not None
+    both = await asyncio.gather(reconciler.reconcile(late), reconciler.reconcile(current), return_exceptions=True)
+    assert isinstance(both[0], DayTaken), "a run whose lease has passed to another one ends no day"
+    assert isinstance(both[1], Reconciliation)
+    assert both[1].found == shop.planted
     found = await everything(records)
     assert Counter(difference.kind for difference in found) == shop.planted
     assert all(difference.status is Status.OPEN for difference in found)
@@ -324,6 +332,64 @@ async def test_a_refund_belongs_to_the_day_on_which_it_was_sent(
     gateway.lines = [Line(order(1), transaction(1), 0, sent_at, "refund-00001", 50)]
     clock.advance(86400)
     assert (await reconciler.run(DAY + timedelta(days=1))).found == {}
+
+
+@pytest.mark.parametrize("late_s", [-90, 90])
+async def test_a_refund_about_midnight_may_stand_on_the_bill_of_either_day(
+    late_s: int, storage: MongoStorage, gateway: FileGateway, reconciler: Reconciler, clock: ManualClock
+) -> None:
+    """Our clock and WeChat's are minutes apart: what one puts before midnight, the other puts after it."""
+    midnight, following = START + timedelta(days=1), DAY + timedelta(days=1)
+    refunded = paid_order(order(1), transaction(1), 101, START, TradeState.REFUND)
+    refunded = replace(refunded, refunds=(sent_refund(1, 50, midnight - timedelta(seconds=late_s)),))
+    await store_orders(storage, [refunded])
+    line = Line(order(1), transaction(1), 0, midnight + timedelta(seconds=late_s), "refund-00001", 50)
+    payment = Line(order(1), transaction(1), 101, START)
+    bills = {DAY: [payment] if late_s > 0 else [payment, line], following: [line] if late_s > 0 else []}
+    clock.advance(86400)
+    for day in (DAY, following):
+        gateway.lines = bills[day]
+        assert (await reconciler.run(day)).found == {}, day
+
+
+async def test_a_refund_about_midnight_that_no_bill_has_is_found_on_the_day_after(
+    storage: MongoStorage, gateway: FileGateway, reconciler: Reconciler, clock: ManualClock
+) -> None:
+    midnight, following = START + timedelta(days=1), DAY + timedelta(days=1)
+    refunded = paid_order(order(1), transaction(1), 101, START, TradeState.REFUND)
+    await store_orders(storage, [replace(refunded, refunds=(sent_refund(1, 50, midnight - timedelta(seconds=30)),))])
+    clock.advance(86400)
+    gateway.lines = [Line(order(1), transaction(1), 101, START)]
+    assert (await reconciler.run(DAY)).found == {}
+    gateway.lines = []
+    assert (await reconciler.run(following)).found == {Kind.REFUND_MISSING_THERE: 1}
+
+
+async def test_wechats_word_that_there_was_nothing_is_not_believed_before_the_evening_where_we_have_entries(
+    storage: MongoStorage, gateway: FileGateway, reconciler: Reconciler, clock: ManualClock
+) -> None:
+    await store_orders(storage, [paid_order(order(1), transaction(1), 101, START)])
+    gateway.empty = True
+    with pytest.raises(NotYet):
+        await reconciler.run(DAY)
+    clock.advance(8 * 3600)
+    assert (await reconciler.run(DAY)).found == {Kind.MISSING_THERE: 1}
+
+
+async def test_a_day_with_open_differences_is_alarmed_before_it_ends_and_a_settled_one_is_not(
+    storage: MongoStorage,
+    records: BookRecords,
+    gateway: FileGateway,
+    reconciler: Reconciler,
+    telemetry: RecordedTelemetry,
+) -> None:
+    gateway.lines = [Line("stranger-1", "foreign-1", 100, START)]
+    assert (await reconciler.run(DAY)).found == {Kind.UNKNOWN_NUMBER: 1}
+    assert telemetry.raised == [("books_differ", DAY.isoformat())]
+    [difference] = await everything(records)
+    await records.audit(difference.id, Audit(NOON, "me", "known", Status.OPEN, Status.KNOWN))
+    assert (await reconciler.run(DAY)).found == {Kind.UNKNOWN_NUMBER: 1}
+    assert len(telemetry.raised) == 1
 
 
 async def test_a_line_of_an_order_paid_on_another_day_confirms_it_all_the_same(
@@ -490,6 +556,12 @@ async def test_an_audit_line_is_added_only_where_the_difference_still_is(records
     assert await records.difference(DAY, difference.id) == stored
 
 
+async def taken(records: BookRecords, now: datetime, span: timedelta) -> date | None:
+    """The day that a run leases."""
+    leased = await records.take_due(now, span)
+    return leased.day if leased else None
+
+
 class Work:
     """A worker with its parts."""
 
@@ -501,7 +573,7 @@ class Work:
         self.runtime = runtime
         self.worker = self.process()
 
-    def process(self) -> Worker[date]:
+    def process(self) -> Worker[DayLease]:
         """One more process over the same stores."""
         reconciler = Reconciler(self._shelf, self._source, self.records, self.runtime)
         return Worker(BookWork(reconciler, self._shelf, self.records, self.runtime), self.runtime, loops=1)
@@ -578,10 +650,10 @@ async def test_a_day_whose_bill_is_gone_for_good_is_tried_once_more_and_never_ag
     gateway.error = NotYet()
     assert await work.days() == []
     work.clock.advance(92 * 86400)
-    assert await work.records.take_due(work.clock.now(), timedelta(0)) == DAY
+    assert await taken(work.records, work.clock.now(), timedelta(0)) == DAY
     await work.days()
     work.clock.advance(86400)
-    assert await work.records.take_due(work.clock.now(), timedelta(0)) != DAY
+    assert await taken(work.records, work.clock.now(), timedelta(0)) != DAY
 
 
 async def test_days_on_which_nothing_ran_are_caught_up_with(work: Work) -> None:
@@ -599,7 +671,7 @@ async def test_ten_workers_reconcile_a_day_once_and_a_dead_ones_lease_runs_out(
     assert gateway.fetched == 1
     work.clock.advance(86400)
     await work.records.plan(DAY + timedelta(days=1), work.clock.now())
-    assert await work.records.take_due(work.clock.now(), LEASE) == DAY + timedelta(days=1)  # and dies
+    assert await taken(work.records, work.clock.now(), LEASE) == DAY + timedelta(days=1)  # and dies
     assert not await work.worker.once()
     assert not await work.records.take(DAY + timedelta(days=1), work.clock.now(), LEASE)
     work.clock.advance(LEASE.total_seconds())
@@ -625,4 +697,4 @@ async def test_a_day_of_another_merchant_number_is_left_to_that(work: Work, stor
     early = DAY - timedelta(days=3)
     await other.plan(early, NOON)
     assert await work.days() == [DAY]
-    assert await other.take_due(NOON, LEASE) == early
+    assert await taken(other, NOON, LEASE) == early

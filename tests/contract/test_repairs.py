@@ -22,8 +22,9 @@ from wechat.domain.facts import Api, Notification, RefundState, RemoteRefund, Re
 from wechat.domain.orders import Order, PayParams, Prepay, Refund, TradeState
 from wechat.domain.refunds import claim_refund, refuse_refund
 from wechat.domain.times import day_span
+from wechat.orders.drafts import OrderDefaults
 from wechat.orders.payments import PaymentRecorder
-from wechat.orders.service import OrderDefaults, Orders
+from wechat.orders.service import Orders
 from wechat.orders.updates import OrderUpdates
 from wechat.pay.gateway import AnotherOrder
 from wechat.reconciliation.books import Action, Difference, Entry, Kind, Status
@@ -219,6 +220,8 @@ async def test_a_second_payment_goes_back_under_one_number_however_often_it_is_a
     repaired = await shop.records.difference(DAY, difference.id)
     assert repaired is not None
     assert (repaired.status, [line.detail for line in repaired.audit]) == (Status.REPAIRED, [refund.out_refund_no])
+    kept = [payment.transaction_id for payment in (await shop.order()).payments]
+    assert kept == ["4200", "4201"], "what is given back stands in the order"
 
 
 async def test_the_policy_and_the_operator_return_a_second_payment_once(shop: Shop) -> None:

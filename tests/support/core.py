@@ -27,8 +27,9 @@ from wechat.domain.numbers import NumberUse, refund_number
 from wechat.domain.orders import Order, Refund
 from wechat.domain.ports import Clock, OrderStore, Random, Runtime
 from wechat.notifications.receiver import NotificationReceiver, Receivers
+from wechat.orders.drafts import Item, OrderDefaults
 from wechat.orders.payments import PaymentRecorder
-from wechat.orders.service import Item, OrderDefaults, Orders
+from wechat.orders.service import Orders
 from wechat.orders.updates import OrderUpdates
 from wechat.orders.worker import OrderWork
 from wechat.pay.gateway import Gateway, RefundGateway

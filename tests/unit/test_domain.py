@@ -60,6 +60,7 @@ from wechat.domain.refunds import (
     apply_refund,
     claim_refund,
     has_room,
+    mark_slow,
     must_be_about,
     must_be_refundable,
     next_turn,
@@ -482,19 +483,19 @@ def test_a_refund_that_was_sent_is_claimed_until_its_next_query(age: timedelta, 
 
 
 def test_a_refund_that_takes_too_long_is_marked_as_slow_once() -> None:
-    order = with_refunds(sent(state=RefundState.PROCESSING))
-    before = claim_refund(order, a_refund().out_refund_no, "one", NOW + PATIENCE - TICK)
-    assert (only(before).slow, whats(only(before).timeline)) == (False, ["requested"])
-    order = claim_refund(order, a_refund().out_refund_no, "one", NOW + PATIENCE)
-    assert (only(order).slow, whats(only(order).timeline)) == (True, ["requested", "slow"])
-    order = claim_refund(order, a_refund().out_refund_no, "two", NOW + PATIENCE + LONGEST_PAUSE)
-    assert (only(order).lease, whats(only(order).timeline)) == ("two", ["requested", "slow"])
+    order, number = with_refunds(sent(state=RefundState.PROCESSING)), a_refund().out_refund_no
+    assert mark_slow(order, number, NOW + PATIENCE - TICK) is order
+    slow = applied(partial(mark_slow, out_refund_no=number, now=NOW + PATIENCE), order)
+    assert (only(slow).slow, whats(only(slow).timeline)) == (True, ["requested", "slow"])
+    assert mark_slow(slow, number, NOW + 2 * PATIENCE) is slow
 
 
-@pytest.mark.parametrize("refund", [sent(state=RefundState.ABNORMAL), a_refund()])
-def test_a_refund_that_waits_for_the_operator_or_its_turn_is_not_slow(refund: Refund) -> None:
-    order = claim_refund(with_refunds(refund), refund.out_refund_no, "mine", NOW + 2 * PATIENCE)
-    assert (only(order).lease, only(order).slow) == ("mine", False)
+@pytest.mark.parametrize(
+    "refund", [sent(state=RefundState.ABNORMAL), a_refund(), sent(state=RefundState.SUCCESS, next_check_at=None)]
+)
+def test_a_refund_that_waits_for_the_operator_or_its_turn_or_has_ended_is_not_slow(refund: Refund) -> None:
+    order = with_refunds(refund)
+    assert mark_slow(order, refund.out_refund_no, NOW + 2 * PATIENCE) is order
 
 
 def test_a_refund_that_the_order_does_not_have_is_not_claimed() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from storage.store import SCHEMA
 from storage.stores.all import ORDERS
-from tests.contract.samples import a_refund, an_order, paid
+from tests.contract.samples import a_refund, a_refund_fact, an_order, paid
 from tests.support.core import Backend, Core, Died, Fuse, Mortal
 from tests.support.refund_desk import RefundDesk, lost, refused
 from tests.support.stepped_clock import SteppedClock, settle
@@ -25,8 +25,8 @@ from wechat.domain.metrics import Metric
 from wechat.domain.orders import SPACING, Order, PayParams, Prepay, Refund, TimelineEntry, TradeState
 from wechat.domain.refunds import LEASE
 from wechat.domain.transitions import close
+from wechat.orders.drafts import FIRST_CHECK
 from wechat.orders.requests import CreateOrderRequest
-from wechat.orders.service import FIRST_CHECK
 from wechat.orders.worker import OrderWork
 from wechat.pay.codes import REFUND_NOT_EXIST
 from wechat.pay.gateway import Gateway, RefundGateway
@@ -587,6 +587,22 @@ async def test_a_refund_that_is_refused_in_the_background_is_alarmed_once(shop: 
     assert (refund.state, refund.refusal) == (RefundState.REFUSED, "NOT_ENOUGH")
     assert shop.telemetry.raised == [("refund_refused", "order-1")]
     assert shop.order().refund_reserved == 0
+
+
+async def test_a_refund_that_ends_while_its_query_is_refused_raises_no_alarm(shop: Shop) -> None:
+    sent_at = shop.clock.now() - timedelta(minutes=5)
+    shop.paid("order-1", shop.refund("R-1", sends=1, first_sent_at=sent_at, last_sent_at=sent_at))
+    refund = shop.backend.refunds["R-1"]
+    fact = a_refund_fact(refund, RefundState.SUCCESS)
+
+    class Late(RefundDesk):
+        async def query_refund(self, refund: Refund) -> Verified[RemoteRefund]:
+            await shop.core.refunds.apply(fact, source="notify")
+            raise refused("NO_AUTH", "refund_query")
+
+    shop.desk = Late()
+    await shop.process().do_due_work()
+    assert (shop.backend.refunds["R-1"].state, shop.telemetry.raised) == (RefundState.SUCCESS, [])
 
 
 async def test_a_query_that_is_refused_leaves_the_refund_open_and_raises_no_alarm(shop: Shop) -> None:

@@ -28,8 +28,9 @@ from wechat.domain.errors import (
 from wechat.domain.facts import Api, Notification, RemoteState, Transaction, Verified
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order, PayParams, Prepay, TradeState, TradeType
+from wechat.orders.drafts import FIRST_CHECK, Item, OrderDefaults
 from wechat.orders.requests import CheckoutRequest, CreateOrderRequest
-from wechat.orders.service import CHECKS_S, FIRST_CHECK, Item, OrderDefaults, Orders, OrderWithPayParams
+from wechat.orders.service import CHECKS_S, Orders, OrderWithPayParams
 from wechat.pay.gateway import Gateway
 
 T = TypeVar("T")

@@ -122,16 +122,21 @@ def claim_refund(order: Order, out_refund_no: str, lease: str, now: datetime) ->
     """Take a refund that is due under ``lease``, and move its date ahead so that nobody else takes it.
 
     The date of one that may have reached WeChat is that of its next query already: whatever fails meanwhile must not
-    make us ask every minute. One that takes too long is marked as slow, once.
+    make us ask every minute.
     """
     refund = _must_have(order, out_refund_no)
     if refund.next_check_at is None or refund.next_check_at > now or refund.lease == lease:
         return order
     pause = max(LEASE, refund.pause(now)) if refund.sends else LEASE
-    taken = replace(refund, lease=lease, next_check_at=now + pause)
-    if refund.is_slow(now) and not refund.slow:
-        taken = replace(_with_entry(taken, TimelineEntry(now, "slow", str(refund.api))), slow=True)
-    return _replace_refund(order, taken)
+    return _replace_refund(order, replace(refund, lease=lease, next_check_at=now + pause))
+
+
+def mark_slow(order: Order, out_refund_no: str, now: datetime) -> Order:
+    """Mark a refund that takes too long, once."""
+    refund = order.refund_of(out_refund_no)
+    if refund is None or refund.slow or not refund.open or not refund.is_slow(now):
+        return order
+    return _replace_refund(order, replace(_with_entry(refund, TimelineEntry(now, "slow", str(refund.api))), slow=True))
 
 
 def send_or_queue(order: Order, out_refund_no: str, lease: str, now: datetime) -> Order:

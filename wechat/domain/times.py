@@ -13,6 +13,9 @@ from wechat.domain.errors import Text
 
 BEIJING = timezone(timedelta(hours=8), "Asia/Shanghai")  # China has had no daylight saving since 1991
 
+ABOUT_MIDNIGHT = timedelta(minutes=10)
+"""So far apart our clock and WeChat's may be: within it, they may put one moment on two days."""
+
 YEARS = range(1970, 9000)
 """Years that are read. Nearer to the calendar's ends, another zone or a span added leaves it: an OverflowError."""
 
@@ -79,6 +82,12 @@ def span(length: timedelta) -> Text:
 def beijing_day(moment: datetime) -> date:
     """The date in Beijing at ``moment``: the one on whose bill WeChat puts it."""
     return moment.astimezone(BEIJING).date()
+
+
+def day_begun_about(moment: datetime) -> date | None:
+    """The Beijing day that begins about ``moment``, if one does."""
+    day = beijing_day(moment + ABOUT_MIDNIGHT)
+    return day if day != beijing_day(moment - ABOUT_MIDNIGHT) else None
 
 
 def day_span(day: date) -> tuple[datetime, datetime]:

@@ -13,13 +13,14 @@ from datetime import datetime, timedelta
 
 from wechat.domain.deliveries import Delivery, staged_events
 from wechat.domain.errors import StoreUnavailable
+from wechat.domain.events import OutgoingEvent
 from wechat.domain.metrics import Metric
 from wechat.domain.orders import Order
 from wechat.domain.ports import DeliveryStore, OrderStore, Runtime, Stored
 from wechat.domain.transitions import remove_events
 from wechat.events.delivery_worker import DeliveryWorker
 from wechat.events.targets import Target
-from wechat.orders.updates import OrderUpdates
+from wechat.orders.updates import OrderUpdates, alarm_of
 from wechat.support.update import WRITE_BYTES
 
 GRACE = timedelta(seconds=3)
@@ -53,12 +54,19 @@ class RelayWork:
         self._telemetry = runtime.telemetry
         self._workers = workers
         self._known: dict[str, Order] = {}
+        self._reported: dict[str, None] = {}
         self._retry_at: datetime | None = None
 
     def add(self, order: Order) -> None:
         """An order that this process changed has events to hand out."""
         if len(self._known) < MOST_KNOWN:
             self._known[order.key] = order
+
+    def skip_alarms(self, ids: Sequence[str]) -> None:
+        """This process has reported the changes that staged these events, with their alarms."""
+        self._reported.update(dict.fromkeys(ids))
+        while len(self._reported) > MOST_KNOWN:
+            del self._reported[next(iter(self._reported))]
 
     async def claim(self, limit: int) -> Sequence[Order]:
         """See Work. Nothing is leased: doing the same twice changes nothing."""
@@ -93,5 +101,17 @@ class RelayWork:
             await asyncio.gather(*[self._deliveries.insert(delivery, write) for delivery in deliveries])
         for worker in self._workers:
             worker.wake()
+        for staged in job.outbox:
+            self._report(job, staged)
         ids = frozenset([event.id for event in job.outbox])
         await self._updates.update(job.key, lambda order: remove_events(order, ids))
+        for event_id in ids:
+            self._reported.pop(event_id, None)
+
+    def _report(self, order: Order, event: OutgoingEvent) -> None:
+        """Raise the alarm of an event whose change this process has not reported; before the event is gone, so that it
+        is not lost. Of two processes that hand out the same event, both may raise it."""
+        alarm = "" if event.id in self._reported else alarm_of(order, event)
+        if alarm:
+            self._reported[event.id] = None
+            self._telemetry.alarm(alarm, order.out_trade_no)

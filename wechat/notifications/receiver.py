@@ -106,11 +106,11 @@ class NotificationReceiver:
         now = self._clock.now()
         told = message.value.transaction
         recorded = self._record(message, body, headers, now)
-        seen, refusal = await asyncio.gather(recorded, self._reserve(told))
-        if told and told.success_time and seen == 1:
+        stored, refusal = await asyncio.gather(recorded, self._reserve(told))
+        if told and told.success_time and stored.seen == 1:
             self._telemetry.observe(Metric.NOTIFICATION_LAG, max(0.0, (now - told.success_time).total_seconds()))
-        verdict = await self._apply(message, refusal)
-        if verdict != APPLIED or seen > 1:  # the order's timeline records a first success; one write less is faster
+        verdict = await self._apply(message, refusal, stored)
+        if verdict != APPLIED or stored.seen > 1:  # the order's timeline records a first success: one write less
             await self._conclude(message.value.id, verdict)
         return verdict
 
@@ -122,15 +122,15 @@ class NotificationReceiver:
 
     async def _record(
         self, message: Verified[Notification], raw: bytes, headers: Mapping[str, str], now: datetime
-    ) -> int:
-        """Store the message durably, or count its repetition; how many times it has been seen, this one included."""
+    ) -> StoredNotification:
+        """Store the message durably, or count its repetition; what is stored now."""
         first = _first(message, raw, headers, now, now + self._keep)
         if await self._messages.insert(first):
-            return 1
+            return first
         change = await self._messages.update(first.id, lambda stored: count_again(stored, now))
         if change is None:  # its time of keeping ended in between; WeChat comes again
             raise StoreUnavailable
-        return change.after.seen
+        return change.after
 
     async def _reserve(self, told: Transaction | None) -> Mismatch | None:
         """Reserve a payment's transaction for its order; why not, where another order has it."""
@@ -142,15 +142,21 @@ class NotificationReceiver:
             return error
         return None
 
-    async def _apply(self, message: Verified[Notification], refusal: Mismatch | None) -> str:
-        """The verdict. Raises Mismatch, recorded and reported to the operator once."""
+    async def _apply(
+        self, message: Verified[Notification], refusal: Mismatch | None, stored: StoredNotification
+    ) -> str:
+        """The verdict. Raises Mismatch, recorded and reported to the operator once.
+
+        The report comes before the record: whoever dies in between leaves a message that comes again.
+        """
         try:
             if refusal is not None:
                 raise refusal
             return await self._act(message)
         except Mismatch as error:
-            if await self._conclude(message.value.id, error.reason):
+            if not stored.verdict:
                 self._telemetry.alarm(f"notify_{error.reason}", message.value.out_trade_no)
+            await self._conclude(message.value.id, error.reason)
             raise
 
     async def _act(self, message: Verified[Notification]) -> str:
@@ -194,11 +200,10 @@ class NotificationReceiver:
         except NotFound:
             raise Mismatch("unknown_refund") from None
 
-    async def _conclude(self, notification_id: str, verdict: str) -> bool:
-        """Write the verdict. Whether it was written now: once, however often WeChat repeats the message."""
+    async def _conclude(self, notification_id: str, verdict: str) -> None:
+        """Write the verdict: once, however often WeChat repeats the message."""
         now = self._clock.now()
-        change = await self._messages.update(notification_id, lambda stored: conclude(stored, verdict, now))
-        return change is not None and change.happened
+        await self._messages.update(notification_id, lambda stored: conclude(stored, verdict, now))
 
 
 def generation(headers: Mapping[str, str]) -> Api | None:

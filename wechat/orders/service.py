@@ -12,21 +12,14 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from wechat.domain import transitions
-from wechat.domain.errors import (
-    BadRequest,
-    Conflict,
-    FenpayError,
-    GatewayRefused,
-    OutcomeUnknown,
-    Text,
-)
+from wechat.domain.errors import BadRequest, Conflict, FenpayError, GatewayRefused, Mismatch, OutcomeUnknown, Text
 from wechat.domain.facts import Api, Transaction, Verified
-from wechat.domain.money import Fen, fen
 from wechat.domain.numbers import Claim
 from wechat.domain.orders import Order, PayParams, TimelineEntry, TradeState, TradeType, order_key
+from wechat.domain.payments import SECOND_PAYMENT
 from wechat.domain.ports import Runtime
-from wechat.domain.times import to_v2
 from wechat.domain.transitions import already_paid, must_be_payable
+from wechat.orders.drafts import Drafts, Item, OrderDefaults
 from wechat.orders.payments import PaymentRecorder
 from wechat.orders.requests import CheckoutRequest, CreateOrderRequest
 from wechat.orders.updates import OrderUpdates, no_such_order
@@ -35,7 +28,6 @@ from wechat.pay.gateway import Gateway
 from wechat.support.claims import Claims
 from wechat.support.single_flight import SingleFlight
 
-FIRST_CHECK = timedelta(seconds=30)
 CHECKS_S = (30, 60, 120, 300, 600, 1200, 1800, 3600)
 """Seconds from one check of an unpaid order to the next; WeChat wants the first query within a minute."""
 V2_CLOSE_AGE = timedelta(minutes=5, seconds=10)  # five minutes at WeChat, which the order reached somewhat later
@@ -43,29 +35,6 @@ UNKNOWN_CHECK = timedelta(minutes=10)
 """After an order was closed that WeChat did not know. A request to place it that was under way has long arrived then,
 and v2 takes the close of an order that is five minutes old."""
 IDEMPOTENCY_LIFE = timedelta(days=2)
-NUMBER_BYTES = 6
-
-
-@dataclass(frozen=True, slots=True)
-class OrderDefaults:
-    """What every order of this service has in common. ``lifetime`` is how long it can be paid."""
-
-    appid: str
-    mchid: str
-    api: Api
-    notify_url: str
-    lifetime: timedelta
-    max_total: int
-    max_quantity: int
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One line of the catalogue; ``price`` in fen."""
-
-    sku: str
-    name: str
-    price: Fen
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +65,7 @@ class Orders:
         self._recorder = recorder
         self._claims = claims
         self._clock = runtime.clock
-        self._random = runtime.random
+        self._drafts = Drafts(defaults, runtime)
         self._prepays: SingleFlight[Order] = SingleFlight()
         self._queries: SingleFlight[Order] = SingleFlight()
 
@@ -112,13 +81,7 @@ class Orders:
             raise BadRequest(Text("没有这个商品", "There is no such product"), code="UNKNOWN_SKU", field="sku")
         if basket.quantity > self._defaults.max_quantity:
             raise _too_many(self._defaults.max_quantity)
-        total = item.price * basket.quantity
-        draft = replace(
-            self._draft(TradeType.JSAPI, _describe(item, basket.quantity), total, client_ip, ("payer", "")),
-            openid=openid,
-            sku=item.sku,
-            quantity=basket.quantity,
-        )
+        draft = self._drafts.draft_checkout(item, basket.quantity, openid, client_ip)
         digest = basket.digest(openid, str(draft.total), draft.description)
         order = await self._one_open_order(f"basket:{digest}", digest, draft)
         return await self._offer(order, fresh=order.out_trade_no == draft.out_trade_no)
@@ -131,7 +94,9 @@ class Orders:
         Raises IdempotencyMismatch for the same key with another body, Conflict for the same number with another order,
         BadRequest for an API that is not configured, and what ``prepare`` raises.
         """
-        draft = self._sale_draft(sale, sale.payer_client_ip or client_ip, merchant)
+        if (sale.api or self._defaults.api) not in self._gateways:
+            raise _not_configured(sale.api or self._defaults.api)
+        draft = self._drafts.draft_sale(sale, sale.payer_client_ip or client_ip, merchant)
         if idempotency_key:
             held = await self._claim(f"sale:{merchant}:{idempotency_key}", sale.digest(), draft)
             draft = replace(draft, out_trade_no=held.number)
@@ -171,6 +136,15 @@ class Orders:
             if error.public_code != ORDER_NOT_EXIST:
                 raise
             return None
+
+    async def record(self, fact: Verified[Transaction]) -> Order:
+        """The order with a payment that ``look`` found, kept beside the order's own if it has one. Raises Mismatch."""
+        try:
+            await self._recorder.apply(fact, source="query")
+        except Mismatch as error:
+            if error.reason != SECOND_PAYMENT:
+                raise
+        return await self._updates.get(order_key(fact.value.mchid, fact.value.out_trade_no))
 
     # -- querying and closing -------------------------------------------------------------------------------------
 
@@ -262,45 +236,6 @@ class Orders:
         later = now + timedelta(seconds=CHECKS_S[min(order.checks + 1, len(CHECKS_S) - 1)])
         at = min(later, end) if now < end else later
         await self._updates.update(order.key, lambda current: transitions.schedule_check(current, at, lease))
-
-    # -- drafts ---------------------------------------------------------------------------------------------------
-
-    def _draft(self, trade_type: TradeType, description: str, total: int, client_ip: str, by: tuple[str, str]) -> Order:
-        """A new order that is not stored yet. ``by`` is who placed it, for the timeline: a source and a name."""
-        now = self._clock.now().replace(microsecond=0)
-        expires_at = now + self._defaults.lifetime
-        return Order(
-            out_trade_no=f"{to_v2(now)}{self._random.token(NUMBER_BYTES)}",
-            api=self._defaults.api,
-            appid=self._defaults.appid,
-            mchid=self._defaults.mchid,
-            trade_type=trade_type,
-            description=description,
-            total=fen(total, most=self._defaults.max_total),
-            created_at=now,
-            expires_at=expires_at,
-            close_after=expires_at,
-            next_check_at=now + FIRST_CHECK,
-            notify_url=self._defaults.notify_url,
-            client_ip=client_ip,
-            timeline=(TimelineEntry(now, "created", *by),),
-        )
-
-    def _sale_draft(self, sale: CreateOrderRequest, client_ip: str, merchant: str) -> Order:
-        draft = self._draft(sale.trade_type, sale.description, sale.total, client_ip, ("merchant", merchant))
-        api = sale.api or self._defaults.api
-        if api not in self._gateways:
-            raise BadRequest(Text(f"没有配置 {api}", f"{api} is not configured"), code="API_OFF", field="api")
-        life = timedelta(seconds=sale.expires_in_s) if sale.expires_in_s else self._defaults.lifetime
-        return replace(
-            draft,
-            api=api,
-            openid=sale.openid or "",
-            attach=sale.attach or "",
-            out_trade_no=sale.out_trade_no or draft.out_trade_no,
-            expires_at=draft.created_at + life,
-            close_after=draft.created_at + life,
-        )
 
     # -- one order for one request --------------------------------------------------------------------------------
 
@@ -406,10 +341,6 @@ class Orders:
         return order_key(self._defaults.mchid, out_trade_no)
 
 
-def _describe(item: Item, quantity: int) -> str:
-    return item.name if quantity == 1 else f"{item.name} × {quantity}"
-
-
 def _sale(order: Order) -> tuple[object, ...]:
     """What makes two orders the same sale."""
     return (order.appid, order.mchid, order.trade_type, order.description, order.total, order.openid, order.attach)
@@ -417,3 +348,7 @@ def _sale(order: Order) -> tuple[object, ...]:
 
 def _too_many(most: int) -> BadRequest:
     return BadRequest(Text(f"一次最多买 {most} 件", f"At most {most} can be bought at once"), field="quantity")
+
+
+def _not_configured(api: Api) -> BadRequest:
+    return BadRequest(Text(f"没有配置 {api}", f"{api} is not configured"), code="API_OFF", field="api")

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 import structlog
 
 from wechat.domain.errors import NotFound, Text
-from wechat.domain.events import EventType
+from wechat.domain.events import EventType, OutgoingEvent
 from wechat.domain.facts import RefundState
 from wechat.domain.metrics import Metric
 from wechat.domain.orders import Order, Refund, TradeState
 from wechat.domain.ports import OrderStore, Runtime, Stored, Telemetry
 from wechat.support.update import Change, Transition, Updater
+
+REFUND_REFUSED = "refund_refused"
+ALARMING = frozenset({EventType.ORDER_PAID_LATE, EventType.REFUND_ABNORMAL, EventType.REFUND_FAILED})
+"""Events that need a person. They are staged though nobody receives them: see ``alarm_of``."""
 
 log = structlog.get_logger("wechat.orders")
 
@@ -23,7 +27,8 @@ class OrderUpdates:
     """Orders by key.
 
     The composition root sets what follows from a change: ``wanted`` are the events that somebody receives, the others
-    are not staged; ``on_events`` is called with each order that has staged events, ``on_due`` with the date of one that
+    are not staged; ``on_reported`` is called with the ids of events whose change this process has reported,
+    ``on_events`` with each order that has staged events, ``on_due`` with the date of one that
     comes due sooner than before.
     """
 
@@ -32,6 +37,7 @@ class OrderUpdates:
         self._updater = Updater(store, lambda order: order.key, runtime.random)
         self.wanted: Collection[EventType] = frozenset(EventType)
         self.on_events: Callable[[Order], None] = lambda order: None
+        self.on_reported: Callable[[Sequence[str]], None] = lambda ids: None
         self.on_due: Callable[[datetime], None] = lambda at: None
 
     async def insert(self, order: Order) -> bool:
@@ -79,6 +85,8 @@ class OrderUpdates:
         report_order(before, after, self._telemetry)
         report_refunds(before, after, self._telemetry)
         if len(after.outbox) > len(before.outbox):
+            known = {event.id for event in before.outbox}
+            self.on_reported([event.id for event in after.outbox if event.id not in known])
             self.on_events(after)
         due_at = after.due_at
         if due_at is not None and (before.due_at is None or due_at < before.due_at):
@@ -94,7 +102,7 @@ def report_order(before: Order, after: Order, telemetry: Telemetry) -> None:
         telemetry.count(Metric.PAID_FEN, by=after.total)
         log.info("order_paid", out_trade_no=after.out_trade_no, total=after.total, state=after.trade_state)
     if after.trade_state is TradeState.PAID_LATE:
-        telemetry.alarm("openid_differs" if after.paid_by_another else "paid_late", after.out_trade_no)
+        telemetry.alarm(_late_alarm(after), after.out_trade_no)
 
 
 def report_refunds(before: Order, after: Order, telemetry: Telemetry) -> None:
@@ -104,8 +112,6 @@ def report_refunds(before: Order, after: Order, telemetry: Telemetry) -> None:
     known = {refund.out_refund_no: refund for refund in before.refunds}
     for refund in after.refunds:
         was = known.get(refund.out_refund_no)
-        if refund.slow and not (was and was.slow):
-            telemetry.alarm("refund_slow", refund.out_trade_no)
         if refund.state is not (was.state if was else RefundState.REQUESTED):
             _report_refund(refund, telemetry)
 
@@ -116,7 +122,31 @@ def _report_refund(refund: Refund, telemetry: Telemetry) -> None:
     if refund.state is RefundState.SUCCESS:
         telemetry.count(Metric.REFUNDED_FEN, by=refund.refund)
     if refund.state in (RefundState.ABNORMAL, RefundState.CLOSED):
-        telemetry.alarm(f"refund_{refund.state.lower()}", refund.out_trade_no)
+        telemetry.alarm(_refund_alarm(refund.state), refund.out_trade_no)
+
+
+def alarm_of(order: Order, event: OutgoingEvent) -> str:
+    """The alarm that goes with a staged event; empty for none.
+
+    Whoever makes a change raises its alarm. Where it died, or never learned that its write had come through, the event
+    is still there: whoever hands that out in its place raises the alarm.
+    """
+    if event.type is EventType.ORDER_PAID_LATE:
+        return _late_alarm(order)
+    if event.type is EventType.REFUND_ABNORMAL:
+        return _refund_alarm(RefundState.ABNORMAL)
+    refund = order.refund_of(event.out_refund_no) if event.type is EventType.REFUND_FAILED else None
+    if refund is None:
+        return ""
+    return REFUND_REFUSED if refund.state is RefundState.REFUSED else _refund_alarm(RefundState.CLOSED)
+
+
+def _late_alarm(order: Order) -> str:
+    return "openid_differs" if order.paid_by_another else "paid_late"
+
+
+def _refund_alarm(state: RefundState) -> str:
+    return f"refund_{state.lower()}"
 
 
 def no_such_order() -> NotFound:

@@ -11,10 +11,11 @@ from typing import NamedTuple
 import structlog
 
 from wechat.domain.due_work import claim_due, parts_of
-from wechat.domain.errors import CallerError, FenpayError, GatewayRefused, Mismatch, StoreUnavailable
+from wechat.domain.errors import FenpayError, Mismatch, StoreUnavailable
 from wechat.domain.metrics import Metric
 from wechat.domain.orders import Order, Refund, TradeState
 from wechat.domain.ports import OrderStore, Runtime, Stored
+from wechat.domain.refunds import mark_slow
 from wechat.orders.service import Orders
 from wechat.orders.updates import OrderUpdates
 from wechat.refunds.late_payments import LatePayments
@@ -103,16 +104,19 @@ class OrderWork:
             await self._orders.check(job.order, job.lease)
 
     async def _advance(self, order: Order, refund: Refund) -> None:
-        """Whoever asked for the refund has long got an answer, so a no is for the operator."""
         try:
+            await self._report_slow(order, refund)
             await self._refunds.advance(order, refund)
-        except (GatewayRefused, CallerError):
-            if not (await self._refunds.get(refund.out_refund_no)).open:
-                self._telemetry.alarm("refund_refused", order.out_trade_no)
-            raise
         except Mismatch as error:
             self._telemetry.alarm(f"refund_{error.reason}", order.out_trade_no)
             raise
+
+    async def _report_slow(self, order: Order, refund: Refund) -> None:
+        """Tell the operator of a refund that takes longer than any bank does, and only then write that down."""
+        now = self._clock.now()
+        if refund.is_slow(now) and not refund.slow:
+            self._telemetry.alarm("refund_slow", order.out_trade_no)
+            await self._updates.update(order.key, lambda held: mark_slow(held, refund.out_refund_no, now))
 
     async def _count(self, metric: Metric, work: Callable[[], Awaitable[None]]) -> None:
         """Do one part of a job; a part that fails does not keep the others from being done."""

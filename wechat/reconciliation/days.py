@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 from wechat.reconciliation.books import Reconciliation
 
@@ -24,6 +25,13 @@ class BookDay:
     @property
     def key(self) -> str:
         return day_key(self.mchid, self.day)
+
+
+class DayLease(NamedTuple):
+    """A day that a run holds under ``token``."""
+
+    day: date
+    token: str
 
 
 def day_key(mchid: str, day: date) -> str:
@@ -50,11 +58,15 @@ def take_due_day(held: BookDay, lease: str, now: datetime, span: timedelta) -> B
     return taken if taken is held else replace(taken, due_at=now + span)
 
 
-def postpone_day(held: BookDay, due_at: datetime) -> BookDay:
-    """Give the lease back; run again at ``due_at``, unless the day is done."""
+def postpone_day(held: BookDay, lease: str, due_at: datetime) -> BookDay:
+    """Give ``lease`` back; run again at ``due_at``, unless the day is done. Another run's lease stays as it is."""
+    if held.lease != lease:
+        return held
     return replace(held, lease="", leased_until=None, due_at=due_at if held.due_at else None)
 
 
-def finish_day(held: BookDay, result: Reconciliation) -> BookDay:
-    """Keep the result and give the lease back."""
+def finish_day(held: BookDay, lease: str, result: Reconciliation) -> BookDay:
+    """Keep the result and give ``lease`` back. A run that another one has overtaken ends nothing."""
+    if held.lease != lease:
+        return held
     return replace(held, lease="", leased_until=None, due_at=None, result=result)

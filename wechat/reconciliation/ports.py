@@ -20,6 +20,9 @@ class BookSource(Protocol):
     def list_refunds(self, mchid: str, day: date) -> AsyncIterator[Sequence[Entry]]:
         """The refunds that were last sent to WeChat on a Beijing day."""
 
+    async def refunded_about(self, mchid: str, day: date) -> Sequence[Entry]:
+        """The refunds that were last sent within minutes of the midnight with which ``day`` begins."""
+
     async def payments(self, mchid: str, numbers: Sequence[str]) -> Sequence[Entry]:
         """The orders with these out_trade_no, paid or not; at most a batch of 500 is asked for."""
 

@@ -10,17 +10,18 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import structlog
 
-from wechat.domain.errors import Conflict, Text
+from wechat.domain.errors import Conflict, Gone, Text
 from wechat.domain.ports import Runtime
-from wechat.pay.bills.gateways import Bill
-from wechat.pay.bills.parser import TradeLine, trade_lines
+from wechat.domain.times import BEIJING
+from wechat.pay.bills.gateways import Bill, NotYet
+from wechat.pay.bills.parser import BillKind, TradeLine, trade_lines
 from wechat.reconciliation.bill_cache import BillShelf
 from wechat.reconciliation.books import (
     Audit,
@@ -34,11 +35,15 @@ from wechat.reconciliation.books import (
     judge,
     missing_there,
 )
+from wechat.reconciliation.days import DayLease
 from wechat.reconciliation.match_database import BATCH, Scratch, split_keys
 from wechat.reconciliation.ports import BookSource
 from wechat.reconciliation.records import BookRecords
 
 LEASE = timedelta(minutes=15)
+EVENING = time(20)
+"""From then on somebody should know that there is no bill of the day before."""
+BOOKS_DIFFER = "books_differ"
 
 log = structlog.get_logger("wechat.reconciliation.reconciler")
 
@@ -52,6 +57,7 @@ class Reconciler:
         self._records = records
         self._clock = runtime.clock
         self._threads = runtime.threads
+        self._telemetry = runtime.telemetry
 
     async def run(self, day: date) -> Reconciliation:
         """Reconcile ``day`` now. Raises Conflict while somebody else does, and what ``BillShelf.renewed`` raises.
@@ -60,30 +66,72 @@ class Reconciler:
         asks by hand may doubt the bill that is here, so WeChat is asked for it once more.
         """
         await self._shelf.refetch(day)
-        if not await self._records.take(day, self._clock.now(), LEASE):
-            text = Text("这一天正在对账，请稍后再看", "This day is being reconciled right now; look again shortly")
-            raise Conflict(text, code="RECONCILIATION_RUNNING")
+        leased = await self._records.take(day, self._clock.now(), LEASE)
+        if leased is None:
+            raise DayTaken
         try:
-            return await self.reconcile(day)
+            return await self.reconcile(leased)
         except BaseException:
-            await self._records.postpone(day, self._clock.now())
+            await self._records.postpone(leased, self._clock.now())
             raise
 
-    async def reconcile(self, day: date) -> Reconciliation:
-        """Reconcile a day that the caller has leased; the lease ends with the result."""
-        started_at = self._clock.now()
+    async def reconcile(self, leased: DayLease) -> Reconciliation:
+        """Reconcile a day that the caller has leased; the lease ends with the result.
+
+        Raises DayTaken when another run has taken the day over, and what ``BillShelf.bill`` raises.
+        """
+        day, started_at = leased.day, self._clock.now()
         bill = await self._shelf.bill(day)
         with tempfile.TemporaryDirectory(prefix="fenpay-books-") as directory, _scratch(directory) as scratch:
             theirs = await self._threads.run(partial(_load, scratch, bill))
             ours = await self._load_ours(scratch, day)
+            self._must_be_believed(bill, ours)
             await self._load_strangers(scratch)
-            found = await self._book(scratch, day, started_at)
+            elsewhere = await self._load_midnights(scratch, day)
+            found, unsettled = await self._book(scratch, day, started_at, elsewhere)
         gone = Audit(self._clock.now(), "reconciliation", "rerun", Status.OPEN, Status.GONE)
         await self._records.close_gone(day, started_at, gone)
+        if unsettled:  # before the day ends: whoever takes it over after a crash says it once more
+            self._telemetry.alarm(BOOKS_DIFFER, day=day.isoformat(), error=f"{unsettled} differences")
         result = Reconciliation(day, started_at, self._clock.now(), ours, theirs, found)
-        await self._records.finish(result)
+        if not await self._records.finish(leased, result):
+            raise DayTaken
         log.info("reconciled", name=day.isoformat(), total=sum(found.values()))
         return result
+
+    def _must_be_believed(self, bill: Bill, ours: Sums) -> None:
+        """Raises NotYet where WeChat says that nothing happened on a day of which we have entries, until the evening.
+
+        It says so too while it has not begun with the bill; the day must not end with all of it missing.
+        """
+        if bill.path is None and (ours.payments or ours.refunds) and self._clock.now() < evening_after(bill.day):
+            raise NotYet
+
+    async def _load_midnights(self, scratch: Scratch, day: date) -> Callable[[Entry], bool]:
+        """Which refunds of ours the bill of ``day`` may leave out.
+
+        ``last_sent_at`` is our clock's. Of a refund that was sent about midnight, WeChat may have taken note on the
+        other day: those of the midnight before must stand on this bill or on the one before, those of the midnight
+        after are looked for tomorrow.
+        """
+        mchid = self._records.mchid
+        before, after = [await self._source.refunded_about(mchid, each) for each in (day, day + timedelta(days=1))]
+        await self._threads.run(partial(scratch.add_ours, before, of_day=True))
+        waiting = {entry.out_refund_no for entry in after}
+        early = {entry.out_refund_no for entry in before}
+        missing = await self._threads.run(lambda: [entry for entry in scratch.missing_from_bill() if entry.is_refund])
+        if any(entry.out_refund_no in early for entry in missing):
+            earlier = await self._threads.run(partial(_refunds_of, await self._bill_before(day)))
+            waiting |= early & earlier
+        return lambda entry: entry.out_refund_no in waiting
+
+    async def _bill_before(self, day: date) -> Bill:
+        """The bill of the day before; none where WeChat has it no more."""
+        yesterday = day - timedelta(days=1)
+        try:
+            return await self._shelf.bill(yesterday)
+        except Gone:
+            return Bill(yesterday, BillKind.ALL, None)
 
     async def _load_ours(self, scratch: Scratch, day: date) -> Sums:
         """Put our entries of ``day`` beside the bill; what they add up to."""
@@ -105,13 +153,29 @@ class Reconciler:
             await self._threads.run(partial(scratch.add_ours, found, of_day=False))
             after = keys[-1]
 
-    async def _book(self, scratch: Scratch, day: date, now: datetime) -> dict[Kind, int]:
+    async def _book(
+        self, scratch: Scratch, day: date, now: datetime, elsewhere: Callable[[Entry], bool]
+    ) -> tuple[dict[Kind, int], int]:
+        """Write the differences down; how many there are of each kind, and how many that nobody has settled."""
         counts: Counter[Kind] = Counter()
-        differences = _differences(scratch, self._records.mchid, day, now)
+        unsettled = 0
+        differences = _differences(scratch, self._records.mchid, day, now, elsewhere)
         while batch := await self._threads.run(lambda: list(islice(differences, BATCH))):
-            await self._records.book(batch)
+            unsettled += await self._records.book(batch)
             counts.update(difference.kind for difference in batch)
-        return dict(counts)
+        return dict(counts), unsettled
+
+
+class DayTaken(Conflict):
+    """Another run holds the day."""
+
+    code = "RECONCILIATION_RUNNING"
+    text = Text("这一天正在对账，请稍后再看", "This day is being reconciled right now; look again shortly")
+
+
+def evening_after(day: date) -> datetime:
+    """When the bill of ``day`` is late."""
+    return datetime.combine(day + timedelta(days=1), EVENING, BEIJING)
 
 
 def _scratch(directory: str) -> Scratch:
@@ -132,11 +196,18 @@ def _tally(lines: Iterable[TradeLine], tally: Callable[[TradeLine], None]) -> It
         yield Entry.of_line(line)
 
 
-def _differences(scratch: Scratch, mchid: str, day: date, now: datetime) -> Iterator[Difference]:
-    """All of them; only what differs takes memory, and that one by one."""
+def _refunds_of(bill: Bill) -> set[str]:
+    """The out_refund_no on a bill."""
+    return {line.out_refund_no for line in trade_lines(bill.lines()) if line.is_refund} if bill.path else set()
+
+
+def _differences(
+    scratch: Scratch, mchid: str, day: date, now: datetime, elsewhere: Callable[[Entry], bool]
+) -> Iterator[Difference]:
+    """All of them; only what differs takes memory, and that one by one. ``elsewhere``: another bill has it."""
     for pair in scratch.pairs():
         if kind := judge(pair.ours, pair.theirs, nth=pair.nth, again=pair.again):
             yield Difference.between(mchid, day, kind, pair.ours, pair.theirs, now)
     for ours in scratch.missing_from_bill():
-        if kind := missing_there(ours):
+        if (kind := missing_there(ours)) and not (ours.is_refund and elsewhere(ours)):
             yield Difference.between(mchid, day, kind, ours, None, now)

@@ -9,8 +9,17 @@ from functools import partial
 
 from wechat.domain.errors import StoreUnavailable
 from wechat.domain.ports import Page, Runtime
-from wechat.reconciliation.books import Audit, Difference, Reconciliation, find_again, set_status
-from wechat.reconciliation.days import BookDay, day_key, finish_day, plan_day, postpone_day, take_day, take_due_day
+from wechat.reconciliation.books import Audit, Difference, Reconciliation, Status, find_again, set_status
+from wechat.reconciliation.days import (
+    BookDay,
+    DayLease,
+    day_key,
+    finish_day,
+    plan_day,
+    postpone_day,
+    take_day,
+    take_due_day,
+)
 from wechat.reconciliation.ports import DayStore, DifferenceStore
 from wechat.support.update import Transition, Updater
 
@@ -43,7 +52,7 @@ class BookRecords:
         if not await self._day.insert(BookDay(self.mchid, day, due_at, planned=True)):
             await self._change(day, plan_day)
 
-    async def take_due(self, now: datetime, lease: timedelta) -> date | None:
+    async def take_due(self, now: datetime, lease: timedelta) -> DayLease | None:
         """Lease the earliest day that is due, undone, and leased to nobody."""
         for stored in await self._days.due(self.mchid, now, DUE):
             token = self._random.token(LEASE_BYTES)
@@ -52,23 +61,25 @@ class BookRecords:
             except StoreUnavailable:
                 continue
             if change and change.happened:
-                return stored.value.day
+                return DayLease(stored.value.day, token)
         return None
 
-    async def take(self, day: date, now: datetime, lease: timedelta) -> bool:
-        """Lease ``day``, done or not; False while another run holds it."""
+    async def take(self, day: date, now: datetime, lease: timedelta) -> DayLease | None:
+        """Lease ``day``, done or not; None while another run holds it."""
         token = self._random.token(LEASE_BYTES)
         await self._day.insert(BookDay(self.mchid, day, now))
         change = await self._day.update(day_key(self.mchid, day), lambda held: take_day(held, token, now, lease))
-        return change is not None and change.after.lease == token
+        return DayLease(day, token) if change and change.after.lease == token else None
 
-    async def postpone(self, day: date, due_at: datetime) -> None:
-        """Give the lease back; try again at ``due_at``."""
-        await self._change(day, lambda held: postpone_day(held, due_at))
+    async def postpone(self, leased: DayLease, due_at: datetime) -> None:
+        """Give the lease back; try again at ``due_at``. Nothing changes where another run has taken over."""
+        await self._change(leased.day, lambda held: postpone_day(held, leased.token, due_at))
 
-    async def finish(self, result: Reconciliation) -> None:
-        """Keep the result and give the lease back."""
-        await self._change(result.day, lambda held: finish_day(held, result))
+    async def finish(self, leased: DayLease, result: Reconciliation) -> bool:
+        """Keep the result and give the lease back; False, and no change, where another run has taken over."""
+        key = day_key(self.mchid, leased.day)
+        change = await self._day.update(key, lambda held: finish_day(held, leased.token, result))
+        return change is not None and change.happened
 
     async def result(self, day: date) -> Reconciliation | None:
         held = await self._day.get(day_key(self.mchid, day))
@@ -76,9 +87,12 @@ class BookRecords:
 
     # -- differences ----------------------------------------------------------------------------------------------
 
-    async def book(self, differences: Sequence[Difference]) -> None:
-        """Store those that are new. One that is there is marked as found again, and opened again if it was gone."""
-        await asyncio.gather(*[self._book(difference) for difference in differences])
+    async def book(self, differences: Sequence[Difference]) -> int:
+        """Store those that are new. One that is there is marked as found again, and opened again if it was gone.
+
+        How many of them are open.
+        """
+        return sum(await asyncio.gather(*[self._book(difference) for difference in differences]))
 
     async def close_gone(self, day: date, before: datetime, entry: Audit) -> int:
         """Move to ``entry.target`` what is in ``entry.source`` and was last found before ``before``; how many moved."""
@@ -102,9 +116,12 @@ class BookRecords:
         change = await self._difference.update(difference_id, lambda held: set_status(held, entry))
         return change.after if change and change.happened else None
 
-    async def _book(self, difference: Difference) -> None:
-        if not await self._difference.insert(difference):
-            await self._difference.update(difference.id, lambda held: find_again(held, difference.found_at))
+    async def _book(self, difference: Difference) -> bool:
+        """Whether it is open."""
+        if await self._difference.insert(difference):
+            return True
+        change = await self._difference.update(difference.id, lambda held: find_again(held, difference.found_at))
+        return change is not None and change.after.status is Status.OPEN
 
     async def _pages(self, day: date) -> AsyncIterator[Sequence[Difference]]:
         cursor = ""

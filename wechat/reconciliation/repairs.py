@@ -89,7 +89,7 @@ class Repairs:
         try:
             refund = await self._refunds.get(entry.out_refund_no)
         except NotFound:
-            order = await self._orders.get(entry.out_trade_no)
+            order = await self._with_payment(entry)
             if not OUT_REFUND_NO.fullmatch(entry.out_refund_no):
                 raise _odd_number() from None
             made_at = _made_at(entry, day)
@@ -98,6 +98,14 @@ class Repairs:
             )
         else:
             await self._refunds.query(refund.out_refund_no)
+
+    async def _with_payment(self, refund: Entry) -> Order:
+        """The order of a refund on the bill, with the payment that it gives back, if WeChat has that."""
+        order = await self._orders.get(refund.out_trade_no)
+        if any(payment.transaction_id == refund.transaction_id for payment in order.payments):
+            return order
+        fact = await self._orders.look(order, transaction_id=refund.transaction_id)
+        return await self._orders.record(fact) if fact and fact.value.state.paid else order
 
     async def _return(self, difference: Difference) -> str:
         """Give the surplus payment back; its refund number follows from the payment's, so twice is once.
@@ -123,7 +131,7 @@ class Repairs:
         return beside and await self._confirm(order, surplus.transaction_id)
 
     async def _confirm(self, order: Order, transaction_id: str) -> bool:
-        """Whether WeChat has that payment as one of ``order``, whole and not given back."""
+        """Whether WeChat has that payment as one of ``order``, whole and not given back; it is recorded then."""
         try:
             fact = await self._orders.look(order, transaction_id=transaction_id)
         except AnotherOrder:
@@ -132,7 +140,10 @@ class Repairs:
             return False
         told = fact.value
         paid = (told.out_trade_no, told.transaction_id, told.state, told.total, told.currency)
-        return paid == (order.out_trade_no, transaction_id, RemoteState.SUCCESS, order.total, order.currency)
+        if paid != (order.out_trade_no, transaction_id, RemoteState.SUCCESS, order.total, order.currency):
+            return False
+        await self._orders.record(fact)
+        return True
 
     async def _going_back(self, out_refund_no: str) -> bool:
         """Whether its refund has been asked for before; WeChat may have done it since, and show the payment so.

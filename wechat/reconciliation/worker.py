@@ -7,24 +7,24 @@ process ran are caught up with.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 
 import structlog
 
 from wechat.domain.errors import FenpayError, Gone
 from wechat.domain.metrics import Metric
 from wechat.domain.ports import Runtime
-from wechat.domain.times import BEIJING, beijing_day
+from wechat.domain.times import beijing_day
 from wechat.pay.bills.gateways import NotYet
 from wechat.reconciliation.bill_cache import BillShelf
-from wechat.reconciliation.reconciler import LEASE, Reconciler
+from wechat.reconciliation.days import DayLease
+from wechat.reconciliation.reconciler import LEASE, DayTaken, Reconciler, evening_after
 from wechat.reconciliation.records import BookRecords
 
 LONGEST_REST = timedelta(minutes=1)
 RETRY = timedelta(hours=1)
 GIVEN_UP = timedelta(days=3650)
 CATCH_UP = timedelta(days=60)
-EVENING = time(20)
 
 log = structlog.get_logger("wechat.reconciliation.worker")
 
@@ -43,29 +43,28 @@ class BookWork:
         self._telemetry = runtime.telemetry
         self._planned: date | None = None
 
-    async def claim(self, limit: int) -> Sequence[date]:
+    async def claim(self, limit: int) -> Sequence[DayLease]:
         """See Work. One day at a time."""
         await self._plan()
-        day = await self._records.take_due(self._clock.now(), LEASE)
-        return [] if day is None else [day]
+        leased = await self._records.take_due(self._clock.now(), LEASE)
+        return [] if leased is None else [leased]
 
     async def next_due(self, until: datetime) -> datetime | None:
         """See Work. Days come due seldom enough to be looked for once a minute."""
         return None
 
-    async def run(self, job: date) -> None:
+    async def run(self, job: DayLease) -> None:
         try:
-            result = await self._reconciler.reconcile(job)
+            await self._reconciler.reconcile(job)
+        except DayTaken:
+            log.info("reconciliation_overtaken", name=job.day.isoformat())
         except FenpayError as error:
             await self._later(job, error)
         except Exception as error:  # a full disk, for example: the day must not be forgotten, and somebody has to know
-            log.exception("reconciliation_crashed", name=job.isoformat())
+            log.exception("reconciliation_crashed", name=job.day.isoformat())
             await self._later(job, error)
         else:
             self._telemetry.measure(Metric.UNRECONCILED_DAY, 0)
-            if result.found:
-                count = sum(result.found.values())
-                self._telemetry.alarm("books_differ", day=job.isoformat(), error=f"{count} differences")
 
     async def measure(self) -> None:
         """See Work. What there is to measure is measured with each day."""
@@ -83,22 +82,18 @@ class BookWork:
         self._planned = yesterday  # first: a directory that cannot be cleaned up must not block reconciliation
         await self._threads.run(self._shelf.prune)
 
-    async def _later(self, day: date, error: Exception) -> None:
+    async def _later(self, leased: DayLease, error: Exception) -> None:
         """Try again in an hour, unless WeChat has the bill no more.
 
         From the evening on, and at once when it is not mere waiting, somebody should know; also where the store does
         not answer, so that comes first. Raises StoreUnavailable.
         """
-        now = self._clock.now()
+        day, now = leased.day, self._clock.now()
         self._telemetry.measure(Metric.UNRECONCILED_DAY, (now - self._shelf.ready_at(day)).total_seconds())
-        if not isinstance(error, NotYet) or now >= _evening_after(day):
+        if not isinstance(error, NotYet) or now >= evening_after(day):
             kind = "bill_late" if isinstance(error, NotYet) else "reconciliation_failed"
             self._telemetry.alarm(kind, day=day.isoformat(), error=_describe(error))
-        await self._records.postpone(day, now + (GIVEN_UP if isinstance(error, Gone) else RETRY))
-
-
-def _evening_after(day: date) -> datetime:
-    return datetime.combine(day + timedelta(days=1), EVENING, BEIJING)
+        await self._records.postpone(leased, now + (GIVEN_UP if isinstance(error, Gone) else RETRY))
 
 
 def _describe(error: Exception) -> str:

@@ -23,7 +23,7 @@ from wechat.domain.ports import NumberStore, Runtime
 from wechat.domain.refunds import LEASE, SENT, LeaseLost, must_be_refundable
 from wechat.domain.times import to_v2
 from wechat.domain.transitions import stop_checking
-from wechat.orders.updates import OrderUpdates
+from wechat.orders.updates import REFUND_REFUSED, OrderUpdates
 from wechat.pay.codes import REFUND_NOT_EXIST
 from wechat.pay.gateway import RefundGateway
 from wechat.refunds.errors import no_refund_api, no_such_refund, raise_if_refused
@@ -80,6 +80,7 @@ class Refunds:
         self._claims = claims
         self._clock = runtime.clock
         self._random = runtime.random
+        self._telemetry = runtime.telemetry
         self._queries: SingleFlight[Refund] = SingleFlight()
 
     # -- requesting -----------------------------------------------------------------------------------------------
@@ -102,7 +103,7 @@ class Refunds:
         change = await self._updates.update(order.key, lambda current: _request_and_send(current, draft, now))
         refund = _the(change.after, draft.out_refund_no)
         if refund.lease == lease:
-            refund = await self._send(change.after, refund)
+            refund = await self._send(change.after, refund, asked_for=True)
         raise_if_refused(refund)
         return refund
 
@@ -205,18 +206,21 @@ class Refunds:
         marked = _the(change.after, refund.out_refund_no)
         return await self._send(change.after, marked) if marked.lease == refund.lease else marked
 
-    async def _send(self, order: Order, refund: Refund) -> Refund:
-        """Ask WeChat for a refund that is marked as sent. Raises GatewayRefused for a sure no."""
+    async def _send(self, order: Order, refund: Refund, *, asked_for: bool = False) -> Refund:
+        """Ask WeChat for a refund that is marked as sent. Raises GatewayRefused for a sure no.
+
+        ``asked_for``: whoever wants it waits for the answer. Where nobody does, a no is for the operator.
+        """
         try:
             fact = await self._gateway(refund).refund(refund)
         except GatewayRefused as error:
-            return await self._end_refused(order, refund, error)
+            return await self._end_refused(order, refund, error, asked_for=asked_for)
         except RemoteError as error:
             log.warning("refund_unknown", out_refund_no=refund.out_refund_no, error=str(error))
             return refund
         return await self.apply(fact, source="answer")
 
-    async def _end_refused(self, order: Order, refund: Refund, error: GatewayRefused) -> Refund:
+    async def _end_refused(self, order: Order, refund: Refund, error: GatewayRefused, *, asked_for: bool) -> Refund:
         """End a refund that WeChat refused. If it was sent before, that try may have succeeded all the same: that is
         queried first. Raises GatewayRefused unless somebody else went on with it meanwhile."""
         if refund.sends > 1:
@@ -233,6 +237,8 @@ class Refunds:
             )
         except LeaseLost:
             return await self._taken_over(order, refund)
+        if not asked_for:
+            self._telemetry.alarm(REFUND_REFUSED, order.out_trade_no)
         raise error
 
     async def _query(self, order: Order, refund: Refund) -> Refund:

@@ -1,0 +1,88 @@
+"""New orders before they are stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from wechat.domain.facts import Api
+from wechat.domain.money import Fen, fen
+from wechat.domain.orders import Order, TimelineEntry, TradeType
+from wechat.domain.ports import Runtime
+from wechat.domain.times import to_v2
+from wechat.orders.requests import CreateOrderRequest
+
+FIRST_CHECK = timedelta(seconds=30)
+NUMBER_BYTES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDefaults:
+    """What every order of this service has in common. ``lifetime`` is how long it can be paid."""
+
+    appid: str
+    mchid: str
+    api: Api
+    notify_url: str
+    lifetime: timedelta
+    max_total: int
+    max_quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One line of the catalogue; ``price`` in fen."""
+
+    sku: str
+    name: str
+    price: Fen
+
+
+class Drafts:
+    """Makes orders of requests, under numbers of their own."""
+
+    def __init__(self, defaults: OrderDefaults, runtime: Runtime) -> None:
+        self._defaults = defaults
+        self._clock = runtime.clock
+        self._random = runtime.random
+
+    def draft_checkout(self, item: Item, quantity: int, openid: str, client_ip: str) -> Order:
+        """An order of a payer: ``quantity`` of ``item``."""
+        description = item.name if quantity == 1 else f"{item.name} × {quantity}"
+        draft = self._draft(TradeType.JSAPI, description, item.price * quantity, client_ip, ("payer", ""))
+        return replace(draft, openid=openid, sku=item.sku, quantity=quantity)
+
+    def draft_sale(self, sale: CreateOrderRequest, client_ip: str, merchant: str) -> Order:
+        """An order of a merchant's system, with what it names itself."""
+        draft = self._draft(sale.trade_type, sale.description, sale.total, client_ip, ("merchant", merchant))
+        life = timedelta(seconds=sale.expires_in_s) if sale.expires_in_s else self._defaults.lifetime
+        return replace(
+            draft,
+            api=sale.api or self._defaults.api,
+            openid=sale.openid or "",
+            attach=sale.attach or "",
+            out_trade_no=sale.out_trade_no or draft.out_trade_no,
+            expires_at=draft.created_at + life,
+            close_after=draft.created_at + life,
+        )
+
+    def _draft(self, trade_type: TradeType, description: str, total: int, client_ip: str, by: tuple[str, str]) -> Order:
+        """``by`` is who placed it, for the timeline: a source and a name."""
+        now = self._clock.now().replace(microsecond=0)
+        expires_at = now + self._defaults.lifetime
+        return Order(
+            out_trade_no=f"{to_v2(now)}{self._random.token(NUMBER_BYTES)}",
+            api=self._defaults.api,
+            appid=self._defaults.appid,
+            mchid=self._defaults.mchid,
+            trade_type=trade_type,
+            description=description,
+            total=fen(total, most=self._defaults.max_total),
+            created_at=now,
+            expires_at=expires_at,
+            close_after=expires_at,
+            next_check_at=now + FIRST_CHECK,
+            notify_url=self._defaults.notify_url,
+            client_ip=client_ip,
+            timeline=(TimelineEntry(now, "created", *by),),
+        )
