@@ -31,7 +31,7 @@ from wechat.domain.events import EventType
 from wechat.domain.facts import Api
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order
-from wechat.domain.ports import Runtime
+from wechat.domain.ports import Runtime, TokenStore
 from wechat.events.delivery_worker import DeliveryWorker
 from wechat.events.redelivery import Redelivery
 from wechat.events.relay import LONGEST_REST as RELAY_REST
@@ -105,6 +105,15 @@ class Core:
 
 
 @dataclass(frozen=True, slots=True)
+class Account:
+    """The Official Account: its API, its tokens, and what signs pages with them."""
+
+    client: AccountClient
+    tokens: Tokens
+    jssdk: JsSdk
+
+
+@dataclass(frozen=True, slots=True)
 class BookTerms:
     """What the settings say of bills: where they are kept, from when yesterday's can be had, and how long they stay."""
 
@@ -126,12 +135,11 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
     storage = _storage(settings, mongo_url, runtime)
     core = build_core(storage, pay.gateways, pay.refunds, _terms(settings), runtime)
     books = build_books(core, pay.bills[settings.pay.api], _book_terms(settings), settings.pay.mchid, runtime)
-    client = AccountClient(transport, settings.account.api_url)
     credentials = Credentials(
         settings.account.appid, settings.account.appsecret.get_secret_value(), settings.account.token_call
     )
-    tokens = Tokens(client, credentials, shared, runtime)
     origins = (settings.http.origin, *settings.account.js_origins)
+    account = build_account(transport, settings.account.api_url, credentials, origins, shared, runtime)
     services = Services(
         settings=settings,
         clock=clock,
@@ -140,8 +148,8 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         books=books,
         receiver=core.receiver,
         inquiry=Inquiry(core.orders, core.store.notifications, clock),
-        oauth=OAuth(client, credentials, settings.account.open_url, shared),
-        jssdk=JsSdk(settings.account.appid, tokens, origins, runtime),
+        oauth=OAuth(account.client, credentials, settings.account.open_url, shared),
+        jssdk=account.jssdk,
         order_store=core.store.orders,
         notification_store=core.store.notifications,
         delivery_store=core.store.deliveries,
@@ -161,7 +169,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         *build_workers(core, targets, runtime, settings.workers.loops),
         build_book_worker(books, runtime),
     ]
-    closing = [transport, *pay.closing, storage, shared, tokens, *webhooks, clock, *background]
+    closing = [transport, *pay.closing, storage, shared, account.tokens, *webhooks, clock, *background]
     return Process(services, storage, clock, background, closing)
 
 
@@ -170,6 +178,20 @@ def _storage(settings: Settings, mongo_url: str, runtime: Runtime) -> Storage:
         return MemoryStorage(runtime.clock, runtime.random)
     database, driver = settings.mongo.database, settings.mongo.driver
     return MongoStorage(mongo_url, database, driver, clock=runtime.clock, random=runtime.random)
+
+
+def build_account(
+    transport: Transport,
+    api_url: str,
+    credentials: Credentials,
+    origins: Sequence[str],
+    shared: TokenStore,
+    runtime: Runtime,
+) -> Account:
+    """What needs the account's access_token or jsapi_ticket, which all processes share."""
+    client = AccountClient(transport, api_url)
+    tokens = Tokens(client, credentials, shared, runtime)
+    return Account(client, tokens, JsSdk(credentials.appid, tokens, origins, runtime))
 
 
 def build_core(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,6 +27,8 @@ TIMEOUT_S = 0.2
 BUDGET_S = 0.45  # one call, its one retry and any connecting
 REST_S = 5.0
 FENCE_LIFE_MS = 30 * 24 * 3600 * 1000
+CLOCKS_APART = timedelta(minutes=1)
+"""By so much a stored date may differ from what Redis says before Redis is believed."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
@@ -34,22 +37,27 @@ log = structlog.get_logger("storage.redis.token_cache")
 AWAY = object()
 
 # Each script is one atomic step. Its keys share a hash tag, so it runs on a cluster too.
-_LOCK = """
+GET_SCRIPT = """
+local held = redis.pcall('GET', KEYS[1])
+if type(held) ~= 'string' then return false end
+return {held, redis.call('PTTL', KEYS[1])}
+"""
+LOCK_SCRIPT = """
 if redis.call('EXISTS', KEYS[1]) == 1 then return false end
 local fence = math.max((tonumber(redis.call('GET', KEYS[2])) or 0), tonumber(ARGV[2])) + 1
 redis.call('SET', KEYS[2], fence, 'PX', ARGV[3])
 redis.call('SET', KEYS[1], fence, 'PX', ARGV[1])
 return fence
 """
-_UNLOCK = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
-_PUT = """
+UNLOCK_SCRIPT = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+PUT_SCRIPT = """
 local held = redis.pcall('GET', KEYS[1])
 local fence = type(held) == 'string' and tonumber(string.match(held, '^(%d+)|')) or 0
 if fence > tonumber(ARGV[1]) then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
 """
-_DROP = """
+DROP_SCRIPT = """
 local held = redis.pcall('GET', KEYS[1])
 if type(held) == 'string' and string.match(held, '^%d+|%d+|%d+|(.*)$') == ARGV[1] then redis.call('DEL', KEYS[1]) end
 """
@@ -59,18 +67,20 @@ _STORED = re.compile(rb"(\d{1,15})\|(\d{1,14})\|(\d{1,14})\|([\x21-\x7e]+)")
 class TokenCache:
     """``TokenStore`` over Redis and memory. What this process stores goes to both, so that it survives losing Redis.
 
-    After a failure Redis is left alone for a few seconds, so that not every caller waits for it.
+    After a failure Redis is left alone for a few seconds, so that not every caller waits for it. ``client`` is used in
+    place of a connection to ``url``.
     """
 
-    def __init__(self, url: str, clock: Clock, prefix: str = "fenpay:") -> None:
+    def __init__(self, url: str, clock: Clock, prefix: str = "fenpay:", client: Any = None) -> None:
         self._clock = clock
         self._prefix = prefix
         self._memory = MemoryTokens(clock)
         self._rests_until = 0.0
         self._away = False
-        self._redis: Any = _client(url)
+        self._redis: Any = client or _client(url)
         script = self._redis.register_script
-        self._lock, self._unlock, self._put, self._drop = map(script, (_LOCK, _UNLOCK, _PUT, _DROP))
+        self._get, self._put, self._drop = map(script, (GET_SCRIPT, PUT_SCRIPT, DROP_SCRIPT))
+        self._lock, self._unlock = map(script, (LOCK_SCRIPT, UNLOCK_SCRIPT))
 
     async def reachable(self) -> bool:
         """Whether Redis answers; within a few seconds of a failure, whether it did then."""
@@ -80,11 +90,13 @@ class TokenCache:
         await self._redis.aclose()
 
     async def get(self, name: str) -> Token | None:
-        stored = await self._ask(lambda: self._redis.get(self._key("token", name)))
-        if stored is AWAY:
+        answer = await self._ask(lambda: self._get(keys=[self._key("token", name)], args=[]))
+        if answer is AWAY:
             return await self._memory.get(name)
+        stored, left_ms = answer or (None, 0)
         token = _decode(stored)
         if token:
+            token = _by_our_clock(token, self._clock.now() + left_ms * MILLISECOND)
             await self._memory.put(name, token)
         return token
 
@@ -198,6 +210,14 @@ def _decode(stored: bytes | None) -> Token | None:
     fence, issued_ms, expires_ms = (int(part) for part in match.groups()[:3])
     dates = (EPOCH + issued_ms * MILLISECOND, EPOCH + expires_ms * MILLISECOND)
     return Token(match[4].decode("ascii"), *dates, fence)
+
+
+def _by_our_clock(token: Token, ends_at: datetime) -> Token:
+    """``token``, which Redis keeps until ``ends_at``; dated anew if whoever stored it had another time than we have."""
+    shift = ends_at - token.expires_at
+    if abs(shift) <= CLOCKS_APART:
+        return token
+    return replace(token, issued_at=token.issued_at + shift, expires_at=ends_at)
 
 
 def _text(stored: bytes) -> str | None:

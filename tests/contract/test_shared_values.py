@@ -118,6 +118,22 @@ async def test_processes_share_tokens_locks_and_values(two: tuple[TokenCache, To
     assert await there.recall("state") == "mine"
 
 
+@pytest.mark.parametrize("ahead_s", [7 * 3600, -7 * 3600])
+async def test_a_token_lives_as_long_for_a_process_whose_clock_is_hours_apart(
+    redis: EmbeddedRedis, clock: ManualClock, database: str, ahead_s: int
+) -> None:
+    theirs = ManualClock(clock.now() + timedelta(seconds=ahead_s))
+    there, here = TokenCache(redis.url, theirs, f"{database}:"), TokenCache(redis.url, clock, f"{database}:")
+    await there.put("jsapi_ticket", a_token(theirs))
+    found = await here.get("jsapi_ticket")
+    assert found is not None
+    assert abs(found.expires_at - a_token(clock).expires_at) < timedelta(seconds=5)
+    assert found.expires_at - found.issued_at == timedelta(hours=2)
+    assert (found.value, found.fence) == ("secret-1", 1)
+    for cache in (there, here):
+        await cache.close()
+
+
 async def test_a_holder_that_slept_past_its_lock_cannot_overwrite_its_successor(
     two: tuple[TokenCache, TokenCache], clock: ManualClock
 ) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from tornado.web import create_signed_value
 
 from tests.http.client import MERCHANT, Shop
-from tests.support.service import ServiceProcess
+from tests.support.service import SESSION_SECRET, ServiceProcess
 from tests.support.simulator import SimulatorProcess
 from tests.test_routes import GOLDEN
 
@@ -218,3 +220,13 @@ async def test_a_session_that_was_tampered_with_is_none(browsers: list[Shop], ch
     }[change]
     one.cookie("fenpay_session", bad)
     assert (await one.post("/orders", {"sku": "coffee"})).status == 401
+
+
+async def test_a_session_of_another_account_is_none(browsers: list[Shop]) -> None:
+    """The service was moved to another Official Account: its openids are others'."""
+    one, _ = browsers
+    appid = one.simulator.credentials["appid"]
+    for given, status in ((appid, 201), ("wx0000000000000000", 401)):
+        value = json.dumps({"openid": one.users[0]["openid"], "appid": given})
+        one.cookie("fenpay_session", create_signed_value(SESSION_SECRET, "fenpay_session", value).decode())
+        assert (await one.post("/orders", {"sku": "coffee"})).status == status

@@ -190,7 +190,10 @@ class Shared:
     async def _newer_than(self, before: Token | None) -> Token | None:
         """What another process stored meanwhile."""
         stored = await self._store.get(self._name)
-        if stored and self._valid(stored) and not self._near_end(stored) and (before is None or stored != before):
+        known = (
+            before is not None and stored is not None and (stored.value, stored.fence) == (before.value, before.fence)
+        )
+        if stored and not known and self._valid(stored) and not self._near_end(stored):
             self._held = stored
             return stored
         return None
