@@ -135,10 +135,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
     storage = _storage(settings, mongo_url, runtime)
     core = build_core(storage, pay.gateways, pay.refunds, _terms(settings), runtime)
     books = build_books(core, pay.bills[settings.pay.api], _book_terms(settings), settings.pay.mchid, runtime)
-    credentials = Credentials(
-        settings.account.appid, settings.account.appsecret.get_secret_value(), settings.account.token_call
-    )
-    origins = (settings.http.origin, *settings.account.js_origins)
+    credentials, origins = _credentials(settings), (settings.http.origin, *settings.account.js_origins)
     account = build_account(transport, settings.account.api_url, credentials, origins, shared, runtime)
     services = Services(
         settings=settings,
@@ -159,18 +156,24 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         catalogue=_catalogue(settings),
         traffic=Traffic(),
     )
-    webhooks = [
+    webhooks = _webhooks(settings, machine)
+    targets: list[Target] = [*webhooks, *plugin.subscribers(settings.plugins, services)]
+    workers = build_workers(core, targets, runtime, settings.workers.loops)
+    background: list[Background] = [*pay.background, *workers, build_book_worker(books, runtime)]
+    closing = [transport, *pay.closing, storage, shared, account.tokens, *webhooks, clock, *background]
+    return Process(services, storage, clock, background, closing)
+
+
+def _credentials(settings: Settings) -> Credentials:
+    account = settings.account
+    return Credentials(account.appid, account.appsecret.get_secret_value(), account.token_call)
+
+
+def _webhooks(settings: Settings, machine: SystemClock) -> list[Webhook]:
+    return [
         Webhook(hook.name, hook.url, hook.keys, hook.events, machine, allow_private=hook.allow_private)
         for hook in settings.webhooks
     ]
-    targets: list[Target] = [*webhooks, *plugin.subscribers(settings.plugins, services)]
-    background: list[Background] = [
-        *pay.background,
-        *build_workers(core, targets, runtime, settings.workers.loops),
-        build_book_worker(books, runtime),
-    ]
-    closing = [transport, *pay.closing, storage, shared, account.tokens, *webhooks, clock, *background]
-    return Process(services, storage, clock, background, closing)
 
 
 def _storage(settings: Settings, mongo_url: str, runtime: Runtime) -> Storage:

@@ -438,14 +438,53 @@ def test_the_root_shadows_no_standard_module() -> None:
     assert sorted(path.name for path in ROOT.iterdir() if path.is_dir() and path.name in taken) == []
 
 
-@pytest.mark.parametrize("package", ["cli", "handlers", "wechat", "storage", "simulator"])
-def test_no_file_is_longer_than_a_walk(package: str) -> None:
-    long = [
+SHORT = (
+    "server",
+    "manage",
+    "service",
+    "cli",
+    "handlers",
+    "wechat",
+    "storage",
+    "simulator",
+    "drill",
+    "proof",
+    "bench",
+    "scripts",
+)
+MOST_LINES, MOST_OF_FUNCTION, MOST_OF_VERB = 400, 40, 15
+VERBS = {"get", "post", "put", "patch", "delete", "head"}
+
+
+@pytest.mark.parametrize("package", SHORT)
+def test_files_and_functions_are_short(package: str) -> None:
+    assert [
         f"{file.relative_to(ROOT)}: {lines} lines"
         for file in files(package)
-        if (lines := len(file.read_text().splitlines())) > 400
-    ]
-    assert long == []
+        if (lines := len(file.read_text().splitlines())) > MOST_LINES
+    ] == []
+    assert [
+        f"{where(file, node)}: {node.name} has {length(node)} lines"
+        for file in files(package)
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if length(node) > MOST_OF_FUNCTION
+    ] == []
+
+
+def test_the_verbs_of_handlers_are_short() -> None:
+    """Parse, call one use case, write."""
+    assert [
+        f"{where(file, node)}: {node.name} has {length(node)} lines"
+        for file in files("handlers")
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in VERBS
+        if length(node) > MOST_OF_VERB
+    ] == []
+
+
+def length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
 
 
 def test_init_files_stay_empty() -> None:

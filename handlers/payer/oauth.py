@@ -1,4 +1,4 @@
-"""From a browser to a payer: off to WeChat with a state, back with a code, on with a session."""
+"""Web-page OAuth: send the browser to WeChat with a state, exchange the code that it brings back, start a session."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _NEXT = re.compile(r"/[0-9A-Za-z_\-|*/]*(\?[0-9A-Za-z_\-=&]*)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Journey:
-    """One way to WeChat and back, kept in a signed cookie: only the browser that set out may return."""
+class OAuthState:
+    """One authorization, kept in a signed cookie: only the browser that started it may end it."""
 
     state: str
     next: str
@@ -34,41 +34,45 @@ class Journey:
 
 
 class AuthorizeHandler(PageHandler):
-    """Set out."""
+    """Send the browser to WeChat."""
 
     def get(self) -> None:
-        set_out(self, safe_next(self.get_query_argument("next", "/")))
+        start_authorization(self, safe_next(self.get_query_argument("next", "/")))
 
 
 class CallbackHandler(PageHandler):
-    """Come back. WeChat may open this address twice; both arrive."""
+    """Take the code that WeChat sends the browser back with. WeChat may open this address twice; both succeed."""
 
     async def get(self) -> None:
-        journey = self._journey()
-        code = self.get_query_argument("code", "")
-        if not _CODE.fullmatch(code):
-            raise Forbidden(
-                Text("没有得到授权，无法付款", "You did not authorise, so you cannot pay"), code="NOT_AUTHORIZED"
-            )
-        await self._spend(journey.state, code)
+        started, code = self._read_state(), self._read_code()
+        await self._spend(started.state, code)
         try:
             openid = await self.services.oauth.openid(code)
         except AccountRefused as error:
-            if error.errcode not in SPENT_CODE or journey.restarts >= RESTARTS:
+            if error.errcode not in SPENT_CODE or started.restarts >= RESTARTS:
                 raise
-            set_out(self, journey.next, restarts=journey.restarts + 1)
+            start_authorization(self, started.next, restarts=started.restarts + 1)
             return
         self.start_session(openid)
-        self.redirect(journey.next)
+        self.redirect(started.next)
 
-    def _journey(self) -> Journey:
-        """The journey that this browser set out on, if the address names the same state. Raises Forbidden."""
+    def _read_code(self) -> str:
+        """Raises Forbidden."""
+        code = self.get_query_argument("code", "")
+        if not _CODE.fullmatch(code):
+            raise Forbidden(
+                Text("未授权登录，无法付款", "You did not authorise, so you cannot pay"), code="NOT_AUTHORIZED"
+            )
+        return code
+
+    def _read_state(self) -> OAuthState:
+        """The authorization that this browser started, if the address names the same state. Raises Forbidden."""
         raw = self.get_signed_cookie(COOKIE, max_age_days=STATE_LIFE_S / 86400)
         state = self.get_query_argument("state", "")
-        journey = Journey(**json.loads(raw)) if raw else None
-        if journey is None or not _STATE.fullmatch(state) or not secrets.compare_digest(journey.state, state):
+        started = OAuthState(**json.loads(raw)) if raw else None
+        if started is None or not _STATE.fullmatch(state) or not secrets.compare_digest(started.state, state):
             raise _not_ours()
-        return journey
+        return started
 
     async def _spend(self, state: str, code: str) -> None:
         """A state serves one code; the same code again is WeChat's browser opening the address twice."""
@@ -80,7 +84,7 @@ class CallbackHandler(PageHandler):
             raise _not_ours()
 
 
-def set_out(handler: PageHandler, next_page: str, *, restarts: int = 0) -> None:
+def start_authorization(handler: PageHandler, next_page: str, *, restarts: int = 0) -> None:
     """Send the browser to WeChat with a state of 128 random bits that its cookie knows."""
     settings = handler.services.settings
     state = secrets.token_hex(16)

@@ -20,7 +20,7 @@ async def victim(service: ServiceProcess, simulator: SimulatorProcess) -> AsyncI
         yield shop
 
 
-async def set_out(shop: Shop, user: int = 0) -> str:
+async def start_authorization(shop: Shop, user: int = 0) -> str:
     """Go to WeChat as ``user``; the address that WeChat sends the browser back to."""
     shop.cookie("wxsim_user", shop.users[user]["id"])
     out = await shop.get("/oauth/authorize?next=/")
@@ -61,7 +61,7 @@ async def test_wechat_is_asked_in_its_own_order_with_a_state_of_128_bits(shop: S
 
 @pytest.mark.parametrize("change", ["missing", "empty", "wrong", "cut", "twice", "not ASCII"])
 async def test_a_wrong_state_gives_no_session(shop: Shop, change: str) -> None:
-    back = await set_out(shop)
+    back = await start_authorization(shop)
     [state] = parse_qs(urlsplit(back).query)["state"]
     wrong = {"missing": "", "empty": "&state=", "wrong": f"&state={'0' * 32}", "cut": f"&state={state[:-1]}",
              "twice": f"&state={state}&state=x", "not ASCII": "&state=%E7%8A%B6"}[change]  # fmt: skip
@@ -71,16 +71,16 @@ async def test_a_wrong_state_gives_no_session(shop: Shop, change: str) -> None:
 
 
 async def test_an_attackers_code_in_the_victims_browser_gives_no_session(shop: Shop, victim: Shop) -> None:
-    back = await set_out(shop)
+    back = await start_authorization(shop)
     assert (await victim.get(back)).status == 403
-    await set_out(victim)
+    await start_authorization(victim)
     told = await victim.get(back)
     assert told.status == 403
     assert not logged_in(told)
 
 
 async def test_a_state_serves_one_code(shop: Shop) -> None:
-    back = await set_out(shop)
+    back = await start_authorization(shop)
     assert (await shop.get(back)).status == 302
     [code] = parse_qs(urlsplit(back).query)["code"]
     told = await shop.get(back.replace(code, "0" * 32))
@@ -89,7 +89,7 @@ async def test_a_state_serves_one_code(shop: Shop) -> None:
 
 
 async def test_wechat_may_open_the_same_address_twice(shop: Shop) -> None:
-    back = await set_out(shop)
+    back = await start_authorization(shop)
     first, second = await shop.get(back), await shop.get(back)
     assert [told.status for told in (first, second)] == [302, 302]
     assert logged_in(first)
@@ -97,7 +97,7 @@ async def test_wechat_may_open_the_same_address_twice(shop: Shop) -> None:
 
 
 async def test_the_journeys_cookie_must_be_the_one_we_signed(shop: Shop) -> None:
-    back = await set_out(shop)
+    back = await start_authorization(shop)
     changed = shop.cookies()["fenpay_oauth"][:-1] + "x"
     shop.session.cookie_jar.clear()
     shop.cookie("fenpay_oauth", changed)
@@ -105,7 +105,7 @@ async def test_the_journeys_cookie_must_be_the_one_we_signed(shop: Shop) -> None
 
 
 async def test_a_refusal_by_the_user_ends_in_a_sentence(shop: Shop) -> None:
-    back = await set_out(shop)
+    back = await start_authorization(shop)
     [state] = parse_qs(urlsplit(back).query)["state"]
     told = await shop.get(f"/oauth/callback?state={state}")
     assert told.status == 403
@@ -114,7 +114,7 @@ async def test_a_refusal_by_the_user_ends_in_a_sentence(shop: Shop) -> None:
 
 @pytest.mark.parametrize("code", ["", "%00", "a b", "a%0d%0aSet-Cookie:x=y", "%E7%A0%81", "x" * 300, "<script>"])
 async def test_a_code_of_another_shape_is_not_asked_after(shop: Shop, simulator: SimulatorProcess, code: str) -> None:
-    back = await set_out(shop)
+    back = await start_authorization(shop)
     [state] = parse_qs(urlsplit(back).query)["state"]
     before = exchanges(simulator)
     told = await shop.get(f"/oauth/callback?code={code}&state={state}")
@@ -136,7 +136,7 @@ async def test_a_spent_code_starts_the_journey_once_more_and_not_for_ever(shop: 
 
 
 async def test_a_code_is_exchanged_once_however_often_it_comes(shop: Shop, simulator: SimulatorProcess) -> None:
-    back = await set_out(shop)
+    back = await start_authorization(shop)
     before = exchanges(simulator)
     told = await asyncio.gather(*(shop.get(back) for _ in range(10)))
     assert {answer.status for answer in told} == {302}
