@@ -25,8 +25,8 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from handlers.web import plugin
-from handlers.web.base import UnknownAddress
-from handlers.web.services import Probe, Services, Traffic
+from handlers.web.base import NotFoundHandler
+from handlers.web.services import InFlightRequests, Probe, Services
 from handlers.web.static import StaticFiles
 from service import logs
 from service.compose import Process, Storage, compose
@@ -67,7 +67,7 @@ class App(Application):
     def __init__(self, services: Services, owned: Sequence[plugin.Owned]) -> None:
         super().__init__(
             plugin.url_specs(owned, services),
-            default_handler_class=UnknownAddress,
+            default_handler_class=NotFoundHandler,
             default_handler_args={"services": services, "access": plugin.Access.PUBLIC},
             cookie_secret=services.settings.session.secret.get_secret_value(),
             xsrf_cookies=True,
@@ -189,7 +189,7 @@ def listening_sockets(settings: Settings) -> list[socket.socket]:
         ) from None
 
 
-async def drain(server: HTTPServer, traffic: Traffic, limit_s: float) -> None:
+async def drain(server: HTTPServer, traffic: InFlightRequests, limit_s: float) -> None:
     """Take no new connections, let what is in the works be answered, then close.
 
     Connections that are kept alive are served a little longer: a request may be on its way, and its answer says close.

@@ -21,8 +21,8 @@ from rich.console import Console
 
 from simulator.bills.lines import HEADERS, SUMS, TradeKind
 from wechat.pay.bills.parser import read_lines, trade_lines
-from wechat.reconciliation.books import Entry, judge, missing_there
-from wechat.reconciliation.match_database import Scratch
+from wechat.reconciliation.books import BookEntry, classify, missing_there
+from wechat.reconciliation.match_database import MatchDatabase
 
 ROOT = Path(__file__).parents[1]
 START = datetime(2026, 2, 28, tzinfo=UTC)
@@ -49,10 +49,10 @@ class Figures:
         return self.lines / self.match_s
 
 
-def entry(number: int) -> Entry:
+def entry(number: int) -> BookEntry:
     """Our side of a line; some orders cost a fen more here."""
     total = 100 + number % 9900 + (number % EVERY == 0)
-    return Entry(f"order-{number:012}", f"4200{number:024}", "", "", total, "CNY", "SUCCESS")
+    return BookEntry(f"order-{number:012}", f"4200{number:024}", "", "", total, "CNY", "SUCCESS")
 
 
 def write(path: Path, count: int) -> None:
@@ -75,10 +75,10 @@ def measure(path: Path, count: int, directory: Path) -> Figures:
     parsed = sum(1 for _ in trade_lines(read_lines(path)))
     parse_s = time.perf_counter() - started
     started = time.perf_counter()
-    with Scratch(directory / "scratch.sqlite") as scratch:
-        scratch.add_theirs(Entry.of_line(line) for line in trade_lines(read_lines(path)))
+    with MatchDatabase(directory / "scratch.sqlite") as scratch:
+        scratch.add_theirs(BookEntry.of_line(line) for line in trade_lines(read_lines(path)))
         scratch.add_ours((entry(number) for number in range(count)), of_day=True)
-        differences = sum(judge(p.ours, p.theirs, nth=p.nth, again=p.again) is not None for p in scratch.pairs())
+        differences = sum(classify(p.ours, p.theirs, nth=p.nth, again=p.again) is not None for p in scratch.pairs())
         differences += sum(missing_there(ours) is not None for ours in scratch.missing_from_bill())
     return Figures(parsed, parse_s, time.perf_counter() - started, _peak_mb() - rest_mb, differences)
 

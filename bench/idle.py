@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.fill import DATABASE, fill_store
+from bench.mongo_proxy import Command, Tap, start_tap
 from bench.stack import Stack, Target, cpu_s
-from bench.tap import Command, Tap, start_tap
 from storage.embedded.servers import EmbeddedMongo
 
 SETTLE_S = 20.0  # after the start: the first plans, gauges and bills

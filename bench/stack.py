@@ -141,7 +141,7 @@ class Stack:
     def floor(self, mongo_url: str) -> Target:
         port = free_port()
         at = ("--port", str(port), "--mongo", mongo_url, "--simulator", self.simulator.url)
-        process = self._spawn("floor", "-m", "bench.floor", *at)
+        process = self._spawn("floor", "-m", "bench.baseline", *at)
         process.wait_for(re.compile("floor listening"), 20)
         return Target(f"http://127.0.0.1:{port}", process)
 

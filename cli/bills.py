@@ -13,14 +13,14 @@ from typing import IO, Annotated, Any
 import typer
 from rich.console import RenderableType
 
-from cli.desk import AsJson, Day, Desk, KeyFile, Url, at_desk, day
+from cli.context import AsJson, Context, Day, KeyFile, Url, command_context, day
 from cli.orders import NUMBER, STATE
 from cli.output import Screen, cell, money, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Text
 from wechat.domain.times import beijing, to_v3
 from wechat.pay.bills.parser import BillBroken, BillKind, TradeLine, read_lines, trade_lines
-from wechat.reconciliation.books import Sums, sum_lines
+from wechat.reconciliation.books import Totals, sum_lines
 from wechat.reconciliation.labels import COUNTS, SUMS
 from wechat.support.cli_hints import command
 
@@ -47,7 +47,7 @@ def fetch(
     as_json: AsJson = False,
 ) -> None:
     """Download a bill as WeChat wrote it."""
-    with at_desk("bill fetch", url, key_file, as_json, next_step=command("bill fetch", date)) as desk:
+    with command_context("bill fetch", url, key_file, as_json, next_step=command("bill fetch", date)) as desk:
         if out == STDOUT:
             _print(desk, day(date), kind)
             return
@@ -69,7 +69,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """What a trade bill adds up to, and its first lines."""
-    with at_desk("bill show", url, key_file, as_json, next_step=command("bill fetch", date)) as desk:
+    with command_context("bill show", url, key_file, as_json, next_step=command("bill fetch", date)) as desk:
         with tempfile.NamedTemporaryFile(prefix="fenpay-bill-", suffix=".csv") as file:
             size = _download(desk, day(date), BillKind.ALL, file)
             file.flush()
@@ -80,7 +80,7 @@ def show(
             desk.screen.say(NO_BILL)
 
 
-def _print(desk: Desk, date: str, kind: BillKind) -> None:
+def _print(desk: Context, date: str, kind: BillKind) -> None:
     """The bill itself on stdout, where no JSON document may come after it. Raises Problem."""
     if desk.screen.as_json:
         text = Text(
@@ -92,7 +92,7 @@ def _print(desk: Desk, date: str, kind: BillKind) -> None:
         desk.screen.say(NO_BILL)
 
 
-def _download(desk: Desk, date: str, kind: BillKind, into: IO[bytes]) -> int:
+def _download(desk: Context, date: str, kind: BillKind, into: IO[bytes]) -> int:
     """The bill in ``into``; how many bytes, 0 for a day without one."""
     size = 0
     with desk.screen.downloading() as bar:
@@ -126,13 +126,13 @@ def _read(path: Path, limit: int) -> tuple[list[TradeLine], dict[str, int]]:
     try:
         lines = trade_lines(read_lines(path))
         first = list(islice(lines, limit))
-        sums: Sums = sum_lines(chain(first, lines))
+        sums: Totals = sum_lines(chain(first, lines))
     except BillBroken as error:
         text = Text(
             f"账单第 {error.line} 行读不懂（{error.reason}）",
             f"Line {error.line} of the bill makes no sense ({error.reason})",
         )
-        raise Problem(Exit.NOT_SO, error.public_code, text) from None
+        raise Problem(Exit.FAILED, error.public_code, text) from None
     return first, {name: getattr(sums, name) for name in SUM_NAMES}
 
 

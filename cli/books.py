@@ -10,13 +10,13 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from rich.console import RenderableType
 
-from cli.desk import AsJson, Day, Desk, KeyFile, Url, Yes, at_desk, day
+from cli.context import AsJson, Context, Day, KeyFile, Url, Yes, command_context, day
 from cli.orders import NUMBER
 from cli.output import Screen, money, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Text
 from wechat.domain.times import from_v3, span
-from wechat.reconciliation.labels import COUNTS, DEEDS, KINDS, STATUSES, SUMS
+from wechat.reconciliation.labels import ACTION_LABELS, COUNTS, KINDS, STATUSES, SUMS
 from wechat.support.cli_hints import command
 
 Difference = Mapping[str, Any]
@@ -67,7 +67,7 @@ def reconcile(
     as_json: AsJson = False,
 ) -> None:
     """Reconcile, show the differences, note or repair what may be, show what that came to."""
-    with at_desk("reconcile", url, key_file, as_json, next_step=command("reconcile", date)) as desk:
+    with command_context("reconcile", url, key_file, as_json, next_step=command("reconcile", date)) as desk:
         path, wanted = f"/api/reconciliations/{day(date)}", [_id(text) for text in known or []]
         desk.screen.must_answer(yes=yes or not repair)
         result, differences = _run(desk, path)
@@ -83,7 +83,7 @@ def reconcile(
         _conclude(desk.screen, date, differences, repairs)
 
 
-def _run(desk: Desk, path: str) -> tuple[dict[str, Any], dict[str, Difference]]:
+def _run(desk: Context, path: str) -> tuple[dict[str, Any], dict[str, Difference]]:
     """The result, and all differences by id, the open ones first."""
     with desk.screen.waiting() as bar:
         bar.add_task(Text("对账中", "Reconciling").to(desk.screen.lang), total=None)
@@ -111,7 +111,7 @@ def _find_difference(text: str, date: str, differences: Mapping[str, Difference]
         raise Problem(Exit.USAGE, "AMBIGUOUS_ID", told, next_step=command("reconcile", date))
     if not found:
         told = Text(f"没有编号以 {text} 开头的差异", f"No difference has an id like {text}")
-        raise Problem(Exit.NOT_SO, "DIFFERENCE_NOT_FOUND", told, next_step=command("reconcile", date))
+        raise Problem(Exit.FAILED, "DIFFERENCE_NOT_FOUND", told, next_step=command("reconcile", date))
     return found[0]
 
 
@@ -124,7 +124,7 @@ def _plan(differences: Iterable[Difference], without: Sequence[Step] = ()) -> li
 
 
 def _carried_out(
-    desk: Desk, path: str, steps: Sequence[Step], differences: dict[str, Difference]
+    desk: Context, path: str, steps: Sequence[Step], differences: dict[str, Difference]
 ) -> list[dict[str, Any]]:
     """Carry ``steps`` out and bring ``differences`` up to date; what each step came to.
 
@@ -205,7 +205,7 @@ def _conclude(
         note = command("reconcile", date, "--known", _shorten_ids(differences)[left[0]["id"]])
         screen.say(Text(f"有人看过之后可以记下：{note}", f"Once somebody has looked, note it: {note}"))
         screen.next_step(_by_hand(date, left[0]))
-    raise typer.Exit(int(Exit.NOT_SO))
+    raise typer.Exit(int(Exit.FAILED))
 
 
 def _by_hand(date: str, one: Difference) -> str:
@@ -278,7 +278,7 @@ def _outcomes(screen: Screen, steps: Sequence[Step], repairs: Sequence[Mapping[s
         (
             KINDS[step.difference["kind"]].to(screen.lang),
             _numbers(step.difference)["out_trade_no"],
-            DEEDS[done["action"]].to(screen.lang),
+            ACTION_LABELS[done["action"]].to(screen.lang),
             STATUSES[done["status"]].to(screen.lang),
             done["reason"],
         )

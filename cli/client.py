@@ -15,7 +15,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
-from cli.place import Place
+from cli.endpoint import Endpoint
 from cli.problems import Exit, Problem, refusal
 from wechat.domain.errors import Text
 
@@ -26,7 +26,7 @@ PIECE = 64 * 1024
 class Service:
     """A running service. Every call may raise Problem."""
 
-    def __init__(self, place: Place, lang: str) -> None:
+    def __init__(self, place: Endpoint, lang: str) -> None:
         self.place = place
         self._headers = {"Authorization": f"Bearer {place.key}", "Accept-Language": lang}
         self._opener = _opener(place.local)

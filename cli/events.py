@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import RenderableType
 
-from cli.desk import AsJson, Cursor, KeyFile, Limit, Url, Yes, at_desk
+from cli.context import AsJson, Cursor, KeyFile, Limit, Url, Yes, command_context
 from cli.orders import NUMBER, STATE
 from cli.output import Screen, moment, words
 from cli.problems import Exit, Problem
@@ -34,7 +34,7 @@ def list_events(
     as_json: AsJson = False,
 ) -> None:
     """List deliveries, newest first."""
-    with at_desk("events list", url, key_file, as_json) as desk:
+    with command_context("events list", url, key_file, as_json) as desk:
         page = desk.service.get("/api/events", state=state, limit=limit, cursor=cursor)
         desk.screen.show(page, _listing(desk.screen, page["events"]))
         desk.next_page("events list", page, state, limit)
@@ -56,7 +56,7 @@ def resend(
     as_json: AsJson = False,
 ) -> None:
     """Send again; without --target to those that it did not reach."""
-    with at_desk("events resend", url, key_file, as_json, next_step=command("events list")) as desk:
+    with command_context("events resend", url, key_file, as_json, next_step=command("events list")) as desk:
         if not EVENT_ID.fullmatch(event_id):
             text = Text("事件 id 是 24 位十六进制，见 events list", "An event's id is 24 hex digits; see events list")
             raise Problem(Exit.USAGE, "BAD_ID", text, next_step=command("events list"))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import RenderableType
 
-from cli.desk import AsJson, Cursor, Desk, KeyFile, Limit, OrderNo, Url, Yes, at_desk, number
+from cli.context import AsJson, Context, Cursor, KeyFile, Limit, OrderNo, Url, Yes, command_context, number
 from cli.output import Screen, moment, money, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Text
@@ -43,7 +43,7 @@ def list_orders(
     as_json: AsJson = False,
 ) -> None:
     """List orders, newest first."""
-    with at_desk("order list", url, key_file, as_json) as desk:
+    with command_context("order list", url, key_file, as_json) as desk:
         wanted = _state(state) if state else None
         page = desk.service.get("/api/orders", trade_state=wanted, limit=limit, cursor=cursor)
         desk.screen.show(page, _listing(desk.screen, page["orders"]))
@@ -53,7 +53,7 @@ def list_orders(
 @app.command(help=words("看一笔订单：状态、时间线、收到的通知", "Show an order with its timeline and notifications."))
 def show(no: OrderNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """Show an order with its timeline and notifications."""
-    with at_desk("order show", url, key_file, as_json, next_step=command("order list")) as desk:
+    with command_context("order show", url, key_file, as_json, next_step=command("order list")) as desk:
         order = desk.service.get(f"/api/orders/{number('out_trade_no', no)}")
         desk.screen.show(order, *_views(desk.screen, order))
 
@@ -61,7 +61,7 @@ def show(no: OrderNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson
 @app.command(help=words("向微信支付查询，并按结果更新订单状态", "Query WeChat and record the result."))
 def query(no: OrderNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """Query WeChat and record the result."""
-    with at_desk("order query", url, key_file, as_json, next_step=command("why", no)) as desk:
+    with command_context("order query", url, key_file, as_json, next_step=command("why", no)) as desk:
         order = desk.service.post(f"/api/orders/{number('out_trade_no', no)}/query")
         desk.screen.show(order, *_views(desk.screen, order))
 
@@ -69,7 +69,7 @@ def query(no: OrderNo, url: Url = None, key_file: KeyFile = None, as_json: AsJso
 @app.command(help=words("关闭未付款的订单", "Close an unpaid order."))
 def close(no: OrderNo, yes: Yes = False, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """Close an unpaid order."""
-    with at_desk("order close", url, key_file, as_json, next_step=command("why", no)) as desk:
+    with command_context("order close", url, key_file, as_json, next_step=command("why", no)) as desk:
         path = f"/api/orders/{number('out_trade_no', no)}"
         desk.screen.confirm(lambda: _closing(desk, path), yes=yes)
         order = desk.service.post(f"{path}/close")
@@ -90,7 +90,7 @@ def _state(text: str) -> str:
     return text.upper()
 
 
-def _closing(desk: Desk, path: str) -> Text:
+def _closing(desk: Context, path: str) -> Text:
     order = desk.service.get(path)
     what, total = order["description"], money(order["total"])
     return Text(

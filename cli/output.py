@@ -68,7 +68,7 @@ class Screen:
         """Ask before something that cannot be taken back. Raises Problem: a no, or nobody there to ask."""
         self.must_answer(yes=yes)
         if not yes and not self._confirm(question()):
-            raise Problem(Exit.NOT_SO, "CANCELLED", Text("没有做任何事", "Nothing was done"))
+            raise Problem(Exit.FAILED, "CANCELLED", Text("没有做任何事", "Nothing was done"))
 
     def _confirm(self, question: Text) -> bool:
         """Only a y agrees."""

@@ -16,7 +16,7 @@ class Exit(IntEnum):
     """Exit codes, the same for every command."""
 
     OK = 0
-    NOT_SO = 1  # a check failed, or what was asked for is not so
+    FAILED = 1  # a check failed, or what was asked for is not so
     USAGE = 2
     CONFIG = 3  # no address, no key, a wrong key
     REFUSED = 4  # WeChat said no
@@ -72,7 +72,7 @@ def _exit(status: int, body: Mapping[str, Any]) -> Exit:
         return Exit.CONFIG
     if status == 429 or status >= 500:
         return Exit.REFUSED if status == 502 and "wechat" in body else Exit.UNREACHED
-    return Exit.NOT_SO
+    return Exit.FAILED
 
 
 def _foreign(status: int) -> Problem:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import RenderableType
 
-from cli.desk import AsJson, Desk, KeyFile, OrderNo, RefundNo, Url, Yes, at_desk, number
+from cli.context import AsJson, Context, KeyFile, OrderNo, RefundNo, Url, Yes, command_context, number
 from cli.orders import NUMBER, STATE, timeline
 from cli.output import Screen, moment, money, words
 from cli.problems import Exit, Problem
@@ -67,7 +67,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Refund. Repeat with the printed number: it is paid once."""
-    with at_desk("refund create", url, key_file, as_json, next_step=command("refund list", no)) as desk:
+    with command_context("refund create", url, key_file, as_json, next_step=command("refund list", no)) as desk:
         wish = {"refund": amount, "reason": reason}
         order = f"/api/orders/{number('out_trade_no', no)}"
         again = bool(out_refund_no or key)  # it may be the same refund once more, for which nothing more need be left
@@ -80,7 +80,7 @@ def create(
 @app.command(help=words("看一笔退款与时间线", "Show a refund with its timeline."))
 def show(no: RefundNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """Show a refund with its timeline."""
-    with at_desk("refund show", url, key_file, as_json, next_step=command("order list")) as desk:
+    with command_context("refund show", url, key_file, as_json, next_step=command("order list")) as desk:
         refund = desk.service.get(f"/api/refunds/{number('out_refund_no', no)}")
         desk.screen.show(refund, *_views(desk.screen, refund))
 
@@ -92,7 +92,7 @@ def show(no: RefundNo, url: Url = None, key_file: KeyFile = None, as_json: AsJso
 )
 def query(no: RefundNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """Query WeChat and record the result; nothing is sent."""
-    with at_desk("refund query", url, key_file, as_json, next_step=command("refund show", no)) as desk:
+    with command_context("refund query", url, key_file, as_json, next_step=command("refund show", no)) as desk:
         refund = desk.service.post(f"/api/refunds/{number('out_refund_no', no)}/query")
         desk.screen.show(refund, *_views(desk.screen, refund))
 
@@ -100,7 +100,7 @@ def query(no: RefundNo, url: Url = None, key_file: KeyFile = None, as_json: AsJs
 @app.command("list", help=words("一笔订单的退款，旧的在前", "An order's refunds, oldest first."))
 def list_refunds(no: OrderNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """An order's refunds, oldest first."""
-    with at_desk("refund list", url, key_file, as_json, next_step=command("order list")) as desk:
+    with command_context("refund list", url, key_file, as_json, next_step=command("order list")) as desk:
         found = desk.service.get(f"/api/orders/{number('out_trade_no', no)}/refunds")
         desk.screen.show(found, _listing(desk.screen, found["refunds"]))
 
@@ -110,7 +110,7 @@ def _new_number() -> str:
     return f"{to_v2(datetime.now(UTC))}{secrets.token_hex(6)}"
 
 
-def _question(desk: Desk, path: str, amount: int, *, again: bool) -> Text:
+def _question(desk: Context, path: str, amount: int, *, again: bool) -> Text:
     """What is asked before it is made. Raises Problem for what needs no asking: no order, or too little left of it."""
     order = desk.service.get(path)
     if not again:
@@ -127,12 +127,12 @@ def _must_be_refundable(order: Mapping[str, Any], amount: int) -> None:
     no, left = order["out_trade_no"], _left(order)
     if not order["transaction_id"]:
         text = Text("订单未支付，不能退款", "The order is not paid")
-        raise Problem(Exit.NOT_SO, "ORDER_NOT_PAID", text, next_step=command("why", no))
+        raise Problem(Exit.FAILED, "ORDER_NOT_PAID", text, next_step=command("why", no))
     if amount > left:
         text = Text(
             f"要退 ¥{yuan(amount)}，可退只有 {money(left)}", f"¥{yuan(amount)} is more than the {money(left)} left"
         )
-        raise Problem(Exit.NOT_SO, "NOT_REFUNDABLE", text, next_step=command("refund list", no))
+        raise Problem(Exit.FAILED, "NOT_REFUNDABLE", text, next_step=command("refund list", no))
 
 
 def _left(order: Mapping[str, Any]) -> int:
@@ -140,7 +140,7 @@ def _left(order: Mapping[str, Any]) -> int:
     return int(order["total"]) - int(order["refund_reserved"])
 
 
-def _send(desk: Desk, no: str, wish: dict[str, Any], key: str) -> Refund:
+def _send(desk: Context, no: str, wish: dict[str, Any], key: str) -> Refund:
     """The refund. A Problem that leaves it open carries what to repeat: the same request under the same name.
 
     The name is told before anything is sent, so that it is known whatever ends this process.
@@ -176,7 +176,7 @@ def _after_a_no(problem: Problem, no: str, name: Mapping[str, str]) -> str:
     return ""
 
 
-def _read_again(desk: Desk, refund: Refund) -> Refund:
+def _read_again(desk: Context, refund: Refund) -> Refund:
     """One that was sent and not answered as it is now: WeChat's notification may have settled it meanwhile."""
     if refund["state"] != "REQUESTED" or not refund["sends"]:
         return refund
@@ -187,7 +187,7 @@ def _read_again(desk: Desk, refund: Refund) -> Refund:
     return found
 
 
-def _repeatable(desk: Desk, problem: Problem, no: str, wish: Mapping[str, Any], name: Mapping[str, str]) -> Problem:
+def _repeatable(desk: Context, problem: Problem, no: str, wish: Mapping[str, Any], name: Mapping[str, str]) -> Problem:
     """``problem`` with the command that asks for the same refund again, and not for another one."""
     _advise(desk.screen, name)
     options = {"amount": str(wish["refund"]), "reason": wish["reason"]} | {
@@ -205,7 +205,7 @@ def _finish(screen: Screen, refund: Refund) -> None:
     state, no = str(refund["state"]), str(refund["out_refund_no"])
     if state in DONE_FOR:
         screen.next_step(command("refund show", no))
-        raise typer.Exit(int(Exit.NOT_SO))
+        raise typer.Exit(int(Exit.FAILED))
     if state != "SUCCESS":
         screen.next_step(command("refund show" if refund["due_at"] else "refund query", no))
 

@@ -42,7 +42,7 @@ def run(app: typer.Typer) -> None:
     try:
         sys.exit(app(standalone_mode=False))
     except typer.Abort:
-        sys.exit(int(Exit.NOT_SO))
+        sys.exit(int(Exit.FAILED))
     except UsageError as error:
         if type(error).__name__ != "NoArgsIsHelpError":  # which has printed the help already
             Screen(language(), as_json="--json" in sys.argv).problem(_problem(app, error))

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
-from drill.people import (
+from drill.plan import (
     REFUNDED_SHARE,
     REFUNDING,
     SCENARIOS,
     UNPAID,
-    Customer,
-    Odd,
+    Anomaly,
+    PlannedOrder,
     Refunding,
     customers,
     deal,
@@ -79,7 +79,7 @@ T = TypeVar("T")
 class Report:
     """What the drill did itself and what it was told, for the verdict to compare."""
 
-    people: list[Customer]
+    people: list[PlannedOrder]
     day: date
     refunding: dict[str, Refunding] = field(default_factory=dict)
     too_much: int = 0
@@ -148,10 +148,10 @@ class Day:
         await self._wechat.control("DELETE", "faults")
         await self._quiet()
 
-    async def _serve(self, customer: Customer) -> None:
+    async def _serve(self, customer: PlannedOrder) -> None:
         """Place and pay, unless the order is for something odd; a service dies now and then meanwhile."""
         order = await self._shop.place(customer, self._wechat.users[0])
-        if customer.odd in (None, Odd.TWICE):
+        if customer.odd in (None, Anomaly.TWICE):
             heard = await self._wechat.pay(order, customer.scenario)
             if (heard == "ok") is (customer.scenario in UNPAID):
                 raise RuntimeError(f"{customer.number}: {customer.scenario} ended in {heard}")
@@ -164,13 +164,13 @@ class Day:
         """Orders are closed and paid all the same, paid twice, paid by somebody else."""
         self._say("不该有的付款 · payments that should not be")
         odd = [customer for customer in self.report.people if customer.odd]
-        closed = [customer for customer in odd if customer.odd is Odd.CLOSED]
+        closed = [customer for customer in odd if customer.odd is Anomaly.CLOSED]
         await self._pass(timedelta(minutes=6))  # v2 does not close a younger order
         for customer in closed:
             await self._shop.ask("POST", f"/api/orders/{customer.number}/close")
         await self._quiet()
         for customer in odd:
-            user = "yi" if customer.odd is Odd.FOREIGN else "jia"
+            user = "yi" if customer.odd is Anomaly.FOREIGN else "jia"
             await self._wechat.control("POST", f"orders/{customer.number}/payments", {"user": user})
         await self._quiet()
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from drill.people import Customer
+from drill.plan import PlannedOrder
 from drill.stack import Stack
 
 TRIES = 60
@@ -33,7 +33,7 @@ class Shop:
         self._turns = itertools.cycle(stack.urls)
         self._headers = {"Authorization": f"Bearer {stack.api_key}"}
 
-    async def place(self, customer: Customer, openid: str) -> dict[str, Any]:
+    async def place(self, customer: PlannedOrder, openid: str) -> dict[str, Any]:
         """The order of ``customer``, however often it takes to place it."""
         sale = {
             "description": "示例咖啡,外带",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from drill.day import Report
-from drill.people import UNPAID
+from drill.plan import UNPAID
 from drill.receiver import Receiver
 from wechat.domain.orders import PAID_STATES
 

@@ -20,7 +20,7 @@ from wechat.domain.ports import Clock, Random
 from wechat.orders.drafts import OrderDefaults
 from wechat.pay.certificates import KeyRing, PlatformKey
 from wechat.pay.ciphers import AeadCipher
-from wechat.pay.gateway import Gateway, Merchant, RefundGateway, Wire
+from wechat.pay.gateway import ApiContext, Gateway, Merchant, RefundGateway
 from wechat.pay.signing import Signer
 from wechat.pay.v2.gateway import V2Gateway
 from wechat.pay.v2.refunds import V2Refunds
@@ -93,7 +93,7 @@ class Account:
     ) -> tuple[dict[Api, Gateway], dict[Api, RefundGateway]]:
         """The service's own gateways to this account."""
         merchant = Merchant(self.mchid, self.appid)
-        wire = {api: Wire(wires[api], ("https://wechat",), clock, lambda: random.token(16)) for api in Api}
+        wire = {api: ApiContext(wires[api], ("https://wechat",), clock, lambda: random.token(16)) for api in Api}
         signer = Signer(self.mchid, "1", _key("merchant"))
         ring = KeyRing(clock, PlatformKey(SERIAL, _key("platform").public_key()))
         v2 = V2Gateway(wire[Api.V2], merchant, V2_KEY)

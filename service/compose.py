@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from handlers.web import plugin
-from handlers.web.services import Books, Probe, Services, Traffic
+from handlers.web.services import Books, InFlightRequests, Probe, Services
 from service import gateways
 from service.clocks import SimulatorClock, SystemClock
 from service.runtime import PrometheusTelemetry, SystemRandom, ThreadPool
@@ -25,7 +25,7 @@ from wechat.account.client import AccountClient
 from wechat.account.jssdk import JsSdk
 from wechat.account.oauth import OAuth
 from wechat.account.tokens import Credentials, Tokens
-from wechat.diagnosis.inquiry import Inquiry
+from wechat.diagnosis.diagnosis import Diagnosis
 from wechat.domain.errors import StoreUnavailable
 from wechat.domain.events import EventType
 from wechat.domain.facts import Api
@@ -46,7 +46,7 @@ from wechat.orders.updates import ALARMING, OrderUpdates
 from wechat.orders.worker import OrderWork
 from wechat.pay.bills.gateways import BillGateway
 from wechat.pay.gateway import Gateway, RefundGateway
-from wechat.reconciliation.bill_cache import BillShelf
+from wechat.reconciliation.bill_cache import BillCache
 from wechat.reconciliation.days import DayLease
 from wechat.reconciliation.reconciler import Reconciler
 from wechat.reconciliation.records import BookRecords
@@ -144,7 +144,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         refunds=core.refunds,
         books=books,
         receiver=core.receiver,
-        inquiry=Inquiry(core.orders, core.store.notifications, clock),
+        inquiry=Diagnosis(core.orders, core.store.notifications, clock),
         oauth=OAuth(account.client, credentials, settings.account.open_url, shared),
         jssdk=account.jssdk,
         order_store=core.store.orders,
@@ -154,7 +154,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         shared=shared,
         probes={"mongo": _probe(storage)},
         catalogue=_catalogue(settings),
-        traffic=Traffic(),
+        traffic=InFlightRequests(),
     )
     webhooks = _webhooks(settings, machine)
     targets: list[Target] = [*webhooks, *plugin.subscribers(settings.plugins, services)]
@@ -261,7 +261,7 @@ def _hand_out(order: Order, relay: RelayWork, worker: Worker[Order]) -> None:
 
 def build_books(core: Core, bills: BillGateway, terms: BookTerms, mchid: str, runtime: Runtime) -> Books:
     """Reconciliation and what an operator does about differences, with bills from ``bills``."""
-    shelf = BillShelf(bills, terms.directory, terms.after, terms.keep, runtime, mchid=mchid)
+    shelf = BillCache(bills, terms.directory, terms.after, terms.keep, runtime, mchid=mchid)
     source = core.store.book_entries
     records = BookRecords(mchid, core.store.days, core.store.differences, runtime)
     return Books(

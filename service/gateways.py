@@ -12,7 +12,7 @@ from wechat.domain.ports import Runtime, Telemetry
 from wechat.pay.bills.gateways import BillGateway, V2Bills, V3Bills
 from wechat.pay.certificates import Certificates, KeyRing, PlatformKey, load_public_key, load_signer
 from wechat.pay.ciphers import AeadCipher
-from wechat.pay.gateway import Gateway, Merchant, RefundGateway, Wire
+from wechat.pay.gateway import ApiContext, Gateway, Merchant, RefundGateway
 from wechat.pay.signing import SignType
 from wechat.pay.v2.gateway import V2Gateway
 from wechat.pay.v2.mutual_tls import client_context
@@ -39,7 +39,7 @@ def build(settings: Settings, transport: Transport, runtime: Runtime) -> Pay:
     """Raises ConfigError."""
     pay = settings.pay
     merchant = Merchant(pay.mchid, settings.account.appid, settings.shop.name, settings.http.public_base_url)
-    wire = Wire(transport, pay.base_urls, runtime.clock, lambda: runtime.random.token(NONCE_BYTES))
+    wire = ApiContext(transport, pay.base_urls, runtime.clock, lambda: runtime.random.token(NONCE_BYTES))
     built = Pay()
     if pay.v2:
         _add_v2(built, pay.v2, wire, merchant, runtime.telemetry)
@@ -56,7 +56,7 @@ def refund_route(pay: PaySettings) -> Mapping[Api, Api]:
     return {api: api for api in able if able[api]}
 
 
-def _add_v2(built: Pay, v2: V2Settings, wire: Wire, merchant: Merchant, telemetry: Telemetry) -> None:
+def _add_v2(built: Pay, v2: V2Settings, wire: ApiContext, merchant: Merchant, telemetry: Telemetry) -> None:
     key, sign_type = v2.key.get_secret_value(), SignType(v2.sign_type)
     gateway = V2Gateway(wire, merchant, key, sign_type)
     secure = _secure(v2, wire, telemetry)
@@ -67,16 +67,16 @@ def _add_v2(built: Pay, v2: V2Settings, wire: Wire, merchant: Merchant, telemetr
         built.closing.append(secure.transport)
 
 
-def _secure(v2: V2Settings, wire: Wire, telemetry: Telemetry) -> Wire | None:
+def _secure(v2: V2Settings, wire: ApiContext, telemetry: Telemetry) -> ApiContext | None:
     """The way that shows the client certificate, if there is one."""
     if not v2.client_cert or not v2.client_key:
         return None
     ca = v2.ca.get_secret_value() if v2.ca else ""
     tls = client_context(v2.client_cert.get_secret_value(), v2.client_key.get_secret_value(), ca)
-    return Wire(Transport(telemetry, tls=tls), v2.refund_urls or wire.hosts, wire.clock, wire.nonce)
+    return ApiContext(Transport(telemetry, tls=tls), v2.refund_urls or wire.hosts, wire.clock, wire.nonce)
 
 
-def _add_v3(built: Pay, v3: V3Settings, wire: Wire, merchant: Merchant, runtime: Runtime) -> None:
+def _add_v3(built: Pay, v3: V3Settings, wire: ApiContext, merchant: Merchant, runtime: Runtime) -> None:
     key_pem, cert_pem = v3.merchant_key.get_secret_value(), v3.merchant_cert.get_secret_value()
     signer = load_signer(merchant.mchid, key_pem, cert_pem, runtime.telemetry)
     cipher = AeadCipher(v3.key.get_secret_value())

@@ -15,9 +15,9 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from simulator.app import application
+from simulator.simulator import Simulator
 from simulator.state.clock import Calendar
 from simulator.state.pki import server_context
-from simulator.world import World
 
 HOST = "127.0.0.1"
 MAX_BODY = 1024 * 1024
@@ -51,7 +51,7 @@ async def serve(chosen: argparse.Namespace) -> None:
     stopped = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopped.set)
-    world = World.open(chosen.state, chosen.speed, chosen.calendar)
+    world = Simulator.open(chosen.state, chosen.speed, chosen.calendar)
     app = application(world)
     servers = [
         HTTPServer(app, max_body_size=MAX_BODY),

@@ -12,9 +12,9 @@ from simulator.bills import calls as bill_calls
 from simulator.browser import bridge
 from simulator.control import calls as control
 from simulator.control import dashboard, money_calls
+from simulator.simulator import Simulator
 from simulator.web.base import Unknown
 from simulator.wechatpay import v2, v2_refunds, v3, v3_refunds
-from simulator.world import World
 
 HERE = Path(__file__).parent
 Routes = list[tuple[str, type[RequestHandler]]]
@@ -69,7 +69,7 @@ OWN: Routes = [
     (r"/simulator/tokens/expire", control.ExpireTokens),
     (r"/simulator/orders", control.Orders),
     (r"/simulator/orders/([^/]+)", control.OneOrder),
-    (r"/simulator/orders/([^/]+)/payments", money_calls.Anyway),
+    (r"/simulator/orders/([^/]+)/payments", money_calls.ForcedPayment),
     (r"/simulator/refunds", money_calls.Refunds),
     (r"/simulator/refunds/scenarios", money_calls.RefundScenarios),
     (r"/simulator/refunds/([^/]+)", money_calls.OneRefund),
@@ -83,7 +83,7 @@ OWN: Routes = [
 """The simulator's pages and its control calls."""
 
 
-def application(world: World) -> Application:
+def application(world: Simulator) -> Application:
     """Build the application over ``world``. How often each path was asked for is counted, nothing is logged."""
     args = {"world": world}
 

@@ -19,7 +19,16 @@ from wechat.domain.times import to_v3
 from wechat.pay.bills.gateways import Bill
 from wechat.pay.bills.parser import BillKind, trade_lines
 from wechat.reconciliation.accounts import DoubleEntry, double_entry
-from wechat.reconciliation.books import ACTIONS, Action, Difference, Entry, Reconciliation, Status, Sums, sum_lines
+from wechat.reconciliation.books import (
+    ACTIONS,
+    Action,
+    BookEntry,
+    Difference,
+    Reconciliation,
+    Status,
+    Totals,
+    sum_lines,
+)
 
 DATE = r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
 PAGE = 100
@@ -161,7 +170,7 @@ def result_view(result: Reconciliation) -> dict[str, Any]:
     }
 
 
-def sums_view(sums: Sums) -> dict[str, int]:
+def sums_view(sums: Totals) -> dict[str, int]:
     names = ("payments", "received", "settled", "refunds", "refunded", "settled_refunded", "fee", "fee_e5", "net")
     return {name: getattr(sums, name) for name in names}
 
@@ -202,13 +211,13 @@ def ledger_view(ledger: DoubleEntry) -> dict[str, Any]:
     }
 
 
-def _entry_view(entry: Entry | None) -> dict[str, Any] | None:
+def _entry_view(entry: BookEntry | None) -> dict[str, Any] | None:
     return {name: value for name, value in entry._asdict().items() if value != ""} if entry else None
 
 
-def _order_sums(bill: Bill, out_trade_no: str) -> Sums:
+def _order_sums(bill: Bill, out_trade_no: str) -> Totals:
     if bill.path is None:
-        return Sums()
+        return Totals()
     return sum_lines(line for line in trade_lines(bill.lines()) if line.out_trade_no == out_trade_no)
 
 

@@ -25,7 +25,7 @@ from wechat.domain.times import beijing, to_v3
 
 PICTURES = frozenset({"cup", "leaf", "cake", "coin"})  # the symbols of templates/pictures.svg
 NO_PICTURE = "bag"
-RESTS = {
+FINAL_PAGES = {
     TradeState.SUCCESS: "paid",
     TradeState.REFUND: "refund",
     TradeState.PAID_LATE: "paid_late",
@@ -46,7 +46,7 @@ class FinalPage:
 
 
 @dataclass(frozen=True, slots=True)
-class Ware:
+class ProductView:
     """A product as the shop shows it; ``price`` in fen."""
 
     sku: str
@@ -74,9 +74,9 @@ class ShopHandler(PageHandler):
             page={"signed_in": bool(self.payer), "words": script_texts(self.lang)},
         )
 
-    def _ware(self, product: Product) -> Ware:
+    def _ware(self, product: Product) -> ProductView:
         picture = product.picture if product.picture in PICTURES else NO_PICTURE
-        return Ware(product.sku, _name(product, self.lang), product.price, picture)
+        return ProductView(product.sku, _name(product, self.lang), product.price, picture)
 
 
 class CashierHandler(PageHandler):
@@ -128,7 +128,7 @@ def final_page(order: Order) -> FinalPage:
     """What to say of an order that cannot be paid any more: as it stands, never as it is meant to become."""
     refunds = [refund for refund in order.refunds if refund.reserves]
     refunded = sum(refund.refund for refund in refunds if refund.state is RefundState.SUCCESS and not refund.surplus)
-    title = RESTS[order.trade_state]
+    title = FINAL_PAGES[order.trade_state]
     if title == "refund" and refunded >= order.total:
         title = "refunded_all"
     late = order.trade_state is TradeState.PAID_LATE
@@ -141,7 +141,7 @@ def _name(product: Product, lang: str) -> str:
     return product.name_en if lang == "en" else product.name
 
 
-def _chosen(wares: Sequence[Ware], sku: str) -> Ware | None:
+def _chosen(wares: Sequence[ProductView], sku: str) -> ProductView | None:
     """The product ``sku``, or the first one."""
     return next((ware for ware in wares if ware.sku == sku), wares[0] if wares else None)
 

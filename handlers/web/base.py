@@ -269,7 +269,7 @@ class PageHandler(BaseHandler):
         self.render_page("error.html", status=status, **body)
 
 
-class UnknownAddress(PageHandler):
+class NotFoundHandler(PageHandler):
     """404 for whatever no route takes: a page for whoever reads one, JSON for the rest."""
 
     def prepare(self) -> None:

@@ -17,8 +17,8 @@ import xlsxwriter
 
 from wechat.domain.errors import Text
 from wechat.domain.times import BEIJING, beijing
-from wechat.reconciliation.books import Audit, Difference, Entry, Reconciliation, Sums
-from wechat.reconciliation.labels import AUTHORS, COUNTS, DEEDS, KINDS, STATUSES, SUMS
+from wechat.reconciliation.books import Audit, BookEntry, Difference, Reconciliation, Totals
+from wechat.reconciliation.labels import ACTION_LABELS, AUTHORS, COUNTS, KINDS, STATUSES, SUMS
 
 Cell = str | int | Decimal | datetime
 Row = Sequence[Cell]
@@ -134,7 +134,7 @@ def yuan(fen: int) -> Decimal:
 
 def _format_audit(line: Audit, lang: str) -> str:
     """``2026-03-01 12:00:00 anna 查询 → 待处理（SUCCESS）``."""
-    by, did = _translate(line.by, AUTHORS, lang), _translate(line.action, DEEDS, lang)
+    by, did = _translate(line.by, AUTHORS, lang), _translate(line.action, ACTION_LABELS, lang)
     detail = Text(f"（{line.detail}）", f" ({line.detail})").to(lang) if line.detail else ""
     return f"{beijing(line.at)} {by} {did} → {STATUSES[line.target].to(lang)}{detail}"
 
@@ -148,11 +148,11 @@ def _wall_clock(moment: datetime) -> datetime:
     return moment.astimezone(BEIJING).replace(tzinfo=None, microsecond=0)
 
 
-def _side(entry: Entry | None) -> tuple[Cell, Cell]:
+def _side(entry: BookEntry | None) -> tuple[Cell, Cell]:
     return (yuan(entry.amount), entry.state) if entry else ("", "")
 
 
-def _sum(sums: Sums, name: str) -> Cell:
+def _sum(sums: Totals, name: str) -> Cell:
     value = int(getattr(sums, name))
     return value if name in COUNTS else yuan(value)
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from service.settings.model import Settings
 from wechat.account.jssdk import JsSdk
 from wechat.account.oauth import OAuth
-from wechat.diagnosis.inquiry import Inquiry
+from wechat.diagnosis.diagnosis import Diagnosis
 from wechat.domain.ports import Clock, DeliveryStore, NotificationStore, OrderStore, TokenStore
 from wechat.events.redelivery import Redelivery
 from wechat.notifications.receiver import NotificationReceiver
 from wechat.orders.drafts import Item
 from wechat.orders.service import Orders
-from wechat.reconciliation.bill_cache import BillShelf
+from wechat.reconciliation.bill_cache import BillCache
 from wechat.reconciliation.reconciler import Reconciler
 from wechat.reconciliation.records import BookRecords
 from wechat.reconciliation.repairs import Repairs
@@ -25,7 +25,7 @@ from wechat.refunds.service import Refunds
 Probe = Callable[[], Awaitable[None]]
 
 
-class Traffic:
+class InFlightRequests:
     """Which requests are in the works, and whether the process takes leave."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Books:
     reconciler: Reconciler
     repairs: Repairs
     records: BookRecords
-    shelf: BillShelf
+    shelf: BillCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Services:
     refunds: Refunds
     books: Books
     receiver: NotificationReceiver
-    inquiry: Inquiry
+    inquiry: Diagnosis
     oauth: OAuth
     jssdk: JsSdk
     order_store: OrderStore
@@ -79,4 +79,4 @@ class Services:
     shared: TokenStore
     probes: Mapping[str, Probe]
     catalogue: Mapping[str, Item]
-    traffic: Traffic
+    traffic: InFlightRequests

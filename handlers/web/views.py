@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from wechat.diagnosis.inquiry import explain
-from wechat.diagnosis.snapshot import Case, Look
+from wechat.diagnosis.diagnosis import explain
+from wechat.diagnosis.snapshot import OrderSnapshot, RemoteStatus
 from wechat.domain.deliveries import Delivery, order_data, refund_data
 from wechat.domain.errors import RemoteError
 from wechat.domain.facts import Received
@@ -63,7 +63,7 @@ def received_view(message: Received) -> dict[str, Any]:
     }
 
 
-def why_view(case: Case, lang: str) -> dict[str, Any]:
+def why_view(case: OrderSnapshot, lang: str) -> dict[str, Any]:
     """What happened to an order, in a sentence in ``lang``, and what it is made of."""
     sentence, next_step = explain(case)
     return {
@@ -113,7 +113,7 @@ def delivery_view(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def _look(look: Look, lang: str) -> dict[str, Any]:
+def _look(look: RemoteStatus, lang: str) -> dict[str, Any]:
     """What WeChat answered: a transaction, or why there is none."""
     there, error = look.transaction, look.error
     view: dict[str, Any] = {"outcome": look.outcome.value}

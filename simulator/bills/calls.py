@@ -18,7 +18,7 @@ from simulator.bills.lines import TradeKind
 from simulator.web.base import Reply
 from simulator.wechatpay.authorization import BAD_FORMAT
 from simulator.wechatpay.fields import V2_COMMON, Field, check_value
-from simulator.wechatpay.v2 import BusinessRefusal, DoorRefusal, V2Handler
+from simulator.wechatpay.v2 import BusinessRefusal, CommunicationError, V2Handler
 from simulator.wechatpay.v2_refunds import without_certificate
 from simulator.wechatpay.v3 import V3Handler
 from simulator.wechatpay.v3_errors import V3Refusal
@@ -70,7 +70,7 @@ class DownloadBill(V2Handler):
     async def work(self) -> Reply:
         try:
             return self.file(self.admit())
-        except (DoorRefusal, BusinessRefusal) as refused:
+        except (CommunicationError, BusinessRefusal) as refused:
             return self.refusal(refused.words, "")
         except BillMissing as missing:
             return self.missing(missing.why)
@@ -109,7 +109,7 @@ class DownloadFundFlow(DownloadBill):
 
     def file(self, fields: dict[str, str]) -> Reply:
         if self.kind is not SignType.HMAC_SHA256:
-            raise DoorRefusal("签名错误")
+            raise CommunicationError("签名错误")
         if fields["account_type"] != "Basic":
             raise BillMissing(NoBill.EMPTY)
         file = self.world.bills.flow(_v2_day(fields))
@@ -196,7 +196,7 @@ def _v2_day(fields: dict[str, str]) -> date:
     try:
         return datetime.strptime(fields["bill_date"], "%Y%m%d").date()  # noqa: DTZ007 - a date, and no moment
     except ValueError:
-        raise DoorRefusal("data format error") from None
+        raise CommunicationError("data format error") from None
 
 
 def _compress(file: bytes, tar_type: str | None) -> bytes:

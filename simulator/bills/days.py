@@ -14,10 +14,10 @@ from enum import StrEnum
 from itertools import islice
 from typing import NamedTuple
 
-from simulator.bills.faults import Planted, PlantKind, Plants
+from simulator.bills.faults import InjectedDifference, InjectedDifferences, InjectedKind
 from simulator.bills.lines import REFUND_STATUSES, Line, TradeKind, flow_file, trade_file
 from simulator.state.clock import Clock, moment
-from simulator.state.orders import Book, Order, Paid
+from simulator.state.orders import Order, OrderRegistry, Paid
 from simulator.state.refunds import Refund, Refunds, State
 from simulator.state.wallet import Movement, Wallet, fee
 from wechat.domain.times import beijing_day, day_span
@@ -68,7 +68,9 @@ class Download(NamedTuple):
 
 
 class Bills:
-    def __init__(self, clock: Clock, book: Book, refunds: Refunds, wallet: Wallet, plants: Plants) -> None:
+    def __init__(
+        self, clock: Clock, book: OrderRegistry, refunds: Refunds, wallet: Wallet, plants: InjectedDifferences
+    ) -> None:
         self._clock = clock
         self._book = book
         self._refunds = refunds
@@ -93,7 +95,7 @@ class Bills:
             raise BillMissing(NoBill.EMPTY)
         return flow_file(movements)
 
-    def plant(self, day: date, kind: PlantKind, number: str) -> Planted:
+    def plant(self, day: date, kind: InjectedKind, number: str) -> InjectedDifference:
         """Plant a fault on the bill of ``day``, on a refund or on the payment that counts. Raises ValueError.
 
         A surplus payment is one that the merchant has no sale for: a bill without it agrees with the merchant's books.

@@ -17,7 +17,7 @@ from simulator.bills.lines import Line
 from simulator.state.journal import Journal
 
 
-class PlantKind(StrEnum):
+class InjectedKind(StrEnum):
     MISSING_HERE = "missing_here"  # a payment of an order that nobody has paid
     MISSING_THERE = "missing_there"  # a payment is left out
     AMOUNT = "amount"  # a payment or refund of a fen more
@@ -29,7 +29,7 @@ class PlantKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Planted:
+class InjectedDifference:
     """One fault on the bill of ``day``. The numbers are those that the bill shows, or shows no more.
 
     A line that is added is modelled on what the bill says, or would say, of the order ``like``.
@@ -45,41 +45,43 @@ class Planted:
 
 
 @dataclass(frozen=True, slots=True)
-class Uprooted:
+class DifferencesCleared:
     """The bill of ``day`` tells the truth again."""
 
     day: str
 
 
 ADDED = (
-    PlantKind.MISSING_HERE,
-    PlantKind.REFUND_MISSING_HERE,
-    PlantKind.DOUBLE_PAYMENT,
-    PlantKind.UNKNOWN_NUMBER,
+    InjectedKind.MISSING_HERE,
+    InjectedKind.REFUND_MISSING_HERE,
+    InjectedKind.DOUBLE_PAYMENT,
+    InjectedKind.UNKNOWN_NUMBER,
 )
-LEFT_OUT = (PlantKind.MISSING_THERE, PlantKind.REFUND_MISSING_THERE)
+LEFT_OUT = (InjectedKind.MISSING_THERE, InjectedKind.REFUND_MISSING_THERE)
 
 
-class Plants:
+class InjectedDifferences:
     """The faults of every day, kept in the truth log."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._by_day: dict[str, list[Planted]] = {}
-        journal.on(Planted, self._apply_plant)
-        journal.on(Uprooted, self._apply_clear)
+        self._by_day: dict[str, list[InjectedDifference]] = {}
+        journal.on(InjectedDifference, self._apply_plant)
+        journal.on(DifferencesCleared, self._apply_clear)
 
-    def of_day(self, day: date) -> list[Planted]:
+    def of_day(self, day: date) -> list[InjectedDifference]:
         return list(self._by_day.get(day.isoformat(), ()))
 
-    def by_day(self) -> dict[str, list[Planted]]:
+    def by_day(self) -> dict[str, list[InjectedDifference]]:
         """Those of every day that has any, the newest day first."""
         return {day: list(self._by_day[day]) for day in sorted(self._by_day, reverse=True)}
 
     def clear(self, day: date) -> None:
-        self._journal.write(Uprooted(day.isoformat()))
+        self._journal.write(DifferencesCleared(day.isoformat()))
 
-    def plant(self, day: date, kind: PlantKind, lines: Sequence[Line], unpaid: Sequence[Line], number: str) -> Planted:
+    def plant(
+        self, day: date, kind: InjectedKind, lines: Sequence[Line], unpaid: Sequence[Line], number: str
+    ) -> InjectedDifference:
         """Plant a fault among ``lines``; ``unpaid`` are what payments of unpaid orders would look like.
 
         ``number`` is the out_trade_no or out_refund_no wanted, empty for any. Raises ValueError when there is none.
@@ -87,7 +89,7 @@ class Plants:
         taken = {_key(plant) for plant in self.of_day(day)}
         suited = [
             line
-            for line in (unpaid if kind is PlantKind.MISSING_HERE else lines)
+            for line in (unpaid if kind is InjectedKind.MISSING_HERE else lines)
             if _suits(kind, line)
             and number in ("", line.out_refund_no or line.out_trade_no)
             and _key(line) not in taken
@@ -105,42 +107,42 @@ class Plants:
             told = _apply_difference(plant, told, model)
         return told
 
-    def _apply_plant(self, fact: Planted) -> None:
+    def _apply_plant(self, fact: InjectedDifference) -> None:
         self._by_day.setdefault(fact.day, []).append(fact)
 
-    def _apply_clear(self, fact: Uprooted) -> None:
+    def _apply_clear(self, fact: DifferencesCleared) -> None:
         self._by_day.pop(fact.day, None)
 
 
-def _key(about: Line | Planted) -> tuple[str, str]:
+def _key(about: Line | InjectedDifference) -> tuple[str, str]:
     return about.out_trade_no, about.out_refund_no
 
 
-def _suits(kind: PlantKind, line: Line) -> bool:
+def _suits(kind: InjectedKind, line: Line) -> bool:
     """Whether a fault of this kind can be about ``line``."""
-    if kind is PlantKind.REFUND_MISSING_THERE:
+    if kind is InjectedKind.REFUND_MISSING_THERE:
         return line.is_refund
-    if kind is PlantKind.STATE and line.is_refund:
+    if kind is InjectedKind.STATE and line.is_refund:
         return line.refund_status == "SUCCESS"
-    return kind is PlantKind.AMOUNT or not line.is_refund
+    return kind is InjectedKind.AMOUNT or not line.is_refund
 
 
-def _fact(day: date, kind: PlantKind, line: Line) -> Planted:
+def _fact(day: date, kind: InjectedKind, line: Line) -> InjectedDifference:
     """The numbers that the bill is going to show; those that nobody has are made up."""
     out_trade_no, transaction_id = line.out_trade_no, line.transaction_id
     out_refund_no, refund_id = line.out_refund_no, line.refund_id
-    if kind is PlantKind.UNKNOWN_NUMBER:
+    if kind is InjectedKind.UNKNOWN_NUMBER:
         out_trade_no = f"unknown{secrets.token_hex(8)}"
-    if kind in (PlantKind.UNKNOWN_NUMBER, PlantKind.DOUBLE_PAYMENT, PlantKind.MISSING_HERE):
+    if kind in (InjectedKind.UNKNOWN_NUMBER, InjectedKind.DOUBLE_PAYMENT, InjectedKind.MISSING_HERE):
         transaction_id = f"simplant{secrets.token_hex(10)}"
-    if kind is PlantKind.REFUND_MISSING_HERE:
+    if kind is InjectedKind.REFUND_MISSING_HERE:
         out_refund_no, refund_id = f"unknown{secrets.token_hex(8)}", f"simplant{secrets.token_hex(10)}"
     numbers = (out_trade_no, transaction_id, out_refund_no, refund_id)
-    return Planted(day.isoformat(), kind.value, *numbers, like=line.out_trade_no)
+    return InjectedDifference(day.isoformat(), kind.value, *numbers, like=line.out_trade_no)
 
 
-def _apply_difference(plant: Planted, lines: list[Line], model: Callable[[str], Line]) -> list[Line]:
-    kind = PlantKind(plant.kind)
+def _apply_difference(plant: InjectedDifference, lines: list[Line], model: Callable[[str], Line]) -> list[Line]:
+    kind = InjectedKind(plant.kind)
     if kind in ADDED:
         return [*lines, _add(plant, kind, model(plant.like))]
     about = (plant.transaction_id, plant.refund_id)
@@ -148,18 +150,18 @@ def _apply_difference(plant: Planted, lines: list[Line], model: Callable[[str], 
     return [line for told in changed for line in told]
 
 
-def _alter(kind: PlantKind, line: Line) -> list[Line]:
+def _alter(kind: InjectedKind, line: Line) -> list[Line]:
     """What the bill shows in place of ``line``."""
     if kind in LEFT_OUT:
         return []
-    if kind is PlantKind.AMOUNT:
+    if kind is InjectedKind.AMOUNT:
         return [replace(line, refund=line.refund + 1) if line.is_refund else replace(line, total=line.total + 1)]
     return [replace(line, refund_status="FAIL") if line.is_refund else replace(line, trade_state="REVOKED")]
 
 
-def _add(plant: Planted, kind: PlantKind, line: Line) -> Line:
+def _add(plant: InjectedDifference, kind: InjectedKind, line: Line) -> Line:
     line = replace(line, out_trade_no=plant.out_trade_no, transaction_id=plant.transaction_id)
-    if kind is not PlantKind.REFUND_MISSING_HERE:
+    if kind is not InjectedKind.REFUND_MISSING_HERE:
         return line
     return replace(
         line,

@@ -13,13 +13,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from simulator.control.console import Console
-from simulator.notify.messages import Shot
-from simulator.notify.sender import ANSWER_S, Courier
+from simulator.notify.messages import NotificationSpec
+from simulator.notify.sender import ANSWER_S, NotificationSender
 from simulator.state.clock import Clock, wait
 from simulator.state.journal import Journal
-from simulator.state.orders import H5_LIFE_S, PAID_STATES, PREPAY_LIFE_S, Book, Order, Paid, Prepaid, Rule
+from simulator.state.orders import H5_LIFE_S, PAID_STATES, PREPAY_LIFE_S, Order, OrderRegistry, Paid, Prepaid, Rule
 from simulator.state.pki import Certified, Identity, User
-from simulator.wechatpay.keys import Seal
+from simulator.wechatpay.keys import SignatureMode
 from wechat.domain.errors import SignatureInvalid
 from wechat.pay.signing import SignType, rsa_verify, v2_pay_fields, v2_verify, v3_pay_message
 
@@ -58,7 +58,7 @@ class Plan:
     en: str
     result: str = "ok"
     words: str = ""
-    shots: tuple[Shot, ...] = (Shot(),)
+    shots: tuple[NotificationSpec, ...] = (NotificationSpec(),)
     first: bool = False
 
 
@@ -70,32 +70,32 @@ PLANS = {
     Scenario.DUPLICATE: Plan(
         "通知重复（同时三次）",
         "notified three times at once",
-        shots=(Shot(), *2 * (Shot("duplicate", ladder=False),)),
+        shots=(NotificationSpec(), *2 * (NotificationSpec("duplicate", ladder=False),)),
     ),
-    Scenario.LATE: Plan("通知迟到 6 秒", "notified 6 s late", shots=(Shot("late", after_s=6),)),
+    Scenario.LATE: Plan("通知迟到 6 秒", "notified 6 s late", shots=(NotificationSpec("late", after_s=6),)),
     Scenario.FORGED: Plan(
         "未付款，伪造通知",
         "not paid, forged notification",
         "cancel",
-        shots=(Shot("forged", ladder=False, seal=Seal.FORGED),),
+        shots=(NotificationSpec("forged", ladder=False, seal=SignatureMode.FORGED),),
     ),
     Scenario.WRONG_AMOUNT: Plan(
-        "通知金额不符", "notification with another total", shots=(Shot("wrong_amount", over=1),)
+        "通知金额不符", "notification with another total", shots=(NotificationSpec("wrong_amount", over=1),)
     ),
     Scenario.STALE: Plan(
         "先收到过期通知",
         "an outdated notification first",
-        shots=(Shot("stale", ladder=False, skew_s=-600), Shot(after_s=15)),
+        shots=(NotificationSpec("stale", ladder=False, skew_s=-600), NotificationSpec(after_s=15)),
     ),
     Scenario.PROBE: Plan(
         "先收到探测签名",
         "a signature probe first",
-        shots=(Shot("probe", ladder=False, seal=Seal.PROBE), Shot(after_s=1)),
+        shots=(NotificationSpec("probe", ladder=False, seal=SignatureMode.PROBE), NotificationSpec(after_s=1)),
     ),
     Scenario.OUT_OF_ORDER: Plan(
         "通知乱序，先于页面",
         "out of order, before the page hears",
-        shots=(Shot("second"), Shot("first", after_s=2, ladder=False, skew_s=-15)),
+        shots=(NotificationSpec("second"), NotificationSpec("first", after_s=2, ladder=False, skew_s=-15)),
         first=True,
     ),
 }
@@ -115,8 +115,8 @@ class Cashier:
         identity: Identity,
         merchant: Certified,
         console: Console,
-        book: Book,
-        courier: Courier,
+        book: OrderRegistry,
+        courier: NotificationSender,
         journal: Journal,
         clock: Clock,
     ) -> None:
@@ -187,7 +187,7 @@ class Cashier:
     async def pay_anyway(self, order: Order, user: User) -> Paid:
         """A payment that WeChat's own rules forbid: of a closed or paid order, or by another payer. Told once."""
         paid = self._book.pay_anyway(order, user.openid, "anyway")
-        self._courier.plan(paid, (Shot(),))
+        self._courier.plan(paid, (NotificationSpec(),))
         await self._journal.durable()
         return paid
 

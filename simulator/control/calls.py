@@ -8,11 +8,11 @@ from dataclasses import asdict
 from typing import Any
 
 from simulator.control.faults import Rule
+from simulator.simulator import Simulator
 from simulator.state.clock import moment
 from simulator.state.orders import Attempted, Order, RuleBroken
 from simulator.web.pages import ControlError, ControlHandler
 from simulator.wechatpay.keys import Mode
-from simulator.world import World
 from wechat.domain.times import to_v3
 
 
@@ -177,7 +177,7 @@ class Stats(ControlHandler):
         )
 
 
-def order_json(world: World, order: Order) -> dict[str, Any]:
+def order_json(world: Simulator, order: Order) -> dict[str, Any]:
     """The truth about ``order``; times as the calendar has them, RFC 3339."""
     placed, payment, closed = order.placed, order.payment, order.closed
     paid = payment.paid if payment else None

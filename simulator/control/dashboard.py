@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, time, timedelta
 
-from simulator.bills.faults import PlantKind
+from simulator.bills.faults import InjectedKind
 from simulator.control.calls import order_json
 from simulator.control.money_calls import refund_json
 from simulator.state.clock import moment
@@ -15,14 +15,14 @@ from wechat.domain.times import BEIJING, beijing_day, to_v3
 SHOWN = 20
 BILLS_OUT = time(10, 5)
 PLANT_KINDS = {
-    PlantKind.MISSING_HERE: "账单多一笔未付订单的付款 a payment of an unpaid order",
-    PlantKind.MISSING_THERE: "账单缺一笔付款 a payment left out",
-    PlantKind.AMOUNT: "金额差一分 a fen more",
-    PlantKind.STATE: "状态不符 another state",
-    PlantKind.REFUND_MISSING_HERE: "账单多一笔退款 a refund nobody asked for",
-    PlantKind.REFUND_MISSING_THERE: "账单缺一笔退款 a refund left out",
-    PlantKind.DOUBLE_PAYMENT: "重复付款 a second payment",
-    PlantKind.UNKNOWN_NUMBER: "没有的订单号 a number nobody knows",
+    InjectedKind.MISSING_HERE: "账单多一笔未付订单的付款 a payment of an unpaid order",
+    InjectedKind.MISSING_THERE: "账单缺一笔付款 a payment left out",
+    InjectedKind.AMOUNT: "金额差一分 a fen more",
+    InjectedKind.STATE: "状态不符 another state",
+    InjectedKind.REFUND_MISSING_HERE: "账单多一笔退款 a refund nobody asked for",
+    InjectedKind.REFUND_MISSING_THERE: "账单缺一笔退款 a refund left out",
+    InjectedKind.DOUBLE_PAYMENT: "重复付款 a second payment",
+    InjectedKind.UNKNOWN_NUMBER: "没有的订单号 a number nobody knows",
 }
 
 

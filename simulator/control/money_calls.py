@@ -8,21 +8,21 @@ from datetime import date
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from simulator.bills.faults import Planted, PlantKind
+from simulator.bills.faults import InjectedDifference, InjectedKind
 from simulator.control.calls import attempt_json
+from simulator.simulator import Simulator
 from simulator.state.clock import moment
 from simulator.state.orders import RuleBroken
 from simulator.state.refund_outcomes import Expected, RefundScenario
 from simulator.state.refunds import Refund, RefundDenied
 from simulator.web.pages import ControlError, ControlHandler
-from simulator.world import World
 from wechat.domain.times import to_v3
 
 MOST_PLANTS = 1000
 E = TypeVar("E", bound=StrEnum)
 
 
-class Anyway(ControlHandler):
+class ForcedPayment(ControlHandler):
     """POST /simulator/orders/{out_trade_no}/payments ``{"user"}``: a payment that WeChat's own rules forbid."""
 
     async def post(self, out_trade_no: str) -> None:
@@ -126,7 +126,7 @@ class BillFaults(ControlHandler):
     async def post(self) -> None:
         asked = self.body()
         day = _day(asked.get("date"))
-        kind = _member(PlantKind, asked.get("kind"), "kind")
+        kind = _member(InjectedKind, asked.get("kind"), "kind")
         times = asked.get("times", 1)
         if type(times) is not int or not 1 <= times <= MOST_PLANTS:
             raise ControlError(f"times is a whole number from 1 to {MOST_PLANTS}")
@@ -146,7 +146,7 @@ class BillFaults(ControlHandler):
     def _date(self) -> date:
         return _day(self.get_query_argument("date", ""))
 
-    def _show(self, planted: Iterable[Planted]) -> None:
+    def _show(self, planted: Iterable[InjectedDifference]) -> None:
         self.tell({"faults": [asdict(plant) for plant in planted]})
 
 
@@ -158,7 +158,7 @@ class Truth(ControlHandler):
         self.tell({"date": day.isoformat(), **asdict(self.world.bills.truth(day))})
 
 
-def refund_json(world: World, refund: Refund) -> dict[str, Any]:
+def refund_json(world: Simulator, refund: Refund) -> dict[str, Any]:
     """The truth about ``refund``; times as the calendar has them, RFC 3339."""
     taken, order = refund.taken, world.book.find(refund.taken.out_trade_no)
     return {

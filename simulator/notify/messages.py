@@ -17,7 +17,7 @@ from simulator.state.clock import moment
 from simulator.state.orders import Order, Paid
 from simulator.state.pki import Identity
 from simulator.state.refunds import Refund, RefundEnded, State
-from simulator.wechatpay.keys import PlatformKeys, Seal
+from simulator.wechatpay.keys import PlatformKeys, SignatureMode
 from simulator.wechatpay.payloads import REFUND_TEXT, v2_refund_news, v2_transaction, v3_refund_news, v3_transaction
 from wechat.domain.times import to_v3
 from wechat.pay.ciphers import seal_req_info
@@ -32,7 +32,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class NotificationSpec:
     """One message that a payment or a refund sets off. ``kind`` is its name in the order's attempts.
 
     ``after_s`` simulated seconds after the event; ``ladder``: repeated until the answer is right; ``skew_s``: how far
@@ -43,25 +43,27 @@ class Shot:
     after_s: float = 0.0
     ladder: bool = True
     skew_s: int = 0
-    seal: Seal = Seal.GENUINE
+    seal: SignatureMode = SignatureMode.GENUINE
     over: int = 0
 
 
-class Writer:
+class NotificationBuilder:
     """Writes notifications; each call signs anew, in the API's form that the merchant used."""
 
     def __init__(self, identity: Identity, keys: PlatformKeys) -> None:
         self._identity = identity
         self._keys = keys
 
-    def payment(self, order: Order, paid: Paid, notification_id: str, shot: Shot) -> Message:
+    def payment(self, order: Order, paid: Paid, notification_id: str, shot: NotificationSpec) -> Message:
         """The message that ``order`` was paid, with the lies that ``shot`` tells."""
         if order.placed.api == "v2":
             return self._v2_payment(order, paid, notification_id, shot)
         told = v3_transaction(order, paid, shot.over)
         return self._v3("TRANSACTION.SUCCESS", "支付成功", "transaction", told, notification_id, paid.wall_s, shot)
 
-    def refund(self, order: Order, refund: Refund, end: RefundEnded, notification_id: str, shot: Shot) -> Message:
+    def refund(
+        self, order: Order, refund: Refund, end: RefundEnded, notification_id: str, shot: NotificationSpec
+    ) -> Message:
         """The message that ``refund`` came to ``end``."""
         if refund.taken.notify_api == "v2":
             return self._v2_refund(v2_refund_news(order, refund.taken, end), notification_id, shot)
@@ -69,7 +71,7 @@ class Writer:
         event, summary = f"REFUND.{end.state}", REFUND_TEXT[State(end.state)]
         return self._v3(event, summary, "refund", told, notification_id, end.wall_s, shot)
 
-    def _v2_payment(self, order: Order, paid: Paid, notification_id: str, shot: Shot) -> Message:
+    def _v2_payment(self, order: Order, paid: Paid, notification_id: str, shot: NotificationSpec) -> Message:
         """Repetitions are equal to the byte: the nonce is the notification's, and v2 dates nothing."""
         fields = {
             **self._v2_head(notification_id),
@@ -81,7 +83,7 @@ class Writer:
         fields["sign"] = v2_sign(fields, key, SignType(order.placed.sign_type))
         return Message({"Content-Type": "text/xml"}, xmlcodec.build(fields))
 
-    def _v2_refund(self, told: dict[str, str], notification_id: str, shot: Shot) -> Message:
+    def _v2_refund(self, told: dict[str, str], notification_id: str, shot: NotificationSpec) -> Message:
         """No signature: what is told is encrypted under the API key, and that is all."""
         sealed = seal_req_info(xmlcodec.build(told, root="root"), self._v2_key(shot))
         fields = self._v2_head(notification_id) | {"req_info": sealed}
@@ -95,11 +97,18 @@ class Writer:
             "nonce_str": notification_id.replace("-", ""),
         }
 
-    def _v2_key(self, shot: Shot) -> str:
-        return self._identity.api_v2_key if shot.seal is Seal.GENUINE else secrets.token_hex(16)
+    def _v2_key(self, shot: NotificationSpec) -> str:
+        return self._identity.api_v2_key if shot.seal is SignatureMode.GENUINE else secrets.token_hex(16)
 
     def _v3(
-        self, event: str, summary: str, kind: str, told: dict[str, Any], notification_id: str, at_s: float, shot: Shot
+        self,
+        event: str,
+        summary: str,
+        kind: str,
+        told: dict[str, Any],
+        notification_id: str,
+        at_s: float,
+        shot: NotificationSpec,
     ) -> Message:
         body = _dump(
             {

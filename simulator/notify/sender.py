@@ -19,12 +19,12 @@ from typing import Any
 import aiohttp
 
 from simulator.control.console import is_loopback
-from simulator.notify.messages import Message, Shot, Writer
+from simulator.notify.messages import Message, NotificationBuilder, NotificationSpec
 from simulator.state.clock import Clock, wait
 from simulator.state.journal import Journal, plain
-from simulator.state.orders import Attempted, Book, Paid
+from simulator.state.orders import Attempted, OrderRegistry, Paid
 from simulator.state.refunds import Refund, Refunds
-from simulator.wechatpay.keys import Seal
+from simulator.wechatpay.keys import SignatureMode
 from wechat.domain.errors import Malformed
 from wechat.pay.v2 import xmlcodec
 
@@ -56,7 +56,7 @@ class Planned:
 @dataclass(slots=True)
 class _Delivery:
     planned: Planned
-    shot: Shot
+    shot: NotificationSpec
     done: asyncio.Event
     made: int = 0
 
@@ -65,10 +65,12 @@ class _Delivery:
         return self.planned.due_s + DUE_AFTER_S[self.made]
 
 
-class Courier:
+class NotificationSender:
     """Keeps what is pending, sends what is due."""
 
-    def __init__(self, journal: Journal, clock: Clock, book: Book, refunds: Refunds, writer: Writer) -> None:
+    def __init__(
+        self, journal: Journal, clock: Clock, book: OrderRegistry, refunds: Refunds, writer: NotificationBuilder
+    ) -> None:
         self._journal = journal
         self._clock = clock
         self._book = book
@@ -102,20 +104,22 @@ class Courier:
         if self._session:
             await self._session.close()
 
-    def plan(self, paid: Paid, shots: tuple[Shot, ...]) -> list[asyncio.Event]:
+    def plan(self, paid: Paid, shots: tuple[NotificationSpec, ...]) -> list[asyncio.Event]:
         """Plan the messages of a payment; an event each tells when it is settled."""
         now_s = self._clock.now_s()
         return self._plan(
             shots, lambda shot: {"out_trade_no": paid.out_trade_no, "paid": plain(paid), "due_s": now_s + shot.after_s}
         )
 
-    def plan_refund(self, refund: Refund, shots: tuple[Shot, ...]) -> None:
+    def plan_refund(self, refund: Refund, shots: tuple[NotificationSpec, ...]) -> None:
         """Plan the messages of the end that ``refund`` is going to have."""
         taken, due_s = refund.taken, refund.due_s or self._clock.now_s()
         known = {"out_trade_no": taken.out_trade_no, "out_refund_no": taken.out_refund_no, "paid": {}}
         self._plan(shots, lambda shot: {**known, "refund_end": len(refund.ends), "due_s": due_s + shot.after_s})
 
-    def _plan(self, shots: tuple[Shot, ...], about: Callable[[Shot], dict[str, Any]]) -> list[asyncio.Event]:
+    def _plan(
+        self, shots: tuple[NotificationSpec, ...], about: Callable[[NotificationSpec], dict[str, Any]]
+    ) -> list[asyncio.Event]:
         """Messages of one event, all with one notification id."""
         notification_id = str(uuid.uuid4())
         settled = []
@@ -200,7 +204,7 @@ class Courier:
             return 0, b"", type(error).__name__
 
     def _apply_plan(self, fact: Planned) -> None:
-        shot = Shot(**{**fact.shot, "seal": Seal(fact.shot["seal"])})
+        shot = NotificationSpec(**{**fact.shot, "seal": SignatureMode(fact.shot["seal"])})
         delivery = _Delivery(fact, shot, asyncio.Event())
         self._pending[fact.delivery_id] = delivery
         self._enqueue(delivery)

@@ -160,7 +160,7 @@ class Order:
         return self.payments[0] if self.payments else None
 
 
-class Book:
+class OrderRegistry:
     """Every order, by number. Methods that change one write a fact; the answer has to wait until it is durable."""
 
     def __init__(self, journal: Journal, clock: Clock, wallet: Wallet) -> None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from simulator.control.console import Console
-from simulator.notify.messages import Shot
-from simulator.notify.sender import Courier
+from simulator.notify.messages import NotificationSpec
+from simulator.notify.sender import NotificationSender
 from simulator.state.orders import Order, Payment
-from simulator.state.refunds import Fate, Refund, RefundAsked, Refunds, State
-from simulator.wechatpay.keys import Seal
+from simulator.state.refunds import Refund, RefundAsked, RefundOutcome, Refunds, State
+from simulator.wechatpay.keys import SignatureMode
 
 DONE_S = 2.0
 SLOW_S = 2 * 3600.0
@@ -39,7 +39,7 @@ class RefundPlan:
     en: str
     outcome: State = State.SUCCESS
     lasts_s: float = DONE_S
-    shots: tuple[Shot, ...] = (Shot(),)
+    shots: tuple[NotificationSpec, ...] = (NotificationSpec(),)
 
 
 REFUND_PLANS = {
@@ -52,18 +52,18 @@ REFUND_PLANS = {
     RefundScenario.DUPLICATE: RefundPlan(
         "通知重复（同时三次）",
         "notified three times at once",
-        shots=(Shot(), *2 * (Shot("duplicate", ladder=False),)),
+        shots=(NotificationSpec(), *2 * (NotificationSpec("duplicate", ladder=False),)),
     ),
-    RefundScenario.LATE: RefundPlan("通知迟到 6 秒", "notified 6 s late", shots=(Shot("late", after_s=6),)),
+    RefundScenario.LATE: RefundPlan("通知迟到 6 秒", "notified 6 s late", shots=(NotificationSpec("late", after_s=6),)),
     RefundScenario.FORGED: RefundPlan(
         "先收到伪造通知",
         "a forged notification first",
-        shots=(Shot("forged", ladder=False, seal=Seal.FORGED), Shot(after_s=1)),
+        shots=(NotificationSpec("forged", ladder=False, seal=SignatureMode.FORGED), NotificationSpec(after_s=1)),
     ),
     RefundScenario.PROBE: RefundPlan(
         "先收到探测签名",
         "a signature probe first",
-        shots=(Shot("probe", ladder=False, seal=Seal.PROBE), Shot(after_s=1)),
+        shots=(NotificationSpec("probe", ladder=False, seal=SignatureMode.PROBE), NotificationSpec(after_s=1)),
     ),
 }
 
@@ -78,7 +78,7 @@ class Expected:
 
 
 class RefundDesk:
-    def __init__(self, console: Console, refunds: Refunds, courier: Courier) -> None:
+    def __init__(self, console: Console, refunds: Refunds, courier: NotificationSender) -> None:
         self._console = console
         self._refunds = refunds
         self._courier = courier
@@ -95,7 +95,7 @@ class RefundDesk:
         self._refunds.check(asked, order, payment)
         scenario = self._scenario(order)
         plan = REFUND_PLANS[scenario]
-        fate = Fate(scenario.value, plan.outcome, plan.lasts_s)
+        fate = RefundOutcome(scenario.value, plan.outcome, plan.lasts_s)
         refund = self._refunds.take(self._add_address(asked), order, payment, fate)
         self._tell(refund, plan.shots)
         return refund
@@ -108,7 +108,7 @@ class RefundDesk:
     def resend(self, out_refund_no: str) -> Refund:
         """The money of an ABNORMAL refund goes elsewhere, and the merchant hears of that. Raises RefundDenied."""
         refund = self._refunds.resend(out_refund_no)
-        self._tell(refund, (Shot(),))
+        self._tell(refund, (NotificationSpec(),))
         return refund
 
     def _add_address(self, asked: RefundAsked) -> RefundAsked:
@@ -126,6 +126,6 @@ class RefundDesk:
                 return expected.scenario
         return RefundScenario.SUCCESS
 
-    def _tell(self, refund: Refund, shots: tuple[Shot, ...]) -> None:
+    def _tell(self, refund: Refund, shots: tuple[NotificationSpec, ...]) -> None:
         if refund.taken.notify_url:
             self._courier.plan_refund(refund, shots)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from simulator.state.clock import Clock, moment
 from simulator.state.journal import Journal, plain
-from simulator.state.orders import Book, Order, Payment
+from simulator.state.orders import Order, OrderRegistry, Payment
 from simulator.state.wallet import Wallet, fee
 from wechat.domain.times import beijing_day, to_v2
 
@@ -77,7 +77,7 @@ class RefundAsked:
     notify_api: str = ""
 
 
-class Fate(NamedTuple):
+class RefundOutcome(NamedTuple):
     """What becomes of a refund: ``outcome`` after ``lasts_s`` simulated seconds. ``scenario`` is its name."""
 
     scenario: str
@@ -148,7 +148,7 @@ class Refund:
 class Refunds:
     """Every refund, by the merchant's number. What was due to end by now has ended, whoever looks."""
 
-    def __init__(self, journal: Journal, clock: Clock, book: Book, wallet: Wallet) -> None:
+    def __init__(self, journal: Journal, clock: Clock, book: OrderRegistry, wallet: Wallet) -> None:
         self._journal = journal
         self._clock = clock
         self._book = book
@@ -194,7 +194,7 @@ class Refunds:
             if broken:
                 raise RefundDenied(denied)
 
-    def take(self, asked: RefundAsked, order: Order, payment: Payment, fate: Fate) -> Refund:
+    def take(self, asked: RefundAsked, order: Order, payment: Payment, fate: RefundOutcome) -> Refund:
         """Take a refund that ``check`` has let pass."""
         now_s, wall_s = self._clock.now_s(), self._clock.calendar_s()
         fact = RefundTaken(

@@ -12,7 +12,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from simulator.control.console import LOOPBACK
 from simulator.control.faults import Fault, Rule
-from simulator.world import World
+from simulator.simulator import Simulator
 
 HANG_S = 60.0
 CONTENT_SECURITY = "default-src 'self'; frame-ancestors {ancestors}; form-action {actions}"
@@ -32,9 +32,9 @@ class Reply:
 class Handler(RequestHandler):
     """Loopback names only, so that a page elsewhere cannot reach in by a name of its own (DNS rebinding)."""
 
-    world: World
+    world: Simulator
 
-    def initialize(self, world: World) -> None:
+    def initialize(self, world: Simulator) -> None:
         self.world = world
 
     def prepare(self) -> None:
@@ -65,7 +65,7 @@ class Unknown(Handler):
 class WechatHandler(Handler):
     """One of WeChat's calls. A subclass speaks one API's dialect; ``work`` is the call itself."""
 
-    def initialize(self, world: World) -> None:
+    def initialize(self, world: Simulator) -> None:
         super().initialize(world)
         self.fault: Fault | None = None
         self._gone = asyncio.Event()

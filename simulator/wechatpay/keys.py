@@ -30,7 +30,7 @@ class Mode(StrEnum):
     GREY = "grey"
 
 
-class Seal(StrEnum):
+class SignatureMode(StrEnum):
     """How a message is signed; all but the first are lies on order."""
 
     GENUINE = "genuine"
@@ -96,16 +96,18 @@ class PlatformKeys:
         grey = self.mode is Mode.GREY and random.random() < self.grey_ratio
         return self._public_signer if grey or self.mode is Mode.PUBLIC_KEY else self._certificate_signer()
 
-    def headers(self, signer: Signer, body: bytes, seal: Seal = Seal.GENUINE, skew_s: int = 0) -> Mapping[str, str]:
+    def headers(
+        self, signer: Signer, body: bytes, seal: SignatureMode = SignatureMode.GENUINE, skew_s: int = 0
+    ) -> Mapping[str, str]:
         """The five signature headers over ``body``, dated ``skew_s`` seconds off the wall clock."""
         timestamp, nonce = str(int(time.time()) + skew_s), secrets.token_hex(16)
         message = v3_answer_message(timestamp, nonce, body)
-        signature = (self._stranger if seal is Seal.FORGED else signer).sign(message)
+        signature = (self._stranger if seal is SignatureMode.FORGED else signer).sign(message)
         return {
             "Wechatpay-Serial": signer.serial_no,
             "Wechatpay-Timestamp": timestamp,
             "Wechatpay-Nonce": nonce,
-            "Wechatpay-Signature": PROBE + signature[len(PROBE) :] if seal is Seal.PROBE else signature,
+            "Wechatpay-Signature": PROBE + signature[len(PROBE) :] if seal is SignatureMode.PROBE else signature,
             "Wechatpay-Signature-Type": SCHEME,
         }
 

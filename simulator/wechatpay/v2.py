@@ -37,7 +37,7 @@ WORDS = {
 }
 
 
-class DoorRefusal(Exception):
+class CommunicationError(Exception):
     """``return_code`` FAIL with ``words``."""
 
     def __init__(self, words: str) -> None:
@@ -75,7 +75,7 @@ class V2Handler(WechatHandler):
         try:
             fields = self.admit()
             return self._answer({"result_code": "SUCCESS", **self.business(fields)})
-        except DoorRefusal as refused:
+        except CommunicationError as refused:
             return at_the_door(refused.words)
         except BusinessRefusal as refused:
             return self.refusal(refused.err_code, refused.words)
@@ -114,11 +114,11 @@ class V2Handler(WechatHandler):
         """The fields of a request that got past the door."""
         fields = self._parse()
         if fields.get("mch_id") != self.world.identity.mchid:
-            raise DoorRefusal("商户号mch_id或sub_mch_id不存在" if fields.get("mch_id") else "mch_id参数格式错误")
+            raise CommunicationError("商户号mch_id或sub_mch_id不存在" if fields.get("mch_id") else "mch_id参数格式错误")
         try:
             self.kind = v2_verify(fields, self.world.identity.api_v2_key)
         except SignatureInvalid:
-            raise DoorRefusal("签名错误") from None
+            raise CommunicationError("签名错误") from None
         try:
             check_texts(fields, self.table)
         except FieldError as error:
@@ -128,16 +128,16 @@ class V2Handler(WechatHandler):
 
     def _parse(self) -> dict[str, str]:
         if self.request.method != "POST":
-            raise DoorRefusal("请使用post方法")
+            raise CommunicationError("请使用post方法")
         if not self.request.body:
-            raise DoorRefusal("post数据为空")
+            raise CommunicationError("post数据为空")
         try:
             self.request.body.decode("utf-8")
             return xmlcodec.parse(self.request.body.strip())
         except UnicodeDecodeError:
-            raise DoorRefusal("编码格式错误") from None
+            raise CommunicationError("编码格式错误") from None
         except Malformed:
-            raise DoorRefusal("XML格式错误") from None
+            raise CommunicationError("XML格式错误") from None
 
     def _check_appid(self, appid: str) -> None:
         if not appid.startswith("wx"):
@@ -163,9 +163,11 @@ class UnifiedOrder(V2Handler):
     def _check_needs(self, trade_type: str, fields: dict[str, str]) -> None:
         needed = V2_NEEDS[trade_type]
         if not fields.get(needed):
-            raise DoorRefusal("JSAPI支付必须传openid" if needed == "openid" else f"{trade_type}支付必须传{needed}")
+            raise CommunicationError(
+                "JSAPI支付必须传openid" if needed == "openid" else f"{trade_type}支付必须传{needed}"
+            )
         if trade_type == "JSAPI" and not self.world.identity.payer(fields["openid"]):
-            raise DoorRefusal("appid and openid not match")
+            raise CommunicationError("appid and openid not match")
 
     def _terms(self, fields: dict[str, str]) -> Terms:
         asked = {name: value for name, value in fields.items() if value and name not in NOT_COMPARED}
@@ -194,7 +196,7 @@ class UnifiedOrder(V2Handler):
         try:
             span_s = from_v2(fields["time_expire"]).timestamp() - self.world.clock.calendar_s()
         except ValueError:
-            raise DoorRefusal("time_expire参数格式错误") from None
+            raise CommunicationError("time_expire参数格式错误") from None
         return span_s if span_s >= MIN_LIFE_S else 0.0
 
 
@@ -243,14 +245,14 @@ def h5_url(origin: str, prepay_id: str) -> str:
     return f"{origin}/cgi-bin/mmpayweb-bin/checkmweb?prepay_id={prepay_id}&package={package}"
 
 
-def _refusal_of(error: FieldError) -> DoorRefusal | BusinessRefusal:
+def _refusal_of(error: FieldError) -> CommunicationError | BusinessRefusal:
     """v2's words for a field that breaks its rule."""
     name = error.pointer
     if error.fault == "missing":
         return BusinessRefusal("LACK_PARAMS", f"缺少参数{name}")
     if name in INVALID:
-        return DoorRefusal(f"invalid {name}")
-    return DoorRefusal(f"{name}参数{'长度有误' if error.fault == 'length' else '格式错误'}")
+        return CommunicationError(f"invalid {name}")
+    return CommunicationError(f"{name}参数{'长度有误' if error.fault == 'length' else '格式错误'}")
 
 
 def at_the_door(words: str) -> Reply:

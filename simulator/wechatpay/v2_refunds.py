@@ -12,7 +12,7 @@ from simulator.state.refunds import Denied, Refund, RefundAsked, RefundDenied
 from simulator.web.base import Reply
 from simulator.wechatpay.fields import V2_COMMON, V2_NUMBER, Field
 from simulator.wechatpay.payloads import v2_refund_row
-from simulator.wechatpay.v2 import BusinessRefusal, DoorRefusal, V2Handler
+from simulator.wechatpay.v2 import BusinessRefusal, CommunicationError, V2Handler
 
 REFUND_NUMBER = r"^[0-9a-zA-Z_\-\|\*@]+$"
 AMOUNT = r"^[1-9][0-9]*$"
@@ -146,10 +146,10 @@ def without_certificate(handler: V2Handler) -> Reply | None:
     return Reply(400, NO_CERTIFICATE.encode(), "text/html")
 
 
-def denial(denied: Denied) -> DoorRefusal | BusinessRefusal:
+def denial(denied: Denied) -> CommunicationError | BusinessRefusal:
     """v2's words."""
     if denied is Denied.OVER_TOTAL:
-        return DoorRefusal("invalid refund_fee")
+        return CommunicationError("invalid refund_fee")
     return BusinessRefusal(*WORDS[denied])
 
 

@@ -27,7 +27,7 @@ from simulator.wechatpay.fields import (
     check_json,
     check_value,
 )
-from simulator.wechatpay.keys import Mode, Seal
+from simulator.wechatpay.keys import Mode, SignatureMode
 from simulator.wechatpay.payloads import STATE_TEXT, v3_transaction
 from simulator.wechatpay.v2 import code_url, h5_url
 from simulator.wechatpay.v3_errors import V3Refusal, request_id
@@ -85,8 +85,8 @@ class V3Handler(WechatHandler):
     def sign(self, reply: Reply) -> Reply:
         if self.fault is Fault.UNSIGNED:
             return reply
-        seals = {Fault.WRONG_SIGNATURE: Seal.FORGED, Fault.PROBE: Seal.PROBE}
-        seal = seals.get(self.fault, Seal.GENUINE) if self.fault else Seal.GENUINE
+        seals = {Fault.WRONG_SIGNATURE: SignatureMode.FORGED, Fault.PROBE: SignatureMode.PROBE}
+        seal = seals.get(self.fault, SignatureMode.GENUINE) if self.fault else SignatureMode.GENUINE
         keys = self.world.keys
         signer = keys.answer_signer(self.request.headers.get("Wechatpay-Serial", ""))
         reply.headers = {**reply.headers, **keys.headers(signer, reply.body, seal)}

@@ -21,7 +21,7 @@ from wechat.domain.money import Fen
 from wechat.domain.numbers import Claim, NumberUse, payment_number, refund_number
 from wechat.domain.orders import Order, Payment, Prepay, Refund, TimelineEntry, TradeState, TradeType, order_key
 from wechat.domain.refunds import MAX_FAILED, NOT_REFUNDABLE, SENT, has_room
-from wechat.reconciliation.books import Audit, Difference, Entry, Kind, Status
+from wechat.reconciliation.books import Audit, BookEntry, Difference, DifferenceKind, Status
 from wechat.reconciliation.days import BookDay
 
 Document = Mapping[str, Any]
@@ -177,7 +177,7 @@ def difference_from(document: Document, mchid: str) -> Difference:
     difference = Difference.between(
         mchid,
         date.fromisoformat(document["day"]),
-        Kind(document["kind"]),
+        DifferenceKind(document["kind"]),
         _entry(document["ours"]),
         _entry(document["theirs"]),
         document["found_at"],
@@ -245,8 +245,8 @@ def _prepay(document: Document | None) -> Prepay | None:
     return Prepay(at, document["sign_type"], get("prepay_id", ""), get("code_url", ""), get("h5_url", ""))
 
 
-def _entry(document: Document | None) -> Entry | None:
-    return Entry(**{**document, "amount": int(document["amount"])}) if document else None
+def _entry(document: Document | None) -> BookEntry | None:
+    return BookEntry(**{**document, "amount": int(document["amount"])}) if document else None
 
 
 def _audit(document: Document) -> Audit:

@@ -18,7 +18,7 @@ from wechat.domain.orders import order_key
 from wechat.domain.ports import NumberStore
 from wechat.domain.refunds import WINDOW
 from wechat.domain.times import beijing_day, day_begun_about, day_span
-from wechat.reconciliation.books import Entry
+from wechat.reconciliation.books import BookEntry
 
 WANTED = 1000
 """Documents that a window should return, about."""
@@ -40,12 +40,12 @@ class BookEntries:
         self._orders = orders
         self._numbers = numbers
 
-    async def list_payments(self, mchid: str, day: date) -> AsyncIterator[Sequence[Entry]]:
+    async def list_payments(self, mchid: str, day: date) -> AsyncIterator[Sequence[BookEntry]]:
         start, end = day_span(day)
         async for found in self._windows("paid_at", {}, start, end - MILLISECOND, PAYMENT_FIELDS):
             yield [_payment(document) for document in found if document["mchid"] == mchid]
 
-    async def list_refunds(self, mchid: str, day: date) -> AsyncIterator[Sequence[Entry]]:
+    async def list_refunds(self, mchid: str, day: date) -> AsyncIterator[Sequence[BookEntry]]:
         _, end = day_span(day)
         equal = {"refund_days": day.isoformat()}
 
@@ -55,17 +55,17 @@ class BookEntries:
         async for found in self._windows("created_at", equal, end - YEAR_OF_REFUNDS, end - MILLISECOND, REFUND_FIELDS):
             yield [entry for document in found if document["mchid"] == mchid for entry in _refunds(document, on_day)]
 
-    async def refunded_about(self, mchid: str, day: date) -> Sequence[Entry]:
+    async def refunded_about(self, mchid: str, day: date) -> Sequence[BookEntry]:
         _, end = day_span(day)
         equal = {"refund_days": about_midnight(day)}
         windows = self._windows("created_at", equal, end - YEAR_OF_REFUNDS, end - MILLISECOND, REFUND_FIELDS)
         documents = [document async for found in windows for document in found if document["mchid"] == mchid]
         return [entry for document in documents for entry in _refunds(document, lambda at: day_begun_about(at) == day)]
 
-    async def payments(self, mchid: str, numbers: Sequence[str]) -> Sequence[Entry]:
+    async def payments(self, mchid: str, numbers: Sequence[str]) -> Sequence[BookEntry]:
         return [_payment(document) for document in await self._documents(order_key(mchid, n) for n in numbers)]
 
-    async def refunds(self, mchid: str, numbers: Sequence[str]) -> Sequence[Entry]:
+    async def refunds(self, mchid: str, numbers: Sequence[str]) -> Sequence[BookEntry]:
         uses = await _all(self._numbers.get(refund_number(mchid, number)) for number in numbers)
         wanted, found = set(numbers), await self._documents({use.order_key for use in uses if use})
         return [entry for document in found for entry in _refunds(document) if entry.out_refund_no in wanted]
@@ -98,10 +98,10 @@ async def _all(reads: Iterable[Any]) -> list[Any]:
     return list(await asyncio.gather(*reads))
 
 
-def _payment(document: Document) -> Entry:
+def _payment(document: Document) -> BookEntry:
     """The order's own payment; an order without one has an empty transaction_id."""
     payments = document.get("payments", ())
-    return Entry(
+    return BookEntry(
         out_trade_no=document["out_trade_no"],
         transaction_id=payments[0]["transaction_id"] if payments else "",
         out_refund_no="",
@@ -112,12 +112,12 @@ def _payment(document: Document) -> Entry:
     )
 
 
-def _refunds(document: Document, wanted: Callable[[datetime], bool] | None = None) -> Iterable[Entry]:
+def _refunds(document: Document, wanted: Callable[[datetime], bool] | None = None) -> Iterable[BookEntry]:
     """The order's refunds; with ``wanted``, those that were last sent at such a time: a bill has them by their day."""
     for refund in document.get("refunds", ()):
         sent_at = refund.get("last_sent_at")
         if wanted is None or (sent_at is not None and wanted(sent_at)):
-            yield Entry(
+            yield BookEntry(
                 out_trade_no=document["out_trade_no"],
                 transaction_id=refund["transaction_id"],
                 out_refund_no=refund["out_refund_no"],

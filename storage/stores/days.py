@@ -9,7 +9,7 @@ from typing import Any
 from storage.documents import FIRST, LAST, Document, Documents, Range
 from storage.store import Codec, DocumentStore
 from wechat.domain.ports import Page, Stored
-from wechat.reconciliation.books import Audit, Difference, Entry, Kind, Reconciliation, Status, Sums
+from wechat.reconciliation.books import Audit, BookEntry, Difference, DifferenceKind, Reconciliation, Status, Totals
 from wechat.reconciliation.days import BookDay, day_key
 
 LAST_ID = "g"
@@ -92,19 +92,19 @@ def read_result(day: date, document: Document) -> Reconciliation:
         finished_at=document["finished_at"],
         ours=_read_sums(document["ours"]),
         theirs=_read_sums(document["theirs"]),
-        found={Kind(kind): int(count) for kind, count in document["found"].items()},
+        found={DifferenceKind(kind): int(count) for kind, count in document["found"].items()},
     )
 
 
-SUMS = tuple(Sums.__dataclass_fields__)
+SUMS = tuple(Totals.__dataclass_fields__)
 
 
-def _write_sums(sums: Sums) -> Document:
+def _write_sums(sums: Totals) -> Document:
     return {name: getattr(sums, name) for name in SUMS}
 
 
-def _read_sums(document: Document) -> Sums:
-    return Sums(**{name: int(document.get(name, 0)) for name in SUMS})
+def _read_sums(document: Document) -> Totals:
+    return Totals(**{name: int(document.get(name, 0)) for name in SUMS})
 
 
 def _write_difference(difference: Difference) -> Document:
@@ -127,7 +127,7 @@ def _read_difference(document: Document) -> Difference:
         id=document["_id"],
         mchid=document["mchid"],
         day=date.fromisoformat(document["day"]),
-        kind=Kind(document["kind"]),
+        kind=DifferenceKind(document["kind"]),
         ours=_read_entry(document["ours"]),
         theirs=_read_entry(document["theirs"]),
         found_at=document["found_at"],
@@ -137,11 +137,11 @@ def _read_difference(document: Document) -> Difference:
     )
 
 
-def _read_entry(document: dict[str, Any] | None) -> Entry | None:
+def _read_entry(document: dict[str, Any] | None) -> BookEntry | None:
     if document is None:
         return None
-    known = {name: document[name] for name in Entry._fields if name in document}
-    return Entry(**known | {"amount": int(document["amount"])})
+    known = {name: document[name] for name in BookEntry._fields if name in document}
+    return BookEntry(**known | {"amount": int(document["amount"])})
 
 
 def _write_audit(entry: Audit) -> Document:

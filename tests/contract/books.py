@@ -20,7 +20,7 @@ from wechat.domain.refunds import SENT
 from wechat.pay.bills.file import receiving
 from wechat.pay.bills.gateways import Bill
 from wechat.pay.bills.parser import BillKind
-from wechat.reconciliation.books import Kind
+from wechat.reconciliation.books import DifferenceKind
 
 DAY = date(2026, 2, 28)
 START = datetime(2026, 2, 27, 16, tzinfo=UTC)
@@ -58,7 +58,7 @@ class ShopDay:
         self.payments: dict[int, Order] = {}
         self.refunds: dict[int, Refund] = {}
         self.lines: list[Line] = []
-        self.planted: Counter[Kind] = Counter()
+        self.planted: Counter[DifferenceKind] = Counter()
         for number in range(count):
             self._sell(number)
             if number % 5 == 0:
@@ -73,11 +73,11 @@ class ShopDay:
 
     def missing_here(self, number: int) -> None:
         self.payments[number] = replace(self.payments[number], trade_state=TradeState.NOTPAY, payments=())
-        self.planted[Kind.MISSING_HERE] += 1
+        self.planted[DifferenceKind.MISSING_HERE] += 1
 
     def missing_there(self, number: int) -> None:
         del self.lines[self.line(number)]
-        self.planted[Kind.MISSING_THERE] += 1
+        self.planted[DifferenceKind.MISSING_THERE] += 1
 
     def amount(self, number: int) -> None:
         total = Fen(self.payments[number].total + 1)
@@ -85,28 +85,28 @@ class ShopDay:
         self.payments[number] = replace(
             self.payments[number], total=total, payments=(replace(payment, total=total, payer_total=total),)
         )
-        self.planted[Kind.AMOUNT] += 1
+        self.planted[DifferenceKind.AMOUNT] += 1
 
     def state(self, number: int) -> None:
         self.payments[number] = replace(self.payments[number], trade_state=TradeState.CLOSED, payments=())
-        self.planted[Kind.STATE] += 1
+        self.planted[DifferenceKind.STATE] += 1
 
     def refund_missing_here(self, number: int) -> None:
         del self.refunds[number]
-        self.planted[Kind.REFUND_MISSING_HERE] += 1
+        self.planted[DifferenceKind.REFUND_MISSING_HERE] += 1
 
     def refund_missing_there(self, number: int) -> None:
         del self.lines[self.refund_line(number)]
-        self.planted[Kind.REFUND_MISSING_THERE] += 1
+        self.planted[DifferenceKind.REFUND_MISSING_THERE] += 1
 
     def double_payment(self, number: int) -> None:
         first = self.lines[self.line(number)]
         self.lines.append(Line(first.out_trade_no, f"second-{number}", first.total, first.at + MINUTE))
-        self.planted[Kind.DOUBLE_PAYMENT] += 1
+        self.planted[DifferenceKind.DOUBLE_PAYMENT] += 1
 
     def unknown_number(self, number: int) -> None:
         self.lines.insert(0, Line(f"stranger-{number}", f"foreign-{number}", 100, START + MINUTE))
-        self.planted[Kind.UNKNOWN_NUMBER] += 1
+        self.planted[DifferenceKind.UNKNOWN_NUMBER] += 1
 
     async def store(self, stores: Stores) -> None:
         """Our side, as the stores hold it."""

@@ -23,7 +23,7 @@ from wechat.domain.money import Fen
 from wechat.domain.orders import Order, Prepay, TradeType
 from wechat.pay.certificates import Certificates, KeyRing, PlatformKey, load_public_key, load_signer
 from wechat.pay.ciphers import AeadCipher
-from wechat.pay.gateway import AnotherOrder, Gateway, Merchant, Wire
+from wechat.pay.gateway import AnotherOrder, ApiContext, Gateway, Merchant
 from wechat.pay.signing import Signer, SignType
 from wechat.pay.v2.gateway import V2Gateway
 from wechat.pay.v3.gateway import V3Gateway
@@ -53,7 +53,7 @@ class Bench:
     def build(self, *, hosts: tuple[str, ...] = (), **keys: Any) -> Gateway:
         """The gateway with other ``hosts`` or other keys than the right ones."""
         merchant = Merchant(self.known["mchid"], self.known["appid"], "咖啡", "https://pay.example.com")
-        wire = Wire(self.transport, hosts or (self.simulator.url,), SystemClock())
+        wire = ApiContext(self.transport, hosts or (self.simulator.url,), SystemClock())
         if self.api == "v2":
             kind = SignType.MD5 if self.kind == "v2 MD5" else SignType.HMAC_SHA256
             return V2Gateway(wire, merchant, keys.get("v2_key", self.known["api_v2_key"]), kind)

@@ -44,15 +44,15 @@ from wechat.domain.metrics import Metric
 from wechat.domain.orders import Order, TradeState
 from wechat.domain.ports import NumberStore, Runtime
 from wechat.pay.bills.gateways import NotYet
-from wechat.reconciliation.bill_cache import BillShelf
-from wechat.reconciliation.books import Audit, Difference, Entry, Kind, Reconciliation, Status
+from wechat.reconciliation.bill_cache import BillCache
+from wechat.reconciliation.books import Audit, BookEntry, Difference, DifferenceKind, Reconciliation, Status
 from wechat.reconciliation.days import DayLease
 from wechat.reconciliation.reconciler import LEASE, DayTaken, Reconciler
 from wechat.reconciliation.records import BATCH, BookRecords
 from wechat.reconciliation.worker import BookWork
 from wechat.support.worker import Worker
 
-KINDS = list(Kind)
+KINDS = list(DifferenceKind)
 NOON = datetime(2026, 3, 1, 4, tzinfo=UTC)
 READY = datetime(2026, 3, 1, 2, 5, tzinfo=UTC)
 NOBODY = cast(NumberStore, None)
@@ -80,8 +80,8 @@ def runtime(clock: ManualClock, telemetry: RecordedTelemetry) -> Runtime:
 
 
 @pytest.fixture
-def shelf(gateway: FileGateway, tmp_path: Path, runtime: Runtime) -> BillShelf:
-    return BillShelf(gateway, tmp_path / "bills", time(10, 5), timedelta(days=90), runtime, MCHID)
+def shelf(gateway: FileGateway, tmp_path: Path, runtime: Runtime) -> BillCache:
+    return BillCache(gateway, tmp_path / "bills", time(10, 5), timedelta(days=90), runtime, MCHID)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def records(storage: MongoStorage, runtime: Runtime) -> BookRecords:
 
 
 @pytest.fixture
-def reconciler(storage: MongoStorage, shelf: BillShelf, records: BookRecords, runtime: Runtime) -> Reconciler:
+def reconciler(storage: MongoStorage, shelf: BillCache, records: BookRecords, runtime: Runtime) -> Reconciler:
     return Reconciler(shelf, storage.book_entries, records, runtime)
 
 
@@ -182,7 +182,7 @@ async def test_the_order_of_the_lines_changes_nothing(
     gateway.lines = list(reversed(shop.lines))
     await reconciler.run(DAY)
     (found,) = await everything(records)
-    assert (found.kind, found.numbers.transaction_id) == (Kind.DOUBLE_PAYMENT, "second-3")
+    assert (found.kind, found.numbers.transaction_id) == (DifferenceKind.DOUBLE_PAYMENT, "second-3")
 
 
 async def test_two_payments_of_an_unpaid_order_are_one_missing_and_one_double(
@@ -193,7 +193,7 @@ async def test_two_payments_of_an_unpaid_order_are_one_missing_and_one_double(
     shop.double_payment(1)
     await shop.store(storage)
     gateway.lines = shop.lines
-    assert (await reconciler.run(DAY)).found == {Kind.MISSING_HERE: 1, Kind.DOUBLE_PAYMENT: 1}
+    assert (await reconciler.run(DAY)).found == {DifferenceKind.MISSING_HERE: 1, DifferenceKind.DOUBLE_PAYMENT: 1}
 
 
 async def test_a_rerun_books_nothing_twice_and_sees_what_is_gone_and_what_is_back(
@@ -212,13 +212,13 @@ async def test_a_rerun_books_nothing_twice_and_sees_what_is_gone_and_what_is_bac
     unpaid = shop.payments[7]
     await put(storage, paid_order(order(7), transaction(7), unpaid.total, START))
     clock.advance(60)
-    assert (await reconciler.run(DAY)).found == {Kind.UNKNOWN_NUMBER: 1}
+    assert (await reconciler.run(DAY)).found == {DifferenceKind.UNKNOWN_NUMBER: 1}
     statuses = {difference.kind: difference.status for difference in await everything(records)}
-    assert statuses == {Kind.UNKNOWN_NUMBER: Status.OPEN, Kind.MISSING_HERE: Status.GONE}
+    assert statuses == {DifferenceKind.UNKNOWN_NUMBER: Status.OPEN, DifferenceKind.MISSING_HERE: Status.GONE}
     await put(storage, unpaid)
     clock.advance(60)
     await reconciler.run(DAY)
-    (back,) = [difference for difference in await everything(records) if difference.kind is Kind.MISSING_HERE]
+    (back,) = [difference for difference in await everything(records) if difference.kind is DifferenceKind.MISSING_HERE]
     assert [(line.source, line.target) for line in back.audit] == [
         (Status.OPEN, Status.GONE),
         (Status.GONE, Status.OPEN),
@@ -236,9 +236,9 @@ async def test_a_day_asked_for_by_hand_is_matched_with_the_bill_that_wechat_has_
     leased = await records.take(DAY, NOON, LEASE)
     assert leased is not None
     assert (await reconciler.reconcile(leased)).found == {}
-    assert (await reconciler.run(DAY)).found == {Kind.UNKNOWN_NUMBER: 1}
+    assert (await reconciler.run(DAY)).found == {DifferenceKind.UNKNOWN_NUMBER: 1}
     gateway.error = NotSent("tradebill")
-    assert (await reconciler.run(DAY)).found == {Kind.UNKNOWN_NUMBER: 1}
+    assert (await reconciler.run(DAY)).found == {DifferenceKind.UNKNOWN_NUMBER: 1}
 
 
 async def put(storage: MongoStorage, changed: Order) -> None:
@@ -260,7 +260,7 @@ async def test_a_run_that_dies_in_the_middle_is_repeated_without_doubles(
     storage: MongoStorage,
     records: BookRecords,
     gateway: FileGateway,
-    shelf: BillShelf,
+    shelf: BillCache,
     reconciler: Reconciler,
     clock: ManualClock,
     runtime: Runtime,
@@ -317,7 +317,7 @@ async def test_a_payment_is_looked_for_on_the_bill_of_its_beijing_day(
     found = {}
     for each in (DAY - timedelta(days=1), DAY, DAY + timedelta(days=1)):
         found[each] = (await reconciler.run(each)).found
-    assert [each for each, kinds in found.items() if kinds == {Kind.MISSING_THERE: 1}] == [day]
+    assert [each for each, kinds in found.items() if kinds == {DifferenceKind.MISSING_THERE: 1}] == [day]
     assert [kinds for each, kinds in found.items() if each != day] == [{}, {}]
 
 
@@ -362,7 +362,7 @@ async def test_a_refund_about_midnight_that_no_bill_has_is_found_on_the_day_afte
     gateway.lines = [Line(order(1), transaction(1), 101, START)]
     assert (await reconciler.run(DAY)).found == {}
     gateway.lines = []
-    assert (await reconciler.run(following)).found == {Kind.REFUND_MISSING_THERE: 1}
+    assert (await reconciler.run(following)).found == {DifferenceKind.REFUND_MISSING_THERE: 1}
 
 
 async def test_wechats_word_that_there_was_nothing_is_not_believed_before_the_evening_where_we_have_entries(
@@ -373,7 +373,7 @@ async def test_wechats_word_that_there_was_nothing_is_not_believed_before_the_ev
     with pytest.raises(NotYet):
         await reconciler.run(DAY)
     clock.advance(8 * 3600)
-    assert (await reconciler.run(DAY)).found == {Kind.MISSING_THERE: 1}
+    assert (await reconciler.run(DAY)).found == {DifferenceKind.MISSING_THERE: 1}
 
 
 async def test_a_day_with_open_differences_is_alarmed_before_it_ends_and_a_settled_one_is_not(
@@ -384,11 +384,11 @@ async def test_a_day_with_open_differences_is_alarmed_before_it_ends_and_a_settl
     telemetry: RecordedTelemetry,
 ) -> None:
     gateway.lines = [Line("stranger-1", "foreign-1", 100, START)]
-    assert (await reconciler.run(DAY)).found == {Kind.UNKNOWN_NUMBER: 1}
+    assert (await reconciler.run(DAY)).found == {DifferenceKind.UNKNOWN_NUMBER: 1}
     assert telemetry.raised == [("books_differ", DAY.isoformat())]
     [difference] = await everything(records)
     await records.audit(difference.id, Audit(NOON, "me", "known", Status.OPEN, Status.KNOWN))
-    assert (await reconciler.run(DAY)).found == {Kind.UNKNOWN_NUMBER: 1}
+    assert (await reconciler.run(DAY)).found == {DifferenceKind.UNKNOWN_NUMBER: 1}
     assert len(telemetry.raised) == 1
 
 
@@ -452,7 +452,7 @@ def in_a_rush(count: int) -> list[datetime]:
     return [*evenly(count // 10), *[RUSH] * (count - count // 10)]
 
 
-async def numbers_of(entries: AsyncIterator[Sequence[Entry]]) -> list[str]:
+async def numbers_of(entries: AsyncIterator[Sequence[BookEntry]]) -> list[str]:
     return [entry.out_refund_no or entry.out_trade_no async for batch in entries for entry in batch]
 
 
@@ -518,7 +518,7 @@ async def test_differences_that_are_gone_are_closed_over_several_pages_and_no_ot
     count = 2 * BATCH + 200
     lines = [Line(f"stranger-{n:05}", f"foreign-{n:05}", 100, START + MINUTE) for n in range(count)]
     gateway.lines = lines
-    assert (await reconciler.run(DAY)).found == {Kind.UNKNOWN_NUMBER: count}
+    assert (await reconciler.run(DAY)).found == {DifferenceKind.UNKNOWN_NUMBER: count}
     settled = (await everything(records, limit=BATCH))[::100]
     for difference in settled:
         assert await records.audit(difference.id, Audit(NOON, "anna", "known", Status.OPEN, Status.KNOWN))
@@ -526,7 +526,7 @@ async def test_differences_that_are_gone_are_closed_over_several_pages_and_no_ot
     clock.advance(60)
     gateway.lines = lines[::3]
     still = {line.out_trade_no for line in gateway.lines}
-    assert (await reconciler.run(DAY)).found == {Kind.UNKNOWN_NUMBER: len(still)}
+    assert (await reconciler.run(DAY)).found == {DifferenceKind.UNKNOWN_NUMBER: len(still)}
     found = await everything(records, limit=BATCH)
     assert len(found) == count
     for difference in found:
@@ -542,8 +542,8 @@ async def test_differences_that_are_gone_are_closed_over_several_pages_and_no_ot
 
 
 async def test_an_audit_line_is_added_only_where_the_difference_still_is(records: BookRecords) -> None:
-    ours = Entry(order(0), transaction(0), "", "", 100, "CNY", "SUCCESS")
-    difference = Difference.between(MCHID, DAY, Kind.MISSING_THERE, ours, None, NOON)
+    ours = BookEntry(order(0), transaction(0), "", "", 100, "CNY", "SUCCESS")
+    difference = Difference.between(MCHID, DAY, DifferenceKind.MISSING_THERE, ours, None, NOON)
     await records.book([difference])
     line = Audit(NOON, "anna", "known", Status.OPEN, Status.KNOWN, "checked")
     changed = await asyncio.gather(*(records.audit(difference.id, line) for _ in range(20)))
@@ -565,7 +565,7 @@ async def taken(records: BookRecords, now: datetime, span: timedelta) -> date | 
 class Work:
     """A worker with its parts."""
 
-    def __init__(self, storage: MongoStorage, shelf: BillShelf, runtime: Runtime, clock: ManualClock) -> None:
+    def __init__(self, storage: MongoStorage, shelf: BillCache, runtime: Runtime, clock: ManualClock) -> None:
         self.records = BookRecords(MCHID, storage.days, storage.differences, runtime)
         self.clock = clock
         self._source = storage.book_entries
@@ -586,7 +586,7 @@ class Work:
 
 
 @pytest.fixture
-def work(storage: MongoStorage, shelf: BillShelf, runtime: Runtime, clock: ManualClock) -> Work:
+def work(storage: MongoStorage, shelf: BillCache, runtime: Runtime, clock: ManualClock) -> Work:
     return Work(storage, shelf, runtime, clock)
 
 
@@ -633,7 +633,7 @@ async def test_a_day_that_fails_for_any_reason_is_put_off_counted_alarmed_and_do
 
 
 async def test_a_directory_that_cannot_be_tidied_does_not_keep_a_day_from_its_turn(
-    work: Work, shelf: BillShelf, monkeypatch: pytest.MonkeyPatch
+    work: Work, shelf: BillCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def denied() -> None:
         raise PermissionError

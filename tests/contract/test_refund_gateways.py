@@ -20,7 +20,7 @@ from wechat.domain.facts import RefundState, RemoteRefund
 from wechat.domain.money import Fen
 from wechat.pay.certificates import KeyRing, PlatformKey, load_signer
 from wechat.pay.ciphers import AeadCipher
-from wechat.pay.gateway import Merchant, RefundGateway, Wire
+from wechat.pay.gateway import ApiContext, Merchant, RefundGateway
 from wechat.pay.v2.gateway import V2Gateway
 from wechat.pay.v2.mutual_tls import client_context
 from wechat.pay.v2.refunds import V2Refunds
@@ -43,13 +43,13 @@ class Bench:
     def gateway(self, api: str, *, hosts: tuple[str, ...] = (), cert: str = "ours", ca: str = "") -> RefundGateway:
         """``hosts`` in place of WeChat's own, another client certificate, other authorities than its own."""
         clock, merchant = NowClock(), Merchant(KNOWN["mchid"], KNOWN["appid"])
-        wire = Wire(self.transport(), hosts or (self.wechat.url,), clock)
+        wire = ApiContext(self.transport(), hosts or (self.wechat.url,), clock)
         if api == "v3":
             signer = load_signer(KNOWN["mchid"], private_pem(), certificate_pem(), RecordedTelemetry())
             ring = KeyRing(clock, PlatformKey("PUB_KEY_ID_01", key("platform").public_key()))
             return V3Refunds(V3Gateway(wire, merchant, signer, AeadCipher(KNOWN["api_v3_key"]), ring))
         tls = client_context(certificate_pem(cert), private_pem(cert), ca or server_pem())
-        secure = Wire(self.transport(tls=tls), hosts or (self.wechat.secure_url,), clock)
+        secure = ApiContext(self.transport(tls=tls), hosts or (self.wechat.secure_url,), clock)
         return V2Refunds(V2Gateway(wire, merchant, KNOWN["api_v2_key"]), secure)
 
     def transport(self, **more: Any) -> Transport:
@@ -328,7 +328,7 @@ async def test_a_refund_of_unknown_outcome_is_not_sent_again_to_the_next_host(be
 
 
 async def test_without_a_client_certificate_v2_refunds_are_not_sent_and_can_be_asked_after(bench: Bench) -> None:
-    wire = Wire(bench.transport(), (bench.wechat.url,), NowClock())
+    wire = ApiContext(bench.transport(), (bench.wechat.url,), NowClock())
     gateway = V2Refunds(V2Gateway(wire, Merchant(KNOWN["mchid"], KNOWN["appid"]), KNOWN["api_v2_key"]), None)
     with pytest.raises(NotSent):
         await gateway.refund(REFUND)

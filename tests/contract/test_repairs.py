@@ -27,7 +27,7 @@ from wechat.orders.payments import PaymentRecorder
 from wechat.orders.service import Orders
 from wechat.orders.updates import OrderUpdates
 from wechat.pay.gateway import AnotherOrder
-from wechat.reconciliation.books import Action, Difference, Entry, Kind, Status
+from wechat.reconciliation.books import Action, BookEntry, Difference, DifferenceKind, Status
 from wechat.reconciliation.records import BookRecords
 from wechat.reconciliation.repairs import Repairs
 from wechat.refunds.late_payments import REASON, LatePayments, LatePolicy, surplus_refund
@@ -36,10 +36,10 @@ from wechat.refunds.service import RefundDefaults, Refunds
 from wechat.support.claims import Claims
 
 DAY = date(2026, 2, 28)
-PAID = Entry("20260301120506abc", "4200", "", "", 3600, "CNY", "SUCCESS")
+PAID = BookEntry("20260301120506abc", "4200", "", "", 3600, "CNY", "SUCCESS")
 UNPAID = PAID._replace(transaction_id="", state="NOTPAY")
 LAST_MOMENT = day_span(DAY)[1] - timedelta(milliseconds=1)
-REFUNDED = Entry("20260301120506abc", "4200", "refund-1", "5000", 500, "CNY", "SUCCESS")
+REFUNDED = BookEntry("20260301120506abc", "4200", "refund-1", "5000", 500, "CNY", "SUCCESS")
 PLACED_AT = day_span(DAY)[0]
 
 
@@ -106,7 +106,7 @@ class Shop:
         repairs = [self.process().repair(difference, action) for _ in range(5)]
         return await asyncio.gather(*repairs, return_exceptions=True)
 
-    async def found(self, kind: Kind, ours: Entry | None, theirs: Entry | None) -> Difference:
+    async def found(self, kind: DifferenceKind, ours: BookEntry | None, theirs: BookEntry | None) -> Difference:
         difference = Difference.between(MCHID, DAY, kind, ours, theirs, self.clock.now())
         await self.records.book([difference])
         return difference
@@ -159,7 +159,7 @@ async def shop(storage: MongoStorage) -> Shop:
 
 
 async def test_a_missed_payment_is_booked_by_a_query(shop: Shop) -> None:
-    difference = await shop.found(Kind.MISSING_HERE, UNPAID, PAID)
+    difference = await shop.found(DifferenceKind.MISSING_HERE, UNPAID, PAID)
     shop.wechat_says(RemoteState.SUCCESS)
     repaired = await shop.repair(difference, Action.QUERY)
     order = await shop.order()
@@ -171,7 +171,7 @@ async def test_a_missed_payment_is_booked_by_a_query(shop: Shop) -> None:
 
 
 async def test_what_the_bill_says_alone_pays_nothing(shop: Shop) -> None:
-    difference = await shop.found(Kind.MISSING_HERE, UNPAID, PAID)
+    difference = await shop.found(DifferenceKind.MISSING_HERE, UNPAID, PAID)
     shop.wechat_says(RemoteState.NOTPAY)
     asked = await shop.repair(difference, Action.QUERY)
     assert (await shop.order()).trade_state is TradeState.NOTPAY
@@ -181,13 +181,13 @@ async def test_what_the_bill_says_alone_pays_nothing(shop: Shop) -> None:
 
 
 async def test_another_payment_than_the_bills_leaves_the_difference_open(shop: Shop) -> None:
-    difference = await shop.found(Kind.MISSING_HERE, UNPAID, PAID)
+    difference = await shop.found(DifferenceKind.MISSING_HERE, UNPAID, PAID)
     shop.wechat_says(RemoteState.SUCCESS, transaction_id="4201")
     assert (await shop.repair(difference, Action.QUERY)).status is Status.OPEN
 
 
 async def test_a_query_without_an_answer_or_that_does_not_fit_changes_nothing(shop: Shop) -> None:
-    difference = await shop.found(Kind.AMOUNT, PAID._replace(amount=3601), PAID)
+    difference = await shop.found(DifferenceKind.AMOUNT, PAID._replace(amount=3601), PAID)
     shop.gateway.failures.append(OutcomeUnknown("query"))
     with pytest.raises(OutcomeUnknown):
         await shop.repair(difference, Action.QUERY)
@@ -197,8 +197,8 @@ async def test_a_query_without_an_answer_or_that_does_not_fit_changes_nothing(sh
     assert await shop.records.difference(DAY, difference.id) == difference
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-async def test_any_difference_can_be_marked_as_known_once(shop: Shop, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", list(DifferenceKind))
+async def test_any_difference_can_be_marked_as_known_once(shop: Shop, kind: DifferenceKind) -> None:
     difference = await shop.found(kind, None, PAID)
     assert (await shop.repair(difference, Action.KNOWN)).status is Status.KNOWN
     with pytest.raises(Conflict, match="DIFFERENCE_SETTLED"):
@@ -208,7 +208,7 @@ async def test_any_difference_can_be_marked_as_known_once(shop: Shop, kind: Kind
 
 async def test_a_second_payment_goes_back_under_one_number_however_often_it_is_asked_for(shop: Shop) -> None:
     surplus = PAID._replace(transaction_id="4201")
-    difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, surplus)
+    difference = await shop.found(DifferenceKind.DOUBLE_PAYMENT, PAID, surplus)
     with pytest.raises(Conflict, match="NOT_SURPLUS"):  # the order itself is unpaid still
         await shop.repair(difference, Action.REFUND)
     await shop.pay()
@@ -227,7 +227,7 @@ async def test_a_second_payment_goes_back_under_one_number_however_often_it_is_a
 async def test_the_policy_and_the_operator_return_a_second_payment_once(shop: Shop) -> None:
     await shop.pay()
     await shop.late.return_second(shop.fact(RemoteState.SUCCESS, "4201"))
-    difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
+    difference = await shop.found(DifferenceKind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
     assert (await shop.repair(difference, Action.REFUND)).status is Status.REPAIRED
     assert len(await shop.all_refunds()) == 1
 
@@ -252,7 +252,7 @@ async def test_a_surplus_payment_that_wechat_does_not_confirm_is_not_returned(
     shop: Shop, changed: dict[str, Any]
 ) -> None:
     await shop.pay()
-    difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
+    difference = await shop.found(DifferenceKind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
     says(shop, **changed)
     with pytest.raises(Conflict, match="NOT_SURPLUS"):
         await shop.repair(difference, Action.REFUND)
@@ -275,7 +275,7 @@ async def test_a_surplus_payment_that_wechat_says_nothing_of_is_not_returned(
     shop: Shop, failure: FenpayError, told: type[Exception]
 ) -> None:
     await shop.pay()
-    difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
+    difference = await shop.found(DifferenceKind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
     shop.gateway.failures.append(failure)
     with pytest.raises(told):
         await shop.repair(difference, Action.REFUND)
@@ -286,7 +286,7 @@ async def test_a_repair_that_died_after_the_refund_was_asked_for_is_finished_by_
     await shop.pay()
     await shop.refunds.return_payment(await shop.order(), "4201", surplus_refund("4201"), REASON)
     says(shop, state=RemoteState.REFUND)  # done since
-    difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
+    difference = await shop.found(DifferenceKind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
     assert (await shop.repair(difference, Action.REFUND)).status is Status.REPAIRED
     assert len(await shop.all_refunds()) == 1
 
@@ -311,16 +311,16 @@ async def test_a_surplus_payment_whose_refund_came_to_nothing_is_not_called_retu
     await shop.refunds.return_payment(await shop.order(), "4201", number, REASON)
     await come_to_nothing(shop, number, state)
     assert (await shop.refunds.get(number)).state is state
-    difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
+    difference = await shop.found(DifferenceKind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
     with pytest.raises(Conflict, match="REFUND_FAILED"):
         await shop.repair(difference, Action.REFUND)
     assert await shop.records.difference(DAY, difference.id) == difference
 
 
 @pytest.mark.parametrize("surplus", [PAID, PAID._replace(transaction_id="4201", amount=3601)])
-async def test_the_orders_own_payment_or_another_amount_is_not_returned(shop: Shop, surplus: Entry) -> None:
+async def test_the_orders_own_payment_or_another_amount_is_not_returned(shop: Shop, surplus: BookEntry) -> None:
     await shop.pay()
-    difference = await shop.found(Kind.DOUBLE_PAYMENT, PAID, surplus)
+    difference = await shop.found(DifferenceKind.DOUBLE_PAYMENT, PAID, surplus)
     with pytest.raises(Conflict, match="NOT_SURPLUS"):
         await shop.repair(difference, Action.REFUND)
     assert await shop.all_refunds() == []
@@ -329,7 +329,7 @@ async def test_the_orders_own_payment_or_another_amount_is_not_returned(shop: Sh
 async def test_a_refund_that_stands_elsewhere_is_asked_for(shop: Shop) -> None:
     refund = await shop.refund()
     theirs = REFUNDED._replace(out_refund_no=refund.out_refund_no)
-    difference = await shop.found(Kind.STATE, theirs._replace(state="PROCESSING"), theirs)
+    difference = await shop.found(DifferenceKind.STATE, theirs._replace(state="PROCESSING"), theirs)
     assert (await shop.repair(difference, Action.QUERY)).status is Status.OPEN
     shop.desk.turns_out(refund, RefundState.SUCCESS)
     assert (await shop.repair(difference, Action.QUERY)).status is Status.REPAIRED
@@ -340,23 +340,23 @@ async def test_a_refund_that_stands_elsewhere_is_asked_for(shop: Shop) -> None:
 async def test_a_refund_that_the_bill_does_not_know_stays_open_while_wechat_knows_it(shop: Shop) -> None:
     refund = await shop.refund()
     ours = REFUNDED._replace(out_refund_no=refund.out_refund_no, state="PROCESSING")
-    difference = await shop.found(Kind.REFUND_MISSING_THERE, ours, None)
+    difference = await shop.found(DifferenceKind.REFUND_MISSING_THERE, ours, None)
     assert (await shop.repair(difference, Action.QUERY)).status is Status.OPEN
 
 
 async def test_what_is_not_there_or_not_allowed_is_refused(shop: Shop) -> None:
     with pytest.raises(NotFound):
         await shop.repairs.repair(DAY, "0" * 32, Action.KNOWN, by="anna")
-    difference = await shop.found(Kind.UNKNOWN_NUMBER, None, PAID)
+    difference = await shop.found(DifferenceKind.UNKNOWN_NUMBER, None, PAID)
     with pytest.raises(Conflict, match="ACTION_NOT_ALLOWED"):
         await shop.repair(difference, Action.REFUND)
     stranger = REFUNDED._replace(out_trade_no="T00000000001")
-    refund = await shop.found(Kind.REFUND_MISSING_HERE, None, stranger)
+    refund = await shop.found(DifferenceKind.REFUND_MISSING_HERE, None, stranger)
     with pytest.raises(NotFound, match="ORDER_NOT_FOUND"):
         await shop.repair(refund, Action.QUERY)
 
 
-def made_in_the_console(shop: Shop, entry: Entry = REFUNDED) -> RemoteRefund:
+def made_in_the_console(shop: Shop, entry: BookEntry = REFUNDED) -> RemoteRefund:
     """WeChat has a refund of the order that nobody here knows of."""
     told = RemoteRefund(
         mchid=an_order().mchid,
@@ -377,7 +377,7 @@ async def test_a_refund_made_in_the_console_is_booked_once_on_its_day(shop: Shop
     """J10."""
     await shop.pay()
     made_in_the_console(shop)
-    difference = await shop.found(Kind.REFUND_MISSING_HERE, None, REFUNDED)
+    difference = await shop.found(DifferenceKind.REFUND_MISSING_HERE, None, REFUNDED)
     tries = await shop.repair_at_once(difference, Action.QUERY)
     assert all(isinstance(one, Difference | Conflict) for one in tries)
     (refund,) = await shop.all_refunds()
@@ -403,7 +403,7 @@ async def test_a_refund_made_in_the_console_is_booked_once_on_its_day(shop: Shop
 async def test_a_refund_made_in_the_console_has_the_time_of_its_line(shop: Shop, time: str, made_at: datetime) -> None:
     await shop.pay()
     made_in_the_console(shop)
-    difference = await shop.found(Kind.REFUND_MISSING_HERE, None, REFUNDED._replace(time=time))
+    difference = await shop.found(DifferenceKind.REFUND_MISSING_HERE, None, REFUNDED._replace(time=time))
     assert (await shop.repair(difference, Action.QUERY)).status is Status.REPAIRED
     refund = await shop.refunds.get(REFUNDED.out_refund_no)
     assert (refund.created_at, refund.first_sent_at) == (made_at, made_at)
@@ -413,7 +413,7 @@ async def test_a_refund_made_in_the_console_has_the_time_of_its_line(shop: Shop,
 async def test_a_difference_from_before_its_time_was_kept_can_still_be_read(
     shop: Shop, raw: Connection, database: str
 ) -> None:
-    difference = await shop.found(Kind.REFUND_MISSING_HERE, None, REFUNDED)
+    difference = await shop.found(DifferenceKind.REFUND_MISSING_HERE, None, REFUNDED)
     unset = {"$unset": {"theirs.time": ""}}
     assert (await raw.client[database][DIFFERENCES].update_one({"_id": difference.id}, unset)).modified_count == 1
     assert await shop.records.difference(DAY, difference.id) == difference
@@ -423,7 +423,7 @@ async def test_a_difference_from_before_its_time_was_kept_can_still_be_read(
 async def test_a_refund_of_another_payment_than_the_bills_is_not_booked(shop: Shop, told: str) -> None:
     await shop.pay()
     shop.desk.taken[REFUNDED.out_refund_no] = replace(made_in_the_console(shop), transaction_id=told)
-    difference = await shop.found(Kind.REFUND_MISSING_HERE, None, REFUNDED)
+    difference = await shop.found(DifferenceKind.REFUND_MISSING_HERE, None, REFUNDED)
     with pytest.raises(Mismatch):
         await shop.repair(difference, Action.QUERY)
     assert await shop.all_refunds() == []
@@ -435,7 +435,7 @@ async def test_a_refund_under_a_number_that_wechat_would_not_take_is_not_booked(
     await shop.pay()
     entry = REFUNDED._replace(out_refund_no=number)
     made_in_the_console(shop, entry)
-    difference = await shop.found(Kind.REFUND_MISSING_HERE, None, entry)
+    difference = await shop.found(DifferenceKind.REFUND_MISSING_HERE, None, entry)
     with pytest.raises(Conflict, match="OUT_REFUND_NO_ODD"):
         await shop.repair(difference, Action.QUERY)
     assert await shop.all_refunds() == []
@@ -443,7 +443,7 @@ async def test_a_refund_under_a_number_that_wechat_would_not_take_is_not_booked(
 
 async def test_a_refund_that_only_the_bill_knows_of_is_not_booked(shop: Shop) -> None:
     await shop.pay()
-    difference = await shop.found(Kind.REFUND_MISSING_HERE, None, REFUNDED)
+    difference = await shop.found(DifferenceKind.REFUND_MISSING_HERE, None, REFUNDED)
     with pytest.raises(NotFound, match="REFUND_NOT_EXIST"):
         await shop.repair(difference, Action.QUERY)
     assert await shop.all_refunds() == []
@@ -454,7 +454,7 @@ async def test_a_refund_of_another_amount_than_the_bills_is_not_booked(shop: Sho
     await shop.pay()
     told = made_in_the_console(shop)
     shop.desk.taken[told.out_refund_no] = replace(told, refund=400)
-    difference = await shop.found(Kind.REFUND_MISSING_HERE, None, REFUNDED)
+    difference = await shop.found(DifferenceKind.REFUND_MISSING_HERE, None, REFUNDED)
     with pytest.raises(Mismatch):
         await shop.repair(difference, Action.QUERY)
     assert await shop.all_refunds() == []
@@ -465,7 +465,7 @@ async def test_a_console_refund_that_our_own_leave_no_room_for_is_for_a_person(s
     await shop.pay()
     await shop.refunds.request(PAID.out_trade_no, RefundRequest(refund=3200, reason="缺货"), by="shop")
     made_in_the_console(shop)
-    difference = await shop.found(Kind.REFUND_MISSING_HERE, None, REFUNDED)
+    difference = await shop.found(DifferenceKind.REFUND_MISSING_HERE, None, REFUNDED)
     with pytest.raises(Conflict, match="NOT_REFUNDABLE"):
         await shop.repair(difference, Action.QUERY)
     assert len(await shop.all_refunds()) == 1
@@ -475,7 +475,7 @@ async def test_a_console_refund_of_a_second_payment_takes_nothing_of_the_order(s
     await shop.pay()
     entry = REFUNDED._replace(transaction_id="4201", amount=3600)
     made_in_the_console(shop, entry)
-    difference = await shop.found(Kind.REFUND_MISSING_HERE, None, entry)
+    difference = await shop.found(DifferenceKind.REFUND_MISSING_HERE, None, entry)
     assert (await shop.repair(difference, Action.QUERY)).status is Status.REPAIRED
     order = await shop.order()
     assert (order.trade_state, order.refund_reserved) == (TradeState.SUCCESS, 0)

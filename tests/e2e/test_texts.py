@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tornado.template import Loader
 
-from handlers.payer.cashier import HINTS, RESTS, final_page
+from handlers.payer.cashier import FINAL_PAGES, HINTS, final_page
 from handlers.web.texts import REFUSALS, SCRIPT_TEXTS, TEXTS, Refusal, texts
 from tests.contract.samples import NOW, a_payment, a_refund, an_order
 from wechat.domain.errors import Text
@@ -31,7 +31,7 @@ def test_every_sentence_is_chinese_in_chinese_and_english_in_english(text: Text)
 
 def test_templates_and_scripts_use_the_texts_that_exist_and_all_of_them() -> None:
     templates = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "templates").glob("*.html"))
-    computed = {*RESTS.values(), "refunded_all", *(f"{name}_hint" for name in HINTS)}
+    computed = {*FINAL_PAGES.values(), "refunded_all", *(f"{name}_hint" for name in HINTS)}
     asked = {key for call in re.findall(r"\bt\(([^)]*)\)", templates) for key in re.findall(r"[\"'](\w+)[\"']", call)}
     assert asked - {"wx"} | computed == set(TEXTS)
     scripts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "static/js").glob("*.js"))
@@ -64,11 +64,11 @@ def test_wechats_words_are_put_plainly(words: str, means: str) -> None:
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])
-@pytest.mark.parametrize("state", list(RESTS))
+@pytest.mark.parametrize("state", list(FINAL_PAGES))
 def test_every_state_has_its_page(state: TradeState, lang: str) -> None:
     order = an_order(trade_state=state, payments=(a_payment(),) if state in PAID_STATES else ())
     html = rest_page(order, lang)
-    assert f"<h1>{TEXTS[RESTS[state]].to(lang)}</h1>" in html
+    assert f"<h1>{TEXTS[FINAL_PAGES[state]].to(lang)}</h1>" in html
     assert "¥36.00" in html
     assert ("2026-03-01 12:05:06" in html) is order.paid
     assert ("支付成功" in html) is (lang == "zh" and state is TradeState.SUCCESS)

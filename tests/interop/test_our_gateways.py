@@ -28,7 +28,7 @@ from wechat.domain.money import Fen
 from wechat.domain.orders import Order, Prepay, TradeType
 from wechat.pay.certificates import KeyRing, PlatformKey, load_signer
 from wechat.pay.ciphers import AeadCipher
-from wechat.pay.gateway import Gateway, Merchant, Wire
+from wechat.pay.gateway import ApiContext, Gateway, Merchant
 from wechat.pay.signing import SignType
 from wechat.pay.v2.gateway import V2Gateway
 from wechat.pay.v3.gateway import V3Gateway
@@ -41,11 +41,11 @@ THEIR_SIGN = {SignType.MD5: calculate_signature, SignType.HMAC_SHA256: calculate
 
 
 @pytest.fixture
-async def wire(sink: Sink) -> AsyncIterator[Wire]:
+async def wire(sink: Sink) -> AsyncIterator[ApiContext]:
     """A way out that ends in ``sink``, which answers nothing of use."""
     sink.answer = lambda _: (500, b"")
     transport = Transport(RecordedTelemetry())
-    yield Wire(transport, (sink.url.removesuffix("/notify"),), SystemClock())
+    yield ApiContext(transport, (sink.url.removesuffix("/notify"),), SystemClock())
     await transport.close()
 
 
@@ -57,7 +57,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Certified, Certified
 
 
 @pytest.fixture
-def v3(wire: Wire, keys: tuple[Certified, Certified]) -> V3Gateway:
+def v3(wire: ApiContext, keys: tuple[Certified, Certified]) -> V3Gateway:
     merchant, platform = keys
     public = x509.load_pem_x509_certificate(platform.certificate_pem.encode()).public_key()
     assert isinstance(public, RSAPublicKey)
@@ -66,7 +66,7 @@ def v3(wire: Wire, keys: tuple[Certified, Certified]) -> V3Gateway:
     return V3Gateway(wire, Merchant(MCHID, APPID), signer, AeadCipher(KEY), ring)
 
 
-def v2(wire: Wire, kind: SignType) -> V2Gateway:
+def v2(wire: ApiContext, kind: SignType) -> V2Gateway:
     return V2Gateway(wire, Merchant(MCHID, APPID), KEY, kind)
 
 
@@ -97,20 +97,22 @@ async def sent(gateway: Gateway, sink: Sink) -> Any:
 
 
 @KINDS
-async def test_wechatpy_accepts_the_signature_of_what_our_v2_sends(wire: Wire, sink: Sink, kind: SignType) -> None:
+async def test_wechatpy_accepts_the_signature_of_what_our_v2_sends(
+    wire: ApiContext, sink: Sink, kind: SignType
+) -> None:
     fields = unxml((await sent(v2(wire, kind), sink)).body)
     sign = fields.pop("sign")
     assert sign == THEIR_SIGN[kind](fields, KEY)
 
 
-async def test_wechatpy_makes_the_same_pay_sign_on_v2(wire: Wire) -> None:
+async def test_wechatpy_makes_the_same_pay_sign_on_v2(wire: ApiContext) -> None:
     params = v2(wire, SignType.MD5).pay_params(APPID, Prepay(datetime.now(UTC), "MD5", prepay_id="wx1"))
     theirs = WeChatPay(APPID, KEY, MCHID).jsapi.get_jsapi_signature("wx1", params.time_stamp, params.nonce_str)
     assert params.pay_sign == theirs
 
 
 @KINDS
-def test_our_v2_accepts_a_notification_that_wechatpy_writes(wire: Wire, kind: SignType) -> None:
+def test_our_v2_accepts_a_notification_that_wechatpy_writes(wire: ApiContext, kind: SignType) -> None:
     told = {
         "return_code": "SUCCESS",
         "result_code": "SUCCESS",

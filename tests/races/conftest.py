@@ -13,7 +13,7 @@ import pytest
 
 from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 from tests.http.client import Shop
-from tests.races.town import Town
+from tests.races.cluster import Cluster
 from tests.simulator.sink import Sink
 from tests.support.servers import running
 from tests.support.service import ServiceProcess, overlay
@@ -50,7 +50,7 @@ def redis(directory: Path) -> Iterator[EmbeddedRedis]:
 @asynccontextmanager
 async def a_town(
     directory: Path, simulator: SimulatorProcess, mongo: str, redis: str, name: str, policy: str
-) -> AsyncIterator[Town]:
+) -> AsyncIterator[Cluster]:
     """Two processes over the database ``name``, with this policy for late money. No log of theirs tells of a crash."""
     services, sink = [], Sink()
     for zone in ZONES:
@@ -62,7 +62,7 @@ async def a_town(
         file = f"{name}-{zone.replace('/', '-')}"
         services.append(ServiceProcess.start(directory, settings, file, TZ=zone))
     async with Shop(services[0].url, simulator) as one, Shop(services[1].url, simulator) as two:
-        yield Town(simulator, services, (one, two), sink)
+        yield Cluster(simulator, services, (one, two), sink)
     assert [service.stop() for service in services] == [0, 0]
     assert [line for service in services for line in service.defects] == []
     sink.close()
@@ -71,7 +71,7 @@ async def a_town(
 @pytest.fixture(scope="session")
 async def town(
     directory: Path, simulator: SimulatorProcess, mongo: EmbeddedMongo, redis: EmbeddedRedis
-) -> AsyncIterator[Town]:
+) -> AsyncIterator[Cluster]:
     """Late money waits for an operator here."""
     async with a_town(directory, simulator, mongo.url, redis.url, "town", "ask") as town:
         yield town

@@ -18,11 +18,11 @@ from pymongo import MongoClient
 from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 from storage.stores.all import DAYS, DIFFERENCES
 from tests.http.client import MERCHANT, Shop, Told
-from tests.races.town import SCALE, Town, crowd, until
+from tests.races.cluster import SCALE, Cluster, crowd, until
 from tests.support.servers import Proxy
 from tests.support.service import ServiceProcess, overlay
 from tests.support.stored import documents
-from wechat.reconciliation.books import Kind
+from wechat.reconciliation.books import DifferenceKind
 from wechat.reconciliation.reconciler import LEASE
 from wechat.reconciliation.worker import RETRY
 
@@ -40,7 +40,7 @@ class BusyDay:
 
 
 @pytest.fixture(scope="module")
-async def busy(town: Town) -> BusyDay:
+async def busy(town: Cluster) -> BusyDay:
     """Some 240 payments, 40 refunds, and as many differences of each kind as ``EACH``."""
     day = await town.new_day()
     paid = await town.bought(240 * SCALE)
@@ -48,21 +48,21 @@ async def busy(town: Town) -> BusyDay:
     answers = await crowd([town.refund(order, 700) for order in paid[: 40 * SCALE]])
     await succeeded(town, answers)
     planted: Counter[tuple[str, ...]] = Counter()
-    for kind in Kind:
+    for kind in DifferenceKind:
         told = await town.wechat("POST", "bills/faults", {"date": str(day), "kind": kind.value, "times": EACH})
         planted.update(map(identity, told["faults"]))
     await town.move_to(day + timedelta(days=1), 10, 6)
-    return BusyDay(day, planted, {kind.value: EACH for kind in Kind})
+    return BusyDay(day, planted, {kind.value: EACH for kind in DifferenceKind})
 
 
-async def succeeded(town: Town, answers: list[Told]) -> None:
+async def succeeded(town: Cluster, answers: list[Told]) -> None:
     """Once the payers have these refunds, and it is known here."""
     numbers = [told.json()["out_refund_no"] for told in answers]
     await town.advance(seconds=5)
     await crowd([until(partial(_succeeded, town, number)) for number in numbers])
 
 
-async def _succeeded(town: Town, out_refund_no: str) -> bool:
+async def _succeeded(town: Cluster, out_refund_no: str) -> bool:
     return bool((await town.ask("GET", f"/api/refunds/{out_refund_no}")).json()["state"] == "SUCCESS")
 
 
@@ -78,7 +78,7 @@ def told_of(result: dict[str, Any]) -> Counter[tuple[str, ...]]:
     return Counter(map(identity, sides))
 
 
-async def test_every_planted_difference_is_found_and_none_is_invented(town: Town, busy: BusyDay) -> None:
+async def test_every_planted_difference_is_found_and_none_is_invented(town: Cluster, busy: BusyDay) -> None:
     """K3."""
     result = await town.reconciled(busy.day)
     assert result["found"] == busy.found
@@ -86,7 +86,7 @@ async def test_every_planted_difference_is_found_and_none_is_invented(town: Town
     assert result["wechat"]["payments"] + result["wechat"]["refunds"] >= 280 * SCALE
 
 
-async def test_running_again_books_nothing_twice(town: Town, busy: BusyDay) -> None:
+async def test_running_again_books_nothing_twice(town: Cluster, busy: BusyDay) -> None:
     """K4, a rerun."""
     before = await town.reconciled(busy.day)
     assert (await town.reconcile(busy.day)).json()["found"] == busy.found
@@ -96,7 +96,7 @@ async def test_running_again_books_nothing_twice(town: Town, busy: BusyDay) -> N
 
 
 async def test_of_many_runners_at_once_one_runs_and_nothing_is_booked_twice(
-    town: Town, busy: BusyDay, mongo: EmbeddedMongo
+    town: Cluster, busy: BusyDay, mongo: EmbeddedMongo
 ) -> None:
     """K4, two processes, four runs each."""
     forget(mongo.url, busy.day)
@@ -134,7 +134,7 @@ def command(name: str, collection: str) -> bytes:
     ids=["before it books", "before it marks", "before it ends"],
 )
 async def test_a_run_killed_in_the_middle_is_done_by_another_process_and_nothing_is_booked_twice(
-    town: Town,
+    town: Cluster,
     busy: BusyDay,
     mongo: EmbeddedMongo,
     redis: EmbeddedRedis,
@@ -165,7 +165,7 @@ async def test_a_run_killed_in_the_middle_is_done_by_another_process_and_nothing
 
 
 async def test_a_bill_that_is_late_is_waited_for_and_alarmed_from_the_evening_on(
-    town: Town, mongo: EmbeddedMongo
+    town: Cluster, mongo: EmbeddedMongo
 ) -> None:
     """K5."""
     day = await town.new_day()
@@ -190,17 +190,17 @@ async def test_a_bill_that_is_late_is_waited_for_and_alarmed_from_the_evening_on
     assert (await town.reconciled(day))["found"] == {}
 
 
-async def _put_off(town: Town, url: str, day: date) -> bool:
+async def _put_off(town: Cluster, url: str, day: date) -> bool:
     """Whether the day is to be tried again later, and by nobody now."""
     now, stored = await town.now(), documents(url, "town", DAYS, "day", [day.isoformat()])
     return all(each["due_at"] > now and "leased_until" not in each for each in stored) and bool(stored)
 
 
-async def _alarmed(town: Town, kind: str, times: int) -> bool:
+async def _alarmed(town: Cluster, kind: str, times: int) -> bool:
     return await town.alarms(kind) == times
 
 
-async def test_refunds_made_by_hand_in_wechats_console_are_found_by_the_bill_and_booked(town: Town) -> None:
+async def test_refunds_made_by_hand_in_wechats_console_are_found_by_the_bill_and_booked(town: Cluster) -> None:
     """J10."""
     day = await town.new_day()
     orders = await town.bought(4)
@@ -224,7 +224,7 @@ async def test_refunds_made_by_hand_in_wechats_console_are_found_by_the_bill_and
     assert (ledger["fee"], ledger["net"], ledger["debit"]) == (truth["fee"], truth["net"], ledger["credit"])
 
 
-async def test_a_day_whose_bill_wechat_has_no_more_is_alarmed_once(town: Town, mongo: EmbeddedMongo) -> None:
+async def test_a_day_whose_bill_wechat_has_no_more_is_alarmed_once(town: Cluster, mongo: EmbeddedMongo) -> None:
     """K5, after three months."""
     day, failed = await town.new_day(), await town.alarms("reconciliation_failed")
     await town.bought(1)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis
+from tests.races.cluster import SCALE, Cluster, Order, crowd, until
 from tests.races.conftest import a_town
-from tests.races.town import SCALE, Order, Town, crowd, until
 from tests.support.simulator import SimulatorProcess
 
 HEAD_START_S = 1.0 * SCALE  # the longest: whoever has more to do is slower in a larger crowd, and on a busy machine
@@ -22,7 +22,7 @@ HEAD_START_S = 1.0 * SCALE  # the longest: whoever has more to do is slower in a
 @pytest.fixture(scope="module")
 async def generous(
     directory: Path, simulator: SimulatorProcess, mongo: EmbeddedMongo, redis: EmbeddedRedis
-) -> AsyncIterator[Town]:
+) -> AsyncIterator[Cluster]:
     """A town where late money goes back by itself."""
     async with a_town(directory, simulator, mongo.url, redis.url, "generous", "refund") as town:
         yield town
@@ -42,7 +42,7 @@ async def all_raced(*races: Sequence[Awaitable[object]]) -> None:
     await crowd([race(number, runners) for number, runners in enumerate(races)])
 
 
-async def test_of_a_close_and_a_payment_at_once_one_wins_and_both_sides_know_which(town: Town) -> None:
+async def test_of_a_close_and_a_payment_at_once_one_wins_and_both_sides_know_which(town: Cluster) -> None:
     """J1."""
     orders = await town.sold(100 * SCALE)
     await town.advance(minutes=6)  # v2 closes nothing younger
@@ -59,7 +59,7 @@ def query(order: Order) -> str:
     return f"/api/orders/{order['out_trade_no']}/query"
 
 
-async def test_of_a_close_and_a_payment_that_ignores_it_the_money_is_always_known(town: Town) -> None:
+async def test_of_a_close_and_a_payment_that_ignores_it_the_money_is_always_known(town: Cluster) -> None:
     """J1, with a payer whom WeChat lets pay even what it has closed."""
     orders = await town.sold(40 * SCALE, api="v3")
     await all_raced(*[(town.close(order), town.pay_anyway(order)) for order in orders])
@@ -68,7 +68,7 @@ async def test_of_a_close_and_a_payment_that_ignores_it_the_money_is_always_know
     assert {order["trade_state"] for order in stored} == {"SUCCESS", "PAID_LATE"}
 
 
-async def closed_and_paid(town: Town, count: int) -> list[Order]:
+async def closed_and_paid(town: Cluster, count: int) -> list[Order]:
     orders = await town.sold(count, api="v3")
     assert {told.json()["trade_state"] for told in await crowd([town.close(order) for order in orders])} == {"CLOSED"}
     await crowd([town.pay_anyway(order) for order in orders])
@@ -77,7 +77,7 @@ async def closed_and_paid(town: Town, count: int) -> list[Order]:
     return orders
 
 
-async def test_money_for_a_closed_order_waits_for_an_operator_and_no_goods_go_out(town: Town) -> None:
+async def test_money_for_a_closed_order_waits_for_an_operator_and_no_goods_go_out(town: Cluster) -> None:
     """J2, policy ask."""
     before = await town.alarms("paid_late")
     orders = await closed_and_paid(town, 20 * SCALE)
@@ -93,7 +93,7 @@ async def test_money_for_a_closed_order_waits_for_an_operator_and_no_goods_go_ou
     assert await town.alarms("paid_late") == before + len(orders)
 
 
-async def test_money_for_a_closed_order_goes_back_once_and_no_goods_go_out(generous: Town) -> None:
+async def test_money_for_a_closed_order_goes_back_once_and_no_goods_go_out(generous: Cluster) -> None:
     """J2, policy refund."""
     orders = await closed_and_paid(generous, 20 * SCALE)
     await generous.until_all(orders, "REFUND")
@@ -103,7 +103,7 @@ async def test_money_for_a_closed_order_goes_back_once_and_no_goods_go_out(gener
         assert (order["refunded"], order["refunds"]) == (order["total"], [f"late-{order['out_trade_no']}"])
 
 
-async def test_another_payers_money_and_a_second_payment_go_back_once(generous: Town) -> None:
+async def test_another_payers_money_and_a_second_payment_go_back_once(generous: Cluster) -> None:
     """J2, of an order that somebody else pays, and of one that is paid twice."""
     foreign, twice = await generous.sold(1, api="v3"), await generous.bought(1, api="v3")
     await generous.pay_anyway(foreign[0], user="yi")
@@ -120,7 +120,7 @@ async def test_another_payers_money_and_a_second_payment_go_back_once(generous: 
     )
 
 
-async def test_a_close_that_comes_too_late_finds_the_payment(town: Town) -> None:
+async def test_a_close_that_comes_too_late_finds_the_payment(town: Cluster) -> None:
     """J3."""
     orders = await town.sold(10)
     await town.advance(minutes=6)
@@ -131,7 +131,7 @@ async def test_a_close_that_comes_too_late_finds_the_payment(town: Town) -> None
     assert set(await town.states(orders)) == {"SUCCESS"}
 
 
-async def test_a_young_v2_order_is_closed_as_soon_as_wechat_takes_it_and_not_tried_before(town: Town) -> None:
+async def test_a_young_v2_order_is_closed_as_soon_as_wechat_takes_it_and_not_tried_before(town: Cluster) -> None:
     """J4."""
     await asyncio.sleep((1.6 - (await town.now()).microsecond / 1e6) % 1)  # late in a second, of which we keep no parts
     orders, before = await town.sold(5, api="v2"), await town.served("/pay/closeorder")

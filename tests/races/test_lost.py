@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from storage.embedded.servers import EmbeddedMongo
-from tests.races.town import SCALE, Order, Town, crowd, until
+from tests.races.cluster import SCALE, Cluster, Order, crowd, until
 from tests.support.stored import order_documents
 
 QUERIES = ("/pay/orderquery", "/v3/pay/transactions/out-trade-no/*")
@@ -16,15 +16,15 @@ LOOKS_S = (31, 60, 120, 300, 600, 690)  # from one look at an order to the next,
 MOST_QUERIES = 12
 
 
-async def queried(town: Town) -> int:
+async def queried(town: Cluster) -> int:
     return sum([await town.served(path) for path in QUERIES])
 
 
-async def pay_unheard(town: Town, orders: list[Order]) -> None:
+async def pay_unheard(town: Cluster, orders: list[Order]) -> None:
     assert {await town.pay(order, "lost_notification") for order in orders} == {"get_brand_wcpay_request:ok"}
 
 
-async def test_with_every_notification_lost_every_order_is_found_paid_within_ninety_seconds(town: Town) -> None:
+async def test_with_every_notification_lost_every_order_is_found_paid_within_ninety_seconds(town: Cluster) -> None:
     """K1, a hundred orders at a time."""
     await town.new_day()
     for _ in range(SCALE):
@@ -39,7 +39,9 @@ async def test_with_every_notification_lost_every_order_is_found_paid_within_nin
         assert await queried(town) - before == len(orders)
 
 
-async def test_whenever_it_is_paid_the_next_look_finds_it_and_looks_are_few(town: Town, mongo: EmbeddedMongo) -> None:
+async def test_whenever_it_is_paid_the_next_look_finds_it_and_looks_are_few(
+    town: Cluster, mongo: EmbeddedMongo
+) -> None:
     """K1, of orders paid at every step of the ladder, and of some that nobody pays."""
     await town.new_day()
     orders = await town.sold(4 * (len(LOOKS_S) + 1) * SCALE)
@@ -66,7 +68,7 @@ def number(order: Order) -> str:
     return str(order["out_trade_no"])
 
 
-async def test_where_queries_fail_too_the_bill_of_the_next_day_finds_all_and_repairs_book_them(town: Town) -> None:
+async def test_where_queries_fail_too_the_bill_of_the_next_day_finds_all_and_repairs_book_them(town: Cluster) -> None:
     """K2."""
     day = await town.new_day()
     for path in QUERIES:
@@ -90,7 +92,7 @@ async def test_where_queries_fail_too_the_bill_of_the_next_day_finds_all_and_rep
     assert again["ours"]["received"] == again["wechat"]["received"] == truth["received"] == 1800 * len(orders)
 
 
-async def test_what_a_page_says_pays_nothing_and_a_payer_who_cancels_may_pay_the_same_order(town: Town) -> None:
+async def test_what_a_page_says_pays_nothing_and_a_payer_who_cancels_may_pay_the_same_order(town: Cluster) -> None:
     """K6."""
     shop = town.shops[0]
     await shop.log_in()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.http.client import Told
-from tests.races.town import Order, Town, crowd, soon, until
+from tests.races.cluster import Cluster, Order, crowd, soon, until
 from wechat.domain.orders import SPACING
 
 PATHS = {"v2": "/secapi/pay/refund", "v3": "/v3/refund/domestic/refunds"}
@@ -20,7 +20,7 @@ BOTH = pytest.mark.parametrize("api", ["v2", "v3"])
 
 
 @BOTH
-async def test_of_a_hundred_refunds_of_60_on_100_over_two_processes_one_is_accepted(town: Town, api: str) -> None:
+async def test_of_a_hundred_refunds_of_60_on_100_over_two_processes_one_is_accepted(town: Cluster, api: str) -> None:
     """J5."""
     (order,) = await town.bought(1, api=api, total=100)
     answers = await crowd([town.refund(order, 60) for _ in range(100)])
@@ -31,7 +31,7 @@ async def test_of_a_hundred_refunds_of_60_on_100_over_two_processes_one_is_accep
     assert [refund["state"] for refund in await town.refunds(order)] == ["SUCCESS"]
 
 
-async def refunded(town: Town, order: Order, amount: int) -> None:
+async def refunded(town: Cluster, order: Order, amount: int) -> None:
     """Once nothing is under way and so much is put aside here, so much went back at WeChat."""
 
     async def there() -> bool:
@@ -43,7 +43,7 @@ async def refunded(town: Town, order: Order, amount: int) -> None:
     assert (await town.wechat("GET", f"orders/{order['out_trade_no']}"))["refunded"] == amount
 
 
-async def test_of_a_hundred_refunds_of_1_fifty_are_queued_a_minute_apart(town: Town) -> None:
+async def test_of_a_hundred_refunds_of_1_fifty_are_queued_a_minute_apart(town: Cluster) -> None:
     """J6."""
     (order,) = await town.bought(1, api="v3", total=100)
     asked = await town.served(PATHS["v3"])
@@ -64,16 +64,16 @@ async def test_of_a_hundred_refunds_of_1_fifty_are_queued_a_minute_apart(town: T
     assert await town.served(PATHS["v3"]) == asked + 50  # none was refused and sent again
 
 
-async def _sent(town: Town, order: Order) -> int:
+async def _sent(town: Cluster, order: Order) -> int:
     """How many refunds of the order WeChat has taken."""
     return len((await town.wechat("GET", f"orders/{order['out_trade_no']}"))["refunds"])
 
 
-async def _more(town: Town, order: Order, count: int) -> bool:
+async def _more(town: Cluster, order: Order, count: int) -> bool:
     return await _sent(town, order) > count
 
 
-async def test_a_refund_that_travels_slowly_does_not_bring_the_next_one_too_near(town: Town) -> None:
+async def test_a_refund_that_travels_slowly_does_not_bring_the_next_one_too_near(town: Cluster) -> None:
     """J6, of two refunds whose first is taken at WeChat later than it was sent."""
     (order,) = await town.bought(1, api="v3", total=100)
     asked = await town.served(PATHS["v3"])
@@ -100,7 +100,7 @@ LOST = [
 ]
 
 
-async def test_whatever_happens_to_the_answer_the_number_stays_and_the_money_goes_back_once(town: Town) -> None:
+async def test_whatever_happens_to_the_answer_the_number_stays_and_the_money_goes_back_once(town: Cluster) -> None:
     """J7. The timeouts last ten real seconds, side by side."""
     orders = [order for api in PATHS for order in await town.bought(len(LOST), api=api, total=100)]
     answers = await asyncio.gather(*(lose_each(town, orders, api) for api in PATHS))
@@ -118,7 +118,7 @@ async def test_whatever_happens_to_the_answer_the_number_stays_and_the_money_goe
     assert [order["refunds"] for order in await town.truth(orders)] == [[number] for number in numbers]
 
 
-async def lose_each(town: Town, orders: list[Order], api: str) -> list[Told]:
+async def lose_each(town: Cluster, orders: list[Order], api: str) -> list[Told]:
     """What was answered to a refund of each order of ``api``, to each of which something else happened."""
     clicks = []
     for order, (fault, more) in zip([order for order in orders if order["api"] == api], LOST, strict=True):
@@ -132,15 +132,15 @@ def key(order: Order, click: str = "first") -> dict[str, str]:
     return {"Idempotency-Key": f"{click}-{order['out_trade_no']}"}
 
 
-async def _struck(town: Town, path: str) -> bool:
+async def _struck(town: Cluster, path: str) -> bool:
     return path not in [rule["path"] for rule in (await town.wechat("GET", "faults"))["faults"]]
 
 
-async def _taken(town: Town, out_refund_no: str) -> bool:
+async def _taken(town: Cluster, out_refund_no: str) -> bool:
     return not await _is(town, out_refund_no, "REQUESTED")
 
 
-async def test_money_stays_put_aside_as_long_as_nobody_can_be_asked(town: Town) -> None:
+async def test_money_stays_put_aside_as_long_as_nobody_can_be_asked(town: Cluster) -> None:
     """J7, when the queries fail too, for a day."""
     (order,) = await town.bought(1, api="v3", total=100)
     await town.fault("/v3/refund/domestic/refunds*", "http_500")
@@ -161,7 +161,7 @@ AMOUNTS = [0, -1, 1.5, 1.0, True, None, "1", "１", [1], {"$gt": 0}, 101, 2**63,
 
 
 @pytest.mark.parametrize("amount", AMOUNTS)
-async def test_what_is_no_amount_of_this_order_is_refused_and_wechat_is_not_asked(town: Town, amount: Any) -> None:
+async def test_what_is_no_amount_of_this_order_is_refused_and_wechat_is_not_asked(town: Cluster, amount: Any) -> None:
     """J8."""
     (order,) = await town.bought(1, api="v3", total=100)
     before = await town.served(PATHS["v3"])
@@ -171,7 +171,7 @@ async def test_what_is_no_amount_of_this_order_is_refused_and_wechat_is_not_aske
     assert await town.served(PATHS["v3"]) == before
 
 
-async def test_what_is_not_paid_or_not_there_or_asked_by_a_payer_is_not_refunded(town: Town) -> None:
+async def test_what_is_not_paid_or_not_there_or_asked_by_a_payer_is_not_refunded(town: Cluster) -> None:
     """J8."""
     unpaid, closed = await town.sold(2, api="v3")
     await town.close(closed)
@@ -190,7 +190,7 @@ async def test_what_is_not_paid_or_not_there_or_asked_by_a_payer_is_not_refunded
     assert await town.served(PATHS["v3"]) == before
 
 
-async def test_what_was_paid_late_goes_back_once_however_many_operators_see_to_it(town: Town) -> None:
+async def test_what_was_paid_late_goes_back_once_however_many_operators_see_to_it(town: Cluster) -> None:
     """J8, under the policy ask: money that no goods are given for is the operator's to return."""
     (order,) = await town.sold(1, api="v3", total=100)
     await town.close(order)
@@ -202,7 +202,7 @@ async def test_what_was_paid_late_goes_back_once_however_many_operators_see_to_i
     await refunded(town, order, 100)
 
 
-async def test_after_a_year_nothing_is_refunded_and_wechat_is_not_asked(town: Town) -> None:
+async def test_after_a_year_nothing_is_refunded_and_wechat_is_not_asked(town: Cluster) -> None:
     """J8."""
     (order,) = await town.bought(1, api="v3", total=100)
     await town.advance(days=365)
@@ -214,7 +214,7 @@ async def test_after_a_year_nothing_is_refunded_and_wechat_is_not_asked(town: To
 
 @BOTH
 async def test_a_refund_that_the_payers_bank_does_not_take_is_alarmed_once_and_stays_put_aside(
-    town: Town, api: str
+    town: Cluster, api: str
 ) -> None:
     """J9, ABNORMAL, and what comes of it when the money is sent elsewhere."""
     order, number = await one_that_ends(town, "abnormal", api)
@@ -232,7 +232,7 @@ async def test_a_refund_that_the_payers_bank_does_not_take_is_alarmed_once_and_s
 
 
 @BOTH
-async def test_a_refund_that_wechat_closes_is_alarmed_once_and_can_be_made_again(town: Town, api: str) -> None:
+async def test_a_refund_that_wechat_closes_is_alarmed_once_and_can_be_made_again(town: Cluster, api: str) -> None:
     """J9, CLOSED."""
     order, _ = await one_that_ends(town, "closed", api)
     before = await town.alarms("refund_closed")
@@ -244,7 +244,7 @@ async def test_a_refund_that_wechat_closes_is_alarmed_once_and_can_be_made_again
     await refunded(town, order, 100)
 
 
-async def test_a_refund_that_is_under_way_for_days_is_alarmed_once_and_stays_put_aside(town: Town) -> None:
+async def test_a_refund_that_is_under_way_for_days_is_alarmed_once_and_stays_put_aside(town: Cluster) -> None:
     """J9, PROCESSING for seven days and then closed."""
     order, number = await one_that_ends(town, "stuck", "v3")
     before = await town.alarms("refund_slow")
@@ -258,7 +258,7 @@ async def test_a_refund_that_is_under_way_for_days_is_alarmed_once_and_stays_put
     await refunded(town, order, 0)
 
 
-async def one_that_ends(town: Town, scenario: str, api: str) -> tuple[Order, str]:
+async def one_that_ends(town: Cluster, scenario: str, api: str) -> tuple[Order, str]:
     """An order with a refund of 60 that will live through ``scenario``, and its number."""
     (order,) = await town.bought(1, api=api, total=100)
     await town.wechat("POST", "refunds/scenarios", {"scenario": scenario, "out_trade_no": order["out_trade_no"]})
@@ -267,9 +267,9 @@ async def one_that_ends(town: Town, scenario: str, api: str) -> tuple[Order, str
     return order, told.json()["out_refund_no"]
 
 
-async def _is(town: Town, out_refund_no: str, state: str) -> bool:
+async def _is(town: Cluster, out_refund_no: str, state: str) -> bool:
     return bool((await town.ask("GET", f"/api/refunds/{out_refund_no}")).json()["state"] == state)
 
 
-async def _alarmed(town: Town, kind: str, times: int) -> bool:
+async def _alarmed(town: Cluster, kind: str, times: int) -> bool:
     return await town.alarms(kind) == times

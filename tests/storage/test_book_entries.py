@@ -18,7 +18,7 @@ from wechat.domain.facts import RefundState
 from wechat.domain.money import Fen
 from wechat.domain.numbers import NumberUse, refund_number
 from wechat.domain.orders import Order, Refund, TradeState
-from wechat.reconciliation.books import Entry
+from wechat.reconciliation.books import BookEntry
 
 DAY = date(2026, 2, 28)
 START, END = datetime(2026, 2, 27, 16, tzinfo=UTC), datetime(2026, 2, 28, 16, tzinfo=UTC)
@@ -37,16 +37,16 @@ def refund_of(order: Order, number: str, sent_at: datetime | None, **changes: An
     return replace(draft, last_sent_at=sent_at, **changes)
 
 
-async def read(batches: AsyncIterator[Sequence[Entry]]) -> list[Entry]:
+async def read(batches: AsyncIterator[Sequence[BookEntry]]) -> list[BookEntry]:
     """All entries; no batch is larger than a window may be."""
-    entries: list[Entry] = []
+    entries: list[BookEntry] = []
     async for batch in batches:
         assert batch
         entries += batch
     return entries
 
 
-def numbers(entries: Sequence[Entry]) -> Counter[str]:
+def numbers(entries: Sequence[BookEntry]) -> Counter[str]:
     return Counter(entry.out_refund_no or entry.out_trade_no for entry in entries)
 
 
@@ -142,10 +142,10 @@ async def test_a_payment_says_what_the_order_says(storage: Storage, backing: Bac
     await backing.load(orders)
     entries = sorted(await read(storage.book_entries.list_payments(MCHID, DAY)))
     assert entries == [
-        Entry("late-order", "T-late-order", "", "", 3600, "CNY", "PAID_LATE"),
-        Entry("paid-order", "T-paid-order", "", "", 3_000_000_000, "HKD", "SUCCESS"),
-        Entry("refunded-order", "T-refunded-order", "", "", 3600, "CNY", "REFUND"),
-        Entry("twice-order", "T-twice-order", "", "", 3600, "CNY", "SUCCESS"),
+        BookEntry("late-order", "T-late-order", "", "", 3600, "CNY", "PAID_LATE"),
+        BookEntry("paid-order", "T-paid-order", "", "", 3_000_000_000, "HKD", "SUCCESS"),
+        BookEntry("refunded-order", "T-refunded-order", "", "", 3600, "CNY", "REFUND"),
+        BookEntry("twice-order", "T-twice-order", "", "", 3600, "CNY", "SUCCESS"),
     ]
     assert {type(entry.amount) for entry in entries} == {int}
 
@@ -198,8 +198,8 @@ async def test_a_refund_says_what_was_asked_and_what_became_of_it(storage: Stora
     await backing.load([replace(order, refunds=refunds), theirs])
     entries = await read(storage.book_entries.list_refunds(MCHID, DAY))
     assert sorted(entries) == [
-        Entry("one-order", "T-one-order", "R-1", "503", amount, "CNY", "SUCCESS"),
-        Entry("one-order", "T-second", "R-2", "", 60, "CNY", "REQUESTED"),
+        BookEntry("one-order", "T-one-order", "R-1", "503", amount, "CNY", "SUCCESS"),
+        BookEntry("one-order", "T-second", "R-2", "", 60, "CNY", "REQUESTED"),
     ]
 
 

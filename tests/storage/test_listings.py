@@ -23,7 +23,7 @@ from wechat.domain.errors import BadRequest
 from wechat.domain.facts import RefundState
 from wechat.domain.orders import Order, TimelineEntry, TradeState
 from wechat.domain.ports import Page
-from wechat.reconciliation.books import Difference, Entry, Kind
+from wechat.reconciliation.books import BookEntry, Difference, DifferenceKind
 from wechat.reconciliation.days import BookDay
 
 MILLISECOND = timedelta(milliseconds=1)
@@ -271,8 +271,8 @@ async def test_days_that_are_due_come_earliest_first(storage: Storage) -> None:
 
 
 def a_difference(number: int, day: date, mchid: str = MCHID) -> Difference:
-    entry = Entry(f"order-{number}", f"T{number}", "", "", 1, "CNY", "SUCCESS")
-    return Difference.between(mchid, day, Kind.MISSING_HERE, None, entry, NOW)
+    entry = BookEntry(f"order-{number}", f"T{number}", "", "", 1, "CNY", "SUCCESS")
+    return Difference.between(mchid, day, DifferenceKind.MISSING_HERE, None, entry, NOW)
 
 
 @pytest.mark.parametrize("limit", [1, 4, 100])

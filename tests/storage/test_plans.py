@@ -38,7 +38,7 @@ from wechat.domain.facts import RefundState
 from wechat.domain.numbers import NumberUse, payment_number, refund_number
 from wechat.domain.orders import Order, TimelineEntry, TradeState
 from wechat.domain.ports import Stored
-from wechat.reconciliation.books import Difference, Entry, Kind
+from wechat.reconciliation.books import BookEntry, Difference, DifferenceKind
 from wechat.reconciliation.days import BookDay
 
 DATABASE = "plans"
@@ -98,8 +98,8 @@ def a_delivered(i: int) -> Any:
 
 
 def a_difference(i: int) -> Difference:
-    entry = Entry(number(i), f"T{i}", "", "", 1, "CNY", "SUCCESS")
-    return Difference.between(MCHID, BUSY_DAY - timedelta(days=i % 20), Kind.MISSING_HERE, None, entry, NOW)
+    entry = BookEntry(number(i), f"T{i}", "", "", 1, "CNY", "SUCCESS")
+    return Difference.between(MCHID, BUSY_DAY - timedelta(days=i % 20), DifferenceKind.MISSING_HERE, None, entry, NOW)
 
 
 def a_day(i: int) -> BookDay:

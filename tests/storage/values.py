@@ -13,7 +13,7 @@ from wechat.domain.facts import Api, RefundState
 from wechat.domain.messages import StoredNotification
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order, Payment, Prepay, Refund, TimelineEntry, TradeState, TradeType
-from wechat.reconciliation.books import Audit, Difference, Entry, Kind, Reconciliation, Status, Sums
+from wechat.reconciliation.books import Audit, BookEntry, Difference, DifferenceKind, Reconciliation, Status, Totals
 from wechat.reconciliation.days import BookDay
 
 DAY = date(2026, 2, 28)
@@ -127,8 +127,8 @@ def bare_delivery() -> Delivery:
 
 
 def a_result() -> Reconciliation:
-    sums = Sums(1, LARGE, LARGE, 2, LARGE, LARGE, 7 * LARGE)
-    found = {Kind.AMOUNT: 1, Kind.DOUBLE_PAYMENT: 2}
+    sums = Totals(1, LARGE, LARGE, 2, LARGE, LARGE, 7 * LARGE)
+    found = {DifferenceKind.AMOUNT: 1, DifferenceKind.DOUBLE_PAYMENT: 2}
     return Reconciliation(DAY, NOW, NOW + HOUR, sums, replace(sums, payments=2), found)
 
 
@@ -141,19 +141,19 @@ def bare_day() -> BookDay:
 
 
 def full_difference() -> Difference:
-    ours = Entry(NUMBER, TRANSACTION, "R1", "50300001", LARGE, "CNY", "SUCCESS", "2026-02-28T12:00:00+08:00")
+    ours = BookEntry(NUMBER, TRANSACTION, "R1", "50300001", LARGE, "CNY", "SUCCESS", "2026-02-28T12:00:00+08:00")
     audit = (
         Audit(NOW, "shop", "query", Status.OPEN, Status.REPAIRED, "SUCCESS"),
         Audit(NOW + HOUR, "reconciliation", "rerun", Status.REPAIRED, Status.GONE),
     )
-    difference = Difference.between(MCHID, DAY, Kind.AMOUNT, ours, ours._replace(amount=1), NOW)
+    difference = Difference.between(MCHID, DAY, DifferenceKind.AMOUNT, ours, ours._replace(amount=1), NOW)
     return replace(difference, seen_at=NOW + HOUR, status=Status.GONE, audit=audit)
 
 
 def bare_difference() -> Difference:
     """Of the same identity as the full one."""
-    theirs = Entry(NUMBER, TRANSACTION, "R1", "50300001", 1, "CNY", "SUCCESS")
-    return Difference.between(MCHID, DAY, Kind.AMOUNT, None, theirs, NOW)
+    theirs = BookEntry(NUMBER, TRANSACTION, "R1", "50300001", 1, "CNY", "SUCCESS")
+    return Difference.between(MCHID, DAY, DifferenceKind.AMOUNT, None, theirs, NOW)
 
 
 FULL_AND_BARE: dict[str, tuple[Any, Any]] = {

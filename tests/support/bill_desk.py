@@ -17,7 +17,7 @@ from tests.support.runtime import RecordedTelemetry
 from tests.unit.keys import certificate_pem, key, private_pem
 from wechat.pay.certificates import KeyRing, PlatformKey, load_signer
 from wechat.pay.ciphers import AeadCipher
-from wechat.pay.gateway import Merchant, Wire
+from wechat.pay.gateway import ApiContext, Merchant
 from wechat.pay.signing import Signer, rsa_verify, v2_verify, v3_answer_message, v3_request_message
 from wechat.pay.v2 import xmlcodec
 from wechat.pay.v3.gateway import V3Gateway
@@ -67,8 +67,8 @@ class BillDesk:
         signer = load_signer(MERCHANT.mchid, private_pem(), certificate_pem(), RecordedTelemetry())
         return V3Gateway(self.wired(transport), MERCHANT, signer, AeadCipher(KEY), ring)
 
-    def wired(self, transport: Transport) -> Wire:
-        return Wire(transport, (self.url,), self.clock)
+    def wired(self, transport: Transport) -> ApiContext:
+        return ApiContext(transport, (self.url,), self.clock)
 
     async def _announce(self, request: web.Request) -> web.Response:
         self._must_be_signed(request)

@@ -44,12 +44,12 @@ DEFAULTS = OrderDefaults(
 )
 
 
-class Died(Exception):
+class SimulatedCrash(Exception):
     """The process ended here."""
 
 
 @dataclass
-class Fuse:
+class CrashPoint:
     """Counts calls to the world outside; the process ends at call ``at``, before it or with its effect done."""
 
     at: int = 0
@@ -62,10 +62,10 @@ class Fuse:
         return bool(self.at) and self.calls >= self.at
 
 
-class Mortal:
+class CrashingProxy:
     """Anything with async methods, for as long as the fuse burns."""
 
-    def __init__(self, inner: object, fuse: Fuse) -> None:
+    def __init__(self, inner: object, fuse: CrashPoint) -> None:
         self._inner, self._fuse = inner, fuse
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
@@ -73,23 +73,23 @@ class Mortal:
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             if self._fuse.burnt:
-                raise Died
+                raise SimulatedCrash
             self._fuse.calls += 1
             ends = self._fuse.calls == self._fuse.at
             if ends and not self._fuse.after:
-                raise Died
+                raise SimulatedCrash
             result = await method(*args, **kwargs)
             if ends:
-                raise Died
+                raise SimulatedCrash
             return result
 
         return call
 
 
-class MortalDocuments(Mortal):
+class MortalDocuments(CrashingProxy):
     """A collection for as long as the fuse burns. To encode is no call to the world outside."""
 
-    def __init__(self, inner: BulkDocuments, fuse: Fuse) -> None:
+    def __init__(self, inner: BulkDocuments, fuse: CrashPoint) -> None:
         super().__init__(inner, fuse)
         self._documents = inner
 
@@ -127,7 +127,7 @@ class Backend:
     def __post_init__(self) -> None:
         self.database = MemoryDatabase(self.clock)
 
-    def stores(self, fuse: Fuse | None = None) -> Stores:
+    def stores(self, fuse: CrashPoint | None = None) -> Stores:
         """The stores as one process has them."""
 
         def collection(name: str) -> BulkDocuments:
@@ -205,7 +205,7 @@ class Core:
         route: Mapping[Api, Api] = SAME,
         defaults: OrderDefaults = DEFAULTS,
         catalogue: Mapping[str, Item] | None = None,
-        fuse: Fuse | None = None,
+        fuse: CrashPoint | None = None,
         updates: Callable[[OrderStore, Runtime], OrderUpdates] = OrderUpdates,
     ) -> None:
         runtime = backend.runtime()

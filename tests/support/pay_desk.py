@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from tests.support.core import Fuse, Mortal
+from tests.support.core import CrashingProxy, CrashPoint
 from tests.support.refund_desk import raise_next
 from wechat.domain.errors import FenpayError, GatewayRefused
 from wechat.domain.facts import Api, Notification, RemoteState, Transaction, Verified
@@ -74,9 +74,9 @@ class PayDesk:
         raise NotImplementedError
 
 
-class MortalDesk(Mortal):
+class MortalDesk(CrashingProxy):
     """A desk for as long as the fuse burns. To sign is no call to the world outside."""
 
-    def __init__(self, desk: PayDesk, fuse: Fuse) -> None:
+    def __init__(self, desk: PayDesk, fuse: CrashPoint) -> None:
         super().__init__(desk, fuse)
         self.pay_params = desk.pay_params

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from tests.contract.samples import NOW, an_order, paid
 from tests.support.clock import ManualClock
-from tests.support.core import SAME, Backend, Core, Fuse, Mortal
+from tests.support.core import SAME, Backend, Core, CrashingProxy, CrashPoint
 from wechat.domain.errors import FenpayError, GatewayRefused, OutcomeUnknown
 from wechat.domain.facts import Api, RefundState, RemoteRefund, Verified
 from wechat.domain.money import Fen
@@ -21,7 +21,7 @@ from wechat.refunds.requests import RefundRequest
 TURN_S = SPACING.total_seconds()
 
 
-class Till:
+class RefundFixture:
     """Refunds over memory and one desk, which stands for both APIs."""
 
     def __init__(self, backend: Backend, policy: LatePolicy = LatePolicy.ASK) -> None:
@@ -31,9 +31,9 @@ class Till:
         self.core = self.process()
         self.refunds = self.core.refunds
 
-    def process(self, *, route: Mapping[Api, Api] = SAME, fuse: Fuse | None = None) -> Core:
+    def process(self, *, route: Mapping[Api, Api] = SAME, fuse: CrashPoint | None = None) -> Core:
         """One more process over the same stores; with a ``fuse`` it dies when that burns down."""
-        desk = cast(RefundGateway, Mortal(self.desk, fuse) if fuse else self.desk)
+        desk = cast(RefundGateway, CrashingProxy(self.desk, fuse) if fuse else self.desk)
         return Core(self.backend, refund_gateways=dict.fromkeys(Api, desk), policy=self._policy, route=route, fuse=fuse)
 
 
@@ -43,7 +43,7 @@ class Shop:
     def __init__(self) -> None:
         self.clock = ManualClock(NOW)
         self.backend = Backend(self.clock)
-        self.till = Till(self.backend)
+        self.till = RefundFixture(self.backend)
         self.desk = self.till.desk
         self.order = self.place()
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from storage.stores.all import Stores
 from tests.support.clock import ManualClock
-from tests.support.core import Backend, Fuse
+from tests.support.core import Backend, CrashPoint
 
 
 class StorageBackend(Backend):
@@ -17,7 +17,7 @@ class StorageBackend(Backend):
         super().__init__(clock)
         self._storage = storage
 
-    def stores(self, fuse: Fuse | None = None) -> Stores:
+    def stores(self, fuse: CrashPoint | None = None) -> Stores:
         assert fuse is None
         return self._storage
 

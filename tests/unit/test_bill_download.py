@@ -18,7 +18,7 @@ from tests.support.runtime import a_runtime
 from wechat.domain.errors import BadRequest, Conflict, FenpayError, GatewayRefused, Gone, OutcomeUnknown
 from wechat.pay.bills.gateways import BillGateway, NotYet, V2Bills, V3Bills
 from wechat.pay.bills.parser import BillBroken, BillKind, flow_lines, trade_lines
-from wechat.reconciliation.bill_cache import BillShelf
+from wechat.reconciliation.bill_cache import BillCache
 from wechat.support.transport import Transport
 
 DAY = date(2026, 2, 28)
@@ -182,8 +182,8 @@ async def test_xml_that_is_no_xml_is_no_answer(desk: BillDesk, transport: Transp
         await V2Bills(desk.wired(transport), MERCHANT, KEY).fetch(DAY, BillKind.ALL, tmp_path / "bill.csv")
 
 
-def shelf_of(desk: BillDesk, transport: Transport, directory: Path, clock: ManualClock) -> BillShelf:
-    return BillShelf(v3(desk, transport), directory, time(10, 5), timedelta(days=30), a_runtime(clock), MERCHANT.mchid)
+def shelf_of(desk: BillDesk, transport: Transport, directory: Path, clock: ManualClock) -> BillCache:
+    return BillCache(v3(desk, transport), directory, time(10, 5), timedelta(days=30), a_runtime(clock), MERCHANT.mchid)
 
 
 async def test_a_bill_is_fetched_once_and_kept_for_its_time(
@@ -216,7 +216,7 @@ BROKEN = {
 async def test_a_broken_bill_is_not_put_on_the_shelf_and_the_next_try_asks_wechat_anew(
     wrong: str, gateway: BillGateway, desk: BillDesk, tmp_path: Path, clock: ManualClock
 ) -> None:
-    shelf = BillShelf(gateway, tmp_path, time(10, 5), timedelta(days=30), a_runtime(clock), MERCHANT.mchid)
+    shelf = BillCache(gateway, tmp_path, time(10, 5), timedelta(days=30), a_runtime(clock), MERCHANT.mchid)
     desk.file = BROKEN[wrong]
     with pytest.raises(BillBroken):
         await shelf.bill(DAY)
@@ -230,7 +230,7 @@ async def test_a_broken_bill_is_not_put_on_the_shelf_and_the_next_try_asks_wecha
 async def test_a_refund_may_bear_the_time_of_another_day(
     gateway: BillGateway, desk: BillDesk, tmp_path: Path, clock: ManualClock
 ) -> None:
-    shelf = BillShelf(gateway, tmp_path, time(10, 5), timedelta(days=30), a_runtime(clock), MERCHANT.mchid)
+    shelf = BillCache(gateway, tmp_path, time(10, 5), timedelta(days=30), a_runtime(clock), MERCHANT.mchid)
     desk.file = trade_file(
         [replace(PAID, at=PAID.at - timedelta(days=3), out_refund_no="refund-1", refund=5)], MERCHANT.mchid
     )

@@ -15,9 +15,9 @@ from rich.cells import cell_len
 import manage
 from cli import books, orders, refunds
 from cli.client import Service
-from cli.desk import Desk
+from cli.context import Context
+from cli.endpoint import DEMO, Endpoint, find
 from cli.output import Screen, clean, language, moment, money
-from cli.place import DEMO, Place, find
 from cli.problems import Exit, Problem, refusal
 from tests.support.service import ROOT
 from wechat.domain.errors import Text
@@ -57,7 +57,7 @@ def test_an_answer_ends_the_process_with_its_code(status: int, body: dict[str, A
 
 
 def test_the_exit_codes_are_the_promised_ones() -> None:
-    promised = {"OK": 0, "NOT_SO": 1, "USAGE": 2, "CONFIG": 3, "REFUSED": 4, "UNREACHED": 5}
+    promised = {"OK": 0, "FAILED": 1, "USAGE": 2, "CONFIG": 3, "REFUSED": 4, "UNREACHED": 5}
     assert {code.name: int(code) for code in Exit} == promised
 
 
@@ -87,7 +87,7 @@ class Interrupted:
 
 
 def test_a_refund_that_was_interrupted_can_be_repeated_too() -> None:
-    desk = Desk(cast(Service, Interrupted()), Screen("zh", as_json=True))
+    desk = Context(cast(Service, Interrupted()), Screen("zh", as_json=True))
     with pytest.raises(Problem) as raised:
         refunds._send(desk, "ORDER-1", {"refund": 500, "reason": "a b", "out_refund_no": "R-000001"}, "")
     problem = raised.value
@@ -119,7 +119,7 @@ class Settled:
 def test_only_a_refund_that_was_sent_and_not_answered_is_read_again(
     state: str, sends: int, gone: bool, shown: str
 ) -> None:
-    desk = Desk(cast(Service, Settled(gone=gone)), Screen("zh"))
+    desk = Context(cast(Service, Settled(gone=gone)), Screen("zh"))
     refund = {"out_refund_no": "R-000001", "state": state, "sends": sends}
     assert refunds._read_again(desk, refund)["state"] == shown
 
@@ -154,7 +154,7 @@ def problem_of(url: str | None, key: str = KEY, key_file: Path | None = None, de
 def test_without_address_and_key_it_is_the_demo(tmp_path: Path) -> None:
     demo = tmp_path / "demo.json"
     demo.write_text(json.dumps({"base_url": "http://127.0.0.1:8888", "api_key": KEY, "simulator_url": "x"}))
-    assert find(None, None, {}, demo) == Place("http://127.0.0.1:8888", KEY, demo=True)
+    assert find(None, None, {}, demo) == Endpoint("http://127.0.0.1:8888", KEY, demo=True)
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", "[]", '{"base_url": "http://127.0.0.1:1"}'])

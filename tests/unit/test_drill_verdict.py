@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from drill.day import Report
-from drill.people import Customer, Odd, customers
+from drill.plan import Anomaly, PlannedOrder, customers
 from drill.receiver import Receiver
 from drill.verdict import Seen, lines
 
@@ -51,9 +51,9 @@ class Evening:
 
     def __init__(self) -> None:
         people = [
-            Customer(PAID, "v3", "JSAPI", 1000, "success", None),
-            Customer(TWICE, "v2", "JSAPI", 1000, "success", Odd.TWICE),
-            Customer(LEFT, "v2", "JSAPI", 1000, "cancel", None),
+            PlannedOrder(PAID, "v3", "JSAPI", 1000, "success", None),
+            PlannedOrder(TWICE, "v2", "JSAPI", 1000, "success", Anomaly.TWICE),
+            PlannedOrder(LEFT, "v2", "JSAPI", 1000, "cancel", None),
         ]
         self.report = Report(people, date(2026, 11, 25))
         self.sums = {"payments": 3, "received": 3000, "refunds": 3, "refunded": 1600, "fee": 8, "net": 1392}
@@ -177,5 +177,5 @@ def test_a_day_can_be_dealt_out_again_and_holds_every_oddity() -> None:
     day = customers(200, random.Random(7))
     assert day == customers(200, random.Random(7))
     assert day != customers(200, random.Random(8))
-    assert {customer.odd for customer in day} == {None, *Odd}
+    assert {customer.odd for customer in day} == {None, *Anomaly}
     assert len({customer.number for customer in day}) == 200

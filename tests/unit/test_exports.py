@@ -23,8 +23,17 @@ from handlers.web.exports import (
     summary_rows,
     yuan,
 )
-from wechat.reconciliation.books import Action, Audit, Difference, Entry, Kind, Reconciliation, Status, Sums
-from wechat.reconciliation.labels import DEEDS, KINDS, STATUSES
+from wechat.reconciliation.books import (
+    Action,
+    Audit,
+    BookEntry,
+    Difference,
+    DifferenceKind,
+    Reconciliation,
+    Status,
+    Totals,
+)
+from wechat.reconciliation.labels import ACTION_LABELS, KINDS, STATUSES
 
 NOW = datetime(2026, 3, 1, 4, 0, 1, 880_000, tzinfo=UTC)
 DAY = date(2026, 2, 28)
@@ -34,9 +43,9 @@ DIFFERENCE = Difference(
     "0" * 32,
     "1900000109",
     DAY,
-    Kind.AMOUNT,
-    Entry("order-1", NUMBER, "", "", 1801, "CNY", "SUCCESS"),
-    Entry("order-1", NUMBER, "", "", 1800, "CNY", "SUCCESS"),
+    DifferenceKind.AMOUNT,
+    BookEntry("order-1", NUMBER, "", "", 1801, "CNY", "SUCCESS"),
+    BookEntry("order-1", NUMBER, "", "", 1800, "CNY", "SUCCESS"),
     NOW,
     NOW + timedelta(hours=1),
     Status.KNOWN,
@@ -49,9 +58,9 @@ DIFFERENCE = Difference(
 
 
 def test_every_kind_and_status_has_a_name_and_a_row_a_cell_for_every_column() -> None:
-    assert set(KINDS) == set(Kind)
+    assert set(KINDS) == set(DifferenceKind)
     assert set(STATUSES) == set(Status)
-    assert set(DEEDS) == {*Action, "rerun"}
+    assert set(ACTION_LABELS) == {*Action, "rerun"}
     for lang in ("zh", "en"):
         assert len(difference_row(DIFFERENCE, lang)) == len(headings(lang)) == len(COLUMNS)
     assert difference_row(DIFFERENCE, "zh")[:3] == ["金额不一致", "已人工核实", "order-1"]
@@ -95,7 +104,9 @@ def test_every_amount_is_printed_to_the_fen() -> None:
 
 def test_xlsx_has_a_summary_and_its_texts_are_no_formulas(tmp_path: Path) -> None:
     path = tmp_path / "book.xlsx"
-    result = Reconciliation(DAY, NOW, NOW, Sums(1, 1801), Sums(1, 1800, 1800, 1, 500, 500, 10_800), {Kind.AMOUNT: 1})
+    result = Reconciliation(
+        DAY, NOW, NOW, Totals(1, 1801), Totals(1, 1800, 1800, 1, 500, 500, 10_800), {DifferenceKind.AMOUNT: 1}
+    )
     book = Workbook(path)
     book.sheet("汇总", summary_rows(result, "zh"))
     book.sheet("差异", [headings("zh")], WIDTHS)

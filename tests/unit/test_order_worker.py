@@ -15,7 +15,7 @@ import pytest
 from storage.store import SCHEMA
 from storage.stores.all import ORDERS
 from tests.contract.samples import a_refund, a_refund_fact, an_order, paid
-from tests.support.core import Backend, Core, Died, Fuse, Mortal
+from tests.support.core import Backend, Core, CrashingProxy, CrashPoint, SimulatedCrash
 from tests.support.refund_desk import RefundDesk, lost, refused
 from tests.support.stepped_clock import SteppedClock, settle
 from wechat.domain.due_work import CHECK_LEASE
@@ -98,12 +98,12 @@ class Shop:
         self._policy = policy
         self.core = self.process()
 
-    def process(self, fuse: Fuse | None = None) -> Core:
+    def process(self, fuse: CrashPoint | None = None) -> Core:
         """One more process; with ``fuse``, one that dies."""
         gateway: Gateway = self.wechat
         desk: RefundGateway = self.desk
         if fuse:
-            gateway, desk = cast(Gateway, Mortal(gateway, fuse)), cast(RefundGateway, Mortal(desk, fuse))
+            gateway, desk = cast(Gateway, CrashingProxy(gateway, fuse)), cast(RefundGateway, CrashingProxy(desk, fuse))
         desks = dict.fromkeys(Api, desk)
         return Core(self.backend, {Api.V3: gateway}, desks, policy=self._policy, fuse=fuse)
 
@@ -285,10 +285,10 @@ async def place(shop: Shop) -> str:
 async def test_a_payment_is_known_within_90_s_wherever_the_worker_that_checks_it_is_killed(after: bool) -> None:
     points = 0
     while True:
-        shop, fuse = Shop(), Fuse(points + 1, after)
+        shop, fuse = Shop(), CrashPoint(points + 1, after)
         number = await place(shop)
         shop.clock.advance(FIRST_CHECK_S)
-        with suppress(Died):
+        with suppress(SimulatedCrash):
             await shop.process(fuse).worker.once()
         if fuse.calls < fuse.at:
             break
@@ -329,9 +329,9 @@ async def test_a_payment_is_known_within_90_s_also_when_two_workers_in_a_row_are
 async def test_a_refund_is_sent_once_wherever_the_worker_that_sends_it_is_killed(after: bool) -> None:
     points = 0
     while True:
-        shop, fuse = Shop(), Fuse(points + 1, after)
+        shop, fuse = Shop(), CrashPoint(points + 1, after)
         shop.paid("order-1", shop.refund("R-1"))
-        with suppress(Died):
+        with suppress(SimulatedCrash):
             await shop.process(fuse).worker.once()
         if fuse.calls < fuse.at:
             break
@@ -350,10 +350,10 @@ async def test_a_refund_is_sent_once_wherever_the_worker_that_sends_it_is_killed
 async def test_a_late_payment_goes_back_once_wherever_the_worker_is_killed(after: bool) -> None:
     points = 0
     while True:
-        shop, fuse = Shop(LatePolicy.REFUND), Fuse(points + 1, after)
+        shop, fuse = Shop(LatePolicy.REFUND), CrashPoint(points + 1, after)
         shop.paid_late()
         dying = shop.process(fuse)
-        with suppress(Died):
+        with suppress(SimulatedCrash):
             for _ in range(3):
                 await dying.worker.once()
         if fuse.calls < fuse.at:

@@ -24,7 +24,7 @@ from wechat.domain.orders import Order, TimelineEntry, TradeState
 from wechat.domain.transitions import close
 from wechat.pay.certificates import KeyRing, PlatformKey
 from wechat.pay.ciphers import AeadCipher
-from wechat.pay.gateway import Gateway, Merchant, RefundGateway, Wire
+from wechat.pay.gateway import ApiContext, Gateway, Merchant, RefundGateway
 from wechat.pay.signing import Signer
 from wechat.pay.v2.gateway import V2Gateway
 from wechat.pay.v3.gateway import V3Gateway
@@ -57,7 +57,7 @@ class World:
         self.clock = NowClock()
         self.backend = Backend(self.clock)
         merchant = Merchant(KNOWN["mchid"], KNOWN["appid"])
-        wire = Wire(Transport(self.backend.telemetry), (), self.clock)
+        wire = ApiContext(Transport(self.backend.telemetry), (), self.clock)
         ring = KeyRing(self.clock, PlatformKey("PUB_KEY_ID_01", key("platform").public_key()))
         ring.replace_certificates(
             [PlatformKey("AB01", key("certificate").public_key(), self.clock.now() - timedelta(1), None)]

@@ -30,7 +30,7 @@ from storage.memory.documents import MemoryDocuments
 from storage.stores.all import NUMBERS, ORDERS
 from tests.contract.samples import NOW, an_order, paid
 from tests.support.clock import ManualClock
-from tests.support.core import DEFAULTS, Backend, Core, Died, Fuse, Mortal
+from tests.support.core import DEFAULTS, Backend, Core, CrashingProxy, CrashPoint, SimulatedCrash
 from tests.support.pay_desk import MortalDesk, PayDesk
 from tests.support.refund_desk import RefundDesk, lost, refused
 from wechat.domain.errors import CallerError, Conflict, FenpayError, Mismatch, OutcomeUnknown, StoreUnavailable
@@ -46,7 +46,7 @@ from wechat.domain.transitions import remove_events
 from wechat.orders.requests import CreateOrderRequest
 from wechat.orders.updates import OrderUpdates
 from wechat.pay.gateway import Gateway, RefundGateway
-from wechat.reconciliation.books import Entry, Kind, judge
+from wechat.reconciliation.books import BookEntry, DifferenceKind, classify
 from wechat.refunds.late_payments import REASON, LatePolicy, surplus_refund
 from wechat.refunds.requests import RefundRequest
 from wechat.refunds.service import BillRefund
@@ -160,10 +160,10 @@ class RefundMachine(RuleBasedStateMachine):
         self.backend.put(replace(neighbour, outbox=()))
         self.both = (self.process(), self.process())
 
-    def process(self, fuse: Fuse | None = None) -> Core:
+    def process(self, fuse: CrashPoint | None = None) -> Core:
         """One more process over the same stores; with a ``fuse`` it dies when that burns down."""
         cashier = cast(Gateway, MortalDesk(self.cashier, fuse) if fuse else self.cashier)
-        desk = cast(RefundGateway, Mortal(self.desk, fuse) if fuse else self.desk)
+        desk = cast(RefundGateway, CrashingProxy(self.desk, fuse) if fuse else self.desk)
         core = Core(
             self.backend,
             {Api.V3: cashier},
@@ -181,10 +181,10 @@ class RefundMachine(RuleBasedStateMachine):
             self.come_to_rest()
         self.loop.close()
 
-    def run(self, work: Coroutine[Any, Any, R]) -> R | FenpayError | Died:
+    def run(self, work: Coroutine[Any, Any, R]) -> R | FenpayError | SimulatedCrash:
         try:
             return self.loop.run_until_complete(work)
-        except (FenpayError, Died) as error:
+        except (FenpayError, SimulatedCrash) as error:
             return error
 
     # -- what is stored -------------------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ class RefundMachine(RuleBasedStateMachine):
     @rule(at=st.integers(1, 12), after=st.booleans(), mood=moods)
     def create_and_die(self, at: int, after: bool, mood: str) -> None:
         self.mood(mood)
-        dying = self.process(Fuse(at, after))
+        dying = self.process(CrashPoint(at, after))
         self.run(dying.orders.place_sale(SALE, merchant="shop", client_ip="203.0.113.7"))
 
     @precondition(lambda self: self.there and self.cashier.placed)
@@ -269,7 +269,7 @@ class RefundMachine(RuleBasedStateMachine):
         """The process dies over the notification. WeChat sends it again."""
         if transaction not in self.cashier.payments:
             self.cashier.payments.append(transaction)
-        fact, dying = self.cashier.paid(transaction, TOTAL), self.process(Fuse(at, after))
+        fact, dying = self.cashier.paid(transaction, TOTAL), self.process(CrashPoint(at, after))
         if isinstance(self.run(dying.recorder.apply(fact, source="notify")), Mismatch):
             self.run(dying.late.return_second(fact))
 
@@ -283,7 +283,7 @@ class RefundMachine(RuleBasedStateMachine):
     @rule(at=st.integers(1, 10), after=st.booleans(), mood=moods)
     def close_and_die(self, at: int, after: bool, mood: str) -> None:
         self.mood(mood)
-        self.run(self.process(Fuse(at, after)).orders.close(self.number, source="merchant"))
+        self.run(self.process(CrashPoint(at, after)).orders.close(self.number, source="merchant"))
 
     @precondition(lambda self: self.there)
     @rule(by=processes, mood=moods)
@@ -302,7 +302,7 @@ class RefundMachine(RuleBasedStateMachine):
         answer = self.run(self.both[by].refunds.request(self.number, wanted, by="shop", idempotency_key=key))
         if not self.model.paid or (key and self.model.requests.setdefault(key, amount) != amount):
             assert isinstance(answer, CallerError)
-        elif key and not isinstance(answer, FenpayError | Died):
+        elif key and not isinstance(answer, FenpayError | SimulatedCrash):
             assert self.model.numbers.setdefault(key, answer.out_refund_no) == answer.out_refund_no
 
     @precondition(lambda self: bool(self.model.paid))
@@ -310,7 +310,7 @@ class RefundMachine(RuleBasedStateMachine):
     def refund_and_die(self, amount: int, at: int, after: bool, mood: str) -> None:
         self.mood(mood)
         wanted = RefundRequest(refund=amount, reason="缺货")
-        self.run(self.process(Fuse(at, after)).refunds.request(self.number, wanted, by="shop"))
+        self.run(self.process(CrashPoint(at, after)).refunds.request(self.number, wanted, by="shop"))
 
     @precondition(lambda self: self.there)
     @rule(
@@ -326,7 +326,7 @@ class RefundMachine(RuleBasedStateMachine):
         self.mood(mood)
         order = NEIGHBOUR if of_neighbour else self.number
         wanted = RefundRequest(refund=amount, reason="缺货", out_refund_no=number)
-        answer = self.run(self.process(Fuse(at, after)).refunds.request(order, wanted, by="shop"))
+        answer = self.run(self.process(CrashPoint(at, after)).refunds.request(order, wanted, by="shop"))
         if isinstance(answer, Refund):
             assert (answer.out_trade_no, answer.out_refund_no, answer.refund) == (order, number, amount)
         elif not at and self.model.owners.get(number, order) != order:
@@ -356,7 +356,7 @@ class RefundMachine(RuleBasedStateMachine):
     def work_and_die(self, minutes: int, at: int, after: bool, mood: str) -> None:
         self.clock.advance(60 * minutes + 1)
         self.mood(mood)
-        self.run(self.process(Fuse(at, after)).work_once())
+        self.run(self.process(CrashPoint(at, after)).work_once())
 
     @rule(after=st.booleans())
     def lose_an_answer(self, after: bool) -> None:
@@ -418,10 +418,10 @@ class RefundMachine(RuleBasedStateMachine):
     def repair_payment(self, process: Core, payment: str) -> None:
         first = payment == self.cashier.payments[0]
         kind = self.judged(payment)
-        if kind in (Kind.MISSING_HERE, Kind.STATE) and first:
+        if kind in (DifferenceKind.MISSING_HERE, DifferenceKind.STATE) and first:
             self.run(process.orders.query(self.number))
             assert self.judged(payment) is None
-        elif kind is Kind.DOUBLE_PAYMENT and self.order.paid:
+        elif kind is DifferenceKind.DOUBLE_PAYMENT and self.order.paid:
             before, number = self.order, surplus_refund(payment)
             answer = self.run(process.refunds.return_payment(before, payment, number, REASON))
             if isinstance(answer, Conflict):  # somebody has refunded a part of it by hand
@@ -434,32 +434,32 @@ class RefundMachine(RuleBasedStateMachine):
 
     def repair_refund(self, process: Core, number: str) -> None:
         kind = self.judged_refund(number)
-        if kind is Kind.STATE:
+        if kind is DifferenceKind.STATE:
             self.run(process.refunds.query(number))
             assert self.judged_refund(number) is None
-        elif kind is Kind.REFUND_MISSING_HERE and self.order.paid:
+        elif kind is DifferenceKind.REFUND_MISSING_HERE and self.order.paid:
             told = self.desk.taken[number]
             found = BillRefund(number, self.paid_by(number), told.refund, self.clock.now())
             answer = self.run(process.refunds.adopt(self.orders[told.out_trade_no], found))
             assert isinstance(answer, Conflict) or self.judged_refund(number) is None  # no room while ours are open
         else:
-            assert kind in (None, Kind.REFUND_MISSING_HERE)
+            assert kind in (None, DifferenceKind.REFUND_MISSING_HERE)
 
-    def judged(self, payment: str) -> Kind | None:
+    def judged(self, payment: str) -> DifferenceKind | None:
         """What reconciliation says of a payment's line."""
         order, nth = self.order, self.cashier.payments.index(payment) + 1
-        ours = Entry(self.number, order.transaction_id, "", "", order.total, "CNY", order.trade_state)
-        return judge(ours, Entry(self.number, payment, "", "", TOTAL, "CNY", "SUCCESS"), nth=nth)
+        ours = BookEntry(self.number, order.transaction_id, "", "", order.total, "CNY", order.trade_state)
+        return classify(ours, BookEntry(self.number, payment, "", "", TOTAL, "CNY", "SUCCESS"), nth=nth)
 
-    def judged_refund(self, number: str) -> Kind | None:
+    def judged_refund(self, number: str) -> DifferenceKind | None:
         """What reconciliation says of a refund's line."""
         told, refund = self.desk.taken[number], self.refunds.get(number)
         status, order = ON_BILLS.get(told.state, "PROCESSING"), told.out_trade_no
-        theirs = Entry(order, self.paid_by(number), number, told.refund_id, told.refund, "CNY", status)
+        theirs = BookEntry(order, self.paid_by(number), number, told.refund_id, told.refund, "CNY", status)
         if refund is None:
-            return judge(None, theirs)
-        ours = Entry(refund.out_trade_no, refund.transaction_id, number, "", refund.refund, "CNY", refund.state)
-        return judge(ours, theirs)
+            return classify(None, theirs)
+        ours = BookEntry(refund.out_trade_no, refund.transaction_id, number, "", refund.refund, "CNY", refund.state)
+        return classify(ours, theirs)
 
     def come_to_rest(self) -> None:
         """When WeChat has done all it took, and the workers and the bill have had their time, both sides agree."""
@@ -472,7 +472,10 @@ class RefundMachine(RuleBasedStateMachine):
                 self.work(by, 24 * 60, "at once")
                 if not any(refund.open for refund in self.refunds.values()):
                     break
-        assert not self.cashier.payments or self.judged(self.cashier.payments[0]) in (None, Kind.DOUBLE_PAYMENT)
+        assert not self.cashier.payments or self.judged(self.cashier.payments[0]) in (
+            None,
+            DifferenceKind.DOUBLE_PAYMENT,
+        )
         assert [self.judged_refund(number) for number in self.desk.taken] == [None] * len(self.desk.taken)
         for order in self.orders.values():
             assert (order.due_at, order.check_lease) == (None, "")

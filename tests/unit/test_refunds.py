@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.contract.samples import NOW
-from tests.support.core import Died, Fuse
+from tests.support.core import CrashPoint, SimulatedCrash
 from tests.support.refund_desk import TURN_S, Shop, fact, lost, refused
 from wechat.domain.due_work import parts_of
 from wechat.domain.errors import (
@@ -499,12 +499,12 @@ def closes_at_once(shop: Shop) -> None:
 STORIES: list[Story] = [goes_well, done_at_once, is_refused, loses_the_answer, closes_at_once]
 
 
-async def dies_at(shop: Shop, fuse: Fuse) -> None:
+async def dies_at(shop: Shop, fuse: CrashPoint) -> None:
     """A request to a process that dies at ``fuse``, repeated by the caller to another one afterwards."""
     for process in (shop.till.process(fuse=fuse), shop.till.core):
         try:
             await shop.ask(60, key="k1", process=process)
-        except (Died, GatewayRefused, Conflict, OutcomeUnknown):
+        except (SimulatedCrash, GatewayRefused, Conflict, OutcomeUnknown):
             continue
 
 
@@ -518,7 +518,7 @@ async def test_a_process_may_die_at_any_call_and_the_refund_still_ends_once(stor
     at = 0
     while True:
         at += 1
-        shop, fuse = Shop(), Fuse(at, after)
+        shop, fuse = Shop(), CrashPoint(at, after)
         story(shop)
         await dies_at(shop, fuse)
         for _ in range(5):
@@ -538,7 +538,7 @@ async def test_a_worker_may_die_at_any_call_too(after: bool) -> None:
     at = 0
     while True:
         at += 1
-        shop, fuse = Shop(), Fuse(at, after)
+        shop, fuse = Shop(), CrashPoint(at, after)
         shop.desk.before = [lost()]
         refund = await shop.ask()
         await swallow(shop.work(process=shop.till.process(fuse=fuse)))
@@ -556,7 +556,7 @@ async def test_a_worker_may_die_at_any_call_too(after: bool) -> None:
 async def swallow(work: Awaitable[None]) -> None:
     try:
         await work
-    except Died:
+    except SimulatedCrash:
         return
 
 

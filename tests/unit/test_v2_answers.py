@@ -10,7 +10,7 @@ import pytest
 from tests.contract.samples import an_order
 from tests.support.clock import ManualClock
 from wechat.domain.errors import OutcomeUnknown
-from wechat.pay.gateway import Merchant, Wire
+from wechat.pay.gateway import ApiContext, Merchant
 from wechat.pay.signing import SignType, v2_sign
 from wechat.pay.v2.gateway import V2Gateway
 from wechat.pay.v2.xmlcodec import build
@@ -39,7 +39,7 @@ class Answering:
 
 
 def gateway(fields: dict[str, str]) -> V2Gateway:
-    wire = Wire(cast(Transport, Answering(fields)), ("https://wechat",), ManualClock())
+    wire = ApiContext(cast(Transport, Answering(fields)), ("https://wechat",), ManualClock())
     return V2Gateway(wire, Merchant(SAMPLE.mchid, SAMPLE.appid), KEY)
 
 

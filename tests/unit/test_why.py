@@ -12,8 +12,8 @@ import pytest
 from tests.contract.samples import TRANSACTION, a_message, a_refund, an_order
 from tests.support.clock import ManualClock
 from tests.unit.test_orders import COFFEE, OPENID, Service
-from wechat.diagnosis.inquiry import Inquiry, explain
-from wechat.diagnosis.snapshot import Case, Look, Outcome, after
+from wechat.diagnosis.diagnosis import Diagnosis, explain
+from wechat.diagnosis.snapshot import OrderSnapshot, Outcome, RemoteStatus, after
 from wechat.diagnosis.unpaid import CLOSERS, MISMATCHES, UNPAID
 from wechat.domain.errors import Conflict, FenpayError, GatewayRefused, NotFound, NotSent, OutcomeUnknown, Text
 from wechat.domain.facts import Api, Received, RefundState, RemoteState, Transaction
@@ -61,10 +61,10 @@ def late(*events: TimelineEntry, paid_at: datetime = LATE_AT, **changes: Any) ->
     return paid(*events, paid_at=paid_at, trade_state=TradeState.PAID_LATE, **changes)
 
 
-def there(state: RemoteState = RemoteState.SUCCESS, total: int = 1800, time: str = "10:02:11") -> Look:
+def there(state: RemoteState = RemoteState.SUCCESS, total: int = 1800, time: str = "10:02:11") -> RemoteStatus:
     if not state.paid:
-        return Look(Outcome.TOLD, Transaction("wx", "m", NUMBER, state))
-    return Look(Outcome.TOLD, Transaction("wx", "m", NUMBER, state, total, success_time=at(time)))
+        return RemoteStatus(Outcome.TOLD, Transaction("wx", "m", NUMBER, state))
+    return RemoteStatus(Outcome.TOLD, Transaction("wx", "m", NUMBER, state, total, success_time=at(time)))
 
 
 def message(first: str, verdict: str = "", seen: int = 1, kind: str = "payment") -> Received:
@@ -76,14 +76,14 @@ def refund(state: RefundState, amount: int = 500, **changes: Any) -> Refund:
     return a_refund("R20260301-1", refund=Fen(amount), total=Fen(1800), state=state, **{"success_at": done} | changes)
 
 
-def refused(code: str) -> Look:
-    return Look(Outcome.REFUSED, error=GatewayRefused("query", code=code))
+def refused(code: str) -> RemoteStatus:
+    return RemoteStatus(Outcome.REFUSED, error=GatewayRefused("query", code=code))
 
 
-NOT_REACHED = Look(Outcome.UNKNOWN, error=NotSent("query"))
-NO_ANSWER = Look(Outcome.UNKNOWN, error=OutcomeUnknown("query"))
-NO_SUCH_ORDER = Look(Outcome.NO_SUCH_ORDER)
-API_OFF = Look(Outcome.UNKNOWN, error=Conflict(Text("设置里没有 pay.v2", "the settings have no pay.v2")))
+NOT_REACHED = RemoteStatus(Outcome.UNKNOWN, error=NotSent("query"))
+NO_ANSWER = RemoteStatus(Outcome.UNKNOWN, error=OutcomeUnknown("query"))
+NO_SUCH_ORDER = RemoteStatus(Outcome.NO_SUCH_ORDER)
+API_OFF = RemoteStatus(Outcome.UNKNOWN, error=Conflict(Text("设置里没有 pay.v2", "the settings have no pay.v2")))
 NOTPAY = there(RemoteState.NOTPAY)
 REFUNDED = paid(BY_NOTICE, event("10:05:00", "refund", "refund"), trade_state=TradeState.REFUND)
 ON_TIME = (message("10:02:12"),)
@@ -93,7 +93,7 @@ class Row(NamedTuple):
     """What is known at ``now``, and what is to be said of it."""
 
     order: Order
-    look: Look
+    look: RemoteStatus
     zh: str
     en: str
     next_step: str = ""
@@ -469,7 +469,7 @@ ROWS = {
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=list(ROWS))
 def test_what_is_known_makes_this_sentence(row: Row) -> None:
-    sentence, next_step = explain(Case(row.order, row.look, row.received, row.refunds, at(row.now)))
+    sentence, next_step = explain(OrderSnapshot(row.order, row.look, row.received, row.refunds, at(row.now)))
     assert (sentence.zh, sentence.en, next_step) == (row.zh, row.en, row.next_step)
 
 
@@ -485,7 +485,7 @@ def test_english_has_no_chinese_in_it_and_neither_shows_a_bare_fen_amount(row: R
 
 
 def test_another_days_time_has_its_date() -> None:
-    case = Case(paid(BY_NOTICE), there(), ON_TIME, (), at("10:10:00") + timedelta(days=1))
+    case = OrderSnapshot(paid(BY_NOTICE), there(), ON_TIME, (), at("10:10:00") + timedelta(days=1))
     assert explain(case)[0].zh.startswith("用户于 2026-03-01 10:02:11 支付")
 
 
@@ -502,7 +502,9 @@ def test_a_refund_that_nobody_here_asked_for_is_booked_from_its_days_bill(
     days: int, told: str | None, next_step: str
 ) -> None:
     received = (message(told, "unknown_refund", kind="refund"),) if told else ()
-    case = Case(paid(BY_NOTICE), there(RemoteState.REFUND), received, (), at("10:10:00") + timedelta(days=days))
+    case = OrderSnapshot(
+        paid(BY_NOTICE), there(RemoteState.REFUND), received, (), at("10:10:00") + timedelta(days=days)
+    )
     sentence, step = explain(case)
     assert step == next_step
     assert ("对退款当日对账即可补录" in sentence.zh) is bool(next_step)
@@ -512,17 +514,17 @@ def test_a_refund_that_nobody_here_asked_for_is_booked_from_its_days_bill(
 def test_the_day_is_beijings() -> None:
     """22:00 UTC is the next day there, and 15:59 still is not."""
     evening, night = datetime(2026, 3, 1, 15, 59, tzinfo=UTC), datetime(2026, 3, 1, 16, 1, tzinfo=UTC)
-    case = Case(paid(BY_NOTICE, paid_at=evening), there(), (), (), night)
+    case = OrderSnapshot(paid(BY_NOTICE, paid_at=evening), there(), (), (), night)
     assert "2026-03-01 23:59:00" in explain(case)[0].zh
 
 
 def test_a_payment_of_which_the_timeline_says_nothing_is_told_without_a_guess() -> None:
-    case = Case(paid(paid_at=None), there(), (), (), at("10:10:00"))
+    case = OrderSnapshot(paid(paid_at=None), there(), (), (), at("10:10:00"))
     assert explain(case)[0] == Text("用户支付 ¥18.00。", "The payer paid ¥18.00.")
 
 
 def test_a_reason_without_words_of_its_own_is_shown_as_it_is() -> None:
-    case = Case(order(PREPAY), NOTPAY, (message("10:02:12", "a_reason_to_come"),), (), at("10:10:00"))
+    case = OrderSnapshot(order(PREPAY), NOTPAY, (message("10:02:12", "a_reason_to_come"),), (), at("10:10:00"))
     assert "支付通知因a_reason_to_come被拒绝" in explain(case)[0].zh
 
 
@@ -561,7 +563,7 @@ class Bench:
     def __init__(self) -> None:
         self.service = Service(ManualClock(TEN))
         stores = self.service.core.stores
-        self.inquiry = Inquiry(self.service.orders, stores.notifications, self.service.clock)
+        self.inquiry = Diagnosis(self.service.orders, stores.notifications, self.service.clock)
 
     async def order(self, openid: str = OPENID) -> Order:
         return (await self.service.basket(COFFEE, openid)).order

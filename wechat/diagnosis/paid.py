@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wechat.diagnosis.snapshot import Case, Clause, after
+from wechat.diagnosis.snapshot import Finding, OrderSnapshot, after
 from wechat.diagnosis.unpaid import closing, messages, refusals
 from wechat.domain.errors import Text
 from wechat.domain.facts import Received
@@ -12,7 +12,7 @@ from wechat.domain.times import beijing_day
 from wechat.support.cli_hints import command
 
 
-def explain_paid(case: Case) -> list[Clause]:
+def explain_paid(case: OrderSnapshot) -> list[Finding]:
     """How the order was paid and how that became known."""
     event = case.last("paid", "paid_late")
     heard = _explain_source(case, event) if event else []
@@ -22,65 +22,65 @@ def explain_paid(case: Case) -> list[Clause]:
     return [*head, *heard, *_explain_decision(case), *_twice(case)]
 
 
-def _payment(case: Case) -> Clause:
+def _payment(case: OrderSnapshot) -> Finding:
     when, total = case.when(case.order.paid_at), yuan(case.order.total)
-    return Clause(f"用户{when.zh}支付 ¥{total}", f"the payer paid ¥{total}{when.en}")
+    return Finding(f"用户{when.zh}支付 ¥{total}", f"the payer paid ¥{total}{when.en}")
 
 
-def _late(case: Case) -> Clause:
+def _late(case: OrderSnapshot) -> Finding:
     when, total = case.when(case.order.paid_at), yuan(case.order.total)
-    return Clause(
+    return Finding(
         f"用户{when.zh}才支付 ¥{total}（关单后支付），不发货",
         f"¥{total} was paid only{when.en}, after the close, so goods are not released",
     )
 
 
-def _foreign(case: Case) -> Clause:
+def _foreign(case: OrderSnapshot) -> Finding:
     when, total = case.when(case.order.paid_at), yuan(case.order.total)
-    return Clause(
+    return Finding(
         f"非下单用户{when.zh}支付 ¥{total}，不发货",
         f"another person than the order's payer paid ¥{total}{when.en}, so goods are not released",
     )
 
 
-def _explain_source(case: Case, event: TimelineEntry) -> list[Clause]:
+def _explain_source(case: OrderSnapshot, event: TimelineEntry) -> list[Finding]:
     """How the payment became known here."""
     if event.source == "notify":
         return [*refusals(case), _explain_notification(case, event)]
-    asked = Clause(f"{case.at(event.at)} 通过查单确认已支付", f"a query at {case.at(event.at)} found the payment")
+    asked = Finding(f"{case.at(event.at)} 通过查单确认已支付", f"a query at {case.at(event.at)} found the payment")
     late = [message for message in case.accepted if message.first_at > event.at]
     if late:
         return [*refusals(case), asked, _came_after(case, late[0])]
     return [*messages(case), asked]
 
 
-def _explain_notification(case: Case, event: TimelineEntry) -> Clause:
+def _explain_notification(case: OrderSnapshot, event: TimelineEntry) -> Finding:
     came = min((message.first_at for message in case.accepted), default=event.at)
     later = after(came - (case.order.paid_at or came))
     again = sum(message.seen for message in case.accepted) - 1
     repeated = Text(f"，另有重复通知 {again} 次", f", and {again} more times") if again > 0 else Text("", "")
-    return Clause(
+    return Finding(
         f"支付通知{later.zh}到达，订单状态已更新{repeated.zh}",
         f"WeChat's notification came {later.en} and was recorded{repeated.en}",
     )
 
 
-def _came_after(case: Case, message: Received) -> Clause:
+def _came_after(case: OrderSnapshot, message: Received) -> Finding:
     at = case.at(message.first_at)
-    return Clause(f"支付通知 {at} 才到达", f"WeChat's notification came only after that, at {at}")
+    return Finding(f"支付通知 {at} 才到达", f"WeChat's notification came only after that, at {at}")
 
 
-def _explain_decision(case: Case) -> list[Clause]:
+def _explain_decision(case: OrderSnapshot) -> list[Finding]:
     """What was decided about money that no goods are given for; refunds speak for themselves."""
     if case.refunds_that_count:
         return []
     if case.last("money_goes_back"):
-        return [Clause("正按配置原路退款", "it is being refunded, as the settings say")]
+        return [Finding("正按配置原路退款", "it is being refunded, as the settings say")]
     step = case.command("refund create", "--amount", str(case.order.total), "--reason", "订单已关闭")
-    return [Clause("待人工确认是否退款", "a person has to decide whether to refund it", step)]
+    return [Finding("待人工确认是否退款", "a person has to decide whether to refund it", step)]
 
 
-def _twice(case: Case) -> list[Clause]:
+def _twice(case: OrderSnapshot) -> list[Finding]:
     """Another payment beside the order's own."""
     if not case.second_payments:
         return []
@@ -88,4 +88,4 @@ def _twice(case: Case) -> list[Clause]:
     handled = any(refund.surplus for refund in case.refunds_that_count)
     step = "" if handled else command("reconcile", beijing_day(first).isoformat(), "--repair")
     at = case.at(first)
-    return [Clause(f"{at} 又收到一笔重复支付", f"at {at} a second payment came for it", step)]
+    return [Finding(f"{at} 又收到一笔重复支付", f"at {at} a second payment came for it", step)]

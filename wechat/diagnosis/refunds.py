@@ -4,78 +4,78 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wechat.diagnosis.snapshot import Case, Clause
+from wechat.diagnosis.snapshot import Finding, OrderSnapshot
 from wechat.domain.facts import RefundState
 from wechat.domain.money import yuan
 from wechat.domain.orders import RELEASES_RESERVATION, Refund
 from wechat.support.cli_hints import command
 
 
-def explain_refunds(case: Case) -> list[Clause]:
+def explain_refunds(case: OrderSnapshot) -> list[Finding]:
     """The order's refunds; those of a second payment are told apart."""
     own = [refund for refund in case.refunds if not refund.surplus]
     under_way = [clause for refund in own if (clause := _under_way(case, refund))]
     return [*_gone_back(case, own), *under_way, *_explain_failure(own), *_surplus(case)]
 
 
-def _gone_back(case: Case, refunds: Sequence[Refund]) -> list[Clause]:
+def _gone_back(case: OrderSnapshot, refunds: Sequence[Refund]) -> list[Finding]:
     done = [refund for refund in refunds if refund.state is RefundState.SUCCESS]
     if not done:
         return []
     amount, when = sum(refund.refund for refund in done), case.when(done[-1].success_at)
     back, left = yuan(amount), yuan(case.order.total - amount)
     if amount == case.order.total:
-        return [Clause(f"{when.zh}全额退款 ¥{back}", f"all of it, ¥{back}, was refunded{when.en}")]
-    return [Clause(f"{when.zh}退款 ¥{back}，剩余 ¥{left}", f"¥{back} was refunded{when.en}, and ¥{left} is left")]
+        return [Finding(f"{when.zh}全额退款 ¥{back}", f"all of it, ¥{back}, was refunded{when.en}")]
+    return [Finding(f"{when.zh}退款 ¥{back}，剩余 ¥{left}", f"¥{back} was refunded{when.en}, and ¥{left} is left")]
 
 
-def _under_way(case: Case, refund: Refund) -> Clause | None:
+def _under_way(case: OrderSnapshot, refund: Refund) -> Finding | None:
     if refund.queued_until:
         return _explain_queue(refund, case.at(refund.queued_until))
     amount, step = yuan(refund.refund), command("refund query", refund.out_refund_no)
     if refund.state is RefundState.ABNORMAL:
-        return Clause(
+        return Finding(
             f"退款异常 ¥{amount}：用户收款账户不可用，请到 商户平台 → 交易中心 处理该笔退款",
             f"the refund of ¥{amount} is ABNORMAL: the payer's account cannot receive it; handle it in the "
             "merchant console",
             step,
         )
     if refund.state is RefundState.PROCESSING:
-        return Clause(f"退款处理中 ¥{amount}", f"a refund of ¥{amount} is under way", step)
+        return Finding(f"退款处理中 ¥{amount}", f"a refund of ¥{amount} is under way", step)
     if refund.state is RefundState.REQUESTED:
-        return Clause(
+        return Finding(
             f"退款 ¥{amount} 已提交，微信支付尚未返回结果", f"a refund of ¥{amount} waits for WeChat's answer", step
         )
     return None
 
 
-def _explain_queue(refund: Refund, at: str) -> Clause:
+def _explain_queue(refund: Refund, at: str) -> Finding:
     """Not sent yet, so that WeChat cannot be asked about it."""
     amount, step = yuan(refund.refund), command("refund show", refund.out_refund_no)
-    return Clause(
+    return Finding(
         f"退款 ¥{amount} 排队中，约 {at} 提交（同一订单两笔退款至少间隔 1 分钟）",
         f"a refund of ¥{amount} is queued and is sent at about {at} (two refunds of one order are a minute apart)",
         step,
     )
 
 
-def _explain_failure(refunds: Sequence[Refund]) -> list[Clause]:
+def _explain_failure(refunds: Sequence[Refund]) -> list[Finding]:
     """The last refund, if it came to nothing; an earlier one was tried again."""
     if not refunds or refunds[-1].state not in RELEASES_RESERVATION:
         return []
     refund = refunds[-1]
     code = refund.refusal if refund.state is RefundState.REFUSED else refund.state.value
     amount, step = yuan(refund.refund), command("refund show", refund.out_refund_no)
-    return [Clause(f"退款 ¥{amount} 未成功（{code}）", f"the refund of ¥{amount} failed ({code})", step)]
+    return [Finding(f"退款 ¥{amount} 未成功（{code}）", f"the refund of ¥{amount} failed ({code})", step)]
 
 
-def _surplus(case: Case) -> list[Clause]:
+def _surplus(case: OrderSnapshot) -> list[Finding]:
     return [
-        Clause(
+        Finding(
             f"重复支付的 ¥{yuan(refund.refund)} 已退款", f"the second payment of ¥{yuan(refund.refund)} was refunded"
         )
         if refund.state is RefundState.SUCCESS
-        else Clause(
+        else Finding(
             f"重复支付的 ¥{yuan(refund.refund)} 退款处理中",
             f"the second payment of ¥{yuan(refund.refund)} is being refunded",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from wechat.diagnosis.snapshot import Case, Clause, Outcome
+from wechat.diagnosis.snapshot import Finding, OrderSnapshot, Outcome
 from wechat.domain.errors import CallerError, Text
 from wechat.domain.facts import RemoteState
 from wechat.domain.times import beijing_day
@@ -14,33 +14,35 @@ UNKNOWN = "unknown_refund"
 """The verdict on a message of a refund that nobody here asked for."""
 
 
-def remarks(case: Case) -> list[Clause]:
+def remarks(case: OrderSnapshot) -> list[Finding]:
     """What a reader has to know about how far the rest can be trusted."""
     error = case.look.error
     if error and case.look.outcome is Outcome.REFUSED:
         code = error.public_code
-        return [Clause(f"微信支付拒绝了查询（{code}）", f"WeChat refused to be asked ({code})")]
+        return [Finding(f"微信支付拒绝了查询（{code}）", f"WeChat refused to be asked ({code})")]
     if error:
         why = (
             error.text if isinstance(error, CallerError) else Text("当前无法连接微信支付", "WeChat does not answer now")
         )
-        return [Clause(f"{why.zh}，以上仅为本系统的记录", f"{why.en}, so this is our record only", case.command("why"))]
+        return [
+            Finding(f"{why.zh}，以上仅为本系统的记录", f"{why.en}, so this is our record only", case.command("why"))
+        ]
     return _contradiction(case) if case.order.paid else []
 
 
-def _contradiction(case: Case) -> list[Clause]:
+def _contradiction(case: OrderSnapshot) -> list[Finding]:
     """What WeChat says of an order that is paid here and that cannot be."""
     there = case.look.transaction
     if there is None:
         return [
-            Clause(
+            Finding(
                 "与微信支付不一致：微信支付返回订单不存在，请人工核实",
                 "but WeChat has no such order; check this by hand",
             )
         ]
     if not there.state.paid:
         return [
-            Clause(
+            Finding(
                 f"与微信支付不一致：微信支付显示 {there.state}，请人工核实",
                 f"but WeChat says {there.state}; check this by hand",
             )
@@ -50,7 +52,7 @@ def _contradiction(case: Case) -> list[Clause]:
     return []
 
 
-def _unknown_refund(case: Case) -> Clause:
+def _unknown_refund(case: OrderSnapshot) -> Finding:
     """One that nobody here asked for. It is booked from the bill of its day, which comes on the next morning."""
     day = _made_on(case)
     zh, en = (
@@ -58,18 +60,18 @@ def _unknown_refund(case: Case) -> Clause:
         "WeChat has a refund of it that is not known here",
     )
     if day == beijing_day(case.now):
-        return Clause(
+        return Finding(
             f"{zh}；次日 10:05 账单可下载后，对今日对账即可补录",
             f"{en}; today's bill is available tomorrow at 10:05; reconciling today then records it",
         )
-    return Clause(
+    return Finding(
         f"{zh}；对退款当日对账即可补录，今日的退款请于次日 10:05 后对账",
         f"{en}; reconciling its day records it, from 10:05 tomorrow if it was made today",
         command("reconcile", day.isoformat(), "--repair"),
     )
 
 
-def _made_on(case: Case) -> date:
+def _made_on(case: OrderSnapshot) -> date:
     """The Beijing day of the refund: that of WeChat's message of it. Without one it may be any since the payment, of
     which the last that is over is told."""
     told = [message.first_at for message in case.received if message.kind == "refund" and message.verdict == UNKNOWN]

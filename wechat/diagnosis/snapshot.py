@@ -30,7 +30,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class RemoteStatus:
     """WeChat's side: ``transaction`` when it told, ``error`` when it refused or did not answer."""
 
     outcome: Outcome
@@ -38,7 +38,7 @@ class Look:
     error: FenpayError | None = None
 
 
-class Clause(NamedTuple):
+class Finding(NamedTuple):
     """A part of the sentence; ``next_step`` is a command, where it calls for one."""
 
     zh: str
@@ -47,11 +47,11 @@ class Clause(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class OrderSnapshot:
     """All that is known of an order at ``now``."""
 
     order: Order
-    look: Look
+    look: RemoteStatus
     received: tuple[Received, ...]
     refunds: tuple[Refund, ...]
     now: datetime

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from wechat.diagnosis.snapshot import Case, Clause, Outcome
+from wechat.diagnosis.snapshot import Finding, OrderSnapshot, Outcome
 from wechat.domain.errors import Text
 from wechat.domain.facts import RemoteState, Transaction
 from wechat.domain.money import yuan
@@ -33,7 +33,7 @@ MISMATCHES: Mapping[str, Text] = {
 }
 
 
-def explain_waiting(case: Case) -> list[Clause]:
+def explain_waiting(case: OrderSnapshot) -> list[Finding]:
     """An order that is open here."""
     there = case.look.transaction
     if there and there.state.paid:
@@ -41,7 +41,7 @@ def explain_waiting(case: Case) -> list[Clause]:
     if there and there.state.closed:
         step = case.command("order query")
         return [
-            Clause(
+            Finding(
                 "微信支付已关闭该订单，本系统尚未更新",
                 "WeChat has closed the order, which is not recorded here yet",
                 step,
@@ -50,7 +50,7 @@ def explain_waiting(case: Case) -> list[Clause]:
     return [_unpaid(case, there), *refusals(case), _deadline(case)]
 
 
-def explain_closed(case: Case) -> list[Clause]:
+def explain_closed(case: OrderSnapshot) -> list[Finding]:
     """An order that is closed here."""
     there = case.look.transaction
     if there and there.state.paid:
@@ -58,23 +58,23 @@ def explain_closed(case: Case) -> list[Clause]:
     return [closing(case), *refusals(case)]
 
 
-def closing(case: Case) -> Clause:
+def closing(case: OrderSnapshot) -> Finding:
     """Who closed it, and when."""
     event = case.last("closed")
     if event is None:
-        return Clause("订单已关闭", "the order is closed")
+        return Finding("订单已关闭", "the order is closed")
     who, at = CLOSERS.get(event.source, CLOSERS["query"]), case.at(event.at)
-    return Clause(f"{at} {who.zh}", f"at {at} {who.en}")
+    return Finding(f"{at} {who.zh}", f"at {at} {who.en}")
 
 
-def messages(case: Case) -> list[Clause]:
+def messages(case: OrderSnapshot) -> list[Finding]:
     """What became of WeChat's notification of a payment that was not booked by it."""
     if case.refused or case.accepted:
         return refusals(case)
-    return [Clause("支付通知没有到达", "WeChat's notification never arrived")]
+    return [Finding("支付通知没有到达", "WeChat's notification never arrived")]
 
 
-def refusals(case: Case) -> list[Clause]:
+def refusals(case: OrderSnapshot) -> list[Finding]:
     """The messages that did not fit the order."""
     if not case.refused:
         return []
@@ -82,55 +82,55 @@ def refusals(case: Case) -> list[Clause]:
     why = MISMATCHES.get(reason, Text(reason, reason))
     times = "once" if count == 1 else f"{count} times"
     zh = f"支付通知因{why.zh}被拒绝（{count} 次）"
-    return [Clause(zh, f"WeChat's notification was refused {times} because {why.en}")]
+    return [Finding(zh, f"WeChat's notification was refused {times} because {why.en}")]
 
 
-def _explain_missing_payment(case: Case, there: Transaction) -> Clause:
+def _explain_missing_payment(case: OrderSnapshot, there: Transaction) -> Finding:
     """Paid at WeChat, and not here yet."""
     when, ours = case.when(there.success_time), yuan(case.order.total)
     if there.total not in (None, case.order.total):
         theirs = yuan(there.total or 0)
-        return Clause(
+        return Finding(
             f"微信支付显示用户{when.zh}支付 ¥{theirs}，订单金额为 ¥{ours}，不能更新为已支付",
             f"WeChat says that the payer paid ¥{theirs}{when.en}; the order's amount is ¥{ours}, so it is not recorded "
             "as paid",
             case.command("order show"),
         )
-    return Clause(
+    return Finding(
         f"微信支付显示用户已{when.zh}支付 ¥{ours}，本系统订单状态尚未更新",
         f"WeChat says that the payer paid ¥{ours}{when.en}, which is not recorded here yet",
         case.command("order query"),
     )
 
 
-def _unpaid(case: Case, there: Transaction | None) -> Clause:
+def _unpaid(case: OrderSnapshot, there: Transaction | None) -> Finding:
     if case.look.outcome is Outcome.NO_SUCH_ORDER:
         return _explain_prepay(case)
     if there:
-        return Clause(*UNPAID[there.state])
-    return Clause("本系统没有支付记录", "nothing is known here of a payment")
+        return Finding(*UNPAID[there.state])
+    return Finding("本系统没有支付记录", "nothing is known here of a payment")
 
 
-def _explain_prepay(case: Case) -> Clause:
+def _explain_prepay(case: OrderSnapshot) -> Finding:
     event = case.last("prepay", "prepay_refused", "prepay_unknown")
     if event is None:
-        return Clause("尚未向微信支付下单", "the order was never sent to WeChat")
+        return Finding("尚未向微信支付下单", "the order was never sent to WeChat")
     if event.what == "prepay_refused":
         code = event.detail.get("code", "")
-        return Clause(
+        return Finding(
             f"微信支付没有该订单：下单被拒绝（{code}）", f"the order never reached WeChat, which refused it ({code})"
         )
     if event.what == "prepay_unknown":
-        return Clause("微信支付没有该订单：下单未收到应答", "the order never reached WeChat: placing it got no answer")
-    return Clause("微信支付返回订单不存在", "WeChat now says that there is no such order")
+        return Finding("微信支付没有该订单：下单未收到应答", "the order never reached WeChat: placing it got no answer")
+    return Finding("微信支付返回订单不存在", "WeChat now says that there is no such order")
 
 
-def _deadline(case: Case) -> Clause:
+def _deadline(case: OrderSnapshot) -> Finding:
     """Until when it can be paid."""
     ends = case.order.close_after or case.order.expires_at
     at = case.at(ends)
     if case.now >= ends:
-        return Clause(f"已于 {at} 超过支付时间，等待关闭", f"its time ran out at {at}", case.command("order close"))
+        return Finding(f"已于 {at} 超过支付时间，等待关闭", f"its time ran out at {at}", case.command("order close"))
     if case.last("close_scheduled"):
-        return Clause(f"将于 {at} 关闭", f"it will be closed at {at}")
-    return Clause(f"支付截止时间 {at}", f"it can be paid until {at}")
+        return Finding(f"将于 {at} 关闭", f"it will be closed at {at}")
+    return Finding(f"支付截止时间 {at}", f"it can be paid until {at}")

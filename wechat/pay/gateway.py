@@ -38,7 +38,7 @@ class Merchant:
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
+class ApiContext:
     """What a gateway works with: the way out, WeChat Pay's hosts in order, the time it signs with and the nonce."""
 
     transport: Transport

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from wechat.reconciliation.books import Sums
+from wechat.reconciliation.books import Totals
 
 
 class Account(StrEnum):
@@ -36,7 +36,7 @@ class Posting:
 class DoubleEntry:
     """The postings for ``sums``."""
 
-    sums: Sums
+    sums: Totals
     postings: tuple[Posting, ...]
 
     @property
@@ -52,7 +52,7 @@ class DoubleEntry:
         return sum(posting.debit - posting.credit for posting in self.postings if posting.account is account)
 
 
-def double_entry(sums: Sums) -> DoubleEntry:
+def double_entry(sums: Totals) -> DoubleEntry:
     """Post ``sums``; amounts of 0 are left out."""
     coupons, coupons_back = sums.received - sums.settled, sums.refunded - sums.settled_refunded
     amounts = (

@@ -24,7 +24,7 @@ OLDEST = timedelta(days=90)  # WeChat gives bills of the last three months
 log = structlog.get_logger("wechat.reconciliation.bill_cache")
 
 
-class BillShelf:
+class BillCache:
     """Bills of the merchant ``mchid`` in ``directory``.
 
     ``after`` is the Beijing time from which the bill of the day before can be had.

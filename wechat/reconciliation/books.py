@@ -1,7 +1,7 @@
 """The books of a Beijing day: what our side and WeChat's bill say of each payment and refund, and where they differ.
 
-Pure values and one pure function, ``judge``. Amounts are fen; a fee keeps WeChat's 1/100,000 yuan (``fee_e5``) until it
-is shown, so that a sum of fees is rounded once.
+Pure values and one pure function, ``classify``. Amounts are fen; a fee keeps WeChat's 1/100,000 yuan (``fee_e5``) until
+it is shown, so that a sum of fees is rounded once.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CHANGE) only says that WeChat took the refund."""
 ACCEPTED = frozenset(RefundState) - NOT_ACCEPTED
 
 
-class Kind(StrEnum):
+class DifferenceKind(StrEnum):
     """How our side and the bill may differ."""
 
     MISSING_HERE = "missing_here"  # WeChat has a payment of an order that is unpaid here
@@ -58,20 +58,20 @@ class Action(StrEnum):
     KNOWN = "known"  # nothing to do; somebody has looked at it
 
 
-ACTIONS: Mapping[Kind, tuple[Action, ...]] = {
-    Kind.MISSING_HERE: (Action.QUERY, Action.KNOWN),
-    Kind.MISSING_THERE: (Action.QUERY, Action.KNOWN),
-    Kind.AMOUNT: (Action.QUERY, Action.KNOWN),
-    Kind.STATE: (Action.QUERY, Action.KNOWN),
-    Kind.REFUND_MISSING_HERE: (Action.QUERY, Action.KNOWN),
-    Kind.REFUND_MISSING_THERE: (Action.QUERY, Action.KNOWN),
-    Kind.DOUBLE_PAYMENT: (Action.REFUND, Action.KNOWN),
-    Kind.UNKNOWN_NUMBER: (Action.KNOWN,),
+ACTIONS: Mapping[DifferenceKind, tuple[Action, ...]] = {
+    DifferenceKind.MISSING_HERE: (Action.QUERY, Action.KNOWN),
+    DifferenceKind.MISSING_THERE: (Action.QUERY, Action.KNOWN),
+    DifferenceKind.AMOUNT: (Action.QUERY, Action.KNOWN),
+    DifferenceKind.STATE: (Action.QUERY, Action.KNOWN),
+    DifferenceKind.REFUND_MISSING_HERE: (Action.QUERY, Action.KNOWN),
+    DifferenceKind.REFUND_MISSING_THERE: (Action.QUERY, Action.KNOWN),
+    DifferenceKind.DOUBLE_PAYMENT: (Action.REFUND, Action.KNOWN),
+    DifferenceKind.UNKNOWN_NUMBER: (Action.KNOWN,),
 }
 """A payment without an order has nobody to say that it may be refunded; that is done in WeChat's merchant console."""
 
 
-class Entry(NamedTuple):
+class BookEntry(NamedTuple):
     """One payment or refund, as one side has it. ``out_refund_no`` and ``refund_id`` are empty for a payment.
 
     ``amount`` is the payment's price or what was asked to be refunded; ``state`` is the side's own word. ``time`` is
@@ -139,9 +139,9 @@ class Difference:
     id: str
     mchid: str
     day: date
-    kind: Kind
-    ours: Entry | None
-    theirs: Entry | None
+    kind: DifferenceKind
+    ours: BookEntry | None
+    theirs: BookEntry | None
     found_at: datetime
     seen_at: datetime
     status: Status = Status.OPEN
@@ -149,7 +149,13 @@ class Difference:
 
     @classmethod
     def between(
-        cls, mchid: str, day: date, kind: Kind, ours: Entry | None, theirs: Entry | None, now: datetime
+        cls,
+        mchid: str,
+        day: date,
+        kind: DifferenceKind,
+        ours: BookEntry | None,
+        theirs: BookEntry | None,
+        now: datetime,
     ) -> Self:
         """A new one; at least one side is there."""
         numbers = _either(ours, theirs)[:4]
@@ -157,7 +163,7 @@ class Difference:
         return cls(sha256(identity.encode()).hexdigest()[:32], mchid, day, kind, ours, theirs, now, now)
 
     @property
-    def numbers(self) -> Entry:
+    def numbers(self) -> BookEntry:
         """The side that has the numbers: WeChat's where it spoke."""
         return _either(self.ours, self.theirs)
 
@@ -180,7 +186,7 @@ def set_status(difference: Difference, entry: Audit) -> Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
+class Totals:
     """What payments and refunds add up to, in fen; the fee in 1/100,000 yuan. ``settled``: less others' coupons."""
 
     payments: int = 0
@@ -208,12 +214,12 @@ class Reconciliation:
     day: date
     started_at: datetime
     finished_at: datetime
-    ours: Sums
-    theirs: Sums
-    found: Mapping[Kind, int] = field(default_factory=dict)
+    ours: Totals
+    theirs: Totals
+    found: Mapping[DifferenceKind, int] = field(default_factory=dict)
 
 
-def judge(ours: Entry | None, theirs: Entry, *, nth: int = 1, again: bool = False) -> Kind | None:
+def classify(ours: BookEntry | None, theirs: BookEntry, *, nth: int = 1, again: bool = False) -> DifferenceKind | None:
     """How a bill line differs from what we have under its number; None when it does not.
 
     ``nth`` counts the lines of that number up to this one; ``again``: an earlier line had the same numbers.
@@ -221,23 +227,23 @@ def judge(ours: Entry | None, theirs: Entry, *, nth: int = 1, again: bool = Fals
     if theirs.is_refund:
         return _judge_refund(ours, theirs, again)
     if ours is None:
-        return Kind.UNKNOWN_NUMBER
+        return DifferenceKind.UNKNOWN_NUMBER
     unpaid = ours.state in UNPAID
     another = nth > 1 if unpaid else ours.transaction_id != theirs.transaction_id
     if again or another:
-        return Kind.DOUBLE_PAYMENT
+        return DifferenceKind.DOUBLE_PAYMENT
     if unpaid:
-        return Kind.MISSING_HERE if ours.state == TradeState.NOTPAY else Kind.STATE
+        return DifferenceKind.MISSING_HERE if ours.state == TradeState.NOTPAY else DifferenceKind.STATE
     if (ours.amount, ours.currency) != (theirs.amount, theirs.currency):
-        return Kind.AMOUNT
-    return None if theirs.state == "SUCCESS" else Kind.STATE
+        return DifferenceKind.AMOUNT
+    return None if theirs.state == "SUCCESS" else DifferenceKind.STATE
 
 
-def missing_there(ours: Entry) -> Kind | None:
+def missing_there(ours: BookEntry) -> DifferenceKind | None:
     """What it means that the bill says nothing of ``ours``; None when it need not."""
     if ours.is_refund:
-        return None if ours.state in NOT_ACCEPTED else Kind.REFUND_MISSING_THERE
-    return None if ours.state in UNPAID else Kind.MISSING_THERE
+        return None if ours.state in NOT_ACCEPTED else DifferenceKind.REFUND_MISSING_THERE
+    return None if ours.state in UNPAID else DifferenceKind.MISSING_THERE
 
 
 def rounded_fen(fee_e5: int) -> int:
@@ -246,7 +252,7 @@ def rounded_fen(fee_e5: int) -> int:
     return whole if fee_e5 >= 0 else -whole
 
 
-def sum_lines(lines: Iterable[TradeLine]) -> Sums:
+def sum_lines(lines: Iterable[TradeLine]) -> Totals:
     """What the lines of a bill add up to."""
     tally = Tally()
     for line in lines:
@@ -269,15 +275,15 @@ class Tally:
         elif line.refund_status != FAILED:
             self._add_refund(line.refund, line.settled_refund)
 
-    def entry(self, entry: Entry) -> None:
+    def entry(self, entry: BookEntry) -> None:
         """Add a payment of ours or a refund whose money left; of coupons and fees only the bill knows."""
         if entry.is_refund and entry.state not in NOT_BACK:
             self._add_refund(entry.amount, entry.amount)
         elif not entry.is_refund:
             self._add_payment(entry.amount, entry.amount)
 
-    def sums(self) -> Sums:
-        return Sums(
+    def sums(self) -> Totals:
+        return Totals(
             self._payments,
             self._received,
             self._settled,
@@ -299,15 +305,15 @@ class Tally:
         self._refunded, self._settled_refunded = self._refunded + refund, self._settled_refunded + settled
 
 
-def _judge_refund(ours: Entry | None, theirs: Entry, again: bool) -> Kind | None:
+def _judge_refund(ours: BookEntry | None, theirs: BookEntry, again: bool) -> DifferenceKind | None:
     if ours is None or again:
-        return Kind.REFUND_MISSING_HERE
+        return DifferenceKind.REFUND_MISSING_HERE
     if (ours.amount, ours.out_trade_no) != (theirs.amount, theirs.out_trade_no):
-        return Kind.AMOUNT
-    return None if ours.state in REFUND_STATES.get(theirs.state, ACCEPTED) else Kind.STATE
+        return DifferenceKind.AMOUNT
+    return None if ours.state in REFUND_STATES.get(theirs.state, ACCEPTED) else DifferenceKind.STATE
 
 
-def _either(ours: Entry | None, theirs: Entry | None) -> Entry:
+def _either(ours: BookEntry | None, theirs: BookEntry | None) -> BookEntry:
     found = theirs or ours
     if found is None:
         raise ValueError("a difference has a side")

@@ -22,7 +22,7 @@ STATUSES: Mapping[str, Text] = {
     "known": Text("已人工核实", "Checked"),
     "gone": Text("复核一致", "Cleared"),
 }
-DEEDS: Mapping[str, Text] = {
+ACTION_LABELS: Mapping[str, Text] = {
     "query": Text("查询", "Query"),
     "refund": Text("退款", "Refund"),
     "known": Text("标记为已人工核实", "Mark as checked"),

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from wechat.reconciliation.books import Entry
+from wechat.reconciliation.books import BookEntry
 
 BATCH = 500
 
@@ -51,13 +51,13 @@ _KEY, _THEIRS, _OURS = 1, slice(2, 10), slice(12, 20)  # where the key and the e
 class Pair(NamedTuple):
     """A bill line and what we have under its number; ``nth`` and ``again`` as ``judge`` takes them."""
 
-    theirs: Entry
-    ours: Entry | None
+    theirs: BookEntry
+    ours: BookEntry | None
     nth: int
     again: bool
 
 
-class Scratch:
+class MatchDatabase:
     """Both sides of a day, in the file ``path``, which must not exist yet."""
 
     def __init__(self, path: Path) -> None:
@@ -70,12 +70,12 @@ class Scratch:
     def __exit__(self, *_: object) -> None:
         self._database.close()
 
-    def add_theirs(self, entries: Iterable[Entry]) -> None:
+    def add_theirs(self, entries: Iterable[BookEntry]) -> None:
         """Take in the bill, which comes once."""
         self._insert(_ADD_THEIRS, ((_key(entry), *entry) for entry in entries))
         self._database.execute(_INDEX)
 
-    def add_ours(self, entries: Iterable[Entry], *, of_day: bool) -> None:
+    def add_ours(self, entries: Iterable[BookEntry], *, of_day: bool) -> None:
         """Take in entries of ours; those ``of_day`` are looked for on the bill, the others only stand by."""
         self._insert(_ADD_OURS, ((of_day, _key(entry), *entry) for entry in entries))
 
@@ -90,17 +90,17 @@ class Scratch:
         for row in self._database.execute(_PAIRS):
             if row[_KEY] != key:
                 key, nth, seen = row[_KEY], 0, set()
-            theirs = Entry._make(row[_THEIRS])
-            ours = None if row[_OURS.start] is None else Entry._make(row[_OURS])
+            theirs = BookEntry._make(row[_THEIRS])
+            ours = None if row[_OURS.start] is None else BookEntry._make(row[_OURS])
             nth += 1
             numbers = (theirs.transaction_id, theirs.refund_id)
             yield Pair(theirs, ours, nth, numbers in seen)
             seen.add(numbers)
 
-    def missing_from_bill(self) -> Iterator[Entry]:
+    def missing_from_bill(self) -> Iterator[BookEntry]:
         """Entries of ours for the day that no line of the bill speaks of."""
         for _, _, *fields in self._database.execute(_UNCONFIRMED):
-            yield Entry(*fields)
+            yield BookEntry(*fields)
 
     def _insert(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
         self._database.execute("begin")
@@ -111,7 +111,7 @@ class Scratch:
 PAYMENT, REFUND = "p", "r"
 
 
-def _key(entry: Entry) -> str:
+def _key(entry: BookEntry) -> str:
     """A payment goes by out_trade_no, a refund by out_refund_no, or by WeChat's number where there is no other."""
     return f"{REFUND}{entry.out_refund_no or entry.refund_id}" if entry.is_refund else f"{PAYMENT}{entry.out_trade_no}"
 

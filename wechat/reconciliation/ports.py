@@ -7,26 +7,26 @@ from datetime import date, datetime
 from typing import Protocol
 
 from wechat.domain.ports import Page, Stored, VersionedStore
-from wechat.reconciliation.books import Difference, Entry
+from wechat.reconciliation.books import BookEntry, Difference
 from wechat.reconciliation.days import BookDay
 
 
 class BookSource(Protocol):
     """Our payments and refunds as reconciliation reads them: many at a time, little of each."""
 
-    def list_payments(self, mchid: str, day: date) -> AsyncIterator[Sequence[Entry]]:
+    def list_payments(self, mchid: str, day: date) -> AsyncIterator[Sequence[BookEntry]]:
         """What was paid on a Beijing day, each payment once, in batches of a few thousand at most."""
 
-    def list_refunds(self, mchid: str, day: date) -> AsyncIterator[Sequence[Entry]]:
+    def list_refunds(self, mchid: str, day: date) -> AsyncIterator[Sequence[BookEntry]]:
         """The refunds that were last sent to WeChat on a Beijing day."""
 
-    async def refunded_about(self, mchid: str, day: date) -> Sequence[Entry]:
+    async def refunded_about(self, mchid: str, day: date) -> Sequence[BookEntry]:
         """The refunds that were last sent within minutes of the midnight with which ``day`` begins."""
 
-    async def payments(self, mchid: str, numbers: Sequence[str]) -> Sequence[Entry]:
+    async def payments(self, mchid: str, numbers: Sequence[str]) -> Sequence[BookEntry]:
         """The orders with these out_trade_no, paid or not; at most a batch of 500 is asked for."""
 
-    async def refunds(self, mchid: str, numbers: Sequence[str]) -> Sequence[Entry]:
+    async def refunds(self, mchid: str, numbers: Sequence[str]) -> Sequence[BookEntry]:
         """The refunds with these out_refund_no."""
 
 

@@ -22,21 +22,21 @@ from wechat.domain.ports import Runtime
 from wechat.domain.times import BEIJING
 from wechat.pay.bills.gateways import Bill, NotYet
 from wechat.pay.bills.parser import BillKind, TradeLine, trade_lines
-from wechat.reconciliation.bill_cache import BillShelf
+from wechat.reconciliation.bill_cache import BillCache
 from wechat.reconciliation.books import (
     Audit,
+    BookEntry,
     Difference,
-    Entry,
-    Kind,
+    DifferenceKind,
     Reconciliation,
     Status,
-    Sums,
     Tally,
-    judge,
+    Totals,
+    classify,
     missing_there,
 )
 from wechat.reconciliation.days import DayLease
-from wechat.reconciliation.match_database import BATCH, Scratch, split_keys
+from wechat.reconciliation.match_database import BATCH, MatchDatabase, split_keys
 from wechat.reconciliation.ports import BookSource
 from wechat.reconciliation.records import BookRecords
 
@@ -51,7 +51,7 @@ log = structlog.get_logger("wechat.reconciliation.reconciler")
 class Reconciler:
     """Runs a day. ``run`` and ``take`` are apart so that a worker's lease and an operator's are the same thing."""
 
-    def __init__(self, shelf: BillShelf, source: BookSource, records: BookRecords, runtime: Runtime) -> None:
+    def __init__(self, shelf: BillCache, source: BookSource, records: BookRecords, runtime: Runtime) -> None:
         self._shelf = shelf
         self._source = source
         self._records = records
@@ -60,7 +60,7 @@ class Reconciler:
         self._telemetry = runtime.telemetry
 
     async def run(self, day: date) -> Reconciliation:
-        """Reconcile ``day`` now. Raises Conflict while somebody else does, and what ``BillShelf.renewed`` raises.
+        """Reconcile ``day`` now. Raises Conflict while somebody else does, and what ``BillCache.renewed`` raises.
 
         The bill comes first: a day that has none is not written down, and so nothing the worker would be after. Whoever
         asks by hand may doubt the bill that is here, so WeChat is asked for it once more.
@@ -78,7 +78,7 @@ class Reconciler:
     async def reconcile(self, leased: DayLease) -> Reconciliation:
         """Reconcile a day that the caller has leased; the lease ends with the result.
 
-        Raises DayTaken when another run has taken the day over, and what ``BillShelf.bill`` raises.
+        Raises DayTaken when another run has taken the day over, and what ``BillCache.bill`` raises.
         """
         day, started_at = leased.day, self._clock.now()
         bill = await self._shelf.bill(day)
@@ -99,7 +99,7 @@ class Reconciler:
         log.info("reconciled", name=day.isoformat(), total=sum(found.values()))
         return result
 
-    def _must_be_believed(self, bill: Bill, ours: Sums) -> None:
+    def _must_be_believed(self, bill: Bill, ours: Totals) -> None:
         """Raises NotYet where WeChat says that nothing happened on a day of which we have entries, until the evening.
 
         It says so too while it has not begun with the bill; the day must not end with all of it missing.
@@ -107,7 +107,7 @@ class Reconciler:
         if bill.path is None and (ours.payments or ours.refunds) and self._clock.now() < evening_after(bill.day):
             raise NotYet
 
-    async def _load_midnights(self, scratch: Scratch, day: date) -> Callable[[Entry], bool]:
+    async def _load_midnights(self, scratch: MatchDatabase, day: date) -> Callable[[BookEntry], bool]:
         """Which refunds of ours the bill of ``day`` may leave out.
 
         ``last_sent_at`` is our clock's. Of a refund that was sent about midnight, WeChat may have taken note on the
@@ -133,7 +133,7 @@ class Reconciler:
         except Gone:
             return Bill(yesterday, BillKind.ALL, None)
 
-    async def _load_ours(self, scratch: Scratch, day: date) -> Sums:
+    async def _load_ours(self, scratch: MatchDatabase, day: date) -> Totals:
         """Put our entries of ``day`` beside the bill; what they add up to."""
         tally = Tally()
         for source in (self._source.list_payments, self._source.list_refunds):
@@ -143,7 +143,7 @@ class Reconciler:
                     tally.entry(entry)
         return tally.sums()
 
-    async def _load_strangers(self, scratch: Scratch) -> None:
+    async def _load_strangers(self, scratch: MatchDatabase) -> None:
         """Look up what the bill speaks of and the day's own entries do not: unpaid orders, and those of other days."""
         after = ""
         while keys := await self._threads.run(partial(scratch.strangers, after)):
@@ -154,10 +154,10 @@ class Reconciler:
             after = keys[-1]
 
     async def _book(
-        self, scratch: Scratch, day: date, now: datetime, elsewhere: Callable[[Entry], bool]
-    ) -> tuple[dict[Kind, int], int]:
+        self, scratch: MatchDatabase, day: date, now: datetime, elsewhere: Callable[[BookEntry], bool]
+    ) -> tuple[dict[DifferenceKind, int], int]:
         """Write the differences down; how many there are of each kind, and how many that nobody has settled."""
-        counts: Counter[Kind] = Counter()
+        counts: Counter[DifferenceKind] = Counter()
         unsettled = 0
         differences = _differences(scratch, self._records.mchid, day, now, elsewhere)
         while batch := await self._threads.run(lambda: list(islice(differences, BATCH))):
@@ -178,11 +178,11 @@ def evening_after(day: date) -> datetime:
     return datetime.combine(day + timedelta(days=1), EVENING, BEIJING)
 
 
-def _scratch(directory: str) -> Scratch:
-    return Scratch(Path(directory) / "scratch.sqlite")
+def _scratch(directory: str) -> MatchDatabase:
+    return MatchDatabase(Path(directory) / "scratch.sqlite")
 
 
-def _load(scratch: Scratch, bill: Bill) -> Sums:
+def _load(scratch: MatchDatabase, bill: Bill) -> Totals:
     """The bill into ``scratch``; what it adds up to. Raises BillBroken, also when only its end is wrong."""
     tally = Tally()
     if bill.path:
@@ -190,10 +190,10 @@ def _load(scratch: Scratch, bill: Bill) -> Sums:
     return tally.sums()
 
 
-def _tally(lines: Iterable[TradeLine], tally: Callable[[TradeLine], None]) -> Iterator[Entry]:
+def _tally(lines: Iterable[TradeLine], tally: Callable[[TradeLine], None]) -> Iterator[BookEntry]:
     for line in lines:
         tally(line)
-        yield Entry.of_line(line)
+        yield BookEntry.of_line(line)
 
 
 def _refunds_of(bill: Bill) -> set[str]:
@@ -202,11 +202,11 @@ def _refunds_of(bill: Bill) -> set[str]:
 
 
 def _differences(
-    scratch: Scratch, mchid: str, day: date, now: datetime, elsewhere: Callable[[Entry], bool]
+    scratch: MatchDatabase, mchid: str, day: date, now: datetime, elsewhere: Callable[[BookEntry], bool]
 ) -> Iterator[Difference]:
     """All of them; only what differs takes memory, and that one by one. ``elsewhere``: another bill has it."""
     for pair in scratch.pairs():
-        if kind := judge(pair.ours, pair.theirs, nth=pair.nth, again=pair.again):
+        if kind := classify(pair.ours, pair.theirs, nth=pair.nth, again=pair.again):
             yield Difference.between(mchid, day, kind, pair.ours, pair.theirs, now)
     for ours in scratch.missing_from_bill():
         if (kind := missing_there(ours)) and not (ours.is_refund and elsewhere(ours)):

@@ -15,7 +15,7 @@ from wechat.domain.refunds import OUT_REFUND_NO
 from wechat.domain.times import day_span, from_v3
 from wechat.orders.service import Orders
 from wechat.pay.gateway import AnotherOrder
-from wechat.reconciliation.books import ACTIONS, Action, Audit, Difference, Entry, Status, judge, missing_there
+from wechat.reconciliation.books import ACTIONS, Action, Audit, BookEntry, Difference, Status, classify, missing_there
 from wechat.reconciliation.ports import BookSource
 from wechat.reconciliation.records import BookRecords
 from wechat.refunds.late_payments import REASON, surplus_refund
@@ -72,7 +72,7 @@ class Repairs:
         now = await self._query(difference)
         return self._standing(difference, now), now.state if now else ""
 
-    async def _query(self, difference: Difference) -> Entry | None:
+    async def _query(self, difference: Difference) -> BookEntry | None:
         """What we have after WeChat was asked."""
         entry = difference.numbers
         if entry.is_refund:
@@ -81,7 +81,7 @@ class Repairs:
         await self._orders.query(entry.out_trade_no)
         return next(iter(await self._source.payments(self._records.mchid, [entry.out_trade_no])), None)
 
-    async def _ask_refund(self, entry: Entry, day: date) -> None:
+    async def _ask_refund(self, entry: BookEntry, day: date) -> None:
         """Ask after a refund. One that nobody here asked for is booked, on the day on whose bill it stands.
 
         Raises Conflict where its number is none that WeChat takes: a bill is no reason to store just anything under it.
@@ -99,7 +99,7 @@ class Repairs:
         else:
             await self._refunds.query(refund.out_refund_no)
 
-    async def _with_payment(self, refund: Entry) -> Order:
+    async def _with_payment(self, refund: BookEntry) -> Order:
         """The order of a refund on the bill, with the payment that it gives back, if WeChat has that."""
         order = await self._orders.get(refund.out_trade_no)
         if any(payment.transaction_id == refund.transaction_id for payment in order.payments):
@@ -125,7 +125,7 @@ class Repairs:
         await self._refunds.return_payment(order, surplus.transaction_id, out_refund_no, REASON)
         return out_refund_no
 
-    async def _is_surplus(self, order: Order, surplus: Entry) -> bool:
+    async def _is_surplus(self, order: Order, surplus: BookEntry) -> bool:
         """What the bill says of a payment is asked of WeChat before anything goes back."""
         beside = order.paid and surplus.transaction_id != order.transaction_id and surplus.amount == order.total
         return beside and await self._confirm(order, surplus.transaction_id)
@@ -159,16 +159,16 @@ class Repairs:
         return True
 
     @staticmethod
-    def _standing(difference: Difference, ours: Entry | None) -> Status:
+    def _standing(difference: Difference, ours: BookEntry | None) -> Status:
         """Whether the difference is still there."""
         if difference.theirs is None:
             gone = ours is None or missing_there(ours) is None
         else:
-            gone = judge(ours, difference.theirs) is None
+            gone = classify(ours, difference.theirs) is None
         return Status.REPAIRED if gone else Status.OPEN
 
 
-def _made_at(refund: Entry, day: date) -> datetime:
+def _made_at(refund: BookEntry, day: date) -> datetime:
     """When a refund on the bill of ``day`` was made: what its line says, in so far as that lies on the day.
 
     Otherwise the day's last moment stands for it, so that our side has it on the same day as the bill.

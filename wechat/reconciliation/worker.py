@@ -16,7 +16,7 @@ from wechat.domain.metrics import Metric
 from wechat.domain.ports import Runtime
 from wechat.domain.times import beijing_day
 from wechat.pay.bills.gateways import NotYet
-from wechat.reconciliation.bill_cache import BillShelf
+from wechat.reconciliation.bill_cache import BillCache
 from wechat.reconciliation.days import DayLease
 from wechat.reconciliation.reconciler import LEASE, DayTaken, Reconciler, evening_after
 from wechat.reconciliation.records import BookRecords
@@ -34,7 +34,7 @@ class BookWork:
 
     name = "book worker"
 
-    def __init__(self, reconciler: Reconciler, shelf: BillShelf, records: BookRecords, runtime: Runtime) -> None:
+    def __init__(self, reconciler: Reconciler, shelf: BillCache, records: BookRecords, runtime: Runtime) -> None:
         self._reconciler = reconciler
         self._shelf = shelf
         self._records = records

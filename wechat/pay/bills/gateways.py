@@ -25,7 +25,7 @@ from wechat.domain.errors import Conflict, GatewayRefused, Malformed, OutcomeUnk
 from wechat.pay import codes
 from wechat.pay.bills.file import MOST, BillSink, receiving
 from wechat.pay.bills.parser import BillBroken, BillKind, read_lines
-from wechat.pay.gateway import Merchant, Wire
+from wechat.pay.gateway import ApiContext, Merchant
 from wechat.pay.signing import SignType, v2_sign
 from wechat.pay.v2 import xmlcodec
 from wechat.pay.v3.gateway import V3Gateway
@@ -77,7 +77,7 @@ class BillGateway(Protocol):
 class V3Bills:
     """Bills by v3. ``most`` is how large an unpacked bill may be, in bytes."""
 
-    def __init__(self, wire: Wire, gateway: V3Gateway, most: int = MOST) -> None:
+    def __init__(self, wire: ApiContext, gateway: V3Gateway, most: int = MOST) -> None:
         self._wire = wire
         self._gateway = gateway
         self._most = most
@@ -119,12 +119,12 @@ class V2Bills:
 
     def __init__(
         self,
-        wire: Wire,
+        wire: ApiContext,
         merchant: Merchant,
         key: str,
         sign_type: SignType = SignType.HMAC_SHA256,
         *,
-        secure: Wire | None = None,
+        secure: ApiContext | None = None,
         most: int = MOST,
     ) -> None:
         self._wire = wire
@@ -152,14 +152,14 @@ class V2Bills:
                 _must_equal(sink.sha1, _digest(answer.headers.get("Digest", "")))
         return Bill(day, kind, into)
 
-    async def _download(self, wire: Wire, request: Request, sink: BillSink) -> Answer:
+    async def _download(self, wire: ApiContext, request: Request, sink: BillSink) -> Answer:
         answer = await wire.transport.download(wire.hosts[0], request, sink.feed, most=self._most)
         if answer.status != 200:
             raise OutcomeUnknown(request.call, http_status=answer.status)
         sink.finish()
         return answer
 
-    def _secure_wire(self) -> Wire:
+    def _secure_wire(self) -> ApiContext:
         if self._secure is None:
             text = Text("v2 的资金账单需要商户证书", "v2 fund flow bills need the merchant's client certificate")
             raise Conflict(text, code="NO_CLIENT_CERT")

@@ -15,7 +15,7 @@ from wechat.domain.facts import Api, Notification, RemoteState, Transaction, Ver
 from wechat.domain.orders import Order, PayParams, Prepay, TradeType
 from wechat.domain.times import to_v2
 from wechat.pay import codes
-from wechat.pay.gateway import Merchant, Wire, notification_id, remote_state, same_order
+from wechat.pay.gateway import ApiContext, Merchant, notification_id, remote_state, same_order
 from wechat.pay.signing import SignType, v2_pay_fields, v2_sign, v2_verify
 from wechat.pay.v2 import fields as v2_fields
 from wechat.pay.v2 import xmlcodec
@@ -30,7 +30,9 @@ class V2Gateway:
 
     api = Api.V2
 
-    def __init__(self, wire: Wire, merchant: Merchant, key: str, sign_type: SignType = SignType.HMAC_SHA256) -> None:
+    def __init__(
+        self, wire: ApiContext, merchant: Merchant, key: str, sign_type: SignType = SignType.HMAC_SHA256
+    ) -> None:
         self._wire = wire
         self._merchant = merchant
         self._key = key
@@ -129,7 +131,7 @@ class V2Gateway:
         return json.dumps({"h5_info": site}, ensure_ascii=False, separators=(",", ":"))
 
     async def ask(
-        self, path: str, fields: dict[str, str], *, over: Wire | None = None, repeatable: bool = True
+        self, path: str, fields: dict[str, str], *, over: ApiContext | None = None, repeatable: bool = True
     ) -> dict[str, str]:
         """Send signed fields; the fields of a verified SUCCESS, or the error that the answer means.
 

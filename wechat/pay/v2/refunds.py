@@ -10,7 +10,7 @@ from collections.abc import Callable
 from wechat.domain.errors import Malformed, NotSent, OutcomeUnknown
 from wechat.domain.facts import Api, RemoteRefund, Verified
 from wechat.domain.orders import Refund
-from wechat.pay.gateway import Wire, same_refund
+from wechat.pay.gateway import ApiContext, same_refund
 from wechat.pay.v2 import fields as v2_fields
 from wechat.pay.v2.gateway import V2Gateway
 
@@ -23,7 +23,7 @@ class V2Refunds:
 
     api = Api.V2
 
-    def __init__(self, gateway: V2Gateway, secure: Wire | None) -> None:
+    def __init__(self, gateway: V2Gateway, secure: ApiContext | None) -> None:
         self._gateway = gateway
         self._secure = secure
 

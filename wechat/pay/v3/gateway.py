@@ -20,7 +20,7 @@ from wechat.domain.times import to_v3
 from wechat.pay import codes
 from wechat.pay.certificates import KeyRing, Unverified
 from wechat.pay.ciphers import AeadCipher
-from wechat.pay.gateway import Merchant, Wire, notification_id, remote_state, same_order
+from wechat.pay.gateway import ApiContext, Merchant, notification_id, remote_state, same_order
 from wechat.pay.signing import SCHEME, Signer, check_window, rsa_verify, v3_answer_message, v3_pay_message
 from wechat.pay.v3 import payloads as v3_payloads
 from wechat.support.transport import Answer, Request
@@ -45,7 +45,7 @@ class V3Gateway:
 
     api = Api.V3
 
-    def __init__(self, wire: Wire, merchant: Merchant, signer: Signer, cipher: AeadCipher, ring: KeyRing) -> None:
+    def __init__(self, wire: ApiContext, merchant: Merchant, signer: Signer, cipher: AeadCipher, ring: KeyRing) -> None:
         self._wire = wire
         self._merchant = merchant
         self._signer = signer

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import place
+from cli import endpoint as place
 from cli.client import Service
 from cli.output import Screen, language, words
 from cli.problems import Exit, Problem
@@ -61,7 +61,7 @@ NOT_BEFORE = ("DAY_NOT_OVER", "BILL_NOT_READY")
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class Context:
     """One command at work."""
 
     service: Service
@@ -75,12 +75,14 @@ class Desk:
 
 
 @contextmanager
-def at_desk(verb: str, url: str | None, key_file: Path | None, as_json: bool, *, next_step: str = "") -> Iterator[Desk]:
+def command_context(
+    verb: str, url: str | None, key_file: Path | None, as_json: bool, *, next_step: str = ""
+) -> Iterator[Context]:
     """Work as ``manage.py VERB``. A Problem is shown and ends the process, with ``next_step`` where it has none."""
     screen = Screen(language(), as_json=as_json)
     try:
         service = Service(place.find(url, key_file, os.environ), screen.lang)
-        yield Desk(service, screen)
+        yield Context(service, screen)
     except Problem as problem:
         problem.next_step = problem.next_step or _next(problem, verb, next_step)
         screen.problem(problem)

@@ -28,7 +28,7 @@ T = TypeVar("T")
 Order = dict[str, Any]
 
 
-class Town:
+class Cluster:
     """``shops`` are browsers and merchants' systems, one at each of ``services``; ``sink`` is told of events."""
 
     def __init__(

@@ -27,7 +27,7 @@ PAYING: Mapping[str, int] = {
 UNPAID = frozenset({"forged", "cancel", "not_enough"})
 
 
-class Odd(StrEnum):
+class Anomaly(StrEnum):
     """A payment that should not be."""
 
     TWICE = "twice"  # a paid order is paid once more
@@ -91,7 +91,7 @@ TRADES: Mapping[str, int] = {"JSAPI": 80, "NATIVE": 14, "MWEB": 6}
 
 
 @dataclass(frozen=True, slots=True)
-class Customer:
+class PlannedOrder:
     """One order to be: over ``api``, ``total`` fen, paid as ``scenario`` says."""
 
     number: str
@@ -99,18 +99,18 @@ class Customer:
     trade_type: str
     total: int
     scenario: str
-    odd: Odd | None
+    odd: Anomaly | None
 
 
-def customers(count: int, chance: random.Random) -> list[Customer]:
+def customers(count: int, chance: random.Random) -> list[PlannedOrder]:
     """A day's customers. Each kind of oddity has one at least, among those whose order fits it."""
     scenarios, trades = deal(PAYING, count, chance), deal(TRADES, count, chance)
     plain = [n for n in range(count) if scenarios[n] == "success" and trades[n] == "JSAPI"]
     share = max(1, count * ODD_SHARE // 100)
-    picked = chance.sample(plain, share * len(Odd))
-    odd = {n: kind for i, kind in enumerate(Odd) for n in picked[i * share : (i + 1) * share]}
+    picked = chance.sample(plain, share * len(Anomaly))
+    odd = {n: kind for i, kind in enumerate(Anomaly) for n in picked[i * share : (i + 1) * share]}
     return [
-        Customer(
+        PlannedOrder(
             number=f"day{n:06}{chance.randrange(16**6):06x}",
             api="v2" if n % 2 else "v3",
             trade_type=trades[n],

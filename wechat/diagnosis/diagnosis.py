@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from wechat.diagnosis.paid import explain_paid
 from wechat.diagnosis.refunds import explain_refunds
 from wechat.diagnosis.remote_status import remarks
-from wechat.diagnosis.snapshot import Case, Clause, Look, Outcome
+from wechat.diagnosis.snapshot import Finding, OrderSnapshot, Outcome, RemoteStatus
 from wechat.diagnosis.unpaid import explain_closed, explain_waiting
 from wechat.domain.errors import Conflict, GatewayRefused, NotSent, OutcomeUnknown, Text
 from wechat.domain.orders import Order, TradeState
@@ -21,7 +21,7 @@ STORIES = {TradeState.NOTPAY: explain_waiting, TradeState.CLOSED: explain_closed
 """How each state is explained; the others are all paid."""
 
 
-class Inquiry:
+class Diagnosis:
     """Gathers what is known of an order."""
 
     def __init__(self, orders: Orders, notifications: NotificationStore, clock: Clock) -> None:
@@ -29,7 +29,7 @@ class Inquiry:
         self._notifications = notifications
         self._clock = clock
 
-    async def into(self, out_trade_no: str) -> Case:
+    async def into(self, out_trade_no: str) -> OrderSnapshot:
         """Everything about an order. Raises NotFound; that WeChat does not answer is part of the case.
 
         Our side is read after WeChat was asked, so that it is never the older of the two.
@@ -37,25 +37,25 @@ class Inquiry:
         look = await self._look(await self._orders.get(out_trade_no))
         order = await self._orders.get(out_trade_no)
         received = await self._notifications.of_order(order.mchid, order.out_trade_no)
-        return Case(order, look, tuple(received), order.refunds, self._clock.now())
+        return OrderSnapshot(order, look, tuple(received), order.refunds, self._clock.now())
 
-    async def _look(self, order: Order) -> Look:
+    async def _look(self, order: Order) -> RemoteStatus:
         try:
             fact = await self._orders.look(order)
         except GatewayRefused as error:
-            return Look(Outcome.REFUSED, error=error)
+            return RemoteStatus(Outcome.REFUSED, error=error)
         except (NotSent, OutcomeUnknown, Conflict) as error:
-            return Look(Outcome.UNKNOWN, error=error)
-        return Look(Outcome.TOLD, fact.value) if fact else Look(Outcome.NO_SUCH_ORDER)
+            return RemoteStatus(Outcome.UNKNOWN, error=error)
+        return RemoteStatus(Outcome.TOLD, fact.value) if fact else RemoteStatus(Outcome.NO_SUCH_ORDER)
 
 
-def explain(case: Case) -> tuple[Text, str]:
+def explain(case: OrderSnapshot) -> tuple[Text, str]:
     """What happened, in one sentence, and the command to go on with (empty when there is nothing to do)."""
     story = STORIES.get(case.order.trade_state, explain_paid)
     clauses = [*story(case), *explain_refunds(case), *remarks(case)]
     return _sentence(clauses), next((clause.next_step for clause in clauses if clause.next_step), "")
 
 
-def _sentence(clauses: Sequence[Clause]) -> Text:
+def _sentence(clauses: Sequence[Finding]) -> Text:
     english = "; ".join(clause.en for clause in clauses)
     return Text("；".join(clause.zh for clause in clauses) + "。", f"{english[0].upper()}{english[1:]}.")

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from simulator.account.credentials import Credentials
 from simulator.bills.days import Bills
-from simulator.bills.faults import Plants
+from simulator.bills.faults import InjectedDifferences
 from simulator.browser.cashier import Cashier
 from simulator.control.console import Console
 from simulator.control.faults import Faults
-from simulator.notify.messages import Writer
-from simulator.notify.sender import Courier
+from simulator.notify.messages import NotificationBuilder
+from simulator.notify.sender import NotificationSender
 from simulator.state.clock import Calendar, Clock, Followers
 from simulator.state.journal import Journal
-from simulator.state.orders import Book, Order, Payment, RuleBroken
+from simulator.state.orders import Order, OrderRegistry, Payment, RuleBroken
 from simulator.state.pki import Certified, Identity, load_certified, load_identity, load_server
 from simulator.state.refund_outcomes import RefundDesk
 from simulator.state.refunds import Denied, RefundDenied, Refunds
@@ -33,7 +33,7 @@ class ClockMoved:
 
 
 @dataclass(slots=True)
-class World:
+class Simulator:
     """The parts; ``open`` builds and replays them, ``close`` writes what is left.
 
     ``server`` is the certificate of the TLS port, whose address is ``secure_url`` once it listens.
@@ -49,28 +49,28 @@ class World:
     credentials: Credentials
     keys: PlatformKeys
     wallet: Wallet
-    book: Book
+    book: OrderRegistry
     refunds: Refunds
-    courier: Courier
+    courier: NotificationSender
     cashier: Cashier
     refund_desk: RefundDesk
-    plants: Plants
+    plants: InjectedDifferences
     bills: Bills
     faults: Faults = field(default_factory=Faults)
     served: Counter[str] = field(default_factory=Counter)
     secure_url: str = ""
 
     @classmethod
-    def open(cls, directory: Path, speed: float, calendar: Calendar = Calendar.WALL) -> World:
+    def open(cls, directory: Path, speed: float, calendar: Calendar = Calendar.WALL) -> Simulator:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         clock = Clock(speed, calendar=calendar)
         journal = Journal(directory / "truth.jsonl", clock)
         identity = load_identity(directory)
         keys = PlatformKeys(directory, identity, journal)
-        console, wallet, plants = Console(journal), Wallet(journal, clock), Plants(journal)
-        book = Book(journal, clock, wallet)
+        console, wallet, plants = Console(journal), Wallet(journal, clock), InjectedDifferences(journal)
+        book = OrderRegistry(journal, clock, wallet)
         refunds = Refunds(journal, clock, book, wallet)
-        courier = Courier(journal, clock, book, refunds, Writer(identity, keys))
+        courier = NotificationSender(journal, clock, book, refunds, NotificationBuilder(identity, keys))
         merchant = load_certified(directory, "merchant")
         world = cls(
             identity=identity,

@@ -26,7 +26,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,512}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Endpoint:
     """The service at ``url``, as the holder of ``key``; ``demo``: the one that ``make run`` starts."""
 
     url: str
@@ -44,7 +44,7 @@ class Place:
         return "make run" if self.demo else f"curl -s '{self.url}/readyz?verbose'"
 
 
-def find(url: str | None, key_file: Path | None, environ: Mapping[str, str], demo: Path = DEMO) -> Place:
+def find(url: str | None, key_file: Path | None, environ: Mapping[str, str], demo: Path = DEMO) -> Endpoint:
     """The place that options and environment name; the demo's when they name none. Raises Problem."""
     key = _from_file(key_file) if key_file else environ.get(KEY_VARIABLE, "")
     if not url and not key:
@@ -58,13 +58,13 @@ def find(url: str | None, key_file: Path | None, environ: Mapping[str, str], dem
             f"No API key: set {KEY_VARIABLE} or give --key-file",
         )
         raise _build_config_problem("NO_KEY", text, f"read -rs {KEY_VARIABLE} && export {KEY_VARIABLE}")
-    return Place(_address(url), _valid(key))
+    return Endpoint(_address(url), _valid(key))
 
 
-def _of_demo(file: Path) -> Place:
+def _of_demo(file: Path) -> Endpoint:
     try:
         told = json.loads(file.read_text(encoding="utf-8"))
-        return Place(str(told["base_url"]), _valid(str(told["api_key"])), demo=True)
+        return Endpoint(str(told["base_url"]), _valid(str(told["api_key"])), demo=True)
     except (OSError, ValueError, KeyError, TypeError):
         text = Text(
             f"没有服务可问：启动演示，或设置 {URL_VARIABLE} 与 {KEY_VARIABLE}",
