@@ -107,7 +107,11 @@ def _pack_date(moment: datetime) -> bytes:
 def specimens(stack: Stack, service: Target, mongo_url: str) -> list[Specimen]:
     """A refunded order and one that was not, once nothing of them is left to do."""
     numbers = [_paid(stack, service) for _ in range(2)]
-    stack.ask(service, f"/api/orders/{numbers[0]}/refunds", {"refund": 60, "reason": "bench"})
+    stack.ask(
+        service,
+        f"/api/orders/{numbers[0]}/refunds",
+        {"refund": 60, "reason": "bench", "out_refund_no": f"bench-{numbers[0]}"},
+    )
     with MongoClient[Document](mongo_url, tz_aware=True) as client:
         database = client[DATABASE]
         deadline = time.monotonic() + SETTLED_S

@@ -44,7 +44,10 @@ def payments(orders: Sequence[Mapping[str, Any]]) -> Requests:
 def refunds(api_key: str, orders: Sequence[Mapping[str, Any]]) -> Requests:
     """A merchant's refund of a part of each order."""
     headers, body = JSON | {"Authorization": f"Bearer {api_key}"}, {"refund": REFUND, "reason": "bench"}
-    return [_request(f"/api/orders/{order['out_trade_no']}/refunds", headers, body) for order in orders]
+    return [
+        _request(f"/api/orders/{number}/refunds", headers, body | {"out_refund_no": f"bench-{number}"})
+        for number in (order["out_trade_no"] for order in orders)
+    ]
 
 
 def floor_refunds_v2(keys: Keys, order: Mapping[str, Any]) -> Request:

@@ -212,7 +212,9 @@ def build_core(
     orders = Orders(terms.orders, terms.catalogue, pay_gateways, updates, recorder, claims, runtime)
     refunds = Refunds(terms.refunds, refund_gateways, updates, store.numbers, claims, runtime)
     late = LatePayments(terms.late_policy, refunds, updates, runtime)
-    receiver = NotificationReceiver(pay_gateways, store.notifications, Receivers(recorder, refunds, late), runtime)
+    receiver = NotificationReceiver(
+        pay_gateways, store.notifications, Receivers(orders, recorder, refunds, late), runtime
+    )
     return Core(store, updates, orders, refunds, late, Redelivery(store.deliveries, runtime), receiver)
 
 

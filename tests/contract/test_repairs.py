@@ -125,7 +125,7 @@ class Shop:
         """A refund of 500 fen that WeChat has taken."""
         await self.pay()
         wanted = RefundRequest(refund=500, reason="缺货")
-        return await self.refunds.request(PAID.out_trade_no, wanted, by="shop")
+        return await self.refunds.request(PAID.out_trade_no, wanted, by="shop", idempotency_key="once")
 
     async def all_refunds(self) -> list[Refund]:
         return list(await self.refunds.of_order(PAID.out_trade_no))
@@ -463,7 +463,9 @@ async def test_a_refund_of_another_amount_than_the_bills_is_not_booked(shop: Sho
 
 async def test_a_console_refund_that_our_own_leave_no_room_for_is_for_a_person(shop: Shop) -> None:
     await shop.pay()
-    await shop.refunds.request(PAID.out_trade_no, RefundRequest(refund=3200, reason="缺货"), by="shop")
+    await shop.refunds.request(
+        PAID.out_trade_no, RefundRequest(refund=3200, reason="缺货"), by="shop", idempotency_key="once"
+    )
     made_in_the_console(shop)
     difference = await shop.found(DifferenceKind.REFUND_MISSING_HERE, None, REFUNDED)
     with pytest.raises(Conflict, match="NOT_REFUNDABLE"):

@@ -87,7 +87,8 @@ class Desk:
             return answer.status, cast(dict[str, Any], await answer.json())
 
     async def refund(self, number: str, refund: Any = 60, **headers: str) -> tuple[int, dict[str, Any]]:
-        return await self.ask("POST", f"/api/orders/{number}/refunds", {"refund": refund, "reason": "缺货"}, **headers)
+        named = {"Idempotency-Key": secrets.token_hex(6)} | headers
+        return await self.ask("POST", f"/api/orders/{number}/refunds", {"refund": refund, "reason": "缺货"}, **named)
 
     def takes(self, status: str = "PROCESSING") -> None:
         """WeChat takes refunds of the order made last; asked, it says ``status``."""

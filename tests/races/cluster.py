@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import re
+import secrets
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -71,7 +72,8 @@ class Cluster:
 
     async def refund(self, order: Order, amount: Any, **headers: str) -> Told:
         target = f"/api/orders/{order['out_trade_no']}/refunds"
-        return await self.ask("POST", target, {"refund": amount, "reason": "缺货"}, **headers)
+        named = {"Idempotency-Key": secrets.token_hex(6)} | headers
+        return await self.ask("POST", target, {"refund": amount, "reason": "缺货"}, **named)
 
     async def refunds(self, order: Order) -> list[dict[str, Any]]:
         """Those of an order, the oldest first."""

@@ -223,7 +223,7 @@ class Core:
         parts = (self.stores.orders, self.updates, self.orders, self.refunds, self.late, runtime)
         self.work, self._strict_work = OrderWork(*parts), StrictWork(*parts)
         self.worker = Worker(self.work, runtime)
-        receivers = Receivers(self.recorder, self.refunds, self.late)
+        receivers = Receivers(self.orders, self.recorder, self.refunds, self.late)
         self.receiver = NotificationReceiver(gateways or {}, self.stores.notifications, receivers, runtime)
 
     async def do_due_work(self) -> None:

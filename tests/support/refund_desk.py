@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -62,7 +63,8 @@ class Shop:
         wanted = RefundRequest.parse({"refund": refund, "reason": "缺货", **more})
         refunds = process.refunds if process else self.till.refunds
         number = (order or self.order).out_trade_no
-        return await refunds.request(number, wanted, by="shop", idempotency_key=key)
+        named = key or ("" if wanted.out_refund_no else f"key-{secrets.token_hex(6)}")
+        return await refunds.request(number, wanted, by="shop", idempotency_key=named)
 
     async def work(self, minutes: float = TURN_S / 60, *, process: Core | None = None) -> None:
         """Let the time pass, an order's next turn unless told how long, and a worker do what is due then."""

@@ -32,6 +32,7 @@ from wechat.orders.drafts import FIRST_CHECK, Item, OrderDefaults
 from wechat.orders.requests import CheckoutRequest, CreateOrderRequest
 from wechat.orders.service import CHECKS_S, Orders, OrderWithPayParams
 from wechat.pay.gateway import Gateway
+from wechat.refunds.late_payments import LatePolicy
 
 T = TypeVar("T")
 
@@ -429,6 +430,33 @@ async def test_a_query_with_another_total_pays_nothing(service: Service) -> None
     with pytest.raises(Mismatch):
         await service.query(order)
     assert service.stored(order).trade_state is TradeState.NOTPAY
+
+
+async def test_a_payment_that_does_not_fit_is_alarmed_once_however_often_it_is_found(service: Service) -> None:
+    order = (await service.basket()).order
+    service.v3.on_query = lambda o: replace(transaction(o, RemoteState.SUCCESS), total=1)
+    for _ in range(3):
+        with pytest.raises(Mismatch):
+            await service.query(order)
+    service.clock.advance(31)
+    await service.work()
+    assert service.backend.telemetry.alarms("query_total") == 1
+    assert [entry.what for entry in service.stored(order).timeline].count("query_total") == 1
+
+
+@pytest.mark.parametrize("policy", list(LatePolicy))
+async def test_a_payment_that_was_refunded_in_the_console_before_we_heard_of_it_releases_nothing(
+    service: Service, policy: LatePolicy
+) -> None:
+    """Neither does the policy for late payments return it: how much of it is left is not known here."""
+    order = (await service.basket()).order
+    service.v3.on_query = lambda o: transaction(o, RemoteState.REFUND)
+    assert (await service.query(order)).trade_state is TradeState.PAID_LATE
+    assert service.backend.staged == [(order.out_trade_no, "order.paid_late")]
+    assert service.backend.telemetry.alarms("refunded_elsewhere") == 1
+    service.clock.advance(3600)
+    assert not await service.work()
+    assert service.stored(order).refunds == ()
 
 
 @pytest.mark.parametrize("state", [RemoteState.CLOSED, RemoteState.REVOKED])

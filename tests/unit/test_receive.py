@@ -18,9 +18,21 @@ from tests.support.core import Backend, Core
 from tests.support.platform import Message, Platform, transaction_id
 from tests.support.refund_desk import RefundDesk
 from tests.unit.keys import key, private_pem
-from wechat.domain.errors import Malformed, Mismatch, NotifyError, SignatureInvalid, StoreUnavailable
-from wechat.domain.facts import Api
+from wechat.domain.errors import (
+    FenpayError,
+    GatewayRefused,
+    Malformed,
+    Mismatch,
+    NotifyError,
+    NotSent,
+    OutcomeUnknown,
+    SignatureInvalid,
+    StoreUnavailable,
+    Unconfirmed,
+)
+from wechat.domain.facts import Api, RemoteState, Transaction, Verified
 from wechat.domain.orders import Order, TimelineEntry, TradeState
+from wechat.domain.times import BEIJING
 from wechat.domain.transitions import close
 from wechat.pay.certificates import KeyRing, PlatformKey
 from wechat.pay.ciphers import AeadCipher
@@ -49,6 +61,17 @@ class NowClock(ManualClock):
         super().__init__(now.replace(microsecond=now.microsecond // 1000 * 1000))
 
 
+class Queried(V3Gateway):
+    """What WeChat says when it is queried."""
+
+    answer: Transaction | FenpayError = NotSent("query")
+
+    async def query(self, order: Order, *, transaction_id: str = "") -> Verified[Transaction]:
+        if isinstance(self.answer, FenpayError):
+            raise self.answer
+        return Verified(self.answer, "test")
+
+
 class World:
     """A receiver for both APIs over stores in memory, and the WeChat that writes to it."""
 
@@ -62,7 +85,7 @@ class World:
         ring.replace_certificates(
             [PlatformKey("AB01", key("certificate").public_key(), self.clock.now() - timedelta(1), None)]
         )
-        v3 = V3Gateway(wire, merchant, Signer("", "", key("ours")), AeadCipher(KNOWN["api_v3_key"]), ring)
+        self.v3 = v3 = Queried(wire, merchant, Signer("", "", key("ours")), AeadCipher(KNOWN["api_v3_key"]), ring)
         gateways: dict[Api, Gateway] = {Api.V2: V2Gateway(wire, merchant, KNOWN["api_v2_key"]), Api.V3: v3}
         self.desk = RefundDesk()
         desks: dict[Api, RefundGateway] = dict.fromkeys(Api, self.desk)
@@ -436,6 +459,65 @@ async def test_a_transaction_pays_one_order(world: World, api: str) -> None:
     with pytest.raises(Mismatch) as refused:
         await world.receive(world.write(api, transaction_id=number, out_trade_no=other.out_trade_no))
     assert refused.value.reason == "transaction_used"
+
+
+LATE = "4200000000202603010000000042"
+
+
+def made_minutes_ago(world: World, api: str, minutes: float, **changed: Any) -> Message:
+    at = datetime.now(BEIJING) - timedelta(minutes=minutes)
+    v2, v3 = {"time_end": at.strftime("%Y%m%d%H%M%S")}, {"success_time": at.isoformat(timespec="seconds")}
+    return world.write(api, transaction_id=LATE, **(v2 if api == "v2" else v3), **changed)
+
+
+def transaction(world: World, state: RemoteState, number: str = LATE) -> Transaction:
+    order = world.order
+    return Transaction(order.appid, order.mchid, order.out_trade_no, state, order.total, transaction_id=number)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("now", "then"), [(RemoteState.SUCCESS, TradeState.SUCCESS), (RemoteState.REFUND, TradeState.PAID_LATE)]
+)
+async def test_an_old_payment_is_what_wechat_says_of_it_now(
+    world: World, api: str, now: RemoteState, then: TradeState
+) -> None:
+    """It may have been refunded in the merchant console before we heard of it."""
+    world.v3.answer = transaction(world, now)
+    await world.receive(made_minutes_ago(world, api, 3))
+    assert world.state is then
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "answer",
+    [NotSent("query"), OutcomeUnknown("query"), GatewayRefused("query", code="SIGN_ERROR"), RemoteState.NOTPAY],
+)
+async def test_an_old_payment_that_wechat_does_not_confirm_releases_nothing_and_comes_again(
+    world: World, api: str, answer: FenpayError | RemoteState
+) -> None:
+    world.v3.answer = answer if isinstance(answer, FenpayError) else transaction(world, answer, "")
+    message = made_minutes_ago(world, api, 3)
+    with pytest.raises(Unconfirmed) as refused:
+        await world.receive(message)
+    assert (refused.value.status, world.state) == (503, TradeState.NOTPAY)
+    world.v3.answer = transaction(world, RemoteState.SUCCESS)
+    await world.receive(message)
+    assert world.state is TradeState.SUCCESS
+
+
+@BOTH
+async def test_an_old_message_that_does_not_fit_is_refused_without_a_query(world: World, api: str) -> None:
+    changed = {"total_fee": "1"} if api == "v2" else v3_amount(total=1)
+    with pytest.raises(Mismatch):
+        await world.receive(made_minutes_ago(world, api, 3, **changed))
+
+
+@BOTH
+async def test_an_old_message_about_a_paid_order_needs_no_query(world: World, api: str) -> None:
+    await world.receive(made_minutes_ago(world, api, 0))
+    await world.receive(made_minutes_ago(world, api, 3))
+    assert world.state is TradeState.SUCCESS
 
 
 @BOTH

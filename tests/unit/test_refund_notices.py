@@ -42,7 +42,9 @@ def world(platform: Platform) -> World:
 async def refunded(world: World, api: Api = Api.V3) -> Refund:
     """A refund of 60 of the world's paid order, under way."""
     order = world.place(paid(replace(world.order, api=api), "42001", world.clock.now()))
-    return await world.core.refunds.request(order.out_trade_no, RefundRequest(refund=60, reason="缺货"), by="shop")
+    return await world.core.refunds.request(
+        order.out_trade_no, RefundRequest(refund=60, reason="缺货"), by="shop", idempotency_key="once"
+    )
 
 
 def v3_refund(platform: Platform, refund: Refund, state: str = "SUCCESS", **changed: Any) -> Message:
@@ -322,7 +324,7 @@ async def test_a_late_payment_waits_for_an_operator_where_the_policy_is_to_ask(w
     assert (world.state, world.backend.refunds) == (TradeState.PAID_LATE, {})
     assert (world.events.count("needs_operator"), world.alarms("paid_late")) == (1, 1)
     refund = await world.core.refunds.request(
-        world.order.out_trade_no, RefundRequest(refund=100, reason="晚到"), by="shop"
+        world.order.out_trade_no, RefundRequest(refund=100, reason="晚到"), by="shop", idempotency_key="once"
     )
     assert refund.state is RefundState.PROCESSING
 
@@ -350,7 +352,9 @@ async def test_a_second_payment_goes_back_whole_and_once_and_the_first_stays(pla
     first = world.backend.orders[world.order.out_trade_no]
     assert (first.trade_state, first.transaction_id, first.refund_reserved) == (TradeState.SUCCESS, "42001", 0)
     await world.receive(v3_refund(platform, refund, amount={"total": 100, "refund": 100}))
-    own = await world.core.refunds.request(first.out_trade_no, RefundRequest(refund=100, reason="缺货"), by="shop")
+    own = await world.core.refunds.request(
+        first.out_trade_no, RefundRequest(refund=100, reason="缺货"), by="shop", idempotency_key="once"
+    )
     assert own.open  # the order's own money is untouched
 
 

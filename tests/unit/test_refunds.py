@@ -26,6 +26,7 @@ from wechat.domain.errors import (
 from wechat.domain.facts import Api, RefundState, Verified
 from wechat.domain.orders import LONGEST_PAUSE, SPACING, Refund, TradeState
 from wechat.domain.refunds import MAX_REFUNDS, WINDOW
+from wechat.pay.codes import NOT_NOW
 from wechat.refunds.requests import RefundRequest
 
 
@@ -232,6 +233,30 @@ async def test_a_refused_refund_stays_refused_when_it_is_asked_for_again(shop: S
     with pytest.raises(Conflict) as wrong:
         await shop.ask(key="k1")
     assert (wrong.value.public_code, shop.calls) == ("NOT_ENOUGH", ["refund"])
+
+
+async def test_a_refund_that_nobody_names_is_refused_because_repeated_it_would_be_a_second_one(shop: Shop) -> None:
+    wanted = RefundRequest(refund=60, reason="缺货")
+    with pytest.raises(BadRequest) as wrong:
+        await shop.till.refunds.request(shop.order.out_trade_no, wanted, by="shop")
+    assert (wrong.value.public_code, shop.calls, shop.reserved) == ("REFUND_NOT_NAMED", [], 0)
+
+
+@pytest.mark.parametrize("code", sorted(NOT_NOW))
+async def test_a_refusal_for_our_credentials_ends_no_refund_and_it_is_sent_again(shop: Shop, code: str) -> None:
+    """Its number would be burnt, and its money free for a second refund, although nobody said no to it."""
+    shop.desk.before = [refused(code)]
+    refund = await shop.ask(out_refund_no="refund-1")
+    assert (refund.state, shop.reserved, shop.alarms("refund_not_now")) == (RefundState.REQUESTED, 60, 1)
+    await shop.work(minutes=5)
+    assert shop.stored(refund).state is RefundState.PROCESSING
+    assert shop.calls == ["refund", "query", "refund"]
+
+
+@pytest.mark.parametrize("status", [401, 429])
+async def test_a_refusal_by_status_of_who_asks_ends_no_refund(shop: Shop, status: int) -> None:
+    shop.desk.before = [GatewayRefused("refund", code="NEW_CODE", http_status=status)]
+    assert (await shop.ask(out_refund_no="refund-1")).state is RefundState.REQUESTED
 
 
 async def test_a_refund_for_which_nothing_is_left_is_a_conflict_and_is_not_stored(shop: Shop) -> None:

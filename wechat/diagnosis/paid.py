@@ -8,16 +8,19 @@ from wechat.domain.errors import Text
 from wechat.domain.facts import Received
 from wechat.domain.money import yuan
 from wechat.domain.orders import TimelineEntry
+from wechat.domain.payments import REFUNDED_ELSEWHERE
 from wechat.domain.times import beijing_day
 from wechat.support.cli_hints import command
 
 
 def explain_paid(case: OrderSnapshot) -> list[Finding]:
     """How the order was paid and how that became known."""
-    event = case.last("paid", "paid_late")
+    event = case.last("paid", "paid_late", REFUNDED_ELSEWHERE)
     heard = _explain_source(case, event) if event else []
     if event is None or event.what == "paid":
         return [_payment(case), *heard, *_twice(case)]
+    if event.what == REFUNDED_ELSEWHERE:
+        return [_refunded_elsewhere(case), *heard]
     head = [closing(case), _late(case)] if case.last("closed") else [_foreign(case)]
     return [*head, *heard, *_explain_decision(case), *_twice(case)]
 
@@ -32,6 +35,14 @@ def _late(case: OrderSnapshot) -> Finding:
     return Finding(
         f"用户{when.zh}才支付 ¥{total}（关单后支付），不发货",
         f"¥{total} was paid only{when.en}, after the close, so goods are not released",
+    )
+
+
+def _refunded_elsewhere(case: OrderSnapshot) -> Finding:
+    when, total = case.when(case.order.paid_at), yuan(case.order.total)
+    return Finding(
+        f"用户{when.zh}支付 ¥{total}，微信支付显示已有退款（不是本系统发起的），不发货",
+        f"the payer paid ¥{total}{when.en}, and WeChat reports a refund not made here, so goods are not released",
     )
 
 

@@ -198,6 +198,14 @@ class NotifyError(FenpayError):
         self.reason = reason
 
 
+class Unconfirmed(NotifyError):
+    """What the message says is not what WeChat says when it is queried now, or it could not be queried."""
+
+    status = 503
+    code = "UNCONFIRMED"
+    text = Text("暂时无法向微信支付确认这笔支付", "This payment cannot be confirmed with WeChat Pay right now")
+
+
 class SignatureInvalid(NotifyError):
     status = 401
     code = "SIGN_ERROR"

@@ -6,12 +6,14 @@ from datetime import datetime
 
 from wechat.domain.errors import Mismatch
 from wechat.domain.events import EventType
-from wechat.domain.facts import Transaction, Verified
+from wechat.domain.facts import RemoteState, Transaction, Verified
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order, Payment, TimelineEntry, TradeState
 from wechat.domain.transitions import close
 
 SECOND_PAYMENT = "second_payment"
+REFUNDED_ELSEWHERE = "refunded_elsewhere"
+"""The timeline's word for a payment of which WeChat reports a refund before anything else is known of it here."""
 MAX_PAYMENTS = 20
 """Transactions that one order keeps. WeChat itself takes one payment of an order; more are its mistakes."""
 
@@ -19,25 +21,30 @@ MAX_PAYMENTS = 20
 def record_payment(order: Order, fact: Verified[Transaction], *, source: str, now: datetime) -> Order:
     """Record a payment that WeChat reports: towards SUCCESS, or PAID_LATE where goods are not to be released.
 
+    They are not where WeChat reports a refund before we knew of the payment: somebody has refunded it in the merchant
+    console. How much is for a person to see, so the policy for late payments does not apply either.
+
     A payment that is recorded already changes nothing. Another one than the order's own is kept beside it and moves
     nothing. Raises Mismatch when the fact is genuine but not about this order.
     """
     told = fact.value
-    _must_match(order, told)
+    must_match(order, told)
     if any(payment.transaction_id == told.transaction_id for payment in order.payments):
         return order
     payment = Payment(told.transaction_id, Fen(told.total or 0), told.success_time, told.payer_total, told.openid)
     if order.payments:
         return _add_second(order, payment, source, fact.proof, now)
     foreign = bool(order.openid and told.openid and order.openid != told.openid)
-    in_time = order.trade_state is TradeState.NOTPAY and not foreign
-    what, target, kind = _IN_TIME if in_time else _LATE
+    refunded = told.state is RemoteState.REFUND
+    in_time = order.trade_state is TradeState.NOTPAY and not foreign and not refunded
+    what, target, kind = _IN_TIME if in_time else _REFUNDED if refunded else _LATE
     entry = TimelineEntry(now, what, source, fact.proof, {"transaction_id": told.transaction_id})
-    check = None if in_time else now  # a worker carries the policy for late payments out
+    check = None if in_time or refunded else now  # a worker carries the policy for late payments out
     return order.moved_to(target, entry, (kind, told.transaction_id), payments=(payment,), next_check_at=check)
 
 
 _IN_TIME = ("paid", TradeState.SUCCESS, EventType.ORDER_PAID)
+_REFUNDED = (REFUNDED_ELSEWHERE, TradeState.PAID_LATE, EventType.ORDER_PAID_LATE)
 _LATE = ("paid_late", TradeState.PAID_LATE, EventType.ORDER_PAID_LATE)
 
 
@@ -55,7 +62,7 @@ def _add_second(order: Order, payment: Payment, source: str, proof: str, now: da
     return order.with_entry(entry, payments=(*order.payments, payment))
 
 
-def _must_match(order: Order, told: Transaction) -> None:
+def must_match(order: Order, told: Transaction) -> None:
     """Raise Mismatch with the first thing that differs."""
     pairs = {
         "appid": (order.appid, told.appid),

@@ -11,7 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from wechat.domain.errors import FenpayError, Mismatch, NotFound, NotifyError, SignatureInvalid, StoreUnavailable
+from wechat.domain.errors import (
+    FenpayError,
+    Mismatch,
+    NotFound,
+    NotifyError,
+    SignatureInvalid,
+    StoreUnavailable,
+    Unconfirmed,
+)
 from wechat.domain.facts import (
     Api,
     Notification,
@@ -27,6 +35,7 @@ from wechat.domain.orders import order_key
 from wechat.domain.payments import SECOND_PAYMENT
 from wechat.domain.ports import NotificationStore, Runtime
 from wechat.orders.payments import PaymentRecorder
+from wechat.orders.service import Orders
 from wechat.pay.gateway import Gateway
 from wechat.pay.v3.gateway import HEADERS
 from wechat.refunds.late_payments import LatePayments
@@ -38,6 +47,9 @@ RECORDED = "recorded"
 BUDGET_S = 3.0  # WeChat waits five seconds, one of its articles says three
 RAW_BYTES = 64 * 1024
 KEEP = timedelta(days=90)
+FRESH = timedelta(minutes=2)
+"""A payment that was made longer ago is confirmed by a query before goods are released: it may have been refunded in
+the merchant console since."""
 KEPT_HEADERS = (
     "Wechatpay-Serial",
     "Wechatpay-Signature",
@@ -55,6 +67,7 @@ KEPT_HEADERS = (
 class Receivers:
     """Who acts on the messages."""
 
+    orders: Orders
     recorder: PaymentRecorder
     refunds: Refunds
     late: LatePayments
@@ -179,6 +192,9 @@ class NotificationReceiver:
             return NOT_PAID
         if not fact.value.state.paid:
             raise Mismatch("trade_state")
+        if self._is_old(fact.value) and await self._receivers.recorder.releases_goods(fact.value):
+            await self._confirm(fact.value)
+            return APPLIED
         try:
             await self._receivers.recorder.apply(fact, source="notify", reserved=True)
         except Mismatch as error:
@@ -186,6 +202,24 @@ class NotificationReceiver:
                 await self._receivers.late.return_second(fact)
             raise
         return APPLIED
+
+    def _is_old(self, told: Transaction) -> bool:
+        """Whether the payment may have been refunded since it was made, without our knowing."""
+        return told.success_time is not None and self._clock.now() - told.success_time > FRESH
+
+    async def _confirm(self, told: Transaction) -> None:
+        """Query WeChat for a payment that was made a while ago, before goods are released for it.
+
+        Raises Mismatch, and Unconfirmed where WeChat does not report the payment now; the message comes again.
+        """
+        try:
+            order = await self._receivers.orders.query(told.out_trade_no)
+        except Mismatch:
+            raise
+        except FenpayError as error:
+            raise Unconfirmed("unconfirmed") from error
+        if all(payment.transaction_id != told.transaction_id for payment in order.payments):
+            raise Unconfirmed("unconfirmed")
 
     async def _query_refund(self, notice: UnsignedRefundNotice) -> None:
         """v2 does not sign news of a refund, so WeChat is queried; its signed answer is what counts.

@@ -9,8 +9,8 @@ from __future__ import annotations
 from wechat.domain.errors import Mismatch, NotFound
 from wechat.domain.facts import Transaction, Verified
 from wechat.domain.numbers import NumberUse, payment_number
-from wechat.domain.orders import Order, order_key
-from wechat.domain.payments import SECOND_PAYMENT, record_payment, record_unpaid
+from wechat.domain.orders import Order, TradeState, order_key
+from wechat.domain.payments import SECOND_PAYMENT, must_match, record_payment, record_unpaid
 from wechat.domain.ports import NumberStore, Runtime
 from wechat.orders.updates import OrderUpdates
 
@@ -31,6 +31,21 @@ class PaymentRecorder:
         if use.order_key != key:
             raise Mismatch("transaction_used")
 
+    async def releases_goods(self, told: Transaction) -> bool:
+        """Whether ``told`` would pay an order that is still to be paid. Raises Mismatch when it is not about it."""
+        order = await self._get(told)
+        must_match(order, told)
+        return order.trade_state is TradeState.NOTPAY
+
+    async def _get(self, told: Transaction) -> Order:
+        try:
+            return await self._updates.get(order_key(told.mchid, told.out_trade_no))
+        except NotFound:
+            raise self._unknown(told) from None
+
+    def _unknown(self, told: Transaction) -> Mismatch:
+        return Mismatch("unknown_order" if told.mchid == self._mchid else "mchid")
+
     async def apply(self, fact: Verified[Transaction], *, source: str, reserved: bool = False) -> Order:
         """Return the order after ``fact``, which may come any number of times and in any order.
 
@@ -49,7 +64,7 @@ class PaymentRecorder:
                 await self.reserve(told)
             change = await self._updates.update(key, lambda order: record_payment(order, fact, source=source, now=now))
         except NotFound:
-            raise Mismatch("unknown_order" if told.mchid == self._mchid else "mchid") from None
+            raise self._unknown(told) from None
         if change.after.transaction_id != told.transaction_id:
             raise Mismatch(SECOND_PAYMENT)
         return change.after

@@ -65,6 +65,7 @@ class Orders:
         self._recorder = recorder
         self._claims = claims
         self._clock = runtime.clock
+        self._telemetry = runtime.telemetry
         self._drafts = Drafts(defaults, runtime)
         self._prepays: SingleFlight[Order] = SingleFlight()
         self._queries: SingleFlight[Order] = SingleFlight()
@@ -197,7 +198,21 @@ class Orders:
 
     async def _query_once(self, order: Order) -> Order:
         fact = await self.look(order)
-        return await self._recorder.apply(fact, source="query") if fact else await self._updates.get(order.key)
+        if fact is None:
+            return await self._updates.get(order.key)
+        try:
+            return await self._recorder.apply(fact, source="query")
+        except Mismatch as error:
+            await self._report_mismatch(order, error.reason)
+            raise
+
+    async def _report_mismatch(self, order: Order, reason: str) -> None:
+        """Tell the operator, once, that WeChat reports a payment that does not fit the order."""
+        what = f"query_{reason}"
+        if any(entry.what == what for entry in order.timeline):
+            return
+        self._telemetry.alarm(what, order.out_trade_no)
+        await self._note(order, what)
 
     async def _close(self, order: Order, source: str, by: str) -> Order:
         if order.trade_state is TradeState.CLOSED:

@@ -13,6 +13,7 @@ from wechat.domain.events import EventType, OutgoingEvent
 from wechat.domain.facts import RefundState
 from wechat.domain.metrics import Metric
 from wechat.domain.orders import Order, Refund, TradeState
+from wechat.domain.payments import REFUNDED_ELSEWHERE
 from wechat.domain.ports import OrderStore, Runtime, Stored, Telemetry
 from wechat.support.update import Change, Transition, Updater
 
@@ -142,6 +143,8 @@ def alarm_of(order: Order, event: OutgoingEvent) -> str:
 
 
 def _late_alarm(order: Order) -> str:
+    if any(entry.what == REFUNDED_ELSEWHERE for entry in order.timeline):
+        return REFUNDED_ELSEWHERE
     return "openid_differs" if order.paid_by_another else "paid_late"
 
 

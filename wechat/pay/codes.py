@@ -39,6 +39,21 @@ OPEN = frozenset(
 )
 """Codes after which the thing asked for may have happened all the same."""
 
+NOT_NOW = frozenset(
+    {
+        "SIGN_ERROR",
+        "NO_AUTH",
+        "CERT_ERROR",
+        "MCH_NOT_EXISTS",
+        "APPID_NOT_EXIST",
+        "APPID_MCHID_NOT_MATCH",
+        "FREQUENCY_LIMITED",
+        "COMMUNICATION_FAIL",
+    }
+)
+"""Codes that say nothing of the thing asked for: who asks is not known, may not, or asks too often. Asked again with
+the settings mended, WeChat may do it, so nothing ends by them."""
+
 _SIGN_V3 = Advice(
     (
         Text(
@@ -164,3 +179,8 @@ def failure(call: str, wire_code: str, message: str, *, http_status: int = 200, 
         request_id=request_id,
         advice=ADVICE.get(code, NO_ADVICE),
     )
+
+
+def is_final(error: GatewayRefused) -> bool:
+    """Whether a refusal decides the thing asked for. v2's communication failures are not even signed."""
+    return error.public_code not in NOT_NOW and error.http_status not in (401, 429)

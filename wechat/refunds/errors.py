@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wechat.domain.errors import Conflict, NotFound, Text
+from wechat.domain.errors import BadRequest, Conflict, NotFound, Text
 from wechat.domain.facts import Api, RefundState
 from wechat.domain.orders import Refund
 
@@ -12,6 +12,19 @@ def raise_if_refused(refund: Refund) -> None:
     if refund.state is RefundState.REFUSED:
         text = Text("微信拒绝了这笔退款；请查看它的时间线", "WeChat refused this refund; its timeline says why")
         raise Conflict(text, code=refund.refusal)
+
+
+def unnamed_refund() -> BadRequest:
+    """For a request that, repeated after a failure, could not be told from a second one."""
+    return BadRequest(
+        Text(
+            "请提供 out_refund_no 或请求头 Idempotency-Key，重试时保持不变，避免重复退款",
+            "Give out_refund_no or the header Idempotency-Key, and keep it when you retry, so that nothing is refunded "
+            "twice",
+        ),
+        code="REFUND_NOT_NAMED",
+        field="out_refund_no",
+    )
 
 
 def no_such_refund() -> NotFound:

@@ -24,9 +24,9 @@ from wechat.domain.refunds import LEASE, SENT, LeaseLost, must_be_refundable
 from wechat.domain.times import to_v2
 from wechat.domain.transitions import stop_checking
 from wechat.orders.updates import REFUND_REFUSED, OrderUpdates
-from wechat.pay.codes import REFUND_NOT_EXIST
+from wechat.pay.codes import REFUND_NOT_EXIST, is_final
 from wechat.pay.gateway import RefundGateway
-from wechat.refunds.errors import no_refund_api, no_such_refund, raise_if_refused
+from wechat.refunds.errors import no_refund_api, no_such_refund, raise_if_refused, unnamed_refund
 from wechat.refunds.requests import RefundRequest
 from wechat.support.claims import Claims
 from wechat.support.single_flight import SingleFlight
@@ -38,6 +38,8 @@ CONSOLE = "console"
 CONSOLE_REASON = "商户平台退款"
 MONEY_GOES_BACK = "money_goes_back"
 """The timeline's word for a payment that is returned by policy."""
+REFUND_NOT_NOW = "refund_not_now"
+"""WeChat does not take the refund for a reason of our credentials or our rate; it is sent again."""
 
 log = structlog.get_logger("wechat.refunds")
 
@@ -88,9 +90,14 @@ class Refunds:
     async def request(self, out_trade_no: str, wanted: RefundRequest, *, by: str, idempotency_key: str = "") -> Refund:
         """Refund ``wanted.refund`` fen of an order, as far as it goes now. The same request again is the same refund.
 
+        Who moves money names it: by ``out_refund_no`` or by the key, so that a request that is repeated after a failure
+        is not a second refund.
+
         Raises NotFound, BadRequest, IdempotencyMismatch, Conflict (not paid, too old, too much, number in use), and for
         a new refund GatewayRefused. Where WeChat's answer is missing, the refund stays open and is queried later.
         """
+        if not (wanted.out_refund_no or idempotency_key):
+            raise unnamed_refund()
         order = await self._updates.get(self._order_key(out_trade_no))
         self._must_be_refundable(order)
         number = wanted.out_refund_no or f"{to_v2(self._clock.now())}{self._random.token(NUMBER_BYTES)}"
@@ -209,12 +216,18 @@ class Refunds:
     async def _send(self, order: Order, refund: Refund, *, asked_for: bool = False) -> Refund:
         """Ask WeChat for a refund that is marked as sent. Raises GatewayRefused for a sure no.
 
+        A refusal for our credentials or our rate is none: the refund keeps its number and is sent again.
+
         ``asked_for``: whoever wants it waits for the answer. Where nobody does, a no is for the operator.
         """
         try:
             fact = await self._gateway(refund).refund(refund)
         except GatewayRefused as error:
-            return await self._end_refused(order, refund, error, asked_for=asked_for)
+            if is_final(error):
+                return await self._end_refused(order, refund, error, asked_for=asked_for)
+            log.warning("refund_not_now", out_refund_no=refund.out_refund_no, error=str(error))
+            self._telemetry.alarm(REFUND_NOT_NOW, order.out_trade_no)
+            return refund
         except RemoteError as error:
             log.warning("refund_unknown", out_refund_no=refund.out_refund_no, error=str(error))
             return refund
