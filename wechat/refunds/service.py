@@ -96,9 +96,9 @@ class Refunds:
         Raises NotFound, BadRequest, IdempotencyMismatch, Conflict (not paid, too old, too much, number in use), and for
         a new refund GatewayRefused. Where WeChat's answer is missing, the refund stays open and is queried later.
         """
+        order = await self._updates.get(self._order_key(out_trade_no))
         if not (wanted.out_refund_no or idempotency_key):
             raise unnamed_refund()
-        order = await self._updates.get(self._order_key(out_trade_no))
         self._must_be_refundable(order)
         number = wanted.out_refund_no or f"{to_v2(self._clock.now())}{self._random.token(NUMBER_BYTES)}"
         draft = self._draft(order, number, wanted.refund, wanted.reason, by)
