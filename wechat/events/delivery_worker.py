@@ -150,24 +150,30 @@ class DeliveryWork:
             await self._updater.update(delivery.id, lambda each: retry_delivery(each, job.lease, attempt, due_at))
             self.on_due(due_at)
             return "failed"
-        if await self._finish(job, DeliveryState.DEAD, attempt):
-            self._telemetry.alarm("event_undelivered", delivery.event.out_trade_no)
+        await self._finish(job, DeliveryState.DEAD, attempt)
         return "dead"
 
-    async def _finish(self, job: DeliveryJob, state: DeliveryState, attempt: Attempt) -> bool:
-        """End a delivery, and unblock the next one of its order; False if it had ended."""
-        change = await self._updater.update(
-            job.delivery.id, lambda each: finish_delivery(each, job.lease, state, attempt)
-        )
+    async def _finish(self, job: DeliveryJob, state: DeliveryState, attempt: Attempt) -> None:
+        """End a delivery, and unblock the next one of its order, unless it had ended."""
+        reported = False
+
+        def end(held: Delivery) -> Delivery:
+            nonlocal reported
+            ended = finish_delivery(held, job.lease, state, attempt)
+            if state is DeliveryState.DEAD and ended is not held and not reported:
+                reported = True  # before it is written: nobody comes back to one that is dead
+                self._telemetry.alarm("event_undelivered", held.event.out_trade_no)
+            return ended
+
+        change = await self._updater.update(job.delivery.id, end)
         if change is None or not change.happened:
-            return False
+            return
         pending = await self._store.pending_of(job.delivery.ordering_key)
         following = next((each.value for each in pending if each.value.sequence > job.delivery.sequence), None)
         if following and following.blocked:
             now = self._clock.now()
             await self._updater.update(following.id, lambda each: unblock_delivery(each, now))
             self.on_due(now)
-        return True
 
 
 class DeliveryWorker(Worker[DeliveryJob]):
