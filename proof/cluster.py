@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from proof.faults import Fault
-from proof.process import Environment, ProcessState, ServiceProcess
+from proof.process import Environment, ServiceProcess
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class Cluster:
         self._faults = environment.faults.of("", "cluster")
         self._occurrences = environment.faults.occurrences
         self._started = 0
-        self._dead: list[ProcessState] = []  # kept, with the calls that wait in them for ever
+        self._dead: list[ServiceProcess] = []  # kept, with the calls that wait in them for ever
         self._processes = [self._start(slot) for slot in range(size)]
 
     async def call(self, work: Callable[[ServiceProcess], Coroutine[Any, Any, T]]) -> T:
@@ -94,6 +94,6 @@ class Cluster:
         if not process.state.alive:
             return
         process.state.alive = False
-        self._dead.append(process.state)
+        self._dead.append(process)
         asyncio.get_running_loop().create_task(process.close())
         self._trace.add(f"process {slot + 1}", "dies")

@@ -50,6 +50,15 @@ class Fault(StrEnum):
     REFUND_SLOW = "a refund takes days"
     RECEIVER_DOWN = "receiver of events is down for a while"
     RECEIVER_AFTER = "receiver's answer is lost"
+    PROCESS_STALLS = "work of a process in a thread takes half an hour"
+    BILL_LATE = "bill is hours late"
+    BILL_DENIED = "WeChat says that there is no bill while it is late"
+    BILL_LINE_MISSING = "bill lacks a line until it is corrected"
+    BILL_FOREIGN_LINE = "bill has a line of another system until it is corrected"
+    BILL_OTHER_AMOUNT = "bill has another amount until it is corrected"
+    BILL_CHANGED = "bill lacks a line when it is downloaded first"
+    BILL_CUT = "download of a bill is cut off"
+    BILL_WRONG_DIGEST = "bill is announced with a wrong digest"
 
     __hash__ = str.__hash__  # an Enum's own is a function in Python, and each call of the store asks for a few
 
@@ -67,7 +76,8 @@ class Fault(StrEnum):
         raise ValueError(f"no such fault: {name}; there are {', '.join(fault.option for fault in cls)}")
 
 
-RATES = {Fault.PROCESS_DIES: 0.01, Fault.CLOCK_LEAPS: 0.002}
+OF_BILLS = tuple([fault for fault in Fault if fault.name.startswith("BILL_")])
+RATES = {Fault.PROCESS_DIES: 0.01, Fault.CLOCK_LEAPS: 0.002, Fault.PROCESS_STALLS: 0.01} | dict.fromkeys(OF_BILLS, 0.15)
 """Chance of each at its occasions, where it is not the usual one."""
 USUAL = 0.08
 KINDS_OFF = 0.45
@@ -153,6 +163,7 @@ class Faults:
 
     @property
     def stopped(self) -> bool:
+        """Whether nothing goes wrong any more."""
         return self._seed._stopped
 
     def has(self, fault: Fault) -> bool:

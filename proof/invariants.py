@@ -8,7 +8,6 @@ from itertools import pairwise
 
 from proof.people import Acknowledged
 from proof.receiver import Receiver
-from proof.wechat import Order as WeChatOrder
 from proof.wechat import WeChat
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import DELIVERIES, NUMBERS, ORDERS
@@ -20,6 +19,7 @@ from wechat.domain.orders import MAX_TIMELINE, SPACING, TRANSITIONS, Order, Trad
 from wechat.domain.payments import MAX_PAYMENTS
 from wechat.domain.ports import WRITES_KEPT
 from wechat.domain.refunds import MAX_FAILED, MAX_REFUNDS
+from wechat.refunds.service import CONSOLE
 
 ENDED = frozenset({TradeState.SUCCESS, TradeState.PAID_LATE, TradeState.REFUND, TradeState.CLOSED})
 
@@ -127,7 +127,8 @@ def _refunds_fit(order: Order) -> Iterator[str]:
     for transaction, amount in reserved.items():
         if amount > paid.get(transaction, 0):
             yield f"{amount} of {paid.get(transaction, 0)} is reserved of {transaction}"
-    own = [entry.at for refund in order.refunds for entry in refund.timeline if entry.what == "sent"]
+    ours = [refund for refund in order.refunds if refund.by != CONSOLE]
+    own = [entry.at for refund in ours for entry in refund.timeline if entry.what == "sent"]
     moments = sorted(own)
     if any(later - earlier < SPACING for earlier, later in pairwise(moments)):
         yield "two refunds were sent less than a minute apart"
@@ -140,11 +141,10 @@ def check_end(
     orders = {order.out_trade_no: order for order in map(ORDER.read, database[ORDERS].everything())}
     for order in orders.values():
         yield from (Broken(what, order.out_trade_no) for what in _has_ended(order, world))
-    known = {payment.transaction_id for payment in acknowledged.payments}
     for number, theirs in world.orders.items():
         if number not in orders:
             yield Broken("WeChat has an order that was never stored", number)
-        elif theirs.payments and not orders[number].paid and not _is_left_to_the_bill(theirs, orders[number], known):
+        elif theirs.payments and not orders[number].paid:
             yield Broken(f"is paid at WeChat and {orders[number].trade_state} here", number)
         elif orders[number].trade_state is TradeState.CLOSED and not theirs.closed:
             yield Broken("is closed here and can still be paid at WeChat", number)
@@ -169,11 +169,6 @@ def _promises_are_kept(orders: Mapping[str, Order], acknowledged: Acknowledged) 
         own = sum(refund.by == "shop" for refund in order.refunds)
         if own > acknowledged.keys[order.out_trade_no]:
             yield Broken(f"{own} refunds for {acknowledged.keys[order.out_trade_no]} keys", order.out_trade_no)
-
-
-def _is_left_to_the_bill(theirs: WeChatOrder, ours: Order, known: Set[str]) -> bool:
-    """Whether it was closed on both sides before it was paid, and no notification of that came through."""
-    return ours.trade_state is TradeState.CLOSED and theirs.closed and theirs.payments[0].transaction_id not in known
 
 
 def _has_ended(order: Order, world: WeChat) -> Iterator[str]:

@@ -133,6 +133,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def run_in_executor(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         raise RuntimeError("there are no threads here")
 
+    def _asyncgen_finalizer_hook(self, agen: Any) -> None:
+        """Drop a generator that nobody finished: when it is collected must not decide what runs."""
+
     def _write_to_self(self) -> None:
         """Nobody has to be woken."""
 

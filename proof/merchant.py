@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
+from proof.bill_wire import HOST, QUESTION, BillDesk
+from proof.bills import Bills
+from proof.faults import Faults
 from proof.protocol_v2 import ProtocolV2, read_xml, write_xml
 from proof.protocol_v3 import ProtocolV3
 from proof.trace import orders_in
@@ -18,6 +23,7 @@ from service.compose import Terms
 from wechat.domain.facts import Api
 from wechat.domain.ports import Clock, Random
 from wechat.orders.drafts import OrderDefaults
+from wechat.pay.bills.gateways import BillGateway, V2Bills, V3Bills
 from wechat.pay.certificates import KeyRing, PlatformKey
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import ApiContext, Gateway, Merchant, RefundGateway
@@ -43,6 +49,14 @@ def _key(owner: str) -> RSAPrivateKey:
     return generate_private_key(65537, KEY_BITS)
 
 
+class Gateways(NamedTuple):
+    """The service's gateways to one account."""
+
+    orders: Mapping[Api, Gateway]
+    refunds: Mapping[Api, RefundGateway]
+    bills: BillGateway
+
+
 class Account:
     """One merchant at ``world``."""
 
@@ -50,14 +64,19 @@ class Account:
     mchid = "1900000001"
     notify_url = "https://pay.example.com/notify"
 
-    def __init__(self, world: WeChat) -> None:
+    def __init__(self, world: WeChat, faults: Faults, stream: random.Random) -> None:
         self._world = world
         self.v2 = ProtocolV2(world, self.appid, self.mchid, V2_KEY)
         self.v3 = ProtocolV3(world, self.appid, self.mchid, V3_KEY, SERIAL, _key("platform"))
+        self.bills = Bills(world, faults, stream, self.appid, self.mchid)
+        self.bill_desk = BillDesk(self.bills, self.v2, self.v3)
+        self.bill_api = stream.choice(list(Api))
         self.forger = ProtocolV3(world, self.appid, self.mchid, V3_KEY, SERIAL, _key("forger"))
 
     def answer(self, api: Api, request: Request, now: datetime) -> Answer:
         """What WeChat answers to ``request``."""
+        if request.call == QUESTION:
+            return self.bill_desk.announce(request, now)
         return self.v2.answer(request, now) if api is Api.V2 else self.v3.answer(request, now)
 
     def orders_of(self, request: Request) -> list[str]:
@@ -88,14 +107,17 @@ class Account:
         refunds = RefundDefaults(self.mchid, {api: api for api in Api}, self.notify_url)
         return Terms(orders, {}, refunds, late_policy)
 
-    def gateways(
-        self, wires: Mapping[Api, Transport], clock: Clock, random: Random
-    ) -> tuple[dict[Api, Gateway], dict[Api, RefundGateway]]:
+    def gateways(self, wires: Mapping[Api, Transport], clock: Clock, random: Random) -> Gateways:
         """The service's own gateways to this account."""
         merchant = Merchant(self.mchid, self.appid)
-        wire = {api: ApiContext(wires[api], ("https://wechat",), clock, lambda: random.token(16)) for api in Api}
+        wire = {api: ApiContext(wires[api], (HOST,), clock, lambda: random.token(16)) for api in Api}
         signer = Signer(self.mchid, "1", _key("merchant"))
         ring = KeyRing(clock, PlatformKey(SERIAL, _key("platform").public_key()))
         v2 = V2Gateway(wire[Api.V2], merchant, V2_KEY)
         v3 = V3Gateway(wire[Api.V3], merchant, signer, AeadCipher(V3_KEY), ring)
-        return {Api.V2: v2, Api.V3: v3}, {Api.V2: V2Refunds(v2, wire[Api.V2]), Api.V3: V3Refunds(v3)}
+        refunds: dict[Api, RefundGateway] = {Api.V2: V2Refunds(v2, wire[Api.V2]), Api.V3: V3Refunds(v3)}
+        bills: dict[Api, BillGateway] = {
+            Api.V2: V2Bills(wire[Api.V2], merchant, V2_KEY),
+            Api.V3: V3Bills(wire[Api.V3], v3),
+        }
+        return Gateways({Api.V2: v2, Api.V3: v3}, refunds, bills[self.bill_api])

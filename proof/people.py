@@ -14,7 +14,8 @@ from proof.chance import Chance
 from proof.cluster import Cluster, NoAnswer
 from proof.faults import Fault, Faults
 from proof.merchant import Account
-from proof.process import ServiceProcess, SimulatedClock
+from proof.process import ServiceProcess
+from proof.runtime import SimulatedClock
 from proof.trace import Trace
 from proof.wechat import Payment, Refund, WeChat
 from wechat.domain.errors import CallerError, FenpayError, NotifyError
@@ -28,6 +29,10 @@ T = TypeVar("T")
 SCHEDULE_S = (15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600)
 """WeChat's pauses between the sendings of one notification."""
 HOUR_S = 3600.0
+SLOW_H = (30, 30, 30, 140)
+"""How long a slow refund takes; after five days somebody must know."""
+UNHEARD = 0.5
+"""Of payments of closed orders, how many nobody is notified of where notifications are lost: only a bill shows them."""
 TRIES = 6
 RETRY_S = (1, 5, 30, 120, 600)
 
@@ -123,7 +128,9 @@ class People:
         faults = self._faults_of(name)
         openid = "o-somebody-else" if faults.happens(Fault.PAID_BY_ANOTHER) else f"o-{name}"
         rules = faults.happens(Fault.PAID_AFTER_CLOSE)
-        self._take(self._world.pay(name, openid, self._clock.now(), against_the_rules=rules), "pays")
+        unheard = rules and self._world.orders[name].closed and stream.random() < UNHEARD
+        payment = self._world.pay(name, openid, self._clock.now(), against_the_rules=rules)
+        self._take(payment, "pays", heard=not unheard or not faults.has(Fault.NOTIFY_LOST))
         if faults.happens(Fault.PAID_TWICE) and self._world.orders[name].payments:
             await asyncio.sleep(stream.choice([0.1, 60, 7200]))
             self._take(self._world.pay(name, openid, self._clock.now(), against_the_rules=True), "pays again")
@@ -191,17 +198,21 @@ class People:
 
     # -- WeChat's own acts ----------------------------------------------------------------------------------------
 
-    def _take(self, payment: Payment | None, what: str) -> None:
-        if payment:
-            self._trace.add("payer", what, payment.transaction_id, payment.number)
+    def _take(self, payment: Payment | None, what: str, *, heard: bool = True) -> None:
+        if payment is None:
+            return
+        self._trace.add("payer", what, payment.transaction_id, payment.number)
+        if heard:
             self.begin(self._report_payment(payment))
+        else:
+            self._faults.occurrences.note(payment.number, Fault.NOTIFY_LOST)
 
     async def _end_refund(self, refund: Refund) -> None:
         """End a refund that WeChat has accepted, after a while, and report it."""
         faults, stream = self._faults_of(refund.number), self._chance.stream(f"refund {refund.refund_id}")
         await asyncio.sleep(30 * stream.random())
         slow = faults.happens(Fault.REFUND_SLOW)
-        await asyncio.sleep(30 * HOUR_S if slow else stream.choice([1, 60, 1800]))
+        await asyncio.sleep(HOUR_S * stream.choice(SLOW_H) if slow else stream.choice([1, 60, 1800]))
         if faults.happens(Fault.REFUND_ABNORMAL):
             self._end(refund, "ABNORMAL")
             await self._report_refund(refund)
@@ -235,6 +246,7 @@ class People:
 
         if faults.happens(Fault.NOTIFY_OTHER_AMOUNT):
             wrong = protocol.payment_message(payment, payment.total + 1, self._clock.now())
+            self._world.misquoted.add(payment.number)
             if await self._notify(wrong, payment.number, "for another amount"):
                 self.wrong.append(f"a notification of {payment.number} for another amount was accepted")
         if faults.happens(Fault.NOTIFY_FORGED):

@@ -17,12 +17,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from storage.memory.storage import MemoryDatabase
-from storage.stores.all import DELIVERIES, ORDERS
+from storage.stores.all import DAYS, DELIVERIES, ORDERS
 from wechat.domain.ports import Clock
 from wechat.events.delivery_worker import DeliveryWork
 from wechat.events.relay import GRACE, RelayWork
 from wechat.events.relay import LONGEST_REST as RELAY_REST
 from wechat.orders.worker import OrderWork
+from wechat.reconciliation.worker import LONGEST_REST as BOOK_REST
+from wechat.reconciliation.worker import BookWork
 from wechat.support.worker import LONGEST_REST, Worker
 
 
@@ -40,6 +42,7 @@ SUBJECTS: dict[type[Any], Subject] = {
     OrderWork: Subject(ORDERS, "due_at", timedelta(0), LONGEST_REST),
     RelayWork: Subject(ORDERS, "outbox_due_at", GRACE, RELAY_REST),
     DeliveryWork: Subject(DELIVERIES, "due_at", timedelta(0), LONGEST_REST),
+    BookWork: Subject(DAYS, "due_at", timedelta(0), BOOK_REST),
 }
 
 

@@ -6,36 +6,42 @@ It dies without a word: from then on nothing that it does reaches the world, and
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import time, timedelta
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from proof.alarms import Alarm
+from proof.bill_wire import BillDownloads
 from proof.chance import Chance, SeededRandom
 from proof.faults import Fault, Faults
 from proof.merchant import Account
 from proof.polls import Polls
+from proof.runtime import InlineThreads, ProcessState, SimulatedClock, TracedTelemetry
 from proof.trace import FAULT, Trace, orders_in
-from service.compose import build_core, build_workers
+from service.compose import BookTerms, Core, build_book_worker, build_books, build_core, build_workers
 from storage.documents import BulkDocuments, Document, Encoded, Range, Replacement
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import Stores
 from wechat.domain.errors import NotSent, OutcomeUnknown, StoreUnavailable
 from wechat.domain.facts import Api
-from wechat.domain.metrics import Metric
 from wechat.domain.ports import Runtime
 from wechat.events.targets import Target
 from wechat.refunds.late_payments import LatePolicy
 from wechat.support.transport import Answer, Request, Transport
-from wechat.support.worker import LONGEST_REST, LOOPS
+from wechat.support.worker import LONGEST_REST, LOOPS, Worker
 
 T = TypeVar("T")
 
-START = datetime(2026, 3, 1, 4, 0, tzinfo=UTC)
-"""Noon in Beijing."""
 REST = timedelta(days=1)
 """How long workers rest at most. The polls that the service makes in between are made by ``Polls`` where they find
 something, and skipped where they do not."""
+REST_FROM_BOOKS = timedelta(hours=6)
+"""How long the worker on the books rests at most: it writes a day down after midnight, and that is due at ten."""
+BILLS_AFTER = time(10, 5)
+BILLS_KEPT = timedelta(days=30)
 NO_ANSWER_FROM_STORE_S = 2.0
 APART_S = 120.0
 NO_ANSWER_FROM_WECHAT_S = 5.0
@@ -46,101 +52,6 @@ REFUSALS = {
     Fault.WIRE_NEW_CODE: "UNDOCUMENTED_CODE",
     Fault.REFUND_NO_BALANCE: "NOT_ENOUGH",
 }
-
-
-class SimulatedClock:
-    """``Clock`` of one process: the loop's time, apart from the true one by ``offset``."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, offset: timedelta = timedelta(0)) -> None:
-        self._loop = loop
-        self._offset = offset
-        self._version = 0
-        self._sleepers: list[asyncio.Future[None]] = []
-        self._asked_at_s = -1.0
-        self._now = START
-
-    def now(self) -> datetime:
-        """To the millisecond; one object for all who ask at the same time."""
-        at_s = self._loop.time()
-        if at_s != self._asked_at_s:
-            moment = START + self._offset + timedelta(seconds=at_s)
-            self._now = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
-            self._asked_at_s = at_s
-        return self._now
-
-    def monotonic(self) -> float:
-        return self._loop.time()
-
-    @property
-    def version(self) -> int:
-        return self._version
-
-    def leap(self, by: timedelta) -> None:
-        """Set it ahead."""
-        self._offset += by
-        self._asked_at_s = -1.0
-        self._version += 1
-        for over in self._sleepers:
-            _end(over)
-
-    async def sleep_until(self, moment: datetime, version: int) -> None:
-        if self._version == version:
-            over = self._loop.create_future()
-            timer = self._loop.call_later(max(0.0, (moment - self.now()).total_seconds()), _end, over)
-            self._sleepers.append(over)
-            try:
-                await over
-            finally:
-                timer.cancel()
-                self._sleepers.remove(over)
-
-
-def _end(over: asyncio.Future[None]) -> None:
-    if not over.done():
-        over.set_result(None)
-
-
-class NoThreads:
-    """``Threads`` that nobody may use."""
-
-    async def run(self, work: Callable[[], T]) -> T:
-        raise RuntimeError("there are no threads here")
-
-
-@dataclass(slots=True)
-class ProcessState:
-    """Whether a process lives. ``blocked`` are the calls that wait for ever since it died."""
-
-    name: str
-    trace: Trace
-    alive: bool = True
-    blocked: list[asyncio.Future[None]] = field(default_factory=list)
-
-    async def block_if_dead(self) -> None:
-        """Return while the process lives; a call of a dead one waits here for ever."""
-        if not self.alive:
-            self.blocked.append(asyncio.get_running_loop().create_future())
-            await self.blocked[-1]
-
-
-class TracedTelemetry:
-    """``Telemetry`` whose alarms are lines of the trace."""
-
-    def __init__(self, state: ProcessState) -> None:
-        self._state = state
-
-    def count(self, metric: Metric, *labels: str, by: float = 1) -> None:
-        """Nobody reads it."""
-
-    def measure(self, metric: Metric, value: float, *labels: str) -> None:
-        """Nobody reads it."""
-
-    def observe(self, metric: Metric, value: float, *labels: str) -> None:
-        """Nobody reads it."""
-
-    def alarm(self, kind: str, out_trade_no: str = "", *, day: str = "", error: str = "") -> None:
-        if self._state.alive:
-            self._state.trace.add(self._state.name, "alarm", kind, out_trade_no)
 
 
 class FaultyDocuments:
@@ -224,7 +135,10 @@ class FaultyDocuments:
     async def _reach_server(self) -> None:
         if not self._state.alive:
             await self._state.block_if_dead()
-        await asyncio.sleep(1.5 if self._faults.happens(Fault.STORE_SLOW) else 0)
+        slow = self._faults.happens(Fault.STORE_SLOW)
+        if slow:
+            self._state.note_trouble()
+        await asyncio.sleep(1.5 if slow else 0)
         if not self._state.alive:
             await self._state.block_if_dead()
 
@@ -232,6 +146,7 @@ class FaultyDocuments:
         await self._fail(f"write {self._name}: {fault}", _orders_of(documents))
 
     async def _fail(self, what: str, orders: Sequence[str]) -> None:
+        self._state.note_trouble()
         self._state.trace.add_for_each(self._state.name, FAULT, what, orders)
         await asyncio.sleep(NO_ANSWER_FROM_STORE_S)
         await self._state.block_if_dead()
@@ -251,6 +166,11 @@ class FaultyWire:
         self._state = state
         self._faults = faults
         self._clock = clock
+        self._bills = BillDownloads(account.bill_desk, faults, clock.now, state.block_if_dead, self._tell_of_download)
+
+    async def download(self, host: str, request: Request, sink: Callable[[bytes], None], *, most: int) -> Answer:
+        """As ``Transport.download``."""
+        return await self._bills.download(request, sink)
 
     async def send(self, hosts: Sequence[str], request: Request) -> Answer:
         """As ``Transport.send``: a repeatable request goes to a second host after an unknown outcome."""
@@ -303,8 +223,14 @@ class FaultyWire:
         return self._account.break_signature(self._api, answer, unsigned=fault is Fault.WIRE_UNSIGNED)
 
     def _tell(self, what: str, request: Request, detail: str) -> None:
+        if what == FAULT:
+            self._state.note_trouble()
         orders = self._account.orders_of(request)
         self._state.trace.add_for_each(self._state.name, what, f"{request.call}: {detail}", orders)
+
+    def _tell_of_download(self, detail: str) -> None:
+        self._state.note_trouble()
+        self._state.trace.add(self._state.name, FAULT, detail)
 
     async def _time_out(self, request: Request) -> None:
         """Raises OutcomeUnknown."""
@@ -315,7 +241,8 @@ class FaultyWire:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What all processes share. ``clock`` shows the true time; ``written`` as in ``FaultyDocuments``."""
+    """What all processes share. ``clock`` shows the true time; ``written`` as in ``FaultyDocuments``; ``bills_in``:
+    where the process in a slot keeps its bills."""
 
     database: MemoryDatabase
     account: Account
@@ -327,6 +254,8 @@ class Environment:
     written: Callable[[str, str, str], None]
     late_policy: LatePolicy
     polls: Polls
+    alarms: list[Alarm]
+    bills_in: Callable[[int], Path]
 
 
 class ServiceProcess:
@@ -340,8 +269,10 @@ class ServiceProcess:
         apart = timedelta(seconds=stream.uniform(-APART_S, APART_S) if faults.lasts(Fault.CLOCK_APART) else 0)
         state = ProcessState(name, environment.trace)
         self.state = state
-        self.clock = SimulatedClock(asyncio.get_running_loop(), apart)
-        runtime = Runtime(self.clock, SeededRandom(stream), TracedTelemetry(state), NoThreads())
+        self.clock = SimulatedClock(asyncio.get_running_loop(), environment.clock.offset + apart)
+        threads = InlineThreads(state, faults.of(name, f"process {number}, threads"))
+        telemetry = TracedTelemetry(state, self.clock, environment.alarms)
+        runtime = Runtime(self.clock, SeededRandom(stream), telemetry, threads)
 
         def collection(name: str) -> BulkDocuments:
             own = faults.of(state.name, f"process {number}, {name}")
@@ -350,12 +281,20 @@ class ServiceProcess:
 
         wire_faults = faults.of(name, f"process {number}, wire")
         wires = {api: cast(Transport, FaultyWire(account, api, state, wire_faults, environment.clock)) for api in Api}
-        gateways, refund_gateways = account.gateways(wires, self.clock, runtime.random)
+        gateways = account.gateways(wires, self.clock, runtime.random)
         stores = Stores(collection, self.clock, runtime.random)
-        core = build_core(stores, gateways, refund_gateways, account.terms(environment.late_policy), runtime)
+        core = build_core(stores, gateways.orders, gateways.refunds, account.terms(environment.late_policy), runtime)
         self.orders, self.refunds, self.receiver = core.orders, core.refunds, core.receiver
         self.redelivery = core.redelivery
-        self._workers = build_workers(core, [environment.target], runtime, LOOPS, REST, REST, LONGEST_REST)
+        terms = BookTerms(environment.bills_in(slot), BILLS_AFTER, BILLS_KEPT)
+        self.books = build_books(core, gateways.bills, terms, account.mchid, runtime)
+        self._start_workers(core, environment, runtime, stream)
+
+    def _start_workers(self, core: Core, environment: Environment, runtime: Runtime, stream: random.Random) -> None:
+        self._workers: list[Worker[Any]] = [
+            *build_workers(core, [environment.target], runtime, LOOPS, REST, REST, LONGEST_REST),
+            build_book_worker(self.books, runtime, REST_FROM_BOOKS),
+        ]
         for worker in self._workers:
             worker.start()
         self._polls = environment.polls.of_process(self.clock, self._workers, stream)

@@ -34,13 +34,17 @@ class ProtocolV2:
     def answer(self, request: Request, now: datetime) -> Answer:
         """What WeChat answers, with its effect done."""
         fields = read_xml(request.body)
-        if not hmac.compare_digest(self._sign(fields), fields.get("sign", "")):
+        if not self.is_signed(fields):
             return Answer(200, {}, write_xml({"return_code": "FAIL", "return_msg": "签名错误"}))
         try:
             result = self._act(request.target, fields, now)
         except Refused as refused:
             return self.refusal(refused.code)
         return self._signed({"result_code": "SUCCESS", **result})
+
+    def is_signed(self, fields: Mapping[str, str]) -> bool:
+        """Whether the merchant has signed ``fields``."""
+        return hmac.compare_digest(self._sign(fields), fields.get("sign", ""))
 
     def refusal(self, code: str) -> Answer:
         """A signed no."""

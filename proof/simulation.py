@@ -4,43 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 
+from proof.alarms import check_alarms
+from proof.books import check_books
 from proof.chance import Chance
-from proof.cluster import Cluster
-from proof.coverage import Coverage
-from proof.faults import Fault, Faults
-from proof.invariants import Broken, Invariants, check_end
+from proof.faults import Fault
+from proof.invariants import Broken, check_end
 from proof.loop import Deadlock, SimulatedLoop
-from proof.merchant import Account
-from proof.people import People
-from proof.polls import Polls
-from proof.process import Environment, SimulatedClock
-from proof.receiver import Receiver
-from proof.trace import Line, Trace
-from proof.wechat import WeChat
-from storage.memory.storage import MemoryDatabase
-from storage.stores.all import DELIVERIES, ORDERS
-from wechat.domain.orders import Order
-from wechat.refunds.late_payments import LatePolicy
+from proof.scene import DAY_S, Scene, Shape
+from proof.trace import Line
 
 NONE = "none"
 """On the command line: no fault at all."""
-DAY_S = 86400.0
-HOUR_S = 3600.0
-BURST_S = 2.0
-"""In some seeds all orders come at once, so that batches are large and processes meet."""
 MOST_STEPS = 20_000_000
-MOST_ORDERS = 50
-"""A seed has seventeen on average: many small seeds reach more mixtures of faults than a few large ones."""
-MOST_PROCESSES = 3
-REST_DAYS = 6
+BOOK_DAYS = 8
+"""Until the last bill is right, and what follows from it has been on a bill of its own."""
+REST_DAYS = 9
 """Of peace at the end: an event may have been retried over three days, and payments come hours late."""
 QUIET_S = 600.0
 """So long nothing may be due until it is over."""
@@ -95,9 +83,11 @@ def simulate(scenario: Scenario) -> Outcome:
 def _run(scenario: Scenario, outcome: Outcome) -> None:
     chance = Chance(scenario.seed)
     loop = SimulatedLoop(chance.stream("loop"), MOST_STEPS)
+    kept: list[Scene] = []  # what waits in it must not be collected before it is ended
     started = time.process_time()
     try:
-        loop.run_until_complete(_run_scenario(loop, chance, outcome))
+        with tempfile.TemporaryDirectory(prefix="fenpay-proof-") as directory:
+            loop.run_until_complete(_run_scenario(loop, chance, outcome, Path(directory), kept))
     except Broken as broken:
         outcome.failure, outcome.about = str(broken), broken.about
     except Deadlock as deadlock:
@@ -118,79 +108,51 @@ def _silence_logs() -> Iterator[None]:
         structlog.configure(**before)
 
 
-async def _run_scenario(loop: SimulatedLoop, chance: Chance, outcome: Outcome) -> None:
+async def _run_scenario(
+    loop: SimulatedLoop, chance: Chance, outcome: Outcome, directory: Path, kept: list[Scene]
+) -> None:
     """Raises Broken."""
-    scenario, shape = outcome.scenario, Shape.of(outcome.scenario, chance)
+    scenario = outcome.scenario
+    shape = Shape.of(chance, scenario.days, scenario.orders, scenario.processes)
     outcome.orders, outcome.processes = shape.orders, shape.processes
-    clock, world, faults = SimulatedClock(loop), WeChat(), Faults(chance, scenario.without)
-    trace, database = Trace(loop), MemoryDatabase(clock)
-    coverage = Coverage(faults.occurrences)
-    outcome.lines, outcome.faults, outcome.reached = trace.lines, faults.occurrences.counted, coverage.reached
-    invariants, polls, account = Invariants(database, world), Polls(database), Account(world)
-    receiver = Receiver(faults, chance, trace)
-    changed = asyncio.Event()
-
-    def order_written(process: str, order: Order) -> None:
-        trace.add(process, "writes", ", ".join(coverage.written(process, order)) or "dates", order.out_trade_no)
-
-    def written(process: str, collection: str, identity: str) -> None:
-        invariants.written(process, collection, identity)
-        polls.written(collection)
-        if invariants.broken or faults.stopped:
-            changed.set()
-
-    invariants.on_order = order_written
-    faults.occurrences.on_fault = trace.add_fault
-
-    environment = Environment(
-        database, account, receiver, faults, chance, clock, trace, written, shape.late_policy, polls
-    )
-    cluster = Cluster(shape.processes, environment)
-    people = People(world, account, cluster, faults, clock, chance, trace)
-    people.on_change = changed.set
-    accidents = loop.create_task(cluster.inject_faults())
+    scene = Scene(loop, chance, shape, scenario.without, directory)
+    kept.append(scene)
+    people, keeper, trace = scene.people, scene.bookkeeper, scene.trace
+    outcome.lines, outcome.faults = trace.lines, scene.faults.occurrences.counted
+    outcome.reached = scene.coverage.reached
+    accidents, bookkeeping = loop.create_task(scene.cluster.inject_faults()), loop.create_task(keeper.work())
     for number in range(scenario.first_order, scenario.first_order + shape.orders):
         people.begin(people.buy(f"order-{number:02}", shape.within_s))
-    watch = Watch(changed, invariants, people)
-    await watch.wait(scenario.days * DAY_S)
+    watch = Watch(scene)
+    await watch.wait(scenario.days * DAY_S, until=lambda: not people.busy and not shape.faults_to_the_end)
     trace.add("proof", "faults end")
-    faults.stop()
+    scene.faults.stop()
     accidents.cancel()
-    cluster.replace_all()
-    people.begin(people.resend_events(_undelivered(database)))
-    await watch.wait(REST_DAYS * DAY_S, until=lambda: _at_rest(database, world, people))
-    for broken in check_end(database, world, people.acknowledged, receiver):
+    scene.cluster.replace_all()
+    people.begin(people.resend_events(scene.undelivered()))
+    await watch.wait(REST_DAYS * DAY_S, until=scene.at_rest)
+    await watch.wait(BOOK_DAYS * DAY_S, until=lambda: keeper.settled)
+    bookkeeping.cancel()
+    _check_end(scene)
+    outcome.checked = scene.invariants.checked
+
+
+def _check_end(scene: Scene) -> None:
+    """Raises Broken."""
+    for broken in check_end(scene.database, scene.world, scene.people.acknowledged, scene.receiver):
         raise broken
-    outcome.checked = invariants.checked
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What a seed looks like, where its scenario does not say otherwise."""
-
-    orders: int
-    processes: int
-    within_s: float
-    late_policy: LatePolicy
-
-    @classmethod
-    def of(cls, scenario: Scenario, chance: Chance) -> Shape:
-        """Everything is drawn, also what is not used, so that a smaller scenario is otherwise the same."""
-        stream = chance.stream("scenario")
-        orders = min(stream.randint(1, MOST_ORDERS), stream.randint(1, MOST_ORDERS))
-        processes = stream.randint(1, MOST_PROCESSES)
-        policy = stream.choice(list(LatePolicy))
-        within_s = stream.choice([BURST_S, HOUR_S, scenario.days * DAY_S / 2, scenario.days * DAY_S])
-        return cls(scenario.orders or orders, scenario.processes or processes, within_s, policy)
+    evidence = scene.evidence()
+    for what, about in (*check_books(evidence), *check_alarms(scene.alarms, evidence)):
+        raise Broken(what, about)
 
 
 class Watch:
     """Lets time pass, and looks at each change whether it has broken something."""
 
-    def __init__(self, changed: asyncio.Event, invariants: Invariants, people: People) -> None:
-        self._changed = changed
-        self._invariants = invariants
-        self._people = people
+    def __init__(self, scene: Scene) -> None:
+        self._changed = scene.changed
+        self._invariants = scene.invariants
+        self._people = scene.people
 
     async def wait(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
         """Return after ``seconds``, or when ``until`` has held for ``QUIET_S``. Raises Broken."""
@@ -221,25 +183,10 @@ class Watch:
             raise Broken(wrong)
 
 
-def _undelivered(database: MemoryDatabase) -> list[str]:
-    """Ids of the events that were given up on, which an alarm has said."""
-    return [each["event_id"] for each in database[DELIVERIES].everything() if each["state"] == "dead"]
-
-
-def _at_rest(database: MemoryDatabase, world: WeChat, people: People) -> bool:
-    """Whether nothing is to come any more."""
-    dates = ((ORDERS, "due_at"), (ORDERS, "outbox_due_at"), (DELIVERIES, "due_at"))
-    return not (
-        people.busy
-        or any(database[collection].earliest(field) is not None for collection, field in dates)
-        or any(refund.state in ("PROCESSING", "ABNORMAL") for refund in world.refunds.values())
-    )
-
-
 def _discard(loop: SimulatedLoop) -> None:
-    """End what still waits: dead processes wait for ever."""
-    waiting = asyncio.all_tasks(loop)
-    for task in waiting:
-        task.cancel()
-    loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
+    """End what still waits: dead processes wait for ever. What is cancelled may begin something else."""
+    while waiting := asyncio.all_tasks(loop):
+        for task in waiting:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
     loop.close()

@@ -57,6 +57,8 @@ class Refund:
     by_console: bool = False
     state: str = "PROCESSING"
     success_at: datetime | None = None
+    states: list[str] = field(default_factory=list)
+    """What it has been brought to."""
 
 
 @dataclass(slots=True)
@@ -80,6 +82,8 @@ class WeChat:
         self.orders: dict[str, Order] = {}
         self.payments: dict[str, Payment] = {}
         self.refunds: dict[str, Refund] = {}
+        self.misquoted: set[str] = set()
+        """Orders of which a notification with another amount was sent."""
         self._ids = 0
         self.on_refund: Callable[[Refund], None] = lambda refund: None
 
@@ -156,6 +160,7 @@ class WeChat:
         """Bring a refund to ``state``; an end stays."""
         if refund.state in ("PROCESSING", "ABNORMAL"):
             refund.state = state
+            refund.states.append(state)
             refund.success_at = now if state == "SUCCESS" else None
 
     # -- what can be seen -----------------------------------------------------------------------------------------

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from proof.chance import SeededRandom
+from proof.chance import Chance, SeededRandom
+from proof.faults import Faults
 from proof.loop import SimulatedLoop
 from proof.polls import Polls, subject_of
-from proof.process import NoThreads, ProcessState, SimulatedClock, TracedTelemetry
+from proof.runtime import InlineThreads, ProcessState, SimulatedClock, TracedTelemetry
 from proof.trace import Trace
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import ORDERS
@@ -49,9 +50,9 @@ async def _look(
     """What a worker looks at, and when, while another process writes documents with ``dates``, for ten minutes."""
     clock, truth = SimulatedClock(loop, ahead), SimulatedClock(loop)
     database = MemoryDatabase(truth)
-    runtime = Runtime(
-        clock, SeededRandom(random.Random(1)), TracedTelemetry(ProcessState("x", Trace(loop))), NoThreads()
-    )
+    state = ProcessState("x", Trace(loop))
+    threads, telemetry = InlineThreads(state, Faults(Chance(1))), TracedTelemetry(state, clock, [])
+    runtime = Runtime(clock, SeededRandom(random.Random(1)), telemetry, threads)
     work, polls = Looks(clock), Polls(database)
     worker: Worker[Any] = Worker(work, runtime, 1, timedelta(days=1), LONGEST_REST)
     worker.start()

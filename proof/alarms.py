@@ -1,0 +1,227 @@
+"""Alarms both ways: what in the world justifies each, and which state must have had one.
+
+A person acts on an alarm. One without a cause teaches to ignore them; a state that needs a person and had none is lost.
+An alarm may come twice: a process that dies right after it leaves open whether somebody has heard it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+
+from proof.bills import Bills, next_day
+from proof.journal import Journal
+from proof.wechat import WeChat
+from storage.memory.storage import MemoryDatabase
+from storage.stores.all import DIFFERENCES, NOTIFICATIONS
+from wechat.domain.facts import RefundState
+from wechat.domain.orders import Order, TradeState
+from wechat.refunds.late_payments import LatePolicy
+
+EVENING = time(20)
+LATEST = time(23)
+"""Of a bill that is not there by then, somebody has heard: it is asked for each hour from the evening on."""
+TROUBLE_S = 180.0
+"""How long after a failure of the network or the store its alarm may come."""
+CLOCKS_AGREE = timedelta(minutes=3)
+NOTIFY = "notify_"
+BILL_LATE, FAILED = "bill_late", "reconciliation_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """``clock``: what the process' own clock showed. ``since_trouble_s``: since network or store failed it last."""
+
+    kind: str
+    about: str
+    day: str
+    at_s: float
+    clock: datetime
+    since_trouble_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known when all is over. ``orders`` by number."""
+
+    database: MemoryDatabase
+    world: WeChat
+    bills: Bills
+    journal: Journal
+    orders: Mapping[str, Order]
+    policy: LatePolicy
+    begins: datetime
+    ends: datetime
+
+
+def check_alarms(alarms: list[Alarm], evidence: Evidence) -> Iterator[tuple[str, str]]:
+    """What is wrong with the alarms, and the order that it is about."""
+    raised = {(alarm.kind, alarm.about or alarm.day) for alarm in alarms}
+    raised |= {(BILL_LATE, alarm.day) for alarm in alarms if _tells_of_the_evening(alarm, evidence)}
+    for kinds, about, why in required(evidence):
+        if not any((kind, about) in raised for kind in kinds):
+            yield f"{why}, and nobody was alarmed ({' or '.join(kinds)}, {about})", about
+    for alarm in alarms:
+        if not _is_justified(alarm, evidence):
+            yield f"alarm {alarm.kind} {alarm.day} has no cause", alarm.about
+
+
+# -- which state must have had one -------------------------------------------------------------------------------------
+
+Required = Iterator[tuple[tuple[str, ...], str, str]]
+"""Alarms of which one must have been raised, the order or day that it is about, and why."""
+
+
+def required(evidence: Evidence) -> Required:
+    """Each state that needs a person."""
+    for number, order in sorted(evidence.orders.items()):
+        yield from _of_payments(number, order, evidence)
+        yield from _of_refunds(number, order, evidence)
+    yield from _of_messages(evidence)
+    for number in evidence.journal.undelivered:
+        yield ("event_undelivered",), number, "an event was given up on"
+    for document in evidence.database[DIFFERENCES].everything():
+        yield ("books_differ",), document["day"], f"{document['kind']} was found"
+    for bill in evidence.bills.bills.values():
+        latest = next_day(bill.day, LATEST)
+        if bill.asked and not bill.denied and latest < min(bill.ready_at, evidence.ends):
+            yield (BILL_LATE,), bill.day.isoformat(), "the bill was not there in the evening"
+
+
+def _tells_of_the_evening(alarm: Alarm, evidence: Evidence) -> bool:
+    """Whether somebody heard in the evening that the day is not reconciled, though of another reason than its bill."""
+    if alarm.kind != FAILED:
+        return False
+    at = evidence.begins + timedelta(seconds=alarm.at_s)
+    return at >= next_day(date.fromisoformat(alarm.day), EVENING)
+
+
+def _of_payments(number: str, order: Order, evidence: Evidence) -> Required:
+    if TradeState.PAID_LATE in evidence.journal.orders[number]:
+        yield ("openid_differs",) if order.paid_by_another else ("paid_late",), number, "it was paid late"
+    waits = any(entry.what == "needs_operator" for entry in order.timeline)
+    if waits and evidence.policy is LatePolicy.REFUND:
+        yield ("late_money_kept",), number, "its late payment was not returned"
+
+
+def _of_refunds(number: str, order: Order, evidence: Evidence) -> Required:
+    for refund in order.refunds:
+        known = evidence.journal.refunds[refund.out_refund_no]
+        if RefundState.ABNORMAL in known:
+            yield ("refund_abnormal",), number, f"refund {refund.out_refund_no} became abnormal"
+        if RefundState.CLOSED in known:
+            yield ("refund_closed",), number, f"refund {refund.out_refund_no} was closed"
+        if RefundState.REFUSED in known and refund.by == "policy":
+            yield ("refund_refused",), number, f"refund {refund.out_refund_no} was refused"
+        if refund.slow:
+            yield ("refund_slow",), number, f"refund {refund.out_refund_no} takes days"
+
+
+def _of_messages(evidence: Evidence) -> Required:
+    for document in evidence.database[NOTIFICATIONS].everything():
+        verdict, number = document.get("verdict", ""), document.get("out_trade_no", "")
+        if verdict not in ("", "applied", "recorded", "not_paid"):
+            yield (f"{NOTIFY}{verdict}",), number, f"a notification was refused as {verdict}"
+
+
+# -- what justifies one ------------------------------------------------------------------------------------------------
+
+Justifies = Callable[[Alarm, Evidence], bool]
+
+
+def _is_justified(alarm: Alarm, evidence: Evidence) -> bool:
+    cause = CAUSES.get(alarm.kind)
+    return cause is not None and cause(alarm, evidence)
+
+
+def _paid_late(alarm: Alarm, evidence: Evidence) -> bool:
+    """The order was closed here before WeChat's word of a payment came."""
+    states = evidence.journal.orders[alarm.about]
+    return TradeState.CLOSED in states and TradeState.PAID_LATE in states
+
+
+def _paid_by_another(alarm: Alarm, evidence: Evidence) -> bool:
+    order = evidence.world.orders[alarm.about]
+    return any(payment.openid != order.terms.openid for payment in order.payments)
+
+
+def _paid_twice(alarm: Alarm, evidence: Evidence) -> bool:
+    return len(evidence.world.orders[alarm.about].payments) > 1
+
+
+def _another_amount(alarm: Alarm, evidence: Evidence) -> bool:
+    return any(number == alarm.about for number in evidence.world.misquoted)
+
+
+def _money_kept(alarm: Alarm, evidence: Evidence) -> bool:
+    """A payment that should go back was refunded in part by others."""
+    payments = evidence.world.orders[alarm.about].payments
+    given = [refund.transaction_id for refund in evidence.world.refunds.values()]
+    own = [refund for refund in evidence.orders[alarm.about].refunds if refund.by != "policy"]
+    return evidence.policy is LatePolicy.REFUND and bool(
+        own or any(payment.transaction_id in given for payment in payments)
+    )
+
+
+def _refund_in(state: RefundState) -> Justifies:
+    def justifies(alarm: Alarm, evidence: Evidence) -> bool:
+        refunds = evidence.orders[alarm.about].refunds
+        return any(state in evidence.journal.refunds[refund.out_refund_no] for refund in refunds)
+
+    return justifies
+
+
+def _refund_was(state: str) -> Justifies:
+    """WeChat had one of the order's refunds in ``state``."""
+
+    def justifies(alarm: Alarm, evidence: Evidence) -> bool:
+        refunds = evidence.world.refunds.values()
+        return any(refund.number == alarm.about and state in refund.states for refund in refunds)
+
+    return justifies
+
+
+def _refund_slow(alarm: Alarm, evidence: Evidence) -> bool:
+    return any(refund.slow for refund in evidence.orders[alarm.about].refunds)
+
+
+def _undelivered(alarm: Alarm, evidence: Evidence) -> bool:
+    """It comes before the event is given up on, which may fail and be tried again."""
+    return alarm.about in evidence.journal.last_tries
+
+
+def _books_differ(alarm: Alarm, evidence: Evidence) -> bool:
+    return any(document["day"] == alarm.day for document in evidence.database[DIFFERENCES].everything())
+
+
+def _bill_late(alarm: Alarm, evidence: Evidence) -> bool:
+    """By its own clock it is evening, and WeChat has not made the bill, or says that there is none."""
+    bill = evidence.bills.of(date.fromisoformat(alarm.day))
+    now = evidence.begins + timedelta(seconds=alarm.at_s - TROUBLE_S)
+    return alarm.clock >= next_day(bill.day, EVENING) and now < bill.ready_at
+
+
+def _trouble(alarm: Alarm, evidence: Evidence) -> bool:
+    """The network, the store or a digest has just failed it, or its clock is so wrong that no signature counts."""
+    now = evidence.begins + timedelta(seconds=alarm.at_s)
+    misled = any(timedelta(0) <= now - at <= timedelta(seconds=TROUBLE_S) for at in evidence.bills.misannounced)
+    return misled or alarm.since_trouble_s <= TROUBLE_S or abs(alarm.clock - now) > CLOCKS_AGREE
+
+
+CAUSES: Mapping[str, Justifies] = {
+    "paid_late": _paid_late,
+    "openid_differs": _paid_by_another,
+    "notify_second_payment": _paid_twice,
+    "notify_total": _another_amount,
+    "late_money_kept": _money_kept,
+    "refund_abnormal": _refund_was("ABNORMAL"),
+    "refund_closed": _refund_was("CLOSED"),
+    "refund_refused": _refund_in(RefundState.REFUSED),
+    "refund_slow": _refund_slow,
+    "event_undelivered": _undelivered,
+    "books_differ": _books_differ,
+    BILL_LATE: _bill_late,
+    FAILED: _trouble,
+}
+"""Each kind of alarm, and what in the world it takes. Another kind has no cause in this world."""

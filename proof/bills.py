@@ -1,0 +1,243 @@
+"""WeChat's trade bills of a merchant, written from its state machine. Apart from ``wechat`` and ``simulator``.
+
+A bill of a Beijing day can be had from the next morning on. Which days have a bill that is late or wrong is drawn when
+the seed begins; it happens when somebody asks for that bill.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from enum import IntEnum
+from typing import NamedTuple
+
+from proof.faults import Fault, Faults
+from proof.wechat import Payment, Refund, Refused, WeChat
+
+BEIJING = timezone(timedelta(hours=8))
+READY = time(9, 30)
+LATE = (time(12, 30), time(15), time(23, 30))
+CORRECTED_H = (5.0, 30.0)
+"""How long after it could be had a wrong bill is put right; 0: with the second download."""
+DAYS_WITH_FAULTS = 3
+WRONG = (Fault.BILL_LINE_MISSING, Fault.BILL_FOREIGN_LINE, Fault.BILL_OTHER_AMOUNT, Fault.BILL_CHANGED)
+FEE_PERMILLE = 6
+FOREIGN = "till-{day}"
+
+HEADER = (
+    "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,付款银行,货币种类,"
+    "应结订单金额,代金券金额,微信退款单号,商户退款单号,退款金额,充值券退款金额,退款类型,退款状态,商品名称,商户数据包,"
+    "手续费,费率,订单金额,申请退款金额,费率备注"
+)
+SUMMARY = "总交易单数,应结订单总金额,退款总金额,充值券退款总金额,手续费总金额,订单总金额,申请退款总金额"
+STATES = {"CLOSED": "FAIL", "ABNORMAL": "CHANGE"}
+
+
+class Stage(IntEnum):
+    """What WeChat has of a bill: nothing, one that nobody has asked for, a wrong one, the right one for good."""
+
+    WAITED_FOR = 0
+    READY = 1
+    WRONG = 2
+    RIGHT = 3
+
+
+class Line(NamedTuple):
+    """A payment, or a refund where ``out_refund_no`` is set; amounts in fen."""
+
+    at: datetime
+    transaction_id: str
+    number: str
+    openid: str
+    amount: int
+    out_refund_no: str = ""
+    refund_id: str = ""
+    state: str = ""
+
+    @property
+    def fee(self) -> int:
+        """In fen; a refund's is given back."""
+        fee = (self.amount * FEE_PERMILLE + 500) // 1000
+        return -fee if self.out_refund_no else fee
+
+
+@dataclass(slots=True)
+class Bill:
+    """What WeChat has for one day. ``wrong``: the lines that it shows until ``corrected_at``."""
+
+    day: date
+    ready_at: datetime
+    denied: bool = False
+    fault: Fault | None = None
+    corrected_at: datetime | None = None
+    lines: list[Line] | None = None
+    wrong: list[Line] | None = None
+    touched: Line | None = None
+    asked: bool = False
+    downloads: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BillFile:
+    """A bill as it is handed out; ``lines`` is what it says."""
+
+    day: date
+    lines: Sequence[Line]
+    text: bytes
+
+
+def beijing_day(moment: datetime) -> date:
+    return moment.astimezone(BEIJING).date()
+
+
+@dataclass(slots=True)
+class Bills:
+    """The bills of the merchant ``mchid``."""
+
+    world: WeChat
+    faults: Faults
+    stream: random.Random
+    appid: str
+    mchid: str
+    bills: dict[date, Bill] = field(default_factory=dict)
+    served: list[BillFile] = field(default_factory=list)
+    misannounced: list[datetime] = field(default_factory=list)
+    """When a wrong digest was announced."""
+
+    def plan(self, first: date) -> None:
+        """Draw what is wrong with the bills from ``first`` on."""
+        for number in range(DAYS_WITH_FAULTS):
+            bill = self.of(first + timedelta(days=number))
+            late, denied = self.faults.comes(Fault.BILL_LATE), self.faults.comes(Fault.BILL_DENIED)
+            if late or denied:
+                bill.ready_at = next_day(bill.day, self.stream.choice(LATE))
+                bill.denied = denied
+            bill.fault = next((fault for fault in WRONG if self.faults.comes(fault)), None)
+            after = timedelta(hours=self.stream.choice(CORRECTED_H))
+            bill.corrected_at = None if bill.fault is Fault.BILL_CHANGED else bill.ready_at + after
+
+    def of(self, day: date) -> Bill:
+        return self.bills.setdefault(day, Bill(day, next_day(day, READY)))
+
+    def file(self, day: date, now: datetime) -> BillFile:
+        """The bill of ``day`` as WeChat has it now. Raises Refused."""
+        bill = self.of(day)
+        if now < bill.ready_at:
+            if bill.ready_at > next_day(day, READY):
+                self._happened(bill, Fault.BILL_DENIED if bill.denied else Fault.BILL_LATE)
+            raise Refused("NO_STATEMENT_EXIST" if bill.denied else "STATEMENT_CREATING")
+        if bill.lines is None:
+            bill.lines = self._lines(day)
+            self._spoil(bill)
+        lines = self._shown(bill, now)
+        if not lines:
+            raise Refused("NO_STATEMENT_EXIST")
+        file = BillFile(day, tuple(lines), self._write(lines))
+        self.served.append(file)
+        bill.downloads += 1
+        return file
+
+    def stage(self, day: date, now: datetime) -> Stage:
+        """How far WeChat is with the bill of ``day``."""
+        bill = self.of(day)
+        if bill.lines is None:
+            return Stage.READY if now >= bill.ready_at else Stage.WAITED_FOR
+        wrong = bill.wrong is not None and self._shown(bill, now) is bill.wrong
+        return Stage.WRONG if wrong else Stage.RIGHT
+
+    def right_lines(self, day: date) -> list[Line]:
+        """What the bill of ``day`` says once it is right; empty where nobody could have it yet."""
+        return self.of(day).lines or []
+
+    def _shown(self, bill: Bill, now: datetime) -> list[Line]:
+        if bill.wrong is None or bill.lines is None:
+            return bill.lines or []
+        right = bill.downloads > 0 if bill.corrected_at is None else now >= bill.corrected_at
+        return bill.lines if right else bill.wrong
+
+    def _happened(self, bill: Bill, fault: Fault) -> None:
+        """Count a late bill once."""
+        if not bill.asked:
+            bill.asked = True
+            self.faults.occurrences.note(bill.day.isoformat(), fault)
+
+    def _lines(self, day: date) -> list[Line]:
+        """A refund is on the bill of the day on which WeChat accepted it, as it stands when the bill is made."""
+        payments = [_payment(each) for each in self.world.payments.values() if beijing_day(each.at) == day]
+        refunds = [_refund(each) for each in self.world.refunds.values() if beijing_day(each.created_at) == day]
+        return sorted([*payments, *refunds], key=lambda line: line.at)
+
+    def _spoil(self, bill: Bill) -> None:
+        """Carry out the fault that was drawn for this bill, where there is a line for it."""
+        lines, fault = bill.lines or [], bill.fault
+        if fault is None or not lines:  # of a day without lines there is no bill, right or wrong
+            return
+        if fault is Fault.BILL_FOREIGN_LINE:
+            bill.touched = self._foreign(bill.day)
+            bill.wrong = [*lines, bill.touched]
+        else:
+            single = [line for line in lines if self._is_plain(line, only_payments=fault is Fault.BILL_OTHER_AMOUNT)]
+            if not single or (fault is not Fault.BILL_OTHER_AMOUNT and len(lines) < 2):
+                return
+            bill.touched = self.stream.choice(single)
+            rest = [line for line in lines if line is not bill.touched]
+            altered = [bill.touched._replace(amount=bill.touched.amount + 1)]
+            bill.wrong = sorted([*rest, *altered]) if fault is Fault.BILL_OTHER_AMOUNT else rest
+        self.faults.occurrences.note(bill.day.isoformat(), fault)
+
+    def _foreign(self, day: date) -> Line:
+        """A sale of another system under the same merchant number."""
+        at = datetime.combine(day, time(23, 59), BEIJING).astimezone(UTC)
+        return Line(at, f"4300{day:%Y%m%d}", FOREIGN.format(day=day), "o-till", 700)
+
+    def _is_plain(self, line: Line, *, only_payments: bool) -> bool:
+        """Whether ``line`` is a payment alone with its order, or a refund that the service has asked for."""
+        if line.out_refund_no:
+            return not only_payments and not self.world.refunds[line.out_refund_no].by_console
+        return len(self.world.orders[line.number].payments) == 1
+
+    def _write(self, lines: Sequence[Line]) -> bytes:
+        rows = [HEADER, *[self._row(line) for line in lines], SUMMARY, _summary(lines)]
+        return ("\ufeff" + "\r\n".join(rows) + "\r\n").encode()
+
+    def _row(self, line: Line) -> str:
+        refund = line.amount if line.out_refund_no else 0
+        total = line.amount - refund
+        values = (
+            line.at.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S"),
+            *(self.appid, self.mchid, "0", "", line.transaction_id, line.number, line.openid, "JSAPI"),
+            *("REFUND" if line.out_refund_no else "SUCCESS", "OTHERS", "CNY", _yuan(total), "0.00"),
+            *(line.refund_id or "0", line.out_refund_no or "0", _yuan(refund), "0.00"),
+            *("ORIGINAL" if line.out_refund_no else "", line.state, "拿铁咖啡", ""),
+            *(f"{_yuan(line.fee)}000", "0.60%", _yuan(total), _yuan(refund), ""),
+        )
+        return ",".join(f"`{value}" for value in values)
+
+
+def _payment(payment: Payment) -> Line:
+    return Line(payment.at, payment.transaction_id, payment.number, payment.openid, payment.total)
+
+
+def _refund(refund: Refund) -> Line:
+    state = STATES.get(refund.state, refund.state)
+    numbers = refund.transaction_id, refund.number
+    return Line(refund.created_at, *numbers, "o-payer", refund.amount, refund.out_refund_no, refund.refund_id, state)
+
+
+def _summary(lines: Sequence[Line]) -> str:
+    paid = sum(line.amount for line in lines if not line.out_refund_no)
+    refunded = sum(line.amount for line in lines if line.out_refund_no)
+    amounts = (paid, refunded, 0, sum(line.fee for line in lines), paid, refunded)
+    return ",".join([f"`{len(lines)}.0", *[f"`{_yuan(amount)}" for amount in amounts]])
+
+
+def _yuan(fen: int) -> str:
+    sign, fen = ("-", -fen) if fen < 0 else ("", fen)
+    return f"{sign}{fen // 100}.{fen % 100:02}"
+
+
+def next_day(day: date, at: time) -> datetime:
+    """That time on the day after ``day``, on which its bill is made."""
+    return datetime.combine(day + timedelta(days=1), at, BEIJING).astimezone(UTC)

@@ -1,0 +1,152 @@
+"""The operator who looks at the reconciled days: runs a day again that differs, repairs, closes the books."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from datetime import date
+from typing import Any, TypeVar
+
+from proof.bills import Bills, Stage, beijing_day
+from proof.cluster import Cluster, NoAnswer
+from proof.process import ServiceProcess
+from proof.runtime import SimulatedClock
+from proof.trace import Trace
+from proof.wechat import WeChat
+from storage.memory.storage import MemoryDatabase
+from storage.stores.all import DAYS, DIFFERENCES
+from storage.stores.days import DAY, DIFFERENCE
+from wechat.domain.errors import CallerError, FenpayError
+from wechat.reconciliation.books import ACTIONS, Action, Difference, Status
+
+T = TypeVar("T")
+
+PAUSE_S = 3 * 3600.0
+PATIENCE = 3
+"""So often an action is tried when nothing is to come any more, before a difference is taken for known."""
+BY = "bookkeeper"
+
+
+class Bookkeeper:
+    """Works for ever. ``settled`` once every day has ended and nothing about it is open; ``on_change`` is called when
+    the days have been looked at."""
+
+    def __init__(
+        self,
+        world: WeChat,
+        bills: Bills,
+        cluster: Cluster,
+        database: MemoryDatabase,
+        clock: SimulatedClock,
+        trace: Trace,
+        at_rest: Callable[[], bool],
+    ) -> None:
+        self._world = world
+        self._bills = bills
+        self._cluster = cluster
+        self._database = database
+        self._clock = clock
+        self._trace = trace
+        self._at_rest = at_rest
+        self._closed: dict[date, object] = {}
+        self._looked: dict[date, object] = {}
+        self._tries: Counter[str] = Counter()
+        self.on_change: Callable[[], None] = lambda: None
+
+    @property
+    def settled(self) -> bool:
+        """Whether every day was looked at since anything happened last."""
+        if not self._at_rest():
+            return False
+        state = self._state()
+        return all(self._closed.get(day) == state for day in self._days_to_close())
+
+    async def work(self) -> None:
+        """Look at the days again and again."""
+        while True:
+            await asyncio.sleep(PAUSE_S)
+            for day in self._days_to_close():
+                await self._look(day)
+            self.on_change()
+
+    async def _look(self, day: date) -> None:
+        """Run a day again that differs, or once more when nothing is to come, and act on what is open then.
+
+        Where nothing has changed since, another look would show the same.
+        """
+        state, resting = self._state(), self._at_rest()
+        stage = self._bills.stage(day, self._clock.now())
+        final, seen = resting and stage is Stage.RIGHT, (state, resting, stage, len(self._open(day)))
+        if self._looked.get(day) == seen or not (resting or self._open(day)) or not self._has_ended(day):
+            return
+        if await self._ask(f"reconciles {day}", lambda process: process.books.reconciler.run(day)) is None:
+            return
+        differences = self._open(day)
+        for difference in differences:
+            await self._act(difference, final=final)
+        if final and differences:
+            return  # what was repaired changes our side of the day: it is run once more
+        self._looked[day] = (*seen[:3], len(self._open(day)))
+        if final and self._state() == state:
+            self._closed[day] = state
+
+    async def _act(self, difference: Difference, *, final: bool) -> None:
+        """Do what the kind of difference suggests. What is open at the end and stays so, somebody has looked at."""
+        wanted = ACTIONS[difference.kind][0]
+        if wanted is not Action.KNOWN and await self._repair(difference, wanted):
+            return
+        self._tries[difference.id] += final
+        if self._tries[difference.id] == PATIENCE:
+            await self._repair(difference, Action.KNOWN)
+
+    async def _repair(self, difference: Difference, action: Action) -> bool:
+        """Whether it is settled by ``action``."""
+        number = difference.numbers.out_trade_no
+        repaired = await self._ask(
+            f"{action} {difference.kind}",
+            lambda process: process.books.repairs.repair(difference.day, difference.id, action, by=BY),
+            number,
+        )
+        return repaired is not None and repaired.status is not Status.OPEN
+
+    async def _ask(
+        self, what: str, work: Callable[[ServiceProcess], Coroutine[Any, Any, T]], about: str = ""
+    ) -> T | None:
+        """What a process answers; None when it refuses or does not."""
+        try:
+            answer = await self._cluster.call(work)
+        except CallerError as refused:
+            self._trace.add("operator", "books", f"{what} refused: {refused.public_code}", about)
+        except (NoAnswer, FenpayError) as error:
+            self._trace.add("operator", "books", f"{what} no answer: {error!r}"[:90], about)
+        else:
+            self._trace.add("operator", "books", what, about)
+            return answer
+        return None
+
+    # -- what is there --------------------------------------------------------------------------------------------
+
+    def _days_to_close(self) -> list[date]:
+        """The days of which WeChat has a bill, or may have had a wrong one, and those that differ."""
+        world = self._world
+        days = {beijing_day(payment.at) for payment in world.payments.values()}
+        days |= {beijing_day(refund.created_at) for refund in world.refunds.values()}
+        days |= {file.day for file in self._bills.served}
+        days |= {DIFFERENCE.read(document).day for document in self._database[DIFFERENCES].everything()}
+        return sorted(days)
+
+    def _has_ended(self, day: date) -> bool:
+        held = [DAY.read(document) for document in self._database[DAYS].everything()]
+        return any(each.day == day and each.result is not None and each.due_at is None for each in held)
+
+    def _open(self, day: date) -> list[Difference]:
+        found = [DIFFERENCE.read(document) for document in self._database[DIFFERENCES].everything()]
+        return sorted(
+            [each for each in found if each.day == day and each.status is Status.OPEN], key=lambda each: each.id
+        )
+
+    def _state(self) -> object:
+        """What a run may see of the world."""
+        refunds = sorted((number, refund.state) for number, refund in self._world.refunds.items())
+        return len(self._world.payments), tuple(refunds)

@@ -1,0 +1,220 @@
+"""What must be true of the books when all is over: bill, ledger and orders equal, every difference with its cause."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from math import inf
+
+from proof.alarms import CLOCKS_AGREE, EVENING, Evidence
+from proof.bills import Bill, Line, beijing_day, next_day
+from proof.faults import Fault
+from storage.stores.all import DAYS, DIFFERENCES
+from storage.stores.days import DAY, DIFFERENCE
+from wechat.domain.facts import RefundState
+from wechat.reconciliation.accounts import Account, double_entry
+from wechat.reconciliation.books import Difference, DifferenceKind, Status
+from wechat.reconciliation.days import BookDay
+
+RUN_S = 3 * 3600.0
+"""How long a run may take, stalls and all: what became known meanwhile, it may have seen or not."""
+NEAR_MIDNIGHT = timedelta(minutes=15)
+SHORT = frozenset({Fault.BILL_LINE_MISSING, Fault.BILL_CHANGED})
+"""Faults by which a line is not on the bill."""
+
+Wrong = Iterator[tuple[str, str]]
+"""What is wrong, and the order that it is about."""
+
+
+def check_books(evidence: Evidence) -> Wrong:
+    """Raises nothing; what is wrong comes out."""
+    differences = [DIFFERENCE.read(document) for document in evidence.database[DIFFERENCES].everything()]
+    days = [DAY.read(document) for document in evidence.database[DAYS].everything()]
+    yield from _days_have_ended(days, evidence)
+    yield from _orders_have_what_wechat_has(evidence)
+    for day in days:
+        yield from _day_is_equal(day, evidence)
+    yield from _ledger_is_equal(days, evidence)
+    for difference in differences:
+        if difference.status is Status.OPEN:
+            yield f"difference {difference.kind} of {difference.day} is open", difference.numbers.out_trade_no
+        if not _has_cause(difference, evidence):
+            yield f"{difference.kind} was found on {difference.day} without a cause", difference.numbers.out_trade_no
+    found = {(difference.kind, _key(difference)) for difference in differences}
+    yield from _is_found(found, evidence)
+    yield from _planted_is_found(differences, evidence)
+
+
+def _days_have_ended(days: Sequence[BookDay], evidence: Evidence) -> Wrong:
+    busy = {beijing_day(payment.at) for payment in evidence.world.payments.values()}
+    busy |= {beijing_day(refund.created_at) for refund in evidence.world.refunds.values()}
+    ended = {day.day for day in days if day.result is not None and day.due_at is None}
+    for each in sorted(busy - ended):
+        yield f"{each} was not reconciled", ""
+    for day in days:
+        if day.day in busy and (day.lease or day.leased_until):
+            yield f"{day.day} is still leased", ""
+    if evidence.journal.broken:
+        yield evidence.journal.broken, ""
+
+
+def _orders_have_what_wechat_has(evidence: Evidence) -> Wrong:
+    """Each payment of each order, and what was given back of it."""
+    for number, theirs in sorted(evidence.world.orders.items()):
+        order = evidence.orders[number]
+        paid = sorted((payment.transaction_id, payment.total) for payment in theirs.payments)
+        held = sorted((payment.transaction_id, payment.total) for payment in order.payments)
+        if paid != held:
+            yield f"WeChat has the payments {paid} and it has {held}", number
+        for transaction, _ in paid:
+            refunds = [each for each in order.refunds if each.transaction_id == transaction and each.reserves]
+            given, here = evidence.world.given_back(transaction), sum(each.refund for each in refunds)
+            if given != here:
+                yield f"WeChat has given {given} of {transaction} back, and {here} here", number
+
+
+def _day_is_equal(day: BookDay, evidence: Evidence) -> Wrong:
+    """The last run had the right bill, and our payments are those of it that are the orders' own."""
+    lines = evidence.bills.right_lines(day.day)
+    if day.result is None or not lines:
+        return
+    ours, theirs = day.result.ours, day.result.theirs
+    if _sums(lines) != (theirs.payments, theirs.received, theirs.refunds, theirs.refunded, theirs.fee):
+        yield f"the bill of {day.day} adds up to {_sums(lines)}, and was taken for {theirs}", ""
+    firsts = [order.transaction_id for order in evidence.orders.values()]
+    own = [line.amount for line in lines if not line.out_refund_no and line.transaction_id in firsts]
+    if (len(own), sum(own)) != (ours.payments, ours.received):
+        yield f"{len(own)} payments of {sum(own)} on {day.day} are taken for {ours.payments} of {ours.received}", ""
+
+
+def _ledger_is_equal(days: Sequence[BookDay], evidence: Evidence) -> Wrong:
+    """Debits and credits are equal, and the wallet has what WeChat has, less its fees."""
+    wallet = 0
+    for day in days:
+        if day.result is not None:
+            ledger = double_entry(day.result.theirs)
+            wallet += ledger.balance(Account.WALLET)
+            if ledger.debit != ledger.credit:
+                yield f"the ledger of {day.day} has {ledger.debit} on one side and {ledger.credit} on the other", ""
+    lines = [line for day in days for line in evidence.bills.right_lines(day.day)]
+    failed = {line.out_refund_no for line in lines if line.state == "FAIL"}
+    paid = sum(payment.total for payment in evidence.world.payments.values())
+    given = [each.amount for each in evidence.world.refunds.values() if each.out_refund_no not in failed]
+    left = paid - sum(given) - sum(line.fee for line in lines)
+    if wallet != left:
+        yield f"the wallet has {wallet} by the ledger and {left} at WeChat", ""
+
+
+def _sums(lines: Sequence[Line]) -> tuple[int, int, int, int, int]:
+    paid = [line.amount for line in lines if not line.out_refund_no]
+    back = [line.amount for line in lines if line.out_refund_no and line.state != "FAIL"]
+    return len(paid), sum(paid), len(back), sum(back), sum(line.fee for line in lines)
+
+
+# -- no difference without a cause -------------------------------------------------------------------------------------
+
+
+def _has_cause(difference: Difference, evidence: Evidence) -> bool:
+    """Whether something in the world explains it."""
+    numbers, bill = difference.numbers, evidence.bills.of(difference.day)
+    fault = bill.fault if bill.touched is not None and _key(difference) == _line_key(bill.touched) else None
+    causes: dict[DifferenceKind, Callable[[], bool]] = {
+        DifferenceKind.DOUBLE_PAYMENT: lambda: len(evidence.world.orders[numbers.out_trade_no].payments) > 1,
+        DifferenceKind.UNKNOWN_NUMBER: lambda: fault is Fault.BILL_FOREIGN_LINE,
+        DifferenceKind.AMOUNT: lambda: fault is Fault.BILL_OTHER_AMOUNT,
+        DifferenceKind.MISSING_THERE: lambda: _was_denied(bill, difference, evidence) or fault in SHORT,
+        DifferenceKind.REFUND_MISSING_THERE: lambda: _may_be_missing(difference, bill, evidence),
+        DifferenceKind.REFUND_MISSING_HERE: lambda: evidence.world.refunds[numbers.out_refund_no].by_console,
+        DifferenceKind.MISSING_HERE: lambda: _was_not_known(difference, evidence),
+        DifferenceKind.STATE: lambda: _was_not_known(difference, evidence),
+    }
+    return causes[difference.kind]()
+
+
+def _may_be_missing(difference: Difference, bill: Bill, evidence: Evidence) -> bool:
+    """A refund: its line was left out on this day or, about midnight, on the one before; or a clock had leapt."""
+    before = evidence.bills.of(difference.day - timedelta(days=1))
+    short = [
+        each
+        for each in (bill, before)
+        if each.fault in SHORT and each.touched and _line_key(each.touched) == _key(difference)
+    ]
+    leapt = evidence.bills.faults.occurrences.counted[Fault.CLOCK_LEAPS] > 0
+    denied = any(_was_denied(each, difference, evidence) for each in (bill, before))
+    return bool(short) or denied or leapt
+
+
+def _was_denied(bill: Bill, difference: Difference, evidence: Evidence) -> bool:
+    """WeChat still said in the evening that there is no bill; before that, by a right clock, nobody believes it."""
+    found_at = evidence.begins + timedelta(seconds=evidence.journal.differences[difference.id])
+    leapt = evidence.bills.faults.occurrences.counted[Fault.CLOCK_LEAPS] > 0
+    return bill.denied and (leapt or found_at + CLOCKS_AGREE >= next_day(bill.day, EVENING))
+
+
+def _was_not_known(difference: Difference, evidence: Evidence) -> bool:
+    """When it was found, our side had not heard of the payment or of how the refund ended."""
+    numbers, found_s = difference.numbers, evidence.journal.differences[difference.id]
+    if numbers.out_refund_no:
+        ended = evidence.journal.refunds[numbers.out_refund_no]
+        known_s = min(ended.get(state, inf) for state in (RefundState.SUCCESS, RefundState.CLOSED))
+        return known_s > found_s - RUN_S
+    double = len(evidence.world.orders[numbers.out_trade_no].payments) > 1
+    return double or evidence.journal.payments.get(numbers.transaction_id, inf) > found_s - RUN_S
+
+
+# -- every cause with its difference -----------------------------------------------------------------------------------
+
+
+def _is_found(found: set[tuple[DifferenceKind, str]], evidence: Evidence) -> Wrong:
+    """Second payments, refunds at the console, and payments that nobody here knew of when their day ended."""
+    about = {key for _, key in found}
+    for refund in evidence.world.refunds.values():
+        if refund.by_console and (DifferenceKind.REFUND_MISSING_HERE, refund.out_refund_no) not in found:
+            yield f"refund {refund.out_refund_no} at the console was not found", refund.number
+    for transaction, payment in evidence.world.payments.items():
+        own = evidence.orders[payment.number].transaction_id == transaction
+        if not own and (DifferenceKind.DOUBLE_PAYMENT, transaction) not in found:
+            yield f"second payment {transaction} was not found", payment.number
+        runs = evidence.journal.results[beijing_day(payment.at)]
+        known_s = evidence.journal.payments.get(transaction, inf)
+        if runs and known_s > runs[0].at_s and transaction not in about:
+            yield f"payment {transaction}, which nobody knew of, was not found", payment.number
+
+
+def _planted_is_found(differences: Sequence[Difference], evidence: Evidence) -> Wrong:
+    """Of each wrong bill with which a day was ended, what is wrong with it."""
+    found = {(difference.day, _key(difference)) for difference in differences}
+    for day, bill in sorted(evidence.bills.bills.items()):
+        touched = bill.touched
+        if bill.wrong is None or touched is None or (day, _line_key(touched)) in found:
+            continue
+        sums = _sums(bill.wrong)
+        for at_s, result in evidence.journal.results[day]:
+            theirs = result.theirs
+            used = sums == (theirs.payments, theirs.received, theirs.refunds, theirs.refunded, theirs.fee)
+            if used and bill.lines != bill.wrong and _must_be_seen(bill, touched, at_s, evidence):
+                yield f"{bill.fault} of {day}, and nothing was found", touched.number
+
+
+def _must_be_seen(bill: Bill, touched: Line, at_s: float, evidence: Evidence) -> bool:
+    """Whether a run that ended at ``at_s`` had something to compare the line with. Of a refund about midnight the next
+    day's run may take care."""
+    if bill.fault not in SHORT:
+        return True
+    if not touched.out_refund_no:
+        return evidence.journal.payments.get(touched.transaction_id, inf) < at_s - RUN_S
+    accepted = [at for state, at in evidence.journal.refunds[touched.out_refund_no].items() if state not in _NOT_THERE]
+    near = beijing_day(touched.at - NEAR_MIDNIGHT) != beijing_day(touched.at + NEAR_MIDNIGHT)
+    leapt = evidence.bills.faults.occurrences.counted[Fault.CLOCK_LEAPS] > 0
+    return bool(accepted) and min(accepted) < at_s - RUN_S and not near and not leapt
+
+
+_NOT_THERE = frozenset({RefundState.REQUESTED, RefundState.REFUSED})
+
+
+def _key(difference: Difference) -> str:
+    return difference.numbers.out_refund_no or difference.numbers.transaction_id
+
+
+def _line_key(line: Line) -> str:
+    return line.out_refund_no or line.transaction_id

@@ -1,0 +1,93 @@
+"""When things first stood in the store: payments, states of orders and refunds, differences, ends of days; and of which
+orders an event was given up on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from datetime import date
+from typing import NamedTuple
+
+from storage.documents import Document
+from storage.memory.storage import MemoryDatabase
+from storage.stores.all import DAYS, DELIVERIES, DIFFERENCES
+from storage.stores.days import DAY
+from wechat.domain.facts import RefundState
+from wechat.domain.orders import Order, TradeState
+from wechat.events.delivery_worker import DELAYS_S
+from wechat.reconciliation.books import Reconciliation
+from wechat.reconciliation.days import BookDay
+
+
+class Result(NamedTuple):
+    """What a run came to, and when that was written."""
+
+    at_s: float
+    value: Reconciliation
+
+
+class Journal:
+    """Times are those of the loop. ``broken`` is what must not have happened to a day."""
+
+    def __init__(self, database: MemoryDatabase, loop: asyncio.AbstractEventLoop) -> None:
+        self._database = database
+        self._loop = loop
+        self.payments: dict[str, float] = {}
+        self.orders: defaultdict[str, dict[TradeState, float]] = defaultdict(dict)
+        self.refunds: defaultdict[str, dict[RefundState, float]] = defaultdict(dict)
+        self.slow: dict[str, float] = {}
+        self.differences: dict[str, float] = {}
+        self.results: defaultdict[date, list[Result]] = defaultdict(list)
+        """What the runs of each day came to, by hand or not."""
+        self.undelivered: dict[str, float] = {}
+        self.last_tries: dict[str, float] = {}
+        """Orders of which an event is to be given up on after one more try."""
+        self._days: dict[str, BookDay] = {}
+        self._ended: set[str] = set()
+        self.broken = ""
+
+    def order_written(self, order: Order) -> None:
+        """Take note of what is new in an order."""
+        now = self._loop.time()
+        self.orders[order.out_trade_no].setdefault(order.trade_state, now)
+        for payment in order.payments:
+            self.payments.setdefault(payment.transaction_id, now)
+        for refund in order.refunds:
+            self.refunds[refund.out_refund_no].setdefault(refund.state, now)
+            if refund.slow:
+                self.slow.setdefault(refund.out_refund_no, now)
+
+    def written(self, collection: str, identity: str) -> None:
+        """A document was written."""
+        if collection == DIFFERENCES:
+            self.differences.setdefault(identity, self._loop.time())
+        elif collection == DELIVERIES:
+            document = self._database[DELIVERIES].peek(identity)
+            if document is not None:
+                self._delivery_written(document)
+        elif collection == DAYS:
+            document = self._database[DAYS].peek(identity)
+            if document is not None:
+                self._day_written(identity, DAY.read(document))
+
+    def _delivery_written(self, document: Document) -> None:
+        now, number = self._loop.time(), document["out_trade_no"]
+        if document["state"] == "dead":
+            self.undelivered.setdefault(number, now)
+        elif document["tries"] >= len(DELAYS_S):
+            self.last_tries.setdefault(number, now)
+
+    def _day_written(self, identity: str, day: BookDay) -> None:
+        """A day ends once, and only by a run that holds it."""
+        before = self._days.get(identity)
+        self._days[identity] = day
+        if before is None:
+            return
+        if before.due_at is not None and day.due_at is None:
+            if identity in self._ended:
+                self.broken = self.broken or f"{day.day} was ended twice"
+            self._ended.add(identity)
+        if day.result is not None and (before.result is None or before.result != day.result):
+            self.results[day.day].append(Result(self._loop.time(), day.result))
+            if not before.lease:
+                self.broken = self.broken or f"{day.day} was ended by a run that did not hold it"

@@ -1,0 +1,139 @@
+"""What a process of the service runs on: its clock, its threads, its alarms, and whether it lives."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from proof.alarms import Alarm
+from proof.faults import Fault, Faults
+from proof.trace import Trace
+from wechat.domain.metrics import Metric
+
+T = TypeVar("T")
+
+START = datetime(2026, 3, 1, 4, 0, tzinfo=UTC)
+"""Noon in Beijing."""
+THREAD_S = 0.01
+STALL_S = 1800.0
+
+
+class SimulatedClock:
+    """``Clock`` of one process: the loop's time, apart from the true one by ``offset``."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, offset: timedelta = timedelta(0)) -> None:
+        self._loop = loop
+        self._offset = offset
+        self._version = 0
+        self._sleepers: list[asyncio.Future[None]] = []
+        self._asked_at_s = -1.0
+        self._now = START
+
+    @property
+    def offset(self) -> timedelta:
+        """How far it is ahead of a clock that showed ``START`` in the beginning."""
+        return self._offset
+
+    def now(self) -> datetime:
+        """To the millisecond; one object for all who ask at the same time."""
+        at_s = self._loop.time()
+        if at_s != self._asked_at_s:
+            moment = START + self._offset + timedelta(seconds=at_s)
+            self._now = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+            self._asked_at_s = at_s
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._loop.time()
+
+    @property
+    def version(self) -> int:
+        return self._version
+
+    def leap(self, by: timedelta) -> None:
+        """Set it ahead."""
+        self._offset += by
+        self._asked_at_s = -1.0
+        self._version += 1
+        for over in self._sleepers:
+            _end(over)
+
+    async def sleep_until(self, moment: datetime, version: int) -> None:
+        if self._version == version:
+            over = self._loop.create_future()
+            timer = self._loop.call_later(max(0.0, (moment - self.now()).total_seconds()), _end, over)
+            self._sleepers.append(over)
+            try:
+                await over
+            finally:
+                timer.cancel()
+                self._sleepers.remove(over)
+
+
+def _end(over: asyncio.Future[None]) -> None:
+    if not over.done():
+        over.set_result(None)
+
+
+@dataclass(slots=True)
+class ProcessState:
+    """Whether a process lives. ``blocked`` are the calls that wait for ever since it died; ``trouble_s`` is when the
+    network or the store failed it last."""
+
+    name: str
+    trace: Trace
+    alive: bool = True
+    blocked: list[asyncio.Future[None]] = field(default_factory=list)
+    trouble_s: float = -math.inf
+
+    def note_trouble(self) -> None:
+        """The network or the store fails it now."""
+        self.trouble_s = asyncio.get_running_loop().time()
+
+    async def block_if_dead(self) -> None:
+        """Return while the process lives; a call of a dead one waits here for ever."""
+        if not self.alive:
+            self.blocked.append(asyncio.get_running_loop().create_future())
+            await self.blocked[-1]
+
+
+class InlineThreads:
+    """``Threads`` that does the work at once, a moment later; a process may die before it."""
+
+    def __init__(self, state: ProcessState, faults: Faults) -> None:
+        self._state = state
+        self._faults = faults
+
+    async def run(self, work: Callable[[], T]) -> T:
+        await asyncio.sleep(STALL_S if self._faults.happens(Fault.PROCESS_STALLS) else THREAD_S)
+        await self._state.block_if_dead()
+        return work()
+
+
+class TracedTelemetry:
+    """``Telemetry`` whose alarms are kept, and are lines of the trace."""
+
+    def __init__(self, state: ProcessState, clock: SimulatedClock, alarms: list[Alarm]) -> None:
+        self._state = state
+        self._clock = clock
+        self._alarms = alarms
+
+    def count(self, metric: Metric, *labels: str, by: float = 1) -> None:
+        """Nobody reads it."""
+
+    def measure(self, metric: Metric, value: float, *labels: str) -> None:
+        """Nobody reads it."""
+
+    def observe(self, metric: Metric, value: float, *labels: str) -> None:
+        """Nobody reads it."""
+
+    def alarm(self, kind: str, out_trade_no: str = "", *, day: str = "", error: str = "") -> None:
+        state = self._state
+        if state.alive:
+            at_s = asyncio.get_running_loop().time()
+            self._alarms.append(Alarm(kind, out_trade_no, day, at_s, self._clock.now(), at_s - state.trouble_s))
+            state.trace.add(state.name, "alarm", f"{kind} {day} {error}".strip(), out_trade_no)

@@ -1,0 +1,161 @@
+"""Everything of one seed, put together: WeChat, the processes, the people, and what watches them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from proof.alarms import Alarm, Evidence
+from proof.bills import beijing_day
+from proof.bookkeeper import Bookkeeper
+from proof.chance import Chance
+from proof.cluster import Cluster
+from proof.coverage import Coverage
+from proof.faults import Fault, Faults
+from proof.invariants import Invariants
+from proof.journal import Journal
+from proof.merchant import Account
+from proof.people import People
+from proof.polls import Polls
+from proof.process import Environment
+from proof.receiver import Receiver
+from proof.runtime import SimulatedClock
+from proof.trace import Trace
+from proof.wechat import WeChat
+from storage.memory.storage import MemoryDatabase
+from storage.stores.all import DELIVERIES, ORDERS
+from storage.stores.order_codec import ORDER
+from wechat.domain.orders import Order
+from wechat.refunds.late_payments import LatePolicy
+
+DAY_S = 86400.0
+HOUR_S = 3600.0
+BURST_S = 2.0
+"""In some seeds all orders come at once, so that batches are large and processes meet."""
+MOST_ORDERS = 50
+"""A seed has seventeen on average: many small seeds reach more mixtures of faults than a few large ones."""
+MOST_PROCESSES = 3
+BEGINS_H = (0.0, 11.0, 11.95)
+"""Hours after noon in Beijing, so that some seeds have most of their payments about midnight."""
+HOSTS_APART = 0.5
+"""In how many seeds the processes keep their bills in different places."""
+WITH_FAULTS_TO_THE_END = 0.5
+"""In how many seeds things go wrong until the days are over, also with their bills; in the others, until nobody acts
+any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a seed looks like, where its scenario does not say otherwise."""
+
+    orders: int
+    processes: int
+    within_s: float
+    late_policy: LatePolicy
+    begins_h: float
+    hosts_apart: bool
+    faults_to_the_end: bool
+
+    @classmethod
+    def of(cls, chance: Chance, days: float, orders: int | None = None, processes: int | None = None) -> Shape:
+        """Everything is drawn, also what is not used, so that a smaller scenario is otherwise the same."""
+        stream = chance.stream("scenario")
+        drawn = min(stream.randint(1, MOST_ORDERS), stream.randint(1, MOST_ORDERS)), stream.randint(1, MOST_PROCESSES)
+        policy = stream.choice(list(LatePolicy))
+        within_s = stream.choice([BURST_S, HOUR_S, days * DAY_S / 2, days * DAY_S])
+        begins_h = stream.choice(BEGINS_H)
+        apart, to_the_end = stream.random() < HOSTS_APART, stream.random() < WITH_FAULTS_TO_THE_END
+        return cls(orders or drawn[0], processes or drawn[1], within_s, policy, begins_h, apart, to_the_end)
+
+
+class Scene:
+    """One seed. Processes keep their bills in ``directory``. ``changed`` is set when something may be over or wrong."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        chance: Chance,
+        shape: Shape,
+        without: Collection[Fault],
+        directory: Path,
+    ) -> None:
+        self.shape = shape
+        self.changed = asyncio.Event()
+        self.world = WeChat()
+        self.faults = Faults(chance, without)
+        self._clock = SimulatedClock(loop, timedelta(hours=shape.begins_h))
+        self.begins = self._clock.now()
+        self.trace = Trace(loop)
+        self.database = MemoryDatabase(self._clock)
+        self.journal = Journal(self.database, loop)
+        self.coverage = Coverage(self.faults.occurrences)
+        self.invariants = Invariants(self.database, self.world)
+        self.account = Account(self.world, self.faults.of("", "bills"), chance.stream("bills"))
+        self.account.bills.plan(beijing_day(self.begins))
+        self.receiver = Receiver(self.faults, chance, self.trace)
+        self.alarms: list[Alarm] = []
+        self._polls = Polls(self.database)
+        self._directory = directory
+        self.faults.occurrences.on_fault = self.trace.add_fault
+        self.invariants.on_order = self._order_written
+        self.cluster = Cluster(shape.processes, self._environment(chance))
+        self.people = People(self.world, self.account, self.cluster, self.faults, self._clock, chance, self.trace)
+        self.bookkeeper = Bookkeeper(
+            self.world, self.account.bills, self.cluster, self.database, self._clock, self.trace, self.at_rest
+        )
+        self.people.on_change = self.bookkeeper.on_change = self.changed.set
+
+    def _environment(self, chance: Chance) -> Environment:
+        return Environment(
+            database=self.database,
+            account=self.account,
+            target=self.receiver,
+            faults=self.faults,
+            chance=chance,
+            clock=self._clock,
+            trace=self.trace,
+            written=self._written,
+            late_policy=self.shape.late_policy,
+            polls=self._polls,
+            alarms=self.alarms,
+            bills_in=self._bills_in,
+        )
+
+    def at_rest(self) -> bool:
+        """Whether nothing is to come any more but the bills."""
+        dates = ((ORDERS, "due_at"), (ORDERS, "outbox_due_at"), (DELIVERIES, "due_at"))
+        return not (
+            not self.faults.stopped
+            or self.people.busy
+            or any(self.database[collection].earliest(field) is not None for collection, field in dates)
+            or any(refund.state in ("PROCESSING", "ABNORMAL") for refund in self.world.refunds.values())
+        )
+
+    def undelivered(self) -> list[str]:
+        """Ids of the events that were given up on, which an alarm has said."""
+        return [each["event_id"] for each in self.database[DELIVERIES].everything() if each["state"] == "dead"]
+
+    def evidence(self) -> Evidence:
+        """What is known now."""
+        orders = {order.out_trade_no: order for order in map(ORDER.read, self.database[ORDERS].everything())}
+        bills, policy = self.account.bills, self.shape.late_policy
+        span = self.begins, self._clock.now()
+        return Evidence(self.database, self.world, bills, self.journal, orders, policy, *span)
+
+    def _order_written(self, process: str, order: Order) -> None:
+        self.journal.order_written(order)
+        moves = ", ".join(self.coverage.written(process, order)) or "dates"
+        self.trace.add(process, "writes", moves, order.out_trade_no)
+
+    def _written(self, process: str, collection: str, identity: str) -> None:
+        self.invariants.written(process, collection, identity)
+        self.journal.written(collection, identity)
+        self._polls.written(collection)
+        if self.invariants.broken or self.faults.stopped:
+            self.changed.set()
+
+    def _bills_in(self, slot: int) -> Path:
+        return self._directory / (f"host-{slot + 1}" if self.shape.hosts_apart else "host")
