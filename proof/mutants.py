@@ -12,27 +12,18 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from proof.book_mutants import BOOK_MUTANTS
+from proof.mutant import Mutant
+
 ROOT = Path(__file__).parents[1]
 COPIED = ("wechat", "storage", "handlers", "service", "proof")
 LIMIT_S = 900.0
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """``old`` stands in ``file`` exactly once. ``elsewhere``: which test finds it, and why no simulation can."""
-
-    name: str
-    file: str
-    old: str
-    new: str
-    elsewhere: str = ""
 
 
 PAYMENTS = "wechat/domain/payments.py"
@@ -260,6 +251,7 @@ MUTANTS = (
         "            if await self._claims.insert(claim):\n                return claim\n",
         "            await self._claims.insert(claim)\n            return claim\n",
     ),
+    *BOOK_MUTANTS,
 )
 
 
