@@ -7,6 +7,7 @@ steps leaves a date that comes, and ``advance`` goes on from there. A reservatio
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -34,6 +35,8 @@ from wechat.support.single_flight import SingleFlight
 IDEMPOTENCY_LIFE = timedelta(days=2)
 NUMBER_BYTES = 6
 LEASE_BYTES = 6
+UNDER_WAY_S = 20.0
+"""Longer than a request takes at all hosts."""
 CONSOLE = "console"
 CONSOLE_REASON = "商户平台退款"
 MONEY_GOES_BACK = "money_goes_back"
@@ -235,8 +238,13 @@ class Refunds:
 
     async def _end_refused(self, order: Order, refund: Refund, error: GatewayRefused, *, asked_for: bool) -> Refund:
         """End a refund that WeChat refused. If it was sent before, that try may have succeeded all the same: that is
-        queried first. Raises GatewayRefused unless somebody else went on with it meanwhile."""
+        queried first. Raises GatewayRefused unless somebody else went on with it meanwhile.
+
+        That try may be under way still: where clocks are further apart than a lease is long, another process took the
+        refund over too early. By no clock is it known when that try began, so it is waited for.
+        """
         if refund.sends > 1:
+            await asyncio.sleep(UNDER_WAY_S)
             known = await self._query_once(order, refund)  # by a query of our own: one under way began before the no
             if known.state is not RefundState.REQUESTED:
                 return known
