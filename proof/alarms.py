@@ -12,11 +12,12 @@ from datetime import date, datetime, time, timedelta
 
 from proof.bills import Bills, next_day
 from proof.journal import Journal
-from proof.wechat import WeChat
+from proof.wechat import ANY_ORDER, WeChat
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import DIFFERENCES, NOTIFICATIONS
 from wechat.domain.facts import RefundState
 from wechat.domain.orders import Order, TradeState
+from wechat.reconciliation.books import Status
 from wechat.refunds.late_payments import LatePolicy
 
 EVENING = time(20)
@@ -82,7 +83,9 @@ def required(evidence: Evidence) -> Required:
     for number in evidence.journal.undelivered:
         yield ("event_undelivered",), number, "an event was given up on"
     for document in evidence.database[DIFFERENCES].everything():
-        yield ("books_differ",), document["day"], f"{document['kind']} was found"
+        results = evidence.journal.results[date.fromisoformat(document["day"])]
+        if document["status"] != Status.GONE or any(document["kind"] in result.value.found for result in results):
+            yield ("books_differ",), document["day"], f"{document['kind']} was found"
     for bill in evidence.bills.bills.values():
         latest = next_day(bill.day, LATEST)
         if bill.asked and not bill.denied and latest < min(bill.ready_at, evidence.ends):
@@ -154,6 +157,15 @@ def _another_amount(alarm: Alarm, evidence: Evidence) -> bool:
     return any(number == alarm.about for number in evidence.world.misquoted)
 
 
+def _of_somebody_else(what: str) -> Justifies:
+    """A notification of the order was sent that is wrong in ``what``."""
+
+    def justifies(alarm: Alarm, evidence: Evidence) -> bool:
+        return any((about, what) in evidence.world.disputed for about in (alarm.about, ANY_ORDER))
+
+    return justifies
+
+
 def _money_kept(alarm: Alarm, evidence: Evidence) -> bool:
     """A payment that should go back was refunded in part by others."""
     payments = evidence.world.orders[alarm.about].payments
@@ -214,6 +226,10 @@ CAUSES: Mapping[str, Justifies] = {
     "openid_differs": _paid_by_another,
     "notify_second_payment": _paid_twice,
     "notify_total": _another_amount,
+    "notify_appid": _of_somebody_else("appid"),
+    "notify_mchid": _of_somebody_else("mchid"),
+    "notify_unknown_refund": _of_somebody_else("unknown_refund"),
+    "notify_transaction_used": _of_somebody_else("transaction_used"),
     "late_money_kept": _money_kept,
     "refund_abnormal": _refund_was("ABNORMAL"),
     "refund_closed": _refund_was("CLOSED"),

@@ -52,7 +52,7 @@ class BillDesk:
             "download_url": f"{HOST}/v3/billdownload/file?token={len(self._files)}",
         }
         body = json.dumps(told).encode()
-        return Answer(200, self._v3.sign(body, now), body)
+        return Answer(200, self._v3.sign_answer(request, body, now), body)
 
     def download(self, request: Request, now: datetime) -> Answer:
         """The file, zipped, as v2's only and v3's second step; v2 refuses in XML with the status 200."""

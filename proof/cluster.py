@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -68,6 +68,7 @@ class Cluster:
                 by = timedelta(hours=self._stream.uniform(*LEAPS_H))
                 self._trace.add(name, "clock leaps", str(by))
                 self._processes[slot].leap(by)
+                self._environment.office.note_process()
 
     def _next_accident(self) -> tuple[float, int, bool, bool]:
         """Seconds until the next occasion at which something happens, to which slot, whether it dies, whether its
@@ -78,6 +79,11 @@ class Cluster:
                 pause_s = STEP_S * (occasion + self._stream.uniform(0.1, 1.9))
                 return pause_s, self._stream.randrange(len(self._processes)), dies, leaps
         return MOST_OCCASIONS * STEP_S, 0, False, False
+
+    @property
+    def processes(self) -> Sequence[ServiceProcess]:
+        """Those that run now."""
+        return self._processes
 
     def replace_all(self) -> None:
         """Replace every process, so that all live and have the right time."""

@@ -32,6 +32,20 @@ class Fault(StrEnum):
     WIRE_WRONG_SIGN = "WeChat's answer is signed wrongly"
     WIRE_NOT_NOW = "WeChat refuses for a reason of credentials or rate"
     WIRE_NEW_CODE = "WeChat refuses with a code that nobody knows"
+    WIRE_FORGED = "somebody forges WeChat's answer"
+    KEYS_ROTATED = "WeChat rotates its certificate"
+    TOKEN_REVOKED = "another system makes WeChat drop the access_token"  # noqa: S105 - not one
+    TOKENS_DOWN = "the Official Account's API is down for a while"
+    TOKENS_REFUSED = "the Official Account's API refuses the credentials for a while"
+    TOKENS_LOST = "an answer of the Official Account's API is lost"
+    TOKENS_SLOW = "the Official Account's API answers after seconds"
+    REDIS_GONE = "Redis is gone for a while"
+    REDIS_SLOW = "Redis answers too late, what was asked for is done"
+    REDIS_EMPTY = "Redis loses its content"
+    REDIS_LOCK = "a lock in Redis ends early"
+    NOTICE_LOST = "all notices of a v2 refund are lost"
+    NOTICE_SPLICED = "somebody sends a notice made of pieces of genuine ones"
+    NOTICE_FORGED = "somebody forges a notice of a v2 refund"
     NOTIFY_LOST = "all notifications of an event are lost"
     NOTIFY_DOUBLED = "a notification arrives twice at once"
     NOTIFY_LATE = "notifications arrive hours late"
@@ -50,6 +64,7 @@ class Fault(StrEnum):
     REFUND_SLOW = "a refund takes days"
     RECEIVER_DOWN = "receiver of events is down for a while"
     RECEIVER_AFTER = "receiver's answer is lost"
+    RECEIVER_AWAY = "the second receiver of events is down for days"
     PROCESS_STALLS = "work of a process in a thread takes half an hour"
     BILL_LATE = "bill is hours late"
     BILL_DENIED = "WeChat says that there is no bill while it is late"
@@ -76,8 +91,21 @@ class Fault(StrEnum):
         raise ValueError(f"no such fault: {name}; there are {', '.join(fault.option for fault in cls)}")
 
 
+OWN_STREAMS = frozenset(
+    {
+        Fault.WIRE_FORGED, Fault.KEYS_ROTATED, Fault.TOKEN_REVOKED, Fault.TOKENS_DOWN, Fault.TOKENS_REFUSED,
+        Fault.TOKENS_LOST, Fault.TOKENS_SLOW, Fault.REDIS_GONE, Fault.REDIS_SLOW, Fault.REDIS_EMPTY, Fault.REDIS_LOCK,
+        Fault.NOTICE_LOST, Fault.NOTICE_SPLICED, Fault.NOTICE_FORGED, Fault.RECEIVER_AWAY,
+    }
+)  # fmt: skip
+"""Faults whose rates are drawn from a stream of each, so that they change nothing of how often the others happen."""
 OF_BILLS = tuple([fault for fault in Fault if fault.name.startswith("BILL_")])
-RATES = {Fault.PROCESS_DIES: 0.01, Fault.CLOCK_LEAPS: 0.002, Fault.PROCESS_STALLS: 0.01} | dict.fromkeys(OF_BILLS, 0.15)
+RATES = {
+    Fault.PROCESS_DIES: 0.01,
+    Fault.CLOCK_LEAPS: 0.002,
+    Fault.PROCESS_STALLS: 0.01,
+    Fault.REDIS_SLOW: 0.02,
+} | dict.fromkeys(OF_BILLS, 0.15)
 """Chance of each at its occasions, where it is not the usual one."""
 USUAL = 0.08
 KINDS_OFF = 0.45
@@ -134,9 +162,8 @@ class Faults:
     def __init__(self, chance: Chance, without: Collection[Fault] = ()) -> None:
         stream = chance.stream("faults")
         off = stream.uniform(0, 2 * KINDS_OFF)
-        self._rates = {
-            fault: 0.0 if stream.random() < off else RATES.get(fault, USUAL) * stream.uniform(0.2, 3) for fault in Fault
-        }
+        own = {fault: chance.stream(f"rate of {fault.name}") for fault in Fault if fault in OWN_STREAMS}
+        self._rates = {fault: _draw_rate(fault, own.get(fault, stream), off) for fault in Fault}
         self._rates.update(dict.fromkeys(without, 0.0))
         self._chance = chance
         self._seed = self
@@ -191,3 +218,8 @@ class Faults:
     def first(self, *kinds: Fault) -> Fault | None:
         """The first of ``kinds`` that happens now."""
         return next((fault for fault in kinds if self.happens(fault)), None)
+
+
+def _draw_rate(fault: Fault, stream: random.Random, off: float) -> float:
+    """How often it happens at its occasions; never in so many of the seeds as ``off`` says."""
+    return 0.0 if stream.random() < off else RATES.get(fault, USUAL) * stream.uniform(0.2, 3)

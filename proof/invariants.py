@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import pairwise
 
+from proof.merchant import MCHID
 from proof.people import Acknowledged
 from proof.receiver import Receiver
 from proof.wechat import WeChat
@@ -15,7 +16,7 @@ from storage.stores.order_codec import ORDER
 from wechat.domain.events import EventType
 from wechat.domain.facts import RefundState
 from wechat.domain.numbers import payment_number, refund_number
-from wechat.domain.orders import MAX_TIMELINE, SPACING, TRANSITIONS, Order, TradeState
+from wechat.domain.orders import MAX_TIMELINE, SPACING, TRANSITIONS, Order, Prepay, Refund, TradeState, order_key
 from wechat.domain.payments import MAX_PAYMENTS
 from wechat.domain.ports import WRITES_KEPT
 from wechat.domain.refunds import MAX_FAILED, MAX_REFUNDS
@@ -39,6 +40,7 @@ class Invariants:
         self._database = database
         self._world = world
         self._states: dict[str, tuple[int, TradeState]] = {}
+        self._offers: dict[str, tuple[Prepay | None, bool]] = {}
         self.broken: Broken | None = None
         self.checked = 0
         self.on_order: Callable[[str, Order], None] = lambda process, order: None
@@ -53,10 +55,19 @@ class Invariants:
         self.checked += 1
         order = ORDER.read(document)
         self.on_order(process, order)
-        for what in (*self._order_is_sound(order), *self._moved_by_the_rules(order, document)):
+        found = (*self._order_is_sound(order), *self._moved_by_the_rules(order, document), *self._kept_its_word(order))
+        for what in found:
             self.broken = self.broken or Broken(what, order.out_trade_no)
 
+    def find_refund(self, out_trade_no: str, out_refund_no: str) -> Refund | None:
+        """A refund as it is stored."""
+        document = self._database[ORDERS].peek(order_key(MCHID, out_trade_no))
+        return None if document is None else ORDER.read(document).refund_of(out_refund_no)
+
     def _order_is_sound(self, order: Order) -> Iterator[str]:
+        theirs = self._world.orders.get(order.out_trade_no)
+        if order.prepay and (theirs is None or order.prepay.prepay_id != theirs.prepay_id):
+            yield f"its prepay_id {order.prepay.prepay_id} is not WeChat's"
         yield from self._payments_are_wechats(order)
         yield from _refunds_fit(order)
         yield from self._refunds_are_wechats(order)
@@ -100,6 +111,21 @@ class Invariants:
             if use.get("order") != order.key:
                 yield f"refund {refund.out_refund_no} is not reserved for it"
 
+    def _kept_its_word(self, order: Order) -> Iterator[str]:
+        """An order that has ended is not offered to a payer again, and one that was paid in time is not given back.
+
+        One that was closed while it was being placed is checked again, and closed at WeChat.
+        """
+        prepay, in_time = self._offers.get(order.key, (None, False))
+        in_time = in_time or order.trade_state is TradeState.SUCCESS
+        self._offers[order.key] = (order.prepay, in_time)
+        closes_again = order.trade_state is TradeState.CLOSED and order.next_check_at is not None
+        if order.prepay != prepay and order.trade_state is not TradeState.NOTPAY and not closes_again:
+            yield f"it is {order.trade_state} and was offered again"
+        for refund in order.refunds:
+            if in_time and refund.by == "policy" and not refund.surplus:
+                yield f"it was paid in time, and {refund.out_refund_no} gives it back"
+
     def _moved_by_the_rules(self, order: Order, document: Mapping[str, object]) -> Iterator[str]:
         rev = int(str(document["rev"]))
         before = self._states.get(order.key)
@@ -135,7 +161,7 @@ def _refunds_fit(order: Order) -> Iterator[str]:
 
 
 def check_end(
-    database: MemoryDatabase, world: WeChat, acknowledged: Acknowledged, receiver: Receiver
+    database: MemoryDatabase, world: WeChat, acknowledged: Acknowledged, receivers: Sequence[Receiver]
 ) -> Iterator[Broken]:
     """What must be true once everything has come to rest."""
     orders = {order.out_trade_no: order for order in map(ORDER.read, database[ORDERS].everything())}
@@ -152,7 +178,8 @@ def check_end(
     for transaction, payment in world.payments.items():
         if world.given_back(transaction) > payment.total:
             yield Broken(f"WeChat gave {world.given_back(transaction)} of {payment.total} back", payment.number)
-    yield from _events_arrived(orders, database, receiver, acknowledged.resent)
+    for receiver in receivers:
+        yield from _events_arrived(orders, database, receiver, acknowledged.resent)
 
 
 def _promises_are_kept(orders: Mapping[str, Order], acknowledged: Acknowledged) -> Iterator[Broken]:
@@ -210,16 +237,17 @@ def _events_arrived(
 ) -> Iterator[Broken]:
     """Each event of each order, once, and in order but for those that were ``resent`` by hand."""
     deliveries = database[DELIVERIES].everything()
-    places = {document["_id"].removesuffix(f":{receiver.name}"): document["sequence"] for document in deliveries}
+    own = [document for document in deliveries if document["target"] == receiver.name]
+    places = {document["event_id"]: document["sequence"] for document in own}
     for order in orders.values():
         arrived = receiver.arrivals(order.out_trade_no)
         sequences = [places.get(event.id) for event in arrived]
         in_order = [places.get(event.id) for event in arrived if event.id not in resent]
         complete = Counter(sequences) == Counter(range(1, order.sequence + 1))
         if not complete or any(place <= before for before, place in pairwise(in_order) if place and before):
-            yield Broken(f"its events arrived as {sequences} of {order.sequence}", order.out_trade_no)
+            yield Broken(f"its events came to {receiver.name} as {sequences} of {order.sequence}", order.out_trade_no)
         if missed := _expected_events(order) - {event.type for event in arrived}:
-            yield Broken(f"nobody was told of {', '.join(sorted(missed))}", order.out_trade_no)
+            yield Broken(f"{receiver.name} was not told of {', '.join(sorted(missed))}", order.out_trade_no)
     pending = [document["_id"] for document in deliveries if document["state"] == "pending"]
     if pending:
         yield Broken(f"{len(pending)} deliveries are still pending")

@@ -7,24 +7,24 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cache
 from typing import NamedTuple
-
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
 from proof.bill_wire import HOST, QUESTION, BillDesk
 from proof.bills import Bills
 from proof.faults import Faults
+from proof.forger import Forger
+from proof.key_watch import WatchedRing
+from proof.platform_keys import OneKey, PlatformKeys, make_key
 from proof.protocol_v2 import ProtocolV2, read_xml, write_xml
 from proof.protocol_v3 import ProtocolV3
 from proof.trace import orders_in
 from proof.wechat import WeChat
 from service.compose import Terms
 from wechat.domain.facts import Api
-from wechat.domain.ports import Clock, Random
+from wechat.domain.ports import Runtime
 from wechat.orders.drafts import OrderDefaults
 from wechat.pay.bills.gateways import BillGateway, V2Bills, V3Bills
-from wechat.pay.certificates import KeyRing, PlatformKey
+from wechat.pay.certificates import Certificates, PlatformKey
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import ApiContext, Gateway, Merchant, RefundGateway
 from wechat.pay.signing import Signer
@@ -36,48 +36,60 @@ from wechat.refunds.late_payments import LatePolicy
 from wechat.refunds.service import RefundDefaults
 from wechat.support.transport import Answer, Request, Transport
 
-KEY_BITS = 1024
-"""Short, because a run signs ten thousand times. No signature is part of a trace."""
+MCHID = "1900000001"
 NUMBERS = re.compile(r"[0-9A-Za-z]{20,64}")
 V2_KEY = "2" * 32
 V3_KEY = "3" * 32
-SERIAL = "PUB_KEY_ID_0"
-
-
-@cache
-def _key(owner: str) -> RSAPrivateKey:
-    return generate_private_key(65537, KEY_BITS)
 
 
 class Gateways(NamedTuple):
-    """The service's gateways to one account."""
+    """The service's own gateways to one account. ``certificates`` keep the ring fresh, where there are any."""
 
     orders: Mapping[Api, Gateway]
     refunds: Mapping[Api, RefundGateway]
     bills: BillGateway
+    ring: WatchedRing
+    certificates: Certificates | None
 
 
 class Account:
-    """One merchant at ``world``."""
+    """One merchant at ``world``, which signs with ``keys``. ``faults`` and ``stream`` are of its bills."""
 
     appid = "wxproof"
-    mchid = "1900000001"
+    mchid = MCHID
     notify_url = "https://pay.example.com/notify"
 
-    def __init__(self, world: WeChat, faults: Faults, stream: random.Random) -> None:
+    def __init__(
+        self, world: WeChat, keys: PlatformKeys, begins: datetime, faults: Faults, stream: random.Random
+    ) -> None:
         self._world = world
-        self.v2 = ProtocolV2(world, self.appid, self.mchid, V2_KEY)
-        self.v3 = ProtocolV3(world, self.appid, self.mchid, V3_KEY, SERIAL, _key("platform"))
+        self.keys = keys
+        serial = keys.for_answer("", begins).serial
+        self.v2 = self.v2_of()
+        self.v3 = self.v3_with(keys)
         self.bills = Bills(world, faults, stream, self.appid, self.mchid)
         self.bill_desk = BillDesk(self.bills, self.v2, self.v3)
         self.bill_api = stream.choice(list(Api))
-        self.forger = ProtocolV3(world, self.appid, self.mchid, V3_KEY, SERIAL, _key("forger"))
+        self.forger = self.v3_with(OneKey(serial, make_key("forger"), begins))
+        self._forged_answers = Forger(world, self.appid, self.mchid, serial, begins)
 
     def answer(self, api: Api, request: Request, now: datetime) -> Answer:
         """What WeChat answers to ``request``."""
         if request.call == QUESTION:
             return self.bill_desk.announce(request, now)
         return self.v2.answer(request, now) if api is Api.V2 else self.v3.answer(request, now)
+
+    def v2_of(self, appid: str = appid, mchid: str = mchid) -> ProtocolV2:
+        """v2 under the merchant's key; for others that share it, too."""
+        return ProtocolV2(self._world, appid, mchid, V2_KEY)
+
+    def v3_with(self, keys: PlatformKeys | OneKey, appid: str = appid, mchid: str = mchid) -> ProtocolV3:
+        """v3 with the merchant's key and signatures by ``keys``."""
+        return ProtocolV3(self._world, appid, mchid, V3_KEY, keys)
+
+    def forge_answer(self, api: Api, request: Request, now: datetime) -> Answer:
+        """What somebody without WeChat's keys answers to ``request``."""
+        return self._forged_answers.answer(api, request, now)
 
     def orders_of(self, request: Request) -> list[str]:
         """Which order a request is about, by its own number or by that of its payment or refund."""
@@ -107,17 +119,20 @@ class Account:
         refunds = RefundDefaults(self.mchid, {api: api for api in Api}, self.notify_url)
         return Terms(orders, {}, refunds, late_policy)
 
-    def gateways(self, wires: Mapping[Api, Transport], clock: Clock, random: Random) -> Gateways:
-        """The service's own gateways to this account."""
+    def gateways(self, wires: Mapping[Api, Transport], runtime: Runtime, background: Runtime) -> Gateways:
+        """The service's own gateways to this account. ``background``: what downloads of certificates run on."""
+        clock, random = runtime.clock, runtime.random
         merchant = Merchant(self.mchid, self.appid)
         wire = {api: ApiContext(wires[api], (HOST,), clock, lambda: random.token(16)) for api in Api}
-        signer = Signer(self.mchid, "1", _key("merchant"))
-        ring = KeyRing(clock, PlatformKey(SERIAL, _key("platform").public_key()))
+        signer, cipher = Signer(self.mchid, "1", make_key("merchant")), AeadCipher(V3_KEY)
+        public = self.keys.public_key
+        ring = WatchedRing(clock, PlatformKey(public.serial, public.key.public_key()) if public else None)
         v2 = V2Gateway(wire[Api.V2], merchant, V2_KEY)
-        v3 = V3Gateway(wire[Api.V3], merchant, signer, AeadCipher(V3_KEY), ring)
+        v3 = V3Gateway(wire[Api.V3], merchant, signer, cipher, ring)
         refunds: dict[Api, RefundGateway] = {Api.V2: V2Refunds(v2, wire[Api.V2]), Api.V3: V3Refunds(v3)}
         bills: dict[Api, BillGateway] = {
             Api.V2: V2Bills(wire[Api.V2], merchant, V2_KEY),
             Api.V3: V3Bills(wire[Api.V3], v3),
         }
-        return Gateways({Api.V2: v2, Api.V3: v3}, refunds, bills[self.bill_api])
+        certificates = Certificates(ring, cipher, v3.certificates, background) if self.keys.all() else None
+        return Gateways({Api.V2: v2, Api.V3: v3}, refunds, bills[self.bill_api], ring, certificates)

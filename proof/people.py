@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
+from proof.attackers import Attackers, make_probe
 from proof.chance import Chance
 from proof.cluster import Cluster, NoAnswer
 from proof.faults import Fault, Faults
 from proof.merchant import Account
 from proof.process import ServiceProcess
+from proof.refund_notices import RefundNotices
 from proof.runtime import SimulatedClock
 from proof.trace import Trace
 from proof.wechat import Payment, Refund, WeChat
@@ -22,6 +24,7 @@ from wechat.domain.errors import CallerError, FenpayError, NotifyError
 from wechat.domain.facts import Api
 from wechat.domain.orders import Refund as OurRefund
 from wechat.orders.requests import CreateOrderRequest
+from wechat.orders.service import OrderWithPayParams
 from wechat.refunds.requests import RefundRequest
 
 T = TypeVar("T")
@@ -34,6 +37,10 @@ SLOW_H = (30, 30, 30, 140)
 UNHEARD = 0.5
 """Of payments of closed orders, how many nobody is notified of where notifications are lost: only a bill shows them."""
 TRIES = 6
+KEY_TWICE = 0.1
+AT_ONCE = 0.1
+"""Two systems of the merchant refund the same order, in full, at the same time."""
+SECOND_ORDER = 0.2
 RETRY_S = (1, 5, 30, 120, 600)
 
 
@@ -55,7 +62,8 @@ class People:
     """All of them. ``acknowledged`` is what the invariants hold the service to.
 
     Each order has a stream of its own, so that what becomes of it does not depend on the other orders. ``on_change``
-    is called when somebody has ended, and when something is ``wrong``.
+    is called when somebody has ended, and when something is ``wrong``. ``find_refund`` is what is stored of a refund,
+    by its order's number and its own.
     """
 
     def __init__(
@@ -67,6 +75,7 @@ class People:
         clock: SimulatedClock,
         chance: Chance,
         trace: Trace,
+        find_refund: Callable[[str, str], OurRefund | None],
     ) -> None:
         self._world = world
         self._account = account
@@ -75,10 +84,15 @@ class People:
         self._clock = clock
         self._chance = chance
         self._trace = trace
+        self._find_refund = find_refund
         world.on_refund = lambda refund: self.begin(self._end_refund(refund))
         self.on_change: Callable[[], None] = lambda: None
         self.acknowledged = Acknowledged([], [], {})
         self.wrong: list[str] = []
+        self._attackers = Attackers(world, account, self._notify, clock, self.wrong)
+        self._notices = RefundNotices(
+            account.v2, self._notify, self._is_applied, faults, chance, self.wrong, world.note_splice
+        )
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
@@ -117,8 +131,28 @@ class People:
         if name not in self._world.orders:
             self._trace.add("merchant", "gives up", "never reached WeChat" if placed is None else "expired", name)
             return
+        if self._chance.stream(f"{name}, key used twice").random() < KEY_TWICE:
+            self.begin(self._use_key_twice(name))
         await self._pay(stream, name)
         await self._follow(stream, name, total)
+
+    async def _use_key_twice(self, name: str) -> None:
+        """A merchant's system that is wrong: one Idempotency-Key for two sales. The second must be refused."""
+        stream = self._chance.stream(f"{name} by key")
+        placed: list[tuple[int, str]] = []
+        for total in (100, 100, 200):
+            sale = CreateOrderRequest(description="拿铁咖啡", total=total, openid=f"o-{name}", api=Api.V3)
+
+            def place(
+                process: ServiceProcess, sale: CreateOrderRequest = sale
+            ) -> Coroutine[Any, Any, OrderWithPayParams]:
+                return process.orders.place_sale(sale, merchant="shop", client_ip="10.0.0.1", idempotency_key=name)
+
+            answer = await self._insist(stream, name, "place by key", place)
+            if answer:
+                placed.append((total, answer.order.out_trade_no))
+        if len({number for _, number in placed}) > 1 or any(total == 200 for total, _ in placed[1:]):
+            self.wrong.append(f"the key {name} stood for {placed}")
 
     async def _pay(self, stream: random.Random, name: str) -> None:
         """What the payer does with it."""
@@ -142,6 +176,8 @@ class People:
             await self._insist(
                 stream, name, "close", lambda process: process.orders.close(name, source="merchant"), tries=2
             )
+        if self._chance.stream(f"{name}, refunds at once").random() < AT_ONCE:
+            await asyncio.gather(*[self._refund_apart(name, total, each) for each in "ab"])
         for number in range(stream.choice([0, 0, 0, 1, 1, 2, 3])):
             await asyncio.sleep(stream.choice([5, 90, 3 * 3600]))
             amount = stream.choice([total, max(1, total // 3), 1])
@@ -163,6 +199,10 @@ class People:
         held = self.acknowledged.requested.setdefault(key, (refund.out_refund_no, amount))
         if held != (refund.out_refund_no, refund.refund):
             self.wrong.append(f"{key} was {held} and is {refund.out_refund_no} of {refund.refund}")
+
+    async def _refund_apart(self, name: str, total: int, which: str) -> None:
+        """A refund by one of two systems."""
+        await self._refund(self._chance.stream(f"{name}, system {which}"), name, total, f"key-{name}-at-once-{which}")
 
     def _refund_at_console(self, stream: random.Random, name: str) -> None:
         order = self._world.orders.get(name)
@@ -249,25 +289,37 @@ class People:
             self._world.misquoted.add(payment.number)
             if await self._notify(wrong, payment.number, "for another amount"):
                 self.wrong.append(f"a notification of {payment.number} for another amount was accepted")
+            self.begin(self._attackers.report_others(payment, api))
         if faults.happens(Fault.NOTIFY_FORGED):
             forged = self._account.forger.payment_message(payment, payment.total, self._clock.now())
             if await self._notify(forged, payment.number, "forged"):
                 self.wrong.append(f"a forged notification of {payment.number} was accepted")
+            self.begin(self._attackers.forge(payment))
         if faults.happens(Fault.NOTIFY_UNKNOWN):
             await self._notify(self._account.v3.unknown_message(self._clock.now()), payment.number, "of unknown kind")
         if await self._report(message, payment.number):
             self.acknowledged.payments.append(payment)
+            stream = self._chance.stream(f"second order of {payment.transaction_id}")
+            if faults.has(Fault.NOTIFY_OTHER_AMOUNT) and stream.random() < SECOND_ORDER:
+                self.begin(self._attackers.report_second_order(payment, protocol, stream))
 
     async def _report_refund(self, refund: Refund) -> None:
-        order = self._world.orders[refund.number]
-        if refund.by_console or order.api == "v2":
-            return  # v2's are hints without a signature; of refunds made at the console nobody is notified
+        if refund.by_console:
+            return  # of refunds made at the console nobody is notified
+        if self._world.orders[refund.number].api == "v2":
+            await self._notices.report(refund)
+            return
 
         def message() -> tuple[dict[str, str], bytes]:
             return self._account.v3.refund_message(refund, self._clock.now())
 
         if await self._report(message, refund.number):
             self.acknowledged.refunds.append(refund)
+
+    def _is_applied(self, refund: Refund) -> bool:
+        """Whether the service has a refund as WeChat has it."""
+        ours = self._find_refund(refund.number, refund.out_refund_no)
+        return ours is not None and ours.state.value == refund.state
 
     async def _report(self, message: Callable[[], tuple[dict[str, str], bytes]], name: str) -> bool:
         """Send until it is acknowledged, by WeChat's schedule; whether it was."""
@@ -281,9 +333,7 @@ class People:
             if faults.happens(Fault.NOTIFY_DOUBLED):
                 copies.append(self._notify(message(), name, "the same once more"))
             if faults.happens(Fault.NOTIFY_PROBE):
-                headers, body = message()
-                probe = {**headers, "Wechatpay-Signature": "WECHATPAY/SIGNTEST/x"} if len(headers) > 1 else headers
-                await self._notify((probe, body if len(headers) > 1 else body + b" "), name, "a probe")
+                await self._attackers.send_wrong(make_probe(message(), self._clock.now()), name, "a probe")
             if any(await asyncio.gather(*copies)):
                 if faults.happens(Fault.NOTIFY_STALE):
                     self.begin(self._replay(message(), name))
@@ -293,14 +343,17 @@ class People:
 
     async def _replay(self, message: tuple[dict[str, str], bytes], name: str) -> None:
         await asyncio.sleep(3 * HOUR_S)
-        await self._notify(message, name, "from hours ago")
+        if len(message[0]) > 1:
+            await self._attackers.send_wrong(message, name, "from hours ago")
+        else:  # v2 has no time in its messages
+            await self._notify(message, name, "from hours ago")
 
     async def _notify(self, message: tuple[dict[str, str], bytes], name: str, note: str = "") -> bool:
         """Send one message; whether it was acknowledged."""
         headers, body = message
         try:
             async with asyncio.timeout(5):
-                await self._cluster.call(lambda process: process.receiver.receive(headers, body))
+                await self._cluster.call(lambda process: process.receive(headers, body))
         except (NotifyError, FenpayError) as error:
             self._trace.add("WeChat", "notifies", f"{note} refused: {error!r}"[:70].strip(), name)
             return False

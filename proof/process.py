@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import time, timedelta
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -17,15 +17,17 @@ from proof.alarms import Alarm
 from proof.bill_wire import BillDownloads
 from proof.chance import Chance, SeededRandom
 from proof.faults import Fault, Faults
-from proof.merchant import Account
+from proof.key_watch import KeyWatch
+from proof.merchant import Account, Gateways
+from proof.office import World, build_office
 from proof.polls import Polls
 from proof.runtime import InlineThreads, ProcessState, SimulatedClock, TracedTelemetry
 from proof.trace import FAULT, Trace, orders_in
-from service.compose import BookTerms, Core, build_book_worker, build_books, build_core, build_workers
+from service.compose import Background, BookTerms, Core, build_book_worker, build_books, build_core, build_workers
 from storage.documents import BulkDocuments, Document, Encoded, Range, Replacement
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import Stores
-from wechat.domain.errors import NotSent, OutcomeUnknown, StoreUnavailable
+from wechat.domain.errors import NotSent, OutcomeUnknown, SignatureInvalid, StoreUnavailable
 from wechat.domain.facts import Api
 from wechat.domain.ports import Runtime
 from wechat.events.targets import Target
@@ -160,11 +162,14 @@ def _orders_of(documents: Sequence[Encoded]) -> list[str]:
 class FaultyWire:
     """``Transport`` to the state machine, with a network's faults and WeChat's refusals."""
 
-    def __init__(self, account: Account, api: Api, state: ProcessState, faults: Faults, clock: SimulatedClock) -> None:
+    def __init__(
+        self, account: Account, api: Api, state: ProcessState, faults: Faults, forgers: Faults, clock: SimulatedClock
+    ) -> None:
         self._account = account
         self._api = api
         self._state = state
         self._faults = faults
+        self._forgers = forgers
         self._clock = clock
         self._bills = BillDownloads(account.bill_desk, faults, clock.now, state.block_if_dead, self._tell_of_download)
 
@@ -192,6 +197,8 @@ class FaultyWire:
             Fault.WIRE_NOT_NOW,
             Fault.WIRE_NEW_CODE,
         )
+        if before is None:
+            before = self._forgers.first(Fault.WIRE_FORGED)
         if before is None and request.call == "refund":
             before = self._faults.first(Fault.REFUND_NO_BALANCE)
         if before:
@@ -211,6 +218,8 @@ class FaultyWire:
             await self._time_out(request)
         if fault is Fault.WIRE_500_BEFORE:
             return Answer(500, {}, b"")
+        if fault is Fault.WIRE_FORGED:
+            return self._account.forge_answer(self._api, request, self._clock.now())
         return self._account.refusal(self._api, REFUSALS[fault])
 
     async def _answer_badly(self, fault: Fault, answer: Answer, request: Request) -> Answer:
@@ -246,7 +255,8 @@ class Environment:
 
     database: MemoryDatabase
     account: Account
-    target: Target
+    office: World
+    targets: Sequence[Target]
     faults: Faults
     chance: Chance
     clock: SimulatedClock
@@ -279,20 +289,32 @@ class ServiceProcess:
             documents = FaultyDocuments(environment.database[name], name, state, own, environment.written)
             return cast(BulkDocuments, documents)
 
-        wire_faults = faults.of(name, f"process {number}, wire")
-        wires = {api: cast(Transport, FaultyWire(account, api, state, wire_faults, environment.clock)) for api in Api}
-        gateways = account.gateways(wires, self.clock, runtime.random)
+        wires = _connect(state, number, environment)
+        apart_from_core = replace(runtime, random=SeededRandom(environment.chance.stream(f"process {number}, account")))
+        gateways = account.gateways(wires, runtime, apart_from_core)
         stores = Stores(collection, self.clock, runtime.random)
         core = build_core(stores, gateways.orders, gateways.refunds, account.terms(environment.late_policy), runtime)
         self.orders, self.refunds, self.receiver = core.orders, core.refunds, core.receiver
         self.redelivery = core.redelivery
         terms = BookTerms(environment.bills_in(slot), BILLS_AFTER, BILLS_KEPT)
         self.books = build_books(core, gateways.bills, terms, account.mchid, runtime)
+        self.account = build_office(environment.office, state, apart_from_core, number)
+        self._watch_keys(gateways, environment)
         self._start_workers(core, environment, runtime, stream)
+
+    def _watch_keys(self, gateways: Gateways, environment: Environment) -> None:
+        self.ring = gateways.ring
+        self._key_watch = KeyWatch(environment.account.keys, environment.clock, environment.office.report)
+        self.ring.on_replaced = self._key_watch.downloaded
+        if not len(self.ring):
+            self.state.note_trouble()  # it starts without WeChat's keys, and so without anything that needs them
+        self._background: list[Background] = [gateways.certificates] if gateways.certificates else []
+        for part in self._background:
+            part.start()
 
     def _start_workers(self, core: Core, environment: Environment, runtime: Runtime, stream: random.Random) -> None:
         self._workers: list[Worker[Any]] = [
-            *build_workers(core, [environment.target], runtime, LOOPS, REST, REST, LONGEST_REST),
+            *build_workers(core, environment.targets, runtime, LOOPS, REST, REST, LONGEST_REST),
             build_book_worker(self.books, runtime, REST_FROM_BOOKS),
         ]
         for worker in self._workers:
@@ -304,6 +326,14 @@ class ServiceProcess:
         self.clock.leap(by)
         self._polls.look()
 
+    async def receive(self, headers: Mapping[str, str], body: bytes) -> None:
+        """What /notify does with a message."""
+        try:
+            await self.receiver.receive(headers, body)
+        except SignatureInvalid as error:
+            self._key_watch.refused(headers, error.reason)
+            raise
+
     async def call(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of ``work``, which goes on when the caller gives up, as a handler does."""
         task = asyncio.get_running_loop().create_task(work)
@@ -311,7 +341,18 @@ class ServiceProcess:
         return await asyncio.shield(task)
 
     async def close(self) -> None:
-        """Stop its workers, once it is dead."""
+        """Stop its background work, once it is dead."""
         self._polls.close()
-        for worker in self._workers:
-            await worker.close()
+        for part in (*self._workers, *self._background):
+            await part.close()
+        await self.account.tokens.close()
+
+
+def _connect(state: ProcessState, number: int, environment: Environment) -> dict[Api, Transport]:
+    """The wires of a process to WeChat Pay."""
+    faults = environment.faults.of(state.name, f"process {number}, wire")
+    forgers = environment.faults.of(state.name, f"process {number}, forgers")
+    return {
+        api: cast(Transport, FaultyWire(environment.account, api, state, faults, forgers, environment.clock))
+        for api in Api
+    }

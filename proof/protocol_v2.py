@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.ciphers.modes import ECB
+from cryptography.hazmat.primitives.padding import PKCS7
 from lxml import etree
 
 from proof.wechat import Payment, Refund, Refused, Terms, WeChat
@@ -56,6 +61,17 @@ class ProtocolV2:
         fields = {"result_code": "SUCCESS", **self._payment(payment), "total_fee": str(total)}
         return {"Content-Type": "text/xml"}, self._signed(fields).body
 
+    def refund_message(self, refund: Refund) -> tuple[dict[str, str], bytes]:
+        """Headers and body of a refund's notice: encrypted, not signed."""
+        inside = {**_refund(refund, "", status=False), "refund_status": REFUND_STATES.get(refund.state, refund.state)}
+        return self.notice(seal(write_xml(inside, "root"), self._key))
+
+    def notice(self, sealed: bytes) -> tuple[dict[str, str], bytes]:
+        """Headers and body of a notice that holds ``sealed``, whatever it is: anybody can write the rest."""
+        fields = {"return_code": "SUCCESS", "appid": self._appid, "mch_id": self._mchid, "nonce_str": "proof"}
+        body = write_xml(fields | {"req_info": base64.b64encode(sealed).decode()})
+        return {"Content-Type": "text/xml"}, body
+
     def _act(self, path: str, fields: Mapping[str, str], now: datetime) -> dict[str, str]:
         if path == "/pay/unifiedorder":
             terms = Terms(
@@ -94,6 +110,7 @@ class ProtocolV2:
             "out_trade_no": payment.number,
             "transaction_id": payment.transaction_id,
             "total_fee": str(payment.total),
+            "cash_fee": str(payment.payer_total),
             "fee_type": "CNY",
             "openid": payment.openid,
             "trade_type": "JSAPI",
@@ -114,9 +131,18 @@ def read_xml(body: bytes) -> dict[str, str]:
     return {str(element.tag): element.text or "" for element in etree.fromstring(body)}
 
 
-def write_xml(fields: Mapping[str, str]) -> bytes:
+def write_xml(fields: Mapping[str, str], root: str = "xml") -> bytes:
     inside = "".join(f"<{name}><![CDATA[{value}]]></{name}>" for name, value in fields.items())
-    return f"<xml>{inside}</xml>".encode()
+    return f"<{root}>{inside}</{root}>".encode()
+
+
+def seal(content: bytes, key: str) -> bytes:
+    """AES-256-ECB under the MD5 of the key in lower-case hex, as v2 has it."""
+    padder = PKCS7(128).padder()
+    padded = padder.update(content) + padder.finalize()
+    digest = hashlib.md5(key.encode(), usedforsecurity=False).hexdigest().encode()
+    encryptor = Cipher(AES256(digest), ECB()).encryptor()  # noqa: S305 - what v2 sends
+    return encryptor.update(padded) + encryptor.finalize()
 
 
 def _refund(refund: Refund, row: str, *, status: bool) -> dict[str, str]:

@@ -10,10 +10,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from proof.platform_keys import OneKey, PlatformKeys, SigningKey
 from proof.wechat import Payment, Refund, Refused, Terms, WeChat
 from wechat.support.transport import Answer, Request
 
@@ -21,6 +21,7 @@ BEIJING = timezone(timedelta(hours=8))
 ORDERS = "/v3/pay/transactions/out-trade-no/"
 PAYMENTS = "/v3/pay/transactions/id/"
 REFUNDS = "/v3/refund/domestic/refunds"
+CERTIFICATES = "/v3/certificates"
 STATUSES = {
     "FREQUENCY_LIMITED": 429,
     "NOT_ENOUGH": 403,
@@ -34,32 +35,38 @@ NONCE = "proof-nonce0"  # twelve characters, as AES-GCM wants
 class ProtocolV3:
     """Answers requests and writes notifications for one merchant."""
 
-    def __init__(self, world: WeChat, appid: str, mchid: str, api_key: str, serial: str, key: RSAPrivateKey) -> None:
+    def __init__(self, world: WeChat, appid: str, mchid: str, api_key: str, keys: PlatformKeys | OneKey) -> None:
         self._world = world
         self._appid = appid
         self._mchid = mchid
         self._aead = AESGCM(api_key.encode())
-        self._serial = serial
-        self._key = key
+        self._keys = keys
         self._messages = 0
 
     def answer(self, request: Request, now: datetime) -> Answer:
         """What WeChat answers, with its effect done."""
         try:
-            result = self._act(request, now)
+            result = self._list_certificates(now) if request.target == CERTIFICATES else self._act(request, now)
         except Refused as refused:
             return self.refusal(refused.code)
         body = json.dumps(result).encode() if result is not None else b""
-        return Answer(200 if body else 204, self.sign(body, now), body)
+        return Answer(200 if body else 204, self.sign_answer(request, body, now), body)
 
     def refusal(self, code: str) -> Answer:
         """A no, which WeChat does not sign."""
         return Answer(STATUSES.get(code, 400), {}, json.dumps({"code": code, "message": code}).encode())
 
+    def sign_answer(self, request: Request, body: bytes, now: datetime) -> dict[str, str]:
+        """Headers that sign ``body`` as the answer to ``request``, by the key that it names where that is good."""
+        return _sign(self._keys.for_answer(request.headers.get("Wechatpay-Serial", ""), now), body, now)
+
     def payment_message(self, payment: Payment, total: int, now: datetime) -> tuple[dict[str, str], bytes]:
         """Headers and body of a payment's notification."""
-        content = self._payment(payment) | {"amount": {"total": total, "currency": "CNY", "payer_total": total}}
-        return self._message(payment.transaction_id, "TRANSACTION.SUCCESS", "transaction", content, now)
+        content = self._payment(payment) | {
+            "amount": {"total": total, "currency": "CNY", "payer_total": payment.payer_total}
+        }
+        about = f"{payment.transaction_id}-{payment.number}-{self._appid}"
+        return self._message(about, "TRANSACTION.SUCCESS", "transaction", content, now)
 
     def refund_message(self, refund: Refund, now: datetime) -> tuple[dict[str, str], bytes]:
         """Headers and body of a refund's notification."""
@@ -71,16 +78,6 @@ class ProtocolV3:
         """A genuine notification of a kind that nobody knows."""
         self._messages += 1
         return self._message(f"unknown-{self._messages}", "MARKETING.NEWS", "news", {}, now)
-
-    def sign(self, body: bytes, now: datetime) -> dict[str, str]:
-        timestamp = str(int(now.timestamp()))
-        signature = self._key.sign(f"{timestamp}\n{NONCE}\n".encode() + body + b"\n", PKCS1v15(), SHA256())
-        return {
-            "Wechatpay-Timestamp": timestamp,
-            "Wechatpay-Nonce": NONCE,
-            "Wechatpay-Serial": self._serial,
-            "Wechatpay-Signature": base64.b64encode(signature).decode(),
-        }
 
     def _act(self, request: Request, now: datetime) -> dict[str, Any] | None:
         path = request.target.partition("?")[0]
@@ -110,6 +107,23 @@ class ProtocolV3:
             return _refund(refund) | {"status": refund.state}
         raise Refused("PARAM_ERROR")
 
+    def _list_certificates(self, now: datetime) -> dict[str, Any]:
+        listed = self._keys.listed(now)
+        if not listed:
+            raise Refused("RESOURCE_NOT_EXISTS")
+        sealed = [(key.serial, self._seal(key.certificate(), "certificate")) for key in listed]
+        return {"data": [{"serial_no": serial, "encrypt_certificate": parts} for serial, parts in sealed]}
+
+    def _seal(self, content: bytes, about: str) -> dict[str, str]:
+        """``content`` encrypted for the merchant alone."""
+        sealed = self._aead.encrypt(NONCE.encode(), content, about.encode())
+        return {
+            "algorithm": "AEAD_AES_256_GCM",
+            "associated_data": about,
+            "nonce": NONCE,
+            "ciphertext": base64.b64encode(sealed).decode(),
+        }
+
     def _queried(self, number: str) -> dict[str, Any]:
         order = self._world.find(number)
         state = self._world.trade_state(order)
@@ -127,20 +141,13 @@ class ProtocolV3:
             "trade_state": "SUCCESS",
             "success_time": _beijing(payment.at),
             "payer": {"openid": payment.openid},
-            "amount": {"total": payment.total, "currency": "CNY", "payer_total": payment.total},
+            "amount": {"total": payment.total, "currency": "CNY", "payer_total": payment.payer_total},
         }
 
     def _message(
         self, about: str, event_type: str, original: str, content: Mapping[str, Any], now: datetime
     ) -> tuple[dict[str, str], bytes]:
-        sealed = self._aead.encrypt(NONCE.encode(), json.dumps(content).encode(), original.encode())
-        resource = {
-            "algorithm": "AEAD_AES_256_GCM",
-            "original_type": original,
-            "associated_data": original,
-            "nonce": NONCE,
-            "ciphertext": base64.b64encode(sealed).decode(),
-        }
+        resource = self._seal(json.dumps(content).encode(), original) | {"original_type": original}
         envelope = {
             "id": f"EV-{about}",
             "create_time": _beijing(now),
@@ -149,7 +156,18 @@ class ProtocolV3:
             "resource": resource,
         }
         body = json.dumps(envelope).encode()
-        return self.sign(body, now), body
+        return _sign(self._keys.for_message(now), body, now), body
+
+
+def _sign(key: SigningKey, body: bytes, now: datetime) -> dict[str, str]:
+    timestamp = str(int(now.timestamp()))
+    signature = key.key.sign(f"{timestamp}\n{NONCE}\n".encode() + body + b"\n", PKCS1v15(), SHA256())
+    return {
+        "Wechatpay-Timestamp": timestamp,
+        "Wechatpay-Nonce": NONCE,
+        "Wechatpay-Serial": key.serial,
+        "Wechatpay-Signature": base64.b64encode(signature).decode(),
+    }
 
 
 def _refund(refund: Refund) -> dict[str, Any]:

@@ -11,16 +11,18 @@ from wechat.domain.deliveries import Event, Outcome
 
 DOWN_S = (60.0, 30 * 3600.0)
 """No longer than deliveries are retried."""
+AWAY_S = (24 * 3600.0, 60 * 3600.0)
+"""The same, for a receiver that is down for days."""
 
 
 class Receiver:
     """``Target`` that wants everything. It knows an event by its id, as receivers must."""
 
-    name = "shop"
+    name, stream = "shop", "receiver"
 
     def __init__(self, faults: Faults, chance: Chance, trace: Trace) -> None:
         self._faults = faults
-        self._stream = chance.stream("receiver")
+        self._stream = chance.stream(self.stream)
         self._trace = trace
         self._down_until = 0.0
         self._seen: dict[str, Event] = {}
@@ -37,13 +39,33 @@ class Receiver:
         if now < self._down_until and faults.has(Fault.RECEIVER_DOWN):
             faults.occurrences.note(event.out_trade_no, Fault.RECEIVER_DOWN)
             return Outcome(False, "http_503")
-        if event.id not in self._seen:
-            self._seen[event.id] = event
-            self._trace.add("receiver", "takes", event.type, event.out_trade_no)
+        self._take(event)
         if faults.happens(Fault.RECEIVER_AFTER):
             return Outcome(False, "timeout")
         return Outcome(True, "http_200")
 
+    def _take(self, event: Event) -> None:
+        if event.id not in self._seen:
+            self._seen[event.id] = event
+            self._trace.add(self.name, "takes", event.type, event.out_trade_no)
+
     def arrivals(self, out_trade_no: str) -> list[Event]:
         """An order's events, as they arrived first."""
         return [event for event in self._seen.values() if event.out_trade_no == out_trade_no]
+
+
+class DistantReceiver(Receiver):
+    """A second one, which is away once, and then for days."""
+
+    name, stream = "warehouse", "distant receiver"
+
+    async def deliver(self, event: Event) -> Outcome:
+        await asyncio.sleep(0.05)
+        now = asyncio.get_running_loop().time()
+        faults = self._faults.of(event.out_trade_no, f"deliveries of {event.out_trade_no} to {self.name}")
+        if not self._down_until and faults.happens(Fault.RECEIVER_AWAY):
+            self._down_until = now + self._stream.uniform(*AWAY_S)
+        if now < self._down_until and faults.has(Fault.RECEIVER_AWAY):
+            return Outcome(False, "connect_failed")
+        self._take(event)
+        return Outcome(True, "http_200")

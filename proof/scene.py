@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from proof.alarms import Alarm, Evidence
@@ -18,12 +18,15 @@ from proof.faults import Fault, Faults
 from proof.invariants import Invariants
 from proof.journal import Journal
 from proof.merchant import Account
+from proof.office import World
 from proof.people import People
+from proof.platform_keys import KeyMode, PlatformKeys
 from proof.polls import Polls
 from proof.process import Environment
-from proof.receiver import Receiver
+from proof.receiver import DistantReceiver, Receiver
 from proof.runtime import SimulatedClock
 from proof.trace import Trace
+from proof.visitors import Visitors
 from proof.wechat import WeChat
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import DELIVERIES, ORDERS
@@ -38,6 +41,7 @@ BURST_S = 2.0
 MOST_ORDERS = 50
 """A seed has seventeen on average: many small seeds reach more mixtures of faults than a few large ones."""
 MOST_PROCESSES = 3
+MOST_ROTATIONS = 3
 BEGINS_H = (0.0, 11.0, 11.95)
 """Hours after noon in Beijing, so that some seeds have most of their payments about midnight."""
 HOSTS_APART = 0.5
@@ -93,26 +97,38 @@ class Scene:
         self.journal = Journal(self.database, loop)
         self.coverage = Coverage(self.faults.occurrences)
         self.invariants = Invariants(self.database, self.world)
-        self.account = Account(self.world, self.faults.of("", "bills"), chance.stream("bills"))
+        self.account = self._open_account(chance)
         self.account.bills.plan(beijing_day(self.begins))
-        self.receiver = Receiver(self.faults, chance, self.trace)
+        self.receivers = [kind(self.faults, chance, self.trace) for kind in (Receiver, DistantReceiver)]
+        self.office = World(
+            self.faults.of("", "office"), self._clock, chance.stream("office"), self.trace, self._report
+        )
         self.alarms: list[Alarm] = []
         self._polls = Polls(self.database)
         self._directory = directory
         self.faults.occurrences.on_fault = self.trace.add_fault
         self.invariants.on_order = self._order_written
         self.cluster = Cluster(shape.processes, self._environment(chance))
-        self.people = People(self.world, self.account, self.cluster, self.faults, self._clock, chance, self.trace)
+        self.visitors = Visitors(self.office, self.cluster, chance.stream("visitors"))
+        find_refund = self.invariants.find_refund
+        self.people = People(
+            self.world, self.account, self.cluster, self.faults, self._clock, chance, self.trace, find_refund
+        )
         self.bookkeeper = Bookkeeper(
             self.world, self.account.bills, self.cluster, self.database, self._clock, self.trace, self.at_rest
         )
         self.people.on_change = self.bookkeeper.on_change = self.changed.set
 
+    def _open_account(self, chance: Chance) -> Account:
+        keys, bills = _cut_keys(chance, self.faults, self.begins), self.faults.of("", "bills")
+        return Account(self.world, keys, self.begins, bills, chance.stream("bills"))
+
     def _environment(self, chance: Chance) -> Environment:
         return Environment(
             database=self.database,
             account=self.account,
-            target=self.receiver,
+            office=self.office,
+            targets=self.receivers,
             faults=self.faults,
             chance=chance,
             clock=self._clock,
@@ -136,7 +152,8 @@ class Scene:
 
     def undelivered(self) -> list[str]:
         """Ids of the events that were given up on, which an alarm has said."""
-        return [each["event_id"] for each in self.database[DELIVERIES].everything() if each["state"] == "dead"]
+        dead = [each["event_id"] for each in self.database[DELIVERIES].everything() if each["state"] == "dead"]
+        return list(dict.fromkeys(dead))
 
     def evidence(self) -> Evidence:
         """What is known now."""
@@ -144,6 +161,11 @@ class Scene:
         bills, policy = self.account.bills, self.shape.late_policy
         span = self.begins, self._clock.now()
         return Evidence(self.database, self.world, bills, self.journal, orders, policy, *span)
+
+    def _report(self, what: str) -> None:
+        """Something has happened to tokens or keys that must not."""
+        self.people.wrong.append(what)
+        self.changed.set()
 
     def _order_written(self, process: str, order: Order) -> None:
         self.journal.order_written(order)
@@ -159,3 +181,12 @@ class Scene:
 
     def _bills_in(self, slot: int) -> Path:
         return self._directory / (f"host-{slot + 1}" if self.shape.hosts_apart else "host")
+
+
+def _cut_keys(chance: Chance, faults: Faults, begins: datetime) -> PlatformKeys:
+    """WeChat Pay's keys, which some seeds rotate."""
+    stream = chance.stream("keys")
+    mode = stream.choice(list(KeyMode))
+    rotations = stream.randint(1, MOST_ROTATIONS)
+    rotates = mode is not KeyMode.PUBLIC_KEY and faults.of("", "keys").lasts(Fault.KEYS_ROTATED)
+    return PlatformKeys(mode, stream, begins, rotations if rotates else 0)

@@ -120,26 +120,33 @@ async def _run_scenario(
     people, keeper, trace = scene.people, scene.bookkeeper, scene.trace
     outcome.lines, outcome.faults = trace.lines, scene.faults.occurrences.counted
     outcome.reached = scene.coverage.reached
-    accidents, bookkeeping = loop.create_task(scene.cluster.inject_faults()), loop.create_task(keeper.work())
+    bookkeeping = loop.create_task(keeper.work())
+    faulty = [scene.cluster.inject_faults(), scene.office.inject_faults(), scene.visitors.visit()]
+    accidents = [loop.create_task(each) for each in faulty]
     for number in range(scenario.first_order, scenario.first_order + shape.orders):
         people.begin(people.buy(f"order-{number:02}", shape.within_s))
     watch = Watch(scene)
     await watch.wait(scenario.days * DAY_S, until=lambda: not people.busy and not shape.faults_to_the_end)
     trace.add("proof", "faults end")
     scene.faults.stop()
-    accidents.cancel()
+    for task in accidents:
+        task.cancel()
+    scene.office.end_faults()
     scene.cluster.replace_all()
     people.begin(people.resend_events(scene.undelivered()))
     await watch.wait(REST_DAYS * DAY_S, until=scene.at_rest)
     await watch.wait(BOOK_DAYS * DAY_S, until=lambda: keeper.settled)
     bookkeeping.cancel()
     _check_end(scene)
+    for wrong in await scene.visitors.check_end():
+        raise Broken(wrong)
+    watch.check()
     outcome.checked = scene.invariants.checked
 
 
 def _check_end(scene: Scene) -> None:
     """Raises Broken."""
-    for broken in check_end(scene.database, scene.world, scene.people.acknowledged, scene.receiver):
+    for broken in check_end(scene.database, scene.world, scene.people.acknowledged, scene.receivers):
         raise broken
     evidence = scene.evidence()
     for what, about in (*check_books(evidence), *check_alarms(scene.alarms, evidence)):
@@ -161,7 +168,7 @@ class Watch:
             left = end - asyncio.get_running_loop().time()
             quiet = until()
             changed = await self._wait_for_change(min(left, QUIET_S) if quiet else left)
-            self._check()
+            self.check()
             if not changed:
                 return
 
@@ -175,8 +182,8 @@ class Watch:
         self._changed.clear()
         return True
 
-    def _check(self) -> None:
-        """Raises Broken."""
+    def check(self) -> None:
+        """Look at what was noticed so far. Raises Broken."""
         if self._invariants.broken:
             raise self._invariants.broken
         for wrong in self._people.wrong:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 YOUNG = timedelta(minutes=5)
 """v2 closes no order that is younger."""
 MOST_REFUNDS = 50
+ANY_ORDER = ""
 SPACING = timedelta(minutes=1)
 
 
@@ -41,6 +42,11 @@ class Payment:
     total: int
     openid: str
     at: datetime
+
+    @property
+    def payer_total(self) -> int:
+        """What the payer parted with: a coupon pays a third of it."""
+        return self.total - self.total // 3
 
 
 @dataclass(slots=True)
@@ -84,8 +90,14 @@ class WeChat:
         self.refunds: dict[str, Refund] = {}
         self.misquoted: set[str] = set()
         """Orders of which a notification with another amount was sent."""
+        self.disputed: set[tuple[str, str]] = set()
+        """Orders of which a notification was sent that is somebody else's, and in what it is wrong."""
         self._ids = 0
         self.on_refund: Callable[[Refund], None] = lambda refund: None
+
+    def note_splice(self) -> None:
+        """A notice made of pieces was sent. It may name whatever order, with a refund that nobody knows."""
+        self.disputed.add((ANY_ORDER, "unknown_refund"))
 
     # -- what the service asks ------------------------------------------------------------------------------------
 

@@ -1,0 +1,111 @@
+"""Messages that must be refused whenever they come: without WeChat's keys, or genuine and about somebody else."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from proof.forger import STRANGE_SERIAL
+from proof.merchant import Account
+from proof.platform_keys import OneKey, make_key
+from proof.protocol_v2 import ProtocolV2, read_xml, write_xml
+from proof.protocol_v3 import ProtocolV3
+from proof.wechat import Payment, WeChat
+from wechat.domain.ports import Clock
+
+Message = tuple[dict[str, str], bytes]
+Send = Callable[[Message, str, str], Awaitable[bool]]
+"""Sends a message about an order, with a note for the trace; whether it was acknowledged."""
+
+FORGE_PAUSES_S = (0.1, 3 * 3600, 6 * 3600)
+FLOOD, FLOOD_PAUSE_S = 24, 15.0
+OTHERS_TIMES = 4
+OTHERS_PAUSE_S = 60.0
+SURELY_ENDED = timedelta(minutes=10)
+OTHER = {"appid": "wxother", "mchid": "1900000002"}
+PROBE = {
+    "Wechatpay-Signature": "WECHATPAY/SIGNTEST/x",
+    "Wechatpay-Nonce": "probe",
+    "Wechatpay-Serial": STRANGE_SERIAL,
+}
+
+
+class Attackers:
+    """Who send what they got hold of about a payment. ``wrong`` is what was acknowledged all the same."""
+
+    def __init__(self, world: WeChat, account: Account, send: Send, clock: Clock, wrong: list[str]) -> None:
+        self._world = world
+        self._account = account
+        self._send = send
+        self._clock = clock
+        self._wrong = wrong
+        begin = clock.now()
+        self._strange = account.v3_with(OneKey(STRANGE_SERIAL, make_key("forger"), begin))
+        self._ended = {key.serial: account.v3_with(OneKey(key.serial, key.key, begin)) for key in account.keys.all()}
+        self._v2 = {what: account.v2_of(**{what: value}) for what, value in OTHER.items()}
+        self._v3 = {what: account.v3_with(account.keys, **{what: value}) for what, value in OTHER.items()}
+
+    async def send_wrong(self, message: Message, name: str, note: str) -> None:
+        """Send what must be refused."""
+        if await self._send(message, name, note):
+            self._wrong.append(f"a notification of {name}, {note}, was accepted")
+
+    async def forge(self, payment: Payment) -> None:
+        """Messages without WeChat's keys, for hours; those under a strange key come one after the other."""
+        for pause in FORGE_PAUSES_S:
+            await asyncio.sleep(pause)
+            for message, note in self._forgeries(payment, self._clock.now()):
+                await self.send_wrong(message, payment.number, note)
+        for _ in range(FLOOD):
+            strange = self._strange.payment_message(payment, payment.total, self._clock.now())
+            await self.send_wrong(strange, payment.number, "strange")
+            await asyncio.sleep(FLOOD_PAUSE_S)
+
+    async def report_others(self, payment: Payment, api: str) -> None:
+        """Genuine messages about the payment of somebody else, again and again: most come through, whatever the stores
+        do."""
+        self._world.disputed.update((payment.number, what) for what in OTHER)
+        for _ in range(OTHERS_TIMES):
+            await asyncio.sleep(OTHERS_PAUSE_S)
+            for message, note in self._of_others(payment, api, self._clock.now()):
+                await self.send_wrong(message, payment.number, note)
+
+    async def report_second_order(
+        self, payment: Payment, protocol: ProtocolV2 | ProtocolV3, stream: random.Random
+    ) -> None:
+        """The same transaction for another order, once it has paid its own."""
+        number = stream.choice(sorted(self._world.orders))
+        if number == payment.number:
+            return
+        self._world.disputed.add((number, "transaction_used"))
+        for _ in range(OTHERS_TIMES):
+            await asyncio.sleep(OTHERS_PAUSE_S)
+            total = self._world.orders[number].terms.total
+            message = protocol.payment_message(replace(payment, number=number, total=total), total, self._clock.now())
+            await self.send_wrong(message, number, "with another order's transaction")
+
+    def _forgeries(self, payment: Payment, now: datetime) -> Iterator[tuple[Message, str]]:
+        """Of both generations, each with a name."""
+        for serial in self._account.keys.ended(now - SURELY_ENDED):
+            yield self._ended[serial].payment_message(payment, payment.total, now), "under a key that has ended"
+        headers, body = self._account.v2.payment_message(payment, payment.total, now)
+        fields = read_xml(body)
+        for sign in ("", "0" * 64, fields["sign"].lower()):
+            yield (headers, write_xml(fields | {"sign": sign})), f"signed {sign[:4]!r}"
+        yield (headers, write_xml({name: value for name, value in fields.items() if name != "sign"})), "unsigned"
+
+    def _of_others(self, payment: Payment, api: str, now: datetime) -> Iterator[tuple[Message, str]]:
+        """Genuine messages about the same payment at another account or merchant."""
+        protocols: dict[str, ProtocolV2] | dict[str, ProtocolV3] = self._v2 if api == "v2" else self._v3
+        for what, protocol in protocols.items():
+            yield protocol.payment_message(payment, payment.total, now), f"of another {what}"
+
+
+def make_probe(message: Message, now: datetime) -> Message:
+    """``message`` under a v3 signature that is wrong on purpose; of v2, too, which must not be tried in its place."""
+    headers, body = message
+    stamp = {"Wechatpay-Timestamp": str(int(now.timestamp()))}
+    return {**stamp, **PROBE, **headers, "Wechatpay-Signature": PROBE["Wechatpay-Signature"]}, body

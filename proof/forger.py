@@ -1,0 +1,79 @@
+"""Somebody who answers in WeChat's place without WeChat's keys: everything is paid, closed and refunded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from proof.platform_keys import OneKey, make_key
+from proof.protocol_v2 import ProtocolV2, read_xml
+from proof.protocol_v3 import ProtocolV3
+from proof.wechat import Order, Payment, Refund, Refused, Terms, WeChat
+from wechat.domain.facts import Api
+from wechat.support.transport import Answer, Request
+
+FORGED_KEY = "f" * 32
+"""In place of the merchant's keys, which the forger does not have."""
+STRANGE_SERIAL = "7F00000000000000000000000000000000000001"
+"""Of a certificate that WeChat never had."""
+
+
+class LyingWeChat(WeChat):
+    """What the forger says of ``world``. Nothing that it is asked for happens."""
+
+    def __init__(self, world: WeChat) -> None:
+        super().__init__()
+        self._world = world
+
+    def place(self, terms: Terms, api: str, now: datetime) -> Order:
+        return Order(terms, api, "forged", now)
+
+    def find(self, number: str) -> Order:
+        order = self._world.find(number)
+        terms = order.terms
+        payment = Payment(f"forged-{number}", number, terms.total, terms.openid, order.created_at)
+        return replace(order, payments=[payment])
+
+    def find_payment(self, transaction_id: str) -> Payment:
+        return self._world.find_payment(transaction_id)
+
+    def close(self, number: str, api: str, now: datetime) -> None:
+        """Say that it is closed."""
+
+    def refund(self, transaction_id: str, out_refund_no: str, amount: int, total: int, now: datetime) -> Refund:
+        number = self._world.find_payment(transaction_id).number
+        return _made(Refund(out_refund_no, "forged", transaction_id, number, amount, total, now), now)
+
+    def find_refund(self, out_refund_no: str) -> Refund:
+        refund = self._world.find_refund(out_refund_no)
+        return _made(refund, refund.created_at)
+
+
+class ForgerV2(ProtocolV2):
+    """Answers v2 without looking at who asks."""
+
+    def answer(self, request: Request, now: datetime) -> Answer:
+        return self._signed({"result_code": "SUCCESS", **self._act(request.target, read_xml(request.body), now)})
+
+
+class Forger:
+    """Forges answers of both generations, those of v3 in turn under ``serial`` and under one that WeChat never had."""
+
+    def __init__(self, world: WeChat, appid: str, mchid: str, serial: str, begin: datetime) -> None:
+        lying, key = LyingWeChat(world), make_key("forger")
+        keys = [OneKey(each, key, begin) for each in (serial, STRANGE_SERIAL)]
+        self._v2 = ForgerV2(lying, appid, mchid, FORGED_KEY)
+        self._v3 = [ProtocolV3(lying, appid, mchid, FORGED_KEY, each) for each in keys]
+
+    def answer(self, api: Api, request: Request, now: datetime) -> Answer:
+        """A lie; a 500 where the forger knows none."""
+        self._v3.reverse()
+        try:
+            answer = self._v2.answer(request, now) if api is Api.V2 else self._v3[0].answer(request, now)
+        except Refused:
+            return Answer(500, {}, b"")
+        return answer if answer.status < 300 else Answer(500, {}, b"")
+
+
+def _made(refund: Refund, at: datetime) -> Refund:
+    return replace(refund, state="SUCCESS", success_at=at)

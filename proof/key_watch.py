@@ -1,0 +1,70 @@
+"""Watches that no process goes without one of WeChat's keys for long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+from proof.forger import STRANGE_SERIAL
+from proof.platform_keys import PlatformKeys
+from wechat.domain.errors import SignatureInvalid
+from wechat.domain.ports import Clock
+from wechat.pay.certificates import KeyRing, PlatformKey
+
+WITHOUT_A_KEY = frozenset({"unknown_serial", "key_ended"})
+PATIENCE = timedelta(hours=2)
+"""How long a process may be without a key after a message first named it. A download that fails is repeated after a
+minute, so that a hundred fit in."""
+SHORT = timedelta(minutes=9)
+MOST_DOWNLOADS = 3
+"""In such a time a process needs one at its start, one by its schedule, and one for a key that it does not know."""
+
+
+class WatchedRing(KeyRing):
+    """A key ring that says when it was filled."""
+
+    on_replaced: Callable[[list[PlatformKey]], None] = staticmethod(lambda found: None)
+
+    def replace_certificates(self, found: list[PlatformKey]) -> None:
+        super().replace_certificates(found)
+        self.on_replaced(found)
+
+
+class KeyWatch:
+    """Of one process. ``report`` is called with what must not be."""
+
+    def __init__(self, keys: PlatformKeys, clock: Clock, report: Callable[[str], None]) -> None:
+        self._keys = keys
+        self._report = report
+        self._clock = clock
+        self._asked: dict[str, datetime] = {}
+        self._downloads: list[datetime] = []
+        self._had: dict[str, None] = {}
+
+    def downloaded(self, found: list[PlatformKey]) -> None:
+        """The process got the certificates. It must not get them over and over again."""
+        now = self._clock.now()
+        self._had.update({key.serial: None for key in found})
+        self._downloads = [*(at for at in self._downloads if now - at < SHORT), now]
+        if len(self._downloads) > MOST_DOWNLOADS:
+            self._report(f"{len(self._downloads)} downloads of certificates in {SHORT}")
+
+    def refused(self, headers: Mapping[str, str], reason: str) -> None:
+        """A message was refused for ``reason``. Its key must not have been there for long."""
+        key = self._keys.find(headers.get("Wechatpay-Serial", ""))
+        if reason not in WITHOUT_A_KEY or key is None or self._clock.now() >= key.ends_at:
+            return
+        if reason == "unknown_serial" and key.serial in self._had:
+            self._report(f"{key.serial} is unknown, and was known before")
+        waited = self._clock.now() - self._asked.setdefault(key.serial, self._clock.now())
+        if waited > PATIENCE:
+            self._report(f"{key.serial} is unknown {waited} after a message first named it")
+
+
+def takes_strange_keys(ring: KeyRing) -> bool:
+    """Whether a ring holds a key that WeChat never had."""
+    try:
+        ring.find(STRANGE_SERIAL)
+    except SignatureInvalid:
+        return False
+    return True

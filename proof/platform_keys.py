@@ -1,0 +1,149 @@
+"""The keys that WeChat Pay v3 signs with: a public key, or certificates that are rotated, or both during the switch."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cache
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+
+KEY_BITS = 1024
+"""Short, because a run signs ten thousand times. No signature is part of a trace."""
+PUBLIC_KEY_ID = "PUB_KEY_ID_0"
+FIRST_SERIAL = 0x5A00000000000000000000000000000000000000
+LONG_AGO = timedelta(days=300)
+BEFORE_IT_IS_LISTED = timedelta(hours=1)
+FIVE_YEARS = timedelta(days=5 * 365)
+LEADS_H = (0.0, 1.0, 12.0)
+"""Hours from the listing of a new certificate to its first use. WeChat leaves days; none is the hardest case."""
+OVERLAPS_H = (0.2, 6.0)
+"""Hours for which the old one is good after that."""
+
+
+@cache
+def make_key(owner: str) -> RSAPrivateKey:
+    return generate_private_key(65537, KEY_BITS)
+
+
+class KeyMode(StrEnum):
+    """What the merchant has set up."""
+
+    PUBLIC_KEY = "public key"
+    CERTIFICATES = "certificates"
+    BOTH = "both"
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """One key: listed from ``listed_at``, signs from ``used_from``, good until ``ends_at``."""
+
+    serial: str
+    key: RSAPrivateKey
+    listed_at: datetime
+    used_from: datetime
+    ends_at: datetime
+
+    def certificate(self) -> bytes:
+        """Its certificate as PEM."""
+        return _certificate(self.serial, self.key, self.listed_at - BEFORE_IT_IS_LISTED, self.ends_at)
+
+
+class PlatformKeys:
+    """WeChat's keys over time. ``public_key`` is None where the merchant has none."""
+
+    def __init__(self, mode: KeyMode, stream: random.Random, begin: datetime, rotations: int) -> None:
+        self.mode = mode
+        self._stream = stream
+        far = begin + FIVE_YEARS
+        has_public_key = mode is not KeyMode.CERTIFICATES
+        public = SigningKey(PUBLIC_KEY_ID, make_key("platform"), begin - LONG_AGO, begin - LONG_AGO, far)
+        self.public_key = public if has_public_key else None
+        self._certificates = [] if mode is KeyMode.PUBLIC_KEY else _rotate(stream, begin, rotations)
+
+    def for_answer(self, requested: str, now: datetime) -> SigningKey:
+        """The key that the request names, if it is good; otherwise the one in use."""
+        return next((key for key in self._good(now) if key.serial == requested), None) or self._in_use(now)
+
+    def for_message(self, now: datetime) -> SigningKey:
+        """The key that signs a notification: during the switch to the public key, either."""
+        if self.public_key and (self.mode is KeyMode.PUBLIC_KEY or self._stream.random() < 0.5):
+            return self.public_key
+        return self._in_use(now)
+
+    def listed(self, now: datetime) -> Sequence[SigningKey]:
+        """The certificates that can be downloaded."""
+        return [key for key in self._certificates if key.listed_at <= now < key.ends_at]
+
+    def find(self, serial: str) -> SigningKey | None:
+        """WeChat's key of that serial, whenever it was good."""
+        known = [*self._certificates, *([self.public_key] if self.public_key else [])]
+        return next((key for key in known if key.serial == serial), None)
+
+    def all(self) -> Sequence[SigningKey]:
+        """Every certificate that there ever is."""
+        return self._certificates
+
+    def ended(self, before: datetime) -> Sequence[str]:
+        """The serials of those that ended before a moment."""
+        return [key.serial for key in self._certificates if key.ends_at < before]
+
+    def _good(self, now: datetime) -> list[SigningKey]:
+        return [*self.listed(now), *([self.public_key] if self.public_key else [])]
+
+    def _in_use(self, now: datetime) -> SigningKey:
+        used = [key for key in self._certificates if key.used_from <= now]
+        return used[-1] if used else self._good(now)[0]
+
+
+class OneKey:
+    """The keys of somebody who has one, and signs everything with it."""
+
+    def __init__(self, serial: str, key: RSAPrivateKey, begin: datetime) -> None:
+        self._key = SigningKey(serial, key, begin, begin, begin + FIVE_YEARS)
+
+    def for_answer(self, requested: str, now: datetime) -> SigningKey:
+        return self._key
+
+    def for_message(self, now: datetime) -> SigningKey:
+        return self._key
+
+    def listed(self, now: datetime) -> Sequence[SigningKey]:
+        return [self._key]
+
+
+def _rotate(stream: random.Random, begin: datetime, rotations: int) -> list[SigningKey]:
+    """The first certificate and its successors; each ends some time after the next is in use."""
+    listed = [begin - LONG_AGO]
+    used = [begin - LONG_AGO]
+    ends = []
+    for _ in range(rotations):
+        listed.append(max(begin, used[-1]) + timedelta(hours=stream.uniform(0.5, 8)))
+        used.append(listed[-1] + timedelta(hours=stream.choice(LEADS_H)))
+        ends.append(used[-1] + timedelta(hours=stream.choice(OVERLAPS_H)))
+    ends.append(begin + FIVE_YEARS)
+    serials = [f"{FIRST_SERIAL + number:X}" for number in range(len(listed))]
+    keys = [make_key(f"certificate {number}") for number in range(len(listed))]
+    return [SigningKey(*parts) for parts in zip(serials, keys, listed, used, ends, strict=True)]
+
+
+@cache
+def _certificate(serial: str, key: RSAPrivateKey, starts_at: datetime, ends_at: datetime) -> bytes:
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Tenpay.com Root CA")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(int(serial, 16))
+        .not_valid_before(starts_at)
+        .not_valid_after(ends_at)
+        .sign(key, SHA256())
+    )
+    return certificate.public_bytes(Encoding.PEM)
