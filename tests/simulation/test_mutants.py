@@ -1,0 +1,38 @@
+"""Each broken build is one change of the source as it is today."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from proof.mutant import Mutant
+from proof.mutants import MUTANTS, ROOT, apply
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda each: each.name)
+def test_it_changes_the_source_of_today(mutant: Mutant, tmp_path: Path) -> None:
+    text = (ROOT / mutant.file).read_text(encoding="utf-8")
+    copy = tmp_path / mutant.file
+    copy.parent.mkdir(parents=True)
+    copy.write_text(text, encoding="utf-8")
+    apply(mutant, tmp_path)
+    broken = copy.read_text(encoding="utf-8")
+    ast.parse(broken)
+    assert broken != text
+
+
+def test_a_change_of_what_is_no_longer_there_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("x = 1\n")
+    with pytest.raises(ValueError, match="has changed"):
+        apply(Mutant("gone", "a.py", "x = 2\n", ""), tmp_path)
+
+
+def test_no_two_have_the_same_name() -> None:
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
+
+
+@pytest.mark.parametrize("mutant", [each for each in MUTANTS if each.elsewhere], ids=lambda each: each.name)
+def test_the_test_that_finds_it_is_there(mutant: Mutant) -> None:
+    assert (ROOT / mutant.elsewhere.partition(";")[0]).is_file()
