@@ -13,12 +13,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from proof.faults import Fault, Occurrences
+from proof.faults import OF_BILLS, Fault, Occurrences
 from wechat.domain.facts import RefundState
 from wechat.domain.orders import TRANSITIONS, Order, Refund, TradeState
 from wechat.domain.refunds import REFUND_TRANSITIONS
 
-FAULTS = list(Fault)
+FAULTS = [fault for fault in Fault if fault not in OF_BILLS or fault is Fault.BILL_CUT]
+"""Those that happen to an order or a process; the others happen to a bill."""
 PLACED, PREPAID, PAID, PAID_AGAIN = "placed", "prepay kept", "payment recorded", "further payment recorded"
 CHECK_TAKEN, CHECK_ENDED, CLOSE_PLANNED = "check leased", "check ended", "close put off"
 STAGED, HANDED_OUT = "event staged", "event handed out"

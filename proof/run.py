@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from proof.coverage import merge, missed, pairs_reached
+from proof.coverage import FAULTS, merge, missed, pairs_reached
 from proof.faults import Fault
 from proof.page import command, write_page
 from proof.shrink import shrink
@@ -135,7 +135,7 @@ class _Sums:
     def _missed(self) -> Iterator[str]:
         """The pairs that were not reached: transitions without any, then the others."""
         left = {transition: faults for transition, faults in missed(self.reached).items() if faults}
-        never = [transition for transition, faults in left.items() if len(faults) == len(Fault)]
+        never = [transition for transition, faults in left.items() if len(faults) == len(FAULTS)]
         if never:
             yield f"  never: {', '.join(never)}"
         others = [transition for transition in left if transition not in never]
