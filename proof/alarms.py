@@ -17,6 +17,7 @@ from storage.memory.storage import MemoryDatabase
 from storage.stores.all import DIFFERENCES, NOTIFICATIONS
 from wechat.domain.facts import RefundState
 from wechat.domain.orders import Order, TradeState
+from wechat.domain.payments import REFUNDED_ELSEWHERE
 from wechat.reconciliation.books import Status
 from wechat.refunds.late_payments import LatePolicy
 
@@ -102,10 +103,16 @@ def _tells_of_the_evening(alarm: Alarm, evidence: Evidence) -> bool:
 
 def _of_payments(number: str, order: Order, evidence: Evidence) -> Required:
     if TradeState.PAID_LATE in evidence.journal.orders[number]:
-        yield ("openid_differs",) if order.paid_by_another else ("paid_late",), number, "it was paid late"
+        yield (_late_alarm(order),), number, "it was paid late"
     waits = any(entry.what == "needs_operator" for entry in order.timeline)
     if waits and evidence.policy is LatePolicy.REFUND:
         yield ("late_money_kept",), number, "its late payment was not returned"
+
+
+def _late_alarm(order: Order) -> str:
+    if any(entry.what == REFUNDED_ELSEWHERE for entry in order.timeline):
+        return REFUNDED_ELSEWHERE
+    return "openid_differs" if order.paid_by_another else "paid_late"
 
 
 def _of_refunds(number: str, order: Order, evidence: Evidence) -> Required:
@@ -147,6 +154,11 @@ def _paid_late(alarm: Alarm, evidence: Evidence) -> bool:
 def _paid_by_another(alarm: Alarm, evidence: Evidence) -> bool:
     order = evidence.world.orders[alarm.about]
     return any(payment.openid != order.terms.openid for payment in order.payments)
+
+
+def _refunded_elsewhere(alarm: Alarm, evidence: Evidence) -> bool:
+    refunds = evidence.world.refunds.values()
+    return any(refund.number == alarm.about and refund.by_console for refund in refunds)
 
 
 def _paid_twice(alarm: Alarm, evidence: Evidence) -> bool:
@@ -224,7 +236,9 @@ def _trouble(alarm: Alarm, evidence: Evidence) -> bool:
 CAUSES: Mapping[str, Justifies] = {
     "paid_late": _paid_late,
     "openid_differs": _paid_by_another,
+    REFUNDED_ELSEWHERE: _refunded_elsewhere,
     "notify_second_payment": _paid_twice,
+    "query_second_payment": _paid_twice,
     "notify_total": _another_amount,
     "notify_appid": _of_somebody_else("appid"),
     "notify_mchid": _of_somebody_else("mchid"),
@@ -235,6 +249,7 @@ CAUSES: Mapping[str, Justifies] = {
     "refund_closed": _refund_was("CLOSED"),
     "refund_refused": _refund_in(RefundState.REFUSED),
     "refund_slow": _refund_slow,
+    "refund_not_now": _trouble,
     "event_undelivered": _undelivered,
     "books_differ": _books_differ,
     BILL_LATE: _bill_late,

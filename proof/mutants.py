@@ -86,8 +86,20 @@ MUTANTS = (
     Mutant(
         "a refund whose answer is lost ends as refused",
         REFUND_SERVICE,
-        "        except GatewayRefused as error:\n            return await self._end_refused(",
-        "        except RemoteError as error:\n            return await self._end_refused(",
+        "        except GatewayRefused as error:\n            if is_final(error):\n",
+        "        except RemoteError as error:\n            if True:\n",
+    ),
+    Mutant(
+        "a refusal for our credentials ends a refund",
+        REFUND_SERVICE,
+        "            if is_final(error):\n",
+        "            if error:\n",
+    ),
+    Mutant(
+        "a payment that was refunded in the console releases goods",
+        PAYMENTS,
+        "    refunded = told.state is RemoteState.REFUND\n",
+        "    refunded = False\n",
     ),
     Mutant(
         "a refund is sent again without a query",
