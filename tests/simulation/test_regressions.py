@@ -48,13 +48,6 @@ REGRESSIONS = (
         "There was no alarm. It comes before that write now.",
         ("alarm          event_undelivered",),
     ),
-    Regression(
-        "a refund is sent by two processes whose clocks are further apart than a lease, and the second is refused",
-        Scenario(102),
-        "The first request was under way and WeChat did not know of it, so the refund ended as refused, and was made. "
-        "What may be under way is waited for now, before WeChat is asked.",
-        ("refund reserved", "refund sent", "refund: WeChat refuses", "refund: 200", "PROCESSING"),
-    ),
 )
 
 
