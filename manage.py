@@ -20,7 +20,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Fe
 def demo(
     var: Annotated[Path, typer.Option(help="密钥、数据、日志的目录 · directory of keys, data and logs")] = ROOT / "var",
 ) -> None:
-    """启动演示：本机微信与服务 · Start the demo: a local WeChat and the service. PORT=8888 by default."""
+    """启动演示：微信模拟器与服务 · Start the demo: the WeChat simulator and the service. PORT=8888 by default."""
     raise typer.Exit(demonstration.main(var.absolute()))
 
 

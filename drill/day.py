@@ -1,4 +1,4 @@
-"""A merchant's day at a local WeChat, from the first order to the books of the next morning.
+"""A merchant's day at the WeChat simulator, from the first order to the books of the next morning.
 
 Payments and refunds live through all that the simulator can do to them, calls go wrong in every way, services are
 killed; the simulated clock is pushed ahead whenever there is nothing left to do for now.

@@ -1,4 +1,4 @@
-"""``manage.py drill``: a day of orders at a local WeChat with all that goes wrong, and its verdict as a table."""
+"""``manage.py drill``: a day of orders at the WeChat simulator with all that goes wrong, and its verdict as a table."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class Shop:
 
 
 class WeChat:
-    """The local WeChat's payers, console, clock and truth."""
+    """The simulator's payers, console, clock and truth."""
 
     def __init__(self, stack: Stack, session: aiohttp.ClientSession) -> None:
         self._url = f"{stack.simulator_url}/simulator"

@@ -1,4 +1,4 @@
-"""The processes of a drill: stores, a local WeChat with simulated dates, and two services.
+"""The processes of a drill: stores, the WeChat simulator with simulated dates, and two services.
 
 Everything is on loopback and in one directory, and ends with the drill.
 """

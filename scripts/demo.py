@@ -1,4 +1,4 @@
-"""The demo: a local WeChat and the service in front of it, from nothing to an address to open.
+"""The demo: the WeChat simulator and the service in front of it, from nothing to an address to open.
 
 Everything it makes for this install (keys, secrets, data, logs) stays in ``var/``, so a restart keeps sessions and
 orders. Both processes hang on a lifeline: they end with this one, even when it is killed.
@@ -66,10 +66,10 @@ def _run(stack: ExitStack, var: Path) -> None:
     """On a second start the keys are known, and the service starts beside the simulator instead of after it."""
     stack.enter_context(_only_one(var))
     base_url = _address(int(os.environ.get("PORT") or SERVICE_PORT), "服务 · service")
-    simulator_url = _address(SIMULATOR_PORT, "本机微信 · local WeChat")
-    secure_url = _address(SECURE_PORT, "本机微信（退款） · local WeChat, refunds")
+    simulator_url = _address(SIMULATOR_PORT, "微信模拟器 · WeChat simulator")
+    secure_url = _address(SECURE_PORT, "微信模拟器（退款） · WeChat simulator, refunds")
     known = demo_files.load_credentials(var)
-    with step("本机微信 · local WeChat"):
+    with step("微信模拟器 · WeChat simulator"):
         simulator = _start_simulator(stack, var, simulator_url, secure_url)
         service = _start_service(stack, var, base_url, simulator_url, known) if known else None
         simulator.wait_for(re.compile("simulator listening"), READY_S)
@@ -133,11 +133,11 @@ def _watch(children: list[Process]) -> None:
 def _show(var: Path, base_url: str, simulator_url: str) -> None:
     Console().print(
         Panel.fit(
-            f"商店 · shop           [bold]{base_url}/[/bold]\n"
-            f"本机微信 · simulator  {simulator_url}/simulator/\n"
-            f"商户密钥 · API key    {var / 'demo.json'}\n"
-            f"日志 · logs           {var / 'log'}\n\n"
-            "[bold red]模拟环境，不动真钱 · simulated, no real money moves[/bold red]\n"
+            f"店铺 · shop              [bold]{base_url}/[/bold]\n"
+            f"微信模拟器 · simulator   {simulator_url}/simulator/\n"
+            f"Fenpay API Key · key     {var / 'demo.json'}\n"
+            f"日志 · logs              {var / 'log'}\n\n"
+            "[bold red]模拟环境，不涉及真实资金 · simulated, no real money moves[/bold red]\n"
             "Ctrl-C 停止 · Ctrl-C stops",
             title="Fenpay",
         )

@@ -40,7 +40,7 @@ def shortest(fen: int) -> str:
 @pytest.mark.parametrize(
     "printed",
     [money.yuan, bill_lines.yuan, written_by_hand, lambda fen: str(exports.yuan(fen)), shortest],
-    ids=["pages and commands", "the local WeChat's bills", "a bill by hand", "exports", "sums of a bill"],
+    ids=["pages and commands", "the simulator's bills", "a bill by hand", "exports", "sums of a bill"],
 )
 def test_every_price_is_printed_and_read_again_without_an_error(printed: Callable[[int], str]) -> None:
     """M."""
