@@ -22,6 +22,8 @@ from wechat.domain.ports import WRITES_KEPT
 from wechat.domain.refunds import MAX_FAILED, MAX_REFUNDS
 from wechat.refunds.service import CONSOLE
 
+NOT_A_NO = "SIGN_ERROR"
+"""What WeChat answers where our credentials are wrong: nobody has looked at the refund."""
 ENDED = frozenset({TradeState.SUCCESS, TradeState.PAID_LATE, TradeState.REFUND, TradeState.CLOSED})
 
 
@@ -107,6 +109,8 @@ class Invariants:
                 yield f"refund {refund.out_refund_no} is {refund.state}, and {known.state} at WeChat"
             if refund.state == "SUCCESS" and (known is None or known.state != "SUCCESS"):
                 yield f"refund {refund.out_refund_no} counts as made and is not"
+            if refund.refusal == NOT_A_NO:
+                yield f"refund {refund.out_refund_no} ended by {NOT_A_NO}, which says nothing of it"
             use = self._database[NUMBERS].peek(refund_number(order.mchid, refund.out_refund_no)) or {}
             if use.get("order") != order.key:
                 yield f"refund {refund.out_refund_no} is not reserved for it"

@@ -100,6 +100,7 @@ MUTANTS = (
         PAYMENTS,
         "    refunded = told.state is RemoteState.REFUND\n",
         "    refunded = False\n",
+        "tests/unit/test_orders.py; nothing here dates the release of goods against refunds made in the console",
     ),
     Mutant(
         "a refund is sent again without a query",
