@@ -15,14 +15,14 @@ from wechat.domain.times import BEIJING, beijing_day, to_v3
 SHOWN = 20
 BILLS_OUT = time(10, 5)
 PLANT_KINDS = {
-    InjectedKind.MISSING_HERE: "账单多一笔未付订单的付款 a payment of an unpaid order",
-    InjectedKind.MISSING_THERE: "账单缺一笔付款 a payment left out",
-    InjectedKind.AMOUNT: "金额差一分 a fen more",
-    InjectedKind.STATE: "状态不符 another state",
-    InjectedKind.REFUND_MISSING_HERE: "账单多一笔退款 a refund nobody asked for",
+    InjectedKind.MISSING_HERE: "账单多一笔未支付订单的支付 a payment of an unpaid order",
+    InjectedKind.MISSING_THERE: "账单缺一笔支付 a payment left out",
+    InjectedKind.AMOUNT: "金额相差 1 分 a fen more",
+    InjectedKind.STATE: "状态不一致 another state",
+    InjectedKind.REFUND_MISSING_HERE: "账单多一笔退款 a refund that was not requested",
     InjectedKind.REFUND_MISSING_THERE: "账单缺一笔退款 a refund left out",
-    InjectedKind.DOUBLE_PAYMENT: "重复付款 a second payment",
-    InjectedKind.UNKNOWN_NUMBER: "没有的订单号 a number nobody knows",
+    InjectedKind.DOUBLE_PAYMENT: "重复支付 a second payment",
+    InjectedKind.UNKNOWN_NUMBER: "系统没有的订单号 an unknown order number",
 }
 
 

@@ -92,7 +92,7 @@ class Shop:
         self.orders = Orders(defaults, {}, {Api.V3: self.gateway}, self.updates, recorder, claims, runtime)
         refund_defaults = RefundDefaults(MCHID, {Api.V3: Api.V3}, order.notify_url)
         desks = {Api.V3: self.desk}
-        self.refunds = Refunds(refund_defaults, desks, self.updates, storage.numbers, claims, runtime)
+        self.refunds = Refunds(refund_defaults, desks, self.updates, storage.numbers, claims, runtime, under_way_s=0)
         self.late = LatePayments(LatePolicy.REFUND, self.refunds, self.updates, runtime)
         self.records = BookRecords(MCHID, storage.days, storage.differences, runtime)
         self.repairs = Repairs(self.orders, self.refunds, storage.book_entries, self.records, self.clock)

@@ -185,7 +185,7 @@ async def test_the_front_page_refunds_moves_money_plants_a_difference_and_goes_t
     await page.get_by_role("button", name="充值 ¥100").click()
     await expect(page.locator("#balance")).to_have_text("¥117.89")
     await page.locator("[name=scenario]").select_option("abnormal")
-    await page.get_by_role("button", name="就这样").click()
+    await page.get_by_role("button", name="应用").click()
     await page.wait_for_load_state()
     await page.get_by_role("button", name="商户平台退款").click()
     row = page.locator("tr", has_text="simconsole")
@@ -195,7 +195,7 @@ async def test_the_front_page_refunds_moves_money_plants_a_difference_and_goes_t
     await row.get_by_role("button", name="退到别处").click()
     await expect(row).to_contain_text("PROCESSING")
     await page.locator("[name=kind]").select_option("unknown_number")
-    await page.get_by_role("button", name="埋下").click()
+    await page.get_by_role("button", name="注入").click()
     await expect(page.locator("li")).to_contain_text("没有的订单号")
     await page.locator("[name=kind]").select_option("missing_here")
     await page.locator("form[data-json='/simulator/bills/faults'] button").click()
@@ -203,7 +203,7 @@ async def test_the_front_page_refunds_moves_money_plants_a_difference_and_goes_t
     await page.locator("#to-bill").click()
     await expect(page.locator("#now")).to_contain_text("T10:05")
     await expect(page.locator("li")).to_contain_text("没有的订单号")  # of the day that is over
-    await page.get_by_role("button", name="还原账单").click()
+    await page.get_by_role("button", name="恢复账单").click()
     await expect(page.locator("li")).to_have_count(0)
     assert simulator.order(out_trade_no)["refunded"] == 1800
     simulator.stop()

@@ -207,6 +207,7 @@ class Core:
         catalogue: Mapping[str, Item] | None = None,
         fuse: CrashPoint | None = None,
         updates: Callable[[OrderStore, Runtime], OrderUpdates] = OrderUpdates,
+        under_way_s: float = 0.0,
     ) -> None:
         runtime = backend.runtime()
         self.backend = backend
@@ -217,7 +218,13 @@ class Core:
         self.orders = Orders(defaults, catalogue or {}, gateways or {}, self.updates, self.recorder, claims, runtime)
         refund_defaults = RefundDefaults(defaults.mchid, route, defaults.notify_url)
         self.refunds = Refunds(
-            refund_defaults, refund_gateways or {}, self.updates, self.stores.numbers, claims, runtime
+            refund_defaults,
+            refund_gateways or {},
+            self.updates,
+            self.stores.numbers,
+            claims,
+            runtime,
+            under_way_s=under_way_s,
         )
         self.late = LatePayments(policy, self.refunds, self.updates, runtime)
         parts = (self.stores.orders, self.updates, self.orders, self.refunds, self.late, runtime)

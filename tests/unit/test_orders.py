@@ -444,6 +444,18 @@ async def test_a_payment_that_does_not_fit_is_alarmed_once_however_often_it_is_f
     assert [entry.what for entry in service.stored(order).timeline].count("query_total") == 1
 
 
+async def test_a_payment_that_does_not_fit_is_alarmed_when_a_closed_order_is_checked_again(service: Service) -> None:
+    service.v3.failures = [OutcomeUnknown("prepay"), OutcomeUnknown("query")]
+    with pytest.raises(OutcomeUnknown):
+        await service.basket()
+    [number] = service.numbers
+    await service.close(service.backend.orders[number])
+    service.v3.on_query = lambda o: replace(transaction(o, RemoteState.SUCCESS), total=1)
+    service.clock.advance(601)
+    await service.work()
+    assert service.backend.telemetry.alarms("query_total") == 1
+
+
 @pytest.mark.parametrize("policy", list(LatePolicy))
 async def test_a_payment_that_was_refunded_in_the_console_before_we_heard_of_it_releases_nothing(
     service: Service, policy: LatePolicy

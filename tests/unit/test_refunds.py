@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tests.contract.samples import NOW
-from tests.support.core import CrashPoint, SimulatedCrash
+from tests.support.core import Core, CrashPoint, SimulatedCrash
 from tests.support.refund_desk import TURN_S, Shop, fact, lost, refused
 from wechat.domain.due_work import parts_of
 from wechat.domain.errors import (
@@ -27,6 +27,7 @@ from wechat.domain.facts import Api, RefundState, Verified
 from wechat.domain.orders import LONGEST_PAUSE, SPACING, Refund, TradeState
 from wechat.domain.refunds import MAX_REFUNDS, WINDOW
 from wechat.pay.codes import NOT_NOW
+from wechat.pay.gateway import RefundGateway
 from wechat.refunds.requests import RefundRequest
 
 
@@ -248,6 +249,7 @@ async def test_a_refusal_for_our_credentials_ends_no_refund_and_it_is_sent_again
     shop.desk.before = [refused(code)]
     refund = await shop.ask(out_refund_no="refund-1")
     assert (refund.state, shop.reserved, shop.alarms("refund_not_now")) == (RefundState.REQUESTED, 60, 1)
+    assert (refund.timeline[-1].what, refund.timeline[-1].by) == ("not_now", code)
     await shop.work(minutes=5)
     assert shop.stored(refund).state is RefundState.PROCESSING
     assert shop.calls == ["refund", "query", "refund"]
@@ -349,6 +351,25 @@ async def test_a_refund_that_was_not_sent_is_sent_later(shop: Shop) -> None:
     assert refund.state is RefundState.REQUESTED
     await shop.work()
     assert shop.stored(refund).state is RefundState.PROCESSING
+
+
+async def test_a_first_try_that_may_be_under_way_is_waited_for_before_a_no_to_the_second_ends_the_refund(
+    shop: Shop,
+) -> None:
+    """Two processes whose clocks are further apart than a lease is long send it at almost the same time."""
+    shop.desk.before = [lost()]
+    refund = await shop.ask()
+    loop = asyncio.get_running_loop()
+
+    def is_under_way(late: Refund) -> GatewayRefused:
+        taken = fact(late, RefundState.PROCESSING)
+        loop.call_later(0.05, lambda: shop.desk.taken.update({late.out_refund_no: taken}))
+        return refused("INVALID_REQUEST")
+
+    shop.desk.judge = is_under_way
+    patient = Core(shop.backend, refund_gateways=dict.fromkeys(Api, cast(RefundGateway, shop.desk)), under_way_s=0.2)
+    await shop.work(process=patient)
+    assert (shop.stored(refund).state, shop.reserved) == (RefundState.PROCESSING, 60)
 
 
 async def test_a_refusal_of_a_second_try_is_checked_against_the_first(shop: Shop) -> None:

@@ -86,6 +86,7 @@ NO_SUCH_ORDER = RemoteStatus(Outcome.NO_SUCH_ORDER)
 API_OFF = RemoteStatus(Outcome.UNKNOWN, error=Conflict(Text("设置里没有 pay.v2", "the settings have no pay.v2")))
 NOTPAY = there(RemoteState.NOTPAY)
 REFUNDED = paid(BY_NOTICE, event("10:05:00", "refund", "refund"), trade_state=TradeState.REFUND)
+NOT_TAKEN = TimelineEntry(at("10:05:00"), "not_now", "answer", "SIGN_ERROR")
 ON_TIME = (message("10:02:12"),)
 
 
@@ -445,6 +446,17 @@ ROWS = {
         "manage.py refund query R20260301-1",
         received=ON_TIME,
         refunds=(refund(RefundState.ABNORMAL),),
+    ),
+    "refund that WeChat did not look at": Row(
+        paid(BY_NOTICE),
+        there(),
+        "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；"
+        "退款 ¥5.00 暂未受理：微信支付拒绝了本次请求（SIGN_ERROR），将用同一商户退款单号重试。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; WeChat refused the "
+        "request for the refund of ¥5.00 (SIGN_ERROR), not the refund; it is sent again under its number.",
+        "manage.py refund query R20260301-1",
+        received=ON_TIME,
+        refunds=(refund(RefundState.REQUESTED, sends=1, timeline=(NOT_TAKEN,)),),
     ),
     "refund was refused": Row(
         paid(BY_NOTICE),

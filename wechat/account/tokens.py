@@ -129,7 +129,7 @@ class Shared:
         """The credential, from memory where possible. Starts a renewal in the background when the end is near."""
         token = await self._current()
         if token is None:
-            return (await self._renewed()).value
+            return (await self._await_renewal()).value
         if self._near_end(token) and not self._resting():
             self._start_renewal()
         return token.value
@@ -157,7 +157,7 @@ class Shared:
             return stored
         return held
 
-    async def _renewed(self) -> Token:
+    async def _await_renewal(self) -> Token:
         if self._failure and self._resting():
             raise self._failure.with_traceback(None)  # or each raise would make its traceback longer
         return await asyncio.shield(self._start_renewal())

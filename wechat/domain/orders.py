@@ -60,7 +60,7 @@ PAID_STATES = frozenset({TradeState.SUCCESS, TradeState.PAID_LATE, TradeState.RE
 class TimelineEntry:
     """One line of a timeline. ``source`` is who spoke (payer, merchant, notify, query, worker).
 
-    The timeline is for people: no rule reads it.
+    The timeline is for people. No rule about money reads it; alarms do, to be raised once.
     """
 
     at: datetime

@@ -168,6 +168,18 @@ def next_turn(order: Order, now: datetime) -> datetime:
     return now if latest is None else max(now, latest + SPACING)
 
 
+NOT_NOW = "not_now"
+"""The timeline's word for an answer that says nothing of the refund: WeChat does not know who asks, or not so often."""
+
+
+def note_refund(order: Order, out_refund_no: str, entry: TimelineEntry) -> Order:
+    """Add a line to a refund's timeline, once."""
+    refund = _must_have(order, out_refund_no)
+    if refund.timeline and refund.timeline[-1] == entry:
+        return order
+    return _replace_refund(order, _with_entry(refund, entry))
+
+
 def refuse_refund(order: Order, out_refund_no: str, lease: str, code: str, message: str, now: datetime) -> Order:
     """End a refund that WeChat certainly did not make. Raises LeaseLost."""
     refund = _require_lease(order, out_refund_no, lease)

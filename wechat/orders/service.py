@@ -183,7 +183,7 @@ class Orders:
         """
         try:
             fact = await self.look(order)
-            if fact and (await self._recorder.apply(fact, source="query")).paid:
+            if fact and (await self._apply(order, fact)).paid:
                 return
             if fact and not fact.value.state.closed:
                 await self._close_at_wechat(order)
@@ -200,6 +200,10 @@ class Orders:
         fact = await self.look(order)
         if fact is None:
             return await self._updates.get(order.key)
+        return await self._apply(order, fact)
+
+    async def _apply(self, order: Order, fact: Verified[Transaction]) -> Order:
+        """Apply what a query found. Raises Mismatch, which the operator has been told of."""
         try:
             return await self._recorder.apply(fact, source="query")
         except Mismatch as error:

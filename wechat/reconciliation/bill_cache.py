@@ -50,7 +50,7 @@ class BillCache:
         NotSent, OutcomeUnknown.
         """
         path = self._path(day, kind)
-        return Bill(day, kind, path) if path.exists() else await self._fetched(day, kind)
+        return Bill(day, kind, path) if path.exists() else await self._fetch_once(day, kind)
 
     async def refetch(self, day: date, kind: BillKind = BillKind.ALL) -> Bill:
         """As ``bill``, but WeChat is asked although a bill is here.
@@ -60,7 +60,7 @@ class BillCache:
         """
         path = self._path(day, kind)
         try:
-            bill = await self._fetched(day, kind)
+            bill = await self._fetch_once(day, kind)
         except FenpayError as error:
             if not path.exists():
                 raise
@@ -82,7 +82,7 @@ class BillCache:
     def _path(self, day: date, kind: BillKind) -> Path:
         return self._directory / f"{day.isoformat()}.{kind}.csv"
 
-    async def _fetched(self, day: date, kind: BillKind) -> Bill:
+    async def _fetch_once(self, day: date, kind: BillKind) -> Bill:
         """The bill from WeChat, which from now on is here. Raises as ``bill`` does."""
         self._must_exist(day)
         path = self._path(day, kind)

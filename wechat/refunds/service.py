@@ -36,7 +36,7 @@ IDEMPOTENCY_LIFE = timedelta(days=2)
 NUMBER_BYTES = 6
 LEASE_BYTES = 6
 UNDER_WAY_S = 20.0
-"""Longer than a request takes at all hosts."""
+"""Longer than a request takes at all hosts, seconds."""
 CONSOLE = "console"
 CONSOLE_REASON = "商户平台退款"
 MONEY_GOES_BACK = "money_goes_back"
@@ -77,8 +77,10 @@ class Refunds:
         numbers: NumberStore,
         claims: Claims,
         runtime: Runtime,
+        under_way_s: float = UNDER_WAY_S,
     ) -> None:
         self._defaults = defaults
+        self._under_way_s = under_way_s
         self._gateways = gateways
         self._updates = updates
         self._numbers = numbers
@@ -228,13 +230,23 @@ class Refunds:
         except GatewayRefused as error:
             if is_final(error):
                 return await self._end_refused(order, refund, error, asked_for=asked_for)
-            log.warning("refund_not_now", out_refund_no=refund.out_refund_no, error=str(error))
-            self._telemetry.alarm(REFUND_NOT_NOW, order.out_trade_no)
-            return refund
+            return await self._defer(order, refund, error)
         except RemoteError as error:
             log.warning("refund_unknown", out_refund_no=refund.out_refund_no, error=str(error))
             return refund
         return await self.apply(fact, source="answer")
+
+    async def _defer(self, order: Order, refund: Refund, error: GatewayRefused) -> Refund:
+        """Tell the operator, and note in the refund, that WeChat did not look at it. It is sent again on its date."""
+        log.warning("refund_not_now", out_refund_no=refund.out_refund_no, error=str(error))
+        self._telemetry.alarm(REFUND_NOT_NOW, order.out_trade_no, error=error.public_code)
+        entry = TimelineEntry(
+            self._clock.now(), transitions.NOT_NOW, "answer", error.public_code, {"message": error.wire_message}
+        )
+        change = await self._updates.update(
+            order.key, lambda current: transitions.note_refund(current, refund.out_refund_no, entry)
+        )
+        return _the(change.after, refund.out_refund_no)
 
     async def _end_refused(self, order: Order, refund: Refund, error: GatewayRefused, *, asked_for: bool) -> Refund:
         """End a refund that WeChat refused. If it was sent before, that try may have succeeded all the same: that is
@@ -244,7 +256,7 @@ class Refunds:
         refund over too early. By no clock is it known when that try began, so it is waited for.
         """
         if refund.sends > 1:
-            await asyncio.sleep(UNDER_WAY_S)
+            await asyncio.sleep(self._under_way_s)
             known = await self._query_once(order, refund)  # by a query of our own: one under way began before the no
             if known.state is not RefundState.REQUESTED:
                 return known
