@@ -75,7 +75,7 @@ BOOK_MUTANTS = (
     Mutant(
         "a day run again is compared with the bill that is here",
         "wechat/reconciliation/bill_cache.py",
-        "            bill = await self._fetched(day, kind)\n        except FenpayError",
+        "            bill = await self._fetch_once(day, kind)\n        except FenpayError",
         "            bill = await self.bill(day, kind)\n        except FenpayError",
     ),
     Mutant(
