@@ -35,7 +35,7 @@ from service.settings.loading import load
 from service.settings.model import Settings
 from service.settings.values import EMBEDDED
 from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis
-from wechat.domain.errors import ConfigError, StoreUnavailable, Text
+from wechat.domain.errors import Bilingual, ConfigError, StoreUnavailable
 
 VERSION = "0.2.0"
 ROOT = Path(__file__).parent
@@ -52,7 +52,7 @@ HTTP_LIMITS: dict[str, Any] = {
     "decompress_request": False,
 }
 
-NOT_MIGRATED = Text(
+NOT_MIGRATED = Bilingual(
     "mongo.url：数据库里是 0.1.0 的订单。停掉全部旧进程，用同一份设置运行 manage.py migrate --settings …，再启动",
     "mongo.url: the database holds orders of release 0.1.0. Stop every old process, run manage.py migrate --settings … "
     "with these settings, then start again",
@@ -181,7 +181,7 @@ def listening_sockets(settings: Settings) -> list[socket.socket]:
         why = error.strerror or "?"
         raise ConfigError(
             [
-                Text(
+                Bilingual(
                     f"http.port：无法监听 {host}:{port}（{why}）；换一个端口，或停掉占用它的程序",
                     f"http.port: cannot listen on {host}:{port} ({why}); take another port or stop what holds this one",
                 )

@@ -17,7 +17,7 @@ from cli.context import AsJson, Context, Day, KeyFile, Url, command_context, day
 from cli.orders import NUMBER, STATE
 from cli.output import Screen, cell, money, words
 from cli.problems import Exit, Problem
-from wechat.domain.errors import Text
+from wechat.domain.errors import Bilingual
 from wechat.domain.times import beijing, to_v3
 from wechat.pay.bills.parser import BillBroken, BillKind, TradeLine, read_lines, trade_lines
 from wechat.reconciliation.books import Totals, sum_lines
@@ -29,7 +29,7 @@ app = typer.Typer(no_args_is_help=True, help=words("微信的账单", "WeChat's 
 Kind = Annotated[BillKind, typer.Option(help=words("后三种是资金账单", "the last three are of the funds"))]
 SUM_NAMES = ("payments", "received", "settled", "refunds", "refunded", "settled_refunded", "fee", "fee_e5", "net")
 STDOUT = Path("-")
-NO_BILL = Text("这一天没有账单：没有发生交易", "There is no bill of that day: nothing happened")
+NO_BILL = Bilingual("这一天没有账单：没有发生交易", "There is no bill of that day: nothing happened")
 
 
 @app.command(help=words("下载账单，原样保存", "Download a bill as WeChat wrote it."))
@@ -83,7 +83,7 @@ def show(
 def _print(desk: Context, date: str, kind: BillKind) -> None:
     """The bill itself on stdout, where no JSON document may come after it. Raises Problem."""
     if desk.screen.as_json:
-        text = Text(
+        text = Bilingual(
             "标准输出只能是账单或 JSON 文档之一：--out - 与 --json 不能同用",
             "Stdout has the bill or the JSON document: --out - and --json do not go together",
         )
@@ -96,7 +96,7 @@ def _download(desk: Context, date: str, kind: BillKind, into: IO[bytes]) -> int:
     """The bill in ``into``; how many bytes, 0 for a day without one."""
     size = 0
     with desk.screen.downloading() as bar:
-        task = bar.add_task(Text(f"{date} 的账单", f"Bill of {date}").to(desk.screen.lang), total=None)
+        task = bar.add_task(Bilingual(f"{date} 的账单", f"Bill of {date}").to(desk.screen.lang), total=None)
         for piece, total in desk.service.download(f"/api/bills/{date}", kind=kind.value):
             into.write(piece)
             size += len(piece)
@@ -115,7 +115,7 @@ def _once_whole(path: Path) -> Iterator[IO[bytes]]:
             draft.replace(path)
     except OSError as error:
         why = error.strerror or "?"
-        text = Text(f"写不了 {path}：{why}", f"{path} cannot be written: {why}")
+        text = Bilingual(f"写不了 {path}：{why}", f"{path} cannot be written: {why}")
         raise Problem(Exit.CONFIG, "NOT_WRITABLE", text, next_step=f"ls -ld '{path.parent}'") from None
     finally:
         draft.unlink(missing_ok=True)
@@ -128,7 +128,7 @@ def _read(path: Path, limit: int) -> tuple[list[TradeLine], dict[str, int]]:
         first = list(islice(lines, limit))
         sums: Totals = sum_lines(chain(first, lines))
     except BillBroken as error:
-        text = Text(
+        text = Bilingual(
             f"账单第 {error.line} 行读不懂（{error.reason}）",
             f"Line {error.line} of the bill makes no sense ({error.reason})",
         )
@@ -142,7 +142,13 @@ def _line(line: TradeLine) -> dict[str, Any]:
 
 def _views(screen: Screen, lines: Sequence[TradeLine], sums: Mapping[str, int]) -> list[RenderableType]:
     sheet = screen.sheet((text, str(sums[name]) if name in COUNTS else money(sums[name])) for name, text in SUMS)
-    columns = (Text("时间", "Time"), NUMBER, Text("微信支付订单号", "transaction_id"), Text("金额", "Amount"), STATE)
+    columns = (
+        Bilingual("时间", "Time"),
+        NUMBER,
+        Bilingual("微信支付订单号", "transaction_id"),
+        Bilingual("金额", "Amount"),
+        STATE,
+    )
     rows = [
         (
             beijing(line.time),
@@ -154,7 +160,7 @@ def _views(screen: Screen, lines: Sequence[TradeLine], sums: Mapping[str, int]) 
         for line in lines
     ]
     return (
-        [sheet, screen.table(Text(f"前 {len(rows)} 行", f"First {len(rows)} lines"), columns, rows)]
+        [sheet, screen.table(Bilingual(f"前 {len(rows)} 行", f"First {len(rows)} lines"), columns, rows)]
         if rows
         else [sheet]
     )

@@ -14,7 +14,7 @@ from cli.context import AsJson, Context, Day, KeyFile, Url, Yes, command_context
 from cli.orders import NUMBER
 from cli.output import Screen, money, words
 from cli.problems import Exit, Problem
-from wechat.domain.errors import Text
+from wechat.domain.errors import Bilingual
 from wechat.domain.times import from_v3, span
 from wechat.reconciliation.labels import ACTION_LABELS, COUNTS, KINDS, STATUSES, SUMS
 from wechat.support.cli_hints import command
@@ -29,7 +29,7 @@ BY_ITSELF = ("query", "refund")
 ID = re.compile(r"[0-9a-f]{4,32}", re.ASCII)
 SHORTEST = 6  # digits of an id that are shown, more where two begin alike
 
-KIND, OURS, WECHAT = Text("类别", "Kind"), Text("系统", "Ours"), Text("微信", "WeChat")
+KIND, OURS, WECHAT = Bilingual("类别", "Kind"), Bilingual("系统", "Ours"), Bilingual("微信", "WeChat")
 
 
 class Step(NamedTuple):
@@ -86,7 +86,7 @@ def reconcile(
 def _run(desk: Context, path: str) -> tuple[dict[str, Any], dict[str, Difference]]:
     """The result, and all differences by id, the open ones first."""
     with desk.screen.waiting() as bar:
-        bar.add_task(Text("对账中", "Reconciling").to(desk.screen.lang), total=None)
+        bar.add_task(Bilingual("对账中", "Reconciling").to(desk.screen.lang), total=None)
         result = desk.service.post(path, timeout_s=RUN_S)
         found, cursor = result.pop("differences"), result.pop("next_cursor")
         while cursor:
@@ -98,7 +98,7 @@ def _run(desk: Context, path: str) -> tuple[dict[str, Any], dict[str, Difference
 def _id(text: str) -> str:
     """``text``, if it may be the beginning of a difference's id. Raises Problem."""
     if not ID.fullmatch(text):
-        told = Text("--known 是差异表里的编号", "--known is an id of the table of differences")
+        told = Bilingual("--known 是差异表里的编号", "--known is an id of the table of differences")
         raise Problem(Exit.USAGE, "BAD_ID", told)
     return text
 
@@ -107,10 +107,12 @@ def _find_difference(text: str, date: str, differences: Mapping[str, Difference]
     """The one difference whose id begins with ``text``. Raises Problem."""
     found = [one for number, one in differences.items() if number.startswith(text)]
     if len(found) > 1:
-        told = Text(f"有 {len(found)} 条差异的编号以 {text} 开头", f"{len(found)} differences have ids like {text}")
+        told = Bilingual(
+            f"有 {len(found)} 条差异的编号以 {text} 开头", f"{len(found)} differences have ids like {text}"
+        )
         raise Problem(Exit.USAGE, "AMBIGUOUS_ID", told, next_step=command("reconcile", date))
     if not found:
-        told = Text(f"没有编号以 {text} 开头的差异", f"No difference has an id like {text}")
+        told = Bilingual(f"没有编号以 {text} 开头的差异", f"No difference has an id like {text}")
         raise Problem(Exit.FAILED, "DIFFERENCE_NOT_FOUND", told, next_step=command("reconcile", date))
     return found[0]
 
@@ -134,7 +136,7 @@ def _carried_out(
     if not steps:
         return done
     with desk.screen.counting() as bar:
-        for step in bar.track(steps, description=Text("处理中", "Repairing").to(desk.screen.lang)):
+        for step in bar.track(steps, description=Bilingual("处理中", "Repairing").to(desk.screen.lang)):
             number = step.difference["id"]
             outcome: dict[str, Any] = {"id": number, "action": step.action}
             try:
@@ -153,7 +155,7 @@ def _carried_out(
     return done
 
 
-def _explain_open(one: Difference) -> Text:
+def _explain_open(one: Difference) -> Bilingual:
     """Why a query left a difference open: WeChat's answer is not what its bill says. The audit has the state of ours
     that the answer led to."""
     ours, bill = one["ours"], one["wechat"]
@@ -161,10 +163,10 @@ def _explain_open(one: Difference) -> Text:
     state = one["audit"][-1]["detail"] if one["audit"] else ""
     said = f"{amount} {state}".strip() or "–"
     if bill is None:
-        return Text(
+        return Bilingual(
             f"照微信的答复是 {said}，账单里却没有", f"By WeChat's answer it is {said}, yet the bill has none of it"
         )
-    return Text(
+    return Bilingual(
         f"照微信的答复是 {said}，账单却是 {_side(bill)}",
         f"By WeChat's answer it is {said}, the bill says {_side(bill)}",
     )
@@ -180,10 +182,10 @@ def _was_queried(one: Difference) -> bool:
     return False
 
 
-def _question(plan: Sequence[Step]) -> Text:
+def _question(plan: Sequence[Step]) -> Bilingual:
     surplus = [_numbers(step.difference)["amount"] for step in plan if step.action == "refund"]
     queries, total = len(plan) - len(surplus), money(sum(surplus))
-    return Text(
+    return Bilingual(
         f"向微信查询 {queries} 条，退回 {len(surplus)} 笔重复付款（共 {total}）？",
         f"Ask WeChat about {queries} of them, and return {len(surplus)} double payments ({total} in all)?",
     )
@@ -195,15 +197,15 @@ def _conclude(
     """End with 1 while anything is open, and say what to do about it: no repair that has just come to nothing."""
     left = [one for one in differences.values() if one["status"] == "open"]
     if not left:
-        screen.say(Text("没有待处理的差异", "No difference is open"))
+        screen.say(Bilingual("没有待处理的差异", "No difference is open"))
         return
-    screen.say(Text(f"还有 {len(left)} 条差异待处理", f"{len(left)} differences are open"))
+    screen.say(Bilingual(f"还有 {len(left)} 条差异待处理", f"{len(left)} differences are open"))
     futile = {one["id"] for one in repairs if not one["error"] or one["error"]["exit"] != Exit.UNREACHED}
     if _plan(one for one in left if one["id"] not in futile and not _was_queried(one)):
         screen.next_step(command("reconcile", date, "--repair"))
     else:
         note = command("reconcile", date, "--known", _shorten_ids(differences)[left[0]["id"]])
-        screen.say(Text(f"有人看过之后可以记下：{note}", f"Once somebody has looked, note it: {note}"))
+        screen.say(Bilingual(f"有人看过之后可以记下：{note}", f"Once somebody has looked, note it: {note}"))
         screen.next_step(_by_hand(date, left[0]))
     raise typer.Exit(int(Exit.FAILED))
 
@@ -217,12 +219,12 @@ def _by_hand(date: str, one: Difference) -> str:
 
 
 def _views(screen: Screen, result: Mapping[str, Any], differences: Mapping[str, Difference]) -> list[RenderableType]:
-    columns = (Text("", ""), OURS, WECHAT)
+    columns = (Bilingual("", ""), OURS, WECHAT)
     rows = [
         (text.to(screen.lang), _sum(name, result["ours"].get(name)), _sum(name, result["wechat"][name]))
         for name, text in SUMS
     ]
-    heading = Text(f"{result['date']} 对账", f"Reconciliation of {result['date']}")
+    heading = Bilingual(f"{result['date']} 对账", f"Reconciliation of {result['date']}")
     sums = screen.table(heading, columns, rows)
     now = from_v3(result["finished_at"])  # the service's own clock
     return [sums, _table(screen, differences, now)] if differences else [sums]
@@ -237,19 +239,21 @@ def _shorten_ids(differences: Iterable[str]) -> dict[str, str]:
 
 def _table(screen: Screen, differences: Mapping[str, Difference], now: datetime) -> RenderableType:
     columns = (
-        Text("编号", "Id"),
+        Bilingual("编号", "Id"),
         KIND,
-        Text("状态", "Status"),
-        Text("多久了", "Age"),
+        Bilingual("状态", "Status"),
+        Bilingual("多久了", "Age"),
         NUMBER,
-        Text("微信支付订单号 / 退款单号", "transaction_id / out_refund_no"),
+        Bilingual("微信支付订单号 / 退款单号", "transaction_id / out_refund_no"),
         OURS,
         WECHAT,
-        Text("可做", "Actions"),
+        Bilingual("可做", "Actions"),
     )
-    title = Text(f"差异 {len(differences)} 条", f"{len(differences)} differences")
+    title = Bilingual(f"差异 {len(differences)} 条", f"{len(differences)} differences")
     if len(differences) > SHOWN:
-        title = Text(f"{title.zh}，前 {SHOWN} 条（全部见 --json）", f"{title.en}, the first {SHOWN} (--json has all)")
+        title = Bilingual(
+            f"{title.zh}，前 {SHOWN} 条（全部见 --json）", f"{title.en}, the first {SHOWN} (--json has all)"
+        )
     short = _shorten_ids(differences)
     shown = list(differences.values())[:SHOWN]
     return screen.table(title, columns, [(short[one["id"]], *_row(screen, one, now)) for one in shown])
@@ -273,7 +277,7 @@ def _outcomes(screen: Screen, steps: Sequence[Step], repairs: Sequence[Mapping[s
     """What each step came to."""
     if not repairs:
         return []
-    columns = (KIND, NUMBER, Text("做了", "Did"), Text("结果", "Result"), Text("原因", "Why"))
+    columns = (KIND, NUMBER, Bilingual("做了", "Did"), Bilingual("结果", "Result"), Bilingual("原因", "Why"))
     rows = [
         (
             KINDS[step.difference["kind"]].to(screen.lang),
@@ -284,7 +288,7 @@ def _outcomes(screen: Screen, steps: Sequence[Step], repairs: Sequence[Mapping[s
         )
         for step, done in zip(steps, repairs, strict=False)
     ]
-    return [screen.table(Text("处理", "Repairs"), columns, rows)]
+    return [screen.table(Bilingual("处理", "Repairs"), columns, rows)]
 
 
 def _numbers(one: Difference) -> Mapping[str, Any]:

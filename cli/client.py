@@ -17,7 +17,7 @@ from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Re
 
 from cli.endpoint import Endpoint
 from cli.problems import Exit, Problem, refusal
-from wechat.domain.errors import Text
+from wechat.domain.errors import Bilingual
 
 ANSWER_S = 60.0  # a query may wait for WeChat, and for its spare host after that
 PIECE = 64 * 1024
@@ -82,7 +82,7 @@ class Service:
 
     def _build_refusal(self, error: HTTPError) -> Problem:
         if error.code in range(300, 400):
-            text = Text(
+            text = Bilingual(
                 "这个地址转去别处；请把 --url 换成最终的地址", "This address redirects; give --url its final one"
             )
             return Problem(Exit.CONFIG, "REDIRECTED", text)
@@ -97,11 +97,11 @@ class Service:
         never = isinstance(reason, ConnectionRefusedError | socket.gaierror)
         where = self.place.url
         if never:
-            text = Text(f"连不上 {where}；服务在运行吗？", f"{where} cannot be reached; is the service running?")
+            text = Bilingual(f"连不上 {where}；服务在运行吗？", f"{where} cannot be reached; is the service running?")
         elif isinstance(reason, TimeoutError):
-            text = Text(f"{where} 没有按时回答", f"{where} did not answer in time")
+            text = Bilingual(f"{where} 没有按时回答", f"{where} did not answer in time")
         else:
-            text = Text(f"与 {where} 的连接中断", f"The connection to {where} broke off")
+            text = Bilingual(f"与 {where} 的连接中断", f"The connection to {where} broke off")
         return Problem(Exit.UNREACHED, "NO_ANSWER", text, next_step=self.place.next_step, unknown=not never)
 
     def _url(self, path: str, query: Mapping[str, str | int | None]) -> str:

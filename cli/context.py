@@ -17,7 +17,7 @@ from cli import endpoint as place
 from cli.client import Service
 from cli.output import Screen, language, words
 from cli.problems import Exit, Problem
-from wechat.domain.errors import Text
+from wechat.domain.errors import Bilingual
 from wechat.domain.orders import OUT_TRADE_NO
 from wechat.domain.refunds import OUT_REFUND_NO
 from wechat.support.cli_hints import command
@@ -44,8 +44,11 @@ Cursor = Annotated[
 Day = Annotated[str, typer.Argument(metavar="DATE", help=words("北京时间的日期，如 2026-03-01", "a date in Beijing"))]
 
 NUMBERS = {
-    "out_trade_no": (OUT_TRADE_NO, Text("6 到 32 位的 0-9 A-Z a-z _ - | *", "6 to 32 of 0-9 A-Z a-z _ - | *")),
-    "out_refund_no": (OUT_REFUND_NO, Text("6 到 64 位的 0-9 A-Z a-z _ - | * @", "6 to 64 of 0-9 A-Z a-z _ - | * @")),
+    "out_trade_no": (OUT_TRADE_NO, Bilingual("6 到 32 位的 0-9 A-Z a-z _ - | *", "6 to 32 of 0-9 A-Z a-z _ - | *")),
+    "out_refund_no": (
+        OUT_REFUND_NO,
+        Bilingual("6 到 64 位的 0-9 A-Z a-z _ - | * @", "6 to 64 of 0-9 A-Z a-z _ - | * @"),
+    ),
 }
 
 ELSEWHERE = {
@@ -94,7 +97,7 @@ def number(kind: str, text: str) -> str:
     pattern: Pattern[str]
     pattern, shape = NUMBERS[kind]
     if not pattern.fullmatch(text):
-        raise Problem(Exit.USAGE, "BAD_NUMBER", Text(f"{kind} 是 {shape.zh}", f"{kind} is {shape.en}"))
+        raise Problem(Exit.USAGE, "BAD_NUMBER", Bilingual(f"{kind} 是 {shape.zh}", f"{kind} is {shape.en}"))
     return text
 
 
@@ -105,7 +108,7 @@ def day(text: str) -> str:
             return text
     except ValueError:
         pass
-    raise Problem(Exit.USAGE, "BAD_DATE", Text("日期写作 2026-03-01", "A date is written 2026-03-01"))
+    raise Problem(Exit.USAGE, "BAD_DATE", Bilingual("日期写作 2026-03-01", "A date is written 2026-03-01"))
 
 
 def _next(problem: Problem, verb: str, next_step: str) -> str:

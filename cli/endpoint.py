@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cli.problems import Exit, Problem
-from wechat.domain.errors import Text
+from wechat.domain.errors import Bilingual
 
 URL_VARIABLE = "FENPAYCLI_URL"
 KEY_VARIABLE = "FENPAYCLI_API_KEY"
@@ -50,10 +50,10 @@ def find(url: str | None, key_file: Path | None, environ: Mapping[str, str], dem
     if not url and not key:
         return _of_demo(demo)
     if not url:
-        text = Text(f"没有服务地址：给出 --url 或 {URL_VARIABLE}", f"No address: give --url or set {URL_VARIABLE}")
+        text = Bilingual(f"没有服务地址：给出 --url 或 {URL_VARIABLE}", f"No address: give --url or set {URL_VARIABLE}")
         raise _build_config_problem("NO_URL", text, f"export {URL_VARIABLE}=https://pay.example.com")
     if not key:
-        text = Text(
+        text = Bilingual(
             f"没有 API 密钥：设置 {KEY_VARIABLE} 或给出 --key-file",
             f"No API key: set {KEY_VARIABLE} or give --key-file",
         )
@@ -66,7 +66,7 @@ def _of_demo(file: Path) -> Endpoint:
         told = json.loads(file.read_text(encoding="utf-8"))
         return Endpoint(str(told["base_url"]), _valid(str(told["api_key"])), demo=True)
     except (OSError, ValueError, KeyError, TypeError):
-        text = Text(
+        text = Bilingual(
             f"没有服务可问：启动演示，或设置 {URL_VARIABLE} 与 {KEY_VARIABLE}",
             f"No service to ask: start the demo, or set {URL_VARIABLE} and {KEY_VARIABLE}",
         )
@@ -77,14 +77,14 @@ def _from_file(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
-        text = Text(f"读不到密钥文件 {file}", f"The key file {file} cannot be read")
+        text = Bilingual(f"读不到密钥文件 {file}", f"The key file {file} cannot be read")
         raise _build_config_problem("NO_KEY", text, f"ls -l '{file}'") from None
 
 
 def _valid(key: str) -> str:
     """``key``, if it can stand in a header. The text does not show it."""
     if not _KEY.fullmatch(key):
-        text = Text("API 密钥为空，或含有空白等字符", "The API key is empty or holds blanks or other characters")
+        text = Bilingual("API 密钥为空，或含有空白等字符", "The API key is empty or holds blanks or other characters")
         raise _build_config_problem("BAD_KEY", text, f"read -rs {KEY_VARIABLE} && export {KEY_VARIABLE}")
     return key
 
@@ -97,10 +97,10 @@ def _address(url: str) -> str:
     except ValueError:
         plain = False
     if not plain or parts.scheme not in ("http", "https") or parts.query or parts.fragment or not url.isprintable():
-        text = Text("--url 是 https://主机[:端口] 这样的地址", "--url is an address such as https://host[:port]")
+        text = Bilingual("--url 是 https://主机[:端口] 这样的地址", "--url is an address such as https://host[:port]")
         raise _build_config_problem("BAD_URL", text, f"export {URL_VARIABLE}=https://pay.example.com")
     if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
-        text = Text(
+        text = Bilingual(
             "密钥不走明文：本机之外请用 https", "The key does not travel in the clear: use https off this machine"
         )
         raise _build_config_problem("NOT_HTTPS", text, f"export {URL_VARIABLE}=https://{parts.netloc}")
@@ -114,5 +114,5 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _build_config_problem(name: str, text: Text, next_step: str) -> Problem:
+def _build_config_problem(name: str, text: Bilingual, next_step: str) -> Problem:
     return Problem(Exit.CONFIG, name, text, next_step=next_step)

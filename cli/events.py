@@ -13,7 +13,7 @@ from cli.context import AsJson, Cursor, KeyFile, Limit, Url, Yes, command_contex
 from cli.orders import NUMBER, STATE
 from cli.output import Screen, moment, words
 from cli.problems import Exit, Problem
-from wechat.domain.errors import Text
+from wechat.domain.errors import Bilingual
 from wechat.support.cli_hints import command
 
 app = typer.Typer(no_args_is_help=True, help=words("发给业务系统的事件", "events to the merchant's systems"))
@@ -58,10 +58,12 @@ def resend(
     """Send again; without --target to those that it did not reach."""
     with command_context("events resend", url, key_file, as_json, next_step=command("events list")) as desk:
         if not EVENT_ID.fullmatch(event_id):
-            text = Text("事件 id 是 24 位十六进制，见 events list", "An event's id is 24 hex digits; see events list")
+            text = Bilingual(
+                "事件 id 是 24 位十六进制，见 events list", "An event's id is 24 hex digits; see events list"
+            )
             raise Problem(Exit.USAGE, "BAD_ID", text, next_step=command("events list"))
         if target:  # only then may it have been delivered before
-            question = Text(
+            question = Bilingual(
                 f"{target} 可能已收到过它，再发一次？", f"{target} may have received it before; send it again?"
             )
             desk.screen.confirm(lambda: question, yes=yes)
@@ -71,18 +73,18 @@ def resend(
 
 def _listing(screen: Screen, deliveries: Sequence[Mapping[str, Any]]) -> RenderableType:
     columns = (
-        Text("事件", "Event"),
-        Text("类型", "Type"),
+        Bilingual("事件", "Event"),
+        Bilingual("类型", "Type"),
         NUMBER,
-        Text("目标", "Target"),
+        Bilingual("目标", "Target"),
         STATE,
-        Text("次数", "Tries"),
-        Text("最近", "Last"),
-        Text("下次", "Next"),
+        Bilingual("次数", "Tries"),
+        Bilingual("最近", "Last"),
+        Bilingual("下次", "Next"),
     )
     told = ("id", "type", "out_trade_no", "target", "state", "tries")
     rows = [(*(one[name] for name in told), _last(one), moment(one["due_at"])) for one in deliveries]
-    return screen.table(Text("投递", "Deliveries"), columns, rows)
+    return screen.table(Bilingual("投递", "Deliveries"), columns, rows)
 
 
 def _last(delivery: Mapping[str, Any]) -> str:

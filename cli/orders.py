@@ -11,26 +11,26 @@ from rich.console import RenderableType
 from cli.context import AsJson, Context, Cursor, KeyFile, Limit, OrderNo, Url, Yes, command_context, number
 from cli.output import Screen, moment, money, words
 from cli.problems import Exit, Problem
-from wechat.domain.errors import Text
+from wechat.domain.errors import Bilingual
 from wechat.support.cli_hints import command
 
 Order = Mapping[str, Any]
 
 app = typer.Typer(no_args_is_help=True, help=words("订单", "orders"))
 
-STATES: Mapping[str, Text] = {
-    "NOTPAY": Text("未支付", "not paid"),
-    "SUCCESS": Text("已支付", "paid"),
-    "CLOSED": Text("已关闭", "closed"),
-    "PAID_LATE": Text("异常支付（关单后支付或非下单用户支付）", "paid late, or by another payer"),
-    "REFUND": Text("已支付（有退款）", "paid, with refunds"),
+STATES: Mapping[str, Bilingual] = {
+    "NOTPAY": Bilingual("未支付", "not paid"),
+    "SUCCESS": Bilingual("已支付", "paid"),
+    "CLOSED": Bilingual("已关闭", "closed"),
+    "PAID_LATE": Bilingual("异常支付（关单后支付或非下单用户支付）", "paid late, or by another payer"),
+    "REFUND": Bilingual("已支付（有退款）", "paid, with refunds"),
 }
 State = Annotated[str | None, typer.Option(help=words("只看一种状态：", "one state only: ") + ", ".join(STATES))]
-NUMBER = Text("商户订单号", "out_trade_no")
-STATE = Text("状态", "State")
-TOTAL = Text("金额", "Total")
-CREATED = Text("下单", "Created")
-DESCRIPTION = Text("说明", "Description")
+NUMBER = Bilingual("商户订单号", "out_trade_no")
+STATE = Bilingual("状态", "State")
+TOTAL = Bilingual("金额", "Total")
+CREATED = Bilingual("下单", "Created")
+DESCRIPTION = Bilingual("说明", "Description")
 
 
 @app.command("list", help=words("列出订单，新的在前", "List orders, newest first."))
@@ -75,7 +75,7 @@ def close(no: OrderNo, yes: Yes = False, url: Url = None, key_file: KeyFile = No
         order = desk.service.post(f"{path}/close")
         desk.screen.show(order, *_views(desk.screen, order))
         if order["trade_state"] == "NOTPAY":
-            text = Text(
+            text = Bilingual(
                 "微信要求 v2 订单满 5 分钟才能关；到时自动关闭",
                 "WeChat closes v2 orders five minutes old; it is scheduled",
             )
@@ -86,14 +86,14 @@ def _state(text: str) -> str:
     """The state that is meant, in capitals or not. Raises Problem."""
     if text.upper() not in STATES:
         states = ", ".join(STATES)
-        raise Problem(Exit.USAGE, "BAD_STATE", Text(f"--state 可取 {states}", f"--state is one of {states}"))
+        raise Problem(Exit.USAGE, "BAD_STATE", Bilingual(f"--state 可取 {states}", f"--state is one of {states}"))
     return text.upper()
 
 
-def _closing(desk: Context, path: str) -> Text:
+def _closing(desk: Context, path: str) -> Bilingual:
     order = desk.service.get(path)
     what, total = order["description"], money(order["total"])
-    return Text(
+    return Bilingual(
         f"关闭订单 {order['out_trade_no']}（{what}，{total}）？",
         f"Close order {order['out_trade_no']} ({what}, {total})?",
     )
@@ -110,7 +110,7 @@ def _listing(screen: Screen, orders: Sequence[Order]) -> RenderableType:
         )
         for order in orders
     ]
-    return screen.table(Text("订单", "Orders"), (NUMBER, TOTAL, STATE, CREATED, DESCRIPTION), rows)
+    return screen.table(Bilingual("订单", "Orders"), (NUMBER, TOTAL, STATE, CREATED, DESCRIPTION), rows)
 
 
 def _views(screen: Screen, order: Order) -> list[RenderableType]:
@@ -127,14 +127,14 @@ def _sheet(screen: Screen, order: Order) -> RenderableType:
             (NUMBER, order["out_trade_no"]),
             (STATE, screen.translate(order["trade_state"], STATES)),
             (TOTAL, money(order["total"])),
-            (Text("可退", "Refundable"), left),
+            (Bilingual("可退", "Refundable"), left),
             (DESCRIPTION, order["description"]),
-            (Text("接口", "API"), f"{order['api']} {order['trade_type']}"),
-            (Text("微信支付订单号", "transaction_id"), order["transaction_id"]),
+            (Bilingual("接口", "API"), f"{order['api']} {order['trade_type']}"),
+            (Bilingual("微信支付订单号", "transaction_id"), order["transaction_id"]),
             (CREATED, moment(order["created_at"])),
-            (Text("到期", "Expires"), moment(order["expires_at"])),
-            (Text("付款", "Paid"), moment(order["paid_at"])),
-            (Text("二维码内容", "code_url"), order.get("code_url")),
+            (Bilingual("到期", "Expires"), moment(order["expires_at"])),
+            (Bilingual("付款", "Paid"), moment(order["paid_at"])),
+            (Bilingual("二维码内容", "code_url"), order.get("code_url")),
         ]
     )
 
@@ -142,29 +142,29 @@ def _sheet(screen: Screen, order: Order) -> RenderableType:
 def timeline(screen: Screen, lines: Sequence[Mapping[str, Any]]) -> RenderableType:
     """What happened to an order or a refund, oldest first."""
     columns = (
-        Text("时间", "Time"),
-        Text("事件", "Event"),
-        Text("来源", "Source"),
-        Text("依据", "By"),
-        Text("细节", "Detail"),
+        Bilingual("时间", "Time"),
+        Bilingual("事件", "Event"),
+        Bilingual("来源", "Source"),
+        Bilingual("依据", "By"),
+        Bilingual("细节", "Detail"),
     )
     rows = [(moment(line["at"]), line["what"], line["source"], line["by"], _detail(line["detail"])) for line in lines]
-    return screen.table(Text("时间线", "Timeline"), columns, rows)
+    return screen.table(Bilingual("时间线", "Timeline"), columns, rows)
 
 
 def _notifications(screen: Screen, messages: Sequence[Mapping[str, Any]]) -> RenderableType:
     columns = (
-        Text("首次", "First"),
-        Text("末次", "Last"),
-        Text("类别", "Kind"),
-        Text("次数", "Times"),
-        Text("结论", "Verdict"),
+        Bilingual("首次", "First"),
+        Bilingual("末次", "Last"),
+        Bilingual("类别", "Kind"),
+        Bilingual("次数", "Times"),
+        Bilingual("结论", "Verdict"),
     )
     rows = [
         (moment(one["first_at"]), moment(one["last_at"]), f"{one['api']} {one['kind']}", one["seen"], one["verdict"])
         for one in messages
     ]
-    return screen.table(Text("微信的通知", "WeChat's notifications"), columns, rows)
+    return screen.table(Bilingual("微信的通知", "WeChat's notifications"), columns, rows)
 
 
 def _detail(detail: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text as Styled
 
 from cli.problems import Exit, Problem
-from wechat.domain.errors import Text
+from wechat.domain.errors import Bilingual
 from wechat.domain.money import yuan
 from wechat.domain.times import beijing, from_v3
 from wechat.support.cli_hints import command
@@ -54,7 +54,7 @@ class Screen:
         if not self.as_json:
             self.show(None, *views)
 
-    def say(self, text: Text) -> None:
+    def say(self, text: Bilingual) -> None:
         """A word beside the answer; with ``--json`` nobody is there to read it."""
         if not self.as_json:
             self._err.print(Styled(clean(text.to(self.lang))), soft_wrap=True)
@@ -62,15 +62,15 @@ class Screen:
     def next_step(self, line: str) -> None:
         """What to type now, if there is anything."""
         if line:
-            self.say(Text(f"下一步：{line}", f"Next: {line}"))
+            self.say(Bilingual(f"下一步：{line}", f"Next: {line}"))
 
-    def confirm(self, question: Callable[[], Text], *, yes: bool) -> None:
+    def confirm(self, question: Callable[[], Bilingual], *, yes: bool) -> None:
         """Ask before something that cannot be taken back. Raises Problem: a no, or nobody there to ask."""
         self.must_answer(yes=yes)
         if not yes and not self._confirm(question()):
-            raise Problem(Exit.FAILED, "CANCELLED", Text("没有做任何事", "Nothing was done"))
+            raise Problem(Exit.FAILED, "CANCELLED", Bilingual("没有做任何事", "Nothing was done"))
 
-    def _confirm(self, question: Text) -> bool:
+    def _confirm(self, question: Bilingual) -> bool:
         """Only a y agrees."""
         self._err.print(Styled(f"{clean(question.to(self.lang))} [y/N] "), soft_wrap=True, end="")
         return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -78,7 +78,7 @@ class Screen:
     def must_answer(self, *, yes: bool) -> None:
         """Say at once that there is nobody to ask: off a terminal, or a program that reads JSON. Raises Problem."""
         if not yes and (self.as_json or not self.interactive):
-            text = Text(
+            text = Bilingual(
                 "这一步无法撤回；用 --json 或不在终端里请加 --yes",
                 "This cannot be taken back; with --json or off a terminal add --yes",
             )
@@ -112,7 +112,7 @@ class Screen:
         title = TextColumn("{task.description}", markup=False)
         return Progress(title, *columns, console=self._err, transient=True, disable=not self._bars)
 
-    def translate(self, word: str, names: Mapping[str, Text]) -> str:
+    def translate(self, word: str, names: Mapping[str, Bilingual]) -> str:
         """Name a word of the interface; the word itself follows in brackets."""
         if word not in names:
             return word
@@ -121,7 +121,7 @@ class Screen:
 
     # -- tables -----------------------------------------------------------------------------------------------------
 
-    def sheet(self, rows: Iterable[tuple[Text, object]]) -> Table:
+    def sheet(self, rows: Iterable[tuple[Bilingual, object]]) -> Table:
         """Names and values of one thing; what is not there is left out."""
         table = Table.grid(padding=(0, 2))
         table.add_column(style="bold", no_wrap=True)
@@ -131,11 +131,11 @@ class Screen:
                 table.add_row(name.to(self.lang), cell(value))
         return table
 
-    def table(self, title: Text, columns: Sequence[Text], rows: Iterable[Sequence[object]]) -> RenderableType:
+    def table(self, title: Bilingual, columns: Sequence[Bilingual], rows: Iterable[Sequence[object]]) -> RenderableType:
         """Many things under their headings. Numbers are neither cut nor folded: somebody wants to copy them."""
         cells = [[cell(value) for value in row] for row in rows]
         if not cells:
-            return cell(Text(f"{title.zh}：没有", f"{title.en}: none").to(self.lang))
+            return cell(Bilingual(f"{title.zh}：没有", f"{title.en}: none").to(self.lang))
         return Listing(title.to(self.lang), [column.to(self.lang) for column in columns], cells)
 
 
@@ -185,7 +185,7 @@ class Listing:
 
 def words(zh: str, en: str) -> str:
     """A help text, which is fixed when the program starts, in the reader's language."""
-    return Text(zh, en).to(language())
+    return Bilingual(zh, en).to(language())
 
 
 def language(environ: Mapping[str, str] = os.environ) -> str:
@@ -224,6 +224,6 @@ def _quote_wechat(wechat: Mapping[str, Any] | None, lang: str) -> list[str]:
     """WeChat's words and what usually helps; nothing where it gave no code."""
     if not wechat or not wechat["code"]:
         return []
-    said = Text("微信支付返回信息", "WeChat's words").to(lang)
+    said = Bilingual("微信支付返回信息", "WeChat's words").to(lang)
     trace = f" (Request-ID {wechat['request_id']})" if wechat["request_id"] else ""
     return [f"{said}: {wechat['code']} {wechat['message']}{trace}", *wechat["causes"], wechat["next"]]

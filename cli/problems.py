@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
-from wechat.domain.errors import Text
+from wechat.domain.errors import Bilingual
 
 
 class Exit(IntEnum):
@@ -34,7 +34,7 @@ class Problem(Exception):
         self,
         code: Exit,
         name: str,
-        text: Text,
+        text: Bilingual,
         *,
         next_step: str = "",
         told: Mapping[str, Any] | None = None,
@@ -62,7 +62,7 @@ def refusal(status: int, body: Mapping[str, Any] | None) -> Problem:
         return _foreign(status)
     code, name, message = _exit(status, body), str(body["code"]), str(body["message"])
     unknown = code is Exit.UNREACHED and status >= 500
-    return Problem(code, name, Text(message, message), told=body, unknown=unknown)
+    return Problem(code, name, Bilingual(message, message), told=body, unknown=unknown)
 
 
 def _exit(status: int, body: Mapping[str, Any]) -> Exit:
@@ -78,11 +78,11 @@ def _exit(status: int, body: Mapping[str, Any]) -> Exit:
 def _foreign(status: int) -> Problem:
     """An answer that our service does not give: a proxy in front of it, or another server altogether."""
     if status >= 500 or status == 429:
-        text = Text(
+        text = Bilingual(
             f"服务前面的代理回答 {status}，服务没有应答", f"A proxy answered {status}; the service did not answer"
         )
         return Problem(Exit.UNREACHED, "SERVICE_UNAVAILABLE", text, unknown=status >= 500)
-    text = Text(
+    text = Bilingual(
         f"这个地址回答 {status}，不像 Fenpay 服务；请检查 --url",
         f"This address answered {status}, not as Fenpay does; check --url",
     )

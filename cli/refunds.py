@@ -14,7 +14,7 @@ from cli.context import AsJson, Context, KeyFile, OrderNo, RefundNo, Url, Yes, c
 from cli.orders import NUMBER, STATE, timeline
 from cli.output import Screen, moment, money, words
 from cli.problems import Exit, Problem
-from wechat.domain.errors import Text
+from wechat.domain.errors import Bilingual
 from wechat.domain.money import yuan
 from wechat.domain.times import to_v2
 from wechat.support.cli_hints import command
@@ -23,22 +23,22 @@ Refund = Mapping[str, Any]
 
 app = typer.Typer(no_args_is_help=True, help=words("退款", "refunds"))
 
-STATES: Mapping[str, Text] = {
-    "REQUESTED": Text("已提交待返回", "stored, no answer from WeChat yet"),
-    "PROCESSING": Text("退款处理中", "WeChat took it"),
-    "SUCCESS": Text("退款成功", "refunded"),
-    "ABNORMAL": Text(
+STATES: Mapping[str, Bilingual] = {
+    "REQUESTED": Bilingual("已提交待返回", "stored, no answer from WeChat yet"),
+    "PROCESSING": Bilingual("退款处理中", "WeChat took it"),
+    "SUCCESS": Bilingual("退款成功", "refunded"),
+    "ABNORMAL": Bilingual(
         "退款异常，请到商户平台处理",
         "the payer's account cannot receive it: see the merchant console",
     ),
-    "CLOSED": Text("退款关闭（未退款）", "closed, nothing was refunded"),
-    "REFUSED": Text("被拒绝（未退款）", "refused, nothing was refunded"),
+    "CLOSED": Bilingual("退款关闭（未退款）", "closed, nothing was refunded"),
+    "REFUSED": Bilingual("被拒绝（未退款）", "refused, nothing was refunded"),
 }
 DONE_FOR = ("ABNORMAL", "CLOSED", "REFUSED")
-REFUND_NUMBER = Text("商户退款单号", "out_refund_no")
-AMOUNT = Text("退款", "Refund")
-REASON = Text("原因", "Reason")
-CREATED = Text("申请", "Asked for")
+REFUND_NUMBER = Bilingual("商户退款单号", "out_refund_no")
+AMOUNT = Bilingual("退款", "Refund")
+REASON = Bilingual("原因", "Reason")
+CREATED = Bilingual("申请", "Asked for")
 
 
 @app.command(
@@ -110,13 +110,13 @@ def _new_number() -> str:
     return f"{to_v2(datetime.now(UTC))}{secrets.token_hex(6)}"
 
 
-def _question(desk: Context, path: str, amount: int, *, again: bool) -> Text:
+def _question(desk: Context, path: str, amount: int, *, again: bool) -> Bilingual:
     """What is asked before it is made. Raises Problem for what needs no asking: no order, or too little left of it."""
     order = desk.service.get(path)
     if not again:
         _must_be_refundable(order, amount)
     no, what, left = order["out_trade_no"], order["description"], money(_left(order))
-    return Text(
+    return Bilingual(
         f"从订单 {no}（{what}，可退 {left}）退款 ¥{yuan(amount)}？",
         f"Refund ¥{yuan(amount)} of order {no} ({what}, {left} left)?",
     )
@@ -126,10 +126,10 @@ def _must_be_refundable(order: Mapping[str, Any], amount: int) -> None:
     """Raise Problem where the service would refuse too; it has the last word all the same."""
     no, left = order["out_trade_no"], _left(order)
     if not order["transaction_id"]:
-        text = Text("订单未支付，不能退款", "The order is not paid")
+        text = Bilingual("订单未支付，不能退款", "The order is not paid")
         raise Problem(Exit.FAILED, "ORDER_NOT_PAID", text, next_step=command("why", no))
     if amount > left:
-        text = Text(
+        text = Bilingual(
             f"要退 ¥{yuan(amount)}，可退只有 {money(left)}", f"¥{yuan(amount)} is more than the {money(left)} left"
         )
         raise Problem(Exit.FAILED, "NOT_REFUNDABLE", text, next_step=command("refund list", no))
@@ -147,11 +147,11 @@ def _send(desk: Context, no: str, wish: dict[str, Any], key: str) -> Refund:
     """
     name = {"out_refund_no": wish["out_refund_no"]} if "out_refund_no" in wish else {"key": key}
     for what, value in name.items():
-        desk.screen.say(Text(f"退款用 {what} {value}", f"Refunding with {what} {value}"))
+        desk.screen.say(Bilingual(f"退款用 {what} {value}", f"Refunding with {what} {value}"))
     try:
         refund: Refund = desk.service.post(f"/api/orders/{no}/refunds", wish, key=key)
     except KeyboardInterrupt:
-        text = Text("已中断，结果还不知道", "Interrupted; what became of it is not known")
+        text = Bilingual("已中断，结果还不知道", "Interrupted; what became of it is not known")
         raise _repeatable(desk, Problem(Exit.UNREACHED, "INTERRUPTED", text), no, wish, name) from None
     except Problem as problem:
         if problem.unknown:
@@ -164,7 +164,7 @@ def _send(desk: Context, no: str, wish: dict[str, Any], key: str) -> Refund:
 
 def _advise(screen: Screen, name: Mapping[str, str]) -> None:
     what = next(iter(name))
-    screen.say(Text(f"重试请用同一个 {what}，不会多退", f"Repeat with the same {what}: it is paid once"))
+    screen.say(Bilingual(f"重试请用同一个 {what}，不会多退", f"Repeat with the same {what}: it is paid once"))
 
 
 def _after_a_no(problem: Problem, no: str, name: Mapping[str, str]) -> str:
@@ -215,7 +215,7 @@ def _state(screen: Screen, refund: Refund) -> str:
     if not refund["due_at"]:
         return screen.translate(refund["state"], STATES)
     at = moment(refund["due_at"])[11:]
-    queued = Text(
+    queued = Bilingual(
         f"排队中，约 {at} 提交（同一订单两笔退款至少间隔 1 分钟）",
         f"queued, sent at about {at}; two refunds of one order are a minute apart",
     )
@@ -233,7 +233,7 @@ def _listing(screen: Screen, refunds: Sequence[Refund]) -> RenderableType:
         )
         for refund in refunds
     ]
-    return screen.table(Text("退款", "Refunds"), (REFUND_NUMBER, AMOUNT, STATE, CREATED, REASON), rows)
+    return screen.table(Bilingual("退款", "Refunds"), (REFUND_NUMBER, AMOUNT, STATE, CREATED, REASON), rows)
 
 
 def _views(screen: Screen, refund: Refund) -> list[RenderableType]:
@@ -244,9 +244,9 @@ def _views(screen: Screen, refund: Refund) -> list[RenderableType]:
             (AMOUNT, f"{money(refund['refund'])} / {money(refund['total'])}"),
             (REASON, refund["reason"]),
             (NUMBER, refund["out_trade_no"]),
-            (Text("微信退款单号", "refund_id"), refund["refund_id"]),
+            (Bilingual("微信退款单号", "refund_id"), refund["refund_id"]),
             (CREATED, moment(refund["created_at"])),
-            (Text("退到", "Arrived"), moment(refund["success_at"])),
+            (Bilingual("退到", "Arrived"), moment(refund["success_at"])),
         ]
     )
     return [sheet, timeline(screen, refund["timeline"])]

@@ -13,7 +13,7 @@ import typer.main
 
 from cli.output import Screen, language
 from cli.problems import Exit, Problem
-from wechat.domain.errors import Text
+from wechat.domain.errors import Bilingual
 from wechat.support.cli_hints import command
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # typer does not export it
@@ -49,12 +49,12 @@ def run(app: typer.Typer) -> None:
     sys.exit(int(Exit.USAGE))
 
 
-def translate(message: str) -> Text:
+def translate(message: str) -> Bilingual:
     """Typer's ``message`` in both languages."""
     english = chinese = message.replace("Value error, ", "")
     for pattern, replacement in CHINESE:
         chinese = re.sub(pattern, replacement, chinese)
-    return Text(chinese, english)
+    return Bilingual(chinese, english)
 
 
 def _problem(app: typer.Typer, error: Exception) -> Problem:

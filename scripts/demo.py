@@ -27,7 +27,7 @@ from rich.panel import Panel
 from scripts import demo_files
 from scripts.steps import ROOT, Failed, step
 from storage.embedded.child_process import ChildFailed, Process
-from wechat.domain.errors import Text
+from wechat.domain.errors import Bilingual
 
 SERVICE_PORT, SIMULATOR_PORT, SECURE_PORT = 8888, 9000, 9443
 PORT_TRIES = 100
@@ -111,13 +111,13 @@ def _wait_ready(service: Process, url: str) -> None:
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline:
         if not service.alive:
-            raise service.build_failure(Text("启动后退出了", "ended while starting"))
+            raise service.build_failure(Bilingual("启动后退出了", "ended while starting"))
         try:
             with _direct.open(url, timeout=5):
                 return
         except (URLError, OSError):
             time.sleep(POLL_S)
-    raise service.build_failure(Text(f"{READY_S:g} 秒内没有就绪", f"was not ready within {READY_S:g} s"))
+    raise service.build_failure(Bilingual(f"{READY_S:g} 秒内没有就绪", f"was not ready within {READY_S:g} s"))
 
 
 def _watch(children: list[Process]) -> None:
@@ -126,7 +126,7 @@ def _watch(children: list[Process]) -> None:
     while os.getppid() == parent or "MAKELEVEL" not in os.environ:
         for child in children:
             if not child.alive:
-                raise child.build_failure(Text("意外退出了", "ended unexpectedly"))
+                raise child.build_failure(Bilingual("意外退出了", "ended unexpectedly"))
         time.sleep(WATCH_S)
 
 

@@ -16,7 +16,7 @@ from service.settings.model import Settings
 from service.settings.values import EMBEDDED
 from storage.embedded.servers import EmbeddedMongo
 from storage.migration.copying import Line, Migration, MigrationRefused
-from wechat.domain.errors import ConfigError, Text
+from wechat.domain.errors import Bilingual, ConfigError
 
 
 def main(path: Path, *, as_json: bool) -> int:
@@ -42,7 +42,7 @@ def main(path: Path, *, as_json: bool) -> int:
     return 0
 
 
-def _migrate(settings: Settings, say: Callable[[Text], None]) -> list[Line]:
+def _migrate(settings: Settings, say: Callable[[Bilingual], None]) -> list[Line]:
     with ExitStack() as stack:
         url = settings.mongo.url
         if url == EMBEDDED:

@@ -14,7 +14,7 @@ from handlers.web import exports
 from handlers.web.base import ApiHandler
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
-from wechat.domain.errors import BadRequest, NotFound, Text
+from wechat.domain.errors import BadRequest, Bilingual, NotFound
 from wechat.domain.times import to_v3
 from wechat.pay.bills.gateways import Bill
 from wechat.pay.bills.parser import BillKind, trade_lines
@@ -43,7 +43,7 @@ class _DayHandler(ApiHandler):
         """Raises NotFound for a day that has not been reconciled."""
         result = await self.services.books.records.result(day)
         if result is None:
-            raise NotFound(Text("这一天还没有对过账", "This day has not been reconciled"), code="NOT_RECONCILED")
+            raise NotFound(Bilingual("这一天还没有对过账", "This day has not been reconciled"), code="NOT_RECONCILED")
         return result
 
     def attach(self, kind: str, name: str) -> None:
@@ -73,7 +73,9 @@ class ReconciliationHandler(_DayHandler):
             case "xlsx":
                 await self._write_xlsx(result)
             case _:
-                raise BadRequest(Text("format 可取 json、csv、xlsx", "format is json, csv or xlsx"), field="format")
+                raise BadRequest(
+                    Bilingual("format 可取 json、csv、xlsx", "format is json, csv or xlsx"), field="format"
+                )
 
     async def post(self, text: str) -> None:
         result = await self.services.books.reconciler.run(_day(text))
@@ -99,9 +101,11 @@ class ReconciliationHandler(_DayHandler):
             path = Path(directory) / "book.xlsx"
             book = exports.Workbook(path)
             book.sheet(
-                Text("汇总", "Summary").to(self.lang), exports.summary_rows(result, self.lang), exports.SUMMARY_WIDTHS
+                Bilingual("汇总", "Summary").to(self.lang),
+                exports.summary_rows(result, self.lang),
+                exports.SUMMARY_WIDTHS,
             )
-            book.sheet(Text("差异", "Differences").to(self.lang), [exports.headings(self.lang)], exports.WIDTHS)
+            book.sheet(Bilingual("差异", "Differences").to(self.lang), [exports.headings(self.lang)], exports.WIDTHS)
             async for rows in self._rows(result.day):
                 await asyncio.to_thread(book.add, rows)
             await asyncio.to_thread(book.close)
@@ -155,7 +159,7 @@ class BillHandler(_DayHandler):
         value = self.get_query_argument("kind", BillKind.ALL)
         if value not in list(BillKind):
             kinds = ", ".join(BillKind)
-            raise BadRequest(Text(f"kind 可取 {kinds}", f"kind is one of {kinds}"), field="kind")
+            raise BadRequest(Bilingual(f"kind 可取 {kinds}", f"kind is one of {kinds}"), field="kind")
         return BillKind(value)
 
 
@@ -225,13 +229,13 @@ def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise BadRequest(Text("没有这个日期", "There is no such date"), field="date") from None
+        raise BadRequest(Bilingual("没有这个日期", "There is no such date"), field="date") from None
 
 
 def _action(body: dict[str, Any]) -> Action:
     if body.keys() != {"action"} or body["action"] not in list(Action):
         actions = ", ".join(Action)
-        raise BadRequest(Text(f"action 可取 {actions}", f"action is one of {actions}"), field="action")
+        raise BadRequest(Bilingual(f"action 可取 {actions}", f"action is one of {actions}"), field="action")
     return Action(body["action"])
 
 

@@ -7,7 +7,7 @@ from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
 from handlers.web.views import delivery_view
 from wechat.domain.deliveries import DeliveryState
-from wechat.domain.errors import BadRequest, Text
+from wechat.domain.errors import BadRequest, Bilingual
 
 
 class EventsHandler(ApiHandler):
@@ -26,7 +26,7 @@ class EventsHandler(ApiHandler):
             return None
         if value not in list(DeliveryState):
             states = ", ".join(DeliveryState)
-            raise BadRequest(Text(f"state 可取 {states}", f"state is one of {states}"), field="state")
+            raise BadRequest(Bilingual(f"state 可取 {states}", f"state is one of {states}"), field="state")
         return DeliveryState(value)
 
 

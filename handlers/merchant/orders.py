@@ -13,7 +13,7 @@ from handlers.web.base import ApiHandler
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
 from handlers.web.views import merchant_view, received_view, why_view, with_pay
-from wechat.domain.errors import BadRequest, NotFound, Text
+from wechat.domain.errors import BadRequest, Bilingual, NotFound
 from wechat.domain.orders import TradeState
 from wechat.orders.requests import CreateOrderRequest
 
@@ -47,7 +47,9 @@ class SalesHandler(ApiHandler):
             return None
         if value not in list(TradeState):
             states = ", ".join(TradeState)
-            raise BadRequest(Text(f"trade_state 可取 {states}", f"trade_state is one of {states}"), field="trade_state")
+            raise BadRequest(
+                Bilingual(f"trade_state 可取 {states}", f"trade_state is one of {states}"), field="trade_state"
+            )
         return TradeState(value)
 
 
@@ -88,7 +90,7 @@ class QrHandler(ApiHandler):
     async def get(self, out_trade_no: str) -> None:
         ready = await self.services.orders.pay(out_trade_no)
         if ready.order.prepay is None or not ready.order.prepay.code_url:
-            raise NotFound(Text("只有 NATIVE 订单有二维码", "Only NATIVE orders have a QR code"), code="NO_QR")
+            raise NotFound(Bilingual("只有 NATIVE 订单有二维码", "Only NATIVE orders have a QR code"), code="NO_QR")
         picture = io.BytesIO()
         segno.make(ready.order.prepay.code_url, error="m").save(picture, kind="svg", scale=6, border=4)
         self.set_header("Content-Type", "image/svg+xml")
@@ -100,7 +102,7 @@ def idempotency_key(headers: Mapping[str, str]) -> str:
     key = headers.get("Idempotency-Key", "")
     if key and not _KEY.fullmatch(key):
         raise BadRequest(
-            Text(
+            Bilingual(
                 "Idempotency-Key 为 1 到 255 个可见 ASCII 字符",
                 "Idempotency-Key is 1 to 255 visible ASCII characters",
             ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from handlers.web.base import ApiHandler
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
-from wechat.domain.errors import BadRequest, Text
+from wechat.domain.errors import BadRequest, Bilingual
 
 
 class JsConfigHandler(ApiHandler):
@@ -28,7 +28,9 @@ class JsConfigHandler(ApiHandler):
 
 
 def _no_url() -> BadRequest:
-    return BadRequest(Text("需要 url：页面的 location.href", "url is needed: the page's location.href"), field="url")
+    return BadRequest(
+        Bilingual("需要 url：页面的 location.href", "url is needed: the page's location.href"), field="url"
+    )
 
 
 def routes(services: Services) -> list[Route]:

@@ -12,7 +12,7 @@ from handlers.web.base import PageHandler
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
 from wechat.account.oauth import SPENT_CODE
-from wechat.domain.errors import AccountRefused, BadRequest, Forbidden, Text
+from wechat.domain.errors import AccountRefused, BadRequest, Bilingual, Forbidden
 
 COOKIE = "fenpay_oauth"
 STATE_LIFE_S = 600
@@ -61,7 +61,7 @@ class CallbackHandler(PageHandler):
         code = self.get_query_argument("code", "")
         if not _CODE.fullmatch(code):
             raise Forbidden(
-                Text("未授权登录，无法付款", "You did not authorise, so you cannot pay"), code="NOT_AUTHORIZED"
+                Bilingual("未授权登录，无法付款", "You did not authorise, so you cannot pay"), code="NOT_AUTHORIZED"
             )
         return code
 
@@ -104,14 +104,16 @@ def safe_next(path: str) -> str:
     """``path`` if it stays on this site however a browser reads it. Raises BadRequest."""
     if len(path) > 512 or not _NEXT.fullmatch(path) or "//" in path:
         raise BadRequest(
-            Text("next 只能是本站的路径", "next must be a path of this site"), code="BAD_NEXT", field="next"
+            Bilingual("next 只能是本站的路径", "next must be a path of this site"), code="BAD_NEXT", field="next"
         )
     return path
 
 
 def _not_ours() -> Forbidden:
     return Forbidden(
-        Text("授权已失效，请回到商店重新开始", "This authorisation is not valid any more; start again from the shop"),
+        Bilingual(
+            "授权已失效，请回到商店重新开始", "This authorisation is not valid any more; start again from the shop"
+        ),
         code="BAD_STATE",
     )
 

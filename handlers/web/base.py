@@ -26,6 +26,7 @@ from handlers.web.texts import texts
 from handlers.web.views import remote_view
 from wechat.domain.errors import (
     BadRequest,
+    Bilingual,
     CallerError,
     FenpayError,
     NotifyError,
@@ -33,7 +34,6 @@ from wechat.domain.errors import (
     OutcomeUnknown,
     RemoteError,
     StoreUnavailable,
-    Text,
     Unauthorized,
 )
 from wechat.support.requests import json_object
@@ -48,10 +48,10 @@ SECURITY_HEADERS = {
 }
 NOWHERE = " 'none'"
 HTTP_TEXTS = {
-    400: Text("请求不正确", "The request is not valid"),
-    403: Text("没有权限；请刷新页面后重试", "This is not allowed; reload the page and try again"),
-    404: Text("没有这个地址", "There is nothing at this address"),
-    405: Text("这个地址不支持该方法", "This address does not take this method"),
+    400: Bilingual("请求不正确", "The request is not valid"),
+    403: Bilingual("没有权限；请刷新页面后重试", "This is not allowed; reload the page and try again"),
+    404: Bilingual("没有这个地址", "There is nothing at this address"),
+    405: Bilingual("这个地址不支持该方法", "This address does not take this method"),
 }
 HTTP_CODES = {400: "BAD_REQUEST", 403: "FORBIDDEN", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 
@@ -166,7 +166,7 @@ class BaseHandler(RequestHandler):
         ]
         if scheme.lower() != "bearer" or not key or not names:
             raise Unauthorized(
-                Text(
+                Bilingual(
                     "API 密钥无效；请用 Authorization: Bearer <密钥>",
                     "The API key is not valid; send Authorization: Bearer <key>",
                 ),
@@ -204,7 +204,7 @@ class BaseHandler(RequestHandler):
             body["wechat"] = remote_view(error, self.lang)
         return _status(error), body
 
-    def _error(self, code: str, text: Text) -> dict[str, Any]:
+    def _error(self, code: str, text: Bilingual) -> dict[str, Any]:
         return {"code": code, "message": text.to(self.lang), "request_id": self.request_id}
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
@@ -228,7 +228,7 @@ class ApiHandler(BaseHandler):
         """How many entries of a listing are wanted. Raises BadRequest."""
         value = self.get_query_argument("limit", str(PAGE))
         if not re.fullmatch(r"[1-9][0-9]{0,2}", value, re.ASCII) or int(value) > MAX_PAGE:
-            raise BadRequest(Text(f"limit 为 1 到 {MAX_PAGE}", f"limit is 1 to {MAX_PAGE}"), field="limit")
+            raise BadRequest(Bilingual(f"limit 为 1 到 {MAX_PAGE}", f"limit is 1 to {MAX_PAGE}"), field="limit")
         return int(value)
 
 

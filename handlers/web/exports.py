@@ -15,7 +15,7 @@ from pathlib import Path
 
 import xlsxwriter
 
-from wechat.domain.errors import Text
+from wechat.domain.errors import Bilingual
 from wechat.domain.times import BEIJING, beijing
 from wechat.reconciliation.books import Audit, BookEntry, Difference, Reconciliation, Totals
 from wechat.reconciliation.labels import ACTION_LABELS, AUTHORS, COUNTS, KINDS, STATUSES, SUMS
@@ -30,19 +30,19 @@ CENTS = "0.00"
 MOMENT = "yyyy-mm-dd hh:mm:ss"
 
 COLUMNS = (
-    Text("类别", "Kind"),
-    Text("状态", "Status"),
-    Text("商户订单号", "out_trade_no"),
-    Text("微信支付订单号", "transaction_id"),
-    Text("商户退款单号", "out_refund_no"),
-    Text("微信退款单号", "refund_id"),
-    Text("系统金额（元）", "Ours (yuan)"),
-    Text("系统状态", "Our state"),
-    Text("微信金额（元）", "WeChat's (yuan)"),
-    Text("微信状态", "WeChat's state"),
-    Text("发现时间", "Found at"),
-    Text("处理记录", "Audit"),
-    Text("编号", "Id"),
+    Bilingual("类别", "Kind"),
+    Bilingual("状态", "Status"),
+    Bilingual("商户订单号", "out_trade_no"),
+    Bilingual("微信支付订单号", "transaction_id"),
+    Bilingual("商户退款单号", "out_refund_no"),
+    Bilingual("微信退款单号", "refund_id"),
+    Bilingual("系统金额（元）", "Ours (yuan)"),
+    Bilingual("系统状态", "Our state"),
+    Bilingual("微信金额（元）", "WeChat's (yuan)"),
+    Bilingual("微信状态", "WeChat's state"),
+    Bilingual("发现时间", "Found at"),
+    Bilingual("处理记录", "Audit"),
+    Bilingual("编号", "Id"),
 )
 WIDTHS = (14, 10, 26, 32, 32, 32, 16, 12, 16, 12, 20, 60, 36)
 """Of ``COLUMNS`` in XLSX, in digits."""
@@ -70,7 +70,7 @@ def difference_row(difference: Difference, lang: str) -> list[Cell]:
 
 def summary_rows(result: Reconciliation, lang: str) -> list[Row]:
     """Both sides' sums under a heading. Of fees only WeChat's bill knows."""
-    ours, theirs = Text("系统", "Ours"), Text("微信", "WeChat")
+    ours, theirs = Bilingual("系统", "Ours"), Bilingual("微信", "WeChat")
     rows: list[Row] = [[result.day.isoformat(), ours.to(lang), theirs.to(lang)]]
     for name, text in SUMS:
         rows.append(
@@ -135,11 +135,11 @@ def yuan(fen: int) -> Decimal:
 def _format_audit(line: Audit, lang: str) -> str:
     """``2026-03-01 12:00:00 anna 查询 → 待处理（SUCCESS）``."""
     by, did = _translate(line.by, AUTHORS, lang), _translate(line.action, ACTION_LABELS, lang)
-    detail = Text(f"（{line.detail}）", f" ({line.detail})").to(lang) if line.detail else ""
+    detail = Bilingual(f"（{line.detail}）", f" ({line.detail})").to(lang) if line.detail else ""
     return f"{beijing(line.at)} {by} {did} → {STATUSES[line.target].to(lang)}{detail}"
 
 
-def _translate(word: str, names: Mapping[str, Text], lang: str) -> str:
+def _translate(word: str, names: Mapping[str, Bilingual], lang: str) -> str:
     return names[word].to(lang) if word in names else word
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tornado.routing import URLSpec
 
-from wechat.domain.errors import ConfigError, Text
+from wechat.domain.errors import Bilingual, ConfigError
 from wechat.domain.events import EventType
 from wechat.events.targets import Subscriber
 
@@ -135,18 +135,18 @@ def _module(plugin: str) -> ModuleType:
     if plugin in MOVED:
         name = MOVED[plugin]
         raise ConfigError(
-            [Text(f"plugins：{plugin} 已改名为 {name}", f"plugins: {plugin} has been renamed; write {name}")]
+            [Bilingual(f"plugins：{plugin} 已改名为 {name}", f"plugins: {plugin} has been renamed; write {name}")]
         )
     try:
         module = importlib.import_module(plugin)
     except ImportError as error:
         raise ConfigError(
-            [Text(f"plugins：无法加载 {plugin}（{error}）", f"plugins: {plugin} cannot be loaded ({error})")]
+            [Bilingual(f"plugins：无法加载 {plugin}（{error}）", f"plugins: {plugin} cannot be loaded ({error})")]
         ) from error
     if not any(callable(getattr(module, name, None)) for name in ("routes", "subscriptions")):
         raise ConfigError(
             [
-                Text(
+                Bilingual(
                     f"plugins：{plugin} 没有 routes(services)，也没有 subscriptions(services)",
                     f"plugins: {plugin} has neither routes(services) nor subscriptions(services)",
                 )
@@ -160,7 +160,7 @@ def _must_exist(plugin: str, event_types: Iterable[str]) -> None:
         wrong, known = ", ".join(unknown), ", ".join(EventType)
         raise ConfigError(
             [
-                Text(
+                Bilingual(
                     f"plugins：{plugin} 订阅了不存在的事件 {wrong}；可用的有 {known}",
                     f"plugins: {plugin} subscribes to {wrong}, which does not exist; there are {known}",
                 )
@@ -175,7 +175,7 @@ def _arguments(route: Route, services: Services) -> dict[str, Any]:
 def _double(what: str, value: str, first: str, second: str) -> ConfigError:
     return ConfigError(
         [
-            Text(
+            Bilingual(
                 f"plugins：{first} 与 {second} 的 {what} 重复：{value}",
                 f"plugins: {first} and {second} both have the {what} {value}",
             )

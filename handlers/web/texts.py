@@ -5,107 +5,107 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from wechat.domain.errors import Text
+from wechat.domain.errors import Bilingual
 
-TEXTS: Mapping[str, Text] = {
+TEXTS: Mapping[str, Bilingual] = {
     # every page
-    "in_memory": Text(
+    "in_memory": Bilingual(
         "订单仅保存在内存中，进程结束后丢失", "Orders are kept in memory only and are gone when the process ends"
     ),
-    "ribbon": Text("模拟环境 · 不涉及真实资金", "Simulation · no real money moves"),
-    "no_script": Text("付款需要启用 JavaScript。", "Paying needs JavaScript."),
-    "back_to_shop": Text("返回店铺", "Back to the shop"),
+    "ribbon": Bilingual("模拟环境 · 不涉及真实资金", "Simulation · no real money moves"),
+    "no_script": Bilingual("付款需要启用 JavaScript。", "Paying needs JavaScript."),
+    "back_to_shop": Bilingual("返回店铺", "Back to the shop"),
     # the shop
-    "shop_hint": Text("请选择商品", "Choose a product"),
-    "products": Text("商品", "Products"),
-    "quantity": Text("数量", "Quantity"),
-    "less": Text("减少一件", "One less"),
-    "more": Text("增加一件", "One more"),
-    "sum": Text("合计", "Total"),
-    "wechat_pay": Text("微信支付", "WeChat Pay"),
-    "sold_out": Text("店铺暂无商品", "There is nothing to buy right now"),
+    "shop_hint": Bilingual("请选择商品", "Choose a product"),
+    "products": Bilingual("商品", "Products"),
+    "quantity": Bilingual("数量", "Quantity"),
+    "less": Bilingual("减少一件", "One less"),
+    "more": Bilingual("增加一件", "One more"),
+    "sum": Bilingual("合计", "Total"),
+    "wechat_pay": Bilingual("微信支付", "WeChat Pay"),
+    "sold_out": Bilingual("店铺暂无商品", "There is nothing to buy right now"),
     # the cashier
-    "cashier": Text("收银台", "Cashier"),
-    "to_pay": Text("待支付", "To pay"),
-    "product": Text("商品", "Product"),
-    "out_trade_no": Text("订单号", "Order number"),
-    "transaction_id": Text("交易单号", "WeChat Pay transaction"),
-    "paid_at": Text("支付时间", "Paid at"),
-    "beijing_time": Text("北京时间", "Beijing time"),
-    "time_left": Text("剩余支付时间", "Time left to pay"),
-    "confirming": Text("正在确认支付结果", "Confirming the payment"),
-    "confirming_hint": Text("正在向微信支付查询，请勿重复付款", "Asking WeChat Pay; please do not pay again"),
-    "unsure": Text("支付结果确认中", "The result is not known yet"),
-    "unsure_hint": Text(
+    "cashier": Bilingual("收银台", "Cashier"),
+    "to_pay": Bilingual("待支付", "To pay"),
+    "product": Bilingual("商品", "Product"),
+    "out_trade_no": Bilingual("订单号", "Order number"),
+    "transaction_id": Bilingual("交易单号", "WeChat Pay transaction"),
+    "paid_at": Bilingual("支付时间", "Paid at"),
+    "beijing_time": Bilingual("北京时间", "Beijing time"),
+    "time_left": Bilingual("剩余支付时间", "Time left to pay"),
+    "confirming": Bilingual("正在确认支付结果", "Confirming the payment"),
+    "confirming_hint": Bilingual("正在向微信支付查询，请勿重复付款", "Asking WeChat Pay; please do not pay again"),
+    "unsure": Bilingual("支付结果确认中", "The result is not known yet"),
+    "unsure_hint": Bilingual(
         "请勿重复付款。请稍后点「刷新结果」，或在微信「我 → 服务 → 钱包 → 账单」中查看。",
         "Do not pay again. Tap “Refresh” later, or look in WeChat under Me → Services → Wallet → Transactions.",
     ),
-    "look_again": Text("刷新结果", "Refresh"),
-    "outside": Text("请在微信中打开", "Open this page in WeChat"),
-    "outside_hint": Text(
+    "look_again": Bilingual("刷新结果", "Refresh"),
+    "outside": Bilingual("请在微信中打开", "Open this page in WeChat"),
+    "outside_hint": Bilingual(
         "请在微信中打开本页完成支付：复制链接，发送到微信后点击打开。",
         "To pay, open this page in WeChat: copy its link, send it to yourself in WeChat and tap it.",
     ),
-    "by_wx": Text("用 wx.chooseWXPay 支付", "Pay by wx.chooseWXPay"),
-    "by_bridge": Text("用 WeixinJSBridge 支付", "Pay by WeixinJSBridge"),
-    "for_shop": Text("给商家的信息", "For the shop"),
-    "wechat_said": Text("错误信息", "Error message"),
+    "by_wx": Bilingual("用 wx.chooseWXPay 支付", "Pay by wx.chooseWXPay"),
+    "by_bridge": Bilingual("用 WeixinJSBridge 支付", "Pay by WeixinJSBridge"),
+    "for_shop": Bilingual("给商家的信息", "For the shop"),
+    "wechat_said": Bilingual("错误信息", "Error message"),
     # where an order has come to rest
-    "paid": Text("支付成功", "Paid"),
-    "refund": Text("已退款", "Refunded"),
-    "paid_late": Text("付款已收到，订单已关闭", "Your payment arrived after the order was closed"),
-    "refunded_all": Text("已全额退款", "Refunded in full"),
-    "refund_amount": Text("退款金额", "Refund"),
-    "refund_done": Text("退款成功", "Refunded"),
-    "paid_total": Text("支付金额", "Paid"),
-    "refunding": Text("退款处理中", "Refund in progress"),
-    "refunding_hint": Text(
+    "paid": Bilingual("支付成功", "Paid"),
+    "refund": Bilingual("已退款", "Refunded"),
+    "paid_late": Bilingual("付款已收到，订单已关闭", "Your payment arrived after the order was closed"),
+    "refunded_all": Bilingual("已全额退款", "Refunded in full"),
+    "refund_amount": Bilingual("退款金额", "Refund"),
+    "refund_done": Bilingual("退款成功", "Refunded"),
+    "paid_total": Bilingual("支付金额", "Paid"),
+    "refunding": Bilingual("退款处理中", "Refund in progress"),
+    "refunding_hint": Bilingual(
         "订单此前已关闭，商家不会发货。款项正在原路退款，到账以微信支付消息为准。",
         "The order had been closed, so the shop will not deliver. Your money is being refunded.",
     ),
-    "paid_late_hint": Text(
+    "paid_late_hint": Bilingual(
         "订单此前已关闭，商家不会发货。请将订单号提供给商家办理退款。",
         "The order had been closed, so the shop will not deliver. Give the shop this order number to be refunded.",
     ),
-    "closed": Text("订单已关闭", "This order is closed"),
-    "closed_hint": Text(
+    "closed": Bilingual("订单已关闭", "This order is closed"),
+    "closed_hint": Bilingual(
         "如需购买请重新下单；如已付款，请联系商家并提供订单号。",
         "Place a new order if you still want it. If you have paid, contact the shop with this order number.",
     ),
-    "expired": Text("已超过支付时间", "The time to pay is over"),
-    "expired_hint": Text(
+    "expired": Bilingual("已超过支付时间", "The time to pay is over"),
+    "expired_hint": Bilingual(
         "如刚刚完成付款，请勿重新下单，稍后刷新本页查看结果；尚未付款的，请重新下单。",
         "If you have just paid, do not order again: reload this page later. If you have not paid, place a new order.",
     ),
     # errors
-    "request_id": Text("请求编号", "Request"),
-    "error_code": Text("错误码", "Code"),
-    "todo_missing": Text("请检查网址，或返回店铺重新下单。", "Check the address, or start again from the shop."),
-    "todo_wait": Text("请稍后刷新本页。", "Reload this page later."),
-    "todo_tell": Text(
+    "request_id": Bilingual("请求编号", "Request"),
+    "error_code": Bilingual("错误码", "Code"),
+    "todo_missing": Bilingual("请检查网址，或返回店铺重新下单。", "Check the address, or start again from the shop."),
+    "todo_wait": Bilingual("请稍后刷新本页。", "Reload this page later."),
+    "todo_tell": Bilingual(
         "如仍失败，请将下面的请求编号提供给商家。", "If it still fails, give the shop the request number below."
     ),
 }
 
-SCRIPT_TEXTS: Mapping[str, Text] = {
-    "network": Text("网络连接失败，请检查网络后重试", "No connection. Check the network and try again"),
-    "no_session": Text(
+SCRIPT_TEXTS: Mapping[str, Bilingual] = {
+    "network": Bilingual("网络连接失败，请检查网络后重试", "No connection. Check the network and try again"),
+    "no_session": Bilingual(
         "登录失败，请关闭页面后从微信重新打开",
         "You could not be signed in. Close this page and open it again in WeChat",
     ),
-    "placing": Text("正在下单…", "Placing your order…"),
-    "starting": Text("正在打开微信支付…", "Opening WeChat Pay…"),
-    "cancelled": Text("已取消支付，可继续支付本订单", "Cancelled. You can still pay this order"),
-    "unfinished": Text("支付未完成", "The payment was not completed"),
-    "try_again": Text("可再次点击「微信支付」支付本订单。", "Tap “WeChat Pay” to try this order again."),
-    "silent": Text(
+    "placing": Bilingual("正在下单…", "Placing your order…"),
+    "starting": Bilingual("正在打开微信支付…", "Opening WeChat Pay…"),
+    "cancelled": Bilingual("已取消支付，可继续支付本订单", "Cancelled. You can still pay this order"),
+    "unfinished": Bilingual("支付未完成", "The payment was not completed"),
+    "try_again": Bilingual("可再次点击「微信支付」支付本订单。", "Tap “WeChat Pay” to try this order again."),
+    "silent": Bilingual(
         "微信支付未响应；如已付款请勿重复支付", "WeChat Pay did not answer. If you have paid, do not pay again"
     ),
 }
 """What scripts say by themselves; a page hands them over as data."""
 
 
-NOTHING = Text("", "")
+NOTHING = Bilingual("", "")
 
 
 class Refusal(NamedTuple):
@@ -115,26 +115,26 @@ class Refusal(NamedTuple):
     """
 
     said: str
-    means: Text
-    cure: Text
-    merchant: Text = NOTHING
+    means: Bilingual
+    cure: Bilingual
+    merchant: Bilingual = NOTHING
 
 
-SHOP_NOT_READY = Text("商家尚未完成支付配置，暂时无法付款", "The shop is not set up for payment yet")
-NOT_STARTED = Text("暂时无法发起支付", "The payment cannot be started right now")
-TELL_SHOP = Text("请将下面的信息提供给商家。", "Give the shop the message below.")
-RETRY_THEN_TELL = Text(
+SHOP_NOT_READY = Bilingual("商家尚未完成支付配置，暂时无法付款", "The shop is not set up for payment yet")
+NOT_STARTED = Bilingual("暂时无法发起支付", "The payment cannot be started right now")
+TELL_SHOP = Bilingual("请将下面的信息提供给商家。", "Give the shop the message below.")
+RETRY_THEN_TELL = Bilingual(
     "请稍后重试；如仍失败，请将下面的信息提供给商家。",
     "Try again later. If it still fails, give the shop the message below.",
 )
-ORDER_AGAIN = Text("如未付款，请重新下单。", "If you have not paid, place a new order.")
+ORDER_AGAIN = Bilingual("如未付款，请重新下单。", "If you have not paid, place a new order.")
 
 REFUSALS: tuple[Refusal, ...] = (
     Refusal(
         "验证签名失败",
         NOT_STARTED,
         RETRY_THEN_TELL,
-        Text(
+        Bilingual(
             "检查 APIv2密钥或商户API私钥与接口版本是否匹配，签名后参数是否被修改。",
             "Check that the APIv2 key or the merchant API private key belongs to the API version in use, and that "
             "nothing changes the parameters after they were signed.",
@@ -144,7 +144,7 @@ REFUSALS: tuple[Refusal, ...] = (
         "URL未注册",
         SHOP_NOT_READY,
         TELL_SHOP,
-        Text(
+        Bilingual(
             "当前页面不在支付授权目录内。商户平台 → 产品中心 → 开发配置 → 支付授权目录，添加本页所在目录，以 / 结尾。",
             "This page is not in a payment directory (支付授权目录). Add its directory, ending in /, in the merchant "
             "console under 产品中心 → 开发配置 → 支付授权目录.",
@@ -152,9 +152,9 @@ REFUSALS: tuple[Refusal, ...] = (
     ),
     Refusal(
         "total_fee",
-        Text("本次支付已失效", "This payment is no longer valid"),
+        Bilingual("本次支付已失效", "This payment is no longer valid"),
         ORDER_AGAIN,
-        Text(
+        Bilingual(
             "prepay_id 为空、已过期或不属于当前 AppID。",
             "The prepay_id is empty, has expired, or belongs to another AppID.",
         ),
@@ -163,36 +163,40 @@ REFUSALS: tuple[Refusal, ...] = (
         "缺少参数",
         NOT_STARTED,
         RETRY_THEN_TELL,
-        Text(
+        Bilingual(
             "支付参数不完整，检查页面传给微信的各项参数。",
             "A payment parameter is missing; check what the page passes.",
         ),
     ),
     Refusal(
         "支付账号不一致",
-        Text("当前微信号不是下单的微信号", "The order was placed with another WeChat account"),
-        Text("请用下单的微信号付款，或重新下单。", "Pay with the account that placed the order, or place a new one."),
+        Bilingual("当前微信号不是下单的微信号", "The order was placed with another WeChat account"),
+        Bilingual(
+            "请用下单的微信号付款，或重新下单。", "Pay with the account that placed the order, or place a new one."
+        ),
     ),
     Refusal(
         "已支付",
-        Text("本订单已支付", "This order has been paid"),
-        Text("请勿重复付款，稍后刷新本页查看结果。", "Do not pay again. Reload this page later to see the result."),
+        Bilingual("本订单已支付", "This order has been paid"),
+        Bilingual(
+            "请勿重复付款，稍后刷新本页查看结果。", "Do not pay again. Reload this page later to see the result."
+        ),
     ),
-    Refusal("已关闭", Text("订单已关闭", "This order is closed"), ORDER_AGAIN),
-    Refusal("过期", Text("已超过支付时间", "The time to pay is over"), ORDER_AGAIN),
+    Refusal("已关闭", Bilingual("订单已关闭", "This order is closed"), ORDER_AGAIN),
+    Refusal("过期", Bilingual("已超过支付时间", "The time to pay is over"), ORDER_AGAIN),
     Refusal(
         "余额不足",
-        Text("余额不足", "The balance is not enough"),
-        Text("请更换支付方式后重试。", "Choose another way to pay and try again."),
+        Bilingual("余额不足", "The balance is not enough"),
+        Bilingual("请更换支付方式后重试。", "Choose another way to pay and try again."),
     ),
     Refusal(
         "invalid signature",
         NOT_STARTED,
-        Text(
+        Bilingual(
             "请关闭页面后从微信重新打开；如仍失败，请将下面的信息提供给商家。",
             "Close this page and open it again in WeChat. If it still fails, give the shop the message below.",
         ),
-        Text(
+        Bilingual(
             "wx.config 的签名与当前网址不符：检查参与签名的网址与浏览器中的是否完全一致（不含 # 及其后部分）。",
             "The signature of wx.config does not fit this address: sign exactly the address in the browser, without # "
             "and what follows it.",
@@ -202,7 +206,7 @@ REFUSALS: tuple[Refusal, ...] = (
         "invalid url domain",
         SHOP_NOT_READY,
         TELL_SHOP,
-        Text(
+        Bilingual(
             "当前域名未配置为 JS接口安全域名。微信公众平台 → 设置与开发 → 账号设置 → 功能设置。",
             "This domain is not a JS-safe domain (JS接口安全域名). Set it in the Official Accounts console under "
             "设置与开发 → 账号设置 → 功能设置.",
@@ -212,7 +216,7 @@ REFUSALS: tuple[Refusal, ...] = (
         "permission",
         SHOP_NOT_READY,
         TELL_SHOP,
-        Text(
+        Bilingual(
             "检查服务号的接口权限（微信开发者平台 → 我的业务 → 服务号 → 接口管理）与支付授权目录。",
             "Check the service account's permissions (developer platform → 我的业务 → 服务号 → 接口管理) and the "
             "payment directories.",

@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, SettingsError
 
 from service.settings.model import ENV_PREFIX, Settings
 from service.settings.problems import find_problems
-from wechat.domain.errors import ConfigError, Text
+from wechat.domain.errors import Bilingual, ConfigError
 from wechat.support.validation import need
 
 
@@ -47,16 +47,16 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError:
-        raise ConfigError([Text(f"读不到设置文件 {path}", f"the settings file {path} cannot be read")]) from None
+        raise ConfigError([Bilingual(f"读不到设置文件 {path}", f"the settings file {path} cannot be read")]) from None
     except (yaml.YAMLError, UnicodeDecodeError):
-        raise ConfigError([Text(f"{path} 不是合法的 YAML", f"{path} is not valid YAML")]) from None
+        raise ConfigError([Bilingual(f"{path} 不是合法的 YAML", f"{path} is not valid YAML")]) from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise ConfigError([Text(f"{path} 的最外层应是键值", f"{path} must hold keys and values")])
+        raise ConfigError([Bilingual(f"{path} 的最外层应是键值", f"{path} must hold keys and values")])
     base = values.pop("extends", None)
     if base is None:
         return values
     if not isinstance(base, str) or path.resolve() in above:
-        raise ConfigError([Text("extends：要求另一个文件的路径", "extends: must be the path of another file")])
+        raise ConfigError([Bilingual("extends：要求另一个文件的路径", "extends: must be the path of another file")])
     return _merge(_read(path.parent / base, (*above, path.resolve())), values)
 
 
@@ -68,24 +68,24 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _sentence(fault: ErrorDetails) -> Text:
+def _sentence(fault: ErrorDetails) -> Bilingual:
     location, kind = fault["loc"], fault["type"]
     key = ".".join(str(part) for part in location)
     if kind == "extra_forbidden":
-        return Text(
+        return Bilingual(
             f"{key}：没有这个设置，请检查拼写或删除",
             f"{key}: there is no such setting; check its spelling or remove it",
         )
     if kind == "missing":
         env = ENV_PREFIX + "__".join(str(part) for part in location).upper()
-        return Text(
+        return Bilingual(
             f"{key}：缺少，请在设置文件或环境变量 {env} 中给出", f"{key}: missing; set it in the file or as {env}"
         )
     wanted = need(fault)
-    return Text(f"{key}：要求{wanted.zh}", f"{key}: must {wanted.en}")
+    return Bilingual(f"{key}：要求{wanted.zh}", f"{key}: must {wanted.en}")
 
 
-def _stray_variables(settings_cls: type[BaseSettings]) -> list[Text]:
+def _stray_variables(settings_cls: type[BaseSettings]) -> list[Bilingual]:
     """Variables with our prefix that name no setting: pydantic would pass over them, and so would whoever mistyped one.
 
     Below the first level the sections themselves refuse what they do not know.
@@ -97,7 +97,7 @@ def _stray_variables(settings_cls: type[BaseSettings]) -> list[Text]:
         if name.upper().removeprefix(ENV_PREFIX).partition("__")[0].lower() not in settings_cls.model_fields
     ]
     return [
-        Text(
+        Bilingual(
             f"环境变量 {name}：没有这个设置，请检查拼写或删除",
             f"the variable {name}: there is no such setting; check it or unset it",
         )
@@ -105,8 +105,8 @@ def _stray_variables(settings_cls: type[BaseSettings]) -> list[Text]:
     ]
 
 
-def _not_json(error: SettingsError) -> Text:
+def _not_json(error: SettingsError) -> Bilingual:
     """A list or a section in an environment variable that does not parse."""
     found = re.search(r'field "(\w+)"', str(error))
     name = ENV_PREFIX + (found[1].upper() if found else "…")
-    return Text(f"{name}：要求一段 JSON", f"{name}: must be JSON")
+    return Bilingual(f"{name}：要求一段 JSON", f"{name}: must be JSON")

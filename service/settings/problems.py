@@ -9,18 +9,18 @@ from service.settings.model import Environment, Settings
 from service.settings.pay import PaySettings
 from service.settings.values import EMBEDDED, MEMORY
 from service.settings.webhooks import webhook_problems
-from wechat.domain.errors import Text
+from wechat.domain.errors import Bilingual
 from wechat.domain.facts import Api
 
 Check = tuple[str, str, str]
 
 
-def find_problems(settings: Settings) -> list[Text]:
+def find_problems(settings: Settings) -> list[Bilingual]:
     """Return a sentence for each problem."""
     checks = [*_gateway_problems(settings.pay), *_equal_secrets(settings), *webhook_problems(settings.webhooks)]
     if settings.environment is Environment.PRODUCTION:
         checks += _production_problems(settings)
-    return [Text(f"{key}：{zh}", f"{key}: {en}") for key, zh, en in checks]
+    return [Bilingual(f"{key}：{zh}", f"{key}: {en}") for key, zh, en in checks]
 
 
 def _gateway_problems(pay: PaySettings) -> list[Check]:

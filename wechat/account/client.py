@@ -10,7 +10,7 @@ import re
 from typing import Any
 from urllib.parse import urlencode
 
-from wechat.domain.errors import NO_ADVICE, AccountRefused, Advice, OutcomeUnknown, Text
+from wechat.domain.errors import NO_ADVICE, AccountRefused, Advice, Bilingual, OutcomeUnknown
 from wechat.support.transport import Request, Transport
 
 BAD_TOKEN = frozenset({40001, 40014, 42001})
@@ -20,35 +20,38 @@ QUOTA = frozenset({45009, 45011})
 _IP = re.compile(r"[0-9a-fA-F:.]{7,45}", re.ASCII)
 
 ADVICE: dict[int, Advice] = {
-    -1: Advice((Text("微信系统繁忙", "WeChat is busy"),), Text("稍后重试", "Try again shortly")),
+    -1: Advice((Bilingual("微信系统繁忙", "WeChat is busy"),), Bilingual("稍后重试", "Try again shortly")),
     40001: Advice(
         (
-            Text("AppSecret 填错或属于另一个公众号", "The AppSecret is wrong or of another account"),
-            Text("别的系统用 cgi-bin/token 刷新了 access_token", "Another system refreshed the access_token"),
+            Bilingual("AppSecret 填错或属于另一个公众号", "The AppSecret is wrong or of another account"),
+            Bilingual("别的系统用 cgi-bin/token 刷新了 access_token", "Another system refreshed the access_token"),
         ),
-        Text(
+        Bilingual(
             "核对 account.appsecret；account.token_call 用 stable",
             "Check account.appsecret; keep account.token_call on stable",
         ),
     ),
-    40013: Advice((Text("AppID 不存在", "There is no such AppID"),), Text("核对 account.appid", "Check account.appid")),
+    40013: Advice(
+        (Bilingual("AppID 不存在", "There is no such AppID"),), Bilingual("核对 account.appid", "Check account.appid")
+    ),
     40125: Advice(
-        (Text("AppSecret 无效", "The AppSecret is not valid"),),
-        Text("核对 account.appsecret", "Check account.appsecret"),
+        (Bilingual("AppSecret 无效", "The AppSecret is not valid"),),
+        Bilingual("核对 account.appsecret", "Check account.appsecret"),
     ),
     45009: Advice(
-        (Text("今天的调用次数用完了", "Today's quota is used up"),),
-        Text(
+        (Bilingual("今天的调用次数用完了", "Today's quota is used up"),),
+        Bilingual(
             "北京时间零点后恢复，或在公众平台清零",
             "It returns at midnight Beijing time, or clear the quota in the console",
         ),
     ),
     45011: Advice(
-        (Text("每分钟调用过多", "Too many calls a minute"),), Text("一分钟后自动恢复", "It recovers after a minute")
+        (Bilingual("每分钟调用过多", "Too many calls a minute"),),
+        Bilingual("一分钟后自动恢复", "It recovers after a minute"),
     ),
     48001: Advice(
-        (Text("公众号没有这个接口的权限", "The account may not use this interface"),),
-        Text("在公众平台「接口权限」查看", "See the interface permissions in the console"),
+        (Bilingual("公众号没有这个接口的权限", "The account may not use this interface"),),
+        Bilingual("在公众平台「接口权限」查看", "See the interface permissions in the console"),
     ),
 }
 
@@ -97,8 +100,8 @@ def _allow_list(errmsg: str) -> Advice:
     found = _IP.search(errmsg.partition("invalid ip")[2])
     address = found.group() if found else "?"
     return Advice(
-        (Text("服务器出口 IP 不在白名单", "This server's address is not on the allow-list"),),
-        Text(
+        (Bilingual("服务器出口 IP 不在白名单", "This server's address is not on the allow-list"),),
+        Bilingual(
             f"在 公众平台 → 设置与开发 → 开发接口管理 → IP 白名单 中加入 {address}",
             f"Add {address} under 设置与开发 → 开发接口管理 → IP白名单 in the Official Account console",
         ),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from wechat.account.tokens import Tokens
-from wechat.domain.errors import Forbidden, Text
+from wechat.domain.errors import Bilingual, Forbidden
 from wechat.domain.ports import Runtime
 
 JS_API_LIST = ("chooseWXPay",)
@@ -80,7 +80,7 @@ class JsSdk:
 
 def _foreign() -> Forbidden:
     return Forbidden(
-        Text(
+        Bilingual(
             "只为本站页面签名；请传入页面自己的 location.href",
             "Only pages of this site are signed; send the page's own location.href",
         ),

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from wechat.account.client import AccountClient
 from wechat.account.tokens import Credentials
-from wechat.domain.errors import AccountRefused, Forbidden, OutcomeUnknown, Text
+from wechat.domain.errors import AccountRefused, Bilingual, Forbidden, OutcomeUnknown
 from wechat.domain.ports import TokenStore
 
 CODE_LIFE_S = 300.0
@@ -182,7 +182,7 @@ def _text(data: Mapping[str, Any], name: str) -> str:
 
 def _snapshot() -> Forbidden:
     return Forbidden(
-        Text(
+        Bilingual(
             "当前是快照页，请点右下角「使用完整服务」后再付款",
             "This is a snapshot page: tap 使用完整服务 before paying",
         ),

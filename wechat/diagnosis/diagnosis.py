@@ -12,7 +12,7 @@ from wechat.diagnosis.refunds import explain_refunds
 from wechat.diagnosis.remote_status import remarks
 from wechat.diagnosis.snapshot import Finding, OrderSnapshot, Outcome, RemoteStatus
 from wechat.diagnosis.unpaid import explain_closed, explain_waiting
-from wechat.domain.errors import Conflict, GatewayRefused, NotSent, OutcomeUnknown, Text
+from wechat.domain.errors import Bilingual, Conflict, GatewayRefused, NotSent, OutcomeUnknown
 from wechat.domain.orders import Order, TradeState
 from wechat.domain.ports import Clock, NotificationStore
 from wechat.orders.service import Orders
@@ -49,13 +49,13 @@ class Diagnosis:
         return RemoteStatus(Outcome.TOLD, fact.value) if fact else RemoteStatus(Outcome.NO_SUCH_ORDER)
 
 
-def explain(case: OrderSnapshot) -> tuple[Text, str]:
+def explain(case: OrderSnapshot) -> tuple[Bilingual, str]:
     """What happened, in one sentence, and the command to go on with (empty when there is nothing to do)."""
     story = STORIES.get(case.order.trade_state, explain_paid)
     clauses = [*story(case), *explain_refunds(case), *remarks(case)]
     return _sentence(clauses), next((clause.next_step for clause in clauses if clause.next_step), "")
 
 
-def _sentence(clauses: Sequence[Finding]) -> Text:
+def _sentence(clauses: Sequence[Finding]) -> Bilingual:
     english = "; ".join(clause.en for clause in clauses)
-    return Text("；".join(clause.zh for clause in clauses) + "。", f"{english[0].upper()}{english[1:]}.")
+    return Bilingual("；".join(clause.zh for clause in clauses) + "。", f"{english[0].upper()}{english[1:]}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wechat.diagnosis.snapshot import Finding, OrderSnapshot, after
 from wechat.diagnosis.unpaid import closing, messages, refusals
-from wechat.domain.errors import Text
+from wechat.domain.errors import Bilingual
 from wechat.domain.facts import Received
 from wechat.domain.money import yuan
 from wechat.domain.orders import TimelineEntry
@@ -69,7 +69,7 @@ def _explain_notification(case: OrderSnapshot, event: TimelineEntry) -> Finding:
     came = min((message.first_at for message in case.accepted), default=event.at)
     later = after(came - (case.order.paid_at or came))
     again = sum(message.seen for message in case.accepted) - 1
-    repeated = Text(f"，另有重复通知 {again} 次", f", and {again} more times") if again > 0 else Text("", "")
+    repeated = Bilingual(f"，另有重复通知 {again} 次", f", and {again} more times") if again > 0 else Bilingual("", "")
     return Finding(
         f"支付通知{later.zh}到达，订单状态已更新{repeated.zh}",
         f"WeChat's notification came {later.en} and was recorded{repeated.en}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from wechat.diagnosis.snapshot import Finding, OrderSnapshot, Outcome
-from wechat.domain.errors import CallerError, Text
+from wechat.domain.errors import Bilingual, CallerError
 from wechat.domain.facts import RemoteState
 from wechat.domain.times import beijing_day
 from wechat.support.cli_hints import command
@@ -22,7 +22,9 @@ def remarks(case: OrderSnapshot) -> list[Finding]:
         return [Finding(f"微信支付拒绝了查询（{code}）", f"WeChat refused to be asked ({code})")]
     if error:
         why = (
-            error.text if isinstance(error, CallerError) else Text("当前无法连接微信支付", "WeChat does not answer now")
+            error.text
+            if isinstance(error, CallerError)
+            else Bilingual("当前无法连接微信支付", "WeChat does not answer now")
         )
         return [
             Finding(f"{why.zh}，以上仅为本系统的记录", f"{why.en}, so this is our record only", case.command("why"))

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from wechat.domain.errors import FenpayError, Text
+from wechat.domain.errors import Bilingual, FenpayError
 from wechat.domain.facts import Received, Transaction
 from wechat.domain.messages import APPLIED
 from wechat.domain.orders import RELEASES_RESERVATION, Order, Refund, TimelineEntry
@@ -89,17 +89,17 @@ class OrderSnapshot:
         text = beijing(moment)
         return text[11:] if beijing_day(moment) == beijing_day(self.now) else text
 
-    def when(self, moment: datetime | None) -> Text:
+    def when(self, moment: datetime | None) -> Bilingual:
         """``moment`` with the word that goes before it; empty when it is not known."""
-        return Text(f"于 {self.at(moment)} ", f" at {self.at(moment)}") if moment else Text("", "")
+        return Bilingual(f"于 {self.at(moment)} ", f" at {self.at(moment)}") if moment else Bilingual("", "")
 
     def command(self, verb: str, *more: str) -> str:
         """What to type about this order."""
         return command(verb, self.order.out_trade_no, *more)
 
 
-def after(length: timedelta) -> Text:
+def after(length: timedelta) -> Bilingual:
     """How much later something came."""
     if length < timedelta(seconds=1):
-        return Text("在 1 秒内", "within a second")
-    return Text(f" {span(length).zh}后", f"{span(length).en} later")
+        return Bilingual("在 1 秒内", "within a second")
+    return Bilingual(f" {span(length).zh}后", f"{span(length).en} later")

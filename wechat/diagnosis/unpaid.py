@@ -5,31 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from wechat.diagnosis.snapshot import Finding, OrderSnapshot, Outcome
-from wechat.domain.errors import Text
+from wechat.domain.errors import Bilingual
 from wechat.domain.facts import RemoteState, Transaction
 from wechat.domain.money import yuan
 
-CLOSERS: Mapping[str, Text] = {
-    "payer": Text("用户关闭了订单", "the payer closed the order"),
-    "merchant": Text("商户关闭了订单", "the merchant closed the order"),
-    "worker": Text("超过支付时间未支付，订单自动关闭", "the order was closed: the time to pay was over"),
-    "query": Text("查单确认微信支付已关闭该订单", "a query found that WeChat had closed the order"),
+CLOSERS: Mapping[str, Bilingual] = {
+    "payer": Bilingual("用户关闭了订单", "the payer closed the order"),
+    "merchant": Bilingual("商户关闭了订单", "the merchant closed the order"),
+    "worker": Bilingual("超过支付时间未支付，订单自动关闭", "the order was closed: the time to pay was over"),
+    "query": Bilingual("查单确认微信支付已关闭该订单", "a query found that WeChat had closed the order"),
 }
-UNPAID: Mapping[RemoteState, Text] = {
-    RemoteState.NOTPAY: Text("微信支付已有该订单，用户未支付", "WeChat has the order, and the payer has not paid yet"),
-    RemoteState.USERPAYING: Text("用户支付中", "the payer is paying right now"),
-    RemoteState.ACCEPT: Text("用户支付中", "the payer is paying right now"),
-    RemoteState.PAYERROR: Text("用户支付失败", "the payer's payment failed"),
+UNPAID: Mapping[RemoteState, Bilingual] = {
+    RemoteState.NOTPAY: Bilingual(
+        "微信支付已有该订单，用户未支付", "WeChat has the order, and the payer has not paid yet"
+    ),
+    RemoteState.USERPAYING: Bilingual("用户支付中", "the payer is paying right now"),
+    RemoteState.ACCEPT: Bilingual("用户支付中", "the payer is paying right now"),
+    RemoteState.PAYERROR: Bilingual("用户支付失败", "the payer's payment failed"),
 }
-MISMATCHES: Mapping[str, Text] = {
-    "total": Text("金额不一致", "the amount differs"),
-    "appid": Text("AppID 不一致", "the AppID differs"),
-    "mchid": Text("商户号不一致", "the merchant number differs"),
-    "currency": Text("币种不一致", "the currency differs"),
-    "trade_type": Text("交易类型不一致", "the trade type differs"),
-    "trade_state": Text("通知中的状态不是已支付", "it does not say paid"),
-    "transaction_used": Text("微信支付订单号已关联其他订单", "its transaction_id is another order's"),
-    "too_many_payments": Text("该订单的支付笔数已达上限", "the order holds as many payments as it can"),
+MISMATCHES: Mapping[str, Bilingual] = {
+    "total": Bilingual("金额不一致", "the amount differs"),
+    "appid": Bilingual("AppID 不一致", "the AppID differs"),
+    "mchid": Bilingual("商户号不一致", "the merchant number differs"),
+    "currency": Bilingual("币种不一致", "the currency differs"),
+    "trade_type": Bilingual("交易类型不一致", "the trade type differs"),
+    "trade_state": Bilingual("通知中的状态不是已支付", "it does not say paid"),
+    "transaction_used": Bilingual("微信支付订单号已关联其他订单", "its transaction_id is another order's"),
+    "too_many_payments": Bilingual("该订单的支付笔数已达上限", "the order holds as many payments as it can"),
 }
 
 
@@ -79,7 +81,7 @@ def refusals(case: OrderSnapshot) -> list[Finding]:
     if not case.refused:
         return []
     reason, count = case.refused[0].verdict, sum(message.seen for message in case.refused)
-    why = MISMATCHES.get(reason, Text(reason, reason))
+    why = MISMATCHES.get(reason, Bilingual(reason, reason))
     times = "once" if count == 1 else f"{count} times"
     zh = f"支付通知因{why.zh}被拒绝（{count} 次）"
     return [Finding(zh, f"WeChat's notification was refused {times} because {why.en}")]

@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 
-class Text(NamedTuple):
+class Bilingual(NamedTuple):
     """One sentence for a person, in Chinese and in English."""
 
     zh: str
@@ -41,20 +41,20 @@ class Text(NamedTuple):
 class Advice(NamedTuple):
     """Why WeChat usually gives a code, likeliest cause first, and what to do about it."""
 
-    causes: tuple[Text, ...]
-    next_step: Text
+    causes: tuple[Bilingual, ...]
+    next_step: Bilingual
 
 
-NO_ADVICE = Advice((), Text("查看微信支付文档中该错误码的说明", "Look the code up in WeChat Pay's documentation"))
+NO_ADVICE = Advice((), Bilingual("查看微信支付文档中该错误码的说明", "Look the code up in WeChat Pay's documentation"))
 
 
 class FenpayError(Exception):
     """Root of the tree."""
 
     code: ClassVar[str] = "ERROR"
-    text = Text("服务出错，请稍后再试", "Something went wrong, please try again later")
+    text = Bilingual("服务出错，请稍后再试", "Something went wrong, please try again later")
 
-    def __init__(self, text: Text | None = None, *, code: str | None = None) -> None:
+    def __init__(self, text: Bilingual | None = None, *, code: str | None = None) -> None:
         if text is not None:
             self.text = text
         self.public_code = code or self.code
@@ -66,50 +66,50 @@ class CallerError(FenpayError):
 
     status: ClassVar[int] = 400
 
-    def __init__(self, text: Text | None = None, *, code: str | None = None, field: str | None = None) -> None:
+    def __init__(self, text: Bilingual | None = None, *, code: str | None = None, field: str | None = None) -> None:
         super().__init__(text, code=code)
         self.field = field
 
 
 class BadRequest(CallerError):
     code = "BAD_REQUEST"
-    text = Text("请求格式不正确", "The request is malformed")
+    text = Bilingual("请求格式不正确", "The request is malformed")
 
 
 class Unauthorized(CallerError):
     status = 401
     code = "UNAUTHORIZED"
-    text = Text("请先授权登录", "Please authorise first")
+    text = Bilingual("请先授权登录", "Please authorise first")
 
 
 class Forbidden(CallerError):
     status = 403
     code = "FORBIDDEN"
-    text = Text("没有权限", "This is not allowed")
+    text = Bilingual("没有权限", "This is not allowed")
 
 
 class NotFound(CallerError):
     status = 404
     code = "NOT_FOUND"
-    text = Text("没有找到", "Not found")
+    text = Bilingual("没有找到", "Not found")
 
 
 class Conflict(CallerError):
     status = 409
     code = "CONFLICT"
-    text = Text("与当前状态冲突", "This conflicts with the current state")
+    text = Bilingual("与当前状态冲突", "This conflicts with the current state")
 
 
 class Gone(CallerError):
     status = 410
     code = "GONE"
-    text = Text("已失效", "This has expired")
+    text = Bilingual("已失效", "This has expired")
 
 
 class IdempotencyMismatch(CallerError):
     status = 422
     code = "IDEMPOTENCY_KEY_REUSED"
-    text = Text(
+    text = Bilingual(
         "同一个 Idempotency-Key 带了不同的内容；新的请求请换一个新的键",
         "This Idempotency-Key was used with another body; use a new key for a new request",
     )
@@ -118,7 +118,7 @@ class IdempotencyMismatch(CallerError):
 class TooMany(CallerError):
     status = 429
     code = "TOO_MANY_REQUESTS"
-    text = Text("操作过于频繁，请稍后再试", "Too many requests, please slow down")
+    text = Bilingual("操作过于频繁，请稍后再试", "Too many requests, please slow down")
 
 
 class RemoteError(FenpayError):
@@ -137,7 +137,7 @@ class RemoteError(FenpayError):
         http_status: int = 0,
         request_id: str = "",
         advice: Advice = NO_ADVICE,
-        text: Text | None = None,
+        text: Bilingual | None = None,
     ) -> None:
         super().__init__(text, code=code)
         self.call = call
@@ -157,14 +157,14 @@ class GatewayRefused(RemoteError):
     """WeChat Pay gave a trustworthy no; ``public_code`` is the v3 spelling of its code."""
 
     code = "REFUSED"
-    text = Text("微信支付拒绝了这次请求", "WeChat Pay refused the request")
+    text = Bilingual("微信支付拒绝了这次请求", "WeChat Pay refused the request")
 
 
 class AccountRefused(RemoteError):
     """The Official Account API answered with an ``errcode`` other than 0."""
 
     code = "ACCOUNT_REFUSED"
-    text = Text("公众号接口拒绝了这次请求", "The Official Account API refused the request")
+    text = Bilingual("公众号接口拒绝了这次请求", "The Official Account API refused the request")
 
     def __init__(self, call: str, errcode: int, errmsg: str, *, advice: Advice = NO_ADVICE) -> None:
         super().__init__(call, wire_code=str(errcode), wire_message=errmsg, advice=advice)
@@ -175,14 +175,16 @@ class NotSent(RemoteError):
     """No byte of the request reached WeChat."""
 
     code = "NOT_SENT"
-    text = Text("暂时连不上微信，请稍后再试", "WeChat cannot be reached right now, please try again")
+    text = Bilingual("暂时连不上微信，请稍后再试", "WeChat cannot be reached right now, please try again")
 
 
 class OutcomeUnknown(RemoteError):
     """The request was sent and no answer came that can be trusted."""
 
     code = "OUTCOME_UNKNOWN"
-    text = Text("结果确认中，请勿重复付款，请稍后查看", "The outcome is not known yet; do not pay again, look later")
+    text = Bilingual(
+        "结果确认中，请勿重复付款，请稍后查看", "The outcome is not known yet; do not pay again, look later"
+    )
 
 
 class NotifyError(FenpayError):
@@ -193,7 +195,7 @@ class NotifyError(FenpayError):
 
     status: ClassVar[int] = 400
 
-    def __init__(self, reason: str, text: Text | None = None) -> None:
+    def __init__(self, reason: str, text: Bilingual | None = None) -> None:
         super().__init__(text)
         self.reason = reason
 
@@ -203,38 +205,38 @@ class Unconfirmed(NotifyError):
 
     status = 503
     code = "UNCONFIRMED"
-    text = Text("暂时无法向微信支付确认这笔支付", "This payment cannot be confirmed with WeChat Pay right now")
+    text = Bilingual("暂时无法向微信支付确认这笔支付", "This payment cannot be confirmed with WeChat Pay right now")
 
 
 class SignatureInvalid(NotifyError):
     status = 401
     code = "SIGN_ERROR"
-    text = Text("签名错误", "The signature is not valid")
+    text = Bilingual("签名错误", "The signature is not valid")
 
 
 class Malformed(NotifyError):
     code = "MALFORMED"
-    text = Text("报文格式错误", "The message is malformed")
+    text = Bilingual("报文格式错误", "The message is malformed")
 
 
 class Mismatch(NotifyError):
     status = 409
     code = "MISMATCH"
-    text = Text("与订单不一致", "The message does not match the order")
+    text = Bilingual("与订单不一致", "The message does not match the order")
 
 
 class StoreUnavailable(FenpayError):
     """The store did not answer in time; whoever asks may repeat the same request."""
 
     code = "STORE_UNAVAILABLE"
-    text = Text("系统繁忙，请稍后再试", "The service is busy, please try again shortly")
+    text = Bilingual("系统繁忙，请稍后再试", "The service is busy, please try again shortly")
 
 
 class NewerDocument(StoreUnavailable):
     """A newer release wrote this document; this process must not write over what it does not understand."""
 
     code = "NEWER_DOCUMENT"
-    text = Text(
+    text = Bilingual(
         "这条数据由更新版本的 Fenpay 写入，本进程不能改写；请升级所有进程后重试",
         "A newer release of Fenpay wrote this record, so this process cannot change it; upgrade every process, then "
         "retry",
@@ -246,6 +248,6 @@ class ConfigError(FenpayError):
 
     code = "CONFIG"
 
-    def __init__(self, problems: Sequence[Text]) -> None:
+    def __init__(self, problems: Sequence[Bilingual]) -> None:
         self.problems = tuple(problems)
-        super().__init__(Text("；".join(p.zh for p in problems), "; ".join(p.en for p in problems)))
+        super().__init__(Bilingual("；".join(p.zh for p in problems), "; ".join(p.en for p in problems)))

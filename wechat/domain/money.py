@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NewType
 
-from wechat.domain.errors import BadRequest, Text
+from wechat.domain.errors import BadRequest, Bilingual
 
 Fen = NewType("Fen", int)
 
@@ -19,7 +19,7 @@ def fen(value: object, *, field: str = "total", most: int = MAX_TOTAL) -> Fen:
     """
     if type(value) is not int or not 1 <= value <= most:
         raise BadRequest(
-            Text(
+            Bilingual(
                 f"{field} 必须是以分为单位的整数，1 到 {most}",
                 f"{field} must be a whole number of fen from 1 to {most}",
             ),

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from wechat.domain.errors import Conflict, Mismatch, Text
+from wechat.domain.errors import Bilingual, Conflict, Mismatch
 from wechat.domain.events import EventType
 from wechat.domain.facts import RefundState, RemoteRefund, Verified
 from wechat.domain.orders import SPACING, Order, Refund, TimelineEntry, TradeState, extend
@@ -59,9 +59,9 @@ class LeaseLost(Exception):
 def must_be_refundable(order: Order, now: datetime) -> None:
     """Raise Conflict for an order of which WeChat refunds nothing: unpaid, or paid over a year ago."""
     if not order.paid or order.paid_at is None:
-        raise Conflict(Text("订单未支付，不能退款", "The order is not paid"), code="ORDER_NOT_PAID")
+        raise Conflict(Bilingual("订单未支付，不能退款", "The order is not paid"), code="ORDER_NOT_PAID")
     if now > order.paid_at + WINDOW:
-        text = Text("支付已超过一年，微信不再受理退款", "The payment is over a year old; WeChat refunds no more")
+        text = Bilingual("支付已超过一年，微信不再受理退款", "The payment is over a year old; WeChat refunds no more")
         raise Conflict(text, code="TRADE_OVERDUE")
 
 
@@ -224,12 +224,12 @@ def drop_oldest_failed(order: Order) -> Order:
 
 
 def not_refundable() -> Conflict:
-    text = Text("超出可退金额，或已有 50 笔退款", "More than is left to refund, or 50 refunds already")
+    text = Bilingual("超出可退金额，或已有 50 笔退款", "More than is left to refund, or 50 refunds already")
     return Conflict(text, code=NOT_REFUNDABLE)
 
 
 def number_in_use() -> Conflict:
-    text = Text("这个退款单号已用于另一笔退款", "This out_refund_no belongs to another refund")
+    text = Bilingual("这个退款单号已用于另一笔退款", "This out_refund_no belongs to another refund")
     return Conflict(text, code="OUT_REFUND_NO_USED", field="out_refund_no")
 
 

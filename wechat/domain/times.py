@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
 
-from wechat.domain.errors import Text
+from wechat.domain.errors import Bilingual
 
 BEIJING = timezone(timedelta(hours=8), "Asia/Shanghai")  # China has had no daylight saving since 1991
 
@@ -69,14 +69,14 @@ def beijing(moment: datetime) -> str:
     return to_v2_spaced(moment)
 
 
-def span(length: timedelta) -> Text:
+def span(length: timedelta) -> Bilingual:
     """A length of time in its two largest units, ``1 天 4 小时``; under a second, or under none, it is ``0 秒``."""
     minutes, seconds = divmod(max(0, int(length.total_seconds())), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
     parts = [(days, "天", "d"), (hours, "小时", "h"), (minutes, "分", "min"), (seconds, "秒", "s")]
     shown = [part for part in parts if part[0]][:2] or parts[-1:]
-    return Text(*(" ".join(f"{part[0]} {part[unit]}" for part in shown) for unit in (1, 2)))
+    return Bilingual(*(" ".join(f"{part[0]} {part[unit]}" for part in shown) for unit in (1, 2)))
 
 
 def beijing_day(moment: datetime) -> date:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from wechat.domain.errors import Conflict, Gone, Text
+from wechat.domain.errors import Bilingual, Conflict, Gone
 from wechat.domain.events import EventType
 from wechat.domain.orders import Order, Prepay, TimelineEntry, TradeState
 from wechat.domain.refunds import drop_oldest_failed
@@ -25,10 +25,10 @@ def must_be_payable(order: Order, now: datetime) -> None:
     if order.paid:
         raise already_paid()
     if order.trade_state is TradeState.CLOSED:
-        raise Conflict(Text("订单已关闭，请重新下单", "The order is closed; place a new one"), code="ORDER_CLOSED")
+        raise Conflict(Bilingual("订单已关闭，请重新下单", "The order is closed; place a new one"), code="ORDER_CLOSED")
     if not order.is_payable(now):
         raise Gone(
-            Text(
+            Bilingual(
                 "已超过支付时间，如未付款请重新下单", "The time to pay is over; if you have not paid, place a new order"
             ),
             code="ORDER_EXPIRED",
@@ -57,7 +57,7 @@ def close(order: Order, entry: TimelineEntry, check_at: datetime | None = None) 
     if order.trade_state is TradeState.CLOSED:
         return order
     if order.paid:
-        raise Conflict(Text("订单状态已变", "The order has moved on"), code="ORDER_MOVED")
+        raise Conflict(Bilingual("订单状态已变", "The order has moved on"), code="ORDER_MOVED")
     return order.moved_to(TradeState.CLOSED, entry, (EventType.ORDER_CLOSED, "closed"), next_check_at=check_at)
 
 
@@ -96,4 +96,4 @@ def remove_events(order: Order, ids: frozenset[str]) -> Order:
 
 
 def already_paid() -> Conflict:
-    return Conflict(Text("订单已支付", "The order is already paid"), code="ORDER_PAID")
+    return Conflict(Bilingual("订单已支付", "The order is already paid"), code="ORDER_PAID")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from wechat.domain.deliveries import Delivery, DeliveryState, revive_delivery
-from wechat.domain.errors import Conflict, NotFound, Text
+from wechat.domain.errors import Bilingual, Conflict, NotFound
 from wechat.domain.ports import DeliveryStore, Runtime
 from wechat.events.delivery_worker import LEASE
 from wechat.support.update import Updater
@@ -29,7 +29,7 @@ class Redelivery:
         known = await self._store.of_event(event_id)
         chosen = [delivery for delivery in known if target in ("", delivery.target)]
         if not chosen:
-            raise NotFound(Text("没有这个事件，或它不发往该目标", "No such event, or not for that target"))
+            raise NotFound(Bilingual("没有这个事件，或它不发往该目标", "No such event, or not for that target"))
         again = [delivery for delivery in chosen if target or delivery.state is not DeliveryState.DELIVERED]
         revived = [await self._revive(delivery.id) for delivery in again]
         if not any(revived):
@@ -43,13 +43,13 @@ class Redelivery:
         return change.after if change and change.happened else None
 
 
-def _nothing_to_resend(pending: Sequence[Delivery]) -> Text:
+def _nothing_to_resend(pending: Sequence[Delivery]) -> Bilingual:
     """Why; ``pending`` are the deliveries that have not ended."""
     if not pending:
-        return Text("已送达；要再发一次请指明 target", "It was delivered; name a target to send it again")
+        return Bilingual("已送达；要再发一次请指明 target", "It was delivered; name a target to send it again")
     if all(delivery.tries for delivery in pending):
-        return Text("一分钟之内就会再试", "It is tried again within a minute")
-    return Text(
+        return Bilingual("一分钟之内就会再试", "It is tried again within a minute")
+    return Bilingual(
         "还没有轮到它：同一订单更早的事件要先送到，请先补发那一个",
         "Its turn has not come: an earlier event of its order goes first, so send that one again",
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field
 
-from wechat.domain.errors import BadRequest, Text
+from wechat.domain.errors import BadRequest, Bilingual
 from wechat.domain.facts import Api
 from wechat.domain.money import MAX_TOTAL
 from wechat.domain.orders import OUT_TRADE_NO, TradeType
@@ -59,7 +59,7 @@ class CreateOrderRequest(RequestBody):
         request = super().parse(body)
         if (request.trade_type is TradeType.JSAPI) is not bool(request.openid):
             raise BadRequest(
-                Text("JSAPI 订单要有 openid，其他类型不要", "openid goes with JSAPI orders, and only with them"),
+                Bilingual("JSAPI 订单要有 openid，其他类型不要", "openid goes with JSAPI orders, and only with them"),
                 field="openid",
             )
         return request

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from wechat.domain import transitions
-from wechat.domain.errors import BadRequest, Conflict, FenpayError, GatewayRefused, Mismatch, OutcomeUnknown, Text
+from wechat.domain.errors import BadRequest, Bilingual, Conflict, FenpayError, GatewayRefused, Mismatch, OutcomeUnknown
 from wechat.domain.facts import Api, Transaction, Verified
 from wechat.domain.numbers import Claim
 from wechat.domain.orders import Order, PayParams, TimelineEntry, TradeState, TradeType, order_key
@@ -79,7 +79,7 @@ class Orders:
         """
         item = self._catalogue.get(basket.sku)
         if item is None:
-            raise BadRequest(Text("没有这个商品", "There is no such product"), code="UNKNOWN_SKU", field="sku")
+            raise BadRequest(Bilingual("没有这个商品", "There is no such product"), code="UNKNOWN_SKU", field="sku")
         if basket.quantity > self._defaults.max_quantity:
             raise _too_many(self._defaults.max_quantity)
         draft = self._drafts.draft_checkout(item, basket.quantity, openid, client_ip)
@@ -278,7 +278,7 @@ class Orders:
         stored = await self._updates.get(draft.key)
         if _sale(stored) != _sale(draft):
             raise Conflict(
-                Text("这个订单号已用于另一笔订单", "This out_trade_no belongs to another order"),
+                Bilingual("这个订单号已用于另一笔订单", "This out_trade_no belongs to another order"),
                 code="OUT_TRADE_NO_USED",
                 field="out_trade_no",
             )
@@ -342,7 +342,7 @@ class Orders:
     def _gateway(self, order: Order) -> Gateway:
         """The gateway for the order's API version; it may no longer be configured."""
         if order.api not in self._gateways:
-            text = Text(
+            text = Bilingual(
                 f"订单由 {order.api} 受理，但设置里没有 pay.{order.api}；请补上",
                 f"{order.api} took this order, but the settings have no pay.{order.api}; put it back",
             )
@@ -366,8 +366,8 @@ def _sale(order: Order) -> tuple[object, ...]:
 
 
 def _too_many(most: int) -> BadRequest:
-    return BadRequest(Text(f"一次最多买 {most} 件", f"At most {most} can be bought at once"), field="quantity")
+    return BadRequest(Bilingual(f"一次最多买 {most} 件", f"At most {most} can be bought at once"), field="quantity")
 
 
 def _not_configured(api: Api) -> BadRequest:
-    return BadRequest(Text(f"没有配置 {api}", f"{api} is not configured"), code="API_OFF", field="api")
+    return BadRequest(Bilingual(f"没有配置 {api}", f"{api} is not configured"), code="API_OFF", field="api")

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import structlog
 
-from wechat.domain.errors import NotFound, Text
+from wechat.domain.errors import Bilingual, NotFound
 from wechat.domain.events import EventType, OutgoingEvent
 from wechat.domain.facts import RefundState
 from wechat.domain.metrics import Metric
@@ -153,4 +153,4 @@ def _refund_alarm(state: RefundState) -> str:
 
 
 def no_such_order() -> NotFound:
-    return NotFound(Text("没有这个订单", "There is no such order"), code="ORDER_NOT_FOUND")
+    return NotFound(Bilingual("没有这个订单", "There is no such order"), code="ORDER_NOT_FOUND")

@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
-from wechat.domain.errors import ConfigError, FenpayError, OutcomeUnknown, SignatureInvalid, Text
+from wechat.domain.errors import Bilingual, ConfigError, FenpayError, OutcomeUnknown, SignatureInvalid
 from wechat.domain.metrics import Metric
 from wechat.domain.ports import Clock, Runtime, Telemetry
 from wechat.pay.ciphers import AeadCipher
@@ -253,9 +253,9 @@ def _serial(certificate: x509.Certificate) -> str:
 
 
 _KINDS = {
-    "PRIVATE KEY": Text("私钥", "a private key"),
-    "CERTIFICATE": Text("证书", "a certificate"),
-    "PUBLIC KEY": Text("公钥", "a public key"),
+    "PRIVATE KEY": Bilingual("私钥", "a private key"),
+    "CERTIFICATE": Bilingual("证书", "a certificate"),
+    "PUBLIC KEY": Bilingual("公钥", "a public key"),
 }
 
 
@@ -280,4 +280,4 @@ def _unreadable(name: str, file: str) -> ConfigError:
 
 
 def _config(name: str, zh: str, en: str) -> ConfigError:
-    return ConfigError([Text(f"{name}：{zh}", f"{name}: {en}")])
+    return ConfigError([Bilingual(f"{name}：{zh}", f"{name}: {en}")])

@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from wechat.domain.errors import Malformed, Text
+from wechat.domain.errors import Bilingual, Malformed
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
-WRONG_KEY = Text(
+WRONG_KEY = Bilingual(
     "APIv3 密钥与该商户号不一致；请核对后重启，微信会重发通知",
     "The APIv3 key does not belong to this merchant; correct it and restart, WeChat repeats the notification",
 )

@@ -6,7 +6,7 @@ Sources: the error tables of each call, and https://pay.weixin.qq.com/doc/v3/mer
 
 from __future__ import annotations
 
-from wechat.domain.errors import NO_ADVICE, Advice, GatewayRefused, OutcomeUnknown, RemoteError, Text
+from wechat.domain.errors import NO_ADVICE, Advice, Bilingual, GatewayRefused, OutcomeUnknown, RemoteError
 
 ORDER_PAID = "ORDER_PAID"
 ORDER_CLOSED = "ORDER_CLOSED"
@@ -56,30 +56,30 @@ the settings mended, WeChat may do it, so nothing ends by them."""
 
 _SIGN_V3 = Advice(
     (
-        Text(
+        Bilingual(
             "商户 API 私钥与证书序列号不是一对", "The merchant key and the certificate's serial do not belong together"
         ),
-        Text("商户号填错", "The merchant number is wrong"),
-        Text("服务器时钟偏差超过 5 分钟", "This server's clock is more than 5 minutes off"),
+        Bilingual("商户号填错", "The merchant number is wrong"),
+        Bilingual("服务器时钟偏差超过 5 分钟", "This server's clock is more than 5 minutes off"),
     ),
-    Text(
+    Bilingual(
         "核对 pay.v3.merchant_key 与 merchant_cert，并校准时钟",
         "Check pay.v3.merchant_key and merchant_cert, and the clock",
     ),
 )
 _PAIRING = Advice(
     (
-        Text("公众号 AppID 没有绑定到这个商户号", "The AppID is not bound to this merchant number"),
-        Text("AppID 或商户号填错", "The AppID or the merchant number is wrong"),
+        Bilingual("公众号 AppID 没有绑定到这个商户号", "The AppID is not bound to this merchant number"),
+        Bilingual("AppID 或商户号填错", "The AppID or the merchant number is wrong"),
     ),
-    Text(
+    Bilingual(
         "在 商户平台 → 产品中心 → AppID账号管理 绑定，并在公众平台确认",
         "Bind them under 产品中心 → AppID账号管理 in the merchant console, and confirm in the Official Account console",
     ),
 )
 _REUSED = Advice(
-    (Text("同一订单号以不同参数下过单", "The order number was used with other parameters"),),
-    Text("换一个订单号，或用首次的参数重试", "Use another order number, or the first parameters again"),
+    (Bilingual("同一订单号以不同参数下过单", "The order number was used with other parameters"),),
+    Bilingual("换一个订单号，或用首次的参数重试", "Use another order number, or the first parameters again"),
 )
 
 ADVICE: dict[str, Advice] = {
@@ -91,58 +91,66 @@ ADVICE: dict[str, Advice] = {
     "INVALID_REQUEST": Advice(
         (
             *_REUSED.causes,
-            Text("参数组合不被允许", "The parameters do not go together"),
-            Text("openid 属于另一个 AppID", "The openid belongs to another AppID"),
+            Bilingual("参数组合不被允许", "The parameters do not go together"),
+            Bilingual("openid 属于另一个 AppID", "The openid belongs to another AppID"),
         ),
-        Text("对照微信返回的说明检查参数", "Compare the parameters with WeChat's message"),
+        Bilingual("对照微信返回的说明检查参数", "Compare the parameters with WeChat's message"),
     ),
     "PARAM_ERROR": Advice(
-        (Text("某个字段的类型、长度或取值不对", "A field has the wrong type, length or value"),),
-        Text("微信的说明指出了字段", "WeChat's message names the field"),
+        (Bilingual("某个字段的类型、长度或取值不对", "A field has the wrong type, length or value"),),
+        Bilingual("微信的说明指出了字段", "WeChat's message names the field"),
     ),
     "NO_AUTH": Advice(
-        (Text("商户号没有开通这个产品", "The product is not switched on for this merchant number"),),
-        Text("在 商户平台 → 产品中心 开通", "Switch it on under 产品中心 in the merchant console under 交易中心"),
+        (Bilingual("商户号没有开通这个产品", "The product is not switched on for this merchant number"),),
+        Bilingual("在 商户平台 → 产品中心 开通", "Switch it on under 产品中心 in the merchant console under 交易中心"),
     ),
     "TRADE_STATE_ERROR": Advice(
-        (Text("v2 订单下单不足 5 分钟，还不能关闭", "A v2 order can be closed only five minutes after it was placed"),),
-        Text("稍后再关", "Close it later"),
+        (
+            Bilingual(
+                "v2 订单下单不足 5 分钟，还不能关闭", "A v2 order can be closed only five minutes after it was placed"
+            ),
+        ),
+        Bilingual("稍后再关", "Close it later"),
     ),
-    ORDER_PAID: Advice((Text("订单已支付", "The order is paid"),), Text("查询订单即可", "Query the order")),
-    ORDER_CLOSED: Advice((Text("订单已关闭", "The order is closed"),), Text("用新的订单号下单", "Place a new order")),
+    ORDER_PAID: Advice((Bilingual("订单已支付", "The order is paid"),), Bilingual("查询订单即可", "Query the order")),
+    ORDER_CLOSED: Advice(
+        (Bilingual("订单已关闭", "The order is closed"),), Bilingual("用新的订单号下单", "Place a new order")
+    ),
     ORDER_NOT_EXIST: Advice(
-        (Text("微信没有收到过这个订单号", "WeChat has never received this order number"),),
-        Text("重新下单", "Place it again"),
+        (Bilingual("微信没有收到过这个订单号", "WeChat has never received this order number"),),
+        Bilingual("重新下单", "Place it again"),
     ),
     "NOT_ENOUGH": Advice(
-        (Text("商户号里可用于退款的余额不足", "The merchant's balance does not cover the refund"),),
-        Text("在 商户平台 → 交易中心 充值后，发起一笔新的退款", "Top it up in the merchant console, then refund anew"),
+        (Bilingual("商户号里可用于退款的余额不足", "The merchant's balance does not cover the refund"),),
+        Bilingual(
+            "在 商户平台 → 交易中心 充值后，发起一笔新的退款", "Top it up in the merchant console, then refund anew"
+        ),
     ),
     "TRADE_OVERDUE": Advice(
-        (Text("支付已超过一年", "The payment is over a year old"),),
-        Text("用其他方式把钱还给付款人", "Return the money in another way"),
+        (Bilingual("支付已超过一年", "The payment is over a year old"),),
+        Bilingual("用其他方式把钱还给付款人", "Return the money in another way"),
     ),
     "USER_ACCOUNT_ABNORMAL": Advice(
-        (Text("付款人的账户已注销或异常", "The payer's account is closed or abnormal"),),
-        Text("与付款人联系，用其他方式退款", "Contact the payer and return the money in another way"),
+        (Bilingual("付款人的账户已注销或异常", "The payer's account is closed or abnormal"),),
+        Bilingual("与付款人联系，用其他方式退款", "Contact the payer and return the money in another way"),
     ),
     "CERT_ERROR": Advice(
         (
-            Text("API 证书已过期或被吊销", "The client certificate has ended or was revoked"),
-            Text("证书属于另一个商户号", "The client certificate is another merchant's"),
+            Bilingual("API 证书已过期或被吊销", "The client certificate has ended or was revoked"),
+            Bilingual("证书属于另一个商户号", "The client certificate is another merchant's"),
         ),
-        Text(
+        Bilingual(
             "核对 pay.v2.client_cert 与 client_key，或设 pay.refund_api: v3",
             "Check pay.v2.client_cert and client_key, or set pay.refund_api: v3",
         ),
     ),
     REFUND_NOT_EXIST: Advice(
-        (Text("微信没有收到过这个退款单号", "WeChat has never received this refund number"),),
-        Text("用同一个退款单号重试", "Repeat with the same out_refund_no"),
+        (Bilingual("微信没有收到过这个退款单号", "WeChat has never received this refund number"),),
+        Bilingual("用同一个退款单号重试", "Repeat with the same out_refund_no"),
     ),
     "RESOURCE_NOT_EXISTS": Advice(
-        (Text("新商户号没有平台证书", "New merchant numbers have no platform certificate"),),
-        Text(
+        (Bilingual("新商户号没有平台证书", "New merchant numbers have no platform certificate"),),
+        Bilingual(
             "在 商户平台 → 账户中心 → API安全 申请微信支付公钥，填入 pay.v3.public_key 与 public_key_id",
             "Get the WeChat Pay public key under 账户中心 → API安全, and set pay.v3.public_key and public_key_id",
         ),
@@ -151,10 +159,10 @@ ADVICE: dict[str, Advice] = {
 
 V2_SIGN = Advice(
     (
-        Text("pay.v2.key 不是这个商户号的 APIv2 密钥", "pay.v2.key is not this merchant's APIv2 key"),
-        Text("商户号填错", "The merchant number is wrong"),
+        Bilingual("pay.v2.key 不是这个商户号的 APIv2 密钥", "pay.v2.key is not this merchant's APIv2 key"),
+        Bilingual("商户号填错", "The merchant number is wrong"),
     ),
-    Text(
+    Bilingual(
         "在 商户平台 → 账户中心 → API安全 核对或重设 APIv2 密钥",
         "Check or reset the APIv2 key under 账户中心 → API安全",
     ),

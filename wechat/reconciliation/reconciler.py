@@ -17,7 +17,7 @@ from pathlib import Path
 
 import structlog
 
-from wechat.domain.errors import Conflict, Gone, Text
+from wechat.domain.errors import Bilingual, Conflict, Gone
 from wechat.domain.ports import Runtime
 from wechat.domain.times import BEIJING
 from wechat.pay.bills.gateways import Bill, NotYet
@@ -170,7 +170,7 @@ class DayTaken(Conflict):
     """Another run holds the day."""
 
     code = "RECONCILIATION_RUNNING"
-    text = Text("这一天正在对账，请稍后再看", "This day is being reconciled right now; look again shortly")
+    text = Bilingual("这一天正在对账，请稍后再看", "This day is being reconciled right now; look again shortly")
 
 
 def evening_after(day: date) -> datetime:

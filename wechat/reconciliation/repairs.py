@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 
-from wechat.domain.errors import Conflict, NotFound, Text
+from wechat.domain.errors import Bilingual, Conflict, NotFound
 from wechat.domain.facts import RemoteState
 from wechat.domain.orders import RELEASES_RESERVATION, Order
 from wechat.domain.ports import Clock
@@ -49,18 +49,18 @@ class Repairs:
     async def _open(self, day: date, difference_id: str, action: Action) -> Difference:
         difference = await self._get(day, difference_id)
         if difference.status is not Status.OPEN:
-            text = Text("这条差异已经处理过", "This difference has been dealt with")
+            text = Bilingual("这条差异已经处理过", "This difference has been dealt with")
             raise Conflict(text, code="DIFFERENCE_SETTLED")
         if action not in ACTIONS[difference.kind]:
             allowed = ", ".join(ACTIONS[difference.kind])
-            text = Text(f"这类差异可用 {allowed}", f"A difference of this kind takes {allowed}")
+            text = Bilingual(f"这类差异可用 {allowed}", f"A difference of this kind takes {allowed}")
             raise Conflict(text, code="ACTION_NOT_ALLOWED", field="action")
         return difference
 
     async def _get(self, day: date, difference_id: str) -> Difference:
         difference = await self._records.difference(day, difference_id)
         if difference is None:
-            raise NotFound(Text("没有这条差异", "There is no such difference"), code="DIFFERENCE_NOT_FOUND")
+            raise NotFound(Bilingual("没有这条差异", "There is no such difference"), code="DIFFERENCE_NOT_FOUND")
         return difference
 
     async def _act(self, difference: Difference, action: Action) -> tuple[Status, str]:
@@ -116,7 +116,7 @@ class Repairs:
         order = await self._orders.get(surplus.out_trade_no)
         out_refund_no = surplus_refund(surplus.transaction_id)
         if not await self._going_back(out_refund_no) and not await self._is_surplus(order, surplus):
-            text = Text(
+            text = Bilingual(
                 "先查询订单；只有微信证实的、订单之外、金额相同的那笔付款可以自动退回",
                 "Query the order first; only a payment beside the order's own, of the same amount and confirmed by"
                 " WeChat, goes back from here",
@@ -179,7 +179,7 @@ def _made_at(refund: BookEntry, day: date) -> datetime:
 
 
 def _build_refund_failed(out_refund_no: str) -> Conflict:
-    text = Text(
+    text = Bilingual(
         f"退回它的退款 {out_refund_no} 没有成；请在商户平台退这笔款，它会在账单上补记",
         f"The refund {out_refund_no} that was to return it came to nothing; refund it in WeChat's merchant console, and"
         " the bill books that",
@@ -188,7 +188,7 @@ def _build_refund_failed(out_refund_no: str) -> Conflict:
 
 
 def _odd_number() -> Conflict:
-    text = Text(
+    text = Bilingual(
         "账单上的商户退款单号格式不正确，无法补录，请到商户平台核实",
         "The refund's number on the bill is not one that WeChat takes, so it is not booked; look it up in its console",
     )

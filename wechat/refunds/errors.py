@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wechat.domain.errors import BadRequest, Conflict, NotFound, Text
+from wechat.domain.errors import BadRequest, Bilingual, Conflict, NotFound
 from wechat.domain.facts import Api, RefundState
 from wechat.domain.orders import Refund
 
@@ -10,14 +10,14 @@ from wechat.domain.orders import Refund
 def raise_if_refused(refund: Refund) -> None:
     """Raise Conflict for a refund that was refused earlier: a request that comes again hears that again."""
     if refund.state is RefundState.REFUSED:
-        text = Text("微信拒绝了这笔退款；请查看它的时间线", "WeChat refused this refund; its timeline says why")
+        text = Bilingual("微信拒绝了这笔退款；请查看它的时间线", "WeChat refused this refund; its timeline says why")
         raise Conflict(text, code=refund.refusal)
 
 
 def unnamed_refund() -> BadRequest:
     """For a request that, repeated after a failure, could not be told from a second one."""
     return BadRequest(
-        Text(
+        Bilingual(
             "请提供 out_refund_no 或请求头 Idempotency-Key，重试时保持不变，避免重复退款",
             "Give out_refund_no or the header Idempotency-Key, and keep it when you retry, so that nothing is refunded "
             "twice",
@@ -28,11 +28,11 @@ def unnamed_refund() -> BadRequest:
 
 
 def no_such_refund() -> NotFound:
-    return NotFound(Text("没有这笔退款", "There is no such refund"), code="REFUND_NOT_FOUND")
+    return NotFound(Bilingual("没有这笔退款", "There is no such refund"), code="REFUND_NOT_FOUND")
 
 
 def no_refund_api(api: Api) -> Conflict:
-    text = Text(
+    text = Bilingual(
         f"设置里没有 {api} 的退款通道：配好 pay.{api}（v2 还要 client_cert），或设 pay.refund_api: v3",
         f"The settings have no way to refund over {api}: complete pay.{api} (v2 needs client_cert too), or set "
         "pay.refund_api: v3",

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from wechat.domain import refunds as transitions
-from wechat.domain.errors import GatewayRefused, Mismatch, NotFound, RemoteError, Text
+from wechat.domain.errors import Bilingual, GatewayRefused, Mismatch, NotFound, RemoteError
 from wechat.domain.facts import Api, RefundState, RemoteRefund, Verified
 from wechat.domain.money import fen
 from wechat.domain.numbers import Claim, NumberUse, refund_number
@@ -157,7 +157,7 @@ class Refunds:
         except GatewayRefused as error:
             if error.public_code != REFUND_NOT_EXIST:
                 raise
-            raise NotFound(Text("微信没有这笔退款", "WeChat has no such refund"), code=REFUND_NOT_EXIST) from None
+            raise NotFound(Bilingual("微信没有这笔退款", "WeChat has no such refund"), code=REFUND_NOT_EXIST) from None
         transitions.must_be_about(draft, fact.value)
         await self._reserve_number(order, draft.out_refund_no)
         now = self._clock.now()

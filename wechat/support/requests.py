@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from wechat.domain.errors import BadRequest, Text
+from wechat.domain.errors import BadRequest, Bilingual
 from wechat.support.validation import Needs, need
 
 
@@ -20,7 +20,7 @@ def _check_printable(value: str) -> str:
 
 
 Line = Annotated[str, AfterValidator(_check_printable)]
-"""Text on one line, as strict as XML, BSON and people need it."""
+"""Bilingual on one line, as strict as XML, BSON and people need it."""
 
 
 class RequestBody(BaseModel):
@@ -65,7 +65,7 @@ def _no_constant(name: str) -> None:
 
 def _not_json() -> BadRequest:
     return BadRequest(
-        Text("请求体要是一个 JSON 对象（UTF-8）", "The body must be one JSON object in UTF-8"), code="BAD_JSON"
+        Bilingual("请求体要是一个 JSON 对象（UTF-8）", "The body must be one JSON object in UTF-8"), code="BAD_JSON"
     )
 
 
@@ -74,10 +74,10 @@ def _refusal(error: ValidationError, known: str) -> BadRequest:
     name = ".".join(str(part) for part in fault["loc"]) or "body"
     if fault["type"] == "extra_forbidden":
         return BadRequest(
-            Text(f"有不认识的字段，可用：{known}", f"There is an unknown field; known are {known}"),
+            Bilingual(f"有不认识的字段，可用：{known}", f"There is an unknown field; known are {known}"),
             code="UNKNOWN_FIELD",
         )
     if fault["type"] == "missing":
-        return BadRequest(Text(f"缺少 {name}", f"{name} is missing"), field=name)
+        return BadRequest(Bilingual(f"缺少 {name}", f"{name} is missing"), field=name)
     wanted = need(fault)
-    return BadRequest(Text(f"{name}：要求{wanted.zh}", f"{name} must {wanted.en}"), field=name)
+    return BadRequest(Bilingual(f"{name}：要求{wanted.zh}", f"{name} must {wanted.en}"), field=name)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from wechat.domain.errors import Text
+from wechat.domain.errors import Bilingual
 
 
 class Needs(ValueError):
@@ -17,7 +17,7 @@ class Needs(ValueError):
 
     def __init__(self, zh: str, en: str) -> None:
         super().__init__(en)
-        self.text = Text(zh, en)
+        self.text = Bilingual(zh, en)
 
 
 _CHINESE = {
@@ -46,14 +46,14 @@ _CHINESE = {
 }
 
 
-def need(fault: ErrorDetails) -> Text:
+def need(fault: ErrorDetails) -> Bilingual:
     """How to end the sentence "…：要求" or "… must", for the value that caused ``fault``; never what it is."""
     context: dict[str, Any] = fault.get("ctx", {})
     reason = context.get("error")
     if isinstance(reason, Needs):
-        return Text(reason.text.zh, f"be {reason.text.en}")
+        return Bilingual(reason.text.zh, f"be {reason.text.en}")
     chinese = _CHINESE.get(fault["type"], "合法的值")
-    return Text(chinese.format_map(context), _english(fault["msg"]))
+    return Bilingual(chinese.format_map(context), _english(fault["msg"]))
 
 
 def _english(message: str) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from wechat.domain.errors import Conflict, GatewayRefused, Malformed, OutcomeUnknown, Text
+from wechat.domain.errors import Bilingual, Conflict, GatewayRefused, Malformed, OutcomeUnknown
 from wechat.pay import codes
 from wechat.pay.bills.file import MOST, BillSink, receiving
 from wechat.pay.bills.parser import BillBroken, BillKind, read_lines
@@ -57,7 +57,7 @@ class NotYet(Conflict):
     """WeChat is still making the bill: come back later."""
 
     code = "BILL_NOT_READY"
-    text = Text(
+    text = Bilingual(
         "微信还在生成这一天的账单，通常在次日北京时间 10 点以后可取；请一小时后再来",
         "WeChat is still making this day's bill, which mostly is there from 10:00 Beijing time on the next day;"
         " come back in an hour",
@@ -161,7 +161,7 @@ class V2Bills:
 
     def _secure_wire(self) -> ApiContext:
         if self._secure is None:
-            text = Text("v2 的资金账单需要商户证书", "v2 fund flow bills need the merchant's client certificate")
+            text = Bilingual("v2 的资金账单需要商户证书", "v2 fund flow bills need the merchant's client certificate")
             raise Conflict(text, code="NO_CLIENT_CERT")
         return self._secure
 

@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from wechat.domain.errors import RemoteError, Text
+from wechat.domain.errors import Bilingual, RemoteError
 from wechat.domain.times import from_v2_spaced
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class BillBroken(RemoteError):
     """A bill that cannot be trusted: ``line`` is where it stops making sense (1 is the header, 0 the file itself)."""
 
     code = "BILL_BROKEN"
-    text = Text("对账单无法读取，请重新下载", "The bill cannot be read; download it again")
+    text = Bilingual("对账单无法读取，请重新下载", "The bill cannot be read; download it again")
 
     def __init__(self, reason: str, line: int = 0) -> None:
         super().__init__("bill", wire_message=f"{reason}, line {line}")
