@@ -4,6 +4,10 @@ a running one: see ``cli/``."""
 
 from __future__ import annotations
 
+from service.interpreter import ensure_dependencies
+
+ensure_dependencies()
+
 from pathlib import Path
 from typing import Annotated
 

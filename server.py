@@ -6,6 +6,10 @@ runs under supervisor; the demo runs the same with other settings.
 
 from __future__ import annotations
 
+from service.interpreter import ensure_dependencies
+
+ensure_dependencies()
+
 import argparse
 import asyncio
 import gc
