@@ -7,6 +7,7 @@ A built-in handler and a third party's are loaded alike. What cannot work stops 
 from __future__ import annotations
 
 import importlib
+import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -82,8 +83,7 @@ def subscribers(plugins: Sequence[str], services: Services) -> list[Subscriber]:
     """The plugins that want to be told of events. Raises ConfigError for an event that does not exist."""
     found = []
     for plugin in plugins:
-        subscribe = getattr(_module(plugin), "subscriptions", None)
-        if handlers := subscribe(services) if subscribe else {}:
+        if handlers := _call(plugin, "subscriptions", services):
             _must_exist(plugin, handlers)
             found.append(Subscriber(plugin, handlers))
     return found
@@ -125,9 +125,16 @@ def _own_classes(handler: type[BaseHandler]) -> list[type]:
 
 
 def _routes(plugin: str, services: Services) -> list[Route]:
-    make = getattr(_module(plugin), "routes", None)
-    routes: list[Route] = make(services) if make else []
-    return routes
+    return list(_call(plugin, "routes", services) or [])
+
+
+def _call(plugin: str, name: str, services: Services) -> Any:
+    """What the plugin's function ``name`` returns; None where it has none. Raises ConfigError."""
+    function = getattr(_module(plugin), name, None)
+    try:
+        return function(services) if function else None
+    except Exception as error:  # whatever a module of others raises
+        raise ConfigError([_cannot_load(plugin, error)]) from error
 
 
 def _module(plugin: str) -> ModuleType:
@@ -139,10 +146,8 @@ def _module(plugin: str) -> ModuleType:
         )
     try:
         module = importlib.import_module(plugin)
-    except ImportError as error:
-        raise ConfigError(
-            [Bilingual(f"plugins：无法加载 {plugin}（{error}）", f"plugins: {plugin} cannot be loaded ({error})")]
-        ) from error
+    except Exception as error:  # whatever a module of others raises while it is imported
+        raise ConfigError([_cannot_load(plugin, error)]) from error
     if not any(callable(getattr(module, name, None)) for name in ("routes", "subscriptions")):
         raise ConfigError(
             [
@@ -153,6 +158,15 @@ def _module(plugin: str) -> ModuleType:
             ]
         )
     return module
+
+
+def _cannot_load(plugin: str, error: Exception) -> Bilingual:
+    """What went wrong, and in which line of the plugin's own code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    others = ("<", __file__, importlib.__file__)
+    lines = [f"{frame.filename}:{frame.lineno}" for frame in frames if not frame.filename.startswith(others)]
+    what = ", ".join([f"{type(error).__name__}: {error}", *lines[-1:]])
+    return Bilingual(f"plugins：无法加载 {plugin}（{what}）", f"plugins: {plugin} cannot be loaded ({what})")
 
 
 def _must_exist(plugin: str, event_types: Iterable[str]) -> None:

@@ -677,7 +677,8 @@ def test_a_staged_event_is_about_its_refund_also_when_that_has_made_room() -> No
         order = request(order, a_refund(f"failed-{number}", refund=Fen(1)))
         order = tell(order, RefundState.CLOSED, f"failed-{number}")
     [event] = [event for event, _ in staged_events(order) if event.id == order.outbox[1].id]
-    assert (event.type, event.data) == (EventType.REFUND_FAILED, wanted)
+    assert event.type == EventType.REFUND_FAILED
+    assert event.data.items() >= wanted.items()
 
 
 # -- sending a refund --------------------------------------------------------------------------------------------------

@@ -159,7 +159,7 @@ def staged_events(order: Order) -> list[tuple[Event, int]]:
     found = []
     for staged in order.outbox:
         refund = order.refund_of(staged.out_refund_no) if staged.out_refund_no else None
-        data = refund_data(refund) if refund else order_data(order)
+        data = _refund_event_data(order, refund) if refund else order_data(order)
         found.append((Event(staged.id, staged.type, staged.at, order.out_trade_no, data), staged.sequence))
     return found
 
@@ -181,7 +181,10 @@ def order_data(order: Order) -> dict[str, Any]:
         "attach": order.attach or None,
         "transaction_id": order.transaction_id or None,
         "payer_total": order.payer_total,
+        "refunded": order.refunded,
         "refund_reserved": order.refund_reserved,
+        "sku": order.sku or None,
+        "quantity": order.quantity or None,
     }
 
 
@@ -200,3 +203,10 @@ def refund_data(refund: Refund) -> dict[str, Any]:
         "created_at": to_v3(refund.created_at),
         "success_at": to_v3(refund.success_at) if refund.success_at else None,
     }
+
+
+def _refund_event_data(order: Order, refund: Refund) -> dict[str, Any]:
+    """A refund with what its receiver needs to know of the order, so that it does not have to ask."""
+    names = ("openid", "attach", "refunded", "refund_reserved", "sku", "quantity")
+    of_order = order_data(order)
+    return refund_data(refund) | {name: of_order[name] for name in names}

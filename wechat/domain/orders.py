@@ -297,6 +297,12 @@ class Order:
         return sum(refund.refund for refund in self.refunds if refund.reserves and not refund.surplus)
 
     @property
+    def refunded(self) -> int:
+        """How many fen of the order's own payment WeChat has given back."""
+        given_back = [each for each in self.refunds if each.state is RefundState.SUCCESS and not each.surplus]
+        return sum(refund.refund for refund in given_back)
+
+    @property
     def closes_at(self) -> datetime:
         """When an unpaid order is closed."""
         return self.close_after or self.expires_at

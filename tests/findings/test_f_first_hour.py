@@ -1,0 +1,65 @@
+"""What stops a new user in the first hour."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from handlers.web import plugin
+from tests.support.service import ROOT
+from wechat.domain.errors import ConfigError
+
+WITHOUT_PACKAGES = (sys.executable, "-S", "-E")
+"""A Python that has the standard library and nothing else."""
+
+
+def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*WITHOUT_PACKAGES, *arguments], cwd=directory, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize("command", [("manage.py", "order", "--help"), ("server.py", "--help")])
+def test_f1_a_command_started_outside_the_virtual_environment_runs_inside_it(command: tuple[str, ...]) -> None:
+    ended = run(ROOT, *command)
+    assert ended.returncode == 0, ended.stderr
+    assert "usage" in ended.stdout.lower()
+
+
+@pytest.mark.parametrize("command", ["manage.py", "server.py"])
+def test_f1_a_command_before_the_installation_says_what_to_run(tmp_path: Path, command: str) -> None:
+    shutil.copy(ROOT / command, tmp_path)
+    shutil.copytree(ROOT / "service", tmp_path / "service")
+    ended = run(tmp_path, command)
+    assert ended.returncode == 1
+    assert "make install" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+BROKEN_PLUGINS = {
+    "a syntax error": ("def routes(services):\n    return [\n", "line 2"),
+    "a module that is missing": ("import missing_module\n", ":1"),
+    "an error while it is imported": ("\nx = 1 / 0\n", ":2"),
+    "an error in routes": ("def routes(services):\n    return services.nothing\n", ":2"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_PLUGINS)
+def test_f1_a_plugin_that_cannot_be_loaded_is_named_with_file_and_line(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, line = BROKEN_PLUGINS[name]
+    module = "broken_" + name.replace(" ", "_")
+    (tmp_path / f"{module}.py").write_text(source, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError) as raised:
+        plugin.load([module], services=object())  # type: ignore[arg-type]  # it is not reached, or fails there
+    [problem] = raised.value.problems
+    for sentence in problem:
+        assert module in sentence
+        assert f"{module}.py" in sentence or "syntax" not in name
+        assert line in sentence
