@@ -92,7 +92,7 @@ class App(Application):
         )
 
 
-async def start_embedded(settings: Settings, stack: AsyncExitStack) -> tuple[str, str]:
+async def start_embedded_servers(settings: Settings, stack: AsyncExitStack) -> tuple[str, str]:
     """The addresses of MongoDB and Redis, after starting those that are ``embedded``. Raises ConfigError."""
     mongo = EmbeddedMongo(settings.mongo.directory) if settings.mongo.url == EMBEDDED else None
     redis = EmbeddedRedis(settings.redis.directory) if settings.redis.url == EMBEDDED else None
@@ -110,17 +110,17 @@ async def serve(settings: Settings, telemetry: PrometheusTelemetry) -> None:
     """Listen until SIGTERM or SIGINT, then drain. Raises ConfigError."""
     stop = _stop_signal()
     async with AsyncExitStack() as stack:
-        process = compose(settings, *await start_embedded(settings, stack), telemetry)
+        process = compose(settings, *await start_embedded_servers(settings, stack), telemetry)
         services = process.services
         app = App(services, plugin.load(settings.plugins, services))
         for part in process.closing:
             stack.push_async_callback(part.close)
         process.clock.start()
         preparing = asyncio.create_task(prepare(process), name="prepare")
-        preparing.add_done_callback(lambda done: stop.set() if _has_failed(done) else None)
+        preparing.add_done_callback(lambda done: stop.set() if _is_failure(done) else None)
         stack.callback(preparing.cancel)
         await asyncio.wait({preparing}, timeout=PREPARE_S)
-        if not _has_failed(preparing):
+        if not _is_failure(preparing):
             for part in process.background:
                 part.start()
             server = HTTPServer(app, **HTTP_LIMITS)
@@ -128,7 +128,7 @@ async def serve(settings: Settings, telemetry: PrometheusTelemetry) -> None:
             _spare_collections()
             await stop.wait()
             await drain(server, services.traffic, settings.http.drain_s)
-        if _has_failed(preparing):
+        if _is_failure(preparing):
             await preparing
     log.info("stopped")
 
@@ -172,7 +172,7 @@ async def _prepare_stores(storage: Storage, probe: Probe) -> None:
         await asyncio.sleep(1)
 
 
-def _has_failed(task: asyncio.Task[None]) -> bool:
+def _is_failure(task: asyncio.Task[None]) -> bool:
     return task.done() and not task.cancelled() and task.exception() is not None
 
 

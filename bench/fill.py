@@ -115,7 +115,7 @@ def specimens(stack: Stack, service: Target, mongo_url: str) -> list[Specimen]:
     with MongoClient[Document](mongo_url, tz_aware=True) as client:
         database = client[DATABASE]
         deadline = time.monotonic() + SETTLED_S
-        while not _is_finished(database) and time.monotonic() < deadline:
+        while not _is_complete(database) and time.monotonic() < deadline:
             time.sleep(0.1)
         return [_specimen(database, number) for number in numbers]
 
@@ -187,6 +187,6 @@ def anything_due(database: Any) -> bool:
     return any(database[ORDERS].find_one({date: DATED}, {"_id": 1}) for date in ("due_at", "outbox_due_at"))
 
 
-def _is_finished(database: Any) -> bool:
+def _is_complete(database: Any) -> bool:
     """Whether nothing is left to do, and all three events have been delivered."""
     return not anything_due(database) and database[DELIVERIES].count_documents({"state": "delivered"}) == 3

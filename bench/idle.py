@@ -104,10 +104,10 @@ def _name(command: Command) -> str:
 def _read(url: str, asked: list[Command]) -> int:
     """How many documents the server looks at for all of ``asked``."""
     with MongoClient[dict[str, Any]](url) as client:
-        return sum(_count_examined(client, command) for command in asked if next(iter(command)) in LOOKS)
+        return sum(_count_reads(client, command) for command in asked if next(iter(command)) in LOOKS)
 
 
-def _count_examined(client: MongoClient[dict[str, Any]], command: Command) -> int:
+def _count_reads(client: MongoClient[dict[str, Any]], command: Command) -> int:
     verb = next(iter(command))
     if verb == "aggregate":
         wanted = {"aggregate": command[verb], "pipeline": command["pipeline"], "cursor": {}}

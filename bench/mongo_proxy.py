@@ -38,7 +38,7 @@ def start_tap(mongo_url: str) -> Iterator[Tap]:
         def handle(self) -> None:
             with suppress(OSError), socket.create_connection((there.hostname, there.port or 0)) as server:
                 threading.Thread(target=_pump, args=(server, self.request, lambda _: None), daemon=True).start()
-                _pump(self.request, server, Messages(tap.commands.append).feed)
+                _pump(self.request, server, Messages(tap.commands.append).add)
 
     with ThreadingTCPServer(("127.0.0.1", 0), Relay) as listener:
         listener.daemon_threads = True
@@ -51,18 +51,18 @@ def start_tap(mongo_url: str) -> Iterator[Tap]:
 
 
 class Messages:
-    """Cuts a client's bytes into messages and hands the command of each to ``told``."""
+    """Cuts a client's bytes into messages and hands the command of each to ``on_command``."""
 
-    def __init__(self, told: Callable[[Command], None]) -> None:
-        self._told = told
+    def __init__(self, on_command: Callable[[Command], None]) -> None:
+        self._on_command = on_command
         self._rest = b""
 
-    def feed(self, data: bytes) -> None:
+    def add(self, data: bytes) -> None:
         self._rest += data
         while len(self._rest) >= HEADER and len(self._rest) >= (length := _int(self._rest, 0)):
             message, self._rest = self._rest[:length], self._rest[length:]
             if _int(message, 12) == OP_MSG:
-                self._told(bson.decode(message[BODY_AT : BODY_AT + _int(message, BODY_AT)]))
+                self._on_command(bson.decode(message[BODY_AT : BODY_AT + _int(message, BODY_AT)]))
 
 
 def _pump(source: socket.socket, sink: socket.socket, seen: Callable[[bytes], None]) -> None:

@@ -47,17 +47,17 @@ def fetch(
     as_json: AsJson = False,
 ) -> None:
     """Download a bill as WeChat wrote it."""
-    with command_context("bill fetch", url, key_file, as_json, next_step=command("bill fetch", date)) as desk:
+    with command_context("bill fetch", url, key_file, as_json, next_step=command("bill fetch", date)) as context:
         if out == STDOUT:
-            _print(desk, day(date), kind)
+            _print(context, day(date), kind)
             return
         path = out or Path(f"bill-{day(date)}-{kind}.csv")
         with _once_whole(path) as file:
-            size = _download(desk, day(date), kind, file)
+            size = _download(context, day(date), kind, file)
         document = {"date": date, "kind": kind.value, "file": str(path) if size else None, "bytes": size}
-        desk.screen.show(document, *([cell(path)] if size else []))
+        context.screen.show(document, *([cell(path)] if size else []))
         if not size:
-            desk.screen.say(NO_BILL)
+            context.screen.say(NO_BILL)
 
 
 @app.command(help=words("交易账单的合计与前几行", "What a trade bill adds up to, and its first lines."))
@@ -69,35 +69,35 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """What a trade bill adds up to, and its first lines."""
-    with command_context("bill show", url, key_file, as_json, next_step=command("bill fetch", date)) as desk:
+    with command_context("bill show", url, key_file, as_json, next_step=command("bill fetch", date)) as context:
         with tempfile.NamedTemporaryFile(prefix="fenpay-bill-", suffix=".csv") as file:
-            size = _download(desk, day(date), BillKind.ALL, file)
+            size = _download(context, day(date), BillKind.ALL, file)
             file.flush()
             lines, sums = _read(Path(file.name), limit) if size else ([], dict.fromkeys(SUM_NAMES, 0))
         document = {"date": date, "sums": sums, "lines": [_line(line) for line in lines]}
-        desk.screen.show(document, *_views(desk.screen, lines, sums))
+        context.screen.show(document, *_views(context.screen, lines, sums))
         if not size:
-            desk.screen.say(NO_BILL)
+            context.screen.say(NO_BILL)
 
 
-def _print(desk: Context, date: str, kind: BillKind) -> None:
+def _print(context: Context, date: str, kind: BillKind) -> None:
     """The bill itself on stdout, where no JSON document may come after it. Raises Problem."""
-    if desk.screen.as_json:
+    if context.screen.as_json:
         text = Bilingual(
             "标准输出只能是账单或 JSON 文档之一：--out - 与 --json 不能同用",
             "Stdout has the bill or the JSON document: --out - and --json do not go together",
         )
         raise Problem(Exit.USAGE, "TWO_DOCUMENTS", text)
-    if not _download(desk, date, kind, sys.stdout.buffer):
-        desk.screen.say(NO_BILL)
+    if not _download(context, date, kind, sys.stdout.buffer):
+        context.screen.say(NO_BILL)
 
 
-def _download(desk: Context, date: str, kind: BillKind, into: IO[bytes]) -> int:
+def _download(context: Context, date: str, kind: BillKind, into: IO[bytes]) -> int:
     """The bill in ``into``; how many bytes, 0 for a day without one."""
     size = 0
-    with desk.screen.downloading() as bar:
-        task = bar.add_task(Bilingual(f"{date} 的账单", f"Bill of {date}").to(desk.screen.lang), total=None)
-        for piece, total in desk.service.download(f"/api/bills/{date}", kind=kind.value):
+    with context.screen.downloading() as bar:
+        task = bar.add_task(Bilingual(f"{date} 的账单", f"Bill of {date}").to(context.screen.lang), total=None)
+        for piece, total in context.service.download(f"/api/bills/{date}", kind=kind.value):
             into.write(piece)
             size += len(piece)
             bar.update(task, completed=size, total=total)

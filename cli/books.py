@@ -67,30 +67,30 @@ def reconcile(
     as_json: AsJson = False,
 ) -> None:
     """Reconcile, show the differences, note or repair what may be, show what that came to."""
-    with command_context("reconcile", url, key_file, as_json, next_step=command("reconcile", date)) as desk:
+    with command_context("reconcile", url, key_file, as_json, next_step=command("reconcile", date)) as context:
         path, wanted = f"/api/reconciliations/{day(date)}", [_id(text) for text in known or []]
-        desk.screen.must_answer(yes=yes or not repair)
-        result, differences = _run(desk, path)
-        desk.screen.preview(*_views(desk.screen, result, differences))
+        context.screen.must_answer(yes=yes or not repair)
+        result, differences = _run(context, path)
+        context.screen.preview(*_views(context.screen, result, differences))
         noted = [Step("known", _find_difference(text, date, differences)) for text in wanted]
         plan = _plan(differences.values(), without=noted) if repair else []
         if plan:
-            desk.screen.confirm(lambda: _question(plan), yes=yes)
+            context.screen.confirm(lambda: _question(plan), yes=yes)
         steps = [*noted, *plan]
-        repairs = _carried_out(desk, path, steps, differences)
+        repairs = _carried_out(context, path, steps, differences)
         document = result | {"differences": list(differences.values()), "repairs": repairs}
-        desk.screen.show(document, *_outcomes(desk.screen, steps, repairs))
-        _conclude(desk.screen, date, differences, repairs)
+        context.screen.show(document, *_outcomes(context.screen, steps, repairs))
+        _conclude(context.screen, date, differences, repairs)
 
 
-def _run(desk: Context, path: str) -> tuple[dict[str, Any], dict[str, Difference]]:
+def _run(context: Context, path: str) -> tuple[dict[str, Any], dict[str, Difference]]:
     """The result, and all differences by id, the open ones first."""
-    with desk.screen.waiting() as bar:
-        bar.add_task(Bilingual("对账中", "Reconciling").to(desk.screen.lang), total=None)
-        result = desk.service.post(path, timeout_s=RUN_S)
+    with context.screen.waiting() as bar:
+        bar.add_task(Bilingual("对账中", "Reconciling").to(context.screen.lang), total=None)
+        result = context.service.post(path, timeout_s=RUN_S)
         found, cursor = result.pop("differences"), result.pop("next_cursor")
         while cursor:
-            page = desk.service.get(path, cursor=cursor)
+            page = context.service.get(path, cursor=cursor)
             found, cursor = [*found, *page["differences"]], page["next_cursor"]
     return result, {one["id"]: one for one in sorted(found, key=lambda one: one["status"] != "open")}
 
@@ -126,7 +126,7 @@ def _plan(differences: Iterable[Difference], without: Sequence[Step] = ()) -> li
 
 
 def _carried_out(
-    desk: Context, path: str, steps: Sequence[Step], differences: dict[str, Difference]
+    context: Context, path: str, steps: Sequence[Step], differences: dict[str, Difference]
 ) -> list[dict[str, Any]]:
     """Carry ``steps`` out and bring ``differences`` up to date; what each step came to.
 
@@ -135,21 +135,21 @@ def _carried_out(
     done: list[dict[str, Any]] = []
     if not steps:
         return done
-    with desk.screen.counting() as bar:
-        for step in bar.track(steps, description=Bilingual("处理中", "Repairing").to(desk.screen.lang)):
+    with context.screen.counting() as bar:
+        for step in bar.track(steps, description=Bilingual("处理中", "Repairing").to(context.screen.lang)):
             number = step.difference["id"]
             outcome: dict[str, Any] = {"id": number, "action": step.action}
             try:
-                after = desk.service.post(f"{path}/differences/{number}/repair", {"action": step.action})
+                after = context.service.post(f"{path}/differences/{number}/repair", {"action": step.action})
                 differences[number] = after
-                reason = _explain_open(after).to(desk.screen.lang) if after["status"] == "open" else None
+                reason = _explain_open(after).to(context.screen.lang) if after["status"] == "open" else None
                 outcome |= {"status": after["status"], "reason": reason, "error": None}
             except Problem as problem:
                 if not problem.told or problem.code is Exit.CONFIG:
-                    desk.screen.preview(*_outcomes(desk.screen, steps, done))
+                    context.screen.preview(*_outcomes(context.screen, steps, done))
                     problem.more = {"repairs": done}
                     raise
-                error = problem.document(desk.screen.lang)
+                error = problem.document(context.screen.lang)
                 outcome |= {"status": differences[number]["status"], "reason": error["message"], "error": error}
             done.append(outcome)
     return done
@@ -172,7 +172,7 @@ def _explain_open(one: Difference) -> Bilingual:
     )
 
 
-def _was_queried(one: Difference) -> bool:
+def _has_query(one: Difference) -> bool:
     """Whether WeChat was asked since the difference was last found anew, and that did not settle it."""
     for line in reversed(one["audit"]):
         if line["action"] == "rerun":
@@ -201,7 +201,7 @@ def _conclude(
         return
     screen.say(Bilingual(f"还有 {len(left)} 条差异待处理", f"{len(left)} differences are open"))
     futile = {one["id"] for one in repairs if not one["error"] or one["error"]["exit"] != Exit.UNREACHED}
-    if _plan(one for one in left if one["id"] not in futile and not _was_queried(one)):
+    if _plan(one for one in left if one["id"] not in futile and not _has_query(one)):
         screen.next_step(command("reconcile", date, "--repair"))
     else:
         note = command("reconcile", date, "--known", _shorten_ids(differences)[left[0]["id"]])

@@ -34,10 +34,10 @@ def list_events(
     as_json: AsJson = False,
 ) -> None:
     """List deliveries, newest first."""
-    with command_context("events list", url, key_file, as_json) as desk:
-        page = desk.service.get("/api/events", state=state, limit=limit, cursor=cursor)
-        desk.screen.show(page, _listing(desk.screen, page["events"]))
-        desk.next_page("events list", page, state, limit)
+    with command_context("events list", url, key_file, as_json) as context:
+        page = context.service.get("/api/events", state=state, limit=limit, cursor=cursor)
+        context.screen.show(page, _listing(context.screen, page["events"]))
+        context.next_page("events list", page, state, limit)
 
 
 @app.command(
@@ -56,7 +56,7 @@ def resend(
     as_json: AsJson = False,
 ) -> None:
     """Send again; without --target to those that it did not reach."""
-    with command_context("events resend", url, key_file, as_json, next_step=command("events list")) as desk:
+    with command_context("events resend", url, key_file, as_json, next_step=command("events list")) as context:
         if not EVENT_ID.fullmatch(event_id):
             text = Bilingual(
                 "事件 id 是 24 位十六进制，见 events list", "An event's id is 24 hex digits; see events list"
@@ -66,9 +66,9 @@ def resend(
             question = Bilingual(
                 f"{target} 可能已收到过它，再发一次？", f"{target} may have received it before; send it again?"
             )
-            desk.screen.confirm(lambda: question, yes=yes)
-        sent = desk.service.post(f"/api/events/{event_id}/resend", target=target)
-        desk.screen.show(sent, _listing(desk.screen, sent["events"]))
+            context.screen.confirm(lambda: question, yes=yes)
+        sent = context.service.post(f"/api/events/{event_id}/resend", target=target)
+        context.screen.show(sent, _listing(context.screen, sent["events"]))
 
 
 def _listing(screen: Screen, deliveries: Sequence[Mapping[str, Any]]) -> RenderableType:

@@ -43,43 +43,43 @@ def list_orders(
     as_json: AsJson = False,
 ) -> None:
     """List orders, newest first."""
-    with command_context("order list", url, key_file, as_json) as desk:
+    with command_context("order list", url, key_file, as_json) as context:
         wanted = _state(state) if state else None
-        page = desk.service.get("/api/orders", trade_state=wanted, limit=limit, cursor=cursor)
-        desk.screen.show(page, _listing(desk.screen, page["orders"]))
-        desk.next_page("order list", page, wanted, limit)
+        page = context.service.get("/api/orders", trade_state=wanted, limit=limit, cursor=cursor)
+        context.screen.show(page, _listing(context.screen, page["orders"]))
+        context.next_page("order list", page, wanted, limit)
 
 
 @app.command(help=words("看一笔订单：状态、时间线、收到的通知", "Show an order with its timeline and notifications."))
 def show(no: OrderNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """Show an order with its timeline and notifications."""
-    with command_context("order show", url, key_file, as_json, next_step=command("order list")) as desk:
-        order = desk.service.get(f"/api/orders/{number('out_trade_no', no)}")
-        desk.screen.show(order, *_views(desk.screen, order))
+    with command_context("order show", url, key_file, as_json, next_step=command("order list")) as context:
+        order = context.service.get(f"/api/orders/{number('out_trade_no', no)}")
+        context.screen.show(order, *_views(context.screen, order))
 
 
 @app.command(help=words("向微信支付查询，并按结果更新订单状态", "Query WeChat and record the result."))
 def query(no: OrderNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """Query WeChat and record the result."""
-    with command_context("order query", url, key_file, as_json, next_step=command("why", no)) as desk:
-        order = desk.service.post(f"/api/orders/{number('out_trade_no', no)}/query")
-        desk.screen.show(order, *_views(desk.screen, order))
+    with command_context("order query", url, key_file, as_json, next_step=command("why", no)) as context:
+        order = context.service.post(f"/api/orders/{number('out_trade_no', no)}/query")
+        context.screen.show(order, *_views(context.screen, order))
 
 
 @app.command(help=words("关闭未付款的订单", "Close an unpaid order."))
 def close(no: OrderNo, yes: Yes = False, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """Close an unpaid order."""
-    with command_context("order close", url, key_file, as_json, next_step=command("why", no)) as desk:
+    with command_context("order close", url, key_file, as_json, next_step=command("why", no)) as context:
         path = f"/api/orders/{number('out_trade_no', no)}"
-        desk.screen.confirm(lambda: _closing(desk, path), yes=yes)
-        order = desk.service.post(f"{path}/close")
-        desk.screen.show(order, *_views(desk.screen, order))
+        context.screen.confirm(lambda: _closing(context, path), yes=yes)
+        order = context.service.post(f"{path}/close")
+        context.screen.show(order, *_views(context.screen, order))
         if order["trade_state"] == "NOTPAY":
             text = Bilingual(
                 "微信要求 v2 订单满 5 分钟才能关；到时自动关闭",
                 "WeChat closes v2 orders five minutes old; it is scheduled",
             )
-            desk.screen.say(text)
+            context.screen.say(text)
 
 
 def _state(text: str) -> str:
@@ -90,8 +90,8 @@ def _state(text: str) -> str:
     return text.upper()
 
 
-def _closing(desk: Context, path: str) -> Bilingual:
-    order = desk.service.get(path)
+def _closing(context: Context, path: str) -> Bilingual:
+    order = context.service.get(path)
     what, total = order["description"], money(order["total"])
     return Bilingual(
         f"关闭订单 {order['out_trade_no']}（{what}，{total}）？",

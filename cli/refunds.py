@@ -67,22 +67,22 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Refund. Repeat with the printed number: it is paid once."""
-    with command_context("refund create", url, key_file, as_json, next_step=command("refund list", no)) as desk:
+    with command_context("refund create", url, key_file, as_json, next_step=command("refund list", no)) as context:
         wish = {"refund": amount, "reason": reason}
         order = f"/api/orders/{number('out_trade_no', no)}"
         again = bool(out_refund_no or key)  # it may be the same refund once more, for which nothing more need be left
-        desk.screen.confirm(lambda: _question(desk, order, amount, again=again), yes=yes)
+        context.screen.confirm(lambda: _question(context, order, amount, again=again), yes=yes)
         if out_refund_no or not key:
             wish["out_refund_no"] = number("out_refund_no", out_refund_no or _new_number())
-        _finish(desk.screen, _read_again(desk, _send(desk, no, wish, key or "")))
+        _finish(context.screen, _read_again(context, _send(context, no, wish, key or "")))
 
 
 @app.command(help=words("看一笔退款与时间线", "Show a refund with its timeline."))
 def show(no: RefundNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """Show a refund with its timeline."""
-    with command_context("refund show", url, key_file, as_json, next_step=command("order list")) as desk:
-        refund = desk.service.get(f"/api/refunds/{number('out_refund_no', no)}")
-        desk.screen.show(refund, *_views(desk.screen, refund))
+    with command_context("refund show", url, key_file, as_json, next_step=command("order list")) as context:
+        refund = context.service.get(f"/api/refunds/{number('out_refund_no', no)}")
+        context.screen.show(refund, *_views(context.screen, refund))
 
 
 @app.command(
@@ -92,17 +92,17 @@ def show(no: RefundNo, url: Url = None, key_file: KeyFile = None, as_json: AsJso
 )
 def query(no: RefundNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """Query WeChat and record the result; nothing is sent."""
-    with command_context("refund query", url, key_file, as_json, next_step=command("refund show", no)) as desk:
-        refund = desk.service.post(f"/api/refunds/{number('out_refund_no', no)}/query")
-        desk.screen.show(refund, *_views(desk.screen, refund))
+    with command_context("refund query", url, key_file, as_json, next_step=command("refund show", no)) as context:
+        refund = context.service.post(f"/api/refunds/{number('out_refund_no', no)}/query")
+        context.screen.show(refund, *_views(context.screen, refund))
 
 
 @app.command("list", help=words("一笔订单的退款，旧的在前", "An order's refunds, oldest first."))
 def list_refunds(no: OrderNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """An order's refunds, oldest first."""
-    with command_context("refund list", url, key_file, as_json, next_step=command("order list")) as desk:
-        found = desk.service.get(f"/api/orders/{number('out_trade_no', no)}/refunds")
-        desk.screen.show(found, _listing(desk.screen, found["refunds"]))
+    with command_context("refund list", url, key_file, as_json, next_step=command("order list")) as context:
+        found = context.service.get(f"/api/orders/{number('out_trade_no', no)}/refunds")
+        context.screen.show(found, _listing(context.screen, found["refunds"]))
 
 
 def _new_number() -> str:
@@ -110,9 +110,9 @@ def _new_number() -> str:
     return f"{to_v2(datetime.now(UTC))}{secrets.token_hex(6)}"
 
 
-def _question(desk: Context, path: str, amount: int, *, again: bool) -> Bilingual:
+def _question(context: Context, path: str, amount: int, *, again: bool) -> Bilingual:
     """What is asked before it is made. Raises Problem for what needs no asking: no order, or too little left of it."""
-    order = desk.service.get(path)
+    order = context.service.get(path)
     if not again:
         _must_be_refundable(order, amount)
     no, what, left = order["out_trade_no"], order["description"], money(_left(order))
@@ -140,25 +140,25 @@ def _left(order: Mapping[str, Any]) -> int:
     return int(order["total"]) - int(order["refund_reserved"])
 
 
-def _send(desk: Context, no: str, wish: dict[str, Any], key: str) -> Refund:
+def _send(context: Context, no: str, wish: dict[str, Any], key: str) -> Refund:
     """The refund. A Problem that leaves it open carries what to repeat: the same request under the same name.
 
     The name is told before anything is sent, so that it is known whatever ends this process.
     """
     name = {"out_refund_no": wish["out_refund_no"]} if "out_refund_no" in wish else {"key": key}
     for what, value in name.items():
-        desk.screen.say(Bilingual(f"退款用 {what} {value}", f"Refunding with {what} {value}"))
+        context.screen.say(Bilingual(f"退款用 {what} {value}", f"Refunding with {what} {value}"))
     try:
-        refund: Refund = desk.service.post(f"/api/orders/{no}/refunds", wish, key=key)
+        refund: Refund = context.service.post(f"/api/orders/{no}/refunds", wish, key=key)
     except KeyboardInterrupt:
         text = Bilingual("已中断，结果还不知道", "Interrupted; what became of it is not known")
-        raise _repeatable(desk, Problem(Exit.UNREACHED, "INTERRUPTED", text), no, wish, name) from None
+        raise _repeatable(context, Problem(Exit.UNREACHED, "INTERRUPTED", text), no, wish, name) from None
     except Problem as problem:
         if problem.unknown:
-            raise _repeatable(desk, problem, no, wish, name) from None
+            raise _repeatable(context, problem, no, wish, name) from None
         problem.next_step = problem.next_step or _after_a_no(problem, no, name)
         raise
-    _advise(desk.screen, name)
+    _advise(context.screen, name)
     return refund
 
 
@@ -176,20 +176,22 @@ def _after_a_no(problem: Problem, no: str, name: Mapping[str, str]) -> str:
     return ""
 
 
-def _read_again(desk: Context, refund: Refund) -> Refund:
+def _read_again(context: Context, refund: Refund) -> Refund:
     """One that was sent and not answered as it is now: WeChat's notification may have settled it meanwhile."""
     if refund["state"] != "REQUESTED" or not refund["sends"]:
         return refund
     try:
-        found: Refund = desk.service.get(f"/api/refunds/{refund['out_refund_no']}")
+        found: Refund = context.service.get(f"/api/refunds/{refund['out_refund_no']}")
     except Problem:
         return refund  # it is stored, whatever became of this second question
     return found
 
 
-def _repeatable(desk: Context, problem: Problem, no: str, wish: Mapping[str, Any], name: Mapping[str, str]) -> Problem:
+def _repeatable(
+    context: Context, problem: Problem, no: str, wish: Mapping[str, Any], name: Mapping[str, str]
+) -> Problem:
     """``problem`` with the command that asks for the same refund again, and not for another one."""
-    _advise(desk.screen, name)
+    _advise(context.screen, name)
     options = {"amount": str(wish["refund"]), "reason": wish["reason"]} | {
         option.replace("_", "-"): value for option, value in name.items()
     }

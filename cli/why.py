@@ -14,7 +14,7 @@ app = typer.Typer()
 @app.command(help=words("一句话说清一笔订单发生了什么", "What happened to an order, in one sentence."))
 def why(no: OrderNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """Our record, what WeChat says now, and its notifications, as one sentence."""
-    with command_context("why", url, key_file, as_json, next_step=command("order list")) as desk:
-        told = desk.service.get(f"/api/orders/{number('out_trade_no', no)}/why")
-        desk.screen.show(told, cell(told["sentence"]))
-        desk.screen.next_step(told["next"] or "")
+    with command_context("why", url, key_file, as_json, next_step=command("order list")) as context:
+        told = context.service.get(f"/api/orders/{number('out_trade_no', no)}/why")
+        context.screen.show(told, cell(told["sentence"]))
+        context.screen.next_step(told["next"] or "")

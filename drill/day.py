@@ -30,12 +30,12 @@ from drill.shop import Shop, WeChat
 from drill.stack import SERVICES, Stack
 from storage.mongo.storage import MongoStorage
 from wechat.domain.deliveries import DeliveryState
-from wechat.domain.orders import SPACING
+from wechat.domain.orders import MIN_REFUND_INTERVAL
 from wechat.domain.times import BEIJING, beijing_day
 
 AT_ONCE = 16
 KILLS = 4
-SOON = SPACING + timedelta(seconds=1)
+SOON = MIN_REFUND_INTERVAL + timedelta(seconds=1)
 QUIET_S = 120.0
 NEXT_TRY = timedelta(minutes=6)  # longer than an event that failed twice waits
 LOOK_S = 0.2
@@ -331,17 +331,17 @@ class Day:
     async def _quiet(self) -> None:
         """Until nothing is overdue: no order, refund, event or delivery. Raises TimeoutError."""
         async with asyncio.timeout(QUIET_S):
-            due = True
-            while due:
-                due = await self._due()
+            busy = True
+            while busy:
+                busy = await self._due()
                 await asyncio.sleep(LOOK_S)
 
     async def _due(self) -> bool:
         now, store = await self._wechat.now(), self._store
         return bool(
-            await store.orders.due(now, 1)
+            await store.orders.list_due(now, 1)
             or await store.orders.with_events(now, 1)
-            or await store.deliveries.due("drill", now, 1)
+            or await store.deliveries.list_due("drill", now, 1)
         )
 
     async def _untold(self) -> int:

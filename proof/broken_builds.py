@@ -23,7 +23,7 @@ MESSAGES = (
         '    sign = fields.get("sign", "")\n    kind',
         '    sign = fields.get("sign", "")\n    if not sign:\n        return SignType.MD5\n    kind',
     ),
-    Mutant("the account is not compared", PAYMENTS, '        "appid": (order.appid, told.appid),\n', ""),
+    Mutant("the account is not compared", PAYMENTS, '        "appid": (order.appid, transaction.appid),\n', ""),
     Mutant(
         "what the payer parted with counts as the amount",
         "wechat/pay/v3/payloads.py",
@@ -46,8 +46,8 @@ MESSAGES = (
     Mutant(
         "a notification is applied before it is stored",
         RECEIVER,
-        "        stored, refusal = await asyncio.gather(recorded, self._reserve(told))\n",
-        "        refusal = await self._reserve(told)\n"
+        "        stored, refusal = await asyncio.gather(recorded, self._reserve(transaction))\n",
+        "        refusal = await self._reserve(transaction)\n"
         "        await self._apply(message, refusal, _first(message, body, headers, now, now + self._keep))\n"
         "        stored = await recorded\n",
         "tests/unit/test_receive.py; the order is the same either way, and what is kept of a message is for people",
@@ -83,7 +83,7 @@ KEYS = (
     Mutant(
         "a key that has ended is good",
         CERTIFICATES,
-        "        if not known.valid(self._clock.now()):\n",
+        "        if not platform_key.valid(self._clock.now()):\n",
         "        if False:\n",
         "tests/unit/test_certificates.py; seldom does somebody have such a key, and few seeds rotate any",
     ),

@@ -26,7 +26,7 @@ GUARDS = (
     Mutant(
         "a refund's amount is not compared",
         REFUNDS,
-        '        "refund": (refund.refund, told.refund),\n',
+        '        "refund": (refund.refund, remote.refund),\n',
         "",
         "tests/unit/test_refund_notices.py; a gateway compares the amounts of an answer too",
     ),
@@ -86,7 +86,7 @@ WRITES = (
     Mutant(
         "a payment's number is reserved after its order is written",
         RECEIVER,
-        "        stored, refusal = await asyncio.gather(recorded, self._reserve(told))\n",
+        "        stored, refusal = await asyncio.gather(recorded, self._reserve(transaction))\n",
         "        stored, refusal = await recorded, None\n",
     ),
     Mutant(
@@ -146,14 +146,14 @@ EDGES = (
     Mutant(
         "an amount that is missing is not compared",
         PAYMENTS,
-        '"total": (order.total, told.total),',
-        '"total": (order.total, told.total or order.total),',
+        '"total": (order.total, transaction.total),',
+        '"total": (order.total, transaction.total or order.total),',
         "tests/unit/test_domain.py; the gateways refuse a payment without an amount",
     ),
     Mutant(
         "the merchant is not compared",
         PAYMENTS,
-        '        "mchid": (order.mchid, told.mchid),\n',
+        '        "mchid": (order.mchid, transaction.mchid),\n',
         "",
         "tests/unit/test_domain.py; an order is found by its merchant's number",
     ),

@@ -16,7 +16,16 @@ from storage.stores.order_codec import ORDER
 from wechat.domain.events import EventType
 from wechat.domain.facts import RefundState
 from wechat.domain.numbers import payment_number, refund_number
-from wechat.domain.orders import MAX_TIMELINE, SPACING, TRANSITIONS, Order, Prepay, Refund, TradeState, order_key
+from wechat.domain.orders import (
+    MAX_TIMELINE,
+    MIN_REFUND_INTERVAL,
+    TRANSITIONS,
+    Order,
+    Prepay,
+    Refund,
+    TradeState,
+    order_key,
+)
 from wechat.domain.payments import MAX_PAYMENTS
 from wechat.domain.ports import WRITES_KEPT
 from wechat.domain.refunds import MAX_FAILED, MAX_REFUNDS
@@ -160,7 +169,7 @@ def _refunds_fit(order: Order) -> Iterator[str]:
     ours = [refund for refund in order.refunds if refund.by != CONSOLE]
     own = [entry.at for refund in ours for entry in refund.timeline if entry.what == "sent"]
     moments = sorted(own)
-    if any(later - earlier < SPACING for earlier, later in pairwise(moments)):
+    if any(later - earlier < MIN_REFUND_INTERVAL for earlier, later in pairwise(moments)):
         yield "two refunds were sent less than a minute apart"
 
 

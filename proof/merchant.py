@@ -19,7 +19,7 @@ from proof.protocol_v2 import ProtocolV2, read_xml, write_xml
 from proof.protocol_v3 import ProtocolV3
 from proof.trace import orders_in
 from proof.wechat import WeChat
-from service.compose import Terms
+from service.compose import CoreSettings
 from wechat.domain.facts import Api
 from wechat.domain.ports import Runtime
 from wechat.orders.drafts import OrderDefaults
@@ -112,12 +112,12 @@ class Account:
         fields = read_xml(answer.body)
         return replace(answer, body=write_xml(fields | {"sign": "" if unsigned else "0" * 64}))
 
-    def terms(self, late_policy: LatePolicy) -> Terms:
+    def terms(self, late_policy: LatePolicy) -> CoreSettings:
         """What the settings of its service would say."""
         lifetime = timedelta(minutes=30)
         orders = OrderDefaults(self.appid, self.mchid, Api.V3, self.notify_url, lifetime, 10_000_000, 9)
         refunds = RefundDefaults(self.mchid, {api: api for api in Api}, self.notify_url)
-        return Terms(orders, {}, refunds, late_policy)
+        return CoreSettings(orders, {}, refunds, late_policy)
 
     def gateways(self, wires: Mapping[Api, Transport], runtime: Runtime, background: Runtime) -> Gateways:
         """The service's own gateways to this account. ``background``: what downloads of certificates run on."""

@@ -37,17 +37,17 @@ COMMIT = "storage/group_commit.py"
 RELAY = "wechat/events/relay.py"
 
 MUTANTS = (
-    Mutant("the amount is not compared", PAYMENTS, '        "total": (order.total, told.total),\n', ""),
+    Mutant("the amount is not compared", PAYMENTS, '        "total": (order.total, transaction.total),\n', ""),
     Mutant(
         "a payment is recorded each time it is reported",
         PAYMENTS,
-        "if any(payment.transaction_id == told.transaction_id for payment in order.payments):",
+        "if any(payment.transaction_id == transaction.transaction_id for payment in order.payments):",
         "if False:",
     ),
     Mutant(
         "whoever pays gets the goods",
         PAYMENTS,
-        "foreign = bool(order.openid and told.openid and order.openid != told.openid)",
+        "foreign = bool(order.openid and transaction.openid and order.openid != transaction.openid)",
         "foreign = False",
     ),
     Mutant(
@@ -63,7 +63,7 @@ MUTANTS = (
         "return order.with_entry(entry, payments=(payment,))",
     ),
     Mutant(
-        "an order is closed here alone", ORDER_SERVICE, "known = await self._close_at_wechat(order)", "known = True"
+        "an order is closed here alone", ORDER_SERVICE, "reached = await self._close_at_wechat(order)", "reached = True"
     ),
     Mutant(
         "more is refunded than is left",
@@ -80,7 +80,7 @@ MUTANTS = (
     Mutant(
         "refunds of one order are sent at once",
         REFUNDS,
-        "if order.last_refund_at is not None and now < order.last_refund_at + SPACING:",
+        "if order.last_refund_at is not None and now < order.last_refund_at + MIN_REFUND_INTERVAL:",
         "if False:",
     ),
     Mutant(
@@ -98,15 +98,15 @@ MUTANTS = (
     Mutant(
         "a payment that was refunded in the console releases goods",
         PAYMENTS,
-        "    refunded = told.state is RemoteState.REFUND\n",
+        "    refunded = transaction.state is RemoteState.REFUND\n",
         "    refunded = False\n",
         "tests/unit/test_orders.py; nothing here dates the release of goods against refunds made in the console",
     ),
     Mutant(
         "a refund is sent again without a query",
         REFUND_SERVICE,
-        "        if _may_be_known(refund):\n            known = await",
-        "        if False:\n            known = await",
+        "        if _may_be_known(refund):\n            current = await",
+        "        if False:\n            current = await",
     ),
     Mutant(
         "a notification is answered before it is applied",
@@ -198,7 +198,7 @@ MUTANTS = (
     Mutant(
         "no event is staged for a payment",
         PAYMENTS,
-        "return order.moved_to(target, entry, (kind, told.transaction_id), payments",
+        "return order.moved_to(target, entry, (kind, transaction.transaction_id), payments",
         "return order.moved_to(target, entry, payments",
     ),
     Mutant(
@@ -216,8 +216,8 @@ MUTANTS = (
     Mutant(
         "a payment's number is not reserved",
         "wechat/orders/payments.py",
-        "        use = await self._numbers.reserve(NumberUse(payment_number(told.mchid, told.transaction_id), key))\n",
-        "        use = NumberUse(payment_number(told.mchid, told.transaction_id), key)\n",
+        "await self._numbers.reserve(NumberUse(payment_number(transaction.mchid, transaction.transaction_id), key))",
+        "NumberUse(payment_number(transaction.mchid, transaction.transaction_id), key)",
     ),
     Mutant(
         "events that were handed out stay",

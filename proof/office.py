@@ -196,10 +196,10 @@ def build_office(world: World, state: ProcessState, runtime: Runtime, number: in
     client = RedisClient(
         world.redis, state, world.faults.of(state.name, f"process {number}, Redis"), world.note_redis_trouble
     )
-    shared = TokenCache("redis://in-memory", runtime.clock, f"proof:{APPID}:", client)
+    token_store = TokenCache("redis://in-memory", runtime.clock, f"proof:{APPID}:", client)
     transport = cast(Transport, AccountWire(world, state, faults))
     credentials = Credentials(APPID, SECRET, world.token_call)
-    return build_account(transport, "https://account", credentials, (ORIGIN,), shared, runtime)
+    return build_account(transport, "https://account", credentials, (ORIGIN,), token_store, runtime)
 
 
 def _token_in(request: Request) -> str:

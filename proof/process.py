@@ -23,7 +23,15 @@ from proof.office import World, build_office
 from proof.polls import Polls
 from proof.runtime import InlineThreads, ProcessState, SimulatedClock, TracedTelemetry
 from proof.trace import FAULT, Trace, orders_in
-from service.compose import Background, BookTerms, Core, build_book_worker, build_books, build_core, build_workers
+from service.compose import (
+    Background,
+    BillCacheSettings,
+    Core,
+    build_book_worker,
+    build_books,
+    build_core,
+    build_workers,
+)
 from storage.documents import BulkDocuments, Document, Encoded, Range, Replacement
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import Stores
@@ -296,7 +304,7 @@ class ServiceProcess:
         core = build_core(stores, gateways.orders, gateways.refunds, account.terms(environment.late_policy), runtime)
         self.orders, self.refunds, self.receiver = core.orders, core.refunds, core.receiver
         self.redelivery = core.redelivery
-        terms = BookTerms(environment.bills_in(slot), BILLS_AFTER, BILLS_KEPT)
+        terms = BillCacheSettings(environment.bills_in(slot), BILLS_AFTER, BILLS_KEPT)
         self.books = build_books(core, gateways.bills, terms, account.mchid, runtime)
         self.account = build_office(environment.office, state, apart_from_core, number)
         self._watch_keys(gateways, environment)

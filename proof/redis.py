@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisGone
 
 from proof.faults import Fault, Faults
 from proof.runtime import ProcessState
-from storage.redis.token_cache import DROP_SCRIPT, GET_SCRIPT, LOCK_SCRIPT, PUT_SCRIPT, UNLOCK_SCRIPT
+from storage.redis.token_cache import DROP_SCRIPT, GET_SCRIPT, LOCK_SCRIPT, SAVE_SCRIPT, UNLOCK_SCRIPT
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class RedisServer:
             GET_SCRIPT: self._get,
             LOCK_SCRIPT: self._lock,
             UNLOCK_SCRIPT: self._unlock,
-            PUT_SCRIPT: self._put,
+            SAVE_SCRIPT: self._put,
             DROP_SCRIPT: self._drop,
         }
 

@@ -13,7 +13,7 @@ YOUNG = timedelta(minutes=5)
 """v2 closes no order that is younger."""
 MOST_REFUNDS = 50
 ANY_ORDER = ""
-SPACING = timedelta(minutes=1)
+MIN_REFUND_INTERVAL = timedelta(minutes=1)
 
 
 class Refused(Exception):
@@ -199,7 +199,9 @@ class WeChat:
             raise Refused("INVALID_REQUEST")
         if len(own) >= MOST_REFUNDS:
             raise Refused("INVALID_REQUEST")
-        if not by_console and any(now - refund.created_at < SPACING for refund in own if not refund.by_console):
+        if not by_console and any(
+            now - refund.created_at < MIN_REFUND_INTERVAL for refund in own if not refund.by_console
+        ):
             raise Refused("FREQUENCY_LIMITED")
         refund = Refund(
             out_refund_no,

@@ -103,12 +103,12 @@ class SimulatorClock(SystemClock):
     async def _ask(self) -> None:
         """Take over what the simulator's clock says once it is news. Raises RemoteError, Malformed."""
         request = Request("simulator_clock", "GET", f"/simulator/clock?seen={self._seen}")
-        told = json_object((await self._transport.send(self._hosts, request)).body)
-        news, self._seen = int(told["version"]) != self._seen, int(told["version"])
-        if told["calendar"] == "simulated":
-            self._base, self._base_at = datetime.fromtimestamp(told["now_s"], UTC), monotonic()
-            self._speed = float(told["speed"])
-        if news:
+        reply = json_object((await self._transport.send(self._hosts, request)).body)
+        changed, self._seen = int(reply["version"]) != self._seen, int(reply["version"])
+        if reply["calendar"] == "simulated":
+            self._base, self._base_at = datetime.fromtimestamp(reply["now_s"], UTC), monotonic()
+            self._speed = float(reply["speed"])
+        if changed:
             self._version += 1
             self._changed.set()
             self._changed = asyncio.Event()

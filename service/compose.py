@@ -82,7 +82,7 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class CoreSettings:
     """What the settings say of orders and refunds."""
 
     orders: OrderDefaults
@@ -99,7 +99,7 @@ class Core:
     updates: OrderUpdates
     orders: Orders
     refunds: Refunds
-    late: LatePayments
+    late_payments: LatePayments
     redelivery: Redelivery
     receiver: NotificationReceiver
 
@@ -114,7 +114,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class BookTerms:
+class BillCacheSettings:
     """What the settings say of bills: where they are kept, from when yesterday's can be had, and how long they stay."""
 
     directory: Path
@@ -131,12 +131,12 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
     clock = SimulatorClock(transport, settings.simulator_url) if settings.simulator_url else machine
     runtime = Runtime(clock, SystemRandom(), telemetry, ThreadPool())
     pay = gateways.build(settings, transport, Runtime(machine, runtime.random, telemetry, runtime.threads))
-    shared = TokenCache(redis_url, clock, f"{settings.redis.prefix}{settings.account.appid}:")
+    token_store = TokenCache(redis_url, clock, f"{settings.redis.prefix}{settings.account.appid}:")
     storage = _storage(settings, mongo_url, runtime)
-    core = build_core(storage, pay.gateways, pay.refunds, _terms(settings), runtime)
-    books = build_books(core, pay.bills[settings.pay.api], _book_terms(settings), settings.pay.mchid, runtime)
+    core = build_core(storage, pay.gateways, pay.refunds, _core_settings(settings), runtime)
+    books = build_books(core, pay.bills[settings.pay.api], _bill_cache_settings(settings), settings.pay.mchid, runtime)
     credentials, origins = _credentials(settings), (settings.http.origin, *settings.account.js_origins)
-    account = build_account(transport, settings.account.api_url, credentials, origins, shared, runtime)
+    account = build_account(transport, settings.account.api_url, credentials, origins, token_store, runtime)
     services = Services(
         settings=settings,
         clock=clock,
@@ -144,14 +144,14 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         refunds=core.refunds,
         books=books,
         receiver=core.receiver,
-        inquiry=Diagnosis(core.orders, core.store.notifications, clock),
-        oauth=OAuth(account.client, credentials, settings.account.open_url, shared),
+        diagnosis=Diagnosis(core.orders, core.store.notifications, clock),
+        oauth=OAuth(account.client, credentials, settings.account.open_url, token_store),
         jssdk=account.jssdk,
         order_store=core.store.orders,
         notification_store=core.store.notifications,
         delivery_store=core.store.deliveries,
         redelivery=core.redelivery,
-        shared=shared,
+        token_store=token_store,
         probes={"mongo": _probe(storage)},
         catalogue=_catalogue(settings),
         traffic=InFlightRequests(),
@@ -160,7 +160,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
     targets: list[Target] = [*webhooks, *plugin.subscribers(settings.plugins, services)]
     workers = build_workers(core, targets, runtime, settings.workers.loops)
     background: list[Background] = [*pay.background, *workers, build_book_worker(books, runtime)]
-    closing = [transport, *pay.closing, storage, shared, account.tokens, *webhooks, clock, *background]
+    closing = [transport, *pay.closing, storage, token_store, account.tokens, *webhooks, clock, *background]
     return Process(services, storage, clock, background, closing)
 
 
@@ -188,12 +188,12 @@ def build_account(
     api_url: str,
     credentials: Credentials,
     origins: Sequence[str],
-    shared: TokenStore,
+    token_store: TokenStore,
     runtime: Runtime,
 ) -> Account:
     """What needs the account's access_token or jsapi_ticket, which all processes share."""
     client = AccountClient(transport, api_url)
-    tokens = Tokens(client, credentials, shared, runtime)
+    tokens = Tokens(client, credentials, token_store, runtime)
     return Account(client, tokens, JsSdk(credentials.appid, tokens, origins, runtime))
 
 
@@ -201,7 +201,7 @@ def build_core(
     store: Stores,
     pay_gateways: Mapping[Api, Gateway],
     refund_gateways: Mapping[Api, RefundGateway],
-    terms: Terms,
+    terms: CoreSettings,
     runtime: Runtime,
 ) -> Core:
     """The use cases around orders, refunds and notifications."""
@@ -211,11 +211,11 @@ def build_core(
     claims = Claims(store.claims, runtime)
     orders = Orders(terms.orders, terms.catalogue, pay_gateways, updates, recorder, claims, runtime)
     refunds = Refunds(terms.refunds, refund_gateways, updates, store.numbers, claims, runtime)
-    late = LatePayments(terms.late_policy, refunds, updates, runtime)
+    late_payments = LatePayments(terms.late_policy, refunds, updates, runtime)
     receiver = NotificationReceiver(
-        pay_gateways, store.notifications, Receivers(orders, recorder, refunds, late), runtime
+        pay_gateways, store.notifications, Receivers(orders, recorder, refunds, late_payments), runtime
     )
-    return Core(store, updates, orders, refunds, late, Redelivery(store.deliveries, runtime), receiver)
+    return Core(store, updates, orders, refunds, late_payments, Redelivery(store.deliveries, runtime), receiver)
 
 
 def build_workers(
@@ -235,7 +235,7 @@ def build_workers(
     deliveries = [DeliveryWorker(target, store.deliveries, runtime, rest, horizon) for target in targets]
     relay = RelayWork(store.orders, updates, store.deliveries, targets, runtime, deliveries)
     relay_worker = Worker(relay, runtime, loops, relay_rest)
-    order_work = OrderWork(store.orders, updates, core.orders, core.refunds, core.late, runtime)
+    order_work = OrderWork(store.orders, updates, core.orders, core.refunds, core.late_payments, runtime)
     order_worker = Worker(order_work, runtime, loops, rest, horizon)
     received = frozenset(kind for kind in EventType if any(target.wants(kind) for target in targets))
     updates.wanted = received | ALARMING
@@ -246,9 +246,9 @@ def build_workers(
     return [order_worker, relay_worker, *deliveries]
 
 
-def _terms(settings: Settings) -> Terms:
+def _core_settings(settings: Settings) -> CoreSettings:
     refunds = RefundDefaults(settings.pay.mchid, gateways.refund_route(settings.pay), settings.notify_url)
-    return Terms(_defaults(settings), _catalogue(settings), refunds, settings.pay.late_policy)
+    return CoreSettings(_defaults(settings), _catalogue(settings), refunds, settings.pay.late_policy)
 
 
 def _wake(workers: Sequence[DeliveryWorker]) -> None:
@@ -261,27 +261,27 @@ def _hand_out(order: Order, relay: RelayWork, worker: Worker[Order]) -> None:
     worker.wake()
 
 
-def build_books(core: Core, bills: BillGateway, terms: BookTerms, mchid: str, runtime: Runtime) -> Books:
+def build_books(core: Core, bills: BillGateway, terms: BillCacheSettings, mchid: str, runtime: Runtime) -> Books:
     """Reconciliation and what an operator does about differences, with bills from ``bills``."""
-    shelf = BillCache(bills, terms.directory, terms.after, terms.keep, runtime, mchid=mchid)
+    bill_cache = BillCache(bills, terms.directory, terms.after, terms.keep, runtime, mchid=mchid)
     source = core.store.book_entries
     records = BookRecords(mchid, core.store.days, core.store.differences, runtime)
     return Books(
-        reconciler=Reconciler(shelf, source, records, runtime),
+        reconciler=Reconciler(bill_cache, source, records, runtime),
         repairs=Repairs(core.orders, core.refunds, source, records, runtime.clock),
         records=records,
-        shelf=shelf,
+        bill_cache=bill_cache,
     )
 
 
 def build_book_worker(books: Books, runtime: Runtime, rest: timedelta = BOOK_REST) -> Worker[DayLease]:
     """The worker that reconciles each day on the next one."""
-    return Worker(BookWork(books.reconciler, books.shelf, books.records, runtime), runtime, 1, rest)
+    return Worker(BookWork(books.reconciler, books.bill_cache, books.records, runtime), runtime, 1, rest)
 
 
-def _book_terms(settings: Settings) -> BookTerms:
+def _bill_cache_settings(settings: Settings) -> BillCacheSettings:
     books = settings.books
-    return BookTerms(books.directory, books.after_time, timedelta(days=books.keep_days))
+    return BillCacheSettings(books.directory, books.after_time, timedelta(days=books.keep_days))
 
 
 def _catalogue(settings: Settings) -> Mapping[str, Item]:

@@ -17,7 +17,7 @@ from simulator.notify.sender import NotificationSender
 from simulator.state.clock import Calendar, Clock, Followers
 from simulator.state.journal import Journal
 from simulator.state.orders import Order, OrderRegistry, Payment, RuleBroken
-from simulator.state.pki import Certified, Identity, load_certified, load_identity, load_server
+from simulator.state.pki import Certified, Identity, load_certificate, load_identity, load_server
 from simulator.state.refund_outcomes import RefundDesk
 from simulator.state.refunds import Denied, RefundDenied, Refunds
 from simulator.state.wallet import Wallet
@@ -71,7 +71,7 @@ class Simulator:
         book = OrderRegistry(journal, clock, wallet)
         refunds = Refunds(journal, clock, book, wallet)
         courier = NotificationSender(journal, clock, book, refunds, NotificationBuilder(identity, keys))
-        merchant = load_certified(directory, "merchant")
+        merchant = load_certificate(directory, "merchant")
         world = cls(
             identity=identity,
             merchant=merchant,
@@ -110,7 +110,7 @@ class Simulator:
     def move_clock(self, speed: float | None = None, advance_s: float = 0.0) -> None:
         """Raises ValueError."""
         if speed is not None:
-            self.clock.set_speed(speed)
+            self.clock.change_speed(speed)
         self.clock.advance(advance_s)
         self.journal.write(ClockMoved(self.clock.speed, advance_s))
 

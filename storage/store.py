@@ -107,15 +107,15 @@ class DocumentStore(Generic[T]):
         """Carry over the fields that this release does not know, so that a newer one finds them again."""
         for name in old.keys() - self._codec.fields - ENVELOPE:
             new[name] = old[name]
-        for part, (identity, known) in self._codec.parts.items():
-            _keep_unknown_of_parts(old.get(part, ()), new.get(part, ()), identity, known)
+        for part, (identity, fields) in self._codec.parts.items():
+            _keep_unknown_of_parts(old.get(part, ()), new.get(part, ()), identity, fields)
 
 
 def _keep_unknown_of_parts(
-    old: Sequence[Document], new: Sequence[Document], identity: str, known: frozenset[str]
+    old: Sequence[Document], new: Sequence[Document], identity: str, fields: frozenset[str]
 ) -> None:
-    strange = {part[identity]: part for part in old if part.keys() - known}
+    strange = {part[identity]: part for part in old if part.keys() - fields}
     for part in new:
         found = strange.get(part[identity])
         if found:
-            part.update({name: found[name] for name in found.keys() - known})
+            part.update({name: found[name] for name in found.keys() - fields})

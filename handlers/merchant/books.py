@@ -135,7 +135,7 @@ class LedgerHandler(_DayHandler):
     async def get(self, text: str) -> None:
         day, number = _day(text), self.get_query_argument("out_trade_no", "")
         if number:
-            bill = await self.services.books.shelf.bill(day)
+            bill = await self.services.books.bill_cache.bill(day)
             sums = await asyncio.to_thread(_order_sums, bill, number)
         else:
             sums = (await self.result(day)).theirs
@@ -148,7 +148,7 @@ class BillHandler(_DayHandler):
 
     async def get(self, text: str) -> None:
         day, kind = _day(text), self._kind()
-        bill = await self.services.books.shelf.bill(day, kind)
+        bill = await self.services.books.bill_cache.bill(day, kind)
         if bill.path is None:
             self.set_status(204)
             return

@@ -81,7 +81,7 @@ class WhyHandler(ApiHandler):
     """Why an order stands where it stands. WeChat is asked, and nothing that it says is applied."""
 
     async def get(self, out_trade_no: str) -> None:
-        self.write_json(why_view(await self.services.inquiry.into(out_trade_no), self.lang))
+        self.write_json(why_view(await self.services.diagnosis.into(out_trade_no), self.lang))
 
 
 class QrHandler(ApiHandler):

@@ -77,10 +77,10 @@ class CallbackHandler(PageHandler):
     async def _spend(self, state: str, code: str) -> None:
         """A state serves one code; the same code again is WeChat's browser opening the address twice."""
         key, digest = f"state:{state}", hashlib.sha256(code.encode()).hexdigest()
-        shared = self.services.shared
-        if await shared.remember(key, digest, STATE_LIFE_S):
+        token_store = self.services.token_store
+        if await token_store.remember(key, digest, STATE_LIFE_S):
             return
-        if not secrets.compare_digest((await shared.recall(key) or "").encode(), digest.encode()):
+        if not secrets.compare_digest((await token_store.recall(key) or "").encode(), digest.encode()):
             raise _not_ours()
 
 

@@ -56,7 +56,7 @@ class Books:
     reconciler: Reconciler
     repairs: Repairs
     records: BookRecords
-    shelf: BillCache
+    bill_cache: BillCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +69,14 @@ class Services:
     refunds: Refunds
     books: Books
     receiver: NotificationReceiver
-    inquiry: Diagnosis
+    diagnosis: Diagnosis
     oauth: OAuth
     jssdk: JsSdk
     order_store: OrderStore
     notification_store: NotificationStore
     delivery_store: DeliveryStore
     redelivery: Redelivery
-    shared: TokenStore
+    token_store: TokenStore
     probes: Mapping[str, Probe]
     catalogue: Mapping[str, Item]
     traffic: InFlightRequests

@@ -14,7 +14,7 @@ from enum import StrEnum
 from simulator.state.clock import moment
 from simulator.state.wallet import RATE, Movement
 from simulator.wechatpay.payloads import BANK
-from wechat.domain.times import to_v2_spaced
+from wechat.domain.times import to_v2_datetime
 
 REFUND_STATUSES = {"SUCCESS": "SUCCESS", "PROCESSING": "PROCESSING", "CLOSED": "FAIL", "ABNORMAL": "CHANGE"}
 _START = (
@@ -120,7 +120,7 @@ def _cells(line: Line) -> dict[str, str]:
     """Every column that any kind of trade bill has."""
     refund = line.is_refund
     return {
-        "交易时间": to_v2_spaced(moment(line.at_s)),
+        "交易时间": to_v2_datetime(moment(line.at_s)),
         "公众账号ID": line.appid,
         "商户号": line.mchid,
         "特约商户号": "0",
@@ -134,8 +134,8 @@ def _cells(line: Line) -> dict[str, str]:
         "货币种类": "CNY",
         "应结订单金额": yuan(line.total),
         "代金券金额": "0.00",
-        "退款申请时间": to_v2_spaced(moment(line.at_s)),
-        "退款成功时间": to_v2_spaced(moment(line.refunded_s)) if line.refunded_s else "",
+        "退款申请时间": to_v2_datetime(moment(line.at_s)),
+        "退款成功时间": to_v2_datetime(moment(line.refunded_s)) if line.refunded_s else "",
         "微信退款单号": line.refund_id or "0",
         "商户退款单号": line.out_refund_no or "0",
         "退款金额": yuan(line.refund),
@@ -167,7 +167,7 @@ def _sums(lines: Sequence[Line]) -> dict[str, str]:
 
 def _flow_cells(movement: Movement) -> list[str]:
     return [
-        to_v2_spaced(moment(movement.wall_s)),
+        to_v2_datetime(moment(movement.wall_s)),
         movement.business_id,
         movement.flow_id,
         movement.kind,

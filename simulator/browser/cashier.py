@@ -164,7 +164,7 @@ class Cashier:
         if state in PAID_STATES:
             raise BridgeRefusal(STATE_WORDS[Rule.PAID])
         if state == "CLOSED":
-            raise BridgeRefusal(OVER if self._book.is_expired(order) else STATE_WORDS[Rule.CLOSED])
+            raise BridgeRefusal(OVER if self._book.has_timed_out(order) else STATE_WORDS[Rule.CLOSED])
 
     def payer_of(self, order: Order) -> User:
         """Who is meant to pay; anybody may pay a Native or H5 order."""

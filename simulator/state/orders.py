@@ -219,9 +219,9 @@ class OrderRegistry:
         """trade_state of an order, as one of its payments has it: SUCCESS, REFUND, CLOSED (also by time) or NOTPAY."""
         if payment := payment or order.payment:
             return "REFUND" if payment.refunds else "SUCCESS"
-        return "CLOSED" if order.closed or self.is_expired(order) else "NOTPAY"
+        return "CLOSED" if order.closed or self.has_timed_out(order) else "NOTPAY"
 
-    def is_expired(self, order: Order) -> bool:
+    def has_timed_out(self, order: Order) -> bool:
         return self._clock.now_s() >= order.expires_s
 
     def close(self, out_trade_no: str, *, min_age_s: float = 0.0) -> None:

@@ -86,7 +86,7 @@ def load_identity(directory: Path) -> Identity:
     return Identity(**{**data, "users": tuple(User(**user) for user in data["users"])})
 
 
-def load_certified(
+def load_certificate(
     directory: Path, name: str, extend: Callable[[Builder, rsa.RSAPrivateKey], Builder] = lambda builder, _: builder
 ) -> Certified:
     """The key ``name``.key.pem with its certificate ``name``.cert.pem, made on first use; ``extend`` adds to it."""
@@ -102,7 +102,7 @@ def load_certified(
 
 def load_server(directory: Path) -> Certified:
     """The certificate of the TLS port, made on first use; strict clients take it as its own authority."""
-    return load_certified(directory, "server", _for_loopback)
+    return load_certificate(directory, "server", _for_loopback)
 
 
 def server_context(server: Certified, merchant: Certified) -> ssl.SSLContext:

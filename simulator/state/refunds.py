@@ -25,7 +25,7 @@ from simulator.state.wallet import Wallet, fee
 from wechat.domain.times import beijing_day, to_v2
 
 WINDOW_S = 365 * 86400.0
-SPACING_S = 60.0
+MIN_REFUND_INTERVAL_S = 60.0
 MOST = 50
 BANK_S = 2.0  # what an abnormal refund takes once it goes elsewhere
 
@@ -187,7 +187,7 @@ class Refunds:
             Denied.ALL_BACK: not rest,
             Denied.OVER_REST: asked.refund > rest,
             Denied.TOO_MANY: len(earlier) >= MOST,
-            Denied.TOO_SOON: bool(earlier) and self._clock.now_s() < earlier[-1].taken.at_s + SPACING_S,
+            Denied.TOO_SOON: bool(earlier) and self._clock.now_s() < earlier[-1].taken.at_s + MIN_REFUND_INTERVAL_S,
             Denied.NOT_ENOUGH: asked.refund - _share(order, payment, asked.refund) > self._wallet.balance,
         }
         for denied, broken in rules.items():

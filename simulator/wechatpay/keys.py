@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.state.journal import Journal
-from simulator.state.pki import Certified, Identity, load_certified, load_key, new_key, public_pem
+from simulator.state.pki import Certified, Identity, load_certificate, load_key, new_key, public_pem
 from wechat.domain.times import to_v3
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.signing import PROBE, SCHEME, Signer, v3_answer_message
@@ -61,7 +61,7 @@ class PlatformKeys:
         self._public_key = load_key(directory, "public_key")
         self._public_signer = Signer("", identity.public_key_id, self._public_key)
         self._stranger = Signer("", "", new_key())
-        self._certified = [load_certified(directory, "platform_1")]
+        self._certified = [load_certificate(directory, "platform_1")]
         self.mode = Mode.GREY
         self.grey_ratio = 1.0
         journal.on(ModeSet, self._apply_mode)
@@ -141,4 +141,4 @@ class PlatformKeys:
         self.grey_ratio = fact.grey_ratio
 
     def _apply_rotation(self, fact: Rotated) -> None:
-        self._certified.append(load_certified(self._directory, f"platform_{fact.number}"))
+        self._certified.append(load_certificate(self._directory, f"platform_{fact.number}"))

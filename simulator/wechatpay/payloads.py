@@ -12,7 +12,7 @@ from typing import Any
 from simulator.state.clock import moment
 from simulator.state.orders import Order, Paid
 from simulator.state.refunds import Refund, RefundEnded, RefundTaken, State
-from wechat.domain.times import to_v2, to_v2_spaced, to_v3
+from wechat.domain.times import to_v2, to_v2_datetime, to_v3
 
 STATE_TEXT = {
     "SUCCESS": "支付成功",
@@ -173,7 +173,7 @@ def _v3_amount(order: Order, taken: RefundTaken) -> dict[str, Any]:
 
 
 def _v2_success(end: RefundEnded | None) -> str:
-    return to_v2_spaced(moment(end.wall_s)) if end and end.state == State.SUCCESS else ""
+    return to_v2_datetime(moment(end.wall_s)) if end and end.state == State.SUCCESS else ""
 
 
 def _v3_success(end: RefundEnded | None) -> dict[str, str]:

@@ -87,13 +87,13 @@ class MemoryDocuments:
 
     def poke(self, document: Document) -> None:
         """Store ``document`` whatever is there."""
-        self._put(document["_id"], bson.encode(document, codec_options=CODEC))
+        self._save(document["_id"], bson.encode(document, codec_options=CODEC))
 
     def _insert(self, encoded: Encoded) -> bool:
         held = self._alive(encoded.id)
         if held is not None:
             return encoded.write in held.writes
-        self._put(encoded.id, encoded.body)
+        self._save(encoded.id, encoded.body)
         self._inserts += 1
         if self._expiry and self._inserts % SWEEP_EVERY == 0:
             self._sweep()
@@ -103,10 +103,10 @@ class MemoryDocuments:
         held = self._alive(replacement.encoded.id)
         if held is None or held.rev != replacement.rev:
             return False
-        self._put(replacement.encoded.id, replacement.encoded.body)
+        self._save(replacement.encoded.id, replacement.encoded.body)
         return True
 
-    def _put(self, identity: str, raw: bytes) -> None:
+    def _save(self, identity: str, raw: bytes) -> None:
         """Write a document, or a new one in its place."""
         self._remove(identity)
         document = self._decode(identity, raw)

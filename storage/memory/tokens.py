@@ -62,7 +62,7 @@ class MemoryTokens:
     async def get(self, name: str) -> Token | None:
         return self._tokens.get(name)
 
-    async def put(self, name: str, token: Token) -> bool:
+    async def save(self, name: str, token: Token) -> bool:
         self.saw(token.fence)
         held = self._tokens.get(name)
         if held and held.fence > token.fence:

@@ -206,8 +206,8 @@ def _own_payment(document: Document) -> tuple[Payment, ...]:
 
 def _second_payments(document: Document, refunds: Sequence[Document]) -> tuple[Payment, ...]:
     """Those that were returned; 0.1.0 kept no others."""
-    known = dict.fromkeys(each["transaction_id"] for each in refunds if each.get("surplus"))
-    return tuple([Payment(number, Fen(int(document["total"])), None) for number in known])
+    numbers = dict.fromkeys(each["transaction_id"] for each in refunds if each.get("surplus"))
+    return tuple([Payment(number, Fen(int(document["total"])), None) for number in numbers])
 
 
 def _with_refund(order: Order, refund: Refund, reserved: int | None) -> Order:

@@ -50,7 +50,7 @@ redis.call('SET', KEYS[1], fence, 'PX', ARGV[1])
 return fence
 """
 UNLOCK_SCRIPT = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
-PUT_SCRIPT = """
+SAVE_SCRIPT = """
 local held = redis.pcall('GET', KEYS[1])
 local fence = type(held) == 'string' and tonumber(string.match(held, '^(%d+)|')) or 0
 if fence > tonumber(ARGV[1]) then return 0 end
@@ -79,7 +79,7 @@ class TokenCache:
         self._away = False
         self._redis: Any = client or _client(url)
         script = self._redis.register_script
-        self._get, self._put, self._drop = map(script, (GET_SCRIPT, PUT_SCRIPT, DROP_SCRIPT))
+        self._get, self._put, self._drop = map(script, (GET_SCRIPT, SAVE_SCRIPT, DROP_SCRIPT))
         self._lock, self._unlock = map(script, (LOCK_SCRIPT, UNLOCK_SCRIPT))
 
     async def reachable(self) -> bool:
@@ -97,11 +97,11 @@ class TokenCache:
         token = _decode(stored)
         if token:
             token = _by_our_clock(token, self._clock.now() + left_ms * MILLISECOND)
-            await self._memory.put(name, token)
+            await self._memory.save(name, token)
         return token
 
-    async def put(self, name: str, token: Token) -> bool:
-        kept_here = await self._memory.put(name, token)
+    async def save(self, name: str, token: Token) -> bool:
+        kept_here = await self._memory.save(name, token)
         life_ms = max(1, (token.expires_at - self._clock.now()) // MILLISECOND)
         kept = await self._ask(
             lambda: self._put(keys=[self._key("token", name)], args=[token.fence, _encode(token), life_ms])

@@ -28,7 +28,7 @@ class Days(DocumentStore[BookDay]):
         found = await self._documents.find(Range("date", FIRST, LAST, equal, 1, latest=True))
         return date.fromisoformat(found[0]["day"]) if found else None
 
-    async def due(self, mchid: str, now: datetime, limit: int) -> Sequence[Stored[BookDay]]:
+    async def list_due(self, mchid: str, now: datetime, limit: int) -> Sequence[Stored[BookDay]]:
         found = await self.due_until(Range("due_at", FIRST, now, {"mchid": mchid}, limit=limit))
         return sorted(found, key=lambda stored: stored.value.day)
 
@@ -140,8 +140,8 @@ def _read_difference(document: Document) -> Difference:
 def _read_entry(document: dict[str, Any] | None) -> BookEntry | None:
     if document is None:
         return None
-    known = {name: document[name] for name in BookEntry._fields if name in document}
-    return BookEntry(**known | {"amount": int(document["amount"])})
+    values = {name: document[name] for name in BookEntry._fields if name in document}
+    return BookEntry(**values | {"amount": int(document["amount"])})
 
 
 def _write_audit(entry: Audit) -> Document:

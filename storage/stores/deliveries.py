@@ -24,7 +24,7 @@ class Deliveries(DocumentStore[Delivery]):
         super().__init__(documents, DELIVERY)
         self._clock = clock
 
-    async def due(self, target: str, now: datetime, limit: int) -> Sequence[Stored[Delivery]]:
+    async def list_due(self, target: str, now: datetime, limit: int) -> Sequence[Stored[Delivery]]:
         return await self.due_until(Range("due_at", FIRST, now, {"target": target}, limit=limit))
 
     async def next_due(self, target: str, until: datetime) -> datetime | None:

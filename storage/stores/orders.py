@@ -25,7 +25,7 @@ class Orders(DocumentStore[Order]):
         super().__init__(documents, ORDER)
         self._clock = clock
 
-    async def due(self, now: datetime, limit: int) -> Sequence[Stored[Order]]:
+    async def list_due(self, now: datetime, limit: int) -> Sequence[Stored[Order]]:
         return await self.due_until(Range("due_at", FIRST, now, limit=limit))
 
     async def next_due(self, until: datetime) -> datetime | None:

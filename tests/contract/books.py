@@ -46,7 +46,7 @@ class FileGateway:
         if self.empty:
             return Bill(day, kind, None)
         with receiving(into) as sink:
-            sink.feed(trade_file(self.lines))
+            sink.write(trade_file(self.lines))
             sink.finish()
         return Bill(day, kind, into)
 

@@ -216,7 +216,7 @@ class Desk:
         assert await self.storage.deliveries.replace(await self.get(delivery), delivery, "put")
 
     async def is_due(self, target: str = "erp") -> bool:
-        return bool(await self.storage.deliveries.due(target, self.clock.now(), 1))
+        return bool(await self.storage.deliveries.list_due(target, self.clock.now(), 1))
 
 
 @pytest.fixture
@@ -250,7 +250,7 @@ async def test_due_deliveries_are_taken_once_each_and_again_when_the_lease_has_r
 async def test_no_more_are_claimed_than_are_asked_for(desk: Desk) -> None:
     await desk.add(*[a_delivery(f"e{i}", number=f"2026030112{i:04d}") for i in range(20)])
     assert len(await desk.work().claim(3)) == 3
-    assert len(await desk.storage.deliveries.due("erp", NOW, 100)) == 17
+    assert len(await desk.storage.deliveries.list_due("erp", NOW, 100)) == 17
 
 
 async def test_a_claimed_delivery_comes_back_as_it_was_stored_with_the_lease(desk: Desk) -> None:

@@ -79,9 +79,9 @@ class Looks:
         self._deliveries = deliveries
         self.made = 0
 
-    async def due(self, target: str, now: datetime, limit: int) -> Sequence[Stored[Delivery]]:
+    async def list_due(self, target: str, now: datetime, limit: int) -> Sequence[Stored[Delivery]]:
         self.made += 1
-        return await self._deliveries.due(target, now, limit)
+        return await self._deliveries.list_due(target, now, limit)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._deliveries, name)
@@ -176,7 +176,7 @@ class Bench:
     async def deliver(self, target: Target) -> None:
         """Try everything that is due now."""
         worker: Worker[DeliveryJob] = Worker(self.delivery(target), self.runtime, AT_ONCE)
-        while await self.storage.deliveries.due(target.name, self.clock.now(), 1):
+        while await self.storage.deliveries.list_due(target.name, self.clock.now(), 1):
             await worker.once()
 
     async def work(self, *targets: Target) -> None:
@@ -423,7 +423,7 @@ async def test_a_refund_is_told_after_its_payment_also_when_many_payments_wait(
     deliveries = Worker(bench.delivery(spy), bench.runtime, loops=1)
     for _ in range(10):
         await relay.once()
-        while await bench.storage.deliveries.due("spy", clock.now(), 1):
+        while await bench.storage.deliveries.list_due("spy", clock.now(), 1):
             await deliveries.once()
         clock.advance(1)
     told = [event.type for event in spy.told if event.out_trade_no == NUMBER]

@@ -93,7 +93,7 @@ class Shop:
         refund_defaults = RefundDefaults(MCHID, {Api.V3: Api.V3}, order.notify_url)
         desks = {Api.V3: self.desk}
         self.refunds = Refunds(refund_defaults, desks, self.updates, storage.numbers, claims, runtime, under_way_s=0)
-        self.late = LatePayments(LatePolicy.REFUND, self.refunds, self.updates, runtime)
+        self.late_payments = LatePayments(LatePolicy.REFUND, self.refunds, self.updates, runtime)
         self.records = BookRecords(MCHID, storage.days, storage.differences, runtime)
         self.repairs = Repairs(self.orders, self.refunds, storage.book_entries, self.records, self.clock)
 
@@ -226,7 +226,7 @@ async def test_a_second_payment_goes_back_under_one_number_however_often_it_is_a
 
 async def test_the_policy_and_the_operator_return_a_second_payment_once(shop: Shop) -> None:
     await shop.pay()
-    await shop.late.return_second(shop.fact(RemoteState.SUCCESS, "4201"))
+    await shop.late_payments.refund_second(shop.fact(RemoteState.SUCCESS, "4201"))
     difference = await shop.found(DifferenceKind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
     assert (await shop.repair(difference, Action.REFUND)).status is Status.REPAIRED
     assert len(await shop.all_refunds()) == 1
@@ -284,7 +284,7 @@ async def test_a_surplus_payment_that_wechat_says_nothing_of_is_not_returned(
 
 async def test_a_repair_that_died_after_the_refund_was_asked_for_is_finished_by_the_next(shop: Shop) -> None:
     await shop.pay()
-    await shop.refunds.return_payment(await shop.order(), "4201", surplus_refund("4201"), REASON)
+    await shop.refunds.refund_payment(await shop.order(), "4201", surplus_refund("4201"), REASON)
     says(shop, state=RemoteState.REFUND)  # done since
     difference = await shop.found(DifferenceKind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
     assert (await shop.repair(difference, Action.REFUND)).status is Status.REPAIRED
@@ -308,7 +308,7 @@ async def test_a_surplus_payment_whose_refund_came_to_nothing_is_not_called_retu
     """The policy asked for it while there was no balance, say."""
     await shop.pay()
     number = surplus_refund("4201")
-    await shop.refunds.return_payment(await shop.order(), "4201", number, REASON)
+    await shop.refunds.refund_payment(await shop.order(), "4201", number, REASON)
     await come_to_nothing(shop, number, state)
     assert (await shop.refunds.get(number)).state is state
     difference = await shop.found(DifferenceKind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))

@@ -51,19 +51,19 @@ def a_token(clock: ManualClock, value: str = "secret-1", fence: int = 1) -> Toke
 
 async def test_a_token_comes_back_as_it_was_put(cache: TokenCache, clock: ManualClock) -> None:
     assert await cache.get("access_token") is None
-    assert await cache.put("access_token", a_token(clock))
+    assert await cache.save("access_token", a_token(clock))
     assert await cache.get("access_token") == a_token(clock)
 
 
 async def test_a_lower_fence_never_overwrites_a_higher_one(cache: TokenCache, clock: ManualClock) -> None:
-    assert await cache.put("access_token", a_token(clock, "new", 7))
-    assert not await cache.put("access_token", a_token(clock, "late", 6))
-    assert await cache.put("access_token", a_token(clock, "same", 7))
+    assert await cache.save("access_token", a_token(clock, "new", 7))
+    assert not await cache.save("access_token", a_token(clock, "late", 6))
+    assert await cache.save("access_token", a_token(clock, "same", 7))
     assert await cache.get("access_token") == a_token(clock, "same", 7)
 
 
 async def test_a_token_is_dropped_only_if_it_is_the_one_that_failed(cache: TokenCache, clock: ManualClock) -> None:
-    await cache.put("access_token", a_token(clock, "current"))
+    await cache.save("access_token", a_token(clock, "current"))
     await cache.drop("access_token", "older")
     assert await cache.get("access_token") == a_token(clock, "current")
     await cache.drop("access_token", "current")
@@ -109,7 +109,7 @@ async def test_a_value_can_be_overwritten_and_an_unknown_one_is_none(cache: Toke
 
 async def test_processes_share_tokens_locks_and_values(two: tuple[TokenCache, TokenCache], clock: ManualClock) -> None:
     here, there = two
-    await here.put("access_token", a_token(clock))
+    await here.save("access_token", a_token(clock))
     assert await there.get("access_token") == a_token(clock)
     assert await here.lock("refresh", 10) is not None
     assert await there.lock("refresh", 10) is None
@@ -124,7 +124,7 @@ async def test_a_token_lives_as_long_for_a_process_whose_clock_is_hours_apart(
 ) -> None:
     theirs = ManualClock(clock.now() + timedelta(seconds=ahead_s))
     there, here = TokenCache(redis.url, theirs, f"{database}:"), TokenCache(redis.url, clock, f"{database}:")
-    await there.put("jsapi_ticket", a_token(theirs))
+    await there.save("jsapi_ticket", a_token(theirs))
     found = await here.get("jsapi_ticket")
     assert found is not None
     assert abs(found.expires_at - a_token(clock).expires_at) < timedelta(seconds=5)
@@ -143,8 +143,8 @@ async def test_a_holder_that_slept_past_its_lock_cannot_overwrite_its_successor(
     new = await successor.lock("refresh", 10)
     assert old is not None
     assert new is not None
-    await successor.put("access_token", a_token(clock, "new", new))
-    assert not await sleeper.put("access_token", a_token(clock, "old", old))
+    await successor.save("access_token", a_token(clock, "new", new))
+    assert not await sleeper.save("access_token", a_token(clock, "old", old))
     await sleeper.unlock("refresh", old)
     assert await successor.lock("refresh", 10) is None
     assert await sleeper.get("access_token") == a_token(clock, "new", new)
@@ -157,7 +157,7 @@ async def test_a_poisoned_value_counts_as_absent_and_can_be_replaced(
     cache, client = TokenCache(redis.url, clock, f"{database}:"), aioredis.Redis.from_url(redis.url)
     await client.set(f"{database}:{{access_token}}:token", poison)
     assert await cache.get("access_token") is None
-    assert await cache.put("access_token", a_token(clock))
+    assert await cache.save("access_token", a_token(clock))
     assert await cache.get("access_token") == a_token(clock)
     await client.aclose()
     await cache.close()
@@ -169,7 +169,7 @@ async def test_a_value_of_another_type_counts_as_absent(
     cache, client = TokenCache(redis.url, clock, f"{database}:"), aioredis.Redis.from_url(redis.url)
     await client.sadd(f"{database}:{{access_token}}:token", "a")
     assert await cache.get("access_token") is None
-    assert await cache.put("access_token", a_token(clock))
+    assert await cache.save("access_token", a_token(clock))
     assert await cache.get("access_token") == a_token(clock)
     await client.aclose()
     await cache.close()
@@ -183,7 +183,7 @@ async def test_what_this_process_stored_outlives_redis_and_redis_is_used_again_w
         cache = TokenCache(server.url, clock)
         fence = await cache.lock("refresh", 10)
         assert fence is not None
-        await cache.put("access_token", a_token(clock, "kept", fence))
+        await cache.save("access_token", a_token(clock, "kept", fence))
         await cache.remember("state", "kept", 60)
         server.stop()
         assert await cache.get("access_token") == a_token(clock, "kept", fence)
@@ -230,7 +230,7 @@ def test_memory_is_bounded_and_forgets_what_has_ended_before_what_is_oldest(cloc
 
 async def test_an_ended_token_is_absent(cache: TokenCache, clock: ManualClock) -> None:
     soon = replace(a_token(clock), expires_at=clock.now() + timedelta(seconds=0.02))
-    await cache.put("access_token", soon)
+    await cache.save("access_token", soon)
     await asyncio.sleep(0.05)
     clock.advance(1)
     assert await cache.get("access_token") is None

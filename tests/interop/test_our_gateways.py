@@ -18,7 +18,7 @@ from wechatpy.pay import WeChatPay
 from wechatpy.pay.utils import calculate_signature, calculate_signature_hmac, dict_to_xml
 
 from service.clocks import SystemClock
-from simulator.state.pki import Certified, load_certified
+from simulator.state.pki import Certified, load_certificate
 from tests.simulator.merchant import number, unxml
 from tests.simulator.sink import Sink
 from tests.support.runtime import RecordedTelemetry
@@ -53,7 +53,7 @@ async def wire(sink: Sink) -> AsyncIterator[ApiContext]:
 def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Certified, Certified]:
     """The merchant's and the platform's."""
     directory = tmp_path_factory.mktemp("keys")
-    return load_certified(directory, "merchant"), load_certified(directory, "platform")
+    return load_certificate(directory, "merchant"), load_certificate(directory, "platform")
 
 
 @pytest.fixture

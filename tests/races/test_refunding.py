@@ -13,7 +13,7 @@ import pytest
 
 from tests.http.client import Told
 from tests.races.cluster import Cluster, Order, crowd, soon, until
-from wechat.domain.orders import SPACING
+from wechat.domain.orders import MIN_REFUND_INTERVAL
 
 PATHS = {"v2": "/secapi/pay/refund", "v3": "/v3/refund/domestic/refunds"}
 BOTH = pytest.mark.parametrize("api", ["v2", "v3"])
@@ -53,7 +53,7 @@ async def test_of_a_hundred_refunds_of_1_fifty_are_queued_a_minute_apart(town: C
         sent = await _sent(town, order)
         if sent == 50:
             break
-        await town.advance(seconds=SPACING.total_seconds() + 1)
+        await town.advance(seconds=MIN_REFUND_INTERVAL.total_seconds() + 1)
         await soon(partial(_more, town, order, sent), 0.5)
     await town.advance(minutes=2)
     await refunded(town, order, 50)
@@ -111,7 +111,7 @@ async def test_whatever_happens_to_the_answer_the_number_stays_and_the_money_goe
     others = await crowd([town.refund(order, 60, **key(order, "another")) for order in orders])
     assert {(told.status, told.code) for told in others} == {(409, "NOT_REFUNDABLE")}
     assert {order["refund_reserved"] for order in await town.stored(orders)} == {60}
-    await town.advance(seconds=SPACING.total_seconds() + 1)
+    await town.advance(seconds=MIN_REFUND_INTERVAL.total_seconds() + 1)
     await crowd([until(partial(_taken, town, number)) for number in numbers])
     await town.advance(minutes=5)
     await crowd([refunded(town, order, 60) for order in orders])

@@ -66,11 +66,11 @@ async def test_what_is_due_is_found_by_target_the_most_overdue_first(storage: St
         a_delivery("other", "crm", due_at=NOW - HOUR),
     ]
     await add(storage, *deliveries)
-    due = await storage.deliveries.due("erp", NOW, 10)
+    due = await storage.deliveries.list_due("erp", NOW, 10)
     assert [stored.value for stored in due] == [deliveries[1], deliveries[0]]
     assert {stored.writes for stored in due} == {("write-1",)}
-    assert [stored.value.event.id for stored in await storage.deliveries.due("erp", NOW, 1)] == ["late"]
-    assert list(await storage.deliveries.due("nobody", NOW, 10)) == []
+    assert [stored.value.event.id for stored in await storage.deliveries.list_due("erp", NOW, 1)] == ["late"]
+    assert list(await storage.deliveries.list_due("nobody", NOW, 10)) == []
 
 
 async def test_the_next_date_of_a_target_is_its_first_one_up_to_a_bound(storage: Storage) -> None:
@@ -91,7 +91,7 @@ async def test_deliveries_that_cannot_be_read_hold_up_no_other(storage: Storage,
     for event_id, damage in (("e0", {"state": "lost"}), ("e1", {"data": "{"})):
         await backing.change(DELIVERIES, f"{event_id}:erp", damage)
     for _ in range(3):  # it may have to find out which they are
-        due = await storage.deliveries.due("erp", NOW, 2)
+        due = await storage.deliveries.list_due("erp", NOW, 2)
     assert [stored.value.event.id for stored in due] == ["e2", "e3"]
     pending = await storage.deliveries.pending_of(a_delivery().ordering_key)
     assert [stored.value.event.id for stored in pending] == ["e2", "e3"]
@@ -123,7 +123,7 @@ async def test_due_deliveries_are_claimed_once_each_and_again_when_the_lease_has
     storage: Storage, backing: Backing, clock: ManualClock
 ) -> None:
     await add(storage, *(a_delivery(f"e{i}", number=f"order-{i}") for i in range(5)))
-    due = await storage.deliveries.due("erp", NOW, 10)
+    due = await storage.deliveries.list_due("erp", NOW, 10)
     processes = (updater(storage, clock), updater(backing.open(), clock))
     claims = await asyncio.gather(
         *(
@@ -133,8 +133,8 @@ async def test_due_deliveries_are_claimed_once_each_and_again_when_the_lease_has
         )
     )
     assert len([change for change in claims if change]) == 5
-    assert list(await storage.deliveries.due("erp", NOW + LEASE - MILLISECOND, 10)) == []
-    assert len(await storage.deliveries.due("erp", NOW + LEASE, 10)) == 5
+    assert list(await storage.deliveries.list_due("erp", NOW + LEASE - MILLISECOND, 10)) == []
+    assert len(await storage.deliveries.list_due("erp", NOW + LEASE, 10)) == 5
 
 
 async def test_an_ended_delivery_has_an_end_of_its_keeping_until_it_is_revived(

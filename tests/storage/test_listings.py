@@ -264,10 +264,10 @@ async def test_days_that_are_due_come_earliest_first(storage: Storage) -> None:
     due = {0: NOW, 1: NOW - HOUR, 2: None, 3: NOW + MILLISECOND, 4: NOW - 2 * HOUR}
     for i, due_at in due.items():
         await storage.days.insert(BookDay(MCHID, first + timedelta(days=i), due_at), "write-1")
-    found = await storage.days.due(MCHID, NOW, 10)
+    found = await storage.days.list_due(MCHID, NOW, 10)
     assert [(stored.value.day - first).days for stored in found] == [0, 1, 4]
     assert [stored.rev for stored in found] == [1, 1, 1]
-    assert len(await storage.days.due(MCHID, NOW, 2)) == 2
+    assert len(await storage.days.list_due(MCHID, NOW, 2)) == 2
 
 
 def a_difference(number: int, day: date, mchid: str = MCHID) -> Difference:

@@ -159,7 +159,7 @@ async def test_memory_lists_and_counts_nothing_that_has_expired(clock: ManualClo
     assert list(await storage.notifications.of_order(MCHID, NUMBER)) == []
     assert list(await storage.deliveries.of_event("e1")) == []
     assert (await storage.deliveries.find(state=None, limit=5, cursor="")).items == ()
-    assert list(await storage.deliveries.due("erp", clock.now(), 5)) == []
+    assert list(await storage.deliveries.list_due("erp", clock.now(), 5)) == []
 
 
 async def test_memory_keeps_orders_and_numbers_for_good(clock: ManualClock) -> None:

@@ -144,12 +144,12 @@ async def test_what_is_due_is_every_order_whose_own_date_or_a_refunds_has_come(
         with_dates("refund-none", None, None),
     ]
     await backing.load(orders)
-    due = await storage.orders.due(NOW, 10)
+    due = await storage.orders.list_due(NOW, 10)
     assert sorted(stored.value.out_trade_no for stored in due) == [
         "order-late", "order-now", "refund-late", "refund-now",
     ]  # fmt: skip
     assert [stored.value for stored in due if stored.value.out_trade_no == "refund-late"] == [orders[5]]
-    first_two = await storage.orders.due(NOW, 2)
+    first_two = await storage.orders.list_due(NOW, 2)
     assert [stored.value.out_trade_no for stored in first_two] == ["refund-late", "order-late"]
 
 
@@ -172,7 +172,7 @@ async def test_orders_that_cannot_be_read_hold_up_no_other(storage: Storage, bac
     for order, damage in zip(orders[:3], damages, strict=True):
         await backing.change(ORDERS, order.key, damage)
     for _ in range(3):  # it may have to find out which they are
-        due = await storage.orders.due(NOW, 3)
+        due = await storage.orders.list_due(NOW, 3)
         staged = await storage.orders.with_events(NOW, 3)
     readable = {order.out_trade_no for order in orders[3:]}
     assert {stored.value.out_trade_no for stored in due} == readable
@@ -218,7 +218,7 @@ async def test_of_fifty_who_read_the_same_due_order_one_claims_it(
 ) -> None:
     await core.updates.insert(ORDER)
     clock.advance(60)
-    [held] = await storage.orders.due(clock.now(), 10)
+    [held] = await storage.orders.list_due(clock.now(), 10)
     now = clock.now()
 
     def claim(process: Core, lease: str) -> Any:
@@ -227,7 +227,7 @@ async def test_of_fifty_who_read_the_same_due_order_one_claims_it(
     claims = await asyncio.gather(*(claim((core, other)[i % 2], f"lease-{i}") for i in range(50)))
     [won] = [change for change in claims if change]
     assert (await stored_order(storage)).check_lease == won.after.check_lease
-    assert list(await storage.orders.due(now, 10)) == []
+    assert list(await storage.orders.list_due(now, 10)) == []
 
 
 async def test_an_order_that_is_paid_in_time_is_not_looked_at_any_more(
@@ -237,21 +237,21 @@ async def test_an_order_that_is_paid_in_time_is_not_looked_at_any_more(
     await core.recorder.apply(a_fact(ORDER), source="notify")
     await core.updates.update(ORDER.key, lambda order: schedule_check(order, NOW, ""))
     clock.advance(3600)
-    assert list(await storage.orders.due(clock.now(), 10)) == []
+    assert list(await storage.orders.list_due(clock.now(), 10)) == []
     assert await core.work.claim(10) == []
 
 
 async def test_an_order_paid_late_is_looked_at_until_that_is_ended(storage: Storage, core: Core) -> None:
     await core.updates.insert(replace(ORDER, trade_state=TradeState.CLOSED, next_check_at=None))
-    assert list(await storage.orders.due(NOW, 10)) == []
+    assert list(await storage.orders.list_due(NOW, 10)) == []
     fact = a_fact(ORDER)
     await core.updates.update(ORDER.key, lambda order: record_payment(order, fact, source="notify", now=NOW))
-    [due] = await storage.orders.due(NOW, 10)
+    [due] = await storage.orders.list_due(NOW, 10)
     assert due.value.trade_state is TradeState.PAID_LATE
     line = TimelineEntry(NOW, "needs_operator", "policy")
     for _ in range(2):
         await core.updates.update(ORDER.key, lambda order: stop_checking(order, line))
-    assert list(await storage.orders.due(NOW + 2 * HOUR, 10)) == []
+    assert list(await storage.orders.list_due(NOW + 2 * HOUR, 10)) == []
     assert (await stored_order(storage)).timeline.count(line) == 1
 
 

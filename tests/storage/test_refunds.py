@@ -21,7 +21,7 @@ from tests.support.store_core import StorageBackend
 from wechat.domain.errors import Conflict, FenpayError, Mismatch, NotFound
 from wechat.domain.facts import RefundState
 from wechat.domain.money import Fen
-from wechat.domain.orders import SPACING, Order, Refund, TradeState
+from wechat.domain.orders import MIN_REFUND_INTERVAL, Order, Refund, TradeState
 from wechat.domain.ports import Overdue
 from wechat.domain.refunds import (
     LEASE,
@@ -241,7 +241,7 @@ async def test_refunds_of_an_order_are_sent_a_minute_apart(desk: Desk) -> None:
     waiting = sent.index(0)
     queued = (await desk.order()).refunds[waiting].next_check_at
     assert queued is not None
-    assert queued >= NOW + SPACING
+    assert queued >= NOW + MIN_REFUND_INTERVAL
     with pytest.raises(LeaseLost):
         await send(waiting, queued - MILLISECOND)
     assert (await desk.order()).refunds[waiting].sends == 0
@@ -260,11 +260,11 @@ async def test_of_a_hundred_refunds_at_once_fifty_have_room_one_is_sent_and_the_
     sent = [refund for refund in order.refunds if refund.sends]
     queued = sorted(refund.queued_until for refund in order.refunds if refund.queued_until)
     assert ([refund.last_sent_at for refund in sent], order.refund_reserved, order.last_refund_at) == ([NOW], 50, NOW)
-    assert queued == [NOW + turn * SPACING for turn in range(1, 50)]
+    assert queued == [NOW + turn * MIN_REFUND_INTERVAL for turn in range(1, 50)]
 
 
 async def test_a_refund_is_sent_when_there_is_room_and_its_turn_and_otherwise_not(desk: Desk) -> None:
-    later = NOW + SPACING
+    later = NOW + MIN_REFUND_INTERVAL
     assert await desk.request_and_send(a_draft(lease="lease-1")) is True
     before = await desk.order()
     assert isinstance(await desk.request_and_send(a_draft("refund-3", 41, lease="lease-3"), later), Conflict)
@@ -367,9 +367,9 @@ async def test_who_holds_an_old_lease_or_a_refund_that_moved_on_does_not_go_on(d
 
 async def test_an_ended_refund_has_no_date_and_nobody_looks_at_it(desk: Desk, storage: Storage) -> None:
     await desk.request(a_draft())
-    assert len(await storage.orders.due(NOW, 10)) == 1
+    assert len(await storage.orders.list_due(NOW, 10)) == 1
     await desk.end(a_draft(), RefundState.SUCCESS)
-    assert list(await storage.orders.due(NOW + 9 * HOUR, 10)) == []
+    assert list(await storage.orders.list_due(NOW + 9 * HOUR, 10)) == []
 
 
 async def test_orders_with_due_refunds_come_the_most_overdue_first(storage: Storage, clock: ManualClock) -> None:
@@ -378,9 +378,9 @@ async def test_orders_with_due_refunds_come_the_most_overdue_first(storage: Stor
     for number, minute in minutes.items():
         refund = a_draft(f"refund-of-{number}", out_trade_no=number, next_check_at=NOW + timedelta(minutes=minute))
         await core.updates.insert(replace(ORDER, out_trade_no=number, refunds=(refund,)))
-    assert list(await storage.orders.due(NOW, 10)) == []
+    assert list(await storage.orders.list_due(NOW, 10)) == []
     now = NOW + timedelta(minutes=3)
-    due = await storage.orders.due(now, 10)
+    due = await storage.orders.list_due(now, 10)
     assert [stored.value.out_trade_no for stored in due] == ["order-1", "order-2"]
     clock.advance(180)
     assert len(await core.work.claim(10)) == 2

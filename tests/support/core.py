@@ -226,11 +226,11 @@ class Core:
             runtime,
             under_way_s=under_way_s,
         )
-        self.late = LatePayments(policy, self.refunds, self.updates, runtime)
-        parts = (self.stores.orders, self.updates, self.orders, self.refunds, self.late, runtime)
+        self.late_payments = LatePayments(policy, self.refunds, self.updates, runtime)
+        parts = (self.stores.orders, self.updates, self.orders, self.refunds, self.late_payments, runtime)
         self.work, self._strict_work = OrderWork(*parts), StrictWork(*parts)
         self.worker = Worker(self.work, runtime)
-        receivers = Receivers(self.orders, self.recorder, self.refunds, self.late)
+        receivers = Receivers(self.orders, self.recorder, self.refunds, self.late_payments)
         self.receiver = NotificationReceiver(gateways or {}, self.stores.notifications, receivers, runtime)
 
     async def do_due_work(self) -> None:

@@ -13,13 +13,13 @@ from tests.support.core import SAME, Backend, Core, CrashingProxy, CrashPoint
 from wechat.domain.errors import FenpayError, GatewayRefused, OutcomeUnknown
 from wechat.domain.facts import Api, RefundState, RemoteRefund, Verified
 from wechat.domain.money import Fen
-from wechat.domain.orders import SPACING, Order, Refund
+from wechat.domain.orders import MIN_REFUND_INTERVAL, Order, Refund
 from wechat.pay.codes import REFUND_NOT_EXIST
 from wechat.pay.gateway import RefundGateway
 from wechat.refunds.late_payments import LatePolicy
 from wechat.refunds.requests import RefundRequest
 
-TURN_S = SPACING.total_seconds()
+TURN_S = MIN_REFUND_INTERVAL.total_seconds()
 
 
 class RefundFixture:

@@ -24,7 +24,7 @@ def pieces(data: bytes, size: int) -> Iterator[bytes]:
 def take(path: Path, data: bytes, size: int = 65536, most: int = 10**7) -> BillSink:
     with receiving(path, most) as sink:
         for piece in pieces(data, size):
-            sink.feed(piece)
+            sink.write(piece)
         sink.finish()
     return sink
 

@@ -321,7 +321,7 @@ def test_ids_are_cut_where_they_still_differ_and_two_that_begin_alike_are_not_gu
     ],
 )
 def test_a_repair_counts_as_tried_until_the_difference_is_found_anew(audit: list[tuple[str, str]], tried: bool) -> None:
-    assert books._was_queried({"audit": [{"action": action, "to": target} for action, target in audit]}) is tried
+    assert books._has_query({"audit": [{"action": action, "to": target} for action, target in audit]}) is tried
 
 
 @pytest.mark.parametrize(

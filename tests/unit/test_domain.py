@@ -38,8 +38,8 @@ from wechat.domain.orders import (
     FIRST_LINES,
     LONGEST_PAUSE,
     MAX_TIMELINE,
+    MIN_REFUND_INTERVAL,
     PATIENCE,
-    SPACING,
     TRANSITIONS,
     Order,
     Refund,
@@ -72,7 +72,7 @@ from wechat.domain.refunds import (
 from wechat.domain.transitions import (
     add_note,
     close,
-    confirm_closed,
+    confirm_close,
     must_be_payable,
     remove_events,
     schedule_check,
@@ -228,8 +228,8 @@ def test_an_order_that_wechat_did_not_know_is_closed_and_checked_once_more() -> 
     later = applied(partial(schedule_check, at=NOW + 5 * MINUTE, lease="mine"), replace(order, check_lease="mine"))
     assert later.next_check_at == NOW + 5 * MINUTE
     held = replace(order, check_lease="mine")
-    assert confirm_closed(held, NOTE, "yours") is held
-    done = applied(partial(confirm_closed, entry=NOTE, lease="mine"), held)
+    assert confirm_close(held, NOTE, "yours") is held
+    done = applied(partial(confirm_close, entry=NOTE, lease="mine"), held)
     assert (done.trade_state, done.next_check_at, done.check_lease) == (TradeState.CLOSED, None, "")
 
 
@@ -429,7 +429,12 @@ def only(order: Order, out_refund_no: str = a_refund().out_refund_no) -> Refund:
 
 def sent(at: datetime = NOW, **changes: Any) -> Refund:
     """A refund that was sent at ``at``; no answer has come."""
-    marks: dict[str, Any] = {"sends": 1, "first_sent_at": at, "last_sent_at": at, "next_check_at": at + SPACING}
+    marks: dict[str, Any] = {
+        "sends": 1,
+        "first_sent_at": at,
+        "last_sent_at": at,
+        "next_check_at": at + MIN_REFUND_INTERVAL,
+    }
     return a_refund(**(marks | changes))
 
 
@@ -469,8 +474,8 @@ def test_a_refund_without_a_date_is_not_claimed() -> None:
 @pytest.mark.parametrize(
     ("age", "pause"),
     [
-        (SPACING, SPACING),
-        (2 * SPACING, SPACING),
+        (MIN_REFUND_INTERVAL, MIN_REFUND_INTERVAL),
+        (2 * MIN_REFUND_INTERVAL, MIN_REFUND_INTERVAL),
         (timedelta(hours=1), timedelta(minutes=30)),
         (timedelta(days=4), LONGEST_PAUSE),
     ],
@@ -507,7 +512,7 @@ def test_a_refund_that_the_order_does_not_have_is_not_claimed() -> None:
 def test_everything_that_is_due_in_an_order_is_claimed_together() -> None:
     refunds = (
         a_refund("due-1", next_check_at=NOW),
-        sent(NOW - SPACING, out_refund_no="due-2"),
+        sent(NOW - MIN_REFUND_INTERVAL, out_refund_no="due-2"),
         a_refund("not-yet", next_check_at=NOW + TICK),
         a_refund("theirs", lease="yours", next_check_at=NOW + MINUTE),
         a_refund("done", state=RefundState.SUCCESS, next_check_at=None),
@@ -519,7 +524,7 @@ def test_everything_that_is_due_in_an_order_is_claimed_together() -> None:
     assert claimed.order is taken
     theirs = parts_of(taken, "yours")
     assert (theirs.check, [refund.out_refund_no for refund in theirs.refunds]) == (False, ["theirs"])
-    assert claim_due(order, "mine", NOW - SPACING) is order
+    assert claim_due(order, "mine", NOW - MIN_REFUND_INTERVAL) is order
 
 
 def test_an_order_is_due_when_the_first_of_its_parts_is() -> None:
@@ -710,11 +715,11 @@ def test_a_refund_that_is_sent_again_keeps_the_date_of_its_first_time() -> None:
 
 def test_a_refund_is_queued_less_than_a_minute_after_another_of_its_order() -> None:
     order = with_refunds(a_refund(lease="mine"), last_refund_at=NOW)
-    queued = send(order, now=NOW + SPACING - TICK)
-    assert queued == with_refunds(a_refund(next_check_at=NOW + SPACING), last_refund_at=NOW)
-    assert only(queued).queued_until == NOW + SPACING
-    assert refused(partial(send, now=NOW + SPACING - TICK), queued) == "LeaseLost"
-    assert only(send(order, now=NOW + SPACING)).sends == 1
+    queued = send(order, now=NOW + MIN_REFUND_INTERVAL - TICK)
+    assert queued == with_refunds(a_refund(next_check_at=NOW + MIN_REFUND_INTERVAL), last_refund_at=NOW)
+    assert only(queued).queued_until == NOW + MIN_REFUND_INTERVAL
+    assert refused(partial(send, now=NOW + MIN_REFUND_INTERVAL - TICK), queued) == "LeaseLost"
+    assert only(send(order, now=NOW + MIN_REFUND_INTERVAL)).sends == 1
 
 
 LOST_LEASES = [
@@ -750,27 +755,27 @@ def test_waiting_refunds_get_consecutive_turns() -> None:
     for number in range(1, 6):
         draft = a_refund(f"waits-{number}", lease="mine")
         order = send(request(order, draft), draft.out_refund_no, now=NOW + TICK)
-        assert only(order, draft.out_refund_no).queued_until == NOW + number * SPACING
-        assert next_turn(order, NOW + TICK) == NOW + (number + 1) * SPACING
+        assert only(order, draft.out_refund_no).queued_until == NOW + number * MIN_REFUND_INTERVAL
+        assert next_turn(order, NOW + TICK) == NOW + (number + 1) * MIN_REFUND_INTERVAL
 
 
 def test_a_waiting_refund_that_still_comes_too_early_goes_behind_the_others() -> None:
-    waiting = [a_refund(f"waits-{number}", next_check_at=NOW + number * SPACING) for number in (1, 2)]
+    waiting = [a_refund(f"waits-{number}", next_check_at=NOW + number * MIN_REFUND_INTERVAL) for number in (1, 2)]
     order = with_refunds(replace(waiting[0], lease="mine"), waiting[1], last_refund_at=NOW)
     queued = send(order, "waits-1", now=NOW + MINUTE)
-    assert only(queued, "waits-1").queued_until == NOW + 3 * SPACING
+    assert only(queued, "waits-1").queued_until == NOW + 3 * MIN_REFUND_INTERVAL
 
 
 @pytest.mark.parametrize(
     ("order", "turn"),
     [
         (with_refunds(), NOW),
-        (with_refunds(last_refund_at=NOW), NOW + SPACING),
-        (with_refunds(last_refund_at=NOW - SPACING), NOW),
-        (with_refunds(last_refund_at=NOW - SPACING - TICK), NOW),
-        (with_refunds(a_refund(next_check_at=NOW + MINUTE)), NOW + MINUTE + SPACING),
-        (with_refunds(a_refund(next_check_at=NOW + MINUTE), last_refund_at=NOW), NOW + MINUTE + SPACING),
-        (with_refunds(a_refund(next_check_at=NOW - MINUTE), last_refund_at=NOW), NOW + SPACING),
+        (with_refunds(last_refund_at=NOW), NOW + MIN_REFUND_INTERVAL),
+        (with_refunds(last_refund_at=NOW - MIN_REFUND_INTERVAL), NOW),
+        (with_refunds(last_refund_at=NOW - MIN_REFUND_INTERVAL - TICK), NOW),
+        (with_refunds(a_refund(next_check_at=NOW + MINUTE)), NOW + MINUTE + MIN_REFUND_INTERVAL),
+        (with_refunds(a_refund(next_check_at=NOW + MINUTE), last_refund_at=NOW), NOW + MINUTE + MIN_REFUND_INTERVAL),
+        (with_refunds(a_refund(next_check_at=NOW - MINUTE), last_refund_at=NOW), NOW + MIN_REFUND_INTERVAL),
         (with_refunds(a_refund(next_check_at=NOW + MINUTE, lease="mine")), NOW),
         (with_refunds(sent(NOW + MINUTE)), NOW),
         (with_refunds(a_refund(state=RefundState.PROCESSING)), NOW),
@@ -870,7 +875,7 @@ def test_each_end_stages_its_event(state: RefundState, event: EventType | None) 
     refund = only(order)
     assert (refund.lease, refund.next_check_at is not None) == ("", refund.open)
     assert refund.open is (state in (RefundState.PROCESSING, RefundState.ABNORMAL))
-    assert not refund.open or refund.next_check_at == NOW + MINUTE + SPACING
+    assert not refund.open or refund.next_check_at == NOW + MINUTE + MIN_REFUND_INTERVAL
 
 
 def test_an_event_that_comes_again_after_a_change_has_an_id_of_its_own() -> None:
@@ -1117,7 +1122,7 @@ def step_schedule_close() -> Step:
 
 
 def step_confirm(lease: str) -> Step:
-    return lambda order, now: confirm_closed(order, replace(NOTE, at=now), lease)
+    return lambda order, now: confirm_close(order, replace(NOTE, at=now), lease)
 
 
 def step_stop() -> Step:
@@ -1199,7 +1204,7 @@ class History:
             assert bool(refund.next_check_at) is refund.open
             assert refund.open or not refund.lease
         sent_at = [entry.at for refund in order.refunds for entry in refund.timeline if entry.what == "sent"]
-        assert all(later - earlier >= SPACING for earlier, later in pairwise(sorted(sent_at)))
+        assert all(later - earlier >= MIN_REFUND_INTERVAL for earlier, later in pairwise(sorted(sent_at)))
 
     def _check_refund_states(self, before: Order) -> None:
         for refund in before.refunds:

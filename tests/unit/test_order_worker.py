@@ -22,7 +22,7 @@ from wechat.domain.due_work import CHECK_LEASE
 from wechat.domain.errors import Mismatch, NotSent, StoreUnavailable
 from wechat.domain.facts import Api, Notification, RefundState, RemoteRefund, RemoteState, Transaction, Verified
 from wechat.domain.metrics import Metric
-from wechat.domain.orders import SPACING, Order, PayParams, Prepay, Refund, TimelineEntry, TradeState
+from wechat.domain.orders import MIN_REFUND_INTERVAL, Order, PayParams, Prepay, Refund, TimelineEntry, TradeState
 from wechat.domain.refunds import LEASE
 from wechat.domain.transitions import close
 from wechat.orders.drafts import FIRST_CHECK
@@ -211,7 +211,7 @@ async def test_no_more_orders_are_claimed_than_are_asked_for(shop: Shop) -> None
     for i in range(20):
         shop.placed(f"order-{i:02}", next_check_at=shop.clock.now())
     assert len(await shop.core.work.claim(3)) == 3
-    assert len(await shop.core.stores.orders.due(shop.clock.now(), 100)) == 17
+    assert len(await shop.core.stores.orders.list_due(shop.clock.now(), 100)) == 17
 
 
 async def test_a_stale_worker_changes_no_date_that_another_one_has_set(shop: Shop) -> None:
@@ -254,7 +254,7 @@ async def test_a_stale_worker_leaves_a_refund_to_the_one_that_is_sending_it(shop
     shop.desk.before.append(lost())
     await other.do_due_work()
     known = shop.order()
-    for pause_s in (0, 1, 2 * SPACING.total_seconds()):
+    for pause_s in (0, 1, 2 * MIN_REFUND_INTERVAL.total_seconds()):
         shop.clock.advance(pause_s)
         await stale.run(job)
         assert shop.desk.calls == ["refund R-1"]
@@ -374,7 +374,7 @@ async def test_the_timeline_says_that_a_late_payment_goes_back_also_when_the_wor
     shop = Shop(LatePolicy.REFUND)
     shop.paid_late()
     [job] = await shop.core.work.claim(1)
-    await shop.core.refunds.return_payment(job.order, job.order.transaction_id, "late-order-1", "订单已关闭，款项退回")
+    await shop.core.refunds.refund_payment(job.order, job.order.transaction_id, "late-order-1", "订单已关闭，款项退回")
     other = shop.process()
     for _ in range(60):
         shop.clock.advance(1)
@@ -438,7 +438,7 @@ async def test_refunds_that_are_due_are_sent_and_then_queried_until_they_end(sho
     shop.paid("order-1", shop.refund("R-1"))
     async with at_work(shop.core.worker):
         assert shop.desk.calls == ["refund R-1"]
-        first_pause_s = SPACING.total_seconds()
+        first_pause_s = MIN_REFUND_INTERVAL.total_seconds()
         await shop.clock.run(first_pause_s - 1)
         assert shop.desk.calls == ["refund R-1"]
         await shop.clock.run(1)
@@ -461,7 +461,7 @@ async def test_the_refunds_of_an_order_are_sent_a_minute_apart_each_at_its_own_t
     async with at_work(shop.process().worker, shop.process().worker):
         await shop.clock.run(300)
     sent = [refund.last_sent_at for refund in shop.order().refunds]
-    assert sent == [start + i * SPACING for i in range(4)]
+    assert sent == [start + i * MIN_REFUND_INTERVAL for i in range(4)]
     assert Counter(call for call in shop.desk.calls if call.startswith("refund")) == {
         f"refund refund-{i}": 1 for i in range(4)
     }
@@ -476,7 +476,7 @@ async def test_a_refund_whose_answer_was_lost_is_queried_and_sent_again_only_if_
         await work.run(job)
         shop.desk.after.append(lost())  # the other arrives, its answer does not
     for _ in range(4):
-        shop.clock.advance(SPACING.total_seconds())
+        shop.clock.advance(MIN_REFUND_INTERVAL.total_seconds())
         await shop.core.do_due_work()
     assert Counter(call for call in shop.desk.calls if call.startswith("refund")) == {"refund R-1": 2, "refund R-2": 1}
     assert {refund.state for refund in shop.backend.refunds.values()} == {RefundState.PROCESSING}
@@ -492,7 +492,7 @@ async def test_a_check_that_fails_does_not_keep_the_refunds_of_its_order_from_be
     shop: Shop, error: Exception
 ) -> None:
     class FailingLate:
-        async def return_late(self, order: Order) -> None:
+        async def refund_late(self, order: Order) -> None:
             raise error
 
     shop.paid_late("order-1", shop.refund("R-1"))
@@ -668,14 +668,14 @@ async def test_what_is_overdue_is_measured(shop: Shop) -> None:
 
 
 async def test_an_idle_worker_looks_for_work_four_times_a_minute(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks, due = 0, shop.core.stores.orders.due
+    looks, due = 0, shop.core.stores.orders.list_due
 
     async def count(now: datetime, limit: int) -> Any:
         nonlocal looks
         looks += 1
         return await due(now, limit)
 
-    monkeypatch.setattr(shop.core.stores.orders, "due", count)
+    monkeypatch.setattr(shop.core.stores.orders, "list_due", count)
     shop.placed(next_check_at=None)
     async with at_work(shop.core.worker):
         await shop.clock.run(600)

@@ -38,7 +38,7 @@ from wechat.domain.events import EventType, OutgoingEvent
 from wechat.domain.facts import Api, RefundState, RemoteRefund, Verified
 from wechat.domain.money import Fen
 from wechat.domain.numbers import payment_number, refund_number
-from wechat.domain.orders import MAX_TIMELINE, SPACING, Order, Refund, TradeState
+from wechat.domain.orders import MAX_TIMELINE, MIN_REFUND_INTERVAL, Order, Refund, TradeState
 from wechat.domain.payments import MAX_PAYMENTS
 from wechat.domain.ports import WRITES_KEPT, Stored
 from wechat.domain.refunds import MAX_FAILED, MAX_REFUND_TIMELINE, MAX_REFUNDS, LeaseLost, has_room
@@ -257,7 +257,7 @@ class RefundMachine(RuleBasedStateMachine):
         elif self.model.paid and transaction not in self.model.paid:
             assert isinstance(answer, Mismatch)
             assert answer.reason == "second_payment"
-            self.run(process.late.return_second(fact))
+            self.run(process.late_payments.refund_second(fact))
         else:
             assert self.order.transaction_id == transaction
         if total == TOTAL:
@@ -271,7 +271,7 @@ class RefundMachine(RuleBasedStateMachine):
             self.cashier.payments.append(transaction)
         fact, dying = self.cashier.paid(transaction, TOTAL), self.process(CrashPoint(at, after))
         if isinstance(self.run(dying.recorder.apply(fact, source="notify")), Mismatch):
-            self.run(dying.late.return_second(fact))
+            self.run(dying.late_payments.refund_second(fact))
 
     @precondition(lambda self: self.there)
     @rule(by=processes, mood=moods)
@@ -340,7 +340,7 @@ class RefundMachine(RuleBasedStateMachine):
         self.mood("no")
         wanted = RefundRequest(refund=1, reason="缺货")
         for _ in range(times):
-            self.clock.advance(SPACING.total_seconds())
+            self.clock.advance(MIN_REFUND_INTERVAL.total_seconds())
             self.run(self.both[by].refunds.request(self.number, wanted, by="job"))
 
     @rule(by=processes, minutes=st.sampled_from([0, 1, 1, 2, 10, 31, 600]), mood=moods)
@@ -423,7 +423,7 @@ class RefundMachine(RuleBasedStateMachine):
             assert self.judged(payment) is None
         elif kind is DifferenceKind.DOUBLE_PAYMENT and self.order.paid:
             before, number = self.order, surplus_refund(payment)
-            answer = self.run(process.refunds.return_payment(before, payment, number, REASON))
+            answer = self.run(process.refunds.refund_payment(before, payment, number, REASON))
             if isinstance(answer, Conflict):  # somebody has refunded a part of it by hand
                 assert number not in self.refunds
                 assert not has_room(before, self.a_return_of(payment))
@@ -571,7 +571,7 @@ class RefundMachine(RuleBasedStateMachine):
             now = [entry.at for entry in own if entry.what == "sent"]
             assert len(now) == len(set(now))
             sent.update(now)
-            assert all(later - earlier >= SPACING for earlier, later in pairwise(sorted(sent)))
+            assert all(later - earlier >= MIN_REFUND_INTERVAL for earlier, later in pairwise(sorted(sent)))
 
     @invariant()
     def the_order_is_where_the_model_says(self) -> None:

@@ -302,7 +302,7 @@ async def test_who_died_before_noting_it_returns_a_late_payment_once_all_the_sam
     await generous.receive(generous.write("v3"))
     due = generous.stored
     for _ in range(3):
-        await generous.core.late.return_late(due)
+        await generous.core.late_payments.refund_late(due)
         generous.clock.advance(61)
     await look(generous)
     assert len(generous.desk.taken) == 1

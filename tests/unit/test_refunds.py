@@ -24,7 +24,7 @@ from wechat.domain.errors import (
     OutcomeUnknown,
 )
 from wechat.domain.facts import Api, RefundState, Verified
-from wechat.domain.orders import LONGEST_PAUSE, SPACING, Refund, TradeState
+from wechat.domain.orders import LONGEST_PAUSE, MIN_REFUND_INTERVAL, Refund, TradeState
 from wechat.domain.refunds import MAX_REFUNDS, WINDOW
 from wechat.pay.codes import NOT_NOW
 from wechat.pay.gateway import RefundGateway
@@ -73,7 +73,7 @@ async def test_it_is_queried_each_minute_at_first_and_ever_more_rarely(shop: Sho
         assert date is not None
         pauses.append(date - shop.clock.now())
         shop.clock.advance(max(0.0, (date - shop.clock.now()).total_seconds() - TURN_S))
-    assert pauses[0] == SPACING
+    assert pauses[0] == MIN_REFUND_INTERVAL
     assert pauses == sorted(pauses)
     assert pauses[-1] == LONGEST_PAUSE
 
@@ -407,10 +407,17 @@ async def test_a_refusal_that_nobody_waits_for_is_an_alarm(shop: Shop) -> None:
 async def test_refunds_that_wait_get_consecutive_turns(shop: Shop) -> None:
     await shop.ask(1)
     waiting = [await shop.ask(1) for _ in range(3)]
-    assert [refund.queued_until for refund in waiting] == [NOW + SPACING, NOW + 2 * SPACING, NOW + 3 * SPACING]
+    assert [refund.queued_until for refund in waiting] == [
+        NOW + MIN_REFUND_INTERVAL,
+        NOW + 2 * MIN_REFUND_INTERVAL,
+        NOW + 3 * MIN_REFUND_INTERVAL,
+    ]
     assert {refund.lease for refund in waiting} == {""}
     await shop.work()
-    assert [shop.stored(refund).queued_until for refund in waiting[1:]] == [NOW + 2 * SPACING, NOW + 3 * SPACING]
+    assert [shop.stored(refund).queued_until for refund in waiting[1:]] == [
+        NOW + 2 * MIN_REFUND_INTERVAL,
+        NOW + 3 * MIN_REFUND_INTERVAL,
+    ]
 
 
 # -- queries and notifications -----------------------------------------------------------------------------------------

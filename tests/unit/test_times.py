@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.support.bills import Line, trade_bill
 from wechat.domain.errors import Malformed
 from wechat.domain.facts import RemoteState
-from wechat.domain.times import BEIJING, beijing_day, day_span, from_v2, from_v3, to_v2, to_v2_spaced, to_v3
+from wechat.domain.times import BEIJING, beijing_day, day_span, from_v2, from_v3, to_v2, to_v2_datetime, to_v3
 from wechat.pay.bills.parser import BillBroken, trade_lines
 from wechat.pay.v2 import fields as v2_fields
 from wechat.pay.v3 import payloads as v3_payloads
@@ -84,8 +84,8 @@ EDGES = {
     "v2 time_end": Edge(lambda v2, _: v2, paid_by_v2),
     "v3 time_expire": Edge(lambda _, v3: v3, from_v3, to_v3),
     "v3 success_time": Edge(lambda _, v3: v3, paid_by_v3),
-    "v2 success_time of a refund": Edge(spaced, refunded_by_v2, to_v2_spaced),
-    "a bill's line": Edge(spaced, on_a_bill, to_v2_spaced),
+    "v2 success_time of a refund": Edge(spaced, refunded_by_v2, to_v2_datetime),
+    "a bill's line": Edge(spaced, on_a_bill, to_v2_datetime),
 }
 
 

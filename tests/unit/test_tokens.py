@@ -291,7 +291,7 @@ async def test_a_late_holder_of_the_lock_does_not_overwrite_a_newer_token(wechat
     def meanwhile(request: Any) -> Any:
         answer = stale(request)
         newer = Token("newer", wechat.clock.now(), datetime(2027, 1, 1, tzinfo=UTC), fence=99)
-        asyncio.get_running_loop().create_task(wechat.store.put("access_token", newer))
+        asyncio.get_running_loop().create_task(wechat.store.save("access_token", newer))
         return answer
 
     wechat.account.replies[STABLE] = meanwhile

@@ -21,7 +21,7 @@ from tests.support.runtime import a_runtime
 from wechat.account.jssdk import page_url, signature
 from wechat.domain.errors import SignatureInvalid
 from wechat.domain.facts import UnsignedRefundNotice
-from wechat.domain.times import from_v2_spaced
+from wechat.domain.times import from_v2_datetime
 from wechat.pay.certificates import Certificates, KeyRing, Unverified, load_public_key
 from wechat.pay.ciphers import AeadCipher, open_req_info, seal_req_info
 from wechat.pay.signing import (
@@ -225,4 +225,4 @@ def test_a_published_refund_message_opens_and_seals_as_ours() -> None:
     notice = refund_notice({"req_info": sealed}, key)
     assert notice == UnsignedRefundNotice("50fd012ed1b311e7af7800163e32c503", "4893e76d8c8b434cb64e9cd536338e33")
     assert b"<success_time><![CDATA[2017-11-25 15:36:17]]></success_time>" in plain
-    assert from_v2_spaced("2017-11-25 15:36:17") == datetime(2017, 11, 25, 7, 36, 17, tzinfo=UTC)
+    assert from_v2_datetime("2017-11-25 15:36:17") == datetime(2017, 11, 25, 7, 36, 17, tzinfo=UTC)

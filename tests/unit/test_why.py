@@ -575,7 +575,7 @@ class Bench:
     def __init__(self) -> None:
         self.service = Service(ManualClock(TEN))
         stores = self.service.core.stores
-        self.inquiry = Diagnosis(self.service.orders, stores.notifications, self.service.clock)
+        self.diagnosis = Diagnosis(self.service.orders, stores.notifications, self.service.clock)
 
     async def order(self, openid: str = OPENID) -> Order:
         return (await self.service.basket(COFFEE, openid)).order
@@ -586,7 +586,7 @@ async def test_looking_at_a_payment_that_is_not_booked_does_not_book_it() -> Non
     number = (await bench.order()).out_trade_no
     bench.service.v3.known[number] = RemoteState.SUCCESS
     before = bench.service.backend.orders[number]
-    case = await bench.inquiry.into(number)
+    case = await bench.diagnosis.into(number)
     assert case.look.outcome is Outcome.TOLD
     assert case.look.transaction is not None
     assert case.look.transaction.state is RemoteState.SUCCESS
@@ -606,7 +606,7 @@ async def test_a_wechat_that_does_not_tell_is_part_of_the_case(failure: FenpayEr
     bench = Bench()
     number = (await bench.order()).out_trade_no
     bench.service.v3.failures = [failure]
-    look = (await bench.inquiry.into(number)).look
+    look = (await bench.diagnosis.into(number)).look
     assert (look.outcome, look.transaction) == (outcome, None)
     assert look.error is (None if outcome is Outcome.NO_SUCH_ORDER else failure)
 
@@ -622,13 +622,13 @@ async def test_our_side_is_never_older_than_wechats() -> None:
         return Transaction(asked.appid, asked.mchid, number, RemoteState.SUCCESS, asked.total)
 
     bench.service.v3.on_query = book
-    assert (await bench.inquiry.into(number)).order.trade_state is TradeState.SUCCESS
+    assert (await bench.diagnosis.into(number)).order.trade_state is TradeState.SUCCESS
 
 
 async def test_an_unknown_order_is_not_found_and_wechat_is_not_asked() -> None:
     bench = Bench()
     with pytest.raises(NotFound):
-        await bench.inquiry.into("20260301000000nobody")
+        await bench.diagnosis.into("20260301000000nobody")
     assert bench.service.v3.calls == []
 
 
@@ -640,6 +640,6 @@ async def test_refunds_and_messages_of_the_order_are_part_of_the_case_and_those_
     for number, event in ((placed.out_trade_no, "event-1"), (other.out_trade_no, "event-2")):
         message = a_message(event, number, mchid=placed.mchid, order_key=placed.key)
         await bench.service.core.stores.notifications.insert(message, "write-1")
-    case = await bench.inquiry.into(placed.out_trade_no)
+    case = await bench.diagnosis.into(placed.out_trade_no)
     assert [refund.out_refund_no for refund in case.refunds] == ["R20260301-1"]
     assert [received.id for received in case.received] == ["event-1"]

@@ -143,11 +143,11 @@ class OAuth:
     async def _same(self, key: str) -> str:
         """Wait for what the first request makes of the code."""
         for _ in range(int(EXCHANGE_S / POLL_S)):
-            known = await self._store.recall(key)
-            if known is None:
+            result = await self._store.recall(key)
+            if result is None:
                 break
-            if known != _PENDING:
-                return _read_openid(json.loads(known))
+            if result != _PENDING:
+                return _read_openid(json.loads(result))
             await asyncio.sleep(POLL_S)
         raise OutcomeUnknown("sns/oauth2/access_token", wire_message="the same code is being exchanged elsewhere")
 

@@ -190,10 +190,10 @@ class Shared:
     async def _newer_than(self, before: Token | None) -> Token | None:
         """What another process stored meanwhile."""
         stored = await self._store.get(self._name)
-        known = (
+        is_same = (
             before is not None and stored is not None and (stored.value, stored.fence) == (before.value, before.fence)
         )
-        if stored and not known and self._valid(stored) and not self._near_end(stored):
+        if stored and not is_same and self._valid(stored) and not self._near_end(stored):
             self._held = stored
             return stored
         return None
@@ -208,7 +208,7 @@ class Shared:
         self._quiet_until = None
         self._telemetry.count(Metric.TOKEN_REFRESHES, self._name, "ok")
         log.info("token_refreshed", name=self._name, fingerprint=fingerprint(token.value))
-        if await self._store.put(self._name, token):
+        if await self._store.save(self._name, token):
             self._held = token
             return token
         return await self._newer_than(None) or token

@@ -11,13 +11,13 @@ from wechat.diagnosis.paid import explain_paid
 from wechat.diagnosis.refunds import explain_refunds
 from wechat.diagnosis.remote_status import remarks
 from wechat.diagnosis.snapshot import Finding, OrderSnapshot, Outcome, RemoteStatus
-from wechat.diagnosis.unpaid import explain_closed, explain_waiting
+from wechat.diagnosis.unpaid import explain_closure, explain_waiting
 from wechat.domain.errors import Bilingual, Conflict, GatewayRefused, NotSent, OutcomeUnknown
 from wechat.domain.orders import Order, TradeState
 from wechat.domain.ports import Clock, NotificationStore
 from wechat.orders.service import Orders
 
-STORIES = {TradeState.NOTPAY: explain_waiting, TradeState.CLOSED: explain_closed}
+STORIES = {TradeState.NOTPAY: explain_waiting, TradeState.CLOSED: explain_closure}
 """How each state is explained; the others are all paid."""
 
 

@@ -76,8 +76,8 @@ def _unknown_refund(case: OrderSnapshot) -> Finding:
 def _made_on(case: OrderSnapshot) -> date:
     """The Beijing day of the refund: that of WeChat's message of it. Without one it may be any since the payment, of
     which the last that is over is told."""
-    told = [message.first_at for message in case.received if message.kind == "refund" and message.verdict == UNKNOWN]
-    if told:
-        return beijing_day(told[-1])
+    dates = [message.first_at for message in case.received if message.kind == "refund" and message.verdict == UNKNOWN]
+    if dates:
+        return beijing_day(dates[-1])
     yesterday = beijing_day(case.now) - timedelta(days=1)
     return max(yesterday, beijing_day(case.order.paid_at or case.now))

@@ -52,7 +52,7 @@ def explain_waiting(case: OrderSnapshot) -> list[Finding]:
     return [_unpaid(case, there), *refusals(case), _deadline(case)]
 
 
-def explain_closed(case: OrderSnapshot) -> list[Finding]:
+def explain_closure(case: OrderSnapshot) -> list[Finding]:
     """An order that is closed here."""
     there = case.look.transaction
     if there and there.state.paid:
@@ -91,10 +91,10 @@ def _explain_missing_payment(case: OrderSnapshot, there: Transaction) -> Finding
     """Paid at WeChat, and not here yet."""
     when, ours = case.when(there.success_time), yuan(case.order.total)
     if there.total not in (None, case.order.total):
-        theirs = yuan(there.total or 0)
+        paid = yuan(there.total or 0)
         return Finding(
-            f"微信支付显示用户{when.zh}支付 ¥{theirs}，订单金额为 ¥{ours}，不能更新为已支付",
-            f"WeChat says that the payer paid ¥{theirs}{when.en}; the order's amount is ¥{ours}, so it is not recorded "
+            f"微信支付显示用户{when.zh}支付 ¥{paid}，订单金额为 ¥{ours}，不能更新为已支付",
+            f"WeChat says that the payer paid ¥{paid}{when.en}; the order's amount is ¥{ours}, so it is not recorded "
             "as paid",
             case.command("order show"),
         )

@@ -99,8 +99,8 @@ class Outcome(NamedTuple):
 
 def claim_delivery(delivery: Delivery, lease: str, now: datetime, until: datetime) -> Delivery:
     """Take a delivery that is due under ``lease``, until ``until``."""
-    due = delivery.pending and delivery.due_at is not None and delivery.due_at <= now
-    if not due or delivery.lease == lease:
+    is_due = delivery.pending and delivery.due_at is not None and delivery.due_at <= now
+    if not is_due or delivery.lease == lease:
         return delivery
     return replace(delivery, lease=lease, due_at=until, blocked=False)
 

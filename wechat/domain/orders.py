@@ -142,7 +142,7 @@ OPEN = frozenset({RefundState.REQUESTED, RefundState.PROCESSING, RefundState.ABN
 RELEASES_RESERVATION = frozenset({RefundState.CLOSED, RefundState.REFUSED})
 """Ends in which the money stayed with the merchant, so that it can be refunded again."""
 
-SPACING = timedelta(minutes=1, seconds=10)
+MIN_REFUND_INTERVAL = timedelta(minutes=1, seconds=10)
 """Between two refunds of one order: WeChat's minute, which it counts from when each reached it, ten seconds at most
 after it was sent."""
 
@@ -208,7 +208,7 @@ class Refund:
 
     def pause(self, now: datetime) -> timedelta:
         """Until it is queried next: half of its age, at most six hours, and no less than until it may be sent again."""
-        return min(max(self._age(now) / 2, SPACING), LONGEST_PAUSE)
+        return min(max(self._age(now) / 2, MIN_REFUND_INTERVAL), LONGEST_PAUSE)
 
     def is_slow(self, now: datetime) -> bool:
         """Whether it takes longer than any bank does."""

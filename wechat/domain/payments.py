@@ -27,20 +27,26 @@ def record_payment(order: Order, fact: Verified[Transaction], *, source: str, no
     A payment that is recorded already changes nothing. Another one than the order's own is kept beside it and moves
     nothing. Raises Mismatch when the fact is genuine but not about this order.
     """
-    told = fact.value
-    must_match(order, told)
-    if any(payment.transaction_id == told.transaction_id for payment in order.payments):
+    transaction = fact.value
+    must_match(order, transaction)
+    if any(payment.transaction_id == transaction.transaction_id for payment in order.payments):
         return order
-    payment = Payment(told.transaction_id, Fen(told.total or 0), told.success_time, told.payer_total, told.openid)
+    payment = Payment(
+        transaction.transaction_id,
+        Fen(transaction.total or 0),
+        transaction.success_time,
+        transaction.payer_total,
+        transaction.openid,
+    )
     if order.payments:
         return _add_second(order, payment, source, fact.proof, now)
-    foreign = bool(order.openid and told.openid and order.openid != told.openid)
-    refunded = told.state is RemoteState.REFUND
+    foreign = bool(order.openid and transaction.openid and order.openid != transaction.openid)
+    refunded = transaction.state is RemoteState.REFUND
     in_time = order.trade_state is TradeState.NOTPAY and not foreign and not refunded
     what, target, kind = _IN_TIME if in_time else _REFUNDED if refunded else _LATE
-    entry = TimelineEntry(now, what, source, fact.proof, {"transaction_id": told.transaction_id})
+    entry = TimelineEntry(now, what, source, fact.proof, {"transaction_id": transaction.transaction_id})
     check = None if in_time or refunded else now  # a worker carries the policy for late payments out
-    return order.moved_to(target, entry, (kind, told.transaction_id), payments=(payment,), next_check_at=check)
+    return order.moved_to(target, entry, (kind, transaction.transaction_id), payments=(payment,), next_check_at=check)
 
 
 _IN_TIME = ("paid", TradeState.SUCCESS, EventType.ORDER_PAID)
@@ -62,15 +68,15 @@ def _add_second(order: Order, payment: Payment, source: str, proof: str, now: da
     return order.with_entry(entry, payments=(*order.payments, payment))
 
 
-def must_match(order: Order, told: Transaction) -> None:
+def must_match(order: Order, transaction: Transaction) -> None:
     """Raise Mismatch with the first thing that differs."""
     pairs = {
-        "appid": (order.appid, told.appid),
-        "mchid": (order.mchid, told.mchid),
-        "total": (order.total, told.total),
-        "currency": (order.currency, told.currency),
-        "trade_type": (order.trade_type.value, told.trade_type or order.trade_type.value),
+        "appid": (order.appid, transaction.appid),
+        "mchid": (order.mchid, transaction.mchid),
+        "total": (order.total, transaction.total),
+        "currency": (order.currency, transaction.currency),
+        "trade_type": (order.trade_type.value, transaction.trade_type or order.trade_type.value),
     }
-    for reason, (ours, theirs) in pairs.items():
-        if ours != theirs:
+    for reason, (own, remote) in pairs.items():
+        if own != remote:
             raise Mismatch(reason)

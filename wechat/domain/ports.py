@@ -137,7 +137,7 @@ class Overdue:
 class OrderStore(VersionedStore[Order], Protocol):
     """Orders with their refunds, by ``Order.key``."""
 
-    async def due(self, now: datetime, limit: int) -> Sequence[Stored[Order]]:
+    async def list_due(self, now: datetime, limit: int) -> Sequence[Stored[Order]]:
         """Orders of which something is due: a check, or a refund."""
 
     async def next_due(self, until: datetime) -> datetime | None:
@@ -185,7 +185,7 @@ class NotificationStore(VersionedStore[StoredNotification], Protocol):
 class DeliveryStore(VersionedStore[Delivery], Protocol):
     """Deliveries by ``Delivery.id``."""
 
-    async def due(self, target: str, now: datetime, limit: int) -> Sequence[Stored[Delivery]]:
+    async def list_due(self, target: str, now: datetime, limit: int) -> Sequence[Stored[Delivery]]:
         """Deliveries to ``target`` that are due."""
 
     async def next_due(self, target: str, until: datetime) -> datetime | None:
@@ -218,7 +218,7 @@ class TokenStore(Protocol):
 
     async def get(self, name: str) -> Token | None: ...
 
-    async def put(self, name: str, token: Token) -> bool:
+    async def save(self, name: str, token: Token) -> bool:
         """Keep ``token`` until it expires, unless one with a higher fence is there; whether it was kept."""
 
     async def drop(self, name: str, value: str) -> None:

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from wechat.domain.errors import Bilingual, Conflict, Mismatch
 from wechat.domain.events import EventType
 from wechat.domain.facts import RefundState, RemoteRefund, Verified
-from wechat.domain.orders import SPACING, Order, Refund, TimelineEntry, TradeState, extend
+from wechat.domain.orders import MIN_REFUND_INTERVAL, Order, Refund, TimelineEntry, TradeState, extend
 
 MAX_REFUNDS = 50  # of one payment; WeChat's limit
 MAX_FAILED = 50
@@ -108,10 +108,10 @@ def adopt_refund(order: Order, draft: Refund, fact: Verified[RemoteRefund], now:
     return apply_refund(order, fact, source="bill", now=now)
 
 
-def must_be_about(draft: Refund, told: RemoteRefund) -> None:
+def must_be_about(draft: Refund, remote: RemoteRefund) -> None:
     """Raise Mismatch with the first thing in which WeChat's answer differs from what a bill said."""
-    _must_match(draft, told)
-    if told.transaction_id != draft.transaction_id:  # it decides whether the order's own money went back
+    _must_match(draft, remote)
+    if remote.transaction_id != draft.transaction_id:  # it decides whether the order's own money went back
         raise Mismatch("transaction_id")
 
 
@@ -149,7 +149,7 @@ def send_or_queue(order: Order, out_refund_no: str, lease: str, now: datetime) -
     if refund.last_sent_at == now:
         return order
     turn = next_turn(order, now)
-    if order.last_refund_at is not None and now < order.last_refund_at + SPACING:
+    if order.last_refund_at is not None and now < order.last_refund_at + MIN_REFUND_INTERVAL:
         return _replace_refund(order, replace(refund, lease="", next_check_at=turn))
     sent = replace(
         _with_entry(refund, TimelineEntry(now, SENT, str(refund.api))),
@@ -165,7 +165,7 @@ def next_turn(order: Order, now: datetime) -> datetime:
     """When the next refund of the order may be sent: a minute after the last one and after all that are queued."""
     queued = [refund.queued_until for refund in order.refunds if not refund.lease]
     latest = max((at for at in (order.last_refund_at, *queued) if at), default=None)
-    return now if latest is None else max(now, latest + SPACING)
+    return now if latest is None else max(now, latest + MIN_REFUND_INTERVAL)
 
 
 NOT_NOW = "not_now"
@@ -195,28 +195,28 @@ def apply_refund(order: Order, fact: Verified[RemoteRefund], *, source: str, now
 
     Raises Mismatch when the fact is genuine but does not fit.
     """
-    told = fact.value
-    refund = order.refund_of(told.out_refund_no)
+    remote = fact.value
+    refund = order.refund_of(remote.out_refund_no)
     if refund is None:
         raise Mismatch("unknown_refund")
-    _must_match(refund, told)
-    if told.state in REFUND_TRANSITIONS[refund.state]:
-        known = replace(
-            refund, refund_id=told.refund_id or refund.refund_id, success_at=told.success_time or refund.success_at
+    _must_match(refund, remote)
+    if remote.state in REFUND_TRANSITIONS[refund.state]:
+        updated = replace(
+            refund, refund_id=remote.refund_id or refund.refund_id, success_at=remote.success_time or refund.success_at
         )
-        return _move(order, known, told.state, TimelineEntry(now, told.state.lower(), source, fact.proof))
-    if refund.state is RefundState.REFUSED or {refund.state, told.state} == _OPPOSITES:
+        return _move(order, updated, remote.state, TimelineEntry(now, remote.state.lower(), source, fact.proof))
+    if refund.state is RefundState.REFUSED or {refund.state, remote.state} == _OPPOSITES:
         raise Mismatch("refund_ended")
     return order
 
 
-def drop_oldest_failed(order: Order) -> Order:
+def drop_old_failures(order: Order) -> Order:
     """Keep no more than ``MAX_FAILED`` refunds that came to nothing: those that WeChat never took go first, because a
     bill may name the others. One of which an event is still to be handed out stays."""
     failed = [each for each in order.refunds if not each.reserves]
-    told = {event.out_refund_no for event in order.outbox}
+    remote = {event.out_refund_no for event in order.outbox}
     oldest = sorted(failed, key=lambda each: each.state is not RefundState.REFUSED)
-    may_go = [each.out_refund_no for each in oldest if each.out_refund_no not in told]
+    may_go = [each.out_refund_no for each in oldest if each.out_refund_no not in remote]
     dropped = set(may_go[: max(0, len(failed) - MAX_FAILED)])
     if not dropped:
         return order
@@ -263,7 +263,7 @@ def _move(order: Order, refund: Refund, target: RefundState, entry: TimelineEntr
     if kind is not None:
         cause = f"{moved.out_refund_no}\n{moved.created_at.isoformat()}\n{moved.changes}"
         order = order.with_event(kind, cause, entry.at, moved.out_refund_no)
-    return order if moved.reserves else drop_oldest_failed(order)
+    return order if moved.reserves else drop_old_failures(order)
 
 
 def _require_lease(order: Order, out_refund_no: str, lease: str) -> Refund:
@@ -296,16 +296,16 @@ def _line(refund: Refund, what: str, at: datetime) -> TimelineEntry:
     return TimelineEntry(at, what, "refund", refund.by, detail)
 
 
-def _must_match(refund: Refund, told: RemoteRefund) -> None:
+def _must_match(refund: Refund, remote: RemoteRefund) -> None:
     """Raise Mismatch with the first thing that differs."""
     pairs = {
-        "mchid": (refund.mchid, told.mchid),
-        "out_trade_no": (refund.out_trade_no, told.out_trade_no),
-        "refund": (refund.refund, told.refund),
-        "refund_total": (refund.total, told.total),
+        "mchid": (refund.mchid, remote.mchid),
+        "out_trade_no": (refund.out_trade_no, remote.out_trade_no),
+        "refund": (refund.refund, remote.refund),
+        "refund_total": (refund.total, remote.total),
     }
-    for reason, (ours, theirs) in pairs.items():
-        if ours != theirs:
+    for reason, (ours, expected) in pairs.items():
+        if ours != expected:
             raise Mismatch(reason)
 
 

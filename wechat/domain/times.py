@@ -21,7 +21,7 @@ YEARS = range(1970, 9000)
 
 _HOUR = "([01][0-9]|2[0-3])"  # Python 3.13 reads 24:00 as the next day's first moment; WeChat does not write it
 _V2 = re.compile(rf"[0-9]{{8}}{_HOUR}[0-9]{{4}}", re.ASCII)
-_V2_SPACED = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}} {_HOUR}:[0-9]{{2}}:[0-9]{{2}}", re.ASCII)
+_V2_DATETIME = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}} {_HOUR}:[0-9]{{2}}:[0-9]{{2}}", re.ASCII)
 _RFC3339 = re.compile(
     rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T{_HOUR}:[0-9]{{2}}:[0-9]{{2}}(\.[0-9]{{1,6}})?(Z|[+-][0-9]{{2}}:[0-9]{{2}})",
     re.ASCII,
@@ -40,14 +40,14 @@ def from_v2(text: str) -> datetime:
     return _utc(datetime.fromisoformat(f"{text[:8]}T{text[8:]}+08:00"))
 
 
-def to_v2_spaced(moment: datetime) -> str:
+def to_v2_datetime(moment: datetime) -> str:
     """``2017-11-25 15:36:17``: Beijing time, as v2's refunds and all bills write it."""
     return moment.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def from_v2_spaced(text: str) -> datetime:
+def from_v2_datetime(text: str) -> datetime:
     """The moment that v2's refunds and all bills write as ``2017-11-25 15:36:17``. Raises ValueError otherwise."""
-    if not _V2_SPACED.fullmatch(text):
+    if not _V2_DATETIME.fullmatch(text):
         raise ValueError("not a yyyy-MM-dd HH:mm:ss time")
     return _utc(datetime.fromisoformat(f"{text}+08:00"))
 
@@ -66,7 +66,7 @@ def from_v3(text: str) -> datetime:
 
 def beijing(moment: datetime) -> str:
     """``2026-03-01 12:00:00`` in Beijing time, for a person's eyes; that is how v2 writes it too."""
-    return to_v2_spaced(moment)
+    return to_v2_datetime(moment)
 
 
 def span(length: timedelta) -> Bilingual:

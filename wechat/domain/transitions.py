@@ -12,7 +12,7 @@ from datetime import datetime
 from wechat.domain.errors import Bilingual, Conflict, Gone
 from wechat.domain.events import EventType
 from wechat.domain.orders import Order, Prepay, TimelineEntry, TradeState
-from wechat.domain.refunds import drop_oldest_failed
+from wechat.domain.refunds import drop_old_failures
 
 
 def add_note(order: Order, entry: TimelineEntry) -> Order:
@@ -75,7 +75,7 @@ def schedule_check(order: Order, at: datetime, lease: str) -> Order:
     return replace(order, next_check_at=at, check_lease="", checks=order.checks + 1)
 
 
-def confirm_closed(order: Order, entry: TimelineEntry, lease: str) -> Order:
+def confirm_close(order: Order, entry: TimelineEntry, lease: str) -> Order:
     """End the checks of a closed order, if ``lease`` is still the current one. WeChat has closed it or never had it."""
     if order.trade_state is not TradeState.CLOSED or order.next_check_at is None or order.check_lease != lease:
         return order
@@ -92,7 +92,7 @@ def stop_checking(order: Order, entry: TimelineEntry) -> Order:
 def remove_events(order: Order, ids: frozenset[str]) -> Order:
     """Drop staged events that were handed out."""
     kept = tuple([event for event in order.outbox if event.id not in ids])
-    return order if len(kept) == len(order.outbox) else drop_oldest_failed(replace(order, outbox=kept))
+    return order if len(kept) == len(order.outbox) else drop_old_failures(replace(order, outbox=kept))
 
 
 def already_paid() -> Conflict:

@@ -75,7 +75,7 @@ class DeliveryWork:
         """See Work. A delivery that is blocked takes nobody's place."""
         name, now = self._target.name, self._clock.now()
         return await self._candidates.claim(
-            limit, lambda most: self._store.due(name, now, most), lambda chosen: self._claim_all(chosen, now)
+            limit, lambda most: self._store.list_due(name, now, most), lambda chosen: self._claim_all(chosen, now)
         )
 
     async def next_due(self, until: datetime) -> datetime | None:

@@ -26,8 +26,8 @@ class Redelivery:
 
         The tries start over, the id stays. Raises NotFound, and Conflict when there is nothing to send again.
         """
-        known = await self._store.of_event(event_id)
-        chosen = [delivery for delivery in known if target in ("", delivery.target)]
+        deliveries = await self._store.of_event(event_id)
+        chosen = [delivery for delivery in deliveries if target in ("", delivery.target)]
         if not chosen:
             raise NotFound(Bilingual("没有这个事件，或它不发往该目标", "No such event, or not for that target"))
         again = [delivery for delivery in chosen if target or delivery.state is not DeliveryState.DELIVERED]

@@ -73,8 +73,8 @@ class RelayWork:
         found: Sequence[Stored[Order]] = ()
         if len(self._known) < limit:
             found = await self._store.with_events(self._clock.now() - GRACE, limit - len(self._known))
-        known = {key: self._known.pop(key) for key in list(self._known)[:limit]}
-        return [*known.values(), *(stored.value for stored in found if stored.value.key not in known)]
+        own = {key: self._known.pop(key) for key in list(self._known)[:limit]}
+        return [*own.values(), *(stored.value for stored in found if stored.value.key not in own)]
 
     async def next_due(self, until: datetime) -> datetime | None:
         """See Work. Others' events are looked for once in a while; ours are news, and come again when that failed."""

@@ -70,7 +70,7 @@ class Receivers:
     orders: Orders
     recorder: PaymentRecorder
     refunds: Refunds
-    late: LatePayments
+    late_payments: LatePayments
 
 
 class NotificationReceiver:
@@ -117,11 +117,11 @@ class NotificationReceiver:
     async def _receive(self, api: Api | None, headers: Mapping[str, str], body: bytes) -> str:
         message = self._verify(api, headers, body)
         now = self._clock.now()
-        told = message.value.transaction
+        transaction = message.value.transaction
         recorded = self._record(message, body, headers, now)
-        stored, refusal = await asyncio.gather(recorded, self._reserve(told))
-        if told and told.success_time and stored.seen == 1:
-            self._telemetry.observe(Metric.NOTIFICATION_LAG, max(0.0, (now - told.success_time).total_seconds()))
+        stored, refusal = await asyncio.gather(recorded, self._reserve(transaction))
+        if transaction and transaction.success_time and stored.seen == 1:
+            self._telemetry.observe(Metric.NOTIFICATION_LAG, max(0.0, (now - transaction.success_time).total_seconds()))
         verdict = await self._apply(message, refusal, stored)
         if verdict != APPLIED or stored.seen > 1:  # the order's timeline records a first success: one write less
             await self._conclude(message.value.id, verdict)
@@ -145,12 +145,12 @@ class NotificationReceiver:
             raise StoreUnavailable
         return change.after
 
-    async def _reserve(self, told: Transaction | None) -> Mismatch | None:
+    async def _reserve(self, transaction: Transaction | None) -> Mismatch | None:
         """Reserve a payment's transaction for its order; why not, where another order has it."""
-        if told is None or not told.state.paid:
+        if transaction is None or not transaction.state.paid:
             return None
         try:
-            await self._receivers.recorder.reserve(told)
+            await self._receivers.recorder.reserve(transaction)
         except Mismatch as error:
             return error
         return None
@@ -174,16 +174,16 @@ class NotificationReceiver:
 
     async def _act(self, message: Verified[Notification]) -> str:
         """Act on the message: one way for each kind. Raises Mismatch."""
-        told = message.value
-        if told.transaction:
-            payment = told.transaction
+        transaction = message.value
+        if transaction.transaction:
+            payment = transaction.transaction
             return await self._paid(message.part(lambda _: payment))
-        if told.refund:
-            refund = told.refund
+        if transaction.refund:
+            refund = transaction.refund
             await self._receivers.refunds.apply(message.part(lambda _: refund), source="notify")
             return APPLIED
-        if told.notice:
-            await self._query_refund(told.notice)
+        if transaction.notice:
+            await self._query_refund(transaction.notice)
             return APPLIED
         return RECORDED
 
@@ -199,26 +199,26 @@ class NotificationReceiver:
             await self._receivers.recorder.apply(fact, source="notify", reserved=True)
         except Mismatch as error:
             if error.reason == SECOND_PAYMENT:
-                await self._receivers.late.return_second(fact)
+                await self._receivers.late_payments.refund_second(fact)
             raise
         return APPLIED
 
-    def _is_old(self, told: Transaction) -> bool:
+    def _is_old(self, transaction: Transaction) -> bool:
         """Whether the payment may have been refunded since it was made, without our knowing."""
-        return told.success_time is not None and self._clock.now() - told.success_time > FRESH
+        return transaction.success_time is not None and self._clock.now() - transaction.success_time > FRESH
 
-    async def _confirm(self, told: Transaction) -> None:
+    async def _confirm(self, transaction: Transaction) -> None:
         """Query WeChat for a payment that was made a while ago, before goods are released for it.
 
         Raises Mismatch, and Unconfirmed where WeChat does not report the payment now; the message comes again.
         """
         try:
-            order = await self._receivers.orders.query(told.out_trade_no)
+            order = await self._receivers.orders.query(transaction.out_trade_no)
         except Mismatch:
             raise
         except FenpayError as error:
             raise Unconfirmed("unconfirmed") from error
-        if all(payment.transaction_id != told.transaction_id for payment in order.payments):
+        if all(payment.transaction_id != transaction.transaction_id for payment in order.payments):
             raise Unconfirmed("unconfirmed")
 
     async def _query_refund(self, notice: UnsignedRefundNotice) -> None:

@@ -24,27 +24,27 @@ class PaymentRecorder:
         self._numbers = numbers
         self._clock = runtime.clock
 
-    async def reserve(self, told: Transaction) -> None:
+    async def reserve(self, transaction: Transaction) -> None:
         """Reserve the transaction for its order. Raises Mismatch when another order was paid by it."""
-        key = order_key(told.mchid, told.out_trade_no)
-        use = await self._numbers.reserve(NumberUse(payment_number(told.mchid, told.transaction_id), key))
+        key = order_key(transaction.mchid, transaction.out_trade_no)
+        use = await self._numbers.reserve(NumberUse(payment_number(transaction.mchid, transaction.transaction_id), key))
         if use.order_key != key:
             raise Mismatch("transaction_used")
 
-    async def releases_goods(self, told: Transaction) -> bool:
-        """Whether ``told`` would pay an order that is still to be paid. Raises Mismatch when it is not about it."""
-        order = await self._get(told)
-        must_match(order, told)
+    async def releases_goods(self, transaction: Transaction) -> bool:
+        """Whether ``transaction`` would pay an order that is still unpaid. Raises Mismatch when it is about another."""
+        order = await self._get(transaction)
+        must_match(order, transaction)
         return order.trade_state is TradeState.NOTPAY
 
-    async def _get(self, told: Transaction) -> Order:
+    async def _get(self, transaction: Transaction) -> Order:
         try:
-            return await self._updates.get(order_key(told.mchid, told.out_trade_no))
+            return await self._updates.get(order_key(transaction.mchid, transaction.out_trade_no))
         except NotFound:
-            raise self._unknown(told) from None
+            raise self._unknown(transaction) from None
 
-    def _unknown(self, told: Transaction) -> Mismatch:
-        return Mismatch("unknown_order" if told.mchid == self._mchid else "mchid")
+    def _unknown(self, transaction: Transaction) -> Mismatch:
+        return Mismatch("unknown_order" if transaction.mchid == self._mchid else "mchid")
 
     async def apply(self, fact: Verified[Transaction], *, source: str, reserved: bool = False) -> Order:
         """Return the order after ``fact``, which may come any number of times and in any order.
@@ -52,19 +52,19 @@ class PaymentRecorder:
         ``reserved``: the caller has reserved the transaction. Raises Mismatch when the fact is genuine but not about
         this order, or is a second payment of it; that is kept, and leaves the order's state as it was.
         """
-        told, now = fact.value, self._clock.now()
-        key = order_key(told.mchid, told.out_trade_no)
+        transaction, now = fact.value, self._clock.now()
+        key = order_key(transaction.mchid, transaction.out_trade_no)
         try:
-            if not told.state.paid:
+            if not transaction.state.paid:
                 change = await self._updates.update(
                     key, lambda order: record_unpaid(order, fact, source=source, now=now)
                 )
                 return change.after
             if not reserved:
-                await self.reserve(told)
+                await self.reserve(transaction)
             change = await self._updates.update(key, lambda order: record_payment(order, fact, source=source, now=now))
         except NotFound:
-            raise self._unknown(told) from None
-        if change.after.transaction_id != told.transaction_id:
+            raise self._unknown(transaction) from None
+        if change.after.transaction_id != transaction.transaction_id:
             raise Mismatch(SECOND_PAYMENT)
         return change.after

@@ -191,7 +191,7 @@ class Orders:
             await self._check_later(order, lease)
             raise
         entry = self._entry("close_confirmed", "query")
-        await self._updates.update(order.key, lambda current: transitions.confirm_closed(current, entry, lease))
+        await self._updates.update(order.key, lambda current: transitions.confirm_close(current, entry, lease))
 
     async def _query(self, order: Order) -> Order:
         return await self._queries.do(order.key, lambda: self._query_once(order))
@@ -230,9 +230,9 @@ class Orders:
                 order.key, lambda current: transitions.schedule_close(current, earliest, scheduled)
             )
             return change.after
-        known = await self._close_at_wechat(order)
+        reached = await self._close_at_wechat(order)
         closed = self._entry("closed", source, by)
-        check_at = None if known else closed.at + UNKNOWN_CHECK
+        check_at = None if reached else closed.at + UNKNOWN_CHECK
         change = await self._updates.update(order.key, lambda current: transitions.close(current, closed, check_at))
         return change.after
 

@@ -45,14 +45,14 @@ class OrderWork:
         updates: OrderUpdates,
         orders: Orders,
         refunds: Refunds,
-        late: LatePayments,
+        late_payments: LatePayments,
         runtime: Runtime,
     ) -> None:
         self._store = store
         self._updates = updates
         self._orders = orders
         self._refunds = refunds
-        self._late = late
+        self._late_payments = late_payments
         self._clock = runtime.clock
         self._random = runtime.random
         self._telemetry = runtime.telemetry
@@ -62,7 +62,7 @@ class OrderWork:
         """See Work."""
         now = self._clock.now()
         return await self._candidates.claim(
-            limit, lambda most: self._store.due(now, most), lambda chosen: self._claim_all(chosen, now)
+            limit, lambda most: self._store.list_due(now, most), lambda chosen: self._claim_all(chosen, now)
         )
 
     async def next_due(self, until: datetime) -> datetime | None:
@@ -97,7 +97,7 @@ class OrderWork:
 
     async def _check(self, job: OrderJob) -> None:
         if job.order.paid:
-            await self._late.return_late(job.order)
+            await self._late_payments.refund_late(job.order)
         elif job.order.trade_state is TradeState.CLOSED:
             await self._orders.check_closed(job.order, job.lease)
         else:

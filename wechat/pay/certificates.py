@@ -115,14 +115,14 @@ class KeyRing:
 
     def find(self, serial: str) -> RSAPublicKey:
         """The key of ``serial``. Raises SignatureInvalid for an unknown or ended one."""
-        known = self._public_key if self._public_key and self._public_key.serial == serial else None
-        known = known or self._certificates.get(serial)
-        if known is None:
+        platform_key = self._public_key if self._public_key and self._public_key.serial == serial else None
+        platform_key = platform_key or self._certificates.get(serial)
+        if platform_key is None:
             self.on_unknown()
             raise SignatureInvalid("unknown_serial")
-        if not known.valid(self._clock.now()):
+        if not platform_key.valid(self._clock.now()):
             raise SignatureInvalid("key_ended")
-        return known.key
+        return platform_key.key
 
     def replace_certificates(self, found: list[PlatformKey]) -> None:
         """Take a complete download in place of the one before; its certificates stay good until they end."""

@@ -32,14 +32,14 @@ create table ours (
 _ADD_THEIRS = "insert into theirs values (null, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ADD_OURS = "insert or ignore into ours values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INDEX = "create index theirs_key on theirs (key)"
-_STRANGERS = """
+_UNMATCHED_KEYS = """
 select distinct key from theirs where not exists (select 1 from ours where ours.key = theirs.key) and key > ?
 order by key limit ?
 """
 _PAIRS = """
 select theirs.*, ours.* from theirs left join ours on ours.key = theirs.key order by theirs.key, theirs.line
 """
-_UNCONFIRMED = """
+_MISSING_FROM_BILL = """
 select * from ours where of_day and not exists (
     select 1 from theirs where theirs.key = ours.key
     and (ours.out_refund_no > '' or theirs.transaction_id = ours.transaction_id)
@@ -79,9 +79,9 @@ class MatchDatabase:
         """Take in entries of ours; those ``of_day`` are looked for on the bill, the others only stand by."""
         self._insert(_ADD_OURS, ((of_day, _key(entry), *entry) for entry in entries))
 
-    def strangers(self, after: str) -> list[str]:
+    def unmatched_keys(self, after: str) -> list[str]:
         """The next keys after ``after`` of bill lines that nothing of ours stands beside; empty at the end."""
-        return [key for (key,) in self._database.execute(_STRANGERS, (after, BATCH))]
+        return [key for (key,) in self._database.execute(_UNMATCHED_KEYS, (after, BATCH))]
 
     def pairs(self) -> Iterator[Pair]:
         """Every bill line with its counterpart, number by number. The index gives that order, so nothing is sorted."""
@@ -99,7 +99,7 @@ class MatchDatabase:
 
     def missing_from_bill(self) -> Iterator[BookEntry]:
         """Entries of ours for the day that no line of the bill speaks of."""
-        for _, _, *fields in self._database.execute(_UNCONFIRMED):
+        for _, _, *fields in self._database.execute(_MISSING_FROM_BILL):
             yield BookEntry(*fields)
 
     def _insert(self, statement: str, rows: Iterable[Sequence[object]]) -> None:

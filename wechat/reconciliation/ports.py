@@ -36,7 +36,7 @@ class DayStore(VersionedStore[BookDay], Protocol):
     async def newest(self, mchid: str) -> date | None:
         """The latest day that was planned."""
 
-    async def due(self, mchid: str, now: datetime, limit: int) -> Sequence[Stored[BookDay]]:
+    async def list_due(self, mchid: str, now: datetime, limit: int) -> Sequence[Stored[BookDay]]:
         """Days of ``mchid`` that are due and not done, the earliest first."""
 
 

@@ -51,8 +51,8 @@ log = structlog.get_logger("wechat.reconciliation.reconciler")
 class Reconciler:
     """Runs a day. ``run`` and ``take`` are apart so that a worker's lease and an operator's are the same thing."""
 
-    def __init__(self, shelf: BillCache, source: BookSource, records: BookRecords, runtime: Runtime) -> None:
-        self._shelf = shelf
+    def __init__(self, bill_cache: BillCache, source: BookSource, records: BookRecords, runtime: Runtime) -> None:
+        self._bill_cache = bill_cache
         self._source = source
         self._records = records
         self._clock = runtime.clock
@@ -65,7 +65,7 @@ class Reconciler:
         The bill comes first: a day that has none is not written down, and so nothing the worker would be after. Whoever
         asks by hand may doubt the bill that is here, so WeChat is asked for it once more.
         """
-        await self._shelf.refetch(day)
+        await self._bill_cache.refetch(day)
         leased = await self._records.take(day, self._clock.now(), LEASE)
         if leased is None:
             raise DayTaken
@@ -81,14 +81,17 @@ class Reconciler:
         Raises DayTaken when another run has taken the day over, and what ``BillCache.bill`` raises.
         """
         day, started_at = leased.day, self._clock.now()
-        bill = await self._shelf.bill(day)
-        with tempfile.TemporaryDirectory(prefix="fenpay-books-") as directory, _scratch(directory) as scratch:
-            theirs = await self._threads.run(partial(_load, scratch, bill))
-            ours = await self._load_ours(scratch, day)
+        bill = await self._bill_cache.bill(day)
+        with (
+            tempfile.TemporaryDirectory(prefix="fenpay-books-") as directory,
+            _match_database(directory) as database,
+        ):
+            theirs = await self._threads.run(partial(_load, database, bill))
+            ours = await self._load_ours(database, day)
             self._must_be_believed(bill, ours)
-            await self._load_strangers(scratch)
-            elsewhere = await self._load_midnights(scratch, day)
-            found, unsettled = await self._book(scratch, day, started_at, elsewhere)
+            await self._load_unmatched(database)
+            elsewhere = await self._load_midnights(database, day)
+            found, unsettled = await self._book(database, day, started_at, elsewhere)
         gone = Audit(self._clock.now(), "reconciliation", "rerun", Status.OPEN, Status.GONE)
         await self._records.close_gone(day, started_at, gone)
         if unsettled:  # before the day ends: whoever takes it over after a crash says it once more
@@ -107,7 +110,7 @@ class Reconciler:
         if bill.path is None and (ours.payments or ours.refunds) and self._clock.now() < evening_after(bill.day):
             raise NotYet
 
-    async def _load_midnights(self, scratch: MatchDatabase, day: date) -> Callable[[BookEntry], bool]:
+    async def _load_midnights(self, database: MatchDatabase, day: date) -> Callable[[BookEntry], bool]:
         """Which refunds of ours the bill of ``day`` may leave out.
 
         ``last_sent_at`` is our clock's. Of a refund that was sent about midnight, WeChat may have taken note on the
@@ -116,10 +119,10 @@ class Reconciler:
         """
         mchid = self._records.mchid
         before, after = [await self._source.refunded_about(mchid, each) for each in (day, day + timedelta(days=1))]
-        await self._threads.run(partial(scratch.add_ours, before, of_day=True))
+        await self._threads.run(partial(database.add_ours, before, of_day=True))
         waiting = {entry.out_refund_no for entry in after}
         early = {entry.out_refund_no for entry in before}
-        missing = await self._threads.run(lambda: [entry for entry in scratch.missing_from_bill() if entry.is_refund])
+        missing = await self._threads.run(lambda: [entry for entry in database.missing_from_bill() if entry.is_refund])
         if any(entry.out_refund_no in early for entry in missing):
             earlier = await self._threads.run(partial(_refunds_of, await self._bill_before(day)))
             waiting |= early & earlier
@@ -129,37 +132,37 @@ class Reconciler:
         """The bill of the day before; none where WeChat has it no more."""
         yesterday = day - timedelta(days=1)
         try:
-            return await self._shelf.bill(yesterday)
+            return await self._bill_cache.bill(yesterday)
         except Gone:
             return Bill(yesterday, BillKind.ALL, None)
 
-    async def _load_ours(self, scratch: MatchDatabase, day: date) -> Totals:
+    async def _load_ours(self, database: MatchDatabase, day: date) -> Totals:
         """Put our entries of ``day`` beside the bill; what they add up to."""
         tally = Tally()
         for source in (self._source.list_payments, self._source.list_refunds):
             async for entries in source(self._records.mchid, day):
-                await self._threads.run(partial(scratch.add_ours, entries, of_day=True))
+                await self._threads.run(partial(database.add_ours, entries, of_day=True))
                 for entry in entries:
                     tally.entry(entry)
         return tally.sums()
 
-    async def _load_strangers(self, scratch: MatchDatabase) -> None:
+    async def _load_unmatched(self, database: MatchDatabase) -> None:
         """Look up what the bill speaks of and the day's own entries do not: unpaid orders, and those of other days."""
         after = ""
-        while keys := await self._threads.run(partial(scratch.strangers, after)):
+        while keys := await self._threads.run(partial(database.unmatched_keys, after)):
             payments, refunds = split_keys(keys)
             mchid = self._records.mchid
             found = [*await self._source.payments(mchid, payments), *await self._source.refunds(mchid, refunds)]
-            await self._threads.run(partial(scratch.add_ours, found, of_day=False))
+            await self._threads.run(partial(database.add_ours, found, of_day=False))
             after = keys[-1]
 
     async def _book(
-        self, scratch: MatchDatabase, day: date, now: datetime, elsewhere: Callable[[BookEntry], bool]
+        self, database: MatchDatabase, day: date, now: datetime, elsewhere: Callable[[BookEntry], bool]
     ) -> tuple[dict[DifferenceKind, int], int]:
         """Write the differences down; how many there are of each kind, and how many that nobody has settled."""
         counts: Counter[DifferenceKind] = Counter()
         unsettled = 0
-        differences = _differences(scratch, self._records.mchid, day, now, elsewhere)
+        differences = _differences(database, self._records.mchid, day, now, elsewhere)
         while batch := await self._threads.run(lambda: list(islice(differences, BATCH))):
             unsettled += await self._records.book(batch)
             counts.update(difference.kind for difference in batch)
@@ -178,15 +181,15 @@ def evening_after(day: date) -> datetime:
     return datetime.combine(day + timedelta(days=1), EVENING, BEIJING)
 
 
-def _scratch(directory: str) -> MatchDatabase:
+def _match_database(directory: str) -> MatchDatabase:
     return MatchDatabase(Path(directory) / "scratch.sqlite")
 
 
-def _load(scratch: MatchDatabase, bill: Bill) -> Totals:
-    """The bill into ``scratch``; what it adds up to. Raises BillBroken, also when only its end is wrong."""
+def _load(database: MatchDatabase, bill: Bill) -> Totals:
+    """The bill into ``database``; what it adds up to. Raises BillBroken, also when only its end is wrong."""
     tally = Tally()
     if bill.path:
-        scratch.add_theirs(_tally(trade_lines(bill.lines()), tally.line))
+        database.add_theirs(_tally(trade_lines(bill.lines()), tally.line))
     return tally.sums()
 
 
@@ -202,12 +205,12 @@ def _refunds_of(bill: Bill) -> set[str]:
 
 
 def _differences(
-    scratch: MatchDatabase, mchid: str, day: date, now: datetime, elsewhere: Callable[[BookEntry], bool]
+    database: MatchDatabase, mchid: str, day: date, now: datetime, elsewhere: Callable[[BookEntry], bool]
 ) -> Iterator[Difference]:
     """All of them; only what differs takes memory, and that one by one. ``elsewhere``: another bill has it."""
-    for pair in scratch.pairs():
+    for pair in database.pairs():
         if kind := classify(pair.ours, pair.theirs, nth=pair.nth, again=pair.again):
             yield Difference.between(mchid, day, kind, pair.ours, pair.theirs, now)
-    for ours in scratch.missing_from_bill():
+    for ours in database.missing_from_bill():
         if (kind := missing_there(ours)) and not (ours.is_refund and elsewhere(ours)):
             yield Difference.between(mchid, day, kind, ours, None, now)

@@ -54,7 +54,7 @@ class BookRecords:
 
     async def take_due(self, now: datetime, lease: timedelta) -> DayLease | None:
         """Lease the earliest day that is due, undone, and leased to nobody."""
-        for stored in await self._days.due(self.mchid, now, DUE):
+        for stored in await self._days.list_due(self.mchid, now, DUE):
             token = self._random.token(LEASE_BYTES)
             try:
                 change = await self._day.change(stored, partial(take_due_day, lease=token, now=now, span=lease))

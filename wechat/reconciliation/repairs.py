@@ -122,7 +122,7 @@ class Repairs:
                 " WeChat, goes back from here",
             )
             raise Conflict(text, code="NOT_SURPLUS")
-        await self._refunds.return_payment(order, surplus.transaction_id, out_refund_no, REASON)
+        await self._refunds.refund_payment(order, surplus.transaction_id, out_refund_no, REASON)
         return out_refund_no
 
     async def _is_surplus(self, order: Order, surplus: BookEntry) -> bool:
@@ -138,8 +138,14 @@ class Repairs:
             return False
         if fact is None:
             return False
-        told = fact.value
-        paid = (told.out_trade_no, told.transaction_id, told.state, told.total, told.currency)
+        transaction = fact.value
+        paid = (
+            transaction.out_trade_no,
+            transaction.transaction_id,
+            transaction.state,
+            transaction.total,
+            transaction.currency,
+        )
         if paid != (order.out_trade_no, transaction_id, RemoteState.SUCCESS, order.total, order.currency):
             return False
         await self._orders.record(fact)

@@ -34,9 +34,9 @@ class BookWork:
 
     name = "book worker"
 
-    def __init__(self, reconciler: Reconciler, shelf: BillCache, records: BookRecords, runtime: Runtime) -> None:
+    def __init__(self, reconciler: Reconciler, bill_cache: BillCache, records: BookRecords, runtime: Runtime) -> None:
         self._reconciler = reconciler
-        self._shelf = shelf
+        self._bill_cache = bill_cache
         self._records = records
         self._clock = runtime.clock
         self._threads = runtime.threads
@@ -77,10 +77,10 @@ class BookWork:
         newest = await self._records.newest()
         day = max(newest + timedelta(days=1), yesterday - CATCH_UP) if newest else yesterday
         while day <= yesterday:
-            await self._records.plan(day, self._shelf.ready_at(day))
+            await self._records.plan(day, self._bill_cache.ready_at(day))
             day += timedelta(days=1)
         self._planned = yesterday  # first: a directory that cannot be cleaned up must not block reconciliation
-        await self._threads.run(self._shelf.prune)
+        await self._threads.run(self._bill_cache.prune)
 
     async def _later(self, leased: DayLease, error: Exception) -> None:
         """Try again in an hour, unless WeChat has the bill no more.
@@ -89,7 +89,7 @@ class BookWork:
         not answer, so that comes first. Raises StoreUnavailable.
         """
         day, now = leased.day, self._clock.now()
-        self._telemetry.measure(Metric.UNRECONCILED_DAY, (now - self._shelf.ready_at(day)).total_seconds())
+        self._telemetry.measure(Metric.UNRECONCILED_DAY, (now - self._bill_cache.ready_at(day)).total_seconds())
         if not isinstance(error, NotYet) or now >= evening_after(day):
             kind = "bill_late" if isinstance(error, NotYet) else "reconciliation_failed"
             self._telemetry.alarm(kind, day=day.isoformat(), error=_describe(error))

@@ -42,26 +42,26 @@ class LatePayments:
         self._clock = runtime.clock
         self._telemetry = runtime.telemetry
 
-    async def return_late(self, order: Order) -> None:
+    async def refund_late(self, order: Order) -> None:
         """Apply the policy to an order in PAID_LATE, and check it no more."""
-        returned = await self._return(order, order.transaction_id, f"late-{order.out_trade_no}")
-        entry = TimelineEntry(self._clock.now(), MONEY_GOES_BACK if returned else "needs_operator", "policy")
+        is_refunded = await self._refund(order, order.transaction_id, f"late-{order.out_trade_no}")
+        entry = TimelineEntry(self._clock.now(), MONEY_GOES_BACK if is_refunded else "needs_operator", "policy")
         await self._updates.update(order.key, lambda current: stop_checking(current, entry))
 
-    async def return_second(self, fact: Verified[Transaction]) -> None:
+    async def refund_second(self, fact: Verified[Transaction]) -> None:
         """Apply the policy to another payment of an order that is paid."""
-        told = fact.value
-        order = await self._updates.get(order_key(told.mchid, told.out_trade_no))
-        await self._return(order, told.transaction_id, surplus_refund(told.transaction_id))
+        transaction = fact.value
+        order = await self._updates.get(order_key(transaction.mchid, transaction.out_trade_no))
+        await self._refund(order, transaction.transaction_id, surplus_refund(transaction.transaction_id))
 
-    async def _return(self, order: Order, transaction_id: str, out_refund_no: str) -> bool:
+    async def _refund(self, order: Order, transaction_id: str, out_refund_no: str) -> bool:
         """Whether the payment is being returned."""
         if self._policy is LatePolicy.ASK:
             return False
         if not refundable(order, transaction_id):  # all of it goes back already, by hand
             return True
         try:
-            await self._refunds.return_payment(order, transaction_id, out_refund_no, REASON)
+            await self._refunds.refund_payment(order, transaction_id, out_refund_no, REASON)
         except CallerError:  # too old, refunded in part by hand, no way to refund
             self._telemetry.alarm("late_money_kept", order.out_trade_no)
             return False

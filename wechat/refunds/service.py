@@ -113,13 +113,13 @@ class Refunds:
         lease, now = self._random.token(LEASE_BYTES), self._clock.now()
         draft = replace(draft, lease=lease, next_check_at=now + LEASE)
         change = await self._updates.update(order.key, lambda current: _request_and_send(current, draft, now))
-        refund = _the(change.after, draft.out_refund_no)
+        refund = _find(change.after, draft.out_refund_no)
         if refund.lease == lease:
             refund = await self._send(change.after, refund, asked_for=True)
         raise_if_refused(refund)
         return refund
 
-    async def return_payment(self, order: Order, transaction_id: str, out_refund_no: str, reason: str) -> None:
+    async def refund_payment(self, order: Order, transaction_id: str, out_refund_no: str, reason: str) -> None:
         """Have a whole payment returned, once, under a number that follows from it. A worker sends it.
 
         A payment that is not the order's own is surplus: the order's own money does not pay for it. Raises Conflict.
@@ -132,7 +132,7 @@ class Refunds:
         )
         await self._reserve_number(order, out_refund_no)
         now = self._clock.now()
-        await self._updates.update(order.key, lambda current: _give_back(current, draft, now))
+        await self._updates.update(order.key, lambda current: _reserve_repayment(current, draft, now))
 
     async def adopt(self, order: Order, found: BillRefund) -> Refund:
         """Book a refund that WeChat has and nobody here asked for: made by hand in its console, for example.
@@ -164,13 +164,13 @@ class Refunds:
         change = await self._updates.update(
             order.key, lambda current: transitions.adopt_refund(current, draft, fact, now)
         )
-        return _the(change.after, draft.out_refund_no)
+        return _find(change.after, draft.out_refund_no)
 
     # -- looking --------------------------------------------------------------------------------------------------
 
     async def get(self, out_refund_no: str) -> Refund:
         """Raises NotFound."""
-        return _the(await self._order_of(out_refund_no), out_refund_no)
+        return _find(await self._order_of(out_refund_no), out_refund_no)
 
     async def of_order(self, out_trade_no: str) -> tuple[Refund, ...]:
         """An order's refunds, oldest first. Raises NotFound."""
@@ -179,7 +179,7 @@ class Refunds:
     async def query(self, out_refund_no: str) -> Refund:
         """Query WeChat and apply what it says; nothing is sent. Raises NotFound, RemoteError, Mismatch."""
         order = await self._order_of(out_refund_no)
-        refund = _the(order, out_refund_no)
+        refund = _find(order, out_refund_no)
         return await self._query(order, refund) if _may_be_known(refund) else refund
 
     async def apply(self, fact: Verified[RemoteRefund], *, source: str) -> Refund:
@@ -187,23 +187,23 @@ class Refunds:
 
         Raises Mismatch when the fact is genuine but does not fit; the refund is then as it was.
         """
-        told, now = fact.value, self._clock.now()
-        use = await self._numbers.get(refund_number(told.mchid, told.out_refund_no))
+        remote, now = fact.value, self._clock.now()
+        use = await self._numbers.get(refund_number(remote.mchid, remote.out_refund_no))
         if use is None:
-            raise Mismatch(self._why_unknown(told))
+            raise Mismatch(self._why_unknown(remote))
         change = await self._updates.update(
             use.order_key, lambda order: transitions.apply_refund(order, fact, source=source, now=now)
         )
-        return _the(change.after, told.out_refund_no)
+        return _find(change.after, remote.out_refund_no)
 
     # -- going on with one ----------------------------------------------------------------------------------------
 
     async def advance(self, order: Order, refund: Refund) -> Refund:
         """Take the next step of a refund whose lease the caller holds. Raises RemoteError, Conflict, Mismatch."""
         if _may_be_known(refund):
-            known = await self._query(order, refund)
-            if known.state is not RefundState.REQUESTED:
-                return known
+            current = await self._query(order, refund)
+            if current.state is not RefundState.REQUESTED:
+                return current
         return await self._send_in_turn(order, refund)
 
     async def _send_in_turn(self, order: Order, refund: Refund) -> Refund:
@@ -214,8 +214,8 @@ class Refunds:
                 order.key, lambda o: transitions.send_or_queue(o, refund.out_refund_no, refund.lease, now)
             )
         except LeaseLost:
-            return await self._taken_over(order, refund)
-        marked = _the(change.after, refund.out_refund_no)
+            return await self._reload(order, refund)
+        marked = _find(change.after, refund.out_refund_no)
         return await self._send(change.after, marked) if marked.lease == refund.lease else marked
 
     async def _send(self, order: Order, refund: Refund, *, asked_for: bool = False) -> Refund:
@@ -229,7 +229,7 @@ class Refunds:
             fact = await self._gateway(refund).refund(refund)
         except GatewayRefused as error:
             if is_final(error):
-                return await self._end_refused(order, refund, error, asked_for=asked_for)
+                return await self._refuse(order, refund, error, asked_for=asked_for)
             return await self._defer(order, refund, error)
         except RemoteError as error:
             log.warning("refund_unknown", out_refund_no=refund.out_refund_no, error=str(error))
@@ -246,9 +246,9 @@ class Refunds:
         change = await self._updates.update(
             order.key, lambda current: transitions.note_refund(current, refund.out_refund_no, entry)
         )
-        return _the(change.after, refund.out_refund_no)
+        return _find(change.after, refund.out_refund_no)
 
-    async def _end_refused(self, order: Order, refund: Refund, error: GatewayRefused, *, asked_for: bool) -> Refund:
+    async def _refuse(self, order: Order, refund: Refund, error: GatewayRefused, *, asked_for: bool) -> Refund:
         """End a refund that WeChat refused. If it was sent before, that try may have succeeded all the same: that is
         queried first. Raises GatewayRefused unless somebody else went on with it meanwhile.
 
@@ -257,9 +257,9 @@ class Refunds:
         """
         if refund.sends > 1:
             await asyncio.sleep(self._under_way_s)
-            known = await self._query_once(order, refund)  # by a query of our own: one under way began before the no
-            if known.state is not RefundState.REQUESTED:
-                return known
+            current = await self._query_once(order, refund)  # by a query of our own: one under way began before the no
+            if current.state is not RefundState.REQUESTED:
+                return current
         now, number = self._clock.now(), refund.out_refund_no
         try:
             await self._updates.update(
@@ -269,7 +269,7 @@ class Refunds:
                 ),
             )
         except LeaseLost:
-            return await self._taken_over(order, refund)
+            return await self._reload(order, refund)
         if not asked_for:
             self._telemetry.alarm(REFUND_REFUSED, order.out_trade_no)
         raise error
@@ -287,9 +287,9 @@ class Refunds:
             return refund
         return await self.apply(fact, source="query")
 
-    async def _taken_over(self, order: Order, refund: Refund) -> Refund:
+    async def _reload(self, order: Order, refund: Refund) -> Refund:
         """The refund as it is now: another worker took it over."""
-        return _the(await self._updates.get(order.key), refund.out_refund_no)
+        return _find(await self._updates.get(order.key), refund.out_refund_no)
 
     # -- parts ----------------------------------------------------------------------------------------------------
 
@@ -335,9 +335,9 @@ class Refunds:
             raise no_such_refund()
         return await self._updates.get(use.order_key)
 
-    def _why_unknown(self, told: RemoteRefund) -> str:
+    def _why_unknown(self, remote: RemoteRefund) -> str:
         """What is wrong with a fact about a number that no refund here has."""
-        return "unknown_refund" if told.mchid == self._defaults.mchid else "mchid"
+        return "unknown_refund" if remote.mchid == self._defaults.mchid else "mchid"
 
     def _order_key(self, out_trade_no: str) -> str:
         return order_key(self._defaults.mchid, out_trade_no)
@@ -349,7 +349,7 @@ class Refunds:
         return self._gateways[refund.api]
 
 
-def _give_back(order: Order, draft: Refund, now: datetime) -> Order:
+def _reserve_repayment(order: Order, draft: Refund, now: datetime) -> Order:
     """Reserve the refund of a payment for which no goods are given; the order's own needs no further look then."""
     requested = transitions.request_refund(order, draft, now)
     return requested if draft.surplus else stop_checking(requested, TimelineEntry(now, MONEY_GOES_BACK, "policy"))
@@ -368,7 +368,7 @@ def _may_be_known(refund: Refund) -> bool:
     return refund.sends > 0 or refund.state is not RefundState.REQUESTED
 
 
-def _the(order: Order, out_refund_no: str) -> Refund:
+def _find(order: Order, out_refund_no: str) -> Refund:
     """Raises NotFound where the order does not hold it (any more)."""
     refund = order.refund_of(out_refund_no)
     if refund is None:

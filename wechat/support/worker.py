@@ -110,15 +110,15 @@ class Worker(Generic[J]):
             self._news.clear()
             try:
                 busy = await self._take()
-                due = None if busy else await self._next_due()
+                next_at = None if busy else await self._next_due()
             except FenpayError as error:
                 log.warning("worker_waits", worker=self._work.name, error=str(error))
-                busy, due = False, self._clock.now() + FAILURE_REST
+                busy, next_at = False, self._clock.now() + FAILURE_REST
             except Exception:  # whatever it is, the other jobs still have to be done
                 log.exception("worker_crashed", worker=self._work.name)
-                busy, due = False, self._clock.now() + FAILURE_REST
+                busy, next_at = False, self._clock.now() + FAILURE_REST
             if not busy:
-                await self._rest(due or self._clock.now() + self._longest_rest, version)
+                await self._rest(next_at or self._clock.now() + self._longest_rest, version)
                 self._rests_until = None
 
     async def _take(self) -> bool:
@@ -143,8 +143,8 @@ class Worker(Generic[J]):
 
     async def _next_due(self) -> datetime | None:
         now = self._clock.now()
-        due = await self._work.next_due(now + self._horizon)
-        return due if due is None or due > now else now + OVERDUE_REST
+        next_at = await self._work.next_due(now + self._horizon)
+        return next_at if next_at is None or next_at > now else now + OVERDUE_REST
 
     async def _rest(self, until: datetime, version: int) -> None:
         self._rests_until = until

@@ -24,7 +24,7 @@ _GZIP_WINDOW = 31  # zlib's way to say: a gzip header, and check its CRC
 
 
 class BillSink:
-    """Takes a download as it comes; ``feed`` may run in a thread.
+    """Takes a download as it comes; ``write`` may run in a thread.
 
     The first bytes tell what it is: gzip, plain text, or v2's XML refusal, which goes to ``refusal`` and not to the
     file. ``sha1`` is of the unpacked file, in hex.
@@ -44,7 +44,7 @@ class BillSink:
     def sha1(self) -> str:
         return self._sha1.hexdigest()
 
-    def feed(self, piece: bytes) -> None:
+    def write(self, piece: bytes) -> None:
         """Raises BillBroken: over the cap, or not the archive it seemed to be."""
         if self._take is None:
             self._head += piece

@@ -87,19 +87,19 @@ class V3Bills:
         path, parameter = ("fundflowbill", "account_type") if kind.flow else ("tradebill", "bill_type")
         target = f"/v3/bill/{path}?bill_date={day.isoformat()}&{parameter}={kind}&tar_type=GZIP"
         try:
-            told = await self._gateway.ask(path, "GET", target)
+            announcement = await self._gateway.ask(path, "GET", target)
         except GatewayRefused as error:
             return _absent(error, day, kind)
-        host, target, sha1 = self._read_announcement(told)
+        host, target, sha1 = self._read_announcement(announcement)
         with receiving(into, self._most) as sink:
             await self._download(host, target, sink)
             _must_equal(sink.sha1, sha1)
         return Bill(day, kind, into)
 
-    def _read_announcement(self, told: Mapping[str, Any]) -> tuple[str, str, str]:
+    def _read_announcement(self, announcement: Mapping[str, Any]) -> tuple[str, str, str]:
         """Host, path with query, and hash of a verified announcement. Raises BillBroken."""
-        address, sha1 = str(told.get("download_url", "")), str(told.get("hash_value", ""))
-        if told.get("hash_type") != "SHA1" or not _SHA1.fullmatch(sha1):
+        address, sha1 = str(announcement.get("download_url", "")), str(announcement.get("hash_value", ""))
+        if announcement.get("hash_type") != "SHA1" or not _SHA1.fullmatch(sha1):
             raise BillBroken("hash")
         host, target = _split(address)
         if host not in self._wire.hosts:
@@ -108,7 +108,7 @@ class V3Bills:
 
     async def _download(self, host: str, target: str, sink: BillSink) -> None:
         request = Request("billdownload", "GET", target, headers=self._gateway.sign("GET", target))
-        answer = await self._wire.transport.download(host, request, sink.feed, most=self._most)
+        answer = await self._wire.transport.download(host, request, sink.write, most=self._most)
         if answer.status != 200:
             raise OutcomeUnknown("billdownload", http_status=answer.status)
         sink.finish()
@@ -153,7 +153,7 @@ class V2Bills:
         return Bill(day, kind, into)
 
     async def _download(self, wire: ApiContext, request: Request, sink: BillSink) -> Answer:
-        answer = await wire.transport.download(wire.hosts[0], request, sink.feed, most=self._most)
+        answer = await wire.transport.download(wire.hosts[0], request, sink.write, most=self._most)
         if answer.status != 200:
             raise OutcomeUnknown(request.call, http_status=answer.status)
         sink.finish()

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from wechat.domain.errors import Bilingual, RemoteError
-from wechat.domain.times import from_v2_spaced
+from wechat.domain.times import from_v2_datetime
 
 T = TypeVar("T")
 Row = Mapping[str, str]
@@ -239,7 +239,7 @@ def _trade_line(row: Row) -> TradeLine:
     total = _price(row["订单金额"])
     refund = yuan(get("申请退款金额") or get("退款金额") or "0")
     return TradeLine(
-        time=from_v2_spaced(row["交易时间"]),
+        time=from_v2_datetime(row["交易时间"]),
         appid=row["公众账号ID"],
         mchid=row["商户号"],
         transaction_id=row["微信订单号"],
@@ -271,7 +271,7 @@ def _trade_summary(row: Row) -> TradeSummary:
 def _flow_line(row: Row) -> FlowLine:
     amount = yuan(row["收支金额(元)"])
     return FlowLine(
-        time=from_v2_spaced(row["记账时间"]),
+        time=from_v2_datetime(row["记账时间"]),
         transaction_id=row["微信支付业务单号"],
         flow_id=row["资金流水单号"],
         business=row["业务类型"],

@@ -9,7 +9,7 @@ from datetime import datetime
 from wechat.domain.errors import Malformed
 from wechat.domain.facts import RefundState, RemoteRefund, RemoteState, Transaction, UnsignedRefundNotice
 from wechat.domain.refunds import OUT_REFUND_NO
-from wechat.domain.times import from_v2, from_v2_spaced
+from wechat.domain.times import from_v2, from_v2_datetime
 from wechat.pay.ciphers import open_req_info
 from wechat.pay.v2 import xmlcodec
 
@@ -100,7 +100,7 @@ def _refund(fields: Mapping[str, str], row: str, state: RefundState, success_tim
 def _refunded_at(fields: Mapping[str, str], row: int) -> datetime | None:
     text = fields.get(f"refund_success_time_{row}", "")
     try:
-        return from_v2_spaced(text) if text else None
+        return from_v2_datetime(text) if text else None
     except ValueError:
         raise Malformed(f"refund_success_time_{row}") from None
 
