@@ -125,10 +125,10 @@ RULES = [
     Rule("metrics are exported in runtime, handlers.ops.health and server only", LIBRARIES, ("prometheus_client",), ("service.runtime", "handlers.ops.health", "server")),
     Rule("lxml in xmlcodec only", LIBRARIES, ("lxml",), ("wechat.pay.v2.xmlcodec",)),
     Rule(
-        "cryptography in ciphers, signing, certificates and the simulator's pki only",
+        "cryptography in ciphers, signing, certificates, key files and the simulator's pki only",
         LIBRARIES,
         ("cryptography",),
-        ("wechat.pay.ciphers", "wechat.pay.signing", "wechat.pay.certificates", "simulator.state.pki"),
+        ("wechat.pay.ciphers", "wechat.pay.signing", "wechat.pay.certificates", "wechat.pay.key_files", "simulator.state.pki"),
     ),
     Rule(
         "aiohttp in transport, webhooks and the simulator only",

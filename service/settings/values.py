@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr
 
+from wechat.pay.key_files import Form, read_text, recognise
 from wechat.support.validation import Needs
 
 EMBEDDED = "embedded"
@@ -58,12 +59,14 @@ def check_secret(least: int) -> AfterValidator:
 
 
 def _pem(value: object) -> object:
-    """A PEM text as it is, with ``\\n`` unescaped; a path is read. What kind it is is checked where used."""
+    """A PEM text as it is, with ``\\n`` unescaped; a path is read. What kind it is is checked where it is used."""
     if not isinstance(value, str) or not value or "-----BEGIN" in value:
         return value.replace("\\n", "\n") if isinstance(value, str) else value
     try:
-        return Path(value).read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError):
+        return read_text(Path(value).read_bytes())
+    except (OSError, ValueError):
+        if recognise(value).form is Form.BASE64:
+            return value
         raise Needs("可读的 PEM 文件路径，或 PEM 原文", "the path of a readable PEM file, or its text") from None
 
 

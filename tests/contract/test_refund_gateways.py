@@ -356,7 +356,7 @@ async def test_a_server_that_no_trusted_authority_vouches_for_is_sent_nothing(be
         (private_pem(), private_pem(), "pay.v2.client_cert", "this is a private key, a certificate is needed"),
         (public_pem(), private_pem(), "pay.v2.client_cert", "this is a public key, a certificate is needed"),
         (certificate_pem(), private_pem("other"), "pay.v2.client_cert", "does not belong to pay.v2.client_key"),
-        (certificate_pem(), curve_pem("private"), "pay.v2.client_key", "is not a usable PEM"),
+        (certificate_pem(), curve_pem("private"), "pay.v2.client_key", "of another kind than RSA"),
         ("p12", private_pem(), "pay.v2.client_cert", "is not a usable PEM"),
     ],
 )

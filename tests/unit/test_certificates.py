@@ -77,8 +77,8 @@ SWAPS: dict[str, tuple[Callable[[], object], str, str]] = {
         "pay.v3.public_key",
         "not a usable PEM",
     ),
-    "a curve's private key": (lambda: signer_of(curve_pem("private"), certificate_pem()), "pay.v3.merchant_key", "not a usable PEM"),
-    "a curve's public key": (lambda: load_public_key(curve_pem("public")), "pay.v3.public_key", "not a usable PEM"),
+    "a curve's private key": (lambda: signer_of(curve_pem("private"), certificate_pem()), "pay.v3.merchant_key", "of another kind than RSA"),
+    "a curve's public key": (lambda: load_public_key(curve_pem("public")), "pay.v3.public_key", "of another kind than RSA"),
 }  # fmt: skip
 
 

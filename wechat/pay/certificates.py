@@ -13,6 +13,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import cast
 
 import structlog
 from cryptography import x509
@@ -22,7 +23,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 from wechat.domain.errors import Bilingual, ConfigError, FenpayError, OutcomeUnknown, SignatureInvalid
 from wechat.domain.metrics import Metric
 from wechat.domain.ports import Clock, Runtime, Telemetry
+from wechat.pay import key_files
 from wechat.pay.ciphers import AeadCipher
+from wechat.pay.key_files import Wanted
 from wechat.pay.signing import Signer
 
 REFRESH_S = 8 * 3600  # WeChat asks for at least every 12 hours
@@ -46,7 +49,7 @@ def check_pair(cert_pem: str, key_pem: str, cert_name: str, key_name: str) -> tu
     Raises ConfigError for files of another kind and for two that are not a pair.
     """
     key = _private_key(key_pem, key_name)
-    certificate = _certificate(cert_pem, cert_name, "apiclient_cert.pem")
+    certificate = _certificate(cert_pem, cert_name)
     if certificate.public_key() != key.public_key():
         raise _config(
             cert_name,
@@ -58,23 +61,13 @@ def check_pair(cert_pem: str, key_pem: str, cert_name: str, key_name: str) -> tu
 
 def check_authorities(pem: str, name: str) -> None:
     """Certificates to trust in place of the system's authorities, from the setting ``name``. Raises ConfigError."""
-    _expect(pem, "CERTIFICATE", name, "ca.pem")
-    try:
-        x509.load_pem_x509_certificates(pem.encode())
-    except ValueError:
-        raise _unreadable(name, "ca.pem") from None
+    _expect(pem, Wanted.AUTHORITIES, name)
 
 
 def load_public_key(pem: str) -> RSAPublicKey:
     """The WeChat Pay public key (pub_key.pem). Raises ConfigError."""
-    _expect(pem, "PUBLIC KEY", "pay.v3.public_key", "pub_key.pem")
-    try:
-        key = load_pem_public_key(pem.encode())
-    except ValueError:
-        raise _unreadable("pay.v3.public_key", "pub_key.pem") from None
-    if not isinstance(key, RSAPublicKey):
-        raise _unreadable("pay.v3.public_key", "pub_key.pem")
-    return key
+    _expect(pem, Wanted.PUBLIC_KEY, "pay.v3.public_key")
+    return cast(RSAPublicKey, load_pem_public_key(pem.encode()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,23 +221,13 @@ class Certificates:
 
 
 def _private_key(pem: str, name: str) -> RSAPrivateKey:
-    file = "apiclient_key.pem"
-    _expect(pem, "PRIVATE KEY", name, file)
-    try:
-        key = load_pem_private_key(pem.encode(), password=None)
-    except (ValueError, TypeError):
-        raise _unreadable(name, file) from None
-    if not isinstance(key, RSAPrivateKey):
-        raise _unreadable(name, file)
-    return key
+    _expect(pem, Wanted.PRIVATE_KEY, name)
+    return cast(RSAPrivateKey, load_pem_private_key(pem.encode(), password=None))
 
 
-def _certificate(pem: str, name: str, file: str) -> x509.Certificate:
-    _expect(pem, "CERTIFICATE", name, file)
-    try:
-        return x509.load_pem_x509_certificate(pem.encode())
-    except ValueError:
-        raise _unreadable(name, file) from None
+def _certificate(pem: str, name: str) -> x509.Certificate:
+    _expect(pem, Wanted.CERTIFICATE, name)
+    return x509.load_pem_x509_certificate(pem.encode())
 
 
 def _serial(certificate: x509.Certificate) -> str:
@@ -252,31 +235,10 @@ def _serial(certificate: x509.Certificate) -> str:
     return f"{certificate.serial_number:X}"
 
 
-_KINDS = {
-    "PRIVATE KEY": Bilingual("私钥", "a private key"),
-    "CERTIFICATE": Bilingual("证书", "a certificate"),
-    "PUBLIC KEY": Bilingual("公钥", "a public key"),
-}
-
-
-def _expect(pem: str, kind: str, name: str, file: str) -> None:
-    """Refuse a PEM of another kind by saying what it is."""
-    marked = [label for label in _KINDS if f"{label}-----" in pem]
-    if kind in marked:
-        return
-    wanted = _KINDS[kind]
-    if marked:
-        found = _KINDS[marked[0]]
-        raise _config(
-            name,
-            f"这是{found.zh}，需要的是{wanted.zh}（{file}）",
-            f"this is {found.en}, {wanted.en} is needed ({file})",
-        )
-    raise _unreadable(name, file)
-
-
-def _unreadable(name: str, file: str) -> ConfigError:
-    return _config(name, f"不是可用的 PEM；请用 {file} 的原文", f"is not a usable PEM; use {file} as it was issued")
+def _expect(pem: str, wanted: Wanted, name: str) -> None:
+    """Raises ConfigError, which says what the setting ``name`` was given instead, and what makes it right."""
+    if said := key_files.correct(pem, wanted):
+        raise _config(name, said.zh, said.en)
 
 
 def _config(name: str, zh: str, en: str) -> ConfigError:

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from wechat.pay.certificates import check_authorities, check_pair
+from wechat.pay.key_files import break_lines
 
 CERT = "pay.v2.client_cert"
 KEY = "pay.v2.client_key"
@@ -28,7 +29,7 @@ def client_context(cert_pem: str, key_pem: str, ca_pem: str = "") -> ssl.SSLCont
     context = ssl.create_default_context(cadata=ca_pem or None)
     with tempfile.TemporaryDirectory() as directory:  # OpenSSL takes them from files only
         pair = Path(directory, "pair.pem")
-        with os.fdopen(os.open(pair, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            file.write(f"{cert_pem.strip()}\n{key_pem.strip()}\n")
+        with os.fdopen(os.open(pair, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(break_lines(f"{cert_pem}\n{key_pem}\n"))
         context.load_cert_chain(pair)
     return context
