@@ -112,7 +112,7 @@ async def serve(settings: Settings, telemetry: PrometheusTelemetry) -> None:
     async with AsyncExitStack() as stack:
         process = compose(settings, *await start_embedded_servers(settings, stack), telemetry)
         services = process.services
-        app = App(services, plugin.load(settings.plugins, services))
+        app = App(services, plugin.load(settings.plugin_names, services))
         for part in process.closing:
             stack.push_async_callback(part.close)
         process.clock.start()
@@ -123,6 +123,7 @@ async def serve(settings: Settings, telemetry: PrometheusTelemetry) -> None:
         if not _is_failure(preparing):
             for part in process.background:
                 part.start()
+            await plugin.start_all(settings.plugin_names, services, stack)
             server = HTTPServer(app, **HTTP_LIMITS)
             _listen(server, settings)
             _spare_collections()
@@ -217,7 +218,7 @@ def _stop_signal() -> asyncio.Event:
 async def print_routes(settings: Settings, telemetry: PrometheusTelemetry) -> None:
     """The table of routes, without starting or connecting to anything."""
     services = compose(settings, "mongodb://127.0.0.1", "redis://127.0.0.1", telemetry).services
-    print(plugin.table(plugin.load(settings.plugins, services)))  # noqa: T201 - the answer to --routes
+    print(plugin.table(plugin.load(settings.plugin_names, services)))  # noqa: T201 - the answer to --routes
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

@@ -56,6 +56,7 @@ from wechat.reconciliation.worker import BookWork
 from wechat.refunds.late_payments import LatePayments, LatePolicy
 from wechat.refunds.service import RefundDefaults, Refunds
 from wechat.support.claims import Claims
+from wechat.support.plugin_storage import PluginStorage
 from wechat.support.transport import Transport
 from wechat.support.worker import LONGEST_REST, Worker
 
@@ -135,8 +136,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
     storage = _storage(settings, mongo_url, runtime)
     core = build_core(storage, pay.gateways, pay.refunds, _core_settings(settings), runtime)
     books = build_books(core, pay.bills[settings.pay.api], _bill_cache_settings(settings), settings.pay.mchid, runtime)
-    credentials, origins = _credentials(settings), (settings.http.origin, *settings.account.js_origins)
-    account = build_account(transport, settings.account.api_url, credentials, origins, token_store, runtime)
+    account = _account(settings, transport, token_store, runtime)
     services = Services(
         settings=settings,
         clock=clock,
@@ -145,7 +145,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         books=books,
         receiver=core.receiver,
         diagnosis=Diagnosis(core.orders, core.store.notifications, clock),
-        oauth=OAuth(account.client, credentials, settings.account.open_url, token_store),
+        oauth=OAuth(account.client, _credentials(settings), settings.account.open_url, token_store),
         jssdk=account.jssdk,
         order_store=core.store.orders,
         notification_store=core.store.notifications,
@@ -155,13 +155,19 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         probes={"mongo": _probe(storage)},
         catalogue=_catalogue(settings),
         traffic=InFlightRequests(),
+        plugin_storage=lambda name: PluginStorage(core.store.plugin_records, name, runtime),
     )
     webhooks = _webhooks(settings, machine)
-    targets: list[Target] = [*webhooks, *plugin.subscribers(settings.plugins, services)]
+    targets: list[Target] = [*webhooks, *plugin.subscribers(settings.plugin_names, services)]
     workers = build_workers(core, targets, runtime, settings.workers.loops)
     background: list[Background] = [*pay.background, *workers, build_book_worker(books, runtime)]
     closing = [transport, *pay.closing, storage, token_store, account.tokens, *webhooks, clock, *background]
     return Process(services, storage, clock, background, closing)
+
+
+def _account(settings: Settings, transport: Transport, token_store: TokenStore, runtime: Runtime) -> Account:
+    origins = (settings.http.origin, *settings.account.js_origins)
+    return build_account(transport, settings.account.api_url, _credentials(settings), origins, token_store, runtime)
 
 
 def _credentials(settings: Settings) -> Credentials:

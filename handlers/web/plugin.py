@@ -1,5 +1,6 @@
 """Plugins: modules named under ``plugins:`` in the settings, with ``routes(services) -> list[Route]``,
-``subscriptions(services) -> Mapping[str, Handler]`` or both.
+``subscriptions(services) -> Mapping[str, Handler]`` or both, and ``lifespan(services)`` where something of the plugin's
+has to be opened before the first request and closed after the last one.
 
 A built-in handler and a third party's are loaded alike. What cannot work stops the start and names the owner.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 import importlib
 import traceback
 from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 from types import ModuleType
@@ -87,6 +89,21 @@ def subscribers(plugins: Sequence[str], services: Services) -> list[Subscriber]:
             _must_exist(plugin, handlers)
             found.append(Subscriber(plugin, handlers))
     return found
+
+
+async def start_all(plugins: Sequence[str], services: Services, stack: AsyncExitStack) -> None:
+    """Enter the ``lifespan(services)`` of each plugin that has one; ``stack`` leaves them in reverse.
+
+    Raises ConfigError for one that cannot start.
+    """
+    for plugin in plugins:
+        lifespan = _call(plugin, "lifespan", services)
+        if lifespan is None:
+            continue
+        try:
+            await stack.enter_async_context(lifespan)
+        except Exception as error:  # whatever a module of others raises
+            raise ConfigError([_cannot_load(plugin, error)]) from error
 
 
 def url_specs(owned: Sequence[Owned], services: Services) -> list[URLSpec]:

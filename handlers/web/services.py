@@ -21,6 +21,7 @@ from wechat.reconciliation.reconciler import Reconciler
 from wechat.reconciliation.records import BookRecords
 from wechat.reconciliation.repairs import Repairs
 from wechat.refunds.service import Refunds
+from wechat.support.plugin_storage import PluginStorage
 
 Probe = Callable[[], Awaitable[None]]
 
@@ -61,7 +62,11 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The use cases, and the stores that read-only views need. ``probes`` are readiness checks by name."""
+    """The use cases, and the stores that read-only views need. ``probes`` are readiness checks by name.
+
+    A plugin has its own storage, ``plugin_storage(__name__)``, and its own options in the settings,
+    ``settings.plugin_options(__name__)``.
+    """
 
     settings: Settings
     clock: Clock
@@ -80,3 +85,4 @@ class Services:
     probes: Mapping[str, Probe]
     catalogue: Mapping[str, Item]
     traffic: InFlightRequests
+    plugin_storage: Callable[[str], PluginStorage]

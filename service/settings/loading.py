@@ -81,6 +81,11 @@ def _sentence(fault: ErrorDetails) -> Bilingual:
         return Bilingual(
             f"{key}：缺少，请在设置文件或环境变量 {env} 中给出", f"{key}: missing; set it in the file or as {env}"
         )
+    if kind == "string_type" and isinstance(fault["input"], int | float):
+        return Bilingual(
+            f'{key}：要求文字，请加引号，如 {location[-1]}: "…"',
+            f'{key}: must be a text; put it in quotes, as in {location[-1]}: "…"',
+        )
     wanted = need(fault)
     return Bilingual(f"{key}：要求{wanted.zh}", f"{key}: must {wanted.en}")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -15,6 +17,7 @@ from service.settings.sections import (
     HttpSettings,
     LogSettings,
     MongoSettings,
+    PluginSettings,
     RedisSettings,
     SessionSettings,
     ShopSettings,
@@ -57,11 +60,19 @@ class Settings(BaseSettings):
     shop: ShopSettings = ShopSettings()
     webhooks: tuple[WebhookSettings, ...] = ()
     log: LogSettings = LogSettings()
-    plugins: tuple[str, ...] = Field(min_length=1)
+    plugins: tuple[PluginSettings, ...] = Field(min_length=1)
 
     @property
     def notify_url(self) -> str:
         return f"{self.http.public_base_url}/notify"
+
+    @property
+    def plugin_names(self) -> list[str]:
+        return [plugin.name for plugin in self.plugins]
+
+    def plugin_options(self, name: str) -> Mapping[str, Any]:
+        """What the settings say below the plugin's name; empty where they say nothing."""
+        return next((plugin.options for plugin in self.plugins if plugin.name == name), {})
 
     @property
     def simulated(self) -> bool:

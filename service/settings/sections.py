@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from service.settings.values import EMBEDDED, MEMORY, BaseUrl, Section, check_secret, check_store_url
 from wechat.domain.money import MAX_TOTAL
+from wechat.support.validation import Needs
 
 
 class HttpSettings(Section):
@@ -92,3 +93,22 @@ class ShopSettings(Section):
 class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "text"] = "json"
+
+
+class PluginSettings(Section):
+    """A module, and what it is told: ``name``, or ``name: {option: value}``."""
+
+    name: str = Field(pattern=r"^[A-Za-z_][\w.]*$")
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_short_form(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, PluginSettings) or (isinstance(value, dict) and isinstance(value.get("name"), str)):
+            return value
+        if isinstance(value, dict) and len(value) == 1:
+            [(name, options)] = value.items()
+            return {"name": name, "options": options or {}}
+        raise Needs("模块名，或 模块名: {选项: 值}", "a module's name, or name: {option: value}")

@@ -128,5 +128,6 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("due", "mchid", "due_at", only="due_at"),
     ],
     stores.DIFFERENCES: [_revision(), _index("by_day", "day_key", "_id")],
+    stores.PLUGIN_RECORDS: [_revision()],
 }
 """None of them is unique: what must be unique is an ``_id``, so that a sharded cluster keeps the promise as well."""

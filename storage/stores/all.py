@@ -12,6 +12,7 @@ from storage.stores.deliveries import Deliveries
 from storage.stores.notifications import Notifications
 from storage.stores.numbers import Claims, Numbers
 from storage.stores.orders import Orders
+from storage.stores.plugin_records import PluginRecords
 from wechat.domain.ports import Clock, Random
 
 ORDERS = "order_documents"
@@ -21,7 +22,8 @@ NOTIFICATIONS = "received_notifications"
 DELIVERIES = "event_deliveries"
 DAYS = "reconciled_days"
 DIFFERENCES = "day_differences"
-COLLECTIONS = (ORDERS, NUMBERS, CLAIMS, NOTIFICATIONS, DELIVERIES, DAYS, DIFFERENCES)
+PLUGIN_RECORDS = "plugin_records"
+COLLECTIONS = (ORDERS, NUMBERS, CLAIMS, NOTIFICATIONS, DELIVERIES, DAYS, DIFFERENCES, PLUGIN_RECORDS)
 """Names that release 0.1.0 did not use: its documents cannot live beside these."""
 EXPIRING = (CLAIMS, NOTIFICATIONS, DELIVERIES)
 """Collections whose documents are removed after their ``expires_at``."""
@@ -40,6 +42,7 @@ class Stores:
         self.deliveries = Deliveries(commits[DELIVERIES], clock)
         self.days = Days(commits[DAYS])
         self.differences = Differences(commits[DIFFERENCES])
+        self.plugin_records = PluginRecords(commits[PLUGIN_RECORDS])
         self.book_entries = BookEntries(commits[ORDERS], self.numbers)
 
     async def close(self) -> None:

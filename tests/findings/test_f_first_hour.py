@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from handlers.web import plugin
+from service.settings.loading import load
 from tests.support.service import ROOT
 from wechat.domain.errors import ConfigError
 
@@ -63,3 +64,14 @@ def test_f1_a_plugin_that_cannot_be_loaded_is_named_with_file_and_line(
         assert module in sentence
         assert f"{module}.py" in sentence or "syntax" not in name
         assert line in sentence
+
+
+def test_f10_a_number_without_quotes_is_told_to_put_them(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yml"
+    file.write_text(f"extends: {ROOT / 'settings.yml'}\npay: {{mchid: 1900000109}}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as raised:
+        load(file)
+    [problem] = [text for text in raised.value.problems if text.en.startswith("pay.mchid")]
+    assert "加引号" in problem.zh
+    assert 'mchid: "…"' in problem.en
+    assert "1900000109" not in f"{problem.zh}{problem.en}"

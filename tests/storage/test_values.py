@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from storage.stores.all import CLAIMS, DAYS, DELIVERIES, DIFFERENCES, NOTIFICATIONS, ORDERS
+from storage.stores.all import CLAIMS, DAYS, DELIVERIES, DIFFERENCES, NOTIFICATIONS, ORDERS, PLUGIN_RECORDS
 from tests.contract.samples import MCHID, NOW, NUMBER, a_message, a_refund, an_order
 from tests.storage.backing import Backing, Storage
 from tests.storage.values import (
@@ -34,6 +34,7 @@ COLLECTION = {
     "deliveries": DELIVERIES,
     "days": DAYS,
     "differences": DIFFERENCES,
+    "plugin_records": PLUGIN_RECORDS,
 }
 
 
@@ -193,7 +194,7 @@ async def test_fields_that_are_not_known_do_not_keep_a_value_from_being_read(
     key = key_of(value)
     await store.insert(value, "write-1")
     document = await backing.document(COLLECTION[kind], key)
-    free = ("detail", "headers", "found")  # whose keys are not ours, or are checked
+    free = ("detail", "headers", "found", "data")  # whose keys are not ours, or are checked
     await backing.put(COLLECTION[kind], [with_strange_fields(document, free)])
     stored: Stored[Any] = await store.get(key)
     assert stored.value == value

@@ -13,6 +13,7 @@ from wechat.domain.facts import Api, RefundState
 from wechat.domain.messages import StoredNotification
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order, Payment, Prepay, Refund, TimelineEntry, TradeState, TradeType
+from wechat.domain.plugin_records import PluginRecord
 from wechat.reconciliation.books import Audit, BookEntry, Difference, DifferenceKind, Reconciliation, Status, Totals
 from wechat.reconciliation.days import BookDay
 
@@ -156,6 +157,10 @@ def bare_difference() -> Difference:
     return Difference.between(MCHID, DAY, DifferenceKind.AMOUNT, None, theirs, NOW)
 
 
+def a_plugin_record(data: dict[str, Any]) -> PluginRecord:
+    return PluginRecord("points", NUMBER, data)
+
+
 FULL_AND_BARE: dict[str, tuple[Any, Any]] = {
     "orders": (full_order(), bare_order()),
     "notifications": (full_message(), bare_message()),
@@ -163,5 +168,6 @@ FULL_AND_BARE: dict[str, tuple[Any, Any]] = {
     "deliveries": (full_delivery(), bare_delivery()),
     "days": (full_day(), bare_day()),
     "differences": (full_difference(), bare_difference()),
+    "plugin_records": (a_plugin_record({"points": LARGE, "at": NOW, "names": ["甲"]}), a_plugin_record({})),
 }
 """By the name of their store; both of a store have the same key."""

@@ -17,6 +17,7 @@ from wechat.domain.messages import StoredNotification
 from wechat.domain.metrics import Metric
 from wechat.domain.numbers import Claim, NumberUse
 from wechat.domain.orders import Order, TradeState
+from wechat.domain.plugin_records import PluginRecord
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -173,6 +174,10 @@ class NumberStore(Protocol):
 
 class ClaimStore(VersionedStore[Claim], Protocol):
     """First come, first served keys, by ``Claim.key``. A claim ends when it has expired."""
+
+
+class PluginRecordStore(VersionedStore[PluginRecord], Protocol):
+    """What plugins keep, by ``PluginRecord.key``."""
 
 
 class NotificationStore(VersionedStore[StoredNotification], Protocol):
