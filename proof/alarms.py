@@ -61,11 +61,11 @@ def check_alarms(alarms: list[Alarm], evidence: Evidence) -> Iterator[tuple[str,
     """What is wrong with the alarms, and the order that it is about."""
     raised = {(alarm.kind, alarm.about or alarm.day) for alarm in alarms}
     raised |= {(BILL_LATE, alarm.day) for alarm in alarms if _tells_of_the_evening(alarm, evidence)}
-    for kinds, about, why in required(evidence):
+    for kinds, about, why in list_required_alarms(evidence):
         if not any((kind, about) in raised for kind in kinds):
             yield f"{why}, and nobody was alarmed ({' or '.join(kinds)}, {about})", about
     for alarm in alarms:
-        if not _is_justified(alarm, evidence):
+        if not _has_cause(alarm, evidence):
             yield f"alarm {alarm.kind} {alarm.day} has no cause", alarm.about
 
 
@@ -75,7 +75,7 @@ Required = Iterator[tuple[tuple[str, ...], str, str]]
 """Alarms of which one must have been raised, the order or day that it is about, and why."""
 
 
-def required(evidence: Evidence) -> Required:
+def list_required_alarms(evidence: Evidence) -> Required:
     """Each state that needs a person."""
     for number, order in sorted(evidence.orders.items()):
         yield from _of_payments(number, order, evidence)
@@ -117,12 +117,12 @@ def _late_alarm(order: Order) -> str:
 
 def _of_refunds(number: str, order: Order, evidence: Evidence) -> Required:
     for refund in order.refunds:
-        known = evidence.journal.refunds[refund.out_refund_no]
-        if RefundState.ABNORMAL in known:
+        states = evidence.journal.refunds[refund.out_refund_no]
+        if RefundState.ABNORMAL in states:
             yield ("refund_abnormal",), number, f"refund {refund.out_refund_no} became abnormal"
-        if RefundState.CLOSED in known:
+        if RefundState.CLOSED in states:
             yield ("refund_closed",), number, f"refund {refund.out_refund_no} was closed"
-        if RefundState.REFUSED in known and refund.by == "policy":
+        if RefundState.REFUSED in states and refund.by == "policy":
             yield ("refund_refused",), number, f"refund {refund.out_refund_no} was refused"
         if refund.slow:
             yield ("refund_slow",), number, f"refund {refund.out_refund_no} takes days"
@@ -140,7 +140,7 @@ def _of_messages(evidence: Evidence) -> Required:
 Justifies = Callable[[Alarm, Evidence], bool]
 
 
-def _is_justified(alarm: Alarm, evidence: Evidence) -> bool:
+def _has_cause(alarm: Alarm, evidence: Evidence) -> bool:
     cause = CAUSES.get(alarm.kind)
     return cause is not None and cause(alarm, evidence)
 
@@ -153,7 +153,7 @@ def _paid_late(alarm: Alarm, evidence: Evidence) -> bool:
 
 def _paid_by_another(alarm: Alarm, evidence: Evidence) -> bool:
     order = evidence.world.orders[alarm.about]
-    return any(payment.openid != order.terms.openid for payment in order.payments)
+    return any(payment.openid != order.request.openid for payment in order.payments)
 
 
 def _refunded_elsewhere(alarm: Alarm, evidence: Evidence) -> bool:
@@ -210,7 +210,7 @@ def _refund_slow(alarm: Alarm, evidence: Evidence) -> bool:
     return any(refund.slow for refund in evidence.orders[alarm.about].refunds)
 
 
-def _undelivered(alarm: Alarm, evidence: Evidence) -> bool:
+def _delivery_failed(alarm: Alarm, evidence: Evidence) -> bool:
     """It comes before the event is given up on, which may fail and be tried again."""
     return alarm.about in evidence.journal.last_tries
 
@@ -250,7 +250,7 @@ CAUSES: Mapping[str, Justifies] = {
     "refund_refused": _refund_in(RefundState.REFUSED),
     "refund_slow": _refund_slow,
     "refund_not_now": _trouble,
-    "event_undelivered": _undelivered,
+    "event_undelivered": _delivery_failed,
     "books_differ": _books_differ,
     BILL_LATE: _bill_late,
     FAILED: _trouble,

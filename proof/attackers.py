@@ -83,13 +83,13 @@ class Attackers:
         self._world.disputed.add((number, "transaction_used"))
         for _ in range(OTHERS_TIMES):
             await asyncio.sleep(OTHERS_PAUSE_S)
-            total = self._world.orders[number].terms.total
+            total = self._world.orders[number].request.total
             message = protocol.payment_message(replace(payment, number=number, total=total), total, self._clock.now())
             await self.send_wrong(message, number, "with another order's transaction")
 
     def _forgeries(self, payment: Payment, now: datetime) -> Iterator[tuple[Message, str]]:
         """Of both generations, each with a name."""
-        for serial in self._account.keys.ended(now - SURELY_ENDED):
+        for serial in self._account.keys.past_serials(now - SURELY_ENDED):
             yield self._ended[serial].payment_message(payment, payment.total, now), "under a key that has ended"
         headers, body = self._account.v2.payment_message(payment, payment.total, now)
         fields = read_xml(body)

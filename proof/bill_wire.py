@@ -46,12 +46,12 @@ class BillDesk:
         wrong = self.bills.faults.happens(Fault.BILL_WRONG_DIGEST)
         if wrong:
             self.bills.misannounced.append(now)
-        told = {
+        announcement = {
             "hash_type": "SHA1",
             "hash_value": "0" * 40 if wrong else hashlib.sha1(file.text, usedforsecurity=False).hexdigest(),
             "download_url": f"{HOST}/v3/billdownload/file?token={len(self._files)}",
         }
-        body = json.dumps(told).encode()
+        body = json.dumps(announcement).encode()
         return Answer(200, self._v3.sign_answer(request, body, now), body)
 
     def download(self, request: Request, now: datetime) -> Answer:
@@ -60,7 +60,7 @@ class BillDesk:
             token = int(parse_qs(urlsplit(request.target).query)["token"][0])
             return Answer(200, {}, _zip(self._files[token - 1].text))
         fields = read_xml(request.body)
-        if not self._v2.is_signed(fields):
+        if not self._v2.has_signature(fields):
             return _refuse("SIGN ERROR", "")
         day = datetime.strptime(fields["bill_date"], "%Y%m%d").date()  # noqa: DTZ007 - a date alone
         try:

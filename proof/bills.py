@@ -126,12 +126,12 @@ class Bills:
         bill = self.of(day)
         if now < bill.ready_at:
             if bill.ready_at > next_day(day, READY):
-                self._happened(bill, Fault.BILL_DENIED if bill.denied else Fault.BILL_LATE)
+                self._count_late(bill, Fault.BILL_DENIED if bill.denied else Fault.BILL_LATE)
             raise Refused("NO_STATEMENT_EXIST" if bill.denied else "STATEMENT_CREATING")
         if bill.lines is None:
             bill.lines = self._lines(day)
             self._spoil(bill)
-        lines = self._shown(bill, now)
+        lines = self._lines_to_show(bill, now)
         if not lines:
             raise Refused("NO_STATEMENT_EXIST")
         file = BillFile(day, tuple(lines), self._write(lines))
@@ -144,20 +144,20 @@ class Bills:
         bill = self.of(day)
         if bill.lines is None:
             return Stage.READY if now >= bill.ready_at else Stage.WAITED_FOR
-        wrong = bill.wrong is not None and self._shown(bill, now) is bill.wrong
+        wrong = bill.wrong is not None and self._lines_to_show(bill, now) is bill.wrong
         return Stage.WRONG if wrong else Stage.RIGHT
 
     def right_lines(self, day: date) -> list[Line]:
         """What the bill of ``day`` says once it is right; empty where nobody could have it yet."""
         return self.of(day).lines or []
 
-    def _shown(self, bill: Bill, now: datetime) -> list[Line]:
+    def _lines_to_show(self, bill: Bill, now: datetime) -> list[Line]:
         if bill.wrong is None or bill.lines is None:
             return bill.lines or []
         right = bill.downloads > 0 if bill.corrected_at is None else now >= bill.corrected_at
         return bill.lines if right else bill.wrong
 
-    def _happened(self, bill: Bill, fault: Fault) -> None:
+    def _count_late(self, bill: Bill, fault: Fault) -> None:
         """Count a late bill once."""
         if not bill.asked:
             bill.asked = True

@@ -78,7 +78,7 @@ class Bookkeeper:
         state, resting = self._state(), self._at_rest()
         stage = self._bills.stage(day, self._clock.now())
         final, seen = resting and stage is Stage.RIGHT, (state, resting, stage, len(self._open(day)))
-        if self._looked.get(day) == seen or not (resting or self._open(day)) or not self._has_ended(day):
+        if self._looked.get(day) == seen or not (resting or self._open(day)) or not self._is_over(day):
             return
         if await self._ask(f"reconciles {day}", lambda process: process.books.reconciler.run(day)) is None:
             return
@@ -136,7 +136,7 @@ class Bookkeeper:
         days |= {DIFFERENCE.read(document).day for document in self._database[DIFFERENCES].everything()}
         return sorted(days)
 
-    def _has_ended(self, day: date) -> bool:
+    def _is_over(self, day: date) -> bool:
         held = [DAY.read(document) for document in self._database[DAYS].everything()]
         return any(each.day == day and each.result is not None and each.due_at is None for each in held)
 

@@ -30,7 +30,7 @@ def check_books(evidence: Evidence) -> Wrong:
     """Raises nothing; what is wrong comes out."""
     differences = [DIFFERENCE.read(document) for document in evidence.database[DIFFERENCES].everything()]
     days = [DAY.read(document) for document in evidence.database[DAYS].everything()]
-    yield from _days_have_ended(days, evidence)
+    yield from _check_days_are_over(days, evidence)
     yield from _orders_have_what_wechat_has(evidence)
     for day in days:
         yield from _day_is_equal(day, evidence)
@@ -45,7 +45,7 @@ def check_books(evidence: Evidence) -> Wrong:
     yield from _planted_is_found(differences, evidence)
 
 
-def _days_have_ended(days: Sequence[BookDay], evidence: Evidence) -> Wrong:
+def _check_days_are_over(days: Sequence[BookDay], evidence: Evidence) -> Wrong:
     busy = {beijing_day(payment.at) for payment in evidence.world.payments.values()}
     busy |= {beijing_day(refund.created_at) for refund in evidence.world.refunds.values()}
     ended = {day.day for day in days if day.result is not None and day.due_at is None}
@@ -60,9 +60,9 @@ def _days_have_ended(days: Sequence[BookDay], evidence: Evidence) -> Wrong:
 
 def _orders_have_what_wechat_has(evidence: Evidence) -> Wrong:
     """Each payment of each order, and what was given back of it."""
-    for number, theirs in sorted(evidence.world.orders.items()):
+    for number, remote in sorted(evidence.world.orders.items()):
         order = evidence.orders[number]
-        paid = sorted((payment.transaction_id, payment.total) for payment in theirs.payments)
+        paid = sorted((payment.transaction_id, payment.total) for payment in remote.payments)
         held = sorted((payment.transaction_id, payment.total) for payment in order.payments)
         if paid != held:
             yield f"WeChat has the payments {paid} and it has {held}", number
@@ -78,9 +78,9 @@ def _day_is_equal(day: BookDay, evidence: Evidence) -> Wrong:
     lines = evidence.bills.right_lines(day.day)
     if day.result is None or not lines:
         return
-    ours, theirs = day.result.ours, day.result.theirs
-    if _sums(lines) != (theirs.payments, theirs.received, theirs.refunds, theirs.refunded, theirs.fee):
-        yield f"the bill of {day.day} adds up to {_sums(lines)}, and was taken for {theirs}", ""
+    ours, remote = day.result.ours, day.result.theirs
+    if _sums(lines) != (remote.payments, remote.received, remote.refunds, remote.refunded, remote.fee):
+        yield f"the bill of {day.day} adds up to {_sums(lines)}, and was taken for {remote}", ""
     firsts = [order.transaction_id for order in evidence.orders.values()]
     own = [line.amount for line in lines if not line.out_refund_no and line.transaction_id in firsts]
     if (len(own), sum(own)) != (ours.payments, ours.received):
@@ -122,7 +122,7 @@ def _has_cause(difference: Difference, evidence: Evidence) -> bool:
         DifferenceKind.DOUBLE_PAYMENT: lambda: len(evidence.world.orders[numbers.out_trade_no].payments) > 1,
         DifferenceKind.UNKNOWN_NUMBER: lambda: fault is Fault.BILL_FOREIGN_LINE,
         DifferenceKind.AMOUNT: lambda: fault is Fault.BILL_OTHER_AMOUNT,
-        DifferenceKind.MISSING_THERE: lambda: _was_denied(bill, difference, evidence) or fault in SHORT,
+        DifferenceKind.MISSING_THERE: lambda: _is_denial(bill, difference, evidence) or fault in SHORT,
         DifferenceKind.REFUND_MISSING_THERE: lambda: _may_be_missing(difference, bill, evidence),
         DifferenceKind.REFUND_MISSING_HERE: lambda: evidence.world.refunds[numbers.out_refund_no].by_console,
         DifferenceKind.MISSING_HERE: lambda: _was_not_known(difference, evidence),
@@ -140,11 +140,11 @@ def _may_be_missing(difference: Difference, bill: Bill, evidence: Evidence) -> b
         if each.fault in SHORT and each.touched and _line_key(each.touched) == _key(difference)
     ]
     leapt = evidence.bills.faults.occurrences.counted[Fault.CLOCK_LEAPS] > 0
-    denied = any(_was_denied(each, difference, evidence) for each in (bill, before))
+    denied = any(_is_denial(each, difference, evidence) for each in (bill, before))
     return bool(short) or denied or leapt
 
 
-def _was_denied(bill: Bill, difference: Difference, evidence: Evidence) -> bool:
+def _is_denial(bill: Bill, difference: Difference, evidence: Evidence) -> bool:
     """WeChat still said in the evening that there is no bill; before that, by a right clock, nobody believes it."""
     found_at = evidence.begins + timedelta(seconds=evidence.journal.differences[difference.id])
     leapt = evidence.bills.faults.occurrences.counted[Fault.CLOCK_LEAPS] > 0
@@ -190,8 +190,8 @@ def _planted_is_found(differences: Sequence[Difference], evidence: Evidence) -> 
             continue
         sums = _sums(bill.wrong)
         for at_s, result in evidence.journal.results[day]:
-            theirs = result.theirs
-            used = sums == (theirs.payments, theirs.received, theirs.refunds, theirs.refunded, theirs.fee)
+            remote = result.theirs
+            used = sums == (remote.payments, remote.received, remote.refunds, remote.refunded, remote.fee)
             if used and bill.lines != bill.wrong and _must_be_seen(bill, touched, at_s, evidence):
                 yield f"{bill.fault} of {day}, and nothing was found", touched.number
 

@@ -70,11 +70,11 @@ def _of_order(before: Order, after: Order) -> Iterator[str]:
 
 
 def _of_refunds(before: Order, after: Order) -> Iterator[str]:
-    known = {refund.out_refund_no: refund for refund in before.refunds}
+    earlier = {refund.out_refund_no: refund for refund in before.refunds}
     for refund in after.refunds:
-        was = known.pop(refund.out_refund_no, None)
+        was = earlier.pop(refund.out_refund_no, None)
         yield from [RESERVED] if was is None else _of_refund(was, refund)
-    if known:
+    if earlier:
         yield DROPPED
 
 
@@ -104,7 +104,7 @@ class Coverage:
         self._writes: dict[str, _Write] = {}
         self.reached: dict[str, int] = {}
 
-    def written(self, process: str, order: Order) -> list[str]:
+    def on_write(self, process: str, order: Order) -> list[str]:
         """``process`` has written ``order``; the transitions."""
         last = self._writes.get(order.key)
         changed = transitions(last.order if last else None, order)
@@ -127,7 +127,7 @@ def merge(total: dict[str, int], reached: Mapping[str, int]) -> None:
         total[transition] = total.get(transition, 0) | bits
 
 
-def missed(reached: Mapping[str, int]) -> dict[str, list[Fault]]:
+def list_missing(reached: Mapping[str, int]) -> dict[str, list[Fault]]:
     """For each transition, the faults that no seed had about it."""
     return {
         transition: [fault for fault in FAULTS if not reached.get(transition, 0) >> _PLACES[fault] & 1]
@@ -135,7 +135,7 @@ def missed(reached: Mapping[str, int]) -> dict[str, list[Fault]]:
     }
 
 
-def pairs_reached(reached: Mapping[str, int]) -> tuple[int, int]:
+def count_pairs(reached: Mapping[str, int]) -> tuple[int, int]:
     """How many pairs were reached, of how many."""
     of = len(KNOWN) * len(FAULTS)
-    return of - sum(map(len, missed(reached).values())), of
+    return of - sum(map(len, list_missing(reached).values())), of

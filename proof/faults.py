@@ -83,7 +83,7 @@ class Fault(StrEnum):
         return self.name.lower().replace("_", "-")
 
     @classmethod
-    def named(cls, name: str) -> Fault:
+    def by_name(cls, name: str) -> Fault:
         """The fault by its name or its words. Raises ValueError."""
         for fault in cls:
             if name in (fault.option, fault.value):

@@ -8,7 +8,7 @@ from datetime import datetime
 from proof.platform_keys import OneKey, make_key
 from proof.protocol_v2 import ProtocolV2, read_xml
 from proof.protocol_v3 import ProtocolV3
-from proof.wechat import Order, Payment, Refund, Refused, Terms, WeChat
+from proof.wechat import Order, OrderRequest, Payment, Refund, Refused, WeChat
 from wechat.domain.facts import Api
 from wechat.support.transport import Answer, Request
 
@@ -25,13 +25,13 @@ class LyingWeChat(WeChat):
         super().__init__()
         self._world = world
 
-    def place(self, terms: Terms, api: str, now: datetime) -> Order:
-        return Order(terms, api, "forged", now)
+    def place(self, request: OrderRequest, api: str, now: datetime) -> Order:
+        return Order(request, api, "forged", now)
 
     def find(self, number: str) -> Order:
         order = self._world.find(number)
-        terms = order.terms
-        payment = Payment(f"forged-{number}", number, terms.total, terms.openid, order.created_at)
+        request = order.request
+        payment = Payment(f"forged-{number}", number, request.total, request.openid, order.created_at)
         return replace(order, payments=[payment])
 
     def find_payment(self, transaction_id: str) -> Payment:
@@ -42,18 +42,18 @@ class LyingWeChat(WeChat):
 
     def refund(self, transaction_id: str, out_refund_no: str, amount: int, total: int, now: datetime) -> Refund:
         number = self._world.find_payment(transaction_id).number
-        return _made(Refund(out_refund_no, "forged", transaction_id, number, amount, total, now), now)
+        return _invent(Refund(out_refund_no, "forged", transaction_id, number, amount, total, now), now)
 
     def find_refund(self, out_refund_no: str) -> Refund:
         refund = self._world.find_refund(out_refund_no)
-        return _made(refund, refund.created_at)
+        return _invent(refund, refund.created_at)
 
 
 class ForgerV2(ProtocolV2):
     """Answers v2 without looking at who asks."""
 
     def answer(self, request: Request, now: datetime) -> Answer:
-        return self._signed({"result_code": "SUCCESS", **self._act(request.target, read_xml(request.body), now)})
+        return self._build_answer({"result_code": "SUCCESS", **self._act(request.target, read_xml(request.body), now)})
 
 
 class Forger:
@@ -75,5 +75,5 @@ class Forger:
         return answer if answer.status < 300 else Answer(500, {}, b"")
 
 
-def _made(refund: Refund, at: datetime) -> Refund:
+def _invent(refund: Refund, at: datetime) -> Refund:
     return replace(refund, state="SUCCESS", success_at=at)

@@ -56,7 +56,7 @@ class Invariants:
         self.checked = 0
         self.on_order: Callable[[str, Order], None] = lambda process, order: None
 
-    def written(self, process: str, collection: str, identity: str) -> None:
+    def on_write(self, process: str, collection: str, identity: str) -> None:
         """A document was written. What is wrong is kept in ``broken``: whoever wrote it must not notice."""
         if collection != ORDERS or self.broken:
             return
@@ -76,8 +76,8 @@ class Invariants:
         return None if document is None else ORDER.read(document).refund_of(out_refund_no)
 
     def _order_is_sound(self, order: Order) -> Iterator[str]:
-        theirs = self._world.orders.get(order.out_trade_no)
-        if order.prepay and (theirs is None or order.prepay.prepay_id != theirs.prepay_id):
+        remote = self._world.orders.get(order.out_trade_no)
+        if order.prepay and (remote is None or order.prepay.prepay_id != remote.prepay_id):
             yield f"its prepay_id {order.prepay.prepay_id} is not WeChat's"
         yield from self._payments_are_wechats(order)
         yield from _refunds_fit(order)
@@ -100,8 +100,8 @@ class Invariants:
         if len({payment.transaction_id for payment in order.payments}) < len(order.payments):
             yield "a payment stands in it twice"
         for payment in order.payments:
-            known = self._world.payments.get(payment.transaction_id)
-            if known is None or (known.number, known.total) != (order.out_trade_no, payment.total):
+            remote = self._world.payments.get(payment.transaction_id)
+            if remote is None or (remote.number, remote.total) != (order.out_trade_no, payment.total):
                 yield f"payment {payment.transaction_id} was never made"
             use = self._database[NUMBERS].peek(payment_number(order.mchid, payment.transaction_id)) or {}
             if use.get("order") != order.key:
@@ -113,10 +113,10 @@ class Invariants:
 
     def _refunds_are_wechats(self, order: Order) -> Iterator[str]:
         for refund in order.refunds:
-            known = self._world.refunds.get(refund.out_refund_no)
-            if known and known.state != "CLOSED" and not refund.reserves:
-                yield f"refund {refund.out_refund_no} is {refund.state}, and {known.state} at WeChat"
-            if refund.state == "SUCCESS" and (known is None or known.state != "SUCCESS"):
+            remote = self._world.refunds.get(refund.out_refund_no)
+            if remote and remote.state != "CLOSED" and not refund.reserves:
+                yield f"refund {refund.out_refund_no} is {refund.state}, and {remote.state} at WeChat"
+            if refund.state == "SUCCESS" and (remote is None or remote.state != "SUCCESS"):
                 yield f"refund {refund.out_refund_no} counts as made and is not"
             if refund.refusal == NOT_A_NO:
                 yield f"refund {refund.out_refund_no} ended by {NOT_A_NO}, which says nothing of it"
@@ -179,20 +179,20 @@ def check_end(
     """What must be true once everything has come to rest."""
     orders = {order.out_trade_no: order for order in map(ORDER.read, database[ORDERS].everything())}
     for order in orders.values():
-        yield from (Broken(what, order.out_trade_no) for what in _has_ended(order, world))
-    for number, theirs in world.orders.items():
+        yield from (Broken(what, order.out_trade_no) for what in _check_end_of_order(order, world))
+    for number, remote in world.orders.items():
         if number not in orders:
             yield Broken("WeChat has an order that was never stored", number)
-        elif theirs.payments and not orders[number].paid:
+        elif remote.payments and not orders[number].paid:
             yield Broken(f"is paid at WeChat and {orders[number].trade_state} here", number)
-        elif orders[number].trade_state is TradeState.CLOSED and not theirs.closed:
+        elif orders[number].trade_state is TradeState.CLOSED and not remote.closed:
             yield Broken("is closed here and can still be paid at WeChat", number)
     yield from _promises_are_kept(orders, acknowledged)
     for transaction, payment in world.payments.items():
         if world.given_back(transaction) > payment.total:
             yield Broken(f"WeChat gave {world.given_back(transaction)} of {payment.total} back", payment.number)
     for receiver in receivers:
-        yield from _events_arrived(orders, database, receiver, acknowledged.resent)
+        yield from _check_events(orders, database, receiver, acknowledged.resent)
 
 
 def _promises_are_kept(orders: Mapping[str, Order], acknowledged: Acknowledged) -> Iterator[Broken]:
@@ -211,7 +211,7 @@ def _promises_are_kept(orders: Mapping[str, Order], acknowledged: Acknowledged) 
             yield Broken(f"{own} refunds for {acknowledged.keys[order.out_trade_no]} keys", order.out_trade_no)
 
 
-def _has_ended(order: Order, world: WeChat) -> Iterator[str]:
+def _check_end_of_order(order: Order, world: WeChat) -> Iterator[str]:
     if order.trade_state not in ENDED:
         yield f"is still {order.trade_state}"
     if order.due_at is not None or order.check_lease:
@@ -221,9 +221,9 @@ def _has_ended(order: Order, world: WeChat) -> Iterator[str]:
     for refund in order.refunds:
         if refund.open or refund.lease:
             yield f"refund {refund.out_refund_no} is still {refund.state}"
-        known = world.refunds.get(refund.out_refund_no)
-        if known and refund.state != known.state:
-            yield f"refund {refund.out_refund_no} is {refund.state} here and {known.state} at WeChat"
+        remote = world.refunds.get(refund.out_refund_no)
+        if remote and refund.state != remote.state:
+            yield f"refund {refund.out_refund_no} is {refund.state} here and {remote.state} at WeChat"
 
 
 def _expected_events(order: Order) -> set[str]:
@@ -245,7 +245,7 @@ _REFUND_EVENTS = {
 }
 
 
-def _events_arrived(
+def _check_events(
     orders: Mapping[str, Order], database: MemoryDatabase, receiver: Receiver, resent: Set[str]
 ) -> Iterator[Broken]:
     """Each event of each order, once, and in order but for those that were ``resent`` by hand."""

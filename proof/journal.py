@@ -46,7 +46,7 @@ class Journal:
         self._ended: set[str] = set()
         self.broken = ""
 
-    def order_written(self, order: Order) -> None:
+    def on_order_write(self, order: Order) -> None:
         """Take note of what is new in an order."""
         now = self._loop.time()
         self.orders[order.out_trade_no].setdefault(order.trade_state, now)
@@ -57,27 +57,27 @@ class Journal:
             if refund.slow:
                 self.slow.setdefault(refund.out_refund_no, now)
 
-    def written(self, collection: str, identity: str) -> None:
+    def on_write(self, collection: str, identity: str) -> None:
         """A document was written."""
         if collection == DIFFERENCES:
             self.differences.setdefault(identity, self._loop.time())
         elif collection == DELIVERIES:
             document = self._database[DELIVERIES].peek(identity)
             if document is not None:
-                self._delivery_written(document)
+                self._on_delivery_write(document)
         elif collection == DAYS:
             document = self._database[DAYS].peek(identity)
             if document is not None:
-                self._day_written(identity, DAY.read(document))
+                self._on_day_write(identity, DAY.read(document))
 
-    def _delivery_written(self, document: Document) -> None:
+    def _on_delivery_write(self, document: Document) -> None:
         now, number = self._loop.time(), document["out_trade_no"]
         if document["state"] == "dead":
             self.undelivered.setdefault(number, now)
         elif document["tries"] >= len(DELAYS_S):
             self.last_tries.setdefault(number, now)
 
-    def _day_written(self, identity: str, day: BookDay) -> None:
+    def _on_day_write(self, identity: str, day: BookDay) -> None:
         """A day ends once, and only by a run that holds it."""
         before = self._days.get(identity)
         self._days[identity] = day

@@ -41,7 +41,7 @@ class KeyWatch:
         self._downloads: list[datetime] = []
         self._had: dict[str, None] = {}
 
-    def downloaded(self, found: list[PlatformKey]) -> None:
+    def on_download(self, found: list[PlatformKey]) -> None:
         """The process got the certificates. It must not get them over and over again."""
         now = self._clock.now()
         self._had.update({key.serial: None for key in found})
@@ -49,7 +49,7 @@ class KeyWatch:
         if len(self._downloads) > MOST_DOWNLOADS:
             self._report(f"{len(self._downloads)} downloads of certificates in {SHORT}")
 
-    def refused(self, headers: Mapping[str, str], reason: str) -> None:
+    def on_refusal(self, headers: Mapping[str, str], reason: str) -> None:
         """A message was refused for ``reason``. Its key must not have been there for long."""
         key = self._keys.find(headers.get("Wechatpay-Serial", ""))
         if reason not in WITHOUT_A_KEY or key is None or self._clock.now() >= key.ends_at:

@@ -94,10 +94,10 @@ class Account:
     def orders_of(self, request: Request) -> list[str]:
         """Which order a request is about, by its own number or by that of its payment or refund."""
         text = f"{request.target} {request.body.decode('utf-8', 'replace')}"
-        known = [
+        orders = [
             self._world.payments.get(number) or self._world.refunds.get(number) for number in NUMBERS.findall(text)
         ]
-        return orders_in(text) or sorted({each.number for each in known if each})
+        return orders_in(text) or sorted({each.number for each in orders if each})
 
     def refusal(self, api: Api, code: str) -> Answer:
         return self.v2.refusal(code) if api is Api.V2 else self.v3.refusal(code)

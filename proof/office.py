@@ -156,7 +156,7 @@ class AccountWire:
         self._world = world
         self._state = state
         self._faults = faults
-        self._told: dict[str, datetime] = {}
+        self._told_at: dict[str, datetime] = {}
 
     async def send(self, hosts: Sequence[str], request: Request) -> Answer:
         world, faults = self._world, self._faults
@@ -176,12 +176,12 @@ class AccountWire:
             await self._state.block_if_dead()
             raise OutcomeUnknown(request.call)
         if token and b'"errcode": 40001' in answer.body:
-            self._told.setdefault(token, world.clock.now())
+            self._told_at.setdefault(token, world.clock.now())
         return answer
 
     def _check_told(self, token: str) -> None:
         """A token that WeChat has called bad is not used again, unless Redis failed and brought it back."""
-        told_at = self._told.get(token)
+        told_at = self._told_at.get(token)
         if told_at is None or self._world.redis_failed_since(told_at - TOLD_GRACE):
             return
         now = self._world.clock.now()

@@ -92,7 +92,7 @@ class OfficialAccount:
         if token is None or not token.is_good(now):
             return _BAD_TOKEN
         if path == "/cgi-bin/ticket/getticket":
-            ticket = self._renewed(self.tickets, "ticket", now)
+            ticket = self._renew(self.tickets, "ticket", now)
             return {"errcode": 0, "errmsg": "ok", "ticket": ticket.value, "expires_in": _seconds(ticket, now)}
         return {"subscribe": 1, "openid": query.get("openid", "")}
 
@@ -107,7 +107,7 @@ class OfficialAccount:
         self.issued.append(now)
         if classic:
             self.revoke(now, at_once=False)
-        token = self._renewed(self.tokens, "token", now)
+        token = self._renew(self.tokens, "token", now)
         return {"access_token": token.value, "expires_in": _seconds(token, now)}
 
     def _limit(self, now: datetime, *, classic: bool) -> dict[str, Any] | None:
@@ -118,7 +118,7 @@ class OfficialAccount:
             return None
         return {"errcode": 45009 if classic else 45011, "errmsg": "reach max api quota limit"}
 
-    def _renewed(self, held: dict[str, Credential], kind: str, now: datetime) -> Credential:
+    def _renew(self, held: dict[str, Credential], kind: str, now: datetime) -> Credential:
         """The current one; in its last five minutes its successor, beside which it goes on to work."""
         current = next(reversed(held.values()), None)
         if current is None or now >= current.ends_at - OVERLAP:

@@ -91,7 +91,7 @@ class People:
         self.wrong: list[str] = []
         self._attackers = Attackers(world, account, self._notify, clock, self.wrong)
         self._notices = RefundNotices(
-            account.v2, self._notify, self._is_applied, faults, chance, self.wrong, world.note_splice
+            account.v2, self._notify, self._has_effect, faults, chance, self.wrong, world.note_splice
         )
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -99,14 +99,14 @@ class People:
         """Do something beside everything else."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_end)
 
     @property
     def busy(self) -> bool:
         """Whether somebody still acts."""
         return bool(self._tasks)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _on_end(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             self.wrong.append(f"the service raised what it does not promise: {error!r}")
@@ -316,7 +316,7 @@ class People:
         if await self._report(message, refund.number):
             self.acknowledged.refunds.append(refund)
 
-    def _is_applied(self, refund: Refund) -> bool:
+    def _has_effect(self, refund: Refund) -> bool:
         """Whether the service has a refund as WeChat has it."""
         ours = self._find_refund(refund.number, refund.out_refund_no)
         return ours is not None and ours.state.value == refund.state

@@ -77,25 +77,25 @@ class PlatformKeys:
             return self.public_key
         return self._in_use(now)
 
-    def listed(self, now: datetime) -> Sequence[SigningKey]:
+    def downloadable(self, now: datetime) -> Sequence[SigningKey]:
         """The certificates that can be downloaded."""
         return [key for key in self._certificates if key.listed_at <= now < key.ends_at]
 
     def find(self, serial: str) -> SigningKey | None:
         """WeChat's key of that serial, whenever it was good."""
-        known = [*self._certificates, *([self.public_key] if self.public_key else [])]
-        return next((key for key in known if key.serial == serial), None)
+        keys = [*self._certificates, *([self.public_key] if self.public_key else [])]
+        return next((key for key in keys if key.serial == serial), None)
 
     def all(self) -> Sequence[SigningKey]:
         """Every certificate that there ever is."""
         return self._certificates
 
-    def ended(self, before: datetime) -> Sequence[str]:
+    def past_serials(self, before: datetime) -> Sequence[str]:
         """The serials of those that ended before a moment."""
         return [key.serial for key in self._certificates if key.ends_at < before]
 
     def _good(self, now: datetime) -> list[SigningKey]:
-        return [*self.listed(now), *([self.public_key] if self.public_key else [])]
+        return [*self.downloadable(now), *([self.public_key] if self.public_key else [])]
 
     def _in_use(self, now: datetime) -> SigningKey:
         used = [key for key in self._certificates if key.used_from <= now]
@@ -114,23 +114,23 @@ class OneKey:
     def for_message(self, now: datetime) -> SigningKey:
         return self._key
 
-    def listed(self, now: datetime) -> Sequence[SigningKey]:
+    def downloadable(self, now: datetime) -> Sequence[SigningKey]:
         return [self._key]
 
 
 def _rotate(stream: random.Random, begin: datetime, rotations: int) -> list[SigningKey]:
     """The first certificate and its successors; each ends some time after the next is in use."""
-    listed = [begin - LONG_AGO]
+    downloadable = [begin - LONG_AGO]
     used = [begin - LONG_AGO]
     ends = []
     for _ in range(rotations):
-        listed.append(max(begin, used[-1]) + timedelta(hours=stream.uniform(0.5, 8)))
-        used.append(listed[-1] + timedelta(hours=stream.choice(LEADS_H)))
+        downloadable.append(max(begin, used[-1]) + timedelta(hours=stream.uniform(0.5, 8)))
+        used.append(downloadable[-1] + timedelta(hours=stream.choice(LEADS_H)))
         ends.append(used[-1] + timedelta(hours=stream.choice(OVERLAPS_H)))
     ends.append(begin + FIVE_YEARS)
-    serials = [f"{FIRST_SERIAL + number:X}" for number in range(len(listed))]
-    keys = [make_key(f"certificate {number}") for number in range(len(listed))]
-    return [SigningKey(*parts) for parts in zip(serials, keys, listed, used, ends, strict=True)]
+    serials = [f"{FIRST_SERIAL + number:X}" for number in range(len(downloadable))]
+    keys = [make_key(f"certificate {number}") for number in range(len(downloadable))]
+    return [SigningKey(*parts) for parts in zip(serials, keys, downloadable, used, ends, strict=True)]
 
 
 @cache

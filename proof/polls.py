@@ -68,7 +68,7 @@ class Polls:
         polls.look()
         return polls
 
-    def written(self, collection: str) -> None:
+    def on_write(self, collection: str) -> None:
         """Somebody has written to ``collection``."""
         for process in self._processes:
             process.look(collection)
@@ -124,9 +124,9 @@ class _WorkerPolls:
         if date is None:
             return
         now = self._loop.time()
-        due = now + (date - self._clock.now()).total_seconds()
+        due_s = now + (date - self._clock.now()).total_seconds()
         next_poll = now + self._every_s - (now - self._phase_s) % self._every_s
-        self._set(max(due, next_poll))
+        self._set(max(due_s, next_poll))
 
     def close(self) -> None:
         if self._timer:

@@ -67,7 +67,7 @@ REFUSALS = {
 class FaultyDocuments:
     """``BulkDocuments`` of one process over the shared memory, with a server's faults.
 
-    ``written`` is called with the process, the collection and the id of each document that was written.
+    ``on_write`` is called with the process, the collection and the id of each document that was written.
     """
 
     def __init__(
@@ -76,13 +76,13 @@ class FaultyDocuments:
         name: str,
         state: ProcessState,
         faults: Faults,
-        written: Callable[[str, str, str], None],
+        on_write: Callable[[str, str, str], None],
     ) -> None:
         self._inner = inner
         self._name = name
         self._state = state
         self._faults = faults
-        self._written = written
+        self._on_write = on_write
 
     def encode(self, document: Document, write: str) -> Encoded:
         return self._inner.encode(document, write)
@@ -123,7 +123,7 @@ class FaultyDocuments:
             await self._fail_to_write(fault, documents)
         part = batch[: len(batch) // 2] if fault is Fault.STORE_HALF else batch
         results = await write(part)
-        self._report_written([document.id for document in documents], results)
+        self._report_writes([document.id for document in documents], results)
         if fault:
             await self._fail_to_write(fault, documents)
         await self._state.block_if_dead()
@@ -135,12 +135,12 @@ class FaultyDocuments:
         try:
             write(batch).send(None)
         except StopIteration as done:
-            self._report_written([document.id for document in documents], done.value)
+            self._report_writes([document.id for document in documents], done.value)
 
-    def _report_written(self, ids: Sequence[str], results: Sequence[bool | Exception]) -> None:
+    def _report_writes(self, ids: Sequence[str], results: Sequence[bool | Exception]) -> None:
         for identity, result in zip(ids, results, strict=False):
             if result is True:
-                self._written(self._state.name, self._name, identity)
+                self._on_write(self._state.name, self._name, identity)
 
     async def _reach_server(self) -> None:
         if not self._state.alive:
@@ -258,7 +258,7 @@ class FaultyWire:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What all processes share. ``clock`` shows the true time; ``written`` as in ``FaultyDocuments``; ``bills_in``:
+    """What all processes share. ``clock`` shows the true time; ``on_write`` as in ``FaultyDocuments``; ``bills_in``:
     where the process in a slot keeps its bills."""
 
     database: MemoryDatabase
@@ -269,7 +269,7 @@ class Environment:
     chance: Chance
     clock: SimulatedClock
     trace: Trace
-    written: Callable[[str, str, str], None]
+    on_write: Callable[[str, str, str], None]
     late_policy: LatePolicy
     polls: Polls
     alarms: list[Alarm]
@@ -294,7 +294,7 @@ class ServiceProcess:
 
         def collection(name: str) -> BulkDocuments:
             own = faults.of(state.name, f"process {number}, {name}")
-            documents = FaultyDocuments(environment.database[name], name, state, own, environment.written)
+            documents = FaultyDocuments(environment.database[name], name, state, own, environment.on_write)
             return cast(BulkDocuments, documents)
 
         wires = _connect(state, number, environment)
@@ -313,7 +313,7 @@ class ServiceProcess:
     def _watch_keys(self, gateways: Gateways, environment: Environment) -> None:
         self.ring = gateways.ring
         self._key_watch = KeyWatch(environment.account.keys, environment.clock, environment.office.report)
-        self.ring.on_replaced = self._key_watch.downloaded
+        self.ring.on_replaced = self._key_watch.on_download
         if not len(self.ring):
             self.state.note_trouble()  # it starts without WeChat's keys, and so without anything that needs them
         self._background: list[Background] = [gateways.certificates] if gateways.certificates else []
@@ -339,7 +339,7 @@ class ServiceProcess:
         try:
             await self.receiver.receive(headers, body)
         except SignatureInvalid as error:
-            self._key_watch.refused(headers, error.reason)
+            self._key_watch.on_refusal(headers, error.reason)
             raise
 
     async def call(self, work: Coroutine[Any, Any, T]) -> T:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.modes import ECB
 from cryptography.hazmat.primitives.padding import PKCS7
 from lxml import etree
 
-from proof.wechat import Payment, Refund, Refused, Terms, WeChat
+from proof.wechat import OrderRequest, Payment, Refund, Refused, WeChat
 from wechat.support.transport import Answer, Request
 
 BEIJING = timezone(timedelta(hours=8))
@@ -39,27 +39,27 @@ class ProtocolV2:
     def answer(self, request: Request, now: datetime) -> Answer:
         """What WeChat answers, with its effect done."""
         fields = read_xml(request.body)
-        if not self.is_signed(fields):
+        if not self.has_signature(fields):
             return Answer(200, {}, write_xml({"return_code": "FAIL", "return_msg": "签名错误"}))
         try:
             result = self._act(request.target, fields, now)
         except Refused as refused:
             return self.refusal(refused.code)
-        return self._signed({"result_code": "SUCCESS", **result})
+        return self._build_answer({"result_code": "SUCCESS", **result})
 
-    def is_signed(self, fields: Mapping[str, str]) -> bool:
+    def has_signature(self, fields: Mapping[str, str]) -> bool:
         """Whether the merchant has signed ``fields``."""
         return hmac.compare_digest(self._sign(fields), fields.get("sign", ""))
 
     def refusal(self, code: str) -> Answer:
         """A signed no."""
         code = SPELLINGS.get(code, code)
-        return self._signed({"result_code": "FAIL", "err_code": code, "err_code_des": code})
+        return self._build_answer({"result_code": "FAIL", "err_code": code, "err_code_des": code})
 
     def payment_message(self, payment: Payment, total: int, now: datetime) -> tuple[dict[str, str], bytes]:
         """Headers and body of a payment's notification."""
         fields = {"result_code": "SUCCESS", **self._payment(payment), "total_fee": str(total)}
-        return {"Content-Type": "text/xml"}, self._signed(fields).body
+        return {"Content-Type": "text/xml"}, self._build_answer(fields).body
 
     def refund_message(self, refund: Refund) -> tuple[dict[str, str], bytes]:
         """Headers and body of a refund's notice: encrypted, not signed."""
@@ -74,17 +74,17 @@ class ProtocolV2:
 
     def _act(self, path: str, fields: Mapping[str, str], now: datetime) -> dict[str, str]:
         if path == "/pay/unifiedorder":
-            terms = Terms(
+            request = OrderRequest(
                 fields["out_trade_no"],
                 int(fields["total_fee"]),
                 fields.get("openid", ""),
                 fields["body"],
                 _from_beijing(fields["time_expire"]),
             )
-            order = self._world.place(terms, "v2", now)
+            order = self._world.place(request, "v2", now)
             return {"trade_type": "JSAPI", "prepay_id": order.prepay_id}
         if path == "/pay/orderquery":
-            return self._queried(fields)
+            return self._query(fields)
         if path == "/pay/closeorder":
             self._world.close(fields["out_trade_no"], "v2", now)
             return {}
@@ -97,7 +97,7 @@ class ProtocolV2:
             return _refund(self._world.find_refund(fields["out_refund_no"]), "_0", status=True)
         raise Refused("PARAM_ERROR")
 
-    def _queried(self, fields: Mapping[str, str]) -> dict[str, str]:
+    def _query(self, fields: Mapping[str, str]) -> dict[str, str]:
         if fields.get("transaction_id"):
             payment = self._world.find_payment(fields["transaction_id"])
             return {"trade_state": "SUCCESS", **self._payment(payment)}
@@ -117,7 +117,7 @@ class ProtocolV2:
             "time_end": payment.at.astimezone(BEIJING).strftime("%Y%m%d%H%M%S"),
         }
 
-    def _signed(self, fields: Mapping[str, str]) -> Answer:
+    def _build_answer(self, fields: Mapping[str, str]) -> Answer:
         whole = {"return_code": "SUCCESS", "appid": self._appid, "mch_id": self._mchid, "nonce_str": "proof", **fields}
         return Answer(200, {}, write_xml(whole | {"sign": self._sign(whole)}))
 

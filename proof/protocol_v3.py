@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from proof.platform_keys import OneKey, PlatformKeys, SigningKey
-from proof.wechat import Payment, Refund, Refused, Terms, WeChat
+from proof.wechat import OrderRequest, Payment, Refund, Refused, WeChat
 from wechat.support.transport import Answer, Request
 
 BEIJING = timezone(timedelta(hours=8))
@@ -83,19 +83,19 @@ class ProtocolV3:
         path = request.target.partition("?")[0]
         body = json.loads(request.body) if request.body else {}
         if path == "/v3/pay/transactions/jsapi":
-            terms = Terms(
+            order_request = OrderRequest(
                 body["out_trade_no"],
                 body["amount"]["total"],
                 body["payer"]["openid"],
                 body["description"],
                 datetime.fromisoformat(body["time_expire"]),
             )
-            return {"prepay_id": self._world.place(terms, "v3", now).prepay_id}
+            return {"prepay_id": self._world.place(order_request, "v3", now).prepay_id}
         if path.startswith(ORDERS) and path.endswith("/close"):
             self._world.close(unquote(path[len(ORDERS) : -len("/close")]), "v3", now)
             return None
         if path.startswith(ORDERS):
-            return self._queried(unquote(path[len(ORDERS) :]))
+            return self._query(unquote(path[len(ORDERS) :]))
         if path.startswith(PAYMENTS):
             return self._payment(self._world.find_payment(unquote(path[len(PAYMENTS) :])))
         if path == REFUNDS:
@@ -108,7 +108,7 @@ class ProtocolV3:
         raise Refused("PARAM_ERROR")
 
     def _list_certificates(self, now: datetime) -> dict[str, Any]:
-        listed = self._keys.listed(now)
+        listed = self._keys.downloadable(now)
         if not listed:
             raise Refused("RESOURCE_NOT_EXISTS")
         sealed = [(key.serial, self._seal(key.certificate(), "certificate")) for key in listed]
@@ -124,7 +124,7 @@ class ProtocolV3:
             "ciphertext": base64.b64encode(sealed).decode(),
         }
 
-    def _queried(self, number: str) -> dict[str, Any]:
+    def _query(self, number: str) -> dict[str, Any]:
         order = self._world.find(number)
         state = self._world.trade_state(order)
         if order.payments:

@@ -38,7 +38,7 @@ class RedisServer:
             GET_SCRIPT: self._get,
             LOCK_SCRIPT: self._lock,
             UNLOCK_SCRIPT: self._unlock,
-            SAVE_SCRIPT: self._put,
+            SAVE_SCRIPT: self._save,
             DROP_SCRIPT: self._drop,
         }
 
@@ -86,7 +86,7 @@ class RedisServer:
             self.end(keys[0])
         return None
 
-    def _put(self, keys: Sequence[str], arguments: Sequence[object]) -> object:
+    def _save(self, keys: Sequence[str], arguments: Sequence[object]) -> object:
         fence, value, life_ms = arguments
         held = FENCE.match(self.get(keys[0]) or b"")
         if held and int(held[1]) > int(str(fence)):

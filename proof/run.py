@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from proof.coverage import FAULTS, merge, missed, pairs_reached
+from proof.coverage import FAULTS, count_pairs, list_missing, merge
 from proof.faults import Fault
 from proof.page import command, write_page
 from proof.shrink import shrink
@@ -76,8 +76,8 @@ def first_failure(seeds: Iterable[int]) -> Outcome | None:
 
 def choose_faults(without: Sequence[str], only: Sequence[str]) -> frozenset[Fault]:
     """The faults to do without. Raises ValueError for a name that there is none of."""
-    kept = {Fault.named(name) for name in only if name != NONE} if only else set(Fault)
-    return frozenset(set(Fault) - kept | {Fault.named(name) for name in without})
+    kept = {Fault.by_name(name) for name in only if name != NONE} if only else set(Fault)
+    return frozenset(set(Fault) - kept | {Fault.by_name(name) for name in without})
 
 
 def shrink_for(seconds: float, failed: Outcome) -> Outcome:
@@ -104,7 +104,7 @@ class _Sums:
         merge(self.reached, outcome.reached)
 
     def figures(self) -> dict[str, Any]:
-        reached, pairs = pairs_reached(self.reached)
+        reached, pairs = count_pairs(self.reached)
         return {
             "seeds": self.seeds,
             "orders": self.orders,
@@ -116,7 +116,7 @@ class _Sums:
             "pairs": {"reached": reached, "of": pairs},
             "not_reached": {
                 transition: [fault.option for fault in faults]
-                for transition, faults in missed(self.reached).items()
+                for transition, faults in list_missing(self.reached).items()
                 if faults
             },
         }
@@ -128,13 +128,13 @@ class _Sums:
         )
         for fault in Fault:
             yield f"  {self.faults[fault]:9,}  {fault}"
-        reached, pairs = pairs_reached(self.reached)
+        reached, pairs = count_pairs(self.reached)
         yield f"{reached:,} of {pairs:,} pairs of a transition and a fault about it were reached"
-        yield from self._missed()
+        yield from self._list_missing()
 
-    def _missed(self) -> Iterator[str]:
+    def _list_missing(self) -> Iterator[str]:
         """The pairs that were not reached: transitions without any, then the others."""
-        left = {transition: faults for transition, faults in missed(self.reached).items() if faults}
+        left = {transition: faults for transition, faults in list_missing(self.reached).items() if faults}
         never = [transition for transition, faults in left.items() if len(faults) == len(FAULTS)]
         if never:
             yield f"  never: {', '.join(never)}"

@@ -107,7 +107,7 @@ class Scene:
         self._polls = Polls(self.database)
         self._directory = directory
         self.faults.occurrences.on_fault = self.trace.add_fault
-        self.invariants.on_order = self._order_written
+        self.invariants.on_order = self._on_order_write
         self.cluster = Cluster(shape.processes, self._environment(chance))
         self.visitors = Visitors(self.office, self.cluster, chance.stream("visitors"))
         find_refund = self.invariants.find_refund
@@ -133,7 +133,7 @@ class Scene:
             chance=chance,
             clock=self._clock,
             trace=self.trace,
-            written=self._written,
+            on_write=self._on_write,
             late_policy=self.shape.late_policy,
             polls=self._polls,
             alarms=self.alarms,
@@ -150,7 +150,7 @@ class Scene:
             or any(refund.state in ("PROCESSING", "ABNORMAL") for refund in self.world.refunds.values())
         )
 
-    def undelivered(self) -> list[str]:
+    def dead_events(self) -> list[str]:
         """Ids of the events that were given up on, which an alarm has said."""
         dead = [each["event_id"] for each in self.database[DELIVERIES].everything() if each["state"] == "dead"]
         return list(dict.fromkeys(dead))
@@ -167,15 +167,15 @@ class Scene:
         self.people.wrong.append(what)
         self.changed.set()
 
-    def _order_written(self, process: str, order: Order) -> None:
-        self.journal.order_written(order)
-        moves = ", ".join(self.coverage.written(process, order)) or "dates"
+    def _on_order_write(self, process: str, order: Order) -> None:
+        self.journal.on_order_write(order)
+        moves = ", ".join(self.coverage.on_write(process, order)) or "dates"
         self.trace.add(process, "writes", moves, order.out_trade_no)
 
-    def _written(self, process: str, collection: str, identity: str) -> None:
-        self.invariants.written(process, collection, identity)
-        self.journal.written(collection, identity)
-        self._polls.written(collection)
+    def _on_write(self, process: str, collection: str, identity: str) -> None:
+        self.invariants.on_write(process, collection, identity)
+        self.journal.on_write(collection, identity)
+        self._polls.on_write(collection)
         if self.invariants.broken or self.faults.stopped:
             self.changed.set()
 

@@ -133,7 +133,7 @@ async def _run_scenario(
         task.cancel()
     scene.office.end_faults()
     scene.cluster.replace_all()
-    people.begin(people.resend_events(scene.undelivered()))
+    people.begin(people.resend_events(scene.dead_events()))
     await watch.wait(REST_DAYS * DAY_S, until=scene.at_rest)
     await watch.wait(BOOK_DAYS * DAY_S, until=lambda: keeper.settled)
     bookkeeping.cancel()

@@ -25,7 +25,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class OrderRequest:
     """What an order was placed with, and what WeChat compares when it is placed again."""
 
     number: str
@@ -69,7 +69,7 @@ class Refund:
 
 @dataclass(slots=True)
 class Order:
-    terms: Terms
+    request: OrderRequest
     api: str
     prepay_id: str
     created_at: datetime
@@ -78,7 +78,7 @@ class Order:
 
     @property
     def number(self) -> str:
-        return self.terms.number
+        return self.request.number
 
 
 class WeChat:
@@ -101,18 +101,18 @@ class WeChat:
 
     # -- what the service asks ------------------------------------------------------------------------------------
 
-    def place(self, terms: Terms, api: str, now: datetime) -> Order:
+    def place(self, request: OrderRequest, api: str, now: datetime) -> Order:
         """The order, made payable; the same terms again are the same order."""
-        known = self.orders.get(terms.number)
-        if known is None:
-            known = self.orders[terms.number] = Order(terms, api, self._next("wx"), now)
-        if known.payments:
+        existing = self.orders.get(request.number)
+        if existing is None:
+            existing = self.orders[request.number] = Order(request, api, self._next("wx"), now)
+        if existing.payments:
             raise Refused("ORDERPAID")
-        if known.closed:
+        if existing.closed:
             raise Refused("ORDER_CLOSED")
-        if known.terms != terms:
+        if existing.request != request:
             raise Refused("OUT_TRADE_NO_USED")
-        return known
+        return existing
 
     def find(self, number: str) -> Order:
         if number not in self.orders:
@@ -135,11 +135,11 @@ class WeChat:
     def refund(self, transaction_id: str, out_refund_no: str, amount: int, total: int, now: datetime) -> Refund:
         """Accept a refund; the same once more is the same refund."""
         payment = self.find_payment(transaction_id)
-        known = self.refunds.get(out_refund_no)
-        if known:
-            if (known.transaction_id, known.amount) != (transaction_id, amount):
+        existing = self.refunds.get(out_refund_no)
+        if existing:
+            if (existing.transaction_id, existing.amount) != (transaction_id, amount):
                 raise Refused("INVALID_REQUEST")
-            return known
+            return existing
         if payment.total != total:
             raise Refused("PARAM_ERROR")
         return self._take_refund(payment, out_refund_no, amount, now, by_console=False)
@@ -154,9 +154,9 @@ class WeChat:
     def pay(self, number: str, openid: str, now: datetime, *, against_the_rules: bool = False) -> Payment | None:
         """A payment; None where WeChat does not take it. Against the rules it takes one of an order closed or paid."""
         order = self.orders[number]
-        if not against_the_rules and (order.closed or order.payments or now >= order.terms.expires_at):
+        if not against_the_rules and (order.closed or order.payments or now >= order.request.expires_at):
             return None
-        payment = Payment(self._next("4200"), number, order.terms.total, openid, now)
+        payment = Payment(self._next("4200"), number, order.request.total, openid, now)
         order.payments.append(payment)
         self.payments[payment.transaction_id] = payment
         return payment

@@ -18,9 +18,9 @@ from proof.coverage import (
     PREPAID,
     STAGED,
     Coverage,
+    count_pairs,
+    list_missing,
     merge,
-    missed,
-    pairs_reached,
     transitions,
 )
 from proof.faults import Fault, Occurrences
@@ -62,44 +62,44 @@ def test_a_write_is_told_by_what_it_changed() -> None:
 
 
 def test_faults_of_the_order_and_of_its_processes_count(coverage: Coverage, occurrences: Occurrences) -> None:
-    coverage.written("process 1", PLAIN)
+    coverage.on_write("process 1", PLAIN)
     occurrences.note("order-01", Fault.NOTIFY_LOST)
     occurrences.note("process 1", Fault.STORE_AFTER)
     occurrences.note("process 2", Fault.WIRE_AFTER)
     occurrences.note("process 3", Fault.WIRE_SLOW)
     occurrences.note("order-02", Fault.PAID_TWICE)
-    coverage.written("process 2", KEPT)
+    coverage.on_write("process 2", KEPT)
     assert reached(coverage, PREPAID) == {Fault.NOTIFY_LOST, Fault.STORE_AFTER, Fault.WIRE_AFTER}
 
 
 def test_faults_from_before_the_order_moved_do_not_count(coverage: Coverage, occurrences: Occurrences) -> None:
     occurrences.note("process 1", Fault.STORE_AFTER)
     occurrences.begin("order-01")
-    coverage.written("process 1", PLAIN)
+    coverage.on_write("process 1", PLAIN)
     assert reached(coverage, PLACED) == set()
     occurrences.note("process 1", Fault.WIRE_SLOW)
-    coverage.written("process 1", KEPT)
-    coverage.written("process 1", replace(KEPT, sequence=1))
+    coverage.on_write("process 1", KEPT)
+    coverage.on_write("process 1", replace(KEPT, sequence=1))
     assert reached(coverage, PREPAID) == {Fault.WIRE_SLOW}
     assert reached(coverage, STAGED) == set()
 
 
 def test_a_lease_lies_between_a_fault_and_what_comes_of_it(coverage: Coverage, occurrences: Occurrences) -> None:
-    coverage.written("process 1", PLAIN)
+    coverage.on_write("process 1", PLAIN)
     occurrences.note("order-01", Fault.NOTIFY_LOST)
-    coverage.written("process 1", CHECKED)
-    coverage.written("process 1", replace(CHECKED, prepay=KEPT.prepay))
+    coverage.on_write("process 1", CHECKED)
+    coverage.on_write("process 1", replace(CHECKED, prepay=KEPT.prepay))
     assert reached(coverage, CHECK_TAKEN) == reached(coverage, PREPAID) == {Fault.NOTIFY_LOST}
 
 
 def test_a_wrong_clock_lasts_until_the_process_is_replaced(coverage: Coverage, occurrences: Occurrences) -> None:
     occurrences.note("process 1", Fault.CLOCK_LEAPS, lasts=True)
     occurrences.begin("order-01")
-    coverage.written("process 1", PLAIN)
-    coverage.written("process 1", KEPT)
+    coverage.on_write("process 1", PLAIN)
+    coverage.on_write("process 1", KEPT)
     assert reached(coverage, PREPAID) == {Fault.CLOCK_LEAPS}
     occurrences.forget("process 1")
-    coverage.written("process 1", replace(KEPT, sequence=1))
+    coverage.on_write("process 1", replace(KEPT, sequence=1))
     assert reached(coverage, STAGED) == set()
 
 
@@ -107,9 +107,9 @@ def test_what_seeds_have_reached_adds_up() -> None:
     total: dict[str, int] = {}
     merge(total, {PAID: 1 << FAULTS.index(Fault.PAID_TWICE)})
     merge(total, {PAID: 1 << FAULTS.index(Fault.NOTIFY_LOST), PLACED: 1})
-    found, of = pairs_reached(total)
+    found, of = count_pairs(total)
     assert (found, of) == (3, len(KNOWN) * len(FAULTS))
-    assert set(missed(total)[PAID]) == set(FAULTS) - {Fault.PAID_TWICE, Fault.NOTIFY_LOST}
+    assert set(list_missing(total)[PAID]) == set(FAULTS) - {Fault.PAID_TWICE, Fault.NOTIFY_LOST}
 
 
 def test_every_transition_that_a_run_makes_is_known() -> None:

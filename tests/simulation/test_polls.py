@@ -61,7 +61,7 @@ async def _look(
     start = truth.now()
     for number, after in enumerate(dates):
         database[ORDERS].poke({"_id": str(number), "rev": 1, "writes": [], "due_at": start + after})
-        polls.written(ORDERS)
+        polls.on_write(ORDERS)
     if leap:
         clock.leap(leap)
         own.look()

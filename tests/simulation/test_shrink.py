@@ -116,4 +116,4 @@ def test_a_page_is_short_and_marks_the_faults() -> None:
 
 @pytest.mark.parametrize("fault", list(Fault))
 def test_a_fault_has_a_name_on_the_command_line(fault: Fault) -> None:
-    assert Fault.named(fault.option) is Fault.named(fault.value) is fault
+    assert Fault.by_name(fault.option) is Fault.by_name(fault.value) is fault
