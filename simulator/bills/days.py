@@ -17,7 +17,8 @@ from typing import NamedTuple
 from simulator.bills.faults import InjectedDifference, InjectedDifferences, InjectedKind
 from simulator.bills.lines import REFUND_STATUSES, Line, TradeKind, flow_file, trade_file
 from simulator.state.clock import Clock, moment
-from simulator.state.orders import Order, OrderRegistry, Paid
+from simulator.state.coupons import whole
+from simulator.state.orders import Order, OrderRegistry, Paid, Payment
 from simulator.state.refunds import Refund, Refunds, State
 from simulator.state.wallet import Movement, Wallet, fee
 from wechat.domain.times import beijing_day, day_span
@@ -48,13 +49,16 @@ class BillMissing(Exception):
 class Truth:
     """What really happened on a day, in fen. ``fee`` is what WeChat kept, ``net`` what the balance grew by.
 
-    ``refunds`` counts those that were taken and not closed on the same day.
+    ``settled`` and ``settled_refunded`` are ``received`` and ``refunded`` without free coupons. ``refunds`` counts
+    those that were taken and not closed on the same day.
     """
 
     payments: int
     received: int
+    settled: int
     refunds: int
     refunded: int
+    settled_refunded: int
     fee: int
     net: int
     balance: int
@@ -107,13 +111,15 @@ class Bills:
         """The sums of what really happened."""
         self._refunds.settle()
         movements = self._movements(day)
-        refunds = [refund for refund in self._refunds.taken_on(day) if not _closed_on(refund, day)]
+        taken, closed = self._refunds.taken_on(day), self._refunds.closed_on(day)
         paid = self._book.paid_on(day)
         return Truth(
             payments=len(paid),
             received=sum(order.placed.total for order, _ in paid),
-            refunds=len(refunds),
-            refunded=-sum(movement.amount for movement in movements if movement.kind == "退款"),
+            settled=sum(payment.settled for _, payment in paid),
+            refunds=sum(not refund.closed_on(day) for refund in taken),
+            refunded=sum(refund.taken.refund for refund in taken) - sum(refund.taken.refund for refund in closed),
+            settled_refunded=sum(refund.settled for refund in taken) - sum(refund.settled for refund in closed),
             fee=-sum(movement.amount for movement in movements if movement.kind.endswith("手续费")),
             net=sum(movement.amount for movement in movements),
             balance=self._wallet.balance,
@@ -144,7 +150,7 @@ class Bills:
     def _lines(self, day: date) -> list[Line]:
         """The true lines, by time."""
         made_s = (day_span(day)[1] + MADE).timestamp()
-        paid = [_line(order, payment.paid) for order, payment in self._book.paid_on(day)]
+        paid = [_line(order, payment) for order, payment in self._book.paid_on(day)]
         refunded = [self._refund(refund, made_s) for refund in self._refunds.taken_on(day)]
         return sorted([*paid, *refunded], key=lambda line: line.at_s)
 
@@ -153,14 +159,18 @@ class Bills:
         order, payment = self._book.find_payment(taken.transaction_id)
         succeeded = next((end.wall_s for end in refund.ends if end.state == State.SUCCESS), None)
         return replace(
-            _line(order, payment.paid),
+            _line(order, payment),
             at_s=taken.wall_s,
             trade_state="REFUND",
             fee=0 if state is State.CLOSED else -refund.fee,
             total=0,
+            coupons=0,
+            settled=0,
             refund_id=taken.refund_id,
             out_refund_no=taken.out_refund_no,
             refund=taken.refund,
+            settled_refund=refund.settled,
+            prepaid_refund=refund.settled - refund.share.cash,
             refund_status=REFUND_STATUSES[state],
             refunded_s=succeeded if state is State.SUCCESS else None,
         )
@@ -175,9 +185,9 @@ class Bills:
         return [movement for movement in self._wallet.movements if start_s <= movement.wall_s < end_s]
 
 
-def _line(order: Order, paid: Paid) -> Line:
+def _line(order: Order, payment: Payment) -> Line:
     """How the bill shows a payment."""
-    placed = order.placed
+    placed, paid = order.placed, payment.paid
     return Line(
         at_s=paid.wall_s,
         appid=placed.appid,
@@ -190,20 +200,19 @@ def _line(order: Order, paid: Paid) -> Line:
         trade_state="SUCCESS",
         description=placed.description,
         attach=placed.attach,
-        fee=fee(placed.total),
+        fee=fee(payment.settled),
         total=placed.total,
+        coupons=sum(payment.whole.coupons),
+        settled=payment.settled,
     )
 
 
 def _would_be(order: Order) -> Line:
     """How the bill shows the payment of an order, or would if it had been paid when it was placed."""
-    payment, placed = order.payment, order.placed
-    return _line(order, payment.paid if payment else Paid(placed.out_trade_no, "", placed.openid, "", placed.wall_s))
+    placed, parts = order.placed, whole(order.placed.total, ())
+    paid = Paid(placed.out_trade_no, "", placed.openid, "", placed.wall_s)
+    return _line(order, order.payment or Payment(paid, parts, parts, fee(placed.total)))
 
 
 def _placed_on(order: Order) -> date:
     return beijing_day(moment(order.placed.wall_s))
-
-
-def _closed_on(refund: Refund, day: date) -> bool:
-    return any(end.state == State.CLOSED and beijing_day(moment(end.wall_s)) == day for end in refund.ends)

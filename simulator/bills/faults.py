@@ -155,8 +155,14 @@ def _alter(kind: InjectedKind, line: Line) -> list[Line]:
     if kind in LEFT_OUT:
         return []
     if kind is InjectedKind.AMOUNT:
-        return [replace(line, refund=line.refund + 1) if line.is_refund else replace(line, total=line.total + 1)]
+        return [_a_fen_more(line)]
     return [replace(line, refund_status="FAIL") if line.is_refund else replace(line, trade_state="REVOKED")]
+
+
+def _a_fen_more(line: Line) -> Line:
+    if line.is_refund:
+        return replace(line, refund=line.refund + 1, settled_refund=line.settled_refund + 1)
+    return replace(line, total=line.total + 1, settled=line.settled + 1)
 
 
 def _add(plant: InjectedDifference, kind: InjectedKind, line: Line) -> Line:
@@ -168,8 +174,11 @@ def _add(plant: InjectedDifference, kind: InjectedKind, line: Line) -> Line:
         trade_state="REFUND",
         fee=0,
         total=0,
+        coupons=0,
+        settled=0,
         out_refund_no=plant.out_refund_no,
         refund_id=plant.refund_id,
         refund=1,
+        settled_refund=1,
         refund_status="SUCCESS",
     )

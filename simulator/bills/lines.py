@@ -51,7 +51,11 @@ FLOW_SUMS = "资金流水总笔数,收入笔数,收入金额,支出笔数,支出
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A payment, or a refund where ``refund_id`` is given. Amounts in fen; ``fee`` is negative where some came back."""
+    """A payment, or a refund where ``refund_id`` is given. Amounts in fen; ``fee`` is negative where some came back.
+
+    Of the price ``total``, ``coupons`` are what coupons paid and ``settled`` what the merchant gets; of ``refund``,
+    ``settled_refund`` is without free coupons and ``prepaid_refund`` what goes back to prepaid ones.
+    """
 
     at_s: float
     appid: str
@@ -66,9 +70,13 @@ class Line:
     attach: str
     fee: int
     total: int = 0
+    coupons: int = 0
+    settled: int = 0
     refund_id: str = ""
     out_refund_no: str = ""
     refund: int = 0
+    settled_refund: int = 0
+    prepaid_refund: int = 0
     refund_status: str = ""
     refunded_s: float | None = None
 
@@ -132,14 +140,14 @@ def _cells(line: Line) -> dict[str, str]:
         "交易状态": line.trade_state,
         "付款银行": BANK,
         "货币种类": "CNY",
-        "应结订单金额": yuan(line.total),
-        "代金券金额": "0.00",
+        "应结订单金额": yuan(line.settled),
+        "代金券金额": yuan(line.coupons),
         "退款申请时间": to_v2_datetime(moment(line.at_s)),
         "退款成功时间": to_v2_datetime(moment(line.refunded_s)) if line.refunded_s else "",
         "微信退款单号": line.refund_id or "0",
         "商户退款单号": line.out_refund_no or "0",
-        "退款金额": yuan(line.refund),
-        "充值券退款金额": "0.00",
+        "退款金额": yuan(line.settled_refund),
+        "充值券退款金额": yuan(line.prepaid_refund),
         "退款类型": "ORIGINAL" if refund else "",
         "退款状态": line.refund_status,
         "商品名称": _escape(line.description),
@@ -153,15 +161,14 @@ def _cells(line: Line) -> dict[str, str]:
 
 
 def _sums(lines: Sequence[Line]) -> dict[str, str]:
-    total, refund = yuan(sum(line.total for line in lines)), yuan(sum(line.refund for line in lines))
     return {
         "总交易单数": f"{len(lines)}.0",
-        "应结订单总金额": total,
-        "退款总金额": refund,
-        "充值券退款总金额": "0.0",
+        "应结订单总金额": yuan(sum(line.settled for line in lines)),
+        "退款总金额": yuan(sum(line.settled_refund for line in lines)),
+        "充值券退款总金额": yuan(prepaid) if (prepaid := sum(line.prepaid_refund for line in lines)) else "0.0",
         "手续费总金额": yuan(sum(line.fee for line in lines)),
-        "订单总金额": total,
-        "申请退款总金额": refund,
+        "订单总金额": yuan(sum(line.total for line in lines)),
+        "申请退款总金额": yuan(sum(line.refund for line in lines)),
     }
 
 

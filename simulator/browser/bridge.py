@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from simulator.browser.cashier import PLANS, BridgeRefusal, Scenario
+from simulator.state.coupons import offers, read_coupons
 from simulator.state.orders import Order
 from simulator.state.pki import User
 from simulator.web.base import Handler
@@ -61,7 +62,11 @@ class Playing(ControlHandler):
 
     async def play(self, data: dict[str, Any], order: Order, call: str) -> dict[str, str]:
         """What the page hears."""
-        plan = await self.world.cashier.play(order, self.payer(data, order), self.scenario(data))
+        try:
+            coupons = read_coupons(data.get("coupons", []), order.placed.total)
+        except ValueError as error:
+            raise ControlError(str(error)) from None
+        plan = await self.world.cashier.play(order, self.payer(data, order), self.scenario(data), coupons)
         return _build_message(f"{call}:{plan.result}", plan.words)
 
 
@@ -146,7 +151,8 @@ class ScanPage(Scan, PayPage):
 
 def _show(page: PageHandler, call: dict[str, Any], order: Order | None = None, **shown: Any) -> None:
     shown = {"words": "", "payer": None} | shown
-    page.render("sheet.html", call=json.dumps(call), order=order, plans=PLANS, **shown)
+    coupons = [(zh, en, json.dumps(sent)) for zh, en, sent in offers(order.placed.total)] if order else []
+    page.render("sheet.html", call=json.dumps(call), order=order, plans=PLANS, coupons=coupons, **shown)
 
 
 def _build_message(message: str, words: str) -> dict[str, str]:

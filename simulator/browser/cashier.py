@@ -16,6 +16,7 @@ from simulator.control.console import Console
 from simulator.notify.messages import NotificationSpec
 from simulator.notify.sender import ANSWER_S, NotificationSender
 from simulator.state.clock import Clock, wait
+from simulator.state.coupons import Coupon
 from simulator.state.journal import Journal
 from simulator.state.orders import H5_LIFE_S, PAID_STATES, PREPAY_LIFE_S, Order, OrderRegistry, Paid, Prepaid, Rule
 from simulator.state.pki import Certified, Identity, User
@@ -170,12 +171,15 @@ class Cashier:
         """Who is meant to pay; anybody may pay a Native or H5 order."""
         return self._identity.payer(order.placed.openid) or self._identity.users[0]
 
-    async def play(self, order: Order, user: User, scenario: Scenario) -> Plan:
-        """Let ``user`` live through ``scenario``; back once its truth is on disk. Raises BridgeRefusal."""
+    async def play(self, order: Order, user: User, scenario: Scenario, coupons: tuple[Coupon, ...] = ()) -> Plan:
+        """Let ``user`` live through ``scenario``, with the help of ``coupons``; back once its truth is on disk.
+
+        Raises BridgeRefusal.
+        """
         self.check_payer(order, user)
         plan = PLANS[scenario]
         if plan.result == "ok":
-            paid = self._book.pay(order, user.openid, scenario.value)
+            paid = self._book.pay(order, user.openid, scenario.value, coupons)
         else:
             paid = self._invent_payment(order, user, scenario)
         delivered = self._courier.plan(paid, plan.shots)

@@ -199,6 +199,8 @@ def order_json(world: Simulator, order: Order) -> dict[str, Any]:
         "paid_at": _time(paid.wall_s) if paid else None,
         "transaction_id": paid.transaction_id if paid else None,
         "payer": paid.openid if paid else None,
+        "payer_total": payment.whole.cash if payment else None,
+        "coupons": [{"kind": coupon.kind, "amount": coupon.amount} for coupon in paid.coupons] if paid else [],
         "scenario": paid.scenario if paid else None,
         "surplus": [surplus.paid.transaction_id for surplus in order.payments[1:]],
         "refunded": sum(each.refunded for each in order.payments),

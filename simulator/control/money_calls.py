@@ -169,6 +169,8 @@ def refund_json(world: Simulator, refund: Refund) -> dict[str, Any]:
         "api": taken.api,
         "refund": taken.refund,
         "total": taken.total,
+        "payer_refund": refund.share.cash,
+        "settled_refund": refund.settled,
         "fee": refund.fee,
         "reason": taken.reason,
         "notify_url": taken.notify_url or None,

@@ -18,7 +18,8 @@ from simulator.state.orders import Order, Paid
 from simulator.state.pki import Identity
 from simulator.state.refunds import Refund, RefundEnded, State
 from simulator.wechatpay.keys import PlatformKeys, SignatureMode
-from simulator.wechatpay.payloads import REFUND_TEXT, v2_refund_news, v2_transaction, v3_refund_news, v3_transaction
+from simulator.wechatpay.payloads import v2_transaction, v3_transaction
+from simulator.wechatpay.refund_payloads import REFUND_TEXT, v2_refund_news, v3_refund_news
 from wechat.domain.times import to_v3
 from wechat.pay.ciphers import seal_req_info
 from wechat.pay.signing import SignType, v2_sign
@@ -66,8 +67,8 @@ class NotificationBuilder:
     ) -> Message:
         """The message that ``refund`` came to ``end``."""
         if refund.taken.notify_api == "v2":
-            return self._v2_refund(v2_refund_news(order, refund.taken, end), notification_id, shot)
-        told = v3_refund_news(self._identity.mchid, order, refund.taken, end)
+            return self._v2_refund(v2_refund_news(order, refund, end), notification_id, shot)
+        told = v3_refund_news(self._identity.mchid, order, refund, end)
         event, summary = f"REFUND.{end.state}", REFUND_TEXT[State(end.state)]
         return self._v3(event, summary, "refund", told, notification_id, end.wall_s, shot)
 

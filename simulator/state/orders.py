@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Any
 
 from simulator.state.clock import Clock, moment
+from simulator.state.coupons import Coupon, Share, as_coupons, settled, whole
 from simulator.state.journal import Journal, plain
 from simulator.state.wallet import Wallet, fee
 from wechat.domain.times import beijing_day, to_v2
@@ -94,7 +95,10 @@ class Prepaid:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """``openid`` has paid: the truth, whatever a notification says. ``wall_s`` is what the wire calls success_time."""
+    """``openid`` has paid: the truth, whatever a notification says. ``wall_s`` is what the wire calls success_time.
+
+    The ``coupons`` have paid a part.
+    """
 
     out_trade_no: str
     transaction_id: str
@@ -102,6 +106,10 @@ class Paid:
     scenario: str
     wall_s: float
     at_s: float = 0.0
+    coupons: tuple[Coupon, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "coupons", as_coupons(self.coupons))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +140,22 @@ class Attempted:
 
 @dataclass(slots=True)
 class Payment:
-    """A payment and what became of it: ``fee`` fen of WeChat's are kept, ``refunded`` went back in ``refunds``."""
+    """A payment and what became of it: ``fee`` fen of WeChat's are kept, ``left`` is what ``refunds`` did not take."""
 
     paid: Paid
+    whole: Share
+    left: Share
     fee: int
-    refunded: int = 0
     refunds: int = 0
+
+    @property
+    def refunded(self) -> int:
+        return self.whole.total - self.left.total
+
+    @property
+    def settled(self) -> int:
+        """What of the price the merchant's balance got, in fen: all but the free coupons."""
+        return settled(self.whole, self.paid.coupons)
 
 
 @dataclass(slots=True)
@@ -232,16 +250,17 @@ class OrderRegistry:
             raise RuleBroken(Rule.YOUNG)
         self._journal.write(Closed(out_trade_no, self._clock.calendar_s()))
 
-    def pay(self, order: Order, openid: str, scenario: str) -> Paid:
+    def pay(self, order: Order, openid: str, scenario: str, coupons: tuple[Coupon, ...] = ()) -> Paid:
         """The payer has typed the password. Raises RuleBroken PAID, CLOSED."""
         self._check_open(order)
-        return self.pay_anyway(order, openid, scenario)
+        return self.pay_anyway(order, openid, scenario, coupons)
 
-    def pay_anyway(self, order: Order, openid: str, scenario: str) -> Paid:
+    def pay_anyway(self, order: Order, openid: str, scenario: str, coupons: tuple[Coupon, ...] = ()) -> Paid:
         """A payment whatever the order's state: one that came late, twice, or from somebody else."""
         number = order.placed.out_trade_no
         transaction_id = f"sim{self._stamp()}{secrets.randbelow(10**11):011d}"
-        paid = Paid(number, transaction_id, openid, scenario, self._clock.calendar_s(), self._clock.now_s())
+        at = (self._clock.calendar_s(), self._clock.now_s())
+        paid = Paid(number, transaction_id, openid, scenario, *at, coupons)
         self._journal.write(paid)
         return paid
 
@@ -285,13 +304,14 @@ class OrderRegistry:
 
     def _apply_paid(self, fact: Paid) -> None:
         order = self._orders[fact.out_trade_no]
-        total = order.placed.total
-        payment = Payment(fact, fee(total))
+        parts = whole(order.placed.total, fact.coupons)
+        received = settled(parts, fact.coupons)
+        payment = Payment(fact, parts, parts, fee(received))
         order.payments.append(payment)
         self._by_transaction[fact.transaction_id] = (order, payment)
         self._by_day.setdefault(beijing_day(moment(fact.wall_s)), []).append((order, payment))
         known = {"business_id": fact.transaction_id, "voucher": fact.out_trade_no}
-        self._wallet.book(fact.wall_s, "交易", total, **known)
+        self._wallet.book(fact.wall_s, "交易", received, **known)
         self._wallet.book(fact.wall_s, "扣除交易手续费", -payment.fee, **known)
 
     def _apply_close(self, fact: Closed) -> None:

@@ -19,6 +19,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from simulator.state.clock import Clock, moment
+from simulator.state.coupons import Share, moved, settled, split
 from simulator.state.journal import Journal, plain
 from simulator.state.orders import Order, OrderRegistry, Payment
 from simulator.state.wallet import Wallet, fee
@@ -121,11 +122,15 @@ class RefundResent:
 class Refund:
     """The facts about one refund.
 
-    ``fee`` fen of the payment's came back with it. ``due_s`` is when it ends, None once it has; of its ``ends`` there
-    are two where the money was refused and went elsewhere.
+    It takes ``share`` of ``payment``, of which ``settled`` fen leave the merchant's balance; ``fee`` fen of WeChat's
+    fee come back with it. ``due_s`` is when it ends, None once it has; of its ``ends`` there are two where the money
+    was refused and went elsewhere.
     """
 
     taken: RefundTaken
+    payment: Payment
+    share: Share
+    settled: int
     fee: int
     due_s: float | None
     ends: list[RefundEnded] = field(default_factory=list)
@@ -138,6 +143,10 @@ class Refund:
     @property
     def state(self) -> State:
         return State(self.ended.state) if self.ended else State.PROCESSING
+
+    def closed_on(self, day: date) -> bool:
+        """Whether it was CLOSED on a Beijing day."""
+        return any(end.state == State.CLOSED and beijing_day(moment(end.wall_s)) == day for end in self.ends)
 
     def state_at(self, moment_s: float) -> State:
         """The state at a simulated moment, as bills show it."""
@@ -178,7 +187,7 @@ class Refunds:
 
     def check(self, asked: RefundAsked, order: Order, payment: Payment) -> None:
         """Raises RefundDenied with the first rule that forbids a new refund of ``payment``."""
-        total, rest = order.placed.total, order.placed.total - payment.refunded
+        total, rest = order.placed.total, payment.left.total
         earlier = self._of_order.get(order.placed.out_trade_no, [])
         rules = {
             Denied.OVER_TOTAL: asked.refund > asked.total,
@@ -188,11 +197,13 @@ class Refunds:
             Denied.OVER_REST: asked.refund > rest,
             Denied.TOO_MANY: len(earlier) >= MOST,
             Denied.TOO_SOON: bool(earlier) and self._clock.now_s() < earlier[-1].taken.at_s + MIN_REFUND_INTERVAL_S,
-            Denied.NOT_ENOUGH: asked.refund - _share(order, payment, asked.refund) > self._wallet.balance,
         }
         for denied, broken in rules.items():
             if broken:
                 raise RefundDenied(denied)
+        _, out, fee_back = _costs(payment, asked.refund)
+        if out - fee_back > self._wallet.balance:
+            raise RefundDenied(Denied.NOT_ENOUGH)
 
     def take(self, asked: RefundAsked, order: Order, payment: Payment, fate: RefundOutcome) -> Refund:
         """Take a refund that ``check`` has let pass."""
@@ -240,6 +251,11 @@ class Refunds:
         self.settle()
         return list(self._of_order.get(out_trade_no, ()))
 
+    def closed_on(self, day: date) -> list[Refund]:
+        """Those whose money came back on a Beijing day."""
+        self.settle()
+        return [refund for refund in self._refunds.values() if refund.closed_on(day)]
+
     def taken_on(self, day: date) -> list[Refund]:
         """The refunds taken on a Beijing day, in their order."""
         self.settle()
@@ -261,8 +277,8 @@ class Refunds:
             self._journal.write(RefundEnded(number, state, ends_s, self._clock.calendar_of(ends_s)))
 
     def _apply_taken(self, fact: RefundTaken) -> None:
-        order, payment = self._book.find_payment(fact.transaction_id)
-        refund = Refund(fact, _share(order, payment, fact.refund), fact.ends_s)
+        _, payment = self._book.find_payment(fact.transaction_id)
+        refund = Refund(fact, payment, *_costs(payment, fact.refund), fact.ends_s)
         self._refunds[fact.out_refund_no] = self._by_id[fact.refund_id] = refund
         self._of_order.setdefault(fact.out_trade_no, []).append(refund)
         self._of_day.setdefault(beijing_day(moment(fact.wall_s)), []).append(refund)
@@ -284,15 +300,19 @@ class Refunds:
 
     def _move_money(self, refund: Refund, wall_s: float, way: int) -> None:
         """The refund leaves the wallet and its share of the fee comes in (``way`` 1), or the reverse (-1)."""
-        taken = refund.taken
-        _, payment = self._book.find_payment(taken.transaction_id)
-        payment.refunded += way * taken.refund
+        taken, payment = refund.taken, refund.payment
+        payment.left = moved(payment.left, refund.share, -way)
         payment.fee -= way * refund.fee
         known = {"business_id": taken.refund_id, "voucher": taken.out_refund_no, "remark": taken.reason}
-        self._wallet.book(wall_s, "退款", -way * taken.refund, **known)
+        self._wallet.book(wall_s, "退款", -way * refund.settled, **known)
         self._wallet.book(wall_s, "退回交易手续费", way * refund.fee, **known)
 
 
-def _share(order: Order, payment: Payment, refund: int) -> int:
-    """What of WeChat's fee comes back with ``refund`` fen: all that is left of it once the whole payment has."""
-    return max(0, payment.fee - fee(order.placed.total - payment.refunded - refund))
+def _costs(payment: Payment, refund: int) -> tuple[Share, int, int]:
+    """What a refund of ``refund`` fen takes of each part, what of that leaves the balance, and what fee comes back.
+
+    Of WeChat's fee all that is left comes back once the whole payment has.
+    """
+    share, coupons = split(payment.left, refund), payment.paid.coupons
+    kept = settled(moved(payment.left, share, -1), coupons)
+    return share, settled(share, coupons), max(0, payment.fee - fee(kept))

@@ -28,11 +28,12 @@ function complain(words) {
 async function pay() {
   busy = true;
   const scenario = document.querySelector("#scenario").value;
+  const coupons = JSON.parse(document.querySelector("#coupons")?.value ?? "[]");
   try {
     const answer = await fetch(call.to, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ ...call.body, scenario }),
+      body: JSON.stringify({ ...call.body, scenario, coupons }),
     });
     outcome = await answer.json();
   } catch {

@@ -11,7 +11,7 @@ from simulator.state.orders import Order, Payment
 from simulator.state.refunds import Denied, Refund, RefundAsked, RefundDenied
 from simulator.web.base import Reply
 from simulator.wechatpay.fields import V2_COMMON, V2_NUMBER, Field
-from simulator.wechatpay.payloads import v2_refund_row
+from simulator.wechatpay.refund_payloads import v2_refund_answer, v2_refund_payment, v2_refund_row
 from simulator.wechatpay.v2 import BusinessRefusal, CommunicationError, V2Handler
 
 REFUND_NUMBER = r"^[0-9a-zA-Z_\-\|\*@]+$"
@@ -81,7 +81,7 @@ class RefundOrder(V2Handler):
         )
         try:
             order, payment = self._payment(fields)
-            return _refund_fields(order, self.world.refund_desk.take(asked, order, payment))
+            return v2_refund_answer(self.world.refund_desk.take(asked, order, payment))
         except RefundDenied as refused:
             raise denial(refused.denied) from None
 
@@ -122,14 +122,11 @@ class RefundQuery(V2Handler):
 
     def _page(self, found: list[Refund], offset: int) -> dict[str, str]:
         page = found[offset : offset + ROWS]
-        taken, total = page[0].taken, str(self.world.book.find(page[0].taken.out_trade_no).placed.total)
+        taken = page[0].taken
         told = {
             "transaction_id": taken.transaction_id,
             "out_trade_no": taken.out_trade_no,
-            "total_fee": total,
-            "settlement_total_fee": total,
-            "fee_type": "CNY",
-            "cash_fee": total,
+            **v2_refund_payment(page[0].payment),
             "total_refund_count": str(len(found)),
             "refund_count": str(len(page)),
         }
@@ -151,22 +148,3 @@ def denial(denied: Denied) -> CommunicationError | BusinessRefusal:
     if denied is Denied.OVER_TOTAL:
         return CommunicationError("invalid refund_fee")
     return BusinessRefusal(*WORDS[denied])
-
-
-def _refund_fields(order: Order, refund: Refund) -> dict[str, str]:
-    total, back = str(order.placed.total), str(refund.taken.refund)
-    return {
-        "transaction_id": refund.taken.transaction_id,
-        "out_trade_no": refund.taken.out_trade_no,
-        "out_refund_no": refund.taken.out_refund_no,
-        "refund_id": refund.taken.refund_id,
-        "refund_fee": back,
-        "settlement_refund_fee": back,
-        "total_fee": total,
-        "settlement_total_fee": total,
-        "fee_type": "CNY",
-        "cash_fee": total,
-        "cash_refund_fee": back,
-        "coupon_refund_count": "0",
-        "coupon_refund_fee": "0",
-    }

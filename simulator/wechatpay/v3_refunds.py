@@ -13,7 +13,7 @@ from simulator.state.orders import Order, Payment
 from simulator.state.refunds import Denied, RefundAsked, RefundDenied
 from simulator.wechatpay.authorization import BAD_FORMAT
 from simulator.wechatpay.fields import NOTIFY_URL, Field, check_json, check_value
-from simulator.wechatpay.payloads import v3_refund
+from simulator.wechatpay.refund_payloads import v3_refund
 from simulator.wechatpay.v2_refunds import REFUND_NUMBER
 from simulator.wechatpay.v3 import V3Handler
 from simulator.wechatpay.v3_errors import V3Refusal

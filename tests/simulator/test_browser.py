@@ -105,6 +105,19 @@ async def test_six_digits_on_the_pad_pay(page: Page, merchant: Merchant) -> None
     assert await page.locator("#wxsim-sheet").count() == 0
 
 
+async def test_e12_a_coupon_chosen_in_the_sheet_pays_its_part(page: Page, merchant: Merchant) -> None:
+    out_trade_no, params = merchant.place("v3")
+    await invoke(page, params)
+    sheet = page.frame_locator("#wxsim-sheet")
+    await sheet.locator("#coupons").select_option(index=3)
+    for _ in range(6):
+        await sheet.locator('[data-key="1"]').click()
+    assert await answer(page) == {"err_msg": "get_brand_wcpay_request:ok"}
+    told = merchant.v3_query(out_trade_no).json()
+    assert told["amount"]["payer_total"] == 600
+    assert [coupon["type"] for coupon in told["promotion_detail"]] == ["CASH", "NOCASH"]
+
+
 async def test_cancelling_and_the_keyboard_work(page: Page, merchant: Merchant) -> None:
     _, params = merchant.place("v2")
     await invoke(page, params)

@@ -106,9 +106,9 @@ def _refunded_at(fields: Mapping[str, str], row: int) -> datetime | None:
 
 
 def _cash_fee(fields: Mapping[str, str]) -> int | None:
-    """What the payer parted with, less coupons; told for information, never compared."""
+    """What the payer parted with, less coupons, which may be nothing; told for information, never compared."""
     value = fields.get("cash_fee", "")
-    return int(value) if _FEN.fullmatch(value) else None
+    return int(value) if value == "0" or _FEN.fullmatch(value) else None
 
 
 def _time_end(fields: Mapping[str, str]) -> datetime:
