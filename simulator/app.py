@@ -93,7 +93,7 @@ def application(world: Simulator) -> Application:
     return Application(
         [
             *((pattern, handler, args) for pattern, handler in (*WECHAT, *OWN)),
-            (r"/simulator/static/(.*)", StaticFileHandler, {"path": HERE / "static"}),
+            (r"/simulator/static/([a-z]+\.[a-z]+)", StaticFileHandler, {"path": HERE / "static"}),
         ],
         default_handler_class=Unknown,
         default_handler_args=args,

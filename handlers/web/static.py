@@ -6,7 +6,7 @@ import json
 import secrets
 from typing import Any
 
-from tornado.web import StaticFileHandler
+from tornado.web import HTTPError, StaticFileHandler
 
 from handlers.web.base import HTTP_CODES, HTTP_TEXTS
 from wechat.domain.errors import FenpayError
@@ -24,6 +24,12 @@ class StaticFiles(StaticFileHandler):
 
     def set_extra_headers(self, path: str) -> None:
         self.set_header("Cache-Control", "no-cache")
+
+    def parse_url_path(self, url_path: str) -> str:
+        """No file has a NUL in its name, and the functions that would look for one refuse it."""
+        if "\0" in url_path:
+            raise HTTPError(404)
+        return super().parse_url_path(url_path)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """In the one shape that every error has."""

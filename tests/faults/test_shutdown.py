@@ -11,9 +11,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.faults.conftest import Site
 from tests.http.client import MERCHANT, Shop
 from tests.support.service import ServiceProcess, wait_until
+from tests.support.site import Site
 
 
 async def test_sigterm_answers_what_is_in_flight_and_ends_with_0(site: Site, shop: Shop) -> None:

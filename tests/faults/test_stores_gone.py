@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 
 from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
-from tests.faults.conftest import Site
 from tests.http.client import Shop
 from tests.support.platform import an_order
 from tests.support.servers import running
 from tests.support.service import ServiceProcess, overlay
 from tests.support.simulator import SimulatorProcess
+from tests.support.site import Site
 from tests.support.stored import make_due
 
 

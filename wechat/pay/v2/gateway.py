@@ -22,6 +22,8 @@ from wechat.pay.v2 import xmlcodec
 from wechat.support.transport import Request
 
 _HEADERS = {"Content-Type": "text/xml; charset=utf-8"}
+RESULTS = {"SUCCESS": RemoteState.SUCCESS, "FAIL": RemoteState.PAYERROR}
+"""The two values of ``result_code``; of a payment, with what they mean."""
 _ACK = b"<xml><return_code><![CDATA[%s]]></return_code><return_msg><![CDATA[%s]]></return_msg></xml>"
 
 
@@ -160,7 +162,10 @@ class V2Gateway:
         ours = fields.get("mch_id") == self._merchant.mchid and fields.get("appid") == self._merchant.appid
         if not ours or not fields.get("nonce_str"):  # the nonce is WeChat's own; without one the signature repeats
             raise OutcomeUnknown(call, wire_message="the answer is for another merchant")
-        if fields.get("result_code") != "SUCCESS":
+        result = fields.get("result_code")
+        if result not in RESULTS or (result == "FAIL" and not fields.get("err_code")):
+            raise OutcomeUnknown(call, wire_message="answer without a result_code, or without the err_code of a FAIL")
+        if result == "FAIL":
             raise codes.failure(call, fields.get("err_code", ""), fields.get("err_code_des", ""))
         return fields
 
@@ -187,7 +192,9 @@ def _communication_failure(call: str, fields: Mapping[str, str]) -> GatewayRefus
 
 def _payment(fields: Mapping[str, str]) -> Notification:
     """A payment notification, of success or (documented, though hardly ever sent) of failure."""
-    state = RemoteState.SUCCESS if fields.get("result_code") == "SUCCESS" else RemoteState.PAYERROR
+    state = RESULTS.get(fields.get("result_code", ""))
+    if state is None:
+        raise Malformed("result_code")
     transaction = v2_fields.transaction(fields, state)
     event = f"{transaction.out_trade_no}\n{transaction.transaction_id}\n{state}"
     return Notification(

@@ -1,0 +1,135 @@
+"""The reliability bar, row by row (G1 to G14), in the short form; ``SCALE=10`` makes crowds and times longer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from pymongo import MongoClient
+
+from storage.embedded.servers import EmbeddedMongo
+from storage.mongo.driver import Driver
+from storage.stores.all import COLLECTIONS, NOTIFICATIONS, ORDERS
+from tests.findings.conftest import OpenSite
+from tests.http.client import MERCHANT, Shop, Told
+from tests.support.platform import Message
+from tests.support.route_requests import Draft, Endpoint, drafts, endpoints
+from tests.support.service import ServiceProcess
+from tests.support.simulator import SimulatorProcess, ask
+from tests.support.stored import DATABASE
+from tests.unit.test_receive import World
+from wechat.domain.errors import Malformed
+from wechat.domain.orders import TradeState
+
+EXAMPLES = int(os.environ.get("EXAMPLES", "12"))
+SCALE = int(os.environ.get("SCALE", "1"))
+BY_THEMSELVES = ("notify", "query", "worker")
+"""Sources of changes that no request of a test's makes."""
+
+
+@pytest.mark.parametrize("driver", ["motor", "pymongo"])
+async def test_g8_a_frozen_store_is_used_again_within_5_s_whichever_the_driver(
+    open_site: OpenSite, driver: Driver
+) -> None:
+    site = open_site(mongo={"driver": driver})
+    assert site.mongo.pid is not None
+    async with Shop(site.service.url, site.simulator) as shop:
+        messages = [site.platform.v3(await shop.sold()) for _ in range(20)]
+
+        await asyncio.gather(*(shop.notify(message) for message in messages))
+        os.kill(site.mongo.pid, signal.SIGSTOP)
+        try:
+            refused = await notify_for(shop, messages, min(3 + SCALE, 12))
+        finally:
+            os.kill(site.mongo.pid, signal.SIGCONT)
+        assert set(refused) == {503}
+        async with asyncio.timeout(5):
+            while set(await notify_for(shop, messages, 0.5)) != {200}:
+                pass
+
+
+@pytest.mark.parametrize(
+    "target", ["%00", "css/fenpay.css%00", "%00/../css/fenpay.css", "css%00/x", "js/%e2%80%ae%00", "a" * 4000]
+)
+@pytest.mark.parametrize("headers", [{}, {"Range": "bytes=0-"}, {"If-None-Match": "*"}])
+async def test_g10_a_file_that_no_disk_can_hold_is_not_found(shop: Shop, target: str, headers: dict[str, str]) -> None:
+    assert (await shop.ask("GET", f"/static/{target}", headers=headers)).status == 404
+    address = f"{shop.simulator.url}/simulator/static/{target}"
+    assert (await shop.ask("GET", address, headers=headers)).status in (403, 404)
+
+
+@pytest.fixture(scope="session")
+async def opening(service: ServiceProcess, simulator: SimulatorProcess) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """The headers that open each kind of route, and orders that exist: unpaid, paid, closed."""
+    async with Shop(service.url, simulator) as shop:
+        await shop.log_in()
+        numbers = [(await shop.sold())["out_trade_no"], await shop.scanned(), (await shop.sold())["out_trade_no"]]
+        for number, act in ((numbers[1], "query"), (numbers[2], "close")):
+            await shop.ask("POST", f"/api/orders/{number}/{act}", headers=MERCHANT)
+        cookies = "; ".join(f"{name}={value}" for name, value in shop.cookies().items())
+        browser = {"Cookie": cookies, "X-Xsrftoken": shop.xsrf}
+    return {"public": browser, "payer": browser, "merchant": MERCHANT, "wechat": {}}, numbers
+
+
+@pytest.mark.parametrize("endpoint", endpoints(), ids=str)
+def test_g10_whatever_is_sent_is_no_failure_of_ours_and_a_refusal_changes_nothing(
+    endpoint: Endpoint,
+    opening: tuple[dict[str, dict[str, str]], list[str]],
+    service: ServiceProcess,
+    mongo: EmbeddedMongo,
+) -> None:
+    headers, numbers = opening
+    with MongoClient[dict[str, Any]](mongo.url) as client:
+        before = stored_facts(client)
+
+        @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @given(drafts(endpoint, headers[endpoint.access], numbers))
+        def send(draft: Draft) -> None:
+            nonlocal before
+            answer = ask(draft.method, service.url + draft.target, draft.body, draft.headers)
+            after = stored_facts(client)
+            assert answer.status < 500, (draft, answer.body)
+            assert answer.status < 400 or after == before, draft
+            before = after
+
+        send()
+
+
+def stored_facts(client: MongoClient[dict[str, Any]]) -> dict[str, Any]:
+    """What is stored, without what the simulator's notifications and the workers change meanwhile."""
+    database = client[DATABASE]
+    kept = [name for name in COLLECTIONS if name != NOTIFICATIONS]
+    ids = {name: sorted(str(found["_id"]) for found in database[name].find({}, {"_id": 1})) for name in kept}
+    orders = database[ORDERS].find({}, {"trade_state": 1, "total": 1, "refunds": 1, "timeline": 1}).sort("_id")
+    return ids | {"stood": [facts_of(order) for order in orders]}
+
+
+def facts_of(order: dict[str, Any]) -> tuple[object, ...]:
+    refunds = [(refund["out_refund_no"], refund["refund"]) for refund in order.get("refunds", ())]
+    lines = [(line["at"], line["what"]) for line in order["timeline"] if line["source"] not in BY_THEMSELVES]
+    return order["trade_state"], order["total"], refunds, lines
+
+
+async def notify_for(shop: Shop, messages: list[Message], seconds: float) -> list[int]:
+    """The statuses of 50 notifications a second for so long."""
+    tasks: list[asyncio.Task[Told]] = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        tasks.append(asyncio.create_task(shop.notify(messages[len(tasks) % len(messages)])))
+        await asyncio.sleep(0.02)
+    return [answer.status for answer in await asyncio.gather(*tasks)]
+
+
+@pytest.mark.parametrize("result_code", ["", "success", "OK", "SUCCESS ", "成功", "FAILED", "0"])
+async def test_g11_a_signed_v2_notification_without_a_readable_result_is_not_acknowledged(
+    world: World, result_code: str
+) -> None:
+    with pytest.raises(Malformed) as refused:
+        await world.receive(world.write("v2", result_code=result_code))
+    assert refused.value.reason == "result_code"
+    assert world.state is TradeState.NOTPAY

@@ -1,0 +1,48 @@
+"""A service with stores of its own, for tests that break what others would share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
+from tests.support.platform import Platform
+from tests.support.servers import running
+from tests.support.service import ServiceProcess, overlay
+from tests.support.simulator import SimulatorProcess
+
+
+@dataclass
+class Site:
+    """Everything behind one address, each part to be broken."""
+
+    service: ServiceProcess
+    simulator: SimulatorProcess
+    mongo: EmbeddedMongo
+    redis: EmbeddedRedis
+    platform: Platform
+    settings: dict[str, Any]
+    directory: Path
+
+
+@contextmanager
+def running_site(directory: Path, simulator: SimulatorProcess, state: Path, **changes: Any) -> Iterator[Site]:
+    """A service in front of ``simulator``, which keeps its keys under ``state``. ``changes`` are settings by section.
+
+    At the end no defect may stand in its log.
+    """
+    with running(EmbeddedMongo(directory / "mongo")) as mongo, running(EmbeddedRedis(directory / "redis")) as redis:
+        settings = overlay(free_port(), simulator.url, simulator.credentials, mongo.url, redis.url, directory)
+        for section, values in changes.items():
+            settings[section] = settings.get(section, {}) | values if isinstance(values, dict) else values
+        service = ServiceProcess.start(directory, settings)
+        site = Site(service, simulator, mongo, redis, Platform(simulator.credentials, state), settings, directory)
+        try:
+            yield site
+        finally:
+            site.service.stop()
+            simulator.control("DELETE", "faults")
+    assert service.defects == []
