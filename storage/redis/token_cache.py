@@ -26,6 +26,10 @@ from wechat.domain.ports import Clock, Token
 TIMEOUT_S = 0.2
 BUDGET_S = 0.45  # one call, its one retry and any connecting
 REST_S = 5.0
+CONNECTIONS = 64
+"""Calls to Redis at once. Further ones wait here: the driver refuses what its pool has no connection for, which would
+look like a server that is away."""
+
 FENCE_LIFE_MS = 30 * 24 * 3600 * 1000
 CLOCKS_APART = timedelta(minutes=1)
 """By so much a stored date may differ from what Redis says before Redis is believed."""
@@ -77,6 +81,7 @@ class TokenCache:
         self._memory = MemoryTokens(clock)
         self._rests_until = 0.0
         self._away = False
+        self._free = asyncio.Semaphore(CONNECTIONS)
         self._redis: Any = client or _client(url)
         script = self._redis.register_script
         self._get, self._put, self._drop = map(script, (GET_SCRIPT, SAVE_SCRIPT, DROP_SCRIPT))
@@ -155,8 +160,12 @@ class TokenCache:
 
     async def _ask(self, call: Callable[[], Awaitable[Any]]) -> Any:
         """What Redis answers, None where it holds something of another type, AWAY where it cannot be relied on."""
-        if self._clock.monotonic() < self._rests_until:
+        if self._resting():
             return AWAY
+        async with self._free:
+            return AWAY if self._resting() else await self._answer(call)
+
+    async def _answer(self, call: Callable[[], Awaitable[Any]]) -> Any:
         try:
             async with asyncio.timeout(BUDGET_S):
                 answer = await call()
@@ -167,6 +176,10 @@ class TokenCache:
             return AWAY
         self._back()
         return answer
+
+    def _resting(self) -> bool:
+        """Whether Redis is left alone after a failure."""
+        return self._clock.monotonic() < self._rests_until
 
     def _rest(self, error: str) -> None:
         self._rests_until = self._clock.monotonic() + REST_S
@@ -188,6 +201,7 @@ def _client(url: str) -> Any:
             socket_connect_timeout=TIMEOUT_S,
             retry=Retry(NoBackoff(), 1),
             client_name="fenpay",
+            max_connections=CONNECTIONS,
         )
     except ValueError:
         raise ConfigError([Bilingual("redis.url：不是可用的地址", "redis.url: is not a usable address")]) from None

@@ -6,25 +6,32 @@ import asyncio
 import os
 import signal
 import time
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from pymongo import MongoClient
 
-from storage.embedded.servers import EmbeddedMongo
+from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis
 from storage.mongo.driver import Driver
+from storage.redis.token_cache import TokenCache
 from storage.stores.all import COLLECTIONS, NOTIFICATIONS, ORDERS
 from tests.findings.conftest import OpenSite
 from tests.http.client import MERCHANT, Shop, Told
+from tests.support.account import Account
+from tests.support.clock import ManualClock
 from tests.support.platform import Message
 from tests.support.route_requests import Draft, Endpoint, drafts, endpoints
+from tests.support.runtime import RecordedTelemetry
 from tests.support.service import ServiceProcess
 from tests.support.simulator import SimulatorProcess, ask
 from tests.support.stored import DATABASE
 from tests.unit.test_receive import World
+from tests.unit.test_tokens import STABLE, TICKET, Wechat
 from wechat.domain.errors import Malformed
 from wechat.domain.orders import TradeState
+from wechat.support.transport import Transport
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "12"))
 SCALE = int(os.environ.get("SCALE", "1"))
@@ -123,6 +130,34 @@ async def notify_for(shop: Shop, messages: list[Message], seconds: float) -> lis
         tasks.append(asyncio.create_task(shop.notify(messages[len(tasks) % len(messages)])))
         await asyncio.sleep(0.02)
     return [answer.status for answer in await asyncio.gather(*tasks)]
+
+
+async def test_g3_a_thousand_waiters_in_four_processes_are_one_call_and_find_redis_there(
+    redis: EmbeddedRedis,
+) -> None:
+    async with Account() as account, AsyncExitStack() as stack:
+        transport = Transport(RecordedTelemetry())
+        stack.push_async_callback(transport.close)
+        wechat, caches = Wechat(account, transport, ManualClock()), []
+        for _ in range(4):
+            cache = TokenCache(redis.url, wechat.clock, "g3:")
+            stack.push_async_callback(cache.close)
+            caches.append((cache, wechat.process(store=cache)))
+        account.delay_s = 0.3
+        waiters = [tokens.jsapi_ticket() for _, tokens in caches for _ in range(250 * SCALE)]
+        assert len(set(await asyncio.gather(*waiters))) == 1
+        assert account.calls == {STABLE: 1, TICKET: 1}
+        assert all([await cache.reachable() for cache, _ in caches])
+
+
+async def test_g3_a_full_pool_is_not_an_absent_redis(redis: EmbeddedRedis) -> None:
+    """What one process remembers in a crowd, another one finds."""
+    one, two = (TokenCache(redis.url, ManualClock(), "g3-pool:") for _ in range(2))
+    names = [f"name-{number}" for number in range(500)]
+    assert all(await asyncio.gather(*(one.remember(name, name, 60) for name in names)))
+    assert await asyncio.gather(*(two.recall(name) for name in names)) == names
+    await one.close()
+    await two.close()
 
 
 @pytest.mark.parametrize("result_code", ["", "success", "OK", "SUCCESS ", "成功", "FAILED", "0"])

@@ -18,7 +18,7 @@ from wechat.account.client import AccountClient
 from wechat.account.tokens import QUOTA_REST_S, REST_S, Credentials, Tokens
 from wechat.domain.errors import AccountRefused, OutcomeUnknown, RemoteError
 from wechat.domain.metrics import Metric
-from wechat.domain.ports import Token
+from wechat.domain.ports import Token, TokenStore
 from wechat.support.transport import Transport
 
 STABLE, CLASSIC, TICKET = "/cgi-bin/stable_token", "/cgi-bin/token", "/cgi-bin/ticket/getticket"
@@ -39,10 +39,10 @@ class Wechat:
             TICKET: lambda _: {"errcode": 0, "errmsg": "ok", "ticket": f"ticket-{next(numbers)}", "expires_in": LIFE_S},
         }
 
-    def process(self, call: str = "stable") -> Tokens:
+    def process(self, call: str = "stable", store: TokenStore | None = None) -> Tokens:
         """One more process over the same store."""
         credentials = Credentials("wx1", "secret-0123456789", call)
-        return Tokens(self.client, credentials, self.store, a_runtime(self.clock, telemetry=self.telemetry))
+        return Tokens(self.client, credentials, store or self.store, a_runtime(self.clock, telemetry=self.telemetry))
 
     def refreshes(self, result: str) -> int:
         """How often an access token was asked for with this result."""

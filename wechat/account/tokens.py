@@ -24,6 +24,7 @@ from wechat.domain.errors import AccountRefused, OutcomeUnknown, RemoteError
 from wechat.domain.metrics import Metric
 from wechat.domain.ports import Runtime, Token, TokenStore
 from wechat.domain.times import BEIJING
+from wechat.support.single_flight import SingleFlight
 
 EARLY_S = 300  # in its last five minutes WeChat gives a stable token's successor, and both work
 JITTER_S = 60
@@ -120,6 +121,8 @@ class Shared:
         self._clock = runtime.clock
         self._telemetry = runtime.telemetry
         self._held: Token | None = None
+        self._looks: SingleFlight[Token | None] = SingleFlight()
+        self._rejections = 0  # a look that began before the latest one may have read the rejected value
         self._renewal: asyncio.Task[Token] | None = None
         self._failure: RemoteError | None = None
         self._quiet_until: datetime | None = None
@@ -127,7 +130,9 @@ class Shared:
 
     async def value(self) -> str:
         """The credential, from memory where possible. Starts a renewal in the background when the end is near."""
-        token = await self._current()
+        held = self._held
+        fresh = held is not None and self._valid(held) and not self._near_end(held)
+        token = held if fresh else await self._looks.do(str(self._rejections), self._current)
         if token is None:
             return (await self._await_renewal()).value
         if self._near_end(token) and not self._resting():
@@ -137,6 +142,7 @@ class Shared:
     async def reject(self, value: str) -> None:
         """WeChat refused ``value``: forget it, unless somebody has replaced it already."""
         await self._store.drop(self._name, value)
+        self._rejections += 1
         if self._held and self._held.value == value:
             self._held = None
         log.warning("token_rejected", name=self._name, fingerprint=fingerprint(value))
@@ -147,10 +153,8 @@ class Shared:
             await asyncio.gather(self._renewal, return_exceptions=True)
 
     async def _current(self) -> Token | None:
-        """What is held here while it is far from its end, else what the store has, else what is still valid."""
+        """What the store has, else what is held here and still valid."""
         held = self._held if self._held and self._valid(self._held) else None
-        if held and not self._near_end(held):
-            return held
         stored = await self._store.get(self._name)
         if stored and self._valid(stored) and (held is None or stored.fence >= held.fence):
             self._held = stored
