@@ -213,7 +213,14 @@ def _finish(screen: Screen, refund: Refund) -> None:
 
 
 def _state(screen: Screen, refund: Refund) -> str:
-    """The state with its meaning; of one that was not sent yet, when it will be."""
+    """The state with its meaning; of one that was not sent yet, when it will be, and why one waits."""
+    if waits := refund["not_now"]:
+        said = f"{waits['code']} {waits['message']}".rstrip()
+        text = Bilingual(
+            f"微信支付暂未受理（{said}），将用同一单号重试",
+            f"WeChat does not take it now ({said}); it is sent again under its number",
+        )
+        return screen.translate(refund["state"], {refund["state"]: text})
     if not refund["due_at"]:
         return screen.translate(refund["state"], STATES)
     at = moment(refund["due_at"])[11:]

@@ -26,7 +26,7 @@ from drill.plan import (
     sample,
 )
 from drill.receiver import Receiver
-from drill.shop import Shop, WeChat
+from drill.shop import Answer, Shop, WeChat
 from drill.stack import SERVICES, Stack
 from storage.mongo.storage import MongoStorage
 from wechat.domain.deliveries import DeliveryState
@@ -222,16 +222,18 @@ class Day:
         self.report.repeated_as_one += len({answer.body.get("out_refund_no") for answer in answers}) == 1
 
     async def _refund_poor(self, numbers: list[str], totals: dict[str, int]) -> None:
-        """Without money no refund is taken; once it is there again, a new one is."""
+        """Without money no refund is taken; once it is there again, the same one is, under the same number."""
         balance = (await self._wechat.control("GET", "balance"))["balance"]
         await self._wechat.control("POST", "balance", {"transfer": -balance})
-        refused = [await self._shop.refund(number, totals[number], f"{number}-0") for number in numbers]
+        waiting = [await self._shop.refund(number, totals[number], f"{number}-0") for number in numbers]
         await self._wechat.control("POST", "balance", {"transfer": balance})
-        taken = [await self._shop.refund(number, totals[number], f"{number}-1") for number in numbers]
+        again = [await self._shop.refund(number, totals[number], f"{number}-0") for number in numbers]
+        await self._pass(SOON)
+        taken = await self._wechat.refunds()
         self.report.poor = len(numbers)
         self.report.poor_then_taken = sum(
-            (no.status, no.body.get("code")) == (502, "NOT_ENOUGH") and yes.status in TAKEN
-            for no, yes in zip(refused, taken, strict=True)
+            _waits_for_money(no) and yes.status in TAKEN and f"{number}-0" in taken
+            for number, no, yes in zip(numbers, waiting, again, strict=True)
         )
 
     async def _let_refunds_end(self) -> None:
@@ -366,6 +368,11 @@ class Day:
         async with asyncio.TaskGroup() as group:
             for thing in things:
                 group.create_task(one(thing))
+
+
+def _waits_for_money(answer: Answer) -> bool:
+    """Whether a refund was kept, under its number, until the merchant's balance covers it."""
+    return answer.status in TAKEN and (answer.body["not_now"] or {}).get("code") == "NOT_ENOUGH"
 
 
 def _patient(number: int) -> dict[str, Any]:

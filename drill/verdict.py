@@ -94,7 +94,10 @@ def _refunds(report: Report, seen: Seen) -> list[Line]:
         Line("超额退款被拒", "refunds of too much refused", report.too_much, report.too_much_refused),
         Line("同键重复只退一笔", "asked twice with one key, refunded once", report.repeated, report.repeated_as_one),
         Line(
-            "余额不足被拒，充值后受理", "refused for want of balance, then taken", report.poor, report.poor_then_taken
+            "余额不足，充值后原单号受理",
+            "kept for want of balance, then taken under its number",
+            report.poor,
+            report.poor_then_taken,
         ),
     ]
 

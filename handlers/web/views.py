@@ -10,6 +10,7 @@ from wechat.domain.deliveries import Delivery, order_data, refund_data
 from wechat.domain.errors import RemoteError
 from wechat.domain.facts import Received
 from wechat.domain.orders import Order, Refund, TimelineEntry
+from wechat.domain.refunds import not_now
 from wechat.domain.times import BEIJING, to_v3
 from wechat.orders.service import OrderWithPayParams
 
@@ -42,9 +43,14 @@ def merchant_view(order: Order) -> dict[str, Any]:
 
 
 def refund_view(refund: Refund) -> dict[str, Any]:
-    """A refund as merchants see it; ``due_at`` is when it goes out, None once it may have reached WeChat."""
+    """A refund as merchants see it; ``due_at`` is when it goes out, None once it may have reached WeChat.
+
+    ``not_now`` is WeChat's latest answer where that was no answer to the refund itself; it is sent again.
+    """
+    waits = not_now(refund)
     return refund_data(refund) | {
         "sends": refund.sends,
+        "not_now": {"code": waits.by, "message": waits.detail.get("message", "")} if waits else None,
         "due_at": to_v3(refund.queued_until) if refund.queued_until else None,
         "timeline": [_line(event) for event in refund.timeline],
     }

@@ -159,17 +159,17 @@ async def test_more_than_is_left_is_1_and_names_the_refunds(shop: Shop, manage: 
 
 async def test_wechats_no_to_a_refund_is_4(shop: Shop, manage: Manage, simulator: SimulatorProcess) -> None:
     number = await paid(shop, manage)
-    fault = {"fault": "refuse", "code": "NOT_ENOUGH", "message": "基本账户余额不足", "times": 1}
+    fault = {"fault": "refuse", "code": "USER_ACCOUNT_ABNORMAL", "message": "用户账户异常", "times": 1}
     simulator.control("POST", "faults", {"path": "/v3/refund/domestic/refunds"} | fault)
     ran = await manage(*wish(number))
     assert (ran.code, ran.out) == (4, "")
-    assert "微信支付返回信息: NOT_ENOUGH 基本账户余额不足" in ran.err
+    assert "微信支付返回信息: USER_ACCOUNT_ABNORMAL 用户账户异常" in ran.err
     refused = (await refunds(shop, number))[0]["out_refund_no"]
     assert ran.err.endswith(f"下一步：manage.py refund show {refused}\n")
     assert "重试" not in ran.err
     again = await manage(*wish(number, 500, "--out-refund-no", refused))
     assert (again.code, "重试" in again.err) == (1, False)
-    assert "退款 ¥5.00 未成功（NOT_ENOUGH）" in (await manage("why", number)).out
+    assert "退款 ¥5.00 未成功（USER_ACCOUNT_ABNORMAL）" in (await manage("why", number)).out
 
 
 async def test_a_refund_that_ends_badly_is_1(shop: Shop, manage: Manage, simulator: SimulatorProcess) -> None:

@@ -159,12 +159,12 @@ async def test_a_refund_that_wechat_finishes_at_once_is_created(desk: Desk) -> N
 @BOTH
 async def test_a_no_is_told_in_wechats_words_and_frees_the_money(desk: Desk, api: str) -> None:
     number = await desk.paid(api)
-    code = {"v2": "NOTENOUGH", "v3": "NOT_ENOUGH"}[api]
-    desk.wechat.v2 = lambda fields: {"result_code": "FAIL", "err_code": code, "err_code_des": "余额不足"}
-    desk.wechat.v3 = lambda data: (403, {"code": code, "message": "余额不足"})
+    code = "USER_ACCOUNT_ABNORMAL"
+    desk.wechat.v2 = lambda fields: {"result_code": "FAIL", "err_code": code, "err_code_des": "用户账号注销"}
+    desk.wechat.v3 = lambda data: (403, {"code": code, "message": "用户账号注销"})
     status, error = await desk.refund(number)
-    assert (status, error["code"], error["wechat"]["message"]) == (502, "NOT_ENOUGH", "余额不足")
-    assert error["wechat"]["next"].startswith("Top it up")
+    assert (status, error["code"], error["wechat"]["message"]) == (502, code, "用户账号注销")
+    assert error["wechat"]["next"].startswith("Contact the payer")
     _, listed = await desk.ask("GET", f"/api/orders/{number}/refunds")
     assert [refund["state"] for refund in listed["refunds"]] == ["REFUSED"]
     assert (await desk.ask("GET", f"/api/orders/{number}"))[1]["refund_reserved"] == 0

@@ -95,8 +95,12 @@ def lost(call: str = "refund") -> OutcomeUnknown:
     return OutcomeUnknown(call, wire_message="TimeoutError")
 
 
-def refused(code: str = "NOT_ENOUGH", call: str = "refund") -> GatewayRefused:
-    return GatewayRefused(call, code=code, wire_code=code, wire_message="基本账户余额不足")
+SURE_NO = "USER_ACCOUNT_ABNORMAL"
+
+
+def refused(code: str = SURE_NO, call: str = "refund") -> GatewayRefused:
+    """A no; unless told otherwise one that ends a refund."""
+    return GatewayRefused(call, code=code, wire_code=code, wire_message="用户账户异常")
 
 
 @dataclass

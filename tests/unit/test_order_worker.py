@@ -16,7 +16,7 @@ from storage.store import SCHEMA
 from storage.stores.all import ORDERS
 from tests.contract.samples import a_refund, a_refund_fact, an_order, paid
 from tests.support.core import Backend, Core, CrashingProxy, CrashPoint, SimulatedCrash
-from tests.support.refund_desk import RefundDesk, lost, refused
+from tests.support.refund_desk import SURE_NO, RefundDesk, lost, refused
 from tests.support.stepped_clock import SteppedClock, settle
 from wechat.domain.due_work import CHECK_LEASE
 from wechat.domain.errors import Mismatch, NotSent, StoreUnavailable
@@ -580,11 +580,11 @@ async def test_every_part_is_counted_by_how_it_went(shop: Shop) -> None:
 
 async def test_a_refund_that_is_refused_in_the_background_is_alarmed_once(shop: Shop) -> None:
     shop.paid("order-1", shop.refund("R-1"))
-    shop.desk.judge = lambda refund: refused("NOT_ENOUGH")
+    shop.desk.judge = lambda refund: refused()
     async with at_work(shop.core.worker):
         await shop.clock.run(3600)
     refund = shop.backend.refunds["R-1"]
-    assert (refund.state, refund.refusal) == (RefundState.REFUSED, "NOT_ENOUGH")
+    assert (refund.state, refund.refusal) == (RefundState.REFUSED, SURE_NO)
     assert shop.telemetry.raised == [("refund_refused", "order-1")]
     assert shop.order().refund_reserved == 0
 
@@ -645,7 +645,7 @@ async def test_an_answer_that_does_not_fit_is_alarmed_by_what_is_wrong(
 async def test_a_refund_that_is_not_there_after_all_is_sent_again_and_its_refusal_then_alarmed(shop: Shop) -> None:
     sent_at = shop.clock.now() - timedelta(minutes=5)
     shop.paid("order-1", shop.refund("R-1", sends=1, first_sent_at=sent_at, last_sent_at=sent_at))
-    shop.desk.judge = lambda refund: refused("NOT_ENOUGH")
+    shop.desk.judge = lambda refund: refused()
     await shop.core.do_due_work()
     assert shop.desk.calls == ["query R-1", "refund R-1", "query R-1"]
     assert shop.backend.refunds["R-1"].state is RefundState.REFUSED

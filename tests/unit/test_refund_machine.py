@@ -516,7 +516,7 @@ class RefundMachine(RuleBasedStateMachine):
         elif mood == "lost after":
             desk.after, cashier.after = [lost()], [lost("pay")]
         elif mood == "no":
-            desk.judge = lambda refund: refused("NOT_ENOUGH")
+            desk.judge = lambda refund: refused()
 
     # -- what holds at every moment -------------------------------------------------------------------------------
 

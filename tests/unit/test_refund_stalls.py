@@ -76,7 +76,7 @@ def late(shop: Shop) -> Core:
 
 
 async def test_a_refusal_that_comes_late_does_not_end_what_another_process_sent_again(shop: Shop, late: Core) -> None:
-    shop.desk.before = [refused("NOT_ENOUGH")]
+    shop.desk.before = [refused()]
     stall = Stall(shop.desk, "refund", after=True)
     task = await stalled(shop.ask(60, process=late), stall)
     shop.desk.after = [lost()]
@@ -106,7 +106,7 @@ async def test_a_refund_that_was_refused_meanwhile_is_not_reserved_by_who_is_lat
     """Even if that process then comes no further."""
     stall = Stall(orders_of(shop.backend), "replace_many")
     task = await stalled(shop.ask(60, key="k1", process=late), stall)
-    shop.desk.before = [refused("NOT_ENOUGH")]
+    shop.desk.before = [refused()]
     with pytest.raises(GatewayRefused):
         await shop.ask(60, key="k1")
     assert (only(shop, 60).state, shop.reserved) == (RefundState.REFUSED, 0)

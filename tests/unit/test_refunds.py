@@ -11,7 +11,7 @@ import pytest
 
 from tests.contract.samples import NOW
 from tests.support.core import Core, CrashPoint, SimulatedCrash
-from tests.support.refund_desk import TURN_S, Shop, fact, lost, refused
+from tests.support.refund_desk import SURE_NO, TURN_S, Shop, fact, lost, refused
 from wechat.domain.due_work import parts_of
 from wechat.domain.errors import (
     BadRequest,
@@ -228,12 +228,12 @@ async def test_the_same_number_gives_the_same_refund_and_another_request_a_confl
 
 
 async def test_a_refused_refund_stays_refused_when_it_is_asked_for_again(shop: Shop) -> None:
-    shop.desk.before = [refused("NOT_ENOUGH")]
+    shop.desk.before = [refused()]
     with pytest.raises(GatewayRefused):
         await shop.ask(key="k1")
     with pytest.raises(Conflict) as wrong:
         await shop.ask(key="k1")
-    assert (wrong.value.public_code, shop.calls) == ("NOT_ENOUGH", ["refund"])
+    assert (wrong.value.public_code, shop.calls) == (SURE_NO, ["refund"])
 
 
 async def test_a_refund_that_nobody_names_is_refused_because_repeated_it_would_be_a_second_one(shop: Shop) -> None:
@@ -303,12 +303,12 @@ async def test_a_refund_number_belongs_to_one_order(shop: Shop) -> None:
 
 
 async def test_a_refusal_releases_the_reservation_and_is_told_in_wechats_words(shop: Shop) -> None:
-    shop.desk.before = [refused("NOT_ENOUGH")]
+    shop.desk.before = [refused()]
     with pytest.raises(GatewayRefused) as no:
         await shop.ask(out_refund_no="refund-1")
     refund = shop.backend.refunds["refund-1"]
-    assert (no.value.public_code, refund.state, refund.next_check_at) == ("NOT_ENOUGH", RefundState.REFUSED, None)
-    assert refund.timeline[-1].detail == {"message": "基本账户余额不足"}
+    assert (no.value.public_code, refund.state, refund.next_check_at) == (SURE_NO, RefundState.REFUSED, None)
+    assert refund.timeline[-1].detail == {"message": "用户账户异常"}
     assert shop.reserved == 0
     assert [entry.what for entry in shop.stored_order.timeline][-2:] == [
         "refund_reserved",
@@ -388,14 +388,14 @@ async def test_a_refusal_of_a_second_try_is_checked_against_the_first(shop: Shop
 
 
 async def test_a_refusal_of_a_second_try_that_cannot_be_checked_releases_nothing(shop: Shop) -> None:
-    shop.desk.before = [lost(), None, refused("NOT_ENOUGH"), lost("refund_query")]
+    shop.desk.before = [lost(), None, refused(), lost("refund_query")]
     refund = await shop.ask()
     await shop.work()
     assert (shop.stored(refund).state, shop.reserved) == (RefundState.REQUESTED, 60)
 
 
 async def test_a_refusal_that_nobody_waits_for_is_an_alarm(shop: Shop) -> None:
-    shop.desk.before = [lost(), None, refused("NOT_ENOUGH"), None]
+    shop.desk.before = [lost(), None, refused(), None]
     refund = await shop.ask()
     for _ in range(3):
         await shop.work()
@@ -538,7 +538,7 @@ def done_at_once(shop: Shop) -> None:
 
 
 def is_refused(shop: Shop) -> None:
-    shop.desk.judge = lambda refund: refused("NOT_ENOUGH")
+    shop.desk.judge = lambda refund: refused()
 
 
 def loses_the_answer(shop: Shop) -> None:
@@ -646,7 +646,7 @@ async def test_a_process_that_stalled_reserves_nothing_for_a_refused_refund(shop
     stalled = shop.till.process()
     [job] = await stalled.work.claim(1)
     [claimed] = [each for each in parts_of(job.order, job.lease).refunds if each.refund == 60]
-    shop.desk.judge = lambda refund: refused("NOT_ENOUGH")
+    shop.desk.judge = lambda refund: refused()
     await shop.work()
     assert shop.stored(waiting).state is RefundState.REFUSED
     shop.clock.advance(TURN_S + 1)

@@ -8,7 +8,7 @@ from wechat.diagnosis.snapshot import Finding, OrderSnapshot
 from wechat.domain.facts import RefundState
 from wechat.domain.money import yuan
 from wechat.domain.orders import RELEASES_RESERVATION, Refund
-from wechat.domain.refunds import NOT_NOW
+from wechat.domain.refunds import not_now
 from wechat.support.cli_hints import command
 
 
@@ -43,19 +43,30 @@ def _under_way(case: OrderSnapshot, refund: Refund) -> Finding | None:
         )
     if refund.state is RefundState.PROCESSING:
         return Finding(f"退款处理中 ¥{amount}", f"a refund of ¥{amount} is under way", step)
-    if refund.state is RefundState.REQUESTED and refund.timeline and refund.timeline[-1].what == NOT_NOW:
-        code = refund.timeline[-1].by
-        return Finding(
-            f"退款 ¥{amount} 暂未受理：微信支付拒绝了本次请求（{code}），将用同一商户退款单号重试",
-            f"WeChat refused the request for the refund of ¥{amount} ({code}), not the refund; it is sent again under "
-            "its number",
-            step,
-        )
+    if waits := not_now(refund):
+        return _explain_wait(amount, waits.by, step)
     if refund.state is RefundState.REQUESTED:
         return Finding(
             f"退款 ¥{amount} 已提交，微信支付尚未返回结果", f"a refund of ¥{amount} waits for WeChat's answer", step
         )
     return None
+
+
+def _explain_wait(amount: str, code: str, step: str) -> Finding:
+    """WeChat said that it does not take it now."""
+    if code == "NOT_ENOUGH":
+        return Finding(
+            f"退款 ¥{amount} 暂未受理：商户号里可用于退款的余额不足（{code}），充值后将用同一商户退款单号重试",
+            f"the refund of ¥{amount} waits: the merchant's balance does not cover it ({code}); once topped up, it is "
+            "sent again under its number",
+            step,
+        )
+    return Finding(
+        f"退款 ¥{amount} 暂未受理：微信支付拒绝了本次请求（{code}），将用同一商户退款单号重试",
+        f"WeChat refused the request for the refund of ¥{amount} ({code}), not the refund; it is sent again under "
+        "its number",
+        step,
+    )
 
 
 def _explain_queue(refund: Refund, at: str) -> Finding:

@@ -172,6 +172,22 @@ NOT_NOW = "not_now"
 """The timeline's word for an answer that says nothing of the refund: WeChat does not know who asks, or not so often."""
 
 
+def not_now(refund: Refund) -> TimelineEntry | None:
+    """WeChat's latest answer to a refund that is still to be taken, if that was "not now"; its code is in ``by``."""
+    latest = refund.timeline[-1] if refund.timeline else None
+    waits = refund.state is RefundState.REQUESTED and latest is not None and latest.what == NOT_NOW
+    return latest if waits else None
+
+
+def hasten_refund(order: Order, out_refund_no: str, now: datetime) -> Order:
+    """Have a refund that was sent and not taken looked at as soon as it may be sent again."""
+    refund = _must_have(order, out_refund_no)
+    if refund.state is not RefundState.REQUESTED or refund.last_sent_at is None or refund.next_check_at is None:
+        return order
+    at = max(now, refund.last_sent_at + MIN_REFUND_INTERVAL)
+    return order if refund.next_check_at <= at else _replace_refund(order, replace(refund, next_check_at=at))
+
+
 def note_refund(order: Order, out_refund_no: str, entry: TimelineEntry) -> Order:
     """Add a line to a refund's timeline, once."""
     refund = _must_have(order, out_refund_no)

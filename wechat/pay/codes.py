@@ -49,10 +49,14 @@ NOT_NOW = frozenset(
         "APPID_MCHID_NOT_MATCH",
         "FREQUENCY_LIMITED",
         "COMMUNICATION_FAIL",
+        "INVALID_REQ_TOO_MUCH",
+        "NOT_ENOUGH",
+        "ORDER_NOT_READY",
     }
 )
-"""Codes that say nothing of the thing asked for: who asks is not known, may not, or asks too often. Asked again with
-the settings mended, WeChat may do it, so nothing ends by them."""
+"""Codes after which WeChat may do the very same thing later, so nothing ends by them: who asks is not known, may not or
+asks too often; there is too little money for a refund; the order is still being worked on. After NOT_ENOUGH, WeChat
+wants the refund sent again under its original number (错误码 of 申请退款)."""
 
 _SIGN_V3 = Advice(
     (
@@ -123,7 +127,8 @@ ADVICE: dict[str, Advice] = {
     "NOT_ENOUGH": Advice(
         (Bilingual("商户号里可用于退款的余额不足", "The merchant's balance does not cover the refund"),),
         Bilingual(
-            "在 商户平台 → 交易中心 充值后，发起一笔新的退款", "Top it up in the merchant console, then refund anew"
+            "请在 商户平台 → 交易中心 → 资金管理 → 充值/转入 充值，本系统会用原商户退款单号重试",
+            "Top it up in the merchant console (交易中心 → 资金管理); the refund is sent again under its number",
         ),
     ),
     "TRADE_OVERDUE": Advice(

@@ -42,7 +42,7 @@ CONSOLE_REASON = "商户平台退款"
 MONEY_GOES_BACK = "money_goes_back"
 """The timeline's word for a payment that is returned by policy."""
 REFUND_NOT_NOW = "refund_not_now"
-"""WeChat does not take the refund for a reason of our credentials or our rate; it is sent again."""
+"""WeChat does not take the refund for a reason of our credentials, our rate or our balance; it is sent again."""
 
 log = structlog.get_logger("wechat.refunds")
 
@@ -221,7 +221,7 @@ class Refunds:
     async def _send(self, order: Order, refund: Refund, *, asked_for: bool = False) -> Refund:
         """Ask WeChat for a refund that is marked as sent. Raises GatewayRefused for a sure no.
 
-        A refusal for our credentials or our rate is none: the refund keeps its number and is sent again.
+        A refusal for our credentials, our rate or our balance is none: it keeps its number and is sent again.
 
         ``asked_for``: whoever wants it waits for the answer. Where nobody does, a no is for the operator.
         """
@@ -356,10 +356,10 @@ def _reserve_repayment(order: Order, draft: Refund, now: datetime) -> Order:
 
 
 def _request_and_send(order: Order, draft: Refund, now: datetime) -> Order:
-    """Reserve a new refund, and mark it as sent or queue it; one that is there already stays as it is."""
+    """Reserve a new refund, and mark it as sent or queue it; one that is there and was not taken is looked at soon."""
     requested = transitions.request_refund(order, draft, now)
     if requested is order:
-        return order
+        return transitions.hasten_refund(order, draft.out_refund_no, now)
     return transitions.send_or_queue(requested, draft.out_refund_no, draft.lease, now)
 
 
