@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from copy import copy
 from enum import StrEnum
 
-from proof.chance import Chance
+from proof.runtime.chance import Chance
 
 
 class Fault(StrEnum):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from proof.runtime.trace import FAULT, Line
 from proof.simulation import Outcome
-from proof.trace import FAULT, Line
 
 FIRST_LINES = 12
 LAST_LINES = 40

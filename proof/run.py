@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from proof.coverage import FAULTS, count_pairs, list_missing, merge
+from proof.checks.coverage import FAULTS, count_pairs, list_missing, merge
 from proof.faults import Fault
 from proof.page import command, write_page
 from proof.shrink import shrink
@@ -197,7 +197,7 @@ def main(options: Options, *, one: bool, trace: bool, mutants: bool) -> int:
     """The exit status. ``one``: only the seed of the scenario."""
     console = Console()
     if mutants:
-        from proof.mutants import run_mutants  # noqa: PLC0415 - it copies the source
+        from proof.mutants.run import run_mutants  # noqa: PLC0415 - it copies the source
 
         return run_mutants(options.seeds, options.jobs, console)
     if one:

@@ -8,26 +8,26 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from proof.alarms import Alarm, Evidence
-from proof.bills import beijing_day
-from proof.bookkeeper import Bookkeeper
-from proof.chance import Chance
-from proof.cluster import Cluster
-from proof.coverage import Coverage
+from proof.checks.alarms import Alarm, Evidence
+from proof.checks.coverage import Coverage
+from proof.checks.invariants import Invariants
+from proof.checks.journal import Journal
 from proof.faults import Fault, Faults
-from proof.invariants import Invariants
-from proof.journal import Journal
-from proof.merchant import Account
-from proof.office import World
-from proof.people import People
-from proof.platform_keys import KeyMode, PlatformKeys
-from proof.polls import Polls
-from proof.process import Environment
-from proof.receiver import DistantReceiver, Receiver
-from proof.runtime import SimulatedClock
-from proof.trace import Trace
-from proof.visitors import Visitors
-from proof.wechat import WeChat
+from proof.people.bookkeeper import Bookkeeper
+from proof.people.payers import People
+from proof.people.visitors import Visitors
+from proof.runtime.chance import Chance
+from proof.runtime.ports import SimulatedClock
+from proof.runtime.trace import Trace
+from proof.service.cluster import Cluster
+from proof.service.office import World
+from proof.service.polls import Polls
+from proof.service.process import Environment
+from proof.service.receiver import DistantReceiver, Receiver
+from proof.wechat.bills import beijing_day
+from proof.wechat.merchant import Account
+from proof.wechat.payments import WeChat
+from proof.wechat.platform_keys import KeyMode, PlatformKeys
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import DELIVERIES, ORDERS
 from storage.stores.order_codec import ORDER

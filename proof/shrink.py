@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from proof.faults import Fault
+from proof.runtime.trace import ORDER
 from proof.simulation import Outcome, Scenario, simulate
-from proof.trace import ORDER
 
 PARTICULARS = re.compile(r"[0-9A-Za-z]*[0-9][0-9A-Za-z-]*|\[[^\]]*\]")
 """Numbers of orders, refunds and payments, amounts and lists: what differs between two failures of one kind."""

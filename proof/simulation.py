@@ -14,14 +14,14 @@ from pathlib import Path
 
 import structlog
 
-from proof.alarms import check_alarms
-from proof.books import check_books
-from proof.chance import Chance
+from proof.checks.alarms import check_alarms
+from proof.checks.books import check_books
+from proof.checks.invariants import Broken, check_end
 from proof.faults import Fault
-from proof.invariants import Broken, check_end
-from proof.loop import Deadlock, SimulatedLoop
+from proof.runtime.chance import Chance
+from proof.runtime.loop import Deadlock, SimulatedLoop
+from proof.runtime.trace import Line
 from proof.scene import DAY_S, Scene, Shape
-from proof.trace import Line
 
 NONE = "none"
 """On the command line: no fault at all."""

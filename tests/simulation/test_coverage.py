@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from proof.coverage import (
+from proof.checks.coverage import (
     CHECK_ENDED,
     CHECK_TAKEN,
     FAULTS,

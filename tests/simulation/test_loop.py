@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from proof.loop import Deadlock, SimulatedLoop
+from proof.runtime.loop import Deadlock, SimulatedLoop
 
 
 def run(coroutine, seed: int = 1, most_steps: int = 100_000):  # type: ignore[no-untyped-def]

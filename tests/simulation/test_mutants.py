@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from proof.mutant import Mutant
-from proof.mutants import MUTANTS, ROOT, apply
+from proof.mutants.mutant import Mutant
+from proof.mutants.run import MUTANTS, ROOT, apply
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda each: each.name)

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from proof.chance import Chance, SeededRandom
 from proof.faults import Faults
-from proof.loop import SimulatedLoop
-from proof.polls import Polls, subject_of
-from proof.runtime import InlineThreads, ProcessState, SimulatedClock, TracedTelemetry
-from proof.trace import Trace
+from proof.runtime.chance import Chance, SeededRandom
+from proof.runtime.loop import SimulatedLoop
+from proof.runtime.ports import InlineThreads, ProcessState, SimulatedClock, TracedTelemetry
+from proof.runtime.trace import Trace
+from proof.service.polls import Polls, subject_of
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import ORDERS
 from wechat.domain.ports import Runtime

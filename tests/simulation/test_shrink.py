@@ -7,11 +7,11 @@ from collections import Counter
 import pytest
 
 from proof.faults import Fault
-from proof.mutants import MUTANTS, find
+from proof.mutants.run import MUTANTS, find
 from proof.page import command, write_page
+from proof.runtime.trace import FAULT, Line
 from proof.shrink import is_same_failure, shrink
 from proof.simulation import Outcome, Scenario, simulate
-from proof.trace import FAULT, Line
 
 NEEDED = frozenset({Fault.STORE_LATE, Fault.PROCESS_DIES})
 

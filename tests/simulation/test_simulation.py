@@ -10,10 +10,10 @@ import sys
 import pytest
 from rich.console import Console
 
-from proof.chance import Chance
 from proof.faults import Fault, Faults
-from proof.mutants import MUTANTS, ROOT, find
+from proof.mutants.run import MUTANTS, ROOT, find
 from proof.run import Options, run_seeds
+from proof.runtime.chance import Chance
 
 SEEDS = int(os.environ.get("SEEDS", "40"))
 SURE = (

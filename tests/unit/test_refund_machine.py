@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from proof.chance import SeededRandom
+from proof.runtime.chance import SeededRandom
 from storage.documents import Document
 from storage.memory.documents import MemoryDocuments
 from storage.stores.all import NUMBERS, ORDERS

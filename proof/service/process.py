@@ -13,16 +13,16 @@ from datetime import time, timedelta
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from proof.alarms import Alarm
-from proof.bill_wire import BillDownloads
-from proof.chance import Chance, SeededRandom
+from proof.checks.alarms import Alarm
+from proof.checks.key_watch import KeyWatch
 from proof.faults import Fault, Faults
-from proof.key_watch import KeyWatch
-from proof.merchant import Account, Gateways
-from proof.office import World, build_office
-from proof.polls import Polls
-from proof.runtime import InlineThreads, ProcessState, SimulatedClock, TracedTelemetry
-from proof.trace import FAULT, Trace, orders_in
+from proof.runtime.chance import Chance, SeededRandom
+from proof.runtime.ports import InlineThreads, ProcessState, SimulatedClock, TracedTelemetry
+from proof.runtime.trace import FAULT, Trace, orders_in
+from proof.service.office import World, build_office
+from proof.service.polls import Polls
+from proof.wechat.bill_wire import BillDownloads
+from proof.wechat.merchant import Account, Gateways
 from service.compose import (
     Background,
     BillCacheSettings,

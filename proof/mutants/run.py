@@ -18,11 +18,11 @@ from typing import Any
 
 from rich.console import Console
 
-from proof.book_mutants import BOOK_MUTANTS
-from proof.broken_guards import GUARDED
-from proof.mutant import Mutant
+from proof.mutants.books import BOOK_MUTANTS
+from proof.mutants.guards import GUARDED
+from proof.mutants.mutant import Mutant
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 COPIED = ("wechat", "storage", "handlers", "service", "proof")
 LIMIT_S = 900.0
 
@@ -293,7 +293,7 @@ def find(mutant: Mutant, seeds: int, shrink_s: float = 0.0) -> dict[str, Any] | 
         for module in ROOT.glob("*.py"):
             shutil.copy(module, root)
         apply(mutant, root)
-        command = [sys.executable, "-m", "proof.mutants", str(seeds), str(shrink_s)]
+        command = [sys.executable, "-m", "proof.mutants.run", str(seeds), str(shrink_s)]
         done = subprocess.run(  # noqa: S603 - our own source
             command, cwd=root, capture_output=True, text=True, timeout=LIMIT_S, check=True
         )
@@ -315,7 +315,7 @@ def run_mutants(seeds: int, jobs: int, console: Console, chosen: Sequence[Mutant
 
 
 def main() -> None:
-    """In the copy: ``python -m proof.mutants SEEDS SHRINK_S``; the last line is JSON."""
+    """In the copy: ``python -m proof.mutants.run SEEDS SHRINK_S``; the last line is JSON."""
     from proof.page import write_page  # noqa: PLC0415 - of the broken build
     from proof.run import first_failure, shrink_for  # noqa: PLC0415
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from proof.chance import Chance
 from proof.faults import Fault, Faults
-from proof.trace import Trace
+from proof.runtime.chance import Chance
+from proof.runtime.trace import Trace
 from wechat.domain.deliveries import Event, Outcome
 
 DOWN_S = (60.0, 30 * 3600.0)

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from proof.cluster import Cluster, NoAnswer
-from proof.key_watch import takes_strange_keys
-from proof.office import PAGE, World
-from proof.process import ServiceProcess
+from proof.checks.key_watch import takes_strange_keys
+from proof.service.cluster import Cluster, NoAnswer
+from proof.service.office import PAGE, World
+from proof.service.process import ServiceProcess
 from wechat.account.jssdk import JsConfig
 from wechat.domain.errors import FenpayError
 

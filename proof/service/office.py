@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from typing import cast
 
 from proof.faults import Fault, Faults
-from proof.official_account import OfficialAccount, Trouble
-from proof.redis import RedisClient, RedisServer
-from proof.runtime import ProcessState
-from proof.trace import Trace
+from proof.runtime.ports import ProcessState
+from proof.runtime.trace import Trace
+from proof.service.redis import RedisClient, RedisServer
+from proof.wechat.official_account import OfficialAccount, Trouble
 from service.compose import Account, build_account
 from storage.redis.token_cache import TokenCache
 from wechat.account.tokens import Credentials

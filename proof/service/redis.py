@@ -13,7 +13,7 @@ from typing import TypeVar
 from redis.exceptions import ConnectionError as RedisGone
 
 from proof.faults import Fault, Faults
-from proof.runtime import ProcessState
+from proof.runtime.ports import ProcessState
 from storage.redis.token_cache import DROP_SCRIPT, GET_SCRIPT, LOCK_SCRIPT, SAVE_SCRIPT, UNLOCK_SCRIPT
 
 T = TypeVar("T")

@@ -9,16 +9,16 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from proof.bill_wire import HOST, QUESTION, BillDesk
-from proof.bills import Bills
+from proof.checks.key_watch import WatchedRing
 from proof.faults import Faults
-from proof.forger import Forger
-from proof.key_watch import WatchedRing
-from proof.platform_keys import OneKey, PlatformKeys, make_key
-from proof.protocol_v2 import ProtocolV2, read_xml, write_xml
-from proof.protocol_v3 import ProtocolV3
-from proof.trace import orders_in
-from proof.wechat import WeChat
+from proof.runtime.trace import orders_in
+from proof.wechat.bill_wire import HOST, QUESTION, BillDesk
+from proof.wechat.bills import Bills
+from proof.wechat.forger import Forger
+from proof.wechat.payments import WeChat
+from proof.wechat.platform_keys import OneKey, PlatformKeys, make_key
+from proof.wechat.protocol_v2 import ProtocolV2, read_xml, write_xml
+from proof.wechat.protocol_v3 import ProtocolV3
 from service.compose import CoreSettings
 from wechat.domain.facts import Api
 from wechat.domain.ports import Runtime

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from proof.platform_keys import OneKey, make_key
-from proof.protocol_v2 import ProtocolV2, read_xml
-from proof.protocol_v3 import ProtocolV3
-from proof.wechat import Order, OrderRequest, Payment, Refund, Refused, WeChat
+from proof.wechat.payments import Order, OrderRequest, Payment, Refund, Refused, WeChat
+from proof.wechat.platform_keys import OneKey, make_key
+from proof.wechat.protocol_v2 import ProtocolV2, read_xml
+from proof.wechat.protocol_v3 import ProtocolV3
 from wechat.domain.facts import Api
 from wechat.support.transport import Answer, Request
 

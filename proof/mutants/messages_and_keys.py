@@ -1,8 +1,8 @@
-"""Broken builds of what guards money, tokens and keys; ``proof.mutants`` has the others and runs them all."""
+"""Broken builds of what guards money, tokens and keys; ``proof.mutants.run`` has the others and runs them all."""
 
 from __future__ import annotations
 
-from proof.mutant import Mutant
+from proof.mutants.mutant import Mutant
 
 PAYMENTS = "wechat/domain/payments.py"
 REFUNDS = "wechat/domain/refunds.py"

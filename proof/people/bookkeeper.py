@@ -8,12 +8,12 @@ from collections.abc import Callable, Coroutine
 from datetime import date
 from typing import Any, TypeVar
 
-from proof.bills import Bills, Stage, beijing_day
-from proof.cluster import Cluster, NoAnswer
-from proof.process import ServiceProcess
-from proof.runtime import SimulatedClock
-from proof.trace import Trace
-from proof.wechat import WeChat
+from proof.runtime.ports import SimulatedClock
+from proof.runtime.trace import Trace
+from proof.service.cluster import Cluster, NoAnswer
+from proof.service.process import ServiceProcess
+from proof.wechat.bills import Bills, Stage, beijing_day
+from proof.wechat.payments import WeChat
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import DAYS, DIFFERENCES
 from storage.stores.days import DAY, DIFFERENCE

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from math import inf
 
-from proof.alarms import CLOCKS_AGREE, EVENING, Evidence
-from proof.bills import Bill, Line, beijing_day, next_day
+from proof.checks.alarms import CLOCKS_AGREE, EVENING, Evidence
 from proof.faults import Fault
+from proof.wechat.bills import Bill, Line, beijing_day, next_day
 from storage.stores.all import DAYS, DIFFERENCES
 from storage.stores.days import DAY, DIFFERENCE
 from wechat.domain.facts import RefundState

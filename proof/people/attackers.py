@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from proof.forger import STRANGE_SERIAL
-from proof.merchant import Account
-from proof.platform_keys import OneKey, make_key
-from proof.protocol_v2 import ProtocolV2, read_xml, write_xml
-from proof.protocol_v3 import ProtocolV3
-from proof.wechat import Payment, WeChat
+from proof.wechat.forger import STRANGE_SERIAL
+from proof.wechat.merchant import Account
+from proof.wechat.payments import Payment, WeChat
+from proof.wechat.platform_keys import OneKey, make_key
+from proof.wechat.protocol_v2 import ProtocolV2, read_xml, write_xml
+from proof.wechat.protocol_v3 import ProtocolV3
 from wechat.domain.ports import Clock
 
 Message = tuple[dict[str, str], bytes]

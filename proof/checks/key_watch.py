@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-from proof.forger import STRANGE_SERIAL
-from proof.platform_keys import PlatformKeys
+from proof.wechat.forger import STRANGE_SERIAL
+from proof.wechat.platform_keys import PlatformKeys
 from wechat.domain.errors import SignatureInvalid
 from wechat.domain.ports import Clock
 from wechat.pay.certificates import KeyRing, PlatformKey

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proof.broken_builds import (
+from proof.mutants.messages_and_keys import (
     KEYS,
     MESSAGES,
     ORDER_SERVICE,
@@ -14,7 +14,7 @@ from proof.broken_builds import (
     TRANSITIONS,
     V2,
 )
-from proof.mutant import Mutant
+from proof.mutants.mutant import Mutant
 
 GUARDS = (
     Mutant(

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from proof.platform_keys import OneKey, PlatformKeys, SigningKey
-from proof.wechat import OrderRequest, Payment, Refund, Refused, WeChat
+from proof.wechat.payments import OrderRequest, Payment, Refund, Refused, WeChat
+from proof.wechat.platform_keys import OneKey, PlatformKeys, SigningKey
 from wechat.support.transport import Answer, Request
 
 BEIJING = timezone(timedelta(hours=8))

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from proof.faults import Fault
-from proof.process import Environment, ServiceProcess
+from proof.service.process import Environment, ServiceProcess
 
 T = TypeVar("T")
 

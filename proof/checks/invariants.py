@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import pairwise
 
-from proof.merchant import MCHID
-from proof.people import Acknowledged
-from proof.receiver import Receiver
-from proof.wechat import WeChat
+from proof.people.payers import Acknowledged
+from proof.service.receiver import Receiver
+from proof.wechat.merchant import MCHID
+from proof.wechat.payments import WeChat
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import DELIVERIES, NUMBERS, ORDERS
 from storage.stores.order_codec import ORDER

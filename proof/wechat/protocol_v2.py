@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.modes import ECB
 from cryptography.hazmat.primitives.padding import PKCS7
 from lxml import etree
 
-from proof.wechat import OrderRequest, Payment, Refund, Refused, WeChat
+from proof.wechat.payments import OrderRequest, Payment, Refund, Refused, WeChat
 from wechat.support.transport import Answer, Request
 
 BEIJING = timezone(timedelta(hours=8))

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable
 from datetime import date, datetime
 from urllib.parse import parse_qs, urlsplit
 
-from proof.bills import BillFile, Bills
 from proof.faults import Fault, Faults
-from proof.protocol_v2 import ProtocolV2, read_xml, write_xml
-from proof.protocol_v3 import ProtocolV3
-from proof.wechat import Refused
+from proof.wechat.bills import BillFile, Bills
+from proof.wechat.payments import Refused
+from proof.wechat.protocol_v2 import ProtocolV2, read_xml, write_xml
+from proof.wechat.protocol_v3 import ProtocolV3
 from wechat.domain.errors import NotSent, OutcomeUnknown
 from wechat.support.transport import Answer, Request
 

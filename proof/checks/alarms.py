@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
-from proof.bills import Bills, next_day
-from proof.journal import Journal
-from proof.wechat import ANY_ORDER, WeChat
+from proof.checks.journal import Journal
+from proof.wechat.bills import Bills, next_day
+from proof.wechat.payments import ANY_ORDER, WeChat
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import DIFFERENCES, NOTIFICATIONS
 from wechat.domain.facts import RefundState

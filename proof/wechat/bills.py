@@ -14,7 +14,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from proof.faults import Fault, Faults
-from proof.wechat import Payment, Refund, Refused, WeChat
+from proof.wechat.payments import Payment, Refund, Refused, WeChat
 
 BEIJING = timezone(timedelta(hours=8))
 READY = time(9, 30)

@@ -6,11 +6,11 @@ import asyncio
 import base64
 from collections.abc import Awaitable, Callable
 
-from proof.chance import Chance
 from proof.faults import Fault, Faults
-from proof.forger import FORGED_KEY
-from proof.protocol_v2 import ProtocolV2, read_xml, seal, write_xml
-from proof.wechat import Refund
+from proof.runtime.chance import Chance
+from proof.wechat.forger import FORGED_KEY
+from proof.wechat.payments import Refund
+from proof.wechat.protocol_v2 import ProtocolV2, read_xml, seal, write_xml
 
 Message = tuple[dict[str, str], bytes]
 Send = Callable[[Message, str, str], Awaitable[bool]]

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from proof.attackers import Attackers, make_probe
-from proof.chance import Chance
-from proof.cluster import Cluster, NoAnswer
 from proof.faults import Fault, Faults
-from proof.merchant import Account
-from proof.process import ServiceProcess
-from proof.refund_notices import RefundNotices
-from proof.runtime import SimulatedClock
-from proof.trace import Trace
-from proof.wechat import Payment, Refund, WeChat
+from proof.people.attackers import Attackers, make_probe
+from proof.people.refund_notices import RefundNotices
+from proof.runtime.chance import Chance
+from proof.runtime.ports import SimulatedClock
+from proof.runtime.trace import Trace
+from proof.service.cluster import Cluster, NoAnswer
+from proof.service.process import ServiceProcess
+from proof.wechat.merchant import Account
+from proof.wechat.payments import Payment, Refund, WeChat
 from wechat.domain.errors import CallerError, FenpayError, NotifyError
 from wechat.domain.facts import Api
 from wechat.domain.orders import Refund as OurRefund

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from proof.alarms import Alarm
+from proof.checks.alarms import Alarm
 from proof.faults import Fault, Faults
-from proof.trace import Trace
+from proof.runtime.trace import Trace
 from wechat.domain.metrics import Metric
 
 T = TypeVar("T")

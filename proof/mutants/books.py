@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proof.mutant import Mutant
+from proof.mutants.mutant import Mutant
 
 RECEIVER = "wechat/notifications/receiver.py"
 RELAY = "wechat/events/relay.py"
