@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import random
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from proof.runtime.loop import SimulatedLoop
 from tests.support.clock import ManualClock
 from tests.support.runtime import RecordedTelemetry, a_runtime
 from tests.unit.keys import START, YEAR, certificate_pem, curve_pem, key, private_pem, public_pem
@@ -244,6 +246,29 @@ async def test_a_serial_that_appears_first_in_a_message_is_known_shortly_after(k
     await asyncio.sleep(0.01)
     keys.ring.find("B2")
     await keys.certificates.close()
+
+
+def downloads_in(hours: float, keys: Set) -> int:
+    """How many downloads the background makes in so much virtual time."""
+    loop = SimulatedLoop(random.Random(1), most_steps=100_000)
+
+    async def wait() -> None:
+        keys.certificates.start()
+        await asyncio.sleep(hours * 3600)
+        await keys.certificates.close()
+
+    loop.run_until_complete(wait())
+    loop.close()
+    return keys.wechat.downloads
+
+
+def test_a_download_that_goes_on_failing_is_repeated_less_and_less_often() -> None:
+    keys = Set()
+    keys.wechat.error = SignatureInvalid("timestamp")
+    assert downloads_in(0.55, keys) == 6  # at once, after 1, 3, 7, 15 and 30 minutes
+    keys = Set()
+    keys.wechat.error = SignatureInvalid("timestamp")
+    assert downloads_in(24, keys) <= 5 + 24 * 4
 
 
 def test_the_public_key_is_found_by_its_id_and_preferred() -> None:

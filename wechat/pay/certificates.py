@@ -30,6 +30,9 @@ from wechat.pay.signing import Signer
 
 REFRESH_S = 8 * 3600  # WeChat asks for at least every 12 hours
 RETRY_S = 60
+LONGEST_RETRY_S = 15 * 60
+"""A download that fails is repeated after a minute, then after twice as long each time, up to this: a process whose
+clock is wrong fails until somebody mends that."""
 UNKNOWN_SERIAL_REST = timedelta(minutes=10)
 
 log = structlog.get_logger("wechat.certificates")
@@ -203,14 +206,15 @@ class Certificates:
         return PlatformKey(_serial(certificate), key, certificate.not_valid_before_utc, certificate.not_valid_after_utc)
 
     async def _run(self) -> None:
+        retry_s = RETRY_S
         while True:
             try:
                 await self.refresh()
-                pause = REFRESH_S + self._random.uniform(0, 3600)
+                pause_s, retry_s = REFRESH_S + self._random.uniform(0, 3600), RETRY_S
             except FenpayError as error:
                 log.error("certificates_failed", error=str(error))
-                pause = float(RETRY_S)
-            await self._pause(pause)
+                pause_s, retry_s = float(retry_s), min(2 * retry_s, LONGEST_RETRY_S)
+            await self._pause(pause_s)
 
     async def _pause(self, seconds: float) -> None:
         try:
