@@ -128,7 +128,7 @@ async def serve(settings: Settings, telemetry: PrometheusTelemetry) -> None:
             _listen(server, settings)
             _spare_collections()
             await stop.wait()
-            await drain(server, services.traffic, settings.http.drain_s)
+            await drain(server, services.in_flight, settings.http.drain_s)
         if _is_failure(preparing):
             await preparing
     log.info("stopped")
@@ -194,15 +194,15 @@ def listening_sockets(settings: Settings) -> list[socket.socket]:
         ) from None
 
 
-async def drain(server: HTTPServer, traffic: InFlightRequests, limit_s: float) -> None:
+async def drain(server: HTTPServer, in_flight: InFlightRequests, limit_s: float) -> None:
     """Take no new connections, let what is in the works be answered, then close.
 
     Connections that are kept alive are served a little longer: a request may be on its way, and its answer says close.
     """
-    traffic.draining = True
+    in_flight.draining = True
     server.stop()
     await asyncio.sleep(LINGER_S)
-    await traffic.quiet(limit_s)
+    await in_flight.quiet(limit_s)
     await server.close_all_connections()
 
 

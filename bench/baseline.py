@@ -99,7 +99,7 @@ class Writes:
             return await answer.read()
 
 
-class Floor(RequestHandler):
+class Baseline(RequestHandler):
     """``/order``, ``/refund``, ``/refund_secure``, ``/notify`` and ``/nothing``."""
 
     def initialize(self, writes: Writes) -> None:
@@ -125,7 +125,7 @@ async def main() -> None:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=50, ssl=tls)) as session:
         upstream, secure = f"{arguments.simulator}/pay/unifiedorder", f"{keys['secure_url']}/secapi/pay/refund"
         writes = Writes(database, session, upstream, secure)
-        routes = [(r"/(order|refund|refund_secure|notify|nothing)", Floor, {"writes": writes})]
+        routes = [(r"/(order|refund|refund_secure|notify|nothing)", Baseline, {"writes": writes})]
         Application(routes, log_function=lambda _: None).listen(arguments.port, "127.0.0.1")
         print("floor listening", flush=True)
         await asyncio.Event().wait()

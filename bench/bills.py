@@ -89,8 +89,8 @@ def run(count: int) -> Figures:
         path = Path(directory) / "bill.csv"
         write(path, count)
         command = [sys.executable, "-m", "bench.bills", str(path), str(count)]
-        told = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return Figures(**json.loads(told))
+        output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return Figures(**json.loads(output))
 
 
 def show(figures: Figures, console: Console) -> None:

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.fill import DATABASE, fill_store
-from bench.mongo_proxy import Command, Tap, start_tap
+from bench.mongo_proxy import Command, MongoProxy, start_proxy
 from bench.stack import Stack, Target, cpu_s
 from storage.embedded.servers import EmbeddedMongo
 
@@ -55,7 +55,7 @@ class Watched:
 
     service: Target
     mongo: EmbeddedMongo
-    tap: Tap
+    proxy: MongoProxy
     stored: dict[str, int]
 
     def cpu_s(self) -> tuple[float, float]:
@@ -71,9 +71,9 @@ def run(count: int, seconds: float) -> tuple[Figures, Figures]:
         stored = fill_store(stack, full, receiver, count)
         watched = []
         for name, mongo, documents in (("on-empty", empty, {}), ("on-full", full, stored)):
-            tap = open_.enter_context(start_tap(mongo.url))
-            service = stack.service(tap.url, name=name, webhooks=[receiver])
-            watched.append(Watched(service, mongo, tap, documents))
+            proxy = open_.enter_context(start_proxy(mongo.url))
+            service = stack.service(proxy.url, name=name, webhooks=[receiver])
+            watched.append(Watched(service, mongo, proxy, documents))
         time.sleep(SETTLE_S)
         first, second = _idle(watched, seconds)
         return first, second
@@ -81,13 +81,13 @@ def run(count: int, seconds: float) -> tuple[Figures, Figures]:
 
 def _idle(watched: list[Watched], seconds: float) -> list[Figures]:
     for each in watched:
-        each.tap.commands.clear()
+        each.proxy.commands.clear()
     before = [each.cpu_s() for each in watched]
     time.sleep(seconds)
     after = [each.cpu_s() for each in watched]
     figures = []
     for each, start, end in zip(watched, before, after, strict=True):
-        asked = list(each.tap.commands)
+        asked = list(each.proxy.commands)
         service_cpu_s, database_cpu_s = (now - then for now, then in zip(end, start, strict=True))
         read = _read(each.mongo.url, asked)
         named = Counter(_name(command) for command in asked)

@@ -22,7 +22,7 @@ Command = dict[str, Any]
 
 
 @dataclass(slots=True)
-class Tap:
+class MongoProxy:
     """Where to connect to instead, and what has been asked there so far; ``commands`` may be emptied at any time."""
 
     url: str = ""
@@ -30,23 +30,24 @@ class Tap:
 
 
 @contextmanager
-def start_tap(mongo_url: str) -> Iterator[Tap]:
+def start_proxy(mongo_url: str) -> Iterator[MongoProxy]:
     """A tap on the server at ``mongo_url``."""
-    there, tap = urlsplit(mongo_url), Tap()
+    there, proxy = urlsplit(mongo_url), MongoProxy()
 
     class Relay(BaseRequestHandler):
         def handle(self) -> None:
             with suppress(OSError), socket.create_connection((there.hostname, there.port or 0)) as server:
                 threading.Thread(target=_pump, args=(server, self.request, lambda _: None), daemon=True).start()
-                _pump(self.request, server, Messages(tap.commands.append).add)
+                _pump(self.request, server, Messages(proxy.commands.append).add)
 
     with ThreadingTCPServer(("127.0.0.1", 0), Relay) as listener:
         listener.daemon_threads = True
         listener.block_on_close = False
         threading.Thread(target=listener.serve_forever, daemon=True).start()
         port = listener.server_address[1]
-        tap.url = f"mongodb://127.0.0.1:{port}/?directConnection=true"  # or the driver goes where the server says it is
-        yield tap
+        # directConnection, or the driver goes where the server says it is
+        proxy.url = f"mongodb://127.0.0.1:{port}/?directConnection=true"
+        yield proxy
         listener.shutdown()
 
 

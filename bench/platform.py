@@ -22,7 +22,7 @@ class Platform:
         self.key_id = key_id
 
     @property
-    def known(self) -> dict[str, str]:
+    def credentials(self) -> dict[str, str]:
         """What a merchant is given of it, named as the simulator names it."""
         return {"public_key_pem": self._public_pem, "public_key_id": self.key_id}
 

@@ -83,7 +83,7 @@ class Course:
         self._mongo = stack.mongo()
         self._platform = Platform()
         self._service = stack.service(self._mongo.url)
-        self._floor = stack.floor(self._mongo.url)
+        self._baseline = stack.baseline(self._mongo.url)
         self._port = int(self._service.url.rpartition(":")[2])
         self.rows: list[Row] = []
 
@@ -94,18 +94,21 @@ class Course:
         return float(psutil.Process(self._service.process.pid).memory_info().rss) / 2**20
 
     def orders(self, count: int) -> None:
-        stack, floor = self._stack, work.floor_orders(self._stack.keys, count)
-        self._measure("orders v2", work.orders(stack.api_key, "v2", count), floor)
-        self._measure("orders v3", work.orders(stack.api_key, "v3", count), floor)
+        stack, baseline = self._stack, work.baseline_orders(self._stack.keys, count)
+        self._measure("orders v2", work.orders(stack.api_key, "v2", count), baseline)
+        self._measure("orders v3", work.orders(stack.api_key, "v3", count), baseline)
 
     def refunds(self) -> None:
         """One of each order so far, after all of them were paid. They come to their ends once they were measured."""
         stack, orders = self._stack, self._pay()
         kept, rest = orders[0], orders[1:]
-        for api, floor in (("v2", work.floor_refunds_v2(stack.keys, kept)), ("v3", work.floor_refunds_v3(stack.keys))):
+        for api, baseline in (
+            ("v2", work.baseline_refunds_v2(stack.keys, kept)),
+            ("v3", work.baseline_refunds_v3(stack.keys)),
+        ):
             asked = work.refunds(stack.api_key, [order for order in rest if order["api"] == api])
             stack.control("refunds/scenarios", {"scenario": "slow", "times": len(asked)})
-            self._measure(f"refunds {api}", asked, [floor] * len(asked))
+            self._measure(f"refunds {api}", asked, [baseline] * len(asked))
             stack.control("clock", {"advance_s": LASTS_S})
             self._until_nothing_is_due()
         self._all_came_back(len(rest))
@@ -124,27 +127,27 @@ class Course:
         self._service = self._stack.service(self._mongo.url, port=self._port, platform=self._platform)
         v2 = work.notifications_v2(self._stack.keys, unpaid[:count])
         v3 = work.notifications_v3(self._stack.keys, self._platform, unpaid[count:])
-        self._measure("notifications v2", v2, work.as_floor(v2))
-        self._measure("notifications v3", v3, work.as_floor(v3))
+        self._measure("notifications v2", v2, work.as_baseline(v2))
+        self._measure("notifications v3", v3, work.as_baseline(v3))
 
-    def _measure(self, name: str, requests: Requests, floor: Requests) -> None:
+    def _measure(self, name: str, requests: Requests, baseline: Requests) -> None:
         """Let floor and service take turns on parts of their requests."""
         alone = self._stack.drive(self._service, requests[:ALONE], clients=1)
-        requests, floor = requests[ALONE:], floor[ALONE:]
-        service_turns, floor_turns = [], []
+        requests, baseline = requests[ALONE:], baseline[ALONE:]
+        service_turns, baseline_turns = [], []
         for turn in range(TURNS):
-            floor_turns.append(self._stack.drive(self._floor, floor[turn::TURNS]))
+            baseline_turns.append(self._stack.drive(self._baseline, baseline[turn::TURNS]))
             service_turns.append(self._stack.drive(self._service, requests[turn::TURNS]))
         count = sum(turn.count for turn in service_turns)
         row = Row(
             name=name,
             per_s=count / sum(turn.seconds for turn in service_turns),
-            floor_per_s=sum(turn.count for turn in floor_turns) / sum(turn.seconds for turn in floor_turns),
+            floor_per_s=sum(turn.count for turn in baseline_turns) / sum(turn.seconds for turn in baseline_turns),
             p50_ms=sorted(turn.p50_ms for turn in service_turns)[len(service_turns) // 2],
             p99_ms=max(turn.p99_ms for turn in service_turns),
             alone_ms=alone.p50_ms,
             cpu_ms=1000 * sum(turn.cpu_s for turn in service_turns) / count,
-            floor_cpu_ms=1000 * sum(turn.cpu_s for turn in floor_turns) / sum(turn.count for turn in floor_turns),
+            floor_cpu_ms=1000 * sum(turn.cpu_s for turn in baseline_turns) / sum(turn.count for turn in baseline_turns),
             simulator_cpu_ms=1000 * sum(turn.simulator_cpu_s for turn in service_turns) / count,
             failed=sum(turn.failed for turn in (alone, *service_turns)),
         )

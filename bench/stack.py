@@ -117,8 +117,8 @@ class Stack:
     ) -> Target:
         """A service as the simulator's merchant; it believes ``platform`` where that is given."""
         url = f"http://127.0.0.1:{port or free_port()}"
-        known = {**self.keys, **(platform.known if platform else {})}
-        settings = overlay(url, self.simulator.url, known) | {
+        credentials = {**self.keys, **(platform.credentials if platform else {})}
+        settings = overlay(url, self.simulator.url, credentials) | {
             "session": {"secret": secrets.token_hex(32)},
             "books": {"directory": str(self._directory / name / "bills")},
             "mongo": {"url": mongo_url, "driver": driver},
@@ -138,7 +138,7 @@ class Stack:
         key = load_key(self._directory / "simulator", "public_key")
         return Platform(key, str(self.keys["public_key_id"]))
 
-    def floor(self, mongo_url: str) -> Target:
+    def baseline(self, mongo_url: str) -> Target:
         port = free_port()
         at = ("--port", str(port), "--mongo", mongo_url, "--simulator", self.simulator.url)
         process = self._spawn("floor", "-m", "bench.baseline", *at)

@@ -31,7 +31,7 @@ def orders(api_key: str, api: str, count: int) -> Requests:
     return [_request("/api/orders", headers, body | {"openid": ""}) for _ in range(count)]
 
 
-def floor_orders(keys: Keys, count: int) -> Requests:
+def baseline_orders(keys: Keys, count: int) -> Requests:
     """The floor's order: a body that the simulator takes as it is, so that both pay for the same upstream."""
     return [_upstream("/order", _prepay(keys))] * count
 
@@ -50,7 +50,7 @@ def refunds(api_key: str, orders: Sequence[Mapping[str, Any]]) -> Requests:
     ]
 
 
-def floor_refunds_v2(keys: Keys, order: Mapping[str, Any]) -> Request:
+def baseline_refunds_v2(keys: Keys, order: Mapping[str, Any]) -> Request:
     """The floor's refund over mutual TLS: always the same one of ``order``, which the simulator takes once."""
     fields = {
         "appid": keys["appid"],
@@ -65,12 +65,12 @@ def floor_refunds_v2(keys: Keys, order: Mapping[str, Any]) -> Request:
     return _upstream("/refund_secure", _build_v2(keys, fields))
 
 
-def floor_refunds_v3(keys: Keys) -> Request:
+def baseline_refunds_v3(keys: Keys) -> Request:
     """The same over plain HTTP, where any body does."""
     return _upstream("/refund", _prepay(keys))
 
 
-def as_floor(requests: Requests) -> Requests:
+def as_baseline(requests: Requests) -> Requests:
     """The same notifications for the floor."""
     return [request | {"path": "/notify"} for request in requests]
 

@@ -52,7 +52,7 @@ def reconcile(
     repair: Annotated[
         bool, typer.Option("--repair", help=words("能查单的查单，重复的付款退回", "query, and return double payments"))
     ] = False,
-    known: Annotated[
+    checked: Annotated[
         list[str] | None,
         typer.Option(
             metavar="ID",
@@ -68,7 +68,7 @@ def reconcile(
 ) -> None:
     """Reconcile, show the differences, note or repair what may be, show what that came to."""
     with command_context("reconcile", url, key_file, as_json, next_step=command("reconcile", date)) as context:
-        path, wanted = f"/api/reconciliations/{day(date)}", [_id(text) for text in known or []]
+        path, wanted = f"/api/reconciliations/{day(date)}", [_id(text) for text in checked or []]
         context.screen.must_answer(yes=yes or not repair)
         result, differences = _run(context, path)
         context.screen.preview(*_views(context.screen, result, differences))
@@ -98,8 +98,8 @@ def _run(context: Context, path: str) -> tuple[dict[str, Any], dict[str, Differe
 def _id(text: str) -> str:
     """``text``, if it may be the beginning of a difference's id. Raises Problem."""
     if not ID.fullmatch(text):
-        told = Bilingual("--known 是差异表里的编号", "--known is an id of the table of differences")
-        raise Problem(Exit.USAGE, "BAD_ID", told)
+        message = Bilingual("--known 是差异表里的编号", "--known is an id of the table of differences")
+        raise Problem(Exit.USAGE, "BAD_ID", message)
     return text
 
 
@@ -107,13 +107,13 @@ def _find_difference(text: str, date: str, differences: Mapping[str, Difference]
     """The one difference whose id begins with ``text``. Raises Problem."""
     found = [one for number, one in differences.items() if number.startswith(text)]
     if len(found) > 1:
-        told = Bilingual(
+        message = Bilingual(
             f"有 {len(found)} 条差异的编号以 {text} 开头", f"{len(found)} differences have ids like {text}"
         )
-        raise Problem(Exit.USAGE, "AMBIGUOUS_ID", told, next_step=command("reconcile", date))
+        raise Problem(Exit.USAGE, "AMBIGUOUS_ID", message, next_step=command("reconcile", date))
     if not found:
-        told = Bilingual(f"没有编号以 {text} 开头的差异", f"No difference has an id like {text}")
-        raise Problem(Exit.FAILED, "DIFFERENCE_NOT_FOUND", told, next_step=command("reconcile", date))
+        message = Bilingual(f"没有编号以 {text} 开头的差异", f"No difference has an id like {text}")
+        raise Problem(Exit.FAILED, "DIFFERENCE_NOT_FOUND", message, next_step=command("reconcile", date))
     return found[0]
 
 
@@ -145,7 +145,7 @@ def _carried_out(
                 reason = _explain_open(after).to(context.screen.lang) if after["status"] == "open" else None
                 outcome |= {"status": after["status"], "reason": reason, "error": None}
             except Problem as problem:
-                if not problem.told or problem.code is Exit.CONFIG:
+                if not problem.text or problem.code is Exit.CONFIG:
                     context.screen.preview(*_outcomes(context.screen, steps, done))
                     problem.more = {"repairs": done}
                     raise

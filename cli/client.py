@@ -88,7 +88,7 @@ class Service:
             return Problem(Exit.CONFIG, "REDIRECTED", text)
         body = _document(error.read())
         problem = refusal(error.code, body if isinstance(body, dict) and {"code", "message"} <= body.keys() else None)
-        if problem.code is Exit.UNREACHED and "wechat" not in problem.told:  # the service itself is in trouble
+        if problem.code is Exit.UNREACHED and "wechat" not in problem.answer:  # the service itself is in trouble
             problem.next_step = self.place.next_step
         return problem
 

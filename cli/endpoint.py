@@ -63,8 +63,8 @@ def find(url: str | None, key_file: Path | None, environ: Mapping[str, str], dem
 
 def _of_demo(file: Path) -> Endpoint:
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
-        return Endpoint(str(told["base_url"]), _valid(str(told["api_key"])), demo=True)
+        document = json.loads(file.read_text(encoding="utf-8"))
+        return Endpoint(str(document["base_url"]), _valid(str(document["api_key"])), demo=True)
     except (OSError, ValueError, KeyError, TypeError):
         text = Bilingual(
             f"没有服务可问：启动演示，或设置 {URL_VARIABLE} 与 {KEY_VARIABLE}",

@@ -82,8 +82,8 @@ def _listing(screen: Screen, deliveries: Sequence[Mapping[str, Any]]) -> Rendera
         Bilingual("最近", "Last"),
         Bilingual("下次", "Next"),
     )
-    told = ("id", "type", "out_trade_no", "target", "state", "tries")
-    rows = [(*(one[name] for name in told), _last(one), moment(one["due_at"])) for one in deliveries]
+    names = ("id", "type", "out_trade_no", "target", "state", "tries")
+    rows = [(*(one[name] for name in names), _last(one), moment(one["due_at"])) for one in deliveries]
     return screen.table(Bilingual("投递", "Deliveries"), columns, rows)
 
 

@@ -90,7 +90,7 @@ class Screen:
             typer.echo(json.dumps(problem.document(self.lang), ensure_ascii=False, indent=2), err=True)
             return
         self._err.print(Styled(f"✘ {clean(problem.text.to(self.lang))}", style="red"), soft_wrap=True)
-        for line in _quote_wechat(problem.told.get("wechat"), self.lang):
+        for line in _quote_wechat(problem.answer.get("wechat"), self.lang):
             self._err.print(Styled(f"  {clean(line)}"), soft_wrap=True)
         self.next_step(problem.next_step)
 
@@ -175,11 +175,11 @@ class Listing:
         for name, value in zip(self._columns, row, strict=True):
             if not value:
                 continue
-            told = Styled.assemble((f"{name}: ", "bold"), value) if name else value
-            if line and line.cell_len + len(GAP) + told.cell_len > width:
+            part = Styled.assemble((f"{name}: ", "bold"), value) if name else value
+            if line and line.cell_len + len(GAP) + part.cell_len > width:
                 yield line
                 line = Styled(overflow="fold")
-            line.append(GAP if line else "").append_text(told)
+            line.append(GAP if line else "").append_text(part)
         yield line
 
 

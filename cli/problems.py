@@ -24,7 +24,7 @@ class Exit(IntEnum):
 
 
 class Problem(Exception):
-    """A command's end other than ``OK``. ``told`` is the service's own error document, where it gave one; ``more`` is
+    """A command's end other than ``OK``. ``answer`` is the service's own error document, where it gave one; ``more`` is
     what the command adds to ours.
 
     ``unknown``: the request went out and no answer came, so it may have been carried out.
@@ -37,7 +37,7 @@ class Problem(Exception):
         text: Bilingual,
         *,
         next_step: str = "",
-        told: Mapping[str, Any] | None = None,
+        answer: Mapping[str, Any] | None = None,
         unknown: bool = False,
     ) -> None:
         super().__init__(name)
@@ -45,13 +45,13 @@ class Problem(Exception):
         self.name = name
         self.text = text
         self.next_step = next_step
-        self.told = told or {}
+        self.answer = answer or {}
         self.unknown = unknown
         self.more: dict[str, Any] = {}
 
     def document(self, lang: str) -> dict[str, Any]:
         """For ``--json``: ``{"exit", "code", "message", "next"}`` and what the service said besides."""
-        said = {name: value for name, value in self.told.items() if name in ("field", "request_id", "wechat")}
+        said = {name: value for name, value in self.answer.items() if name in ("field", "request_id", "wechat")}
         message, next_step = self.text.to(lang), self.next_step or None
         return {"exit": int(self.code), "code": self.name, "message": message, "next": next_step, **said, **self.more}
 
@@ -62,7 +62,7 @@ def refusal(status: int, body: Mapping[str, Any] | None) -> Problem:
         return _foreign(status)
     code, name, message = _exit(status, body), str(body["code"]), str(body["message"])
     unknown = code is Exit.UNREACHED and status >= 500
-    return Problem(code, name, Bilingual(message, message), told=body, unknown=unknown)
+    return Problem(code, name, Bilingual(message, message), answer=body, unknown=unknown)
 
 
 def _exit(status: int, body: Mapping[str, Any]) -> Exit:

@@ -59,8 +59,8 @@ def translate(message: str) -> Bilingual:
 
 def _problem(app: typer.Typer, error: Exception) -> Problem:
     """What was typed wrongly, and the help of the command that it was typed to."""
-    told = str(cast(Any, error).format_message())
-    return Problem(Exit.USAGE, "USAGE", translate(told), next_step=command(_verb(app, sys.argv[1:]), "--help"))
+    message = str(cast(Any, error).format_message())
+    return Problem(Exit.USAGE, "USAGE", translate(message), next_step=command(_verb(app, sys.argv[1:]), "--help"))
 
 
 def _verb(app: typer.Typer, arguments: Sequence[str]) -> str:

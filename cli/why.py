@@ -15,6 +15,6 @@ app = typer.Typer()
 def why(no: OrderNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """Our record, what WeChat says now, and its notifications, as one sentence."""
     with command_context("why", url, key_file, as_json, next_step=command("order list")) as context:
-        told = context.service.get(f"/api/orders/{number('out_trade_no', no)}/why")
-        context.screen.show(told, cell(told["sentence"]))
-        context.screen.next_step(told["next"] or "")
+        diagnosis = context.service.get(f"/api/orders/{number('out_trade_no', no)}/why")
+        context.screen.show(diagnosis, cell(diagnosis["sentence"]))
+        context.screen.next_step(diagnosis["next"] or "")

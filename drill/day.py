@@ -76,10 +76,10 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Report:
+class DayRecord:
     """What the drill did itself and what it was told, for the verdict to compare."""
 
-    people: list[PlannedOrder]
+    planned: list[PlannedOrder]
     day: date
     refunding: dict[str, Refunding] = field(default_factory=dict)
     too_much: int = 0
@@ -119,9 +119,9 @@ class Day:
         self._chance = chance
         self._say = say
         self._placed = 0
-        self.report = Report(customers(count, chance), date.min)
+        self.record = DayRecord(customers(count, chance), date.min)
 
-    async def live(self) -> Report:
+    async def live(self) -> DayRecord:
         """From nine in the morning to ten of the next."""
         await self._dawn()
         await self._sell()
@@ -131,7 +131,7 @@ class Day:
         await self._let_refunds_end()
         await self._balance_the_books()
         await self._practise()
-        return self.report
+        return self.record
 
     # -- selling ---------------------------------------------------------------------------------------------------
 
@@ -139,12 +139,12 @@ class Day:
         """Nine o'clock of the next day, so that everything falls on one."""
         tomorrow = beijing_day(await self._wechat.now()) + timedelta(days=1)
         await self._until(datetime(tomorrow.year, tomorrow.month, tomorrow.day, 9, tzinfo=BEIJING))
-        self.report.day = tomorrow
+        self.record.day = tomorrow
 
     async def _sell(self) -> None:
-        self._say(f"{len(self.report.people)} 笔订单与付款 · orders and payments")
+        self._say(f"{len(self.record.planned)} 笔订单与付款 · orders and payments")
         await self._faults(ORDER_FAULTS)
-        await self._all(self._serve, self.report.people)
+        await self._all(self._serve, self.record.planned)
         await self._wechat.control("DELETE", "faults")
         await self._quiet()
 
@@ -156,14 +156,14 @@ class Day:
             if (heard == "ok") is (customer.scenario in UNPAID):
                 raise RuntimeError(f"{customer.number}: {customer.scenario} ended in {heard}")
         self._placed += 1
-        every = max(1, len(self.report.people) // (KILLS + 1))
+        every = max(1, len(self.record.planned) // (KILLS + 1))
         if self._placed % every == 0 and self._stack.kills < KILLS:
             await asyncio.to_thread(self._stack.kill, self._stack.kills % SERVICES)
 
     async def _odd_payments(self) -> None:
         """Orders are closed and paid all the same, paid twice, paid by somebody else."""
         self._say("不该有的付款 · payments that should not be")
-        odd = [customer for customer in self.report.people if customer.odd]
+        odd = [customer for customer in self.record.planned if customer.odd]
         closed = [customer for customer in odd if customer.odd is Anomaly.CLOSED]
         await self._pass(timedelta(minutes=6))  # v2 does not close a younger order
         for customer in closed:
@@ -183,20 +183,20 @@ class Day:
     # -- refunding -------------------------------------------------------------------------------------------------
 
     async def _refund(self) -> None:
-        plain = [c.number for c in self.report.people if c.odd is None and c.scenario not in UNPAID]
+        plain = [c.number for c in self.record.planned if c.odd is None and c.scenario not in UNPAID]
         numbers = sample(plain, REFUNDED_SHARE, self._chance)
         kinds = deal(REFUNDING, len(numbers), self._chance)
-        self.report.refunding = dict(zip(numbers, kinds, strict=False))
+        self.record.refunding = dict(zip(numbers, kinds, strict=False))
         self._say(f"{len(numbers)} 笔订单退款 · orders refunded")
-        totals = {customer.number: customer.total for customer in self.report.people}
-        for number, kind in self.report.refunding.items():
+        totals = {customer.number: customer.total for customer in self.record.planned}
+        for number, kind in self.record.refunding.items():
             if scenario := SCENARIOS.get(kind):
                 await self._wechat.control("POST", "refunds/scenarios", {"scenario": scenario, "out_trade_no": number})
         await self._faults(REFUND_FAULTS)
-        rich = [(number, kind) for number, kind in self.report.refunding.items() if kind is not Refunding.POOR]
+        rich = [(number, kind) for number, kind in self.record.refunding.items() if kind is not Refunding.POOR]
         await self._all(lambda each: self._refund_one(each[0], each[1], totals[each[0]]), rich)
         await self._wechat.control("DELETE", "faults")
-        await self._refund_poor([n for n, kind in self.report.refunding.items() if kind is Refunding.POOR], totals)
+        await self._refund_poor([n for n, kind in self.record.refunding.items() if kind is Refunding.POOR], totals)
 
     async def _refund_one(self, number: str, kind: Refunding, total: int) -> None:
         part = self._chance.randrange(1, total)
@@ -211,15 +211,15 @@ class Day:
         else:
             await self._shop.refund(number, part if kind is Refunding.PART else total, f"{number}-0")
         if kind is Refunding.TOO_MUCH:
-            self.report.too_much += 1
+            self.record.too_much += 1
             more = await self._shop.refund(number, 1, f"{number}-1")
-            self.report.too_much_refused += (more.status, more.body.get("code")) == (409, "NOT_REFUNDABLE")
+            self.record.too_much_refused += (more.status, more.body.get("code")) == (409, "NOT_REFUNDABLE")
 
     async def _refund_repeatedly(self, number: str, refund: int) -> None:
         body, path = {"refund": refund, "reason": "点了两次"}, f"/api/orders/{number}/refunds"
         answers = await asyncio.gather(*(self._shop.ask("POST", path, body, key=f"{number}-r") for _ in range(2)))
-        self.report.repeated += 1
-        self.report.repeated_as_one += len({answer.body.get("out_refund_no") for answer in answers}) == 1
+        self.record.repeated += 1
+        self.record.repeated_as_one += len({answer.body.get("out_refund_no") for answer in answers}) == 1
 
     async def _refund_poor(self, numbers: list[str], totals: dict[str, int]) -> None:
         """Without money no refund is taken; once it is there again, the same one is, under the same number."""
@@ -230,8 +230,8 @@ class Day:
         again = [await self._shop.refund(number, totals[number], f"{number}-0") for number in numbers]
         await self._pass(SOON)
         taken = await self._wechat.refunds()
-        self.report.poor = len(numbers)
-        self.report.poor_then_taken = sum(
+        self.record.poor = len(numbers)
+        self.record.poor_then_taken = sum(
             _waits_for_money(no) and yes.status in TAKEN and f"{number}-0" in taken
             for number, no, yes in zip(numbers, waiting, again, strict=True)
         )
@@ -253,44 +253,44 @@ class Day:
         self._say("次日 10:06 对账 · reconciling at 10:06 on the next day")
         for number in range(ROUNDS):  # somebody who takes a week to pay, for a planted payment of an unpaid order
             await self._shop.ask("POST", "/api/orders", _patient(number), key=f"patient-{number}")
-        morning = self.report.day + timedelta(days=1)
+        morning = self.record.day + timedelta(days=1)
         await self._until(datetime(morning.year, morning.month, morning.day, 10, 6, tzinfo=BEIJING))
         await self._quiet()
         await self._reconcile()
-        self.report.differences = await self._differences()
-        self.report.ledger = (await self._shop.ask("GET", f"/api/ledger/{self.report.day}")).body
-        numbers = sample([customer.number for customer in self.report.people], ONE_BY_ONE, self._chance)
+        self.record.differences = await self._differences()
+        self.record.ledger = (await self._shop.ask("GET", f"/api/ledger/{self.record.day}")).body
+        numbers = sample([customer.number for customer in self.record.planned], ONE_BY_ONE, self._chance)
         await self._all(self._keep_ledger, numbers)
-        for difference in self.report.differences:
+        for difference in self.record.differences:
             action = "refund" if difference["kind"] == "double_payment" else "query"
-            path = f"/api/reconciliations/{self.report.day}/differences/{difference['id']}/repair"
+            path = f"/api/reconciliations/{self.record.day}/differences/{difference['id']}/repair"
             await self._shop.ask("POST", path, {"action": action})
 
     async def _keep_ledger(self, number: str) -> None:
-        path = f"/api/ledger/{self.report.day}?out_trade_no={number}"
-        self.report.ledgers[number] = (await self._shop.ask("GET", path)).body
+        path = f"/api/ledger/{self.record.day}?out_trade_no={number}"
+        self.record.ledgers[number] = (await self._shop.ask("GET", path)).body
 
     async def _practise(self) -> None:
         """Plant differences on the bill, find them, and have the bill tell the truth again."""
         self._say("在账单里埋差异，再对一次 · planting differences on the bill, and again")
-        day = self.report.day.isoformat()
+        day = self.record.day.isoformat()
         for kind, number in self._to_plant():
-            told = await self._wechat.control("POST", "bills/faults", {"date": day, "kind": kind, "number": number})
-            plant = told["faults"][0]
-            self.report.planted.add((kind, plant["out_refund_no"] or plant["out_trade_no"]))
+            answer = await self._wechat.control("POST", "bills/faults", {"date": day, "kind": kind, "number": number})
+            plant = answer["faults"][0]
+            self.record.planted.add((kind, plant["out_refund_no"] or plant["out_trade_no"]))
         await self._reconcile()  # by hand, so with the bill that WeChat has now
-        self.report.practice = await self._differences()
+        self.record.practice = await self._differences()
         await self._wechat.control("DELETE", f"bills/faults?date={day}")
-        self.report.repaired = await self._reconcile()
-        self.report.last = await self._differences()
+        self.record.repaired = await self._reconcile()
+        self.record.last = await self._differences()
         await self._quiet()
         while await self._untold():
             await self._pass(NEXT_TRY)
 
     def _to_plant(self) -> Iterable[tuple[str, str]]:
         """Kinds with the order or refund they are about, none of which is odd in another way."""
-        refunded = self.report.refunding
-        plain = [c.number for c in self.report.people if c.odd is None and c.scenario not in UNPAID]
+        refunded = self.record.refunding
+        plain = [c.number for c in self.record.planned if c.odd is None and c.scenario not in UNPAID]
         paid = iter(self._chance.sample([number for number in plain if number not in refunded], ROUNDS * len(PLANTED)))
         whole = [number for number, kind in refunded.items() if kind is Refunding.FULL]
         back = iter(whole)
@@ -305,14 +305,14 @@ class Day:
 
     async def _reconcile(self) -> dict[str, Any]:
         for _ in range(60):
-            answer = await self._shop.ask("POST", f"/api/reconciliations/{self.report.day}")
+            answer = await self._shop.ask("POST", f"/api/reconciliations/{self.record.day}")
             if answer.body.get("code") != "RECONCILIATION_RUNNING":  # the services' own worker was quicker
                 return answer.body
             await asyncio.sleep(0.5)
         raise RuntimeError(f"no reconciliation: {answer.body}")
 
     async def _differences(self) -> list[dict[str, Any]]:
-        path = f"/api/reconciliations/{self.report.day}"
+        path = f"/api/reconciliations/{self.record.day}"
         found: list[dict[str, Any]] = []
         cursor = ""
         while True:

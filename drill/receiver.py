@@ -38,10 +38,10 @@ class Receiver:
 
     def of_orders(self) -> dict[str, list[str]]:
         """What was told of each order, in the order of arrival."""
-        told: dict[str, list[str]] = defaultdict(list)
+        received: dict[str, list[str]] = defaultdict(list)
         for event in self.events.values():
-            told[event["data"]["out_trade_no"]].append(event["type"])
-        return told
+            received[event["data"]["out_trade_no"]].append(event["type"])
+        return received
 
     async def _receive(self, request: web.Request) -> web.Response:
         body = await request.read()
@@ -55,7 +55,7 @@ class Receiver:
         return web.Response(status=204)
 
     def _genuine(self, request: web.Request, body: bytes) -> bool:
-        told = (request.headers["webhook-id"], request.headers["webhook-timestamp"])
+        signed = (request.headers["webhook-id"], request.headers["webhook-timestamp"])
         key = base64.b64decode(self.secret.removeprefix("whsec_"))
-        expected = base64.b64encode(hmac.digest(key, ".".join((*told, "")).encode() + body, hashlib.sha256)).decode()
+        expected = base64.b64encode(hmac.digest(key, ".".join((*signed, "")).encode() + body, hashlib.sha256)).decode()
         return f"v1,{expected}" in request.headers["webhook-signature"].split(" ")

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from drill.day import Day, Report
+from drill.day import Day, DayRecord
 from drill.receiver import Receiver
 from drill.shop import Shop, WeChat, session
 from drill.stack import Stack
@@ -35,8 +35,8 @@ def main(count: int, seed: int, directory: Path | None, *, as_json: bool) -> int
         result, facts = asyncio.run(_drill(count, seed, directory or Path(made), talk))
     facts["seconds"] = round(time.monotonic() - started, 1)
     if as_json:
-        told = [{"line": line.en, "wanted": line.wanted, "found": line.found, "right": line.right} for line in result]
-        print(json.dumps(facts | {"right": all(line.right for line in result), "lines": told}, ensure_ascii=False))
+        rows = [{"line": line.en, "wanted": line.wanted, "found": line.found, "right": line.right} for line in result]
+        print(json.dumps(facts | {"right": all(line.right for line in result), "lines": rows}, ensure_ascii=False))
     else:
         show(result, facts)
     return 0 if all(line.right for line in result) else 1
@@ -51,15 +51,15 @@ async def _drill(count: int, seed: int, directory: Path, talk: Console) -> tuple
             receiver.secret = stack.webhook_secret
             shop, wechat = Shop(stack, line), WeChat(stack, line)
             day = Day(stack, shop, wechat, receiver, store, count, chance, lambda text: talk.print(f"… {text}"))
-            report = await day.live()
-            seen = await _read_both_sides(report, shop, wechat)
-            return lines(report, seen, receiver), _facts(report, seen, receiver, stack)
+            record = await day.live()
+            seen = await _read_both_sides(record, shop, wechat)
+            return lines(record, seen, receiver), _facts(record, seen, receiver, stack)
         finally:
             await store.close()
             await asyncio.to_thread(stack.__exit__)
 
 
-async def _read_both_sides(report: Report, shop: Shop, wechat: WeChat) -> Seen:
+async def _read_both_sides(record: DayRecord, shop: Shop, wechat: WeChat) -> Seen:
     """Both sides, as they stand."""
     orders = {order["out_trade_no"]: order async for order in shop.pages("/api/orders", "orders")}
     refunds: dict[str, dict[str, Any]] = {}
@@ -71,18 +71,18 @@ async def _read_both_sides(report: Report, shop: Shop, wechat: WeChat) -> Seen:
                 refunds[refund["out_refund_no"]] = refund
 
     await asyncio.gather(*(refunds_of(number) for number in orders))
-    return Seen(orders, refunds, await wechat.orders(), await wechat.refunds(), await wechat.truth(report.day))
+    return Seen(orders, refunds, await wechat.orders(), await wechat.refunds(), await wechat.truth(record.day))
 
 
-def _facts(report: Report, seen: Seen, receiver: Receiver, stack: Stack) -> dict[str, Any]:
+def _facts(record: DayRecord, seen: Seen, receiver: Receiver, stack: Stack) -> dict[str, Any]:
     attempts = [attempt for order in seen.true_orders.values() for attempt in order["attempts"]]
     by_query = sum(
         any(line["what"] == "paid" and line["source"] == "query" for line in order["timeline"])
         for order in seen.orders.values()
     )
     return {
-        "day": report.day.isoformat(),
-        "orders": len(report.people),
+        "day": record.day.isoformat(),
+        "orders": len(record.planned),
         "paid_by_query": by_query,
         "refunds": len(seen.true_refunds),
         "notifications": len(attempts),

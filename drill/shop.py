@@ -87,7 +87,7 @@ class WeChat:
     def __init__(self, stack: Stack, session: aiohttp.ClientSession) -> None:
         self._url = f"{stack.simulator_url}/simulator"
         self._session = session
-        self.users = [str(user["openid"]) for user in stack.known["users"]]
+        self.users = [str(user["openid"]) for user in stack.credentials["users"]]
 
     async def pay(self, order: Mapping[str, Any], scenario: str) -> str:
         """Let a payer live through ``scenario``; what the page hears: ok, cancel or fail."""
@@ -103,10 +103,10 @@ class WeChat:
         headers = {"Content-Type": "application/json"}
         data = None if body is None else json.dumps(body)
         async with self._session.request(method, f"{self._url}/{path}", data=data, headers=headers) as answer:
-            told: dict[str, Any] = await answer.json()
-        if told.get("code") == "SIMULATOR_ERROR":
-            raise RuntimeError(f"{path}: {told['message']}")
-        return told
+            document: dict[str, Any] = await answer.json()
+        if document.get("code") == "SIMULATOR_ERROR":
+            raise RuntimeError(f"{path}: {document['message']}")
+        return document
 
     async def advance(self, span: timedelta) -> None:
         await self.control("POST", "clock", {"advance_s": max(0.0, span.total_seconds())})
@@ -116,13 +116,13 @@ class WeChat:
 
     async def orders(self) -> dict[str, dict[str, Any]]:
         """The truth about every order."""
-        told = await self.control("GET", "orders?limit=100000")
-        return {order["out_trade_no"]: order for order in told["orders"]}
+        document = await self.control("GET", "orders?limit=100000")
+        return {order["out_trade_no"]: order for order in document["orders"]}
 
     async def refunds(self) -> dict[str, dict[str, Any]]:
         """The truth about every refund."""
-        told = await self.control("GET", "refunds?limit=100000")
-        return {refund["out_refund_no"]: refund for refund in told["refunds"]}
+        document = await self.control("GET", "refunds?limit=100000")
+        return {refund["out_refund_no"]: refund for refund in document["refunds"]}
 
     async def truth(self, day: date) -> dict[str, Any]:
         """The true sums of a day."""

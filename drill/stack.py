@@ -48,7 +48,7 @@ class Stack:
             self.mongo_url, self._redis_url = mongo.url, redis.url
             self.simulator_url = self._simulator()
             with urlopen(f"{self.simulator_url}/simulator/credentials") as answer:  # noqa: S310 - loopback
-                self.known: dict[str, Any] = json.load(answer)
+                self.credentials: dict[str, Any] = json.load(answer)
             ports = [free_port() for _ in range(SERVICES)]
             self.urls = [f"http://127.0.0.1:{port}" for port in ports]
             self._settings = [self._write_settings(number) for number in range(SERVICES)]
@@ -84,7 +84,7 @@ class Stack:
 
     def _write_settings(self, number: int) -> Path:
         """The settings of a service: the demo's, with both kinds of refunds and money without goods going back."""
-        values = overlay(self.urls[0], self.simulator_url, self.known)
+        values = overlay(self.urls[0], self.simulator_url, self.credentials)
         values["http"] |= {"port": int(self.urls[number].rpartition(":")[2])}
         values["pay"] |= {"late_policy": "refund"}
         values |= {

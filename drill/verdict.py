@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from drill.day import Report
+from drill.day import DayRecord
 from drill.plan import UNPAID
 from drill.receiver import Receiver
 from wechat.domain.orders import PAID_STATES
@@ -43,25 +43,25 @@ class Seen:
     true_sums: Mapping[str, Any]
 
 
-def lines(report: Report, seen: Seen, receiver: Receiver) -> list[Line]:
+def lines(record: DayRecord, seen: Seen, receiver: Receiver) -> list[Line]:
     """The whole verdict."""
     return [
-        *_orders(report, seen),
-        *_refunds(report, seen),
+        *_orders(record, seen),
+        *_refunds(record, seen),
         *_events(seen, receiver),
-        *_books(report, seen),
-        *_differences(report, seen),
+        *_books(record, seen),
+        *_differences(record, seen),
     ]
 
 
-def _orders(report: Report, seen: Seen) -> list[Line]:
-    people = {customer.number: customer for customer in report.people}
-    paid = {number for number in people if seen.true_orders[number]["paid_at"]}
-    ours = {number for number in people if seen.orders[number]["trade_state"] in PAID}
-    unpaid = people.keys() - paid
+def _orders(record: DayRecord, seen: Seen) -> list[Line]:
+    planned = {customer.number: customer for customer in record.planned}
+    paid = {number for number in planned if seen.true_orders[number]["paid_at"]}
+    ours = {number for number in planned if seen.orders[number]["trade_state"] in PAID}
+    unpaid = planned.keys() - paid
     same = sum(seen.orders[n]["transaction_id"] == seen.true_orders[n]["transaction_id"] for n in paid & ours)
     closed = sum(seen.orders[number]["trade_state"] == "CLOSED" for number in unpaid)
-    wanted = sum(c.scenario not in UNPAID for c in report.people)
+    wanted = sum(c.scenario not in UNPAID for c in record.planned)
     return [
         Line("在微信付款的订单", "orders paid at WeChat", wanted, len(paid)),
         Line("其中系统已支付，同一笔交易", "of these paid here, by the same transaction", len(paid), same),
@@ -70,34 +70,34 @@ def _orders(report: Report, seen: Seen) -> list[Line]:
     ]
 
 
-def _refunds(report: Report, seen: Seen) -> list[Line]:
+def _refunds(record: DayRecord, seen: Seen) -> list[Line]:
     ours = {number: refund["state"] for number, refund in seen.refunds.items() if refund["state"] != "REFUSED"}
-    theirs = {number: refund["state"] for number, refund in seen.true_refunds.items()}
+    remote = {number: refund["state"] for number, refund in seen.true_refunds.items()}
     back = Counter[str]()
     for refund in seen.true_refunds.values():
         back[refund["transaction_id"]] += refund["refund"] if refund["state"] != "CLOSED" else 0
     totals = {tx: order["total"] for order in seen.true_orders.values() for tx in _transactions(order)}
-    odd = [customer.number for customer in report.people if customer.odd]
+    odd = [customer.number for customer in record.planned if customer.odd]
     returned = sum(back[_odd_payment(seen.true_orders[number])] == seen.true_orders[number]["total"] for number in odd)
     return [
         Line("不该有的付款已全额退回", "payments that should not be, returned whole", len(odd), returned),
         Line(
             "退款状态与微信一致",
             "refunds in WeChat's state",
-            len(theirs),
-            sum(ours.get(n) == s for n, s in theirs.items()),
+            len(remote),
+            sum(ours.get(n) == s for n, s in remote.items()),
         ),
-        Line("微信没有的退款", "refunds that WeChat does not have", 0, len(ours.keys() - theirs.keys())),
+        Line("微信没有的退款", "refunds that WeChat does not have", 0, len(ours.keys() - remote.keys())),
         Line(
             "退款超过付款的交易", "payments refunded beyond their amount", 0, sum(back[tx] > totals[tx] for tx in back)
         ),
-        Line("超额退款被拒", "refunds of too much refused", report.too_much, report.too_much_refused),
-        Line("同键重复只退一笔", "asked twice with one key, refunded once", report.repeated, report.repeated_as_one),
+        Line("超额退款被拒", "refunds of too much refused", record.too_much, record.too_much_refused),
+        Line("同键重复只退一笔", "asked twice with one key, refunded once", record.repeated, record.repeated_as_one),
         Line(
             "余额不足，充值后原单号受理",
             "kept for want of balance, then taken under its number",
-            report.poor,
-            report.poor_then_taken,
+            record.poor,
+            record.poor_then_taken,
         ),
     ]
 
@@ -109,23 +109,23 @@ def _events(seen: Seen, receiver: Receiver) -> list[Line]:
         wanted.update((number, line) for line in _told_of(order))
     for refund in seen.refunds.values():
         wanted.update((refund["out_trade_no"], what) for what in _told_of_refund(refund))
-    told = Counter((number, what) for number, all_ in receiver.of_orders().items() for what in all_)
+    events = Counter((number, what) for number, all_ in receiver.of_orders().items() for what in all_)
     ordered = sum(_in_order(all_) for all_ in receiver.of_orders().values())
     return [
-        Line("事件各送达一次", "events delivered, once each", wanted.total(), (told & wanted).total()),
-        Line("多余的事件", "events too many", 0, (told - wanted).total()),
+        Line("事件各送达一次", "events delivered, once each", wanted.total(), (events & wanted).total()),
+        Line("多余的事件", "events too many", 0, (events - wanted).total()),
         Line("按订单顺序送达", "orders whose events came in order", len(receiver.of_orders()), ordered),
         Line("签名不对的推送", "deliveries with a wrong signature", 0, receiver.unbelieved),
     ]
 
 
-def _books(report: Report, seen: Seen) -> list[Line]:
+def _books(record: DayRecord, seen: Seen) -> list[Line]:
     """The ledger against the truth, and our own side once repaired; a second payment is no sale of ours."""
-    ledger, truth, ours = report.ledger, seen.true_sums, report.repaired["ours"]
+    ledger, truth, ours = record.ledger, seen.true_sums, record.repaired["ours"]
     surplus = [order["total"] for order in seen.true_orders.values() for _ in order["surplus"]]
     names = {"payments": "笔数", "received": "收款（分）", "refunds": "退款笔数", "refunded": "退款（分）"}
     names |= {"fee": "手续费（分）", "net": "净额（分）"}
-    known = {
+    expected = {
         "payments": truth["payments"] - len(surplus),
         "received": truth["received"] - sum(surplus),
         "refunds": truth["refunds"],
@@ -133,16 +133,16 @@ def _books(report: Report, seen: Seen) -> list[Line]:
     }
     return [
         *[Line(f"账簿：{names[name]}", f"ledger: {name}", truth[name], ledger[name]) for name in MONEY],
-        *[Line(f"系统：{names[name]}", f"here: {name}", value, ours[name]) for name, value in known.items()],
+        *[Line(f"系统：{names[name]}", f"here: {name}", value, ours[name]) for name, value in expected.items()],
         Line("借贷相等", "debits equal credits", ledger["debit"], ledger["credit"]),
-        Line("抽查单笔账簿一致", "single orders' ledgers right", len(report.ledgers), _right_ledgers(report, seen)),
+        Line("抽查单笔账簿一致", "single orders' ledgers right", len(record.ledgers), _right_ledgers(record, seen)),
     ]
 
 
-def _right_ledgers(report: Report, seen: Seen) -> int:
+def _right_ledgers(record: DayRecord, seen: Seen) -> int:
     """How many of the orders that were looked at one by one have received and refunded what is true."""
     right = 0
-    for number, ledger in report.ledgers.items():
+    for number, ledger in record.ledgers.items():
         order = seen.true_orders[number]
         refunds = [refund for refund in seen.true_refunds.values() if refund["out_trade_no"] == number]
         received = order["total"] * len(_transactions(order))
@@ -151,23 +151,23 @@ def _right_ledgers(report: Report, seen: Seen) -> int:
     return right
 
 
-def _differences(report: Report, seen: Seen) -> list[Line]:
+def _differences(record: DayRecord, seen: Seen) -> list[Line]:
     """Every difference found and none invented, on the true bill and on the one with faults."""
     genuine = {("double_payment", n) for n, order in seen.true_orders.items() if order["surplus"]}
     genuine |= {("refund_missing_here", n) for n, r in seen.true_refunds.items() if r["api"] == "console"}
-    first, practice = _keys(report.differences), _keys(report.practice)
-    last = {status: _keys(d for d in report.last if d["status"] == status) for status in ("gone", "repaired")}
+    first, practice = _keys(record.differences), _keys(record.practice)
+    last = {status: _keys(d for d in record.last if d["status"] == status) for status in ("gone", "repaired")}
     return [
         Line("真账单的差异找到", "differences of the true bill found", len(genuine), len(first & genuine)),
         Line("凭空的差异", "differences invented", 0, len(first - genuine)),
         Line("真差异已修复", "differences repaired", len(genuine), len(last["repaired"] & genuine)),
-        Line("埋下的差异找到", "planted differences found", len(report.planted), len(practice & report.planted)),
-        Line("另外凭空的差异", "invented besides", 0, len(practice - genuine - report.planted)),
+        Line("埋下的差异找到", "planted differences found", len(record.planted), len(practice & record.planted)),
+        Line("另外凭空的差异", "invented besides", 0, len(practice - genuine - record.planted)),
         Line(
             "账单还原后差异消失",
             "gone once the bill was true again",
-            len(report.planted),
-            len(last["gone"] & report.planted),
+            len(record.planted),
+            len(last["gone"] & record.planted),
         ),
     ]
 
@@ -206,10 +206,10 @@ def _told_of_refund(refund: Mapping[str, Any]) -> list[str]:
     return [what[line["what"]] for line in refund["timeline"] if line["what"] in what]
 
 
-def _in_order(told: list[str]) -> bool:
+def _in_order(events: list[str]) -> bool:
     """What happened to the order came before what happened to its refunds, closed before paid late."""
-    own = [what for what in told if what in ORDER_EVENTS]
-    return told[: len(own)] == own and own in (
+    own = [what for what in events if what in ORDER_EVENTS]
+    return events[: len(own)] == own and own in (
         ["order.paid"],
         ["order.closed"],
         ["order.paid_late"],

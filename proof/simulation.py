@@ -135,7 +135,7 @@ async def _run_scenario(
     scene.cluster.replace_all()
     people.begin(people.resend_events(scene.dead_events()))
     await watch.wait(REST_DAYS * DAY_S, until=scene.at_rest)
-    await watch.wait(BOOK_DAYS * DAY_S, until=lambda: keeper.settled)
+    await watch.wait(BOOK_DAYS * DAY_S, until=lambda: keeper.is_done)
     bookkeeping.cancel()
     _check_end(scene)
     for wrong in await scene.visitors.check_end():

@@ -68,15 +68,15 @@ def _run(stack: ExitStack, var: Path) -> None:
     base_url = _address(int(os.environ.get("PORT") or SERVICE_PORT), "服务 · service")
     simulator_url = _address(SIMULATOR_PORT, "微信模拟器 · WeChat simulator")
     secure_url = _address(SECURE_PORT, "微信模拟器（退款） · WeChat simulator, refunds")
-    known = demo_files.load_credentials(var)
+    earlier = demo_files.load_credentials(var)
     with step("微信模拟器 · WeChat simulator"):
         simulator = _start_simulator(stack, var, simulator_url, secure_url)
-        service = _start_service(stack, var, base_url, simulator_url, known) if known else None
+        service = _start_service(stack, var, base_url, simulator_url, earlier) if earlier else None
         simulator.wait_for(re.compile("simulator listening"), READY_S)
         _call("PUT", f"{simulator_url}/simulator/settings", demo_files.console_settings(base_url))
         credentials = _call("GET", f"{simulator_url}/simulator/credentials")
     with step("密钥、数据库、服务 · keys, databases, service"):
-        if service is None or credentials != known:
+        if service is None or credentials != earlier:
             if service:
                 service.stop()
             service = _start_service(stack, var, base_url, simulator_url, credentials)

@@ -11,48 +11,48 @@ Credentials = Mapping[str, Any]
 
 
 def overlay(
-    base_url: str, simulator_url: str, known: Credentials, pem: Callable[[str], str] | None = None
+    base_url: str, simulator_url: str, credentials: Credentials, pem: Callable[[str], str] | None = None
 ) -> dict[str, Any]:
     """What goes on top of settings.yml: both APIs of the simulator's merchant, v2's refunds over mutual TLS.
 
-    ``known`` is GET /simulator/credentials; without a secure port there are no refunds over v2. ``pem`` says how a PEM
-    text of it is handed over by its name, a path say.
+    ``credentials`` is GET /simulator/credentials; without a secure port there are no refunds over v2. ``pem`` says how
+    a PEM text of it is handed over by its name, a path say.
     """
-    text = pem or (lambda name: str(known[name]))
+    text = pem or (lambda name: str(credentials[name]))
     return {
         "extends": str(ROOT / "settings.yml"),
         "simulator_url": simulator_url,
         "http": {"port": int(base_url.rpartition(":")[2]), "public_base_url": base_url},
         "account": {
-            "appid": known["appid"],
-            "appsecret": known["appsecret"],
+            "appid": credentials["appid"],
+            "appsecret": credentials["appsecret"],
             "api_url": simulator_url,
             "open_url": simulator_url,
             "js_url": f"{simulator_url}/open/js/jweixin-1.6.0.js",
         },
         "pay": {
-            "mchid": known["mchid"],
+            "mchid": credentials["mchid"],
             "base_urls": [simulator_url],
-            "v2": {"key": known["api_v2_key"], **_secure(known, text)},
+            "v2": {"key": credentials["api_v2_key"], **_secure(credentials, text)},
             "v3": {
-                "key": known["api_v3_key"],
+                "key": credentials["api_v3_key"],
                 "merchant_key": text("merchant_private_key_pem"),
                 "merchant_cert": text("merchant_cert_pem"),
                 "public_key": text("public_key_pem"),
-                "public_key_id": known["public_key_id"],
+                "public_key_id": credentials["public_key_id"],
                 "certificates": True,
             },
         },
     }
 
 
-def _secure(known: Credentials, text: Callable[[str], str]) -> dict[str, Any]:
+def _secure(credentials: Credentials, text: Callable[[str], str]) -> dict[str, Any]:
     """The way to v2's refunds, where WeChat has one."""
-    if "secure_url" not in known:
+    if "secure_url" not in credentials:
         return {}
     return {
         "client_cert": text("merchant_cert_pem"),
         "client_key": text("merchant_private_key_pem"),
         "ca": text("secure_ca_pem"),
-        "refund_urls": [known["secure_url"]],
+        "refund_urls": [credentials["secure_url"]],
     }

@@ -154,7 +154,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         token_store=token_store,
         probes={"mongo": _probe(storage)},
         catalogue=_catalogue(settings),
-        traffic=InFlightRequests(),
+        in_flight=InFlightRequests(),
         plugin_storage=lambda name: PluginStorage(core.store.plugin_records, name, runtime),
     )
     webhooks = _webhooks(settings, machine)

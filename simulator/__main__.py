@@ -51,21 +51,21 @@ async def serve(chosen: argparse.Namespace) -> None:
     stopped = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopped.set)
-    world = Simulator.open(chosen.state, chosen.speed, chosen.calendar)
-    app = application(world)
+    simulator = Simulator.open(chosen.state, chosen.speed, chosen.calendar)
+    app = application(simulator)
     servers = [
         HTTPServer(app, max_body_size=MAX_BODY),
-        HTTPServer(app, max_body_size=MAX_BODY, ssl_options=server_context(world.server, world.merchant)),
+        HTTPServer(app, max_body_size=MAX_BODY, ssl_options=server_context(simulator.server, simulator.merchant)),
     ]
     port, secure_port = (listen(*each) for each in zip(servers, (chosen.port, chosen.secure_port), strict=True))
-    world.secure_url = f"https://{HOST}:{secure_port}"
-    world.courier.start()
+    simulator.secure_url = f"https://{HOST}:{secure_port}"
+    simulator.sender.start()
     print(f"simulator listening on http://{HOST}:{port}", flush=True)  # noqa: T201
     await stopped.wait()
     for server in servers:
         server.stop()
         await server.close_all_connections()
-    await world.close()
+    await simulator.close()
 
 
 def listen(server: HTTPServer, port: int) -> int:

@@ -83,12 +83,12 @@ OWN: Routes = [
 """The simulator's pages and its control calls."""
 
 
-def application(world: Simulator) -> Application:
-    """Build the application over ``world``. How often each path was asked for is counted, nothing is logged."""
-    args = {"world": world}
+def application(simulator: Simulator) -> Application:
+    """Build the application over ``simulator``. How often each path was asked for is counted, nothing is logged."""
+    args = {"world": simulator}
 
     def count(handler: RequestHandler) -> None:
-        world.served[handler.request.path.replace("".join(handler.path_args[:1]) or "\0", "*")] += 1
+        simulator.served[handler.request.path.replace("".join(handler.path_args[:1]) or "\0", "*")] += 1
 
     return Application(
         [

@@ -49,12 +49,12 @@ class Simulator:
     credentials: Credentials
     keys: PlatformKeys
     wallet: Wallet
-    book: OrderRegistry
+    orders: OrderRegistry
     refunds: Refunds
-    courier: NotificationSender
+    sender: NotificationSender
     cashier: Cashier
     refund_desk: RefundDesk
-    plants: InjectedDifferences
+    injected: InjectedDifferences
     bills: Bills
     faults: Faults = field(default_factory=Faults)
     served: Counter[str] = field(default_factory=Counter)
@@ -67,12 +67,12 @@ class Simulator:
         journal = Journal(directory / "truth.jsonl", clock)
         identity = load_identity(directory)
         keys = PlatformKeys(directory, identity, journal)
-        console, wallet, plants = Console(journal), Wallet(journal, clock), InjectedDifferences(journal)
-        book = OrderRegistry(journal, clock, wallet)
-        refunds = Refunds(journal, clock, book, wallet)
-        courier = NotificationSender(journal, clock, book, refunds, NotificationBuilder(identity, keys))
+        console, wallet, injected = Console(journal), Wallet(journal, clock), InjectedDifferences(journal)
+        orders = OrderRegistry(journal, clock, wallet)
+        refunds = Refunds(journal, clock, orders, wallet)
+        sender = NotificationSender(journal, clock, orders, refunds, NotificationBuilder(identity, keys))
         merchant = load_certificate(directory, "merchant")
-        world = cls(
+        simulator = cls(
             identity=identity,
             merchant=merchant,
             server=load_server(directory),
@@ -83,24 +83,24 @@ class Simulator:
             credentials=Credentials(journal, clock),
             keys=keys,
             wallet=wallet,
-            book=book,
+            orders=orders,
             refunds=refunds,
-            courier=courier,
-            cashier=Cashier(identity, merchant, console, book, courier, journal, clock),
-            refund_desk=RefundDesk(console, refunds, courier),
-            plants=plants,
-            bills=Bills(clock, book, refunds, wallet, plants),
+            sender=sender,
+            cashier=Cashier(identity, merchant, console, orders, sender, journal, clock),
+            refund_desk=RefundDesk(console, refunds, sender),
+            injected=injected,
+            bills=Bills(clock, orders, refunds, wallet, injected),
         )
         journal.on(ClockMoved, lambda _: None)
         journal.open()
-        return world
+        return simulator
 
     def payment(self, transaction_id: str, out_trade_no: str) -> tuple[Order, Payment]:
         """The payment under either number, WeChat's first. Raises RefundDenied NO_PAYMENT."""
         try:
             if transaction_id:
-                return self.book.find_payment(transaction_id)
-            order = self.book.find(out_trade_no)
+                return self.orders.find_payment(transaction_id)
+            order = self.orders.find(out_trade_no)
         except RuleBroken:
             raise RefundDenied(Denied.NO_PAYMENT) from None
         if order.payment is None:
@@ -115,5 +115,5 @@ class Simulator:
         self.journal.write(ClockMoved(self.clock.speed, advance_s))
 
     async def close(self) -> None:
-        await self.courier.close()
+        await self.sender.close()
         self.journal.close()

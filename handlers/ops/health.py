@@ -28,7 +28,7 @@ class ReadyHandler(BaseHandler):
     async def get(self) -> None:
         probes = self.services.probes
         results = await asyncio.gather(*(_passes(probe) for probe in probes.values()))
-        results.append(not self.services.traffic.draining)
+        results.append(not self.services.in_flight.draining)
         self.set_status(200 if all(results) else 503)
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         if "verbose" in self.request.arguments or not all(results):

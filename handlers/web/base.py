@@ -70,10 +70,10 @@ class BaseHandler(RequestHandler):
         self.request_id = secrets.token_hex(8)
         self.merchant = ""
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
-        services.traffic.enter()
+        services.in_flight.enter()
 
     def on_finish(self) -> None:
-        self.services.traffic.leave()
+        self.services.in_flight.leave()
 
     def compute_etag(self) -> None:
         """No answer of ours may be kept by anybody, so none is worth a digest."""
@@ -94,7 +94,7 @@ class BaseHandler(RequestHandler):
     def _mark(self) -> None:
         """What every answer carries, errors too, for which Tornado clears the headers."""
         self.set_header("X-Request-Id", self.request_id)
-        if self.services.traffic.draining:
+        if self.services.in_flight.draining:
             self.set_header("Connection", "close")
 
     def refuse_anonymous(self) -> None:
@@ -123,9 +123,9 @@ class BaseHandler(RequestHandler):
     def client_ip(self) -> str:
         """The caller's address: X-Real-IP where a trusted proxy says it, the connection's otherwise."""
         peer = _address(self.request.remote_ip or "")
-        told = self.request.headers.get("X-Real-IP", "")
-        if told and peer in self.services.settings.http.trusted_proxies:
-            peer = _address(told) or peer
+        real_ip = self.request.headers.get("X-Real-IP", "")
+        if real_ip and peer in self.services.settings.http.trusted_proxies:
+            peer = _address(real_ip) or peer
         return peer or "127.0.0.1"
 
     def json_body(self) -> dict[str, Any]:

@@ -188,12 +188,12 @@ def _cannot_load(plugin: str, error: Exception) -> Bilingual:
 
 def _must_exist(plugin: str, event_types: Iterable[str]) -> None:
     if unknown := sorted(set(event_types) - set(EventType)):
-        wrong, known = ", ".join(unknown), ", ".join(EventType)
+        wrong, available = ", ".join(unknown), ", ".join(EventType)
         raise ConfigError(
             [
                 Bilingual(
-                    f"plugins：{plugin} 订阅了不存在的事件 {wrong}；可用的有 {known}",
-                    f"plugins: {plugin} subscribes to {wrong}, which does not exist; there are {known}",
+                    f"plugins：{plugin} 订阅了不存在的事件 {wrong}；可用的有 {available}",
+                    f"plugins: {plugin} subscribes to {wrong}, which does not exist; there are {available}",
                 )
             ]
         )

@@ -84,5 +84,5 @@ class Services:
     token_store: TokenStore
     probes: Mapping[str, Probe]
     catalogue: Mapping[str, Item]
-    traffic: InFlightRequests
+    in_flight: InFlightRequests
     plugin_storage: Callable[[str], PluginStorage]

@@ -29,7 +29,7 @@ BY = "bookkeeper"
 
 
 class Bookkeeper:
-    """Works for ever. ``settled`` once every day has ended and nothing about it is open; ``on_change`` is called when
+    """Works for ever. ``is_done`` once every day has ended and nothing about it is open; ``on_change`` is called when
     the days have been looked at."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Bookkeeper:
         self.on_change: Callable[[], None] = lambda: None
 
     @property
-    def settled(self) -> bool:
+    def is_done(self) -> bool:
         """Whether every day was looked at since anything happened last."""
         if not self._at_rest():
             return False

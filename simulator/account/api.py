@@ -53,9 +53,9 @@ class AccountHandler(WechatHandler):
             raise AccountError(41002, "appid missing")
         if not secret:
             raise AccountError(41004, "appsecret missing")
-        if appid != self.world.identity.appid:
+        if appid != self.simulator.identity.appid:
             raise AccountError(40013, "invalid appid")
-        if not hmac.compare_digest(secret.encode(), self.world.identity.appsecret.encode()):
+        if not hmac.compare_digest(secret.encode(), self.simulator.identity.appsecret.encode()):
             raise AccountError(40125, "invalid appsecret")
 
     def demand(self, method: str) -> None:
@@ -71,7 +71,7 @@ class Token(AccountHandler):
         if self.query("grant_type") != "client_credential":
             raise AccountError(40002, "invalid grant_type")
         self.check_app(self.query("appid"), self.query("secret"))
-        token, expires_in = self.world.credentials.classic_token()
+        token, expires_in = self.simulator.credentials.classic_token()
         return {"access_token": token, "expires_in": expires_in}
 
 
@@ -84,7 +84,7 @@ class StableToken(AccountHandler):
         if asked.get("grant_type") != "client_credential":
             raise AccountError(40002, "invalid grant_type")
         self.check_app(str(asked.get("appid") or ""), str(asked.get("secret") or ""))
-        token, expires_in = self.world.credentials.stable_token(asked.get("force_refresh") is True)
+        token, expires_in = self.simulator.credentials.stable_token(asked.get("force_refresh") is True)
         return {"access_token": token, "expires_in": expires_in}
 
     def _json(self) -> dict[str, Any]:
@@ -102,10 +102,10 @@ class Ticket(AccountHandler):
 
     def data(self) -> dict[str, Any]:
         self.demand("GET")
-        self.world.credentials.check_token(self.query("access_token"))
+        self.simulator.credentials.check_token(self.query("access_token"))
         if self.query("type") != "jsapi":
             raise AccountError(40097, "invalid args")
-        ticket, expires_in = self.world.credentials.ticket()
+        ticket, expires_in = self.simulator.credentials.ticket()
         return {"errcode": 0, "errmsg": "ok", "ticket": ticket, "expires_in": expires_in}
 
 
@@ -116,30 +116,30 @@ class OAuthToken(AccountHandler):
         self.check_app(self.query("appid"), self.query("secret"))
         if self.query("grant_type") != "authorization_code":
             raise AccountError(40002, "invalid grant_type")
-        return _grant(self.world.credentials.use_code(self.query("code")))
+        return _grant(self.simulator.credentials.use_code(self.query("code")))
 
 
 class OAuthRefresh(AccountHandler):
     """GET /sns/oauth2/refresh_token."""
 
     def data(self) -> dict[str, Any]:
-        if self.query("appid") != self.world.identity.appid:
+        if self.query("appid") != self.simulator.identity.appid:
             raise AccountError(40013, "invalid appid")
         if self.query("grant_type") != "refresh_token":
             raise AccountError(40002, "invalid grant_type")
-        return _grant(self.world.credentials.refresh(self.query("refresh_token")))
+        return _grant(self.simulator.credentials.refresh(self.query("refresh_token")))
 
 
 class UserInfo(AccountHandler):
     """GET /sns/userinfo, for a grant of scope snsapi_userinfo."""
 
     def data(self) -> dict[str, Any]:
-        grant = self.world.credentials.check_grant(self.query("access_token"), self.query("openid"))
+        grant = self.simulator.credentials.check_grant(self.query("access_token"), self.query("openid"))
         if grant.scope != "snsapi_userinfo":
             raise AccountError(48001, "api unauthorized")
         if self.query("lang") not in ("", *LANGUAGES):
             raise AccountError(40097, "invalid args")
-        user = self.world.identity.payer(grant.openid)
+        user = self.simulator.identity.payer(grant.openid)
         return {
             "openid": grant.openid,
             "nickname": user.name if user else "",
@@ -157,7 +157,7 @@ class OAuthCheck(AccountHandler):
     """GET /sns/auth: whether a user's token still works."""
 
     def data(self) -> dict[str, Any]:
-        self.world.credentials.check_grant(self.query("access_token"), self.query("openid"))
+        self.simulator.credentials.check_grant(self.query("access_token"), self.query("openid"))
         return {"errcode": 0, "errmsg": "ok"}
 
 

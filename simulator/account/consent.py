@@ -67,7 +67,7 @@ class Authorize(PageHandler):
         except LinkError as error:
             self._show_error(error)
             return
-        user = self.world.identity.user(self.get_body_argument("user", ""))
+        user = self.simulator.identity.user(self.get_body_argument("user", ""))
         if user is None:
             self.redirect(link.back())
         else:
@@ -75,13 +75,13 @@ class Authorize(PageHandler):
             await self._return(link, user)
 
     async def _return(self, link: Link, user: User) -> None:
-        code = self.world.credentials.issue_code(user.openid, link.scope)
-        await self.world.journal.durable()
+        code = self.simulator.credentials.issue_code(user.openid, link.scope)
+        await self.simulator.journal.durable()
         self.redirect(link.back(code))
 
     def _ask(self, link: Link, user: User | None) -> None:
         self.policy(actions=f"'self' {origin_of(link.redirect_uri)}")
-        self.render("consent.html", link=link, users=self.world.identity.users, picked=user, userinfo=USERINFO)
+        self.render("consent.html", link=link, users=self.simulator.identity.users, picked=user, userinfo=USERINFO)
 
     def _show_error(self, error: LinkError) -> None:
         self.policy()
@@ -100,11 +100,11 @@ class Authorize(PageHandler):
     def _check_values(self, values: dict[str, str]) -> None:
         if not values.get("appid"):
             raise LinkError(10012, "appid不能为空")
-        if values["appid"] != self.world.identity.appid:
+        if values["appid"] != self.simulator.identity.appid:
             raise LinkError(10016, "不支持使用该appid，请使用公众号的appid")
         if not values.get("redirect_uri"):
             raise LinkError(10011, "redirect_uri不能为空")
-        if not self.world.console.takes_redirect(values["redirect_uri"]):
+        if not self.simulator.console.takes_redirect(values["redirect_uri"]):
             raise LinkError(10003, "redirect_uri域名与后台配置不一致")
         if values.get("response_type") != "code":
             raise LinkError(10003, "response_type参数错误")

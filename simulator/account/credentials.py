@@ -177,11 +177,9 @@ class Credentials:
         if now_s >= grant.refresh_expires_s:
             raise AccountError(42002, "refresh_token expired")
         value = grant.access_token if now_s < grant.expires_s else _token()
-        renewed = Granted(
-            value, refresh_token, grant.openid, grant.scope, now_s + TOKEN_LIFE_S, grant.refresh_expires_s
-        )
-        self._journal.write(renewed)
-        return renewed
+        grant = Granted(value, refresh_token, grant.openid, grant.scope, now_s + TOKEN_LIFE_S, grant.refresh_expires_s)
+        self._journal.write(grant)
+        return grant
 
     def check_grant(self, access_token: str, openid: str) -> Granted:
         """A user's living access_token. Raises AccountError 41001, 40001, 42001, 40003."""

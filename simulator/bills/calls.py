@@ -80,7 +80,7 @@ class DownloadBill(V2Handler):
         if fields.get("bill_type") == "RECHARGE_REFUND":
             raise BillMissing(NoBill.EMPTY)
         kind = TradeKind(fields.get("bill_type") or TradeKind.ALL)
-        file = self.world.bills.trade(_v2_day(fields), kind)
+        file = self.simulator.bills.trade(_v2_day(fields), kind)
         return Reply(200, _compress(file, fields.get("tar_type")), _content(fields.get("tar_type")))
 
     def missing(self, why: NoBill) -> Reply:
@@ -88,12 +88,12 @@ class DownloadBill(V2Handler):
 
     def refusal(self, code: str, message: str) -> Reply:
         """``return_msg`` says it all; ``message`` is the error_code where there is one."""
-        told = {
+        fields = {
             "return_code": "FAIL",
             "return_msg": "SIGN ERROR" if code == "签名错误" else code,
             "error_code": message,
         }
-        return Reply(200, xmlcodec.build({name: value for name, value in told.items() if value}), "text/plain")
+        return Reply(200, xmlcodec.build({name: value for name, value in fields.items() if value}), "text/plain")
 
     def system_error(self) -> Reply:
         return self.refusal("SYSTEMERROR", "")
@@ -112,13 +112,18 @@ class DownloadFundFlow(DownloadBill):
             raise CommunicationError("签名错误")
         if fields["account_type"] != "Basic":
             raise BillMissing(NoBill.EMPTY)
-        file = self.world.bills.flow(_v2_day(fields))
+        file = self.simulator.bills.flow(_v2_day(fields))
         headers = {"Digest": f"SHA={_sha1(file)}"}
         return Reply(200, _compress(file, fields.get("tar_type")), _content(fields.get("tar_type")), headers)
 
     def missing(self, why: NoBill) -> Reply:
-        told = {"return_code": "SUCCESS", "result_code": "FAIL", "err_code": FLOW_CODES[why], "err_code_des": why.value}
-        return Reply(200, xmlcodec.build(told), "text/plain")
+        fields = {
+            "return_code": "SUCCESS",
+            "result_code": "FAIL",
+            "err_code": FLOW_CODES[why],
+            "err_code_des": why.value,
+        }
+        return Reply(200, xmlcodec.build(fields), "text/plain")
 
 
 class _Announcement(V3Handler):
@@ -134,7 +139,7 @@ class _Announcement(V3Handler):
             file = self.file(day)
         except BillMissing as missing:
             raise V3Refusal(*V3_WORDS[missing.why]) from None
-        token = self.world.bills.offer(_compress(file, zipped))
+        token = self.simulator.bills.offer(_compress(file, zipped))
         address = f"{self.origin()}/v3/billdownload/file?token={token}"
         return {"hash_type": "SHA1", "hash_value": _sha1(file), "download_url": address}
 
@@ -160,7 +165,7 @@ class TradeBill(_Announcement):
     """GET /v3/bill/tradebill."""
 
     def file(self, day: date) -> bytes:
-        return self.world.bills.trade(day, TradeKind(self.read_query(V3_TYPE) or TradeKind.ALL))
+        return self.simulator.bills.trade(day, TradeKind(self.read_query(V3_TYPE) or TradeKind.ALL))
 
 
 class FundFlowBill(_Announcement):
@@ -169,7 +174,7 @@ class FundFlowBill(_Announcement):
     def file(self, day: date) -> bytes:
         if self.read_query(V3_ACCOUNT) not in ("", "BASIC"):
             raise BillMissing(NoBill.EMPTY)
-        return self.world.bills.flow(day)
+        return self.simulator.bills.flow(day)
 
 
 class BillFile(V3Handler):
@@ -185,7 +190,7 @@ class BillFile(V3Handler):
         return Reply(200, self._file, "application/octet-stream")
 
     def business(self, body: dict[str, Any]) -> dict[str, Any]:
-        file = self.world.bills.download(self.get_query_argument("token", ""))
+        file = self.simulator.bills.download(self.get_query_argument("token", ""))
         if file is None:
             raise V3Refusal("INVALID_REQUEST", "下载地址已失效，请重新申请账单")
         self._file = file

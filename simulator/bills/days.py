@@ -73,19 +73,19 @@ class Download(NamedTuple):
 
 class Bills:
     def __init__(
-        self, clock: Clock, book: OrderRegistry, refunds: Refunds, wallet: Wallet, plants: InjectedDifferences
+        self, clock: Clock, orders: OrderRegistry, refunds: Refunds, wallet: Wallet, injected: InjectedDifferences
     ) -> None:
         self._clock = clock
-        self._book = book
+        self._orders = orders
         self._refunds = refunds
         self._wallet = wallet
-        self._plants = plants
+        self._injected = injected
         self._downloads: dict[str, Download] = {}
 
     def trade(self, day: date, kind: TradeKind) -> bytes:
         """The trade bill of ``day``, with the faults planted on it. Raises BillMissing."""
         self._must_be_ready(day)
-        lines = self._plants.apply(day, self._lines(day), lambda number: _would_be(self._book.find(number)))
+        lines = self._injected.apply(day, self._lines(day), lambda number: _would_be(self._orders.find(number)))
         wanted = [line for line in lines if kind is TradeKind.ALL or line.is_refund is (kind is TradeKind.REFUND)]
         if not wanted:
             raise BillMissing(NoBill.EMPTY)
@@ -104,15 +104,15 @@ class Bills:
 
         A surplus payment is one that the merchant has no sale for: a bill without it agrees with the merchant's books.
         """
-        unpaid = [_would_be(order) for order in self._book.unpaid() if _placed_on(order) == day]
-        return self._plants.plant(day, kind, list(filter(self._counts, self._lines(day))), unpaid, number)
+        unpaid = [_would_be(order) for order in self._orders.unpaid() if _placed_on(order) == day]
+        return self._injected.plant(day, kind, list(filter(self._counts, self._lines(day))), unpaid, number)
 
     def truth(self, day: date) -> Truth:
         """The sums of what really happened."""
-        self._refunds.settle()
+        self._refunds.end_due()
         movements = self._movements(day)
         taken, closed = self._refunds.taken_on(day), self._refunds.closed_on(day)
-        paid = self._book.paid_on(day)
+        paid = self._orders.paid_on(day)
         return Truth(
             payments=len(paid),
             received=sum(order.placed.total for order, _ in paid),
@@ -150,13 +150,13 @@ class Bills:
     def _lines(self, day: date) -> list[Line]:
         """The true lines, by time."""
         made_s = (day_span(day)[1] + MADE).timestamp()
-        paid = [_line(order, payment) for order, payment in self._book.paid_on(day)]
+        paid = [_line(order, payment) for order, payment in self._orders.paid_on(day)]
         refunded = [self._refund(refund, made_s) for refund in self._refunds.taken_on(day)]
         return sorted([*paid, *refunded], key=lambda line: line.at_s)
 
     def _refund(self, refund: Refund, made_s: float) -> Line:
         taken, state = refund.taken, refund.state_at(made_s)
-        order, payment = self._book.find_payment(taken.transaction_id)
+        order, payment = self._orders.find_payment(taken.transaction_id)
         succeeded = next((end.wall_s for end in refund.ends if end.state == State.SUCCESS), None)
         return replace(
             _line(order, payment),
@@ -177,7 +177,7 @@ class Bills:
 
     def _counts(self, line: Line) -> bool:
         """Whether ``line`` is a refund, or its order's own payment and no further one."""
-        own = self._book.find(line.out_trade_no).payment
+        own = self._orders.find(line.out_trade_no).payment
         return line.is_refund or (own is not None and own.paid.transaction_id == line.transaction_id)
 
     def _movements(self, day: date) -> list[Movement]:

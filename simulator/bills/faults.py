@@ -102,10 +102,10 @@ class InjectedDifferences:
 
     def apply(self, day: date, lines: Sequence[Line], model: Callable[[str], Line]) -> list[Line]:
         """``lines`` with the day's faults; ``model`` is what the line of an order by its number would look like."""
-        told = list(lines)
+        changed = list(lines)
         for plant in self.of_day(day):
-            told = _apply_difference(plant, told, model)
-        return told
+            changed = _apply_difference(plant, changed, model)
+        return changed
 
     def _apply_plant(self, fact: InjectedDifference) -> None:
         self._by_day.setdefault(fact.day, []).append(fact)
@@ -147,7 +147,7 @@ def _apply_difference(plant: InjectedDifference, lines: list[Line], model: Calla
         return [*lines, _add(plant, kind, model(plant.like))]
     about = (plant.transaction_id, plant.refund_id)
     changed = [_alter(kind, line) if (line.transaction_id, line.refund_id) == about else [line] for line in lines]
-    return [line for told in changed for line in told]
+    return [line for changed in changed for line in changed]
 
 
 def _alter(kind: InjectedKind, line: Line) -> list[Line]:

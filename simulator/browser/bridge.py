@@ -37,12 +37,12 @@ class JsConfig(ControlHandler):
 
     def _verdict(self, asked: dict[str, Any]) -> str:
         url = page_url(str(asked.get("url", "")))
-        if not self.world.console.takes_js(url):
+        if not self.simulator.console.takes_js(url):
             return "config:invalid url domain"
-        if asked.get("appId") != self.world.identity.appid:
+        if asked.get("appId") != self.simulator.identity.appid:
             return "config:invalid appid"
         nonce, timestamp = str(asked.get("nonceStr", "")), str(asked.get("timestamp", ""))
-        right = [signature(ticket, nonce, timestamp, url) for ticket in self.world.credentials.tickets()]
+        right = [signature(ticket, nonce, timestamp, url) for ticket in self.simulator.credentials.tickets()]
         return "config:ok" if str(asked.get("signature", "")) in right else "config:invalid signature"
 
 
@@ -58,7 +58,7 @@ class Playing(ControlHandler):
 
     def payer(self, data: dict[str, Any], order: Order) -> User:
         """The user named, or whoever the order is meant for."""
-        return self.user(data["user"]) if data.get("user") else self.world.cashier.payer_of(order)
+        return self.user(data["user"]) if data.get("user") else self.simulator.cashier.payer_of(order)
 
     async def play(self, data: dict[str, Any], order: Order, call: str) -> dict[str, str]:
         """What the page hears."""
@@ -66,7 +66,7 @@ class Playing(ControlHandler):
             coupons = read_coupons(data.get("coupons", []), order.placed.total)
         except ValueError as error:
             raise ControlError(str(error)) from None
-        plan = await self.world.cashier.play(order, self.payer(data, order), self.scenario(data), coupons)
+        plan = await self.simulator.cashier.play(order, self.payer(data, order), self.scenario(data), coupons)
         return _build_message(f"{call}:{plan.result}", plan.words)
 
 
@@ -77,7 +77,7 @@ class Bridge(Playing):
         data = self.body()
         self.scenario(data)
         try:
-            order = self.world.cashier.check_page(data, data.get("url"))
+            order = self.simulator.cashier.check_page(data, data.get("url"))
             self.tell(await self.play(data, order, INVOKED))
         except BridgeRefusal as refused:
             self.tell(_build_message(f"{INVOKED}:fail", refused.words))
@@ -90,7 +90,7 @@ class Scan(Playing):
         data = self.body()
         self.scenario(data)
         try:
-            order = self.world.cashier.check_scan(str(data.get("code_url") or data.get("h5_url") or ""))
+            order = self.simulator.cashier.check_scan(str(data.get("code_url") or data.get("h5_url") or ""))
             self.tell(await self.play(data, order, "scan"))
         except BridgeRefusal as refused:
             self.tell(_build_message("scan:fail", refused.words))
@@ -103,7 +103,7 @@ class Sheet(PageHandler):
         url = self.get_query_argument("url", "", strip=False)
         params = self._params()
         self.policy(ancestors=origin_of(url))
-        cashier = self.world.cashier
+        cashier = self.simulator.cashier
         try:
             order = cashier.check_page(params, url)
             payer = self.find_user() or cashier.payer_of(order)
@@ -128,7 +128,7 @@ class PayPage(PageHandler):
         self.policy()
         code_url = self.get_query_argument("code_url", "")
         scanned = {"code_url": code_url} if code_url else {"h5_url": self.request.full_url()}
-        cashier = self.world.cashier
+        cashier = self.simulator.cashier
         try:
             order = cashier.check_scan(next(iter(scanned.values())))
             payer = self.find_user() or cashier.payer_of(order)

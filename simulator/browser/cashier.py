@@ -116,16 +116,16 @@ class Cashier:
         identity: Identity,
         merchant: Certified,
         console: Console,
-        book: OrderRegistry,
-        courier: NotificationSender,
+        orders: OrderRegistry,
+        sender: NotificationSender,
         journal: Journal,
         clock: Clock,
     ) -> None:
         self._identity = identity
         self._merchant = merchant
         self._console = console
-        self._book = book
-        self._courier = courier
+        self._orders = orders
+        self._sender = sender
         self._journal = journal
         self._clock = clock
 
@@ -140,7 +140,7 @@ class Cashier:
             if not isinstance(params.get(name), str) or not params[name]:
                 raise BridgeRefusal(LACKING + name)
         label, _, prepay_id = params["package"].partition("=")
-        found = self._book.find_prepay(prepay_id) if label == "prepay_id" else None
+        found = self._orders.find_prepay(prepay_id) if label == "prepay_id" else None
         if found is None or found[0].placed.appid != params["appId"] or found[0].placed.trade_type != "JSAPI":
             raise BridgeRefusal(LACKING + "total_fee")
         order, prepaid = found
@@ -152,7 +152,7 @@ class Cashier:
         parts = urlsplit(url)
         native = parts.scheme == "weixin"
         values = parse_qs(parts.query).get("pr" if native else "prepay_id", [""])
-        found = self._book.find_prepay(values[0], PREPAY_LIFE_S if native else H5_LIFE_S)
+        found = self._orders.find_prepay(values[0], PREPAY_LIFE_S if native else H5_LIFE_S)
         if found is None or found[0].placed.trade_type != ("NATIVE" if native else "MWEB"):
             raise BridgeRefusal(OVER)
         return found[0]
@@ -161,11 +161,11 @@ class Cashier:
         """Whether ``user`` may pay ``order`` now. Raises BridgeRefusal."""
         if order.placed.openid and order.placed.openid != user.openid:
             raise BridgeRefusal(OTHER_PAYER)
-        state = self._book.state(order)
+        state = self._orders.state(order)
         if state in PAID_STATES:
             raise BridgeRefusal(STATE_WORDS[Rule.PAID])
         if state == "CLOSED":
-            raise BridgeRefusal(OVER if self._book.has_timed_out(order) else STATE_WORDS[Rule.CLOSED])
+            raise BridgeRefusal(OVER if self._orders.has_timed_out(order) else STATE_WORDS[Rule.CLOSED])
 
     def payer_of(self, order: Order) -> User:
         """Who is meant to pay; anybody may pay a Native or H5 order."""
@@ -179,10 +179,10 @@ class Cashier:
         self.check_payer(order, user)
         plan = PLANS[scenario]
         if plan.result == "ok":
-            paid = self._book.pay(order, user.openid, scenario.value, coupons)
+            paid = self._orders.pay(order, user.openid, scenario.value, coupons)
         else:
             paid = self._invent_payment(order, user, scenario)
-        delivered = self._courier.plan(paid, plan.shots)
+        delivered = self._sender.plan(paid, plan.shots)
         await self._journal.durable()
         if plan.first:
             await wait(delivered[0], ANSWER_S + 1)
@@ -190,8 +190,8 @@ class Cashier:
 
     async def pay_anyway(self, order: Order, user: User) -> Paid:
         """A payment that WeChat's own rules forbid: of a closed or paid order, or by another payer. Told once."""
-        paid = self._book.pay_anyway(order, user.openid, "anyway")
-        self._courier.plan(paid, (NotificationSpec(),))
+        paid = self._orders.pay_anyway(order, user.openid, "anyway")
+        self._sender.plan(paid, (NotificationSpec(),))
         await self._journal.durable()
         return paid
 

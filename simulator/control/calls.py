@@ -20,32 +20,32 @@ class Credentials(ControlHandler):
     """GET: everything that a merchant is given by WeChat, and the users."""
 
     def get(self) -> None:
-        identity, keys, merchant = self.world.identity, self.world.keys, self.world.merchant
-        told = asdict(identity) | {
+        identity, keys, merchant = self.simulator.identity, self.simulator.keys, self.simulator.merchant
+        document = asdict(identity) | {
             "merchant_private_key_pem": merchant.key_pem,
             "merchant_cert_pem": merchant.certificate_pem,
             "merchant_serial_no": merchant.serial_no,
             "platform_cert_pem": keys.certificate.certificate_pem,
             "platform_serial_no": keys.certificate.serial_no,
             "public_key_pem": keys.public_key_pem,
-            "secure_url": self.world.secure_url,
-            "secure_ca_pem": self.world.server.certificate_pem,
+            "secure_url": self.simulator.secure_url,
+            "secure_ca_pem": self.simulator.server.certificate_pem,
         }
-        self.tell(told)
+        self.tell(document)
 
 
 class Settings(ControlHandler):
     """GET, PUT: what is typed into WeChat's consoles."""
 
     def get(self) -> None:
-        self.tell(asdict(self.world.console.settings))
+        self.tell(asdict(self.simulator.console.settings))
 
     async def put(self) -> None:
         try:
-            self.world.console.change(self.body())
+            self.simulator.console.change(self.body())
         except ValueError as error:
             raise ControlError(str(error)) from None
-        await self.world.journal.durable()
+        await self.simulator.journal.durable()
         self.get()
 
 
@@ -59,11 +59,11 @@ class Clock(ControlHandler):
     async def get(self) -> None:
         seen = self.get_query_argument("seen", "")
         if seen:
-            await self.world.followers.wait(int(seen) if seen.isascii() and seen.isdigit() else 0)
+            await self.simulator.followers.wait(int(seen) if seen.isascii() and seen.isdigit() else 0)
         self._show()
 
     def _show(self) -> None:
-        clock = self.world.clock
+        clock = self.simulator.clock
         now_s = clock.now_s()
         self.tell(
             {
@@ -72,7 +72,7 @@ class Clock(ControlHandler):
                 "speed": clock.speed,
                 "ahead_s": round(now_s - time.time(), 3),
                 "calendar": clock.calendar.value,
-                "version": self.world.followers.version,
+                "version": self.simulator.followers.version,
             }
         )
 
@@ -81,11 +81,11 @@ class Clock(ControlHandler):
         if set(asked) - {"speed", "advance_s"} or not asked:
             raise ControlError("speed or advance_s is expected")
         try:
-            self.world.move_clock(**{name: _number(value) for name, value in asked.items()})
+            self.simulator.move_clock(**{name: _number(value) for name, value in asked.items()})
         except ValueError as error:
             raise ControlError(str(error)) from None
-        await self.world.journal.durable()
-        await self.world.followers.wait_for_followers()
+        await self.simulator.journal.durable()
+        await self.simulator.followers.wait_for_followers()
         self._show()
 
 
@@ -93,17 +93,17 @@ class Keys(ControlHandler):
     """GET, POST ``{"mode": "grey", "grey_ratio": 0.5}`` or ``{"rotate": true}``."""
 
     def get(self) -> None:
-        keys = self.world.keys
-        told = {
+        keys = self.simulator.keys
+        document = {
             "mode": keys.mode.value,
             "grey_ratio": keys.grey_ratio,
             "platform_serial_no": keys.certificate.serial_no,
             "public_key_id": keys.public_key_id,
         }
-        self.tell(told)
+        self.tell(document)
 
     async def post(self) -> None:
-        asked, keys = self.body(), self.world.keys
+        asked, keys = self.body(), self.simulator.keys
         if set(asked) - {"mode", "grey_ratio", "rotate"} or not asked:
             raise ControlError("mode, grey_ratio or rotate is expected")
         mode, ratio = asked.get("mode", keys.mode), _number(asked.get("grey_ratio", keys.grey_ratio))
@@ -112,7 +112,7 @@ class Keys(ControlHandler):
         keys.set_mode(Mode(mode), ratio)
         if asked.get("rotate") is True:
             keys.rotate()
-        await self.world.journal.durable()
+        await self.simulator.journal.durable()
         self.get()
 
 
@@ -120,18 +120,18 @@ class Faults(ControlHandler):
     """GET lists, POST adds one, DELETE forgets all."""
 
     def get(self) -> None:
-        self.tell({"faults": self.world.faults.as_json()})
+        self.tell({"faults": self.simulator.faults.as_json()})
 
     def post(self) -> None:
         try:
-            self.world.faults.add(Rule.parse(self.body()))
+            self.simulator.faults.add(Rule.parse(self.body()))
         except ValueError as error:
             raise ControlError(str(error)) from None
         self.set_status(201)
         self.get()
 
     def delete(self) -> None:
-        self.world.faults.clear()
+        self.simulator.faults.clear()
         self.get()
 
 
@@ -139,8 +139,8 @@ class ExpireTokens(ControlHandler):
     """POST: every access_token and jsapi_ticket of the account is over now."""
 
     async def post(self) -> None:
-        self.world.credentials.expire_all()
-        await self.world.journal.durable()
+        self.simulator.credentials.expire_all()
+        await self.simulator.journal.durable()
         self.tell({"expired": True})
 
 
@@ -148,8 +148,8 @@ class Orders(ControlHandler):
     """GET ?limit=: the newest orders."""
 
     def get(self) -> None:
-        told = [order_json(self.world, order) for order in self.world.book.latest(self.limit())]
-        self.tell({"count": len(self.world.book), "orders": told})
+        document = [order_json(self.simulator, order) for order in self.simulator.orders.latest(self.limit())]
+        self.tell({"count": len(self.simulator.orders), "orders": document})
 
 
 class OneOrder(ControlHandler):
@@ -157,7 +157,7 @@ class OneOrder(ControlHandler):
 
     def get(self, out_trade_no: str) -> None:
         try:
-            self.tell(order_json(self.world, self.world.book.find(out_trade_no)))
+            self.tell(order_json(self.simulator, self.simulator.orders.find(out_trade_no)))
         except RuleBroken:
             raise ControlError("no such order", 404) from None
 
@@ -169,15 +169,15 @@ class Stats(ControlHandler):
         usage = resource.getrusage(resource.RUSAGE_SELF)
         self.tell(
             {
-                "served": dict(self.world.served),
-                "orders": len(self.world.book),
+                "served": dict(self.simulator.served),
+                "orders": len(self.simulator.orders),
                 "cpu_s": round(time.process_time(), 3),
                 "max_rss_kb": usage.ru_maxrss,
             }
         )
 
 
-def order_json(world: Simulator, order: Order) -> dict[str, Any]:
+def order_json(simulator: Simulator, order: Order) -> dict[str, Any]:
     """The truth about ``order``; times as the calendar has them, RFC 3339."""
     placed, payment, closed = order.placed, order.payment, order.closed
     paid = payment.paid if payment else None
@@ -185,7 +185,7 @@ def order_json(world: Simulator, order: Order) -> dict[str, Any]:
         "out_trade_no": placed.out_trade_no,
         "api": placed.api,
         "trade_type": placed.trade_type,
-        "trade_state": world.book.state(order),
+        "trade_state": simulator.orders.state(order),
         "total": placed.total,
         "currency": placed.currency,
         "description": placed.description,
@@ -204,10 +204,10 @@ def order_json(world: Simulator, order: Order) -> dict[str, Any]:
         "scenario": paid.scenario if paid else None,
         "surplus": [surplus.paid.transaction_id for surplus in order.payments[1:]],
         "refunded": sum(each.refunded for each in order.payments),
-        "refunds": [refund.taken.out_refund_no for refund in world.refunds.of_order(placed.out_trade_no)],
+        "refunds": [refund.taken.out_refund_no for refund in simulator.refunds.of_order(placed.out_trade_no)],
         "closed_at": _time(closed.wall_s) if closed else None,
         "attempts": [attempt_json(attempt) for attempt in order.attempts],
-        "pending": world.courier.pending(placed.out_trade_no),
+        "pending": simulator.sender.pending(placed.out_trade_no),
     }
 
 

@@ -31,24 +31,24 @@ class Index(PageHandler):
 
     def get(self) -> None:
         self.policy()
-        world, now = self.world, moment(self.world.clock.now_s())
-        world.refunds.settle()
-        today = beijing_day(moment(world.clock.calendar_s()))
+        simulator, now = self.simulator, moment(self.simulator.clock.now_s())
+        simulator.refunds.end_due()
+        today = beijing_day(moment(simulator.clock.calendar_s()))
         self.render(
             "index.html",
-            users=world.identity.users,
+            users=simulator.identity.users,
             picked=self.find_user(),
-            orders=[order_json(world, order) for order in world.book.latest(SHOWN)],
-            refunds=[refund_json(world, refund) for refund in world.refunds.latest(SHOWN)],
+            orders=[order_json(simulator, order) for order in simulator.orders.latest(SHOWN)],
+            refunds=[refund_json(simulator, refund) for refund in simulator.refunds.latest(SHOWN)],
             refund_plans=REFUND_PLANS,
-            balance=world.wallet.balance,
+            balance=simulator.wallet.balance,
             today=today.isoformat(),
-            plants=world.plants.by_day(),
+            injected=simulator.injected.by_day(),
             plant_kinds=PLANT_KINDS,
-            clock=world.clock,
+            clock=simulator.clock,
             now=to_v3(now),
             to_bill_s=_until_bills_are_out(now),
-            faults=world.faults.as_json(),
+            faults=simulator.faults.as_json(),
         )
 
 
@@ -56,7 +56,7 @@ class Pick(PageHandler):
     """POST /simulator/user: another user takes the phone."""
 
     def post(self) -> None:
-        user = self.world.identity.user(self.get_body_argument("user", ""))
+        user = self.simulator.identity.user(self.get_body_argument("user", ""))
         if user:
             self.pick(user)
         else:

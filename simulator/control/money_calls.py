@@ -28,11 +28,11 @@ class ForcedPayment(ControlHandler):
     async def post(self, out_trade_no: str) -> None:
         asked = self.body()
         try:
-            order = self.world.book.find(out_trade_no)
+            order = self.simulator.orders.find(out_trade_no)
         except RuleBroken:
             raise ControlError("no such order", 404) from None
-        user = self.user(asked["user"]) if asked.get("user") else self.world.cashier.payer_of(order)
-        paid = await self.world.cashier.pay_anyway(order, user)
+        user = self.user(asked["user"]) if asked.get("user") else self.simulator.cashier.payer_of(order)
+        paid = await self.simulator.cashier.pay_anyway(order, user)
         self.set_status(201)
         self.tell({"out_trade_no": out_trade_no, "transaction_id": paid.transaction_id, "payer": paid.openid})
 
@@ -41,8 +41,10 @@ class Refunds(ControlHandler):
     """GET ?limit=: the newest refunds."""
 
     def get(self) -> None:
-        refunds = self.world.refunds.latest(self.limit())
-        self.tell({"count": len(self.world.refunds), "refunds": [refund_json(self.world, each) for each in refunds]})
+        refunds = self.simulator.refunds.latest(self.limit())
+        self.tell(
+            {"count": len(self.simulator.refunds), "refunds": [refund_json(self.simulator, each) for each in refunds]}
+        )
 
 
 class OneRefund(ControlHandler):
@@ -50,7 +52,7 @@ class OneRefund(ControlHandler):
 
     def get(self, out_refund_no: str) -> None:
         try:
-            self.tell(refund_json(self.world, self.world.refunds.find(out_refund_no)))
+            self.tell(refund_json(self.simulator, self.simulator.refunds.find(out_refund_no)))
         except RefundDenied as denied:
             raise ControlError(str(denied), 404) from None
 
@@ -64,7 +66,7 @@ class RefundScenarios(ControlHandler):
         times = asked.get("times", 1)
         if type(times) is not int or times < 1:
             raise ControlError("times is a whole number from 1")
-        self.world.refund_desk.expect(Expected(scenario, str(asked.get("out_trade_no") or ""), times))
+        self.simulator.refund_desk.expect(Expected(scenario, str(asked.get("out_trade_no") or ""), times))
         self.set_status(201)
         self.tell({"scenario": scenario.value, "times": times})
 
@@ -75,14 +77,14 @@ class ConsoleRefund(ControlHandler):
     async def post(self) -> None:
         asked = self.body()
         try:
-            order, payment = self.world.payment("", str(asked.get("out_trade_no")))
+            order, payment = self.simulator.payment("", str(asked.get("out_trade_no")))
             amount = _fen(asked.get("refund", order.placed.total - payment.refunded))
-            refund = self.world.refund_desk.take_at_console(order, payment, amount, str(asked.get("reason") or ""))
+            refund = self.simulator.refund_desk.take_at_console(order, payment, amount, str(asked.get("reason") or ""))
         except RefundDenied as denied:
             raise ControlError(str(denied), 409) from None
-        await self.world.journal.durable()
+        await self.simulator.journal.durable()
         self.set_status(201)
-        self.tell(refund_json(self.world, refund))
+        self.tell(refund_json(self.simulator, refund))
 
 
 class ResendRefund(ControlHandler):
@@ -90,30 +92,30 @@ class ResendRefund(ControlHandler):
 
     async def post(self, out_refund_no: str) -> None:
         try:
-            refund = self.world.refund_desk.resend(out_refund_no)
+            refund = self.simulator.refund_desk.resend(out_refund_no)
         except RefundDenied as denied:
             raise ControlError(str(denied), 409) from None
-        await self.world.journal.durable()
-        self.tell(refund_json(self.world, refund))
+        await self.simulator.journal.durable()
+        self.tell(refund_json(self.simulator, refund))
 
 
 class Balance(ControlHandler):
     """GET; POST ``{"transfer": -5000}``: fen that the merchant puts in, or takes out."""
 
     def get(self) -> None:
-        self.world.refunds.settle()
-        self.tell({"balance": self.world.wallet.balance})
+        self.simulator.refunds.end_due()
+        self.tell({"balance": self.simulator.wallet.balance})
 
     async def post(self) -> None:
         amount = self.body().get("transfer")
         if type(amount) is not int:
             raise ControlError("transfer is a whole number of fen")
-        self.world.refunds.settle()
+        self.simulator.refunds.end_due()
         try:
-            self.world.wallet.transfer(amount)
+            self.simulator.wallet.transfer(amount)
         except ValueError as error:
             raise ControlError(str(error), 409) from None
-        await self.world.journal.durable()
+        await self.simulator.journal.durable()
         self.get()
 
 
@@ -121,7 +123,7 @@ class BillFaults(ControlHandler):
     """GET ?date= lists, POST ``{"date", "kind", "number", "times"}`` plants, DELETE ?date= makes it true again."""
 
     def get(self) -> None:
-        self._show(self.world.plants.of_day(self._date()))
+        self._show(self.simulator.injected.of_day(self._date()))
 
     async def post(self) -> None:
         asked = self.body()
@@ -131,16 +133,16 @@ class BillFaults(ControlHandler):
         if type(times) is not int or not 1 <= times <= MOST_PLANTS:
             raise ControlError(f"times is a whole number from 1 to {MOST_PLANTS}")
         try:
-            planted = [self.world.bills.plant(day, kind, str(asked.get("number") or "")) for _ in range(times)]
+            planted = [self.simulator.bills.plant(day, kind, str(asked.get("number") or "")) for _ in range(times)]
         except ValueError as error:
             raise ControlError(str(error), 409) from None
-        await self.world.journal.durable()
+        await self.simulator.journal.durable()
         self.set_status(201)
         self._show(planted)
 
     async def delete(self) -> None:
-        self.world.plants.clear(self._date())
-        await self.world.journal.durable()
+        self.simulator.injected.clear(self._date())
+        await self.simulator.journal.durable()
         self.get()
 
     def _date(self) -> date:
@@ -155,12 +157,12 @@ class Truth(ControlHandler):
 
     def get(self, text: str) -> None:
         day = _day(text)
-        self.tell({"date": day.isoformat(), **asdict(self.world.bills.truth(day))})
+        self.tell({"date": day.isoformat(), **asdict(self.simulator.bills.truth(day))})
 
 
-def refund_json(world: Simulator, refund: Refund) -> dict[str, Any]:
+def refund_json(simulator: Simulator, refund: Refund) -> dict[str, Any]:
     """The truth about ``refund``; times as the calendar has them, RFC 3339."""
-    taken, order = refund.taken, world.book.find(refund.taken.out_trade_no)
+    taken, order = refund.taken, simulator.orders.find(refund.taken.out_trade_no)
     return {
         "out_refund_no": taken.out_refund_no,
         "refund_id": taken.refund_id,

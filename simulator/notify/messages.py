@@ -59,8 +59,8 @@ class NotificationBuilder:
         """The message that ``order`` was paid, with the lies that ``shot`` tells."""
         if order.placed.api == "v2":
             return self._v2_payment(order, paid, notification_id, shot)
-        told = v3_transaction(order, paid, shot.over)
-        return self._v3("TRANSACTION.SUCCESS", "支付成功", "transaction", told, notification_id, paid.wall_s, shot)
+        fields = v3_transaction(order, paid, shot.over)
+        return self._v3("TRANSACTION.SUCCESS", "支付成功", "transaction", fields, notification_id, paid.wall_s, shot)
 
     def refund(
         self, order: Order, refund: Refund, end: RefundEnded, notification_id: str, shot: NotificationSpec
@@ -68,9 +68,9 @@ class NotificationBuilder:
         """The message that ``refund`` came to ``end``."""
         if refund.taken.notify_api == "v2":
             return self._v2_refund(v2_refund_news(order, refund, end), notification_id, shot)
-        told = v3_refund_news(self._identity.mchid, order, refund, end)
+        fields = v3_refund_news(self._identity.mchid, order, refund, end)
         event, summary = f"REFUND.{end.state}", REFUND_TEXT[State(end.state)]
-        return self._v3(event, summary, "refund", told, notification_id, end.wall_s, shot)
+        return self._v3(event, summary, "refund", fields, notification_id, end.wall_s, shot)
 
     def _v2_payment(self, order: Order, paid: Paid, notification_id: str, shot: NotificationSpec) -> Message:
         """Repetitions are equal to the byte: the nonce is the notification's, and v2 dates nothing."""
@@ -84,9 +84,9 @@ class NotificationBuilder:
         fields["sign"] = v2_sign(fields, key, SignType(order.placed.sign_type))
         return Message({"Content-Type": "text/xml"}, xmlcodec.build(fields))
 
-    def _v2_refund(self, told: dict[str, str], notification_id: str, shot: NotificationSpec) -> Message:
+    def _v2_refund(self, fields: dict[str, str], notification_id: str, shot: NotificationSpec) -> Message:
         """No signature: what is told is encrypted under the API key, and that is all."""
-        sealed = seal_req_info(xmlcodec.build(told, root="root"), self._v2_key(shot))
+        sealed = seal_req_info(xmlcodec.build(fields, root="root"), self._v2_key(shot))
         fields = self._v2_head(notification_id) | {"req_info": sealed}
         return Message({"Content-Type": "text/xml"}, xmlcodec.build(fields))
 
@@ -106,7 +106,7 @@ class NotificationBuilder:
         event: str,
         summary: str,
         kind: str,
-        told: dict[str, Any],
+        fields: dict[str, Any],
         notification_id: str,
         at_s: float,
         shot: NotificationSpec,
@@ -118,7 +118,7 @@ class NotificationBuilder:
                 "resource_type": "encrypt-resource",
                 "event_type": event,
                 "summary": summary,
-                "resource": {"original_type": kind, **self._keys.seal(_dump(told), kind)},
+                "resource": {"original_type": kind, **self._keys.seal(_dump(fields), kind)},
             }
         )
         headers = self._keys.headers(self._keys.notification_signer(), body, shot.seal, shot.skew_s)

@@ -69,11 +69,11 @@ class NotificationSender:
     """Keeps what is pending, sends what is due."""
 
     def __init__(
-        self, journal: Journal, clock: Clock, book: OrderRegistry, refunds: Refunds, writer: NotificationBuilder
+        self, journal: Journal, clock: Clock, orders: OrderRegistry, refunds: Refunds, writer: NotificationBuilder
     ) -> None:
         self._journal = journal
         self._clock = clock
-        self._book = book
+        self._orders = orders
         self._refunds = refunds
         self._writer = writer
         self._pending: dict[str, _Delivery] = {}
@@ -114,21 +114,21 @@ class NotificationSender:
     def plan_refund(self, refund: Refund, shots: tuple[NotificationSpec, ...]) -> None:
         """Plan the messages of the end that ``refund`` is going to have."""
         taken, due_s = refund.taken, refund.due_s or self._clock.now_s()
-        known = {"out_trade_no": taken.out_trade_no, "out_refund_no": taken.out_refund_no, "paid": {}}
-        self._plan(shots, lambda shot: {**known, "refund_end": len(refund.ends), "due_s": due_s + shot.after_s})
+        numbers = {"out_trade_no": taken.out_trade_no, "out_refund_no": taken.out_refund_no, "paid": {}}
+        self._plan(shots, lambda shot: {**numbers, "refund_end": len(refund.ends), "due_s": due_s + shot.after_s})
 
     def _plan(
         self, shots: tuple[NotificationSpec, ...], about: Callable[[NotificationSpec], dict[str, Any]]
     ) -> list[asyncio.Event]:
         """Messages of one event, all with one notification id."""
         notification_id = str(uuid.uuid4())
-        settled = []
+        delivered = []
         for shot in shots:
             fact = Planned(uuid.uuid4().hex, notification_id, shot=plain(shot), **about(shot))
             self._journal.write(fact)
-            settled.append(self._pending[fact.delivery_id].done)
+            delivered.append(self._pending[fact.delivery_id].done)
         self._wake.set()
-        return settled
+        return delivered
 
     def pending(self, out_trade_no: str) -> list[dict[str, object]]:
         """What is still to come for an order."""
@@ -184,7 +184,7 @@ class NotificationSender:
     def _letter(self, delivery: _Delivery) -> tuple[str, str, Message]:
         """Where to, in which API's form, and what."""
         planned, shot = delivery.planned, delivery.shot
-        order = self._book.find(planned.out_trade_no)
+        order = self._orders.find(planned.out_trade_no)
         if not planned.out_refund_no:
             message = self._writer.payment(order, Paid(**planned.paid), planned.notification_id, shot)
             return order.placed.notify_url, order.placed.api, message
@@ -210,7 +210,7 @@ class NotificationSender:
         self._enqueue(delivery)
 
     def _apply_attempt(self, fact: Attempted) -> None:
-        self._book.find(fact.out_trade_no).attempts.append(fact)
+        self._orders.find(fact.out_trade_no).attempts.append(fact)
         delivery = self._pending[fact.delivery_id]
         delivery.made += 1
         if fact.right or not delivery.shot.ladder or delivery.made == len(DUE_AFTER_S):

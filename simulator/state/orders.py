@@ -48,7 +48,7 @@ class RuleBroken(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class OrderRequest:
     """What the merchant asks for.
 
     ``digest`` covers everything that a repetition must not change, times left out; ``life_s`` is the span up to
@@ -78,7 +78,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Placed(Terms):
+class Placed(OrderRequest):
     at_s: float
     wall_s: float
 
@@ -197,17 +197,17 @@ class OrderRegistry:
     def __len__(self) -> int:
         return len(self._orders)
 
-    def place(self, terms: Terms) -> Prepaid:
+    def place(self, request: OrderRequest) -> Prepaid:
         """Take or repeat an order; a fresh prepay_id. Raises RuleBroken PAID, CLOSED, DIFFERENT, OVER."""
-        order = self._orders.get(terms.out_trade_no)
+        order = self._orders.get(request.out_trade_no)
         if order is None:
-            self._journal.write(self._build_order(terms))
+            self._journal.write(self._build_order(request))
         else:
             self._check_open(order)
-            if order.placed.digest != terms.digest:
+            if order.placed.digest != request.digest:
                 raise RuleBroken(Rule.DIFFERENT)
         prepay_id = f"wxsim{self._stamp()}{secrets.token_hex(8)}"
-        prepaid = Prepaid(terms.out_trade_no, prepay_id, terms.sign_type, self._clock.now_s())
+        prepaid = Prepaid(request.out_trade_no, prepay_id, request.sign_type, self._clock.now_s())
         self._journal.write(prepaid)
         return prepaid
 
@@ -277,12 +277,12 @@ class OrderRegistry:
         numbers = list(self._orders)[: -limit - 1 : -1]
         return [self._orders[number] for number in numbers]
 
-    def _build_order(self, terms: Terms) -> Placed:
+    def _build_order(self, request: OrderRequest) -> Placed:
         """The new order, its life within WeChat's bounds."""
-        if terms.life_s <= 0:
+        if request.life_s <= 0:
             raise RuleBroken(Rule.OVER)
-        life_s = min(max(terms.life_s, MIN_LIFE_S), MAX_LIFE_S)
-        return Placed(**{**plain(terms), "life_s": life_s}, at_s=self._clock.now_s(), wall_s=self._clock.calendar_s())
+        life_s = min(max(request.life_s, MIN_LIFE_S), MAX_LIFE_S)
+        return Placed(**{**plain(request), "life_s": life_s}, at_s=self._clock.now_s(), wall_s=self._clock.calendar_s())
 
     def _check_open(self, order: Order) -> None:
         state = self.state(order)
@@ -310,9 +310,9 @@ class OrderRegistry:
         order.payments.append(payment)
         self._by_transaction[fact.transaction_id] = (order, payment)
         self._by_day.setdefault(beijing_day(moment(fact.wall_s)), []).append((order, payment))
-        known = {"business_id": fact.transaction_id, "voucher": fact.out_trade_no}
-        self._wallet.book(fact.wall_s, "交易", received, **known)
-        self._wallet.book(fact.wall_s, "扣除交易手续费", -payment.fee, **known)
+        numbers = {"business_id": fact.transaction_id, "voucher": fact.out_trade_no}
+        self._wallet.record(fact.wall_s, "交易", received, **numbers)
+        self._wallet.record(fact.wall_s, "扣除交易手续费", -payment.fee, **numbers)
 
     def _apply_close(self, fact: Closed) -> None:
         self._orders[fact.out_trade_no].closed = fact

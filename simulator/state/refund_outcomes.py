@@ -78,10 +78,10 @@ class Expected:
 
 
 class RefundDesk:
-    def __init__(self, console: Console, refunds: Refunds, courier: NotificationSender) -> None:
+    def __init__(self, console: Console, refunds: Refunds, sender: NotificationSender) -> None:
         self._console = console
         self._refunds = refunds
-        self._courier = courier
+        self._sender = sender
         self._expected: list[Expected] = []
 
     def expect(self, expected: Expected) -> None:
@@ -89,9 +89,9 @@ class RefundDesk:
 
     def take(self, asked: RefundAsked, order: Order, payment: Payment) -> Refund:
         """A refund of ``payment``, new or the one that has this number. Raises RefundDenied."""
-        known = self._refunds.find_known(asked, payment.paid.transaction_id)
-        if known:
-            return known
+        existing = self._refunds.find_known(asked, payment.paid.transaction_id)
+        if existing:
+            return existing
         self._refunds.check(asked, order, payment)
         scenario = self._scenario(order)
         plan = REFUND_PLANS[scenario]
@@ -128,4 +128,4 @@ class RefundDesk:
 
     def _tell(self, refund: Refund, shots: tuple[NotificationSpec, ...]) -> None:
         if refund.taken.notify_url:
-            self._courier.plan_refund(refund, shots)
+            self._sender.plan_refund(refund, shots)

@@ -157,10 +157,10 @@ class Refund:
 class Refunds:
     """Every refund, by the merchant's number. What was due to end by now has ended, whoever looks."""
 
-    def __init__(self, journal: Journal, clock: Clock, book: OrderRegistry, wallet: Wallet) -> None:
+    def __init__(self, journal: Journal, clock: Clock, orders: OrderRegistry, wallet: Wallet) -> None:
         self._journal = journal
         self._clock = clock
-        self._book = book
+        self._orders = orders
         self._wallet = wallet
         self._refunds: dict[str, Refund] = {}
         self._by_id: dict[str, Refund] = {}
@@ -176,7 +176,7 @@ class Refunds:
 
     def find_known(self, asked: RefundAsked, transaction_id: str) -> Refund | None:
         """The refund that has this number already. Raises RefundDenied DIFFERENT when it is another one."""
-        self.settle()
+        self.end_due()
         refund = self._refunds.get(asked.out_refund_no)
         if refund is None:
             return None
@@ -232,7 +232,7 @@ class Refunds:
 
     def find(self, out_refund_no: str) -> Refund:
         """Raises RefundDenied MISSING."""
-        self.settle()
+        self.end_due()
         refund = self._refunds.get(out_refund_no)
         if refund is None:
             raise RefundDenied(Denied.MISSING)
@@ -240,7 +240,7 @@ class Refunds:
 
     def find_id(self, refund_id: str) -> Refund:
         """By WeChat's own number. Raises RefundDenied MISSING."""
-        self.settle()
+        self.end_due()
         refund = self._by_id.get(refund_id)
         if refund is None:
             raise RefundDenied(Denied.MISSING)
@@ -248,25 +248,25 @@ class Refunds:
 
     def of_order(self, out_trade_no: str) -> list[Refund]:
         """The oldest first."""
-        self.settle()
+        self.end_due()
         return list(self._of_order.get(out_trade_no, ()))
 
     def closed_on(self, day: date) -> list[Refund]:
         """Those whose money came back on a Beijing day."""
-        self.settle()
+        self.end_due()
         return [refund for refund in self._refunds.values() if refund.closed_on(day)]
 
     def taken_on(self, day: date) -> list[Refund]:
         """The refunds taken on a Beijing day, in their order."""
-        self.settle()
+        self.end_due()
         return list(self._of_day.get(day, ()))
 
     def latest(self, limit: int) -> list[Refund]:
         """The newest first."""
-        self.settle()
+        self.end_due()
         return list(islice(reversed(self._refunds.values()), limit))
 
-    def settle(self) -> None:
+    def end_due(self) -> None:
         """End what was due to end by now."""
         while self._due and self._due[0][0] <= self._clock.now_s():
             ends_s, number = heapq.heappop(self._due)
@@ -277,7 +277,7 @@ class Refunds:
             self._journal.write(RefundEnded(number, state, ends_s, self._clock.calendar_of(ends_s)))
 
     def _apply_taken(self, fact: RefundTaken) -> None:
-        _, payment = self._book.find_payment(fact.transaction_id)
+        _, payment = self._orders.find_payment(fact.transaction_id)
         refund = Refund(fact, payment, *_costs(payment, fact.refund), fact.ends_s)
         self._refunds[fact.out_refund_no] = self._by_id[fact.refund_id] = refund
         self._of_order.setdefault(fact.out_trade_no, []).append(refund)
@@ -303,9 +303,9 @@ class Refunds:
         taken, payment = refund.taken, refund.payment
         payment.left = moved(payment.left, refund.share, -way)
         payment.fee -= way * refund.fee
-        known = {"business_id": taken.refund_id, "voucher": taken.out_refund_no, "remark": taken.reason}
-        self._wallet.book(wall_s, "退款", -way * refund.settled, **known)
-        self._wallet.book(wall_s, "退回交易手续费", way * refund.fee, **known)
+        numbers = {"business_id": taken.refund_id, "voucher": taken.out_refund_no, "remark": taken.reason}
+        self._wallet.record(wall_s, "退款", -way * refund.settled, **numbers)
+        self._wallet.record(wall_s, "退回交易手续费", way * refund.fee, **numbers)
 
 
 def _costs(payment: Payment, refund: int) -> tuple[Share, int, int]:

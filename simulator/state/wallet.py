@@ -61,7 +61,7 @@ class Wallet:
             raise ValueError(f"the balance is {self.balance} fen")
         self._journal.write(Transferred(amount, self._clock.calendar_s()))
 
-    def book(
+    def record(
         self, wall_s: float, kind: str, amount: int, *, business_id: str = "", voucher: str = "", remark: str = ""
     ) -> None:
         """Book ``amount`` fen; nothing at all is not booked."""
@@ -72,4 +72,4 @@ class Wallet:
         self.movements.append(Movement(flow_id, wall_s, kind, amount, self.balance, business_id, voucher, remark))
 
     def _apply_transfer(self, fact: Transferred) -> None:
-        self.book(fact.wall_s, "充值" if fact.amount > 0 else "提现", fact.amount)
+        self.record(fact.wall_s, "充值" if fact.amount > 0 else "提现", fact.amount)

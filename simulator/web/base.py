@@ -32,10 +32,10 @@ class Reply:
 class Handler(RequestHandler):
     """Loopback names only, so that a page elsewhere cannot reach in by a name of its own (DNS rebinding)."""
 
-    world: Simulator
+    simulator: Simulator
 
-    def initialize(self, world: Simulator) -> None:
-        self.world = world
+    def initialize(self, simulator: Simulator) -> None:
+        self.simulator = simulator
 
     def prepare(self) -> None:
         if self.request.host_name.strip("[]") not in LOOPBACK:
@@ -65,8 +65,8 @@ class Unknown(Handler):
 class WechatHandler(Handler):
     """One of WeChat's calls. A subclass speaks one API's dialect; ``work`` is the call itself."""
 
-    def initialize(self, world: Simulator) -> None:
-        super().initialize(world)
+    def initialize(self, simulator: Simulator) -> None:
+        super().initialize(simulator)
         self.fault: Fault | None = None
         self._gone = asyncio.Event()
 
@@ -90,7 +90,7 @@ class WechatHandler(Handler):
 
     async def answer(self) -> None:
         """The verbs of a call delegate to this."""
-        rule = self.world.faults.draw(self.request.path)
+        rule = self.simulator.faults.draw(self.request.path)
         self.fault = rule.fault if rule else None
         if rule and rule.ms:
             await asyncio.sleep(rule.ms / 1000)
@@ -102,7 +102,7 @@ class WechatHandler(Handler):
 
     async def _take_effect(self) -> Reply:
         reply = await self.work()
-        await self.world.journal.durable()
+        await self.simulator.journal.durable()
         return reply
 
     def _instead(self, rule: Rule) -> Reply | None:

@@ -54,10 +54,10 @@ class ControlHandler(Handler):
 
     def user(self, user_id: Any) -> User:
         """Raises ControlError for an unknown one."""
-        found = self.world.identity.user(str(user_id))
+        found = self.simulator.identity.user(str(user_id))
         if found is None:
-            known = ", ".join(user.id for user in self.world.identity.users)
-            raise ControlError(f"no such user; there are: {known}")
+            users = ", ".join(user.id for user in self.simulator.identity.users)
+            raise ControlError(f"no such user; there are: {users}")
         return found
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
@@ -70,7 +70,7 @@ class PageHandler(Handler):
 
     def find_user(self) -> User | None:
         """Who holds the phone, if somebody was picked."""
-        return self.world.identity.user(self.get_cookie(COOKIE, "") or "")
+        return self.simulator.identity.user(self.get_cookie(COOKIE, "") or "")
 
     def pick(self, user: User) -> None:
         self.set_cookie(COOKIE, user.id, path="/", httponly=True, samesite="Lax", expires_days=30)

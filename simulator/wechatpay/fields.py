@@ -237,6 +237,6 @@ def _unknown(value: Any, table: Mapping[str, Field], path: str, pointer: str) ->
     strangers: list[str] = []
     for name, item in value.items():
         inner = f"{path}.{name}" if path else name
-        known = inner in table
-        strangers += _unknown(item, table, inner, f"{pointer}/{name}") if known else [f"/body{pointer}/{name}"]
+        is_known = inner in table
+        strangers += _unknown(item, table, inner, f"{pointer}/{name}") if is_known else [f"/body{pointer}/{name}"]
     return strangers

@@ -27,7 +27,7 @@ V2_COUPONS = {CouponKind.CASH: "CASH", CouponKind.NOCASH: "NO_CASH"}
 def v2_transaction(order: Order, paid: Paid, over: int = 0) -> dict[str, str]:
     """What v2's notification and its orderquery tell of a paid order."""
     placed = order.placed
-    told = {
+    fields = {
         "device_info": placed.device_info,
         "openid": paid.openid,
         "is_subscribe": "N",
@@ -43,13 +43,13 @@ def v2_transaction(order: Order, paid: Paid, over: int = 0) -> dict[str, str]:
         "attach": placed.attach,
         "time_end": to_v2(moment(paid.wall_s)),
     }
-    return {name: value for name, value in told.items() if value}
+    return {name: value for name, value in fields.items() if value}
 
 
 def v3_transaction(order: Order, paid: Paid, over: int = 0, state: str = "SUCCESS") -> dict[str, Any]:
     """What v3's notification and its query tell of a paid order; only the latter knows of refunds."""
     placed = order.placed
-    told = {
+    fields = {
         "mchid": placed.mchid,
         "appid": placed.appid,
         "out_trade_no": placed.out_trade_no,
@@ -69,7 +69,7 @@ def v3_transaction(order: Order, paid: Paid, over: int = 0, state: str = "SUCCES
         },
     }
     promotions = {"promotion_detail": [_v3_promotion(coupon, placed.currency) for coupon in paid.coupons]}
-    return told | promotions if paid.coupons else told
+    return fields | promotions if paid.coupons else fields
 
 
 def _v2_coupons(total: int, coupons: Sequence[Coupon]) -> dict[str, str]:
@@ -77,14 +77,14 @@ def _v2_coupons(total: int, coupons: Sequence[Coupon]) -> dict[str, str]:
     if not coupons:
         return {}
     parts = whole(total, coupons)
-    told = {"coupon_fee": str(sum(parts.coupons)), "coupon_count": str(len(coupons))}
+    fields = {"coupon_fee": str(sum(parts.coupons)), "coupon_count": str(len(coupons))}
     if (rest := settled(parts, coupons)) != total:
-        told["settlement_total_fee"] = str(rest)
+        fields["settlement_total_fee"] = str(rest)
     for row, coupon in enumerate(coupons):
-        told[f"coupon_type_{row}"] = V2_COUPONS[CouponKind(coupon.kind)]
-        told[f"coupon_id_{row}"] = coupon.coupon_id
-        told[f"coupon_fee_{row}"] = str(coupon.amount)
-    return told
+        fields[f"coupon_type_{row}"] = V2_COUPONS[CouponKind(coupon.kind)]
+        fields[f"coupon_id_{row}"] = coupon.coupon_id
+        fields[f"coupon_fee_{row}"] = str(coupon.amount)
+    return fields
 
 
 def _v3_promotion(coupon: Coupon, currency: str) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def v2_refund_payment(payment: Payment) -> dict[str, str]:
 def v2_refund_answer(refund: Refund) -> dict[str, str]:
     """What v2 answers when a refund is asked for."""
     taken = refund.taken
-    told = {
+    fields = {
         "transaction_id": taken.transaction_id,
         "out_trade_no": taken.out_trade_no,
         "out_refund_no": taken.out_refund_no,
@@ -58,13 +58,13 @@ def v2_refund_answer(refund: Refund) -> dict[str, str]:
         "coupon_refund_count": str(len(refund.share.coupons)),
         "coupon_refund_fee": str(sum(refund.share.coupons)),
     }
-    return told | _v2_coupons(refund, "")
+    return fields | _v2_coupons(refund, "")
 
 
 def v2_refund_row(refund: Refund, row: int) -> dict[str, str]:
     """One refund of refundquery's answer."""
     taken, coupons = refund.taken, refund.share.coupons
-    told = {
+    fields = {
         "out_refund_no": taken.out_refund_no,
         "refund_id": taken.refund_id,
         "refund_channel": "ORIGINAL",
@@ -77,13 +77,13 @@ def v2_refund_row(refund: Refund, row: int) -> dict[str, str]:
         "refund_recv_accout": ACCOUNT,  # WeChat's spelling
         "refund_success_time": _v2_success(refund.ended),
     }
-    return {f"{name}_{row}": value for name, value in told.items() if value} | _v2_coupons(refund, f"_{row}")
+    return {f"{name}_{row}": value for name, value in fields.items() if value} | _v2_coupons(refund, f"_{row}")
 
 
 def v2_refund_news(order: Order, refund: Refund, end: RefundEnded) -> dict[str, str]:
     """What is inside ``req_info``."""
     taken, payment = refund.taken, refund.payment
-    told = {
+    fields = {
         "transaction_id": taken.transaction_id,
         "out_trade_no": taken.out_trade_no,
         "refund_id": taken.refund_id,
@@ -98,7 +98,7 @@ def v2_refund_news(order: Order, refund: Refund, end: RefundEnded) -> dict[str, 
         "refund_account": UNSETTLED,
         "refund_request_source": "VENDOR_PLATFORM" if taken.api == "console" else "API",
     }
-    return {name: value for name, value in told.items() if value}
+    return {name: value for name, value in fields.items() if value}
 
 
 def v3_refund_news(mchid: str, order: Order, refund: Refund, end: RefundEnded) -> dict[str, Any]:
@@ -168,12 +168,12 @@ def _v3_promotions(refund: Refund) -> list[dict[str, Any]]:
 
 def _v2_coupons(refund: Refund, row: str) -> dict[str, str]:
     """What goes back to each coupon, numbered from 0 behind the refund's ``row``."""
-    told: dict[str, str] = {}
+    fields: dict[str, str] = {}
     for number, (coupon, back) in enumerate(zip(refund.payment.paid.coupons, refund.share.coupons, strict=True)):
-        told[f"coupon_type{row}_{number}"] = V2_COUPONS[CouponKind(coupon.kind)]
-        told[f"coupon_refund_id{row}_{number}"] = coupon.coupon_id
-        told[f"coupon_refund_fee{row}_{number}"] = str(back)
-    return told
+        fields[f"coupon_type{row}_{number}"] = V2_COUPONS[CouponKind(coupon.kind)]
+        fields[f"coupon_refund_id{row}_{number}"] = coupon.coupon_id
+        fields[f"coupon_refund_fee{row}_{number}"] = str(back)
+    return fields
 
 
 def _v2_success(end: RefundEnded | None) -> str:

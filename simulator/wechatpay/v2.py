@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Mapping
 
 from simulator.control.faults import Fault
-from simulator.state.orders import DEFAULT_LIFE_S, MIN_LIFE_S, Order, Payment, Rule, RuleBroken, Terms
+from simulator.state.orders import DEFAULT_LIFE_S, MIN_LIFE_S, Order, OrderRequest, Payment, Rule, RuleBroken
 from simulator.web.base import Reply, WechatHandler
 from simulator.wechatpay.fields import V2_CLOSE, V2_NEEDS, V2_ORDER, V2_QUERY, Field, FieldError, check_texts
 from simulator.wechatpay.payloads import STATE_TEXT, v2_transaction
@@ -59,7 +59,7 @@ class V2Handler(WechatHandler):
 
     table: tuple[Field, ...] = ()
     kind = SignType.MD5
-    _told: Mapping[str, str]
+    _answer_fields: Mapping[str, str]
 
     def business(self, fields: dict[str, str]) -> dict[str, str]:
         """Do what the checked fields ask; the fields of the answer. Raises DoorRefusal, BusinessRefusal, RuleBroken."""
@@ -89,17 +89,17 @@ class V2Handler(WechatHandler):
         return self.refusal("SYSTEMERROR", "系统错误")
 
     def sign(self, reply: Reply) -> Reply:
-        fields = self._told
+        fields = self._answer_fields
         if self.fault is not Fault.UNSIGNED:
             honest = self.fault not in (Fault.WRONG_SIGNATURE, Fault.PROBE)
-            key = self.world.identity.api_v2_key if honest else secrets.token_hex(16)
+            key = self.simulator.identity.api_v2_key if honest else secrets.token_hex(16)
             fields = {**fields, "sign": v2_sign(fields, key, self.kind)}
         reply.body = xmlcodec.build(fields)
         return reply
 
-    def _answer(self, told: dict[str, str]) -> Reply:
+    def _answer(self, fields: dict[str, str]) -> Reply:
         """The answer; the signature is part of the body, so ``sign`` writes it."""
-        identity = self.world.identity
+        identity = self.simulator.identity
         head = {
             "return_code": "SUCCESS",
             "return_msg": "OK",
@@ -107,16 +107,16 @@ class V2Handler(WechatHandler):
             "mch_id": identity.mchid,
             "nonce_str": secrets.token_hex(8),
         }
-        self._told = {name: value for name, value in (head | told).items() if value}
+        self._answer_fields = {name: value for name, value in (head | fields).items() if value}
         return Reply(200, b"", "text/plain", signed=True)
 
     def admit(self) -> dict[str, str]:
         """The fields of a request that got past the door."""
         fields = self._parse()
-        if fields.get("mch_id") != self.world.identity.mchid:
+        if fields.get("mch_id") != self.simulator.identity.mchid:
             raise CommunicationError("商户号mch_id或sub_mch_id不存在" if fields.get("mch_id") else "mch_id参数格式错误")
         try:
-            self.kind = v2_verify(fields, self.world.identity.api_v2_key)
+            self.kind = v2_verify(fields, self.simulator.identity.api_v2_key)
         except SignatureInvalid:
             raise CommunicationError("签名错误") from None
         try:
@@ -142,7 +142,7 @@ class V2Handler(WechatHandler):
     def _check_appid(self, appid: str) -> None:
         if not appid.startswith("wx"):
             raise BusinessRefusal("APPID_NOT_EXIST", "APPID不存在")
-        if appid != self.world.identity.appid:
+        if appid != self.simulator.identity.appid:
             raise BusinessRefusal("APPID_MCHID_NOT_MATCH", "appid和mch_id不匹配")
 
 
@@ -152,7 +152,7 @@ class UnifiedOrder(V2Handler):
     def business(self, fields: dict[str, str]) -> dict[str, str]:
         trade_type = fields["trade_type"]
         self._check_needs(trade_type, fields)
-        prepaid = self.world.book.place(self._terms(fields))
+        prepaid = self.simulator.orders.place(self._order_request(fields))
         answer = {"trade_type": trade_type, "prepay_id": prepaid.prepay_id}
         if trade_type == "NATIVE":
             answer["code_url"] = code_url(prepaid.prepay_id)
@@ -166,12 +166,12 @@ class UnifiedOrder(V2Handler):
             raise CommunicationError(
                 "JSAPI支付必须传openid" if needed == "openid" else f"{trade_type}支付必须传{needed}"
             )
-        if trade_type == "JSAPI" and not self.world.identity.payer(fields["openid"]):
+        if trade_type == "JSAPI" and not self.simulator.identity.payer(fields["openid"]):
             raise CommunicationError("appid and openid not match")
 
-    def _terms(self, fields: dict[str, str]) -> Terms:
+    def _order_request(self, fields: dict[str, str]) -> OrderRequest:
         asked = {name: value for name, value in fields.items() if value and name not in NOT_COMPARED}
-        return Terms(
+        return OrderRequest(
             out_trade_no=fields["out_trade_no"],
             api="v2",
             trade_type=fields["trade_type"],
@@ -185,7 +185,7 @@ class UnifiedOrder(V2Handler):
             notify_url=fields["notify_url"],
             device_info=fields.get("device_info", ""),
             sign_type=self.kind.value,
-            digest=Terms.digest_of("v2", fields["trade_type"], asked),
+            digest=OrderRequest.digest_of("v2", fields["trade_type"], asked),
             life_s=self._life_s(fields),
         )
 
@@ -194,7 +194,7 @@ class UnifiedOrder(V2Handler):
         if not fields.get("time_expire"):
             return DEFAULT_LIFE_S
         try:
-            span_s = from_v2(fields["time_expire"]).timestamp() - self.world.clock.calendar_s()
+            span_s = from_v2(fields["time_expire"]).timestamp() - self.simulator.clock.calendar_s()
         except ValueError:
             raise CommunicationError("time_expire参数格式错误") from None
         return span_s if span_s >= MIN_LIFE_S else 0.0
@@ -205,7 +205,7 @@ class OrderQuery(V2Handler):
 
     def business(self, fields: dict[str, str]) -> dict[str, str]:
         order, payment = self._find(fields)
-        state = self.world.book.state(order, payment)
+        state = self.simulator.orders.state(order, payment)
         if payment:
             return {"trade_state": state, "trade_state_desc": STATE_TEXT[state], **v2_transaction(order, payment.paid)}
         return {
@@ -219,10 +219,10 @@ class OrderQuery(V2Handler):
 
     def _find(self, fields: dict[str, str]) -> tuple[Order, Payment | None]:
         if fields.get("transaction_id"):
-            return self.world.book.find_payment(fields["transaction_id"])
+            return self.simulator.orders.find_payment(fields["transaction_id"])
         if not fields.get("out_trade_no"):
             raise BusinessRefusal("LACK_PARAMS", "缺少参数out_trade_no")
-        order = self.world.book.find(fields["out_trade_no"])
+        order = self.simulator.orders.find(fields["out_trade_no"])
         return order, order.payment
 
 
@@ -230,7 +230,7 @@ class CloseOrder(V2Handler):
     table = V2_CLOSE
 
     def business(self, fields: dict[str, str]) -> dict[str, str]:
-        self.world.book.close(fields["out_trade_no"], min_age_s=CLOSE_AGE_S)
+        self.simulator.orders.close(fields["out_trade_no"], min_age_s=CLOSE_AGE_S)
         return {"result_msg": "OK"}
 
 

@@ -81,7 +81,7 @@ class RefundOrder(V2Handler):
         )
         try:
             order, payment = self._payment(fields)
-            return v2_refund_answer(self.world.refund_desk.take(asked, order, payment))
+            return v2_refund_answer(self.simulator.refund_desk.take(asked, order, payment))
         except RefundDenied as refused:
             raise denial(refused.denied) from None
 
@@ -89,7 +89,7 @@ class RefundOrder(V2Handler):
         """The payment that is named. Raises RefundDenied, BusinessRefusal."""
         if not (fields.get("transaction_id") or fields.get("out_trade_no")):
             raise BusinessRefusal("PARAM_ERROR", "transaction_id、out_trade_no 二选一")
-        return self.world.payment(fields.get("transaction_id", ""), fields.get("out_trade_no", ""))
+        return self.simulator.payment(fields.get("transaction_id", ""), fields.get("out_trade_no", ""))
 
 
 class RefundQuery(V2Handler):
@@ -110,20 +110,20 @@ class RefundQuery(V2Handler):
         return self._page(found, offset)
 
     def _find(self, fields: dict[str, str]) -> list[Refund]:
-        refunds = self.world.refunds
+        refunds = self.simulator.refunds
         if fields.get("refund_id"):
             return [refunds.find_id(fields["refund_id"])]
         if fields.get("out_refund_no"):
             return [refunds.find(fields["out_refund_no"])]
         if not (fields.get("transaction_id") or fields.get("out_trade_no")):
             raise BusinessRefusal("PARAM_ERROR", "缺少单号")
-        order, _ = self.world.payment(fields.get("transaction_id", ""), fields.get("out_trade_no", ""))
+        order, _ = self.simulator.payment(fields.get("transaction_id", ""), fields.get("out_trade_no", ""))
         return refunds.of_order(order.placed.out_trade_no)
 
     def _page(self, found: list[Refund], offset: int) -> dict[str, str]:
         page = found[offset : offset + ROWS]
         taken = page[0].taken
-        told = {
+        fields = {
             "transaction_id": taken.transaction_id,
             "out_trade_no": taken.out_trade_no,
             **v2_refund_payment(page[0].payment),
@@ -131,8 +131,8 @@ class RefundQuery(V2Handler):
             "refund_count": str(len(page)),
         }
         for row, refund in enumerate(page):
-            told |= v2_refund_row(refund, row)
-        return told
+            fields |= v2_refund_row(refund, row)
+        return fields
 
 
 def without_certificate(handler: V2Handler) -> Reply | None:

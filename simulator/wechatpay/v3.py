@@ -14,7 +14,7 @@ import json
 from typing import Any
 
 from simulator.control.faults import Fault
-from simulator.state.orders import DEFAULT_LIFE_S, Order, Payment, Rule, RuleBroken, Terms
+from simulator.state.orders import DEFAULT_LIFE_S, Order, OrderRequest, Payment, Rule, RuleBroken
 from simulator.web.base import Reply, WechatHandler
 from simulator.wechatpay.authorization import BAD_FORMAT, authorize
 from simulator.wechatpay.fields import (
@@ -64,8 +64,8 @@ class V3Handler(WechatHandler):
     async def work(self) -> Reply:
         try:
             self._check_headers()
-            authorize(self.request, self.world.identity, self.world.merchant, self.unsigned_words)
-            told = self.business(self._json() if self.verb == "POST" else {})
+            authorize(self.request, self.simulator.identity, self.simulator.merchant, self.unsigned_words)
+            document = self.business(self._json() if self.verb == "POST" else {})
         except V3Refusal as refused:
             return self._refusal(refused)
         except FieldError as error:
@@ -74,7 +74,9 @@ class V3Handler(WechatHandler):
         except RuleBroken as broken:
             return self.refusal(*WORDS[broken.rule])
         headers = {"Request-ID": request_id(0)}
-        return Reply(204 if told is None else 200, _dump(told) if told else b"", headers=headers, signed=True)
+        return Reply(
+            204 if document is None else 200, _dump(document) if document else b"", headers=headers, signed=True
+        )
 
     def refusal(self, code: str, message: str) -> Reply:
         return self._refusal(V3Refusal(code, message or code))
@@ -87,7 +89,7 @@ class V3Handler(WechatHandler):
             return reply
         seals = {Fault.WRONG_SIGNATURE: SignatureMode.FORGED, Fault.PROBE: SignatureMode.PROBE}
         seal = seals.get(self.fault, SignatureMode.GENUINE) if self.fault else SignatureMode.GENUINE
-        keys = self.world.keys
+        keys = self.simulator.keys
         signer = keys.answer_signer(self.request.headers.get("Wechatpay-Serial", ""))
         reply.headers = {**reply.headers, **keys.headers(signer, reply.body, seal)}
         return reply
@@ -95,7 +97,7 @@ class V3Handler(WechatHandler):
     def check_mchid(self, mchid: Any, location: str) -> None:
         """Raises FieldError when it is missing, V3Refusal when it is not the one that signed."""
         check_value(V3_MCHID, "mchid", mchid, location)
-        if mchid != self.world.identity.mchid:
+        if mchid != self.simulator.identity.mchid:
             raise V3Refusal("PARAM_ERROR", OTHER_MCHID)
 
     async def _verb(self, verb: str) -> None:
@@ -105,7 +107,7 @@ class V3Handler(WechatHandler):
         await self.answer()
 
     def _refusal(self, refused: V3Refusal) -> Reply:
-        old = self.world.console.settings.old_spelling or self.fault is Fault.OLD_SPELLING
+        old = self.simulator.console.settings.old_spelling or self.fault is Fault.OLD_SPELLING
         headers = {"Request-ID": refused.request_id} if refused.request_id else {}
         return Reply(refused.status, _dump(refused.body(old_spelling=old)), headers=headers)
 
@@ -138,18 +140,18 @@ class Transactions(V3Handler):
         self.check_mchid(body.get("mchid"), "body")
         check_json(body, V3_ORDER[self.trade_type])
         self._check_pairing(body)
-        prepaid = self.world.book.place(self._terms(body))
+        prepaid = self.simulator.orders.place(self._order_request(body))
         return {self.result: self.result_of(prepaid.prepay_id)}
 
     def _check_pairing(self, body: dict[str, Any]) -> None:
-        if body["appid"] != self.world.identity.appid:
+        if body["appid"] != self.simulator.identity.appid:
             raise V3Refusal("APPID_MCHID_NOT_MATCH", "appid和mch_id不匹配，请检查后再试")
-        if self.trade_type == "JSAPI" and not self.world.identity.payer(body["payer"]["openid"]):
+        if self.trade_type == "JSAPI" and not self.simulator.identity.payer(body["payer"]["openid"]):
             raise V3Refusal("PARAM_ERROR", "appid和openid不匹配", {"location": "body", "value": "/body/payer/openid"})
 
-    def _terms(self, body: dict[str, Any]) -> Terms:
+    def _order_request(self, body: dict[str, Any]) -> OrderRequest:
         asked = {name: value for name, value in body.items() if name != "time_expire"}
-        return Terms(
+        return OrderRequest(
             out_trade_no=body["out_trade_no"],
             api="v3",
             trade_type=self.trade_type,
@@ -163,7 +165,7 @@ class Transactions(V3Handler):
             notify_url=body["notify_url"],
             device_info=(body.get("scene_info") or {}).get("device_id") or "",
             sign_type="RSA",
-            digest=Terms.digest_of("v3", self.trade_type, asked),
+            digest=OrderRequest.digest_of("v3", self.trade_type, asked),
             life_s=self._life_s(body.get("time_expire")),
         )
 
@@ -172,7 +174,7 @@ class Transactions(V3Handler):
         if not time_expire:
             return DEFAULT_LIFE_S
         try:
-            return from_v3(time_expire).timestamp() - self.world.clock.calendar_s()
+            return from_v3(time_expire).timestamp() - self.simulator.clock.calendar_s()
         except ValueError:
             raise V3Refusal("PARAM_ERROR", "交易有效截止时间非法", {"location": "body", "value": time_expire}) from None
 
@@ -215,7 +217,7 @@ class Query(V3Handler):
         return self._build_payload(*self.find(number))
 
     def _build_payload(self, order: Order, payment: Payment | None) -> dict[str, Any]:
-        placed, state = order.placed, self.world.book.state(order, payment)
+        placed, state = order.placed, self.simulator.orders.state(order, payment)
         if payment:
             return v3_transaction(order, payment.paid, state=state)
         return {
@@ -234,7 +236,7 @@ class QueryByNumber(Query):
     number = V3_NUMBER
 
     def find(self, number: str) -> tuple[Order, Payment | None]:
-        order = self.world.book.find(number)
+        order = self.simulator.orders.find(number)
         return order, order.payment
 
 
@@ -242,7 +244,7 @@ class QueryById(Query):
     number = V3_TRANSACTION
 
     def find(self, number: str) -> tuple[Order, Payment | None]:
-        return self.world.book.find_payment(number)
+        return self.simulator.orders.find_payment(number)
 
 
 class Close(V3Handler):
@@ -254,7 +256,7 @@ class Close(V3Handler):
         number = self.path_args[0]
         check_value(V3_NUMBER, "out_trade_no", number, "uri_template")
         try:
-            self.world.book.close(number)
+            self.simulator.orders.close(number)
         except RuleBroken as broken:
             if broken.rule is not Rule.CLOSED:
                 raise
@@ -269,9 +271,9 @@ class Certificates(V3Handler):
     def business(self, body: dict[str, Any]) -> dict[str, Any]:
         if self.get_query_argument("algorithm_type", "RSA") not in ("RSA", "ALL"):
             raise V3Refusal("PARAM_ERROR", "algorithm_type 仅支持 RSA")
-        if self.world.keys.mode is Mode.PUBLIC_KEY:
+        if self.simulator.keys.mode is Mode.PUBLIC_KEY:
             raise V3Refusal("RESOURCE_NOT_EXISTS", NO_CERTIFICATE)
-        return {"data": self.world.keys.certificates()}
+        return {"data": self.simulator.keys.certificates()}
 
 
 def _dump(data: dict[str, Any]) -> bytes:

@@ -69,8 +69,8 @@ class V3Refusal(Exception):
 
     def body(self, *, old_spelling: bool) -> dict[str, Any]:
         code = OLD_SPELLING.get(self.code, self.code) if old_spelling else self.code
-        told: dict[str, Any] = {"code": code, "message": self.message}
-        return told if self.detail is None else {**told, "detail": self.detail}
+        document: dict[str, Any] = {"code": code, "message": self.message}
+        return document if self.detail is None else {**document, "detail": self.detail}
 
 
 def request_id(internal: int) -> str:

@@ -96,13 +96,13 @@ class AskRefund(_Refunds):
             notify_api="v3",
         )
         order, payment = self._payment(body)
-        return v3_refund(order, self.world.refund_desk.take(asked, order, payment))
+        return v3_refund(order, self.simulator.refund_desk.take(asked, order, payment))
 
     def _payment(self, body: dict[str, Any]) -> tuple[Order, Payment]:
         """The payment under either number, WeChat's first. Raises RefundDenied NO_PAYMENT, V3Refusal."""
         if not (body.get("transaction_id") or body.get("out_trade_no")):
             raise V3Refusal("PARAM_ERROR", "transaction_id、out_trade_no 二选一")
-        return self.world.payment(body.get("transaction_id") or "", body.get("out_trade_no") or "")
+        return self.simulator.payment(body.get("transaction_id") or "", body.get("out_trade_no") or "")
 
 
 class OneRefund(_Refunds):
@@ -112,8 +112,8 @@ class OneRefund(_Refunds):
 
     def handle(self, body: dict[str, Any]) -> dict[str, Any]:
         check_value(NUMBER, NUMBER.path, self.path_args[0], "uri_template")
-        refund = self.world.refunds.find(self.path_args[0])
-        return v3_refund(self.world.book.find(refund.taken.out_trade_no), refund)
+        refund = self.simulator.refunds.find(self.path_args[0])
+        return v3_refund(self.simulator.orders.find(refund.taken.out_trade_no), refund)
 
 
 class ResendRefund(_Refunds):
@@ -121,8 +121,8 @@ class ResendRefund(_Refunds):
 
     def handle(self, body: dict[str, Any]) -> dict[str, Any]:
         check_json(body, V3_RESEND)
-        refund = self.world.refunds.find_id(self.path_args[0])
+        refund = self.simulator.refunds.find_id(self.path_args[0])
         if refund.taken.out_refund_no != body["out_refund_no"]:
             raise RefundDenied(Denied.MISSING)
-        refund = self.world.refund_desk.resend(refund.taken.out_refund_no)
-        return v3_refund(self.world.book.find(refund.taken.out_trade_no), refund)
+        refund = self.simulator.refund_desk.resend(refund.taken.out_refund_no)
+        return v3_refund(self.simulator.orders.find(refund.taken.out_trade_no), refund)

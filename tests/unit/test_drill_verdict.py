@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from drill.day import Report
+from drill.day import DayRecord
 from drill.plan import Anomaly, PlannedOrder, customers
 from drill.receiver import Receiver
 from drill.verdict import Seen, lines
@@ -55,19 +55,19 @@ class Evening:
             PlannedOrder(TWICE, "v2", "JSAPI", 1000, "success", Anomaly.TWICE),
             PlannedOrder(LEFT, "v2", "JSAPI", 1000, "cancel", None),
         ]
-        self.report = Report(people, date(2026, 11, 25))
+        self.record = DayRecord(people, date(2026, 11, 25))
         self.sums = {"payments": 3, "received": 3000, "refunds": 3, "refunded": 1600, "fee": 8, "net": 1392}
-        self.report.ledgers = {
+        self.record.ledgers = {
             PAID: {"received": 1000, "refunded": 600},
             TWICE: {"received": 2000, "refunded": 1000},
         }
-        self.report.ledger = dict(self.sums) | {"debit": 4608, "credit": 4608}
-        self.report.repaired = {"ours": {"payments": 2, "received": 2000, "refunds": 3, "refunded": 1600}}
+        self.record.ledger = dict(self.sums) | {"debit": 4608, "credit": 4608}
+        self.record.repaired = {"ours": {"payments": 2, "received": 2000, "refunds": 3, "refunded": 1600}}
         genuine = [difference("double_payment", TWICE), difference("refund_missing_here", CONSOLE)]
-        self.report.differences = genuine
-        self.report.planted = {("amount", PAID)}
-        self.report.practice = [*genuine, difference("amount", PAID)]
-        self.report.last = [each | {"status": "repaired"} for each in genuine] + [difference("amount", PAID, "gone")]
+        self.record.differences = genuine
+        self.record.planted = {("amount", PAID)}
+        self.record.practice = [*genuine, difference("amount", PAID)]
+        self.record.last = [each | {"status": "repaired"} for each in genuine] + [difference("amount", PAID, "gone")]
         self.orders = {
             PAID: order("REFUND", "tx", "paid", "refund"),
             TWICE: order("SUCCESS", "tx1", "paid"),
@@ -93,7 +93,7 @@ class Evening:
     def wrong(self) -> set[str]:
         """The lines that are not as they must be."""
         seen = Seen(self.orders, self.refunds, self.true_orders, self.true_refunds, self.sums)
-        return {line.en for line in lines(self.report, seen, self.receiver) if not line.right}
+        return {line.en for line in lines(self.record, seen, self.receiver) if not line.right}
 
 
 def test_a_day_on_which_all_went_well_is_right() -> None:
@@ -106,7 +106,7 @@ def change(evening: Evening, path: str, value: object) -> None:
     target: Any = getattr(evening, first)
     for step in rest[:-1]:
         target = target[step]
-    if isinstance(target, Report):
+    if isinstance(target, DayRecord):
         setattr(target, rest[-1], value)
     else:
         target[rest[-1]] = value
@@ -125,7 +125,7 @@ def change(evening: Evening, path: str, value: object) -> None:
         ("true_refunds.back-0.refund", 901, "payments refunded beyond their amount"),
         ("true_refunds.twice-tx.state", "CLOSED", "payments that should not be, returned whole"),
         ("sums.fee", 9, "ledger: fee"),
-        ("report.ledgers", {PAID: {"received": 1000, "refunded": 500}}, "single orders' ledgers right"),
+        ("record.ledgers", {PAID: {"received": 1000, "refunded": 500}}, "single orders' ledgers right"),
         ("sums.net", 1391, "ledger: net"),
         ("sums.received", 2999, "here: received"),
         ("sums.refunded", 1599, "here: refunded"),
@@ -144,22 +144,22 @@ WRONGS: dict[str, tuple[Callable[[Evening], object], str]] = {
         lambda day: day.receiver.events.update({k: day.receiver.events[v] for k, v in (("0", "1"), ("1", "0"))}),
         "orders whose events came in order",
     ),
-    "a difference was missed": (lambda day: day.report.differences.pop(), "differences of the true bill found"),
+    "a difference was missed": (lambda day: day.record.differences.pop(), "differences of the true bill found"),
     "a difference was invented": (
-        lambda day: day.report.differences.append(difference("amount", PAID)),
+        lambda day: day.record.differences.append(difference("amount", PAID)),
         "differences invented",
     ),
-    "a planted one was missed": (lambda day: day.report.practice.pop(), "planted differences found"),
+    "a planted one was missed": (lambda day: day.record.practice.pop(), "planted differences found"),
     "one was invented in practice": (
-        lambda day: day.report.practice.append(difference("state", PAID)),
+        lambda day: day.record.practice.append(difference("state", PAID)),
         "invented besides",
     ),
     "one was not repaired": (
-        lambda day: day.report.last.__setitem__(0, difference("double_payment", TWICE)),
+        lambda day: day.record.last.__setitem__(0, difference("double_payment", TWICE)),
         "differences repaired",
     ),
     "one stayed when the bill was true again": (
-        lambda day: day.report.last.__setitem__(2, difference("amount", PAID)),
+        lambda day: day.record.last.__setitem__(2, difference("amount", PAID)),
         "gone once the bill was true again",
     ),
 }

@@ -53,14 +53,14 @@ class RelayWork:
         self._random = runtime.random
         self._telemetry = runtime.telemetry
         self._workers = workers
-        self._known: dict[str, Order] = {}
+        self._own: dict[str, Order] = {}
         self._reported: dict[str, None] = {}
         self._retry_at: datetime | None = None
 
     def add(self, order: Order) -> None:
         """An order that this process changed has events to hand out."""
-        if len(self._known) < MOST_KNOWN:
-            self._known[order.key] = order
+        if len(self._own) < MOST_KNOWN:
+            self._own[order.key] = order
 
     def skip_alarms(self, ids: Sequence[str]) -> None:
         """This process has reported the changes that staged these events, with their alarms."""
@@ -71,9 +71,9 @@ class RelayWork:
     async def claim(self, limit: int) -> Sequence[Order]:
         """See Work. Nothing is leased: doing the same twice changes nothing."""
         found: Sequence[Stored[Order]] = ()
-        if len(self._known) < limit:
-            found = await self._store.with_events(self._clock.now() - GRACE, limit - len(self._known))
-        own = {key: self._known.pop(key) for key in list(self._known)[:limit]}
+        if len(self._own) < limit:
+            found = await self._store.with_events(self._clock.now() - GRACE, limit - len(self._own))
+        own = {key: self._own.pop(key) for key in list(self._own)[:limit]}
         return [*own.values(), *(stored.value for stored in found if stored.value.key not in own)]
 
     async def next_due(self, until: datetime) -> datetime | None:

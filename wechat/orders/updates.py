@@ -86,8 +86,8 @@ class OrderUpdates:
         report_order(before, after, self._telemetry)
         report_refunds(before, after, self._telemetry)
         if len(after.outbox) > len(before.outbox):
-            known = {event.id for event in before.outbox}
-            self.on_reported([event.id for event in after.outbox if event.id not in known])
+            earlier = {event.id for event in before.outbox}
+            self.on_reported([event.id for event in after.outbox if event.id not in earlier])
             self.on_events(after)
         due_at = after.due_at
         if due_at is not None and (before.due_at is None or due_at < before.due_at):
@@ -110,9 +110,9 @@ def report_refunds(before: Order, after: Order, telemetry: Telemetry) -> None:
     """Count and log what has become of an order's refunds."""
     if before.refunds is after.refunds:
         return
-    known = {refund.out_refund_no: refund for refund in before.refunds}
+    earlier = {refund.out_refund_no: refund for refund in before.refunds}
     for refund in after.refunds:
-        was = known.get(refund.out_refund_no)
+        was = earlier.get(refund.out_refund_no)
         if refund.state is not (was.state if was else RefundState.REQUESTED):
             _report_refund(refund, telemetry)
 

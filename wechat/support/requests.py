@@ -69,12 +69,12 @@ def _not_json() -> BadRequest:
     )
 
 
-def _refusal(error: ValidationError, known: str) -> BadRequest:
+def _refusal(error: ValidationError, fields: str) -> BadRequest:
     fault = error.errors(include_url=False, include_input=False)[0]
     name = ".".join(str(part) for part in fault["loc"]) or "body"
     if fault["type"] == "extra_forbidden":
         return BadRequest(
-            Bilingual(f"有不认识的字段，可用：{known}", f"There is an unknown field; known are {known}"),
+            Bilingual(f"有不认识的字段，可用：{fields}", f"There is an unknown field; known are {fields}"),
             code="UNKNOWN_FIELD",
         )
     if fault["type"] == "missing":
