@@ -85,7 +85,7 @@ OWN: Routes = [
 
 def application(simulator: Simulator) -> Application:
     """Build the application over ``simulator``. How often each path was asked for is counted, nothing is logged."""
-    args = {"world": simulator}
+    args = {"simulator": simulator}
 
     def count(handler: RequestHandler) -> None:
         simulator.served[handler.request.path.replace("".join(handler.path_args[:1]) or "\0", "*")] += 1
