@@ -30,7 +30,7 @@ from tornado.web import Application, RequestHandler
 
 from handlers.web import plugin
 from handlers.web.base import NotFoundHandler
-from handlers.web.services import InFlightRequests, Probe, Services
+from handlers.web.services import Probe, Services
 from handlers.web.static import StaticFiles
 from service import logs
 from service.compose import Process, Storage, compose
@@ -45,6 +45,7 @@ VERSION = "0.2.0"
 ROOT = Path(__file__).parent
 MAX_BODY = 64 * 1024
 LINGER_S = 0.25
+ANSWER_S = 3.0  # to answer those who wait for WeChat at the shutdown; the stores take up to 2.5 s
 PREPARE_S = 3.0  # MongoDB and the simulator's clock are waited for this long before the first request is let in
 GC_YOUNG = 10_000  # objects made between two looks for garbage; Python's own 700 are gone after two requests
 HTTP_LIMITS: dict[str, Any] = {
@@ -128,7 +129,7 @@ async def serve(settings: Settings, telemetry: PrometheusTelemetry) -> None:
             _listen(server, settings)
             _spare_collections()
             await stop.wait()
-            await drain(server, services.in_flight, settings.http.drain_s)
+            await drain(server, process, settings.http.drain_s)
         if _is_failure(preparing):
             await preparing
     log.info("stopped")
@@ -194,15 +195,20 @@ def listening_sockets(settings: Settings) -> list[socket.socket]:
         ) from None
 
 
-async def drain(server: HTTPServer, in_flight: InFlightRequests, limit_s: float) -> None:
+async def drain(server: HTTPServer, process: Process, limit_s: float) -> None:
     """Take no new connections, let what is in the works be answered, then close.
 
     Connections that are kept alive are served a little longer: a request may be on its way, and its answer says close.
+    Who still waits for WeChat near the end is answered 503: WeChat may take longer than the process has.
     """
+    in_flight = process.services.in_flight
     in_flight.draining = True
     server.stop()
     await asyncio.sleep(LINGER_S)
-    await in_flight.quiet(limit_s)
+    await in_flight.quiet(max(0.0, limit_s - ANSWER_S))
+    for transport in process.transports:
+        transport.give_up()
+    await in_flight.quiet(min(limit_s, ANSWER_S))
     await server.close_all_connections()
 
 

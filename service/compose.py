@@ -80,6 +80,7 @@ class Process:
     clock: SystemClock
     background: Sequence[Background]
     closing: Sequence[Closing]
+    transports: Sequence[Transport]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
     workers = build_workers(core, targets, runtime, settings.workers.loops)
     background: list[Background] = [*pay.background, *workers, build_book_worker(books, runtime)]
     closing = [transport, *pay.closing, storage, token_store, account.tokens, *webhooks, clock, *background]
-    return Process(services, storage, clock, background, closing)
+    return Process(services, storage, clock, background, closing, [transport, *pay.closing])
 
 
 def _account(settings: Settings, transport: Transport, token_store: TokenStore, runtime: Runtime) -> Account:

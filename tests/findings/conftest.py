@@ -3,7 +3,7 @@ and a service of its own for whoever breaks something."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,14 @@ from tests.http.conftest import (  # noqa: F401 - fixtures
     shop,
     simulator,
 )
+from tests.support.account import Account
 from tests.support.platform import Platform
+from tests.support.runtime import RecordedTelemetry
 from tests.support.simulator import SimulatorProcess
 from tests.support.site import Site, running_site
 from tests.unit.keys import private_pem
 from tests.unit.test_receive import KNOWN, World
+from wechat.support.transport import Transport
 
 OpenSite = Callable[..., Site]
 
@@ -39,6 +42,19 @@ def open_site(tmp_path: Path, directory: Path, simulator: SimulatorProcess) -> I
             return stack.enter_context(running_site(tmp_path, simulator, directory / "wechat", **changes))
 
         yield start
+
+
+@pytest.fixture
+async def transport() -> AsyncIterator[Transport]:
+    transport = Transport(RecordedTelemetry(), connect_s=0.5, total_s=0.5)
+    yield transport
+    await transport.close()
+
+
+@pytest.fixture
+async def account() -> AsyncIterator[Account]:
+    async with Account() as account:
+        yield account
 
 
 @pytest.fixture

@@ -29,9 +29,10 @@ from tests.support.simulator import SimulatorProcess, ask
 from tests.support.stored import DATABASE
 from tests.unit.test_receive import World
 from tests.unit.test_tokens import STABLE, TICKET, Wechat
-from wechat.domain.errors import Malformed
+from wechat.domain.errors import Malformed, RemoteError
 from wechat.domain.orders import TradeState
-from wechat.support.transport import Transport
+from wechat.support.circuit import HUNG_IN_A_ROW, RETRY_S, Circuits
+from wechat.support.transport import Request, Transport
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "12"))
 SCALE = int(os.environ.get("SCALE", "1"))
@@ -158,6 +159,69 @@ async def test_g3_a_full_pool_is_not_an_absent_redis(redis: EmbeddedRedis) -> No
     assert await asyncio.gather(*(two.recall(name) for name in names)) == names
     await one.close()
     await two.close()
+
+
+async def test_g5_whoever_waits_for_wechat_at_a_sigterm_is_answered_before_the_exit(open_site: OpenSite) -> None:
+    site = open_site(http={"drain_s": 4})
+    async with Shop(site.service.url, site.simulator) as shop:
+        order = await shop.sold()
+        site.simulator.control("POST", "faults", {"path": "/v3/*", "fault": "timeout_before"})
+        waiting = [asyncio.create_task(shop.sell()) for _ in range(20)]
+        waiting += [
+            asyncio.create_task(shop.ask("POST", f"/api/orders/{order['out_trade_no']}/query", headers=MERCHANT))
+        ]
+        await asyncio.sleep(0.5)
+        started = time.monotonic()
+        os.kill(site.service.pid, signal.SIGTERM)
+        answers = await asyncio.gather(*waiting)
+        assert await asyncio.to_thread(site.service.stop) == 0
+    assert {answer.status for answer in answers} == {503}
+    assert time.monotonic() - started < 5
+
+
+async def test_g9_while_wechat_is_known_to_hang_nobody_waits_for_it(account: Account, transport: Transport) -> None:
+    async def call(path: str = "/hangs") -> tuple[str, float]:
+        started = time.monotonic()
+        try:
+            await transport.send([account.url], Request(path, "GET", path))
+        except RemoteError as error:
+            return error.public_code, time.monotonic() - started
+        return "answered", time.monotonic() - started
+
+    account.replies = {"/hangs": lambda _: {}, "/answers": lambda _: {}}
+    account.delay_s = 5
+    first = await asyncio.gather(*(call() for _ in range(HUNG_IN_A_ROW)))
+    assert {code for code, _ in first} == {"OUTCOME_UNKNOWN"}
+    account.delay_s = 0
+    code, spent_s = await call()
+    assert code == "NOT_SENT"
+    assert spent_s < 0.1
+    assert (await call("/answers"))[0] == "answered"
+    assert account.calls["/hangs"] == HUNG_IN_A_ROW
+
+
+def test_g9_of_those_that_come_while_wechat_hangs_one_tries_and_its_answer_lets_all_in() -> None:
+    clock = ManualClock()
+    circuits = Circuits(10, clock.monotonic)
+
+    def admitted(count: int = 5) -> int:
+        return sum(circuits.admits("host", "call") for _ in range(count))
+
+    for _ in range(HUNG_IN_A_ROW - 1):
+        circuits.report("host", "call", hung=True)
+    circuits.report("host", "call", hung=False)
+    for _ in range(HUNG_IN_A_ROW):
+        assert admitted() == 5
+        circuits.report("host", "call", hung=True)
+    assert admitted() == 0
+    clock.advance(RETRY_S)
+    assert admitted() == 1
+    circuits.report("host", "call", hung=True)
+    assert admitted() == 0
+    clock.advance(RETRY_S)
+    assert admitted() == 1
+    circuits.report("host", "call", hung=False)
+    assert admitted() == 5
 
 
 @pytest.mark.parametrize("result_code", ["", "success", "OK", "SUCCESS ", "成功", "FAILED", "0"])

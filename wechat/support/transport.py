@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -19,6 +20,7 @@ from yarl import URL
 from wechat.domain.errors import NotSent, OutcomeUnknown, RemoteError
 from wechat.domain.metrics import Metric
 from wechat.domain.ports import Telemetry
+from wechat.support.circuit import Circuits
 
 CONNECT_S = 3.0
 TOTAL_S = 10.0
@@ -27,6 +29,7 @@ CONNECTIONS = 50
 DOWNLOAD_S = 300.0
 STALL_S = 30.0
 PIECE = 64 * 1024
+HANGS = "not sent: the latest calls got no answer in time"
 
 log = structlog.get_logger("wechat.support.transport")
 
@@ -70,7 +73,18 @@ class Transport:
         self._tls = tls
         self._connect_s = connect_s
         self._total_s = total_s
+        self._circuits = Circuits(total_s, time.monotonic)
+        self._under_way: set[asyncio.Timeout] = set()
+        self._gave_up = False
         self._session: aiohttp.ClientSession | None = None
+
+    def give_up(self) -> None:
+        """End every call under way as unknown and send no more, so that whoever waits can be answered before the exit.
+        Downloads are not concerned."""
+        self._gave_up = True
+        now = asyncio.get_running_loop().time()
+        for limit in self._under_way:
+            limit.reschedule(now)
 
     async def close(self) -> None:
         if self._session:
@@ -123,31 +137,52 @@ class Transport:
             raise OutcomeUnknown(request.call, wire_message=type(error).__name__) from error
 
     async def _once(self, host: str, request: Request, budget_s: float) -> Answer:
-        started = time.monotonic()
+        if self._gave_up or not self._circuits.admits(host, request.call):
+            raise NotSent(request.call, wire_message="shutting down" if self._gave_up else HANGS)
+        started, result, hung = time.monotonic(), "cancelled", False
         try:
             answer = await self._exchange(host, request, budget_s)
+            result = f"http_{answer.status // 100}xx"
         except RemoteError as error:
-            self._observe(request, error.public_code.lower(), started, host)
+            result, hung = error.public_code.lower(), isinstance(error.__cause__, TimeoutError)
             raise
-        self._observe(request, f"http_{answer.status // 100}xx", started, host)
+        except asyncio.CancelledError:
+            hung = time.monotonic() - started >= budget_s / 2  # whoever waited had less time, and it has run out
+            raise
+        finally:
+            self._circuits.report(host, request.call, hung=hung and not self._gave_up)
+            self._observe(request, result, started, host)
         return answer
 
     async def _exchange(self, host: str, request: Request, budget_s: float) -> Answer:
-        timeout = aiohttp.ClientTimeout(total=budget_s, sock_connect=min(self._connect_s, budget_s))
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(self._connect_s, budget_s))
         try:
-            async with self._open().request(
-                request.method,
-                _address(host, request.target),
-                data=request.body or None,
-                headers=request.headers,
-                timeout=timeout,
-                allow_redirects=False,
-            ) as response:
+            async with (
+                self._limited(budget_s),
+                self._open().request(
+                    request.method,
+                    _address(host, request.target),
+                    data=request.body or None,
+                    headers=request.headers,
+                    timeout=timeout,
+                    allow_redirects=False,
+                ) as response,
+            ):
                 return Answer(response.status, response.headers, await _read_limited(response, request.call))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotSent(request.call, wire_message=type(error).__name__) from error
         except (aiohttp.ClientError, TimeoutError) as error:
             raise OutcomeUnknown(request.call, wire_message=type(error).__name__) from error
+
+    @asynccontextmanager
+    async def _limited(self, budget_s: float) -> AsyncIterator[None]:
+        """Raises TimeoutError after ``budget_s``, or when ``give_up`` is called."""
+        async with asyncio.timeout(budget_s) as limit:
+            self._under_way.add(limit)
+            try:
+                yield
+            finally:
+                self._under_way.discard(limit)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
