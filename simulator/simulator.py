@@ -110,7 +110,7 @@ class Simulator:
     def move_clock(self, speed: float | None = None, advance_s: float = 0.0) -> None:
         """Raises ValueError."""
         if speed is not None:
-            self.clock.change_speed(speed)
+            self.clock.run_at(speed)
         self.clock.advance(advance_s)
         self.journal.write(ClockMoved(self.clock.speed, advance_s))
 

@@ -210,7 +210,7 @@ def _refund_slow(alarm: Alarm, evidence: Evidence) -> bool:
     return any(refund.slow for refund in evidence.orders[alarm.about].refunds)
 
 
-def _delivery_failed(alarm: Alarm, evidence: Evidence) -> bool:
+def _has_failing_delivery(alarm: Alarm, evidence: Evidence) -> bool:
     """It comes before the event is given up on, which may fail and be tried again."""
     return alarm.about in evidence.journal.last_tries
 
@@ -250,7 +250,7 @@ CAUSES: Mapping[str, Justifies] = {
     "refund_refused": _refund_in(RefundState.REFUSED),
     "refund_slow": _refund_slow,
     "refund_not_now": _trouble,
-    "event_undelivered": _delivery_failed,
+    "event_undelivered": _has_failing_delivery,
     "books_differ": _books_differ,
     BILL_LATE: _bill_late,
     FAILED: _trouble,

@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, SettingsError
 from service.settings.model import ENV_PREFIX, Settings
 from service.settings.problems import find_problems
 from wechat.domain.errors import Bilingual, ConfigError
-from wechat.support.validation import need
+from wechat.support.validation import describe_need
 
 
 def load(path: Path) -> Settings:
@@ -86,7 +86,7 @@ def _sentence(fault: ErrorDetails) -> Bilingual:
             f'{key}：要求文字，请加引号，如 {location[-1]}: "…"',
             f'{key}: must be a text; put it in quotes, as in {location[-1]}: "…"',
         )
-    wanted = need(fault)
+    wanted = describe_need(fault)
     return Bilingual(f"{key}：要求{wanted.zh}", f"{key}: must {wanted.en}")
 
 

@@ -54,7 +54,7 @@ class Clock:
         """How what becomes true at a simulated moment is dated, where it is found to be true now."""
         return simulated_s if self.calendar is Calendar.SIMULATED else time.time()
 
-    def change_speed(self, speed: float) -> None:
+    def run_at(self, speed: float) -> None:
         """Go on from the present moment at ``speed`` simulated seconds a second. Raises ValueError unless positive."""
         if not 0 < speed <= 1_000_000:
             raise ValueError("speed is a number above 0, at most 1000000")

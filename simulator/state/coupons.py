@@ -103,18 +103,18 @@ def split(left: Share, refund: int) -> Share:
     return Share(parts[-1], tuple(parts[:-1]))
 
 
-def moved(left: Share, share: Share, way: int) -> Share:
+def move_share(left: Share, share: Share, way: int) -> Share:
     """``left`` after ``share`` has gone (``way`` -1) or come back (1)."""
     coupons = tuple([part + way * other for part, other in zip(left.coupons, share.coupons, strict=True)])
     return Share(left.cash + way * share.cash, coupons)
 
 
-def settled(share: Share, coupons: Sequence[Coupon]) -> int:
+def settlement_of(share: Share, coupons: Sequence[Coupon]) -> int:
     """What of ``share`` concerns the merchant's balance, in fen: all but the free coupons."""
-    return share.total - unsettled(share, coupons)
+    return share.total - discount_of(share, coupons)
 
 
-def unsettled(share: Share, coupons: Sequence[Coupon]) -> int:
+def discount_of(share: Share, coupons: Sequence[Coupon]) -> int:
     """The free coupons' part of ``share``, in fen."""
     return sum(part for part, coupon in zip(share.coupons, coupons, strict=True) if not coupon.is_settled)
 

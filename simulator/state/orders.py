@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any
 
 from simulator.state.clock import Clock, moment
-from simulator.state.coupons import Coupon, Share, as_coupons, settled, whole
+from simulator.state.coupons import Coupon, Share, as_coupons, settlement_of, whole
 from simulator.state.journal import Journal, plain
 from simulator.state.wallet import Wallet, fee
 from wechat.domain.times import beijing_day, to_v2
@@ -155,7 +155,7 @@ class Payment:
     @property
     def settled(self) -> int:
         """What of the price the merchant's balance got, in fen: all but the free coupons."""
-        return settled(self.whole, self.paid.coupons)
+        return settlement_of(self.whole, self.paid.coupons)
 
 
 @dataclass(slots=True)
@@ -305,7 +305,7 @@ class OrderRegistry:
     def _apply_paid(self, fact: Paid) -> None:
         order = self._orders[fact.out_trade_no]
         parts = whole(order.placed.total, fact.coupons)
-        received = settled(parts, fact.coupons)
+        received = settlement_of(parts, fact.coupons)
         payment = Payment(fact, parts, parts, fee(received))
         order.payments.append(payment)
         self._by_transaction[fact.transaction_id] = (order, payment)

@@ -19,7 +19,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from simulator.state.clock import Clock, moment
-from simulator.state.coupons import Share, moved, settled, split
+from simulator.state.coupons import Share, move_share, settlement_of, split
 from simulator.state.journal import Journal, plain
 from simulator.state.orders import Order, OrderRegistry, Payment
 from simulator.state.wallet import Wallet, fee
@@ -301,7 +301,7 @@ class Refunds:
     def _move_money(self, refund: Refund, wall_s: float, way: int) -> None:
         """The refund leaves the wallet and its share of the fee comes in (``way`` 1), or the reverse (-1)."""
         taken, payment = refund.taken, refund.payment
-        payment.left = moved(payment.left, refund.share, -way)
+        payment.left = move_share(payment.left, refund.share, -way)
         payment.fee -= way * refund.fee
         numbers = {"business_id": taken.refund_id, "voucher": taken.out_refund_no, "remark": taken.reason}
         self._wallet.record(wall_s, "退款", -way * refund.settled, **numbers)
@@ -314,5 +314,5 @@ def _costs(payment: Payment, refund: int) -> tuple[Share, int, int]:
     Of WeChat's fee all that is left comes back once the whole payment has.
     """
     share, coupons = split(payment.left, refund), payment.paid.coupons
-    kept = settled(moved(payment.left, share, -1), coupons)
-    return share, settled(share, coupons), max(0, payment.fee - fee(kept))
+    kept = settlement_of(move_share(payment.left, share, -1), coupons)
+    return share, settlement_of(share, coupons), max(0, payment.fee - fee(kept))

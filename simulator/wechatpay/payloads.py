@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from simulator.state.clock import moment
-from simulator.state.coupons import Coupon, CouponKind, settled, whole
+from simulator.state.coupons import Coupon, CouponKind, settlement_of, whole
 from simulator.state.orders import Order, Paid
 from wechat.domain.times import to_v2, to_v3
 
@@ -78,7 +78,7 @@ def _v2_coupons(total: int, coupons: Sequence[Coupon]) -> dict[str, str]:
         return {}
     parts = whole(total, coupons)
     fields = {"coupon_fee": str(sum(parts.coupons)), "coupon_count": str(len(coupons))}
-    if (rest := settled(parts, coupons)) != total:
+    if (rest := settlement_of(parts, coupons)) != total:
         fields["settlement_total_fee"] = str(rest)
     for row, coupon in enumerate(coupons):
         fields[f"coupon_type_{row}"] = V2_COUPONS[CouponKind(coupon.kind)]

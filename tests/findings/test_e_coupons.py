@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.state.coupons import Coupon, Share, moved, offers, read_coupons, settled, split, whole
+from simulator.state.coupons import Coupon, Share, move_share, offers, read_coupons, settlement_of, split, whole
 from tests.simulator.merchant import Merchant, unxml, v2_sign
 from tests.simulator.sink import Sink
 from tests.simulator.test_bills import Row, Till
@@ -219,9 +219,9 @@ def test_e12_the_shares_of_refunds_never_exceed_what_is_there_and_add_up(
         share = split(left, refund)
         assert share.total == refund
         assert all(part >= 0 for part in (share.cash, *share.coupons))
-        left, gone = moved(left, share, -1), moved(gone, share, 1)
+        left, gone = move_share(left, share, -1), move_share(gone, share, 1)
         assert all(part >= 0 for part in (left.cash, *left.coupons))
-        assert settled(left, coupons) + settled(gone, coupons) == settled(everything, coupons)
+        assert settlement_of(left, coupons) + settlement_of(gone, coupons) == settlement_of(everything, coupons)
     assert gone == everything
 
 

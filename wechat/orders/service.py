@@ -96,7 +96,7 @@ class Orders:
         BadRequest for an API that is not configured, and what ``prepare`` raises.
         """
         if (sale.api or self._defaults.api) not in self._gateways:
-            raise _not_configured(sale.api or self._defaults.api)
+            raise _no_gateway(sale.api or self._defaults.api)
         draft = self._drafts.draft_sale(sale, sale.payer_client_ip or client_ip, merchant)
         if idempotency_key:
             held = await self._claim(f"sale:{merchant}:{idempotency_key}", sale.digest(), draft)
@@ -176,7 +176,7 @@ class Orders:
             await self._check_later(asked, lease)
         return asked
 
-    async def check_closed(self, order: Order, lease: str) -> None:
+    async def check_after_close(self, order: Order, lease: str) -> None:
         """Check a closed order for a worker: where a late request has made it at WeChat all the same, close it there.
 
         Raises what ``query`` and ``close`` raise; it is checked again then.
@@ -369,5 +369,5 @@ def _too_many(most: int) -> BadRequest:
     return BadRequest(Bilingual(f"一次最多买 {most} 件", f"At most {most} can be bought at once"), field="quantity")
 
 
-def _not_configured(api: Api) -> BadRequest:
+def _no_gateway(api: Api) -> BadRequest:
     return BadRequest(Bilingual(f"没有配置 {api}", f"{api} is not configured"), code="API_OFF", field="api")

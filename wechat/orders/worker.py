@@ -99,7 +99,7 @@ class OrderWork:
         if job.order.paid:
             await self._late_payments.refund_late(job.order)
         elif job.order.trade_state is TradeState.CLOSED:
-            await self._orders.check_closed(job.order, job.lease)
+            await self._orders.check_after_close(job.order, job.lease)
         else:
             await self._orders.check(job.order, job.lease)
 

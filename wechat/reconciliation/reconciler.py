@@ -88,8 +88,8 @@ class Reconciler:
         ):
             theirs = await self._threads.run(partial(_load, database, bill))
             ours = await self._load_ours(database, day)
-            self._must_be_believed(bill, ours)
-            await self._load_unmatched(database)
+            self._must_not_be_early(bill, ours)
+            await self._load_unmatched_keys(database)
             elsewhere = await self._load_midnights(database, day)
             found, unsettled = await self._book(database, day, started_at, elsewhere)
         gone = Audit(self._clock.now(), "reconciliation", "rerun", Status.OPEN, Status.GONE)
@@ -102,7 +102,7 @@ class Reconciler:
         log.info("reconciled", name=day.isoformat(), total=sum(found.values()))
         return result
 
-    def _must_be_believed(self, bill: Bill, ours: Totals) -> None:
+    def _must_not_be_early(self, bill: Bill, ours: Totals) -> None:
         """Raises NotYet where WeChat says that nothing happened on a day of which we have entries, until the evening.
 
         It says so too while it has not begun with the bill; the day must not end with all of it missing.
@@ -146,7 +146,7 @@ class Reconciler:
                     tally.entry(entry)
         return tally.sums()
 
-    async def _load_unmatched(self, database: MatchDatabase) -> None:
+    async def _load_unmatched_keys(self, database: MatchDatabase) -> None:
         """Look up what the bill speaks of and the day's own entries do not: unpaid orders, and those of other days."""
         after = ""
         while keys := await self._threads.run(partial(database.unmatched_keys, after)):

@@ -161,7 +161,7 @@ class Repairs:
         except NotFound:
             return False
         if refund.state in RELEASES_RESERVATION:
-            raise _build_refund_failed(out_refund_no)
+            raise _build_refund_failure(out_refund_no)
         return True
 
     @staticmethod
@@ -184,7 +184,7 @@ def _made_at(refund: BookEntry, day: date) -> datetime:
     return at if start <= at < end else end - MOMENT
 
 
-def _build_refund_failed(out_refund_no: str) -> Conflict:
+def _build_refund_failure(out_refund_no: str) -> Conflict:
     text = Bilingual(
         f"退回它的退款 {out_refund_no} 没有成；请在商户平台退这笔款，它会在账单上补记",
         f"The refund {out_refund_no} that was to return it came to nothing; refund it in WeChat's merchant console, and"

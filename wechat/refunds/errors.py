@@ -7,7 +7,7 @@ from wechat.domain.facts import Api, RefundState
 from wechat.domain.orders import Refund
 
 
-def raise_if_refused(refund: Refund) -> None:
+def raise_refusal(refund: Refund) -> None:
     """Raise Conflict for a refund that was refused earlier: a request that comes again hears that again."""
     if refund.state is RefundState.REFUSED:
         text = Bilingual("微信拒绝了这笔退款；请查看它的时间线", "WeChat refused this refund; its timeline says why")

@@ -27,7 +27,7 @@ from wechat.domain.transitions import stop_checking
 from wechat.orders.updates import REFUND_REFUSED, OrderUpdates
 from wechat.pay.codes import REFUND_NOT_EXIST, is_final
 from wechat.pay.gateway import RefundGateway
-from wechat.refunds.errors import no_refund_api, no_such_refund, raise_if_refused, unnamed_refund
+from wechat.refunds.errors import no_refund_api, no_such_refund, raise_refusal, unnamed_refund
 from wechat.refunds.requests import RefundRequest
 from wechat.support.claims import Claims
 from wechat.support.single_flight import SingleFlight
@@ -116,7 +116,7 @@ class Refunds:
         refund = _find(change.after, draft.out_refund_no)
         if refund.lease == lease:
             refund = await self._send(change.after, refund, asked_for=True)
-        raise_if_refused(refund)
+        raise_refusal(refund)
         return refund
 
     async def refund_payment(self, order: Order, transaction_id: str, out_refund_no: str, reason: str) -> None:

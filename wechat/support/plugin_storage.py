@@ -38,10 +38,10 @@ class PluginStorage:
         ``change`` returns new data, or what it was given where nothing is to change. It may be called several times,
         because another process may change the same data meanwhile.
         """
-        done = await self._records.update(record_key(self._plugin, name), lambda held: _changed(held, change))
+        done = await self._records.update(record_key(self._plugin, name), lambda held: _apply(held, change))
         return None if done is None else done.after.data
 
 
-def _changed(held: PluginRecord, change: Callable[[Data], Data]) -> PluginRecord:
+def _apply(held: PluginRecord, change: Callable[[Data], Data]) -> PluginRecord:
     data = change(held.data)
     return held if data is held.data else replace(held, data=data)

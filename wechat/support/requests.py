@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from wechat.domain.errors import BadRequest, Bilingual
-from wechat.support.validation import Needs, need
+from wechat.support.validation import Needs, describe_need
 
 
 def _check_printable(value: str) -> str:
@@ -79,5 +79,5 @@ def _refusal(error: ValidationError, fields: str) -> BadRequest:
         )
     if fault["type"] == "missing":
         return BadRequest(Bilingual(f"缺少 {name}", f"{name} is missing"), field=name)
-    wanted = need(fault)
+    wanted = describe_need(fault)
     return BadRequest(Bilingual(f"{name}：要求{wanted.zh}", f"{name} must {wanted.en}"), field=name)

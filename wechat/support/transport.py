@@ -158,7 +158,7 @@ class Transport:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(self._connect_s, budget_s))
         try:
             async with (
-                self._limited(budget_s),
+                self._limit(budget_s),
                 self._open().request(
                     request.method,
                     _address(host, request.target),
@@ -168,14 +168,14 @@ class Transport:
                     allow_redirects=False,
                 ) as response,
             ):
-                return Answer(response.status, response.headers, await _read_limited(response, request.call))
+                return Answer(response.status, response.headers, await _read_up_to_limit(response, request.call))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotSent(request.call, wire_message=type(error).__name__) from error
         except (aiohttp.ClientError, TimeoutError) as error:
             raise OutcomeUnknown(request.call, wire_message=type(error).__name__) from error
 
     @asynccontextmanager
-    async def _limited(self, budget_s: float) -> AsyncIterator[None]:
+    async def _limit(self, budget_s: float) -> AsyncIterator[None]:
         """Raises TimeoutError after ``budget_s``, or when ``give_up`` is called."""
         async with asyncio.timeout(budget_s) as limit:
             self._under_way.add(limit)
@@ -200,7 +200,7 @@ class Transport:
         log.debug("wechat_call", call=request.call, host=host, result=result, duration_s=round(spent, 4))
 
 
-async def _read_limited(response: aiohttp.ClientResponse, call: str) -> bytes:
+async def _read_up_to_limit(response: aiohttp.ClientResponse, call: str) -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
@@ -211,7 +211,7 @@ async def _read_limited(response: aiohttp.ClientResponse, call: str) -> bytes:
 
 async def _stream(response: aiohttp.ClientResponse, call: str, sink: Callable[[bytes], None], most: int) -> bytes:
     if response.status != 200:
-        return await _read_limited(response, call)
+        return await _read_up_to_limit(response, call)
     size = 0
     async for piece in response.content.iter_chunked(PIECE):
         size += len(piece)

@@ -110,7 +110,7 @@ class Updater(Generic[T]):
 
     async def _update(self, key: str, transition: Transition[T]) -> Change[T] | None:
         tried: dict[str, Change[T]] = {}
-        done = await self._update_cached(key, transition, tried)
+        done = await self._update_from_cache(key, transition, tried)
         while done is None:
             stored = await self._read(key, in_doubt=bool(tried))
             if stored is None:
@@ -119,7 +119,7 @@ class Updater(Generic[T]):
             done = done or await self._try(stored, _apply_transition(stored, transition), tried)
         return done
 
-    async def _update_cached(
+    async def _update_from_cache(
         self, key: str, transition: Transition[T], tried: dict[str, Change[T]]
     ) -> Change[T] | None:
         """Change what was written last without reading it. Only a write that succeeds counts: a refusal, or that there

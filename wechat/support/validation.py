@@ -46,7 +46,7 @@ _CHINESE = {
 }
 
 
-def need(fault: ErrorDetails) -> Bilingual:
+def describe_need(fault: ErrorDetails) -> Bilingual:
     """How to end the sentence "…：要求" or "… must", for the value that caused ``fault``; never what it is."""
     context: dict[str, Any] = fault.get("ctx", {})
     reason = context.get("error")

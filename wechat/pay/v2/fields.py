@@ -26,13 +26,13 @@ MOST_REFUNDS = 10  # of one answer
 def transaction(fields: Mapping[str, str], state: RemoteState) -> Transaction:
     """The transaction in verified fields; money fields are demanded once it is paid."""
     return Transaction(
-        appid=need(fields, "appid"),
-        mchid=need(fields, "mch_id"),
-        out_trade_no=need(fields, "out_trade_no"),
+        appid=require(fields, "appid"),
+        mchid=require(fields, "mch_id"),
+        out_trade_no=require(fields, "out_trade_no"),
         state=state,
         total=fen(fields, "total_fee") if state.paid else None,
         currency=fields.get("fee_type") or "CNY",
-        transaction_id=need(fields, "transaction_id") if state.paid else fields.get("transaction_id", ""),
+        transaction_id=require(fields, "transaction_id") if state.paid else fields.get("transaction_id", ""),
         trade_type=fields.get("trade_type", ""),
         openid=fields.get("openid", ""),
         payer_total=_cash_fee(fields),
@@ -51,7 +51,7 @@ def queried_refund(fields: Mapping[str, str], out_refund_no: str) -> RemoteRefun
     """The refund ``out_refund_no`` among those that /pay/refundquery lists."""
     for row in range(MOST_REFUNDS):
         if fields.get(f"out_refund_no_{row}") == out_refund_no:
-            state = _REFUND_STATES.get(need(fields, f"refund_status_{row}"))
+            state = _REFUND_STATES.get(require(fields, f"refund_status_{row}"))
             if state is None:
                 raise Malformed(f"refund_status_{row}")
             return _refund(fields, f"_{row}", state, _refunded_at(fields, row))
@@ -60,14 +60,14 @@ def queried_refund(fields: Mapping[str, str], out_refund_no: str) -> RemoteRefun
 
 def refund_notice(fields: Mapping[str, str], key: str) -> UnsignedRefundNotice:
     """Which refund a refund notification is about; what else ``req_info`` says is not looked at."""
-    inside = xmlcodec.parse(open_req_info(need(fields, "req_info"), key), root="root")
-    notice = UnsignedRefundNotice(need(inside, "out_refund_no"), need(inside, "out_trade_no"))
+    inside = xmlcodec.parse(open_req_info(require(fields, "req_info"), key), root="root")
+    notice = UnsignedRefundNotice(require(inside, "out_refund_no"), require(inside, "out_trade_no"))
     if not OUT_REFUND_NO.fullmatch(notice.out_refund_no):
         raise Malformed("out_refund_no")
     return notice
 
 
-def need(fields: Mapping[str, str], name: str) -> str:
+def require(fields: Mapping[str, str], name: str) -> str:
     """A field that is there and not empty."""
     value = fields.get(name, "")
     if not value:
@@ -85,10 +85,10 @@ def fen(fields: Mapping[str, str], name: str) -> int:
 
 def _refund(fields: Mapping[str, str], row: str, state: RefundState, success_time: datetime | None) -> RemoteRefund:
     return RemoteRefund(
-        mchid=need(fields, "mch_id"),
-        out_refund_no=need(fields, f"out_refund_no{row}"),
-        out_trade_no=need(fields, "out_trade_no"),
-        refund_id=need(fields, f"refund_id{row}"),
+        mchid=require(fields, "mch_id"),
+        out_refund_no=require(fields, f"out_refund_no{row}"),
+        out_trade_no=require(fields, "out_trade_no"),
+        refund_id=require(fields, f"refund_id{row}"),
         state=state,
         refund=fen(fields, f"refund_fee{row}"),
         total=fen(fields, "total_fee"),

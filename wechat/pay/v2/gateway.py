@@ -96,7 +96,7 @@ class V2Gateway:
 
     def _refund_news(self, fields: Mapping[str, str]) -> Notification:
         """That something happened to a refund. Equal news is one event: it is a reason to ask, and says nothing."""
-        mchid = v2_fields.need(fields, "mch_id")
+        mchid = v2_fields.require(fields, "mch_id")
         if mchid != self._merchant.mchid:
             raise SignatureInvalid("mchid")
         notice = v2_fields.refund_notice(fields, self._key)

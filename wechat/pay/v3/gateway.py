@@ -104,7 +104,7 @@ class V3Gateway:
         about = transaction or refund
         mchid = about.mchid if about else self._merchant.mchid
         message = Notification(
-            id=notification_id(mchid, kind, v3_payloads.need(envelope, "id")),
+            id=notification_id(mchid, kind, v3_payloads.require(envelope, "id")),
             api=Api.V3,
             kind=kind,
             mchid=mchid,
@@ -205,9 +205,9 @@ class V3Gateway:
         if resource.get("original_type", original) != original:
             raise Malformed("original_type")
         plain = self._cipher.open(
-            nonce=v3_payloads.need(resource, "nonce"),
+            nonce=v3_payloads.require(resource, "nonce"),
             associated_data=v3_payloads.optional(resource, "associated_data"),
-            ciphertext=v3_payloads.need(resource, "ciphertext"),
+            ciphertext=v3_payloads.require(resource, "ciphertext"),
         )
         return v3_payloads.json_object(plain)
 
@@ -243,7 +243,7 @@ def _payment(content: Mapping[str, Any]) -> Transaction:
 
 def _refund(content: Mapping[str, Any], event_type: str) -> RemoteRefund:
     """A refund's result, which the envelope and the content must tell alike."""
-    fact = v3_payloads.refund_fact(content, v3_payloads.need(content, "mchid"), "refund_status")
+    fact = v3_payloads.refund_fact(content, v3_payloads.require(content, "mchid"), "refund_status")
     if event_type != f"REFUND.{fact.state}":
         raise Malformed("refund_status")
     return fact

@@ -43,13 +43,13 @@ def transaction(data: Mapping[str, Any], state: RemoteState) -> Transaction:
     amount = section(data, "amount")
     payer_total = amount.get("payer_total")
     return Transaction(
-        appid=need(data, "appid") if state.paid else optional(data, "appid"),
-        mchid=need(data, "mchid"),
-        out_trade_no=need(data, "out_trade_no"),
+        appid=require(data, "appid") if state.paid else optional(data, "appid"),
+        mchid=require(data, "mchid"),
+        out_trade_no=require(data, "out_trade_no"),
         state=state,
         total=fen(amount, "total") if state.paid else None,
         currency=optional(amount, "currency") or "CNY",
-        transaction_id=need(data, "transaction_id") if state.paid else optional(data, "transaction_id"),
+        transaction_id=require(data, "transaction_id") if state.paid else optional(data, "transaction_id"),
         trade_type=optional(data, "trade_type"),
         openid=optional(section(data, "payer"), "openid"),
         payer_total=payer_total if type(payer_total) is int and 0 <= payer_total <= MOST_FEN else None,
@@ -61,15 +61,15 @@ def transaction(data: Mapping[str, Any], state: RemoteState) -> Transaction:
 
 def refund_fact(data: Mapping[str, Any], mchid: str, state_field: str) -> RemoteRefund:
     """A refund in verified JSON. Answers call its state ``status`` and leave mchid out; notifications do neither."""
-    state = _REFUND_STATES.get(need(data, state_field))
+    state = _REFUND_STATES.get(require(data, state_field))
     if state is None:
         raise Malformed(state_field)
     amount = section(data, "amount")
     return RemoteRefund(
         mchid=mchid,
-        out_refund_no=need(data, "out_refund_no"),
-        out_trade_no=need(data, "out_trade_no"),
-        refund_id=need(data, "refund_id"),
+        out_refund_no=require(data, "out_refund_no"),
+        out_trade_no=require(data, "out_trade_no"),
+        refund_id=require(data, "refund_id"),
         state=state,
         refund=fen(amount, "refund"),
         total=fen(amount, "total"),
@@ -84,7 +84,7 @@ def section(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def need(data: Mapping[str, Any], name: str) -> str:
+def require(data: Mapping[str, Any], name: str) -> str:
     """A text that is there and not empty."""
     value = optional(data, name)
     if not value:
@@ -113,6 +113,6 @@ def fen(amount: Mapping[str, Any], name: str) -> int:
 def time(data: Mapping[str, Any], name: str) -> datetime:
     """An RFC 3339 time."""
     try:
-        return from_v3(need(data, name))
+        return from_v3(require(data, name))
     except ValueError:
         raise Malformed(name) from None
