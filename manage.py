@@ -13,7 +13,8 @@ from typing import Annotated
 
 import typer
 
-from cli import bills, books, events, orders, refunds, usage, why
+from cli import usage
+from cli.commands import bills, books, events, orders, refunds, why
 from scripts import demo as demonstration
 from scripts.steps import ROOT
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import bills, idle, rates, scale
+from bench.measurements import bills, idle, rates, scale
 from bench.peers import comparison
 from scripts.steps import Failed
 

@@ -19,7 +19,7 @@ import bson
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 
-from bench.stack import Stack, Target, cpu_s
+from bench.processes.stack import Stack, Target, cpu_s
 from storage.documents import CODEC, EPOCH, MILLISECOND
 from storage.embedded.servers import EmbeddedMongo
 from storage.stores.all import DELIVERIES, NOTIFICATIONS, NUMBERS, ORDERS

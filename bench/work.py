@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from bench.platform import Platform
+from bench.processes.platform import Platform
 from wechat.domain.times import to_v2, to_v3
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.signing import SignType, v2_sign

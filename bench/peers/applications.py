@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench.peers.postgres import Postgres
-from bench.stack import Stack, Target
+from bench.processes.stack import Stack, Target
 from scripts.steps import Failed
 from storage.embedded.servers import free_port
 

@@ -19,12 +19,12 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import work
+from bench.measurements.turns import Orders, Server, Totals, take_turns
 from bench.peers.applications import Applications
 from bench.peers.install import install
 from bench.peers.postgres import Postgres, find_programs
+from bench.processes.stack import Stack, Target
 from bench.spread import format_spread
-from bench.stack import Stack, Target
-from bench.turns import Orders, Server, Totals, take_turns
 from bench.work import Requests
 from scripts.steps import Failed
 from wechat.pay.signing import SignType

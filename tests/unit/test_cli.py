@@ -13,8 +13,8 @@ import pytest
 from rich.cells import cell_len
 
 import manage
-from cli import books, orders, refunds
 from cli.client import Service
+from cli.commands import books, orders, refunds
 from cli.context import Context
 from cli.endpoint import DEMO, Endpoint, find
 from cli.output import Screen, clean, language, moment, money

@@ -22,7 +22,7 @@ from urllib.request import Request, urlopen
 import psutil
 import yaml
 
-from bench.platform import Platform
+from bench.processes.platform import Platform
 from bench.work import Requests
 from scripts.overlay import overlay
 from scripts.steps import ROOT
@@ -30,7 +30,7 @@ from simulator.state.pki import load_key
 from storage.embedded.child_process import Process
 from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 
-LOAD = (sys.executable, "-m", "bench.load")
+LOAD = (sys.executable, "-m", "bench.processes.load")
 LOAD_S = 240.0
 CLIENTS = 32
 REST_S = 5.0
@@ -141,7 +141,7 @@ class Stack:
     def baseline(self, mongo_url: str) -> Target:
         port = free_port()
         at = ("--port", str(port), "--mongo", mongo_url, "--simulator", self.simulator.url)
-        process = self._spawn("floor", "-m", "bench.baseline", *at)
+        process = self._spawn("floor", "-m", "bench.processes.baseline", *at)
         process.wait_for(re.compile("floor listening"), 20)
         return Target(f"http://127.0.0.1:{port}", process)
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from rich.console import RenderableType
 
+from cli.commands.orders import NUMBER
 from cli.context import AsJson, Context, Day, KeyFile, Url, Yes, command_context, day
-from cli.orders import NUMBER
 from cli.output import Screen, money, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual

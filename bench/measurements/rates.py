@@ -18,8 +18,8 @@ from rich.table import Table
 
 from bench import work
 from bench.fill import DATABASE, anything_due
-from bench.platform import Platform
-from bench.stack import Stack
+from bench.processes.platform import Platform
+from bench.processes.stack import Stack
 from bench.work import Requests
 from storage.stores.all import ORDERS
 

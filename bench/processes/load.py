@@ -1,6 +1,6 @@
 """The load generator, a process of its own: reads requests from a file, sends them, prints what it saw as JSON.
 
-    python -m bench.load REQUESTS --url http://127.0.0.1:8888 --clients 32
+    python -m bench.processes.load REQUESTS --url http://127.0.0.1:8888 --clients 32
 
 REQUESTS holds one JSON object a line: ``{"method", "path", "headers", "body"}``. Requests are sent in order by a fixed
 number of clients, each waiting for its answer before it takes the next (a closed loop). No request is begun after

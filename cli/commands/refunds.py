@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import RenderableType
 
+from cli.commands.orders import NUMBER, STATE, timeline
 from cli.context import AsJson, Context, KeyFile, OrderNo, RefundNo, Url, Yes, command_context, number
-from cli.orders import NUMBER, STATE, timeline
 from cli.output import Screen, moment, money, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import RenderableType
 
+from cli.commands.orders import NUMBER, STATE
 from cli.context import AsJson, Cursor, KeyFile, Limit, Url, Yes, command_context
-from cli.orders import NUMBER, STATE
 from cli.output import Screen, moment, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual

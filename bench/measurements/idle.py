@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.fill import DATABASE, fill_store
-from bench.mongo_proxy import Command, MongoProxy, start_proxy
-from bench.stack import Stack, Target, cpu_s
+from bench.processes.mongo_proxy import Command, MongoProxy, start_proxy
+from bench.processes.stack import Stack, Target, cpu_s
 from storage.embedded.servers import EmbeddedMongo
 
 SETTLE_S = 20.0  # after the start: the first plans, gauges and bills

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench import work
-from bench.stack import Stack, Target
+from bench.processes.stack import Stack, Target
 from bench.work import Requests
 from scripts.steps import Failed
 

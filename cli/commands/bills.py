@@ -13,8 +13,8 @@ from typing import IO, Annotated, Any
 import typer
 from rich.console import RenderableType
 
+from cli.commands.orders import NUMBER, STATE
 from cli.context import AsJson, Context, Day, KeyFile, Url, command_context, day
-from cli.orders import NUMBER, STATE
 from cli.output import Screen, cell, money, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual

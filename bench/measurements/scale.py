@@ -18,10 +18,10 @@ from rich.table import Table
 
 from bench import work
 from bench.fill import fill_store
-from bench.idle import receiving
+from bench.measurements.idle import receiving
+from bench.measurements.turns import Orders, Server, take_turns
+from bench.processes.stack import Stack, Target
 from bench.spread import format_spread
-from bench.stack import Stack, Target
-from bench.turns import Orders, Server, take_turns
 from bench.work import Requests
 
 AIMS = {100_000: 0.9, 1_000_000: 0.85}  # of the rate with an empty store

@@ -24,7 +24,7 @@ from wechat.pay.bills.parser import read_lines, trade_lines
 from wechat.reconciliation.books import BookEntry, classify, missing_there
 from wechat.reconciliation.match_database import MatchDatabase
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 START = datetime(2026, 2, 28, tzinfo=UTC)
 PROC, PEAK = Path("/proc/self/status"), re.compile(r"VmHWM:\s+(\d+) kB")
 EVERY = 200  # one line in so many differs from what we have
@@ -88,7 +88,7 @@ def run(count: int) -> Figures:
     with tempfile.TemporaryDirectory(prefix="fenpay-bench-") as directory:
         path = Path(directory) / "bill.csv"
         write(path, count)
-        command = [sys.executable, "-m", "bench.bills", str(path), str(count)]
+        command = [sys.executable, "-m", "bench.measurements.bills", str(path), str(count)]
         output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     return Figures(**json.loads(output))
 
@@ -119,7 +119,7 @@ def _peak_mb() -> float:
 
 
 def main() -> None:
-    """The reading process: ``python -m bench.bills BILL LINES``; prints the figures as JSON."""
+    """The reading process: ``python -m bench.measurements.bills BILL LINES``; prints the figures as JSON."""
     path, count = Path(sys.argv[1]), int(sys.argv[2])
     print(json.dumps(asdict(measure(path, count, path.parent))))
 
