@@ -47,7 +47,7 @@ class CallbackHandler(PageHandler):
         started, code = self._read_state(), self._read_code()
         await self._spend(started.state, code)
         try:
-            openid = await self.services.oauth.openid(code)
+            openid = await self.services.oauth.openid(code, started.state)
         except AccountRefused as error:
             if error.errcode not in SPENT_CODE or started.restarts >= RESTARTS:
                 raise

@@ -114,6 +114,7 @@ def _rendered(directory: Path, certificate: tuple[Path, Path], port: int, backen
         "127.0.0.1:8889": f"127.0.0.1:{backends[1].port}",
         "/etc/fenpay/tls/fullchain.pem": str(certificate[0]),
         "/etc/fenpay/tls/privkey.pem": str(certificate[1]),
+        "/var/log/nginx/": f"{directory}/",
     }
     for ours, here in changes.items():
         assert ours in site

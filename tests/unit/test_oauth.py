@@ -24,6 +24,7 @@ EXCHANGE, REFRESH, USERINFO, AUTH = (
     "/sns/userinfo",
     "/sns/auth",
 )
+STATE = "0123456789abcdef0123456789abcdef"
 OPENID = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
 GRANT = {"access_token": "a", "expires_in": 7200, "refresh_token": "r", "openid": OPENID, "scope": "snsapi_base"}
 
@@ -51,19 +52,19 @@ def test_the_authorise_address_has_wechats_order_and_ends_in_its_fragment(oauth:
 
 
 async def test_a_code_becomes_an_openid(oauth: OAuth, account: Account) -> None:
-    assert await oauth.openid("code") == OPENID
+    assert await oauth.openid("code", STATE) == OPENID
     assert account.queries == [{"appid": "wx1", "secret": "s3cret", "code": "code", "grant_type": "authorization_code"}]
 
 
 async def test_two_requests_with_one_code_are_one_exchange(oauth: OAuth, account: Account) -> None:
     account.delay_s = 0.1
-    assert set(await asyncio.gather(*(oauth.openid("code") for _ in range(10)))) == {OPENID}
-    assert await oauth.openid("code") == OPENID
+    assert set(await asyncio.gather(*(oauth.openid("code", STATE) for _ in range(10)))) == {OPENID}
+    assert await oauth.openid("code", STATE) == OPENID
     assert account.calls[EXCHANGE] == 1
 
 
 async def test_two_codes_are_two_exchanges(oauth: OAuth, account: Account) -> None:
-    await asyncio.gather(oauth.openid("one"), oauth.openid("two"))
+    await asyncio.gather(oauth.openid("one", STATE), oauth.openid("two", STATE))
     assert account.calls[EXCHANGE] == 2
 
 
@@ -71,7 +72,7 @@ async def test_two_codes_are_two_exchanges(oauth: OAuth, account: Account) -> No
 async def test_a_spent_code_is_told_alike_to_all_who_bring_it(oauth: OAuth, account: Account, errcode: int) -> None:
     account.delay_s = 0.05
     account.replies[EXCHANGE] = refuse(errcode)
-    told = await asyncio.gather(*(oauth.openid("code") for _ in range(5)), return_exceptions=True)
+    told = await asyncio.gather(*(oauth.openid("code", STATE) for _ in range(5)), return_exceptions=True)
     assert [error.errcode for error in told if isinstance(error, AccountRefused)] == [errcode] * 5
     assert account.calls[EXCHANGE] == 1
 
@@ -81,9 +82,9 @@ async def test_after_an_unknown_outcome_the_same_code_asks_for_a_fresh_authorisa
 ) -> None:
     account.replies[EXCHANGE] = lambda _: web.Response(status=502)
     with pytest.raises(OutcomeUnknown):
-        await oauth.openid("code")
+        await oauth.openid("code", STATE)
     with pytest.raises(AccountRefused) as refused:
-        await oauth.openid("code")
+        await oauth.openid("code", STATE)
     assert refused.value.errcode in SPENT_CODE
     assert account.calls[EXCHANGE] == 1
 
@@ -91,7 +92,7 @@ async def test_after_an_unknown_outcome_the_same_code_asks_for_a_fresh_authorisa
 async def test_a_snapshot_user_cannot_pay_whichever_request_learns_of_it(oauth: OAuth, account: Account) -> None:
     account.delay_s = 0.05
     account.replies[EXCHANGE] = lambda _: GRANT | {"is_snapshotuser": 1}
-    told = await asyncio.gather(oauth.openid("code"), oauth.openid("code"), return_exceptions=True)
+    told = await asyncio.gather(oauth.openid("code", STATE), oauth.openid("code", STATE), return_exceptions=True)
     assert [error.public_code for error in told if isinstance(error, Forbidden)] == ["SNAPSHOT_USER"] * 2
 
 
@@ -99,11 +100,11 @@ async def test_a_snapshot_user_cannot_pay_whichever_request_learns_of_it(oauth: 
 async def test_an_answer_without_an_openid_is_an_unknown_outcome(oauth: OAuth, account: Account, answer: Any) -> None:
     account.replies[EXCHANGE] = lambda _: answer
     with pytest.raises(OutcomeUnknown):
-        await oauth.openid("code")
+        await oauth.openid("code", STATE)
 
 
 async def test_nothing_that_is_stored_shows_the_code(oauth: OAuth, store: MemoryTokens) -> None:
-    await oauth.openid("CANARY")
+    await oauth.openid("CANARY", STATE)
     assert "CANARY" not in repr(vars(store._values))
 
 

@@ -73,13 +73,16 @@ class OAuth:
             f"&response_type=code&scope={scope}&state={state}#wechat_redirect"
         )
 
-    async def openid(self, code: str) -> str:
+    async def openid(self, code: str, state: str) -> str:
         """The payer behind ``code``, exchanged once however many requests bring it (Android opens the address twice).
+
+        What is remembered belongs to ``state``, which the caller has found to be the browser's own: a used code that
+        somebody else brings goes to WeChat, which refuses it.
 
         Raises AccountRefused (``errcode`` in SPENT_CODE: authorise anew), Forbidden for a snapshot page's stand-in
         user, NotSent, OutcomeUnknown.
         """
-        key = "code:" + hashlib.sha256(code.encode()).hexdigest()
+        key = "code:" + hashlib.sha256(f"{state}\n{code}".encode()).hexdigest()
         if await self._store.remember(key, _PENDING, CODE_LIFE_S):
             return await self._first(key, code)
         return await self._same(key)
