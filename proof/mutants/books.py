@@ -35,7 +35,7 @@ BOOK_MUTANTS = (
         "if bill.path is None and (ours.payments or ours.refunds) and self._clock.now() < evening_after(bill.day):",
         "if False:",
     ),
-    Mutant("nobody is told of differences", RECONCILIATION, "        if unsettled:  #", "        if False:  #"),
+    Mutant("nobody is told of differences", RECONCILIATION, "        if open_count:  #", "        if False:  #"),
     Mutant(
         "a payment of a closed order on the bill is none of ours",
         BOOKS,

@@ -251,8 +251,8 @@ async def put(storage: MongoStorage, changed: Order) -> None:
 class DyingRecords(BookRecords):
     """Writes half a batch, and the process is gone."""
 
-    async def book(self, differences: Sequence[Difference]) -> int:
-        await super().book(differences[: len(differences) // 2])
+    async def record(self, differences: Sequence[Difference]) -> int:
+        await super().record(differences[: len(differences) // 2])
         raise NotSent("test")
 
 
@@ -544,7 +544,7 @@ async def test_differences_that_are_gone_are_closed_over_several_pages_and_no_ot
 async def test_an_audit_line_is_added_only_where_the_difference_still_is(records: BookRecords) -> None:
     ours = BookEntry(order(0), transaction(0), "", "", 100, "CNY", "SUCCESS")
     difference = Difference.between(MCHID, DAY, DifferenceKind.MISSING_THERE, ours, None, NOON)
-    await records.book([difference])
+    await records.record([difference])
     line = Audit(NOON, "anna", "known", Status.OPEN, Status.KNOWN, "checked")
     changed = await asyncio.gather(*(records.audit(difference.id, line) for _ in range(20)))
     assert sum(one is not None for one in changed) == 1
@@ -552,7 +552,7 @@ async def test_an_audit_line_is_added_only_where_the_difference_still_is(records
     assert stored is not None
     assert (stored.status, stored.audit) == (Status.KNOWN, (line,))
     assert await records.difference(DAY + timedelta(days=1), difference.id) is None
-    await records.book([difference])
+    await records.record([difference])
     assert await records.difference(DAY, difference.id) == stored
 
 

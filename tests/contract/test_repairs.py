@@ -108,7 +108,7 @@ class Shop:
 
     async def found(self, kind: DifferenceKind, ours: BookEntry | None, theirs: BookEntry | None) -> Difference:
         difference = Difference.between(MCHID, DAY, kind, ours, theirs, self.clock.now())
-        await self.records.book([difference])
+        await self.records.record([difference])
         return difference
 
     async def repair(self, difference: Difference, action: Action) -> Difference:

@@ -356,7 +356,7 @@ def test_every_command_and_every_exit_code_is_documented(language: str) -> None:
 
 def sentences() -> Iterator[tuple[str, ast.expr, ast.expr]]:
     """Where the command line says something, and its two languages."""
-    for file in sorted((ROOT / "cli").glob("*.py")):
+    for file in sorted((ROOT / "cli").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if (
                 isinstance(node, ast.Call)

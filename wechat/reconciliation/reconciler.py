@@ -91,11 +91,11 @@ class Reconciler:
             self._must_not_be_early(bill, ours)
             await self._load_unmatched_keys(database)
             elsewhere = await self._load_midnights(database, day)
-            found, unsettled = await self._book(database, day, started_at, elsewhere)
+            found, open_count = await self._record_differences(database, day, started_at, elsewhere)
         gone = Audit(self._clock.now(), "reconciliation", "rerun", Status.OPEN, Status.GONE)
         await self._records.close_gone(day, started_at, gone)
-        if unsettled:  # before the day ends: whoever takes it over after a crash says it once more
-            self._telemetry.alarm(BOOKS_DIFFER, day=day.isoformat(), error=f"{unsettled} differences")
+        if open_count:  # before the day ends: whoever takes it over after a crash says it once more
+            self._telemetry.alarm(BOOKS_DIFFER, day=day.isoformat(), error=f"{open_count} differences")
         result = Reconciliation(day, started_at, self._clock.now(), ours, theirs, found)
         if not await self._records.finish(leased, result):
             raise DayTaken
@@ -156,17 +156,17 @@ class Reconciler:
             await self._threads.run(partial(database.add_ours, found, of_day=False))
             after = keys[-1]
 
-    async def _book(
+    async def _record_differences(
         self, database: MatchDatabase, day: date, now: datetime, elsewhere: Callable[[BookEntry], bool]
     ) -> tuple[dict[DifferenceKind, int], int]:
         """Write the differences down; how many there are of each kind, and how many that nobody has settled."""
         counts: Counter[DifferenceKind] = Counter()
-        unsettled = 0
+        open_count = 0
         differences = _differences(database, self._records.mchid, day, now, elsewhere)
         while batch := await self._threads.run(lambda: list(islice(differences, BATCH))):
-            unsettled += await self._records.book(batch)
+            open_count += await self._records.record(batch)
             counts.update(difference.kind for difference in batch)
-        return dict(counts), unsettled
+        return dict(counts), open_count
 
 
 class DayTaken(Conflict):

@@ -87,12 +87,12 @@ class BookRecords:
 
     # -- differences ----------------------------------------------------------------------------------------------
 
-    async def book(self, differences: Sequence[Difference]) -> int:
+    async def record(self, differences: Sequence[Difference]) -> int:
         """Store those that are new. One that is there is marked as found again, and opened again if it was gone.
 
         How many of them are open.
         """
-        return sum(await asyncio.gather(*[self._book(difference) for difference in differences]))
+        return sum(await asyncio.gather(*[self._record_one(difference) for difference in differences]))
 
     async def close_gone(self, day: date, before: datetime, entry: Audit) -> int:
         """Move to ``entry.target`` what is in ``entry.source`` and was last found before ``before``; how many moved."""
@@ -116,7 +116,7 @@ class BookRecords:
         change = await self._difference.update(difference_id, lambda held: set_status(held, entry))
         return change.after if change and change.happened else None
 
-    async def _book(self, difference: Difference) -> bool:
+    async def _record_one(self, difference: Difference) -> bool:
         """Whether it is open."""
         if await self._difference.insert(difference):
             return True
