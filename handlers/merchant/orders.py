@@ -20,12 +20,12 @@ from wechat.orders.requests import CreateOrderRequest
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 
-class SalesHandler(ApiHandler):
+class OrdersHandler(ApiHandler):
     """Place an order for a system of the merchant's, and list orders, newest first."""
 
     async def post(self) -> None:
         sale = CreateOrderRequest.parse(self.json_body())
-        placed = await self.services.orders.place_sale(
+        placed = await self.services.orders.place_order(
             sale,
             merchant=self.merchant,
             client_ip=self.client_ip,
@@ -53,7 +53,7 @@ class SalesHandler(ApiHandler):
         return TradeState(value)
 
 
-class SaleHandler(ApiHandler):
+class OrderHandler(ApiHandler):
     """One order with its timeline and what WeChat sent about it."""
 
     async def get(self, out_trade_no: str) -> None:
@@ -62,14 +62,14 @@ class SaleHandler(ApiHandler):
         self.write_json(merchant_view(order) | {"notifications": [received_view(message) for message in received]})
 
 
-class SaleQueryHandler(ApiHandler):
+class OrderQueryHandler(ApiHandler):
     """Ask WeChat and apply what it says."""
 
     async def post(self, out_trade_no: str) -> None:
         self.write_json(merchant_view(await self.services.orders.query(out_trade_no)))
 
 
-class SaleCloseHandler(ApiHandler):
+class OrderCloseHandler(ApiHandler):
     """Close an unpaid order."""
 
     async def post(self, out_trade_no: str) -> None:
@@ -116,10 +116,10 @@ def routes(services: Services) -> list[Route]:
         return Route(pattern=pattern, handler=handler, access=Access.MERCHANT, name=name)
 
     return [
-        route(r"/api/orders", SalesHandler, "api_orders"),
-        route(rf"/api/orders/{NUMBER}", SaleHandler, "api_order"),
-        route(rf"/api/orders/{NUMBER}/query", SaleQueryHandler, "api_order_query"),
-        route(rf"/api/orders/{NUMBER}/close", SaleCloseHandler, "api_order_close"),
+        route(r"/api/orders", OrdersHandler, "api_orders"),
+        route(rf"/api/orders/{NUMBER}", OrderHandler, "api_order"),
+        route(rf"/api/orders/{NUMBER}/query", OrderQueryHandler, "api_order_query"),
+        route(rf"/api/orders/{NUMBER}/close", OrderCloseHandler, "api_order_close"),
         route(rf"/api/orders/{NUMBER}/why", WhyHandler, "api_order_why"),
         route(rf"/api/orders/{NUMBER}/qr\.svg", QrHandler, "api_order_qr"),
     ]

@@ -14,7 +14,7 @@ class OrdersHandler(ApiHandler):
 
     async def post(self) -> None:
         basket = CheckoutRequest.parse(self.json_body())
-        placed = await self.services.orders.place_basket(basket, openid=self.payer, client_ip=self.client_ip)
+        placed = await self.services.orders.place_checkout(basket, openid=self.payer, client_ip=self.client_ip)
         self.set_status(201)
         self.write_json(with_pay(payer_view(placed.order), placed))
 

@@ -128,7 +128,7 @@ WRITES = (
     Mutant(
         "one Idempotency-Key stands for any sale",
         ORDER_SERVICE,
-        "sale.digest(), draft)",
+        "request.digest(), draft)",
         '"", draft)',
         "tests/unit/test_orders.py; an order that is there refuses another sale under its number as well",
     ),

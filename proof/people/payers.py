@@ -126,7 +126,7 @@ class People:
             stream,
             name,
             "place",
-            lambda process: process.orders.place_sale(sale, merchant="shop", client_ip="10.0.0.1"),
+            lambda process: process.orders.place_order(sale, merchant="shop", client_ip="10.0.0.1"),
         )
         if name not in self._world.orders:
             self._trace.add("merchant", "gives up", "never reached WeChat" if placed is None else "expired", name)
@@ -146,7 +146,7 @@ class People:
             def place(
                 process: ServiceProcess, sale: CreateOrderRequest = sale
             ) -> Coroutine[Any, Any, OrderWithPayParams]:
-                return process.orders.place_sale(sale, merchant="shop", client_ip="10.0.0.1", idempotency_key=name)
+                return process.orders.place_order(sale, merchant="shop", client_ip="10.0.0.1", idempotency_key=name)
 
             answer = await self._insist(stream, name, "place by key", place)
             if answer:

@@ -276,7 +276,7 @@ async def test_an_order_that_is_paid_while_it_is_checked_stays_paid_and_is_check
 async def place(shop: Shop) -> str:
     """An order whose payer pays at once, and of which WeChat's notification is lost."""
     sale = CreateOrderRequest(description="咖啡", total=1800, openid="oUpF8uMuAJO_M2pxb1Q9zNjWeS6o")
-    placed = await shop.core.orders.place_sale(sale, merchant="shop", client_ip="203.0.113.7")
+    placed = await shop.core.orders.place_order(sale, merchant="shop", client_ip="203.0.113.7")
     shop.wechat.paid[placed.order.out_trade_no] = "4200"
     return placed.order.out_trade_no
 

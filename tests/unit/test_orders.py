@@ -142,10 +142,10 @@ class Service:
         return [document["number"] for document in self.backend.database[CLAIMS].everything()]
 
     async def basket(self, basket: CheckoutRequest = COFFEE, openid: str = OPENID) -> OrderWithPayParams:
-        return await self.orders.place_basket(basket, openid=openid, client_ip="203.0.113.7")
+        return await self.orders.place_checkout(basket, openid=openid, client_ip="203.0.113.7")
 
     async def sale(self, sale: CreateOrderRequest = SALE, key: str = "", merchant: str = "shop") -> OrderWithPayParams:
-        return await self.orders.place_sale(sale, merchant=merchant, client_ip="203.0.113.7", idempotency_key=key)
+        return await self.orders.place_order(sale, merchant=merchant, client_ip="203.0.113.7", idempotency_key=key)
 
     async def pay_at_wechat(self, order: Order) -> None:
         self.v2.known[order.out_trade_no] = self.v3.known[order.out_trade_no] = RemoteState.SUCCESS
@@ -221,7 +221,9 @@ async def test_fifty_clicks_at_once_are_one_order_and_one_call(service: Service)
 
 async def test_clicks_in_two_processes_are_one_order(service: Service) -> None:
     other = service.process().orders
-    placed = await asyncio.gather(service.basket(), other.place_basket(COFFEE, openid=OPENID, client_ip="203.0.113.7"))
+    placed = await asyncio.gather(
+        service.basket(), other.place_checkout(COFFEE, openid=OPENID, client_ip="203.0.113.7")
+    )
     assert len({place.order.out_trade_no for place in placed}) == len(service.numbers) == 1
 
 
@@ -295,13 +297,13 @@ async def test_an_api_that_is_not_configured_is_refused(service: Service) -> Non
 
 
 async def test_each_order_stays_with_the_api_that_took_it(service: Service) -> None:
-    old = (await service.process(api=Api.V2).orders.place_basket(COFFEE, openid=OPENID, client_ip="1.1.1.1")).order
+    old = (await service.process(api=Api.V2).orders.place_checkout(COFFEE, openid=OPENID, client_ip="1.1.1.1")).order
     await service.query(old)
     assert (service.v2.calls, service.v3.calls) == (["prepay", "query"], [])
 
 
 async def test_an_order_whose_api_was_taken_from_the_settings_is_told_so(service: Service) -> None:
-    old = (await service.process(api=Api.V2).orders.place_basket(COFFEE, openid=OPENID, client_ip="1.1.1.1")).order
+    old = (await service.process(api=Api.V2).orders.place_checkout(COFFEE, openid=OPENID, client_ip="1.1.1.1")).order
     service.core = service.process(only=Api.V3)
     service.backend.put(replace(old, prepay=None))
     for act in (service.query(old), service.orders.pay(old.out_trade_no)):

@@ -225,14 +225,14 @@ class RefundMachine(RuleBasedStateMachine):
     def create(self, by: int, mood: str) -> None:
         """Placed any number of times, it is one order."""
         self.mood(mood)
-        self.run(self.both[by].orders.place_sale(SALE, merchant="shop", client_ip="203.0.113.7"))
+        self.run(self.both[by].orders.place_order(SALE, merchant="shop", client_ip="203.0.113.7"))
         assert sorted(self.orders) == [self.number, NEIGHBOUR]
 
     @rule(at=st.integers(1, 12), after=st.booleans(), mood=moods)
     def create_and_die(self, at: int, after: bool, mood: str) -> None:
         self.mood(mood)
         dying = self.process(CrashPoint(at, after))
-        self.run(dying.orders.place_sale(SALE, merchant="shop", client_ip="203.0.113.7"))
+        self.run(dying.orders.place_order(SALE, merchant="shop", client_ip="203.0.113.7"))
 
     @precondition(lambda self: self.there and self.cashier.placed)
     @rule(

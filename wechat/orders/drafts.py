@@ -52,16 +52,16 @@ class Drafts:
         draft = self._draft(TradeType.JSAPI, description, item.price * quantity, client_ip, ("payer", ""))
         return replace(draft, openid=openid, sku=item.sku, quantity=quantity)
 
-    def draft_sale(self, sale: CreateOrderRequest, client_ip: str, merchant: str) -> Order:
+    def draft_order(self, request: CreateOrderRequest, client_ip: str, merchant: str) -> Order:
         """An order of a merchant's system, with what it names itself."""
-        draft = self._draft(sale.trade_type, sale.description, sale.total, client_ip, ("merchant", merchant))
-        life = timedelta(seconds=sale.expires_in_s) if sale.expires_in_s else self._defaults.lifetime
+        draft = self._draft(request.trade_type, request.description, request.total, client_ip, ("merchant", merchant))
+        life = timedelta(seconds=request.expires_in_s) if request.expires_in_s else self._defaults.lifetime
         return replace(
             draft,
-            api=sale.api or self._defaults.api,
-            openid=sale.openid or "",
-            attach=sale.attach or "",
-            out_trade_no=sale.out_trade_no or draft.out_trade_no,
+            api=request.api or self._defaults.api,
+            openid=request.openid or "",
+            attach=request.attach or "",
+            out_trade_no=request.out_trade_no or draft.out_trade_no,
             expires_at=draft.created_at + life,
             close_after=draft.created_at + life,
         )

@@ -72,7 +72,7 @@ class Orders:
 
     # -- placing --------------------------------------------------------------------------------------------------
 
-    async def place_basket(self, basket: CheckoutRequest, *, openid: str, client_ip: str) -> OrderWithPayParams:
+    async def place_checkout(self, basket: CheckoutRequest, *, openid: str, client_ip: str) -> OrderWithPayParams:
         """Place a payer's order. The same basket again, while its order can be paid, is the same order.
 
         Raises BadRequest for an unknown sku, and what ``prepare`` raises.
@@ -87,19 +87,19 @@ class Orders:
         order = await self._one_open_order(f"basket:{digest}", digest, draft)
         return await self._offer(order, fresh=order.out_trade_no == draft.out_trade_no)
 
-    async def place_sale(
-        self, sale: CreateOrderRequest, *, merchant: str, client_ip: str, idempotency_key: str = ""
+    async def place_order(
+        self, request: CreateOrderRequest, *, merchant: str, client_ip: str, idempotency_key: str = ""
     ) -> OrderWithPayParams:
         """Place a merchant's order. A repeated Idempotency-Key or out_trade_no returns the first order again.
 
         Raises IdempotencyMismatch for the same key with another body, Conflict for the same number with another order,
         BadRequest for an API that is not configured, and what ``prepare`` raises.
         """
-        if (sale.api or self._defaults.api) not in self._gateways:
-            raise _no_gateway(sale.api or self._defaults.api)
-        draft = self._drafts.draft_sale(sale, sale.payer_client_ip or client_ip, merchant)
+        if (request.api or self._defaults.api) not in self._gateways:
+            raise _no_gateway(request.api or self._defaults.api)
+        draft = self._drafts.draft_order(request, request.payer_client_ip or client_ip, merchant)
         if idempotency_key:
-            held = await self._claim(f"sale:{merchant}:{idempotency_key}", sale.digest(), draft)
+            held = await self._claim(f"sale:{merchant}:{idempotency_key}", request.digest(), draft)
             draft = replace(draft, out_trade_no=held.number)
         order = await self._insert(draft)
         return await self._offer(order, fresh=order is draft)
@@ -276,7 +276,7 @@ class Orders:
         if await self._updates.insert(draft):
             return draft
         stored = await self._updates.get(draft.key)
-        if _sale(stored) != _sale(draft):
+        if _request(stored) != _request(draft):
             raise Conflict(
                 Bilingual("这个订单号已用于另一笔订单", "This out_trade_no belongs to another order"),
                 code="OUT_TRADE_NO_USED",
@@ -360,7 +360,7 @@ class Orders:
         return order_key(self._defaults.mchid, out_trade_no)
 
 
-def _sale(order: Order) -> tuple[object, ...]:
+def _request(order: Order) -> tuple[object, ...]:
     """What makes two orders the same sale."""
     return (order.appid, order.mchid, order.trade_type, order.description, order.total, order.openid, order.attach)
 
