@@ -11,7 +11,7 @@ from simulator.account import consent
 from simulator.bills import calls as bill_calls
 from simulator.browser import bridge
 from simulator.control import calls as control
-from simulator.control import dashboard, money_calls
+from simulator.control import dashboard, money_calls, story
 from simulator.simulator import Simulator
 from simulator.web.base import Unknown
 from simulator.wechatpay import v2, v2_refunds, v3, v3_refunds
@@ -79,6 +79,8 @@ OWN: Routes = [
     (r"/simulator/bills/faults", money_calls.BillFaults),
     (r"/simulator/books/([^/]+)", money_calls.Truth),
     (r"/simulator/stats", control.Stats),
+    (r"/simulator/stories/([^/]+)", story.Story),
+    (r"/simulator/(?!static/).*", dashboard.Missing),
 ]
 """The simulator's pages and its control calls."""
 

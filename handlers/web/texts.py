@@ -93,6 +93,7 @@ SCRIPT_TEXTS: Mapping[str, Bilingual] = {
         "登录失败，请关闭页面后从微信重新打开",
         "You could not be signed in. Close this page and open it again in WeChat",
     ),
+    "quantity_limits": Bilingual("数量应为 1 到 {most} 的整数", "The quantity is a whole number from 1 to {most}"),
     "placing": Bilingual("正在下单…", "Placing your order…"),
     "starting": Bilingual("正在打开微信支付…", "Opening WeChat Pay…"),
     "cancelled": Bilingual("已取消支付，可继续支付本订单", "Cancelled. You can still pay this order"),

@@ -81,11 +81,11 @@ class Authorize(PageHandler):
 
     def _ask(self, link: Link, user: User | None) -> None:
         self.policy(actions=f"'self' {origin_of(link.redirect_uri)}")
-        self.render("consent.html", link=link, users=self.simulator.identity.users, picked=user, userinfo=USERINFO)
+        self.show("consent.html", link=link, users=self.simulator.identity.users, picked=user, userinfo=USERINFO)
 
     def _show_error(self, error: LinkError) -> None:
         self.policy()
-        self.render("error.html", error=error)
+        self.show("error.html", error=error)
 
     def _link(self, query: str) -> Link:
         """Raises LinkError, in the order of the parameters."""

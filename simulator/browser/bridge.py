@@ -13,6 +13,7 @@ from simulator.state.orders import Order
 from simulator.state.pki import User
 from simulator.web.base import Handler
 from simulator.web.pages import ControlError, ControlHandler, PageHandler, json_object, origin_of
+from simulator.web.texts import TEXTS
 from wechat.account.jssdk import page_url, signature
 
 STAND_IN = Path(__file__).parents[1] / "static" / "jweixin.js"
@@ -151,8 +152,11 @@ class ScanPage(Scan, PayPage):
 
 def _show(page: PageHandler, call: dict[str, Any], order: Order | None = None, **shown: Any) -> None:
     shown = {"words": "", "payer": None} | shown
-    coupons = [(zh, en, json.dumps(sent)) for zh, en, sent in offers(order.placed.total)] if order else []
-    page.render("sheet.html", call=json.dumps(call), order=order, plans=PLANS, coupons=coupons, **shown)
+    coupons = [(name.to(page.lang), json.dumps(sent)) for name, sent in offers(order.placed.total)] if order else []
+    says = {name: TEXTS[name].to(page.lang) for name in ("paid", "cancelled", "no_answer")}
+    page.show(
+        "sheet.html", call=json.dumps(call), says=json.dumps(says), order=order, plans=PLANS, coupons=coupons, **shown
+    )
 
 
 def _build_message(message: str, words: str) -> dict[str, str]:

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from wechat.domain.errors import Bilingual
+
 MOST = 20  # of one payment
 
 
@@ -68,17 +70,17 @@ def read_coupons(asked: Any, total: int) -> tuple[Coupon, ...]:
     return coupons
 
 
-def offers(total: int) -> list[tuple[str, str, list[dict[str, Any]]]]:
-    """What the pay sheet offers for a price of ``total`` fen: Chinese and English names, and the coupons to send."""
+def offers(total: int) -> list[tuple[Bilingual, list[dict[str, Any]]]]:
+    """What the pay sheet offers for a price of ``total`` fen: names, and the coupons to send."""
     part = total // 3
     if not part:
         return []
     cash = {"kind": CouponKind.CASH.value, "amount": part}
     free = {"kind": CouponKind.NOCASH.value, "amount": part}
     return [
-        ("充值型代金券", "prepaid coupon", [cash]),
-        ("免充值型代金券", "free coupon", [free]),
-        ("两张代金券", "both coupons", [cash, free]),
+        (Bilingual("充值型代金券", "prepaid coupon"), [cash]),
+        (Bilingual("免充值型代金券", "free coupon"), [free]),
+        (Bilingual("两张代金券", "both coupons"), [cash, free]),
     ]
 
 

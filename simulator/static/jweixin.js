@@ -13,17 +13,20 @@
     const frame = document.createElement("iframe");
     const query = new URLSearchParams({ params: JSON.stringify(params || {}), url: location.href });
     frame.id = "wxsim-sheet";
-    frame.title = "微信支付 · WeChat Pay (simulated)";
+    frame.title = document.documentElement.lang.startsWith("en") ? "WeChat Pay (simulated)" : "微信支付（模拟）";
     frame.src = `${simulator}/simulator/sheet?${query}`;
     Object.assign(frame.style, {
       position: "fixed", inset: "0", width: "100%", height: "100%", border: "0",
-      background: "rgba(0, 0, 0, .55)", zIndex: "2147483647", colorScheme: "light",
+      background: "rgba(0, 0, 0, .55)", zIndex: "2147483647", colorScheme: "light dark",
     });
+    const before = document.activeElement;
+    frame.addEventListener("load", () => frame.focus());
     const heard = (event) => {
       if (event.origin !== simulator || event.source !== frame.contentWindow) return;
       if (!event.data || event.data.wxsim !== "sheet") return;
       removeEventListener("message", heard);
       frame.remove();
+      before?.focus?.();
       sheet = null;
       done({ err_msg: event.data.err_msg, err_desc: event.data.err_desc });
     };

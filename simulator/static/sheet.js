@@ -1,8 +1,10 @@
 // The pay sheet: six digits, then the scenario begins. Its end is told to the page that framed it, or shown here.
 
 const call = JSON.parse(document.body.dataset.call);
+const words = JSON.parse(document.body.dataset.words);
+const sheet = document.querySelector("#sheet");
 const alertBox = document.querySelector("#alert");
-const dots = document.querySelectorAll("#dots i");
+const dots = document.querySelector("#dots");
 let digits = 0;
 let busy = false;
 let outcome = { err_msg: "fail", err_desc: document.querySelector("#alert-text").textContent };
@@ -13,15 +15,17 @@ function finish(result) {
   } else if (call.redirect) {
     location.assign(call.redirect);
   } else {
-    document.querySelector("#sheet")?.remove();
-    complain(result.err_desc || (result.err_msg.endsWith(":ok") ? "支付成功 Paid" : "已取消 Cancelled"));
+    sheet?.remove();
+    complain(result.err_desc || (result.err_msg.endsWith(":ok") ? words.paid : words.cancelled));
     document.querySelector("#confirm").hidden = true;
   }
 }
 
-function complain(words) {
-  document.querySelector("#alert-text").textContent = words;
+// What lies behind a dialog takes no focus and no keys.
+function complain(text) {
+  document.querySelector("#alert-text").textContent = text;
   alertBox.hidden = false;
+  if (sheet) sheet.inert = true;
   document.querySelector("#confirm").focus();
 }
 
@@ -37,27 +41,49 @@ async function pay() {
     });
     outcome = await answer.json();
   } catch {
-    outcome = { err_msg: "fail", err_desc: "模拟器没有回答 The simulator does not answer" };
+    outcome = { err_msg: "fail", err_desc: words.no_answer };
   }
   if (outcome.err_desc) complain(outcome.err_desc);
   else finish(outcome);
 }
 
 function press(key) {
-  if (busy || !alertBox.hidden) return;
+  if (busy || !sheet || !alertBox.hidden) return;
   digits = key === "back" ? Math.max(0, digits - 1) : digits + 1;
-  dots.forEach((dot, index) => dot.classList.toggle("on", index < digits));
+  dots.querySelectorAll("i").forEach((dot, index) => dot.classList.toggle("on", index < digits));
+  dots.setAttribute("aria-label", `${dots.dataset.label} ${digits} / 6`);
   if (digits === 6) pay();
+}
+
+function cancel() {
+  if (busy) return;
+  if (alertBox.hidden) finish({ err_msg: "cancel" });
+  else finish(outcome);
+}
+
+// The frame has the focus, and Tab does not leave it while the page behind it waits.
+function keepFocus(event) {
+  const stops = [...document.querySelectorAll("button, select")].filter((stop) => stop.offsetParent && !stop.closest("[inert]"));
+  const [first, last] = [stops[0], stops[stops.length - 1]];
+  if (event.shiftKey ? document.activeElement === first || document.activeElement === sheet : document.activeElement === last) {
+    event.preventDefault();
+    (event.shiftKey ? last : first).focus();
+  }
 }
 
 document.querySelectorAll("[data-key]").forEach((button) => {
   button.addEventListener("click", () => press(button.dataset.key));
 });
 document.addEventListener("keydown", (event) => {
-  if (event.target.closest("select, button")) return;
-  if (/^[0-9]$/.test(event.key)) press(event.key);
-  if (event.key === "Backspace") press("back");
-  if (event.key === "Escape" && !busy) finish({ err_msg: "cancel" });
+  if (event.key === "Escape") cancel();
+  else if (event.key === "Tab") keepFocus(event);
+  else if (event.target.closest("select")) return;
+  else if (/^[0-9]$/.test(event.key)) press(event.key);
+  else if (event.key === "Backspace") press("back");
 });
-document.querySelector("#cancel")?.addEventListener("click", () => busy || finish({ err_msg: "cancel" }));
+document.querySelector("#cancel")?.addEventListener("click", cancel);
 document.querySelector("#confirm").addEventListener("click", () => finish(outcome));
+
+window.focus();
+if (alertBox.hidden) sheet?.focus();
+else document.querySelector("#confirm").focus();

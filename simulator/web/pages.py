@@ -8,8 +8,11 @@ from urllib.parse import urlsplit
 
 from simulator.state.pki import User
 from simulator.web.base import Handler
+from simulator.web.texts import name_state, translator
 
 COOKIE = "wxsim_user"
+LANGUAGE_COOKIE = "wxsim_lang"
+LANGUAGES = ("zh", "en")
 MOST = 100_000
 
 
@@ -66,7 +69,37 @@ class ControlHandler(Handler):
 
 
 class PageHandler(Handler):
-    """A page of the simulator. The picked user is kept in a cookie."""
+    """A page of the simulator. The picked user and the chosen language are kept in cookies."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        chosen = self.get_query_argument("lang", "")
+        if chosen in LANGUAGES:
+            self.set_cookie(LANGUAGE_COOKIE, chosen, path="/", httponly=True, samesite="Lax", expires_days=365)
+
+    @property
+    def lang(self) -> str:
+        """The language that was chosen, else the one that the browser asks for, else Chinese."""
+        wanted = [self.get_query_argument("lang", ""), self.get_cookie(LANGUAGE_COOKIE, "") or ""]
+        wanted += [part.strip()[:2] for part in self.request.headers.get("Accept-Language", "").lower().split(",")]
+        return next((lang for lang in wanted if lang in LANGUAGES), "zh")
+
+    def show(self, template: str, **values: Any) -> None:
+        """Render ``template`` in the reader's language."""
+        lang = self.lang
+        self.render(
+            template,
+            t=translator(lang),
+            lang=lang,
+            state_name=lambda state: name_state(state, lang),
+            yuan=lambda total: f"¥{'-' if total < 0 else ''}{abs(total) // 100}.{abs(total) % 100:02d}",
+            **values,
+        )
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """A page with a way back."""
+        self.policy()
+        self.show("missing.html", status=status_code)
 
     def find_user(self) -> User | None:
         """Who holds the phone, if somebody was picked."""

@@ -16,8 +16,11 @@ function basket() {
 
 function count() {
   const ware = form.querySelector('[name="sku"]:checked');
-  const pieces = quantity.validity.valid ? Number(quantity.value) : 0;
-  document.getElementById("sum").textContent = `¥${yuan(Number(ware.dataset.price) * pieces)}`;
+  const right = quantity.validity.valid;
+  const pieces = Number(quantity.value) || 0;
+  quantity.setAttribute("aria-invalid", String(!right));
+  document.getElementById("sum").textContent = right ? `¥${yuan(Number(ware.dataset.price) * pieces)}` : "–";
+  say(right ? "" : words.quantity_limits.replace("{most}", quantity.max));
   for (const step of form.querySelectorAll("[data-step]")) {
     step.disabled = Number(step.dataset.step) < 0 ? pieces <= 1 : pieces >= Number(quantity.max);
   }

@@ -108,6 +108,16 @@ async def test_quantities_stay_within_what_the_shop_sells_at_once(payer: Payer) 
     await expect(payer.page.locator("#sum")).to_have_text("¥0.19")
 
 
+async def test_a_quantity_that_cannot_be_bought_is_told_and_shows_no_amount(payer: Payer) -> None:
+    for typed in ("25", "0", "1.5", ""):
+        await payer.page.locator("#quantity").fill(typed)
+        await expect(payer.page.locator("#sum")).to_have_text("–")
+        await expect(payer.page.locator("#status")).to_have_text("数量应为 1 到 20 的整数")
+    await payer.page.locator("#quantity").fill("2")
+    await expect(payer.page.locator("#sum")).to_have_text("¥36.00")
+    await expect(payer.page.locator("#status")).to_have_text("")
+
+
 async def test_the_shop_can_be_worked_with_a_keyboard_alone(payer: Payer) -> None:
     keys = payer.page.keyboard
     await payer.page.locator("[value=coffee]").focus()

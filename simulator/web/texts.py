@@ -1,0 +1,127 @@
+"""What the simulator's pages say, in Chinese and in English; a page shows one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from wechat.domain.errors import Bilingual
+
+TEXTS: Mapping[str, Bilingual] = {
+    # every page
+    "title": Bilingual("微信模拟器", "WeChat simulator"),
+    "ribbon": Bilingual("模拟环境 · 不涉及真实资金", "Simulation · no real money moves"),
+    "other_language": Bilingual("English", "中文"),
+    "back": Bilingual("返回模拟器首页", "Back to the simulator"),
+    "not_found": Bilingual("没有这个页面", "There is no such page"),
+    "error_code": Bilingual("错误码", "Error code"),
+    # consent
+    "authorize": Bilingual("网页授权", "Authorisation"),
+    "ask_profile": Bilingual("申请获取你的昵称、头像", "This account asks for your nickname and picture"),
+    "ask_profile_hint": Bilingual("允许后，服务号可以看到。", "It can see them once you allow it."),
+    "pick_user": Bilingual("请选择模拟用户", "Who holds this phone?"),
+    "pick_user_hint": Bilingual("只需选择一次。", "You are asked once; later visits pass silently."),
+    "allow": Bilingual("允许", "Allow"),
+    "deny": Bilingual("拒绝", "Deny"),
+    # the pay sheet
+    "pay": Bilingual("微信支付", "WeChat Pay"),
+    "cancel": Bilingual("取消", "Cancel"),
+    "confirm": Bilingual("确定", "OK"),
+    "merchant": Bilingual("模拟商户", "Simulated merchant"),
+    "payer": Bilingual("付款人", "Payer"),
+    "scenario": Bilingual("场景", "Scenario"),
+    "coupon": Bilingual("代金券", "Coupon"),
+    "no_coupon": Bilingual("不使用", "none"),
+    "any_digits": Bilingual("请输入支付密码（任意六位数字）", "Enter the payment password: any six digits"),
+    "delete_digit": Bilingual("退格", "Delete"),
+    "digits_entered": Bilingual("已输入位数", "Digits entered"),
+    "paid": Bilingual("支付成功", "Paid"),
+    "cancelled": Bilingual("已取消", "Cancelled"),
+    "no_answer": Bilingual("模拟器没有应答", "The simulator does not answer"),
+    # the dashboard
+    "users": Bilingual("当前微信用户", "Current WeChat user"),
+    "switch_user": Bilingual("更换用户（下次授权时选择）", "Choose at the next authorisation"),
+    "clock": Bilingual("时钟", "Clock"),
+    "speed": Bilingual("速度", "Speed"),
+    "minute": Bilingual("＋1 分钟", "+1 minute"),
+    "hours": Bilingual("＋2 小时", "+2 hours"),
+    "day": Bilingual("＋1 天", "+1 day"),
+    "to_bills": Bilingual("前进到次日 10:05（账单可下载）", "To 10:05 tomorrow, when bills are available"),
+    "scan": Bilingual("扫一扫", "Scan a code"),
+    "open": Bilingual("打开", "Open"),
+    "code_url": Bilingual("Native 订单的 code_url", "code_url of a Native order"),
+    "orders": Bilingual("最近的订单", "Newest orders"),
+    "no_orders": Bilingual("还没有订单。在店铺下单后会出现在这里。", "No orders yet. Orders of the shop appear here."),
+    "number": Bilingual("订单号", "Number"),
+    "refund_number": Bilingual("退款单号", "Number"),
+    "order": Bilingual("订单", "Order"),
+    "total": Bilingual("金额", "Total"),
+    "state": Bilingual("状态", "State"),
+    "api": Bilingual("接口", "API"),
+    "notified": Bilingual("通知", "Notifications"),
+    "refund_in_console": Bilingual("商户平台退款", "Refund in the console"),
+    "refunds": Bilingual("退款", "Refunds"),
+    "next_refund": Bilingual("下一笔退款的结果", "How the next refund ends"),
+    "apply": Bilingual("应用", "Apply"),
+    "pay_out_elsewhere": Bilingual("退到其他银行卡", "Pay out to another card"),
+    "faults": Bilingual("故障", "Faults"),
+    "no_faults": Bilingual("没有故障，每个请求都正常应答。", "None: every request is answered as it should be."),
+    "fault_path": Bilingual("请求", "Request"),
+    "fault_kind": Bilingual("故障类型", "What goes wrong"),
+    "fault_times": Bilingual("次数", "Times"),
+    "fault_until_cleared": Bilingual("直到清除", "until cleared"),
+    "add_fault": Bilingual("添加故障", "Add the fault"),
+    "clear_faults": Bilingual("全部清除", "Clear all"),
+    "keys": Bilingual("密钥与令牌", "Keys and tokens"),
+    "rotate": Bilingual("更换平台证书", "Rotate the platform certificate"),
+    "expire_tokens": Bilingual("使 access_token 与 jsapi_ticket 失效", "Expire access_token and jsapi_ticket"),
+    "serial": Bilingual("平台证书序列号", "Serial number of the platform certificate"),
+    "balance": Bilingual("商户余额与账单", "Balance and bills"),
+    "top_up": Bilingual("充值 ¥100", "Top up ¥100"),
+    "withdraw": Bilingual("全部提现", "Withdraw all"),
+    "bill_of": Bilingual("账单日期", "Bill of"),
+    "difference": Bilingual("差异", "Difference"),
+    "inject": Bilingual("注入", "Inject"),
+    "restore": Bilingual("恢复账单", "Restore the bill"),
+    "inject_hint": Bilingual(
+        "注入或恢复后，请重新对该日对账，服务会重新下载账单。",
+        "After injecting or restoring, reconcile that day again: the service then downloads its bill anew.",
+    ),
+    # an order
+    "description": Bilingual("商品描述", "Description"),
+    "transaction_id": Bilingual("微信支付订单号", "Transaction"),
+    "prepay": Bilingual("预支付交易会话", "prepay_id"),
+    "notify_url": Bilingual("通知地址", "notify_url"),
+    "refunded": Bilingual("已退款", "Refunded"),
+    "events": Bilingual("经过", "What happened"),
+    "order_created": Bilingual("下单", "Placed"),
+    "order_paid": Bilingual("付款", "Paid"),
+    "order_closed": Bilingual("关闭", "Closed"),
+    "notification_sent": Bilingual("发送通知", "Notification sent"),
+    "pay_again": Bilingual("再次付款（微信规则不允许）", "Pay once more, against WeChat's rules"),
+    "no_reply": Bilingual("没有应答", "no answer"),
+    "raw": Bilingual("原始数据（JSON）", "Raw data (JSON)"),
+}
+
+STATES: Mapping[str, Bilingual] = {
+    "NOTPAY": Bilingual("未支付", "not paid"),
+    "SUCCESS": Bilingual("成功", "success"),
+    "CLOSED": Bilingual("已关闭", "closed"),
+    "REFUND": Bilingual("转入退款", "refunded"),
+    "PROCESSING": Bilingual("退款处理中", "processing"),
+    "ABNORMAL": Bilingual("退款异常", "abnormal"),
+    "CHANGE": Bilingual("退款异常", "abnormal"),
+}
+"""Names of order and refund states; the state itself follows in brackets."""
+
+
+def translator(lang: str) -> Callable[[str], str]:
+    """The function that a template knows as ``t``: the text of that name in ``lang``."""
+    return lambda name: TEXTS[name].to(lang)
+
+
+def name_state(state: str, lang: str) -> str:
+    """``未支付（NOTPAY）``; the state alone where it has no name."""
+    if state not in STATES:
+        return state
+    name = STATES[state].to(lang)
+    return f"{name}（{state}）" if lang == "zh" else f"{name} ({state})"
