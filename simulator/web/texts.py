@@ -62,7 +62,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "refunds": Bilingual("退款", "Refunds"),
     "next_refund": Bilingual("下一笔退款的结果", "How the next refund ends"),
     "apply": Bilingual("应用", "Apply"),
-    "pay_out_elsewhere": Bilingual("退到其他银行卡", "Pay out to another card"),
+    "pay_out_elsewhere": Bilingual("处理异常退款", "Pay out to another account"),
     "faults": Bilingual("故障", "Faults"),
     "no_faults": Bilingual("没有故障，每个请求都正常应答。", "None: every request is answered as it should be."),
     "fault_path": Bilingual("请求", "Request"),

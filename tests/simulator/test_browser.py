@@ -133,6 +133,73 @@ async def test_cancelling_and_the_keyboard_work(page: Page, merchant: Merchant) 
     assert await answer(page) == {"err_msg": "get_brand_wcpay_request:fail", "err_desc": "余额不足"}
 
 
+async def sheet_has_focus(page: Page) -> None:
+    for _ in range(50):
+        if await page.evaluate("document.activeElement.id") == "wxsim-sheet":
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("the pay sheet did not take the focus")
+
+
+async def test_f7_the_sheet_has_the_focus_and_takes_digits_backspace_and_escape(page: Page, merchant: Merchant) -> None:
+    out_trade_no, params = merchant.place("v3")
+    await invoke(page, params)
+    sheet = page.frame_locator("#wxsim-sheet")
+    await sheet_has_focus(page)
+    await page.keyboard.type("12")
+    await page.keyboard.press("Backspace")
+    await expect(sheet.locator("#dots i.on")).to_have_count(1)
+    await expect(sheet.locator("#dots")).to_have_attribute("aria-label", "已输入位数 1 / 6")
+    for _ in range(30):  # however often: the page behind stays out of reach
+        await page.keyboard.press("Tab")
+    assert await page.evaluate("document.activeElement.id") == "wxsim-sheet"
+    await page.keyboard.press("Escape")
+    assert await answer(page) == {"err_msg": "get_brand_wcpay_request:cancel"}
+    await invoke(page, params)
+    await sheet_has_focus(page)
+    await page.keyboard.type("123456")
+    assert await answer(page) == {"err_msg": "get_brand_wcpay_request:ok"}
+    assert merchant.simulator.order(out_trade_no)["trade_state"] == "SUCCESS"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_f7_pages_and_sheet_are_legible_in_light_and_dark(page: Page, merchant: Merchant, scheme: str) -> None:
+    """Text of at least 4.5 : 1 against what it stands on."""
+    await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    _, params = merchant.place("v3")
+    await invoke(page, params)
+    sheet = page.frame_locator("#wxsim-sheet")
+    await sheet.locator("#amount").wait_for()
+    frame = page.frames[-1]
+    assert await frame.evaluate(CONTRASTS) == []
+    await page.goto(f"{merchant.simulator.url}/simulator/")
+    assert await page.evaluate(CONTRASTS) == []
+
+
+CONTRASTS = """() => {
+  const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((c) => c / 255)
+    .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (node) => {
+    for (let at = node; at; at = at.parentElement) {
+      const colour = parse(getComputedStyle(at).backgroundColor);
+      if (colour.length === 3 || colour[3] > 0.99) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const poor = [];
+  for (const node of document.querySelectorAll("body *")) {
+    const own = [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
+    if (!own || !node.checkVisibility()) continue;
+    const [a, b] = [light(parse(getComputedStyle(node).color)), light(ground(node))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) poor.push(`${node.tagName} ${node.textContent.trim().slice(0, 20)} ${ratio.toFixed(2)}`);
+  }
+  return poor;
+}"""
+
+
 async def test_a_tampered_signature_is_refused_in_a_dialog(page: Page, merchant: Merchant) -> None:
     _, params = merchant.place("v3")
     await invoke(page, {**params, "nonceStr": "other"})
@@ -175,7 +242,7 @@ async def test_a_native_code_is_paid_on_the_simulators_own_page(page: Page, merc
     for digit in "123456":
         await page.locator(f'[data-key="{digit}"]').click()
     await page.locator("#alert").wait_for()
-    assert await page.locator("#alert-text").inner_text() == "支付成功 Paid"
+    assert await page.locator("#alert-text").inner_text() == "支付成功"
     assert merchant.simulator.order(body["out_trade_no"])["trade_state"] == "SUCCESS"
 
 
@@ -205,7 +272,7 @@ async def test_the_front_page_refunds_moves_money_plants_a_difference_and_goes_t
     await expect(row).to_contain_text("¥18.00")
     await page.locator('[data-advance="60"]').click()
     await expect(row).to_contain_text("ABNORMAL")
-    await row.get_by_role("button", name="退到别处").click()
+    await row.get_by_role("button", name="处理异常退款").click()
     await expect(row).to_contain_text("PROCESSING")
     await page.locator("[name=kind]").select_option("unknown_number")
     await page.get_by_role("button", name="注入").click()
@@ -220,6 +287,57 @@ async def test_the_front_page_refunds_moves_money_plants_a_difference_and_goes_t
     await expect(page.locator("li")).to_have_count(0)
     assert simulator.order(out_trade_no)["refunded"] == 1800
     simulator.stop()
+
+
+@pytest.mark.parametrize(("locale", "title"), [("zh-CN", "微信模拟器"), ("en-GB", "WeChat simulator")])
+async def test_each_page_speaks_the_readers_language_and_no_other(
+    page: Page, merchant: Merchant, locale: str, title: str
+) -> None:
+    out_trade_no = merchant.paid("v3")
+    browser = page.context.browser
+    assert browser
+    page = await browser.new_page(locale=locale)
+    for path in ("", f"stories/{out_trade_no}", "nothing-here"):
+        await page.goto(f"{merchant.simulator.url}/simulator/{path}")
+        text = await page.inner_text("body")
+        assert ("返回" in text or "时钟" in text) == (locale == "zh-CN"), text
+        assert ("Back to" in text or "Clock" in text) == (locale == "en-GB"), text
+    await page.get_by_role("link").first.click()
+    await expect(page.locator("h1")).to_have_text(title)
+    await page.locator("header a").click()
+    await expect(page.locator("h1")).not_to_have_text(title)
+    await page.close()
+
+
+async def test_an_order_leads_to_its_story(page: Page, merchant: Merchant) -> None:
+    out_trade_no = merchant.paid("v3")
+    await page.goto(f"{merchant.simulator.url}/simulator/")
+    await page.get_by_role("link", name=out_trade_no).click()
+    await expect(page.locator(".facts")).to_contain_text("成功（SUCCESS）")
+    await expect(page.locator(".story li").nth(0)).to_contain_text("下单")
+    await expect(page.locator(".story li").nth(1)).to_contain_text("付款")
+    await page.get_by_role("button", name="商户平台退款").click()
+    await expect(page.locator(".story")).to_contain_text("simconsole")
+
+
+async def test_a_fault_is_made_and_cleared_by_hand(page: Page, merchant: Merchant) -> None:
+    await page.goto(f"{merchant.simulator.url}/simulator/")
+    await page.locator("[name=path]").select_option("/pay/orderquery")
+    await page.locator("[name=fault]").select_option("system_error")
+    await page.locator("[name=times]").fill("3")
+    await page.get_by_role("button", name="添加故障").click()
+    await expect(page.locator("[data-live=faults]")).to_contain_text("/pay/orderquery 系统错误 SYSTEM_ERROR × 3")
+    [fault] = merchant.simulator.control("GET", "faults")["faults"]
+    assert (fault["path"], fault["fault"], fault["times"]) == ("/pay/orderquery", "system_error", 3)
+    await page.get_by_role("button", name="全部清除").click()
+    await expect(page.locator("[data-live=faults]")).to_contain_text("没有故障")
+    assert merchant.simulator.control("GET", "faults")["faults"] == []
+
+
+async def test_the_front_page_shows_new_orders_by_itself(page: Page, merchant: Merchant) -> None:
+    await page.goto(f"{merchant.simulator.url}/simulator/")
+    out_trade_no = merchant.paid("v3")
+    await expect(page.get_by_role("link", name=out_trade_no)).to_be_visible()
 
 
 async def test_many_attempts_to_notify_nobody_stay_inside_their_card(page: Page, tmp_path: Path) -> None:
