@@ -24,9 +24,9 @@ class Story(PageHandler):
 
     def get(self, out_trade_no: str) -> None:
         self.policy()
-        self.simulator.refunds.settle()
+        self.simulator.refunds.end_due()
         try:
-            found = self.simulator.book.find(out_trade_no)
+            found = self.simulator.orders.find(out_trade_no)
         except RuleBroken:
             self.send_error(404)
             return
