@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from cli import usage
-from cli.commands import bills, books, events, orders, refunds, why
+from cli.commands import bills, books, events, notify, orders, refunds, why
 from scripts import demo as demonstration
 from scripts.steps import ROOT
 
@@ -90,6 +90,7 @@ app.add_typer(refunds.app, name="refund")
 app.add_typer(bills.app, name="bill")
 app.add_typer(books.app)
 app.add_typer(events.app, name="events")
+app.add_typer(notify.app, name="notify")
 app.add_typer(why.app)
 
 if __name__ == "__main__":

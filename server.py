@@ -40,6 +40,7 @@ from service.settings.model import Settings
 from service.settings.values import EMBEDDED
 from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis
 from wechat.domain.errors import Bilingual, ConfigError, StoreUnavailable
+from wechat.support.rate_limit import RateLimit
 
 VERSION = "0.2.0"
 ROOT = Path(__file__).parent
@@ -47,6 +48,7 @@ MAX_BODY = 64 * 1024
 LINGER_S = 0.25
 ANSWER_S = 3.0  # to answer those who wait for WeChat at the shutdown; the stores take up to 2.5 s
 PREPARE_S = 3.0  # MongoDB and the simulator's clock are waited for this long before the first request is let in
+REFUSED_LINES, REFUSED_LINES_PER_S = 20, 3.0  # of each status of each handler: anybody can cause them
 GC_YOUNG = 10_000  # objects made between two looks for garbage; Python's own 700 are gone after two requests
 HTTP_LIMITS: dict[str, Any] = {
     "max_body_size": MAX_BODY,
@@ -70,6 +72,7 @@ class App(Application):
     """Tornado's application with our routes."""
 
     def __init__(self, services: Services, owned: Sequence[plugin.Owned]) -> None:
+        self._refusals = RateLimit(services.clock, REFUSED_LINES, REFUSED_LINES_PER_S)
         super().__init__(
             plugin.url_specs(owned, services),
             default_handler_class=NotFoundHandler,
@@ -83,13 +86,18 @@ class App(Application):
         )
 
     def log_request(self, handler: RequestHandler) -> None:
-        """One line a request: the path without its query, which may carry a code."""
+        """One line a request: the path without its query, which may carry a code. Refused ones have a limit."""
+        refused = 400 <= handler.get_status() < 500
+        kind = f"{type(handler).__name__} {handler.get_status()}"
+        if refused and not self._refusals.take(kind):
+            return
         log.info(
             "request",
             method=handler.request.method,
             path=handler.request.path,
             status=handler.get_status(),
             duration_s=round(handler.request.request_time(), 4),
+            **({"suppressed": self._refusals.refused_since(kind)} if refused else {}),
         )
 
 

@@ -31,7 +31,7 @@ from wechat.domain.events import EventType
 from wechat.domain.facts import Api
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order
-from wechat.domain.ports import Runtime, TokenStore
+from wechat.domain.ports import Clock, Runtime, TokenStore
 from wechat.events.delivery_worker import DeliveryWorker
 from wechat.events.redelivery import Redelivery
 from wechat.events.relay import LONGEST_REST as RELAY_REST
@@ -39,6 +39,7 @@ from wechat.events.relay import RelayWork
 from wechat.events.targets import Target
 from wechat.events.webhooks import Webhook
 from wechat.notifications.receiver import NotificationReceiver, Receivers
+from wechat.notifications.refusals import Refusals
 from wechat.orders.drafts import Item, OrderDefaults
 from wechat.orders.payments import PaymentRecorder
 from wechat.orders.service import Orders
@@ -135,7 +136,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
     pay = gateways.build(settings, transport, Runtime(machine, runtime.random, telemetry, runtime.threads))
     token_store = TokenCache(redis_url, clock, f"{settings.redis.prefix}{settings.account.appid}:")
     storage = _storage(settings, mongo_url, runtime)
-    core = build_core(storage, pay.gateways, pay.refunds, _core_settings(settings), runtime)
+    core = build_core(storage, pay.gateways, pay.refunds, _core_settings(settings), runtime, machine)
     books = build_books(core, pay.bills[settings.pay.api], _bill_cache_settings(settings), settings.pay.mchid, runtime)
     account = _account(settings, transport, token_store, runtime)
     services = Services(
@@ -145,7 +146,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         refunds=core.refunds,
         books=books,
         receiver=core.receiver,
-        diagnosis=Diagnosis(core.orders, core.store.notifications, clock),
+        diagnosis=Diagnosis(core.orders, core.store.notifications, core.receiver.refusals, clock),
         oauth=OAuth(account.client, _credentials(settings), settings.account.open_url, token_store),
         jssdk=account.jssdk,
         order_store=core.store.orders,
@@ -210,8 +211,9 @@ def build_core(
     refund_gateways: Mapping[Api, RefundGateway],
     terms: CoreSettings,
     runtime: Runtime,
+    machine: Clock,
 ) -> Core:
-    """The use cases around orders, refunds and notifications."""
+    """The use cases around orders, refunds and notifications. ``machine`` is the clock that signatures are dated by."""
     mchid = terms.orders.mchid
     updates = OrderUpdates(store.orders, runtime)
     recorder = PaymentRecorder(updates, store.numbers, mchid, runtime)
@@ -219,9 +221,8 @@ def build_core(
     orders = Orders(terms.orders, terms.catalogue, pay_gateways, updates, recorder, claims, runtime)
     refunds = Refunds(terms.refunds, refund_gateways, updates, store.numbers, claims, runtime)
     late_payments = LatePayments(terms.late_policy, refunds, updates, runtime)
-    receiver = NotificationReceiver(
-        pay_gateways, store.notifications, Receivers(orders, recorder, refunds, late_payments), runtime
-    )
+    receivers, refusals = Receivers(orders, recorder, refunds, late_payments), Refusals(store.refused, runtime, machine)
+    receiver = NotificationReceiver(pay_gateways, store.notifications, receivers, refusals, runtime)
     return Core(store, updates, orders, refunds, late_payments, Redelivery(store.deliveries, runtime), receiver)
 
 

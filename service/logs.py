@@ -20,6 +20,7 @@ FIELDS = frozenset(
         "request_id", "method", "path", "status", "duration_s",
         "out_trade_no", "openid", "total", "state", "kind", "call", "host", "result", "name",
         "fingerprint", "error", "quiet_until", "serials", "port", "url", "signal", "pid", "server",
+        "reason", "api", "serial", "age_s", "suppressed", "out_refund_no", "worker", "target",
     }
 )  # fmt: skip
 MASKED = frozenset({"openid"})

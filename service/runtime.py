@@ -68,6 +68,8 @@ SHAPES: Mapping[Metric, Shape] = {
         "From payment to notification",
         buckets=(0.5, 1, 2, 5, 15, 60, 300, 1800, 7200, 86400),
     ),
+    Metric.REFUSED_NOT_KEPT: Shape(Counter, "Refused notifications of which no copy was kept", ("reason",)),
+    Metric.LAST_NOTIFICATION: Shape(Gauge, "When the last notification was accepted"),
     Metric.EVENT_DELIVERIES: Shape(Counter, "Tries to deliver an event", ("target", "result")),
     Metric.PENDING_EVENTS: Shape(
         Gauge, "Deliveries that are overdue, 1000 at most; target relay: orders with events to hand out", ("target",)

@@ -11,7 +11,9 @@ from wechat.domain.errors import RemoteError
 from wechat.domain.facts import Received
 from wechat.domain.orders import Order, Refund, TimelineEntry
 from wechat.domain.refunds import not_now
+from wechat.domain.refused import RefusedNotification
 from wechat.domain.times import BEIJING, to_v3
+from wechat.notifications.reasons import REASONS
 from wechat.orders.service import OrderWithPayParams
 
 PAYER_FIELDS = (
@@ -69,6 +71,32 @@ def received_view(message: Received) -> dict[str, Any]:
     }
 
 
+def refused_view(message: RefusedNotification, lang: str) -> dict[str, Any]:
+    """A notification that was refused: what it claims, why it was refused, and what to do. Not its content."""
+    reason = REASONS[message.reason]
+    return {
+        "id": message.id,
+        "api": message.api,
+        "reason": message.reason,
+        "meaning": reason.text.to(lang),
+        "fix": reason.fix.to(lang),
+        "serial": message.serial or None,
+        "known_serials": list(message.known_serials),
+        "age_s": message.age_s,
+        "out_trade_no": message.out_trade_no or None,
+        "bytes": message.size,
+        "seen": message.seen,
+        "first_at": to_v3(message.first_at),
+        "last_at": to_v3(message.last_at),
+        "accepted_at": to_v3(message.accepted_at) if message.accepted_at else None,
+    }
+
+
+def refused_message(message: RefusedNotification) -> dict[str, Any]:
+    """Headers and body as they came; bytes that are no UTF-8 are shown as ``\\xNN``."""
+    return {"headers": dict(message.headers), "body": message.raw.decode("utf-8", "backslashreplace")}
+
+
 def why_view(case: OrderSnapshot, lang: str) -> dict[str, Any]:
     """What happened to an order, in a sentence in ``lang``, and what it is made of."""
     sentence, next_step = explain(case)
@@ -79,6 +107,7 @@ def why_view(case: OrderSnapshot, lang: str) -> dict[str, Any]:
         "ours": merchant_view(case.order),
         "wechat": _look(case.look, lang),
         "notifications": [received_view(message) for message in case.received],
+        "refused": [refused_view(message, lang) for message in case.unverified],
         "refunds": [refund_view(refund) for refund in case.refunds],
     }
 

@@ -12,7 +12,7 @@ from datetime import date, datetime, time, timedelta
 
 from proof.checks.journal import Journal
 from proof.wechat.bills import Bills, next_day
-from proof.wechat.payments import ANY_ORDER, WeChat
+from proof.wechat.payments import ANY_ORDER, UNVERIFIED, WeChat
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import DIFFERENCES, NOTIFICATIONS
 from wechat.domain.facts import RefundState
@@ -233,10 +233,16 @@ def _trouble(alarm: Alarm, evidence: Evidence) -> bool:
     return misled or alarm.since_trouble_s <= TROUBLE_S or abs(alarm.clock - now) > CLOCKS_AGREE
 
 
+def _refused(alarm: Alarm, evidence: Evidence) -> bool:
+    """Somebody forges messages, or none of WeChat's can be verified."""
+    return _of_somebody_else(UNVERIFIED)(alarm, evidence) or _trouble(alarm, evidence)
+
+
 CAUSES: Mapping[str, Justifies] = {
     "paid_late": _paid_late,
     "openid_differs": _paid_by_another,
     REFUNDED_ELSEWHERE: _refunded_elsewhere,
+    "notifications_refused": _refused,
     "notify_second_payment": _paid_twice,
     "query_second_payment": _paid_twice,
     "notify_total": _another_amount,

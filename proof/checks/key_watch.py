@@ -49,12 +49,18 @@ class KeyWatch:
         if len(self._downloads) > MOST_DOWNLOADS:
             self._report(f"{len(self._downloads)} downloads of certificates in {SHORT}")
 
-    def on_refusal(self, headers: Mapping[str, str], reason: str) -> None:
-        """A message was refused for ``reason``. Its key must not have been there for long."""
+    @property
+    def known(self) -> frozenset[str]:
+        """Serials of the keys that the process has got so far."""
+        return frozenset(self._had)
+
+    def on_refusal(self, headers: Mapping[str, str], reason: str, known: frozenset[str]) -> None:
+        """A message was refused for ``reason``, which came when ``known`` were there. Its key must not be among them,
+        nor be missing for long."""
         key = self._keys.find(headers.get("Wechatpay-Serial", ""))
         if reason not in WITHOUT_A_KEY or key is None or self._clock.now() >= key.ends_at:
             return
-        if reason == "unknown_serial" and key.serial in self._had:
+        if reason == "unknown_serial" and key.serial in known:
             self._report(f"{key.serial} is unknown, and was known before")
         waited = self._clock.now() - self._asked.setdefault(key.serial, self._clock.now())
         if waited > PATIENCE:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from proof.wechat.forger import STRANGE_SERIAL
 from proof.wechat.merchant import Account
-from proof.wechat.payments import Payment, WeChat
+from proof.wechat.payments import ANY_ORDER, UNVERIFIED, Payment, WeChat
 from proof.wechat.platform_keys import OneKey, make_key
 from proof.wechat.protocol_v2 import ProtocolV2, read_xml, write_xml
 from proof.wechat.protocol_v3 import ProtocolV3
@@ -55,6 +55,7 @@ class Attackers:
 
     async def forge(self, payment: Payment) -> None:
         """Messages without WeChat's keys, for hours; those under a strange key come one after the other."""
+        self._world.disputed.add((ANY_ORDER, UNVERIFIED))
         for pause in FORGE_PAUSES_S:
             await asyncio.sleep(pause)
             for message, note in self._forgeries(payment, self._clock.now()):

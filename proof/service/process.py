@@ -301,11 +301,12 @@ class ServiceProcess:
         apart_from_core = replace(runtime, random=SeededRandom(environment.chance.stream(f"process {number}, account")))
         gateways = account.gateways(wires, runtime, apart_from_core)
         stores = Stores(collection, self.clock, runtime.random)
-        core = build_core(stores, gateways.orders, gateways.refunds, account.terms(environment.late_policy), runtime)
+        terms = account.terms(environment.late_policy)
+        core = build_core(stores, gateways.orders, gateways.refunds, terms, runtime, self.clock)
         self.orders, self.refunds, self.receiver = core.orders, core.refunds, core.receiver
         self.redelivery = core.redelivery
-        terms = BillCacheSettings(environment.bills_in(slot), BILLS_AFTER, BILLS_KEPT)
-        self.books = build_books(core, gateways.bills, terms, account.mchid, runtime)
+        bills = BillCacheSettings(environment.bills_in(slot), BILLS_AFTER, BILLS_KEPT)
+        self.books = build_books(core, gateways.bills, bills, account.mchid, runtime)
         self.account = build_office(environment.office, state, apart_from_core, number)
         self._watch_keys(gateways, environment)
         self._start_workers(core, environment, runtime, stream)
@@ -336,10 +337,11 @@ class ServiceProcess:
 
     async def receive(self, headers: Mapping[str, str], body: bytes) -> None:
         """What /notify does with a message."""
+        known = self._key_watch.known
         try:
             await self.receiver.receive(headers, body)
         except SignatureInvalid as error:
-            self._key_watch.on_refusal(headers, error.reason)
+            self._key_watch.on_refusal(headers, error.reason, known)
             raise
 
     async def call(self, work: Coroutine[Any, Any, T]) -> T:

@@ -13,6 +13,8 @@ YOUNG = timedelta(minutes=5)
 """v2 closes no order that is younger."""
 MOST_REFUNDS = 50
 ANY_ORDER = ""
+UNVERIFIED = "unverified"
+"""In what messages are wrong that somebody without WeChat's keys sends for hours."""
 MIN_REFUND_INTERVAL = timedelta(minutes=1)
 
 

@@ -114,6 +114,13 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     stores.NUMBERS: [],
     stores.CLAIMS: [_revision(), _expiry()],
     stores.NOTIFICATIONS: [_revision(), _index("by_order", "out_trade_no"), _expiry()],
+    stores.REFUSED: [
+        _revision(),
+        _index("recent", "last_at"),
+        _index("by_reason", "reason", "last_at"),
+        _index("by_order", "out_trade_no", "last_at"),
+        _expiry(),
+    ],
     stores.DELIVERIES: [
         _revision(),
         _index("due", "target", "due_at", only="due_at"),

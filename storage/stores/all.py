@@ -13,6 +13,7 @@ from storage.stores.notifications import Notifications
 from storage.stores.numbers import Claims, Numbers
 from storage.stores.orders import Orders
 from storage.stores.plugin_records import PluginRecords
+from storage.stores.refused import RefusedNotifications
 from wechat.domain.ports import Clock, Random
 
 ORDERS = "order_documents"
@@ -23,9 +24,10 @@ DELIVERIES = "event_deliveries"
 DAYS = "reconciled_days"
 DIFFERENCES = "day_differences"
 PLUGIN_RECORDS = "plugin_records"
-COLLECTIONS = (ORDERS, NUMBERS, CLAIMS, NOTIFICATIONS, DELIVERIES, DAYS, DIFFERENCES, PLUGIN_RECORDS)
+REFUSED = "refused_notifications"
+COLLECTIONS = (ORDERS, NUMBERS, CLAIMS, NOTIFICATIONS, REFUSED, DELIVERIES, DAYS, DIFFERENCES, PLUGIN_RECORDS)
 """Names that release 0.1.0 did not use: its documents cannot live beside these."""
-EXPIRING = (CLAIMS, NOTIFICATIONS, DELIVERIES)
+EXPIRING = (CLAIMS, NOTIFICATIONS, REFUSED, DELIVERIES)
 """Collections whose documents are removed after their ``expires_at``."""
 
 
@@ -39,6 +41,7 @@ class Stores:
         self.numbers = Numbers(commits[NUMBERS], random)
         self.claims = Claims(commits[CLAIMS])
         self.notifications = Notifications(commits[NOTIFICATIONS])
+        self.refused = RefusedNotifications(commits[REFUSED])
         self.deliveries = Deliveries(commits[DELIVERIES], clock)
         self.days = Days(commits[DAYS])
         self.differences = Differences(commits[DIFFERENCES])

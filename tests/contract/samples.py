@@ -17,6 +17,7 @@ from wechat.domain.numbers import Claim
 from wechat.domain.orders import Order, Payment, Prepay, Refund, TimelineEntry, TradeType
 from wechat.domain.payments import record_payment
 from wechat.domain.ports import Clock
+from wechat.domain.refused import RefusedNotification, hash_body
 
 NOW = datetime(2026, 3, 1, 4, 5, 6, 789000, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -83,8 +84,8 @@ def paid(order: Order, transaction_id: str = TRANSACTION, at: datetime = NOW) ->
     return record_payment(order, a_fact(order, transaction_id, success_time=at), source="notify", now=at)
 
 
-def a_claim(number: str = NUMBER, digest: str = "d1") -> Claim:
-    return Claim("sale:shop:key-1", number, digest, NOW + HOUR)
+def a_claim(number: str = NUMBER, body_hash: str = "d1") -> Claim:
+    return Claim("sale:shop:key-1", number, body_hash, NOW + HOUR)
 
 
 def a_message(event: str = "event-1", number: str = NUMBER, **changes: Any) -> StoredNotification:
@@ -98,6 +99,27 @@ def a_message(event: str = "event-1", number: str = NUMBER, **changes: Any) -> S
         proof="v3 PUB_KEY_ID_1",
         raw=b'{"id":"event-1"}',
         headers={"Wechatpay-Serial": "PUB_KEY_ID_1"},
+        first_at=NOW,
+        last_at=NOW,
+        expires_at=NOW + HOUR,
+    )
+    return replace(message, **changes)
+
+
+def a_refused(place: str = "stale-00", raw: bytes = b"{}", **changes: Any) -> RefusedNotification:
+    message = RefusedNotification(
+        place=place,
+        reason=place.rpartition("-")[0],
+        api="v3",
+        serial="PUB_KEY_ID_2",
+        known_serials=("PUB_KEY_ID_1",),
+        age_s=361,
+        out_trade_no=NUMBER,
+        raw=raw,
+        size=len(raw),
+        headers={"Wechatpay-Serial": "PUB_KEY_ID_2"},
+        body_hash=hash_body(raw),
+        arrived_at=NOW,
         first_at=NOW,
         last_at=NOW,
         expires_at=NOW + HOUR,

@@ -71,7 +71,10 @@ class QueryDesk:
     def pay_params(self, appid: str, prepay: Prepay) -> PayParams:
         raise NotImplementedError
 
-    def receive(self, headers: Mapping[str, str], body: bytes) -> Verified[Notification]:
+    def receive(self, headers: Mapping[str, str], body: bytes, *, arrived_at: Any = None) -> Verified[Notification]:
+        raise NotImplementedError
+
+    def claimed_order(self, body: bytes) -> str:
         raise NotImplementedError
 
 

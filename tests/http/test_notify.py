@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from storage.embedded.servers import EmbeddedMongo
+from storage.stores.all import REFUSED
 from tests.http.client import MERCHANT, Shop, Told
 from tests.support.platform import Message, Platform, an_order, transaction_id
 from tests.support.service import ServiceProcess
@@ -24,6 +25,11 @@ BOTH = pytest.mark.parametrize("api", ["v2", "v3"])
 
 def write(platform: Platform, api: str, order: dict[str, Any], **changed: Any) -> Message:
     return platform.v2(order, **changed) if api == "v2" else platform.v3(order, **changed)
+
+
+def stored_sizes(url: str) -> dict[str, int]:
+    """How many documents each collection has, but for the copies of what was refused, which have a limit."""
+    return {name: size for name, size in collection_sizes(url).items() if name != REFUSED}
 
 
 def failed(told: Told, status: int, api: str) -> bool:
@@ -299,7 +305,7 @@ async def test_a_corpus_of_mutated_messages_is_refused_quietly(
 ) -> None:
     order = await shop.sold(api=api, total=100)
     genuine = write(platform, api, order)
-    before = (collection_sizes(mongo.url), await shop.stored(order["out_trade_no"]))
+    before = (stored_sizes(mongo.url), await shop.stored(order["out_trade_no"]))
     unharmed = []  # a mutation of v2 outside every signed value is the same message
     for seed in range(12):
         bodies = [*mutations(genuine.body, seed, 50), *(FIXED if not seed else [])]
@@ -311,7 +317,7 @@ async def test_a_corpus_of_mutated_messages_is_refused_quietly(
             else:
                 assert failed(told, 400, api) or failed(told, 401, api), (body, told)
     assert unharmed == []
-    assert (collection_sizes(mongo.url), await shop.stored(order["out_trade_no"])) == before
+    assert (stored_sizes(mongo.url), await shop.stored(order["out_trade_no"])) == before
     assert (await shop.notify(write(platform, api, order))).status == 200
 
 

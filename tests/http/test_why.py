@@ -12,7 +12,7 @@ from tests.http.test_orders import pay
 from tests.support.platform import Platform
 from tests.support.simulator import SimulatorProcess
 
-KEYS = {"out_trade_no", "sentence", "next", "ours", "wechat", "notifications", "refunds"}
+KEYS = {"out_trade_no", "sentence", "next", "ours", "wechat", "notifications", "refused", "refunds"}
 
 
 async def why(shop: Shop, number: str, lang: str = "zh") -> dict[str, Any]:

@@ -21,14 +21,15 @@ from storage.embedded.servers import EmbeddedMongo
 from storage.mongo.driver import Driver, connect
 from storage.mongo.storage import MongoStorage
 from storage.store import Codec
-from storage.stores.all import CLAIMS, DAYS, DELIVERIES, DIFFERENCES, NOTIFICATIONS, NUMBERS, ORDERS
+from storage.stores.all import CLAIMS, DAYS, DELIVERIES, DIFFERENCES, NOTIFICATIONS, NUMBERS, ORDERS, REFUSED
 from storage.stores.days import DAY, DIFFERENCE
 from storage.stores.deliveries import DELIVERY
 from storage.stores.listing import GROWTH, Position, write_cursor
 from storage.stores.notifications import NOTIFICATION
 from storage.stores.numbers import CLAIM, NUMBER
 from storage.stores.order_codec import ORDER
-from tests.contract.samples import HOUR, MCHID, NOW, a_claim, a_message, a_payment, a_refund, an_order
+from storage.stores.refused import REFUSED as REFUSED_MESSAGE
+from tests.contract.samples import HOUR, MCHID, NOW, a_claim, a_message, a_payment, a_refund, a_refused, an_order
 from tests.storage.values import a_delivery
 from tests.support.clock import ManualClock
 from tests.support.runtime import RandomIds
@@ -38,6 +39,7 @@ from wechat.domain.facts import RefundState
 from wechat.domain.numbers import NumberUse, payment_number, refund_number
 from wechat.domain.orders import Order, TimelineEntry, TradeState
 from wechat.domain.ports import Stored
+from wechat.domain.refused import PLACES, RefusedNotification
 from wechat.reconciliation.books import BookEntry, Difference, DifferenceKind
 from wechat.reconciliation.days import BookDay
 
@@ -46,6 +48,8 @@ ORDERS_STORED = 20_000
 EVERY_S = 20
 """Seconds from one order to the next."""
 OTHERS_STORED = 2000
+REASONS_STORED = 15
+"""For so many reasons messages were refused, and each has all its places taken."""
 PAGE = 20
 BUSY_DAY = date(2026, 2, 28)
 
@@ -88,6 +92,11 @@ def with_refund(order: Order, state: RefundState) -> Order:
     return replace(order, refunds=(replace(refund, out_trade_no=order.out_trade_no),))
 
 
+def a_refused_one(i: int) -> RefusedNotification:
+    place = f"reason_{i // PLACES}-{i % PLACES:02}"
+    return a_refused(place, out_trade_no=number(i), last_at=NOW - timedelta(seconds=i))
+
+
 def a_delivered(i: int) -> Any:
     at = NOW - timedelta(seconds=i * EVERY_S)
     delivery = a_delivery(f"e{i}", number=number(i), state=DeliveryState.DELIVERED, due_at=None)
@@ -110,6 +119,7 @@ VALUES: Sequence[tuple[str, Codec[Any], Callable[[int], Any], int]] = (
     (ORDERS, ORDER, sold, ORDERS_STORED),
     (DELIVERIES, DELIVERY, a_delivered, OTHERS_STORED),
     (NOTIFICATIONS, NOTIFICATION, lambda i: a_message(f"event-{i}", number(i)), OTHERS_STORED),
+    (REFUSED, REFUSED_MESSAGE, a_refused_one, REASONS_STORED * PLACES),
     (CLAIMS, CLAIM, lambda i: replace(a_claim(), key=f"key-{i}"), OTHERS_STORED),
     (NUMBERS, NUMBER, lambda i: NumberUse(payment_number(MCHID, f"T{i}"), f"{MCHID}:{number(i)}"), OTHERS_STORED),
     (DIFFERENCES, DIFFERENCE, a_difference, OTHERS_STORED),
@@ -244,6 +254,11 @@ LOOKUPS: dict[str, Callable[[MongoStorage], Awaitable[Any]]] = {
     "notification": lambda s: s.notifications.get("event-7"),
     "replaced notification": replaced("notifications", a_message("event-8", number(8))),
     "notifications of an order": lambda s: s.notifications.of_order(MCHID, number(123)),
+    "refused message": lambda s: s.refused.get("reason_3-07"),
+    "replaced refused message": replaced("refused", a_refused_one(4)),
+    "refused messages of a reason": lambda s: s.refused.of_reason("reason_3"),
+    "refused messages of an order": lambda s: s.refused.about(number(7), NOW - HOUR, PLACES),
+    "latest refused messages": lambda s: s.refused.latest(REASONS_STORED * PLACES),
     "delivery": lambda s: s.deliveries.get("e9:erp"),
     "replaced delivery": replaced("deliveries", a_delivered(9)),
     "due deliveries": lambda s: s.deliveries.list_due("erp", NOW, 64),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from storage.stores.all import CLAIMS, DAYS, DELIVERIES, DIFFERENCES, NOTIFICATIONS, ORDERS, PLUGIN_RECORDS
+from storage.stores.all import CLAIMS, DAYS, DELIVERIES, DIFFERENCES, NOTIFICATIONS, ORDERS, PLUGIN_RECORDS, REFUSED
 from tests.contract.samples import MCHID, NOW, NUMBER, a_message, a_refund, an_order
 from tests.storage.backing import Backing, Storage
 from tests.storage.values import (
@@ -30,6 +30,7 @@ KINDS = sorted(FULL_AND_BARE)
 COLLECTION = {
     "orders": ORDERS,
     "notifications": NOTIFICATIONS,
+    "refused": REFUSED,
     "claims": CLAIMS,
     "deliveries": DELIVERIES,
     "days": DAYS,
@@ -40,7 +41,7 @@ COLLECTION = {
 
 def key_of(value: Any) -> str:
     """The key of any of the values."""
-    return str(value.key if hasattr(value, "key") else value.id)
+    return str(next(getattr(value, name) for name in ("key", "place", "id") if hasattr(value, name)))
 
 
 def parts_of(value: object) -> Iterator[object]:

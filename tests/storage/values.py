@@ -6,7 +6,18 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from tests.contract.samples import HOUR, MCHID, NOW, NUMBER, TRANSACTION, a_claim, a_message, a_refund, an_order
+from tests.contract.samples import (
+    HOUR,
+    MCHID,
+    NOW,
+    NUMBER,
+    TRANSACTION,
+    a_claim,
+    a_message,
+    a_refund,
+    a_refused,
+    an_order,
+)
 from wechat.domain.deliveries import Attempt, Delivery, DeliveryState, Event
 from wechat.domain.events import EventType, OutgoingEvent
 from wechat.domain.facts import Api, RefundState
@@ -164,6 +175,10 @@ def a_plugin_record(data: dict[str, Any]) -> PluginRecord:
 FULL_AND_BARE: dict[str, tuple[Any, Any]] = {
     "orders": (full_order(), bare_order()),
     "notifications": (full_message(), bare_message()),
+    "refused": (
+        a_refused(raw=b"\x00\xff", size=70_000, seen=3, accepted_at=NOW + HOUR),
+        a_refused(age_s=None, serial="", known_serials=(), out_trade_no="", raw=b"", headers={}),
+    ),
     "claims": (a_claim(), a_claim("", "")),
     "deliveries": (full_delivery(), bare_delivery()),
     "days": (full_day(), bare_day()),

@@ -27,6 +27,7 @@ from wechat.domain.numbers import NumberUse, refund_number
 from wechat.domain.orders import Order, Refund
 from wechat.domain.ports import Clock, OrderStore, Random, Runtime
 from wechat.notifications.receiver import NotificationReceiver, Receivers
+from wechat.notifications.refusals import Refusals
 from wechat.orders.drafts import Item, OrderDefaults
 from wechat.orders.payments import PaymentRecorder
 from wechat.orders.service import Orders
@@ -231,7 +232,10 @@ class Core:
         self.work, self._strict_work = OrderWork(*parts), StrictWork(*parts)
         self.worker = Worker(self.work, runtime)
         receivers = Receivers(self.orders, self.recorder, self.refunds, self.late_payments)
-        self.receiver = NotificationReceiver(gateways or {}, self.stores.notifications, receivers, runtime)
+        self.refusals = Refusals(self.stores.refused, runtime, backend.clock)
+        self.receiver = NotificationReceiver(
+            gateways or {}, self.stores.notifications, receivers, self.refusals, runtime
+        )
 
     async def do_due_work(self) -> None:
         """What workers do until nothing is due."""

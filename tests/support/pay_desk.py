@@ -70,7 +70,10 @@ class PayDesk:
     def pay_params(self, appid: str, prepay: Prepay) -> PayParams:
         return PayParams(appid, "1", "n", f"prepay_id={prepay.prepay_id}", prepay.sign_type, "s")
 
-    def receive(self, headers: Any, body: bytes) -> Verified[Notification]:
+    def receive(self, headers: Any, body: bytes, *, arrived_at: Any = None) -> Verified[Notification]:
+        raise NotImplementedError
+
+    def claimed_order(self, body: bytes) -> str:
         raise NotImplementedError
 
 

@@ -575,7 +575,9 @@ class Bench:
     def __init__(self) -> None:
         self.service = Service(ManualClock(TEN))
         stores = self.service.core.stores
-        self.diagnosis = Diagnosis(self.service.orders, stores.notifications, self.service.clock)
+        self.diagnosis = Diagnosis(
+            self.service.orders, stores.notifications, self.service.core.refusals, self.service.clock
+        )
 
     async def order(self, openid: str = OPENID) -> Order:
         return (await self.service.basket(COFFEE, openid)).order

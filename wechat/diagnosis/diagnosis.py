@@ -6,6 +6,7 @@ Looking changes nothing: WeChat's word is shown here, and only a query applies i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from wechat.diagnosis.paid import explain_paid
 from wechat.diagnosis.refunds import explain_refunds
@@ -15,8 +16,12 @@ from wechat.diagnosis.unpaid import explain_closure, explain_waiting
 from wechat.domain.errors import Bilingual, Conflict, GatewayRefused, NotSent, OutcomeUnknown
 from wechat.domain.orders import Order, TradeState
 from wechat.domain.ports import Clock, NotificationStore
+from wechat.domain.refused import RefusedNotification
+from wechat.notifications.refusals import Refusals
 from wechat.orders.service import Orders
 
+REPEATED_FOR = timedelta(hours=25)
+"""WeChat repeats a notification for a day and four minutes."""
 STORIES = {TradeState.NOTPAY: explain_waiting, TradeState.CLOSED: explain_closure}
 """How each state is explained; the others are all paid."""
 
@@ -24,9 +29,10 @@ STORIES = {TradeState.NOTPAY: explain_waiting, TradeState.CLOSED: explain_closur
 class Diagnosis:
     """Gathers what is known of an order."""
 
-    def __init__(self, orders: Orders, notifications: NotificationStore, clock: Clock) -> None:
+    def __init__(self, orders: Orders, notifications: NotificationStore, refusals: Refusals, clock: Clock) -> None:
         self._orders = orders
         self._notifications = notifications
+        self._refusals = refusals
         self._clock = clock
 
     async def into(self, out_trade_no: str) -> OrderSnapshot:
@@ -37,7 +43,14 @@ class Diagnosis:
         look = await self._look(await self._orders.get(out_trade_no))
         order = await self._orders.get(out_trade_no)
         received = await self._notifications.of_order(order.mchid, order.out_trade_no)
-        return OrderSnapshot(order, look, tuple(received), order.refunds, self._clock.now())
+        unverified = await self._unverified(order)
+        return OrderSnapshot(order, look, tuple(received), order.refunds, self._clock.now(), unverified)
+
+    async def _unverified(self, order: Order) -> tuple[RefusedNotification, ...]:
+        """Refused messages that are about the order or may be, while WeChat can have sent some."""
+        found = await self._refusals.about(order.out_trade_no, order.created_at)
+        end = order.expires_at + REPEATED_FOR
+        return tuple([message for message in found if message.out_trade_no or message.first_at <= end])
 
     async def _look(self, order: Order) -> RemoteStatus:
         try:

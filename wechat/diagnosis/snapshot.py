@@ -15,6 +15,7 @@ from wechat.domain.facts import Received, Transaction
 from wechat.domain.messages import APPLIED
 from wechat.domain.orders import RELEASES_RESERVATION, Order, Refund, TimelineEntry
 from wechat.domain.payments import SECOND_PAYMENT
+from wechat.domain.refused import RefusedNotification
 from wechat.domain.times import beijing, beijing_day, span
 from wechat.notifications.receiver import NOT_PAID
 from wechat.support.cli_hints import command
@@ -48,13 +49,18 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OrderSnapshot:
-    """All that is known of an order at ``now``."""
+    """All that is known of an order at ``now``.
+
+    ``unverified`` are notifications that were refused before it was known what they say: those that claim to be about
+    the order, and those that could not be read.
+    """
 
     order: Order
     look: RemoteStatus
     received: tuple[Received, ...]
     refunds: tuple[Refund, ...]
     now: datetime
+    unverified: tuple[RefusedNotification, ...] = ()
 
     @property
     def accepted(self) -> list[Received]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from wechat.diagnosis.snapshot import Finding, OrderSnapshot, Outcome
 from wechat.domain.errors import Bilingual
 from wechat.domain.facts import RemoteState, Transaction
 from wechat.domain.money import yuan
+from wechat.notifications.reasons import REASONS
+from wechat.support.cli_hints import command
 
 CLOSERS: Mapping[str, Bilingual] = {
     "payer": Bilingual("用户关闭了订单", "the payer closed the order"),
@@ -71,20 +74,52 @@ def closing(case: OrderSnapshot) -> Finding:
 
 def messages(case: OrderSnapshot) -> list[Finding]:
     """What became of WeChat's notification of a payment that was not booked by it."""
-    if case.refused or case.accepted:
-        return refusals(case)
-    return [Finding("支付通知没有到达", "WeChat's notification never arrived")]
+    found = refusals(case)
+    if found or case.accepted:
+        return found
+    return _unread(case) or [Finding("支付通知没有到达", "WeChat's notification never arrived")]
 
 
 def refusals(case: OrderSnapshot) -> list[Finding]:
-    """The messages that did not fit the order."""
-    if not case.refused:
-        return []
-    reason, count = case.refused[0].verdict, sum(message.seen for message in case.refused)
-    why = MISMATCHES.get(reason, Bilingual(reason, reason))
+    """The messages that did not fit the order, and those that could not be verified: a clause for each reason."""
+    verdicts = Counter[str]()
+    for message in case.refused:
+        verdicts[message.verdict] += message.seen
+    found = [
+        _describe_refusal(count, MISMATCHES.get(verdict, Bilingual(verdict, verdict)))
+        for verdict, count in verdicts.items()
+    ]
+    for reason, count in _count_unverified(case, named=True).items():
+        found.append(_describe_refusal(count, REASONS[reason].text, command("notify list", "--reason", reason)))
+    return found
+
+
+def _describe_refusal(count: int, why: Bilingual, next_step: str = "") -> Finding:
     times = "once" if count == 1 else f"{count} times"
     zh = f"支付通知因{why.zh}被拒绝（{count} 次）"
-    return [Finding(zh, f"WeChat's notification was refused {times} because {why.en}")]
+    return Finding(zh, f"WeChat's notification was refused {times} because {why.en}", next_step)
+
+
+def _unread(case: OrderSnapshot) -> list[Finding]:
+    """Refused messages of which nobody knows what they are about."""
+    return [
+        Finding(
+            f"下单后有 {count} 条通知因{REASONS[reason].text.zh}被拒绝，其中可能有该订单的支付通知",
+            f"since the order was placed, {count} of WeChat's notifications were refused because "
+            f"{REASONS[reason].text.en}, and this order's may be among them",
+            command("notify list", "--reason", reason),
+        )
+        for reason, count in _count_unverified(case, named=False).items()
+    ]
+
+
+def _count_unverified(case: OrderSnapshot, *, named: bool) -> Counter[str]:
+    """How many messages came, by reason: those that name the order, or those that could not be read."""
+    counts = Counter[str]()
+    for message in case.unverified:
+        if bool(message.out_trade_no) is named:
+            counts[message.reason] += message.seen
+    return counts
 
 
 def _explain_missing_payment(case: OrderSnapshot, there: Transaction) -> Finding:

@@ -190,10 +190,12 @@ class OutcomeUnknown(RemoteError):
 class NotifyError(FenpayError):
     """A message on /notify is not accepted; WeChat is answered ``status`` and FAIL.
 
-    ``reason`` is a word for logs and metrics from a fixed set, never input.
+    ``reason`` is a word for logs and metrics from a fixed set, never input. ``known_serials`` are the keys that it
+    could have been verified with (v3).
     """
 
     status: ClassVar[int] = 400
+    known_serials: tuple[str, ...] = ()
 
     def __init__(self, reason: str, text: Bilingual | None = None) -> None:
         super().__init__(text)

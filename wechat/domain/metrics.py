@@ -22,6 +22,8 @@ class Metric(StrEnum):
     NOTIFICATIONS = "fenpay_notify_total"
     NOTIFICATION_SECONDS = "fenpay_notify_handle_seconds"
     NOTIFICATION_LAG = "fenpay_notify_lag_seconds"
+    REFUSED_NOT_KEPT = "fenpay_refused_notifications_not_kept_total"
+    LAST_NOTIFICATION = "fenpay_last_accepted_notification_timestamp_seconds"
     EVENT_DELIVERIES = "fenpay_event_deliveries_total"
     PENDING_EVENTS = "fenpay_outbox_pending"
     OLDEST_EVENT = "fenpay_outbox_oldest_due_seconds"

@@ -18,6 +18,7 @@ from wechat.domain.metrics import Metric
 from wechat.domain.numbers import Claim, NumberUse
 from wechat.domain.orders import Order, TradeState
 from wechat.domain.plugin_records import PluginRecord
+from wechat.domain.refused import RefusedNotification
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -185,6 +186,20 @@ class NotificationStore(VersionedStore[StoredNotification], Protocol):
 
     async def of_order(self, mchid: str, out_trade_no: str) -> Sequence[Received]:
         """What arrived for an order, oldest first; also what named another merchant number by mistake."""
+
+
+class RefusedStore(VersionedStore[RefusedNotification], Protocol):
+    """Messages that were refused, by ``RefusedNotification.place``."""
+
+    async def of_reason(self, reason: str) -> Sequence[Stored[RefusedNotification]]:
+        """Those refused for one reason, the latest first."""
+
+    async def latest(self, limit: int) -> Sequence[RefusedNotification]:
+        """Those of every reason, the latest first."""
+
+    async def about(self, out_trade_no: str, since: datetime, limit: int) -> Sequence[RefusedNotification]:
+        """Those that claim to be about an order, or with an empty number those of which that is not known, that came
+        last after ``since``; the latest first."""
 
 
 class DeliveryStore(VersionedStore[Delivery], Protocol):

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from wechat.domain.errors import (
+    BadRequest,
+    Bilingual,
     FenpayError,
+    Malformed,
     Mismatch,
     NotFound,
     NotifyError,
@@ -34,6 +37,8 @@ from wechat.domain.metrics import Metric
 from wechat.domain.orders import order_key
 from wechat.domain.payments import SECOND_PAYMENT
 from wechat.domain.ports import NotificationStore, Runtime
+from wechat.domain.refused import RefusedNotification
+from wechat.notifications.refusals import KEPT_HEADERS, Refusals, RefusedMessage
 from wechat.orders.payments import PaymentRecorder
 from wechat.orders.service import Orders
 from wechat.pay.gateway import Gateway
@@ -50,17 +55,6 @@ KEEP = timedelta(days=90)
 FRESH = timedelta(minutes=2)
 """A payment that was made longer ago is confirmed by a query before goods are released: it may have been refunded in
 the merchant console since."""
-KEPT_HEADERS = (
-    "Wechatpay-Serial",
-    "Wechatpay-Signature",
-    "Wechatpay-Signature-Type",
-    "Wechatpay-Timestamp",
-    "Wechatpay-Nonce",
-    "Content-Type",
-    "User-Agent",
-    "Request-ID",
-)
-"""What is kept of a message's headers; proxies and clients can put anything into the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +75,12 @@ class NotificationReceiver:
         gateways: Mapping[Api, Gateway],
         store: NotificationStore,
         receivers: Receivers,
+        refusals: Refusals,
         runtime: Runtime,
         keep: timedelta = KEEP,
     ) -> None:
+        self.refusals = refusals
+        self.last_accepted_at: datetime | None = None
         self._gateways = gateways
         self._messages = Updater(store, lambda message: message.id, runtime.random, remembered=0)
         self._receivers = receivers
@@ -99,23 +96,65 @@ class NotificationReceiver:
         started, api = self._clock.monotonic(), generation(headers)
         result = APPLIED
         try:
-            async with asyncio.timeout(BUDGET_S):
-                result = await self._receive(api, headers, body)
-        except NotifyError as error:
-            result = error.reason
-            raise
-        except TimeoutError:
-            result = "timeout"
-            raise StoreUnavailable from None
+            result = await self._receive_in_time(api, headers, body)
         except FenpayError as error:
-            result = error.public_code.lower()
+            result = error.reason if isinstance(error, NotifyError) else error.public_code.lower()
+            if isinstance(error, NotifyError):
+                await self._report(api, headers, body, error)
             raise
         finally:
             self._telemetry.count(Metric.NOTIFICATIONS, api or "mixed", result)
             self._telemetry.observe(Metric.NOTIFICATION_SECONDS, self._clock.monotonic() - started)
 
-    async def _receive(self, api: Api | None, headers: Mapping[str, str], body: bytes) -> str:
-        message = self._verify(api, headers, body)
+    async def replay(self, message_id: str) -> str:
+        """Let a refused message through the gate again, as of its arrival, and apply it if it passes; the verdict.
+
+        Raises NotFound, BadRequest where not all of it was kept, NotifyError when it is refused again, and
+        StoreUnavailable.
+        """
+        kept = await self._complete(message_id)
+        verdict = await self._receive_in_time(generation(kept.headers), kept.headers, kept.raw, kept.arrived_at)
+        await self.refusals.mark_accepted(kept)
+        return verdict
+
+    async def verify(self, message_id: str) -> Notification:
+        """What a refused message says if it passes the gate now, applied to nothing. Raises as ``replay``."""
+        kept = await self._complete(message_id)
+        return self._verify(generation(kept.headers), kept.headers, kept.raw, kept.arrived_at).value
+
+    async def _complete(self, message_id: str) -> RefusedNotification:
+        kept = await self.refusals.get(message_id)
+        if not kept.complete:
+            text = Bilingual(
+                "这条通知过长，只保留了开头，不能重新校验；请用 order query 查单",
+                "Only the beginning of this notification was kept, because it is too long; query its order instead",
+            )
+            raise BadRequest(text, code="NOT_COMPLETE")
+        return kept
+
+    async def _receive_in_time(
+        self, api: Api | None, headers: Mapping[str, str], body: bytes, arrived_at: datetime | None = None
+    ) -> str:
+        """The verdict on a message. Raises NotifyError, and StoreUnavailable when the time for it is over."""
+        try:
+            async with asyncio.timeout(BUDGET_S):
+                return await self._receive(api, headers, body, arrived_at)
+        except TimeoutError:
+            raise StoreUnavailable from None
+
+    async def _report(self, api: Api | None, headers: Mapping[str, str], body: bytes, error: NotifyError) -> None:
+        """Tell why a message was refused. One that was not verified has left no trace yet, so a copy is kept."""
+        kept = isinstance(error, SignatureInvalid | Malformed) and self.refusals.wants_copy(error)
+        gateway = self._gateways.get(api) if api and kept else None
+        message = RefusedMessage(api, headers, body, error, gateway.claimed_order(body) if gateway else "")
+        self.refusals.report(message)
+        if kept:
+            await self.refusals.keep(message)
+
+    async def _receive(
+        self, api: Api | None, headers: Mapping[str, str], body: bytes, arrived_at: datetime | None
+    ) -> str:
+        message = self._verify(api, headers, body, arrived_at)
         now = self._clock.now()
         transaction = message.value.transaction
         recorded = self._record(message, body, headers, now)
@@ -125,13 +164,17 @@ class NotificationReceiver:
         verdict = await self._apply(message, refusal, stored)
         if verdict != APPLIED or stored.seen > 1:  # the order's timeline records a first success: one write less
             await self._conclude(message.value.id, verdict)
+        self.last_accepted_at = now
+        self._telemetry.measure(Metric.LAST_NOTIFICATION, now.timestamp())
         return verdict
 
-    def _verify(self, api: Api | None, headers: Mapping[str, str], body: bytes) -> Verified[Notification]:
+    def _verify(
+        self, api: Api | None, headers: Mapping[str, str], body: bytes, arrived_at: datetime | None
+    ) -> Verified[Notification]:
         gateway = self._gateways.get(api) if api else None
         if gateway is None:
             raise SignatureInvalid("api_off" if api else "headers_mixed")
-        return gateway.receive(headers, body)
+        return gateway.receive(headers, body, arrived_at=arrived_at)
 
     async def _record(
         self, message: Verified[Notification], raw: bytes, headers: Mapping[str, str], now: datetime

@@ -102,6 +102,12 @@ class KeyRing:
         return len(self._certificates) + (self._public_key is not None)
 
     @property
+    def serials(self) -> tuple[str, ...]:
+        """Of every key here, the public key's first."""
+        public = (self._public_key.serial,) if self._public_key else ()
+        return (*public, *sorted(self._certificates))
+
+    @property
     def preferred_serial(self) -> str:
         """What a request names in Wechatpay-Serial, so that the answer is signed with it; empty without a key."""
         if self._public_key:

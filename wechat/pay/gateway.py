@@ -67,8 +67,16 @@ class Gateway(Protocol):
     def pay_params(self, appid: str, prepay: Prepay) -> PayParams:
         """A fresh signature for the cashier over ``prepay.prepay_id``."""
 
-    def receive(self, headers: Mapping[str, str], body: bytes) -> Verified[Notification]:
-        """Verify and read one notification. Raises SignatureInvalid or Malformed."""
+    def receive(
+        self, headers: Mapping[str, str], body: bytes, *, arrived_at: datetime | None = None
+    ) -> Verified[Notification]:
+        """Verify and read one notification, which came just now or at ``arrived_at`` by the machine's clock.
+
+        Raises SignatureInvalid or Malformed.
+        """
+
+    def claimed_order(self, body: bytes) -> str:
+        """The out_trade_no in a notification that was refused, as far as it can be read; unverified."""
 
 
 class RefundGateway(Protocol):

@@ -81,10 +81,13 @@ class V2Gateway:
         sign = v2_sign(v2_pay_fields(appid, timestamp, nonce, package, kind), self._key, kind)
         return PayParams(appid, timestamp, nonce, package, kind.value, sign)
 
-    def receive(self, headers: Mapping[str, str], body: bytes) -> Verified[Notification]:
+    def receive(
+        self, headers: Mapping[str, str], body: bytes, *, arrived_at: datetime | None = None
+    ) -> Verified[Notification]:
         """A payment result: strict XML, signature, then who and what. ``headers`` carry nothing on v2.
 
         A refund's result has no signature: it is read as a hint, of which no more than the refund's number is taken.
+        v2 signs no time, so ``arrived_at`` is not used.
         """
         fields = xmlcodec.parse(body)
         if "req_info" in fields:
@@ -93,6 +96,16 @@ class V2Gateway:
         if fields.get("return_code") != "SUCCESS":
             raise Malformed("return_code")
         return Verified(_payment(fields), f"v2 {kind}")
+
+    def claimed_order(self, body: bytes) -> str:
+        """See Gateway."""
+        try:
+            fields = xmlcodec.parse(body)
+            if "req_info" in fields:
+                return v2_fields.refund_notice(fields, self._key).out_trade_no
+        except Malformed:
+            return ""
+        return fields.get("out_trade_no", "")
 
     def _refund_news(self, fields: Mapping[str, str]) -> Notification:
         """That something happened to a refund. Equal news is one event: it is a reason to ask, and says nothing."""

@@ -1,0 +1,135 @@
+"""``notify …``: notifications that were refused, why, and letting one through the gate again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+
+from cli.commands.orders import NUMBER
+from cli.context import AsJson, KeyFile, Limit, Url, command_context
+from cli.output import Screen, cell, moment, words
+from cli.problems import Exit, Problem
+from wechat.domain.errors import Bilingual
+from wechat.support.cli_hints import command
+
+app = typer.Typer(no_args_is_help=True, help=words("被拒绝的通知", "notifications that were refused"))
+
+PATH = "/api/notifications/refused"
+REFUSED_ID = re.compile(r"[a-z0-9_]{1,32}-[0-9]{2}-[0-9a-f]{8}", re.ASCII)
+RefusedId = Annotated[str, typer.Argument(metavar="ID", help=words("notify list 里的 ID", "an ID of notify list"))]
+
+
+@app.command("list", help=words("列出被拒绝的通知，新的在前", "List refused notifications, newest first."))
+def list_refused(
+    reason: Annotated[str | None, typer.Option(help=words("只看一种原因", "one reason only"))] = None,
+    limit: Limit = 20,
+    url: Url = None,
+    key_file: KeyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """List refused notifications, newest first."""
+    with command_context("notify list", url, key_file, as_json) as desk:
+        told = desk.service.get(PATH, reason=reason, limit=limit)
+        found = told["notifications"]
+        desk.screen.show(told, _listing(desk.screen, found), *_fixes(desk.screen, found))
+        if found:
+            desk.screen.next_step(command("notify show", found[0]["id"]))
+
+
+@app.command(help=words("看一条：原因、请求头、报文", "Show one: why it was refused, its headers and body."))
+def show(message_id: RefusedId, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+    """Show one: why it was refused, its headers and body."""
+    with command_context("notify show", url, key_file, as_json, next_step=command("notify list")) as desk:
+        message = desk.service.get(f"{PATH}/{_checked(message_id)}")
+        headers = "\n".join(f"{name}: {value}" for name, value in message["headers"].items())
+        desk.screen.show(
+            message, _sheet(desk.screen, message), cell(""), cell(headers), cell(""), cell(message["body"])
+        )
+        desk.screen.next_step(command("notify verify", message_id))
+
+
+@app.command(help=words("用现在的设置重新校验，不改变订单", "Check it with today's settings; no order is changed."))
+def verify(message_id: RefusedId, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+    """Check it with today's settings; no order is changed."""
+    with command_context("notify verify", url, key_file, as_json, next_step=command("notify list")) as desk:
+        told = desk.service.post(f"{PATH}/{_checked(message_id)}/verify")
+        _must_be_accepted(told, message_id)
+        about = told["out_trade_no"] or "–"
+        desk.screen.show(told, cell(Bilingual(f"✔ 校验通过：{about}", f"✔ It verifies: {about}").to(desk.screen.lang)))
+        desk.screen.next_step(command("notify replay", message_id))
+
+
+@app.command(
+    help=words("重新校验并处理，与微信支付重发一样", "Check it again and apply it, as if WeChat Pay repeated it.")
+)
+def replay(message_id: RefusedId, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+    """Check it again and apply it, as if WeChat Pay repeated it."""
+    with command_context("notify replay", url, key_file, as_json, next_step=command("notify list")) as desk:
+        told = desk.service.post(f"{PATH}/{_checked(message_id)}/replay")
+        _must_be_accepted(told, message_id)
+        verdict = told["verdict"]
+        desk.screen.show(told, cell(Bilingual(f"✔ 已处理（{verdict}）", f"✔ Applied ({verdict})").to(desk.screen.lang)))
+
+
+def _checked(message_id: str) -> str:
+    """``message_id``, if it has the shape of one. Raises Problem."""
+    if not REFUSED_ID.fullmatch(message_id):
+        text = Bilingual(
+            "ID 见 notify list，如 stale-00-1a2b3c4d", "An ID is one of notify list, such as stale-00-1a2b3c4d"
+        )
+        raise Problem(Exit.USAGE, "BAD_ID", text, next_step=command("notify list"))
+    return message_id
+
+
+def _must_be_accepted(told: Mapping[str, Any], message_id: str) -> None:
+    """Raises Problem where the gate refused it again."""
+    if not told["accepted"]:
+        reason, said = told["reason"], told["message"]
+        text = Bilingual(f"仍未通过校验（{reason}）：{said}", f"It is refused again ({reason}): {said}")
+        raise Problem(Exit.FAILED, "REFUSED_AGAIN", text, next_step=command("notify show", message_id))
+
+
+def _listing(screen: Screen, messages: Sequence[Mapping[str, Any]]) -> RenderableType:
+    columns = (
+        Bilingual("末次", "Last"),
+        Bilingual("次数", "Times"),
+        Bilingual("接口", "API"),
+        Bilingual("序列号", "Serial"),
+        NUMBER,
+        Bilingual("编号", "ID"),
+        Bilingual("原因", "Reason"),
+    )
+    rows = [
+        (moment(one["last_at"]), one["seen"], one["api"], one["serial"], one["out_trade_no"], one["id"], one["meaning"])
+        for one in messages
+    ]
+    return screen.table(Bilingual("被拒绝的通知", "Refused notifications"), columns, rows)
+
+
+def _fixes(screen: Screen, messages: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+    """What to do about each reason in the list, once."""
+    fixes = {one["reason"]: one["fix"] for one in messages}
+    return [cell(f"{reason}: {fix}") for reason, fix in fixes.items()]
+
+
+def _sheet(screen: Screen, message: Mapping[str, Any]) -> RenderableType:
+    accepted = moment(message["accepted_at"])
+    return screen.sheet(
+        [
+            (Bilingual("原因", "Reason"), f"{message['meaning']} ({message['reason']})"),
+            (Bilingual("处理", "What to do"), message["fix"]),
+            (NUMBER, message["out_trade_no"]),
+            (Bilingual("接口", "API"), message["api"]),
+            (Bilingual("序列号", "Serial"), message["serial"]),
+            (Bilingual("已知序列号", "Known serials"), ", ".join(message["known_serials"])),
+            (Bilingual("到达时已过（秒）", "Age on arrival (s)"), message["age_s"]),
+            (Bilingual("首次", "First"), moment(message["first_at"])),
+            (Bilingual("末次", "Last"), moment(message["last_at"])),
+            (Bilingual("次数", "Times"), message["seen"]),
+            (Bilingual("已处理", "Accepted"), accepted),
+        ]
+    )

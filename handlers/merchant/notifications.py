@@ -1,0 +1,66 @@
+"""Notifications that were refused: which, why, and letting one through the gate again. For the merchant's operator."""
+
+from __future__ import annotations
+
+from handlers.web.base import ApiHandler
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
+from handlers.web.views import refused_message, refused_view
+from wechat.domain.errors import NotifyError
+
+REFUSED_ID = r"([a-z0-9_]{1,32}-[0-9]{2}-[0-9a-f]{8})"
+
+
+class RefusedNotificationsHandler(ApiHandler):
+    """The latest refused notifications, of every reason or of one."""
+
+    async def get(self) -> None:
+        found = await self.services.receiver.refusals.latest(self.page_limit(), self.get_query_argument("reason", ""))
+        self.write_json({"notifications": [refused_view(message, self.lang) for message in found]})
+
+
+class RefusedNotificationHandler(ApiHandler):
+    """One of them with its headers and body."""
+
+    async def get(self, message_id: str) -> None:
+        message = await self.services.receiver.refusals.get(message_id)
+        self.write_json(refused_view(message, self.lang) | refused_message(message))
+
+
+class VerifyHandler(ApiHandler):
+    """Whether the gate takes it now, as of its arrival. Nothing is applied."""
+
+    async def post(self, message_id: str) -> None:
+        try:
+            told = await self.services.receiver.verify(message_id)
+        except NotifyError as error:
+            self.write_json(self.refusal(error))
+        else:
+            self.write_json({"accepted": True, "kind": told.kind, "out_trade_no": told.out_trade_no or None})
+
+    def refusal(self, error: NotifyError) -> dict[str, object]:
+        return {"accepted": False, "reason": error.reason, "message": error.text.to(self.lang)}
+
+
+class ReplayHandler(VerifyHandler):
+    """Let it through the gate again, and apply it if it passes."""
+
+    async def post(self, message_id: str) -> None:
+        try:
+            verdict = await self.services.receiver.replay(message_id)
+        except NotifyError as error:
+            self.write_json(self.refusal(error))
+        else:
+            self.write_json({"accepted": True, "verdict": verdict})
+
+
+def routes(services: Services) -> list[Route]:
+    def route(pattern: str, handler: type[ApiHandler], name: str) -> Route:
+        return Route(pattern=pattern, handler=handler, access=Access.MERCHANT, name=name)
+
+    return [
+        route(r"/api/notifications/refused", RefusedNotificationsHandler, "api_refused"),
+        route(rf"/api/notifications/refused/{REFUSED_ID}", RefusedNotificationHandler, "api_refused_one"),
+        route(rf"/api/notifications/refused/{REFUSED_ID}/verify", VerifyHandler, "api_refused_verify"),
+        route(rf"/api/notifications/refused/{REFUSED_ID}/replay", ReplayHandler, "api_refused_replay"),
+    ]

@@ -1,0 +1,159 @@
+"""What refused notifications leave behind: few copies, few lines, an alarm when it goes on, and a second try."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.contract.samples import NOW, NUMBER
+from tests.support.clock import ManualClock
+from tests.support.core import Backend
+from wechat.domain.errors import BadRequest, Bilingual, Malformed, NotFound, NotifyError, SignatureInvalid
+from wechat.domain.facts import Api
+from wechat.domain.metrics import Metric
+from wechat.domain.refused import MOST_RAW_BYTES, PLACES
+from wechat.notifications.reasons import MALFORMED, REASONS, group_of
+from wechat.notifications.refusals import ALARM, GOES_ON, KEEP, Refusals, RefusedMessage
+
+SECOND = timedelta(seconds=1)
+
+
+class Gate:
+    """Refusals over memory."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock(NOW)
+        self.backend = Backend(self.clock)
+        self.refusals = Refusals(self.backend.stores().refused, self.backend.runtime(), self.clock)
+
+    async def refuse(self, error: NotifyError, body: bytes = b"{}", about: str = NUMBER, **headers: str) -> None:
+        message = RefusedMessage(Api.V3, headers, body, error, about)
+        self.refusals.report(message)
+        if self.refusals.wants_copy(error):
+            await self.refusals.keep(message)
+
+    @property
+    def alarms(self) -> int:
+        return self.backend.telemetry.alarms(ALARM)
+
+    def left_out(self, reason: str) -> int:
+        return self.backend.telemetry.counted[(Metric.REFUSED_NOT_KEPT, reason)]
+
+
+async def test_the_same_body_is_one_copy_that_counts() -> None:
+    gate = Gate()
+    for _ in range(3):
+        await gate.refuse(SignatureInvalid("stale"))
+        gate.clock.advance(1)
+    [copy] = await gate.refusals.latest(100)
+    assert (copy.seen, copy.first_at, copy.last_at) == (3, NOW, NOW + 2 * SECOND)
+    assert copy.id == f"stale-00-{copy.body_hash[:8]}"
+
+
+async def test_a_reason_has_so_many_places_and_the_oldest_makes_room() -> None:
+    gate = Gate()
+    for i in range(PLACES + 5):
+        await gate.refuse(SignatureInvalid("sign_wrong"), b"%d" % i)
+        gate.clock.advance(10)
+    await gate.refuse(Malformed("json"), b"of another reason")
+    kept = await gate.refusals.latest(1000)
+    assert len(kept) == PLACES + 1
+    assert {int(copy.raw) for copy in kept if copy.reason == "sign_wrong"} == set(range(5, PLACES + 5))
+    assert gate.left_out("sign_wrong") == 0
+
+
+async def test_of_a_long_body_the_beginning_is_kept_and_it_is_not_tried_again() -> None:
+    gate = Gate()
+    await gate.refuse(Malformed("json"), b"x" * (MOST_RAW_BYTES + 1))
+    [copy] = await gate.refusals.latest(1)
+    assert (len(copy.raw), copy.size, copy.complete) == (MOST_RAW_BYTES, MOST_RAW_BYTES + 1, False)
+
+
+async def test_a_copy_ends_after_its_time() -> None:
+    gate = Gate()
+    await gate.refuse(SignatureInvalid("stale"))
+    [copy] = await gate.refusals.latest(1)
+    assert copy.expires_at == NOW + KEEP
+
+
+async def test_a_flood_is_kept_in_part_and_the_rest_is_counted() -> None:
+    gate = Gate()
+    for i in range(1000):
+        await gate.refuse(SignatureInvalid("sign_wrong"), b"%d" % i)
+    kept = await gate.refusals.latest(1000)
+    assert len(kept) == 10
+    assert gate.left_out("sign_wrong") == 990
+
+
+async def test_a_store_that_is_away_is_counted_and_nothing_is_raised() -> None:
+    gate = Gate()
+    gate.backend.down.add("refused_notifications")
+    await gate.refuse(SignatureInvalid("stale"))
+    assert gate.left_out("stale") == 1
+
+
+async def test_an_alarm_is_raised_when_it_goes_on_and_again_after_an_hour() -> None:
+    gate = Gate()
+    for _ in range(100):
+        await gate.refuse(SignatureInvalid("aead_tag"))
+    assert gate.alarms == 0  # all at once: it may be a single scan
+    gate.clock.advance(30)
+    await gate.refuse(SignatureInvalid("aead_tag"))
+    await gate.refuse(SignatureInvalid("aead_tag"))
+    assert gate.alarms == 1
+    for _ in range(13):
+        gate.clock.advance(300)
+        await gate.refuse(SignatureInvalid("aead_tag"))
+    assert gate.alarms == 2
+
+
+async def test_refusals_that_are_far_apart_and_probes_raise_no_alarm() -> None:
+    gate = Gate()
+    for _ in range(2 * GOES_ON):
+        gate.clock.advance(960)
+        await gate.refuse(SignatureInvalid("sign_wrong"))
+    for _ in range(2 * GOES_ON):
+        gate.clock.advance(20)
+        await gate.refuse(SignatureInvalid("probe"))
+    assert gate.alarms == 0
+
+
+async def test_an_id_names_the_message_and_not_its_place() -> None:
+    gate = Gate()
+    await gate.refuse(SignatureInvalid("stale"), b"first")
+    [first] = await gate.refusals.latest(1)
+    assert await gate.refusals.get(first.id) == first
+    with pytest.raises(NotFound):
+        await gate.refusals.get("stale-00-00000000")
+    with pytest.raises(NotFound):
+        await gate.refusals.get("stale-01-00000000")
+
+
+async def test_probes_and_what_was_accepted_later_are_not_held_against_an_order() -> None:
+    gate = Gate()
+    await gate.refuse(SignatureInvalid("probe"))
+    await gate.refuse(SignatureInvalid("stale"), b"late")
+    await gate.refuse(SignatureInvalid("aead_tag"), b"sealed", about="")
+    found = await gate.refusals.about(NUMBER, NOW)
+    assert [message.reason for message in found] == ["stale", "aead_tag"]
+    await gate.refusals.mark_accepted(found[0])
+    assert [message.reason for message in await gate.refusals.about(NUMBER, NOW)] == ["aead_tag"]
+    assert await gate.refusals.about(NUMBER, NOW + SECOND) == []
+
+
+async def test_a_reason_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    gate = Gate()
+    with pytest.raises(BadRequest) as refusal:
+        await gate.refusals.latest(10, "whatever")
+    assert "sign_wrong" in refusal.value.text.en
+
+
+def test_reasons_with_a_row_or_a_field_in_them_are_one_group() -> None:
+    assert {group_of(reason) for reason in ("amount.total", "refund_status_3", "json", "xml_size")} == {MALFORMED}
+
+
+@pytest.mark.parametrize("text", [text for reason in REASONS.values() for text in reason])
+def test_each_reason_is_told_in_both_languages(text: Bilingual) -> None:
+    assert text.zh
+    assert text.en.isascii() or "安全" in text.en

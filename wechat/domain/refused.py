@@ -1,0 +1,73 @@
+"""A notification that was refused, as it is kept for the operator. Pure values.
+
+Each reason has a fixed number of places, so what is kept is bounded by count and by bytes, and a flood that is refused
+for one reason takes no place of another's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from hashlib import sha256
+
+PLACES = 20
+"""Messages that are kept for each reason."""
+MOST_RAW_BYTES = 16 * 1024
+"""Of a longer body only the beginning is kept; WeChat's own are 1 to 5 kB."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedNotification:
+    """One message. Nothing of it is verified: ``out_trade_no`` is what it claims to be about, empty if unreadable.
+
+    ``arrived_at`` is the machine's clock, which signatures are dated by; the other dates are the service's clock.
+    ``age_s``: seconds from the message's own timestamp to its arrival, None without one. ``size``: bytes of the body.
+    """
+
+    place: str
+    reason: str
+    api: str
+    serial: str
+    known_serials: tuple[str, ...]
+    age_s: int | None
+    out_trade_no: str
+    raw: bytes
+    size: int
+    headers: Mapping[str, str]
+    body_hash: str
+    arrived_at: datetime
+    first_at: datetime
+    last_at: datetime
+    expires_at: datetime
+    seen: int = 1
+    accepted_at: datetime | None = None
+
+    @property
+    def id(self) -> str:
+        """What names it to people: its place, and its body, because a place is taken again by other messages."""
+        return f"{self.place}-{self.body_hash[:8]}"
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole body was kept."""
+        return len(self.raw) == self.size
+
+
+def place_of(message_id: str) -> str:
+    """The place in an ``id``."""
+    return message_id.rpartition("-")[0]
+
+
+def hash_body(raw: bytes) -> str:
+    return sha256(raw).hexdigest()
+
+
+def count_refusal(held: RefusedNotification, again: RefusedNotification) -> RefusedNotification:
+    """Count one more arrival of the same body."""
+    return replace(held, seen=held.seen + 1, last_at=again.last_at, expires_at=again.expires_at)
+
+
+def accept_refused(held: RefusedNotification, body_hash: str, now: datetime) -> RefusedNotification:
+    """Mark the message as accepted after all, unless another has taken its place since."""
+    return replace(held, accepted_at=now) if held.body_hash == body_hash else held

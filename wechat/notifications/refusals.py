@@ -1,0 +1,228 @@
+"""What becomes of notifications that are refused: a log line, a stored copy, and an alarm when it goes on.
+
+Anybody can post to /notify, so all three are limited for each reason: a flood of forgeries writes no more lines and
+documents than a few, and what was left out is counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from wechat.domain.errors import BadRequest, Bilingual, NotFound, NotifyError, StoreUnavailable
+from wechat.domain.facts import Api
+from wechat.domain.metrics import Metric
+from wechat.domain.ports import Clock, RefusedStore, Runtime, Stored
+from wechat.domain.refused import (
+    MOST_RAW_BYTES,
+    PLACES,
+    RefusedNotification,
+    accept_refused,
+    count_refusal,
+    hash_body,
+    place_of,
+)
+from wechat.notifications.reasons import PROBE, REASONS, group_of
+from wechat.support.rate_limit import RateLimit
+from wechat.support.update import Updater
+
+LINES, LINES_PER_S = 5, 1.0
+COPIES, COPIES_PER_S = 10, 0.5
+WRITE_BYTES = 6
+KEEP_S = 1.0
+KEEP = timedelta(days=30)
+GOES_ON = 3
+"""Refusals for one reason after which an alarm is raised, if the first of them is ``GOES_ON_S`` ago."""
+GOES_ON_S = 30.0  # WeChat repeats a notification after 15, 15 and 30 seconds
+FORGET_S = 15 * 60.0
+ALARM_EVERY_S = 3600.0
+ALARM = "notifications_refused"
+MAX_SERIAL = 64
+KEPT_HEADERS = (
+    "Wechatpay-Serial",
+    "Wechatpay-Signature",
+    "Wechatpay-Signature-Type",
+    "Wechatpay-Timestamp",
+    "Wechatpay-Nonce",
+    "Content-Type",
+    "User-Agent",
+    "Request-ID",
+)
+"""What is kept of a message's headers; proxies and clients can put anything into the others."""
+
+log = structlog.get_logger("wechat.notifications")
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedMessage:
+    """A message as it came, and why it was refused. ``out_trade_no`` is what it claims to be about."""
+
+    api: Api | None
+    headers: Mapping[str, str]
+    body: bytes
+    error: NotifyError
+    out_trade_no: str = ""
+
+    @property
+    def serial(self) -> str:
+        """Of the key that it says it was signed with."""
+        return self.headers.get("Wechatpay-Serial", "")[:MAX_SERIAL]
+
+
+class Refusals:
+    """Reports and keeps what was refused. ``machine`` is the clock that signatures are dated by."""
+
+    def __init__(self, store: RefusedStore, runtime: Runtime, machine: Clock) -> None:
+        self._store = store
+        self._updater = Updater(store, lambda message: message.place, runtime.random, remembered=0)
+        self._clock = runtime.clock
+        self._machine = machine
+        self._random = runtime.random
+        self._telemetry = runtime.telemetry
+        self._lines = RateLimit(runtime.clock, LINES, LINES_PER_S)
+        self._copies = RateLimit(runtime.clock, COPIES, COPIES_PER_S)
+        self._streaks: dict[str, _Streak] = {}
+
+    # -- reporting and keeping ----------------------------------------------------------------------------------------
+
+    def report(self, message: RefusedMessage) -> None:
+        """Write a line that says why, and raise the alarm where it goes on."""
+        error, reason = message.error, group_of(message.error.reason)
+        if self._lines.take(reason):
+            log.warning(
+                "notification_refused",
+                reason=error.reason,
+                api=message.api or "mixed",
+                serial=message.serial,
+                serials=list(error.known_serials),
+                age_s=self._age_s(message.headers),
+                out_trade_no=message.out_trade_no,
+                error=REASONS[reason].text.en if reason == error.reason else error.text.en,
+                suppressed=self._lines.refused_since(reason),
+            )
+        self._watch(reason)
+
+    def wants_copy(self, error: NotifyError) -> bool:
+        """Whether a copy of another message may be kept now; one that may not is counted."""
+        reason = group_of(error.reason)
+        if self._copies.take(reason):
+            return True
+        self._telemetry.count(Metric.REFUSED_NOT_KEPT, reason)
+        return False
+
+    async def keep(self, message: RefusedMessage) -> None:
+        """Store a copy. A store that does not answer in time must not delay the answer."""
+        copy = self._copy(message)
+        try:
+            async with asyncio.timeout(KEEP_S):
+                kept = await self._put(copy) or await self._put(copy)
+        except (StoreUnavailable, TimeoutError):
+            kept = False
+        if not kept:
+            self._telemetry.count(Metric.REFUSED_NOT_KEPT, copy.reason)
+
+    async def _put(self, copy: RefusedNotification) -> bool:
+        """Count the same message again, take a free place or the one that was used longest ago; False when somebody
+        else was faster."""
+        held = await self._store.of_reason(copy.reason)
+        write = self._random.token(WRITE_BYTES)
+        same = next((stored for stored in held if stored.value.body_hash == copy.body_hash), None)
+        if same:
+            return await self._store.replace(same, count_refusal(same.value, copy), write)
+        places = [f"{copy.reason}-{number:02}" for number in range(PLACES)]
+        taken = {stored.value.place for stored in held}
+        free = next((place for place in places if place not in taken), None)
+        if free:
+            return await self._store.insert(replace(copy, place=free), write)
+        oldest: Stored[RefusedNotification] = min(held, key=lambda stored: stored.value.last_at)
+        return await self._store.replace(oldest, replace(copy, place=oldest.value.place), write)
+
+    def _copy(self, message: RefusedMessage) -> RefusedNotification:
+        now, error = self._clock.now(), message.error
+        return RefusedNotification(
+            place="",
+            reason=group_of(error.reason),
+            api=message.api or "mixed",
+            serial=message.serial,
+            known_serials=error.known_serials,
+            age_s=self._age_s(message.headers),
+            out_trade_no=message.out_trade_no,
+            raw=message.body[:MOST_RAW_BYTES],
+            size=len(message.body),
+            headers={name: message.headers[name] for name in KEPT_HEADERS if name in message.headers},
+            body_hash=hash_body(message.body),
+            arrived_at=self._machine.now(),
+            first_at=now,
+            last_at=now,
+            expires_at=now + KEEP,
+        )
+
+    def _age_s(self, headers: Mapping[str, str]) -> int | None:
+        """Seconds since the time that the message carries; None without one."""
+        sent = headers.get("Wechatpay-Timestamp", "")
+        if not (sent.isascii() and sent.isdigit()) or len(sent) > 12:
+            return None
+        return int(self._machine.now().timestamp()) - int(sent)
+
+    def _watch(self, reason: str) -> None:
+        """Raise an alarm when refusals for ``reason`` go on, once an hour at most."""
+        if reason == PROBE:
+            return
+        now = self._clock.monotonic()
+        streak = self._streaks.get(reason)
+        if streak is None or now - streak.last_s > FORGET_S:
+            streak = self._streaks[reason] = _Streak(now)
+        streak.last_s, streak.count = now, streak.count + 1
+        if streak.count >= GOES_ON and now - streak.first_s >= GOES_ON_S and now >= streak.quiet_until_s:
+            streak.quiet_until_s = now + ALARM_EVERY_S
+            self._telemetry.alarm(ALARM, error=reason)
+
+    # -- for the operator ---------------------------------------------------------------------------------------------
+
+    async def latest(self, limit: int, reason: str = "") -> list[RefusedNotification]:
+        """The latest that are kept, of one reason or of all. Raises BadRequest for a reason that does not exist."""
+        if not reason:
+            return list(await self._store.latest(limit))
+        if reason not in REASONS:
+            known = ", ".join(REASONS)
+            raise BadRequest(Bilingual(f"reason 可取 {known}", f"reason is one of {known}"), field="reason")
+        return [stored.value for stored in await self._store.of_reason(reason)][:limit]
+
+    async def about(self, out_trade_no: str, since: datetime) -> list[RefusedNotification]:
+        """Those that claim to be about an order since ``since``, and those that could not be read since then."""
+        named = await self._store.about(out_trade_no, since, PLACES)
+        unread = await self._store.about("", since, PLACES)
+        return [message for message in (*named, *unread) if message.accepted_at is None and message.reason != PROBE]
+
+    async def get(self, message_id: str) -> RefusedNotification:
+        """Raises NotFound, also where its place has been taken by another message since."""
+        stored = await self._store.get(place_of(message_id))
+        if stored is None or stored.value.id != message_id:
+            raise NotFound(
+                Bilingual(
+                    "没有这条被拒绝的通知，可能已被新的通知替换",
+                    "No such refused notification; a newer one may have taken its place",
+                ),
+                code="NOTIFICATION_NOT_FOUND",
+            )
+        return stored.value
+
+    async def mark_accepted(self, message: RefusedNotification) -> None:
+        """Mark ``message`` as accepted by a replay."""
+        now = self._clock.now()
+        await self._updater.update(message.place, lambda held: accept_refused(held, message.body_hash, now))
+
+
+class _Streak:
+    """Refusals for one reason that follow one another."""
+
+    __slots__ = ("count", "first_s", "last_s", "quiet_until_s")
+
+    def __init__(self, now_s: float) -> None:
+        self.first_s = self.last_s = now_s
+        self.count = 0
+        self.quiet_until_s = now_s

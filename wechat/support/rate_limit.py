@@ -1,0 +1,46 @@
+"""How often something may be done that others can provoke: a log line, a stored copy, a message to a person."""
+
+from __future__ import annotations
+
+from wechat.domain.ports import Clock
+
+
+class RateLimit:
+    """At most ``burst`` at once and ``per_s`` a second in the long run, for each key. Keys come from a fixed set."""
+
+    def __init__(self, clock: Clock, burst: int, per_s: float) -> None:
+        self._clock = clock
+        self._burst = burst
+        self._per_s = per_s
+        self._buckets: dict[str, _Bucket] = {}
+
+    def take(self, key: str) -> bool:
+        """Whether it may be done now."""
+        now = self._clock.monotonic()
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = _Bucket(now, float(self._burst))
+        left = min(self._burst, bucket.left + (now - bucket.at_s) * self._per_s)
+        allowed = left >= 1
+        bucket.at_s, bucket.left = now, left - 1 if allowed else left
+        bucket.refused += not allowed
+        return allowed
+
+    def refused_since(self, key: str) -> int:
+        """How often it was refused since this was asked last."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            return 0
+        refused, bucket.refused = bucket.refused, 0
+        return refused
+
+
+class _Bucket:
+    """What is left of one key's allowance at ``at_s``."""
+
+    __slots__ = ("at_s", "left", "refused")
+
+    def __init__(self, at_s: float, left: float) -> None:
+        self.at_s = at_s
+        self.left = left
+        self.refused = 0
