@@ -15,6 +15,8 @@ import typer
 
 from cli import usage
 from cli.commands import bills, books, events, notify, orders, refunds, why
+from cli.commands import doctor as doctor_view
+from cli.output import Screen, language
 from scripts import demo as demonstration
 from scripts.steps import ROOT
 
@@ -72,6 +74,21 @@ def simulate(
     scenario = Scenario(first if seed is None else seed, days, orders, first_order, processes, left_out)
     options = Options(scenario, seeds, jobs, as_json=as_json, shrink_s=shrink)
     raise typer.Exit(main(options, one=seed is not None, trace=trace, mutants=mutants))
+
+
+@app.command()
+def doctor(
+    settings: Annotated[Path, typer.Option(help="设置文件 · the settings file")] = ROOT / "settings.yml",
+    live: Annotated[bool, typer.Option("--live", help="也问微信，不动钱 · ask WeChat too; no money moves")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="输出一个 JSON 文档 · print one JSON document")] = False,
+) -> None:
+    """检查配置、密钥、机器、数据库，给出修正办法 · Examine settings, keys, machine, stores; say how to mend each."""
+    import asyncio  # noqa: PLC0415 - nothing else here waits
+
+    from doctor.run import examine  # noqa: PLC0415 - it brings the whole service
+
+    results = asyncio.run(examine(settings.absolute(), live=live))
+    raise typer.Exit(int(doctor_view.show(results, Screen(language(), as_json=as_json))))
 
 
 @app.command()

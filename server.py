@@ -28,6 +28,8 @@ from tornado.httputil import ParseBodyConfig, ParseMultipartConfig, set_parse_bo
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
+from doctor.run import examine_start, refuse_start, report_start
+from doctor.subject import read as read_subject
 from handlers.web import plugin
 from handlers.web.base import NotFoundHandler
 from handlers.web.services import Probe, Services
@@ -115,13 +117,25 @@ async def start_embedded_servers(settings: Settings, stack: AsyncExitStack) -> t
     return mongo.url if mongo else settings.mongo.url, redis.url if redis else settings.redis.url
 
 
-async def serve(settings: Settings, telemetry: PrometheusTelemetry) -> None:
-    """Listen until SIGTERM or SIGINT, then drain. Raises ConfigError."""
+def examine(file: Path) -> None:
+    """Say in one block what is wrong with the settings file and this machine. Raises ConfigError in production, for
+    what would lose or misdirect money."""
+    subject = read_subject(file)
+    results = examine_start(subject)
+    if block := report_start(results, subject.production):
+        print(block, file=sys.stderr)  # noqa: T201 - for whoever starts it; the log is for machines
+    if subject.production:
+        refuse_start(results)
+
+
+async def serve(settings: Settings, telemetry: PrometheusTelemetry, file: Path) -> None:
+    """Listen until SIGTERM or SIGINT, then drain. ``file`` is where the settings came from. Raises ConfigError."""
     stop = _stop_signal()
     async with AsyncExitStack() as stack:
         process = compose(settings, *await start_embedded_servers(settings, stack), telemetry)
         services = process.services
         app = App(services, plugin.load(settings.plugin_names, services))
+        examine(file)
         for part in process.closing:
             stack.push_async_callback(part.close)
         process.clock.start()
@@ -256,7 +270,7 @@ def main() -> int:
         set_parse_body_config(ParseBodyConfig(multipart=ParseMultipartConfig(enabled=False)))
         Info("fenpay_build", "What runs").info({"version": VERSION})
         telemetry = PrometheusTelemetry(REGISTRY)
-        run(print_routes(settings, telemetry) if arguments.routes else serve(settings, telemetry))
+        run(print_routes(settings, telemetry) if arguments.routes else serve(settings, telemetry, arguments.settings))
     except ConfigError as error:
         for problem in error.problems:
             print(f"✘ {problem.zh}\n  {problem.en}", file=sys.stderr)  # noqa: T201 - the start stops here

@@ -23,6 +23,7 @@ OURS = (
     "simulator",
     "scripts",
     "bench",
+    "doctor",
     "drill",
     "proof",
     "tests",
@@ -108,7 +109,7 @@ class Rule(NamedTuple):
     only_in: tuple[str, ...] = ()
 
 
-LIBRARIES = (*SERVICE, "simulator", "manage", "cli", "scripts")
+LIBRARIES = (*SERVICE, "simulator", "manage", "cli", "scripts", "doctor")
 RULES = [
     Rule("only the composition root and handlers import handlers", LIBRARIES, ("handlers",), ("server", "service.compose", "handlers")),
     Rule("nothing imports server", LIBRARIES, ("server",)),
@@ -117,6 +118,7 @@ RULES = [
     Rule("handlers know ports, not storage", ("handlers",), ("storage",)),
     Rule("nothing in the service knows the simulator", SERVICE, ("simulator", "tests", "bench", "drill", "proof", "scripts", "manage", "cli")),
     Rule("the command line asks a service; it has no parts of one", ("cli",), ("storage", "handlers", "server", "service", "simulator", "scripts", "tests", "asyncio")),
+    Rule("the doctor is for server and manage; the command line shows its report", LIBRARIES, ("doctor",), ("server", "manage", "doctor", "cli.commands.doctor", "scripts")),
     Rule("only manage imports the command line", LIBRARIES, ("cli",), ("manage", "cli")),
     Rule("typer and rich for people at a terminal only", LIBRARIES, ("typer", "rich"), ("manage", "cli", "scripts")),
     Rule("the simulator knows neither storage nor handlers nor settings", ("simulator",), ("storage", "handlers", "server", "service", "tests")),
@@ -335,6 +337,14 @@ def test_the_command_line_knows_words_and_pure_values_of_wechat_and_nothing_else
     assert broken == []
 
 
+def test_the_command_line_knows_the_doctors_report_and_nothing_else_of_it() -> None:
+    assert [
+        str(found)
+        for found in imports("cli")
+        if within(found.module, "doctor") and not within(found.module, "doctor.report")
+    ] == []
+
+
 BUILDERS = {"server", "service.compose", "service.gateways", "simulator.app"}
 VERIFIERS = {
     "wechat.pay.v2.gateway",
@@ -447,6 +457,7 @@ SHORT = (
     "wechat",
     "storage",
     "simulator",
+    "doctor",
     "drill",
     "proof",
     "bench",

@@ -16,15 +16,17 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsError
 
+from service.settings import yaml_file
 from service.settings.model import ENV_PREFIX, Settings
 from service.settings.problems import find_problems
+from service.settings.yaml_file import RepeatedKey
 from wechat.domain.errors import Bilingual, ConfigError
 from wechat.support.validation import describe_need
 
 
 def load(path: Path) -> Settings:
     """Read the settings of ``path`` and of the files it builds on (``extends: other.yml``), under the environment."""
-    return build(_read(path))
+    return build(read(path))
 
 
 def build(values: dict[str, Any]) -> Settings:
@@ -42,22 +44,43 @@ def build(values: dict[str, Any]) -> Settings:
     return settings
 
 
-def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The merged values; ``above`` are the files that led here. Raises ConfigError."""
+def read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The values of ``path``, merged over the files it builds on and not yet checked; ``above`` are the files that led
+    here. Raises ConfigError."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except OSError:
-        raise ConfigError([Bilingual(f"读不到设置文件 {path}", f"the settings file {path} cannot be read")]) from None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise ConfigError([Bilingual(f"{path} 不是合法的 YAML", f"{path} is not valid YAML")]) from None
+        text = path.read_text(encoding="utf-8")
+        values, repeated = yaml_file.parse(text) or {}, yaml_file.find_repeated_keys(text)
+    except OSError as error:
+        why = error.strerror or "?"
+        raise ConfigError(
+            [Bilingual(f"读不到配置文件 {path}（{why}）", f"the settings file {path} cannot be read ({why})")]
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError([_not_yaml(path, error)]) from None
+    if repeated:
+        raise ConfigError([_repeated(path, key) for key in repeated])
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise ConfigError([Bilingual(f"{path} 的最外层应是键值", f"{path} must hold keys and values")])
+        raise ConfigError([Bilingual(f"{path} 的顶层应是键值对", f"{path} must hold keys and values")])
     base = values.pop("extends", None)
     if base is None:
         return values
     if not isinstance(base, str) or path.resolve() in above:
         raise ConfigError([Bilingual("extends：要求另一个文件的路径", "extends: must be the path of another file")])
-    return _merge(_read(path.parent / base, (*above, path.resolve())), values)
+    return _merge(read(path.parent / base, (*above, path.resolve())), values)
+
+
+def _not_yaml(path: Path, error: Exception) -> Bilingual:
+    """Names the line; the line itself may hold a secret."""
+    mark = getattr(error, "problem_mark", None)
+    zh, en = (f"第 {mark.line + 1} 行", f" (line {mark.line + 1})") if mark else ("", "")
+    return Bilingual(f"{path} {zh}不是合法的 YAML", f"{path} is not valid YAML{en}")
+
+
+def _repeated(path: Path, key: RepeatedKey) -> Bilingual:
+    return Bilingual(
+        f"{key.key}：在 {path} 第 {key.first} 行和第 {key.again} 行各写了一次，只留一个",
+        f"{key.key}: stands on line {key.first} and on line {key.again} of {path}; keep one of them",
+    )
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from service.settings.model import Environment, Settings
 from service.settings.pay import PaySettings
+from service.settings.placeholders import find_placeholders
 from service.settings.values import EMBEDDED, MEMORY
 from service.settings.webhooks import webhook_problems
 from wechat.domain.errors import Bilingual
@@ -61,7 +62,7 @@ def _equal_secrets(settings: Settings) -> list[Check]:
 
 
 def _production_problems(settings: Settings) -> list[Check]:
-    found: list[Check] = []
+    found = [*_placeholder_problems(settings), *_relative_folders(settings)]
     for key, url, example in (
         ("mongo.url", settings.mongo.url, "mongodb://"),
         ("redis.url", settings.redis.url, "redis://"),
@@ -99,6 +100,38 @@ def _production_problems(settings: Settings) -> list[Check]:
         if not all(url.startswith("https://") for url in urls):
             found.append((name, "生产环境只用 https", "production uses https only"))
     return found
+
+
+def _placeholder_problems(settings: Settings) -> list[Check]:
+    v2, v3 = settings.pay.v2, settings.pay.v3
+    given = {
+        "account": {"appid": settings.account.appid},
+        "http": {"public_base_url": settings.http.public_base_url},
+        "pay": {
+            "mchid": settings.pay.mchid,
+            "v2": {"key": v2.key.get_secret_value()} if v2 else None,
+            "v3": {"public_key_id": v3.public_key_id} if v3 else None,
+        },
+        "webhooks": [{"name": hook.name, "url": hook.url} for hook in settings.webhooks],
+    }
+    return [
+        (
+            key,
+            "还是模板或文档里的示例值，请换成自己的",
+            "is still a sample of the template or of WeChat's documents; set yours",
+        )
+        for key in find_placeholders(given)
+    ]
+
+
+def _relative_folders(settings: Settings) -> list[Check]:
+    """A relative folder depends on where the process was started, and is another one after the next upgrade."""
+    folders = {"books.directory": settings.books.directory, "http.verify_files": settings.http.verify_files}
+    return [
+        (key, "生产环境要用绝对路径，如 /var/lib/fenpay", "production needs an absolute path, such as /var/lib/fenpay")
+        for key, folder in folders.items()
+        if not folder.is_absolute()
+    ]
 
 
 def _public_https(url: str) -> bool:

@@ -38,17 +38,23 @@ def curve_pem(part: str) -> str:
 
 
 def certificate_pem(
-    name: str = "ours", *, serial: int = 0xABCDEF01, starts: datetime = START, life: timedelta = YEAR
+    name: str = "ours",
+    *,
+    serial: int = 0xABCDEF01,
+    starts: datetime = START,
+    life: timedelta = YEAR,
+    key_name: str = "",
 ) -> str:
-    """A certificate for ``key(name)``, signed by itself."""
+    """A certificate in the name of ``name``, for its key or that of ``key_name``, signed by itself."""
+    ours = key(key_name or name)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
-        .public_key(key(name).public_key())
+        .public_key(ours.public_key())
         .serial_number(serial)
         .not_valid_before(starts)
         .not_valid_after(starts + life)
     )
-    return builder.sign(key(name), SHA256()).public_bytes(Encoding.PEM).decode()
+    return builder.sign(ours, SHA256()).public_bytes(Encoding.PEM).decode()

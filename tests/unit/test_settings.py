@@ -188,7 +188,7 @@ def test_v3_needs_some_key_of_wechats(values: dict[str, Any]) -> None:
 PRODUCTION: dict[str, Any] = {
     "environment": "production",
     "simulator_url": None,
-    "http.public_base_url": "https://pay.example.com",
+    "http.public_base_url": "https://pay.shop.test",
     "account.appid": "wx0123456789abcdef",
     "account.api_url": "https://api.weixin.qq.com",
     "account.open_url": "https://open.weixin.qq.com",
@@ -214,7 +214,7 @@ def test_production_takes_real_accounts_behind_https(values: dict[str, Any]) -> 
         ("mongo.url", "memory"),
         ("redis.url", "embedded"),
         ("simulator_url", "http://127.0.0.1:9000"),
-        ("http.public_base_url", "http://pay.example.com"),
+        ("http.public_base_url", "http://pay.shop.test"),
         ("http.public_base_url", "https://localhost"),
         ("http.public_base_url", "https://10.0.0.1"),
         ("http.public_base_url", "https://192.168.1.1"),

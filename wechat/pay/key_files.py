@@ -9,18 +9,22 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
+from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
     load_der_private_key,
     load_der_public_key,
     load_pem_private_key,
     load_pem_public_key,
 )
+from cryptography.x509.oid import NameOID
 
 from wechat.domain.errors import Bilingual
 
@@ -270,3 +274,49 @@ _FORMS: dict[Form, Callable[[Wanted], Bilingual]] = {
 
 def _run(zh: str, en: str, command: str) -> Bilingual:
     return Bilingual(f"{zh}。执行 {command}", f"{en}. Run {command}")
+
+
+class CertificateFacts(NamedTuple):
+    """``serial`` is the hex of its bytes, ``owner`` the common name, ``public`` its public key in PEM."""
+
+    serial: str
+    owner: str
+    starts_at: datetime
+    ends_at: datetime
+    public: str
+
+
+class KeyFacts(NamedTuple):
+    """Of a private key: its length, and its public half in PEM."""
+
+    bits: int
+    public: str
+
+
+def describe_certificate(pem: str) -> CertificateFacts:
+    """The first certificate of ``pem``, which ``correct`` found usable."""
+    found = x509.load_pem_x509_certificate(pem.encode())
+    names = found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    digits = f"{found.serial_number:X}"
+    return CertificateFacts(
+        digits.zfill(len(digits) + len(digits) % 2),
+        str(names[0].value) if names else "",
+        found.not_valid_before_utc,
+        found.not_valid_after_utc,
+        _public_pem(cast(RSAPublicKey, found.public_key())),
+    )
+
+
+def describe_private_key(pem: str) -> KeyFacts:
+    """``pem``, which ``correct`` found usable."""
+    key = cast(RSAPrivateKey, load_pem_private_key(pem.encode(), None))
+    return KeyFacts(key.key_size, _public_pem(key.public_key()))
+
+
+def describe_public_key(pem: str) -> str:
+    """``pem``, which ``correct`` found usable, spelled as the ``public`` of the others."""
+    return _public_pem(cast(RSAPublicKey, load_pem_public_key(pem.encode())))
+
+
+def _public_pem(key: RSAPublicKey) -> str:
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()

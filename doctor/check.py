@@ -1,0 +1,94 @@
+"""A check is a row of a table and a function; this runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from doctor.report import Judgement, Result, fail, skip
+from doctor.subject import Subject
+from wechat.domain.errors import Bilingual
+
+LIMIT_S = 20.0
+
+Look = Callable[[Subject], Judgement | Awaitable[Judgement]]
+
+
+class Part(StrEnum):
+    """Where a check has to look."""
+
+    HOST = "host"  # files and this machine; takes milliseconds, and the service's start runs it
+    STORES = "stores"  # MongoDB and Redis
+    NETWORK = "network"  # our own public address, receivers of webhooks
+    WECHAT = "wechat"  # WeChat itself: only with --live
+    CONSOLE = "console"  # what no API tells: to be compared by a person
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """``stops``: the fault would lose or misdirect money, so production does not start with it. ``bare``: works on a
+    settings file that is not valid."""
+
+    id: str
+    why: Bilingual
+    look: Look
+    part: Part = Part.HOST
+    stops: bool = False
+    bare: bool = False
+
+
+def look_now(checks: Iterable[Check], subject: Subject) -> list[Result]:
+    """Run checks of ``Part.HOST``, which wait for nothing."""
+    return [_result(check, _ready(check, subject) or _guard(check, subject)) for check in checks]
+
+
+async def look_all(checks: Sequence[Check], subject: Subject, parts: Iterable[Part]) -> list[Result]:
+    """Run the checks of ``parts`` side by side, in the order of the table; the others are skipped."""
+    wanted = frozenset(parts)
+    return list(await asyncio.gather(*(_look(check, subject, check.part in wanted) for check in checks)))
+
+
+async def _look(check: Check, subject: Subject, wanted: bool) -> Result:
+    if not wanted:
+        return _result(check, skip("加 --live 才检查", "only checked with --live"))
+    if early := _ready(check, subject):
+        return _result(check, early)
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            if inspect.iscoroutinefunction(check.look):
+                return _result(check, await check.look(subject))
+            return _result(check, await asyncio.to_thread(_guard, check, subject))
+    except TimeoutError:
+        return _result(check, _unfinished(f"{LIMIT_S:g} s"))
+    except Exception as error:
+        return _result(check, _unfinished(type(error).__name__))
+
+
+def _ready(check: Check, subject: Subject) -> Judgement | None:
+    """Why the check cannot be made; None when it can."""
+    if subject.settings is None and not check.bare:
+        return skip("先修正配置", "correct the settings first")
+    return None
+
+
+def _guard(check: Check, subject: Subject) -> Judgement:
+    try:
+        judgement = check.look(subject)
+    except Exception as error:
+        return _unfinished(type(error).__name__)
+    return judgement if isinstance(judgement, Judgement) else _unfinished("coroutine")
+
+
+def _unfinished(why: str) -> Judgement:
+    return fail(
+        f"检查没有完成（{why}）",
+        f"the check did not finish ({why})",
+        Bilingual("这是本工具的缺陷，请带上这一行报告", "a defect of this tool: please report it with this line"),
+    )
+
+
+def _result(check: Check, judgement: Judgement) -> Result:
+    return Result(check.id, check.why, judgement, check.stops)

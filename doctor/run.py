@@ -1,0 +1,52 @@
+"""Examine a settings file: for ``manage.py doctor``, and at the service's start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from doctor.check import Check, Part, look_all, look_now
+from doctor.report import Result
+from doctor.subject import Subject, read
+from doctor.table import CHECKS
+from wechat.domain.errors import Bilingual, ConfigError
+
+OFFLINE = (Part.HOST, Part.STORES, Part.NETWORK, Part.CONSOLE)
+LIVE = (*OFFLINE, Part.WECHAT)
+
+
+async def examine(file: Path, *, live: bool = False) -> list[Result]:
+    """Every check of ``file``; those that ask WeChat only when ``live``."""
+    return await look_all(CHECKS, read(file), LIVE if live else OFFLINE)
+
+
+def examine_start(subject: Subject, checks: Sequence[Check] = CHECKS) -> list[Result]:
+    """What can be seen without waiting for anything, as the service starts. The port is its own to try."""
+    return look_now([check for check in checks if check.part is Part.HOST and check.id != "host.port"], subject)
+
+
+def report_start(results: Iterable[Result], production: bool) -> str:
+    """The faults as one block for the terminal; empty without any. Those that stop the start are told by that."""
+    failed = [result for result in results if result.failed and not (production and result.stops)]
+    lines = [f"✘ doctor: {len(failed)}"]
+    for result in failed:
+        judgement = result.judgement
+        lines += [f"✘ {result.id}：{judgement.seen.zh}", f"  {result.id}: {judgement.seen.en}"]
+        lines += [
+            f"    {line}" for line in dict.fromkeys((*judgement.fix.zh.splitlines(), *judgement.fix.en.splitlines()))
+        ]
+    return "\n".join(lines) if failed else ""
+
+
+def refuse_start(results: Iterable[Result]) -> None:
+    """Raises ConfigError for faults that would lose or misdirect money."""
+    found = [
+        Bilingual(
+            f"{result.id}：{result.judgement.seen.zh}；{result.judgement.fix.zh}",
+            f"{result.id}: {result.judgement.seen.en}; {result.judgement.fix.en}",
+        )
+        for result in results
+        if result.failed and result.stops
+    ]
+    if found:
+        raise ConfigError(found)

@@ -1,0 +1,114 @@
+"""What is examined: a settings file with what it says, and the machine it is for."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from doctor import machine as machines
+from doctor.machine import Machine
+from service.settings import loading
+from service.settings.model import ENV_PREFIX, Environment, Settings
+from service.settings.placeholders import look_up
+from wechat.domain.errors import Bilingual, ConfigError
+from wechat.pay.key_files import read_text
+
+PEM_KEYS = (
+    "pay.v3.merchant_key",
+    "pay.v3.merchant_cert",
+    "pay.v3.public_key",
+    "pay.v2.client_cert",
+    "pay.v2.client_key",
+    "pay.v2.ca",
+)
+SECRET_KEYS = ("pay.v3.merchant_key", "pay.v2.client_key")
+"""Those that nobody else may read."""
+
+
+class KeyGiven(NamedTuple):
+    """What a setting gives for a key: the file it names, if it names one, and its text, if that can be read."""
+
+    setting: str
+    path: Path | None
+    text: str | None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """``values`` are the merged files under the environment, unchecked; ``settings`` is None where they cannot work."""
+
+    file: Path
+    machine: Machine
+    values: Mapping[str, Any]
+    settings: Settings | None
+    file_problems: Sequence[Bilingual] = ()
+    value_problems: Sequence[Bilingual] = ()
+
+    @property
+    def production(self) -> bool:
+        """Whether real money moves; so until the settings say demo."""
+        return str(self.value("environment") or Environment.PRODUCTION) != Environment.DEMO
+
+    def value(self, key: str) -> Any:
+        """What stands under a dotted key, unchecked."""
+        return look_up(self.values, key)
+
+    def text(self, key: str) -> str:
+        found = self.value(key)
+        return "" if found is None else str(found)
+
+    def key(self, setting: str) -> KeyGiven | None:
+        """What the setting of a PEM gives; None where there is none."""
+        given = self.text(setting)
+        if not given:
+            return None
+        if "-----BEGIN" in given:
+            return KeyGiven(setting, None, given.replace("\\n", "\n"))
+        try:
+            return KeyGiven(setting, Path(given), read_text(Path(given).read_bytes()))
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            return KeyGiven(setting, Path(given), None, why or "?")
+
+
+def read(file: Path, machine: Machine | None = None) -> Subject:
+    """The subject of ``file``. Never raises: what is wrong with the settings is part of it."""
+    machine = machine or machines.look()
+    try:
+        values = loading.read(file)
+    except ConfigError as error:
+        return Subject(file, machine, {}, None, file_problems=error.problems)
+    merged = _under_environment(values)
+    try:
+        return Subject(file, machine, merged, loading.build(values))
+    except ConfigError as error:
+        return Subject(file, machine, merged, None, value_problems=error.problems)
+
+
+def readable_by_others(path: Path) -> bool | None:
+    """Whether users besides the owner and its group may read or write; None where nobody can tell."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return None
+    return bool(mode & (stat.S_IRWXO | stat.S_IWGRP))
+
+
+def _under_environment(values: dict[str, Any]) -> dict[str, Any]:
+    """``values`` with the texts that environment variables put in their place."""
+    merged = dict(values)
+    for name, text in os.environ.items():
+        if name.upper().startswith(ENV_PREFIX):
+            *sections, key = name.upper().removeprefix(ENV_PREFIX).lower().split("__")
+            at = merged
+            for section in sections:
+                inner = at.get(section)
+                at[section] = dict(inner) if isinstance(inner, Mapping) else {}
+                at = at[section]
+            at[key] = text
+    return merged

@@ -1,0 +1,50 @@
+"""Values that nobody owns: those of deploy/settings.production.yml, and the samples of WeChat's documents.
+
+Whoever forgets to replace one would find out at the first payment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+SAMPLES: Mapping[str, tuple[str, ...]] = {
+    "account.appid": ("wx0000000000000000", "wx8888888888888888", "wxd678efh567hg6787", "wxd930ea5d5a258f4f"),
+    "pay.mchid": ("1900000000", "1900009191", "1230000109", "10000100"),
+    "pay.v2.key": ("192006250b4c09247ec02edce69f6a2d",),
+    "pay.v3.public_key_id": ("PUB_KEY_ID_0", "PUB_KEY_ID_0000000000000024101100397200000006"),
+}
+"""By key, exactly as they stand in the template or in the documents (https://pay.weixin.qq.com/doc)."""
+EXAMPLE_HOST = re.compile(r"(^|\.)example(\.(com|org|net))?$", re.IGNORECASE)
+"""RFC 2606 keeps these names for documents."""
+
+
+def find_placeholders(values: Mapping[str, Any]) -> list[str]:
+    """The keys (dotted) of ``values``, nested as in the file, that still hold a sample."""
+    found = [key for key, samples in SAMPLES.items() if str(look_up(values, key)) in samples]
+    url = str(look_up(values, "http.public_base_url") or "")
+    if EXAMPLE_HOST.search(_host(url)):
+        found.append("http.public_base_url")
+    hooks = values.get("webhooks") or ()
+    return found + [
+        f"webhooks.{hook.get('name')}.url"
+        for hook in hooks
+        if isinstance(hook, Mapping) and EXAMPLE_HOST.search(_host(str(hook.get("url"))))
+    ]
+
+
+def look_up(values: Mapping[str, Any], key: str) -> Any:
+    """What ``values`` hold under a dotted key; None where there is nothing."""
+    found: Any = values
+    for name in key.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
+
+
+def _host(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:
+        return ""

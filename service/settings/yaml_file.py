@@ -1,0 +1,43 @@
+"""A settings file as YAML: its values, and the keys that stand in it twice, of which YAML would keep the last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import yaml
+
+
+class RepeatedKey(NamedTuple):
+    """``key`` (dotted) stands on both lines of a file, counted from 1."""
+
+    key: str
+    first: int
+    again: int
+
+
+def parse(text: str) -> Any:
+    """The values. Raises yaml.YAMLError."""
+    return yaml.safe_load(text)
+
+
+def find_repeated_keys(text: str) -> list[RepeatedKey]:
+    """Keys that are given more than once in one section. Raises yaml.YAMLError."""
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    return list(_repeated(root, "")) if root else []
+
+
+def _repeated(node: yaml.Node, above: str) -> Iterator[RepeatedKey]:
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _repeated(item, f"{above}{index}.")
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen: dict[str, int] = {}
+    for key, value in node.value:
+        name = f"{above}{key.value if isinstance(key, yaml.ScalarNode) else '?'}"
+        line = key.start_mark.line + 1
+        if name in seen:
+            yield RepeatedKey(name, seen[name], line)
+        seen.setdefault(name, line)
+        yield from _repeated(value, f"{name}.")
