@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from wechat.domain.events import EventType
-from wechat.events.webhooks import is_public, parse_secret
+from wechat.events.signature import parse_secret
+from wechat.events.webhooks import is_public
 from wechat.support.validation import Needs
 
 NUMERIC = re.compile(r"(^|\.)(0x[0-9a-f]*|[0-9]+)$", re.IGNORECASE | re.ASCII)

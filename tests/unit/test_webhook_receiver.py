@@ -15,7 +15,7 @@ import pytest
 from tests.support.clock import ManualClock
 from tests.support.webhooks import AT, KEY, OTHER_KEY, a_webhook, an_event, secret_of
 from wechat.domain.deliveries import Outcome
-from wechat.events.webhooks import sign
+from wechat.events.signature import sign
 
 SAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "webhook_receiver.py"
 BODY = b'{"type":"order.paid","timestamp":"2026-03-01T12:05:06+08:00","data":{}}'

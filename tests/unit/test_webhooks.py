@@ -15,7 +15,8 @@ from tests.simulator.sink import Sink
 from tests.support.clock import ManualClock
 from tests.support.webhooks import AT, KEY, OTHER_KEY, Names, a_webhook, an_event, secret_of
 from wechat.domain.deliveries import Outcome
-from wechat.events.webhooks import Webhook, is_public, parse_secret, sign
+from wechat.events.signature import parse_secret, sign
+from wechat.events.webhooks import Webhook, is_public
 
 VECTOR_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

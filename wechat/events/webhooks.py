@@ -9,12 +9,8 @@ followed, answers are not read, and no address is logged.
 
 from __future__ import annotations
 
-import base64
 import errno
-import hashlib
-import hmac
 import ipaddress
-import re
 import socket
 from collections.abc import Collection, Mapping, Sequence
 
@@ -24,12 +20,11 @@ from yarl import URL
 
 from wechat.domain.deliveries import Event, Outcome
 from wechat.domain.ports import Clock
+from wechat.events.signature import sign
 
 TOTAL_S = 10.0
 CONNECT_S = 3.0
 CONNECTIONS = 16
-PREFIX = "whsec_"
-SECRET_BYTES = range(24, 65)
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 NOT_PUBLIC = tuple(ipaddress.ip_network(net) for net in ("192.0.0.0/24", "192.88.99.0/24", "fec0::/10", "3fff::/20"))
 """Of IANA's special addresses those that Python 3.11 calls global in whole or in part."""
@@ -122,22 +117,6 @@ def _name_failure(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, PermissionError):
         return "forbidden"
     return next((word for kind, word in FAILURES.items() if isinstance(error, kind)), "unreachable")
-
-
-def sign(secret: bytes, event_id: str, timestamp: int, body: bytes) -> str:
-    """``v1,<base64>``: HMAC-SHA256 over ``id.timestamp.body``; ``timestamp`` is that of the try, in Unix seconds."""
-    content = f"{event_id}.{timestamp}.".encode() + body
-    return "v1," + base64.b64encode(hmac.digest(secret, content, hashlib.sha256)).decode()
-
-
-def parse_secret(text: str) -> bytes:
-    """The key in ``whsec_<base64>``. Raises ValueError unless it is 24 to 64 bytes long."""
-    if not re.fullmatch(rf"{PREFIX}[A-Za-z0-9+/]+={{0,2}}", text, re.ASCII):
-        raise ValueError("not a whsec_ secret")
-    secret = base64.b64decode(text.removeprefix(PREFIX), validate=True)
-    if len(secret) not in SECRET_BYTES:
-        raise ValueError("not 24 to 64 bytes")
-    return secret
 
 
 def public_socket(info: AddrInfo) -> socket.socket:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeGuard, cast
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -320,3 +321,39 @@ def describe_public_key(pem: str) -> str:
 
 def _public_pem(key: RSAPublicKey) -> str:
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class PemContent:
+    """What a PEM text holds: an RSA key or a certificate. ``label`` is PRIVATE KEY, CERTIFICATE or PUBLIC KEY."""
+
+    label: str
+    public_key: RSAPublicKey
+    private_key: RSAPrivateKey | None = None
+    serial: str = ""
+
+    def __repr__(self) -> str:
+        return f"PemContent({self.label})"
+
+
+def read_pem(text: str) -> PemContent | None:
+    """Whatever ``text`` holds, of any of the three kinds; None where it holds none."""
+    data = break_lines(text.replace("\\n", "\n")).encode()
+    try:
+        if "CERTIFICATE-----" in text:
+            certificate = x509.load_pem_x509_certificate(data)
+            found = certificate.public_key()
+            return PemContent("CERTIFICATE", found, None, f"{certificate.serial_number:X}") if _is_rsa(found) else None
+        if "PRIVATE KEY-----" in text:
+            private = load_pem_private_key(data, password=None)
+            if not isinstance(private, RSAPrivateKey):
+                return None
+            return PemContent("PRIVATE KEY", private.public_key(), private)
+        public = load_pem_public_key(data)
+        return PemContent("PUBLIC KEY", public) if _is_rsa(public) else None
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+
+
+def _is_rsa(key: object) -> TypeGuard[RSAPublicKey]:
+    return isinstance(key, RSAPublicKey)

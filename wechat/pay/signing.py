@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
@@ -36,6 +36,12 @@ class SignType(StrEnum):
     HMAC_SHA256 = "HMAC-SHA256"
 
 
+_DIGEST_INFO = {  # RFC 8017, section 9.2, note 1
+    "SHA256": bytes.fromhex("3031300d060960864801650304020105000420"),
+    "SHA1": bytes.fromhex("3021300906052b0e03021a05000414"),
+    "MD5": bytes.fromhex("3020300c06082a864886f70d020505000410"),
+    "SHA512": bytes.fromhex("3051300d060960864801650304020305000440"),
+}
 _V2_LENGTHS = {32: SignType.MD5, 64: SignType.HMAC_SHA256}
 
 
@@ -126,6 +132,29 @@ def rsa_verify(key: RSAPublicKey, message: bytes, signature: str) -> None:
         key.verify(base64.b64decode(signature.encode("ascii"), validate=True), message, PKCS1v15(), SHA256())
     except (InvalidSignature, binascii.Error, UnicodeEncodeError):
         raise SignatureInvalid("probe" if signature.startswith(PROBE) else "sign_wrong") from None
+
+
+def recover_digest(key: RSAPublicKey, signature: str) -> tuple[str, bytes] | None:
+    """The name of the hash and the digest that ``signature`` was made of. None where another key than ``key``'s made
+    it, or another padding than PKCS#1 v1.5.
+
+    It tells a wrong key from a changed message, which verifying cannot. For diagnosis only: it verifies nothing.
+    """
+    try:
+        signed = key.recover_data_from_signature(base64.b64decode(signature, validate=True), PKCS1v15(), None)
+    except (InvalidSignature, binascii.Error, ValueError):
+        return None
+    return next(((name, signed[len(head) :]) for name, head in _DIGEST_INFO.items() if signed.startswith(head)), None)
+
+
+def made_with_pss(key: RSAPublicKey, message: bytes, signature: str) -> bool:
+    """Whether ``signature`` is ``message``'s under the padding PSS, which WeChat Pay does not use."""
+    try:
+        padding = PSS(MGF1(SHA256()), PSS.AUTO)
+        key.verify(base64.b64decode(signature, validate=True), message, padding, SHA256())
+    except (InvalidSignature, binascii.Error, ValueError):
+        return False
+    return True
 
 
 def check_window(timestamp: str, now_s: float) -> None:

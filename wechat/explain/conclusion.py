@@ -1,0 +1,34 @@
+"""From what was found to what is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from wechat.explain.model import Explanation, Slip, Verdict
+from wechat.explain.search import Found, Try
+from wechat.explain.slips import SlipCode, sentence
+
+
+def slip(code: SlipCode, zh: str = "", en: str = "", *, wrong: str = "", right: str = "") -> Slip:
+    """A slip with its sentence and a particular in both languages."""
+    return Slip(code, sentence(code, zh, en), wrong, right)
+
+
+def of_tries(tries: Iterable[Try]) -> list[Slip]:
+    """The slips of what was tried with success."""
+    return [slip(one.slip, one.note) for one in tries if one.slip]
+
+
+def conclude(base: Explanation, found: Found, visible: Sequence[Slip], signed: str) -> Explanation:
+    """The explanation where it is known what was signed: ``signed``."""
+    seen = {one.code for one in visible}
+    slips = [*visible, *(one for one in of_tries(found.slips) if one.code not in seen)]
+    right = base.string_to_sign if found.slips else signed
+    verdict = Verdict.WRONG if slips else Verdict.CORRECT
+    return replace(base, verdict=verdict, slips=tuple(slips), string_to_sign=right, signed=signed)
+
+
+def end(base: Explanation, slips: Sequence[Slip]) -> Explanation:
+    """The explanation where ``slips`` are all that can be said."""
+    return replace(base, verdict=Verdict.WRONG, slips=tuple(slips))

@@ -1,0 +1,189 @@
+"""What is known of a signed message, and what is said of it. Pure values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+from enum import StrEnum
+from itertools import zip_longest
+from typing import Any
+
+from wechat.domain.errors import Bilingual
+from wechat.explain.slips import SlipCode
+from wechat.pay.key_files import PemContent
+
+MASK = "********"
+SHORTEST_SECRET = 4
+
+
+class Kind(StrEnum):
+    """Kinds of signed messages."""
+
+    V2 = "v2"
+    V3_REQUEST = "v3-request"
+    V3_ANSWER = "v3-answer"
+    V3_NOTIFICATION = "v3-notification"
+    JSAPI = "jsapi"
+    WX_CONFIG = "wx-config"
+    V2_REQ_INFO = "v2-req-info"
+    WEBHOOK = "webhook"
+    MESSAGE_PUSH = "message-push"
+
+
+NAMES: dict[Kind, Bilingual] = {
+    Kind.V2: Bilingual("微信支付 APIv2 报文（XML）", "a WeChat Pay APIv2 message (XML)"),
+    Kind.V3_REQUEST: Bilingual("微信支付 APIv3 请求", "a WeChat Pay APIv3 request"),
+    Kind.V3_ANSWER: Bilingual("微信支付 APIv3 应答", "a WeChat Pay APIv3 response"),
+    Kind.V3_NOTIFICATION: Bilingual("微信支付 APIv3 通知", "a WeChat Pay APIv3 notification"),
+    Kind.JSAPI: Bilingual("调起支付的参数（paySign）", "the parameters that start a payment (paySign)"),
+    Kind.WX_CONFIG: Bilingual("wx.config 的参数", "the parameters of wx.config"),
+    Kind.V2_REQ_INFO: Bilingual("APIv2 退款结果通知（req_info）", "an APIv2 refund notification (req_info)"),
+    Kind.WEBHOOK: Bilingual("Fenpay 推送的事件（webhook）", "an event delivered by Fenpay (webhook)"),
+    Kind.MESSAGE_PUSH: Bilingual("服务号消息推送", "a message pushed by the service account"),
+}
+
+
+_V2 = "https://pay.weixin.qq.com/doc/v2/merchant/4011985891"
+_V3 = "https://pay.weixin.qq.com/doc/v3/merchant"
+DOCUMENTS: dict[Kind, str] = {
+    Kind.V2: _V2,
+    Kind.V3_REQUEST: f"{_V3}/4012365336",
+    Kind.V3_ANSWER: f"{_V3}/4013053249",
+    Kind.V3_NOTIFICATION: f"{_V3}/4013053249",
+    Kind.JSAPI: f"{_V3}/4012365340",
+    Kind.WX_CONFIG: "https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/JS-SDK.html#62",
+    Kind.V2_REQ_INFO: "https://pay.weixin.qq.com/wiki/doc/api/jsapi.php?chapter=9_16",
+    Kind.WEBHOOK: "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md",
+    Kind.MESSAGE_PUSH: "https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Access_Overview.html",
+}
+"""Where the signature of each kind is specified."""
+
+
+class Verdict(StrEnum):
+    """How it ends."""
+
+    CORRECT = "correct"
+    WRONG = "wrong"
+    UNRECOGNISED = "unrecognised"
+
+
+@dataclass(frozen=True, slots=True)
+class Slip:
+    """One thing that went wrong: ``wrong`` is the line as it was signed or sent, ``right`` as it should have been."""
+
+    code: SlipCode
+    text: Bilingual
+    wrong: str = ""
+    right: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        return {"code": self.code.value, "zh": self.text.zh, "en": self.text.en}
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What a message is checked with. ``given`` are symmetric keys that were named without saying whose they are: the
+    first is taken for the right one of any kind of message.
+    """
+
+    given: tuple[str, ...] = ()
+    v2: str = ""
+    v3: str = ""
+    appsecret: str = ""
+    webhook_secrets: tuple[str, ...] = ()
+    ticket: str = ""
+    private_key: PemContent | None = None
+    public_key: PemContent | None = None
+    certificate: PemContent | None = None
+    public_key_id: str = ""
+
+    def __repr__(self) -> str:
+        return "Keys(…)"
+
+    @property
+    def secrets(self) -> list[str]:
+        """Every text that must not be shown, the longest first."""
+        known = {*self.given, self.v2, self.v3, self.appsecret, *self.webhook_secrets, self.ticket}
+        known |= {secret.strip() for secret in known} | {secret.removeprefix("whsec_") for secret in known}
+        return sorted((secret for secret in known if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)
+
+    def hide(self, text: str) -> str:
+        """``text`` without any secret."""
+        for secret in self.secrets:
+            text = text.replace(secret, MASK)
+        return text
+
+    def symmetric(self, own: str) -> list[tuple[str, SlipCode | None]]:
+        """The key to check with, then the others that may have been used in its place, each with the slip that this
+        would be. ``own`` is the settings' key for this kind of message."""
+        right = self.given[0] if self.given else own
+        others = [*self.given[1:], self.v2, self.v3, self.appsecret]
+        found: list[tuple[str, SlipCode | None]] = [(right, None)] if right else []
+        for other in others:
+            if other and other not in (key for key, _ in found):
+                found.append((other, SlipCode.KEY_OF_OTHER_API))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The answer about one message. ``hint`` says what is missing where nothing can be decided."""
+
+    kind: Kind | None
+    verdict: Verdict
+    slips: tuple[Slip, ...] = ()
+    string_to_sign: str = ""
+    signed: str = ""
+    computed: str | None = None
+    given: str | None = None
+    hint: Bilingual | None = None
+
+    def hide(self, keys: Keys) -> Explanation:
+        """The same without any secret."""
+        return replace(
+            self,
+            slips=tuple(
+                replace(
+                    slip,
+                    text=Bilingual(keys.hide(slip.text.zh), keys.hide(slip.text.en)),
+                    wrong=keys.hide(slip.wrong),
+                    right=keys.hide(slip.right),
+                )
+                for slip in self.slips
+            ),
+            string_to_sign=keys.hide(self.string_to_sign),
+            signed=keys.hide(self.signed),
+            computed=keys.hide(self.computed) if self.computed else self.computed,
+            given=keys.hide(self.given) if self.given else self.given,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The document of ``--json``."""
+        return {
+            "kind": self.kind.value if self.kind else None,
+            "verdict": self.verdict.value,
+            "slips": [slip.as_json() for slip in self.slips],
+            "string_to_sign": self.string_to_sign,
+            "computed": self.computed,
+            "given": self.given,
+        }
+
+    def changed_lines(self) -> Iterator[tuple[str, str]]:
+        """The lines of what was signed that are not those of what is to be signed: ``(signed, right)`` each."""
+        if not self.signed:
+            return
+        wrong, right = split_lines(self.signed), split_lines(self.string_to_sign)
+        for tag, i, j, k, m in SequenceMatcher(None, wrong, right, autojunk=False).get_opcodes():
+            if tag != "equal":
+                yield from zip_longest(wrong[i:j], right[k:m], fillvalue="")
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a string to sign, each with its line end made visible; one with ``&`` is broken there."""
+    if "\n" not in text and "&" in text:
+        parts = text.split("&")
+        return [f"{part}&" for part in parts[:-1]] + parts[-1:]
+    lines = re.findall(r"[^\n]*\n|[^\n]+", text)
+    return [line.replace("\r", "␍").replace("\n", "⏎") for line in lines]

@@ -1,0 +1,106 @@
+"""Messages that WeChat pushes to the service account's server, and its check of the address.
+
+Source: https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Access_Overview.html (消息推送)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+from urllib.parse import parse_qsl, unquote
+
+from wechat.domain.errors import Bilingual
+from wechat.explain import variants
+from wechat.explain.capture import Capture
+from wechat.explain.conclusion import conclude, end, slip
+from wechat.explain.model import MASK, Explanation, Keys, Kind, Slip, Verdict
+from wechat.explain.resource import key_tries
+from wechat.explain.search import Dimension, Try, dimension, search
+from wechat.explain.slips import SlipCode
+from wechat.explain.v2 import read_fields
+
+NEED_TOKEN = Bilingual("需要 --key：消息推送配置里的 Token", "--key is needed: the Token of the push settings")
+
+
+class Push(NamedTuple):
+    """What is signed besides the token; ``more`` is the encrypted text, where there is one."""
+
+    time: str
+    nonce: str
+    more: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> list[str]:
+        return [self.time, self.nonce, *self.more]
+
+
+def push_query(text: str) -> tuple[Mapping[str, str], str]:
+    """The query of a pushed message in ``text``, and the mark that HTML left in it."""
+    eaten = "×tamp" if "×tamp=" in text else ""
+    eaten = eaten or ("&amp;" if re.search(r"&amp;(?:timestamp|nonce|signature)=", text) else "")
+    clean = text.replace("×tamp", "&timestamp").replace("&amp;", "&") if eaten else text
+    found = re.search(r"[^\s\"'?<>]*\bsignature=[0-9A-Fa-f]{40}[^\s\"'<>]*", clean)
+    return (dict(parse_qsl(found[0], keep_blank_values=True)), eaten) if found else ({}, "")
+
+
+def explain_push(capture: Capture, keys: Keys) -> Explanation:
+    """A message of the service account, or the check of its address."""
+    query, eaten = push_query(capture.text)
+    encrypted = read_fields(capture.text).get("Encrypt", "") if "msg_signature" in query else ""
+    given = query.get("msg_signature" if encrypted else "signature", "")
+    sent = Push(query.get("timestamp", ""), query.get("nonce", ""), (encrypted,) if encrypted else ())
+    visible = [*_see(given, eaten)]
+    base = Explanation(Kind.MESSAGE_PUSH, Verdict.UNRECOGNISED, tuple(visible), _hidden(MASK, sent.parts), given=given)
+    if not keys.given:
+        return end(base, visible) if visible else replace(base, hint=NEED_TOKEN)
+    token = keys.given[0]
+    base = replace(base, string_to_sign=_hidden(token, sent.parts), computed=_sha1(sorted([token, *sent.parts])))
+    wanted = given.lower().encode()
+
+    def fits(key: str, time: str, nonce: str, ordered: bool, more: tuple[str, ...]) -> bool:
+        parts = [key, time, nonce, *more]
+        return hmac.compare_digest(_sha1(sorted(parts) if ordered else parts).encode(), wanted)
+
+    found = search(_dimensions(sent, keys, capture.text), fits)
+    if found is None:
+        return end(base, [*visible, slip(SlipCode.WRONG_KEY)])
+    key, time, nonce, ordered, more = found.values
+    parts = [time, nonce, *more]
+    return conclude(base, found, visible, _hidden(key, parts) if ordered else "".join([MASK, *parts]))
+
+
+def _dimensions(sent: Push, keys: Keys, text: str) -> list[Dimension]:
+    return [
+        key_tries(keys.symmetric("")[: len(keys.given)]),
+        dimension(sent.time, *variants.times(sent.time, text)),
+        dimension(
+            sent.nonce,
+            *variants.nonces(sent.nonce, text),
+            Try(SlipCode.URL_ENCODED_VALUES, unquote(sent.nonce)),
+        ),
+        dimension(True, Try(SlipCode.NOT_SORTED, False)),
+        dimension(sent.more, Try(SlipCode.VALUE_CHANGED, (), "Encrypt")),
+    ]
+
+
+def _see(given: str, eaten: str) -> list[Slip]:
+    """What is wrong in the request itself."""
+    found = []
+    if eaten:
+        found.append(slip(SlipCode.HTML_ENTITY, eaten, wrong=eaten, right="&timestamp" if eaten == "×tamp" else "&"))
+    if given.lower() not in ("", given):
+        found.append(slip(SlipCode.UPPER_CASE_RESULT, wrong=given, right=given.lower()))
+    return found
+
+
+def _hidden(token: str, parts: Sequence[str]) -> str:
+    """The string to sign with the token masked, where it stands."""
+    return "".join(MASK if part is token else part for part in sorted([token, *parts]))
+
+
+def _sha1(parts: Sequence[str]) -> str:
+    return hashlib.sha1("".join(parts).encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()

@@ -1,0 +1,64 @@
+"""Find out how a signature was made, by making it in every way that people make it.
+
+A signature has a few *dimensions* (which key, which body, which address …). Each has its right value first and then the
+values of usual slips. Combinations are tried in the order of how many slips they hold, up to two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import combinations, product
+from typing import Any, NamedTuple
+
+from wechat.explain.slips import SlipCode
+
+MOST_SLIPS = 2
+MOST_TRIES = 200_000
+
+
+class Try(NamedTuple):
+    """One value of a dimension. ``slip`` is None where the value is right. ``alone``: too many to combine."""
+
+    slip: SlipCode | None
+    value: Any
+    note: str = ""
+    alone: bool = False
+
+
+class Found(NamedTuple):
+    """The combination that fits: the values in the order of the dimensions, and the slips in it."""
+
+    values: tuple[Any, ...]
+    slips: tuple[Try, ...]
+
+
+Dimension = Sequence[Try]
+
+
+def dimension(right: Any, *others: Try, also_right: Iterable[Any] = ()) -> list[Try]:
+    """``right`` first, values that are no slip either, and then those of ``others`` that are different from them."""
+    found: dict[Any, Try] = {}
+    for each in (Try(None, right), *(Try(None, value) for value in also_right), *others):
+        found.setdefault(each.value, each)
+    return list(found.values())
+
+
+def search(dimensions: Sequence[Dimension], fits: Callable[..., bool]) -> Found | None:
+    """The combination with the fewest slips whose values ``fits`` accepts."""
+    tries = 0
+    for count in range(MOST_SLIPS + 1):
+        for chosen in _choices(dimensions, count):
+            tries += 1
+            if tries > MOST_TRIES:
+                return None
+            if fits(*(each.value for each in chosen)):
+                return Found(tuple(each.value for each in chosen), tuple(each for each in chosen if each.slip))
+    return None
+
+
+def _choices(dimensions: Sequence[Dimension], count: int) -> Iterator[tuple[Try, ...]]:
+    """Every combination with exactly ``count`` slips."""
+    right = [[each for each in values if each.slip is None] for values in dimensions]
+    wrong = [[each for each in values if each.slip and (count == 1 or not each.alone)] for values in dimensions]
+    for places in combinations(range(len(dimensions)), count):
+        yield from product(*(wrong[at] if at in places else right[at] for at in range(len(dimensions))))
