@@ -65,7 +65,7 @@ def write(path: Path, count: int) -> None:
             total += amount
             file.write(f"{_line(number, _yuan(amount))}\r\n")
         sums = (f"{count}.0", _yuan(total), "0.0", "0.0", "0.0", _yuan(total), "0.0")
-        file.write(f"{SUMS[TradeKind.ALL]}\r\n`{',`'.join(sums)}\r\n")
+        file.write(f"{SUMS}\r\n`{',`'.join(sums)}\r\n")
 
 
 def measure(path: Path, count: int, directory: Path) -> Figures:

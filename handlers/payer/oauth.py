@@ -19,6 +19,9 @@ STATE_LIFE_S = 600
 RESTARTS = 1
 CALLBACK = "/oauth/callback"
 
+DENIED = "authdeny"
+"""What WeChat sends in place of a code when the payer has declined."""
+
 _STATE = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _CODE = re.compile(r"[0-9A-Za-z_-]{1,256}", re.ASCII)
 _NEXT = re.compile(r"/[0-9A-Za-z_\-|*/]*(\?[0-9A-Za-z_\-=&]*)?", re.ASCII)
@@ -59,7 +62,7 @@ class CallbackHandler(PageHandler):
     def _read_code(self) -> str:
         """Raises Forbidden."""
         code = self.get_query_argument("code", "")
-        if not _CODE.fullmatch(code):
+        if not _CODE.fullmatch(code) or code == DENIED:
             raise Forbidden(
                 Bilingual("未授权登录，无法付款", "You did not authorise, so you cannot pay"), code="NOT_AUTHORIZED"
             )

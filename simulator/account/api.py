@@ -1,7 +1,8 @@
 """The Official Account API: ``/cgi-bin/*`` for the account, ``/sns/*`` for its users. HTTP 200 whatever happens.
 
 Sources, all on developers.weixin.qq.com: getAccessToken, getStableAccessToken, Global_Return_Code,
-Wechat_webpage_authorization.
+Wechat_webpage_authorization. Public probes of 2026 without credentials: the appid is checked before grant_type;
+``/cgi-bin/*`` ends its errmsg in `` rid: …``, ``/sns/*`` in ``, rid: …``, and does not speak of getStableAccessToken.
 """
 
 from __future__ import annotations
@@ -9,16 +10,22 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
-from simulator.account.credentials import AccountError, Granted
+from simulator.account.credentials import NOT_LATEST, STALE, AccountError, Granted
 from simulator.web.base import Reply, WechatHandler
 
+MORE = "more details at https://mmbizurl.cn/s/JtxxFh33r"
 LANGUAGES = ("zh_CN", "zh_TW", "en")
 
 
 class AccountHandler(WechatHandler):
     """JSON; failures are ``errcode`` and ``errmsg``."""
+
+    content_type = "application/json; charset=utf-8"
+    before_rid = " "
+    words: Mapping[int, str] = {NOT_LATEST: f"{STALE}, could get access_token by getStableAccessToken, {MORE}"}
 
     def data(self) -> dict[str, Any]:
         """What the call answers. Raises AccountError."""
@@ -32,17 +39,20 @@ class AccountHandler(WechatHandler):
 
     async def work(self) -> Reply:
         try:
-            return _reply(self.data())
+            return self._reply(self.data())
         except AccountError as error:
-            return self.refusal(str(error.errcode), error.errmsg)
+            return self.refusal(str(error.errcode), self.words.get(error.errcode, error.errmsg))
 
     def refusal(self, code: str, message: str) -> Reply:
         trace = "-".join(secrets.token_hex(4) for _ in range(3))
         errcode = int(code) if code.lstrip("-").isdigit() else -1
-        return _reply({"errcode": errcode, "errmsg": f"{message or 'refused'} rid: {trace}"})
+        return self._reply({"errcode": errcode, "errmsg": f"{message or 'refused'}{self.before_rid}rid: {trace}"})
 
     def system_error(self) -> Reply:
         return self.refusal("-1", "system error")
+
+    def _reply(self, data: dict[str, Any]) -> Reply:
+        return Reply(200, json.dumps(data, ensure_ascii=False).encode(), self.content_type)
 
     def query(self, name: str) -> str:
         return self.get_query_argument(name, "", strip=False)
@@ -68,9 +78,9 @@ class Token(AccountHandler):
     """GET /cgi-bin/token: a new token each time."""
 
     def data(self) -> dict[str, Any]:
+        self.check_app(self.query("appid"), self.query("secret"))
         if self.query("grant_type") != "client_credential":
             raise AccountError(40002, "invalid grant_type")
-        self.check_app(self.query("appid"), self.query("secret"))
         token, expires_in = self.simulator.credentials.classic_token()
         return {"access_token": token, "expires_in": expires_in}
 
@@ -81,9 +91,9 @@ class StableToken(AccountHandler):
     def data(self) -> dict[str, Any]:
         self.demand("POST")
         asked = self._json()
+        self.check_app(str(asked.get("appid") or ""), str(asked.get("secret") or ""))
         if asked.get("grant_type") != "client_credential":
             raise AccountError(40002, "invalid grant_type")
-        self.check_app(str(asked.get("appid") or ""), str(asked.get("secret") or ""))
         token, expires_in = self.simulator.credentials.stable_token(asked.get("force_refresh") is True)
         return {"access_token": token, "expires_in": expires_in}
 
@@ -109,7 +119,15 @@ class Ticket(AccountHandler):
         return {"errcode": 0, "errmsg": "ok", "ticket": ticket, "expires_in": expires_in}
 
 
-class OAuthToken(AccountHandler):
+class UserHandler(AccountHandler):
+    """``/sns/*``: JSON that says it is plain text."""
+
+    content_type = "text/plain"
+    before_rid = ", "
+    words: Mapping[int, str] = {}
+
+
+class OAuthToken(UserHandler):
     """GET /sns/oauth2/access_token: a code, once, for a user's token and openid."""
 
     def data(self) -> dict[str, Any]:
@@ -119,7 +137,7 @@ class OAuthToken(AccountHandler):
         return _grant(self.simulator.credentials.use_code(self.query("code")))
 
 
-class OAuthRefresh(AccountHandler):
+class OAuthRefresh(UserHandler):
     """GET /sns/oauth2/refresh_token."""
 
     def data(self) -> dict[str, Any]:
@@ -130,7 +148,7 @@ class OAuthRefresh(AccountHandler):
         return _grant(self.simulator.credentials.refresh(self.query("refresh_token")))
 
 
-class UserInfo(AccountHandler):
+class UserInfo(UserHandler):
     """GET /sns/userinfo, for a grant of scope snsapi_userinfo."""
 
     def data(self) -> dict[str, Any]:
@@ -153,7 +171,7 @@ class UserInfo(AccountHandler):
         }
 
 
-class OAuthCheck(AccountHandler):
+class OAuthCheck(UserHandler):
     """GET /sns/auth: whether a user's token still works."""
 
     def data(self) -> dict[str, Any]:
@@ -169,7 +187,3 @@ def _grant(grant: Granted) -> dict[str, Any]:
         "openid": grant.openid,
         "scope": grant.scope,
     }
-
-
-def _reply(data: dict[str, Any]) -> Reply:
-    return Reply(200, json.dumps(data, ensure_ascii=False).encode())

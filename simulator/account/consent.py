@@ -16,6 +16,7 @@ from simulator.web.pages import PageHandler, origin_of
 
 ORDER = ("appid", "redirect_uri", "response_type", "scope", "state")
 EXTRAS = frozenset({"forcePopup", "forceSnapShot", "connect_redirect"})
+DENIED = "authdeny"  # as public code compares the code with; the documentation is silent
 BASE, USERINFO = "snsapi_base", "snsapi_userinfo"
 _STATE = re.compile(r"[a-zA-Z0-9]{0,128}", re.ASCII)
 
@@ -38,10 +39,10 @@ class Link:
     state: str
     query: str
 
-    def back(self, code: str = "") -> str:
-        """Where the browser goes: with a code, or after a refusal with the state alone."""
+    def back(self, code: str = DENIED) -> str:
+        """Where the browser goes: with a code, or after a refusal with the word for it."""
         parts = urlsplit(self.redirect_uri)
-        added = urlencode([("code", code)] * bool(code) + [("state", self.state)])
+        added = urlencode([("code", code), ("state", self.state)])
         query = f"{parts.query}&{added}" if parts.query else added
         return urlunsplit((parts.scheme, parts.netloc, parts.path or "/", query, ""))
 

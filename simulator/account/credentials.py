@@ -23,6 +23,8 @@ FORCED_A_DAY = 20
 FORCED_APART_S = 30.0
 KEPT = 50_000
 
+NOT_LATEST = 40001
+STALE = "invalid credential, access_token is invalid or not latest"
 CLASSIC, STABLE, TICKET = "classic", "stable", "jsapi"
 
 
@@ -140,7 +142,7 @@ class Credentials:
         life = self._lives.get(token)
         over = life is not None and self._clock.now_s() >= life.ends_s
         if life is None or life.kind == TICKET or (over and life.replaced):
-            raise AccountError(40001, "invalid credential, access_token is invalid or not latest")
+            raise AccountError(NOT_LATEST, STALE)
         if over:
             raise AccountError(42001, "access_token expired")
 
@@ -187,7 +189,7 @@ class Credentials:
             raise AccountError(41001, "access_token missing")
         grant = self._grants.get(access_token)
         if grant is None:
-            raise AccountError(40001, "invalid credential, access_token is invalid or not latest")
+            raise AccountError(NOT_LATEST, STALE)
         if self._clock.now_s() >= grant.expires_s:
             raise AccountError(42001, "access_token expired")
         if grant.openid != openid:

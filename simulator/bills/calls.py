@@ -22,8 +22,8 @@ from simulator.wechatpay.v2 import BusinessRefusal, CommunicationError, V2Handle
 from simulator.wechatpay.v2_refunds import without_certificate
 from simulator.wechatpay.v3 import V3Handler
 from simulator.wechatpay.v3_errors import V3Refusal
+from simulator.wechatpay.xml import write_xml
 from wechat.pay.signing import SignType
-from wechat.pay.v2 import xmlcodec
 
 V2_BILL = (
     *V2_COMMON,
@@ -59,6 +59,7 @@ V3_WORDS = {
     NoBill.EMPTY: ("NO_STATEMENT_EXIST", "请求的账单文件不存在"),
     NoBill.TOO_OLD: ("INVALID_REQUEST", "只能下载三个月内的账单"),
 }
+GZIP = b"\x1f\x8b"  # how a gzip file begins
 NO_BILL_CODE = "20002"  # the only error_code that is known
 
 
@@ -93,7 +94,7 @@ class DownloadBill(V2Handler):
             "return_msg": "SIGN ERROR" if code == "签名错误" else code,
             "error_code": message,
         }
-        return Reply(200, xmlcodec.build({name: value for name, value in fields.items() if value}), "text/plain")
+        return Reply(200, write_xml({name: value for name, value in fields.items() if value}), "text/plain")
 
     def system_error(self) -> Reply:
         return self.refusal("SYSTEMERROR", "")
@@ -123,7 +124,7 @@ class DownloadFundFlow(DownloadBill):
             "err_code": FLOW_CODES[why],
             "err_code_des": why.value,
         }
-        return Reply(200, xmlcodec.build(fields), "text/plain")
+        return Reply(200, write_xml(fields), "text/plain")
 
 
 class _Announcement(V3Handler):
@@ -187,7 +188,7 @@ class BillFile(V3Handler):
         answer = await super().work()
         if answer.status != 200:
             return answer
-        return Reply(200, self._file, "application/octet-stream")
+        return Reply(200, self._file, _content("GZIP" if self._file.startswith(GZIP) else ""))
 
     def business(self, body: dict[str, Any]) -> dict[str, Any]:
         file = self.simulator.bills.download(self.get_query_argument("token", ""))
@@ -209,7 +210,7 @@ def _compress(file: bytes, tar_type: str | None) -> bytes:
 
 
 def _content(tar_type: str | None) -> str:
-    return "application/gzip" if tar_type == "GZIP" else "text/plain; charset=utf-8"
+    return "application/x-gzip" if tar_type == "GZIP" else "text/plain"
 
 
 def _sha1(file: bytes) -> str:

@@ -2,7 +2,9 @@
 
 A file is UTF-8 with a byte order mark and CRLF; before each value stands a back-tick, amounts are yuan, and a comma in
 a merchant's text is a backslash and a blank.
-Sources: https://pay.weixin.qq.com/doc/v3/merchant/4013071246 (交易账单), .../4013071249 (资金账单).
+Sources: https://pay.weixin.qq.com/doc/v3/merchant/4013071246 (交易账单), .../4013071249 (资金账单). The page has a
+shorter summary for SUCCESS bills; files that were really downloaded have all seven sums, a count without decimals and
+the fee with five (WxJava's WxPayBillResultTest, other SDKs' samples, developers.weixin.qq.com's page on cloud run).
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ _START = (
 )
 _REFUND = "微信退款单号,商户退款单号,退款金额,充值券退款金额,退款类型,退款状态"
 _END = "商品名称,商户数据包,手续费,费率,订单金额"
-_ALL_SUMS = "总交易单数,应结订单总金额,退款总金额,充值券退款总金额,手续费总金额,订单总金额,申请退款总金额"
+SUMS = "总交易单数,应结订单总金额,退款总金额,充值券退款总金额,手续费总金额,订单总金额,申请退款总金额"
 
 
 class TradeKind(StrEnum):
@@ -36,11 +38,6 @@ HEADERS = {
     TradeKind.ALL: f"{_START},{_REFUND},{_END},申请退款金额,费率备注",
     TradeKind.SUCCESS: f"{_START},{_END},费率备注",
     TradeKind.REFUND: f"{_START},退款申请时间,退款成功时间,{_REFUND},{_END},申请退款金额,费率备注",
-}
-SUMS = {
-    TradeKind.ALL: _ALL_SUMS,
-    TradeKind.SUCCESS: "总交易单数,应结订单总金额,手续费总金额,订单总金额",
-    TradeKind.REFUND: _ALL_SUMS,
 }
 FLOW_HEADER = (
     "记账时间,微信支付业务单号,资金流水单号,业务名称,业务类型,收支类型,收支金额(元),账户结余(元),资金变更提交申请人,备注,"
@@ -88,7 +85,7 @@ class Line:
 def trade_file(lines: Sequence[Line], kind: TradeKind) -> bytes:
     """A trade bill; ``lines`` are those that its kind lists."""
     names = HEADERS[kind].split(",")
-    return _file(HEADERS[kind], (_pick(_cells(line), names) for line in lines), SUMS[kind], _sums(lines))
+    return _file(HEADERS[kind], (_pick(_cells(line), names) for line in lines), SUMS, _sums(lines))
 
 
 def flow_file(movements: Sequence[Movement]) -> bytes:
@@ -162,11 +159,11 @@ def _cells(line: Line) -> dict[str, str]:
 
 def _sums(lines: Sequence[Line]) -> dict[str, str]:
     return {
-        "总交易单数": f"{len(lines)}.0",
+        "总交易单数": str(len(lines)),
         "应结订单总金额": yuan(sum(line.settled for line in lines)),
         "退款总金额": yuan(sum(line.settled_refund for line in lines)),
-        "充值券退款总金额": yuan(prepaid) if (prepaid := sum(line.prepaid_refund for line in lines)) else "0.0",
-        "手续费总金额": yuan(sum(line.fee for line in lines)),
+        "充值券退款总金额": yuan(sum(line.prepaid_refund for line in lines)),
+        "手续费总金额": yuan(sum(line.fee for line in lines), 5),
         "订单总金额": yuan(sum(line.total for line in lines)),
         "申请退款总金额": yuan(sum(line.refund for line in lines)),
     }

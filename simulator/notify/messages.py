@@ -20,10 +20,10 @@ from simulator.state.refunds import Refund, RefundEnded, State
 from simulator.wechatpay.keys import PlatformKeys, SignatureMode
 from simulator.wechatpay.payloads import v2_transaction, v3_transaction
 from simulator.wechatpay.refund_payloads import REFUND_TEXT, v2_refund_news, v3_refund_news
+from simulator.wechatpay.xml import write_xml
 from wechat.domain.times import to_v3
 from wechat.pay.ciphers import seal_req_info
 from wechat.pay.signing import SignType, v2_sign
-from wechat.pay.v2 import xmlcodec
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +82,13 @@ class NotificationBuilder:
         }
         key = self._v2_key(shot)
         fields["sign"] = v2_sign(fields, key, SignType(order.placed.sign_type))
-        return Message({"Content-Type": "text/xml"}, xmlcodec.build(fields))
+        return Message({"Content-Type": "text/xml"}, write_xml(fields))
 
     def _v2_refund(self, fields: dict[str, str], notification_id: str, shot: NotificationSpec) -> Message:
         """No signature: what is told is encrypted under the API key, and that is all."""
-        sealed = seal_req_info(xmlcodec.build(fields, root="root"), self._v2_key(shot))
+        sealed = seal_req_info(write_xml(fields, root="root"), self._v2_key(shot))
         fields = self._v2_head(notification_id) | {"req_info": sealed}
-        return Message({"Content-Type": "text/xml"}, xmlcodec.build(fields))
+        return Message({"Content-Type": "text/xml"}, write_xml(fields))
 
     def _v2_head(self, notification_id: str) -> dict[str, str]:
         return {

@@ -63,7 +63,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Certified:
-    """A key and its certificate; ``serial_no`` is upper-case hex, as WeChat writes it."""
+    """A key and its certificate; ``serial_no`` is upper-case hex of twenty bytes, as WeChat writes it."""
 
     key: rsa.RSAPrivateKey
     certificate_pem: str
@@ -96,7 +96,7 @@ def load_certificate(
         save(path, extend(_builder(key, name), key).sign(key, SHA256()).public_bytes(Encoding.PEM).decode())
     pem = path.read_text("ascii")
     certificate = x509.load_pem_x509_certificate(pem.encode())
-    serial = f"{certificate.serial_number:X}"
+    serial = f"{certificate.serial_number:040X}"
     return Certified(key, pem, serial, certificate.not_valid_before_utc, certificate.not_valid_after_utc)
 
 

@@ -29,7 +29,7 @@ def authorize(request: HTTPServerRequest, identity: Identity, merchant: Certifie
         raise _sign_error("Http头Authorization中的timestamp与发起请求的时间不得超过5分钟") from None
     if items["mchid"] != identity.mchid:
         raise V3Refusal("MCH_NOT_EXISTS", "商户号不存在")
-    if items["serial_no"] != merchant.serial_no:
+    if not _is_serial(items["serial_no"], merchant.serial_no):
         raise _sign_error("商户证书序列号有误。请使用签名私钥匹配的证书序列号")
     _check_signature(request, items, merchant)
 
@@ -44,6 +44,11 @@ def _items(header: str, missing_words: str) -> dict[str, str]:
     if set(items) != ITEMS or len(rest.split(",")) != len(ITEMS) or not all(items.values()):
         raise _sign_error(BAD_FORMAT)
     return items
+
+
+def _is_serial(told: str, serial_no: str) -> bool:
+    """A serial is a number: SDKs write it in lower case, and some without its first zeros."""
+    return bool(re.fullmatch(r"[0-9A-Fa-f]{1,64}", told, re.ASCII)) and int(told, 16) == int(serial_no, 16)
 
 
 def _check_signature(request: HTTPServerRequest, items: dict[str, str], merchant: Certified) -> None:

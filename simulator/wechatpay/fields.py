@@ -1,25 +1,28 @@
 """The fields of each call, as WeChat's pages list them: name, type, length, required.
 
 v2: https://pay.weixin.qq.com/doc/v2/merchant/4011936530 · v3: https://pay.weixin.qq.com/doc/v3/merchant/4012791897,
-.../4012791874 (Native), .../4012791832 (H5). Lengths count characters. The wording of v3's messages is as quoted in
-wechatpay-php issue 114 (length), wechatpay-postman-script issue 7 (pattern), wechatpayv3 pull request 87 (unknown
-fields) and the FAQ .../4012791869 (minimum).
+.../4012791874 (Native), .../4012791832 (H5), .../4013070347 (APP). Lengths count bytes of UTF-8. The wording of v3's
+messages is as quoted in wechatpay-php issue 114 (length), wechatpay-postman-script issue 7 (pattern), wechatpayv3 pull
+request 87 (unknown fields) and the FAQ .../4012791869 (minimum). v2 says the same of /body/xml/…: silenceper/wechat
+issue 654 (number); quoted by merchants: “/body/xml/body” … 字节数 200，大于最大值 128; “/body/out_trade_no” … 字节数
+3，小于最小值 6.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 NUMBER = r"^[0-9a-zA-Z_\-\|\*]+$"
 NOTIFY_URL = r"^https?://([^\s/?#\[\]\@]+\@)?([^\s/?#\@:]+)(?::\d{2,5})?([^\s?#\[\]]*)$"
+INTEGER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 RFC3339 = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+\-]\d{2}:\d{2})$"
 
 
 class FieldError(Exception):
-    """A field breaks its rule. v3 shows ``message``, ``pointer``, ``value``; v2 makes its own words of ``fault``."""
+    """A field breaks its rule. v3 shows ``message``, ``pointer``, ``value``; v2 the first, or its own of ``fault``."""
 
     def __init__(self, fault: str, pointer: str, message: str, value: Any, location: str | None = "body") -> None:
         super().__init__(message)
@@ -32,12 +35,16 @@ class FieldError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """``path`` is dotted; ``[]`` stands for each item of a list. ``size`` is the longest text or the least integer."""
+    """``path`` is dotted; ``[]`` stands for each item of a list.
+
+    ``size`` is the longest text, in bytes, or the least integer; ``least`` the shortest text.
+    """
 
     path: str
     label: str
     kind: type = str
     size: int = 0
+    least: int = 0
     required: bool = False
     pattern: str = ""
     choices: tuple[str, ...] = ()
@@ -50,15 +57,17 @@ V2_COMMON = (
     Field("sign", "签名", size=64, required=True),
     Field("sign_type", "签名类型", size=32, choices=("MD5", "HMAC-SHA256")),
 )
+V2_OUT_TRADE_NO = Field("out_trade_no", "商户订单号", size=32, least=6, required=True, pattern=NUMBER)
+V2_NUMBER = replace(V2_OUT_TRADE_NO, required=False)
 V2_ORDER = (
     *V2_COMMON,
     Field("device_info", "设备号", size=32),
-    Field("body", "商品描述", size=127, required=True),
+    Field("body", "商品描述", size=128, required=True),
     Field("detail", "商品详情", size=6144),
-    Field("attach", "附加数据", size=127),
-    Field("out_trade_no", "商户订单号", size=32, required=True, pattern=NUMBER),
+    Field("attach", "附加数据", size=128),
+    V2_OUT_TRADE_NO,
     Field("fee_type", "标价币种", size=16, choices=("CNY",)),
-    Field("total_fee", "标价金额", required=True, size=10, pattern=r"^[1-9][0-9]*$"),
+    Field("total_fee", "标价金额", int, size=1, required=True),
     Field("spbill_create_ip", "终端IP", size=64, required=True, pattern=r"^[0-9A-Fa-f:.]{2,64}$"),
     Field("time_start", "交易起始时间", size=14, pattern=r"^\d{14}$"),
     Field("time_expire", "交易结束时间", size=14, pattern=r"^\d{14}$"),
@@ -72,16 +81,16 @@ V2_ORDER = (
     Field("profit_sharing", "是否需要分账", size=16, choices=("Y", "N")),
     Field("scene_info", "场景信息", size=256),
 )
-V2_NUMBER = Field("out_trade_no", "商户订单号", size=32, pattern=NUMBER)
 V2_QUERY = (*V2_COMMON, V2_NUMBER, Field("transaction_id", "微信订单号", size=32))
-V2_CLOSE = (*V2_COMMON, Field("out_trade_no", "商户订单号", size=32, required=True, pattern=NUMBER))
+V2_CLOSE = (*V2_COMMON, V2_OUT_TRADE_NO)
 V2_NEEDS = {"JSAPI": "openid", "NATIVE": "product_id", "MWEB": "scene_info"}
 
+V3_NUMBER = Field("out_trade_no", "商户订单号", size=32, least=6, required=True, pattern=NUMBER)
 _V3_ORDER = (
     Field("appid", "公众账号ID", size=32, required=True),
     Field("mchid", "直连商户号", size=32, required=True),
     Field("description", "商品描述", size=127, required=True),
-    Field("out_trade_no", "商户订单号", size=32, required=True, pattern=NUMBER),
+    V3_NUMBER,
     Field("time_expire", "交易结束时间", size=64, pattern=RFC3339),
     Field("attach", "附加数据", size=128),
     Field("notify_url", "通知地址", size=255, required=True, pattern=NOTIFY_URL),
@@ -131,7 +140,6 @@ V3_ORDER = {
         Field("scene_info.h5_info.package_name", "Android平台PackageName", size=128),
     ),
 }
-V3_NUMBER = Field("out_trade_no", "商户订单号", size=32, required=True, pattern=NUMBER)
 V3_TRANSACTION = Field("transaction_id", "微信支付订单号", size=32, required=True)
 V3_MCHID = Field("mchid", "直连商户号", size=32, required=True)
 
@@ -143,7 +151,21 @@ def check_texts(fields: Mapping[str, str], table: tuple[Field, ...]) -> None:
             raise _missing(field, field.path, "body")
     for field in table:
         if value := fields.get(field.path):
-            _check_text(field, field.path, value, "body")
+            _check_element(field, f"xml/{field.path}", value)
+
+
+def _check_element(field: Field, pointer: str, value: str) -> None:
+    """One element of v2's XML, whose numbers are digits. Raises FieldError."""
+    if field.kind is not int:
+        _check_text(field, pointer, value, "body")
+    elif not INTEGER.fullmatch(value):
+        source = _source(pointer, "body")
+        message = (
+            f"无法将输入源{source.removeprefix('输入源')}映射到目标字段“{field.label}”中，此字段需要{_WANTED[int]}"
+        )
+        raise FieldError("type", pointer, message, value)
+    else:
+        _check_number(field, pointer, int(value), "body")
 
 
 def check_json(body: dict[str, Any], table: tuple[Field, ...]) -> None:
@@ -163,20 +185,27 @@ def check_value(field: Field, pointer: str, value: Any, location: str = "body") 
         return
     if not isinstance(value, field.kind) or (isinstance(value, bool) and field.kind is int):
         raise _build_type_error(field, pointer, value, location)
-    if isinstance(value, int) and value < field.size:
-        message = f"{_source(pointer, location)}映射到数值字段“{field.label}”规则校验失败，值低于最小值 {field.size}"
-        raise FieldError("range", pointer, message, value, location)
+    if isinstance(value, int):
+        _check_number(field, pointer, value, location)
     if isinstance(value, str):
         if field.required and not value:
             raise _missing(field, pointer, location)
         _check_text(field, pointer, value, location)
 
 
+def _check_number(field: Field, pointer: str, value: int, location: str) -> None:
+    if value < field.size:
+        message = f"{_source(pointer, location)}映射到数值字段“{field.label}”规则校验失败，值低于最小值 {field.size}"
+        raise FieldError("range", pointer, message, value, location)
+
+
 def _check_text(field: Field, pointer: str, value: str, location: str) -> None:
     start = f"{_source(pointer, location)}映射到值字段“{field.label}”字符串规则校验失败，"
-    if len(value) > field.size:
-        message = f"{start}字节数 {len(value)}，大于最大值 {field.size}"
-        raise FieldError("length", pointer, message, len(value), location)
+    length = len(value.encode("utf-8", "surrogatepass"))
+    if length > field.size:
+        raise FieldError("length", pointer, f"{start}字节数 {length}，大于最大值 {field.size}", length, location)
+    if length < field.least:
+        raise FieldError("length", pointer, f"{start}字节数 {length}，小于最小值 {field.least}", length, location)
     if value and field.pattern and not re.fullmatch(field.pattern, value, re.ASCII):
         raise FieldError("pattern", pointer, f"{start}字符串必须匹配正则表达式“{field.pattern}”", value, location)
     if value and field.choices and value not in field.choices:

@@ -1,11 +1,12 @@
 """WeChat Pay v2: unifiedorder, orderquery, closeorder.
 
-What is wrong at the door (method, XML, merchant, signature, the shape of fields, the openid) is answered by
+What is wrong at the door (method, XML, merchant, signature, the shape of fields, the appid) is answered by
 ``return_code`` FAIL without a signature; what the business does not allow by a signed ``result_code`` FAIL. Checked in
 this order: method · body · UTF-8 · XML · mch_id · sign · presence and shape of fields · appid · openid · the order.
 
 Sources: https://pay.weixin.qq.com/doc/v2/merchant/4011936530, .../4011937248, .../4011939577; words seen on the wire:
-weixin-java-pay-demo issue 14, helei112g/payment issue 123, best-pay-sdk issue 30, pingpp-html5 issue 12. That closing
+weixin-java-pay-demo issue 14, go-pay/gopay issue 306, pingpp-html5 issue 12; lists of them in public SDKs
+(商户号mch_id与appid不匹配, ORDERPAID order paid, REFUNDNOTEXIST not exist). That closing
 within five minutes is refused is documented, its code is not: TRADE_STATE_ERROR of the old page is used.
 """
 
@@ -19,6 +20,7 @@ from simulator.state.orders import DEFAULT_LIFE_S, MIN_LIFE_S, Order, OrderReque
 from simulator.web.base import Reply, WechatHandler
 from simulator.wechatpay.fields import V2_CLOSE, V2_NEEDS, V2_ORDER, V2_QUERY, Field, FieldError, check_texts
 from simulator.wechatpay.payloads import STATE_TEXT, v2_transaction
+from simulator.wechatpay.xml import write_xml
 from wechat.domain.errors import Malformed, SignatureInvalid
 from wechat.domain.times import from_v2
 from wechat.pay.signing import SignType, v2_sign, v2_verify
@@ -26,7 +28,8 @@ from wechat.pay.v2 import xmlcodec
 
 CLOSE_AGE_S = 300.0
 NOT_COMPARED = ("nonce_str", "sign", "sign_type", "time_start", "time_expire")
-INVALID = ("total_fee", "spbill_create_ip", "notify_url", "openid", "bill_type")
+NOT_PAIRED = "商户号mch_id与appid不匹配"
+INVALID = ("spbill_create_ip", "notify_url", "openid", "bill_type")
 WORDS = {
     Rule.PAID: ("ORDERPAID", "该订单已支付"),
     Rule.CLOSED: ("ORDERCLOSED", "订单已关闭"),
@@ -94,7 +97,7 @@ class V2Handler(WechatHandler):
             honest = self.fault not in (Fault.WRONG_SIGNATURE, Fault.PROBE)
             key = self.simulator.identity.api_v2_key if honest else secrets.token_hex(16)
             fields = {**fields, "sign": v2_sign(fields, key, self.kind)}
-        reply.body = xmlcodec.build(fields)
+        reply.body = write_xml(fields)
         return reply
 
     def _answer(self, fields: dict[str, str]) -> Reply:
@@ -107,6 +110,8 @@ class V2Handler(WechatHandler):
             "mch_id": identity.mchid,
             "nonce_str": secrets.token_hex(8),
         }
+        if self.kind is SignType.HMAC_SHA256:  # "sometimes", SDKs say; always then, here
+            head["sign_type"] = self.kind.value
         self._answer_fields = {name: value for name, value in (head | fields).items() if value}
         return Reply(200, b"", "text/plain", signed=True)
 
@@ -141,9 +146,9 @@ class V2Handler(WechatHandler):
 
     def _check_appid(self, appid: str) -> None:
         if not appid.startswith("wx"):
-            raise BusinessRefusal("APPID_NOT_EXIST", "APPID不存在")
+            raise CommunicationError("AppID不存在")
         if appid != self.simulator.identity.appid:
-            raise BusinessRefusal("APPID_MCHID_NOT_MATCH", "appid和mch_id不匹配")
+            raise CommunicationError(NOT_PAIRED)
 
 
 class UnifiedOrder(V2Handler):
@@ -167,7 +172,7 @@ class UnifiedOrder(V2Handler):
                 "JSAPI支付必须传openid" if needed == "openid" else f"{trade_type}支付必须传{needed}"
             )
         if trade_type == "JSAPI" and not self.simulator.identity.payer(fields["openid"]):
-            raise CommunicationError("appid and openid not match")
+            raise BusinessRefusal("PARAM_ERROR", "appid和openid不匹配")
 
     def _order_request(self, fields: dict[str, str]) -> OrderRequest:
         asked = {name: value for name, value in fields.items() if value and name not in NOT_COMPARED}
@@ -230,7 +235,12 @@ class CloseOrder(V2Handler):
     table = V2_CLOSE
 
     def business(self, fields: dict[str, str]) -> dict[str, str]:
-        self.simulator.orders.close(fields["out_trade_no"], min_age_s=CLOSE_AGE_S)
+        try:
+            self.simulator.orders.close(fields["out_trade_no"], min_age_s=CLOSE_AGE_S)
+        except RuleBroken as broken:
+            if broken.rule is Rule.PAID:
+                raise BusinessRefusal("ORDERPAID", "order paid") from None
+            raise
         return {"result_msg": "OK"}
 
 
@@ -247,13 +257,13 @@ def h5_url(origin: str, prepay_id: str) -> str:
 
 def _refusal_of(error: FieldError) -> CommunicationError | BusinessRefusal:
     """v2's words for a field that breaks its rule."""
-    name = error.pointer
+    name = error.pointer.removeprefix("xml/")
     if error.fault == "missing":
         return BusinessRefusal("LACK_PARAMS", f"缺少参数{name}")
     if name in INVALID:
         return CommunicationError(f"invalid {name}")
-    return CommunicationError(f"{name}参数{'长度有误' if error.fault == 'length' else '格式错误'}")
+    return CommunicationError(f"{name}参数格式错误" if error.fault == "choice" else error.message)
 
 
 def at_the_door(words: str) -> Reply:
-    return Reply(200, xmlcodec.build({"return_code": "FAIL", "return_msg": words}), "text/plain")
+    return Reply(200, write_xml({"return_code": "FAIL", "return_msg": words}), "text/plain")

@@ -15,7 +15,6 @@ from simulator.wechatpay.refund_payloads import v2_refund_answer, v2_refund_paym
 from simulator.wechatpay.v2 import BusinessRefusal, CommunicationError, V2Handler
 
 REFUND_NUMBER = r"^[0-9a-zA-Z_\-\|\*@]+$"
-AMOUNT = r"^[1-9][0-9]*$"
 ROWS = 10
 NO_CERTIFICATE = (
     "<html><head><title>400 No required SSL certificate was sent</title></head><body>"
@@ -28,8 +27,8 @@ V2_REFUND = (
     V2_TRANSACTION,
     V2_NUMBER,
     Field("out_refund_no", "商户退款单号", size=64, required=True, pattern=REFUND_NUMBER),
-    Field("total_fee", "订单金额", size=10, required=True, pattern=AMOUNT),
-    Field("refund_fee", "退款金额", size=10, required=True, pattern=AMOUNT),
+    Field("total_fee", "订单金额", int, size=1, required=True),
+    Field("refund_fee", "退款金额", int, size=1, required=True),
     Field("refund_fee_type", "退款货币种类", size=8, choices=("CNY",)),
     Field("refund_desc", "退款原因", size=80),
     Field(
@@ -100,8 +99,8 @@ class RefundQuery(V2Handler):
     def business(self, fields: dict[str, str]) -> dict[str, str]:
         try:
             found = self._find(fields)
-        except RefundDenied as refused:
-            raise denial(refused.denied) from None
+        except RefundDenied:  # an order that is not paid, or not there, has no refunds either
+            found = []
         offset = int(fields.get("offset") or 0)
         if not found:
             raise denial(Denied.MISSING)

@@ -29,7 +29,7 @@ from simulator.wechatpay.fields import (
 )
 from simulator.wechatpay.keys import Mode, SignatureMode
 from simulator.wechatpay.payloads import STATE_TEXT, v3_transaction
-from simulator.wechatpay.v2 import code_url, h5_url
+from simulator.wechatpay.v2 import NOT_PAIRED, code_url, h5_url
 from simulator.wechatpay.v3_errors import V3Refusal, request_id
 from wechat.domain.times import from_v3
 
@@ -145,7 +145,7 @@ class Transactions(V3Handler):
 
     def _check_pairing(self, body: dict[str, Any]) -> None:
         if body["appid"] != self.simulator.identity.appid:
-            raise V3Refusal("APPID_MCHID_NOT_MATCH", "appid和mch_id不匹配，请检查后再试")
+            raise V3Refusal("INVALID_REQUEST", NOT_PAIRED)
         if self.trade_type == "JSAPI" and not self.simulator.identity.payer(body["payer"]["openid"]):
             raise V3Refusal("PARAM_ERROR", "appid和openid不匹配", {"location": "body", "value": "/body/payer/openid"})
 

@@ -52,7 +52,7 @@ V3_RESEND = (
     Field("real_name", "收款用户姓名", size=1024),
 )
 WORDS = {
-    Denied.NO_PAYMENT: ("RESOURCE_NOT_EXISTS", "订单不存在"),
+    Denied.NO_PAYMENT: ("RESOURCE_NOT_EXISTS", "原订单不存在"),
     Denied.OVER_TOTAL: ("PARAM_ERROR", "退款金额大于订单金额"),
     Denied.OVER_REST: ("INVALID_REQUEST", "申请退款金额大于可退金额"),
     Denied.ALL_BACK: ("INVALID_REQUEST", "订单已全额退款"),

@@ -104,12 +104,16 @@ async def test_the_journeys_cookie_must_be_the_one_we_signed(shop: Shop) -> None
     assert (await shop.get(back)).status == 403
 
 
-async def test_a_refusal_by_the_user_ends_in_a_sentence(shop: Shop) -> None:
+@pytest.mark.parametrize("code", ["", "code=authdeny&"])
+async def test_a_refusal_by_the_user_ends_in_a_sentence(shop: Shop, simulator: SimulatorProcess, code: str) -> None:
+    """E7. WeChat brings back no code, or a word in its place; neither is exchanged, and the payer is not asked again."""
     back = await start_authorization(shop)
     [state] = parse_qs(urlsplit(back).query)["state"]
-    told = await shop.get(f"/oauth/callback?state={state}")
-    assert told.status == 403
+    before = exchanges(simulator)
+    told = await shop.get(f"/oauth/callback?{code}state={state}")
+    assert (told.status, "未授权登录" in told.body.decode()) == (403, True)
     assert not logged_in(told)
+    assert exchanges(simulator) == before
 
 
 @pytest.mark.parametrize("code", ["", "%00", "a b", "a%0d%0aSet-Cookie:x=y", "%E7%A0%81", "x" * 300, "<script>"])

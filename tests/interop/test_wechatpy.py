@@ -67,7 +67,7 @@ def test_it_is_refused_where_wechat_refuses(pay: WeChatPay, simulator: Simulator
     assert other_terms.value.errcode == "INVALID_REQUEST"
     with pytest.raises(WeChatPayException) as nobody:
         place(pay, simulator, sink, user_id="onobody")
-    assert nobody.value.return_msg == "appid and openid not match"
+    assert (nobody.value.errcode, nobody.value.errmsg) == ("PARAM_ERROR", "appid和openid不匹配")
     with pytest.raises(WeChatPayException) as unknown:
         pay.order.query(out_trade_no=number())
     assert unknown.value.errcode == "ORDERNOTEXIST"

@@ -185,11 +185,11 @@ def test_nobody_picked_or_snsapi_userinfo_shows_the_page(account: Account) -> No
         assert 'id="consent"' in answer.body.decode()
 
 
-def test_a_decision_sets_the_cookie_and_denying_brings_back_the_state_alone(account: Account) -> None:
+def test_a_decision_sets_the_cookie_and_denying_brings_back_authdeny(account: Account) -> None:
     allowed, denied = account.decide("yi"), account.decide("")
     assert "wxsim_user=yi" in allowed.headers["Set-Cookie"]
     assert set(parse_qs(urlsplit(allowed.headers["Location"]).query)) == {"code", "state"}
-    assert denied.headers["Location"] == f"{REDIRECT}?state=s1"
+    assert denied.headers["Location"] == f"{REDIRECT}?code=authdeny&state=s1"
 
 
 @pytest.mark.parametrize(

@@ -224,7 +224,7 @@ def test_the_mchid_of_the_body_is_the_one_that_signs(merchant: Merchant) -> None
 
 def test_another_appid_and_another_apps_openid_are_refused(merchant: Merchant) -> None:
     answer = merchant.v3("POST", JSAPI, merchant.v3_order(appid="wx0000000000000000"))
-    assert refused(answer) == (400, "APPID_MCHID_NOT_MATCH", "appid和mch_id不匹配，请检查后再试")
+    assert refused(answer) == (400, "INVALID_REQUEST", "商户号mch_id与appid不匹配")
     answer = merchant.v3("POST", JSAPI, merchant.v3_order(payer={"openid": "oOfAnotherApp"}))
     assert refused(answer) == (400, "PARAM_ERROR", "appid和openid不匹配")
 
