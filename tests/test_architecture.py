@@ -464,6 +464,29 @@ def test_no_test_is_skipped_or_expected_to_fail() -> None:
     assert broken == []
 
 
+def test_no_test_module_imports_another() -> None:
+    """What tests share is in ``tests/support``, or a fixture of a conftest."""
+    imports = [
+        f"{where(file, node)}: {node.module}"
+        for file in files("tests")
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("tests.")
+        if any(
+            name.startswith("test_") for name in (node.module.rpartition(".")[2], *(each.name for each in node.names))
+        )
+    ]
+    assert imports == []
+
+
+LOOSE = {"wechat": 0, "simulator": 3, "proof": 6, "storage": 6, "handlers": 0, "bench": 12, "cli": 12, "drill": 12}
+
+
+@pytest.mark.parametrize(("folder", "most"), LOOSE.items())
+def test_modules_are_in_folders(folder: str, most: int) -> None:
+    loose = sorted(path.name for path in (ROOT / folder).glob("*.py") if path.name != "__init__.py")
+    assert len(loose) <= most, loose
+
+
 def test_the_root_shadows_no_standard_module() -> None:
     taken = {"types", "http", "logging", "redis", "random", "secrets", "json", "email", "token", "site"}
     assert sorted(path.name for path in ROOT.glob("*.py") if path.stem in taken) == []

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import yaml
 
+from tests.support.route_requests import TABLE
 from tests.support.service import overlay, run_server
-from tests.unit.test_settings import KNOWN
-
-GOLDEN = Path(__file__).with_name("routes.txt")
+from tests.support.settings import KNOWN
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +23,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_the_routes_are_the_ones_written_down(table: str) -> None:
     """After a wanted change: ``python server.py --settings FILE --routes > tests/routes.txt``."""
-    assert table == GOLDEN.read_text(encoding="utf-8")
+    assert table == TABLE.read_text(encoding="utf-8")
 
 
 def test_every_route_has_an_access_level_a_name_and_a_plugin(table: str) -> None:

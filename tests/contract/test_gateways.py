@@ -14,9 +14,9 @@ import pytest
 from service.clocks import SystemClock
 from storage.embedded.servers import free_port
 from tests.contract.samples import an_order
+from tests.support.keys import certificate_pem, key, private_pem
 from tests.support.runtime import RecordedTelemetry, a_runtime
 from tests.support.simulator import SimulatorProcess
-from tests.unit.keys import certificate_pem, key, private_pem
 from wechat.domain.errors import GatewayRefused, NotSent, OutcomeUnknown
 from wechat.domain.facts import Api, RemoteState
 from wechat.domain.money import Fen

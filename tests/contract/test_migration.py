@@ -21,7 +21,7 @@ from storage.migration.copying import Line, Migration, MigrationRefused
 from storage.mongo.storage import MongoStorage
 from tests.contract.samples import NOW, a_storage
 from tests.support.service import API_KEY, ServiceProcess, overlay, run_server
-from tests.unit.test_settings import KNOWN
+from tests.support.settings import KNOWN
 from wechat.domain.deliveries import DeliveryState
 from wechat.domain.facts import RefundState
 from wechat.domain.numbers import payment_number, refund_number

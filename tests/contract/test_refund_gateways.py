@@ -10,11 +10,11 @@ import pytest
 
 from storage.embedded.servers import free_port
 from tests.contract.samples import a_refund
+from tests.support.keys import certificate_pem, curve_pem, key, private_pem, public_pem
 from tests.support.platform import Platform
+from tests.support.receiving import KNOWN, NowClock
 from tests.support.refund_wechat import RefundWeChat, server_pem
 from tests.support.runtime import RecordedTelemetry
-from tests.unit.keys import certificate_pem, curve_pem, key, private_pem, public_pem
-from tests.unit.test_receive import KNOWN, NowClock
 from wechat.domain.errors import ConfigError, GatewayRefused, NotSent, OutcomeUnknown
 from wechat.domain.facts import RefundState, RemoteRefund
 from wechat.domain.money import Fen

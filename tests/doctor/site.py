@@ -16,7 +16,7 @@ from doctor.machine import Machine
 from doctor.report import Judgement
 from doctor.subject import Subject, read
 from doctor.table import CHECKS
-from tests.unit.keys import START, YEAR, certificate_pem, private_pem, public_pem
+from tests.support.keys import START, YEAR, certificate_pem, private_pem, public_pem
 
 MCHID = "1900000109"
 NOW = START + YEAR / 2

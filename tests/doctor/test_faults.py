@@ -16,7 +16,7 @@ from doctor.check import Part, look_all
 from doctor.report import Status
 from doctor.table import CHECKS
 from tests.doctor.site import MCHID, Site
-from tests.unit.keys import certificate_pem, curve_pem, private_pem, public_pem
+from tests.support.keys import certificate_pem, curve_pem, private_pem, public_pem
 
 WARN, FAIL = Status.WARN, Status.FAIL
 

@@ -25,7 +25,7 @@ from tests.explain.signing import (
     v2,
     xml,
 )
-from tests.unit.keys import certificate_pem, private_pem, public_pem
+from tests.support.keys import certificate_pem, private_pem, public_pem
 from wechat.explain.model import Keys
 from wechat.pay.key_files import PemContent, read_pem
 

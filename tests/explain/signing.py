@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 
-from tests.unit.keys import key
+from tests.support.keys import key
 
 V2_KEY = "8934e7d15453e97507ef794cf7b0519d"
 V3_KEY = "Zk4mWq8sVb2nTy6uRx0cPj3hLf7dGa9e"

@@ -22,12 +22,12 @@ from tests.http.conftest import (  # noqa: F401 - fixtures
     simulator,
 )
 from tests.support.account import Account
+from tests.support.keys import private_pem
 from tests.support.platform import Platform
+from tests.support.receiving import KNOWN, World
 from tests.support.runtime import RecordedTelemetry
 from tests.support.simulator import SimulatorProcess
 from tests.support.site import Site, running_site
-from tests.unit.keys import private_pem
-from tests.unit.test_receive import KNOWN, World
 from wechat.support.transport import Transport
 
 OpenSite = Callable[..., Site]

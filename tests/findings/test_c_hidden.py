@@ -14,12 +14,12 @@ import pytest
 
 from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 from tests.http.client import MERCHANT, Shop
+from tests.support.keys import key
 from tests.support.manage import Manage
 from tests.support.platform import Message, Platform
 from tests.support.servers import running
 from tests.support.service import API_KEY, ServiceProcess, overlay
 from tests.support.simulator import SimulatorProcess
-from tests.unit.keys import key
 
 WRONG_KEY = "wrongAPIv3key0123456789abcdefghi"
 

@@ -9,8 +9,8 @@ import yaml
 
 from service.settings.loading import load
 from tests.doctor.site import Site
+from tests.support.keys import private_pem
 from tests.support.service import run_server
-from tests.unit.keys import private_pem
 from wechat.domain.errors import ConfigError
 
 

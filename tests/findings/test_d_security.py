@@ -10,7 +10,7 @@ import pytest
 from tests.contract.samples import an_order
 from tests.http.client import Shop
 from tests.support.service import ServiceProcess
-from tests.unit.test_v2_answers import FIELDS, gateway
+from tests.support.v2_answers import FIELDS, gateway
 from wechat.domain.errors import OutcomeUnknown
 
 

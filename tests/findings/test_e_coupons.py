@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from simulator.state.coupons import Coupon, Share, move_share, offers, read_coupons, settlement_of, split, whole
 from tests.simulator.merchant import Merchant, unxml, v2_sign
 from tests.simulator.sink import Sink
-from tests.simulator.test_bills import Row, Till
-from tests.simulator.test_refunds import advance, ended, req_info
-from tests.simulator.test_scenarios import opened
+from tests.support.scenarios import opened
+from tests.support.simulated_bills import Row, Till
+from tests.support.simulated_refunds import advance, ended, req_info
 from tests.support.simulator import SimulatorProcess
 from wechat.domain.facts import RemoteState
 from wechat.pay.v2.fields import transaction

@@ -14,8 +14,8 @@ import pytest
 from simulator.wechatpay.xml import write_xml
 from tests.simulator.merchant import Merchant, number, unxml, v2_sign
 from tests.simulator.sink import Sink
-from tests.simulator.test_account import REDIRECT, Account
-from tests.simulator.test_bills import ALL_SUMS, Till
+from tests.support.simulated_account import REDIRECT, Account
+from tests.support.simulated_bills import ALL_SUMS, Till
 from tests.support.simulator import SimulatorProcess, ask
 from wechat.pay.v2 import xmlcodec
 

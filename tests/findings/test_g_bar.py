@@ -22,13 +22,13 @@ from tests.http.client import MERCHANT, Shop, Told
 from tests.support.account import Account
 from tests.support.clock import ManualClock
 from tests.support.platform import Message
+from tests.support.receiving import World
 from tests.support.route_requests import Draft, Endpoint, drafts, endpoints
 from tests.support.runtime import RecordedTelemetry
 from tests.support.service import ServiceProcess
 from tests.support.simulator import SimulatorProcess, ask
 from tests.support.stored import DATABASE
-from tests.unit.test_receive import World
-from tests.unit.test_tokens import STABLE, TICKET, Wechat
+from tests.support.tokens import STABLE, TICKET, Wechat
 from wechat.domain.errors import Malformed, RemoteError
 from wechat.domain.orders import TradeState
 from wechat.support.circuit import HUNG_IN_A_ROW, RETRY_S, Circuits

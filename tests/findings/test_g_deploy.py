@@ -19,18 +19,16 @@ import pytest
 
 from scripts.programs import nginx
 from storage.embedded.servers import free_port
-from tests.deploy.test_deploy_files import (  # noqa: F401 - fixtures among them
+from tests.deploy.conftest import certificate, settings, site  # noqa: F401 - fixtures
+from tests.support.deployment import (
     ROOT,
     Backend,
     Site,
-    _both_free,
-    _listening,
-    _ready,
-    _rendered,
-    _supervised,
-    certificate,
-    settings,
-    site,
+    are_both_free,
+    render_nginx,
+    render_supervisor,
+    wait_until_listening,
+    wait_until_ready,
 )
 
 CODE = "021aCODEofVictim0000"
@@ -66,19 +64,19 @@ class Fleet:
 async def fleet(tmp_path: Path, certificate: tuple[Path, Path], settings: Path) -> AsyncIterator[Fleet]:  # noqa: F811
     program = nginx()
     assert program
-    ports = next(str(first) for first in range(200, 600) if _both_free(first))
+    ports = next(str(first) for first in range(200, 600) if are_both_free(first))
     supervisor, config, port = tmp_path / "supervisor.conf", tmp_path / "nginx.conf", free_port()
-    supervisor.write_text(_supervised(tmp_path, settings, ports))
+    supervisor.write_text(render_supervisor(tmp_path, settings, ports))
     backends = [Backend(int(f"{ports}{number}")) for number in (88, 89)]
-    config.write_text(_rendered(tmp_path, certificate, port, backends))
+    config.write_text(render_nginx(tmp_path, certificate, port, backends))
     daemon = await asyncio.create_subprocess_exec(sys.executable, "-m", "supervisor.supervisord", "-c", supervisor)
     front = await asyncio.create_subprocess_exec(program, "-p", tmp_path, "-c", config)
     trusting = ssl.create_default_context()
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
     try:
         for backend in backends:
-            await asyncio.to_thread(_ready, backend.port)
-        await _listening(port)
+            await asyncio.to_thread(wait_until_ready, backend.port)
+        await wait_until_listening(port)
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting)) as client:
             yield Fleet(f"https://127.0.0.1:{port}", supervisor, ports, client)
     finally:

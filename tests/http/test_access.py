@@ -12,13 +12,13 @@ import pytest
 from tornado.web import create_signed_value
 
 from tests.http.client import MERCHANT, Shop
+from tests.support.route_requests import TABLE
 from tests.support.service import SESSION_SECRET, ServiceProcess
 from tests.support.simulator import SimulatorProcess
-from tests.test_routes import GOLDEN
 
 VERBS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
-ROWS = [line.split() for line in GOLDEN.read_text(encoding="utf-8").splitlines()]
-TABLE = {row[-2]: (row[0], row[1], row[2:-2]) for row in ROWS}
+ROWS = [line.split() for line in TABLE.read_text(encoding="utf-8").splitlines()]
+ROUTES = {row[-2]: (row[0], row[1], row[2:-2]) for row in ROWS}
 NOBODY = "20260301000000nobody"
 HEX = re.compile(r"\(\[0-9a-f\]\{(\d+)\}\)")
 NUMBER = re.compile(r"\(\[[^\]]+\]\{\d+,\d+\}\)")  # the group that takes an order's or a refund's number
@@ -43,9 +43,9 @@ async def answer(shop: Shop, who: str, verb: str, target: str) -> tuple[int, dic
 
 
 @pytest.mark.parametrize("who", ["nobody", "payer", "merchant"])
-@pytest.mark.parametrize("name", sorted(TABLE))
+@pytest.mark.parametrize("name", sorted(ROUTES))
 async def test_a_route_lets_in_whom_its_access_allows(shop: Shop, name: str, who: str) -> None:
-    access, pattern, verbs = TABLE[name]
+    access, pattern, verbs = ROUTES[name]
     for verb in verbs:
         status, body = await answer(shop, who, verb, address(pattern))
         if access == "payer" and who != "payer":
@@ -59,9 +59,9 @@ async def test_a_route_lets_in_whom_its_access_allows(shop: Shop, name: str, who
             assert body.get("code") not in ("UNAUTHORIZED", "BAD_API_KEY")
 
 
-@pytest.mark.parametrize("name", sorted(TABLE))
+@pytest.mark.parametrize("name", sorted(ROUTES))
 async def test_a_method_that_a_route_does_not_have_is_405(shop: Shop, name: str) -> None:
-    access, pattern, verbs = TABLE[name]
+    access, pattern, verbs = ROUTES[name]
     who = {"payer": "payer", "merchant": "merchant"}.get(access, "nobody")
     for verb in VERBS:
         if verb not in verbs:

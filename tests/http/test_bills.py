@@ -16,9 +16,9 @@ from tests.support.bill_desk import MERCHANT as PAYEE
 from tests.support.bill_desk import SERIAL, BillDesk
 from tests.support.bills import Line, flow_file, trade_file
 from tests.support.clock import ManualClock
+from tests.support.keys import public_pem
 from tests.support.service import ServiceProcess, overlay
-from tests.unit.keys import public_pem
-from tests.unit.test_settings import KNOWN
+from tests.support.settings import KNOWN
 from wechat.domain.times import beijing_day, day_span
 
 TODAY = beijing_day(datetime.now(UTC))

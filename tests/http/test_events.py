@@ -17,8 +17,8 @@ from tests.simulator.sink import Sink
 from tests.support.manage import Manage
 from tests.support.servers import running
 from tests.support.service import API_KEY, ServiceProcess, overlay, wait_until
+from tests.support.settings import KNOWN
 from tests.support.webhooks import KEY, OTHER_KEY, secret_of
-from tests.unit.test_settings import KNOWN
 
 DATABASE = "events"
 

@@ -14,8 +14,8 @@ from tests.http.client import Shop
 from tests.support.manage import Manage
 from tests.support.relay import Canned
 from tests.support.service import API_KEY, overlay, run_server
+from tests.support.settings import KNOWN
 from tests.support.simulator import SimulatorProcess
-from tests.unit.test_settings import KNOWN
 from wechat.domain.facts import Api
 
 NOBODY = "20260301000000nobody"

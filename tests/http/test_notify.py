@@ -13,11 +13,11 @@ import pytest
 from storage.embedded.servers import EmbeddedMongo
 from storage.stores.all import REFUSED
 from tests.http.client import MERCHANT, Shop, Told
+from tests.support.keys import key
 from tests.support.platform import Message, Platform, an_order, transaction_id
+from tests.support.receiving import MALFORMED, MISMATCHES
 from tests.support.service import ServiceProcess
 from tests.support.stored import collection_sizes, order_document
-from tests.unit.keys import key
-from tests.unit.test_receive import MALFORMED, MISMATCHES
 
 V2_OK = b"<xml><return_code><![CDATA[SUCCESS]]></return_code><return_msg><![CDATA[OK]]></return_msg></xml>"
 BOTH = pytest.mark.parametrize("api", ["v2", "v3"])

@@ -9,9 +9,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 
 from tests.http.client import Shop, Told, path_of
+from tests.support.oauth import THEIRS
 from tests.support.service import ServiceProcess
 from tests.support.simulator import SimulatorProcess
-from tests.unit.test_oauth import THEIRS
 
 
 @pytest.fixture

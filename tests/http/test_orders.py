@@ -11,9 +11,10 @@ import pytest
 
 from storage.embedded.servers import EmbeddedMongo
 from tests.http.client import MERCHANT, Shop, Told
+from tests.support.bad_json import BAD_JSON
+from tests.support.http_orders import pay
 from tests.support.simulator import SimulatorProcess
 from tests.support.stored import collection_sizes
-from tests.unit.test_wanted import BAD_JSON
 
 CREATED = {
     "out_trade_no",
@@ -36,12 +37,6 @@ def placed_at_wechat(simulator: SimulatorProcess) -> int:
     """How often orders were placed; what workers ask meanwhile does not count."""
     served = simulator.control("GET", "stats")["served"]
     return sum(int(served.get(path, 0)) for path in PLACING)
-
-
-async def pay(shop: Shop, order: dict[str, Any], scenario: str = "lost_notification") -> dict[str, str]:
-    """The payer pays in WeChat's browser."""
-    body = {**order["pay"], "url": f"{shop.url}/pay/{order['out_trade_no']}", "scenario": scenario}
-    return shop.simulator.control("POST", "bridge", body)
 
 
 async def test_a_payer_orders_pays_and_sees_it_paid(shop: Shop) -> None:

@@ -16,12 +16,12 @@ from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 from storage.mongo.storage import MongoStorage
 from tests.contract.samples import MCHID, a_payment, a_storage, an_order
 from tests.http.client import MERCHANT
+from tests.support.keys import certificate_pem, private_pem, public_pem
 from tests.support.platform import Platform, transaction_id
+from tests.support.refund_notices import v3_refund
 from tests.support.refund_wechat import RefundWeChat, server_pem
 from tests.support.service import ServiceProcess, overlay
-from tests.unit.keys import certificate_pem, private_pem, public_pem
-from tests.unit.test_refund_notices import v3_refund
-from tests.unit.test_settings import KNOWN
+from tests.support.settings import KNOWN
 from wechat.domain.facts import Api
 from wechat.domain.money import Fen
 from wechat.domain.orders import TradeState, order_key

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.http.client import MERCHANT, Shop
-from tests.http.test_orders import pay
+from tests.support.http_orders import pay
 from tests.support.platform import Platform
 from tests.support.simulator import SimulatorProcess
 

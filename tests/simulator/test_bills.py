@@ -12,72 +12,16 @@ from typing import Any
 
 import pytest
 
-from tests.simulator.merchant import BEIJING, Merchant, number, unxml
+from tests.simulator.merchant import BEIJING, number, unxml
 from tests.simulator.sink import Sink
-from tests.support.simulator import Answer, SimulatorProcess, ask
+from tests.support.simulated_bills import ALL_SUMS, Till, line, table
+from tests.support.simulator import SimulatorProcess, ask
 
 ALL = (
     "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,付款银行,货币种类,"
     "应结订单金额,代金券金额,微信退款单号,商户退款单号,退款金额,充值券退款金额,退款类型,退款状态,商品名称,商户数据包,手续费,费率,"
     "订单金额,申请退款金额,费率备注"
 )
-ALL_SUMS = "总交易单数,应结订单总金额,退款总金额,充值券退款总金额,手续费总金额,订单总金额,申请退款总金额"
-TEN = timedelta(hours=10)
-Row = dict[str, str]
-
-
-class Till:
-    """A merchant at a simulator whose dates are simulated, so that a day can pass."""
-
-    def __init__(self, simulator: SimulatorProcess, sink: Sink) -> None:
-        self.simulator = simulator
-        self.shop = Merchant(simulator, sink.url)
-
-    @property
-    def now(self) -> datetime:
-        return datetime.fromisoformat(self.simulator.control("GET", "clock")["now"])
-
-    @property
-    def today(self) -> date:
-        return self.now.astimezone(BEIJING).date()
-
-    def advance(self, span: timedelta) -> None:
-        self.simulator.control("POST", "clock", {"advance_s": span.total_seconds()})
-
-    def morning_after(self, day: date, at: timedelta = TEN) -> None:
-        """The next day has come, and it is ``at`` after midnight, or a moment later."""
-        midnight = datetime(day.year, day.month, day.day, tzinfo=BEIJING) + timedelta(days=1)
-        self.advance(midnight + at - self.now)
-
-    def announced(self, day: date, path: str = "tradebill", more: str = "") -> Answer:
-        return self.shop.v3("GET", f"/v3/bill/{path}?bill_date={day.isoformat()}{more}")
-
-    def downloaded(self, announcement: Answer) -> bytes:
-        told = announcement.json()
-        url = told["download_url"].removeprefix(self.simulator.url)
-        answer = self.shop.v3("GET", url)
-        assert (answer.status, "Wechatpay-Signature" in answer.headers) == (200, False)
-        assert (told["hash_type"], told["hash_value"]) == ("SHA1", hashlib.sha1(answer.body).hexdigest())  # noqa: S324
-        return answer.body
-
-    def trade(self, day: date, kind: str = "ALL") -> tuple[list[Row], Row]:
-        """The rows and the sums of a v3 trade bill."""
-        return table(self.downloaded(self.announced(day, more=f"&bill_type={kind}")))
-
-    def plant(self, day: date, kind: str, **more: Any) -> list[dict[str, Any]]:
-        told = self.simulator.control("POST", "bills/faults", {"date": day.isoformat(), "kind": kind, **more})
-        planted = told["faults"]
-        assert isinstance(planted, list)
-        return planted
-
-
-def table(file: bytes) -> tuple[list[Row], Row]:
-    """A bill read by hand: names from its headers, back-ticks off."""
-    lines = file.decode("utf-8-sig").split("\r\n")
-    assert lines[-1] == ""
-    names, sums = lines[0].split(","), lines[-3].split(",")
-    rows = [dict(zip(names, line.removeprefix("`").split(",`"), strict=True)) for line in lines[1:-3]]
-    return rows, dict(zip(sums, lines[-2].removeprefix("`").split(",`"), strict=True))
 
 
 @pytest.fixture
@@ -291,10 +235,6 @@ def test_only_payments_that_count_are_left_out_or_changed(till: Till) -> None:
         [plant] = till.plant(day, kind, number=twice)
         assert (plant["transaction_id"], plant["transaction_id"] in surplus) == (own, False)
         ask("DELETE", f"{till.simulator.url}/simulator/bills/faults?date={day.isoformat()}")
-
-
-def line(row: Row) -> str:
-    return ",".join(row.values())
 
 
 def numbers(plant: dict[str, Any]) -> tuple[str, str]:

@@ -8,7 +8,7 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 
 from tests.simulator.merchant import Merchant, number, v2_sign
-from tests.simulator.test_v3 import JSAPI, verify
+from tests.support.simulated_v3 import JSAPI, verify
 from tests.support.simulator import ask
 
 V2_QUERY = "/pay/orderquery"

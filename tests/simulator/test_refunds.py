@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import time
-from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES256
-from cryptography.hazmat.primitives.ciphers.modes import ECB
-from cryptography.hazmat.primitives.padding import PKCS7
 
 from tests.simulator.merchant import Merchant, number, unxml, v2_sign
-from tests.simulator.sink import Received, Sink
-from tests.simulator.test_scenarios import genuine, opened
-from tests.simulator.test_v3 import verify
+from tests.simulator.sink import Sink
+from tests.support.scenarios import genuine, opened
+from tests.support.simulated_refunds import advance, ended, req_info
+from tests.support.simulated_v3 import verify
 from tests.support.simulator import ask
-
-
-def advance(shop: Merchant, seconds: float) -> None:
-    shop.simulator.control("POST", "clock", {"advance_s": seconds})
 
 
 def expect(shop: Merchant, scenario: str, out_trade_no: str) -> None:
     shop.simulator.control("POST", "refunds/scenarios", {"scenario": scenario, "out_trade_no": out_trade_no})
-
-
-def ended(shop: Merchant, out_refund_no: str, within_s: float = 5) -> dict[str, Any]:
-    """The truth about a refund once it is no longer under way."""
-    deadline = time.monotonic() + within_s
-    while (told := shop.simulator.control("GET", f"refunds/{out_refund_no}"))["state"] == "PROCESSING":
-        assert time.monotonic() < deadline, told
-        time.sleep(0.02)
-    return told
-
-
-def req_info(shop: Merchant, message: Received) -> dict[str, str]:
-    """What a v2 refund notification says, decrypted by hand."""
-    key = hashlib.md5(shop.known["api_v2_key"].encode()).hexdigest()  # noqa: S324 - WeChat's rule
-    decryptor = Cipher(AES256(key.encode()), ECB()).decryptor()  # noqa: S305 - WeChat's rule
-    unpadder = PKCS7(128).unpadder()
-    sealed = base64.b64decode(unxml(message.body)["req_info"])
-    return unxml(unpadder.update(decryptor.update(sealed)) + unpadder.finalize())
 
 
 # -- taken -------------------------------------------------------------------------------------------------------------

@@ -2,44 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from typing import Any
 
 import pytest
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tests.simulator.merchant import Merchant, unxml, v2_sign
+from tests.simulator.merchant import Merchant, unxml
 from tests.simulator.sink import Received, Sink
-from tests.simulator.test_v3 import verify
-from tests.support.simulator import Answer
+from tests.support.scenarios import genuine, opened
 
 APIS = pytest.mark.parametrize("api", ["v2", "v3"])
 OK = {"err_msg": "get_brand_wcpay_request:ok"}
-
-
-def genuine(shop: Merchant, api: str, message: Received) -> bool:
-    """Whether the message is signed by who it says."""
-    if api == "v2":
-        fields = unxml(message.body)
-        return fields["sign"] == v2_sign(fields, shop.known["api_v2_key"])
-    try:
-        verify(Answer(200, message.headers, message.body), shop.known["public_key_pem"])
-    except InvalidSignature:
-        return False
-    return True
-
-
-def opened(shop: Merchant, message: Received) -> dict[str, Any]:
-    """The transaction inside a v3 notification."""
-    resource = json.loads(message.body)["resource"]
-    sealed = base64.b64decode(resource["ciphertext"])
-    cipher = AESGCM(shop.known["api_v3_key"].encode())
-    told = json.loads(cipher.decrypt(resource["nonce"].encode(), sealed, resource["associated_data"].encode()))
-    assert isinstance(told, dict)
-    return told
 
 
 def total(shop: Merchant, api: str, message: Received) -> int:

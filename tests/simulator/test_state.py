@@ -15,7 +15,7 @@ import pytest
 
 from tests.simulator.merchant import Merchant
 from tests.simulator.sink import Sink
-from tests.simulator.test_account import Account
+from tests.support.simulated_account import Account
 from tests.support.simulator import ROOT, SimulatorProcess, ask
 
 

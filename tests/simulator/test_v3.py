@@ -8,28 +8,14 @@ import time
 from typing import Any
 
 import pytest
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tests.simulator.merchant import Merchant, from_now, number
+from tests.support.simulated_v3 import JSAPI, verify
 from tests.support.simulator import Answer
 
-JSAPI = "/v3/pay/transactions/jsapi"
 FORMAT = "Http头Authorization值格式错误，请参考《微信支付商户REST API签名规则》"
-
-
-def verify(answer: Answer, pem: str) -> None:
-    """Check the answer's signature by hand. Raises InvalidSignature."""
-    certificate = "CERTIFICATE" in pem
-    load = serialization.load_pem_public_key
-    key = x509.load_pem_x509_certificate(pem.encode()).public_key() if certificate else load(pem.encode())
-    assert isinstance(key, rsa.RSAPublicKey)
-    head = f"{answer.headers['Wechatpay-Timestamp']}\n{answer.headers['Wechatpay-Nonce']}\n".encode()
-    signature = base64.b64decode(answer.headers["Wechatpay-Signature"])
-    key.verify(signature, head + answer.body + b"\n", padding.PKCS1v15(), hashes.SHA256())
 
 
 def refused(answer: Answer) -> tuple[int, str, str]:

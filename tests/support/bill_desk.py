@@ -13,8 +13,8 @@ from typing import Any, Self
 from aiohttp import web
 
 from tests.support.clock import ManualClock
+from tests.support.keys import certificate_pem, key, private_pem
 from tests.support.runtime import RecordedTelemetry
-from tests.unit.keys import certificate_pem, key, private_pem
 from wechat.pay.certificates import KeyRing, PlatformKey, load_signer
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import ApiContext, Merchant

@@ -25,8 +25,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from tests.support.keys import certificate_pem, key, private_pem
 from tests.support.platform import Fields, Platform, v2_sign, v2_xml
-from tests.unit.keys import certificate_pem, key, private_pem
 
 AUTHORIZATION = re.compile(r'(\w+)="([^"]*)"')
 

@@ -1,4 +1,4 @@
-"""A clock to move, a way out over real sockets, and an Official Account to ask."""
+"""A clock to move, a way out over real sockets, an Official Account to ask, and WeChat Pay's keys."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import pytest
 
 from tests.support.account import Account
 from tests.support.clock import ManualClock
+from tests.support.keys import private_pem
+from tests.support.platform import Platform
+from tests.support.receiving import KNOWN
 from tests.support.runtime import RecordedTelemetry
 from wechat.support.transport import Transport
 
@@ -28,3 +31,12 @@ async def transport() -> AsyncIterator[Transport]:
 async def account() -> AsyncIterator[Account]:
     async with Account() as account:
         yield account
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    """WeChat Pay's side of the keys: it signs notifications."""
+    state = tmp_path_factory.mktemp("keys")
+    (state / "public_key.key.pem").write_text(private_pem("platform"))
+    (state / "platform_1.key.pem").write_text(private_pem("certificate"))
+    return Platform(KNOWN, state)

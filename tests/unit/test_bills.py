@@ -7,28 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.bill_text import HEADER, PAID, SUMMARY, bill
 from tests.support.bills import flow_file
 from wechat.pay.bills.parser import MAX_LINE, BillBroken, TradeSummary, flow_lines, read_lines, trade_lines, yuan
 
-HEADER = (
-    "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,付款银行,货币种类,"
-    "应结订单金额,代金券金额,微信退款单号,商户退款单号,退款金额,充值券退款金额,退款类型,退款状态,商品名称,商户数据包,手续费,费率,"
-    "订单金额,申请退款金额,费率备注"
-)
-SUMMARY = "总交易单数,应结订单总金额,退款总金额,充值券退款总金额,手续费总金额,订单总金额,申请退款总金额"
-PAID = (
-    "`2018-11-01 00:00:30,`wx1,`1900,`0,`WEB,`4200,`order-1,`openid,`JSAPI,`SUCCESS,`CMC,`CNY,"
-    "`18.00,`0.00,`0,`0,`0.00,`0.00,`,`,`拿铁\\ 大杯,`,`0.10800,`0.60%,`18.00,`0.00,`"
-)
 REFUNDED = (
     "`2018-11-01 12:00:00,`wx1,`1900,`0,`,`4200,`order-1,`openid,`JSAPI,`REFUND,`CMC,`CNY,"
     "`0.00,`0.00,`5000,`refund-1,`5.00,`0.00,`ORIGINAL,`SUCCESS,`拿铁,`,`-0.03000,`0.60%,`0.00,`5.00,`"
 )
 TOTALS = "`2.0,`18.0,`5.0,`0.0,`0.07,`18.0,`5.0"
-
-
-def bill(*rows: str) -> list[str]:
-    return [f"{row}\r\n" for row in ("\ufeff" + HEADER, *rows[:-1], SUMMARY, rows[-1])]
 
 
 def test_a_payment_and_its_refund_are_read_in_fen() -> None:

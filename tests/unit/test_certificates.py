@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from proof.runtime.loop import SimulatedLoop
 from tests.support.clock import ManualClock
+from tests.support.keys import START, YEAR, certificate_pem, curve_pem, key, private_pem, public_pem
 from tests.support.runtime import RecordedTelemetry, a_runtime
-from tests.unit.keys import START, YEAR, certificate_pem, curve_pem, key, private_pem, public_pem
 from wechat.domain.errors import ConfigError, Malformed, NotSent, OutcomeUnknown, SignatureInvalid
 from wechat.domain.metrics import Metric
 from wechat.pay.certificates import (

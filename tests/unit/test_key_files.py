@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509 import load_pem_x509_certificate
 
-from tests.unit.keys import certificate_pem, curve_pem, key, private_pem, public_pem
+from tests.support.keys import certificate_pem, curve_pem, key, private_pem, public_pem
 from wechat.pay.key_files import Form, KeyFile, Kind, Wanted, correct, read_text, recognise
 from wechat.pay.v2.mutual_tls import client_context
 

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from handlers.web import exports
 from service.settings.sections import Product
 from simulator.bills import lines as bill_lines
+from tests.support.bill_text import PAID, bill
 from tests.support.bills import Line, trade_bill
 from tests.support.bills import yuan as written_by_hand
-from tests.unit.test_bills import PAID, bill
 from wechat.domain import money
 from wechat.domain.errors import BadRequest, Malformed
 from wechat.domain.money import MAX_TOTAL

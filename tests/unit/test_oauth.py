@@ -12,6 +12,7 @@ from handlers.payer.oauth import safe_next
 from storage.memory.tokens import MemoryTokens
 from tests.support.account import Account, refuse
 from tests.support.clock import ManualClock
+from tests.support.oauth import THEIRS
 from wechat.account.client import AccountClient
 from wechat.account.oauth import SPENT_CODE, Grant, OAuth, Scope
 from wechat.account.tokens import Credentials
@@ -130,14 +131,6 @@ OURS = [
     "/a/b/",
     "/pay/20260301120506abc?by=wx",
 ]
-THEIRS = [
-    "", "//evil.com", "///evil.com", "////evil.com", "/\\evil.com", "\\\\evil.com", "\\/evil.com", "/%5cevil.com", "/%2fevil.com",
-    "/%2F%2Fevil.com", "/\t/evil.com", "/\n/evil.com", "/\r/evil.com", "/ /evil.com", " //evil.com", "\t//evil.com", "https:evil.com",
-    "https://evil.com", "http://evil.com", "HTTPS://evil.com", "https:/evil.com", "https:///evil.com", "good@evil.com", "/@evil.com",
-    "good.evil.com", "evil.com", "javascript:alert(1)", "/javascript:alert(1)", "data:text/html,x", "/\r\nSet-Cookie: a=b", "/%0d%0aSet-Cookie:a=b",
-    "／／evil.com", "/／evil.com", "/。evil.com", "/..//evil.com", "/a//evil.com", "/?next=//evil.com", "/?a=https://evil.com", "/#//evil.com",
-    "/\x00", "/\u202e", "/;//evil.com", "/" + "a" * 600, "?next=/", "/\ud800",
-]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", OURS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -13,11 +13,9 @@ from multidict import CIMultiDict
 
 from storage.stores.all import NOTIFICATIONS, NUMBERS, ORDERS
 from tests.contract.samples import an_order
-from tests.support.clock import ManualClock
-from tests.support.core import Backend, Core
+from tests.support.keys import key
 from tests.support.platform import Message, Platform, transaction_id
-from tests.support.refund_desk import RefundDesk
-from tests.unit.keys import key, private_pem
+from tests.support.receiving import COUPON_V3, KNOWN, MALFORMED, MISMATCHES, World, v3_amount
 from wechat.domain.errors import (
     FenpayError,
     GatewayRefused,
@@ -30,112 +28,10 @@ from wechat.domain.errors import (
     StoreUnavailable,
     Unconfirmed,
 )
-from wechat.domain.facts import Api, RemoteState, Transaction, Verified
-from wechat.domain.orders import Order, TimelineEntry, TradeState
+from wechat.domain.facts import RemoteState, Transaction
+from wechat.domain.orders import TimelineEntry, TradeState
 from wechat.domain.times import BEIJING
 from wechat.domain.transitions import close
-from wechat.pay.certificates import KeyRing, PlatformKey
-from wechat.pay.ciphers import AeadCipher
-from wechat.pay.gateway import ApiContext, Gateway, Merchant, RefundGateway
-from wechat.pay.signing import Signer
-from wechat.pay.v2.gateway import V2Gateway
-from wechat.pay.v3.gateway import V3Gateway
-from wechat.refunds.late_payments import LatePolicy
-from wechat.support.transport import Transport
-
-KNOWN: dict[str, Any] = {
-    "appid": "wxsim0123456789",
-    "mchid": "sim1900000109",
-    "api_v2_key": "0123456789abcdefghijklmnopqrstuv",
-    "api_v3_key": "0123456789abcdef0123456789ABCDEF",
-    "public_key_id": "PUB_KEY_ID_01",
-    "users": [{"openid": "osim-a"}],
-}
-
-
-class NowClock(ManualClock):
-    """Messages are signed at the real time, so the service lives there too."""
-
-    def __init__(self) -> None:
-        now = datetime.now(UTC)
-        super().__init__(now.replace(microsecond=now.microsecond // 1000 * 1000))
-
-
-class Queried(V3Gateway):
-    """What WeChat says when it is queried."""
-
-    answer: Transaction | FenpayError = NotSent("query")
-
-    async def query(self, order: Order, *, transaction_id: str = "") -> Verified[Transaction]:
-        if isinstance(self.answer, FenpayError):
-            raise self.answer
-        return Verified(self.answer, "test")
-
-
-class World:
-    """A receiver for both APIs over stores in memory, and the WeChat that writes to it."""
-
-    def __init__(self, platform: Platform, late_policy: LatePolicy = LatePolicy.ASK) -> None:
-        self.platform = platform
-        self.clock = NowClock()
-        self.backend = Backend(self.clock)
-        merchant = Merchant(KNOWN["mchid"], KNOWN["appid"])
-        wire = ApiContext(Transport(self.backend.telemetry), (), self.clock)
-        ring = KeyRing(self.clock, PlatformKey("PUB_KEY_ID_01", key("platform").public_key()))
-        ring.replace_certificates(
-            [PlatformKey("AB01", key("certificate").public_key(), self.clock.now() - timedelta(1), None)]
-        )
-        self.v3 = v3 = Queried(wire, merchant, Signer("", "", key("ours")), AeadCipher(KNOWN["api_v3_key"]), ring)
-        gateways: dict[Api, Gateway] = {Api.V2: V2Gateway(wire, merchant, KNOWN["api_v2_key"]), Api.V3: v3}
-        self.desk = RefundDesk()
-        desks: dict[Api, RefundGateway] = dict.fromkeys(Api, self.desk)
-        self.core = Core(self.backend, gateways, desks, policy=late_policy)
-        self.order = self.place(an_order(total=100))
-
-    def place(self, order: Order) -> Order:
-        return self.backend.put(order)
-
-    @property
-    def wanted(self) -> dict[str, Any]:
-        return {"out_trade_no": self.order.out_trade_no, "total": 100, "openid": "osim-a"}
-
-    def write(self, api: str, **changed: Any) -> Message:
-        return self.platform.v2(self.wanted, **changed) if api == "v2" else self.platform.v3(self.wanted, **changed)
-
-    async def receive(self, message: Message) -> None:
-        await self.core.receiver.receive(CIMultiDict(message.headers), message.body)
-
-    @property
-    def stored(self) -> Order:
-        return self.backend.orders[self.order.out_trade_no]
-
-    @property
-    def seen(self) -> list[int]:
-        """How often each message came."""
-        return [message.seen for message in self.backend.messages]
-
-    @property
-    def verdicts(self) -> list[str]:
-        return [message.verdict for message in self.backend.messages if message.verdict]
-
-    def alarms(self, kind: str) -> int:
-        return self.backend.telemetry.alarms(kind)
-
-    @property
-    def state(self) -> TradeState:
-        return self.stored.trade_state
-
-    @property
-    def events(self) -> list[str]:
-        return [entry.what for entry in self.stored.timeline]
-
-
-@pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Platform:
-    state = tmp_path_factory.mktemp("keys")
-    (state / "public_key.key.pem").write_text(private_pem("platform"))
-    (state / "platform_1.key.pem").write_text(private_pem("certificate"))
-    return Platform(KNOWN, state)
 
 
 @pytest.fixture
@@ -181,9 +77,6 @@ async def test_a_platform_certificate_signs_as_well_as_the_public_key(world: Wor
     assert world.state is TradeState.SUCCESS
 
 
-COUPON_V3 = {"total": 100, "payer_total": 80, "currency": "CNY", "payer_currency": "CNY"}
-
-
 @pytest.mark.parametrize(
     ("api", "changed"), [("v2", {"cash_fee": "80", "coupon_fee": "20"}), ("v3", {"amount": COUPON_V3})]
 )
@@ -191,35 +84,6 @@ async def test_a_coupon_does_not_make_an_order_unpaid(world: World, api: str, ch
     await world.receive(world.write(api, **changed))
     assert world.stored.payer_total == 80
     assert world.state is TradeState.SUCCESS
-
-
-def v3_amount(**changed: Any) -> dict[str, Any]:
-    return {"amount": COUPON_V3 | {"payer_total": 100} | changed}
-
-
-MISMATCHES: list[tuple[str, str, dict[str, Any]]] = [
-    ("v2", "total", {"total_fee": "1"}),
-    ("v2", "total", {"total_fee": "99"}),
-    ("v2", "total", {"total_fee": "101"}),
-    ("v2", "total", {"total_fee": "80", "cash_fee": "80"}),
-    ("v2", "total", {"total_fee": "999999999"}),
-    ("v2", "appid", {"appid": "wx9999999999999999"}),
-    ("v2", "mchid", {"mch_id": "1900000999"}),
-    ("v2", "currency", {"fee_type": "USD"}),
-    ("v2", "trade_type", {"trade_type": "NATIVE"}),
-    ("v2", "unknown_order", {"out_trade_no": "20260301999999zzz"}),
-    ("v3", "total", v3_amount(total=1)),
-    ("v3", "total", v3_amount(total=101)),
-    ("v3", "total", v3_amount(total=80, payer_total=100)),
-    ("v3", "appid", {"appid": "wx9999999999999999"}),
-    ("v3", "mchid", {"mchid": "1900000999"}),
-    ("v3", "currency", v3_amount(currency="USD")),
-    ("v3", "trade_type", {"trade_type": "NATIVE"}),
-    ("v3", "trade_state", {"trade_state": "NOTPAY"}),
-    ("v3", "trade_state", {"trade_state": "CLOSED"}),
-    ("v3", "trade_state", {"trade_state": "USERPAYING"}),
-    ("v3", "unknown_order", {"out_trade_no": "20260301999999zzz"}),
-]
 
 
 @pytest.mark.parametrize(("api", "reason", "changed"), MISMATCHES)
@@ -235,55 +99,6 @@ async def test_what_does_not_match_our_order_is_recorded_refused_and_alarmed_onc
     assert world.seen == [15]
     assert world.verdicts == [reason]
     assert world.alarms(f"notify_{reason}") == 1
-
-
-MALFORMED: list[tuple[str, dict[str, Any]]] = [
-    *[
-        ("v2", {"total_fee": value})
-        for value in (
-            "0",
-            "-100",
-            "null",
-            "",
-            "1.00",
-            "1e2",
-            "0100",
-            "１００",
-            "+100",
-            " 100",
-            "100 ",
-            "1_00",
-            "1" * 10,
-        )
-    ],
-    ("v2", {"return_code": "FAIL"}),
-    ("v2", {"return_code": ""}),
-    ("v2", {"out_trade_no": ""}),
-    ("v2", {"transaction_id": ""}),
-    ("v2", {"appid": ""}),
-    ("v2", {"mch_id": ""}),
-    ("v2", {"time_end": ""}),
-    ("v2", {"time_end": "20260231000000"}),
-    ("v2", {"time_end": "00010101000000"}),
-    *[
-        ("v3", v3_amount(total=value))
-        for value in (0, -100, None, "", "100", 1.0, 100.0, True, 2**63, 10**400, [100], {"$gt": 0})
-    ],
-    ("v3", {"amount": None}),
-    ("v3", {"amount": 100}),
-    ("v3", {"out_trade_no": {"$gt": ""}}),
-    ("v3", {"out_trade_no": "\ud800"}),
-    ("v3", {"transaction_id": None}),
-    ("v3", {"transaction_id": 1}),
-    ("v3", {"appid": ""}),
-    ("v3", {"mchid": None}),
-    ("v3", {"trade_state": "PAID"}),
-    ("v3", {"trade_state": None}),
-    ("v3", {"success_time": "yesterday"}),
-    ("v3", {"success_time": "9999-12-31T23:59:59-08:00"}),
-    ("v3", {"success_time": None}),
-    ("v3", {"payer": {"openid": 1}}),
-]
 
 
 @pytest.mark.parametrize(("api", "changed"), MALFORMED)

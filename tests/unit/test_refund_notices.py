@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -15,23 +14,15 @@ from cryptography.hazmat.primitives.ciphers.modes import ECB
 
 from tests.contract.samples import paid
 from tests.support.platform import Message, Platform, transaction_id, v2_xml
+from tests.support.receiving import KNOWN, World
 from tests.support.refund_desk import lost
-from tests.unit.keys import private_pem
-from tests.unit.test_receive import KNOWN, World
+from tests.support.refund_notices import v3_refund
 from wechat.domain.errors import Malformed, Mismatch, NotifyError, OutcomeUnknown, SignatureInvalid
 from wechat.domain.facts import Api, RefundState
 from wechat.domain.orders import Refund, TradeState
 from wechat.domain.refunds import WINDOW
 from wechat.refunds.late_payments import LatePolicy
 from wechat.refunds.requests import RefundRequest
-
-
-@pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Platform:
-    state = tmp_path_factory.mktemp("keys")
-    (state / "public_key.key.pem").write_text(private_pem("platform"))
-    (state / "platform_1.key.pem").write_text(private_pem("certificate"))
-    return Platform(KNOWN, state)
 
 
 @pytest.fixture
@@ -45,24 +36,6 @@ async def refunded(world: World, api: Api = Api.V3) -> Refund:
     return await world.core.refunds.request(
         order.out_trade_no, RefundRequest(refund=60, reason="缺货"), by="shop", idempotency_key="once"
     )
-
-
-def v3_refund(platform: Platform, refund: Refund, state: str = "SUCCESS", **changed: Any) -> Message:
-    content = {
-        "mchid": refund.mchid,
-        "transaction_id": refund.transaction_id,
-        "out_trade_no": refund.out_trade_no,
-        "refund_id": "50300001",
-        "out_refund_no": refund.out_refund_no,
-        "refund_status": state,
-        "success_time": "2026-03-01T12:05:06+08:00",
-        "user_received_account": "支付用户零钱",
-        "amount": {"total": refund.total, "refund": refund.refund, "payer_total": 100, "payer_refund": 60},
-    }
-    envelope = platform.v3_envelope(b"", event_type=changed.pop("event_type", f"REFUND.{state}"))
-    envelope["resource"] = platform.seal(json.dumps(content | changed).encode(), "refund")
-    envelope["resource"]["original_type"] = "refund"
-    return platform.v3_signed(json.dumps(envelope).encode())
 
 
 def seal(plain: bytes, key: str = KNOWN["api_v2_key"]) -> str:

@@ -15,23 +15,13 @@ import yaml
 from service import gateways
 from service.settings.loading import build, load
 from storage.embedded.servers import free_port
+from tests.support.keys import certificate_pem, private_pem
 from tests.support.service import ServiceProcess, overlay, run_server
-from tests.unit.keys import certificate_pem, private_pem, public_pem
+from tests.support.settings import KNOWN
 from wechat.domain.errors import ConfigError
 from wechat.domain.facts import Api
 
 CANARY = "CANARY-0123456789-abcdefghijklmn"
-KNOWN: dict[str, Any] = {
-    "appid": "wxsim0123456789",
-    "appsecret": "appsecret-0123456789",
-    "mchid": "sim1900000109",
-    "api_v2_key": "0123456789abcdefghijklmnopqrstuv",
-    "api_v3_key": "0123456789abcdef0123456789ABCDEF",
-    "merchant_private_key_pem": private_pem("ours"),
-    "merchant_cert_pem": certificate_pem("ours"),
-    "public_key_pem": public_pem("theirs"),
-    "public_key_id": "PUB_KEY_ID_01",
-}
 
 
 @pytest.fixture(autouse=True)

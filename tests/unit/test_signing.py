@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA512
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.keys import key
 from tests.support.platform import v2_sign as by_hand
-from tests.unit.keys import key
 from wechat.domain.errors import SignatureInvalid
 from wechat.pay.signing import PROBE, SignType, check_window, rsa_verify, v2_sign, v2_verify
 

@@ -5,48 +5,17 @@ from __future__ import annotations
 import asyncio
 import traceback
 from datetime import UTC, datetime
-from itertools import count
 from typing import Any
 
 import pytest
 
-from storage.memory.tokens import MemoryTokens
 from tests.support.account import Account, refuse
 from tests.support.clock import ManualClock
-from tests.support.runtime import RecordedTelemetry, a_runtime
-from wechat.account.client import AccountClient
-from wechat.account.tokens import QUOTA_REST_S, REST_S, Credentials, Tokens
+from tests.support.tokens import LIFE_S, STABLE, TICKET, Wechat
+from wechat.account.tokens import QUOTA_REST_S, REST_S, Tokens
 from wechat.domain.errors import AccountRefused, OutcomeUnknown, RemoteError
-from wechat.domain.metrics import Metric
-from wechat.domain.ports import Token, TokenStore
+from wechat.domain.ports import Token
 from wechat.support.transport import Transport
-
-STABLE, CLASSIC, TICKET = "/cgi-bin/stable_token", "/cgi-bin/token", "/cgi-bin/ticket/getticket"
-LIFE_S = 7200
-
-
-class Wechat:
-    """An account whose tokens are numbered, and any number of processes that share a store."""
-
-    def __init__(self, account: Account, transport: Transport, clock: ManualClock) -> None:
-        self.account, self.clock, self.telemetry = account, clock, RecordedTelemetry()
-        self.store = MemoryTokens(clock)
-        self.client = AccountClient(transport, account.url)
-        numbers = count(1)
-        account.replies |= {
-            STABLE: lambda _: {"access_token": f"token-{next(numbers)}", "expires_in": LIFE_S},
-            CLASSIC: lambda _: {"access_token": f"classic-{next(numbers)}", "expires_in": LIFE_S},
-            TICKET: lambda _: {"errcode": 0, "errmsg": "ok", "ticket": f"ticket-{next(numbers)}", "expires_in": LIFE_S},
-        }
-
-    def process(self, call: str = "stable", store: TokenStore | None = None) -> Tokens:
-        """One more process over the same store."""
-        credentials = Credentials("wx1", "secret-0123456789", call)
-        return Tokens(self.client, credentials, store or self.store, a_runtime(self.clock, telemetry=self.telemetry))
-
-    def refreshes(self, result: str) -> int:
-        """How often an access token was asked for with this result."""
-        return self.telemetry.counted[(Metric.TOKEN_REFRESHES, "access_token", result)]
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.bad_json import BAD_JSON
 from wechat.domain.errors import BadRequest
 from wechat.domain.money import MAX_TOTAL
 from wechat.domain.orders import TradeType
@@ -16,13 +17,6 @@ from wechat.orders.requests import CheckoutRequest, CreateOrderRequest
 from wechat.support.requests import json_object
 
 SALE: dict[str, Any] = {"description": "咖啡", "total": 100, "openid": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"}
-
-BAD_JSON = [
-    b"", b" ", b"[]", b"null", b'"x"', b"1", b"true", b"NaN", b"{", b"{}x", b'{"a":NaN}', b'{"a":Infinity}', b'{"a":-Infinity}',
-    b'{"a":1,"a":2}', b'{"a":{"b":1,"b":2}}', b"{'a':1}", b'{"a":01}', b"[" * 5000, b"[" * 100_000, b'{"a":' * 100_000,
-    b'{"a":' + b"9" * 5000 + b"}", b'{"a":"\x00"}', b'{"a":"\n"}', b"\xff\xfe{}", b'{"a":"\xff"}', b"\xef\xbb\xbf{}",
-    '{"a":1}'.encode("utf-16"), '{"a":1}'.encode("utf-16-le"), '{"a":1}'.encode("utf-32"), b"a=1", b"<xml/>",
-]  # fmt: skip
 
 
 @pytest.mark.parametrize("body", BAD_JSON)

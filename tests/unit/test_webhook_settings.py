@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from service.settings.loading import build, load
+from tests.support.addresses import FORBIDDEN
 from tests.support.service import overlay
+from tests.support.settings import KNOWN
 from tests.support.webhooks import KEY, OTHER_KEY, secret_of
-from tests.unit.test_settings import KNOWN
-from tests.unit.test_webhooks import FORBIDDEN
 from wechat.domain.errors import ConfigError
 from wechat.domain.events import EventType
 

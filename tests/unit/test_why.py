@@ -11,7 +11,7 @@ import pytest
 
 from tests.contract.samples import TRANSACTION, a_message, a_refund, an_order
 from tests.support.clock import ManualClock
-from tests.unit.test_orders import COFFEE, OPENID, Service
+from tests.support.ordering import COFFEE, OPENID, Service
 from wechat.diagnosis.diagnosis import Diagnosis, explain
 from wechat.diagnosis.snapshot import OrderSnapshot, Outcome, RemoteStatus, after
 from wechat.diagnosis.unpaid import CLOSERS, MISMATCHES, UNPAID
