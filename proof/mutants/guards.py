@@ -28,21 +28,21 @@ GUARDS = (
         REFUNDS,
         '        "refund": (refund.refund, remote.refund),\n',
         "",
-        "tests/unit/test_refund_notices.py; a gateway compares the amounts of an answer too",
+        "tests/unit/notifications/test_refund_notices.py; a gateway compares the amounts of an answer too",
     ),
     Mutant(
         "failed refunds are kept for ever",
         REFUNDS,
         "dropped = set(may_go[: max(0, len(failed) - MAX_FAILED)])",
         "dropped: set[str] = set()",
-        "tests/unit/test_domain.py; it takes fifty refunds of one order that fail",
+        "tests/unit/domain/test_domain.py; it takes fifty refunds of one order that fail",
     ),
     Mutant(
         "a refund is made fifty-one times",
         REFUNDS,
         "return len(counted) < MAX_REFUNDS and refundable",
         "return refundable",
-        "tests/unit/test_domain.py; nobody here refunds an order so often",
+        "tests/unit/domain/test_domain.py; nobody here refunds an order so often",
     ),
     Mutant(
         "a late payment is looked at for ever",
@@ -55,7 +55,7 @@ GUARDS = (
         "wechat/domain/orders.py",
         "if target not in TRANSITIONS[self.trade_state]:",
         "if False:",
-        "tests/unit/test_models.py; each transition has a guard of its own before it",
+        "tests/unit/domain/test_models.py; each transition has a guard of its own before it",
     ),
 )
 """Each guard of a transition."""
@@ -123,14 +123,14 @@ WRITES = (
         REFUND_SERVICE,
         "wanted.digest(out_trade_no)",
         "out_trade_no",
-        "tests/unit/test_refunds.py; a refund that is there refuses another amount under its number as well",
+        "tests/unit/refunds/test_refunds.py; a refund that is there refuses another amount under its number as well",
     ),
     Mutant(
         "one Idempotency-Key stands for any sale",
         ORDER_SERVICE,
         "request.digest(), draft)",
         '"", draft)',
-        "tests/unit/test_orders.py; an order that is there refuses another sale under its number as well",
+        "tests/unit/orders/test_orders.py; an order that is there refuses another sale under its number as well",
     ),
 )
 """Compare-and-set, and orders of two writes."""
@@ -148,14 +148,14 @@ EDGES = (
         PAYMENTS,
         '"total": (order.total, transaction.total),',
         '"total": (order.total, transaction.total or order.total),',
-        "tests/unit/test_domain.py; the gateways refuse a payment without an amount",
+        "tests/unit/domain/test_domain.py; the gateways refuse a payment without an amount",
     ),
     Mutant(
         "the merchant is not compared",
         PAYMENTS,
         '        "mchid": (order.mchid, transaction.mchid),\n',
         "",
-        "tests/unit/test_domain.py; an order is found by its merchant's number",
+        "tests/unit/domain/test_domain.py; an order is found by its merchant's number",
     ),
     Mutant(
         "a document type is allowed",
@@ -175,21 +175,21 @@ EDGES = (
         "        root = etree.fromstring(body, _PARSER)\n"
         "    except (etree.XMLSyntaxError, ValueError):\n"
         '        raise Malformed("xml_syntax") from None\n',
-        "tests/unit/test_xmlcodec.py; it needs a message that WeChat has signed and never sends",
+        "tests/unit/pay/test_xmlcodec.py; it needs a message that WeChat has signed and never sends",
     ),
     Mutant(
         "v2's answer for another merchant is believed",
         V2,
         'ours = fields.get("mch_id") == self._merchant.mchid and fields.get("appid") == self._merchant.appid',
         "ours = True",
-        "tests/unit/test_v2_answers.py; it needs WeChat to answer for somebody else under our key",
+        "tests/unit/pay/test_v2_answers.py; it needs WeChat to answer for somebody else under our key",
     ),
     Mutant(
         "v2's answer without a nonce is believed",
         V2,
         'if not ours or not fields.get("nonce_str"):',
         "if not ours:",
-        "tests/unit/test_v2_answers.py; it needs a signature that WeChat has made and never sends",
+        "tests/unit/pay/test_v2_answers.py; it needs a signature that WeChat has made and never sends",
     ),
     Mutant(
         "a session of another account is taken",

@@ -50,7 +50,7 @@ MESSAGES = (
         "        refusal = await self._reserve(transaction)\n"
         "        await self._apply(message, refusal, _first(message, body, headers, now, now + self._keep))\n"
         "        stored = await recorded\n",
-        "tests/unit/test_receive.py; the order is the same either way, and what is kept of a message is for people",
+        "tests/unit/notifications/test_receive.py; the order is the same either way; what is kept is for people",
     ),
     Mutant(
         "v2's notice of a refund is not a reason to query",
@@ -85,14 +85,14 @@ KEYS = (
         CERTIFICATES,
         "        if not platform_key.valid(self._clock.now()):\n",
         "        if False:\n",
-        "tests/unit/test_certificates.py; seldom does somebody have such a key, and few seeds rotate any",
+        "tests/unit/pay/test_certificates.py; seldom does somebody have such a key, and few seeds rotate any",
     ),
     Mutant(
         "whoever has no key is believed",
         CERTIFICATES,
         '            raise SignatureInvalid("unknown_serial")\n',
         "            return next(iter(self._certificates.values()), self._public_key).key\n",
-        "tests/unit/test_certificates.py; a signature by another key fails under any of WeChat's",
+        "tests/unit/pay/test_certificates.py; a signature by another key fails under any of WeChat's",
     ),
     Mutant(
         "a failed download empties the ring",

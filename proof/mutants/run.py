@@ -100,7 +100,7 @@ MUTANTS = (
         PAYMENTS,
         "    refunded = transaction.state is RemoteState.REFUND\n",
         "    refunded = False\n",
-        "tests/unit/test_orders.py; nothing here dates the release of goods against refunds made in the console",
+        "tests/unit/orders/test_orders.py; nothing here dates the release of goods against refunds made in the console",
     ),
     Mutant(
         "a refund is sent again without a query",
@@ -167,7 +167,7 @@ MUTANTS = (
         COMMIT,
         "if waiter.identity in seen or (",
         "if (",
-        "tests/unit/test_group_commit.py; changes of one document wait for each other before they come to a batch",
+        "tests/unit/storage/test_group_commit.py; changes of one document wait for each other before a batch",
     ),
     Mutant(
         "an order's date is not stored",

@@ -147,7 +147,7 @@ FAULTS: dict[str, Fault] = {
         "files.key_files",
         FAIL,
         "is relative",
-        lambda site: site.set("pay.v3.public_key", "tests/unit/vectors/wechatpay_test_public_key.pem"),
+        lambda site: site.set("pay.v3.public_key", "tests/unit/pay/vectors/wechatpay_test_public_key.pem"),
     ),
     "a relative folder of bills": Fault(
         "folders.bills", FAIL, "relative path", lambda site: site.set("books.directory", "var/bills")

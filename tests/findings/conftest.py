@@ -1,4 +1,4 @@
-"""What the tests of findings share: the two running processes of ``tests/http``, the gate of ``tests/unit/test_receive``,
+"""What the tests of findings share: the two running processes of ``tests/http``, the gate of ``tests/unit/notifications``,
 and a service of its own for whoever breaks something."""
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Signatures of WeChat Pay: how a message is put together, signed and checked.
 
-Pure functions and two small classes; the simulator uses the same ones, and tests/unit/test_vectors.py holds them to
+Pure functions and two small classes; the simulator uses the same ones, and tests/unit/pay/test_vectors.py holds them to
 the published vectors. Sources: v2 https://pay.weixin.qq.com/doc/v2/merchant/4011985891 (签名算法), v3
 https://pay.weixin.qq.com/doc/v3/merchant/4012365336 (request), .../4012365334 (paySign), .../4013053249 (verification).
 """

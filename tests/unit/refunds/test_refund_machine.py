@@ -3,7 +3,7 @@
 Steps: create, pay and pay again (notified or not), close, refund, query of either, crash in the middle of any of these,
 answers of the store that are lost, time and workers, events handed out, refunds by hand at WeChat, and the bill with
 its repairs. Two processes take turns. The small form runs with the suite; the one to run before a release has 2,000
-runs of 50 steps: ``EXAMPLES=2000 pytest tests/unit/test_refund_machine.py --timeout 3600``.
+runs of 50 steps: ``EXAMPLES=2000 pytest tests/unit/refunds/test_refund_machine.py --timeout 3600``.
 """
 
 from __future__ import annotations

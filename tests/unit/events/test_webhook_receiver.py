@@ -17,7 +17,7 @@ from tests.support.webhooks import AT, KEY, OTHER_KEY, a_webhook, an_event, secr
 from wechat.domain.deliveries import Outcome
 from wechat.events.signature import sign
 
-SAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "webhook_receiver.py"
+SAMPLE = Path(__file__).resolve().parents[3] / "docs" / "examples" / "webhook_receiver.py"
 BODY = b'{"type":"order.paid","timestamp":"2026-03-01T12:05:06+08:00","data":{}}'
 NOW = 1_772_337_906
 GOOD = sign(KEY, "e1", NOW, BODY)

@@ -20,7 +20,7 @@ from wechat.domain.deliveries import Event, Outcome
 from wechat.domain.errors import ConfigError
 from wechat.events.targets import Subscriber
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "en" / "plugins.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "en" / "plugins.md"
 CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 SERVICES = cast(Services, object())  # plugins of these tests do not look at it
 

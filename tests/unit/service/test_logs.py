@@ -12,7 +12,7 @@ import pytest
 
 from service.logs import FIELDS, MAX_TEXT, allowed_only, mask
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HEAD = "import logging, structlog; from service import logs; logs.setup({level!r}, {form!r}); log = structlog.get_logger('t')\n"
 
 
