@@ -146,7 +146,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         refunds=core.refunds,
         books=books,
         receiver=core.receiver,
-        diagnosis=Diagnosis(core.orders, core.store.notifications, core.receiver.refusals, clock),
+        diagnosis=_diagnosis(core, clock),
         oauth=OAuth(account.client, _credentials(settings), settings.account.open_url, token_store),
         jssdk=account.jssdk,
         order_store=core.store.orders,
@@ -170,6 +170,10 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
 def _account(settings: Settings, transport: Transport, token_store: TokenStore, runtime: Runtime) -> Account:
     origins = (settings.http.origin, *settings.account.js_origins)
     return build_account(transport, settings.account.api_url, _credentials(settings), origins, token_store, runtime)
+
+
+def _diagnosis(core: Core, clock: Clock) -> Diagnosis:
+    return Diagnosis(core.orders, core.store.notifications, core.receiver.refusals, core.store.deliveries, clock)
 
 
 def _credentials(settings: Settings) -> Credentials:

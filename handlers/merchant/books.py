@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from handlers.web import exports
-from handlers.web.base import ApiHandler
+from handlers.web.base import ApiHandler, takes_query
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
 from wechat.domain.errors import BadRequest, Bilingual, NotFound
@@ -63,6 +63,7 @@ class _DayHandler(ApiHandler):
 class ReconciliationHandler(_DayHandler):
     """A reconciled day; run it now."""
 
+    @takes_query("format", "cursor")
     async def get(self, text: str) -> None:
         result = await self.result(_day(text))
         match self.get_query_argument("format", "json"):
@@ -132,6 +133,7 @@ class RepairHandler(_DayHandler):
 class LedgerHandler(_DayHandler):
     """A day's accounts, or with ``?out_trade_no=`` those of one order on that day."""
 
+    @takes_query("out_trade_no")
     async def get(self, text: str) -> None:
         day, number = _day(text), self.get_query_argument("out_trade_no", "")
         if number:
@@ -146,6 +148,7 @@ class LedgerHandler(_DayHandler):
 class BillHandler(_DayHandler):
     """WeChat's bill of a day as WeChat wrote it, verified; 204 for a day of which WeChat makes none."""
 
+    @takes_query("kind")
     async def get(self, text: str) -> None:
         day, kind = _day(text), self._kind()
         bill = await self.services.books.bill_cache.bill(day, kind)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from handlers.web.base import ApiHandler
+from handlers.web.base import ApiHandler, takes_query
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
 from handlers.web.views import delivery_view
@@ -13,6 +13,7 @@ from wechat.domain.errors import BadRequest, Bilingual
 class EventsHandler(ApiHandler):
     """The deliveries, newest event first."""
 
+    @takes_query("state", "limit", "cursor")
     async def get(self) -> None:
         page = await self.services.delivery_store.find(
             state=self._state(), limit=self.page_limit(), cursor=self.get_query_argument("cursor", "")
@@ -33,6 +34,7 @@ class EventsHandler(ApiHandler):
 class ResendHandler(ApiHandler):
     """Send an event again: to ``target``, or to every target that it could not be delivered to."""
 
+    @takes_query("target")
     async def post(self, event_id: str) -> None:
         again = await self.services.redelivery.resend(event_id, self.get_query_argument("target", ""))
         self.set_status(202)

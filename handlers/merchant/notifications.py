@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from handlers.web.base import ApiHandler
+from handlers.web.base import ApiHandler, takes_query
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
 from handlers.web.views import refused_message, refused_view
@@ -14,6 +14,7 @@ REFUSED_ID = r"([a-z0-9_]{1,32}-[0-9]{2}-[0-9a-f]{8})"
 class RefusedNotificationsHandler(ApiHandler):
     """The latest refused notifications, of every reason or of one."""
 
+    @takes_query("reason", "limit")
     async def get(self) -> None:
         found = await self.services.receiver.refusals.latest(self.page_limit(), self.get_query_argument("reason", ""))
         self.write_json({"notifications": [refused_view(message, self.lang) for message in found]})

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import segno
 
 from handlers.payer.orders import NUMBER
-from handlers.web.base import ApiHandler
+from handlers.web.base import ApiHandler, takes_query
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
 from handlers.web.views import merchant_view, received_view, why_view, with_pay
@@ -34,6 +34,7 @@ class OrdersHandler(ApiHandler):
         self.set_status(201)
         self.write_json(with_pay(merchant_view(placed.order), placed))
 
+    @takes_query("trade_state", "limit", "cursor")
     async def get(self) -> None:
         page = await self.services.order_store.find(
             trade_state=self._trade_state(), limit=self.page_limit(), cursor=self.get_query_argument("cursor", "")

@@ -7,7 +7,7 @@ import asyncio
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from tornado.web import HTTPError
 
-from handlers.web.base import ApiHandler, BaseHandler
+from handlers.web.base import ApiHandler, BaseHandler, takes_query
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Probe, Services
 from wechat.domain.errors import FenpayError
@@ -25,6 +25,7 @@ class LiveHandler(BaseHandler):
 class ReadyHandler(BaseHandler):
     """200 when everything that a payment needs answers, 503 otherwise; ``?verbose`` names each part."""
 
+    @takes_query("verbose")
     async def get(self) -> None:
         probes = self.services.probes
         results = await asyncio.gather(*(_passes(probe) for probe in probes.values()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from handlers.web.base import ApiHandler
+from handlers.web.base import ApiHandler, takes_query
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
 from wechat.domain.errors import BadRequest, Bilingual
@@ -11,6 +11,7 @@ from wechat.domain.errors import BadRequest, Bilingual
 class JsConfigHandler(ApiHandler):
     """Sign the page whose address is given; POST for addresses too long for a query."""
 
+    @takes_query("url")
     async def get(self) -> None:
         await self._sign(self.get_query_argument("url", ""))
 

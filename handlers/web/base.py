@@ -11,9 +11,9 @@ import ipaddress
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
@@ -39,6 +39,7 @@ from wechat.domain.errors import (
 from wechat.support.requests import json_object
 
 PAGE = 20
+MAX_FIELD = 64  # characters of an unknown argument's name that an error repeats
 MAX_PAGE = 100
 SESSION = "fenpay_session"
 SECURITY_HEADERS = {
@@ -55,7 +56,19 @@ HTTP_TEXTS = {
 }
 HTTP_CODES = {400: "BAD_REQUEST", 403: "FORBIDDEN", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 
+V = TypeVar("V")
+
 log = structlog.get_logger("handlers")
+
+
+def takes_query(*names: str) -> Callable[[V], V]:
+    """Declare the query arguments of a handler's method; any other is refused."""
+
+    def declare(method: V) -> V:
+        method.query_names = names  # type: ignore[attr-defined] # functions take attributes, mypy knows of none
+        return method
+
+    return declare
 
 
 class BaseHandler(RequestHandler):
@@ -90,6 +103,19 @@ class BaseHandler(RequestHandler):
             self.merchant = self._api_key_name()
         elif self.access is Access.PAYER and not self.payer:
             self.refuse_anonymous()
+        self.check_query()
+
+    def check_query(self) -> None:
+        """Refuse a query argument that would be ignored, such as a filter that is misspelt. Raises BadRequest."""
+        known: tuple[str, ...] = getattr(getattr(self, (self.request.method or "").lower()), "query_names", ())
+        unknown = [name for name in self.request.query_arguments if name not in known]
+        if unknown:
+            zh, en = "、".join(known) or "无", ", ".join(known) or "none"
+            text = Bilingual(
+                f"有不认识的查询参数；可用的参数：{zh}（值里的 & 要写成 %26）",
+                f"There is a query argument that is not known here; known are: {en} (write & within a value as %26)",
+            )
+            raise BadRequest(text, code="UNKNOWN_ARGUMENT", field=unknown[0][:MAX_FIELD])
 
     def _mark(self) -> None:
         """What every answer carries, errors too, for which Tornado clears the headers."""
@@ -240,6 +266,9 @@ class PageHandler(BaseHandler):
             self.redirect(self.services.settings.http.public_base_url + self._request_target())
             return
         super().prepare()
+
+    def check_query(self) -> None:
+        """Links to pages carry what others have added: WeChat's ``from`` and ``isappinstalled``, and campaigns."""
 
     def _request_target(self) -> str:
         """Path and query. The request line may hold anything, ``@another.example`` and whole addresses too."""

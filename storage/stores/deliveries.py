@@ -15,6 +15,8 @@ from wechat.domain.ports import Clock, Page, Stored
 MOST_OF_ORDER = 500
 MOST_OF_EVENT = 100
 COUNTED = 1000
+LAST_LETTER = "\uffff"
+"""Greater than any letter of a target's name."""
 
 
 class Deliveries(DocumentStore[Delivery]):
@@ -44,6 +46,11 @@ class Deliveries(DocumentStore[Delivery]):
         found = await self._documents.find_equal("ordering_key", ordering_key, MOST_OF_ORDER)
         pending = [stored for stored in self.readable(found) if stored.value.pending]
         return sorted(pending, key=lambda stored: stored.value.sequence)
+
+    async def of_order(self, order_key: str) -> Sequence[Delivery]:
+        prefix = f"{order_key}:"
+        found = await self._documents.find(Range("ordering_key", prefix, prefix + LAST_LETTER, limit=MOST_OF_ORDER))
+        return sorted(self.values(found), key=lambda delivery: delivery.sequence)
 
     async def of_event(self, event_id: str) -> Sequence[Delivery]:
         found = self.values(await self._documents.find_equal("event_id", event_id, MOST_OF_EVENT))

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from service.logs import FIELDS
 from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
+from tests.contract.samples import HOUR, NOW, a_payment, a_refund, a_refused, an_order
 from tests.http.client import MERCHANT, Shop
+from tests.storage.values import full_delivery
 from tests.support.keys import key
 from tests.support.manage import Manage
 from tests.support.platform import Message, Platform
 from tests.support.servers import running
 from tests.support.service import API_KEY, ServiceProcess, overlay
 from tests.support.simulator import SimulatorProcess
+from wechat.diagnosis.diagnosis import explain
+from wechat.diagnosis.snapshot import OrderSnapshot, RemoteStatus
+from wechat.diagnosis.snapshot import Outcome as LookOutcome
+from wechat.domain.deliveries import DeliveryState
+from wechat.domain.errors import FenpayError, NotSent, OutcomeUnknown
+from wechat.domain.facts import Api, Received, RefundState, RemoteState, Transaction
+from wechat.domain.orders import Order, TimelineEntry, TradeState
 
+ROOT = Path(__file__).parents[2]
 WRONG_KEY = "wrongAPIv3key0123456789abcdefghi"
 
 
@@ -208,3 +221,192 @@ async def test_c1_a_flood_of_forgeries_writes_few_lines_and_few_copies(shop: Sho
     ]  # fmt: skip
     assert float(left_out.split()[-1]) > sent / 2
     assert (await shop.notify(installation.platform.v3(order))).status == 200
+
+
+# -- C4: nothing that is logged is lost ------------------------------------------------------------------------------------
+
+
+def test_c4_every_field_of_every_log_call_is_on_the_allow_list() -> None:
+    unlisted = [f"{place} {name}" for place, names in logged_fields() for name in names if name not in FIELDS]
+    assert unlisted == []
+
+
+def test_c4_the_fields_that_were_lost_are_found_in_the_calls() -> None:
+    """So that the check above cannot pass by finding nothing."""
+    found = {name for _, names in logged_fields() for name in names}
+    assert {"out_refund_no", "worker", "reason", "suppressed"} <= found
+
+
+def logged_fields() -> Iterator[tuple[str, list[str]]]:
+    """Each call of a logger of the service, and the fields that it names."""
+    for package in ("server.py", "service", "handlers", "wechat", "storage"):
+        path = ROOT / package
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and re.match(r"log\.(debug|info|warning|error)$", ast.unparse(node.func)):
+                    yield f"{file.relative_to(ROOT)}:{node.lineno}", list(field_names(node))
+
+
+def field_names(call: ast.Call) -> Iterator[str]:
+    """Names of keyword arguments; of ``**fields``, every text in the expression that is a key."""
+    for keyword in call.keywords:
+        if keyword.arg not in (None, "exc_info"):
+            yield str(keyword.arg)
+        for node in ast.walk(keyword.value) if keyword.arg is None else ():
+            if isinstance(node, ast.Dict):
+                yield from (str(key.value) for key in node.keys if isinstance(key, ast.Constant))
+
+
+# -- C11: no query argument is ignored -----------------------------------------------------------------------------------
+
+ROUTES = [line.split()[:3] for line in (ROOT / "tests" / "routes.txt").read_text(encoding="utf-8").splitlines()]
+SAMPLES = {
+    r"([0-9A-Za-z_\-|*]{6,32})": "20260301120506abc",
+    r"([0-9A-Za-z_\-|*@]{6,64})": "R20260301120506abc",
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})": "2026-03-01",
+    r"([0-9a-f]{32})": "0" * 32,
+    r"([0-9a-f]{24})": "0" * 24,
+    r"([a-z0-9_]{1,32}-[0-9]{2}-[0-9a-f]{8})": "stale-00-00000000",
+    r"(MP_verify_[0-9A-Za-z]{1,64}\.txt)": "MP_verify_1.txt",
+    r"\.": ".",
+}
+PAGES = {"/", "/pay/20260301120506abc", "/oauth/authorize", "/oauth/callback"}
+"""Links to them carry what WeChat and campaigns have added, which must not cost a sale."""
+
+
+def filled(pattern: str) -> str:
+    for part, sample in SAMPLES.items():
+        pattern = pattern.replace(part, sample)
+    assert "(" not in pattern, pattern
+    return pattern
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        (method, filled(pattern))
+        for _, pattern, *_ in ROUTES
+        for method in ("GET", "POST")
+        if filled(pattern) not in PAGES
+    ],
+)
+async def test_c11_an_unknown_query_argument_is_a_400(shop: Shop, method: str, path: str) -> None:
+    if not shop.cookies().get("fenpay_session"):
+        await shop.log_in()
+    told = await shop.ask(method, f"{path}?created_after=1", headers=MERCHANT | {"X-Xsrftoken": shop.xsrf})
+    if told.status == 405:
+        return
+    assert told.status == 400, told.body
+    if path != "/notify":
+        assert (told.code, told.json()["field"]) == ("UNKNOWN_ARGUMENT", "created_after")
+
+
+async def test_c11_the_error_lists_the_known_arguments(shop: Shop) -> None:
+    told = await shop.ask("GET", "/api/orders?created_after=1", headers=MERCHANT | {"Accept-Language": "en"})
+    assert "known are: trade_state, limit, cursor" in told.json()["message"]
+
+
+async def test_c11_a_page_takes_what_wechat_adds_to_a_shared_link(shop: Shop) -> None:
+    assert (await shop.get("/?from=singlemessage&isappinstalled=0")).status == 200
+
+
+def test_c11_each_argument_that_is_read_is_declared_by_its_method() -> None:
+    """A handler that reads an argument which it does not declare would refuse it."""
+    undeclared = []
+    for file in sorted((ROOT / "handlers").rglob("*.py")):
+        for made in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(made, ast.ClassDef) and "PageHandler" not in [ast.unparse(base) for base in made.bases]:
+                text = ast.unparse(made)
+                declared = " ".join(re.findall(r"@takes_query\((.*)\)", text))
+                read = re.findall(r"get_query_argument\('(\w+)'", text)
+                undeclared += [f"{file.name}: {name}" for name in read if f"'{name}'" not in declared]
+    assert undeclared == ["base.py: limit"]  # of ApiHandler.page_limit, for those that call it
+
+
+# -- C6: placing an order ends in time -----------------------------------------------------------------------------------
+
+
+async def test_c6_placing_an_order_while_wechat_hangs_ends_within_ten_seconds_and_says_so(
+    shop: Shop, installation: Installation
+) -> None:
+    installation.simulator.control("POST", "faults", {"path": "/v3/*", "fault": "timeout_before"})
+    number, started = "HANGS-20260301", time.monotonic()
+    told = await shop.sell(shop.sale(out_trade_no=number), **{"Accept-Language": "zh"})
+    spent = time.monotonic() - started
+    assert (told.status, told.code) == (503, "OUTCOME_UNKNOWN")
+    assert "微信没有按时回应，订单已保留" in told.json()["message"]
+    assert spent < 10.5
+    assert await shop.state(number) == "NOTPAY"
+    installation.simulator.control("DELETE", "faults")
+    again = await shop.sell(shop.sale(out_trade_no=number))
+    assert (again.status, again.json()["pay"]["package"][:10]) == (201, "prepay_id=")
+
+
+# -- C5: the sentence names the cause --------------------------------------------------------------------------------------
+
+
+def a_case(order: Order, look: RemoteStatus, **more: Any) -> OrderSnapshot:
+    return OrderSnapshot(order, look, (), order.refunds, NOW + HOUR / 2, **more)
+
+
+def told(state: RemoteState) -> RemoteStatus:
+    order = an_order()
+    return RemoteStatus(LookOutcome.TOLD, Transaction(order.appid, order.mchid, order.out_trade_no, state, order.total))
+
+
+SILENCES: list[tuple[FenpayError, str, str]] = [
+    (NotSent("query", wire_message="ClientConnectorDNSError"), "无法连接微信支付（ClientConnectorDNSError）", "why"),
+    (OutcomeUnknown("query", http_status=502), "没有给出可用的应答（HTTP 502）", "why"),
+    (OutcomeUnknown("query", wire_message="TimeoutError"), "没有给出可用的应答（TimeoutError）", "why"),
+    (OutcomeUnknown("query", unverified="unknown_serial"), "验签未通过（没有该序列号", "doctor --live"),
+    (OutcomeUnknown("query", unverified="stale"), "验签未通过（通知时间与本机时间相差", "doctor --live"),
+]
+
+
+@pytest.mark.parametrize(("error", "words", "step"), SILENCES)
+def test_c5_why_wechat_is_silent_is_named(error: FenpayError, words: str, step: str) -> None:
+    sentence, next_step = explain(a_case(an_order(), RemoteStatus(LookOutcome.UNKNOWN, error=error)))
+    assert words in sentence.zh
+    assert next_step.startswith(f"manage.py {step}")
+
+
+def test_c5_refusals_for_several_reasons_are_told_one_by_one() -> None:
+    kept = [a_refused("stale-00", seen=2), a_refused("sign_wrong-00"), a_refused("sign_wrong-01", seen=3)]
+    sentence, _ = explain(a_case(an_order(), told(RemoteState.SUCCESS), unverified=tuple(kept)))
+    assert "相差 5 分钟以上被拒绝（2 次）" in sentence.zh
+    assert "签名验证失败被拒绝（4 次）" in sentence.zh
+
+
+def test_c5_mismatches_for_several_reasons_are_told_one_by_one() -> None:
+    received = [
+        Received(str(i), Api.V3, "payment", i + 1, verdict, NOW, NOW) for i, verdict in enumerate(("total", "appid"))
+    ]
+    case = OrderSnapshot(an_order(), told(RemoteState.SUCCESS), tuple(received), (), NOW + HOUR / 2)
+    sentence, _ = explain(case)
+    assert "金额不一致被拒绝（1 次）" in sentence.zh
+    assert "AppID 不一致被拒绝（2 次）" in sentence.zh
+
+
+@pytest.mark.parametrize(("state", "unknown"), [(RefundState.CLOSED, False), (RefundState.REFUSED, True)])
+def test_c5_a_refund_that_wechat_closed_is_our_own(state: RefundState, *, unknown: bool) -> None:
+    paid = an_order(trade_state=TradeState.SUCCESS, payments=(a_payment(),), refunds=(a_refund(state=state),))
+    sentence, _ = explain(a_case(paid, told(RemoteState.REFUND)))
+    assert ("本系统未记录的退款" in sentence.zh) is unknown
+
+
+def test_c5_an_order_that_was_refused_at_wechat_did_not_simply_run_out_of_time() -> None:
+    refused = TimelineEntry(NOW, "prepay_refused", "v3", detail={"code": "NO_AUTH"})
+    closed = TimelineEntry(NOW + HOUR / 4, "closed", "worker")
+    order = an_order(trade_state=TradeState.CLOSED, timeline=(refused, closed))
+    sentence, _ = explain(a_case(order, RemoteStatus(LookOutcome.NO_SUCH_ORDER)))
+    assert sentence.zh.startswith("微信支付没有该订单：下单被拒绝（NO_AUTH）；")
+
+
+def test_c5_an_event_that_its_receiver_has_not_got_is_mentioned() -> None:
+    paid = an_order(trade_state=TradeState.SUCCESS, payments=(a_payment(),))
+    dead = full_delivery()
+    pending = replace(dead, target="crm", state=DeliveryState.PENDING, due_at=NOW + HOUR)
+    sentence, step = explain(a_case(paid, told(RemoteState.SUCCESS), deliveries=(dead, pending)))
+    assert "事件 order.paid 未能推送给 erp（timeout），已放弃" in sentence.zh
+    assert "事件 order.paid 推送给 crm 失败 2 次（timeout）" in sentence.zh
+    assert step == f"manage.py events resend {dead.event.id} --target erp"

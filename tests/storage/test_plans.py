@@ -266,6 +266,7 @@ LOOKUPS: dict[str, Callable[[MongoStorage], Awaitable[Any]]] = {
     "next due delivery": lambda s: s.deliveries.next_due("erp", NOW + HOUR),
     "overdue deliveries": lambda s: s.deliveries.overdue("erp", NOW),
     "pending deliveries of an order": lambda s: s.deliveries.pending_of(a_delivered(7).ordering_key),
+    "deliveries of an order": lambda s: s.deliveries.of_order(a_delivered(7).order_key),
     "deliveries of an event": lambda s: s.deliveries.of_event("e123"),
     "day": lambda s: s.days.get(a_day(3).key),
     "replaced day": replaced("days", a_day(4)),

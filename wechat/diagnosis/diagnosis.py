@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
+from wechat.diagnosis.deliveries import explain_deliveries
 from wechat.diagnosis.paid import explain_paid
 from wechat.diagnosis.refunds import explain_refunds
 from wechat.diagnosis.remote_status import remarks
@@ -15,7 +16,7 @@ from wechat.diagnosis.snapshot import Finding, OrderSnapshot, Outcome, RemoteSta
 from wechat.diagnosis.unpaid import explain_closure, explain_waiting
 from wechat.domain.errors import Bilingual, Conflict, GatewayRefused, NotSent, OutcomeUnknown
 from wechat.domain.orders import Order, TradeState
-from wechat.domain.ports import Clock, NotificationStore
+from wechat.domain.ports import Clock, DeliveryStore, NotificationStore
 from wechat.domain.refused import RefusedNotification
 from wechat.notifications.refusals import Refusals
 from wechat.orders.service import Orders
@@ -29,9 +30,17 @@ STORIES = {TradeState.NOTPAY: explain_waiting, TradeState.CLOSED: explain_closur
 class Diagnosis:
     """Gathers what is known of an order."""
 
-    def __init__(self, orders: Orders, notifications: NotificationStore, refusals: Refusals, clock: Clock) -> None:
+    def __init__(
+        self,
+        orders: Orders,
+        notifications: NotificationStore,
+        refusals: Refusals,
+        deliveries: DeliveryStore,
+        clock: Clock,
+    ) -> None:
         self._orders = orders
         self._notifications = notifications
+        self._deliveries = deliveries
         self._refusals = refusals
         self._clock = clock
 
@@ -44,7 +53,8 @@ class Diagnosis:
         order = await self._orders.get(out_trade_no)
         received = await self._notifications.of_order(order.mchid, order.out_trade_no)
         unverified = await self._unverified(order)
-        return OrderSnapshot(order, look, tuple(received), order.refunds, self._clock.now(), unverified)
+        deliveries = tuple(await self._deliveries.of_order(order.key))
+        return OrderSnapshot(order, look, tuple(received), order.refunds, self._clock.now(), unverified, deliveries)
 
     async def _unverified(self, order: Order) -> tuple[RefusedNotification, ...]:
         """Refused messages that are about the order or may be, while WeChat can have sent some."""
@@ -65,7 +75,7 @@ class Diagnosis:
 def explain(case: OrderSnapshot) -> tuple[Bilingual, str]:
     """What happened, in one sentence, and the command to go on with (empty when there is nothing to do)."""
     story = STORIES.get(case.order.trade_state, explain_paid)
-    clauses = [*story(case), *explain_refunds(case), *remarks(case)]
+    clauses = [*story(case), *explain_refunds(case), *explain_deliveries(case), *remarks(case)]
     return _sentence(clauses), next((clause.next_step for clause in clauses if clause.next_step), "")
 
 

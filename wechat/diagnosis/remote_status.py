@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from wechat.diagnosis.snapshot import Finding, OrderSnapshot, Outcome
-from wechat.domain.errors import Bilingual, CallerError
-from wechat.domain.facts import RemoteState
+from wechat.domain.errors import Bilingual, FenpayError, NotSent, RemoteError
+from wechat.domain.facts import RefundState, RemoteState
 from wechat.domain.times import beijing_day
+from wechat.notifications.reasons import REASONS, group_of
 from wechat.support.cli_hints import command
 
+KNOWN_THERE = frozenset(RefundState) - {RefundState.REFUSED}
+"""Refunds that WeChat counts in the state of the order, also when it closed them."""
 UNKNOWN = "unknown_refund"
 """The verdict on a message of a refund that nobody here asked for."""
 
@@ -17,19 +20,34 @@ UNKNOWN = "unknown_refund"
 def remarks(case: OrderSnapshot) -> list[Finding]:
     """What a reader has to know about how far the rest can be trusted."""
     error = case.look.error
-    if error and case.look.outcome is Outcome.REFUSED:
-        code = error.public_code
-        return [Finding(f"微信支付拒绝了查询（{code}）", f"WeChat refused to be asked ({code})")]
+    if isinstance(error, RemoteError) and case.look.outcome is Outcome.REFUSED:
+        code, advice = error.public_code, error.advice
+        zh, en = (f"：{advice.next_step.zh}", f": {advice.next_step.en}") if advice.causes else ("", "")
+        step = command("doctor", "--live")
+        return [Finding(f"微信支付拒绝了查询（{code}）{zh}", f"WeChat refused to be asked ({code}){en}", step)]
     if error:
-        why = (
-            error.text
-            if isinstance(error, CallerError)
-            else Bilingual("当前无法连接微信支付", "WeChat does not answer now")
-        )
-        return [
-            Finding(f"{why.zh}，以上仅为本系统的记录", f"{why.en}, so this is our record only", case.command("why"))
-        ]
+        why, step = _explain_silence(error)
+        ours = Finding(f"{why.zh}，以上仅为本系统的记录", f"{why.en}, so this is our record only")
+        return [ours._replace(next_step=step or case.command("why"))]
     return _contradiction(case) if case.order.paid else []
+
+
+def _explain_silence(error: FenpayError) -> tuple[Bilingual, str]:
+    """Why nothing is known from WeChat now, and a command where asking again does not help."""
+    if not isinstance(error, RemoteError):
+        return error.text, ""
+    if error.unverified:
+        why = REASONS[group_of(error.unverified)].text
+        text = Bilingual(
+            f"微信支付已应答，但验签未通过（{why.zh}）", f"WeChat answered, but the answer cannot be trusted: {why.en}"
+        )
+        return text, command("doctor", "--live")
+    said = error.wire_message or (f"HTTP {error.http_status}" if error.http_status else "")
+    detail = f"（{said}）" if said else ""
+    english = f" ({said})" if said else ""
+    if isinstance(error, NotSent):
+        return Bilingual(f"当前无法连接微信支付{detail}", f"WeChat cannot be reached now{english}"), ""
+    return Bilingual(f"微信支付没有给出可用的应答{detail}", f"WeChat gave no usable answer{english}"), ""
 
 
 def _contradiction(case: OrderSnapshot) -> list[Finding]:
@@ -49,7 +67,7 @@ def _contradiction(case: OrderSnapshot) -> list[Finding]:
                 f"but WeChat says {there.state}; check this by hand",
             )
         ]
-    if there.state is RemoteState.REFUND and not case.refunds_that_count:
+    if there.state is RemoteState.REFUND and not any(refund.state in KNOWN_THERE for refund in case.refunds):
         return [_unknown_refund(case)]
     return []
 

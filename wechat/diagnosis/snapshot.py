@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
+from wechat.domain.deliveries import Delivery
 from wechat.domain.errors import Bilingual, FenpayError
 from wechat.domain.facts import Received, Transaction
 from wechat.domain.messages import APPLIED
@@ -61,6 +62,7 @@ class OrderSnapshot:
     refunds: tuple[Refund, ...]
     now: datetime
     unverified: tuple[RefusedNotification, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
 
     @property
     def accepted(self) -> list[Received]:

@@ -60,7 +60,14 @@ def explain_closure(case: OrderSnapshot) -> list[Finding]:
     there = case.look.transaction
     if there and there.state.paid:
         return [closing(case), _explain_missing_payment(case, there), *messages(case)]
-    return [closing(case), *refusals(case)]
+    return [*_never_placed(case), closing(case), *refusals(case)]
+
+
+def _never_placed(case: OrderSnapshot) -> list[Finding]:
+    """Why nobody could pay the order before its time was over."""
+    if case.last("prepay") or not case.last("prepay_refused", "prepay_unknown"):
+        return []
+    return [_explain_prepay(case)]
 
 
 def closing(case: OrderSnapshot) -> Finding:

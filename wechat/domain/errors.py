@@ -125,6 +125,7 @@ class RemoteError(FenpayError):
     """WeChat was asked ``call`` and did not simply say yes.
 
     ``wire_code`` and ``wire_message`` are WeChat's own, ``request_id`` its trace id (v3), ``advice`` ours.
+    ``unverified`` is the reason of ``NotifyError`` where an answer came that cannot be trusted.
     """
 
     def __init__(
@@ -138,8 +139,10 @@ class RemoteError(FenpayError):
         request_id: str = "",
         advice: Advice = NO_ADVICE,
         text: Bilingual | None = None,
+        unverified: str = "",
     ) -> None:
         super().__init__(text, code=code)
+        self.unverified = unverified
         self.call = call
         self.wire_code = wire_code
         self.wire_message = wire_message

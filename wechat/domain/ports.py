@@ -217,6 +217,9 @@ class DeliveryStore(VersionedStore[Delivery], Protocol):
     async def pending_of(self, ordering_key: str) -> Sequence[Stored[Delivery]]:
         """What is pending for one order and target, in order."""
 
+    async def of_order(self, order_key: str) -> Sequence[Delivery]:
+        """What was to be told of one order, to every target, in order."""
+
     async def of_event(self, event_id: str) -> Sequence[Delivery]: ...
 
     async def find(self, *, state: DeliveryState | None, limit: int, cursor: str) -> Page[Delivery]:

@@ -7,6 +7,7 @@ from a browser.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -34,6 +35,12 @@ V2_CLOSE_AGE = timedelta(minutes=5, seconds=10)  # five minutes at WeChat, which
 UNKNOWN_CHECK = timedelta(minutes=10)
 """After an order was closed that WeChat did not know. A request to place it that was under way has long arrived then,
 and v2 takes the close of an order that is five minutes old."""
+PLACE_S = 9.5
+"""For placing an order at WeChat; the payer's page waits for 15 s."""
+NOT_IN_TIME = Bilingual(
+    "微信没有按时回应，订单已保留，请稍后重试",
+    "WeChat did not answer in time; the order is kept, please try again shortly",
+)
 IDEMPOTENCY_LIFE = timedelta(days=2)
 
 
@@ -302,10 +309,19 @@ class Orders:
         """
         if self._has_prepay(order):
             return order
-        return await self._prepays.do(order.key, lambda: self._prepay(order, fresh))
+        return await self._prepays.do(order.key, lambda: self._prepay_in_time(order, fresh))
 
     def _has_prepay(self, order: Order) -> bool:
         return order.prepay is not None and order.prepay.is_usable(self._clock.now())
+
+    async def _prepay_in_time(self, order: Order, fresh: bool) -> Order:
+        """As ``_prepay``, spare host, query and second try included, within ``PLACE_S``."""
+        try:
+            async with asyncio.timeout(PLACE_S):
+                return await self._prepay(order, fresh)
+        except TimeoutError:
+            await self._note(order, "prepay_unknown", waited_s=str(PLACE_S))
+            raise OutcomeUnknown("prepay", text=NOT_IN_TIME, wire_message=f"no answer within {PLACE_S} s") from None
 
     async def _prepay(self, order: Order, fresh: bool) -> Order:
         """Ask for a prepay; where the answer leaves it open, query what WeChat knows before asking once more."""

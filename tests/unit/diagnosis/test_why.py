@@ -206,15 +206,15 @@ ROWS = {
         NOT_REACHED,
         "本系统没有支付记录；支付通知因AppID 不一致被拒绝（1 次）；支付截止时间 10:30:00；当前无法连接微信支付，以上仅为本系统的记录。",
         "Nothing is known here of a payment; WeChat's notification was refused once because the AppID differs; it can be "
-        "paid until 10:30:00; WeChat does not answer now, so this is our record only.",
+        "paid until 10:30:00; WeChat cannot be reached now, so this is our record only.",
         AGAIN,
         received=(message("10:02:12", "appid"),),
     ),
     "no trustworthy answer": Row(
         order(PREPAY),
         NO_ANSWER,
-        "本系统没有支付记录；支付截止时间 10:30:00；当前无法连接微信支付，以上仅为本系统的记录。",
-        "Nothing is known here of a payment; it can be paid until 10:30:00; WeChat does not answer now, so this is our "
+        "本系统没有支付记录；支付截止时间 10:30:00；微信支付没有给出可用的应答，以上仅为本系统的记录。",
+        "Nothing is known here of a payment; it can be paid until 10:30:00; WeChat gave no usable answer, so this is our "
         "record only.",
         AGAIN,
     ),
@@ -223,6 +223,7 @@ ROWS = {
         refused("SIGN_ERROR"),
         "本系统没有支付记录；支付截止时间 10:30:00；微信支付拒绝了查询（SIGN_ERROR）。",
         "Nothing is known here of a payment; it can be paid until 10:30:00; WeChat refused to be asked (SIGN_ERROR).",
+        "manage.py doctor --live",
     ),
     "the settings have lost its API": Row(
         order(PREPAY),
@@ -255,7 +256,7 @@ ROWS = {
         order(PREPAY, event("10:01:00", "closed", "query"), trade_state=TradeState.CLOSED),
         NOT_REACHED,
         "10:01:00 查单确认微信支付已关闭该订单；当前无法连接微信支付，以上仅为本系统的记录。",
-        "At 10:01:00 a query found that WeChat had closed the order; WeChat does not answer now, so this is our record "
+        "At 10:01:00 a query found that WeChat had closed the order; WeChat cannot be reached now, so this is our record "
         "only.",
         AGAIN,
     ),
@@ -576,7 +577,11 @@ class Bench:
         self.service = Service(ManualClock(TEN))
         stores = self.service.core.stores
         self.diagnosis = Diagnosis(
-            self.service.orders, stores.notifications, self.service.core.refusals, self.service.clock
+            self.service.orders,
+            stores.notifications,
+            self.service.core.refusals,
+            stores.deliveries,
+            self.service.clock,
         )
 
     async def order(self, openid: str = OPENID) -> Order:

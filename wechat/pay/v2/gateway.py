@@ -171,7 +171,8 @@ class V2Gateway:
                 raise _communication_failure(call, fields)
             v2_verify(fields, self._key)
         except NotifyError as error:
-            raise OutcomeUnknown(call, wire_message=f"answer not verifiable: {error.reason}") from None
+            message = f"answer not verifiable: {error.reason}"
+            raise OutcomeUnknown(call, wire_message=message, unverified=error.reason) from None
         ours = fields.get("mch_id") == self._merchant.mchid and fields.get("appid") == self._merchant.appid
         if not ours or not fields.get("nonce_str"):  # the nonce is WeChat's own; without one the signature repeats
             raise OutcomeUnknown(call, wire_message="the answer is for another merchant")

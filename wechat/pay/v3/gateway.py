@@ -180,6 +180,7 @@ class V3Gateway:
             raise OutcomeUnknown(
                 call,
                 wire_message=f"answer not verifiable: {error.reason}",
+                unverified=error.reason,
                 http_status=answer.status,
                 request_id=answer.headers.get("Request-ID", ""),
             ) from None
