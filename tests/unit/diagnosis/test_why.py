@@ -319,8 +319,8 @@ ROWS = {
         paid(BY_NOTICE),
         NOT_REACHED,
         "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；当前无法连接微信支付，以上仅为本系统的记录。",
-        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; WeChat does not answer "
-        "now, so this is our record only.",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; WeChat cannot be "
+        "reached now, so this is our record only.",
         AGAIN,
         received=ON_TIME,
     ),
