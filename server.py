@@ -16,7 +16,7 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from doctor.run import examine_start, refuse_start, report_start
 from doctor.subject import read as read_subject
 from handlers.web import plugin
 from handlers.web.base import NotFoundHandler
+from handlers.web.edge import Edge
 from handlers.web.services import Probe, Services
 from handlers.web.static import StaticFiles
 from service import logs
@@ -47,6 +48,7 @@ from wechat.support.rate_limit import RateLimit
 VERSION = "0.2.0"
 ROOT = Path(__file__).parent
 MAX_BODY = 64 * 1024
+BACKLOG = 1024  # connections that the system keeps until they are accepted; those beyond wait a second and more
 LINGER_S = 0.25
 ANSWER_S = 3.0  # to answer those who wait for WeChat at the shutdown; the stores take up to 2.5 s
 PREPARE_S = 3.0  # MongoDB and the simulator's clock are waited for this long before the first request is let in
@@ -75,6 +77,7 @@ class App(Application):
 
     def __init__(self, services: Services, owned: Sequence[plugin.Owned]) -> None:
         self._refusals = RateLimit(services.clock, REFUSED_LINES, REFUSED_LINES_PER_S)
+        self.on_answered: Callable[[Any], None] = lambda connection: None
         super().__init__(
             plugin.url_specs(owned, services),
             default_handler_class=NotFoundHandler,
@@ -89,7 +92,8 @@ class App(Application):
 
     def log_request(self, handler: RequestHandler) -> None:
         """One line a request: the path without its query, which may carry a code. Refused ones have a limit."""
-        refused = 400 <= handler.get_status() < 500
+        self.on_answered(handler.request.connection)
+        refused = handler.get_status() >= 400
         kind = f"{type(handler).__name__} {handler.get_status()}"
         if refused and not self._refusals.take(kind):
             return
@@ -147,7 +151,8 @@ async def serve(settings: Settings, telemetry: PrometheusTelemetry, file: Path) 
             for part in process.background:
                 part.start()
             await plugin.start_all(settings.plugin_names, services, stack)
-            server = HTTPServer(app, **HTTP_LIMITS)
+            server = Edge(app, **HTTP_LIMITS)
+            app.on_answered = server.end
             _listen(server, settings)
             _spare_collections()
             await stop.wait()
@@ -204,7 +209,7 @@ def listening_sockets(settings: Settings) -> list[socket.socket]:
     """Raises ConfigError when the address cannot be had."""
     host, port = settings.http.host, settings.http.port
     try:
-        return bind_sockets(port, host)
+        return bind_sockets(port, host, backlog=BACKLOG)
     except OSError as error:
         why = error.strerror or "?"
         raise ConfigError(

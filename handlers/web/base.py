@@ -22,7 +22,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from handlers.web.plugin import Access, methods
 from handlers.web.services import Services
-from handlers.web.texts import texts
+from handlers.web.texts import preferred_language, texts
 from handlers.web.views import remote_view
 from wechat.domain.errors import (
     BadRequest,
@@ -138,12 +138,7 @@ class BaseHandler(RequestHandler):
 
     @property
     def lang(self) -> str:
-        """Chinese unless the reader prefers English."""
-        for part in self.request.headers.get("Accept-Language", "").lower().split(","):
-            tag = part.strip()[:2]
-            if tag in ("zh", "en"):
-                return tag
-        return "zh"
+        return preferred_language(self.request.headers.get("Accept-Language", ""))
 
     @property
     def client_ip(self) -> str:

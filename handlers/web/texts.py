@@ -227,6 +227,15 @@ REFUSALS: tuple[Refusal, ...] = (
 """Tried in this order: the particular before the general."""
 
 
+def preferred_language(accepted: str) -> str:
+    """Chinese unless the reader prefers English. ``accepted`` is the Accept-Language header."""
+    for part in accepted.lower().split(","):
+        tag = part.strip()[:2]
+        if tag in ("zh", "en"):
+            return tag
+    return "zh"
+
+
 def texts(lang: str) -> Callable[[str], str]:
     """A page's ``t``: the sentence of a key in ``lang``. Raises KeyError for a key that does not exist."""
     return lambda key: TEXTS[key].to(lang)

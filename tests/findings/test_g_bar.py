@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
+import socket
 import time
-from contextlib import AsyncExitStack
+from collections import Counter
+from contextlib import AsyncExitStack, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -222,6 +226,107 @@ def test_g9_of_those_that_come_while_wechat_hangs_one_tries_and_its_answer_lets_
     assert admitted() == 1
     circuits.report("host", "call", hung=False)
     assert admitted() == 5
+
+
+async def half_open(url: str, stop: asyncio.Event) -> None:
+    """Connect and send half a request, again whenever that is cut."""
+    parts = urlsplit(url)
+    while not stop.is_set():
+        with suppress(OSError):
+            reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+            writer.write(b"POST /notify HT")
+            await asyncio.wait(
+                {asyncio.create_task(reader.read()), asyncio.create_task(stop.wait())},
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            writer.close()
+
+
+async def test_g13_without_free_descriptors_genuine_messages_are_served_and_the_log_stays_short(
+    open_site: OpenSite,
+) -> None:
+    """D2 as well: 80 descriptors and 150 half-open connections, which come again as soon as they are cut."""
+    site = open_site(files=80, log={"level": "info"})
+    async with Shop(site.service.url, site.simulator) as shop:
+        orders = [await shop.sold() for _ in range(40)]
+    stop, spent_s, statuses = asyncio.Event(), [], []
+    attack = [asyncio.create_task(half_open(site.service.url, stop)) for _ in range(150)]
+    await asyncio.sleep(0.5)
+    lines, started = len(site.service.log.splitlines()), time.monotonic()
+    for order in orders:
+        async with Shop(site.service.url, site.simulator) as shop:
+            sent = time.monotonic()
+            statuses.append((await shop.notify(site.platform.v3(order))).status)
+            spent_s.append(time.monotonic() - sent)
+        await asyncio.sleep(0.1)
+    lines = len(site.service.log.splitlines()) - lines - 2 * len(orders)  # "request" and "order_paid" of each
+    seconds = time.monotonic() - started
+    stop.set()
+    await asyncio.gather(*attack)
+    assert set(statuses) == {200}
+    assert max(spent_s) < 1
+    assert lines < 10 * seconds
+
+
+async def read_slowly(url: str, target: str, stop: asyncio.Event) -> None:
+    """Ask twenty times at once for ``target`` and take 64 bytes a second of the answers."""
+    parts, loop = urlsplit(url), asyncio.get_running_loop()
+    with socket.socket() as client, suppress(OSError):
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        client.setblocking(False)
+        await loop.sock_connect(client, (parts.hostname, parts.port))
+        await loop.sock_sendall(client, f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode() * 20)
+        while not stop.is_set() and await loop.sock_recv(client, 64):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), 1)
+
+
+async def test_g7_slow_readers_hold_no_genuine_message_up(open_site: OpenSite) -> None:
+    site, stop = open_site(log={"level": "info"}), asyncio.Event()
+    spent_s, statuses = [], []
+    async with Shop(site.service.url, site.simulator) as shop:
+        orders = [await shop.sold() for _ in range(40)]
+        attack = [asyncio.create_task(read_slowly(shop.url, "/", stop)) for _ in range(100 * SCALE)]
+        for order in orders:
+            sent = time.monotonic()
+            statuses.append((await shop.notify(site.platform.v3(order))).status)
+            spent_s.append(time.monotonic() - sent)
+            await asyncio.sleep(0.05)
+        stop.set()
+        await asyncio.gather(*attack)
+    assert set(statuses) == {200}
+    assert max(spent_s) < 1
+
+
+async def test_g6_a_flood_of_forged_messages_is_a_few_lines_and_delays_no_genuine_one(open_site: OpenSite) -> None:
+    site = open_site(log={"level": "info"})
+    async with Shop(site.service.url, site.simulator) as shop:
+        orders = [await shop.sold() for _ in range(20)]
+        forged = [site.platform.v3_signed(b"{}", serial=f"{number:040X}") for number in range(50)]
+        started, stop = time.monotonic(), asyncio.Event()
+        before, statuses, spent_s, sent = len(site.service.log.splitlines()), [], [], Counter[int]()
+
+        async def flood() -> None:
+            while not stop.is_set():
+                sent[(await shop.notify(random.choice(forged))).status] += 1
+
+        attack = [asyncio.create_task(flood()) for _ in range(20)]
+        for order in orders:
+            at = time.monotonic()
+            statuses.append((await shop.notify(site.platform.v3(order))).status)
+            spent_s.append(time.monotonic() - at)
+            await asyncio.sleep(0.1)
+        stop.set()
+        await asyncio.gather(*attack)
+    seconds = time.monotonic() - started
+    lines = site.service.log.splitlines()[before:]
+    refused = Counter(line.partition('"event":"')[2].partition('"')[0] for line in lines if "order_paid" not in line)
+    refused["request"] -= len(orders)
+    assert set(statuses) == {200}
+    assert max(spent_s) < 1
+    assert set(sent) == {401}
+    assert sent[401] > 20 * seconds
+    assert max(refused.values()) <= 10 * seconds + 10
 
 
 @pytest.mark.parametrize("result_code", ["", "success", "OK", "SUCCESS ", "成功", "FAILED", "0"])

@@ -48,12 +48,14 @@ class ServiceProcess:
 
     @classmethod
     def start(
-        cls, directory: Path, settings: Mapping[str, Any], name: str = "service", **environment: str
+        cls, directory: Path, settings: Mapping[str, Any], name: str = "service", files: int = 0, **environment: str
     ) -> ServiceProcess:
-        """Start it and wait until it listens. Raises ChildFailed."""
+        """Start it, with no more open files than ``files``, and wait until it listens. Raises ChildFailed."""
         file = directory / f"{name}.yml"
         file.write_text(yaml.safe_dump(dict(settings), allow_unicode=True), encoding="utf-8")
         argv = [sys.executable, str(ROOT / "server.py"), "--settings", str(file)]
+        if files:
+            argv = ["prlimit", f"--nofile={files}", *argv]
         process = Process(name, argv, directory / f"{name}.log", env=_environment() | environment)
         process.wait_for(LISTENING, 20)
         return cls(process, str(settings["http"]["public_base_url"]))

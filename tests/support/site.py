@@ -29,8 +29,11 @@ class Site:
 
 
 @contextmanager
-def running_site(directory: Path, simulator: SimulatorProcess, state: Path, **changes: Any) -> Iterator[Site]:
-    """A service in front of ``simulator``, which keeps its keys under ``state``. ``changes`` are settings by section.
+def running_site(
+    directory: Path, simulator: SimulatorProcess, state: Path, files: int = 0, **changes: Any
+) -> Iterator[Site]:
+    """A service in front of ``simulator``, which keeps its keys under ``state``. ``changes`` are settings by section,
+    ``files`` is how many it may have open.
 
     At the end no defect may stand in its log.
     """
@@ -38,7 +41,7 @@ def running_site(directory: Path, simulator: SimulatorProcess, state: Path, **ch
         settings = overlay(free_port(), simulator.url, simulator.credentials, mongo.url, redis.url, directory)
         for section, values in changes.items():
             settings[section] = settings.get(section, {}) | values if isinstance(values, dict) else values
-        service = ServiceProcess.start(directory, settings)
+        service = ServiceProcess.start(directory, settings, files=files)
         site = Site(service, simulator, mongo, redis, Platform(simulator.credentials, state), settings, directory)
         try:
             yield site
