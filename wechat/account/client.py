@@ -10,7 +10,8 @@ import re
 from typing import Any
 from urllib.parse import urlencode
 
-from wechat.domain.errors import NO_ADVICE, AccountRefused, Advice, Bilingual, OutcomeUnknown
+from wechat.domain.errors import NO_ADVICE, AccountRefused, Advice, Bilingual
+from wechat.support.connection import build_bare_status
 from wechat.support.transport import Request, Transport
 
 BAD_TOKEN = frozenset({40001, 40014, 42001})
@@ -81,7 +82,7 @@ class AccountClient:
         except (ValueError, RecursionError):
             data = None
         if answer.status != 200 or not isinstance(data, dict):
-            raise OutcomeUnknown(request.call, http_status=answer.status)
+            raise build_bare_status(request.call, answer.status, answer.host)
         errcode = data.get("errcode", 0)
         if errcode != 0:
             raise _build_refusal(request.call, errcode, str(data.get("errmsg", "")))

@@ -21,6 +21,7 @@ from wechat.domain.errors import NotSent, OutcomeUnknown, RemoteError
 from wechat.domain.metrics import Metric
 from wechat.domain.ports import Telemetry
 from wechat.support.circuit import Circuits
+from wechat.support.connection import build_not_sent, build_unknown
 
 CONNECT_S = 3.0
 TOTAL_S = 10.0
@@ -51,11 +52,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, headers (case-insensitive) and raw body, exactly as they came."""
+    """Status, headers (case-insensitive) and raw body, exactly as they came; ``host`` is who answered."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    host: str = ""
 
 
 class Transport:
@@ -130,11 +132,11 @@ class Transport:
             ) as response:
                 body = await _stream(response, request.call, sink, most)
                 self._observe(request, f"http_{response.status // 100}xx", started, host)
-                return Answer(response.status, response.headers, body)
+                return Answer(response.status, response.headers, body, host)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NotSent(request.call, wire_message=type(error).__name__) from error
+            raise build_not_sent(request.call, error, host) from error
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise OutcomeUnknown(request.call, wire_message=type(error).__name__) from error
+            raise build_unknown(request.call, error, host) from error
 
     async def _once(self, host: str, request: Request, budget_s: float) -> Answer:
         if self._gave_up or not self._circuits.admits(host, request.call):
@@ -168,11 +170,12 @@ class Transport:
                     allow_redirects=False,
                 ) as response,
             ):
-                return Answer(response.status, response.headers, await _read_up_to_limit(response, request.call))
+                body = await _read_up_to_limit(response, request.call)
+                return Answer(response.status, response.headers, body, host)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NotSent(request.call, wire_message=type(error).__name__) from error
+            raise build_not_sent(request.call, error, host) from error
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise OutcomeUnknown(request.call, wire_message=type(error).__name__) from error
+            raise build_unknown(request.call, error, host) from error
 
     @asynccontextmanager
     async def _limit(self, budget_s: float) -> AsyncIterator[None]:

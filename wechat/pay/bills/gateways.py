@@ -29,6 +29,7 @@ from wechat.pay.gateway import ApiContext, Merchant
 from wechat.pay.signing import SignType, v2_sign
 from wechat.pay.v2 import xmlcodec
 from wechat.pay.v3.gateway import V3Gateway
+from wechat.support.connection import build_bare_status
 from wechat.support.transport import Answer, Request
 
 NO_BILL = frozenset({"NO_STATEMENT_EXIST", "NO_BILL_EXIST", "NO BILL EXIST", "20002"})
@@ -110,7 +111,7 @@ class V3Bills:
         request = Request("billdownload", "GET", target, headers=self._gateway.sign("GET", target))
         answer = await self._wire.transport.download(host, request, sink.write, most=self._most)
         if answer.status != 200:
-            raise OutcomeUnknown("billdownload", http_status=answer.status)
+            raise build_bare_status("billdownload", answer.status, answer.host)
         sink.finish()
 
 
@@ -155,7 +156,7 @@ class V2Bills:
     async def _download(self, wire: ApiContext, request: Request, sink: BillSink) -> Answer:
         answer = await wire.transport.download(wire.hosts[0], request, sink.write, most=self._most)
         if answer.status != 200:
-            raise OutcomeUnknown(request.call, http_status=answer.status)
+            raise build_bare_status(request.call, answer.status, answer.host)
         sink.finish()
         return answer
 

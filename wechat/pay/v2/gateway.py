@@ -19,6 +19,7 @@ from wechat.pay.gateway import ApiContext, Merchant, notification_id, remote_sta
 from wechat.pay.signing import SignType, v2_pay_fields, v2_sign, v2_verify
 from wechat.pay.v2 import fields as v2_fields
 from wechat.pay.v2 import xmlcodec
+from wechat.support.connection import build_bare_status
 from wechat.support.transport import Request
 
 _HEADERS = {"Content-Type": "text/xml; charset=utf-8"}
@@ -161,7 +162,7 @@ class V2Gateway:
         request = Request(call, "POST", path, xmlcodec.build(fields), _HEADERS, repeatable)
         answer = await wire.transport.send(wire.hosts, request)
         if answer.status != 200:
-            raise OutcomeUnknown(call, http_status=answer.status)
+            raise build_bare_status(call, answer.status, answer.host)
         return self._verify_answer(call, answer.body)
 
     def _verify_answer(self, call: str, body: bytes) -> dict[str, str]:

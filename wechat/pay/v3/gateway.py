@@ -23,6 +23,7 @@ from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import ApiContext, Merchant, notification_id, remote_state, same_order
 from wechat.pay.signing import SCHEME, Signer, check_window, rsa_verify, v3_answer_message, v3_pay_message
 from wechat.pay.v3 import payloads as v3_payloads
+from wechat.support.connection import build_bare_status
 from wechat.support.transport import Answer, Request
 
 HEADERS = ("Wechatpay-Signature", "Wechatpay-Timestamp", "Wechatpay-Nonce", "Wechatpay-Serial")
@@ -246,12 +247,15 @@ def _failure(call: str, answer: Answer) -> RemoteError:
         data = v3_payloads.json_object(answer.body)
     except Malformed:
         data = {}
+    trace = answer.headers.get("Request-ID", "")
+    if not data.get("code"):
+        return build_bare_status(call, answer.status, answer.host, trace)
     return codes.failure(
         call,
-        str(data.get("code", "")),
+        str(data["code"]),
         str(data.get("message", "")),
-        http_status=500 if answer.status in (202, 429) or not data.get("code") else answer.status,
-        request_id=answer.headers.get("Request-ID", ""),
+        http_status=500 if answer.status in (202, 429) else answer.status,
+        request_id=trace,
     )
 
 
