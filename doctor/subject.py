@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from doctor import machine as machines
 from doctor.machine import Machine
@@ -16,6 +17,8 @@ from service.settings.model import ENV_PREFIX, Environment, Settings
 from service.settings.placeholders import look_up
 from wechat.domain.errors import Bilingual, ConfigError
 from wechat.pay.key_files import read_text
+
+T = TypeVar("T")
 
 PEM_KEYS = (
     "pay.v3.merchant_key",
@@ -48,6 +51,14 @@ class Subject:
     settings: Settings | None
     file_problems: Sequence[Bilingual] = ()
     value_problems: Sequence[Bilingual] = ()
+    _asked: dict[str, asyncio.Task[Any]] = field(default_factory=dict, compare=False, repr=False)
+
+    async def once(self, name: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The answer to ``ask``, which all checks that need it share under ``name``."""
+        if name not in self._asked:
+            self._asked[name] = asyncio.create_task(ask(), name=name)
+        answer: T = await asyncio.shield(self._asked[name])
+        return answer
 
     @property
     def production(self) -> bool:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from doctor.check import Check
-from doctor.checks import files, keys, machine, settings
+from doctor.checks import files, keys, machine, settings, stores
 
-CHECKS: tuple[Check, ...] = (*settings.CHECKS, *files.CHECKS, *keys.CHECKS, *machine.CHECKS)
+CHECKS: tuple[Check, ...] = (*settings.CHECKS, *files.CHECKS, *keys.CHECKS, *machine.CHECKS, *stores.CHECKS)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from storage.embedded.servers import free_port
+from tests.support.keys import certificate_pem, private_pem
 from tests.support.runtime import RecordedTelemetry
-from tests.unit.keys import certificate_pem, private_pem
 from wechat.domain.errors import OutcomeUnknown, RemoteError
 from wechat.support.connection import build_bare_status, diagnose
 from wechat.support.transport import Request, Transport
