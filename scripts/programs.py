@@ -1,4 +1,4 @@
-"""Programs the tests need that no Python package brings: Chromium, a CJK font beside it, and nginx.
+"""Programs the tests need that no Python package brings: Chromium, a CJK font beside it, nginx, Node and three SDKs.
 
 On Debian and Ubuntu as root they are installed from the distribution; elsewhere this says how to get them and goes on,
 so that the tests which need one fail with their own words.
@@ -27,6 +27,11 @@ NO_NGINX = """没有找到 nginx，它的测试会失败 · No nginx found, so t
   Debian/Ubuntu: sudo apt-get install nginx-light
   macOS: brew install nginx"""
 
+NO_NODE = """没有找到 Node，JavaScript SDK 的测试会失败 · No Node found, so the tests of JavaScript SDKs will fail
+  Debian/Ubuntu: sudo apt-get install nodejs npm
+  macOS: brew install node"""
+NODE_PACKAGES = Path(__file__).resolve().parents[1] / "tests/interop/node"
+
 
 def chromium() -> str | None:
     """The path of an installed Chromium or Chrome."""
@@ -48,16 +53,35 @@ def main() -> int:
             _apt(missing)
         except Failed as error:
             print(error, file=sys.stderr)
-    for found, advice in ((chromium(), NO_CHROMIUM), (nginx(), NO_NGINX)):
+    for found, advice in ((chromium(), NO_CHROMIUM), (nginx(), NO_NGINX), (node(), NO_NODE)):
         if not found:
             print(f"✘ {advice}", file=sys.stderr)
+    try:
+        _install_node_packages()
+    except Failed as error:
+        print(error, file=sys.stderr)
     return 0
+
+
+def node() -> str | None:
+    """The path of Node, where npm is beside it."""
+    return shutil.which("node") if shutil.which("npm") else None
+
+
+def _install_node_packages() -> None:
+    """The versions of the lock file, without running anything that they bring; again only when the file has changed."""
+    lock, installed = NODE_PACKAGES / "package-lock.json", NODE_PACKAGES / "node_modules/.package-lock.json"
+    if not node() or (installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime):
+        return
+    with step("npm ci (tests/interop/node)"):
+        quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(NODE_PACKAGES)]
+        run(["npm", "ci", *quiet], "npm.log")
 
 
 def _required_packages() -> dict[str, str | None]:
     """Debian's packages and what each is looked for by. A browser that is there brought its fonts or has its own."""
     browser = chromium()
-    return {"chromium": browser, "fonts-noto-cjk": browser, "nginx-light": nginx()}
+    return {"chromium": browser, "fonts-noto-cjk": browser, "nginx-light": nginx(), "nodejs": node(), "npm": node()}
 
 
 def _apt(packages: list[str]) -> None:

@@ -15,6 +15,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from simulator.app import application
+from simulator.control.console import WECHAT_HOSTS
 from simulator.simulator import Simulator
 from simulator.state.clock import Calendar
 from simulator.state.pki import server_context
@@ -30,6 +31,9 @@ def main() -> None:
     parser.add_argument("--secure-port", type=int, default=0, help="of mutual TLS; 0 takes a free one")
     parser.add_argument("--state", type=Path, required=True, help="directory of keys and of the truth log")
     parser.add_argument("--speed", type=float, default=1.0, help="simulated seconds a second")
+    parser.add_argument(
+        "--wechat-hosts", action="store_true", help="answer under WeChat's own host names, too, on the TLS port"
+    )
     parser.add_argument(
         "--calendar",
         type=Calendar,
@@ -51,7 +55,8 @@ async def serve(chosen: argparse.Namespace) -> None:
     stopped = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopped.set)
-    simulator = Simulator.open(chosen.state, chosen.speed, chosen.calendar)
+    wechat_hosts = WECHAT_HOSTS if chosen.wechat_hosts else ()
+    simulator = Simulator.open(chosen.state, chosen.speed, chosen.calendar, wechat_hosts)
     app = application(simulator)
     servers = [
         HTTPServer(app, max_body_size=MAX_BODY),
@@ -61,11 +66,24 @@ async def serve(chosen: argparse.Namespace) -> None:
     simulator.secure_url = f"https://{HOST}:{secure_port}"
     simulator.sender.start()
     print(f"simulator listening on http://{HOST}:{port}", flush=True)  # noqa: T201
+    if wechat_hosts:
+        print(_how_to_trust(chosen.state, secure_port), flush=True)  # noqa: T201
     await stopped.wait()
     for server in servers:
         server.stop()
         await server.close_all_connections()
     await simulator.close()
+
+
+def _how_to_trust(state: Path, secure_port: int) -> str:
+    """What a program needs that asks for WeChat by name."""
+    certificate = (state / "server-wechat.cert.pem").resolve()
+    way = "" if secure_port == 443 else f", and whatever leads port 443 to {secure_port} (or --secure-port 443)"
+    return (
+        f"as WeChat on https://{HOST}:{secure_port}\n"
+        f"  names: a line '{HOST} {' '.join(WECHAT_HOSTS)}' in /etc/hosts{way}\n"
+        f"  trust: SSL_CERT_FILE, REQUESTS_CA_BUNDLE or NODE_EXTRA_CA_CERTS = {certificate}"
+    )
 
 
 def listen(server: HTTPServer, port: int) -> int:

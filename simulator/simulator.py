@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from simulator.account.credentials import Credentials
 from simulator.bills.days import Bills
 from simulator.bills.faults import InjectedDifferences
 from simulator.browser.cashier import Cashier
-from simulator.control.console import Console
+from simulator.control.console import LOOPBACK, Console
 from simulator.control.faults import Faults
 from simulator.notify.messages import NotificationBuilder
 from simulator.notify.sender import NotificationSender
@@ -36,7 +37,8 @@ class ClockMoved:
 class Simulator:
     """The parts; ``open`` builds and replays them, ``close`` writes what is left.
 
-    ``server`` is the certificate of the TLS port, whose address is ``secure_url`` once it listens.
+    ``server`` is the certificate of the TLS port, whose address is ``secure_url`` once it listens. Requests come under
+    one of ``host_names``.
     """
 
     identity: Identity
@@ -59,9 +61,12 @@ class Simulator:
     faults: Faults = field(default_factory=Faults)
     served: Counter[str] = field(default_factory=Counter)
     secure_url: str = ""
+    host_names: frozenset[str] = frozenset(LOOPBACK)
 
     @classmethod
-    def open(cls, directory: Path, speed: float, calendar: Calendar = Calendar.WALL) -> Simulator:
+    def open(
+        cls, directory: Path, speed: float, calendar: Calendar = Calendar.WALL, wechat_hosts: Sequence[str] = ()
+    ) -> Simulator:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         clock = Clock(speed, calendar=calendar)
         journal = Journal(directory / "truth.jsonl", clock)
@@ -75,7 +80,8 @@ class Simulator:
         simulator = cls(
             identity=identity,
             merchant=merchant,
-            server=load_server(directory),
+            server=load_server(directory, wechat_hosts),
+            host_names=frozenset((*LOOPBACK, *wechat_hosts)),
             clock=clock,
             followers=Followers(clock),
             journal=journal,

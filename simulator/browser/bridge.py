@@ -84,6 +84,19 @@ class Bridge(Playing):
             self.tell(_build_message(f"{INVOKED}:fail", refused.words))
 
 
+class App(Playing):
+    """POST /simulator/app: an app of the merchant's opens WeChat with its seven parameters, and somebody pays."""
+
+    async def post(self) -> None:
+        data = self.body()
+        self.scenario(data)
+        try:
+            order = self.simulator.cashier.check_app(data)
+            self.tell(await self.play(data, order, "app"))
+        except BridgeRefusal as refused:
+            self.tell(_build_message("app:fail", refused.words))
+
+
 class Scan(Playing):
     """POST /simulator/scan: somebody scans a Native order's code, or opens an H5 order's address, and pays."""
 

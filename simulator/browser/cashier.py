@@ -1,6 +1,7 @@
 """The payer's side: what WeChat checks before it shows the pay sheet, and what each scenario makes of a payment.
 
-Words: https://pay.weixin.qq.com/doc/v3/merchant/4012791898 (JSAPI调起支付) and its FAQ, as users quote them.
+Words: https://pay.weixin.qq.com/doc/v3/merchant/4012791898 (JSAPI调起支付) and its FAQ, as users quote them; an app's
+parameters: .../4013070351 (APP调起支付) and v2's chapter=9_12. WeChat tells an app a number instead of words.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from wechat.domain.errors import SignatureInvalid
 from wechat.pay.signing import SignType, rsa_verify, v2_pay_fields, v2_verify, v3_pay_message
 
 PARAMETERS = ("appId", "timeStamp", "nonceStr", "package", "signType", "paySign")
+APP_PARAMETERS = ("appid", "partnerid", "prepayid", "package", "noncestr", "timestamp", "sign")
+APP_PACKAGE = "Sign=WXPay"
 UNREGISTERED = "当前页面的URL未注册："
 LACKING = "调用支付JSAPI缺少参数: "
 WRONG_SIGN = "支付验证签名失败"
@@ -147,6 +150,20 @@ class Cashier:
         self._check_sign(params, order, prepaid)
         return order
 
+    def check_app(self, params: Mapping[str, Any]) -> Order:
+        """The order that an app's ``params`` name. Raises BridgeRefusal."""
+        for name in APP_PARAMETERS:
+            if not isinstance(params.get(name), str) or not params[name]:
+                raise BridgeRefusal(LACKING + name)
+        found = self._orders.find_prepay(params["prepayid"])
+        if found is None or found[0].placed.trade_type != "APP":
+            raise BridgeRefusal(OVER)
+        order, prepaid = found
+        if (params["appid"], params["partnerid"]) != (order.placed.appid, order.placed.mchid):
+            raise BridgeRefusal(WRONG_SIGN)
+        self._check_app_sign(params, order, prepaid)
+        return order
+
     def check_scan(self, url: str) -> Order:
         """The order behind a code_url or h5_url. Raises BridgeRefusal."""
         parts = urlsplit(url)
@@ -199,6 +216,22 @@ class Cashier:
         """A payment that never took place, for whoever forges its notification."""
         forged = f"simforged{secrets.token_hex(8)}"
         return Paid(order.placed.out_trade_no, forged, user.openid, scenario.value, self._clock.calendar_s())
+
+    def _check_app_sign(self, params: Mapping[str, Any], order: Order, prepaid: Prepaid) -> None:
+        """An app's signature: v2's over its six fields, v3's over four lines. Raises BridgeRefusal."""
+        fields = {name: params[name] for name in APP_PARAMETERS}
+        try:
+            if fields["package"] != APP_PACKAGE:
+                raise SignatureInvalid("package")
+            if order.placed.api == "v2":
+                kind = v2_verify(fields, self._identity.api_v2_key)
+                if kind.value != prepaid.sign_type:
+                    raise SignatureInvalid("sign_type")
+            else:
+                message = v3_pay_message(*(fields[name] for name in ("appid", "timestamp", "noncestr", "prepayid")))
+                rsa_verify(self._merchant.key.public_key(), message, fields["sign"])
+        except SignatureInvalid:
+            raise BridgeRefusal(WRONG_SIGN) from None
 
     def _check_sign(self, params: Mapping[str, Any], order: Order, prepaid: Prepaid) -> None:
         """paySign, with the API and the sign type that the order was placed with. Raises BridgeRefusal."""

@@ -13,6 +13,14 @@ from urllib.parse import urlsplit
 from simulator.state.journal import Journal
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+WECHAT_HOSTS = (
+    "api.mch.weixin.qq.com",
+    "api2.mch.weixin.qq.com",
+    "api.weixin.qq.com",
+    "open.weixin.qq.com",
+    "res.wx.qq.com",
+)
+"""WeChat's own host names, under which the TLS port answers when told to."""
 MAX_DIRECTORIES = 5
 
 

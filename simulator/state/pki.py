@@ -10,7 +10,7 @@ import json
 import secrets
 import ssl
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -100,9 +100,13 @@ def load_certificate(
     return Certified(key, pem, serial, certificate.not_valid_before_utc, certificate.not_valid_after_utc)
 
 
-def load_server(directory: Path) -> Certified:
-    """The certificate of the TLS port, made on first use; strict clients take it as its own authority."""
-    return load_certificate(directory, "server", _for_loopback)
+def load_server(directory: Path, host_names: Sequence[str] = ()) -> Certified:
+    """The certificate of the TLS port, made on first use; strict clients take it as its own authority.
+
+    It is for loopback and, in a file of its own, for ``host_names`` too.
+    """
+    name = "server-wechat" if host_names else "server"
+    return load_certificate(directory, name, lambda builder, key: _for_hosts(builder, key, host_names))
 
 
 def server_context(server: Certified, merchant: Certified) -> ssl.SSLContext:
@@ -166,15 +170,21 @@ def _builder(key: rsa.RSAPrivateKey, name: str) -> Builder:
     return builder.not_valid_before(now - timedelta(minutes=5)).not_valid_after(now + YEARS)
 
 
-def _for_loopback(builder: Builder, key: rsa.RSAPrivateKey) -> Builder:
-    """What a strict client looks at before it believes a server on 127.0.0.1."""
+def _for_hosts(builder: Builder, key: rsa.RSAPrivateKey, host_names: Sequence[str]) -> Builder:
+    """What a strict client looks at before it believes a server on 127.0.0.1, or one of ``host_names``.
+
+    Whoever trusts it trusts it for these names alone.
+    """
     mine = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
-    names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
+    domains = [x509.DNSName(name) for name in ("localhost", *host_names)]
+    names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), *domains]
+    only = x509.NameConstraints([x509.IPAddress(ipaddress.ip_network("127.0.0.1/32")), *domains], None)
     return (
         builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
+        .add_extension(only, critical=True)
         .add_extension(mine, critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(mine), critical=False)
     )

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
-from simulator.control.console import LOOPBACK
 from simulator.control.faults import Fault, Rule
 from simulator.simulator import Simulator
 
@@ -30,7 +29,7 @@ class Reply:
 
 
 class Handler(RequestHandler):
-    """Loopback names only, so that a page elsewhere cannot reach in by a name of its own (DNS rebinding)."""
+    """Loopback names only, and WeChat's when told to: a page elsewhere cannot reach in by its own (DNS rebinding)."""
 
     simulator: Simulator
 
@@ -38,7 +37,7 @@ class Handler(RequestHandler):
         self.simulator = simulator
 
     def prepare(self) -> None:
-        if self.request.host_name.strip("[]") not in LOOPBACK:
+        if self.request.host_name.strip("[]") not in self.simulator.host_names:
             raise HTTPError(421)
 
     def set_default_headers(self) -> None:

@@ -73,7 +73,7 @@ V2_ORDER = (
     Field("time_expire", "交易结束时间", size=14, pattern=r"^\d{14}$"),
     Field("goods_tag", "订单优惠标记", size=32),
     Field("notify_url", "通知地址", size=256, required=True, pattern=NOTIFY_URL),
-    Field("trade_type", "交易类型", size=16, required=True, choices=("JSAPI", "NATIVE", "MWEB")),
+    Field("trade_type", "交易类型", size=16, required=True, choices=("JSAPI", "NATIVE", "MWEB", "APP")),
     Field("product_id", "商品ID", size=32),
     Field("limit_pay", "指定支付方式", size=32, choices=("no_credit",)),
     Field("openid", "用户标识", size=128),
@@ -128,6 +128,7 @@ V3_ORDER = {
         Field("payer.openid", "用户标识", size=128, required=True),
     ),
     "NATIVE": (*_V3_ORDER, *_SCENE),
+    "APP": (*_V3_ORDER, *_SCENE),
     "MWEB": (
         *_V3_ORDER,
         Field("scene_info", "场景信息", dict, required=True),

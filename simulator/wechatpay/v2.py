@@ -166,8 +166,8 @@ class UnifiedOrder(V2Handler):
         return answer
 
     def _check_needs(self, trade_type: str, fields: dict[str, str]) -> None:
-        needed = V2_NEEDS[trade_type]
-        if not fields.get(needed):
+        needed = V2_NEEDS.get(trade_type, "")
+        if needed and not fields.get(needed):
             raise CommunicationError(
                 "JSAPI支付必须传openid" if needed == "openid" else f"{trade_type}支付必须传{needed}"
             )

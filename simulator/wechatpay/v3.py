@@ -1,4 +1,4 @@
-"""WeChat Pay v3: transactions (JSAPI, Native, H5), query by either number, close, certificates.
+"""WeChat Pay v3: transactions (JSAPI, Native, H5, APP), query by either number, close, certificates.
 
 Checked in this order: Accept and User-Agent · Authorization (scheme, five items, timestamp, mchid, serial, signature) ·
 JSON · the merchant number against Authorization's · fields · appid and openid · the order. 200 and 204 are signed,
@@ -127,7 +127,7 @@ class V3Handler(WechatHandler):
 
 
 class Transactions(V3Handler):
-    """POST /v3/pay/transactions/{jsapi,native,h5}."""
+    """POST /v3/pay/transactions/{jsapi,native,h5,app}."""
 
     trade_type: str
     result: str
@@ -184,6 +184,10 @@ class Jsapi(Transactions):
 
     def result_of(self, prepay_id: str) -> str:
         return prepay_id
+
+
+class App(Jsapi):
+    trade_type = "APP"
 
 
 class Native(Transactions):

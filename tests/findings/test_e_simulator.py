@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import ssl
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 import pytest
 
+from simulator.control.console import WECHAT_HOSTS
 from simulator.wechatpay.xml import write_xml
 from tests.simulator.merchant import Merchant, number, unxml, v2_sign
 from tests.simulator.sink import Sink
+from tests.support.scenarios import opened
 from tests.support.simulated_account import REDIRECT, Account
 from tests.support.simulated_bills import ALL_SUMS, Till
-from tests.support.simulator import SimulatorProcess, ask
+from tests.support.simulator import ROOT, SimulatorProcess, ask
 from wechat.pay.v2 import xmlcodec
 
 ORDER_NO = "输入源“/body/{xml}out_trade_no”映射到值字段“商户订单号”字符串规则校验失败，"
@@ -276,3 +284,100 @@ def test_e11_what_is_written_is_what_two_parsers_read(value: str) -> None:
     written = write_xml({"a_fee_0": value, "b": value})
     assert xmlcodec.parse(written) == {"a_fee_0": value, "b": value}
     assert [element.text or "" for element in ElementTree.fromstring(written.decode())] == [value, value]  # noqa: S314
+
+
+# -- E3, E4 ------------------------------------------------------------------------------------------------------------
+
+
+def test_e3_under_wechats_own_names_with_a_certificate_that_says_so(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "simulator", "--port", "0", "--state", str(tmp_path), "--wechat-hosts"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        printed = [process.stdout.readline() for _ in range(4)]
+        secure = urlsplit(printed[1].split()[-1])
+        context = ssl.create_default_context(cafile=printed[3].split()[-1])
+        assert set(WECHAT_HOSTS) <= set(printed[2].split("'")[1].split())
+        for name in WECHAT_HOSTS:
+            assert request_as(name, secure.port or 0, context)[0] == 200
+        with pytest.raises(ssl.SSLCertVerificationError):
+            request_as("pay.weixin.qq.com", secure.port or 0, context)
+        assert request_as("localhost", secure.port or 0, context, host="pay.weixin.qq.com")[0] == 421
+    finally:
+        process.terminate()
+        process.wait(10)
+        if process.stdout:
+            process.stdout.close()
+
+
+def request_as(name: str, port: int, context: ssl.SSLContext, host: str = "") -> tuple[int, bytes]:
+    """GET /cgi-bin/token of ``name``, which is found on loopback."""
+    with (
+        socket.create_connection(("127.0.0.1", port), 5) as plain,
+        context.wrap_socket(plain, server_hostname=name) as tls,
+    ):
+        tls.sendall(f"GET /cgi-bin/token HTTP/1.1\r\nHost: {host or name}\r\nConnection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: tls.recv(65536), b""))
+    return int(answer.split()[1]), answer
+
+
+def test_e3_without_the_option_it_answers_under_loopback_names_alone(shop: Merchant) -> None:
+    context = ssl.create_default_context(cadata=shop.known["secure_ca_pem"])
+    port = urlsplit(shop.known["secure_url"]).port or 0
+    assert request_as("localhost", port, context)[0] == 200
+    assert request_as("localhost", port, context, host="api.weixin.qq.com")[0] == 421
+
+
+def app_params(shop: Merchant, api: str, **changed: str) -> tuple[str, dict[str, str]]:
+    """An APP order's number and the parameters that an app passes to WeChat."""
+    if api == "v2":
+        out_trade_no, answer = shop.v2_place(trade_type="APP", openid="")
+        prepay_id = answer["prepay_id"]
+    else:
+        order = shop.v3_order(payer=None)
+        out_trade_no = order["out_trade_no"]
+        prepay_id = shop.v3("POST", "/v3/pay/transactions/app", order).json()["prepay_id"]
+    params = {
+        "appid": shop.appid,
+        "partnerid": shop.mchid,
+        "prepayid": prepay_id,
+        "package": "Sign=WXPay",
+        "noncestr": "5K8264ILTKCH16CQ2502SI8ZNMTM67VS",
+        "timestamp": "1414561699",
+    } | changed
+    lines = (params["appid"], params["timestamp"], params["noncestr"], params["prepayid"])
+    sign = v2_sign(params, shop.known["api_v2_key"]) if api == "v2" else shop.sign(*lines)
+    return out_trade_no, {**params, "sign": sign}
+
+
+@pytest.mark.parametrize("api", ["v2", "v3"])
+def test_e4_an_app_pays_and_the_order_says_app(shop: Merchant, sink: Sink, api: str) -> None:
+    out_trade_no, params = app_params(shop, api)
+    assert shop.simulator.control("POST", "app", params) == {"err_msg": "app:ok"}
+    told = unxml(sink.wait(1)[0].body) if api == "v2" else opened(shop, sink.wait(1)[0])
+    assert (told["trade_type"], told["out_trade_no"]) == ("APP", out_trade_no)
+
+
+@pytest.mark.parametrize("api", ["v2", "v3"])
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("sign", "", "调用支付JSAPI缺少参数: sign"),
+        ("prepayid", "wxsim0", "订单已过期失效，请重新下单再发起支付"),
+        ("noncestr", "another", "支付验证签名失败"),
+        ("partnerid", "sim1", "支付验证签名失败"),
+        ("package", "prepay_id=1", "支付验证签名失败"),
+    ],
+)
+def test_e4_an_app_that_is_wrong_does_not_pay(shop: Merchant, api: str, name: str, value: str, words: str) -> None:
+    _, params = app_params(shop, api)
+    told = shop.simulator.control("POST", "app", {**params, name: value})
+    assert told == {"err_msg": "app:fail", "err_desc": words}
+
+
+def test_e4_a_jsapi_order_is_not_paid_in_an_app_nor_the_reverse(shop: Merchant) -> None:
+    _, jsapi = shop.v3_place()
+    told = shop.simulator.control("POST", "app", app_params(shop, "v3", prepayid=jsapi)[1])
+    assert told["err_msg"] == "app:fail"
+    _, params = app_params(shop, "v3")
+    assert shop.bridge(shop.v3_pay(params["prepayid"]))["err_msg"].endswith(":fail")

@@ -66,10 +66,12 @@ class SimulatorProcess:
         self.url = url
 
     @classmethod
-    def start(cls, state: Path, speed: float = 1.0, port: int = 0, calendar: str = "wall") -> SimulatorProcess:
+    def start(
+        cls, state: Path, speed: float = 1.0, port: int = 0, calendar: str = "wall", wechat_hosts: bool = False
+    ) -> SimulatorProcess:
         """Start it and wait for its line."""
         command = [sys.executable, "-m", "simulator", "--port", str(port), "--state", str(state), "--speed", str(speed)]
-        command += ["--calendar", calendar]
+        command += ["--calendar", calendar, *["--wechat-hosts"] * wechat_hosts]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         line = process.stdout.readline()
