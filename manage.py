@@ -16,54 +16,77 @@ import typer
 from cli import usage
 from cli.commands import bills, books, events, notify, orders, refunds, sign, why
 from cli.commands import doctor as doctor_view
-from cli.output import Screen, language
+from cli.output import Screen, language, words
 from scripts import demo as demonstration
 from scripts.steps import ROOT
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Fenpay：运维命令 · operator's commands")
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, help=words("Fenpay：运维命令", "operator's commands")
+)
 
 
-@app.command()
+@app.command(
+    help=words(
+        "启动演示：微信模拟器与服务", "Start the demo: the WeChat simulator and the service. PORT=8888 by default."
+    )
+)
 def demo(
-    var: Annotated[Path, typer.Option(help="密钥、数据、日志的目录 · directory of keys, data and logs")] = ROOT / "var",
+    var: Annotated[Path, typer.Option(help=words("密钥、数据、日志的目录", "directory of keys, data and logs"))] = ROOT
+    / "var",
 ) -> None:
-    """启动演示：微信模拟器与服务 · Start the demo: the WeChat simulator and the service. PORT=8888 by default."""
+    """Start the demo: the WeChat simulator and the service. PORT=8888 by default."""
     raise typer.Exit(demonstration.main(var.absolute()))
 
 
-@app.command()
+@app.command(
+    help=words(
+        "演练一天：一千笔订单，出尽状况，次日对账到分", "A day with all that goes wrong, books balanced to the fen."
+    )
+)
 def drill(
-    count: Annotated[int, typer.Option("--orders", min=40, help="订单数 · how many orders")] = 1000,
-    seed: Annotated[int, typer.Option(help="换一天，或重来同一天 · another day, or the same again")] = 1,
-    keep: Annotated[Path | None, typer.Option(help="日志与数据留在这个目录 · keep logs and data here")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="输出一个 JSON 文档 · print one JSON document")] = False,
+    count: Annotated[int, typer.Option("--orders", min=40, help=words("订单数", "how many orders"))] = 1000,
+    seed: Annotated[int, typer.Option(help=words("换一天，或重来同一天", "another day, or the same again"))] = 1,
+    keep: Annotated[Path | None, typer.Option(help=words("日志与数据留在这个目录", "keep logs and data here"))] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help=words("输出一个 JSON 文档", "print one JSON document"))
+    ] = False,
 ) -> None:
-    """演练一天：一千笔订单，出尽状况，次日对账到分 · A day with all that goes wrong, books balanced to the fen."""
+    """A day with all that goes wrong, books balanced to the fen."""
     from drill.run import main  # noqa: PLC0415 - it brings the bundled stores, which an operator's machine may lack
 
     raise typer.Exit(main(count, seed, keep, as_json=as_json))
 
 
-@app.command()
+@app.command(
+    help=words(
+        "在虚拟时间里模拟有故障的日子，由种子决定", "Simulate days with faults in virtual time, decided by a seed."
+    )
+)
 def simulate(
-    seeds: Annotated[int, typer.Option(min=1, help="多少个种子 · how many seeds")] = 100,
-    first: Annotated[int, typer.Option("--from", help="第一个种子 · the first of them")] = 1,
-    days: Annotated[float, typer.Option(min=0.1, help="有故障的天数 · days with faults")] = 3.0,
-    seed: Annotated[int | None, typer.Option(help="只重演这一个种子 · replay this seed only")] = None,
-    orders: Annotated[int | None, typer.Option(min=1, help="订单数 · how many orders")] = None,
-    first_order: Annotated[int, typer.Option(min=1, help="从第几笔订单起 · the first of them")] = 1,
-    processes: Annotated[int | None, typer.Option(min=1, help="服务进程数 · processes of the service")] = None,
-    without: Annotated[list[str] | None, typer.Option(help="没有这种故障 · without this kind of fault")] = None,
-    only: Annotated[list[str] | None, typer.Option(help="只有这种故障 · with this kind of fault only")] = None,
-    trace: Annotated[bool, typer.Option("--trace", help="与 --seed 同用：逐行打印 · with --seed: every line")] = False,
-    mutants: Annotated[
-        bool, typer.Option("--mutants", help="有意改坏的版本必须被发现 · broken builds must be found")
+    seeds: Annotated[int, typer.Option(min=1, help=words("多少个种子", "how many seeds"))] = 100,
+    first: Annotated[int, typer.Option("--from", help=words("第一个种子", "the first of them"))] = 1,
+    days: Annotated[float, typer.Option(min=0.1, help=words("有故障的天数", "days with faults"))] = 3.0,
+    seed: Annotated[int | None, typer.Option(help=words("只重演这一个种子", "replay this seed only"))] = None,
+    orders: Annotated[int | None, typer.Option(min=1, help=words("订单数", "how many orders"))] = None,
+    first_order: Annotated[int, typer.Option(min=1, help=words("从第几笔订单起", "the first of them"))] = 1,
+    processes: Annotated[int | None, typer.Option(min=1, help=words("服务进程数", "processes of the service"))] = None,
+    without: Annotated[list[str] | None, typer.Option(help=words("没有这种故障", "without this kind of fault"))] = None,
+    only: Annotated[list[str] | None, typer.Option(help=words("只有这种故障", "with this kind of fault only"))] = None,
+    trace: Annotated[
+        bool, typer.Option("--trace", help=words("与 --seed 同用：逐行打印", "with --seed: every line"))
     ] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="并行进程数 · processes at once")] = 2,
-    shrink: Annotated[float, typer.Option(min=0, help="失败时缩小几秒 · seconds to make a failure smaller")] = 60,
-    as_json: Annotated[bool, typer.Option("--json", help="输出一个 JSON 文档 · print one JSON document")] = False,
+    mutants: Annotated[
+        bool, typer.Option("--mutants", help=words("有意改坏的版本必须被发现", "broken builds must be found"))
+    ] = False,
+    jobs: Annotated[int, typer.Option(min=1, help=words("并行进程数", "processes at once"))] = 2,
+    shrink: Annotated[
+        float, typer.Option(min=0, help=words("失败时缩小几秒", "seconds to make a failure smaller"))
+    ] = 60,
+    as_json: Annotated[
+        bool, typer.Option("--json", help=words("输出一个 JSON 文档", "print one JSON document"))
+    ] = False,
 ) -> None:
-    """在虚拟时间里模拟有故障的日子，由种子决定 · Simulate days with faults in virtual time, decided by a seed."""
+    """Simulate days with faults in virtual time, decided by a seed."""
     from proof.run import Options, choose_faults, main  # noqa: PLC0415 - nothing else needs it
     from proof.simulation import Scenario  # noqa: PLC0415
 
@@ -76,13 +99,21 @@ def simulate(
     raise typer.Exit(main(options, one=seed is not None, trace=trace, mutants=mutants))
 
 
-@app.command()
+@app.command(
+    help=words(
+        "检查配置、密钥、机器、数据库，给出修正办法", "Examine settings, keys, machine, stores; say how to mend each."
+    )
+)
 def doctor(
-    settings: Annotated[Path, typer.Option(help="设置文件 · the settings file")] = ROOT / "settings.yml",
-    live: Annotated[bool, typer.Option("--live", help="也问微信，不动钱 · ask WeChat too; no money moves")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="输出一个 JSON 文档 · print one JSON document")] = False,
+    settings: Annotated[Path, typer.Option(help=words("设置文件", "the settings file"))] = ROOT / "settings.yml",
+    live: Annotated[
+        bool, typer.Option("--live", help=words("也问微信，不动钱", "ask WeChat too; no money moves"))
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help=words("输出一个 JSON 文档", "print one JSON document"))
+    ] = False,
 ) -> None:
-    """检查配置、密钥、机器、数据库，给出修正办法 · Examine settings, keys, machine, stores; say how to mend each."""
+    """Examine settings, keys, machine, stores; say how to mend each."""
     import asyncio  # noqa: PLC0415 - nothing else here waits
 
     from doctor.run import examine  # noqa: PLC0415 - it brings the whole service
@@ -91,12 +122,16 @@ def doctor(
     raise typer.Exit(int(doctor_view.show(results, Screen(language(), as_json=as_json))))
 
 
-@app.command()
+@app.command(
+    help=words("迁移 0.1.0 的数据；先停掉全部旧进程", "Copy the data of release 0.1.0; stop every old process first.")
+)
 def migrate(
-    settings: Annotated[Path, typer.Option(help="设置文件 · the settings file")] = ROOT / "settings.yml",
-    as_json: Annotated[bool, typer.Option("--json", help="输出一个 JSON 文档 · print one JSON document")] = False,
+    settings: Annotated[Path, typer.Option(help=words("设置文件", "the settings file"))] = ROOT / "settings.yml",
+    as_json: Annotated[
+        bool, typer.Option("--json", help=words("输出一个 JSON 文档", "print one JSON document"))
+    ] = False,
 ) -> None:
-    """迁移 0.1.0 的数据；先停掉全部旧进程 · Copy the data of release 0.1.0; stop every old process first."""
+    """Copy the data of release 0.1.0; stop every old process first."""
     from scripts.migrate import main  # noqa: PLC0415 - it brings the database driver, which is not needed to ask a service
 
     raise typer.Exit(main(settings, as_json=as_json))

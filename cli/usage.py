@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import typer
 import typer.main
+import typer.rich_utils
 
 from cli.output import Screen, language
 from cli.problems import Exit, Problem
@@ -37,8 +38,22 @@ CHINESE = (
 """Typer's sentences, which exist in English only; one that is not here stays as it is."""
 
 
+PANELS = {
+    "ARGUMENTS_PANEL_TITLE": "参数",
+    "OPTIONS_PANEL_TITLE": "选项",
+    "COMMANDS_PANEL_TITLE": "命令",
+    "DEFAULT_STRING": "[默认 {}]",
+    "ENVVAR_STRING": "[环境变量 {}]",
+    "REQUIRED_LONG_STRING": "[必填]",
+}
+"""What Typer writes around the help of our commands."""
+
+
 def run(app: typer.Typer) -> None:
     """Run ``app`` on the process's arguments and exit."""
+    if language() == "zh":
+        for name, words in PANELS.items():
+            setattr(typer.rich_utils, name, words)
     try:
         sys.exit(app(standalone_mode=False))
     except typer.Abort:

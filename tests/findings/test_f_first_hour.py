@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -75,3 +78,38 @@ def test_f10_a_number_without_quotes_is_told_to_put_them(tmp_path: Path) -> None
     assert "加引号" in problem.zh
     assert 'mchid: "…"' in problem.en
     assert "1900000109" not in f"{problem.zh}{problem.en}"
+
+
+def help_texts(language: str) -> dict[str, str]:
+    """The help of every command and option, by its place, as a process with that locale shows it."""
+    script = (
+        "import json, typer.main, manage\n"
+        "def walk(command, name):\n"
+        "    yield name, command.help or ''\n"
+        "    for each in command.params:\n"
+        "        yield f'{name} {each.name}', getattr(each, 'help', None) or ''\n"
+        "    for sub, inner in getattr(command, 'commands', {}).items():\n"
+        "        yield from walk(inner, f'{name} {sub}')\n"
+        "print(json.dumps(dict(walk(typer.main.get_command(manage.app), 'manage'))))\n"
+    )
+    environment = os.environ | {"LC_ALL": language}
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    texts: dict[str, str] = json.loads(ended.stdout)
+    assert len(texts) > 60
+    return texts
+
+
+def test_f2_help_is_in_one_language() -> None:
+    chinese = re.compile(r"[一-鿿]")
+    assert {where: text for where, text in help_texts("en_GB.UTF-8").items() if chinese.search(text)} == {}
+    of_typer = ("manage install_completion", "manage show_completion")
+    in_chinese = {where: text for where, text in help_texts("C.UTF-8").items() if where not in of_typer}
+    assert {where: text for where, text in in_chinese.items() if text and not chinese.search(text)} == {}
