@@ -21,6 +21,7 @@ from rich.text import Text as Styled
 
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual
+from wechat.domain.labels import label
 from wechat.domain.money import yuan
 from wechat.domain.times import beijing, from_v3
 from wechat.support.cli_hints import command
@@ -114,10 +115,7 @@ class Screen:
 
     def translate(self, word: str, names: Mapping[str, Bilingual]) -> str:
         """Name a word of the interface; the word itself follows in brackets."""
-        if word not in names:
-            return word
-        name = names[word].to(self.lang)
-        return f"{name}（{word}）" if self.lang == "zh" else f"{name} ({word})"
+        return label(names, word, self.lang)
 
     # -- tables -----------------------------------------------------------------------------------------------------
 

@@ -40,6 +40,7 @@ SIMULATOR_MAY = (
     "wechat.domain.times",
 )
 CLI_MAY = (
+    "wechat.domain.labels",
     "wechat.reconciliation.labels",
     "wechat.reconciliation.books",
     "wechat.support.cli_hints",

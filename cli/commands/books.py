@@ -55,6 +55,7 @@ def reconcile(
     checked: Annotated[
         list[str] | None,
         typer.Option(
+            "--known",
             metavar="ID",
             help=words(
                 "记下这条差异有人看过了，可给多个", "note that somebody has looked at this difference; repeatable"
@@ -242,12 +243,12 @@ def _table(screen: Screen, differences: Mapping[str, Difference], now: datetime)
         Bilingual("编号", "Id"),
         KIND,
         Bilingual("状态", "Status"),
-        Bilingual("多久了", "Age"),
+        Bilingual("已持续", "Age"),
         NUMBER,
         Bilingual("微信支付订单号 / 退款单号", "transaction_id / out_refund_no"),
         OURS,
         WECHAT,
-        Bilingual("可做", "Actions"),
+        Bilingual("可执行操作", "Actions"),
     )
     title = Bilingual(f"差异 {len(differences)} 条", f"{len(differences)} differences")
     if len(differences) > SHOWN:
@@ -269,7 +270,7 @@ def _row(screen: Screen, one: Difference, now: datetime) -> tuple[str, ...]:
         numbers.get("out_refund_no") or numbers.get("transaction_id", ""),
         _side(one["ours"]),
         _side(one["wechat"]),
-        ", ".join(one["actions"]),
+        ", ".join(screen.translate(action, ACTION_LABELS) for action in one["actions"]),
     )
 
 
@@ -277,7 +278,7 @@ def _outcomes(screen: Screen, steps: Sequence[Step], repairs: Sequence[Mapping[s
     """What each step came to."""
     if not repairs:
         return []
-    columns = (KIND, NUMBER, Bilingual("做了", "Did"), Bilingual("结果", "Result"), Bilingual("原因", "Why"))
+    columns = (KIND, NUMBER, Bilingual("操作", "Did"), Bilingual("结果", "Result"), Bilingual("原因", "Why"))
     rows = [
         (
             KINDS[step.difference["kind"]].to(screen.lang),

@@ -14,6 +14,7 @@ from cli.context import AsJson, Cursor, KeyFile, Limit, Url, Yes, command_contex
 from cli.output import Screen, moment, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual
+from wechat.domain.labels import DELIVERY_STATES
 from wechat.support.cli_hints import command
 
 app = typer.Typer(no_args_is_help=True, help=words("发给业务系统的事件", "events to the merchant's systems"))
@@ -82,8 +83,16 @@ def _listing(screen: Screen, deliveries: Sequence[Mapping[str, Any]]) -> Rendera
         Bilingual("最近", "Last"),
         Bilingual("下次", "Next"),
     )
-    names = ("id", "type", "out_trade_no", "target", "state", "tries")
-    rows = [(*(one[name] for name in names), _last(one), moment(one["due_at"])) for one in deliveries]
+    rows = [
+        (
+            *(one[name] for name in ("id", "type", "out_trade_no", "target")),
+            screen.translate(one["state"], DELIVERY_STATES),
+            one["tries"],
+            _last(one),
+            moment(one["due_at"]),
+        )
+        for one in deliveries
+    ]
     return screen.table(Bilingual("投递", "Deliveries"), columns, rows)
 
 

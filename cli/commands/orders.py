@@ -12,24 +12,18 @@ from cli.context import AsJson, Context, Cursor, KeyFile, Limit, OrderNo, Url, Y
 from cli.output import Screen, moment, money, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual
+from wechat.domain.labels import ORDER_STATES, SOURCES, TIMELINE, VERDICTS
 from wechat.support.cli_hints import command
 
 Order = Mapping[str, Any]
 
 app = typer.Typer(no_args_is_help=True, help=words("订单", "orders"))
 
-STATES: Mapping[str, Bilingual] = {
-    "NOTPAY": Bilingual("未支付", "not paid"),
-    "SUCCESS": Bilingual("已支付", "paid"),
-    "CLOSED": Bilingual("已关闭", "closed"),
-    "PAID_LATE": Bilingual("异常支付（关单后支付或非下单用户支付）", "paid late, or by another payer"),
-    "REFUND": Bilingual("已支付（有退款）", "paid, with refunds"),
-}
-State = Annotated[str | None, typer.Option(help=words("只看一种状态：", "one state only: ") + ", ".join(STATES))]
+State = Annotated[str | None, typer.Option(help=words("只看一种状态：", "one state only: ") + ", ".join(ORDER_STATES))]
 NUMBER = Bilingual("商户订单号", "out_trade_no")
 STATE = Bilingual("状态", "State")
 TOTAL = Bilingual("金额", "Total")
-CREATED = Bilingual("下单", "Created")
+CREATED = Bilingual("下单时间", "Created")
 DESCRIPTION = Bilingual("说明", "Description")
 
 
@@ -84,8 +78,8 @@ def close(no: OrderNo, yes: Yes = False, url: Url = None, key_file: KeyFile = No
 
 def _state(text: str) -> str:
     """The state that is meant, in capitals or not. Raises Problem."""
-    if text.upper() not in STATES:
-        states = ", ".join(STATES)
+    if text.upper() not in ORDER_STATES:
+        states = ", ".join(ORDER_STATES)
         raise Problem(Exit.USAGE, "BAD_STATE", Bilingual(f"--state 可取 {states}", f"--state is one of {states}"))
     return text.upper()
 
@@ -104,7 +98,7 @@ def _listing(screen: Screen, orders: Sequence[Order]) -> RenderableType:
         (
             order["out_trade_no"],
             money(order["total"]),
-            screen.translate(order["trade_state"], STATES),
+            screen.translate(order["trade_state"], ORDER_STATES),
             moment(order["created_at"]),
             order["description"],
         )
@@ -125,15 +119,15 @@ def _sheet(screen: Screen, order: Order) -> RenderableType:
     return screen.sheet(
         [
             (NUMBER, order["out_trade_no"]),
-            (STATE, screen.translate(order["trade_state"], STATES)),
+            (STATE, screen.translate(order["trade_state"], ORDER_STATES)),
             (TOTAL, money(order["total"])),
             (Bilingual("可退", "Refundable"), left),
             (DESCRIPTION, order["description"]),
             (Bilingual("接口", "API"), f"{order['api']} {order['trade_type']}"),
             (Bilingual("微信支付订单号", "transaction_id"), order["transaction_id"]),
             (CREATED, moment(order["created_at"])),
-            (Bilingual("到期", "Expires"), moment(order["expires_at"])),
-            (Bilingual("付款", "Paid"), moment(order["paid_at"])),
+            (Bilingual("支付截止时间", "Expires"), moment(order["expires_at"])),
+            (Bilingual("支付时间", "Paid"), moment(order["paid_at"])),
             (Bilingual("二维码内容", "code_url"), order.get("code_url")),
         ]
     )
@@ -145,10 +139,19 @@ def timeline(screen: Screen, lines: Sequence[Mapping[str, Any]]) -> RenderableTy
         Bilingual("时间", "Time"),
         Bilingual("事件", "Event"),
         Bilingual("来源", "Source"),
-        Bilingual("依据", "By"),
-        Bilingual("细节", "Detail"),
+        Bilingual("凭据", "By"),
+        Bilingual("详情", "Detail"),
     )
-    rows = [(moment(line["at"]), line["what"], line["source"], line["by"], _detail(line["detail"])) for line in lines]
+    rows = [
+        (
+            moment(line["at"]),
+            screen.translate(line["what"], TIMELINE),
+            SOURCES[line["source"]].to(screen.lang) if line["source"] in SOURCES else line["source"],
+            line["by"],
+            _detail(line["detail"]),
+        )
+        for line in lines
+    ]
     return screen.table(Bilingual("时间线", "Timeline"), columns, rows)
 
 
@@ -158,10 +161,16 @@ def _notifications(screen: Screen, messages: Sequence[Mapping[str, Any]]) -> Ren
         Bilingual("末次", "Last"),
         Bilingual("类别", "Kind"),
         Bilingual("次数", "Times"),
-        Bilingual("结论", "Verdict"),
+        Bilingual("处理结果", "Verdict"),
     )
     rows = [
-        (moment(one["first_at"]), moment(one["last_at"]), f"{one['api']} {one['kind']}", one["seen"], one["verdict"])
+        (
+            moment(one["first_at"]),
+            moment(one["last_at"]),
+            f"{one['api']} {one['kind']}",
+            one["seen"],
+            screen.translate(one["verdict"], VERDICTS),
+        )
         for one in messages
     ]
     return screen.table(Bilingual("微信的通知", "WeChat's notifications"), columns, rows)

@@ -15,6 +15,7 @@ from cli.context import AsJson, Context, KeyFile, OrderNo, RefundNo, Url, Yes, c
 from cli.output import Screen, moment, money, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual
+from wechat.domain.labels import REFUND_STATES
 from wechat.domain.money import yuan
 from wechat.domain.times import to_v2
 from wechat.support.cli_hints import command
@@ -23,22 +24,11 @@ Refund = Mapping[str, Any]
 
 app = typer.Typer(no_args_is_help=True, help=words("退款", "refunds"))
 
-STATES: Mapping[str, Bilingual] = {
-    "REQUESTED": Bilingual("已提交待返回", "stored, no answer from WeChat yet"),
-    "PROCESSING": Bilingual("退款处理中", "WeChat took it"),
-    "SUCCESS": Bilingual("退款成功", "refunded"),
-    "ABNORMAL": Bilingual(
-        "退款异常，请到商户平台处理",
-        "the payer's account cannot receive it: see the merchant console",
-    ),
-    "CLOSED": Bilingual("退款关闭（未退款）", "closed, nothing was refunded"),
-    "REFUSED": Bilingual("被拒绝（未退款）", "refused, nothing was refunded"),
-}
 DONE_FOR = ("ABNORMAL", "CLOSED", "REFUSED")
 REFUND_NUMBER = Bilingual("商户退款单号", "out_refund_no")
 AMOUNT = Bilingual("退款", "Refund")
 REASON = Bilingual("原因", "Reason")
-CREATED = Bilingual("申请", "Asked for")
+CREATED = Bilingual("申请时间", "Requested")
 
 
 @app.command(
@@ -222,7 +212,7 @@ def _state(screen: Screen, refund: Refund) -> str:
         )
         return screen.translate(refund["state"], {refund["state"]: text})
     if not refund["due_at"]:
-        return screen.translate(refund["state"], STATES)
+        return screen.translate(refund["state"], REFUND_STATES)
     at = moment(refund["due_at"])[11:]
     queued = Bilingual(
         f"排队中，约 {at} 提交（同一订单两笔退款至少间隔 1 分钟）",

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 
 import manage
 from cli.client import Service
-from cli.commands import books, orders, refunds
+from cli.commands import books, refunds
 from cli.context import Context
 from cli.endpoint import DEMO, Endpoint, find
 from cli.output import Screen, clean, language, moment, money
@@ -22,6 +22,7 @@ from cli.problems import Exit, Problem, refusal
 from tests.support.service import ROOT
 from wechat.domain.errors import Bilingual
 from wechat.domain.facts import RefundState
+from wechat.domain.labels import ORDER_STATES, REFUND_STATES
 from wechat.domain.orders import TradeState
 
 HAN = re.compile("[\u4e00-\u9fff]")
@@ -325,7 +326,7 @@ def test_a_repair_counts_as_tried_until_the_difference_is_found_anew(audit: list
 
 
 @pytest.mark.parametrize(
-    ("names", "states"), [(orders.STATES, set(TradeState)), (refunds.STATES, set(RefundState))], ids=["order", "refund"]
+    ("names", "states"), [(ORDER_STATES, set(TradeState)), (REFUND_STATES, set(RefundState))], ids=["order", "refund"]
 )
 def test_every_state_has_a_name_in_both_languages(names: dict[str, Bilingual], states: set[str]) -> None:
     assert set(names) == states

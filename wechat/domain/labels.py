@@ -1,0 +1,89 @@
+"""What states and events are called where people read them. The code itself follows in brackets: 已支付（SUCCESS）."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wechat.domain.errors import Bilingual
+
+Labels = Mapping[str, Bilingual]
+
+ORDER_STATES: Labels = {
+    "NOTPAY": Bilingual("未支付", "not paid"),
+    "SUCCESS": Bilingual("已支付", "paid"),
+    "CLOSED": Bilingual("已关闭", "closed"),
+    "PAID_LATE": Bilingual("异常支付（关单后支付或非下单用户支付）", "paid late, or by another payer"),
+    "REFUND": Bilingual("已支付（有退款）", "paid, with refunds"),
+}
+REFUND_STATES: Labels = {
+    "REQUESTED": Bilingual("已提交待返回", "stored, no answer from WeChat yet"),
+    "PROCESSING": Bilingual("退款处理中", "WeChat took it"),
+    "SUCCESS": Bilingual("退款成功", "refunded"),
+    "ABNORMAL": Bilingual(
+        "退款异常，请到商户平台处理",
+        "the payer's account cannot receive it: see the merchant console",
+    ),
+    "CLOSED": Bilingual("退款关闭（未退款）", "closed, nothing was refunded"),
+    "REFUSED": Bilingual("被拒绝（未退款）", "refused, nothing was refunded"),
+}
+DELIVERY_STATES: Labels = {
+    "pending": Bilingual("待投递", "pending"),
+    "delivered": Bilingual("已送达", "delivered"),
+    "dead": Bilingual("已停止重试", "given up"),
+}
+TIMELINE: Labels = {
+    "created": Bilingual("创建订单", "created"),
+    "prepay": Bilingual("下单成功", "placed at WeChat"),
+    "prepay_refused": Bilingual("微信拒绝下单", "WeChat refused the order"),
+    "prepay_unknown": Bilingual("下单结果不明", "outcome of placing unknown"),
+    "paid": Bilingual("已支付", "paid"),
+    "paid_late": Bilingual("异常支付", "paid late, or by another payer"),
+    "second_payment": Bilingual("重复支付", "second payment"),
+    "refunded_elsewhere": Bilingual("已在商户平台退款", "refunded in the merchant console"),
+    "close_scheduled": Bilingual("已安排关单", "close scheduled"),
+    "closed": Bilingual("已关闭", "closed"),
+    "close_confirmed": Bilingual("关单已确认", "close confirmed"),
+    "money_goes_back": Bilingual("原路退款", "refund of a late payment"),
+    "needs_operator": Bilingual("需人工处理", "needs a person"),
+    "refund_reserved": Bilingual("预留退款金额", "refund reserved"),
+    "refund_released": Bilingual("释放退款金额", "refund released"),
+    "refund": Bilingual("退款成功", "refunded"),
+    "refund_ended": Bilingual("退款结束", "refund ended"),
+    "requested": Bilingual("申请退款", "requested"),
+    "sent": Bilingual("发往微信", "sent to WeChat"),
+    "not_now": Bilingual("微信暂不受理", "WeChat does not take it now"),
+    "refused": Bilingual("被拒绝", "refused"),
+    "slow": Bilingual("超过预期时间", "slower than expected"),
+    "processing": Bilingual("退款处理中", "processing"),
+    "success": Bilingual("退款成功", "refunded"),
+    "abnormal": Bilingual("退款异常", "abnormal"),
+    "change": Bilingual("退款异常", "abnormal"),
+}
+SOURCES: Labels = {
+    "payer": Bilingual("付款人", "payer"),
+    "merchant": Bilingual("商户系统", "merchant"),
+    "notify": Bilingual("微信通知", "notification"),
+    "query": Bilingual("查单", "query"),
+    "worker": Bilingual("后台任务", "worker"),
+    "bill": Bilingual("账单", "bill"),
+    "answer": Bilingual("微信应答", "answer"),
+    "refund": Bilingual("退款", "refund"),
+    "policy": Bilingual("异常支付规则", "policy for late payments"),
+    "console": Bilingual("商户平台", "merchant console"),
+    "v2": Bilingual("APIv2", "APIv2"),
+    "v3": Bilingual("APIv3", "APIv3"),
+}
+VERDICTS: Labels = {
+    "accepted": Bilingual("已处理", "accepted"),
+    "applied": Bilingual("已处理", "applied"),
+}
+
+
+def label(labels: Labels, code: str, lang: str) -> str:
+    """``已支付（SUCCESS）``; the code alone where it has no name."""
+    if code not in labels:
+        return code
+    name = labels[code].to(lang)
+    if name == code:
+        return code
+    return f"{name}（{code}）" if lang == "zh" else f"{name} ({code})"
