@@ -7,6 +7,7 @@ from datetime import timedelta
 from math import inf
 
 from proof.checks.alarms import CLOCKS_AGREE, EVENING, Evidence
+from proof.checks.journal import Result
 from proof.faults import Fault
 from proof.wechat.bills import Bill, Line, beijing_day, next_day
 from storage.stores.all import DAYS, DIFFERENCES
@@ -175,10 +176,16 @@ def _is_found(found: set[tuple[DifferenceKind, str]], evidence: Evidence) -> Wro
         own = evidence.orders[payment.number].transaction_id == transaction
         if not own and (DifferenceKind.DOUBLE_PAYMENT, transaction) not in found:
             yield f"second payment {transaction} was not found", payment.number
-        runs = evidence.journal.results[beijing_day(payment.at)]
+        runs = [run for run in evidence.journal.results[beijing_day(payment.at)] if _has_right_clock(run, evidence)]
         known_s = evidence.journal.payments.get(transaction, inf)
         if runs and known_s > runs[0].at_s and transaction not in about:
             yield f"payment {transaction}, which nobody knew of, was not found", payment.number
+
+
+def _has_right_clock(run: Result, evidence: Evidence) -> bool:
+    """Whether a day was ended by a process that knew the time. One that is hours ahead believes, before the bill can be
+    there, that there is none."""
+    return abs(run.value.finished_at - evidence.begins - timedelta(seconds=run.at_s)) <= CLOCKS_AGREE
 
 
 def _planted_is_found(differences: Sequence[Difference], evidence: Evidence) -> Wrong:

@@ -42,6 +42,17 @@ class _Callback:
         return self.at_s
 
 
+class _Task(asyncio.Task[Any]):
+    """A task whose place in a set follows from its number: by default it is that of its address, another in each run."""
+
+    def __init__(self, number: int, coro: Coroutine[Any, Any, Any], **options: Any) -> None:
+        self._number = number
+        super().__init__(coro, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 class SimulatedLoop(asyncio.BaseEventLoop):
     """``steps`` counts what has run; ``most_steps`` is when to give up."""
 
@@ -55,6 +66,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._next: list[_Callback] = []
         self._timers: list[tuple[float, int, _Callback]] = []
         self._set = 0
+        self._tasks = 0
         self.steps = 0
 
     def time(self) -> float:
@@ -89,7 +101,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def create_task(  # type: ignore[override]
         self, coro: Coroutine[Any, Any, Any], *, name: str | None = None, context: Context | None = None
     ) -> asyncio.Task[Any]:
-        return asyncio.Task(coro, loop=self, name=name, context=context)
+        self._tasks += 1
+        return _Task(self._tasks, coro, loop=self, name=name, context=context)
 
     def _run_once(self) -> None:
         """Run ready callbacks, each drawn by chance, until the loop is stopped. ``BaseEventLoop`` calls this."""

@@ -27,7 +27,7 @@ class SimulatedClock:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, offset: timedelta = timedelta(0)) -> None:
         self._loop = loop
-        self._offset = offset
+        self._offset_s = offset.total_seconds()
         self._version = 0
         self._sleepers: list[asyncio.Future[None]] = []
         self._asked_at_s = -1.0
@@ -36,14 +36,13 @@ class SimulatedClock:
     @property
     def offset(self) -> timedelta:
         """How far it is ahead of a clock that showed ``START`` in the beginning."""
-        return self._offset
+        return timedelta(seconds=self._offset_s)
 
     def now(self) -> datetime:
         """To the millisecond; one object for all who ask at the same time."""
         at_s = self._loop.time()
         if at_s != self._asked_at_s:
-            moment = START + self._offset + timedelta(seconds=at_s)
-            self._now = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+            self._now = START + timedelta(milliseconds=int((self._offset_s + at_s) * 1000))
             self._asked_at_s = at_s
         return self._now
 
@@ -56,7 +55,7 @@ class SimulatedClock:
 
     def leap(self, by: timedelta) -> None:
         """Set it ahead."""
-        self._offset += by
+        self._offset_s += by.total_seconds()
         self._asked_at_s = -1.0
         self._version += 1
         for over in self._sleepers:
@@ -82,17 +81,23 @@ def _end(over: asyncio.Future[None]) -> None:
 @dataclass(slots=True)
 class ProcessState:
     """Whether a process lives. ``blocked`` are the calls that wait for ever since it died; ``trouble_s`` is when the
-    network or the store failed it last."""
+    network or the store failed it last. ``on_death`` is called when chance ends it."""
 
     name: str
     trace: Trace
     alive: bool = True
     blocked: list[asyncio.Future[None]] = field(default_factory=list)
     trouble_s: float = -math.inf
+    on_death: Callable[[], None] = lambda: None
 
     def note_trouble(self) -> None:
         """The network or the store fails it now."""
         self.trouble_s = asyncio.get_running_loop().time()
+
+    def may_die(self, faults: Faults) -> None:
+        """One of the moments at which the process may die."""
+        if self.alive and faults.happens(Fault.PROCESS_DIES):
+            self.on_death()
 
     async def block_if_dead(self) -> None:
         """Return while the process lives; a call of a dead one waits here for ever."""
@@ -110,6 +115,7 @@ class InlineThreads:
 
     async def run(self, work: Callable[[], T]) -> T:
         await asyncio.sleep(STALL_S if self._faults.happens(Fault.PROCESS_STALLS) else THREAD_S)
+        self._state.may_die(self._faults)
         await self._state.block_if_dead()
         return work()
 

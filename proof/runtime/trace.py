@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from proof.faults import Fault
 
@@ -18,8 +18,7 @@ TOLD_BY_CALLER = frozenset(fault for fault in Fault if fault.name.startswith(("S
 """Faults of calls, which have lines of their own that say which call it was."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """``about`` is the order that it is about, where it is about one."""
 
     at_s: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from proof.faults import Fault
@@ -15,7 +16,9 @@ T = TypeVar("T")
 CLIENT_S = 30.0
 """How long an HTTP client waits for an answer."""
 STEP_S = 60.0
-"""Between two chances of a process to die or of its clock to leap."""
+"""Between two chances of a clock to leap."""
+AWAY_S = (1, 30, 600)
+"""How long a process that has died is missing."""
 LEAPS_H = (1.0, 7.0)
 MOST_OCCASIONS = 1440
 """As many are looked at in advance."""
@@ -52,33 +55,27 @@ class Cluster:
             raise NoAnswer from None
 
     async def inject_faults(self) -> None:
-        """Let processes die and clocks leap, for ever."""
+        """Let clocks leap, for ever."""
         while True:
-            pause_s, slot, dies, leaps = self._next_accident()
+            pause_s, slot = self._next_leap()
             await asyncio.sleep(pause_s)
+            if slot is None or not self._processes[slot].state.alive:
+                continue
             name = f"process {slot + 1}"
-            if dies:
-                self._occurrences.note(name, Fault.PROCESS_DIES)
-                self._kill(slot)
-                await asyncio.sleep(self._stream.choice([1, 30, 600]))
-                self._processes[slot] = self._start(slot)
-                self._trace.add(name, "starts")
-            if leaps:
-                self._occurrences.note(name, Fault.CLOCK_LEAPS, lasts=True)
-                by = timedelta(hours=self._stream.uniform(*LEAPS_H))
-                self._trace.add(name, "clock leaps", str(by))
-                self._processes[slot].leap(by)
-                self._environment.office.note_process()
+            self._occurrences.note(name, Fault.CLOCK_LEAPS, lasts=True)
+            by = timedelta(hours=self._stream.uniform(*LEAPS_H))
+            self._trace.add(name, "clock leaps", str(by))
+            self._processes[slot].leap(by)
+            self._environment.office.note_process()
 
-    def _next_accident(self) -> tuple[float, int, bool, bool]:
-        """Seconds until the next occasion at which something happens, to which slot, whether it dies, whether its
-        clock leaps. Occasions at which nothing happens take no time to simulate."""
+    def _next_leap(self) -> tuple[float, int | None]:
+        """Seconds until the next occasion at which a clock leaps, and that of which slot; None: look again. Occasions
+        at which nothing happens take no time to simulate."""
         for occasion in range(MOST_OCCASIONS):
-            dies, leaps = self._faults.comes(Fault.PROCESS_DIES), self._faults.comes(Fault.CLOCK_LEAPS)
-            if dies or leaps:
+            if self._faults.comes(Fault.CLOCK_LEAPS):
                 pause_s = STEP_S * (occasion + self._stream.uniform(0.1, 1.9))
-                return pause_s, self._stream.randrange(len(self._processes)), dies, leaps
-        return MOST_OCCASIONS * STEP_S, 0, False, False
+                return pause_s, self._stream.randrange(len(self._processes))
+        return MOST_OCCASIONS * STEP_S, None
 
     @property
     def processes(self) -> Sequence[ServiceProcess]:
@@ -93,7 +90,20 @@ class Cluster:
 
     def _start(self, slot: int) -> ServiceProcess:
         self._started += 1
-        return ServiceProcess(slot, self._started, self._environment)
+        process = ServiceProcess(slot, self._started, self._environment)
+        process.state.on_death = partial(self._die, slot)
+        return process
+
+    def _die(self, slot: int) -> None:
+        """Let the process in a slot die; another takes its place after a while."""
+        self._kill(slot)
+        asyncio.get_running_loop().call_later(self._stream.choice(AWAY_S), self._replace, slot)
+
+    def _replace(self, slot: int) -> None:
+        """Start a process where one has died, unless somebody was faster."""
+        if not self._processes[slot].state.alive:
+            self._processes[slot] = self._start(slot)
+            self._trace.add(f"process {slot + 1}", "starts")
 
     def _kill(self, slot: int) -> None:
         process = self._processes[slot]

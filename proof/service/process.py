@@ -124,6 +124,7 @@ class FaultyDocuments:
         part = batch[: len(batch) // 2] if fault is Fault.STORE_HALF else batch
         results = await write(part)
         self._report_writes([document.id for document in documents], results)
+        self._state.may_die(self._faults)
         if fault:
             await self._fail_to_write(fault, documents)
         await self._state.block_if_dead()
@@ -149,6 +150,7 @@ class FaultyDocuments:
         if slow:
             self._state.note_trouble()
         await asyncio.sleep(1.5 if slow else 0)
+        self._state.may_die(self._faults)
         if not self._state.alive:
             await self._state.block_if_dead()
 
@@ -197,6 +199,7 @@ class FaultyWire:
     async def _once(self, request: Request) -> Answer:
         await self._state.block_if_dead()
         await asyncio.sleep(4.0 if self._faults.happens(Fault.WIRE_SLOW) else 0.05)
+        self._state.may_die(self._faults)
         await self._state.block_if_dead()
         before = self._faults.first(
             Fault.WIRE_NOT_SENT,
@@ -213,6 +216,7 @@ class FaultyWire:
             return await self._refuse(before, request)
         answer = self._account.answer(self._api, request, self._clock.now())
         self._tell("WeChat", request, str(answer.status))
+        self._state.may_die(self._faults)
         await self._state.block_if_dead()
         after = self._faults.first(Fault.WIRE_AFTER, Fault.WIRE_500_AFTER, Fault.WIRE_UNSIGNED, Fault.WIRE_WRONG_SIGN)
         return await self._answer_badly(after, answer, request) if after else answer

@@ -7,7 +7,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, cast
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from proof.checks.key_watch import WatchedRing
 from proof.faults import Faults
@@ -16,7 +18,7 @@ from proof.wechat.bill_wire import HOST, QUESTION, BillDesk
 from proof.wechat.bills import Bills
 from proof.wechat.forger import Forger
 from proof.wechat.payments import WeChat
-from proof.wechat.platform_keys import OneKey, PlatformKeys, make_key
+from proof.wechat.platform_keys import OneKey, PlatformKeys, QuickKey, make_key
 from proof.wechat.protocol_v2 import ProtocolV2, read_xml, write_xml
 from proof.wechat.protocol_v3 import ProtocolV3
 from service.compose import CoreSettings
@@ -124,7 +126,7 @@ class Account:
         clock, random = runtime.clock, runtime.random
         merchant = Merchant(self.mchid, self.appid)
         wire = {api: ApiContext(wires[api], (HOST,), clock, lambda: random.token(16)) for api in Api}
-        signer, cipher = Signer(self.mchid, "1", make_key("merchant")), AeadCipher(V3_KEY)
+        signer, cipher = Signer(self.mchid, "1", cast(RSAPrivateKey, QuickKey())), AeadCipher(V3_KEY)
         public = self.keys.public_key
         ring = WatchedRing(clock, PlatformKey(public.serial, public.key.public_key()) if public else None)
         v2 = V2Gateway(wire[Api.V2], merchant, V2_KEY)

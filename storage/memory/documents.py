@@ -190,7 +190,9 @@ class _Index:
 
 def _truncate_dates(value: Any) -> Any:
     """``value`` as exact as a stored one: dates have milliseconds."""
-    return value.replace(microsecond=value.microsecond // 1000 * 1000) if isinstance(value, datetime) else value
+    if not isinstance(value, datetime) or not value.microsecond % 1000:
+        return value
+    return value.replace(microsecond=value.microsecond // 1000 * 1000)
 
 
 def _copy(document: Document, fields: Sequence[str] = ()) -> Document:

@@ -90,12 +90,19 @@ class BookEntries:
                 end = last - MILLISECOND
             if found:
                 yield found
-            span = max(SHORTEST, span / 2) if len(found) > WANTED else span * 2
+            span = _next_span(span, len(found))
 
 
 async def _all(reads: Iterable[Any]) -> list[Any]:
     """Every result; the reads go to the database in groups."""
     return list(await asyncio.gather(*reads))
+
+
+def _next_span(span: timedelta, found: int) -> timedelta:
+    """How long the next window is: where there is nothing, the year before is passed in a few steps."""
+    if found > WANTED:
+        return max(SHORTEST, span / 2)
+    return span * (2 if found else 8)
 
 
 def _payment(document: Document) -> BookEntry:

@@ -93,3 +93,13 @@ def test_threads_are_refused() -> None:
 
     with pytest.raises(RuntimeError, match="threads"):
         run(use_a_thread())
+
+
+def test_tasks_of_a_set_come_in_the_same_order_in_every_run() -> None:
+    async def numbers(waste: int) -> list[str]:
+        kept = [object() for _ in range(waste)]  # other addresses
+        tasks = {asyncio.create_task(asyncio.sleep(1), name=str(number)) for number in range(50)}
+        await asyncio.wait(tasks)
+        return [task.get_name() for task in tasks] if kept or not waste else []
+
+    assert run(numbers(0)) == run(numbers(1)) == run(numbers(10_000))
