@@ -39,9 +39,10 @@ MESSAGES = (
     Mutant(
         "a message that fails v3's check is tried as v2's",
         RECEIVER,
-        "        return gateway.receive(headers, body)\n",
-        "        try:\n            return gateway.receive(headers, body)\n"
-        "        except SignatureInvalid:\n            return self._gateways[Api.V2].receive({}, body)\n",
+        "        return gateway.receive(headers, body, arrived_at=arrived_at)\n",
+        "        try:\n            return gateway.receive(headers, body, arrived_at=arrived_at)\n"
+        "        except SignatureInvalid:\n"
+        "            return self._gateways[Api.V2].receive({}, body, arrived_at=arrived_at)\n",
     ),
     Mutant(
         "a notification is applied before it is stored",

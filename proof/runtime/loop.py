@@ -43,7 +43,7 @@ class _Callback:
 
 
 class _Task(asyncio.Task[Any]):
-    """A task whose place in a set follows from its number: by default it is that of its address, another in each run."""
+    """A task whose place in a set follows from its number; by default it follows from its address."""
 
     def __init__(self, number: int, coro: Coroutine[Any, Any, Any], **options: Any) -> None:
         self._number = number

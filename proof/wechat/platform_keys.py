@@ -33,8 +33,8 @@ def make_key(owner: str) -> RSAPrivateKey:
 
 
 class QuickKey:
-    """The merchant's key, which signs nothing: WeChat's part here does not check requests, and a real signature costs as
-    much as ten steps. What the service signs, tests hold against the published vectors."""
+    """The merchant's key, which signs nothing: WeChat's part here does not check requests, and a real signature costs
+    as much as ten steps. What the service signs, tests hold against the published vectors."""
 
     def sign(self, data: bytes, padding: object, algorithm: object) -> bytes:
         return b"signature"
