@@ -223,7 +223,7 @@ def listening_sockets(settings: Settings) -> list[socket.socket]:
 
 
 async def drain(server: HTTPServer, process: Process, limit_s: float) -> None:
-    """Take no new connections, let what is in the works be answered, then close.
+    """Take no new connections, answer the requests that are being handled, then close.
 
     Connections that are kept alive are served a little longer: a request may be on its way, and its answer says close.
     Who still waits for WeChat near the end is answered 503: WeChat may take longer than the process has.

@@ -74,7 +74,7 @@ class Subject:
         return "" if found is None else str(found)
 
     def key(self, setting: str) -> KeyGiven | None:
-        """What the setting of a PEM gives; None where there is none."""
+        """What the setting of a PEM gives; None if it is not set."""
         given = self.text(setting)
         if not given:
             return None

@@ -161,7 +161,7 @@ class Day:
             await asyncio.to_thread(self._stack.kill, self._stack.kills % SERVICES)
 
     async def _odd_payments(self) -> None:
-        """Orders are closed and paid all the same, paid twice, paid by somebody else."""
+        """Pay orders that are closed, pay some twice, and some by another payer."""
         self._say("不该有的付款 · payments that should not be")
         odd = [customer for customer in self.record.planned if customer.odd]
         closed = [customer for customer in odd if customer.odd is Anomaly.CLOSED]
@@ -175,7 +175,7 @@ class Day:
         await self._quiet()
 
     async def _let_orders_end(self) -> None:
-        """Lost notifications are asked after, unpaid orders run out and are closed."""
+        """Wait until queries have found unreported payments, and unpaid orders are closed at their deadline."""
         self._say("查单补单，到期关单 · asking after orders, closing those that ran out")
         for minutes in (1, 2, 5, 10, 20):
             await self._pass(timedelta(minutes=minutes))
@@ -237,7 +237,7 @@ class Day:
         )
 
     async def _let_refunds_end(self) -> None:
-        """They go out a minute apart, are asked after, and where a card refused the money it goes elsewhere."""
+        """Wait until all refunds are final: sent a minute apart, queried, abnormal ones sent to another account."""
         self._say("退款有了结果 · refunds come to their end")
         for _ in range(4):
             await self._pass(SOON)

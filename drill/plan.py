@@ -32,7 +32,7 @@ class Anomaly(StrEnum):
 
     TWICE = "twice"  # a paid order is paid once more
     CLOSED = "closed"  # an order is paid after it was closed
-    FOREIGN = "foreign"  # somebody else pays than the order was made for
+    FOREIGN = "foreign"  # another payer pays than the one who ordered
 
 
 ODD_SHARE = 1  # per cent of the orders, for each kind

@@ -75,7 +75,7 @@ def first_failure(seeds: Iterable[int]) -> Outcome | None:
 
 
 def choose_faults(without: Sequence[str], only: Sequence[str]) -> frozenset[Fault]:
-    """The faults to do without. Raises ValueError for a name that there is none of."""
+    """The faults to leave out. Raises ValueError for an unknown name."""
     kept = {Fault.by_name(name) for name in only if name != NONE} if only else set(Fault)
     return frozenset(set(Fault) - kept | {Fault.by_name(name) for name in without})
 

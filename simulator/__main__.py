@@ -43,7 +43,7 @@ def main() -> None:
     )
     chosen = parser.parse_args()
     try:
-        import uvloop  # noqa: PLC0415 - where there is none, asyncio's own loop serves as well
+        import uvloop  # noqa: PLC0415 - optional: asyncio's own loop serves as well
     except ImportError:
         asyncio.run(serve(chosen))
     else:

@@ -187,7 +187,7 @@ def run(count: int, memory_orders: int) -> Rates:
         course.configs(count)
         course.fill(2 * count)
         course.notifications(count)
-        course.fill(memory_orders)  # last: thousands of unpaid orders are looked after from half a minute on
+        course.fill(memory_orders)  # last: from half a minute on, thousands of unpaid orders are queried
         return Rates(course.rows, start_s, rest_mb, course.resident_mb(), memory_orders)
 
 

@@ -66,7 +66,7 @@ class Postgres:
         return [str(self._programs / "postgres"), "-D", str(data), "-k", self.host, "-c", "listen_addresses="]
 
     def _as_user(self, argv: list[str]) -> list[str]:
-        """``argv`` run as somebody else than root, in the same process."""
+        """``argv`` with a prefix that runs it as another user than root, in the same process."""
         if self._user is None:
             return argv
         setpriv = ["setpriv", f"--reuid={self._user.pw_uid}", f"--regid={self._user.pw_gid}", "--clear-groups"]

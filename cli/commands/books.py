@@ -195,7 +195,7 @@ def _question(plan: Sequence[Step]) -> Bilingual:
 def _conclude(
     screen: Screen, date: str, differences: Mapping[str, Difference], repairs: Sequence[Mapping[str, Any]]
 ) -> None:
-    """End with 1 while anything is open, and say what to do about it: no repair that has just come to nothing."""
+    """End with 1 while a difference is open, and name the next command: never a repair that has just failed."""
     left = [one for one in differences.values() if one["status"] == "open"]
     if not left:
         screen.say(Bilingual("没有待处理的差异", "No difference is open"))

@@ -113,7 +113,7 @@ def _question(context: Context, path: str, amount: int, *, again: bool) -> Bilin
 
 
 def _must_be_refundable(order: Mapping[str, Any], amount: int) -> None:
-    """Raise Problem where the service would refuse too; it has the last word all the same."""
+    """Raise Problem where the service would refuse, too. The service checks again and decides."""
     no, left = order["out_trade_no"], _left(order)
     if not order["transaction_id"]:
         text = Bilingual("订单未支付，不能退款", "The order is not paid")

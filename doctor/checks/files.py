@@ -185,7 +185,8 @@ CHECKS = (
     Check(
         "files.settings_mode",
         Bilingual(
-            "里面有密钥；本机任何用户都能读的密钥不再是密钥", "it holds secrets, and what every user can read is none"
+            "里面有密钥；本机任何用户都能读的密钥不再是密钥",
+            "it holds secrets, and what every user can read is not secret",
         ),
         check_settings_mode,
         stops=True,

@@ -157,7 +157,7 @@ CHECKS = (
         "settings.placeholders",
         Bilingual(
             "示例值属于别人或不存在，第一笔支付就会失败",
-            "a sample is nobody's or somebody else's, and the first payment fails",
+            "a sample value belongs to nobody or to another merchant, and the first payment fails",
         ),
         check_placeholders,
         stops=True,

@@ -147,7 +147,7 @@ def _chosen(wares: Sequence[ProductView], sku: str) -> ProductView | None:
 
 
 def _quantity(text: str, most: int) -> int:
-    """``text`` as a quantity that may be bought; 1 where it is none."""
+    """``text`` as a quantity that may be bought; 1 if it is not a valid one."""
     wanted = int(text) if text.isdecimal() and text.isascii() and len(text) < 5 else 1
     return min(max(wanted, 1), most)
 

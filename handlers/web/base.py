@@ -72,7 +72,7 @@ def takes_query(*names: str) -> Callable[[V], V]:
 
 
 class BaseHandler(RequestHandler):
-    """Access and errors. ``merchant`` is the name of the API key; empty when there is none."""
+    """Access and errors. ``merchant`` is the name of the API key; empty without one."""
 
     services: Services
     access: Access

@@ -118,7 +118,7 @@ class Workbook:
 
     def _write(self, column: int, cell: Cell) -> None:
         if cell == "":
-            return  # a cell with an empty text in it is none that a filter or a count takes for empty
+            return  # spreadsheets do not count a cell with an empty text as empty
         if isinstance(cell, str):
             self._sheet.write_string(self._row, column, cell)
         elif isinstance(cell, datetime):

@@ -27,7 +27,7 @@ Probe = Callable[[], Awaitable[None]]
 
 
 class InFlightRequests:
-    """Which requests are in the works, and whether the process takes leave."""
+    """The requests that are being handled, and whether the server is draining."""
 
     def __init__(self) -> None:
         self.draining = False
@@ -45,7 +45,7 @@ class InFlightRequests:
             self._quiet.set()
 
     async def quiet(self, limit_s: float) -> None:
-        """Return when nothing is in the works, or after ``limit_s``."""
+        """Return when no request is being handled, or after ``limit_s``."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._quiet.wait(), limit_s)
 

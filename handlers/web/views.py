@@ -130,7 +130,7 @@ def remote_view(error: RemoteError, lang: str) -> dict[str, Any]:
 
 
 def delivery_view(delivery: Delivery) -> dict[str, Any]:
-    """How far an event has come with one target; ``due_at`` is the next try, None once there is none to come."""
+    """How far an event has come with one target; ``due_at`` is the next try, None after the last one."""
     event = delivery.event
     return {
         "id": event.id,
@@ -149,7 +149,7 @@ def delivery_view(delivery: Delivery) -> dict[str, Any]:
 
 
 def _look(look: RemoteStatus, lang: str) -> dict[str, Any]:
-    """What WeChat answered: a transaction, or why there is none."""
+    """What WeChat answered: a transaction, or the reason why not."""
     there, error = look.transaction, look.error
     view: dict[str, Any] = {"outcome": look.outcome.value}
     if there:

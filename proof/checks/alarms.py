@@ -220,7 +220,7 @@ def _books_differ(alarm: Alarm, evidence: Evidence) -> bool:
 
 
 def _bill_late(alarm: Alarm, evidence: Evidence) -> bool:
-    """By its own clock it is evening, and WeChat has not made the bill, or says that there is none."""
+    """It is evening by the process's clock, and WeChat has not made the bill or says that the day has no bill."""
     bill = evidence.bills.of(date.fromisoformat(alarm.day))
     now = evidence.begins + timedelta(seconds=alarm.at_s - TROUBLE_S)
     return alarm.clock >= next_day(bill.day, EVENING) and now < bill.ready_at

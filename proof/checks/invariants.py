@@ -107,7 +107,7 @@ class Invariants:
             if use.get("order") != order.key:
                 yield f"payment {payment.transaction_id} is not reserved for it"
         if order.trade_state is TradeState.SUCCESS and order.paid_by_another:
-            yield "its goods are released, and somebody else has paid"
+            yield "its goods are released, and another payer has paid"
         if order.paid is not bool(order.payments):
             yield f"it is {order.trade_state} with {len(order.payments)} payments"
 

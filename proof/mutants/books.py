@@ -37,7 +37,7 @@ BOOK_MUTANTS = (
     ),
     Mutant("nobody is told of differences", RECONCILIATION, "        if open_count:  #", "        if False:  #"),
     Mutant(
-        "a payment of a closed order on the bill is none of ours",
+        "a payment of a closed order on the bill is not ours",
         BOOKS,
         "return DifferenceKind.MISSING_HERE if ours.state == TradeState.NOTPAY else DifferenceKind.STATE",
         "return DifferenceKind.MISSING_HERE if ours.state == TradeState.NOTPAY else None",

@@ -182,7 +182,7 @@ EDGES = (
         V2,
         'ours = fields.get("mch_id") == self._merchant.mchid and fields.get("appid") == self._merchant.appid',
         "ours = True",
-        "tests/unit/pay/test_v2_answers.py; it needs WeChat to answer for somebody else under our key",
+        "tests/unit/pay/test_v2_answers.py; it needs WeChat to answer for another merchant under our key",
     ),
     Mutant(
         "v2's answer without a nonce is believed",

@@ -1,4 +1,4 @@
-"""Messages that must be refused whenever they come: without WeChat's keys, or genuine and about somebody else."""
+"""Messages that must be refused whenever they come: without WeChat's keys, or genuine and about another merchant."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PROBE = {
 
 
 class Attackers:
-    """Who send what they got hold of about a payment. ``wrong`` is what was acknowledged all the same."""
+    """Who send what they got hold of about a payment. ``wrong`` is what was acknowledged although it is forged."""
 
     def __init__(self, world: WeChat, account: Account, send: Send, clock: Clock, wrong: list[str]) -> None:
         self._world = world
@@ -66,7 +66,7 @@ class Attackers:
             await asyncio.sleep(FLOOD_PAUSE_S)
 
     async def report_others(self, payment: Payment, api: str) -> None:
-        """Genuine messages about the payment of somebody else, again and again: most come through, whatever the stores
+        """Genuine messages about another merchant's payment, again and again: most come through, whatever the stores
         do."""
         self._world.disputed.update((payment.number, what) for what in OTHER)
         for _ in range(OTHERS_TIMES):

@@ -1,7 +1,7 @@
 """An event loop in virtual time. Which of the tasks that are ready runs next is drawn from a seed.
 
 Time moves only when nothing is ready, and then straight to the next timer. There are no sockets and no threads: what
-asks for one fails. When nothing is ready and no timer is set, everybody waits for somebody else for ever.
+asks for one fails. When nothing is ready and no timer is set, all tasks wait for each other: a deadlock.
 
 Callbacks and timers are kept in plain lists, without asyncio's checks and debugging: a run makes 10,000 of them.
 """

@@ -36,7 +36,7 @@ STATES = {"CLOSED": "FAIL", "ABNORMAL": "CHANGE"}
 
 
 class Stage(IntEnum):
-    """What WeChat has of a bill: nothing, one that nobody has asked for, a wrong one, the right one for good."""
+    """The stages of a bill at WeChat: absent, made but not yet requested, wrong, final."""
 
     WAITED_FOR = 0
     READY = 1

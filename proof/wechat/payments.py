@@ -93,7 +93,7 @@ class WeChat:
         self.misquoted: set[str] = set()
         """Orders of which a notification with another amount was sent."""
         self.disputed: set[tuple[str, str]] = set()
-        """Orders of which a notification was sent that is somebody else's, and in what it is wrong."""
+        """Orders of which another merchant's notification was sent, and which field of it is wrong."""
         self._ids = 0
         self.on_refund: Callable[[Refund], None] = lambda refund: None
 

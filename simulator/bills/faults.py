@@ -84,7 +84,7 @@ class InjectedDifferences:
     ) -> InjectedDifference:
         """Plant a fault among ``lines``; ``unpaid`` are what payments of unpaid orders would look like.
 
-        ``number`` is the out_trade_no or out_refund_no wanted, empty for any. Raises ValueError when there is none.
+        ``number`` is the out_trade_no or out_refund_no wanted, empty for any. Raises ValueError when no line matches.
         """
         taken = {_key(plant) for plant in self.of_day(day)}
         suited = [

@@ -51,7 +51,7 @@ class Line:
     """A payment, or a refund where ``refund_id`` is given. Amounts in fen; ``fee`` is negative where some came back.
 
     Of the price ``total``, ``coupons`` are what coupons paid and ``settled`` what the merchant gets; of ``refund``,
-    ``settled_refund`` is without free coupons and ``prepaid_refund`` what goes back to prepaid ones.
+    ``settled_refund`` is without free coupons and ``prepaid_refund`` what is refunded to prepaid ones.
     """
 
     at_s: float

@@ -1,6 +1,6 @@
 """The one order book that v2 and v3 share, and WeChat's rules for what may happen to an order.
 
-NOTPAY → SUCCESS → REFUND, or NOTPAY → CLOSED by the merchant or by time. An order number stays taken for good: placing
+NOTPAY → SUCCESS → REFUND, or NOTPAY → CLOSED by the merchant or by time. An order number is never free again: placing
 it again with the same terms gives a fresh prepay_id while it is unpaid, with other terms it is refused.
 Sources: https://pay.weixin.qq.com/doc/v3/merchant/4012791897 and .../4012791869 (FAQ: repeated numbers).
 """
@@ -256,7 +256,7 @@ class OrderRegistry:
         return self.pay_anyway(order, openid, scenario, coupons)
 
     def pay_anyway(self, order: Order, openid: str, scenario: str, coupons: tuple[Coupon, ...] = ()) -> Paid:
-        """A payment whatever the order's state: one that came late, twice, or from somebody else."""
+        """A payment whatever the order's state: one after the close, a duplicate, or one by another payer."""
         number = order.placed.out_trade_no
         transaction_id = f"sim{self._stamp()}{secrets.randbelow(10**11):011d}"
         at = (self._clock.calendar_s(), self._clock.now_s())

@@ -1,6 +1,6 @@
 """Refunds that WeChat has taken, and its rules for taking one.
 
-v2, v3 and the merchant console share this register. A number is taken for good: the same refund again is the same
+v2, v3 and the merchant console share this register. A number is never free again: the same refund again is the same
 refund. One that was taken is PROCESSING until its time has come, and then what its scenario says; an ABNORMAL one waits
 until the merchant sends the money elsewhere. The money leaves the wallet when a refund is taken, and comes back with a
 CLOSED one.

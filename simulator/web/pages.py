@@ -129,7 +129,7 @@ def json_object(raw: bytes) -> dict[str, Any]:
 
 
 def origin_of(url: str) -> str:
-    """``http://127.0.0.1:8888`` of an address; 'none' in a policy's words when there is none."""
+    """``http://127.0.0.1:8888`` of an address; ``'none'``, as a policy writes it, for any other text."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -118,7 +118,7 @@ def v3_refund_news(mchid: str, order: Order, refund: Refund, end: RefundEnded) -
 
 
 def v3_refund(order: Order, refund: Refund) -> dict[str, Any]:
-    """What v3 answers when a refund is asked for or asked after."""
+    """v3's answer to a refund request or query."""
     taken = refund.taken
     return {
         "refund_id": taken.refund_id,
@@ -167,7 +167,7 @@ def _v3_promotions(refund: Refund) -> list[dict[str, Any]]:
 
 
 def _v2_coupons(refund: Refund, row: str) -> dict[str, str]:
-    """What goes back to each coupon, numbered from 0 behind the refund's ``row``."""
+    """The part refunded to each coupon, numbered from 0 behind the refund's ``row``."""
     fields: dict[str, str] = {}
     for number, (coupon, back) in enumerate(zip(refund.payment.paid.coupons, refund.share.coupons, strict=True)):
         fields[f"coupon_type{row}_{number}"] = V2_COUPONS[CouponKind(coupon.kind)]

@@ -211,7 +211,7 @@ class Query(V3Handler):
     number: Field
 
     def find(self, number: str) -> tuple[Order, Payment | None]:
-        """The order and, where it is paid, the payment that is asked after. Raises RuleBroken MISSING."""
+        """The order and, where it is paid, the payment that is queried. Raises RuleBroken MISSING."""
         raise NotImplementedError
 
     def business(self, body: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""WeChat Pay v3's refunds: ask for one, ask after one, send the money of an abnormal one elsewhere.
+"""WeChat Pay v3's refunds: request, query, and send the money of an abnormal one to another account.
 
 Sources: https://pay.weixin.qq.com/doc/v3/merchant/4013071036 (申请退款), .../4013071041 (查询), .../4013071193 (异常).
 What v2's pages say in codes of their own is INVALID_REQUEST here; for a second refund within a minute no code is named,

@@ -180,7 +180,7 @@ class EmbeddedRedis(EmbeddedServer):
         ]
 
     def _launch(self, program: Path) -> None:
-        """The port was free a moment ago; where somebody else took it, another one is."""
+        """The port was free a moment ago; if another process took it since, another port is used."""
         for _ in range(PORT_TRIES):
             try:
                 return super()._launch(program)
@@ -227,7 +227,7 @@ def free_port() -> int:
 
 
 def _answers(port: int, pid: int) -> bool:
-    """Whether it is that very process that answers, not somebody else's server on the same port."""
+    """Whether that process itself answers, not another server on the same port."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
             connection.sendall(b"INFO server\r\n")

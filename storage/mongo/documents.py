@@ -41,7 +41,7 @@ class MongoDocuments:
     @report_no_answer
     async def insert_many(self, batch: Sequence[Encoded]) -> Sequence[bool | Exception]:
         """See BulkDocuments. A duplicate is read back: the id of the write tells our own document, sent before, from
-        somebody else's."""
+        another writer's."""
         reply = await self._write({"insert": self._name, "documents": [encoded.body for encoded in batch]})
         codes = _error_codes(reply)
         if not codes:

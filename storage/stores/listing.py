@@ -1,7 +1,7 @@
 """Pages of documents, newest first, by equality and a closed range of dates on one index.
 
-The window of dates goes back in ever larger steps until the page is full. So a page costs what it shows, not what is
-stored, also on a server that reads a whole range before it sorts.
+The window of dates grows into the past, in ever larger steps, until the page is full. So a page costs what it shows,
+not what is stored, also on a server that reads a whole range before it sorts.
 """
 
 from __future__ import annotations

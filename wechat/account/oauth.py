@@ -76,8 +76,8 @@ class OAuth:
     async def openid(self, code: str, state: str) -> str:
         """The payer behind ``code``, exchanged once however many requests bring it (Android opens the address twice).
 
-        What is remembered belongs to ``state``, which the caller has found to be the browser's own: a used code that
-        somebody else brings goes to WeChat, which refuses it.
+        What is remembered belongs to ``state``, which the caller has found to be the browser's own: a used code from
+        another browser goes to WeChat, which refuses it.
 
         Raises AccountRefused (``errcode`` in SPENT_CODE: authorise anew), Forbidden for a snapshot page's stand-in
         user, NotSent, OutcomeUnknown.

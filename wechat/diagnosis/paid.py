@@ -1,4 +1,4 @@
-"""Clauses about orders that money has come for: in time, late, from somebody else, twice."""
+"""Findings about orders with a payment: in time, after the close, by another payer, duplicate."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class OrderSnapshot:
 
     @property
     def refused(self) -> list[Received]:
-        """The payment messages that did not; a second payment is none of them."""
+        """The payment notifications that did not, without those of a second payment."""
         others = ("", APPLIED, NOT_PAID, SECOND_PAYMENT)
         return [message for message in self._payments if message.verdict not in others]
 

@@ -55,7 +55,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An event on its way to one target. ``due_at`` is the next try, None once there is none to come.
+    """An event on its way to one target. ``due_at`` is the next try, None after the last one.
 
     ``lease`` is held by whoever is delivering it. ``blocked``: it was postponed for an earlier one of its order, and
     may be called before its date. ``tries`` counts since the event was handed out or sent again by hand; ``attempts``

@@ -13,7 +13,7 @@ from wechat.domain.orders import Order, Refund
 from wechat.domain.refunds import claim_refund
 
 CHECK_LEASE = timedelta(seconds=25)
-"""For one look at an order: a query, a close and what they write take 20 s at most. The first look comes after 30 s.
+"""For one check of an order: a query, a close and what they write take 20 s at most. The first check comes after 30 s.
 Where the process that does it is killed, the second one still comes within 90 s, the promise for a lost notification.
 """
 

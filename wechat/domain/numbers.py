@@ -1,4 +1,4 @@
-"""Numbers that belong to one order for good, and keys that stand for one request. Pure values."""
+"""Numbers that belong to one order and never to another, and keys that stand for one request. Pure values."""
 
 from __future__ import annotations
 

@@ -226,7 +226,7 @@ def order_key(mchid: str, out_trade_no: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One order. ``(mchid, out_trade_no)`` is its identity here and at WeChat, for good.
+    """One order. ``(mchid, out_trade_no)`` is its identity here and at WeChat; it never changes.
 
     ``channel`` names the settings entry that pairs an Official Account with a merchant number. ``expires_at`` is what
     WeChat was told and stays as it is; ``close_after`` is when we close it, sooner where a close was asked for that
@@ -287,7 +287,7 @@ class Order:
 
     @property
     def paid_by_another(self) -> bool:
-        """Whether somebody else paid than the order was made for."""
+        """Whether another payer paid than the one who ordered."""
         payer = self.payments[0].openid if self.payments else ""
         return bool(self.openid and payer and payer != self.openid)
 

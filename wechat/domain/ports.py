@@ -112,7 +112,7 @@ class VersionedStore(Protocol[T]):
     async def get(self, key: str) -> Stored[T] | None: ...
 
     async def replace(self, stored: Stored[T], value: T, write: str) -> bool:
-        """Put ``value`` in the place of ``stored``; False when somebody else has written since.
+        """Replace ``stored`` by ``value``; False when another writer has changed it since.
 
         Raises StoreUnavailable when it is unknown whether it happened, NewerDocument when it must not be tried.
         """
@@ -165,7 +165,7 @@ class OrderStore(VersionedStore[Order], Protocol):
 
 
 class NumberStore(Protocol):
-    """Which order uses a refund number or a transaction: each number belongs to one order, for good."""
+    """Which order uses a refund number or a transaction: each number belongs to one order and never to another."""
 
     async def reserve(self, use: NumberUse) -> NumberUse:
         """Store ``use`` unless its number is taken; whose it is either way."""

@@ -83,7 +83,7 @@ def confirm_close(order: Order, entry: TimelineEntry, lease: str) -> Order:
 
 
 def stop_checking(order: Order, entry: TimelineEntry) -> Order:
-    """Look at an order that was paid late no more, and say why."""
+    """Stop checking an order that was paid after its close, and record why."""
     if not order.paid or order.next_check_at is None:
         return order
     return order.with_entry(entry, next_check_at=None, check_lease="")

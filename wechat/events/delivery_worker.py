@@ -101,7 +101,7 @@ class DeliveryWork:
         return [job for job, is_free in zip(jobs, free, strict=True) if is_free]
 
     async def _claim(self, stored: Stored[Delivery], now: datetime) -> DeliveryJob | None:
-        """None when somebody else was faster, or when it is unknown whether the claim was written: it comes again."""
+        """None when another worker was faster, or when it is unknown whether the claim was written: it comes again."""
         lease = self._random.token(LEASE_BYTES)
         try:
             change = await self._updater.change(stored, lambda each: claim_delivery(each, lease, now, now + LEASE))

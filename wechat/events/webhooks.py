@@ -36,7 +36,7 @@ FAILURES: Mapping[type[Exception], str] = {
     aiohttp.InvalidURL: "forbidden",  # a number for a host, such as 127.1
     aiohttp.ClientError: "broken_off",
 }
-"""The first that fits counts; what is none of these is a name that cannot be looked up, such as a..b."""
+"""The first that fits counts; anything else is a name that cannot be resolved, such as a..b."""
 
 AddrInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]]
 

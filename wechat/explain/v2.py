@@ -27,8 +27,8 @@ UNSIGNED = Bilingual(
 
 
 def read_fields(text: str) -> dict[str, str]:
-    """The fields of the first XML document in ``text``; empty where there is none. One that no strict parser takes is
-    read as far as it goes, because it is to be explained."""
+    """The fields of the first XML document in ``text``; empty without one. A document that
+    no strict parser takes is read as far as it goes, because it is to be explained."""
     found = DOCUMENT.search(text)
     if not found:
         return {}

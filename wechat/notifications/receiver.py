@@ -268,7 +268,7 @@ class NotificationReceiver:
         """v2 does not sign news of a refund, so WeChat is queried; its signed answer is what counts.
 
         Whoever has seen a notice can send it for ever. Of a refund that succeeded there is no news; one that was
-        refused or closed is queried, because WeChat's having made it all the same is an alarm.
+        refused or closed is queried, because it is an alarm if WeChat made the refund although it is ended here.
         """
         try:
             refund = await self._receivers.refunds.get(notice.out_refund_no)

@@ -184,7 +184,7 @@ class Orders:
         return asked
 
     async def check_after_close(self, order: Order, lease: str) -> None:
-        """Check a closed order for a worker: where a late request has made it at WeChat all the same, close it there.
+        """Check a closed order for a worker: if a delayed request created it at WeChat after that, close it there.
 
         Raises what ``query`` and ``close`` raise; it is checked again then.
         """

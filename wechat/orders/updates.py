@@ -61,7 +61,7 @@ class OrderUpdates:
         return change
 
     async def change(self, stored: Stored[Order], transition: Transition[Order]) -> Change[Order] | None:
-        """As ``update``, of an order that was read just now; None when somebody else was faster."""
+        """As ``update``, of an order that was read just now; None when another writer was faster."""
         change = await self._updater.change(stored, self._staging(transition))
         if change is not None:
             self._report(change)

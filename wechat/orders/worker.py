@@ -87,7 +87,7 @@ class OrderWork:
         return [job for job in claimed if job]
 
     async def _claim(self, stored: Stored[Order], now: datetime) -> OrderJob | None:
-        """None when somebody else was faster, or when it is unknown whether the claim was written: it comes again."""
+        """None when another worker was faster, or when it is unknown whether the claim was written: it comes again."""
         lease = self._random.token(LEASE_BYTES)
         try:
             change = await self._updates.change(stored, lambda order: claim_due(order, lease, now))

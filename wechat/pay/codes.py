@@ -37,7 +37,7 @@ SPELLINGS_OF = {("refund_query", "RESOURCE_NOT_EXISTS"): REFUND_NOT_EXIST}
 OPEN = frozenset(
     {"SYSTEM_ERROR", "BANK_ERROR", "BIZERR_NEED_RETRY", "FREQUENCY_LIMITED", "USER_PAYING", "SERVICE_UNAVAILABLE"}
 )
-"""Codes after which the thing asked for may have happened all the same."""
+"""Codes that do not prove that the request had no effect."""
 
 NOT_NOW = frozenset(
     {

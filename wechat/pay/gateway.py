@@ -19,7 +19,7 @@ Nonce = Callable[[], str]
 
 
 class AnotherOrder(OutcomeUnknown):
-    """The answer is WeChat's, and about another order than the one asked after: it proves nothing about ours."""
+    """The answer is WeChat's, and about another order than the queried one: it proves nothing about ours."""
 
 
 def random_nonce() -> str:

@@ -56,7 +56,7 @@ class BillCache:
         """As ``bill``, but WeChat is asked although a bill is here.
 
         The one that is here stays, and counts, unless WeChat gives another: not where asking fails, nor where WeChat
-        says that there is none after all.
+        says that the day has no bill after all.
         """
         path = self._path(day, kind)
         try:

@@ -21,7 +21,7 @@ from wechat.pay.bills.parser import TradeLine
 FEE_UNITS_PER_FEN = 1000  # 1/100,000 yuan
 UNPAID = frozenset({TradeState.NOTPAY, TradeState.CLOSED})
 NOT_ACCEPTED = frozenset({RefundState.REQUESTED, RefundState.REFUSED})
-"""States in which a refund of ours is none at WeChat."""
+"""States in which WeChat does not have a refund of ours."""
 NOT_BACK = NOT_ACCEPTED | {RefundState.CLOSED}
 """States in which no money has left."""
 FAILED = "FAIL"
@@ -112,7 +112,7 @@ class Status(StrEnum):
     """What has become of a difference."""
 
     OPEN = "open"
-    REPAIRED = "repaired"  # the sides agree, or the surplus goes back
+    REPAIRED = "repaired"  # both sides agree, or the surplus payment is being refunded
     KNOWN = "known"
     GONE = "gone"  # a later run did not find it any more
 

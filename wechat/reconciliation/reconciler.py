@@ -60,7 +60,7 @@ class Reconciler:
         self._telemetry = runtime.telemetry
 
     async def run(self, day: date) -> Reconciliation:
-        """Reconcile ``day`` now. Raises Conflict while somebody else does, and what ``BillCache.renewed`` raises.
+        """Reconcile ``day`` now. Raises Conflict while another run does, and what ``BillCache.refetch`` raises.
 
         The bill comes first: a day that has none is not written down, and so nothing the worker would be after. Whoever
         asks by hand may doubt the bill that is here, so WeChat is asked for it once more.

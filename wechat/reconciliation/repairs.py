@@ -82,9 +82,9 @@ class Repairs:
         return next(iter(await self._source.payments(self._records.mchid, [entry.out_trade_no])), None)
 
     async def _ask_refund(self, entry: BookEntry, day: date) -> None:
-        """Ask after a refund. One that nobody here asked for is booked, on the day on whose bill it stands.
+        """Query a refund. One that this system did not request is recorded, dated by the day of its bill.
 
-        Raises Conflict where its number is none that WeChat takes: a bill is no reason to store just anything under it.
+        Raises Conflict if the refund number has an invalid format: it is not stored only because a bill names it.
         """
         try:
             refund = await self._refunds.get(entry.out_refund_no)
@@ -117,16 +117,16 @@ class Repairs:
         out_refund_no = surplus_refund(surplus.transaction_id)
         if not await self._going_back(out_refund_no) and not await self._is_surplus(order, surplus):
             text = Bilingual(
-                "先查询订单；只有微信证实的、订单之外、金额相同的那笔付款可以自动退回",
+                "先查询订单；只有微信证实的、订单之外、金额相同的那笔付款可以在这里退款",
                 "Query the order first; only a payment beside the order's own, of the same amount and confirmed by"
-                " WeChat, goes back from here",
+                " WeChat, can be refunded here",
             )
             raise Conflict(text, code="NOT_SURPLUS")
         await self._refunds.refund_payment(order, surplus.transaction_id, out_refund_no, REASON)
         return out_refund_no
 
     async def _is_surplus(self, order: Order, surplus: BookEntry) -> bool:
-        """What the bill says of a payment is asked of WeChat before anything goes back."""
+        """Query WeChat for the payment before refunding it: the bill alone does not move money."""
         beside = order.paid and surplus.transaction_id != order.transaction_id and surplus.amount == order.total
         return beside and await self._confirm(order, surplus.transaction_id)
 

@@ -58,7 +58,7 @@ class LatePayments:
         """Whether the payment is being returned."""
         if self._policy is LatePolicy.ASK:
             return False
-        if not refundable(order, transaction_id):  # all of it goes back already, by hand
+        if not refundable(order, transaction_id):  # an operator has refunded all of it already
             return True
         try:
             await self._refunds.refund_payment(order, transaction_id, out_refund_no, REASON)

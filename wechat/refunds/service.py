@@ -219,11 +219,11 @@ class Refunds:
         return await self._send(change.after, marked) if marked.lease == refund.lease else marked
 
     async def _send(self, order: Order, refund: Refund, *, asked_for: bool = False) -> Refund:
-        """Ask WeChat for a refund that is marked as sent. Raises GatewayRefused for a sure no.
+        """Ask WeChat for a refund that is marked as sent. Raises GatewayRefused for a final refusal.
 
-        A refusal for our credentials, our rate or our balance is none: it keeps its number and is sent again.
+        A refusal for our credentials, our rate or our balance is not final: the refund is sent again under its number.
 
-        ``asked_for``: whoever wants it waits for the answer. Where nobody does, a no is for the operator.
+        ``asked_for``: the caller waits for the answer. Otherwise a refusal is reported to the operator.
         """
         try:
             fact = await self._gateway(refund).refund(refund)
@@ -249,8 +249,8 @@ class Refunds:
         return _find(change.after, refund.out_refund_no)
 
     async def _refuse(self, order: Order, refund: Refund, error: GatewayRefused, *, asked_for: bool) -> Refund:
-        """End a refund that WeChat refused. If it was sent before, that try may have succeeded all the same: that is
-        queried first. Raises GatewayRefused unless somebody else went on with it meanwhile.
+        """End a refund that WeChat refused. If it was sent before, that try may have succeeded, so WeChat is
+        queried first. Raises GatewayRefused unless another worker took over.
 
         That try may be under way still: where clocks are further apart than a lease is long, another process took the
         refund over too early. By no clock is it known when that try began, so it is waited for.

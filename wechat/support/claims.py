@@ -34,7 +34,7 @@ class Claims:
         raise StoreUnavailable  # it ends each time before it can be read
 
     async def pass_on(self, held: Claim, number: str) -> bool:
-        """Let the key stand for ``number`` in place of what ``held`` says; False when somebody else has changed it."""
+        """Let the key stand for ``number`` in place of what ``held`` says; False if another process changed it."""
         following = replace(held, number=number)
         change = await self._claims.update(held.key, lambda claim: following if claim == held else claim)
         return change is not None and change.happened

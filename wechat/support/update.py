@@ -79,7 +79,7 @@ class Updater(Generic[T]):
         return stored.value if stored else None
 
     async def update(self, key: str, transition: Transition[T]) -> Change[T] | None:
-        """Apply ``transition`` to the value of ``key``; None when there is none.
+        """Apply ``transition`` to the value of ``key``; None if there is no such value.
 
         Raises whatever the transition raises, and StoreUnavailable when time runs out. ``transition`` may be called
         several times.
@@ -91,7 +91,7 @@ class Updater(Generic[T]):
             raise StoreUnavailable from None
 
     async def change(self, stored: Stored[T], transition: Transition[T]) -> Change[T] | None:
-        """As ``update``, of a value that was read just now, in one try; None when somebody else was faster.
+        """As ``update``, of a value that was read just now, in one try; None when another writer was faster.
 
         Raises StoreUnavailable also when it is unknown whether the change happened.
         """
@@ -134,7 +134,7 @@ class Updater(Generic[T]):
         return await self._try(stored, change, tried) if change.happened else None
 
     async def _try(self, stored: Stored[T], change: Change[T], tried: dict[str, Change[T]]) -> Change[T] | None:
-        """Write ``change``; None when somebody else was faster, or when it is unknown whether it happened."""
+        """Write ``change``; None when another writer was faster, or when it is unknown whether it happened."""
         if not change.happened:
             return change
         write = self._random.token(WRITE_BYTES)
@@ -147,7 +147,7 @@ class Updater(Generic[T]):
             return None
 
     async def _write(self, stored: Stored[T], change: Change[T], write: str) -> bool:
-        """Replace ``stored``; False when somebody else was faster."""
+        """Replace ``stored``; False when another writer was faster."""
         key = self._key(stored.value)
         self._remembered.pop(key, None)
         if not await self._store.replace(stored, change.after, write):

@@ -7,18 +7,23 @@ import importlib
 import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from handlers.web import plugin
 from handlers.web.services import Services
+from storage.memory.storage import MemoryStorage
+from tests.support.clock import ManualClock
+from tests.support.runtime import a_runtime
 from tests.support.webhooks import an_event
 from wechat.domain.deliveries import Event, Outcome
 from wechat.domain.errors import ConfigError
 from wechat.events.targets import Subscriber
+from wechat.support.plugin_storage import PluginStorage
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "en" / "plugins.md"
 CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
@@ -75,10 +80,16 @@ async def test_the_example_in_the_documentation_works_as_written(
     [example] = [code for code in CODE.findall(PAGE.read_text(encoding="utf-8")) if "def subscriptions" in code]
     (tmp_path / "points.py").write_text(example, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    [found] = plugin.subscribers(["points"], SERVICES)
-    for event_id in ("e1", "e2", "e1"):
-        assert await found.deliver(an_event(event_id)) == Outcome(True, "handled")
-    assert sys.modules.pop("points").POINTS == {"e1": 36, "e2": 36}
+    runtime = a_runtime(ManualClock())
+    records = PluginStorage(MemoryStorage(runtime.clock, runtime.random).plugin_records, "points", runtime)
+    settings = SimpleNamespace(plugin_options=lambda _: {"per_yuan": 2})
+    services = cast(Services, SimpleNamespace(plugin_storage=lambda _: records, settings=settings))
+    [found] = plugin.subscribers(["points"], services)
+    event = replace(an_event("e1"), data={**an_event().data, "openid": "oPayer"})
+    for _ in range(2):
+        assert await found.deliver(event) == Outcome(True, "handled")
+    sys.modules.pop("points")
+    assert await records.get(event.data["out_trade_no"]) == {"openid": "oPayer", "points": 72}
 
 
 async def test_a_handler_is_given_the_event_of_its_type() -> None:

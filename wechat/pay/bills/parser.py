@@ -149,7 +149,7 @@ def read_lines(path: Path) -> Iterator[str]:
 def trade_lines(lines: Iterable[str], summaries: list[TradeSummary] | None = None) -> Iterator[TradeLine]:
     """The entries of a trade bill; its summary is checked against them and appended to ``summaries``.
 
-    Raises BillBroken: no header, a line of another width, an amount or date that is none, a negative price, more than
+    Raises BillBroken: no header, a line of another width, a malformed amount or date, a negative price, more than
     ``MOST``, a summary that is missing or does not add up.
     """
     table = _Table(lines)

@@ -1,4 +1,4 @@
-"""Refunds over WeChat Pay v2: sent over mutual TLS, asked after like anything else.
+"""Refunds over WeChat Pay v2: sent over mutual TLS, queried without it.
 
 Sources: https://pay.weixin.qq.com/wiki/doc/api/jsapi.php?chapter=9_4 (申请退款), ...?chapter=9_5 (查询退款).
 """
@@ -18,7 +18,7 @@ from wechat.pay.v2.gateway import V2Gateway
 class V2Refunds:
     """``RefundGateway`` beside a ``V2Gateway``. ``secure`` is the way out that shows the client certificate.
 
-    Without one, refunds that were sent earlier can still be asked after.
+    Without one, refunds that were sent earlier can still be queried.
     """
 
     api = Api.V2
