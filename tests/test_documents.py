@@ -18,9 +18,10 @@ ROOT = Path(__file__).resolve().parents[1]
 ENGLISH, CHINESE = ROOT / "docs" / "en", ROOT / "docs" / "zh"
 NAMES = sorted({page.name for folder in (ENGLISH, CHINESE) for page in folder.iterdir()})
 READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
-PAGES = [*READMES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
-IN_CHINESE = [READMES[1], *sorted(CHINESE.iterdir())]
-IN_ENGLISH = [READMES[0], *sorted(ENGLISH.iterdir())]
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md", ROOT / "CONTRIBUTING.zh-CN.md")
+PAGES = [*READMES, *CONTRIBUTING, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+IN_CHINESE = [READMES[1], CONTRIBUTING[1], *sorted(CHINESE.iterdir())]
+IN_ENGLISH = [READMES[0], CONTRIBUTING[0], *sorted(ENGLISH.iterdir())]
 GLOSSARY = "glossary.md"
 """The page whose tables hold terms of both languages."""
 
@@ -131,6 +132,12 @@ def test_both_languages_have_headings_of_the_same_levels(name: str) -> None:
 
 def test_the_readmes_have_headings_of_the_same_levels() -> None:
     assert differences(*READMES, levels) == []
+
+
+def test_both_languages_of_contributing_agree() -> None:
+    assert differences(*CONTRIBUTING, levels) == []
+    assert differences(*CONTRIBUTING, lambda one: list(one.blocks)) == []
+    assert differences(*CONTRIBUTING, lambda one: list(one.tables)) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
