@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from doctor.check import Check
-from doctor.checks import files, keys, machine, settings, stores
+from doctor.checks import files, keys, machine, network, settings, stores
 
-CHECKS: tuple[Check, ...] = (*settings.CHECKS, *files.CHECKS, *keys.CHECKS, *machine.CHECKS, *stores.CHECKS)
+PARTS = (settings, files, keys, machine, stores, network)
+CHECKS: tuple[Check, ...] = tuple(check for part in PARTS for check in part.CHECKS)

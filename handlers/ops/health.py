@@ -7,6 +7,7 @@ import asyncio
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from tornado.web import HTTPError
 
+from handlers.ops.identity import IdentityHandler
 from handlers.web.base import ApiHandler, BaseHandler, takes_query
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Probe, Services
@@ -74,6 +75,7 @@ def routes(services: Services) -> list[Route]:
         Route(pattern=r"/livez", handler=LiveHandler, access=Access.PUBLIC, name="livez"),
         Route(pattern=r"/readyz", handler=ReadyHandler, access=Access.PUBLIC, name="readyz"),
         Route(pattern=r"/metrics", handler=MetricsHandler, access=Access.PUBLIC, name="metrics"),
+        Route(pattern=r"/identity", handler=IdentityHandler, access=Access.PUBLIC, name="identity"),
         Route(
             pattern=r"/(MP_verify_[0-9A-Za-z]{1,64}\.txt)",
             handler=VerifyFileHandler,
