@@ -16,9 +16,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from http.client import HTTPException
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
-from urllib.error import URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
 from rich.console import Console
@@ -65,9 +66,10 @@ def main(var: Path) -> int:
 def _run(stack: ExitStack, var: Path) -> None:
     """On a second start the keys are known, and the service starts beside the simulator instead of after it."""
     stack.enter_context(_only_one(var))
-    base_url = _address(int(os.environ.get("PORT") or SERVICE_PORT), "服务 · service")
-    simulator_url = _address(SIMULATOR_PORT, "微信模拟器 · WeChat simulator")
-    secure_url = _address(SECURE_PORT, "微信模拟器（退款） · WeChat simulator, refunds")
+    base_url = _address(stack, _wanted_port("PORT", SERVICE_PORT), "服务 · service")
+    wanted = _wanted_port("SIMULATOR_PORT", SIMULATOR_PORT)
+    simulator_url = _address(stack, wanted, "微信模拟器 · WeChat simulator")
+    secure_url = _address(stack, SECURE_PORT, "微信模拟器（退款） · WeChat simulator, refunds")
     earlier = demo_files.load_credentials(var)
     with step("微信模拟器 · WeChat simulator"):
         simulator = _start_simulator(stack, var, simulator_url, secure_url)
@@ -115,7 +117,7 @@ def _wait_ready(service: Process, url: str) -> None:
         try:
             with _direct.open(url, timeout=5):
                 return
-        except (URLError, OSError):
+        except (HTTPException, OSError):  # the former: who asks a port of the ephemeral range may hear itself
             time.sleep(POLL_S)
     raise service.build_failure(Bilingual(f"{READY_S:g} 秒内没有就绪", f"was not ready within {READY_S:g} s"))
 
@@ -144,14 +146,37 @@ def _show(var: Path, base_url: str, simulator_url: str) -> None:
     )
 
 
-def _address(wanted: int, whose: str) -> str:
-    """The address on port ``wanted`` or on the next free one, and a word about that."""
+def _wanted_port(name: str, default: int) -> int:
+    """The port that the environment variable ``name`` asks for. Raises Failed."""
+    text = os.environ.get(name) or str(default)
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+        raise Failed(f"{name} 要是 1 到 65535 的端口号 · {name} is a port from 1 to 65535")
+    return int(text)
+
+
+def _address(stack: ExitStack, wanted: int, whose: str) -> str:
+    """The address on port ``wanted`` or on the next one that is neither taken nor another demo's, and a word about it.
+
+    It stays this demo's until ``stack`` ends: between the look and the process that listens, another demo may look.
+    """
     for port in range(wanted, min(wanted + PORT_TRIES, 65536)):
-        if _free(port):
+        if _reserve(stack, port) and _free(port):
             if port != wanted:
                 print(f"  {whose}: 端口 {wanted} 被占用，改用 {port} · port {wanted} is taken, using {port}")
             return f"http://127.0.0.1:{port}"
     raise Failed(f"{whose}: {wanted} 起没有空闲端口 · no free port from {wanted} on")
+
+
+def _reserve(stack: ExitStack, port: int) -> bool:
+    """Whether no other demo of this user has ``port``; none gets it until ``stack`` ends."""
+    lock = (Path(gettempdir()) / f"fenpay-demo-{os.getuid()}-{port}.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return False
+    stack.callback(lock.close)
+    return True
 
 
 def _free(port: int) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import re
 import signal
 import socket
 import stat
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -121,6 +124,41 @@ def test_a_taken_port_moves_on_and_says_so(var: Path) -> None:
         assert f"{port} is taken" in running.printed
         assert running.told["base_url"] != f"http://127.0.0.1:{port}"
         assert running.end(signal.SIGTERM) == 0
+
+
+def test_e14_two_demos_started_together_run_side_by_side(tmp_path: Path) -> None:
+    """Each looks for free ports while the other one is looking, too."""
+    port = random.randrange(20000, 30000, 100)  # below the ephemeral range, out of which others take ports meanwhile
+    wanted = {"PORT": str(port), "SIMULATOR_PORT": str(port + 50)}
+    with ThreadPoolExecutor() as pool:
+        first, second = pool.map(lambda name: Demo(tmp_path / name, **wanted), ("one", "two"))
+    try:
+        addresses = [address for demo in (first, second) for address in addresses_of(demo)]
+        assert len(set(addresses)) == 4
+        ports = [int(address.rpartition(":")[2]) for address in addresses]
+        assert set(map(int, wanted.values())) <= set(ports)
+        late = next(demo for demo in (first, second) if f"port {wanted['SIMULATOR_PORT']} is taken" in demo.printed)
+        assert "微信模拟器" in late.printed
+    finally:
+        assert [running.end(signal.SIGTERM) for running in (first, second)] == [0, 0]
+
+
+def addresses_of(demo: Demo) -> list[str]:
+    """Of its service and of its simulator."""
+    found = re.search(r"simulator\s+(http://127\.0\.0\.1:\d+)/simulator/", demo.printed)
+    assert found
+    return [demo.told["base_url"], found[1]]
+
+
+@pytest.mark.parametrize("name", ["PORT", "SIMULATOR_PORT"])
+@pytest.mark.parametrize("value", ["abc", "0", "65536", "-1", "8888.0"])
+def test_e14_a_port_that_is_none_is_a_sentence(tmp_path: Path, name: str, value: str) -> None:
+    command = [sys.executable, "manage.py", "demo", "--var", str(tmp_path / "var")]
+    ended = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {name: value}, capture_output=True, text=True, check=False, timeout=30
+    )
+    assert (ended.returncode, "Traceback" in ended.stderr) == (1, False)
+    assert f"{name} is a port from 1 to 65535" in ended.stderr
 
 
 def test_a_child_that_dies_ends_the_demo_with_its_name(var: Path) -> None:
