@@ -58,7 +58,7 @@ def refund_route(pay: PaySettings) -> Mapping[Api, Api]:
 
 def _add_v2(built: Pay, v2: V2Settings, wire: ApiContext, merchant: Merchant, telemetry: Telemetry) -> None:
     key, sign_type = v2.key.get_secret_value(), SignType(v2.sign_type)
-    gateway = V2Gateway(wire, merchant, key, sign_type)
+    gateway = V2Gateway(wire, merchant, key, sign_type, v2.other_key.get_secret_value() if v2.other_key else "")
     secure = _secure(v2, wire, telemetry)
     built.gateways[Api.V2] = gateway
     built.refunds[Api.V2] = V2Refunds(gateway, secure)
@@ -79,7 +79,7 @@ def _secure(v2: V2Settings, wire: ApiContext, telemetry: Telemetry) -> ApiContex
 def _add_v3(built: Pay, v3: V3Settings, wire: ApiContext, merchant: Merchant, runtime: Runtime) -> None:
     key_pem, cert_pem = v3.merchant_key.get_secret_value(), v3.merchant_cert.get_secret_value()
     signer = load_signer(merchant.mchid, key_pem, cert_pem, runtime.telemetry)
-    cipher = AeadCipher(v3.key.get_secret_value())
+    cipher = AeadCipher(*(key.get_secret_value() for key in (v3.key, v3.other_key) if key))
     ring = KeyRing(wire.clock, _public_key(v3))
     gateway = V3Gateway(wire, merchant, signer, cipher, ring)
     built.gateways[Api.V3] = gateway

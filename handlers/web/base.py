@@ -24,11 +24,13 @@ from handlers.web.plugin import Access, methods
 from handlers.web.services import Services
 from handlers.web.texts import preferred_language, texts
 from handlers.web.views import remote_view
+from service.settings.sections import Scope
 from wechat.domain.errors import (
     BadRequest,
     Bilingual,
     CallerError,
     FenpayError,
+    Forbidden,
     NotifyError,
     NotSent,
     OutcomeUnknown,
@@ -156,7 +158,8 @@ class BaseHandler(RequestHandler):
     def start_session(self, openid: str) -> None:
         """Give the browser a signed cookie for ``openid``, in place of any it had."""
         settings = self.services.settings
-        value = json.dumps({"openid": openid, "appid": settings.account.appid})
+        started_at = int(self.services.clock.now().timestamp())
+        value = json.dumps({"openid": openid, "appid": settings.account.appid, "at": started_at})
         self.set_signed_cookie(
             SESSION,
             value,
@@ -174,18 +177,18 @@ class BaseHandler(RequestHandler):
         if not raw:
             return ""
         session = json.loads(raw)
-        return str(session["openid"]) if session.get("appid") == settings.account.appid else ""
+        valid_from = settings.session.valid_from
+        revoked = valid_from is not None and session.get("at", 0) < valid_from.timestamp()
+        return str(session["openid"]) if session.get("appid") == settings.account.appid and not revoked else ""
 
     def _api_key_name(self) -> str:
-        """Whose API key the Authorization header carries. Raises Unauthorized."""
+        """Whose API key the Authorization header carries. Raises Unauthorized, or Forbidden for want of a scope."""
         scheme, _, key = self.request.headers.get("Authorization", "").partition(" ")
         digest = hashlib.sha256(key.encode()).hexdigest().encode()
-        names = [
-            entry.name
-            for entry in self.services.settings.merchants
-            if hmac.compare_digest(entry.sha256.encode(), digest)
+        keys = [
+            entry for entry in self.services.settings.merchants if hmac.compare_digest(entry.sha256.encode(), digest)
         ]
-        if scheme.lower() != "bearer" or not key or not names:
+        if scheme.lower() != "bearer" or not key or not keys:
             raise Unauthorized(
                 Bilingual(
                     "API 密钥无效；请用 Authorization: Bearer <密钥>",
@@ -193,7 +196,10 @@ class BaseHandler(RequestHandler):
                 ),
                 code="BAD_API_KEY",
             )
-        return names[0]
+        scope = scope_of(self.request.method or "", self.request.path)
+        if scope not in keys[0].scopes:
+            raise _out_of_scope(keys[0].name, scope)
+        return keys[0].name
 
     # -- errors ---------------------------------------------------------------------------------------------------
 
@@ -307,6 +313,25 @@ class NotFoundHandler(PageHandler):
             super().show_error(status, body)
         else:
             BaseHandler.show_error(self, status, body)
+
+
+def scope_of(method: str, path: str) -> Scope:
+    """What an API key must be allowed for this call: reading, orders, refunds, or operating the service."""
+    if method in ("GET", "HEAD"):
+        return Scope.READ
+    if path.startswith("/api/refunds/") or path.endswith("/refunds"):
+        return Scope.REFUNDS
+    return Scope.ORDERS if path == "/api/orders" or path.startswith("/api/orders/") else Scope.OPERATE
+
+
+def _out_of_scope(name: str, scope: Scope) -> Forbidden:
+    return Forbidden(
+        Bilingual(
+            f"这个 API 密钥没有 {scope} 权限；请在设置 merchants 里 {name} 的 scopes 中加上，或换一个密钥",
+            f"This API key lacks the scope {scope}: add it to the scopes of {name} under merchants, or use another key",
+        ),
+        code="SCOPE_MISSING",
+    )
 
 
 def _status(error: FenpayError) -> int:

@@ -194,7 +194,7 @@ EDGES = (
     Mutant(
         "a session of another account is taken",
         "handlers/web/base.py",
-        'return str(session["openid"]) if session.get("appid") == settings.account.appid else ""',
+        'return str(session["openid"]) if session.get("appid") == settings.account.appid and not revoked else ""',
         'return str(session["openid"])',
         "tests/http/test_access.py; there is no HTTP here",
     ),

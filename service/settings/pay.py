@@ -16,6 +16,7 @@ PAY_HOSTS = ("https://api.mch.weixin.qq.com", "https://api2.mch.weixin.qq.com")
 
 class V2Settings(Section):
     key: Key32
+    other_key: Key32 | None = None
     sign_type: Literal["HMAC-SHA256", "MD5"] = "HMAC-SHA256"
     client_cert: Pem | None = None
     client_key: Pem | None = None
@@ -30,6 +31,7 @@ class V2Settings(Section):
 
 class V3Settings(Section):
     key: Key32
+    other_key: Key32 | None = None
     merchant_key: Pem
     merchant_cert: Pem
     public_key: Pem | None = None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+from zlib import crc32
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AwareDatetime, Field, SecretStr, model_validator
 
 from service.settings.values import EMBEDDED, MEMORY, BaseUrl, Section, check_secret, check_store_url
 from wechat.domain.money import MAX_TOTAL
@@ -30,7 +32,16 @@ class HttpSettings(Section):
 
 class SessionSettings(Section):
     secret: Annotated[SecretStr, check_secret(32)]
+    other_secret: Annotated[SecretStr, check_secret(32)] | None = None
     days: int = Field(7, ge=1, le=90)
+    valid_from: AwareDatetime | None = None
+
+    @property
+    def secrets_by_version(self) -> dict[int, str]:
+        """The secrets that cookies may be signed with, the one for new cookies first. Versions follow from the secrets,
+        so that they stay the same when the two change places; 0 is what cookies of release 0.1.0 have."""
+        texts = [each.get_secret_value() for each in (self.secret, self.other_secret) if each]
+        return {crc32(text.encode()) or 1: text for text in texts} | {0: texts[0]}
 
 
 class AccountSettings(Section):
@@ -70,9 +81,19 @@ class WorkerSettings(Section):
     loops: int = Field(16, ge=1, le=256)
 
 
+class Scope(StrEnum):
+    """What an API key may be used for."""
+
+    READ = "read"
+    ORDERS = "orders"
+    REFUNDS = "refunds"
+    OPERATE = "operate"
+
+
 class ApiKey(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    scopes: tuple[Scope, ...] = tuple(Scope)
 
 
 class Product(Section):

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from pymongo import ReadPreference
 
+from handlers.web.base import scope_of
+from service.settings.sections import Scope
+from storage.mongo.driver import Driver, connect
 from tests.contract.samples import an_order
+from tests.findings.conftest import OpenSite
 from tests.http.client import Shop
-from tests.support.service import ServiceProcess
+from tests.support.receiving import KNOWN, World
+from tests.support.route_requests import endpoints
+from tests.support.service import ROOT, ServiceProcess
 from tests.support.v2_answers import FIELDS, gateway
-from wechat.domain.errors import OutcomeUnknown
+from wechat.account.oauth import Grant
+from wechat.account.tokens import Credentials
+from wechat.domain.errors import Malformed, OutcomeUnknown, SignatureInvalid
+from wechat.domain.ports import Token
+from wechat.pay.ciphers import AeadCipher
+from wechat.pay.gateway import Merchant
+from wechat.pay.v2.gateway import V2Gateway
 
 
 async def come_back(shop: Shop) -> dict[str, str]:
@@ -61,3 +77,118 @@ async def test_d6_a_signed_v2_answer_decides_only_what_it_was_asked(change: dict
     """For another merchant or account, of no single use, or without a readable result: neither yes nor no."""
     with pytest.raises(OutcomeUnknown):
         await gateway(FIELDS | change).close(an_order())
+
+
+# -- D4: sessions, scopes, two values during a change ------------------------------------------------------------------
+
+OLD, NEW = "old-session-secret-0123456789-0123456789", "new-session-secret-0123456789-0123456789"
+
+
+async def test_d4_a_session_lives_through_a_change_of_the_secret_and_ends_at_the_revocation_point(
+    open_site: OpenSite,
+) -> None:
+    site = open_site(session={"secret": OLD})
+    changes: list[tuple[dict[str, object], int]] = [
+        ({"secret": NEW, "other_secret": OLD}, 201),
+        ({"secret": OLD, "other_secret": NEW}, 201),
+        ({"secret": OLD, "valid_from": (datetime.now(UTC) + timedelta(minutes=5)).isoformat()}, 401),
+        ({"secret": NEW}, 401),
+    ]
+    async with Shop(site.service.url, site.simulator) as shop:
+        await shop.log_in()
+        for number, (session, status) in enumerate(changes):
+            await asyncio.to_thread(site.service.stop)
+            changed = site.settings | {"session": session}
+            site.service = await asyncio.to_thread(ServiceProcess.start, site.directory, changed, f"changed{number}")
+            assert (await shop.post("/orders", {"sku": "coffee"})).status == status, session
+
+
+async def test_d4_an_api_key_does_what_its_scopes_say(open_site: OpenSite) -> None:
+    keys = {"reader": ["read"], "till": ["read", "orders"], "office": ["refunds"], "boss": None, "night": ["operate"]}
+    merchants = [
+        {"name": name, "sha256": hashlib.sha256(name.encode()).hexdigest()} | ({"scopes": scopes} if scopes else {})
+        for name, scopes in keys.items()
+    ]
+    merchants.append({"name": "boss", "sha256": hashlib.sha256(b"boss-2").hexdigest()})  # during a change
+    calls = {
+        "read": ("GET", "/api/orders"),
+        "orders": ("POST", "/api/orders/none00/close"),
+        "refunds": ("POST", "/api/orders/none00/refunds"),
+        "operate": ("POST", f"/api/events/{'0' * 24}/resend"),
+    }
+    site = open_site(merchants=merchants)
+    async with Shop(site.service.url, site.simulator) as shop:
+        for name, scopes in (keys | {"boss-2": None}).items():
+            for scope, (method, path) in calls.items():
+                told = await shop.ask(
+                    method, path, b"{}" if method == "POST" else None, {"Authorization": f"Bearer {name}"}
+                )
+                assert (told.status == 403) is (scopes is not None and scope not in scopes), (name, scope)
+                assert told.status != 401
+                if told.status == 403:
+                    assert told.code == "SCOPE_MISSING"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_d4_every_merchant_route_has_a_scope(method: str) -> None:
+    found = {
+        scope_of(method, each.pattern) for each in endpoints() if each.access == "merchant" and each.method == method
+    }
+    assert found == ({Scope.READ} if method == "GET" else {Scope.ORDERS, Scope.REFUNDS, Scope.OPERATE})
+
+
+OTHER = "9876543210ABCDEFGHIJKLMNOPQRSTUV"
+
+
+async def test_d4_messages_under_the_new_and_the_old_key_are_taken_during_a_change(world: World) -> None:
+    platform = world.platform
+    v2 = V2Gateway(world.v3._wire, Merchant(KNOWN["mchid"], KNOWN["appid"]), OTHER, other_key=KNOWN["api_v2_key"])
+    for key in (OTHER, KNOWN["api_v2_key"]):
+        message = platform.v2_signed(platform.v2_fields(world.wanted), key=key)
+        assert v2.receive(message.headers, message.body).value.kind == "payment"
+    message = platform.v2_signed(platform.v2_fields(world.wanted), key="x" * 32)
+    with pytest.raises(SignatureInvalid):
+        v2.receive(message.headers, message.body)
+    sealed = {
+        name: value
+        for name, value in platform.seal(b"{}").items()
+        if name in ("nonce", "associated_data", "ciphertext")
+    }
+    assert AeadCipher(OTHER, KNOWN["api_v3_key"]).open(**sealed) == b"{}"
+    with pytest.raises(Malformed):
+        AeadCipher(OTHER).open(**sealed)
+
+
+# -- D5: what an address, a file, a repr or a header gives away --------------------------------------------------------
+
+
+@pytest.mark.parametrize("driver", ["motor", "pymongo"])
+@pytest.mark.parametrize(
+    "said", ["readPreference=secondaryPreferred", "w=0", "w=1&journal=false", "readConcernLevel=local", "wtimeoutMS=1"]
+)
+async def test_d5_no_address_weakens_reads_and_writes(driver: Driver, said: str) -> None:
+    connection = connect(f"mongodb://127.0.0.1:1/?{said}", "fenpay", driver)
+    for each in (connection.database, connection.database["order_documents"]):
+        options = cast(Any, each)
+        assert options.read_preference.mode == ReadPreference.PRIMARY.mode
+        assert options.write_concern.document == {"w": "majority", "j": True}
+        assert options.read_concern.level == "majority"
+    await connection.close()
+
+
+SECRETS: dict[type[Any], dict[str, Any]] = {
+    Credentials: {"appid": "wx1", "appsecret": "CANARY"},
+    Token: {"value": "CANARY", "issued_at": datetime.now(UTC), "expires_at": datetime.now(UTC)},
+    Grant: {"openid": "o", "access_token": "CANARY", "refresh_token": "CANARY", "scope": ""},
+}
+
+
+@pytest.mark.parametrize("kind", SECRETS, ids=lambda kind: kind.__name__)
+def test_d5_no_repr_shows_a_secret(kind: type[Any]) -> None:
+    assert "CANARY" not in repr(kind(**SECRETS[kind]))
+
+
+def test_d5_browsers_are_told_to_come_over_https_only() -> None:
+    config = (ROOT / "deploy" / "nginx.conf").read_text()
+    assert config.count('add_header Strict-Transport-Security "max-age=31536000" always;') == 1
+    assert "add_header" not in config.replace("add_header Strict", "")  # one in a location would take this one's place

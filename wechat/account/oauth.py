@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
@@ -40,8 +40,8 @@ class Grant:
     """What a code was exchanged for. ``access_token`` is this user's, unrelated to the account's own."""
 
     openid: str
-    access_token: str
-    refresh_token: str
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
     scope: str
     snapshot: bool = False
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -48,7 +48,7 @@ def fingerprint(value: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Credentials:
     appid: str
-    appsecret: str
+    appsecret: str = field(repr=False)
     token_call: str = "stable"  # noqa: S105 - which call, not a token
 
 

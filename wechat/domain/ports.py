@@ -230,7 +230,7 @@ class DeliveryStore(VersionedStore[Delivery], Protocol):
 class Token:
     """A credential with its dates. ``fence`` rises with each refresh; a lower one never overwrites a higher one."""
 
-    value: str
+    value: str = field(repr=False)
     issued_at: datetime
     expires_at: datetime
     fence: int = 0

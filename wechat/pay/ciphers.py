@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from contextlib import suppress
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -28,13 +29,16 @@ WRONG_KEY = Bilingual(
 
 
 class AeadCipher:
-    """Opens (and, for the simulator, seals) ``resource`` and ``encrypt_certificate`` blocks with the APIv3 key."""
+    """Opens (and, for the simulator, seals) ``resource`` and ``encrypt_certificate`` blocks with the APIv3 key.
 
-    def __init__(self, api_v3_key: str) -> None:
-        key = api_v3_key.encode()
-        if len(key) != KEY_BYTES:  # AESGCM itself would take 16 or 24
+    ``other_keys`` open as well: a message may have been sealed before or after the key was changed.
+    """
+
+    def __init__(self, api_v3_key: str, *other_keys: str) -> None:
+        keys = [key.encode() for key in (api_v3_key, *other_keys)]
+        if any(len(key) != KEY_BYTES for key in keys):  # AESGCM itself would take 16 or 24
             raise ValueError("the APIv3 key has 32 bytes")
-        self._aead = AESGCM(key)
+        self._ciphers = [AESGCM(key) for key in keys]
 
     def open(self, *, nonce: str, associated_data: str, ciphertext: str) -> bytes:
         """The plaintext. ``ciphertext`` is base64 of the sealed bytes and their 16-byte tag. Raises Malformed."""
@@ -42,15 +46,16 @@ class AeadCipher:
             raise Malformed("aead_nonce")
         try:
             sealed = base64.b64decode(ciphertext.encode("ascii"), validate=True)
-            return self._aead.decrypt(nonce.encode(), sealed, associated_data.encode())
-        except InvalidTag:
-            raise Malformed("aead_tag", WRONG_KEY) from None
+            for cipher in self._ciphers:
+                with suppress(InvalidTag):
+                    return cipher.decrypt(nonce.encode(), sealed, associated_data.encode())
         except (binascii.Error, ValueError):
             raise Malformed("aead_base64") from None
+        raise Malformed("aead_tag", WRONG_KEY)
 
     def seal(self, plaintext: bytes, *, nonce: str, associated_data: str) -> str:
         """The inverse of ``open``."""
-        return base64.b64encode(self._aead.encrypt(nonce.encode(), plaintext, associated_data.encode())).decode()
+        return base64.b64encode(self._ciphers[0].encrypt(nonce.encode(), plaintext, associated_data.encode())).decode()
 
 
 def open_req_info(req_info: str, api_v2_key: str) -> bytes:

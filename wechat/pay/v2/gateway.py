@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from wechat.domain.errors import GatewayRefused, Malformed, NotifyError, OutcomeUnknown, SignatureInvalid
-from wechat.domain.facts import Api, Notification, RemoteState, Transaction, Verified
+from wechat.domain.facts import Api, Notification, RemoteState, Transaction, UnsignedRefundNotice, Verified
 from wechat.domain.orders import Order, PayParams, Prepay, TradeType
 from wechat.domain.times import to_v2
 from wechat.pay import codes
@@ -34,11 +34,18 @@ class V2Gateway:
     api = Api.V2
 
     def __init__(
-        self, wire: ApiContext, merchant: Merchant, key: str, sign_type: SignType = SignType.HMAC_SHA256
+        self,
+        wire: ApiContext,
+        merchant: Merchant,
+        key: str,
+        sign_type: SignType = SignType.HMAC_SHA256,
+        other_key: str = "",
     ) -> None:
+        """``other_key``: what WeChat signs with this one is taken as well, because keys are not changed at once."""
         self._wire = wire
         self._merchant = merchant
         self._key = key
+        self._other_key = other_key
         self._sign_type = sign_type
 
     @property
@@ -93,7 +100,7 @@ class V2Gateway:
         fields = xmlcodec.parse(body)
         if "req_info" in fields:
             return Verified(self._refund_news(fields), "v2 req_info")
-        kind = v2_verify(fields, self._key)
+        kind = self._verify(fields)
         if fields.get("return_code") != "SUCCESS":
             raise Malformed("return_code")
         return Verified(_payment(fields), f"v2 {kind}")
@@ -103,7 +110,7 @@ class V2Gateway:
         try:
             fields = xmlcodec.parse(body)
             if "req_info" in fields:
-                return v2_fields.refund_notice(fields, self._key).out_trade_no
+                return self._read_notice(fields).out_trade_no
         except Malformed:
             return ""
         return fields.get("out_trade_no", "")
@@ -113,11 +120,29 @@ class V2Gateway:
         mchid = v2_fields.require(fields, "mch_id")
         if mchid != self._merchant.mchid:
             raise SignatureInvalid("mchid")
-        notice = v2_fields.refund_notice(fields, self._key)
+        notice = self._read_notice(fields)
         event = f"{notice.out_trade_no}\n{notice.out_refund_no}"
         return Notification(
             notification_id(mchid, "refund", event), Api.V2, "refund", mchid, transaction=None, notice=notice
         )
+
+    def _verify(self, fields: Mapping[str, str]) -> SignType:
+        """Raises SignatureInvalid."""
+        try:
+            return v2_verify(fields, self._key)
+        except SignatureInvalid:
+            if not self._other_key:
+                raise
+            return v2_verify(fields, self._other_key)
+
+    def _read_notice(self, fields: Mapping[str, str]) -> UnsignedRefundNotice:
+        """Raises Malformed."""
+        try:
+            return v2_fields.refund_notice(fields, self._key)
+        except Malformed:
+            if not self._other_key:
+                raise
+            return v2_fields.refund_notice(fields, self._other_key)
 
     def _order_fields(self, order: Order) -> dict[str, str]:
         """Everything that WeChat compares on a repetition comes from the stored order, so repetitions are equal."""
@@ -170,7 +195,7 @@ class V2Gateway:
             fields = xmlcodec.parse(body)
             if fields.get("return_code") != "SUCCESS":
                 raise _communication_failure(call, fields)
-            v2_verify(fields, self._key)
+            self._verify(fields)
         except NotifyError as error:
             message = f"answer not verifiable: {error.reason}"
             raise OutcomeUnknown(call, wire_message=message, unverified=error.reason) from None
