@@ -29,7 +29,7 @@ from tests.support.keys import certificate_pem, private_pem, public_pem
 from wechat.explain.model import Keys
 from wechat.pay.key_files import PemContent, read_pem
 
-VECTORS = Path(__file__).parents[1] / "unit" / "vectors"
+VECTORS = Path(__file__).parents[1] / "unit" / "pay" / "vectors"
 SERIAL = 0x408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB
 PLATFORM_SERIAL = 0x5DEA10EF55877E3CF6C33255C2E7DEFFF7E427EC
 KEY_ID = "PUB_KEY_ID_0116000072912024080500000000000010"

@@ -10,6 +10,7 @@ import re
 from typing import Any
 from urllib.parse import urlencode
 
+from wechat.catalogue.catalogue import advise
 from wechat.domain.errors import NO_ADVICE, AccountRefused, Advice, Bilingual
 from wechat.support.connection import build_bare_status
 from wechat.support.transport import Request, Transport
@@ -19,42 +20,6 @@ BAD_TOKEN = frozenset({40001, 40014, 42001})
 QUOTA = frozenset({45009, 45011})
 
 _IP = re.compile(r"[0-9a-fA-F:.]{7,45}", re.ASCII)
-
-ADVICE: dict[int, Advice] = {
-    -1: Advice((Bilingual("微信系统繁忙", "WeChat is busy"),), Bilingual("稍后重试", "Try again shortly")),
-    40001: Advice(
-        (
-            Bilingual("AppSecret 填错或属于另一个公众号", "The AppSecret is wrong or of another account"),
-            Bilingual("别的系统用 cgi-bin/token 刷新了 access_token", "Another system refreshed the access_token"),
-        ),
-        Bilingual(
-            "核对 account.appsecret；account.token_call 用 stable",
-            "Check account.appsecret; keep account.token_call on stable",
-        ),
-    ),
-    40013: Advice(
-        (Bilingual("AppID 不存在", "There is no such AppID"),), Bilingual("核对 account.appid", "Check account.appid")
-    ),
-    40125: Advice(
-        (Bilingual("AppSecret 无效", "The AppSecret is not valid"),),
-        Bilingual("核对 account.appsecret", "Check account.appsecret"),
-    ),
-    45009: Advice(
-        (Bilingual("今天的调用次数用完了", "Today's quota is used up"),),
-        Bilingual(
-            "北京时间零点后恢复，或在公众平台清零",
-            "It returns at midnight Beijing time, or clear the quota in the console",
-        ),
-    ),
-    45011: Advice(
-        (Bilingual("每分钟调用过多", "Too many calls a minute"),),
-        Bilingual("一分钟后自动恢复", "It recovers after a minute"),
-    ),
-    48001: Advice(
-        (Bilingual("公众号没有这个接口的权限", "The account may not use this interface"),),
-        Bilingual("在公众平台「接口权限」查看", "See the interface permissions in the console"),
-    ),
-}
 
 
 class AccountClient:
@@ -91,19 +56,15 @@ class AccountClient:
 
 def _build_refusal(call: str, errcode: object, errmsg: str) -> AccountRefused:
     number = errcode if type(errcode) is int else -1
-    return AccountRefused(
-        call, number, errmsg, advice=_allow_list(errmsg) if number == 40164 else ADVICE.get(number, NO_ADVICE)
-    )
+    own, other = ("oauth", "account") if call.startswith("sns/") else ("account", "oauth")
+    advice = advise(own, str(number)) or advise(other, str(number)) or NO_ADVICE
+    return AccountRefused(call, number, errmsg, advice=_name_address(errmsg, advice) if number == 40164 else advice)
 
 
-def _allow_list(errmsg: str) -> Advice:
+def _name_address(errmsg: str, advice: Advice) -> Advice:
     """40164 names the address that called; so does its cure."""
     found = _IP.search(errmsg.partition("invalid ip")[2])
-    address = found.group() if found else "?"
-    return Advice(
-        (Bilingual("服务器出口 IP 不在白名单", "This server's address is not on the allow-list"),),
-        Bilingual(
-            f"在 公众平台 → 设置与开发 → 开发接口管理 → IP 白名单 中加入 {address}",
-            f"Add {address} under 设置与开发 → 开发接口管理 → IP白名单 in the Official Account console",
-        ),
-    )
+    if not found:
+        return advice
+    text = advice.next_step
+    return Advice(advice.causes, Bilingual(f"{text.zh}（{found.group()}）", f"{text.en}: {found.group()}"))

@@ -45,7 +45,14 @@ class Advice(NamedTuple):
     next_step: Bilingual
 
 
-NO_ADVICE = Advice((), Bilingual("查看微信支付文档中该错误码的说明", "Look the code up in WeChat Pay's documentation"))
+NO_ADVICE = Advice(
+    (),
+    Bilingual(
+        "按返回信息处理；结果未知的先查询再用同一单号重试，仍不明时向微信支付客服提供 Request-ID",
+        "Go by WeChat's message; query what is unknown before repeating it under the same number, and give WeChat "
+        "Pay's support the Request-ID if it stays unclear",
+    ),
+)
 
 
 class FenpayError(Exception):

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from wechat.domain.errors import Advice, Bilingual, NotSent, OutcomeUnknown
+from wechat.catalogue.catalogue import explain_code
+from wechat.domain.errors import NO_ADVICE, Advice, Bilingual, NotSent, OutcomeUnknown
 
 
 class ConnectionFault(NamedTuple):
@@ -25,84 +26,8 @@ class ConnectionFault(NamedTuple):
     advice: Advice
 
 
-_ADVICE = {
-    "DNS_FAILED": (
-        Bilingual("本机查不到 {host} 的地址", "this machine cannot look {host} up"),
-        Bilingual(
-            "检查 /etc/resolv.conf 与 DNS：getent hosts {host}", "check /etc/resolv.conf and DNS: getent hosts {host}"
-        ),
-    ),
-    "CONNECTION_REFUSED": (
-        Bilingual("{host} 拒绝连接", "{host} refuses the connection"),
-        Bilingual(
-            "检查地址与端口是否写对、代理或防火墙是否拦截：curl -v https://{host}",
-            "check the address and the port, and whether a proxy or firewall stands in between: curl -v https://{host}",
-        ),
-    ),
-    "NETWORK_UNREACHABLE": (
-        Bilingual("本机没有通往 {host} 的网络", "there is no network from here to {host}"),
-        Bilingual("检查出口网络与路由：ip route", "check the network and its routes: ip route"),
-    ),
-    "CONNECT_TIMEOUT": (
-        Bilingual("连接 {host} 超时，数据包没有回来", "no connection to {host} in time: packets do not come back"),
-        Bilingual(
-            "检查防火墙与安全组是否放行出站 443：curl -v https://{host}",
-            "check that firewall and security group let port 443 out: curl -v https://{host}",
-        ),
-    ),
-    "TLS_CERTIFICATE": (
-        Bilingual("{host} 的证书不受信任：{detail}", "the certificate of {host} is not trusted: {detail}"),
-        Bilingual(
-            "更新系统根证书（apt-get install --reinstall ca-certificates）、校准时钟，并确认没有代理解密 TLS",
-            "update the system's authorities (apt-get install --reinstall ca-certificates), set the clock, and make "
-            "sure that no proxy opens TLS",
-        ),
-    ),
-    "TLS_ALERT": (
-        Bilingual("{host} 中断了 TLS 握手：{detail}", "{host} broke the TLS handshake off: {detail}"),
-        Bilingual(
-            "使用商户API证书时，检查 pay.v2.client_cert 是否过期、是否属于这个商户号；否则检查 TLS 版本",
-            "where the merchant's certificate is shown, check that pay.v2.client_cert has not ended and is this "
-            "merchant's; otherwise check the TLS version",
-        ),
-    ),
-    "CONNECTION_RESET": (
-        Bilingual("{host} 在应答之前断开了连接", "{host} closed the connection before it answered"),
-        Bilingual(
-            "结果未知，系统会查询；经常发生时检查出口网络与代理，APIv2 退款还要检查 pay.v2.client_cert 是否过期",
-            "the outcome is unknown and is queried; if it goes on, check the network and its proxies, and for refunds "
-            "over APIv2 whether pay.v2.client_cert has ended",
-        ),
-    ),
-    "NO_ANSWER_IN_TIME": (
-        Bilingual("{host} 没有按时应答", "{host} did not answer in time"),
-        Bilingual(
-            "结果未知，系统会查询；经常发生时检查出口网络，并查看微信支付公告",
-            "the outcome is unknown and is queried; if it goes on, check the network and WeChat Pay's announcements",
-        ),
-    ),
-}
-_STATUS = {
-    403: (
-        Bilingual("{host} 前的防火墙拒绝了本机", "a firewall in front of {host} refuses this machine"),
-        Bilingual("检查出口 IP 与请求频率", "check this machine's address and how often it asks"),
-    ),
-    404: (
-        Bilingual("{host} 上没有这个地址，它可能不是微信支付", "{host} has no such address, and may not be WeChat Pay"),
-        Bilingual("检查 pay.base_urls 与 account.api_url", "check pay.base_urls and account.api_url"),
-    ),
-    429: (
-        Bilingual("请求过于频繁", "too many requests"),
-        Bilingual("降低频率，稍后重试", "ask less often, and again later"),
-    ),
-}
-_OTHER_STATUS = (
-    Bilingual("{host} 只回了状态码，没有说明原因", "{host} answered with a bare status and no reason"),
-    Bilingual(
-        "结果未知，系统会查询；持续出现时检查出口代理，并查看微信支付公告",
-        "the outcome is unknown and is queried; if it goes on, check proxies on the way and WeChat Pay's announcements",
-    ),
-)
+_ANY_HOST = "api.mch.weixin.qq.com"
+"""The host that the catalogue's commands name; the one that was asked takes its place."""
 _BY_NUMBER = {
     errno.ECONNREFUSED: "CONNECTION_REFUSED",
     errno.ENETUNREACH: "NETWORK_UNREACHABLE",
@@ -126,14 +51,13 @@ def build_unknown(call: str, error: BaseException, url: str) -> OutcomeUnknown:
 def build_bare_status(call: str, status: int, url: str, request_id: str = "") -> OutcomeUnknown:
     """An HTTP status without anything in its body that says more."""
     host = _host(url)
-    cause, cure = _STATUS.get(status, _OTHER_STATUS)
     return OutcomeUnknown(
         call,
         wire_code=f"HTTP_{status}",
         wire_message=host,
         http_status=status,
         request_id=request_id,
-        advice=_fill(cause, cure, host, ""),
+        advice=_advise(f"HTTP_{status}", host),
     )
 
 
@@ -141,7 +65,7 @@ def diagnose(error: BaseException, url: str, *, connecting: bool) -> ConnectionF
     """What ``error``, or what lies behind it, says of the connection to ``url``."""
     host = _host(url)
     code, detail = _name(error, connecting)
-    return ConnectionFault(code, host, detail, _fill(*_ADVICE[code], host, detail))
+    return ConnectionFault(code, host, detail, _advise(code, host))
 
 
 def _name(error: BaseException, connecting: bool) -> tuple[str, str]:
@@ -182,11 +106,15 @@ def _behind(error: BaseException) -> Iterator[BaseException]:
             waiting += [*named, each.__cause__, each.__context__]
 
 
-def _fill(cause: Bilingual, cure: Bilingual, host: str, detail: str) -> Advice:
-    def filled(text: Bilingual) -> Bilingual:
-        return Bilingual(*(part.format(host=host, detail=detail) for part in text))
-
-    return Advice((filled(cause),), filled(cure))
+def _advise(code: str, host: str) -> Advice:
+    """The catalogue's entry for ``code``, said of ``host``; a status that is not listed counts as the first of its
+    hundred."""
+    found = explain_code("network", code) or explain_code("network", f"HTTP_{code[5:6]}00")
+    if found is None:
+        return NO_ADVICE
+    cause = Bilingual(f"{host}：{found.meaning.zh}", f"{host}: {found.meaning.en}")
+    fix = Bilingual(*(part.replace(_ANY_HOST, host) for part in found.fix))
+    return Advice((cause,), fix)
 
 
 def _message(fault: ConnectionFault) -> str:

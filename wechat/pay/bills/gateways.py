@@ -211,8 +211,7 @@ def _refusal(call: str, body: bytes) -> GatewayRefused | OutcomeUnknown:
     code = fields.get("err_code") or fields.get("error_code") or message
     if code.upper() in ("SYSTEMERROR", "SYSTEM ERROR") or message.upper() in ("SYSTEMERROR", "SYSTEM ERROR"):
         return OutcomeUnknown(call, wire_code=code, wire_message=message)
-    advice = codes.V2_SIGN if "SIGN" in message.upper() else codes.ADVICE["PARAM_ERROR"]
-    return GatewayRefused(call, wire_code=code, wire_message=message, advice=advice)
+    return codes.communication_failure(call, code, message)
 
 
 def _digest(header: str) -> str:

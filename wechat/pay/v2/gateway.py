@@ -206,7 +206,7 @@ class V2Gateway:
         if result not in RESULTS or (result == "FAIL" and not fields.get("err_code")):
             raise OutcomeUnknown(call, wire_message="answer without a result_code, or without the err_code of a FAIL")
         if result == "FAIL":
-            raise codes.failure(call, fields.get("err_code", ""), fields.get("err_code_des", ""))
+            raise codes.failure(Api.V2, call, fields.get("err_code", ""), fields.get("err_code_des", ""))
         return fields
 
 
@@ -220,14 +220,7 @@ def _communication_failure(call: str, fields: Mapping[str, str]) -> GatewayRefus
     message = fields.get("return_msg", "")
     if "return_code" not in fields or "系统" in message or message.lower() in ("system error", "systemerror"):
         return OutcomeUnknown(call, wire_message=message)
-    sign = "签名" in message
-    return GatewayRefused(
-        call,
-        code="SIGN_ERROR" if sign else "COMMUNICATION_FAIL",
-        wire_code="FAIL",
-        wire_message=message,
-        advice=codes.V2_SIGN if sign else codes.ADVICE["PARAM_ERROR"],
-    )
+    return codes.communication_failure(call, "FAIL", message)
 
 
 def _payment(fields: Mapping[str, str]) -> Notification:

@@ -251,6 +251,7 @@ def _failure(call: str, answer: Answer) -> RemoteError:
     if not data.get("code"):
         return build_bare_status(call, answer.status, answer.host, trace)
     return codes.failure(
+        Api.V3,
         call,
         str(data["code"]),
         str(data.get("message", "")),
