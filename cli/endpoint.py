@@ -20,6 +20,7 @@ from wechat.domain.errors import Bilingual
 
 URL_VARIABLE = "FENPAYCLI_URL"
 KEY_VARIABLE = "FENPAYCLI_API_KEY"
+SIMULATOR_VARIABLE = "FENPAYCLI_SIMULATOR_URL"
 DEMO = Path(__file__).resolve().parents[1] / "var" / "demo.json"
 
 _KEY = re.compile(r"[\x21-\x7e]{1,512}", re.ASCII)
@@ -27,11 +28,13 @@ _KEY = re.compile(r"[\x21-\x7e]{1,512}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """The service at ``url``, as the holder of ``key``; ``demo``: the one that ``make run`` starts."""
+    """The service at ``url``, as the holder of ``key``; ``demo``: the one that ``make run`` starts, with the WeChat
+    simulator at ``simulator_url``."""
 
     url: str
     key: str = field(repr=False)
     demo: bool = False
+    simulator_url: str = ""
 
     @property
     def local(self) -> bool:
@@ -58,13 +61,14 @@ def find(url: str | None, key_file: Path | None, environ: Mapping[str, str], dem
             f"No API key: set {KEY_VARIABLE} or give --key-file",
         )
         raise _build_config_problem("NO_KEY", text, f"read -rs {KEY_VARIABLE} && export {KEY_VARIABLE}")
-    return Endpoint(_address(url), _valid(key))
+    return Endpoint(check_address(url), _valid(key))
 
 
 def _of_demo(file: Path) -> Endpoint:
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
-        return Endpoint(str(document["base_url"]), _valid(str(document["api_key"])), demo=True)
+        key, simulator_url = _valid(str(document["api_key"])), str(document.get("simulator_url", ""))
+        return Endpoint(str(document["base_url"]), key, demo=True, simulator_url=simulator_url)
     except (OSError, ValueError, KeyError, TypeError):
         text = Bilingual(
             f"没有服务可问：启动演示，或设置 {URL_VARIABLE} 与 {KEY_VARIABLE}",
@@ -89,8 +93,8 @@ def _valid(key: str) -> str:
     return key
 
 
-def _address(url: str) -> str:
-    """``url`` without a slash at its end. The key goes over https only, except on this machine."""
+def check_address(url: str) -> str:
+    """``url`` without a slash at its end. The key goes over https only, except on this machine. Raises Problem."""
     try:
         parts = urlsplit(url)
         plain = bool(parts.hostname) and parts.username is None and parts.port != 0

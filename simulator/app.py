@@ -80,6 +80,7 @@ OWN: Routes = [
     (r"/simulator/balance", money_calls.Balance),
     (r"/simulator/bills/faults", money_calls.BillFaults),
     (r"/simulator/books/([^/]+)", money_calls.Truth),
+    (r"/simulator/scenarios", control.Scenarios),
     (r"/simulator/stats", control.Stats),
     (r"/simulator/stories/([^/]+)", story.Story),
     (r"/simulator/(?!static/).*", dashboard.Missing),

@@ -7,10 +7,12 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+from simulator.browser.cashier import PLANS
 from simulator.control.faults import Rule
 from simulator.simulator import Simulator
 from simulator.state.clock import moment
 from simulator.state.orders import Attempted, Order, RuleBroken
+from simulator.state.refund_outcomes import REFUND_PLANS
 from simulator.web.pages import ControlError, ControlHandler
 from simulator.wechatpay.keys import Mode
 from wechat.domain.times import to_v3
@@ -160,6 +162,15 @@ class OneOrder(ControlHandler):
             self.tell(order_json(self.simulator, self.simulator.orders.find(out_trade_no)))
         except RuleBroken:
             raise ControlError("no such order", 404) from None
+
+
+class Scenarios(ControlHandler):
+    """GET: what a payment and a refund can be made to live through, with a name in both languages."""
+
+    def get(self) -> None:
+        pay = {name: {"zh": plan.zh, "en": plan.en} for name, plan in PLANS.items()}
+        refund = {name: {"zh": plan.zh, "en": plan.en} for name, plan in REFUND_PLANS.items()}
+        self.tell({"pay": pay, "refund": refund})
 
 
 class Stats(ControlHandler):

@@ -155,7 +155,7 @@ def problem_of(url: str | None, key: str = KEY, key_file: Path | None = None, de
 def test_without_address_and_key_it_is_the_demo(tmp_path: Path) -> None:
     demo = tmp_path / "demo.json"
     demo.write_text(json.dumps({"base_url": "http://127.0.0.1:8888", "api_key": KEY, "simulator_url": "x"}))
-    assert find(None, None, {}, demo) == Endpoint("http://127.0.0.1:8888", KEY, demo=True)
+    assert find(None, None, {}, demo) == Endpoint("http://127.0.0.1:8888", KEY, demo=True, simulator_url="x")
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", "[]", '{"base_url": "http://127.0.0.1:1"}'])
