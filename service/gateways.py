@@ -80,7 +80,7 @@ def _add_v3(built: Pay, v3: V3Settings, wire: ApiContext, merchant: Merchant, ru
     key_pem, cert_pem = v3.merchant_key.get_secret_value(), v3.merchant_cert.get_secret_value()
     signer = load_signer(merchant.mchid, key_pem, cert_pem, runtime.telemetry)
     cipher = AeadCipher(*(key.get_secret_value() for key in (v3.key, v3.other_key) if key))
-    ring = KeyRing(wire.clock, _public_key(v3))
+    ring = KeyRing(wire.clock, load_platform_key(v3))
     gateway = V3Gateway(wire, merchant, signer, cipher, ring)
     built.gateways[Api.V3] = gateway
     built.refunds[Api.V3] = V3Refunds(gateway)
@@ -89,7 +89,7 @@ def _add_v3(built: Pay, v3: V3Settings, wire: ApiContext, merchant: Merchant, ru
         built.background.append(Certificates(ring, cipher, gateway.certificates, runtime))
 
 
-def _public_key(v3: V3Settings) -> PlatformKey | None:
+def load_platform_key(v3: V3Settings) -> PlatformKey | None:
     if not v3.public_key or not v3.public_key_id:
         return None
     return PlatformKey(v3.public_key_id, load_public_key(v3.public_key.get_secret_value()))

@@ -28,7 +28,7 @@ OURS = (
     "proof",
     "tests",
 )
-ROOTS = ("server", "service.compose", "service.gateways", "service.clocks", "service.runtime")
+ROOTS = ("server", "service.compose", "service.gateways", "service.clocks", "service.runtime", "doctor.live")
 """The composition root."""
 SERVICE = ("server", "service", "handlers", "wechat", "storage")
 SIMULATOR_MAY = (
@@ -128,7 +128,7 @@ LIBRARIES = (*SERVICE, "simulator", "manage", "cli", "scripts", "doctor")
 RULES = [
     Rule("only the composition root and handlers import handlers", LIBRARIES, ("handlers",), ("server", "service.compose", "handlers")),
     Rule("nothing imports server", LIBRARIES, ("server",)),
-    Rule("only the composition root imports its parts", LIBRARIES, ROOTS[1:], ROOTS),
+    Rule("only the composition root imports its parts", LIBRARIES, ROOTS[1:-1], ROOTS),
     Rule("use cases know nothing of storage, handlers or the composition root", ("wechat",), ("storage", "handlers", "service")),
     Rule("handlers know ports, not storage", ("handlers",), ("storage",)),
     Rule("nothing in the service knows the simulator", SERVICE, ("simulator", "tests", "bench", "drill", "proof", "scripts", "manage", "cli")),
