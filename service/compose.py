@@ -28,7 +28,7 @@ from wechat.account.tokens import Credentials, Tokens
 from wechat.diagnosis.diagnosis import Diagnosis
 from wechat.domain.errors import StoreUnavailable
 from wechat.domain.events import EventType
-from wechat.domain.facts import Api
+from wechat.domain.facts import Api, Funds
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order
 from wechat.domain.ports import Clock, Runtime, TokenStore
@@ -118,11 +118,15 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class BillCacheSettings:
-    """What the settings say of bills: where they are kept, from when yesterday's can be had, and how long they stay."""
+    """What the settings say of bills: where they are kept, from when yesterday's can be had, and how long they stay.
+
+    ``foreign_numbers`` are patterns of order numbers that other systems use at the same merchant number.
+    """
 
     directory: Path
     after: time
     keep: timedelta
+    foreign_numbers: tuple[str, ...] = ()
 
 
 def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: PrometheusTelemetry) -> Process:
@@ -259,7 +263,9 @@ def build_workers(
 
 
 def _core_settings(settings: Settings) -> CoreSettings:
-    refunds = RefundDefaults(settings.pay.mchid, gateways.refund_route(settings.pay), settings.notify_url)
+    pay = settings.pay
+    funds = None if pay.refund_funds == "default" else Funds(pay.refund_funds)
+    refunds = RefundDefaults(pay.mchid, gateways.refund_route(pay), settings.notify_url, funds)
     return CoreSettings(_defaults(settings), _catalogue(settings), refunds, settings.pay.late_policy)
 
 
@@ -279,7 +285,7 @@ def build_books(core: Core, bills: BillGateway, terms: BillCacheSettings, mchid:
     source = core.store.book_entries
     records = BookRecords(mchid, core.store.days, core.store.differences, runtime)
     return Books(
-        reconciler=Reconciler(bill_cache, source, records, runtime),
+        reconciler=Reconciler(bill_cache, source, records, runtime, terms.foreign_numbers),
         repairs=Repairs(core.orders, core.refunds, source, records, runtime.clock),
         records=records,
         bill_cache=bill_cache,
@@ -293,7 +299,8 @@ def build_book_worker(books: Books, runtime: Runtime, rest: timedelta = BOOK_RES
 
 def _bill_cache_settings(settings: Settings) -> BillCacheSettings:
     books = settings.books
-    return BillCacheSettings(books.directory, books.after_time, timedelta(days=books.keep_days))
+    keep = timedelta(days=books.keep_days)
+    return BillCacheSettings(books.directory, books.after_time, keep, books.foreign_numbers)
 
 
 def _catalogue(settings: Settings) -> Mapping[str, Item]:

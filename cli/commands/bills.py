@@ -154,7 +154,7 @@ def _views(screen: Screen, lines: Sequence[TradeLine], sums: Mapping[str, int]) 
             beijing(line.time),
             line.out_trade_no,
             line.transaction_id,
-            money(-line.refund if line.is_refund else line.total),
+            money(-line.refund if line.is_refund or (line.is_reversal and line.refund) else line.total),
             f"{line.trade_state} {line.refund_status}".strip(),
         )
         for line in lines

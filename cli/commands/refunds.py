@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import RenderableType
 
+from cli.amounts import AmountInFen, AmountInYuan, FundsAccount, parse_amount
 from cli.commands.orders import NUMBER, STATE, timeline
 from cli.context import AsJson, Context, KeyFile, OrderNo, RefundNo, Url, Yes, command_context, number
 from cli.output import Screen, moment, money, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual
 from wechat.domain.labels import REFUND_STATES
-from wechat.domain.money import yuan
 from wechat.domain.times import to_v2
 from wechat.support.cli_hints import command
 
@@ -36,10 +36,11 @@ CREATED = Bilingual("申请时间", "Requested")
 )
 def create(
     no: OrderNo,
-    amount: Annotated[int, typer.Option(min=1, help=words("整数分", "whole fen"))],
     reason: Annotated[
         str, typer.Option(help=words("付款人会看到，至多 80 字节", "the payer reads it, 80 bytes at most"))
     ],
+    amount: AmountInFen = None,
+    yuan: AmountInYuan = None,
     out_refund_no: Annotated[
         str | None, typer.Option(help=words("退款单号，不给则生成", "the refund's number, made when absent"))
     ] = None,
@@ -51,6 +52,7 @@ def create(
             )
         ),
     ] = None,
+    funds: FundsAccount = None,
     yes: Yes = False,
     url: Url = None,
     key_file: KeyFile = None,
@@ -58,10 +60,11 @@ def create(
 ) -> None:
     """Refund. Repeat with the printed number: it is paid once."""
     with command_context("refund create", url, key_file, as_json, next_step=command("refund list", no)) as context:
-        wish = {"refund": amount, "reason": reason}
+        fen = parse_amount(amount, yuan)
+        wish: dict[str, Any] = {"refund": fen, "reason": reason, **({"funds_account": funds} if funds else {})}
         order = f"/api/orders/{number('out_trade_no', no)}"
         again = bool(out_refund_no or key)  # it may be the same refund once more, for which nothing more need be left
-        context.screen.confirm(lambda: _question(context, order, amount, again=again), yes=yes)
+        context.screen.confirm(lambda: _question(context, order, fen, again=again), yes=yes)
         if out_refund_no or not key:
             wish["out_refund_no"] = number("out_refund_no", out_refund_no or _new_number())
         _finish(context.screen, _read_again(context, _send(context, no, wish, key or "")))
@@ -107,8 +110,8 @@ def _question(context: Context, path: str, amount: int, *, again: bool) -> Bilin
         _must_be_refundable(order, amount)
     no, what, left = order["out_trade_no"], order["description"], money(_left(order))
     return Bilingual(
-        f"从订单 {no}（{what}，可退 {left}）退款 ¥{yuan(amount)}？",
-        f"Refund ¥{yuan(amount)} of order {no} ({what}, {left} left)?",
+        f"从订单 {no}（{what}，可退 {left}）退款 {money(amount)}？",
+        f"Refund {money(amount)} of order {no} ({what}, {left} left)?",
     )
 
 
@@ -120,7 +123,8 @@ def _must_be_refundable(order: Mapping[str, Any], amount: int) -> None:
         raise Problem(Exit.FAILED, "ORDER_NOT_PAID", text, next_step=command("why", no))
     if amount > left:
         text = Bilingual(
-            f"要退 ¥{yuan(amount)}，可退只有 {money(left)}", f"¥{yuan(amount)} is more than the {money(left)} left"
+            f"要退 {money(amount)}，可退只有 {money(left)}",
+            f"{money(amount)} is more than the {money(left)} left",
         )
         raise Problem(Exit.FAILED, "NOT_REFUNDABLE", text, next_step=command("refund list", no))
 
@@ -185,6 +189,8 @@ def _repeatable(
     options = {"amount": str(wish["refund"]), "reason": wish["reason"]} | {
         option.replace("_", "-"): value for option, value in name.items()
     }
+    if "funds_account" in wish:
+        options["funds"] = wish["funds_account"]
     problem.next_step = command(
         "refund create", no, *[part for option, value in options.items() for part in (f"--{option}", value)]
     )

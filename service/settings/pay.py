@@ -55,6 +55,7 @@ class PaySettings(Section):
     order_minutes: int = Field(30, ge=5, le=7 * 24 * 60)
     max_total: int = Field(MAX_TOTAL, ge=1, le=MAX_TOTAL)
     refund_api: Literal["same", "v3"] = "same"
+    refund_funds: Literal["default", "AVAILABLE", "UNSETTLED"] = "default"
     late_policy: LatePolicy = LatePolicy.ASK
     v2: V2Settings | None = None
     v3: V3Settings | None = None

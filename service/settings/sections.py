@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import time
 from enum import StrEnum
 from pathlib import Path
@@ -9,11 +10,19 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zlib import crc32
 
-from pydantic import AwareDatetime, Field, SecretStr, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, SecretStr, model_validator
 
 from service.settings.values import EMBEDDED, MEMORY, BaseUrl, Section, check_secret, check_store_url
 from wechat.domain.money import MAX_TOTAL
 from wechat.support.validation import Needs
+
+
+def _check_pattern(value: str) -> str:
+    try:
+        re.compile(value, re.ASCII)
+    except re.error:
+        raise Needs("一个正则表达式，例如 TILL-.*", "a regular expression, for example TILL-.*") from None
+    return value
 
 
 class HttpSettings(Section):
@@ -58,6 +67,7 @@ class BooksSettings(Section):
     after: str = Field("10:05", pattern=r"^(09:[3-5][0-9]|1[0-9]:[0-5][0-9])$")
     directory: Path = Path("var/bills")
     keep_days: int = Field(90, ge=1, le=3650)
+    foreign_numbers: tuple[Annotated[str, AfterValidator(_check_pattern)], ...] = ()
 
     @property
     def after_time(self) -> time:

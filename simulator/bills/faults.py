@@ -156,7 +156,13 @@ def _alter(kind: InjectedKind, line: Line) -> list[Line]:
         return []
     if kind is InjectedKind.AMOUNT:
         return [_a_fen_more(line)]
-    return [replace(line, refund_status="FAIL") if line.is_refund else replace(line, trade_state="REVOKED")]
+    return [replace(line, refund_status="FAIL")] if line.is_refund else [line, _taken_back(line)]
+
+
+def _taken_back(line: Line) -> Line:
+    """The line of a reversal at the till, beside that of the payment."""
+    back = replace(line, trade_state="REVOKED", refund=line.total, settled_refund=line.settled)
+    return replace(back, total=0, coupons=0, settled=0, fee=-line.fee)
 
 
 def _a_fen_more(line: Line) -> Line:

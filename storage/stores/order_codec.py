@@ -16,7 +16,7 @@ from typing import Any
 from storage.documents import Document
 from storage.store import Codec
 from wechat.domain.events import EventType, OutgoingEvent
-from wechat.domain.facts import Api, RefundState
+from wechat.domain.facts import Api, Funds, RefundState
 from wechat.domain.money import Fen
 from wechat.domain.orders import (
     DEFAULT_CHANNEL,
@@ -236,12 +236,16 @@ def _write_refund(refund: Refund) -> Document:
     for name in _REFUND_PLAIN:
         if value := getattr(refund, name):
             document[name] = value
+    if refund.funds:
+        document["funds"] = refund.funds.value
     return document
 
 
 def _read_refund(document: Document, shared: Mapping[str, Any], total: Fen) -> Refund:
     """A refund; what it has in common with its order comes from there."""
     plain: dict[str, Any] = {name: document[name] for name in _REFUND_PLAIN if name in document}
+    if "funds" in document:
+        plain["funds"] = Funds(document["funds"])
     return Refund(
         out_refund_no=document["out_refund_no"],
         transaction_id=document["transaction_id"],
@@ -285,6 +289,7 @@ _REFUND_FIELDS = frozenset(
         "created_at",
         "state",
         "timeline",
+        "funds",
     }
     | set(_REFUND_PLAIN)
 )

@@ -122,7 +122,7 @@ async def test_what_others_wrote_does_not_steer_the_terminal(
         (["ordr", "show", NOBODY], 2, "USAGE", "manage.py --help"),
         (["order", "list", "--limit", "0"], 2, "USAGE", "manage.py order list --help"),
         (["bill", "fetch", "2026-03-01", "--kind", "all"], 2, "USAGE", "manage.py bill fetch --help"),
-        (["refund", "create", NOBODY, "--amount", "1.5", "--reason", "x"], 2, "USAGE", "manage.py refund create --help"),
+        (["refund", "create", NOBODY, "--amount", "1.5", "--reason", "x"], 2, "BAD_AMOUNT", "manage.py refund create --help"),
         (["bill", "fetch", "2026-03-01", "--out", "-"], 2, "TWO_DOCUMENTS", "manage.py bill fetch --help"),
         (["order", "close", NOBODY], 2, "NOT_CONFIRMED", f"manage.py order close {NOBODY} --json --yes"),
         (["reconcile", "2026-03-01", "--repair"], 2, "NOT_CONFIRMED", "manage.py reconcile 2026-03-01 --repair --json --yes"),

@@ -131,7 +131,8 @@ async def test_a_second_refund_waits_its_minute_and_says_so(shop: Shop, manage: 
 @pytest.mark.parametrize(
     ("amount", "more", "code", "name"),
     [
-        (1801, (), 2, "BAD_AMOUNT"),
+        (1801, (), 1, "NOT_REFUNDABLE"),
+        (0, (), 2, "BAD_AMOUNT"),
         (10_000_001, (), 2, "BAD_REQUEST"),
         (500, ("--out-refund-no", "a b"), 2, "BAD_NUMBER"),
         (500, ("--key", "a b"), 2, "BAD_IDEMPOTENCY_KEY"),

@@ -199,11 +199,13 @@ def test_planted_faults_change_the_bill_as_said_and_nothing_else(till: Till) -> 
     rows, sums = till.trade(day)
     after = Counter(map(line, rows))
     gone, new = before - after, after - before
-    assert (sum(gone.values()), sum(new.values())) == (4, 6)
     assert sums["总交易单数"] == str(len(rows))
+    on_a_refund = bool(plants["state"]["refund_id"])  # that line changes; a payment's gets one more beside it
+    assert (sum(gone.values()), sum(new.values())) == (3 + on_a_refund, 6)
+    expected = {"missing_there": 0, "refund_missing_there": 0, "state": 1 if on_a_refund else 2}
     for kind, plant in plants.items():
         shown = [row for row in rows if (row["微信订单号"], row["微信退款单号"]) == numbers(plant)]
-        assert len(shown) == (0 if kind in ("missing_there", "refund_missing_there") else 1), kind
+        assert len(shown) == expected.get(kind, 1), kind
     assert plants["missing_here"]["out_trade_no"] == unpaid
     assert plants["double_payment"]["out_trade_no"] in paid
     assert (

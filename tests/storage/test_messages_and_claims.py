@@ -122,7 +122,7 @@ async def test_of_fifty_claims_all_are_told_of_the_same_one(
 async def test_a_held_claim_is_passed_on_once(storage: Storage, backing: Backing, clock: ManualClock) -> None:
     processes = [Claims(stores.claims, a_runtime(clock)) for stores in (storage, backing.open())]
     held = await processes[0].claim(a_claim())
-    passed = await asyncio.gather(*(processes[i % 2].pass_on(held, f"number-{i}") for i in range(10)))
+    passed = await asyncio.gather(*(processes[i % 2].pass_on(held, f"number-{i}", held.expires_at) for i in range(10)))
     assert passed.count(True) == 1
     assert (await processes[1].claim(a_claim())).number == f"number-{passed.index(True)}"
 

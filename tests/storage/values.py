@@ -20,7 +20,7 @@ from tests.contract.samples import (
 )
 from wechat.domain.deliveries import Attempt, Delivery, DeliveryState, Event
 from wechat.domain.events import EventType, OutgoingEvent
-from wechat.domain.facts import Api, RefundState
+from wechat.domain.facts import Api, Funds, RefundState
 from wechat.domain.messages import StoredNotification
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order, Payment, Prepay, Refund, TimelineEntry, TradeState, TradeType
@@ -52,6 +52,7 @@ def full_refund(number: str = "R20260301120506abc", **changes: Any) -> Refund:
         slow=True,
         changes=3,
         refusal="NOT_ENOUGH",
+        funds=Funds.AVAILABLE,
         timeline=(BARE_ENTRY, ENTRY),
     )
     return replace(refund, **changes)

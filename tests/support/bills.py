@@ -22,7 +22,10 @@ FLOW_SUMMARY = "资金流水总笔数,收入笔数,收入金额,支出笔数,支
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What a test wants on a bill; a refund where ``out_refund_no`` is given. Amounts in fen, the fee in 1/100,000 yuan."""
+    """What a test wants on a bill; a refund where ``out_refund_no`` is given. Amounts in fen, the fee in 1/100,000 yuan.
+
+    The line of a payment that was taken back has ``trade_state`` REVOKED and what went back in ``refund``.
+    """
 
     out_trade_no: str
     transaction_id: str
@@ -37,7 +40,7 @@ class Line:
 
     def text(self, mchid: str) -> str:
         refunded = bool(self.out_refund_no)
-        total, refund = (0, self.refund) if refunded else (self.total, 0)
+        total, refund = (0, self.refund) if refunded else (self.total, self.refund)
         coupon = 0 if refunded else self.coupon
         cells = (
             self.at.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S"),
@@ -58,9 +61,8 @@ def trade_bill(lines: Iterable[Line], mchid: str = MCHID) -> Iterator[str]:
     yield f"\ufeff{HEADER}\r\n"
     for line in lines:
         count, fee_e5 = count + 1, fee_e5 + line.fee_e5
-        if line.out_refund_no:
-            refund += line.refund
-        else:
+        refund += line.refund
+        if not line.out_refund_no:
             total, settled = total + line.total, settled + line.total - line.coupon
         yield f"{line.text(mchid)}\r\n"
     sums = (f"{count}.0", yuan(settled), yuan(refund), "0.0", yuan(fee_e5, 5)[:-3], yuan(total), yuan(refund))

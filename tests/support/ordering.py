@@ -109,9 +109,9 @@ class Service:
         self.v2, self.v3 = FakeGateway(Api.V2, clock), FakeGateway(Api.V3, clock)
         self.core = self.process()
 
-    def process(self, *, api: Api = Api.V3, only: Api | None = None) -> Core:
-        """One more process over the same stores."""
-        defaults = OrderDefaults("wx1", "1900000109", api, "https://x/notify", timedelta(minutes=30), 5000, 20)
+    def process(self, *, api: Api = Api.V3, only: Api | None = None, minutes: int = 30) -> Core:
+        """One more process over the same stores; its orders can be paid for ``minutes``."""
+        defaults = OrderDefaults("wx1", "1900000109", api, "https://x/notify", timedelta(minutes=minutes), 5000, 20)
         items = {"coffee": Item("coffee", "拿铁咖啡", Fen(1800)), "penny": Item("penny", "一分", Fen(1))}
         gateways: dict[Api, Gateway] = {each.api: each for each in (self.v2, self.v3) if only in (None, each.api)}
         return Core(self.backend, gateways, defaults=defaults, catalogue=items)

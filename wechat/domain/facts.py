@@ -45,6 +45,13 @@ class RemoteState(StrEnum):
         return self in (RemoteState.CLOSED, RemoteState.REVOKED)
 
 
+class Funds(StrEnum):
+    """Which of the merchant's money a refund is paid from, for merchants of WeChat Pay's old fund flow. v3's words."""
+
+    AVAILABLE = "AVAILABLE"  # the available balance
+    UNSETTLED = "UNSETTLED"  # what was taken and is not settled yet
+
+
 class RefundState(StrEnum):
     """The states of a refund. The middle four are WeChat's words, the first and the last are ours."""
 

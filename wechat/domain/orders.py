@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from wechat.domain.events import EventType, OutgoingEvent, event_id
-from wechat.domain.facts import Api, RefundState
+from wechat.domain.facts import Api, Funds, RefundState
 from wechat.domain.money import Fen
 
 PREPAY_LIFE = timedelta(hours=2)  # "prepay_id valid for two hours", whatever time_expire says
@@ -157,7 +157,8 @@ class Refund:
     ``api`` is the one it goes through, which may differ from the order's. ``surplus``: it returns, whole, a second
     payment that the order has no claim to. While it is open, ``next_check_at`` is when a worker looks at it next;
     whoever works on it holds ``lease``, and has moved that date ahead. ``sends`` counts how often it may have reached
-    WeChat, ``changes`` its changes of state. ``refusal`` is the code with which it was refused.
+    WeChat, ``changes`` its changes of state. ``refusal`` is the code with which it was refused. ``funds`` is what it is
+    paid from; None leaves that to WeChat.
     """
 
     out_refund_no: str
@@ -184,6 +185,7 @@ class Refund:
     slow: bool = False
     changes: int = 0
     refusal: str = ""
+    funds: Funds | None = None
     timeline: Timeline = ()
 
     @property

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from wechat.domain.errors import Bilingual, Conflict, Mismatch
 from wechat.domain.events import EventType
 from wechat.domain.facts import RefundState, RemoteRefund, Verified
+from wechat.domain.money import yuan
 from wechat.domain.orders import MIN_REFUND_INTERVAL, Order, Refund, TimelineEntry, TradeState, extend
 
 MAX_REFUNDS = 50  # of one payment; WeChat's limit
@@ -77,7 +78,7 @@ def request_refund(order: Order, draft: Refund, now: datetime) -> Order:
         return order
     must_be_refundable(order, now)
     if not has_room(order, draft):
-        raise not_refundable()
+        raise _no_room(order, draft)
     return _add(order, draft, now)
 
 
@@ -103,7 +104,7 @@ def adopt_refund(order: Order, draft: Refund, fact: Verified[RemoteRefund], now:
     if order.refund_of(draft.out_refund_no) is None:
         must_be_refundable(order, now)
         if fact.value.state not in (RefundState.CLOSED, RefundState.REFUSED) and not has_room(order, draft):
-            raise not_refundable()
+            raise _no_room(order, draft)
         order = _add(order, draft, now)
     return apply_refund(order, fact, source="bill", now=now)
 
@@ -179,13 +180,17 @@ def not_now(refund: Refund) -> TimelineEntry | None:
     return latest if waits else None
 
 
-def hasten_refund(order: Order, out_refund_no: str, now: datetime) -> Order:
-    """Have a refund that was sent and not taken looked at as soon as it may be sent again."""
-    refund = _must_have(order, out_refund_no)
+def hasten_refund(order: Order, draft: Refund, now: datetime) -> Order:
+    """Have a refund that was sent and not taken, asked for again by ``draft``, looked at as soon as it may be sent.
+
+    One that WeChat did not take for want of money is then paid from what ``draft`` says.
+    """
+    refund = _must_have(order, draft.out_refund_no)
     if refund.state is not RefundState.REQUESTED or refund.last_sent_at is None or refund.next_check_at is None:
         return order
-    at = max(now, refund.last_sent_at + MIN_REFUND_INTERVAL)
-    return order if refund.next_check_at <= at else _replace_refund(order, replace(refund, next_check_at=at))
+    at = min(refund.next_check_at, max(now, refund.last_sent_at + MIN_REFUND_INTERVAL))
+    hastened = replace(refund, next_check_at=at, funds=draft.funds if not_now(refund) else refund.funds)
+    return order if hastened == refund else _replace_refund(order, hastened)
 
 
 def note_refund(order: Order, out_refund_no: str, entry: TimelineEntry) -> Order:
@@ -239,14 +244,21 @@ def drop_old_failures(order: Order) -> Order:
     return replace(order, refunds=tuple([each for each in order.refunds if each.out_refund_no not in dropped]))
 
 
-def not_refundable() -> Conflict:
-    text = Bilingual("超出可退金额，或已有 50 笔退款", "More than is left to refund, or 50 refunds already")
-    return Conflict(text, code=NOT_REFUNDABLE)
-
-
 def number_in_use() -> Conflict:
     text = Bilingual("这个退款单号已用于另一笔退款", "This out_refund_no belongs to another refund")
     return Conflict(text, code="OUT_REFUND_NO_USED", field="out_refund_no")
+
+
+def _no_room(order: Order, draft: Refund) -> Conflict:
+    left = refundable(order, draft.transaction_id)
+    if draft.refund <= left:
+        text = Bilingual(f"这笔支付已有 {MAX_REFUNDS} 笔退款", f"The payment has {MAX_REFUNDS} refunds already")
+    else:
+        text = Bilingual(
+            f"超出可退金额：还可退 {left} 分（¥{yuan(left)}）",
+            f"More than is left to refund: {left} fen (¥{yuan(left)})",
+        )
+    return Conflict(text, code=NOT_REFUNDABLE, field="refund")
 
 
 # -- parts -------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from wechat.domain import transitions
 from wechat.domain.errors import BadRequest, Bilingual, Conflict, FenpayError, GatewayRefused, Mismatch, OutcomeUnknown
@@ -271,12 +271,12 @@ class Orders:
         order = await self._insert(replace(draft, out_trade_no=held.number))
         if self.is_payable(order):
             return order
-        if await self._claims.pass_on(held, draft.out_trade_no):
+        if await self._claims.pass_on(held, draft.out_trade_no, _claimed_until(draft)):
             return await self._insert(draft)
         return await self._one_open_order(key, digest, draft)
 
     async def _claim(self, key: str, digest: str, draft: Order) -> Claim:
-        return await self._claims.claim(Claim(key, draft.out_trade_no, digest, draft.created_at + IDEMPOTENCY_LIFE))
+        return await self._claims.claim(Claim(key, draft.out_trade_no, digest, _claimed_until(draft)))
 
     async def _insert(self, draft: Order) -> Order:
         """``draft`` stored, or the order that already has its number, if it is the same sale."""
@@ -374,6 +374,11 @@ class Orders:
 
     def _key(self, out_trade_no: str) -> str:
         return order_key(self._defaults.mchid, out_trade_no)
+
+
+def _claimed_until(order: Order) -> datetime:
+    """How long a key stands for ``order``: for as long as it can be paid, and two days more."""
+    return order.expires_at + IDEMPOTENCY_LIFE
 
 
 def _request(order: Order) -> tuple[object, ...]:

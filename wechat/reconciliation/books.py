@@ -24,6 +24,8 @@ NOT_ACCEPTED = frozenset({RefundState.REQUESTED, RefundState.REFUSED})
 """States in which WeChat does not have a refund of ours."""
 NOT_BACK = NOT_ACCEPTED | {RefundState.CLOSED}
 """States in which no money has left."""
+REVERSED = "REVOKED"
+"""A bill's word for a payment that was taken back at the till."""
 FAILED = "FAIL"
 """A bill's word for a refund whose money stayed."""
 
@@ -95,6 +97,8 @@ class BookEntry(NamedTuple):
     @classmethod
     def of_line(cls, line: TradeLine) -> Self:
         """What a bill line says."""
+        if line.is_reversal:
+            line = line._replace(out_refund_no="", refund_id="", total=line.refund or line.total)
         amount, state = (line.refund, line.refund_status) if line.is_refund else (line.total, line.trade_state)
         return cls(
             line.out_trade_no,
@@ -219,13 +223,20 @@ class Reconciliation:
     found: Mapping[DifferenceKind, int] = field(default_factory=dict)
 
 
-def classify(ours: BookEntry | None, theirs: BookEntry, *, nth: int = 1, again: bool = False) -> DifferenceKind | None:
+def classify(
+    ours: BookEntry | None, theirs: BookEntry, *, nth: int = 1, again: bool = False, taken_back: bool = False
+) -> DifferenceKind | None:
     """How a bill line differs from what we have under its number; None when it does not.
 
     ``nth`` counts the lines of that number up to this one; ``again``: an earlier line had the same numbers.
+    ``taken_back``: the bill has a reversal of this payment, so that the two lines add up to nothing.
     """
     if theirs.is_refund:
         return _judge_refund(ours, theirs, again)
+    return _judge_reversal(ours, theirs) if taken_back else _judge_payment(ours, theirs, nth, again)
+
+
+def _judge_payment(ours: BookEntry | None, theirs: BookEntry, nth: int, again: bool) -> DifferenceKind | None:
     if ours is None:
         return DifferenceKind.UNKNOWN_NUMBER
     unpaid = ours.state in UNPAID
@@ -237,6 +248,12 @@ def classify(ours: BookEntry | None, theirs: BookEntry, *, nth: int = 1, again: 
     if (ours.amount, ours.currency) != (theirs.amount, theirs.currency):
         return DifferenceKind.AMOUNT
     return None if theirs.state == "SUCCESS" else DifferenceKind.STATE
+
+
+def _judge_reversal(ours: BookEntry | None, theirs: BookEntry) -> DifferenceKind | None:
+    """Only an order that counts as paid by what was taken back differs; that is said once, of the reversal."""
+    paid_by_it = ours is not None and ours.state not in UNPAID and ours.transaction_id == theirs.transaction_id
+    return DifferenceKind.STATE if paid_by_it and theirs.state == REVERSED else None
 
 
 def missing_there(ours: BookEntry) -> DifferenceKind | None:
@@ -270,7 +287,9 @@ class Tally:
     def line(self, line: TradeLine) -> None:
         """Add a bill line."""
         self._fee_e5 += line.fee_e5
-        if not line.is_refund:
+        if line.is_reversal:
+            self._add_refund(line.refund or line.total, line.settled_refund or line.settled)
+        elif not line.is_refund:
             self._add_payment(line.total, line.settled)
         elif line.refund_status != FAILED:
             self._add_refund(line.refund, line.settled_refund)

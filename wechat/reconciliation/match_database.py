@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from wechat.reconciliation.books import BookEntry
+from wechat.reconciliation.books import REVERSED, BookEntry
 
 BATCH = 500
 
@@ -36,25 +36,27 @@ _UNMATCHED_KEYS = """
 select distinct key from theirs where not exists (select 1 from ours where ours.key = theirs.key) and key > ?
 order by key limit ?
 """
-_PAIRS = """
-select theirs.*, ours.* from theirs left join ours on ours.key = theirs.key order by theirs.key, theirs.line
-"""
+_PAIRS = f"""
+select theirs.*, ours.*, theirs.transaction_id in (select transaction_id from theirs where state = '{REVERSED}')
+from theirs left join ours on ours.key = theirs.key order by theirs.key, theirs.line
+"""  # noqa: S608 - a constant
 _MISSING_FROM_BILL = """
 select * from ours where of_day and not exists (
     select 1 from theirs where theirs.key = ours.key
     and (ours.out_refund_no > '' or theirs.transaction_id = ours.transaction_id)
 )
 """
-_KEY, _THEIRS, _OURS = 1, slice(2, 10), slice(12, 20)  # where the key and the entries stand in a row of _PAIRS
+_KEY, _THEIRS, _OURS, _TAKEN_BACK = 1, slice(2, 10), slice(12, 20), 20  # where they stand in a row of _PAIRS
 
 
 class Pair(NamedTuple):
-    """A bill line and what we have under its number; ``nth`` and ``again`` as ``judge`` takes them."""
+    """A bill line and what we have under its number; the rest as ``classify`` takes it."""
 
     theirs: BookEntry
     ours: BookEntry | None
     nth: int
     again: bool
+    taken_back: bool
 
 
 class MatchDatabase:
@@ -92,9 +94,10 @@ class MatchDatabase:
                 key, nth, seen = row[_KEY], 0, set()
             theirs = BookEntry._make(row[_THEIRS])
             ours = None if row[_OURS.start] is None else BookEntry._make(row[_OURS])
-            nth += 1
+            taken_back = bool(row[_TAKEN_BACK]) and not theirs.is_refund
+            nth += not taken_back
             numbers = (theirs.transaction_id, theirs.refund_id)
-            yield Pair(theirs, ours, nth, numbers in seen)
+            yield Pair(theirs, ours, nth, numbers in seen, taken_back)
             seen.add(numbers)
 
     def missing_from_bill(self) -> Iterator[BookEntry]:

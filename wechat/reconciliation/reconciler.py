@@ -7,9 +7,10 @@ gone.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from functools import partial
 from itertools import islice
@@ -51,7 +52,16 @@ log = structlog.get_logger("wechat.reconciliation.reconciler")
 class Reconciler:
     """Runs a day. ``run`` and ``take`` are apart so that a worker's lease and an operator's are the same thing."""
 
-    def __init__(self, bill_cache: BillCache, source: BookSource, records: BookRecords, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        bill_cache: BillCache,
+        source: BookSource,
+        records: BookRecords,
+        runtime: Runtime,
+        foreign_numbers: Sequence[str] = (),
+    ) -> None:
+        """``foreign_numbers``: patterns of the order numbers that other systems use at this merchant number."""
+        self._foreign = [re.compile(pattern, re.ASCII) for pattern in foreign_numbers]
         self._bill_cache = bill_cache
         self._source = source
         self._records = records
@@ -110,6 +120,9 @@ class Reconciler:
         if bill.path is None and (ours.payments or ours.refunds) and self._clock.now() < evening_after(bill.day):
             raise NotYet
 
+    def _is_foreign(self, out_trade_no: str) -> bool:
+        return any(pattern.fullmatch(out_trade_no) for pattern in self._foreign)
+
     async def _load_midnights(self, database: MatchDatabase, day: date) -> Callable[[BookEntry], bool]:
         """Which refunds of ours the bill of ``day`` may leave out.
 
@@ -162,7 +175,7 @@ class Reconciler:
         """Write the differences down; how many there are of each kind, and how many that nobody has settled."""
         counts: Counter[DifferenceKind] = Counter()
         open_count = 0
-        differences = _differences(database, self._records.mchid, day, now, elsewhere)
+        differences = _differences(database, self._records.mchid, day, now, elsewhere, self._is_foreign)
         while batch := await self._threads.run(lambda: list(islice(differences, BATCH))):
             open_count += await self._records.record(batch)
             counts.update(difference.kind for difference in batch)
@@ -205,11 +218,20 @@ def _refunds_of(bill: Bill) -> set[str]:
 
 
 def _differences(
-    database: MatchDatabase, mchid: str, day: date, now: datetime, elsewhere: Callable[[BookEntry], bool]
+    database: MatchDatabase,
+    mchid: str,
+    day: date,
+    now: datetime,
+    elsewhere: Callable[[BookEntry], bool],
+    foreign: Callable[[str], bool],
 ) -> Iterator[Difference]:
-    """All of them; only what differs takes memory, and that one by one. ``elsewhere``: another bill has it."""
+    """All of them; only what differs takes memory, and that one by one.
+
+    ``elsewhere``: another bill has it. ``foreign``: an order number of another system, which we do not look for.
+    """
     for pair in database.pairs():
-        if kind := classify(pair.ours, pair.theirs, nth=pair.nth, again=pair.again):
+        kind = classify(pair.ours, pair.theirs, nth=pair.nth, again=pair.again, taken_back=pair.taken_back)
+        if kind and not (pair.ours is None and foreign(pair.theirs.out_trade_no)):
             yield Difference.between(mchid, day, kind, pair.ours, pair.theirs, now)
     for ours in database.missing_from_bill():
         if (kind := missing_there(ours)) and not (ours.is_refund and elsewhere(ours)):

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from wechat.domain.facts import Funds
 from wechat.domain.money import MAX_TOTAL
 from wechat.domain.refunds import MAX_REASON, OUT_REFUND_NO
 from wechat.support.requests import Line, RequestBody
@@ -28,6 +29,9 @@ def _check_reason(value: str) -> str:
 class RefundRequest(RequestBody):
     """``POST /api/orders/{no}/refunds``: a merchant's system refunds a part or all of it. ``refund`` in fen."""
 
+    added_later = frozenset({"funds_account"})
+
     refund: int = Field(ge=1, le=MAX_TOTAL)
     reason: Annotated[Line, AfterValidator(_check_reason)]
     out_refund_no: Annotated[str, AfterValidator(_check_number)] | None = None
+    funds_account: Annotated[Funds, Field(strict=False)] | None = None

@@ -16,7 +16,7 @@ import structlog
 
 from wechat.domain import refunds as transitions
 from wechat.domain.errors import Bilingual, GatewayRefused, Mismatch, NotFound, RemoteError
-from wechat.domain.facts import Api, RefundState, RemoteRefund, Verified
+from wechat.domain.facts import Api, Funds, RefundState, RemoteRefund, Verified
 from wechat.domain.money import fen
 from wechat.domain.numbers import Claim, NumberUse, refund_number
 from wechat.domain.orders import Order, Refund, TimelineEntry, order_key
@@ -49,11 +49,13 @@ log = structlog.get_logger("wechat.refunds")
 
 @dataclass(frozen=True, slots=True)
 class RefundDefaults:
-    """Through which API a refund goes, by the order's; an API that is not in ``route`` cannot refund."""
+    """Through which API a refund goes, by the order's; an API that is not in ``route`` cannot refund. ``funds`` is what
+    refunds are paid from unless a request says otherwise."""
 
     mchid: str
     route: Mapping[Api, Api]
     notify_url: str
+    funds: Funds | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ class Refunds:
         self._must_be_refundable(order)
         number = wanted.out_refund_no or f"{to_v2(self._clock.now())}{self._random.token(NUMBER_BYTES)}"
         draft = self._draft(order, number, wanted.refund, wanted.reason, by)
+        draft = replace(draft, funds=wanted.funds_account or draft.funds)
         if idempotency_key:
             draft = await self._claim(f"refund:{by}:{idempotency_key}", wanted.digest(out_trade_no), draft)
         await self._reserve_number(order, draft.out_refund_no)
@@ -308,11 +311,12 @@ class Refunds:
             api=self._defaults.route[order.api],
             appid=order.appid,
             mchid=order.mchid,
-            refund=fen(refund, field="refund", most=order.total),
+            refund=fen(refund, field="refund"),
             total=order.total,
             reason=reason,
             by=by,
             notify_url=self._defaults.notify_url,
+            funds=self._defaults.funds,
             created_at=now,
             next_check_at=now,
             timeline=(TimelineEntry(now, "requested", by),),
@@ -359,7 +363,7 @@ def _request_and_send(order: Order, draft: Refund, now: datetime) -> Order:
     """Reserve a new refund, and mark it as sent or queue it; one that is there and was not taken is looked at soon."""
     requested = transitions.request_refund(order, draft, now)
     if requested is order:
-        return transitions.hasten_refund(order, draft.out_refund_no, now)
+        return transitions.hasten_refund(order, draft, now)
     return transitions.send_or_queue(requested, draft.out_refund_no, draft.lease, now)
 
 

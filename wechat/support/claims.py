@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 from wechat.domain.errors import IdempotencyMismatch, StoreUnavailable
 from wechat.domain.numbers import Claim
@@ -33,8 +34,11 @@ class Claims:
                 return held
         raise StoreUnavailable  # it ends each time before it can be read
 
-    async def pass_on(self, held: Claim, number: str) -> bool:
-        """Let the key stand for ``number`` in place of what ``held`` says; False if another process changed it."""
-        following = replace(held, number=number)
+    async def pass_on(self, held: Claim, number: str, expires_at: datetime) -> bool:
+        """Let the key stand for ``number``, until ``expires_at``, in place of what ``held`` says.
+
+        False when somebody else has changed it.
+        """
+        following = replace(held, number=number, expires_at=expires_at)
         change = await self._claims.update(held.key, lambda claim: following if claim == held else claim)
         return change is not None and change.happened

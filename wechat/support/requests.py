@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
@@ -26,6 +26,9 @@ Line = Annotated[str, AfterValidator(_check_printable)]
 class RequestBody(BaseModel):
     """A JSON body. Unknown fields are refused, and numbers are never read from text."""
 
+    added_later: ClassVar[frozenset[str]] = frozenset()
+    """Fields that a release has added since 0.1.0. A request without them has the digest that it had before."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
     @classmethod
@@ -37,8 +40,12 @@ class RequestBody(BaseModel):
             raise _refusal(error, ", ".join(cls.model_fields)) from None
 
     def digest(self, *more: str) -> str:
-        """Return a digest that is equal for equal requests, so that a repeated one is recognised."""
-        return hashlib.sha256("\n".join((self.model_dump_json(), *more)).encode()).hexdigest()
+        """Return a digest that is equal for equal requests, so that a repeated one is recognised.
+
+        That holds over a release that adds fields, too: see ``added_later``.
+        """
+        unknown_then = set(self.added_later - self.model_fields_set)
+        return hashlib.sha256("\n".join((self.model_dump_json(exclude=unknown_then), *more)).encode()).hexdigest()
 
 
 def json_object(raw: bytes) -> dict[str, Any]:

@@ -149,7 +149,7 @@ async def test_a_value_that_is_no_amount_is_refused_by_name(shop: Shop, refund: 
 
 async def test_more_than_was_paid_is_refused_before_anything_is_stored(shop: Shop) -> None:
     """J8."""
-    with pytest.raises(BadRequest):
+    with pytest.raises(Conflict):
         await shop.ask(101)
     assert (shop.calls, shop.backend.refunds) == ([], {})
 

@@ -96,6 +96,14 @@ class TradeLine(NamedTuple):
     def is_refund(self) -> bool:
         return self.trade_state == "REFUND"
 
+    @property
+    def is_reversal(self) -> bool:
+        """Whether the line takes a payment at a till back. It stands beside the payment's own, with its numbers.
+
+        Source: https://pay.weixin.qq.com/docs/merchant/products/bill-download/format-trade.html (支付成功后撤销的交易).
+        """
+        return self.trade_state == "REVOKED"
+
 
 class FlowLine(NamedTuple):
     """One movement of the merchant's balance; ``amount`` in fen, positive when money comes in."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from wechat.domain.errors import Malformed, NotSent, OutcomeUnknown
-from wechat.domain.facts import Api, RemoteRefund, Verified
+from wechat.domain.facts import Api, Funds, RemoteRefund, Verified
 from wechat.domain.orders import Refund
 from wechat.pay.gateway import ApiContext, same_refund
 from wechat.pay.v2 import fields as v2_fields
@@ -31,7 +31,9 @@ class V2Refunds:
         """POST /secapi/pay/refund. Once a call: a no to a second try would not be one to the first."""
         if self._secure is None:
             raise NotSent("refund", wire_message="pay.v2.client_cert is not set")
-        fields = await self._gateway.ask("/secapi/pay/refund", _fields(refund), over=self._secure, repeatable=False)
+        fields = await self._gateway.ask(
+            "/secapi/pay/refund", refund_fields(refund), over=self._secure, repeatable=False
+        )
         return self._read("refund", refund, lambda: v2_fields.accepted_refund(fields))
 
     async def query_refund(self, refund: Refund) -> Verified[RemoteRefund]:
@@ -48,9 +50,16 @@ class V2Refunds:
         return Verified(same_refund(call, refund, fact), self._gateway.proof)
 
 
-def _fields(refund: Refund) -> dict[str, str]:
+REFUND_ACCOUNTS = {
+    Funds.AVAILABLE: "REFUND_SOURCE_RECHARGE_FUNDS",
+    Funds.UNSETTLED: "REFUND_SOURCE_UNSETTLED_FUNDS",
+}
+"""v2's words for what a refund is paid from (refund_account)."""
+
+
+def refund_fields(refund: Refund) -> dict[str, str]:
     """What WeChat compares on a repetition comes from the stored refund, so repetitions are equal."""
-    return {
+    fields = {
         "appid": refund.appid,
         "transaction_id": refund.transaction_id,
         "out_refund_no": refund.out_refund_no,
@@ -60,3 +69,4 @@ def _fields(refund: Refund) -> dict[str, str]:
         "refund_desc": refund.reason,
         "notify_url": refund.notify_url,
     }
+    return fields | {"refund_account": REFUND_ACCOUNTS[refund.funds]} if refund.funds else fields

@@ -30,7 +30,7 @@ class V3Refunds:
 
     async def refund(self, refund: Refund) -> Verified[RemoteRefund]:
         """POST /v3/refund/domestic/refunds. Once a call: a no to a second try would not be one to the first."""
-        data = await self._gateway.ask("refund", "POST", PATH, _body(refund), repeatable=False)
+        data = await self._gateway.ask("refund", "POST", PATH, refund_body(refund), repeatable=False)
         return self._read("refund", refund, data)
 
     async def query_refund(self, refund: Refund) -> Verified[RemoteRefund]:
@@ -46,12 +46,13 @@ class V3Refunds:
         return Verified(same_refund(call, refund, fact), self._gateway.proof)
 
 
-def _body(refund: Refund) -> dict[str, Any]:
+def refund_body(refund: Refund) -> dict[str, Any]:
     """What WeChat compares on a repetition comes from the stored refund, so repetitions are equal."""
-    return {
+    body: dict[str, Any] = {
         "transaction_id": refund.transaction_id,
         "out_refund_no": refund.out_refund_no,
         "reason": refund.reason,
         "notify_url": refund.notify_url,
         "amount": {"refund": refund.refund, "total": refund.total, "currency": "CNY"},
     }
+    return body | {"funds_account": refund.funds.value} if refund.funds else body

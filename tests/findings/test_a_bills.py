@@ -1,0 +1,125 @@
+"""Bills with lines that no order of ours explains: reversals at a till, and orders of other systems."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import time, timedelta
+from pathlib import Path
+
+import pytest
+
+from service.runtime import ThreadPool
+from service.settings.sections import BooksSettings
+from storage.memory.storage import MemoryStorage
+from tests.contract.books import DAY, MINUTE, START, FileGateway, ShopDay, order, transaction
+from tests.support.bills import MCHID, Line
+from tests.support.clock import ManualClock
+from tests.support.runtime import RandomIds, RecordedTelemetry
+from wechat.domain.ports import Runtime
+from wechat.reconciliation.accounts import Account, double_entry
+from wechat.reconciliation.bill_cache import BillCache
+from wechat.reconciliation.books import BookEntry, Difference, DifferenceKind, Reconciliation, classify
+from wechat.reconciliation.reconciler import BOOKS_DIFFER, Reconciler
+from wechat.reconciliation.records import BookRecords
+
+PAID = BookEntry("order-1", "4200", "", "", 1800, "CNY", "SUCCESS")
+
+
+class Day:
+    """A day of ten orders, and the bill of it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.clock = ManualClock(START + timedelta(days=1, hours=12))
+        self.telemetry = RecordedTelemetry()
+        self.shop = ShopDay(10)
+        self.gateway = FileGateway()
+        self._runtime = Runtime(self.clock, RandomIds(), self.telemetry, ThreadPool())
+        self._storage = MemoryStorage(self.clock, RandomIds())
+        self._bills = BillCache(self.gateway, directory, time(10, 5), timedelta(days=90), self._runtime, MCHID)
+        self._records = BookRecords(MCHID, self._storage.days, self._storage.differences, self._runtime)
+
+    async def reconcile(self, *lines: Line, foreign: Sequence[str] = ()) -> tuple[Reconciliation, list[Difference]]:
+        """The result with ``lines`` on the bill, too, and what differs."""
+        await self.shop.store(self._storage)
+        self.gateway.lines = [*self.shop.lines, *lines]
+        reconciler = Reconciler(self._bills, self._storage.book_entries, self._records, self._runtime, foreign)
+        result = await reconciler.run(DAY)
+        return result, list((await self._records.differences(DAY, limit=50, cursor="")).items)
+
+
+def till_payment(number: str = "TILL-000001", total: int = 500) -> Line:
+    return Line(number, f"4200{number}", total, START + MINUTE)
+
+
+def taken_back(payment: Line) -> Line:
+    """The line of a reversal, as WeChat writes it: the payment's numbers, and what went back."""
+    return replace(payment, trade_state="REVOKED", total=0, refund=payment.total, at=payment.at + MINUTE)
+
+
+@pytest.fixture
+def day(tmp_path: Path) -> Day:
+    return Day(tmp_path / "bills")
+
+
+@pytest.mark.parametrize("order_of_lines", [1, -1])
+async def test_a7_a_till_payment_that_was_taken_back_nets_to_zero(day: Day, order_of_lines: int) -> None:
+    payment = till_payment()
+    lines = [payment, taken_back(payment)][::order_of_lines]
+    result, differences = await day.reconcile(*lines)
+    assert (differences, day.telemetry.raised) == ([], [])
+    assert result.theirs.received - result.theirs.refunded == result.ours.received - result.ours.refunded
+    wallet = double_entry(result.theirs).balance(Account.WALLET) + result.theirs.fee  # ours knows of no fees
+    assert wallet == double_entry(result.ours).balance(Account.WALLET)
+
+
+async def test_a7_a_reversal_alone_is_money_that_went_out(day: Day) -> None:
+    """The payment was on an earlier day's bill."""
+    result, differences = await day.reconcile(taken_back(till_payment()))
+    assert differences == []
+    assert result.theirs.refunded - result.ours.refunded == 500
+    assert result.theirs.payments == result.ours.payments
+
+
+async def test_a7_an_order_of_ours_that_was_taken_back_is_told_of_once_with_its_amount(day: Day) -> None:
+    payment = day.shop.lines[day.shop.line(1)]
+    _, [difference] = await day.reconcile(taken_back(payment))
+    assert difference.kind is DifferenceKind.STATE
+    assert difference.theirs is not None
+    assert (difference.theirs.state, difference.theirs.amount) == ("REVOKED", payment.total)
+    assert difference.theirs.out_trade_no == order(1)
+
+
+def test_a7_an_unpaid_order_is_no_double_payment_because_of_one_that_was_taken_back() -> None:
+    unpaid = PAID._replace(state="NOTPAY", transaction_id="")
+    assert classify(unpaid, PAID._replace(state="REVOKED"), nth=2, taken_back=True) is None
+    assert classify(unpaid, PAID, nth=1) is DifferenceKind.MISSING_HERE
+
+
+async def test_a7_numbers_of_other_systems_that_are_declared_raise_no_alarm(day: Day) -> None:
+    other = till_payment("TILL-000002")
+    refund = Line("TILL-000003", "4200x", 0, START + MINUTE, out_refund_no="TILL-R-3", refund=100)
+    _, differences = await day.reconcile(other, refund, foreign=["POS.*", "TILL-[0-9]{6}"])
+    assert (differences, day.telemetry.raised) == ([], [])
+
+
+async def test_a7_what_is_not_declared_still_does(day: Day) -> None:
+    _, differences = await day.reconcile(
+        *[till_payment(number) for number in ("TILL-00002", "xTILL-000002", "TILL-000002x", "till-000002")],
+        foreign=["TILL-[0-9]{6}"],
+    )
+    assert [each.kind for each in differences] == [DifferenceKind.UNKNOWN_NUMBER] * 4
+    assert [kind for kind, *_ in day.telemetry.raised] == [BOOKS_DIFFER]
+
+
+async def test_a7_an_order_of_ours_is_compared_though_its_number_is_declared(day: Day) -> None:
+    day.shop.amount(1)
+    second = Line(order(2), "4200-second", 100, START + MINUTE)
+    _, differences = await day.reconcile(second, foreign=[".*"])
+    assert sorted(each.kind for each in differences) == [DifferenceKind.AMOUNT, DifferenceKind.DOUBLE_PAYMENT]
+    assert transaction(1) in {each.numbers.transaction_id for each in differences}
+
+
+def test_a7_a_pattern_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="regular expression"):
+        BooksSettings.model_validate({"foreign_numbers": ["TILL-("]})
