@@ -38,6 +38,9 @@ OLD_NAMES = {
 }
 """Columns of bills for merchants from before 2018, by their present names."""
 
+HALF_WIDTH = str.maketrans("（）", "()")
+"""v2's fund flow bills write 收支金额（元）where v3's write 收支金额(元)."""
+
 
 class BillKind(StrEnum):
     """Trade bills in v3's words, and the three accounts of fund flow bills."""
@@ -157,12 +160,12 @@ def read_lines(path: Path) -> Iterator[str]:
 def trade_lines(lines: Iterable[str], summaries: list[TradeSummary] | None = None) -> Iterator[TradeLine]:
     """The entries of a trade bill; its summary is checked against them and appended to ``summaries``.
 
-    Raises BillBroken: no header, a line of another width, a malformed amount or date, a negative price, more than
-    ``MOST``, a summary that is missing or does not add up.
+    Raises BillBroken: no header or one in another language, a line of another width, a malformed amount or date, a
+    negative price, more than ``MOST``, a summary that is missing or does not add up.
     """
     table = _Table(lines)
     count = total = refund = bulk = 0
-    for row in table.rows("总交易单数"):
+    for row in table.rows("交易时间", "总交易单数"):
         line = table.read(_trade_line, row)
         count, total, refund = count + 1, total + line.total, refund + line.refund
         bulk += line.total + line.settled + abs(line.refund) + abs(line.settled_refund) + abs(line.fee_e5)
@@ -181,7 +184,7 @@ def flow_lines(lines: Iterable[str]) -> Iterator[FlowLine]:
     """The entries of a fund flow bill, whose number the summary must confirm. Raises BillBroken."""
     table = _Table(lines)
     count = 0
-    for row in table.rows("资金流水总笔数"):
+    for row in table.rows("记账时间", "资金流水总笔数"):
         count += 1
         yield table.read(_flow_line, row)
     counted = table.read(lambda row: _count(row["资金流水总笔数"]), table.summary())
@@ -195,17 +198,25 @@ class _Table:
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._lines = iter(lines)
+        self._count = 0
         self.number = 0
         self._summary_names: list[str] = []
 
-    def rows(self, summary_starts: str) -> Iterator[Row]:
+    def rows(self, first_column: str, summary_starts: str) -> Iterator[Row]:
+        """The rows up to the summary's header. A row ends once it has its cells: merchants' texts may break a line."""
         names = self._names(self._next())
-        while True:
-            text = self._next()
-            if text.startswith(summary_starts):
-                self._summary_names = self._names(text)
-                return
+        if first_column not in names:
+            raise BillBroken(f"heading {names[0][:40]!r} instead of {first_column}", self.number)
+        while not (text := self._next()).startswith(summary_starts):
+            starts_at = self.number
+            while text.count(",`") < len(names) - 1 and len(text) <= MAX_LINE:
+                more = self._next()
+                if more.startswith(summary_starts):
+                    raise BillBroken("width", starts_at)
+                text = f"{text}\n{more}"
+            self.number = starts_at
             yield self._row(names, text)
+        self._summary_names = self._names(text)
 
     def summary(self) -> Row:
         return self._row(self._summary_names, self._next())
@@ -225,14 +236,16 @@ class _Table:
             raise BillBroken("value", self.number) from None
 
     def _next(self) -> str:
-        self.number += 1
+        self._count += 1
+        self.number = self._count
         for text in self._lines:
             return text.rstrip("\r\n").removeprefix("\ufeff")
         raise BillBroken("truncated", self.number)
 
     @staticmethod
     def _names(text: str) -> list[str]:
-        return [OLD_NAMES.get(name, name) for name in text.split(",")]
+        names = text.translate(HALF_WIDTH).split(",")
+        return [OLD_NAMES.get(name, name) for name in names]
 
     def _row(self, names: list[str], text: str) -> Row:
         # A comma in merchant text arrives as "\ ", so only a real boundary is a comma and a back-tick.
