@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from handlers.web import plugin
-from handlers.web.services import Books, InFlightRequests, Probe, Services
+from handlers.web.services import Books, Probe, Services
 from service import gateways
 from service.clocks import SimulatorClock, SystemClock
 from service.runtime import PrometheusTelemetry, SystemRandom, ThreadPool
@@ -58,8 +58,15 @@ from wechat.refunds.late_payments import LatePayments, LatePolicy
 from wechat.refunds.service import RefundDefaults, Refunds
 from wechat.support.claims import Claims
 from wechat.support.plugin_storage import PluginStorage
+from wechat.support.rate_limit import RateLimit
 from wechat.support.transport import Transport
 from wechat.support.worker import LONGEST_REST, Worker
+
+CALLS = (
+    100  # of one payer or one address at once; as wide as deploy/nginx.conf, because many payers may share an address
+)
+CALLS_PER_S = 20.0
+MOST_CALLERS = 10_000
 
 Storage = MongoStorage | MemoryStorage
 
@@ -160,7 +167,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         token_store=token_store,
         probes={"mongo": _probe(storage)},
         catalogue=_catalogue(settings),
-        in_flight=InFlightRequests(),
+        callers=RateLimit(clock, CALLS, CALLS_PER_S, MOST_CALLERS),
         plugin_storage=lambda name: PluginStorage(core.store.plugin_records, name, runtime),
     )
     webhooks = _webhooks(settings, machine)

@@ -36,6 +36,7 @@ from wechat.domain.errors import (
     OutcomeUnknown,
     RemoteError,
     StoreUnavailable,
+    TooMany,
     Unauthorized,
 )
 from wechat.support.requests import json_object
@@ -105,7 +106,18 @@ class BaseHandler(RequestHandler):
             self.merchant = self._api_key_name()
         elif self.access is Access.PAYER and not self.payer:
             self.refuse_anonymous()
+        self._limit_callers()
         self.check_query()
+
+    def _limit_callers(self) -> None:
+        """Bound what a payer changes and what an address has asked of WeChat, whatever stands in front of us.
+
+        WeChat's notifications have no limit: they all come from a few addresses. Raises TooMany.
+        """
+        asks_wechat = self.access is Access.PUBLIC and self.request.path.startswith(("/oauth/", "/jssdk/"))
+        acts = self.access is Access.PAYER and bool(self.payer) and self.request.method == "POST"
+        if (acts or asks_wechat) and not self.services.callers.take(self.payer if acts else self.client_ip):
+            raise TooMany
 
     def check_query(self) -> None:
         """Refuse a query argument that would be ignored, such as a filter that is misspelt. Raises BadRequest."""
@@ -209,7 +221,7 @@ class BaseHandler(RequestHandler):
         status, body = self.error_body(status_code, error)
         self._mark()
         self.set_status(status)
-        if status == 503:
+        if status in (429, 503):
             self.set_header("Retry-After", "1")
         if status == 401:
             self.set_header("WWW-Authenticate", "Bearer")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.settings.model import Settings
 from wechat.account.jssdk import JsSdk
@@ -22,6 +22,7 @@ from wechat.reconciliation.records import BookRecords
 from wechat.reconciliation.repairs import Repairs
 from wechat.refunds.service import Refunds
 from wechat.support.plugin_storage import PluginStorage
+from wechat.support.rate_limit import RateLimit
 
 Probe = Callable[[], Awaitable[None]]
 
@@ -84,5 +85,6 @@ class Services:
     token_store: TokenStore
     probes: Mapping[str, Probe]
     catalogue: Mapping[str, Item]
-    in_flight: InFlightRequests
+    callers: RateLimit
     plugin_storage: Callable[[str], PluginStorage]
+    in_flight: InFlightRequests = field(default_factory=InFlightRequests)

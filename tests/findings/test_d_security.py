@@ -17,6 +17,7 @@ from storage.mongo.driver import Driver, connect
 from tests.contract.samples import an_order
 from tests.findings.conftest import OpenSite
 from tests.http.client import Shop
+from tests.support.clock import ManualClock
 from tests.support.receiving import KNOWN, World
 from tests.support.route_requests import endpoints
 from tests.support.service import ROOT, ServiceProcess
@@ -28,6 +29,7 @@ from wechat.domain.ports import Token
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import Merchant
 from wechat.pay.v2.gateway import V2Gateway
+from wechat.support.rate_limit import RateLimit
 
 
 async def come_back(shop: Shop) -> dict[str, str]:
@@ -77,6 +79,48 @@ async def test_d6_a_signed_v2_answer_decides_only_what_it_was_asked(change: dict
     """For another merchant or account, of no single use, or without a readable result: neither yes nor no."""
     with pytest.raises(OutcomeUnknown):
         await gateway(FIELDS | change).close(an_order())
+
+
+# -- D3: what grows with clicks ----------------------------------------------------------------------------------------
+
+
+async def test_d3_a_payers_clicks_are_limited_in_the_process_and_the_timeline_stays_short(
+    open_site: OpenSite,
+) -> None:
+    site = open_site(log={"level": "info"})
+    async with Shop(site.service.url, site.simulator) as shop, Shop(site.service.url, site.simulator) as another:
+        await shop.log_in(0)
+        await another.log_in(1)
+        order = (await shop.post("/orders", {"sku": "coffee"})).json()
+        site.simulator.control("POST", "faults", {"path": "/v3/*", "fault": "refuse", "code": "PARAM_ERROR"})
+        clicks = [shop.post(f"/orders/{order['out_trade_no']}/query") for _ in range(300)]
+        told = await asyncio.gather(*clicks)
+        limited = [answer for answer in told if answer.status == 429]
+        assert 100 < len(limited) < 201
+        assert {(answer.code, answer.headers["Retry-After"]) for answer in limited} == {("TOO_MANY_REQUESTS", "1")}
+        site.simulator.control("DELETE", "faults")
+        assert (await another.post("/orders", {"sku": "coffee"})).status == 201
+        assert (await shop.notify(site.platform.v3(order))).status == 200
+        stored = await shop.stored(order["out_trade_no"])
+        assert len(stored["timeline"]) < 20
+
+
+async def test_d3_an_address_is_limited_where_wechat_is_asked(open_site: OpenSite) -> None:
+    site = open_site(log={"level": "info"})
+    async with Shop(site.service.url, site.simulator) as shop:
+        told = await asyncio.gather(*(shop.get("/jssdk/config?url=http://elsewhere.example/") for _ in range(200)))
+        assert {answer.status for answer in told} == {403, 429}
+        assert (await shop.get("/livez")).status == 200
+        other = await shop.get("/oauth/authorize?next=/", **{"X-Real-IP": "203.0.113.7"})
+        assert other.status == 302
+
+
+def test_d3_no_crowd_of_addresses_fills_the_memory() -> None:
+    limit = RateLimit(ManualClock(), burst=1, per_s=1, most_keys=10)
+    for number in range(1000):
+        assert limit.take(str(number))
+    assert not limit.take("999")
+    assert len(limit._buckets) == 10
 
 
 # -- D4: sessions, scopes, two values during a change ------------------------------------------------------------------

@@ -6,12 +6,16 @@ from wechat.domain.ports import Clock
 
 
 class RateLimit:
-    """At most ``burst`` at once and ``per_s`` a second in the long run, for each key. Keys come from a fixed set."""
+    """At most ``burst`` at once and ``per_s`` a second in the long run, for each key.
 
-    def __init__(self, clock: Clock, burst: int, per_s: float) -> None:
+    Keys come from a fixed set, or there are ``most_keys`` of them: then the one that came first is forgotten.
+    """
+
+    def __init__(self, clock: Clock, burst: int, per_s: float, most_keys: int = 0) -> None:
         self._clock = clock
         self._burst = burst
         self._per_s = per_s
+        self._most_keys = most_keys
         self._buckets: dict[str, _Bucket] = {}
 
     def take(self, key: str) -> bool:
@@ -19,6 +23,8 @@ class RateLimit:
         now = self._clock.monotonic()
         bucket = self._buckets.get(key)
         if bucket is None:
+            if self._most_keys and len(self._buckets) >= self._most_keys:
+                del self._buckets[next(iter(self._buckets))]
             bucket = self._buckets[key] = _Bucket(now, float(self._burst))
         left = min(self._burst, bucket.left + (now - bucket.at_s) * self._per_s)
         allowed = left >= 1
