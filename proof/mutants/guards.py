@@ -26,7 +26,7 @@ GUARDS = (
     Mutant(
         "a refund's amount is not compared",
         REFUNDS,
-        '        "refund": (refund.refund, remote.refund),\n',
+        "        MismatchReason.REFUND: (refund.refund, remote.refund),\n",
         "",
         "tests/unit/notifications/test_refund_notices.py; a gateway compares the amounts of an answer too",
     ),
@@ -146,14 +146,14 @@ EDGES = (
     Mutant(
         "an amount that is missing is not compared",
         PAYMENTS,
-        '"total": (order.total, transaction.total),',
-        '"total": (order.total, transaction.total or order.total),',
+        "MismatchReason.TOTAL: (order.total, transaction.total),",
+        "MismatchReason.TOTAL: (order.total, transaction.total or order.total),",
         "tests/unit/domain/test_domain.py; the gateways refuse a payment without an amount",
     ),
     Mutant(
         "the merchant is not compared",
         PAYMENTS,
-        '        "mchid": (order.mchid, transaction.mchid),\n',
+        "        MismatchReason.MCHID: (order.mchid, transaction.mchid),\n",
         "",
         "tests/unit/domain/test_domain.py; an order is found by its merchant's number",
     ),

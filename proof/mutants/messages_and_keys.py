@@ -23,7 +23,9 @@ MESSAGES = (
         '    sign = fields.get("sign", "")\n    kind',
         '    sign = fields.get("sign", "")\n    if not sign:\n        return SignType.MD5\n    kind',
     ),
-    Mutant("the account is not compared", PAYMENTS, '        "appid": (order.appid, transaction.appid),\n', ""),
+    Mutant(
+        "the account is not compared", PAYMENTS, "        MismatchReason.APPID: (order.appid, transaction.appid),\n", ""
+    ),
     Mutant(
         "what the payer parted with counts as the amount",
         "wechat/pay/v3/payloads.py",
@@ -62,7 +64,7 @@ MESSAGES = (
     Mutant(
         "a transaction may pay two orders",
         RECORDER,
-        '            raise Mismatch("transaction_used")\n',
+        "            raise Mismatch(MismatchReason.TRANSACTION_USED)\n",
         "            return\n",
     ),
 )

@@ -37,7 +37,7 @@ COMMIT = "storage/group_commit.py"
 RELAY = "wechat/events/relay.py"
 
 MUTANTS = (
-    Mutant("the amount is not compared", PAYMENTS, '        "total": (order.total, transaction.total),\n', ""),
+    Mutant("the amount is not compared", PAYMENTS, "MismatchReason.TOTAL: (order.total, transaction.total),", ""),
     Mutant(
         "a payment is recorded each time it is reported",
         PAYMENTS,
@@ -112,13 +112,13 @@ MUTANTS = (
         "a notification is answered before it is applied",
         RECEIVER,
         "        verdict = await self._apply(message, refusal, stored)\n",
-        "        asyncio.ensure_future(self._apply(message, refusal, stored))\n        verdict = APPLIED\n",
+        "        asyncio.ensure_future(self._apply(message, refusal, stored))\n        verdict = Verdict.APPLIED\n",
     ),
     Mutant(
         "a notification that came before is not applied again",
         RECEIVER,
         "        verdict = await self._apply(message, refusal, stored)\n",
-        "        verdict = APPLIED if stored.seen > 1 else await self._apply(message, refusal, stored)\n",
+        "        verdict = Verdict.APPLIED if stored.seen > 1 else await self._apply(message, refusal, stored)\n",
     ),
     Mutant(
         "v3's signature is not checked",
@@ -247,7 +247,7 @@ MUTANTS = (
         "a notification that does not fit is answered with success",
         RECEIVER,
         "error.reason)\n            raise\n",
-        "error.reason)\n            return APPLIED\n",
+        "error.reason)\n            return Verdict.APPLIED\n",
     ),
     Mutant(
         "a paid order stays due",

@@ -31,7 +31,7 @@ class Notifications(DocumentStore[StoredNotification]):
 def _write(message: StoredNotification) -> Document:
     document: Document = {
         "api": message.api.value,
-        "kind": message.kind,
+        "kind": str(message.kind),
         "mchid": message.mchid,
         "out_trade_no": message.out_trade_no,
         "order": message.order_key,
@@ -44,7 +44,7 @@ def _write(message: StoredNotification) -> Document:
         "seen": message.seen,
     }
     if message.verdict:
-        document |= {"verdict": message.verdict, "concluded_at": message.concluded_at}
+        document |= {"verdict": str(message.verdict), "concluded_at": message.concluded_at}
     return document
 
 

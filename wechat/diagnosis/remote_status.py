@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from wechat.diagnosis.snapshot import Finding, OrderSnapshot, Outcome
-from wechat.domain.errors import Bilingual, FenpayError, NotSent, RemoteError
-from wechat.domain.facts import RefundState, RemoteState
+from wechat.domain.errors import Bilingual, FenpayError, MismatchReason, NotSent, RemoteError
+from wechat.domain.facts import NotificationKind, RefundState, RemoteState
 from wechat.domain.times import beijing_day
 from wechat.notifications.reasons import REASONS, group_of
 from wechat.support.cli_hints import command
 
 KNOWN_THERE = frozenset(RefundState) - {RefundState.REFUSED}
 """Refunds that WeChat counts in the state of the order, also when it closed them."""
-UNKNOWN = "unknown_refund"
+UNKNOWN = MismatchReason.UNKNOWN_REFUND
 """The verdict on a message of a refund that nobody here asked for."""
 
 
@@ -94,7 +94,11 @@ def _unknown_refund(case: OrderSnapshot) -> Finding:
 def _made_on(case: OrderSnapshot) -> date:
     """The Beijing day of the refund: that of WeChat's message of it. Without one it may be any since the payment, of
     which the last that is over is told."""
-    dates = [message.first_at for message in case.received if message.kind == "refund" and message.verdict == UNKNOWN]
+    dates = [
+        message.first_at
+        for message in case.received
+        if message.kind == NotificationKind.REFUND and message.verdict == UNKNOWN
+    ]
     if dates:
         return beijing_day(dates[-1])
     yesterday = beijing_day(case.now) - timedelta(days=1)

@@ -12,13 +12,12 @@ from typing import NamedTuple
 
 from wechat.domain.deliveries import Delivery
 from wechat.domain.errors import Bilingual, FenpayError
-from wechat.domain.facts import Received, Transaction
-from wechat.domain.messages import APPLIED
+from wechat.domain.facts import NotificationKind, Received, Transaction
+from wechat.domain.messages import Verdict
 from wechat.domain.orders import RELEASES_RESERVATION, Order, Refund, TimelineEntry
 from wechat.domain.payments import SECOND_PAYMENT
 from wechat.domain.refused import RefusedNotification
 from wechat.domain.times import beijing, beijing_day, span
-from wechat.notifications.receiver import NOT_PAID
 from wechat.support.cli_hints import command
 
 
@@ -67,12 +66,12 @@ class OrderSnapshot:
     @property
     def accepted(self) -> list[Received]:
         """The payment messages that agreed with the order, oldest first."""
-        return [message for message in self._payments if message.verdict in ("", APPLIED)]
+        return [message for message in self._payments if message.verdict in ("", Verdict.APPLIED)]
 
     @property
     def refused(self) -> list[Received]:
         """The payment notifications that did not, without those of a second payment."""
-        others = ("", APPLIED, NOT_PAID, SECOND_PAYMENT)
+        others = ("", Verdict.APPLIED, Verdict.NOT_PAID, SECOND_PAYMENT)
         return [message for message in self._payments if message.verdict not in others]
 
     @property
@@ -86,7 +85,7 @@ class OrderSnapshot:
 
     @property
     def _payments(self) -> list[Received]:
-        return [message for message in self.received if message.kind == "payment"]
+        return [message for message in self.received if message.kind == NotificationKind.PAYMENT]
 
     def last(self, *whats: str) -> TimelineEntry | None:
         """The latest line of the timeline about one of ``whats``."""

@@ -24,6 +24,7 @@ carries input, a key or the other side's words. What WeChat said is kept apart, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import ClassVar, NamedTuple
 
 
@@ -231,10 +232,34 @@ class Malformed(NotifyError):
     text = Bilingual("报文格式错误", "The message is malformed")
 
 
+class MismatchReason(StrEnum):
+    """Why a genuine message is refused: the field that differs from the order, or what the order does not allow."""
+
+    APPID = "appid"
+    MCHID = "mchid"
+    TOTAL = "total"
+    CURRENCY = "currency"
+    TRADE_TYPE = "trade_type"
+    TRADE_STATE = "trade_state"
+    TRANSACTION_ID = "transaction_id"
+    OUT_TRADE_NO = "out_trade_no"
+    REFUND = "refund"
+    REFUND_TOTAL = "refund_total"
+    UNKNOWN_ORDER = "unknown_order"
+    UNKNOWN_REFUND = "unknown_refund"
+    TRANSACTION_USED = "transaction_used"
+    SECOND_PAYMENT = "second_payment"
+    TOO_MANY_PAYMENTS = "too_many_payments"
+    REFUND_ENDED = "refund_ended"
+
+
 class Mismatch(NotifyError):
     status = 409
     code = "MISMATCH"
     text = Bilingual("与订单不一致", "The message does not match the order")
+
+    def __init__(self, reason: MismatchReason) -> None:
+        super().__init__(reason)
 
 
 class StoreUnavailable(FenpayError):

@@ -105,6 +105,14 @@ class UnsignedRefundNotice:
     out_trade_no: str
 
 
+class NotificationKind(StrEnum):
+    """What a message is about. ``ECHO``: WeChat checks that messages arrive; it is recorded and changes nothing."""
+
+    PAYMENT = "payment"
+    REFUND = "refund"
+    ECHO = "echo"
+
+
 @dataclass(frozen=True, slots=True)
 class Notification:
     """A message from WeChat. ``id`` is the same for each repetition of the same event.
@@ -114,7 +122,7 @@ class Notification:
 
     id: str
     api: Api
-    kind: str
+    kind: NotificationKind
     mchid: str
     transaction: Transaction | None
     created_at: datetime | None = None

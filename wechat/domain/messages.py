@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 
 from wechat.domain.facts import Api, Received
 
-APPLIED = "applied"
+
+class Verdict(StrEnum):
+    """What was done on a message that was not refused; the verdict on a refused one is a ``MismatchReason``."""
+
+    APPLIED = "applied"
+    RECORDED = "recorded"
+    NOT_PAID = "not_paid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,6 @@ def count_again(message: StoredNotification, now: datetime) -> StoredNotificatio
 
 def conclude(message: StoredNotification, verdict: str, now: datetime) -> StoredNotification:
     """Set the verdict. The first one stays, except that ``applied`` replaces any other."""
-    if message.verdict and (verdict != APPLIED or message.verdict == APPLIED):
+    if message.verdict and (verdict != Verdict.APPLIED or message.verdict == Verdict.APPLIED):
         return message
     return replace(message, verdict=verdict, concluded_at=now)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from wechat.domain.errors import Mismatch
+from wechat.domain.errors import Mismatch, MismatchReason
 from wechat.domain.events import EventType
 from wechat.domain.facts import RemoteState, Transaction, Verified
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order, Payment, TimelineEntry, TradeState
 from wechat.domain.transitions import close
 
-SECOND_PAYMENT = "second_payment"
+SECOND_PAYMENT = MismatchReason.SECOND_PAYMENT
 REFUNDED_ELSEWHERE = "refunded_elsewhere"
 """The timeline's word for a payment of which WeChat reports a refund before anything else is known of it here."""
 MAX_PAYMENTS = 20
@@ -63,19 +63,19 @@ def record_unpaid(order: Order, fact: Verified[Transaction], *, source: str, now
 
 def _add_second(order: Order, payment: Payment, source: str, proof: str, now: datetime) -> Order:
     if len(order.payments) >= MAX_PAYMENTS:
-        raise Mismatch("too_many_payments")
-    entry = TimelineEntry(now, SECOND_PAYMENT, source, proof, {"transaction_id": payment.transaction_id})
+        raise Mismatch(MismatchReason.TOO_MANY_PAYMENTS)
+    entry = TimelineEntry(now, SECOND_PAYMENT.value, source, proof, {"transaction_id": payment.transaction_id})
     return order.with_entry(entry, payments=(*order.payments, payment))
 
 
 def must_match(order: Order, transaction: Transaction) -> None:
     """Raise Mismatch with the first thing that differs."""
     pairs = {
-        "appid": (order.appid, transaction.appid),
-        "mchid": (order.mchid, transaction.mchid),
-        "total": (order.total, transaction.total),
-        "currency": (order.currency, transaction.currency),
-        "trade_type": (order.trade_type.value, transaction.trade_type or order.trade_type.value),
+        MismatchReason.APPID: (order.appid, transaction.appid),
+        MismatchReason.MCHID: (order.mchid, transaction.mchid),
+        MismatchReason.TOTAL: (order.total, transaction.total),
+        MismatchReason.CURRENCY: (order.currency, transaction.currency),
+        MismatchReason.TRADE_TYPE: (order.trade_type.value, transaction.trade_type or order.trade_type.value),
     }
     for reason, (own, remote) in pairs.items():
         if own != remote:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from wechat.domain.errors import Bilingual, Conflict, Mismatch
+from wechat.domain.errors import Bilingual, Conflict, Mismatch, MismatchReason
 from wechat.domain.events import EventType
 from wechat.domain.facts import RefundState, RemoteRefund, Verified
 from wechat.domain.money import yuan
@@ -113,7 +113,7 @@ def must_be_about(draft: Refund, remote: RemoteRefund) -> None:
     """Raise Mismatch with the first thing in which WeChat's answer differs from what a bill said."""
     _must_match(draft, remote)
     if remote.transaction_id != draft.transaction_id:  # it decides whether the order's own money went back
-        raise Mismatch("transaction_id")
+        raise Mismatch(MismatchReason.TRANSACTION_ID)
 
 
 # -- sending it --------------------------------------------------------------------------------------------------------
@@ -219,7 +219,7 @@ def apply_refund(order: Order, fact: Verified[RemoteRefund], *, source: str, now
     remote = fact.value
     refund = order.refund_of(remote.out_refund_no)
     if refund is None:
-        raise Mismatch("unknown_refund")
+        raise Mismatch(MismatchReason.UNKNOWN_REFUND)
     _must_match(refund, remote)
     if remote.state in REFUND_TRANSITIONS[refund.state]:
         updated = replace(
@@ -227,7 +227,7 @@ def apply_refund(order: Order, fact: Verified[RemoteRefund], *, source: str, now
         )
         return _move(order, updated, remote.state, TimelineEntry(now, remote.state.lower(), source, fact.proof))
     if refund.state is RefundState.REFUSED or {refund.state, remote.state} == _OPPOSITES:
-        raise Mismatch("refund_ended")
+        raise Mismatch(MismatchReason.REFUND_ENDED)
     return order
 
 
@@ -327,10 +327,10 @@ def _line(refund: Refund, what: str, at: datetime) -> TimelineEntry:
 def _must_match(refund: Refund, remote: RemoteRefund) -> None:
     """Raise Mismatch with the first thing that differs."""
     pairs = {
-        "mchid": (refund.mchid, remote.mchid),
-        "out_trade_no": (refund.out_trade_no, remote.out_trade_no),
-        "refund": (refund.refund, remote.refund),
-        "refund_total": (refund.total, remote.total),
+        MismatchReason.MCHID: (refund.mchid, remote.mchid),
+        MismatchReason.OUT_TRADE_NO: (refund.out_trade_no, remote.out_trade_no),
+        MismatchReason.REFUND: (refund.refund, remote.refund),
+        MismatchReason.REFUND_TOTAL: (refund.total, remote.total),
     }
     for reason, (ours, expected) in pairs.items():
         if ours != expected:

@@ -17,6 +17,7 @@ from wechat.domain.errors import (
     FenpayError,
     Malformed,
     Mismatch,
+    MismatchReason,
     NotFound,
     NotifyError,
     SignatureInvalid,
@@ -32,7 +33,7 @@ from wechat.domain.facts import (
     UnsignedRefundNotice,
     Verified,
 )
-from wechat.domain.messages import APPLIED, StoredNotification, conclude, count_again
+from wechat.domain.messages import StoredNotification, Verdict, conclude, count_again
 from wechat.domain.metrics import Metric
 from wechat.domain.orders import order_key
 from wechat.domain.payments import SECOND_PAYMENT
@@ -47,8 +48,6 @@ from wechat.refunds.late_payments import LatePayments
 from wechat.refunds.service import Refunds
 from wechat.support.update import Updater
 
-NOT_PAID = "not_paid"
-RECORDED = "recorded"
 BUDGET_S = 3.0  # WeChat waits five seconds, one of its articles says three
 RAW_BYTES = 64 * 1024
 KEEP = timedelta(days=90)
@@ -94,7 +93,7 @@ class NotificationReceiver:
         Raises NotifyError (its ``status`` is the answer) and StoreUnavailable (503; WeChat comes again).
         """
         started, api = self._clock.monotonic(), generation(headers)
-        result = APPLIED
+        result: str = Verdict.APPLIED
         try:
             result = await self._receive_in_time(api, headers, body)
         except FenpayError as error:
@@ -162,7 +161,9 @@ class NotificationReceiver:
         if transaction and transaction.success_time and stored.seen == 1:
             self._telemetry.observe(Metric.NOTIFICATION_LAG, max(0.0, (now - transaction.success_time).total_seconds()))
         verdict = await self._apply(message, refusal, stored)
-        if verdict != APPLIED or stored.seen > 1:  # the order's timeline records a first success: one write less
+        if (
+            verdict != Verdict.APPLIED or stored.seen > 1
+        ):  # the order's timeline records a first success: one write less
             await self._conclude(message.value.id, verdict)
         self.last_accepted_at = now
         self._telemetry.measure(Metric.LAST_NOTIFICATION, now.timestamp())
@@ -224,27 +225,27 @@ class NotificationReceiver:
         if transaction.refund:
             refund = transaction.refund
             await self._receivers.refunds.apply(message.part(lambda _: refund), source="notify")
-            return APPLIED
+            return Verdict.APPLIED
         if transaction.notice:
             await self._query_refund(transaction.notice)
-            return APPLIED
-        return RECORDED
+            return Verdict.APPLIED
+        return Verdict.RECORDED
 
     async def _paid(self, fact: Verified[Transaction]) -> str:
         if fact.value.state is RemoteState.PAYERROR:
-            return NOT_PAID
+            return Verdict.NOT_PAID
         if not fact.value.state.paid:
-            raise Mismatch("trade_state")
+            raise Mismatch(MismatchReason.TRADE_STATE)
         if self._is_old(fact.value) and await self._receivers.recorder.releases_goods(fact.value):
             await self._confirm(fact.value)
-            return APPLIED
+            return Verdict.APPLIED
         try:
             await self._receivers.recorder.apply(fact, source="notify", reserved=True)
         except Mismatch as error:
             if error.reason == SECOND_PAYMENT:
                 await self._receivers.late_payments.refund_second(fact)
             raise
-        return APPLIED
+        return Verdict.APPLIED
 
     def _is_old(self, transaction: Transaction) -> bool:
         """Whether the payment may have been refunded since it was made, without our knowing."""
@@ -275,7 +276,7 @@ class NotificationReceiver:
             if refund.state is not RefundState.SUCCESS:
                 await self._receivers.refunds.query(notice.out_refund_no)
         except NotFound:
-            raise Mismatch("unknown_refund") from None
+            raise Mismatch(MismatchReason.UNKNOWN_REFUND) from None
 
     async def _conclude(self, notification_id: str, verdict: str) -> None:
         """Write the verdict: once, however often WeChat repeats the message."""

@@ -6,7 +6,7 @@ the order records the payment, its timeline and the outgoing event in one write.
 
 from __future__ import annotations
 
-from wechat.domain.errors import Mismatch, NotFound
+from wechat.domain.errors import Mismatch, MismatchReason, NotFound
 from wechat.domain.facts import Transaction, Verified
 from wechat.domain.numbers import NumberUse, payment_number
 from wechat.domain.orders import Order, TradeState, order_key
@@ -29,7 +29,7 @@ class PaymentRecorder:
         key = order_key(transaction.mchid, transaction.out_trade_no)
         use = await self._numbers.reserve(NumberUse(payment_number(transaction.mchid, transaction.transaction_id), key))
         if use.order_key != key:
-            raise Mismatch("transaction_used")
+            raise Mismatch(MismatchReason.TRANSACTION_USED)
 
     async def releases_goods(self, transaction: Transaction) -> bool:
         """Whether ``transaction`` would pay an order that is still unpaid. Raises Mismatch when it is about another."""
@@ -44,7 +44,7 @@ class PaymentRecorder:
             raise self._unknown(transaction) from None
 
     def _unknown(self, transaction: Transaction) -> Mismatch:
-        return Mismatch("unknown_order" if transaction.mchid == self._mchid else "mchid")
+        return Mismatch(MismatchReason.UNKNOWN_ORDER if transaction.mchid == self._mchid else MismatchReason.MCHID)
 
     async def apply(self, fact: Verified[Transaction], *, source: str, reserved: bool = False) -> Order:
         """Return the order after ``fact``, which may come any number of times and in any order.

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Protocol
 
 from wechat.domain.errors import OutcomeUnknown
-from wechat.domain.facts import Api, Notification, RemoteRefund, RemoteState, Transaction, Verified
+from wechat.domain.facts import Api, Notification, NotificationKind, RemoteRefund, RemoteState, Transaction, Verified
 from wechat.domain.orders import Order, PayParams, Prepay, Refund
 from wechat.domain.ports import Clock
 from wechat.support.transport import Transport
@@ -91,7 +91,7 @@ class RefundGateway(Protocol):
         """What WeChat knows of ``refund``. Raises GatewayRefused with REFUND_NOT_EXIST for one that never arrived."""
 
 
-def notification_id(mchid: str, kind: str, event: str) -> str:
+def notification_id(mchid: str, kind: NotificationKind, event: str) -> str:
     """The identity under which repetitions of one event are one document."""
     return sha256(f"{mchid}\n{kind}\n{event}".encode()).hexdigest()
 

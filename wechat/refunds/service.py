@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from wechat.domain import refunds as transitions
-from wechat.domain.errors import Bilingual, GatewayRefused, Mismatch, NotFound, RemoteError
+from wechat.domain.errors import Bilingual, GatewayRefused, Mismatch, MismatchReason, NotFound, RemoteError
 from wechat.domain.facts import Api, Funds, RefundState, RemoteRefund, Verified
 from wechat.domain.money import fen
 from wechat.domain.numbers import Claim, NumberUse, refund_number
@@ -339,9 +339,9 @@ class Refunds:
             raise no_such_refund()
         return await self._updates.get(use.order_key)
 
-    def _why_unknown(self, remote: RemoteRefund) -> str:
+    def _why_unknown(self, remote: RemoteRefund) -> MismatchReason:
         """What is wrong with a fact about a number that no refund here has."""
-        return "unknown_refund" if remote.mchid == self._defaults.mchid else "mchid"
+        return MismatchReason.UNKNOWN_REFUND if remote.mchid == self._defaults.mchid else MismatchReason.MCHID
 
     def _order_key(self, out_trade_no: str) -> str:
         return order_key(self._defaults.mchid, out_trade_no)

@@ -32,7 +32,7 @@ from wechat.domain.due_work import CHECK_LEASE, claim_check, claim_due, parts_of
 from wechat.domain.errors import Conflict, FenpayError, Gone, Mismatch
 from wechat.domain.events import EventType, OutgoingEvent, event_id
 from wechat.domain.facts import RefundState, RemoteRefund, RemoteState, Verified
-from wechat.domain.messages import APPLIED, StoredNotification, conclude, count_again
+from wechat.domain.messages import StoredNotification, Verdict, conclude, count_again
 from wechat.domain.money import Fen
 from wechat.domain.orders import (
     FIRST_LINES,
@@ -1024,8 +1024,8 @@ def test_the_first_verdict_stays_except_that_applied_replaces_any_other() -> Non
     mismatch = concluded(a_message(), "total")
     assert (mismatch.verdict, mismatch.concluded_at) == ("total", NOW)
     assert concluded(mismatch, "appid") is mismatch
-    done = concluded(mismatch, APPLIED)
-    assert done.verdict == APPLIED
+    done = concluded(mismatch, Verdict.APPLIED)
+    assert done.verdict == Verdict.APPLIED
     assert concluded(done, "total") is done
 
 

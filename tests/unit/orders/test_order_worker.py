@@ -19,7 +19,7 @@ from tests.support.core import Backend, Core, CrashingProxy, CrashPoint, Simulat
 from tests.support.refund_desk import SURE_NO, RefundDesk, lost, refused
 from tests.support.stepped_clock import SteppedClock, settle
 from wechat.domain.due_work import CHECK_LEASE
-from wechat.domain.errors import Mismatch, NotSent, StoreUnavailable
+from wechat.domain.errors import Mismatch, MismatchReason, NotSent, StoreUnavailable
 from wechat.domain.facts import Api, Notification, RefundState, RemoteRefund, RemoteState, Transaction, Verified
 from wechat.domain.metrics import Metric
 from wechat.domain.orders import MIN_REFUND_INTERVAL, Order, PayParams, Prepay, Refund, TimelineEntry, TradeState
@@ -487,7 +487,7 @@ async def test_a_refund_whose_answer_was_lost_is_queried_and_sent_again_only_if_
 
 # -- parts that fail ---------------------------------------------------------------------------------------------------
 
-ERRORS = [NotSent("refund"), StoreUnavailable(), Mismatch("refund"), RuntimeError("a defect")]
+ERRORS = [NotSent("refund"), StoreUnavailable(), Mismatch(MismatchReason.REFUND), RuntimeError("a defect")]
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=repr)

@@ -11,7 +11,15 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from wechat.domain.errors import GatewayRefused, Malformed, NotifyError, OutcomeUnknown, SignatureInvalid
-from wechat.domain.facts import Api, Notification, RemoteState, Transaction, UnsignedRefundNotice, Verified
+from wechat.domain.facts import (
+    Api,
+    Notification,
+    NotificationKind,
+    RemoteState,
+    Transaction,
+    UnsignedRefundNotice,
+    Verified,
+)
 from wechat.domain.orders import Order, PayParams, Prepay, TradeType
 from wechat.domain.times import to_v2
 from wechat.pay import codes
@@ -123,7 +131,12 @@ class V2Gateway:
         notice = self._read_notice(fields)
         event = f"{notice.out_trade_no}\n{notice.out_refund_no}"
         return Notification(
-            notification_id(mchid, "refund", event), Api.V2, "refund", mchid, transaction=None, notice=notice
+            notification_id(mchid, NotificationKind.REFUND, event),
+            Api.V2,
+            NotificationKind.REFUND,
+            mchid,
+            transaction=None,
+            notice=notice,
         )
 
     def _verify(self, fields: Mapping[str, str]) -> SignType:
@@ -231,9 +244,9 @@ def _payment(fields: Mapping[str, str]) -> Notification:
     transaction = v2_fields.transaction(fields, state)
     event = f"{transaction.out_trade_no}\n{transaction.transaction_id}\n{state}"
     return Notification(
-        id=notification_id(transaction.mchid, "payment", event),
+        id=notification_id(transaction.mchid, NotificationKind.PAYMENT, event),
         api=Api.V2,
-        kind="payment",
+        kind=NotificationKind.PAYMENT,
         mchid=transaction.mchid,
         transaction=transaction,
         created_at=transaction.success_time,

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import orjson
 
 from wechat.domain.errors import Malformed, NotifyError, NotSent, OutcomeUnknown, RemoteError, SignatureInvalid
-from wechat.domain.facts import Api, Notification, RemoteRefund, RemoteState, Transaction, Verified
+from wechat.domain.facts import Api, Notification, NotificationKind, RemoteRefund, RemoteState, Transaction, Verified
 from wechat.domain.orders import Order, PayParams, Prepay, TradeType
 from wechat.domain.times import to_v3
 from wechat.pay import codes
@@ -33,11 +33,11 @@ MAX_HEADER = 1024
 _PATHS = {TradeType.JSAPI: "jsapi", TradeType.NATIVE: "native", TradeType.MWEB: "h5"}
 _RESULTS = {TradeType.JSAPI: "prepay_id", TradeType.NATIVE: "code_url", TradeType.MWEB: "h5_url"}
 _KINDS = {
-    "TRANSACTION.SUCCESS": ("payment", "transaction"),
-    "REFUND.SUCCESS": ("refund", "refund"),
-    "REFUND.ABNORMAL": ("refund", "refund"),
-    "REFUND.CLOSED": ("refund", "refund"),
-    "SECURITY_ECHO.SUCCESS": ("echo", ""),
+    "TRANSACTION.SUCCESS": (NotificationKind.PAYMENT, "transaction"),
+    "REFUND.SUCCESS": (NotificationKind.REFUND, "refund"),
+    "REFUND.ABNORMAL": (NotificationKind.REFUND, "refund"),
+    "REFUND.CLOSED": (NotificationKind.REFUND, "refund"),
+    "SECURITY_ECHO.SUCCESS": (NotificationKind.ECHO, ""),
 }
 
 
@@ -105,7 +105,7 @@ class V3Gateway:
         """See Gateway. Only what was sealed with our APIv3 key can be read, whoever signed it."""
         try:
             envelope = v3_payloads.json_object(body)
-            _, original = _KINDS.get(v3_payloads.optional(envelope, "event_type"), ("", ""))
+            _, original = _KINDS.get(v3_payloads.optional(envelope, "event_type"), (None, ""))
             return v3_payloads.optional(self._open(envelope, original), "out_trade_no") if original else ""
         except Malformed:
             return ""
@@ -114,12 +114,12 @@ class V3Gateway:
         serial = self._verify(headers, body, self._ring, arrived_at)
         envelope = v3_payloads.json_object(body)
         event_type = v3_payloads.optional(envelope, "event_type")
-        kind, original = _KINDS.get(event_type, ("", ""))
-        if not kind:
+        kind, original = _KINDS.get(event_type, (None, ""))
+        if kind is None:
             raise Malformed("event_type")
         content = self._open(envelope, original) if original else {}
-        transaction = _payment(content) if kind == "payment" else None
-        refund = _refund(content, event_type) if kind == "refund" else None
+        transaction = _payment(content) if kind is NotificationKind.PAYMENT else None
+        refund = _refund(content, event_type) if kind is NotificationKind.REFUND else None
         about = transaction or refund
         mchid = about.mchid if about else self._merchant.mchid
         message = Notification(
