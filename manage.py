@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from cli import usage
-from cli.commands import bills, books, events, explain, notify, orders, refunds, sign, trigger, why
+from cli.commands import alarms, bills, books, events, explain, notify, orders, refunds, sign, trigger, why
 from cli.commands import doctor as doctor_view
 from cli.output import Screen, language, words
 from scripts import demo as demonstration
@@ -143,6 +143,7 @@ app.add_typer(bills.app, name="bill")
 app.add_typer(books.app)
 app.add_typer(events.app, name="events")
 app.add_typer(notify.app, name="notify")
+app.add_typer(alarms.app, name="alarms")
 app.add_typer(why.app)
 app.add_typer(trigger.app)
 app.add_typer(sign.app, name="sign")

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from handlers.web import plugin
 from handlers.web.services import Books, Probe, Services
 from service import gateways
+from service.alarm_channels import build_channels
 from service.clocks import SimulatorClock, SystemClock
 from service.runtime import PrometheusTelemetry, SystemRandom, ThreadPool
 from service.settings.model import Settings
@@ -25,7 +26,10 @@ from wechat.account.client import AccountClient
 from wechat.account.jssdk import JsSdk
 from wechat.account.oauth import OAuth
 from wechat.account.tokens import Credentials, Tokens
+from wechat.alarms.announcer import Announcer
+from wechat.alarms.board import AlarmBoard
 from wechat.diagnosis.diagnosis import Diagnosis
+from wechat.diagnosis.health import Health, Sources
 from wechat.domain.errors import StoreUnavailable
 from wechat.domain.events import EventType
 from wechat.domain.facts import Api, Funds
@@ -137,10 +141,7 @@ class BillCacheSettings:
 
 
 def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: PrometheusTelemetry) -> Process:
-    """Build everything. Raises ConfigError.
-
-    What is signed is dated by the machine's clock; everything else by ``clock``, which in the demo is the simulator's.
-    """
+    """Build everything: what is signed is dated by ``machine``, everything else by ``clock``. Raises ConfigError."""
     transport, machine = Transport(telemetry), SystemClock()
     clock = SimulatorClock(transport, settings.simulator_url) if settings.simulator_url else machine
     runtime = Runtime(clock, SystemRandom(), telemetry, ThreadPool())
@@ -150,6 +151,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
     core = build_core(storage, pay.gateways, pay.refunds, _core_settings(settings), runtime, machine)
     books = build_books(core, pay.bills[settings.pay.api], _bill_cache_settings(settings), settings.pay.mchid, runtime)
     account = _account(settings, transport, token_store, runtime)
+    alarms = _alarm_board(settings, core, runtime, machine, telemetry)
     services = Services(
         settings=settings,
         clock=clock,
@@ -157,6 +159,8 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         refunds=core.refunds,
         books=books,
         receiver=core.receiver,
+        alarms=alarms,
+        health=_health(settings, transport, pay, account, core, alarms, runtime),
         diagnosis=_diagnosis(core, clock),
         oauth=OAuth(account.client, _credentials(settings), settings.account.open_url, token_store),
         jssdk=account.jssdk,
@@ -172,8 +176,8 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
     )
     webhooks = _webhooks(settings, machine)
     targets: list[Target] = [*webhooks, *plugin.subscribers(settings.plugin_names, services)]
-    workers = build_workers(core, targets, runtime, settings.workers.loops)
-    background: list[Background] = [*pay.background, *workers, build_book_worker(books, runtime)]
+    workers = [*build_workers(core, targets, runtime, settings.workers.loops), build_book_worker(books, runtime)]
+    background: list[Background] = [*pay.background, alarms, services.health, *workers]
     closing = [transport, *pay.closing, storage, token_store, account.tokens, *webhooks, clock, *background]
     return Process(services, storage, clock, background, closing, [transport, *pay.closing])
 
@@ -181,6 +185,30 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
 def _account(settings: Settings, transport: Transport, token_store: TokenStore, runtime: Runtime) -> Account:
     origins = (settings.http.origin, *settings.account.js_origins)
     return build_account(transport, settings.account.api_url, _credentials(settings), origins, token_store, runtime)
+
+
+def _alarm_board(
+    settings: Settings, core: Core, runtime: Runtime, machine: Clock, telemetry: PrometheusTelemetry
+) -> AlarmBoard:
+    """Where every alarm of the process goes."""
+    announcer = Announcer(build_channels(settings.alarms, runtime, machine), runtime)
+    board = AlarmBoard(core.store.alarms, announcer, runtime)
+    telemetry.on_alarm = board.raise_alarm
+    return board
+
+
+def _health(
+    settings: Settings,
+    transport: Transport,
+    pay: gateways.Pay,
+    account: Account,
+    core: Core,
+    alarms: AlarmBoard,
+    runtime: Runtime,
+) -> Health:
+    ask = gateways.harmless_query(settings, pay.gateways[settings.pay.api])
+    sources = Sources(pay.ring, account.tokens, transport.contact, core.receiver, pay.ends, ask, SystemClock())
+    return Health(sources, runtime, alarms.clear)
 
 
 def _diagnosis(core: Core, clock: Clock) -> Diagnosis:

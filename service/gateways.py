@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from service.settings.model import Settings
 from service.settings.pay import PaySettings, V2Settings, V3Settings
 from wechat.domain.facts import Api
+from wechat.domain.money import Fen
+from wechat.domain.orders import Order, TradeType
 from wechat.domain.ports import Runtime, Telemetry
 from wechat.pay.bills.gateways import BillGateway, V2Bills, V3Bills
 from wechat.pay.certificates import Certificates, KeyRing, PlatformKey, load_public_key, load_signer
@@ -21,10 +24,11 @@ from wechat.pay.v3.gateway import V3Gateway
 from wechat.pay.v3.refunds import V3Refunds
 from wechat.support.transport import Transport
 
+NO_ORDER = "FENPAY_HEALTH_NO_SUCH_ORDER"
 NONCE_BYTES = 16  # 32 characters, the most that WeChat takes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pay:
     """The configured generations of WeChat Pay, what runs beside them, and connections that are to be closed."""
 
@@ -33,6 +37,8 @@ class Pay:
     bills: dict[Api, BillGateway] = field(default_factory=dict)
     background: list[Certificates] = field(default_factory=list)
     closing: list[Transport] = field(default_factory=list)
+    ring: KeyRing | None = None
+    ends: dict[str, datetime] = field(default_factory=dict)
 
 
 def build(settings: Settings, transport: Transport, runtime: Runtime) -> Pay:
@@ -46,6 +52,25 @@ def build(settings: Settings, transport: Transport, runtime: Runtime) -> Pay:
     if pay.v3:
         _add_v3(built, pay.v3, wire, merchant, runtime)
     return built
+
+
+def harmless_query(settings: Settings, gateway: Gateway) -> Callable[[], Awaitable[object]]:
+    """Query WeChat Pay for an order that cannot exist: it proves keys, serials and clock, and moves nothing."""
+    now = datetime(2000, 1, 1, tzinfo=UTC)
+    order = Order(
+        out_trade_no=NO_ORDER,
+        api=gateway.api,
+        appid=settings.account.appid,
+        mchid=settings.pay.mchid,
+        trade_type=TradeType.NATIVE,
+        description="",
+        total=Fen(1),
+        created_at=now,
+        expires_at=now,
+        notify_url=settings.notify_url,
+        client_ip="",
+    )
+    return lambda: gateway.query(order)
 
 
 def refund_route(pay: PaySettings) -> Mapping[Api, Api]:
@@ -80,7 +105,9 @@ def _add_v3(built: Pay, v3: V3Settings, wire: ApiContext, merchant: Merchant, ru
     key_pem, cert_pem = v3.merchant_key.get_secret_value(), v3.merchant_cert.get_secret_value()
     signer = load_signer(merchant.mchid, key_pem, cert_pem, runtime.telemetry)
     cipher = AeadCipher(*(key.get_secret_value() for key in (v3.key, v3.other_key) if key))
-    ring = KeyRing(wire.clock, load_platform_key(v3))
+    ring = built.ring = KeyRing(wire.clock, load_platform_key(v3))
+    if signer.ends_at:
+        built.ends["merchant certificate"] = signer.ends_at
     gateway = V3Gateway(wire, merchant, signer, cipher, ring)
     built.gateways[Api.V3] = gateway
     built.refunds[Api.V3] = V3Refunds(gateway)

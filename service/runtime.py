@@ -70,6 +70,9 @@ SHAPES: Mapping[Metric, Shape] = {
     ),
     Metric.REFUSED_NOT_KEPT: Shape(Counter, "Refused notifications of which no copy was kept", ("reason",)),
     Metric.LAST_NOTIFICATION: Shape(Gauge, "When the last notification was accepted"),
+    Metric.ALARM_MESSAGES: Shape(Counter, "Messages about alarms to people", ("channel", "result")),
+    Metric.HEALTH: Shape(Gauge, "1 while a check passes, 0 while it fails", ("check",)),
+    Metric.CLOCK_OFFSET: Shape(Gauge, "How far this machine's clock is ahead of WeChat's"),
     Metric.EVENT_DELIVERIES: Shape(Counter, "Tries to deliver an event", ("target", "result")),
     Metric.PENDING_EVENTS: Shape(
         Gauge, "Deliveries that are overdue, 1000 at most; target relay: orders with events to hand out", ("target",)
@@ -92,6 +95,8 @@ class PrometheusTelemetry:
         self._counters: dict[Metric, Counter] = {}
         self._gauges: dict[Metric, Gauge] = {}
         self._histograms: dict[Metric, Histogram] = {}
+        self.on_alarm: Callable[[str, str, str], None] = lambda kind, subject, error: None
+        """Called with each alarm's kind, the order, day or reason that it is about, and its error."""
         for metric, shape in SHAPES.items():
             if shape.kind is Counter:
                 self._counters[metric] = Counter(metric, shape.help, shape.labels, registry=registry)
@@ -118,3 +123,4 @@ class PrometheusTelemetry:
         self.count(Metric.ALARMS, kind)
         about = {"out_trade_no": out_trade_no, "name": day, "error": error}
         log.error("alarm", kind=kind, **{name: value for name, value in about.items() if value})
+        self.on_alarm(kind, out_trade_no or day or error, error)

@@ -28,7 +28,15 @@ OURS = (
     "proof",
     "tests",
 )
-ROOTS = ("server", "service.compose", "service.gateways", "service.clocks", "service.runtime", "doctor.live")
+ROOTS = (
+    "server",
+    "service.compose",
+    "service.gateways",
+    "service.alarm_channels",
+    "service.clocks",
+    "service.runtime",
+    "doctor.live",
+)
 """The composition root."""
 SERVICE = ("server", "service", "handlers", "wechat", "storage")
 SIMULATOR_MAY = (
@@ -379,7 +387,7 @@ def test_the_command_line_knows_the_doctors_report_and_nothing_else_of_it() -> N
     ] == []
 
 
-BUILDERS = {"server", "service.compose", "service.gateways", "simulator.app"}
+BUILDERS = {"server", "service.compose", "service.gateways", "service.alarm_channels", "simulator.app"}
 VERIFIERS = {
     "wechat.pay.v2.gateway",
     "wechat.pay.v2.refunds",

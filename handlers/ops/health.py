@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from tornado.web import HTTPError
 
@@ -11,9 +15,46 @@ from handlers.ops.identity import IdentityHandler
 from handlers.web.base import ApiHandler, BaseHandler, takes_query
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Probe, Services
-from wechat.domain.errors import FenpayError
+from wechat.diagnosis.health import Check
+from wechat.domain.errors import Bilingual, FenpayError
 
 PROBE_S = 2.0
+OK, DEGRADED, DOWN = "ok", "degraded", "down"
+NOTHING = Bilingual("正常", "ok")
+SHUTTING_DOWN = Bilingual("正在停止", "shutting down")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """``parts`` are what nothing works without, each with why it fails; ``checks`` are the rest."""
+
+    parts: Mapping[str, Bilingual | None]
+    checks: Sequence[Check]
+    in_memory: bool
+
+    @property
+    def word(self) -> str:
+        if any(self.parts.values()):
+            return DOWN
+        return OK if all(check.ok for check in self.checks) else DEGRADED
+
+    def lines(self, lang: str) -> Iterator[str]:
+        """A line for each part: ``[+]`` works, ``[-]`` does not, ``[!]`` does not and the service runs all the same."""
+        for name, failure in self.parts.items():
+            yield f"[-]{name} failed: {failure.to(lang)}\n" if failure else f"[+]{name} ok\n"
+        for check in self.checks:
+            yield f"[{'+' if check.ok else '!'}]{check.name} {check.text.to(lang)}\n"
+        if self.in_memory:
+            yield "[!]storage in memory: one process, and gone when it ends\n"
+
+    def document(self) -> dict[str, Any]:
+        """The same for programs."""
+        parts = [_line(name, failure is None, failure or NOTHING) for name, failure in self.parts.items()]
+        return {"status": self.word, "checks": [*parts, *(_line(*check) for check in self.checks)]}
+
+
+def _line(name: str, ok: bool, text: Bilingual) -> dict[str, Any]:
+    return {"name": name, "ok": ok, "zh": text.zh, "en": text.en}
 
 
 class LiveHandler(BaseHandler):
@@ -24,22 +65,39 @@ class LiveHandler(BaseHandler):
 
 
 class ReadyHandler(BaseHandler):
-    """200 when everything that a payment needs answers, 503 otherwise; ``?verbose`` names each part."""
+    """200 ``ok``; 200 ``degraded`` when something does not work that leaves notifications and pages alive, so that a
+    proxy goes on sending; 503 when nothing does. ``?verbose`` asks WeChat, too, and names each part."""
 
     @takes_query("verbose")
     async def get(self) -> None:
-        probes = self.services.probes
-        results = await asyncio.gather(*(_passes(probe) for probe in probes.values()))
-        results.append(not self.services.in_flight.draining)
-        self.set_status(200 if all(results) else 503)
+        verbose = "verbose" in self.request.query_arguments
+        found = await self.examine(ask=verbose)
+        self.set_status(503 if found.word == DOWN else 200)
         self.set_header("Content-Type", "text/plain; charset=utf-8")
-        if "verbose" in self.request.arguments or not all(results):
-            for name, passed in zip((*probes, "serving"), results, strict=True):
-                self.write(f"[{'+' if passed else '-'}]{name} {'ok' if passed else 'failed'}\n")
-            if self.services.settings.in_memory:
-                self.write("[!]storage in memory: one process, and gone when it ends\n")
-        else:
-            self.write("ok\n")
+        self.write(f"{found.word}\n" if not verbose or found.word != OK else "")
+        for line in found.lines(self.lang) if verbose or found.word == DOWN else ():
+            self.write(line)
+
+    async def examine(self, *, ask: bool) -> Found:
+        """Probe the stores and read the checks; with ``ask``, have WeChat asked before."""
+        services = self.services
+        asking = asyncio.ensure_future(services.health.ask()) if ask else None
+        failures = await asyncio.gather(*(_fails(probe) for probe in services.probes.values()))
+        if asking:
+            await asking
+        parts = dict(zip(services.probes, failures, strict=True))
+        parts["serving"] = SHUTTING_DOWN if services.in_flight.draining else None
+        return Found(parts, services.health.checks(), in_memory=services.settings.in_memory)
+
+
+class HealthHandler(ReadyHandler):
+    """The same as JSON, for monitoring."""
+
+    async def get(self) -> None:
+        found = await self.examine(ask=True)
+        self.set_status(503 if found.word == DOWN else 200)
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.write(orjson.dumps(found.document()))
 
 
 class MetricsHandler(BaseHandler):
@@ -61,19 +119,23 @@ class VerifyFileHandler(ApiHandler):
         self.write(path.read_bytes())
 
 
-async def _passes(probe: Probe) -> bool:
+async def _fails(probe: Probe) -> Bilingual | None:
+    """Why a probe fails; None when it passes."""
     try:
         async with asyncio.timeout(PROBE_S):
             await probe()
-    except (FenpayError, TimeoutError):
-        return False
-    return True
+    except FenpayError as error:
+        return error.text
+    except TimeoutError:
+        return Bilingual(f"{PROBE_S:.0f} 秒内没有应答", f"no answer within {PROBE_S:.0f} s")
+    return None
 
 
 def routes(services: Services) -> list[Route]:
     return [
         Route(pattern=r"/livez", handler=LiveHandler, access=Access.PUBLIC, name="livez"),
         Route(pattern=r"/readyz", handler=ReadyHandler, access=Access.PUBLIC, name="readyz"),
+        Route(pattern=r"/healthz", handler=HealthHandler, access=Access.PUBLIC, name="healthz"),
         Route(pattern=r"/metrics", handler=MetricsHandler, access=Access.PUBLIC, name="metrics"),
         Route(pattern=r"/identity", handler=IdentityHandler, access=Access.PUBLIC, name="identity"),
         Route(

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from service.settings.model import Settings
 from wechat.account.jssdk import JsSdk
 from wechat.account.oauth import OAuth
+from wechat.alarms.board import AlarmBoard
 from wechat.diagnosis.diagnosis import Diagnosis
+from wechat.diagnosis.health import Health
 from wechat.domain.ports import Clock, DeliveryStore, NotificationStore, OrderStore, TokenStore
 from wechat.events.redelivery import Redelivery
 from wechat.notifications.receiver import NotificationReceiver
@@ -75,6 +77,8 @@ class Services:
     refunds: Refunds
     books: Books
     receiver: NotificationReceiver
+    alarms: AlarmBoard
+    health: Health
     diagnosis: Diagnosis
     oauth: OAuth
     jssdk: JsSdk

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from wechat.alarms.texts import sentence, step
 from wechat.diagnosis.diagnosis import explain
 from wechat.diagnosis.snapshot import OrderSnapshot, RemoteStatus
+from wechat.domain.alarms import Alarm
 from wechat.domain.deliveries import Delivery, order_data, refund_data
 from wechat.domain.errors import RemoteError
 from wechat.domain.facts import Received
@@ -68,6 +70,26 @@ def received_view(message: Received) -> dict[str, Any]:
         "verdict": message.verdict or "accepted",
         "first_at": to_v3(message.first_at),
         "last_at": to_v3(message.last_at),
+    }
+
+
+def alarm_view(alarm: Alarm, lang: str) -> dict[str, Any]:
+    """An alarm: what it means, how often it was raised, whether it is ``open``, ``seen`` or ``cleared``."""
+    state = "cleared" if alarm.cleared_at else "seen" if alarm.seen_at else "open"
+    return {
+        "id": alarm.id,
+        "kind": alarm.kind,
+        "subject": alarm.subject or None,
+        "error": alarm.error or None,
+        "sentence": sentence(alarm).to(lang),
+        "next": step(alarm),
+        "state": state,
+        "count": alarm.count,
+        "first_at": to_v3(alarm.first_at),
+        "last_at": to_v3(alarm.last_at),
+        "seen_at": to_v3(alarm.seen_at) if alarm.seen_at else None,
+        "seen_by": alarm.seen_by or None,
+        "cleared_at": to_v3(alarm.cleared_at) if alarm.cleared_at else None,
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from service.settings.alarms import AlarmChannel
 from service.settings.pay import PaySettings
 from service.settings.sections import (
     AccountSettings,
@@ -59,6 +60,7 @@ class Settings(BaseSettings):
     merchants: tuple[ApiKey, ...] = ()
     shop: ShopSettings = ShopSettings()
     webhooks: tuple[WebhookSettings, ...] = ()
+    alarms: tuple[AlarmChannel, ...] = ()
     log: LogSettings = LogSettings()
     plugins: tuple[PluginSettings, ...] = Field(min_length=1)
 

@@ -18,7 +18,7 @@ NUMERIC = re.compile(r"(^|\.)(0x[0-9a-f]*|[0-9]+)$", re.IGNORECASE | re.ASCII)
 """A host that ends in a number is an address in some odd spelling (127.1, 0x7f000001)."""
 
 
-def _webhook_url(url: str) -> str:
+def check_webhook_url(url: str) -> str:
     parts = urlsplit(url)
     _ = parts.port  # raises ValueError for what is no port
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.fragment:
@@ -59,7 +59,7 @@ class WebhookSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
-    url: Annotated[str, AfterValidator(_webhook_url)]
+    url: Annotated[str, AfterValidator(check_webhook_url)]
     secrets: tuple[Secret, ...] = Field(min_length=1, max_length=4)
     events: Annotated[tuple[EventType, ...], BeforeValidator(_events)] = tuple(EventType)
     allow_private: bool = False

@@ -121,6 +121,13 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("by_order", "out_trade_no", "last_at"),
         _expiry(),
     ],
+    stores.ALARMS: [
+        _revision(),
+        _index("recent", "last_at"),
+        _index("by_kind", "kind", "last_at"),
+        _index("open", "open", "last_at"),
+        _expiry(),
+    ],
     stores.DELIVERIES: [
         _revision(),
         _index("due", "target", "due_at", only="due_at"),

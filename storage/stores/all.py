@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from storage.documents import BulkDocuments
 from storage.group_commit import GroupCommit
+from storage.stores.alarms import Alarms
 from storage.stores.book_entries import BookEntries
 from storage.stores.days import Days, Differences
 from storage.stores.deliveries import Deliveries
@@ -25,9 +26,10 @@ DAYS = "reconciled_days"
 DIFFERENCES = "day_differences"
 PLUGIN_RECORDS = "plugin_records"
 REFUSED = "refused_notifications"
-COLLECTIONS = (ORDERS, NUMBERS, CLAIMS, NOTIFICATIONS, REFUSED, DELIVERIES, DAYS, DIFFERENCES, PLUGIN_RECORDS)
+ALARMS = "alarms"
+COLLECTIONS = (ORDERS, NUMBERS, CLAIMS, NOTIFICATIONS, REFUSED, ALARMS, DELIVERIES, DAYS, DIFFERENCES, PLUGIN_RECORDS)
 """Names that release 0.1.0 did not use: its documents cannot live beside these."""
-EXPIRING = (CLAIMS, NOTIFICATIONS, REFUSED, DELIVERIES)
+EXPIRING = (CLAIMS, NOTIFICATIONS, REFUSED, ALARMS, DELIVERIES)
 """Collections whose documents are removed after their ``expires_at``."""
 
 
@@ -42,6 +44,7 @@ class Stores:
         self.claims = Claims(commits[CLAIMS])
         self.notifications = Notifications(commits[NOTIFICATIONS])
         self.refused = RefusedNotifications(commits[REFUSED])
+        self.alarms = Alarms(commits[ALARMS])
         self.deliveries = Deliveries(commits[DELIVERIES], clock)
         self.days = Days(commits[DAYS])
         self.differences = Differences(commits[DIFFERENCES])

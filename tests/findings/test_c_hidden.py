@@ -9,6 +9,8 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +18,32 @@ import pytest
 
 from service.logs import FIELDS
 from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
+from storage.memory.tokens import MemoryTokens
 from tests.contract.samples import HOUR, NOW, a_payment, a_refund, a_refused, an_order
 from tests.http.client import MERCHANT, Shop
 from tests.storage.values import full_delivery
+from tests.support.clock import ManualClock
+from tests.support.core import Backend, Core
 from tests.support.keys import key
 from tests.support.manage import Manage
 from tests.support.platform import Message, Platform
 from tests.support.servers import running
 from tests.support.service import API_KEY, ServiceProcess, overlay
 from tests.support.simulator import SimulatorProcess
+from wechat.account.client import AccountClient
+from wechat.account.tokens import Credentials, Tokens
 from wechat.diagnosis.diagnosis import explain
+from wechat.diagnosis.health import Health, Sources
 from wechat.diagnosis.snapshot import OrderSnapshot, RemoteStatus
 from wechat.diagnosis.snapshot import Outcome as LookOutcome
 from wechat.domain.deliveries import DeliveryState
-from wechat.domain.errors import FenpayError, NotSent, OutcomeUnknown
+from wechat.domain.errors import FenpayError, NotSent, OutcomeUnknown, SignatureInvalid
 from wechat.domain.facts import Api, Received, RefundState, RemoteState, Transaction
+from wechat.domain.metrics import Metric
 from wechat.domain.orders import Order, TimelineEntry, TradeState
+from wechat.notifications.refusals import RefusedMessage
+from wechat.support.contact import Contact
+from wechat.support.transport import Transport
 
 ROOT = Path(__file__).parents[2]
 WRONG_KEY = "wrongAPIv3key0123456789abcdefghi"
@@ -267,6 +279,7 @@ SAMPLES = {
     r"([0-9a-f]{32})": "0" * 32,
     r"([0-9a-f]{24})": "0" * 24,
     r"([a-z0-9_]{1,32}-[0-9]{2}-[0-9a-f]{8})": "stale-00-00000000",
+    r"([a-z0-9_]{1,48}-[0-9]{2}-[0-9a-f]{6})": "paid_late-00-000000",
     r"(MP_verify_[0-9A-Za-z]{1,64}\.txt)": "MP_verify_1.txt",
     r"\.": ".",
 }
@@ -410,3 +423,125 @@ def test_c5_an_event_that_its_receiver_has_not_got_is_mentioned() -> None:
     assert "事件 order.paid 未能推送给 erp（timeout），已放弃" in sentence.zh
     assert "事件 order.paid 推送给 crm 失败 2 次（timeout）" in sentence.zh
     assert step == f"manage.py events resend {dead.event.id} --target erp"
+
+
+# -- C2: readiness says what the service cannot do --------------------------------------------------------------------------
+
+
+def changed(settings: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The settings with values by dotted name, and with a token cache of their own."""
+    made: dict[str, Any] = json.loads(json.dumps(settings))
+    for name, value in changes.items():
+        *sections, key = name.split("__")
+        section = made
+        for each in sections:
+            section = section[each]
+        section[key] = value
+    made["redis"]["prefix"] = f"c2-{time.monotonic_ns()}:"
+    return made
+
+
+async def readiness(shop: Shop) -> tuple[int, str]:
+    told = await shop.ask("GET", "/readyz?verbose", headers={"Accept-Language": "en"})
+    return told.status, told.body.decode()
+
+
+async def test_c2_a_healthy_service_shows_a_plus_on_every_line(shop: Shop, installation: Installation) -> None:
+    installation.restart(changed(installation.settings))
+    status, text = await readiness(shop)
+    assert status == 200
+    assert all(line.startswith("[+]") for line in text.splitlines()), text
+    names = [line[3:].split()[0] for line in text.splitlines()]
+    assert names == [
+        "mongo", "serving", "wechat", "pay", "keys", "token", "allow_list", "certificates", "clock", "notifications",
+    ]  # fmt: skip
+    assert (await shop.get("/readyz")).body == b"ok\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "line", "words"),
+    [
+        ({"account__appsecret": "an-invented-secret-0123456789abcd"}, "token", "40"),
+        ({"pay__base_urls": ["http://127.0.0.1:9"]}, "wechat", "127.0.0.1:9"),
+        ({"pay__mchid": "1900000999"}, "pay", "MCH_NOT_EXISTS"),
+    ],
+)
+async def test_c2_what_is_invented_or_away_is_named_and_the_service_is_degraded(
+    shop: Shop, installation: Installation, changes: dict[str, Any], line: str, words: str
+) -> None:
+    installation.restart(changed(installation.settings, **changes))
+    status, text = await readiness(shop)
+    assert status == 200
+    assert text.startswith("degraded\n")
+    [told] = [each for each in text.splitlines() if each.startswith(f"[!]{line} ")]
+    assert words in told
+    assert (await shop.get("/readyz")).body == b"degraded\n"
+    document = (await shop.get("/healthz")).json()
+    assert document["status"] == "degraded"
+    assert [check["name"] for check in document["checks"] if not check["ok"] and check["name"] == line] == [line]
+
+
+async def test_c2_an_address_that_is_not_on_the_allow_list_is_named(shop: Shop, installation: Installation) -> None:
+    said = "invalid ip 203.0.113.9 ipv6 ::ffff:203.0.113.9, not in whitelist"
+    fault = {"path": "/cgi-bin/stable_token", "fault": "refuse", "code": "40164", "message": said}
+    installation.simulator.control("POST", "faults", fault)
+    installation.restart(changed(installation.settings))
+    _, text = await readiness(shop)
+    [told] = [line for line in text.splitlines() if line.startswith("[!]allow_list ")]
+    assert "203.0.113.9" in told
+
+
+@pytest.mark.parametrize("ahead_s", [-600, 600])
+def test_c2_a_clock_that_is_off_is_seen_by_wechats_date(ahead_s: int) -> None:
+    contact, now = Contact(), 1_770_000_000.0
+    contact.note_answer("h", {"Date": formatdate(now, usegmt=True)}, now + ahead_s - 0.1, now + ahead_s, 1.0)
+    assert contact.clock_offset_s is not None
+    assert abs(contact.clock_offset_s - ahead_s) <= 1
+    contact.note_answer("h", {"Date": formatdate(now, usegmt=True)}, now - 0.1, now + 0.5, 2.0)
+    assert contact.clock_offset_s == 0
+
+
+async def test_c2_refusals_that_go_on_degrade_and_raise_an_alarm_that_is_listed_and_cleared() -> None:
+    desk = HealthDesk()
+    for _ in range(3):
+        desk.refuse()
+        desk.clock.advance(20)
+    assert [check.name for check in desk.health.checks() if not check.ok] == ["notifications"]
+    desk.health.watch()
+    desk.health.watch()
+    assert desk.backend.telemetry.alarms("health_notifications") == 1
+    assert desk.backend.telemetry.measured[(Metric.HEALTH, "notifications")] == 0
+    desk.clock.advance(16 * 60)
+    desk.health.watch()
+    assert desk.cleared == ["health_notifications"]
+    assert desk.backend.telemetry.measured[(Metric.HEALTH, "notifications")] == 1
+
+
+@pytest.mark.parametrize(("days", "ok"), [(-1, False), (20, False), (31, True)])
+def test_c2_a_certificate_that_ends_soon_is_seen(days: int, *, ok: bool) -> None:
+    desk = HealthDesk({"merchant certificate": NOW + timedelta(days=days)})
+    [check] = [check for check in desk.health.checks() if check.name == "certificates"]
+    assert check.ok is ok
+    assert "merchant certificate" in check.text.en
+
+
+class HealthDesk:
+    """The checks over a core in memory."""
+
+    def __init__(self, ends: dict[str, Any] | None = None) -> None:
+        self.clock = ManualClock(NOW)
+        self.backend = Backend(self.clock)
+        self.core = Core(self.backend)
+        self.cleared: list[str] = []
+        runtime = self.backend.runtime()
+        transport = Transport(self.backend.telemetry)
+        tokens = Tokens(
+            AccountClient(transport, "http://127.0.0.1:9"), Credentials("wx", "s"), MemoryTokens(self.clock), runtime
+        )
+        sources = Sources(
+            None, tokens, transport.contact, self.core.receiver, ends or {}, lambda: asyncio.sleep(0), self.clock
+        )
+        self.health = Health(sources, runtime, lambda kind, subject: self.cleared.append(kind))
+
+    def refuse(self) -> None:
+        self.core.refusals.report(RefusedMessage(Api.V3, {}, b"", SignatureInvalid("sign_wrong")))

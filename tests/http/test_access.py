@@ -29,6 +29,7 @@ def address(pattern: str) -> str:
     """An address that the route takes, about an order that is not there."""
     named = pattern.replace(r"(MP_verify_[0-9A-Za-z]{1,64}\.txt)", "MP_verify_nothing.txt")
     named = named.replace("([a-z0-9_]{1,32}-[0-9]{2}-[0-9a-f]{8})", "stale-00-00000000")
+    named = named.replace("([a-z0-9_]{1,48}-[0-9]{2}-[0-9a-f]{6})", "paid_late-00-000000")
     dated = named.replace("([0-9]{4}-[0-9]{2}-[0-9]{2})", "2026-03-01")
     hexed = HEX.sub(lambda found: "0" * int(found[1]), dated)
     return NUMBER.sub(NOBODY, hexed).replace(r"\.", ".")

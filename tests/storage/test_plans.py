@@ -21,7 +21,8 @@ from storage.embedded.servers import EmbeddedMongo
 from storage.mongo.driver import Driver, connect
 from storage.mongo.storage import MongoStorage
 from storage.store import Codec
-from storage.stores.all import CLAIMS, DAYS, DELIVERIES, DIFFERENCES, NOTIFICATIONS, NUMBERS, ORDERS, REFUSED
+from storage.stores.alarms import ALARM
+from storage.stores.all import ALARMS, CLAIMS, DAYS, DELIVERIES, DIFFERENCES, NOTIFICATIONS, NUMBERS, ORDERS, REFUSED
 from storage.stores.days import DAY, DIFFERENCE
 from storage.stores.deliveries import DELIVERY
 from storage.stores.listing import GROWTH, Position, write_cursor
@@ -30,9 +31,10 @@ from storage.stores.numbers import CLAIM, NUMBER
 from storage.stores.order_codec import ORDER
 from storage.stores.refused import REFUSED as REFUSED_MESSAGE
 from tests.contract.samples import HOUR, MCHID, NOW, a_claim, a_message, a_payment, a_refund, a_refused, an_order
-from tests.storage.values import a_delivery
+from tests.storage.values import a_delivery, an_alarm
 from tests.support.clock import ManualClock
 from tests.support.runtime import RandomIds
+from wechat.domain.alarms import Alarm
 from wechat.domain.deliveries import DeliveryState
 from wechat.domain.events import EventType, OutgoingEvent
 from wechat.domain.facts import RefundState
@@ -97,6 +99,11 @@ def a_refused_one(i: int) -> RefusedNotification:
     return a_refused(place, out_trade_no=number(i), last_at=NOW - timedelta(seconds=i))
 
 
+def an_alarm_of_many(i: int) -> Alarm:
+    alarm = an_alarm(f"kind_{i // PLACES}-{i % PLACES:02}", number(i))
+    return replace(alarm, last_at=NOW - timedelta(seconds=i), seen_at=NOW if i % 2 else None)
+
+
 def a_delivered(i: int) -> Any:
     at = NOW - timedelta(seconds=i * EVERY_S)
     delivery = a_delivery(f"e{i}", number=number(i), state=DeliveryState.DELIVERED, due_at=None)
@@ -120,6 +127,7 @@ VALUES: Sequence[tuple[str, Codec[Any], Callable[[int], Any], int]] = (
     (DELIVERIES, DELIVERY, a_delivered, OTHERS_STORED),
     (NOTIFICATIONS, NOTIFICATION, lambda i: a_message(f"event-{i}", number(i)), OTHERS_STORED),
     (REFUSED, REFUSED_MESSAGE, a_refused_one, REASONS_STORED * PLACES),
+    (ALARMS, ALARM, an_alarm_of_many, REASONS_STORED * PLACES),
     (CLAIMS, CLAIM, lambda i: replace(a_claim(), key=f"key-{i}"), OTHERS_STORED),
     (NUMBERS, NUMBER, lambda i: NumberUse(payment_number(MCHID, f"T{i}"), f"{MCHID}:{number(i)}"), OTHERS_STORED),
     (DIFFERENCES, DIFFERENCE, a_difference, OTHERS_STORED),
@@ -259,6 +267,9 @@ LOOKUPS: dict[str, Callable[[MongoStorage], Awaitable[Any]]] = {
     "refused messages of a reason": lambda s: s.refused.of_reason("reason_3"),
     "refused messages of an order": lambda s: s.refused.about(number(7), NOW - HOUR, PLACES),
     "latest refused messages": lambda s: s.refused.latest(REASONS_STORED * PLACES),
+    "alarms of a kind": lambda s: s.alarms.of_kind("kind_3"),
+    "latest alarms": lambda s: s.alarms.latest(REASONS_STORED * PLACES, only_open=False),
+    "open alarms": lambda s: s.alarms.latest(REASONS_STORED * PLACES, only_open=True),
     "delivery": lambda s: s.deliveries.get("e9:erp"),
     "replaced delivery": replaced("deliveries", a_delivered(9)),
     "due deliveries": lambda s: s.deliveries.list_due("erp", NOW, 64),

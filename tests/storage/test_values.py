@@ -10,7 +10,17 @@ from typing import Any
 
 import pytest
 
-from storage.stores.all import CLAIMS, DAYS, DELIVERIES, DIFFERENCES, NOTIFICATIONS, ORDERS, PLUGIN_RECORDS, REFUSED
+from storage.stores.all import (
+    ALARMS,
+    CLAIMS,
+    DAYS,
+    DELIVERIES,
+    DIFFERENCES,
+    NOTIFICATIONS,
+    ORDERS,
+    PLUGIN_RECORDS,
+    REFUSED,
+)
 from tests.contract.samples import MCHID, NOW, NUMBER, a_message, a_refund, an_order
 from tests.storage.backing import Backing, Storage
 from tests.storage.values import (
@@ -31,6 +41,7 @@ COLLECTION = {
     "orders": ORDERS,
     "notifications": NOTIFICATIONS,
     "refused": REFUSED,
+    "alarms": ALARMS,
     "claims": CLAIMS,
     "deliveries": DELIVERIES,
     "days": DAYS,

@@ -18,6 +18,7 @@ from tests.contract.samples import (
     a_refused,
     an_order,
 )
+from wechat.domain.alarms import Alarm, new_alarm
 from wechat.domain.deliveries import Attempt, Delivery, DeliveryState, Event
 from wechat.domain.events import EventType, OutgoingEvent
 from wechat.domain.facts import Api, Funds, RefundState
@@ -173,12 +174,20 @@ def a_plugin_record(data: dict[str, Any]) -> PluginRecord:
     return PluginRecord("points", NUMBER, data)
 
 
+def an_alarm(place: str = "paid_late-00", subject: str = NUMBER) -> Alarm:
+    return replace(new_alarm(place.rpartition("-")[0], subject, "an error", NOW), place=place)
+
+
 FULL_AND_BARE: dict[str, tuple[Any, Any]] = {
     "orders": (full_order(), bare_order()),
     "notifications": (full_message(), bare_message()),
     "refused": (
         a_refused(raw=b"\x00\xff", size=70_000, seen=3, accepted_at=NOW + HOUR),
         a_refused(age_s=None, serial="", known_serials=(), out_trade_no="", raw=b"", headers={}),
+    ),
+    "alarms": (
+        replace(an_alarm(), count=3, seen_at=NOW, seen_by="shop", cleared_at=NOW + HOUR),
+        replace(an_alarm(), subject="", error=""),
     ),
     "claims": (a_claim(), a_claim("", "")),
     "deliveries": (full_delivery(), bare_delivery()),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
+from wechat.domain.alarms import Alarm
 from wechat.domain.deliveries import Delivery, DeliveryState
 from wechat.domain.facts import Received, RefundState
 from wechat.domain.messages import StoredNotification
@@ -200,6 +201,16 @@ class RefusedStore(VersionedStore[RefusedNotification], Protocol):
     async def about(self, out_trade_no: str, since: datetime, limit: int) -> Sequence[RefusedNotification]:
         """Those that claim to be about an order, or with an empty number those of which that is not known, that came
         last after ``since``; the latest first."""
+
+
+class AlarmStore(VersionedStore[Alarm], Protocol):
+    """Alarms by ``Alarm.place``."""
+
+    async def of_kind(self, kind: str) -> Sequence[Stored[Alarm]]:
+        """Those of one kind, the latest first."""
+
+    async def latest(self, limit: int, *, only_open: bool) -> Sequence[Alarm]:
+        """The latest of all kinds; with ``only_open``, of those that nobody has seen and whose cause is there."""
 
 
 class DeliveryStore(VersionedStore[Delivery], Protocol):

@@ -16,7 +16,7 @@ import structlog
 from wechat.domain.errors import BadRequest, Bilingual, NotFound, NotifyError, StoreUnavailable
 from wechat.domain.facts import Api
 from wechat.domain.metrics import Metric
-from wechat.domain.ports import Clock, RefusedStore, Runtime, Stored
+from wechat.domain.ports import Clock, RefusedStore, Runtime
 from wechat.domain.refused import (
     MOST_RAW_BYTES,
     PLACES,
@@ -27,12 +27,12 @@ from wechat.domain.refused import (
     place_of,
 )
 from wechat.notifications.reasons import PROBE, REASONS, group_of
+from wechat.support.places import Places
 from wechat.support.rate_limit import RateLimit
 from wechat.support.update import Updater
 
 LINES, LINES_PER_S = 5, 1.0
 COPIES, COPIES_PER_S = 10, 0.5
-WRITE_BYTES = 6
 KEEP_S = 1.0
 KEEP = timedelta(days=30)
 GOES_ON = 3
@@ -81,7 +81,7 @@ class Refusals:
         self._updater = Updater(store, lambda message: message.place, runtime.random, remembered=0)
         self._clock = runtime.clock
         self._machine = machine
-        self._random = runtime.random
+        self._places = Places(store, PLACES, runtime.random)
         self._telemetry = runtime.telemetry
         self._lines = RateLimit(runtime.clock, LINES, LINES_PER_S)
         self._copies = RateLimit(runtime.clock, COPIES, COPIES_PER_S)
@@ -126,20 +126,16 @@ class Refusals:
             self._telemetry.count(Metric.REFUSED_NOT_KEPT, copy.reason)
 
     async def _put(self, copy: RefusedNotification) -> bool:
-        """Count the same message again, take a free place or the one that was used longest ago; False when somebody
-        else was faster."""
-        held = await self._store.of_reason(copy.reason)
-        write = self._random.token(WRITE_BYTES)
-        same = next((stored for stored in held if stored.value.body_hash == copy.body_hash), None)
-        if same:
-            return await self._store.replace(same, count_refusal(same.value, copy), write)
-        places = [f"{copy.reason}-{number:02}" for number in range(PLACES)]
-        taken = {stored.value.place for stored in held}
-        free = next((place for place in places if place not in taken), None)
-        if free:
-            return await self._store.insert(replace(copy, place=free), write)
-        oldest: Stored[RefusedNotification] = min(held, key=lambda stored: stored.value.last_at)
-        return await self._store.replace(oldest, replace(copy, place=oldest.value.place), write)
+        """Count the same message again, or give the copy a place; False when somebody else was faster."""
+        kept = await self._places.put(
+            copy.reason,
+            await self._store.of_reason(copy.reason),
+            lambda place: replace(copy, place=place),
+            lambda held: count_refusal(held, copy) if held.body_hash == copy.body_hash else None,
+            lambda held: (copy.last_at - held.last_at).total_seconds(),
+            lambda held: held.place,
+        )
+        return kept is not None
 
     def _copy(self, message: RefusedMessage) -> RefusedNotification:
         now, error = self._clock.now(), message.error
@@ -180,6 +176,15 @@ class Refusals:
         if streak.count >= GOES_ON and now - streak.first_s >= GOES_ON_S and now >= streak.quiet_until_s:
             streak.quiet_until_s = now + ALARM_EVERY_S
             self._telemetry.alarm(ALARM, error=reason)
+
+    def going_on(self) -> list[str]:
+        """Reasons for which refusals go on: several, the latest not long ago."""
+        now = self._clock.monotonic()
+        return [
+            reason
+            for reason, streak in self._streaks.items()
+            if streak.count >= GOES_ON and now - streak.first_s >= GOES_ON_S and now - streak.last_s <= FORGET_S
+        ]
 
     # -- for the operator ---------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
@@ -43,7 +43,7 @@ def load_signer(mchid: str, key_pem: str, cert_pem: str, telemetry: Telemetry) -
     certificate, key = check_pair(cert_pem, key_pem, "pay.v3.merchant_cert", "pay.v3.merchant_key")
     serial, ends_at = _serial(certificate), certificate.not_valid_after_utc
     telemetry.measure(Metric.CERTIFICATE_EXPIRY, ends_at.timestamp(), "merchant", serial)
-    return Signer(mchid, serial, key)
+    return Signer(mchid, serial, key, ends_at)
 
 
 def check_pair(cert_pem: str, key_pem: str, cert_name: str, key_name: str) -> tuple[x509.Certificate, RSAPrivateKey]:
@@ -106,6 +106,13 @@ class KeyRing:
         """Of every key here, the public key's first."""
         public = (self._public_key.serial,) if self._public_key else ()
         return (*public, *sorted(self._certificates))
+
+    @property
+    def ends(self) -> Mapping[str, datetime]:
+        """When the newest platform certificate ends, by the name that people know it by; empty without one. Where the
+        public key is there too, nobody needs certificates."""
+        moments = [key.ends_at for key in self._certificates.values() if key.ends_at]
+        return {"platform certificate": max(moments)} if moments and not self._public_key else {}
 
     @property
     def preferred_serial(self) -> str:

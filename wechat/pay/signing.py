@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 
 from cryptography.exceptions import InvalidSignature
@@ -106,8 +107,9 @@ def v3_pay_message(appid: str, timestamp: str, nonce: str, package: str) -> byte
 class Signer:
     """Signs as one merchant: RSA-2048, SHA-256, PKCS#1 v1.5, base64."""
 
-    def __init__(self, mchid: str, serial_no: str, key: RSAPrivateKey) -> None:
+    def __init__(self, mchid: str, serial_no: str, key: RSAPrivateKey, ends_at: datetime | None = None) -> None:
         self.mchid = mchid
+        self.ends_at = ends_at
         self.serial_no = serial_no
         self._key = key
 

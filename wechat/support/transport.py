@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import aiohttp
 import structlog
@@ -22,6 +23,7 @@ from wechat.domain.metrics import Metric
 from wechat.domain.ports import Telemetry
 from wechat.support.circuit import Circuits
 from wechat.support.connection import build_not_sent, build_unknown
+from wechat.support.contact import Contact
 
 CONNECT_S = 3.0
 TOTAL_S = 10.0
@@ -78,6 +80,7 @@ class Transport:
         self._circuits = Circuits(total_s, time.monotonic)
         self._under_way: set[asyncio.Timeout] = set()
         self._gave_up = False
+        self.contact = Contact()
         self._session: aiohttp.ClientSession | None = None
 
     def give_up(self) -> None:
@@ -141,11 +144,13 @@ class Transport:
     async def _once(self, host: str, request: Request, budget_s: float) -> Answer:
         if self._gave_up or not self._circuits.admits(host, request.call):
             raise NotSent(request.call, wire_message="shutting down" if self._gave_up else HANGS)
-        started, result, hung = time.monotonic(), "cancelled", False
+        started, sent_s, result, hung = time.monotonic(), time.time(), "cancelled", False
         try:
             answer = await self._exchange(host, request, budget_s)
             result = f"http_{answer.status // 100}xx"
+            self.contact.note_answer(urlsplit(host).netloc, answer.headers, sent_s, time.time(), time.monotonic())
         except RemoteError as error:
+            self.contact.note_failure(urlsplit(host).netloc, error.wire_message, time.monotonic())
             result, hung = error.public_code.lower(), isinstance(error.__cause__, TimeoutError)
             raise
         except asyncio.CancelledError:

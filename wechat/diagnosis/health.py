@@ -1,0 +1,249 @@
+"""What the service cannot do right now, though it runs: keys, token, clock, certificates, notifications, WeChat.
+
+A check that fails makes the service *degraded*. It still answers and still takes notifications, so a proxy goes on
+sending; it is *down* only when it can do nothing, which the probes of the stores tell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from wechat.account.tokens import Tokens
+from wechat.domain.errors import AccountRefused, Bilingual, FenpayError, GatewayRefused, OutcomeUnknown, RemoteError
+from wechat.domain.metrics import Metric
+from wechat.domain.ports import Clock, Runtime
+from wechat.notifications.reasons import REASONS
+from wechat.notifications.receiver import NotificationReceiver
+from wechat.pay.certificates import KeyRing
+from wechat.pay.codes import ORDER_NOT_EXIST
+from wechat.support.contact import Contact
+from wechat.support.single_flight import SingleFlight
+from wechat.support.tasks import end
+
+ALARM = "health_"
+NOT_LISTED = 40164
+CLOCK_OFF_S = 60.0
+"""WeChat refuses what is dated five minutes off, and so does this service."""
+ENDS_SOON = timedelta(days=30)
+ASK_EVERY_S = 30.0
+"""How long the answers to questions that are asked for a check are good."""
+ASK_S = 4.0
+ROUND_S = 60.0
+SILENCE_S = 600.0
+"""After so long without an answer of WeChat's, the monitor asks."""
+
+
+class Check(NamedTuple):
+    """``ok``: whether it works, as far as is known. ``text`` says what was seen, and what to do."""
+
+    name: str
+    ok: bool
+    text: Bilingual
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What the checks look at. ``ask`` queries WeChat Pay for an order that cannot exist; ``ends`` are certificates'
+    last moments by name; ``ring`` is None without APIv3; ``machine`` is the clock that signatures are dated by."""
+
+    ring: KeyRing | None
+    tokens: Tokens
+    contact: Contact
+    receiver: NotificationReceiver
+    ends: Mapping[str, datetime]
+    ask: Callable[[], Awaitable[object]]
+    machine: Clock
+
+
+class Health:
+    """All checks, and the task that watches them."""
+
+    def __init__(self, sources: Sources, runtime: Runtime, clear_alarm: Callable[[str, str], None]) -> None:
+        self._sources = sources
+        self._clock = runtime.clock
+        self._telemetry = runtime.telemetry
+        self._clear_alarm = clear_alarm
+        self._asking: SingleFlight[None] = SingleFlight()
+        self._asked_s: float | None = None
+        self._refusal: FenpayError | None = None
+        self._token_failure: FenpayError | None = None
+        self._failing: dict[str, int] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to watch; returns at once."""
+        self._task = asyncio.create_task(self._run(), name="health")
+
+    async def close(self) -> None:
+        if self._task:
+            await end(self._task)
+
+    async def ask(self) -> None:
+        """Ask WeChat harmlessly for what only it can tell, at most twice a minute."""
+        now = self._clock.monotonic()
+        if self._asked_s is None or now - self._asked_s >= ASK_EVERY_S:
+            await self._asking.do("ask", self._ask)
+
+    def checks(self) -> Sequence[Check]:
+        """What is known now."""
+        return [
+            self._check_wechat(),
+            self._check_pay(),
+            self._check_keys(),
+            self._check_token(),
+            self._check_allow_list(),
+            self._check_certificates(),
+            self._check_clock(),
+            self._check_notifications(),
+        ]
+
+    async def _ask(self) -> None:
+        await asyncio.gather(self._ask_pay(), self._ask_token())
+        self._asked_s = self._clock.monotonic()
+
+    async def _ask_pay(self) -> None:
+        self._refusal = None
+        try:
+            async with asyncio.timeout(ASK_S):
+                await self._sources.ask()
+        except TimeoutError:
+            self._refusal = OutcomeUnknown("query", wire_message=f"no answer within {ASK_S:.0f} s")
+        except GatewayRefused as error:
+            self._refusal = None if error.public_code == ORDER_NOT_EXIST else error
+        except FenpayError as error:
+            self._refusal = error
+
+    async def _ask_token(self) -> None:
+        self._token_failure = None
+        try:
+            async with asyncio.timeout(ASK_S):
+                await self._sources.tokens.access_token()
+        except TimeoutError:
+            self._token_failure = None
+        except FenpayError as error:
+            self._token_failure = error
+
+    def _check_wechat(self) -> Check:
+        failure = self._sources.contact.failure(self._clock.monotonic())
+        if failure:
+            return Check("wechat", False, Bilingual(f"连不上微信：{failure}", f"WeChat cannot be reached: {failure}"))
+        return Check("wechat", True, Bilingual("可以连接", "can be reached"))
+
+    def _check_pay(self) -> Check:
+        """Whether WeChat Pay takes our credentials, and we its signature."""
+        error = self._refusal
+        if error is None:
+            return Check("pay", True, Bilingual("凭据可用", "credentials are taken"))
+        if isinstance(error, RemoteError) and error.unverified in REASONS:
+            reason = REASONS[error.unverified]
+            return Check(
+                "pay",
+                False,
+                Bilingual(
+                    f"微信支付的应答无法验签：{reason.text.zh}。{reason.fix.zh}",
+                    f"WeChat Pay's answers cannot be verified: {reason.text.en}. {reason.fix.en}",
+                ),
+            )
+        return Check("pay", False, _describe(error))
+
+    def _check_keys(self) -> Check:
+        ring = self._sources.ring
+        if ring is None:
+            return Check("keys", True, Bilingual("未使用 APIv3", "APIv3 is not in use"))
+        if not len(ring):
+            text = Bilingual(
+                "还没有微信支付的公钥或平台证书，核对 pay.v3.key 与网络",
+                "there is no WeChat Pay key yet; check pay.v3.key and the network",
+            )
+            return Check("keys", False, text)
+        serials = ", ".join(ring.serials)
+        return Check("keys", True, Bilingual(serials, serials))
+
+    def _check_token(self) -> Check:
+        if self._token_failure is None:
+            return Check("token", True, Bilingual("access_token 可用", "access_token is good"))
+        return Check("token", False, _describe(self._token_failure))
+
+    def _check_allow_list(self) -> Check:
+        error = self._token_failure
+        if isinstance(error, AccountRefused) and error.errcode == NOT_LISTED:
+            return Check("allow_list", False, error.advice.next_step)
+        return Check("allow_list", True, Bilingual("未被拒绝", "not refused"))
+
+    def _check_certificates(self) -> Check:
+        now = self._sources.machine.now()
+        ends = dict(self._sources.ends) | dict(self._sources.ring.ends if self._sources.ring else {})
+        if not ends:
+            return Check("certificates", True, Bilingual("没有会过期的证书", "none that ends"))
+        name, first = min(ends.items(), key=lambda entry: entry[1])
+        days = (first - now).days
+        told = Bilingual(f"{name} 将于 {first:%Y-%m-%d} 过期", f"{name} ends on {first:%Y-%m-%d}")
+        if first <= now:
+            told = Bilingual(f"{name} 已于 {first:%Y-%m-%d} 过期", f"{name} ended on {first:%Y-%m-%d}")
+        return Check("certificates", days >= ENDS_SOON.days, told)
+
+    def _check_clock(self) -> Check:
+        offset = self._sources.contact.clock_offset_s
+        if offset is None:
+            return Check("clock", True, Bilingual("尚未与微信比较", "not compared with WeChat's yet"))
+        ok = abs(offset) < CLOCK_OFF_S
+        fix = Bilingual("", "") if ok else Bilingual("；请开启时间同步", "; switch time synchronisation on")
+        return Check(
+            "clock",
+            ok,
+            Bilingual(f"与微信相差 {offset:+.0f} 秒{fix.zh}", f"{offset:+.0f} s from WeChat's{fix.en}"),
+        )
+
+    def _check_notifications(self) -> Check:
+        """Refusals that go on are trouble; that nobody has paid yet is not."""
+        last, streaks = self._sources.receiver.last_accepted_at, self._sources.receiver.refusals.going_on()
+        known = f"{last:%Y-%m-%dT%H:%M:%SZ}" if last else ""
+        since = Bilingual(
+            f"最近一次接受：{known or '启动以来没有'}", f"last accepted {known}" if known else "none since the start"
+        )
+        if not streaks:
+            return Check("notifications", True, since)
+        why = "、".join(REASONS[reason].text.zh for reason in streaks)
+        because = "; ".join(REASONS[reason].text.en for reason in streaks)
+        return Check(
+            "notifications",
+            False,
+            Bilingual(f"持续被拒绝：{why}。{since.zh}", f"refused again and again: {because}; {since.en}"),
+        )
+
+    # -- watching -----------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(ROUND_S)
+            answered = self._sources.contact.answered_monotonic
+            if answered is None or self._clock.monotonic() - answered > SILENCE_S:
+                await self.ask()
+            self.watch()
+
+    def watch(self) -> None:
+        """Export each check, raise the alarm of one that has failed twice, and clear that of one that works again."""
+        for check in self.checks():
+            self._telemetry.measure(Metric.HEALTH, float(check.ok), check.name)
+            failing = 0 if check.ok else self._failing.get(check.name, 0) + 1
+            if failing == 2:
+                self._telemetry.alarm(ALARM + check.name, error=check.text.en)
+            elif check.ok and self._failing.get(check.name, 0) >= 2:
+                self._clear_alarm(ALARM + check.name, "")
+            self._failing[check.name] = failing
+        offset = self._sources.contact.clock_offset_s
+        if offset is not None:
+            self._telemetry.measure(Metric.CLOCK_OFFSET, offset)
+
+
+def _describe(error: FenpayError) -> Bilingual:
+    """What went wrong and the next step, with WeChat's code."""
+    if not isinstance(error, RemoteError):
+        return error.text
+    said = " ".join(part for part in (error.wire_code or error.public_code, error.wire_message) if part)
+    step = error.advice.next_step
+    return Bilingual(f"{said}。{step.zh}", f"{said}. {step.en}")

@@ -1,0 +1,39 @@
+"""When WeChat was last heard of, and by how much its clock differs from this machine's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+FORGET_S = 600.0
+"""A spare host is asked only while the first one is away, so its failure must end by itself."""
+
+
+class Contact:
+    """Of one transport. Times are seconds: ``monotonic`` ones where named so, else since the epoch."""
+
+    def __init__(self) -> None:
+        self.answered_monotonic: float | None = None
+        self._failures: dict[str, tuple[float, str]] = {}
+        self.clock_offset_s: float | None = None
+        """How far this machine's clock is ahead of WeChat's (negative: behind)."""
+
+    def note_answer(self, host: str, headers: Mapping[str, str], sent_s: float, now_s: float, monotonic: float) -> None:
+        """An answer came, of any status. Its Date header is exact to the second."""
+        self.answered_monotonic = monotonic
+        self._failures.pop(host, None)
+        try:
+            theirs = parsedate_to_datetime(headers["Date"]).timestamp()
+        except (KeyError, ValueError):
+            return
+        ahead, behind = now_s - theirs, theirs + 1 - sent_s
+        self.clock_offset_s = 0.0 if ahead >= 0 and behind >= 0 and ahead < 2 + now_s - sent_s else ahead
+
+    def note_failure(self, host: str, error: str, monotonic: float) -> None:
+        """A call got no answer."""
+        self._failures[host] = (monotonic, error)
+
+    def failure(self, monotonic: float) -> str:
+        """Which hosts gave no answer when they were last asked, not long ago, and why; empty for none."""
+        fresh = {host: error for host, (at, error) in self._failures.items() if monotonic - at < FORGET_S}
+        return "; ".join(f"{host} {error}".strip() for host, error in fresh.items())
