@@ -7,7 +7,7 @@ from pathlib import Path
 from tornado.web import Application, RequestHandler, StaticFileHandler
 
 from simulator.account import api as account
-from simulator.account import consent
+from simulator.account import consent, server_calls
 from simulator.bills import calls as bill_calls
 from simulator.browser import bridge
 from simulator.control import calls as control
@@ -24,7 +24,13 @@ WECHAT: Routes = [
     (r"/cgi-bin/token", account.Token),
     (r"/cgi-bin/stable_token", account.StableToken),
     (r"/cgi-bin/ticket/getticket", account.Ticket),
+    (r"/cgi-bin/(?:getcallbackip|get_api_domain_ip)", server_calls.Addresses),
+    (r"/cgi-bin/clear_quota", server_calls.ClearQuota),
+    (r"/cgi-bin/user/info", server_calls.Follower),
+    (r"/cgi-bin/message/template/send", server_calls.TemplateMessage),
+    (r"/cgi-bin/message/custom/send", server_calls.CustomMessage),
     (r"/connect/oauth2/authorize", consent.Authorize),
+    (r"/connect/qrconnect", consent.QrConnect),
     (r"/sns/oauth2/access_token", account.OAuthToken),
     (r"/sns/oauth2/refresh_token", account.OAuthRefresh),
     (r"/sns/userinfo", account.UserInfo),
@@ -52,6 +58,7 @@ WECHAT: Routes = [
     (r"/v3/billdownload/file", bill_calls.BillFile),
     (r"/v3/certificates", v3.Certificates),
     (r"/cgi-bin/mmpayweb-bin/checkmweb", bridge.PayPage),
+    (r"/(?:cgi-bin|sns)/.*", account.UnknownCall),
 ]
 """WeChat's own paths."""
 

@@ -7,6 +7,7 @@ Wechat_webpage_authorization. Public probes of 2026 without credentials: the app
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import json
 import secrets
@@ -68,6 +69,16 @@ class AccountHandler(WechatHandler):
         if not hmac.compare_digest(secret.encode(), self.simulator.identity.appsecret.encode()):
             raise AccountError(40125, "invalid appsecret")
 
+    def json_body(self) -> dict[str, Any]:
+        """Raises AccountError 47001."""
+        try:
+            asked = json.loads(self.request.body)
+        except ValueError:
+            asked = None
+        if not isinstance(asked, dict):
+            raise AccountError(47001, "data format error")
+        return asked
+
     def demand(self, method: str) -> None:
         """Raises AccountError 43001, 43002."""
         if self.request.method != method:
@@ -90,21 +101,12 @@ class StableToken(AccountHandler):
 
     def data(self) -> dict[str, Any]:
         self.demand("POST")
-        asked = self._json()
+        asked = self.json_body()
         self.check_app(str(asked.get("appid") or ""), str(asked.get("secret") or ""))
         if asked.get("grant_type") != "client_credential":
             raise AccountError(40002, "invalid grant_type")
         token, expires_in = self.simulator.credentials.stable_token(asked.get("force_refresh") is True)
         return {"access_token": token, "expires_in": expires_in}
-
-    def _json(self) -> dict[str, Any]:
-        try:
-            asked = json.loads(self.request.body)
-        except ValueError:
-            asked = None
-        if not isinstance(asked, dict):
-            raise AccountError(47001, "data format error")
-        return asked
 
 
 class Ticket(AccountHandler):
@@ -126,6 +128,21 @@ class UserHandler(AccountHandler):
     before_rid = ", "
     words: Mapping[int, str] = {}
 
+    def grant(self, grant: Granted) -> dict[str, Any]:
+        """A grant as WeChat tells it; who sees the profile sees the unionid, and whether the user is a snapshot's."""
+        told: dict[str, Any] = {
+            "access_token": grant.access_token,
+            "expires_in": 7200,
+            "refresh_token": grant.refresh_token,
+            "openid": grant.openid,
+            "scope": grant.scope,
+        }
+        if grant.scope != "snsapi_base":
+            told["unionid"] = union_id(grant.openid)
+            if self.simulator.console.settings.snapshot_users:
+                told["is_snapshotuser"] = 1
+        return told
+
 
 class OAuthToken(UserHandler):
     """GET /sns/oauth2/access_token: a code, once, for a user's token and openid."""
@@ -134,7 +151,7 @@ class OAuthToken(UserHandler):
         self.check_app(self.query("appid"), self.query("secret"))
         if self.query("grant_type") != "authorization_code":
             raise AccountError(40002, "invalid grant_type")
-        return _grant(self.simulator.credentials.use_code(self.query("code")))
+        return self.grant(self.simulator.credentials.use_code(self.query("code")))
 
 
 class OAuthRefresh(UserHandler):
@@ -145,7 +162,7 @@ class OAuthRefresh(UserHandler):
             raise AccountError(40013, "invalid appid")
         if self.query("grant_type") != "refresh_token":
             raise AccountError(40002, "invalid grant_type")
-        return _grant(self.simulator.credentials.refresh(self.query("refresh_token")))
+        return self.grant(self.simulator.credentials.refresh(self.query("refresh_token")))
 
 
 class UserInfo(UserHandler):
@@ -153,7 +170,7 @@ class UserInfo(UserHandler):
 
     def data(self) -> dict[str, Any]:
         grant = self.simulator.credentials.check_grant(self.query("access_token"), self.query("openid"))
-        if grant.scope != "snsapi_userinfo":
+        if grant.scope == "snsapi_base":
             raise AccountError(48001, "api unauthorized")
         if self.query("lang") not in ("", *LANGUAGES):
             raise AccountError(40097, "invalid args")
@@ -168,6 +185,7 @@ class UserInfo(UserHandler):
             "country": "",
             "headimgurl": f"{self.origin()}/simulator/static/head.svg",
             "privilege": [],
+            "unionid": union_id(grant.openid),
         }
 
 
@@ -179,11 +197,13 @@ class OAuthCheck(UserHandler):
         return {"errcode": 0, "errmsg": "ok"}
 
 
-def _grant(grant: Granted) -> dict[str, Any]:
-    return {
-        "access_token": grant.access_token,
-        "expires_in": 7200,
-        "refresh_token": grant.refresh_token,
-        "openid": grant.openid,
-        "scope": grant.scope,
-    }
+class UnknownCall(AccountHandler):
+    """Every other address of the API."""
+
+    def data(self) -> dict[str, Any]:
+        raise AccountError(40066, "invalid url")
+
+
+def union_id(openid: str) -> str:
+    """Who ``openid`` is for all accounts of one owner."""
+    return f"simu{hashlib.sha256(openid.encode()).hexdigest()[:24]}"

@@ -17,7 +17,7 @@ from simulator.web.pages import PageHandler, origin_of
 ORDER = ("appid", "redirect_uri", "response_type", "scope", "state")
 EXTRAS = frozenset({"forcePopup", "forceSnapShot", "connect_redirect"})
 DENIED = "authdeny"  # as public code compares the code with; the documentation is silent
-BASE, USERINFO = "snsapi_base", "snsapi_userinfo"
+BASE, USERINFO, LOGIN = "snsapi_base", "snsapi_userinfo", "snsapi_login"
 _STATE = re.compile(r"[a-zA-Z0-9]{0,128}", re.ASCII)
 
 
@@ -49,6 +49,8 @@ class Link:
 
 class Authorize(PageHandler):
     """GET shows the page or passes; POST takes the user's decision."""
+
+    scopes: tuple[str, ...] = (BASE, USERINFO)
 
     async def get(self) -> None:
         try:
@@ -82,7 +84,7 @@ class Authorize(PageHandler):
 
     def _ask(self, link: Link, user: User | None) -> None:
         self.policy(actions=f"'self' {origin_of(link.redirect_uri)}")
-        self.show("consent.html", link=link, users=self.simulator.identity.users, picked=user, userinfo=USERINFO)
+        self.show("consent.html", link=link, users=self.simulator.identity.users, picked=user, base=BASE)
 
     def _show_error(self, error: LinkError) -> None:
         self.policy()
@@ -111,7 +113,13 @@ class Authorize(PageHandler):
             raise LinkError(10003, "response_type参数错误")
         if not values.get("scope"):
             raise LinkError(10010, "scope不能为空")
-        if values["scope"] not in (BASE, USERINFO):
+        if values["scope"] not in self.scopes:
             raise LinkError(10005, "该公众号没有这些scope的权限")
         if not _STATE.fullmatch(values.get("state", "")):
             raise LinkError(10013, "state参数错误，只能是 128 个以内的字母和数字")
+
+
+class QrConnect(Authorize):
+    """``/connect/qrconnect``: a website's login code, scanned with the phone of whoever is picked; always asks."""
+
+    scopes = (LOGIN,)

@@ -28,7 +28,8 @@ MAX_DIRECTORIES = 5
 class Settings:
     """``None`` means: not set yet. ``old_spelling``: v3 writes ORDERPAID for ORDER_PAID.
 
-    ``refund_notify_url`` is told of refunds that name no address of their own, those made in the console among them.
+    ``snapshot_users``: whoever authorises does so from a snapshot page, as nobody in particular. ``refund_notify_url``
+    is told of refunds that name no address of their own, those made in the console among them.
     """
 
     oauth_domains: list[str] | None = None
@@ -36,6 +37,7 @@ class Settings:
     pay_directories: list[str] | None = None
     old_spelling: bool = False
     refund_notify_url: str | None = None
+    snapshot_users: bool = False
 
 
 class Console:
@@ -101,8 +103,9 @@ def _check(settings: Settings) -> None:
     for directory in directories or []:
         if not (directory.startswith(("http://", "https://")) and directory.endswith("/")):
             raise ValueError("a payment directory is an address that ends in /")
-    if type(settings.old_spelling) is not bool:
-        raise ValueError("old_spelling is true or false")
+    for name in ("old_spelling", "snapshot_users"):
+        if type(getattr(settings, name)) is not bool:
+            raise ValueError(f"{name} is true or false")
     if settings.refund_notify_url is not None and not is_loopback(str(settings.refund_notify_url)):
         raise ValueError("refund_notify_url is an address on this machine")
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 from xml.etree import ElementTree
 
 import pytest
@@ -381,3 +381,88 @@ def test_e4_a_jsapi_order_is_not_paid_in_an_app_nor_the_reverse(shop: Merchant) 
     assert told["err_msg"] == "app:fail"
     _, params = app_params(shop, "v3")
     assert shop.bridge(shop.v3_pay(params["prepayid"]))["err_msg"].endswith(":fail")
+
+
+# -- E5 ----------------------------------------------------------------------------------------------------------------
+
+
+def post(account: Account, path: str, body: Any, token: str = "") -> dict[str, Any]:
+    token = token or account.stable()["access_token"]
+    answer = ask("POST", f"{account.simulator.url}/cgi-bin/{path}?access_token={token}", json.dumps(body))
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def test_e5_addresses_quota_followers_and_messages_are_answered(account: Account) -> None:
+    token, openid = account.stable()["access_token"], account.known["users"][0]["openid"]
+    for path in ("getcallbackip", "get_api_domain_ip"):
+        assert account.get(f"/cgi-bin/{path}", access_token=token) == {"ip_list": ["127.0.0.1"]}
+    assert post(account, "clear_quota", {"appid": account.known["appid"]}) == {"errcode": 0, "errmsg": "ok"}
+    follower = account.get("/cgi-bin/user/info", access_token=token, openid=openid, lang="en")
+    assert (follower["subscribe"], follower["openid"], follower["language"]) == (1, openid, "en")
+    template = {"touser": openid, "template_id": "t", "data": {}}
+    assert post(account, "message/template/send", template)["msgid"] > 0
+    custom = {"touser": openid, "msgtype": "text", "text": {"content": "好"}}
+    assert post(account, "message/custom/send", custom) == {"errcode": 0, "errmsg": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "errcode"),
+    [
+        ("clear_quota", {"appid": "wx0"}, 40013),
+        ("clear_quota", [], 47001),
+        ("message/template/send", {"touser": "o", "template_id": "t"}, 40003),
+        ("message/template/send", {"touser": "OPENID"}, 40037),
+        ("message/custom/send", {"touser": "OPENID", "msgtype": "smoke"}, 40008),
+        ("message/custom/send", {"touser": "OPENID", "msgtype": "text"}, 44004),
+        ("message/custom/sent", {}, 40066),
+    ],
+)
+def test_e5_what_is_wrong_is_refused_by_its_code(account: Account, path: str, body: Any, errcode: int) -> None:
+    if isinstance(body, dict) and body.get("touser") == "OPENID":
+        body = body | {"touser": account.known["users"][0]["openid"]}
+    assert post(account, path, body)["errcode"] == errcode
+
+
+def test_e5_each_call_wants_a_living_token_and_its_method(account: Account) -> None:
+    for path in ("clear_quota", "message/template/send", "message/custom/send"):
+        assert post(account, path, {}, token="x" * 40)["errcode"] == 40001
+        assert account.errcode(f"/cgi-bin/{path}", access_token="x" * 40) == 43002
+    assert account.errcode("/cgi-bin/getcallbackip") == 41001
+    assert account.errcode("/cgi-bin/user/info", access_token=account.stable()["access_token"], openid="o") == 40003
+
+
+@pytest.mark.parametrize("path", ["/cgi-bin/nothing", "/sns/nothing"])
+def test_e5_an_unknown_address_of_the_api_is_told_so(account: Account, path: str) -> None:
+    told = account.get(path)
+    assert (told["errcode"], told["errmsg"].startswith("invalid url rid: ")) == (40066, True)
+
+
+def test_e5_a_website_logs_in_by_a_scanned_code_and_gets_the_unionid(account: Account) -> None:
+    query = urlencode(
+        {
+            "appid": account.known["appid"],
+            "redirect_uri": REDIRECT,
+            "response_type": "code",
+            "scope": "snsapi_login",
+            "state": "s1",
+        }
+    )
+    page = ask("GET", f"{account.simulator.url}/connect/qrconnect?{query}").body.decode()
+    assert 'action="/connect/qrconnect"' in page
+    form = urlencode({"query": query, "user": "yi"})
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    back = ask("POST", f"{account.simulator.url}/connect/qrconnect", form, headers).headers["Location"]
+    grant = account.exchange(parse_qs(urlsplit(back).query)["code"][0])
+    assert (grant["scope"], grant["openid"]) == ("snsapi_login", account.known["users"][1]["openid"])
+    profile = account.get("/sns/userinfo", access_token=grant["access_token"], openid=grant["openid"])
+    follower = account.get("/cgi-bin/user/info", access_token=account.stable()["access_token"], openid=grant["openid"])
+    assert grant["unionid"] == profile["unionid"] == follower["unionid"]
+
+
+def test_e5_silent_authorisation_has_no_unionid_and_a_snapshot_says_so(account: Account) -> None:
+    assert {"unionid", "is_snapshotuser"} & set(account.exchange(account.code())) == set()
+    account.simulator.control("PUT", "settings", {"snapshot_users": True})
+    code = parse_qs(urlsplit(account.decide("jia").headers["Location"]).query)["code"][0]
+    assert account.exchange(code)["is_snapshotuser"] == 1
+    account.simulator.control("PUT", "settings", {"snapshot_users": False})
