@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from cli import usage
-from cli.commands import alarms, bills, books, events, explain, notify, orders, refunds, sign, trigger, why
+from cli.commands import alarms, bills, books, events, explain, notify, orders, refunds, sign, support, trigger, why
 from cli.commands import doctor as doctor_view
 from cli.output import Screen, language, words
 from scripts import demo as demonstration
@@ -145,6 +145,7 @@ app.add_typer(events.app, name="events")
 app.add_typer(notify.app, name="notify")
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(why.app)
+app.add_typer(support.app)
 app.add_typer(trigger.app)
 app.add_typer(sign.app, name="sign")
 app.add_typer(explain.app)
