@@ -20,6 +20,7 @@ from pathlib import Path
 from rich.console import Console
 
 from simulator.bills.lines import HEADERS, SUMS, TradeKind
+from wechat.domain.money import yuan
 from wechat.pay.bills.parser import read_lines, trade_lines
 from wechat.reconciliation.books import BookEntry, classify, missing_there
 from wechat.reconciliation.match_database import MatchDatabase
@@ -63,8 +64,8 @@ def write(path: Path, count: int) -> None:
         for number in range(count):
             amount = 100 + number % 9900
             total += amount
-            file.write(f"{_line(number, _yuan(amount))}\r\n")
-        sums = (f"{count}.0", _yuan(total), "0.0", "0.0", "0.0", _yuan(total), "0.0")
+            file.write(f"{_line(number, yuan(amount))}\r\n")
+        sums = (f"{count}.0", yuan(total), "0.0", "0.0", "0.0", yuan(total), "0.0")
         file.write(f"{SUMS}\r\n`{',`'.join(sums)}\r\n")
 
 
@@ -105,10 +106,6 @@ def _line(number: int, amount: str) -> str:
     middle = "`oUpF8uMuAJO_M2pxb1Q9zNjWeS6o,`JSAPI,`SUCCESS,`OTHERS,`CNY"
     money = f"`{amount},`0.00,`0,`0,`0.00,`0.00,`,`,`拿铁咖啡,`,`0.01000,`0.60%,`{amount},`0.00,`"
     return f"`{at},`wx0123456789abcdef,`1900000109,`0,`,{numbers},{middle},{money}"
-
-
-def _yuan(fen: int) -> str:
-    return f"{fen // 100}.{fen % 100:02d}"
 
 
 def _peak_mb() -> float:

@@ -16,6 +16,7 @@ from pathlib import Path
 import xlsxwriter
 
 from wechat.domain.errors import Bilingual
+from wechat.domain.money import yuan_as_number
 from wechat.domain.times import BEIJING, beijing
 from wechat.reconciliation.books import Audit, BookEntry, Difference, Reconciliation, Totals
 from wechat.reconciliation.labels import ACTION_LABELS, AUTHORS, COUNTS, KINDS, STATUSES, SUMS
@@ -127,11 +128,6 @@ class Workbook:
             self._sheet.write_number(self._row, column, cell, self._money if isinstance(cell, Decimal) else None)
 
 
-def yuan(fen: int) -> Decimal:
-    """An amount for a person's eyes."""
-    return Decimal(fen).scaleb(-2)
-
-
 def _format_audit(line: Audit, lang: str) -> str:
     """``2026-03-01 12:00:00 anna 查询 → 待处理（SUCCESS）``."""
     by, did = _translate(line.by, AUTHORS, lang), _translate(line.action, ACTION_LABELS, lang)
@@ -149,12 +145,12 @@ def _wall_clock(moment: datetime) -> datetime:
 
 
 def _side(entry: BookEntry | None) -> tuple[Cell, Cell]:
-    return (yuan(entry.amount), entry.state) if entry else ("", "")
+    return (yuan_as_number(entry.amount), entry.state) if entry else ("", "")
 
 
 def _sum(sums: Totals, name: str) -> Cell:
     value = int(getattr(sums, name))
-    return value if name in COUNTS else yuan(value)
+    return value if name in COUNTS else yuan_as_number(value)
 
 
 def _guard_formula(cell: Cell) -> str:

@@ -16,6 +16,7 @@ from enum import StrEnum
 from simulator.state.clock import moment
 from simulator.state.wallet import RATE, Movement
 from simulator.wechatpay.payloads import BANK
+from wechat.domain.money import yuan
 from wechat.domain.times import to_v2_datetime
 
 REFUND_STATUSES = {"SUCCESS": "SUCCESS", "PROCESSING": "PROCESSING", "CLOSED": "FAIL", "ABNORMAL": "CHANGE"}
@@ -100,12 +101,6 @@ def flow_file(movements: Sequence[Movement]) -> bytes:
         "支出金额": yuan(sum(went)),
     }
     return _file(FLOW_HEADER, map(_flow_cells, movements), FLOW_SUMS, sums)
-
-
-def yuan(fen: int, places: int = 2) -> str:
-    """``fen`` as yuan with ``places`` decimals."""
-    sign, amount = "-" if fen < 0 else "", abs(fen)
-    return f"{sign}{amount // 100}.{amount % 100:02d}".ljust(len(sign) + len(str(amount // 100)) + 1 + places, "0")
 
 
 def _file(header: str, rows: Iterable[Sequence[str]], summary: str, sums: Mapping[str, str]) -> bytes:

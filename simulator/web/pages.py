@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from simulator.state.pki import User
 from simulator.web.base import Handler
 from simulator.web.texts import name_state, translator
+from wechat.domain.money import yuan
 
 COOKIE = "wxsim_user"
 LANGUAGE_COOKIE = "wxsim_lang"
@@ -92,7 +93,7 @@ class PageHandler(Handler):
             t=translator(lang),
             lang=lang,
             state_name=lambda state: name_state(state, lang),
-            yuan=lambda total: f"¥{'-' if total < 0 else ''}{abs(total) // 100}.{abs(total) % 100:02d}",
+            yuan=lambda total: f"¥{yuan(total)}",
             **values,
         )
 

@@ -178,12 +178,12 @@ class Cluster:
     async def truth(self, orders: Iterable[Order]) -> list[Order]:
         """The orders as WeChat has them, once all it had to say was said."""
 
-        async def settled(order: Order) -> Order:
-            return await until(lambda: self._settled(order["out_trade_no"]))
+        async def final_order(order: Order) -> Order:
+            return await until(lambda: self._final_order(order["out_trade_no"]))
 
-        return await crowd([settled(order) for order in orders])
+        return await crowd([final_order(order) for order in orders])
 
-    async def _settled(self, out_trade_no: str) -> Order:
+    async def _final_order(self, out_trade_no: str) -> Order:
         order = await self.wechat("GET", f"orders/{out_trade_no}")
         return order if not order["pending"] else {}
 

@@ -22,7 +22,7 @@ def pay(shop: Merchant, api: str = "v3", scenario: str = "success") -> str:
     return out_trade_no
 
 
-def settled(shop: Merchant, out_trade_no: str, count: int) -> list[dict[str, object]]:
+def wait_for_attempts(shop: Merchant, out_trade_no: str, count: int) -> list[dict[str, object]]:
     """The attempts, once there are ``count`` and nothing is due."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
@@ -41,7 +41,7 @@ def test_each_step_is_due_after_its_pause(shop: Merchant, sink: Sink) -> None:
     sink.answer = lambda _: (500, b"")
     out_trade_no = pay(shop)
     for made, pause_s in enumerate(STEPS_S[:4], 1):
-        settled(shop, out_trade_no, made)
+        wait_for_attempts(shop, out_trade_no, made)
         due_in_s = shop.simulator.order(out_trade_no)["pending"][0]["due_in_s"]
         assert pause_s - 2 < due_in_s <= pause_s
         shop.simulator.control("POST", "clock", {"advance_s": due_in_s})
@@ -51,7 +51,7 @@ def test_an_advance_of_a_day_and_more_fires_every_step_in_order_and_then_it_is_o
     sink.answer = lambda _: (500, b"no")
     out_trade_no = pay(shop)
     shop.simulator.control("POST", "clock", {"advance_s": DAY_S + 600})
-    attempts = settled(shop, out_trade_no, 1 + len(STEPS_S))
+    attempts = wait_for_attempts(shop, out_trade_no, 1 + len(STEPS_S))
     assert [attempt["status"] for attempt in attempts] == [500] * 16
     assert attempts[0]["body"] == "no"
     shop.simulator.control("POST", "clock", {"advance_s": DAY_S})
@@ -90,7 +90,7 @@ def test_a_fast_clock_climbs_by_itself(tmp_path: Path, sink: Sink) -> None:
 def test_what_answer_is_right(shop: Merchant, sink: Sink, api: str, answer: tuple[int, bytes], right: bool) -> None:
     sink.answer = lambda _: answer
     out_trade_no = pay(shop, api)
-    assert settled(shop, out_trade_no, 1)[0]["right"] is right
+    assert wait_for_attempts(shop, out_trade_no, 1)[0]["right"] is right
     assert bool(shop.simulator.order(out_trade_no)["pending"]) is not right
     assert len(sink.received) == 1
 
@@ -98,9 +98,9 @@ def test_what_answer_is_right(shop: Merchant, sink: Sink, api: str, answer: tupl
 def test_every_v3_attempt_is_signed_anew_and_keeps_its_id(shop: Merchant, sink: Sink) -> None:
     sink.answer = lambda _: (500, b"")
     out_trade_no = pay(shop)
-    settled(shop, out_trade_no, 1)
+    wait_for_attempts(shop, out_trade_no, 1)
     shop.simulator.control("POST", "clock", {"advance_s": 15})
-    settled(shop, out_trade_no, 2)
+    wait_for_attempts(shop, out_trade_no, 2)
     first, second = sink.received
     assert first.headers["Wechatpay-Signature"] != second.headers["Wechatpay-Signature"]
     attempts = shop.simulator.order(out_trade_no)["attempts"]
@@ -110,13 +110,13 @@ def test_every_v3_attempt_is_signed_anew_and_keeps_its_id(shop: Merchant, sink: 
 def test_an_address_that_is_not_loopback_is_never_called(shop: Merchant) -> None:
     shop.notify_url = "http://pay.example.com/notify"
     out_trade_no = pay(shop)
-    attempt = settled(shop, out_trade_no, 1)[0]
+    attempt = wait_for_attempts(shop, out_trade_no, 1)[0]
     assert (attempt["status"], attempt["error"]) == (0, "not a loopback address: never called")
 
 
 def test_an_address_where_nobody_listens_is_tried_again(shop: Merchant) -> None:
     shop.notify_url = "http://127.0.0.1:9/notify"
     out_trade_no = pay(shop, "v2")
-    attempt = settled(shop, out_trade_no, 1)[0]
+    attempt = wait_for_attempts(shop, out_trade_no, 1)[0]
     assert (attempt["status"], attempt["error"]) == (0, "ClientConnectorError")
     assert len(shop.simulator.order(out_trade_no)["pending"]) == 1

@@ -36,7 +36,7 @@ class SteppedClock(ManualClock):
     async def run(self, seconds: float) -> None:
         """Let so much time pass."""
         end = self.now() + timedelta(seconds=seconds)
-        await settle()
+        await let_tasks_run()
         while (wakes_at := min(self._sleepers.values(), default=end)) < end:
             await self._move_to(wakes_at)
         await self._move_to(end)
@@ -50,10 +50,10 @@ class SteppedClock(ManualClock):
         self.advance(max(0.0, (moment - self.now()).total_seconds()))
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
-        await settle()
+        await let_tasks_run()
 
 
-async def settle() -> None:
+async def let_tasks_run() -> None:
     """Let everything happen that needs no time."""
     for _ in range(TURNS):
         await asyncio.sleep(0)

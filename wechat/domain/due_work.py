@@ -28,7 +28,7 @@ class Claimed:
 
 
 def claim_due(order: Order, lease: str, now: datetime) -> Order:
-    """Take everything that is due in ``order`` under ``lease``."""
+    """Lease everything that is due in ``order``: its own check and its refunds."""
     claimed = claim_check(order, lease, now)
     for refund in order.refunds:
         claimed = claim_refund(claimed, refund.out_refund_no, lease, now)

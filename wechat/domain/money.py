@@ -1,12 +1,17 @@
-"""Amounts: whole fen (1/100 yuan) as ``int``, and yuan only for a person's eyes."""
+"""Amounts: whole fen (1/100 yuan) as ``int``; yuan only for people, spreadsheets and WeChat's bills."""
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
+from functools import lru_cache
 from typing import NewType
 
 from wechat.domain.errors import BadRequest, Bilingual
 
 Fen = NewType("Fen", int)
+
+_YUAN = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,5}))?", re.ASCII)
 
 MAX_TOTAL = 10_000_000
 """Fen: 100,000 yuan, far above any sale on a web page and far below WeChat's own field width."""
@@ -29,6 +34,24 @@ def fen(value: object, *, field: str = "total", most: int = MAX_TOTAL) -> Fen:
     return Fen(value)
 
 
-def yuan(amount: int) -> str:
-    """Format ``1800`` fen as ``18.00``, without a float on the way."""
-    return f"{'-' if amount < 0 else ''}{abs(amount) // 100}.{abs(amount) % 100:02d}"
+def yuan(amount: int, places: int = 2) -> str:
+    """Format ``1800`` fen as ``18.00``, without a float on the way; with zeros up to ``places`` decimals."""
+    return f"{'-' if amount < 0 else ''}{abs(amount) // 100}.{abs(amount) % 100:02d}{'0' * (places - 2)}"
+
+
+def yuan_as_number(amount: int) -> Decimal:
+    """``1800`` fen as ``Decimal("18.00")``, for a spreadsheet."""
+    return Decimal(amount).scaleb(-2)
+
+
+@lru_cache(maxsize=4096)  # a bill's lines repeat few amounts, 0.00 above all
+def parse_yuan(text: str, *, places: int = 2) -> int:
+    """``text`` as a whole number of 10**-places yuan: fen by default. Raises ValueError, also for a finer amount."""
+    match = _YUAN.fullmatch(text)
+    if match is None:
+        raise ValueError("not an amount in yuan")
+    sign, whole, fraction = match[1], match[2], (match[3] or "").ljust(places, "0")
+    if fraction[places:].strip("0"):
+        raise ValueError("finer than can be kept")
+    amount = int(whole + fraction[:places])
+    return -amount if sign else amount

@@ -232,12 +232,12 @@ def apply_refund(order: Order, fact: Verified[RemoteRefund], *, source: str, now
 
 
 def drop_old_failures(order: Order) -> Order:
-    """Keep no more than ``MAX_FAILED`` refunds that came to nothing: those that WeChat never took go first, because a
-    bill may name the others. One of which an event is still to be handed out stays."""
+    """Keep no more than ``MAX_FAILED`` failed refunds. Those that WeChat refused are dropped first, because a bill may
+    name the others. One with a staged event stays."""
     failed = [each for each in order.refunds if not each.reserves]
-    remote = {event.out_refund_no for event in order.outbox}
+    staged = {event.out_refund_no for event in order.outbox}
     oldest = sorted(failed, key=lambda each: each.state is not RefundState.REFUSED)
-    may_go = [each.out_refund_no for each in oldest if each.out_refund_no not in remote]
+    may_go = [each.out_refund_no for each in oldest if each.out_refund_no not in staged]
     dropped = set(may_go[: max(0, len(failed) - MAX_FAILED)])
     if not dropped:
         return order

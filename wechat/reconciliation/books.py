@@ -161,7 +161,7 @@ class Difference:
         theirs: BookEntry | None,
         now: datetime,
     ) -> Self:
-        """A new one; at least one side is there."""
+        """A new difference, identified by what it says. At least one of ``ours`` and ``theirs`` is given."""
         numbers = _either(ours, theirs)[:4]
         identity = "\n".join((mchid, day.isoformat(), kind, *numbers))
         return cls(sha256(identity.encode()).hexdigest()[:32], mchid, day, kind, ours, theirs, now, now)

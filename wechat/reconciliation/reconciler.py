@@ -124,7 +124,7 @@ class Reconciler:
         return any(pattern.fullmatch(out_trade_no) for pattern in self._foreign)
 
     async def _load_midnights(self, database: MatchDatabase, day: date) -> Callable[[BookEntry], bool]:
-        """Which refunds of ours the bill of ``day`` may leave out.
+        """Load refunds sent about midnight; return which entries the bill of ``day`` may leave out.
 
         ``last_sent_at`` is our clock's. Of a refund that was sent about midnight, WeChat may have taken note on the
         other day: those of the midnight before must stand on this bill or on the one before, those of the midnight

@@ -171,7 +171,7 @@ class Candidates(Generic[C]):
         read: Callable[[int], Awaitable[Sequence[C]]],
         claim: Callable[[Sequence[C]], Awaitable[Sequence[J]]],
     ) -> list[J]:
-        """Claim up to ``limit`` jobs, going on to others for each that cannot be had any more."""
+        """Claim up to ``limit`` jobs. A candidate that another process has taken is replaced by the next one."""
         jobs = await self._claim_waiting(limit, claim)
         if len(jobs) < limit:
             self._waiting = self._random.shuffle(await read(CANDIDATES * limit))

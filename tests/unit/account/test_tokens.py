@@ -23,7 +23,7 @@ def wechat(account: Account, transport: Transport, clock: ManualClock) -> Wechat
     return Wechat(account, transport, clock)
 
 
-async def settled() -> None:
+async def let_tasks_run() -> None:
     """Let background renewals finish."""
     for _ in range(20):
         await asyncio.sleep(0.001)
@@ -71,7 +71,7 @@ async def test_a_value_is_kept_until_its_last_minutes(wechat: Wechat) -> None:
     await tokens.access_token()
     wechat.clock.advance(LIFE_S - 301)
     assert await tokens.access_token() == "token-1"
-    await settled()
+    await let_tasks_run()
     assert wechat.account.calls[STABLE] == 1
 
 
@@ -82,7 +82,7 @@ async def test_a_step_of_the_clock_is_no_storm_of_refreshes(wechat: Wechat, step
     await asyncio.gather(*(process.access_token() for process in processes))
     wechat.clock.advance(step_s)
     await asyncio.gather(*(process.access_token() for process in processes for _ in range(50)))
-    await settled()
+    await let_tasks_run()
     assert wechat.account.calls[STABLE] == calls
 
 
@@ -91,7 +91,7 @@ async def test_near_its_end_the_old_value_is_served_while_a_new_one_is_fetched(w
     await tokens.access_token()
     wechat.clock.advance(LIFE_S - 200)
     assert set(await asyncio.gather(*(tokens.access_token() for _ in range(100)))) == {"token-1"}
-    await settled()
+    await let_tasks_run()
     assert await tokens.access_token() == "token-2"
     assert wechat.account.calls[STABLE] == 2
 
@@ -103,7 +103,7 @@ async def test_while_a_refresh_fails_the_old_value_is_served_to_its_end(wechat: 
     wechat.account.replies[STABLE] = refuse(-1)
     for _ in range(20):
         assert await tokens.access_token() == "token-1"
-        await settled()
+        await let_tasks_run()
         wechat.clock.advance(1)
     assert wechat.account.calls[STABLE] <= 1 + 20 / REST_S
     wechat.clock.advance(200)
@@ -117,7 +117,7 @@ async def test_what_another_process_renewed_is_taken_over(wechat: Wechat) -> Non
     await two.access_token()
     wechat.clock.advance(LIFE_S - 200)
     await one.access_token()
-    await settled()
+    await let_tasks_run()
     assert await two.access_token() == "token-2"
     assert wechat.account.calls[STABLE] == 2
 

@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from handlers.web import exports
 from service.settings.sections import Product
-from simulator.bills import lines as bill_lines
 from tests.support.bill_text import PAID, bill
 from tests.support.bills import Line, trade_bill
 from tests.support.bills import yuan as written_by_hand
@@ -21,7 +19,6 @@ from wechat.domain import money
 from wechat.domain.errors import BadRequest, Malformed
 from wechat.domain.money import MAX_TOTAL
 from wechat.orders.requests import CreateOrderRequest
-from wechat.pay.bills import parser as bills
 from wechat.pay.bills.parser import BillBroken, trade_lines
 from wechat.pay.v2 import fields as v2_fields
 from wechat.pay.v3 import payloads as v3_payloads
@@ -39,15 +36,15 @@ def shortest(fen: int) -> str:
 
 @pytest.mark.parametrize(
     "printed",
-    [money.yuan, bill_lines.yuan, written_by_hand, lambda fen: str(exports.yuan(fen)), shortest],
-    ids=["pages and commands", "the simulator's bills", "a bill by hand", "exports", "sums of a bill"],
+    [money.yuan, written_by_hand, lambda fen: str(money.yuan_as_number(fen)), shortest],
+    ids=["pages, commands and the simulator's bills", "a bill by hand", "exports", "sums of a bill"],
 )
 def test_every_price_is_printed_and_read_again_without_an_error(printed: Callable[[int], str]) -> None:
     """M."""
-    read = [bills.yuan(printed(fen)) for fen in PRICES]
+    read = [money.parse_yuan(printed(fen)) for fen in PRICES]
     assert read == list(PRICES)
     assert {type(fen) for fen in read} == {int}
-    assert [bills.yuan(printed(-fen)) for fen in PRICES[1:]] == [-fen for fen in PRICES[1:]]
+    assert [money.parse_yuan(printed(-fen)) for fen in PRICES[1:]] == [-fen for fen in PRICES[1:]]
 
 
 def test_every_price_goes_over_both_wires_without_an_error() -> None:
@@ -58,7 +55,7 @@ def test_every_price_goes_over_both_wires_without_an_error() -> None:
 
 def test_every_fee_of_a_bill_keeps_its_five_places() -> None:
     """M."""
-    assert [bills.yuan(written_by_hand(fee, 5), places=5) for fee in range(-50_000, 50_000)] == [
+    assert [money.parse_yuan(written_by_hand(fee, 5), places=5) for fee in range(-50_000, 50_000)] == [
         *range(-50_000, 50_000)
     ]
 

@@ -21,8 +21,8 @@ from handlers.web.exports import (
     difference_row,
     headings,
     summary_rows,
-    yuan,
 )
+from wechat.domain.money import yuan_as_number
 from wechat.reconciliation.books import (
     Action,
     Audit,
@@ -95,11 +95,11 @@ def test_no_text_in_csv_is_a_formula(cell: str) -> None:
 
 
 def test_plain_text_and_negative_amounts_stay_as_they_are() -> None:
-    assert csv_text([["order-1", "拿铁, 大杯", yuan(-5), 12]]) == 'order-1,"拿铁, 大杯",-0.05,12\r\n'
+    assert csv_text([["order-1", "拿铁, 大杯", yuan_as_number(-5), 12]]) == 'order-1,"拿铁, 大杯",-0.05,12\r\n'
 
 
 def test_every_amount_is_printed_to_the_fen() -> None:
-    assert all(str(yuan(fen)) == f"{fen // 100}.{fen % 100:02d}" for fen in range(100_000))
+    assert all(str(yuan_as_number(fen)) == f"{fen // 100}.{fen % 100:02d}" for fen in range(100_000))
 
 
 def test_xlsx_has_a_summary_and_its_texts_are_no_formulas(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from storage.stores.all import ORDERS
 from tests.contract.samples import a_refund, a_refund_fact, an_order, paid
 from tests.support.core import Backend, Core, CrashingProxy, CrashPoint, SimulatedCrash
 from tests.support.refund_desk import SURE_NO, RefundDesk, lost, refused
-from tests.support.stepped_clock import SteppedClock, settle
+from tests.support.stepped_clock import SteppedClock, let_tasks_run
 from wechat.domain.due_work import CHECK_LEASE
 from wechat.domain.errors import Mismatch, MismatchReason, NotSent, StoreUnavailable
 from wechat.domain.facts import Api, Notification, RefundState, RemoteRefund, RemoteState, Transaction, Verified
@@ -160,7 +160,7 @@ async def at_work(*workers: Worker[Any]) -> AsyncIterator[None]:
     """``workers`` from start to close, after their first round."""
     for worker in workers:
         worker.start()
-    await settle()
+    await let_tasks_run()
     try:
         yield
     finally:
@@ -312,7 +312,7 @@ async def test_a_payment_is_known_within_90_s_also_when_two_workers_in_a_row_are
     workers = [shop.process().worker for _ in range(3)]
     for worker in workers:
         worker.start()
-    await settle()
+    await let_tasks_run()
     number = await place(shop)
     shop.wechat.slow.add(number)
     for elapsed_s in (FIRST_CHECK_S, CHECK_LEASE_S):
@@ -419,7 +419,7 @@ async def test_a_late_payment_that_is_recorded_here_is_seen_to_without_a_rest() 
         await shop.clock.run(1)
         noticed_at = shop.clock.now()
         await core.recorder.apply(await shop.wechat.query(order), source="notify")
-        await settle()
+        await let_tasks_run()
         assert shop.clock.now() == noticed_at
         assert list(shop.desk.taken) == ["late-order-1"]
 
@@ -556,7 +556,7 @@ async def test_slow_queries_hold_up_no_other_order(shop: Shop) -> None:
     async with at_work(shop.core.worker):
         await shop.clock.run(FIRST_CHECK_S)
         for _ in range(20):
-            await settle()
+            await let_tasks_run()
         unpaid = [number for number, order in shop.backend.orders.items() if not order.paid]
         assert sorted(unpaid) == [f"slow-{i:02}" for i in range(15)]
 

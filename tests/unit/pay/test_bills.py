@@ -9,7 +9,8 @@ import pytest
 
 from tests.support.bill_text import HEADER, PAID, SUMMARY, bill
 from tests.support.bills import flow_file
-from wechat.pay.bills.parser import MAX_LINE, BillBroken, TradeSummary, flow_lines, read_lines, trade_lines, yuan
+from wechat.domain.money import parse_yuan
+from wechat.pay.bills.parser import MAX_LINE, BillBroken, TradeSummary, flow_lines, read_lines, trade_lines
 
 REFUNDED = (
     "`2018-11-01 12:00:00,`wx1,`1900,`0,`,`4200,`order-1,`openid,`JSAPI,`REFUND,`CMC,`CNY,"
@@ -114,14 +115,14 @@ def test_a_fund_flow_bill_tells_income_from_spending() -> None:
 
 def test_every_price_below_a_thousand_yuan_is_read_to_the_fen() -> None:
     """M."""
-    assert all(yuan(f"{value // 100}.{value % 100:02d}") == value for value in range(100_000))
-    assert yuan("-0.05") == -5
+    assert all(parse_yuan(f"{value // 100}.{value % 100:02d}") == value for value in range(100_000))
+    assert parse_yuan("-0.05") == -5
 
 
 @pytest.mark.parametrize("text", ["", "1,000.00", "¥1.00", "１.00", "1e2", "1.001", "0x1", " 1.00", "nan", "+1.00"])
 def test_what_is_no_amount_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"yuan|finer"):
-        yuan(text)
+        parse_yuan(text)
 
 
 OLD_HEADER = (

@@ -111,18 +111,18 @@ class Bench:
 
     async def answer_all(self) -> None:
         """Answer batches until none is left."""
-        await settle()
+        await let_tasks_run()
         while self.documents.waiting:
             for batch in self.documents.waiting:
                 batch.succeed()
-            await settle()
+            await let_tasks_run()
 
     async def _start(self, work: Sequence[Any]) -> list[asyncio.Task[Any]]:
         """Each operation comes once the one before it has been seen."""
         tasks = []
         for each in work:
             tasks.append(asyncio.ensure_future(each))
-            await settle()
+            await let_tasks_run()
         self.waiters += tasks
         return tasks
 
@@ -139,7 +139,7 @@ async def bench() -> AsyncIterator[Bench]:
         batch.succeed() if batch.kind != "find" else batch.answer.set_result([])
     closing = asyncio.ensure_future(bench.commit.close())
     while not closing.done():
-        await settle()
+        await let_tasks_run()
         for batch in bench.documents.waiting:
             batch.succeed()
     await asyncio.gather(*bench.waiters, return_exceptions=True)
@@ -155,7 +155,7 @@ async def outcomes(operations: Sequence[asyncio.Task[Any]]) -> list[Any]:
     return [("raised", error) if error else operation.result() for error, operation in found]
 
 
-async def settle() -> None:
+async def let_tasks_run() -> None:
     """Let everything go on that can."""
     for _ in range(6):
         await asyncio.sleep(0)
@@ -175,7 +175,7 @@ async def test_operations_that_come_at_the_same_time_go_together(bench: Bench) -
     """Such as those of requests that one batch has answered."""
     ids = [f"order-{number}" for number in range(10)]
     bench.waiters += [asyncio.ensure_future(bench.commit.insert({"_id": each}, "write-1")) for each in ids]
-    await settle()
+    await let_tasks_run()
     assert bench.documents.sent == [ids]
     await bench.answer_all()
 
@@ -184,11 +184,11 @@ async def test_one_batch_is_under_way_and_what_comes_meanwhile_goes_together(ben
     await bench.insert("a", "b", "c", "d")
     assert bench.documents.sent == [["a"]]
     bench.documents.batches[0].succeed()
-    await settle()
+    await let_tasks_run()
     assert bench.documents.sent == [["a"], ["b", "c", "d"]]
     await bench.insert("e", "f")
     bench.documents.batches[1].succeed()
-    await settle()
+    await let_tasks_run()
     assert bench.documents.sent[2:] == [["e", "f"]]
 
 
@@ -279,7 +279,7 @@ async def test_whatever_comes_each_operation_is_done_once_and_within_the_bounds(
 async def test_each_caller_gets_its_own_result(bench: Bench) -> None:
     writes = await bench.replace("a", "b", "c", "d", "e")
     bench.documents.batches[0].succeed(False)
-    await settle()
+    await let_tasks_run()
     bench.documents.batches[1].succeed(True, True, False, True)
     assert await asyncio.gather(*writes) == [False, True, True, False, True]
 
@@ -287,9 +287,9 @@ async def test_each_caller_gets_its_own_result(bench: Bench) -> None:
 async def test_each_caller_gets_its_own_document_or_none(bench: Bench) -> None:
     reads = await bench.get("a", "b", "c", "d", "c")
     bench.documents.batches[0].succeed()
-    await settle()
+    await let_tasks_run()
     bench.documents.batches[1].answer.set_result({"d": {"_id": "d"}})
-    await settle()
+    await let_tasks_run()
     bench.documents.batches[2].answer.set_result({"c": {"_id": "c"}})
     assert await asyncio.gather(*reads) == [{"_id": "a"}, None, None, {"_id": "d"}, {"_id": "c"}]
 
@@ -297,7 +297,7 @@ async def test_each_caller_gets_its_own_document_or_none(bench: Bench) -> None:
 async def test_a_write_that_is_refused_fails_its_own_caller_only(bench: Bench) -> None:
     writes = await bench.insert("a", "b", "c", "d", "e")
     bench.documents.batches[0].succeed()
-    await settle()
+    await let_tasks_run()
     refusal = ValueError("too large")
     bench.documents.batches[1].succeed(True, True, refusal, False)
     assert await outcomes(writes) == [True, True, True, ("raised", refusal), False]
@@ -309,10 +309,10 @@ async def test_a_batch_that_fails_is_unknown_for_all_who_are_in_it_and_for_nobod
 ) -> None:
     writes = await bench.insert("a", "b", "c", "d")
     bench.documents.batches[0].succeed()
-    await settle()
+    await let_tasks_run()
     more = await bench.insert("e")
     bench.documents.batches[1].fail(error)
-    await settle()
+    await let_tasks_run()
     bench.documents.batches[2].succeed()
     assert await outcomes([*writes, *more]) == [True, *[("raised", error)] * 3, True]
     [after] = await bench.insert("f")
@@ -336,7 +336,7 @@ async def test_after_an_answer_that_does_not_fit_its_batch_the_queue_goes_on(ben
 async def test_who_leaves_before_it_is_sent_withdraws_the_operation(bench: Bench) -> None:
     writes = await bench.insert("a", "b", "c", "d", "e")
     writes[3].cancel()
-    await settle()
+    await let_tasks_run()
     assert writes[3].cancelled()
     await bench.answer_all()
     assert bench.documents.sent == [["a"], ["b", "c", "e"]]
@@ -346,10 +346,10 @@ async def test_who_leaves_before_it_is_sent_withdraws_the_operation(bench: Bench
 async def test_who_leaves_after_it_is_sent_disturbs_nobody(bench: Bench) -> None:
     writes = await bench.insert("a", "b", "c", "d", "e")
     bench.documents.batches[0].succeed()
-    await settle()
+    await let_tasks_run()
     for leaving in (writes[1], writes[3]):
         leaving.cancel()
-    await settle()
+    await let_tasks_run()
     assert [batch.ids for batch in bench.documents.waiting] == [["b", "c", "d", "e"]]
     await bench.answer_all()
     assert [await write for write in writes if not write.cancelled()] == [True] * 3
@@ -360,7 +360,7 @@ async def test_when_all_leave_what_was_sent_goes_on_and_the_rest_is_withdrawn(be
     reads = await bench.get("a")
     for leaving in (*writes, *reads):
         leaving.cancel()
-    await settle()
+    await let_tasks_run()
     assert [batch.ids for batch in bench.documents.waiting] == [["a"], ["a"]]
     await bench.answer_all()
     assert len(bench.documents.batches) == 2
@@ -369,9 +369,9 @@ async def test_when_all_leave_what_was_sent_goes_on_and_the_rest_is_withdrawn(be
 async def test_a_batch_that_fails_after_all_have_left_is_nobodys_loss(bench: Bench) -> None:
     [write] = await bench.insert("a")
     write.cancel()
-    await settle()
+    await let_tasks_run()
     bench.documents.batches[0].fail(StoreUnavailable())
-    await settle()
+    await let_tasks_run()
     [after] = await bench.insert("b")
     bench.documents.batches[1].succeed()
     assert await after is True
@@ -417,7 +417,7 @@ async def test_a_listing_waits_for_no_queue(bench: Bench) -> None:
     await bench.get("a", "b", "c")
     listings = [asyncio.ensure_future(bench.commit.find(EVERYTHING)) for _ in range(5)]
     listings.append(asyncio.ensure_future(bench.commit.find_equal("at", "x", 5)))
-    await settle()
+    await let_tasks_run()
     held = [batch for batch in bench.documents.waiting if batch.kind == "find"]
     assert len(held) == 6
     for number, batch in enumerate(held):
@@ -427,13 +427,13 @@ async def test_a_listing_waits_for_no_queue(bench: Bench) -> None:
 
 async def test_who_leaves_a_listing_does_not_cancel_it(bench: Bench) -> None:
     listing = asyncio.ensure_future(bench.commit.find(EVERYTHING))
-    await settle()
+    await let_tasks_run()
     listing.cancel()
-    await settle()
+    await let_tasks_run()
     assert listing.cancelled()
     assert len(bench.documents.waiting) == 1
     bench.documents.batches[0].fail(StoreUnavailable())  # and that is nobody's loss
-    await settle()
+    await let_tasks_run()
 
 
 async def test_a_listing_that_is_not_answered_in_time_is_unavailable_and_not_cancelled(
@@ -449,7 +449,7 @@ async def test_a_listing_that_is_not_answered_in_time_is_unavailable_and_not_can
 
 async def test_a_listing_that_fails_fails_for_its_caller(bench: Bench) -> None:
     listing = asyncio.ensure_future(bench.commit.find(EVERYTHING))
-    await settle()
+    await let_tasks_run()
     bench.documents.batches[0].fail(StoreUnavailable())
     with pytest.raises(StoreUnavailable):
         await listing
@@ -463,15 +463,15 @@ async def test_closing_waits_until_everything_is_answered(bench: Bench) -> None:
     writes = await bench.insert("a", "b", "c", "d")
     reads = await bench.get("a")
     listing = asyncio.ensure_future(bench.commit.find(EVERYTHING))
-    await settle()
+    await let_tasks_run()
     closing = asyncio.ensure_future(bench.commit.close())
     for _ in range(3):
-        await settle()
+        await let_tasks_run()
         assert not closing.done()
         for batch in [batch for batch in bench.documents.waiting if batch.kind != "find"]:
             batch.succeed()
     assert await asyncio.gather(*writes, *reads) == [True, True, True, True, {"_id": "a"}]
-    await settle()
+    await let_tasks_run()
     assert not closing.done()
     [listed] = bench.documents.waiting
     listed.answer.set_result([])
@@ -490,9 +490,9 @@ async def test_after_closing_nothing_is_taken_any_more(bench: Bench) -> None:
 async def test_closing_waits_for_what_nobody_waits_for_any_more(bench: Bench) -> None:
     [write] = await bench.insert("a")
     write.cancel()
-    await settle()
+    await let_tasks_run()
     closing = asyncio.ensure_future(bench.commit.close())
-    await settle()
+    await let_tasks_run()
     assert not closing.done()
     bench.documents.batches[0].succeed()
     await closing

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.runtime import a_runtime
-from tests.support.stepped_clock import SteppedClock, settle
+from tests.support.stepped_clock import SteppedClock, let_tasks_run
 from wechat.domain.errors import FenpayError, NotSent, StoreUnavailable
 from wechat.support.worker import FAILURE_REST, LONGEST_REST, LOOPS, MEASURE_S, Worker, first
 
@@ -104,7 +104,7 @@ async def at_work(jobs: Jobs, loops: int = LOOPS, longest_rest: timedelta = LONG
     worker = Worker(jobs, a_runtime(jobs.clock), loops, longest_rest)
     worker.start()
     try:
-        await settle()
+        await let_tasks_run()
         yield worker
     finally:
         async with asyncio.timeout(5):
@@ -120,12 +120,12 @@ async def test_no_more_is_claimed_than_there_are_free_loops(jobs: Jobs) -> None:
         assert jobs.running == {"a", "b", "c"}
         assert [limit for _, limit in jobs.claims] == [3]
         jobs.gates["b"].set()
-        await settle()
+        await let_tasks_run()
         assert jobs.running == {"a", "c", "d"}
         assert [limit for _, limit in jobs.claims] == [3, 1]
         for gate in jobs.gates.values():
             gate.set()
-        await settle()
+        await let_tasks_run()
         assert jobs.names == ["a", "b", "c", "d", "e"]
     assert jobs.most == 3
     assert max(limit for _, limit in jobs.claims) == 3
@@ -141,7 +141,7 @@ async def test_while_no_loop_is_free_nothing_is_claimed(jobs: Jobs, clock: Stepp
             await clock.run(60)
         assert len(jobs.claims) == claims
         jobs.gates["a"].set()
-        await settle()
+        await let_tasks_run()
         assert jobs.names == ["a", "c"]
 
 
@@ -151,7 +151,7 @@ async def test_sixteen_jobs_run_at_once(jobs: Jobs) -> None:
         assert (len(jobs.running), LOOPS) == (16, 16)
         for gate in jobs.gates.values():
             gate.set()
-        await settle()
+        await let_tasks_run()
         assert len(jobs.done) == 40
     assert jobs.most == 16
 
@@ -161,7 +161,7 @@ async def test_a_slow_call_holds_up_nothing_else(jobs: Jobs, clock: SteppedClock
     jobs.add(*[f"quick-{i:03}" for i in range(200)])
     async with at_work(jobs) as worker:
         for _ in range(5):
-            await settle()
+            await let_tasks_run()
         assert jobs.names == [f"quick-{i:03}" for i in range(200)]
         assert len(jobs.running) == LOOPS - 1
         jobs.add("later", in_s=5)
@@ -175,8 +175,8 @@ async def test_a_job_that_ends_makes_room_for_the_next_without_any_time_passing(
 ) -> None:
     jobs.add(*[f"job-{i:03}" for i in range(100)])
     async with at_work(jobs, loops=1):
-        await settle()
-        await settle()
+        await let_tasks_run()
+        await let_tasks_run()
         assert {at for _, at in jobs.done} == {clock.now()}
         assert len(jobs.done) == 100
 
@@ -187,10 +187,10 @@ async def test_a_job_that_ends_makes_room_for_the_next_without_any_time_passing(
 async def test_news_wakes_it_at_once(jobs: Jobs, clock: SteppedClock) -> None:
     async with at_work(jobs) as worker:
         jobs.add("a")
-        await settle()
+        await let_tasks_run()
         assert jobs.done == []  # nobody has told it
         worker.wake()
-        await settle()
+        await let_tasks_run()
         assert jobs.done == [("a", clock.now())]
 
 
@@ -206,7 +206,7 @@ async def test_news_that_comes_while_it_looks_is_not_lost(jobs: Jobs, clock: Ste
     work = Meanwhile(clock)
     async with at_work(work) as worker:
         worker.wake()
-        await settle()
+        await let_tasks_run()
         assert work.done == [("a", clock.now())]
 
 
@@ -432,5 +432,5 @@ async def test_the_first_wait_that_is_over_ends_the_others() -> None:
             ended.append(name)
 
     await first(forever("a"), asyncio.sleep(0), forever("b"))
-    await settle()
+    await let_tasks_run()
     assert sorted(ended) == ["a", "b"]

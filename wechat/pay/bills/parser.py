@@ -10,16 +10,15 @@ Sources: https://pay.weixin.qq.com/doc/v3/merchant/4013071227 (trade bill), .../
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from wechat.domain.errors import Bilingual, RemoteError
+from wechat.domain.money import parse_yuan
 from wechat.domain.times import from_v2_datetime
 
 T = TypeVar("T")
@@ -29,7 +28,6 @@ MAX_LINE = 16 * 1024  # characters; WeChat's widest columns add up to a tenth of
 MOST = 2**63 - 1
 """How much all columns together may add up to, each in its own units: what the databases keep in a number."""
 
-_YUAN = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,5}))?", re.ASCII)
 
 OLD_NAMES = {
     "总金额": "订单金额",
@@ -128,19 +126,6 @@ class TradeSummary:
     total: int
     refund: int
     fee_e5: int
-
-
-@lru_cache(maxsize=4096)  # a bill's lines repeat few amounts, 0.00 above all
-def yuan(text: str, *, places: int = 2) -> int:
-    """``text`` as a whole number of 10**-places yuan: fen by default. Raises ValueError, also for a finer amount."""
-    match = _YUAN.fullmatch(text)
-    if match is None:
-        raise ValueError("not an amount in yuan")
-    sign, whole, fraction = match[1], match[2], (match[3] or "").ljust(places, "0")
-    if fraction[places:].strip("0"):
-        raise ValueError("finer than can be kept")
-    amount = int(whole + fraction[:places])
-    return -amount if sign else amount
 
 
 def read_lines(path: Path) -> Iterator[str]:
@@ -258,7 +243,7 @@ class _Table:
 def _trade_line(row: Row) -> TradeLine:
     get = row.get
     total = _price(row["订单金额"])
-    refund = yuan(get("申请退款金额") or get("退款金额") or "0")
+    refund = parse_yuan(get("申请退款金额") or get("退款金额") or "0")
     return TradeLine(
         time=from_v2_datetime(row["交易时间"]),
         appid=row["公众账号ID"],
@@ -274,37 +259,37 @@ def _trade_line(row: Row) -> TradeLine:
         refund_id=_number(get("微信退款单号", "")),
         out_refund_no=_number(get("商户退款单号", "")),
         refund=refund,
-        settled_refund=yuan(row["退款金额"]) if "退款金额" in row else refund,
+        settled_refund=parse_yuan(row["退款金额"]) if "退款金额" in row else refund,
         refund_status=get("退款状态", ""),
-        fee_e5=yuan(row["手续费"], places=5),
+        fee_e5=parse_yuan(row["手续费"], places=5),
     )
 
 
 def _trade_summary(row: Row) -> TradeSummary:
     return TradeSummary(
         count=_count(row["总交易单数"]),
-        total=yuan(row["订单总金额"]),
-        refund=yuan(row.get("申请退款总金额") or row.get("退款总金额") or "0"),
-        fee_e5=yuan(row["手续费总金额"], places=5),
+        total=parse_yuan(row["订单总金额"]),
+        refund=parse_yuan(row.get("申请退款总金额") or row.get("退款总金额") or "0"),
+        fee_e5=parse_yuan(row["手续费总金额"], places=5),
     )
 
 
 def _flow_line(row: Row) -> FlowLine:
-    amount = yuan(row["收支金额(元)"])
+    amount = parse_yuan(row["收支金额(元)"])
     return FlowLine(
         time=from_v2_datetime(row["记账时间"]),
         transaction_id=row["微信支付业务单号"],
         flow_id=row["资金流水单号"],
         business=row["业务类型"],
         amount=amount if row["收支类型"] == "收入" else -amount,
-        balance=yuan(row["账户结余(元)"]),
+        balance=parse_yuan(row["账户结余(元)"]),
         voucher=row["业务凭证号"],
     )
 
 
 def _price(text: str) -> int:
     """What was paid, in fen. Raises ValueError, also for a negative price; refunds and fees may have a sign."""
-    amount = yuan(text)
+    amount = parse_yuan(text)
     if amount < 0:
         raise ValueError("a negative price")
     return amount
@@ -317,4 +302,4 @@ def _number(text: str) -> str:
 
 def _count(text: str) -> int:
     """A number of lines, which WeChat prints as ``45.0``. Raises ValueError."""
-    return yuan(text, places=0)
+    return parse_yuan(text, places=0)
