@@ -26,7 +26,7 @@ def read_value(option: str, value: str) -> str:
     try:
         path = Path(value)
         if "\n" in value or not path.is_file():
-            return value
+            return value.encode("utf-8", "replace").decode()
         return path.read_bytes()[:MOST_BYTES].decode("utf-8").removesuffix("\n").removesuffix("\r")
     except (OSError, ValueError):
         text = Bilingual(f"{option}：读不到文件 {value[:80]}", f"{option}: cannot read the file {value[:80]}")

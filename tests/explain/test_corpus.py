@@ -6,17 +6,9 @@ import json
 
 import pytest
 
-from tests.explain import corpus
+from tests.explain.cases import CASES, raw
 from tests.explain.corpus import Case
 from wechat.explain.signature import explain
-
-RIGHT = [*corpus.v2_right(), *corpus.v3_request_right(), *corpus.v3_answers_right()]
-WRONG = [*corpus.v2_slips(), *corpus.v3_request_slips(), *corpus.v3_answers_slips()]
-CASES = [*RIGHT, *WRONG]
-
-
-def raw(case: Case) -> bytes:
-    return case.text.encode() if isinstance(case.text, str) else case.text
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.kind}: {case.name}")
@@ -24,6 +16,8 @@ def test_the_slip_is_named_and_no_other(case: Case) -> None:
     found = explain(raw(case), case.keys)
     assert (found.kind, sorted(slip.code for slip in found.slips)) == (case.kind, sorted(case.slips))
     assert found.verdict == ("wrong" if case.slips else "correct")
+    if not case.slips and found.computed:
+        assert (found.given or "").endswith(found.computed)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.kind}: {case.name}")

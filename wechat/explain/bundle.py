@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from wechat.explain.capture import objects
+from wechat.explain.capture import objects, plain
 
 NAMES = "appid|time_?stamp|nonce_?str|package|sign_?type|pay_?sign|signature|jsapi_?ticket|rawstring|string1|url"
 PAIR = re.compile(
@@ -19,7 +19,8 @@ PAIR = re.compile(
 )
 QUERY = re.compile(rf"(?:^|[?&\s])((?:{NAMES})=[^\s\"'{{}}]*&[^\s\"'{{}}]*)", re.IGNORECASE)
 URL_LINE = re.compile(
-    r"(?:^|[\s\"'{,])(?:url|page|href|link)[\"']?\s*[=:]\s*[\"']?(https?://[^\s\"'<>]+)", re.IGNORECASE | re.MULTILINE
+    r"(?:^|[\s\"'{,\[])(?:url|page|href|link)[\"'\]]?\s*(?:=>|[=:])\s*[\"']?(https?://[^\s\"'<>]+)",
+    re.IGNORECASE | re.MULTILINE,
 )
 REAL_URL = re.compile(r"realAuthUrl[^h]{1,10}(https?:[^\s\"'\]]+)", re.IGNORECASE)
 EATEN = {"×tamp": "&timestamp", "¬ify": "&notify", "§ion": "&section", "&amp;": "&"}
@@ -60,7 +61,7 @@ def read_bundle(text: str) -> Bundle | None:
     found = _from_json(clean) or _from_query(clean) or _from_script(clean)
     if found is None:
         return None
-    values, numbers = found
+    values, numbers = {plain(name): plain(value) for name, value in found[0].items()}, found[1]
     line, real = URL_LINE.search(text), REAL_URL.search(text)
     url = str(values.get("url", "")) if str(values.get("url", "")).startswith("http") else ""
     return Bundle(
@@ -125,7 +126,7 @@ def _from_script(text: str) -> tuple[dict[str, str], set[str]] | None:
     values: dict[str, str] = {}
     numbers: set[str] = set()
     for name, value in PAIR.findall(text):
-        if name.lower() == "url" and not value.strip("\"'").startswith("http"):
+        if name.lower() == "url":  # an address may hold what ends a value here: see URL_LINE
             continue
         if name not in values:
             values[name] = _unquote(value)

@@ -10,22 +10,23 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-MOST_BYTES = 256 * 1024
+MOST_BYTES = 128 * 1024
 METHODS = "GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS"
 REQUEST_LINE = re.compile(rf"({METHODS}) +(\S+)(?: +HTTP/[\d.]+)?", re.IGNORECASE)
 STATUS_LINE = re.compile(r"HTTP/[\d.]+ +(\d{3})\b.*")
 HEADER = re.compile(r"([A-Za-z0-9_-]{2,64}) *: *(.*)")
 LOOSE = re.compile(
     r"(?:HTTP_)?(wechatpay[-_](?:timestamp|nonce|signature-type|signature|serial)|webhook[-_](?:id|timestamp|signature))"
-    r"""["']?\]?\s*(?::|=>|=)\s*(?:\[\s*)?["']?([^"'\s,;\]}]+)""",
+    r"""["']?\]?\s*(?::|=>|=)\s*(?:\[\s*)?["']?((?:v1,)?[^"'\s,;\]}]+)""",
     re.IGNORECASE,
 )
 AUTHORIZATION = re.compile(r"(WECHATPAY2-[A-Za-z0-9-]+\s+.{0,1500}?serial_no=\\?\"?[^\",\s\\]*)", re.DOTALL)
+ESCAPED_OBJECT, ESCAPED_QUOTE = '{\\"', '\\"'  # a JSON object inside a string
 LOOSE_METHOD = re.compile(rf"(?<![A-Za-z])({METHODS})(?![A-Za-z])")
 LOOSE_TARGET = re.compile(r"(?:https?://[A-Za-z0-9.:-]+)?/v3/[^\s\"'<>\\,]*")
 
@@ -58,9 +59,9 @@ class Capture:
 def read(raw: bytes) -> Capture:
     """What ``raw`` holds. Bytes that are not UTF-8 stay what they are."""
     text = raw[:MOST_BYTES].decode("utf-8", "surrogateescape").removeprefix("\ufeff")
-    messages = [one for one in _messages(text) if one.headers or one.target]
+    messages = [_without_stray_bytes(one) for one in _messages(text) if one.headers or one.target]
     dates = [_http_date(one.headers["date"]) for one in messages if "date" in one.headers]
-    return Capture(text, tuple(messages), tuple(date for date in dates if date is not None))
+    return Capture(plain(text), tuple(messages), tuple(date for date in dates if date is not None))
 
 
 def _http_date(text: str) -> float | None:
@@ -73,7 +74,21 @@ def _http_date(text: str) -> float | None:
 
 def encode(text: str) -> bytes:
     """The bytes that ``text`` was read from."""
-    return text.encode("utf-8", "surrogateescape")
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character, as JSON can spell one
+        return text.encode("utf-8", "replace")
+
+
+def plain(text: str) -> str:
+    """``text`` with a mark in place of whatever is no character."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _without_stray_bytes(message: Message) -> Message:
+    """``message`` with plain text outside its body, which keeps its bytes."""
+    headers = {name: plain(value) for name, value in message.headers.items()}
+    return replace(message, headers=headers, method=plain(message.method), target=plain(message.target))
 
 
 def _messages(text: str) -> Iterator[Message]:
@@ -269,7 +284,8 @@ def _loose(text: str) -> Iterator[Message]:
 def _loose_bodies(text: str) -> list[bytes]:
     """The longest JSON object in ``text``, in its own bytes; escaped ones are unescaped."""
     spans = [text[start:end] for start, end in _spans(text)]
-    spans += [part.replace('\\"', '"') for part in re.findall(r"\{\\\".{0,60000}\}", text)]
+    start, end = text.find(ESCAPED_OBJECT), text.rfind("}") + 1
+    spans += [text[start:end].replace(ESCAPED_QUOTE, '"')] if 0 <= start < end else []
     return [encode(part) for part in sorted(spans, key=len, reverse=True)] or [b""]
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from wechat.domain.errors import Bilingual
 from wechat.explain.conclusion import conclude, end, slip
-from wechat.explain.field_changes import SIGN_TYPES, Change, Fields, changes
+from wechat.explain.field_changes import SIGN_TYPES, Change, Fields, changes, present
 from wechat.explain.model import MASK, Explanation, Keys, Kind, Slip, Verdict
 from wechat.explain.resource import key_tries
 from wechat.explain.search import Dimension, Try, dimension, search
@@ -92,10 +92,10 @@ def explain_fields(
     known = keys.symmetric(keys.v2)
     used = _LENGTHS.get(len(given)) if re.fullmatch(r"[0-9A-Fa-f]+", given) else None
     right_type = declared or (used if isinstance(used, SignType) else SignType.MD5)
-    base = Explanation(kind, Verdict.UNRECOGNISED, tuple(visible), v2_string(fields, MASK), given=given)
+    base = Explanation(kind, Verdict.UNRECOGNISED, tuple(visible), v2_string(present(fields), MASK), given=given)
     if not known:
         return end(base, visible) if visible else replace(base, hint=NEED_KEY)
-    base = replace(base, computed=v2_sign(fields, known[0][0], right_type))
+    base = replace(base, computed=v2_sign(present(fields), known[0][0], right_type))
     if not given:
         return end(base, [*visible, slip(SlipCode.SIGN_MISSING)])
     if used is None:

@@ -23,6 +23,7 @@ from wechat.explain.search import Dimension, Try, dimension, search
 from wechat.explain.slips import SlipCode
 from wechat.explain.v2 import read_fields
 
+MOST_QUERY = 4096
 NEED_TOKEN = Bilingual("需要 --key：消息推送配置里的 Token", "--key is needed: the Token of the push settings")
 
 
@@ -43,8 +44,12 @@ def push_query(text: str) -> tuple[Mapping[str, str], str]:
     eaten = "×tamp" if "×tamp=" in text else ""
     eaten = eaten or ("&amp;" if re.search(r"&amp;(?:timestamp|nonce|signature)=", text) else "")
     clean = text.replace("×tamp", "&timestamp").replace("&amp;", "&") if eaten else text
-    found = re.search(r"[^\s\"'?<>]*\bsignature=[0-9A-Fa-f]{40}[^\s\"'<>]*", clean)
-    return (dict(parse_qsl(found[0], keep_blank_values=True)), eaten) if found else ({}, "")
+    found = re.search(r"signature=[0-9A-Fa-f]{40}", clean)
+    if found is None:
+        return {}, ""
+    start = max(clean.rfind(mark, 0, found.start()) for mark in "?\"' \t\r\n<>") + 1
+    query = re.match(r"[^\s\"'<>]*", clean[start : found.end() + MOST_QUERY])
+    return dict(parse_qsl(query[0] if query else "", keep_blank_values=True, max_num_fields=None)), eaten
 
 
 def explain_push(capture: Capture, keys: Keys) -> Explanation:

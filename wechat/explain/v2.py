@@ -16,7 +16,6 @@ from wechat.explain.slips import SlipCode
 from wechat.pay.signing import SignType
 from wechat.pay.v2 import xmlcodec
 
-DOCUMENT = re.compile(r"<(xml|root)>.*?</\1>", re.DOTALL | re.IGNORECASE)
 ELEMENT = re.compile(
     r"<([A-Za-z_][\w.-]*)>(?:\s*<!\[CDATA\[(.*?)\]\]>\s*|([^<]*))</\1>|<([A-Za-z_][\w.-]*)\s*/>", re.DOTALL
 )
@@ -29,16 +28,25 @@ UNSIGNED = Bilingual(
 def read_fields(text: str) -> dict[str, str]:
     """The fields of the first XML document in ``text``; empty without one. A document that
     no strict parser takes is read as far as it goes, because it is to be explained."""
-    found = DOCUMENT.search(text)
-    if not found:
-        return {}
+    document = _find_document(text)
     try:
-        return xmlcodec.parse(encode(found[0]))
+        return xmlcodec.parse(encode(document)) if document else {}
     except Malformed:
         return {
             match[1] or match[4]: match[2] if match[2] is not None else html.unescape(match[3] or "").strip()
-            for match in ELEMENT.finditer(found[0][5:-6])
+            for match in ELEMENT.finditer(document[5 : xmlcodec.MAX_BYTES])
         }
+
+
+def _find_document(text: str) -> str:
+    """The first document in ``text``, from its root's beginning to the root's end."""
+    low = text.lower()
+    for name in ("xml", "root"):
+        start = low.find(f"<{name}>")
+        end = low.find(f"</{name}>", start) if start >= 0 else -1
+        if end >= 0:
+            return text[start : end + len(name) + 3]
+    return ""
 
 
 def explain_v2(capture: Capture, keys: Keys) -> Explanation:

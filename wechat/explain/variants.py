@@ -14,7 +14,7 @@ from wechat.explain.slips import SlipCode
 
 NEAR_S = 5
 FAR_S = 3600
-TOKEN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{6,64}(?![A-Za-z0-9])")
+TOKEN = re.compile(r"(?<!\w)\w{5,64}(?!\w)", re.ASCII)
 MOST_TOKENS = 300
 COMMON_BODIES = 40  # ways to write a JSON document that are combined with another slip
 

@@ -59,8 +59,11 @@ def explain_webhook(capture: Capture, keys: Keys, now_s: float | None = None) ->
     found = search(tries, fits)
     if found is None:
         return end(base, [*visible, slip(SlipCode.WRONG_KEY)])
-    _, one, moment, body, form = found.values
-    return conclude(base, found, visible, form.format(one, moment) + body.decode("utf-8", "replace"))
+    key, one, moment, body, form = found.values
+    signed = form.format(one, moment).encode() + body
+    if not found.slips:
+        base = replace(base, computed=f"v1,{_mac(key, signed)}")
+    return conclude(base, found, visible, signed.decode("utf-8", "replace"))
 
 
 def _mac(key: bytes, content: bytes) -> str:
