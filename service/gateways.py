@@ -15,7 +15,9 @@ from wechat.domain.ports import Runtime, Telemetry
 from wechat.pay.bills.gateways import BillGateway, V2Bills, V3Bills
 from wechat.pay.certificates import Certificates, KeyRing, PlatformKey, load_public_key, load_signer
 from wechat.pay.ciphers import AeadCipher
+from wechat.pay.expiry import ExpiryWatch
 from wechat.pay.gateway import ApiContext, Gateway, Merchant, RefundGateway
+from wechat.pay.key_files import describe_certificate
 from wechat.pay.signing import SignType
 from wechat.pay.v2.gateway import V2Gateway
 from wechat.pay.v2.mutual_tls import client_context
@@ -35,7 +37,7 @@ class Pay:
     gateways: dict[Api, Gateway] = field(default_factory=dict)
     refunds: dict[Api, RefundGateway] = field(default_factory=dict)
     bills: dict[Api, BillGateway] = field(default_factory=dict)
-    background: list[Certificates] = field(default_factory=list)
+    background: list[Certificates | ExpiryWatch] = field(default_factory=list)
     closing: list[Transport] = field(default_factory=list)
     ring: KeyRing | None = None
     ends: dict[str, datetime] = field(default_factory=dict)
@@ -51,6 +53,7 @@ def build(settings: Settings, transport: Transport, runtime: Runtime) -> Pay:
         _add_v2(built, pay.v2, wire, merchant, runtime.telemetry)
     if pay.v3:
         _add_v3(built, pay.v3, wire, merchant, runtime)
+    built.background.append(ExpiryWatch(lambda: {**built.ends, **(built.ring.ends if built.ring else {})}, runtime))
     return built
 
 
@@ -88,8 +91,9 @@ def _add_v2(built: Pay, v2: V2Settings, wire: ApiContext, merchant: Merchant, te
     built.gateways[Api.V2] = gateway
     built.refunds[Api.V2] = V2Refunds(gateway, secure)
     built.bills[Api.V2] = V2Bills(wire, merchant, key, sign_type, secure=secure)
-    if secure:
+    if secure and v2.client_cert:
         built.closing.append(secure.transport)
+        built.ends["client certificate"] = describe_certificate(v2.client_cert.get_secret_value()).ends_at
 
 
 def _secure(v2: V2Settings, wire: ApiContext, telemetry: Telemetry) -> ApiContext | None:

@@ -34,6 +34,7 @@ MEANINGS: Mapping[str, Bilingual] = {
     "books_differ": Bilingual("对账有差异", "the books differ from WeChat Pay's bill"),
     "bill_late": Bilingual("账单迟迟不可下载", "the bill is late"),
     "reconciliation_failed": Bilingual("对账失败", "the reconciliation failed"),
+    "certificate_ends": Bilingual("证书即将过期或已过期", "a certificate ends soon, or has ended"),
     "notifications_refused": Bilingual("持续有通知被拒绝", "notifications are refused again and again"),
 }
 """Without the order or day, which is told beside it."""

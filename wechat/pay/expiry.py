@@ -1,0 +1,59 @@
+"""Report certificates that end soon: at the start, daily from 60 days before the end, with an alarm from 7 days on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timedelta
+
+import structlog
+
+from wechat.domain.ports import Runtime
+from wechat.domain.times import beijing_day
+
+WARN_DAYS, URGENT_DAYS, ALARM_DAYS = 60, 30, 7
+ALARM = "certificate_ends"
+
+log = structlog.get_logger("wechat.expiry")
+
+
+class ExpiryWatch:
+    """Looks once a day. ``ends`` says when each certificate ends, by its name."""
+
+    def __init__(self, ends: Callable[[], Mapping[str, datetime]], runtime: Runtime) -> None:
+        self._ends = ends
+        self._clock = runtime.clock
+        self._telemetry = runtime.telemetry
+        self._looked_on: date | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="certificate ends")
+
+    async def close(self) -> None:
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def look(self) -> None:
+        """Tell of each certificate that ends within 60 days; once a day, whoever asks."""
+        now = self._clock.now()
+        if self._looked_on == beijing_day(now):
+            return
+        self._looked_on = beijing_day(now)
+        for name, ends_at in self._ends().items():
+            self._tell(name, ends_at, (ends_at - now) // timedelta(days=1))
+
+    def _tell(self, name: str, ends_at: datetime, days: int) -> None:
+        if days >= WARN_DAYS:
+            return
+        day = f"{ends_at:%Y-%m-%d}"
+        when = f"{name} ended on {day}" if days < 0 else f"{name} ends in {days} days, on {day}"
+        (log.error if days < URGENT_DAYS else log.warning)("certificate_ends", name=name, error=when)
+        if days <= ALARM_DAYS:
+            self._telemetry.alarm(ALARM, error=when)
+
+    async def _run(self) -> None:
+        while True:
+            self.look()
+            await self._clock.sleep_until(self._clock.now() + timedelta(days=1), self._clock.version)
