@@ -123,6 +123,27 @@ def doctor(
 
 
 @app.command(
+    help=words("逐项询问上线所需的配置，写出配置文件", "Ask for what production needs, and write the settings.")
+)
+def init(
+    settings: Annotated[Path, typer.Option(help=words("写到哪里", "where to write the settings"))] = Path(
+        "/etc/fenpay/settings.yml"
+    ),
+    user: Annotated[str, typer.Option(help=words("运行服务的用户", "the user who runs the service"))] = "fenpay",
+) -> None:
+    """Ask for what production needs, and write the settings."""
+    import asyncio  # noqa: PLC0415 - nothing else here waits
+
+    from doctor.run import examine  # noqa: PLC0415 - it brings the whole service
+    from scripts import init as setup  # noqa: PLC0415 - see above
+
+    if status := setup.main(settings, user, language()):
+        raise typer.Exit(status)
+    results = asyncio.run(examine(settings.absolute()))
+    raise typer.Exit(int(doctor_view.show(results, Screen(language()))))
+
+
+@app.command(
     help=words("迁移 0.1.0 的数据；先停掉全部旧进程", "Copy the data of release 0.1.0; stop every old process first.")
 )
 def migrate(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from doctor import machine
 from doctor.check import Check, Part, look_all, look_now
 from doctor.report import Result
 from doctor.subject import Subject, read
@@ -18,6 +21,13 @@ LIVE = (*OFFLINE, Part.WECHAT)
 async def examine(file: Path, *, live: bool = False) -> list[Result]:
     """Every check of ``file``; those that ask WeChat only when ``live``."""
     return await look_all(CHECKS, read(file), LIVE if live else OFFLINE)
+
+
+def examine_values(values: Mapping[str, Any], ids: Iterable[str], file: Path) -> list[Result]:
+    """The checks with these ids, of settings that are still being made for ``file``."""
+    subject = Subject(file, machine.look(), values, None)
+    wanted = [check for check in CHECKS if check.id in ids]
+    return asyncio.run(look_all(wanted, subject, LIVE))
 
 
 def examine_start(subject: Subject, checks: Sequence[Check] = CHECKS) -> list[Result]:

@@ -235,7 +235,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _row(check_id: str, zh: str, en: str, look: Callable[[Subject], object]) -> Check:
-    return Check(check_id, Bilingual(zh, en), look, Part.STORES)  # type: ignore[arg-type]  # judgements, now or awaited
+    return Check(check_id, Bilingual(zh, en), look, Part.STORES, bare=True)  # type: ignore[arg-type]  # judgements, now or awaited
 
 
 CHECKS = (

@@ -249,8 +249,9 @@ async def _v3(wechat: WeChat) -> V3Gateway | None:
     if not isinstance(gateway, V3Gateway) or not v3:
         return None
     if not v3.public_key:
-        for certificates in wechat.pay.background:
-            await certificates.refresh()
+        for each in wechat.pay.background:
+            if isinstance(each, Certificates):
+                await each.refresh()
     return gateway
 
 
