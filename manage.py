@@ -164,6 +164,18 @@ app.add_typer(bills.app, name="bill")
 app.add_typer(books.app)
 app.add_typer(events.app, name="events")
 app.add_typer(notify.app, name="notify")
+
+
+@app.command()
+def indexes(
+    settings: Annotated[Path, typer.Option(help="设置文件 · the settings file")] = ROOT / "settings.yml",
+) -> None:
+    """新建缺少的索引，可能很久 · Create the indexes that are missing; on a large collection it takes a while."""
+    from scripts.indexes import main  # noqa: PLC0415 - it brings the database driver, which is not needed to ask a service
+
+    raise typer.Exit(main(settings))
+
+
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(why.app)
 app.add_typer(support.app)

@@ -146,8 +146,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
     clock = SimulatorClock(transport, settings.simulator_url) if settings.simulator_url else machine
     runtime = Runtime(clock, SystemRandom(), telemetry, ThreadPool())
     pay = gateways.build(settings, transport, Runtime(machine, runtime.random, telemetry, runtime.threads))
-    token_store = TokenCache(redis_url, clock, f"{settings.redis.prefix}{settings.account.appid}:")
-    storage = _storage(settings, mongo_url, runtime)
+    storage, token_store = _storage(settings, mongo_url, runtime), _token_cache(settings, redis_url, clock)
     core = build_core(storage, pay.gateways, pay.refunds, _core_settings(settings), runtime, machine)
     books = build_books(core, pay.bills[settings.pay.api], _bill_cache_settings(settings), settings.pay.mchid, runtime)
     account = _account(settings, transport, token_store, runtime)
@@ -170,6 +169,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         redelivery=core.redelivery,
         token_store=token_store,
         probes={"mongo": _probe(storage)},
+        unindexed=lambda: storage.unindexed,
         catalogue=_catalogue(settings),
         callers=RateLimit(clock, CALLS, CALLS_PER_S, MOST_CALLERS),
         plugin_storage=lambda name: PluginStorage(core.store.plugin_records, name, runtime),
@@ -209,6 +209,10 @@ def _health(
     ask = gateways.harmless_query(settings, pay.gateways[settings.pay.api])
     sources = Sources(pay.ring, account.tokens, transport.contact, core.receiver, pay.ends, ask, SystemClock())
     return Health(sources, runtime, alarms.clear)
+
+
+def _token_cache(settings: Settings, url: str, clock: Clock) -> TokenCache:
+    return TokenCache(url, clock, f"{settings.redis.prefix}{settings.account.appid}:")
 
 
 def _diagnosis(core: Core, clock: Clock) -> Diagnosis:

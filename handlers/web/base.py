@@ -57,6 +57,10 @@ HTTP_TEXTS = {
     404: Bilingual("没有这个地址", "There is nothing at this address"),
     405: Bilingual("这个地址不支持该方法", "This address does not take this method"),
 }
+NOT_INDEXED = Bilingual(
+    "数据库缺少索引，暂不收款；运维请运行 manage.py indexes",
+    "The database lacks indexes, so no money is taken; the operator has to run manage.py indexes",
+)
 HTTP_CODES = {400: "BAD_REQUEST", 403: "FORBIDDEN", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 
 V = TypeVar("V")
@@ -108,6 +112,8 @@ class BaseHandler(RequestHandler):
             self.refuse_anonymous()
         self._limit_callers()
         self.check_query()
+        if self.request.method == "POST" and self.access is not Access.PUBLIC and self.services.unindexed():
+            raise StoreUnavailable(NOT_INDEXED, code="NOT_INDEXED")
 
     def _limit_callers(self) -> None:
         """Bound what a payer changes and what an address has asked of WeChat, whatever stands in front of us.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -65,7 +65,8 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The use cases, and the stores that read-only views need. ``probes`` are readiness checks by name.
+    """The use cases, and the stores that read-only views need. ``probes`` are readiness checks by name; ``unindexed``
+    are collections that are too large to do without the indexes that they lack.
 
     A plugin has its own storage, ``plugin_storage(__name__)``, and its own options in the settings,
     ``settings.plugin_options(__name__)``.
@@ -88,6 +89,7 @@ class Services:
     redelivery: Redelivery
     token_store: TokenStore
     probes: Mapping[str, Probe]
+    unindexed: Callable[[], Sequence[str]]
     catalogue: Mapping[str, Item]
     callers: RateLimit
     plugin_storage: Callable[[str], PluginStorage]

@@ -32,6 +32,11 @@ class MemoryStorage(Stores):
 
         super().__init__(collection, clock, random)
 
+    @property
+    def unindexed(self) -> tuple[str, ...]:
+        """See MongoStorage."""
+        return ()
+
     async def holds_old_release(self) -> bool:
         """See MongoStorage."""
         return False

@@ -14,11 +14,19 @@ from typing import Any, Literal, ParamSpec, Protocol, TypeVar, cast
 
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient, IndexModel, ReadPreference, WriteConcern
-from pymongo.errors import ConfigurationError, ConnectionFailure, ExecutionTimeout, PyMongoError, WriteConcernError
+from pymongo.errors import (
+    ConfigurationError,
+    ConnectionFailure,
+    ExecutionTimeout,
+    OperationFailure,
+    PyMongoError,
+    WriteConcernError,
+)
 from pymongo.monitoring import CommandListener
 from pymongo.read_concern import ReadConcern
 
 from storage.documents import CODEC, Document
+from storage.mongo.failures import FAILURES
 from wechat.domain.errors import Bilingual, ConfigError, StoreUnavailable
 
 Driver = Literal["motor", "pymongo"]
@@ -80,7 +88,12 @@ class Connection:
 
 
 def connect(
-    url: str, database: str, driver: Driver = "motor", *, listeners: Sequence[CommandListener] = ()
+    url: str,
+    database: str,
+    driver: Driver = "motor",
+    *,
+    listeners: Sequence[CommandListener] = (),
+    operation_ms: int | None = OPERATION_MS,
 ) -> Connection:
     """A lazily connecting client, bound to the running event loop.
 
@@ -88,6 +101,7 @@ def connect(
     one second at most, an answer two; a read that got none is tried once more by the driver. Raises ConfigError for no
     usable ``url``.
     """
+    FAILURES.connect(url)
     make: Callable[..., Any] = AsyncIOMotorClient if driver == "motor" else AsyncMongoClient
     try:
         client = make(
@@ -95,7 +109,7 @@ def connect(
             appname="fenpay",
             serverSelectionTimeoutMS=SELECTION_MS,
             connectTimeoutMS=SELECTION_MS,
-            socketTimeoutMS=OPERATION_MS,
+            socketTimeoutMS=operation_ms,
             event_listeners=list(listeners),
         )
     except (ConfigurationError, ValueError):
@@ -118,6 +132,8 @@ def report_no_answer(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P,
         try:
             return await method(*args, **kwargs)
         except PyMongoError as error:
+            if is_no_answer(error) or isinstance(error, OperationFailure):
+                FAILURES.report(error)
             if is_no_answer(error):
                 raise StoreUnavailable from error
             raise

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pymongo import ASCENDING, IndexModel
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import PyMongoError
 
 from storage.documents import EPOCH
 from storage.mongo.documents import MongoDocuments
-from storage.mongo.driver import Connection, Driver, connect, is_no_answer, shield_call
+from storage.mongo.driver import Connection, Database, Driver, connect, shield_call
+from storage.mongo.failures import FAILURES
 from storage.stores import all as stores
 from storage.stores.all import Stores
 from wechat.domain.errors import Bilingual, StoreUnavailable
 from wechat.domain.ports import Clock, Random
 
+SMALL = 10_000
+"""Documents of a collection whose indexes are created in passing."""
 OLD_ORDERS = "orders"
 """Where release 0.1.0 kept them."""
 
@@ -33,31 +36,24 @@ class MongoStorage(Stores):
         connection: Connection | None = None,
     ) -> None:
         self._connection = connection or connect(url, database, driver)
+        self.unindexed: tuple[str, ...] = ()
         super().__init__(lambda name: MongoDocuments(self._connection.database, name), clock, random)
 
     async def problems(self) -> list[Bilingual]:
-        """Why the stores cannot be relied on; empty when they can. Indexes that are missing are created on the way, so
-        asking again is all it takes after the server has come back or the data have been repaired."""
+        """Why the stores cannot be relied on; empty when they can. Indexes that are missing on small collections are
+        created on the way; large ones need ``manage.py indexes``, which has no deadline."""
         try:
-            await shield_call(self._ensure_indexes())
-        except OperationFailure as failure:
-            if is_no_answer(failure):
-                return [_NO_ANSWER]
-            return [
-                Bilingual(
-                    f"MongoDB 建索引失败（错误码 {failure.code}）", f"MongoDB refused an index (code {failure.code})"
-                )
-            ]
-        except PyMongoError:
-            return [_NO_ANSWER]
-        return []
+            self.unindexed = tuple(await shield_call(self._ensure_indexes(SMALL)))
+        except PyMongoError as failure:
+            return [FAILURES.report(failure)]
+        return [_missing(self.unindexed)] if self.unindexed else []
 
     async def holds_old_release(self) -> bool:
         """Whether the database holds orders of release 0.1.0 that were not copied yet. Raises StoreUnavailable."""
         try:
             return await shield_call(self._has_old_orders())
         except PyMongoError as error:
-            raise StoreUnavailable from error
+            raise StoreUnavailable(FAILURES.report(error)) from error
 
     async def close(self) -> None:
         await super().close()
@@ -70,15 +66,49 @@ class MongoStorage(Stores):
             return False
         return bool(await database[OLD_ORDERS].find({}, {"_id": 1}, limit=1).to_list(1))
 
-    async def _ensure_indexes(self) -> None:
+    async def _ensure_indexes(self, most: int | None) -> list[str]:
+        """Create missing indexes of collections with up to ``most`` documents; the others that still lack some."""
         database = self._connection.database
-        for name, indexes in INDEXES.items():
-            present = await database[name].index_information()
-            if missing := [index for index in indexes if index.document["name"] not in present]:
-                await database[name].create_indexes(missing)
+        large = []
+        for name, indexes in (await missing_indexes(database)).items():
+            if most is not None and (await database.command({"count": name}))["n"] > most:
+                large.append(name)
+            else:
+                await database[name].create_indexes(indexes)
+        return large
 
 
-_NO_ANSWER = Bilingual("MongoDB 没有应答", "MongoDB does not answer")
+async def missing_indexes(database: Database) -> dict[str, list[IndexModel]]:
+    """By collection."""
+    missing = {}
+    for name, indexes in INDEXES.items():
+        present = await database[name].index_information()
+        if wanted := [index for index in indexes if index.document["name"] not in present]:
+            missing[name] = wanted
+    return missing
+
+
+async def create_indexes(url: str, name: str, driver: Driver) -> list[str]:
+    """Create every missing index of the database ``name``, however long it takes; those that were. Raises
+    StoreUnavailable, which says why."""
+    connection = connect(url, name, driver, operation_ms=None)
+    try:
+        missing = await missing_indexes(connection.database)
+        for collection, indexes in missing.items():
+            await connection.database[collection].create_indexes(indexes)
+    except PyMongoError as error:
+        raise StoreUnavailable(FAILURES.report(error)) from error
+    finally:
+        await connection.close()
+    return [f"{collection}.{index.document['name']}" for collection, indexes in missing.items() for index in indexes]
+
+
+def _missing(collections: Sequence[str]) -> Bilingual:
+    names = ", ".join(collections)
+    return Bilingual(
+        f"{names} 缺少索引；请运行 manage.py indexes --settings …（期间不收款）",
+        f"{names} lack indexes; run manage.py indexes --settings … (no money is taken until then)",
+    )
 
 
 def _index(name: str, *fields: str, only: str = "") -> IndexModel:

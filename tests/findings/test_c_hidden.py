@@ -15,10 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
+from pymongo.errors import AutoReconnect, OperationFailure
 
 from service.logs import FIELDS
 from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 from storage.memory.tokens import MemoryTokens
+from storage.mongo.driver import Driver
+from storage.mongo.failures import FailureLog, describe
+from storage.mongo.storage import SMALL, MongoStorage
+from storage.stores.all import ORDERS
 from tests.contract.samples import HOUR, NOW, a_payment, a_refund, a_refused, an_order
 from tests.http.client import MERCHANT, Shop
 from tests.storage.values import full_delivery
@@ -27,6 +33,7 @@ from tests.support.core import Backend, Core
 from tests.support.keys import key
 from tests.support.manage import Manage
 from tests.support.platform import Message, Platform
+from tests.support.runtime import RandomIds
 from tests.support.servers import running
 from tests.support.service import API_KEY, ServiceProcess, overlay
 from tests.support.simulator import SimulatorProcess
@@ -545,3 +552,78 @@ class HealthDesk:
 
     def refuse(self) -> None:
         self.core.refusals.report(RefusedMessage(Api.V3, {}, b"", SignatureInvalid("sign_wrong")))
+
+
+# -- C7: why the database does not answer --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("driver", ["motor", "pymongo"])
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [("?replicaSet=rs0", "replicaSet"), ("", "Connection refused")],
+    ids=["another replica set", "refused connection"],
+)
+async def test_c7_host_and_reason_of_a_database_that_does_not_answer_are_named(
+    installation: Installation, driver: Driver, query: str, words: str
+) -> None:
+    url = installation.settings["mongo"]["url"].rstrip("/") if query else "mongodb://127.0.0.1:9"
+    storage = MongoStorage(f"{url}/{query}", "c7", driver, clock=ManualClock(NOW), random=RandomIds())
+    try:
+        [problem] = await storage.problems()
+    finally:
+        await storage.close()
+    assert words in problem.en
+    assert "127.0.0.1:" in problem.en
+
+
+def test_c7_a_wrong_password_is_named_and_not_shown() -> None:
+    text = describe(OperationFailure("Authentication failed.", 18))
+    assert "user name or password" in text.en
+    assert "mongo.url" in text.zh
+
+
+def test_c7_the_same_reason_is_logged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+
+    class Log:
+        def error(self, event: str, *, error: str) -> None:
+            lines.append(error)
+
+    monkeypatch.setattr("storage.mongo.failures.log", Log())
+    failures = FailureLog()
+    for _ in range(50):
+        failures.report(AutoReconnect("db.example.com:27017: [Errno 111] Connection refused"))
+    failures.report(AutoReconnect("db.example.com:27017: connection closed"))
+    assert lines == [
+        "MongoDB db.example.com:27017 does not answer (Connection refused)",
+        "MongoDB db.example.com:27017 does not answer (connection closed)",
+    ]
+
+
+# -- C12: indexes --------------------------------------------------------------------------------------------------------
+
+
+async def test_c12_money_waits_for_the_indexes_of_a_large_collection_which_have_a_command(
+    shop: Shop, installation: Installation
+) -> None:
+    settings = changed(installation.settings, mongo__database="c12")
+    with MongoClient[dict[str, Any]](settings["mongo"]["url"]) as client:
+        client["c12"][ORDERS].insert_many([{"_id": str(i), "rev": 1} for i in range(SMALL + 1)])
+    installation.restart(settings)
+    told = await shop.sell(shop.sale(), **{"Accept-Language": "en"})
+    assert (told.status, told.code) == (503, "NOT_INDEXED")
+    assert "manage.py indexes" in told.json()["message"]
+    assert (await shop.notify(installation.platform.v3(shop.sale(out_trade_no="C12-number")))).status == 503
+    ready = await shop.ask("GET", "/readyz", headers={"Accept-Language": "en"})
+    assert ready.status == 503
+    assert b"order_documents lack indexes" in ready.body
+
+    file = installation.directory / "c12.yml"
+    file.write_text(json.dumps(settings), encoding="utf-8")
+    ran = await Manage(installation.service.url, API_KEY)("indexes", "--settings", str(file))
+    assert ran.code == 0, ran.err
+    assert "order_documents.revision" in ran.out
+    assert (await shop.get("/readyz")).status == 200
+    assert (await shop.sell(shop.sale())).status == 201
+    again = await Manage(installation.service.url, API_KEY)("indexes", "--settings", str(file))
+    assert "0 indexes created" in again.out

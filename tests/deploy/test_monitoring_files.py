@@ -1,0 +1,98 @@
+"""Alert rules and dashboard name metrics, labels and values that the service exports."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client import Counter, Histogram
+
+from service.runtime import SHAPES
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+METRIC = re.compile(r"fenpay_[a-z_]+")
+LABELS = re.compile(r"(fenpay_[a-z_]+)\{([^}]*)\}")
+GROUPED = re.compile(r"by \(([^)]*)\)")
+
+
+def rules() -> list[dict[str, object]]:
+    [group] = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text(encoding="utf-8"))["groups"]
+    found: list[dict[str, object]] = group["rules"]
+    return found
+
+
+def dashboard() -> list[dict[str, object]]:
+    panels: list[dict[str, object]] = json.loads((DEPLOY / "grafana" / "fenpay.json").read_text(encoding="utf-8"))[
+        "panels"
+    ]
+    return panels
+
+
+def expressions() -> Iterator[str]:
+    yield from (str(rule["expr"]) for rule in rules())
+    for panel in dashboard():
+        targets = panel["targets"]
+        assert isinstance(targets, list)
+        yield from (str(target["expr"]) for target in targets)
+
+
+def exported() -> dict[str, tuple[str, ...]]:
+    """Every series that is exported, with its labels."""
+    found: dict[str, tuple[str, ...]] = {}
+    for metric, shape in SHAPES.items():
+        found[metric.value] = shape.labels
+        if shape.kind is Histogram:
+            found[f"{metric.value}_bucket"] = (*shape.labels, "le")
+    return found
+
+
+@pytest.mark.parametrize("expression", list(expressions()))
+def test_an_expression_names_series_and_labels_that_are_exported(expression: str) -> None:
+    known = exported()
+    names = METRIC.findall(expression)
+    assert names
+    assert [name for name in names if name not in known] == []
+    labels = {label for name in names for label in known[name]}
+    asked = [label.strip() for group in GROUPED.findall(expression) for label in group.split(",")]
+    for _, filters in LABELS.findall(expression):
+        asked += [each.partition("=")[0].strip("~! ") for each in filters.split(",")]
+    assert [label for label in asked if label not in labels] == []
+    assert expression.count("(") == expression.count(")")
+
+
+def test_what_is_counted_is_asked_as_a_rate_or_an_increase() -> None:
+    """The sum of a counter since the start of each process says nothing."""
+    counters = [metric.value for metric, shape in SHAPES.items() if shape.kind is Counter]
+    bare = [
+        (name, expression)
+        for expression in expressions()
+        for name in counters
+        if re.search(rf"(?<!rate\()(?<!increase\(){name}\b", expression)
+    ]
+    assert bare == []
+
+
+def test_each_rule_has_a_name_of_its_own_and_says_what_to_do() -> None:
+    assert len({str(rule["alert"]) for rule in rules()}) == len(rules())
+    for rule in rules():
+        annotations = rule["annotations"]
+        assert isinstance(annotations, dict)
+        assert annotations["summary"]
+
+
+def test_every_metric_is_watched_or_drawn() -> None:
+    told = " ".join(expressions())
+    left_out = {metric.value for metric in SHAPES if metric.value not in told}
+    assert left_out <= LEFT_OUT
+
+
+LEFT_OUT = {
+    "fenpay_order_checks_total",
+    "fenpay_refund_checks_total",
+    "fenpay_last_accepted_notification_timestamp_seconds",
+}
+"""For looking closer only: each order and refund is checked, and a quiet night has no notification."""
