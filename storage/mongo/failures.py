@@ -38,6 +38,10 @@ def describe(error: PyMongoError, hosts: str = "") -> Bilingual:
         return Bilingual(
             "MongoDB 用户没有这个数据库的 readWrite 权限", "the MongoDB user has no readWrite role on the database"
         )
+    if isinstance(error, OperationFailure) and not error.timeout:
+        return Bilingual(
+            f"MongoDB 拒绝了操作（错误码 {error.code}）", f"MongoDB refused the operation (code {error.code})"
+        )
     host = _HOST.search(text)
     where = f" {host[1] if host else hosts}".rstrip()
     if "replica set" in text.lower():
