@@ -31,7 +31,7 @@ from tests.support.route_requests import Draft, Endpoint, drafts, endpoints
 from tests.support.runtime import RecordedTelemetry
 from tests.support.service import ServiceProcess
 from tests.support.simulator import SimulatorProcess, ask
-from tests.support.stored import DATABASE
+from tests.support.stored import DATABASE, make_due
 from tests.support.tokens import STABLE, TICKET, Wechat
 from wechat.domain.errors import Malformed, RemoteError
 from wechat.domain.orders import TradeState
@@ -327,6 +327,19 @@ async def test_g6_a_flood_of_forged_messages_is_a_few_lines_and_delays_no_genuin
     assert set(sent) == {401}
     assert sent[401] > 20 * seconds
     assert max(refused.values()) <= 10 * seconds + 10
+
+
+async def test_g2_lost_notifications_are_queried_several_at_a_time(open_site: OpenSite) -> None:
+    """One at a time, 120 queries of 0.3 s would take 36 s; a date that another process left is seen within 15 s."""
+    site = open_site(log={"level": "info"})
+    async with Shop(site.service.url, site.simulator) as shop:
+        numbers = await asyncio.gather(*(shop.scanned() for _ in range(120)))
+        site.simulator.control("POST", "faults", {"path": "/v3/*", "fault": "delay", "ms": 300})
+        make_due(site.mongo.url)
+        deadline = time.monotonic() + 26
+        while [number for number in numbers if await shop.state(number) != "SUCCESS"]:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.2)
 
 
 @pytest.mark.parametrize("result_code", ["", "success", "OK", "SUCCESS ", "成功", "FAILED", "0"])
