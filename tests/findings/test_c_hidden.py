@@ -311,7 +311,7 @@ def filled(pattern: str) -> str:
     ],
 )
 async def test_c11_an_unknown_query_argument_is_a_400(shop: Shop, method: str, path: str) -> None:
-    if not shop.cookies().get("fenpay_session"):
+    if path.startswith("/orders"):  # only these ask for a session, and an address may not log in too often
         await shop.log_in()
     told = await shop.ask(method, f"{path}?created_after=1", headers=MERCHANT | {"X-Xsrftoken": shop.xsrf})
     if told.status == 405:
