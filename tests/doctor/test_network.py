@@ -93,7 +93,7 @@ async def test_a_certificate_that_nobody_vouches_for(
     monkeypatch.delenv("SSL_CERT_FILE")
     judgement = await site.look("web.tls")
     assert judgement.status is FAIL
-    assert "is not trusted: self-signed certificate" in judgement.seen.en
+    assert "certificate is not trusted" in judgement.seen.en
 
 
 async def test_nobody_listens_at_the_public_address(site: Site) -> None:
@@ -101,7 +101,7 @@ async def test_nobody_listens_at_the_public_address(site: Site) -> None:
     for check in ("web.tls", "web.reaches"):
         judgement = await site.look(check)
         assert judgement.status is FAIL
-        assert "refuses the connection" in judgement.seen.en
+        assert "connection was refused" in judgement.seen.en
     assert (await site.look("web.proxy")).status is SKIP
 
 
@@ -109,7 +109,7 @@ async def test_a_public_name_that_cannot_be_looked_up(site: Site) -> None:
     site.set("http.public_base_url", "https://pay.shop.invalid")
     judgement = await site.look("web.dns")
     assert judgement.status is FAIL
-    assert "cannot look pay.shop.invalid up" in judgement.seen.en
+    assert "pay.shop.invalid: The host name cannot be resolved" in judgement.seen.en
 
 
 @pytest.mark.parametrize(("found", "status"), [(["93.184.216.34"], OK), (["10.0.0.5"], WARN), (["::1"], WARN)])
@@ -146,8 +146,8 @@ async def test_a_receiver_of_webhooks_that_is_there(site: Site, server: PublicSe
 @pytest.mark.parametrize(
     ("url", "private", "says"),
     [
-        ("https://erp.shop.invalid/hook", False, "cannot look erp.shop.invalid up"),
-        (f"http://localhost:{free_port()}/hook", True, "refuses the connection"),
+        ("https://erp.shop.invalid/hook", False, "host name cannot be resolved"),
+        (f"http://localhost:{free_port()}/hook", True, "connection was refused"),
     ],
 )
 async def test_a_receiver_of_webhooks_that_is_not_there(site: Site, url: str, private: bool, says: str) -> None:
