@@ -81,14 +81,14 @@ BOOK_MUTANTS = (
     Mutant(
         "nobody is told of a bill that is late",
         "wechat/reconciliation/worker.py",
-        "if not isinstance(error, NotYet) or now >= evening_after(day):",
-        "if not isinstance(error, NotYet):",
+        "return isinstance(error, NotYet) and now < evening_after(day)",
+        "return isinstance(error, NotYet)",
     ),
     Mutant(
         "waiting for a bill is an alarm",
         "wechat/reconciliation/worker.py",
-        "if not isinstance(error, NotYet) or now >= evening_after(day):",
-        "if True:",
+        "return isinstance(error, NotYet) and now < evening_after(day)",
+        "return False",
     ),
     Mutant(
         "an alarm is lost with the process that should raise it",

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from proof.mutants.books import BOOK_MUTANTS
 from proof.mutants.guards import GUARDED
+from proof.mutants.leases import LEASES
 from proof.mutants.mutant import Mutant
 
 ROOT = Path(__file__).parents[2]
@@ -268,6 +269,7 @@ MUTANTS = (
         "            await self._claims.insert(claim)\n            return claim\n",
     ),
     *GUARDED,
+    *LEASES,
     *BOOK_MUTANTS,
 )
 

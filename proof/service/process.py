@@ -319,8 +319,6 @@ class ServiceProcess:
         self.ring = gateways.ring
         self._key_watch = KeyWatch(environment.account.keys, environment.clock, environment.office.report)
         self.ring.on_replaced = self._key_watch.on_download
-        if not len(self.ring):
-            self.state.note_trouble()  # it starts without WeChat's keys, and so without anything that needs them
         self._background: list[Background] = [gateways.certificates] if gateways.certificates else []
         for part in self._background:
             part.start()

@@ -39,7 +39,7 @@ from tests.contract.books import (
 from tests.support.bills import MCHID, Line
 from tests.support.clock import ManualClock
 from tests.support.runtime import RandomIds, RecordedTelemetry
-from wechat.domain.errors import BadRequest, Conflict, Gone, NotSent
+from wechat.domain.errors import BadRequest, Conflict, Gone, KeysMissing, NotSent
 from wechat.domain.metrics import Metric
 from wechat.domain.orders import Order, TradeState
 from wechat.domain.ports import NumberStore, Runtime
@@ -610,6 +610,20 @@ async def test_a_bill_that_is_not_ready_is_asked_for_every_hour(work: Work, gate
     assert not await work.worker.once()
     gateway.error = None
     work.clock.advance(1)
+    assert await work.days() == [DAY]
+
+
+async def test_a_process_that_has_no_keys_yet_tries_again_soon_and_alarms_nobody(
+    work: Work, gateway: FileGateway, telemetry: RecordedTelemetry
+) -> None:
+    gateway.error = KeysMissing("tradebill")
+    assert await work.days() == []
+    assert telemetry.raised == []
+    work.clock.advance(300)
+    assert await work.days() == []
+    assert telemetry.raised == [("reconciliation_failed", DAY.isoformat())]
+    gateway.error = None
+    work.clock.advance(300)
     assert await work.days() == [DAY]
 
 

@@ -32,7 +32,8 @@ AUTHORIZATION = re.compile(r'(\w+)="([^"]*)"')
 
 
 class RefundWeChat:
-    """``v2`` and ``v3`` make the answers; ``asked`` lists (path, what was sent)."""
+    """``v2`` and ``v3`` make the answers; ``asked`` lists (path, what was sent). One that ``hangs_up`` breaks the
+    connection when it has read a request."""
 
     def __init__(self, platform: Platform, directory: Path) -> None:
         self.platform = platform
@@ -47,6 +48,7 @@ class RefundWeChat:
         self.v3: Callable[[dict[str, Any]], tuple[int, dict[str, Any]]] = lambda data: (200, {})
         self.sign_with = self.known["api_v2_key"]
         self.v3_headers: dict[str, str] = {}
+        self.hangs_up = False
 
     async def __aenter__(self) -> Self:
         app = web.Application()
@@ -68,7 +70,7 @@ class RefundWeChat:
 
     async def _answer_v2(self, request: web.Request) -> web.Response:
         fields = {element.tag: element.text or "" for element in ElementTree.fromstring(await request.read())}  # noqa: S314
-        self.asked.append((request.path, fields))
+        self._note(request, request.path, fields)
         assert fields["sign"] == v2_sign(fields, self.known["api_v2_key"], fields["sign_type"])
         told = self.v2(fields)
         if "return_code" in told:
@@ -80,11 +82,16 @@ class RefundWeChat:
     async def _answer_v3(self, request: web.Request) -> web.Response:
         body = await request.read()
         self._check(request, body)
-        self.asked.append((request.raw_path, json.loads(body) if body else {}))
+        self._note(request, request.raw_path, json.loads(body) if body else {})
         status, told = self.v3(json.loads(body) if body else {})
         message = self.platform.v3_signed(json.dumps(told).encode())
         headers = message.headers | self.v3_headers if status == 200 else {"Content-Type": "application/json"}
         return web.Response(status=status, body=message.body, headers=headers)
+
+    def _note(self, request: web.Request, path: str, sent: dict[str, Any]) -> None:
+        self.asked.append((path, sent))
+        if self.hangs_up and request.transport:
+            request.transport.abort()
 
     def _check(self, request: web.Request, body: bytes) -> None:
         items = dict(AUTHORIZATION.findall(request.headers["Authorization"]))

@@ -189,6 +189,13 @@ class NotSent(RemoteError):
     text = Bilingual("暂时连不上微信，请稍后再试", "WeChat cannot be reached right now, please try again")
 
 
+class KeysMissing(NotSent):
+    """Nothing was asked: WeChat Pay's certificates, which check the answer, are still to be fetched."""
+
+    def __init__(self, call: str) -> None:
+        super().__init__(call, wire_message="WeChat Pay's certificates have not been fetched yet")
+
+
 class OutcomeUnknown(RemoteError):
     """The request was sent and no answer came that can be trusted."""
 

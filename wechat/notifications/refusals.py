@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from wechat.domain.errors import BadRequest, Bilingual, NotFound, NotifyError, StoreUnavailable
+from wechat.domain.errors import BadRequest, Bilingual, Mismatch, NotFound, NotifyError, StoreUnavailable
 from wechat.domain.facts import Api
 from wechat.domain.metrics import Metric
 from wechat.domain.ports import Clock, RefusedStore, Runtime
@@ -90,7 +90,8 @@ class Refusals:
     # -- reporting and keeping ----------------------------------------------------------------------------------------
 
     def report(self, message: RefusedMessage) -> None:
-        """Write a line that says why, and raise the alarm where it goes on."""
+        """Write a line that says why, and raise the alarm where it goes on. A message that is genuine and does not fit
+        has an alarm of its own, which names the order."""
         error, reason = message.error, group_of(message.error.reason)
         if self._lines.take(reason):
             log.warning(
@@ -104,7 +105,8 @@ class Refusals:
                 error=REASONS[reason].text.en if reason == error.reason else error.text.en,
                 suppressed=self._lines.refused_since(reason),
             )
-        self._watch(reason)
+        if not isinstance(error, Mismatch):
+            self._watch(reason)
 
     def wants_copy(self, error: NotifyError) -> bool:
         """Whether a copy of another message may be kept now; one that may not is counted."""

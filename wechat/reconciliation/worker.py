@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 
 import structlog
 
-from wechat.domain.errors import FenpayError, Gone
+from wechat.domain.errors import FenpayError, Gone, KeysMissing
 from wechat.domain.metrics import Metric
 from wechat.domain.ports import Runtime
 from wechat.domain.times import beijing_day
@@ -23,6 +23,7 @@ from wechat.reconciliation.records import BookRecords
 
 LONGEST_REST = timedelta(minutes=1)
 RETRY = timedelta(hours=1)
+RETRY_WITHOUT_KEYS = timedelta(minutes=5)
 GIVEN_UP = timedelta(days=3650)
 CATCH_UP = timedelta(days=60)
 
@@ -42,6 +43,7 @@ class BookWork:
         self._threads = runtime.threads
         self._telemetry = runtime.telemetry
         self._planned: date | None = None
+        self._without_keys: set[date] = set()
 
     async def claim(self, limit: int) -> Sequence[DayLease]:
         """See Work. One day at a time."""
@@ -85,15 +87,30 @@ class BookWork:
     async def _later(self, leased: DayLease, error: Exception) -> None:
         """Try again in an hour, unless WeChat has the bill no more.
 
-        From the evening on, and at once when it is not mere waiting, somebody should know; also where the store does
-        not answer, so that comes first. Raises StoreUnavailable.
+        From the evening on, and at once when it is not mere waiting for the bill or for the keys that check it,
+        somebody should know; also where the store does not answer, so that comes first. Raises StoreUnavailable.
         """
         day, now = leased.day, self._clock.now()
         self._telemetry.measure(Metric.UNRECONCILED_DAY, (now - self._bill_cache.ready_at(day)).total_seconds())
-        if not isinstance(error, NotYet) or now >= evening_after(day):
+        if not self._merely_waits(day, error, now):
             kind = "bill_late" if isinstance(error, NotYet) else "reconciliation_failed"
             self._telemetry.alarm(kind, day=day.isoformat(), error=_describe(error))
-        await self._records.postpone(leased, now + (GIVEN_UP if isinstance(error, Gone) else RETRY))
+        await self._records.postpone(leased, now + _pause_after(error))
+
+    def _merely_waits(self, day: date, error: Exception, now: datetime) -> bool:
+        """Whether nobody needs to know yet: the bill is still being made, or this process has just started and is
+        fetching WeChat's keys."""
+        if isinstance(error, KeysMissing) and day not in self._without_keys:
+            self._without_keys.add(day)
+            return True
+        return isinstance(error, NotYet) and now < evening_after(day)
+
+
+def _pause_after(error: Exception) -> timedelta:
+    """How long a day rests: WeChat's keys come within minutes of a start, and a bill that is gone never comes."""
+    if isinstance(error, KeysMissing):
+        return RETRY_WITHOUT_KEYS
+    return GIVEN_UP if isinstance(error, Gone) else RETRY
 
 
 def _describe(error: Exception) -> str:

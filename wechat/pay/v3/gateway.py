@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import orjson
 
-from wechat.domain.errors import Malformed, NotifyError, NotSent, OutcomeUnknown, RemoteError, SignatureInvalid
+from wechat.domain.errors import KeysMissing, Malformed, NotifyError, OutcomeUnknown, RemoteError, SignatureInvalid
 from wechat.domain.facts import Api, Notification, NotificationKind, RemoteRefund, RemoteState, Transaction, Verified
 from wechat.domain.orders import Order, PayParams, Prepay, TradeType
 from wechat.domain.times import to_v3
@@ -171,7 +171,7 @@ class V3Gateway:
         """
         if not len(self._ring):
             self._ring.on_unknown()
-            raise NotSent(call, wire_message="WeChat Pay's certificates have not been fetched yet")
+            raise KeysMissing(call)
         payload = orjson.dumps(body) if body else b""
         answer = await self._send(call, method, target, payload, repeatable)
         try:
