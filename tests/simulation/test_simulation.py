@@ -15,7 +15,7 @@ from proof.mutants.run import MUTANTS, ROOT, find
 from proof.run import Options, run_seeds
 from proof.runtime.chance import Chance
 
-SEEDS = int(os.environ.get("SEEDS", "300"))
+SEEDS = int(os.environ.get("SEEDS", "40"))
 SURE = (
     "the amount is not compared",
     "more is refunded than is left",
