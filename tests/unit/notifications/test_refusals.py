@@ -9,7 +9,16 @@ import pytest
 from tests.contract.samples import NOW, NUMBER
 from tests.support.clock import ManualClock
 from tests.support.core import Backend
-from wechat.domain.errors import BadRequest, Bilingual, Malformed, Mismatch, NotFound, NotifyError, SignatureInvalid
+from wechat.domain.errors import (
+    BadRequest,
+    Bilingual,
+    Malformed,
+    Mismatch,
+    MismatchReason,
+    NotFound,
+    NotifyError,
+    SignatureInvalid,
+)
 from wechat.domain.facts import Api
 from wechat.domain.metrics import Metric
 from wechat.domain.refused import MOST_RAW_BYTES, PLACES
@@ -122,7 +131,7 @@ async def test_refusals_that_are_far_apart_and_probes_raise_no_alarm() -> None:
 async def test_genuine_messages_that_do_not_fit_are_not_alarmed_as_malformed() -> None:
     gate = Gate()
     for _ in range(2 * GOES_ON):
-        await gate.refuse(Mismatch("transaction_used"))
+        await gate.refuse(Mismatch(MismatchReason.TRANSACTION_USED))
         gate.clock.advance(60)
     assert gate.alarms == 0
 
