@@ -44,6 +44,8 @@ class Shop:
         }
         if customer.trade_type == "JSAPI":
             sale["openid"] = openid
+        if customer.trade_type == "MWEB":
+            sale["payer_client_ip"] = "203.0.113.9"
         answer = await self.ask("POST", "/api/orders", sale, key=customer.number)
         if answer.status != 201:
             raise RuntimeError(f"{customer.number} cannot be placed: {answer.body}")

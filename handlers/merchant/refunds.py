@@ -10,7 +10,7 @@ from handlers.web.services import Services
 from handlers.web.views import refund_view
 from wechat.refunds.requests import RefundRequest
 
-REFUND_NUMBER = r"([0-9A-Za-z_\-|*@]{6,64})"
+REFUND_NUMBER = NUMBER.replace("|*]", "|*@]").replace("4[1-9", "4[0-9").replace("{6,32}", "{6,64}")
 
 
 class OrderRefundsHandler(ApiHandler):

@@ -49,7 +49,8 @@ class CloseHandler(ApiHandler):
         self.write_json(payer_view(order))
 
 
-NUMBER = r"([0-9A-Za-z_\-|*]{6,32})"
+NUMBER = r"((?:[0-9A-Za-z_\-|*]|%(?:2[AaDd]|3\d|4[1-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9AaCc])){6,32})"
+"""A merchant order number in a path, each character as it is or encoded: most clients send ``|`` as ``%7C``."""
 
 
 def routes(services: Services) -> list[Route]:

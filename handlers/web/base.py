@@ -281,10 +281,16 @@ class PageHandler(BaseHandler):
     """HTML. A page is served from its one public address, because cookies and WeChat's checks hang on it."""
 
     def prepare(self) -> None:
-        if self.request.host != urlsplit(self.services.settings.http.public_base_url).netloc:
+        if self._is_elsewhere():
             self.redirect(self.services.settings.http.public_base_url + self._request_target())
             return
         super().prepare()
+
+    def _is_elsewhere(self) -> bool:
+        """Whether the browser asked another host. A port alone may be left out by a proxy: to redirect for that would
+        lead here again, without end."""
+        public, asked = urlsplit(self.services.settings.http.public_base_url), self.request.host.lower()
+        return asked not in (public.netloc, public.hostname)
 
     def check_query(self) -> None:
         """Links to pages carry what others have added: WeChat's ``from`` and ``isappinstalled``, and campaigns."""

@@ -12,7 +12,7 @@ from zlib import crc32
 
 from pydantic import AfterValidator, AwareDatetime, Field, SecretStr, model_validator
 
-from service.settings.values import EMBEDDED, MEMORY, BaseUrl, Section, check_secret, check_store_url
+from service.settings.values import EMBEDDED, MEMORY, BaseUrl, Origin, Section, check_secret, check_store_url
 from wechat.domain.money import MAX_TOTAL
 from wechat.support.validation import Needs
 
@@ -28,7 +28,7 @@ def _check_pattern(value: str) -> str:
 class HttpSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(8888, ge=0, le=65535)
-    public_base_url: BaseUrl
+    public_base_url: Origin
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
     verify_files: Path = Path("var/verify")
     drain_s: float = Field(8.0, gt=0, le=60)

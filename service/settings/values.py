@@ -25,6 +25,21 @@ def _no_slash(url: str) -> str:
     return url.rstrip("/")
 
 
+def _origin(url: str) -> str:
+    """An address without a path, as a browser writes it: lower case, no default port. Hosts are compared as texts."""
+    parts = urlsplit(_no_slash(url))
+    if parts.path:
+        raise Needs(
+            "不带路径的地址，如 https://pay.example.com；服务占用整个域名",
+            "an address without a path, as https://pay.example.com: the service takes the whole host",
+        )
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    default = {"http": 80, "https": 443}[parts.scheme]
+    port = "" if parts.port in (None, default) else f":{parts.port}"
+    return f"{parts.scheme}://{host.rstrip('.')}{port}"
+
+
 def check_store_url(words: tuple[str, ...], *schemes: str) -> AfterValidator:
     """One of ``words``, or an address with one of ``schemes``."""
 
@@ -71,6 +86,7 @@ def _pem(value: object) -> object:
 
 
 BaseUrl = Annotated[str, AfterValidator(_no_slash)]
+Origin = Annotated[str, AfterValidator(_origin)]
 Key32 = Annotated[SecretStr, AfterValidator(_key32)]
 Pem = Annotated[SecretStr, BeforeValidator(_pem)]
 

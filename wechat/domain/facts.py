@@ -106,10 +106,11 @@ class UnsignedRefundNotice:
 
 
 class NotificationKind(StrEnum):
-    """What a message is about. ``ECHO``: WeChat checks that messages arrive; it is recorded and changes nothing."""
+    """What a message is about. ``ECHO`` (a check by WeChat) and ``OTHER`` are recorded and change nothing."""
 
     PAYMENT = "payment"
     REFUND = "refund"
+    OTHER = "other"
     ECHO = "echo"
 
 

@@ -11,8 +11,11 @@ from wechat.domain.errors import BadRequest, Bilingual
 from wechat.domain.facts import Api
 from wechat.domain.money import MAX_TOTAL
 from wechat.domain.orders import OUT_TRADE_NO, TradeType
-from wechat.support.requests import Line, RequestBody
+from wechat.support.requests import Line, RequestBody, text_for_wechat
 from wechat.support.validation import Needs
+
+MAX_DESCRIPTION = 127  # bytes: v3's description, and v2's body as its present page says
+MAX_ATTACH = 127  # bytes: what both APIs take
 
 
 def _check_number(value: str) -> str:
@@ -28,7 +31,7 @@ def _normalize_address(value: str) -> str:
         raise Needs("一个 IP 地址", "an IP address") from None
     if "%" in value:  # a zone means something on one machine only
         raise Needs("不带网卡名的 IP 地址", "an IP address without a zone")
-    return str(address)
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 class CheckoutRequest(RequestBody):
@@ -41,12 +44,12 @@ class CheckoutRequest(RequestBody):
 class CreateOrderRequest(RequestBody):
     """``POST /api/orders``: a merchant's system creates an order. ``total`` in fen, ``expires_in_s`` in seconds."""
 
-    description: Line = Field(min_length=1, max_length=127)
+    description: Annotated[Line, text_for_wechat(MAX_DESCRIPTION)]
     total: int = Field(ge=1, le=MAX_TOTAL)
     trade_type: Annotated[TradeType, Field(strict=False)] = TradeType.JSAPI
     openid: Line | None = Field(None, min_length=1, max_length=128)
     out_trade_no: Annotated[str, AfterValidator(_check_number)] | None = None
-    attach: Line | None = Field(None, min_length=1, max_length=127)
+    attach: Annotated[Line, text_for_wechat(MAX_ATTACH)] | None = None
     expires_in_s: int | None = Field(None, ge=300, le=7 * 24 * 3600)
     api: Annotated[Api, Field(strict=False)] | None = None
     payer_client_ip: Annotated[str, AfterValidator(_normalize_address)] | None = None
@@ -61,5 +64,15 @@ class CreateOrderRequest(RequestBody):
             raise BadRequest(
                 Bilingual("JSAPI 订单要有 openid，其他类型不要", "openid goes with JSAPI orders, and only with them"),
                 field="openid",
+            )
+        if request.trade_type is TradeType.MWEB and not request.payer_client_ip:
+            raise BadRequest(
+                Bilingual(
+                    "MWEB 订单必填 payer_client_ip：用户手机的公网 IP，不是调用本接口的服务器的 IP；不一致时用户看到"
+                    "“网络环境未能通过安全验证”",
+                    "MWEB orders need payer_client_ip: the public address of the payer's phone, not of the server that "
+                    "calls; otherwise WeChat refuses the payer (网络环境未能通过安全验证)",
+                ),
+                field="payer_client_ip",
             )
         return request

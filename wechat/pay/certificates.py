@@ -26,6 +26,7 @@ from wechat.domain.ports import Clock, Runtime, Telemetry
 from wechat.pay import key_files
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.key_files import Wanted
+from wechat.pay.serials import same_form, serial_text
 from wechat.pay.signing import Signer
 
 REFRESH_S = 8 * 3600  # WeChat asks for at least every 12 hours
@@ -125,7 +126,7 @@ class KeyRing:
     def find(self, serial: str) -> RSAPublicKey:
         """The key of ``serial``. Raises SignatureInvalid for an unknown or ended one."""
         platform_key = self._public_key if self._public_key and self._public_key.serial == serial else None
-        platform_key = platform_key or self._certificates.get(serial)
+        platform_key = platform_key or self._certificates.get(same_form(serial))
         if platform_key is None:
             self.on_unknown()
             raise SignatureInvalid("unknown_serial")
@@ -137,7 +138,7 @@ class KeyRing:
         """Take a complete download in place of the one before; its certificates stay good until they end."""
         now = self._clock.now()
         kept = {serial: key for serial, key in self._certificates.items() if key.valid(now)}
-        self._certificates = kept | {key.serial: key for key in found}
+        self._certificates = kept | {same_form(key.serial): key for key in found}
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +215,7 @@ class Certificates:
         )
         certificate = x509.load_pem_x509_certificate(pem)
         key = certificate.public_key()
-        if _serial(certificate) != serial.upper() or not isinstance(key, RSAPublicKey):
+        if _serial(certificate) != same_form(serial) or not isinstance(key, RSAPublicKey):
             raise ValueError("a certificate that is not the one announced")
         return PlatformKey(_serial(certificate), key, certificate.not_valid_before_utc, certificate.not_valid_after_utc)
 
@@ -248,8 +249,8 @@ def _certificate(pem: str, name: str) -> x509.Certificate:
 
 
 def _serial(certificate: x509.Certificate) -> str:
-    """Upper-case hex, as WeChat writes it."""
-    return f"{certificate.serial_number:X}"
+    """As WeChat writes it."""
+    return serial_text(certificate.serial_number)
 
 
 def _expect(pem: str, wanted: Wanted, name: str) -> None:

@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from wechat.domain.errors import Bilingual
+from wechat.pay.serials import serial_text
 
 
 class Wanted(StrEnum):
@@ -298,9 +299,8 @@ def describe_certificate(pem: str) -> CertificateFacts:
     """The first certificate of ``pem``, which ``correct`` found usable."""
     found = x509.load_pem_x509_certificate(pem.encode())
     names = found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    digits = f"{found.serial_number:X}"
     return CertificateFacts(
-        digits.zfill(len(digits) + len(digits) % 2),
+        serial_text(found.serial_number),
         str(names[0].value) if names else "",
         found.not_valid_before_utc,
         found.not_valid_after_utc,
@@ -343,7 +343,11 @@ def read_pem(text: str) -> PemContent | None:
         if "CERTIFICATE-----" in text:
             certificate = x509.load_pem_x509_certificate(data)
             found = certificate.public_key()
-            return PemContent("CERTIFICATE", found, None, f"{certificate.serial_number:X}") if _is_rsa(found) else None
+            return (
+                PemContent("CERTIFICATE", found, None, serial_text(certificate.serial_number))
+                if _is_rsa(found)
+                else None
+            )
         if "PRIVATE KEY-----" in text:
             private = load_pem_private_key(data, password=None)
             if not isinstance(private, RSAPrivateKey):

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from wechat.domain.facts import Funds
 from wechat.domain.money import MAX_TOTAL
 from wechat.domain.refunds import MAX_REASON, OUT_REFUND_NO
-from wechat.support.requests import Line, RequestBody
+from wechat.support.requests import Line, RequestBody, text_for_wechat
 from wechat.support.validation import Needs
 
 
@@ -19,19 +19,12 @@ def _check_number(value: str) -> str:
     return value
 
 
-def _check_reason(value: str) -> str:
-    """WeChat limits the bytes, of which a Chinese character has three."""
-    if not 1 <= len(value.encode()) <= MAX_REASON:
-        raise Needs(f"1 到 {MAX_REASON} 字节（一个汉字 3 字节）", f"1 to {MAX_REASON} bytes; a Chinese character has 3")
-    return value
-
-
 class RefundRequest(RequestBody):
     """``POST /api/orders/{no}/refunds``: a merchant's system refunds a part or all of it. ``refund`` in fen."""
 
     added_later = frozenset({"funds_account"})
 
     refund: int = Field(ge=1, le=MAX_TOTAL)
-    reason: Annotated[Line, AfterValidator(_check_reason)]
+    reason: Annotated[Line, text_for_wechat(MAX_REASON)]
     out_refund_no: Annotated[str, AfterValidator(_check_number)] | None = None
     funds_account: Annotated[Funds, Field(strict=False)] | None = None

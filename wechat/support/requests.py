@@ -11,12 +11,34 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from wechat.domain.errors import BadRequest, Bilingual
 from wechat.support.validation import Needs, describe_need
 
+_ALLOWED = "\u3000\u200c\u200d"
+"""The full-width blank, and what joins or parts letters in some scripts: text, though Python does not print it."""
+
 
 def _check_printable(value: str) -> str:
-    """No control characters and no lone surrogates: neither XML nor BSON nor a person can hold them."""
-    if not value.isprintable() or value != value.strip():
+    """No control characters, no lone surrogates, no marks that turn the direction of text: neither XML nor BSON nor a
+    person can hold them."""
+    plain = value.translate(dict.fromkeys(map(ord, _ALLOWED)))
+    if not plain.isprintable() or value != value.strip(f"{_ALLOWED} "):
         raise Needs("可见的文字，首尾没有空白", "printable text without blanks around it")
     return value
+
+
+def text_for_wechat(most: int) -> AfterValidator:
+    """Text that WeChat takes in a field of ``most`` bytes.
+
+    WeChat counts the bytes of UTF-8. What has four of them (emoji, rare ideographs) it refuses or garbles, so that is
+    refused here, before the order's number is used up.
+    """
+
+    def check(value: str) -> str:
+        if any(character > "\uffff" or character == "\ufe0f" for character in value):
+            raise Needs("不含 emoji 等四字节字符的文字", "text without emoji and other characters of four bytes")
+        if not 1 <= len(value.encode()) <= most:
+            raise Needs(f"1 到 {most} 字节（一个汉字 3 字节）", f"1 to {most} bytes; a Chinese character has 3")
+        return value
+
+    return AfterValidator(check)
 
 
 Line = Annotated[str, AfterValidator(_check_printable)]

@@ -115,7 +115,7 @@ def test_an_optional_field_may_be_null() -> None:
 def test_an_openid_goes_with_jsapi_only(trade_type: str) -> None:
     with pytest.raises(BadRequest):
         CreateOrderRequest.parse(SALE | {"trade_type": trade_type})
-    without = {"description": "x", "total": 1, "trade_type": trade_type}
+    without = {"description": "x", "total": 1, "trade_type": trade_type, "payer_client_ip": "203.0.113.7"}
     assert CreateOrderRequest.parse(without).trade_type is (
         TradeType.NATIVE if trade_type == "NATIVE" else TradeType.MWEB
     )

@@ -278,6 +278,6 @@ def test_the_public_key_is_found_by_its_id_and_preferred() -> None:
     assert ring.preferred_serial == "PUB_KEY_ID_01"
     ring.find("PUB_KEY_ID_01")
     ring.find("A1")
-    for other in ("PUB_KEY_ID_1", "pub_key_id_01", "a1", "", "0A1", "PUB_KEY_ID_01 "):
+    for other in ("PUB_KEY_ID_1", "pub_key_id_01", "A10", "", "0xA1", "PUB_KEY_ID_01 "):
         with pytest.raises(SignatureInvalid):
             ring.find(other)

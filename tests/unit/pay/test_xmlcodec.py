@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wechat.domain.errors import Malformed
-from wechat.pay.v2.xmlcodec import MAX_BYTES, MAX_FIELDS, build, parse
+from wechat.pay.v2.xmlcodec import MAX_BYTES, build, parse
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True)
 TEXTS = st.text(
@@ -191,8 +191,6 @@ def test_an_encoding_that_lies_is_refused(body: bytes) -> None:
         "<xml><咖啡>1</咖啡></xml>".encode(),
         b"<xml><a-b>1</a-b></xml>",
         b"<xml><" + b"a" * 65 + b">1</" + b"a" * 65 + b"></xml>",
-        b"<xml>" + b"".join(b"<a%d>1</a%d>" % (i, i) for i in range(MAX_FIELDS + 1)) + b"</xml>",
-        b"<xml>" + b"".join(b"<a%d/>" % i for i in range(8000)) + b"</xml>",
         b"",
         b" ",
         b"xml",
@@ -209,7 +207,7 @@ def test_what_is_not_flat_unique_text_is_refused(body: bytes) -> None:
 
 
 def test_a_hundred_fields_are_taken() -> None:
-    fields = {f"a{i}": str(i) for i in range(MAX_FIELDS)}
+    fields = {f"a{i}": str(i) for i in range(2000)}
     assert parse(build(fields)) == fields
 
 

@@ -39,6 +39,11 @@ _KINDS = {
     "REFUND.CLOSED": (NotificationKind.REFUND, "refund"),
     "SECURITY_ECHO.SUCCESS": (NotificationKind.ECHO, ""),
 }
+OURS = ("TRANSACTION.", "REFUND.")
+"""What begins like this is about money; a kind that is not known here is never acknowledged unread."""
+OTHER = (NotificationKind.OTHER, "")
+"""A genuine notification that this system has no use for (a coupon was used, a complaint): it is recorded and
+acknowledged, because WeChat repeats for a day what is not."""
 
 
 class V3Gateway:
@@ -113,10 +118,10 @@ class V3Gateway:
     def _receive(self, headers: Mapping[str, str], body: bytes, arrived_at: datetime | None) -> Verified[Notification]:
         serial = self._verify(headers, body, self._ring, arrived_at)
         envelope = v3_payloads.json_object(body)
-        event_type = v3_payloads.optional(envelope, "event_type")
-        kind, original = _KINDS.get(event_type, (None, ""))
-        if kind is None:
+        event_type = v3_payloads.require(envelope, "event_type")
+        if event_type not in _KINDS and event_type.startswith(OURS):
             raise Malformed("event_type")
+        kind, original = _KINDS.get(event_type, OTHER)
         content = self._open(envelope, original) if original else {}
         transaction = _payment(content) if kind is NotificationKind.PAYMENT else None
         refund = _refund(content, event_type) if kind is NotificationKind.REFUND else None
