@@ -8,7 +8,7 @@ import re
 import secrets
 from dataclasses import dataclass
 
-from handlers.web.base import PageHandler
+from handlers.web.base import COOKIE_VERSION, PageHandler
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
 from wechat.account.oauth import SPENT_CODE
@@ -70,7 +70,7 @@ class CallbackHandler(PageHandler):
 
     def _read_state(self) -> OAuthState:
         """The authorization that this browser started, if the address names the same state. Raises Forbidden."""
-        raw = self.get_signed_cookie(COOKIE, max_age_days=STATE_LIFE_S / 86400)
+        raw = self.get_signed_cookie(COOKIE, max_age_days=STATE_LIFE_S / 86400, min_version=COOKIE_VERSION)
         state = self.get_query_argument("state", "")
         started = OAuthState(**json.loads(raw)) if raw else None
         if started is None or not _STATE.fullmatch(state) or not secrets.compare_digest(started.state, state):

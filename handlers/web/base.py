@@ -45,6 +45,8 @@ PAGE = 20
 MAX_FIELD = 64  # characters of an unknown argument's name that an error repeats
 MAX_PAGE = 100
 SESSION = "fenpay_session"
+COOKIE_VERSION = 2
+"""Of Tornado's format: the first one knows no versions of secrets, and reading it would fail."""
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -191,7 +193,7 @@ class BaseHandler(RequestHandler):
     def payer(self) -> str:
         """The openid of a valid session of this account, empty without one; only the signed cookie counts."""
         settings = self.services.settings
-        raw = self.get_signed_cookie(SESSION, max_age_days=settings.session.days)
+        raw = self.get_signed_cookie(SESSION, max_age_days=settings.session.days, min_version=COOKIE_VERSION)
         if not raw:
             return ""
         session = json.loads(raw)

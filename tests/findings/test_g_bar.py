@@ -20,7 +20,7 @@ from pymongo import MongoClient
 from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis
 from storage.mongo.driver import Driver
 from storage.redis.token_cache import TokenCache
-from storage.stores.all import COLLECTIONS, NOTIFICATIONS, ORDERS
+from storage.stores.all import ALARMS, COLLECTIONS, NOTIFICATIONS, ORDERS, REFUSED
 from tests.findings.conftest import OpenSite
 from tests.http.client import MERCHANT, Shop, Told
 from tests.support.account import Account
@@ -115,7 +115,7 @@ def test_g10_whatever_is_sent_is_no_failure_of_ours_and_a_refusal_changes_nothin
 def stored_facts(client: MongoClient[dict[str, Any]]) -> dict[str, Any]:
     """What is stored, without what the simulator's notifications and the workers change meanwhile."""
     database = client[DATABASE]
-    kept = [name for name in COLLECTIONS if name != NOTIFICATIONS]
+    kept = [name for name in COLLECTIONS if name not in (NOTIFICATIONS, REFUSED, ALARMS)]
     ids = {name: sorted(str(found["_id"]) for found in database[name].find({}, {"_id": 1})) for name in kept}
     orders = database[ORDERS].find({}, {"trade_state": 1, "total": 1, "refunds": 1, "timeline": 1}).sort("_id")
     return ids | {"stood": [facts_of(order) for order in orders]}

@@ -48,6 +48,8 @@ class Shop:
         self.users = simulator.credentials["users"]
         self._session: aiohttp.ClientSession | None = None
         self.xsrf = secrets.token_hex(16)
+        self.address = f"10.{secrets.randbelow(256)}.{secrets.randbelow(256)}.{secrets.randbelow(256)}"
+        """Where a proxy says that its log-ins come from; hundreds of browsers at one address would meet its limit."""
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(keepalive_timeout=5)  # the service ends idle connections after 10 s
@@ -126,11 +128,11 @@ class Shop:
     async def log_in(self, user: int = 0, next_page: str = "/") -> Told:
         """The whole OAuth journey as the picked user; the last answer."""
         self.cookie("wxsim_user", self.users[user]["id"])
-        out = await self.get(f"/oauth/authorize?next={next_page}")
+        out = await self.get(f"/oauth/authorize?next={next_page}", **{"X-Real-IP": self.address})
         assert out.status == 302, out.body
         back = await self.get(out.at.partition("#")[0])
         assert back.status == 302, back.body
-        return await self.get(back.at)
+        return await self.get(back.at, **{"X-Real-IP": self.address})
 
 
 def path_of(url: str) -> str:
