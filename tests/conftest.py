@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from hypothesis import HealthCheck, settings
+
 from service import logs
 
 logs.setup("warning", "json")
+settings.register_profile("fenpay", suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
+settings.load_profile("fenpay")

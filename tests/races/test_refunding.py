@@ -158,6 +158,7 @@ async def test_money_stays_put_aside_as_long_as_nobody_can_be_asked(town: Cluste
 
 
 AMOUNTS = [0, -1, 1.5, 1.0, True, None, "1", "１", [1], {"$gt": 0}, 101, 2**63, 10**30]
+MORE_THAN_IS_LEFT = 101
 
 
 @pytest.mark.parametrize("amount", AMOUNTS)
@@ -166,7 +167,7 @@ async def test_what_is_no_amount_of_this_order_is_refused_and_wechat_is_not_aske
     (order,) = await town.bought(1, api="v3", total=100)
     before = await town.served(PATHS["v3"])
     told = await town.refund(order, amount)
-    assert (told.status, told.json()["field"]) == (400, "refund")
+    assert (told.status, told.json()["field"]) == (409 if amount == MORE_THAN_IS_LEFT else 400, "refund")
     assert await town.refunds(order) == []
     assert await town.served(PATHS["v3"]) == before
 
