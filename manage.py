@@ -166,11 +166,15 @@ app.add_typer(events.app, name="events")
 app.add_typer(notify.app, name="notify")
 
 
-@app.command()
+@app.command(
+    help=words(
+        "新建缺少的索引，可能很久", "Create the indexes that are missing; on a large collection it takes a while."
+    )
+)
 def indexes(
-    settings: Annotated[Path, typer.Option(help="设置文件 · the settings file")] = ROOT / "settings.yml",
+    settings: Annotated[Path, typer.Option(help=words("设置文件", "the settings file"))] = ROOT / "settings.yml",
 ) -> None:
-    """新建缺少的索引，可能很久 · Create the indexes that are missing; on a large collection it takes a while."""
+    """Create the indexes that are missing; on a large collection it takes a while."""
     from scripts.indexes import main  # noqa: PLC0415 - it brings the database driver, which is not needed to ask a service
 
     raise typer.Exit(main(settings))

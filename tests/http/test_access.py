@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from tornado.web import create_signed_value
 
+from handlers.merchant.refunds import REFUND_NUMBER
+from handlers.payer.orders import NUMBER
 from tests.http.client import MERCHANT, Shop
 from tests.support.route_requests import TABLE
 from tests.support.service import SESSION_SECRET, ServiceProcess
@@ -21,18 +23,18 @@ ROWS = [line.split() for line in TABLE.read_text(encoding="utf-8").splitlines()]
 ROUTES = {row[-2]: (row[0], row[1], row[2:-2]) for row in ROWS}
 NOBODY = "20260301000000nobody"
 HEX = re.compile(r"\(\[0-9a-f\]\{(\d+)\}\)")
-NUMBER = re.compile(r"\(\[[^\]]+\]\{\d+,\d+\}\)")  # the group that takes an order's or a refund's number
 PAGES = {"shop", "cashier", "oauth_authorize", "oauth_callback"}
 
 
 def address(pattern: str) -> str:
     """An address that the route takes, about an order that is not there."""
-    named = pattern.replace(r"(MP_verify_[0-9A-Za-z]{1,64}\.txt)", "MP_verify_nothing.txt")
+    named = pattern.replace(NUMBER, NOBODY).replace(REFUND_NUMBER, NOBODY)
+    named = named.replace(r"(MP_verify_[0-9A-Za-z]{1,64}\.txt)", "MP_verify_nothing.txt")
     named = named.replace("([a-z0-9_]{1,32}-[0-9]{2}-[0-9a-f]{8})", "stale-00-00000000")
     named = named.replace("([a-z0-9_]{1,48}-[0-9]{2}-[0-9a-f]{6})", "paid_late-00-000000")
     dated = named.replace("([0-9]{4}-[0-9]{2}-[0-9]{2})", "2026-03-01")
     hexed = HEX.sub(lambda found: "0" * int(found[1]), dated)
-    return NUMBER.sub(NOBODY, hexed).replace(r"\.", ".")
+    return hexed.replace(r"\.", ".")
 
 
 async def answer(shop: Shop, who: str, verb: str, target: str) -> tuple[int, dict[str, Any]]:

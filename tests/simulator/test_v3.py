@@ -120,7 +120,7 @@ def test_another_method_is_405_and_empty(merchant: Merchant, method: str, url: s
 
 
 def test_an_unknown_path_is_404_and_empty(merchant: Merchant) -> None:
-    answer = merchant.v3_raw("GET", "/v3/pay/transactions/app", "", {})
+    answer = merchant.v3_raw("GET", "/v3/pay/transactions/nothing", "", {})
     assert (answer.status, answer.body) == (404, b"")
 
 
