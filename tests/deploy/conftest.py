@@ -51,7 +51,7 @@ async def site(tmp_path: Path, certificate: tuple[Path, Path]) -> AsyncIterator[
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting)) as client:
         await wait_until_listening(port)
-        yield Site(f"https://127.0.0.1:{port}", backends, client)
+        yield Site(f"https://127.0.0.1:{port}", backends, client, trusting)
     process.terminate()
     await process.wait()
     for server in servers:

@@ -9,7 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import aiohttp
 import psutil
+import pytest
 
 from server import HTTP_LIMITS
 from tests.support.deployment import ROOT, Site, are_both_free, render_supervisor, wait_until_ready
@@ -53,6 +55,16 @@ async def test_writes_are_limited_by_address_and_notifications_are_not(site: Sit
     orders = await asyncio.gather(*(site.post("/orders") for _ in range(180)))
     assert set(orders) == {200, 429}
     assert set(await asyncio.gather(*(site.post("/notify") for _ in range(180)))) == {200}
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/readyz", "/readyz?verbose", "/healthz"])
+async def test_what_names_hosts_and_addresses_is_for_this_machine_only(site: Site, path: str) -> None:
+    answers = {}
+    for address in ("127.0.0.1", "127.0.0.2"):  # the second stands for anybody elsewhere
+        connector = aiohttp.TCPConnector(local_addr=(address, 0), ssl=site.trusting)
+        async with aiohttp.ClientSession(connector=connector) as client, client.get(site.url + path) as answer:
+            answers[address] = answer.status
+    assert answers == {"127.0.0.1": 200, "127.0.0.2": 403}
 
 
 # -- supervisor -------------------------------------------------------------------------------------------------------

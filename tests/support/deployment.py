@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Mapping
@@ -39,11 +40,12 @@ class Backend:
 
 @dataclass
 class Site:
-    """The site of deploy/nginx.conf before two backends."""
+    """The site of deploy/nginx.conf before two backends. ``trusting`` takes its certificate."""
 
     url: str
     backends: list[Backend]
     client: aiohttp.ClientSession
+    trusting: ssl.SSLContext
 
     async def post(self, path: str, body: bytes = b"{}", headers: Mapping[str, str] | None = None) -> int:
         async with self.client.post(self.url + path, data=body, headers=headers) as answer:
