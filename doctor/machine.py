@@ -40,14 +40,14 @@ def look() -> Machine:
         uid=os.geteuid(),
         groups=frozenset((os.getegid(), *os.getgroups())),
         utc_offset_s=time.localtime().tm_gmtoff,
-        synchronised=_synchronised(),
+        synchronised=_is_synchronised(),
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         memory_mib=_memory_mib(),
         python=sys.version_info[:2],
     )
 
 
-def _synchronised() -> bool | None:
+def _is_synchronised() -> bool | None:
     """Whether the kernel's clock is kept right by NTP (adjtimex(2)); None off Linux."""
     if not sys.platform.startswith("linux"):
         return None

@@ -44,7 +44,7 @@ def list_refused(
 def show(message_id: RefusedId, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """Show one: why it was refused, its headers and body."""
     with command_context("notify show", url, key_file, as_json, next_step=command("notify list")) as desk:
-        message = desk.service.get(f"{PATH}/{_checked(message_id)}")
+        message = desk.service.get(f"{PATH}/{_check_id(message_id)}")
         headers = "\n".join(f"{name}: {value}" for name, value in message["headers"].items())
         desk.screen.show(
             message, _sheet(desk.screen, message), cell(""), cell(headers), cell(""), cell(message["body"])
@@ -56,8 +56,8 @@ def show(message_id: RefusedId, url: Url = None, key_file: KeyFile = None, as_js
 def verify(message_id: RefusedId, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """Check it with today's settings; no order is changed."""
     with command_context("notify verify", url, key_file, as_json, next_step=command("notify list")) as desk:
-        told = desk.service.post(f"{PATH}/{_checked(message_id)}/verify")
-        _must_be_accepted(told, message_id)
+        told = desk.service.post(f"{PATH}/{_check_id(message_id)}/verify")
+        _require_acceptance(told, message_id)
         about = told["out_trade_no"] or "–"
         desk.screen.show(told, cell(Bilingual(f"✔ 校验通过：{about}", f"✔ It verifies: {about}").to(desk.screen.lang)))
         desk.screen.next_step(command("notify replay", message_id))
@@ -69,13 +69,13 @@ def verify(message_id: RefusedId, url: Url = None, key_file: KeyFile = None, as_
 def replay(message_id: RefusedId, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """Check it again and apply it, as if WeChat Pay repeated it."""
     with command_context("notify replay", url, key_file, as_json, next_step=command("notify list")) as desk:
-        told = desk.service.post(f"{PATH}/{_checked(message_id)}/replay")
-        _must_be_accepted(told, message_id)
+        told = desk.service.post(f"{PATH}/{_check_id(message_id)}/replay")
+        _require_acceptance(told, message_id)
         verdict = told["verdict"]
         desk.screen.show(told, cell(Bilingual(f"✔ 已处理（{verdict}）", f"✔ Applied ({verdict})").to(desk.screen.lang)))
 
 
-def _checked(message_id: str) -> str:
+def _check_id(message_id: str) -> str:
     """``message_id``, if it has the shape of one. Raises Problem."""
     if not REFUSED_ID.fullmatch(message_id):
         text = Bilingual(
@@ -85,7 +85,7 @@ def _checked(message_id: str) -> str:
     return message_id
 
 
-def _must_be_accepted(told: Mapping[str, Any], message_id: str) -> None:
+def _require_acceptance(told: Mapping[str, Any], message_id: str) -> None:
     """Raises Problem where the gate refused it again."""
     if not told["accepted"]:
         reason, said = told["reason"], told["message"]

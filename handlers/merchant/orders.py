@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import segno
 
-from handlers.payer.orders import NUMBER
 from handlers.web.base import ApiHandler, takes_query
+from handlers.web.numbers import NUMBER
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
 from handlers.web.views import merchant_view, received_view, why_view, with_pay

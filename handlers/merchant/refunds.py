@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from handlers.merchant.orders import idempotency_key
-from handlers.payer.orders import NUMBER
 from handlers.web.base import ApiHandler
+from handlers.web.numbers import NUMBER, REFUND_NUMBER
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
 from handlers.web.views import refund_view
 from wechat.refunds.requests import RefundRequest
-
-REFUND_NUMBER = NUMBER.replace("|*]", "|*@]").replace("4[1-9", "4[0-9").replace("{6,32}", "{6,64}")
 
 
 class OrderRefundsHandler(ApiHandler):

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from handlers.payer.orders import NUMBER
 from handlers.web.base import PageHandler
+from handlers.web.numbers import NUMBER
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
 from handlers.web.texts import refusals, script_texts

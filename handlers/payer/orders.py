@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from handlers.web.base import ApiHandler
+from handlers.web.numbers import NUMBER
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
 from handlers.web.views import payer_view, with_pay
@@ -47,10 +48,6 @@ class CloseHandler(ApiHandler):
     async def post(self, out_trade_no: str) -> None:
         order = await self.services.orders.close(out_trade_no, source="payer", openid=self.payer)
         self.write_json(payer_view(order))
-
-
-NUMBER = r"((?:[0-9A-Za-z_\-|*]|%(?:2[AaDd]|3\d|4[1-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9AaCc])){6,32})"
-"""A merchant order number in a path, each character as it is or encoded: most clients send ``|`` as ``%7C``."""
 
 
 def routes(services: Services) -> list[Route]:

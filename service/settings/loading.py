@@ -58,7 +58,7 @@ def read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError([_not_yaml(path, error)]) from None
     if repeated:
-        raise ConfigError([_repeated(path, key) for key in repeated])
+        raise ConfigError([_describe_repeated_key(path, key) for key in repeated])
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ConfigError([Bilingual(f"{path} 的顶层应是键值对", f"{path} must hold keys and values")])
     base = values.pop("extends", None)
@@ -76,7 +76,7 @@ def _not_yaml(path: Path, error: Exception) -> Bilingual:
     return Bilingual(f"{path} {zh}不是合法的 YAML", f"{path} is not valid YAML{en}")
 
 
-def _repeated(path: Path, key: RepeatedKey) -> Bilingual:
+def _describe_repeated_key(path: Path, key: RepeatedKey) -> Bilingual:
     return Bilingual(
         f"{key.key}：在 {path} 第 {key.first} 行和第 {key.again} 行各写了一次，只留一个",
         f"{key.key}: stands on line {key.first} and on line {key.again} of {path}; keep one of them",

@@ -36,17 +36,17 @@ class Story(PageHandler):
 
 
 def _events(order: dict[str, Any], refunds: list[dict[str, Any]], lang: str) -> list[StoryEvent]:
-    def named(name: str) -> str:
+    def translate(name: str) -> str:
         return TEXTS[name].to(lang)
 
-    events = [StoryEvent(order["created_at"], named("order_created"))]
+    events = [StoryEvent(order["created_at"], translate("order_created"))]
     if order["paid_at"]:
-        events.append(StoryEvent(order["paid_at"], named("order_paid"), order["scenario"]))
+        events.append(StoryEvent(order["paid_at"], translate("order_paid"), order["scenario"]))
     if order["closed_at"]:
-        events.append(StoryEvent(order["closed_at"], named("order_closed")))
-    events += [StoryEvent(each["taken_at"], named("refunds"), each["out_refund_no"]) for each in refunds]
+        events.append(StoryEvent(order["closed_at"], translate("order_closed")))
+    events += [StoryEvent(each["taken_at"], translate("refunds"), each["out_refund_no"]) for each in refunds]
     events += [
-        StoryEvent(each["at"], f"{named('notification_sent')} {each['kind']}", _answer(each, named("no_reply")))
+        StoryEvent(each["at"], f"{translate('notification_sent')} {each['kind']}", _answer(each, translate("no_reply")))
         for each in order["attempts"]
     ]
     return sorted(events, key=lambda event: event.at)

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from handlers.merchant.refunds import REFUND_NUMBER
-from handlers.payer.orders import NUMBER
+from handlers.web.numbers import NUMBER, REFUND_NUMBER
 from service.settings.sections import HttpSettings
 from tests.support.clock import ManualClock
 from tests.support.keys import private_pem

@@ -18,8 +18,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import AutoReconnect, OperationFailure
 
-from handlers.merchant.refunds import REFUND_NUMBER
-from handlers.payer.orders import NUMBER
+from handlers.web.numbers import NUMBER, REFUND_NUMBER
 from service.logs import FIELDS
 from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 from storage.memory.tokens import MemoryTokens

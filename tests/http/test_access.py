@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from tornado.web import create_signed_value
 
-from handlers.merchant.refunds import REFUND_NUMBER
-from handlers.payer.orders import NUMBER
+from handlers.web.numbers import NUMBER, REFUND_NUMBER
 from tests.http.client import MERCHANT, Shop
 from tests.support.route_requests import TABLE
 from tests.support.service import SESSION_SECRET, ServiceProcess

@@ -16,8 +16,7 @@ from urllib.parse import quote
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from handlers.merchant.refunds import REFUND_NUMBER
-from handlers.payer.orders import NUMBER
+from handlers.web.numbers import NUMBER, REFUND_NUMBER
 from wechat.orders.requests import CheckoutRequest, CreateOrderRequest
 from wechat.refunds.requests import RefundRequest
 

@@ -61,11 +61,11 @@ class AlarmBoard:
 
     def raise_alarm(self, kind: str, subject: str = "", error: str = "") -> None:
         """Queue an alarm. The oldest of too many makes room; its line in the log remains."""
-        self._put(new_alarm(kind, subject, error[:MAX_ERROR], self._clock.now()))
+        self._enqueue(new_alarm(kind, subject, error[:MAX_ERROR], self._clock.now()))
 
     def clear(self, kind: str, subject: str = "") -> None:
         """Queue that the cause of an alarm is gone."""
-        self._put(_Clear(kind, subject))
+        self._enqueue(_Clear(kind, subject))
 
     async def latest(self, limit: int, *, only_open: bool) -> Sequence[Alarm]:
         """The latest, of all or of those that somebody still has to look at."""
@@ -81,7 +81,7 @@ class AlarmBoard:
             raise NotFound(Bilingual("没有这条告警", "There is no such alarm"), code="ALARM_NOT_FOUND")
         return change.after
 
-    def _put(self, what: Alarm | _Clear) -> None:
+    def _enqueue(self, what: Alarm | _Clear) -> None:
         self._queue.append(what)
         self._queued.set()
 

@@ -52,11 +52,11 @@ class Diagnosis:
         look = await self._look(await self._orders.get(out_trade_no))
         order = await self._orders.get(out_trade_no)
         received = await self._notifications.of_order(order.mchid, order.out_trade_no)
-        unverified = await self._unverified(order)
+        unverified = await self._find_unverified(order)
         deliveries = tuple(await self._deliveries.of_order(order.key))
         return OrderSnapshot(order, look, tuple(received), order.refunds, self._clock.now(), unverified, deliveries)
 
-    async def _unverified(self, order: Order) -> tuple[RefusedNotification, ...]:
+    async def _find_unverified(self, order: Order) -> tuple[RefusedNotification, ...]:
         """Refused messages that are about the order or may be, while WeChat can have sent some."""
         found = await self._refusals.about(order.out_trade_no, order.created_at)
         end = order.expires_at + REPEATED_FOR

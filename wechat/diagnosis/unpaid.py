@@ -60,10 +60,10 @@ def explain_closure(case: OrderSnapshot) -> list[Finding]:
     there = case.look.transaction
     if there and there.state.paid:
         return [closing(case), _explain_missing_payment(case, there), *messages(case)]
-    return [*_never_placed(case), closing(case), *refusals(case)]
+    return [*_explain_unplaced_order(case), closing(case), *refusals(case)]
 
 
-def _never_placed(case: OrderSnapshot) -> list[Finding]:
+def _explain_unplaced_order(case: OrderSnapshot) -> list[Finding]:
     """Why nobody could pay the order before its time was over."""
     if case.last("prepay") or not case.last("prepay_refused", "prepay_unknown"):
         return []
@@ -96,7 +96,7 @@ def refusals(case: OrderSnapshot) -> list[Finding]:
         _describe_refusal(count, MISMATCHES.get(verdict, Bilingual(verdict, verdict)))
         for verdict, count in verdicts.items()
     ]
-    for reason, count in _count_unverified(case, named=True).items():
+    for reason, count in _count_refusals(case, named=True).items():
         found.append(_describe_refusal(count, REASONS[reason].text, command("notify list", "--reason", reason)))
     return found
 
@@ -116,11 +116,11 @@ def _unread(case: OrderSnapshot) -> list[Finding]:
             f"{REASONS[reason].text.en}, and this order's may be among them",
             command("notify list", "--reason", reason),
         )
-        for reason, count in _count_unverified(case, named=False).items()
+        for reason, count in _count_refusals(case, named=False).items()
     ]
 
 
-def _count_unverified(case: OrderSnapshot, *, named: bool) -> Counter[str]:
+def _count_refusals(case: OrderSnapshot, *, named: bool) -> Counter[str]:
     """How many messages came, by reason: those that name the order, or those that could not be read."""
     counts = Counter[str]()
     for message in case.unverified:

@@ -92,7 +92,7 @@ def is_signed(names: Mapping[str, Any]) -> bool:
 
 def _from_json(text: str) -> tuple[dict[str, str], set[str]] | None:
     for document in objects(text):
-        for one in _nested(document, 0):
+        for one in _walk_objects(document, 0):
             if is_signed(one):
                 values = {name: value for name, value in one.items() if isinstance(value, str | int | float)}
                 numbers = {name for name, value in values.items() if type(value) in (int, float)}
@@ -100,17 +100,17 @@ def _from_json(text: str) -> tuple[dict[str, str], set[str]] | None:
     return None
 
 
-def _nested(document: Any, depth: int) -> Iterator[dict[str, Any]]:
+def _walk_objects(document: Any, depth: int) -> Iterator[dict[str, Any]]:
     if isinstance(document, dict) and depth < 6:
         yield document
         for value in document.values():
-            yield from _nested(value, depth + 1)
+            yield from _walk_objects(value, depth + 1)
     elif isinstance(document, list) and depth < 6:
         for value in document[:50]:
-            yield from _nested(value, depth + 1)
+            yield from _walk_objects(value, depth + 1)
     elif isinstance(document, str) and document.startswith("{") and depth < 6:
         for inner in objects(document):
-            yield from _nested(inner, depth + 1)
+            yield from _walk_objects(inner, depth + 1)
 
 
 def _from_query(text: str) -> tuple[dict[str, str], set[str]] | None:

@@ -53,7 +53,7 @@ def changes(fields: Fields) -> Iterator[Try]:
     yield from _empty(fields)
     yield from _signatures(fields)
     yield from _names(fields)
-    yield from _dropped(fields)
+    yield from _drop_each_field(fields)
     yield from _values(fields)
     yield from _amounts(fields)
 
@@ -113,7 +113,7 @@ def _camel(name: str) -> str:
     return head + "".join(part.capitalize() for part in rest)
 
 
-def _dropped(fields: Fields) -> Iterator[Try]:
+def _drop_each_field(fields: Fields) -> Iterator[Try]:
     """Fields that were added after signing."""
     for name in SIGN_TYPES:
         if fields.get(name):

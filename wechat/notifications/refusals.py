@@ -121,13 +121,13 @@ class Refusals:
         copy = self._copy(message)
         try:
             async with asyncio.timeout(KEEP_S):
-                kept = await self._put(copy) or await self._put(copy)
+                kept = await self._store_copy(copy) or await self._store_copy(copy)
         except (StoreUnavailable, TimeoutError):
             kept = False
         if not kept:
             self._telemetry.count(Metric.REFUSED_NOT_KEPT, copy.reason)
 
-    async def _put(self, copy: RefusedNotification) -> bool:
+    async def _store_copy(self, copy: RefusedNotification) -> bool:
         """Count the same message again, or give the copy a place; False when somebody else was faster."""
         kept = await self._places.put(
             copy.reason,
