@@ -97,6 +97,7 @@ def _write(file: Path, text: str) -> None:
     """Write it for its owner only. Raises Problem."""
     try:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, MODE), "w", encoding="utf-8") as stream:
+            os.fchmod(stream.fileno(), MODE)  # also where the file was there before
             stream.write(text)
     except OSError as error:
         message = Bilingual(f"写不了 {file}（{error.strerror}）", f"{file} cannot be written ({error.strerror})")

@@ -15,6 +15,7 @@ async def test_the_file_tells_the_orders_story(shop: Shop, manage: Manage, tmp_p
     number = await shop.scanned("success", description="咖啡 <b>大杯</b>")
     await shop.stored(number)
     file = tmp_path / "told.html"
+    file.touch(0o644)
     ran = await manage("support", number, "--out", str(file))
     assert (ran.code, ran.out.strip()) == (0, str(file))
     page = file.read_text(encoding="utf-8")
