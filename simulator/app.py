@@ -17,6 +17,8 @@ from simulator.web.base import Unknown
 from simulator.wechatpay import v2, v2_refunds, v3, v3_refunds
 
 HERE = Path(__file__).parent
+STYLES = HERE.parent / "static/css"
+"""What the simulator's pages look like is shared with the service's."""
 Routes = list[tuple[str, type[RequestHandler]]]
 
 
@@ -105,6 +107,7 @@ def application(simulator: Simulator) -> Application:
     return Application(
         [
             *((pattern, handler, args) for pattern, handler in (*WECHAT, *OWN)),
+            (r"/simulator/static/((?:tokens|components)\.css)", StaticFileHandler, {"path": STYLES}),
             (r"/simulator/static/([a-z]+\.[a-z]+)", StaticFileHandler, {"path": HERE / "static"}),
         ],
         default_handler_class=Unknown,
