@@ -21,6 +21,7 @@ import structlog
 from tornado.web import HTTPError, RequestHandler
 
 from handlers.web.plugin import Access, methods
+from handlers.web.query import refuse_unread
 from handlers.web.services import Services
 from handlers.web.texts import preferred_language, texts
 from handlers.web.views import remote_view
@@ -42,7 +43,6 @@ from wechat.domain.errors import (
 from wechat.support.requests import json_object
 
 PAGE = 20
-MAX_FIELD = 64  # characters of an unknown argument's name that an error repeats
 MAX_PAGE = 100
 SESSION = "fenpay_session"
 COOKIE_VERSION = 2
@@ -128,16 +128,9 @@ class BaseHandler(RequestHandler):
             raise TooMany
 
     def check_query(self) -> None:
-        """Refuse a query argument that would be ignored, such as a filter that is misspelt. Raises BadRequest."""
+        """Refuse a query argument that would be ignored: one that is misspelt, or given twice. Raises BadRequest."""
         known: tuple[str, ...] = getattr(getattr(self, (self.request.method or "").lower()), "query_names", ())
-        unknown = [name for name in self.request.query_arguments if name not in known]
-        if unknown:
-            zh, en = "、".join(known) or "无", ", ".join(known) or "none"
-            text = Bilingual(
-                f"有不认识的查询参数；可用的参数：{zh}（值里的 & 要写成 %26）",
-                f"There is a query argument that is not known here; known are: {en} (write & within a value as %26)",
-            )
-            raise BadRequest(text, code="UNKNOWN_ARGUMENT", field=unknown[0][:MAX_FIELD])
+        refuse_unread(self.request.query_arguments, known)
 
     def _mark(self) -> None:
         """What every answer carries, errors too, for which Tornado clears the headers."""

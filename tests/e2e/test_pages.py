@@ -108,7 +108,7 @@ async def test_quantities_stay_within_what_the_shop_sells_at_once(payer: Payer) 
     await expect(payer.page.locator("#sum")).to_have_text("¥0.19")
 
 
-async def test_a_quantity_that_cannot_be_bought_is_told_and_shows_no_amount(payer: Payer) -> None:
+async def test_f6_a_quantity_that_cannot_be_bought_is_told_and_shows_no_amount(payer: Payer) -> None:
     for typed in ("25", "0", "1.5", ""):
         await payer.page.locator("#quantity").fill(typed)
         await expect(payer.page.locator("#sum")).to_have_text("–")

@@ -98,7 +98,7 @@ def test_who_may_have_paid_is_told_not_to_pay_again(key: str) -> None:
     assert "not" in TEXTS[key].en
 
 
-def test_a_refunded_order_shows_what_was_refunded_and_when() -> None:
+def test_f5_a_refunded_order_shows_what_was_refunded_and_when() -> None:
     done = a_refund("refund-1", refund=Fen(500), state=RefundState.SUCCESS, success_at=NOW)
     running = a_refund("refund-2", refund=Fen(100), state=RefundState.PROCESSING)
     refused = a_refund("refund-3", refund=Fen(700), state=RefundState.REFUSED)

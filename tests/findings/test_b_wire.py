@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, pkcs12
+from cryptography.x509 import load_pem_x509_certificate
+from pydantic import TypeAdapter
 
 from handlers.web.numbers import NUMBER, REFUND_NUMBER
 from service.settings.sections import HttpSettings
+from service.settings.values import Pem
+from tests.http.client import Shop
 from tests.support.clock import ManualClock
-from tests.support.keys import private_pem
+from tests.support.keys import certificate_pem, key, private_pem
 from tests.support.platform import Platform
 from tests.support.receiving import KNOWN, World
-from wechat.domain.errors import BadRequest, Malformed, SignatureInvalid
+from tests.support.runtime import RecordedTelemetry
+from wechat.domain.errors import BadRequest, ConfigError, Malformed, SignatureInvalid
 from wechat.orders.requests import CreateOrderRequest
 from wechat.pay.bills.parser import flow_lines
-from wechat.pay.certificates import KeyRing, PlatformKey
+from wechat.pay.certificates import KeyRing, PlatformKey, load_signer
 from wechat.pay.serials import same_form, serial_text
+from wechat.pay.signing import Signer
 from wechat.pay.v2.xmlcodec import parse
 from wechat.refunds.requests import RefundRequest
 
@@ -174,6 +182,31 @@ def test_b5_one_with_a_path_is_refused(given: str) -> None:
         HttpSettings(public_base_url=given)
 
 
+# -- pages that are signed ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("url=https://pay.example.com/pay/1?by=wx&a=2", "UNKNOWN_ARGUMENT"),
+        ("url=https://pay.example.com/?x=1&url=https://pay.example.com/", "REPEATED_ARGUMENT"),
+        ("url=https://pay.example.com/?x=1&y", "UNKNOWN_ARGUMENT"),
+    ],
+)
+async def test_b7_an_address_that_is_not_encoded_is_refused_and_the_sentence_says_how_to_write_it(
+    shop: Shop, query: str, code: str
+) -> None:
+    told = await shop.get(f"/jssdk/config?{query}", **{"Accept-Language": "en"})
+    assert (told.status, told.code) == (400, code)
+    assert "write & within a value as %26" in told.json()["message"]
+
+
+@pytest.mark.parametrize("fragment", ["#/a b", "#" + "x" * 4000, "#\\", "#中文\t"])
+async def test_b7_what_follows_the_hash_is_cut_before_the_address_is_judged(shop: Shop, fragment: str) -> None:
+    told = await shop.post("/jssdk/config", {"url": f"{shop.url}/pay/1?by=wx{fragment}"})
+    assert told.status == 200, told.body
+
+
 # -- sizes -------------------------------------------------------------------------------------------------------------
 
 
@@ -191,6 +224,50 @@ def test_b10_a_fund_flow_bill_with_full_width_brackets_is_read() -> None:
     lines = [names, values, "资金流水总笔数,收入笔数,收入金额,支出笔数,支出金额", "`1.0,`1.0,`5.00,`0.0,`0.00"]
     [line] = list(flow_lines([f"{text}\r\n" for text in lines]))
     assert (line.amount, line.balance) == (500, 500)
+
+
+# -- key files ---------------------------------------------------------------------------------------------------------
+
+
+def p12() -> bytes:
+    certificate = load_pem_x509_certificate(certificate_pem().encode())
+    return pkcs12.serialize_key_and_certificates(b"", key("ours"), certificate, None, BestAvailableEncryption(b"1"))
+
+
+def encrypted() -> bytes:
+    return key("ours").private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"1"))
+
+
+def merchant_signer(file: Path) -> Signer:
+    """The signer of a service whose settings name ``file`` as its key."""
+    pem = TypeAdapter(Pem).validate_python(str(file)).get_secret_value()
+    return load_signer("1900000109", pem, certificate_pem(), RecordedTelemetry())
+
+
+KEY_FILES: dict[str, tuple[Callable[[], bytes], str]] = {
+    "base64 without header": (lambda: "".join(private_pem().splitlines()[1:-1]).encode(), "base64 -di FILE"),
+    "PKCS#12": (p12, "openssl pkcs12 -legacy -in FILE -nocerts -nodes"),
+    "encrypted": (encrypted, "openssl pkey -in FILE"),
+    "wrong header": (lambda: private_pem().replace("PRIVATE KEY", "CERTIFICATE").encode(), "sed '/-----/d' FILE"),
+    "UTF-16": (lambda: private_pem().encode("utf-16"), "iconv -f UTF-16"),
+    "the certificate": (lambda: certificate_pem().encode(), "this is a certificate, a private key is needed"),
+}
+
+
+@pytest.mark.parametrize("name", KEY_FILES)
+def test_b8_a_key_file_of_another_form_is_named_with_the_command_that_helps(name: str, tmp_path: Path) -> None:
+    make, words = KEY_FILES[name]
+    (tmp_path / "given").write_bytes(make())
+    with pytest.raises(ConfigError) as refused:
+        merchant_signer(tmp_path / "given")
+    [problem] = refused.value.problems
+    assert words in problem.en
+    assert problem.en.startswith("pay.v3.merchant_key")
+
+
+def test_b8_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "given").write_bytes(b"\xef\xbb\xbf" + private_pem().encode())
+    assert merchant_signer(tmp_path / "given").sign(b"text")
 
 
 # -- kinds of notifications --------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from handlers.web import plugin
 from service.settings.loading import load
@@ -78,6 +79,53 @@ def test_f10_a_number_without_quotes_is_told_to_put_them(tmp_path: Path) -> None
     assert "加引号" in problem.zh
     assert 'mchid: "…"' in problem.en
     assert "1900000109" not in f"{problem.zh}{problem.en}"
+
+
+def going_live(language: str) -> str:
+    return (ROOT / "docs" / language / "going-live.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_f8_the_guide_makes_each_user_and_folder_that_the_files_of_deploy_name(language: str) -> None:
+    """Whoever follows it needs nothing that it does not make."""
+    guide = going_live(language)
+    supervisor = (ROOT / "deploy" / "supervisor.conf").read_text(encoding="utf-8")
+    settings = yaml.safe_load((ROOT / "deploy" / "settings.production.yml").read_text(encoding="utf-8"))
+    users = set(re.findall(r"^user=(\w+)", supervisor, re.MULTILINE)) - {"root"}
+    assert users == set(re.findall(r"useradd --system .* (\w+)$", guide, re.MULTILINE))
+    made = set(re.findall(r" (/\S+)", "\n".join(re.findall(r"install -d .*", guide))))
+    assert {settings["books"]["directory"], settings["http"]["verify_files"]} <= made
+    assert set(re.findall(r"_logfile=(/.*)/", supervisor)) <= made
+    [owner] = re.findall(r"install -d -m 750 -o (\w+) .*" + re.escape(settings["books"]["directory"]), guide)
+    assert owner in users
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_f8_the_service_can_read_what_root_has_written_and_nobody_else(language: str) -> None:
+    """Mode 600 would leave root a file that the service's user cannot read."""
+    guide = going_live(language)
+    assert "chmod 600" not in guide
+    for file in ("settings.production.yml", "apiclient_key.pem"):
+        assert re.search(rf"install -m 640 -o root -g fenpay .*{re.escape(file)}", guide)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize(
+    "needed",
+    ["replSetName", "rs.initiate()", "install-community", "systemctl enable --now fenpay", "mongodump", "mongorestore"],
+)
+def test_f8_database_start_on_boot_and_backup_are_told(language: str, needed: str) -> None:
+    assert needed in going_live(language)
+
+
+def test_f8_every_restart_that_is_told_takes_the_processes_one_by_one() -> None:
+    """``restart fenpay:*`` stops all at once; where it is written at all, it is written as what not to do."""
+    files = [*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md"), *(ROOT / "deploy").iterdir()]
+    told = {file.name for file in files if file.is_file() and "restart fenpay:*" in file.read_text(encoding="utf-8")}
+    assert told <= {"supervisor.conf", "restart.sh", "CHANGELOG.md"}
+    for language in ("en", "zh"):
+        upgrading = going_live(language).partition("ln -sfn")[2]
+        assert "deploy/restart.sh" in upgrading
 
 
 def help_texts(language: str) -> dict[str, str]:

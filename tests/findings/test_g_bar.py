@@ -242,7 +242,7 @@ async def half_open(url: str, stop: asyncio.Event) -> None:
             writer.close()
 
 
-async def test_g13_without_free_descriptors_genuine_messages_are_served_and_the_log_stays_short(
+async def test_d2_g13_without_free_descriptors_genuine_messages_are_served_and_the_log_stays_short(
     open_site: OpenSite,
 ) -> None:
     """D2 as well: 80 descriptors and 150 half-open connections, which come again as soon as they are cut."""
@@ -329,7 +329,7 @@ async def test_g6_a_flood_of_forged_messages_is_a_few_lines_and_delays_no_genuin
     assert max(refused.values()) <= 10 * seconds + 10
 
 
-async def test_g2_lost_notifications_are_queried_several_at_a_time(open_site: OpenSite) -> None:
+async def test_a9_g2_lost_notifications_are_queried_several_at_a_time(open_site: OpenSite) -> None:
     """One at a time, 120 queries of 0.3 s would take 36 s; a date that another process left is seen within 15 s."""
     site = open_site(log={"level": "info"})
     async with Shop(site.service.url, site.simulator) as shop:

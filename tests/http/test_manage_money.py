@@ -460,7 +460,7 @@ async def test_an_id_that_no_difference_has_is_1_and_nothing_is_noted(
     assert both.out.count("标记为已人工核实") - both.out.count("标记为已人工核实（known）") == 2  # done, not offered
 
 
-async def test_on_eighty_columns_every_number_of_a_difference_is_in_one_piece(
+async def test_f3_on_eighty_columns_every_number_of_a_difference_is_in_one_piece(
     shop: Shop, manage: Manage, directory: Path
 ) -> None:
     transaction = "4200666600000000000000000001"

@@ -51,7 +51,7 @@ async def points(shop: Shop, out_trade_no: str) -> int:
     return 0
 
 
-async def test_the_documented_plugins_serve_a_payers_own_order(
+async def test_f9_the_documented_plugins_serve_a_payers_own_order(
     tmp_path: Path,
     simulator: SimulatorProcess,
     mongo: EmbeddedMongo,

@@ -67,15 +67,16 @@ class JsSdk:
         return JsConfig(self._appid, timestamp, nonce, signature(ticket, nonce, str(timestamp), page))
 
     def _own_page(self, url: str) -> str:
-        if len(url) > MAX_URL or any(ord(char) <= 32 or ord(char) == 127 or char == "\\" for char in url):
+        page = page_url(url)  # before anything is judged: what follows # may hold anything, and is not signed
+        if len(page) > MAX_URL or any(ord(char) <= 32 or ord(char) == 127 or char == "\\" for char in page):
             raise _foreign()
         try:
-            parts = urlsplit(url)
+            parts = urlsplit(page)
         except ValueError:
             raise _foreign() from None
         if f"{parts.scheme}://{parts.netloc}" not in self._origins:
             raise _foreign()
-        return page_url(url)
+        return page
 
 
 def _foreign() -> Forbidden:

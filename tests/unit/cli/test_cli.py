@@ -273,7 +273,7 @@ LONG = "R" * 64
 
 
 @pytest.mark.parametrize("width", [40, 86, 87, 240])
-def test_numbers_are_in_one_piece_where_the_screen_is_wide_enough_for_one(
+def test_f3_numbers_are_in_one_piece_where_the_screen_is_wide_enough_for_one(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))

@@ -294,7 +294,7 @@ def transaction(world: World, state: RemoteState, number: str = LATE) -> Transac
 @pytest.mark.parametrize(
     ("now", "then"), [(RemoteState.SUCCESS, TradeState.SUCCESS), (RemoteState.REFUND, TradeState.PAID_LATE)]
 )
-async def test_an_old_payment_is_what_wechat_says_of_it_now(
+async def test_a2_an_old_payment_is_what_wechat_says_of_it_now(
     world: World, api: str, now: RemoteState, then: TradeState
 ) -> None:
     """It may have been refunded in the merchant console before we heard of it."""

@@ -292,7 +292,7 @@ async def test_a_query_with_another_total_pays_nothing(service: Service) -> None
     assert service.stored(order).trade_state is TradeState.NOTPAY
 
 
-async def test_a_payment_that_does_not_fit_is_alarmed_once_however_often_it_is_found(service: Service) -> None:
+async def test_a8_a_payment_that_does_not_fit_is_alarmed_once_however_often_it_is_found(service: Service) -> None:
     order = (await service.basket()).order
     service.v3.on_query = lambda o: replace(transaction(o, RemoteState.SUCCESS), total=1)
     for _ in range(3):
@@ -317,7 +317,7 @@ async def test_a_payment_that_does_not_fit_is_alarmed_when_a_closed_order_is_che
 
 
 @pytest.mark.parametrize("policy", list(LatePolicy))
-async def test_a_payment_that_was_refunded_in_the_console_before_we_heard_of_it_releases_nothing(
+async def test_a2_a_payment_that_was_refunded_in_the_console_before_we_heard_of_it_releases_nothing(
     service: Service, policy: LatePolicy
 ) -> None:
     """Neither does the policy for late payments return it: how much of it is left is not known here."""

@@ -74,7 +74,7 @@ USABLE: dict[str, tuple[bytes, Wanted]] = {
 
 
 @pytest.mark.parametrize("name", USABLE)
-def test_a_usable_file_needs_no_correction(name: str) -> None:
+def test_b8_a_usable_file_needs_no_correction(name: str) -> None:
     data, wanted = USABLE[name]
     assert correct(read_text(data), wanted) is None
 
@@ -106,7 +106,7 @@ CONVERTED: dict[str, tuple[Callable[[], bytes], Wanted, str]] = {
 
 
 @pytest.mark.parametrize("name", CONVERTED)
-def test_the_proposed_command_makes_the_wanted_file(name: str, tmp_path: Path) -> None:
+def test_b8_the_proposed_command_makes_the_wanted_file(name: str, tmp_path: Path) -> None:
     make, wanted, says = CONVERTED[name]
     (tmp_path / "FILE").write_bytes(make())
     text = correct(read_text(make()), wanted)
@@ -152,7 +152,7 @@ TOLD: dict[str, tuple[bytes, Wanted, Kind, str]] = {
 
 
 @pytest.mark.parametrize("name", TOLD)
-def test_what_nothing_can_be_made_of_is_named(name: str) -> None:
+def test_b8_what_nothing_can_be_made_of_is_named(name: str) -> None:
     data, wanted, kind, says = TOLD[name]
     assert recognise(read_text(data)).kind is kind
     text = correct(read_text(data), wanted)

@@ -236,7 +236,7 @@ async def test_a_refused_refund_stays_refused_when_it_is_asked_for_again(shop: S
     assert (wrong.value.public_code, shop.calls) == (SURE_NO, ["refund"])
 
 
-async def test_a_refund_that_nobody_names_is_refused_because_repeated_it_would_be_a_second_one(shop: Shop) -> None:
+async def test_a1_a_refund_that_nobody_names_is_refused_because_repeated_it_would_be_a_second_one(shop: Shop) -> None:
     wanted = RefundRequest(refund=60, reason="缺货")
     with pytest.raises(BadRequest) as wrong:
         await shop.till.refunds.request(shop.order.out_trade_no, wanted, by="shop")
@@ -244,7 +244,7 @@ async def test_a_refund_that_nobody_names_is_refused_because_repeated_it_would_b
 
 
 @pytest.mark.parametrize("code", sorted(NOT_NOW))
-async def test_a_refusal_for_our_credentials_ends_no_refund_and_it_is_sent_again(shop: Shop, code: str) -> None:
+async def test_a3_a_refusal_for_our_credentials_ends_no_refund_and_it_is_sent_again(shop: Shop, code: str) -> None:
     """Its number would be burnt, and its money free for a second refund, although nobody said no to it."""
     shop.desk.before = [refused(code)]
     refund = await shop.ask(out_refund_no="refund-1")

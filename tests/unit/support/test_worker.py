@@ -145,7 +145,7 @@ async def test_while_no_loop_is_free_nothing_is_claimed(jobs: Jobs, clock: Stepp
         assert jobs.names == ["a", "c"]
 
 
-async def test_sixteen_jobs_run_at_once(jobs: Jobs) -> None:
+async def test_a9_sixteen_jobs_run_at_once(jobs: Jobs) -> None:
     jobs.slow(*[f"job-{i:02}" for i in range(40)])
     async with at_work(jobs):
         assert (len(jobs.running), LOOPS) == (16, 16)

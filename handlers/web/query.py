@@ -1,0 +1,29 @@
+"""Query arguments that a handler would not read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from wechat.domain.errors import BadRequest, Bilingual
+
+MAX_FIELD = 64
+"""Letters of an argument's name that are told."""
+
+
+def refuse_unread(arguments: Mapping[str, Sequence[bytes]], known: Sequence[str]) -> None:
+    """Refuse an argument that is not ``known``, and one that is given twice. Raises BadRequest."""
+    unknown = [name for name in arguments if name not in known]
+    if unknown:
+        zh, en = "、".join(known) or "无", ", ".join(known) or "none"
+        text = Bilingual(
+            f"有不认识的查询参数；可用的参数：{zh}（值里的 & 要写成 %26）",
+            f"There is a query argument that is not known here; known are: {en} (write & within a value as %26)",
+        )
+        raise BadRequest(text, code="UNKNOWN_ARGUMENT", field=unknown[0][:MAX_FIELD])
+    repeated = next((name for name, values in arguments.items() if len(values) > 1), "")
+    if repeated:
+        text = Bilingual(
+            f"查询参数 {repeated} 出现了多次（值里的 & 要写成 %26）",
+            f"The query argument {repeated} is given more than once (write & within a value as %26)",
+        )
+        raise BadRequest(text, code="REPEATED_ARGUMENT", field=repeated)
