@@ -285,9 +285,9 @@ def names_no_file(name: str) -> bool:
 
 @pytest.mark.parametrize("folder", [ENGLISH, CHINESE], ids=named)
 def test_whatever_a_contributor_is_told_to_change_is_in_the_code(folder: Path) -> None:
-    told = [name for name in code_in(folder / "where-does-it-go.md") if re.fullmatch(r"\w+(\.\w+)?", name)]
-    assert told
-    assert [name for name in told if not exists(name)] == []
+    payload = [name for name in code_in(folder / "where-does-it-go.md") if re.fullmatch(r"\w+(\.\w+)?", name)]
+    assert payload
+    assert [name for name in payload if not exists(name)] == []
 
 
 @pytest.mark.parametrize("folder", [ENGLISH, CHINESE], ids=named)

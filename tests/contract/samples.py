@@ -64,7 +64,7 @@ def a_payment(transaction_id: str = TRANSACTION, total: int = 3600, paid_at: dat
 
 def a_fact(order: Order, transaction_id: str = TRANSACTION, **changes: Any) -> Verified[Transaction]:
     """That ``order`` was paid, as WeChat says it."""
-    told = Transaction(
+    payload = Transaction(
         appid=order.appid,
         mchid=order.mchid,
         out_trade_no=order.out_trade_no,
@@ -76,7 +76,7 @@ def a_fact(order: Order, transaction_id: str = TRANSACTION, **changes: Any) -> V
         payer_total=order.total,
         success_time=NOW,
     )
-    return Verified(replace(told, **changes), "v3 PUB_KEY_ID_1")
+    return Verified(replace(payload, **changes), "v3 PUB_KEY_ID_1")
 
 
 def paid(order: Order, transaction_id: str = TRANSACTION, at: datetime = NOW) -> Order:
@@ -149,7 +149,7 @@ def a_refund(number: str = "R20260301120506abc", **changes: Any) -> Refund:
 
 def a_refund_fact(refund: Refund, state: RefundState = RefundState.SUCCESS, **changes: Any) -> Verified[RemoteRefund]:
     """That ``refund`` is in ``state``, as WeChat says it."""
-    told = RemoteRefund(
+    payload = RemoteRefund(
         mchid=refund.mchid,
         out_refund_no=refund.out_refund_no,
         out_trade_no=refund.out_trade_no,
@@ -160,4 +160,4 @@ def a_refund_fact(refund: Refund, state: RefundState = RefundState.SUCCESS, **ch
         success_time=NOW if state is RefundState.SUCCESS else None,
         transaction_id=refund.transaction_id,
     )
-    return Verified(replace(told, **changes), "v3 PUB_KEY_ID_1")
+    return Verified(replace(payload, **changes), "v3 PUB_KEY_ID_1")

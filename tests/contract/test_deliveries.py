@@ -175,20 +175,20 @@ class Receiver:
 
     def __init__(self, name: str = "erp", *outcomes: bool) -> None:
         self.name = name
-        self.told: list[str] = []
+        self.received: list[str] = []
         self._outcomes = list(outcomes)
 
     def wants(self, event_type: str) -> bool:
         return True
 
     async def deliver(self, event: Event) -> Outcome:
-        self.told.append(event.id)
+        self.received.append(event.id)
         await asyncio.sleep(0)
         ok = self._outcomes.pop(0) if self._outcomes else True
         return Outcome(ok, "200" if ok else "503")
 
 
-class Desk:
+class DeliveryFixture:
     """Deliveries in a store, and processes that work on them."""
 
     def __init__(self, storage: MongoStorage, clock: ManualClock) -> None:
@@ -225,8 +225,8 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def desk(storage: MongoStorage, clock: ManualClock) -> Desk:
-    return Desk(storage, clock)
+def delivery_fixture(storage: MongoStorage, clock: ManualClock) -> DeliveryFixture:
+    return DeliveryFixture(storage, clock)
 
 
 def names(jobs: Sequence[DeliveryJob]) -> list[str]:
@@ -234,173 +234,189 @@ def names(jobs: Sequence[DeliveryJob]) -> list[str]:
 
 
 async def test_due_deliveries_are_taken_once_each_and_again_when_the_lease_has_run_out(
-    desk: Desk, clock: ManualClock
+    delivery_fixture: DeliveryFixture, clock: ManualClock
 ) -> None:
-    await desk.add(*[a_delivery(f"e{i}", number=f"2026030112{i:04d}") for i in range(5)])
-    taken = await asyncio.gather(*(desk.work().claim(3) for _ in range(10)))
+    await delivery_fixture.add(*[a_delivery(f"e{i}", number=f"2026030112{i:04d}") for i in range(5)])
+    taken = await asyncio.gather(*(delivery_fixture.work().claim(3) for _ in range(10)))
     assert names([job for jobs in taken for job in jobs]) == [f"e{i}" for i in range(5)]
     for jobs in taken:
         assert all(job.delivery.due_at == NOW + LEASE and job.lease == job.delivery.lease for job in jobs)
     clock.advance(LEASE.total_seconds() - 1)
-    assert await desk.work().claim(10) == []
+    assert await delivery_fixture.work().claim(10) == []
     clock.advance(1)
-    assert names(await desk.work().claim(10)) == [f"e{i}" for i in range(5)]
+    assert names(await delivery_fixture.work().claim(10)) == [f"e{i}" for i in range(5)]
 
 
-async def test_no_more_are_claimed_than_are_asked_for(desk: Desk) -> None:
-    await desk.add(*[a_delivery(f"e{i}", number=f"2026030112{i:04d}") for i in range(20)])
-    assert len(await desk.work().claim(3)) == 3
-    assert len(await desk.storage.deliveries.list_due("erp", NOW, 100)) == 17
+async def test_no_more_are_claimed_than_are_asked_for(delivery_fixture: DeliveryFixture) -> None:
+    await delivery_fixture.add(*[a_delivery(f"e{i}", number=f"2026030112{i:04d}") for i in range(20)])
+    assert len(await delivery_fixture.work().claim(3)) == 3
+    assert len(await delivery_fixture.storage.deliveries.list_due("erp", NOW, 100)) == 17
 
 
-async def test_a_claimed_delivery_comes_back_as_it_was_stored_with_the_lease(desk: Desk) -> None:
-    await desk.add(a_delivery())
-    [job] = await desk.work().claim(1)
+async def test_a_claimed_delivery_comes_back_as_it_was_stored_with_the_lease(delivery_fixture: DeliveryFixture) -> None:
+    await delivery_fixture.add(a_delivery())
+    [job] = await delivery_fixture.work().claim(1)
     assert job.delivery == a_delivery(due_at=NOW + LEASE, lease=job.lease)
-    assert (await desk.get(a_delivery())).value == job.delivery
+    assert (await delivery_fixture.get(a_delivery())).value == job.delivery
 
 
-async def test_a_later_event_of_an_order_waits_for_the_earlier_one_and_follows_it_at_once(desk: Desk) -> None:
-    await desk.add(a_delivery("e1"), a_delivery("e2", sequence=2))
-    work = desk.work()
+async def test_a_later_event_of_an_order_waits_for_the_earlier_one_and_follows_it_at_once(
+    delivery_fixture: DeliveryFixture,
+) -> None:
+    await delivery_fixture.add(a_delivery("e1"), a_delivery("e2", sequence=2))
+    work = delivery_fixture.work()
     [first] = await work.claim(AT_ONCE)
     assert first.delivery.event.id == "e1"
-    assert await desk.work().claim(AT_ONCE) == []
-    waiting = (await desk.get(a_delivery("e2"))).value
+    assert await delivery_fixture.work().claim(AT_ONCE) == []
+    waiting = (await delivery_fixture.get(a_delivery("e2"))).value
     assert (waiting.blocked, waiting.lease, waiting.due_at) == (True, "", NOW + LEASE)
     await work.run(first)
-    [second] = await desk.work().claim(AT_ONCE)
+    [second] = await delivery_fixture.work().claim(AT_ONCE)
     assert second.delivery.event.id == "e2"
 
 
-async def test_a_started_worker_goes_on_with_the_later_event_as_soon_as_the_earlier_one_has_ended(desk: Desk) -> None:
+async def test_a_started_worker_goes_on_with_the_later_event_as_soon_as_the_earlier_one_has_ended(
+    delivery_fixture: DeliveryFixture,
+) -> None:
     class Slow(Receiver):
         async def deliver(self, event: Event) -> Outcome:
             await asyncio.sleep(0.3)  # the worker has looked for more meanwhile, and rests
             return await super().deliver(event)
 
-    await desk.add(a_delivery("e1"), a_delivery("e2", sequence=2), a_delivery("e3", sequence=3))
+    await delivery_fixture.add(a_delivery("e1"), a_delivery("e2", sequence=2), a_delivery("e3", sequence=3))
     receiver = Slow()
-    worker = DeliveryWorker(receiver, desk.storage.deliveries, desk.runtime)
+    worker = DeliveryWorker(receiver, delivery_fixture.storage.deliveries, delivery_fixture.runtime)
     worker.start()
     try:
-        await asyncio.to_thread(wait_until, lambda: len(receiver.told) == 3, 5)
+        await asyncio.to_thread(wait_until, lambda: len(receiver.received) == 3, 5)
     finally:
         await worker.close()
-    assert receiver.told == ["e1", "e2", "e3"]
+    assert receiver.received == ["e1", "e2", "e3"]
 
 
-async def test_a_later_event_is_blocked_for_as_long_as_the_earlier_one_rests(desk: Desk, clock: ManualClock) -> None:
+async def test_a_later_event_is_blocked_for_as_long_as_the_earlier_one_rests(
+    delivery_fixture: DeliveryFixture, clock: ManualClock
+) -> None:
     """And comes again with it: nobody looks at it in vain before."""
-    await desk.add(a_delivery("e1", due_at=NOW + HOUR, tries=3), a_delivery("e2", sequence=2))
-    assert await desk.work().claim(AT_ONCE) == []
-    waiting = (await desk.get(a_delivery("e2"))).value
+    await delivery_fixture.add(a_delivery("e1", due_at=NOW + HOUR, tries=3), a_delivery("e2", sequence=2))
+    assert await delivery_fixture.work().claim(AT_ONCE) == []
+    waiting = (await delivery_fixture.get(a_delivery("e2"))).value
     assert (waiting.blocked, waiting.due_at) == (True, NOW + HOUR)
     clock.advance(HOUR.total_seconds() - 1)
-    assert not await desk.is_due()
+    assert not await delivery_fixture.is_due()
 
 
-async def test_a_later_event_takes_nobodys_place(desk: Desk) -> None:
+async def test_a_later_event_takes_nobodys_place(delivery_fixture: DeliveryFixture) -> None:
     """A claim that takes one delivery only may come upon the later one first: it goes on to the earlier one."""
     late = a_delivery("e1", due_at=NOW - SECOND)
-    await desk.add(late, a_delivery("e2", sequence=2, due_at=NOW - HOUR))
-    work = DeliveryWork(Receiver(), desk.storage.deliveries, a_runtime(desk.clock, CountedIds()))
+    await delivery_fixture.add(late, a_delivery("e2", sequence=2, due_at=NOW - HOUR))
+    work = DeliveryWork(
+        Receiver(), delivery_fixture.storage.deliveries, a_runtime(delivery_fixture.clock, CountedIds())
+    )
     [job] = await work.claim(1)
     assert job.delivery.event.id == "e1"
-    later = (await desk.get(a_delivery("e2"))).value
+    later = (await delivery_fixture.get(a_delivery("e2"))).value
     assert (later.blocked, later.due_at) == (True, NOW + STEP)
 
 
-async def test_no_event_is_left_waiting_when_its_predecessor_ends_while_it_is_blocked(desk: Desk) -> None:
+async def test_no_event_is_left_waiting_when_its_predecessor_ends_while_it_is_blocked(
+    delivery_fixture: DeliveryFixture,
+) -> None:
     receiver, processes = Receiver(), 8
     for number in range(40):
         order = f"20260301120506{number:03}"
-        await desk.add(*[a_delivery(f"{order}{n}", number=order, sequence=n) for n in (1, 2, 3)])
+        await delivery_fixture.add(*[a_delivery(f"{order}{n}", number=order, sequence=n) for n in (1, 2, 3)])
 
     async def deliver() -> None:
-        worker = Worker(desk.work(receiver), desk.runtime, 2)
-        while await desk.is_due():
+        worker = Worker(delivery_fixture.work(receiver), delivery_fixture.runtime, 2)
+        while await delivery_fixture.is_due():
             await worker.once()
 
-    while await desk.is_due():
+    while await delivery_fixture.is_due():
         await asyncio.gather(*(deliver() for _ in range(processes)))
-    assert (len(receiver.told), len(set(receiver.told))) == (120, 120)
+    assert (len(receiver.received), len(set(receiver.received))) == (120, 120)
     for number in range(40):
         order = f"20260301120506{number:03}"
-        assert [event for event in receiver.told if event.startswith(order)] == [f"{order}{n}" for n in (1, 2, 3)]
-    page = await desk.storage.deliveries.find(state=DeliveryState.PENDING, limit=200, cursor="")
+        assert [event for event in receiver.received if event.startswith(order)] == [f"{order}{n}" for n in (1, 2, 3)]
+    page = await delivery_fixture.storage.deliveries.find(state=DeliveryState.PENDING, limit=200, cursor="")
     assert page.items == ()
 
 
-async def test_a_later_event_goes_when_the_earlier_one_is_given_up(desk: Desk) -> None:
-    await desk.add(a_delivery("e1", tries=len(DELAYS_S)), a_delivery("e2", sequence=2))
-    work = desk.work(Receiver("erp", False))
+async def test_a_later_event_goes_when_the_earlier_one_is_given_up(delivery_fixture: DeliveryFixture) -> None:
+    await delivery_fixture.add(a_delivery("e1", tries=len(DELAYS_S)), a_delivery("e2", sequence=2))
+    work = delivery_fixture.work(Receiver("erp", False))
     [first] = await work.claim(AT_ONCE)
     await work.run(first)
-    assert (await desk.get(a_delivery("e1"))).value.state is DeliveryState.DEAD
-    assert desk.telemetry.alarms("event_undelivered") == 1
-    [second] = await desk.work().claim(AT_ONCE)
+    assert (await delivery_fixture.get(a_delivery("e1"))).value.state is DeliveryState.DEAD
+    assert delivery_fixture.telemetry.alarms("event_undelivered") == 1
+    [second] = await delivery_fixture.work().claim(AT_ONCE)
     assert second.delivery.event.id == "e2"
 
 
-async def test_a_delivery_that_others_gave_up_meanwhile_raises_no_second_alarm(desk: Desk) -> None:
-    await desk.add(a_delivery("e1", tries=len(DELAYS_S)))
-    work = desk.work(Receiver("erp", False))
+async def test_a_delivery_that_others_gave_up_meanwhile_raises_no_second_alarm(
+    delivery_fixture: DeliveryFixture,
+) -> None:
+    await delivery_fixture.add(a_delivery("e1", tries=len(DELAYS_S)))
+    work = delivery_fixture.work(Receiver("erp", False))
     [job] = await work.claim(1)
     ended = finish_delivery(job.delivery, job.lease, DeliveryState.DEAD, FAILED)
-    await desk.put(ended)
+    await delivery_fixture.put(ended)
     await work.run(job)
-    assert desk.telemetry.alarms("event_undelivered") == 0
-    assert (await desk.get(a_delivery("e1"))).value == ended
+    assert delivery_fixture.telemetry.alarms("event_undelivered") == 0
+    assert (await delivery_fixture.get(a_delivery("e1"))).value == ended
 
 
-async def test_other_orders_and_other_targets_wait_for_nobody(desk: Desk) -> None:
-    await desk.add(
+async def test_other_orders_and_other_targets_wait_for_nobody(delivery_fixture: DeliveryFixture) -> None:
+    await delivery_fixture.add(
         a_delivery("e1"),
         a_delivery("e2", number="another-order", sequence=2),
         a_delivery("e3", target="crm", sequence=2),
         a_delivery("e4", sequence=2),
     )
-    assert names(await desk.work().claim(AT_ONCE)) == ["e1", "e2"]
-    assert names(await desk.work(Receiver("crm")).claim(AT_ONCE)) == ["e3"]
+    assert names(await delivery_fixture.work().claim(AT_ONCE)) == ["e1", "e2"]
+    assert names(await delivery_fixture.work(Receiver("crm")).claim(AT_ONCE)) == ["e3"]
 
 
-async def test_the_same_number_at_another_merchant_is_another_order(desk: Desk) -> None:
+async def test_the_same_number_at_another_merchant_is_another_order(delivery_fixture: DeliveryFixture) -> None:
     other = a_delivery("e2", sequence=2, order_key=f"1900000999:{NUMBER}")
-    await desk.add(a_delivery("e1"), other)
-    assert names(await desk.work().claim(AT_ONCE)) == ["e1", "e2"]
+    await delivery_fixture.add(a_delivery("e1"), other)
+    assert names(await delivery_fixture.work().claim(AT_ONCE)) == ["e1", "e2"]
 
 
-async def test_blocked_deliveries_keep_nothing_else_that_is_due_waiting(desk: Desk, clock: ManualClock) -> None:
+async def test_blocked_deliveries_keep_nothing_else_that_is_due_waiting(
+    delivery_fixture: DeliveryFixture, clock: ManualClock
+) -> None:
     """A target was down for a while: the later events of its orders come due again, and one more order has an event."""
     for i in range(3 * AT_ONCE):
         order = f"2026030112{i:04d}"
-        await desk.add(
+        await delivery_fixture.add(
             a_delivery(f"{order}1", number=order, tries=3, due_at=NOW + HOUR),
             a_delivery(f"{order}2", number=order, sequence=2),
         )
-    await desk.add(a_delivery("new", number="another-order", due_at=NOW + SECOND))
+    await delivery_fixture.add(a_delivery("new", number="another-order", due_at=NOW + SECOND))
     clock.advance(60)
     receiver = Receiver()
     runtime = a_runtime(clock, CountedIds())  # candidates are taken in the order in which they came due
-    worker = DeliveryWorker(receiver, desk.storage.deliveries, runtime)
+    worker = DeliveryWorker(receiver, delivery_fixture.storage.deliveries, runtime)
     worker.start()
     try:
-        await asyncio.to_thread(wait_until, lambda: receiver.told, 5)
+        await asyncio.to_thread(wait_until, lambda: receiver.received, 5)
     finally:
         await worker.close()
-    assert receiver.told == ["new"]
+    assert receiver.received == ["new"]
 
 
-async def test_a_failed_try_is_postponed_by_the_schedule_give_or_take_a_fifth(desk: Desk) -> None:
+async def test_a_failed_try_is_postponed_by_the_schedule_give_or_take_a_fifth(
+    delivery_fixture: DeliveryFixture,
+) -> None:
     """So that retries do not come in waves."""
     count = 20
-    await desk.add(*[a_delivery(f"e{i:02}", number=f"2026030112{i:04d}") for i in range(count)])
+    await delivery_fixture.add(*[a_delivery(f"e{i:02}", number=f"2026030112{i:04d}") for i in range(count)])
     receiver = Receiver("erp", *[False] * count)
-    work = DeliveryWork(receiver, desk.storage.deliveries, desk.runtime)
+    work = DeliveryWork(receiver, delivery_fixture.storage.deliveries, delivery_fixture.runtime)
     for job in await work.claim(count):
         await work.run(job)
-    found = [(await desk.get(a_delivery(f"e{i:02}"))).value for i in range(count)]
+    found = [(await delivery_fixture.get(a_delivery(f"e{i:02}"))).value for i in range(count)]
     assert {delivery.tries for delivery in found} == {1}
     pauses = [(delivery.due_at - NOW).total_seconds() for delivery in found if delivery.due_at]
     assert len(pauses) == count
@@ -408,35 +424,39 @@ async def test_a_failed_try_is_postponed_by_the_schedule_give_or_take_a_fifth(de
     assert len(set(pauses)) > count / 2
 
 
-async def test_a_stale_holder_changes_nothing_but_that_it_was_delivered(desk: Desk, clock: ManualClock) -> None:
-    await desk.add(a_delivery("e1"), a_delivery("e2", number="another-order"))
-    stale = desk.work(Receiver("erp", False, True))
+async def test_a_stale_holder_changes_nothing_but_that_it_was_delivered(
+    delivery_fixture: DeliveryFixture, clock: ManualClock
+) -> None:
+    await delivery_fixture.add(a_delivery("e1"), a_delivery("e2", number="another-order"))
+    stale = delivery_fixture.work(Receiver("erp", False, True))
     first, second = sorted(await stale.claim(2), key=lambda job: job.delivery.event.id)
     clock.advance(LEASE.total_seconds())
-    assert names(await desk.work().claim(2)) == ["e1", "e2"]
-    held = (await desk.get(a_delivery("e1"))).value
+    assert names(await delivery_fixture.work().claim(2)) == ["e1", "e2"]
+    held = (await delivery_fixture.get(a_delivery("e1"))).value
     await stale.run(first)
-    assert (await desk.get(a_delivery("e1"))).value == held
+    assert (await delivery_fixture.get(a_delivery("e1"))).value == held
     await stale.run(second)
-    assert (await desk.get(a_delivery("e2"))).value.state is DeliveryState.DELIVERED
+    assert (await delivery_fixture.get(a_delivery("e2"))).value.state is DeliveryState.DELIVERED
 
 
 # -- sending again -----------------------------------------------------------------------------------------------------
 
 
-async def test_of_ten_resends_one_counts_and_a_pending_one_is_left_alone(desk: Desk, clock: ManualClock) -> None:
-    await desk.add(a_delivery())
+async def test_of_ten_resends_one_counts_and_a_pending_one_is_left_alone(
+    delivery_fixture: DeliveryFixture, clock: ManualClock
+) -> None:
+    await delivery_fixture.add(a_delivery())
     with pytest.raises(Conflict):
-        await desk.redelivery.resend("e1")
-    failing = desk.work(Receiver("erp", False))
+        await delivery_fixture.redelivery.resend("e1")
+    failing = delivery_fixture.work(Receiver("erp", False))
     [job] = await failing.claim(1)
     with pytest.raises(Conflict):
-        await desk.redelivery.resend("e1")  # it is under way
+        await delivery_fixture.redelivery.resend("e1")  # it is under way
     await failing.run(job)
-    stored = (await desk.get(a_delivery())).value
-    await desk.put(finish_delivery(claim_delivery(stored, "l", NOW + HOUR, NOW + 2 * HOUR), "l", *GIVEN_UP))
+    stored = (await delivery_fixture.get(a_delivery())).value
+    await delivery_fixture.put(finish_delivery(claim_delivery(stored, "l", NOW + HOUR, NOW + 2 * HOUR), "l", *GIVEN_UP))
     clock.advance(HOUR.total_seconds())
-    processes = [Redelivery(desk.storage.deliveries, desk.runtime) for _ in range(10)]
+    processes = [Redelivery(delivery_fixture.storage.deliveries, delivery_fixture.runtime) for _ in range(10)]
     results = await asyncio.gather(*(process.resend("e1") for process in processes), return_exceptions=True)
     revived = [result for result in results if isinstance(result, list)]
     assert [type(result) for result in results].count(Conflict) == 9
@@ -448,25 +468,27 @@ async def test_of_ten_resends_one_counts_and_a_pending_one_is_left_alone(desk: D
 GIVEN_UP = (DeliveryState.DEAD, FAILED)
 
 
-async def test_a_revived_delivery_is_kept_by_the_server_until_it_ends_again(desk: Desk) -> None:
-    await desk.add(a_delivery())
-    work = desk.work()
+async def test_a_revived_delivery_is_kept_by_the_server_until_it_ends_again(delivery_fixture: DeliveryFixture) -> None:
+    await delivery_fixture.add(a_delivery())
+    work = delivery_fixture.work()
     [job] = await work.claim(1)
     await work.run(job)
-    assert (await desk.get(a_delivery())).document["expires_at"] == NOW + KEEP
-    await desk.redelivery.resend("e1", "erp")
-    assert "expires_at" not in (await desk.get(a_delivery())).document
+    assert (await delivery_fixture.get(a_delivery())).document["expires_at"] == NOW + KEEP
+    await delivery_fixture.redelivery.resend("e1", "erp")
+    assert "expires_at" not in (await delivery_fixture.get(a_delivery())).document
 
 
-async def test_an_event_sent_again_is_delivered_before_the_later_ones_that_are_pending(desk: Desk) -> None:
-    await desk.add(
+async def test_an_event_sent_again_is_delivered_before_the_later_ones_that_are_pending(
+    delivery_fixture: DeliveryFixture,
+) -> None:
+    await delivery_fixture.add(
         a_delivery("e1", state=DeliveryState.DEAD, due_at=None, tries=10),
         a_delivery("e2", sequence=2),
         a_delivery("e3", sequence=3),
     )
-    await desk.redelivery.resend("e1")
+    await delivery_fixture.redelivery.resend("e1")
     receiver = Receiver()
-    worker = Worker(desk.work(receiver), desk.runtime, AT_ONCE)
-    while await desk.is_due():
+    worker = Worker(delivery_fixture.work(receiver), delivery_fixture.runtime, AT_ONCE)
+    while await delivery_fixture.is_due():
         await worker.once()
-    assert receiver.told == ["e1", "e2", "e3"]
+    assert receiver.received == ["e1", "e2", "e3"]

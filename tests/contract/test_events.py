@@ -50,13 +50,13 @@ class Spy:
     def __init__(self, name: str = "spy") -> None:
         self.name = name
         self.down = False
-        self.told: list[Event] = []
+        self.received: list[Event] = []
 
     def wants(self, event_type: str) -> bool:
         return True
 
     async def deliver(self, event: Event) -> Outcome:
-        self.told.append(event)
+        self.received.append(event)
         return Outcome(not self.down, "503" if self.down else "200")
 
 
@@ -255,7 +255,7 @@ async def test_an_event_carries_its_order_as_the_event_left_it(bench: Bench) -> 
     spy = Spy()
     await bench.paid()
     await bench.work(spy)
-    [event] = spy.told
+    [event] = spy.received
     assert (event.type, event.at, event.out_trade_no) == ("order.paid", AT, NUMBER)
     assert (event.data["transaction_id"], event.data["trade_state"]) == (f"T-{NUMBER}", "SUCCESS")
 
@@ -267,7 +267,7 @@ async def test_any_number_of_relays_and_delivery_workers_deliver_each_event_once
         await bench.paid(f"2026030112{i:04d}")
     bench.clock.advance(GRACE_S)
     await asyncio.gather(*(bench.work(spy) for _ in range(5)))
-    assert Counter(event.out_trade_no for event in spy.told) == {f"2026030112{i:04d}": 1 for i in range(20)}
+    assert Counter(event.out_trade_no for event in spy.received) == {f"2026030112{i:04d}": 1 for i in range(20)}
 
 
 async def test_what_a_killed_process_left_is_handed_out_by_another_one_after_a_few_seconds(bench: Bench) -> None:
@@ -276,10 +276,10 @@ async def test_what_a_killed_process_left_is_handed_out_by_another_one_after_a_f
     bench.dies()
     bench.clock.advance(GRACE_S - 0.001)
     await bench.work(spy)
-    assert spy.told == []
+    assert spy.received == []
     bench.clock.advance(0.001)
     await bench.work(spy)
-    assert [event.type for event in spy.told] == ["order.closed", "order.paid_late"]
+    assert [event.type for event in spy.received] == ["order.closed", "order.paid_late"]
 
 
 async def test_what_is_handed_out_waits_no_longer(bench: Bench) -> None:
@@ -305,7 +305,7 @@ async def test_what_is_staged_while_another_event_is_handed_out_is_not_lost(benc
     assert await bench.states() == {"pending": 1}
     bench.clock.advance(GRACE_S)
     await bench.work(spy)
-    assert [event.type for event in spy.told] == ["order.closed", "order.paid_late"]
+    assert [event.type for event in spy.received] == ["order.closed", "order.paid_late"]
     assert await bench.states() == {"delivered": 2}
 
 
@@ -332,7 +332,7 @@ async def test_sequences_rise_even_when_the_clocks_of_two_processes_disagree(ben
     ]
     clock.advance(3600)
     await bench.work(spy)
-    assert [event.type for event in spy.told] == ["order.closed", "order.paid_late"]
+    assert [event.type for event in spy.received] == ["order.closed", "order.paid_late"]
 
 
 async def test_an_event_that_nobody_receives_is_not_staged(bench: Bench) -> None:
@@ -381,8 +381,8 @@ async def test_a_relay_killed_at_any_point_loses_and_doubles_nothing(bench: Benc
         clock.advance(LEASE_S)
         await bench.work(erp, crm)
     for spy in (erp, crm):
-        told = Counter((event.out_trade_no, event.type) for event in spy.told)
-        assert (len(told), set(told.values()), len({event.id for event in spy.told})) == (24, {1}, 24)
+        counts = Counter((event.out_trade_no, event.type) for event in spy.received)
+        assert (len(counts), set(counts.values()), len({event.id for event in spy.received})) == (24, {1}, 24)
 
 
 async def test_an_orders_events_keep_their_order_when_the_store_does_not_answer_for_the_first(
@@ -396,7 +396,7 @@ async def test_an_orders_events_keep_their_order_when_the_store_does_not_answer_
     await bench.deliver(spy)
     clock.advance(GRACE_S)
     await bench.work(spy)
-    assert [event.type for event in spy.told] == ["order.closed", "order.paid_late"]
+    assert [event.type for event in spy.received] == ["order.closed", "order.paid_late"]
 
 
 async def test_a_refund_is_told_after_its_payment_also_when_a_relay_died_with_the_payment_in_hand(
@@ -407,7 +407,7 @@ async def test_a_refund_is_told_after_its_payment_also_when_a_relay_died_with_th
     assert await bench.relay(spy).claim(1)
     await bench.refunded()
     await bench.work(spy)
-    assert [event.type for event in spy.told] == ["order.paid", "refund.succeeded"]
+    assert [event.type for event in spy.received] == ["order.paid", "refund.succeeded"]
 
 
 async def test_a_refund_is_told_after_its_payment_also_when_many_payments_wait(
@@ -426,8 +426,8 @@ async def test_a_refund_is_told_after_its_payment_also_when_many_payments_wait(
         while await bench.storage.deliveries.list_due("spy", clock.now(), 1):
             await deliveries.once()
         clock.advance(1)
-    told = [event.type for event in spy.told if event.out_trade_no == NUMBER]
-    assert told == ["order.paid", "refund.succeeded"]
+    types = [event.type for event in spy.received if event.out_trade_no == NUMBER]
+    assert types == ["order.paid", "refund.succeeded"]
 
 
 async def test_orders_that_cannot_be_read_hold_up_no_others(bench: Bench, raw: Connection, database: str) -> None:
@@ -455,7 +455,7 @@ async def test_an_orders_events_come_in_order_through_failures(bench: Bench, clo
         await bench.closed_and_paid(f"2026030112{i:04d}")
     spy.down = True
     await bench.work(spy)
-    assert {event.type for event in spy.told} == {"order.closed"}
+    assert {event.type for event in spy.received} == {"order.closed"}
     clock.advance(6)
     await bench.work(spy)
     spy.down = False
@@ -464,18 +464,18 @@ async def test_an_orders_events_come_in_order_through_failures(bench: Bench, clo
     clock.advance(2)
     await bench.work(spy)
     for i in range(10):
-        told = [event.type for event in spy.told if event.out_trade_no == f"2026030112{i:04d}"]
-        assert told == ["order.closed"] * 3 + ["order.paid_late"]
+        types = [event.type for event in spy.received if event.out_trade_no == f"2026030112{i:04d}"]
+        assert types == ["order.closed"] * 3 + ["order.paid_late"]
 
 
 async def test_a_plugin_that_has_a_task_of_its_own_cancelled_is_called_again_like_any_other(
     bench: Bench, clock: ManualClock
 ) -> None:
-    told: list[str] = []
+    attempts: list[str] = []
 
     async def handler(event: Event) -> None:
-        told.append(event.out_trade_no)
-        if len(told) == 1:
+        attempts.append(event.out_trade_no)
+        if len(attempts) == 1:
             task = asyncio.create_task(asyncio.sleep(10))
             task.cancel()
             await task
@@ -485,7 +485,7 @@ async def test_a_plugin_that_has_a_task_of_its_own_cancelled_is_called_again_lik
     await bench.work(plugin)
     clock.advance(DELAYS_S[0])
     await bench.work(plugin)
-    assert told == [NUMBER, NUMBER]
+    assert attempts == [NUMBER, NUMBER]
     assert await bench.states() == {"delivered": 1}
 
 
@@ -533,10 +533,10 @@ async def test_an_orders_refund_is_told_with_its_own_data_and_after_the_payment(
     await bench.work(spy)
     clock.advance(2)
     await bench.work(spy)
-    assert [event.type for event in spy.told] == ["order.paid"] * 2 + ["refund.succeeded"]
-    told = spy.told[-1]
-    assert (told.out_trade_no, told.data["out_trade_no"]) == (NUMBER, NUMBER)
-    assert (told.data["out_refund_no"], told.data["state"]) == (f"R{NUMBER}", "SUCCESS")
+    assert [event.type for event in spy.received] == ["order.paid"] * 2 + ["refund.succeeded"]
+    latest = spy.received[-1]
+    assert (latest.out_trade_no, latest.data["out_trade_no"]) == (NUMBER, NUMBER)
+    assert (latest.data["out_refund_no"], latest.data["state"]) == (f"R{NUMBER}", "SUCCESS")
 
 
 async def test_a_receiver_that_is_down_for_an_hour_gets_everything_afterwards(
@@ -561,8 +561,8 @@ async def test_a_target_that_is_down_holds_nobody_else_back(bench: Bench) -> Non
     down.down = True
     await bench.closed_and_paid()
     await bench.work(down, up)
-    assert [event.type for event in down.told] == ["order.closed"]
-    assert [event.type for event in up.told] == ["order.closed", "order.paid_late"]
+    assert [event.type for event in down.received] == ["order.closed"]
+    assert [event.type for event in up.received] == ["order.closed", "order.paid_late"]
 
 
 async def test_tries_follow_the_schedule_and_end_with_a_dead_letter_and_one_alarm(
@@ -574,13 +574,13 @@ async def test_tries_follow_the_schedule_and_end_with_a_dead_letter_and_one_alar
     for pause_s in (*DELAYS_S, 24 * 3600):
         await bench.work(spy)
         clock.advance(pause_s - 1)
-        told = len(spy.told)
+        before = len(spy.received)
         await bench.work(spy)
-        assert len(spy.told) == told
+        assert len(spy.received) == before
         clock.advance(1)
     await bench.work(spy)
-    assert len(spy.told) == len(DELAYS_S) + 1
-    [dead] = await bench.storage.deliveries.of_event(spy.told[0].id)
+    assert len(spy.received) == len(DELAYS_S) + 1
+    [dead] = await bench.storage.deliveries.of_event(spy.received[0].id)
     assert (dead.state, dead.tries, len(dead.attempts), dead.due_at) == (DeliveryState.DEAD, 10, 10, None)
     assert {attempt.result for attempt in dead.attempts} == {"503"}
     assert (dead.attempts[-1].at - dead.attempts[0].at).total_seconds() == sum(DELAYS_S)
@@ -596,14 +596,14 @@ async def test_a_dead_letter_sent_again_by_hand_is_delivered_once(bench: Bench, 
     for pause_s in (*DELAYS_S, 0):
         await bench.work(spy)
         clock.advance(pause_s)
-    spy.down, spy.told = False, spy.told[:1]
-    event_id = spy.told[0].id
+    spy.down, spy.received = False, spy.received[:1]
+    event_id = spy.received[0].id
     processes = [Redelivery(bench.storage.deliveries, bench.runtime) for _ in range(5)]
     again = await asyncio.gather(*(process.resend(event_id) for process in processes), return_exceptions=True)
     assert sorted(type(result).__name__ for result in again) == ["Conflict"] * 4 + ["list"]
     await bench.work(spy)
-    assert spy.told[0] == spy.told[1]
-    assert len(spy.told) == 2
+    assert spy.received[0] == spy.received[1]
+    assert len(spy.received) == 2
     assert await bench.states() == {"delivered": 1}
     with pytest.raises(Conflict):
         await bench.redelivery.resend(event_id)
@@ -617,7 +617,7 @@ async def test_an_event_whose_next_try_is_far_off_is_sent_again_at_once(bench: B
         await bench.work(spy)
         clock.advance(pause_s)
     await bench.work(spy)
-    spy.down, event_id = False, spy.told[0].id
+    spy.down, event_id = False, spy.received[0].id
     woken: list[datetime] = []
     bench.redelivery.on_due = lambda: woken.append(clock.now())
     [delivery] = await bench.redelivery.resend(event_id)
@@ -648,11 +648,11 @@ async def test_a_delivered_event_is_sent_again_to_the_target_that_is_named_and_t
     erp, crm = Spy("erp"), Spy("crm")
     await bench.paid()
     await bench.work(erp, crm)
-    event_id = erp.told[0].id
+    event_id = erp.received[0].id
     [delivery] = await bench.redelivery.resend(event_id, "crm")
     assert (delivery.target, delivery.state) == ("crm", DeliveryState.PENDING)
     await bench.work(erp, crm)
-    assert (len(erp.told), len(crm.told)) == (1, 2)
+    assert (len(erp.received), len(crm.received)) == (1, 2)
     for unknown in (("0" * 24, ""), (event_id, "nobody")):
         with pytest.raises(NotFound):
             await bench.redelivery.resend(*unknown)
@@ -682,7 +682,7 @@ async def test_a_target_taken_out_of_the_settings_finds_its_events_when_it_comes
     await bench.work(crm)
     assert await bench.states() == {"delivered": 1, "pending": 1}
     await bench.work(erp, crm)
-    assert (len(erp.told), len(crm.told)) == (1, 1)
+    assert (len(erp.received), len(crm.received)) == (1, 1)
 
 
 # -- workers that are started ------------------------------------------------------------------------------------------
@@ -721,7 +721,7 @@ async def test_what_is_handed_out_wakes_the_delivery_worker_that_rests(bench: Be
     async with at_work(worker):
         await looked(looks, 1)
         assert await relay.once()
-        await asyncio.to_thread(wait_until, lambda: spy.told, 5)
+        await asyncio.to_thread(wait_until, lambda: spy.received, 5)
 
 
 async def test_a_burst_is_taken_by_all_loops_at_once(bench: Bench) -> None:
@@ -730,7 +730,7 @@ async def test_a_burst_is_taken_by_all_loops_at_once(bench: Bench) -> None:
         await bench.paid(f"2026030112{i:04d}")
     await bench.hand_out(slow)
     async with at_work(DeliveryWorker(slow, bench.storage.deliveries, bench.runtime)):
-        await asyncio.to_thread(wait_until, lambda: len(slow.told) == 2 * AT_ONCE)
+        await asyncio.to_thread(wait_until, lambda: len(slow.received) == 2 * AT_ONCE)
 
 
 async def test_what_is_left_to_do_is_measured_for_the_relay_and_for_each_target(

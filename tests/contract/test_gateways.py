@@ -90,8 +90,8 @@ class Bench:
 
     def fault(self, call: str, fault: str, **more: Any) -> None:
         rule = {"path": PATHS[self.api][call], "fault": fault, "times": 1} | more
-        told = self.simulator.control("POST", "faults", rule)
-        assert "faults" in told, told
+        payload = self.simulator.control("POST", "faults", rule)
+        assert "faults" in payload, payload
 
     def call(self, call: str, order: Order, gateway: Gateway | None = None) -> Any:
         more = (datetime.now(UTC),) if call == "prepay" else ()
@@ -311,8 +311,8 @@ async def test_pay_params_are_good_for_nothing_else(bench: Bench, name: str) -> 
         "signType": "MD5" if "MD5" not in bench.kind else "HMAC-SHA256",
     }
     params[name] = changed.get(name, params[name][:-1] + ("0" if params[name][-1] != "0" else "1"))
-    told = bench.simulator.control("POST", "bridge", {**params, "url": "http://127.0.0.1:8888/pay/1"})
-    assert told["err_msg"] == "get_brand_wcpay_request:fail"
+    payload = bench.simulator.control("POST", "bridge", {**params, "url": "http://127.0.0.1:8888/pay/1"})
+    assert payload["err_msg"] == "get_brand_wcpay_request:fail"
     assert bench.simulator.order(order.out_trade_no)["trade_state"] == "NOTPAY"
 
 

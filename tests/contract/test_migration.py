@@ -154,8 +154,8 @@ async def test_deliveries_notifications_claims_and_books_are_there(
     for state in DeliveryState:
         states[state.value] = len((await storage.deliveries.find(state=state, limit=1000, cursor="")).items)
     assert +states == Counter(each["state"] for each in old["deliveries"])
-    [told] = await storage.notifications.of_order("sim1900000109", "left-unpaid")
-    assert told.verdict == "total"
+    [payload] = await storage.notifications.of_order("sim1900000109", "left-unpaid")
+    assert payload.verdict == "total"
     claim = await storage.claims.get("basket:left")
     assert claim is not None
     assert claim.value.number == "left-unpaid"

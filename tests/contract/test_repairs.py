@@ -15,7 +15,7 @@ from storage.mongo.storage import MongoStorage
 from storage.stores.all import DIFFERENCES
 from tests.contract.samples import MCHID, an_order
 from tests.support.clock import ManualClock
-from tests.support.refund_desk import RefundDesk, fact
+from tests.support.refund_fixture import FakeRefundGateway, fact
 from tests.support.runtime import a_runtime
 from wechat.domain.errors import Conflict, FenpayError, GatewayRefused, Mismatch, NotFound, NotSent, OutcomeUnknown
 from wechat.domain.facts import Api, Notification, RefundState, RemoteRefund, RemoteState, Transaction, Verified
@@ -43,7 +43,7 @@ REFUNDED = BookEntry("20260301120506abc", "4200", "refund-1", "5000", 500, "CNY"
 PLACED_AT = day_span(DAY)[0]
 
 
-class QueryDesk:
+class QueryGateway:
     """``Gateway`` that is only queried: it says ``transaction``, after what ``failures`` say."""
 
     api = Api.V3
@@ -81,10 +81,10 @@ class QueryDesk:
 class Shop:
     """One order and whoever repairs its books."""
 
-    def __init__(self, storage: MongoStorage, gateway: QueryDesk, desk: RefundDesk) -> None:
+    def __init__(self, storage: MongoStorage, gateway: QueryGateway, refund_gateway: FakeRefundGateway) -> None:
         self.clock = ManualClock()
         self.storage = storage
-        self.desk = desk
+        self.refund_gateway = refund_gateway
         self.gateway = gateway
         order, runtime = an_order(), a_runtime(self.clock)
         defaults = OrderDefaults(order.appid, MCHID, Api.V3, order.notify_url, timedelta(minutes=30), 10**7, 20)
@@ -94,15 +94,17 @@ class Shop:
         claims = Claims(storage.claims, runtime)
         self.orders = Orders(defaults, {}, {Api.V3: self.gateway}, self.updates, recorder, claims, runtime)
         refund_defaults = RefundDefaults(MCHID, {Api.V3: Api.V3}, order.notify_url)
-        desks = {Api.V3: self.desk}
-        self.refunds = Refunds(refund_defaults, desks, self.updates, storage.numbers, claims, runtime, under_way_s=0)
+        refund_gateways = {Api.V3: self.refund_gateway}
+        self.refunds = Refunds(
+            refund_defaults, refund_gateways, self.updates, storage.numbers, claims, runtime, under_way_s=0
+        )
         self.late_payments = LatePayments(LatePolicy.REFUND, self.refunds, self.updates, runtime)
         self.records = BookRecords(MCHID, storage.days, storage.differences, runtime)
         self.repairs = Repairs(self.orders, self.refunds, storage.book_entries, self.records, self.clock)
 
     def process(self) -> Shop:
         """One more process over the same stores."""
-        return Shop(self.storage, self.gateway, self.desk)
+        return Shop(self.storage, self.gateway, self.refund_gateway)
 
     async def repair_at_once(self, difference: Difference, action: Action) -> list[Difference | BaseException]:
         """What five processes make of it."""
@@ -158,7 +160,7 @@ class Shop:
 @pytest.fixture
 async def shop(storage: MongoStorage) -> Shop:
     assert await storage.orders.insert(an_order(created_at=PLACED_AT), "test")
-    return Shop(storage, QueryDesk(), RefundDesk())
+    return Shop(storage, QueryGateway(), FakeRefundGateway())
 
 
 async def test_a_missed_payment_is_booked_by_a_query(shop: Shop) -> None:
@@ -206,7 +208,7 @@ async def test_any_difference_can_be_marked_as_known_once(shop: Shop, kind: Diff
     assert (await shop.repair(difference, Action.KNOWN)).status is Status.KNOWN
     with pytest.raises(Conflict, match="DIFFERENCE_SETTLED"):
         await shop.repair(difference, Action.KNOWN)
-    assert (shop.gateway.calls, shop.desk.calls) == ([], [])
+    assert (shop.gateway.calls, shop.refund_gateway.calls) == ([], [])
 
 
 async def test_a_second_payment_goes_back_under_one_number_however_often_it_is_asked_for(shop: Shop) -> None:
@@ -334,7 +336,7 @@ async def test_a_refund_that_stands_elsewhere_is_asked_for(shop: Shop) -> None:
     theirs = REFUNDED._replace(out_refund_no=refund.out_refund_no)
     difference = await shop.found(DifferenceKind.STATE, theirs._replace(state="PROCESSING"), theirs)
     assert (await shop.repair(difference, Action.QUERY)).status is Status.OPEN
-    shop.desk.turns_out(refund, RefundState.SUCCESS)
+    shop.refund_gateway.turns_out(refund, RefundState.SUCCESS)
     assert (await shop.repair(difference, Action.QUERY)).status is Status.REPAIRED
     stored = await shop.refunds.get(refund.out_refund_no)
     assert stored.state is RefundState.SUCCESS
@@ -372,7 +374,7 @@ def made_in_the_console(shop: Shop, entry: BookEntry = REFUNDED) -> RemoteRefund
         success_time=shop.clock.now(),
         transaction_id=entry.transaction_id,
     )
-    shop.desk.taken[entry.out_refund_no] = told
+    shop.refund_gateway.taken[entry.out_refund_no] = told
     return told
 
 
@@ -391,7 +393,7 @@ async def test_a_refund_made_in_the_console_is_booked_once_on_its_day(shop: Shop
     assert repaired is not None
     assert repaired.status is Status.REPAIRED
     assert await shop.refunds_of_day() == [refund.out_refund_no]
-    assert [call for call in shop.desk.calls if call.startswith("refund")] == []
+    assert [call for call in shop.refund_gateway.calls if call.startswith("refund")] == []
 
 
 @pytest.mark.parametrize(
@@ -425,7 +427,7 @@ async def test_a_difference_from_before_its_time_was_kept_can_still_be_read(
 @pytest.mark.parametrize("told", ["4201", ""])
 async def test_a_refund_of_another_payment_than_the_bills_is_not_booked(shop: Shop, told: str) -> None:
     await shop.pay()
-    shop.desk.taken[REFUNDED.out_refund_no] = replace(made_in_the_console(shop), transaction_id=told)
+    shop.refund_gateway.taken[REFUNDED.out_refund_no] = replace(made_in_the_console(shop), transaction_id=told)
     difference = await shop.found(DifferenceKind.REFUND_MISSING_HERE, None, REFUNDED)
     with pytest.raises(Mismatch):
         await shop.repair(difference, Action.QUERY)
@@ -456,7 +458,7 @@ async def test_a_refund_that_only_the_bill_knows_of_is_not_booked(shop: Shop) ->
 async def test_a_refund_of_another_amount_than_the_bills_is_not_booked(shop: Shop) -> None:
     await shop.pay()
     told = made_in_the_console(shop)
-    shop.desk.taken[told.out_refund_no] = replace(told, refund=400)
+    shop.refund_gateway.taken[told.out_refund_no] = replace(told, refund=400)
     difference = await shop.found(DifferenceKind.REFUND_MISSING_HERE, None, REFUNDED)
     with pytest.raises(Mismatch):
         await shop.repair(difference, Action.QUERY)

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 def test_a_day_with_everything_that_goes_wrong_ends_with_every_order_settled_and_the_books_equal() -> None:
     command = [sys.executable, "manage.py", "drill", "--orders", "60", "--json"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=380, check=False)
-    told = json.loads(ended.stdout)
-    assert [line for line in told["lines"] if not line["right"]] == []
-    assert (ended.returncode, told["right"], told["orders"], told["kills"]) == (0, True, 60, 4)
-    assert len(told["lines"]) > 30
+    payload = json.loads(ended.stdout)
+    assert [line for line in payload["lines"] if not line["right"]] == []
+    assert (ended.returncode, payload["right"], payload["orders"], payload["kills"]) == (0, True, 60, 4)
+    assert len(payload["lines"]) > 30

@@ -85,8 +85,8 @@ def test_each_rule_has_a_name_of_its_own_and_says_what_to_do() -> None:
 
 
 def test_every_metric_is_watched_or_drawn() -> None:
-    told = " ".join(expressions())
-    left_out = {metric.value for metric in SHAPES if metric.value not in told}
+    payload = " ".join(expressions())
+    left_out = {metric.value for metric in SHAPES if metric.value not in payload}
     assert left_out <= LEFT_OUT
 
 

@@ -140,9 +140,9 @@ class Payer:
         return self.requests.count(f"{method} {self.url}{path}")
 
     def _merchant_asks(self, path: str) -> dict[str, Any]:
-        told = ask("GET", self.url + path, headers={"Authorization": f"Bearer {API_KEY}"}).json()
-        assert isinstance(told, dict)
-        return told
+        payload = ask("GET", self.url + path, headers={"Authorization": f"Bearer {API_KEY}"}).json()
+        assert isinstance(payload, dict)
+        return payload
 
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):

@@ -42,13 +42,13 @@ def test_json_is_what_was_promised(tmp_path: Path) -> None:
     settings = tmp_path / "settings.yml"
     settings.write_text(f"pay:\n  v2: {{key: {V2_KEY}}}\n  v3: {{key: {V3_KEY}}}\n")
     done = run("sign", "explain", str(file), "--settings", str(settings), "--json")
-    told = json.loads(done.stdout)
-    assert list(told) == ["kind", "verdict", "slips", "string_to_sign", "computed", "given"]
-    assert (told["kind"], told["verdict"]) == ("v2", "wrong")
-    assert [list(slip) for slip in told["slips"]] == [["code", "zh", "en"]]
-    assert told["slips"][0]["code"] == "KEY_OF_OTHER_API"
-    assert told["given"] == v2(ORDER, V3_KEY)
-    assert told["computed"] == v2(ORDER)
+    payload = json.loads(done.stdout)
+    assert list(payload) == ["kind", "verdict", "slips", "string_to_sign", "computed", "given"]
+    assert (payload["kind"], payload["verdict"]) == ("v2", "wrong")
+    assert [list(slip) for slip in payload["slips"]] == [["code", "zh", "en"]]
+    assert payload["slips"][0]["code"] == "KEY_OF_OTHER_API"
+    assert payload["given"] == v2(ORDER, V3_KEY)
+    assert payload["computed"] == v2(ORDER)
     assert [secret for secret in (V2_KEY, V3_KEY) if secret in done.stdout + done.stderr] == []
 
 

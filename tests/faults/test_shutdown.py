@@ -57,8 +57,8 @@ async def test_under_load_sigterm_resets_no_accepted_request(site: Site, shop: S
 
 async def test_what_was_acknowledged_survives_a_sigkill_of_service_and_store(site: Site, shop: Shop) -> None:
     orders = [await shop.sold() for _ in range(20)]
-    told = await asyncio.gather(*(shop.notify(site.platform.v3(order)) for order in orders))
-    assert {answer.status for answer in told} == {200}
+    responses = await asyncio.gather(*(shop.notify(site.platform.v3(order)) for order in orders))
+    assert {answer.status for answer in responses} == {200}
     os.kill(site.service.pid, signal.SIGKILL)
     assert site.mongo.pid is not None
     os.kill(site.mongo.pid, signal.SIGKILL)

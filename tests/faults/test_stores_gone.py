@@ -22,8 +22,8 @@ async def test_without_redis_orders_logins_signatures_and_notifications_go_on(si
     for api in ("v2", "v3"):
         order = await shop.sold(api=api)
         sent = time.monotonic()
-        told = await shop.notify(site.platform.v2(order) if api == "v2" else site.platform.v3(order))
-        assert told.status == 200
+        response = await shop.notify(site.platform.v2(order) if api == "v2" else site.platform.v3(order))
+        assert response.status == 200
         assert time.monotonic() - sent < 1
         assert await shop.state(order["out_trade_no"]) == "SUCCESS"
     clicks = await asyncio.gather(*(shop.post("/orders", {"sku": "coffee"}) for _ in range(10)))
@@ -39,11 +39,11 @@ async def test_without_mongodb_nothing_is_acknowledged_and_afterwards_all_is_wel
     message = site.platform.v3(order)
     site.mongo.stop()
     sent = time.monotonic()
-    told = await asyncio.gather(*(shop.notify(message) for _ in range(20)))
-    assert {answer.status for answer in told} == {503}
+    responses = await asyncio.gather(*(shop.notify(message) for _ in range(20)))
+    assert {answer.status for answer in responses} == {503}
     assert time.monotonic() - sent < 4.5
-    assert told[0].json()["code"] == "FAIL"
-    assert told[0].headers["Retry-After"]
+    assert responses[0].json()["code"] == "FAIL"
+    assert responses[0].headers["Retry-After"]
     refused = await shop.sell()
     assert (refused.status, refused.code) == (503, "STORE_UNAVAILABLE")
     assert (await shop.get("/livez")).status == 200

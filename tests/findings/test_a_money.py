@@ -12,7 +12,7 @@ from cli.problems import Problem
 from tests.contract.samples import NOW, a_refund
 from tests.support.clock import ManualClock
 from tests.support.ordering import Service
-from tests.support.refund_desk import TURN_S, Shop, lost, refused
+from tests.support.refund_fixture import TURN_S, Shop, lost, refused
 from wechat.domain.errors import BadRequest, Conflict, GatewayRefused
 from wechat.domain.facts import Funds, RefundState
 from wechat.domain.orders import Refund
@@ -31,31 +31,31 @@ def shop() -> Shop:
 
 
 async def test_a4_a_refund_for_want_of_balance_is_taken_under_its_number_once_there_is_money(shop: Shop) -> None:
-    shop.desk.judge = lambda refund: refused("NOT_ENOUGH")
+    shop.refund_gateway.judge = lambda refund: refused("NOT_ENOUGH")
     refund = await shop.ask(out_refund_no="refund-1")
     assert (refund.state, refund.refusal, shop.reserved) == (RefundState.REQUESTED, "", 60)
     await shop.work(3 * 24 * 60)
     assert (shop.stored(refund).state, shop.reserved) == (RefundState.REQUESTED, 60)
-    shop.desk.judge = lambda refund: None  # topped up
+    shop.refund_gateway.judge = lambda refund: None  # topped up
     await shop.work(6 * 60)
-    assert (shop.stored(refund).state, list(shop.desk.taken)) == (RefundState.PROCESSING, ["refund-1"])
+    assert (shop.stored(refund).state, list(shop.refund_gateway.taken)) == (RefundState.PROCESSING, ["refund-1"])
 
 
 async def test_a4_the_same_request_after_the_top_up_is_sent_within_its_turn(shop: Shop) -> None:
     """After days of waiting the next try would be six hours away."""
-    shop.desk.judge = lambda refund: refused("NOT_ENOUGH")
+    shop.refund_gateway.judge = lambda refund: refused("NOT_ENOUGH")
     await shop.ask(out_refund_no="refund-1")
     await shop.work(3 * 24 * 60)
-    shop.desk.judge = lambda refund: None
+    shop.refund_gateway.judge = lambda refund: None
     again = await shop.ask(out_refund_no="refund-1")
     assert again.state is RefundState.REQUESTED
     await shop.work(TURN_S / 60)
     assert shop.stored(again).state is RefundState.PROCESSING
-    assert list(shop.desk.taken) == ["refund-1"]
+    assert list(shop.refund_gateway.taken) == ["refund-1"]
 
 
 async def test_a4_repeated_requests_send_it_no_more_often_than_once_a_turn(shop: Shop) -> None:
-    shop.desk.judge = lambda refund: refused("NOT_ENOUGH")
+    shop.refund_gateway.judge = lambda refund: refused("NOT_ENOUGH")
     await shop.ask(out_refund_no="refund-1")
     for _ in range(60):
         await shop.ask(out_refund_no="refund-1")
@@ -65,7 +65,7 @@ async def test_a4_repeated_requests_send_it_no_more_often_than_once_a_turn(shop:
 
 @pytest.mark.parametrize("code", ["NOT_ENOUGH", "INVALID_REQ_TOO_MUCH", "ORDER_NOT_READY"])
 async def test_a4_what_passes_by_itself_or_by_a_top_up_ends_no_refund(shop: Shop, code: str) -> None:
-    shop.desk.before = [refused(code)]
+    shop.refund_gateway.before = [refused(code)]
     refund = await shop.ask(out_refund_no="refund-1")
     await shop.work(5)
     assert shop.stored(refund).state is RefundState.PROCESSING
@@ -90,8 +90,8 @@ def test_a5_what_is_not_named_is_left_to_wechat() -> None:
 async def test_a5_a_request_names_it_and_settings_are_the_default(shop: Shop) -> None:
     assert (await shop.ask(1, funds_account="AVAILABLE")).funds is Funds.AVAILABLE
     assert (await shop.ask(1)).funds is None
-    defaults = replace(shop.till.refunds._defaults, funds=Funds.AVAILABLE)
-    shop.till.refunds._defaults = defaults
+    defaults = replace(shop.fixture.refunds._defaults, funds=Funds.AVAILABLE)
+    shop.fixture.refunds._defaults = defaults
     assert (await shop.ask(1)).funds is Funds.AVAILABLE
     assert (await shop.ask(1, funds_account="UNSETTLED")).funds is Funds.UNSETTLED
     with pytest.raises(BadRequest):
@@ -106,7 +106,7 @@ async def test_a5_a_refund_that_lacked_balance_is_sent_again_from_the_other_acco
         asked.append(refund.funds)
         return None if refund.funds is Funds.AVAILABLE else refused("NOT_ENOUGH")
 
-    shop.desk.judge = judge
+    shop.refund_gateway.judge = judge
     await shop.ask(out_refund_no="refund-1")
     again = await shop.ask(out_refund_no="refund-1", funds_account="AVAILABLE")
     await shop.work()
@@ -114,7 +114,7 @@ async def test_a5_a_refund_that_lacked_balance_is_sent_again_from_the_other_acco
 
 
 async def test_a5_one_that_may_be_under_way_is_not_changed(shop: Shop) -> None:
-    shop.desk.before = [lost()]
+    shop.refund_gateway.before = [lost()]
     await shop.ask(out_refund_no="refund-1")
     assert (await shop.ask(out_refund_no="refund-1", funds_account="AVAILABLE")).funds is None
 
@@ -125,14 +125,14 @@ async def test_a5_one_that_may_be_under_way_is_not_changed(shop: Shop) -> None:
 def test_a_request_has_the_digest_that_release_0_1_0_gave_it() -> None:
     """Keys that were claimed before an upgrade must know their request after it."""
     refund = RefundRequest.parse({"refund": 500, "reason": "缺货"})
-    told = '{"refund":500,"reason":"缺货","out_refund_no":null}\nORDER-1'
-    assert refund.digest("ORDER-1") == sha256(told.encode()).hexdigest()
+    payload = '{"refund":500,"reason":"缺货","out_refund_no":null}\nORDER-1'
+    assert refund.digest("ORDER-1") == sha256(payload.encode()).hexdigest()
     sale = CreateOrderRequest.parse({"description": "x", "total": 1, "trade_type": "NATIVE"})
-    told = (
+    payload = (
         '{"description":"x","total":1,"trade_type":"NATIVE","openid":null,"out_trade_no":null,"attach":null,'
         '"expires_in_s":null,"api":null,"payer_client_ip":null}'
     )
-    assert sale.digest() == sha256(told.encode()).hexdigest()
+    assert sale.digest() == sha256(payload.encode()).hexdigest()
     assert CheckoutRequest.parse({"sku": "tea"}).digest() == sha256(b'{"sku":"tea","quantity":1}').hexdigest()
 
 

@@ -44,8 +44,8 @@ class Day:
 )
 def test_c3_the_end_is_told_from_60_days_on_and_alarmed_from_7(days: float, level: str, alarms: int) -> None:
     day = Day(days)
-    [(told, words)] = day.look()
-    assert told == level
+    [(payload, words)] = day.look()
+    assert payload == level
     assert "merchant certificate end" in words
     assert "on 2027-01-01" in words
     assert [kind for kind, _ in day.telemetry.raised] == ["certificate_ends"] * alarms

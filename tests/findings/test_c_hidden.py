@@ -510,30 +510,30 @@ def test_c2_a_clock_that_is_off_is_seen_by_wechats_date(ahead_s: int) -> None:
 
 
 async def test_c2_refusals_that_go_on_degrade_and_raise_an_alarm_that_is_listed_and_cleared() -> None:
-    desk = HealthDesk()
+    health_fixture = HealthFixture()
     for _ in range(3):
-        desk.refuse()
-        desk.clock.advance(20)
-    assert [check.name for check in desk.health.checks() if not check.ok] == ["notifications"]
-    desk.health.watch()
-    desk.health.watch()
-    assert desk.backend.telemetry.alarms("health_notifications") == 1
-    assert desk.backend.telemetry.measured[(Metric.HEALTH, "notifications")] == 0
-    desk.clock.advance(16 * 60)
-    desk.health.watch()
-    assert desk.cleared == ["health_notifications"]
-    assert desk.backend.telemetry.measured[(Metric.HEALTH, "notifications")] == 1
+        health_fixture.refuse()
+        health_fixture.clock.advance(20)
+    assert [check.name for check in health_fixture.health.checks() if not check.ok] == ["notifications"]
+    health_fixture.health.watch()
+    health_fixture.health.watch()
+    assert health_fixture.backend.telemetry.alarms("health_notifications") == 1
+    assert health_fixture.backend.telemetry.measured[(Metric.HEALTH, "notifications")] == 0
+    health_fixture.clock.advance(16 * 60)
+    health_fixture.health.watch()
+    assert health_fixture.cleared == ["health_notifications"]
+    assert health_fixture.backend.telemetry.measured[(Metric.HEALTH, "notifications")] == 1
 
 
 @pytest.mark.parametrize(("days", "ok"), [(-1, False), (20, False), (31, True)])
 def test_c2_a_certificate_that_ends_soon_is_seen(days: int, *, ok: bool) -> None:
-    desk = HealthDesk({"merchant certificate": NOW + timedelta(days=days)})
-    [check] = [check for check in desk.health.checks() if check.name == "certificates"]
+    health_fixture = HealthFixture({"merchant certificate": NOW + timedelta(days=days)})
+    [check] = [check for check in health_fixture.health.checks() if check.name == "certificates"]
     assert check.ok is ok
     assert "merchant certificate" in check.text.en
 
 
-class HealthDesk:
+class HealthFixture:
     """The checks over a core in memory."""
 
     def __init__(self, ends: dict[str, Any] | None = None) -> None:

@@ -49,10 +49,10 @@ async def test_d1_a_used_code_signs_nobody_else_in(shop: Shop, service: ServiceP
         thief.cookie("wxsim_user", thief.users[1]["id"])
         own = await come_back(thief)
         stolen = [f"/oauth/callback?code={victim['code']}&state={each['state']}" for each in (own, victim)]
-        told = [await thief.get(target) for target in stolen]
-        assert [answer.status for answer in told] == [302, 403]
+        responses = [await thief.get(target) for target in stolen]
+        assert [answer.status for answer in responses] == [302, 403]
         assert (
-            urlsplit(told[0].at).path == "/connect/oauth2/authorize"
+            urlsplit(responses[0].at).path == "/connect/oauth2/authorize"
         )  # refused by WeChat, so once more from the start
         assert "fenpay_session" not in thief.cookies()
         many = await asyncio.gather(*(thief.get(stolen[1]) for _ in range(10)))
@@ -94,8 +94,8 @@ async def test_d3_a_payers_clicks_are_limited_in_the_process_and_the_timeline_st
         order = (await shop.post("/orders", {"sku": "coffee"})).json()
         site.simulator.control("POST", "faults", {"path": "/v3/*", "fault": "refuse", "code": "PARAM_ERROR"})
         clicks = [shop.post(f"/orders/{order['out_trade_no']}/query") for _ in range(300)]
-        told = await asyncio.gather(*clicks)
-        limited = [answer for answer in told if answer.status == 429]
+        responses = await asyncio.gather(*clicks)
+        limited = [answer for answer in responses if answer.status == 429]
         assert 100 < len(limited) < 201
         assert {(answer.code, answer.headers["Retry-After"]) for answer in limited} == {("TOO_MANY_REQUESTS", "1")}
         site.simulator.control("DELETE", "faults")
@@ -108,8 +108,8 @@ async def test_d3_a_payers_clicks_are_limited_in_the_process_and_the_timeline_st
 async def test_d3_an_address_is_limited_where_wechat_is_asked(open_site: OpenSite) -> None:
     site = open_site(log={"level": "info"})
     async with Shop(site.service.url, site.simulator) as shop:
-        told = await asyncio.gather(*(shop.get("/jssdk/config?url=http://elsewhere.example/") for _ in range(200)))
-        assert {answer.status for answer in told} == {403, 429}
+        responses = await asyncio.gather(*(shop.get("/jssdk/config?url=http://elsewhere.example/") for _ in range(200)))
+        assert {answer.status for answer in responses} == {403, 429}
         assert (await shop.get("/livez")).status == 200
         other = await shop.get("/oauth/authorize?next=/", **{"X-Real-IP": "203.0.113.7"})
         assert other.status == 302
@@ -163,8 +163,8 @@ async def test_d4_a_session_lives_through_a_change_of_the_secret_and_ends_at_the
 )
 async def test_d4_a_cookie_in_any_form_is_no_failure_of_ours(shop: Shop, name: str, value: str) -> None:
     for target in ("/orders/none00", "/pay/none00", "/oauth/callback?code=a&state=0"):
-        told = await shop.get(target, Cookie=f"{name}={value}")
-        assert told.status in (302, 400, 401, 403), (target, told.body)
+        response = await shop.get(target, Cookie=f"{name}={value}")
+        assert response.status in (302, 400, 401, 403), (target, response.body)
 
 
 async def test_d4_an_api_key_does_what_its_scopes_say(open_site: OpenSite) -> None:
@@ -184,13 +184,13 @@ async def test_d4_an_api_key_does_what_its_scopes_say(open_site: OpenSite) -> No
     async with Shop(site.service.url, site.simulator) as shop:
         for name, scopes in (keys | {"boss-2": None}).items():
             for scope, (method, path) in calls.items():
-                told = await shop.ask(
+                response = await shop.ask(
                     method, path, b"{}" if method == "POST" else None, {"Authorization": f"Bearer {name}"}
                 )
-                assert (told.status == 403) is (scopes is not None and scope not in scopes), (name, scope)
-                assert told.status != 401
-                if told.status == 403:
-                    assert told.code == "SCOPE_MISSING"
+                assert (response.status == 403) is (scopes is not None and scope not in scopes), (name, scope)
+                assert response.status != 401
+                if response.status == 403:
+                    assert response.code == "SCOPE_MISSING"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

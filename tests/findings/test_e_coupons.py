@@ -15,7 +15,7 @@ from simulator.state.coupons import Coupon, Share, move_share, offers, read_coup
 from tests.simulator.merchant import Merchant, unxml, v2_sign
 from tests.simulator.sink import Sink
 from tests.support.scenarios import opened
-from tests.support.simulated_bills import Row, Till
+from tests.support.simulated_bills import BillFixture, Row
 from tests.support.simulated_refunds import advance, ended, req_info
 from tests.support.simulator import SimulatorProcess
 from wechat.domain.facts import RemoteState
@@ -56,13 +56,13 @@ def test_e12_v2_tells_of_each_coupon_in_the_notification_and_when_queried(shop: 
     out_trade_no = paid(shop, "v2")
     message = sink.wait(1)[0].body
     queried = shop.v2("orderquery", out_trade_no=out_trade_no)
-    for told in (unxml(message), queried):
-        assert told["sign"] == v2_sign(told, shop.known["api_v2_key"], "MD5")
-        amounts = {name: told[name] for name in ("total_fee", "cash_fee", "coupon_fee", "settlement_total_fee")}
+    for payload in (unxml(message), queried):
+        assert payload["sign"] == v2_sign(payload, shop.known["api_v2_key"], "MD5")
+        amounts = {name: payload[name] for name in ("total_fee", "cash_fee", "coupon_fee", "settlement_total_fee")}
         assert amounts == {"total_fee": "1800", "cash_fee": "999", "coupon_fee": "801", "settlement_total_fee": "1499"}
-        assert (told["coupon_count"], told["coupon_type_0"], told["coupon_type_1"]) == ("2", "CASH", "NO_CASH")
-        assert (told["coupon_fee_0"], told["coupon_fee_1"]) == ("500", "301")
-        assert told["coupon_id_0"].startswith("sim")
+        assert (payload["coupon_count"], payload["coupon_type_0"], payload["coupon_type_1"]) == ("2", "CASH", "NO_CASH")
+        assert (payload["coupon_fee_0"], payload["coupon_fee_1"]) == ("500", "301")
+        assert payload["coupon_id_0"].startswith("sim")
 
 
 def test_e12_without_a_free_coupon_the_whole_price_is_settled(shop: Merchant, sink: Sink) -> None:
@@ -74,9 +74,9 @@ def test_e12_without_a_free_coupon_the_whole_price_is_settled(shop: Merchant, si
 
 def test_e12_v3_tells_of_each_coupon_in_the_notification_and_when_queried(shop: Merchant, sink: Sink) -> None:
     out_trade_no = paid(shop, "v3")
-    for told in (opened(shop, sink.wait(1)[0]), shop.v3_query(out_trade_no).json()):
-        assert told["amount"] == {"total": 1800, "payer_total": 999, "currency": "CNY", "payer_currency": "CNY"}
-        first, second = told["promotion_detail"]
+    for payload in (opened(shop, sink.wait(1)[0]), shop.v3_query(out_trade_no).json()):
+        assert payload["amount"] == {"total": 1800, "payer_total": 999, "currency": "CNY", "payer_currency": "CNY"}
+        first, second = payload["promotion_detail"]
         assert (first["type"], first["amount"], second["type"], second["amount"]) == ("CASH", 500, "NOCASH", 301)
         assert {first["scope"], first["currency"]} == {"GLOBAL", "CNY"}
         shares = ("wechatpay_contribute", "merchant_contribute", "other_contribute")
@@ -85,25 +85,25 @@ def test_e12_v3_tells_of_each_coupon_in_the_notification_and_when_queried(shop: 
 
 def test_e12_refunds_are_split_and_the_last_one_takes_the_rest(shop: Merchant, sink: Sink) -> None:
     out_trade_no = paid(shop, "v3", "lost_notification")
-    told = []
+    payload = []
     for amount in (600, 333, 867):
         taken = shop.v3_refund(amount, out_trade_no=out_trade_no).json()
-        told.append(taken)
+        payload.append(taken)
         advance(shop, 61)
-    for amount in [refund["amount"] for refund in told]:
+    for amount in [refund["amount"] for refund in payload]:
         assert (amount["total"], amount["payer_total"], amount["settlement_total"]) == (1800, 999, 1499)
         assert amount["payer_refund"] + amount["discount_refund"] == amount["refund"]
     back = [
-        (each["promotion_detail"][0]["refund_amount"], each["promotion_detail"][1]["refund_amount"]) for each in told
+        (each["promotion_detail"][0]["refund_amount"], each["promotion_detail"][1]["refund_amount"]) for each in payload
     ]
     assert (sum(first for first, _ in back), sum(second for _, second in back)) == (500, 301)
-    assert [each["promotion_detail"][0]["type"] for each in told] == ["COUPON"] * 3
-    assert [each["promotion_detail"][1]["type"] for each in told] == ["DISCOUNT"] * 3
-    assert sum(refund["amount"]["payer_refund"] for refund in told) == 999
-    for refund, (_, free) in zip(told, back, strict=True):
+    assert [each["promotion_detail"][0]["type"] for each in payload] == ["COUPON"] * 3
+    assert [each["promotion_detail"][1]["type"] for each in payload] == ["DISCOUNT"] * 3
+    assert sum(refund["amount"]["payer_refund"] for refund in payload) == 999
+    for refund, (_, free) in zip(payload, back, strict=True):
         assert refund["amount"]["settlement_refund"] == refund["amount"]["refund"] - free
     news = opened(shop, sink.wait(3)[0])
-    assert news["amount"]["payer_refund"] == told[0]["amount"]["payer_refund"] < 600
+    assert news["amount"]["payer_refund"] == payload[0]["amount"]["payer_refund"] < 600
 
 
 def test_e12_v2_tells_what_goes_back_to_each_coupon(shop: Merchant, sink: Sink) -> None:
@@ -130,7 +130,7 @@ def ended_refund(shop: Merchant, out_refund_no: str) -> dict[str, str]:
 
 
 def test_e12_the_bills_and_the_balance_have_what_the_merchant_gets(simulator: SimulatorProcess, sink: Sink) -> None:
-    till = Till(simulator, sink)
+    till = BillFixture(simulator, sink)
     till.morning_after(till.today, timedelta(hours=30))
     day, before = till.today, simulator.control("GET", "balance")["balance"]
     out_trade_no = paid(till.shop, "v3", "lost_notification")
@@ -184,16 +184,16 @@ def test_e12_coupons_survive_a_kill(tmp_path: Path, sink: Sink) -> None:
 )
 def test_e12_coupons_that_could_not_be_are_refused_and_nothing_is_paid(shop: Merchant, coupons: Any) -> None:
     out_trade_no, params = shop.place("v3")
-    told = shop.simulator.control("POST", "bridge", {**params, "coupons": coupons})
-    assert told["code"] == "SIMULATOR_ERROR"
-    assert "coupon" in told["message"]
+    payload = shop.simulator.control("POST", "bridge", {**params, "coupons": coupons})
+    assert payload["code"] == "SIMULATOR_ERROR"
+    assert "coupon" in payload["message"]
     assert shop.simulator.order(out_trade_no)["trade_state"] == "NOTPAY"
 
 
 def test_e12_an_order_that_coupons_paid_whole_costs_the_payer_nothing(shop: Merchant) -> None:
     out_trade_no = paid(shop, "v2", coupons=[{"kind": "CASH", "amount": 1800}])
-    told = transaction(shop.v2("orderquery", out_trade_no=out_trade_no), RemoteState.SUCCESS)
-    assert (told.total, told.payer_total) == (1800, 0)
+    payload = transaction(shop.v2("orderquery", out_trade_no=out_trade_no), RemoteState.SUCCESS)
+    assert (payload.total, payload.payer_total) == (1800, 0)
 
 
 @given(

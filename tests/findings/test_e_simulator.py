@@ -23,7 +23,7 @@ from tests.simulator.merchant import Merchant, number, unxml, v2_sign
 from tests.simulator.sink import Sink
 from tests.support.scenarios import opened
 from tests.support.simulated_account import REDIRECT, Account
-from tests.support.simulated_bills import ALL_SUMS, Till
+from tests.support.simulated_bills import ALL_SUMS, BillFixture
 from tests.support.simulator import ROOT, SimulatorProcess, ask
 from wechat.pay.v2 import xmlcodec
 
@@ -68,7 +68,7 @@ def test_e1_another_serial_or_none_is_refused(shop: Merchant, serial: str) -> No
 
 
 def test_e2_bills_are_plain_text_and_zipped_ones_say_so(simulator: SimulatorProcess, sink: Sink) -> None:
-    till = Till(simulator, sink)
+    till = BillFixture(simulator, sink)
     till.morning_after(till.today, timedelta(hours=12))
     day = till.today
     till.shop.paid("v3")
@@ -87,7 +87,7 @@ def test_e2_bills_are_plain_text_and_zipped_ones_say_so(simulator: SimulatorProc
 def test_e13_each_kind_of_bill_ends_in_all_sums_with_a_fee_of_five_decimals(
     simulator: SimulatorProcess, sink: Sink
 ) -> None:
-    till = Till(simulator, sink)
+    till = BillFixture(simulator, sink)
     till.morning_after(till.today, timedelta(hours=12))
     day = till.today
     out_trade_no = till.shop.paid("v3")
@@ -109,12 +109,12 @@ def account(shop: Merchant) -> Account:
 
 
 def test_e6_a_token_that_is_not_the_latest_is_told_where_to_get_one(account: Account) -> None:
-    told = account.ticket("x" * 40)
+    payload = account.ticket("x" * 40)
     words = (
         "invalid credential, access_token is invalid or not latest, could get access_token by getStableAccessToken, "
     )
-    assert told["errcode"] == 40001
-    assert re.fullmatch(words + r"more details at https://mmbizurl\.cn/s/\w+ rid: [0-9a-f-]{26}", told["errmsg"])
+    assert payload["errcode"] == 40001
+    assert re.fullmatch(words + r"more details at https://mmbizurl\.cn/s/\w+ rid: [0-9a-f-]{26}", payload["errmsg"])
 
 
 @pytest.mark.parametrize(
@@ -202,8 +202,8 @@ def test_e8_an_order_number_has_six_letters_at_least(shop: Merchant) -> None:
 
 
 def test_e8_letters_that_are_not_allowed_and_amounts_that_are_none(shop: Merchant) -> None:
-    told = shop.v2("unifiedorder", **shop.v2_order(out_trade_no="订单12345"))["return_msg"]
-    assert told.startswith(ORDER_NO.format(xml="xml/") + "字符串必须匹配正则表达式")
+    payload = shop.v2("unifiedorder", **shop.v2_order(out_trade_no="订单12345"))["return_msg"]
+    assert payload.startswith(ORDER_NO.format(xml="xml/") + "字符串必须匹配正则表达式")
     words = "无法将输入源“/body/xml/total_fee”映射到目标字段“标价金额”中，此字段需要一个合法的 64 位有符号整数"
     for wrong in ("1.5", "1e2", "０", " 1", "9" * 30):
         assert shop.v2("unifiedorder", **shop.v2_order(total_fee=wrong)) == {"return_code": "FAIL", "return_msg": words}
@@ -265,9 +265,9 @@ def test_e11_answers_and_notifications_of_v2_come_in_cdata_with_line_breaks(shop
     shop.bridge(shop.v2_pay(unxml(body)["prepay_id"]))
     message = sink.wait(1)[0].body
     assert b"<total_fee>1800</total_fee>\n" in message
-    told = unxml(message)
-    assert told["attach"] == "<&>]]>"
-    assert told["sign"] == v2_sign(told, shop.known["api_v2_key"])
+    payload = unxml(message)
+    assert payload["attach"] == "<&>]]>"
+    assert payload["sign"] == v2_sign(payload, shop.known["api_v2_key"])
     refused = shop.v2_raw("unifiedorder", b"")
     assert refused == {"return_code": "FAIL", "return_msg": "post数据为空"}
 
@@ -354,8 +354,8 @@ def app_params(shop: Merchant, api: str, **changed: str) -> tuple[str, dict[str,
 def test_e4_an_app_pays_and_the_order_says_app(shop: Merchant, sink: Sink, api: str) -> None:
     out_trade_no, params = app_params(shop, api)
     assert shop.simulator.control("POST", "app", params) == {"err_msg": "app:ok"}
-    told = unxml(sink.wait(1)[0].body) if api == "v2" else opened(shop, sink.wait(1)[0])
-    assert (told["trade_type"], told["out_trade_no"]) == ("APP", out_trade_no)
+    payload = unxml(sink.wait(1)[0].body) if api == "v2" else opened(shop, sink.wait(1)[0])
+    assert (payload["trade_type"], payload["out_trade_no"]) == ("APP", out_trade_no)
 
 
 @pytest.mark.parametrize("api", ["v2", "v3"])
@@ -371,14 +371,14 @@ def test_e4_an_app_pays_and_the_order_says_app(shop: Merchant, sink: Sink, api: 
 )
 def test_e4_an_app_that_is_wrong_does_not_pay(shop: Merchant, api: str, name: str, value: str, words: str) -> None:
     _, params = app_params(shop, api)
-    told = shop.simulator.control("POST", "app", {**params, name: value})
-    assert told == {"err_msg": "app:fail", "err_desc": words}
+    payload = shop.simulator.control("POST", "app", {**params, name: value})
+    assert payload == {"err_msg": "app:fail", "err_desc": words}
 
 
 def test_e4_a_jsapi_order_is_not_paid_in_an_app_nor_the_reverse(shop: Merchant) -> None:
     _, jsapi = shop.v3_place()
-    told = shop.simulator.control("POST", "app", app_params(shop, "v3", prepayid=jsapi)[1])
-    assert told["err_msg"] == "app:fail"
+    payload = shop.simulator.control("POST", "app", app_params(shop, "v3", prepayid=jsapi)[1])
+    assert payload["err_msg"] == "app:fail"
     _, params = app_params(shop, "v3")
     assert shop.bridge(shop.v3_pay(params["prepayid"]))["err_msg"].endswith(":fail")
 
@@ -389,8 +389,8 @@ def test_e4_a_jsapi_order_is_not_paid_in_an_app_nor_the_reverse(shop: Merchant) 
 def post(account: Account, path: str, body: Any, token: str = "") -> dict[str, Any]:
     token = token or account.stable()["access_token"]
     answer = ask("POST", f"{account.simulator.url}/cgi-bin/{path}?access_token={token}", json.dumps(body))
-    told: dict[str, Any] = answer.json()
-    return told
+    payload: dict[str, Any] = answer.json()
+    return payload
 
 
 def test_e5_addresses_quota_followers_and_messages_are_answered(account: Account) -> None:
@@ -434,8 +434,8 @@ def test_e5_each_call_wants_a_living_token_and_its_method(account: Account) -> N
 
 @pytest.mark.parametrize("path", ["/cgi-bin/nothing", "/sns/nothing"])
 def test_e5_an_unknown_address_of_the_api_is_told_so(account: Account, path: str) -> None:
-    told = account.get(path)
-    assert (told["errcode"], told["errmsg"].startswith("invalid url rid: ")) == (40066, True)
+    payload = account.get(path)
+    assert (payload["errcode"], payload["errmsg"].startswith("invalid url rid: ")) == (40066, True)
 
 
 def test_e5_a_website_logs_in_by_a_scanned_code_and_gets_the_unionid(account: Account) -> None:

@@ -22,7 +22,7 @@ from storage.mongo.driver import Driver
 from storage.redis.token_cache import TokenCache
 from storage.stores.all import ALARMS, COLLECTIONS, NOTIFICATIONS, ORDERS, REFUSED
 from tests.findings.conftest import OpenSite
-from tests.http.client import MERCHANT, Shop, Told
+from tests.http.client import MERCHANT, Response, Shop
 from tests.support.account import Account
 from tests.support.clock import ManualClock
 from tests.support.platform import Message
@@ -129,7 +129,7 @@ def facts_of(order: dict[str, Any]) -> tuple[object, ...]:
 
 async def notify_for(shop: Shop, messages: list[Message], seconds: float) -> list[int]:
     """The statuses of 50 notifications a second for so long."""
-    tasks: list[asyncio.Task[Told]] = []
+    tasks: list[asyncio.Task[Response]] = []
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         tasks.append(asyncio.create_task(shop.notify(messages[len(tasks) % len(messages)])))

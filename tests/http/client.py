@@ -20,7 +20,7 @@ from tests.support.simulator import SimulatorProcess
 MERCHANT = {"Authorization": f"Bearer {API_KEY}"}
 
 
-class Told(NamedTuple):
+class Response(NamedTuple):
     """What was answered."""
 
     status: int
@@ -72,23 +72,23 @@ class Shop:
         target: str,
         data: bytes | str | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Told:
+    ) -> Response:
         """One request to ``target`` (a path of the service or a whole address); redirects are not followed."""
         address = URL(self.url + target if target.startswith("/") else target, encoded=True)
         async with self.session.request(method, address, data=data, headers=headers, allow_redirects=False) as answer:
-            return Told(answer.status, answer.headers, await answer.read())
+            return Response(answer.status, answer.headers, await answer.read())
 
-    async def get(self, target: str, **headers: str) -> Told:
+    async def get(self, target: str, **headers: str) -> Response:
         return await self.ask("GET", target, headers=headers)
 
-    async def post(self, target: str, body: Any = None, **headers: str) -> Told:
+    async def post(self, target: str, body: Any = None, **headers: str) -> Response:
         """As the pages' scripts post: JSON and the XSRF token."""
         data = body if isinstance(body, bytes) else json.dumps(body if body is not None else {})
         return await self.ask(
             "POST", target, data, {"X-Xsrftoken": self.xsrf, "Content-Type": "application/json"} | headers
         )
 
-    async def sell(self, body: Any = None, **headers: str) -> Told:
+    async def sell(self, body: Any = None, **headers: str) -> Response:
         """POST /api/orders by the merchant's system."""
         data = body if isinstance(body, bytes) else json.dumps(body if body is not None else self.sale())
         return await self.ask("POST", "/api/orders", data, MERCHANT | headers)
@@ -100,32 +100,32 @@ class Shop:
 
     async def sold(self, **changed: Any) -> dict[str, Any]:
         """A placed order."""
-        told = await self.sell(self.sale(**changed))
-        assert told.status == 201, told.body
-        order: dict[str, Any] = told.json()
+        response = await self.sell(self.sale(**changed))
+        assert response.status == 201, response.body
+        order: dict[str, Any] = response.json()
         return order
 
     async def scanned(self, scenario: str = "lost_notification", **changed: Any) -> str:
         """The number of an order that somebody has paid in WeChat."""
         order = await self.sold(trade_type="NATIVE", openid=None, **changed)
-        told = self.simulator.control("POST", "scan", {"code_url": order["code_url"], "scenario": scenario})
-        assert told["err_msg"] == "scan:ok"
+        response = self.simulator.control("POST", "scan", {"code_url": order["code_url"], "scenario": scenario})
+        assert response["err_msg"] == "scan:ok"
         return str(order["out_trade_no"])
 
     async def stored(self, out_trade_no: str) -> dict[str, Any]:
         """The merchant's view of an order."""
-        told = await self.ask("GET", f"/api/orders/{out_trade_no}", headers=MERCHANT)
-        assert told.status == 200, told.body
-        order: dict[str, Any] = told.json()
+        response = await self.ask("GET", f"/api/orders/{out_trade_no}", headers=MERCHANT)
+        assert response.status == 200, response.body
+        order: dict[str, Any] = response.json()
         return order
 
     async def state(self, out_trade_no: str) -> str:
         return str((await self.stored(out_trade_no))["trade_state"])
 
-    async def notify(self, message: Message, target: str = "", **headers: str) -> Told:
+    async def notify(self, message: Message, target: str = "", **headers: str) -> Response:
         return await self.ask("POST", target or "/notify", message.body, message.headers | headers)
 
-    async def log_in(self, user: int = 0, next_page: str = "/") -> Told:
+    async def log_in(self, user: int = 0, next_page: str = "/") -> Response:
         """The whole OAuth journey as the picked user; the last answer."""
         self.cookie("wxsim_user", self.users[user]["id"])
         out = await self.get(f"/oauth/authorize?next={next_page}", **{"X-Real-IP": self.address})

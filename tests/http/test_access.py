@@ -40,9 +40,9 @@ async def answer(shop: Shop, who: str, verb: str, target: str) -> tuple[int, dic
     if who == "payer":
         await shop.log_in()
     headers = {"Content-Type": "application/json", "X-Xsrftoken": shop.xsrf} | (MERCHANT if who == "merchant" else {})
-    told = await shop.ask(verb, target, b"{}" if verb == "POST" else None, headers)
-    is_json = told.headers.get("Content-Type", "").startswith("application/json") and told.body
-    return told.status, told.json() if is_json else {}
+    response = await shop.ask(verb, target, b"{}" if verb == "POST" else None, headers)
+    is_json = response.headers.get("Content-Type", "").startswith("application/json") and response.body
+    return response.status, response.json() if is_json else {}
 
 
 @pytest.mark.parametrize("who", ["nobody", "payer", "merchant"])
@@ -74,10 +74,10 @@ async def test_a_method_that_a_route_does_not_have_is_405(shop: Shop, name: str)
 
 
 async def test_a_reader_of_pages_gets_a_page_for_an_unknown_address(shop: Shop) -> None:
-    told = await shop.get("/nope", Accept="text/html,application/xhtml+xml")
-    assert (told.status, told.headers["Content-Type"]) == (404, "text/html; charset=UTF-8")
-    assert "Content-Security-Policy" in told.headers
-    assert b"NOT_FOUND" in told.body
+    response = await shop.get("/nope", Accept="text/html,application/xhtml+xml")
+    assert (response.status, response.headers["Content-Type"]) == (404, "text/html; charset=UTF-8")
+    assert "Content-Security-Policy" in response.headers
+    assert b"NOT_FOUND" in response.body
 
 
 @pytest.mark.parametrize(
@@ -95,12 +95,12 @@ async def test_a_reader_of_pages_gets_a_page_for_an_unknown_address(shop: Shop) 
 )
 @pytest.mark.parametrize("verb", ["GET", "POST", "DELETE"])
 async def test_an_unknown_address_is_a_plain_404(shop: Shop, path: str, verb: str) -> None:
-    told = await shop.ask(verb, path)
-    assert told.status == 404
-    body = told.json()
+    response = await shop.ask(verb, path)
+    assert response.status == 404
+    body = response.json()
     assert set(body) == {"code", "message", "request_id"}
     assert body["code"] == "NOT_FOUND"
-    assert body["request_id"] == told.headers["X-Request-Id"]
+    assert body["request_id"] == response.headers["X-Request-Id"]
 
 
 @pytest.mark.parametrize(
@@ -114,10 +114,10 @@ async def test_an_unknown_address_is_a_plain_404(shop: Shop, path: str, verb: st
     ],
 )
 async def test_a_file_that_is_not_the_pages_own_is_told_in_json(shop: Shop, path: str) -> None:
-    told = await shop.get(path)
-    assert told.status in (403, 404)
-    assert set(told.json()) == {"code", "message", "request_id"}
-    assert "Server" not in told.headers
+    response = await shop.get(path)
+    assert response.status in (403, 404)
+    assert set(response.json()) == {"code", "message", "request_id"}
+    assert "Server" not in response.headers
 
 
 @pytest.mark.parametrize(
@@ -127,13 +127,13 @@ async def test_a_file_that_is_not_the_pages_own_is_told_in_json(shop: Shop, path
      "Bearer None", "Bearer " + "x" * 4000],
 )  # fmt: skip
 async def test_a_wrong_api_key_opens_nothing(shop: Shop, header: str) -> None:
-    told = await shop.ask(
+    response = await shop.ask(
         "GET", "/api/orders", headers={"Authorization": header.strip() if header.endswith("  ") else header}
     )
     if header == "Bearer test-api-key-of-a-merchants-system ":  # blanks around a header's value are not part of it
-        assert told.status == 200
+        assert response.status == 200
     else:
-        assert (told.status, told.code) == (401, "BAD_API_KEY")
+        assert (response.status, response.code) == (401, "BAD_API_KEY")
 
 
 async def test_the_hash_of_a_key_is_not_the_key(shop: Shop) -> None:
@@ -146,8 +146,8 @@ async def test_a_browsers_post_needs_the_token_of_its_own_pages(shop: Shop, toke
     await shop.log_in()
     headers = {"Content-Type": "application/json"} | ({} if token is None else {"X-Xsrftoken": token})
     for target in ("/orders", f"/orders/{NOBODY}/pay", f"/orders/{NOBODY}/close", f"/orders/{NOBODY}/query"):
-        told = await shop.ask("POST", target, b'{"sku":"coffee"}', headers)
-        assert (told.status, told.code) == (403, "FORBIDDEN")
+        response = await shop.ask("POST", target, b'{"sku":"coffee"}', headers)
+        assert (response.status, response.code) == (403, "FORBIDDEN")
 
 
 async def test_an_error_speaks_the_readers_language_chinese_first(shop: Shop) -> None:
@@ -159,15 +159,15 @@ async def test_an_error_speaks_the_readers_language_chinese_first(shop: Shop) ->
 
 
 async def test_no_answer_names_the_software_or_may_be_sniffed_or_kept(shop: Shop) -> None:
-    for told in (
+    for response in (
         await shop.get("/"),
         await shop.get("/nothing"),
         await shop.get("/orders/123456"),
         await shop.get("/livez"),
     ):
-        assert "Server" not in told.headers
-        assert told.headers["X-Content-Type-Options"] == "nosniff"
-        assert told.headers["Cache-Control"] == "no-store"
+        assert "Server" not in response.headers
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Cache-Control"] == "no-store"
 
 
 @pytest.fixture
@@ -202,13 +202,13 @@ async def test_an_openid_that_a_browser_claims_counts_for_nothing(browsers: list
     query = f"?openid={openid}" if where == "query" else ""
     assert (await two.get(f"/orders/{number}{query}", **headers)).status == (400 if query else 404)
     body = {"sku": "tea"} | ({"openid": openid} if where == "body" else {})
-    told = await two.post(f"/orders{query}", body, **headers)
+    response = await two.post(f"/orders{query}", body, **headers)
     if query:
-        assert (told.status, told.code) == (400, "UNKNOWN_ARGUMENT")
+        assert (response.status, response.code) == (400, "UNKNOWN_ARGUMENT")
     elif where == "body":
-        assert (told.status, told.code) == (400, "UNKNOWN_FIELD")
+        assert (response.status, response.code) == (400, "UNKNOWN_FIELD")
     else:
-        assert told.json()["out_trade_no"] != number
+        assert response.json()["out_trade_no"] != number
 
 
 @pytest.mark.parametrize("change", ["cut", "flipped", "another's name", "unsigned", "empty", "old"])

@@ -147,8 +147,12 @@ async def test_the_metrics_name_no_order_and_nobody(shop: Shop) -> None:
 async def test_a_domain_file_is_served_from_its_folder_and_nothing_else(shop: Shop, directory: Path) -> None:
     (directory / "verify" / "MP_verify_AbC123.txt").write_text("AbC123")
     (directory / "verify" / "secret.txt").write_text("CANARY")
-    told = await shop.get("/MP_verify_AbC123.txt")
-    assert (told.status, told.body, told.headers["Content-Type"]) == (200, b"AbC123", "text/plain; charset=utf-8")
+    response = await shop.get("/MP_verify_AbC123.txt")
+    assert (response.status, response.body, response.headers["Content-Type"]) == (
+        200,
+        b"AbC123",
+        "text/plain; charset=utf-8",
+    )
     for path in (
         "/MP_verify_other.txt",
         "/secret.txt",
@@ -157,9 +161,9 @@ async def test_a_domain_file_is_served_from_its_folder_and_nothing_else(shop: Sh
         "/MP_verify_%2e%2e.txt",
         "/MP_verify_.txt",
     ):
-        told = await shop.get(path)
-        assert told.status == 404
-        assert b"CANARY" not in told.body
+        response = await shop.get(path)
+        assert response.status == 404
+        assert b"CANARY" not in response.body
 
 
 @pytest.mark.parametrize("value", ["a\\r\\nX: y", "\x1b[31m", "%0d%0aX:%20y", '","level":"fatal', "é"])
@@ -184,32 +188,32 @@ async def test_no_secret_comes_out_anywhere(
 ) -> None:
     """After journeys, payments, refusals and faults: logs, answers, metrics and the database, all at debug level."""
     known = simulator.credentials
-    told = [
+    response = [
         await shop.log_in(),
         await shop.post("/orders", {"sku": "coffee"}),
         await shop.get(f"/jssdk/config?url={shop.url}/"),
     ]
     order = await shop.sold(api="v2")
-    told += [
+    response += [
         await shop.notify(platform.v2(order)),
         await shop.notify(platform.v2_signed(platform.v2_fields(order), key="0" * 32)),
     ]
     for fault in ("http_500", "system_error", "wrong_signature", "unsigned"):
         simulator.control("POST", "faults", {"path": "/*/*", "fault": fault, "times": 2})
-        told += [await shop.sell(shop.sale(api=api)) for api in ("v2", "v3")]
+        response += [await shop.sell(shop.sale(api=api)) for api in ("v2", "v3")]
         simulator.control("DELETE", "faults")
-    told += [
+    response += [
         await shop.get("/metrics"),
         await shop.get("/readyz?verbose"),
         await shop.get("/orders/nothing"),
         await shop.get("/"),
     ]
-    told += [await shop.ask("GET", "/api/orders", headers=MERCHANT)]
+    response += [await shop.ask("GET", "/api/orders", headers=MERCHANT)]
     key_body = known["merchant_private_key_pem"].splitlines()[2]
     secrets = [known["api_v2_key"], known["api_v3_key"], known["appsecret"], SESSION_SECRET, API_KEY, key_body]
     cookie = shop.cookies()["fenpay_session"]
     places = {
-        "answers": "\n".join(answer.body.decode("utf-8", "replace") + str(answer.headers) for answer in told[1:]),
+        "answers": "\n".join(answer.body.decode("utf-8", "replace") + str(answer.headers) for answer in response[1:]),
         "logs": "\n".join(process.log for process in pair),
         "database": everything(mongo.url),
         "processes": await asyncio.to_thread(command_lines, [process.pid for process in pair]),

@@ -34,14 +34,14 @@ async def paid(shop: Shop, manage: Manage, **changed: Any) -> str:
 
 
 async def refunds(shop: Shop, number: str) -> list[dict[str, Any]]:
-    told = await shop.ask("GET", f"/api/orders/{number}/refunds", headers=MERCHANT)
-    found: list[dict[str, Any]] = told.json()["refunds"]
+    payload = await shop.ask("GET", f"/api/orders/{number}/refunds", headers=MERCHANT)
+    found: list[dict[str, Any]] = payload.json()["refunds"]
     return found
 
 
 async def refund(shop: Shop, number: str) -> dict[str, Any]:
-    told = await shop.ask("GET", f"/api/refunds/{number}", headers=MERCHANT)
-    found: dict[str, Any] = told.json()
+    payload = await shop.ask("GET", f"/api/refunds/{number}", headers=MERCHANT)
+    found: dict[str, Any] = payload.json()
     return found
 
 
@@ -123,9 +123,9 @@ async def test_a_second_refund_waits_its_minute_and_says_so(shop: Shop, manage: 
     show = f"manage.py refund show {waiting['out_refund_no']}"
     assert f"下一步：{show}" in second.err
     assert queued.search((await manage("refund", "list", number)).out)
-    told = await manage("why", number)
-    assert "退款 ¥5.00 排队中，约 " in told.out
-    assert told.err.startswith("下一步：manage.py refund ")  # of the first one, if that is still under way
+    payload = await manage("why", number)
+    assert "退款 ¥5.00 排队中，约 " in payload.out
+    assert payload.err.startswith("下一步：manage.py refund ")  # of the first one, if that is still under way
 
 
 @pytest.mark.parametrize(
@@ -267,8 +267,8 @@ async def test_a_bill_is_saved_as_wechat_wrote_it(manage: Manage, directory: Pat
     assert (ran.code, ran.out, ran.err) == (0, f"bill-{day}-ALL.csv\n", "")
     assert (tmp_path / f"bill-{day}-ALL.csv").read_bytes() == trade_file(lines)
     file = tmp_path / "here.csv"
-    told = await manage("bill", "fetch", day, "--out", str(file), "--json")
-    assert told.json() == {"date": day, "kind": "ALL", "file": str(file), "bytes": file.stat().st_size}
+    payload = await manage("bill", "fetch", day, "--out", str(file), "--json")
+    assert payload.json() == {"date": day, "kind": "ALL", "file": str(file), "bytes": file.stat().st_size}
     assert files(tmp_path) == [f"bill-{day}-ALL.csv", "here.csv"]
     printed = await manage("bill", "fetch", day, "--out", "-", cwd=tmp_path)
     assert (printed.code, printed.out.encode(), printed.err) == (0, trade_file(lines).replace(b"\r\n", b"\n"), "")
@@ -285,8 +285,8 @@ async def test_a_download_has_a_bar_on_a_terminal_and_none_in_a_pipe(
 
 async def test_a_bill_is_shown_by_its_sums_and_first_lines(manage: Manage, directory: Path, shop: Shop) -> None:
     day = plant(directory, 22, a_day(22))
-    told = (await manage("bill", "show", day, "--limit", "2", "--json")).json()
-    assert told["sums"] == {
+    payload = (await manage("bill", "show", day, "--limit", "2", "--json")).json()
+    assert payload["sums"] == {
         "payments": 2000,
         "received": 200_000,
         "settled": 200_000,
@@ -297,7 +297,7 @@ async def test_a_bill_is_shown_by_its_sums_and_first_lines(manage: Manage, direc
         "fee_e5": 119_976,
         "net": 200_000 - 40 - 120,
     }
-    assert [line["out_trade_no"] for line in told["lines"]] == ["bill-22-00000", "bill-22-00001"]
+    assert [line["out_trade_no"] for line in payload["lines"]] == ["bill-22-00000", "bill-22-00001"]
     shown = (await manage("bill", "show", day, "--limit", "1")).out
     assert "¥2000.00" in shown
     assert "bill-22-00000" in shown
@@ -310,8 +310,8 @@ async def test_a_day_without_a_bill_is_said_to_be_one_and_leaves_no_file(
     day = (TODAY - timedelta(days=30)).isoformat()
     ran = await manage("bill", "fetch", day, cwd=tmp_path)
     assert (ran.code, ran.out, ran.err) == (0, "", "这一天没有账单：没有发生交易\n")
-    told = (await manage("bill", "fetch", day, "--json", cwd=tmp_path)).json()
-    assert told == {"date": day, "kind": "ALL", "file": None, "bytes": 0}
+    payload = (await manage("bill", "fetch", day, "--json", cwd=tmp_path)).json()
+    assert payload == {"date": day, "kind": "ALL", "file": None, "bytes": 0}
     assert (await manage("bill", "show", day, "--json")).json()["sums"]["payments"] == 0
     assert files(tmp_path) == []
 
@@ -359,20 +359,20 @@ async def test_a_day_is_reconciled_repaired_and_what_is_left_is_named(
     assert "¥18.00 NOTPAY" in run.out
     assert run.err == f"还有 3 条差异待处理\n下一步：manage.py reconcile {day} --repair\n"
     repaired = await manage("reconcile", day, "--repair", "--yes", "--json")
-    told = repaired.json()
+    payload = repaired.json()
     assert repaired.code == 1
-    assert [(one["action"], one["status"], one["error"]) for one in told["repairs"]] == [
+    assert [(one["action"], one["status"], one["error"]) for one in payload["repairs"]] == [
         ("query", "repaired", None),
         ("refund", "repaired", None),
     ]
-    assert {one["kind"]: one["status"] for one in told["differences"]} == {
+    assert {one["kind"]: one["status"] for one in payload["differences"]} == {
         "missing_here": "repaired",
         "double_payment": "repaired",
         "unknown_number": "open",
     }
     assert await shop.state(lost) == "SUCCESS"
-    times = [told["started_at"], told["finished_at"]]
-    for one in told["differences"]:
+    times = [payload["started_at"], payload["finished_at"]]
+    for one in payload["differences"]:
         times += [one["found_at"], *(line["at"] for line in one["audit"])]
     assert len(times) == 2 + 3 + 2
     assert all(re.fullmatch(r"[\d-]{10}T[\d:]{8}\+08:00", time) for time in times)
@@ -380,7 +380,7 @@ async def test_a_day_is_reconciled_repaired_and_what_is_left_is_named(
     assert re.search(r",[\d-]{10} [\d:]{8},[\d-]{10} [\d:]{8} shop 查询 → 已处理（SUCCESS）,", exported.body.decode())
     assert "+00:00" not in exported.body.decode()
     left = await manage("reconcile", day)
-    open_id = next(one["id"] for one in told["differences"] if one["status"] == "open")
+    open_id = next(one["id"] for one in payload["differences"] if one["status"] == "open")
     assert left.err.splitlines() == [
         "还有 1 条差异待处理",
         f"有人看过之后可以记下：manage.py reconcile {day} --known {open_id[:6]}",
@@ -427,15 +427,15 @@ async def test_a_difference_that_no_query_settles_says_why_and_is_noted_by_hand(
     by_hand = f"有人看过之后可以记下：manage.py {note}\n下一步：manage.py why {number}\n"
     assert asked.err.endswith(by_hand)
     assert (await manage("reconcile", day)).err.endswith(by_hand)  # and not --repair once more
-    told = (await manage("reconcile", day, "--repair", "--yes", "--json", LANG="en_GB")).json()
-    assert told["repairs"][0]["reason"] == "By WeChat's answer it is ¥18.00 SUCCESS, the bill says ¥18.01 SUCCESS"
+    payload = (await manage("reconcile", day, "--repair", "--yes", "--json", LANG="en_GB")).json()
+    assert payload["repairs"][0]["reason"] == "By WeChat's answer it is ¥18.00 SUCCESS, the bill says ¥18.01 SUCCESS"
     short = note.split()[-1]
-    assert told["differences"][0]["id"].startswith(short)
+    assert payload["differences"][0]["id"].startswith(short)
     assert f" {short} " in found.out
     noted = await manage(*note.split())
     assert (noted.code, noted.err) == (0, "没有待处理的差异\n")
     assert re.search(rf"{number} +标记为已人工核实 +已人工核实", noted.out)
-    again = (await manage("reconcile", day, "--known", told["differences"][0]["id"], "--json")).json()
+    again = (await manage("reconcile", day, "--known", payload["differences"][0]["id"], "--json")).json()
     assert again["differences"][0]["status"] == "known"
     assert again["repairs"][0]["error"]["code"] == "DIFFERENCE_SETTLED"
 
@@ -475,8 +475,8 @@ async def test_f3_on_eighty_columns_every_number_of_a_difference_is_in_one_piece
 async def test_more_differences_than_a_page_are_all_there(manage: Manage, directory: Path, shop: Shop) -> None:
     lines = [Line(f"foreign-{n:04}", f"4200888800000000000000{n:06}", 100, noon(27)) for n in range(130)]
     day = plant(directory, 27, lines)
-    told = (await manage("reconcile", day, "--json")).json()
-    assert {one["wechat"]["out_trade_no"] for one in told["differences"]} == {line.out_trade_no for line in lines}
+    payload = (await manage("reconcile", day, "--json")).json()
+    assert {one["wechat"]["out_trade_no"] for one in payload["differences"]} == {line.out_trade_no for line in lines}
     shown = (await manage("reconcile", day)).out
     assert "差异 130 条，前 50 条（全部见 --json）" in shown
     assert shown.count("foreign-") == 50

@@ -12,7 +12,7 @@ import pytest
 
 from storage.embedded.servers import EmbeddedMongo
 from storage.stores.all import REFUSED
-from tests.http.client import MERCHANT, Shop, Told
+from tests.http.client import MERCHANT, Response, Shop
 from tests.support.keys import key
 from tests.support.platform import Message, Platform, an_order, transaction_id
 from tests.support.receiving import MALFORMED, MISMATCHES
@@ -32,13 +32,13 @@ def stored_sizes(url: str) -> dict[str, int]:
     return {name: size for name, size in collection_sizes(url).items() if name != REFUSED}
 
 
-def failed(told: Told, status: int, api: str) -> bool:
+def failed(response: Response, status: int, api: str) -> bool:
     """FAIL in the API's own form, with this status, and nothing of the message in it."""
-    if told.status != status:
+    if response.status != status:
         return False
     if api == "v2":
-        return told.body.startswith(b"<xml><return_code><![CDATA[FAIL]]></return_code>")
-    return bool(told.json()["code"] == "FAIL")
+        return response.body.startswith(b"<xml><return_code><![CDATA[FAIL]]></return_code>")
+    return bool(response.json()["code"] == "FAIL")
 
 
 @BOTH
@@ -46,10 +46,10 @@ async def test_a_genuine_payment_is_answered_in_its_own_language_after_it_is_sto
     shop: Shop, platform: Platform, mongo: EmbeddedMongo, api: str
 ) -> None:
     order = await shop.sold(api=api)
-    told = await shop.notify(write(platform, api, order))
+    response = await shop.notify(write(platform, api, order))
     stored = order_document(mongo.url, order["out_trade_no"])
-    assert told.status == 200
-    assert told.body == V2_OK if api == "v2" else told.json()["code"] == "SUCCESS"
+    assert response.status == 200
+    assert response.body == V2_OK if api == "v2" else response.json()["code"] == "SUCCESS"
     assert stored["trade_state"] == "SUCCESS"
     assert stored["sequence"] == 1  # one event
 
@@ -64,8 +64,8 @@ async def test_duplicates_at_once_to_two_processes_are_one_effect(
         shop.notify(message, f"{process.url}/notify") for message in messages for _ in range(10) for process in pair
     ]
     random.Random(1).shuffle(sends)
-    told = await asyncio.gather(*sends)
-    assert {answer.status for answer in told} == {200}
+    responses = await asyncio.gather(*sends)
+    assert {answer.status for answer in responses} == {200}
     for order in orders:
         stored = order_document(mongo.url, order["out_trade_no"])
         assert (stored["trade_state"], stored["sequence"]) == ("SUCCESS", 1)
@@ -190,9 +190,9 @@ async def test_no_forgery_is_accepted_and_none_moves_the_order(shop: Shop, platf
     order = await shop.sold()
     before = await shop.stored(order["out_trade_no"])
     for api, name, message in forgeries(platform, order):
-        told = await shop.notify(message)
-        assert failed(told, 401, api) or failed(told, 400, api), (api, name, told)
-        assert told.status == 401 or name == "two signatures", (api, name, told)
+        response = await shop.notify(message)
+        assert failed(response, 401, api) or failed(response, 400, api), (api, name, response)
+        assert response.status == 401 or name == "two signatures", (api, name, response)
     assert await shop.stored(order["out_trade_no"]) == before
 
 
@@ -218,8 +218,8 @@ async def test_a_mixture_of_both_apis_headers_is_a_401(shop: Shop, platform: Pla
     order = await shop.sold(api="v2")
     signing = [name for name in platform.v3(order).headers if name.startswith("Wechatpay-")][:left]
     some = {name: value for name, value in platform.v3(order).headers.items() if name in signing}
-    told = await shop.notify(Message(platform.v2(order).body, some))
-    assert (told.status, told.json()["code"]) == (401, "FAIL")
+    response = await shop.notify(Message(platform.v2(order).body, some))
+    assert (response.status, response.json()["code"]) == (401, "FAIL")
     assert await shop.state(order["out_trade_no"]) == "NOTPAY"
 
 
@@ -239,8 +239,8 @@ async def test_ten_thousand_forged_serials_do_not_make_us_ask_wechat(shop: Shop,
     before = downloads()
     body = platform.v3_body(order)
     forged = [platform.v3_signed(body, key=key("stranger"), serial=f"{i:040X}") for i in range(200)]
-    told = await asyncio.gather(*(shop.notify(message) for message in forged))
-    assert {answer.status for answer in told} == {401}
+    responses = await asyncio.gather(*(shop.notify(message) for message in forged))
+    assert {answer.status for answer in responses} == {401}
     assert downloads() - before <= 1
     assert (
         await shop.notify(
@@ -309,13 +309,13 @@ async def test_a_corpus_of_mutated_messages_is_refused_quietly(
     unharmed = []  # a mutation of v2 outside every signed value is the same message
     for seed in range(12):
         bodies = [*mutations(genuine.body, seed, 50), *(FIXED if not seed else [])]
-        for body, told in zip(
+        for body, response in zip(
             bodies, await asyncio.gather(*(shop.notify(Message(body, genuine.headers)) for body in bodies)), strict=True
         ):
-            if told.status == 200:
+            if response.status == 200:
                 unharmed.append(body)
             else:
-                assert failed(told, 400, api) or failed(told, 401, api), (body, told)
+                assert failed(response, 400, api) or failed(response, 401, api), (body, response)
     assert unharmed == []
     assert (stored_sizes(mongo.url), await shop.stored(order["out_trade_no"])) == before
     assert (await shop.notify(write(platform, api, order))).status == 200
@@ -334,8 +334,8 @@ async def test_a_corpus_of_mutated_messages_is_refused_quietly(
 )
 @BOTH
 async def test_another_content_type_never_breaks_anything(shop: Shop, platform: Platform, api: str, kind: str) -> None:
-    told = await shop.notify(write(platform, api, await shop.sold(api=api)), **{"Content-Type": kind})
-    assert told.status in (200, 400)
+    response = await shop.notify(write(platform, api, await shop.sold(api=api)), **{"Content-Type": kind})
+    assert response.status in (200, 400)
 
 
 async def test_genuine_messages_among_forged_ones_are_all_accepted(shop: Shop, platform: Platform) -> None:
@@ -344,9 +344,9 @@ async def test_genuine_messages_among_forged_ones_are_all_accepted(shop: Shop, p
     messages = [write(platform, order["api"], order) for order in orders]
     forged = [platform.v3_signed(platform.v3_body(order), key=stranger) for order in orders for _ in range(10)]
     sent = [*messages, *forged]
-    told = await asyncio.gather(*(shop.notify(message) for message in sent))
-    assert [answer.status for answer in told[: len(messages)]] == [200] * len(messages)
-    assert {answer.status for answer in told[len(messages) :]} == {401}
+    responses = await asyncio.gather(*(shop.notify(message) for message in sent))
+    assert [answer.status for answer in responses[: len(messages)]] == [200] * len(messages)
+    assert {answer.status for answer in responses[len(messages) :]} == {401}
 
 
 async def test_no_answer_shows_anything_of_the_message(shop: Shop, platform: Platform) -> None:
@@ -357,13 +357,13 @@ async def test_no_answer_shows_anything_of_the_message(shop: Shop, platform: Pla
         Message(b"<xml><CANARY>1</CANARY>"),
         Message(b'{"CANARY":1}'),
     ):
-        told = await shop.notify(message)
-        assert b"CANARY" not in told.body
-        assert "CANARY" not in json.dumps(dict(told.headers))
+        response = await shop.notify(message)
+        assert b"CANARY" not in response.body
+        assert "CANARY" not in json.dumps(dict(response.headers))
 
 
 async def test_no_cookie_and_no_token_is_needed_where_wechat_reports(shop: Shop, platform: Platform) -> None:
     await shop.log_in()
-    told = await shop.notify(platform.v3(await shop.sold()))
-    assert told.status == 200
-    assert "Set-Cookie" not in told.headers
+    response = await shop.notify(platform.v3(await shop.sold()))
+    assert response.status == 200
+    assert "Set-Cookie" not in response.headers

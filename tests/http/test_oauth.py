@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from tests.http.client import Shop, Told, path_of
+from tests.http.client import Response, Shop, path_of
 from tests.support.oauth import THEIRS
 from tests.support.service import ServiceProcess
 from tests.support.simulator import SimulatorProcess
@@ -28,23 +28,23 @@ async def start_authorization(shop: Shop, user: int = 0) -> str:
     return back.at
 
 
-def logged_in(told: Told) -> bool:
-    return any("fenpay_session=" in value for value in told.headers.getall("Set-Cookie", []))
+def logged_in(response: Response) -> bool:
+    return any("fenpay_session=" in value for value in response.headers.getall("Set-Cookie", []))
 
 
 async def test_the_journey_ends_where_it_was_to_with_a_session(shop: Shop) -> None:
-    told = await shop.log_in(next_page="/pay/20260301120506abc?by=wx")
-    assert (told.status, told.at) == (302, "/pay/20260301120506abc?by=wx")
-    [cookie] = [value for value in told.headers.getall("Set-Cookie") if value.startswith("fenpay_session=")]
+    response = await shop.log_in(next_page="/pay/20260301120506abc?by=wx")
+    assert (response.status, response.at) == (302, "/pay/20260301120506abc?by=wx")
+    [cookie] = [value for value in response.headers.getall("Set-Cookie") if value.startswith("fenpay_session=")]
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
     assert (await shop.post("/orders", {"sku": "coffee"})).status == 201
 
 
 async def test_wechat_is_asked_in_its_own_order_with_a_state_of_128_bits(shop: Shop) -> None:
-    told = await shop.get("/oauth/authorize?next=/")
-    assert told.at.endswith("#wechat_redirect")
-    query = urlsplit(told.at).query
+    response = await shop.get("/oauth/authorize?next=/")
+    assert response.at.endswith("#wechat_redirect")
+    query = urlsplit(response.at).query
     assert [pair.partition("=")[0] for pair in query.split("&")] == [
         "appid",
         "redirect_uri",
@@ -65,33 +65,33 @@ async def test_a_wrong_state_gives_no_session(shop: Shop, change: str) -> None:
     [state] = parse_qs(urlsplit(back).query)["state"]
     wrong = {"missing": "", "empty": "&state=", "wrong": f"&state={'0' * 32}", "cut": f"&state={state[:-1]}",
              "twice": f"&state={state}&state=x", "not ASCII": "&state=%E7%8A%B6"}[change]  # fmt: skip
-    told = await shop.get(path_of(back).replace(f"&state={state}", wrong))
-    assert told.status == 403
-    assert not logged_in(told)
+    response = await shop.get(path_of(back).replace(f"&state={state}", wrong))
+    assert response.status == 403
+    assert not logged_in(response)
 
 
 async def test_an_attackers_code_in_the_victims_browser_gives_no_session(shop: Shop, victim: Shop) -> None:
     back = await start_authorization(shop)
     assert (await victim.get(back)).status == 403
     await start_authorization(victim)
-    told = await victim.get(back)
-    assert told.status == 403
-    assert not logged_in(told)
+    response = await victim.get(back)
+    assert response.status == 403
+    assert not logged_in(response)
 
 
 async def test_a_state_serves_one_code(shop: Shop) -> None:
     back = await start_authorization(shop)
     assert (await shop.get(back)).status == 302
     [code] = parse_qs(urlsplit(back).query)["code"]
-    told = await shop.get(back.replace(code, "0" * 32))
-    assert told.status == 403
-    assert not logged_in(told)
+    response = await shop.get(back.replace(code, "0" * 32))
+    assert response.status == 403
+    assert not logged_in(response)
 
 
 async def test_wechat_may_open_the_same_address_twice(shop: Shop) -> None:
     back = await start_authorization(shop)
     first, second = await shop.get(back), await shop.get(back)
-    assert [told.status for told in (first, second)] == [302, 302]
+    assert [response.status for response in (first, second)] == [302, 302]
     assert logged_in(first)
     assert logged_in(second)
 
@@ -110,9 +110,9 @@ async def test_a_refusal_by_the_user_ends_in_a_sentence(shop: Shop, simulator: S
     back = await start_authorization(shop)
     [state] = parse_qs(urlsplit(back).query)["state"]
     before = exchanges(simulator)
-    told = await shop.get(f"/oauth/callback?{code}state={state}")
-    assert (told.status, "未授权登录" in told.body.decode()) == (403, True)
-    assert not logged_in(told)
+    response = await shop.get(f"/oauth/callback?{code}state={state}")
+    assert (response.status, "未授权登录" in response.body.decode()) == (403, True)
+    assert not logged_in(response)
     assert exchanges(simulator) == before
 
 
@@ -121,8 +121,8 @@ async def test_a_code_of_another_shape_is_not_asked_after(shop: Shop, simulator:
     back = await start_authorization(shop)
     [state] = parse_qs(urlsplit(back).query)["state"]
     before = exchanges(simulator)
-    told = await shop.get(f"/oauth/callback?code={code}&state={state}")
-    assert told.status in (400, 403)
+    response = await shop.get(f"/oauth/callback?code={code}&state={state}")
+    assert response.status in (400, 403)
     assert exchanges(simulator) == before
 
 
@@ -131,19 +131,19 @@ async def test_a_spent_code_starts_the_journey_once_more_and_not_for_ever(shop: 
     at = (await shop.get("/oauth/authorize?next=/")).at
     for turn in range(2):
         [state] = parse_qs(urlsplit(at).query)["state"]
-        told = await shop.get(f"/oauth/callback?code=neverissued{turn}&state={state}")
+        response = await shop.get(f"/oauth/callback?code=neverissued{turn}&state={state}")
         if turn == 0:
-            assert told.status == 302
-            at = told.at
-    assert told.status == 502
-    assert "neverissued" not in told.body.decode()
+            assert response.status == 302
+            at = response.at
+    assert response.status == 502
+    assert "neverissued" not in response.body.decode()
 
 
 async def test_a_code_is_exchanged_once_however_often_it_comes(shop: Shop, simulator: SimulatorProcess) -> None:
     back = await start_authorization(shop)
     before = exchanges(simulator)
-    told = await asyncio.gather(*(shop.get(back) for _ in range(10)))
-    assert {answer.status for answer in told} == {302}
+    responses = await asyncio.gather(*(shop.get(back) for _ in range(10)))
+    assert {answer.status for answer in responses} == {302}
     assert exchanges(simulator) == before + 1
 
 
@@ -158,8 +158,8 @@ async def test_a_new_login_is_a_new_session(shop: Shop) -> None:
 
 @pytest.mark.parametrize("path", [path for path in THEIRS if path not in ("", "/\x00", "/\ud800")])
 async def test_no_return_path_leads_off_this_site(shop: Shop, path: str) -> None:
-    told = await shop.get(f"/oauth/authorize?next={quote(path, safe='')}")
-    assert told.status == 400, told.headers
+    response = await shop.get(f"/oauth/authorize?next={quote(path, safe='')}")
+    assert response.status == 400, response.headers
 
 
 @pytest.mark.parametrize(

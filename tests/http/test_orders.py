@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from storage.embedded.servers import EmbeddedMongo
-from tests.http.client import MERCHANT, Shop, Told
+from tests.http.client import MERCHANT, Response, Shop
 from tests.support.bad_json import BAD_JSON
 from tests.support.http_orders import pay
 from tests.support.simulator import SimulatorProcess
@@ -41,9 +41,9 @@ def placed_at_wechat(simulator: SimulatorProcess) -> int:
 
 async def test_a_payer_orders_pays_and_sees_it_paid(shop: Shop) -> None:
     await shop.log_in()
-    told = await shop.post("/orders", {"sku": "coffee", "quantity": 2})
-    order = told.json()
-    assert told.status == 201
+    response = await shop.post("/orders", {"sku": "coffee", "quantity": 2})
+    order = response.json()
+    assert response.status == 201
     assert set(order) == CREATED
     assert set(order["pay"]) == PAY
     assert (order["total"], order["currency"], order["trade_state"]) == (3600, "CNY", "NOTPAY")
@@ -72,9 +72,9 @@ async def test_wechats_notification_pays_the_order(shop: Shop) -> None:
 async def test_a_double_click_is_one_order(shop: Shop, simulator: SimulatorProcess) -> None:
     await shop.log_in()
     before = placed_at_wechat(simulator)
-    told = await asyncio.gather(*(shop.post("/orders", {"sku": "cake", "quantity": 2}) for _ in range(20)))
-    assert {answer.status for answer in told} == {201}
-    assert len({answer.json()["out_trade_no"] for answer in told}) == 1
+    responses = await asyncio.gather(*(shop.post("/orders", {"sku": "cake", "quantity": 2}) for _ in range(20)))
+    assert {answer.status for answer in responses} == {201}
+    assert len({answer.json()["out_trade_no"] for answer in responses}) == 1
     assert placed_at_wechat(simulator) == before + 1
 
 
@@ -89,8 +89,8 @@ async def test_a_closed_order_cannot_be_paid_and_the_next_click_is_a_new_one(sho
 @pytest.mark.parametrize("quantity", [21, 999])
 async def test_more_than_the_shop_sells_at_once_is_refused(shop: Shop, quantity: int) -> None:
     await shop.log_in()
-    told = await shop.post("/orders", {"sku": "penny", "quantity": quantity})
-    assert (told.status, told.json()["field"]) == (400, "quantity")
+    response = await shop.post("/orders", {"sku": "penny", "quantity": quantity})
+    assert (response.status, response.json()["field"]) == (400, "quantity")
 
 
 # a merchant's system -------------------------------------------------------------------------------------------------
@@ -123,38 +123,38 @@ async def test_an_h5_order_has_an_address(shop: Shop, api: str, name: str) -> No
 
 async def test_a_jsapi_order_has_no_picture(shop: Shop) -> None:
     order = await shop.sold()
-    told = await shop.ask("GET", f"/api/orders/{order['out_trade_no']}/qr.svg", headers=MERCHANT)
-    assert (told.status, told.code) == (404, "NO_QR")
+    response = await shop.ask("GET", f"/api/orders/{order['out_trade_no']}/qr.svg", headers=MERCHANT)
+    assert (response.status, response.code) == (404, "NO_QR")
 
 
 async def test_fifty_sales_with_one_key_are_one_order_and_fifty_equal_answers(
     shop: Shop, simulator: SimulatorProcess
 ) -> None:
     before = placed_at_wechat(simulator)
-    told = await asyncio.gather(*(shop.sell(**{"Idempotency-Key": "fifty"}) for _ in range(50)))
-    assert {answer.status for answer in told} == {201}
-    assert len({(answer.json()["out_trade_no"], answer.json()["pay"]["package"]) for answer in told}) == 1
+    responses = await asyncio.gather(*(shop.sell(**{"Idempotency-Key": "fifty"}) for _ in range(50)))
+    assert {answer.status for answer in responses} == {201}
+    assert len({(answer.json()["out_trade_no"], answer.json()["pay"]["package"]) for answer in responses}) == 1
     assert placed_at_wechat(simulator) == before + 1
 
 
 async def test_a_key_with_another_body_is_a_422(shop: Shop) -> None:
     await shop.sell(**{"Idempotency-Key": "reused"})
-    told = await shop.sell(shop.sale(total=1), **{"Idempotency-Key": "reused"})
-    assert (told.status, told.code) == (422, "IDEMPOTENCY_KEY_REUSED")
+    response = await shop.sell(shop.sale(total=1), **{"Idempotency-Key": "reused"})
+    assert (response.status, response.code) == (422, "IDEMPOTENCY_KEY_REUSED")
 
 
 @pytest.mark.parametrize("key", ["x" * 256, "a b", "é"])
 async def test_a_key_of_another_shape_is_refused(shop: Shop, key: str) -> None:
-    told = await shop.sell(**{"Idempotency-Key": key})
-    assert (told.status, told.code) == (400, "BAD_IDEMPOTENCY_KEY")
+    response = await shop.sell(**{"Idempotency-Key": key})
+    assert (response.status, response.code) == (400, "BAD_IDEMPOTENCY_KEY")
 
 
 async def test_a_number_of_the_merchants_own_is_taken_once(shop: Shop) -> None:
     number = f"OWN-{asyncio.get_running_loop().time():.6f}".replace(".", "_")
     assert (await shop.sold(out_trade_no=number))["out_trade_no"] == number
     assert (await shop.sold(out_trade_no=number))["out_trade_no"] == number
-    told = await shop.sell(shop.sale(out_trade_no=number, total=1))
-    assert (told.status, told.code) == (409, "OUT_TRADE_NO_USED")
+    response = await shop.sell(shop.sale(out_trade_no=number, total=1))
+    assert (response.status, response.code) == (409, "OUT_TRADE_NO_USED")
 
 
 async def test_a_listing_pages_through_everything_once(shop: Shop) -> None:
@@ -183,9 +183,9 @@ async def test_a_listing_of_one_state_has_no_other(shop: Shop) -> None:
      "cursor=x", "cursor=!!!!", "cursor=%E4%B8%AD", "cursor=" + "A" * 3000, "cursor=OTk5OTk5OTk5OTk5OTk5OTk5OS5hYmNkZWY", "limit=%ff"],
 )  # fmt: skip
 async def test_a_listing_asked_wrongly_is_refused(shop: Shop, query: str) -> None:
-    told = await shop.ask("GET", f"/api/orders?{query}", headers=MERCHANT)
-    assert told.status == 400
-    assert set(told.json()) >= {"code", "message", "request_id"}
+    response = await shop.ask("GET", f"/api/orders?{query}", headers=MERCHANT)
+    assert response.status == 400
+    assert set(response.json()) >= {"code", "message", "request_id"}
 
 
 @pytest.mark.parametrize("api", ["v2", "v3"])
@@ -200,9 +200,9 @@ async def test_an_error_tells_the_merchant_what_wechat_said_and_the_payer_does_n
         "message": "商户无此接口权限",
     }
     simulator.control("POST", "faults", fault)
-    told = await shop.sell(shop.sale(api=api))
-    assert (told.status, told.code) == (502, "NO_AUTH")
-    said = told.json()["wechat"]
+    response = await shop.sell(shop.sale(api=api))
+    assert (response.status, response.code) == (502, "NO_AUTH")
+    said = response.json()["wechat"]
     assert said["message"] == "商户无此接口权限"
     assert said["causes"]
     assert said["next"]
@@ -220,9 +220,9 @@ async def test_while_wechat_does_not_answer_the_order_is_kept_and_a_later_click_
 ) -> None:
     await shop.log_in()
     simulator.control("POST", "faults", {"path": "/v3/pay/*", "fault": "http_500"})
-    told = await shop.post("/orders", {"sku": "coffee", "quantity": 9})
-    assert (told.status, told.code) == (503, "OUTCOME_UNKNOWN")
-    assert told.headers["Retry-After"]
+    response = await shop.post("/orders", {"sku": "coffee", "quantity": 9})
+    assert (response.status, response.code) == (503, "OUTCOME_UNKNOWN")
+    assert response.headers["Retry-After"]
     simulator.control("DELETE", "faults")
     again = await asyncio.gather(*(shop.post("/orders", {"sku": "coffee", "quantity": 9}) for _ in range(5)))
     assert {answer.status for answer in again} == {201}
@@ -247,8 +247,8 @@ SALES: list[dict[str, Any]] = [
 SMALL = [body for body in BAD_JSON if len(body) < 64 * 1024]  # Tornado refuses larger ones itself
 
 
-def refused(told: Told) -> bool:
-    return told.status == 400 and set(told.json()) >= {"code", "message", "request_id"}
+def refused(response: Response) -> bool:
+    return response.status == 400 and set(response.json()) >= {"code", "message", "request_id"}
 
 
 async def test_bad_bodies_are_refused_and_leave_no_trace(
@@ -256,14 +256,14 @@ async def test_bad_bodies_are_refused_and_leave_no_trace(
 ) -> None:
     await shop.log_in()
     before = (collection_sizes(mongo.url), placed_at_wechat(simulator))
-    told = [await shop.post("/orders", body) for body in [*BASKETS, *SMALL]]
-    told += [await shop.sell(json.dumps(shop.sale() | sale).encode()) for sale in SALES]
-    told += [await shop.sell(body) for body in SMALL]
-    told += [await shop.sell(b'{"description": "\\ud800", "total": 1, "trade_type": "NATIVE"}')]
-    told += [
+    response = [await shop.post("/orders", body) for body in [*BASKETS, *SMALL]]
+    response += [await shop.sell(json.dumps(shop.sale() | sale).encode()) for sale in SALES]
+    response += [await shop.sell(body) for body in SMALL]
+    response += [await shop.sell(b'{"description": "\\ud800", "total": 1, "trade_type": "NATIVE"}')]
+    response += [
         await shop.post("/jssdk/config", body) for body in [{}, {"url": 1}, {"url": ""}, {"url": "x", "y": 1}, *SMALL]
     ]
-    assert [answer for answer in told if not refused(answer)] == []
+    assert [answer for answer in response if not refused(answer)] == []
     assert (collection_sizes(mongo.url), placed_at_wechat(simulator)) == before
 
 
@@ -279,35 +279,35 @@ async def test_bad_bodies_are_refused_and_leave_no_trace(
     ],
 )
 async def test_the_content_type_does_not_change_what_a_body_is(shop: Shop, kind: str) -> None:
-    told = await shop.sell(shop.sale(), **{"Content-Type": kind})
-    assert told.status in (201, 400)
+    response = await shop.sell(shop.sale(), **{"Content-Type": kind})
+    assert response.status in (201, 400)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, gzip", "x"])
 async def test_a_compressed_body_is_not_opened(shop: Shop, encoding: str) -> None:
     body = gzip.compress(json.dumps(shop.sale()).encode())
-    told = await shop.ask("POST", "/api/orders", body, MERCHANT | {"Content-Encoding": encoding})
-    assert told.status == 400
+    response = await shop.ask("POST", "/api/orders", body, MERCHANT | {"Content-Encoding": encoding})
+    assert response.status == 400
 
 
 @pytest.mark.parametrize("number", [".*", "(a+)+$" + "a" * 30, "%24gt", "a" * 33, "[$ne]", "%2e%2e%2f", "' or 1=1"])
 async def test_a_number_is_taken_literally(shop: Shop, number: str) -> None:
     for prefix in ("/api/orders/", "/orders/"):
-        told = await shop.ask("GET", prefix + number.replace(" ", "%20"), headers=MERCHANT)
-        assert told.status in (400, 401, 404)
+        response = await shop.ask("GET", prefix + number.replace(" ", "%20"), headers=MERCHANT)
+        assert response.status in (400, 401, 404)
 
 
 async def test_the_config_for_wx_is_signed_for_our_pages_only(shop: Shop) -> None:
-    for told in (
+    for response in (
         await shop.get(f"/jssdk/config?url={shop.url}/pay/1"),
         await shop.post("/jssdk/config", {"url": f"{shop.url}/pay/1#x"}),
     ):
-        assert told.status == 200
-        asked = told.json() | {"url": f"{shop.url}/pay/1"}
+        assert response.status == 200
+        asked = response.json() | {"url": f"{shop.url}/pay/1"}
         assert shop.simulator.control("POST", "js/config", asked) == {"errMsg": "config:ok"}
-    for told in (
+    for response in (
         await shop.get("/jssdk/config?url=https://evil.example/"),
         await shop.post("/jssdk/config", {"url": "https://evil.example/"}),
     ):
-        assert (told.status, told.code) == (403, "FOREIGN_URL")
+        assert (response.status, response.code) == (403, "FOREIGN_URL")
     assert (await shop.get("/jssdk/config")).status == 400

@@ -69,8 +69,8 @@ async def test_f9_the_documented_plugins_serve_a_payers_own_order(
     async with Shop(service.url, simulator) as shop:
         await shop.log_in()
         number = (await shop.post("/orders", {"sku": "penny"})).json()["out_trade_no"]
-        told = await shop.get(f"/thanks/{number}")
-        assert (told.status, told.json()) == (200, {"out_trade_no": number, "thanks": False})
+        response = await shop.get(f"/thanks/{number}")
+        assert (response.status, response.json()) == (200, {"out_trade_no": number, "thanks": False})
         assert (await shop.get("/thanks/20260301000000nobody")).status == 404
         order = (await shop.post("/orders", {"sku": "coffee", "quantity": 2})).json()
         page = f"{shop.url}/pay/{order['out_trade_no']}"

@@ -58,7 +58,7 @@ def refunding(wechat: RefundWeChat, directory: Path, mongo: EmbeddedMongo, redis
     assert service.stop() == 0
 
 
-class Desk:
+class RefundMerchant:
     """The merchant's system, and a way to have paid orders without paying."""
 
     def __init__(self, url: str, storage: MongoStorage, wechat: RefundWeChat, session: aiohttp.ClientSession) -> None:
@@ -119,19 +119,19 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(refunding: str, wechat: RefundWeChat, mongo: EmbeddedMongo) -> AsyncIterator[Desk]:
+async def merchant(refunding: str, wechat: RefundWeChat, mongo: EmbeddedMongo) -> AsyncIterator[RefundMerchant]:
     wechat.reset()
     storage = a_storage(mongo.url, "refunding")
     async with aiohttp.ClientSession() as session:
-        yield Desk(refunding, storage, wechat, session)
+        yield RefundMerchant(refunding, storage, wechat, session)
     await storage.close()
 
 
 @BOTH
-async def test_a_refund_is_taken_asked_after_and_shown(desk: Desk, api: str) -> None:
-    number = await desk.paid(api)
-    desk.takes()
-    status, refund = await desk.refund(number)
+async def test_a_refund_is_taken_asked_after_and_shown(merchant: RefundMerchant, api: str) -> None:
+    number = await merchant.paid(api)
+    merchant.takes()
+    status, refund = await merchant.refund(number)
     assert (status, refund["state"], refund["api"], refund["refund"], refund["total"]) == (
         202,
         "PROCESSING",
@@ -140,60 +140,60 @@ async def test_a_refund_is_taken_asked_after_and_shown(desk: Desk, api: str) -> 
         100,
     )
     assert [line["what"] for line in refund["timeline"]] == ["requested", "sent", "processing"]
-    desk.takes("SUCCESS")
-    status, done = await desk.ask("POST", f"/api/refunds/{refund['out_refund_no']}/query")
+    merchant.takes("SUCCESS")
+    status, done = await merchant.ask("POST", f"/api/refunds/{refund['out_refund_no']}/query")
     assert (status, done["state"], done["refund_id"]) == (200, "SUCCESS", "5030")
-    assert await desk.ask("GET", f"/api/refunds/{refund['out_refund_no']}") == (200, done)
-    assert await desk.ask("GET", f"/api/orders/{number}/refunds") == (200, {"refunds": [done]})
-    _, order = await desk.ask("GET", f"/api/orders/{number}")
+    assert await merchant.ask("GET", f"/api/refunds/{refund['out_refund_no']}") == (200, done)
+    assert await merchant.ask("GET", f"/api/orders/{number}/refunds") == (200, {"refunds": [done]})
+    _, order = await merchant.ask("GET", f"/api/orders/{number}")
     assert (order["trade_state"], order["refund_reserved"]) == ("REFUND", 60)
     assert [line["what"] for line in order["timeline"]] == ["created", "refund_reserved", "refund"]
 
 
-async def test_a_refund_that_wechat_finishes_at_once_is_created(desk: Desk) -> None:
-    number = await desk.paid("v3")
-    desk.takes("SUCCESS")
-    assert (await desk.refund(number))[0] == 201
+async def test_a_refund_that_wechat_finishes_at_once_is_created(merchant: RefundMerchant) -> None:
+    number = await merchant.paid("v3")
+    merchant.takes("SUCCESS")
+    assert (await merchant.refund(number))[0] == 201
 
 
 @BOTH
-async def test_a_no_is_told_in_wechats_words_and_frees_the_money(desk: Desk, api: str) -> None:
-    number = await desk.paid(api)
+async def test_a_no_is_told_in_wechats_words_and_frees_the_money(merchant: RefundMerchant, api: str) -> None:
+    number = await merchant.paid(api)
     code = "USER_ACCOUNT_ABNORMAL"
-    desk.wechat.v2 = lambda fields: {"result_code": "FAIL", "err_code": code, "err_code_des": "用户账号注销"}
-    desk.wechat.v3 = lambda data: (403, {"code": code, "message": "用户账号注销"})
-    status, error = await desk.refund(number)
+    merchant.wechat.v2 = lambda fields: {"result_code": "FAIL", "err_code": code, "err_code_des": "用户账号注销"}
+    merchant.wechat.v3 = lambda data: (403, {"code": code, "message": "用户账号注销"})
+    status, error = await merchant.refund(number)
     assert (status, error["code"], error["wechat"]["message"]) == (502, code, "用户账号注销")
     assert error["wechat"]["next"].startswith("Contact the payer")
-    _, listed = await desk.ask("GET", f"/api/orders/{number}/refunds")
+    _, listed = await merchant.ask("GET", f"/api/orders/{number}/refunds")
     assert [refund["state"] for refund in listed["refunds"]] == ["REFUSED"]
-    assert (await desk.ask("GET", f"/api/orders/{number}"))[1]["refund_reserved"] == 0
+    assert (await merchant.ask("GET", f"/api/orders/{number}"))[1]["refund_reserved"] == 0
 
 
-async def test_a_lost_answer_leaves_the_refund_open(desk: Desk) -> None:
-    number = await desk.paid("v3")
-    desk.wechat.v3 = lambda data: (500, {"code": "SYSTEM_ERROR", "message": ""})
-    status, refund = await desk.refund(number)
+async def test_a_lost_answer_leaves_the_refund_open(merchant: RefundMerchant) -> None:
+    number = await merchant.paid("v3")
+    merchant.wechat.v3 = lambda data: (500, {"code": "SYSTEM_ERROR", "message": ""})
+    status, refund = await merchant.refund(number)
     assert (status, refund["state"]) == (202, "REQUESTED")
-    assert (await desk.ask("GET", f"/api/orders/{number}"))[1]["refund_reserved"] == 60
+    assert (await merchant.ask("GET", f"/api/orders/{number}"))[1]["refund_reserved"] == 60
 
 
-async def test_the_same_key_is_one_refund_and_another_wish_a_mismatch(desk: Desk) -> None:
-    number = await desk.paid("v3")
-    desk.takes()
+async def test_the_same_key_is_one_refund_and_another_wish_a_mismatch(merchant: RefundMerchant) -> None:
+    number = await merchant.paid("v3")
+    merchant.takes()
     key = {"Idempotency-Key": secrets.token_hex(8)}
-    first, again = await desk.refund(number, **key), await desk.refund(number, **key)
+    first, again = await merchant.refund(number, **key), await merchant.refund(number, **key)
     assert first == again
-    status, error = await desk.refund(number, 59, **key)
+    status, error = await merchant.refund(number, 59, **key)
     assert (status, error["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
-    assert len(desk.wechat.asked) == 1
+    assert len(merchant.wechat.asked) == 1
 
 
-async def test_more_than_is_left_is_a_conflict(desk: Desk) -> None:
-    number = await desk.paid("v3")
-    desk.takes()
-    await desk.refund(number)
-    status, error = await desk.refund(number, 41)
+async def test_more_than_is_left_is_a_conflict(merchant: RefundMerchant) -> None:
+    number = await merchant.paid("v3")
+    merchant.takes()
+    await merchant.refund(number)
+    status, error = await merchant.refund(number, 41)
     assert (status, error["code"]) == (409, "NOT_REFUNDABLE")
 
 
@@ -211,12 +211,14 @@ BAD_BODIES = [
 
 
 @pytest.mark.parametrize("body", BAD_BODIES)
-async def test_a_bad_body_is_refused_by_name_and_wechat_is_not_called(desk: Desk, body: dict[str, Any]) -> None:
-    number = await desk.paid("v3")
-    status, error = await desk.ask("POST", f"/api/orders/{number}/refunds", body)
+async def test_a_bad_body_is_refused_by_name_and_wechat_is_not_called(
+    merchant: RefundMerchant, body: dict[str, Any]
+) -> None:
+    number = await merchant.paid("v3")
+    status, error = await merchant.ask("POST", f"/api/orders/{number}/refunds", body)
     assert (status, error.keys() >= {"code", "message", "request_id"}) == (400, True)
-    assert await desk.ask("GET", f"/api/orders/{number}/refunds") == (200, {"refunds": []})
-    assert desk.wechat.asked == []
+    assert await merchant.ask("GET", f"/api/orders/{number}/refunds") == (200, {"refunds": []})
+    assert merchant.wechat.asked == []
 
 
 @pytest.mark.parametrize(
@@ -229,23 +231,23 @@ async def test_a_bad_body_is_refused_by_name_and_wechat_is_not_called(desk: Desk
     ],
 )
 async def test_what_is_not_there_is_not_found_and_a_stranger_is_not_let_in(
-    desk: Desk, method: str, target: str
+    merchant: RefundMerchant, method: str, target: str
 ) -> None:
     body = {"refund": 60, "reason": "缺货"} if target.endswith("refunds") and method == "POST" else None
-    assert (await desk.ask(method, target, body))[0] == 404
-    assert (await desk.ask(method, target, body, Authorization="Bearer nobody"))[0] == 401
+    assert (await merchant.ask(method, target, body))[0] == 404
+    assert (await merchant.ask(method, target, body, Authorization="Bearer nobody"))[0] == 401
 
 
-async def test_a_refund_message_is_applied_over_http(desk: Desk) -> None:
-    number = await desk.paid("v3")
-    desk.takes()
-    _, refund = await desk.refund(number)
-    stored = await desk.storage.orders.get(order_key(MCHID, number))
+async def test_a_refund_message_is_applied_over_http(merchant: RefundMerchant) -> None:
+    number = await merchant.paid("v3")
+    merchant.takes()
+    _, refund = await merchant.refund(number)
+    stored = await merchant.storage.orders.get(order_key(MCHID, number))
     assert stored is not None
-    message = v3_refund(desk.wechat.platform, stored.value.refunds[0])
-    async with desk.session.post(f"{desk.url}/notify", data=message.body, headers=message.headers) as answer:
+    message = v3_refund(merchant.wechat.platform, stored.value.refunds[0])
+    async with merchant.session.post(f"{merchant.url}/notify", data=message.body, headers=message.headers) as answer:
         assert (answer.status, (await answer.json())["code"]) == (200, "SUCCESS")
-    _, done = await desk.ask("GET", f"/api/refunds/{refund['out_refund_no']}")
+    _, done = await merchant.ask("GET", f"/api/refunds/{refund['out_refund_no']}")
     assert done["state"] == "SUCCESS"
-    _, order = await desk.ask("GET", f"/api/orders/{number}")
+    _, order = await merchant.ask("GET", f"/api/orders/{number}")
     assert [message["kind"] for message in order["notifications"]] == ["refund"]

@@ -27,8 +27,8 @@ async def test_a_payment_lives_through_its_scenario(
 ) -> None:
     ran = await manage("trigger", f"pay.{scenario}", "--simulator", simulator.url, "--json")
     assert ran.code == 0, ran.err
-    told = simulator.order(ran.json()["out_trade_no"])
-    assert (told["trade_state"] == "SUCCESS") == (scenario != "cancel")
+    payload = simulator.order(ran.json()["out_trade_no"])
+    assert (payload["trade_state"] == "SUCCESS") == (scenario != "cancel")
     if scenario == "success":  # the notification may be on its way
         await shop.ask("POST", f"/api/orders/{ran.json()['out_trade_no']}/query", headers=MERCHANT)
     assert await shop.state(ran.json()["out_trade_no"]) == state

@@ -16,16 +16,16 @@ KEYS = {"out_trade_no", "sentence", "next", "ours", "wechat", "notifications", "
 
 
 async def why(shop: Shop, number: str, lang: str = "zh") -> dict[str, Any]:
-    told = await shop.ask("GET", f"/api/orders/{number}/why", headers=MERCHANT | {"Accept-Language": lang})
-    assert told.status == 200, told.body
-    found: dict[str, Any] = told.json()
+    response = await shop.ask("GET", f"/api/orders/{number}/why", headers=MERCHANT | {"Accept-Language": lang})
+    assert response.status == 200, response.body
+    found: dict[str, Any] = response.json()
     assert set(found) == KEYS
     return found
 
 
 async def query(shop: Shop, number: str) -> str:
-    told = await shop.ask("POST", f"/api/orders/{number}/query", headers=MERCHANT)
-    return str(told.json()["trade_state"])
+    response = await shop.ask("POST", f"/api/orders/{number}/query", headers=MERCHANT)
+    return str(response.json()["trade_state"])
 
 
 @pytest.mark.parametrize("api", ["v2", "v3"])
@@ -104,8 +104,8 @@ async def test_a_closed_order_says_who_closed_it(shop: Shop) -> None:
 
 
 async def test_an_unknown_order_is_a_404(shop: Shop) -> None:
-    told = await shop.ask("GET", "/api/orders/20260301000000nobody/why", headers=MERCHANT)
-    assert (told.status, told.code) == (404, "ORDER_NOT_FOUND")
+    response = await shop.ask("GET", "/api/orders/20260301000000nobody/why", headers=MERCHANT)
+    assert (response.status, response.code) == (404, "ORDER_NOT_FOUND")
 
 
 async def test_many_may_look_at_once(shop: Shop) -> None:

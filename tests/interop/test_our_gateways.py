@@ -113,7 +113,7 @@ async def test_wechatpy_makes_the_same_pay_sign_on_v2(wire: ApiContext) -> None:
 
 @KINDS
 def test_our_v2_accepts_a_notification_that_wechatpy_writes(wire: ApiContext, kind: SignType) -> None:
-    told = {
+    payload = {
         "return_code": "SUCCESS",
         "result_code": "SUCCESS",
         "appid": APPID,
@@ -129,10 +129,10 @@ def test_our_v2_accepts_a_notification_that_wechatpy_writes(wire: ApiContext, ki
         "attach": "<b>&",
         "time_end": "20261124083000",
     }
-    body = dict_to_xml(told, THEIR_SIGN[kind](told, KEY)).encode()
+    body = dict_to_xml(payload, THEIR_SIGN[kind](payload, KEY)).encode()
     transaction = v2(wire, kind).receive({}, body).value.transaction
     assert transaction is not None
-    assert (transaction.total, transaction.out_trade_no, transaction.attach) == (1800, told["out_trade_no"], "<b>&")
+    assert (transaction.total, transaction.out_trade_no, transaction.attach) == (1800, payload["out_trade_no"], "<b>&")
     with pytest.raises(SignatureInvalid):
         v2(wire, kind).receive({}, body.replace(b"1800", b"1801", 1))
 
@@ -156,7 +156,7 @@ def test_wechatpayv3_makes_the_same_pay_sign(v3: V3Gateway, keys: tuple[Certifie
 
 
 def test_our_v3_accepts_a_notification_that_wechatpayv3_signs(v3: V3Gateway, keys: tuple[Certified, Certified]) -> None:
-    told = {
+    payload = {
         "appid": APPID,
         "mchid": MCHID,
         "out_trade_no": number(),
@@ -168,8 +168,8 @@ def test_our_v3_accepts_a_notification_that_wechatpayv3_signs(v3: V3Gateway, key
         "amount": {"total": 1800, "payer_total": 1800, "currency": "CNY", "payer_currency": "CNY"},
     }
     nonce = secrets.token_hex(6)
-    sealed = AeadCipher(KEY).seal(json.dumps(told).encode(), nonce=nonce, associated_data="transaction")
-    assert aes_decrypt(nonce, sealed, "transaction", KEY) == json.dumps(told)
+    sealed = AeadCipher(KEY).seal(json.dumps(payload).encode(), nonce=nonce, associated_data="transaction")
+    assert aes_decrypt(nonce, sealed, "transaction", KEY) == json.dumps(payload)
     body = json.dumps(
         {
             "id": "1",

@@ -77,11 +77,11 @@ def test_it_places_pays_queries_and_believes_the_notification(
     params = page(pay, simulator.credentials["appid"], json.loads(answer)["prepay_id"])
     assert simulator.control("POST", "bridge", params) == {"err_msg": "get_brand_wcpay_request:ok"}
     message = sink.wait(1)[0]
-    told = pay.callback(message.headers, message.body)
-    assert told["event_type"] == "TRANSACTION.SUCCESS"
-    assert told["resource"]["amount"]["total"] == 1800
-    status, answer = pay.query(transaction_id=told["resource"]["transaction_id"])
-    assert (status, json.loads(answer)) == (200, told["resource"])
+    payload = pay.callback(message.headers, message.body)
+    assert payload["event_type"] == "TRANSACTION.SUCCESS"
+    assert payload["resource"]["amount"]["total"] == 1800
+    status, answer = pay.query(transaction_id=payload["resource"]["transaction_id"])
+    assert (status, json.loads(answer)) == (200, payload["resource"])
 
 
 def paid(pay: WeChatPay, simulator: SimulatorProcess) -> str:
@@ -102,8 +102,8 @@ def test_it_refunds_queries_and_believes_the_notification(
     assert (status, json.loads(answer)["status"]) == (200, "PROCESSING")
     simulator.control("POST", "clock", {"advance_s": 2})
     message = sink.wait(1)[0]
-    told = pay.callback(message.headers, message.body)
-    assert (told["event_type"], told["resource"]["out_refund_no"]) == ("REFUND.SUCCESS", out_refund_no)
+    payload = pay.callback(message.headers, message.body)
+    assert (payload["event_type"], payload["resource"]["out_refund_no"]) == ("REFUND.SUCCESS", out_refund_no)
     assert json.loads(pay.query_refund(out_refund_no)[1])["status"] == "SUCCESS"
     assert json.loads(pay.query(out_trade_no=out_trade_no)[1])["trade_state"] == "REFUND"
     simulator.control("POST", "clock", {"advance_s": 60})

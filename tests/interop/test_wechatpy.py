@@ -47,9 +47,9 @@ def test_it_places_pays_queries_and_believes_the_notification(
     assert pay.order.query(out_trade_no=out_trade_no)["trade_state"] == "NOTPAY"
     params = pay.jsapi.get_jsapi_params(answer["prepay_id"])
     assert simulator.control("POST", "bridge", params) == {"err_msg": "get_brand_wcpay_request:ok"}
-    told = pay.parse_payment_result(sink.wait(1)[0].body)
-    assert (told["out_trade_no"], told["total_fee"], told["attach"]) == (out_trade_no, 1800, "桌号 7")
-    paid = pay.order.query(transaction_id=told["transaction_id"])
+    payload = pay.parse_payment_result(sink.wait(1)[0].body)
+    assert (payload["out_trade_no"], payload["total_fee"], payload["attach"]) == (out_trade_no, 1800, "桌号 7")
+    paid = pay.order.query(transaction_id=payload["transaction_id"])
     assert (paid["trade_state"], paid["out_trade_no"]) == ("SUCCESS", out_trade_no)
 
 
@@ -122,8 +122,8 @@ def test_it_refunds_over_mutual_tls_queries_and_reads_the_notification(
     assert secure.check_signature(taken)
     assert (taken["refund_fee"], taken["out_trade_no"]) == ("500", out_trade_no)
     simulator.control("POST", "clock", {"advance_s": 2})
-    told = pay.parse_refund_notify_result(sink.wait(1)[0].body)
-    assert (told["out_refund_no"], told["refund_status"]) == (refund["out_refund_no"], "SUCCESS")
+    payload = pay.parse_refund_notify_result(sink.wait(1)[0].body)
+    assert (payload["out_refund_no"], payload["refund_status"]) == (refund["out_refund_no"], "SUCCESS")
     assert pay.refund.query(out_refund_no=refund["out_refund_no"])["refund_status_0"] == "SUCCESS"
     assert pay.order.query(out_trade_no=out_trade_no)["trade_state"] == "REFUND"
     with pytest.raises(WeChatPayException) as over:

@@ -17,7 +17,7 @@ from datetime import date, datetime, timedelta
 from itertools import cycle
 from typing import Any, TypeVar
 
-from tests.http.client import MERCHANT, Shop, Told
+from tests.http.client import MERCHANT, Response, Shop
 from tests.simulator.sink import Sink
 from tests.support.service import ServiceProcess
 from tests.support.simulator import SimulatorProcess
@@ -50,7 +50,7 @@ class Cluster:
 
     # -- the merchant -------------------------------------------------------------------------------------------------
 
-    async def ask(self, method: str, target: str, body: Any = None, **headers: str) -> Told:
+    async def ask(self, method: str, target: str, body: Any = None, **headers: str) -> Response:
         """The merchant's system at either process."""
         data = None if body is None else json.dumps(body)
         return await self.shop.ask(method, target, data, MERCHANT | headers)
@@ -67,10 +67,10 @@ class Cluster:
         await self.until_all(orders, "SUCCESS")
         return orders
 
-    async def close(self, order: Order) -> Told:
+    async def close(self, order: Order) -> Response:
         return await self.ask("POST", f"/api/orders/{order['out_trade_no']}/close")
 
-    async def refund(self, order: Order, amount: Any, **headers: str) -> Told:
+    async def refund(self, order: Order, amount: Any, **headers: str) -> Response:
         target = f"/api/orders/{order['out_trade_no']}/refunds"
         named = {"Idempotency-Key": secrets.token_hex(6)} | headers
         return await self.ask("POST", target, {"refund": amount, "reason": "缺货"}, **named)
@@ -110,8 +110,8 @@ class Cluster:
         numbers = [order["out_trade_no"] for order in orders]
 
         async def there() -> bool:
-            told = self.events()
-            return all(told.get(number) == list(types) for number in numbers)
+            response = self.events()
+            return all(response.get(number) == list(types) for number in numbers)
 
         await self.advance(seconds=1)  # whoever rests gets up
         await until(there)
@@ -122,20 +122,20 @@ class Cluster:
         """The result of a day with all its differences, once there is one."""
 
         async def there() -> dict[str, Any]:
-            told = await self.ask("GET", f"/api/reconciliations/{day}")
-            return await self._whole(day, told.json()) if told.status == 200 else {}
+            response = await self.ask("GET", f"/api/reconciliations/{day}")
+            return await self._whole(day, response.json()) if response.status == 200 else {}
 
         return await until(there)
 
-    async def reconcile(self, day: date) -> Told:
+    async def reconcile(self, day: date) -> Response:
         """Now."""
         return await self.ask("POST", f"/api/reconciliations/{day}")
 
     async def repair(self, day: date, difference: dict[str, Any], action: str) -> dict[str, Any]:
         target = f"/api/reconciliations/{day}/differences/{difference['id']}/repair"
-        told = await self.ask("POST", target, {"action": action})
-        repaired: dict[str, Any] = told.json()
-        assert told.status == 200, repaired
+        response = await self.ask("POST", target, {"action": action})
+        repaired: dict[str, Any] = response.json()
+        assert response.status == 200, repaired
         return repaired
 
     async def _whole(self, day: date, result: dict[str, Any]) -> dict[str, Any]:
@@ -162,9 +162,9 @@ class Cluster:
         """A control call; what it answers."""
         address = f"{self.simulator.url}/simulator/{path}"
         data = None if body is None else json.dumps(body)
-        told = await self.shop.ask(method, address, data, {"Content-Type": "application/json"})
-        answer: dict[str, Any] = told.json()
-        assert told.status < 300, answer
+        response = await self.shop.ask(method, address, data, {"Content-Type": "application/json"})
+        answer: dict[str, Any] = response.json()
+        assert response.status < 300, answer
         return answer
 
     async def pay(self, order: Order, scenario: str = "success") -> str:

@@ -48,7 +48,7 @@ def redis(directory: Path) -> Iterator[EmbeddedRedis]:
 
 
 @asynccontextmanager
-async def a_town(
+async def run_cluster(
     directory: Path, simulator: SimulatorProcess, mongo: str, redis: str, name: str, policy: str
 ) -> AsyncIterator[Cluster]:
     """Two processes over the database ``name``, with this policy for late money. No log of theirs tells of a crash."""
@@ -58,7 +58,9 @@ async def a_town(
         settings["mongo"]["database"] = name
         settings["books"]["directory"] = str(directory / f"{name}-bills")
         settings["pay"]["late_policy"] = policy
-        settings["webhooks"] = [{"name": "town", "url": sink.url, "secrets": [secret_of(KEY)], "allow_private": True}]
+        settings["webhooks"] = [
+            {"name": "cluster", "url": sink.url, "secrets": [secret_of(KEY)], "allow_private": True}
+        ]
         file = f"{name}-{zone.replace('/', '-')}"
         services.append(ServiceProcess.start(directory, settings, file, TZ=zone))
     async with Shop(services[0].url, simulator) as one, Shop(services[1].url, simulator) as two:
@@ -69,12 +71,12 @@ async def a_town(
 
 
 @pytest.fixture(scope="session")
-async def town(
+async def cluster(
     directory: Path, simulator: SimulatorProcess, mongo: EmbeddedMongo, redis: EmbeddedRedis
 ) -> AsyncIterator[Cluster]:
     """Late money waits for an operator here."""
-    async with a_town(directory, simulator, mongo.url, redis.url, "town", "ask") as town:
-        yield town
+    async with run_cluster(directory, simulator, mongo.url, redis.url, "cluster", "ask") as cluster:
+        yield cluster
 
 
 @pytest.fixture(autouse=True)

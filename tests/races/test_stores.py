@@ -26,7 +26,7 @@ from storage.mongo.storage import MongoStorage
 from storage.store import SCHEMA
 from storage.stores.all import ORDERS
 from tests.contract.samples import MCHID, NOW, a_storage, an_order, paid
-from tests.http.client import MERCHANT, Shop, Told
+from tests.http.client import MERCHANT, Response, Shop
 from tests.support.late_proxy import LateProxy
 from tests.support.runtime import CountedIds
 from tests.support.servers import Proxy, running
@@ -123,14 +123,14 @@ async def test_of_hundreds_of_changes_of_one_order_by_four_processes_none_is_los
 ) -> None:
     order = paid(ORDER)
     await storage.orders.insert(order, "write-0")
-    told = await asyncio.gather(
+    payload = await asyncio.gather(
         *(
             process.do("change", number=order.out_trade_no, prefix=f"p{i}", notes=30, counts=50, refunds=12)
             for i, process in enumerate(crowd)
         )
     )
-    assert [each["failed"] for each in told] == [{}] * 4
-    done = [name for each in told for name in each["done"]]
+    assert [each["failed"] for each in payload] == [{}] * 4
+    done = [name for each in payload for name in each["done"]]
     after = await stored(storage, order)
     counted = [f"{process}-count" for process in range(after.value.checks)]
     assert len(counted) == 4 * 50
@@ -155,8 +155,8 @@ async def test_a_process_that_is_killed_between_reading_and_writing_leaves_nothi
         await victim.kill()
     held = await stored(storage)
     assert (held.value, held.rev) == (ORDER, 1)
-    told = await process.do("change", number=ORDER.out_trade_no, prefix="other", notes=1, counts=0, refunds=0)
-    assert told["failed"] == {}
+    payload = await process.do("change", number=ORDER.out_trade_no, prefix="other", notes=1, counts=0, refunds=0)
+    assert payload["failed"] == {}
     after = await stored(storage)
     assert (lines(after.value), after.rev) == (["other-note-0"], 2)
 
@@ -251,13 +251,13 @@ async def test_orders_that_several_processes_insert_at_once_are_each_somebodys_a
         proxy.lose(b"order-0150")
         for process in crowd[:2]:
             await process.do("open", url=direct(port), database=database)
-        told = await asyncio.gather(
+        payload = await asyncio.gather(
             *(process.do("insert", numbers=numbers[:: -1 if i % 2 else 1]) for i, process in enumerate(crowd))
         )
         assert proxy.lost
         for process in crowd[:2]:
             await process.do("open", url=mongo.url, database=database)
-    assert Counter(number for each in told for number in each["ours"]) == Counter(numbers)
+    assert Counter(number for each in payload for number in each["ours"]) == Counter(numbers)
     assert await raw[ORDERS].count_documents({}) == len(numbers)
 
 
@@ -267,10 +267,10 @@ async def test_of_orders_that_want_one_transaction_one_is_paid_by_it(
     numbers = [f"order-{i:04}" for i in range(40)]
     for number in numbers:
         await storage.orders.insert(an_order(number), "write-0")
-    told = await asyncio.gather(
+    payload = await asyncio.gather(
         *(process.do("pay", numbers=numbers[i::4], transaction_id="T1") for i, process in enumerate(crowd))
     )
-    outcomes = {number: outcome for each in told for number, outcome in each["outcomes"].items()}
+    outcomes = {number: outcome for each in payload for number, outcome in each["outcomes"].items()}
     [winner] = [number for number, outcome in outcomes.items() if not outcome]
     assert Counter(outcomes.values()) == {"": 1, "transaction_used": 39}
     use = await storage.numbers.get(payment_number(MCHID, "T1"))
@@ -287,8 +287,10 @@ async def test_of_orders_that_want_one_refund_number_one_has_it(
     numbers = [f"order-{i:04}" for i in range(40)]
     for i, number in enumerate(numbers):
         await storage.orders.insert(paid(an_order(number), f"T{i}"), "write-0")
-    told = await asyncio.gather(*(process.do("refund", numbers=numbers, out_refund_no="R-wanted") for process in crowd))
-    outcomes = [Counter(each["outcomes"].values()) for each in told]
+    payload = await asyncio.gather(
+        *(process.do("refund", numbers=numbers, out_refund_no="R-wanted") for process in crowd)
+    )
+    outcomes = [Counter(each["outcomes"].values()) for each in payload]
     assert [each["OUT_REFUND_NO_USED"] for each in outcomes] == [39] * 4
     assert {state for each in outcomes for state in each} <= {"OUT_REFUND_NO_USED", "PROCESSING", "REQUESTED"}
     holders = await storage.orders.find_by_number("R-wanted", 50)
@@ -309,17 +311,17 @@ async def test_a_process_that_meets_an_order_of_a_newer_release_reads_it_and_lea
     other = an_order("other-order")
     await storage.orders.insert(other, "write-0")
     once = {"notes": 0, "counts": 1, "refunds": 0}
-    told = await process.do("change", number=ORDER.out_trade_no, prefix="before", **once)
-    assert told["failed"] == {}
+    payload = await process.do("change", number=ORDER.out_trade_no, prefix="before", **once)
+    assert payload["failed"] == {}
     upgraded = {"$set": {"schema": SCHEMA + 1, "checks": 70, "meant_otherwise": True}, "$inc": {"rev": 1}}
     await raw[ORDERS].update_one({"_id": ORDER.key}, upgraded)
     before = await raw[ORDERS].find_one({"_id": ORDER.key})
     for _ in range(2):
-        told = await process.do("change", number=ORDER.out_trade_no, prefix="after", **once)
-        assert told["failed"] == {"after-count-0": NewerDocument.__name__}
+        payload = await process.do("change", number=ORDER.out_trade_no, prefix="after", **once)
+        assert payload["failed"] == {"after-count-0": NewerDocument.__name__}
     assert await process.do("read", number=ORDER.out_trade_no) == {"checks": 70}
-    told = await process.do("change", number=other.out_trade_no, prefix="other", **once)
-    assert told["failed"] == {}
+    payload = await process.do("change", number=other.out_trade_no, prefix="other", **once)
+    assert payload["failed"] == {}
     assert await raw[ORDERS].find_one({"_id": ORDER.key}) == before
 
 
@@ -357,8 +359,8 @@ async def test_while_the_server_stands_still_every_call_ends_in_time_and_afterwa
     await asyncio.sleep(FROZEN_S)
     os.kill(own_mongo.pid, signal.SIGCONT)
     went_on = time.monotonic()
-    told = await loading
-    for driver, each in zip(DRIVERS, told, strict=True):
+    payload = await loading
+    for driver, each in zip(DRIVERS, payload, strict=True):
         calls = each["calls"]
         assert {call[2] for call in calls} <= {"ok", "STORE_UNAVAILABLE", "caller left", "NOT_READY"}, driver
         meanwhile = [call for call in calls if stopped + 0.5 < call[3] and call[4] < went_on]
@@ -372,7 +374,7 @@ async def test_while_the_server_stands_still_every_call_ends_in_time_and_afterwa
         kept = await asyncio.gather(*(storage.orders.get(an_order(name).key) for name in inserted))
         assert None not in kept, driver
     await storage.close()
-    calls = [call for each in told for call in each["calls"]]
+    calls = [call for each in payload for call in each["calls"]]
     assert [call for call in calls if call[4] - call[3] > ANSWERED_S] == []
 
 
@@ -383,13 +385,13 @@ def test_the_limits_of_callers_are_shorter_than_a_call_may_take() -> None:
 
 async def ask_until(shop: Shop, number: str, until: float) -> list[tuple[str, int, float]]:
     """Ask for everything that needs the stores, again and again; what was asked, the status, and how long it took."""
-    told: list[tuple[str, int, float]] = []
+    payload: list[tuple[str, int, float]] = []
 
-    async def loop(what: str, ask: Callable[[], Awaitable[Told]]) -> None:
+    async def loop(what: str, ask: Callable[[], Awaitable[Response]]) -> None:
         while time.monotonic() < until:
             started = time.monotonic()
             status = (await ask()).status
-            told.append((what, status, time.monotonic() - started))
+            payload.append((what, status, time.monotonic() - started))
 
     await asyncio.gather(
         *(loop("place", shop.sell) for _ in range(4)),
@@ -398,7 +400,7 @@ async def ask_until(shop: Shop, number: str, until: float) -> list[tuple[str, in
         loop("list", lambda: shop.get("/api/orders", **MERCHANT)),
         loop("ready", lambda: shop.get("/readyz")),
     )
-    return told
+    return payload
 
 
 async def test_while_the_server_stands_still_the_service_answers_503_in_time_and_afterwards_goes_on(
@@ -418,7 +420,7 @@ async def test_while_the_server_stands_still_the_service_answers_503_in_time_and
         os.kill(own_mongo.pid, signal.SIGSTOP)
         until = time.monotonic() + STILL_S
         asking = [ask_until(shop, number, until - ANSWERED_S) for shop, number in zip(shops, numbers, strict=True)]
-        told = [each for answers in await asyncio.gather(*asking) for each in answers]
+        payload = [each for answers in await asyncio.gather(*asking) for each in answers]
         await asyncio.sleep(max(0.0, until - time.monotonic()))
         os.kill(own_mongo.pid, signal.SIGCONT)
         deadline = time.monotonic() + RECOVERED_S
@@ -435,9 +437,9 @@ async def test_while_the_server_stands_still_the_service_answers_503_in_time_and
             assert (await shop.stored(number))["trade_state"] == "NOTPAY"
     assert [await asyncio.to_thread(service.stop) for service in services] == [0, 0]
     assert [line for service in services for line in service.defects] == []
-    assert {status for _, status, _ in told} == {503}
-    assert {what for what, _, _ in told} == {"place", "read", "close", "list", "ready"}
-    assert [each for each in told if each[2] > ANSWERED_S] == []
+    assert {status for _, status, _ in payload} == {503}
+    assert {what for what, _, _ in payload} == {"place", "read", "close", "list", "ready"}
+    assert [each for each in payload if each[2] > ANSWERED_S] == []
 
 
 async def make_newer(url: str, database: str, number: str) -> None:

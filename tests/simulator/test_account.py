@@ -210,8 +210,8 @@ def test_a_refresh_is_refused_with_its_errcode(account: Account, changed: dict[s
 
 def test_userinfo_wants_the_scope_and_the_openid_that_belong_to_the_token(account: Account) -> None:
     base, full = (account.exchange(account.code(scope)) for scope in ("snsapi_base", "snsapi_userinfo"))
-    told = account.get("/sns/userinfo", access_token=full["access_token"], openid=full["openid"], lang="zh_CN")
-    assert (told["nickname"], told["openid"], "errcode" in told) == ("用户甲", full["openid"], False)
+    payload = account.get("/sns/userinfo", access_token=full["access_token"], openid=full["openid"], lang="zh_CN")
+    assert (payload["nickname"], payload["openid"], "errcode" in payload) == ("用户甲", full["openid"], False)
     assert account.errcode("/sns/userinfo", access_token=base["access_token"], openid=base["openid"]) == 48001
     assert account.errcode("/sns/userinfo", access_token=full["access_token"], openid="o") == 40003
     assert account.errcode("/sns/userinfo", access_token="", openid="o") == 41001

@@ -14,7 +14,7 @@ import pytest
 
 from tests.simulator.merchant import BEIJING, number, unxml
 from tests.simulator.sink import Sink
-from tests.support.simulated_bills import ALL_SUMS, Till, line, table
+from tests.support.simulated_bills import ALL_SUMS, BillFixture, line, table
 from tests.support.simulator import SimulatorProcess, ask
 
 ALL = (
@@ -25,56 +25,56 @@ ALL = (
 
 
 @pytest.fixture
-def till(tmp_path: Path, sink: Sink) -> Iterator[Till]:
+def books(tmp_path: Path, sink: Sink) -> Iterator[BillFixture]:
     process = SimulatorProcess.start(tmp_path / "state", calendar="simulated")
-    yield Till(process, sink)
+    yield BillFixture(process, sink)
     assert process.stop() == 0
 
 
 # -- when --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_bill_can_be_had_at_ten_on_the_next_day_for_three_months(till: Till) -> None:
-    day = till.today
-    till.shop.paid("v3")
-    assert till.announced(day).json()["code"] == "INVALID_REQUEST"
-    assert v2_refusal(till, day)["return_msg"] == "invalid parameter"
-    till.morning_after(day, timedelta(0))
-    assert till.announced(day).json()["code"] == "STATEMENT_CREATING"
-    assert v2_refusal(till, day)["return_msg"] == "Bill Creating"
-    till.morning_after(day)
-    assert len(till.trade(day)[0]) == 1
-    till.advance(timedelta(days=93))
-    assert till.announced(day).json()["code"] == "INVALID_REQUEST"
+def test_a_bill_can_be_had_at_ten_on_the_next_day_for_three_months(books: BillFixture) -> None:
+    day = books.today
+    books.shop.paid("v3")
+    assert books.announced(day).json()["code"] == "INVALID_REQUEST"
+    assert v2_refusal(books, day)["return_msg"] == "invalid parameter"
+    books.morning_after(day, timedelta(0))
+    assert books.announced(day).json()["code"] == "STATEMENT_CREATING"
+    assert v2_refusal(books, day)["return_msg"] == "Bill Creating"
+    books.morning_after(day)
+    assert len(books.trade(day)[0]) == 1
+    books.advance(timedelta(days=93))
+    assert books.announced(day).json()["code"] == "INVALID_REQUEST"
 
 
-def test_a_day_on_which_nothing_happened_has_no_bill(till: Till) -> None:
-    day = till.today
-    till.morning_after(day)
-    assert till.announced(day).json()["code"] == "NO_STATEMENT_EXIST"
-    assert till.announced(day, "fundflowbill").json()["code"] == "NO_STATEMENT_EXIST"
-    refused = v2_refusal(till, day)
+def test_a_day_on_which_nothing_happened_has_no_bill(books: BillFixture) -> None:
+    day = books.today
+    books.morning_after(day)
+    assert books.announced(day).json()["code"] == "NO_STATEMENT_EXIST"
+    assert books.announced(day, "fundflowbill").json()["code"] == "NO_STATEMENT_EXIST"
+    refused = v2_refusal(books, day)
     assert (refused["return_msg"], refused["error_code"]) == ("No Bill Exist", "20002")
-    till.shop.paid("v3")
-    assert till.announced(till.today - timedelta(days=1)).json()["code"] == "NO_STATEMENT_EXIST"
+    books.shop.paid("v3")
+    assert books.announced(books.today - timedelta(days=1)).json()["code"] == "NO_STATEMENT_EXIST"
 
 
-def v2_refusal(till: Till, day: date, **more: str) -> dict[str, str]:
+def v2_refusal(books: BillFixture, day: date, **more: str) -> dict[str, str]:
     """v2's unsigned XML in place of the file."""
-    told = till.shop.v2("downloadbill", bill_date=day.strftime("%Y%m%d"), **more)
-    assert told["return_code"] == "FAIL"
-    assert "sign" not in told
-    return told
+    payload = books.shop.v2("downloadbill", bill_date=day.strftime("%Y%m%d"), **more)
+    assert payload["return_code"] == "FAIL"
+    assert "sign" not in payload
+    return payload
 
 
 def test_with_the_wall_clocks_dates_a_bill_of_today_can_be_had_after_a_leap(tmp_path: Path, sink: Sink) -> None:
     """For libraries that know nothing of this clock: their requests are dated right, whatever the hour is here."""
     process = SimulatorProcess.start(tmp_path / "state")
-    till = Till(process, sink)
+    books = BillFixture(process, sink)
     day = datetime.now(BEIJING).date()
-    till.shop.paid("v3")
-    till.morning_after(day)
-    rows, _ = till.trade(day)
+    books.shop.paid("v3")
+    books.morning_after(day)
+    rows, _ = books.trade(day)
     assert rows[0]["交易时间"].startswith(day.isoformat())
     process.stop()
 
@@ -82,14 +82,14 @@ def test_with_the_wall_clocks_dates_a_bill_of_today_can_be_had_after_a_leap(tmp_
 # -- what --------------------------------------------------------------------------------------------------------------
 
 
-def test_the_trade_bill_is_wechats_to_the_byte(till: Till) -> None:
-    day, shop = till.today, till.shop
+def test_the_trade_bill_is_wechats_to_the_byte(books: BillFixture) -> None:
+    day, shop = books.today, books.shop
     out_trade_no = shop.paid("v3", description="拿铁,大杯\n热", attach="桌号7")
     out_refund_no = number()
     shop.v3_refund(500, out_trade_no=out_trade_no, out_refund_no=out_refund_no)
-    till.morning_after(day)
-    truth, refund = till.simulator.order(out_trade_no), till.simulator.control("GET", f"refunds/{out_refund_no}")
-    file = till.downloaded(till.announced(day)).decode()
+    books.morning_after(day)
+    truth, refund = books.simulator.order(out_trade_no), books.simulator.control("GET", f"refunds/{out_refund_no}")
+    file = books.downloaded(books.announced(day)).decode()
     head = f"{shop.appid},`{shop.mchid},`0,`,`{truth['transaction_id']},`{out_trade_no},`{shop.payer['openid']},`JSAPI"
     tail = "拿铁\\ 大杯\\n热,`桌号7"
     assert file == "".join(
@@ -108,13 +108,13 @@ def stamp(rfc3339: str) -> str:
     return rfc3339.removesuffix("+08:00").replace("T", " ")
 
 
-def test_the_kinds_of_trade_bill_have_the_columns_of_their_own(till: Till) -> None:
-    day, shop = till.today, till.shop
+def test_the_kinds_of_trade_bill_have_the_columns_of_their_own(books: BillFixture) -> None:
+    day, shop = books.today, books.shop
     out_trade_no = shop.paid("v2")
     shop.v3_refund(500, out_trade_no=out_trade_no)
-    till.morning_after(day)
-    paid, paid_sums = till.trade(day, "SUCCESS")
-    back, back_sums = till.trade(day, "REFUND")
+    books.morning_after(day)
+    paid, paid_sums = books.trade(day, "SUCCESS")
+    back, back_sums = books.trade(day, "REFUND")
     assert ("退款金额" in paid[0], "退款申请时间" in back[0], len(paid), len(back)) == (False, True, 1, 1)
     assert (paid_sums["订单总金额"], back_sums["退款总金额"]) == ("18.00", "5.00")
 
@@ -122,26 +122,26 @@ def test_the_kinds_of_trade_bill_have_the_columns_of_their_own(till: Till) -> No
 @pytest.mark.parametrize(
     ("scenario", "status"), [("slow", "SUCCESS"), ("stuck", "PROCESSING"), ("abnormal", "CHANGE"), ("closed", "FAIL")]
 )
-def test_a_refunds_status_is_that_of_the_morning_and_stays(till: Till, scenario: str, status: str) -> None:
-    day, shop = till.today, till.shop
+def test_a_refunds_status_is_that_of_the_morning_and_stays(books: BillFixture, scenario: str, status: str) -> None:
+    day, shop = books.today, books.shop
     out_trade_no = shop.paid("v3")
-    till.simulator.control("POST", "refunds/scenarios", {"scenario": scenario})
+    books.simulator.control("POST", "refunds/scenarios", {"scenario": scenario})
     shop.v3_refund(500, out_trade_no=out_trade_no)
-    till.morning_after(day)
-    assert till.trade(day, "REFUND")[0][0]["退款状态"] == status
-    till.advance(timedelta(days=8))
-    assert till.trade(day, "REFUND")[0][0]["退款状态"] == status
+    books.morning_after(day)
+    assert books.trade(day, "REFUND")[0][0]["退款状态"] == status
+    books.advance(timedelta(days=8))
+    assert books.trade(day, "REFUND")[0][0]["退款状态"] == status
 
 
-def test_the_fund_flow_bill_tells_every_movement_and_adds_up_to_the_balance(till: Till) -> None:
-    day, shop = till.today, till.shop
-    till.simulator.control("POST", "balance", {"transfer": 10000})
+def test_the_fund_flow_bill_tells_every_movement_and_adds_up_to_the_balance(books: BillFixture) -> None:
+    day, shop = books.today, books.shop
+    books.simulator.control("POST", "balance", {"transfer": 10000})
     out_trade_no = shop.paid("v3")
     shop.v3_refund(1800, out_trade_no=out_trade_no)
-    till.simulator.control("POST", "balance", {"transfer": -2500})
-    balance = till.simulator.control("GET", "balance")["balance"]
-    till.morning_after(day)
-    rows, sums = table(till.downloaded(till.announced(day, "fundflowbill", "&account_type=BASIC")))
+    books.simulator.control("POST", "balance", {"transfer": -2500})
+    balance = books.simulator.control("GET", "balance")["balance"]
+    books.morning_after(day)
+    rows, sums = table(books.downloaded(books.announced(day, "fundflowbill", "&account_type=BASIC")))
     assert [(row["业务类型"], row["收支类型"], row["收支金额(元)"]) for row in rows] == [
         ("充值", "收入", "100.00"),
         ("交易", "收入", "18.00"),
@@ -160,43 +160,43 @@ def test_the_fund_flow_bill_tells_every_movement_and_adds_up_to_the_balance(till
     assert unxml(shop.v2_secure("/pay/downloadfundflow", secure, "MD5").body)["return_msg"] == "SIGN ERROR"
 
 
-def test_v2_and_v3_hand_out_the_same_file_zipped_or_not(till: Till) -> None:
-    day, shop = till.today, till.shop
+def test_v2_and_v3_hand_out_the_same_file_zipped_or_not(books: BillFixture) -> None:
+    day, shop = books.today, books.shop
     shop.paid("v2")
-    till.morning_after(day)
-    plain = till.downloaded(till.announced(day))
-    zipped = till.announced(day, more="&tar_type=GZIP").json()
-    body = shop.v3("GET", zipped["download_url"].removeprefix(till.simulator.url)).body
+    books.morning_after(day)
+    plain = books.downloaded(books.announced(day))
+    zipped = books.announced(day, more="&tar_type=GZIP").json()
+    body = shop.v3("GET", zipped["download_url"].removeprefix(books.simulator.url)).body
     assert gzip.decompress(body) == plain
     assert zipped["hash_value"] == hashlib.sha1(plain).hexdigest()  # noqa: S324 - WeChat's choice
     fields = shop.v2_signed({"bill_date": day.strftime("%Y%m%d"), "tar_type": "GZIP"})
-    assert gzip.decompress(ask("POST", f"{till.simulator.url}/pay/downloadbill", fields).body) == plain
+    assert gzip.decompress(ask("POST", f"{books.simulator.url}/pay/downloadbill", fields).body) == plain
 
 
-def test_a_download_address_is_signed_for_and_dies_after_five_minutes(till: Till) -> None:
-    day = till.today
-    till.shop.paid("v3")
-    till.morning_after(day)
-    url = till.announced(day).json()["download_url"]
+def test_a_download_address_is_signed_for_and_dies_after_five_minutes(books: BillFixture) -> None:
+    day = books.today
+    books.shop.paid("v3")
+    books.morning_after(day)
+    url = books.announced(day).json()["download_url"]
     assert ask("GET", url, headers={"Accept": "*/*", "User-Agent": "nobody"}).status == 401
-    till.advance(timedelta(minutes=5))
-    late = till.shop.v3("GET", url.removeprefix(till.simulator.url))
+    books.advance(timedelta(minutes=5))
+    late = books.shop.v3("GET", url.removeprefix(books.simulator.url))
     assert (late.status, late.json()["code"]) == (400, "INVALID_REQUEST")
 
 
 # -- faults ------------------------------------------------------------------------------------------------------------
 
 
-def test_planted_faults_change_the_bill_as_said_and_nothing_else(till: Till) -> None:
-    day, shop = till.today, till.shop
+def test_planted_faults_change_the_bill_as_said_and_nothing_else(books: BillFixture) -> None:
+    day, shop = books.today, books.shop
     paid = [shop.paid("v3") for _ in range(6)]
     unpaid, _ = shop.place("v3")
     for out_trade_no in paid[:3]:
         shop.v3_refund(500, out_trade_no=out_trade_no)
-    till.morning_after(day)
-    before = Counter(map(line, till.trade(day)[0]))
-    plants = {kind: till.plant(day, kind)[0] for kind in KINDS}
-    rows, sums = till.trade(day)
+    books.morning_after(day)
+    before = Counter(map(line, books.trade(day)[0]))
+    plants = {kind: books.plant(day, kind)[0] for kind in KINDS}
+    rows, sums = books.trade(day)
     after = Counter(map(line, rows))
     gone, new = before - after, after - before
     assert sums["总交易单数"] == str(len(rows))
@@ -209,11 +209,11 @@ def test_planted_faults_change_the_bill_as_said_and_nothing_else(till: Till) -> 
     assert plants["missing_here"]["out_trade_no"] == unpaid
     assert plants["double_payment"]["out_trade_no"] in paid
     assert (
-        till.simulator.control("GET", f"orders/{plants['unknown_number']['out_trade_no']}")["message"]
+        books.simulator.control("GET", f"orders/{plants['unknown_number']['out_trade_no']}")["message"]
         == "no such order"
     )
-    ask("DELETE", f"{till.simulator.url}/simulator/bills/faults?date={day.isoformat()}")
-    assert Counter(map(line, till.trade(day)[0])) == before
+    ask("DELETE", f"{books.simulator.url}/simulator/bills/faults?date={day.isoformat()}")
+    assert Counter(map(line, books.trade(day)[0])) == before
 
 
 KINDS = (
@@ -228,27 +228,27 @@ KINDS = (
 )
 
 
-def test_only_payments_that_count_are_left_out_or_changed(till: Till) -> None:
+def test_only_payments_that_count_are_left_out_or_changed(books: BillFixture) -> None:
     """Without its surplus payment a bill agrees with the merchant's books: nobody would find the fault."""
-    day, twice = till.today, till.shop.paid("v3")
-    own = till.simulator.order(twice)["transaction_id"]
-    surplus = [till.simulator.control("POST", f"orders/{twice}/payments", {})["transaction_id"] for _ in range(5)]
+    day, twice = books.today, books.shop.paid("v3")
+    own = books.simulator.order(twice)["transaction_id"]
+    surplus = [books.simulator.control("POST", f"orders/{twice}/payments", {})["transaction_id"] for _ in range(5)]
     for kind in ("missing_there", "amount", "state"):
-        [plant] = till.plant(day, kind, number=twice)
+        [plant] = books.plant(day, kind, number=twice)
         assert (plant["transaction_id"], plant["transaction_id"] in surplus) == (own, False)
-        ask("DELETE", f"{till.simulator.url}/simulator/bills/faults?date={day.isoformat()}")
+        ask("DELETE", f"{books.simulator.url}/simulator/bills/faults?date={day.isoformat()}")
 
 
 def numbers(plant: dict[str, Any]) -> tuple[str, str]:
     return plant["transaction_id"], plant["refund_id"] or "0"
 
 
-def test_a_fault_that_nothing_could_carry_is_refused(till: Till) -> None:
-    day = till.today
-    told = till.simulator.control("POST", "bills/faults", {"date": day.isoformat(), "kind": "refund_missing_there"})
-    assert told["code"] == "SIMULATOR_ERROR"
+def test_a_fault_that_nothing_could_carry_is_refused(books: BillFixture) -> None:
+    day = books.today
+    payload = books.simulator.control("POST", "bills/faults", {"date": day.isoformat(), "kind": "refund_missing_there"})
+    assert payload["code"] == "SIMULATOR_ERROR"
     assert (
-        till.simulator.control("POST", "bills/faults", {"date": "today", "kind": "amount"})["message"]
+        books.simulator.control("POST", "bills/faults", {"date": "today", "kind": "amount"})["message"]
         == "date is YYYY-MM-DD"
     )
 
@@ -256,14 +256,14 @@ def test_a_fault_that_nothing_could_carry_is_refused(till: Till) -> None:
 # -- the truth ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_truth_of_a_day_is_what_its_bill_and_its_movements_add_up_to(till: Till) -> None:
-    day, shop = till.today, till.shop
+def test_the_truth_of_a_day_is_what_its_bill_and_its_movements_add_up_to(books: BillFixture) -> None:
+    day, shop = books.today, books.shop
     for refund in (500, 1800, 1):
         shop.v3_refund(refund, out_trade_no=shop.paid("v3"))
-    till.simulator.control("POST", "refunds/scenarios", {"scenario": "closed"})
+    books.simulator.control("POST", "refunds/scenarios", {"scenario": "closed"})
     shop.v3_refund(700, out_trade_no=shop.paid("v3"))
-    till.morning_after(day)
-    truth = till.simulator.control("GET", f"books/{day.isoformat()}")
+    books.morning_after(day)
+    truth = books.simulator.control("GET", f"books/{day.isoformat()}")
     assert truth == {
         "date": day.isoformat(),
         "payments": 4,
@@ -276,46 +276,46 @@ def test_the_truth_of_a_day_is_what_its_bill_and_its_movements_add_up_to(till: T
         "net": 7200 - 2301 - 30,
         "balance": 7200 - 2301 - 30,
     }
-    rows, _ = till.trade(day)
+    rows, _ = books.trade(day)
     assert sum(float(row["手续费"]) for row in rows) == pytest.approx(0.30)
 
 
 def test_bills_refunds_and_faults_survive_a_kill(tmp_path: Path, sink: Sink) -> None:
     state = tmp_path / "state"
     process = SimulatorProcess.start(state, calendar="simulated")
-    till = Till(process, sink)
-    day = till.today
-    out_trade_no = till.shop.paid("v3")
-    till.simulator.control("POST", "refunds/scenarios", {"scenario": "abnormal"})
-    made = till.shop.v3_refund(500, out_trade_no=out_trade_no).json()["out_refund_no"]
-    till.morning_after(day)
-    till.simulator.control("POST", f"console/refunds/{made}/resend")
-    till.plant(day, "amount")
-    before = [till.trade(day), till.simulator.control("GET", f"books/{day.isoformat()}")]
+    books = BillFixture(process, sink)
+    day = books.today
+    out_trade_no = books.shop.paid("v3")
+    books.simulator.control("POST", "refunds/scenarios", {"scenario": "abnormal"})
+    made = books.shop.v3_refund(500, out_trade_no=out_trade_no).json()["out_refund_no"]
+    books.morning_after(day)
+    books.simulator.control("POST", f"console/refunds/{made}/resend")
+    books.plant(day, "amount")
+    before = [books.trade(day), books.simulator.control("GET", f"books/{day.isoformat()}")]
     process.kill()
     process = SimulatorProcess.start(state, calendar="simulated")
-    till = Till(process, sink)
-    assert [till.trade(day), till.simulator.control("GET", f"books/{day.isoformat()}")] == before
-    till.advance(timedelta(seconds=2))
-    assert till.simulator.control("GET", f"refunds/{made}")["state"] == "SUCCESS"
+    books = BillFixture(process, sink)
+    assert [books.trade(day), books.simulator.control("GET", f"books/{day.isoformat()}")] == before
+    books.advance(timedelta(seconds=2))
+    assert books.simulator.control("GET", f"refunds/{made}")["state"] == "SUCCESS"
     process.stop()
 
 
-def test_after_a_year_nothing_is_refunded(till: Till) -> None:
-    out_trade_no = till.shop.paid("v3")
-    till.advance(timedelta(days=365, seconds=-10))
-    assert till.shop.v3_refund(1, out_trade_no=out_trade_no).status == 200
-    till.advance(timedelta(seconds=70))
-    assert till.shop.v3_refund(1, out_trade_no=out_trade_no).json()["code"] == "TRADE_OVERDUE"
-    assert till.shop.v2_refund(out_trade_no=out_trade_no, refund_fee="1")["err_code"] == "TRADE_OVERDUE"
+def test_after_a_year_nothing_is_refunded(books: BillFixture) -> None:
+    out_trade_no = books.shop.paid("v3")
+    books.advance(timedelta(days=365, seconds=-10))
+    assert books.shop.v3_refund(1, out_trade_no=out_trade_no).status == 200
+    books.advance(timedelta(seconds=70))
+    assert books.shop.v3_refund(1, out_trade_no=out_trade_no).json()["code"] == "TRADE_OVERDUE"
+    assert books.shop.v2_refund(out_trade_no=out_trade_no, refund_fee="1")["err_code"] == "TRADE_OVERDUE"
 
 
-def test_the_simulated_calendar_dates_payments_and_reads_time_expire(till: Till) -> None:
-    till.advance(timedelta(days=3))
-    soon = (till.now + timedelta(minutes=10)).isoformat(timespec="seconds")
-    out_trade_no = till.shop.paid("v3", time_expire=soon)
-    success_time = datetime.fromisoformat(till.shop.v3_query(out_trade_no).json()["success_time"])
-    assert abs(success_time - till.now) < timedelta(seconds=10)
+def test_the_simulated_calendar_dates_payments_and_reads_time_expire(books: BillFixture) -> None:
+    books.advance(timedelta(days=3))
+    soon = (books.now + timedelta(minutes=10)).isoformat(timespec="seconds")
+    out_trade_no = books.shop.paid("v3", time_expire=soon)
+    success_time = datetime.fromisoformat(books.shop.v3_query(out_trade_no).json()["success_time"])
+    assert abs(success_time - books.now) < timedelta(seconds=10)
     wall = (datetime.now(BEIJING) + timedelta(minutes=10)).isoformat(timespec="seconds")
-    refused = till.shop.v3("POST", "/v3/pay/transactions/jsapi", till.shop.v3_order(time_expire=wall))
+    refused = books.shop.v3("POST", "/v3/pay/transactions/jsapi", books.shop.v3_order(time_expire=wall))
     assert refused.json()["code"] == "INVALID_REQUEST"

@@ -113,9 +113,9 @@ async def test_e12_a_coupon_chosen_in_the_sheet_pays_its_part(page: Page, mercha
     for _ in range(6):
         await sheet.locator('[data-key="1"]').click()
     assert await answer(page) == {"err_msg": "get_brand_wcpay_request:ok"}
-    told = merchant.v3_query(out_trade_no).json()
-    assert told["amount"]["payer_total"] == 600
-    assert [coupon["type"] for coupon in told["promotion_detail"]] == ["CASH", "NOCASH"]
+    payload = merchant.v3_query(out_trade_no).json()
+    assert payload["amount"]["payer_total"] == 600
+    assert [coupon["type"] for coupon in payload["promotion_detail"]] == ["CASH", "NOCASH"]
 
 
 async def test_cancelling_and_the_keyboard_work(page: Page, merchant: Merchant) -> None:

@@ -15,8 +15,8 @@ V2_QUERY = "/pay/orderquery"
 
 
 def fault(shop: Merchant, path: str, kind: str, times: int | None = 1, **more: object) -> None:
-    told = shop.simulator.control("POST", "faults", {"path": path, "fault": kind, "times": times, **more})
-    assert "faults" in told, told
+    payload = shop.simulator.control("POST", "faults", {"path": path, "fault": kind, "times": times, **more})
+    assert "faults" in payload, payload
 
 
 def test_a_fault_strikes_as_often_as_told_and_only_its_path(shop: Merchant) -> None:

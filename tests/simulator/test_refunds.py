@@ -29,14 +29,14 @@ def test_a_v3_refund_is_taken_succeeds_and_is_told(shop: Merchant, sink: Sink) -
     assert (answer.status, taken["status"], taken["amount"]["refund"]) == (200, "PROCESSING", 500)
     advance(shop, 2)
     message = sink.wait(1)[0]
-    told = opened(shop, message)
+    payload = opened(shop, message)
     assert json.loads(message.body)["event_type"] == "REFUND.SUCCESS"
     assert json.loads(message.body)["resource"]["associated_data"] == "refund"
     assert genuine(shop, "v3", message)
-    assert (told["out_refund_no"], told["refund_status"]) == (taken["out_refund_no"], "SUCCESS")
-    assert told["amount"] == {"total": 1800, "refund": 500, "payer_total": 1800, "payer_refund": 500}
+    assert (payload["out_refund_no"], payload["refund_status"]) == (taken["out_refund_no"], "SUCCESS")
+    assert payload["amount"] == {"total": 1800, "refund": 500, "payer_total": 1800, "payer_refund": 500}
     queried = shop.v3_refund_query(taken["out_refund_no"]).json()
-    assert (queried["status"], queried["success_time"]) == ("SUCCESS", told["success_time"])
+    assert (queried["status"], queried["success_time"]) == ("SUCCESS", payload["success_time"])
 
 
 def test_a_v2_refund_is_taken_succeeds_and_is_told_without_a_signature(shop: Merchant, sink: Sink) -> None:
@@ -47,10 +47,10 @@ def test_a_v2_refund_is_taken_succeeds_and_is_told_without_a_signature(shop: Mer
     advance(shop, 2)
     message = sink.wait(1)[0]
     assert set(unxml(message.body)) == {"return_code", "appid", "mch_id", "nonce_str", "req_info"}
-    told = req_info(shop, message)
-    assert (told["out_refund_no"], told["refund_status"]) == (taken["out_refund_no"], "SUCCESS")
+    payload = req_info(shop, message)
+    assert (payload["out_refund_no"], payload["refund_status"]) == (taken["out_refund_no"], "SUCCESS")
     queried = shop.v2("refundquery", out_refund_no=taken["out_refund_no"])
-    assert (queried["refund_status_0"], queried["refund_success_time_0"]) == ("SUCCESS", told["success_time"])
+    assert (queried["refund_status_0"], queried["refund_success_time_0"]) == ("SUCCESS", payload["success_time"])
 
 
 @pytest.mark.parametrize("api", ["v2", "v3"])
@@ -155,8 +155,8 @@ def test_v2_lists_ten_refunds_at_a_time(shop: Merchant) -> None:
     first = shop.v2("refundquery", out_trade_no=out_trade_no)
     rest = shop.v2("refundquery", out_trade_no=out_trade_no, offset="10")
     assert (first["total_refund_count"], first["refund_count"], rest["refund_count"]) == ("12", "10", "2")
-    told = [first[f"out_refund_no_{row}"] for row in range(10)] + [rest[f"out_refund_no_{row}"] for row in range(2)]
-    assert told == numbers
+    payload = [first[f"out_refund_no_{row}"] for row in range(10)] + [rest[f"out_refund_no_{row}"] for row in range(2)]
+    assert payload == numbers
     assert shop.v2("refundquery", out_trade_no=out_trade_no, offset="12")["err_code"] == "PARAM_ERROR"
     assert shop.v2("refundquery", out_refund_no=number())["err_code"] == "REFUNDNOTEXIST"
     missing = shop.v3_refund_query(number())
@@ -224,8 +224,8 @@ def test_lost_duplicate_and_forged_notifications_of_refunds(shop: Merchant, sink
         shop.v3_refund(out_trade_no=out_trade_no)
     advance(shop, 4)
     messages = sink.wait(5)
-    told = [(opened(shop, message)["out_trade_no"], genuine(shop, "v3", message)) for message in messages]
-    assert sorted(told) == sorted([(twice, True)] * 3 + [(forged, False), (forged, True)])
+    payload = [(opened(shop, message)["out_trade_no"], genuine(shop, "v3", message)) for message in messages]
+    assert sorted(payload) == sorted([(twice, True)] * 3 + [(forged, False), (forged, True)])
 
 
 def test_a_refund_made_in_the_console_is_told_in_xml_where_an_address_was_typed_in(shop: Merchant, sink: Sink) -> None:
@@ -239,8 +239,8 @@ def test_a_refund_made_in_the_console_is_told_in_xml_where_an_address_was_typed_
     made = shop.simulator.control("POST", "console/refunds", {"out_trade_no": out_trade_no})
     assert made["refund"] == 1500
     advance(shop, 2)
-    told = req_info(shop, sink.wait(1)[0])
-    assert (told["out_refund_no"], told["refund_request_source"]) == (made["out_refund_no"], "VENDOR_PLATFORM")
+    payload = req_info(shop, sink.wait(1)[0])
+    assert (payload["out_refund_no"], payload["refund_request_source"]) == (made["out_refund_no"], "VENDOR_PLATFORM")
     shop.simulator.control("PUT", "settings", {"refund_notify_url": None})
 
 

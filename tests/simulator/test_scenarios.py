@@ -49,11 +49,11 @@ def test_success_is_told_once_and_signed(shop: Merchant, sink: Sink, api: str) -
 def test_a_v3_message_has_the_fields_and_associated_data_of_real_ones(shop: Merchant, sink: Sink) -> None:
     _, truth = play(shop, "v3", "success")
     envelope = json.loads(sink.wait(1)[0].body)
-    told = opened(shop, sink.received[0])
+    payload = opened(shop, sink.received[0])
     assert list(envelope) == ["id", "create_time", "resource_type", "event_type", "summary", "resource"]
     assert envelope["resource"]["associated_data"] == envelope["resource"]["original_type"] == "transaction"
-    assert told["transaction_id"] == truth["transaction_id"]
-    assert told == shop.v3_query(truth["out_trade_no"]).json()
+    assert payload["transaction_id"] == truth["transaction_id"]
+    assert payload == shop.v3_query(truth["out_trade_no"]).json()
 
 
 @APIS

@@ -114,9 +114,9 @@ def test_the_clock_the_keys_and_the_console_stay_where_they_were_put(restarting:
     simulator.control("POST", "clock", {"advance_s": 86400})
     simulator.control("PUT", "settings", {"js_domains": ["127.0.0.1:8888"]})
     simulator.control("POST", "keys", {"mode": "certificate", "rotate": True})
-    told = [simulator.control("GET", what) for what in ("settings", "keys")]
+    payload = [simulator.control("GET", what) for what in ("settings", "keys")]
     simulator = restarting.reborn()
-    assert [simulator.control("GET", what) for what in ("settings", "keys")] == told
+    assert [simulator.control("GET", what) for what in ("settings", "keys")] == payload
     assert 86400 <= simulator.control("GET", "clock")["ahead_s"] < 86410
 
 
@@ -165,9 +165,9 @@ def test_two_simulators_over_one_state_are_one_too_many(restarting: Restarting) 
 def test_a_control_call_that_makes_no_sense_is_refused_with_a_sentence(
     simulator: SimulatorProcess, method: str, path: str, body: dict[str, Any] | None
 ) -> None:
-    told = simulator.control(method, path, body)
-    assert told["code"] == "SIMULATOR_ERROR"
-    assert len(told["message"]) > 10
+    payload = simulator.control(method, path, body)
+    assert payload["code"] == "SIMULATOR_ERROR"
+    assert len(payload["message"]) > 10
 
 
 def test_a_form_of_another_site_cannot_control(simulator: SimulatorProcess) -> None:

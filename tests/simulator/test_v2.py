@@ -157,8 +157,8 @@ def test_a_query_tells_unpaid_then_paid_by_either_number(merchant: Merchant) -> 
     assert (unpaid["trade_state"], "transaction_id" in unpaid) == ("NOTPAY", False)
     merchant.bridge(merchant.v2_pay(answer["prepay_id"]))
     paid = merchant.v2("orderquery", out_trade_no=out_trade_no)
-    told = {name: paid[name] for name in ("trade_state", "total_fee", "openid", "attach", "trade_type")}
-    assert told == {
+    payload = {name: paid[name] for name in ("trade_state", "total_fee", "openid", "attach", "trade_type")}
+    assert payload == {
         "trade_state": "SUCCESS",
         "total_fee": "1800",
         "openid": merchant.payer["openid"],

@@ -94,9 +94,9 @@ def test_the_window_follows_the_wall_clock_when_the_simulated_one_is_ahead(merch
     ],
 )
 def test_each_item_of_authorization_is_checked(
-    merchant: Merchant, item: str, value: str, told: tuple[int, str, str]
+    merchant: Merchant, item: str, value: str, payload: tuple[int, str, str]
 ) -> None:
-    assert refused(merchant.v3("GET", "/v3/certificates", None, **{item: value})) == told
+    assert refused(merchant.v3("GET", "/v3/certificates", None, **{item: value})) == payload
 
 
 def test_a_body_changed_after_signing_is_refused_with_what_was_expected(merchant: Merchant) -> None:

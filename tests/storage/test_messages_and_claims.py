@@ -115,8 +115,8 @@ async def test_of_fifty_claims_all_are_told_of_the_same_one(
     storage: Storage, backing: Backing, clock: ManualClock
 ) -> None:
     processes = [Claims(stores.claims, a_runtime(clock)) for stores in (storage, backing.open())]
-    told = await asyncio.gather(*(processes[i % 2].claim(a_claim(f"number-{i}")) for i in range(RACERS)))
-    assert len({claim.number for claim in told}) == 1
+    payload = await asyncio.gather(*(processes[i % 2].claim(a_claim(f"number-{i}")) for i in range(RACERS)))
+    assert len({claim.number for claim in payload}) == 1
 
 
 async def test_a_held_claim_is_passed_on_once(storage: Storage, backing: Backing, clock: ManualClock) -> None:
@@ -131,9 +131,9 @@ async def test_of_fifty_orders_that_want_one_number_all_are_told_of_the_same_one
     storage: Storage, backing: Backing
 ) -> None:
     stores, number = (storage.numbers, backing.open().numbers), refund_number(MCHID, "R1")
-    told = await asyncio.gather(*(stores[i % 2].reserve(NumberUse(number, f"order-{i}")) for i in range(RACERS)))
-    assert len({use.order_key for use in told}) == 1
-    assert await storage.numbers.get(number) == told[0]
+    payload = await asyncio.gather(*(stores[i % 2].reserve(NumberUse(number, f"order-{i}")) for i in range(RACERS)))
+    assert len({use.order_key for use in payload}) == 1
+    assert await storage.numbers.get(number) == payload[0]
 
 
 # -- expiry in memory; MongoDB's is an index ---------------------------------------------------------------------------

@@ -44,7 +44,7 @@ def a_draft(number: str = "refund-1", refund: int = 60, **changes: Any) -> Refun
     return a_refund(number, **{"refund": Fen(refund), "total": Fen(100), "next_check_at": NOW} | changes)
 
 
-class Desk:
+class RefundStoreFixture:
     """The refunds of ORDER as two processes change them."""
 
     def __init__(self, *processes: Core) -> None:
@@ -97,11 +97,11 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(storage: Storage, backing: Backing, clock: ManualClock) -> Desk:
+async def refund_gateway(storage: Storage, backing: Backing, clock: ManualClock) -> RefundStoreFixture:
     """Of one order, paid with 100 fen."""
     processes = [Core(StorageBackend(stores, clock)) for stores in (storage, backing.open())]
     await processes[0].updates.insert(ORDER)
-    return Desk(*processes)
+    return RefundStoreFixture(*processes)
 
 
 def codes(results: list[bool | FenpayError]) -> Counter[str]:
@@ -112,40 +112,42 @@ def codes(results: list[bool | FenpayError]) -> Counter[str]:
 # -- reserving ---------------------------------------------------------------------------------------------------------
 
 
-async def test_of_a_hundred_refunds_of_60_on_a_100_order_exactly_one_is_reserved(desk: Desk) -> None:
+async def test_of_a_hundred_refunds_of_60_on_a_100_order_exactly_one_is_reserved(
+    refund_gateway: RefundStoreFixture,
+) -> None:
     """J5, two processes at once."""
-    done = await asyncio.gather(*(desk.request(a_draft(f"refund-{i}")) for i in range(100)))
+    done = await asyncio.gather(*(refund_gateway.request(a_draft(f"refund-{i}")) for i in range(100)))
     assert codes(done) == {"True": 1, "NOT_REFUNDABLE": 99}
-    assert (await desk.reserved(), len((await desk.order()).refunds)) == (60, 1)
+    assert (await refund_gateway.reserved(), len((await refund_gateway.order()).refunds)) == (60, 1)
 
 
-async def test_of_a_hundred_refunds_of_1_on_a_100_order_fifty_are_reserved(desk: Desk) -> None:
+async def test_of_a_hundred_refunds_of_1_on_a_100_order_fifty_are_reserved(refund_gateway: RefundStoreFixture) -> None:
     """J6: WeChat takes no more."""
-    done = await asyncio.gather(*(desk.request(a_draft(f"refund-{i}", 1)) for i in range(100)))
+    done = await asyncio.gather(*(refund_gateway.request(a_draft(f"refund-{i}", 1)) for i in range(100)))
     assert codes(done) == {"True": MAX_REFUNDS, "NOT_REFUNDABLE": 50}
-    order = await desk.order()
+    order = await refund_gateway.order()
     assert (order.refund_reserved, len({refund.out_refund_no for refund in order.refunds})) == (MAX_REFUNDS, 50)
 
 
-async def test_the_whole_amount_and_not_a_fen_more(desk: Desk) -> None:
-    assert await desk.request(a_draft()) is True
-    assert isinstance(await desk.request(a_draft("refund-2", 41)), Conflict)
-    assert await desk.request(a_draft("refund-3", 40)) is True
-    assert isinstance(await desk.request(a_draft("refund-4", 1)), Conflict)
-    assert await desk.reserved() == 100
+async def test_the_whole_amount_and_not_a_fen_more(refund_gateway: RefundStoreFixture) -> None:
+    assert await refund_gateway.request(a_draft()) is True
+    assert isinstance(await refund_gateway.request(a_draft("refund-2", 41)), Conflict)
+    assert await refund_gateway.request(a_draft("refund-3", 40)) is True
+    assert isinstance(await refund_gateway.request(a_draft("refund-4", 1)), Conflict)
+    assert await refund_gateway.reserved() == 100
 
 
-async def test_reserving_again_succeeds_and_changes_nothing(desk: Desk) -> None:
-    done = await asyncio.gather(*(desk.request(a_draft()) for _ in range(20)))
+async def test_reserving_again_succeeds_and_changes_nothing(refund_gateway: RefundStoreFixture) -> None:
+    done = await asyncio.gather(*(refund_gateway.request(a_draft()) for _ in range(20)))
     assert codes(done) == {"True": 1, "False": 19}
-    order = await desk.order()
+    order = await refund_gateway.order()
     assert (order.refund_reserved, len(order.timeline), len(order.refunds)) == (60, 2, 1)
 
 
-async def test_the_same_number_with_another_amount_is_not_reserved(desk: Desk) -> None:
-    assert await desk.request(a_draft()) is True
-    assert codes([await desk.request(a_draft(refund=30))]) == {"OUT_REFUND_NO_USED": 1}
-    assert await desk.reserved() == 60
+async def test_the_same_number_with_another_amount_is_not_reserved(refund_gateway: RefundStoreFixture) -> None:
+    assert await refund_gateway.request(a_draft()) is True
+    assert codes([await refund_gateway.request(a_draft(refund=30))]) == {"OUT_REFUND_NO_USED": 1}
+    assert await refund_gateway.reserved() == 60
 
 
 @pytest.mark.parametrize("state", [TradeState.NOTPAY, TradeState.CLOSED])
@@ -155,145 +157,151 @@ async def test_nothing_is_reserved_of_an_order_that_is_not_paid(
     core = Core(StorageBackend(storage, clock))
     unpaid = replace(ORDER, trade_state=state, payments=())
     await core.updates.insert(unpaid)
-    assert codes([await Desk(core).request(a_draft())]) == {"ORDER_NOT_PAID": 1}
+    assert codes([await RefundStoreFixture(core).request(a_draft())]) == {"ORDER_NOT_PAID": 1}
     assert await core.updates.get(ORDER.key) == unpaid
 
 
-async def test_nothing_is_reserved_of_an_order_that_does_not_exist(desk: Desk) -> None:
+async def test_nothing_is_reserved_of_an_order_that_does_not_exist(refund_gateway: RefundStoreFixture) -> None:
     with pytest.raises(NotFound):
-        await desk.update(lambda order: request_refund(order, a_draft(), NOW), "nobody")
+        await refund_gateway.update(lambda order: request_refund(order, a_draft(), NOW), "nobody")
 
 
 async def test_of_an_order_paid_late_money_is_reserved(storage: Storage, clock: ManualClock) -> None:
     core = Core(StorageBackend(storage, clock))
     await core.updates.insert(replace(ORDER, trade_state=TradeState.PAID_LATE))
-    assert await Desk(core).request(a_draft()) is True
+    assert await RefundStoreFixture(core).request(a_draft()) is True
 
 
 # -- releasing ---------------------------------------------------------------------------------------------------------
 
 
-async def test_what_is_released_can_be_reserved_again(desk: Desk) -> None:
-    await desk.request(a_draft())
-    released = await asyncio.gather(*(desk.end(a_draft(), RefundState.CLOSED) for _ in range(20)))
-    assert (released.count(True), await desk.reserved()) == (1, 0)
-    assert await desk.request(a_draft("refund-2", 100)) is True
+async def test_what_is_released_can_be_reserved_again(refund_gateway: RefundStoreFixture) -> None:
+    await refund_gateway.request(a_draft())
+    released = await asyncio.gather(*(refund_gateway.end(a_draft(), RefundState.CLOSED) for _ in range(20)))
+    assert (released.count(True), await refund_gateway.reserved()) == (1, 0)
+    assert await refund_gateway.request(a_draft("refund-2", 100)) is True
 
 
-async def test_what_was_released_is_never_reserved_again_under_its_number(desk: Desk) -> None:
-    await desk.request(a_draft())
-    await desk.end(a_draft(), RefundState.CLOSED)
-    assert await desk.request(a_draft()) is False
-    assert codes([await desk.request(a_draft(refund=10))]) == {"OUT_REFUND_NO_USED": 1}
+async def test_what_was_released_is_never_reserved_again_under_its_number(refund_gateway: RefundStoreFixture) -> None:
+    await refund_gateway.request(a_draft())
+    await refund_gateway.end(a_draft(), RefundState.CLOSED)
+    assert await refund_gateway.request(a_draft()) is False
+    assert codes([await refund_gateway.request(a_draft(refund=10))]) == {"OUT_REFUND_NO_USED": 1}
     with pytest.raises(LeaseLost):
-        await desk.request_and_send(a_draft(lease="lease"))
-    order = await desk.order()
+        await refund_gateway.request_and_send(a_draft(lease="lease"))
+    order = await refund_gateway.order()
     assert (order.refund_reserved, [refund.state for refund in order.refunds]) == (0, [RefundState.CLOSED])
 
 
-async def test_refunds_that_came_to_nothing_are_kept_up_to_a_bound_and_stop_no_other(desk: Desk) -> None:
+async def test_refunds_that_came_to_nothing_are_kept_up_to_a_bound_and_stop_no_other(
+    refund_gateway: RefundStoreFixture,
+) -> None:
     """Those of which an event waits are kept until it is handed out."""
     numbers = [f"refund-{number:03}" for number in range(MAX_FAILED + 5)]
     for number in numbers:
-        assert await desk.request(a_draft(number, 100)) is True
-        await desk.end(a_draft(number, 100), RefundState.CLOSED)
-    assert await desk.kept() == numbers
-    await desk.hand_out()
-    assert await desk.kept() == numbers[5:]
-    assert await desk.request(a_draft("refund-last", 100)) is True
+        assert await refund_gateway.request(a_draft(number, 100)) is True
+        await refund_gateway.end(a_draft(number, 100), RefundState.CLOSED)
+    assert await refund_gateway.kept() == numbers
+    await refund_gateway.hand_out()
+    assert await refund_gateway.kept() == numbers[5:]
+    assert await refund_gateway.request(a_draft("refund-last", 100)) is True
 
 
-async def test_releasing_what_was_not_reserved_changes_nothing(desk: Desk) -> None:
-    before = await desk.order()
+async def test_releasing_what_was_not_reserved_changes_nothing(refund_gateway: RefundStoreFixture) -> None:
+    before = await refund_gateway.order()
     with pytest.raises(Mismatch) as refused:
-        await desk.end(a_draft(), RefundState.CLOSED)
+        await refund_gateway.end(a_draft(), RefundState.CLOSED)
     assert refused.value.reason == "unknown_refund"
     with pytest.raises(LeaseLost):
-        await desk.update(lambda order: refuse_refund(order, "refund-1", "lease", "NOT_ENOUGH", "", NOW))
-    assert await desk.order() == before
+        await refund_gateway.update(lambda order: refuse_refund(order, "refund-1", "lease", "NOT_ENOUGH", "", NOW))
+    assert await refund_gateway.order() == before
 
 
-async def test_a_released_refund_makes_room_among_the_fifty(desk: Desk) -> None:
+async def test_a_released_refund_makes_room_among_the_fifty(refund_gateway: RefundStoreFixture) -> None:
     drafts = [a_draft(f"refund-{i}", 1) for i in range(MAX_REFUNDS + 1)]
     for draft in drafts[:-1]:
-        assert await desk.request(draft) is True
-    assert isinstance(await desk.request(drafts[-1]), Conflict)
-    await desk.end(drafts[0], RefundState.CLOSED)
-    assert await desk.request(drafts[-1]) is True
+        assert await refund_gateway.request(draft) is True
+    assert isinstance(await refund_gateway.request(drafts[-1]), Conflict)
+    await refund_gateway.end(drafts[0], RefundState.CLOSED)
+    assert await refund_gateway.request(drafts[-1]) is True
 
 
 # -- taking turns ------------------------------------------------------------------------------------------------------
 
 
-async def test_refunds_of_an_order_are_sent_a_minute_apart(desk: Desk) -> None:
+async def test_refunds_of_an_order_are_sent_a_minute_apart(refund_gateway: RefundStoreFixture) -> None:
     """Each by whoever holds its lease, all at once."""
     for number in range(10):
-        await desk.request(a_draft(f"refund-{number}", 1))
+        await refund_gateway.request(a_draft(f"refund-{number}", 1))
 
     async def send(number: int, now: datetime) -> None:
         name, lease = f"refund-{number}", f"lease-{number}-{now}"
-        await desk.update(lambda order: claim_refund(order, name, lease, now))
-        await desk.update(lambda order: send_or_queue(order, name, lease, now))
+        await refund_gateway.update(lambda order: claim_refund(order, name, lease, now))
+        await refund_gateway.update(lambda order: send_or_queue(order, name, lease, now))
 
     await asyncio.gather(*(send(number, NOW) for number in range(10)))
-    sent = [refund.sends for refund in (await desk.order()).refunds]
+    sent = [refund.sends for refund in (await refund_gateway.order()).refunds]
     assert sorted(sent) == [0] * 9 + [1]
     waiting = sent.index(0)
-    queued = (await desk.order()).refunds[waiting].next_check_at
+    queued = (await refund_gateway.order()).refunds[waiting].next_check_at
     assert queued is not None
     assert queued >= NOW + MIN_REFUND_INTERVAL
     with pytest.raises(LeaseLost):
         await send(waiting, queued - MILLISECOND)
-    assert (await desk.order()).refunds[waiting].sends == 0
+    assert (await refund_gateway.order()).refunds[waiting].sends == 0
     await send(waiting, queued)
-    assert (await desk.order()).refunds[waiting].sends == 1
+    assert (await refund_gateway.order()).refunds[waiting].sends == 1
 
 
 async def test_of_a_hundred_refunds_at_once_fifty_have_room_one_is_sent_and_the_others_have_a_turn_each(
-    desk: Desk,
+    refund_gateway: RefundStoreFixture,
 ) -> None:
     """Two processes at once."""
     drafts = [a_draft(f"refund-{i}", 1, lease=f"lease-{i}", next_check_at=NOW + LEASE) for i in range(100)]
-    done = await asyncio.gather(*(desk.request_and_send(draft) for draft in drafts))
+    done = await asyncio.gather(*(refund_gateway.request_and_send(draft) for draft in drafts))
     assert codes(done) == {"True": 50, "NOT_REFUNDABLE": 50}
-    order = await desk.order()
+    order = await refund_gateway.order()
     sent = [refund for refund in order.refunds if refund.sends]
     queued = sorted(refund.queued_until for refund in order.refunds if refund.queued_until)
     assert ([refund.last_sent_at for refund in sent], order.refund_reserved, order.last_refund_at) == ([NOW], 50, NOW)
     assert queued == [NOW + turn * MIN_REFUND_INTERVAL for turn in range(1, 50)]
 
 
-async def test_a_refund_is_sent_when_there_is_room_and_its_turn_and_otherwise_not(desk: Desk) -> None:
+async def test_a_refund_is_sent_when_there_is_room_and_its_turn_and_otherwise_not(
+    refund_gateway: RefundStoreFixture,
+) -> None:
     later = NOW + MIN_REFUND_INTERVAL
-    assert await desk.request_and_send(a_draft(lease="lease-1")) is True
-    before = await desk.order()
-    assert isinstance(await desk.request_and_send(a_draft("refund-3", 41, lease="lease-3"), later), Conflict)
-    assert await desk.order() == before
-    assert await desk.request_and_send(a_draft("refund-2", 1, lease="lease-2"), later - MILLISECOND) is True
-    queued = (await desk.order()).refund_of("refund-2")
+    assert await refund_gateway.request_and_send(a_draft(lease="lease-1")) is True
+    before = await refund_gateway.order()
+    assert isinstance(await refund_gateway.request_and_send(a_draft("refund-3", 41, lease="lease-3"), later), Conflict)
+    assert await refund_gateway.order() == before
+    assert await refund_gateway.request_and_send(a_draft("refund-2", 1, lease="lease-2"), later - MILLISECOND) is True
+    queued = (await refund_gateway.order()).refund_of("refund-2")
     assert queued is not None
     assert (queued.sends, queued.lease, queued.next_check_at) == (0, "", later)
-    assert (await desk.order()).last_refund_at == NOW
+    assert (await refund_gateway.order()).last_refund_at == NOW
 
 
-async def test_sends_are_counted_and_the_first_one_dated(desk: Desk) -> None:
-    await desk.request(a_draft())
+async def test_sends_are_counted_and_the_first_one_dated(refund_gateway: RefundStoreFixture) -> None:
+    await refund_gateway.request(a_draft())
     for times, at in enumerate((NOW, NOW + HOUR), 1):
-        await desk.update(partial(claim_refund, out_refund_no="refund-1", lease=f"lease-{at}", now=at))
-        await desk.update(partial(send_or_queue, out_refund_no="refund-1", lease=f"lease-{at}", now=at))
-        [refund] = (await desk.order()).refunds
+        await refund_gateway.update(partial(claim_refund, out_refund_no="refund-1", lease=f"lease-{at}", now=at))
+        await refund_gateway.update(partial(send_or_queue, out_refund_no="refund-1", lease=f"lease-{at}", now=at))
+        [refund] = (await refund_gateway.order()).refunds
         assert (refund.sends, refund.first_sent_at, refund.last_sent_at) == (times, NOW, at)
 
 
 # -- ending ------------------------------------------------------------------------------------------------------------
 
 
-async def test_an_end_is_one_write_of_state_date_fields_line_and_outbox(desk: Desk, backing: Backing) -> None:
+async def test_an_end_is_one_write_of_state_date_fields_line_and_outbox(
+    refund_gateway: RefundStoreFixture, backing: Backing
+) -> None:
     draft = a_draft()
-    await desk.request(draft)
-    ended = await asyncio.gather(*(desk.end(draft, RefundState.SUCCESS) for _ in range(50)))
+    await refund_gateway.request(draft)
+    ended = await asyncio.gather(*(refund_gateway.end(draft, RefundState.SUCCESS) for _ in range(50)))
     assert ended.count(True) == 1
-    order = await desk.order()
+    order = await refund_gateway.order()
     [refund] = order.refunds
     assert (refund.state, refund.refund_id, refund.success_at, refund.next_check_at, len(refund.timeline)) == (
         RefundState.SUCCESS, "50300001", NOW, None, 2,
@@ -306,45 +314,52 @@ async def test_an_end_is_one_write_of_state_date_fields_line_and_outbox(desk: De
 
 
 @pytest.mark.parametrize("differs", [{"refund": 59}, {"total": 99}, {"mchid": "sim2"}, {"out_trade_no": "another"}])
-async def test_a_fact_that_does_not_match_changes_nothing(desk: Desk, differs: dict[str, Any]) -> None:
-    await desk.request(a_draft())
-    before = await desk.order()
+async def test_a_fact_that_does_not_match_changes_nothing(
+    refund_gateway: RefundStoreFixture, differs: dict[str, Any]
+) -> None:
+    await refund_gateway.request(a_draft())
+    before = await refund_gateway.order()
     fact = a_refund_fact(a_draft())
     fact = replace(fact, value=replace(fact.value, **differs))
     with pytest.raises(Mismatch):
-        await desk.update(lambda order: apply_refund(order, fact, source="notify", now=NOW))
-    assert await desk.order() == before
+        await refund_gateway.update(lambda order: apply_refund(order, fact, source="notify", now=NOW))
+    assert await refund_gateway.order() == before
 
 
 @pytest.mark.parametrize("end", [RefundState.SUCCESS, RefundState.CLOSED, RefundState.REFUSED])
-async def test_an_end_is_an_end(desk: Desk, end: RefundState) -> None:
-    await desk.request(a_draft(lease="lease"))
+async def test_an_end_is_an_end(refund_gateway: RefundStoreFixture, end: RefundState) -> None:
+    await refund_gateway.request(a_draft(lease="lease"))
     if end is RefundState.REFUSED:
-        await desk.update(lambda order: refuse_refund(order, "refund-1", "lease", "NOT_ENOUGH", "", NOW))
+        await refund_gateway.update(lambda order: refuse_refund(order, "refund-1", "lease", "NOT_ENOUGH", "", NOW))
     else:
-        await desk.end(a_draft(), end)
-    ended = await desk.order()
+        await refund_gateway.end(a_draft(), end)
+    ended = await refund_gateway.order()
     for target in list(RefundState)[1:]:
         try:
-            assert not await desk.end(a_draft(), target)
+            assert not await refund_gateway.end(a_draft(), target)
         except Mismatch as error:
             assert error.reason == "refund_ended"
-        assert await desk.order() == ended
+        assert await refund_gateway.order() == ended
 
 
 # -- leases ------------------------------------------------------------------------------------------------------------
 
 
-async def test_of_fifty_who_see_the_same_due_refund_one_holds_it_and_sends_it(desk: Desk) -> None:
-    await desk.request(a_draft())
+async def test_of_fifty_who_see_the_same_due_refund_one_holds_it_and_sends_it(
+    refund_gateway: RefundStoreFixture,
+) -> None:
+    await refund_gateway.request(a_draft())
     held = await asyncio.gather(
-        *(desk.update(partial(claim_refund, out_refund_no="refund-1", lease=f"lease-{i}", now=NOW)) for i in range(50))
+        *(
+            refund_gateway.update(partial(claim_refund, out_refund_no="refund-1", lease=f"lease-{i}", now=NOW))
+            for i in range(50)
+        )
     )
     [winner] = [i for i, won in enumerate(held) if won]
 
     async def send(lease: str) -> bool | str:
         try:
-            return await desk.update(lambda order: send_or_queue(order, "refund-1", lease, NOW))
+            return await refund_gateway.update(lambda order: send_or_queue(order, "refund-1", lease, NOW))
         except LeaseLost:
             return "lost"
 
@@ -353,22 +368,26 @@ async def test_of_fifty_who_see_the_same_due_refund_one_holds_it_and_sends_it(de
     assert sent[winner] is True
 
 
-async def test_who_holds_an_old_lease_or_a_refund_that_moved_on_does_not_go_on(desk: Desk) -> None:
-    await desk.request(a_draft())
-    await desk.update(lambda order: claim_refund(order, "refund-1", "stale", NOW))
-    await desk.update(lambda order: claim_refund(order, "refund-1", "current", NOW + LEASE))
+async def test_who_holds_an_old_lease_or_a_refund_that_moved_on_does_not_go_on(
+    refund_gateway: RefundStoreFixture,
+) -> None:
+    await refund_gateway.request(a_draft())
+    await refund_gateway.update(lambda order: claim_refund(order, "refund-1", "stale", NOW))
+    await refund_gateway.update(lambda order: claim_refund(order, "refund-1", "current", NOW + LEASE))
     for lease in ("stale", ""):
         with pytest.raises(LeaseLost):
-            await desk.update(partial(send_or_queue, out_refund_no="refund-1", lease=lease, now=NOW + LEASE))
-    await desk.end(a_draft(), RefundState.PROCESSING)
+            await refund_gateway.update(partial(send_or_queue, out_refund_no="refund-1", lease=lease, now=NOW + LEASE))
+    await refund_gateway.end(a_draft(), RefundState.PROCESSING)
     with pytest.raises(LeaseLost):
-        await desk.update(lambda order: send_or_queue(order, "refund-1", "current", NOW + LEASE))
+        await refund_gateway.update(lambda order: send_or_queue(order, "refund-1", "current", NOW + LEASE))
 
 
-async def test_an_ended_refund_has_no_date_and_nobody_looks_at_it(desk: Desk, storage: Storage) -> None:
-    await desk.request(a_draft())
+async def test_an_ended_refund_has_no_date_and_nobody_looks_at_it(
+    refund_gateway: RefundStoreFixture, storage: Storage
+) -> None:
+    await refund_gateway.request(a_draft())
     assert len(await storage.orders.list_due(NOW, 10)) == 1
-    await desk.end(a_draft(), RefundState.SUCCESS)
+    await refund_gateway.end(a_draft(), RefundState.SUCCESS)
     assert list(await storage.orders.list_due(NOW + 9 * HOUR, 10)) == []
 
 

@@ -44,10 +44,10 @@ class Account:
         self.bodies.append(json.loads(text) if text else None)
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
-        told = self.replies[request.path](request)
-        if isinstance(told, web.Response):
-            return told
-        return web.json_response(told)
+        payload = self.replies[request.path](request)
+        if isinstance(payload, web.Response):
+            return payload
+        return web.json_response(payload)
 
 
 def refuse(errcode: int, errmsg: str = "refused") -> Reply:

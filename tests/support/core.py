@@ -66,8 +66,8 @@ class CrashPoint:
 class CrashingProxy:
     """Anything with async methods, for as long as the fuse burns."""
 
-    def __init__(self, inner: object, fuse: CrashPoint) -> None:
-        self._inner, self._fuse = inner, fuse
+    def __init__(self, inner: object, crash_point: CrashPoint) -> None:
+        self._inner, self._fuse = inner, crash_point
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         method = getattr(self._inner, name)
@@ -87,11 +87,11 @@ class CrashingProxy:
         return call
 
 
-class MortalDocuments(CrashingProxy):
+class CrashingDocuments(CrashingProxy):
     """A collection for as long as the fuse burns. To encode is no call to the world outside."""
 
-    def __init__(self, inner: BulkDocuments, fuse: CrashPoint) -> None:
-        super().__init__(inner, fuse)
+    def __init__(self, inner: BulkDocuments, crash_point: CrashPoint) -> None:
+        super().__init__(inner, crash_point)
         self._documents = inner
 
     def encode(self, document: Document, write: str) -> Encoded:
@@ -128,12 +128,12 @@ class Backend:
     def __post_init__(self) -> None:
         self.database = MemoryDatabase(self.clock)
 
-    def stores(self, fuse: CrashPoint | None = None) -> Stores:
+    def stores(self, crash_point: CrashPoint | None = None) -> Stores:
         """The stores as one process has them."""
 
         def collection(name: str) -> BulkDocuments:
             documents = cast(BulkDocuments, DownDocuments(self.database[name], name, self.down))
-            return cast(BulkDocuments, MortalDocuments(documents, fuse)) if fuse else documents
+            return cast(BulkDocuments, CrashingDocuments(documents, crash_point)) if crash_point else documents
 
         return Stores(collection, self.clock, self.random)
 
@@ -206,13 +206,13 @@ class Core:
         route: Mapping[Api, Api] = SAME,
         defaults: OrderDefaults = DEFAULTS,
         catalogue: Mapping[str, Item] | None = None,
-        fuse: CrashPoint | None = None,
+        crash_point: CrashPoint | None = None,
         updates: Callable[[OrderStore, Runtime], OrderUpdates] = OrderUpdates,
         under_way_s: float = 0.0,
     ) -> None:
         runtime = backend.runtime()
         self.backend = backend
-        self.stores = backend.stores(fuse)
+        self.stores = backend.stores(crash_point)
         self.updates = updates(self.stores.orders, runtime)
         self.recorder = PaymentRecorder(self.updates, self.stores.numbers, defaults.mchid, runtime)
         claims = Claims(self.stores.claims, runtime)

@@ -30,9 +30,9 @@ class Ran(NamedTuple):
 
     def error(self) -> dict[str, Any]:
         """The one document on stderr."""
-        told = json.loads(self.err)
-        assert isinstance(told, dict)
-        return told
+        payload = json.loads(self.err)
+        assert isinstance(payload, dict)
+        return payload
 
 
 class Manage:

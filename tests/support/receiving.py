@@ -12,7 +12,7 @@ from tests.support.clock import ManualClock
 from tests.support.core import Backend, Core
 from tests.support.keys import key
 from tests.support.platform import Message, Platform
-from tests.support.refund_desk import RefundDesk
+from tests.support.refund_fixture import FakeRefundGateway
 from wechat.domain.errors import (
     FenpayError,
     NotSent,
@@ -72,9 +72,9 @@ class World:
         )
         self.v3 = v3 = Queried(wire, merchant, Signer("", "", key("ours")), AeadCipher(KNOWN["api_v3_key"]), ring)
         gateways: dict[Api, Gateway] = {Api.V2: V2Gateway(wire, merchant, KNOWN["api_v2_key"]), Api.V3: v3}
-        self.desk = RefundDesk()
-        desks: dict[Api, RefundGateway] = dict.fromkeys(Api, self.desk)
-        self.core = Core(self.backend, gateways, desks, policy=late_policy)
+        self.refund_gateway = FakeRefundGateway()
+        refund_gateways: dict[Api, RefundGateway] = dict.fromkeys(Api, self.refund_gateway)
+        self.core = Core(self.backend, gateways, refund_gateways, policy=late_policy)
         self.order = self.place(an_order(total=100))
 
     def place(self, order: Order) -> Order:

@@ -72,19 +72,19 @@ class RefundWeChat:
         fields = {element.tag: element.text or "" for element in ElementTree.fromstring(await request.read())}  # noqa: S314
         self._note(request, request.path, fields)
         assert fields["sign"] == v2_sign(fields, self.known["api_v2_key"], fields["sign_type"])
-        told = self.v2(fields)
-        if "return_code" in told:
-            return web.Response(body=v2_xml(told))
+        payload = self.v2(fields)
+        if "return_code" in payload:
+            return web.Response(body=v2_xml(payload))
         head = {"return_code": "SUCCESS", "appid": self.known["appid"], "mch_id": self.known["mchid"]}
-        answer = head | {"nonce_str": secrets.token_hex(8), "result_code": "SUCCESS"} | told
+        answer = head | {"nonce_str": secrets.token_hex(8), "result_code": "SUCCESS"} | payload
         return web.Response(body=v2_xml(answer | {"sign": v2_sign(answer, self.sign_with)}))
 
     async def _answer_v3(self, request: web.Request) -> web.Response:
         body = await request.read()
         self._check(request, body)
         self._note(request, request.raw_path, json.loads(body) if body else {})
-        status, told = self.v3(json.loads(body) if body else {})
-        message = self.platform.v3_signed(json.dumps(told).encode())
+        status, payload = self.v3(json.loads(body) if body else {})
+        message = self.platform.v3_signed(json.dumps(payload).encode())
         headers = message.headers | self.v3_headers if status == 200 else {"Content-Type": "application/json"}
         return web.Response(status=status, body=message.body, headers=headers)
 

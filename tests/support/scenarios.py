@@ -32,6 +32,6 @@ def opened(shop: Merchant, message: Received) -> dict[str, Any]:
     resource = json.loads(message.body)["resource"]
     sealed = base64.b64decode(resource["ciphertext"])
     cipher = AESGCM(shop.known["api_v3_key"].encode())
-    told = json.loads(cipher.decrypt(resource["nonce"].encode(), sealed, resource["associated_data"].encode()))
-    assert isinstance(told, dict)
-    return told
+    payload = json.loads(cipher.decrypt(resource["nonce"].encode(), sealed, resource["associated_data"].encode()))
+    assert isinstance(payload, dict)
+    return payload

@@ -24,21 +24,21 @@ class Account:
     def get(self, path: str, **query: str) -> dict[str, Any]:
         answer = ask("GET", f"{self.simulator.url}{path}?{urlencode(query)}")
         assert answer.status == 200
-        told = answer.json()
-        assert isinstance(told, dict)
-        return told
+        payload = answer.json()
+        assert isinstance(payload, dict)
+        return payload
 
     def errcode(self, path: str, **query: str) -> int:
         """The errcode of a refusal, whose words carry a trace id."""
-        told = self.get(path, **query)
-        assert re.search(r" rid: [0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}$", told["errmsg"])
-        return int(told["errcode"])
+        payload = self.get(path, **query)
+        assert re.search(r" rid: [0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}$", payload["errmsg"])
+        return int(payload["errcode"])
 
     def stable(self, **changed: Any) -> dict[str, Any]:
         body = {"grant_type": "client_credential", **self.app, **changed}
-        told = ask("POST", f"{self.simulator.url}/cgi-bin/stable_token", json.dumps(body)).json()
-        assert isinstance(told, dict)
-        return told
+        payload = ask("POST", f"{self.simulator.url}/cgi-bin/stable_token", json.dumps(body)).json()
+        assert isinstance(payload, dict)
+        return payload
 
     def classic(self, **changed: str) -> dict[str, Any]:
         return self.get("/cgi-bin/token", **{"grant_type": "client_credential", **self.app, **changed})

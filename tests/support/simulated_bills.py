@@ -14,7 +14,7 @@ TEN = timedelta(hours=10)
 Row = dict[str, str]
 
 
-class Till:
+class BillFixture:
     """A merchant at a simulator whose dates are simulated, so that a day can pass."""
 
     def __init__(self, simulator: SimulatorProcess, sink: Sink) -> None:
@@ -41,11 +41,11 @@ class Till:
         return self.shop.v3("GET", f"/v3/bill/{path}?bill_date={day.isoformat()}{more}")
 
     def downloaded(self, announcement: Answer) -> bytes:
-        told = announcement.json()
-        url = told["download_url"].removeprefix(self.simulator.url)
+        payload = announcement.json()
+        url = payload["download_url"].removeprefix(self.simulator.url)
         answer = self.shop.v3("GET", url)
         assert (answer.status, "Wechatpay-Signature" in answer.headers) == (200, False)
-        assert (told["hash_type"], told["hash_value"]) == ("SHA1", hashlib.sha1(answer.body).hexdigest())  # noqa: S324
+        assert (payload["hash_type"], payload["hash_value"]) == ("SHA1", hashlib.sha1(answer.body).hexdigest())  # noqa: S324
         return answer.body
 
     def trade(self, day: date, kind: str = "ALL") -> tuple[list[Row], Row]:
@@ -53,8 +53,8 @@ class Till:
         return table(self.downloaded(self.announced(day, more=f"&bill_type={kind}")))
 
     def plant(self, day: date, kind: str, **more: Any) -> list[dict[str, Any]]:
-        told = self.simulator.control("POST", "bills/faults", {"date": day.isoformat(), "kind": kind, **more})
-        planted = told["faults"]
+        payload = self.simulator.control("POST", "bills/faults", {"date": day.isoformat(), "kind": kind, **more})
+        planted = payload["faults"]
         assert isinstance(planted, list)
         return planted
 

@@ -23,10 +23,10 @@ def advance(shop: Merchant, seconds: float) -> None:
 def ended(shop: Merchant, out_refund_no: str, within_s: float = 5) -> dict[str, Any]:
     """The truth about a refund once it is no longer under way."""
     deadline = time.monotonic() + within_s
-    while (told := shop.simulator.control("GET", f"refunds/{out_refund_no}"))["state"] == "PROCESSING":
-        assert time.monotonic() < deadline, told
+    while (payload := shop.simulator.control("GET", f"refunds/{out_refund_no}"))["state"] == "PROCESSING":
+        assert time.monotonic() < deadline, payload
         time.sleep(0.02)
-    return told
+    return payload
 
 
 def req_info(shop: Merchant, message: Received) -> dict[str, str]:

@@ -93,9 +93,9 @@ class SimulatorProcess:
     def control(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """A control call under /simulator/; the JSON it answers, of an error too."""
         data = None if body is None else json.dumps(body)
-        told = ask(method, f"{self.url}/simulator/{path}", data, {"Content-Type": "application/json"}).json()
-        assert isinstance(told, dict)
-        return told
+        payload = ask(method, f"{self.url}/simulator/{path}", data, {"Content-Type": "application/json"}).json()
+        assert isinstance(payload, dict)
+        return payload
 
     def stop(self) -> int:
         """SIGTERM; the exit status."""

@@ -17,8 +17,8 @@ class StorageBackend(Backend):
         super().__init__(clock)
         self._storage = storage
 
-    def stores(self, fuse: CrashPoint | None = None) -> Stores:
-        assert fuse is None
+    def stores(self, crash_point: CrashPoint | None = None) -> Stores:
+        assert crash_point is None
         return self._storage
 
 

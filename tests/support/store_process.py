@@ -25,7 +25,7 @@ from storage.mongo.driver import Driver
 from storage.mongo.storage import MongoStorage
 from tests.contract.samples import MCHID, a_fact, a_refund, an_order
 from tests.support.core import Core
-from tests.support.refund_desk import RefundDesk
+from tests.support.refund_fixture import FakeRefundGateway
 from tests.support.runtime import RandomIds
 from tests.support.store_core import RunningClock, StorageBackend
 from wechat.domain.errors import FenpayError, Mismatch
@@ -101,7 +101,7 @@ class Tasks:
     async def open(self, url: str, database: str) -> Json:
         """Work on this database from now on."""
         self._storage = MongoStorage(url, database, self._driver, clock=self._clock, random=RandomIds())
-        backend, gateways = StorageBackend(self._storage, self._clock), dict.fromkeys(Api, RefundDesk())
+        backend, gateways = StorageBackend(self._storage, self._clock), dict.fromkeys(Api, FakeRefundGateway())
         self._core = Core(backend, refund_gateways=cast(Mapping[Api, RefundGateway], gateways))
         self._opened.append(self._storage)
         return {}

@@ -67,10 +67,10 @@ async def test_no_other_page_is_signed_and_the_ticket_is_not_even_fetched(
 
 
 async def test_the_configuration_is_what_wx_config_takes_and_never_the_ticket(sdk: JsSdk) -> None:
-    told = (await sdk.config(OURS[0])).as_json()
-    assert set(told) == {"appId", "timestamp", "nonceStr", "signature", "jsApiList"}
-    assert TICKET not in str(told)
-    assert re.fullmatch("[0-9a-f]{40}", str(told["signature"]))
+    payload = (await sdk.config(OURS[0])).as_json()
+    assert set(payload) == {"appId", "timestamp", "nonceStr", "signature", "jsApiList"}
+    assert TICKET not in str(payload)
+    assert re.fullmatch("[0-9a-f]{40}", str(payload["signature"]))
 
 
 async def test_each_configuration_has_a_nonce_of_its_own(sdk: JsSdk) -> None:

@@ -73,8 +73,8 @@ async def test_two_codes_are_two_exchanges(oauth: OAuth, account: Account) -> No
 async def test_a_spent_code_is_told_alike_to_all_who_bring_it(oauth: OAuth, account: Account, errcode: int) -> None:
     account.delay_s = 0.05
     account.replies[EXCHANGE] = refuse(errcode)
-    told = await asyncio.gather(*(oauth.openid("code", STATE) for _ in range(5)), return_exceptions=True)
-    assert [error.errcode for error in told if isinstance(error, AccountRefused)] == [errcode] * 5
+    payload = await asyncio.gather(*(oauth.openid("code", STATE) for _ in range(5)), return_exceptions=True)
+    assert [error.errcode for error in payload if isinstance(error, AccountRefused)] == [errcode] * 5
     assert account.calls[EXCHANGE] == 1
 
 
@@ -93,8 +93,8 @@ async def test_after_an_unknown_outcome_the_same_code_asks_for_a_fresh_authorisa
 async def test_a_snapshot_user_cannot_pay_whichever_request_learns_of_it(oauth: OAuth, account: Account) -> None:
     account.delay_s = 0.05
     account.replies[EXCHANGE] = lambda _: GRANT | {"is_snapshotuser": 1}
-    told = await asyncio.gather(oauth.openid("code", STATE), oauth.openid("code", STATE), return_exceptions=True)
-    assert [error.public_code for error in told if isinstance(error, Forbidden)] == ["SNAPSHOT_USER"] * 2
+    payload = await asyncio.gather(oauth.openid("code", STATE), oauth.openid("code", STATE), return_exceptions=True)
+    assert [error.public_code for error in payload if isinstance(error, Forbidden)] == ["SNAPSHOT_USER"] * 2
 
 
 @pytest.mark.parametrize("answer", [{}, {"openid": OPENID}, GRANT | {"openid": ""}, GRANT | {"openid": 1}, [], "x"])

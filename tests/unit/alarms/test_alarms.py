@@ -45,7 +45,7 @@ class Recorded:
     async def close(self) -> None: ...
 
 
-class Desk:
+class AlarmFixture:
     """A board over memory with one channel."""
 
     def __init__(self) -> None:
@@ -64,91 +64,91 @@ class Desk:
 
 
 async def test_an_alarm_is_raised_seen_and_stays_seen_when_it_comes_again() -> None:
-    desk = Desk()
-    await desk.alarm()
-    await desk.alarm()
-    [alarm] = await desk.open()
+    alarm_fixture = AlarmFixture()
+    await alarm_fixture.alarm()
+    await alarm_fixture.alarm()
+    [alarm] = await alarm_fixture.open()
     assert (alarm.count, alarm.subject) == (2, NUMBER)
-    desk.clock.advance(60)
-    seen = await desk.board.see(alarm.id, "shop")
-    assert (seen.seen_by, seen.seen_at) == ("shop", desk.clock.now())
-    await desk.alarm()
-    assert await desk.open() == []
-    [kept] = await desk.board.latest(10, only_open=False)
+    alarm_fixture.clock.advance(60)
+    seen = await alarm_fixture.board.see(alarm.id, "shop")
+    assert (seen.seen_by, seen.seen_at) == ("shop", alarm_fixture.clock.now())
+    await alarm_fixture.alarm()
+    assert await alarm_fixture.open() == []
+    [kept] = await alarm_fixture.board.latest(10, only_open=False)
     assert (kept.count, kept.seen_by) == (3, "shop")
 
 
 async def test_an_alarm_that_was_cleared_begins_anew() -> None:
-    desk = Desk()
-    await desk.alarm("health_token", "", "40164")
-    desk.board.clear("health_token")
-    await desk.board.work()
-    assert await desk.open() == []
-    desk.clock.advance(60)
-    await desk.alarm("health_token", "", "40164")
-    [alarm] = await desk.open()
-    assert (alarm.count, alarm.first_at) == (1, desk.clock.now())
+    alarm_fixture = AlarmFixture()
+    await alarm_fixture.alarm("health_token", "", "40164")
+    alarm_fixture.board.clear("health_token")
+    await alarm_fixture.board.work()
+    assert await alarm_fixture.open() == []
+    alarm_fixture.clock.advance(60)
+    await alarm_fixture.alarm("health_token", "", "40164")
+    [alarm] = await alarm_fixture.open()
+    assert (alarm.count, alarm.first_at) == (1, alarm_fixture.clock.now())
 
 
 async def test_of_each_kind_so_many_are_kept() -> None:
-    desk = Desk()
+    alarm_fixture = AlarmFixture()
     for i in range(MOST_OF_KIND + 10):
-        desk.clock.advance(1)
-        await desk.alarm(subject=f"order-{i:04}")
-    await desk.alarm("books_differ", "2026-03-01")
-    assert len(await desk.open()) == MOST_OF_KIND + 1
+        alarm_fixture.clock.advance(1)
+        await alarm_fixture.alarm(subject=f"order-{i:04}")
+    await alarm_fixture.alarm("books_differ", "2026-03-01")
+    assert len(await alarm_fixture.open()) == MOST_OF_KIND + 1
 
 
 async def test_an_id_names_the_alarm_and_not_its_place() -> None:
-    desk = Desk()
-    await desk.alarm()
+    alarm_fixture = AlarmFixture()
+    await alarm_fixture.alarm()
     for wrong in ("paid_late-00-000000", "paid_late-01-000000"):
         with pytest.raises(NotFound):
-            await desk.board.see(wrong, "shop")
-    assert len(await desk.open()) == 1
+            await alarm_fixture.board.see(wrong, "shop")
+    assert len(await alarm_fixture.open()) == 1
 
 
 async def test_what_comes_together_is_one_message_with_the_sentence_and_the_command() -> None:
-    desk = Desk()
+    alarm_fixture = AlarmFixture()
     for i in range(MOST_IN_MESSAGE + 5):
-        await desk.alarm(subject=f"order-{i:04}")
-    await desk.alarm(subject="order-0000")  # again: nobody has to hear of it twice
-    await desk.announcer.flush(desk.channel)
-    [message] = desk.channel.sent
+        await alarm_fixture.alarm(subject=f"order-{i:04}")
+    await alarm_fixture.alarm(subject="order-0000")  # again: nobody has to hear of it twice
+    await alarm_fixture.announcer.flush(alarm_fixture.channel)
+    [message] = alarm_fixture.channel.sent
     assert message.startswith("Fenpay: 15 alarms\n• the payer paid after the order was closed")
     assert "  manage.py why order-0000\n" in message
     assert message.endswith("5 more: manage.py alarms list")
 
 
 async def test_messages_have_a_limit_and_nothing_is_lost_by_it() -> None:
-    desk = Desk()
+    alarm_fixture = AlarmFixture()
     for i in range(20):
-        await desk.alarm(subject=f"order-{i:04}")
-        await desk.announcer.flush(desk.channel)
-    assert len(desk.channel.sent) == 5
-    desk.clock.advance(120)
-    await desk.announcer.flush(desk.channel)
-    assert desk.channel.sent[5].startswith("Fenpay: 15 alarms")
+        await alarm_fixture.alarm(subject=f"order-{i:04}")
+        await alarm_fixture.announcer.flush(alarm_fixture.channel)
+    assert len(alarm_fixture.channel.sent) == 5
+    alarm_fixture.clock.advance(120)
+    await alarm_fixture.announcer.flush(alarm_fixture.channel)
+    assert alarm_fixture.channel.sent[5].startswith("Fenpay: 15 alarms")
 
 
 async def test_a_channel_that_fails_is_tried_again_and_then_given_up_on() -> None:
-    desk = Desk()
-    desk.channel.fails = True
-    await desk.alarm()
+    alarm_fixture = AlarmFixture()
+    alarm_fixture.channel.fails = True
+    await alarm_fixture.alarm()
     for _ in range(RETRIES):
-        await desk.announcer.flush(desk.channel)
-    desk.channel.fails = False
-    await desk.announcer.flush(desk.channel)
-    assert desk.channel.sent == []
-    assert desk.backend.telemetry.counted[(Metric.ALARM_MESSAGES, "ops", "failed")] == RETRIES
+        await alarm_fixture.announcer.flush(alarm_fixture.channel)
+    alarm_fixture.channel.fails = False
+    await alarm_fixture.announcer.flush(alarm_fixture.channel)
+    assert alarm_fixture.channel.sent == []
+    assert alarm_fixture.backend.telemetry.counted[(Metric.ALARM_MESSAGES, "ops", "failed")] == RETRIES
 
 
 async def test_an_alarm_is_announced_though_the_store_is_away() -> None:
-    desk = Desk()
-    desk.backend.down.add("alarms")
-    await desk.alarm()
-    await desk.announcer.flush(desk.channel)
-    assert len(desk.channel.sent) == 1
+    alarm_fixture = AlarmFixture()
+    alarm_fixture.backend.down.add("alarms")
+    await alarm_fixture.alarm()
+    await alarm_fixture.announcer.flush(alarm_fixture.channel)
+    assert len(alarm_fixture.channel.sent) == 1
 
 
 @pytest.mark.parametrize("kind", [*MEANINGS, "notify_total", "health_token"])

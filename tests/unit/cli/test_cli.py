@@ -88,9 +88,9 @@ class Interrupted:
 
 
 def test_a_refund_that_was_interrupted_can_be_repeated_too() -> None:
-    desk = Context(cast(Service, Interrupted()), Screen("zh", as_json=True))
+    context = Context(cast(Service, Interrupted()), Screen("zh", as_json=True))
     with pytest.raises(Problem) as raised:
-        refunds._send(desk, "ORDER-1", {"refund": 500, "reason": "a b", "out_refund_no": "R-000001"}, "")
+        refunds._send(context, "ORDER-1", {"refund": 500, "reason": "a b", "out_refund_no": "R-000001"}, "")
     problem = raised.value
     assert (problem.code, problem.more) == (Exit.UNREACHED, {"out_refund_no": "R-000001"})
     assert problem.next_step == "manage.py refund create ORDER-1 --amount 500 --reason 'a b' --out-refund-no R-000001"
@@ -120,14 +120,14 @@ class Settled:
 def test_only_a_refund_that_was_sent_and_not_answered_is_read_again(
     state: str, sends: int, gone: bool, shown: str
 ) -> None:
-    desk = Context(cast(Service, Settled(gone=gone)), Screen("zh"))
+    context = Context(cast(Service, Settled(gone=gone)), Screen("zh"))
     refund = {"out_refund_no": "R-000001", "state": state, "sends": sends}
-    assert refunds._read_again(desk, refund)["state"] == shown
+    assert refunds._read_again(context, refund)["state"] == shown
 
 
 def test_an_error_document_has_what_the_service_said_and_nothing_else_of_it() -> None:
-    told = ERROR | {"field": "date", "wechat": WECHAT, "surprise": 1}
-    document = refusal(400, told).document("zh")
+    payload = ERROR | {"field": "date", "wechat": WECHAT, "surprise": 1}
+    document = refusal(400, payload).document("zh")
     assert document == {
         "exit": 2,
         "code": "X",

@@ -512,9 +512,9 @@ def test_another_days_time_has_its_date() -> None:
     ],
 )
 def test_a_refund_that_nobody_here_asked_for_is_booked_from_its_days_bill(
-    days: int, told: str | None, next_step: str
+    days: int, payload: str | None, next_step: str
 ) -> None:
-    received = (message(told, "unknown_refund", kind="refund"),) if told else ()
+    received = (message(payload, "unknown_refund", kind="refund"),) if payload else ()
     case = OrderSnapshot(
         paid(BY_NOTICE), there(RemoteState.REFUND), received, (), at("10:10:00") + timedelta(days=days)
     )

@@ -74,8 +74,8 @@ def refunded_by_v2(text: str) -> datetime | None:
 
 
 def on_a_bill(text: str) -> datetime | None:
-    told = "".join(trade_bill([Line("T1", "42", 100, datetime(2026, 1, 1, tzinfo=UTC))]))
-    (line,) = trade_lines(told.replace("2026-01-01 08:00:00", text).splitlines())
+    payload = "".join(trade_bill([Line("T1", "42", 100, datetime(2026, 1, 1, tzinfo=UTC))]))
+    (line,) = trade_lines(payload.replace("2026-01-01 08:00:00", text).splitlines())
     return line.time
 
 

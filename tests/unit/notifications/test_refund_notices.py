@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.modes import ECB
 from tests.contract.samples import paid
 from tests.support.platform import Message, Platform, transaction_id, v2_xml
 from tests.support.receiving import KNOWN, World
-from tests.support.refund_desk import lost
+from tests.support.refund_fixture import lost
 from tests.support.refund_notices import v3_refund
 from wechat.domain.errors import Malformed, Mismatch, NotifyError, OutcomeUnknown, SignatureInvalid
 from wechat.domain.facts import Api, RefundState
@@ -81,7 +81,7 @@ async def test_a_v3_refund_message_is_applied_once_however_often_it_comes(world:
     assert (stored.state, stored.refund_id) == (RefundState(state), "50300001")
     assert [event.what for event in stored.timeline].count(state.lower()) == 1
     assert world.seen == [5]
-    assert world.desk.calls == [f"refund {refund.out_refund_no}"]
+    assert world.refund_gateway.calls == [f"refund {refund.out_refund_no}"]
 
 
 @pytest.mark.parametrize(
@@ -145,10 +145,10 @@ async def test_a_refund_announced_as_a_payment_is_malformed(world: World) -> Non
 
 async def test_a_v2_refund_message_is_a_reason_to_ask_and_the_answer_counts(world: World) -> None:
     refund = await refunded(world, Api.V2)
-    world.desk.turns_out(refund, RefundState.CLOSED)
+    world.refund_gateway.turns_out(refund, RefundState.CLOSED)
     await world.receive(v2_message(seal(v2_plain(refund, "SUCCESS"))))
     assert world.backend.refunds[refund.out_refund_no].state is RefundState.CLOSED
-    assert world.desk.calls[-1] == f"query {refund.out_refund_no}"
+    assert world.refund_gateway.calls[-1] == f"query {refund.out_refund_no}"
 
 
 async def test_a_v2_refund_message_about_a_refund_that_was_refused_here_brings_to_light_that_wechat_made_it(
@@ -157,7 +157,7 @@ async def test_a_v2_refund_message_about_a_refund_that_was_refused_here_brings_t
     refund = await refunded(world, Api.V2)
     order = world.stored
     world.place(replace(order, refunds=(replace(refund, state=RefundState.REFUSED, next_check_at=None),)))
-    world.desk.turns_out(refund, RefundState.SUCCESS)
+    world.refund_gateway.turns_out(refund, RefundState.SUCCESS)
     with pytest.raises(Mismatch) as wrong:
         await world.receive(v2_message(seal(v2_plain(refund))))
     assert wrong.value.reason == "refund_ended"
@@ -166,16 +166,16 @@ async def test_a_v2_refund_message_about_a_refund_that_was_refused_here_brings_t
 async def test_a_v2_refund_message_about_a_refund_that_succeeded_asks_nobody(world: World) -> None:
     """It is not signed and has no date, so whoever has seen one can send it for ever."""
     refund = await refunded(world, Api.V2)
-    world.desk.turns_out(refund, RefundState.SUCCESS)
+    world.refund_gateway.turns_out(refund, RefundState.SUCCESS)
     message = v2_message(seal(v2_plain(refund)))
     for _ in range(5):
         await world.receive(message)
-    assert world.desk.calls == [f"{what} {refund.out_refund_no}" for what in ("refund", "query")]
+    assert world.refund_gateway.calls == [f"{what} {refund.out_refund_no}" for what in ("refund", "query")]
 
 
 async def test_a_v2_refund_message_is_not_acknowledged_while_wechat_does_not_answer(world: World) -> None:
     refund = await refunded(world, Api.V2)
-    world.desk.before = [lost("refundquery")]
+    world.refund_gateway.before = [lost("refundquery")]
     with pytest.raises(OutcomeUnknown):
         await world.receive(v2_message(seal(v2_plain(refund))))
     assert world.backend.refunds[refund.out_refund_no].state is RefundState.PROCESSING
@@ -216,7 +216,7 @@ async def test_a_v2_refund_message_that_does_not_open_is_malformed(world: World,
     with pytest.raises(Malformed):
         await world.receive(v2_message(req_info))
     assert not world.backend.messages
-    assert world.desk.calls == []
+    assert world.refund_gateway.calls == []
 
 
 async def test_a_v2_refund_message_to_another_merchant_is_refused(world: World) -> None:
@@ -232,7 +232,7 @@ async def test_a_v2_message_of_an_unknown_refund_is_alarmed_once_and_asks_nobody
         with pytest.raises(Mismatch):
             await world.receive(message)
     assert world.alarms("notify_unknown_refund") == 1
-    assert world.desk.calls == [f"refund {refund.out_refund_no}"]
+    assert world.refund_gateway.calls == [f"refund {refund.out_refund_no}"]
 
 
 async def test_a_payment_with_a_req_info_pays_nothing(world: World) -> None:
@@ -251,35 +251,35 @@ async def look(world: World) -> None:
 
 
 @pytest.fixture
-def generous(platform: Platform) -> World:
+def auto_refund(platform: Platform) -> World:
     """The policy is ``refund``, and the order is closed."""
     world = World(platform, LatePolicy.REFUND)
     world.order = world.place(replace(world.order, trade_state=TradeState.CLOSED, next_check_at=None))
     return world
 
 
-async def test_a_late_payment_goes_back_whole_and_once(generous: World) -> None:
+async def test_a_late_payment_goes_back_whole_and_once(auto_refund: World) -> None:
     """J2."""
-    message = generous.write("v3", transaction_id="42009")
+    message = auto_refund.write("v3", transaction_id="42009")
     for _ in range(5):
-        await generous.receive(message)
-        await look(generous)
-    [refund] = generous.backend.refunds.values()
+        await auto_refund.receive(message)
+        await look(auto_refund)
+    [refund] = auto_refund.backend.refunds.values()
     assert (refund.refund, refund.transaction_id, refund.state) == (100, "42009", RefundState.PROCESSING)
-    assert generous.desk.calls == [f"refund {refund.out_refund_no}"]
-    assert generous.state is TradeState.REFUND
-    assert generous.events.count("money_goes_back") == 1
+    assert auto_refund.refund_gateway.calls == [f"refund {refund.out_refund_no}"]
+    assert auto_refund.state is TradeState.REFUND
+    assert auto_refund.events.count("money_goes_back") == 1
 
 
-async def test_who_died_before_noting_it_returns_a_late_payment_once_all_the_same(generous: World) -> None:
-    await generous.receive(generous.write("v3"))
-    due = generous.stored
+async def test_who_died_before_noting_it_returns_a_late_payment_once_all_the_same(auto_refund: World) -> None:
+    await auto_refund.receive(auto_refund.write("v3"))
+    due = auto_refund.stored
     for _ in range(3):
-        await generous.core.late_payments.refund_late(due)
-        generous.clock.advance(61)
-    await look(generous)
-    assert len(generous.desk.taken) == 1
-    assert len(generous.backend.refunds) == 1
+        await auto_refund.core.late_payments.refund_late(due)
+        auto_refund.clock.advance(61)
+    await look(auto_refund)
+    assert len(auto_refund.refund_gateway.taken) == 1
+    assert len(auto_refund.backend.refunds) == 1
 
 
 async def test_a_payment_by_another_payer_goes_back(platform: Platform) -> None:
@@ -302,12 +302,12 @@ async def test_a_late_payment_waits_for_an_operator_where_the_policy_is_to_ask(w
     assert refund.state is RefundState.PROCESSING
 
 
-async def test_a_late_payment_that_cannot_go_back_waits_for_an_operator(generous: World) -> None:
-    await generous.receive(generous.write("v3"))
-    generous.clock.advance(WINDOW.total_seconds() + 60)
-    await look(generous)
-    assert (generous.state, generous.events[-1]) == (TradeState.PAID_LATE, "needs_operator")
-    assert generous.alarms("late_money_kept") == 1
+async def test_a_late_payment_that_cannot_go_back_waits_for_an_operator(auto_refund: World) -> None:
+    await auto_refund.receive(auto_refund.write("v3"))
+    auto_refund.clock.advance(WINDOW.total_seconds() + 60)
+    await look(auto_refund)
+    assert (auto_refund.state, auto_refund.events[-1]) == (TradeState.PAID_LATE, "needs_operator")
+    assert auto_refund.alarms("late_money_kept") == 1
 
 
 async def test_a_second_payment_goes_back_whole_and_once_and_the_first_stays(platform: Platform) -> None:

@@ -16,7 +16,7 @@ from storage.store import SCHEMA
 from storage.stores.all import ORDERS
 from tests.contract.samples import a_refund, a_refund_fact, an_order, paid
 from tests.support.core import Backend, Core, CrashingProxy, CrashPoint, SimulatedCrash
-from tests.support.refund_desk import SURE_NO, RefundDesk, lost, refused
+from tests.support.refund_fixture import SURE_NO, FakeRefundGateway, lost, refused
 from tests.support.stepped_clock import SteppedClock, let_tasks_run
 from wechat.domain.due_work import CHECK_LEASE
 from wechat.domain.errors import Mismatch, MismatchReason, NotSent, StoreUnavailable
@@ -64,17 +64,17 @@ class WeChat:
             await asyncio.Event().wait()
         if number in self.failing:
             raise self.failing[number]
-        told = Transaction(order.appid, order.mchid, number, RemoteState.NOTPAY)
+        payload = Transaction(order.appid, order.mchid, number, RemoteState.NOTPAY)
         if number in self.paid:
-            told = replace(
-                told,
+            payload = replace(
+                payload,
                 state=RemoteState.SUCCESS,
                 total=order.total,
                 transaction_id=self.paid[number],
                 openid=order.openid,
                 success_time=self.clock.now(),
             )
-        return Verified(told, "test")
+        return Verified(payload, "test")
 
     async def close(self, order: Order) -> None:
         raise NotImplementedError
@@ -97,18 +97,21 @@ class Shop:
         self.backend = Backend(self.clock)
         self.telemetry = self.backend.telemetry
         self.wechat = WeChat(self.clock)
-        self.desk = RefundDesk()
+        self.refund_gateway = FakeRefundGateway()
         self._policy = policy
         self.core = self.process()
 
-    def process(self, fuse: CrashPoint | None = None) -> Core:
-        """One more process; with ``fuse``, one that dies."""
+    def process(self, crash_point: CrashPoint | None = None) -> Core:
+        """One more process; with ``crash_point``, one that dies."""
         gateway: Gateway = self.wechat
-        desk: RefundGateway = self.desk
-        if fuse:
-            gateway, desk = cast(Gateway, CrashingProxy(gateway, fuse)), cast(RefundGateway, CrashingProxy(desk, fuse))
-        desks = dict.fromkeys(Api, desk)
-        return Core(self.backend, {Api.V3: gateway}, desks, policy=self._policy, fuse=fuse)
+        refund_gateway: RefundGateway = self.refund_gateway
+        if crash_point:
+            gateway, refund_gateway = (
+                cast(Gateway, CrashingProxy(gateway, crash_point)),
+                cast(RefundGateway, CrashingProxy(refund_gateway, crash_point)),
+            )
+        refund_gateways = dict.fromkeys(Api, refund_gateway)
+        return Core(self.backend, {Api.V3: gateway}, refund_gateways, policy=self._policy, crash_point=crash_point)
 
     def work(self, late: LatePayments) -> OrderWork:
         """The work of one more process, which sees to late payments by ``late``."""
@@ -183,7 +186,7 @@ async def test_any_number_of_workers_never_do_the_same_part_twice(shop: Shop) ->
         shop.paid_late(number, shop.refund(f"R-{number}", number))
     await asyncio.gather(*(shop.process().do_due_work() for _ in range(5)))
     assert Counter(shop.wechat.queries) == dict.fromkeys(unpaid, 1)
-    assert Counter(shop.desk.calls) == {f"refund R-{number}": 1 for number in (*refunded, *late)}
+    assert Counter(shop.refund_gateway.calls) == {f"refund R-{number}": 1 for number in (*refunded, *late)}
     assert [shop.what(number).count("needs_operator") for number in late] == [1] * 20
     assert [shop.order(number).checks for number in unpaid] == [1] * 20
 
@@ -242,9 +245,9 @@ async def test_a_stale_worker_sends_no_refund_that_another_one_has_sent(shop: Sh
     shop.clock.advance(10 * LEASE_S)
     await other.do_due_work()
     known = shop.order()
-    assert shop.desk.calls.count("refund R-1") == 1
+    assert shop.refund_gateway.calls.count("refund R-1") == 1
     await stale.run(job)
-    assert shop.desk.calls.count("refund R-1") == 1
+    assert shop.refund_gateway.calls.count("refund R-1") == 1
     assert shop.order() == known
 
 
@@ -254,13 +257,13 @@ async def test_a_stale_worker_leaves_a_refund_to_the_one_that_is_sending_it(shop
     stale, other = shop.process().work, shop.process()
     [job] = await stale.claim(1)
     shop.clock.advance(LEASE_S)
-    shop.desk.before.append(lost())
+    shop.refund_gateway.before.append(lost())
     await other.do_due_work()
     known = shop.order()
     for pause_s in (0, 1, 2 * MIN_REFUND_INTERVAL.total_seconds()):
         shop.clock.advance(pause_s)
         await stale.run(job)
-        assert shop.desk.calls == ["refund R-1"]
+        assert shop.refund_gateway.calls == ["refund R-1"]
         assert shop.order() == known
 
 
@@ -288,12 +291,12 @@ async def place(shop: Shop) -> str:
 async def test_a_payment_is_known_within_90_s_wherever_the_worker_that_checks_it_is_killed(after: bool) -> None:
     points = 0
     while True:
-        shop, fuse = Shop(), CrashPoint(points + 1, after)
+        shop, crash_point = Shop(), CrashPoint(points + 1, after)
         number = await place(shop)
         shop.clock.advance(FIRST_CHECK_S)
         with suppress(SimulatedCrash):
-            await shop.process(fuse).worker.once()
-        if fuse.calls < fuse.at:
+            await shop.process(crash_point).worker.once()
+        if crash_point.calls < crash_point.at:
             break
         points += 1
         elapsed_s, other = FIRST_CHECK_S, shop.process()
@@ -332,18 +335,18 @@ async def test_a_payment_is_known_within_90_s_also_when_two_workers_in_a_row_are
 async def test_a_refund_is_sent_once_wherever_the_worker_that_sends_it_is_killed(after: bool) -> None:
     points = 0
     while True:
-        shop, fuse = Shop(), CrashPoint(points + 1, after)
+        shop, crash_point = Shop(), CrashPoint(points + 1, after)
         shop.paid("order-1", shop.refund("R-1"))
         with suppress(SimulatedCrash):
-            await shop.process(fuse).worker.once()
-        if fuse.calls < fuse.at:
+            await shop.process(crash_point).worker.once()
+        if crash_point.calls < crash_point.at:
             break
         points += 1
         other = shop.process()
         for pause_s in (*[1] * 5, *[30] * 10):
             shop.clock.advance(pause_s)
             await other.do_due_work()
-        assert list(shop.desk.taken) == ["R-1"]
+        assert list(shop.refund_gateway.taken) == ["R-1"]
         assert shop.backend.refunds["R-1"].state is RefundState.PROCESSING
         assert shop.order().refund_reserved == 60
     assert points >= 5
@@ -353,20 +356,20 @@ async def test_a_refund_is_sent_once_wherever_the_worker_that_sends_it_is_killed
 async def test_a_late_payment_goes_back_once_wherever_the_worker_is_killed(after: bool) -> None:
     points = 0
     while True:
-        shop, fuse = Shop(LatePolicy.REFUND), CrashPoint(points + 1, after)
+        shop, crash_point = Shop(LatePolicy.REFUND), CrashPoint(points + 1, after)
         shop.paid_late()
-        dying = shop.process(fuse)
+        dying = shop.process(crash_point)
         with suppress(SimulatedCrash):
             for _ in range(3):
                 await dying.worker.once()
-        if fuse.calls < fuse.at:
+        if crash_point.calls < crash_point.at:
             break
         points += 1
         other = shop.process()
         for pause_s in (*[1] * 5, *[30] * 10):
             shop.clock.advance(pause_s)
             await other.do_due_work()
-        assert list(shop.desk.taken) == ["late-order-1"]
+        assert list(shop.refund_gateway.taken) == ["late-order-1"]
         assert [refund.refund for refund in shop.order().refunds] == [3600]
         assert (shop.order().trade_state, shop.order().next_check_at) == (TradeState.REFUND, None)
     assert points >= 8
@@ -382,7 +385,7 @@ async def test_the_timeline_says_that_a_late_payment_goes_back_also_when_the_wor
     for _ in range(60):
         shop.clock.advance(1)
         await other.do_due_work()
-    assert list(shop.desk.taken) == ["late-order-1"]
+    assert list(shop.refund_gateway.taken) == ["late-order-1"]
     assert shop.what().count("money_goes_back") == 1
 
 
@@ -405,7 +408,7 @@ async def test_a_late_payment_is_returned_where_the_policy_says_so(shop: Shop) -
     [refund] = shop.order().refunds
     assert (refund.out_refund_no, refund.refund, refund.surplus) == ("late-order-1", 3600, False)
     assert (refund.state, shop.order().next_check_at) == (RefundState.PROCESSING, None)
-    assert shop.desk.calls == ["refund late-order-1"]
+    assert shop.refund_gateway.calls == ["refund late-order-1"]
     assert "money_goes_back" in shop.what()
 
 
@@ -421,7 +424,7 @@ async def test_a_late_payment_that_is_recorded_here_is_seen_to_without_a_rest() 
         await core.recorder.apply(await shop.wechat.query(order), source="notify")
         await let_tasks_run()
         assert shop.clock.now() == noticed_at
-        assert list(shop.desk.taken) == ["late-order-1"]
+        assert list(shop.refund_gateway.taken) == ["late-order-1"]
 
 
 async def test_a_late_payment_that_cannot_be_returned_is_alarmed_and_left_to_the_operator() -> None:
@@ -430,7 +433,7 @@ async def test_a_late_payment_that_cannot_be_returned_is_alarmed_and_left_to_the
     await shop.core.do_due_work()
     assert shop.telemetry.raised == [("late_money_kept", "order-1")]
     assert shop.what().count("needs_operator") == 1
-    assert list(shop.desk.taken) == ["by-hand"]
+    assert list(shop.refund_gateway.taken) == ["by-hand"]
     assert shop.order().next_check_at is None
 
 
@@ -440,18 +443,18 @@ async def test_a_late_payment_that_cannot_be_returned_is_alarmed_and_left_to_the
 async def test_refunds_that_are_due_are_sent_and_then_queried_until_they_end(shop: Shop) -> None:
     shop.paid("order-1", shop.refund("R-1"))
     async with at_work(shop.core.worker):
-        assert shop.desk.calls == ["refund R-1"]
+        assert shop.refund_gateway.calls == ["refund R-1"]
         first_pause_s = MIN_REFUND_INTERVAL.total_seconds()
         await shop.clock.run(first_pause_s - 1)
-        assert shop.desk.calls == ["refund R-1"]
+        assert shop.refund_gateway.calls == ["refund R-1"]
         await shop.clock.run(1)
-        assert shop.desk.calls == ["refund R-1", "query R-1"]
-        shop.desk.turns_out(shop.backend.refunds["R-1"], RefundState.SUCCESS)
+        assert shop.refund_gateway.calls == ["refund R-1", "query R-1"]
+        shop.refund_gateway.turns_out(shop.backend.refunds["R-1"], RefundState.SUCCESS)
         await shop.clock.run(3600)
         assert shop.backend.refunds["R-1"].state is RefundState.SUCCESS
-        calls = len(shop.desk.calls)
+        calls = len(shop.refund_gateway.calls)
         await shop.clock.run(7200)
-        assert len(shop.desk.calls) == calls
+        assert len(shop.refund_gateway.calls) == calls
     assert shop.telemetry.counted[Metric.REFUND_CHECKS, "failed"] == 0
 
 
@@ -465,7 +468,7 @@ async def test_the_refunds_of_an_order_are_sent_a_minute_apart_each_at_its_own_t
         await shop.clock.run(300)
     sent = [refund.last_sent_at for refund in shop.order().refunds]
     assert sent == [start + i * MIN_REFUND_INTERVAL for i in range(4)]
-    assert Counter(call for call in shop.desk.calls if call.startswith("refund")) == {
+    assert Counter(call for call in shop.refund_gateway.calls if call.startswith("refund")) == {
         f"refund refund-{i}": 1 for i in range(4)
     }
 
@@ -474,14 +477,17 @@ async def test_a_refund_whose_answer_was_lost_is_queried_and_sent_again_only_if_
     shop.paid("order-1", shop.refund("R-1"))
     shop.paid("order-2", shop.refund("R-2", "order-2"))
     work = shop.core.work
-    shop.desk.before.append(lost())  # of one nothing arrives
+    shop.refund_gateway.before.append(lost())  # of one nothing arrives
     for job in sorted(await work.claim(16), key=lambda job: job.order.out_trade_no):
         await work.run(job)
-        shop.desk.after.append(lost())  # the other arrives, its answer does not
+        shop.refund_gateway.after.append(lost())  # the other arrives, its answer does not
     for _ in range(4):
         shop.clock.advance(MIN_REFUND_INTERVAL.total_seconds())
         await shop.core.do_due_work()
-    assert Counter(call for call in shop.desk.calls if call.startswith("refund")) == {"refund R-1": 2, "refund R-2": 1}
+    assert Counter(call for call in shop.refund_gateway.calls if call.startswith("refund")) == {
+        "refund R-1": 2,
+        "refund R-2": 1,
+    }
     assert {refund.state for refund in shop.backend.refunds.values()} == {RefundState.PROCESSING}
 
 
@@ -501,14 +507,14 @@ async def test_a_check_that_fails_does_not_keep_the_refunds_of_its_order_from_be
     shop.paid_late("order-1", shop.refund("R-1"))
     work = shop.work(cast(LatePayments, FailingLate()))
     assert await Worker(work, shop.backend.runtime()).once()
-    assert list(shop.desk.taken) == ["R-1"]
+    assert list(shop.refund_gateway.taken) == ["R-1"]
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=repr)
 async def test_a_refund_that_fails_does_not_keep_the_others_of_its_order_from_being_sent(
     shop: Shop, error: Exception
 ) -> None:
-    class Failing(RefundDesk):
+    class Failing(FakeRefundGateway):
         async def refund(self, refund: Refund) -> Verified[RemoteRefund]:
             if refund.out_refund_no == "R-1":
                 raise error
@@ -519,14 +525,14 @@ async def test_a_refund_that_fails_does_not_keep_the_others_of_its_order_from_be
                 raise error
             return await super().query_refund(refund)
 
-    shop.desk = Failing()
+    shop.refund_gateway = Failing()
     shop.paid("order-1", shop.refund("R-1"), shop.refund("R-2"), shop.refund("R-3"))
     worker = shop.process().worker
     assert await worker.once()
     assert [refund.lease for refund in shop.order().refunds[1:]] == ["", ""]  # sent, or queued
     async with at_work(worker):
         await shop.clock.run(900)
-    assert sorted(shop.desk.taken) == ["R-2", "R-3"]
+    assert sorted(shop.refund_gateway.taken) == ["R-2", "R-3"]
     assert shop.backend.refunds["R-1"].next_check_at is not None  # it comes again
 
 
@@ -567,7 +573,7 @@ async def test_every_part_is_counted_by_how_it_went(shop: Shop) -> None:
     shop.wechat.failing["order-2"] = NotSent("query")
     shop.paid("order-3", shop.refund("R-1", "order-3"))
     shop.paid("order-4", shop.refund("R-2", "order-4"))
-    shop.desk.judge = lambda refund: refused() if refund.out_refund_no == "R-2" else None
+    shop.refund_gateway.judge = lambda refund: refused() if refund.out_refund_no == "R-2" else None
     await shop.core.do_due_work()
     counted = shop.telemetry.counted
     assert {labels: counted[labels] for labels in counted if "checks" in labels[0]} == {
@@ -583,7 +589,7 @@ async def test_every_part_is_counted_by_how_it_went(shop: Shop) -> None:
 
 async def test_a_refund_that_is_refused_in_the_background_is_alarmed_once(shop: Shop) -> None:
     shop.paid("order-1", shop.refund("R-1"))
-    shop.desk.judge = lambda refund: refused()
+    shop.refund_gateway.judge = lambda refund: refused()
     async with at_work(shop.core.worker):
         await shop.clock.run(3600)
     refund = shop.backend.refunds["R-1"]
@@ -598,12 +604,12 @@ async def test_a_refund_that_ends_while_its_query_is_refused_raises_no_alarm(sho
     refund = shop.backend.refunds["R-1"]
     fact = a_refund_fact(refund, RefundState.SUCCESS)
 
-    class Late(RefundDesk):
+    class Late(FakeRefundGateway):
         async def query_refund(self, refund: Refund) -> Verified[RemoteRefund]:
             await shop.core.refunds.apply(fact, source="notify")
             raise refused("NO_AUTH", "refund_query")
 
-    shop.desk = Late()
+    shop.refund_gateway = Late()
     await shop.process().do_due_work()
     assert (shop.backend.refunds["R-1"].state, shop.telemetry.raised) == (RefundState.SUCCESS, [])
 
@@ -611,7 +617,7 @@ async def test_a_refund_that_ends_while_its_query_is_refused_raises_no_alarm(sho
 async def test_a_query_that_is_refused_leaves_the_refund_open_and_raises_no_alarm(shop: Shop) -> None:
     sent_at = shop.clock.now() - timedelta(minutes=5)
     shop.paid("order-1", shop.refund("R-1", sends=1, first_sent_at=sent_at, last_sent_at=sent_at))
-    shop.desk.before.append(refused("NO_AUTH", "refund_query"))
+    shop.refund_gateway.before.append(refused("NO_AUTH", "refund_query"))
     await shop.core.do_due_work()
     refund = shop.backend.refunds["R-1"]
     assert (refund.state, shop.telemetry.raised) == (RefundState.REQUESTED, [])
@@ -633,11 +639,11 @@ async def test_a_query_that_is_refused_leaves_the_refund_open_and_raises_no_alar
 async def test_an_answer_that_does_not_fit_is_alarmed_by_what_is_wrong(
     shop: Shop, changed: dict[str, Any], reason: str
 ) -> None:
-    class Odd(RefundDesk):
+    class Odd(FakeRefundGateway):
         async def refund(self, refund: Refund) -> Verified[RemoteRefund]:
             return Verified(replace((await super().refund(refund)).value, **changed), "desk")
 
-    shop.desk = Odd()
+    shop.refund_gateway = Odd()
     shop.paid("order-1", shop.refund("R-1"))
     await shop.process().do_due_work()
     assert shop.telemetry.raised == [(f"refund_{reason}", "order-1")]
@@ -648,9 +654,9 @@ async def test_an_answer_that_does_not_fit_is_alarmed_by_what_is_wrong(
 async def test_a_refund_that_is_not_there_after_all_is_sent_again_and_its_refusal_then_alarmed(shop: Shop) -> None:
     sent_at = shop.clock.now() - timedelta(minutes=5)
     shop.paid("order-1", shop.refund("R-1", sends=1, first_sent_at=sent_at, last_sent_at=sent_at))
-    shop.desk.judge = lambda refund: refused()
+    shop.refund_gateway.judge = lambda refund: refused()
     await shop.core.do_due_work()
-    assert shop.desk.calls == ["query R-1", "refund R-1", "query R-1"]
+    assert shop.refund_gateway.calls == ["query R-1", "refund R-1", "query R-1"]
     assert shop.backend.refunds["R-1"].state is RefundState.REFUSED
     assert shop.telemetry.raised == [("refund_refused", "order-1")]
     assert refused(REFUND_NOT_EXIST).public_code == REFUND_NOT_EXIST

@@ -31,8 +31,8 @@ from storage.stores.all import NUMBERS, ORDERS
 from tests.contract.samples import NOW, an_order, paid
 from tests.support.clock import ManualClock
 from tests.support.core import DEFAULTS, Backend, Core, CrashingProxy, CrashPoint, SimulatedCrash
-from tests.support.pay_desk import MortalDesk, PayDesk
-from tests.support.refund_desk import RefundDesk, lost, refused
+from tests.support.one_order_gateway import CrashingGateway, OneOrderGateway
+from tests.support.refund_fixture import FakeRefundGateway, lost, refused
 from wechat.domain.errors import CallerError, Conflict, FenpayError, Mismatch, OutcomeUnknown, StoreUnavailable
 from wechat.domain.events import EventType, OutgoingEvent
 from wechat.domain.facts import Api, RefundState, RemoteRefund, Verified
@@ -149,7 +149,7 @@ class RefundMachine(RuleBasedStateMachine):
         self.backend = Backend(self.clock, random=SeededRandom(Random(seed)))
         self.lost_answers = LostAnswers(self.backend.database[ORDERS])
         self.policy = policy
-        self.cashier, self.desk = PayDesk(self.clock), RefundDesk()
+        self.cashier, self.refund_gateway = OneOrderGateway(self.clock), FakeRefundGateway()
         self.wrong: list[str] = []
         self.dropped: set[str] = set()
         self.model = Model()
@@ -160,16 +160,18 @@ class RefundMachine(RuleBasedStateMachine):
         self.backend.put(replace(neighbour, outbox=()))
         self.both = (self.process(), self.process())
 
-    def process(self, fuse: CrashPoint | None = None) -> Core:
-        """One more process over the same stores; with a ``fuse`` it dies when that burns down."""
-        cashier = cast(Gateway, MortalDesk(self.cashier, fuse) if fuse else self.cashier)
-        desk = cast(RefundGateway, CrashingProxy(self.desk, fuse) if fuse else self.desk)
+    def process(self, crash_point: CrashPoint | None = None) -> Core:
+        """One more process over the same stores; with a ``crash_point`` it dies when that burns down."""
+        cashier = cast(Gateway, CrashingGateway(self.cashier, crash_point) if crash_point else self.cashier)
+        refund_gateway = cast(
+            RefundGateway, CrashingProxy(self.refund_gateway, crash_point) if crash_point else self.refund_gateway
+        )
         core = Core(
             self.backend,
             {Api.V3: cashier},
-            dict.fromkeys(Api, desk),
+            dict.fromkeys(Api, refund_gateway),
             policy=self.policy,
-            fuse=fuse,
+            crash_point=crash_point,
             updates=CheckedUpdates,
         )
         updates = cast(CheckedUpdates, core.updates)
@@ -382,18 +384,18 @@ class RefundMachine(RuleBasedStateMachine):
             self.model.by_hand.add(number)
             self.model.payments[number] = payment
             state, numbers = RefundState.PROCESSING, (DEFAULTS.mchid, number, self.number, f"5030{number}")
-            self.desk.taken[number] = RemoteRefund(*numbers, state, amount, TOTAL, transaction_id=payment)
+            self.refund_gateway.taken[number] = RemoteRefund(*numbers, state, amount, TOTAL, transaction_id=payment)
 
-    @precondition(lambda self: bool(self.desk.taken))
+    @precondition(lambda self: bool(self.refund_gateway.taken))
     @rule(by=processes, data=st.data(), state=st.sampled_from(["SUCCESS", "CLOSED", "ABNORMAL"]), tell=st.booleans())
     def wechat_decides(self, by: int, data: st.DataObject, state: str, tell: bool) -> None:
         """A refund under way comes to an end there, notified or not; an end stays."""
-        number = data.draw(st.sampled_from(list(self.desk.taken)))
-        known = self.desk.taken[number]
+        number = data.draw(st.sampled_from(list(self.refund_gateway.taken)))
+        known = self.refund_gateway.taken[number]
         if known.state in (RefundState.PROCESSING, RefundState.ABNORMAL):
-            self.desk.taken[number] = replace(known, state=RefundState(state))
+            self.refund_gateway.taken[number] = replace(known, state=RefundState(state))
         if tell:
-            fact = Verified(self.desk.taken[number], "model")
+            fact = Verified(self.refund_gateway.taken[number], "model")
             answer = self.run(self.both[by].refunds.apply(fact, source="notify"))
             assert isinstance(answer, FenpayError) is (number not in self.refunds)
 
@@ -412,7 +414,7 @@ class RefundMachine(RuleBasedStateMachine):
         self.mood("well")
         for payment in self.cashier.payments:
             self.repair_payment(self.both[by], payment)
-        for number in list(self.desk.taken):
+        for number in list(self.refund_gateway.taken):
             self.repair_refund(self.both[by], number)
 
     def repair_payment(self, process: Core, payment: str) -> None:
@@ -438,7 +440,7 @@ class RefundMachine(RuleBasedStateMachine):
             self.run(process.refunds.query(number))
             assert self.judged_refund(number) is None
         elif kind is DifferenceKind.REFUND_MISSING_HERE and self.order.paid:
-            told = self.desk.taken[number]
+            told = self.refund_gateway.taken[number]
             found = BillRefund(number, self.paid_by(number), told.refund, self.clock.now())
             answer = self.run(process.refunds.adopt(self.orders[told.out_trade_no], found))
             assert isinstance(answer, Conflict) or self.judged_refund(number) is None  # no room while ours are open
@@ -453,7 +455,7 @@ class RefundMachine(RuleBasedStateMachine):
 
     def judged_refund(self, number: str) -> DifferenceKind | None:
         """What reconciliation says of a refund's line."""
-        told, refund = self.desk.taken[number], self.refunds.get(number)
+        told, refund = self.refund_gateway.taken[number], self.refunds.get(number)
         status, order = ON_BILLS.get(told.state, "PROCESSING"), told.out_trade_no
         theirs = BookEntry(order, self.paid_by(number), number, told.refund_id, told.refund, "CNY", status)
         if refund is None:
@@ -463,9 +465,9 @@ class RefundMachine(RuleBasedStateMachine):
 
     def come_to_rest(self) -> None:
         """When WeChat has done all it took, and the workers and the bill have had their time, both sides agree."""
-        for number, known in self.desk.taken.items():
+        for number, known in self.refund_gateway.taken.items():
             if known.state in (RefundState.PROCESSING, RefundState.ABNORMAL):
-                self.desk.taken[number] = replace(known, state=RefundState.SUCCESS)
+                self.refund_gateway.taken[number] = replace(known, state=RefundState.SUCCESS)
         for by in (0, 1, 0, 1):
             self.bill(by)
             for _ in range(ROUNDS):
@@ -476,7 +478,9 @@ class RefundMachine(RuleBasedStateMachine):
             None,
             DifferenceKind.DOUBLE_PAYMENT,
         )
-        assert [self.judged_refund(number) for number in self.desk.taken] == [None] * len(self.desk.taken)
+        assert [self.judged_refund(number) for number in self.refund_gateway.taken] == [None] * len(
+            self.refund_gateway.taken
+        )
         for order in self.orders.values():
             assert (order.due_at, order.check_lease) == (None, "")
             assert not any(refund.open or refund.lease for refund in order.refunds)
@@ -499,7 +503,7 @@ class RefundMachine(RuleBasedStateMachine):
 
     def room(self, payment: str) -> int:
         """What of a payment WeChat has left to refund."""
-        taken = self.desk.taken.items()
+        taken = self.refund_gateway.taken.items()
         return TOTAL - sum(
             fact.refund
             for number, fact in taken
@@ -507,16 +511,16 @@ class RefundMachine(RuleBasedStateMachine):
         )
 
     def mood(self, mood: str) -> None:
-        desk, cashier = self.desk, self.cashier
-        desk.before, desk.after, cashier.before, cashier.after = [], [], [], []
-        desk.judge = lambda refund: refused() if refund.refund > self.room(refund.transaction_id) else None
-        desk.answers_as = RefundState.SUCCESS if mood == "at once" else RefundState.PROCESSING
+        refund_gateway, cashier = self.refund_gateway, self.cashier
+        refund_gateway.before, refund_gateway.after, cashier.before, cashier.after = [], [], [], []
+        refund_gateway.judge = lambda refund: refused() if refund.refund > self.room(refund.transaction_id) else None
+        refund_gateway.answers_as = RefundState.SUCCESS if mood == "at once" else RefundState.PROCESSING
         if mood == "lost before":
-            desk.before, cashier.before = [lost()], [lost("pay")]
+            refund_gateway.before, cashier.before = [lost()], [lost("pay")]
         elif mood == "lost after":
-            desk.after, cashier.after = [lost()], [lost("pay")]
+            refund_gateway.after, cashier.after = [lost()], [lost("pay")]
         elif mood == "no":
-            desk.judge = lambda refund: refused()
+            refund_gateway.judge = lambda refund: refused()
 
     # -- what holds at every moment -------------------------------------------------------------------------------
 
@@ -542,7 +546,7 @@ class RefundMachine(RuleBasedStateMachine):
     @invariant()
     def whatever_wechat_took_is_reserved(self) -> None:
         refunds = self.refunds
-        for number, told in self.desk.taken.items():
+        for number, told in self.refund_gateway.taken.items():
             if number in refunds and told.state is not RefundState.CLOSED:
                 assert refunds[number].reserves
                 assert (refunds[number].refund, refunds[number].out_trade_no) == (told.refund, told.out_trade_no)

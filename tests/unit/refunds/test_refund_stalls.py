@@ -12,7 +12,7 @@ import pytest
 from storage.memory.documents import MemoryDocuments
 from storage.stores.all import ORDERS
 from tests.support.core import Backend, Core
-from tests.support.refund_desk import TURN_S, RefundDesk, Shop, fact, lost, refused
+from tests.support.refund_fixture import TURN_S, FakeRefundGateway, Shop, fact, lost, refused
 from wechat.domain.errors import Conflict, GatewayRefused, StoreUnavailable
 from wechat.domain.facts import RefundState
 from wechat.domain.orders import Refund
@@ -72,14 +72,14 @@ def shop() -> Shop:
 @pytest.fixture
 def late(shop: Shop) -> Core:
     """The process that stalls."""
-    return shop.till.process()
+    return shop.fixture.process()
 
 
 async def test_a_refusal_that_comes_late_does_not_end_what_another_process_sent_again(shop: Shop, late: Core) -> None:
-    shop.desk.before = [refused()]
-    stall = Stall(shop.desk, "refund", after=True)
+    shop.refund_gateway.before = [refused()]
+    stall = Stall(shop.refund_gateway, "refund", after=True)
     task = await stalled(shop.ask(60, process=late), stall)
-    shop.desk.after = [lost()]
+    shop.refund_gateway.after = [lost()]
     await shop.work(2)
     await woken(task, stall)
     await shop.work(5)
@@ -90,14 +90,14 @@ async def test_no_room_that_is_found_out_late_does_not_end_what_another_process_
     first = await shop.ask(60)
     stall = Stall(orders_of(shop.backend), "get_many", after=True)
     task = await stalled(shop.ask(50, key="k1", process=late), stall)
-    await shop.till.refunds.apply(shop.desk.turns_out(first, RefundState.CLOSED), source="notify")
+    await shop.fixture.refunds.apply(shop.refund_gateway.turns_out(first, RefundState.CLOSED), source="notify")
     shop.clock.advance(TURN_S)
-    shop.desk.after = [lost()]
+    shop.refund_gateway.after = [lost()]
     await shop.ask(50, key="k1")
     await woken(task, stall)
     await shop.work(5)
     assert (only(shop, 50).state, shop.reserved) == (RefundState.PROCESSING, 50)
-    assert list(shop.desk.taken) == [first.out_refund_no, only(shop, 50).out_refund_no]
+    assert list(shop.refund_gateway.taken) == [first.out_refund_no, only(shop, 50).out_refund_no]
     with pytest.raises(Conflict):
         await shop.ask(100)
 
@@ -106,7 +106,7 @@ async def test_a_refund_that_was_refused_meanwhile_is_not_reserved_by_who_is_lat
     """Even if that process then comes no further."""
     stall = Stall(orders_of(shop.backend), "replace_many")
     task = await stalled(shop.ask(60, key="k1", process=late), stall)
-    shop.desk.before = [refused()]
+    shop.refund_gateway.before = [refused()]
     with pytest.raises(GatewayRefused):
         await shop.ask(60, key="k1")
     assert (only(shop, 60).state, shop.reserved) == (RefundState.REFUSED, 0)
@@ -123,7 +123,7 @@ async def test_nor_is_one_for_which_there_was_no_room_once_there_is_room(shop: S
     first = await shop.ask(60)
     with pytest.raises(Conflict):
         await shop.ask(50, key="k1")
-    await shop.till.refunds.apply(shop.desk.turns_out(first, RefundState.CLOSED), source="notify")
+    await shop.fixture.refunds.apply(shop.refund_gateway.turns_out(first, RefundState.CLOSED), source="notify")
     await fails_from_now_on(shop, task, stall)
     assert shop.reserved == 0
     assert list(shop.backend.refunds) == [first.out_refund_no]
@@ -140,7 +140,7 @@ async def fails_from_now_on(shop: Shop, task: asyncio.Task[Refund], stall: Stall
 
 
 async def test_a_claim_that_is_written_late_takes_nothing_from_who_went_on(shop: Shop, late: Core) -> None:
-    shop.desk.before = [lost()]
+    shop.refund_gateway.before = [lost()]
     refund = await shop.ask(60)
     shop.clock.advance(TURN_S)
     stall = Stall(orders_of(shop.backend), "replace_many")
@@ -154,24 +154,24 @@ async def test_a_claim_that_is_written_late_takes_nothing_from_who_went_on(shop:
 
 
 async def test_who_marked_a_refund_as_sent_and_stalled_sends_the_same_one(shop: Shop, late: Core) -> None:
-    stall = Stall(shop.desk, "refund")
+    stall = Stall(shop.refund_gateway, "refund")
     task = await stalled(shop.ask(60, process=late), stall)
     await shop.work(2)
     await woken(task, stall)
-    assert list(shop.desk.taken) == [task.result().out_refund_no]
+    assert list(shop.refund_gateway.taken) == [task.result().out_refund_no]
     assert (only(shop, 60).state, only(shop, 60).sends, shop.reserved) == (RefundState.PROCESSING, 2, 60)
 
 
 async def test_a_refusal_is_not_checked_by_a_query_that_began_before_it(shop: Shop, late: Core) -> None:
     """An operator's query is under way when WeChat receives the first try and then refuses the second one."""
-    shop.desk.before = [lost()]
+    shop.refund_gateway.before = [lost()]
     refund = await shop.ask(60)
     shop.clock.advance(TURN_S)
-    sending = Stall(shop.desk, "refund")
+    sending = Stall(shop.refund_gateway, "refund")
     task = await stalled(late.work_once(), sending)
-    querying = Stall(shop.desk, "query_refund", after=True)
+    querying = Stall(shop.refund_gateway, "query_refund", after=True)
     operator = await stalled(late.refunds.query(refund.out_refund_no), querying)
-    shop.desk.judge = refuses_as_the_first_arrives(shop.desk)
+    shop.refund_gateway.judge = refuses_as_the_first_arrives(shop.refund_gateway)
     sending.go.set()
     await asyncio.sleep(0.05)
     await woken(operator, querying)
@@ -179,9 +179,9 @@ async def test_a_refusal_is_not_checked_by_a_query_that_began_before_it(shop: Sh
     assert (shop.stored(refund).state, shop.reserved) == (RefundState.PROCESSING, 60)
 
 
-def refuses_as_the_first_arrives(desk: RefundDesk) -> Callable[[Refund], GatewayRefused]:
+def refuses_as_the_first_arrives(refund_gateway: FakeRefundGateway) -> Callable[[Refund], GatewayRefused]:
     def judge(refund: Refund) -> GatewayRefused:
-        desk.taken[refund.out_refund_no] = fact(refund, RefundState.PROCESSING)
+        refund_gateway.taken[refund.out_refund_no] = fact(refund, RefundState.PROCESSING)
         return refused("INVALID_REQUEST")
 
     return judge

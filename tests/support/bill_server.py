@@ -29,7 +29,7 @@ MERCHANT = Merchant("1900000109", "wx0123456789abcdef")
 _PART = re.compile(r'(\w+)="([^"]*)"')
 
 
-class BillDesk:
+class BillServer:
     """``file`` is the bill. Each attribute below changes one thing about how it is handed out."""
 
     def __init__(self, clock: ManualClock) -> None:
@@ -74,12 +74,12 @@ class BillDesk:
         self._must_be_signed(request)
         self.asked.append(request.path_qs)
         if self.refusal:
-            status, told = self.refusal
-            return web.json_response(told, status=status)
+            status, payload = self.refusal
+            return web.json_response(payload, status=status)
         sha1 = hashlib.sha1(self.file, usedforsecurity=False).hexdigest()
         address = f"{self.url}/v3/billdownload/file?token={self._token}" if self.address is None else self.address
-        told = {"hash_type": self.hash_type, "hash_value": self.hash or sha1, "download_url": address}
-        return self._signed(json.dumps(told).encode())
+        payload = {"hash_type": self.hash_type, "hash_value": self.hash or sha1, "download_url": address}
+        return self._signed(json.dumps(payload).encode())
 
     async def _download(self, request: web.Request) -> web.StreamResponse:
         self._must_be_signed(request)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from tests.support.core import CrashingProxy, CrashPoint
-from tests.support.refund_desk import raise_next
+from tests.support.refund_fixture import raise_next
 from wechat.domain.errors import FenpayError, GatewayRefused
 from wechat.domain.facts import Api, Notification, RemoteState, Transaction, Verified
 from wechat.domain.orders import Order, PayParams, Prepay
@@ -16,7 +16,7 @@ from wechat.pay.codes import ORDER_CLOSED, ORDER_NOT_EXIST, ORDER_PAID
 
 
 @dataclass
-class PayDesk:
+class OneOrderGateway:
     """``Gateway``. Of ``payments`` the first is the one it tells of. ``before`` and ``after`` as in ``RefundDesk``."""
 
     clock: Clock
@@ -56,7 +56,7 @@ class PayDesk:
         order = self.placed
         assert order is not None
         numbers = (order.appid, order.mchid, order.out_trade_no)
-        told = Transaction(
+        payload = Transaction(
             *numbers,
             RemoteState.SUCCESS,
             total,
@@ -65,7 +65,7 @@ class PayDesk:
             openid=order.openid,
             success_time=self.clock.now(),
         )
-        return Verified(told, "desk")
+        return Verified(payload, "desk")
 
     def pay_params(self, appid: str, prepay: Prepay) -> PayParams:
         return PayParams(appid, "1", "n", f"prepay_id={prepay.prepay_id}", prepay.sign_type, "s")
@@ -77,9 +77,9 @@ class PayDesk:
         raise NotImplementedError
 
 
-class MortalDesk(CrashingProxy):
+class CrashingGateway(CrashingProxy):
     """A desk for as long as the fuse burns. To sign is no call to the world outside."""
 
-    def __init__(self, desk: PayDesk, fuse: CrashPoint) -> None:
-        super().__init__(desk, fuse)
-        self.pay_params = desk.pay_params
+    def __init__(self, refund_gateway: OneOrderGateway, crash_point: CrashPoint) -> None:
+        super().__init__(refund_gateway, crash_point)
+        self.pay_params = refund_gateway.pay_params

@@ -27,15 +27,23 @@ class RefundFixture:
 
     def __init__(self, backend: Backend, policy: LatePolicy = LatePolicy.ASK) -> None:
         self.backend = backend
-        self.desk = RefundDesk()
+        self.refund_gateway = FakeRefundGateway()
         self._policy = policy
         self.core = self.process()
         self.refunds = self.core.refunds
 
-    def process(self, *, route: Mapping[Api, Api] = SAME, fuse: CrashPoint | None = None) -> Core:
-        """One more process over the same stores; with a ``fuse`` it dies when that burns down."""
-        desk = cast(RefundGateway, CrashingProxy(self.desk, fuse) if fuse else self.desk)
-        return Core(self.backend, refund_gateways=dict.fromkeys(Api, desk), policy=self._policy, route=route, fuse=fuse)
+    def process(self, *, route: Mapping[Api, Api] = SAME, crash_point: CrashPoint | None = None) -> Core:
+        """One more process over the same stores; with a ``crash_point`` it dies when that burns down."""
+        refund_gateway = cast(
+            RefundGateway, CrashingProxy(self.refund_gateway, crash_point) if crash_point else self.refund_gateway
+        )
+        return Core(
+            self.backend,
+            refund_gateways=dict.fromkeys(Api, refund_gateway),
+            policy=self._policy,
+            route=route,
+            crash_point=crash_point,
+        )
 
 
 class Shop:
@@ -44,8 +52,8 @@ class Shop:
     def __init__(self) -> None:
         self.clock = ManualClock(NOW)
         self.backend = Backend(self.clock)
-        self.till = RefundFixture(self.backend)
-        self.desk = self.till.desk
+        self.fixture = RefundFixture(self.backend)
+        self.refund_gateway = self.fixture.refund_gateway
         self.order = self.place()
 
     def place(self, number: str = "20260301120506abc", **changes: Any) -> Order:
@@ -61,7 +69,7 @@ class Shop:
     ) -> Refund:
         """A request to a process, the first one unless told otherwise."""
         wanted = RefundRequest.parse({"refund": refund, "reason": "缺货", **more})
-        refunds = process.refunds if process else self.till.refunds
+        refunds = process.refunds if process else self.fixture.refunds
         number = (order or self.order).out_trade_no
         named = key or ("" if wanted.out_refund_no else f"key-{secrets.token_hex(6)}")
         return await refunds.request(number, wanted, by="shop", idempotency_key=named)
@@ -69,7 +77,7 @@ class Shop:
     async def work(self, minutes: float = TURN_S / 60, *, process: Core | None = None) -> None:
         """Let the time pass, an order's next turn unless told how long, and a worker do what is due then."""
         self.clock.advance(minutes * 60)
-        while await (process or self.till.core).work_once():
+        while await (process or self.fixture.core).work_once():
             pass
 
     def stored(self, refund: Refund) -> Refund:
@@ -85,7 +93,7 @@ class Shop:
 
     @property
     def calls(self) -> list[str]:
-        return [call.split()[0] for call in self.desk.calls]
+        return [call.split()[0] for call in self.refund_gateway.calls]
 
     def alarms(self, kind: str) -> int:
         return self.backend.telemetry.alarms(kind)
@@ -104,7 +112,7 @@ def refused(code: str = SURE_NO, call: str = "refund") -> GatewayRefused:
 
 
 @dataclass
-class RefundDesk:
+class FakeRefundGateway:
     """``RefundGateway``. Each call consumes one entry of ``before`` (raised, nothing happens) and ``after`` (raised
     although it happened); None in either lets the call pass."""
 
