@@ -16,8 +16,8 @@ from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 from tests.contract.samples import an_order
 from tests.http.client import Shop
 from tests.support.core import Backend, Core
+from tests.support.one_order_gateway import OneOrderGateway
 from tests.support.operators_day import OperatorsDay
-from tests.support.pay_desk import PayDesk
 from tests.support.service import ServiceProcess, overlay
 from tests.support.simulator import SimulatorProcess
 from tests.support.stepped_clock import SteppedClock, let_tasks_run
@@ -31,7 +31,7 @@ LIFE_S = 1800
 """How long the demo's orders can be paid."""
 
 
-class SlowDesk(PayDesk):
+class SlowDesk(OneOrderGateway):
     """WeChat, which answers no query until it is let."""
 
     def __init__(self, clock: SteppedClock) -> None:
