@@ -85,7 +85,7 @@ def test_the_window_follows_the_wall_clock_when_the_simulated_one_is_ahead(merch
 
 
 @pytest.mark.parametrize(
-    ("item", "value", "told"),
+    ("item", "value", "expected"),
     [
         ("mchid", "sim1", (400, "MCH_NOT_EXISTS", "商户号不存在")),
         ("serial_no", "00", (401, "SIGN_ERROR", "商户证书序列号有误。请使用签名私钥匹配的证书序列号")),
@@ -94,9 +94,9 @@ def test_the_window_follows_the_wall_clock_when_the_simulated_one_is_ahead(merch
     ],
 )
 def test_each_item_of_authorization_is_checked(
-    merchant: Merchant, item: str, value: str, payload: tuple[int, str, str]
+    merchant: Merchant, item: str, value: str, expected: tuple[int, str, str]
 ) -> None:
-    assert refused(merchant.v3("GET", "/v3/certificates", None, **{item: value})) == payload
+    assert refused(merchant.v3("GET", "/v3/certificates", None, **{item: value})) == expected
 
 
 def test_a_body_changed_after_signing_is_refused_with_what_was_expected(merchant: Merchant) -> None:

@@ -503,7 +503,7 @@ def test_another_days_time_has_its_date() -> None:
 
 
 @pytest.mark.parametrize(
-    ("days", "told", "next_step"),
+    ("days", "notified_at", "next_step"),
     [
         (1, None, "manage.py reconcile 2026-03-01 --repair"),
         (5, None, "manage.py reconcile 2026-03-05 --repair"),  # the last day that is over
@@ -512,9 +512,9 @@ def test_another_days_time_has_its_date() -> None:
     ],
 )
 def test_a_refund_that_nobody_here_asked_for_is_booked_from_its_days_bill(
-    days: int, payload: str | None, next_step: str
+    days: int, notified_at: str | None, next_step: str
 ) -> None:
-    received = (message(payload, "unknown_refund", kind="refund"),) if payload else ()
+    received = (message(notified_at, "unknown_refund", kind="refund"),) if notified_at else ()
     case = OrderSnapshot(
         paid(BY_NOTICE), there(RemoteState.REFUND), received, (), at("10:10:00") + timedelta(days=days)
     )
