@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ from service.runtime import SystemRandom, ThreadPool
 from service.settings.model import Settings
 from wechat.account.client import AccountClient
 from wechat.domain.metrics import Metric
+from wechat.domain.news import NewsKind, NewsValue
 from wechat.domain.ports import Runtime
 from wechat.pay.certificates import KeyRing
 from wechat.support.transport import Transport
@@ -29,6 +30,12 @@ class Silence:
     def observe(self, metric: Metric, value: float, *labels: str) -> None: ...
 
     def alarm(self, kind: str, out_trade_no: str = "", *, day: str = "", error: str = "") -> None: ...
+
+    @property
+    def watched(self) -> bool:
+        return False
+
+    def publish(self, kind: NewsKind, out_trade_no: str, data: Mapping[str, NewsValue]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ from wechat.reconciliation.worker import BookWork
 from wechat.refunds.late_payments import LatePayments, LatePolicy
 from wechat.refunds.service import RefundDefaults, Refunds
 from wechat.support.claims import Claims
+from wechat.support.news import NewsFeed
 from wechat.support.plugin_storage import PluginStorage
 from wechat.support.rate_limit import RateLimit
 from wechat.support.transport import Transport
@@ -145,6 +146,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
     transport, machine = Transport(telemetry), SystemClock()
     clock = SimulatorClock(transport, settings.simulator_url) if settings.simulator_url else machine
     runtime = Runtime(clock, SystemRandom(), telemetry, ThreadPool())
+    telemetry.feed = NewsFeed(clock)
     pay = gateways.build(settings, transport, Runtime(machine, runtime.random, telemetry, runtime.threads))
     storage, token_store = _storage(settings, mongo_url, runtime), _token_cache(settings, redis_url, clock)
     core = build_core(storage, pay.gateways, pay.refunds, _core_settings(settings), runtime, machine)
@@ -159,6 +161,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         books=books,
         receiver=core.receiver,
         alarms=alarms,
+        feed=telemetry.feed,
         health=_health(settings, transport, pay, account, core, alarms, runtime),
         diagnosis=_diagnosis(core, clock),
         oauth=OAuth(account.client, _credentials(settings), settings.account.open_url, token_store),
@@ -175,11 +178,18 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         plugin_storage=lambda name: PluginStorage(core.store.plugin_records, name, runtime),
     )
     webhooks = _webhooks(settings, machine)
-    targets: list[Target] = [*webhooks, *plugin.subscribers(settings.plugin_names, services)]
-    workers = [*build_workers(core, targets, runtime, settings.workers.loops), build_book_worker(books, runtime)]
-    background: list[Background] = [*pay.background, alarms, services.health, *workers]
+    background = [*pay.background, *_background(settings, core, services, webhooks, runtime)]
     closing = [transport, *pay.closing, storage, token_store, account.tokens, *webhooks, clock, *background]
     return Process(services, storage, clock, background, closing, [transport, *pay.closing])
+
+
+def _background(
+    settings: Settings, core: Core, services: Services, webhooks: Sequence[Webhook], runtime: Runtime
+) -> list[Background]:
+    """What works without being asked."""
+    targets: list[Target] = [*webhooks, *plugin.subscribers(settings.plugin_names, services)]
+    workers = build_workers(core, targets, runtime, settings.workers.loops)
+    return [services.alarms, services.health, *workers, build_book_worker(services.books, runtime)]
 
 
 def _account(settings: Settings, transport: Transport, token_store: TokenStore, runtime: Runtime) -> Account:

@@ -11,6 +11,8 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from wechat.domain.metrics import Metric
+from wechat.domain.news import NewsKind, NewsValue
+from wechat.support.news import NewsFeed
 
 T = TypeVar("T")
 
@@ -97,6 +99,8 @@ class PrometheusTelemetry:
         self._histograms: dict[Metric, Histogram] = {}
         self.on_alarm: Callable[[str, str, str], None] = lambda kind, subject, error: None
         """Called with each alarm's kind, the order, day or reason that it is about, and its error."""
+        self.feed: NewsFeed | None = None
+        """Where news goes; without one, nobody listens."""
         for metric, shape in SHAPES.items():
             if shape.kind is Counter:
                 self._counters[metric] = Counter(metric, shape.help, shape.labels, registry=registry)
@@ -124,3 +128,12 @@ class PrometheusTelemetry:
         about = {"out_trade_no": out_trade_no, "name": day, "error": error}
         log.error("alarm", kind=kind, **{name: value for name, value in about.items() if value})
         self.on_alarm(kind, out_trade_no or day or error, error)
+        self.publish(NewsKind.ALARM, out_trade_no, {"alarm": kind, "day": day or None})
+
+    @property
+    def watched(self) -> bool:
+        return self.feed is not None and self.feed.watched
+
+    def publish(self, kind: NewsKind, out_trade_no: str, data: Mapping[str, NewsValue]) -> None:
+        if self.feed is not None:
+            self.feed.publish(kind, out_trade_no, data)

@@ -23,6 +23,7 @@ from wechat.reconciliation.reconciler import Reconciler
 from wechat.reconciliation.records import BookRecords
 from wechat.reconciliation.repairs import Repairs
 from wechat.refunds.service import Refunds
+from wechat.support.news import NewsFeed
 from wechat.support.plugin_storage import PluginStorage
 from wechat.support.rate_limit import RateLimit
 
@@ -79,6 +80,7 @@ class Services:
     books: Books
     receiver: NotificationReceiver
     alarms: AlarmBoard
+    feed: NewsFeed
     health: Health
     diagnosis: Diagnosis
     oauth: OAuth

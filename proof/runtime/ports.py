@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -13,6 +13,7 @@ from proof.checks.alarms import Alarm
 from proof.faults import Fault, Faults
 from proof.runtime.trace import Trace
 from wechat.domain.metrics import Metric
+from wechat.domain.news import NewsKind, NewsValue
 
 T = TypeVar("T")
 
@@ -143,3 +144,10 @@ class TracedTelemetry:
             at_s = asyncio.get_running_loop().time()
             self._alarms.append(Alarm(kind, out_trade_no, day, at_s, self._clock.now(), at_s - state.trouble_s))
             state.trace.add(state.name, "alarm", f"{kind} {day} {error}".strip(), out_trade_no)
+
+    @property
+    def watched(self) -> bool:
+        return False
+
+    def publish(self, kind: NewsKind, out_trade_no: str, data: Mapping[str, NewsValue]) -> None:
+        """Nobody listens."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from wechat.domain.metrics import Metric
+from wechat.domain.news import NewsKind, NewsValue
 from wechat.domain.ports import Clock, Random, Runtime
 
 T = TypeVar("T")
@@ -51,6 +52,8 @@ class RecordedTelemetry:
         self.measured: dict[tuple[str, ...], float] = {}
         self.observed: list[tuple[Metric, float]] = []
         self.raised: list[tuple[str, str]] = []
+        self.watched = False
+        self.news: list[tuple[NewsKind, str, Mapping[str, NewsValue]]] = []
 
     def count(self, metric: Metric, *labels: str, by: float = 1) -> None:
         self.counted[(metric, *labels)] += int(by)
@@ -64,6 +67,9 @@ class RecordedTelemetry:
     def alarm(self, kind: str, out_trade_no: str = "", *, day: str = "", error: str = "") -> None:
         self.count(Metric.ALARMS, kind)
         self.raised.append((kind, out_trade_no or day))
+
+    def publish(self, kind: NewsKind, out_trade_no: str, data: Mapping[str, NewsValue]) -> None:
+        self.news.append((kind, out_trade_no, data))
 
     def alarms(self, kind: str) -> int:
         """How often there was an alarm of this kind."""

@@ -16,6 +16,7 @@ from wechat.domain.deliveries import Delivery, DeliveryState
 from wechat.domain.facts import Received, RefundState
 from wechat.domain.messages import StoredNotification
 from wechat.domain.metrics import Metric
+from wechat.domain.news import NewsKind, NewsValue
 from wechat.domain.numbers import Claim, NumberUse
 from wechat.domain.orders import Order, TradeState
 from wechat.domain.plugin_records import PluginRecord
@@ -58,7 +59,7 @@ class Random(Protocol):
 
 
 class Telemetry(Protocol):
-    """Where metrics and alarms go. ``labels`` are the values of the metric's labels, in order."""
+    """Where metrics, alarms and news go. ``labels`` are the values of the metric's labels, in order."""
 
     def count(self, metric: Metric, *labels: str, by: float = 1) -> None: ...
 
@@ -70,6 +71,13 @@ class Telemetry(Protocol):
 
     def alarm(self, kind: str, out_trade_no: str = "", *, day: str = "", error: str = "") -> None:
         """Tell the operator, in the log and in the metrics."""
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody listens to news; where nobody does, none has to be made."""
+
+    def publish(self, kind: NewsKind, out_trade_no: str, data: Mapping[str, NewsValue]) -> None:
+        """Tell those who listen of what happens now. See ``News`` for what ``data`` may hold."""
 
 
 class Threads(Protocol):

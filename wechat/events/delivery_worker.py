@@ -27,6 +27,7 @@ from wechat.domain.deliveries import (
 )
 from wechat.domain.errors import StoreUnavailable
 from wechat.domain.metrics import Metric
+from wechat.domain.news import NewsKind
 from wechat.domain.ports import DeliveryStore, Runtime, Stored
 from wechat.events.targets import Target
 from wechat.support.update import Updater
@@ -87,6 +88,9 @@ class DeliveryWork:
         attempt = Attempt(at, outcome.result, self._clock.monotonic() - started)
         result = await self._conclude(job, outcome, attempt)
         self._telemetry.count(Metric.EVENT_DELIVERIES, self._target.name, result)
+        event = job.delivery.event
+        told = {"id": event.id, "type": event.type, "target": self._target.name, "outcome": result}
+        self._telemetry.publish(NewsKind.DELIVERY, event.out_trade_no, told | {"result": outcome.result})
 
     async def measure(self) -> None:
         overdue, oldest_s = await self._store.overdue(self._target.name, self._clock.now())

@@ -15,6 +15,7 @@ from wechat.domain.deliveries import Delivery, staged_events
 from wechat.domain.errors import StoreUnavailable
 from wechat.domain.events import OutgoingEvent
 from wechat.domain.metrics import Metric
+from wechat.domain.news import NewsKind
 from wechat.domain.orders import Order
 from wechat.domain.ports import DeliveryStore, OrderStore, Runtime, Stored
 from wechat.domain.transitions import remove_events
@@ -99,6 +100,9 @@ class RelayWork:
             wanted = [target.name for target in self._targets if target.wants(event.type)]
             deliveries = [Delivery(event, name, job.key, sequence, now) for name in wanted]
             await asyncio.gather(*[self._deliveries.insert(delivery, write) for delivery in deliveries])
+            if self._telemetry.watched:
+                data = {"id": event.id, "type": event.type, "body": event.body().decode()}
+                self._telemetry.publish(NewsKind.EVENT, event.out_trade_no, data)
         for worker in self._workers:
             worker.wake()
         for staged in job.outbox:

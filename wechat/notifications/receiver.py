@@ -35,6 +35,7 @@ from wechat.domain.facts import (
 )
 from wechat.domain.messages import StoredNotification, Verdict, conclude, count_again
 from wechat.domain.metrics import Metric
+from wechat.domain.news import NewsKind
 from wechat.domain.orders import order_key
 from wechat.domain.payments import SECOND_PAYMENT
 from wechat.domain.ports import NotificationStore, Runtime
@@ -147,6 +148,7 @@ class NotificationReceiver:
         gateway = self._gateways.get(api) if api and kept else None
         message = RefusedMessage(api, headers, body, error, gateway.claimed_order(body) if gateway else "")
         self.refusals.report(message)
+        self._telemetry.publish(NewsKind.REFUSED, message.out_trade_no, {"api": api, "reason": error.reason})
         if kept:
             await self.refusals.keep(message)
 
@@ -165,6 +167,7 @@ class NotificationReceiver:
             verdict != Verdict.APPLIED or stored.seen > 1
         ):  # the order's timeline records a first success: one write less
             await self._conclude(message.value.id, verdict)
+        self._publish(message.value, verdict, stored.seen)
         self.last_accepted_at = now
         self._telemetry.measure(Metric.LAST_NOTIFICATION, now.timestamp())
         return verdict
@@ -176,6 +179,10 @@ class NotificationReceiver:
         if gateway is None:
             raise SignatureInvalid("api_off" if api else "headers_mixed")
         return gateway.receive(headers, body, arrived_at=arrived_at)
+
+    def _publish(self, message: Notification, verdict: str, seen: int) -> None:
+        data = {"api": message.api.value, "type": message.kind, "verdict": verdict, "seen": seen}
+        self._telemetry.publish(NewsKind.NOTIFICATION, message.out_trade_no, data)
 
     async def _record(
         self, message: Verified[Notification], raw: bytes, headers: Mapping[str, str], now: datetime

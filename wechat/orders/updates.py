@@ -15,6 +15,7 @@ from wechat.domain.metrics import Metric
 from wechat.domain.orders import Order, Refund, TradeState
 from wechat.domain.payments import REFUNDED_ELSEWHERE
 from wechat.domain.ports import OrderStore, Runtime, Stored, Telemetry
+from wechat.orders.news import publish_change, publish_created
 from wechat.support.update import Change, Transition, Updater
 
 REFUND_REFUSED = "refund_refused"
@@ -43,7 +44,10 @@ class OrderUpdates:
 
     async def insert(self, order: Order) -> bool:
         """Store a new order; False when its number is taken."""
-        return await self._updater.insert(order)
+        stored = await self._updater.insert(order)
+        if stored:
+            publish_created(order, self._telemetry)
+        return stored
 
     async def get(self, key: str) -> Order:
         """Raises NotFound."""
@@ -68,8 +72,8 @@ class OrderUpdates:
         return change
 
     def _staging(self, transition: Transition[Order]) -> Transition[Order]:
-        """``transition`` without the events that nobody receives."""
-        if len(self.wanted) == len(EventType):
+        """``transition`` without the events that nobody receives. Those who watch receive all."""
+        if len(self.wanted) == len(EventType) or self._telemetry.watched:
             return transition
 
         def apply(order: Order) -> Order:
@@ -85,6 +89,7 @@ class OrderUpdates:
         before, after = change.before, change.after
         report_order(before, after, self._telemetry)
         report_refunds(before, after, self._telemetry)
+        publish_change(before, after, self._telemetry)
         if len(after.outbox) > len(before.outbox):
             earlier = {event.id for event in before.outbox}
             self.on_reported([event.id for event in after.outbox if event.id not in earlier])

@@ -20,6 +20,7 @@ from yarl import URL
 
 from wechat.domain.errors import NotSent, OutcomeUnknown, RemoteError
 from wechat.domain.metrics import Metric
+from wechat.domain.news import NewsKind, NewsValue
 from wechat.domain.ports import Telemetry
 from wechat.support.circuit import Circuits
 from wechat.support.connection import build_not_sent, build_unknown
@@ -205,7 +206,10 @@ class Transport:
     def _observe(self, request: Request, result: str, started: float, host: str) -> None:
         spent = time.monotonic() - started
         self._telemetry.observe(Metric.API_REQUEST_SECONDS, spent, request.call, result)
-        log.debug("wechat_call", call=request.call, host=host, result=result, duration_s=round(spent, 4))
+        about: dict[str, NewsValue] = {"call": request.call, "host": host, "result": result}
+        about["duration_s"] = round(spent, 4)
+        log.debug("wechat_call", **about)
+        self._telemetry.publish(NewsKind.CALL, "", about)
 
 
 async def _read_up_to_limit(response: aiohttp.ClientResponse, call: str) -> bytes:

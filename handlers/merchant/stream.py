@@ -1,0 +1,48 @@
+"""News as it happens, for the merchant's own systems and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from handlers.web.base import ApiHandler, takes_query
+from handlers.web.event_stream import Frame, Streaming
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
+from wechat.domain.errors import BadRequest, Bilingual
+from wechat.domain.news import News, NewsKind
+from wechat.domain.orders import OUT_TRADE_NO
+from wechat.domain.times import to_v3
+
+
+class StreamHandler(Streaming, ApiHandler):
+    """News of this process, as it happens: no personal data, nothing stored, nothing repeated."""
+
+    @takes_query("kind", "out_trade_no")
+    async def get(self) -> None:
+        with self.services.feed.listen(self._kinds(), self._out_trade_no()) as listener:
+            await self.send_news(listener, render)
+
+    def _kinds(self) -> list[NewsKind]:
+        wanted = self.get_query_arguments("kind")
+        if not set(wanted) <= set(NewsKind):
+            kinds = ", ".join(NewsKind)
+            raise BadRequest(Bilingual(f"kind 可取 {kinds}", f"kind is one of {kinds}"), field="kind")
+        return [NewsKind(each) for each in wanted]
+
+    def _out_trade_no(self) -> str:
+        number = self.get_query_argument("out_trade_no", "")
+        if number and not OUT_TRADE_NO.fullmatch(number):
+            text = Bilingual("out_trade_no 格式不正确", "out_trade_no has an invalid format")
+            raise BadRequest(text, field="out_trade_no")
+        return number
+
+
+def render(news: News) -> Iterator[Frame]:
+    """``{"kind", "at", "out_trade_no", …}``; of an event all but its body, which may name a person."""
+    data = {name: value for name, value in news.data.items() if name != "body"}
+    head = {"kind": news.kind.value, "at": to_v3(news.at), "out_trade_no": news.out_trade_no or None}
+    yield news.kind.value, head | data
+
+
+def routes(services: Services) -> list[Route]:
+    return [Route(pattern=r"/api/stream", handler=StreamHandler, access=Access.MERCHANT, name="api_stream")]

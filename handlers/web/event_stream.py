@@ -1,0 +1,67 @@
+"""Server-Sent Events: an answer that goes on for as long as somebody reads it.
+
+Source of the format: https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+import orjson
+from tornado.iostream import StreamClosedError
+from tornado.web import RequestHandler
+
+from wechat.domain.news import News
+from wechat.support.news import Listener
+
+HEARTBEAT_S = 10.0
+"""An idle stream carries a comment this often: a proxy in between keeps it, and a reader knows that it lives."""
+UNREAD_S = 20.0
+"""A reader that takes nothing for so long is let go."""
+
+Frame = tuple[str, object]
+"""The name of an event and its data, fit for JSON."""
+
+
+class Streaming(RequestHandler):
+    """A handler whose answer is a stream of news. Mix it in before the handler that decides who may read."""
+
+    _listener: Listener | None = None
+
+    def on_connection_close(self) -> None:
+        if self._listener:
+            self._listener.close()
+
+    async def send_news(self, listener: Listener, render: Callable[[News], Iterable[Frame]]) -> None:
+        """Write what ``listener`` hears, as ``render`` shows it, until the reader leaves or the listener is closed.
+
+        ``event: missed`` with ``{"count": n}`` stands for what a slow reader did not get.
+        """
+        self._listener, missed = listener, 0
+        self.set_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.set_header("X-Accel-Buffering", "no")  # nginx would keep it back to fill its buffers
+        self.write(b": open\n\n")
+        while await self._send() and not listener.closed:
+            news = await listener.take(HEARTBEAT_S)
+            self.write(b"".join([frame(*each) for one in news for each in render(one)]) or b": idle\n\n")
+            if listener.missed > missed:
+                self.write(frame("missed", {"count": listener.missed - missed}))
+                missed = listener.missed
+
+    async def _send(self) -> bool:
+        """Send what was written; whether somebody still reads."""
+        try:
+            await asyncio.wait_for(self.flush(), UNREAD_S)
+        except StreamClosedError:
+            return False
+        except TimeoutError:
+            cast(Any, self.request.connection).close()
+            return False
+        return True
+
+
+def frame(name: str, data: object) -> bytes:
+    """One event. JSON has no line ends of its own, so the data is one line."""
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), orjson.dumps(data))

@@ -1,0 +1,101 @@
+"""The source of news inside a process. While nobody listens, publishing is one look at an empty collection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+
+from wechat.domain.errors import Bilingual, TooMany
+from wechat.domain.news import News, NewsKind, NewsValue
+from wechat.domain.ports import Clock
+
+MOST_LISTENERS = 16
+MOST_QUEUED = 1000
+TOO_MANY = Bilingual(
+    f"已有 {MOST_LISTENERS} 个连接在接收实时消息；请先关掉一个",
+    f"{MOST_LISTENERS} connections receive live news already; close one of them first",
+)
+
+
+class Listener:
+    """One who listens, to some kinds of news or to all (no ``kinds``), of one order or of all (no number).
+
+    The oldest of too many pieces makes room; ``missed`` counts them.
+    """
+
+    def __init__(self, kinds: Collection[NewsKind] = (), out_trade_no: str = "") -> None:
+        self._kinds = frozenset(kinds or NewsKind)
+        self._out_trade_no = out_trade_no
+        self._queue: deque[News] = deque(maxlen=MOST_QUEUED)
+        self._wake = asyncio.Event()
+        self.missed = 0
+        self.closed = False
+
+    def add(self, news: News) -> None:
+        """Queue ``news`` if it is wanted."""
+        if news.kind not in self._kinds or self._out_trade_no not in ("", news.out_trade_no):
+            return
+        self.missed += len(self._queue) == MOST_QUEUED
+        self._queue.append(news)
+        self._wake.set()
+
+    async def take(self, timeout_s: float) -> list[News]:
+        """All that has come; empty after ``timeout_s`` without news, and when the listener is closed."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return []
+        if not self.closed:
+            self._wake.clear()
+        taken = list(self._queue)
+        self._queue.clear()
+        return taken
+
+    def close(self) -> None:
+        """End the wait of whoever takes."""
+        self.closed = True
+        self._wake.set()
+
+
+class NewsFeed:
+    """Hands each piece of news to everybody who listens."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._listeners: set[Listener] = set()
+        self._closed = False
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._listeners)
+
+    def publish(self, kind: NewsKind, out_trade_no: str, data: Mapping[str, NewsValue]) -> None:
+        """Hand out a piece of news, which happens now."""
+        if self._listeners:
+            news = News(kind, self._clock.now(), out_trade_no, data)
+            for listener in self._listeners:
+                listener.add(news)
+
+    @contextmanager
+    def listen(self, kinds: Collection[NewsKind] = (), out_trade_no: str = "") -> Iterator[Listener]:
+        """Listen for as long as the context is open. Raises TooMany."""
+        if len(self._listeners) >= MOST_LISTENERS:
+            raise TooMany(TOO_MANY, code="TOO_MANY_LISTENERS")
+        listener = Listener(kinds, out_trade_no)
+        if self._closed:
+            listener.close()
+        self._listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+    def close(self) -> None:
+        """End every listener, and at once those that come later: the process is about to stop."""
+        self._closed = True
+        for listener in self._listeners:
+            listener.close()
