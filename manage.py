@@ -14,7 +14,21 @@ from typing import Annotated
 import typer
 
 from cli import usage
-from cli.commands import alarms, bills, books, events, explain, notify, orders, refunds, sign, support, trigger, why
+from cli.commands import (
+    alarms,
+    bills,
+    books,
+    events,
+    explain,
+    notify,
+    orders,
+    refunds,
+    sign,
+    support,
+    tail,
+    trigger,
+    why,
+)
 from cli.commands import doctor as doctor_view
 from cli.output import Screen, language, words
 from scripts import demo as demonstration
@@ -183,6 +197,7 @@ def indexes(
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(why.app)
 app.add_typer(support.app)
+app.add_typer(tail.app)
 app.add_typer(trigger.app)
 app.add_typer(sign.app, name="sign")
 app.add_typer(explain.app)

@@ -21,6 +21,8 @@ from wechat.domain.errors import Bilingual
 
 ANSWER_S = 60.0  # a query may wait for WeChat, and for its spare host after that
 PIECE = 64 * 1024
+SILENCE_S = 30.0  # a stream carries something at least every ten seconds
+OPEN = b": open\n"
 
 
 class Service:
@@ -59,6 +61,23 @@ class Service:
                 yield piece, total
             if left > 0:
                 raise http.client.IncompleteRead(b"", left)
+
+    def stream(self, path: str, **query: str | None) -> Iterator[tuple[str, Any]]:
+        """The Server-Sent Events of ``path``: each event's name and its JSON; first ``("open", None)``.
+
+        Ends when the service ends it, and raises Problem as every call, also when it falls silent.
+        """
+        request = Request(self._url(path, query), headers=self._headers, method="GET")  # noqa: S310 - see get
+        with self._answer(request, SILENCE_S) as answer:
+            name = ""
+            for line in answer:
+                field, _, value = line.decode("utf-8", "replace").rstrip("\n").partition(": ")
+                if line == OPEN:
+                    yield "open", None
+                elif field == "event":
+                    name = value
+                elif field == "data":
+                    yield name, _document(value.encode())
 
     def _json(self, request: Request, timeout_s: float) -> Any:
         with self._answer(request, timeout_s) as answer:

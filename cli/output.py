@@ -50,6 +50,16 @@ class Screen:
         for view in views:
             self._out.print(view, soft_wrap=isinstance(view, Styled))  # a sentence is one line, tables have a width
 
+    def emit(self, document: Any, line: Styled) -> None:
+        """One piece of an answer that goes on: a line of JSON, or a line for a person. Exits when nobody reads it."""
+        with self._out.capture() as captured:
+            self._out.print(line, soft_wrap=True)
+        try:
+            typer.echo(json.dumps(document, ensure_ascii=False) if self.as_json else captured.get().rstrip("\n"))
+        except BrokenPipeError:  # as after "| head"
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit from None
+
     def preview(self, *views: RenderableType) -> None:
         """What a person should see before the answer, because a question follows."""
         if not self.as_json:

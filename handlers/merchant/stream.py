@@ -23,7 +23,7 @@ class StreamHandler(Streaming, ApiHandler):
             await self.send_news(listener, render)
 
     def _kinds(self) -> list[NewsKind]:
-        wanted = self.get_query_arguments("kind")
+        wanted = [kind for kind in self.get_query_argument("kind", "").split(",") if kind]
         if not set(wanted) <= set(NewsKind):
             kinds = ", ".join(NewsKind)
             raise BadRequest(Bilingual(f"kind 可取 {kinds}", f"kind is one of {kinds}"), field="kind")

@@ -8,6 +8,8 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,6 +81,24 @@ class Manage:
         shown = _read_all(ours)
         out, _ = process.communicate(timeout=RUN_S)
         return Ran(process.returncode, out, shown)
+
+    @contextmanager
+    def running(self, *arguments: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
+        """A command that goes on, its output in pipes; interrupted at the end if it still runs."""
+        process = subprocess.Popen(
+            self._argv(arguments),
+            cwd=ROOT,
+            env=self.environment | settings,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
 
     @staticmethod
     def _argv(arguments: tuple[str, ...]) -> list[str]:

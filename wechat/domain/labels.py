@@ -26,6 +26,16 @@ REFUND_STATES: Labels = {
     "CLOSED": Bilingual("退款关闭（未退款）", "closed, nothing was refunded"),
     "REFUSED": Bilingual("被拒绝（未退款）", "refused, nothing was refunded"),
 }
+NEWS: Labels = {
+    "order": Bilingual("订单", "order"),
+    "refund": Bilingual("退款", "refund"),
+    "notification": Bilingual("通知", "notification"),
+    "refused": Bilingual("拒绝的通知", "refused"),
+    "call": Bilingual("调用微信", "call"),
+    "event": Bilingual("事件", "event"),
+    "delivery": Bilingual("推送", "delivery"),
+    "alarm": Bilingual("告警", "alarm"),
+}
 DELIVERY_STATES: Labels = {
     "pending": Bilingual("待投递", "pending"),
     "delivered": Bilingual("已送达", "delivered"),

@@ -1,0 +1,119 @@
+"""``tail``: what the service does, as it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text as Styled
+
+from cli.context import KeyFile, Url, command_context, number
+from cli.following import follow
+from cli.output import Screen, clean, moment, money, words
+from cli.problems import Exit, Problem
+from wechat.domain.errors import Bilingual
+from wechat.domain.labels import DELIVERY_STATES, NEWS, ORDER_STATES, REFUND_STATES, SOURCES, TIMELINE, VERDICTS
+
+Data = Mapping[str, Any]
+
+CLOCK = slice(11, 19)
+"""The time of day within a moment."""
+
+app = typer.Typer()
+
+
+@app.command(
+    help=words(
+        "实时显示订单、通知、拒绝、调用微信；Ctrl-C 结束",
+        "Orders, notifications, refusals, calls to WeChat as they happen; Ctrl-C ends it.",
+    )
+)
+def tail(
+    kind: Annotated[list[str] | None, typer.Option(help=words("只看这些：", "these only: ") + ", ".join(NEWS))] = None,
+    order: Annotated[str | None, typer.Option(metavar="NO", help=words("只看这笔订单", "this order only"))] = None,
+    url: Url = None,
+    key_file: KeyFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help=words("每行一个 JSON", "one JSON document a line"))] = False,
+) -> None:
+    """Show what the service does, as it happens."""
+    with command_context("tail", url, key_file, as_json) as context, suppress(KeyboardInterrupt):
+        about = number("out_trade_no", order) if order else None
+        for name, data in follow(context, "/api/stream", kind=_kinds(kind or []), out_trade_no=about):
+            context.screen.emit({"kind": name} | data, describe(context.screen, name, data))
+
+
+def describe(screen: Screen, name: str, data: Data) -> Styled:
+    """One line for a person."""
+    if name == "missed":
+        text = Bilingual(f"漏了 {data['count']} 条：读得太慢", f"{data['count']} left out: read too slowly")
+        return Styled(text.to(screen.lang), style="yellow")
+    kind = NEWS[name].to(screen.lang) if name in NEWS else name
+    parts = [moment(data["at"])[CLOCK], kind, data["out_trade_no"], *_PARTS.get(name, _parts_of_others)(screen, data)]
+    line = Styled(clean("  ".join(str(part) for part in parts if part)))
+    if name in ("refused", "alarm"):
+        line.stylize("red")
+    return line
+
+
+def _kinds(wanted: list[str]) -> str | None:
+    """Raises Problem for one that does not exist."""
+    if unknown := [kind for kind in wanted if kind not in NEWS]:
+        kinds, what = ", ".join(NEWS), unknown[0]
+        text = Bilingual(f"没有 {what}；--kind 可取 {kinds}", f"There is no {what}; --kind is one of {kinds}")
+        raise Problem(Exit.USAGE, "BAD_KIND", text)
+    return ",".join(wanted) or None
+
+
+def _parts_of_order(screen: Screen, data: Data) -> list[str]:
+    source = SOURCES[data["source"]].to(screen.lang) if data["source"] in SOURCES else data["source"]
+    state = screen.translate(data["state"], ORDER_STATES)
+    return [screen.translate(data["what"], TIMELINE), state, money(data["total"]), source]
+
+
+def _parts_of_refund(screen: Screen, data: Data) -> list[str]:
+    return [data["out_refund_no"], screen.translate(data["state"], REFUND_STATES), money(data["refund"])]
+
+
+def _parts_of_notification(screen: Screen, data: Data) -> list[str]:
+    times = f"×{data['seen']}" if data["seen"] > 1 else ""
+    return [f"{data['api']} {data['type']}", screen.translate(data["verdict"], VERDICTS), times]
+
+
+def _parts_of_refused(screen: Screen, data: Data) -> list[str]:
+    return [data["api"] or "", data["reason"]]
+
+
+def _parts_of_call(screen: Screen, data: Data) -> list[str]:
+    return [data["call"], data["host"], data["result"], f"{data['duration_s']:.3f} s"]
+
+
+def _parts_of_event(screen: Screen, data: Data) -> list[str]:
+    return [data["type"], data["id"]]
+
+
+def _parts_of_delivery(screen: Screen, data: Data) -> list[str]:
+    outcome = screen.translate(data["outcome"], DELIVERY_STATES)
+    return [data["type"], f"→ {data['target']}", data["result"], outcome]
+
+
+def _parts_of_alarm(screen: Screen, data: Data) -> list[str]:
+    return [data["alarm"], data["day"] or ""]
+
+
+def _parts_of_others(screen: Screen, data: Data) -> list[str]:
+    """A kind that this release does not know, of a newer service."""
+    return [f"{name}={value}" for name, value in data.items() if name not in ("kind", "at", "out_trade_no")]
+
+
+_PARTS: Mapping[str, Callable[[Screen, Data], list[str]]] = {
+    "order": _parts_of_order,
+    "refund": _parts_of_refund,
+    "notification": _parts_of_notification,
+    "refused": _parts_of_refused,
+    "call": _parts_of_call,
+    "event": _parts_of_event,
+    "delivery": _parts_of_delivery,
+    "alarm": _parts_of_alarm,
+}
