@@ -87,7 +87,7 @@ SCENARIOS: Mapping[Refunding, str] = {
 }
 """What the simulator calls it."""
 
-TRADES: Mapping[str, int] = {"JSAPI": 80, "NATIVE": 14, "MWEB": 6}
+TRADES: Mapping[str, int] = {"JSAPI": 78, "NATIVE": 12, "MWEB": 5, "APP": 5}
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,8 @@ class WeChat:
     async def pay(self, order: Mapping[str, Any], scenario: str) -> str:
         """Let a payer live through ``scenario``; what the page hears: ok, cancel or fail."""
         if order.get("pay"):
-            heard = await self.control("POST", "bridge", {**order["pay"], "scenario": scenario})
+            way = "app" if order["trade_type"] == "APP" else "bridge"
+            heard = await self.control("POST", way, {**order["pay"], "scenario": scenario})
         else:
             scanned = {name: order[name] for name in ("code_url", "h5_url") if order.get(name)}
             heard = await self.control("POST", "scan", {**scanned, "scenario": scenario})

@@ -32,6 +32,7 @@ def overlay(
         },
         "pay": {
             "mchid": credentials["mchid"],
+            "app_appid": credentials.get("app_appid", ""),
             "base_urls": [simulator_url],
             "v2": {"key": credentials["api_v2_key"], **_secure(credentials, text)},
             "v3": {

@@ -359,6 +359,7 @@ def _catalogue(settings: Settings) -> Mapping[str, Item]:
 def _defaults(settings: Settings) -> OrderDefaults:
     return OrderDefaults(
         appid=settings.account.appid,
+        app_appid=settings.pay.app_appid,
         mchid=settings.pay.mchid,
         api=settings.pay.api,
         notify_url=settings.notify_url,

@@ -50,6 +50,7 @@ class V3Settings(Section):
 
 class PaySettings(Section):
     api: Api = Api.V3
+    app_appid: str = Field("", pattern=r"^((wx|wxsim)[0-9a-zA-Z]{8,30})?$")
     mchid: str = Field(pattern=r"^[0-9A-Za-z]{8,32}$")
     base_urls: tuple[BaseUrl, ...] = PAY_HOSTS
     order_minutes: int = Field(30, ge=5, le=7 * 24 * 60)

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+_APPIDS = ("wx0000000000000000", "wx8888888888888888", "wxd678efh567hg6787", "wxd930ea5d5a258f4f")
 SAMPLES: Mapping[str, tuple[str, ...]] = {
-    "account.appid": ("wx0000000000000000", "wx8888888888888888", "wxd678efh567hg6787", "wxd930ea5d5a258f4f"),
+    "account.appid": _APPIDS,
+    "pay.app_appid": _APPIDS,
     "pay.mchid": ("1900000000", "1900009191", "1230000109", "10000100"),
     "pay.v2.key": ("192006250b4c09247ec02edce69f6a2d",),
     "pay.v3.public_key_id": ("PUB_KEY_ID_0", "PUB_KEY_ID_0000000000000024101100397200000006"),

@@ -75,7 +75,8 @@ def _production_problems(settings: Settings) -> list[Check]:
                     f"production does not use {url}; set a {example}… address",
                 )
             )
-    if settings.simulator_url or settings.account.appid.startswith("wxsim") or settings.pay.mchid.startswith("sim"):
+    accounts = (settings.account.appid, settings.pay.app_appid, settings.pay.mchid)
+    if settings.simulator_url or any(account.startswith(("wxsim", "sim")) for account in accounts):
         found.append(
             (
                 "simulator_url",
@@ -109,6 +110,7 @@ def _placeholder_problems(settings: Settings) -> list[Check]:
         "http": {"public_base_url": settings.http.public_base_url},
         "pay": {
             "mchid": settings.pay.mchid,
+            "app_appid": settings.pay.app_appid,
             "v2": {"key": v2.key.get_secret_value()} if v2 else None,
             "v3": {"public_key_id": v3.public_key_id} if v3 else None,
         },

@@ -24,6 +24,7 @@ class Credentials(ControlHandler):
     def get(self) -> None:
         identity, keys, merchant = self.simulator.identity, self.simulator.keys, self.simulator.merchant
         document = asdict(identity) | {
+            "app_appid": identity.app_appid,
             "merchant_private_key_pem": merchant.key_pem,
             "merchant_cert_pem": merchant.certificate_pem,
             "merchant_serial_no": merchant.serial_no,

@@ -67,7 +67,7 @@ class NotificationBuilder:
     ) -> Message:
         """The message that ``refund`` came to ``end``."""
         if refund.taken.notify_api == "v2":
-            return self._v2_refund(v2_refund_news(order, refund, end), notification_id, shot)
+            return self._v2_refund(order, v2_refund_news(order, refund, end), notification_id, shot)
         fields = v3_refund_news(self._identity.mchid, order, refund, end)
         event, summary = f"REFUND.{end.state}", REFUND_TEXT[State(end.state)]
         return self._v3(event, summary, "refund", fields, notification_id, end.wall_s, shot)
@@ -75,8 +75,7 @@ class NotificationBuilder:
     def _v2_payment(self, order: Order, paid: Paid, notification_id: str, shot: NotificationSpec) -> Message:
         """Repetitions are equal to the byte: the nonce is the notification's, and v2 dates nothing."""
         fields = {
-            **self._v2_head(notification_id),
-            "appid": order.placed.appid,
+            **self._v2_head(order, notification_id),
             "result_code": "SUCCESS",
             **v2_transaction(order, paid, shot.over),
         }
@@ -84,16 +83,16 @@ class NotificationBuilder:
         fields["sign"] = v2_sign(fields, key, SignType(order.placed.sign_type))
         return Message({"Content-Type": "text/xml"}, write_xml(fields))
 
-    def _v2_refund(self, fields: dict[str, str], notification_id: str, shot: NotificationSpec) -> Message:
+    def _v2_refund(self, order: Order, fields: dict[str, str], notification_id: str, shot: NotificationSpec) -> Message:
         """No signature: what is told is encrypted under the API key, and that is all."""
         sealed = seal_req_info(write_xml(fields, root="root"), self._v2_key(shot))
-        fields = self._v2_head(notification_id) | {"req_info": sealed}
+        fields = self._v2_head(order, notification_id) | {"req_info": sealed}
         return Message({"Content-Type": "text/xml"}, write_xml(fields))
 
-    def _v2_head(self, notification_id: str) -> dict[str, str]:
+    def _v2_head(self, order: Order, notification_id: str) -> dict[str, str]:
         return {
             "return_code": "SUCCESS",
-            "appid": self._identity.appid,
+            "appid": order.placed.appid,
             "mch_id": self._identity.mchid,
             "nonce_str": notification_id.replace("-", ""),
         }

@@ -54,6 +54,15 @@ class Identity:
     public_key_id: str
     users: tuple[User, ...]
 
+    @property
+    def app_appid(self) -> str:
+        """The AppID of the merchant's mobile app, which is bound to the same merchant number."""
+        return f"wxsimapp{self.appid.removeprefix('wxsim')}"
+
+    def is_bound(self, appid: str) -> bool:
+        """Whether ``appid`` is bound to the merchant number."""
+        return appid in (self.appid, self.app_appid)
+
     def user(self, user_id: str) -> User | None:
         return next((user for user in self.users if user.id == user_id), None)
 

@@ -106,7 +106,7 @@ class V2Handler(WechatHandler):
         head = {
             "return_code": "SUCCESS",
             "return_msg": "OK",
-            "appid": identity.appid,
+            "appid": self._asked_appid(),
             "mch_id": identity.mchid,
             "nonce_str": secrets.token_hex(8),
         }
@@ -114,6 +114,15 @@ class V2Handler(WechatHandler):
             head["sign_type"] = self.kind.value
         self._answer_fields = {name: value for name, value in (head | fields).items() if value}
         return Reply(200, b"", "text/plain", signed=True)
+
+    def _asked_appid(self) -> str:
+        """The appid that the request names, which the answer repeats; also where a fault answers in its place."""
+        identity = self.simulator.identity
+        try:
+            asked = self._parse().get("appid", "")
+        except CommunicationError:
+            asked = ""
+        return asked if identity.is_bound(asked) else identity.appid
 
     def admit(self) -> dict[str, str]:
         """The fields of a request that got past the door."""
@@ -147,7 +156,7 @@ class V2Handler(WechatHandler):
     def _check_appid(self, appid: str) -> None:
         if not appid.startswith("wx"):
             raise CommunicationError("AppID不存在")
-        if appid != self.simulator.identity.appid:
+        if not self.simulator.identity.is_bound(appid):
             raise CommunicationError(NOT_PAIRED)
 
 
@@ -171,7 +180,9 @@ class UnifiedOrder(V2Handler):
             raise CommunicationError(
                 "JSAPI支付必须传openid" if needed == "openid" else f"{trade_type}支付必须传{needed}"
             )
-        if trade_type == "JSAPI" and not self.simulator.identity.payer(fields["openid"]):
+        identity = self.simulator.identity
+        own = fields["appid"] == identity.appid  # an openid belongs to the Official Account
+        if trade_type == "JSAPI" and not (own and identity.payer(fields["openid"])):
             raise BusinessRefusal("PARAM_ERROR", "appid和openid不匹配")
 
     def _order_request(self, fields: dict[str, str]) -> OrderRequest:

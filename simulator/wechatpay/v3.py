@@ -144,9 +144,12 @@ class Transactions(V3Handler):
         return {self.result: self.result_of(prepaid.prepay_id)}
 
     def _check_pairing(self, body: dict[str, Any]) -> None:
-        if body["appid"] != self.simulator.identity.appid:
+        identity = self.simulator.identity
+        if not identity.is_bound(body["appid"]):
             raise V3Refusal("INVALID_REQUEST", NOT_PAIRED)
-        if self.trade_type == "JSAPI" and not self.simulator.identity.payer(body["payer"]["openid"]):
+        if self.trade_type != "JSAPI":
+            return
+        if body["appid"] != identity.appid or not identity.payer(body["payer"]["openid"]):
             raise V3Refusal("PARAM_ERROR", "appid和openid不匹配", {"location": "body", "value": "/body/payer/openid"})
 
     def _order_request(self, body: dict[str, Any]) -> OrderRequest:

@@ -40,6 +40,9 @@ PATHS = {
 }
 
 
+APP_FIELDS = ("appid", "partnerid", "prepayid", "package", "noncestr", "timestamp", "sign")
+
+
 class Bench:
     """A gateway of one kind, and the simulator behind it."""
 
@@ -119,6 +122,7 @@ async def bench(request: pytest.FixtureRequest, simulator: SimulatorProcess) -> 
         (TradeType.JSAPI, "prepay_id", "wx"),
         (TradeType.NATIVE, "code_url", "weixin://"),
         (TradeType.MWEB, "h5_url", "http"),
+        (TradeType.APP, "prepay_id", "wx"),
     ],
 )
 async def test_each_trade_type_gives_what_its_payer_needs(
@@ -314,6 +318,18 @@ async def test_pay_params_are_good_for_nothing_else(bench: Bench, name: str) -> 
     payload = bench.simulator.control("POST", "bridge", {**params, "url": "http://127.0.0.1:8888/pay/1"})
     assert payload["err_msg"] == "get_brand_wcpay_request:fail"
     assert bench.simulator.order(order.out_trade_no)["trade_state"] == "NOTPAY"
+
+
+@pytest.mark.parametrize("name", [*APP_FIELDS, ""])
+async def test_what_an_app_is_given_is_accepted_by_wechat_and_good_for_nothing_else(bench: Bench, name: str) -> None:
+    order, prepay = await bench.placed(trade_type=TradeType.APP, appid=bench.known["app_appid"])
+    params = bench.gateway.app_params(order.appid, prepay).as_json()
+    assert tuple(params) == APP_FIELDS
+    if name:
+        params[name] = params[name][:-1] + ("0" if params[name][-1] != "0" else "1")
+    told = bench.simulator.control("POST", "app", params)
+    assert told["err_msg"] == ("app:fail" if name else "app:ok")
+    assert bench.simulator.order(order.out_trade_no)["trade_state"] == ("NOTPAY" if name else "SUCCESS")
 
 
 @pytest.mark.parametrize("mode", ["certificate", "grey", "public_key"])

@@ -19,7 +19,7 @@ from tests.support.refund_fixture import FakeRefundGateway, fact
 from tests.support.runtime import a_runtime
 from wechat.domain.errors import Conflict, FenpayError, GatewayRefused, Mismatch, NotFound, NotSent, OutcomeUnknown
 from wechat.domain.facts import Api, Notification, RefundState, RemoteRefund, RemoteState, Transaction, Verified
-from wechat.domain.orders import Order, PayParams, Prepay, Refund, TradeState
+from wechat.domain.orders import AppPayParams, Order, PayParams, Prepay, Refund, TradeState
 from wechat.domain.refunds import claim_refund, refuse_refund
 from wechat.domain.times import day_span
 from wechat.orders.drafts import OrderDefaults
@@ -69,6 +69,9 @@ class QueryGateway:
         raise NotImplementedError
 
     def pay_params(self, appid: str, prepay: Prepay) -> PayParams:
+        raise NotImplementedError
+
+    def app_params(self, appid: str, prepay: Prepay) -> AppPayParams:
         raise NotImplementedError
 
     def receive(self, headers: Mapping[str, str], body: bytes, *, arrived_at: Any = None) -> Verified[Notification]:

@@ -10,7 +10,7 @@ from tests.support.core import CrashingProxy, CrashPoint
 from tests.support.refund_fixture import raise_next
 from wechat.domain.errors import FenpayError, GatewayRefused
 from wechat.domain.facts import Api, Notification, RemoteState, Transaction, Verified
-from wechat.domain.orders import Order, PayParams, Prepay
+from wechat.domain.orders import AppPayParams, Order, PayParams, Prepay
 from wechat.domain.ports import Clock
 from wechat.pay.codes import ORDER_CLOSED, ORDER_NOT_EXIST, ORDER_PAID
 
@@ -69,6 +69,9 @@ class OneOrderGateway:
 
     def pay_params(self, appid: str, prepay: Prepay) -> PayParams:
         return PayParams(appid, "1", "n", f"prepay_id={prepay.prepay_id}", prepay.sign_type, "s")
+
+    def app_params(self, appid: str, prepay: Prepay) -> AppPayParams:
+        return AppPayParams(appid, "m", prepay.prepay_id, "Sign=WXPay", "n", "1", "s")
 
     def receive(self, headers: Any, body: bytes, *, arrived_at: Any = None) -> Verified[Notification]:
         raise NotImplementedError

@@ -15,7 +15,7 @@ from wechat.domain.errors import (
 )
 from wechat.domain.facts import Api, Notification, RemoteState, Transaction, Verified
 from wechat.domain.money import Fen
-from wechat.domain.orders import Order, PayParams, Prepay, TradeType
+from wechat.domain.orders import AppPayParams, Order, PayParams, Prepay, TradeType
 from wechat.orders.drafts import Item, OrderDefaults
 from wechat.orders.requests import CheckoutRequest, CreateOrderRequest
 from wechat.orders.service import Orders, OrderWithPayParams
@@ -72,6 +72,9 @@ class FakeGateway:
 
     def pay_params(self, appid: str, prepay: Prepay) -> PayParams:
         return PayParams(appid, "1", "n", f"prepay_id={prepay.prepay_id}", prepay.sign_type, "s")
+
+    def app_params(self, appid: str, prepay: Prepay) -> AppPayParams:
+        return AppPayParams(appid, "m", prepay.prepay_id, "Sign=WXPay", "n", "1", "s")
 
     def receive(self, headers: Any, body: bytes, *, arrived_at: Any = None) -> Verified[Notification]:
         raise NotImplementedError

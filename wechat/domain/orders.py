@@ -32,6 +32,7 @@ class TradeType(StrEnum):
     JSAPI = "JSAPI"
     NATIVE = "NATIVE"
     MWEB = "MWEB"
+    APP = "APP"
 
 
 class TradeState(StrEnum):
@@ -81,7 +82,7 @@ def extend(timeline: Timeline, entry: TimelineEntry, most: int = MAX_TIMELINE) -
 
 @dataclass(frozen=True, slots=True)
 class Prepay:
-    """What a unified order returned: exactly one of ``prepay_id`` (JSAPI), ``code_url`` (NATIVE), ``h5_url`` (MWEB).
+    """What a unified order returned: one of ``prepay_id`` (JSAPI, APP), ``code_url`` (NATIVE), ``h5_url`` (MWEB).
 
     ``sign_type`` is the v2 kind the order was signed with, which paySign must repeat; ``RSA`` on v3.
     """
@@ -119,6 +120,31 @@ class PayParams:
             "package": self.package,
             "signType": self.sign_type,
             "paySign": self.pay_sign,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class AppPayParams:
+    """What an app hands to WeChat's SDK (``PayReq``). ``partner_id`` is the merchant number."""
+
+    app_id: str
+    partner_id: str
+    prepay_id: str
+    package: str
+    nonce_str: str
+    time_stamp: str
+    sign: str
+
+    def as_json(self) -> dict[str, str]:
+        """The names that WeChat signs."""
+        return {
+            "appid": self.app_id,
+            "partnerid": self.partner_id,
+            "prepayid": self.prepay_id,
+            "package": self.package,
+            "noncestr": self.nonce_str,
+            "timestamp": self.time_stamp,
+            "sign": self.sign,
         }
 
 

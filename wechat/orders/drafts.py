@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from wechat.domain.errors import BadRequest, Bilingual
 from wechat.domain.facts import Api
 from wechat.domain.money import Fen, fen
 from wechat.domain.orders import Order, TimelineEntry, TradeType
@@ -18,7 +19,10 @@ NUMBER_BYTES = 6
 
 @dataclass(frozen=True, slots=True)
 class OrderDefaults:
-    """What every order of this service has in common. ``lifetime`` is how long it can be paid."""
+    """What every order of this service has in common. ``lifetime`` is how long it can be paid.
+
+    ``appid`` is the Official Account's, ``app_appid`` that of the merchant's own app, empty without one.
+    """
 
     appid: str
     mchid: str
@@ -27,6 +31,7 @@ class OrderDefaults:
     lifetime: timedelta
     max_total: int
     max_quantity: int
+    app_appid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,19 @@ class Drafts:
             close_after=draft.created_at + life,
         )
 
+    def _appid(self, trade_type: TradeType) -> str:
+        """Raises BadRequest."""
+        if trade_type is not TradeType.APP:
+            return self._defaults.appid
+        if not self._defaults.app_appid:
+            text = Bilingual(
+                "没有配置 APP 支付：在 pay.app_appid 填写移动应用的 AppID（微信开放平台），并在商户平台关联",
+                "APP payments are not configured: set pay.app_appid to the AppID of the mobile app (WeChat Open "
+                "Platform), and bind it in the merchant console",
+            )
+            raise BadRequest(text, code="APP_OFF", field="trade_type")
+        return self._defaults.app_appid
+
     def _draft(self, trade_type: TradeType, description: str, total: int, client_ip: str, by: tuple[str, str]) -> Order:
         """``by`` is who placed it, for the timeline: a source and a name."""
         now = self._clock.now().replace(microsecond=0)
@@ -73,7 +91,7 @@ class Drafts:
         return Order(
             out_trade_no=f"{to_v2(now)}{self._random.token(NUMBER_BYTES)}",
             api=self._defaults.api,
-            appid=self._defaults.appid,
+            appid=self._appid(trade_type),
             mchid=self._defaults.mchid,
             trade_type=trade_type,
             description=description,

@@ -16,7 +16,14 @@ from wechat.domain import transitions
 from wechat.domain.errors import BadRequest, Bilingual, Conflict, FenpayError, GatewayRefused, Mismatch, OutcomeUnknown
 from wechat.domain.facts import Api, Transaction, Verified
 from wechat.domain.numbers import Claim
-from wechat.domain.orders import Order, PayParams, TimelineEntry, TradeState, TradeType, order_key
+from wechat.domain.orders import (
+    AppPayParams,
+    Order,
+    PayParams,
+    TimelineEntry,
+    TradeState,
+    order_key,
+)
 from wechat.domain.payments import SECOND_PAYMENT
 from wechat.domain.ports import Runtime
 from wechat.domain.transitions import already_paid, must_be_payable
@@ -25,7 +32,7 @@ from wechat.orders.payments import PaymentRecorder
 from wechat.orders.requests import CheckoutRequest, CreateOrderRequest
 from wechat.orders.updates import OrderUpdates, no_such_order
 from wechat.pay.codes import ORDER_CLOSED, ORDER_NOT_EXIST, ORDER_PAID
-from wechat.pay.gateway import Gateway
+from wechat.pay.gateway import Gateway, sign_for_payer
 from wechat.support.claims import Claims
 from wechat.support.single_flight import SingleFlight
 
@@ -46,10 +53,10 @@ IDEMPOTENCY_LIFE = timedelta(days=2)
 
 @dataclass(frozen=True, slots=True)
 class OrderWithPayParams:
-    """A stored order and, where a browser pays (JSAPI) and it still can, what the cashier needs."""
+    """A stored order and, where a page (JSAPI) or an app (APP) pays and it still can, what they hand to WeChat."""
 
     order: Order
-    pay: PayParams | None
+    pay: PayParams | AppPayParams | None
 
 
 class Orders:
@@ -100,7 +107,7 @@ class Orders:
         """Place a merchant's order. A repeated Idempotency-Key or out_trade_no returns the first order again.
 
         Raises IdempotencyMismatch for the same key with another body, Conflict for the same number with another order,
-        BadRequest for an API that is not configured, and what ``prepare`` raises.
+        BadRequest for an API or a trade type that is not configured, and what ``prepare`` raises.
         """
         if (request.api or self._defaults.api) not in self._gateways:
             raise _no_gateway(request.api or self._defaults.api)
@@ -297,9 +304,7 @@ class Orders:
         if not self.is_payable(order):
             return OrderWithPayParams(order, None)
         ready = await self.prepare(order, fresh=fresh)
-        if ready.trade_type is not TradeType.JSAPI or ready.prepay is None:
-            return OrderWithPayParams(ready, None)
-        return OrderWithPayParams(ready, self._gateway(ready).pay_params(ready.appid, ready.prepay))
+        return OrderWithPayParams(ready, sign_for_payer(self._gateway(ready), ready))
 
     async def prepare(self, order: Order, *, fresh: bool = False) -> Order:
         """Return ``order`` with a prepay that WeChat still takes.

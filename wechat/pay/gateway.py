@@ -11,7 +11,7 @@ from typing import Protocol
 
 from wechat.domain.errors import OutcomeUnknown
 from wechat.domain.facts import Api, Notification, NotificationKind, RemoteRefund, RemoteState, Transaction, Verified
-from wechat.domain.orders import Order, PayParams, Prepay, Refund
+from wechat.domain.orders import AppPayParams, Order, PayParams, Prepay, Refund, TradeType
 from wechat.domain.ports import Clock
 from wechat.support.transport import Transport
 
@@ -67,6 +67,9 @@ class Gateway(Protocol):
     def pay_params(self, appid: str, prepay: Prepay) -> PayParams:
         """A fresh signature for the cashier over ``prepay.prepay_id``."""
 
+    def app_params(self, appid: str, prepay: Prepay) -> AppPayParams:
+        """A fresh signature for an app over ``prepay.prepay_id``."""
+
     def receive(
         self, headers: Mapping[str, str], body: bytes, *, arrived_at: datetime | None = None
     ) -> Verified[Notification]:
@@ -89,6 +92,14 @@ class RefundGateway(Protocol):
 
     async def query_refund(self, refund: Refund) -> Verified[RemoteRefund]:
         """What WeChat knows of ``refund``. Raises GatewayRefused with REFUND_NOT_EXIST for one that never arrived."""
+
+
+def sign_for_payer(gateway: Gateway, order: Order) -> PayParams | AppPayParams | None:
+    """What a page (JSAPI) or an app (APP) pays ``order`` with; None where a code or a link is enough."""
+    if order.prepay is None or order.trade_type not in (TradeType.JSAPI, TradeType.APP):
+        return None
+    sign = gateway.pay_params if order.trade_type is TradeType.JSAPI else gateway.app_params
+    return sign(order.appid, order.prepay)
 
 
 def notification_id(mchid: str, kind: NotificationKind, event: str) -> str:

@@ -25,6 +25,8 @@ from wechat.domain.errors import SignatureInvalid
 
 SCHEME = "WECHATPAY2-SHA256-RSA2048"
 PROBE = "WECHATPAY/SIGNTEST/"
+APP_PACKAGE = "Sign=WXPay"
+"""What an app hands over as ``package``, whatever the order."""
 WINDOW_S = 300  # wechatpay-go refuses |now - timestamp| >= 300 s
 
 _HEX = re.compile(r"[0-9A-F]+", re.ASCII)
@@ -84,6 +86,21 @@ def v2_pay_fields(appid: str, timestamp: str, nonce: str, package: str, kind: Si
     return {"appId": appid, "timeStamp": timestamp, "nonceStr": nonce, "package": package, "signType": kind.value}
 
 
+def v2_app_fields(appid: str, mchid: str, prepay_id: str, timestamp: str, nonce: str) -> dict[str, str]:
+    """The six fields under v2's ``sign`` of an app.
+
+    Source: https://pay.weixin.qq.com/wiki/doc/api/app/app.php?chapter=9_12 (调起支付接口).
+    """
+    return {
+        "appid": appid,
+        "partnerid": mchid,
+        "prepayid": prepay_id,
+        "package": APP_PACKAGE,
+        "noncestr": nonce,
+        "timestamp": timestamp,
+    }
+
+
 def lines(*parts: str | bytes) -> bytes:
     """v3's message: each part, also the last and also an empty one, ended by a line feed."""
     return b"".join((part.encode() if isinstance(part, str) else part) + b"\n" for part in parts)
@@ -100,7 +117,8 @@ def v3_answer_message(timestamp: str, nonce: str, body: bytes) -> bytes:
 
 
 def v3_pay_message(appid: str, timestamp: str, nonce: str, package: str) -> bytes:
-    """What paySign signs on v3: four lines; ``signType`` is not among them."""
+    """What paySign signs on v3: four lines; ``signType`` is not among them. An app signs its bare prepay_id as
+    ``package`` (https://pay.weixin.qq.com/doc/v3/merchant/4013070351, APP调起支付)."""
     return lines(appid, timestamp, nonce, package)
 
 

@@ -22,7 +22,16 @@ from wechat.domain.due_work import CHECK_LEASE
 from wechat.domain.errors import Mismatch, MismatchReason, NotSent, StoreUnavailable
 from wechat.domain.facts import Api, Notification, RefundState, RemoteRefund, RemoteState, Transaction, Verified
 from wechat.domain.metrics import Metric
-from wechat.domain.orders import MIN_REFUND_INTERVAL, Order, PayParams, Prepay, Refund, TimelineEntry, TradeState
+from wechat.domain.orders import (
+    MIN_REFUND_INTERVAL,
+    AppPayParams,
+    Order,
+    PayParams,
+    Prepay,
+    Refund,
+    TimelineEntry,
+    TradeState,
+)
 from wechat.domain.refunds import LEASE
 from wechat.domain.transitions import close
 from wechat.orders.drafts import FIRST_CHECK
@@ -81,6 +90,9 @@ class WeChat:
 
     def pay_params(self, appid: str, prepay: Prepay) -> PayParams:
         return PayParams(appid, "1", "n", f"prepay_id={prepay.prepay_id}", prepay.sign_type, "s")
+
+    def app_params(self, appid: str, prepay: Prepay) -> AppPayParams:
+        return AppPayParams(appid, "m", prepay.prepay_id, "Sign=WXPay", "n", "1", "s")
 
     def receive(self, headers: Any, body: bytes, *, arrived_at: Any = None) -> Verified[Notification]:
         raise NotImplementedError

@@ -20,11 +20,11 @@ from wechat.domain.facts import (
     UnsignedRefundNotice,
     Verified,
 )
-from wechat.domain.orders import Order, PayParams, Prepay, TradeType
+from wechat.domain.orders import AppPayParams, Order, PayParams, Prepay, TradeType
 from wechat.domain.times import to_v2
 from wechat.pay import codes
 from wechat.pay.gateway import ApiContext, Merchant, notification_id, remote_state, same_order
-from wechat.pay.signing import SignType, v2_pay_fields, v2_sign, v2_verify
+from wechat.pay.signing import APP_PACKAGE, SignType, v2_app_fields, v2_pay_fields, v2_sign, v2_verify
 from wechat.pay.v2 import fields as v2_fields
 from wechat.pay.v2 import xmlcodec
 from wechat.support.connection import build_bare_status
@@ -33,6 +33,7 @@ from wechat.support.transport import Request
 _HEADERS = {"Content-Type": "text/xml; charset=utf-8"}
 RESULTS = {"SUCCESS": RemoteState.SUCCESS, "FAIL": RemoteState.PAYERROR}
 """The two values of ``result_code``; of a payment, with what they mean."""
+_BY_PREPAY_ID = (TradeType.JSAPI, TradeType.APP)  # the others get one too, which is of no use to their payers
 _ACK = b"<xml><return_code><![CDATA[%s]]></return_code><return_msg><![CDATA[%s]]></return_msg></xml>"
 
 
@@ -67,7 +68,7 @@ class V2Gateway:
         prepay = Prepay(
             obtained_at=at,
             sign_type=self._sign_type.value,
-            prepay_id=fields.get("prepay_id", "") if order.trade_type is TradeType.JSAPI else "",
+            prepay_id=fields.get("prepay_id", "") if order.trade_type in _BY_PREPAY_ID else "",
             code_url=fields.get("code_url", ""),
             h5_url=fields.get("mweb_url", ""),
         )
@@ -96,6 +97,14 @@ class V2Gateway:
         nonce, package = self._wire.nonce(), f"prepay_id={prepay.prepay_id}"
         sign = v2_sign(v2_pay_fields(appid, timestamp, nonce, package, kind), self._key, kind)
         return PayParams(appid, timestamp, nonce, package, kind.value, sign)
+
+    def app_params(self, appid: str, prepay: Prepay) -> AppPayParams:
+        """Signed with the sign type that the order was placed with, which WeChat demands, and does not say so."""
+        timestamp, nonce = str(int(self._wire.clock.now().timestamp())), self._wire.nonce()
+        mchid, number = self._merchant.mchid, prepay.prepay_id
+        fields = v2_app_fields(appid, mchid, number, timestamp, nonce)
+        sign = v2_sign(fields, self._key, SignType(prepay.sign_type))
+        return AppPayParams(appid, mchid, number, APP_PACKAGE, nonce, timestamp, sign)
 
     def receive(
         self, headers: Mapping[str, str], body: bytes, *, arrived_at: datetime | None = None
@@ -176,7 +185,7 @@ class V2Gateway:
             fields["openid"] = order.openid
         elif order.trade_type is TradeType.NATIVE:
             fields["product_id"] = order.out_trade_no
-        else:
+        elif order.trade_type is TradeType.MWEB:
             fields["scene_info"] = self._scene()
         return fields
 
@@ -187,7 +196,8 @@ class V2Gateway:
     async def ask(
         self, path: str, fields: dict[str, str], *, over: ApiContext | None = None, repeatable: bool = True
     ) -> dict[str, str]:
-        """Send signed fields; the fields of a verified SUCCESS, or the error that the answer means.
+        """Send signed ``fields``, ``appid`` among them; the fields of a verified SUCCESS about that appid, or the error
+        that the answer means.
 
         ``over`` is another way out than the usual one; ``repeatable`` as in ``Request``. Raises GatewayRefused,
         NotSent, OutcomeUnknown.
@@ -201,9 +211,9 @@ class V2Gateway:
         answer = await wire.transport.send(wire.hosts, request)
         if answer.status != 200:
             raise build_bare_status(call, answer.status, answer.host)
-        return self._verify_answer(call, answer.body)
+        return self._verify_answer(call, fields["appid"], answer.body)
 
-    def _verify_answer(self, call: str, body: bytes) -> dict[str, str]:
+    def _verify_answer(self, call: str, appid: str, body: bytes) -> dict[str, str]:
         try:
             fields = xmlcodec.parse(body)
             if fields.get("return_code") != "SUCCESS":
@@ -212,7 +222,7 @@ class V2Gateway:
         except NotifyError as error:
             message = f"answer not verifiable: {error.reason}"
             raise OutcomeUnknown(call, wire_message=message, unverified=error.reason) from None
-        ours = fields.get("mch_id") == self._merchant.mchid and fields.get("appid") == self._merchant.appid
+        ours = fields.get("mch_id") == self._merchant.mchid and fields.get("appid") == appid
         if not ours or not fields.get("nonce_str"):  # the nonce is WeChat's own; without one the signature repeats
             raise OutcomeUnknown(call, wire_message="the answer is for another merchant")
         result = fields.get("result_code")

@@ -1,7 +1,7 @@
 """WeChat Pay v3: JSON over HTTPS, RSA signatures both ways.
 
-Sources: https://pay.weixin.qq.com/doc/v3/merchant/4012791897 (JSAPI), .../4012791899 (query by number),
-.../4012556398 (close), .../4012365336 (signing), .../4013053249 (verification), .../4012791861 (notification).
+Sources: https://pay.weixin.qq.com/doc/v3/merchant/4012791897 (JSAPI), .../4013070347 (APP), .../4012791899 (query by
+number), .../4012556398 (close), .../4012365336 (signing), .../4013053249 (verification), .../4012791861 (notification).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import orjson
 
 from wechat.domain.errors import KeysMissing, Malformed, NotifyError, OutcomeUnknown, RemoteError, SignatureInvalid
 from wechat.domain.facts import Api, Notification, NotificationKind, RemoteRefund, RemoteState, Transaction, Verified
-from wechat.domain.orders import Order, PayParams, Prepay, TradeType
+from wechat.domain.orders import AppPayParams, Order, PayParams, Prepay, TradeType
 from wechat.domain.times import to_v3
 from wechat.pay import codes
 from wechat.pay.certificates import KeyRing, Unverified
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import ApiContext, Merchant, notification_id, remote_state, same_order
-from wechat.pay.signing import SCHEME, Signer, check_window, rsa_verify, v3_answer_message, v3_pay_message
+from wechat.pay.signing import APP_PACKAGE, SCHEME, Signer, check_window, rsa_verify, v3_answer_message, v3_pay_message
 from wechat.pay.v3 import payloads as v3_payloads
 from wechat.support.connection import build_bare_status
 from wechat.support.transport import Answer, Request
@@ -30,8 +30,13 @@ HEADERS = ("Wechatpay-Signature", "Wechatpay-Timestamp", "Wechatpay-Nonce", "Wec
 USER_AGENT = "fenpay"
 MAX_HEADER = 1024
 
-_PATHS = {TradeType.JSAPI: "jsapi", TradeType.NATIVE: "native", TradeType.MWEB: "h5"}
-_RESULTS = {TradeType.JSAPI: "prepay_id", TradeType.NATIVE: "code_url", TradeType.MWEB: "h5_url"}
+_PATHS = {TradeType.JSAPI: "jsapi", TradeType.NATIVE: "native", TradeType.MWEB: "h5", TradeType.APP: "app"}
+_RESULTS = {
+    TradeType.JSAPI: "prepay_id",
+    TradeType.NATIVE: "code_url",
+    TradeType.MWEB: "h5_url",
+    TradeType.APP: "prepay_id",
+}
 _KINDS = {
     "TRANSACTION.SUCCESS": (NotificationKind.PAYMENT, "transaction"),
     "REFUND.SUCCESS": (NotificationKind.REFUND, "refund"),
@@ -64,7 +69,7 @@ class V3Gateway:
         return f"v3 {self._ring.preferred_serial}"
 
     async def prepay(self, order: Order, at: datetime) -> Prepay:
-        """POST /v3/pay/transactions/{jsapi,native,h5}."""
+        """POST /v3/pay/transactions/{jsapi,native,h5,app}."""
         name = _PATHS[order.trade_type]
         result = _RESULTS[order.trade_type]
         data = await self.ask(name, "POST", f"/v3/pay/transactions/{name}", self._order_body(order))
@@ -95,6 +100,12 @@ class V3Gateway:
         nonce, package = self._wire.nonce(), f"prepay_id={prepay.prepay_id}"
         sign = self._signer.sign(v3_pay_message(appid, timestamp, nonce, package))
         return PayParams(appid, timestamp, nonce, package, "RSA", sign)
+
+    def app_params(self, appid: str, prepay: Prepay) -> AppPayParams:
+        """Four lines signed with the merchant's key, the last one the bare prepay_id."""
+        timestamp, nonce = str(int(self._wire.clock.now().timestamp())), self._wire.nonce()
+        sign = self._signer.sign(v3_pay_message(appid, timestamp, nonce, prepay.prepay_id))
+        return AppPayParams(appid, self._merchant.mchid, prepay.prepay_id, APP_PACKAGE, nonce, timestamp, sign)
 
     def receive(
         self, headers: Mapping[str, str], body: bytes, *, arrived_at: datetime | None = None
