@@ -18,6 +18,7 @@ from service.alarm_channels import build_channels
 from service.clocks import SimulatorClock, SystemClock
 from service.runtime import PrometheusTelemetry, SystemRandom, ThreadPool
 from service.settings.model import Settings
+from service.staff import build_staff
 from storage.memory.storage import MemoryStorage
 from storage.mongo.storage import MongoStorage
 from storage.redis.token_cache import TokenCache
@@ -159,6 +160,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         orders=core.orders,
         refunds=core.refunds,
         books=books,
+        staff=build_staff(settings, core.store, token_store, runtime, machine),
         receiver=core.receiver,
         alarms=alarms,
         feed=telemetry.feed,

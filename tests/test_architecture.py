@@ -33,6 +33,7 @@ ROOTS = (
     "service.compose",
     "service.gateways",
     "service.alarm_channels",
+    "service.staff",
     "service.clocks",
     "service.runtime",
     "doctor.live",
@@ -62,6 +63,8 @@ CLI_MAY = (
     "wechat.pay.key_files",
     "wechat.explain",
     "wechat.catalogue",
+    "wechat.staff.operator",
+    "wechat.domain.staff",
 )
 EXPLAIN_MAY = (
     "wechat.explain",
@@ -135,7 +138,7 @@ class Rule(NamedTuple):
 
 LIBRARIES = (*SERVICE, "simulator", "manage", "cli", "scripts", "doctor")
 RULES = [
-    Rule("only the composition root and handlers import handlers", LIBRARIES, ("handlers",), ("server", "service.compose", "handlers")),
+    Rule("only the composition root and handlers import handlers", LIBRARIES, ("handlers",), ("server", "service.compose", "service.staff", "handlers")),
     Rule("nothing imports server", LIBRARIES, ("server",)),
     Rule("only the composition root imports its parts", LIBRARIES, ROOTS[1:-1], ROOTS),
     Rule("use cases know nothing of storage, handlers or the composition root", ("wechat",), ("storage", "handlers", "service")),
@@ -163,6 +166,7 @@ RULES = [
         ("wechat.support.transport", "wechat.events.webhooks", "simulator"),
     ),
     Rule("spreadsheets in the handlers' exports only", LIBRARIES, ("xlsxwriter",), ("handlers.web.exports",)),
+    Rule("argon2 for passwords only", LIBRARIES, ("argon2",), ("wechat.staff.passwords",)),
     Rule("SQLite for a run's scratch only", LIBRARIES, ("sqlite3",), ("wechat.reconciliation.match_database",)),
     Rule("no other HTTP client", LIBRARIES, ("requests", "httpx", "urllib3"), ()),
     Rule("no other XML parser", LIBRARIES, ("xml", "xmltodict", "defusedxml"), ()),
@@ -214,6 +218,7 @@ def test_the_domain_knows_itself_and_values_and_nothing_else() -> None:
         "enum",
         "functools",
         "hashlib",
+        "itertools",
         "json",
         "re",
     }

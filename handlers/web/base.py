@@ -22,16 +22,15 @@ from tornado.web import HTTPError, RequestHandler
 
 from handlers.web.plugin import Access, methods
 from handlers.web.query import refuse_unread
+from handlers.web.scopes import out_of_scope, scope_of
 from handlers.web.services import Services
 from handlers.web.texts import preferred_language, texts
 from handlers.web.views import remote_view
-from service.settings.sections import Scope
 from wechat.domain.errors import (
     BadRequest,
     Bilingual,
     CallerError,
     FenpayError,
-    Forbidden,
     NotifyError,
     NotSent,
     OutcomeUnknown,
@@ -105,17 +104,32 @@ class BaseHandler(RequestHandler):
         for name, value in SECURITY_HEADERS.items():
             self.set_header(name, value)
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         """Let in whom the route's access level allows. Raises Unauthorized."""
         self._mark()
         if self.access is Access.MERCHANT:
             self.merchant = self._api_key_name()
         elif self.access is Access.PAYER and not self.payer:
             self.refuse_anonymous()
+        elif self.access is Access.STAFF:
+            await self.admit_staff()
+        elif self.access is Access.OPERATOR:
+            await self._admit_operator()
+        if self._finished:
+            return
         self._limit_callers()
         self.check_query()
         if self.request.method == "POST" and self.access is not Access.PUBLIC and self.services.unindexed():
             raise StoreUnavailable(NOT_INDEXED, code="NOT_INDEXED")
+
+    async def admit_staff(self) -> None:
+        """Let in a person of the console; only the console's handlers know any. Raises Unauthorized."""
+        raise Unauthorized
+
+    async def _admit_operator(self) -> None:
+        """Raises OperatorRefused."""
+        header, target = self.request.headers.get("Authorization", ""), self.request.uri or ""
+        await self.services.staff.operator.check(header, self.request.method or "", target, self.request.body)
 
     def _limit_callers(self) -> None:
         """Bound what a payer changes and what an address has asked of WeChat, whatever stands in front of us.
@@ -211,7 +225,7 @@ class BaseHandler(RequestHandler):
             )
         scope = scope_of(self.request.method or "", self.request.path)
         if scope not in keys[0].scopes:
-            raise _out_of_scope(keys[0].name, scope)
+            raise out_of_scope(keys[0].name, scope)
         return keys[0].name
 
     # -- errors ---------------------------------------------------------------------------------------------------
@@ -275,11 +289,11 @@ class ApiHandler(BaseHandler):
 class PageHandler(BaseHandler):
     """HTML. A page is served from its one public address, because cookies and WeChat's checks hang on it."""
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         if self._is_elsewhere():
-            self.redirect(self.services.settings.http.public_base_url + self._request_target())
+            self.redirect(self.services.settings.http.public_base_url + self.request_target())
             return
-        super().prepare()
+        await super().prepare()
 
     def _is_elsewhere(self) -> bool:
         """Whether the browser asked another host. A port alone may be left out by a proxy: to redirect for that would
@@ -290,7 +304,7 @@ class PageHandler(BaseHandler):
     def check_query(self) -> None:
         """Links to pages carry what others have added: WeChat's ``from`` and ``isappinstalled``, and campaigns."""
 
-    def _request_target(self) -> str:
+    def request_target(self) -> str:
         """Path and query. The request line may hold anything, ``@another.example`` and whole addresses too."""
         uri = self.request.uri or "/"
         return uri if uri.startswith("/") else "/"
@@ -321,7 +335,7 @@ class PageHandler(BaseHandler):
 class NotFoundHandler(PageHandler):
     """404 for whatever no route takes: a page for whoever reads one, JSON for the rest."""
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         raise HTTPError(404)
 
     def check_xsrf_cookie(self) -> None:
@@ -332,25 +346,6 @@ class NotFoundHandler(PageHandler):
             super().show_error(status, body)
         else:
             BaseHandler.show_error(self, status, body)
-
-
-def scope_of(method: str, path: str) -> Scope:
-    """What an API key must be allowed for this call: reading, orders, refunds, or operating the service."""
-    if method in ("GET", "HEAD"):
-        return Scope.READ
-    if path.startswith("/api/refunds/") or path.endswith("/refunds"):
-        return Scope.REFUNDS
-    return Scope.ORDERS if path == "/api/orders" or path.startswith("/api/orders/") else Scope.OPERATE
-
-
-def _out_of_scope(name: str, scope: Scope) -> Forbidden:
-    return Forbidden(
-        Bilingual(
-            f"这个 API 密钥没有 {scope} 权限；请在设置 merchants 里 {name} 的 scopes 中加上，或换一个密钥",
-            f"This API key lacks the scope {scope}: add it to the scopes of {name} under merchants, or use another key",
-        ),
-        code="SCOPE_MISSING",
-    )
 
 
 def _status(error: FenpayError) -> int:

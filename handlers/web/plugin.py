@@ -20,6 +20,7 @@ from tornado.routing import URLSpec
 
 from wechat.domain.errors import Bilingual, ConfigError
 from wechat.domain.events import EventType
+from wechat.domain.staff import Permission
 from wechat.events.targets import Subscriber
 
 if TYPE_CHECKING:
@@ -48,16 +49,19 @@ class Access(StrEnum):
     PAYER = "payer"  # a browser with a session from OAuth
     MERCHANT = "merchant"  # a system with an API key
     WECHAT = "wechat"  # WeChat itself: the message proves it, not the connection
+    STAFF = "staff"  # a person in the console whose role has the route's permission
+    OPERATOR = "operator"  # the command line of whoever may read the settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """One address. Nothing has a default, so no route exists without an access level."""
+    """One address. The access level has no default, so no route exists without one; ``permission`` goes with STAFF."""
 
     pattern: str
     handler: type[BaseHandler]
     access: Access
     name: str
+    permission: Permission | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,8 @@ class Owned:
 def load(plugins: Sequence[str], services: Services) -> list[Owned]:
     """The routes of all ``plugins``. Raises ConfigError for one that cannot be loaded and for doubles."""
     owned = [Owned(route, plugin) for plugin in plugins for route in _routes(plugin, services)]
+    for entry in owned:
+        _check_permission(entry)
     for what in ("pattern", "name"):
         seen: dict[str, str] = {}
         for entry in owned:
@@ -115,10 +121,13 @@ def url_specs(owned: Sequence[Owned], services: Services) -> list[URLSpec]:
 
 
 def table(owned: Sequence[Owned]) -> str:
-    """The routes as text: access, pattern, methods, name, plugin; what ``server.py --routes`` prints."""
+    """The routes as text: access (``staff:permission`` for the console), pattern, methods, name, plugin.
+
+    It is what ``server.py --routes`` prints.
+    """
     rows = [
         (
-            entry.route.access,
+            _label(entry.route),
             entry.route.pattern,
             " ".join(methods(entry.route.handler)),
             entry.route.name,
@@ -130,6 +139,10 @@ def table(owned: Sequence[Owned]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
+
+
+def _label(route: Route) -> str:
+    return f"{route.access}:{route.permission}" if route.permission else str(route.access)
 
 
 def methods(handler: type[BaseHandler]) -> list[str]:
@@ -200,7 +213,22 @@ def _must_exist(plugin: str, event_types: Iterable[str]) -> None:
 
 
 def _arguments(route: Route, services: Services) -> dict[str, Any]:
-    return {"services": services, "access": route.access}
+    permission = {"permission": route.permission} if route.permission else {}
+    return {"services": services, "access": route.access, **permission}
+
+
+def _check_permission(entry: Owned) -> None:
+    """Raises ConfigError for a route of the console without a permission, and for another one with one."""
+    route = entry.route
+    if (route.access is Access.STAFF) != (route.permission is not None):
+        raise ConfigError(
+            [
+                Bilingual(
+                    f"plugins：{entry.plugin} 的 {route.name}：permission 与 Access.STAFF 要一起给出",
+                    f"plugins: {route.name} of {entry.plugin}: Access.STAFF and permission go together",
+                )
+            ]
+        )
 
 
 def _double(what: str, value: str, first: str, second: str) -> ConfigError:

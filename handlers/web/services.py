@@ -23,6 +23,10 @@ from wechat.reconciliation.reconciler import Reconciler
 from wechat.reconciliation.records import BookRecords
 from wechat.reconciliation.repairs import Repairs
 from wechat.refunds.service import Refunds
+from wechat.staff.audit import AuditLog
+from wechat.staff.members import Members
+from wechat.staff.operator import OperatorGate
+from wechat.staff.sessions import Sessions
 from wechat.support.news import NewsFeed
 from wechat.support.plugin_storage import PluginStorage
 from wechat.support.rate_limit import RateLimit
@@ -65,6 +69,16 @@ class Books:
 
 
 @dataclass(frozen=True, slots=True)
+class Staff:
+    """What the console's people and their rights are made of."""
+
+    members: Members
+    sessions: Sessions
+    audit: AuditLog
+    operator: OperatorGate
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """The use cases, and the stores that read-only views need. ``probes`` are readiness checks by name; ``unindexed``
     are collections that are too large to do without the indexes that they lack.
@@ -78,6 +92,7 @@ class Services:
     orders: Orders
     refunds: Refunds
     books: Books
+    staff: Staff
     receiver: NotificationReceiver
     alarms: AlarmBoard
     feed: NewsFeed

@@ -15,6 +15,7 @@ from service.settings.sections import (
     AccountSettings,
     ApiKey,
     BooksSettings,
+    ConsoleSettings,
     HttpSettings,
     LogSettings,
     MongoSettings,
@@ -57,6 +58,7 @@ class Settings(BaseSettings):
     mongo: MongoSettings = MongoSettings()
     redis: RedisSettings = RedisSettings()
     workers: WorkerSettings = WorkerSettings()
+    console: ConsoleSettings = ConsoleSettings()
     merchants: tuple[ApiKey, ...] = ()
     shop: ShopSettings = ShopSettings()
     webhooks: tuple[WebhookSettings, ...] = ()

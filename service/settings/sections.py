@@ -14,6 +14,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, SecretStr, model_vali
 
 from service.settings.values import EMBEDDED, MEMORY, BaseUrl, Origin, Section, check_secret, check_store_url
 from wechat.domain.money import MAX_TOTAL
+from wechat.domain.staff import Role
 from wechat.support.validation import Needs
 
 
@@ -112,6 +113,14 @@ class Product(Section):
     name_en: str = Field(min_length=1, max_length=40)
     price: int = Field(ge=1, le=MAX_TOTAL, strict=True)
     picture: str = ""
+
+
+class ConsoleSettings(Section):
+    enabled: bool = True
+    idle_minutes: int = Field(60, ge=1, le=1440)
+    absolute_hours: int = Field(12, ge=1, le=168)
+    second_person_above: int = Field(0, ge=0, le=MAX_TOTAL, strict=True)
+    totp_required: tuple[Role, ...] = ()
 
 
 class ShopSettings(Section):

@@ -173,5 +173,14 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     ],
     stores.DIFFERENCES: [_revision(), _index("by_day", "day_key", "_id")],
     stores.PLUGIN_RECORDS: [_revision()],
+    stores.STAFF: [_revision(), _index("created", "created_at")],
+    stores.STAFF_SESSIONS: [
+        _revision(),
+        _index("created", "created_at"),
+        _index("by_member", "name", "created_at"),
+        _expiry(),
+    ],
+    stores.FAILED_LOGINS: [_revision(), _expiry()],
+    stores.AUDIT: [_index("at", "at"), _index("by_key", "keys", "at")],
 }
 """None of them is unique: what must be unique is an ``_id``, so that a sharded cluster keeps the promise as well."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from storage.documents import BulkDocuments
 from storage.group_commit import GroupCommit
 from storage.stores.alarms import Alarms
+from storage.stores.audit import AuditEntries
 from storage.stores.book_entries import BookEntries
 from storage.stores.days import Days, Differences
 from storage.stores.deliveries import Deliveries
@@ -15,6 +16,7 @@ from storage.stores.numbers import Claims, Numbers
 from storage.stores.orders import Orders
 from storage.stores.plugin_records import PluginRecords
 from storage.stores.refused import RefusedNotifications
+from storage.stores.staff import LoginFailures, StaffMembers, StaffSessions
 from wechat.domain.ports import Clock, Random
 
 ORDERS = "order_documents"
@@ -27,9 +29,16 @@ DIFFERENCES = "day_differences"
 PLUGIN_RECORDS = "plugin_records"
 REFUSED = "refused_notifications"
 ALARMS = "alarms"
-COLLECTIONS = (ORDERS, NUMBERS, CLAIMS, NOTIFICATIONS, REFUSED, ALARMS, DELIVERIES, DAYS, DIFFERENCES, PLUGIN_RECORDS)
+STAFF = "staff_members"
+STAFF_SESSIONS = "staff_sessions"
+FAILED_LOGINS = "failed_logins"
+AUDIT = "audit_entries"
+COLLECTIONS = (
+    ORDERS, NUMBERS, CLAIMS, NOTIFICATIONS, REFUSED, ALARMS, DELIVERIES, DAYS, DIFFERENCES, PLUGIN_RECORDS,
+    STAFF, STAFF_SESSIONS, FAILED_LOGINS, AUDIT,
+)  # fmt: skip
 """Names that release 0.1.0 did not use: its documents cannot live beside these."""
-EXPIRING = (CLAIMS, NOTIFICATIONS, REFUSED, ALARMS, DELIVERIES)
+EXPIRING = (CLAIMS, NOTIFICATIONS, REFUSED, ALARMS, DELIVERIES, STAFF_SESSIONS, FAILED_LOGINS)
 """Collections whose documents are removed after their ``expires_at``."""
 
 
@@ -49,6 +58,10 @@ class Stores:
         self.days = Days(commits[DAYS])
         self.differences = Differences(commits[DIFFERENCES])
         self.plugin_records = PluginRecords(commits[PLUGIN_RECORDS])
+        self.staff = StaffMembers(commits[STAFF])
+        self.staff_sessions = StaffSessions(commits[STAFF_SESSIONS])
+        self.failed_logins = LoginFailures(commits[FAILED_LOGINS])
+        self.audit = AuditEntries(commits[AUDIT], clock)
         self.book_entries = BookEntries(commits[ORDERS], self.numbers)
 
     async def close(self) -> None:

@@ -29,15 +29,24 @@ class Position(NamedTuple):
 
 
 async def newest(
-    documents: Documents, by: str, equal: Mapping[str, Any], *, now: datetime, limit: int, cursor: str
+    documents: Documents,
+    by: str,
+    equal: Mapping[str, Any],
+    *,
+    now: datetime,
+    limit: int,
+    cursor: str,
+    within: tuple[datetime, datetime] = (FIRST, LAST),
 ) -> list[Document]:
-    """At least ``limit`` + 1 documents after ``cursor``, newest first, or all there are. Raises BadRequest."""
+    """At least ``limit`` + 1 documents after ``cursor``, newest first, or all there are; dated ``within`` two dates,
+    both included. Raises BadRequest."""
     after = read_cursor(cursor) if cursor else None
-    end, span = after.at if after else LAST, FIRST_SPAN
+    first, last_of_all = within
+    end, span = min(after.at, last_of_all) if after else last_of_all, FIRST_SPAN
     start = min(end, now) - span  # a clock may be wrong, so what is dated ahead of ours is in the first window too
     found: list[Document] = []
-    while len(found) <= limit and end >= FIRST:
-        start = max(FIRST, start)
+    while len(found) <= limit and end >= first:
+        start = max(first, start)
         batch = await documents.find(Range(by, start, end, equal, limit=limit + 1, latest=True))
         if len(batch) > limit:  # cut off, perhaps among several of the same date
             last = batch[-1][by]

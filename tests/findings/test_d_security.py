@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from pymongo import ReadPreference
 
-from handlers.web.base import scope_of
+from handlers.web.scopes import scope_of
 from service.settings.sections import Scope
 from storage.mongo.driver import Driver, connect
 from tests.contract.samples import an_order

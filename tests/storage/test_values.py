@@ -16,10 +16,13 @@ from storage.stores.all import (
     DAYS,
     DELIVERIES,
     DIFFERENCES,
+    FAILED_LOGINS,
     NOTIFICATIONS,
     ORDERS,
     PLUGIN_RECORDS,
     REFUSED,
+    STAFF,
+    STAFF_SESSIONS,
 )
 from tests.contract.samples import MCHID, NOW, NUMBER, a_message, a_refund, an_order
 from tests.storage.backing import Backing, Storage
@@ -29,9 +32,11 @@ from tests.storage.values import (
     full_day,
     full_delivery,
     full_difference,
+    full_member,
     full_message,
     full_order,
     full_refund,
+    full_session,
 )
 from wechat.domain.numbers import NumberUse, payment_number, refund_number
 from wechat.domain.ports import Stored
@@ -47,12 +52,15 @@ COLLECTION = {
     "days": DAYS,
     "differences": DIFFERENCES,
     "plugin_records": PLUGIN_RECORDS,
+    "staff": STAFF,
+    "staff_sessions": STAFF_SESSIONS,
+    "failed_logins": FAILED_LOGINS,
 }
 
 
 def key_of(value: Any) -> str:
     """The key of any of the values."""
-    return str(next(getattr(value, name) for name in ("key", "place", "id") if hasattr(value, name)))
+    return str(next(getattr(value, name) for name in ("key", "place", "id", "name") if hasattr(value, name)))
 
 
 def parts_of(value: object) -> Iterator[object]:
@@ -122,7 +130,16 @@ async def test_a_date_is_kept_to_the_millisecond_and_in_utc_whatever_its_zone(st
 
 @pytest.mark.parametrize(
     "value",
-    [full_order(), full_refund(), full_message(), full_delivery(), full_day(), full_difference()],
+    [
+        full_order(),
+        full_refund(),
+        full_message(),
+        full_delivery(),
+        full_day(),
+        full_difference(),
+        full_member(),
+        full_session(),
+    ],
     ids=lambda value: type(value).__name__,
 )
 def test_a_full_value_leaves_no_field_at_its_default(value: Any) -> None:

@@ -26,6 +26,7 @@ from wechat.domain.messages import StoredNotification
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order, Payment, Prepay, Refund, TimelineEntry, TradeState, TradeType
 from wechat.domain.plugin_records import PluginRecord
+from wechat.domain.staff import FailedLogins, Role, StaffMember, StaffSession
 from wechat.reconciliation.books import Audit, BookEntry, Difference, DifferenceKind, Reconciliation, Status, Totals
 from wechat.reconciliation.days import BookDay
 
@@ -178,6 +179,24 @@ def an_alarm(place: str = "paid_late-00", subject: str = NUMBER) -> Alarm:
     return replace(new_alarm(place.rpartition("-")[0], subject, "an error", NOW), place=place)
 
 
+def a_member(name: str = "anna", **changes: Any) -> StaffMember:
+    member = StaffMember(name, Role.FINANCE, "$argon2id$v=19$…", NOW - HOUR, NOW - HOUR)
+    return replace(member, **changes)
+
+
+def full_member() -> StaffMember:
+    return a_member(disabled_at=NOW, totp_secret="JBSWY3DPEHPK3PXP", totp_step=59_000_000, recovery=("0" * 64,))
+
+
+def a_session(key: str = "0" * 64, name: str = "anna", **changes: Any) -> StaffSession:
+    session = StaffSession(key, name, NOW - HOUR, NOW, NOW + 12 * HOUR, "203.0.113.7", "Firefox")
+    return replace(session, **changes)
+
+
+def full_session() -> StaffSession:
+    return a_session(totp=True, stepped_up_at=NOW, ended_at=NOW + HOUR)
+
+
 FULL_AND_BARE: dict[str, tuple[Any, Any]] = {
     "orders": (full_order(), bare_order()),
     "notifications": (full_message(), bare_message()),
@@ -193,6 +212,9 @@ FULL_AND_BARE: dict[str, tuple[Any, Any]] = {
     "deliveries": (full_delivery(), bare_delivery()),
     "days": (full_day(), bare_day()),
     "differences": (full_difference(), bare_difference()),
+    "staff": (full_member(), a_member()),
+    "staff_sessions": (full_session(), a_session()),
+    "failed_logins": (FailedLogins("1234", 7, NOW), FailedLogins("1234", 1, NOW - HOUR)),
     "plugin_records": (a_plugin_record({"points": LARGE, "at": NOW, "names": ["甲"]}), a_plugin_record({})),
 }
 """By the name of their store; both of a store have the same key."""

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from wechat.domain.alarms import Alarm
+from wechat.domain.audit import AuditEntry, AuditFilter
 from wechat.domain.deliveries import Delivery, DeliveryState
 from wechat.domain.facts import Received, RefundState
 from wechat.domain.messages import StoredNotification
@@ -21,6 +22,7 @@ from wechat.domain.numbers import Claim, NumberUse
 from wechat.domain.orders import Order, TradeState
 from wechat.domain.plugin_records import PluginRecord
 from wechat.domain.refused import RefusedNotification
+from wechat.domain.staff import FailedLogins, StaffMember, StaffSession
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -243,6 +245,37 @@ class DeliveryStore(VersionedStore[Delivery], Protocol):
 
     async def find(self, *, state: DeliveryState | None, limit: int, cursor: str) -> Page[Delivery]:
         """Newest event first. ``cursor`` is from an earlier page; a broken one raises ``BadRequest``."""
+
+
+class StaffStore(VersionedStore[StaffMember], Protocol):
+    """The people of the console, by ``StaffMember.name``."""
+
+    async def all(self) -> Sequence[StaffMember]:
+        """Everybody, by name."""
+
+
+class StaffSessionStore(VersionedStore[StaffSession], Protocol):
+    """Sessions by ``StaffSession.key``, each until its absolute end."""
+
+    async def of_member(self, name: str) -> Sequence[Stored[StaffSession]]:
+        """Those of one person, the latest first."""
+
+    async def latest(self) -> Sequence[StaffSession]:
+        """Those of everybody, the latest first."""
+
+
+class FailedLoginStore(VersionedStore[FailedLogins], Protocol):
+    """Failed logins by ``FailedLogins.key``."""
+
+
+class AuditStore(Protocol):
+    """Audit entries. There is no way to change one."""
+
+    async def insert(self, entry: AuditEntry, write: str) -> bool:
+        """Store a new entry; see VersionedStore."""
+
+    async def find(self, wanted: AuditFilter, *, limit: int, cursor: str) -> Page[AuditEntry]:
+        """Newest first. ``cursor`` is from an earlier page; a broken one raises ``BadRequest``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,12 @@ class RateLimit:
         bucket.refused += not allowed
         return allowed
 
+    def give_back(self, key: str) -> None:
+        """Undo a ``take``: what was done does not count."""
+        bucket = self._buckets.get(key)
+        if bucket is not None:
+            bucket.left = min(self._burst, bucket.left + 1)
+
     def refused_since(self, key: str) -> int:
         """How often it was refused since this was asked last."""
         bucket = self._buckets.get(key)

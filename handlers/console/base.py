@@ -1,0 +1,209 @@
+"""What every page of the console shares: who is there, what they may, the frame, and the audit log.
+
+A page module has ``routes(services)``, a template ``templates/console/NAME.html`` that extends ``console/base.html``,
+and its texts in ``handlers/console/texts/NAME.py``, which its handlers name as ``texts``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from tornado.web import RequestHandler
+
+from handlers.console.navigation import entries_for
+from handlers.console.texts.common import TEXTS
+from handlers.web.base import COOKIE_VERSION, PageHandler
+from handlers.web.plugin import Access, methods
+from handlers.web.services import Services
+from handlers.web.texts import preferred_language
+from wechat.domain.audit import Act
+from wechat.domain.errors import Bilingual, Forbidden, Unauthorized
+from wechat.domain.staff import Permission, StaffMember, StaffSession
+from wechat.staff.audit import Actor
+from wechat.staff.sessions import Visit
+
+COOKIE = "fenpay_staff"
+FLASH = "fenpay_flash"
+LANGUAGE = "fenpay_lang"
+HOME = "/console"
+LOGIN = "/console/login"
+LANGUAGE_DAYS = 365
+SAFE_NEXT = re.compile(
+    r"/console(/(?:[0-9A-Za-z_\-|*@]|%(?!2[EeFf])[0-9A-Fa-f]{2})+)*/?(\?[0-9A-Za-z_\-|*@.~%=&:+,]*)?", re.ASCII
+)
+"""Where a login may lead: an address of the console, and no other. No dot, plain or encoded, leads out of it."""
+MOST_OF_PATH = 200
+CONTENT_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+CONSOLE_HEADERS = {
+    "Content-Security-Policy": CONTENT_POLICY,
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Vary": "Accept-Language, Cookie",
+}
+NO_PERMISSION = Bilingual(
+    "你的角色没有这项权限；如需要，请管理员调整角色",
+    "Your role does not allow this; ask an administrator if you need it",
+)
+
+
+class ConsoleHandler(PageHandler):
+    """A page of the console. ``texts``: its sentences beside the common ones; ``visit``: who is there, and in which
+    session."""
+
+    texts: ClassVar[Mapping[str, Bilingual]] = {}
+    visit: Visit | None = None
+
+    def initialize(self, services: Services, access: Access, permission: Permission | None = None) -> None:
+        super().initialize(services, access)
+        self.permission = permission
+
+    def set_default_headers(self) -> None:
+        super().set_default_headers()
+        for name, value in CONSOLE_HEADERS.items():
+            self.set_header(name, value)
+
+    async def admit_staff(self) -> None:
+        """Let in a person whose role has the route's permission; send anybody else to the login page.
+
+        Raises Forbidden, and notes that in the audit log.
+        """
+        self.visit = await self.find_visit()
+        if self.visit is None:
+            self.ask_to_log_in()
+        elif self.permission is None or not self.staff.may(self.permission):
+            what = f"{self.request.method} {self.request.path[:MOST_OF_PATH]}"
+            await self.services.staff.audit.write_refusal(self.actor, Act.DENIED, what)
+            raise Forbidden(NO_PERMISSION)
+
+    async def find_visit(self) -> Visit | None:
+        """Who the cookie says is there."""
+        session_id = self.get_cookie(COOKIE)
+        return await self.services.staff.sessions.find(session_id) if session_id else None
+
+    def check_xsrf_cookie(self) -> None:
+        """On every write, the login too."""
+        if self.request.method in methods(type(self)):
+            RequestHandler.check_xsrf_cookie(self)
+
+    @property
+    def staff(self) -> StaffMember:
+        """The person who is there."""
+        if self.visit is None:
+            raise Unauthorized  # the route is not one with Access.STAFF
+        return self.visit.member
+
+    @property
+    def session(self) -> StaffSession:
+        if self.visit is None:
+            raise Unauthorized  # as above
+        return self.visit.session
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(self.staff.name, self.staff.role.value, self.client_ip)
+
+    @property
+    def lang(self) -> str:
+        """The language that the person chose, or else the browser's."""
+        chosen = self.get_cookie(LANGUAGE)
+        return chosen if chosen in ("zh", "en") else preferred_language(self.request.headers.get("Accept-Language", ""))
+
+    async def audit(self, act: Act, subject: str = "", before: str = "", after: str = "") -> None:
+        """Note what the person did, without secrets. Raises StoreUnavailable."""
+        await self.services.staff.audit.write(self.actor, act, subject, before, after)
+
+    def t(self, name: str, **values: object) -> str:
+        """A sentence in the reader's language, with ``values`` in its places."""
+        text = (self.texts.get(name) or TEXTS[name]).to(self.lang)
+        return text.format(**values) if values else text
+
+    def render_console(self, template: str, **context: Any) -> None:
+        """Render ``templates/console/TEMPLATE`` in the frame."""
+        settings = self.services.settings
+        member = self.visit.member if self.visit else None
+        self.render(
+            f"console/{template}",
+            t=self.t,
+            lang=self.lang,
+            staff=member,
+            may=lambda permission: member is not None and member.may(Permission(permission)),
+            navigation=entries_for(member, settings.plugin_names) if member else [],
+            path=self.request.path,
+            here=self.request_target() if self.request.method == "GET" else HOME,
+            flash=self.take_flash(),
+            simulated=settings.simulated,
+            in_memory=settings.in_memory,
+            shop_name=settings.shop.name_en if self.lang == "en" else settings.shop.name,
+            **context,
+        )
+
+    def show_error(self, status: int, body: Mapping[str, Any]) -> None:
+        self.render_console("error.html", status=status, **body)
+
+    # -- the cookies ----------------------------------------------------------------------------------------------
+
+    def give_session(self, session_id: str) -> None:
+        """Put the session's id into the browser's cookie, in place of any it had."""
+        self.set_cookie(
+            COOKIE, session_id, path=HOME, httponly=True, samesite="Strict", secure=self.is_https, expires_days=None
+        )
+
+    def take_session(self) -> None:
+        self.clear_cookie(COOKIE, path=HOME, samesite="Strict", secure=self.is_https)
+
+    @property
+    def is_https(self) -> bool:
+        return self.services.settings.http.origin.startswith("https:")
+
+    def put_flash(self, text: str, kind: str = "done") -> None:
+        """Have the next page say ``text``; ``kind`` is done or error."""
+        value = json.dumps({"text": text, "kind": kind})
+        self.set_signed_cookie(
+            FLASH, value, path=HOME, httponly=True, samesite="Strict", secure=self.is_https, expires_days=None
+        )
+
+    def take_flash(self) -> Mapping[str, str] | None:
+        """What the page before this one had to say: ``text`` and ``kind``."""
+        raw = self.get_signed_cookie(FLASH, min_version=COOKIE_VERSION)
+        if not raw:
+            return None
+        self.clear_cookie(FLASH, path=HOME)
+        flash: Mapping[str, str] = json.loads(raw)
+        return flash
+
+    # -- ways -----------------------------------------------------------------------------------------------------
+
+    def ask_to_log_in(self) -> None:
+        """Lead to the login page, and from there back here; a part of a page has the whole browser led there."""
+        if self.request.headers.get("HX-Request"):
+            self.set_header("HX-Redirect", LOGIN)
+            self.set_status(401)
+            self.finish()
+            return
+        here = self.request_target() if self.request.method == "GET" else HOME
+        self.redirect(f"{LOGIN}?next={quote(safe_next(here), safe='')}")
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether htmx asks for a part of a page."""
+        return "HX-Request" in self.request.headers and "HX-Boosted" not in self.request.headers
+
+
+def safe_next(target: str) -> str:
+    """``target`` if it is an address of the console, or else its start."""
+    return target if SAFE_NEXT.fullmatch(target) else HOME

@@ -1,0 +1,114 @@
+"""The way into the console and out of it, its first page, and the choice of the language."""
+
+from __future__ import annotations
+
+from handlers.console.base import HOME, LANGUAGE, LANGUAGE_DAYS, LOGIN, ConsoleHandler, safe_next
+from handlers.console.navigation import entries_for
+from handlers.console.texts.login import TEXTS
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
+from wechat.domain.audit import Act
+from wechat.domain.errors import Bilingual, CallerError, TooMany
+from wechat.domain.staff import Permission
+from wechat.staff.audit import Actor
+from wechat.staff.sessions import Login, LoginRefused
+
+
+class LoginHandler(ConsoleHandler):
+    """The form, and what is typed into it."""
+
+    texts = TEXTS
+
+    async def get(self) -> None:
+        next_page = safe_next(self.get_query_argument("next", HOME))
+        if await self.find_visit():
+            self.redirect(next_page)
+            return
+        self.render_console("login.html", next_page=next_page, name="", error="")
+
+    async def post(self) -> None:
+        login = self._read_login()
+        try:
+            session_id = await self.services.staff.sessions.log_in(login)
+        except (LoginRefused, TooMany) as error:
+            await self._refuse(login, error)
+            return
+        self.give_session(session_id)
+        await self._note(Act.LOG_IN, login.name)
+        self.redirect(safe_next(self.get_body_argument("next", HOME)))
+
+    def _read_login(self) -> Login:
+        name, password = self.get_body_argument("name", ""), self.get_body_argument("password", "", strip=False)
+        code, browser = self.get_body_argument("code", ""), self.request.headers.get("User-Agent", "")
+        return Login(name.strip().lower(), password, code, self.client_ip, browser)
+
+    async def _refuse(self, login: Login, error: CallerError) -> None:
+        """Show the form again, with one sentence whatever was wrong."""
+        text: Bilingual = error.text if isinstance(error, LoginRefused) else TEXTS["too_many"]
+        if isinstance(error, LoginRefused):
+            await self.services.staff.audit.write_refusal(Actor(error.name, "", self.client_ip), Act.LOGIN_REFUSED)
+        next_page = safe_next(self.get_body_argument("next", HOME))
+        self.set_status(error.status)
+        self.render_console("login.html", next_page=next_page, name=login.name, error=text.to(self.lang))
+
+    async def _note(self, act: Act, name: str) -> None:
+        member = await self.services.staff.members.get(name)
+        role = member.role.value if member else ""
+        await self.services.staff.audit.write(Actor(name, role, self.client_ip), act)
+
+
+class LogoutHandler(ConsoleHandler):
+    """End this session."""
+
+    texts = TEXTS
+
+    async def post(self) -> None:
+        await self.services.staff.sessions.end(self.session.key)
+        await self.audit(Act.LOG_OUT)
+        self.take_session()
+        self.put_flash(self.t("logged_out"))
+        self.redirect(LOGIN)
+
+
+class HomeHandler(ConsoleHandler):
+    """The first page that the person may see."""
+
+    async def get(self) -> None:
+        entries = entries_for(self.staff, self.services.settings.plugin_names)
+        if entries:
+            self.redirect(entries[0].path)
+            return
+        self.render_console("home.html")
+
+
+class LanguageHandler(ConsoleHandler):
+    """Remember the reader's language."""
+
+    def post(self) -> None:
+        chosen = self.get_body_argument("lang", "")
+        if chosen in ("zh", "en"):
+            self.set_cookie(LANGUAGE, chosen, path=HOME, samesite="Lax", expires_days=LANGUAGE_DAYS)
+        self.redirect(safe_next(self.get_body_argument("next", HOME)))
+
+
+def routes(services: Services) -> list[Route]:
+    if not services.settings.console.enabled:
+        return []
+    return [
+        Route(pattern=r"/console/login", handler=LoginHandler, access=Access.PUBLIC, name="console_login"),
+        Route(pattern=r"/console/language", handler=LanguageHandler, access=Access.PUBLIC, name="console_language"),
+        Route(
+            pattern=r"/console/logout",
+            handler=LogoutHandler,
+            access=Access.STAFF,
+            name="console_logout",
+            permission=Permission.OWN_ACCOUNT,
+        ),
+        Route(
+            pattern=r"/console/?",
+            handler=HomeHandler,
+            access=Access.STAFF,
+            name="console_home",
+            permission=Permission.OWN_ACCOUNT,
+        ),
+    ]

@@ -1,0 +1,31 @@
+"""The console's pages in the order of its menu. A page is shown when its plugin is loaded and the role allows it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from wechat.domain.errors import Bilingual
+from wechat.domain.staff import Permission, StaffMember
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the menu."""
+
+    plugin: str
+    path: str
+    label: Bilingual
+    permission: Permission
+
+
+ENTRIES = (
+    Entry("handlers.console.overview", "/console/overview", Bilingual("概览", "Overview"), Permission.READ),
+    Entry("handlers.console.orders", "/console/orders", Bilingual("订单", "Orders"), Permission.READ),
+    Entry("handlers.console.account", "/console/account", Bilingual("我的账号", "My account"), Permission.OWN_ACCOUNT),
+)
+
+
+def entries_for(member: StaffMember, plugins: Collection[str]) -> list[Entry]:
+    """What ``member`` may see of the loaded ``plugins``."""
+    return [entry for entry in ENTRIES if entry.plugin in plugins and member.may(entry.permission)]

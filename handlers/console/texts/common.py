@@ -1,0 +1,35 @@
+"""What every page of the console says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wechat.domain.errors import Bilingual
+from wechat.domain.staff import Role
+
+TEXTS: Mapping[str, Bilingual] = {
+    "console": Bilingual("管理后台", "Console"),
+    "menu": Bilingual("菜单", "Menu"),
+    "skip": Bilingual("跳到正文", "Skip to the content"),
+    "log_out": Bilingual("退出登录", "Log out"),
+    "other_language": Bilingual("切换到英文", "Switch to Chinese"),
+    "simulated": Bilingual("模拟环境 · 不涉及真实资金", "Simulation · no real money moves"),
+    "in_memory": Bilingual(
+        "订单仅保存在内存中，进程结束后丢失", "Orders are kept in memory only and are gone when the process ends"
+    ),
+    "error_code": Bilingual("错误码", "Code"),
+    "request_id": Bilingual("请求编号", "Request"),
+    "back": Bilingual("返回", "Back"),
+    "error_next": Bilingual(
+        "请返回上一页重试；仍失败时，把请求编号提供给运维人员。",
+        "Go back and try again. If it still fails, give the request number to your operator.",
+    ),
+}
+
+ROLES: Mapping[Role, Bilingual] = {
+    Role.ADMIN: Bilingual("管理员", "Administrator"),
+    Role.FINANCE: Bilingual("财务", "Finance"),
+    Role.SUPPORT: Bilingual("客服", "Support"),
+    Role.DEVELOPER: Bilingual("开发", "Developer"),
+    Role.READER: Bilingual("只读", "Read-only"),
+}

@@ -1,0 +1,113 @@
+"""The people of the console, for the operator's command line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from handlers.web.base import ApiHandler
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
+from wechat.domain.audit import Act
+from wechat.domain.errors import BadRequest, Bilingual
+from wechat.domain.staff import Role, StaffMember
+from wechat.domain.times import to_v3
+from wechat.staff.audit import Actor
+
+NAME = r"([0-9A-Za-z._@-]{1,48})"
+OPERATOR = "manage.py"
+"""Who the audit log says has done it."""
+
+
+class UserHandler(ApiHandler):
+    """What the handlers of people share."""
+
+    def text(self, field: str) -> str:
+        """A field of the body. Raises BadRequest."""
+        value = self.json_body().get(field)
+        if not isinstance(value, str):
+            raise BadRequest(Bilingual(f"{field} 应为文字", f"{field} is a text"), field=field)
+        return value
+
+    def role(self) -> Role:
+        """Raises BadRequest."""
+        value = self.text("role")
+        if value not in set(Role):
+            names = ", ".join(Role)
+            raise BadRequest(Bilingual(f"role 为 {names} 之一", f"role is one of {names}"), field="role")
+        return Role(value)
+
+    async def note(self, act: Act, name: str, before: str = "", after: str = "") -> None:
+        await self.services.staff.audit.write(Actor(OPERATOR, "", self.client_ip), act, name, before, after)
+
+
+class UsersHandler(UserHandler):
+    """Everybody, and somebody new."""
+
+    async def get(self) -> None:
+        members = await self.services.staff.members.all()
+        self.write_json({"users": [user_view(member) for member in members]})
+
+    async def post(self) -> None:
+        member = await self.services.staff.members.add(self.text("name"), self.role(), self.text("password"))
+        await self.note(Act.ADD_USER, member.name, after=member.role)
+        login_url = f"{self.services.settings.http.public_base_url}/console/login"
+        self.set_status(201)
+        self.write_json(user_view(member) | {"login_url": login_url})
+
+
+class PasswordHandler(UserHandler):
+    """A new password; all sessions end."""
+
+    async def post(self, name: str) -> None:
+        member = await self.services.staff.members.set_password(name.lower(), self.text("password"))
+        await self.note(Act.CHANGE_PASSWORD, member.name)
+        self.write_json(user_view(member))
+
+
+class RoleHandler(UserHandler):
+    async def post(self, name: str) -> None:
+        members = self.services.staff.members
+        before = await members.get(name.lower())
+        member = await members.set_role(name.lower(), self.role())
+        await self.note(Act.SET_ROLE, member.name, before.role if before else "", member.role)
+        self.write_json(user_view(member))
+
+
+class DisableHandler(UserHandler):
+    """Let the person in no more; all sessions end."""
+
+    async def post(self, name: str) -> None:
+        member = await self.services.staff.members.disable(name.lower())
+        await self.note(Act.DISABLE_USER, member.name)
+        self.write_json(user_view(member))
+
+
+class EnableHandler(UserHandler):
+    async def post(self, name: str) -> None:
+        member = await self.services.staff.members.enable(name.lower())
+        await self.note(Act.ENABLE_USER, member.name)
+        self.write_json(user_view(member))
+
+
+def user_view(member: StaffMember) -> dict[str, Any]:
+    """``{"name", "role", "active", "totp", "created_at"}``."""
+    return {
+        "name": member.name,
+        "role": member.role,
+        "active": member.active,
+        "totp": bool(member.totp_secret),
+        "created_at": to_v3(member.created_at),
+    }
+
+
+def routes(services: Services) -> list[Route]:
+    verbs = {"password": PasswordHandler, "role": RoleHandler, "disable": DisableHandler, "enable": EnableHandler}
+    return [
+        Route(pattern=r"/api/users", handler=UsersHandler, access=Access.OPERATOR, name="api_users"),
+        *(
+            Route(
+                pattern=rf"/api/users/{NAME}/{verb}", handler=handler, access=Access.OPERATOR, name=f"api_user_{verb}"
+            )
+            for verb, handler in verbs.items()
+        ),
+    ]

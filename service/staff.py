@@ -1,0 +1,31 @@
+"""The console's people, sessions and audit log, built from the settings."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from handlers.web.services import Staff
+from service.settings.model import Settings
+from storage.stores.all import Stores
+from wechat.domain.ports import Clock, Runtime, TokenStore
+from wechat.staff.audit import AuditLog
+from wechat.staff.members import Members
+from wechat.staff.operator import OperatorGate
+from wechat.staff.passwords import Passwords
+from wechat.staff.sessions import SessionRules, Sessions
+
+
+def build_staff(settings: Settings, store: Stores, tokens: TokenStore, runtime: Runtime, machine: Clock) -> Staff:
+    """Sessions, code generators and proofs go by ``machine``: moving the demo's clock logs nobody out."""
+    console = settings.console
+    real = Runtime(machine, runtime.random, runtime.telemetry, runtime.threads)
+    passwords = Passwords(real)
+    members = Members(store.staff, passwords, real)
+    rules = SessionRules(timedelta(minutes=console.idle_minutes), timedelta(hours=console.absolute_hours))
+    secrets = list(dict.fromkeys(settings.session.secrets_by_version.values()))
+    return Staff(
+        members=members,
+        sessions=Sessions(members, passwords, store.staff_sessions, store.failed_logins, rules, real),
+        audit=AuditLog(store.audit, runtime),
+        operator=OperatorGate(secrets, machine, tokens),
+    )

@@ -1,0 +1,104 @@
+"""People at the console: made by the operator's requests, logged in over HTTP."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from yarl import URL
+
+from tests.http.client import Response
+from tests.support.service import SESSION_SECRET
+from wechat.domain.staff import Role
+from wechat.staff.operator import sign_request
+
+PASSWORD = "a-password-for-tests"
+"""Of everybody whom ``add_person`` makes."""
+XSRF = re.compile(r'name="_xsrf" value="([^"]+)"')
+
+
+class Operator:
+    """The command line's requests, signed with the service's secret."""
+
+    def __init__(self, url: str, secret: str = SESSION_SECRET) -> None:
+        self.url = url
+        self._secret = secret
+
+    async def ask(self, method: str, target: str, body: Any = None) -> Response:
+        data = b"" if body is None else json.dumps(body).encode()
+        nonce = secrets.token_hex(16)
+        headers = {"Authorization": sign_request(self._secret, method, target, data, int(time.time()), nonce)}
+        return await send(method, self.url + target, data, headers)
+
+    async def add_person(self, name: str, role: Role, password: str = PASSWORD) -> None:
+        response = await self.ask("POST", "/api/users", {"name": name, "role": role.value, "password": password})
+        assert response.status == 201, response.body
+
+
+async def send(method: str, address: str, data: bytes, headers: Mapping[str, str]) -> Response:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(method, URL(address, encoded=True), data=data, headers=headers) as answer,
+    ):
+        return Response(answer.status, answer.headers, await answer.read())
+
+
+class ConsoleBrowser:
+    """One browser at the console, with its cookies; Chinese unless response otherwise. Each comes from its own address, so
+    that failed logins of one test do not count for another."""
+
+    def __init__(self, url: str, name: str = "") -> None:
+        self.url = url
+        self.name = name
+        self.address = f"10.{secrets.randbelow(256)}.{secrets.randbelow(256)}.{secrets.randbelow(256)}"
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(keepalive_timeout=5)  # the service ends idle connections after 10 s
+        self.http = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.CookieJar(unsafe=True))
+        return self
+
+    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        await self.http.close()
+
+    async def ask(self, method: str, target: str, data: Any = None, **headers: str) -> Response:
+        """One request; redirects are not followed."""
+        address = URL(self.url + target, encoded=True)
+        sent = {"X-Real-IP": self.address, "Accept-Language": "zh-CN"} | headers
+        async with self.http.request(method, address, data=data, headers=sent, allow_redirects=False) as answer:
+            return Response(answer.status, answer.headers, await answer.read())
+
+    async def get(self, target: str, **headers: str) -> Response:
+        return await self.ask("GET", target, **headers)
+
+    async def page(self, target: str, **headers: str) -> str:
+        """The text of a page that must be there."""
+        response = await self.get(target, **headers)
+        assert response.status == 200, (response.status, response.body)
+        return response.body.decode()
+
+    async def post(self, target: str, fields: Mapping[str, str] | None = None, **headers: str) -> Response:
+        """A form with the XSRF token, as a page sends it."""
+        return await self.ask("POST", target, {"_xsrf": await self.xsrf(), **(fields or {})}, **headers)
+
+    async def xsrf(self) -> str:
+        """The token of this browser's forms."""
+        if "_xsrf" not in self.cookies():
+            await self.get("/console/login")
+        return self.cookies()["_xsrf"]
+
+    async def log_in(self, name: str = "", password: str = PASSWORD, **fields: str) -> Response:
+        """Fill in the login form; the answer."""
+        form = {"name": name or self.name, "password": password, **fields}
+        return await self.post("/console/login", form)
+
+    def cookies(self) -> dict[str, str]:
+        return {str(cookie.key): str(cookie.value) for cookie in self.http.cookie_jar}
+
+    def set_cookie(self, name: str, value: str, path: str = "/console") -> None:
+        self.http.cookie_jar.update_cookies({name: value}, URL(self.url + path))

@@ -1,0 +1,74 @@
+"""Who did what in the console: entries that are written once and never changed. Pure values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from itertools import combinations
+
+MOST_OF_TEXT = 2000
+"""Characters that are kept of what was there before and after."""
+
+
+class Act(StrEnum):
+    """What was done. The console's texts have a label for each."""
+
+    LOG_IN = "log_in"
+    LOGIN_REFUSED = "login_refused"
+    LOG_OUT = "log_out"
+    DENIED = "denied"  # somebody asked for what their role does not allow
+    STEP_UP = "step_up"
+    END_SESSION = "end_session"
+    CHANGE_PASSWORD = "change_password"  # noqa: S105 - an act, not a password
+    ADD_USER = "add_user"
+    SET_ROLE = "set_role"
+    DISABLE_USER = "disable_user"
+    ENABLE_USER = "enable_user"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """``name`` did ``act`` to ``subject`` (an order, a person, a key; empty for none) from ``address``.
+
+    ``before`` and ``after`` are short texts for people, without secrets.
+    """
+
+    id: str
+    at: datetime
+    name: str
+    role: str
+    address: str
+    act: Act
+    subject: str = ""
+    before: str = ""
+    after: str = ""
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """What the entry is found by: each combination of person, act and subject."""
+        parts = [f"name={self.name}", f"act={self.act}", f"subject={self.subject}"]
+        present = [part for part in parts if not part.endswith("=")]
+        return [join(chosen) for size in range(1, len(present) + 1) for chosen in combinations(present, size)]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which entries are wanted; what is empty does not matter."""
+
+    name: str = ""
+    act: str = ""
+    subject: str = ""
+    start: datetime | None = None
+    end: datetime | None = None
+
+    @property
+    def key(self) -> str:
+        """The one of ``AuditEntry.keys`` that all of them have; empty for every entry."""
+        parts = {"name": self.name, "act": self.act, "subject": self.subject}
+        return join([f"{field}={value}" for field, value in parts.items() if value])
+
+
+def join(parts: Sequence[str]) -> str:
+    return "\n".join(parts)

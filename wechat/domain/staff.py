@@ -1,0 +1,198 @@
+"""The people who work with the console: their roles, what each role may do, their sessions, and failed logins.
+
+Pure values and rules. Passwords are argon2 hashes, session ids and recovery codes SHA-256 digests.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from wechat.domain.errors import BadRequest, Bilingual
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{1,47}", re.ASCII)
+PASSWORD_LENGTHS = range(10, 201)
+"""Characters of a password. The upper bound keeps a hash from being made of megabytes."""
+FREE_FAILURES = 5
+"""Failed logins of one account after which each further try has to wait."""
+LONGEST_WAIT = timedelta(minutes=5)
+FAILURES_KEPT = timedelta(hours=24)
+"""After so long without a failed login, earlier ones no longer count."""
+STEP_UP_WINDOW = timedelta(minutes=5)
+"""So long after a person proved once more who they are, they are not asked again."""
+SEEN_EVERY = timedelta(minutes=1)
+"""How exactly a session's last use is kept."""
+
+
+class Role(StrEnum):
+    """What a person does at the shop."""
+
+    ADMIN = "admin"
+    FINANCE = "finance"
+    SUPPORT = "support"
+    DEVELOPER = "developer"
+    READER = "reader"
+
+
+class Permission(StrEnum):
+    """What a route of the console is for; a role has some of them."""
+
+    OWN_ACCOUNT = "own_account"  # own password, code generator and sessions
+    READ = "read"  # orders, refunds, events, overview
+    NOTE = "note"  # write notes, mark alarms as seen
+    QUERY_ORDERS = "query_orders"  # ask WeChat Pay
+    CLOSE_ORDERS = "close_orders"
+    REFUND = "refund"
+    RECONCILE = "reconcile"
+    EXPORT = "export"
+    READ_PAYLOADS = "read_payloads"  # messages as they were sent, with personal data
+    RESEND = "resend"  # events to their receivers
+    REPLAY = "replay"  # notifications that were refused
+    READ_SETTINGS = "read_settings"
+    READ_AUDIT = "read_audit"
+    MANAGE_STAFF = "manage_staff"
+    MANAGE_KEYS = "manage_keys"
+
+
+_EVERYBODY = frozenset({Permission.OWN_ACCOUNT, Permission.READ})
+PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
+    Role.ADMIN: frozenset(Permission),
+    Role.FINANCE: _EVERYBODY
+    | {
+        Permission.NOTE,
+        Permission.QUERY_ORDERS,
+        Permission.CLOSE_ORDERS,
+        Permission.REFUND,
+        Permission.RECONCILE,
+        Permission.EXPORT,
+    },
+    Role.SUPPORT: _EVERYBODY | {Permission.NOTE, Permission.QUERY_ORDERS, Permission.CLOSE_ORDERS, Permission.RESEND},
+    Role.DEVELOPER: _EVERYBODY
+    | {
+        Permission.NOTE,
+        Permission.READ_PAYLOADS,
+        Permission.RESEND,
+        Permission.REPLAY,
+        Permission.READ_SETTINGS,
+    },
+    Role.READER: _EVERYBODY,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StaffMember:
+    """A person who may log in. Sessions that began before ``sessions_from`` no longer count.
+
+    ``totp_secret`` is base32 and empty without a code generator; ``totp_step`` is the step (30 s) of the last code that
+    was used. ``recovery`` are the digests of the codes that stand in for the generator, each good once.
+    """
+
+    name: str
+    role: Role
+    password: str
+    created_at: datetime
+    sessions_from: datetime
+    disabled_at: datetime | None = None
+    totp_secret: str = ""
+    totp_step: int = 0
+    recovery: tuple[str, ...] = ()
+
+    @property
+    def active(self) -> bool:
+        return self.disabled_at is None
+
+    def may(self, permission: Permission) -> bool:
+        return permission in PERMISSIONS[self.role]
+
+
+@dataclass(frozen=True, slots=True)
+class StaffSession:
+    """One browser of one person. ``key`` is the SHA-256 of the id in the cookie, ``expires_at`` the absolute end.
+
+    ``totp``: whether a code was given, too. ``stepped_up_at``: when the person last proved once more who they are.
+    """
+
+    key: str
+    name: str
+    created_at: datetime
+    seen_at: datetime
+    expires_at: datetime
+    address: str
+    browser: str
+    totp: bool = False
+    stepped_up_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailedLogins:
+    """How often logging in has failed since it last succeeded. ``key`` stands for the account, existing or not."""
+
+    key: str
+    count: int
+    last_at: datetime
+
+    @property
+    def expires_at(self) -> datetime:
+        return self.last_at + FAILURES_KEPT
+
+
+def check_name(name: str) -> str:
+    """``name`` in lower case. Raises BadRequest."""
+    lower = name.strip().lower()
+    if not NAME.fullmatch(lower):
+        text = Bilingual(
+            "用户名为 2 到 48 个字符：小写字母、数字和 . _ @ -，以字母或数字开头",
+            "A user name has 2 to 48 characters: lower-case letters, digits and . _ @ -, a letter or digit first",
+        )
+        raise BadRequest(text, code="BAD_NAME", field="name")
+    return lower
+
+
+def check_password(password: str, name: str) -> str:
+    """Raises BadRequest for a password that is too short, too long, or the user's name."""
+    if len(password) not in PASSWORD_LENGTHS or password.strip().lower() == name:
+        text = Bilingual(
+            "密码为 10 到 200 个字符，且不能与用户名相同",
+            "A password has 10 to 200 characters and is not the user's name",
+        )
+        raise BadRequest(text, code="BAD_PASSWORD", field="password")
+    return password
+
+
+def has_ended(session: StaffSession, member: StaffMember, idle: timedelta, now: datetime) -> bool:
+    """Whether ``session`` no longer lets ``member`` in."""
+    idle_until = min(session.expires_at, session.seen_at + idle)
+    revoked = session.ended_at is not None or session.created_at < member.sessions_from
+    return revoked or not member.active or now >= idle_until
+
+
+def see_session(session: StaffSession, now: datetime) -> StaffSession:
+    """Note its use, not more often than once a minute."""
+    return replace(session, seen_at=now) if now - session.seen_at >= SEEN_EVERY else session
+
+
+def end_session(session: StaffSession, now: datetime) -> StaffSession:
+    return session if session.ended_at else replace(session, ended_at=now)
+
+
+def has_stepped_up(session: StaffSession, now: datetime) -> bool:
+    """Whether the person has proved lately enough who they are to move money."""
+    return session.stepped_up_at is not None and now - session.stepped_up_at < STEP_UP_WINDOW
+
+
+def next_login_at(failed: FailedLogins) -> datetime:
+    """From when on the account may be tried again: the wait doubles from one second on."""
+    if failed.count < FREE_FAILURES:
+        return failed.last_at
+    doubled = timedelta(seconds=2 ** min(failed.count - FREE_FAILURES, 10))
+    return failed.last_at + min(LONGEST_WAIT, doubled)
+
+
+def count_login(failed: FailedLogins, now: datetime) -> FailedLogins:
+    """One more try, which counts as failed until it has succeeded."""
+    earlier = failed.count if now < failed.expires_at else 0
+    return replace(failed, count=earlier + 1, last_at=now)
