@@ -153,7 +153,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
     core = build_core(storage, pay.gateways, pay.refunds, _core_settings(settings), runtime, machine)
     books = build_books(core, pay.bills[settings.pay.api], _bill_cache_settings(settings), settings.pay.mchid, runtime)
     account = _account(settings, transport, token_store, runtime)
-    alarms = _alarm_board(settings, core, runtime, machine, telemetry)
+    webhooks, alarms = _webhooks(settings, machine), _alarm_board(settings, core, runtime, machine, telemetry)
     services = Services(
         settings=settings,
         clock=clock,
@@ -179,7 +179,6 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         callers=RateLimit(clock, CALLS, CALLS_PER_S, MOST_CALLERS),
         plugin_storage=lambda name: PluginStorage(core.store.plugin_records, name, runtime),
     )
-    webhooks = _webhooks(settings, machine)
     background = [*pay.background, *_background(settings, core, services, webhooks, runtime)]
     closing = [transport, *pay.closing, storage, token_store, account.tokens, *webhooks, clock, *background]
     return Process(services, storage, clock, background, closing, [transport, *pay.closing])
