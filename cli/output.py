@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 import typer
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
@@ -27,7 +29,11 @@ from wechat.domain.times import beijing, from_v3
 from wechat.support.cli_hints import command
 
 WIDTH = 240  # columns of a table that goes into a file or a pipe
-FOLDED = 20  # columns that the last one of a table keeps, on however narrow a terminal
+FOLDED = 12  # columns that the last one of a table keeps, on however narrow a terminal
+ELIDED = 7  # columns that any other text keeps
+WHOLE = re.compile(r"[!-~¥]+|[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}", re.ASCII)
+"""What no column cuts: a number or a word, which somebody wants to copy, and a short date."""
+DATE = re.compile(r"\b[0-9]{4}-([0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}):[0-9]{2}\b", re.ASCII)
 UNBOUNDED = 10_000
 GAP = "   "
 
@@ -148,7 +154,8 @@ class Screen:
 
 
 class Listing:
-    """A table where the screen is wide enough, with only the last column folded; else each row in lines of its own."""
+    """A table where the screen is wide enough. Where it is not, dates get shorter and texts end in "…", except in the
+    last column, which is folded. Where that does not suffice, each row has lines of its own."""
 
     def __init__(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Styled]]) -> None:
         self._title = title
@@ -156,24 +163,45 @@ class Listing:
         self._rows = rows
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        table = self._table()
-        last = max(row[-1].cell_len for row in self._rows)
-        needed = console.measure(table, options=options.update(max_width=UNBOUNDED)).maximum - max(0, last - FOLDED)
-        if needed <= options.max_width:
-            yield table
-            return
+        for rows, shortest in ((self._rows, UNBOUNDED), ([*map(_shorten_dates, self._rows)], ELIDED)):
+            widths = self._fit(rows, shortest, options.max_width)
+            if widths:
+                yield self._table(rows, widths)
+                return
         yield Styled(self._title, style="italic")
         for row in self._rows:
             yield Styled()
             yield from self._lines(row, options.max_width)
         yield Styled()
 
-    def _table(self) -> Table:
+    def _fit(self, rows: Sequence[Sequence[Styled]], shortest: int, width: int) -> list[int]:
+        """How wide each column is within ``width``; nothing where they do not fit. A text keeps ``shortest`` cells, in
+        the last column ``FOLDED``."""
+        columns = [[row[index] for row in rows] for index in range(len(self._columns))]
+        natural = [
+            max(cell_len(name), *[cell.cell_len for cell in column])
+            for name, column in zip(self._columns, columns, strict=True)
+        ]
+        least = [
+            max(min(cell_len(name), shortest), *[_least(cell, shortest) for cell in column])
+            for name, column in zip(self._columns, columns, strict=True)
+        ]
+        least[-1] = min(natural[-1], FOLDED)
+        spare = width - sum(least) - 3 * len(least) - 1  # what stands between the columns and beside them
+        if spare < 0:
+            return []
+        for index in sorted(range(len(least)), key=lambda index: natural[index] - least[index]):
+            more = min(spare, natural[index] - least[index])
+            least[index] += more
+            spare -= more
+        return least
+
+    def _table(self, rows: Sequence[Sequence[Styled]], widths: Sequence[int]) -> Table:
         table = Table(title=self._title, title_justify="left", header_style="bold", box=SIMPLE_HEAD)
-        for name in self._columns[:-1]:
-            table.add_column(name, no_wrap=True)
-        table.add_column(self._columns[-1], overflow="fold")
-        for row in self._rows:
+        for name, width in zip(self._columns[:-1], widths, strict=False):
+            table.add_column(name, no_wrap=True, overflow="ellipsis", width=width)
+        table.add_column(self._columns[-1], overflow="fold", width=widths[-1])
+        for row in rows:
             table.add_row(*row)
         return table
 
@@ -189,6 +217,16 @@ class Listing:
                 line = Styled(overflow="fold")
             line.append(GAP if line else "").append_text(part)
         yield line
+
+
+def _least(cell: Styled, shortest: int) -> int:
+    """How many cells of it have to be shown."""
+    return cell.cell_len if WHOLE.fullmatch(cell.plain) else min(cell.cell_len, shortest)
+
+
+def _shorten_dates(row: Sequence[Styled]) -> list[Styled]:
+    """``row`` with dates without year and seconds."""
+    return [Styled(DATE.sub(r"\1", cell.plain), style=cell.style) for cell in row]
 
 
 def words(zh: str, en: str) -> str:

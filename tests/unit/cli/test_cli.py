@@ -14,7 +14,7 @@ from rich.cells import cell_len
 
 import manage
 from cli.client import Service
-from cli.commands import books, refunds
+from cli.commands import books, orders, refunds
 from cli.context import Context
 from cli.endpoint import DEMO, Endpoint, find
 from cli.output import Screen, clean, language, moment, money
@@ -272,7 +272,7 @@ def test_a_person_reads_tables_and_a_program_one_document(capsys: pytest.Capture
 LONG = "R" * 64
 
 
-@pytest.mark.parametrize("width", [40, 86, 87, 240])
+@pytest.mark.parametrize("width", [40, 78, 79, 240])
 def test_f3_numbers_are_in_one_piece_where_the_screen_is_wide_enough_for_one(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
@@ -291,7 +291,27 @@ def test_f3_numbers_are_in_one_piece_where_the_screen_is_wide_enough_for_one(
         assert any(number in line for line in shown)
     assert max(cell_len(line) for line in shown) <= width
     assert sum(line.count("长") for line in shown) == 60
-    assert any(line.startswith("单号: ") for line in shown) is (width < 87)
+    assert any(line.startswith("单号: ") for line in shown) is (width < 79)
+
+
+def test_at_80_columns_texts_are_elided_and_dates_short_and_numbers_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    order = {
+        "out_trade_no": LONG[:26],
+        "total": 1800,
+        "trade_state": "PAID_LATE",
+        "created_at": "2026-11-30T06:52:47Z",
+        "description": "拿铁",
+    }
+    orders_table = orders._listing(Screen("zh"), [order])
+    Screen("zh").show(None, orders_table)
+    row = next(line for line in capsys.readouterr().out.splitlines() if LONG[:26] in line)
+    assert row.split() == [LONG[:26], "¥18.00", "异常支付（关单后…", "11-30", "14:52", "拿铁"]
+    monkeypatch.setenv("COLUMNS", "160")
+    Screen("zh").show(None, orders_table)
+    assert "2026-11-30 14:52:47" in capsys.readouterr().out
 
 
 def test_a_list_with_nothing_in_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
