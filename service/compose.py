@@ -16,6 +16,7 @@ from handlers.web.services import Books, Probe, Services
 from service import gateways
 from service.alarm_channels import build_channels
 from service.clocks import SimulatorClock, SystemClock
+from service.insight import build_insight
 from service.runtime import PrometheusTelemetry, SystemRandom, ThreadPool
 from service.settings.model import Settings
 from service.staff import build_staff
@@ -145,8 +146,7 @@ class BillCacheSettings:
 def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: PrometheusTelemetry) -> Process:
     """Build everything: what is signed is dated by ``machine``, everything else by ``clock``. Raises ConfigError."""
     transport, machine = Transport(telemetry), SystemClock()
-    clock = SimulatorClock(transport, settings.simulator_url) if settings.simulator_url else machine
-    runtime = Runtime(clock, SystemRandom(), telemetry, ThreadPool())
+    clock, runtime = _runtime(settings, transport, machine, telemetry)
     telemetry.feed = NewsFeed(clock)
     pay = gateways.build(settings, transport, Runtime(machine, runtime.random, telemetry, runtime.threads))
     storage, token_store = _storage(settings, mongo_url, runtime), _token_cache(settings, redis_url, clock)
@@ -166,6 +166,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         feed=telemetry.feed,
         health=_health(settings, transport, pay, account, core, alarms, runtime),
         diagnosis=_diagnosis(core, clock),
+        insight=build_insight(settings.pay.mchid, core.store, core.updates, runtime),
         oauth=OAuth(account.client, _credentials(settings), settings.account.open_url, token_store),
         jssdk=account.jssdk,
         order_store=core.store.orders,
@@ -190,7 +191,20 @@ def _background(
     """What works without being asked."""
     targets: list[Target] = [*webhooks, *plugin.subscribers(settings.plugin_names, services)]
     workers = build_workers(core, targets, runtime, settings.workers.loops)
-    return [services.alarms, services.health, *workers, build_book_worker(services.books, runtime)]
+    return [
+        services.alarms,
+        services.health,
+        services.insight.live,
+        *workers,
+        build_book_worker(services.books, runtime),
+    ]
+
+
+def _runtime(
+    settings: Settings, transport: Transport, machine: SystemClock, telemetry: PrometheusTelemetry
+) -> tuple[SystemClock, Runtime]:
+    clock = SimulatorClock(transport, settings.simulator_url) if settings.simulator_url else machine
+    return clock, Runtime(clock, SystemRandom(), telemetry, ThreadPool())
 
 
 def _account(settings: Settings, transport: Transport, token_store: TokenStore, runtime: Runtime) -> Account:

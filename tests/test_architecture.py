@@ -82,6 +82,9 @@ STORAGE_MAY = (
     "wechat.reconciliation.days",
     "wechat.reconciliation.books",
     "wechat.reconciliation.ports",
+    "wechat.statistics.days",
+    "wechat.statistics.figures",
+    "wechat.statistics.ports",
 )
 
 
@@ -138,7 +141,7 @@ class Rule(NamedTuple):
 
 LIBRARIES = (*SERVICE, "simulator", "manage", "cli", "scripts", "doctor")
 RULES = [
-    Rule("only the composition root and handlers import handlers", LIBRARIES, ("handlers",), ("server", "service.compose", "service.staff", "handlers")),
+    Rule("only the composition root and handlers import handlers", LIBRARIES, ("handlers",), ("server", "service.compose", "service.staff", "service.insight", "handlers")),
     Rule("nothing imports server", LIBRARIES, ("server",)),
     Rule("only the composition root imports its parts", LIBRARIES, ROOTS[1:-1], ROOTS),
     Rule("use cases know nothing of storage, handlers or the composition root", ("wechat",), ("storage", "handlers", "service")),

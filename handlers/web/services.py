@@ -15,6 +15,7 @@ from wechat.diagnosis.diagnosis import Diagnosis
 from wechat.diagnosis.health import Health
 from wechat.domain.ports import Clock, DeliveryStore, NotificationStore, OrderStore, TokenStore
 from wechat.events.redelivery import Redelivery
+from wechat.live.feed import LiveFeed
 from wechat.notifications.receiver import NotificationReceiver
 from wechat.orders.drafts import Item
 from wechat.orders.service import Orders
@@ -27,6 +28,7 @@ from wechat.staff.audit import AuditLog
 from wechat.staff.members import Members
 from wechat.staff.operator import OperatorGate
 from wechat.staff.sessions import Sessions
+from wechat.statistics.statistics import Statistics
 from wechat.support.news import NewsFeed
 from wechat.support.plugin_storage import PluginStorage
 from wechat.support.rate_limit import RateLimit
@@ -79,6 +81,14 @@ class Staff:
 
 
 @dataclass(frozen=True, slots=True)
+class Insight:
+    """What pages show of the business: its figures, and what happens while they are open."""
+
+    statistics: Statistics
+    live: LiveFeed
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """The use cases, and the stores that read-only views need. ``probes`` are readiness checks by name; ``unindexed``
     are collections that are too large to do without the indexes that they lack.
@@ -98,6 +108,7 @@ class Services:
     feed: NewsFeed
     health: Health
     diagnosis: Diagnosis
+    insight: Insight
     oauth: OAuth
     jssdk: JsSdk
     order_store: OrderStore

@@ -169,9 +169,14 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     stores.DAYS: [
         _revision(),
         _index("planned", "mchid", "planned", "date"),
+        _index("by_day", "mchid", "date"),
         _index("due", "mchid", "due_at", only="due_at"),
     ],
-    stores.DIFFERENCES: [_revision(), _index("by_day", "day_key", "_id")],
+    stores.DIFFERENCES: [
+        _revision(),
+        _index("by_day", "day_key", "_id"),
+        _index("open", "mchid", "open_at", only="open_at"),
+    ],
     stores.PLUGIN_RECORDS: [_revision()],
     stores.STAFF: [_revision(), _index("created", "created_at")],
     stores.STAFF_SESSIONS: [
@@ -182,5 +187,10 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     ],
     stores.FAILED_LOGINS: [_revision(), _expiry()],
     stores.AUDIT: [_index("at", "at"), _index("by_key", "keys", "at")],
+    stores.SUMMARIES: [
+        _revision(),
+        _index("by_day", "mchid", "date"),
+        _index("due", "mchid", "due_at", only="due_at"),
+    ],
 }
 """None of them is unique: what must be unique is an ``_id``, so that a sharded cluster keeps the promise as well."""

@@ -17,6 +17,7 @@ from storage.stores.orders import Orders
 from storage.stores.plugin_records import PluginRecords
 from storage.stores.refused import RefusedNotifications
 from storage.stores.staff import LoginFailures, StaffMembers, StaffSessions
+from storage.stores.statistics import DaySummaries, StatisticsEntries
 from wechat.domain.ports import Clock, Random
 
 ORDERS = "order_documents"
@@ -33,9 +34,10 @@ STAFF = "staff_members"
 STAFF_SESSIONS = "staff_sessions"
 FAILED_LOGINS = "failed_logins"
 AUDIT = "audit_entries"
+SUMMARIES = "day_summaries"
 COLLECTIONS = (
     ORDERS, NUMBERS, CLAIMS, NOTIFICATIONS, REFUSED, ALARMS, DELIVERIES, DAYS, DIFFERENCES, PLUGIN_RECORDS,
-    STAFF, STAFF_SESSIONS, FAILED_LOGINS, AUDIT,
+    STAFF, STAFF_SESSIONS, FAILED_LOGINS, AUDIT, SUMMARIES,
 )  # fmt: skip
 """Names that release 0.1.0 did not use: its documents cannot live beside these."""
 EXPIRING = (CLAIMS, NOTIFICATIONS, REFUSED, ALARMS, DELIVERIES, STAFF_SESSIONS, FAILED_LOGINS)
@@ -63,6 +65,8 @@ class Stores:
         self.failed_logins = LoginFailures(commits[FAILED_LOGINS])
         self.audit = AuditEntries(commits[AUDIT], clock)
         self.book_entries = BookEntries(commits[ORDERS], self.numbers)
+        self.summaries = DaySummaries(commits[SUMMARIES])
+        self.statistics_entries = StatisticsEntries(commits[ORDERS], clock)
 
     async def close(self) -> None:
         """Return once everything under way is answered."""

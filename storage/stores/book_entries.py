@@ -1,18 +1,15 @@
-"""Payments and refunds as reconciliation reads them: a few fields of many documents, by windows of dates.
-
-A window becomes smaller when it returns much and larger when it returns little, so each document of a day is read once
-and no answer is large.
-"""
+"""Payments and refunds as reconciliation reads them: a few fields of many documents, by windows of dates."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from storage.documents import MILLISECOND, Document, Documents, Range
+from storage.documents import MILLISECOND, Document, Documents
 from storage.stores.order_codec import about_midnight
+from storage.stores.windows import windows
 from wechat.domain.numbers import refund_number
 from wechat.domain.orders import order_key
 from wechat.domain.ports import NumberStore
@@ -20,11 +17,6 @@ from wechat.domain.refunds import WINDOW
 from wechat.domain.times import beijing_day, day_begun_about, day_span
 from wechat.reconciliation.books import BookEntry
 
-WANTED = 1000
-"""Documents that a window should return, about."""
-SHORTEST = timedelta(seconds=1)
-FIRST_WINDOW = timedelta(minutes=10)
-MOST = 4 * WANTED
 YEAR_OF_REFUNDS = WINDOW + timedelta(days=8)
 """How long before a day an order may have been placed that is refunded on it: it can be paid for a week, and refunded
 for a year after that."""
@@ -42,24 +34,19 @@ class BookEntries:
 
     async def list_payments(self, mchid: str, day: date) -> AsyncIterator[Sequence[BookEntry]]:
         start, end = day_span(day)
-        async for found in self._windows("paid_at", {}, start, end - MILLISECOND, PAYMENT_FIELDS):
+        async for found in windows(self._orders, "paid_at", {}, start, end - MILLISECOND, PAYMENT_FIELDS):
             yield [_payment(document) for document in found if document["mchid"] == mchid]
 
     async def list_refunds(self, mchid: str, day: date) -> AsyncIterator[Sequence[BookEntry]]:
-        _, end = day_span(day)
-        equal = {"refund_days": day.isoformat()}
-
         def on_day(sent_at: datetime) -> bool:
             return beijing_day(sent_at) == day
 
-        async for found in self._windows("created_at", equal, end - YEAR_OF_REFUNDS, end - MILLISECOND, REFUND_FIELDS):
+        async for found in refunded_orders(self._orders, day, day.isoformat(), REFUND_FIELDS):
             yield [entry for document in found if document["mchid"] == mchid for entry in _refunds(document, on_day)]
 
     async def refunded_about(self, mchid: str, day: date) -> Sequence[BookEntry]:
-        _, end = day_span(day)
-        equal = {"refund_days": about_midnight(day)}
-        windows = self._windows("created_at", equal, end - YEAR_OF_REFUNDS, end - MILLISECOND, REFUND_FIELDS)
-        documents = [document async for found in windows for document in found if document["mchid"] == mchid]
+        batches = refunded_orders(self._orders, day, about_midnight(day), REFUND_FIELDS)
+        documents = [document async for found in batches for document in found if document["mchid"] == mchid]
         return [entry for document in documents for entry in _refunds(document, lambda at: day_begun_about(at) == day)]
 
     async def payments(self, mchid: str, numbers: Sequence[str]) -> Sequence[BookEntry]:
@@ -74,35 +61,19 @@ class BookEntries:
         found = await _all(self._orders.get(key) for key in keys)
         return [document for document in found if document]
 
-    async def _windows(
-        self, by: str, equal: Mapping[str, Any], start: datetime, end: datetime, fields: Sequence[str]
-    ) -> AsyncIterator[list[Document]]:
-        """Everything dated from ``start`` to ``end``, latest first, a window at a time."""
-        span = FIRST_WINDOW
-        while end >= start:
-            begin = max(start, end - span)
-            found = await self._orders.find(Range(by, begin, end, equal, limit=MOST, latest=True, fields=fields))
-            end = begin - MILLISECOND
-            if len(found) == MOST:  # cut off, perhaps among several of the same date
-                last = found[-1][by]
-                found = [document for document in found if document[by] > last]
-                found += await self._orders.find(Range(by, last, last, equal, fields=fields))
-                end = last - MILLISECOND
-            if found:
-                yield found
-            span = _next_span(span, len(found))
+
+def refunded_orders(
+    orders: Documents, day: date, refund_day: str, fields: Sequence[str]
+) -> AsyncIterator[list[Document]]:
+    """Orders whose ``refund_days`` have ``refund_day``, which is ``day`` or its midnight; of any merchant."""
+    _, end = day_span(day)
+    equal = {"refund_days": refund_day}
+    return windows(orders, "created_at", equal, end - YEAR_OF_REFUNDS, end - MILLISECOND, fields)
 
 
 async def _all(reads: Iterable[Any]) -> list[Any]:
     """Every result; the reads go to the database in groups."""
     return list(await asyncio.gather(*reads))
-
-
-def _next_span(span: timedelta, found: int) -> timedelta:
-    """How long the next window is: where there is nothing, the year before is passed in a few steps."""
-    if found > WANTED:
-        return max(SHORTEST, span / 2)
-    return span * (2 if found else 8)
 
 
 def _payment(document: Document) -> BookEntry:

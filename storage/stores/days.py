@@ -28,6 +28,10 @@ class Days(DocumentStore[BookDay]):
         found = await self._documents.find(Range("date", FIRST, LAST, equal, 1, latest=True))
         return date.fromisoformat(found[0]["day"]) if found else None
 
+    async def between(self, mchid: str, first: date, last: date) -> Sequence[BookDay]:
+        found = await self._documents.find(Range("date", _midnight(first), _midnight(last), {"mchid": mchid}))
+        return sorted(self.values(found), key=lambda each: each.day)
+
     async def list_due(self, mchid: str, now: datetime, limit: int) -> Sequence[Stored[BookDay]]:
         found = await self.due_until(Range("due_at", FIRST, now, {"mchid": mchid}, limit=limit))
         return sorted(found, key=lambda stored: stored.value.day)
@@ -45,6 +49,10 @@ class Differences(DocumentStore[Difference]):
         found = await self._documents.find(Range("_id", after, LAST_ID, equal, limit + 1))
         shown = found[:limit]
         return Page(tuple(self.values(shown)), shown[-1]["_id"] if len(found) > limit else "")
+
+    async def list_open(self, mchid: str, limit: int) -> Sequence[Difference]:
+        found = await self._documents.find(Range("open_at", FIRST, LAST, {"mchid": mchid}, limit))
+        return self.values(found)
 
 
 def _midnight(day: date) -> datetime:
@@ -108,7 +116,10 @@ def _read_sums(document: Document) -> Totals:
 
 
 def _write_difference(difference: Difference) -> Document:
+    """``open_at`` is derived: only open ones have it, so that they are found among all others."""
+    open_at = {"open_at": difference.found_at} if difference.status is Status.OPEN else {}
     return {
+        **open_at,
         "mchid": difference.mchid,
         "day": difference.day.isoformat(),
         "day_key": day_key(difference.mchid, difference.day),
@@ -171,6 +182,8 @@ DIFFERENCE = Codec(
     key=lambda difference: difference.id,
     write=_write_difference,
     read=_read_difference,
-    fields=frozenset({"mchid", "day", "day_key", "kind", "ours", "theirs", "found_at", "seen_at", "status", "audit"}),
+    fields=frozenset(
+        {"mchid", "day", "day_key", "kind", "ours", "theirs", "found_at", "seen_at", "status", "audit", "open_at"}
+    ),
     parts={},
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -52,6 +53,17 @@ class Orders(DocumentStore[Order]):
     async def find(self, *, trade_state: TradeState | None, limit: int, cursor: str) -> Page[Order]:
         equal = {"trade_state": trade_state.value} if trade_state else {}
         return await self._page("created_at", equal, limit, cursor)
+
+    async def changed_since(self, since: datetime, limit: int) -> Sequence[Order]:
+        """See OrderStore. A range on each of the indexes that have a date of a change."""
+        now = self._clock.now()
+        wanted = [Range(by, since, now, limit=limit, latest=True) for by in ("created_at", "paid_at")]
+        for state in RefundState:
+            equal = {"refund_states": state.value}
+            wanted.append(Range("refund_changed_at", since, now, equal, limit=limit, latest=True))
+        batches = await asyncio.gather(*[self._documents.find(each) for each in wanted])
+        documents = {document["_id"]: document for batch in batches for document in batch}
+        return self.values(sorted(documents.values(), key=lambda document: document["created_at"]))
 
     async def find_by_number(self, number: str, limit: int) -> Sequence[Order]:
         return self.values(await self._documents.find_equal("keys", number, limit))

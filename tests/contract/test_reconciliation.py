@@ -23,7 +23,8 @@ from storage.mongo.documents import MongoDocuments
 from storage.mongo.driver import Connection
 from storage.mongo.storage import MongoStorage
 from storage.stores.all import ORDERS
-from storage.stores.book_entries import MOST, WANTED, BookEntries
+from storage.stores.book_entries import BookEntries
+from storage.stores.windows import MOST, WANTED
 from tests.contract.books import (
     DAY,
     MINUTE,

@@ -86,8 +86,8 @@ async def test_each_payment_and_refund_of_a_busy_day_is_read_once(
     storage: Storage, backing: Backing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With windows that are small, as memory reads all of it for each."""
-    monkeypatch.setattr("storage.stores.book_entries.MOST", 60)
-    monkeypatch.setattr("storage.stores.book_entries.WANTED", 15)
+    monkeypatch.setattr("storage.stores.windows.MOST", 60)
+    monkeypatch.setattr("storage.stores.windows.WANTED", 15)
     orders = a_busy_day(60, 50)
     await backing.load(orders)
     await must_read_each_once(storage, orders)
@@ -97,9 +97,9 @@ async def test_no_payment_falls_between_two_windows(
     storage: Storage, backing: Backing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One in each millisecond, and windows of so few that their ends come to lie anywhere."""
-    monkeypatch.setattr("storage.stores.book_entries.MOST", 20)
-    monkeypatch.setattr("storage.stores.book_entries.WANTED", 5)
-    monkeypatch.setattr("storage.stores.book_entries.SHORTEST", 10 * MILLISECOND)
+    monkeypatch.setattr("storage.stores.windows.MOST", 20)
+    monkeypatch.setattr("storage.stores.windows.WANTED", 5)
+    monkeypatch.setattr("storage.stores.windows.SHORTEST", 10 * MILLISECOND)
     orders = [sold(f"order-{i:03}", START + timedelta(hours=20, milliseconds=i)) for i in range(200)]
     await backing.load(orders)
     assert numbers(await read(storage.book_entries.list_payments(MCHID, DAY))) == once([o.out_trade_no for o in orders])
@@ -109,8 +109,8 @@ async def test_no_payment_falls_between_two_windows(
 async def test_each_of_thousands_of_payments_and_refunds_is_read_once(
     storage: Storage, backing: Backing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storage.stores.book_entries.MOST", 1000)
-    monkeypatch.setattr("storage.stores.book_entries.WANTED", 250)
+    monkeypatch.setattr("storage.stores.windows.MOST", 1000)
+    monkeypatch.setattr("storage.stores.windows.WANTED", 250)
     orders = a_busy_day(1000, 700)
     await backing.load(orders)
     await must_read_each_once(storage, orders)

@@ -22,7 +22,18 @@ from storage.mongo.driver import Driver, connect
 from storage.mongo.storage import MongoStorage
 from storage.store import Codec
 from storage.stores.alarms import ALARM
-from storage.stores.all import ALARMS, CLAIMS, DAYS, DELIVERIES, DIFFERENCES, NOTIFICATIONS, NUMBERS, ORDERS, REFUSED
+from storage.stores.all import (
+    ALARMS,
+    CLAIMS,
+    DAYS,
+    DELIVERIES,
+    DIFFERENCES,
+    NOTIFICATIONS,
+    NUMBERS,
+    ORDERS,
+    REFUSED,
+    SUMMARIES,
+)
 from storage.stores.days import DAY, DIFFERENCE
 from storage.stores.deliveries import DELIVERY
 from storage.stores.listing import GROWTH, Position, write_cursor
@@ -30,6 +41,7 @@ from storage.stores.notifications import NOTIFICATION
 from storage.stores.numbers import CLAIM, NUMBER
 from storage.stores.order_codec import ORDER
 from storage.stores.refused import REFUSED as REFUSED_MESSAGE
+from storage.stores.statistics import SUMMARY
 from tests.contract.samples import HOUR, MCHID, NOW, a_claim, a_message, a_payment, a_refund, a_refused, an_order
 from tests.storage.values import a_delivery, an_alarm
 from tests.support.clock import ManualClock
@@ -42,8 +54,9 @@ from wechat.domain.numbers import NumberUse, payment_number, refund_number
 from wechat.domain.orders import Order, TimelineEntry, TradeState
 from wechat.domain.ports import Stored
 from wechat.domain.refused import PLACES, RefusedNotification
-from wechat.reconciliation.books import BookEntry, Difference, DifferenceKind
+from wechat.reconciliation.books import BookEntry, Difference, DifferenceKind, Status
 from wechat.reconciliation.days import BookDay
+from wechat.statistics.days import DaySummary
 
 DATABASE = "plans"
 ORDERS_STORED = 20_000
@@ -115,11 +128,17 @@ def a_delivered(i: int) -> Any:
 
 def a_difference(i: int) -> Difference:
     entry = BookEntry(number(i), f"T{i}", "", "", 1, "CNY", "SUCCESS")
-    return Difference.between(MCHID, BUSY_DAY - timedelta(days=i % 20), DifferenceKind.MISSING_HERE, None, entry, NOW)
+    day = BUSY_DAY - timedelta(days=i % 20)
+    difference = Difference.between(MCHID, day, DifferenceKind.MISSING_HERE, None, entry, NOW)
+    return difference if i % 400 == 7 else replace(difference, status=Status.KNOWN)
 
 
 def a_day(i: int) -> BookDay:
     return BookDay(MCHID, BUSY_DAY - timedelta(days=i), NOW if i < 2 else None, planned=True)
+
+
+def a_summary(i: int) -> DaySummary:
+    return DaySummary(MCHID, BUSY_DAY - timedelta(days=i), NOW if i < 2 else None)
 
 
 VALUES: Sequence[tuple[str, Codec[Any], Callable[[int], Any], int]] = (
@@ -132,6 +151,7 @@ VALUES: Sequence[tuple[str, Codec[Any], Callable[[int], Any], int]] = (
     (NUMBERS, NUMBER, lambda i: NumberUse(payment_number(MCHID, f"T{i}"), f"{MCHID}:{number(i)}"), OTHERS_STORED),
     (DIFFERENCES, DIFFERENCE, a_difference, OTHERS_STORED),
     (DAYS, DAY, a_day, 400),
+    (SUMMARIES, SUMMARY, a_summary, 400),
 )
 
 
@@ -279,6 +299,17 @@ LOOKUPS: dict[str, Callable[[MongoStorage], Awaitable[Any]]] = {
     "pending deliveries of an order": lambda s: s.deliveries.pending_of(a_delivered(7).ordering_key),
     "deliveries of an order": lambda s: s.deliveries.of_order(a_delivered(7).order_key),
     "deliveries of an event": lambda s: s.deliveries.of_event("e123"),
+    "open differences": lambda s: s.differences.list_open(MCHID, PAGE),
+    "days of a month": lambda s: s.days.between(MCHID, BUSY_DAY - timedelta(days=30), BUSY_DAY),
+    "summary": lambda s: s.summaries.get(a_summary(3).key),
+    "replaced summary": replaced("summaries", a_summary(4)),
+    "due summaries": lambda s: s.summaries.list_due(MCHID, NOW, 4),
+    "next due summary": lambda s: s.summaries.next_due(MCHID, NOW + HOUR),
+    "summaries of a month": lambda s: s.summaries.between(MCHID, BUSY_DAY - timedelta(days=30), BUSY_DAY),
+    "orders that changed lately": lambda s: s.orders.changed_since(NOW - HOUR, 500),
+    "sales of an hour": lambda s: drain(s.statistics_entries.list_sales(MCHID, NOW - 2 * HOUR, NOW - HOUR)),
+    "refunds of a day, for figures": lambda s: drain(s.statistics_entries.list_refunds(MCHID, BUSY_DAY)),
+    "orders that wait": lambda s: s.statistics_entries.waiting(MCHID),
     "day": lambda s: s.days.get(a_day(3).key),
     "replaced day": replaced("days", a_day(4)),
     "due days": lambda s: s.days.list_due(MCHID, NOW, 20),

@@ -23,6 +23,7 @@ from storage.stores.all import (
     REFUSED,
     STAFF,
     STAFF_SESSIONS,
+    SUMMARIES,
 )
 from tests.contract.samples import MCHID, NOW, NUMBER, a_message, a_refund, an_order
 from tests.storage.backing import Backing, Storage
@@ -37,6 +38,7 @@ from tests.storage.values import (
     full_order,
     full_refund,
     full_session,
+    full_summary,
 )
 from wechat.domain.numbers import NumberUse, payment_number, refund_number
 from wechat.domain.ports import Stored
@@ -51,6 +53,7 @@ COLLECTION = {
     "deliveries": DELIVERIES,
     "days": DAYS,
     "differences": DIFFERENCES,
+    "summaries": SUMMARIES,
     "plugin_records": PLUGIN_RECORDS,
     "staff": STAFF,
     "staff_sessions": STAFF_SESSIONS,
@@ -137,6 +140,7 @@ async def test_a_date_is_kept_to_the_millisecond_and_in_utc_whatever_its_zone(st
         full_delivery(),
         full_day(),
         full_difference(),
+        full_summary(),
         full_member(),
         full_session(),
     ],

@@ -29,6 +29,8 @@ from wechat.domain.plugin_records import PluginRecord
 from wechat.domain.staff import FailedLogins, Role, StaffMember, StaffSession
 from wechat.reconciliation.books import Audit, BookEntry, Difference, DifferenceKind, Reconciliation, Status, Totals
 from wechat.reconciliation.days import BookDay
+from wechat.statistics.days import DaySummary
+from wechat.statistics.figures import Figures, Group, Hour
 
 DAY = date(2026, 2, 28)
 LARGE = Fen(3_000_000_000)
@@ -197,6 +199,17 @@ def full_session() -> StaffSession:
     return a_session(totp=True, stepped_up_at=NOW, ended_at=NOW + HOUR)
 
 
+def full_summary() -> DaySummary:
+    figures = Figures(5, 4, 3, LARGE, 2, LARGE, 1)
+    hours = {9: Hour({Group("second", "NATIVE"): figures}, {0: figures, 55: figures}), 23: Hour({}, {})}
+    dates = (NOW, frozenset({9}), frozenset({23}), "0123456789ab", NOW + HOUR, NOW, NOW - HOUR)
+    return DaySummary(MCHID, DAY, *dates, hours)
+
+
+def bare_summary() -> DaySummary:
+    return DaySummary(MCHID, DAY, None)
+
+
 FULL_AND_BARE: dict[str, tuple[Any, Any]] = {
     "orders": (full_order(), bare_order()),
     "notifications": (full_message(), bare_message()),
@@ -215,6 +228,7 @@ FULL_AND_BARE: dict[str, tuple[Any, Any]] = {
     "staff": (full_member(), a_member()),
     "staff_sessions": (full_session(), a_session()),
     "failed_logins": (FailedLogins("1234", 7, NOW), FailedLogins("1234", 1, NOW - HOUR)),
+    "summaries": (full_summary(), bare_summary()),
     "plugin_records": (a_plugin_record({"points": LARGE, "at": NOW, "names": ["甲"]}), a_plugin_record({})),
 }
 """By the name of their store; both of a store have the same key."""

@@ -168,6 +168,10 @@ class OrderStore(VersionedStore[Order], Protocol):
     async def find(self, *, trade_state: TradeState | None, limit: int, cursor: str) -> Page[Order]:
         """Newest first. ``cursor`` is opaque, from an earlier page; a broken one raises ``BadRequest``."""
 
+    async def changed_since(self, since: datetime, limit: int) -> Sequence[Order]:
+        """Orders that were created or paid, or whose refunds changed, since ``since``; of each kind the latest
+        ``limit``. The oldest order comes first. Of an order that was only closed, no index has the date."""
+
     async def find_by_number(self, number: str, limit: int) -> Sequence[Order]:
         """Orders that carry ``number``: their own, a transaction's, a refund's or WeChat's number of a refund."""
 

@@ -19,6 +19,8 @@ from wechat.orders.news import publish_change, publish_created
 from wechat.support.update import Change, Transition, Updater
 
 REFUND_REFUSED = "refund_refused"
+Watcher = Callable[[Order | None, Order], None]
+"""Is told of each change that this process made: the order before, None for a new one, and the order afterwards."""
 ALARMING = frozenset({EventType.ORDER_PAID_LATE, EventType.REFUND_ABNORMAL, EventType.REFUND_FAILED})
 """Events that need a person. They are staged though nobody receives them: see ``alarm_of``."""
 
@@ -31,7 +33,7 @@ class OrderUpdates:
     The composition root sets what follows from a change: ``wanted`` are the events that somebody receives, the others
     are not staged; ``on_reported`` is called with the ids of events whose change this process has reported,
     ``on_events`` with each order that has staged events, ``on_due`` with the date of one that
-    comes due sooner than before.
+    comes due sooner than before. ``watchers`` are told of every change.
     """
 
     def __init__(self, store: OrderStore, runtime: Runtime) -> None:
@@ -41,11 +43,13 @@ class OrderUpdates:
         self.on_events: Callable[[Order], None] = lambda order: None
         self.on_reported: Callable[[Sequence[str]], None] = lambda ids: None
         self.on_due: Callable[[datetime], None] = lambda at: None
+        self.watchers: tuple[Watcher, ...] = ()
 
     async def insert(self, order: Order) -> bool:
         """Store a new order; False when its number is taken."""
         stored = await self._updater.insert(order)
         if stored:
+            self._tell_watchers(None, order)
             publish_created(order, self._telemetry)
         return stored
 
@@ -87,6 +91,7 @@ class OrderUpdates:
         if not change.happened:
             return
         before, after = change.before, change.after
+        self._tell_watchers(before, after)
         report_order(before, after, self._telemetry)
         report_refunds(before, after, self._telemetry)
         publish_change(before, after, self._telemetry)
@@ -97,6 +102,10 @@ class OrderUpdates:
         due_at = after.due_at
         if due_at is not None and (before.due_at is None or due_at < before.due_at):
             self.on_due(due_at)
+
+    def _tell_watchers(self, before: Order | None, after: Order) -> None:
+        for watcher in self.watchers:
+            watcher(before, after)
 
 
 def report_order(before: Order, after: Order, telemetry: Telemetry) -> None:

@@ -36,6 +36,9 @@ class DayStore(VersionedStore[BookDay], Protocol):
     async def newest(self, mchid: str) -> date | None:
         """The latest day that was planned."""
 
+    async def between(self, mchid: str, first: date, last: date) -> Sequence[BookDay]:
+        """Those of ``first`` to ``last``, both included, that are known, earliest first."""
+
     async def list_due(self, mchid: str, now: datetime, limit: int) -> Sequence[Stored[BookDay]]:
         """Days of ``mchid`` that are due and not done, the earliest first."""
 
@@ -45,3 +48,6 @@ class DifferenceStore(VersionedStore[Difference], Protocol):
 
     async def of_day(self, mchid: str, day: date, *, limit: int, cursor: str) -> Page[Difference]:
         """In the order of their ids."""
+
+    async def list_open(self, mchid: str, limit: int) -> Sequence[Difference]:
+        """Differences that nobody has settled, those found first at the front."""

@@ -85,6 +85,10 @@ class BookRecords:
         held = await self._day.get(day_key(self.mchid, day))
         return held.result if held else None
 
+    async def days(self, first: date, last: date) -> Sequence[BookDay]:
+        """The days from ``first`` to ``last`` that are known, done or not, earliest first."""
+        return await self._days.between(self.mchid, first, last)
+
     # -- differences ----------------------------------------------------------------------------------------------
 
     async def record(self, differences: Sequence[Difference]) -> int:
@@ -110,6 +114,10 @@ class BookRecords:
     async def differences(self, day: date, *, limit: int, cursor: str) -> Page[Difference]:
         """In the order of their ids."""
         return await self._differences.of_day(self.mchid, day, limit=limit, cursor=cursor)
+
+    async def list_open(self, limit: int) -> Sequence[Difference]:
+        """Differences of every day that nobody has settled, those found first at the front."""
+        return await self._differences.list_open(self.mchid, limit)
 
     async def audit(self, difference_id: str, entry: Audit) -> Difference | None:
         """Move an entry.source difference to entry.target with this line; None (and no change) when it is elsewhere."""

@@ -1,0 +1,30 @@
+"""Figures and the live feed put together: both are told of each change of an order."""
+
+from __future__ import annotations
+
+from handlers.web.services import Insight
+from storage.stores.all import Stores
+from wechat.domain.ports import Runtime
+from wechat.live.feed import LiveFeed
+from wechat.orders.updates import OrderUpdates
+from wechat.statistics.days import SummaryLease
+from wechat.statistics.statistics import Statistics
+from wechat.statistics.summaries import LONGEST_REST, Marks, SummaryWork
+from wechat.support.worker import Worker
+
+
+def build_insight(mchid: str, store: Stores, updates: OrderUpdates, runtime: Runtime) -> Insight:
+    """What pages read, and are told."""
+    live = LiveFeed(mchid, store.orders, store.alarms, runtime)
+    updates.watchers += (live.note,)
+    return Insight(Statistics(mchid, store.summaries, store.statistics_entries, runtime.clock), live)
+
+
+def build_summary_worker(mchid: str, store: Stores, updates: OrderUpdates, runtime: Runtime) -> Worker[SummaryLease]:
+    """The worker that keeps the figures of days, told by each change of an order which hours to compute."""
+    marks = Marks()
+    work = SummaryWork(mchid, store.statistics_entries, store.summaries, marks, runtime)
+    worker = Worker(work, runtime, 1, LONGEST_REST)
+    work.on_due = worker.wake
+    updates.watchers += (marks.note,)
+    return worker

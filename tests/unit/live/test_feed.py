@@ -1,0 +1,169 @@
+"""What open pages are told: changes of this process at once, those of others when looked for, and nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.contract.samples import MCHID, NOW, a_fact, a_refund, an_order
+from tests.storage.values import an_alarm
+from tests.support.clock import ManualClock
+from tests.support.core import Backend, Core
+from wechat.domain.errors import TooMany
+from wechat.domain.orders import Order, TimelineEntry, TradeState
+from wechat.domain.payments import record_payment
+from wechat.live.feed import EVERYTHING, MOST_QUEUED, MOST_WATCHERS, LiveFeed, News, Topic, Watcher
+
+ORDERS = [Topic.ORDERS]
+
+
+class Process:
+    """One process with a feed."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.core = Core(backend)
+        stores = self.core.stores
+        self.feed = LiveFeed(MCHID, stores.orders, stores.alarms, backend.runtime())
+        self.core.updates.watchers = (self.feed.note,)
+
+    async def create(self, number: str = "order-1", **changes: Any) -> Order:
+        order = an_order(number, **changes)
+        await self.core.updates.insert(order)
+        return order
+
+    async def pay(self, order: Order) -> None:
+        fact = a_fact(order)
+        await self.core.updates.update(order.key, lambda held: record_payment(held, fact, source="notify", now=NOW))
+
+
+@pytest.fixture
+def backend() -> Backend:
+    return Backend(ManualClock(NOW))
+
+
+def told(watcher: Watcher) -> list[News]:
+    """What waits for ``watcher``."""
+    news = []
+    while not watcher._queue.empty():
+        news.append(watcher._queue.get_nowait())
+    return news
+
+
+async def test_a_change_of_this_process_is_told_at_once_and_once(backend: Backend) -> None:
+    process = Process(backend)
+    with process.feed.watch(ORDERS) as watcher:
+        order = await process.create()
+        await process.pay(order)
+        await process.pay(order)
+        await process.feed.look()
+        assert told(watcher) == [News(Topic.ORDERS, "order-1", True), News(Topic.ORDERS, "order-1")]
+
+
+async def test_a_change_of_another_process_is_found(backend: Backend) -> None:
+    here, there = Process(backend), Process(backend)
+    with here.feed.watch(ORDERS) as watcher:
+        order = await there.create(created_at=NOW)
+        await here.feed.look()
+        await there.pay(order)
+        await here.feed.look()
+        await here.feed.look()
+        assert told(watcher) == [News(Topic.ORDERS, "order-1", True), News(Topic.ORDERS, "order-1")]
+
+
+async def test_a_refund_of_an_old_order_is_found(backend: Backend) -> None:
+    line = TimelineEntry(NOW, "success", "query")
+    old = NOW - timedelta(days=30)
+    backend.put(
+        an_order("order-1", created_at=old, trade_state=TradeState.REFUND, refunds=(a_refund(timeline=(line,)),))
+    )
+    process = Process(backend)
+    with process.feed.watch(ORDERS) as watcher:
+        await process.feed.look()
+        assert told(watcher) == [News(Topic.ORDERS, "order-1")]
+
+
+async def test_a_page_of_one_order_is_told_of_that_one_and_of_whatever_happens_to_it(backend: Backend) -> None:
+    process = Process(backend)
+    backend.put(an_order("order-1", created_at=NOW - timedelta(days=1)))
+    with process.feed.watch([Topic.ORDER], "order-1") as watcher:
+        await process.create("order-2")
+        await process.feed.look()
+        assert told(watcher) == [News(Topic.ORDERS, "order-1")]
+        closed = TimelineEntry(NOW, "closed", "worker")
+        backend.put(
+            an_order("order-1", trade_state=TradeState.CLOSED, timeline=(closed,), created_at=NOW - timedelta(days=1))
+        )
+        await process.feed.look()
+        assert told(watcher) == [News(Topic.ORDERS, "order-1")]
+
+
+async def test_what_changed_while_a_page_was_on_its_way_is_told_when_it_watches(backend: Backend) -> None:
+    process = Process(backend)
+    await process.create(created_at=NOW)
+    with process.feed.watch(ORDERS) as watcher:
+        await process.feed.catch_up(watcher)
+        assert told(watcher) == [News(Topic.ORDERS, "order-1", True)]
+
+
+async def test_a_page_that_reads_too_slowly_is_told_to_read_everything_again(backend: Backend) -> None:
+    process = Process(backend)
+    with process.feed.watch(ORDERS) as watcher:
+        for number in range(MOST_QUEUED + 3):
+            await process.create(f"order-{number:03}")
+        news = told(watcher)
+        assert news[0] == EVERYTHING
+        assert len(news) == 3
+
+
+async def test_a_new_alarm_and_one_that_was_seen_are_told_to_those_who_watch_alarms(backend: Backend) -> None:
+    process = Process(backend)
+    with process.feed.watch([Topic.ALARMS]) as watcher:
+        await process.feed.look()
+        await process.core.stores.alarms.insert(an_alarm(), "write-1")
+        await process.create()
+        await process.feed.look()
+        assert told(watcher) == [News(Topic.ALARMS)]
+
+
+async def test_there_are_only_so_many_watchers_and_a_page_that_closes_makes_room(backend: Backend) -> None:
+    process = Process(backend)
+    with ExitStack() as stack:
+        for _ in range(MOST_WATCHERS):
+            stack.enter_context(process.feed.watch(ORDERS))
+        with pytest.raises(TooMany), process.feed.watch(ORDERS):
+            pass
+    assert process.feed.watchers == 0
+    with process.feed.watch(ORDERS):
+        assert process.feed.watchers == 1
+
+
+async def test_nobody_is_asked_while_nobody_watches(backend: Backend) -> None:
+    """And the first look tells nothing of what the page has read already."""
+    process = Process(backend)
+    backend.put(an_order("order-1", created_at=NOW))
+    looks = count_looks(process)
+    process.feed.start()
+    await asyncio.sleep(0)
+    assert looks == []
+    with process.feed.watch(ORDERS) as watcher:
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert looks
+        assert told(watcher) == []
+    await process.feed.close()
+
+
+def count_looks(process: Process) -> list[int]:
+    looks: list[int] = []
+    look = process.feed.look
+
+    async def counted() -> None:
+        looks.append(1)
+        await look()
+
+    process.feed.look = counted  # type: ignore[method-assign]  # counts
+    return looks

@@ -1,0 +1,196 @@
+"""What happens, as pages that are open want to know it: orders that are new or have changed, and alarms.
+
+Changes of this process arrive at once. Those of other processes at the same store are looked for while somebody
+watches: new orders, payments, refunds, and everything about an order whose page is open. An order that another process
+closes is seen when its page is open, and in lists with the next page.
+
+A watcher is told what to look at again, never what it holds: each page reads with its own reader's permissions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+import structlog
+
+from wechat.domain.errors import FenpayError, TooMany
+from wechat.domain.orders import Order
+from wechat.domain.ports import AlarmStore, OrderStore, Runtime
+from wechat.support.tasks import end
+
+MOST_WATCHERS = 100
+"""Each holds a connection of this process."""
+MOST_QUEUED = 50
+"""News that wait for one watcher. Beyond them it is told to read everything again."""
+MOST_KNOWN = 5000
+"""Orders of which the feed remembers what it said last."""
+LOOK_EVERY = timedelta(seconds=2)
+LOOK_BACK = timedelta(minutes=2)
+"""WeChat dates a payment before we hear of it, and clocks of processes differ."""
+ON_THE_WAY = timedelta(seconds=5)
+"""From when a page was read until it watches."""
+MOST_LOOKED_AT = 100
+
+log = structlog.get_logger("wechat.live")
+
+
+class Topic(StrEnum):
+    """What a page may watch."""
+
+    ORDERS = "orders"  # every order
+    ORDER = "order"  # one, by its number
+    ALARMS = "alarms"
+
+
+class News(NamedTuple):
+    """Something to look at again. ``out_trade_no`` is empty for alarms, and where everything has to be read again."""
+
+    topic: Topic | None
+    out_trade_no: str = ""
+    new: bool = False
+
+
+EVERYTHING = News(None)
+
+
+class Watcher:
+    """One open page."""
+
+    def __init__(self, topics: Collection[Topic], out_trade_no: str) -> None:
+        self._topics = topics
+        self.out_trade_no = out_trade_no
+        self._queue: asyncio.Queue[News] = asyncio.Queue(MOST_QUEUED)
+
+    async def next(self) -> News:
+        """Wait for the next news."""
+        return await self._queue.get()
+
+    def tell(self, news: News) -> None:
+        """Queue ``news`` if the page wants it. One that reads too slowly has to read everything again."""
+        if not self._wants(news):
+            return
+        if self._queue.full():
+            while not self._queue.empty():
+                self._queue.get_nowait()
+            news = EVERYTHING
+        self._queue.put_nowait(news)
+
+    def _wants(self, news: News) -> bool:
+        own = news.out_trade_no == self.out_trade_no and bool(self.out_trade_no)
+        if news.topic is Topic.ORDERS:
+            return Topic.ORDERS in self._topics or (Topic.ORDER in self._topics and own)
+        return news.topic is None or news.topic in self._topics
+
+
+class LiveFeed:
+    """Every watcher of this process, and what they are told."""
+
+    def __init__(self, mchid: str, orders: OrderStore, alarms: AlarmStore, runtime: Runtime) -> None:
+        self._mchid = mchid
+        self._orders = orders
+        self._alarms = alarms
+        self._clock = runtime.clock
+        self._watchers: set[Watcher] = set()
+        self._known: OrderedDict[str, tuple[object, ...]] = OrderedDict()
+        self._latest_alarms: object = None
+        self._watched = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._look_forever(), name="live feed")
+
+    async def close(self) -> None:
+        if self._task:
+            await end(self._task)
+
+    @property
+    def watchers(self) -> int:
+        return len(self._watchers)
+
+    @contextmanager
+    def watch(self, topics: Collection[Topic], out_trade_no: str = "") -> Iterator[Watcher]:
+        """A watcher of ``topics``, for as long as the page is open. Raises TooMany."""
+        if len(self._watchers) >= MOST_WATCHERS:
+            raise TooMany
+        watcher = Watcher(topics, out_trade_no)
+        self._watchers.add(watcher)
+        self._watched.set()
+        try:
+            yield watcher
+        finally:
+            self._watchers.discard(watcher)
+
+    def note(self, before: Order | None, after: Order) -> None:
+        """Tell watchers of a change that this process made."""
+        if self._watchers:
+            self._announce(after, new=before is None)
+
+    async def catch_up(self, watcher: Watcher) -> None:
+        """Tell ``watcher`` of what changed while its page was on the way to it. Raises StoreUnavailable."""
+        found = await self._orders.changed_since(self._clock.now() - ON_THE_WAY, MOST_LOOKED_AT)
+        for order in found:
+            watcher.tell(News(Topic.ORDERS, order.out_trade_no, new=True))
+
+    async def look(self) -> None:
+        """Tell watchers of what other processes have changed lately. Raises StoreUnavailable."""
+        since = self._clock.now() - LOOK_BACK
+        for order in await self._orders.changed_since(since, MOST_LOOKED_AT):
+            self._announce(order, new=order.created_at >= since)
+        for order in await self._open_orders():
+            self._announce(order, new=False)
+        alarms = await self._alarms.latest(1, only_open=False)
+        latest = [(alarm.id, alarm.last_at, alarm.open) for alarm in alarms]
+        if self._latest_alarms is not None and latest != self._latest_alarms:
+            self._tell(News(Topic.ALARMS))
+        self._latest_alarms = latest
+
+    async def _open_orders(self) -> Sequence[Order]:
+        """Those whose pages are open."""
+        numbers = {watcher.out_trade_no for watcher in self._watchers if watcher.out_trade_no}
+        found = await asyncio.gather(*[self._orders.get(f"{self._mchid}:{number}") for number in numbers])
+        return [stored.value for stored in found if stored]
+
+    def _announce(self, order: Order, *, new: bool) -> None:
+        """Tell of ``order`` unless it was told of as it is now."""
+        state = _visible_state(order)
+        known = self._known.pop(order.key, None)
+        self._known[order.key] = state
+        if len(self._known) > MOST_KNOWN:
+            self._known.popitem(last=False)
+        if state != known:
+            self._tell(News(Topic.ORDERS, order.out_trade_no, new and known is None))
+
+    def _tell(self, news: News) -> None:
+        for watcher in self._watchers:
+            watcher.tell(news)
+
+    async def _learn(self) -> None:
+        """Remember how lately changed orders are, so that the first look tells only of what happens from now on."""
+        with suppress(FenpayError):
+            for order in await self._orders.changed_since(self._clock.now() - LOOK_BACK, MOST_LOOKED_AT):
+                self._known[order.key] = _visible_state(order)
+
+    async def _look_forever(self) -> None:
+        while True:
+            if not self._watchers:
+                self._watched.clear()
+                await self._watched.wait()
+                await self._learn()
+            try:
+                await self.look()
+            except FenpayError as error:
+                log.warning("live_feed_waits", error=str(error))
+            await asyncio.sleep(LOOK_EVERY.total_seconds())
+
+
+def _visible_state(order: Order) -> tuple[object, ...]:
+    """What tells two versions of an order apart on a page."""
+    refunds = tuple([(refund.out_refund_no, refund.state, refund.sends) for refund in order.refunds])
+    last = order.timeline[-1].at if order.timeline else None
+    return order.trade_state, len(order.payments), refunds, len(order.timeline), last
