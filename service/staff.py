@@ -8,6 +8,7 @@ from handlers.web.services import Staff
 from service.settings.model import Settings
 from storage.stores.all import Stores
 from wechat.domain.ports import Clock, Runtime, TokenStore
+from wechat.staff.approvals import Approvals
 from wechat.staff.audit import AuditLog
 from wechat.staff.members import Members
 from wechat.staff.operator import OperatorGate
@@ -23,9 +24,11 @@ def build_staff(settings: Settings, store: Stores, tokens: TokenStore, runtime: 
     members = Members(store.staff, passwords, real)
     rules = SessionRules(timedelta(minutes=console.idle_minutes), timedelta(hours=console.absolute_hours))
     secrets = list(dict.fromkeys(settings.session.secrets_by_version.values()))
+    audit = AuditLog(store.audit, runtime)
     return Staff(
         members=members,
         sessions=Sessions(members, passwords, store.staff_sessions, store.failed_logins, rules, real),
-        audit=AuditLog(store.audit, runtime),
+        audit=audit,
+        approvals=Approvals(store.approvals, audit, console.second_person_above, runtime),
         operator=OperatorGate(secrets, machine, tokens),
     )

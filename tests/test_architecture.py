@@ -170,6 +170,7 @@ RULES = [
     ),
     Rule("spreadsheets in the handlers' exports only", LIBRARIES, ("xlsxwriter",), ("handlers.web.exports",)),
     Rule("argon2 for passwords only", LIBRARIES, ("argon2",), ("wechat.staff.passwords",)),
+    Rule("one-time codes in one module", LIBRARIES, ("pyotp",), ("wechat.staff.totp",)),
     Rule("SQLite for a run's scratch only", LIBRARIES, ("sqlite3",), ("wechat.reconciliation.match_database",)),
     Rule("no other HTTP client", LIBRARIES, ("requests", "httpx", "urllib3"), ()),
     Rule("no other XML parser", LIBRARIES, ("xml", "xmltodict", "defusedxml"), ()),

@@ -24,7 +24,7 @@ from wechat.domain.audit import Act
 from wechat.domain.errors import Bilingual, Forbidden, Unauthorized
 from wechat.domain.staff import Permission, StaffMember, StaffSession
 from wechat.staff.audit import Actor
-from wechat.staff.sessions import Visit
+from wechat.staff.sessions import LoginRefused, Visit
 
 COOKIE = "fenpay_staff"
 FLASH = "fenpay_flash"
@@ -59,6 +59,16 @@ NO_PERMISSION = Bilingual(
     "你的角色没有这项权限；如需要，请管理员调整角色",
     "Your role does not allow this; ask an administrator if you need it",
 )
+
+
+class StepUpRefused(Forbidden):
+    """Money moves only after the person has proved once more who they are."""
+
+    code = "STEP_UP_REFUSED"
+    text = Bilingual(
+        "请再次输入密码或动态验证码：为空或不正确，操作未执行",
+        "Enter your password or a code once more: it is missing or not right, and nothing was done",
+    )
 
 
 class ConsoleHandler(PageHandler):
@@ -123,6 +133,29 @@ class ConsoleHandler(PageHandler):
         chosen = self.get_cookie(LANGUAGE)
         return chosen if chosen in ("zh", "en") else preferred_language(self.request.headers.get("Accept-Language", ""))
 
+    @property
+    def has_stepped_up(self) -> bool:
+        """Whether the person has proved within the last minutes who they are, so that no form asks again."""
+        return self.visit is not None and self.services.staff.sessions.has_stepped_up(self.visit)
+
+    async def confirm_step_up(self) -> None:
+        """Before money moves: have the person prove once more who they are, by the form's field ``step_up`` (the
+        password, or a code), unless they did so within the last minutes. The session gets a new id.
+
+        The form includes ``components/step_up.html``. Raises StepUpRefused, TooMany.
+        """
+        if self.visit is None or self.has_stepped_up:
+            return
+        sessions = self.services.staff.sessions
+        try:
+            session_id = await sessions.step_up(self.visit, self.get_body_argument("step_up", "", strip=False))
+        except LoginRefused:
+            await self.services.staff.audit.write_refusal(self.actor, Act.STEP_UP_REFUSED)
+            raise StepUpRefused(field="step_up") from None
+        self.give_session(session_id)
+        self.visit = await sessions.find(session_id)
+        await self.audit(Act.STEP_UP)
+
     async def audit(self, act: Act, subject: str = "", before: str = "", after: str = "") -> None:
         """Note what the person did, without secrets. Raises StoreUnavailable."""
         await self.services.staff.audit.write(self.actor, act, subject, before, after)
@@ -146,6 +179,7 @@ class ConsoleHandler(PageHandler):
             path=self.request.path,
             here=self.request_target() if self.request.method == "GET" else HOME,
             flash=self.take_flash(),
+            stepped_up=self.has_stepped_up,
             simulated=settings.simulated,
             in_memory=settings.in_memory,
             shop_name=settings.shop.name_en if self.lang == "en" else settings.shop.name,

@@ -24,6 +24,7 @@ from wechat.reconciliation.reconciler import Reconciler
 from wechat.reconciliation.records import BookRecords
 from wechat.reconciliation.repairs import Repairs
 from wechat.refunds.service import Refunds
+from wechat.staff.approvals import Approvals
 from wechat.staff.audit import AuditLog
 from wechat.staff.members import Members
 from wechat.staff.operator import OperatorGate
@@ -77,6 +78,7 @@ class Staff:
     members: Members
     sessions: Sessions
     audit: AuditLog
+    approvals: Approvals
     operator: OperatorGate
 
 

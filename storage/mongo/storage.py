@@ -186,6 +186,12 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _expiry(),
     ],
     stores.FAILED_LOGINS: [_revision(), _expiry()],
+    stores.APPROVALS: [
+        _revision(),
+        _index("requested", "requested_at"),
+        _index("by_state", "state", "requested_at"),
+        _expiry(),
+    ],
     stores.AUDIT: [_index("at", "at"), _index("by_key", "keys", "at")],
     stores.SUMMARIES: [
         _revision(),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from storage.documents import BulkDocuments
 from storage.group_commit import GroupCommit
 from storage.stores.alarms import Alarms
+from storage.stores.approvals import Approvals
 from storage.stores.audit import AuditEntries
 from storage.stores.book_entries import BookEntries
 from storage.stores.days import Days, Differences
@@ -35,12 +36,13 @@ STAFF_SESSIONS = "staff_sessions"
 FAILED_LOGINS = "failed_logins"
 AUDIT = "audit_entries"
 SUMMARIES = "day_summaries"
+APPROVALS = "approvals"
 COLLECTIONS = (
     ORDERS, NUMBERS, CLAIMS, NOTIFICATIONS, REFUSED, ALARMS, DELIVERIES, DAYS, DIFFERENCES, PLUGIN_RECORDS,
-    STAFF, STAFF_SESSIONS, FAILED_LOGINS, AUDIT, SUMMARIES,
+    STAFF, STAFF_SESSIONS, FAILED_LOGINS, AUDIT, APPROVALS, SUMMARIES,
 )  # fmt: skip
 """Names that release 0.1.0 did not use: its documents cannot live beside these."""
-EXPIRING = (CLAIMS, NOTIFICATIONS, REFUSED, ALARMS, DELIVERIES, STAFF_SESSIONS, FAILED_LOGINS)
+EXPIRING = (CLAIMS, NOTIFICATIONS, REFUSED, ALARMS, DELIVERIES, STAFF_SESSIONS, FAILED_LOGINS, APPROVALS)
 """Collections whose documents are removed after their ``expires_at``."""
 
 
@@ -64,6 +66,7 @@ class Stores:
         self.staff_sessions = StaffSessions(commits[STAFF_SESSIONS])
         self.failed_logins = LoginFailures(commits[FAILED_LOGINS])
         self.audit = AuditEntries(commits[AUDIT], clock)
+        self.approvals = Approvals(commits[APPROVALS])
         self.book_entries = BookEntries(commits[ORDERS], self.numbers)
         self.summaries = DaySummaries(commits[SUMMARIES])
         self.statistics_entries = StatisticsEntries(commits[ORDERS], clock)

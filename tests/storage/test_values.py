@@ -12,6 +12,7 @@ import pytest
 
 from storage.stores.all import (
     ALARMS,
+    APPROVALS,
     CLAIMS,
     DAYS,
     DELIVERIES,
@@ -55,6 +56,7 @@ COLLECTION = {
     "differences": DIFFERENCES,
     "summaries": SUMMARIES,
     "plugin_records": PLUGIN_RECORDS,
+    "approvals": APPROVALS,
     "staff": STAFF,
     "staff_sessions": STAFF_SESSIONS,
     "failed_logins": FAILED_LOGINS,

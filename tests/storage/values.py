@@ -19,6 +19,8 @@ from tests.contract.samples import (
     an_order,
 )
 from wechat.domain.alarms import Alarm, new_alarm
+from wechat.domain.approvals import Approval, ApprovalState
+from wechat.domain.audit import Act
 from wechat.domain.deliveries import Attempt, Delivery, DeliveryState, Event
 from wechat.domain.events import EventType, OutgoingEvent
 from wechat.domain.facts import Api, Funds, RefundState
@@ -26,7 +28,7 @@ from wechat.domain.messages import StoredNotification
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order, Payment, Prepay, Refund, TimelineEntry, TradeState, TradeType
 from wechat.domain.plugin_records import PluginRecord
-from wechat.domain.staff import FailedLogins, Role, StaffMember, StaffSession
+from wechat.domain.staff import FailedLogins, Permission, Role, StaffMember, StaffSession
 from wechat.reconciliation.books import Audit, BookEntry, Difference, DifferenceKind, Reconciliation, Status, Totals
 from wechat.reconciliation.days import BookDay
 from wechat.statistics.days import DaySummary
@@ -210,6 +212,16 @@ def bare_summary() -> DaySummary:
     return DaySummary(MCHID, DAY, None)
 
 
+def an_approval(**changes: Any) -> Approval:
+    approval = Approval("a1", Act.REFUND, Permission.REFUND, NUMBER, LARGE, "", {}, "anna", NOW - HOUR)
+    return replace(approval, **changes)
+
+
+def full_approval() -> Approval:
+    decided = {"state": ApprovalState.DONE, "decided_by": "ben", "decided_at": NOW, "result": "accepted"}
+    return an_approval(reason="coffee was cold", data={"out_refund_no": "R1", "refund": LARGE}, **decided)
+
+
 FULL_AND_BARE: dict[str, tuple[Any, Any]] = {
     "orders": (full_order(), bare_order()),
     "notifications": (full_message(), bare_message()),
@@ -229,6 +241,7 @@ FULL_AND_BARE: dict[str, tuple[Any, Any]] = {
     "staff_sessions": (full_session(), a_session()),
     "failed_logins": (FailedLogins("1234", 7, NOW), FailedLogins("1234", 1, NOW - HOUR)),
     "summaries": (full_summary(), bare_summary()),
+    "approvals": (full_approval(), an_approval()),
     "plugin_records": (a_plugin_record({"points": LARGE, "at": NOW, "names": ["甲"]}), a_plugin_record({})),
 }
 """By the name of their store; both of a store have the same key."""

@@ -20,12 +20,32 @@ class Act(StrEnum):
     LOG_OUT = "log_out"
     DENIED = "denied"  # somebody asked for what their role does not allow
     STEP_UP = "step_up"
+    STEP_UP_REFUSED = "step_up_refused"
     END_SESSION = "end_session"
     CHANGE_PASSWORD = "change_password"  # noqa: S105 - an act, not a password
     ADD_USER = "add_user"
     SET_ROLE = "set_role"
     DISABLE_USER = "disable_user"
     ENABLE_USER = "enable_user"
+    SET_UP_TOTP = "set_up_totp"
+    REMOVE_TOTP = "remove_totp"
+    REQUEST_APPROVAL = "request_approval"
+    CONFIRM = "confirm"
+    DECLINE = "decline"
+    REFUND = "refund"
+    QUERY_ORDER = "query_order"
+    CLOSE_ORDER = "close_order"
+    WRITE_NOTE = "write_note"
+    RESEND = "resend"
+    REPLAY = "replay"
+    READ_PAYLOAD = "read_payload"
+    READ_PERSONAL = "read_personal"
+    EXPORT = "export"
+    RECONCILE = "reconcile"
+    REPAIR = "repair"
+    ADD_KEY = "add_key"
+    ROTATE_KEY = "rotate_key"
+    REVOKE_KEY = "revoke_key"
 
 
 @dataclass(frozen=True, slots=True)

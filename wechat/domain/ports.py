@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from wechat.domain.alarms import Alarm
+from wechat.domain.approvals import Approval
 from wechat.domain.audit import AuditEntry, AuditFilter
 from wechat.domain.deliveries import Delivery, DeliveryState
 from wechat.domain.facts import Received, RefundState
@@ -270,6 +271,16 @@ class StaffSessionStore(VersionedStore[StaffSession], Protocol):
 
 class FailedLoginStore(VersionedStore[FailedLogins], Protocol):
     """Failed logins by ``FailedLogins.key``."""
+
+
+class ApprovalStore(VersionedStore[Approval], Protocol):
+    """Acts that wait for a second person, by ``Approval.id``."""
+
+    async def waiting(self) -> Sequence[Approval]:
+        """Those that nobody has decided, the latest first."""
+
+    async def latest(self) -> Sequence[Approval]:
+        """The latest, whatever became of them."""
 
 
 class AuditStore(Protocol):

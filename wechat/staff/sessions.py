@@ -20,11 +20,13 @@ from wechat.domain.staff import (
     count_login,
     end_session,
     has_ended,
+    has_stepped_up,
     next_login_at,
     see_session,
 )
 from wechat.staff.members import Members
 from wechat.staff.passwords import Passwords
+from wechat.staff.totp import CodeRefused, use_code
 from wechat.support.rate_limit import RateLimit
 from wechat.support.update import Updater
 
@@ -111,11 +113,13 @@ class Sessions:
         verdict = await self._passwords.verify(login.password, member.password if member else "")
         if member is None or not verdict.right or not member.active:
             raise LoginRefused(member.name if member else "")
+        if member.totp_secret:
+            await self._use_code(member, login.code)
         self._addresses.give_back(login.address)
         await self._failures.update(place, lambda failed: replace(failed, count=0))
         if verdict.new_hash:
             await self._members.update(name, lambda held: replace(held, password=verdict.new_hash))
-        return await self.begin(member, login.address, login.browser)
+        return await self.begin(member, login.address, login.browser, totp=bool(member.totp_secret))
 
     async def begin(self, member: StaffMember, address: str, browser: str, *, totp: bool = False) -> str:
         """The id of a new session of ``member``."""
@@ -134,6 +138,25 @@ class Sessions:
             )
         )
         return session_id
+
+    async def step_up(self, visit: Visit, proof: str) -> str:
+        """The id of the session that takes the place of this one, after the person has proved once more who they are,
+        by the password or a code. Raises LoginRefused, and TooMany after several failures."""
+        member, now = visit.member, self._runtime.clock.now()
+        place = await self._count_try(member.name)
+        if not (await self._passwords.verify(proof, member.password)).right:
+            if not member.totp_secret:
+                raise LoginRefused(member.name)
+            await self._use_code(member, proof)
+        await self._failures.update(place, lambda failed: replace(failed, count=0))
+        session_id = self._runtime.random.token(ID_BYTES)
+        await self._insert(replace(visit.session, key=key_of(session_id), seen_at=now, stepped_up_at=now))
+        await self.end(visit.session.key)
+        return session_id
+
+    def has_stepped_up(self, visit: Visit) -> bool:
+        """Whether the person has proved lately enough who they are to move money."""
+        return has_stepped_up(visit.session, self._runtime.clock.now())
 
     async def find(self, session_id: str) -> Visit | None:
         """Who is at work in the session; None when it is unknown or has ended."""
@@ -175,6 +198,14 @@ class Sessions:
             if not await self._failures.insert(first) and await self._failures.update(place, count) is None:
                 raise StoreUnavailable
         return place
+
+    async def _use_code(self, member: StaffMember, code: str) -> None:
+        """Raises LoginRefused."""
+        now = self._runtime.clock.now()
+        try:
+            await self._members.update(member.name, lambda held: use_code(held, code, now))
+        except CodeRefused:
+            raise LoginRefused(member.name) from None
 
     async def _insert(self, session: StaffSession) -> None:
         if not await self._sessions.insert(session):

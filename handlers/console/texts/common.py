@@ -17,6 +17,10 @@ TEXTS: Mapping[str, Bilingual] = {
     "in_memory": Bilingual(
         "订单仅保存在内存中，进程结束后丢失", "Orders are kept in memory only and are gone when the process ends"
     ),
+    "step_up": Bilingual("再次输入密码或动态验证码", "Your password or a code once more"),
+    "step_up_hint": Bilingual(
+        "涉及资金的操作需要确认身份，5 分钟内有效。", "Whatever moves money asks for it, once in 5 minutes."
+    ),
     "error_code": Bilingual("错误码", "Code"),
     "request_id": Bilingual("请求编号", "Request"),
     "back": Bilingual("返回", "Back"),

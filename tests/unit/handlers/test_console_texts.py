@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from handlers.console.navigation import ENTRIES
+from handlers.console.texts.approvals import STATES
+from handlers.console.texts.audit import ACTS
+from handlers.console.texts.common import ROLES
+from wechat.domain.approvals import ApprovalState
+from wechat.domain.audit import Act
 from wechat.domain.errors import Bilingual
+from wechat.domain.staff import Role
 
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATES = ROOT / "templates" / "console"
@@ -44,6 +50,10 @@ def test_every_text_is_chinese_in_chinese_and_english_in_english(module: str) ->
     texts = [text for table in tables for text in table.values() if isinstance(text, Bilingual)]
     assert texts
     assert [text for text in texts if not HAN.search(text.zh) or not text.en or HAN.search(text.en)] == []
+
+
+def test_every_act_and_every_role_has_a_name() -> None:
+    assert (set(ACTS), set(ROLES), set(STATES)) == (set(Act), set(Role), set(ApprovalState))
 
 
 def test_every_entry_of_the_menu_is_in_both_languages() -> None:

@@ -1,0 +1,80 @@
+"""Acts that wait for a second person."""
+
+from __future__ import annotations
+
+from handlers.console.base import NO_PERMISSION, ConsoleHandler
+from handlers.console.texts.approvals import STATES, TEXTS
+from handlers.console.texts.audit import ACTS
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
+from wechat.domain.approvals import ApprovalState
+from wechat.domain.audit import Act
+from wechat.domain.errors import Forbidden
+from wechat.domain.money import yuan
+from wechat.domain.staff import Permission
+from wechat.domain.times import beijing
+
+PATH = "/console/approvals"
+APPROVAL_ID = r"([0-9a-f]{16})"
+
+
+class ApprovalsHandler(ConsoleHandler):
+    """What waits, and what was decided lately."""
+
+    texts = TEXTS
+
+    async def get(self) -> None:
+        approvals = self.services.staff.approvals
+        waiting = await approvals.waiting()
+        decided = [each for each in await approvals.latest() if each.state is not ApprovalState.WAITING]
+        labels = {"acts": ACTS, "states": STATES, "yuan": yuan, "beijing": beijing}
+        self.render_console("approvals.html", waiting=waiting, decided=decided, **labels)
+
+
+class DecisionHandler(ConsoleHandler):
+    """What the handlers of a decision share."""
+
+    texts = TEXTS
+
+    async def check(self, approval_id: str) -> None:
+        """Raises NotFound, and Forbidden for whoever might not do the act themselves."""
+        approval = await self.services.staff.approvals.get(approval_id)
+        if not self.staff.may(approval.permission):
+            await self.services.staff.audit.write_refusal(self.actor, Act.DENIED, f"{approval.act} {approval.subject}")
+            raise Forbidden(NO_PERMISSION)
+
+
+class ConfirmHandler(DecisionHandler):
+    """Carry it out."""
+
+    async def post(self, approval_id: str) -> None:
+        await self.check(approval_id)
+        await self.confirm_step_up()
+        approval = await self.services.staff.approvals.confirm(approval_id, self.actor)
+        failed = approval.state is ApprovalState.FAILED
+        self.put_flash(self.t("failed" if failed else "done", result=approval.result), "error" if failed else "done")
+        self.redirect(PATH)
+
+
+class DeclineHandler(DecisionHandler):
+    """Have it not carried out."""
+
+    async def post(self, approval_id: str) -> None:
+        await self.check(approval_id)
+        await self.services.staff.approvals.decline(approval_id, self.actor)
+        self.put_flash(self.t("declined"))
+        self.redirect(PATH)
+
+
+def routes(services: Services) -> list[Route]:
+    if not services.settings.console.enabled:
+        return []
+    pages: list[tuple[str, str, type[ConsoleHandler]]] = [
+        (PATH, "console_approvals", ApprovalsHandler),
+        (f"{PATH}/{APPROVAL_ID}/confirm", "console_confirm", ConfirmHandler),
+        (f"{PATH}/{APPROVAL_ID}/decline", "console_decline", DeclineHandler),
+    ]
+    return [
+        Route(pattern=pattern, handler=handler, access=Access.STAFF, name=name, permission=Permission.REFUND)
+        for pattern, name, handler in pages
+    ]

@@ -1,0 +1,41 @@
+"""What the page of acts that wait for a second person says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wechat.domain.approvals import ApprovalState
+from wechat.domain.errors import Bilingual
+
+TEXTS: Mapping[str, Bilingual] = {
+    "approvals": Bilingual("待复核", "To confirm"),
+    "waiting_for_you": Bilingual("等待第二人复核", "Waiting for a second person"),
+    "nothing_waits": Bilingual(
+        "没有待复核的操作。金额超过设置的退款会出现在这里，由发起人以外的同事复核。",
+        "Nothing waits. Refunds above the sum in the settings appear here, for a colleague of whoever asked for them.",
+    ),
+    "decided": Bilingual("最近处理的", "Decided lately"),
+    "act": Bilingual("操作", "Act"),
+    "subject": Bilingual("对象", "Subject"),
+    "amount": Bilingual("金额", "Amount"),
+    "reason": Bilingual("原因", "Reason"),
+    "requested_by": Bilingual("发起人", "Asked for by"),
+    "requested_at": Bilingual("发起时间", "Asked for at"),
+    "decided_by": Bilingual("处理人", "Decided by"),
+    "state": Bilingual("状态", "State"),
+    "confirm": Bilingual("复核通过并执行", "Confirm and carry out"),
+    "decline": Bilingual("拒绝", "Decline"),
+    "take_back": Bilingual("撤回", "Take back"),
+    "own": Bilingual("你发起的操作需由其他人复核", "You asked for this; somebody else has to confirm it"),
+    "done": Bilingual("已复核并执行：{result}", "Confirmed and carried out: {result}"),
+    "failed": Bilingual("已复核，但执行失败：{result}", "Confirmed, but it could not be carried out: {result}"),
+    "declined": Bilingual("已拒绝，未执行", "Declined; nothing was done"),
+}
+
+STATES: Mapping[ApprovalState, Bilingual] = {
+    ApprovalState.WAITING: Bilingual("待复核", "Waiting"),
+    ApprovalState.CONFIRMED: Bilingual("执行中", "Being carried out"),
+    ApprovalState.DONE: Bilingual("已执行", "Done"),
+    ApprovalState.FAILED: Bilingual("执行失败", "Failed"),
+    ApprovalState.DECLINED: Bilingual("已拒绝", "Declined"),
+}

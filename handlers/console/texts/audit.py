@@ -1,0 +1,44 @@
+"""What the page of the audit log says, and the name of each act."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wechat.domain.audit import Act
+from wechat.domain.errors import Bilingual
+
+ACTS: Mapping[Act, Bilingual] = {
+    Act.LOG_IN: Bilingual("登录", "Logged in"),
+    Act.LOGIN_REFUSED: Bilingual("登录失败", "Login refused"),
+    Act.LOG_OUT: Bilingual("退出登录", "Logged out"),
+    Act.DENIED: Bilingual("越权访问被拒绝", "Denied: no permission"),
+    Act.STEP_UP: Bilingual("再次确认身份", "Proved who they are once more"),
+    Act.STEP_UP_REFUSED: Bilingual("再次确认身份失败", "Proof refused"),
+    Act.END_SESSION: Bilingual("结束登录会话", "Ended a session"),
+    Act.CHANGE_PASSWORD: Bilingual("修改密码", "Changed a password"),
+    Act.ADD_USER: Bilingual("添加用户", "Added a user"),
+    Act.SET_ROLE: Bilingual("调整角色", "Changed a role"),
+    Act.DISABLE_USER: Bilingual("停用用户", "Disabled a user"),
+    Act.ENABLE_USER: Bilingual("启用用户", "Enabled a user"),
+    Act.SET_UP_TOTP: Bilingual("启用动态验证码", "Set up a code generator"),
+    Act.REMOVE_TOTP: Bilingual("移除动态验证码", "Removed a code generator"),
+    Act.REQUEST_APPROVAL: Bilingual("发起待复核操作", "Asked for a second person"),
+    Act.CONFIRM: Bilingual("复核通过", "Confirmed"),
+    Act.DECLINE: Bilingual("拒绝待复核操作", "Declined"),
+    Act.REFUND: Bilingual("退款", "Refund"),
+    Act.QUERY_ORDER: Bilingual("主动查单", "Queried an order"),
+    Act.CLOSE_ORDER: Bilingual("关闭订单", "Closed an order"),
+    Act.WRITE_NOTE: Bilingual("写备注", "Wrote a note"),
+    Act.RESEND: Bilingual("重发事件", "Resent events"),
+    Act.REPLAY: Bilingual("重放通知", "Replayed a notification"),
+    Act.READ_PAYLOAD: Bilingual("查看报文", "Read a payload"),
+    Act.READ_PERSONAL: Bilingual("查看个人信息", "Read personal data"),
+    Act.EXPORT: Bilingual("导出", "Exported"),
+    Act.RECONCILE: Bilingual("对账", "Reconciled"),
+    Act.REPAIR: Bilingual("处理差异", "Repaired a difference"),
+    Act.ADD_KEY: Bilingual("新建 API 密钥", "Made an API key"),
+    Act.ROTATE_KEY: Bilingual("轮换 API 密钥", "Rotated an API key"),
+    Act.REVOKE_KEY: Bilingual("吊销 API 密钥", "Revoked an API key"),
+}
+
+TEXTS: Mapping[str, Bilingual] = {}

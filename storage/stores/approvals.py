@@ -1,0 +1,84 @@
+"""Acts that wait for a second person, and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from storage.documents import FIRST, LAST, Document, Documents, Range
+from storage.store import Codec, DocumentStore
+from wechat.domain.approvals import Approval, ApprovalState
+from wechat.domain.audit import Act
+from wechat.domain.money import Fen
+from wechat.domain.staff import Permission
+
+MOST = 100
+
+
+class Approvals(DocumentStore[Approval]):
+    """``ApprovalStore``."""
+
+    def __init__(self, documents: Documents) -> None:
+        super().__init__(documents, APPROVAL)
+
+    async def waiting(self) -> Sequence[Approval]:
+        equal = {"state": ApprovalState.WAITING.value}
+        return self.values(await self._documents.find(_latest(equal)))
+
+    async def latest(self) -> Sequence[Approval]:
+        return self.values(await self._documents.find(_latest({})))
+
+
+def _latest(equal: dict[str, str]) -> Range:
+    return Range("requested_at", FIRST, LAST, equal, limit=MOST, latest=True)
+
+
+def _write(approval: Approval) -> Document:
+    document: Document = {
+        "act": approval.act.value,
+        "permission": approval.permission.value,
+        "subject": approval.subject,
+        "amount": approval.amount,
+        "reason": approval.reason,
+        "data": dict(approval.data),
+        "requested_by": approval.requested_by,
+        "requested_at": approval.requested_at,
+        "expires_at": approval.expires_at,
+        "state": approval.state.value,
+    }
+    for name in ("decided_by", "decided_at", "result"):
+        if value := getattr(approval, name):
+            document[name] = value
+    return document
+
+
+def _read(document: Document) -> Approval:
+    data = {name: value if isinstance(value, str) else int(value) for name, value in document["data"].items()}
+    return Approval(
+        id=document["_id"],
+        act=Act(document["act"]),
+        permission=Permission(document["permission"]),
+        subject=document["subject"],
+        amount=Fen(int(document["amount"])),
+        reason=document["reason"],
+        data=data,
+        requested_by=document["requested_by"],
+        requested_at=document["requested_at"],
+        state=ApprovalState(document["state"]),
+        decided_by=document.get("decided_by", ""),
+        decided_at=document.get("decided_at"),
+        result=document.get("result", ""),
+    )
+
+
+APPROVAL = Codec(
+    key=lambda approval: approval.id,
+    write=_write,
+    read=_read,
+    fields=frozenset(
+        {
+            "act", "permission", "subject", "amount", "reason", "data", "requested_by", "requested_at", "expires_at",
+            "state", "decided_by", "decided_at", "result",
+        }
+    ),
+    parts={},
+)  # fmt: skip

@@ -1,0 +1,103 @@
+"""Acts that wait for a second person: asked for by one, confirmed once by another, or declined, or left to expire.
+
+Pure values and rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from wechat.domain.audit import Act
+from wechat.domain.errors import Bilingual, Conflict, Forbidden, Gone
+from wechat.domain.money import Fen
+from wechat.domain.staff import Permission
+
+DECIDE_WITHIN = timedelta(hours=24)
+KEEP = timedelta(days=90)
+
+
+class ApprovalState(StrEnum):
+    """How far it has come. A confirmed act is being carried out, and may be carried out again: it has its number."""
+
+    WAITING = "waiting"
+    CONFIRMED = "confirmed"
+    DONE = "done"
+    FAILED = "failed"
+    DECLINED = "declined"
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """``act`` on ``subject``, worth ``amount`` fen, that ``requested_by`` asked for because of ``reason``.
+
+    ``data`` is what carrying it out needs, texts and whole numbers; it names the act (a refund number), so that
+    repeating it changes nothing. ``result`` says how carrying it out ended.
+    """
+
+    id: str
+    act: Act
+    permission: Permission
+    subject: str
+    amount: Fen
+    reason: str
+    data: Mapping[str, str | int]
+    requested_by: str
+    requested_at: datetime
+    state: ApprovalState = ApprovalState.WAITING
+    decided_by: str = ""
+    decided_at: datetime | None = None
+    result: str = ""
+
+    @property
+    def decide_until(self) -> datetime:
+        return self.requested_at + DECIDE_WITHIN
+
+    @property
+    def expires_at(self) -> datetime:
+        """When it is removed."""
+        return self.requested_at + KEEP
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether a second person may still decide."""
+        return self.state is ApprovalState.WAITING and now < self.decide_until
+
+
+def confirm(approval: Approval, name: str, now: datetime) -> Approval:
+    """Take the decision to carry it out. Whoever took it may take it again while the act is not done.
+
+    Raises Forbidden for whoever asked for it, Conflict when somebody else has decided, Gone when it is too late.
+    """
+    if approval.state is ApprovalState.CONFIRMED and approval.decided_by == name:
+        return approval
+    return replace(_decide(approval, name, now), state=ApprovalState.CONFIRMED)
+
+
+def decline(approval: Approval, name: str, now: datetime) -> Approval:
+    """Take the decision not to. Whoever asked for it may take it back this way. Raises Conflict, Gone."""
+    if approval.state is ApprovalState.WAITING and approval.requested_by == name:
+        return replace(approval, state=ApprovalState.DECLINED, decided_by=name, decided_at=now)
+    return replace(_decide(approval, name, now), state=ApprovalState.DECLINED)
+
+
+def finish(approval: Approval, state: ApprovalState, result: str) -> Approval:
+    """Note how carrying it out ended."""
+    return replace(approval, state=state, result=result) if approval.state is ApprovalState.CONFIRMED else approval
+
+
+def _decide(approval: Approval, name: str, now: datetime) -> Approval:
+    if approval.state is not ApprovalState.WAITING:
+        text = Bilingual("已由其他人处理，请刷新页面", "Somebody else has decided this; reload the page")
+        raise Conflict(text, code="ALREADY_DECIDED")
+    if now >= approval.decide_until:
+        text = Bilingual("已超过 24 小时，请重新发起", "More than 24 hours have passed; it has to be asked for again")
+        raise Gone(text, code="APPROVAL_EXPIRED")
+    if approval.requested_by == name:
+        text = Bilingual(
+            "发起人不能复核自己的操作，请另一位有权限的同事复核",
+            "Whoever asked for it cannot confirm it; a colleague with the permission has to",
+        )
+        raise Forbidden(text, code="SAME_PERSON")
+    return replace(approval, decided_by=name, decided_at=now)

@@ -1,0 +1,136 @@
+"""The second person: an act above a sum is stored, and carried out when another person confirms it.
+
+Confirming is one compare-and-set, so of two who confirm at once one carries the act out. The act has its own number, so
+that carrying it out again after a crash changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from wechat.domain.approvals import Approval, ApprovalState, confirm, decline, finish
+from wechat.domain.audit import Act
+from wechat.domain.errors import Bilingual, CallerError, Conflict, GatewayRefused, NotFound, StoreUnavailable
+from wechat.domain.money import Fen, yuan
+from wechat.domain.ports import ApprovalStore, Runtime
+from wechat.domain.staff import Permission
+from wechat.staff.audit import Actor, AuditLog
+from wechat.support.update import Updater
+
+ID_BYTES = 8
+
+Perform = Callable[[Approval], Awaitable[str]]
+"""Carries an act out; a short text about how it ended. Repeating it must change nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingAct:
+    """What is to be done; see ``Approval``."""
+
+    act: Act
+    permission: Permission
+    subject: str
+    amount: Fen
+    reason: str
+    data: Mapping[str, str | int]
+
+
+class Approvals:
+    """Everything that waits for a second person. Amounts are fen; with ``above`` 0 nothing does."""
+
+    def __init__(self, store: ApprovalStore, audit: AuditLog, above: int, runtime: Runtime) -> None:
+        self._store = store
+        self._audit = audit
+        self._above = above
+        self._runtime = runtime
+        self._updater = Updater(store, lambda approval: approval.id, runtime.random, remembered=0)
+        self._perform: dict[Act, Perform] = {}
+
+    def register(self, act: Act, perform: Perform) -> None:
+        """Have ``perform`` carry out ``act`` once it is confirmed."""
+        self._perform[act] = perform
+
+    def is_needed(self, amount: Fen) -> bool:
+        """Whether ``amount`` moves only with a second person's word."""
+        return 0 < self._above < amount
+
+    async def request(self, act: PendingAct, by: Actor) -> Approval:
+        """Store ``act`` for a second person."""
+        approval = Approval(
+            id=self._runtime.random.token(ID_BYTES),
+            act=act.act,
+            permission=act.permission,
+            subject=act.subject,
+            amount=act.amount,
+            reason=act.reason,
+            data=act.data,
+            requested_by=by.name,
+            requested_at=self._runtime.clock.now(),
+        )
+        if not await self._updater.insert(approval):
+            raise StoreUnavailable
+        await self._audit.write(by, Act.REQUEST_APPROVAL, approval.subject, after=_describe(approval))
+        return approval
+
+    async def confirm(self, approval_id: str, by: Actor) -> Approval:
+        """Carry the act out in the name of both; how it is afterwards.
+
+        Raises NotFound, Forbidden (the same person), Conflict (decided), Gone (too late), and what carrying it out
+        raises while that may be tried again.
+        """
+        now, perform = self._runtime.clock.now(), await self._find_perform(approval_id)
+        approval = await self._update(approval_id, lambda held: confirm(held, by.name, now))
+        await self._audit.write(by, Act.CONFIRM, approval.subject, after=_describe(approval))
+        try:
+            result, state = await perform(approval), ApprovalState.DONE
+        except (CallerError, GatewayRefused) as error:
+            result, state = error.public_code, ApprovalState.FAILED
+        return await self._update(approval_id, lambda held: finish(held, state, result))
+
+    async def decline(self, approval_id: str, by: Actor) -> Approval:
+        """Have the act not carried out. Raises NotFound, Conflict, Gone."""
+        now = self._runtime.clock.now()
+        approval = await self._update(approval_id, lambda held: decline(held, by.name, now))
+        await self._audit.write(by, Act.DECLINE, approval.subject, after=_describe(approval))
+        return approval
+
+    async def get(self, approval_id: str) -> Approval:
+        """Raises NotFound."""
+        stored = await self._store.get(approval_id)
+        if stored is None:
+            raise _not_found()
+        return stored.value
+
+    async def waiting(self) -> Sequence[Approval]:
+        """Those that a second person may still decide, the latest first."""
+        now = self._runtime.clock.now()
+        return [approval for approval in await self._store.waiting() if approval.is_open(now)]
+
+    async def latest(self) -> Sequence[Approval]:
+        """The latest, whatever became of them."""
+        return await self._store.latest()
+
+    async def _find_perform(self, approval_id: str) -> Perform:
+        perform = self._perform.get((await self.get(approval_id)).act)
+        if perform is None:
+            text = Bilingual(
+                "没有加载能执行这项操作的页面模块，请运维检查 plugins",
+                "No plugin is loaded that carries this out; your operator has to check plugins in the settings",
+            )
+            raise Conflict(text, code="NOT_LOADED")
+        return perform
+
+    async def _update(self, approval_id: str, transition: Callable[[Approval], Approval]) -> Approval:
+        change = await self._updater.update(approval_id, transition)
+        if change is None:
+            raise _not_found()
+        return change.after
+
+
+def _describe(approval: Approval) -> str:
+    return f"{approval.act} ¥{yuan(approval.amount)} ({approval.id}, {approval.requested_by}): {approval.reason}"
+
+
+def _not_found() -> NotFound:
+    return NotFound(Bilingual("没有这项待复核的操作", "There is no such act to confirm"), code="APPROVAL_NOT_FOUND")
