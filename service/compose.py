@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import time, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import Any, Protocol
 
 from handlers.web import plugin
@@ -16,6 +15,13 @@ from handlers.web.services import Books, Probe, Services
 from service import gateways
 from service.alarm_channels import build_channels
 from service.clocks import SimulatorClock, SystemClock
+from service.core_settings import (
+    BillCacheSettings,
+    CoreSettings,
+    read_bill_settings,
+    read_catalogue,
+    read_core_settings,
+)
 from service.insight import build_insight
 from service.runtime import PrometheusTelemetry, SystemRandom, ThreadPool
 from service.settings.model import Settings
@@ -34,8 +40,7 @@ from wechat.diagnosis.diagnosis import Diagnosis
 from wechat.diagnosis.health import Health, Sources
 from wechat.domain.errors import StoreUnavailable
 from wechat.domain.events import EventType
-from wechat.domain.facts import Api, Funds
-from wechat.domain.money import Fen
+from wechat.domain.facts import Api
 from wechat.domain.orders import Order
 from wechat.domain.ports import Clock, Runtime, TokenStore
 from wechat.events.delivery_worker import DeliveryWorker
@@ -46,7 +51,6 @@ from wechat.events.targets import Target
 from wechat.events.webhooks import Webhook
 from wechat.notifications.receiver import NotificationReceiver, Receivers
 from wechat.notifications.refusals import Refusals
-from wechat.orders.drafts import Item, OrderDefaults
 from wechat.orders.payments import PaymentRecorder
 from wechat.orders.service import Orders
 from wechat.orders.updates import ALARMING, OrderUpdates
@@ -60,8 +64,10 @@ from wechat.reconciliation.records import BookRecords
 from wechat.reconciliation.repairs import Repairs
 from wechat.reconciliation.worker import LONGEST_REST as BOOK_REST
 from wechat.reconciliation.worker import BookWork
-from wechat.refunds.late_payments import LatePayments, LatePolicy
-from wechat.refunds.service import RefundDefaults, Refunds
+from wechat.refunds.late_payments import LatePayments
+from wechat.refunds.service import Refunds
+from wechat.slips.client_errors import ClientErrors
+from wechat.slips.finder import SlipFinder
 from wechat.support.claims import Claims
 from wechat.support.news import NewsFeed
 from wechat.support.plugin_storage import PluginStorage
@@ -99,16 +105,6 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
-class CoreSettings:
-    """What the settings say of orders and refunds."""
-
-    orders: OrderDefaults
-    catalogue: Mapping[str, Item]
-    refunds: RefundDefaults
-    late_policy: LatePolicy
-
-
-@dataclass(frozen=True, slots=True)
 class Core:
     """Orders, refunds and notifications, and what changes them."""
 
@@ -119,6 +115,7 @@ class Core:
     late_payments: LatePayments
     redelivery: Redelivery
     receiver: NotificationReceiver
+    finder: SlipFinder
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,19 +127,6 @@ class Account:
     jssdk: JsSdk
 
 
-@dataclass(frozen=True, slots=True)
-class BillCacheSettings:
-    """What the settings say of bills: where they are kept, from when yesterday's can be had, and how long they stay.
-
-    ``foreign_numbers`` are patterns of order numbers that other systems use at the same merchant number.
-    """
-
-    directory: Path
-    after: time
-    keep: timedelta
-    foreign_numbers: tuple[str, ...] = ()
-
-
 def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: PrometheusTelemetry) -> Process:
     """Build everything: what is signed is dated by ``machine``, everything else by ``clock``. Raises ConfigError."""
     transport, machine = Transport(telemetry), SystemClock()
@@ -150,10 +134,10 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
     telemetry.feed = NewsFeed(clock)
     pay = gateways.build(settings, transport, Runtime(machine, runtime.random, telemetry, runtime.threads))
     storage, token_store = _storage(settings, mongo_url, runtime), _token_cache(settings, redis_url, clock)
-    core = build_core(storage, pay.gateways, pay.refunds, _core_settings(settings), runtime, machine)
-    books = build_books(core, pay.bills[settings.pay.api], _bill_cache_settings(settings), settings.pay.mchid, runtime)
+    core = build_core(storage, pay.gateways, pay.refunds, read_core_settings(settings), runtime, machine)
+    books = build_books(core, pay.bills[settings.pay.api], read_bill_settings(settings), settings.pay.mchid, runtime)
     account = _account(settings, transport, token_store, runtime)
-    webhooks, alarms = _webhooks(settings, machine), _alarm_board(settings, core, runtime, machine, telemetry)
+    hooks, alarms = _webhooks(settings, machine), _alarm_board(settings, core, runtime, machine, telemetry)
     services = Services(
         settings=settings,
         clock=clock,
@@ -164,6 +148,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         receiver=core.receiver,
         alarms=alarms,
         feed=telemetry.feed,
+        client_errors=ClientErrors(core.orders, core.updates, account.jssdk, core.finder, runtime),
         health=_health(settings, transport, pay, account, core, alarms, runtime),
         diagnosis=_diagnosis(core, clock),
         insight=build_insight(settings.pay.mchid, core.store, core.updates, runtime),
@@ -176,12 +161,12 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         token_store=token_store,
         probes={"mongo": _probe(storage)},
         unindexed=lambda: storage.unindexed,
-        catalogue=_catalogue(settings),
+        catalogue=read_catalogue(settings),
         callers=RateLimit(clock, CALLS, CALLS_PER_S, MOST_CALLERS),
         plugin_storage=lambda name: PluginStorage(core.store.plugin_records, name, runtime),
     )
-    background = [*pay.background, *_background(settings, core, services, webhooks, runtime)]
-    closing = [transport, *pay.closing, storage, token_store, account.tokens, *webhooks, clock, *background]
+    background = [*pay.background, *_background(settings, core, services, hooks, runtime)]
+    closing = [transport, *pay.closing, storage, token_store, account.tokens, *hooks, clock, core.finder, *background]
     return Process(services, storage, clock, background, closing, [transport, *pay.closing])
 
 
@@ -293,9 +278,11 @@ def build_core(
     orders = Orders(terms.orders, terms.catalogue, pay_gateways, updates, recorder, claims, runtime)
     refunds = Refunds(terms.refunds, refund_gateways, updates, store.numbers, claims, runtime)
     late_payments = LatePayments(terms.late_policy, refunds, updates, runtime)
-    receivers, refusals = Receivers(orders, recorder, refunds, late_payments), Refusals(store.refused, runtime, machine)
+    receivers = Receivers(orders, recorder, refunds, late_payments)
+    finder = SlipFinder(terms.slip_keys, runtime)
+    refusals = Refusals(store.refused, finder, runtime, machine)
     receiver = NotificationReceiver(pay_gateways, store.notifications, receivers, refusals, runtime)
-    return Core(store, updates, orders, refunds, late_payments, Redelivery(store.deliveries, runtime), receiver)
+    return Core(store, updates, orders, refunds, late_payments, Redelivery(store.deliveries, runtime), receiver, finder)
 
 
 def build_workers(
@@ -326,13 +313,6 @@ def build_workers(
     return [order_worker, relay_worker, *deliveries]
 
 
-def _core_settings(settings: Settings) -> CoreSettings:
-    pay = settings.pay
-    funds = None if pay.refund_funds == "default" else Funds(pay.refund_funds)
-    refunds = RefundDefaults(pay.mchid, gateways.refund_route(pay), settings.notify_url, funds)
-    return CoreSettings(_defaults(settings), _catalogue(settings), refunds, settings.pay.late_policy)
-
-
 def _wake(workers: Sequence[DeliveryWorker]) -> None:
     for worker in workers:
         worker.wake()
@@ -359,29 +339,6 @@ def build_books(core: Core, bills: BillGateway, terms: BillCacheSettings, mchid:
 def build_book_worker(books: Books, runtime: Runtime, rest: timedelta = BOOK_REST) -> Worker[DayLease]:
     """The worker that reconciles each day on the next one."""
     return Worker(BookWork(books.reconciler, books.bill_cache, books.records, runtime), runtime, 1, rest)
-
-
-def _bill_cache_settings(settings: Settings) -> BillCacheSettings:
-    books = settings.books
-    keep = timedelta(days=books.keep_days)
-    return BillCacheSettings(books.directory, books.after_time, keep, books.foreign_numbers)
-
-
-def _catalogue(settings: Settings) -> Mapping[str, Item]:
-    return {product.sku: Item(product.sku, product.name, Fen(product.price)) for product in settings.shop.products}
-
-
-def _defaults(settings: Settings) -> OrderDefaults:
-    return OrderDefaults(
-        appid=settings.account.appid,
-        app_appid=settings.pay.app_appid,
-        mchid=settings.pay.mchid,
-        api=settings.pay.api,
-        notify_url=settings.notify_url,
-        lifetime=timedelta(minutes=settings.pay.order_minutes),
-        max_total=settings.pay.max_total,
-        max_quantity=settings.shop.max_quantity,
-    )
 
 
 def _probe(store: Storage) -> Probe:

@@ -21,6 +21,7 @@ FIELDS = frozenset(
         "out_trade_no", "openid", "total", "state", "kind", "call", "host", "result", "name",
         "fingerprint", "error", "quiet_until", "serials", "port", "url", "signal", "pid", "server",
         "reason", "api", "serial", "age_s", "suppressed", "out_refund_no", "worker", "target",
+        "slip", "real_url",
     }
 )  # fmt: skip
 MASKED = frozenset({"openid"})

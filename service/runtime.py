@@ -81,6 +81,7 @@ SHAPES: Mapping[Metric, Shape] = {
     ),
     Metric.OLDEST_EVENT: Shape(Gauge, "By how long the oldest is overdue", ("target",)),
     Metric.UNRECONCILED_DAY: Shape(Gauge, "Since when the oldest day waits that could not be reconciled"),
+    Metric.CLIENT_ERRORS: Shape(Counter, "Refusals of WeChat's browser that pages reported", ("call", "code")),
     Metric.TOKEN_REFRESHES: Shape(Counter, "Refreshes asked of WeChat", ("name", "result")),
     Metric.CERTIFICATE_EXPIRY: Shape(Gauge, "When a certificate ends", ("kind", "serial")),
     Metric.API_REQUEST_SECONDS: Shape(
@@ -98,7 +99,7 @@ class PrometheusTelemetry:
         self._gauges: dict[Metric, Gauge] = {}
         self._histograms: dict[Metric, Histogram] = {}
         self.on_alarm: Callable[[str, str, str], None] = lambda kind, subject, error: None
-        """Called with each alarm's kind, the order, day or reason that it is about, and its error."""
+        """Called with each alarm's kind, the order, day or reason that it is about (empty for none), and its error."""
         self.feed: NewsFeed | None = None
         """Where news goes; without one, nobody listens."""
         for metric, shape in SHAPES.items():
@@ -123,12 +124,12 @@ class PrometheusTelemetry:
         histogram = self._histograms[metric]
         (histogram.labels(*labels) if labels else histogram).observe(value)
 
-    def alarm(self, kind: str, out_trade_no: str = "", *, day: str = "", error: str = "") -> None:
+    def alarm(self, kind: str, out_trade_no: str = "", *, subject: str = "", error: str = "") -> None:
         self.count(Metric.ALARMS, kind)
-        about = {"out_trade_no": out_trade_no, "name": day, "error": error}
+        about = {"out_trade_no": out_trade_no, "name": subject, "error": error}
         log.error("alarm", kind=kind, **{name: value for name, value in about.items() if value})
-        self.on_alarm(kind, out_trade_no or day or error, error)
-        self.publish(NewsKind.ALARM, out_trade_no, {"alarm": kind, "day": day or None})
+        self.on_alarm(kind, out_trade_no or subject, error)
+        self.publish(NewsKind.ALARM, out_trade_no, {"alarm": kind, "subject": subject or None})
 
     @property
     def watched(self) -> bool:

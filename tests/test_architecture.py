@@ -31,6 +31,7 @@ OURS = (
 ROOTS = (
     "server",
     "service.compose",
+    "service.core_settings",
     "service.gateways",
     "service.alarm_channels",
     "service.staff",

@@ -57,6 +57,8 @@ def verify(message_id: RefusedId, url: Url = None, key_file: KeyFile = None, as_
     """Check it with today's settings; no order is changed."""
     with command_context("notify verify", url, key_file, as_json, next_step=command("notify list")) as desk:
         told = desk.service.post(f"{PATH}/{_check_id(message_id)}/verify")
+        for slip in told.get("slips", ()):
+            desk.screen.say(Bilingual(*2 * (f"✘ {slip['code']}  {slip['text']}",)))
         _require_acceptance(told, message_id)
         about = told["out_trade_no"] or "–"
         desk.screen.show(told, cell(Bilingual(f"✔ 校验通过：{about}", f"✔ It verifies: {about}").to(desk.screen.lang)))
@@ -121,6 +123,10 @@ def _sheet(screen: Screen, message: Mapping[str, Any]) -> RenderableType:
     return screen.sheet(
         [
             (Bilingual("原因", "Reason"), f"{message['meaning']} ({message['reason']})"),
+            (
+                Bilingual("签名错误的原因", "Why the signature is wrong"),
+                "；".join(slip["text"] for slip in message["slips"]),
+            ),
             (Bilingual("处理", "What to do"), message["fix"]),
             (NUMBER, message["out_trade_no"]),
             (Bilingual("接口", "API"), message["api"]),

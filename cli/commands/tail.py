@@ -99,7 +99,7 @@ def _parts_of_delivery(screen: Screen, data: Data) -> list[str]:
 
 
 def _parts_of_alarm(screen: Screen, data: Data) -> list[str]:
-    return [data["alarm"], data["day"] or ""]
+    return [data["alarm"], data["subject"] or ""]
 
 
 def _parts_of_others(screen: Screen, data: Data) -> list[str]:

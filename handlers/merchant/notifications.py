@@ -5,7 +5,7 @@ from __future__ import annotations
 from handlers.web.base import ApiHandler, takes_query
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
-from handlers.web.views import refused_message, refused_view
+from handlers.web.views import refused_message, refused_view, slip_view
 from wechat.domain.errors import NotifyError
 
 REFUSED_ID = r"([a-z0-9_]{1,32}-[0-9]{2}-[0-9a-f]{8})"
@@ -29,13 +29,14 @@ class RefusedNotificationHandler(ApiHandler):
 
 
 class VerifyHandler(ApiHandler):
-    """Whether the gate takes it now, as of its arrival. Nothing is applied."""
+    """Whether the gate takes it now, as of its arrival, and if not, which slip made it wrong. Nothing is applied."""
 
     async def post(self, message_id: str) -> None:
         try:
             told = await self.services.receiver.verify(message_id)
         except NotifyError as error:
-            self.write_json(self.refusal(error))
+            slips = await self.services.receiver.explain(message_id)
+            self.write_json(self.refusal(error) | {"slips": [slip_view(slip, self.lang) for slip in slips]})
         else:
             self.write_json({"accepted": True, "kind": told.kind, "out_trade_no": told.out_trade_no or None})
 

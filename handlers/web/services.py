@@ -24,6 +24,7 @@ from wechat.reconciliation.reconciler import Reconciler
 from wechat.reconciliation.records import BookRecords
 from wechat.reconciliation.repairs import Repairs
 from wechat.refunds.service import Refunds
+from wechat.slips.client_errors import ClientErrors
 from wechat.staff.approvals import Approvals
 from wechat.staff.audit import AuditLog
 from wechat.staff.members import Members
@@ -108,6 +109,7 @@ class Services:
     receiver: NotificationReceiver
     alarms: AlarmBoard
     feed: NewsFeed
+    client_errors: ClientErrors
     health: Health
     diagnosis: Diagnosis
     insight: Insight

@@ -15,6 +15,8 @@ from wechat.domain.orders import Order, Refund, TimelineEntry
 from wechat.domain.refunds import not_now
 from wechat.domain.refused import RefusedNotification
 from wechat.domain.times import BEIJING, to_v3
+from wechat.explain.model import Slip
+from wechat.explain.slips import describe_code
 from wechat.notifications.reasons import REASONS
 from wechat.orders.service import OrderWithPayParams
 
@@ -102,6 +104,7 @@ def refused_view(message: RefusedNotification, lang: str) -> dict[str, Any]:
         "reason": message.reason,
         "meaning": reason.text.to(lang),
         "fix": reason.fix.to(lang),
+        "slips": [{"code": code, "text": describe_code(code).to(lang)} for code in message.slips],
         "serial": message.serial or None,
         "known_serials": list(message.known_serials),
         "age_s": message.age_s,
@@ -111,6 +114,16 @@ def refused_view(message: RefusedNotification, lang: str) -> dict[str, Any]:
         "first_at": to_v3(message.first_at),
         "last_at": to_v3(message.last_at),
         "accepted_at": to_v3(message.accepted_at) if message.accepted_at else None,
+    }
+
+
+def slip_view(slip: Slip, lang: str) -> dict[str, Any]:
+    """What made a signature wrong: the line as it is, and as it has to be."""
+    return {
+        "code": slip.code.value,
+        "text": slip.text.to(lang),
+        "wrong": slip.wrong or None,
+        "right": slip.right or None,
     }
 
 

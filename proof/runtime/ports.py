@@ -138,12 +138,12 @@ class TracedTelemetry:
     def observe(self, metric: Metric, value: float, *labels: str) -> None:
         """Nobody reads it."""
 
-    def alarm(self, kind: str, out_trade_no: str = "", *, day: str = "", error: str = "") -> None:
+    def alarm(self, kind: str, out_trade_no: str = "", *, subject: str = "", error: str = "") -> None:
         state = self._state
         if state.alive:
             at_s = asyncio.get_running_loop().time()
-            self._alarms.append(Alarm(kind, out_trade_no, day, at_s, self._clock.now(), at_s - state.trouble_s))
-            state.trace.add(state.name, "alarm", f"{kind} {day} {error}".strip(), out_trade_no)
+            self._alarms.append(Alarm(kind, out_trade_no, subject, at_s, self._clock.now(), at_s - state.trouble_s))
+            state.trace.add(state.name, "alarm", f"{kind} {subject} {error}".strip(), out_trade_no)
 
     @property
     def watched(self) -> bool:

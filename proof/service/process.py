@@ -25,13 +25,13 @@ from proof.wechat.bill_wire import BillDownloads
 from proof.wechat.merchant import Account, Gateways
 from service.compose import (
     Background,
-    BillCacheSettings,
     Core,
     build_book_worker,
     build_books,
     build_core,
     build_workers,
 )
+from service.core_settings import BillCacheSettings
 from storage.documents import BulkDocuments, Document, Encoded, Range, Replacement
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import Stores

@@ -29,12 +29,16 @@ class StandIn(Handler):
 
 
 class JsConfig(ControlHandler):
-    """POST /simulator/js/config: what wx.config asks; a page of another origin may, so it is plain text."""
+    """POST /simulator/js/config: what wx.config asks; a page of another origin may, so it is plain text.
+
+    ``realAuthUrl`` is the address that was judged; WeChat's answers to wx.config carry it beside errMsg, as users
+    quote them from debug mode.
+    """
 
     def post(self) -> None:
         asked = json_object(self.request.body)
         self.set_header("Access-Control-Allow-Origin", "*")
-        self.tell({"errMsg": self._verdict(asked)})
+        self.tell({"errMsg": self._verdict(asked), "realAuthUrl": [page_url(str(asked.get("url", "")))]})
 
     def _verdict(self, asked: dict[str, Any]) -> str:
         url = page_url(str(asked.get("url", "")))

@@ -3,6 +3,7 @@
 
 import { configured } from "./jssdk.js";
 import { sleep } from "./page.js";
+import { report } from "./report.js";
 
 const BRIDGE_S = 5;
 
@@ -14,7 +15,26 @@ export function inWeChat(simulated) {
 // Hands `pay` to WeChat. `result` is "ok" (the payer says so; it proves nothing), "cancel" or "fail" with `said`.
 export async function start(pay, by) {
   const bridge = by === "wx" ? null : await bridgeReady();
-  return bridge ? byBridge(bridge, pay) : byChoose(await configured(), pay);
+  const told = bridge ? await byBridge(bridge, pay) : await byChoose(await configured(), pay);
+  if (told.result === "fail") await reportRefusal(bridge, pay, told);
+  return told;
+}
+
+async function reportRefusal(bridge, { appId, timeStamp, nonceStr, package: prepay, signType, paySign }, { said }) {
+  const params = { appId, timeStamp, nonceStr, package: prepay, signType, paySign };
+  const call = bridge ? "WeixinJSBridge" : "wx.chooseWXPay";
+  await report({ call, said, params, jsApi: bridge ? null : await knowsPayment() });
+}
+
+// Whether this WeChat has the interface at all; null when it does not say.
+function knowsPayment() {
+  const answer = new Promise((resolve) => {
+    window.wx.checkJsApi({
+      jsApiList: ["chooseWXPay"],
+      complete: (res) => resolve(res.checkResult?.chooseWXPay ?? null),
+    });
+  });
+  return Promise.race([answer, sleep(1).then(() => null)]);
 }
 
 function bridgeReady() {

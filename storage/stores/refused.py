@@ -50,6 +50,8 @@ def _write(message: RefusedNotification) -> Document:
     }
     if message.age_s is not None:
         document["age_s"] = message.age_s
+    if message.slips:
+        document["slips"] = list(message.slips)
     if message.accepted_at:
         document["accepted_at"] = message.accepted_at
     return document
@@ -74,6 +76,7 @@ def _read(document: Document) -> RefusedNotification:
         expires_at=document["expires_at"],
         seen=int(document["seen"]),
         accepted_at=document.get("accepted_at"),
+        slips=tuple(document.get("slips", ())),
     )
 
 
@@ -84,7 +87,7 @@ REFUSED = Codec(
     fields=frozenset(
         {
             "reason", "api", "serial", "known_serials", "age_s", "out_trade_no", "raw", "size", "headers", "body_hash",
-            "arrived_at", "first_at", "last_at", "expires_at", "seen", "accepted_at",
+            "arrived_at", "first_at", "last_at", "expires_at", "seen", "accepted_at", "slips",
         }
     ),
     parts={},

@@ -132,6 +132,10 @@ class Payer:
         """What the merchant's system reads of an order, with its timeline."""
         return self._merchant_asks(f"/api/orders/{number}")
 
+    def reports(self, number: str) -> list[dict[str, str]]:
+        """What pages have reported of WeChat's refusals of an order. The same basket is the same order."""
+        return [line["detail"] for line in self.order(number)["timeline"] if line["what"] == "page_refused"]
+
     def order_count(self) -> int:
         return len(self._merchant_asks("/api/orders?limit=100")["orders"])
 

@@ -76,6 +76,9 @@ async def test_an_iphone_that_judges_by_the_entry_address_gets_one_retry_with_it
         await payer.page.goto(f"{payer.page.url}?by=wx")
         await payer.open_sheet()
         assert payer.sent("POST", "/jssdk/config") == 2
+        line = payer.reports(payer.number)[-1]
+        assert (line["slip"], line["real_url"]) == ("URL_DIFFERS", f"{service.url}/")
+        assert line["signed_url"] == payer.page.url
         assert payer.complaints == []
 
 

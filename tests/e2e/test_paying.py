@@ -122,6 +122,26 @@ async def test_tampered_parameters_are_refused_in_wechats_words_and_explained(pa
     await expect(payer.page.locator("#said")).to_contain_text("支付验证签名失败")
     await expect(payer.pay_button).to_be_enabled()
     assert payer.order(payer.number)["trade_state"] == "NOTPAY"
+    line = payer.reports(payer.number)[-1]
+    assert (line["call"], line["code"]) == ("WeixinJSBridge", "支付验证签名失败")
+    for _ in range(100):
+        found = [each["detail"] for each in payer.order(payer.number)["timeline"] if each["what"] == "page_slip"]
+        if found:
+            break
+        await payer.page.wait_for_timeout(50)
+    assert found == [{"slip": "VALUE_CHANGED"}]
+
+
+async def test_a_ticket_that_wechat_no_longer_takes_is_renewed_and_the_sheet_opens(payer: Payer) -> None:
+    await payer.check_out()
+    await payer.page.goto(f"{payer.page.url}?by=wx")
+    await payer.open_sheet()
+    await payer.sheet.locator("#cancel").click()
+    payer.simulator.control("POST", "tokens/expire", {})
+    await payer.page.reload()
+    await payer.open_sheet()
+    assert payer.reports(payer.number)[-1]["slip"] == "TICKET_DIFFERS"
+    assert payer.sent("POST", "/client-errors") == 1
 
 
 @pytest.fixture
@@ -141,6 +161,7 @@ async def test_a_page_outside_the_payment_directories_names_the_console_setting(
     await payer.sheet.locator("#confirm").click()
     await expect(payer.page.locator("#merchant")).to_contain_text("支付授权目录")
     await expect(payer.page.locator("#said")).to_contain_text("当前页面的URL未注册")
+    assert payer.reports(payer.number)[-1]["code"] == "当前页面的URL未注册"
 
 
 @pytest.mark.usefixtures("nothing_registered")
@@ -150,6 +171,7 @@ async def test_a_domain_that_is_not_js_safe_names_the_console_setting(payer: Pay
     await payer.pay_button.click()
     await expect(payer.page.locator("#merchant")).to_contain_text("JS接口安全域名")
     await expect(payer.page.locator("#said")).to_have_text("config:invalid url domain")
+    assert payer.reports(payer.number)[-1]["code"] == "config:invalid url domain"
 
 
 async def test_impatient_fingers_get_one_order_and_one_sheet(payer: Payer) -> None:

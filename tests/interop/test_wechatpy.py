@@ -164,7 +164,7 @@ def test_it_fetches_token_and_ticket_and_its_js_signature_is_right(simulator: Si
     url, timestamp = "http://127.0.0.1:8888/pay/1?a=b", str(int(time.time()))
     signature = client.jsapi.get_jsapi_signature("nonce", client.jsapi.get_jsapi_ticket(), timestamp, url)
     asked = {"appId": client.appid, "timestamp": timestamp, "nonceStr": "nonce", "signature": signature, "url": url}
-    assert simulator.control("POST", "js/config", asked) == {"errMsg": "config:ok"}
+    assert simulator.control("POST", "js/config", asked)["errMsg"] == "config:ok"
     with pytest.raises(WeChatClientException) as wrong:
         LocalClient(known["appid"], "0" * 32).fetch_access_token()
     assert wrong.value.errcode == 40125

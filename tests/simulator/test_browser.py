@@ -222,7 +222,7 @@ async def test_choose_wx_pay_wants_a_right_config_first(page: Page, merchant: Me
     assert early == {"errMsg": "chooseWXPay:fail, the permission value is offline verifying"}
     config = {"appId": merchant.appid, "timestamp": 1, "nonceStr": "n", "jsApiList": ["chooseWXPay"]}
     wrong = await page.evaluate(CHOOSE, [{**config, "signature": "0" * 40}, params])
-    assert wrong == {"errMsg": "config:invalid signature"}
+    assert wrong == {"errMsg": "config:invalid signature", "realAuthUrl": [page.url]}
     await page.reload()  # or the first ready callback would still be waiting
     text = f"jsapi_ticket={_ticket(merchant)}&noncestr=n&timestamp=1&url={page.url}"
     config["signature"] = hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - WeChat's rule

@@ -36,6 +36,7 @@ from wechat.orders.worker import OrderWork
 from wechat.pay.gateway import Gateway, RefundGateway
 from wechat.refunds.late_payments import LatePayments, LatePolicy
 from wechat.refunds.service import RefundDefaults, Refunds
+from wechat.slips.finder import SlipFinder
 from wechat.support.claims import Claims
 from wechat.support.worker import LOOPS, Worker
 
@@ -232,7 +233,7 @@ class Core:
         self.work, self._strict_work = OrderWork(*parts), StrictWork(*parts)
         self.worker = Worker(self.work, runtime)
         receivers = Receivers(self.orders, self.recorder, self.refunds, self.late_payments)
-        self.refusals = Refusals(self.stores.refused, runtime, backend.clock)
+        self.refusals = Refusals(self.stores.refused, SlipFinder(None, runtime), runtime, backend.clock)
         self.receiver = NotificationReceiver(
             gateways or {}, self.stores.notifications, receivers, self.refusals, runtime
         )

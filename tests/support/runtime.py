@@ -64,9 +64,9 @@ class RecordedTelemetry:
     def observe(self, metric: Metric, value: float, *labels: str) -> None:
         self.observed.append((metric, value))
 
-    def alarm(self, kind: str, out_trade_no: str = "", *, day: str = "", error: str = "") -> None:
+    def alarm(self, kind: str, out_trade_no: str = "", *, subject: str = "", error: str = "") -> None:
         self.count(Metric.ALARMS, kind)
-        self.raised.append((kind, out_trade_no or day))
+        self.raised.append((kind, out_trade_no or subject))
 
     def publish(self, kind: NewsKind, out_trade_no: str, data: Mapping[str, NewsValue]) -> None:
         self.news.append((kind, out_trade_no, data))

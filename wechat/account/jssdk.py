@@ -6,6 +6,7 @@ Source: https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/JS-SDK.html
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -65,6 +66,15 @@ class JsSdk:
         timestamp = int(self._clock.now().timestamp())
         nonce = self._random.token(8)
         return JsConfig(self._appid, timestamp, nonce, signature(ticket, nonce, str(timestamp), page))
+
+    async def signed_by_current_ticket(self, url: str, nonce: str, timestamp: str, signed: str) -> bool:
+        """Whether ``signed`` is what the ticket in use makes of these values. Raises as ``config``."""
+        ticket = await self._tokens.jsapi_ticket()
+        return hmac.compare_digest(signature(ticket, nonce, timestamp, url).encode(), signed.encode())
+
+    async def renew_ticket(self) -> bool:
+        """Have another ticket fetched, because WeChat does not take signatures of this one; whether that was done."""
+        return await self._tokens.renew_jsapi_ticket()
 
     def _own_page(self, url: str) -> str:
         page = page_url(url)  # before anything is judged: what follows # may hold anything, and is not signed

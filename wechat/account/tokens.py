@@ -32,6 +32,7 @@ LOCK_S = 15.0  # longer than one refresh may take (transport budget 10 s)
 POLL_S = 0.1
 REST_S = 5.0  # after a failed refresh, before the next is tried
 QUOTA_REST_S = 60.0
+RENEW_EVERY_S = 600.0  # 144 a day at most: WeChat limits how often a ticket is fetched
 
 ACCESS_TOKEN = "access_token"  # noqa: S105 - the name of a cache entry
 JSAPI_TICKET = "jsapi_ticket"
@@ -58,6 +59,7 @@ class Tokens:
     def __init__(self, client: AccountClient, credentials: Credentials, store: TokenStore, runtime: Runtime) -> None:
         self._client = client
         self._credentials = credentials
+        self._store = store
         self._access = Shared(ACCESS_TOKEN, self._fetch_access_token, store, runtime)
         self._ticket = Shared(JSAPI_TICKET, self._fetch_ticket, store, runtime)
 
@@ -68,6 +70,17 @@ class Tokens:
     async def jsapi_ticket(self) -> str:
         """A ticket that is valid now. Raises as ``access_token``."""
         return await self._ticket.value()
+
+    async def renew_jsapi_ticket(self) -> bool:
+        """Forget the ticket in use, so that the next caller fetches another; whether that was done.
+
+        A page says that it is needed, and anybody can make a page say so: it is done once in ``RENEW_EVERY_S``, by one
+        of all processes. Raises as ``access_token``.
+        """
+        if not await self._store.remember(f"renewed:{JSAPI_TICKET}", "1", RENEW_EVERY_S):
+            return False
+        await self._ticket.reject(await self._ticket.value())
+        return True
 
     async def call(self, ask: Callable[[str], Awaitable[T]]) -> T:
         """Run ``ask`` with the access_token; when WeChat says it is no longer good, renew it and run ``ask`` once more.

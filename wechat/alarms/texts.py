@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from wechat.domain.alarms import Alarm
 from wechat.domain.errors import Bilingual
+from wechat.explain.slips import describe_code
+from wechat.notifications.reasons import REASONS
 from wechat.support.cli_hints import command
 
 ORDER, DAY, HERE = "why", "reconcile", ""
@@ -49,12 +51,23 @@ def sentence(alarm: Alarm) -> Bilingual:
     if alarm.kind.startswith(HEALTH):
         name = alarm.kind.removeprefix(HEALTH)
         return Bilingual(f"{name}：{alarm.error}", f"{name}: {alarm.error}")
+    if alarm.kind == REFUSED and alarm.subject in REASONS:
+        return _describe_refused(alarm)
     meaning = MEANINGS.get(alarm.kind, MISMATCH)
     about = f" {alarm.subject}" if alarm.subject else ""
     kind = f"{alarm.kind}{about}"
     detail = f"，{alarm.error}" if alarm.error and alarm.error != alarm.subject else ""
     english = f", {alarm.error}" if detail else ""
     return Bilingual(f"{meaning.zh}（{kind}{detail}）", f"{meaning.en} ({kind}{english})")
+
+
+def _describe_refused(alarm: Alarm) -> Bilingual:
+    """Why notifications are refused: the reason, and the slip where it was found out."""
+    meaning, why = MEANINGS[REFUSED], REASONS[alarm.subject].text
+    slips = [describe_code(code) for code in alarm.error.split()]
+    more, english = "".join(f"；{slip.zh}" for slip in slips), "".join(f"; {slip.en}" for slip in slips)
+    about = " ".join([alarm.subject, alarm.error]).strip()
+    return Bilingual(f"{meaning.zh}：{why.zh}{more}（{about}）", f"{meaning.en}: {why.en}{english} ({about})")
 
 
 def step(alarm: Alarm) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -96,10 +96,16 @@ def advise(api: str, code: str, message: str = "") -> Advice | None:
 
 
 def advise_text(api: str, message: str) -> Advice | None:
-    """What helps against a message that came without a code: the entry with the longest text in it."""
+    """What helps against a message that came without a code."""
+    entry = explain_text((api,), message)
+    return entry.advice if entry else None
+
+
+def explain_text(apis: Sequence[str], message: str) -> Entry | None:
+    """The entry of one of ``apis`` with the longest text in ``message``, which came without a code."""
     squeezed = _squeeze(message)
-    found = [(size, entry) for entry in entries() if entry.api == api and (size := _longest(entry, squeezed))]
-    return max(found, key=lambda pair: pair[0])[1].advice if found else None
+    found = [(size, entry) for entry in entries() if entry.api in apis and (size := _longest(entry, squeezed))]
+    return max(found, key=lambda pair: pair[0])[1] if found else None
 
 
 def explain_code(api: str, code: str, message: str = "") -> Entry | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from wechat.account.tokens import Tokens
@@ -20,6 +20,7 @@ from wechat.notifications.reasons import REASONS
 from wechat.notifications.receiver import NotificationReceiver
 from wechat.pay.certificates import KeyRing
 from wechat.pay.codes import ORDER_NOT_EXIST
+from wechat.pay.expiry import ALARM_DAYS, days_left
 from wechat.support.contact import Contact
 from wechat.support.single_flight import SingleFlight
 from wechat.support.tasks import end
@@ -28,7 +29,8 @@ ALARM = "health_"
 NOT_LISTED = 40164
 CLOCK_OFF_S = 60.0
 """WeChat refuses what is dated five minutes off, and so does this service."""
-ENDS_SOON = timedelta(days=30)
+OWN_ALARM = "certificates"
+"""The check whose cause has an alarm that says more: see ``wechat.pay.expiry``."""
 ASK_EVERY_S = 30.0
 """How long the answers to questions that are asked for a check are good."""
 ASK_S = 4.0
@@ -180,11 +182,10 @@ class Health:
         if not ends:
             return Check("certificates", True, Bilingual("没有会过期的证书", "none that ends"))
         name, first = min(ends.items(), key=lambda entry: entry[1])
-        days = (first - now).days
         told = Bilingual(f"{name} 将于 {first:%Y-%m-%d} 过期", f"{name} ends on {first:%Y-%m-%d}")
         if first <= now:
             told = Bilingual(f"{name} 已于 {first:%Y-%m-%d} 过期", f"{name} ended on {first:%Y-%m-%d}")
-        return Check("certificates", days >= ENDS_SOON.days, told)
+        return Check("certificates", days_left(first, now) > ALARM_DAYS, told)
 
     def _check_clock(self) -> Check:
         offset = self._sources.contact.clock_offset_s
@@ -230,7 +231,7 @@ class Health:
         for check in self.checks():
             self._telemetry.measure(Metric.HEALTH, float(check.ok), check.name)
             failing = 0 if check.ok else self._failing.get(check.name, 0) + 1
-            if failing == 2:
+            if failing == 2 and check.name != OWN_ALARM:
                 self._telemetry.alarm(ALARM + check.name, error=check.text.en)
             elif check.ok and self._failing.get(check.name, 0) >= 2:
                 self._clear_alarm(ALARM + check.name, "")

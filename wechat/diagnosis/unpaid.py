@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from wechat.diagnosis.pages import explain_pages
 from wechat.diagnosis.snapshot import Finding, OrderSnapshot, Outcome
 from wechat.domain.errors import Bilingual
 from wechat.domain.facts import RemoteState, Transaction
 from wechat.domain.money import yuan
+from wechat.explain.slips import describe_code
 from wechat.notifications.reasons import REASONS
 from wechat.support.cli_hints import command
 
@@ -52,7 +54,7 @@ def explain_waiting(case: OrderSnapshot) -> list[Finding]:
                 step,
             )
         ]
-    return [_unpaid(case, there), *refusals(case), _deadline(case)]
+    return [_unpaid(case, there), *explain_pages(case), *refusals(case), _deadline(case)]
 
 
 def explain_closure(case: OrderSnapshot) -> list[Finding]:
@@ -60,7 +62,7 @@ def explain_closure(case: OrderSnapshot) -> list[Finding]:
     there = case.look.transaction
     if there and there.state.paid:
         return [closing(case), _explain_missing_payment(case, there), *messages(case)]
-    return [*_explain_unplaced_order(case), closing(case), *refusals(case)]
+    return [*_explain_unplaced_order(case), *explain_pages(case), closing(case), *refusals(case)]
 
 
 def _explain_unplaced_order(case: OrderSnapshot) -> list[Finding]:
@@ -97,7 +99,7 @@ def refusals(case: OrderSnapshot) -> list[Finding]:
         for verdict, count in verdicts.items()
     ]
     for reason, count in _count_refusals(case, named=True).items():
-        found.append(_describe_refusal(count, REASONS[reason].text, command("notify list", "--reason", reason)))
+        found.append(_describe_refusal(count, _name_reason(case, reason), command("notify list", "--reason", reason)))
     return found
 
 
@@ -107,13 +109,22 @@ def _describe_refusal(count: int, why: Bilingual, next_step: str = "") -> Findin
     return Finding(zh, f"WeChat's notification was refused {times} because {why.en}", next_step)
 
 
+def _name_reason(case: OrderSnapshot, reason: str) -> Bilingual:
+    """Why messages were refused, and which slip made the signature of one of them wrong."""
+    text = REASONS[reason].text
+    codes = dict.fromkeys(code for message in case.unverified if message.reason == reason for code in message.slips)
+    slips = [describe_code(code) for code in codes]
+    zh, en = "".join(f"（{slip.zh}）" for slip in slips), "".join(f" ({slip.en})" for slip in slips)
+    return Bilingual(f"{text.zh}{zh}", f"{text.en}{en}")
+
+
 def _unread(case: OrderSnapshot) -> list[Finding]:
     """Refused messages of which nobody knows what they are about."""
     return [
         Finding(
-            f"下单后有 {count} 条通知因{REASONS[reason].text.zh}被拒绝，其中可能有该订单的支付通知",
+            f"下单后有 {count} 条通知因{_name_reason(case, reason).zh}被拒绝，其中可能有该订单的支付通知",
             f"since the order was placed, {count} of WeChat's notifications were refused because "
-            f"{REASONS[reason].text.en}, and this order's may be among them",
+            f"{_name_reason(case, reason).en}, and this order's may be among them",
             command("notify list", "--reason", reason),
         )
         for reason, count in _count_refusals(case, named=False).items()

@@ -46,6 +46,8 @@ TIMELINE: Labels = {
     "prepay": Bilingual("下单成功", "placed at WeChat"),
     "prepay_refused": Bilingual("微信拒绝下单", "WeChat refused the order"),
     "prepay_unknown": Bilingual("下单结果不明", "outcome of placing unknown"),
+    "page_refused": Bilingual("微信拒绝调起支付", "WeChat refused the page"),
+    "page_slip": Bilingual("签名错误的原因", "why the signature is wrong"),
     "paid": Bilingual("已支付", "paid"),
     "paid_late": Bilingual("异常支付", "paid late, or by another payer"),
     "second_payment": Bilingual("重复支付", "second payment"),

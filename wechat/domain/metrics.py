@@ -31,6 +31,7 @@ class Metric(StrEnum):
     PENDING_EVENTS = "fenpay_outbox_pending"
     OLDEST_EVENT = "fenpay_outbox_oldest_due_seconds"
     UNRECONCILED_DAY = "fenpay_unreconciled_day_age_seconds"
+    CLIENT_ERRORS = "fenpay_client_errors_total"
     TOKEN_REFRESHES = "fenpay_token_refresh_total"  # noqa: S105 - a metric
     CERTIFICATE_EXPIRY = "fenpay_cert_expiry_timestamp_seconds"
     API_REQUEST_SECONDS = "fenpay_api_request_seconds"

@@ -72,7 +72,7 @@ class Telemetry(Protocol):
     def observe(self, metric: Metric, value: float, *labels: str) -> None:
         """Add to a histogram."""
 
-    def alarm(self, kind: str, out_trade_no: str = "", *, day: str = "", error: str = "") -> None:
+    def alarm(self, kind: str, out_trade_no: str = "", *, subject: str = "", error: str = "") -> None:
         """Tell the operator, in the log and in the metrics."""
 
     @property

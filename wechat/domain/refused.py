@@ -23,6 +23,7 @@ class RefusedNotification:
 
     ``arrived_at`` is the machine's clock, which signatures are dated by; the other dates are the service's clock.
     ``age_s``: seconds from the message's own timestamp to its arrival, None without one. ``size``: bytes of the body.
+    ``slips`` are codes of what made its signature wrong, where that was found out.
     """
 
     place: str
@@ -42,6 +43,7 @@ class RefusedNotification:
     expires_at: datetime
     seen: int = 1
     accepted_at: datetime | None = None
+    slips: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -66,6 +68,11 @@ def hash_body(raw: bytes) -> str:
 def count_refusal(held: RefusedNotification, again: RefusedNotification) -> RefusedNotification:
     """Count one more arrival of the same body."""
     return replace(held, seen=held.seen + 1, last_at=again.last_at, expires_at=again.expires_at)
+
+
+def name_slips(held: RefusedNotification, body_hash: str, slips: tuple[str, ...]) -> RefusedNotification:
+    """Note what made its signature wrong, unless another message has taken its place since."""
+    return replace(held, slips=slips) if held.body_hash == body_hash else held
 
 
 def accept_refused(held: RefusedNotification, body_hash: str, now: datetime) -> RefusedNotification:

@@ -7,17 +7,28 @@ that comes back as it was means that nothing has to be written. Applied twice, a
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from wechat.domain.errors import Bilingual, Conflict, Gone
 from wechat.domain.events import EventType
 from wechat.domain.orders import Order, Prepay, TimelineEntry, TradeState
 from wechat.domain.refunds import drop_old_failures
 
+MOST_PAGE_LINES = 10
+PAGE_AGAIN = timedelta(minutes=1)
+
 
 def add_note(order: Order, entry: TimelineEntry) -> Order:
     """Add a line to the timeline, once."""
     return order if order.timeline and order.timeline[-1] == entry else order.with_entry(entry)
+
+
+def note_page(order: Order, entry: TimelineEntry) -> Order:
+    """Add what a payer's page reported: a few lines for each order, and the same code once in a while."""
+    known = [line for line in order.timeline if line.what == entry.what]
+    code = entry.detail.get("code")
+    again = any(line.detail.get("code") == code and entry.at - line.at < PAGE_AGAIN for line in known)
+    return order if again or len(known) >= MOST_PAGE_LINES else order.with_entry(entry)
 
 
 def must_be_payable(order: Order, now: datetime) -> None:

@@ -170,3 +170,8 @@ def sentence(code: SlipCode, zh: str = "", en: str = "") -> Bilingual:
     return Bilingual(
         text.zh.replace("{}", f"：{zh}" if zh else ""), text.en.replace("{}", f": {en or zh}" if en or zh else "")
     )
+
+
+def describe_code(code: str) -> Bilingual:
+    """The sentence of a stored code, without a particular. A newer release may have stored one that is not known."""
+    return sentence(SlipCode(code)) if code in list(SlipCode) else Bilingual(code, code)

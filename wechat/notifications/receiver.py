@@ -7,7 +7,7 @@ mean neither. A message that fails one generation's check is never tried against
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -40,6 +40,7 @@ from wechat.domain.orders import order_key
 from wechat.domain.payments import SECOND_PAYMENT
 from wechat.domain.ports import NotificationStore, Runtime
 from wechat.domain.refused import RefusedNotification
+from wechat.explain.model import Slip
 from wechat.notifications.refusals import KEPT_HEADERS, Refusals, RefusedMessage
 from wechat.orders.payments import PaymentRecorder
 from wechat.orders.service import Orders
@@ -121,6 +122,11 @@ class NotificationReceiver:
         """What a refused message says if it passes the gate now, applied to nothing. Raises as ``replay``."""
         kept = await self._complete(message_id)
         return self._verify(generation(kept.headers), kept.headers, kept.raw, kept.arrived_at).value
+
+    async def explain(self, message_id: str) -> Sequence[Slip]:
+        """What made the signature of a refused message wrong. Raises NotFound, and BadRequest as ``replay``."""
+        kept = await self._complete(message_id)
+        return await self.refusals.explain(kept)
 
     async def _complete(self, message_id: str) -> RefusedNotification:
         kept = await self.refusals.get(message_id)

@@ -7,7 +7,7 @@ documents than a few, and what was left out is counted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -24,13 +24,19 @@ from wechat.domain.refused import (
     accept_refused,
     count_refusal,
     hash_body,
+    name_slips,
     place_of,
 )
+from wechat.explain.model import Keys, Slip
+from wechat.explain.signature import explain_notification
 from wechat.notifications.reasons import PROBE, REASONS, group_of
+from wechat.slips.finder import SlipFinder, name_codes
 from wechat.support.places import Places
 from wechat.support.rate_limit import RateLimit
 from wechat.support.update import Updater
 
+EXPLAINED = frozenset({"sign_wrong", "sign_type", "sign_shape", "sign_missing", "aead_tag", "req_info"})
+"""Reasons behind which one of many slips can be; the others say all that is to be said."""
 LINES, LINES_PER_S = 5, 1.0
 COPIES, COPIES_PER_S = 10, 0.5
 KEEP_S = 1.0
@@ -76,8 +82,9 @@ class RefusedMessage:
 class Refusals:
     """Reports and keeps what was refused. ``machine`` is the clock that signatures are dated by."""
 
-    def __init__(self, store: RefusedStore, runtime: Runtime, machine: Clock) -> None:
+    def __init__(self, store: RefusedStore, finder: SlipFinder, runtime: Runtime, machine: Clock) -> None:
         self._store = store
+        self._finder = finder
         self._updater = Updater(store, lambda message: message.place, runtime.random, remembered=0)
         self._clock = runtime.clock
         self._machine = machine
@@ -86,6 +93,8 @@ class Refusals:
         self._lines = RateLimit(runtime.clock, LINES, LINES_PER_S)
         self._copies = RateLimit(runtime.clock, COPIES, COPIES_PER_S)
         self._streaks: dict[str, _Streak] = {}
+        self._slips: dict[str, str] = {}
+        """The codes of what made the latest signatures wrong, by reason, where that was found out."""
 
     # -- reporting and keeping ----------------------------------------------------------------------------------------
 
@@ -126,6 +135,24 @@ class Refusals:
             kept = False
         if not kept:
             self._telemetry.count(Metric.REFUSED_NOT_KEPT, copy.reason)
+        self._explain(copy)
+
+    def _explain(self, copy: RefusedNotification) -> None:
+        """Find out which slip made its signature wrong; the answer goes to the log, the copy and the alarm."""
+        if copy.reason not in EXPLAINED or not copy.complete:
+            return
+
+        async def note(slips: Sequence[Slip]) -> None:
+            codes = name_codes(slips)
+            log.warning("slip_found", reason=copy.reason, slip=codes, serial=copy.serial, error=slips[0].text.en)
+            self._slips[copy.reason] = codes
+            for held in await self._store.of_reason(copy.reason):
+                if held.value.body_hash == copy.body_hash:
+                    await self._updater.update(
+                        held.value.place, lambda kept: name_slips(kept, copy.body_hash, tuple(codes.split()))
+                    )
+
+        self._finder.start(copy.reason, copy.size, lambda keys: find_slips(copy, keys), note)
 
     async def _store_copy(self, copy: RefusedNotification) -> bool:
         """Count the same message again, or give the copy a place; False when somebody else was faster."""
@@ -177,7 +204,7 @@ class Refusals:
         streak.last_s, streak.count = now, streak.count + 1
         if streak.count >= GOES_ON and now - streak.first_s >= GOES_ON_S and now >= streak.quiet_until_s:
             streak.quiet_until_s = now + ALARM_EVERY_S
-            self._telemetry.alarm(ALARM, error=reason)
+            self._telemetry.alarm(ALARM, subject=reason, error=self._slips.get(reason, ""))
 
     def going_on(self) -> list[str]:
         """Reasons for which refusals go on: several, the latest not long ago."""
@@ -218,10 +245,19 @@ class Refusals:
             )
         return stored.value
 
+    async def explain(self, message: RefusedNotification) -> Sequence[Slip]:
+        """What made the signature of a complete ``message`` wrong; the operator waits for it."""
+        return await self._finder.find(lambda keys: find_slips(message, keys))
+
     async def mark_accepted(self, message: RefusedNotification) -> None:
         """Mark ``message`` as accepted by a replay."""
         now = self._clock.now()
         await self._updater.update(message.place, lambda held: accept_refused(held, message.body_hash, now))
+
+
+def find_slips(message: RefusedNotification, keys: Keys) -> Sequence[Slip]:
+    """What made the signature of a complete message wrong; takes up to two seconds."""
+    return explain_notification(message.headers, message.raw, keys, message.arrived_at.timestamp())
 
 
 class _Streak:

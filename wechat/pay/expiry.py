@@ -12,9 +12,15 @@ from wechat.domain.ports import Runtime
 from wechat.domain.times import beijing_day
 
 WARN_DAYS, URGENT_DAYS, ALARM_DAYS = 60, 30, 7
+"""The one rule on certificates: a warning in the log, an error in the log, and an alarm with a degraded health."""
 ALARM = "certificate_ends"
 
 log = structlog.get_logger("wechat.expiry")
+
+
+def days_left(ends_at: datetime, now: datetime) -> int:
+    """Whole days until ``ends_at``; negative once it has passed."""
+    return (ends_at - now) // timedelta(days=1)
 
 
 class ExpiryWatch:
@@ -42,7 +48,7 @@ class ExpiryWatch:
             return
         self._looked_on = beijing_day(now)
         for name, ends_at in self._ends().items():
-            self._tell(name, ends_at, (ends_at - now) // timedelta(days=1))
+            self._tell(name, ends_at, days_left(ends_at, now))
 
     def _tell(self, name: str, ends_at: datetime, days: int) -> None:
         if days >= WARN_DAYS:
@@ -51,7 +57,7 @@ class ExpiryWatch:
         when = f"{name} ended on {day}" if days < 0 else f"{name} ends in {days} days, on {day}"
         (log.error if days < URGENT_DAYS else log.warning)("certificate_ends", name=name, error=when)
         if days <= ALARM_DAYS:
-            self._telemetry.alarm(ALARM, error=when)
+            self._telemetry.alarm(ALARM, subject=name, error=when)
 
     async def _run(self) -> None:
         while True:

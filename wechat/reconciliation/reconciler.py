@@ -105,7 +105,7 @@ class Reconciler:
         gone = Audit(self._clock.now(), "reconciliation", "rerun", Status.OPEN, Status.GONE)
         await self._records.close_gone(day, started_at, gone)
         if open_count:  # before the day ends: whoever takes it over after a crash says it once more
-            self._telemetry.alarm(BOOKS_DIFFER, day=day.isoformat(), error=f"{open_count} differences")
+            self._telemetry.alarm(BOOKS_DIFFER, subject=day.isoformat(), error=f"{open_count} differences")
         result = Reconciliation(day, started_at, self._clock.now(), ours, theirs, found)
         if not await self._records.finish(leased, result):
             raise DayTaken

@@ -94,7 +94,7 @@ class BookWork:
         self._telemetry.measure(Metric.UNRECONCILED_DAY, (now - self._bill_cache.ready_at(day)).total_seconds())
         if not self._merely_waits(day, error, now):
             kind = "bill_late" if isinstance(error, NotYet) else "reconciliation_failed"
-            self._telemetry.alarm(kind, day=day.isoformat(), error=_describe(error))
+            self._telemetry.alarm(kind, subject=day.isoformat(), error=_describe(error))
         await self._records.postpone(leased, now + _pause_after(error))
 
     def _merely_waits(self, day: date, error: Exception, now: datetime) -> bool:

@@ -24,6 +24,7 @@ from wechat.domain.metrics import Metric
 from wechat.domain.refused import MOST_RAW_BYTES, PLACES
 from wechat.notifications.reasons import MALFORMED, REASONS, group_of
 from wechat.notifications.refusals import ALARM, GOES_ON, KEEP, Refusals, RefusedMessage
+from wechat.slips.finder import SlipFinder
 
 SECOND = timedelta(seconds=1)
 
@@ -34,7 +35,8 @@ class Gate:
     def __init__(self) -> None:
         self.clock = ManualClock(NOW)
         self.backend = Backend(self.clock)
-        self.refusals = Refusals(self.backend.stores().refused, self.backend.runtime(), self.clock)
+        runtime = self.backend.runtime()
+        self.refusals = Refusals(self.backend.stores().refused, SlipFinder(None, runtime), runtime, self.clock)
 
     async def refuse(self, error: NotifyError, body: bytes = b"{}", about: str = NUMBER, **headers: str) -> None:
         message = RefusedMessage(Api.V3, headers, body, error, about)

@@ -1,0 +1,31 @@
+"""The keys by which a wrong signature is explained, out of the settings."""
+
+from __future__ import annotations
+
+from pydantic import SecretStr
+
+from service.settings.model import Settings
+from wechat.explain.model import Keys
+from wechat.pay.key_files import PemContent, read_pem
+
+
+def find_slip_keys(settings: Settings) -> Keys:
+    """All keys of ``settings``."""
+    v2, v3 = settings.pay.v2, settings.pay.v3
+    return Keys(
+        v2=_text(v2.key if v2 else None),
+        v3=_text(v3.key if v3 else None),
+        appsecret=settings.account.appsecret.get_secret_value(),
+        private_key=_pem(v3.merchant_key if v3 else None),
+        certificate=_pem(v3.merchant_cert if v3 else None),
+        public_key=_pem(v3.public_key if v3 else None),
+        public_key_id=(v3.public_key_id if v3 else "") or "",
+    )
+
+
+def _text(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret else ""
+
+
+def _pem(secret: SecretStr | None) -> PemContent | None:
+    return read_pem(secret.get_secret_value()) if secret else None

@@ -1,0 +1,48 @@
+"""What a page reports: how WeChat's browser refused to start a payment."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from wechat.support.requests import RequestBody
+
+MOST_SAID = 300
+MOST_URL = 2048
+Value = Annotated[str, Field(max_length=512)]
+
+
+class Call(StrEnum):
+    """What the page had called."""
+
+    BRIDGE = "WeixinJSBridge"
+    CHOOSE = "wx.chooseWXPay"
+    CONFIG = "wx.config"
+
+
+class ClientError(RequestBody):
+    """``POST /client-errors``. ``said`` are WeChat's words; ``params`` what it was given, by name; ``url`` the address
+    that was signed for wx.config, and ``real_url`` the one that WeChat judged (``realAuthUrl``). ``js_api`` is what
+    wx.checkJsApi said of the interface that was called.
+
+    Anybody who has a session can report anything: it is for people to read, and no rule about money reads it.
+    """
+
+    PARAMS: ClassVar[frozenset[str]] = frozenset(
+        {"appId", "timeStamp", "timestamp", "nonceStr", "package", "signType", "paySign", "signature"}
+    )
+
+    out_trade_no: str = Field(max_length=32)
+    call: Annotated[Call, Field(strict=False)]
+    said: str = Field(min_length=1, max_length=MOST_SAID)
+    params: dict[str, Value] = Field(default_factory=dict, max_length=8)
+    url: str = Field("", max_length=MOST_URL)
+    real_url: str = Field("", max_length=MOST_URL)
+    js_api: bool | None = None
+
+    @property
+    def known_params(self) -> dict[str, str]:
+        """Those of ``params`` that WeChat takes."""
+        return {name: value for name, value in self.params.items() if name in self.PARAMS}
