@@ -130,8 +130,7 @@ class Account:
 def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: PrometheusTelemetry) -> Process:
     """Build everything: what is signed is dated by ``machine``, everything else by ``clock``. Raises ConfigError."""
     transport, machine = Transport(telemetry), SystemClock()
-    clock, runtime = _runtime(settings, transport, machine, telemetry)
-    telemetry.feed = NewsFeed(clock)
+    clock, runtime, feed = _runtime(settings, transport, machine, telemetry)
     pay = gateways.build(settings, transport, Runtime(machine, runtime.random, telemetry, runtime.threads))
     storage, token_store = _storage(settings, mongo_url, runtime), _token_cache(settings, redis_url, clock)
     core = build_core(storage, pay.gateways, pay.refunds, read_core_settings(settings), runtime, machine)
@@ -147,7 +146,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         staff=build_staff(settings, core.store, token_store, runtime, machine),
         receiver=core.receiver,
         alarms=alarms,
-        feed=telemetry.feed,
+        feed=feed,
         client_errors=ClientErrors(core.orders, core.updates, account.jssdk, core.finder, runtime),
         health=_health(settings, transport, pay, account, core, alarms, runtime),
         diagnosis=_diagnosis(core, clock),
@@ -187,9 +186,11 @@ def _background(
 
 def _runtime(
     settings: Settings, transport: Transport, machine: SystemClock, telemetry: PrometheusTelemetry
-) -> tuple[SystemClock, Runtime]:
+) -> tuple[SystemClock, Runtime, NewsFeed]:
+    """The clock, what use cases take from the machine, and where their news goes."""
     clock = SimulatorClock(transport, settings.simulator_url) if settings.simulator_url else machine
-    return clock, Runtime(clock, SystemRandom(), telemetry, ThreadPool())
+    telemetry.feed = feed = NewsFeed(clock)
+    return clock, Runtime(clock, SystemRandom(), telemetry, ThreadPool()), feed
 
 
 def _account(settings: Settings, transport: Transport, token_store: TokenStore, runtime: Runtime) -> Account:
