@@ -73,9 +73,12 @@ def show(
         with tempfile.NamedTemporaryFile(prefix="fenpay-bill-", suffix=".csv") as file:
             size = _download(context, day(date), BillKind.ALL, file)
             file.flush()
-            lines, sums = _read(Path(file.name), limit) if size else ([], dict.fromkeys(SUM_NAMES, 0))
-        document = {"date": date, "sums": sums, "lines": [_line(line) for line in lines]}
+            lines, sums, unread = _read(Path(file.name), limit) if size else ([], dict.fromkeys(SUM_NAMES, 0), [])
+        document = {"date": date, "sums": sums, "lines": [_line(line) for line in lines], "unread_lines": unread}
         context.screen.show(document, *_views(context.screen, lines, sums))
+        if unread:
+            numbers = ", ".join(map(str, unread))
+            context.screen.say(Bilingual(f"第 {numbers} 行无法读取", f"Line {numbers} makes no sense"))
         if not size:
             context.screen.say(NO_BILL)
 
@@ -121,10 +124,14 @@ def _once_whole(path: Path) -> Iterator[IO[bytes]]:
         draft.unlink(missing_ok=True)
 
 
-def _read(path: Path, limit: int) -> tuple[list[TradeLine], dict[str, int]]:
-    """The first lines, and the sums of all. Raises Problem for a bill that does not add up."""
+def _read(path: Path, limit: int) -> tuple[list[TradeLine], dict[str, int], list[int]]:
+    """The first lines, the sums of all, and the numbers of those that make no sense.
+
+    Raises Problem for a bill that does not add up.
+    """
+    unread: list[BillBroken] = []
     try:
-        lines = trade_lines(read_lines(path))
+        lines = trade_lines(read_lines(path), unread=unread)
         first = list(islice(lines, limit))
         sums: Totals = sum_lines(chain(first, lines))
     except BillBroken as error:
@@ -133,7 +140,7 @@ def _read(path: Path, limit: int) -> tuple[list[TradeLine], dict[str, int]]:
             f"Line {error.line} of the bill makes no sense ({error.reason})",
         )
         raise Problem(Exit.FAILED, error.public_code, text) from None
-    return first, {name: getattr(sums, name) for name in SUM_NAMES}
+    return first, {name: getattr(sums, name) for name in SUM_NAMES}, [fault.line for fault in unread]
 
 
 def _line(line: TradeLine) -> dict[str, Any]:

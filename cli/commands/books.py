@@ -12,7 +12,7 @@ from rich.console import RenderableType
 
 from cli.commands.orders import NUMBER
 from cli.context import AsJson, Context, Day, KeyFile, Url, Yes, command_context, day
-from cli.output import Screen, money, words
+from cli.output import Screen, cell, money, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual
 from wechat.domain.times import from_v3, span
@@ -81,7 +81,7 @@ def reconcile(
         repairs = _carried_out(context, path, steps, differences)
         document = result | {"differences": list(differences.values()), "repairs": repairs}
         context.screen.show(document, *_outcomes(context.screen, steps, repairs))
-        _conclude(context.screen, date, differences, repairs)
+        _conclude(context.screen, date, differences, repairs, result["unread_lines"])
 
 
 def _run(context: Context, path: str) -> tuple[dict[str, Any], dict[str, Difference]]:
@@ -193,10 +193,18 @@ def _question(plan: Sequence[Step]) -> Bilingual:
 
 
 def _conclude(
-    screen: Screen, date: str, differences: Mapping[str, Difference], repairs: Sequence[Mapping[str, Any]]
+    screen: Screen,
+    date: str,
+    differences: Mapping[str, Difference],
+    repairs: Sequence[Mapping[str, Any]],
+    unread: Sequence[int],
 ) -> None:
-    """End with 1 while a difference is open, and name the next command: never a repair that has just failed."""
+    """End with 1 while a difference is open or the bill was not read whole, and name the next command: never a repair
+    that has just failed."""
     left = [one for one in differences.values() if one["status"] == "open"]
+    if not left and unread:
+        screen.next_step(command("bill fetch", date))
+        raise typer.Exit(int(Exit.FAILED))
     if not left:
         screen.say(Bilingual("没有待处理的差异", "No difference is open"))
         return
@@ -227,8 +235,22 @@ def _views(screen: Screen, result: Mapping[str, Any], differences: Mapping[str, 
     ]
     heading = Bilingual(f"{result['date']} 对账", f"Reconciliation of {result['date']}")
     sums = screen.table(heading, columns, rows)
+    views = [sums, *_unread(screen, result["unread_lines"])]
     now = from_v3(result["finished_at"])  # the service's own clock
-    return [sums, _table(screen, differences, now)] if differences else [sums]
+    return [*views, _table(screen, differences, now)] if differences else views
+
+
+def _unread(screen: Screen, lines: Sequence[int]) -> list[RenderableType]:
+    """A sentence on lines of the bill that could not be read."""
+    if not lines:
+        return []
+    numbers = ", ".join(map(str, lines))
+    text = Bilingual(
+        f"账单第 {numbers} 行无法读取，不在微信一侧的合计里；涉及的订单列在差异中",
+        f"Line {numbers} of the bill makes no sense and is not in WeChat's sums; the orders it is about are among the "
+        "differences",
+    )
+    return [cell(text.to(screen.lang))]
 
 
 def _shorten_ids(differences: Iterable[str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from handlers.web.services import Services
 from wechat.domain.errors import BadRequest, Bilingual, NotFound
 from wechat.domain.times import to_v3
 from wechat.pay.bills.gateways import Bill
-from wechat.pay.bills.parser import BillKind, trade_lines
+from wechat.pay.bills.parser import BillBroken, BillKind, trade_lines
 from wechat.reconciliation.accounts import DoubleEntry, double_entry
 from wechat.reconciliation.books import (
     ACTIONS,
@@ -138,11 +138,13 @@ class LedgerHandler(_DayHandler):
         day, number = _day(text), self.get_query_argument("out_trade_no", "")
         if number:
             bill = await self.services.books.bill_cache.bill(day)
-            sums = await asyncio.to_thread(_order_sums, bill, number)
+            sums, unread = await asyncio.to_thread(_order_sums, bill, number)
         else:
-            sums = (await self.result(day)).theirs
+            result = await self.result(day)
+            sums, unread = result.theirs, result.unread
         order = {"out_trade_no": number} if number else {}
-        self.write_json({"date": day.isoformat(), **order, **ledger_view(double_entry(sums))})
+        incomplete = {"unread_lines": list(unread)} if unread else {}
+        self.write_json({"date": day.isoformat(), **order, **ledger_view(double_entry(sums)), **incomplete})
 
 
 class BillHandler(_DayHandler):
@@ -173,6 +175,7 @@ def result_view(result: Reconciliation) -> dict[str, Any]:
         "finished_at": to_v3(result.finished_at),
         "ours": {name: getattr(result.ours, name) for name in ("payments", "received", "refunds", "refunded")},
         "wechat": sums_view(result.theirs),
+        "unread_lines": list(result.unread),
         "found": {kind.value: count for kind, count in sorted(result.found.items())},
     }
 
@@ -222,10 +225,14 @@ def _entry_view(entry: BookEntry | None) -> dict[str, Any] | None:
     return {name: value for name, value in entry._asdict().items() if value != ""} if entry else None
 
 
-def _order_sums(bill: Bill, out_trade_no: str) -> Totals:
+def _order_sums(bill: Bill, out_trade_no: str) -> tuple[Totals, Sequence[int]]:
+    """What the bill's lines of an order add up to, and the numbers of those that may be its too: they make no sense."""
     if bill.path is None:
-        return Totals()
-    return sum_lines(line for line in trade_lines(bill.lines()) if line.out_trade_no == out_trade_no)
+        return Totals(), ()
+    unread: list[BillBroken] = []
+    lines = trade_lines(bill.lines(), unread=unread)
+    sums = sum_lines(line for line in lines if line.out_trade_no == out_trade_no)
+    return sums, [fault.line for fault in unread]
 
 
 def _day(text: str) -> date:

@@ -77,6 +77,9 @@ def summary_rows(result: Reconciliation, lang: str) -> list[Row]:
         rows.append(
             [text.to(lang), "" if name in ("fee", "net") else _sum(result.ours, name), _sum(result.theirs, name)]
         )
+    if result.unread:
+        lines = ", ".join(map(str, result.unread))
+        rows.append([Bilingual("账单中无法读取的行", "Lines of the bill that make no sense").to(lang), "", lines])
     return rows
 
 

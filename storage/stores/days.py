@@ -90,6 +90,7 @@ def _write_result(result: Reconciliation) -> Document:
         "ours": _write_sums(result.ours),
         "theirs": _write_sums(result.theirs),
         "found": {kind.value: count for kind, count in result.found.items()},
+        "unread": list(result.unread),
     }
 
 
@@ -101,6 +102,7 @@ def read_result(day: date, document: Document) -> Reconciliation:
         ours=_read_sums(document["ours"]),
         theirs=_read_sums(document["theirs"]),
         found={DifferenceKind(kind): int(count) for kind, count in document["found"].items()},
+        unread=tuple([int(line) for line in document.get("unread", ())]),
     )
 
 

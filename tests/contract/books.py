@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -30,13 +30,15 @@ AT_ONCE = 250
 
 
 class FileGateway:
-    """``BillGateway`` that hands out ``lines``, or says that there is no bill when it is ``empty``."""
+    """``BillGateway`` that hands out ``lines``, as ``edit`` changes the file, or says that there is no bill when it is
+    ``empty``."""
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
         self.error: Exception | None = None
         self.empty = False
         self.fetched = 0
+        self.edit: Callable[[bytes], bytes] = lambda file: file
 
     async def fetch(self, day: date, kind: BillKind, into: Path) -> Bill:
         await asyncio.sleep(0)
@@ -46,7 +48,7 @@ class FileGateway:
         if self.empty:
             return Bill(day, kind, None)
         with receiving(into) as sink:
-            sink.write(trade_file(self.lines))
+            sink.write(self.edit(trade_file(self.lines)))
             sink.finish()
         return Bill(day, kind, into)
 

@@ -1,8 +1,9 @@
-"""Bills with lines that no order of ours explains: reversals at a till, and orders of other systems."""
+"""Bills with lines that no order of ours explains, reversals at a till and orders of other systems, and with lines that
+make no sense."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import time, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.support.bills import MCHID, Line
 from tests.support.clock import ManualClock
 from tests.support.runtime import RandomIds, RecordedTelemetry
 from wechat.domain.ports import Runtime
+from wechat.pay.bills.parser import MOST_UNREAD, BillBroken
 from wechat.reconciliation.accounts import Account, double_entry
 from wechat.reconciliation.bill_cache import BillCache
 from wechat.reconciliation.books import BookEntry, Difference, DifferenceKind, Reconciliation, classify
@@ -123,3 +125,63 @@ async def test_a7_an_order_of_ours_is_compared_though_its_number_is_declared(day
 def test_a7_a_pattern_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="regular expression"):
         BooksSettings.model_validate({"foreign_numbers": ["TILL-("]})
+
+
+# -- lines that make no sense -----------------------------------------------------------------------------------------
+
+
+def spoil(number: str, old: bytes, new: bytes) -> Callable[[bytes], bytes]:
+    """Change ``old`` to ``new`` in the line of the payment ``number``."""
+
+    def edit(file: bytes) -> bytes:
+        lines = file.split(b"\r\n")
+        [place] = [i for i, line in enumerate(lines) if number.encode() in line and b"`SUCCESS," in line]
+        assert old in lines[place]
+        lines[place] = lines[place].replace(old, new, 1)
+        return b"\r\n".join(lines)
+
+    return edit
+
+
+SPOILT: dict[str, tuple[bytes, bytes]] = {
+    "a price that is none": (b"`CNY,`", b"`CNY,`x"),
+    "a time that is none": (b"`2026-0", b"`2026-9"),
+    "a column too few": (b",`CNY,`", b",`"),
+    "a column too many": (b",`CNY,`", b",`CNY,`,`"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+async def test_b10_one_bad_line_is_told_by_its_number_and_the_rest_of_the_day_is_read(day: Day, name: str) -> None:
+    """Whose line it is is not known, so that payment is a difference and nothing of it is assumed."""
+    hurt = day.shop.payments[3]
+    day.gateway.edit = spoil(hurt.out_trade_no, *SPOILT[name])
+    result, differences = await day.reconcile()
+    [line] = result.unread
+    assert 2 <= line <= len(day.shop.lines) + 1
+    assert [(each.kind, each.numbers.out_trade_no) for each in differences] == [
+        (DifferenceKind.MISSING_THERE, hurt.out_trade_no)
+    ]
+    assert (result.ours.payments, result.theirs.payments) == (10, 9)
+    assert result.theirs.received == result.ours.received - hurt.total
+    assert day.telemetry.alarms("bill_lines_unread") == 1
+
+
+async def test_b10_a_bill_whose_summary_does_not_count_the_bad_line_is_refused(day: Day) -> None:
+    day.gateway.edit = lambda file: file.replace(b"\r\n", b"\r\n`no line at all\r\n", 1)
+    with pytest.raises(BillBroken, match="summary"):
+        await day.reconcile()
+
+
+async def test_b10_what_has_more_bad_lines_than_good_is_no_bill(day: Day) -> None:
+    day.gateway.edit = lambda file: file.replace(b"`CNY,`", b"`CNY,`x")
+    extra = [till_payment(f"TILL-{n:06}") for n in range(MOST_UNREAD + 1)]
+    with pytest.raises(BillBroken, match="value"):
+        await day.reconcile(*extra)
+
+
+async def test_b10_a_line_break_within_a_field_is_no_bad_line(day: Day) -> None:
+    number = day.shop.payments[3].out_trade_no
+    day.gateway.edit = spoil(number, b",`CNY,`", b",`CNY\r\n,`")
+    result, _ = await day.reconcile()
+    assert (result.unread, result.theirs.payments) == ((), 10)

@@ -148,7 +148,7 @@ def bare_delivery() -> Delivery:
 def a_result() -> Reconciliation:
     sums = Totals(1, LARGE, LARGE, 2, LARGE, LARGE, 7 * LARGE)
     found = {DifferenceKind.AMOUNT: 1, DifferenceKind.DOUBLE_PAYMENT: 2}
-    return Reconciliation(DAY, NOW, NOW + HOUR, sums, replace(sums, payments=2), found)
+    return Reconciliation(DAY, NOW, NOW + HOUR, sums, replace(sums, payments=2), found, (3, 7))
 
 
 def full_day() -> BookDay:

@@ -34,6 +34,9 @@ MEANINGS: Mapping[str, Bilingual] = {
         "事件未能推送给业务系统，已放弃", "an event could not be delivered and was given up on"
     ),
     "books_differ": Bilingual("对账有差异", "the books differ from WeChat Pay's bill"),
+    "bill_lines_unread": Bilingual(
+        "账单有无法读取的行，其余已对账", "lines of the bill make no sense; the rest was reconciled"
+    ),
     "bill_late": Bilingual("账单迟迟不可下载", "the bill is late"),
     "reconciliation_failed": Bilingual("对账失败", "the reconciliation failed"),
     "certificate_ends": Bilingual("证书即将过期或已过期", "a certificate ends soon, or has ended"),
@@ -42,7 +45,7 @@ MEANINGS: Mapping[str, Bilingual] = {
 """Without the order or day, which is told beside it."""
 MISMATCH = Bilingual("微信支付的结果与订单不一致", "what WeChat Pay says does not match the order")
 HEALTH = "health_"
-OF_DAYS = frozenset({"books_differ", "bill_late", "reconciliation_failed"})
+OF_DAYS = frozenset({"books_differ", "bill_lines_unread", "bill_late", "reconciliation_failed"})
 REFUSED = "notifications_refused"
 
 

@@ -213,7 +213,11 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """The result of a run. ``found`` counts the differences of each kind, settled ones too."""
+    """The result of a run. ``found`` counts the differences of each kind, settled ones too.
+
+    ``unread`` are the numbers of the bill's lines that made no sense: ``theirs`` lacks them, and what they say of our
+    entries is not known, so those stand among the differences.
+    """
 
     day: date
     started_at: datetime
@@ -221,6 +225,7 @@ class Reconciliation:
     ours: Totals
     theirs: Totals
     found: Mapping[DifferenceKind, int] = field(default_factory=dict)
+    unread: tuple[int, ...] = ()
 
 
 def classify(

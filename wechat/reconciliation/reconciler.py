@@ -22,7 +22,7 @@ from wechat.domain.errors import Bilingual, Conflict, Gone
 from wechat.domain.ports import Runtime
 from wechat.domain.times import BEIJING
 from wechat.pay.bills.gateways import Bill, NotYet
-from wechat.pay.bills.parser import BillKind, TradeLine, trade_lines
+from wechat.pay.bills.parser import BillBroken, BillKind, TradeLine, trade_lines
 from wechat.reconciliation.bill_cache import BillCache
 from wechat.reconciliation.books import (
     Audit,
@@ -45,6 +45,7 @@ LEASE = timedelta(minutes=15)
 EVENING = time(20)
 """From then on somebody should know that there is no bill of the day before."""
 BOOKS_DIFFER = "books_differ"
+BILL_UNREAD = "bill_lines_unread"
 
 log = structlog.get_logger("wechat.reconciliation.reconciler")
 
@@ -96,7 +97,7 @@ class Reconciler:
             tempfile.TemporaryDirectory(prefix="fenpay-books-") as directory,
             _match_database(directory) as database,
         ):
-            theirs = await self._threads.run(partial(_load, database, bill))
+            theirs, unread = await self._threads.run(partial(_load, database, bill))
             ours = await self._load_ours(database, day)
             self._must_not_be_early(bill, ours)
             await self._load_unmatched_keys(database)
@@ -104,9 +105,12 @@ class Reconciler:
             found, open_count = await self._record_differences(database, day, started_at, elsewhere)
         gone = Audit(self._clock.now(), "reconciliation", "rerun", Status.OPEN, Status.GONE)
         await self._records.close_gone(day, started_at, gone)
+        if unread:
+            lines = ", ".join(map(str, unread))
+            self._telemetry.alarm(BILL_UNREAD, subject=day.isoformat(), error=f"lines {lines}")
         if open_count:  # before the day ends: whoever takes it over after a crash says it once more
             self._telemetry.alarm(BOOKS_DIFFER, subject=day.isoformat(), error=f"{open_count} differences")
-        result = Reconciliation(day, started_at, self._clock.now(), ours, theirs, found)
+        result = Reconciliation(day, started_at, self._clock.now(), ours, theirs, found, unread)
         if not await self._records.finish(leased, result):
             raise DayTaken
         log.info("reconciled", name=day.isoformat(), total=sum(found.values()))
@@ -198,12 +202,15 @@ def _match_database(directory: str) -> MatchDatabase:
     return MatchDatabase(Path(directory) / "scratch.sqlite")
 
 
-def _load(database: MatchDatabase, bill: Bill) -> Totals:
-    """The bill into ``database``; what it adds up to. Raises BillBroken, also when only its end is wrong."""
-    tally = Tally()
+def _load(database: MatchDatabase, bill: Bill) -> tuple[Totals, tuple[int, ...]]:
+    """The bill into ``database``; what it adds up to, and the numbers of lines that could not be read.
+
+    Raises BillBroken, also when only its end is wrong.
+    """
+    tally, unread = Tally(), list[BillBroken]()
     if bill.path:
-        database.add_theirs(_tally(trade_lines(bill.lines()), tally.line))
-    return tally.sums()
+        database.add_theirs(_tally(trade_lines(bill.lines(), unread=unread), tally.line))
+    return tally.sums(), tuple([fault.line for fault in unread])
 
 
 def _tally(lines: Iterable[TradeLine], tally: Callable[[TradeLine], None]) -> Iterator[BookEntry]:
@@ -214,7 +221,9 @@ def _tally(lines: Iterable[TradeLine], tally: Callable[[TradeLine], None]) -> It
 
 def _refunds_of(bill: Bill) -> set[str]:
     """The out_refund_no on a bill."""
-    return {line.out_refund_no for line in trade_lines(bill.lines()) if line.is_refund} if bill.path else set()
+    if bill.path is None:
+        return set()
+    return {line.out_refund_no for line in trade_lines(bill.lines(), unread=[]) if line.is_refund}
 
 
 def _differences(

@@ -10,6 +10,7 @@ Sources: https://pay.weixin.qq.com/doc/v3/merchant/4013071227 (trade bill), .../
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +26,9 @@ T = TypeVar("T")
 Row = Mapping[str, str]
 
 MAX_LINE = 16 * 1024  # characters; WeChat's widest columns add up to a tenth of that
+MOST_UNREAD = 100
+"""Lines of a bill that may make no sense; with more of them it is no bill."""
+_ROW_STARTS = re.compile(r"`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,`", re.ASCII)
 MOST = 2**63 - 1
 """How much all columns together may add up to, each in its own units: what the databases keep in a number."""
 
@@ -142,16 +146,20 @@ def read_lines(path: Path) -> Iterator[str]:
             raise BillBroken("encoding", number + 1) from None
 
 
-def trade_lines(lines: Iterable[str], summaries: list[TradeSummary] | None = None) -> Iterator[TradeLine]:
+def trade_lines(
+    lines: Iterable[str], summaries: list[TradeSummary] | None = None, unread: list[BillBroken] | None = None
+) -> Iterator[TradeLine]:
     """The entries of a trade bill; its summary is checked against them and appended to ``summaries``.
+
+    With ``unread``, a line that makes no sense is appended there and left out; the summary must count it, and leave
+    room for what it may say. Without, it is raised.
 
     Raises BillBroken: no header or one in another language, a line of another width, a malformed amount or date, a
     negative price, more than ``MOST``, a summary that is missing or does not add up.
     """
-    table = _Table(lines)
+    table = _Table(lines, unread)
     count = total = refund = bulk = 0
-    for row in table.rows("交易时间", "总交易单数"):
-        line = table.read(_trade_line, row)
+    for line in table.entries(_trade_line, "交易时间", "总交易单数"):
         count, total, refund = count + 1, total + line.total, refund + line.refund
         bulk += line.total + line.settled + abs(line.refund) + abs(line.settled_refund) + abs(line.fee_e5)
         yield line
@@ -159,36 +167,62 @@ def trade_lines(lines: Iterable[str], summaries: list[TradeSummary] | None = Non
         raise BillBroken("value", table.number)
     summary = table.read(_trade_summary, table.summary())
     table.end()
-    if summary.count != count or summary.total != total or summary.refund != refund:
+    left = (summary.total - total, summary.refund - refund)
+    if summary.count != count + table.unread or min(left) < 0 or (any(left) and not table.unread):
         raise BillBroken("summary", table.number)
     if summaries is not None:
         summaries.append(summary)
 
 
-def flow_lines(lines: Iterable[str]) -> Iterator[FlowLine]:
-    """The entries of a fund flow bill, whose number the summary must confirm. Raises BillBroken."""
-    table = _Table(lines)
+def flow_lines(lines: Iterable[str], unread: list[BillBroken] | None = None) -> Iterator[FlowLine]:
+    """The entries of a fund flow bill, whose number the summary must confirm; ``unread`` as in ``trade_lines``.
+
+    Raises BillBroken.
+    """
+    table = _Table(lines, unread)
     count = 0
-    for row in table.rows("记账时间", "资金流水总笔数"):
+    for line in table.entries(_flow_line, "记账时间", "资金流水总笔数"):
         count += 1
-        yield table.read(_flow_line, row)
+        yield line
     counted = table.read(lambda row: _count(row["资金流水总笔数"]), table.summary())
     table.end()
-    if counted != count:
+    if counted != count + table.unread:
         raise BillBroken("summary", table.number)
 
 
 class _Table:
     """Lines turned into rows by the header's names; remembers the line number for errors."""
 
-    def __init__(self, lines: Iterable[str]) -> None:
+    def __init__(self, lines: Iterable[str], unread: list[BillBroken] | None = None) -> None:
         self._lines = iter(lines)
+        self._unread = unread
+        self._held: str | None = None
         self._count = 0
         self.number = 0
         self._summary_names: list[str] = []
 
-    def rows(self, first_column: str, summary_starts: str) -> Iterator[Row]:
-        """The rows up to the summary's header. A row ends once it has its cells: merchants' texts may break a line."""
+    @property
+    def unread(self) -> int:
+        """How many lines made no sense."""
+        return len(self._unread or ())
+
+    def entries(self, make: Callable[[Row], T], first_column: str, summary_starts: str) -> Iterator[T]:
+        """What ``make`` reads in the rows up to the summary's header."""
+        for names, text in self._rows(first_column, summary_starts):
+            try:
+                entry = self.read(make, self._row(names, text))
+            except BillBroken as error:
+                if self._unread is None or error.reason not in ("value", "width") or self.unread >= MOST_UNREAD:
+                    raise
+                self._unread.append(error)
+            else:
+                yield entry
+
+    def _rows(self, first_column: str, summary_starts: str) -> Iterator[tuple[list[str], str]]:
+        """The columns and each row up to the summary's header.
+
+        A row ends once it has its cells, because merchants' texts may break a line; and where another one begins.
+        """
         names = self._names(self._next())
         if first_column not in names:
             raise BillBroken(f"heading {names[0][:40]!r} instead of {first_column}", self.number)
@@ -196,11 +230,12 @@ class _Table:
             starts_at = self.number
             while text.count(",`") < len(names) - 1 and len(text) <= MAX_LINE:
                 more = self._next()
-                if more.startswith(summary_starts):
-                    raise BillBroken("width", starts_at)
+                if more.startswith(summary_starts) or _ROW_STARTS.match(more):
+                    self._put_back(more)
+                    break
                 text = f"{text}\n{more}"
             self.number = starts_at
-            yield self._row(names, text)
+            yield names, text
         self._summary_names = self._names(text)
 
     def summary(self) -> Row:
@@ -223,9 +258,17 @@ class _Table:
     def _next(self) -> str:
         self._count += 1
         self.number = self._count
+        if self._held is not None:
+            text, self._held = self._held, None
+            return text
         for text in self._lines:
             return text.rstrip("\r\n").removeprefix("\ufeff")
         raise BillBroken("truncated", self.number)
+
+    def _put_back(self, text: str) -> None:
+        """Have ``text`` read once more."""
+        self._held = text
+        self._count -= 1
 
     @staticmethod
     def _names(text: str) -> list[str]:
