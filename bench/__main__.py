@@ -1,5 +1,5 @@
 """``make bench``: what the service does a second, how fast a bill is read, what an idle minute costs, how the service
-stands beside two peer applications and what many stored orders do to its rates.
+stands beside two peer applications, what many stored orders do to its rates, and what recording calls costs.
 
 Service, floor, peers, simulator, stores and load generator are processes of their own, on loopback and in a directory
 that is gone afterwards.
@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.measurements import bills, idle, rates, scale
+from bench.measurements import bills, calls, idle, rates, scale
 from bench.peers import comparison
 from scripts.steps import Failed
 
@@ -60,12 +60,19 @@ def measure_scale(arguments: argparse.Namespace, console: Console) -> Json:
     return {"scale": scale.figures(rounds)}
 
 
+def measure_calls(arguments: argparse.Namespace, console: Console) -> Json:
+    rounds = calls.run(arguments.count, arguments.rounds, arguments.driver)
+    calls.show(rounds, console)
+    return {"calls": calls.figures(rounds)}
+
+
 PARTS: dict[str, Callable[[argparse.Namespace, Console], Json]] = {
     "rates": measure_rates,
     "bills": measure_bills,
     "idle": measure_idle,
     "peers": measure_peers,
     "scale": measure_scale,
+    "calls": measure_calls,
 }
 
 
@@ -77,9 +84,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--bill-lines", type=int, default=200_000, help="length of the bill")
     parser.add_argument("--idle-orders", type=int, default=100_000, help="finished orders that are stored")
     parser.add_argument("--idle-seconds", type=float, default=60.0, help="how long to watch")
-    parser.add_argument("--rounds", type=int, default=1, help="of peers and scale: how often, for median and spread")
     parser.add_argument(
-        "--driver", choices=["motor", "pymongo"], default="motor", help="of peers and scale: the service's"
+        "--rounds", type=int, default=1, help="of peers, scale and calls: how often, for median and spread"
+    )
+    parser.add_argument(
+        "--driver", choices=["motor", "pymongo"], default="motor", help="of peers, scale and calls: the service's"
     )
     parser.add_argument(
         "--stored", type=int, nargs="+", default=[0, 10_000, 100_000], help="of scale: finished orders stored"

@@ -23,6 +23,7 @@ from service.core_settings import (
     read_core_settings,
 )
 from service.insight import build_insight
+from service.recording import record_calls
 from service.runtime import PrometheusTelemetry, SystemRandom, ThreadPool
 from service.settings.model import Settings
 from service.staff import build_staff
@@ -164,24 +165,28 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         callers=RateLimit(clock, CALLS, CALLS_PER_S, MOST_CALLERS),
         plugin_storage=lambda name: PluginStorage(core.store.plugin_records, name, runtime),
     )
-    background = [*pay.background, *_background(settings, core, services, hooks, runtime)]
+    background = _background(core, pay, services, hooks, [transport, *pay.closing], runtime)
     closing = [transport, *pay.closing, storage, token_store, account.tokens, *hooks, clock, core.finder, *background]
     return Process(services, storage, clock, background, closing, [transport, *pay.closing])
 
 
 def _background(
-    settings: Settings, core: Core, services: Services, webhooks: Sequence[Webhook], runtime: Runtime
+    core: Core,
+    pay: gateways.Pay,
+    services: Services,
+    webhooks: Sequence[Webhook],
+    transports: Sequence[Transport],
+    runtime: Runtime,
 ) -> list[Background]:
-    """What works without being asked."""
+    """What works without being asked. What comes first is closed last."""
+    settings = services.settings
+    calls = record_calls(settings.calls, core.store.calls, transports, core.receiver, runtime)
     targets: list[Target] = [*webhooks, *plugin.subscribers(settings.plugin_names, services)]
-    workers = build_workers(core, targets, runtime, settings.workers.loops)
-    return [
-        services.alarms,
-        services.health,
-        services.insight.live,
-        *workers,
+    workers = [
+        *build_workers(core, targets, runtime, settings.workers.loops),
         build_book_worker(services.books, runtime),
     ]
+    return [*calls, *pay.background, services.alarms, services.health, services.insight.live, *workers]
 
 
 def _runtime(

@@ -17,7 +17,7 @@ def build_insight(mchid: str, store: Stores, updates: OrderUpdates, runtime: Run
     """What pages read, and are told."""
     live = LiveFeed(mchid, store.orders, store.alarms, runtime)
     updates.watchers += (live.note,)
-    return Insight(Statistics(mchid, store.summaries, store.statistics_entries, runtime.clock), live)
+    return Insight(Statistics(mchid, store.summaries, store.statistics_entries, runtime.clock), live, store.calls)
 
 
 def build_summary_worker(mchid: str, store: Stores, updates: OrderUpdates, runtime: Runtime) -> Worker[SummaryLease]:

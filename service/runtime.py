@@ -84,6 +84,7 @@ SHAPES: Mapping[Metric, Shape] = {
     Metric.CLIENT_ERRORS: Shape(Counter, "Refusals of WeChat's browser that pages reported", ("call", "code")),
     Metric.TOKEN_REFRESHES: Shape(Counter, "Refreshes asked of WeChat", ("name", "result")),
     Metric.CERTIFICATE_EXPIRY: Shape(Gauge, "When a certificate ends", ("kind", "serial")),
+    Metric.CALLS_DROPPED: Shape(Counter, "Calls to or from WeChat of which no record was kept", ("reason",)),
     Metric.API_REQUEST_SECONDS: Shape(
         Histogram, "Calls to WeChat", ("api", "result"), (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
     ),

@@ -87,6 +87,9 @@ class Documents(Protocol):
 
     async def insert(self, document: Document, write: str) -> bool: ...
 
+    async def insert_all(self, documents: Sequence[Document]) -> None:
+        """Store new documents, each under a write by the name of its id; those that are there already are left."""
+
     async def get(self, identity: str) -> Document | None: ...
 
     async def replace(self, document: Document, rev: int, write: str) -> bool: ...

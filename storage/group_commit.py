@@ -28,6 +28,7 @@ DEADLINE_S = 2.5
 
 O = TypeVar("O")  # noqa: E741 - an operation
 R = TypeVar("R")
+S = TypeVar("S")
 
 
 @dataclass(slots=True, eq=False)
@@ -132,6 +133,12 @@ class GroupCommit:
         encoded = self._documents.encode(document, write)
         return await self._inserts.submit(encoded.id, encoded, encoded.size)
 
+    async def insert_all(self, documents: Sequence[Document]) -> None:
+        """A batch that somebody has formed already goes past the queues."""
+        batch = [self._documents.encode(document, document["_id"]) for document in documents]
+        if batch:
+            await self._alone(self._documents.insert_many(batch))
+
     async def get(self, identity: str) -> Document | None:
         return await self._reads.submit(identity, identity)
 
@@ -157,9 +164,9 @@ class GroupCommit:
         found = await self._documents.get_many(ids)
         return [found.get(identity) for identity in ids]
 
-    async def _alone(self, listing: Coroutine[Any, Any, list[Document]]) -> list[Document]:
+    async def _alone(self, listing: Coroutine[Any, Any, S]) -> S:
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[list[Document]] = loop.create_future()
+        answer: asyncio.Future[S] = loop.create_future()
         task = loop.create_task(listing)
         self._listings.add(task)
         task.add_done_callback(partial(self._finish_listing, answer))
@@ -169,7 +176,7 @@ class GroupCommit:
         finally:
             timer.cancel()
 
-    def _finish_listing(self, answer: asyncio.Future[list[Document]], task: asyncio.Task[list[Document]]) -> None:
+    def _finish_listing(self, answer: asyncio.Future[S], task: asyncio.Task[S]) -> None:
         """Answer whoever still waits; if all have gone, a failure must not be logged as lost."""
         self._listings.discard(task)
         error = StoreUnavailable() if task.cancelled() else task.exception()

@@ -33,6 +33,7 @@ ROOTS = (
     "service.compose",
     "service.core_settings",
     "service.gateways",
+    "service.recording",
     "service.alarm_channels",
     "service.staff",
     "service.clocks",

@@ -114,8 +114,10 @@ class Stack:
         platform: Platform | None = None,
         webhooks: Sequence[str] = (),
         driver: str = "motor",
+        calls: bool = True,
     ) -> Target:
-        """A service as the simulator's merchant; it believes ``platform`` where that is given."""
+        """A service as the simulator's merchant; it believes ``platform`` where that is given.
+        ``calls``: whether it records its calls."""
         url = f"http://127.0.0.1:{port or free_port()}"
         credentials = {**self.keys, **(platform.credentials if platform else {})}
         settings = overlay(url, self.simulator.url, credentials) | {
@@ -123,6 +125,7 @@ class Stack:
             "books": {"directory": str(self._directory / name / "bills")},
             "mongo": {"url": mongo_url, "driver": driver},
             "redis": {"url": self._redis_url},
+            "calls": {"enabled": calls},
             "webhooks": [_webhook(number, webhook) for number, webhook in enumerate(webhooks)],
             "merchants": [{"name": "bench", "sha256": hashlib.sha256(self.api_key.encode()).hexdigest()}],
         }

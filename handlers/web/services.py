@@ -13,7 +13,7 @@ from wechat.account.oauth import OAuth
 from wechat.alarms.board import AlarmBoard
 from wechat.diagnosis.diagnosis import Diagnosis
 from wechat.diagnosis.health import Health
-from wechat.domain.ports import Clock, DeliveryStore, NotificationStore, OrderStore, TokenStore
+from wechat.domain.ports import CallStore, Clock, DeliveryStore, NotificationStore, OrderStore, TokenStore
 from wechat.events.redelivery import Redelivery
 from wechat.live.feed import LiveFeed
 from wechat.notifications.receiver import NotificationReceiver
@@ -85,10 +85,11 @@ class Staff:
 
 @dataclass(frozen=True, slots=True)
 class Insight:
-    """What pages show of the business: its figures, and what happens while they are open."""
+    """What pages show of the business: its figures, what happens while they are open, and recorded calls."""
 
     statistics: Statistics
     live: LiveFeed
+    calls: CallStore
 
 
 @dataclass(frozen=True, slots=True)

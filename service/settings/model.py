@@ -15,6 +15,7 @@ from service.settings.sections import (
     AccountSettings,
     ApiKey,
     BooksSettings,
+    CallsSettings,
     ConsoleSettings,
     HttpSettings,
     LogSettings,
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
     account: AccountSettings
     pay: PaySettings
     books: BooksSettings = BooksSettings()
+    calls: CallsSettings = CallsSettings()
     mongo: MongoSettings = MongoSettings()
     redis: RedisSettings = RedisSettings()
     workers: WorkerSettings = WorkerSettings()

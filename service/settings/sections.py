@@ -88,6 +88,12 @@ class RedisSettings(Section):
     directory: Path = Path("var/redis")
 
 
+class CallsSettings(Section):
+    enabled: bool = True
+    keep_days: int = Field(30, ge=1, le=3650)
+    max_body: int = Field(16_384, ge=256, le=65_536)
+
+
 class WorkerSettings(Section):
     loops: int = Field(16, ge=1, le=256)
 

@@ -198,5 +198,6 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("by_day", "mchid", "date"),
         _index("due", "mchid", "due_at", only="due_at"),
     ],
+    stores.CALLS: [_index("by_order", "out_trade_no", "at"), _expiry()],
 }
 """None of them is unique: what must be unique is an ``_id``, so that a sharded cluster keeps the promise as well."""

@@ -10,6 +10,7 @@ from storage.stores.alarms import Alarms
 from storage.stores.approvals import Approvals
 from storage.stores.audit import AuditEntries
 from storage.stores.book_entries import BookEntries
+from storage.stores.calls import Calls
 from storage.stores.days import Days, Differences
 from storage.stores.deliveries import Deliveries
 from storage.stores.notifications import Notifications
@@ -31,6 +32,7 @@ DIFFERENCES = "day_differences"
 PLUGIN_RECORDS = "plugin_records"
 REFUSED = "refused_notifications"
 ALARMS = "alarms"
+CALLS = "recorded_calls"
 STAFF = "staff_members"
 STAFF_SESSIONS = "staff_sessions"
 FAILED_LOGINS = "failed_logins"
@@ -39,10 +41,10 @@ SUMMARIES = "day_summaries"
 APPROVALS = "approvals"
 COLLECTIONS = (
     ORDERS, NUMBERS, CLAIMS, NOTIFICATIONS, REFUSED, ALARMS, DELIVERIES, DAYS, DIFFERENCES, PLUGIN_RECORDS,
-    STAFF, STAFF_SESSIONS, FAILED_LOGINS, AUDIT, APPROVALS, SUMMARIES,
+    STAFF, STAFF_SESSIONS, FAILED_LOGINS, AUDIT, APPROVALS, SUMMARIES, CALLS,
 )  # fmt: skip
 """Names that release 0.1.0 did not use: its documents cannot live beside these."""
-EXPIRING = (CLAIMS, NOTIFICATIONS, REFUSED, ALARMS, DELIVERIES, STAFF_SESSIONS, FAILED_LOGINS, APPROVALS)
+EXPIRING = (CLAIMS, NOTIFICATIONS, REFUSED, ALARMS, DELIVERIES, STAFF_SESSIONS, FAILED_LOGINS, APPROVALS, CALLS)
 """Collections whose documents are removed after their ``expires_at``."""
 
 
@@ -58,6 +60,7 @@ class Stores:
         self.notifications = Notifications(commits[NOTIFICATIONS])
         self.refused = RefusedNotifications(commits[REFUSED])
         self.alarms = Alarms(commits[ALARMS])
+        self.calls = Calls(commits[CALLS])
         self.deliveries = Deliveries(commits[DELIVERIES], clock)
         self.days = Days(commits[DAYS])
         self.differences = Differences(commits[DIFFERENCES])

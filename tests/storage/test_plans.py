@@ -24,6 +24,7 @@ from storage.store import Codec
 from storage.stores.alarms import ALARM
 from storage.stores.all import (
     ALARMS,
+    CALLS,
     CLAIMS,
     DAYS,
     DELIVERIES,
@@ -34,6 +35,7 @@ from storage.stores.all import (
     REFUSED,
     SUMMARIES,
 )
+from storage.stores.calls import CALL
 from storage.stores.days import DAY, DIFFERENCE
 from storage.stores.deliveries import DELIVERY
 from storage.stores.listing import GROWTH, Position, write_cursor
@@ -44,6 +46,7 @@ from storage.stores.refused import REFUSED as REFUSED_MESSAGE
 from storage.stores.statistics import SUMMARY
 from tests.contract.samples import HOUR, MCHID, NOW, a_claim, a_message, a_payment, a_refund, a_refused, an_order
 from tests.storage.values import a_delivery, an_alarm
+from tests.support.calls import a_call
 from tests.support.clock import ManualClock
 from tests.support.runtime import RandomIds
 from wechat.domain.alarms import Alarm
@@ -147,6 +150,7 @@ VALUES: Sequence[tuple[str, Codec[Any], Callable[[int], Any], int]] = (
     (NOTIFICATIONS, NOTIFICATION, lambda i: a_message(f"event-{i}", number(i)), OTHERS_STORED),
     (REFUSED, REFUSED_MESSAGE, a_refused_one, REASONS_STORED * PLACES),
     (ALARMS, ALARM, an_alarm_of_many, REASONS_STORED * PLACES),
+    (CALLS, CALL, lambda i: replace(a_call(f"call-{i}", out_trade_no=number(i // 4)), at=NOW), OTHERS_STORED),
     (CLAIMS, CLAIM, lambda i: replace(a_claim(), key=f"key-{i}"), OTHERS_STORED),
     (NUMBERS, NUMBER, lambda i: NumberUse(payment_number(MCHID, f"T{i}"), f"{MCHID}:{number(i)}"), OTHERS_STORED),
     (DIFFERENCES, DIFFERENCE, a_difference, OTHERS_STORED),
@@ -277,6 +281,7 @@ LOOKUPS: dict[str, Callable[[MongoStorage], Awaitable[Any]]] = {
     "order by an unknown number": lambda s: s.orders.find_by_number("nobody", PAGE),
     "taken number": lambda s: s.numbers.reserve(NumberUse(payment_number(MCHID, "T1"), "another")),
     "unknown number": lambda s: s.numbers.get(refund_number(MCHID, "R1")),
+    "calls of an order": lambda s: s.calls.of_order(number(7), 200),
     "claim": lambda s: s.claims.get("key-7"),
     "replaced claim": replaced("claims", replace(a_claim(), key="key-8")),
     "notification": lambda s: s.notifications.get("event-7"),

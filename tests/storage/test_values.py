@@ -13,6 +13,7 @@ import pytest
 from storage.stores.all import (
     ALARMS,
     APPROVALS,
+    CALLS,
     CLAIMS,
     DAYS,
     DELIVERIES,
@@ -51,6 +52,7 @@ COLLECTION = {
     "refused": REFUSED,
     "alarms": ALARMS,
     "claims": CLAIMS,
+    "calls": CALLS,
     "deliveries": DELIVERIES,
     "days": DAYS,
     "differences": DIFFERENCES,

@@ -18,6 +18,7 @@ from tests.contract.samples import (
     a_refused,
     an_order,
 )
+from tests.support.calls import bare_call, full_call
 from wechat.domain.alarms import Alarm, new_alarm
 from wechat.domain.approvals import Approval, ApprovalState
 from wechat.domain.audit import Act
@@ -234,6 +235,7 @@ FULL_AND_BARE: dict[str, tuple[Any, Any]] = {
         replace(an_alarm(), subject="", error=""),
     ),
     "claims": (a_claim(), a_claim("", "")),
+    "calls": (full_call(), bare_call()),
     "deliveries": (full_delivery(), bare_delivery()),
     "days": (full_day(), bare_day()),
     "differences": (full_difference(), bare_difference()),

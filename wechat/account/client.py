@@ -17,6 +17,8 @@ from wechat.support.transport import Request, Transport
 
 BAD_TOKEN = frozenset({40001, 40014, 42001})
 """errcodes that mean: this access_token is no longer good."""
+API = "account"
+"""What its recorded calls are of."""
 QUOTA = frozenset({45009, 45011})
 
 _IP = re.compile(r"[0-9a-fA-F:.]{7,45}", re.ASCII)
@@ -31,14 +33,13 @@ class AccountClient:
 
     async def get(self, path: str, **query: str) -> dict[str, Any]:
         """GET with ``query`` in the order given. Raises AccountRefused, NotSent, OutcomeUnknown."""
-        return await self._call(Request(path.strip("/"), "GET", f"{path}?{urlencode(query)}"))
+        return await self._call(Request(path.strip("/"), "GET", f"{path}?{urlencode(query)}", api=API))
 
     async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """POST ``body`` as JSON. Raises as ``get``."""
         payload = json.dumps(body, ensure_ascii=False).encode()
-        return await self._call(
-            Request(path.strip("/"), "POST", path, payload, {"Content-Type": "application/json"}),
-        )
+        headers = {"Content-Type": "application/json"}
+        return await self._call(Request(path.strip("/"), "POST", path, payload, headers, api=API))
 
     async def _call(self, request: Request) -> dict[str, Any]:
         answer = await self._transport.send(self._hosts, request)

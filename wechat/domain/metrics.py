@@ -34,4 +34,5 @@ class Metric(StrEnum):
     CLIENT_ERRORS = "fenpay_client_errors_total"
     TOKEN_REFRESHES = "fenpay_token_refresh_total"  # noqa: S105 - a metric
     CERTIFICATE_EXPIRY = "fenpay_cert_expiry_timestamp_seconds"
+    CALLS_DROPPED = "fenpay_calls_not_recorded_total"
     API_REQUEST_SECONDS = "fenpay_api_request_seconds"

@@ -14,6 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from wechat.domain.alarms import Alarm
 from wechat.domain.approvals import Approval
 from wechat.domain.audit import AuditEntry, AuditFilter
+from wechat.domain.calls import Call
 from wechat.domain.deliveries import Delivery, DeliveryState
 from wechat.domain.facts import Received, RefundState
 from wechat.domain.messages import StoredNotification
@@ -226,6 +227,16 @@ class AlarmStore(VersionedStore[Alarm], Protocol):
 
     async def latest(self, limit: int, *, only_open: bool) -> Sequence[Alarm]:
         """The latest of all kinds; with ``only_open``, of those that nobody has seen and whose cause is there."""
+
+
+class CallStore(Protocol):
+    """Recorded calls by ``Call.id``, each for a limited time."""
+
+    async def add(self, calls: Sequence[Call]) -> None:
+        """Store new calls; those that are stored already are left as they are."""
+
+    async def of_order(self, out_trade_no: str, limit: int) -> Sequence[Call]:
+        """The latest about one order, oldest first."""
 
 
 class DeliveryStore(VersionedStore[Delivery], Protocol):

@@ -7,10 +7,11 @@ mean neither. A message that fails one generation's check is never tried against
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from wechat.domain.calls import UNSIGNED, VERIFIED, Direction, Exchange
 from wechat.domain.errors import (
     BadRequest,
     Bilingual,
@@ -81,6 +82,8 @@ class NotificationReceiver:
         keep: timedelta = KEEP,
     ) -> None:
         self.refusals = refusals
+        self.on_exchange: Callable[[Exchange], None] | None = None
+        """Called with each message that was answered, but for those of a flood that is refused."""
         self.last_accepted_at: datetime | None = None
         self._gateways = gateways
         self._messages = Updater(store, lambda message: message.id, runtime.random, remembered=0)
@@ -95,17 +98,23 @@ class NotificationReceiver:
         Raises NotifyError (its ``status`` is the answer) and StoreUnavailable (503; WeChat comes again).
         """
         started, api = self._clock.monotonic(), generation(headers)
+        exchange = begin_exchange(api, headers, body)
         result: str = Verdict.APPLIED
         try:
-            result = await self._receive_in_time(api, headers, body)
+            result = await self._receive_in_time(api, headers, body, exchange=exchange)
+            exchange.status = 200
         except FenpayError as error:
-            result = error.reason if isinstance(error, NotifyError) else error.public_code.lower()
+            result = exchange.error = error.reason if isinstance(error, NotifyError) else error.public_code.lower()
+            exchange.status = error.status if isinstance(error, NotifyError) else 503
             if isinstance(error, NotifyError):
-                await self._report(api, headers, body, error)
+                await self._report(api, exchange, error)
             raise
         finally:
             self._telemetry.count(Metric.NOTIFICATIONS, api or "mixed", result)
-            self._telemetry.observe(Metric.NOTIFICATION_SECONDS, self._clock.monotonic() - started)
+            exchange.duration_s = self._clock.monotonic() - started
+            self._telemetry.observe(Metric.NOTIFICATION_SECONDS, exchange.duration_s)
+            if self.on_exchange and exchange.verdict:
+                self.on_exchange(exchange)
 
     async def replay(self, message_id: str) -> str:
         """Let a refused message through the gate again, as of its arrival, and apply it if it passes; the verdict.
@@ -139,29 +148,44 @@ class NotificationReceiver:
         return kept
 
     async def _receive_in_time(
-        self, api: Api | None, headers: Mapping[str, str], body: bytes, arrived_at: datetime | None = None
+        self,
+        api: Api | None,
+        headers: Mapping[str, str],
+        body: bytes,
+        arrived_at: datetime | None = None,
+        exchange: Exchange | None = None,
     ) -> str:
         """The verdict on a message. Raises NotifyError, and StoreUnavailable when the time for it is over."""
         try:
             async with asyncio.timeout(BUDGET_S):
-                return await self._receive(api, headers, body, arrived_at)
+                return await self._receive(api, headers, body, arrived_at, exchange)
         except TimeoutError:
             raise StoreUnavailable from None
 
-    async def _report(self, api: Api | None, headers: Mapping[str, str], body: bytes, error: NotifyError) -> None:
+    async def _report(self, api: Api | None, exchange: Exchange, error: NotifyError) -> None:
         """Tell why a message was refused. One that was not verified has left no trace yet, so a copy is kept."""
+        headers, body = exchange.request_headers, exchange.request_body
         kept = isinstance(error, SignatureInvalid | Malformed) and self.refusals.wants_copy(error)
         gateway = self._gateways.get(api) if api and kept else None
         message = RefusedMessage(api, headers, body, error, gateway.claimed_order(body) if gateway else "")
         self.refusals.report(message)
         self._telemetry.publish(NewsKind.REFUSED, message.out_trade_no, {"api": api, "reason": error.reason})
         if kept:
+            exchange.verdict, exchange.out_trade_no = error.reason, message.out_trade_no
             await self.refusals.keep(message)
 
     async def _receive(
-        self, api: Api | None, headers: Mapping[str, str], body: bytes, arrived_at: datetime | None
+        self,
+        api: Api | None,
+        headers: Mapping[str, str],
+        body: bytes,
+        arrived_at: datetime | None,
+        exchange: Exchange | None,
     ) -> str:
         message = self._verify(api, headers, body, arrived_at)
+        if exchange:
+            exchange.verdict = UNSIGNED if message.value.notice else VERIFIED
+            exchange.out_trade_no = message.value.out_trade_no
         now = self._clock.now()
         transaction = message.value.transaction
         recorded = self._record(message, body, headers, now)
@@ -301,6 +325,11 @@ def generation(headers: Mapping[str, str]) -> Api | None:
     """Which API's message this is by its headers; None for a mixture."""
     present = sum(1 for name in HEADERS if name in headers)
     return {0: Api.V2, len(HEADERS): Api.V3}.get(present)
+
+
+def begin_exchange(api: Api | None, headers: Mapping[str, str], body: bytes) -> Exchange:
+    """What is recorded of a message, so far; without a verdict it is not recorded."""
+    return Exchange(Direction.IN, api or "mixed", "notify", "", "POST", "/notify", headers, body)
 
 
 def _first(

@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import structlog
 from yarl import URL
 
+from wechat.domain.calls import Direction, Exchange
 from wechat.domain.errors import NotSent, OutcomeUnknown, RemoteError
 from wechat.domain.metrics import Metric
 from wechat.domain.news import NewsKind, NewsValue
@@ -42,7 +44,8 @@ log = structlog.get_logger("wechat.support.transport")
 class Request:
     """``call`` is the name in logs and metrics, ``target`` path and query as signed and sent.
 
-    ``repeatable``: the same bytes may arrive twice without anything happening twice.
+    ``repeatable``: the same bytes may arrive twice without anything happening twice. ``api`` is v2, v3 or account,
+    empty for what is not recorded; ``out_trade_no`` the order that it is about.
     """
 
     call: str
@@ -51,16 +54,27 @@ class Request:
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     repeatable: bool = True
+    api: str = ""
+    out_trade_no: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, headers (case-insensitive) and raw body, exactly as they came; ``host`` is who answered."""
+    """Status, headers (case-insensitive) and raw body, exactly as they came; ``host`` is who answered.
+
+    ``exchange`` is what is recorded of the call, None where nothing is.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     host: str = ""
+    exchange: Exchange | None = None
+
+    def note_verdict(self, verdict: str) -> None:
+        """Record what checking the signature gave."""
+        if self.exchange:
+            self.exchange.verdict = verdict
 
 
 class Transport:
@@ -82,6 +96,9 @@ class Transport:
         self._under_way: set[asyncio.Timeout] = set()
         self._gave_up = False
         self.contact = Contact()
+        self.on_exchange: Callable[[Exchange], None] | None = None
+        """Called with each request that names its API, when its answer is here or nothing came. Whoever checks the
+        answer's signature sets the verdict in it, before anything else can run."""
         self._session: aiohttp.ClientSession | None = None
 
     def give_up(self) -> None:
@@ -107,7 +124,7 @@ class Transport:
         for tried, host in enumerate(hosts):
             share_s = (deadline - time.monotonic()) / (len(hosts) - tried)
             try:
-                return await self._once(host, request, share_s)
+                return await self._record(host, request, self._once(host, request, share_s))
             except NotSent as error:
                 gravest = gravest or error
             except OutcomeUnknown as error:
@@ -122,6 +139,29 @@ class Transport:
         ``sink`` runs in a thread, one piece at a time; what it raises ends the download. The bytes are handed over as
         they came, gzip and all. Raises NotSent, or OutcomeUnknown for an answer that is cut short, stalls or is longer.
         """
+        return await self._record(host, request, self._download(host, request, sink, most))
+
+    async def _record(self, host: str, request: Request, asking: Coroutine[Any, Any, Answer]) -> Answer:
+        """The answer that ``asking`` gets, reported to ``on_exchange`` however it ends."""
+        if self.on_exchange is None or not request.api:
+            return await asking
+        exchange = _begin_exchange(host, request)
+        started = time.monotonic()
+        try:
+            answer = replace(await asking, exchange=exchange)
+            exchange.status, exchange.answer_headers, exchange.answer_body = answer.status, answer.headers, answer.body
+            return answer
+        except RemoteError as error:
+            exchange.error = error.wire_message or error.public_code
+            raise
+        except asyncio.CancelledError:
+            exchange.error = "cancelled"
+            raise
+        finally:
+            exchange.duration_s = time.monotonic() - started
+            self.on_exchange(exchange)
+
+    async def _download(self, host: str, request: Request, sink: Callable[[bytes], None], most: int) -> Answer:
         started = time.monotonic()
         timeout = aiohttp.ClientTimeout(total=DOWNLOAD_S, sock_connect=self._connect_s, sock_read=STALL_S)
         try:
@@ -210,6 +250,19 @@ class Transport:
         about["duration_s"] = round(spent, 4)
         log.debug("wechat_call", **about)
         self._telemetry.publish(NewsKind.CALL, "", about)
+
+
+def _begin_exchange(host: str, request: Request) -> Exchange:
+    return Exchange(
+        Direction.OUT,
+        request.api,
+        request.call,
+        request.out_trade_no,
+        request.method,
+        host + request.target,
+        request.headers,
+        request.body,
+    )
 
 
 async def _read_up_to_limit(response: aiohttp.ClientResponse, call: str) -> bytes:

@@ -17,6 +17,7 @@ from tests.support.platform import Message, Platform, transaction_id, v2_xml
 from tests.support.receiving import KNOWN, World
 from tests.support.refund_fixture import lost
 from tests.support.refund_notices import v3_refund
+from wechat.domain.calls import Exchange
 from wechat.domain.errors import Malformed, Mismatch, NotifyError, OutcomeUnknown, SignatureInvalid
 from wechat.domain.facts import Api, RefundState
 from wechat.domain.orders import Refund, TradeState
@@ -336,3 +337,13 @@ async def test_a_second_payment_waits_for_an_operator_where_the_policy_is_to_ask
     with pytest.raises(Mismatch):
         await world.receive(world.write("v3"))
     assert world.backend.refunds == {}
+
+
+async def test_a_v2_refund_message_is_recorded_as_unsigned(world: World) -> None:
+    refund = await refunded(world)
+    exchanges: list[Exchange] = []
+    world.core.receiver.on_exchange = exchanges.append
+    await world.receive(v2_message(seal(v2_plain(refund))))
+    assert [(exchange.verdict, exchange.out_trade_no) for exchange in exchanges] == [
+        ("unsigned", world.order.out_trade_no)
+    ]

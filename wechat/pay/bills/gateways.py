@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from wechat.domain.errors import Bilingual, Conflict, GatewayRefused, Malformed, OutcomeUnknown
+from wechat.domain.facts import Api
 from wechat.pay import codes
 from wechat.pay.bills.file import MOST, BillSink, receiving
 from wechat.pay.bills.parser import BillBroken, BillKind, read_lines
@@ -108,7 +109,8 @@ class V3Bills:
         return host, target, sha1.lower()
 
     async def _download(self, host: str, target: str, sink: BillSink) -> None:
-        request = Request("billdownload", "GET", target, headers=self._gateway.sign("GET", target))
+        headers = self._gateway.sign("GET", target)
+        request = Request("billdownload", "GET", target, headers=headers, api=Api.V3)
         answer = await self._wire.transport.download(host, request, sink.write, most=self._most)
         if answer.status != 200:
             raise build_bare_status("billdownload", answer.status, answer.host)
@@ -175,7 +177,7 @@ class V2Bills:
             **wanted,
         }
         body = xmlcodec.build(fields | {"sign": v2_sign(fields, self._key, kind)})
-        return Request(call, "POST", f"/pay/{call}", body, _XML)
+        return Request(call, "POST", f"/pay/{call}", body, _XML, api=Api.V2)
 
 
 def _split(address: str) -> tuple[str, str]:

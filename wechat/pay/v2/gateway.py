@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 
+from wechat.domain.calls import VERIFIED
 from wechat.domain.errors import GatewayRefused, Malformed, NotifyError, OutcomeUnknown, SignatureInvalid
 from wechat.domain.facts import (
     Api,
@@ -28,7 +29,7 @@ from wechat.pay.signing import APP_PACKAGE, SignType, v2_app_fields, v2_pay_fiel
 from wechat.pay.v2 import fields as v2_fields
 from wechat.pay.v2 import xmlcodec
 from wechat.support.connection import build_bare_status
-from wechat.support.transport import Request
+from wechat.support.transport import Answer, Request
 
 _HEADERS = {"Content-Type": "text/xml; charset=utf-8"}
 RESULTS = {"SUCCESS": RemoteState.SUCCESS, "FAIL": RemoteState.PAYERROR}
@@ -64,7 +65,7 @@ class V2Gateway:
 
     async def prepay(self, order: Order, at: datetime) -> Prepay:
         """POST /pay/unifiedorder."""
-        fields = await self.ask("/pay/unifiedorder", self._order_fields(order))
+        fields = await self.ask("/pay/unifiedorder", self._order_fields(order), about=order.out_trade_no)
         prepay = Prepay(
             obtained_at=at,
             sign_type=self._sign_type.value,
@@ -79,7 +80,7 @@ class V2Gateway:
     async def query(self, order: Order, *, transaction_id: str = "") -> Verified[Transaction]:
         """POST /pay/orderquery."""
         number = {"transaction_id": transaction_id} if transaction_id else {"out_trade_no": order.out_trade_no}
-        fields = await self.ask("/pay/orderquery", {"appid": order.appid, **number})
+        fields = await self.ask("/pay/orderquery", {"appid": order.appid, **number}, about=order.out_trade_no)
         try:
             found = v2_fields.transaction(fields, remote_state("orderquery", fields.get("trade_state")))
         except Malformed as error:
@@ -88,7 +89,8 @@ class V2Gateway:
 
     async def close(self, order: Order) -> None:
         """POST /pay/closeorder; WeChat wants the order to be five minutes old."""
-        await self.ask("/pay/closeorder", {"appid": order.appid, "out_trade_no": order.out_trade_no})
+        fields = {"appid": order.appid, "out_trade_no": order.out_trade_no}
+        await self.ask("/pay/closeorder", fields, about=order.out_trade_no)
 
     def pay_params(self, appid: str, prepay: Prepay) -> PayParams:
         """Signed with the sign type that the order was placed with, which WeChat demands."""
@@ -194,32 +196,40 @@ class V2Gateway:
         return json.dumps({"h5_info": site}, ensure_ascii=False, separators=(",", ":"))
 
     async def ask(
-        self, path: str, fields: dict[str, str], *, over: ApiContext | None = None, repeatable: bool = True
+        self,
+        path: str,
+        fields: dict[str, str],
+        *,
+        about: str = "",
+        over: ApiContext | None = None,
+        repeatable: bool = True,
     ) -> dict[str, str]:
         """Send signed ``fields``, ``appid`` among them; the fields of a verified SUCCESS about that appid, or the error
         that the answer means.
 
-        ``over`` is another way out than the usual one; ``repeatable`` as in ``Request``. Raises GatewayRefused,
-        NotSent, OutcomeUnknown.
+        ``about``: the out_trade_no of the order, for the records. ``over`` is another way out than the usual one;
+        ``repeatable`` as in ``Request``. Raises GatewayRefused, NotSent, OutcomeUnknown.
         """
         wire = over or self._wire
         call = path.rpartition("/")[2]
         fields |= {"mch_id": self._merchant.mchid, "nonce_str": self._wire.nonce(), "sign_type": self._sign_type.value}
         fields = {name: value for name, value in fields.items() if value}
         fields["sign"] = v2_sign(fields, self._key, self._sign_type)
-        request = Request(call, "POST", path, xmlcodec.build(fields), _HEADERS, repeatable)
+        request = Request(call, "POST", path, xmlcodec.build(fields), _HEADERS, repeatable, Api.V2, about)
         answer = await wire.transport.send(wire.hosts, request)
         if answer.status != 200:
             raise build_bare_status(call, answer.status, answer.host)
-        return self._verify_answer(call, fields["appid"], answer.body)
+        return self._verify_answer(call, fields["appid"], answer)
 
-    def _verify_answer(self, call: str, appid: str, body: bytes) -> dict[str, str]:
+    def _verify_answer(self, call: str, appid: str, answer: Answer) -> dict[str, str]:
         try:
-            fields = xmlcodec.parse(body)
+            fields = xmlcodec.parse(answer.body)
             if fields.get("return_code") != "SUCCESS":
                 raise _communication_failure(call, fields)
             self._verify(fields)
+            answer.note_verdict(VERIFIED)
         except NotifyError as error:
+            answer.note_verdict(error.reason)
             message = f"answer not verifiable: {error.reason}"
             raise OutcomeUnknown(call, wire_message=message, unverified=error.reason) from None
         ours = fields.get("mch_id") == self._merchant.mchid and fields.get("appid") == appid

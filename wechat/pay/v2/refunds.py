@@ -32,14 +32,18 @@ class V2Refunds:
         if self._secure is None:
             raise NotSent("refund", wire_message="pay.v2.client_cert is not set")
         fields = await self._gateway.ask(
-            "/secapi/pay/refund", refund_fields(refund), over=self._secure, repeatable=False
+            "/secapi/pay/refund",
+            refund_fields(refund),
+            about=refund.out_trade_no,
+            over=self._secure,
+            repeatable=False,
         )
         return self._read("refund", refund, lambda: v2_fields.accepted_refund(fields))
 
     async def query_refund(self, refund: Refund) -> Verified[RemoteRefund]:
         """POST /pay/refundquery."""
         numbers = {"appid": refund.appid, "out_refund_no": refund.out_refund_no}
-        fields = await self._gateway.ask("/pay/refundquery", numbers)
+        fields = await self._gateway.ask("/pay/refundquery", numbers, about=refund.out_trade_no)
         return self._read("refundquery", refund, lambda: v2_fields.queried_refund(fields, refund.out_refund_no))
 
     def _read(self, call: str, refund: Refund, read: Callable[[], RemoteRefund]) -> Verified[RemoteRefund]:

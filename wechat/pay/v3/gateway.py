@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import orjson
 
+from wechat.domain.calls import VERIFIED
 from wechat.domain.errors import KeysMissing, Malformed, NotifyError, OutcomeUnknown, RemoteError, SignatureInvalid
 from wechat.domain.facts import Api, Notification, NotificationKind, RemoteRefund, RemoteState, Transaction, Verified
 from wechat.domain.orders import AppPayParams, Order, PayParams, Prepay, TradeType
@@ -72,7 +73,8 @@ class V3Gateway:
         """POST /v3/pay/transactions/{jsapi,native,h5,app}."""
         name = _PATHS[order.trade_type]
         result = _RESULTS[order.trade_type]
-        data = await self.ask(name, "POST", f"/v3/pay/transactions/{name}", self._order_body(order))
+        path, body = f"/v3/pay/transactions/{name}", self._order_body(order)
+        data = await self.ask(name, "POST", path, body, about=order.out_trade_no)
         value = data.get(result)
         if not isinstance(value, str) or not value:
             raise OutcomeUnknown(name, wire_message=f"answer without {result}")
@@ -82,7 +84,7 @@ class V3Gateway:
         """GET /v3/pay/transactions/{out-trade-no,id}/…."""
         way, number = ("id", transaction_id) if transaction_id else ("out-trade-no", order.out_trade_no)
         target = f"/v3/pay/transactions/{way}/{quote(number, safe='')}?mchid={order.mchid}"
-        data = await self.ask("query", "GET", target)
+        data = await self.ask("query", "GET", target, about=order.out_trade_no)
         try:
             found = v3_payloads.transaction(data, remote_state("query", data.get("trade_state")))
         except Malformed as error:
@@ -92,7 +94,7 @@ class V3Gateway:
     async def close(self, order: Order) -> None:
         """POST /v3/pay/transactions/out-trade-no/{out_trade_no}/close, answered 204."""
         target = f"/v3/pay/transactions/out-trade-no/{quote(order.out_trade_no, safe='')}/close"
-        await self.ask("close", "POST", target, {"mchid": order.mchid})
+        await self.ask("close", "POST", target, {"mchid": order.mchid}, about=order.out_trade_no)
 
     def pay_params(self, appid: str, prepay: Prepay) -> PayParams:
         """Four lines signed with the merchant's key."""
@@ -179,9 +181,17 @@ class V3Gateway:
         return body
 
     async def ask(
-        self, call: str, method: str, target: str, body: dict[str, Any] | None = None, *, repeatable: bool = True
+        self,
+        call: str,
+        method: str,
+        target: str,
+        body: dict[str, Any] | None = None,
+        *,
+        about: str = "",
+        repeatable: bool = True,
     ) -> dict[str, Any]:
-        """Send, verify, parse; an empty object for 204. ``repeatable`` as in ``Request``.
+        """Send, verify, parse; an empty object for 204. ``about``: the out_trade_no of the order, for the records.
+        ``repeatable`` as in ``Request``.
 
         Raises GatewayRefused, NotSent, OutcomeUnknown.
         """
@@ -189,7 +199,7 @@ class V3Gateway:
             self._ring.on_unknown()
             raise KeysMissing(call)
         payload = orjson.dumps(body) if body else b""
-        answer = await self._send(call, method, target, payload, repeatable)
+        answer = await self._send(call, method, target, payload, repeatable, about)
         try:
             self._verify_answer(answer, self._ring)
             return v3_payloads.json_object(answer.body) if answer.body else {}
@@ -202,14 +212,16 @@ class V3Gateway:
                 request_id=answer.headers.get("Request-ID", ""),
             ) from None
 
-    async def _send(self, call: str, method: str, target: str, body: bytes, repeatable: bool = True) -> Answer:
+    async def _send(
+        self, call: str, method: str, target: str, body: bytes, repeatable: bool = True, about: str = ""
+    ) -> Answer:
         """The answer of a signed request, if it is a success; what else WeChat says is raised."""
         headers = self.sign(method, target, body)
         if body:
             headers["Content-Type"] = "application/json"
         if self._ring.preferred_serial:
             headers["Wechatpay-Serial"] = self._ring.preferred_serial
-        request = Request(call, method, target, body, headers, repeatable)
+        request = Request(call, method, target, body, headers, repeatable, Api.V3, about)
         answer = await self._wire.transport.send(self._wire.hosts, request)
         if answer.status not in (200, 204):
             raise _failure(call, answer)
@@ -222,7 +234,12 @@ class V3Gateway:
         return {"Accept": "application/json", "User-Agent": USER_AGENT, "Authorization": authorization}
 
     def _verify_answer(self, answer: Answer, ring: KeyRing) -> None:
-        self._verify(answer.headers, answer.body, ring)
+        try:
+            self._verify(answer.headers, answer.body, ring)
+        except NotifyError as error:
+            answer.note_verdict(error.reason)
+            raise
+        answer.note_verdict(VERIFIED)
 
     def _verify(
         self, headers: Mapping[str, str], body: bytes, ring: KeyRing, arrived_at: datetime | None = None

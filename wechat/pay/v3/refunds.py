@@ -30,13 +30,15 @@ class V3Refunds:
 
     async def refund(self, refund: Refund) -> Verified[RemoteRefund]:
         """POST /v3/refund/domestic/refunds. Once a call: a no to a second try would not be one to the first."""
-        data = await self._gateway.ask("refund", "POST", PATH, refund_body(refund), repeatable=False)
+        body = refund_body(refund)
+        data = await self._gateway.ask("refund", "POST", PATH, body, about=refund.out_trade_no, repeatable=False)
         return self._read("refund", refund, data)
 
     async def query_refund(self, refund: Refund) -> Verified[RemoteRefund]:
         """GET /v3/refund/domestic/refunds/{out_refund_no}."""
         target = f"{PATH}/{quote(refund.out_refund_no, safe='')}"
-        return self._read("refund_query", refund, await self._gateway.ask("refund_query", "GET", target))
+        data = await self._gateway.ask("refund_query", "GET", target, about=refund.out_trade_no)
+        return self._read("refund_query", refund, data)
 
     def _read(self, call: str, refund: Refund, data: Mapping[str, Any]) -> Verified[RemoteRefund]:
         try:

@@ -1,0 +1,124 @@
+"""Records calls to WeChat and what WeChat posts, off the path of whoever waits for them.
+
+A queue of bounded size takes each exchange; a task of its own cuts out secrets and writes a batch every quarter of a
+second. When the queue is full, or the database is away for long, calls are dropped and counted: nobody waits for this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import structlog
+
+from wechat.calls.redaction import redact
+from wechat.domain.calls import Call, Exchange
+from wechat.domain.errors import StoreUnavailable
+from wechat.domain.metrics import Metric
+from wechat.domain.ports import CallStore, Runtime
+from wechat.support.rate_limit import RateLimit
+from wechat.support.tasks import end
+
+GATHER_S = 0.25
+RETRY_S = 2.0
+CLOSE_S = 2.0
+BATCH = 100
+MOST_QUEUED = 2000
+MOST_QUEUED_BYTES = 8 * 1024 * 1024
+ID_BYTES = 12
+OF_ORDER, OF_ORDER_PER_S, MOST_ORDERS = 60, 1 / 30, 5000
+"""Calls about one order that are kept at once, and in the long run: a message that is sent again and again must not
+fill the database."""
+
+log = structlog.get_logger("wechat.calls")
+
+
+class _Queued(NamedTuple):
+    """``id`` is chosen here, so that a batch that is written again is not there twice."""
+
+    id: str
+    ended_at: datetime
+    exchange: Exchange
+
+
+class CallRecorder:
+    """``keep``: how long a call is kept. ``most_body``: characters of each body."""
+
+    def __init__(self, store: CallStore, runtime: Runtime, keep: timedelta, most_body: int) -> None:
+        self._store = store
+        self._clock = runtime.clock
+        self._random = runtime.random
+        self._telemetry = runtime.telemetry
+        self._keep = keep
+        self._most_body = most_body
+        self._queue: deque[_Queued] = deque()
+        self._queued_bytes = 0
+        self._limit = RateLimit(runtime.clock, OF_ORDER, OF_ORDER_PER_S, MOST_ORDERS)
+        self._arrived = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin writing; returns at once."""
+        self._task = asyncio.create_task(self._run(), name="calls")
+
+    async def close(self) -> None:
+        """Write what is queued, if the database takes it in time."""
+        if self._task is None:
+            return
+        await end(self._task)
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self.flush()
+        except (StoreUnavailable, TimeoutError):
+            self._drop("closed", len(self._queue))
+
+    def record(self, exchange: Exchange) -> None:
+        """Queue an exchange that has just ended."""
+        if len(self._queue) >= MOST_QUEUED or self._queued_bytes >= MOST_QUEUED_BYTES:
+            self._drop("full")
+        elif exchange.out_trade_no and not self._limit.take(exchange.out_trade_no):
+            self._drop("repeated")
+        else:
+            self._queue.append(_Queued(self._random.token(ID_BYTES), self._clock.now(), exchange))
+            self._queued_bytes += exchange.size
+            self._arrived.set()
+
+    async def flush(self) -> None:
+        """Write everything that is queued. Raises StoreUnavailable; what is not written stays queued."""
+        while self._queue:
+            batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
+            calls = [call for call in map(self._redact, batch) if call]
+            try:
+                await self._store.add(calls)
+            except BaseException:
+                self._queue.extendleft(reversed(batch))
+                raise
+            self._queued_bytes -= sum(queued.exchange.size for queued in batch)
+
+    async def _run(self) -> None:
+        while True:
+            await self._arrived.wait()
+            await asyncio.sleep(GATHER_S)
+            self._arrived.clear()
+            try:
+                await self.flush()
+            except StoreUnavailable:
+                self._arrived.set()
+                await asyncio.sleep(RETRY_S)
+
+    def _redact(self, queued: _Queued) -> Call | None:
+        """The call as it is kept; None, and a line in the log, for one that cannot be read: it must stop no other."""
+        exchange = queued.exchange
+        started_at = queued.ended_at - timedelta(seconds=exchange.duration_s)
+        try:
+            return redact(exchange, queued.id, started_at, self._keep, self._most_body)
+        except Exception as error:  # whatever a message from outside causes
+            log.error("call_not_recorded", call=exchange.call, error=repr(error))
+            self._drop("unreadable")
+            return None
+
+    def _drop(self, reason: str, count: int = 1) -> None:
+        if count:
+            self._telemetry.count(Metric.CALLS_DROPPED, reason, by=count)

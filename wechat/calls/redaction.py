@@ -1,0 +1,203 @@
+"""What of an exchange is kept: known fields as they are, signatures in part, everything else masked.
+
+The lists name what may be kept, so a field that WeChat adds, or a secret that somebody adds, is masked until it is
+listed. Tokens, tickets, keys and codes are on no list; APIv3 ciphertext is kept sealed. A text in which nothing had to
+be masked is kept byte for byte, because signatures are made over bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from wechat.domain.calls import Call, Exchange, Message
+from wechat.domain.errors import Malformed
+from wechat.domain.facts import Api
+
+MASK = "***"
+MOST_PARSED = 64 * 1024
+"""Bytes; a longer body is not read, so nothing of it is kept."""
+MOST_HEADER = 1024
+MOST_NAME = 64
+MOST_HEADERS = 40
+
+HEADERS = frozenset(
+    {
+        "accept", "connection", "content-encoding", "content-length", "content-type", "date", "request-id", "server",
+        "transfer-encoding", "user-agent", "wechatpay-nonce", "wechatpay-serial", "wechatpay-signature-type",
+        "wechatpay-timestamp",
+    }
+)  # fmt: skip
+QUERY = frozenset(
+    {"account_type", "appid", "bill_date", "bill_type", "grant_type", "lang", "mchid", "tar_type", "type"}
+)
+V2_FIELDS = frozenset(
+    {
+        "account_type", "appid", "attach", "bank_type", "bill_date", "bill_type", "body", "cash_fee", "cash_fee_type",
+        "cash_refund_fee", "cash_refund_fee_type", "code_url", "coupon_count", "coupon_fee", "coupon_id",
+        "coupon_refund_count", "coupon_refund_fee", "coupon_refund_id", "coupon_type", "detail", "device_info",
+        "err_code", "err_code_des", "error_code", "fee_type", "goods_tag", "h5_url", "is_subscribe", "limit_pay",
+        "mch_id", "mweb_url", "nonce_str", "notify_url", "openid", "out_refund_no", "out_trade_no", "prepay_id",
+        "product_id", "receipt", "refund_account", "refund_channel", "refund_count", "refund_desc", "refund_fee",
+        "refund_fee_type", "refund_id", "refund_status", "refund_success_time", "req_info", "result_code", "retmsg",
+        "return_code", "return_msg", "scene_info", "settlement_refund_fee", "settlement_total_fee", "sign_type",
+        "spbill_create_ip", "tar_type", "time_end", "time_expire", "time_start", "total_fee", "trade_state",
+        "trade_state_desc", "trade_type", "transaction_id", "version",
+    }
+)  # fmt: skip
+V3_FIELDS = frozenset(
+    {
+        "account", "algorithm", "amount", "app_name", "app_url", "appid", "associated_data", "attach", "bank_type",
+        "cause", "channel", "ciphertext", "code", "code_url", "coupon_id", "create_time", "currency", "data",
+        "description", "detail", "discount_amount", "discount_refund", "effective_time", "encrypt_certificate",
+        "event_type", "expire_time", "field", "from", "funds_account", "goods_detail", "goods_id", "goods_name",
+        "goods_tag", "h5_info", "h5_url", "hash_type", "hash_value", "id", "issue", "location", "mchid",
+        "merchant_contribute", "message", "name", "nonce", "notify_url", "openid", "original_type",
+        "other_contribute", "out_refund_no", "out_trade_no", "payer", "payer_client_ip", "payer_currency",
+        "payer_refund", "payer_total", "prepay_id", "promotion_detail", "promotion_id", "quantity", "reason",
+        "refund", "refund_amount", "refund_fee", "refund_id", "resource", "resource_type", "scene_info", "scope",
+        "serial_no", "settlement_refund", "settlement_total", "status", "stock_id", "store_info", "success_time",
+        "summary", "support_fapiao", "time_expire", "total", "trade_state", "trade_state_desc", "trade_type",
+        "transaction_id", "type", "unit_price", "wechatpay_contribute",
+    }
+)  # fmt: skip
+ACCOUNT_FIELDS = frozenset(
+    {"appid", "errcode", "errmsg", "expires_in", "force_refresh", "grant_type", "is_snapshotuser", "openid", "scope"}
+)
+SIGNATURE = "wechatpay-signature"
+SIGN = "sign"
+
+_NUMBERED = re.compile(r"(_\d{1,3})+$", re.ASCII)
+_OPEN, _CLOSE = "<xml>", "</xml>"
+_ELEMENT = re.compile(
+    r"\s*<([A-Za-z_][A-Za-z0-9_]{0,63})>(?:<!\[CDATA\[([^\]]*(?:\](?!\]>)[^\]]*)*)\]\]>|([^<]*))</\1>\s*", re.ASCII
+)
+_AUTHORIZED = re.compile(r'(signature=")([^"]*)"')
+
+
+def redact(exchange: Exchange, identity: str, at: datetime, keep: timedelta, most_body: int) -> Call:
+    """``exchange`` as it is kept. ``most_body``: characters of each body; what is longer is cut."""
+    request = _message(exchange.api, exchange.request_headers, exchange.request_body, most_body)
+    answer = _message(exchange.api, exchange.answer_headers, exchange.answer_body, most_body)
+    return Call(
+        id=identity,
+        at=at,
+        direction=exchange.direction,
+        api=exchange.api,
+        call=exchange.call,
+        out_trade_no=exchange.out_trade_no,
+        method=exchange.method,
+        url=mask_url(exchange.url),
+        request=request,
+        status=exchange.status,
+        answer=answer,
+        duration_ms=round(exchange.duration_s * 1000),
+        verdict=exchange.verdict,
+        error=exchange.error,
+        expires_at=at + keep,
+    )
+
+
+def mask_url(url: str) -> str:
+    """``url`` with the values of query arguments that are not known masked: they may be tokens."""
+    if "?" not in url:
+        return url
+    parts = urlsplit(url)
+    pairs = [pair.partition("=") for pair in parts.query.split("&")]
+    query = "&".join(f"{name}={value if name in QUERY else MASK}" for name, _, value in pairs)
+    return f"{url.partition('?')[0]}?{query}"
+
+
+def mask_part(value: str) -> str:
+    """A signature's beginning and end: enough to tell two apart, of no use to anybody else."""
+    return f"{value[:6]}…{value[-4:]}" if len(value) > 24 else MASK
+
+
+def _message(api: str, headers: Mapping[str, str], body: bytes, most_body: int) -> Message:
+    kept = {name[:MOST_NAME]: _header(name, value) for name, value in islice(headers.items(), MOST_HEADERS)}
+    if not body:
+        return Message(kept)
+    mask = _READERS.get(api, _mask_account)
+    try:
+        text, cut = mask(body) if len(body) <= MOST_PARSED else ("", True)
+    except (Malformed, UnicodeDecodeError, orjson.JSONDecodeError):
+        text, cut = "", True
+    return Message(kept, text[:most_body], len(body), cut or len(text) > most_body)
+
+
+def _header(name: str, value: str) -> str:
+    lower = name.lower()
+    if lower in HEADERS:
+        return value[:MOST_HEADER]
+    if lower == SIGNATURE:
+        return mask_part(value)
+    if lower == "authorization":
+        return _AUTHORIZED.sub(lambda found: f'{found[1]}{mask_part(found[2])}"', value[:MOST_HEADER])
+    return MASK
+
+
+def _mask_v2(body: bytes) -> tuple[str, bool]:
+    """v2's XML, and whether more than its signature was masked. Raises Malformed.
+
+    Elements are masked where they stand, so all else stays byte for byte. A text that is more than ``<xml>`` around
+    plain elements is not v2's.
+    """
+    text = body.decode().strip()
+    if not text.startswith(_OPEN) or not text.endswith(_CLOSE):
+        raise Malformed("xml_root")
+    parts, end, cut = [_OPEN], len(_OPEN), False
+    for element in _ELEMENT.finditer(text, end):
+        if element.start() != end:
+            break
+        end, name = element.end(), element[1]
+        if name == SIGN:
+            value = element[2] or element[3]
+            parts.append(element[0].replace(value, mask_part(value)) if value else element[0])
+        elif name in V2_FIELDS or _NUMBERED.sub("", name) in V2_FIELDS:
+            parts.append(element[0])
+        else:
+            parts.append(f"<{name}>{MASK}</{name}>")
+            cut = True
+    if end != len(text) - len(_CLOSE):
+        raise Malformed("xml_nested")
+    return "".join([*parts, _CLOSE]), cut
+
+
+def _mask_v3(body: bytes) -> tuple[str, bool]:
+    return _mask_json(body, V3_FIELDS)
+
+
+def _mask_account(body: bytes) -> tuple[str, bool]:
+    return _mask_json(body, ACCOUNT_FIELDS)
+
+
+def _mask_json(body: bytes, known: frozenset[str]) -> tuple[str, bool]:
+    """JSON, and whether anything was masked; byte for byte where nothing was."""
+    value = orjson.loads(body)
+    if _is_known(value, known):
+        return body.decode(), False
+    return orjson.dumps(_mask_unknown(value, known)).decode(), True
+
+
+def _is_known(value: Any, known: frozenset[str]) -> bool:
+    """Whether every field in ``value``, however deep, is known."""
+    if isinstance(value, dict):
+        return known.issuperset(value) and all(
+            _is_known(each, known) for each in value.values() if isinstance(each, dict | list)
+        )
+    return not isinstance(value, list) or all(_is_known(each, known) for each in value)
+
+
+def _mask_unknown(value: Any, known: frozenset[str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _mask_unknown(each, known) if name in known else MASK for name, each in value.items()}
+    return [_mask_unknown(each, known) for each in value] if isinstance(value, list) else value
+
+
+_READERS: Mapping[str, Callable[[bytes], tuple[str, bool]]] = {Api.V2: _mask_v2, Api.V3: _mask_v3}
