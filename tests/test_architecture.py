@@ -120,12 +120,19 @@ def tree(file: Path) -> ast.Module:
 def imports(*packages: str) -> Iterator[Import]:
     """Every import, also those inside functions and under TYPE_CHECKING; ``from a import b`` counts as a and a.b."""
     for file in files(*packages):
-        for node in ast.walk(tree(file)):
-            if isinstance(node, ast.Import):
-                yield from (Import(file, node.lineno, alias.name) for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                assert not node.level, f"{file}:{node.lineno}: relative imports are not used here"
-                yield from (Import(file, node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+        yield from imports_of(file)
+
+
+@cache
+def imports_of(file: Path) -> tuple[Import, ...]:
+    found: list[Import] = []
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.Import):
+            found += (Import(file, node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{file}:{node.lineno}: relative imports are not used here"
+            found += (Import(file, node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+    return tuple(found)
 
 
 def within(name: str, *packages: str) -> bool:
