@@ -90,16 +90,24 @@ class Tokens:
         """
         token = await self.access_token()
         try:
-            return await ask(token)
+            return await self._ask_with(token, ask)
         except AccountRefused as error:
             if error.errcode not in BAD_TOKEN:
                 raise
-            await self._access.reject(token)
-            return await ask(await self.access_token())
+            return await self._ask_with(await self.access_token(), ask)
 
     async def close(self) -> None:
         await self._access.close()
         await self._ticket.close()
+
+    async def _ask_with(self, token: str, ask: Callable[[str], Awaitable[T]]) -> T:
+        """Run ``ask``; a token that WeChat calls bad is forgotten, also one that took the place of another such."""
+        try:
+            return await ask(token)
+        except AccountRefused as error:
+            if error.errcode in BAD_TOKEN:
+                await self._access.reject(token)
+            raise
 
     async def _fetch_access_token(self) -> dict[str, Any]:
         who = self._credentials

@@ -157,9 +157,11 @@ async def test_a_token_that_stays_dead_is_tried_twice_and_no_more(wechat: Wechat
         asked.append(token)
         raise AccountRefused("call", 42001, "dead")
 
+    tokens = wechat.process()
     with pytest.raises(AccountRefused):
-        await wechat.process().call(ask)
+        await tokens.call(ask)
     assert asked == ["token-1", "token-2"]
+    assert await tokens.access_token() == "token-3"  # nobody is given one again that WeChat has called bad
 
 
 async def test_another_refusal_is_not_a_reason_to_refresh(wechat: Wechat) -> None:
