@@ -40,7 +40,7 @@ from tests.contract.books import (
 from tests.support.bills import MCHID, Line
 from tests.support.clock import ManualClock
 from tests.support.runtime import RandomIds, RecordedTelemetry
-from wechat.domain.errors import BadRequest, Conflict, Gone, KeysMissing, NotSent
+from wechat.domain.errors import BadRequest, Conflict, Gone, KeysMissing, NotSent, OutcomeUnknown
 from wechat.domain.metrics import Metric
 from wechat.domain.orders import Order, TradeState
 from wechat.domain.ports import NumberStore, Runtime
@@ -614,10 +614,13 @@ async def test_a_bill_that_is_not_ready_is_asked_for_every_hour(work: Work, gate
     assert await work.days() == [DAY]
 
 
-async def test_a_process_that_has_no_keys_yet_tries_again_soon_and_alarms_nobody(
-    work: Work, gateway: FileGateway, telemetry: RecordedTelemetry
+@pytest.mark.parametrize(
+    "error", [KeysMissing("tradebill"), OutcomeUnknown("tradebill", unverified="unknown_serial")], ids=repr
+)
+async def test_a_process_that_lacks_a_key_tries_again_soon_and_alarms_nobody(
+    error: Exception, work: Work, gateway: FileGateway, telemetry: RecordedTelemetry
 ) -> None:
-    gateway.error = KeysMissing("tradebill")
+    gateway.error = error
     assert await work.days() == []
     assert telemetry.raised == []
     work.clock.advance(300)

@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 
 import structlog
 
-from wechat.domain.errors import FenpayError, Gone, KeysMissing
+from wechat.domain.errors import FenpayError, Gone, KeysMissing, RemoteError
 from wechat.domain.metrics import Metric
 from wechat.domain.ports import Runtime
 from wechat.domain.times import beijing_day
@@ -98,19 +98,26 @@ class BookWork:
         await self._records.postpone(leased, now + _pause_after(error))
 
     def _merely_waits(self, day: date, error: Exception, now: datetime) -> bool:
-        """Whether nobody needs to know yet: the bill is still being made, or this process has just started and is
-        fetching WeChat's keys."""
-        if isinstance(error, KeysMissing) and day not in self._without_keys:
+        """Whether nobody needs to know yet: the bill is still being made, or this process is fetching WeChat's keys,
+        because it has just started or because WeChat has a new one."""
+        if _lacks_keys(error) and day not in self._without_keys:
             self._without_keys.add(day)
             return True
         return isinstance(error, NotYet) and now < evening_after(day)
 
 
 def _pause_after(error: Exception) -> timedelta:
-    """How long a day rests: WeChat's keys come within minutes of a start, and a bill that is gone never comes."""
-    if isinstance(error, KeysMissing):
+    """How long a day rests: WeChat's keys come within minutes, and a bill that is gone never comes."""
+    if _lacks_keys(error):
         return RETRY_WITHOUT_KEYS
     return GIVEN_UP if isinstance(error, Gone) else RETRY
+
+
+def _lacks_keys(error: Exception) -> bool:
+    """Whether the answer could not be checked for want of a key, which is then fetched at once."""
+    if isinstance(error, RemoteError) and error.unverified == "unknown_serial":
+        return True
+    return isinstance(error, KeysMissing)
 
 
 def _describe(error: Exception) -> str:
