@@ -7,9 +7,9 @@ until somebody in this process has news. What another process leaves behind is s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
@@ -73,7 +73,8 @@ class Worker(Generic[J]):
         self._horizon = longest_rest if horizon is None else horizon
         self._measure_s = max(MEASURE_S, longest_rest.total_seconds())
         self._running: set[asyncio.Task[None]] = set()
-        self._news = asyncio.Event()
+        self._has_news = False
+        self._sleep: asyncio.Task[None] | None = None
         self._rests_until: datetime | None = None
         self._measure_at = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -93,7 +94,9 @@ class Worker(Generic[J]):
     def wake(self, at: datetime | None = None) -> None:
         """There may be something due now, or from ``at`` on."""
         if at is None or self._rests_until is None or at < self._rests_until:
-            self._news.set()
+            self._has_news = True
+            if self._sleep:
+                self._sleep.cancel()
 
     async def close(self) -> None:
         await end(*([self._task] if self._task else []), *self._running)
@@ -107,31 +110,30 @@ class Worker(Generic[J]):
     async def _forever(self) -> None:
         while True:
             version = self._clock.version
-            self._news.clear()
+            self._has_news = False
             try:
-                busy = await self._take()
-                next_at = None if busy else await self._next_due()
+                next_at = await self._take()
             except FenpayError as error:
                 log.warning("worker_waits", worker=self._work.name, error=str(error))
-                busy, next_at = False, self._clock.now() + FAILURE_REST
+                next_at = self._clock.now() + FAILURE_REST
             except Exception:  # whatever it is, the other jobs still have to be done
                 log.exception("worker_crashed", worker=self._work.name)
-                busy, next_at = False, self._clock.now() + FAILURE_REST
-            if not busy:
-                await self._rest(next_at or self._clock.now() + self._longest_rest, version)
-                self._rests_until = None
+                next_at = self._clock.now() + FAILURE_REST
+            if next_at is not None:
+                await self._rest(next_at, version)
 
-    async def _take(self) -> bool:
-        """Claim as much as there are free loops, and start it; whether there was anything."""
+    async def _take(self) -> datetime | None:
+        """Claim as much as there are free loops, and start it. Until when it may rest; None when more is due."""
         await self._measure()
         if len(self._running) >= self._loops:
             await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
-        jobs = await self._work.claim(self._loops - len(self._running))
+        free = self._loops - len(self._running)
+        jobs = await self._work.claim(free)
         for job in jobs:
             task = asyncio.create_task(self._do(job), name=f"{self._work.name} job")
             self._running.add(task)
             task.add_done_callback(self._running.discard)
-        return bool(jobs)
+        return None if len(jobs) == free else await self._next_due(busy=bool(jobs))
 
     async def _do(self, job: J) -> None:
         try:
@@ -141,14 +143,27 @@ class Worker(Generic[J]):
         except Exception:
             log.exception("job_crashed", worker=self._work.name)
 
-    async def _next_due(self) -> datetime | None:
+    async def _next_due(self, *, busy: bool) -> datetime | None:
+        """When to look again. What is overdue though nothing could be claimed has to wait a little."""
         now = self._clock.now()
         next_at = await self._work.next_due(now + self._horizon)
-        return next_at if next_at is None or next_at > now else now + OVERDUE_REST
+        if next_at is None:
+            return now + self._longest_rest
+        if next_at > now:
+            return next_at
+        return None if busy else now + OVERDUE_REST
 
     async def _rest(self, until: datetime, version: int) -> None:
+        """Sleep until then, or until somebody has news."""
+        if self._has_news:
+            return
         self._rests_until = until
-        await first(self._clock.sleep_until(until, version), self._news.wait())
+        self._sleep = asyncio.create_task(self._clock.sleep_until(until, version))
+        try:
+            await asyncio.wait((self._sleep,))
+        finally:
+            self._sleep.cancel()
+            self._rests_until = self._sleep = None
 
     async def _measure(self) -> None:
         """Renew the metrics, now and then."""
@@ -185,13 +200,3 @@ class Candidates(Generic[C]):
             chosen, self._waiting = self._waiting[:count], self._waiting[count:]
             jobs += await claim(chosen)
         return jobs
-
-
-async def first(*waits: Coroutine[Any, Any, object]) -> None:
-    """Return when one of ``waits`` is over; the others are cancelled."""
-    tasks = [asyncio.ensure_future(each) for each in waits]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
