@@ -28,6 +28,7 @@ from proof.wechat.bills import beijing_day
 from proof.wechat.merchant import Account
 from proof.wechat.payments import WeChat
 from proof.wechat.platform_keys import KeyMode, PlatformKeys
+from storage.documents import FIRST, LAST, Range
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import DELIVERIES, ORDERS
 from storage.stores.order_codec import ORDER
@@ -146,7 +147,7 @@ class Scene:
         return not (
             not self.faults.stopped
             or self.people.busy
-            or any(self.database[collection].earliest(field) is not None for collection, field in dates)
+            or any(self.database[collection].earliest(Range(field, FIRST, LAST)) for collection, field in dates)
             or any(refund.state in ("PROCESSING", "ABNORMAL") for refund in self.world.refunds.values())
         )
 

@@ -12,10 +12,11 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from storage.documents import FIRST, LAST, Range
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import DAYS, DELIVERIES, ORDERS
 from wechat.domain.ports import Clock
@@ -30,19 +31,21 @@ from wechat.support.worker import LONGEST_REST, Worker
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a kind of worker looks for: dates in ``field`` that are ``grace`` old, at least once in ``every``."""
+    """What a kind of worker looks for: dates that are ``grace`` old, at least once in ``every``."""
 
     collection: str
-    field: str
+    dates: Range
     grace: timedelta
     every: timedelta
 
 
+DUE = Range("due_at", FIRST, LAST)
+
 SUBJECTS: dict[type[Any], Subject] = {
-    OrderWork: Subject(ORDERS, "due_at", timedelta(0), LONGEST_REST),
-    RelayWork: Subject(ORDERS, "outbox_due_at", GRACE, RELAY_REST),
-    DeliveryWork: Subject(DELIVERIES, "due_at", timedelta(0), LONGEST_REST),
-    BookWork: Subject(DAYS, "due_at", timedelta(0), BOOK_REST),
+    OrderWork: Subject(ORDERS, DUE, timedelta(0), LONGEST_REST),
+    RelayWork: Subject(ORDERS, Range("outbox_due_at", FIRST, LAST), GRACE, RELAY_REST),
+    DeliveryWork: Subject(DELIVERIES, DUE, timedelta(0), LONGEST_REST),
+    BookWork: Subject(DAYS, DUE, timedelta(0), BOOK_REST),
 }
 
 
@@ -50,7 +53,8 @@ def subject_of(work: object) -> Subject:
     """What ``work`` looks for. Raises ValueError for work that is not known here."""
     for kind, subject in SUBJECTS.items():
         if isinstance(work, kind):
-            return subject
+            equal = {"target": work.target.name} if isinstance(work, DeliveryWork) else {}
+            return replace(subject, dates=replace(subject.dates, equal=equal))
     raise ValueError(f"nobody knows what {work} looks for")
 
 
@@ -133,7 +137,7 @@ class _WorkerPolls:
             self._timer.cancel()
 
     def _earliest(self) -> datetime | None:
-        date: datetime | None = self._documents.earliest(self.subject.field)
+        date: datetime | None = self._documents.earliest(self.subject.dates)
         return None if date is None else date + self.subject.grace
 
     def _set(self, at: float) -> None:

@@ -60,15 +60,7 @@ class MemoryDocuments:
         return [self._replace(replacement) for replacement in batch]
 
     async def find(self, wanted: Range) -> list[Document]:
-        start, end = _truncate_dates(wanted.start), _truncate_dates(wanted.end)
-        ids = self._index(wanted.by).between(start, end, reverse=wanted.latest)
-        found = []
-        for document in self._read(ids):
-            if all(_has(document.get(field), value) for field, value in wanted.equal.items()):
-                found.append(_copy(document, wanted.fields))
-                if len(found) == wanted.limit:
-                    break
-        return found
+        return [_copy(document, wanted.fields) for document in islice(self._select(wanted), wanted.limit or None)]
 
     async def find_equal(self, field: str, value: str, limit: int) -> list[Document]:
         return [_copy(each) for each in islice(self._read(self._index(field).between(value, value)), limit)]
@@ -81,9 +73,9 @@ class MemoryDocuments:
         """One document, at once."""
         return next(map(_copy, self._read([identity])), None)
 
-    def earliest(self, field: str) -> Any:
-        """The lowest value of ``field`` in any document; None where no document has it."""
-        return self._index(field).lowest
+    def earliest(self, wanted: Range) -> Any:
+        """The value of ``by``, a single one, in the first document of a range; None where there is no document."""
+        return next((document[wanted.by] for document in self._select(wanted)), None)
 
     def poke(self, document: Document) -> None:
         """Store ``document`` whatever is there."""
@@ -126,6 +118,14 @@ class MemoryDocuments:
             documents = (self._decode(identity, held.raw) for identity, held in self._documents.items())
             self._indexes[field] = _Index(field, documents)
         return self._indexes[field]
+
+    def _select(self, wanted: Range) -> Iterator[Document]:
+        """The documents of a range, in its order, as ``_read`` gives them."""
+        start, end = _truncate_dates(wanted.start), _truncate_dates(wanted.end)
+        equal = wanted.equal.items()
+        for document in self._read(self._index(wanted.by).between(start, end, reverse=wanted.latest)):
+            if all(_has(document.get(field), value) for field, value in equal):
+                yield document
 
     def _read(self, ids: Iterable[str]) -> Iterator[Document]:
         """Those of ``ids`` that exist, as they are kept: to look at, or to copy before they are handed out."""
@@ -170,10 +170,6 @@ class _Index:
     def remove(self, identity: str) -> None:
         for entry in self._by_id.pop(identity):
             del self._entries[bisect_left(self._entries, entry)]
-
-    @property
-    def lowest(self) -> Any:
-        return self._entries[0][0] if self._entries else None
 
     def between(self, start: Any, end: Any, *, reverse: bool = False) -> list[str]:
         """Ids from ``start`` to ``end``, both included."""

@@ -62,7 +62,7 @@ class DeliveryWork:
         self, target: Target, store: DeliveryStore, runtime: Runtime, spread: Callable[[], float] | None = None
     ) -> None:
         self.name = f"deliveries to {target.name}"
-        self._target = target
+        self.target = target
         self._store = store
         self._clock = runtime.clock
         self._random = runtime.random
@@ -74,28 +74,28 @@ class DeliveryWork:
 
     async def claim(self, limit: int) -> Sequence[DeliveryJob]:
         """See Work. A delivery that is blocked takes nobody's place."""
-        name, now = self._target.name, self._clock.now()
+        name, now = self.target.name, self._clock.now()
         return await self._candidates.claim(
             limit, lambda most: self._store.list_due(name, now, most), lambda chosen: self._claim_all(chosen, now)
         )
 
     async def next_due(self, until: datetime) -> datetime | None:
-        return await self._store.next_due(self._target.name, until)
+        return await self._store.next_due(self.target.name, until)
 
     async def run(self, job: DeliveryJob) -> None:
         at, started = self._clock.now(), self._clock.monotonic()
         outcome = await self._deliver(job.delivery.event)
         attempt = Attempt(at, outcome.result, self._clock.monotonic() - started)
         result = await self._conclude(job, outcome, attempt)
-        self._telemetry.count(Metric.EVENT_DELIVERIES, self._target.name, result)
+        self._telemetry.count(Metric.EVENT_DELIVERIES, self.target.name, result)
         event = job.delivery.event
-        told = {"id": event.id, "type": event.type, "target": self._target.name, "outcome": result}
+        told = {"id": event.id, "type": event.type, "target": self.target.name, "outcome": result}
         self._telemetry.publish(NewsKind.DELIVERY, event.out_trade_no, told | {"result": outcome.result})
 
     async def measure(self) -> None:
-        overdue, oldest_s = await self._store.overdue(self._target.name, self._clock.now())
-        self._telemetry.measure(Metric.PENDING_EVENTS, overdue, self._target.name)
-        self._telemetry.measure(Metric.OLDEST_EVENT, oldest_s, self._target.name)
+        overdue, oldest_s = await self._store.overdue(self.target.name, self._clock.now())
+        self._telemetry.measure(Metric.PENDING_EVENTS, overdue, self.target.name)
+        self._telemetry.measure(Metric.OLDEST_EVENT, oldest_s, self.target.name)
 
     async def _claim_all(self, chosen: Sequence[Stored[Delivery]], now: datetime) -> Sequence[DeliveryJob]:
         """All are claimed before any is looked at: one that another of them blocks waits for that one's lease."""
@@ -138,9 +138,9 @@ class DeliveryWork:
     async def _deliver(self, event: Event) -> Outcome:
         """What came of it. A target that raises against its word is retried like any other, and dead in the end."""
         try:
-            return await self._target.deliver(event)
+            return await self.target.deliver(event)
         except Exception:
-            log.exception("target_crashed", target=self._target.name, out_trade_no=event.out_trade_no)
+            log.exception("target_crashed", target=self.target.name, out_trade_no=event.out_trade_no)
             return Outcome(False, "raised")
 
     async def _conclude(self, job: DeliveryJob, outcome: Outcome, attempt: Attempt) -> str:

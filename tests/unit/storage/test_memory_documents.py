@@ -51,15 +51,26 @@ async def test_only_the_fields_that_were_asked_for_are_read() -> None:
     assert found == {"_id": "a", "at": NOW, "parts": [{"of": {"lines": [1]}}]}
 
 
+DATED = Range("at", FIRST, LAST)
+
+
+async def test_the_earliest_date_is_of_those_that_are_wanted() -> None:
+    store = documents()
+    store.poke(document("a", at=NOW, target="x"))
+    store.poke(document("b", at=NOW + timedelta(hours=1), target="y"))
+    assert store.earliest(Range("at", FIRST, LAST, {"target": "y"})) == NOW + timedelta(hours=1)
+    assert store.earliest(Range("at", FIRST, LAST, {"target": "z"})) is None
+
+
 async def test_the_earliest_date_follows_each_write() -> None:
     store = documents()
-    assert store.earliest("at") is None
+    assert store.earliest(DATED) is None
     store.poke(document("a", at=NOW))
     store.poke(document("b", at=NOW + timedelta(hours=1)))
-    assert store.earliest("at") == NOW
+    assert store.earliest(DATED) == NOW
     later = document("a") | {"rev": 2}
     assert await store.replace_many([Replacement(store.encode(later, "x"), 1)]) == [True]
-    assert store.earliest("at") == NOW + timedelta(hours=1)
+    assert store.earliest(DATED) == NOW + timedelta(hours=1)
 
 
 def test_more_documents_than_are_remembered_are_all_there() -> None:
@@ -67,4 +78,4 @@ def test_more_documents_than_are_remembered_are_all_there() -> None:
     for number in range(2 * REMEMBERED + 5):
         store.poke(document(str(number), at=NOW + timedelta(seconds=number)))
     assert [each["_id"] for each in store.everything()] == [str(number) for number in range(2 * REMEMBERED + 5)]
-    assert store.earliest("at") == NOW
+    assert store.earliest(DATED) == NOW
