@@ -23,6 +23,7 @@ from bench.processes.stack import Stack, Target, cpu_s
 from storage.documents import CODEC, EPOCH, MILLISECOND
 from storage.embedded.servers import EmbeddedMongo
 from storage.stores.all import DELIVERIES, NOTIFICATIONS, NUMBERS, ORDERS
+from wechat.domain.search import TAIL
 from wechat.domain.times import beijing_day
 
 DATABASE = "fenpay"
@@ -41,11 +42,13 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Mould:
-    """An encoded document, and where in it stand the ends of its order's numbers, dates and refund days."""
+    """An encoded document, and where in it stand the ends of its order's numbers (twelve digits, or only those by which
+    an order is searched), dates and refund days."""
 
     collection: str
     raw: bytes
     numbers: Sequence[int]
+    tails: Sequence[int]
     dates: Mapping[int, datetime]
     days: Mapping[int, datetime]
 
@@ -62,6 +65,7 @@ class Mould:
             collection,
             raw,
             [at + len(number) - DIGITS for number in own for at in _find(raw, number.encode())],
+            [at + 1 for number in own for at in _find(raw, f"~{number[-TAIL:]}".encode())],
             {at: moment for moment in dates for at in _find(raw, _pack_date(moment))},
             days,
         )
@@ -71,6 +75,8 @@ class Mould:
         raw, mark = bytearray(self.raw), b"%0*d" % (DIGITS, number)
         for at in self.numbers:
             raw[at : at + DIGITS] = mark
+        for at in self.tails:
+            raw[at : at + TAIL] = mark[-TAIL:]
         for at, moment in self.dates.items():
             raw[at : at + 8] = _pack_date(moment - earlier)
         for at, moment in self.days.items():
@@ -126,7 +132,10 @@ def _specimen(database: Any, out_trade_no: str) -> Specimen:
     order = database[ORDERS].find_one(about)
     found = [(ORDERS, order), *((NUMBERS, each) for each in database[NUMBERS].find({"order": order["_id"]}))]
     found += [(where, each) for where in (NOTIFICATIONS, DELIVERIES) for each in database[where].find(about)]
-    own = {*order["keys"], *(each["_id"] for where, each in found if where == NOTIFICATIONS)}
+    own = {
+        *(key for key in order["keys"] if key[0].isalnum()),
+        *(each["_id"] for where, each in found if where == NOTIFICATIONS),
+    }
     own |= {each["event_id"] for where, each in found if where == DELIVERIES}
     return [Mould.of(where, each, sorted(own)) for where, each in found]
 

@@ -18,6 +18,7 @@ from wechat.events.redelivery import Redelivery
 from wechat.live.feed import LiveFeed
 from wechat.notifications.receiver import NotificationReceiver
 from wechat.orders.drafts import Item
+from wechat.orders.search import OrderSearch
 from wechat.orders.service import Orders
 from wechat.reconciliation.bill_cache import BillCache
 from wechat.reconciliation.reconciler import Reconciler
@@ -116,6 +117,7 @@ class Services:
     insight: Insight
     oauth: OAuth
     jssdk: JsSdk
+    order_search: OrderSearch
     order_store: OrderStore
     notification_store: NotificationStore
     delivery_store: DeliveryStore

@@ -18,6 +18,8 @@ from wechat.domain.ports import Clock, Random
 
 SMALL = 10_000
 """Documents of a collection whose indexes are created in passing."""
+SUPERSEDED = {stores.ORDERS: ("by_number",)}
+"""Indexes of earlier releases that others have taken the place of."""
 OLD_ORDERS = "orders"
 """Where release 0.1.0 kept them."""
 
@@ -96,11 +98,18 @@ async def create_indexes(url: str, name: str, driver: Driver) -> list[str]:
         missing = await missing_indexes(connection.database)
         for collection, indexes in missing.items():
             await connection.database[collection].create_indexes(indexes)
+        await _drop_superseded(connection.database)
     except PyMongoError as error:
         raise StoreUnavailable(FAILURES.report(error)) from error
     finally:
         await connection.close()
     return [f"{collection}.{index.document['name']}" for collection, indexes in missing.items() for index in indexes]
+
+
+async def _drop_superseded(database: Database) -> None:
+    for collection, names in SUPERSEDED.items():
+        for name in set(names) & set(await database[collection].index_information()):
+            await database[collection].drop_index(name)
 
 
 def _missing(collections: Sequence[str]) -> Bilingual:
@@ -134,7 +143,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _revision(),
         _index("created", "created_at"),
         _index("created_by_state", "trade_state", "created_at"),
-        _index("by_number", "keys"),
+        _index("by_key", "keys", "created_at"),
         _index("paid", "paid_at", only="paid_at"),
         _index("due", "due_at", only="due_at"),
         _index("events_due", "outbox_due_at", only="outbox_due_at"),

@@ -18,6 +18,10 @@ from wechat.domain.errors import BadRequest, Bilingual
 
 FIRST_SPAN = timedelta(minutes=1)
 GROWTH = 4
+LEAP = 16
+"""By so much a window grows after one that was empty: what is rare is found in few steps."""
+LONGEST_SPAN = timedelta(days=20_000)
+"""Reaches behind every date that is stored, and not behind those that there are."""
 _IDENTITY = re.compile(r"[0-9A-Za-z_\-|*@:.]+", re.ASCII)
 
 
@@ -54,7 +58,7 @@ async def newest(
             batch += await documents.find(Range(by, last, last, equal))
             end = last - MILLISECOND
         else:
-            end, span = start - MILLISECOND, span * GROWTH
+            end, span = start - MILLISECOND, min(span * (GROWTH if batch else LEAP), LONGEST_SPAN)
             start = end - span
         found += [each for each in batch if after is None or position(each, by) < after]
     return sorted(found, key=lambda each: position(each, by), reverse=True)

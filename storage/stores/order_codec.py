@@ -28,6 +28,7 @@ from wechat.domain.orders import (
     TradeState,
     TradeType,
 )
+from wechat.domain.search import search_keys
 from wechat.domain.times import beijing_day, day_begun_about
 
 
@@ -157,12 +158,7 @@ def _derive(order: Order, document: Document) -> None:
         document["outbox_due_at"] = order.outbox[0].at
     if order.paid_at:
         document["paid_at"] = order.paid_at
-    numbers = [order.out_trade_no, *(payment.transaction_id for payment in order.payments)]
-    for refund in order.refunds:
-        numbers.append(refund.out_refund_no)
-        if refund.refund_id:
-            numbers.append(refund.refund_id)
-    document["keys"] = numbers
+    document["keys"] = search_keys(order)
     if not order.refunds:
         return
     document["refund_states"] = sorted({refund.state.value for refund in order.refunds})

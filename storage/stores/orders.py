@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from storage.documents import FIRST, Documents, Range
+from storage.documents import FIRST, LAST, Documents, Range
 from storage.store import DocumentStore
 from storage.stores.listing import newest, position, write_cursor
 from storage.stores.order_codec import ORDER
 from wechat.domain.facts import RefundState
 from wechat.domain.orders import Order, TradeState
 from wechat.domain.ports import Clock, Overdue, Page, Stored
+from wechat.domain.search import SIGNS, OrderFilter
 
 COUNTED = 1000
 """Due documents that a metric looks at, at most."""
@@ -68,11 +69,28 @@ class Orders(DocumentStore[Order]):
     async def find_by_number(self, number: str, limit: int) -> Sequence[Order]:
         return self.values(await self._documents.find_equal("keys", number, limit))
 
+    async def search(self, key: str, wanted: OrderFilter, *, limit: int, cursor: str) -> Page[Order]:
+        within = (wanted.since or FIRST, wanted.until or LAST)
+        if not key:
+            equal = {"trade_state": wanted.trade_state.value} if wanted.trade_state else {}
+            return await self._page("created_at", equal, limit, cursor, within)
+        if not key.startswith(SIGNS):
+            return Page(tuple(await self.find_by_number(key, limit)), "")
+        return await self._page("created_at", {"keys": key}, limit, cursor, within)
+
     async def find_by_refund(self, state: RefundState, *, limit: int, cursor: str) -> Page[Order]:
         return await self._page("refund_changed_at", {"refund_states": state.value}, limit, cursor)
 
-    async def _page(self, by: str, equal: Mapping[str, Any], limit: int, cursor: str) -> Page[Order]:
-        found = await newest(self._documents, by, equal, now=self._clock.now(), limit=limit, cursor=cursor)
+    async def _page(
+        self,
+        by: str,
+        equal: Mapping[str, Any],
+        limit: int,
+        cursor: str,
+        within: tuple[datetime, datetime] = (FIRST, LAST),
+    ) -> Page[Order]:
+        now = self._clock.now()
+        found = await newest(self._documents, by, equal, now=now, limit=limit, cursor=cursor, within=within)
         shown = found[:limit]
         following = write_cursor(position(shown[-1], by)) if len(found) > limit else ""
         return Page(tuple(self.values(shown)), following)

@@ -57,6 +57,7 @@ from wechat.domain.numbers import NumberUse, payment_number, refund_number
 from wechat.domain.orders import Order, TimelineEntry, TradeState
 from wechat.domain.ports import Stored
 from wechat.domain.refused import PLACES, RefusedNotification
+from wechat.domain.search import OrderFilter
 from wechat.reconciliation.books import BookEntry, Difference, DifferenceKind, Status
 from wechat.reconciliation.days import BookDay
 from wechat.statistics.days import DaySummary
@@ -243,6 +244,10 @@ def days_before(days: int) -> datetime:
     return NOW - timedelta(days=days)
 
 
+def search(storage: MongoStorage, key: str, cursor: str = "") -> Awaitable[Any]:
+    return storage.orders.search(key, OrderFilter(), limit=PAGE, cursor=cursor)
+
+
 LISTINGS: dict[str, Callable[[MongoStorage], Awaitable[Any]]] = {
     "newest orders": lambda s: s.orders.find(trade_state=None, limit=PAGE, cursor=""),
     "a later page": lambda s: s.orders.find(trade_state=None, limit=PAGE, cursor=after(15_000)),
@@ -258,6 +263,11 @@ LISTINGS: dict[str, Callable[[MongoStorage], Awaitable[Any]]] = {
     "dead deliveries": lambda s: s.deliveries.find(state=DeliveryState.DEAD, limit=PAGE, cursor=""),
     "a later page of deliveries": lambda s: s.deliveries.find(
         state=None, limit=PAGE, cursor=write_cursor(Position(NOW - 1500 * timedelta(seconds=EVERY_S), "e1500:erp"))
+    ),
+    "orders by their total": lambda s: search(s, "¥3600"),
+    "a later page of orders by a word": lambda s: search(s, '"咖啡', after(15_000)),
+    "orders of some days": lambda s: s.orders.search(
+        "", OrderFilter(since=NOW - 60 * HOUR, until=NOW - 48 * HOUR), limit=PAGE, cursor=""
     ),
     "differences": lambda s: s.differences.of_day(MCHID, BUSY_DAY, limit=PAGE, cursor=""),
     "a later page of differences": lambda s: s.differences.of_day(MCHID, BUSY_DAY, limit=PAGE, cursor="8"),
@@ -278,6 +288,8 @@ LOOKUPS: dict[str, Callable[[MongoStorage], Awaitable[Any]]] = {
     "order by its number": lambda s: s.orders.find_by_number(number(123), PAGE),
     "order by a transaction": lambda s: s.orders.find_by_number("T123", PAGE),
     "order by a refund": lambda s: s.orders.find_by_number(f"R-{number(10)}", PAGE),
+    "order by its last digits": lambda s: search(s, f"~{number(123)[-6:]}"),
+    "orders by an unknown key": lambda s: search(s, "@nobody"),
     "order by an unknown number": lambda s: s.orders.find_by_number("nobody", PAGE),
     "taken number": lambda s: s.numbers.reserve(NumberUse(payment_number(MCHID, "T1"), "another")),
     "unknown number": lambda s: s.numbers.get(refund_number(MCHID, "R1")),

@@ -24,6 +24,7 @@ from wechat.domain.numbers import Claim, NumberUse
 from wechat.domain.orders import Order, TradeState
 from wechat.domain.plugin_records import PluginRecord
 from wechat.domain.refused import RefusedNotification
+from wechat.domain.search import OrderFilter
 from wechat.domain.staff import FailedLogins, StaffMember, StaffSession
 
 T = TypeVar("T")
@@ -176,6 +177,11 @@ class OrderStore(VersionedStore[Order], Protocol):
 
     async def find_by_number(self, number: str, limit: int) -> Sequence[Order]:
         """Orders that carry ``number``: their own, a transaction's, a refund's or WeChat's number of a refund."""
+
+    async def search(self, key: str, wanted: OrderFilter, *, limit: int, cursor: str) -> Page[Order]:
+        """Orders that have ``key``, see wechat.domain.search; without one, those in the state that is wanted; newest
+        first. Of ``wanted``, dates are regarded where they narrow the search, other fields are not. Of orders that
+        share a number there are ``limit`` at most and no next page. ``cursor`` as above."""
 
     async def find_by_refund(self, state: RefundState, *, limit: int, cursor: str) -> Page[Order]:
         """Orders with a refund in ``state``, those whose refunds changed last first. ``cursor`` as above."""
