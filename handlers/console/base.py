@@ -15,7 +15,7 @@ from urllib.parse import quote
 from tornado.web import RequestHandler
 
 from handlers.console.navigation import entries_for
-from handlers.console.texts.common import TEXTS
+from handlers.console.texts.common import ROLES, TEXTS
 from handlers.web.base import COOKIE_VERSION, PageHandler
 from handlers.web.plugin import Access, methods
 from handlers.web.services import Services
@@ -174,6 +174,7 @@ class ConsoleHandler(PageHandler):
             t=self.t,
             lang=self.lang,
             staff=member,
+            role_name=ROLES[member.role].to(self.lang) if member else "",
             may=lambda permission: member is not None and member.may(Permission(permission)),
             navigation=entries_for(member, settings.plugin_names) if member else [],
             path=self.request.path,

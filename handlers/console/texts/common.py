@@ -11,8 +11,17 @@ TEXTS: Mapping[str, Bilingual] = {
     "console": Bilingual("管理后台", "Console"),
     "menu": Bilingual("菜单", "Menu"),
     "skip": Bilingual("跳到正文", "Skip to the content"),
+    "close_menu": Bilingual("关闭菜单", "Close the menu"),
+    "search": Bilingual("查找订单", "Find orders"),
+    "search_hint": Bilingual("单号、后六位、金额、商品…", "Number, last 6 digits, amount, item…"),
+    "keyboard": Bilingual("键盘快捷键", "Keyboard"),
+    "key_search": Bilingual("查找订单", "find orders"),
+    "key_rows": Bilingual("下一行、上一行", "next and previous row"),
+    "key_open": Bilingual("打开选中的一行", "open the row"),
+    "key_help": Bilingual("显示本说明", "show this help"),
+    "keys_on": Bilingual("启用快捷键", "Shortcuts are on"),
+    "close": Bilingual("关闭", "Close"),
     "log_out": Bilingual("退出登录", "Log out"),
-    "other_language": Bilingual("切换到英文", "Switch to Chinese"),
     "simulated": Bilingual("模拟环境 · 不涉及真实资金", "Simulation · no real money moves"),
     "in_memory": Bilingual(
         "订单仅保存在内存中，进程结束后丢失", "Orders are kept in memory only and are gone when the process ends"
