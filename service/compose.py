@@ -53,7 +53,6 @@ from wechat.events.webhooks import Webhook
 from wechat.notifications.receiver import NotificationReceiver, Receivers
 from wechat.notifications.refusals import Refusals
 from wechat.orders.payments import PaymentRecorder
-from wechat.orders.search import OrderSearch
 from wechat.orders.service import Orders
 from wechat.orders.updates import ALARMING, OrderUpdates
 from wechat.orders.worker import OrderWork
@@ -155,7 +154,6 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         insight=build_insight(settings.pay.mchid, core.store, core.updates, runtime),
         oauth=OAuth(account.client, _credentials(settings), settings.account.open_url, token_store),
         jssdk=account.jssdk,
-        order_search=OrderSearch(core.store.orders),
         order_store=core.store.orders,
         notification_store=core.store.notifications,
         delivery_store=core.store.deliveries,

@@ -117,7 +117,6 @@ class Services:
     insight: Insight
     oauth: OAuth
     jssdk: JsSdk
-    order_search: OrderSearch
     order_store: OrderStore
     notification_store: NotificationStore
     delivery_store: DeliveryStore
@@ -129,3 +128,8 @@ class Services:
     callers: RateLimit
     plugin_storage: Callable[[str], PluginStorage]
     in_flight: InFlightRequests = field(default_factory=InFlightRequests)
+
+    @property
+    def order_search(self) -> OrderSearch:
+        """Has no state of its own."""
+        return OrderSearch(self.order_store)

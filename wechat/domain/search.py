@@ -92,6 +92,12 @@ def meanings(text: str) -> list[Meaning]:
     return found
 
 
+def is_found(order: Order, text: str) -> bool:
+    """Whether ``order`` is one of those that ``text`` may mean."""
+    keys = search_keys(order)
+    return any(meaning.key in keys and meaning.matches(order) for meaning in meanings(text))
+
+
 def _as_number(text: str) -> Iterator[Meaning]:
     if not _NUMBER.fullmatch(text):
         return

@@ -1,0 +1,160 @@
+"""The list of orders: search, filters that live in the address, pages, rows as they happen, export."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from handlers.console.base import ConsoleHandler
+from handlers.console.order_filters import Query, read_query
+from handlers.console.texts.orders import BADGES, COLUMNS, STATES, TEXTS, TYPES, WIDTHS
+from handlers.web import exports
+from handlers.web.numbers import NUMBER
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
+from wechat.domain.audit import Act
+from wechat.domain.errors import BadRequest, Bilingual, NotFound
+from wechat.domain.money import yuan, yuan_as_number
+from wechat.domain.orders import Order
+from wechat.domain.search import is_found
+from wechat.domain.staff import Permission
+from wechat.domain.times import beijing, beijing_day
+
+PATH = "/console/orders"
+PAGE = 50
+LIVE = "handlers.console.live"
+CSV = "text/csv; charset=utf-8"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+CHUNK = 1 << 16
+SHEET_ROWS = 1_000_000
+"""Of an XLSX file, which cannot have many more."""
+
+
+class _OrdersHandler(ConsoleHandler):
+    texts = TEXTS
+
+    def read(self) -> Query:
+        return read_query(lambda name: self.get_query_argument(name, ""))
+
+    def show(self, template: str, **context: Any) -> None:
+        tables = {"states": STATES, "badges": BADGES, "types": TYPES}
+        self.render_console(template, yuan=yuan, beijing=beijing, **tables, **context)
+
+
+class OrdersHandler(_OrdersHandler):
+    """A page of the list."""
+
+    async def get(self) -> None:
+        query, cursor = self.read(), self.get_query_argument("cursor", "")
+        found = await self.services.order_search.find(query.text, query.wanted, limit=PAGE, cursor=cursor)
+        self.show(
+            "orders.html",
+            query=query,
+            found=found,
+            cursor=cursor,
+            more=query.address(PATH, cursor=found.next_cursor) if found.next_cursor else "",
+            is_live=LIVE in self.services.settings.plugin_names,
+        )
+
+
+class RowHandler(_OrdersHandler):
+    """One order as a row of the list; 204 if it does not belong into the one that is asked for."""
+
+    async def get(self, out_trade_no: str) -> None:
+        query = self.read()
+        try:
+            order = await self.services.orders.get(out_trade_no)
+        except NotFound:
+            order = None
+        if order and query.wanted.matches(order) and (not query.text or is_found(order, query.text)):
+            self.show("components/order_row.html", order=order)
+        else:
+            self.set_status(204)
+
+
+class ExportHandler(_OrdersHandler):
+    """What the filters select as a file, written while it is read."""
+
+    async def get(self, kind: str) -> None:
+        query = self.read()
+        if query.errors:
+            field, error = next(iter(query.errors.items()))
+            raise BadRequest(TEXTS[error], field=field)
+        await self.audit(Act.EXPORT, f"orders.{kind}", after=query.address(""))
+        name = f"orders-{beijing_day(self.services.clock.now())}.{kind}"
+        self.set_header("Content-Disposition", f'attachment; filename="{name}"')
+        await (self._send_csv(query) if kind == "csv" else self._send_xlsx(query))
+
+    async def _send_csv(self, query: Query) -> None:
+        self.set_header("Content-Type", CSV)
+        self.write(exports.BOM + exports.csv_text([self._headings()]))
+        async for rows in self._rows(query):
+            self.write(exports.csv_text(rows))
+            await self.flush()
+
+    async def _send_xlsx(self, query: Query) -> None:
+        self.set_header("Content-Type", XLSX)
+        with tempfile.TemporaryDirectory(prefix="fenpay-export-") as directory:
+            path = Path(directory) / "orders.xlsx"
+            book = exports.Workbook(path)
+            book.sheet(self.t("orders"), [self._headings()], WIDTHS)
+            count = 0
+            async for rows in self._rows(query):
+                count += len(rows)
+                if count > SHEET_ROWS:
+                    raise BadRequest(TOO_MANY_ROWS, code="TOO_MANY_ROWS")
+                await asyncio.to_thread(book.add, rows)
+            await asyncio.to_thread(book.close)
+            with path.open("rb") as file:
+                while chunk := file.read(CHUNK):
+                    self.write(chunk)
+                    await self.flush()
+
+    def _headings(self) -> list[str]:
+        return [column.to(self.lang) for column in COLUMNS]
+
+    async def _rows(self, query: Query) -> AsyncIterator[Sequence[exports.Row]]:
+        async for orders in self.services.order_search.all(query.text, query.wanted):
+            yield [order_row(order, self.lang) for order in orders]
+
+
+TOO_MANY_ROWS = Bilingual(
+    "订单太多，一个 XLSX 文件放不下；请缩小日期范围，或导出 CSV",
+    "There are more orders than one XLSX file holds; narrow the dates, or export CSV",
+)
+
+
+def order_row(order: Order, lang: str) -> list[exports.Cell]:
+    """One order, in the order of ``COLUMNS``."""
+    return [
+        order.created_at,
+        order.out_trade_no,
+        order.transaction_id,
+        STATES[order.trade_state].to(lang),
+        order.description,
+        order.attach,
+        yuan_as_number(order.total),
+        "" if order.payer_total is None else yuan_as_number(order.payer_total),
+        yuan_as_number(order.refunded),
+        order.paid_at or "",
+        order.trade_type.value,
+        order.api.value,
+        order.channel,
+    ]
+
+
+def routes(services: Services) -> list[Route]:
+    if not services.settings.console.enabled:
+        return []
+
+    def route(pattern: str, handler: type[ConsoleHandler], name: str, permission: Permission) -> Route:
+        return Route(pattern=pattern, handler=handler, access=Access.STAFF, name=name, permission=permission)
+
+    return [
+        route(PATH, OrdersHandler, "console_orders", Permission.READ),
+        route(rf"{PATH}/rows/{NUMBER}", RowHandler, "console_order_row", Permission.READ),
+        route(rf"{PATH}\.(csv|xlsx)", ExportHandler, "console_orders_export", Permission.EXPORT),
+    ]

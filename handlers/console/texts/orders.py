@@ -1,0 +1,99 @@
+"""What the list of orders says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wechat.domain.errors import Bilingual
+from wechat.domain.orders import TradeState, TradeType
+
+TEXTS: Mapping[str, Bilingual] = {
+    "orders": Bilingual("订单", "Orders"),
+    "found_by": Bilingual("“{text}” 的查找结果", "Found by “{text}”"),
+    "clear": Bilingual("清除", "Clear"),
+    "state": Bilingual("状态", "State"),
+    "every_state": Bilingual("全部状态", "Every state"),
+    "trade_type": Bilingual("交易类型", "Trade type"),
+    "every_type": Bilingual("全部类型", "Every type"),
+    "from": Bilingual("下单日期从", "Ordered from"),
+    "to": Bilingual("到", "To"),
+    "least": Bilingual("金额不低于（元）", "At least (yuan)"),
+    "most": Bilingual("金额不高于（元）", "At most (yuan)"),
+    "channel": Bilingual("收款渠道", "Channel"),
+    "filter": Bilingual("筛选", "Filter"),
+    "export": Bilingual("导出", "Export"),
+    "exported": Bilingual("已导出 {count} 笔", "{count} orders exported"),
+    "export_failed": Bilingual("导出中断，请重试", "The export broke off; try again"),
+    "live": Bilingual("实时更新", "Live"),
+    "created_at": Bilingual("下单时间", "Ordered at"),
+    "order": Bilingual("商户订单号 / 商品", "Order no. / item"),
+    "total": Bilingual("金额", "Amount"),
+    "refunded": Bilingual("已退款", "Refunded"),
+    "paid_at": Bilingual("支付时间", "Paid at"),
+    "more": Bilingual("更多订单", "More orders"),
+    "reached": Bilingual(
+        "已查到 {at} 的订单，还没有找满一页。", "Orders back to {at} were looked at, and there are fewer than a page."
+    ),
+    "look_on": Bilingual("继续向前查找", "Look further back"),
+    "end": Bilingual("没有更早的订单", "There are no earlier orders"),
+    "none_found": Bilingual("没有找到订单", "No order was found"),
+    "none_found_next": Bilingual(
+        "请核对单号是否完整，或输入最后六位以上、金额（如 18.00）、商品名称；也可以放宽筛选条件。",
+        "Check that the number is complete, or type its last six characters or more, an amount such as 18.00, or an"
+        " item. You can also widen the filters.",
+    ),
+    "none_found_pay": Bilingual(
+        "用户付了款却查不到时：请对方打开微信账单，把“商户单号”发给你。",
+        "If somebody paid and nothing is found, ask them for the merchant number in their WeChat bill.",
+    ),
+    "no_orders": Bilingual("还没有订单", "There are no orders yet"),
+    "no_orders_next": Bilingual(
+        "第一笔订单创建后会立刻出现在这里。", "The first order appears here as soon as it is placed."
+    ),
+    "to_shop": Bilingual("打开店铺下一单", "Open the shop and order"),
+    "bad_date": Bilingual("请按 2026-03-01 的格式填写日期", "Write the date as 2026-03-01"),
+    "bad_amount": Bilingual("请填写金额，单位元，如 18.00", "Write an amount in yuan, as 18.00"),
+    "bad_choice": Bilingual("没有这个选项", "There is no such choice"),
+    "turned_round": Bilingual("后一个日期或金额小于前一个", "The second is less than the first"),
+}
+
+STATES: Mapping[TradeState, Bilingual] = {
+    TradeState.NOTPAY: Bilingual("未支付", "Not paid"),
+    TradeState.SUCCESS: Bilingual("已支付", "Paid"),
+    TradeState.CLOSED: Bilingual("已关闭", "Closed"),
+    TradeState.PAID_LATE: Bilingual("异常支付", "Exceptional"),
+    TradeState.REFUND: Bilingual("已支付（有退款）", "Paid, refunds"),
+}
+BADGES: Mapping[TradeState, str] = {
+    TradeState.NOTPAY: "wait",
+    TradeState.SUCCESS: "good",
+    TradeState.CLOSED: "",
+    TradeState.PAID_LATE: "bad",
+    TradeState.REFUND: "info",
+}
+"""The looks of a state's badge, see components.css."""
+
+TYPES: Mapping[TradeType, Bilingual] = {
+    TradeType.JSAPI: Bilingual("公众号支付", "In WeChat"),
+    TradeType.NATIVE: Bilingual("扫码支付", "QR code"),
+    TradeType.MWEB: Bilingual("H5 支付", "Mobile browser"),
+    TradeType.APP: Bilingual("App 支付", "App"),
+}
+
+COLUMNS = (
+    Bilingual("下单时间", "Ordered at"),
+    Bilingual("商户订单号", "out_trade_no"),
+    Bilingual("微信支付订单号", "transaction_id"),
+    Bilingual("状态", "State"),
+    Bilingual("商品", "Description"),
+    Bilingual("附加数据", "attach"),
+    Bilingual("金额（元）", "Amount (yuan)"),
+    Bilingual("用户支付（元）", "Paid by the payer (yuan)"),
+    Bilingual("已退款（元）", "Refunded (yuan)"),
+    Bilingual("支付时间", "Paid at"),
+    Bilingual("交易类型", "Trade type"),
+    Bilingual("接口版本", "API"),
+    Bilingual("收款渠道", "Channel"),
+)
+"""Of an export."""
+WIDTHS = (20, 30, 32, 18, 30, 24, 12, 14, 12, 20, 12, 8, 12)
