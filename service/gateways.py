@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from service.settings.model import Settings
 from service.settings.pay import PaySettings, V2Settings, V3Settings
+from service.slip_keys import build_sign_errors
 from wechat.domain.facts import Api
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order, TradeType
@@ -47,7 +48,8 @@ def build(settings: Settings, transport: Transport, runtime: Runtime) -> Pay:
     """Raises ConfigError."""
     pay = settings.pay
     merchant = Merchant(pay.mchid, settings.account.appid, settings.shop.name, settings.http.public_base_url)
-    wire = ApiContext(transport, pay.base_urls, runtime.clock, lambda: runtime.random.token(NONCE_BYTES))
+    explain = build_sign_errors(settings).name_cause
+    wire = ApiContext(transport, pay.base_urls, runtime.clock, lambda: runtime.random.token(NONCE_BYTES), explain)
     built = Pay()
     if pay.v2:
         _add_v2(built, pay.v2, wire, merchant, runtime.telemetry)

@@ -6,7 +6,8 @@ from pydantic import SecretStr
 
 from service.settings.model import Settings
 from wechat.explain.model import Keys
-from wechat.pay.key_files import PemContent, read_pem
+from wechat.pay.key_files import PemContent, describe_certificate, read_pem
+from wechat.slips.sign_errors import SignErrors
 
 
 def find_slip_keys(settings: Settings) -> Keys:
@@ -29,3 +30,10 @@ def _text(secret: SecretStr | None) -> str:
 
 def _pem(secret: SecretStr | None) -> PemContent | None:
     return read_pem(secret.get_secret_value()) if secret else None
+
+
+def build_sign_errors(settings: Settings) -> SignErrors:
+    """Who says why WeChat does not take a signature of ours."""
+    v3 = settings.pay.v3
+    owner = describe_certificate(v3.merchant_cert.get_secret_value()).owner if v3 else ""
+    return SignErrors(find_slip_keys(settings), settings.pay.mchid, owner)

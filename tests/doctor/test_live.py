@@ -99,9 +99,12 @@ def without_certificates(live: Live) -> None:
 
 FAULTS: dict[str, Fault] = {
     "another APIv2 key": Fault(
-        "wechat.v2", FAIL, "签名错误", lambda live: live.set("pay.v2.key", "Abcdefgh0123456789abcdefgh012345")
+        "wechat.v2",
+        FAIL,
+        "pay.v2.key is not the APIv2 key of",
+        lambda live: live.set("pay.v2.key", "Abcdefgh0123456789abcdefgh012345"),
     ),
-    "another merchant's key pair": Fault("wechat.v3", FAIL, "SIGN_ERROR", exchange_pair),
+    "another merchant's key pair": Fault("wechat.v3", FAIL, "has no valid certificate ABCDEF01", exchange_pair),
     "another merchant number": Fault("wechat.v3", FAIL, "", lambda live: live.set("pay.mchid", "sim1900000999")),
     "another AppID over APIv2": Fault(
         "wechat.v2", FAIL, "", lambda live: live.set("account.appid", "wxsim00000000000")

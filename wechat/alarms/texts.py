@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from wechat.domain.alarms import Alarm
 from wechat.domain.errors import Bilingual
-from wechat.explain.slips import describe_code
+from wechat.explain.slips import SlipCode, describe_code
 from wechat.notifications.reasons import REASONS
 from wechat.support.cli_hints import command
 
@@ -56,21 +56,25 @@ def sentence(alarm: Alarm) -> Bilingual:
         return Bilingual(f"{name}：{alarm.error}", f"{name}: {alarm.error}")
     if alarm.kind == REFUSED and alarm.subject in REASONS:
         return _describe_refused(alarm)
-    meaning = MEANINGS.get(alarm.kind, MISMATCH)
+    meaning, slips = MEANINGS.get(alarm.kind, MISMATCH), _describe_slips(alarm)
     about = f" {alarm.subject}" if alarm.subject else ""
     kind = f"{alarm.kind}{about}"
     detail = f"，{alarm.error}" if alarm.error and alarm.error != alarm.subject else ""
     english = f", {alarm.error}" if detail else ""
-    return Bilingual(f"{meaning.zh}（{kind}{detail}）", f"{meaning.en} ({kind}{english})")
+    return Bilingual(f"{meaning.zh}{slips.zh}（{kind}{detail}）", f"{meaning.en}{slips.en} ({kind}{english})")
 
 
 def _describe_refused(alarm: Alarm) -> Bilingual:
     """Why notifications are refused: the reason, and the slip where it was found out."""
-    meaning, why = MEANINGS[REFUSED], REASONS[alarm.subject].text
-    slips = [describe_code(code) for code in alarm.error.split()]
-    more, english = "".join(f"；{slip.zh}" for slip in slips), "".join(f"; {slip.en}" for slip in slips)
+    meaning, why, slips = MEANINGS[REFUSED], REASONS[alarm.subject].text, _describe_slips(alarm)
     about = " ".join([alarm.subject, alarm.error]).strip()
-    return Bilingual(f"{meaning.zh}：{why.zh}{more}（{about}）", f"{meaning.en}: {why.en}{english} ({about})")
+    return Bilingual(f"{meaning.zh}：{why.zh}{slips.zh}（{about}）", f"{meaning.en}: {why.en}{slips.en} ({about})")
+
+
+def _describe_slips(alarm: Alarm) -> Bilingual:
+    """What made a signature wrong, of the codes in an alarm's error."""
+    slips = [describe_code(word) for word in alarm.error.split() if word in list(SlipCode)]
+    return Bilingual("".join(f"；{slip.zh}" for slip in slips), "".join(f"; {slip.en}" for slip in slips))
 
 
 def step(alarm: Alarm) -> str:

@@ -246,5 +246,6 @@ def _describe(error: FenpayError) -> Bilingual:
     if not isinstance(error, RemoteError):
         return error.text
     said = " ".join(part for part in (error.wire_code or error.public_code, error.wire_message) if part)
-    step = error.advice.next_step
-    return Bilingual(f"{said}。{step.zh}", f"{said}. {step.en}")
+    step, cause = error.advice.next_step, error.cause
+    zh, en = (f"{cause.text.zh}。", f"{cause.text.en}. ") if cause else ("", "")
+    return Bilingual(f"{said}。{zh}{step.zh}", f"{said}. {en}{step.en}")

@@ -21,8 +21,10 @@ def remarks(case: OrderSnapshot) -> list[Finding]:
     """What a reader has to know about how far the rest can be trusted."""
     error = case.look.error
     if isinstance(error, RemoteError) and case.look.outcome is Outcome.REFUSED:
-        code, advice = error.public_code, error.advice
-        zh, en = (f"：{advice.next_step.zh}", f": {advice.next_step.en}") if advice.causes else ("", "")
+        code, cause, fix = error.public_code, error.cause, error.advice.next_step
+        zh, en = (f"：{fix.zh}", f": {fix.en}") if error.advice.causes else ("", "")
+        if cause:
+            zh, en = f"：{cause.text.zh}；{fix.zh}", f": {cause.text.en}; {fix.en}"
         step = command("doctor", "--live")
         return [Finding(f"微信支付拒绝了查询（{code}）{zh}", f"WeChat refused to be asked ({code}){en}", step)]
     if error:

@@ -171,9 +171,12 @@ def _explain_prepay(case: OrderSnapshot) -> Finding:
     if event is None:
         return Finding("尚未向微信支付下单", "the order was never sent to WeChat")
     if event.what == "prepay_refused":
-        code = event.detail.get("code", "")
+        code, slip = event.detail.get("code", ""), str(event.detail.get("slip", ""))
+        why = describe_code(slip) if slip else Bilingual("", "")
         return Finding(
-            f"微信支付没有该订单：下单被拒绝（{code}）", f"the order never reached WeChat, which refused it ({code})"
+            f"微信支付没有该订单：下单被拒绝（{code}）{why.zh}",
+            f"the order never reached WeChat, which refused it ({code}){f': {why.en}' if slip else ''}",
+            command("doctor", "--live") if slip else "",
         )
     if event.what == "prepay_unknown":
         return Finding("微信支付没有该订单：下单未收到应答", "the order never reached WeChat: placing it got no answer")

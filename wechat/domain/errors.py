@@ -46,6 +46,14 @@ class Advice(NamedTuple):
     next_step: Bilingual
 
 
+class Cause(NamedTuple):
+    """What one error comes from, as far as this system can tell: a code for scripts, a sentence, and what to do."""
+
+    code: str
+    text: Bilingual
+    fix: Bilingual | None = None
+
+
 NO_ADVICE = Advice(
     (),
     Bilingual(
@@ -133,7 +141,8 @@ class RemoteError(FenpayError):
     """WeChat was asked ``call`` and did not simply say yes.
 
     ``wire_code`` and ``wire_message`` are WeChat's own, ``request_id`` its trace id (v3), ``advice`` ours.
-    ``unverified`` is the reason of ``NotifyError`` where an answer came that cannot be trusted.
+    ``unverified`` is the reason of ``NotifyError`` where an answer came that cannot be trusted. ``cause`` is the one
+    that applies, where it could be found out.
     """
 
     def __init__(
@@ -151,6 +160,7 @@ class RemoteError(FenpayError):
     ) -> None:
         super().__init__(text, code=code)
         self.unverified = unverified
+        self.cause: Cause | None = None
         self.call = call
         self.wire_code = wire_code
         self.wire_message = wire_message
@@ -161,7 +171,13 @@ class RemoteError(FenpayError):
     def __str__(self) -> str:
         said = f" {self.wire_code} {self.wire_message}".rstrip()
         trace = f" (Request-ID {self.request_id})" if self.request_id else ""
-        return f"{self.call}: {self.public_code}{said}{trace}. {self.advice.next_step.en}"
+        cause = f" {self.cause.text.en}." if self.cause else ""
+        return f"{self.call}: {self.public_code}{said}{trace}.{cause} {self.advice.next_step.en}"
+
+    def name_cause(self, cause: Cause) -> None:
+        """Say which cause applies, in place of those that usually do."""
+        self.cause = cause
+        self.advice = Advice((cause.text,), cause.fix or self.advice.next_step)
 
 
 class GatewayRefused(RemoteError):

@@ -340,7 +340,8 @@ class Orders:
             await self._must_still_be_unpaid(order)
             return await self._unified_order(order)
         except GatewayRefused as error:
-            await self._note(order, "prepay_refused", code=error.public_code)
+            cause = {"slip": error.cause.code} if error.cause else {}
+            await self._note(order, "prepay_refused", code=error.public_code, **cause)
             if error.public_code in (ORDER_PAID, ORDER_CLOSED):
                 await self._must_still_be_unpaid(order)
             raise

@@ -6,15 +6,17 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from typing import Protocol
 
-from wechat.domain.errors import OutcomeUnknown
+from wechat.domain.errors import Cause, OutcomeUnknown, RemoteError
 from wechat.domain.facts import Api, Notification, NotificationKind, RemoteRefund, RemoteState, Transaction, Verified
 from wechat.domain.orders import AppPayParams, Order, PayParams, Prepay, Refund, TradeType
 from wechat.domain.ports import Clock
 from wechat.support.transport import Transport
 
+SIGN_ERROR = "SIGN_ERROR"
 Nonce = Callable[[], str]
 
 
@@ -38,13 +40,39 @@ class Merchant:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedRequest:
+    """A request of ours whose signature WeChat did not take. ``said`` are WeChat's words.
+
+    The rest is known of APIv3 only: ``sent_s`` is the time that was signed and ``answered_s`` the Date of the answer
+    (Unix seconds), ``signed`` is the text that was signed, and ``seen`` is what WeChat shows of the one that it
+    expected, of ``seen_length`` bytes in all.
+    """
+
+    api: Api
+    said: str
+    sent_s: float = 0.0
+    answered_s: float | None = None
+    signed: bytes = b""
+    seen: str = ""
+    seen_length: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ApiContext:
-    """What a gateway works with: the way out, WeChat Pay's hosts in order, the time it signs with and the nonce."""
+    """What a gateway works with: the way out, WeChat Pay's hosts in order, the time it signs with and the nonce;
+    ``name_cause`` says why WeChat did not take a signature."""
 
     transport: Transport
     hosts: tuple[str, ...]
     clock: Clock
     nonce: Nonce = random_nonce
+    name_cause: Callable[[RefusedRequest], Cause] | None = None
+
+    def explain_refusal(self, error: RemoteError, request: Callable[[], RefusedRequest]) -> RemoteError:
+        """``error``, with its cause where it is a signature that WeChat did not take."""
+        if self.name_cause and error.public_code == SIGN_ERROR:
+            error.name_cause(self.name_cause(request()))
+        return error
 
 
 class Gateway(Protocol):
@@ -100,6 +128,14 @@ def sign_for_payer(gateway: Gateway, order: Order) -> PayParams | AppPayParams |
         return None
     sign = gateway.pay_params if order.trade_type is TradeType.JSAPI else gateway.app_params
     return sign(order.appid, order.prepay)
+
+
+def date_of(headers: Mapping[str, str]) -> float | None:
+    """When an answer was made by the sender's clock, in Unix seconds; None without a readable Date."""
+    try:
+        return parsedate_to_datetime(headers["Date"]).timestamp()
+    except (KeyError, ValueError):
+        return None
 
 
 def notification_id(mchid: str, kind: NotificationKind, event: str) -> str:

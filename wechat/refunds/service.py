@@ -242,7 +242,8 @@ class Refunds:
     async def _defer(self, order: Order, refund: Refund, error: GatewayRefused) -> Refund:
         """Tell the operator, and note in the refund, that WeChat did not look at it. It is sent again on its date."""
         log.warning("refund_not_now", out_refund_no=refund.out_refund_no, error=str(error))
-        self._telemetry.alarm(REFUND_NOT_NOW, order.out_trade_no, error=error.public_code)
+        cause = f" {error.cause.code}" if error.cause else ""
+        self._telemetry.alarm(REFUND_NOT_NOW, order.out_trade_no, error=f"{error.public_code}{cause}")
         entry = TimelineEntry(
             self._clock.now(), transitions.NOT_NOW, "answer", error.public_code, {"message": error.wire_message}
         )

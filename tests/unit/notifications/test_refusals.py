@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
-from tests.contract.samples import NOW, NUMBER
+from tests.contract.samples import NOW, NUMBER, an_order
 from tests.support.clock import ManualClock
 from tests.support.core import Backend
+from wechat.alarms.texts import sentence, step
+from wechat.diagnosis.diagnosis import explain
+from wechat.diagnosis.snapshot import OrderSnapshot, Outcome, RemoteStatus
+from wechat.domain.alarms import new_alarm
 from wechat.domain.errors import (
     BadRequest,
     Bilingual,
@@ -22,8 +27,11 @@ from wechat.domain.errors import (
 from wechat.domain.facts import Api
 from wechat.domain.metrics import Metric
 from wechat.domain.refused import MOST_RAW_BYTES, PLACES
+from wechat.explain.model import Keys
 from wechat.notifications.reasons import MALFORMED, REASONS, group_of
 from wechat.notifications.refusals import ALARM, GOES_ON, KEEP, Refusals, RefusedMessage
+from wechat.pay.signing import SignType, v2_sign
+from wechat.pay.v2 import xmlcodec
 from wechat.slips.finder import SlipFinder
 
 SECOND = timedelta(seconds=1)
@@ -176,3 +184,75 @@ def test_reasons_with_a_row_or_a_field_in_them_are_one_group() -> None:
 def test_each_reason_is_told_in_both_languages(text: Bilingual) -> None:
     assert text.zh
     assert text.en.isascii() or "安全" in text.en
+
+
+# -- which slip made a signature wrong ---------------------------------------------------------------------------------
+
+V2_KEY, V3_KEY = "8934e7d15453e97507ef794cf7b0519d", "Zk4mWq8sVb2nTy6uRx0cPj3hLf7dGa9e"
+
+
+class ExplainingGate(Gate):
+    """Refusals that find out which slip it was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        runtime = self.backend.runtime()
+        self.finder = SlipFinder(Keys(v2=V2_KEY, v3=V3_KEY), runtime)
+        self.refusals = Refusals(self.backend.stores().refused, self.finder, runtime, self.clock)
+
+    async def settle(self) -> None:
+        await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name().startswith("slips ")))
+
+
+def signed_by(secret: str, about: str = NUMBER) -> bytes:
+    fields = {
+        "return_code": "SUCCESS",
+        "mch_id": "1900000109",
+        "out_trade_no": about,
+        "nonce_str": "n",
+        "total_fee": "1",
+    }
+    return xmlcodec.build(fields | {"sign": v2_sign(fields, secret, SignType.MD5)})
+
+
+async def test_the_slip_is_found_and_told_by_copy_alarm_and_why() -> None:
+    gate = ExplainingGate()
+    body = signed_by(V3_KEY)
+    for _ in range(GOES_ON):
+        await gate.refuse(SignatureInvalid("sign_wrong"), body)
+        await gate.settle()
+        gate.clock.advance(20)
+    [copy] = await gate.refusals.latest(100)
+    assert copy.slips == ("KEY_OF_OTHER_API",)
+    [(kind, subject)] = gate.backend.telemetry.raised
+    alarm = new_alarm(kind, subject, " ".join(copy.slips), NOW)
+    assert subject == "sign_wrong"
+    assert "签名用的是另一个接口版本的密钥" in sentence(alarm).zh
+    assert "a key of another API version" in sentence(alarm).en
+    assert step(alarm) == "manage.py notify list --reason sign_wrong"
+    case = OrderSnapshot(an_order(), RemoteStatus(Outcome.UNKNOWN), (), (), NOW, unverified=(copy,))
+    assert "签名用的是另一个接口版本的密钥" in explain(case)[0].zh
+
+
+async def test_a_flood_is_examined_once_a_minute() -> None:
+    gate = ExplainingGate()
+    for at in range(100):
+        body = signed_by(f"forged{at}")
+        await gate.refuse(SignatureInvalid("sign_wrong"), body)
+        await gate.settle()
+        gate.clock.advance(0.1)
+    assert sum(bool(copy.slips) for copy in await gate.refusals.latest(100)) == 1
+
+
+@pytest.mark.parametrize("reason", ["probe", "stale", "unknown_serial", "headers_mixed", "malformed"])
+async def test_a_reason_that_says_it_all_is_not_examined(reason: str) -> None:
+    gate = ExplainingGate()
+    await gate.refuse(SignatureInvalid(reason), signed_by(V3_KEY))
+    assert not gate.finder.busy
+
+
+async def test_an_operator_learns_the_slip_of_any_kept_message() -> None:
+    gate = ExplainingGate()
+    await gate.refuse(SignatureInvalid("sign_wrong"), signed_by(V3_KEY))
+    [copy] = await gate.refusals.latest(100)
+    assert [slip.code for slip in await gate.refusals.explain(copy)] == ["KEY_OF_OTHER_API"]

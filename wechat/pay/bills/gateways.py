@@ -26,7 +26,7 @@ from wechat.domain.facts import Api
 from wechat.pay import codes
 from wechat.pay.bills.file import MOST, BillSink, receiving
 from wechat.pay.bills.parser import BillBroken, BillKind, read_lines
-from wechat.pay.gateway import ApiContext, Merchant
+from wechat.pay.gateway import ApiContext, Merchant, RefusedRequest
 from wechat.pay.signing import SignType, v2_sign
 from wechat.pay.v2 import xmlcodec
 from wechat.pay.v3.gateway import V3Gateway
@@ -150,7 +150,9 @@ class V2Bills:
         with receiving(into, self._most) as sink:
             answer = await self._download(wire, request, sink)
             if sink.refusal:
-                return _absent(_refusal(request.call, sink.refusal), day, kind)
+                error = _refusal(request.call, sink.refusal)
+                self._wire.explain_refusal(error, lambda: RefusedRequest(Api.V2, error.wire_message))
+                return _absent(error, day, kind)
             if kind.flow:
                 _must_equal(sink.sha1, _digest(answer.headers.get("Digest", "")))
         return Bill(day, kind, into)

@@ -24,7 +24,7 @@ from wechat.domain.facts import (
 from wechat.domain.orders import AppPayParams, Order, PayParams, Prepay, TradeType
 from wechat.domain.times import to_v2
 from wechat.pay import codes
-from wechat.pay.gateway import ApiContext, Merchant, notification_id, remote_state, same_order
+from wechat.pay.gateway import ApiContext, Merchant, RefusedRequest, notification_id, remote_state, same_order
 from wechat.pay.signing import APP_PACKAGE, SignType, v2_app_fields, v2_pay_fields, v2_sign, v2_verify
 from wechat.pay.v2 import fields as v2_fields
 from wechat.pay.v2 import xmlcodec
@@ -219,7 +219,11 @@ class V2Gateway:
         answer = await wire.transport.send(wire.hosts, request)
         if answer.status != 200:
             raise build_bare_status(call, answer.status, answer.host)
-        return self._verify_answer(call, fields["appid"], answer)
+        try:
+            return self._verify_answer(call, fields["appid"], answer)
+        except GatewayRefused as error:
+            said = error.wire_message
+            raise self._wire.explain_refusal(error, lambda: RefusedRequest(Api.V2, said)) from None
 
     def _verify_answer(self, call: str, appid: str, answer: Answer) -> dict[str, str]:
         try:

@@ -6,6 +6,7 @@ number), .../4012556398 (close), .../4012365336 (signing), .../4013053249 (verif
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -21,8 +22,25 @@ from wechat.domain.times import to_v3
 from wechat.pay import codes
 from wechat.pay.certificates import KeyRing, Unverified
 from wechat.pay.ciphers import AeadCipher
-from wechat.pay.gateway import ApiContext, Merchant, notification_id, remote_state, same_order
-from wechat.pay.signing import APP_PACKAGE, SCHEME, Signer, check_window, rsa_verify, v3_answer_message, v3_pay_message
+from wechat.pay.gateway import (
+    ApiContext,
+    Merchant,
+    RefusedRequest,
+    date_of,
+    notification_id,
+    remote_state,
+    same_order,
+)
+from wechat.pay.signing import (
+    APP_PACKAGE,
+    SCHEME,
+    Signer,
+    check_window,
+    rsa_verify,
+    v3_answer_message,
+    v3_pay_message,
+    v3_request_message,
+)
 from wechat.pay.v3 import payloads as v3_payloads
 from wechat.support.connection import build_bare_status
 from wechat.support.transport import Answer, Request
@@ -30,6 +48,7 @@ from wechat.support.transport import Answer, Request
 HEADERS = ("Wechatpay-Signature", "Wechatpay-Timestamp", "Wechatpay-Nonce", "Wechatpay-Serial")
 USER_AGENT = "fenpay"
 MAX_HEADER = 1024
+AUTHORIZED = re.compile(r'([a-z_]+)="([^"]*)"')
 
 _PATHS = {TradeType.JSAPI: "jsapi", TradeType.NATIVE: "native", TradeType.MWEB: "h5", TradeType.APP: "app"}
 _RESULTS = {
@@ -224,7 +243,8 @@ class V3Gateway:
         request = Request(call, method, target, body, headers, repeatable, Api.V3, about)
         answer = await self._wire.transport.send(self._wire.hosts, request)
         if answer.status not in (200, 204):
-            raise _failure(call, answer)
+            error = _failure(call, answer)
+            raise self._wire.explain_refusal(error, lambda: _build_refused(error, request, answer))
         return answer
 
     def sign(self, method: str, target: str, body: bytes = b"") -> dict[str, str]:
@@ -290,6 +310,28 @@ def _failure(call: str, answer: Answer) -> RemoteError:
         str(data.get("message", "")),
         http_status=500 if answer.status in (202, 429) else answer.status,
         request_id=trace,
+    )
+
+
+def _build_refused(error: RemoteError, request: Request, answer: Answer) -> RefusedRequest:
+    """What was signed, and what WeChat shows of the text that it had expected."""
+    values = dict(AUTHORIZED.findall(request.headers["Authorization"]))
+    time, nonce = values["timestamp"], values["nonce_str"]
+    try:
+        detail = v3_payloads.json_object(answer.body).get("detail")
+    except Malformed:
+        detail = None
+    shown = detail.get("sign_information") if isinstance(detail, dict) else None
+    shown = shown if isinstance(shown, dict) else {}
+    length = shown.get("sign_message_length")
+    return RefusedRequest(
+        Api.V3,
+        error.wire_message,
+        float(time),
+        date_of(answer.headers),
+        v3_request_message(request.method, request.target, time, nonce, request.body),
+        str(shown.get("truncated_sign_message", "")),
+        length if type(length) is int else 0,
     )
 
 
