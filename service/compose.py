@@ -29,6 +29,7 @@ from service.settings.model import Settings
 from service.staff import build_staff
 from storage.memory.storage import MemoryStorage
 from storage.mongo.storage import MongoStorage
+from storage.redis.news_channel import NewsChannel
 from storage.redis.token_cache import TokenCache
 from storage.stores.all import Stores
 from wechat.account.client import AccountClient
@@ -73,6 +74,7 @@ from wechat.support.claims import Claims
 from wechat.support.news import NewsFeed
 from wechat.support.plugin_storage import PluginStorage
 from wechat.support.rate_limit import RateLimit
+from wechat.support.shared_news import SharedNews
 from wechat.support.transport import Transport
 from wechat.support.worker import LONGEST_REST, Worker
 
@@ -165,7 +167,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         callers=RateLimit(clock, CALLS, CALLS_PER_S, MOST_CALLERS),
         plugin_storage=lambda name: PluginStorage(core.store.plugin_records, name, runtime),
     )
-    background = _background(core, pay, services, hooks, [transport, *pay.closing], runtime)
+    background = _background(core, pay, services, hooks, [transport, *pay.closing], redis_url, runtime)
     closing = [transport, *pay.closing, storage, token_store, account.tokens, *hooks, clock, core.finder, *background]
     return Process(services, storage, clock, background, closing, [transport, *pay.closing])
 
@@ -176,6 +178,7 @@ def _background(
     services: Services,
     webhooks: Sequence[Webhook],
     transports: Sequence[Transport],
+    redis_url: str,
     runtime: Runtime,
 ) -> list[Background]:
     """What works without being asked. What comes first is closed last."""
@@ -186,7 +189,8 @@ def _background(
         *build_workers(core, targets, runtime, settings.workers.loops),
         build_book_worker(services.books, runtime),
     ]
-    return [*calls, *pay.background, services.alarms, services.health, services.insight.live, *workers]
+    news = SharedNews(services.feed, NewsChannel(redis_url, settings.redis.prefix), runtime.random)
+    return [*calls, *pay.background, services.alarms, services.health, services.insight.live, news, *workers]
 
 
 def _runtime(

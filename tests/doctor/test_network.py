@@ -149,6 +149,7 @@ async def test_a_receiver_of_webhooks_that_is_there(site: Site, server: PublicSe
         ("https://erp.shop.invalid/hook", False, "host name cannot be resolved"),
         (f"http://localhost:{free_port()}/hook", True, "connection was refused"),
     ],
+    ids=["no name", "no server"],
 )
 async def test_a_receiver_of_webhooks_that_is_not_there(site: Site, url: str, private: bool, says: str) -> None:
     hook(site, url, private=private)

@@ -90,6 +90,18 @@ async def test_a_refused_message_is_told_with_its_reason(shop: Shop, service: Se
     assert data["reason"]
 
 
+async def test_what_another_process_does_is_told_too(
+    pair: tuple[ServiceProcess, ServiceProcess], simulator: SimulatorProcess
+) -> None:
+    async with reading(pair[0], "?kind=order") as stream, Shop(pair[1].url, simulator) as other:
+        seen = asyncio.create_task(stream.until("order", what="created"))
+        while not seen.done():  # until the other process has heard that somebody listens
+            number = str((await other.sold())["out_trade_no"])
+            await asyncio.wait({seen}, timeout=0.2)
+        assert (await seen)["total"] == 1800
+        assert (await stream.until("order", out_trade_no=number, what="prepay"))["state"] == "NOTPAY"
+
+
 @pytest.mark.parametrize("query", ["?kind=gossip", "?out_trade_no=no", "?kinds=order"])
 async def test_a_filter_that_would_be_ignored_is_refused(shop: Shop, query: str) -> None:
     assert (await shop.ask("GET", f"/api/stream{query}", headers=MERCHANT)).status == 400

@@ -6,7 +6,7 @@ Every method of a store may raise ``StoreUnavailable`` when its server does not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
@@ -343,3 +343,17 @@ class TokenStore(Protocol):
     async def recall(self, key: str) -> str | None: ...
 
     async def overwrite(self, key: str, value: str, ttl_s: float) -> None: ...
+
+
+class NewsChannel(Protocol):
+    """What carries messages between the processes of an installation: to those that listen now, and to nobody later.
+
+    Methods raise StoreUnavailable while the server is away.
+    """
+
+    async def publish(self, topic: str, content: bytes) -> None: ...
+
+    def subscribe(self, *topics: str) -> AsyncIterator[tuple[str, bytes]]:
+        """Each message and its topic, for ever; one's own messages, too."""
+
+    async def close(self) -> None: ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 from wechat.domain.errors import Bilingual, TooMany
@@ -61,24 +61,47 @@ class Listener:
 
 
 class NewsFeed:
-    """Hands each piece of news to everybody who listens."""
+    """Hands each piece of news to everybody who listens, in this process and, by what the composition root sets, in the
+    others: ``on_listen`` is called when somebody begins to listen here, ``on_wanted`` with news that others want."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._listeners: set[Listener] = set()
+        self._wanted_until = 0.0
         self._closed = False
+        self.on_listen: Callable[[], None] = lambda: None
+        self.on_wanted: Callable[[News], None] = lambda news: None
 
     @property
     def watched(self) -> bool:
-        """Whether anybody listens."""
+        """Whether anybody listens, here or in another process."""
+        return self.listening or self._wanted_elsewhere()
+
+    @property
+    def listening(self) -> bool:
+        """Whether anybody listens here."""
         return bool(self._listeners)
 
+    def want(self, seconds: float) -> None:
+        """Somebody listens in another process; this counts for so long."""
+        self._wanted_until = self._clock.monotonic() + seconds
+
     def publish(self, kind: NewsKind, out_trade_no: str, data: Mapping[str, NewsValue]) -> None:
-        """Hand out a piece of news, which happens now."""
-        if self._listeners:
-            news = News(kind, self._clock.now(), out_trade_no, data)
-            for listener in self._listeners:
-                listener.add(news)
+        """Hand out a piece of news, which happens now and in this process."""
+        if not self.watched:
+            return
+        news = News(kind, self._clock.now(), out_trade_no, data)
+        self.hand_out(news)
+        if self._wanted_elsewhere():
+            self.on_wanted(news)
+
+    def hand_out(self, news: News) -> None:
+        """Hand out a piece of news to those who listen here."""
+        for listener in self._listeners:
+            listener.add(news)
+
+    def _wanted_elsewhere(self) -> bool:
+        return self._clock.monotonic() < self._wanted_until
 
     @contextmanager
     def listen(self, kinds: Collection[NewsKind] = (), out_trade_no: str = "") -> Iterator[Listener]:
@@ -89,6 +112,7 @@ class NewsFeed:
         if self._closed:
             listener.close()
         self._listeners.add(listener)
+        self.on_listen()
         try:
             yield listener
         finally:

@@ -65,3 +65,15 @@ async def test_closing_ends_every_wait_and_every_later_one(feed: NewsFeed) -> No
         assert listener.closed
     with feed.listen() as later:
         assert later.closed
+
+
+async def test_news_is_made_for_other_processes_only_while_they_want_it() -> None:
+    clock, sent = ManualClock(), list[str]()
+    feed = NewsFeed(clock)
+    feed.on_wanted = lambda news: sent.append(news.out_trade_no)
+    feed.publish(NewsKind.ORDER, "BEFORE-1", {})
+    feed.want(10)
+    feed.publish(NewsKind.ORDER, "WANTED-1", {})
+    clock.advance(11)
+    feed.publish(NewsKind.ORDER, "AFTER-1", {})
+    assert (sent, feed.watched) == (["WANTED-1"], False)

@@ -1,0 +1,101 @@
+"""News between the processes of an installation.
+
+A process in which somebody listens says so every few seconds; the others then send their news until they have not heard
+it for a while: while nobody listens, nothing is sent. Nothing is stored; without the channel, each process has its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import datetime
+
+import structlog
+
+from wechat.domain.errors import FenpayError
+from wechat.domain.news import News, NewsKind
+from wechat.domain.ports import NewsChannel, Random
+from wechat.support.news import MOST_QUEUED, NewsFeed
+from wechat.support.tasks import end
+
+NEWS, WANTED = "told", "wanted"
+SAY_S = 4.0
+HEARD_S = 10.0
+"""So long a process sends after it has heard that somebody listens."""
+AGAIN_S = 5.0
+
+log = structlog.get_logger("wechat.shared_news")
+
+
+class SharedNews:
+    """Brings the news of other processes to ``feed``, and its news to them, for as long as it is started."""
+
+    def __init__(self, feed: NewsFeed, channel: NewsChannel, random: Random) -> None:
+        self._feed = feed
+        self._channel = channel
+        self._name = random.token(8).encode()
+        self._queue: deque[News] = deque(maxlen=MOST_QUEUED)
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        feed.on_listen, feed.on_wanted = self._wake.set, self._send
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(_go_on(work), name="shared news") for work in (self._hear, self._speak)]
+
+    async def close(self) -> None:
+        if self._tasks:
+            await end(*self._tasks)
+        await self._channel.close()
+
+    def _send(self, news: News) -> None:
+        """Queue news for the others; the oldest of too many makes room."""
+        self._queue.append(news)
+        self._wake.set()
+
+    async def _hear(self) -> None:
+        async for topic, message in self._channel.subscribe(NEWS, WANTED):
+            sender, _, content = message.partition(b" ")
+            if sender == self._name:
+                continue
+            if topic == WANTED:
+                self._feed.want(HEARD_S)
+            elif news := _decode(content):
+                self._feed.hand_out(news)
+
+    async def _speak(self) -> None:
+        while True:
+            self._wake.clear()
+            if self._feed.listening:
+                await self._channel.publish(WANTED, self._name)
+            while self._queue:
+                await self._channel.publish(NEWS, self._name + b" " + _encode(self._queue.popleft()))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SAY_S if self._feed.listening else None):
+                    await self._wake.wait()
+
+
+async def _go_on(work: Callable[[], Awaitable[None]]) -> None:
+    """Do ``work`` for ever. A channel that is away costs the news of the others and nothing else."""
+    while True:
+        try:
+            await work()
+        except FenpayError as error:
+            log.debug("shared_news_away", error=str(error))
+        await asyncio.sleep(AGAIN_S)
+
+
+def _encode(news: News) -> bytes:
+    content = [news.kind, news.at.isoformat(), news.out_trade_no, dict(news.data)]
+    return json.dumps(content, ensure_ascii=False).encode()
+
+
+def _decode(content: bytes) -> News | None:
+    """None for what is not news, such as a kind of another release."""
+    try:
+        kind, at, out_trade_no, data = json.loads(content)
+        return News(NewsKind(kind), datetime.fromisoformat(at), str(out_trade_no), dict(data))
+    except (ValueError, TypeError):
+        return None
