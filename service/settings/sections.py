@@ -15,7 +15,11 @@ from pydantic import AfterValidator, AwareDatetime, Field, SecretStr, model_vali
 from service.settings.values import EMBEDDED, MEMORY, BaseUrl, Origin, Section, check_secret, check_store_url
 from wechat.domain.money import MAX_TOTAL
 from wechat.domain.staff import Role
+from wechat.support.requests import Line, text_for_wechat
 from wechat.support.validation import Needs
+
+MAX_NAME = 120
+"""Bytes of a product's name: an order's description has 127, and " × 999" takes seven."""
 
 
 def _check_pattern(value: str) -> str:
@@ -115,7 +119,7 @@ class ApiKey(Section):
 
 class Product(Section):
     sku: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
-    name: str = Field(min_length=1, max_length=40)
+    name: Annotated[Line, text_for_wechat(MAX_NAME)] = Field(min_length=1, max_length=40)
     name_en: str = Field(min_length=1, max_length=40)
     price: int = Field(ge=1, le=MAX_TOTAL, strict=True)
     picture: str = ""
@@ -130,7 +134,7 @@ class ConsoleSettings(Section):
 
 
 class ShopSettings(Section):
-    name: str = "Fenpay"
+    name: Annotated[Line, text_for_wechat(64)] = "Fenpay"
     name_en: str = "Fenpay"
     max_quantity: int = Field(99, ge=1, le=999)
     products: tuple[Product, ...] = ()

@@ -14,6 +14,8 @@ from wechat.support.validation import Needs
 
 EMBEDDED = "embedded"
 MEMORY = "memory"
+MAX_ORIGIN = 128
+"""What WeChat takes as an H5 order's app_url."""
 
 
 def _no_slash(url: str) -> str:
@@ -37,7 +39,10 @@ def _origin(url: str) -> str:
     host = f"[{host}]" if ":" in host else host
     default = {"http": 80, "https": 443}[parts.scheme]
     port = "" if parts.port in (None, default) else f":{parts.port}"
-    return f"{parts.scheme}://{host.rstrip('.')}{port}"
+    origin = f"{parts.scheme}://{host.rstrip('.')}{port}"
+    if len(origin) > MAX_ORIGIN:
+        raise Needs(f"至多 {MAX_ORIGIN} 个字符的地址", f"an address of {MAX_ORIGIN} characters at most")
+    return origin
 
 
 def check_store_url(words: tuple[str, ...], *schemes: str) -> AfterValidator:

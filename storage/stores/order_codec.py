@@ -105,6 +105,8 @@ def read_order(document: Document) -> Order:
         timeline=tuple([read_entry(entry) for entry in get("timeline", ())]),
         outbox=tuple([_read_event(event) for event in get("outbox", ())]),
         sequence=get("sequence", 0),
+        refusal=get("refusal", ""),
+        placing_in_doubt=get("placing_in_doubt", False),
     )
 
 
@@ -125,6 +127,8 @@ def read_entry(document: Document) -> TimelineEntry:
 
 
 _PLAIN = (
+    "refusal",
+    "placing_in_doubt",
     "openid",
     "attach",
     "sku",

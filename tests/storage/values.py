@@ -91,6 +91,8 @@ def full_order() -> Order:
             OutgoingEvent("e2", EventType.REFUND_ABNORMAL, NOW + HOUR, 2, "R20260301120506abc"),
         ),
         sequence=2,
+        refusal="PARAM_ERROR",
+        placing_in_doubt=True,
     )
 
 

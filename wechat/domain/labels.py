@@ -45,6 +45,7 @@ TIMELINE: Labels = {
     "created": Bilingual("创建订单", "created"),
     "prepay": Bilingual("下单成功", "placed at WeChat"),
     "prepay_refused": Bilingual("微信拒绝下单", "WeChat refused the order"),
+    "placed_again": Bilingual("以新的内容重新下单", "placed again with other contents"),
     "prepay_unknown": Bilingual("下单结果不明", "outcome of placing unknown"),
     "page_refused": Bilingual("微信拒绝调起支付", "WeChat refused the page"),
     "page_slip": Bilingual("签名错误的原因", "why the signature is wrong"),

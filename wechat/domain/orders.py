@@ -260,6 +260,8 @@ class Order:
     WeChat was told and stays as it is; ``close_after`` is when we close it, sooner where a close was asked for that
     WeChat does not take yet. ``next_check_at`` is when a worker looks at it, ``checks`` how often it was looked at;
     whoever looks holds ``check_lease``. ``payments`` are all transactions that WeChat reported, the order's own first.
+    ``refusal`` is the code with which WeChat refused to take it; ``placing_in_doubt``: a request to take it got no
+    answer, so that WeChat may have it all the same.
     """
 
     out_trade_no: str
@@ -291,6 +293,8 @@ class Order:
     timeline: Timeline = ()
     outbox: tuple[OutgoingEvent, ...] = ()
     sequence: int = 0
+    refusal: str = ""
+    placing_in_doubt: bool = False
 
     @property
     def key(self) -> str:
@@ -340,6 +344,12 @@ class Order:
         """When a worker has to look at the order or at one of its refunds next; None when nothing is to come."""
         dates = [refund.next_check_at for refund in self.refunds]
         return min((date for date in (self.next_check_at, *dates) if date), default=None)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether WeChat has said no to it and certainly does not have it: its number is free for another request."""
+        open_here = self.trade_state is TradeState.NOTPAY and self.prepay is None and not self.payments
+        return open_here and bool(self.refusal) and not self.placing_in_doubt
 
     def is_payable(self, now: datetime) -> bool:
         """Whether a payer may still pay it."""

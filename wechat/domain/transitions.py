@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from wechat.domain.errors import Bilingual, Conflict, Gone
 from wechat.domain.events import EventType
-from wechat.domain.orders import Order, Prepay, TimelineEntry, TradeState
+from wechat.domain.orders import Order, Prepay, TimelineEntry, TradeState, extend
 from wechat.domain.refunds import drop_old_failures
 
 MOST_PAGE_LINES = 10
@@ -58,6 +58,41 @@ def set_prepay(order: Order, prepay: Prepay, entry: TimelineEntry, check_at: dat
     if order.paid:
         raise already_paid()
     return order.with_entry(entry, prepay=prepay)
+
+
+def doubt_placing(order: Order, entry: TimelineEntry) -> Order:
+    """Note that a request to take the order got no answer."""
+    return order if order.timeline[-1:] == (entry,) else order.with_entry(entry, placing_in_doubt=True)
+
+
+def refuse_placing(order: Order, code: str, entry: TimelineEntry) -> Order:
+    """Note that WeChat refused to take the order with ``code``."""
+    return order if order.timeline[-1:] == (entry,) else order.with_entry(entry, refusal=code)
+
+
+def replace_refused(order: Order, draft: Order, entry: TimelineEntry) -> Order:
+    """``draft`` in the place of an order that WeChat refused to take, under the same number.
+
+    Raises Conflict where WeChat has that order or may have it.
+    """
+    if is_same_sale(order, draft):
+        return order
+    if not order.is_refused:
+        raise Conflict(
+            Bilingual("这个订单号已用于另一笔订单", "This out_trade_no belongs to another order"),
+            code="OUT_TRADE_NO_USED",
+            field="out_trade_no",
+        )
+    timeline = extend(order.timeline, entry)
+    return replace(draft, timeline=timeline, outbox=order.outbox, sequence=order.sequence)
+
+
+def is_same_sale(one: Order, other: Order) -> bool:
+    """Whether two orders are one and the same request."""
+    return all(getattr(one, name) == getattr(other, name) for name in _SALE)
+
+
+_SALE = ("appid", "mchid", "trade_type", "description", "total", "openid", "attach")
 
 
 def close(order: Order, entry: TimelineEntry, check_at: datetime | None = None) -> Order:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 
 from wechat.domain import transitions
 from wechat.domain.errors import BadRequest, Bilingual, Conflict, FenpayError, GatewayRefused, Mismatch, OutcomeUnknown
 from wechat.domain.facts import Api, Transaction, Verified
-from wechat.domain.numbers import Claim
 from wechat.domain.orders import (
     AppPayParams,
     Order,
@@ -28,10 +27,11 @@ from wechat.domain.payments import SECOND_PAYMENT
 from wechat.domain.ports import Runtime
 from wechat.domain.transitions import already_paid, must_be_payable
 from wechat.orders.drafts import Drafts, Item, OrderDefaults
+from wechat.orders.intake import Intake
 from wechat.orders.payments import PaymentRecorder
 from wechat.orders.requests import CheckoutRequest, CreateOrderRequest
 from wechat.orders.updates import OrderUpdates, no_such_order
-from wechat.pay.codes import ORDER_CLOSED, ORDER_NOT_EXIST, ORDER_PAID
+from wechat.pay.codes import KNOWN_AT_WECHAT, ORDER_CLOSED, ORDER_NOT_EXIST, ORDER_PAID
 from wechat.pay.gateway import Gateway, sign_for_payer
 from wechat.support.claims import Claims
 from wechat.support.single_flight import SingleFlight
@@ -48,7 +48,6 @@ NOT_IN_TIME = Bilingual(
     "微信没有按时回应，订单已保留，请稍后重试",
     "WeChat did not answer in time; the order is kept, please try again shortly",
 )
-IDEMPOTENCY_LIFE = timedelta(days=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class Orders:
         self._gateways = gateways
         self._updates = updates
         self._recorder = recorder
-        self._claims = claims
+        self._intake = Intake(updates, claims, runtime)
         self._clock = runtime.clock
         self._telemetry = runtime.telemetry
         self._drafts = Drafts(defaults, runtime)
@@ -98,13 +97,15 @@ class Orders:
             raise _too_many(self._defaults.max_quantity)
         draft = self._drafts.draft_checkout(item, basket.quantity, openid, client_ip)
         digest = basket.digest(openid, str(draft.total), draft.description)
-        order = await self._one_open_order(f"basket:{digest}", digest, draft)
+        order = await self._intake.one_open_order(f"basket:{digest}", digest, draft)
         return await self._offer(order, fresh=order.out_trade_no == draft.out_trade_no)
 
     async def place_order(
         self, request: CreateOrderRequest, *, merchant: str, client_ip: str, idempotency_key: str = ""
     ) -> OrderWithPayParams:
         """Place a merchant's order. A repeated Idempotency-Key or out_trade_no returns the first order again.
+
+        A number whose order WeChat refused is free for another order.
 
         Raises IdempotencyMismatch for the same key with another body, Conflict for the same number with another order,
         BadRequest for an API or a trade type that is not configured, and what ``prepare`` raises.
@@ -113,9 +114,8 @@ class Orders:
             raise _no_gateway(request.api or self._defaults.api)
         draft = self._drafts.draft_order(request, request.payer_client_ip or client_ip, merchant)
         if idempotency_key:
-            held = await self._claim(f"sale:{merchant}:{idempotency_key}", request.digest(), draft)
-            draft = replace(draft, out_trade_no=held.number)
-        order = await self._insert(draft)
+            draft = await self._intake.claim(f"sale:{merchant}:{idempotency_key}", request.digest(), draft)
+        order = await self._intake.insert(draft)
         return await self._offer(order, fresh=order is draft)
 
     async def pay(self, out_trade_no: str, *, openid: str | None = None) -> OrderWithPayParams:
@@ -270,34 +270,6 @@ class Orders:
         at = min(later, end) if now < end else later
         await self._updates.update(order.key, lambda current: transitions.schedule_check(current, at, lease))
 
-    # -- one order for one request --------------------------------------------------------------------------------
-
-    async def _one_open_order(self, key: str, digest: str, draft: Order) -> Order:
-        """The payer's open order for this basket, or ``draft`` in place of one that can no longer be paid."""
-        held = await self._claim(key, digest, draft)
-        order = await self._insert(replace(draft, out_trade_no=held.number))
-        if self.is_payable(order):
-            return order
-        if await self._claims.pass_on(held, draft.out_trade_no, _claimed_until(draft)):
-            return await self._insert(draft)
-        return await self._one_open_order(key, digest, draft)
-
-    async def _claim(self, key: str, digest: str, draft: Order) -> Claim:
-        return await self._claims.claim(Claim(key, draft.out_trade_no, digest, _claimed_until(draft)))
-
-    async def _insert(self, draft: Order) -> Order:
-        """``draft`` stored, or the order that already has its number, if it is the same sale."""
-        if await self._updates.insert(draft):
-            return draft
-        stored = await self._updates.get(draft.key)
-        if _request(stored) != _request(draft):
-            raise Conflict(
-                Bilingual("这个订单号已用于另一笔订单", "This out_trade_no belongs to another order"),
-                code="OUT_TRADE_NO_USED",
-                field="out_trade_no",
-            )
-        return stored
-
     # -- making it payable ----------------------------------------------------------------------------------------
 
     async def _offer(self, order: Order, *, fresh: bool = False) -> OrderWithPayParams:
@@ -325,7 +297,7 @@ class Orders:
             async with asyncio.timeout(PLACE_S):
                 return await self._prepay(order, fresh)
         except TimeoutError:
-            await self._note(order, "prepay_unknown", waited_s=str(PLACE_S))
+            await self._doubt(order, waited_s=str(PLACE_S))
             raise OutcomeUnknown("prepay", text=NOT_IN_TIME, wire_message=f"no answer within {PLACE_S} s") from None
 
     async def _prepay(self, order: Order, fresh: bool) -> Order:
@@ -336,15 +308,27 @@ class Orders:
         try:
             return await self._unified_order(order)
         except OutcomeUnknown:
-            await self._note(order, "prepay_unknown")
+            await self._doubt(order)
             await self._must_still_be_unpaid(order)
             return await self._unified_order(order)
         except GatewayRefused as error:
-            cause = {"slip": error.cause.code} if error.cause else {}
-            await self._note(order, "prepay_refused", code=error.public_code, **cause)
+            await self._refuse(order, error)
             if error.public_code in (ORDER_PAID, ORDER_CLOSED):
                 await self._must_still_be_unpaid(order)
             raise
+
+    async def _doubt(self, order: Order, **detail: str) -> None:
+        """Note that WeChat may have the order or not."""
+        entry = TimelineEntry(self._clock.now(), "prepay_unknown", str(order.api), detail=detail)
+        await self._updates.update(order.key, lambda current: transitions.doubt_placing(current, entry))
+
+    async def _refuse(self, order: Order, error: GatewayRefused) -> None:
+        """Note why WeChat does not take the order. Where it has one by that number, it is not free for another."""
+        code = error.public_code
+        detail = {"code": code} | ({"slip": error.cause.code} if error.cause else {})
+        entry = TimelineEntry(self._clock.now(), "prepay_refused", str(order.api), detail=detail)
+        refusal = "" if code in KNOWN_AT_WECHAT else code
+        await self._updates.update(order.key, lambda current: transitions.refuse_placing(current, refusal, entry))
 
     async def _unified_order(self, order: Order) -> Order:
         prepay = await self._gateway(order).prepay(order, self._clock.now())
@@ -380,16 +364,6 @@ class Orders:
 
     def _key(self, out_trade_no: str) -> str:
         return order_key(self._defaults.mchid, out_trade_no)
-
-
-def _claimed_until(order: Order) -> datetime:
-    """How long a key stands for ``order``: for as long as it can be paid, and two days more."""
-    return order.expires_at + IDEMPOTENCY_LIFE
-
-
-def _request(order: Order) -> tuple[object, ...]:
-    """What makes two orders the same sale."""
-    return (order.appid, order.mchid, order.trade_type, order.description, order.total, order.openid, order.attach)
 
 
 def _too_many(most: int) -> BadRequest:

@@ -88,7 +88,7 @@ def test_a_price_or_a_payer_in_a_basket_is_unknown(name: str) -> None:
         ("description", "\ud800"), ("description", "\u202e"), ("description", " a"),
         ("total", 0), ("total", -1), ("total", 1.5), ("total", 1.0), ("total", "1"), ("total", True), ("total", None),
         ("total", MAX_TOTAL + 1), ("total", 2**63), ("total", {"$gt": 0}), ("total", float("inf")),
-        ("trade_type", "APP"), ("trade_type", "jsapi"), ("trade_type", 1), ("trade_type", ["JSAPI"]), ("trade_type", None),
+        ("trade_type", "MICROPAY"), ("trade_type", "jsapi"), ("trade_type", 1), ("trade_type", ["JSAPI"]), ("trade_type", None),
         ("openid", ""), ("openid", "x" * 129), ("openid", 1), ("openid", None),
         ("out_trade_no", ""), ("out_trade_no", "abcde"), ("out_trade_no", "x" * 33), ("out_trade_no", "订单订单订单"), ("out_trade_no", "a/b/c/d"),
         ("out_trade_no", "a b c d"), ("out_trade_no", "$where"), ("out_trade_no", 123456), ("out_trade_no", "abcdef\n"),
