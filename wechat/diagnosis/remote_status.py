@@ -20,6 +20,8 @@ UNKNOWN = MismatchReason.UNKNOWN_REFUND
 def remarks(case: OrderSnapshot) -> list[Finding]:
     """What a reader has to know about how far the rest can be trusted."""
     error = case.look.error
+    if case.look.outcome is Outcome.NOT_ASKED:
+        return []
     if isinstance(error, RemoteError) and case.look.outcome is Outcome.REFUSED:
         code, cause, fix = error.public_code, error.cause, error.advice.next_step
         zh, en = (f"：{fix.zh}", f": {fix.en}") if error.advice.causes else ("", "")

@@ -27,6 +27,7 @@ class Outcome(StrEnum):
     TOLD = "told"
     NO_SUCH_ORDER = "no_such_order"  # it has never received the order
     REFUSED = "refused"
+    NOT_ASKED = "not_asked"
     UNKNOWN = "unknown"  # not reached, or no answer that can be trusted
 
 

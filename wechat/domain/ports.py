@@ -241,6 +241,8 @@ class CallStore(Protocol):
     async def add(self, calls: Sequence[Call]) -> None:
         """Store new calls; those that are stored already are left as they are."""
 
+    async def get(self, key: str) -> Stored[Call] | None: ...
+
     async def of_order(self, out_trade_no: str, limit: int) -> Sequence[Call]:
         """The latest about one order, oldest first."""
 

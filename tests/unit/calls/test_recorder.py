@@ -17,6 +17,7 @@ from wechat.calls.recorder import BATCH, MOST_QUEUED, OF_ORDER, CallRecorder
 from wechat.domain.calls import Call
 from wechat.domain.errors import StoreUnavailable
 from wechat.domain.metrics import Metric
+from wechat.domain.ports import Stored
 
 
 class Store:
@@ -38,6 +39,9 @@ class Store:
         self.batches.append(len(calls))
         self.written.set()
         self.calls |= {call.id: call for call in calls}
+
+    async def get(self, key: str) -> Stored[Call] | None:
+        return Stored(self.calls[key], 1) if key in self.calls else None
 
     async def of_order(self, out_trade_no: str, limit: int) -> Sequence[Call]:
         return [call for call in self.calls.values() if call.out_trade_no == out_trade_no][:limit]

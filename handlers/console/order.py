@@ -1,0 +1,147 @@
+"""An order: how it stands, its amounts, its story, and what may be done about it."""
+
+from __future__ import annotations
+
+from handlers.console.base import ConsoleHandler
+from handlers.console.story import open_payload, tell_story, verdict_text
+from handlers.console.texts.order import TEXTS
+from handlers.web.numbers import NUMBER
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
+from wechat.diagnosis.diagnosis import explain
+from wechat.domain.audit import Act
+from wechat.domain.calls import Call
+from wechat.domain.errors import Bilingual, NotFound
+from wechat.domain.labels import DELIVERY_STATES, ORDER_STATES, REFUND_STATES, label
+from wechat.domain.money import yuan
+from wechat.domain.orders import Order
+from wechat.domain.refunds import refundable
+from wechat.domain.staff import Permission
+from wechat.domain.times import beijing
+
+PATH = f"/console/orders/{NUMBER}"
+CALL_ID = "([0-9a-f]{24})"
+MOST_CALLS = 200
+SHOWN = 4
+
+
+class OrderPage(ConsoleHandler):
+    """What the pages about one order share."""
+
+    texts = TEXTS
+
+    def show_order(self, template: str, order: Order, **context: object) -> None:
+        """Render a page or a part about ``order``."""
+        settings = self.services.settings
+        self.render_console(
+            template,
+            order=order,
+            payer=mask_middle(order.openid),
+            refundable=refundable(order, order.transaction_id) if order.paid else 0,
+            state=lambda code: label(ORDER_STATES, code, self.lang),
+            refund_state=lambda code: label(REFUND_STATES, code, self.lang),
+            delivery_state=lambda code: label(DELIVERY_STATES, code, self.lang),
+            verdict=lambda call: verdict_text(call).to(self.lang),
+            yuan=yuan,
+            beijing=beijing,
+            keep_days=settings.calls.keep_days if settings.calls.enabled else 0,
+            **context,
+        )
+
+
+class OrderHandler(OrderPage):
+    """The page; the part that follows what happens is ``order_story.html``."""
+
+    async def get(self, out_trade_no: str) -> None:
+        case = await self.services.diagnosis.from_records(out_trade_no)
+        calls = await self.services.insight.calls.of_order(out_trade_no, MOST_CALLS)
+        steps = tell_story(case.order, calls, case.deliveries, self.lang)
+        sentence, _ = explain(case)
+        self.show_order(
+            "order_story.html" if self.is_partial else "order.html", case.order, steps=steps, sentence=sentence
+        )
+
+
+class PayerHandler(OrderPage):
+    """The payer's openid in full."""
+
+    async def get(self, out_trade_no: str) -> None:
+        order = await self.services.orders.get(out_trade_no)
+        await self.audit(Act.READ_PERSONAL, out_trade_no)
+        self.show_order("order_payer.html", order, openid=order.openid)
+
+
+class CallHandler(OrderPage):
+    """One call with headers, bodies and the strings that were signed; a part of the page, or a page without scripts."""
+
+    async def get(self, out_trade_no: str, call_id: str) -> None:
+        order = await self.services.orders.get(out_trade_no)
+        call = await self.find_call(out_trade_no, call_id)
+        await self.audit(Act.READ_PAYLOAD, out_trade_no, after=f"{call.call} {call.id}")
+        template = "order_call_part.html" if self.is_partial else "order_call.html"
+        self.show_order(template, order, payload=open_payload(call))
+
+    async def find_call(self, out_trade_no: str, call_id: str) -> Call:
+        """Raises NotFound, also for a call of another order."""
+        stored = await self.services.insight.calls.get(call_id)
+        if stored is None or stored.value.out_trade_no != out_trade_no:
+            text = Bilingual(
+                "没有这条调用记录，可能已超过保留时间", "There is no such call; it may have been removed by its age"
+            )
+            raise NotFound(text, code="CALL_NOT_FOUND")
+        return stored.value
+
+
+class QueryHandler(OrderPage):
+    """Query WeChat Pay and apply what it says."""
+
+    async def post(self, out_trade_no: str) -> None:
+        before = await self.services.orders.get(out_trade_no)
+        order = await self.services.orders.query(out_trade_no)
+        await self.audit(Act.QUERY_ORDER, out_trade_no, before.trade_state, order.trade_state)
+        self.put_flash(self.t("queried", state=label(ORDER_STATES, order.trade_state, self.lang)))
+        self.redirect(f"/console/orders/{out_trade_no}")
+
+
+class CloseHandler(OrderPage):
+    """Close an unpaid order."""
+
+    async def post(self, out_trade_no: str) -> None:
+        before = await self.services.orders.get(out_trade_no)
+        order = await self.services.orders.close(out_trade_no, source="merchant", by=self.staff.name)
+        await self.audit(Act.CLOSE_ORDER, out_trade_no, before.trade_state, order.trade_state)
+        self.put_flash(self.t("closed", state=label(ORDER_STATES, order.trade_state, self.lang)))
+        self.redirect(f"/console/orders/{out_trade_no}")
+
+
+class ResendHandler(OrderPage):
+    """Send an event again: the form's ``event`` to its ``target``."""
+
+    async def post(self, out_trade_no: str) -> None:
+        event, target = self.get_body_argument("event"), self.get_body_argument("target", "")
+        again = await self.services.redelivery.resend(event, target)
+        await self.audit(Act.RESEND, out_trade_no, after=f"{event} {target}")
+        self.put_flash(self.t("resent", count=len(again)))
+        self.redirect(f"/console/orders/{out_trade_no}")
+
+
+def mask_middle(openid: str) -> str:
+    """The first and the last letters."""
+    return f"{openid[:SHOWN]}…{openid[-SHOWN:]}" if len(openid) > 2 * SHOWN else "…" if openid else ""
+
+
+def routes(services: Services) -> list[Route]:
+    if not services.settings.console.enabled:
+        return []
+    pages: list[tuple[str, str, type[ConsoleHandler], Permission]] = [
+        (PATH, "console_order", OrderHandler, Permission.READ),
+        (f"{PATH}/payer", "console_payer", PayerHandler, Permission.READ_PAYLOADS),
+        (f"{PATH}/calls/{CALL_ID}", "console_call", CallHandler, Permission.READ_PAYLOADS),
+        (f"{PATH}/query", "console_query", QueryHandler, Permission.QUERY_ORDERS),
+        (f"{PATH}/close", "console_close", CloseHandler, Permission.CLOSE_ORDERS),
+        (f"{PATH}/resend", "console_resend", ResendHandler, Permission.RESEND),
+    ]
+    return [
+        Route(pattern=pattern, handler=handler, access=Access.STAFF, name=name, permission=permission)
+        for pattern, name, handler, permission in pages
+    ]

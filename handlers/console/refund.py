@@ -1,0 +1,115 @@
+"""The form of a refund: what is left, a number that stays, a reason, step-up, and a second person above a sum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from handlers.console.base import StepUpRefused
+from handlers.console.order import PATH, OrderPage
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
+from wechat.domain.approvals import Approval
+from wechat.domain.audit import Act
+from wechat.domain.errors import BadRequest, CallerError, GatewayRefused
+from wechat.domain.labels import REFUND_STATES, label
+from wechat.domain.money import Fen, parse_yuan, yuan
+from wechat.domain.orders import Refund
+from wechat.domain.refunds import refundable
+from wechat.domain.staff import Permission
+from wechat.domain.times import to_v2
+from wechat.refunds.requests import RefundRequest
+from wechat.staff.approvals import PendingAct
+
+FIELDS = ("amount", "reason", "number")
+
+
+class RefundHandler(OrderPage):
+    """The form, and what it asks for."""
+
+    async def get(self, out_trade_no: str) -> None:
+        order = await self.services.orders.get(out_trade_no)
+        left = refundable(order, order.transaction_id) if order.paid else 0
+        number = f"{to_v2(self.services.clock.now())}{self.request_id}"
+        await self.show_form(out_trade_no, {"amount": yuan(left), "reason": "", "number": number}, {})
+
+    async def post(self, out_trade_no: str) -> None:
+        form = {name: self.get_body_argument(name, "") for name in FIELDS}
+        try:
+            wanted = self.read_form(form)
+            await self.confirm_step_up()
+            await self.refund_or_ask(out_trade_no, wanted)
+        except (StepUpRefused, BadRequest, CallerError, GatewayRefused) as error:
+            field = FORM_FIELDS.get(getattr(error, "field", "") or "", "form")
+            self.set_status(_status(error))
+            await self.show_form(out_trade_no, form, {field: error.text.to(self.lang)})
+        else:
+            self.redirect(f"/console/orders/{out_trade_no}")
+
+    def read_form(self, form: Mapping[str, str]) -> RefundRequest:
+        """Raises BadRequest."""
+        try:
+            amount = parse_yuan(form["amount"].strip().lstrip("¥￥"))
+        except ValueError:
+            raise BadRequest(TEXT_OF_AMOUNT, field="refund") from None
+        body = {"refund": amount, "reason": form["reason"].strip(), "out_refund_no": form["number"]}
+        return RefundRequest.parse(body)
+
+    async def refund_or_ask(self, out_trade_no: str, wanted: RefundRequest) -> None:
+        """Refund now, or store it for a second person. A form that is sent twice is one refund."""
+        number = wanted.out_refund_no or ""
+        approvals = self.services.staff.approvals
+        if not approvals.is_needed(Fen(wanted.refund)):
+            refund = await request_refund(self.services, out_trade_no, wanted, self.staff.name)
+            await self.audit(
+                Act.REFUND, out_trade_no, after=f"{number} ¥{yuan(wanted.refund)} {refund.state}: {wanted.reason}"
+            )
+            state = label(REFUND_STATES, refund.state, self.lang)
+            self.put_flash(self.t("refund_sent", number=number, state=state))
+            return
+        if all(each.data.get("out_refund_no") != number for each in await approvals.latest()):
+            data: dict[str, str | int] = wanted.model_dump(exclude_none=True)
+            act = PendingAct(Act.REFUND, Permission.REFUND, out_trade_no, Fen(wanted.refund), wanted.reason, data)
+            await approvals.request(act, self.actor)
+        self.put_flash(self.t("refund_waits", number=number))
+
+    async def show_form(self, out_trade_no: str, form: Mapping[str, str], errors: Mapping[str, str]) -> None:
+        order = await self.services.orders.get(out_trade_no)
+        above = self.services.settings.console.second_person_above
+        self.show_order("order_refund.html", order, form=form, errors=errors, above=above)
+
+
+FORM_FIELDS = {"refund": "amount", "reason": "reason", "out_refund_no": "number", "step_up": "step_up"}
+"""The form's field for each of the request's."""
+TEXT_OF_AMOUNT = OrderPage.texts["not_an_amount"]
+
+
+async def request_refund(services: Services, out_trade_no: str, wanted: RefundRequest, by: str) -> Refund:
+    """Repeating it changes nothing: it has its number. Raises as ``Refunds.request``."""
+    return await services.refunds.request(out_trade_no, wanted, by=f"console:{by}")
+
+
+async def carry_out(services: Services, approval: Approval) -> str:
+    """Refund what two people wanted; how it stands then."""
+    wanted = RefundRequest.parse(dict(approval.data))
+    by = f"{approval.requested_by}+{approval.decided_by}"
+    refund = await request_refund(services, approval.subject, wanted, by)
+    return f"{refund.out_refund_no} {refund.state}"
+
+
+def _status(error: CallerError | GatewayRefused) -> int:
+    return error.status if isinstance(error, CallerError) else 409
+
+
+def routes(services: Services) -> list[Route]:
+    if not services.settings.console.enabled:
+        return []
+    services.staff.approvals.register(Act.REFUND, lambda approval: carry_out(services, approval))
+    return [
+        Route(
+            pattern=f"{PATH}/refund",
+            handler=RefundHandler,
+            access=Access.STAFF,
+            name="console_refund",
+            permission=Permission.REFUND,
+        )
+    ]

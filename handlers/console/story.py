@@ -1,0 +1,103 @@
+"""The story of an order for its page: what happened, what was sent, what came, and what was told to whom, by time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from handlers.console.texts.order import CALLS, NO_SIGNATURE, NOT_ANSWERED, NOTIFICATION, UNSIGNED_NEWS, VERIFIED_TEXT
+from wechat.calls.texts import as_curl, pretty, show_line_ends, signed_answer, signed_request
+from wechat.domain.calls import UNSIGNED, VERIFIED, Call, Direction
+from wechat.domain.deliveries import Delivery, DeliveryState
+from wechat.domain.errors import Bilingual
+from wechat.domain.labels import SOURCES, TIMELINE, label
+from wechat.domain.orders import Order, TimelineEntry
+from wechat.notifications.reasons import REASONS, group_of
+
+GOOD = frozenset({"paid", "success", "refund", "processing", "close_confirmed"})
+BAD = frozenset(
+    {"prepay_refused", "page_refused", "paid_late", "second_payment", "needs_operator", "abnormal", "change", "refused"}
+)
+WAIT = frozenset({"prepay_unknown", "not_now", "slow", "close_scheduled"})
+DELIVERY_TONES = {DeliveryState.DELIVERED: "good", DeliveryState.DEAD: "bad", DeliveryState.PENDING: "wait"}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line. ``tone`` is good, wait, bad or empty; ``call`` and ``delivery`` are what opens."""
+
+    at: datetime
+    title: str
+    more: str = ""
+    tone: str = ""
+    call: Call | None = None
+    delivery: Delivery | None = None
+
+
+def tell_story(order: Order, calls: Sequence[Call], deliveries: Sequence[Delivery], lang: str) -> list[Step]:
+    """Everything that is known to have happened, oldest first."""
+    steps = [*_events(order.timeline, lang)]
+    for refund in order.refunds:
+        steps += _events(refund.timeline, lang, refund.out_refund_no)
+    steps += [_call(call, lang) for call in calls]
+    steps += [_delivery(delivery) for delivery in deliveries]
+    return sorted(steps, key=lambda step: step.at)
+
+
+def verdict_text(call: Call) -> Bilingual:
+    """What checking the signature gave, in words."""
+    if call.verdict == VERIFIED:
+        return VERIFIED_TEXT
+    if call.verdict == UNSIGNED:
+        return UNSIGNED_NEWS
+    if not call.verdict:
+        return NO_SIGNATURE if call.status else NOT_ANSWERED
+    return REASONS[group_of(call.verdict)].text
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What a call's page shows: both sides, the strings, the command."""
+
+    call: Call
+    request: str
+    answer: str
+    signed_request: str
+    signed_answer: str
+    curl: str
+
+
+def open_payload(call: Call) -> Payload:
+    return Payload(
+        call,
+        pretty(call.request),
+        pretty(call.answer),
+        show_line_ends(signed_request(call)),
+        show_line_ends(signed_answer(call)),
+        as_curl(call),
+    )
+
+
+def _events(timeline: Sequence[TimelineEntry], lang: str, refund: str = "") -> Iterator[Step]:
+    for entry in timeline:
+        tone = "good" if entry.what in GOOD else "bad" if entry.what in BAD else "wait" if entry.what in WAIT else ""
+        parts = [refund, label(SOURCES, entry.source, lang), entry.by, _detail(entry.detail)]
+        yield Step(entry.at, label(TIMELINE, entry.what, lang), " · ".join(part for part in parts if part), tone)
+
+
+def _detail(detail: Mapping[str, str | int]) -> str:
+    return " ".join(f"{name}={value}" for name, value in detail.items())
+
+
+def _call(call: Call, lang: str) -> Step:
+    title = NOTIFICATION if call.direction is Direction.IN else CALLS.get(call.call, Bilingual(call.call, call.call))
+    went_well = call.verdict in (VERIFIED, UNSIGNED) and not call.error and call.status < 300
+    answer = f"HTTP {call.status}" if call.status else (call.error or "–")
+    more = f"{answer} · {call.duration_ms} ms · {verdict_text(call).to(lang)}"
+    return Step(call.at, title.to(lang), more, "" if went_well else "bad", call=call)
+
+
+def _delivery(delivery: Delivery) -> Step:
+    tone = DELIVERY_TONES[delivery.state]
+    return Step(delivery.event.at, f"{delivery.event.type} → {delivery.target}", "", tone, delivery=delivery)

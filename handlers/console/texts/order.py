@@ -1,0 +1,127 @@
+"""What the page of an order says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wechat.domain.errors import Bilingual
+
+TEXTS: Mapping[str, Bilingual] = {
+    "order": Bilingual("订单", "Order"),
+    "what_happened": Bilingual("现在的情况", "How it stands"),
+    "amounts": Bilingual("金额", "Amounts"),
+    "total": Bilingual("订单金额", "Total"),
+    "paid": Bilingual("用户实付", "Paid by the payer"),
+    "coupon": Bilingual("优惠抵扣", "Coupons"),
+    "refunded": Bilingual("已退款", "Refunded"),
+    "pending_refunds": Bilingual("退款处理中", "Being refunded"),
+    "refundable": Bilingual("可退金额", "Can be refunded"),
+    "net": Bilingual("扣除退款后", "Less refunds"),
+    "facts": Bilingual("订单信息", "Facts"),
+    "description": Bilingual("商品描述", "Description"),
+    "attach": Bilingual("附加数据", "Attach"),
+    "payer": Bilingual("用户 openid", "Payer (openid)"),
+    "show_payer": Bilingual("显示完整 openid（会记入审计日志）", "Show all of it (noted in the audit log)"),
+    "transaction_id": Bilingual("微信支付订单号", "WeChat Pay transaction id"),
+    "trade_type": Bilingual("交易类型", "Trade type"),
+    "created_at": Bilingual("创建时间", "Created"),
+    "paid_at": Bilingual("支付时间", "Paid"),
+    "expires_at": Bilingual("支付截止时间", "Payment deadline"),
+    "refunds": Bilingual("退款", "Refunds"),
+    "timeline": Bilingual("经过", "What happened"),
+    "timeline_hint": Bilingual(
+        "从下单到推送，按时间排列；带箭头的条目可以展开。",
+        "From the order to the webhooks, by time; lines with an arrow open.",
+    ),
+    "recorded_for": Bilingual(
+        "与微信的调用保留 {days} 天；更早的只有结果。",
+        "Calls to WeChat are kept for {days} days; of earlier ones there are results only.",
+    ),
+    "not_recorded": Bilingual(
+        "配置 calls.enabled 为 false，不记录与微信的调用。", "Calls to WeChat are not recorded: calls.enabled is false."
+    ),
+    "method": Bilingual("请求", "Request"),
+    "status": Bilingual("应答状态", "Status"),
+    "duration": Bilingual("耗时", "Duration"),
+    "verdict": Bilingual("验签结果", "Signature"),
+    "error": Bilingual("错误", "Error"),
+    "open_payload": Bilingual(
+        "查看报文与待签名串（会记入审计日志）", "Open messages and signed strings (noted in the audit log)"
+    ),
+    "no_payload": Bilingual(
+        "查看报文需要「开发」或「管理员」角色。", "Messages are open to developers and administrators."
+    ),
+    "attempts": Bilingual("推送尝试", "Tries"),
+    "no_attempts": Bilingual("还没有尝试。", "None so far."),
+    "result": Bilingual("结果", "Result"),
+    "at": Bilingual("时间", "At"),
+    "resend": Bilingual("重新推送", "Send again"),
+    "query": Bilingual("向微信支付查单", "Query WeChat Pay"),
+    "close": Bilingual("关闭订单", "Close the order"),
+    "refund": Bilingual("退款", "Refund"),
+    "actions": Bilingual("操作", "Actions"),
+    "queried": Bilingual("已向微信支付查询，订单状态：{state}", "WeChat Pay was queried; the order is {state}"),
+    "closed": Bilingual("已请求关闭，订单状态：{state}", "The close was asked for; the order is {state}"),
+    "resent": Bilingual("已安排重新推送 {count} 条", "{count} will be sent again"),
+    "sent": Bilingual("发送的内容", "What was sent"),
+    "came": Bilingual("收到的内容", "What came"),
+    "headers": Bilingual("报文头", "Headers"),
+    "body": Bilingual("报文主体", "Body"),
+    "empty_body": Bilingual("（空）", "(empty)"),
+    "bytes": Bilingual("{size} 字节", "{size} bytes"),
+    "signed_request": Bilingual("请求的待签名串", "The string that the request signs"),
+    "signed_answer": Bilingual("应答的验签串", "The string that the answer signs"),
+    "signed_message": Bilingual("通知的验签串", "The string that the notification signs"),
+    "line_ends": Bilingual(
+        "⏎ 表示换行符。APIv2 末尾的密钥不显示。", "⏎ is a line feed. v2's key at the end is not shown."
+    ),
+    "cut": Bilingual(
+        "报文中有未列入清单的字段（显示为 ***），或报文过长、无法解析；据此生成的字符串与签名时的不同。",
+        "Fields that are not on the list are shown as ***, or the body was too long or unreadable; a string made of "
+        "it is not the one that was signed.",
+    ),
+    "curl": Bilingual("用 curl 重发", "As curl"),
+    "curl_hint": Bilingual(
+        "签名已隐去，需要重新签名后才能发送。", "The signature is cut; sign it anew before you send it."
+    ),
+    "back_to_order": Bilingual("返回订单", "Back to the order"),
+    "payload_title": Bilingual("与微信的一次调用", "A call to or from WeChat"),
+    "refund_title": Bilingual("退款", "Refund"),
+    "left": Bilingual("最多可退 ¥{amount}", "At most ¥{amount} can be refunded"),
+    "amount_yuan": Bilingual("退款金额（元）", "Amount in yuan"),
+    "reason": Bilingual("原因（用户可见）", "Reason (the payer sees it)"),
+    "number": Bilingual("商户退款单号", "Merchant refund number"),
+    "number_hint": Bilingual(
+        "打开表单时生成，重复提交不会重复退款。", "Chosen when the form was opened: sending it twice refunds once."
+    ),
+    "second_person": Bilingual(
+        "超过 ¥{amount} 的退款需要第二人复核。", "Refunds above ¥{amount} need a second person's confirmation."
+    ),
+    "do_refund": Bilingual("确认退款", "Refund"),
+    "not_an_amount": Bilingual("请填写金额，单位为元，例如 18.00", "An amount in yuan, for example 18.00"),
+    "refund_sent": Bilingual("退款 {number} 已提交：{state}", "Refund {number} is on its way: {state}"),
+    "refund_waits": Bilingual(
+        "退款 {number} 等待第二人复核，未执行", "Refund {number} waits for a second person; nothing was done yet"
+    ),
+    "cannot_refund": Bilingual("这笔订单没有可退的金额。", "Nothing of this order can be refunded."),
+}
+
+CALLS: Mapping[str, Bilingual] = {
+    "unifiedorder": Bilingual("调用：下单", "Call: place the order"),
+    "jsapi": Bilingual("调用：JSAPI 下单", "Call: place the order (JSAPI)"),
+    "native": Bilingual("调用：Native 下单", "Call: place the order (Native)"),
+    "h5": Bilingual("调用：H5 下单", "Call: place the order (H5)"),
+    "app": Bilingual("调用：APP 下单", "Call: place the order (APP)"),
+    "orderquery": Bilingual("调用：查单", "Call: query the order"),
+    "query": Bilingual("调用：查单", "Call: query the order"),
+    "closeorder": Bilingual("调用：关单", "Call: close the order"),
+    "close": Bilingual("调用：关单", "Call: close the order"),
+    "refund": Bilingual("调用：申请退款", "Call: refund"),
+    "refundquery": Bilingual("调用：查询退款", "Call: query the refund"),
+    "refund_query": Bilingual("调用：查询退款", "Call: query the refund"),
+}
+NOTIFICATION = Bilingual("收到微信支付通知", "Notification from WeChat Pay")
+VERIFIED_TEXT = Bilingual("验签通过", "signature verified")
+UNSIGNED_NEWS = Bilingual("退款通知不签名，已另行查询", "not signed; it only led to a query")
+NO_SIGNATURE = Bilingual("应答没有签名", "not signed")
+NOT_ANSWERED = Bilingual("没有应答", "no answer")

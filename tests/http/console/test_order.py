@@ -1,0 +1,238 @@
+"""The page of an order: who sees what, the strings that were signed, and what may be done."""
+
+from __future__ import annotations
+
+import html
+import re
+import secrets
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
+from tests.http.client import MERCHANT, Response, Shop
+from tests.support.console import PASSWORD, ConsoleBrowser, Operator
+from tests.support.platform import Platform
+from tests.support.service import ServiceProcess, overlay
+from tests.support.simulator import SimulatorProcess
+from wechat.domain.staff import Role
+
+CALL = re.compile(r'/calls/([0-9a-f]{24})"')
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+async def page_with_calls(browser: ConsoleBrowser, number: str, count: int = 1) -> str:
+    """The page once ``count`` calls are written, which takes a quarter of a second."""
+    for _ in range(50):
+        page = await browser.page(f"/console/orders/{number}")
+        if page.count('id="call-') >= count:
+            return page
+        await browser.get("/console")
+    raise AssertionError("no calls came")
+
+
+async def paid_order(shop: Shop) -> str:
+    """Paid and known to be."""
+    number = await shop.scanned()
+    await shop.ask("POST", f"/api/orders/{number}/query", headers=MERCHANT)
+    return number
+
+
+def fields_of(page: str) -> dict[str, str]:
+    """The hidden number and the amount of a refund's form."""
+    return {
+        name: html.unescape(found[1])
+        for name in ("amount", "number", "reason")
+        if (found := re.search(rf'name="{name}"[^>]*? value="([^"]*)"', page))
+    }
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_everybody_reads_the_story_and_developers_read_messages(
+    shop: Shop, staff: Mapping[Role, ConsoleBrowser], role: Role
+) -> None:
+    number = (await shop.sold())["out_trade_no"]
+    page = await page_with_calls(staff[role], number)
+    assert "JSAPI 下单" in page and "验签通过" in page and "Request-ID" in page
+    openid = shop.users[0]["openid"]
+    assert openid not in page and f"{openid[:4]}…{openid[-4:]}" in page
+    may = role in (Role.ADMIN, Role.DEVELOPER)
+    assert bool(CALL.search(page)) is may
+    admin_page = await page_with_calls(staff[Role.ADMIN], number)
+    [call] = set(CALL.findall(admin_page))
+    for target in (f"calls/{call}", "payer"):
+        assert (await staff[role].get(f"/console/orders/{number}/{target}")).status == (200 if may else 403)
+
+
+@pytest.mark.parametrize("api", ["v3"])
+async def test_a_developer_sees_the_very_string_that_was_signed(
+    shop: Shop, staff: Mapping[Role, ConsoleBrowser], api: str
+) -> None:
+    number = (await shop.sold(description=f"拿铁 {secrets.token_hex(3)}"))["out_trade_no"]
+    browser = staff[Role.DEVELOPER]
+    [call] = set(CALL.findall(await page_with_calls(browser, number)))
+    page = html.unescape(await browser.page(f"/console/orders/{number}/calls/{call}"))
+    assert re.search(r"POST⏎\n/v3/pay/transactions/jsapi⏎\n\d{10}⏎\n[0-9a-f]{32}⏎\n\{\"appid\"", page)
+    assert "curl -X POST" in page and f'"out_trade_no": "{number}"' in page
+    assert re.search(r'signature="[^"]{6}…[^"]{4}"', page)
+    part = await browser.get(f"/console/orders/{number}/calls/{call}", **{"HX-Request": "true"})
+    assert b"<html" not in part.body and "⏎".encode() in part.body
+
+
+async def test_looking_at_messages_and_payers_is_audited(shop: Shop, staff: Mapping[Role, ConsoleBrowser]) -> None:
+    number = (await shop.sold())["out_trade_no"]
+    browser = staff[Role.DEVELOPER]
+    [call] = set(CALL.findall(await page_with_calls(browser, number)))
+    await browser.page(f"/console/orders/{number}/calls/{call}")
+    assert shop.users[0]["openid"] in await browser.page(f"/console/orders/{number}/payer")
+    audited = await staff[Role.ADMIN].get(f"/console/audit?subject={number}")
+    if audited.status == 200:  # the page of the audit log is a plugin of its own
+        text = audited.body.decode()
+        assert text.count(number) >= 2
+
+
+async def test_a_call_of_another_order_is_not_found_here(shop: Shop, admin: ConsoleBrowser) -> None:
+    first, second = [(await shop.sold())["out_trade_no"] for _ in range(2)]
+    [call] = set(CALL.findall(await page_with_calls(admin, first)))
+    assert (await admin.get(f"/console/orders/{second}/calls/{call}")).status == 404
+    assert (await admin.get(f"/console/orders/{first}/calls/{'0' * 24}")).status == 404
+    assert (await admin.get("/console/orders/20260301000000nobody")).status == 404
+
+
+async def test_a_query_by_hand_finds_a_payment_that_was_not_notified(
+    shop: Shop, staff: Mapping[Role, ConsoleBrowser]
+) -> None:
+    number = await shop.scanned()
+    assert await shop.state(number) == "NOTPAY"
+    response = await staff[Role.SUPPORT].post(f"/console/orders/{number}/query")
+    assert (response.status, response.at) == (302, f"/console/orders/{number}")
+    page = await staff[Role.SUPPORT].page(f"/console/orders/{number}")
+    assert "已支付（SUCCESS）" in page and await shop.state(number) == "SUCCESS"
+
+
+async def test_an_unpaid_order_is_closed_by_whoever_may(shop: Shop, staff: Mapping[Role, ConsoleBrowser]) -> None:
+    number = (await shop.sold())["out_trade_no"]
+    assert (await staff[Role.READER].post(f"/console/orders/{number}/close")).status == 403
+    assert await shop.state(number) == "NOTPAY"
+    assert (await staff[Role.FINANCE].post(f"/console/orders/{number}/close")).status == 302
+    assert await shop.state(number) == "CLOSED"
+
+
+async def test_a_refund_takes_a_reason_and_the_password_and_is_one_however_often_it_is_sent(
+    shop: Shop, operator: Operator, visitor: ConsoleBrowser
+) -> None:
+    number, name = await paid_order(shop), f"f-{secrets.token_hex(6)}"
+    await operator.add_person(name, Role.FINANCE)
+    await visitor.log_in(name)
+    target = f"/console/orders/{number}/refund"
+    form = fields_of(await visitor.page(target))
+    assert (form["amount"], form["reason"]) == ("18.00", "")
+    wrong = await visitor.post(target, form | {"amount": "5.005", "reason": "缺货", "step_up": PASSWORD})
+    assert wrong.status == 400 and "amount-error" in wrong.body.decode()
+    form |= {"amount": "5.00", "reason": "缺货"}
+    refused = await visitor.post(target, form | {"step_up": "not the password"})
+    assert refused.status == 403 and fields_of(refused.body.decode())["number"] == form["number"]
+    assert (await shop.stored(number))["refund_reserved"] == 0
+    for _ in range(2):
+        assert (await visitor.post(target, form | {"step_up": PASSWORD})).status == 302
+    refunds = (await shop.ask("GET", f"/api/orders/{number}/refunds", headers=MERCHANT)).json()["refunds"]
+    assert [(each["out_refund_no"], each["refund"], each["reason"]) for each in refunds] == [
+        (form["number"], 500, "缺货")
+    ]
+
+
+async def test_more_than_is_left_is_refused_beside_the_form(
+    shop: Shop, operator: Operator, visitor: ConsoleBrowser
+) -> None:
+    number, name = await paid_order(shop), f"f-{secrets.token_hex(6)}"
+    await operator.add_person(name, Role.FINANCE)
+    await visitor.log_in(name)
+    target = f"/console/orders/{number}/refund"
+    form = fields_of(await visitor.page(target)) | {"amount": "18.01", "reason": "x", "step_up": PASSWORD}
+    response = await visitor.post(target, form)
+    assert response.status == 409 and "amount-error" in response.body.decode()
+    assert (await shop.stored(number))["refund_reserved"] == 0
+
+
+async def test_support_does_not_refund(shop: Shop, staff: Mapping[Role, ConsoleBrowser]) -> None:
+    number = await paid_order(shop)
+    browser = staff[Role.SUPPORT]
+    assert f"/console/orders/{number}/refund" not in await browser.page(f"/console/orders/{number}")
+    assert (await browser.get(f"/console/orders/{number}/refund")).status == 403
+    assert (await browser.post(f"/console/orders/{number}/refund", {"amount": "1"})).status == 403
+
+
+async def test_what_merchants_and_refused_messages_say_is_shown_as_text(
+    shop: Shop, admin: ConsoleBrowser, platform: Platform
+) -> None:
+    order = await shop.sold(description=HOSTILE, attach=HOSTILE)
+    await shop.notify(platform.v2(order, attach=HOSTILE, device_info=HOSTILE, bank_type="<script>1</script>"))
+    number = order["out_trade_no"]
+    page = await page_with_calls(admin, number, 2)
+    pages = [page] + [await admin.page(f"/console/orders/{number}/calls/{call}") for call in set(CALL.findall(page))]
+    assert all(HOSTILE not in each and "<script>1" not in each for each in pages)
+    assert sum("&lt;img src=x onerror" in each for each in pages) >= 2
+
+
+# -- the second person -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def careful(
+    directory: Path, simulator: SimulatorProcess, mongo: EmbeddedMongo, redis: EmbeddedRedis
+) -> Iterator[ServiceProcess]:
+    """A service where more than 10 yuan take two people, over a database of its own."""
+    settings = overlay(free_port(), simulator.url, simulator.credentials, mongo.url, redis.url, directory)
+    settings["mongo"]["database"] = "careful"
+    settings["console"] = {"second_person_above": 1000}
+    service = ServiceProcess.start(directory, settings, "careful")
+    yield service
+    assert service.defects == []
+    assert service.stop() == 0
+
+
+@pytest.fixture
+async def two(careful: ServiceProcess) -> AsyncIterator[tuple[ConsoleBrowser, ConsoleBrowser]]:
+    """Two people of finance."""
+    async with ConsoleBrowser(careful.url) as one, ConsoleBrowser(careful.url) as other:
+        for browser in (one, other):
+            name = f"f-{secrets.token_hex(6)}"
+            await Operator(careful.url).add_person(name, Role.FINANCE)
+            await browser.log_in(name)
+        yield one, other
+
+
+async def send_refund(browser: ConsoleBrowser, number: str, amount: str) -> Response:
+    target = f"/console/orders/{number}/refund"
+    form = fields_of(await browser.page(target)) | {"amount": amount, "reason": "缺货", "step_up": PASSWORD}
+    await browser.post(target, form)
+    return await browser.post(target, form)
+
+
+async def test_above_the_sum_a_second_person_has_the_refund_made_once(
+    careful: ServiceProcess, simulator: SimulatorProcess, two: tuple[ConsoleBrowser, ConsoleBrowser]
+) -> None:
+    one, other = two
+    async with Shop(careful.url, simulator) as shop:
+        number = await paid_order(shop)
+        assert (await send_refund(one, number, "10.01")).status == 302
+        assert (await shop.stored(number))["refund_reserved"] == 0
+        approvals = set(
+            re.findall(r"/console/approvals/([0-9a-f]{16})/confirm", await other.page("/console/approvals"))
+        )
+        [approval] = approvals
+        assert (await one.post(f"/console/approvals/{approval}/confirm", {"step_up": PASSWORD})).status == 403
+        for _ in range(2):
+            await other.post(f"/console/approvals/{approval}/confirm", {"step_up": PASSWORD})
+        [refund] = (await shop.ask("GET", f"/api/orders/{number}/refunds", headers=MERCHANT)).json()["refunds"]
+        assert refund["refund"] == 1001
+
+
+async def test_up_to_the_sum_one_person_is_enough(
+    careful: ServiceProcess, simulator: SimulatorProcess, two: tuple[ConsoleBrowser, ConsoleBrowser]
+) -> None:
+    async with Shop(careful.url, simulator) as shop:
+        number = await paid_order(shop)
+        await send_refund(two[0], number, "10.00")
+        assert (await shop.stored(number))["refund_reserved"] == 1000
