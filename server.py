@@ -232,6 +232,7 @@ async def drain(server: HTTPServer, process: Process, limit_s: float) -> None:
     in_flight = process.services.in_flight
     in_flight.draining = True
     process.services.feed.close()
+    process.services.insight.live.end_watchers()
     server.stop()
     await asyncio.sleep(LINGER_S)
     await in_flight.quiet(max(0.0, limit_s - ANSWER_S))

@@ -6,15 +6,12 @@ Source of the format: https://html.spec.whatwg.org/multipage/server-sent-events.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar, cast
 
 import orjson
 from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
-
-from wechat.domain.news import News
-from wechat.support.news import Listener
 
 HEARTBEAT_S = 10.0
 """An idle stream carries a comment this often: a proxy in between keeps it, and a reader knows that it lives."""
@@ -24,17 +21,33 @@ UNREAD_S = 20.0
 Frame = tuple[str, object]
 """The name of an event and its data, fit for JSON."""
 
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Source(Protocol[T_co]):
+    """Where the news of one reader come from. ``missed`` counts those that it was too slow for."""
+
+    missed: int
+    closed: bool
+
+    async def take(self, timeout_s: float) -> Sequence[T_co]:
+        """All that has come; empty after ``timeout_s`` without any, and when it is closed."""
+
+    def close(self) -> None:
+        """End the wait of whoever takes."""
+
 
 class Streaming(RequestHandler):
     """A handler whose answer is a stream of news. Mix it in before the handler that decides who may read."""
 
-    _listener: Listener | None = None
+    _listener: Source[Any] | None = None
 
     def on_connection_close(self) -> None:
         if self._listener:
             self._listener.close()
 
-    async def send_news(self, listener: Listener, render: Callable[[News], Iterable[Frame]]) -> None:
+    async def send_news(self, listener: Source[T], render: Callable[[T], Iterable[Frame]]) -> None:
         """Write what ``listener`` hears, as ``render`` shows it, until the reader leaves or the listener is closed.
 
         ``event: missed`` with ``{"count": n}`` stands for what a slow reader did not get.

@@ -27,7 +27,7 @@ from wechat.support.tasks import end
 MOST_WATCHERS = 100
 """Each holds a connection of this process."""
 MOST_QUEUED = 50
-"""News that wait for one watcher. Beyond them it is told to read everything again."""
+"""Notice that wait for one watcher. Beyond them it is told to read everything again."""
 MOST_KNOWN = 5000
 """Orders of which the feed remembers what it said last."""
 LOOK_EVERY = timedelta(seconds=2)
@@ -41,51 +41,60 @@ log = structlog.get_logger("wechat.live")
 
 
 class Topic(StrEnum):
-    """What a page may watch."""
+    """What a page may watch, beside one order by its number."""
 
-    ORDERS = "orders"  # every order
-    ORDER = "order"  # one, by its number
+    ORDERS = "orders"
     ALARMS = "alarms"
 
 
-class News(NamedTuple):
-    """Something to look at again. ``out_trade_no`` is empty for alarms, and where everything has to be read again."""
+class Notice(NamedTuple):
+    """Something to look at again. ``out_trade_no`` is empty for alarms. ``new``: nobody was told of it before."""
 
-    topic: Topic | None
+    topic: Topic
     out_trade_no: str = ""
     new: bool = False
 
 
-EVERYTHING = News(None)
-
-
 class Watcher:
-    """One open page."""
+    """One open page. ``missed`` counts notices that it was too slow for."""
 
     def __init__(self, topics: Collection[Topic], out_trade_no: str) -> None:
         self._topics = topics
         self.out_trade_no = out_trade_no
-        self._queue: asyncio.Queue[News] = asyncio.Queue(MOST_QUEUED)
+        self._queue: list[Notice] = []
+        self._wake = asyncio.Event()
+        self.missed = 0
+        self.closed = False
 
-    async def next(self) -> News:
-        """Wait for the next news."""
-        return await self._queue.get()
+    async def take(self, timeout_s: float) -> list[Notice]:
+        """All that waits; empty after ``timeout_s`` without a notice, and when the page has closed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._wake.wait()
+        taken, self._queue = self._queue, []
+        if not self.closed:
+            self._wake.clear()
+        return taken
 
-    def tell(self, news: News) -> None:
-        """Queue ``news`` if the page wants it. One that reads too slowly has to read everything again."""
-        if not self._wants(news):
+    def tell(self, notice: Notice) -> None:
+        """Queue ``notice`` if the page wants it. Too many make room for none: the page reads everything again."""
+        if not self._wants(notice):
             return
-        if self._queue.full():
-            while not self._queue.empty():
-                self._queue.get_nowait()
-            news = EVERYTHING
-        self._queue.put_nowait(news)
+        if len(self._queue) >= MOST_QUEUED:
+            self.missed += len(self._queue)
+            self._queue = []
+        self._queue.append(notice)
+        self._wake.set()
 
-    def _wants(self, news: News) -> bool:
-        own = news.out_trade_no == self.out_trade_no and bool(self.out_trade_no)
-        if news.topic is Topic.ORDERS:
-            return Topic.ORDERS in self._topics or (Topic.ORDER in self._topics and own)
-        return news.topic is None or news.topic in self._topics
+    def close(self) -> None:
+        """End the wait of whoever takes."""
+        self.closed = True
+        self._wake.set()
+
+    def _wants(self, notice: Notice) -> bool:
+        if notice.topic is Topic.ALARMS:
+            return Topic.ALARMS in self._topics
+        return Topic.ORDERS in self._topics or notice.out_trade_no == self.out_trade_no
 
 
 class LiveFeed:
@@ -100,6 +109,7 @@ class LiveFeed:
         self._known: OrderedDict[str, tuple[object, ...]] = OrderedDict()
         self._latest_alarms: object = None
         self._watched = asyncio.Event()
+        self._closed = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -108,6 +118,12 @@ class LiveFeed:
     async def close(self) -> None:
         if self._task:
             await end(self._task)
+
+    def end_watchers(self) -> None:
+        """End every watcher, and at once those that come later: the process is about to stop."""
+        self._closed = True
+        for watcher in self._watchers:
+            watcher.close()
 
     @property
     def watchers(self) -> int:
@@ -119,6 +135,8 @@ class LiveFeed:
         if len(self._watchers) >= MOST_WATCHERS:
             raise TooMany
         watcher = Watcher(topics, out_trade_no)
+        if self._closed:
+            watcher.close()
         self._watchers.add(watcher)
         self._watched.set()
         try:
@@ -135,7 +153,7 @@ class LiveFeed:
         """Tell ``watcher`` of what changed while its page was on the way to it. Raises StoreUnavailable."""
         found = await self._orders.changed_since(self._clock.now() - ON_THE_WAY, MOST_LOOKED_AT)
         for order in found:
-            watcher.tell(News(Topic.ORDERS, order.out_trade_no, new=True))
+            watcher.tell(Notice(Topic.ORDERS, order.out_trade_no, new=True))
 
     async def look(self) -> None:
         """Tell watchers of what other processes have changed lately. Raises StoreUnavailable."""
@@ -147,7 +165,7 @@ class LiveFeed:
         alarms = await self._alarms.latest(1, only_open=False)
         latest = [(alarm.id, alarm.last_at, alarm.open) for alarm in alarms]
         if self._latest_alarms is not None and latest != self._latest_alarms:
-            self._tell(News(Topic.ALARMS))
+            self._tell(Notice(Topic.ALARMS))
         self._latest_alarms = latest
 
     async def _open_orders(self) -> Sequence[Order]:
@@ -164,9 +182,9 @@ class LiveFeed:
         if len(self._known) > MOST_KNOWN:
             self._known.popitem(last=False)
         if state != known:
-            self._tell(News(Topic.ORDERS, order.out_trade_no, new and known is None))
+            self._tell(Notice(Topic.ORDERS, order.out_trade_no, new and known is None))
 
-    def _tell(self, news: News) -> None:
+    def _tell(self, news: Notice) -> None:
         for watcher in self._watchers:
             watcher.tell(news)
 

@@ -160,13 +160,21 @@ class Sessions:
 
     async def find(self, session_id: str) -> Visit | None:
         """Who is at work in the session; None when it is unknown or has ended."""
-        stored = await self._store.get(key_of(session_id))
+        visit = await self.look(key_of(session_id))
+        if visit is None:
+            return None
+        now = self._runtime.clock.now()
+        change = await self._sessions.update(visit.session.key, lambda session: see_session(session, now))
+        return Visit(visit.member, change.after if change else visit.session)
+
+    async def look(self, key: str) -> Visit | None:
+        """The same by the session's key, without counting as a use of it: a page that is open is nobody at work."""
+        stored = await self._store.get(key)
         member = await self._members.get(stored.value.name) if stored else None
         now = self._runtime.clock.now()
         if stored is None or member is None or has_ended(stored.value, member, self._rules.idle, now):
             return None
-        change = await self._sessions.update(stored.value.key, lambda session: see_session(session, now))
-        return Visit(member, change.after if change else stored.value)
+        return Visit(member, stored.value)
 
     async def end(self, key: str) -> None:
         """End a session; one that has ended stays so."""

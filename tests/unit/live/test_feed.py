@@ -16,7 +16,7 @@ from tests.support.core import Backend, Core
 from wechat.domain.errors import TooMany
 from wechat.domain.orders import Order, TimelineEntry, TradeState
 from wechat.domain.payments import record_payment
-from wechat.live.feed import EVERYTHING, MOST_QUEUED, MOST_WATCHERS, LiveFeed, News, Topic, Watcher
+from wechat.live.feed import MOST_QUEUED, MOST_WATCHERS, LiveFeed, Notice, Topic, Watcher
 
 ORDERS = [Topic.ORDERS]
 
@@ -45,12 +45,9 @@ def backend() -> Backend:
     return Backend(ManualClock(NOW))
 
 
-def told(watcher: Watcher) -> list[News]:
+async def told(watcher: Watcher) -> list[Notice]:
     """What waits for ``watcher``."""
-    news = []
-    while not watcher._queue.empty():
-        news.append(watcher._queue.get_nowait())
-    return news
+    return await watcher.take(0)
 
 
 async def test_a_change_of_this_process_is_told_at_once_and_once(backend: Backend) -> None:
@@ -60,7 +57,7 @@ async def test_a_change_of_this_process_is_told_at_once_and_once(backend: Backen
         await process.pay(order)
         await process.pay(order)
         await process.feed.look()
-        assert told(watcher) == [News(Topic.ORDERS, "order-1", True), News(Topic.ORDERS, "order-1")]
+        assert await told(watcher) == [Notice(Topic.ORDERS, "order-1", True), Notice(Topic.ORDERS, "order-1")]
 
 
 async def test_a_change_of_another_process_is_found(backend: Backend) -> None:
@@ -71,7 +68,7 @@ async def test_a_change_of_another_process_is_found(backend: Backend) -> None:
         await there.pay(order)
         await here.feed.look()
         await here.feed.look()
-        assert told(watcher) == [News(Topic.ORDERS, "order-1", True), News(Topic.ORDERS, "order-1")]
+        assert await told(watcher) == [Notice(Topic.ORDERS, "order-1", True), Notice(Topic.ORDERS, "order-1")]
 
 
 async def test_a_refund_of_an_old_order_is_found(backend: Backend) -> None:
@@ -83,22 +80,22 @@ async def test_a_refund_of_an_old_order_is_found(backend: Backend) -> None:
     process = Process(backend)
     with process.feed.watch(ORDERS) as watcher:
         await process.feed.look()
-        assert told(watcher) == [News(Topic.ORDERS, "order-1")]
+        assert await told(watcher) == [Notice(Topic.ORDERS, "order-1")]
 
 
 async def test_a_page_of_one_order_is_told_of_that_one_and_of_whatever_happens_to_it(backend: Backend) -> None:
     process = Process(backend)
     backend.put(an_order("order-1", created_at=NOW - timedelta(days=1)))
-    with process.feed.watch([Topic.ORDER], "order-1") as watcher:
+    with process.feed.watch([], "order-1") as watcher:
         await process.create("order-2")
         await process.feed.look()
-        assert told(watcher) == [News(Topic.ORDERS, "order-1")]
+        assert await told(watcher) == [Notice(Topic.ORDERS, "order-1")]
         closed = TimelineEntry(NOW, "closed", "worker")
         backend.put(
             an_order("order-1", trade_state=TradeState.CLOSED, timeline=(closed,), created_at=NOW - timedelta(days=1))
         )
         await process.feed.look()
-        assert told(watcher) == [News(Topic.ORDERS, "order-1")]
+        assert await told(watcher) == [Notice(Topic.ORDERS, "order-1")]
 
 
 async def test_what_changed_while_a_page_was_on_its_way_is_told_when_it_watches(backend: Backend) -> None:
@@ -106,17 +103,16 @@ async def test_what_changed_while_a_page_was_on_its_way_is_told_when_it_watches(
     await process.create(created_at=NOW)
     with process.feed.watch(ORDERS) as watcher:
         await process.feed.catch_up(watcher)
-        assert told(watcher) == [News(Topic.ORDERS, "order-1", True)]
+        assert await told(watcher) == [Notice(Topic.ORDERS, "order-1", True)]
 
 
-async def test_a_page_that_reads_too_slowly_is_told_to_read_everything_again(backend: Backend) -> None:
+async def test_a_page_that_reads_too_slowly_is_told_how_much_it_missed(backend: Backend) -> None:
     process = Process(backend)
     with process.feed.watch(ORDERS) as watcher:
         for number in range(MOST_QUEUED + 3):
             await process.create(f"order-{number:03}")
-        news = told(watcher)
-        assert news[0] == EVERYTHING
-        assert len(news) == 3
+        notices = await told(watcher)
+        assert (watcher.missed, len(notices)) == (MOST_QUEUED, 3)
 
 
 async def test_a_new_alarm_and_one_that_was_seen_are_told_to_those_who_watch_alarms(backend: Backend) -> None:
@@ -126,7 +122,7 @@ async def test_a_new_alarm_and_one_that_was_seen_are_told_to_those_who_watch_ala
         await process.core.stores.alarms.insert(an_alarm(), "write-1")
         await process.create()
         await process.feed.look()
-        assert told(watcher) == [News(Topic.ALARMS)]
+        assert await told(watcher) == [Notice(Topic.ALARMS)]
 
 
 async def test_there_are_only_so_many_watchers_and_a_page_that_closes_makes_room(backend: Backend) -> None:
@@ -141,6 +137,18 @@ async def test_there_are_only_so_many_watchers_and_a_page_that_closes_makes_room
         assert process.feed.watchers == 1
 
 
+async def test_a_process_that_stops_ends_its_watchers(backend: Backend) -> None:
+    process = Process(backend)
+    with process.feed.watch(ORDERS) as watcher:
+        waiting = asyncio.create_task(watcher.take(60))
+        await asyncio.sleep(0)
+        process.feed.end_watchers()
+        assert await waiting == []
+        assert watcher.closed
+    with process.feed.watch(ORDERS) as late:
+        assert late.closed
+
+
 async def test_nobody_is_asked_while_nobody_watches(backend: Backend) -> None:
     """And the first look tells nothing of what the page has read already."""
     process = Process(backend)
@@ -153,7 +161,7 @@ async def test_nobody_is_asked_while_nobody_watches(backend: Backend) -> None:
         for _ in range(20):
             await asyncio.sleep(0)
         assert looks
-        assert told(watcher) == []
+        assert await told(watcher) == []
     await process.feed.close()
 
 

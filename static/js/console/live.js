@@ -1,0 +1,133 @@
+// Pages that follow what happens, without being reloaded. Everything is read again from the server, by the page's own
+// addresses; without this script a page shows what it was when it was opened.
+//
+//   data-live="orders|alarms|order"   on an element that is read again when that happens
+//   data-live-number="NUMBER"         with "order": which one
+//   data-live-url="/console/…"        where the element is read from; the answer takes its place
+//   data-live-rows="/console/…/"      on a <tbody>: its rows have data-number; a row is read from this address and its
+//                                     number, with the page's own filters. 204: it does not belong here
+//   data-live-state                   on an element whose data-state says "on" or "off"
+
+const AGAIN_MS = 1500;  // an element is read again no more often than this
+const LATER_MS = 30_000;  // until a stream that the server refused is tried again
+
+const elements = (selector) => [...document.querySelectorAll(selector)];
+
+function start() {
+  const address = streamAddress();
+  if (address) connect(address);
+}
+
+function streamAddress() {
+  const wanted = new URLSearchParams();
+  const topics = new Set(elements("[data-live]").map((element) => element.dataset.live));
+  if (document.querySelector("[data-live-rows]")) topics.add("orders");
+  const numbers = elements("[data-live-number]").map((element) => element.dataset.liveNumber);
+  for (const topic of ["orders", "alarms"]) if (topics.has(topic)) wanted.append("topic", topic);
+  if (numbers.length) wanted.append("order", numbers[0]);
+  return [...wanted].length ? `/console/live?${wanted}` : "";
+}
+
+function connect(address) {
+  const stream = new EventSource(address);
+  let interrupted = false;
+  stream.addEventListener("open", () => {
+    showState("on");
+    if (interrupted) readAllAgain();
+    interrupted = false;
+  });
+  stream.addEventListener("error", () => {
+    showState("off");
+    interrupted = true;
+    if (stream.readyState === EventSource.CLOSED) setTimeout(() => connect(address), LATER_MS);
+  });
+  stream.addEventListener("order", (event) => onOrder(JSON.parse(event.data)));
+  stream.addEventListener("alarms", () => elements('[data-live="alarms"]').forEach(readAgain));
+  stream.addEventListener("missed", readAllAgain);
+  addEventListener("pagehide", () => stream.close(), { once: true });
+}
+
+function showState(state) {
+  for (const element of elements("[data-live-state]")) element.dataset.state = state;
+}
+
+function onOrder({ number }) {
+  elements('[data-live="orders"]').forEach(readAgain);
+  elements('[data-live="order"]').filter((element) => element.dataset.liveNumber === number).forEach(readAgain);
+  for (const rows of elements("[data-live-rows]")) readRow(rows, number);
+}
+
+function readAllAgain() {
+  elements("[data-live]").forEach(readAgain);
+  for (const rows of elements("[data-live-rows]")) {
+    for (const row of rows.querySelectorAll("[data-number]")) readRow(rows, row.dataset.number);
+  }
+}
+
+const waiting = new Map();
+
+function readAgain(element) {
+  const address = element.dataset.liveUrl;
+  if (!address || waiting.has(address)) return;
+  waiting.set(address, setTimeout(async () => {
+    waiting.delete(address);
+    const current = elements("[data-live-url]").find((each) => each.dataset.liveUrl === address);
+    if (current && !isInUse(current)) await replace(current, address);
+    else if (current) readAgain(current);
+  }, AGAIN_MS));
+}
+
+/** Whether the reader types in it, or has selected text of it: it is left alone until later. */
+function isInUse(element) {
+  const selection = getSelection();
+  const selects = selection && !selection.isCollapsed && element.contains(selection.anchorNode);
+  return selects || (element.contains(document.activeElement) && document.activeElement.matches("input, textarea, select"));
+}
+
+async function replace(element, address) {
+  const part = await fetchPart(address);
+  if (!part?.firstElementChild) return;
+  const open = new Set([...element.querySelectorAll("details[open][id]")].map((each) => each.id));
+  const focused = element.contains(document.activeElement) ? document.activeElement.id : "";
+  const fresh = part.firstElementChild;
+  for (const details of fresh.querySelectorAll("details[id]")) if (open.has(details.id)) details.open = true;
+  element.replaceWith(fresh);
+  if (focused) document.getElementById(focused)?.focus();
+  settle(fresh);
+}
+
+async function readRow(rows, number) {
+  const part = await fetchPart(`${rows.dataset.liveRows}${encodeURIComponent(number)}${location.search}`);
+  const old = [...rows.querySelectorAll("[data-number]")].find((row) => row.dataset.number === number);
+  const row = part?.querySelector("[data-number]");
+  if (!row) {
+    if (part) old?.remove();
+    return;
+  }
+  row.classList.add("fresh");
+  if (old) old.replaceWith(row);
+  else if (!new URLSearchParams(location.search).has("cursor")) rows.prepend(row);
+  settle(row);
+}
+
+/** What the server shows at `address`, as elements; null where it could not be read, nothing in it for 204. */
+async function fetchPart(address) {
+  try {
+    const answer = await fetch(address, { headers: { "HX-Request": "true" }, redirect: "error" });
+    if (answer.status === 204 || answer.status === 404) return document.createDocumentFragment();
+    if (!answer.ok) return null;
+    const template = document.createElement("template");
+    template.innerHTML = await answer.text();
+    return template.content;
+  } catch {
+    return null;  // the stream tells when the service is there again
+  }
+}
+
+function settle(element) {
+  window.htmx?.process(element);
+  element.dispatchEvent(new CustomEvent("live:replaced", { bubbles: true }));
+}
+
+addEventListener("pageshow", (event) => event.persisted && location.reload());
+start();
