@@ -24,6 +24,7 @@ from service.core_settings import (
 )
 from service.insight import build_insight
 from service.recording import record_calls
+from service.insight import build_insight, build_summary_worker
 from service.runtime import PrometheusTelemetry, SystemRandom, ThreadPool
 from service.settings.model import Settings
 from service.staff import build_staff
@@ -188,6 +189,7 @@ def _background(
     workers = [
         *build_workers(core, targets, runtime, settings.workers.loops),
         build_book_worker(services.books, runtime),
+        build_summary_worker(settings.pay.mchid, core.store, core.updates, runtime),
     ]
     news = SharedNews(services.feed, NewsChannel(redis_url, settings.redis.prefix), runtime.random)
     return [*calls, *pay.background, services.alarms, services.health, services.insight.live, news, *workers]

@@ -55,6 +55,12 @@ class Orders(DocumentStore[Order]):
         equal = {"trade_state": trade_state.value} if trade_state else {}
         return await self._page("created_at", equal, limit, cursor)
 
+    async def list_refunding(self, state: RefundState, limit: int) -> Sequence[Order]:
+        equal = {"refund_states": state.value}
+        return self.values(
+            await self._documents.find(Range("refund_changed_at", FIRST, self._clock.now(), equal, limit))
+        )
+
     async def changed_since(self, since: datetime, limit: int) -> Sequence[Order]:
         """See OrderStore. A range on each of the indexes that have a date of a change."""
         now = self._clock.now()

@@ -323,6 +323,7 @@ LOOKUPS: dict[str, Callable[[MongoStorage], Awaitable[Any]]] = {
     "due summaries": lambda s: s.summaries.list_due(MCHID, NOW, 4),
     "next due summary": lambda s: s.summaries.next_due(MCHID, NOW + HOUR),
     "summaries of a month": lambda s: s.summaries.between(MCHID, BUSY_DAY - timedelta(days=30), BUSY_DAY),
+    "orders with a refund under way": lambda s: s.orders.list_refunding(RefundState.ABNORMAL, PAGE),
     "orders that changed lately": lambda s: s.orders.changed_since(NOW - HOUR, 500),
     "sales of an hour": lambda s: drain(s.statistics_entries.list_sales(MCHID, NOW - 2 * HOUR, NOW - HOUR)),
     "refunds of a day, for figures": lambda s: drain(s.statistics_entries.list_refunds(MCHID, BUSY_DAY)),

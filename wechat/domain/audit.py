@@ -43,6 +43,8 @@ class Act(StrEnum):
     EXPORT = "export"
     RECONCILE = "reconcile"
     REPAIR = "repair"
+    SEE_ALARM = "see_alarm"
+    RUN_DOCTOR = "run_doctor"
     ADD_KEY = "add_key"
     ROTATE_KEY = "rotate_key"
     REVOKE_KEY = "revoke_key"

@@ -171,6 +171,9 @@ class OrderStore(VersionedStore[Order], Protocol):
     async def find(self, *, trade_state: TradeState | None, limit: int, cursor: str) -> Page[Order]:
         """Newest first. ``cursor`` is opaque, from an earlier page; a broken one raises ``BadRequest``."""
 
+    async def list_refunding(self, state: RefundState, limit: int) -> Sequence[Order]:
+        """Orders with a refund in ``state``, which is not a final one, those without a change the longest first."""
+
     async def changed_since(self, since: datetime, limit: int) -> Sequence[Order]:
         """Orders that were created or paid, or whose refunds changed, since ``since``; of each kind the latest
         ``limit``. The oldest order comes first. Of an order that was only closed, no index has the date."""

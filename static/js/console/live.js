@@ -4,6 +4,7 @@
 //   data-live="orders|alarms|order"   on an element that is read again when that happens
 //   data-live-number="NUMBER"         with "order": which one
 //   data-live-url="/console/…"        where the element is read from; the answer takes its place
+//   data-live-every="MS"              how often it is read at most
 //   data-live-rows="/console/…/"      on a <tbody>: its rows have data-number; a row is read from this address and its
 //                                     number, with the page's own filters. 204: it does not belong here
 //   data-live-state                   on an element whose data-state says "on" or "off"
@@ -74,7 +75,7 @@ function readAgain(element) {
     const current = elements("[data-live-url]").find((each) => each.dataset.liveUrl === address);
     if (current && !isInUse(current)) await replace(current, address);
     else if (current) readAgain(current);
-  }, AGAIN_MS));
+  }, Number(element.dataset.liveEvery) || AGAIN_MS));
 }
 
 /** Whether the reader types in it, or has selected text of it: it is left alone until later. */

@@ -1,0 +1,156 @@
+"""The first page: today beside other days, what needs a person now, and the last days as charts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from handlers.console.base import ConsoleHandler
+from handlers.console.texts.overview import TEXTS
+from handlers.merchant.alarms import ALARM_ID
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
+from wechat.alarms.texts import OF_DAYS, sentence
+from wechat.diagnosis.attention import MOST, AttentionFinder
+from wechat.domain.alarms import Alarm
+from wechat.domain.audit import Act
+from wechat.domain.errors import CallerError
+from wechat.domain.labels import REFUND_STATES
+from wechat.domain.money import yuan
+from wechat.domain.orders import OUT_TRADE_NO
+from wechat.domain.staff import Permission
+from wechat.domain.times import BEIJING, beijing
+from wechat.reconciliation.labels import KINDS
+from wechat.statistics.figures import NOTHING, Figures, Group, add_up
+from wechat.statistics.statistics import DayFigures
+
+OVERVIEW = "/console/overview"
+SPANS = (7, 30, 90)
+HOURS = 24
+EVENT_ID = r"([0-9a-f]{24})"
+
+
+class OverviewHandler(ConsoleHandler):
+    """The page, or for a page that is open, its parts with the figures of now."""
+
+    texts = TEXTS
+
+    async def get(self) -> None:
+        services = self.services
+        statistics = services.insight.statistics
+        finder = AttentionFinder(
+            services.order_store, services.delivery_store, services.alarms, services.books.records, services.health
+        )
+        span = self._span()
+        comparison, days, waiting, attention = await asyncio.gather(
+            statistics.compare(), statistics.last_days(span), statistics.waiting(), finder.find()
+        )
+        page = self._page(comparison=comparison, waiting=waiting, attention=attention, days=days, span=span)
+        self.render_console("overview_parts.html" if self.is_partial else "overview.html", **page)
+
+    def _span(self) -> int:
+        wanted = self.get_query_argument("days", str(SPANS[0]))
+        return next((span for span in SPANS if str(span) == wanted), SPANS[0])
+
+    def _page(self, **context: Any) -> dict[str, Any]:
+        days = context["days"]
+        return context | {
+            "spans": SPANS,
+            "most": MOST,
+            "money": money,
+            "rate": rate,
+            "clock": clock_time,
+            "beijing": beijing,
+            "sentence": sentence,
+            "alarm_page": page_of_alarm,
+            "kinds": KINDS,
+            "refund_states": REFUND_STATES,
+            "groups": sum_groups(days),
+            "total": add_up(day.total for day in days),
+            "chart": chart_data(days),
+        }
+
+
+class SeenHandler(ConsoleHandler):
+    """Somebody has seen an alarm."""
+
+    texts = TEXTS
+
+    async def post(self, alarm_id: str) -> None:
+        await self.services.alarms.see(alarm_id, self.staff.name)
+        await self.audit(Act.SEE_ALARM, alarm_id)
+        self.put_flash(self.t("seen_done"))
+        self.redirect(OVERVIEW)
+
+
+class ResendHandler(ConsoleHandler):
+    """Send an event again to those who have not got it."""
+
+    texts = TEXTS
+
+    async def post(self, event_id: str) -> None:
+        try:
+            await self.services.redelivery.resend(event_id)
+        except CallerError as error:
+            self.put_flash(error.text.to(self.lang), "error")
+        else:
+            await self.audit(Act.RESEND, event_id)
+            self.put_flash(self.t("resend_done"))
+        self.redirect(OVERVIEW)
+
+
+def money(fen: int) -> str:
+    """``1800`` as ``¥18.00``, thousands apart."""
+    whole, _, cents = yuan(abs(fen)).partition(".")
+    return f"{'−' if fen < 0 else ''}¥{int(whole):,}.{cents}"
+
+
+def rate(figures: Figures) -> str:
+    """How many of the orders are paid, as ``95.0 %``; a dash without orders."""
+    return f"{100 * figures.converted / figures.created:.1f} %" if figures.created else "–"
+
+
+def clock_time(moment: Any) -> str:
+    return f"{moment.astimezone(BEIJING):%H:%M:%S}"
+
+
+def page_of_alarm(alarm: Alarm) -> str:
+    """Where to go on with it; empty where it is about nothing that has a page."""
+    if alarm.kind in OF_DAYS:
+        return f"/console/reconciliation/{alarm.subject}"
+    return f"/console/orders/{alarm.subject}" if OUT_TRADE_NO.fullmatch(alarm.subject) else ""
+
+
+def sum_groups(days: Sequence[DayFigures]) -> list[tuple[Group, Figures]]:
+    """The figures of all ``days`` by channel and trade type, the largest first."""
+    sums: dict[Group, Figures] = {}
+    for day in days:
+        for group, figures in day.groups.items():
+            sums[group] = sums.get(group, NOTHING) + figures
+    return sorted(sums.items(), key=lambda entry: entry[1].received, reverse=True)
+
+
+def chart_data(days: Sequence[DayFigures]) -> str:
+    """What the charts show, as JSON for an attribute; amounts in fen."""
+    return orjson.dumps(
+        {
+            "days": [day.day.isoformat() for day in days],
+            "received": [day.total.received for day in days],
+            "refunded": [day.total.refunded for day in days],
+            "hours": [[day.hours.get(hour, NOTHING).received for hour in range(HOURS)] for day in days],
+        }
+    ).decode()
+
+
+def routes(services: Services) -> list[Route]:
+    def route(pattern: str, handler: type[ConsoleHandler], name: str, permission: Permission) -> Route:
+        return Route(pattern=pattern, handler=handler, access=Access.STAFF, name=name, permission=permission)
+
+    return [
+        route(OVERVIEW, OverviewHandler, "console_overview", Permission.READ),
+        route(rf"{OVERVIEW}/alarms/{ALARM_ID}/seen", SeenHandler, "console_alarm_seen", Permission.NOTE),
+        route(rf"{OVERVIEW}/events/{EVENT_ID}/resend", ResendHandler, "console_event_resend", Permission.RESEND),
+    ]

@@ -1,0 +1,86 @@
+// The overview's charts: received and refunded by day, and below them the hours of the day under the pointer. The table
+// beside them has the same figures. Drawn again when live.js has read the figures again.
+
+const HEIGHT = 220;
+const yuan = (fen) => `¥${(fen / 100).toLocaleString("zh-CN", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
+const short = (fen) => `¥${Math.round(fen / 100).toLocaleString("zh-CN")}`;
+
+function draw() {
+  const place = document.querySelector("[data-chart]");
+  if (!place || !window.uPlot) return;
+  place.replaceChildren();
+  const data = JSON.parse(place.dataset.chart);
+  const words = place.dataset;
+  const colours = colourTable();
+  const hours = hourChart(place, data, words, colours);
+  const options = {
+    ...frame(place, data.days.length, (index) => data.days[index]?.slice(5) ?? ""),
+    series: [
+      { label: words.day, value: (_, index) => (index === null ? "–" : data.days[index]) },
+      bars(words.received, colours.received),
+      bars(words.refunded, colours.refunded),
+    ],
+    hooks: { setCursor: [(chart) => hours.show(chart.cursor.idx ?? data.days.length - 1)] },
+  };
+  new uPlot(options, [data.days.map((_, index) => index), data.received, data.refunded], place);
+  place.append(hours.element);
+  hours.show(data.days.length - 1);
+}
+
+function hourChart(place, data, words, colours) {
+  const element = document.createElement("div");
+  const heading = document.createElement("p");
+  heading.className = "soft";
+  element.append(heading);
+  const options = {
+    ...frame(place, 24, (index) => `${index}:00`),
+    height: HEIGHT / 2 + 40,
+    series: [{ label: words.hour, value: (_, index) => (index === null ? "–" : `${index}:00`) }, bars(words.received, colours.received)],
+  };
+  const hours = [...Array(24).keys()];
+  const chart = new uPlot(options, [hours, data.hours.at(-1)], element);
+  let shown = -1;
+  return {
+    element,
+    show(day) {
+      if (day === shown) return;
+      shown = day;
+      heading.textContent = words.byHour.replace("{day}", data.days[day]);
+      chart.setData([hours, data.hours[day]]);
+    },
+  };
+}
+
+function frame(place, count, label) {
+  const axis = { stroke: colourTable().soft, grid: { stroke: colourTable().line, width: 1 }, ticks: { show: false }, font: "12px sans-serif" };
+  return {
+    width: Math.max(240, place.clientWidth),
+    height: HEIGHT,
+    scales: { x: { time: false, range: [-0.6, count - 0.4] }, y: { range: (_, __, most) => [0, Math.max(most ?? 0, 100) * 1.1] } },
+    axes: [
+      { ...axis, grid: { show: false }, values: (_, splits) => splits.map((at) => (Number.isInteger(at) ? label(at) : "")) },
+      { ...axis, size: 72, values: (_, splits) => splits.map(short) },
+    ],
+    cursor: { y: false, drag: { x: false, y: false } },
+    legend: { live: true },
+  };
+}
+
+function bars(label, colour) {
+  return { label, stroke: colour, fill: colour, paths: uPlot.paths.bars({ size: [0.7, 48] }), points: { show: false }, value: (_, fen) => (fen === null ? "–" : yuan(fen)) };
+}
+
+function colourTable() {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name) => style.getPropertyValue(name).trim();
+  return { received: colour("--green"), refunded: colour("--red"), soft: colour("--soft"), line: colour("--line") };
+}
+
+let waiting = 0;
+addEventListener("resize", () => {
+  clearTimeout(waiting);
+  waiting = setTimeout(draw, 200);
+});
+document.addEventListener("live:replaced", draw);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+draw();

@@ -1,0 +1,73 @@
+"""What needs a person now: alarms that nobody has seen, money without goods, refunds that do not end, differences,
+deliveries that were given up on, and what the service cannot do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wechat.alarms.board import AlarmBoard
+from wechat.diagnosis.health import Check, Health
+from wechat.domain.alarms import Alarm
+from wechat.domain.deliveries import Delivery, DeliveryState
+from wechat.domain.facts import RefundState
+from wechat.domain.orders import Order, Refund, TradeState
+from wechat.domain.ports import DeliveryStore, OrderStore
+from wechat.reconciliation.books import Difference
+from wechat.reconciliation.records import BookRecords
+
+MOST = 20
+"""Of each kind, so many are shown."""
+MOST_SLOW = 200
+"""Refunds under way that are looked through for slow ones, those without news the longest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Everything that waits for somebody, each kind's latest."""
+
+    alarms: Sequence[Alarm]
+    late: Sequence[Order]
+    refunds: Sequence[Refund]
+    differences: Sequence[Difference]
+    deliveries: Sequence[Delivery]
+    checks: Sequence[Check]
+
+    @property
+    def nothing(self) -> bool:
+        kinds = (self.alarms, self.late, self.refunds, self.differences, self.deliveries, self.checks)
+        return not any(kinds)
+
+
+class AttentionFinder:
+    """Reads what needs a person, a bounded page of each kind."""
+
+    def __init__(
+        self, orders: OrderStore, deliveries: DeliveryStore, alarms: AlarmBoard, records: BookRecords, health: Health
+    ) -> None:
+        self._orders = orders
+        self._deliveries = deliveries
+        self._alarms = alarms
+        self._records = records
+        self._health = health
+
+    async def find(self) -> Attention:
+        """Raises StoreUnavailable."""
+        alarms, late, refunds, differences, dead = await asyncio.gather(
+            self._alarms.latest(MOST, only_open=True),
+            self._orders.find(trade_state=TradeState.PAID_LATE, limit=MOST, cursor=""),
+            self._find_refunds(),
+            self._records.list_open(MOST),
+            self._deliveries.find(state=DeliveryState.DEAD, limit=MOST, cursor=""),
+        )
+        checks = [check for check in self._health.checks() if not check.ok]
+        return Attention(alarms, late.items, refunds, differences, dead.items, checks)
+
+    async def _find_refunds(self) -> Sequence[Refund]:
+        """Those that WeChat Pay could not pay out, and those that take too long."""
+        abnormal = await self._orders.find_by_refund(RefundState.ABNORMAL, limit=MOST, cursor="")
+        under_way = await self._orders.list_refunding(RefundState.PROCESSING, MOST_SLOW)
+        refunds = [refund for order in (*abnormal.items, *under_way) for refund in order.refunds]
+        stuck = [refund for refund in refunds if refund.state is RefundState.ABNORMAL or (refund.open and refund.slow)]
+        return list({refund.out_refund_no: refund for refund in stuck}.values())[:MOST]
