@@ -22,9 +22,8 @@ from service.core_settings import (
     read_catalogue,
     read_core_settings,
 )
-from service.insight import build_insight
-from service.recording import record_calls
 from service.insight import build_insight, build_summary_worker
+from service.recording import record_calls
 from service.runtime import PrometheusTelemetry, SystemRandom, ThreadPool
 from service.settings.model import Settings
 from service.staff import build_staff

@@ -73,6 +73,8 @@ def render(notice: Notice) -> Iterator[Frame]:
 
 
 def routes(services: Services) -> list[Route]:
+    if not services.settings.console.enabled:
+        return []
     return [
         Route(
             pattern=r"/console/live",

@@ -22,6 +22,12 @@ class Entry:
 ENTRIES = (
     Entry("handlers.console.overview", "/console/overview", Bilingual("概览", "Overview"), Permission.READ),
     Entry("handlers.console.orders", "/console/orders", Bilingual("订单", "Orders"), Permission.READ),
+    Entry(
+        "handlers.console.reconciliation",
+        "/console/reconciliation",
+        Bilingual("对账", "Reconciliation"),
+        Permission.READ,
+    ),
     Entry("handlers.console.approvals", "/console/approvals", Bilingual("待复核", "To confirm"), Permission.REFUND),
     Entry("handlers.console.design", "/console/design", Bilingual("界面组件", "Components"), Permission.READ_SETTINGS),
     Entry("handlers.console.account", "/console/account", Bilingual("我的账号", "My account"), Permission.OWN_ACCOUNT),

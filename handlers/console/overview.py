@@ -146,6 +146,9 @@ def chart_data(days: Sequence[DayFigures]) -> str:
 
 
 def routes(services: Services) -> list[Route]:
+    if not services.settings.console.enabled:
+        return []
+
     def route(pattern: str, handler: type[ConsoleHandler], name: str, permission: Permission) -> Route:
         return Route(pattern=pattern, handler=handler, access=Access.STAFF, name=name, permission=permission)
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import tempfile
-from collections.abc import AsyncIterator, Sequence
-from datetime import date
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from handlers.web import exports
 from handlers.web.base import ApiHandler, takes_query
+from handlers.web.book_files import CSV, DATE, BookFiles, read_day
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
-from wechat.domain.errors import BadRequest, Bilingual, NotFound
+from wechat.domain.errors import BadRequest, Bilingual
 from wechat.domain.times import to_v3
 from wechat.pay.bills.gateways import Bill
 from wechat.pay.bills.parser import BillBroken, BillKind, trade_lines
@@ -30,34 +26,11 @@ from wechat.reconciliation.books import (
     sum_lines,
 )
 
-DATE = r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
 PAGE = 100
-EXPORTED = 500
-CHUNK = 64 * 1024
-CSV = "text/csv; charset=utf-8"
-XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
-class _DayHandler(ApiHandler):
-    async def result(self, day: date) -> Reconciliation:
-        """Raises NotFound for a day that has not been reconciled."""
-        result = await self.services.books.records.result(day)
-        if result is None:
-            raise NotFound(Bilingual("这一天还没有对过账", "This day has not been reconciled"), code="NOT_RECONCILED")
-        return result
-
-    def attach(self, kind: str, name: str) -> None:
-        """Have the answer saved as a file."""
-        self.set_header("Content-Type", kind)
-        self.set_header("Content-Disposition", f'attachment; filename="{name}"')
-
-    async def send(self, path: Path) -> None:
-        """The answer is this file, of a length that is said beforehand."""
-        with path.open("rb") as file:
-            self.set_header("Content-Length", str(os.fstat(file.fileno()).st_size))
-            while piece := file.read(CHUNK):
-                self.write(piece)
-                await self.flush()
+class _DayHandler(BookFiles, ApiHandler):
+    """JSON, or the day's books as a file."""
 
 
 class ReconciliationHandler(_DayHandler):
@@ -65,21 +38,21 @@ class ReconciliationHandler(_DayHandler):
 
     @takes_query("format", "cursor")
     async def get(self, text: str) -> None:
-        result = await self.result(_day(text))
+        result = await self.result(read_day(text))
         match self.get_query_argument("format", "json"):
             case "json":
                 await self._write_page(result, self.get_query_argument("cursor", ""))
             case "csv":
-                await self._write_csv(result)
+                await self.write_csv(result)
             case "xlsx":
-                await self._write_xlsx(result)
+                await self.write_xlsx(result)
             case _:
                 raise BadRequest(
                     Bilingual("format 可取 json、csv、xlsx", "format is json, csv or xlsx"), field="format"
                 )
 
     async def post(self, text: str) -> None:
-        result = await self.services.books.reconciler.run(_day(text))
+        result = await self.services.books.reconciler.run(read_day(text))
         await self._write_page(result, "")
 
     async def _write_page(self, result: Reconciliation, cursor: str) -> None:
@@ -89,44 +62,13 @@ class ReconciliationHandler(_DayHandler):
             result_view(result) | {"differences": differences, "next_cursor": page.next_cursor or None},
         )
 
-    async def _write_csv(self, result: Reconciliation) -> None:
-        self.attach(CSV, f"reconciliation-{result.day}.csv")
-        self.write(exports.BOM + exports.csv_text([exports.headings(self.lang)]))
-        async for rows in self._rows(result.day):
-            self.write(exports.csv_text(rows))
-            await self.flush()
-
-    async def _write_xlsx(self, result: Reconciliation) -> None:
-        self.attach(XLSX, f"reconciliation-{result.day}.xlsx")
-        with tempfile.TemporaryDirectory(prefix="fenpay-export-") as directory:
-            path = Path(directory) / "book.xlsx"
-            book = exports.Workbook(path)
-            book.sheet(
-                Bilingual("汇总", "Summary").to(self.lang),
-                exports.summary_rows(result, self.lang),
-                exports.SUMMARY_WIDTHS,
-            )
-            book.sheet(Bilingual("差异", "Differences").to(self.lang), [exports.headings(self.lang)], exports.WIDTHS)
-            async for rows in self._rows(result.day):
-                await asyncio.to_thread(book.add, rows)
-            await asyncio.to_thread(book.close)
-            await self.send(path)
-
-    async def _rows(self, day: date) -> AsyncIterator[Sequence[exports.Row]]:
-        cursor = ""
-        while True:
-            page = await self.services.books.records.differences(day, limit=EXPORTED, cursor=cursor)
-            yield [exports.difference_row(difference, self.lang) for difference in page.items]
-            if not (cursor := page.next_cursor):
-                return
-
 
 class RepairHandler(_DayHandler):
     """Do something about a difference."""
 
     async def post(self, text: str, difference_id: str) -> None:
         action = _action(self.json_body())
-        repaired = await self.services.books.repairs.repair(_day(text), difference_id, action, by=self.merchant)
+        repaired = await self.services.books.repairs.repair(read_day(text), difference_id, action, by=self.merchant)
         self.write_json(difference_view(repaired))
 
 
@@ -135,7 +77,7 @@ class LedgerHandler(_DayHandler):
 
     @takes_query("out_trade_no")
     async def get(self, text: str) -> None:
-        day, number = _day(text), self.get_query_argument("out_trade_no", "")
+        day, number = read_day(text), self.get_query_argument("out_trade_no", "")
         if number:
             bill = await self.services.books.bill_cache.bill(day)
             sums, unread = await asyncio.to_thread(_order_sums, bill, number)
@@ -152,7 +94,7 @@ class BillHandler(_DayHandler):
 
     @takes_query("kind")
     async def get(self, text: str) -> None:
-        day, kind = _day(text), self._kind()
+        day, kind = read_day(text), self._kind()
         bill = await self.services.books.bill_cache.bill(day, kind)
         if bill.path is None:
             self.set_status(204)
@@ -233,13 +175,6 @@ def _order_sums(bill: Bill, out_trade_no: str) -> tuple[Totals, Sequence[int]]:
     lines = trade_lines(bill.lines(), unread=unread)
     sums = sum_lines(line for line in lines if line.out_trade_no == out_trade_no)
     return sums, [fault.line for fault in unread]
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise BadRequest(Bilingual("没有这个日期", "There is no such date"), field="date") from None
 
 
 def _action(body: dict[str, Any]) -> Action:

@@ -1,0 +1,280 @@
+"""The books for people: a calendar of days, a day with both sides, its differences and what to do, and files."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from typing import NamedTuple
+from urllib.parse import quote
+
+from handlers.console.base import ConsoleHandler
+from handlers.console.overview import money
+from handlers.console.texts.reconciliation import ACCOUNTS, EVENTS, TEXTS
+from handlers.web import exports
+from handlers.web.book_files import CSV, DATE, BookFiles, read_day
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
+from wechat.domain.approvals import Approval
+from wechat.domain.audit import Act
+from wechat.domain.errors import BadRequest, Bilingual, CallerError, GatewayRefused, OutcomeUnknown, RemoteError
+from wechat.domain.labels import ORDER_STATES, REFUND_STATES
+from wechat.domain.money import Fen, yuan_as_number
+from wechat.domain.staff import Permission
+from wechat.domain.times import beijing, beijing_day, span
+from wechat.pay.bills.gateways import NotYet
+from wechat.reconciliation.accounts import double_entry
+from wechat.reconciliation.books import ACTIONS, Action, Difference, Status
+from wechat.reconciliation.days import BookDay
+from wechat.reconciliation.labels import ACTION_LABELS, AUTHORS, COUNTS, KINDS, STATUSES, SUMS
+from wechat.staff.approvals import PendingAct
+
+PATH = "/console/reconciliation"
+MONTH = r"([0-9]{4}-[0-9]{2})"
+DIFFERENCE = r"([0-9a-f]{32})"
+SHOWN = 50
+MOST_OPEN = 1000
+ONE = timedelta(days=1)
+MONTH_SUMS = ("payments", "received", "refunds", "refunded", "fee", "net")
+MONTH_WIDTHS = (12, 12, 14, 12, 14, 14, 14, 12)
+STATE_CLASSES = {"balanced": "good", "settled": "good", "open": "bad", "waits": "wait", "not_run": ""}
+
+
+class CalendarDay(NamedTuple):
+    """A day of the calendar: ``state`` is a key of ``STATE_CLASSES``, ``open`` how many differences nobody settled."""
+
+    day: date
+    state: str
+    open: int
+
+
+class CalendarHandler(ConsoleHandler):
+    """A month."""
+
+    texts = TEXTS
+
+    async def get(self) -> None:
+        today = beijing_day(self.services.clock.now())
+        first = read_month(self.get_query_argument("month", f"{today:%Y-%m}"))
+        last = next_month(first) - ONE
+        records = self.services.books.records
+        known, open_ones = await asyncio.gather(records.days(first, last), records.list_open(MOST_OPEN))
+        weeks = calendar(first, last, known, Counter(each.day for each in open_ones))
+        months = {"earlier": first - ONE, "later": last + ONE, "month": first, "today": today}
+        self.render_console("reconciliation.html", weeks=weeks, classes=STATE_CLASSES, **months)
+
+
+class DayHandler(ConsoleHandler):
+    """A day: both sides' sums, the differences, the ledger."""
+
+    texts = TEXTS
+
+    async def get(self, text: str) -> None:
+        day, records = read_day(text), self.services.books.records
+        result = await records.result(day)
+        cursor = self.get_query_argument("cursor", "")
+        page = await records.differences(day, limit=SHOWN, cursor=cursor)
+        self.render_console(
+            "reconciliation_day.html",
+            day=day,
+            result=result,
+            page=page,
+            ledger=double_entry(result.theirs) if result else None,
+            now=self.services.clock.now(),
+            after=self.services.settings.books.after,
+            **WORDS,
+        )
+
+
+class RunHandler(ConsoleHandler):
+    """Reconcile a day now."""
+
+    texts = TEXTS
+
+    async def post(self, text: str) -> None:
+        day = read_day(text)
+        try:
+            await self.services.books.reconciler.run(day)
+        except (CallerError, NotYet, RemoteError) as error:
+            self.put_flash(error.text.to(self.lang), "error")
+        else:
+            await self.audit(Act.RECONCILE, day.isoformat())
+            self.put_flash(self.t("run_done"))
+        self.redirect(f"{PATH}/{day}")
+
+
+class RepairHandler(ConsoleHandler):
+    """Do something about a difference, in the name of the person who is there."""
+
+    texts = TEXTS
+
+    async def post(self, text: str, difference_id: str) -> None:
+        day, action = read_day(text), read_action(self.get_body_argument("action", ""))
+        if action is not Action.KNOWN:
+            await self.confirm_step_up()
+        try:
+            await self._repair(day, difference_id, action)
+        except (CallerError, GatewayRefused, OutcomeUnknown) as error:
+            self.put_flash(error.text.to(self.lang), "error")
+        self.redirect(f"{PATH}/{day}#d{difference_id}")
+
+    async def _repair(self, day: date, difference_id: str, action: Action) -> None:
+        books = self.services.books
+        difference = await books.records.difference(day, difference_id)
+        amount = Fen(difference.numbers.amount) if difference else Fen(0)
+        if action is Action.REFUND and self.services.staff.approvals.is_needed(amount):
+            await self._ask_second(day, difference_id, amount)
+            return
+        after = await books.repairs.repair(day, difference_id, action, by=self.staff.name)
+        await self.audit(Act.REPAIR, difference_id, Status.OPEN.value, f"{action} {after.status}")
+        self.put_flash(self.t("repaired", status=STATUSES[after.status].to(self.lang)))
+
+    async def _ask_second(self, day: date, difference_id: str, amount: Fen) -> None:
+        data = {"day": day.isoformat(), "by": self.staff.name}
+        act = PendingAct(Act.REPAIR, Permission.REFUND, difference_id, amount, self.t("refund_surplus"), data)
+        await self.services.staff.approvals.request(act, self.actor)
+        self.put_flash(self.t("waits_for_second"))
+
+
+class DayFileHandler(BookFiles, ConsoleHandler):
+    """A day's books as a file."""
+
+    async def get(self, text: str, kind: str) -> None:
+        result = await self.result(read_day(text))
+        await self.audit(Act.EXPORT, f"reconciliation {result.day} {kind}")
+        await (self.write_csv(result) if kind == "csv" else self.write_xlsx(result))
+
+
+class MonthFileHandler(BookFiles, ConsoleHandler):
+    """A month's books as a file: a line a day."""
+
+    texts = TEXTS
+
+    async def get(self, text: str, kind: str) -> None:
+        first = read_month(text)
+        days = await self.services.books.records.days(first, next_month(first) - ONE)
+        done = [each for each in days if each.result]
+        await self.audit(Act.EXPORT, f"reconciliation {text} {kind}")
+        rows = self._rows(done)
+        name = f"reconciliation-{text}.{kind}"
+        if kind == "xlsx":
+            await self.write_workbook(name, rows, MONTH_WIDTHS, [each.day for each in done])
+            return
+        self.attach(CSV, name)
+        self.write(exports.BOM + exports.csv_text(rows))
+
+    def _rows(self, days: Sequence[BookDay]) -> list[exports.Row]:
+        names = ("date", *MONTH_SUMS, "found_count")
+        rows: list[exports.Row] = [[self.t(name) for name in names]]
+        for each in days:
+            if each.result:
+                sums = [getattr(each.result.theirs, name) for name in MONTH_SUMS]
+                cells = [n if name in COUNTS else yuan_as_number(n) for name, n in zip(MONTH_SUMS, sums, strict=True)]
+                rows.append([each.day.isoformat(), *cells, sum(each.result.found.values())])
+        return rows
+
+
+class BillFileHandler(BookFiles, ConsoleHandler):
+    """WeChat's bill of a day as WeChat wrote it; 204 for a day of which WeChat makes none."""
+
+    async def get(self, text: str) -> None:
+        day = read_day(text)
+        bill = await self.services.books.bill_cache.bill(day)
+        if bill.path is None:
+            self.set_status(204)
+            return
+        await self.audit(Act.EXPORT, f"bill {day}")
+        self.attach(CSV, f"bill-{day}.csv")
+        await self.send(bill.path)
+
+
+def calendar(
+    first: date, last: date, known: Sequence[BookDay], open_by_day: Mapping[date, int]
+) -> list[list[CalendarDay | None]]:
+    """The month in weeks from Monday to Sunday, with None where other months are."""
+    days = {each.day: each for each in known}
+    cells: list[CalendarDay | None] = [None] * first.weekday()
+    for number in range((last - first).days + 1):
+        day = first + number * ONE
+        cells.append(CalendarDay(day, state_of(days.get(day), open_by_day.get(day, 0)), open_by_day.get(day, 0)))
+    cells += [None] * (-len(cells) % 7)
+    return [cells[start : start + 7] for start in range(0, len(cells), 7)]
+
+
+def state_of(day: BookDay | None, open_count: int) -> str:
+    """How a day stands, as a key of ``STATE_CLASSES``."""
+    if day is None:
+        return "not_run"
+    if day.result is None:
+        return "waits"
+    if open_count:
+        return "open"
+    return "settled" if day.result.found else "balanced"
+
+
+def name_state(state: str, lang: str) -> str:
+    """An order's or a refund's state in words, or WeChat's own word."""
+    labels = {**REFUND_STATES, **ORDER_STATES}
+    return labels[state].to(lang) if state in labels else state
+
+
+def actions_of(difference: Difference) -> Sequence[Action]:
+    return ACTIONS[difference.kind] if difference.status is Status.OPEN else ()
+
+
+def order_page(difference: Difference) -> str:
+    return f"/console/orders/{quote(difference.numbers.out_trade_no, safe='')}"
+
+
+def read_month(text: str) -> date:
+    """The month's first day. Raises BadRequest."""
+    try:
+        return date.fromisoformat(f"{text}-01")
+    except ValueError:
+        raise BadRequest(Bilingual("没有这个月份", "There is no such month"), field="month") from None
+
+
+def next_month(first: date) -> date:
+    """The first day of the month after."""
+    return (first.replace(day=28) + 4 * ONE).replace(day=1)
+
+
+def read_action(text: str) -> Action:
+    if text not in list(Action):
+        actions = ", ".join(Action)
+        raise BadRequest(Bilingual(f"action 可取 {actions}", f"action is one of {actions}"), field="action")
+    return Action(text)
+
+
+WORDS = {
+    "money": money, "beijing": beijing, "span": span, "kinds": KINDS, "statuses": STATUSES, "Status": Status,
+    "action_labels": ACTION_LABELS, "authors": AUTHORS, "sums": SUMS, "counts": COUNTS, "accounts": ACCOUNTS,
+    "events": EVENTS, "name_state": name_state, "actions_of": actions_of, "order_page": order_page,
+}  # fmt: skip
+"""What the template of a day calls."""
+
+
+def routes(services: Services) -> list[Route]:
+    if not services.settings.console.enabled:
+        return []
+
+    async def refund_surplus(approval: Approval) -> str:
+        day, by = date.fromisoformat(str(approval.data["day"])), f"{approval.requested_by}, {approval.decided_by}"
+        after = await services.books.repairs.repair(day, approval.subject, Action.REFUND, by=by)
+        return after.status.value
+
+    services.staff.approvals.register(Act.REPAIR, refund_surplus)
+    pages: list[tuple[str, type[ConsoleHandler], str, Permission]] = [
+        (PATH, CalendarHandler, "console_reconciliation", Permission.READ),
+        (f"{PATH}/{DATE}", DayHandler, "console_reconciled_day", Permission.READ),
+        (f"{PATH}/{DATE}/run", RunHandler, "console_reconcile", Permission.RECONCILE),
+        (f"{PATH}/{DATE}/differences/{DIFFERENCE}", RepairHandler, "console_repair", Permission.RECONCILE),
+        (rf"{PATH}/{DATE}\.(csv|xlsx)", DayFileHandler, "console_day_file", Permission.EXPORT),
+        (rf"{PATH}/{MONTH}\.(csv|xlsx)", MonthFileHandler, "console_month_file", Permission.EXPORT),
+        (f"{PATH}/{DATE}/bill", BillFileHandler, "console_bill", Permission.EXPORT),
+    ]
+    return [
+        Route(pattern=pattern, handler=handler, access=Access.STAFF, name=name, permission=permission)
+        for pattern, handler, name, permission in pages
+    ]

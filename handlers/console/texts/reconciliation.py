@@ -1,0 +1,93 @@
+"""What the pages of the reconciliation say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wechat.domain.errors import Bilingual
+from wechat.reconciliation.accounts import Account
+
+TEXTS: Mapping[str, Bilingual] = {
+    "reconciliation": Bilingual("对账", "Reconciliation"),
+    "months": Bilingual("月份", "Month"),
+    "earlier": Bilingual("上一月", "Earlier"),
+    "later": Bilingual("下一月", "Later"),
+    "weekdays": Bilingual("一 二 三 四 五 六 日", "Mon Tue Wed Thu Fri Sat Sun"),
+    "balanced": Bilingual("一致", "balanced"),
+    "open": Bilingual("{count} 条待处理", "{count} open"),
+    "settled": Bilingual("差异已处理", "settled"),
+    "waits": Bilingual("等待账单", "waits for the bill"),
+    "not_run": Bilingual("未对账", "not reconciled"),
+    "month_csv": Bilingual("导出本月 CSV", "This month as CSV"),
+    "month_xlsx": Bilingual("导出本月 XLSX", "This month as XLSX"),
+    "day_csv": Bilingual("差异 CSV", "Differences as CSV"),
+    "day_xlsx": Bilingual("对账 XLSX", "Books as XLSX"),
+    "bill": Bilingual("微信账单", "WeChat's bill"),
+    "print": Bilingual("此页可直接打印", "This page prints as it is"),
+    "run": Bilingual("立即对账", "Reconcile now"),
+    "run_again": Bilingual("重新对账", "Reconcile again"),
+    "run_done": Bilingual("对账完成", "Reconciled"),
+    "not_yet": Bilingual(
+        "这一天还没有对过账。前一日的账单在北京时间 {after} 之后下载，对账随后自动进行。",
+        "This day has not been reconciled. The bill of a day can be had from {after} on the next one, Beijing time; the"
+        " reconciliation follows by itself.",
+    ),
+    "sums": Bilingual("合计", "Sums"),
+    "ours": Bilingual("系统", "Ours"),
+    "theirs": Bilingual("微信", "WeChat"),
+    "delta": Bilingual("相差", "Apart"),
+    "finished": Bilingual("对账时间", "Reconciled at"),
+    "unread": Bilingual("账单中无法读取的行：{lines}", "Lines of the bill that make no sense: {lines}"),
+    "differences": Bilingual("差异", "Differences"),
+    "no_differences": Bilingual("双方完全一致。", "Both sides agree."),
+    "more": Bilingual("更多差异", "More differences"),
+    "found": Bilingual("发现于 {at}，已持续 {age}", "found at {at}, {age} ago"),
+    "nothing_there": Bilingual("没有记录", "nothing"),
+    "order": Bilingual("商户订单号", "Order"),
+    "transaction": Bilingual("微信支付订单号", "Transaction"),
+    "refund": Bilingual("商户退款单号", "Refund"),
+    "amount": Bilingual("金额", "Amount"),
+    "state": Bilingual("状态", "State"),
+    "time": Bilingual("时间", "Time"),
+    "history": Bilingual("处理记录", "What was done"),
+    "act_query": Bilingual(
+        "向微信支付查询这笔单据，按其结果更正系统记录。", "Asks WeChat Pay and corrects our record by its answer."
+    ),
+    "act_refund": Bilingual(
+        "先向微信支付查证，再把这笔重复的付款原路退回。",
+        "Confirms the payment at WeChat Pay, then gives it back.",
+    ),
+    "act_known": Bilingual("不做改动，只记录有人核实过。", "Changes nothing; notes that somebody has looked at it."),
+    "repaired": Bilingual("已处理：{status}", "Done: {status}"),
+    "waits_for_second": Bilingual(
+        "金额超过限额，已提交给第二个人复核", "The amount needs a second person, who can confirm it now"
+    ),
+    "refund_surplus": Bilingual("退回重复付款", "give a second payment back"),
+    "ledger": Bilingual("账簿", "Ledger"),
+    "account": Bilingual("科目", "Account"),
+    "debit": Bilingual("借", "Debit"),
+    "credit": Bilingual("贷", "Credit"),
+    "total": Bilingual("合计", "Total"),
+    "event": Bilingual("事项", "Event"),
+    "date": Bilingual("日期", "Date"),
+    "payments": Bilingual("支付笔数", "Payments"),
+    "received": Bilingual("收款（元）", "Received (yuan)"),
+    "refunds": Bilingual("退款笔数", "Refunds"),
+    "refunded": Bilingual("退款（元）", "Refunded (yuan)"),
+    "fee": Bilingual("手续费（元）", "Fee (yuan)"),
+    "net": Bilingual("净额（元）", "Net (yuan)"),
+    "found_count": Bilingual("差异数", "Differences"),
+}
+
+ACCOUNTS: Mapping[Account, Bilingual] = {
+    Account.WALLET: Bilingual("商户余额", "Wallet"),
+    Account.SALES: Bilingual("销售收入", "Sales"),
+    Account.REFUNDS: Bilingual("退款", "Refunds"),
+    Account.COUPONS: Bilingual("优惠", "Coupons"),
+    Account.FEES: Bilingual("手续费", "Fees"),
+}
+EVENTS: Mapping[str, Bilingual] = {
+    "received": Bilingual("收款", "Received"),
+    "refunded": Bilingual("退款", "Refunded"),
+    "fee": Bilingual("手续费", "Fee"),
+}
