@@ -1,4 +1,4 @@
-"""Programs the tests need that no Python package brings: Chromium, a CJK font beside it, nginx, Node and three SDKs.
+"""Programs the tests need that no Python package brings: Chromium, a CJK font beside it, nginx, Node, SDKs, axe-core.
 
 On Debian and Ubuntu as root they are installed from the distribution; elsewhere this says how to get them and goes on,
 so that the tests which need one fail with their own words.
@@ -30,7 +30,9 @@ NO_NGINX = """没有找到 nginx，它的测试会失败 · No nginx found, so t
 NO_NODE = """没有找到 Node，JavaScript SDK 的测试会失败 · No Node found, so the tests of JavaScript SDKs will fail
   Debian/Ubuntu: sudo apt-get install nodejs npm
   macOS: brew install node"""
-NODE_PACKAGES = Path(__file__).resolve().parents[1] / "tests/interop/node"
+TESTS = Path(__file__).resolve().parents[1] / "tests"
+NODE_PACKAGES = (TESTS / "interop/node", TESTS / "e2e/node")
+"""Folders with a package.json: three SDKs, and axe-core, which examines pages."""
 
 
 def chromium() -> str | None:
@@ -56,10 +58,11 @@ def main() -> int:
     for found, advice in ((chromium(), NO_CHROMIUM), (nginx(), NO_NGINX), (node(), NO_NODE)):
         if not found:
             print(f"✘ {advice}", file=sys.stderr)
-    try:
-        _install_node_packages()
-    except Failed as error:
-        print(error, file=sys.stderr)
+    for folder in NODE_PACKAGES:
+        try:
+            _install_node_packages(folder)
+        except Failed as error:
+            print(error, file=sys.stderr)
     return 0
 
 
@@ -68,13 +71,13 @@ def node() -> str | None:
     return shutil.which("node") if shutil.which("npm") else None
 
 
-def _install_node_packages() -> None:
+def _install_node_packages(folder: Path) -> None:
     """The versions of the lock file, without running anything that they bring; again only when the file has changed."""
-    lock, installed = NODE_PACKAGES / "package-lock.json", NODE_PACKAGES / "node_modules/.package-lock.json"
+    lock, installed = folder / "package-lock.json", folder / "node_modules/.package-lock.json"
     if not node() or (installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime):
         return
-    with step("npm ci (tests/interop/node)"):
-        quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(NODE_PACKAGES)]
+    with step(f"npm ci ({folder.relative_to(TESTS.parent)})"):
+        quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(folder)]
         run(["npm", "ci", *quiet], "npm.log")
 
 
