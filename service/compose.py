@@ -41,11 +41,12 @@ from wechat.alarms.board import AlarmBoard
 from wechat.diagnosis.diagnosis import Diagnosis
 from wechat.diagnosis.health import Health, Sources
 from wechat.domain.errors import StoreUnavailable
-from wechat.domain.events import EventType
+from wechat.domain.events import OF_ORDERS
 from wechat.domain.facts import Api
 from wechat.domain.orders import Order
 from wechat.domain.ports import Clock, Runtime, TokenStore
 from wechat.events.delivery_worker import DeliveryWorker
+from wechat.events.notices import NoticeForwarder
 from wechat.events.redelivery import Redelivery
 from wechat.events.relay import LONGEST_REST as RELAY_REST
 from wechat.events.relay import RelayWork
@@ -315,8 +316,9 @@ def build_workers(
     relay_worker = Worker(relay, runtime, loops, relay_rest)
     order_work = OrderWork(store.orders, updates, core.orders, core.refunds, core.late_payments, runtime)
     order_worker = Worker(order_work, runtime, loops, rest, horizon)
-    received = frozenset(kind for kind in EventType if any(target.wants(kind) for target in targets))
+    received = frozenset(kind for kind in OF_ORDERS if any(target.wants(kind) for target in targets))
     updates.wanted = received | ALARMING
+    core.receiver.on_other = NoticeForwarder(store.deliveries, targets, lambda: _wake(deliveries), runtime).forward
     updates.on_due = order_worker.wake
     core.redelivery.on_due = lambda: _wake(deliveries)
     updates.on_reported = relay.skip_alarms

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
-from wechat.domain.events import EventType
+from wechat.domain.events import OF_ORDERS, EventType
 from wechat.events.signature import parse_secret
 from wechat.events.webhooks import is_public
 from wechat.support.validation import Needs
@@ -39,7 +39,7 @@ def _webhook_secret(secret: SecretStr) -> SecretStr:
 
 
 def _events(value: object) -> object:
-    return tuple(EventType) if value == "all" else value
+    return OF_ORDERS if value == "all" else value
 
 
 def _private_literal(host: str) -> bool:
@@ -61,7 +61,7 @@ class WebhookSettings(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
     url: Annotated[str, AfterValidator(check_webhook_url)]
     secrets: tuple[Secret, ...] = Field(min_length=1, max_length=4)
-    events: Annotated[tuple[EventType, ...], BeforeValidator(_events)] = tuple(EventType)
+    events: Annotated[tuple[EventType, ...], BeforeValidator(_events)] = OF_ORDERS
     allow_private: bool = False
 
     @property

@@ -17,6 +17,11 @@ class EventType(StrEnum):
     REFUND_SUCCEEDED = "refund.succeeded"
     REFUND_FAILED = "refund.failed"
     REFUND_ABNORMAL = "refund.abnormal"
+    WECHAT_NOTIFICATION = "wechat.notification"  # a verified notification of a kind that this system has no use for
+
+
+OF_ORDERS = tuple([kind for kind in EventType if kind is not EventType.WECHAT_NOTIFICATION])
+"""What orders stage. The others are about no order of ours."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ Pure values. Amounts are fen, times aware UTC. Names are WeChat Pay v3's; enum m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -105,6 +105,19 @@ class UnsignedRefundNotice:
     out_trade_no: str
 
 
+@dataclass(frozen=True, slots=True)
+class OtherNotice:
+    """A notification about something that this system has no use for: a coupon, a complaint, a payment score.
+
+    ``content`` is the decrypted resource, empty where there was none.
+    """
+
+    event_id: str
+    event_type: str
+    summary: str
+    content: Mapping[str, Any]
+
+
 class NotificationKind(StrEnum):
     """What a message is about. ``ECHO`` (a check by WeChat) and ``OTHER`` are recorded and change nothing."""
 
@@ -118,7 +131,7 @@ class NotificationKind(StrEnum):
 class Notification:
     """A message from WeChat. ``id`` is the same for each repetition of the same event.
 
-    At most one of ``transaction``, ``refund`` and ``notice`` is set.
+    At most one of ``transaction``, ``refund``, ``notice`` and ``other`` is set.
     """
 
     id: str
@@ -129,6 +142,7 @@ class Notification:
     created_at: datetime | None = None
     refund: RemoteRefund | None = None
     notice: UnsignedRefundNotice | None = None
+    other: OtherNotice | None = None
 
     @property
     def out_trade_no(self) -> str:

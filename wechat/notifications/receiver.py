@@ -7,7 +7,7 @@ mean neither. A message that fails one generation's check is never tried against
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -70,7 +70,11 @@ class Receivers:
 
 
 class NotificationReceiver:
-    """Receives for every configured generation."""
+    """Receives for every configured generation.
+
+    The composition root sets ``on_other``, which is awaited with each verified notification of a kind that this system
+    has no use for, before it is answered; it may come again.
+    """
 
     def __init__(
         self,
@@ -85,6 +89,7 @@ class NotificationReceiver:
         self.on_exchange: Callable[[Exchange], None] | None = None
         """Called with each message that was answered, but for those of a flood that is refused."""
         self.last_accepted_at: datetime | None = None
+        self.on_other: Callable[[Notification], Awaitable[None]] = _ignore
         self._gateways = gateways
         self._messages = Updater(store, lambda message: message.id, runtime.random, remembered=0)
         self._receivers = receivers
@@ -266,6 +271,8 @@ class NotificationReceiver:
         if transaction.notice:
             await self._query_refund(transaction.notice)
             return Verdict.APPLIED
+        if transaction.other:
+            await self.on_other(transaction)
         return Verdict.RECORDED
 
     async def _paid(self, fact: Verified[Transaction]) -> str:
@@ -319,6 +326,10 @@ class NotificationReceiver:
         """Write the verdict: once, however often WeChat repeats the message."""
         now = self._clock.now()
         await self._messages.update(notification_id, lambda stored: conclude(stored, verdict, now))
+
+
+async def _ignore(message: Notification) -> None:
+    """Where nobody wants notifications of other kinds."""
 
 
 def generation(headers: Mapping[str, str]) -> Api | None:

@@ -9,7 +9,7 @@ from datetime import datetime
 import structlog
 
 from wechat.domain.errors import Bilingual, NotFound
-from wechat.domain.events import EventType, OutgoingEvent
+from wechat.domain.events import OF_ORDERS, EventType, OutgoingEvent
 from wechat.domain.facts import RefundState
 from wechat.domain.metrics import Metric
 from wechat.domain.orders import Order, Refund, TradeState
@@ -39,7 +39,7 @@ class OrderUpdates:
     def __init__(self, store: OrderStore, runtime: Runtime) -> None:
         self._telemetry = runtime.telemetry
         self._updater = Updater(store, lambda order: order.key, runtime.random)
-        self.wanted: Collection[EventType] = frozenset(EventType)
+        self.wanted: Collection[EventType] = frozenset(OF_ORDERS)
         self.on_events: Callable[[Order], None] = lambda order: None
         self.on_reported: Callable[[Sequence[str]], None] = lambda ids: None
         self.on_due: Callable[[datetime], None] = lambda at: None
@@ -77,7 +77,7 @@ class OrderUpdates:
 
     def _staging(self, transition: Transition[Order]) -> Transition[Order]:
         """``transition`` without the events that nobody receives. Those who watch receive all."""
-        if len(self.wanted) == len(EventType) or self._telemetry.watched:
+        if len(self.wanted) == len(OF_ORDERS) or self._telemetry.watched:
             return transition
 
         def apply(order: Order) -> Order:

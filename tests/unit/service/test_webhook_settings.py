@@ -14,7 +14,7 @@ from tests.support.service import overlay
 from tests.support.settings import KNOWN
 from tests.support.webhooks import KEY, OTHER_KEY, secret_of
 from wechat.domain.errors import ConfigError
-from wechat.domain.events import EventType
+from wechat.domain.events import OF_ORDERS, EventType
 
 HOOK: dict[str, Any] = {"name": "erp", "url": "https://erp.example.com/fenpay?shop=1", "secrets": [secret_of(KEY)]}
 OTHER = HOOK | {"name": "crm", "secrets": [secret_of(OTHER_KEY)]}
@@ -39,9 +39,9 @@ def refusal(base: dict[str, Any], *hooks: dict[str, Any]) -> str:
 def test_a_webhook_is_told_of_everything_unless_it_says_of_what(base: dict[str, Any]) -> None:
     hooks = [HOOK, OTHER | {"events": ["order.paid"], "allow_private": True, "url": "http://10.0.0.1:8080/"}]
     first, second = build(base | {"webhooks": hooks}).webhooks
-    assert (first.keys, first.events, second.events) == ([KEY], tuple(EventType), (EventType.ORDER_PAID,))
+    assert (first.keys, first.events, second.events) == ([KEY], OF_ORDERS, (EventType.ORDER_PAID,))
     [all_of_them] = build(base | {"webhooks": [HOOK | {"events": "all"}]}).webhooks
-    assert all_of_them.events == tuple(EventType)
+    assert all_of_them.events == OF_ORDERS
 
 
 @pytest.mark.parametrize(

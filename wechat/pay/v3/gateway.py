@@ -16,7 +16,16 @@ import orjson
 
 from wechat.domain.calls import VERIFIED
 from wechat.domain.errors import KeysMissing, Malformed, NotifyError, OutcomeUnknown, RemoteError, SignatureInvalid
-from wechat.domain.facts import Api, Notification, NotificationKind, RemoteRefund, RemoteState, Transaction, Verified
+from wechat.domain.facts import (
+    Api,
+    Notification,
+    NotificationKind,
+    OtherNotice,
+    RemoteRefund,
+    RemoteState,
+    Transaction,
+    Verified,
+)
 from wechat.domain.orders import AppPayParams, Order, PayParams, Prepay, TradeType
 from wechat.domain.times import to_v3
 from wechat.pay import codes
@@ -157,6 +166,7 @@ class V3Gateway:
         content = self._open(envelope, original) if original else {}
         transaction = _payment(content) if kind is NotificationKind.PAYMENT else None
         refund = _refund(content, event_type) if kind is NotificationKind.REFUND else None
+        other = self._other_notice(envelope, event_type) if kind is NotificationKind.OTHER else None
         about = transaction or refund
         mchid = about.mchid if about else self._merchant.mchid
         message = Notification(
@@ -167,8 +177,17 @@ class V3Gateway:
             transaction=transaction,
             created_at=v3_payloads.time(envelope, "create_time"),
             refund=refund,
+            other=other,
         )
         return Verified(message, f"v3 {serial}")
+
+    def _other_notice(self, envelope: Mapping[str, Any], event_type: str) -> OtherNotice:
+        """What a notification of another kind says. What is sealed must open, so that a wrong key is seen here too."""
+        resource = v3_payloads.section(envelope, "resource")
+        content = self._open(envelope, v3_payloads.optional(resource, "original_type")) if resource else {}
+        return OtherNotice(
+            v3_payloads.require(envelope, "id"), event_type, v3_payloads.optional(envelope, "summary"), content
+        )
 
     async def certificates(self) -> Unverified:
         """GET /v3/certificates; verified by the caller, because the first answer brings its own key."""

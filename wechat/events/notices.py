@@ -1,0 +1,53 @@
+"""Notifications of other kinds (coupons, complaints, payment scores) as events, for whoever asks for them.
+
+They are about no order of ours, so nothing stages them: their deliveries are stored before WeChat is answered. WeChat
+repeats what is not answered, and each delivery is identified by the notification and its target.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from wechat.domain.deliveries import Delivery, Event
+from wechat.domain.events import EventType
+from wechat.domain.facts import Notification
+from wechat.domain.ports import DeliveryStore, Runtime
+from wechat.domain.times import to_v3
+from wechat.events.targets import Target
+from wechat.support.update import WRITE_BYTES
+
+ID_DIGITS = 24
+
+
+class NoticeForwarder:
+    """Makes deliveries to those of ``targets`` that want them; ``wake`` tells their workers."""
+
+    def __init__(
+        self, store: DeliveryStore, targets: Sequence[Target], wake: Callable[[], None], runtime: Runtime
+    ) -> None:
+        self._store = store
+        self._names = [target.name for target in targets if target.wants(EventType.WECHAT_NOTIFICATION)]
+        self._wake = wake
+        self._clock = runtime.clock
+        self._random = runtime.random
+
+    async def forward(self, message: Notification) -> None:
+        """Return when it is durable. Raises StoreUnavailable."""
+        other = message.other
+        if other is None or not self._names:
+            return
+        now = self._clock.now()
+        data = {
+            "id": other.event_id,
+            "api": message.api.value,
+            "event_type": other.event_type,
+            "summary": other.summary or None,
+            "created_at": to_v3(message.created_at) if message.created_at else None,
+            "resource": dict(other.content),
+        }
+        event = Event(message.id[:ID_DIGITS], EventType.WECHAT_NOTIFICATION, now, "", data)
+        key, write = f"notification:{message.id}", self._random.token(WRITE_BYTES)
+        deliveries = [Delivery(event, name, key, 1, now) for name in self._names]
+        await asyncio.gather(*[self._store.insert(delivery, write) for delivery in deliveries])
+        self._wake()
