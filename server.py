@@ -80,6 +80,7 @@ class App(Application):
         self.on_answered: Callable[[Any], None] = lambda connection: None
         super().__init__(
             plugin.url_specs(owned, services),
+            owned=owned,
             default_handler_class=NotFoundHandler,
             default_handler_args={"services": services, "access": plugin.Access.PUBLIC},
             cookie_secret=services.settings.session.secrets_by_version,

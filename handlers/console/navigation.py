@@ -30,6 +30,12 @@ ENTRIES = (
     ),
     Entry("handlers.console.approvals", "/console/approvals", Bilingual("待复核", "To confirm"), Permission.REFUND),
     Entry("handlers.console.design", "/console/design", Bilingual("界面组件", "Components"), Permission.READ_SETTINGS),
+    Entry("handlers.console.doctor", "/console/doctor", Bilingual("自检", "Doctor"), Permission.READ_SETTINGS),
+    Entry(
+        "handlers.console.signature", "/console/signature", Bilingual("签名检查", "Signature"), Permission.READ_PAYLOADS
+    ),
+    Entry("handlers.console.settings", "/console/settings", Bilingual("设置", "Settings"), Permission.READ_SETTINGS),
+    Entry("handlers.console.docs", "/console/docs", Bilingual("文档", "Documents"), Permission.READ),
     Entry("handlers.console.account", "/console/account", Bilingual("我的账号", "My account"), Permission.OWN_ACCOUNT),
 )
 

@@ -26,7 +26,9 @@ from wechat.support.validation import describe_need
 
 def load(path: Path) -> Settings:
     """Read the settings of ``path`` and of the files it builds on (``extends: other.yml``), under the environment."""
-    return build(read(path))
+    settings = build(read(path))
+    settings._file = path  # its own kind of settings, read by their own loader
+    return settings
 
 
 def build(values: dict[str, Any]) -> Settings:

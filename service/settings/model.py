@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.settings.alarms import AlarmChannel
@@ -67,6 +68,12 @@ class Settings(BaseSettings):
     alarms: tuple[AlarmChannel, ...] = ()
     log: LogSettings = LogSettings()
     plugins: tuple[PluginSettings, ...] = Field(min_length=1)
+    _file: Path | None = PrivateAttr(None)
+
+    @property
+    def file(self) -> Path | None:
+        """Where they were read from; None for settings that were not."""
+        return self._file
 
     @property
     def notify_url(self) -> str:

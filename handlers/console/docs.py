@@ -1,0 +1,146 @@
+"""The documents of this version, in both languages, without a connection: shown from their Markdown, and searched."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from markdown_it import MarkdownIt
+from tornado.web import HTTPError
+
+from handlers.console.base import ConsoleHandler
+from handlers.console.texts.docs import TEXTS
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
+from wechat.domain.staff import Permission
+
+ROOT = Path(__file__).parents[2] / "docs"
+PATH = "/console/docs"
+NAME = r"([a-z][a-z0-9-]{1,40})"
+MOST_FOUND = 50
+MOST_OF_QUERY = 100
+AROUND = 60
+HEADING = re.compile(r"^#{1,4} +(.+?) *$", re.MULTILINE)
+LINK = re.compile(r"^(?:\.\./(?:en|zh)/|\./)?([a-z][a-z0-9-]{1,40})\.md(#.*)?$")
+
+
+class Document(NamedTuple):
+    """``title`` is its first heading."""
+
+    name: str
+    title: str
+    text: str
+
+
+class Hit(NamedTuple):
+    """Where words were found: in which document, below which heading, and the text around."""
+
+    document: Document
+    heading: str
+    before: str
+    found: str
+    after: str
+
+
+class DocsHandler(ConsoleHandler):
+    """The list of documents, or with ``?q=`` where the words are."""
+
+    texts = TEXTS
+
+    async def get(self) -> None:
+        query = self.get_query_argument("q", "").strip()[:MOST_OF_QUERY]
+        documents = await asyncio.to_thread(read_documents, self.lang)
+        hits = await asyncio.to_thread(search, documents, query) if query else []
+        self.render_console("docs.html", documents=documents, query=query, hits=hits, slug=slug)
+
+
+class DocHandler(ConsoleHandler):
+    """One document."""
+
+    texts = TEXTS
+
+    async def get(self, name: str) -> None:
+        documents = await asyncio.to_thread(read_documents, self.lang)
+        document = next((each for each in documents if each.name == name), None)
+        if document is None:
+            raise HTTPError(404)
+        body = await asyncio.to_thread(render, document.text)
+        self.render_console("docs_page.html", documents=documents, document=document, body=body)
+
+
+@cache
+def read_documents(lang: str) -> Sequence[Document]:
+    """Those of a language, by title; they do not change while the service runs."""
+    texts = {file.stem: file.read_text(encoding="utf-8") for file in (ROOT / lang).glob("*.md")}
+    found = [Document(name, _title(name, text), text) for name, text in texts.items()]
+    return sorted(found, key=lambda document: document.title)
+
+
+def search(documents: Sequence[Document], query: str) -> list[Hit]:
+    """Each place with the words, whatever their case, a few of each document."""
+    pattern = re.compile(re.escape(query), re.IGNORECASE)
+    hits: list[Hit] = []
+    for document in documents:
+        for match in list(pattern.finditer(document.text))[:5]:
+            start, end = match.span()
+            heading = [each[1] for each in HEADING.finditer(document.text, 0, start)][-1:]
+            before = document.text[max(0, start - AROUND) : start].replace("\n", " ")
+            after = document.text[end : end + AROUND].replace("\n", " ")
+            hits.append(Hit(document, heading[0] if heading else "", before, match[0], after))
+    return hits[:MOST_FOUND]
+
+
+@cache
+def render(text: str) -> str:
+    """Markdown as HTML. HTML inside it stays text; links among documents lead to their pages here."""
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = markdown.parse(text)
+    for token in tokens:
+        for child in token.children or ():
+            if child.type == "link_open":
+                child.attrSet("href", _address(str(child.attrGet("href") or "")))
+    names = iter([slug(each[1]) for each in HEADING.finditer(_without_code(text))])
+    for token in tokens:
+        if token.type == "heading_open":
+            token.attrSet("id", next(names, ""))
+        if token.type == "fence":
+            token.info = ""  # a language's name would become a class, and nothing here colours code
+    return str(markdown.renderer.render(tokens, markdown.options, {}))
+
+
+def slug(heading: str) -> str:
+    """A heading as links name it: ``Upgrading from 0.1.0`` as ``upgrading-from-010``."""
+    kept = re.sub(r"[^\w\- ]", "", heading.lower())
+    return kept.strip().replace(" ", "-")
+
+
+def _without_code(text: str) -> str:
+    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def _address(target: str) -> str:
+    if match := LINK.fullmatch(target):
+        return f"{PATH}/{match[1]}{match[2] or ''}"
+    return target if target.startswith(("#", "https://")) else PATH
+
+
+def _title(name: str, text: str) -> str:
+    match = HEADING.search(text)
+    return match[1] if match else name
+
+
+def routes(services: Services) -> list[Route]:
+    if not services.settings.console.enabled:
+        return []
+    pages: list[tuple[str, type[ConsoleHandler], str]] = [
+        (PATH, DocsHandler, "console_docs"),
+        (f"{PATH}/{NAME}", DocHandler, "console_doc"),
+    ]
+    return [
+        Route(pattern=pattern, handler=handler, access=Access.STAFF, name=name, permission=Permission.READ)
+        for pattern, handler, name in pages
+    ]

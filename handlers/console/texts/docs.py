@@ -1,0 +1,17 @@
+"""What the pages around the documents say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wechat.domain.errors import Bilingual
+
+TEXTS: Mapping[str, Bilingual] = {
+    "docs": Bilingual("文档", "Documents"),
+    "of_this_version": Bilingual("本版本的文档，无需联网。", "The documents of this version; no connection is needed."),
+    "search": Bilingual("搜索文档", "Search the documents"),
+    "find": Bilingual("搜索", "Search"),
+    "nothing": Bilingual("没有找到“{query}”。", "Nothing was found for “{query}”."),
+    "results": Bilingual("“{query}”的结果", "Where “{query}” stands"),
+    "all": Bilingual("全部文档", "All documents"),
+}

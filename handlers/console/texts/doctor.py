@@ -1,0 +1,28 @@
+"""What the doctor's page says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wechat.domain.errors import Bilingual
+
+TEXTS: Mapping[str, Bilingual] = {
+    "doctor": Bilingual("自检", "Doctor"),
+    "what_it_does": Bilingual(
+        "检查设置、密钥、本机、数据库，以及与微信的连接；不会移动资金。",
+        "Examines settings, keys, this machine and the stores, and what WeChat says. No money moves.",
+    ),
+    "run": Bilingual("离线检查", "Examine offline"),
+    "run_live": Bilingual("离线检查并询问微信", "Examine, and ask WeChat"),
+    "all_well": Bilingual("没有发现问题。", "Nothing is wrong."),
+    "found": Bilingual("{count} 项需要处理", "{count} to mend"),
+    "why": Bilingual("为什么重要", "Why it matters"),
+    "fix": Bilingual("如何处理", "What to do"),
+}
+MARKS: Mapping[str, tuple[str, Bilingual]] = {
+    "fail": ("bad", Bilingual("✘ 不通过", "✘ fails")),
+    "warn": ("wait", Bilingual("! 注意", "! look")),
+    "ok": ("good", Bilingual("✔ 通过", "✔ fine")),
+    "skip": ("", Bilingual("– 未检查", "– not examined")),
+}
+"""The class of the badge and its text, gravest first."""

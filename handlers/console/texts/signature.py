@@ -1,0 +1,35 @@
+"""What the page about signatures says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wechat.domain.errors import Bilingual
+from wechat.explain.model import Verdict
+
+TEXTS: Mapping[str, Bilingual] = {
+    "signature": Bilingual("签名检查", "Signature"),
+    "what_it_does": Bilingual(
+        "粘贴带签名的完整报文：请求、应答、通知、调起支付或 wx.config 的参数、curl 命令、日志行。"
+        "密钥取自本服务的设置，不会显示；报文不会保存。",
+        "Paste a whole signed message: a request, an answer, a notification, the parameters of a payment or of"
+        " wx.config, a curl command, a line of a log. The keys are this service's own and are not shown; the message is"
+        " not kept.",
+    ),
+    "message": Bilingual("报文", "Message"),
+    "kind": Bilingual("种类", "Kind"),
+    "any_kind": Bilingual("自动识别", "Recognise it"),
+    "check": Bilingual("检查", "Check"),
+    "string_to_sign": Bilingual("待签名串", "String to sign"),
+    "computed": Bilingual("计算得到", "Computed"),
+    "given": Bilingual("报文里的", "Given"),
+    "wrong": Bilingual("错误", "wrong"),
+    "right": Bilingual("正确", "right"),
+    "document": Bilingual("官方文档", "WeChat's document"),
+}
+VERDICTS: Mapping[Verdict, tuple[str, Bilingual]] = {
+    Verdict.CORRECT: ("good", Bilingual("签名正确", "The signature is right")),
+    Verdict.WRONG: ("bad", Bilingual("签名不对", "The signature is wrong")),
+    Verdict.UNRECOGNISED: ("wait", Bilingual("无法判断", "Nothing can be decided")),
+}
+"""The class of the badge and its text."""
