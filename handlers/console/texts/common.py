@@ -20,7 +20,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "key_open": Bilingual("打开选中的一行", "open the row"),
     "key_help": Bilingual("显示本说明", "show this help"),
     "keys_on": Bilingual("启用快捷键", "Shortcuts are on"),
-    "close": Bilingual("关闭", "Close"),
+    "close_help": Bilingual("关闭", "Close"),
     "log_out": Bilingual("退出登录", "Log out"),
     "simulated": Bilingual("模拟环境 · 不涉及真实资金", "Simulation · no real money moves"),
     "in_memory": Bilingual(

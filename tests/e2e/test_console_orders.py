@@ -1,0 +1,112 @@
+"""The list of orders in a browser: by keyboard, page after page, and without scripts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from tests.support.console import ConsoleBrowser, Operator
+from tests.support.service import API_KEY, ServiceProcess
+from tests.support.simulator import ask
+from wechat.domain.staff import Role
+
+ORDERS = 52
+TOTAL = 5252
+LIST = "/console/orders?q=52.52"
+Opener = Callable[..., AbstractAsyncContextManager[Page]]
+
+
+@pytest.fixture(scope="module")
+async def cookie(services: Mapping[str, ServiceProcess]) -> dict[str, str]:
+    """Of somebody from finance, beside two pages of orders."""
+    service = services["v3"]
+    body = {"description": "键盘测试", "total": TOTAL, "trade_type": "NATIVE"}
+    for _ in range(ORDERS):
+        answer = ask("POST", f"{service.url}/api/orders", json.dumps(body), {"Authorization": f"Bearer {API_KEY}"})
+        assert answer.status == 201
+    await Operator(service.url).add_person("keys", Role.FINANCE)
+    async with ConsoleBrowser(service.url, "keys") as person:
+        assert (await person.log_in()).status == 302
+        return {"name": "fenpay_staff", "value": person.cookies()["fenpay_staff"], "url": service.url}
+
+
+@pytest.fixture
+def opened(browser: Browser, service: ServiceProcess, cookie: Any) -> Opener:
+    """The list, in a browser that has nothing to complain about."""
+
+    @asynccontextmanager
+    async def open_list(**options: Any) -> AsyncIterator[Page]:
+        context = await browser.new_context(locale="zh-CN", **options)
+        await context.add_cookies([cookie])
+        page, complaints = await context.new_page(), []
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        await page.goto(service.url + LIST)
+        yield page
+        await context.close()
+        assert complaints == []
+
+    return open_list
+
+
+async def test_rows_are_walked_and_opened_by_keyboard(opened: Opener) -> None:
+    async with opened() as page:
+        await page.route("**/console/orders/*", lambda route: route.fulfill(body="the order"))
+        numbers = [await row.get_attribute("data-number") for row in await page.locator("tr[data-number]").all()]
+        for key in "jjjk":
+            await page.keyboard.press(key)
+        await expect(page.locator("tr.current")).to_have_attribute("data-number", str(numbers[1]))
+        await page.keyboard.press("Enter")
+        await page.wait_for_url(f"**/console/orders/{numbers[1]}")
+
+
+async def test_the_search_is_reached_by_a_key_and_takes_letters(opened: Opener) -> None:
+    async with opened() as page:
+        await page.keyboard.press("/")
+        await page.keyboard.type("jk?/")
+        await expect(page.locator("#search")).to_have_value("jk?/")
+        await expect(page.locator("#help")).to_be_hidden()
+
+
+async def test_the_help_opens_by_a_key_and_switches_the_keys_off(opened: Opener) -> None:
+    async with opened() as page:
+        await page.keyboard.press("?")
+        await expect(page.locator("#help")).to_be_visible()
+        await page.locator("#keys-on").uncheck()
+        await page.keyboard.press("Escape")
+        await expect(page.locator("#help")).to_be_hidden()
+        await page.keyboard.press("j")
+        await expect(page.locator("tr.current")).to_have_count(0)
+
+
+async def test_the_next_page_comes_below_the_first(opened: Opener) -> None:
+    async with opened() as page:
+        await page.locator("#more").click()
+        await expect(page.locator("tr[data-number]")).to_have_count(ORDERS)
+        await expect(page.locator("#more")).to_have_count(0)
+        assert page.url.endswith(LIST)
+
+
+async def test_without_scripts_the_list_goes_on_and_the_menu_opens(opened: Opener) -> None:
+    async with opened(java_script_enabled=False, viewport={"width": 360, "height": 800}) as page:
+        await page.locator("#more").click()
+        await expect(page.locator("tr[data-number]")).to_have_count(ORDERS - 50)
+        await expect(page.locator("#menu")).to_be_hidden()
+        await page.locator(".open-menu").click()
+        await expect(page.locator("#menu")).to_be_visible()
+        await page.locator("#menu a[href='/console/orders']").click()
+        await expect(page.locator("#menu")).to_be_hidden()
+
+
+async def test_an_export_says_how_many_orders_it_has(opened: Opener) -> None:
+    async with opened() as page:
+        async with page.expect_download() as download:
+            await page.get_by_text("导出 CSV").click()
+        assert re.fullmatch(r"orders-\d{4}-\d\d-\d\d\.csv", (await download.value).suggested_filename)
+        await expect(page.locator("#export [role=status]")).to_have_text(f"已导出 {ORDERS} 笔")
