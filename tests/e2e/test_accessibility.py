@@ -37,6 +37,9 @@ PAGES = {
     "orders: errors": "/console/orders?least=x&most=1.234",
     "order": "/console/orders/{paid}",
     "unpaid order": "/console/orders/{unpaid}",
+    "refund": "/console/orders/{paid}/refund",
+    "overview": "/console/overview",
+    "reconciliation": "/console/reconciliation",
     "approvals": "/console/approvals",
     "design": "/console/design",
 }

@@ -22,14 +22,20 @@ LIST = "/console/orders?q=52.52"
 Opener = Callable[..., AbstractAsyncContextManager[Page]]
 
 
+def place(service: ServiceProcess, total: int = TOTAL) -> str:
+    """A new order's number."""
+    body = json.dumps({"description": "键盘测试", "total": total, "trade_type": "NATIVE"})
+    answer = ask("POST", f"{service.url}/api/orders", body, {"Authorization": f"Bearer {API_KEY}"})
+    assert answer.status == 201
+    return str(answer.json()["out_trade_no"])
+
+
 @pytest.fixture(scope="module")
 async def cookie(services: Mapping[str, ServiceProcess]) -> dict[str, str]:
     """Of somebody from finance, beside two pages of orders."""
     service = services["v3"]
-    body = {"description": "键盘测试", "total": TOTAL, "trade_type": "NATIVE"}
     for _ in range(ORDERS):
-        answer = ask("POST", f"{service.url}/api/orders", json.dumps(body), {"Authorization": f"Bearer {API_KEY}"})
-        assert answer.status == 201
+        place(service)
     await Operator(service.url).add_person("keys", Role.FINANCE)
     async with ConsoleBrowser(service.url, "keys") as person:
         assert (await person.log_in()).status == 302
@@ -110,3 +116,15 @@ async def test_an_export_says_how_many_orders_it_has(opened: Opener) -> None:
             await page.get_by_text("导出 CSV").click()
         assert re.fullmatch(r"orders-\d{4}-\d\d-\d\d\.csv", (await download.value).suggested_filename)
         await expect(page.locator("#export [role=status]")).to_have_text(f"已导出 {ORDERS} 笔")
+
+
+async def test_an_order_that_is_placed_meanwhile_comes_by_itself_if_it_fits(
+    opened: Opener, service: ServiceProcess
+) -> None:
+    async with opened() as page:
+        await expect(page.locator("[data-live-state]")).to_have_attribute("data-state", "on")
+        place(service, 1)
+        number = place(service)
+        first = page.locator("tr[data-number]").first
+        await expect(first).to_have_attribute("data-number", number)
+        await expect(page.locator("tr[data-number]")).to_have_count(51)
