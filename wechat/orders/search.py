@@ -19,6 +19,8 @@ from wechat.domain.search import Meaning, OrderFilter, meanings
 
 BATCH = 100
 MOST_LOOKED_AT = 300
+EXPORTED = 500
+"""Orders that are read at once when all are wanted."""
 _CURSOR = re.compile(r"(\d)\.([0-9A-Za-z_\-]*)", re.ASCII)
 
 
@@ -57,7 +59,7 @@ class OrderSearch:
         """Every order that is found, some at a time."""
         cursor = ""
         while True:
-            found = await self.find(text, wanted, limit=BATCH, cursor=cursor)
+            found = await self.find(text, wanted, limit=EXPORTED, cursor=cursor)
             yield found.orders
             cursor = found.next_cursor
             if not cursor:
