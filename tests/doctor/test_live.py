@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
-import yaml
 
-from doctor.check import look_all
 from doctor.checks import console, wechat
-from doctor.report import Judgement, Status
-from doctor.subject import read
-from doctor.table import CHECKS
+from doctor.report import Status
 from storage.embedded.servers import free_port
+from tests.doctor.live import Live
 from tests.doctor.public_server import PublicServer, serving
-from tests.doctor.site import MACHINE, NOW, VALUES, Site
+from tests.doctor.site import NOW, VALUES, Site
 from tests.support.keys import certificate_pem, private_pem, public_pem
-from tests.support.service import overlay
 from tests.support.simulator import SimulatorProcess
 
 OK, WARN, FAIL, SKIP = Status.OK, Status.WARN, Status.FAIL, Status.SKIP
@@ -31,37 +27,6 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorPro
     process = SimulatorProcess.start(tmp_path_factory.mktemp("wechat"))
     yield process
     assert process.stop() == 0
-
-
-class Live:
-    """Settings in front of the simulator, to be changed by dotted keys."""
-
-    def __init__(self, simulator: SimulatorProcess, folder: Path) -> None:
-        self.simulator = simulator
-        self.folder = folder
-        known = simulator.credentials
-        self.values = overlay(0, simulator.url, known, "mongodb://127.0.0.1:1", "redis://127.0.0.1:1", folder)
-
-    def set(self, key: str, value: Any) -> Live:
-        *sections, name = key.split(".")
-        at = self.values
-        for section in sections:
-            at = at[section]
-        at[name] = value
-        return self
-
-    def refuse(self, path: str, code: str, message: str = "") -> None:
-        self.simulator.control("POST", "faults", {"path": path, "fault": "refuse", "code": code, "message": message})
-
-    def break_down(self, path: str) -> None:
-        self.simulator.control("POST", "faults", {"path": path, "fault": "http_500"})
-
-    async def look(self, check_id: str) -> Judgement:
-        file = self.folder / "settings.yml"
-        file.write_text(yaml.safe_dump(self.values), encoding="utf-8")
-        [check] = [check for check in CHECKS if check.id == check_id]
-        [result] = await look_all([check], read(file, MACHINE), [check.part])
-        return result.judgement
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from handlers.web.numbers import NUMBER, REFUND_NUMBER
 from wechat.orders.requests import CheckoutRequest, CreateOrderRequest
 from wechat.refunds.requests import RefundRequest
+from wechat.slips.reports import ClientError
 
 PLAIN_NUMBER, PLAIN_REFUND_NUMBER = r"([0-9A-Za-z_\-|*]{6,32})", r"([0-9A-Za-z_\-|*@]{6,64})"
 """The numbers in paths without their encoded forms: what is sent is encoded here."""
@@ -62,6 +63,7 @@ def endpoints() -> list[Endpoint]:
 
 MODELS: Mapping[str, type[BaseModel]] = {
     "orders": CheckoutRequest,
+    "client_errors": ClientError,
     "api_orders": CreateOrderRequest,
     "api_order_refunds": RefundRequest,
 }

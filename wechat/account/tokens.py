@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -32,6 +33,8 @@ LOCK_S = 15.0  # longer than one refresh may take (transport budget 10 s)
 POLL_S = 0.1
 REST_S = 5.0  # after a failed refresh, before the next is tried
 QUOTA_REST_S = 60.0
+TAKEN, TAKEN_S = 3, 3600.0
+"""So many tokens that WeChat ends before their time, in so many seconds: another system fetches tokens, too."""
 RENEW_EVERY_S = 600.0  # 144 a day at most: WeChat limits how often a ticket is fetched
 
 ACCESS_TOKEN = "access_token"  # noqa: S105 - the name of a cache entry
@@ -70,6 +73,11 @@ class Tokens:
     async def jsapi_ticket(self) -> str:
         """A ticket that is valid now. Raises as ``access_token``."""
         return await self._ticket.value()
+
+    @property
+    def taken(self) -> bool:
+        """Whether another system keeps ending our access_token, by fetching one for the same AppID."""
+        return self._access.rejected_lately() >= TAKEN
 
     async def renew_jsapi_ticket(self) -> bool:
         """Forget the ticket in use, so that the next caller fetches another; whether that was done.
@@ -147,6 +155,7 @@ class Shared:
         self._renewal: asyncio.Task[Token] | None = None
         self._failure: RemoteError | None = None
         self._quiet_until: datetime | None = None
+        self._rejected_s: deque[float] = deque(maxlen=TAKEN)
         self._jitter = timedelta(seconds=runtime.random.uniform(0, JITTER_S))
 
     async def value(self) -> str:
@@ -164,9 +173,15 @@ class Shared:
         """WeChat refused ``value``: forget it, unless somebody has replaced it already."""
         await self._store.drop(self._name, value)
         self._rejections += 1
+        self._rejected_s.append(self._clock.monotonic())
         if self._held and self._held.value == value:
             self._held = None
         log.warning("token_rejected", name=self._name, fingerprint=fingerprint(value))
+
+    def rejected_lately(self) -> int:
+        """How many values WeChat has refused within an hour, as many as are of interest."""
+        now = self._clock.monotonic()
+        return sum(now - at_s < TAKEN_S for at_s in self._rejected_s)
 
     async def close(self) -> None:
         if self._renewal and not self._renewal.done():

@@ -18,7 +18,7 @@ from typing import Any
 from wechat.domain.errors import Advice, Bilingual
 
 DATA = Path(__file__).with_name("data")
-FILES = ("v3", "v2", "bridge", "jssdk", "oauth", "account", "network", "request_id")
+FILES = ("v3", "v3_own_side", "v2", "bridge", "jssdk", "oauth", "account", "network", "request_id")
 NAMES: Mapping[str, Bilingual] = {
     "v3": Bilingual("微信支付 APIv3", "WeChat Pay APIv3"),
     "v2": Bilingual("微信支付 APIv2", "WeChat Pay APIv2"),

@@ -13,7 +13,16 @@ from datetime import datetime
 from typing import NamedTuple
 
 from wechat.account.tokens import Tokens
-from wechat.domain.errors import AccountRefused, Bilingual, FenpayError, GatewayRefused, OutcomeUnknown, RemoteError
+from wechat.catalogue.catalogue import advise
+from wechat.domain.errors import (
+    NO_ADVICE,
+    AccountRefused,
+    Bilingual,
+    FenpayError,
+    GatewayRefused,
+    OutcomeUnknown,
+    RemoteError,
+)
 from wechat.domain.metrics import Metric
 from wechat.domain.ports import Clock, Runtime
 from wechat.notifications.reasons import REASONS
@@ -27,6 +36,7 @@ from wechat.support.tasks import end
 
 ALARM = "health_"
 NOT_LISTED = 40164
+BAD_TOKEN = "40001"  # noqa: S105 - a code
 CLOCK_OFF_S = 60.0
 """WeChat refuses what is dated five minutes off, and so does this service."""
 OWN_ALARM = "certificates"
@@ -166,6 +176,14 @@ class Health:
         return Check("keys", True, Bilingual(serials, serials))
 
     def _check_token(self) -> Check:
+        if self._sources.tokens.taken:
+            advice = advise("account", BAD_TOKEN) or NO_ADVICE
+            text = Bilingual(
+                f"access_token 一小时内多次被作废，另有系统在用同一 AppID 获取。{advice.next_step.zh}",
+                f"the access_token was ended several times within an hour: another system fetches one for the same "
+                f"AppID. {advice.next_step.en}",
+            )
+            return Check("token", False, text)
         if self._token_failure is None:
             return Check("token", True, Bilingual("access_token 可用", "access_token is good"))
         return Check("token", False, _describe(self._token_failure))
