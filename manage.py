@@ -27,6 +27,7 @@ from cli.commands import (
     support,
     tail,
     trigger,
+    users,
     why,
 )
 from cli.commands import doctor as doctor_view
@@ -201,6 +202,7 @@ app.add_typer(tail.app)
 app.add_typer(trigger.app)
 app.add_typer(sign.app, name="sign")
 app.add_typer(explain.app)
+app.add_typer(users.app, name="users")
 
 if __name__ == "__main__":
     usage.run(app)

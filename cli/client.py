@@ -30,7 +30,7 @@ class Service:
 
     def __init__(self, place: Endpoint, lang: str) -> None:
         self.place = place
-        self._headers = {"Authorization": f"Bearer {place.key}", "Accept-Language": lang}
+        self._headers = {"Accept-Language": lang}
         self._opener = _opener(place.local)
 
     def get(self, path: str, **query: str | int | None) -> Any:
@@ -88,6 +88,7 @@ class Service:
 
     @contextmanager
     def _answer(self, request: Request, timeout_s: float) -> Iterator[http.client.HTTPResponse]:
+        self.authorize(request)
         try:
             with self._opener.open(request, timeout=timeout_s) as answer:
                 yield answer
@@ -98,6 +99,10 @@ class Service:
             raise self._build_unreachable(error.reason) from None
         except (OSError, http.client.HTTPException) as error:
             raise self._build_unreachable(error) from None
+
+    def authorize(self, request: Request) -> None:
+        """Show the service that ``request`` may be made."""
+        request.add_header("Authorization", f"Bearer {self.place.key}")
 
     def _build_refusal(self, error: HTTPError) -> Problem:
         if error.code in range(300, 400):

@@ -6,7 +6,7 @@ The settings are read leniently: whoever looks for a slip may have a file that c
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,13 +69,20 @@ def find_keys(
     )
 
 
-def of_settings(path: Path) -> Keys:
-    """The keys in a settings file and the files that it extends, under the environment. Raises Problem."""
+def read_values(path: Path) -> Callable[[str], str]:
+    """The text of any key (dotted) of a settings file and the files that it extends, under the environment; empty
+    where there is none. Raises Problem."""
     values = _read(path, ())
 
     def text(key: str) -> str:
         return os.environ.get("FENPAY_" + key.replace(".", "__").upper()) or str(_find(values, key) or "")
 
+    return text
+
+
+def of_settings(path: Path) -> Keys:
+    """The keys in a settings file and the files that it extends, under the environment. Raises Problem."""
+    values, text = _read(path, ()), read_values(path)
     hooks = _find(values, "webhooks") or []
     secrets = [str(secret) for hook in hooks if isinstance(hook, dict) for secret in hook.get("secrets") or ()]
     return Keys(

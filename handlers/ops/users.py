@@ -89,6 +89,15 @@ class EnableHandler(UserHandler):
         self.write_json(user_view(member))
 
 
+class ResetTotpHandler(UserHandler):
+    """Forget a code generator that was lost."""
+
+    async def post(self, name: str) -> None:
+        member = await self.services.staff.members.remove_totp(name.lower())
+        await self.note(Act.REMOVE_TOTP, member.name)
+        self.write_json(user_view(member))
+
+
 def user_view(member: StaffMember) -> dict[str, Any]:
     """``{"name", "role", "active", "totp", "created_at"}``."""
     return {
@@ -101,7 +110,13 @@ def user_view(member: StaffMember) -> dict[str, Any]:
 
 
 def routes(services: Services) -> list[Route]:
-    verbs = {"password": PasswordHandler, "role": RoleHandler, "disable": DisableHandler, "enable": EnableHandler}
+    verbs = {
+        "password": PasswordHandler,
+        "role": RoleHandler,
+        "disable": DisableHandler,
+        "enable": EnableHandler,
+        "reset_totp": ResetTotpHandler,
+    }
     return [
         Route(pattern=r"/api/users", handler=UsersHandler, access=Access.OPERATOR, name="api_users"),
         *(

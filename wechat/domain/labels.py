@@ -100,3 +100,12 @@ def label(labels: Labels, code: str, lang: str) -> str:
     if name == code:
         return code
     return f"{name}（{code}）" if lang == "zh" else f"{name} ({code})"
+
+
+ROLES: Labels = {
+    "admin": Bilingual("管理员", "Administrator"),
+    "finance": Bilingual("财务", "Finance"),
+    "support": Bilingual("客服", "Support"),
+    "developer": Bilingual("开发", "Developer"),
+    "reader": Bilingual("只读", "Read-only"),
+}

@@ -60,6 +60,11 @@ class Members:
         """Let the person log in again. Raises NotFound."""
         return await self.update(name, lambda member: member if member.active else replace(member, disabled_at=None))
 
+    async def remove_totp(self, name: str) -> StaffMember:
+        """Have the person log in without codes, until they set up a generator anew; sessions end. Raises NotFound."""
+        now = self._clock.now()
+        return await self.update(name, lambda member: replace(member, totp_secret="", recovery=(), sessions_from=now))
+
     async def update(self, name: str, transition: Callable[[StaffMember], StaffMember]) -> StaffMember:
         """Change a person by a pure function; the person afterwards. Raises NotFound, and what the function raises."""
         change = await self._updater.update(name, transition)

@@ -38,9 +38,9 @@ ACTS: Mapping[Act, Bilingual] = {
     Act.REPAIR: Bilingual("处理差异", "Repaired a difference"),
     Act.SEE_ALARM: Bilingual("标记告警为已看", "Marked an alarm as seen"),
     Act.RUN_DOCTOR: Bilingual("运行自检", "Ran the doctor"),
-    Act.ADD_KEY: Bilingual("新建 API 密钥", "Made an API key"),
-    Act.ROTATE_KEY: Bilingual("轮换 API 密钥", "Rotated an API key"),
-    Act.REVOKE_KEY: Bilingual("吊销 API 密钥", "Revoked an API key"),
+    Act.ADD_KEY: Bilingual("新建 Fenpay API Key", "Made an API key"),
+    Act.ROTATE_KEY: Bilingual("轮换 Fenpay API Key", "Rotated an API key"),
+    Act.REVOKE_KEY: Bilingual("吊销 Fenpay API Key", "Revoked an API key"),
 }
 
 TEXTS: Mapping[str, Bilingual] = {}

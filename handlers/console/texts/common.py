@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from wechat.domain.errors import Bilingual
-from wechat.domain.staff import Role
 
 TEXTS: Mapping[str, Bilingual] = {
     "console": Bilingual("管理后台", "Console"),
@@ -37,12 +36,4 @@ TEXTS: Mapping[str, Bilingual] = {
         "请返回上一页重试；仍失败时，把请求编号提供给运维人员。",
         "Go back and try again. If it still fails, give the request number to your operator.",
     ),
-}
-
-ROLES: Mapping[Role, Bilingual] = {
-    Role.ADMIN: Bilingual("管理员", "Administrator"),
-    Role.FINANCE: Bilingual("财务", "Finance"),
-    Role.SUPPORT: Bilingual("客服", "Support"),
-    Role.DEVELOPER: Bilingual("开发", "Developer"),
-    Role.READER: Bilingual("只读", "Read-only"),
 }

@@ -12,10 +12,10 @@ import pytest
 from handlers.console.navigation import ENTRIES
 from handlers.console.texts.approvals import STATES
 from handlers.console.texts.audit import ACTS
-from handlers.console.texts.common import ROLES
 from wechat.domain.approvals import ApprovalState
 from wechat.domain.audit import Act
 from wechat.domain.errors import Bilingual
+from wechat.domain.labels import ROLES
 from wechat.domain.staff import Role
 
 ROOT = Path(__file__).resolve().parents[3]
