@@ -31,6 +31,7 @@ FLASH = "fenpay_flash"
 LANGUAGE = "fenpay_lang"
 HOME = "/console"
 LOGIN = "/console/login"
+SET_UP_TOTP = "/console/account/totp"
 LANGUAGE_DAYS = 365
 SAFE_NEXT = re.compile(
     r"/console(/(?:[0-9A-Za-z_\-|*@]|%(?!2[EeFf])[0-9A-Fa-f]{2})+)*/?(\?[0-9A-Za-z_\-|*@.~%=&:+,]*)?", re.ASCII
@@ -99,6 +100,13 @@ class ConsoleHandler(PageHandler):
             what = f"{self.request.method} {self.request.path[:MOST_OF_PATH]}"
             await self.services.staff.audit.write_refusal(self.actor, Act.DENIED, what)
             raise Forbidden(NO_PERMISSION)
+        elif self.must_set_up_totp and self.permission is not Permission.OWN_ACCOUNT:
+            self.redirect(SET_UP_TOTP)
+
+    @property
+    def must_set_up_totp(self) -> bool:
+        """Whether the person's role has to use a code generator and has none yet: only the own account is open."""
+        return self.staff.role in self.services.settings.console.totp_required and not self.staff.totp_secret
 
     async def find_visit(self) -> Visit | None:
         """Who the cookie says is there."""
@@ -160,9 +168,9 @@ class ConsoleHandler(PageHandler):
         """Note what the person did, without secrets. Raises StoreUnavailable."""
         await self.services.staff.audit.write(self.actor, act, subject, before, after)
 
-    def t(self, name: str, **values: object) -> str:
+    def t(self, key: str, /, **values: object) -> str:
         """A sentence in the reader's language, with ``values`` in its places."""
-        text = (self.texts.get(name) or TEXTS[name]).to(self.lang)
+        text = (self.texts.get(key) or TEXTS[key]).to(self.lang)
         return text.format(**values) if values else text
 
     def render_console(self, template: str, **context: Any) -> None:

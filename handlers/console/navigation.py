@@ -36,6 +36,9 @@ ENTRIES = (
     ),
     Entry("handlers.console.settings", "/console/settings", Bilingual("设置", "Settings"), Permission.READ_SETTINGS),
     Entry("handlers.console.docs", "/console/docs", Bilingual("文档", "Documents"), Permission.READ),
+    Entry("handlers.console.people", "/console/people", Bilingual("用户", "People"), Permission.MANAGE_STAFF),
+    Entry("handlers.console.api_keys", "/console/keys", Bilingual("API Key 管理", "API keys"), Permission.MANAGE_KEYS),
+    Entry("handlers.console.audit", "/console/audit", Bilingual("审计记录", "Audit log"), Permission.READ_AUDIT),
     Entry("handlers.console.account", "/console/account", Bilingual("我的账号", "My account"), Permission.OWN_ACCOUNT),
 )
 

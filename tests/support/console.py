@@ -7,6 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
+from http.cookies import SimpleCookie
 from types import TracebackType
 from typing import Any, Self
 
@@ -101,4 +102,7 @@ class ConsoleBrowser:
         return {str(cookie.key): str(cookie.value) for cookie in self.http.cookie_jar}
 
     def set_cookie(self, name: str, value: str, path: str = "/console") -> None:
-        self.http.cookie_jar.update_cookies({name: value}, URL(self.url + path))
+        cookie: SimpleCookie = SimpleCookie()
+        cookie[name] = value
+        cookie[name]["path"] = path
+        self.http.cookie_jar.update_cookies(cookie, URL(self.url))

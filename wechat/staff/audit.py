@@ -10,7 +10,7 @@ from wechat.domain.ports import AuditStore, Page, Runtime
 from wechat.support.rate_limit import RateLimit
 
 ID_BYTES, WRITE_BYTES = 12, 6
-REFUSALS, REFUSALS_PER_S = 30, 1 / 60
+REFUSALS, REFUSALS_PER_S = 100, 1 / 60
 """Refused acts of one person that are written down at once, and a second."""
 MOST_CALLERS = 1000
 

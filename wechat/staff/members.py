@@ -9,6 +9,14 @@ from wechat.domain.errors import Bilingual, Conflict, NotFound
 from wechat.domain.ports import Runtime, StaffStore
 from wechat.domain.staff import Role, StaffMember, check_name, check_password
 from wechat.staff.passwords import Passwords
+from wechat.staff.totp import (
+    check_secret,
+    find_step,
+    new_recovery_codes,
+    new_secret,
+    provisioning_uri,
+    recovery_digest,
+)
 from wechat.support.update import Updater
 
 
@@ -19,6 +27,7 @@ class Members:
         self._store = store
         self._passwords = passwords
         self._clock = runtime.clock
+        self._random = runtime.random
         self._updater = Updater(store, lambda member: member.name, runtime.random, remembered=0)
 
     async def get(self, name: str) -> StaffMember | None:
@@ -59,6 +68,22 @@ class Members:
     async def enable(self, name: str) -> StaffMember:
         """Let the person log in again. Raises NotFound."""
         return await self.update(name, lambda member: member if member.active else replace(member, disabled_at=None))
+
+    def new_totp_secret(self) -> str:
+        """A key for a code generator; it counts after ``set_up_totp``."""
+        return new_secret(self._random)
+
+    def totp_uri(self, secret: str, name: str, shop: str) -> str:
+        """What a code generator reads from a QR code. Raises BadRequest."""
+        return provisioning_uri(check_secret(secret), name, shop)
+
+    async def set_up_totp(self, name: str, secret: str, code: str) -> list[str]:
+        """Have the person log in with codes from now on, after ``code`` has proved that they have them; the recovery
+        codes. Raises CodeRefused, NotFound, BadRequest for a key that is none."""
+        step, codes = find_step(check_secret(secret), code, self._clock.now()), new_recovery_codes(self._random)
+        digests = tuple(recovery_digest(each) for each in codes)
+        await self.update(name, lambda member: replace(member, totp_secret=secret, totp_step=step, recovery=digests))
+        return codes
 
     async def remove_totp(self, name: str) -> StaffMember:
         """Have the person log in without codes, until they set up a generator anew; sessions end. Raises NotFound."""

@@ -26,6 +26,7 @@ STEPS_AROUND = 1
 RECOVERY_CODES = 10
 RECOVERY_BYTES = 10
 _CODE = re.compile(r"[0-9]{6}", re.ASCII)
+_SECRET = re.compile(r"[A-Z2-7]{32}", re.ASCII)
 ISSUER = "Fenpay"
 
 
@@ -41,6 +42,15 @@ class CodeRefused(BadRequest):
 def new_secret(random: Random) -> str:
     """160 random bits in base32."""
     return base64.b32encode(bytes.fromhex(random.token(SECRET_BYTES))).decode()
+
+
+def check_secret(secret: str) -> str:
+    """``secret``, if it has the form of ``new_secret``. Raises BadRequest."""
+    if not _SECRET.fullmatch(secret):
+        raise BadRequest(
+            Bilingual("密钥格式不正确，请重新打开本页", "The key is malformed; open the page again"), field="secret"
+        )
+    return secret
 
 
 def provisioning_uri(secret: str, name: str, shop: str) -> str:

@@ -43,4 +43,21 @@ ACTS: Mapping[Act, Bilingual] = {
     Act.REVOKE_KEY: Bilingual("吊销 Fenpay API Key", "Revoked an API key"),
 }
 
-TEXTS: Mapping[str, Bilingual] = {}
+TEXTS: Mapping[str, Bilingual] = {
+    "audit": Bilingual("审计记录", "Audit log"),
+    "at": Bilingual("时间（北京时间）", "Time (Beijing)"),
+    "name": Bilingual("用户", "Person"),
+    "role": Bilingual("角色", "Role"),
+    "address": Bilingual("地址", "Address"),
+    "act": Bilingual("操作", "Act"),
+    "subject": Bilingual("对象", "Subject"),
+    "before": Bilingual("之前", "Before"),
+    "after": Bilingual("之后", "After"),
+    "any": Bilingual("全部", "All"),
+    "from": Bilingual("从", "From"),
+    "until": Bilingual("到", "Until"),
+    "filter": Bilingual("筛选", "Filter"),
+    "csv": Bilingual("导出 CSV", "Export CSV"),
+    "older": Bilingual("更早的记录", "Older entries"),
+    "none": Bilingual("没有符合条件的记录，请放宽筛选条件。", "No entry is like that; widen the filter."),
+}

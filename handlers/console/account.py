@@ -1,0 +1,136 @@
+"""The own account: password, code generator, sessions."""
+
+from __future__ import annotations
+
+import segno
+
+from handlers.console.base import ConsoleHandler
+from handlers.console.texts.account import TEXTS
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
+from wechat.domain.audit import Act
+from wechat.domain.errors import BadRequest, Bilingual, Conflict, NotFound
+from wechat.domain.labels import ROLES
+from wechat.domain.staff import Permission
+from wechat.domain.times import beijing
+from wechat.staff.totp import CodeRefused
+
+PATH = "/console/account"
+SET_UP = f"{PATH}/totp"
+
+
+class AccountHandler(ConsoleHandler):
+    """All of it on a page."""
+
+    texts = TEXTS
+
+    async def get(self) -> None:
+        sessions = await self.services.staff.sessions.active(self.staff.name)
+        self.render_console(
+            "account.html",
+            sessions=sessions,
+            own_key=self.session.key,
+            role=ROLES[self.staff.role].to(self.lang),
+            required=self.must_set_up_totp,
+            beijing=beijing,
+        )
+
+
+class OwnPasswordHandler(ConsoleHandler):
+    """A new password. Every other session ends, and this browser gets a new one."""
+
+    texts = TEXTS
+
+    async def post(self) -> None:
+        password = self.get_body_argument("password", "", strip=False)
+        if password != self.get_body_argument("again", "", strip=False):
+            raise BadRequest(TEXTS["not_the_same"], code="NOT_THE_SAME", field="again")
+        await self.confirm_step_up()
+        staff = self.services.staff
+        member = await staff.members.set_password(self.staff.name, password)
+        await self.audit(Act.CHANGE_PASSWORD, member.name)
+        self.give_session(
+            await staff.sessions.begin(member, self.client_ip, self.session.browser, totp=self.session.totp)
+        )
+        self.put_flash(self.t("password_changed"))
+        self.redirect(PATH)
+
+
+class TotpHandler(ConsoleHandler):
+    """Set up a code generator: the key is shown, and counts once a code made with it has come back."""
+
+    texts = TEXTS
+
+    def get(self) -> None:
+        self.show(self.services.staff.members.new_totp_secret(), "")
+
+    async def post(self) -> None:
+        secret = self.get_body_argument("secret", "")
+        await self.confirm_step_up()
+        try:
+            codes = await self.services.staff.members.set_up_totp(
+                self.staff.name, secret, self.get_body_argument("code", "")
+            )
+        except CodeRefused as error:
+            self.set_status(error.status)
+            self.show(secret, error.text.to(self.lang))
+            return
+        await self.audit(Act.SET_UP_TOTP, self.staff.name)
+        self.render_console("account_codes.html", codes=codes)
+
+    def show(self, secret: str, error: str) -> None:
+        settings = self.services.settings
+        uri = self.services.staff.members.totp_uri(secret, self.staff.name, settings.shop.name_en)
+        picture = segno.make(uri, error="m").svg_data_uri(scale=5, border=3)
+        self.render_console(
+            "account_totp.html", secret=secret, picture=picture, error=error, required=self.must_set_up_totp
+        )
+
+
+class RemoveTotpHandler(ConsoleHandler):
+    """Log in without codes again, where the role may."""
+
+    texts = TEXTS
+
+    async def post(self) -> None:
+        if self.staff.role in self.services.settings.console.totp_required:
+            raise Conflict(TEXTS["totp_required"], code="TOTP_REQUIRED")
+        await self.confirm_step_up()
+        member = await self.services.staff.members.remove_totp(self.staff.name)
+        await self.audit(Act.REMOVE_TOTP, member.name)
+        self.give_session(await self.services.staff.sessions.begin(member, self.client_ip, self.session.browser))
+        self.put_flash(self.t("removed"))
+        self.redirect(PATH)
+
+
+class EndSessionHandler(ConsoleHandler):
+    """End one of the own sessions; whoever manages people, anybody's."""
+
+    texts = TEXTS
+
+    async def post(self) -> None:
+        key = self.get_body_argument("key", "")
+        names = "" if self.staff.may(Permission.MANAGE_STAFF) else self.staff.name
+        found = next((each for each in await self.services.staff.sessions.active(names) if each.key == key), None)
+        if found is None:
+            raise NotFound(Bilingual("没有这个会话，或已经结束", "There is no such session, or it has ended"))
+        await self.services.staff.sessions.end(found.key)
+        await self.audit(Act.END_SESSION, found.name, before=f"{found.address} {found.browser}")
+        self.put_flash(self.t("ended"))
+        self.redirect(PATH if found.name == self.staff.name else "/console/people")
+
+
+def routes(services: Services) -> list[Route]:
+    if not services.settings.console.enabled:
+        return []
+    pages: list[tuple[str, str, type[ConsoleHandler]]] = [
+        (PATH, "console_account", AccountHandler),
+        (f"{PATH}/password", "console_own_password", OwnPasswordHandler),
+        (SET_UP, "console_totp", TotpHandler),
+        (f"{SET_UP}/remove", "console_remove_totp", RemoveTotpHandler),
+        (f"{PATH}/sessions/end", "console_end_session", EndSessionHandler),
+    ]
+    return [
+        Route(pattern=pattern, handler=handler, access=Access.STAFF, name=name, permission=Permission.OWN_ACCOUNT)
+        for pattern, name, handler in pages
+    ]

@@ -1,0 +1,115 @@
+"""The audit log: read, filtered, exported."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import date, datetime, time, timedelta
+from urllib.parse import urlencode
+
+from handlers.console.base import ConsoleHandler
+from handlers.console.texts.audit import ACTS, TEXTS
+from handlers.web.exports import BOM, Row, csv_text
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
+from wechat.domain.audit import Act, AuditEntry, AuditFilter
+from wechat.domain.errors import BadRequest, Bilingual
+from wechat.domain.labels import ROLES
+from wechat.domain.staff import Permission
+from wechat.domain.times import BEIJING, beijing
+
+PATH = "/console/audit"
+SHOWN = 50
+EXPORTED_AT_ONCE = 500
+MOST_EXPORTED = 100_000
+FIELDS = ("name", "act", "subject", "from", "until")
+COLUMNS = ("at", "name", "role", "address", "act", "subject", "before", "after")
+DAY = timedelta(days=1)
+MILLISECOND = timedelta(milliseconds=1)
+
+
+class AuditHandler(ConsoleHandler):
+    """A page of entries, the newest first."""
+
+    texts = TEXTS
+
+    async def get(self) -> None:
+        cursor = self.get_query_argument("cursor", "")
+        page = await self.services.staff.audit.find(self.read_filter(), limit=SHOWN, cursor=cursor)
+        chosen = self.chosen()
+        older = urlencode({**chosen, "cursor": page.next_cursor}) if page.next_cursor else ""
+        self.render_console(
+            "audit.html",
+            entries=page.items,
+            chosen={field: chosen.get(field, "") for field in FIELDS},
+            older=older,
+            export=urlencode(chosen),
+            acts=ACTS,
+            roles=ROLES,
+            beijing=beijing,
+        )
+
+    def chosen(self) -> Mapping[str, str]:
+        """The filters that the address has."""
+        given = {field: self.get_query_argument(field, "").strip() for field in FIELDS}
+        return {field: value for field, value in given.items() if value}
+
+    def read_filter(self) -> AuditFilter:
+        """Raises BadRequest."""
+        chosen = self.chosen()
+        act = chosen.get("act", "")
+        if act and act not in set(Act):
+            raise BadRequest(Bilingual("没有这种操作", "There is no such act"), field="act")
+        start, end = _midnight(chosen, "from"), _midnight(chosen, "until")
+        until = end + DAY - MILLISECOND if end else None
+        return AuditFilter(chosen.get("name", ""), act, chosen.get("subject", ""), start, until)
+
+
+class AuditExportHandler(AuditHandler):
+    """All entries of a filter as CSV, sent as they are read."""
+
+    async def get(self) -> None:
+        wanted = self.read_filter()
+        await self.audit(Act.EXPORT, "audit", after=urlencode(self.chosen()))
+        self.set_header("Content-Type", "text/csv; charset=utf-8")
+        self.set_header("Content-Disposition", 'attachment; filename="audit.csv"')
+        self.write(BOM + csv_text([[self.t(column) for column in COLUMNS]]))
+        async for entries in self._read(wanted):
+            self.write(csv_text(self._row(entry) for entry in entries))
+            await self.flush()
+
+    async def _read(self, wanted: AuditFilter) -> AsyncIterator[tuple[AuditEntry, ...]]:
+        cursor, read = "", 0
+        while read < MOST_EXPORTED:
+            page = await self.services.staff.audit.find(wanted, limit=EXPORTED_AT_ONCE, cursor=cursor)
+            yield page.items
+            cursor, read = page.next_cursor, read + len(page.items)
+            if not cursor:
+                return
+
+    def _row(self, entry: AuditEntry) -> Row:
+        role = ROLES[entry.role].to(self.lang) if entry.role in ROLES else entry.role
+        act = ACTS[entry.act].to(self.lang)
+        return [entry.at, entry.name, role, entry.address, act, entry.subject, entry.before, entry.after]
+
+
+def _midnight(chosen: Mapping[str, str], field: str) -> datetime | None:
+    """The start of a day in Beijing. Raises BadRequest."""
+    if field not in chosen:
+        return None
+    try:
+        return datetime.combine(date.fromisoformat(chosen[field]), time(), BEIJING)
+    except ValueError:
+        raise BadRequest(Bilingual("日期写作 2026-03-01", "A date is written 2026-03-01"), field=field) from None
+
+
+def routes(services: Services) -> list[Route]:
+    if not services.settings.console.enabled:
+        return []
+    pages: list[tuple[str, str, type[ConsoleHandler]]] = [
+        (PATH, "console_audit", AuditHandler),
+        (rf"{PATH}\.csv", "console_audit_csv", AuditExportHandler),
+    ]
+    return [
+        Route(pattern=pattern, handler=handler, access=Access.STAFF, name=name, permission=Permission.READ_AUDIT)
+        for pattern, name, handler in pages
+    ]

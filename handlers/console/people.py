@@ -1,0 +1,112 @@
+"""Everybody who may log in, and their sessions: for administrators."""
+
+from __future__ import annotations
+
+from handlers.console.base import ConsoleHandler
+from handlers.console.texts.people import TEXTS
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
+from wechat.domain.audit import Act
+from wechat.domain.errors import BadRequest, Bilingual, Conflict
+from wechat.domain.labels import ROLES
+from wechat.domain.staff import Permission, Role
+from wechat.domain.times import beijing
+
+PATH = "/console/people"
+NAME = r"([0-9a-z._@-]{2,48})"
+
+
+class StaffHandler(ConsoleHandler):
+    """What the handlers of people share."""
+
+    texts = TEXTS
+
+    def read_role(self) -> Role:
+        """Raises BadRequest."""
+        value = self.get_body_argument("role", "")
+        if value not in set(Role):
+            raise BadRequest(Bilingual("请选择角色", "Choose a role"), field="role")
+        return Role(value)
+
+
+class PeopleHandler(StaffHandler):
+    """Everybody on a page, and somebody new."""
+
+    async def get(self) -> None:
+        staff = self.services.staff
+        people, sessions = await staff.members.all(), await staff.sessions.active()
+        self.render_console("people.html", people=people, sessions=sessions, roles=ROLES, beijing=beijing)
+
+    async def post(self) -> None:
+        role = self.read_role()
+        await self.confirm_step_up()
+        name, password = self.get_body_argument("name", ""), self.get_body_argument("password", "", strip=False)
+        member = await self.services.staff.members.add(name, role, password)
+        await self.audit(Act.ADD_USER, member.name, after=member.role)
+        self.put_flash(self.t("was_added", name=member.name))
+        self.redirect(PATH)
+
+
+class PersonHandler(StaffHandler):
+    """A change of one person, after a proof of who makes it. Nobody shuts themselves out."""
+
+    async def post(self, name: str) -> None:
+        if name == self.staff.name:
+            raise Conflict(TEXTS["own_account"], code="OWN_ACCOUNT")
+        await self.confirm_step_up()
+        await self.change(name)
+        self.put_flash(self.t("changed", name=name))
+        self.redirect(PATH)
+
+    async def change(self, name: str) -> None:
+        """What the route is for. Raises NotFound, BadRequest."""
+        raise NotImplementedError
+
+
+class SetRoleHandler(PersonHandler):
+    async def change(self, name: str) -> None:
+        members, role = self.services.staff.members, self.read_role()
+        before = await members.get(name)
+        await members.set_role(name, role)
+        await self.audit(Act.SET_ROLE, name, before.role if before else "", role)
+
+
+class DisableHandler(PersonHandler):
+    async def change(self, name: str) -> None:
+        await self.services.staff.members.disable(name)
+        await self.audit(Act.DISABLE_USER, name)
+
+
+class EnableHandler(PersonHandler):
+    async def change(self, name: str) -> None:
+        await self.services.staff.members.enable(name)
+        await self.audit(Act.ENABLE_USER, name)
+
+
+class SetPasswordHandler(PersonHandler):
+    async def change(self, name: str) -> None:
+        await self.services.staff.members.set_password(name, self.get_body_argument("password", "", strip=False))
+        await self.audit(Act.CHANGE_PASSWORD, name)
+
+
+class ResetTotpHandler(PersonHandler):
+    async def change(self, name: str) -> None:
+        await self.services.staff.members.remove_totp(name)
+        await self.audit(Act.REMOVE_TOTP, name)
+
+
+def routes(services: Services) -> list[Route]:
+    if not services.settings.console.enabled:
+        return []
+    pages: list[tuple[str, str, type[ConsoleHandler]]] = [
+        (PATH, "console_people", PeopleHandler),
+        (f"{PATH}/{NAME}/role", "console_set_role", SetRoleHandler),
+        (f"{PATH}/{NAME}/disable", "console_disable", DisableHandler),
+        (f"{PATH}/{NAME}/enable", "console_enable", EnableHandler),
+        (f"{PATH}/{NAME}/password", "console_set_password", SetPasswordHandler),
+        (f"{PATH}/{NAME}/reset_totp", "console_reset_totp", ResetTotpHandler),
+    ]
+    return [
+        Route(pattern=pattern, handler=handler, access=Access.STAFF, name=name, permission=Permission.MANAGE_STAFF)
+        for pattern, name, handler in pages
+    ]

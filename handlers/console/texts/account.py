@@ -1,0 +1,51 @@
+"""What the page of the own account says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wechat.domain.errors import Bilingual
+
+TEXTS: Mapping[str, Bilingual] = {
+    "account": Bilingual("我的账号", "My account"),
+    "name": Bilingual("用户名", "User name"),
+    "role": Bilingual("角色", "Role"),
+    "sessions": Bilingual("登录会话", "Sessions"),
+    "started": Bilingual("登录时间", "Logged in"),
+    "last_seen": Bilingual("最近使用", "Last used"),
+    "address": Bilingual("地址", "Address"),
+    "browser": Bilingual("浏览器", "Browser"),
+    "this_one": Bilingual("当前会话", "This one"),
+    "end": Bilingual("结束", "End"),
+    "ended": Bilingual("会话已结束", "The session has ended"),
+    "change_password": Bilingual("修改密码", "Change the password"),
+    "new_password": Bilingual("新密码（至少 10 个字符）", "New password (10 characters or more)"),
+    "password_again": Bilingual("再输入一次新密码", "The new password once more"),
+    "not_the_same": Bilingual("两次输入的新密码不一致", "The two new passwords are not the same"),
+    "password_changed": Bilingual("密码已修改，其他会话已结束", "The password is changed; other sessions have ended"),
+    "totp": Bilingual("动态验证码", "Code generator"),
+    "totp_on": Bilingual("已启用。剩余恢复码：{left} 个。", "In use. Recovery codes left: {left}."),
+    "totp_off": Bilingual(
+        "未启用。启用后，登录时还需输入手机上生成的 6 位数字。",
+        "Not in use. With it, logging in also takes six digits from your phone.",
+    ),
+    "totp_required": Bilingual(
+        "你的角色必须启用动态验证码，启用后才能使用其他页面。",
+        "Your role has to use a code generator; the other pages open once it is set up.",
+    ),
+    "set_up": Bilingual("启用动态验证码", "Set up a code generator"),
+    "scan": Bilingual(
+        "用身份验证器应用扫描二维码，或手动输入密钥，然后填写应用显示的 6 位数字。",
+        "Scan this with an authenticator app, or type the key into it; then enter the six digits that it shows.",
+    ),
+    "qr": Bilingual("动态验证码的二维码", "QR code for the code generator"),
+    "secret": Bilingual("密钥", "Key"),
+    "code": Bilingual("6 位验证码", "Six digits"),
+    "remove": Bilingual("移除动态验证码", "Remove the code generator"),
+    "removed": Bilingual("动态验证码已移除", "The code generator is removed"),
+    "codes": Bilingual("恢复码", "Recovery codes"),
+    "codes_hint": Bilingual(
+        "动态验证码已启用。请保存下面的恢复码，它们只显示这一次；每个可代替一次验证码。",
+        "The code generator is set up. Keep these recovery codes, shown this once; each stands in for one code.",
+    ),
+}
