@@ -15,13 +15,14 @@ from urllib.parse import quote
 from tornado.web import RequestHandler
 
 from handlers.console.navigation import entries_for
-from handlers.console.texts.common import ROLES, TEXTS
+from handlers.console.texts.common import TEXTS
 from handlers.web.base import COOKIE_VERSION, PageHandler
 from handlers.web.plugin import Access, methods
 from handlers.web.services import Services
 from handlers.web.texts import preferred_language
 from wechat.domain.audit import Act
 from wechat.domain.errors import Bilingual, Forbidden, Unauthorized
+from wechat.domain.labels import ROLES
 from wechat.domain.staff import Permission, StaffMember, StaffSession
 from wechat.staff.audit import Actor
 from wechat.staff.sessions import LoginRefused, Visit

@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[3]
 TEMPLATES = ROOT / "templates" / "console"
 TEXTS = ROOT / "handlers" / "console" / "texts"
 HAN = re.compile("[\u4e00-\u9fff]")
-KEY = re.compile(r"""\bt\(\s*["'](\w+)["']""")
+CALL = re.compile(r"\bt\(([^)]*)\)")
+KEY = re.compile(r"""(?<![\[=])["'](\w+)["']""")
 MODULES = sorted(path.stem for path in TEXTS.glob("*.py") if path.stem != "__init__")
 
 
@@ -40,7 +41,8 @@ def module_of(template: Path) -> str:
 
 
 def asked_in(template: Path) -> set[str]:
-    return set(KEY.findall(template.read_text(encoding="utf-8")))
+    calls = CALL.findall(template.read_text(encoding="utf-8"))
+    return {key for call in calls for key in KEY.findall(call)}
 
 
 @pytest.mark.parametrize("module", MODULES)
