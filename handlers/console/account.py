@@ -42,12 +42,12 @@ class OwnPasswordHandler(ConsoleHandler):
     texts = TEXTS
 
     async def post(self) -> None:
-        password = self.get_body_argument("password", "", strip=False)
-        if password != self.get_body_argument("again", "", strip=False):
+        chosen, again = (self.get_body_argument(field, "", strip=False) for field in ("password", "again"))
+        if chosen != again:
             raise BadRequest(TEXTS["not_the_same"], code="NOT_THE_SAME", field="again")
         await self.confirm_step_up()
         staff = self.services.staff
-        member = await staff.members.set_password(self.staff.name, password)
+        member = await staff.members.set_password(self.staff.name, chosen)
         await self.audit(Act.CHANGE_PASSWORD, member.name)
         self.give_session(
             await staff.sessions.begin(member, self.client_ip, self.session.browser, totp=self.session.totp)
