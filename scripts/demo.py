@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import time
+import webbrowser
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPException
@@ -83,7 +84,10 @@ def _run(stack: ExitStack, var: Path) -> None:
                 service.stop()
             service = _start_service(stack, var, base_url, simulator_url, credentials)
         _wait_ready(service, f"{base_url}/readyz")
-    _show(var, base_url, simulator_url)
+    login_url = demo_files.load_login_url(var)
+    _show(var, base_url, simulator_url, login_url)
+    if os.environ.get("OPEN") == "1":
+        webbrowser.open(login_url)
     _watch([service, simulator])
 
 
@@ -132,8 +136,9 @@ def _watch(children: list[Process]) -> None:
         time.sleep(WATCH_S)
 
 
-def _show(var: Path, base_url: str, simulator_url: str) -> None:
-    Console().print(
+def _show(var: Path, base_url: str, simulator_url: str, login_url: str) -> None:
+    console = Console()
+    console.print(
         Panel.fit(
             f"店铺 · shop              [bold]{base_url}/[/bold]\n"
             f"微信模拟器 · simulator   {simulator_url}/simulator/\n"
@@ -144,6 +149,8 @@ def _show(var: Path, base_url: str, simulator_url: str) -> None:
             title="Fenpay",
         )
     )
+    console.print("管理后台，一次性登录 · console, logs in once:")
+    console.print(login_url, soft_wrap=True, markup=False)
 
 
 def _wanted_port(name: str, default: int) -> int:

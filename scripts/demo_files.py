@@ -43,6 +43,11 @@ def load_credentials(var: Path) -> Credentials | None:
     return credentials
 
 
+def load_login_url(var: Path) -> str:
+    """The link of ``demo.json`` that logs in to the console once."""
+    return str(json.loads((var / "demo.json").read_text(encoding="utf-8"))["console_login_url"])
+
+
 def write(var: Path, base_url: str, simulator_url: str, credentials: Credentials) -> None:
     """Everything the service needs to start, and ``demo.json`` for whoever uses it."""
     _private(var / KNOWN, json.dumps(credentials))
@@ -50,8 +55,16 @@ def write(var: Path, base_url: str, simulator_url: str, credentials: Credentials
     settings = _settings(var, base_url, simulator_url, credentials)
     settings["session"] = {"secret": _load_or_create_secret(var / "secrets" / "session")}
     settings["merchants"] = [{"name": "demo", "sha256": hashlib.sha256(api_key.encode()).hexdigest()}]
+    login_token = secrets.token_urlsafe(32)
+    settings["console"] = {"demo_login_sha256": hashlib.sha256(login_token.encode()).hexdigest()}
     _private(var / "demo.yml", yaml.safe_dump(settings, allow_unicode=True, sort_keys=False))
-    shown = {"base_url": base_url, "simulator_url": simulator_url, "api_key": api_key}
+    shown = {
+        "base_url": base_url,
+        "simulator_url": simulator_url,
+        "api_key": api_key,
+        "console_url": f"{base_url}/console",
+        "console_login_url": f"{base_url}/console/enter?token={login_token}",
+    }
     _private(var / "demo.json", json.dumps(shown, indent=2) + "\n")
 
 

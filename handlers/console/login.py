@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import secrets
+
 from handlers.console.base import HOME, LANGUAGE, LANGUAGE_DAYS, LOGIN, ConsoleHandler, safe_next
 from handlers.console.navigation import entries_for
 from handlers.console.texts.login import TEXTS
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
 from wechat.domain.audit import Act
-from wechat.domain.errors import Bilingual, CallerError, TooMany
-from wechat.domain.staff import Permission
+from wechat.domain.errors import Bilingual, CallerError, Forbidden, TooMany
+from wechat.domain.staff import Permission, Role
 from wechat.staff.audit import Actor
 from wechat.staff.sessions import Login, LoginRefused
+
+DEMO_USER = "demo"
+LINK_LIFE_S = 30 * 86_400.0
 
 
 class LoginHandler(ConsoleHandler):
@@ -57,6 +64,31 @@ class LoginHandler(ConsoleHandler):
         await self.services.staff.audit.write(Actor(name, role, self.client_ip), act)
 
 
+class EnterHandler(ConsoleHandler):
+    """The link that the demo prints: logs in once, as the administrator ``demo``. No other installation has one."""
+
+    texts = TEXTS
+
+    async def get(self) -> None:
+        staff, settings = self.services.staff, self.services.settings
+        digest = hashlib.sha256(self.get_query_argument("token", "").encode()).hexdigest()
+        known = settings.console.demo_login_sha256
+        if not known or not hmac.compare_digest(digest, known):
+            raise Forbidden(TEXTS["link_refused"], code="LINK_REFUSED")
+        if not await self.services.token_store.remember(f"login-link:{digest}", "1", LINK_LIFE_S):
+            raise Forbidden(TEXTS["link_used"], code="LINK_USED")
+        member = await staff.members.get(DEMO_USER)
+        member = member or await staff.members.add(DEMO_USER, Role.ADMIN, secrets.token_urlsafe(24))
+        self.give_session(
+            await staff.sessions.begin(member, self.client_ip, self.request.headers.get("User-Agent", ""))
+        )
+        await self._note(member.name)
+        self.redirect(HOME)
+
+    async def _note(self, name: str) -> None:
+        await self.services.staff.audit.write(Actor(name, Role.ADMIN, self.client_ip), Act.LOG_IN)
+
+
 class LogoutHandler(ConsoleHandler):
     """End this session."""
 
@@ -96,6 +128,7 @@ def routes(services: Services) -> list[Route]:
         return []
     return [
         Route(pattern=r"/console/login", handler=LoginHandler, access=Access.PUBLIC, name="console_login"),
+        Route(pattern=r"/console/enter", handler=EnterHandler, access=Access.PUBLIC, name="console_enter"),
         Route(pattern=r"/console/language", handler=LanguageHandler, access=Access.PUBLIC, name="console_language"),
         Route(
             pattern=r"/console/logout",

@@ -62,7 +62,7 @@ def _equal_secrets(settings: Settings) -> list[Check]:
 
 
 def _production_problems(settings: Settings) -> list[Check]:
-    found = [*_placeholder_problems(settings), *_relative_folders(settings)]
+    found = [*_placeholder_problems(settings), *_relative_folders(settings), *_login_link(settings)]
     for key, url, example in (
         ("mongo.url", settings.mongo.url, "mongodb://"),
         ("redis.url", settings.redis.url, "redis://"),
@@ -124,6 +124,13 @@ def _placeholder_problems(settings: Settings) -> list[Check]:
         )
         for key in find_placeholders(given)
     ]
+
+
+def _login_link(settings: Settings) -> list[Check]:
+    if not settings.console.demo_login_sha256:
+        return []
+    zh, en = "一次性登录链接只用于演示，请删除此项", "the link that logs in once is for the demo only; remove this"
+    return [("console.demo_login_sha256", zh, en)]
 
 
 def _relative_folders(settings: Settings) -> list[Check]:

@@ -131,6 +131,7 @@ class ConsoleSettings(Section):
     absolute_hours: int = Field(12, ge=1, le=168)
     second_person_above: int = Field(0, ge=0, le=MAX_TOTAL, strict=True)
     totp_required: tuple[Role, ...] = ()
+    demo_login_sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$")
 
 
 class ShopSettings(Section):

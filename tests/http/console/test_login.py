@@ -116,3 +116,10 @@ async def test_a_chosen_language_stays(visitor: ConsoleBrowser) -> None:
     response = await visitor.post("/console/language", {"lang": "en", "next": "/console/login"})
     assert (response.status, response.at) == (302, "/console/login")
     assert "<title>Log in" in await visitor.page("/console/login")
+
+
+async def test_a_service_without_a_login_link_takes_none(visitor: ConsoleBrowser) -> None:
+    for token in ("", "x" * 43):
+        response = await visitor.get(f"/console/enter?token={token}")
+        assert response.status == 403
+        assert "fenpay_staff" not in visitor.cookies()
