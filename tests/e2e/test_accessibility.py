@@ -40,6 +40,10 @@ PAGES = {
     "refund": "/console/orders/{paid}/refund",
     "overview": "/console/overview",
     "reconciliation": "/console/reconciliation",
+    "settings": "/console/settings",
+    "doctor": "/console/doctor",
+    "signature": "/console/signature",
+    "documents": "/console/docs",
     "approvals": "/console/approvals",
     "design": "/console/design",
 }
