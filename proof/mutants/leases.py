@@ -78,7 +78,11 @@ REFUND_LEASES = (
     ),
     Mutant("a refund is repeated to the next host", "wechat/pay/v3/refunds.py", ", repeatable=False", "", GATEWAYS),
     Mutant(
-        "a refund over v2 is repeated to the next host", "wechat/pay/v2/refunds.py", ", repeatable=False", "", GATEWAYS
+        "a refund over v2 is repeated to the next host",
+        "wechat/pay/v2/refunds.py",
+        "            repeatable=False,\n",
+        "",
+        GATEWAYS,
     ),
 )
 CHECK_LEASES = (

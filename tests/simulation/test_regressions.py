@@ -37,7 +37,7 @@ REGRESSIONS = (
     ),
     Regression(
         "a clock that leaps closes an order while it is being placed",
-        Scenario(1031, orders=20, first_order=9, processes=2, without=only(Fault.CLOCK_LEAPS, Fault.WIRE_BEFORE)),
+        Scenario(3786, days=1.0, orders=20, processes=2, without=only(Fault.CLOCK_LEAPS, Fault.WIRE_BEFORE)),
         "WeChat did not know the order yet when it was closed, and took it afterwards: it could be paid there, and was "
         "closed here. Such an order is checked again, and one whose prepay arrives late is closed at WeChat.",
         ("close: 404", "close: 204"),
