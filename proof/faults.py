@@ -46,6 +46,8 @@ class Fault(StrEnum):
     NOTICE_LOST = "all notices of a v2 refund are lost"
     NOTICE_SPLICED = "somebody sends a notice made of pieces of genuine ones"
     NOTICE_FORGED = "somebody forges a notice of a v2 refund"
+    CREDENTIALS_REFUSED = "WeChat refuses everything for minutes for a reason of credentials"
+    SERIAL_ZERO = "the serial of a new certificate begins with a zero"
     NOTIFY_LOST = "all notifications of an event are lost"
     NOTIFY_DOUBLED = "a notification arrives twice at once"
     NOTIFY_LATE = "notifications arrive hours late"
@@ -57,7 +59,9 @@ class Fault(StrEnum):
     PAID_TWICE = "an order is paid a second time"
     PAID_AFTER_CLOSE = "an order is paid though it was closed"
     PAID_BY_ANOTHER = "somebody else pays"
+    COUPON = "a coupon pays a part of an order"
     CONSOLE_REFUND = "somebody refunds at WeChat's console"
+    REFUND_UNHEARD = "somebody refunds at WeChat's console before the payment is heard of"
     REFUND_ABNORMAL = "a refund becomes abnormal, then succeeds"
     REFUND_CLOSED = "WeChat closes a refund"
     REFUND_NO_BALANCE = "WeChat refuses a refund for want of balance"
@@ -70,6 +74,7 @@ class Fault(StrEnum):
     BILL_DENIED = "WeChat says that there is no bill while it is late"
     BILL_LINE_MISSING = "bill lacks a line until it is corrected"
     BILL_FOREIGN_LINE = "bill has a line of another system until it is corrected"
+    BILL_SHARED = "another system sells under the same merchant number"
     BILL_OTHER_AMOUNT = "bill has another amount until it is corrected"
     BILL_CHANGED = "bill lacks a line when it is downloaded first"
     BILL_CUT = "download of a bill is cut off"
@@ -95,7 +100,8 @@ OWN_STREAMS = frozenset(
     {
         Fault.WIRE_FORGED, Fault.KEYS_ROTATED, Fault.TOKEN_REVOKED, Fault.TOKENS_DOWN, Fault.TOKENS_REFUSED,
         Fault.TOKENS_LOST, Fault.TOKENS_SLOW, Fault.REDIS_GONE, Fault.REDIS_SLOW, Fault.REDIS_EMPTY, Fault.REDIS_LOCK,
-        Fault.NOTICE_LOST, Fault.NOTICE_SPLICED, Fault.NOTICE_FORGED, Fault.RECEIVER_AWAY,
+        Fault.NOTICE_LOST, Fault.NOTICE_SPLICED, Fault.NOTICE_FORGED, Fault.RECEIVER_AWAY, Fault.CREDENTIALS_REFUSED,
+        Fault.SERIAL_ZERO, Fault.COUPON, Fault.REFUND_UNHEARD, Fault.BILL_SHARED,
     }
 )  # fmt: skip
 """Faults whose rates are drawn from a stream of each, so that they change nothing of how often the others happen."""

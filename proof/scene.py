@@ -26,6 +26,7 @@ from proof.service.process import Environment
 from proof.service.receiver import DistantReceiver, Receiver
 from proof.wechat.bills import beijing_day
 from proof.wechat.merchant import Account
+from proof.wechat.outage import Outage
 from proof.wechat.payments import WeChat
 from proof.wechat.platform_keys import KeyMode, PlatformKeys
 from storage.documents import FIRST, LAST, Range
@@ -107,7 +108,7 @@ class Scene:
         self.alarms: list[Alarm] = []
         self._polls = Polls(self.database)
         self._directory = directory
-        self.faults.occurrences.on_fault = self.trace.add_fault
+        self.faults.occurrences.on_fault = self._on_fault
         self.invariants.on_order = self._on_order_write
         self.cluster = Cluster(shape.processes, self._environment(chance))
         self.visitors = Visitors(self.office, self.cluster, chance.stream("visitors"))
@@ -122,7 +123,8 @@ class Scene:
 
     def _open_account(self, chance: Chance) -> Account:
         keys, bills = _cut_keys(chance, self.faults, self.begins), self.faults.of("", "bills")
-        return Account(self.world, keys, self.begins, bills, chance.stream("bills"))
+        outage = Outage(self.faults.of("", "outage"), chance.stream("outage"))
+        return Account(self.world, keys, self.begins, bills, chance.stream("bills"), outage)
 
     def _environment(self, chance: Chance) -> Environment:
         return Environment(
@@ -168,6 +170,10 @@ class Scene:
         self.people.wrong.append(what)
         self.changed.set()
 
+    def _on_fault(self, whom: str, fault: Fault) -> None:
+        self.journal.on_fault(fault)
+        self.trace.add_fault(whom, fault)
+
     def _on_order_write(self, process: str, order: Order) -> None:
         self.journal.on_order_write(order)
         moves = ", ".join(self.coverage.on_write(process, order)) or "dates"
@@ -189,5 +195,7 @@ def _cut_keys(chance: Chance, faults: Faults, begins: datetime) -> PlatformKeys:
     stream = chance.stream("keys")
     mode = stream.choice(list(KeyMode))
     rotations = stream.randint(1, MOST_ROTATIONS)
-    rotates = mode is not KeyMode.PUBLIC_KEY and faults.of("", "keys").lasts(Fault.KEYS_ROTATED)
-    return PlatformKeys(mode, stream, begins, rotations if rotates else 0)
+    faults = faults.of("", "keys")
+    rotates = mode is not KeyMode.PUBLIC_KEY and faults.lasts(Fault.KEYS_ROTATED)
+    zero_first = rotates and faults.lasts(Fault.SERIAL_ZERO)
+    return PlatformKeys(mode, stream, begins, rotations if rotates else 0, zero_first=zero_first)

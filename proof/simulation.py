@@ -17,6 +17,7 @@ import structlog
 from proof.checks.alarms import check_alarms
 from proof.checks.books import check_books
 from proof.checks.invariants import Broken, check_end
+from proof.checks.promises import check_promises
 from proof.faults import Fault
 from proof.runtime.chance import Chance
 from proof.runtime.loop import Deadlock, SimulatedLoop
@@ -64,6 +65,8 @@ class Outcome:
     processes: int = 0
     steps: int = 0
     checked: int = 0
+    promised: int = 0
+    """Payments that were held to the promise of when they are known."""
     simulated_s: float = 0.0
     cpu_s: float = 0.0
     faults: Counter[Fault] = field(default_factory=Counter)
@@ -121,8 +124,8 @@ async def _run_scenario(
     outcome.lines, outcome.faults = trace.lines, scene.faults.occurrences.counted
     outcome.reached = scene.coverage.reached
     bookkeeping = loop.create_task(keeper.work())
-    faulty = [scene.cluster.inject_faults(), scene.office.inject_faults(), scene.visitors.visit()]
-    accidents = [loop.create_task(each) for each in faulty]
+    faulty = (scene.cluster.inject_faults, scene.office.inject_faults, scene.account.outage.inject_faults)
+    accidents = [loop.create_task(each()) for each in (*faulty, scene.visitors.visit)]
     for number in range(scenario.first_order, scenario.first_order + shape.orders):
         people.begin(people.buy(f"order-{number:02}", shape.within_s))
     watch = Watch(scene)
@@ -141,7 +144,7 @@ async def _run_scenario(
     for wrong in await scene.visitors.check_end():
         raise Broken(wrong)
     watch.check()
-    outcome.checked = scene.invariants.checked
+    outcome.checked, outcome.promised = scene.invariants.checked, scene.journal.promised
 
 
 def _check_end(scene: Scene) -> None:
@@ -149,7 +152,7 @@ def _check_end(scene: Scene) -> None:
     for broken in check_end(scene.database, scene.world, scene.people.acknowledged, scene.receivers):
         raise broken
     evidence = scene.evidence()
-    for what, about in (*check_books(evidence), *check_alarms(scene.alarms, evidence)):
+    for what, about in (*check_books(evidence), *check_alarms(scene.alarms, evidence), *check_promises(evidence)):
         raise Broken(what, about)
 
 

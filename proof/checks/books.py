@@ -99,9 +99,12 @@ def _ledger_is_equal(days: Sequence[BookDay], evidence: Evidence) -> Wrong:
                 yield f"the ledger of {day.day} has {ledger.debit} on one side and {ledger.credit} on the other", ""
     lines = [line for day in days for line in evidence.bills.right_lines(day.day)]
     failed = {line.out_refund_no for line in lines if line.state == "FAIL"}
-    paid = sum(payment.total for payment in evidence.world.payments.values())
-    given = [each.amount for each in evidence.world.refunds.values() if each.out_refund_no not in failed]
-    left = paid - sum(given) - sum(line.fee for line in lines)
+    paid = sum(payment.payer_total for payment in evidence.world.payments.values())
+    refunds = [each for each in evidence.world.refunds.values() if each.out_refund_no not in failed]
+    given = sum(each.amount - each.coupon for each in refunds)
+    others = [line for line in lines if line.number not in evidence.world.orders]
+    sold = sum(-line.settled if line.out_refund_no else line.settled for line in others)
+    left = paid - given + sold - sum(line.fee for line in lines)
     if wallet != left:
         yield f"the wallet has {wallet} by the ledger and {left} at WeChat", ""
 
@@ -119,6 +122,8 @@ def _has_cause(difference: Difference, evidence: Evidence) -> bool:
     """Whether something in the world explains it."""
     numbers, bill = difference.numbers, evidence.bills.of(difference.day)
     fault = bill.fault if bill.touched is not None and _key(difference) == _line_key(bill.touched) else None
+    if fault is None and numbers.out_trade_no not in evidence.world.orders:
+        return False
     causes: dict[DifferenceKind, Callable[[], bool]] = {
         DifferenceKind.DOUBLE_PAYMENT: lambda: len(evidence.world.orders[numbers.out_trade_no].payments) > 1,
         DifferenceKind.UNKNOWN_NUMBER: lambda: fault is Fault.BILL_FOREIGN_LINE,

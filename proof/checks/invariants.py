@@ -106,6 +106,8 @@ class Invariants:
             use = self._database[NUMBERS].peek(payment_number(order.mchid, payment.transaction_id)) or {}
             if use.get("order") != order.key:
                 yield f"payment {payment.transaction_id} is not reserved for it"
+        if order.trade_state is TradeState.SUCCESS and order.out_trade_no not in self._world.said_paid:
+            yield "its goods are released, and WeChat has only said that its money went back"
         if order.trade_state is TradeState.SUCCESS and order.paid_by_another:
             yield "its goods are released, and another payer has paid"
         if order.paid is not bool(order.payments):

@@ -6,8 +6,10 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from datetime import date
+from math import inf
 from typing import NamedTuple
 
+from proof.faults import Fault
 from storage.documents import Document
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import DAYS, DELIVERIES, DIFFERENCES
@@ -17,6 +19,16 @@ from wechat.domain.orders import Order, TradeState
 from wechat.events.delivery_worker import DELAYS_S
 from wechat.reconciliation.books import Reconciliation
 from wechat.reconciliation.days import BookDay
+
+BRIEF = ("STORE_", "WIRE_", "CREDENTIALS_")
+FELT_S = {fault: 60.0 for fault in Fault if fault.name.startswith(BRIEF)} | {
+    Fault.PROCESS_DIES: 700.0,
+    Fault.PROCESS_STALLS: 1900.0,
+    Fault.CLOCK_APART: inf,
+    Fault.CLOCK_LEAPS: inf,
+    Fault.KEYS_ROTATED: inf,
+}
+"""For how many seconds a fault may keep a process from asking WeChat, or WeChat from answering; others never do."""
 
 
 class Result(NamedTuple):
@@ -42,9 +54,18 @@ class Journal:
         self.undelivered: dict[str, float] = {}
         self.last_tries: dict[str, float] = {}
         """Orders of which an event is to be given up on after one more try."""
+        self.troubles: list[tuple[float, float]] = []
+        """From when to when a process may have been kept from asking WeChat, or WeChat from answering."""
+        self.promised = 0
+        """How many payments were held to the promise of when they are known."""
         self._days: dict[str, BookDay] = {}
         self._ended: set[str] = set()
         self.broken = ""
+
+    def on_fault(self, fault: Fault) -> None:
+        """A fault has happened."""
+        if fault in FELT_S:
+            self.troubles.append((self._loop.time(), self._loop.time() + FELT_S[fault]))
 
     def on_order_write(self, order: Order) -> None:
         """Take note of what is new in an order."""

@@ -22,6 +22,7 @@ from proof.mutants.books import BOOK_MUTANTS
 from proof.mutants.guards import GUARDED
 from proof.mutants.leases import LEASES
 from proof.mutants.mutant import Mutant
+from proof.mutants.shop_days import SHOP_DAYS
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("wechat", "storage", "handlers", "service", "proof")
@@ -101,7 +102,6 @@ MUTANTS = (
         PAYMENTS,
         "    refunded = transaction.state is RemoteState.REFUND\n",
         "    refunded = False\n",
-        "tests/unit/orders/test_orders.py; nothing here dates the release of goods against refunds made in the console",
     ),
     Mutant(
         "a refund is sent again without a query",
@@ -271,6 +271,7 @@ MUTANTS = (
     *GUARDED,
     *LEASES,
     *BOOK_MUTANTS,
+    *SHOP_DAYS,
 )
 
 

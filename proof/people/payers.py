@@ -35,7 +35,8 @@ HOUR_S = 3600.0
 SLOW_H = (30, 30, 30, 140)
 """How long a slow refund takes; after five days somebody must know."""
 UNHEARD = 0.5
-"""Of payments of closed orders, how many nobody is notified of where notifications are lost: only a bill shows them."""
+"""Of payments of closed orders, and of those that were refunded at once, how many nobody is notified of where
+notifications are lost."""
 TRIES = 6
 KEY_TWICE = 0.1
 AT_ONCE = 0.1
@@ -163,7 +164,13 @@ class People:
         openid = "o-somebody-else" if faults.happens(Fault.PAID_BY_ANOTHER) else f"o-{name}"
         rules = faults.happens(Fault.PAID_AFTER_CLOSE)
         unheard = rules and self._world.orders[name].closed and stream.random() < UNHEARD
-        payment = self._world.pay(name, openid, self._clock.now(), against_the_rules=rules)
+        extra = self._faults.of(name, f"coupon and early refund of {name}")
+        with_coupon = extra.happens(Fault.COUPON)
+        payment = self._world.pay(name, openid, self._clock.now(), against_the_rules=rules, with_coupon=with_coupon)
+        if payment and extra.happens(Fault.REFUND_UNHEARD):
+            early = self._chance.stream(f"early refund of {name}")
+            self._refund_at_console(early, name)
+            unheard = early.random() < UNHEARD
         self._take(payment, "pays", heard=not unheard or not faults.has(Fault.NOTIFY_LOST))
         if faults.happens(Fault.PAID_TWICE) and self._world.orders[name].payments:
             await asyncio.sleep(stream.choice([0.1, 60, 7200]))

@@ -11,7 +11,9 @@ from proof.faults import Fault
 
 ORDER = re.compile(r"order-\d+")
 FAULT = "fault"
-TOLD_BY_CALLER = frozenset(fault for fault in Fault if fault.name.startswith(("STORE_", "WIRE_", "BILL_CUT"))) - {
+TOLD_BY_CALLER = frozenset(
+    fault for fault in Fault if fault.name.startswith(("STORE_", "WIRE_", "BILL_CUT", "CREDENTIALS_"))
+) - {
     Fault.STORE_SLOW,
     Fault.WIRE_SLOW,
 }

@@ -22,6 +22,7 @@ from proof.runtime.trace import FAULT, Trace, orders_in
 from proof.service.office import World, build_office
 from proof.service.polls import Polls
 from proof.wechat.bill_wire import BillDownloads
+from proof.wechat.bills import SHARED_NUMBERS
 from proof.wechat.merchant import Account, Gateways
 from service.compose import (
     Background,
@@ -59,6 +60,7 @@ NO_ANSWER_FROM_WECHAT_S = 5.0
 
 REFUSALS = {
     Fault.WIRE_NOT_NOW: "SIGN_ERROR",
+    Fault.CREDENTIALS_REFUSED: "SIGN_ERROR",
     Fault.WIRE_NEW_CODE: "UNDOCUMENTED_CODE",
     Fault.REFUND_NO_BALANCE: "NOT_ENOUGH",
 }
@@ -176,6 +178,7 @@ class FaultyWire:
         self, account: Account, api: Api, state: ProcessState, faults: Faults, forgers: Faults, clock: SimulatedClock
     ) -> None:
         self._account = account
+        self._outage = account.outage
         self._api = api
         self._state = state
         self._faults = faults
@@ -201,7 +204,7 @@ class FaultyWire:
         await asyncio.sleep(4.0 if self._faults.happens(Fault.WIRE_SLOW) else 0.05)
         self._state.may_die(self._faults)
         await self._state.block_if_dead()
-        before = self._faults.first(
+        before = self._outage.strike(self._state.name) or self._faults.first(
             Fault.WIRE_NOT_SENT,
             Fault.WIRE_BEFORE,
             Fault.WIRE_500_BEFORE,
@@ -309,7 +312,7 @@ class ServiceProcess:
         core = build_core(stores, gateways.orders, gateways.refunds, terms, runtime, self.clock)
         self.orders, self.refunds, self.receiver = core.orders, core.refunds, core.receiver
         self.redelivery = core.redelivery
-        bills = BillCacheSettings(environment.bills_in(slot), BILLS_AFTER, BILLS_KEPT)
+        bills = BillCacheSettings(environment.bills_in(slot), BILLS_AFTER, BILLS_KEPT, (SHARED_NUMBERS,))
         self.books = build_books(core, gateways.bills, bills, account.mchid, runtime)
         self.account = build_office(environment.office, state, apart_from_core, number)
         self._watch_keys(gateways, environment)

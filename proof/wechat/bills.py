@@ -25,6 +25,8 @@ DAYS_WITH_FAULTS = 3
 WRONG = (Fault.BILL_LINE_MISSING, Fault.BILL_FOREIGN_LINE, Fault.BILL_OTHER_AMOUNT, Fault.BILL_CHANGED)
 FEE_PERMILLE = 6
 FOREIGN = "till-{day}"
+SHARED, SHARED_NUMBERS = "pos-{day}-{number}", "pos-.*"
+"""Sales of another system that the settings tell of."""
 
 HEADER = (
     "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,付款银行,货币种类,"
@@ -45,7 +47,8 @@ class Stage(IntEnum):
 
 
 class Line(NamedTuple):
-    """A payment, or a refund where ``out_refund_no`` is set; amounts in fen."""
+    """A payment, or a refund where ``out_refund_no`` is set; amounts in fen. ``coupon``: what of ``amount`` does not
+    come from the merchant or go to it."""
 
     at: datetime
     transaction_id: str
@@ -55,11 +58,17 @@ class Line(NamedTuple):
     out_refund_no: str = ""
     refund_id: str = ""
     state: str = ""
+    coupon: int = 0
+
+    @property
+    def settled(self) -> int:
+        """What of it reaches the merchant, or comes from it."""
+        return self.amount - self.coupon
 
     @property
     def fee(self) -> int:
         """In fen; a refund's is given back."""
-        fee = (self.amount * FEE_PERMILLE + 500) // 1000
+        fee = (self.settled * FEE_PERMILLE + 500) // 1000
         return -fee if self.out_refund_no else fee
 
 
@@ -167,7 +176,19 @@ class Bills:
         """A refund is on the bill of the day on which WeChat accepted it, as it stands when the bill is made."""
         payments = [_payment(each) for each in self.world.payments.values() if beijing_day(each.at) == day]
         refunds = [_refund(each) for each in self.world.refunds.values() if beijing_day(each.created_at) == day]
-        return sorted([*payments, *refunds], key=lambda line: line.at)
+        own = [*payments, *refunds]
+        shared = self._shared(day) if own and self.faults.lasts(Fault.BILL_SHARED) else []
+        return sorted([*own, *shared], key=lambda line: line.at)
+
+    def _shared(self, day: date) -> list[Line]:
+        """What another system sold under the same merchant number: a payment, and one that was given back."""
+        at = datetime.combine(day, time(12), BEIJING).astimezone(UTC)
+        first, second = (SHARED.format(day=day, number=number) for number in (1, 2))
+        return [
+            Line(at, f"4301{day:%Y%m%d}", first, "o-pos", 900),
+            Line(at, f"4302{day:%Y%m%d}", second, "o-pos", 300),
+            Line(at, f"4302{day:%Y%m%d}", second, "o-pos", 300, f"pos-refund-{day}", f"5031{day:%Y%m%d}", "SUCCESS"),
+        ]
 
     def _spoil(self, bill: Bill) -> None:
         """Carry out the fault that was drawn for this bill, where there is a line for it."""
@@ -194,6 +215,8 @@ class Bills:
 
     def _is_plain(self, line: Line, *, only_payments: bool) -> bool:
         """Whether ``line`` is a payment alone with its order, or a refund that the service has asked for."""
+        if line.number not in self.world.orders:
+            return False
         if line.out_refund_no:
             return not only_payments and not self.world.refunds[line.out_refund_no].by_console
         return len(self.world.orders[line.number].payments) == 1
@@ -203,13 +226,13 @@ class Bills:
         return ("\ufeff" + "\r\n".join(rows) + "\r\n").encode()
 
     def _row(self, line: Line) -> str:
-        refund = line.amount if line.out_refund_no else 0
-        total = line.amount - refund
+        refund, settled_refund = (line.amount, line.settled) if line.out_refund_no else (0, 0)
+        total, settled, coupon = (0, 0, 0) if line.out_refund_no else (line.amount, line.settled, line.coupon)
         values = (
             line.at.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S"),
             *(self.appid, self.mchid, "0", "", line.transaction_id, line.number, line.openid, "JSAPI"),
-            *("REFUND" if line.out_refund_no else "SUCCESS", "OTHERS", "CNY", _yuan(total), "0.00"),
-            *(line.refund_id or "0", line.out_refund_no or "0", _yuan(refund), "0.00"),
+            *("REFUND" if line.out_refund_no else "SUCCESS", "OTHERS", "CNY", _yuan(settled), _yuan(coupon)),
+            *(line.refund_id or "0", line.out_refund_no or "0", _yuan(settled_refund), "0.00"),
             *("ORIGINAL" if line.out_refund_no else "", line.state, "拿铁咖啡", ""),
             *(f"{_yuan(line.fee)}000", "0.60%", _yuan(total), _yuan(refund), ""),
         )
@@ -217,19 +240,31 @@ class Bills:
 
 
 def _payment(payment: Payment) -> Line:
-    return Line(payment.at, payment.transaction_id, payment.number, payment.openid, payment.total)
+    numbers = payment.transaction_id, payment.number
+    return Line(payment.at, *numbers, payment.openid, payment.total, coupon=payment.coupon)
 
 
 def _refund(refund: Refund) -> Line:
     state = STATES.get(refund.state, refund.state)
     numbers = refund.transaction_id, refund.number
-    return Line(refund.created_at, *numbers, "o-payer", refund.amount, refund.out_refund_no, refund.refund_id, state)
+    return Line(
+        refund.created_at,
+        *numbers,
+        "o-payer",
+        refund.amount,
+        refund.out_refund_no,
+        refund.refund_id,
+        state,
+        refund.coupon,
+    )
 
 
 def _summary(lines: Sequence[Line]) -> str:
     paid = sum(line.amount for line in lines if not line.out_refund_no)
     refunded = sum(line.amount for line in lines if line.out_refund_no)
-    amounts = (paid, refunded, 0, sum(line.fee for line in lines), paid, refunded)
+    settled = sum(line.settled for line in lines if not line.out_refund_no)
+    settled_refunds = sum(line.settled for line in lines if line.out_refund_no)
+    amounts = (settled, settled_refunds, 0, sum(line.fee for line in lines), paid, refunded)
     return ",".join([f"`{len(lines)}.0", *[f"`{_yuan(amount)}" for amount in amounts]])
 
 

@@ -17,6 +17,7 @@ from proof.runtime.trace import orders_in
 from proof.wechat.bill_wire import HOST, QUESTION, BillDesk
 from proof.wechat.bills import Bills
 from proof.wechat.forger import Forger
+from proof.wechat.outage import Outage
 from proof.wechat.payments import WeChat
 from proof.wechat.platform_keys import OneKey, PlatformKeys, QuickKey, make_key
 from proof.wechat.protocol_v2 import ProtocolV2, read_xml, write_xml
@@ -62,9 +63,16 @@ class Account:
     notify_url = "https://pay.example.com/notify"
 
     def __init__(
-        self, world: WeChat, keys: PlatformKeys, begins: datetime, faults: Faults, stream: random.Random
+        self,
+        world: WeChat,
+        keys: PlatformKeys,
+        begins: datetime,
+        faults: Faults,
+        stream: random.Random,
+        outage: Outage,
     ) -> None:
         self._world = world
+        self.outage = outage
         self.keys = keys
         serial = keys.for_answer("", begins).serial
         self.v2 = self.v2_of()

@@ -44,16 +44,18 @@ class Payment:
     total: int
     openid: str
     at: datetime
+    coupon: int = 0
 
     @property
     def payer_total(self) -> int:
-        """What the payer parted with: a coupon pays a third of it."""
-        return self.total - self.total // 3
+        """What the payer parted with."""
+        return self.total - self.coupon
 
 
 @dataclass(slots=True)
 class Refund:
-    """``state``: PROCESSING, SUCCESS, ABNORMAL or CLOSED. ``by_console``: the service did not ask for it."""
+    """``state``: PROCESSING, SUCCESS, ABNORMAL or CLOSED. ``by_console``: the service did not ask for it. ``coupon``:
+    what of ``amount`` goes back to whoever gave the coupon."""
 
     out_refund_no: str
     refund_id: str
@@ -62,6 +64,7 @@ class Refund:
     amount: int
     total: int
     created_at: datetime
+    coupon: int = 0
     by_console: bool = False
     state: str = "PROCESSING"
     success_at: datetime | None = None
@@ -92,6 +95,8 @@ class WeChat:
         self.refunds: dict[str, Refund] = {}
         self.misquoted: set[str] = set()
         """Orders of which a notification with another amount was sent."""
+        self.said_paid: set[str] = set()
+        """Orders of which WeChat has said that they are paid, and not that the money has gone back."""
         self.disputed: set[tuple[str, str]] = set()
         """Orders of which another merchant's notification was sent, and which field of it is wrong."""
         self._ids = 0
@@ -153,12 +158,16 @@ class WeChat:
 
     # -- what people do -------------------------------------------------------------------------------------------
 
-    def pay(self, number: str, openid: str, now: datetime, *, against_the_rules: bool = False) -> Payment | None:
-        """A payment; None where WeChat does not take it. Against the rules it takes one of an order closed or paid."""
+    def pay(
+        self, number: str, openid: str, now: datetime, *, against_the_rules: bool = False, with_coupon: bool = False
+    ) -> Payment | None:
+        """A payment, a third of it by a coupon; None where WeChat does not take it. Against the rules it takes one of
+        an order closed or paid."""
         order = self.orders[number]
         if not against_the_rules and (order.closed or order.payments or now >= order.request.expires_at):
             return None
-        payment = Payment(self._next("4200"), number, order.request.total, openid, now)
+        total = order.request.total
+        payment = Payment(self._next("4200"), number, total, openid, now, total // 3 if with_coupon else 0)
         order.payments.append(payment)
         self.payments[payment.transaction_id] = payment
         return payment
@@ -179,11 +188,18 @@ class WeChat:
 
     # -- what can be seen -----------------------------------------------------------------------------------------
 
-    def trade_state(self, order: Order) -> str:
+    def tell_state(self, order: Order) -> str:
+        """What a query says of an order."""
         if not order.payments:
             return "CLOSED" if order.closed else "NOTPAY"
-        paid = order.payments[0].transaction_id
-        return "REFUND" if any(refund.transaction_id == paid for refund in self.refunds.values()) else "SUCCESS"
+        return self.tell_payment(order.payments[0])
+
+    def tell_payment(self, payment: Payment) -> str:
+        """What a query says of a payment."""
+        if any(refund.transaction_id == payment.transaction_id for refund in self.refunds.values()):
+            return "REFUND"
+        self.said_paid.add(payment.number)
+        return "SUCCESS"
 
     def given_back(self, transaction_id: str) -> int:
         """What of a payment is refunded or on its way back."""
@@ -213,6 +229,7 @@ class WeChat:
             amount,
             payment.total,
             now,
+            payment.coupon * amount // payment.total,
             by_console,
         )
         self.refunds[out_refund_no] = refund

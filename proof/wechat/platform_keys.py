@@ -64,16 +64,19 @@ class SigningKey:
 
 
 class PlatformKeys:
-    """WeChat's keys over time. ``public_key`` is None where the merchant has none."""
+    """WeChat's keys over time. ``public_key`` is None where the merchant has none. ``zero_first``: the serials of new
+    certificates begin with a zero."""
 
-    def __init__(self, mode: KeyMode, stream: random.Random, begin: datetime, rotations: int) -> None:
+    def __init__(
+        self, mode: KeyMode, stream: random.Random, begin: datetime, rotations: int, *, zero_first: bool = False
+    ) -> None:
         self.mode = mode
         self._stream = stream
         far = begin + FIVE_YEARS
         has_public_key = mode is not KeyMode.CERTIFICATES
         public = SigningKey(PUBLIC_KEY_ID, make_key("platform"), begin - LONG_AGO, begin - LONG_AGO, far)
         self.public_key = public if has_public_key else None
-        self._certificates = [] if mode is KeyMode.PUBLIC_KEY else _rotate(stream, begin, rotations)
+        self._certificates = [] if mode is KeyMode.PUBLIC_KEY else _rotate(stream, begin, rotations, zero_first)
 
     def for_answer(self, requested: str, now: datetime) -> SigningKey:
         """The key that the request names, if it is good; otherwise the one in use."""
@@ -126,7 +129,7 @@ class OneKey:
         return [self._key]
 
 
-def _rotate(stream: random.Random, begin: datetime, rotations: int) -> list[SigningKey]:
+def _rotate(stream: random.Random, begin: datetime, rotations: int, zero_first: bool) -> list[SigningKey]:
     """The first certificate and its successors; each ends some time after the next is in use."""
     downloadable = [begin - LONG_AGO]
     used = [begin - LONG_AGO]
@@ -136,7 +139,8 @@ def _rotate(stream: random.Random, begin: datetime, rotations: int) -> list[Sign
         used.append(downloadable[-1] + timedelta(hours=stream.choice(LEADS_H)))
         ends.append(used[-1] + timedelta(hours=stream.choice(OVERLAPS_H)))
     ends.append(begin + FIVE_YEARS)
-    serials = [f"{FIRST_SERIAL + number:X}" for number in range(len(downloadable))]
+    new = FIRST_SERIAL >> 4 if zero_first else FIRST_SERIAL
+    serials = [f"{(new if number else FIRST_SERIAL) + number:040X}" for number in range(len(downloadable))]
     keys = [make_key(f"certificate {number}") for number in range(len(downloadable))]
     return [SigningKey(*parts) for parts in zip(serials, keys, downloadable, used, ends, strict=True)]
 

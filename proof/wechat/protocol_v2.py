@@ -58,6 +58,7 @@ class ProtocolV2:
 
     def payment_message(self, payment: Payment, total: int, now: datetime) -> tuple[dict[str, str], bytes]:
         """Headers and body of a payment's notification."""
+        self._world.said_paid.add(payment.number)
         fields = {"result_code": "SUCCESS", **self._payment(payment), "total_fee": str(total)}
         return {"Content-Type": "text/xml"}, self._build_answer(fields).body
 
@@ -100,9 +101,9 @@ class ProtocolV2:
     def _query(self, fields: Mapping[str, str]) -> dict[str, str]:
         if fields.get("transaction_id"):
             payment = self._world.find_payment(fields["transaction_id"])
-            return {"trade_state": "SUCCESS", **self._payment(payment)}
+            return {"trade_state": self._world.tell_payment(payment), **self._payment(payment)}
         order = self._world.find(fields["out_trade_no"])
-        state = {"trade_state": self._world.trade_state(order), "out_trade_no": order.number}
+        state = {"trade_state": self._world.tell_state(order), "out_trade_no": order.number}
         return state | (self._payment(order.payments[0]) if order.payments else {})
 
     def _payment(self, payment: Payment) -> dict[str, str]:
@@ -115,6 +116,7 @@ class ProtocolV2:
             "openid": payment.openid,
             "trade_type": "JSAPI",
             "time_end": payment.at.astimezone(BEIJING).strftime("%Y%m%d%H%M%S"),
+            **({"coupon_fee": str(payment.coupon), "coupon_count": "1"} if payment.coupon else {}),
         }
 
     def _build_answer(self, fields: Mapping[str, str]) -> Answer:
@@ -154,6 +156,11 @@ def _refund(refund: Refund, row: str, *, status: bool) -> dict[str, str]:
         f"refund_id{row}": refund.refund_id,
         f"refund_fee{row}": str(refund.amount),
     }
+    if refund.coupon:
+        fields |= {
+            f"coupon_refund_fee{row}": str(refund.coupon),
+            f"settlement_refund_fee{row}": str(refund.amount - refund.coupon),
+        }
     if status:
         fields[f"refund_status{row}"] = REFUND_STATES.get(refund.state, refund.state)
         if refund.success_at:

@@ -62,6 +62,7 @@ class ProtocolV3:
 
     def payment_message(self, payment: Payment, total: int, now: datetime) -> tuple[dict[str, str], bytes]:
         """Headers and body of a payment's notification."""
+        self._world.said_paid.add(payment.number)
         content = self._payment(payment) | {
             "amount": {"total": total, "currency": "CNY", "payer_total": payment.payer_total}
         }
@@ -97,7 +98,8 @@ class ProtocolV3:
         if path.startswith(ORDERS):
             return self._query(unquote(path[len(ORDERS) :]))
         if path.startswith(PAYMENTS):
-            return self._payment(self._world.find_payment(unquote(path[len(PAYMENTS) :])))
+            payment = self._world.find_payment(unquote(path[len(PAYMENTS) :]))
+            return self._payment(payment) | {"trade_state": self._world.tell_payment(payment)}
         if path == REFUNDS:
             amounts = body["amount"]["refund"], body["amount"]["total"]
             refund = self._world.refund(body["transaction_id"], body["out_refund_no"], *amounts, now)
@@ -126,7 +128,7 @@ class ProtocolV3:
 
     def _query(self, number: str) -> dict[str, Any]:
         order = self._world.find(number)
-        state = self._world.trade_state(order)
+        state = self._world.tell_state(order)
         if order.payments:
             return self._payment(order.payments[0]) | {"trade_state": state}
         return {"mchid": self._mchid, "out_trade_no": number, "trade_state": state}
@@ -176,7 +178,13 @@ def _refund(refund: Refund) -> dict[str, Any]:
         "refund_id": refund.refund_id,
         "out_trade_no": refund.number,
         "transaction_id": refund.transaction_id,
-        "amount": {"refund": refund.amount, "total": refund.total, "currency": "CNY"},
+        "amount": {
+            "refund": refund.amount,
+            "total": refund.total,
+            "currency": "CNY",
+            "payer_refund": refund.amount - refund.coupon,
+            "settlement_refund": refund.amount - refund.coupon,
+        },
     }
     if refund.success_at:
         fields["success_time"] = _beijing(refund.success_at)

@@ -1,0 +1,55 @@
+"""How soon a payment is known although nobody has reported it, where the service and WeChat are well.
+
+An unpaid order is checked 30 and 90 seconds after it was placed, and then after longer pauses. So a payment of a new
+order is known within 90 seconds, and one of an older order with the next check, whatever became of its notification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from math import inf
+
+from proof.checks.alarms import Evidence
+from proof.wechat.payments import Order, Payment
+from wechat.domain.orders import TradeState
+
+SLACK_S = 10.0
+"""What calls to WeChat and to the store take on the way to the check."""
+CHECKS_S = ((90.0, 90.0), (210.0, 120.0), (510.0, 300.0), (1110.0, 600.0), (2310.0, 1200.0))
+"""Up to which age of an order a payment is known within how many seconds."""
+
+
+def check_promises(evidence: Evidence) -> Iterator[tuple[str, str]]:
+    """The payments that became known too late."""
+    for number, order in sorted(evidence.world.orders.items()):
+        for payment in order.payments[:1]:
+            limit_s = _limit_s(order, payment)
+            if limit_s is None or not _is_held(order, payment, limit_s, evidence):
+                continue
+            evidence.journal.promised += 1
+            waited_s = evidence.journal.payments[payment.transaction_id] - _second(payment, evidence)
+            if waited_s > limit_s:
+                yield f"it was paid, and nobody here knew that for {waited_s:.0f} seconds", number
+
+
+def _limit_s(order: Order, payment: Payment) -> float | None:
+    """How soon ``payment`` has to be known; None for an order that is too old."""
+    age_s = (payment.at - order.created_at).total_seconds()
+    limits = [limit_s for oldest_s, limit_s in CHECKS_S if age_s <= oldest_s]
+    return limits[0] + SLACK_S if limits else None
+
+
+def _is_held(order: Order, payment: Payment, limit_s: float, evidence: Evidence) -> bool:
+    """Whether the order was checked as usual and could be paid, and nothing kept anybody from asking."""
+    at_s, journal = _second(payment, evidence), evidence.journal
+    closed_s = journal.orders[order.number].get(TradeState.CLOSED, inf)
+    if payment.at >= order.request.expires_at or closed_s <= at_s:
+        return False
+    if any(entry.what == "close_scheduled" for entry in evidence.orders[order.number].timeline):
+        return False
+    return not any(start <= at_s + limit_s and at_s <= end for start, end in journal.troubles)
+
+
+def _second(payment: Payment, evidence: Evidence) -> float:
+    return (payment.at - evidence.begins) / timedelta(seconds=1)
