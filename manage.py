@@ -124,6 +124,10 @@ def doctor(
     live: Annotated[
         bool, typer.Option("--live", help=words("也问微信，不动钱", "ask WeChat too; no money moves"))
     ] = False,
+    tick: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help=words("已在微信后台核对这一项", "this text was compared in WeChat's console")),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help=words("输出一个 JSON 文档", "print one JSON document"))
     ] = False,
@@ -131,8 +135,11 @@ def doctor(
     """Examine settings, keys, machine, stores; say how to mend each."""
     import asyncio  # noqa: PLC0415 - nothing else here waits
 
-    from doctor.run import examine  # noqa: PLC0415 - it brings the whole service
+    from doctor.run import examine, tick_texts  # noqa: PLC0415 - it brings the whole service
 
+    if tick and (problem := tick_texts(settings.absolute(), tick, language())):
+        typer.echo(problem, err=True)
+        raise typer.Exit(2)
     results = asyncio.run(examine(settings.absolute(), live=live))
     raise typer.Exit(int(doctor_view.show(results, Screen(language(), as_json=as_json))))
 
@@ -154,6 +161,7 @@ def init(
 
     if status := setup.main(settings, user, language()):
         raise typer.Exit(status)
+    setup.ask_ticks(settings.absolute(), language())
     results = asyncio.run(examine(settings.absolute()))
     raise typer.Exit(int(doctor_view.show(results, Screen(language()))))
 

@@ -9,9 +9,11 @@ from typing import Any
 
 from doctor import machine
 from doctor.check import Check, Part, look_all, look_now
+from doctor.checks.console import COMPARED
 from doctor.report import Result
 from doctor.subject import Subject, read
 from doctor.table import CHECKS
+from doctor.ticks import write_ticks
 from wechat.domain.errors import Bilingual, ConfigError
 
 OFFLINE = (Part.HOST, Part.STORES, Part.NETWORK, Part.CONSOLE)
@@ -28,6 +30,27 @@ def examine_values(values: Mapping[str, Any], ids: Iterable[str], file: Path) ->
     subject = Subject(file, machine.look(), values, None)
     wanted = [check for check in CHECKS if check.id in ids]
     return asyncio.run(look_all(wanted, subject, LIVE))
+
+
+def tick(file: Path, ids: Sequence[str]) -> None:
+    """Remember that the texts of these checks were found in WeChat's consoles. Raises ConfigError."""
+    subject = read(file)
+    values = {check_id: value(subject) for check_id, value in COMPARED.items() if check_id in ids}
+    unknown = [check_id for check_id in ids if check_id not in values]
+    if unknown or subject.file_problems:
+        known = ", ".join(COMPARED)
+        text = Bilingual(f"--tick 可取 {known}", f"--tick takes {known}")
+        raise ConfigError(list(subject.file_problems) or [text])
+    write_ticks(file, values)
+
+
+def tick_texts(file: Path, ids: Sequence[str], lang: str) -> str:
+    """As ``tick``; what is wrong, in ``lang``, and empty when it is done."""
+    try:
+        tick(file, ids)
+    except ConfigError as error:
+        return error.text.to(lang)
+    return ""
 
 
 def examine_start(subject: Subject, checks: Sequence[Check] = CHECKS) -> list[Result]:

@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from doctor.checks.console import COMPARED
 from doctor.report import Result, Status
-from doctor.run import examine_values
+from doctor.run import examine_values, tick
+from doctor.subject import read
 from scripts.steps import ROOT
 from wechat.domain.errors import Bilingual
 from wechat.pay.key_files import break_lines, read_text
@@ -233,3 +235,14 @@ def main(file: Path, user: str, lang: str) -> int:
     said = Bilingual("Fenpay API Key，只显示这一次", "the Fenpay API key, shown only now")
     print(f"✔ {file}\n  {said.to(lang)}: {api_key}", file=sys.stderr)
     return 0
+
+
+def ask_ticks(file: Path, lang: str) -> None:
+    """Ask whether each text that no API tells is in WeChat's console, and remember each yes."""
+    subject = read(file)
+    for check_id, value in COMPARED.items():
+        asked = Bilingual(f"微信后台已是这个值吗？{value(subject)}", f"Is this in WeChat's console? {value(subject)}")
+        print(f"{check_id}  {asked.to(lang)} [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() in ("y", "yes", "是"):
+            tick(file, [check_id])
+    print(file=sys.stderr)

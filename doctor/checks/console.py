@@ -3,7 +3,7 @@ messages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from urllib.parse import urlsplit
 
@@ -11,7 +11,9 @@ from doctor import probe
 from doctor.check import Check, Part
 from doctor.report import Judgement, Status, combine, fail, ok, paste, skip, warn
 from doctor.subject import Subject
+from doctor.ticks import read_ticks
 from wechat.domain.errors import Bilingual
+from wechat.support.cli_hints import command
 from wechat.support.connection import diagnose
 
 BAD_NOTIFICATION = {
@@ -23,15 +25,22 @@ BAD_NOTIFICATION = {
 }
 
 
-def compare(where: Bilingual, value: Callable[[Subject], str]) -> Callable[[Subject], Judgement]:
-    """A text that a person compares: never more than a reminder."""
+def compare(check_id: str, where: Bilingual, value: Callable[[Subject], str]) -> Callable[[Subject], Judgement]:
+    """A text that a person compares and ticks: a reminder until then, and again when the text has changed since."""
 
     def look(subject: Subject) -> Judgement:
         if not subject.production:
             return skip("演示环境", "the demo")
-        text = value(subject)
+        text, tick = value(subject), read_ticks(subject.file).get(check_id)
+        if tick and tick.value == text:
+            return ok(f"已于 {tick.at} 核对：{text}", f"compared on {tick.at}: {text}")
+        asked = Bilingual(f"{where.zh}：应为 {text}", f"{where.en}: must be {text}")
+        if tick:
+            zh = f"{asked.zh}（上次核对的是 {tick.value}）"
+            return warn(zh, f"{asked.en} (compared last: {tick.value})", paste(text))
+        done = command("doctor", "--tick", check_id)
         return Judgement(
-            Status.SKIP, Bilingual(f"{where.zh}：应为 {text}", f"{where.en}: must be {text}"), Bilingual(text, text)
+            Status.SKIP, Bilingual(f"{asked.zh}；核对后：{done}", f"{asked.en}; once compared: {done}"), paste(text)
         )
 
     return look
@@ -118,8 +127,18 @@ ACCOUNT = (
 MERCHANT = ("商户平台 → 产品中心", "the merchant console, 产品中心")
 
 
-def _row(check_id: str, zh: str, en: str, where: tuple[str, str], value: Callable[[Subject], str]) -> Check:
-    return Check(check_id, Bilingual(zh, en), compare(Bilingual(*where), value), Part.CONSOLE, bare=True)
+COMPARED: Mapping[str, Callable[[Subject], str]] = {
+    "console.oauth_domain": _host,
+    "console.js_domain": _host,
+    "console.pay_directory": lambda subject: f"{_base(subject)}/pay/",
+    "console.appid": lambda subject: f"{subject.text('account.appid')} + {subject.text('pay.mchid')}",
+}
+"""What has to be in the consoles, by the check's id."""
+
+
+def _row(check_id: str, zh: str, en: str, where: tuple[str, str]) -> Check:
+    look = compare(check_id, Bilingual(*where), COMPARED[check_id])
+    return Check(check_id, Bilingual(zh, en), look, Part.CONSOLE, bare=True)
 
 
 CHECKS = (
@@ -141,21 +160,18 @@ CHECKS = (
         "不同则 redirect_uri 报错 10003",
         "another one is error 10003",
         (f"{ACCOUNT[0]} → 网页授权域名", f"{ACCOUNT[1]} → 网页授权域名"),
-        _host,
     ),
     _row(
         "console.js_domain",
         "不同则 wx.config 报 invalid url domain",
         "another one is invalid url domain",
         (f"{ACCOUNT[0]} → JS接口安全域名", f"{ACCOUNT[1]} → JS接口安全域名"),
-        _host,
     ),
     _row(
         "console.pay_directory",
         "不同则报当前页面的URL未注册",
         "another one is 当前页面的URL未注册",
         (f"{MERCHANT[0]} → 开发配置 → 支付授权目录", f"{MERCHANT[1]} → 开发配置 → 支付授权目录"),
-        lambda subject: f"{_base(subject)}/pay/",
     ),
     _row(
         "console.appid",
@@ -165,6 +181,5 @@ CHECKS = (
             f"{MERCHANT[0]} → AppID账号管理，与公众平台 → 微信支付 → 商户号管理",
             f"{MERCHANT[1]} → AppID账号管理, and Official Accounts Platform → 微信支付 → 商户号管理",
         ),
-        lambda subject: f"{subject.text('account.appid')} + {subject.text('pay.mchid')}",
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from wechat.catalogue.catalogue import entries
 from wechat.domain.errors import Bilingual
 
 TEXTS: Mapping[str, Bilingual] = {
@@ -106,11 +107,9 @@ SCRIPT_TEXTS: Mapping[str, Bilingual] = {
 """What scripts say by themselves; a page hands them over as data."""
 
 
-NOTHING = Bilingual("", "")
-
-
 class Refusal(NamedTuple):
-    """A message of WeChat's that contains ``said``: what the payer reads and may do, and what the merchant checks.
+    """A message of WeChat's that contains ``said``: what the payer reads and may do, and the entry of the catalogue
+    from which the merchant reads what to check.
 
     The payer reads nothing of keys, signatures or directories: they are not the payer's to mend.
     """
@@ -118,7 +117,15 @@ class Refusal(NamedTuple):
     said: str
     means: Bilingual
     cure: Bilingual
-    merchant: Bilingual = NOTHING
+    entry: str = ""
+
+    def tell_merchant(self, lang: str) -> str:
+        """What the catalogue says of it; empty where there is nothing for a merchant to do."""
+        found = next((entry for entry in entries() if entry.code == self.entry), None)
+        if found is None:
+            return ""
+        end = "。" if lang == "zh" else ". "
+        return f"{found.meaning.to(lang)}{end}{found.advice.next_step.to(lang)}"
 
 
 SHOP_NOT_READY = Bilingual("商家尚未完成支付配置，暂时无法付款", "The shop is not set up for payment yet")
@@ -131,44 +138,15 @@ RETRY_THEN_TELL = Bilingual(
 ORDER_AGAIN = Bilingual("如未付款，请重新下单。", "If you have not paid, place a new order.")
 
 REFUSALS: tuple[Refusal, ...] = (
-    Refusal(
-        "验证签名失败",
-        NOT_STARTED,
-        RETRY_THEN_TELL,
-        Bilingual(
-            "检查 APIv2密钥或商户API私钥与接口版本是否匹配，签名后参数是否被修改。",
-            "Check that the APIv2 key or the merchant API private key belongs to the API version in use, and that "
-            "nothing changes the parameters after they were signed.",
-        ),
-    ),
-    Refusal(
-        "URL未注册",
-        SHOP_NOT_READY,
-        TELL_SHOP,
-        Bilingual(
-            "当前页面不在支付授权目录内。商户平台 → 产品中心 → 开发配置 → 支付授权目录，添加本页所在目录，以 / 结尾。",
-            "This page is not in a payment directory (支付授权目录). Add its directory, ending in /, in the merchant "
-            "console under 产品中心 → 开发配置 → 支付授权目录.",
-        ),
-    ),
+    Refusal("验证签名失败", NOT_STARTED, RETRY_THEN_TELL, "支付验证签名失败"),
+    Refusal("URL未注册", SHOP_NOT_READY, TELL_SHOP, "当前页面的URL未注册"),
     Refusal(
         "total_fee",
         Bilingual("本次支付已失效", "This payment is no longer valid"),
         ORDER_AGAIN,
-        Bilingual(
-            "prepay_id 为空、已过期或不属于当前 AppID。",
-            "The prepay_id is empty, has expired, or belongs to another AppID.",
-        ),
+        "调用支付JSAPI缺少参数：total_fee",
     ),
-    Refusal(
-        "缺少参数",
-        NOT_STARTED,
-        RETRY_THEN_TELL,
-        Bilingual(
-            "支付参数不完整，检查页面传给微信的各项参数。",
-            "A payment parameter is missing; check what the page passes.",
-        ),
-    ),
+    Refusal("缺少参数", NOT_STARTED, RETRY_THEN_TELL, "调用支付JSAPI缺少参数"),
     Refusal(
         "支付账号不一致",
         Bilingual("当前微信号不是下单的微信号", "The order was placed with another WeChat account"),
@@ -197,32 +175,10 @@ REFUSALS: tuple[Refusal, ...] = (
             "请关闭页面后从微信重新打开；如仍失败，请将下面的信息提供给商家。",
             "Close this page and open it again in WeChat. If it still fails, give the shop the message below.",
         ),
-        Bilingual(
-            "wx.config 的签名与当前网址不符：检查参与签名的网址与浏览器中的是否完全一致（不含 # 及其后部分）。",
-            "The signature of wx.config does not fit this address: sign exactly the address in the browser, without # "
-            "and what follows it.",
-        ),
+        "config:invalid signature",
     ),
-    Refusal(
-        "invalid url domain",
-        SHOP_NOT_READY,
-        TELL_SHOP,
-        Bilingual(
-            "当前域名未配置为 JS接口安全域名。微信公众平台 → 设置与开发 → 账号设置 → 功能设置。",
-            "This domain is not a JS-safe domain (JS接口安全域名). Set it in the Official Accounts console under "
-            "设置与开发 → 账号设置 → 功能设置.",
-        ),
-    ),
-    Refusal(
-        "permission",
-        SHOP_NOT_READY,
-        TELL_SHOP,
-        Bilingual(
-            "检查服务号的接口权限（微信开发者平台 → 我的业务 → 服务号 → 接口管理）与支付授权目录。",
-            "Check the service account's permissions (developer platform → 我的业务 → 服务号 → 接口管理) and the "
-            "payment directories.",
-        ),
-    ),
+    Refusal("invalid url domain", SHOP_NOT_READY, TELL_SHOP, "config:invalid url domain"),
+    Refusal("permission", SHOP_NOT_READY, TELL_SHOP, "fail_no permission to execute"),
 )
 """Tried in this order: the particular before the general."""
 
@@ -253,7 +209,7 @@ def refusals(lang: str) -> list[dict[str, str]]:
             "said": entry.said,
             "means": entry.means.to(lang),
             "cure": entry.cure.to(lang),
-            "merchant": entry.merchant.to(lang),
+            "merchant": entry.tell_merchant(lang),
         }
         for entry in REFUSALS
     ]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from doctor.ticks import read_ticks
 from service.settings.loading import load
 from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis
 from tests.doctor.site import MCHID
@@ -74,6 +75,7 @@ def test_each_answer_is_checked_as_it_comes_and_the_files_are_written_for_their_
             "mongodb://127.0.0.1:1", mongo.url,
             "redis://127.0.0.1:1", redis.url,
             "var/bills", str(tmp_path / "bills"),
+            "y", "n", "", "y",
         ]  # fmt: skip
         ran = init(etc, wrong_and_right)
     assert "is not an https address" in ran.stderr
@@ -94,6 +96,11 @@ def test_each_answer_is_checked_as_it_comes_and_the_files_are_written_for_their_
     assert yaml.safe_load((etc / "settings.yml").read_text())["pay"]["v3"]["merchant_key"] == str(
         etc / "apiclient_key.pem"
     )
+    ticks = read_ticks(etc / "settings.yml")
+    assert {name: tick.value for name, tick in ticks.items()} == {
+        "console.oauth_domain": "pay.shop.test",
+        "console.appid": f"wx0123456789abcdef + {MCHID}",
+    }
     api_key = ran.stderr.partition("shown only now: ")[2].split()[0]
     assert settings.merchants[0].sha256 == hashlib.sha256(api_key.encode()).hexdigest()
     assert "✔ files.key_modes" in ran.stdout  # the doctor comes last

@@ -12,6 +12,7 @@ from tornado.template import Loader
 from handlers.payer.cashier import FINAL_PAGES, HINTS, final_page
 from handlers.web.texts import REFUSALS, SCRIPT_TEXTS, TEXTS, Refusal, texts
 from tests.contract.samples import NOW, a_payment, a_refund, an_order
+from wechat.catalogue.catalogue import entries
 from wechat.domain.errors import Bilingual
 from wechat.domain.facts import RefundState
 from wechat.domain.money import Fen, yuan
@@ -36,6 +37,15 @@ def test_templates_and_scripts_use_the_texts_that_exist_and_all_of_them() -> Non
     assert asked - {"wx"} | computed == set(TEXTS)
     scripts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "static/js").glob("*.js"))
     assert set(re.findall(r"\bwords\.(\w+)", scripts)) == set(SCRIPT_TEXTS)
+
+
+def test_what_the_merchant_reads_is_the_catalogues() -> None:
+    known = {entry.code: entry for entry in entries()}
+    told = {refusal.entry: refusal.tell_merchant("en") for refusal in REFUSALS if refusal.entry}
+    assert len(told) == 7
+    for code, text in told.items():
+        assert text.startswith(known[code].meaning.en)
+        assert known[code].fix.en in text
 
 
 def test_a_refusal_is_found_by_its_own_words_before_a_more_general_one() -> None:
