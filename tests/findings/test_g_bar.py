@@ -20,7 +20,17 @@ from pymongo import MongoClient
 from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis
 from storage.mongo.driver import Driver
 from storage.redis.token_cache import TokenCache
-from storage.stores.all import ALARMS, COLLECTIONS, NOTIFICATIONS, ORDERS, REFUSED
+from storage.stores.all import (
+    ALARMS,
+    AUDIT,
+    CALLS,
+    COLLECTIONS,
+    FAILED_LOGINS,
+    NOTIFICATIONS,
+    ORDERS,
+    REFUSED,
+    SUMMARIES,
+)
 from tests.findings.conftest import OpenSite
 from tests.http.client import MERCHANT, Response, Shop
 from tests.support.account import Account
@@ -113,10 +123,14 @@ def test_g10_whatever_is_sent_is_no_failure_of_ours_and_a_refusal_changes_nothin
         send()
 
 
+BY_THEMSELVES_STORED = (NOTIFICATIONS, REFUSED, ALARMS, CALLS, SUMMARIES, AUDIT, FAILED_LOGINS)
+"""Collections that refusals, or what others do meanwhile, are noted in."""
+
+
 def stored_facts(client: MongoClient[dict[str, Any]]) -> dict[str, Any]:
     """What is stored, without what the simulator's notifications and the workers change meanwhile."""
     database = client[DATABASE]
-    kept = [name for name in COLLECTIONS if name not in (NOTIFICATIONS, REFUSED, ALARMS)]
+    kept = [name for name in COLLECTIONS if name not in BY_THEMSELVES_STORED]
     ids = {name: sorted(str(found["_id"]) for found in database[name].find({}, {"_id": 1})) for name in kept}
     orders = database[ORDERS].find({}, {"trade_state": 1, "total": 1, "refunds": 1, "timeline": 1}).sort("_id")
     return ids | {"stood": [facts_of(order) for order in orders]}
