@@ -22,6 +22,14 @@ class Entry:
 ENTRIES = (
     Entry("handlers.console.overview", "/console/overview", Bilingual("概览", "Overview"), Permission.READ),
     Entry("handlers.console.orders", "/console/orders", Bilingual("订单", "Orders"), Permission.READ),
+    Entry("handlers.console.refunds", "/console/refunds", Bilingual("退款", "Refunds"), Permission.READ),
+    Entry("handlers.console.deliveries", "/console/deliveries", Bilingual("事件推送", "Deliveries"), Permission.READ),
+    Entry(
+        "handlers.console.notifications",
+        "/console/notifications",
+        Bilingual("被拒绝的通知", "Refused messages"),
+        Permission.READ,
+    ),
     Entry(
         "handlers.console.reconciliation",
         "/console/reconciliation",

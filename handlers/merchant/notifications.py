@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from handlers.web.base import ApiHandler, takes_query
+from handlers.web.numbers import REFUSED_ID
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
 from handlers.web.views import refused_message, refused_view, slip_view
 from wechat.domain.errors import NotifyError
-
-REFUSED_ID = r"([a-z0-9_]{1,32}-[0-9]{2}-[0-9a-f]{8})"
 
 
 class RefusedNotificationsHandler(ApiHandler):

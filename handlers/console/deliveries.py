@@ -1,0 +1,94 @@
+"""Events on their way to receivers: how each try ended, what was sent, and sending one or many again."""
+
+from __future__ import annotations
+
+import json
+
+from handlers.console.lists import PAGE, ListHandler
+from handlers.console.texts.deliveries import TEXTS
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
+from wechat.domain.audit import Act
+from wechat.domain.deliveries import DeliveryState
+from wechat.domain.errors import BadRequest, CallerError, NotFound
+from wechat.domain.labels import DELIVERY_STATES, label
+from wechat.domain.staff import Permission
+from wechat.domain.times import beijing
+
+PATH = "/console/deliveries"
+EVENT_ID = "([0-9a-f]{24})"
+
+
+class DeliveriesHandler(ListHandler):
+    """The list."""
+
+    texts = TEXTS
+
+    async def get(self) -> None:
+        state = self.chosen(DeliveryState)
+        page = await self.services.delivery_store.find(state=state, limit=PAGE, cursor=self.cursor)
+        self.render_console(
+            "deliveries.html",
+            deliveries=page.items,
+            following=page.next_cursor,
+            chosen=state,
+            states=list(DeliveryState),
+            state_name=lambda code: label(DELIVERY_STATES, code, self.lang),
+            beijing=beijing,
+        )
+
+
+class EventHandler(ListHandler):
+    """What is sent of one event, which is the same to each receiver."""
+
+    texts = TEXTS
+
+    async def get(self, event_id: str) -> None:
+        deliveries = await self.services.delivery_store.of_event(event_id)
+        if not deliveries:
+            raise NotFound
+        event = deliveries[0].event
+        await self.audit(Act.READ_PAYLOAD, event.out_trade_no, after=f"{event.type} {event.id}")
+        body = json.dumps(json.loads(event.body()), ensure_ascii=False, indent=2)
+        self.render_console("deliveries_event.html", event=event, body=body)
+
+
+class ResendHandler(ListHandler):
+    """Send the chosen ones again: each ``delivery`` of the form is ``EVENT:TARGET``."""
+
+    texts = TEXTS
+
+    async def post(self) -> None:
+        chosen = self.get_body_arguments("delivery")[:PAGE]
+        if not chosen:
+            raise BadRequest(TEXTS["none_chosen"], field="delivery")
+        failures = [failure for failure in [await self.resend(each) for each in chosen] if failure]
+        done = len(chosen) - len(failures)
+        texts = [self.t("resent", count=done)] if done else []
+        texts += [self.t("not_resent", count=len(failures), why=failures[0])] if failures else []
+        self.put_flash(" ".join(texts), "error" if failures else "done")
+        self.redirect(PATH)
+
+    async def resend(self, delivery: str) -> str:
+        """Why it could not be; empty when it could."""
+        event, _, target = delivery.partition(":")
+        try:
+            [again] = await self.services.redelivery.resend(event, target)
+        except CallerError as error:
+            return error.text.to(self.lang)
+        await self.audit(Act.RESEND, again.event.out_trade_no, after=f"{event} {target}")
+        return ""
+
+
+def routes(services: Services) -> list[Route]:
+    if not services.settings.console.enabled:
+        return []
+    pages: list[tuple[str, str, type[ListHandler], Permission]] = [
+        (PATH, "console_deliveries", DeliveriesHandler, Permission.READ),
+        (f"{PATH}/resend", "console_deliveries_resend", ResendHandler, Permission.RESEND),
+        (f"{PATH}/{EVENT_ID}", "console_event", EventHandler, Permission.READ_PAYLOADS),
+    ]
+    return [
+        Route(pattern=pattern, handler=handler, access=Access.STAFF, name=name, permission=permission)
+        for pattern, name, handler, permission in pages
+    ]

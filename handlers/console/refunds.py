@@ -1,0 +1,82 @@
+"""Refunds by state, newest first; above them those that need a person, with what to do."""
+
+from __future__ import annotations
+
+from handlers.console.lists import PAGE, ListHandler
+from handlers.console.texts.refunds import TEXTS
+from handlers.web.numbers import REFUND_NUMBER
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
+from wechat.domain.audit import Act
+from wechat.domain.facts import RefundState
+from wechat.domain.labels import REFUND_STATES, label
+from wechat.domain.money import yuan
+from wechat.domain.orders import Refund
+from wechat.domain.staff import Permission
+from wechat.domain.times import beijing
+
+PATH = "/console/refunds"
+
+
+class RefundsHandler(ListHandler):
+    """The list."""
+
+    texts = TEXTS
+
+    async def get(self) -> None:
+        state = self.chosen(RefundState)
+        refunds, following = await self.find(state or RefundState.PROCESSING, self.cursor)
+        urgent = [] if state else await self.find_urgent()
+        self.render_console(
+            "refunds.html",
+            refunds=refunds,
+            following=following,
+            urgent=urgent,
+            chosen=state or RefundState.PROCESSING,
+            states=list(RefundState),
+            state_name=lambda code: label(REFUND_STATES, code, self.lang),
+            yuan=yuan,
+            beijing=beijing,
+        )
+
+    async def find_urgent(self) -> list[Refund]:
+        """Those that a person has to look after: abnormal ones, and those that take longer than any bank."""
+        abnormal, _ = await self.find(RefundState.ABNORMAL)
+        processing, _ = await self.find(RefundState.PROCESSING)
+        now = self.services.clock.now()
+        return [*abnormal, *(each for each in processing if each.is_slow(now))]
+
+    async def find(self, state: RefundState, cursor: str = "") -> tuple[list[Refund], str]:
+        """Refunds in ``state`` of one page of orders, and where the next page begins."""
+        page = await self.services.order_store.find_by_refund(state, limit=PAGE, cursor=cursor)
+        refunds = [refund for order in page.items for refund in order.refunds if refund.state is state]
+        return refunds, page.next_cursor
+
+
+class RefundQueryHandler(ListHandler):
+    """Query one refund at WeChat Pay."""
+
+    texts = TEXTS
+
+    async def post(self, out_refund_no: str) -> None:
+        before = await self.services.refunds.get(out_refund_no)
+        refund = await self.services.refunds.query(out_refund_no)
+        await self.audit(Act.QUERY_ORDER, refund.out_trade_no, before.state, f"{out_refund_no} {refund.state}")
+        self.put_flash(self.t("queried", number=out_refund_no, state=label(REFUND_STATES, refund.state, self.lang)))
+        self.redirect(f"/console/orders/{refund.out_trade_no}")
+
+
+def routes(services: Services) -> list[Route]:
+    if not services.settings.console.enabled:
+        return []
+    read, query = Permission.READ, Permission.QUERY_ORDERS
+    return [
+        Route(pattern=PATH, handler=RefundsHandler, access=Access.STAFF, name="console_refunds", permission=read),
+        Route(
+            pattern=f"{PATH}/{REFUND_NUMBER}/query",
+            handler=RefundQueryHandler,
+            access=Access.STAFF,
+            name="console_refund_query",
+            permission=query,
+        ),
+    ]

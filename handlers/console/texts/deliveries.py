@@ -1,0 +1,34 @@
+"""What the page of deliveries says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wechat.domain.errors import Bilingual
+
+TEXTS: Mapping[str, Bilingual] = {
+    "deliveries": Bilingual("事件推送", "Deliveries"),
+    "every_state": Bilingual("全部状态", "All states"),
+    "event": Bilingual("事件", "Event"),
+    "target": Bilingual("接收方", "Receiver"),
+    "order": Bilingual("订单", "Order"),
+    "state": Bilingual("状态", "State"),
+    "at": Bilingual("时间", "At"),
+    "tries": Bilingual("尝试", "Tries"),
+    "next_try": Bilingual("下次尝试", "Next try"),
+    "result": Bilingual("结果", "Result"),
+    "duration": Bilingual("耗时", "Duration"),
+    "payload": Bilingual("推送内容", "What was sent"),
+    "open_payload": Bilingual("查看推送内容（会记入审计日志）", "Open what was sent (noted in the audit log)"),
+    "choose": Bilingual("选择 {event} → {target}", "Choose {event} → {target}"),
+    "resend": Bilingual("重新推送所选", "Send the chosen again"),
+    "resent": Bilingual("已安排重新推送 {count} 条", "{count} will be sent again"),
+    "not_resent": Bilingual("{count} 条未能安排：{why}", "{count} could not be: {why}"),
+    "none_chosen": Bilingual("请先选择要重新推送的记录", "Choose what is to be sent again"),
+    "nothing": Bilingual(
+        "没有这样的推送记录。在配置 webhooks 中添加接收方后，订单事件会推送过去。",
+        "There are no such deliveries. Events of orders go to the receivers under webhooks in the settings.",
+    ),
+    "older": Bilingual("更早的", "Older"),
+    "back": Bilingual("返回列表", "Back to the list"),
+}

@@ -1,0 +1,40 @@
+"""What the page of refused notifications says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wechat.domain.errors import Bilingual
+
+TEXTS: Mapping[str, Bilingual] = {
+    "notifications": Bilingual("被拒绝的通知", "Refused notifications"),
+    "hint": Bilingual(
+        "已接收的通知在订单页面的经过中。这里是未通过校验的，每种原因最多保留 20 条、30 天。",
+        "Accepted notifications are in the story of their order. These did not pass the check; of each reason 20 are "
+        "kept, for 30 days.",
+    ),
+    "every_reason": Bilingual("全部原因", "All reasons"),
+    "reason": Bilingual("原因", "Reason"),
+    "fix": Bilingual("处理方法", "What to do"),
+    "seen": Bilingual("次数", "Times"),
+    "last_at": Bilingual("最近到达", "Last"),
+    "order": Bilingual("声称的订单", "Claims order"),
+    "serial": Bilingual("签名序列号", "Serial"),
+    "known_serials": Bilingual("已配置的序列号", "Known serials"),
+    "age": Bilingual("到达时已签发", "Age on arrival"),
+    "seconds": Bilingual("{count} 秒", "{count} s"),
+    "accepted_at": Bilingual("重放通过", "Accepted by replay"),
+    "open": Bilingual("查看报文（会记入审计日志）", "Open the message (noted in the audit log)"),
+    "verify": Bilingual("重新校验", "Check again"),
+    "replay": Bilingual("重放并处理", "Replay"),
+    "passes": Bilingual(
+        "现在能通过校验（{kind}）；还没有处理，可以重放", "It passes now ({kind}); nothing was applied, replay it"
+    ),
+    "still_refused": Bilingual("仍未通过：{why}", "Still refused: {why}"),
+    "replayed": Bilingual("已重放，结果：{verdict}", "Replayed: {verdict}"),
+    "headers": Bilingual("报文头", "Headers"),
+    "body": Bilingual("报文主体", "Body"),
+    "back": Bilingual("返回列表", "Back to the list"),
+    "filter": Bilingual("筛选", "Filter"),
+    "nothing": Bilingual("没有被拒绝的通知。", "No notification was refused."),
+}

@@ -1,0 +1,34 @@
+"""What the page of refunds says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wechat.domain.errors import Bilingual
+
+TEXTS: Mapping[str, Bilingual] = {
+    "refunds": Bilingual("退款", "Refunds"),
+    "need_a_person": Bilingual("需要处理", "These need a person"),
+    "abnormal": Bilingual(
+        "退款异常：用户的收款账户无法入账。请在微信支付商户平台的「交易中心 → 退款」中处理，处理后状态会自动更新。",
+        "Abnormal: the payer's account cannot take it. Handle it among the refunds in the merchant console; its state "
+        "follows.",
+    ),
+    "slow": Bilingual(
+        "超过 5 天仍未到账：请向微信支付客服提供商户退款单号查询。",
+        "Slower than any bank: give the refund number to WeChat Pay's support.",
+    ),
+    "every_state": Bilingual("全部状态", "All states"),
+    "state": Bilingual("状态", "State"),
+    "number": Bilingual("商户退款单号", "Refund number"),
+    "order": Bilingual("订单", "Order"),
+    "amount": Bilingual("金额", "Amount"),
+    "reason": Bilingual("原因", "Reason"),
+    "changed_at": Bilingual("最近变化", "Last change"),
+    "query": Bilingual("查询退款", "Query"),
+    "queried": Bilingual("退款 {number}：{state}", "Refund {number}: {state}"),
+    "nothing": Bilingual(
+        "没有这样的退款。退款从订单页面发起。", "There are no such refunds. A refund is made on the page of its order."
+    ),
+    "older": Bilingual("更早的", "Older"),
+}
