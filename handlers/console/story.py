@@ -15,11 +15,11 @@ from wechat.domain.labels import SOURCES, TIMELINE, label
 from wechat.domain.orders import Order, TimelineEntry
 from wechat.notifications.reasons import REASONS, group_of
 
-GOOD = frozenset({"paid", "success", "refund", "processing", "close_confirmed"})
+GOOD = frozenset({"paid", "success", "close_confirmed"})
 BAD = frozenset(
     {"prepay_refused", "page_refused", "paid_late", "second_payment", "needs_operator", "abnormal", "change", "refused"}
 )
-WAIT = frozenset({"prepay_unknown", "not_now", "slow", "close_scheduled"})
+WAIT = frozenset({"processing", "prepay_unknown", "not_now", "slow", "close_scheduled"})
 DELIVERY_TONES = {DeliveryState.DELIVERED: "good", DeliveryState.DEAD: "bad", DeliveryState.PENDING: "wait"}
 
 

@@ -60,7 +60,7 @@ TIMELINE: Labels = {
     "needs_operator": Bilingual("需人工处理", "needs a person"),
     "refund_reserved": Bilingual("预留退款金额", "refund reserved"),
     "refund_released": Bilingual("释放退款金额", "refund released"),
-    "refund": Bilingual("退款成功", "refunded"),
+    "refund": Bilingual("有退款", "has refunds"),
     "refund_ended": Bilingual("退款结束", "refund ended"),
     "requested": Bilingual("申请退款", "requested"),
     "sent": Bilingual("发往微信", "sent to WeChat"),
