@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import pytest
 from yarl import URL
 
-from handlers.web.numbers import NUMBER, REFUND_NUMBER
+from handlers.web.numbers import NUMBER, REFUND_NUMBER, REFUSED_ID
 from tests.support.console import ConsoleBrowser
 from tests.support.route_requests import TABLE
 from wechat.domain.staff import PERMISSIONS, Permission, Role
@@ -26,6 +26,7 @@ ROUTES = [
 SAMPLES = {
     NUMBER: "20260301000000nobody",
     REFUND_NUMBER: "R20260301000000nobody",
+    REFUSED_ID: "sign_wrong-00-00000000",
     "([0-9a-z._@-]{2,48})": "nobody",
     "([0-9a-f]{16})": "0" * 16,
     "([0-9a-f]{24})": "0" * 24,
