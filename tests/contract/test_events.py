@@ -357,6 +357,20 @@ async def test_the_alarm_of_a_process_that_died_before_raising_it_is_raised_by_w
     assert bench.telemetry.raised == [("paid_late", NUMBER)]
 
 
+async def test_an_event_that_is_handed_out_again_raises_its_alarm_once(bench: Bench) -> None:
+    """Under load the same order is found again and again before its event is gone, and handed out as it was then."""
+    await bench.closed_and_paid()
+    bench.dies()
+    bench.telemetry.raised.clear()
+    bench.clock.advance(5)
+    relay = bench.relay()
+    [job] = await relay.claim(10)
+    assert await relay.claim(10) == []
+    for _ in range(3):
+        await relay.run(job)
+    assert bench.telemetry.raised == [("paid_late", NUMBER)]
+
+
 async def test_the_alarm_of_a_change_that_this_process_has_reported_is_not_raised_again(bench: Bench) -> None:
     reported: list[str] = []
     bench.updates.on_reported = reported.extend

@@ -1,7 +1,8 @@
 """A notification that was refused, as it is kept for the operator. Pure values.
 
 Each reason has a fixed number of places, so what is kept is bounded by count and by bytes, and a flood that is refused
-for one reason takes no place of another's.
+for one reason takes no place of another's. Messages that name an order of ours have places of their own, two for each
+order, and the first messages of a reason stay: a flood hides neither a genuine message nor how it began.
 """
 
 from __future__ import annotations
@@ -12,7 +13,12 @@ from datetime import datetime
 from hashlib import sha256
 
 PLACES = 20
-"""Messages that are kept for each reason."""
+"""Messages that are kept for each reason, and as many that name an order of ours."""
+STAY = 3
+"""Of a reason's messages, so many of the first stay while they are kept."""
+OF_ORDER = 2
+"""Messages about one order of ours that are kept for a reason: the first and the latest."""
+OURS = "_ours"
 MOST_RAW_BYTES = 16 * 1024
 """Of a longer body only the beginning is kept; WeChat's own are 1 to 5 kB."""
 
@@ -54,6 +60,11 @@ class RefusedNotification:
     def complete(self) -> bool:
         """Whether the whole body was kept."""
         return len(self.raw) == self.size
+
+
+def group_of_places(reason: str, *, ours: bool) -> str:
+    """The places of a reason's messages, or of those that name an order of ours."""
+    return f"{reason}{OURS}" if ours else reason
 
 
 def place_of(message_id: str) -> str:

@@ -56,6 +56,7 @@ class RelayWork:
         self._workers = workers
         self._own: dict[str, Order] = {}
         self._reported: dict[str, None] = {}
+        self._under_way: set[str] = set()
         self._retry_at: datetime | None = None
 
     def add(self, order: Order) -> None:
@@ -70,12 +71,15 @@ class RelayWork:
             del self._reported[next(iter(self._reported))]
 
     async def claim(self, limit: int) -> Sequence[Order]:
-        """See Work. Nothing is leased: doing the same twice changes nothing."""
+        """See Work. Nothing is leased: doing the same twice changes nothing. While a slow store keeps what was found
+        under way, it is not found again."""
         found: Sequence[Stored[Order]] = ()
         if len(self._own) < limit:
             found = await self._store.with_events(self._clock.now() - GRACE, limit - len(self._own))
         own = {key: self._own.pop(key) for key in list(self._own)[:limit]}
-        return [*own.values(), *(stored.value for stored in found if stored.value.key not in own)]
+        left = [stored.value for stored in found if stored.value.key not in own | dict.fromkeys(self._under_way)]
+        self._under_way.update(order.key for order in left)
+        return [*own.values(), *left]
 
     async def next_due(self, until: datetime) -> datetime | None:
         """See Work. Others' events are looked for once in a while; ours are news, and come again when that failed."""
@@ -88,6 +92,8 @@ class RelayWork:
         except StoreUnavailable:
             self._retry_at = self._clock.now() + GRACE
             raise
+        finally:
+            self._under_way.discard(job.key)
 
     async def measure(self) -> None:
         waiting, oldest_s = await self._store.events_waiting(self._clock.now())
@@ -109,13 +115,12 @@ class RelayWork:
             self._report(job, staged)
         ids = frozenset([event.id for event in job.outbox])
         await self._updates.update(job.key, lambda order: remove_events(order, ids))
-        for event_id in ids:
-            self._reported.pop(event_id, None)
 
     def _report(self, order: Order, event: OutgoingEvent) -> None:
         """Raise the alarm of an event whose change this process has not reported; before the event is gone, so that it
-        is not lost. Of two processes that hand out the same event, both may raise it."""
+        is not lost. Of two processes that hand out the same event, both may raise it, each of them once: what is
+        remembered stays, because an order as it was before the event went may be handed out still."""
         alarm = "" if event.id in self._reported else alarm_of(order, event)
         if alarm:
-            self._reported[event.id] = None
+            self.skip_alarms([event.id])
             self._telemetry.alarm(alarm, order.out_trade_no)

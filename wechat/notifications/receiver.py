@@ -170,14 +170,26 @@ class NotificationReceiver:
     async def _report(self, api: Api | None, exchange: Exchange, error: NotifyError) -> None:
         """Tell why a message was refused. One that was not verified has left no trace yet, so a copy is kept."""
         headers, body = exchange.request_headers, exchange.request_body
-        kept = isinstance(error, SignatureInvalid | Malformed) and self.refusals.wants_copy(error)
-        gateway = self._gateways.get(api) if api and kept else None
+        unverified = isinstance(error, SignatureInvalid | Malformed)
+        gateway = self._gateways.get(api) if api and unverified else None
         message = RefusedMessage(api, headers, body, error, gateway.claimed_order(body) if gateway else "")
+        ours = await self._is_ours(message.out_trade_no)
+        kept = unverified and self.refusals.wants_copy(error, ours=ours)
         self.refusals.report(message)
         self._telemetry.publish(NewsKind.REFUSED, message.out_trade_no, {"api": api, "reason": error.reason})
         if kept:
             exchange.verdict, exchange.out_trade_no = error.reason, message.out_trade_no
-            await self.refusals.keep(message)
+            await self.refusals.keep(message, ours=ours)
+
+    async def _is_ours(self, out_trade_no: str) -> bool:
+        """Whether a refused message names an order that is here, as far as that may be looked up."""
+        if not self.refusals.may_look_up(out_trade_no):
+            return False
+        try:
+            await self._receivers.orders.get(out_trade_no)
+        except FenpayError:
+            return False
+        return True
 
     async def _receive(
         self,

@@ -19,10 +19,13 @@ from wechat.domain.metrics import Metric
 from wechat.domain.ports import Clock, RefusedStore, Runtime
 from wechat.domain.refused import (
     MOST_RAW_BYTES,
+    OF_ORDER,
     PLACES,
+    STAY,
     RefusedNotification,
     accept_refused,
     count_refusal,
+    group_of_places,
     hash_body,
     name_slips,
     place_of,
@@ -39,6 +42,10 @@ EXPLAINED = frozenset({"sign_wrong", "sign_type", "sign_shape", "sign_missing", 
 """Reasons behind which one of many slips can be; the others say all that is to be said."""
 LINES, LINES_PER_S = 5, 1.0
 COPIES, COPIES_PER_S = 10, 0.5
+LOOKUPS, LOOKUPS_PER_S = 50, 10.0
+ORDER_LOOKUPS_PER_S = 1 / 15
+"""For one order; WeChat repeats a notification after 15 seconds at the earliest."""
+MOST_ORDERS = 1000
 KEEP_S = 1.0
 KEEP = timedelta(days=30)
 GOES_ON = 3
@@ -92,6 +99,8 @@ class Refusals:
         self._telemetry = runtime.telemetry
         self._lines = RateLimit(runtime.clock, LINES, LINES_PER_S)
         self._copies = RateLimit(runtime.clock, COPIES, COPIES_PER_S)
+        self._lookups = RateLimit(runtime.clock, LOOKUPS, LOOKUPS_PER_S)
+        self._lookups_of_order = RateLimit(runtime.clock, OF_ORDER, ORDER_LOOKUPS_PER_S, MOST_ORDERS)
         self._streaks: dict[str, _Streak] = {}
         self._slips: dict[str, str] = {}
         """The codes of what made the latest signatures wrong, by reason, where that was found out."""
@@ -117,20 +126,27 @@ class Refusals:
         if not isinstance(error, Mismatch):
             self._watch(reason)
 
-    def wants_copy(self, error: NotifyError) -> bool:
-        """Whether a copy of another message may be kept now; one that may not is counted."""
+    def may_look_up(self, out_trade_no: str) -> bool:
+        """Whether an order that a refused message names may be looked up now: anybody can name any number."""
+        return bool(out_trade_no) and self._lookups_of_order.take(out_trade_no) and self._lookups.take("")
+
+    def wants_copy(self, error: NotifyError, *, ours: bool = False) -> bool:
+        """Whether a copy of another message may be kept now; one that may not is counted. ``ours``: as in ``keep``."""
         reason = group_of(error.reason)
-        if self._copies.take(reason):
+        if self._copies.take(group_of_places(reason, ours=ours)):
             return True
         self._telemetry.count(Metric.REFUSED_NOT_KEPT, reason)
         return False
 
-    async def keep(self, message: RefusedMessage) -> None:
-        """Store a copy. A store that does not answer in time must not delay the answer."""
+    async def keep(self, message: RefusedMessage, *, ours: bool = False) -> None:
+        """Store a copy. A store that does not answer in time must not delay the answer.
+
+        ``ours``: it names an order that is here.
+        """
         copy = self._copy(message)
         try:
             async with asyncio.timeout(KEEP_S):
-                kept = await self._store_copy(copy) or await self._store_copy(copy)
+                kept = await self._store_copy(copy, ours) or await self._store_copy(copy, ours)
         except (StoreUnavailable, TimeoutError):
             kept = False
         if not kept:
@@ -154,15 +170,28 @@ class Refusals:
 
         self._finder.start(copy.reason, copy.size, lambda keys: find_slips(copy, keys), note)
 
-    async def _store_copy(self, copy: RefusedNotification) -> bool:
+    async def _store_copy(self, copy: RefusedNotification, ours: bool) -> bool:
         """Count the same message again, or give the copy a place; False when somebody else was faster."""
+        group = group_of_places(copy.reason, ours=ours)
+        of_reason = await self._store.of_reason(copy.reason)
+        held = [each for each in of_reason if each.value.place.rpartition("-")[0] == group]
+        by_age = sorted(held, key=lambda each: each.value.first_at)
+        same_order = [each.value.place for each in by_age if ours and each.value.out_trade_no == copy.out_trade_no]
+        replaced = same_order[-1] if len(same_order) >= OF_ORDER else ""
+        staying = {each.value.place for each in by_age[:STAY]}
+
+        def merge(value: RefusedNotification) -> RefusedNotification | None:
+            if value.body_hash == copy.body_hash:
+                return count_refusal(value, copy)
+            return replace(copy, place=replaced) if value.place == replaced else None
+
         kept = await self._places.put(
-            copy.reason,
-            await self._store.of_reason(copy.reason),
+            group,
+            sorted(held, key=lambda each: each.value.body_hash != copy.body_hash),  # the same message comes first
             lambda place: replace(copy, place=place),
-            lambda held: count_refusal(held, copy) if held.body_hash == copy.body_hash else None,
-            lambda held: (copy.last_at - held.last_at).total_seconds(),
-            lambda held: held.place,
+            merge,
+            lambda value: -1.0 if value.place in staying else (copy.last_at - value.last_at).total_seconds(),
+            lambda value: value.place,
         )
         return kept is not None
 

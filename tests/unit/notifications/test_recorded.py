@@ -13,6 +13,7 @@ from wechat.calls.redaction import redact
 from wechat.calls.texts import signed_request
 from wechat.domain.calls import VERIFIED, Direction, Exchange
 from wechat.domain.errors import Mismatch, NotifyError, SignatureInvalid
+from wechat.domain.refused import OF_ORDER
 from wechat.notifications.refusals import COPIES
 
 
@@ -71,4 +72,4 @@ async def test_a_forged_message_is_recorded_with_the_reason_and_a_flood_of_them_
         exchange = await recorded.receive(forged)
     assert (exchange.verdict, exchange.status) == ("sign_wrong", SignatureInvalid.status)
     assert exchange.out_trade_no == recorded.world.order.out_trade_no
-    assert len(recorded.exchanges) == COPIES
+    assert len(recorded.exchanges) == COPIES + OF_ORDER  # it names an order of ours

@@ -26,7 +26,7 @@ from wechat.domain.errors import (
 )
 from wechat.domain.facts import Api
 from wechat.domain.metrics import Metric
-from wechat.domain.refused import MOST_RAW_BYTES, PLACES
+from wechat.domain.refused import MOST_RAW_BYTES, PLACES, STAY
 from wechat.explain.model import Keys
 from wechat.notifications.reasons import MALFORMED, REASONS, group_of
 from wechat.notifications.refusals import ALARM, GOES_ON, KEEP, Refusals, RefusedMessage
@@ -46,11 +46,13 @@ class Gate:
         runtime = self.backend.runtime()
         self.refusals = Refusals(self.backend.stores().refused, SlipFinder(None, runtime), runtime, self.clock)
 
-    async def refuse(self, error: NotifyError, body: bytes = b"{}", about: str = NUMBER, **headers: str) -> None:
+    async def refuse(
+        self, error: NotifyError, body: bytes = b"{}", about: str = NUMBER, *, ours: bool = False, **headers: str
+    ) -> None:
         message = RefusedMessage(Api.V3, headers, body, error, about)
         self.refusals.report(message)
-        if self.refusals.wants_copy(error):
-            await self.refusals.keep(message)
+        if self.refusals.wants_copy(error, ours=ours):
+            await self.refusals.keep(message, ours=ours)
 
     @property
     def alarms(self) -> int:
@@ -78,8 +80,31 @@ async def test_a_reason_has_so_many_places_and_the_oldest_makes_room() -> None:
     await gate.refuse(Malformed("json"), b"of another reason")
     kept = await gate.refusals.latest(1000)
     assert len(kept) == PLACES + 1
-    assert {int(copy.raw) for copy in kept if copy.reason == "sign_wrong"} == set(range(5, PLACES + 5))
+    left = {int(copy.raw) for copy in kept if copy.reason == "sign_wrong"}
+    assert left == set(range(STAY)) | set(range(STAY + 5, PLACES + 5))
     assert gate.left_out("sign_wrong") == 0
+
+
+async def test_a_flood_takes_no_place_of_a_message_that_names_an_order_of_ours() -> None:
+    gate = Gate()
+    await gate.refuse(SignatureInvalid("sign_wrong"), b"genuine", ours=True)
+    for i in range(3 * PLACES):
+        await gate.refuse(SignatureInvalid("sign_wrong"), b"%d" % i, "an-order-of-nobody")
+        gate.clock.advance(10)
+    await gate.refuse(SignatureInvalid("sign_wrong"), b"another genuine", "another-of-ours", ours=True)
+    kept = [copy.raw for copy in await gate.refusals.latest(1000)]
+    assert {b"genuine", b"another genuine"} < set(kept)
+    assert len(kept) == PLACES + 2
+
+
+async def test_of_one_order_the_first_message_and_the_latest_are_kept() -> None:
+    gate = Gate()
+    for i in range(9):
+        await gate.refuse(SignatureInvalid("sign_wrong"), b"%d" % i, ours=True)
+        gate.clock.advance(10)
+    await gate.refuse(SignatureInvalid("sign_wrong"), b"0", ours=True)
+    kept = {copy.raw: copy.seen for copy in await gate.refusals.latest(1000)}
+    assert kept == {b"0": 2, b"8": 1}
 
 
 async def test_of_a_long_body_the_beginning_is_kept_and_it_is_not_tried_again() -> None:
