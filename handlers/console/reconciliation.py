@@ -247,9 +247,11 @@ def read_action(text: str) -> Action:
     return Action(text)
 
 
+SUM_NAMES = [(name, Bilingual(text.zh.removesuffix("（元）"), text.en.removesuffix(" (yuan)"))) for name, text in SUMS]
+"""The sums where each amount carries its sign."""
 WORDS = {
     "money": money, "beijing": beijing, "span": span, "kinds": KINDS, "statuses": STATUSES, "Status": Status,
-    "action_labels": ACTION_LABELS, "authors": AUTHORS, "sums": SUMS, "counts": COUNTS, "accounts": ACCOUNTS,
+    "action_labels": ACTION_LABELS, "authors": AUTHORS, "sums": SUM_NAMES, "counts": COUNTS, "accounts": ACCOUNTS,
     "events": EVENTS, "name_state": name_state, "actions_of": actions_of, "order_page": order_page,
 }  # fmt: skip
 """What the template of a day calls."""

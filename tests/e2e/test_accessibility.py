@@ -46,6 +46,9 @@ PAGES = {
     "documents": "/console/docs",
     "approvals": "/console/approvals",
     "design": "/console/design",
+    "overview of 90 days": "/console/overview?days=90",
+    "a day that was not reconciled": "/console/reconciliation/2026-01-01",
+    "a document": "/console/docs/api",
 }
 """By name; what stands in braces is filled in by ``Visitor``."""
 

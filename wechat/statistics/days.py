@@ -21,7 +21,7 @@ DELAY = timedelta(seconds=2)
 LEASE = timedelta(minutes=5)
 WORK_SHARE = 20
 """Computing a day rests for so many times as long as it took."""
-RECHECKS = (timedelta(hours=11), timedelta(days=3))
+RECHECKS = (timedelta(hours=11), timedelta(days=10))
 """When the whole of a day is computed again after its end, for changes whose process died before it could mark them."""
 SLICES_KEPT = timedelta(days=9)
 

@@ -67,7 +67,7 @@ function frame(place, count, label) {
 }
 
 function bars(label, colour) {
-  return { label, stroke: colour, fill: colour, paths: uPlot.paths.bars({ size: [0.7, 48] }), points: { show: false }, value: (_, fen) => (fen === null ? "–" : yuan(fen)) };
+  return { label, stroke: colour, fill: colour, width: 0, paths: uPlot.paths.bars({ size: [0.7, 48] }), points: { show: false }, value: (_, fen) => (fen === null ? "–" : yuan(fen)) };
 }
 
 function colourTable() {

@@ -33,6 +33,7 @@ from wechat.statistics.days import (
     SummaryLease,
     finish_summary,
     mark_stale,
+    next_recheck,
     summary_key,
     take_summary,
 )
@@ -356,3 +357,13 @@ def test_the_state_of_a_refund_decides_whether_it_counts(state: RefundState) -> 
     sent = a_refund(last_sent_at=NOW, state=state)
     total = add_up(figures_of(entry) for entry in entries_of(an_order(refunds=(sent,))))
     assert total.refunded == (0 if state in NO_MONEY_LEFT else sent.refund)
+
+
+def test_slices_are_dropped_by_the_last_recheck_when_no_day_is_compared_any_more() -> None:
+    figures = Figures(created=1)
+    hours = {12: Hour({Group("default", "JSAPI"): figures}, {0: figures})}
+    held = DaySummary(MCHID, NOW.date(), NOW, lease="lease", hours=hours)
+    last = next_recheck(NOW.date(), NOW + 2 * DAY)
+    assert last is not None
+    ended = finish_summary(held, "lease", {}, last, timedelta())
+    assert (ended.hours[12].slices, ended.hours[12].total, ended.due_at) == ({}, figures, None)
