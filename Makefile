@@ -1,6 +1,7 @@
 # run: the demo · test: everything · check: format, lint, types, architecture · bench: speed
 PYTHON ?= python3
 PY := .venv/bin/python
+JOBS ?= 2
 
 .PHONY: run test check bench install install-dev
 
@@ -10,7 +11,8 @@ run: install
 test: install-dev
 	@$(PY) -m scripts.programs
 	@$(MAKE) --no-print-directory check
-	@exec $(PY) -m pytest
+	@$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone"
+	@exec $(PY) -m pytest -m alone
 
 check: install-dev
 	$(PY) -m ruff format --check .

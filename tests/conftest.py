@@ -7,5 +7,7 @@ from hypothesis import HealthCheck, settings
 from service import logs
 
 logs.setup("warning", "json")
-settings.register_profile("fenpay", suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
+settings.register_profile(
+    "fenpay", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # a busy machine is no fault
 settings.load_profile("fenpay")

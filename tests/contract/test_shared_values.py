@@ -202,6 +202,7 @@ async def test_what_this_process_stored_outlives_redis_and_redis_is_used_again_w
         await cache.close()
 
 
+@pytest.mark.alone
 async def test_callers_do_not_wait_for_a_redis_that_is_away(clock: ManualClock, tmp_path: Path) -> None:
     server = await asyncio.start_server(lambda r, w: asyncio.sleep(60), "127.0.0.1", 0)
     cache = TokenCache(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", clock)

@@ -93,6 +93,7 @@ def var(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("install") / "var"
 
 
+@pytest.mark.alone
 def test_a_second_start_keeps_the_key_and_the_orders_and_takes_seconds(var: Path) -> None:
     sale = {"description": "扫码", "total": 1, "trade_type": "NATIVE"}
     with demo(var) as first:

@@ -6,6 +6,8 @@ import asyncio
 import time
 from pathlib import Path
 
+import pytest
+
 from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 from tests.http.client import Shop
 from tests.support.platform import an_order
@@ -16,6 +18,7 @@ from tests.support.site import Site
 from tests.support.stored import make_due
 
 
+@pytest.mark.alone
 async def test_without_redis_orders_logins_signatures_and_notifications_go_on(site: Site, shop: Shop) -> None:
     await shop.log_in()
     site.redis.stop()
@@ -34,6 +37,7 @@ async def test_without_redis_orders_logins_signatures_and_notifications_go_on(si
     assert (await shop.get("/readyz")).status == 200
 
 
+@pytest.mark.alone
 async def test_without_mongodb_nothing_is_acknowledged_and_afterwards_all_is_well(site: Site, shop: Shop) -> None:
     order = await shop.sold()
     message = site.platform.v3(order)

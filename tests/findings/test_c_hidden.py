@@ -219,6 +219,7 @@ async def test_c1_with_a_wrong_apiv3_key_why_names_it_and_a_replay_settles_the_p
     assert "Wechatpay-Serial" in shown.out
 
 
+@pytest.mark.alone
 async def test_c1_a_flood_of_forgeries_writes_few_lines_and_few_copies(shop: Shop, installation: Installation) -> None:
     order = await shop.sold()
     forged = [v3_with_another_key(installation.platform, order) for _ in range(20)]
@@ -350,6 +351,7 @@ def test_c11_each_argument_that_is_read_is_declared_by_its_method() -> None:
 # -- C6: placing an order ends in time -----------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 async def test_c6_placing_an_order_while_wechat_hangs_ends_within_ten_seconds_and_says_so(
     shop: Shop, installation: Installation
 ) -> None:

@@ -54,6 +54,7 @@ BY_THEMSELVES = ("notify", "query", "worker")
 """Sources of changes that no request of a test's makes."""
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("driver", ["motor", "pymongo"])
 async def test_g8_a_frozen_store_is_used_again_within_5_s_whichever_the_driver(
     open_site: OpenSite, driver: Driver
@@ -152,6 +153,7 @@ async def notify_for(shop: Shop, messages: list[Message], seconds: float) -> lis
     return [answer.status for answer in await asyncio.gather(*tasks)]
 
 
+@pytest.mark.alone
 async def test_g3_a_thousand_waiters_in_four_processes_are_one_call_and_find_redis_there(
     redis: EmbeddedRedis,
 ) -> None:
@@ -180,6 +182,7 @@ async def test_g3_a_full_pool_is_not_an_absent_redis(redis: EmbeddedRedis) -> No
     await two.close()
 
 
+@pytest.mark.alone
 async def test_g5_whoever_waits_for_wechat_at_a_sigterm_is_answered_before_the_exit(open_site: OpenSite) -> None:
     site = open_site(http={"drain_s": 4})
     async with Shop(site.service.url, site.simulator) as shop:
@@ -198,6 +201,7 @@ async def test_g5_whoever_waits_for_wechat_at_a_sigterm_is_answered_before_the_e
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.alone
 async def test_g9_while_wechat_is_known_to_hang_nobody_waits_for_it(account: Account, transport: Transport) -> None:
     async def call(path: str = "/hangs") -> tuple[str, float]:
         started = time.monotonic()
@@ -257,6 +261,7 @@ async def half_open(url: str, stop: asyncio.Event) -> None:
             writer.close()
 
 
+@pytest.mark.alone
 async def test_d2_g13_without_free_descriptors_genuine_messages_are_served_and_the_log_stays_short(
     open_site: OpenSite,
 ) -> None:
@@ -296,6 +301,7 @@ async def read_slowly(url: str, target: str, stop: asyncio.Event) -> None:
                 await asyncio.wait_for(stop.wait(), 1)
 
 
+@pytest.mark.alone
 async def test_g7_slow_readers_hold_no_genuine_message_up(open_site: OpenSite) -> None:
     site, stop = open_site(log={"level": "info"}), asyncio.Event()
     spent_s, statuses = [], []
@@ -313,6 +319,7 @@ async def test_g7_slow_readers_hold_no_genuine_message_up(open_site: OpenSite) -
     assert max(spent_s) < 1
 
 
+@pytest.mark.alone
 async def test_g6_a_flood_of_forged_messages_is_a_few_lines_and_delays_no_genuine_one(open_site: OpenSite) -> None:
     site = open_site(log={"level": "info"})
     async with Shop(site.service.url, site.simulator) as shop:
@@ -344,6 +351,7 @@ async def test_g6_a_flood_of_forged_messages_is_a_few_lines_and_delays_no_genuin
     assert max(refused.values()) <= 10 * seconds + 10
 
 
+@pytest.mark.alone
 async def test_a9_g2_lost_notifications_are_queried_several_at_a_time(open_site: OpenSite) -> None:
     """One at a time, 120 queries of 0.3 s would take 36 s; a date that another process left is seen within 15 s."""
     site = open_site(log={"level": "info"})

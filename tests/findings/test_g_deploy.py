@@ -113,6 +113,7 @@ async def test_g4_the_documented_restart_drops_no_request(fleet: Fleet) -> None:
     assert answers.total() > 200
 
 
+@pytest.mark.alone
 async def test_g7_slow_bodies_through_nginx_are_cut_within_10_s(fleet: Fleet) -> None:
     port = int(fleet.url.rpartition(":")[2])
     trusting = ssl.create_default_context()

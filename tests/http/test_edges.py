@@ -106,6 +106,7 @@ async def test_broken_http_is_never_a_success(service: ServiceProcess, data: byt
     assert answer.partition(b"\r\n")[0] in (b"", b"HTTP/1.1 400 Bad Request"), answer[:200]
 
 
+@pytest.mark.alone
 async def test_half_open_connections_keep_nobody_waiting_and_are_cut(
     service: ServiceProcess, shop: Shop, platform: Platform
 ) -> None:

@@ -111,6 +111,7 @@ async def test_without_a_key_there_is_no_news(shop: Shop) -> None:
     assert (await shop.ask("GET", "/api/stream")).status == 401
 
 
+@pytest.mark.alone
 async def test_a_stream_ends_when_the_process_is_told_to_stop(
     tmp_path: Path, simulator: SimulatorProcess, mongo: EmbeddedMongo, redis: EmbeddedRedis
 ) -> None:

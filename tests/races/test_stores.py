@@ -340,6 +340,7 @@ def own_mongo(tmp_path: Path) -> Iterator[EmbeddedMongo]:
         yield server
 
 
+@pytest.mark.alone
 async def test_while_the_server_stands_still_every_call_ends_in_time_and_afterwards_both_drivers_go_on(
     own_mongo: EmbeddedMongo, database: str, all_processes: list[StoreProcess]
 ) -> None:
@@ -403,6 +404,7 @@ async def ask_until(shop: Shop, number: str, until: float) -> list[tuple[str, in
     return payload
 
 
+@pytest.mark.alone
 async def test_while_the_server_stands_still_the_service_answers_503_in_time_and_afterwards_goes_on(
     own_mongo: EmbeddedMongo, redis: EmbeddedRedis, simulator: SimulatorProcess, tmp_path: Path
 ) -> None:

@@ -287,7 +287,11 @@ def test_an_order_whose_time_is_over_is_closed(merchant: Merchant) -> None:
     assert merchant.v3_query(out_trade_no).json()["trade_state"] == "CLOSED"
 
 
-@pytest.mark.parametrize("time_expire", [from_now(-60).isoformat(timespec="seconds"), "2026-02-30T00:00:00+08:00"])
+@pytest.mark.parametrize(
+    "time_expire",
+    [from_now(-60).isoformat(timespec="seconds"), "2026-02-30T00:00:00+08:00"],
+    ids=["over", "no time"],
+)
 def test_a_time_that_is_over_or_no_time_is_refused(merchant: Merchant, time_expire: str) -> None:
     answer = merchant.v3("POST", JSAPI, merchant.v3_order(time_expire=time_expire))
     assert (answer.status, answer.json()["message"]) == (400, "交易有效截止时间非法")

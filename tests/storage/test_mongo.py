@@ -202,6 +202,7 @@ async def first_of(batches: AsyncIterator[Any]) -> Any:
     return None
 
 
+@pytest.mark.alone
 async def test_every_call_says_within_three_seconds_that_the_server_is_away(driver: Driver) -> None:
     storage = a_storage("mongodb://127.0.0.1:1", "nowhere", driver)
     started = time.monotonic()
@@ -215,6 +216,7 @@ async def test_every_call_says_within_three_seconds_that_the_server_is_away(driv
     await storage.close()
 
 
+@pytest.mark.alone
 async def test_a_server_that_cannot_be_found_is_given_up_on_after_a_second(driver: Driver) -> None:
     storage = a_storage("mongodb://127.0.0.1:1", "nowhere", driver)
     started = time.monotonic()

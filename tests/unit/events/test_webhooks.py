@@ -125,6 +125,7 @@ async def test_a_redirect_is_a_failure_and_not_followed(sink: Sink, status: int)
     assert [message.path for message in sink.received] == ["/notify"]
 
 
+@pytest.mark.alone
 async def test_a_slow_receiver_is_left_in_time() -> None:
     async def ponder(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

@@ -50,6 +50,7 @@ def test_plain_and_zipped_downloads_become_the_same_file(tmp_path: Path, sent: b
         (b"x" * 10_000_001, "size"),
         (b"<" + b"x" * 70_000, "size"),
     ],
+    ids=["nothing", "cut", "wrong sum", "garbage within", "garbage after", "too much", "too much of an error"],
 )
 def test_what_is_wrong_leaves_nothing_behind(tmp_path: Path, sent: bytes, reason: str) -> None:
     with pytest.raises(BillBroken) as caught:

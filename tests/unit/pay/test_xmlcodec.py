@@ -121,6 +121,7 @@ def test_a_doctype_is_refused_however_it_is_encoded(body: str, encoding: str) ->
         parse(body.encode(encoding))
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "body",
     [

@@ -380,6 +380,7 @@ async def test_a_batch_that_fails_after_all_have_left_is_nobodys_loss(bench: Ben
 # -- time --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 async def test_who_has_waited_for_two_and_a_half_seconds_does_not_know(bench: Bench) -> None:
     """Sent or not; what was sent goes on, what was not is withdrawn."""
     started = time.monotonic()
