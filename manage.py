@@ -20,6 +20,7 @@ from cli.commands import (
     books,
     events,
     explain,
+    listen,
     notify,
     orders,
     refunds,
@@ -207,6 +208,7 @@ app.add_typer(alarms.app, name="alarms")
 app.add_typer(why.app)
 app.add_typer(support.app)
 app.add_typer(tail.app)
+app.add_typer(listen.app)
 app.add_typer(trigger.app)
 app.add_typer(sign.app, name="sign")
 app.add_typer(explain.app)

@@ -22,6 +22,7 @@ from wechat.domain.errors import Bilingual
 ANSWER_S = 60.0  # a query may wait for WeChat, and for its spare host after that
 PIECE = 64 * 1024
 SILENCE_S = 30.0  # a stream carries something at least every ten seconds
+RECEIVER_S = 10.0  # as long as a webhook may take
 OPEN = b": open\n"
 
 
@@ -132,6 +133,27 @@ class Service:
         """Numbers stand in paths as they are: the service's routes want their ``|``, ``*`` and ``@`` unescaped."""
         pairs = {name: value for name, value in query.items() if value is not None}
         return f"{self.place.url}{path}" + (f"?{urlencode(pairs)}" if pairs else "")
+
+
+def post_once(address: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, str]:
+    """Post ``body`` to a receiver on this machine: its status, 0 without an answer, and that in words."""
+    request = Request(address, body, dict(headers), method="POST")  # noqa: S310 - check_receiver allows http and https only
+    try:
+        with _opener(local=True).open(request, timeout=RECEIVER_S) as answer:
+            return answer.status, str(answer.status)
+    except HTTPError as error:
+        error.close()
+        return error.code, str(error.code)
+    except URLError as error:
+        return 0, _name_failure(error.reason)
+    except (OSError, http.client.HTTPException) as error:
+        return 0, _name_failure(error)
+
+
+def _name_failure(reason: object) -> str:
+    if isinstance(reason, TimeoutError):
+        return "timeout"
+    return "connection refused" if isinstance(reason, ConnectionRefusedError) else "no answer"
 
 
 class _Stay(HTTPRedirectHandler):

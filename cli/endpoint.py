@@ -111,6 +111,23 @@ def check_address(url: str) -> str:
     return url.rstrip("/")
 
 
+def check_receiver(url: str) -> str:
+    """``url``, if it is an address on this machine: events name payers, and go nowhere else. Raises Problem."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.username is None and parts.port != 0 and url.isprintable()
+        usable = usable and not parts.fragment and _is_loopback(parts.hostname or "")
+    except ValueError:
+        usable = False
+    if not usable:
+        text = Bilingual(
+            "--forward-to 是本机的地址，如 http://127.0.0.1:3000/hook",
+            "--forward-to is an address on this machine, such as http://127.0.0.1:3000/hook",
+        )
+        raise Problem(Exit.USAGE, "BAD_RECEIVER", text)
+    return url
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -51,6 +51,7 @@ from wechat.events.redelivery import Redelivery
 from wechat.events.relay import LONGEST_REST as RELAY_REST
 from wechat.events.relay import RelayWork
 from wechat.events.targets import Target
+from wechat.events.trials import WebhookTrials
 from wechat.events.webhooks import Webhook
 from wechat.notifications.receiver import NotificationReceiver, Receivers
 from wechat.notifications.refusals import Refusals
@@ -138,7 +139,6 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
     pay = gateways.build(settings, transport, Runtime(machine, runtime.random, telemetry, runtime.threads))
     storage, token_store = _storage(settings, mongo_url, runtime), _token_cache(settings, redis_url, clock)
     core = build_core(storage, pay.gateways, pay.refunds, read_core_settings(settings), runtime, machine)
-    books = build_books(core, pay.bills[settings.pay.api], read_bill_settings(settings), settings.pay.mchid, runtime)
     account = _account(settings, transport, token_store, runtime)
     hooks, alarms = _webhooks(settings, machine), _alarm_board(settings, core, runtime, machine, telemetry)
     services = Services(
@@ -146,7 +146,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         clock=clock,
         orders=core.orders,
         refunds=core.refunds,
-        books=books,
+        books=_books(settings, core, pay, runtime),
         staff=build_staff(settings, core.store, token_store, runtime, machine),
         receiver=core.receiver,
         alarms=alarms,
@@ -161,6 +161,7 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         notification_store=core.store.notifications,
         delivery_store=core.store.deliveries,
         redelivery=core.redelivery,
+        webhook_trials=WebhookTrials(hooks, settings.pay.mchid, runtime),
         token_store=token_store,
         probes={"mongo": _probe(storage)},
         unindexed=lambda: storage.unindexed,
@@ -171,6 +172,11 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
     background = _background(core, pay, services, hooks, [transport, *pay.closing], redis_url, runtime)
     closing = [transport, *pay.closing, storage, token_store, account.tokens, *hooks, clock, core.finder, *background]
     return Process(services, storage, clock, background, closing, [transport, *pay.closing])
+
+
+def _books(settings: Settings, core: Core, pay: gateways.Pay, runtime: Runtime) -> Books:
+    bills, mchid = pay.bills[settings.pay.api], settings.pay.mchid
+    return build_books(core, bills, read_bill_settings(settings), mchid, runtime)
 
 
 def _background(

@@ -57,6 +57,7 @@ CLI_MAY = (
     "wechat.reconciliation.books",
     "wechat.support.cli_hints",
     "wechat.domain.errors",
+    "wechat.domain.events",
     "wechat.domain.money",
     "wechat.domain.orders",
     "wechat.domain.refunds",
@@ -65,6 +66,7 @@ CLI_MAY = (
     "wechat.pay.key_files",
     "wechat.explain",
     "wechat.catalogue",
+    "wechat.events.signature",
     "wechat.staff.operator",
     "wechat.domain.staff",
 )

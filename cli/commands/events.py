@@ -14,6 +14,7 @@ from cli.context import AsJson, Cursor, KeyFile, Limit, Url, Yes, command_contex
 from cli.output import Screen, moment, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual
+from wechat.domain.events import EventType
 from wechat.domain.labels import DELIVERY_STATES
 from wechat.support.cli_hints import command
 
@@ -70,6 +71,37 @@ def resend(
             context.screen.confirm(lambda: question, yes=yes)
         sent = context.service.post(f"/api/events/{event_id}/resend", target=target)
         context.screen.show(sent, _listing(context.screen, sent["events"]))
+
+
+@app.command(help=words("向一个 webhook 发送签名的测试事件", "Send a signed test event to a webhook, once."))
+def test(
+    target: Annotated[str | None, typer.Option(help=words("webhook 的名称", "the webhook's name"))] = None,
+    kind: Annotated[str, typer.Option("--type", help=", ".join(EventType))] = EventType.ORDER_PAID,
+    url: Url = None,
+    key_file: KeyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send a signed test event to a webhook, once."""
+    with command_context("events test", url, key_file, as_json, next_step=command("doctor")) as context:
+        trial = context.service.post("/api/events/test", target=target, type=kind)
+        context.screen.show(trial, _trial(context.screen, trial))
+        if not trial["delivered"]:
+            result, name = trial["result"], trial["target"]
+            text = Bilingual(f"{name} 没有接收：{result}", f"{name} did not take it: {result}")
+            raise Problem(Exit.FAILED, "NOT_DELIVERED", text)
+
+
+def _trial(screen: Screen, trial: Mapping[str, Any]) -> RenderableType:
+    return screen.sheet(
+        [
+            (Bilingual("事件", "Event"), trial["id"]),
+            (Bilingual("类型", "Type"), trial["type"]),
+            (Bilingual("目标", "Target"), trial["target"]),
+            (Bilingual("应答", "Answer"), trial["result"]),
+            (Bilingual("用时", "Took"), f"{trial['duration_s']:.3f} s"),
+            (Bilingual("内容", "Body"), trial["body"]),
+        ]
+    )
 
 
 def _listing(screen: Screen, deliveries: Sequence[Mapping[str, Any]]) -> RenderableType:

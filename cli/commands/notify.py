@@ -58,7 +58,8 @@ def verify(message_id: RefusedId, url: Url = None, key_file: KeyFile = None, as_
     with command_context("notify verify", url, key_file, as_json, next_step=command("notify list")) as desk:
         told = desk.service.post(f"{PATH}/{_check_id(message_id)}/verify")
         for slip in told.get("slips", ()):
-            desk.screen.say(Bilingual(*2 * (f"✘ {slip['code']}  {slip['text']}",)))
+            line = f"✘ {slip['code']}  {slip['text']}"
+            desk.screen.say(Bilingual(line, line))
         _require_acceptance(told, message_id)
         about = told["out_trade_no"] or "–"
         desk.screen.show(told, cell(Bilingual(f"✔ 校验通过：{about}", f"✔ It verifies: {about}").to(desk.screen.lang)))

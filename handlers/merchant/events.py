@@ -5,9 +5,10 @@ from __future__ import annotations
 from handlers.web.base import ApiHandler, takes_query
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
-from handlers.web.views import delivery_view
+from handlers.web.views import delivery_view, trial_view
 from wechat.domain.deliveries import DeliveryState
 from wechat.domain.errors import BadRequest, Bilingual
+from wechat.domain.events import EventType
 
 
 class EventsHandler(ApiHandler):
@@ -41,8 +42,22 @@ class ResendHandler(ApiHandler):
         self.write_json({"events": [delivery_view(delivery) for delivery in again]})
 
 
+class TestHandler(ApiHandler):
+    """Send a test event of ``type`` to the webhook ``target``, now and once."""
+
+    @takes_query("target", "type")
+    async def post(self) -> None:
+        kind = self.get_query_argument("type", EventType.ORDER_PAID)
+        if kind not in list(EventType):
+            kinds = ", ".join(EventType)
+            raise BadRequest(Bilingual(f"type 可取 {kinds}", f"type is one of {kinds}"), field="type")
+        trial = await self.services.webhook_trials.send(self.get_query_argument("target", ""), EventType(kind))
+        self.write_json(trial_view(trial))
+
+
 def routes(services: Services) -> list[Route]:
     return [
+        Route(pattern=r"/api/events/test", handler=TestHandler, access=Access.MERCHANT, name="api_event_test"),
         Route(pattern=r"/api/events", handler=EventsHandler, access=Access.MERCHANT, name="api_events"),
         Route(
             pattern=r"/api/events/([0-9a-f]{24})/resend",

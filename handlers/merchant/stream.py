@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from handlers.web.base import ApiHandler, takes_query
 from handlers.web.event_stream import Frame, Streaming
 from handlers.web.plugin import Access, Route
+from handlers.web.scopes import EVENT_STREAM
 from handlers.web.services import Services
 from wechat.domain.errors import BadRequest, Bilingual
 from wechat.domain.news import News, NewsKind
 from wechat.domain.orders import OUT_TRADE_NO
 from wechat.domain.times import to_v3
+from wechat.events.webhooks import Webhook
 
 
 class StreamHandler(Streaming, ApiHandler):
@@ -37,6 +39,26 @@ class StreamHandler(Streaming, ApiHandler):
         return number
 
 
+class EventStreamHandler(Streaming, ApiHandler):
+    """Events as webhooks get them, byte for byte, as they happen; with ``target`` only what that webhook wants, signed
+    by its secrets. What webhooks get does not change."""
+
+    @takes_query("target")
+    async def get(self) -> None:
+        target = self.get_query_argument("target", "")
+        webhook = self.services.webhook_trials.find(target) if target else None
+        with self.services.feed.listen([NewsKind.EVENT]) as listener:
+            await self.send_news(listener, lambda news: render_event(news, webhook))
+
+
+def render_event(news: News, webhook: Webhook | None) -> Iterator[Frame]:
+    """``{"id", "type", "body", "headers"}``; without a webhook there is no signature among the headers."""
+    event_id, kind, body = (str(news.data[name]) for name in ("id", "type", "body"))
+    if webhook is None or webhook.wants(kind):
+        headers = webhook.sign(event_id, body.encode()) if webhook else {}
+        yield "event", {"id": event_id, "type": kind, "body": body, "headers": headers}
+
+
 def render(news: News) -> Iterator[Frame]:
     """``{"kind", "at", "out_trade_no", …}``; of an event all but its body, which may name a person."""
     data = {name: value for name, value in news.data.items() if name != "body"}
@@ -45,4 +67,7 @@ def render(news: News) -> Iterator[Frame]:
 
 
 def routes(services: Services) -> list[Route]:
-    return [Route(pattern=r"/api/stream", handler=StreamHandler, access=Access.MERCHANT, name="api_stream")]
+    return [
+        Route(pattern=r"/api/stream", handler=StreamHandler, access=Access.MERCHANT, name="api_stream"),
+        Route(pattern=EVENT_STREAM, handler=EventStreamHandler, access=Access.MERCHANT, name="api_event_stream"),
+    ]

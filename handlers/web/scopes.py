@@ -5,9 +5,13 @@ from __future__ import annotations
 from service.settings.sections import Scope
 from wechat.domain.errors import Bilingual, Forbidden
 
+EVENT_STREAM = "/api/events/stream"
+
 
 def scope_of(method: str, path: str) -> Scope:
     """What an API key must be allowed for this call: reading, orders, refunds, or operating the service."""
+    if path == EVENT_STREAM:
+        return Scope.OPERATE  # it signs by a webhook's secrets
     if method in ("GET", "HEAD"):
         return Scope.READ
     if path.startswith("/api/refunds/") or path.endswith("/refunds"):

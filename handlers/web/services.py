@@ -15,6 +15,7 @@ from wechat.diagnosis.diagnosis import Diagnosis
 from wechat.diagnosis.health import Health
 from wechat.domain.ports import CallStore, Clock, DeliveryStore, NotificationStore, OrderStore, TokenStore
 from wechat.events.redelivery import Redelivery
+from wechat.events.trials import WebhookTrials
 from wechat.live.feed import LiveFeed
 from wechat.notifications.receiver import NotificationReceiver
 from wechat.orders.drafts import Item
@@ -121,6 +122,7 @@ class Services:
     notification_store: NotificationStore
     delivery_store: DeliveryStore
     redelivery: Redelivery
+    webhook_trials: WebhookTrials
     token_store: TokenStore
     probes: Mapping[str, Probe]
     unindexed: Callable[[], Sequence[str]]

@@ -15,6 +15,7 @@ from wechat.domain.orders import Order, Refund, TimelineEntry
 from wechat.domain.refunds import not_now
 from wechat.domain.refused import RefusedNotification
 from wechat.domain.times import BEIJING, to_v3
+from wechat.events.trials import Trial
 from wechat.explain.model import Slip
 from wechat.explain.slips import describe_code
 from wechat.notifications.reasons import REASONS
@@ -161,6 +162,19 @@ def remote_view(error: RemoteError, lang: str) -> dict[str, Any]:
         "request_id": error.request_id,
         "causes": [cause.to(lang) for cause in error.advice.causes],
         "next": error.advice.next_step.to(lang),
+    }
+
+
+def trial_view(trial: Trial) -> dict[str, Any]:
+    """A test event and its receiver's answer; ``body`` is what was sent, as text."""
+    return {
+        "id": trial.event.id,
+        "type": trial.event.type,
+        "target": trial.target,
+        "delivered": trial.outcome.ok,
+        "result": trial.outcome.result,
+        "duration_s": round(trial.duration_s, 4),
+        "body": trial.event.body().decode(),
     }
 
 

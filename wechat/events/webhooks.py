@@ -79,7 +79,7 @@ class Webhook:
     async def deliver(self, event: Event) -> Outcome:
         """See Target. A 2xx is taken for delivered and nothing else."""
         body = event.body()
-        headers = self._headers(event.id, body)
+        headers = self.sign(event.id, body)
         try:
             async with self._open().post(
                 self._url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False
@@ -88,7 +88,8 @@ class Webhook:
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
             return Outcome(False, _name_failure(error))
 
-    def _headers(self, event_id: str, body: bytes) -> dict[str, str]:
+    def sign(self, event_id: str, body: bytes) -> dict[str, str]:
+        """The headers of a message that is sent now."""
         timestamp = int(self._clock.now().timestamp())
         return {
             "Content-Type": "application/json",

@@ -1,0 +1,73 @@
+"""Events that no order stands behind, to try a receiver with. Each says so: ``data.test`` is true."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from wechat.domain.deliveries import Event, staged_events
+from wechat.domain.events import EventType, OutgoingEvent
+from wechat.domain.facts import Api, RefundState
+from wechat.domain.money import Fen
+from wechat.domain.orders import Order, Payment, Refund, TradeState, TradeType
+
+TOTAL, REFUNDED = Fen(1800), Fen(500)
+ORDER_STATES = {
+    EventType.ORDER_PAID: TradeState.SUCCESS,
+    EventType.ORDER_PAID_LATE: TradeState.PAID_LATE,
+    EventType.ORDER_CLOSED: TradeState.CLOSED,
+}
+"""What an order is after each event about it; after one about a refund it is REFUND."""
+REFUND_STATES = {
+    EventType.REFUND_SUCCEEDED: RefundState.SUCCESS,
+    EventType.REFUND_FAILED: RefundState.CLOSED,
+    EventType.REFUND_ABNORMAL: RefundState.ABNORMAL,
+}
+
+
+def build_sample(kind: EventType, event_id: str, mchid: str, now: datetime) -> Event:
+    """An event as an order of ``mchid`` would stage it: the same fields, and ``test``."""
+    order = _order(mchid, ORDER_STATES.get(kind, TradeState.REFUND), now)
+    refund_no = f"test-refund-{event_id[:8]}" if kind in REFUND_STATES else ""
+    if refund_no:
+        order = replace(order, refunds=(_refund(order, refund_no, REFUND_STATES[kind], now),))
+    [(event, _)] = staged_events(replace(order, outbox=(OutgoingEvent(event_id, kind, now, 1, refund_no),)))
+    return replace(event, data={**event.data, "test": True})
+
+
+def _order(mchid: str, state: TradeState, now: datetime) -> Order:
+    paid = Payment("4200000000000000000000000000", TOTAL, now, int(TOTAL))
+    return Order(
+        out_trade_no="TEST-ORDER-0001",
+        api=Api.V3,
+        appid="",
+        mchid=mchid,
+        trade_type=TradeType.NATIVE,
+        description="test",
+        total=TOTAL,
+        created_at=now - timedelta(minutes=1),
+        expires_at=now + timedelta(minutes=29),
+        notify_url="",
+        client_ip="",
+        trade_state=state,
+        payments=() if state is TradeState.CLOSED else (paid,),
+    )
+
+
+def _refund(order: Order, out_refund_no: str, state: RefundState, now: datetime) -> Refund:
+    return Refund(
+        out_refund_no=out_refund_no,
+        out_trade_no=order.out_trade_no,
+        transaction_id=order.transaction_id,
+        api=order.api,
+        appid=order.appid,
+        mchid=order.mchid,
+        refund=REFUNDED,
+        total=order.total,
+        reason="test",
+        by="test",
+        notify_url="",
+        created_at=now,
+        state=state,
+        success_at=now if state is RefundState.SUCCESS else None,
+    )

@@ -1,0 +1,51 @@
+"""What a developer needs of webhooks: a test event to one of them, and the signature that one would have got."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from wechat.domain.deliveries import Event, Outcome
+from wechat.domain.errors import BadRequest, Bilingual, NotFound
+from wechat.domain.events import EventType
+from wechat.domain.ports import Runtime
+from wechat.events.samples import build_sample
+from wechat.events.webhooks import Webhook
+
+ID_BYTES = 12
+
+
+class Trial(NamedTuple):
+    """A test event that was sent, and what its receiver answered."""
+
+    target: str
+    event: Event
+    outcome: Outcome
+    duration_s: float
+
+
+class WebhookTrials:
+    """Webhooks by name. Nothing here is stored, and no delivery of an order's event changes."""
+
+    def __init__(self, webhooks: Sequence[Webhook], mchid: str, runtime: Runtime) -> None:
+        self._webhooks: Mapping[str, Webhook] = {webhook.name: webhook for webhook in webhooks}
+        self._mchid = mchid
+        self._random = runtime.random
+        self._clock = runtime.clock
+
+    def find(self, name: str = "") -> Webhook:
+        """The webhook of that name, or without one the only one there is. Raises NotFound and BadRequest."""
+        if not self._webhooks:
+            text = Bilingual("没有配置 webhooks", "There are no webhooks in the settings")
+            raise NotFound(text, code="NO_WEBHOOK")
+        if name in self._webhooks or (not name and len(self._webhooks) == 1):
+            return self._webhooks[name or next(iter(self._webhooks))]
+        names = ", ".join(self._webhooks)
+        raise BadRequest(Bilingual(f"target 可取 {names}", f"target is one of {names}"), field="target")
+
+    async def send(self, target: str, kind: EventType) -> Trial:
+        """Send a test event once, signed like every other. Raises as ``find``."""
+        webhook, started = self.find(target), self._clock.monotonic()
+        event = build_sample(kind, self._random.token(ID_BYTES), self._mchid, self._clock.now())
+        outcome = await webhook.deliver(event)
+        return Trial(webhook.name, event, outcome, self._clock.monotonic() - started)
