@@ -54,8 +54,8 @@ def transaction(data: Mapping[str, Any], state: RemoteState) -> Transaction:
         openid=optional(section(data, "payer"), "openid"),
         payer_total=payer_total if type(payer_total) is int and 0 <= payer_total <= MOST_FEN else None,
         success_time=time(data, "success_time") if state.paid else None,
-        bank_type=optional(data, "bank_type"),
-        attach=optional(data, "attach"),
+        bank_type=informative(data, "bank_type"),
+        attach=informative(data, "attach"),
     )
 
 
@@ -100,6 +100,12 @@ def optional(data: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str) or _LONE_SURROGATE.search(value):
         raise Malformed(name)
     return value
+
+
+def informative(data: Mapping[str, Any], name: str) -> str:
+    """A text that decides nothing: empty where it is no text, because a payment must not be lost for it."""
+    value = data.get(name)
+    return value if isinstance(value, str) and not _LONE_SURROGATE.search(value) else ""
 
 
 def fen(amount: Mapping[str, Any], name: str) -> int:
