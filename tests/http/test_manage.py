@@ -197,7 +197,7 @@ async def test_wechats_no_is_told_in_its_own_words(shop: Shop, manage: Manage, s
     ran = await manage("order", "query", number)
     assert (ran.code, ran.out) == (4, "")
     assert "微信支付返回信息: SIGN_ERROR 签名错误" in ran.err
-    assert "商户API私钥与商户API证书序列号不匹配" in ran.err
+    assert "pay.v3.merchant_key 不是商户号" in ran.err
     assert ran.err.endswith(f"下一步：manage.py why {number}\n")
     error = (await manage("order", "query", number, "--json")).error()
     assert (error["exit"], error["wechat"]["code"]) == (4, "SIGN_ERROR")
