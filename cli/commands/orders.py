@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
+import segno
 import typer
 from rich.console import RenderableType
+from rich.text import Text as Styled
 
+from cli.amounts import AmountInFen, AmountInYuan, parse_amount
 from cli.context import AsJson, Context, Cursor, KeyFile, Limit, OrderNo, Url, Yes, command_context, number
 from cli.output import Screen, moment, money, words
 from cli.problems import Exit, Problem
@@ -42,6 +47,47 @@ def list_orders(
         page = context.service.get("/api/orders", trade_state=wanted, limit=limit, cursor=cursor)
         context.screen.show(page, _listing(context.screen, page["orders"]))
         context.next_page("order list", page, wanted, limit)
+
+
+@app.command(help=words("下单；NATIVE 订单显示二维码", "Place an order; of a NATIVE one, show the QR code."))
+def create(
+    description: Annotated[str, typer.Option(help=words("商品说明", "what is sold"))],
+    amount: AmountInFen = None,
+    yuan: AmountInYuan = None,
+    trade_type: Annotated[str, typer.Option("--trade-type", help="NATIVE, JSAPI, MWEB, APP")] = "NATIVE",
+    openid: Annotated[str | None, typer.Option(help=words("JSAPI 订单的用户", "whose JSAPI order it is"))] = None,
+    no: Annotated[str | None, typer.Option("--no", help=words("商户订单号", "out_trade_no"))] = None,
+    attach: Annotated[str | None, typer.Option(help=words("附加数据", "comes back with the payment"))] = None,
+    expires_in_s: Annotated[
+        int | None, typer.Option("--expires-in", metavar="S", help=words("多少秒内可支付", "payable for so long"))
+    ] = None,
+    api: Annotated[str | None, typer.Option(help="v3, v2")] = None,
+    payer_client_ip: Annotated[
+        str | None,
+        typer.Option("--payer-client-ip", help=words("MWEB 订单：用户的 IP", "the payer's address, for MWEB")),
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="Idempotency-Key")] = None,
+    url: Url = None,
+    key_file: KeyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Place an order; of a NATIVE one, show the QR code."""
+    with command_context("order create", url, key_file, as_json) as context:
+        wish = {
+            "description": description,
+            "total": parse_amount(amount, yuan),
+            "trade_type": trade_type.upper(),
+            "openid": openid,
+            "out_trade_no": number("out_trade_no", no) if no else None,
+            "attach": attach,
+            "expires_in_s": expires_in_s,
+            "api": api,
+            "payer_client_ip": payer_client_ip,
+        }
+        given = {name: value for name, value in wish.items() if value is not None}
+        order = context.service.post("/api/orders", given, key=key or f"cli-{secrets.token_hex(12)}")
+        context.screen.show(order, *_views(context.screen, order), *_qr(order))
+        context.screen.next_step(command("order show", order["out_trade_no"]))
 
 
 @app.command(help=words("看一笔订单：状态、时间线、收到的通知", "Show an order with its timeline and notifications."))
@@ -114,6 +160,15 @@ def _views(screen: Screen, order: Order) -> list[RenderableType]:
     return views
 
 
+def _qr(order: Order) -> list[RenderableType]:
+    """The code that a payer scans, as a terminal draws it."""
+    if not order.get("code_url"):
+        return []
+    drawing = io.StringIO()
+    segno.make(order["code_url"], error="m").terminal(drawing, compact=True)
+    return [Styled.from_ansi(drawing.getvalue())]
+
+
 def _sheet(screen: Screen, order: Order) -> RenderableType:
     left = money(order["total"] - order["refund_reserved"]) if order["transaction_id"] else ""
     return screen.sheet(
@@ -129,6 +184,7 @@ def _sheet(screen: Screen, order: Order) -> RenderableType:
             (Bilingual("支付截止时间", "Expires"), moment(order["expires_at"])),
             (Bilingual("支付时间", "Paid"), moment(order["paid_at"])),
             (Bilingual("二维码内容", "code_url"), order.get("code_url")),
+            (Bilingual("H5 支付链接", "h5_url"), order.get("h5_url")),
         ]
     )
 

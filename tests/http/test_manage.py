@@ -64,6 +64,19 @@ async def test_a_close_that_wechat_does_not_take_yet_says_when(shop: Shop, manag
     assert "满 5 分钟" in closed.err
 
 
+async def test_an_order_is_placed_and_its_code_is_drawn(shop: Shop, manage: Manage) -> None:
+    placed = await manage("order", "create", "--description", "茶", "--yuan", "18.00", "--no", "CLI-ORDER-1", "--json")
+    assert (placed.code, placed.json()["out_trade_no"], placed.json()["total"]) == (0, "CLI-ORDER-1", 1800)
+    shop.simulator.control("POST", "scan", {"code_url": placed.json()["code_url"], "scenario": "success"})
+    drawn = await manage("order", "create", "--description", "茶", "--amount", "1800")
+    assert "¥18.00" in drawn.out
+    assert drawn.out.count("█") > 100
+    wrong = await manage(
+        "order", "create", "--description", "茶", "--amount", "1800", "--trade-type", "JSAPI", "--json"
+    )
+    assert (wrong.code, wrong.error()["field"]) == (2, "openid")
+
+
 async def test_orders_are_listed_page_by_page(shop: Shop, manage: Manage) -> None:
     numbers = [str((await shop.sold())["out_trade_no"]) for _ in range(3)]
     first = await manage("order", "list", "--limit", "2", "--state", "NOTPAY", "--json")
