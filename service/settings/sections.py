@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zlib import crc32
 
-from pydantic import AfterValidator, AwareDatetime, Field, SecretStr, model_validator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, SecretStr, model_validator
 
 from service.settings.values import EMBEDDED, MEMORY, BaseUrl, Origin, Section, check_secret, check_store_url
 from wechat.domain.money import MAX_TOTAL
@@ -20,6 +20,10 @@ from wechat.support.validation import Needs
 
 MAX_NAME = 120
 """Bytes of a product's name: an order's description has 127, and " × 999" takes seven."""
+
+
+WHOLE = BeforeValidator(lambda value: int(value) if isinstance(value, str) and value.isdecimal() else value)
+"""A strict number that an environment variable, which is text, can hold too."""
 
 
 def _check_pattern(value: str) -> str:
@@ -129,7 +133,7 @@ class ConsoleSettings(Section):
     enabled: bool = True
     idle_minutes: int = Field(60, ge=1, le=1440)
     absolute_hours: int = Field(12, ge=1, le=168)
-    second_person_above: int = Field(0, ge=0, le=MAX_TOTAL, strict=True)
+    second_person_above: Annotated[int, WHOLE] = Field(0, ge=0, le=MAX_TOTAL, strict=True)
     totp_required: tuple[Role, ...] = ()
     demo_login_sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$")
 

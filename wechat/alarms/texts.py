@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from wechat.domain.alarms import Alarm
 from wechat.domain.errors import Bilingual
+from wechat.domain.labels import MISMATCHES
 from wechat.explain.slips import SlipCode, describe_code
 from wechat.notifications.reasons import REASONS
 from wechat.support.cli_hints import command
@@ -45,30 +47,50 @@ MEANINGS: Mapping[str, Bilingual] = {
 """Without the order or day, which is told beside it."""
 MISMATCH = Bilingual("微信支付的结果与订单不一致", "what WeChat Pay says does not match the order")
 HEALTH = "health_"
+HEALTH_MEANINGS: Mapping[str, Bilingual] = {
+    "wechat": Bilingual("连不上微信", "WeChat cannot be reached"),
+    "pay": Bilingual("微信支付不接受本系统的凭据", "WeChat Pay does not take the credentials"),
+    "keys": Bilingual("没有可用的微信支付公钥或平台证书", "there is no key to check WeChat Pay's signatures with"),
+    "token": Bilingual("无法获取 access_token", "no access_token can be had"),
+    "allow_list": Bilingual("服务器 IP 不在白名单", "the server's IP is not on the allow list"),
+    "clock": Bilingual("本机时间与微信相差过大", "this machine's clock is too far from WeChat's"),
+    "notifications": Bilingual("通知持续被拒绝", "notifications are refused again and again"),
+}
+"""By the name of the check; that of certificates has an alarm of its own."""
+CODES = re.compile(r"[0-9][0-9-]*|[A-Z][A-Z0-9_]{2,}")
+DETAILS: Mapping[str, str] = {"books_differ": "{} 条差异", "bill_lines_unread": "第 {} 行"}
+"""What the numbers in a Chinese reader's details are."""
 OF_DAYS = frozenset({"books_differ", "bill_lines_unread", "bill_late", "reconciliation_failed"})
 REFUSED = "notifications_refused"
 
 
 def sentence(alarm: Alarm) -> Bilingual:
-    """One line about an alarm."""
+    """One line about an alarm, each language by itself: what it means, what it is about, and the details."""
+    meaning, slips, details = _describe_kind(alarm), _describe_slips(alarm), _describe_error(alarm)
+    zh = "，".join(filter(None, (alarm.subject, details.zh)))
+    en = ", ".join(filter(None, (alarm.subject, details.en)))
+    return Bilingual(
+        f"{meaning.zh}{slips.zh}" + (f"（{zh}）" if zh else ""), f"{meaning.en}{slips.en}" + (f" ({en})" if en else "")
+    )
+
+
+def _describe_kind(alarm: Alarm) -> Bilingual:
+    """What has happened, without what it is about."""
+    if alarm.kind in MEANINGS:
+        meaning, reason = MEANINGS[alarm.kind], REASONS.get(alarm.subject) if alarm.kind == REFUSED else None
+        return Bilingual(f"{meaning.zh}：{reason.text.zh}", f"{meaning.en}: {reason.text.en}") if reason else meaning
     if alarm.kind.startswith(HEALTH):
         name = alarm.kind.removeprefix(HEALTH)
-        return Bilingual(f"{name}：{alarm.error}", f"{name}: {alarm.error}")
-    if alarm.kind == REFUSED and alarm.subject in REASONS:
-        return _describe_refused(alarm)
-    meaning, slips = MEANINGS.get(alarm.kind, MISMATCH), _describe_slips(alarm)
-    about = f" {alarm.subject}" if alarm.subject else ""
-    kind = f"{alarm.kind}{about}"
-    detail = f"，{alarm.error}" if alarm.error and alarm.error != alarm.subject else ""
-    english = f", {alarm.error}" if detail else ""
-    return Bilingual(f"{meaning.zh}{slips.zh}（{kind}{detail}）", f"{meaning.en}{slips.en} ({kind}{english})")
+        return HEALTH_MEANINGS.get(name, Bilingual(f"服务检查未通过：{name}", f"a check of the service fails: {name}"))
+    verdict = MISMATCHES.get(alarm.kind.partition("_")[2])
+    return Bilingual(f"{MISMATCH.zh}：{verdict.zh}", f"{MISMATCH.en}: {verdict.en}") if verdict else MISMATCH
 
 
-def _describe_refused(alarm: Alarm) -> Bilingual:
-    """Why notifications are refused: the reason, and the slip where it was found out."""
-    meaning, why, slips = MEANINGS[REFUSED], REASONS[alarm.subject].text, _describe_slips(alarm)
-    about = " ".join([alarm.subject, alarm.error]).strip()
-    return Bilingual(f"{meaning.zh}：{why.zh}{slips.zh}（{about}）", f"{meaning.en}: {why.en}{slips.en} ({about})")
+def _describe_error(alarm: Alarm) -> Bilingual:
+    """The details. An error is a log's English sentence: readers of Chinese get the numbers, dates and codes of it."""
+    if alarm.error in ("", alarm.subject):
+        return Bilingual("", "")
+    return Bilingual(DETAILS.get(alarm.kind, "{}").format("、".join(CODES.findall(alarm.error))), alarm.error)
 
 
 def _describe_slips(alarm: Alarm) -> Bilingual:

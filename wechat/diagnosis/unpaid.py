@@ -9,6 +9,7 @@ from wechat.diagnosis.pages import explain_pages
 from wechat.diagnosis.snapshot import Finding, OrderSnapshot, Outcome
 from wechat.domain.errors import Bilingual
 from wechat.domain.facts import RemoteState, Transaction
+from wechat.domain.labels import MISMATCHES
 from wechat.domain.money import yuan
 from wechat.explain.slips import describe_code
 from wechat.notifications.reasons import REASONS
@@ -27,16 +28,6 @@ UNPAID: Mapping[RemoteState, Bilingual] = {
     RemoteState.USERPAYING: Bilingual("用户支付中", "the payer is paying right now"),
     RemoteState.ACCEPT: Bilingual("用户支付中", "the payer is paying right now"),
     RemoteState.PAYERROR: Bilingual("用户支付失败", "the payer's payment failed"),
-}
-MISMATCHES: Mapping[str, Bilingual] = {
-    "total": Bilingual("金额不一致", "the amount differs"),
-    "appid": Bilingual("AppID 不一致", "the AppID differs"),
-    "mchid": Bilingual("商户号不一致", "the merchant number differs"),
-    "currency": Bilingual("币种不一致", "the currency differs"),
-    "trade_type": Bilingual("交易类型不一致", "the trade type differs"),
-    "trade_state": Bilingual("通知中的状态不是已支付", "it does not say paid"),
-    "transaction_used": Bilingual("微信支付订单号已关联其他订单", "its transaction_id is another order's"),
-    "too_many_payments": Bilingual("该订单的支付笔数已达上限", "the order holds as many payments as it can"),
 }
 
 

@@ -86,6 +86,25 @@ SOURCES: Labels = {
     "v2": Bilingual("APIv2", "APIv2"),
     "v3": Bilingual("APIv3", "APIv3"),
 }
+MISMATCHES: Labels = {
+    "total": Bilingual("金额不一致", "the amount differs"),
+    "appid": Bilingual("AppID 不一致", "the AppID differs"),
+    "mchid": Bilingual("商户号不一致", "the merchant number differs"),
+    "currency": Bilingual("币种不一致", "the currency differs"),
+    "trade_type": Bilingual("交易类型不一致", "the trade type differs"),
+    "trade_state": Bilingual("通知中的状态不是已支付", "it does not say paid"),
+    "transaction_id": Bilingual("微信支付订单号不一致", "the transaction_id differs"),
+    "out_trade_no": Bilingual("商户订单号不一致", "the order number differs"),
+    "refund": Bilingual("退款金额不一致", "the refunded amount differs"),
+    "refund_total": Bilingual("退款的订单金额不一致", "the refund's order amount differs"),
+    "unknown_order": Bilingual("系统无此订单", "there is no such order here"),
+    "unknown_refund": Bilingual("系统无此退款", "there is no such refund here"),
+    "transaction_used": Bilingual("微信支付订单号已关联其他订单", "its transaction_id is another order's"),
+    "second_payment": Bilingual("重复支付", "the order was paid twice"),
+    "too_many_payments": Bilingual("该订单的支付笔数已达上限", "the order holds as many payments as it can"),
+    "refund_ended": Bilingual("退款已有最终结果", "the refund has its final result already"),
+}
+"""By ``MismatchReason``: why a genuine message of WeChat's is not applied."""
 VERDICTS: Labels = {
     "accepted": Bilingual("已处理", "accepted"),
     "applied": Bilingual("已处理", "applied"),

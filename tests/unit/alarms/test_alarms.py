@@ -7,6 +7,7 @@ import base64
 import email.policy
 import hashlib
 import hmac
+import re
 from collections.abc import AsyncIterator
 from email import message_from_bytes
 from typing import Any
@@ -25,7 +26,8 @@ from wechat.alarms.announcer import MOST_IN_MESSAGE, RETRIES, Announcer, Channel
 from wechat.alarms.board import AlarmBoard
 from wechat.alarms.texts import MEANINGS, sentence, step
 from wechat.domain.alarms import MOST_OF_KIND, Alarm, new_alarm
-from wechat.domain.errors import NotFound
+from wechat.domain.errors import MismatchReason, NotFound
+from wechat.domain.labels import MISMATCHES
 from wechat.domain.metrics import Metric
 
 
@@ -156,6 +158,31 @@ def test_each_kind_has_a_sentence_and_a_command(kind: str) -> None:
     alarm = new_alarm(kind, NUMBER, "error", NOW)
     assert sentence(alarm).zh
     assert step(alarm).startswith("manage.py ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject", "error", "zh", "en"),
+    [
+        ("paid_late", NUMBER, "", f"（{NUMBER}）", f"no goods went out ({NUMBER})"),
+        ("books_differ", "2026-03-01", "3 differences", "（2026-03-01，3 条差异）", "(2026-03-01, 3 differences)"),
+        ("bill_lines_unread", "2026-03-01", "lines 3, 5", "（2026-03-01，第 3、5 行）", "(2026-03-01, lines 3, 5)"),
+        ("refund_not_now", NUMBER, "FREQUENCY_LIMITED", "FREQUENCY_LIMITED）", "FREQUENCY_LIMITED)"),
+        ("health_token", "", "there is no token: 40164", "无法获取 access_token（40164）", "there is no token: 40164"),
+        ("notify_total", NUMBER, "", "金额不一致", "the amount differs"),
+        ("query_second_payment", NUMBER, "", "重复支付", "paid twice"),
+    ],
+)
+def test_a_sentence_is_in_one_language(kind: str, subject: str, error: str, zh: str, en: str) -> None:
+    said = sentence(new_alarm(kind, subject, error, NOW))
+    assert zh in said.zh
+    assert en in said.en
+    assert not re.search(r"differences|lines|there is", said.zh)
+    assert kind not in said.zh + said.en
+
+
+@pytest.mark.parametrize("reason", MismatchReason)
+def test_each_mismatch_has_words(reason: MismatchReason) -> None:
+    assert MISMATCHES[reason]
 
 
 # -- the ways to people ----------------------------------------------------------------------------------------------

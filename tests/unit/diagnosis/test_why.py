@@ -14,9 +14,10 @@ from tests.support.clock import ManualClock
 from tests.support.ordering import COFFEE, OPENID, Service
 from wechat.diagnosis.diagnosis import Diagnosis, explain
 from wechat.diagnosis.snapshot import OrderSnapshot, Outcome, RemoteStatus, after
-from wechat.diagnosis.unpaid import CLOSERS, MISMATCHES, UNPAID
+from wechat.diagnosis.unpaid import CLOSERS, UNPAID
 from wechat.domain.errors import Bilingual, Conflict, FenpayError, GatewayRefused, NotFound, NotSent, OutcomeUnknown
 from wechat.domain.facts import Api, Received, RefundState, RemoteState, Transaction
+from wechat.domain.labels import MISMATCHES
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order, Payment, Refund, TimelineEntry, TradeState
 

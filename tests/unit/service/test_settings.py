@@ -251,7 +251,9 @@ def test_production_refuses_the_simulators_accounts(values: dict[str, Any], key:
 def test_the_environment_wins_over_the_file(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FENPAY_PAY__API", "v2")
     monkeypatch.setenv("FENPAY_HTTP__PORT", "9999")
+    monkeypatch.setenv("FENPAY_CONSOLE__SECOND_PERSON_ABOVE", "50000")
     settings = build(values)
+    assert settings.console.second_person_above == 50_000
     assert (settings.pay.api, settings.http.port) == (Api.V2, 9999)
     assert settings.pay.v3 is not None
 
