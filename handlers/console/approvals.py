@@ -51,6 +51,7 @@ class ConfirmHandler(DecisionHandler):
         await self.check(approval_id)
         await self.confirm_step_up()
         approval = await self.services.staff.approvals.confirm(approval_id, self.actor)
+        await self.audit(approval.act, approval.subject, ApprovalState.WAITING, f"{approval.state}: {approval.result}")
         failed = approval.state is ApprovalState.FAILED
         self.put_flash(self.t("failed" if failed else "done", result=approval.result), "error" if failed else "done")
         self.redirect(PATH)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from handlers.console.lists import PAGE, ListHandler
+from handlers.console.standing import delivery_standing
 from handlers.console.texts.deliveries import TEXTS
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
@@ -72,11 +73,12 @@ class ResendHandler(ListHandler):
     async def resend(self, delivery: str) -> str:
         """Why it could not be; empty when it could."""
         event, _, target = delivery.partition(":")
+        before = [each for each in await self.services.delivery_store.of_event(event) if each.target == target]
         try:
             [again] = await self.services.redelivery.resend(event, target)
         except CallerError as error:
             return error.text.to(self.lang)
-        await self.audit(Act.RESEND, again.event.out_trade_no, after=f"{event} {target}")
+        await self.audit(Act.RESEND, again.event.out_trade_no, delivery_standing(before), delivery_standing([again]))
         return ""
 
 

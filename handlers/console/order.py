@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from handlers.console.base import ConsoleHandler
+from handlers.console.standing import delivery_standing, order_standing
 from handlers.console.story import open_payload, tell_story, verdict_text
 from handlers.console.texts.order import TEXTS
 from handlers.web.numbers import NUMBER
@@ -11,9 +12,10 @@ from handlers.web.services import Services
 from wechat.diagnosis.diagnosis import explain
 from wechat.domain.audit import Act
 from wechat.domain.calls import Call
-from wechat.domain.errors import Bilingual, NotFound
+from wechat.domain.errors import BadRequest, Bilingual, Conflict, NotFound
 from wechat.domain.labels import DELIVERY_STATES, ORDER_STATES, REFUND_STATES, label
 from wechat.domain.money import yuan
+from wechat.domain.notes import MOST_CHARACTERS
 from wechat.domain.orders import Order
 from wechat.domain.refunds import refundable
 from wechat.domain.staff import Permission
@@ -44,6 +46,7 @@ class OrderPage(ConsoleHandler):
             verdict=lambda call: verdict_text(call).to(self.lang),
             yuan=yuan,
             beijing=beijing,
+            most_of_note=MOST_CHARACTERS,
             keep_days=settings.calls.keep_days if settings.calls.enabled else 0,
             **context,
         )
@@ -98,7 +101,7 @@ class QueryHandler(OrderPage):
     async def post(self, out_trade_no: str) -> None:
         before = await self.services.orders.get(out_trade_no)
         order = await self.services.orders.query(out_trade_no)
-        await self.audit(Act.QUERY_ORDER, out_trade_no, before.trade_state, order.trade_state)
+        await self.audit(Act.QUERY_ORDER, out_trade_no, order_standing(before), order_standing(order))
         self.put_flash(self.t("queried", state=label(ORDER_STATES, order.trade_state, self.lang)))
         self.redirect(f"/console/orders/{out_trade_no}")
 
@@ -109,9 +112,26 @@ class CloseHandler(OrderPage):
     async def post(self, out_trade_no: str) -> None:
         before = await self.services.orders.get(out_trade_no)
         order = await self.services.orders.close(out_trade_no, source="merchant", by=self.staff.name)
-        await self.audit(Act.CLOSE_ORDER, out_trade_no, before.trade_state, order.trade_state)
+        await self.audit(Act.CLOSE_ORDER, out_trade_no, order_standing(before), order_standing(order))
         self.put_flash(self.t("closed", state=label(ORDER_STATES, order.trade_state, self.lang)))
         self.redirect(f"/console/orders/{out_trade_no}")
+
+
+class NoteHandler(OrderPage):
+    """Add a note; ``note`` is its text."""
+
+    async def post(self, out_trade_no: str) -> None:
+        text = self.get_body_argument("note", "")
+        try:
+            order = await self.services.orders.write_note(out_trade_no, text, by=self.staff.name)
+        except (BadRequest, Conflict) as error:
+            self.set_status(error.status)
+            order = await self.services.orders.get(out_trade_no)
+            self.show_order("order_note.html", order, note=text, error=error.text.to(self.lang))
+            return
+        await self.audit(Act.WRITE_NOTE, out_trade_no, f"{len(order.notes) - 1}", order.notes[-1].text)
+        self.put_flash(self.t("noted"))
+        self.redirect(f"/console/orders/{out_trade_no}#notes")
 
 
 class ResendHandler(OrderPage):
@@ -119,8 +139,9 @@ class ResendHandler(OrderPage):
 
     async def post(self, out_trade_no: str) -> None:
         event, target = self.get_body_argument("event"), self.get_body_argument("target", "")
+        before = [each for each in await self.services.delivery_store.of_event(event) if target in ("", each.target)]
         again = await self.services.redelivery.resend(event, target)
-        await self.audit(Act.RESEND, out_trade_no, after=f"{event} {target}")
+        await self.audit(Act.RESEND, out_trade_no, delivery_standing(before), delivery_standing(again))
         self.put_flash(self.t("resent", count=len(again)))
         self.redirect(f"/console/orders/{out_trade_no}")
 
@@ -139,6 +160,7 @@ def routes(services: Services) -> list[Route]:
         (f"{PATH}/calls/{CALL_ID}", "console_call", CallHandler, Permission.READ_PAYLOADS),
         (f"{PATH}/query", "console_query", QueryHandler, Permission.QUERY_ORDERS),
         (f"{PATH}/close", "console_close", CloseHandler, Permission.CLOSE_ORDERS),
+        (f"{PATH}/notes", "console_note", NoteHandler, Permission.NOTE),
         (f"{PATH}/resend", "console_resend", ResendHandler, Permission.RESEND),
     ]
     return [

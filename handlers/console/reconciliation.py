@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from handlers.console.base import ConsoleHandler
 from handlers.console.overview import money
+from handlers.console.standing import difference_standing
 from handlers.console.texts.reconciliation import ACCOUNTS, EVENTS, TEXTS
 from handlers.web import exports
 from handlers.web.book_files import CSV, DATE, BookFiles, read_day
@@ -127,7 +128,8 @@ class RepairHandler(ConsoleHandler):
             await self._ask_second(day, difference_id, amount)
             return
         after = await books.repairs.repair(day, difference_id, action, by=self.staff.name)
-        await self.audit(Act.REPAIR, difference_id, Status.OPEN.value, f"{action} {after.status}")
+        before = difference_standing(difference) if difference else ""
+        await self.audit(Act.REPAIR, difference_id, before, f"{action}: {difference_standing(after)}")
         self.put_flash(self.t("repaired", status=STATUSES[after.status].to(self.lang)))
 
     async def _ask_second(self, day: date, difference_id: str, amount: Fen) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from handlers.console.base import StepUpRefused
 from handlers.console.order import PATH, OrderPage
+from handlers.console.standing import order_standing, refund_standing
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
 from wechat.domain.approvals import Approval
@@ -59,10 +60,11 @@ class RefundHandler(OrderPage):
         number = wanted.out_refund_no or ""
         approvals = self.services.staff.approvals
         if not approvals.is_needed(Fen(wanted.refund)):
+            before = await self.services.orders.get(out_trade_no)
             refund = await request_refund(self.services, out_trade_no, wanted, self.staff.name)
-            await self.audit(
-                Act.REFUND, out_trade_no, after=f"{number} ¥{yuan(wanted.refund)} {refund.state}: {wanted.reason}"
-            )
+            after = await self.services.orders.get(out_trade_no)
+            told = f"{order_standing(after)}; {refund_standing(refund)}: {wanted.reason}"
+            await self.audit(Act.REFUND, out_trade_no, order_standing(before), told)
             state = label(REFUND_STATES, refund.state, self.lang)
             self.put_flash(self.t("refund_sent", number=number, state=state))
             return
@@ -89,11 +91,11 @@ async def request_refund(services: Services, out_trade_no: str, wanted: RefundRe
 
 
 async def carry_out(services: Services, approval: Approval) -> str:
-    """Refund what two people wanted; how it stands then."""
+    """Refund what two people wanted; how order and refund stand then."""
     wanted = RefundRequest.parse(dict(approval.data))
     by = f"{approval.requested_by}+{approval.decided_by}"
     refund = await request_refund(services, approval.subject, wanted, by)
-    return f"{refund.out_refund_no} {refund.state}"
+    return f"{refund_standing(refund)}; {order_standing(await services.orders.get(approval.subject))}"
 
 
 def _status(error: CallerError | GatewayRefused) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from handlers.console.lists import PAGE, ListHandler
+from handlers.console.standing import refund_standing
 from handlers.console.texts.refunds import TEXTS
 from handlers.web.numbers import REFUND_NUMBER
 from handlers.web.plugin import Access, Route
@@ -61,7 +62,7 @@ class RefundQueryHandler(ListHandler):
     async def post(self, out_refund_no: str) -> None:
         before = await self.services.refunds.get(out_refund_no)
         refund = await self.services.refunds.query(out_refund_no)
-        await self.audit(Act.QUERY_ORDER, refund.out_trade_no, before.state, f"{out_refund_no} {refund.state}")
+        await self.audit(Act.QUERY_ORDER, refund.out_trade_no, refund_standing(before), refund_standing(refund))
         self.put_flash(self.t("queried", number=out_refund_no, state=label(REFUND_STATES, refund.state, self.lang)))
         self.redirect(f"/console/orders/{refund.out_trade_no}")
 

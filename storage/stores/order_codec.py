@@ -18,6 +18,7 @@ from storage.store import Codec
 from wechat.domain.events import EventType, OutgoingEvent
 from wechat.domain.facts import Api, Funds, RefundState
 from wechat.domain.money import Fen
+from wechat.domain.notes import Note
 from wechat.domain.orders import (
     DEFAULT_CHANNEL,
     Order,
@@ -63,6 +64,8 @@ def write_order(order: Order) -> Document:
         document["payments"] = [_write_payment(payment) for payment in order.payments]
     if order.refunds:
         document["refunds"] = [_write_refund(refund) for refund in order.refunds]
+    if order.notes:
+        document["notes"] = [{"at": note.at, "by": note.by, "text": note.text} for note in order.notes]
     if order.outbox:
         document["outbox"] = [_write_event(event) for event in order.outbox]
     _derive(order, document)
@@ -107,6 +110,7 @@ def read_order(document: Document) -> Order:
         sequence=get("sequence", 0),
         refusal=get("refusal", ""),
         placing_in_doubt=get("placing_in_doubt", False),
+        notes=tuple([Note(note["at"], note["by"], note["text"]) for note in get("notes", ())]),
     )
 
 
@@ -297,7 +301,7 @@ _FIELDS = frozenset(
     {
         "channel", "out_trade_no", "api", "appid", "mchid", "trade_type", "description", "total", "currency",
         "created_at", "expires_at", "notify_url", "client_ip", "trade_state", "checks", "sequence", "timeline",
-        "prepay", "payments", "refunds", "outbox",
+        "prepay", "payments", "refunds", "outbox", "notes",
         "due_at", "outbox_due_at", "paid_at", "keys", "refund_states", "refund_changed_at", "refund_days",
     }
     | set(_PLAIN)

@@ -27,6 +27,7 @@ from wechat.domain.events import EventType, OutgoingEvent
 from wechat.domain.facts import Api, Funds, RefundState
 from wechat.domain.messages import StoredNotification
 from wechat.domain.money import Fen
+from wechat.domain.notes import Note
 from wechat.domain.orders import Order, Payment, Prepay, Refund, TimelineEntry, TradeState, TradeType
 from wechat.domain.plugin_records import PluginRecord
 from wechat.domain.staff import FailedLogins, Permission, Role, StaffMember, StaffSession
@@ -93,6 +94,7 @@ def full_order() -> Order:
         sequence=2,
         refusal="PARAM_ERROR",
         placing_in_doubt=True,
+        notes=(Note(NOW, "anna", "第一条\n<b>"), Note(NOW + HOUR, "li", "2")),
     )
 
 

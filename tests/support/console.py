@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 import secrets
@@ -10,10 +12,13 @@ from collections.abc import Mapping
 from http.cookies import SimpleCookie
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
 
+from handlers.console.audit import COLUMNS
+from handlers.console.texts.audit import ACTS
 from tests.http.client import Response
 from tests.support.service import SESSION_SECRET
 from wechat.domain.staff import Role
@@ -95,8 +100,16 @@ class ConsoleBrowser:
 
     async def log_in(self, name: str = "", password: str = PASSWORD, **fields: str) -> Response:
         """Fill in the login form; the answer."""
-        form = {"name": name or self.name, "password": password, **fields}
+        self.name = name or self.name
+        form = {"name": self.name, "password": password, **fields}
         return await self.post("/console/login", form)
+
+    async def audit_log(self, subject: str) -> list[dict[str, str]]:
+        """What an administrator finds in the audit log about ``subject``, the latest first."""
+        answer = await self.get(f"/console/audit.csv?subject={quote(subject, safe='')}")
+        [_, *rows] = csv.reader(io.StringIO(answer.body.decode("utf-8-sig")))
+        codes = {text.zh: act for act, text in ACTS.items()}
+        return [{**dict(zip(COLUMNS, row, strict=True)), "act": codes[row[COLUMNS.index("act")]]} for row in rows]
 
     def cookies(self) -> dict[str, str]:
         return {str(cookie.key): str(cookie.value) for cookie in self.http.cookie_jar}

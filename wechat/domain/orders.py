@@ -14,6 +14,7 @@ from enum import StrEnum
 from wechat.domain.events import EventType, OutgoingEvent, event_id
 from wechat.domain.facts import Api, Funds, RefundState
 from wechat.domain.money import Fen
+from wechat.domain.notes import Note
 
 PREPAY_LIFE = timedelta(hours=2)  # "prepay_id valid for two hours", whatever time_expire says
 CODE_URL_LIFE = timedelta(hours=2)
@@ -295,6 +296,7 @@ class Order:
     sequence: int = 0
     refusal: str = ""
     placing_in_doubt: bool = False
+    notes: tuple[Note, ...] = ()
 
     @property
     def key(self) -> str:

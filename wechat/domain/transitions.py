@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from wechat.domain.errors import Bilingual, Conflict, Gone
 from wechat.domain.events import EventType
+from wechat.domain.notes import MOST_NOTES, Note
 from wechat.domain.orders import Order, Prepay, TimelineEntry, TradeState, extend
 from wechat.domain.refunds import drop_old_failures
 
@@ -21,6 +22,21 @@ PAGE_AGAIN = timedelta(minutes=1)
 def add_note(order: Order, entry: TimelineEntry) -> Order:
     """Add a line to the timeline, once."""
     return order if order.timeline and order.timeline[-1] == entry else order.with_entry(entry)
+
+
+def write_note(order: Order, note: Note) -> Order:
+    """Add a person's note; a form that is sent twice is one. Raises Conflict when the order has as many as it takes.
+
+    It has a field of its own, because a long timeline drops lines.
+    """
+    if order.notes and (order.notes[-1].by, order.notes[-1].text) == (note.by, note.text):
+        return order
+    if len(order.notes) >= MOST_NOTES:
+        text = Bilingual(
+            f"这笔订单已有 {MOST_NOTES} 条备注，不能再添加", f"The order has {MOST_NOTES} notes and takes no more"
+        )
+        raise Conflict(text, code="NOTES_FULL", field="note")
+    return replace(order, notes=(*order.notes, note))
 
 
 def note_page(order: Order, entry: TimelineEntry) -> Order:
@@ -84,7 +100,7 @@ def replace_refused(order: Order, draft: Order, entry: TimelineEntry) -> Order:
             field="out_trade_no",
         )
     timeline = extend(order.timeline, entry)
-    return replace(draft, timeline=timeline, outbox=order.outbox, sequence=order.sequence)
+    return replace(draft, timeline=timeline, outbox=order.outbox, sequence=order.sequence, notes=order.notes)
 
 
 def is_same_sale(one: Order, other: Order) -> bool:

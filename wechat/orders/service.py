@@ -15,6 +15,7 @@ from datetime import timedelta
 from wechat.domain import transitions
 from wechat.domain.errors import BadRequest, Bilingual, Conflict, FenpayError, GatewayRefused, Mismatch, OutcomeUnknown
 from wechat.domain.facts import Api, Transaction, Verified
+from wechat.domain.notes import Note, clean_note
 from wechat.domain.orders import (
     AppPayParams,
     Order,
@@ -160,6 +161,14 @@ class Orders:
             if error.reason != SECOND_PAYMENT:
                 raise
         return await self._updates.get(order_key(fact.value.mchid, fact.value.out_trade_no))
+
+    async def write_note(self, out_trade_no: str, text: str, *, by: str) -> Order:
+        """Add a note of a person at the shop. Raises BadRequest, NotFound, Conflict (the order takes no more notes)."""
+        note = Note(self._clock.now(), by, clean_note(text))
+        change = await self._updates.update(
+            self._key(out_trade_no), lambda current: transitions.write_note(current, note)
+        )
+        return change.after
 
     # -- querying and closing -------------------------------------------------------------------------------------
 

@@ -114,12 +114,18 @@ async def test_money_moves_only_after_the_password_once_more(reconciled: dict[Ro
 
 async def test_one_is_marked_as_checked_in_the_persons_name(reconciled: dict[Role, ConsoleBrowser]) -> None:
     finance = reconciled[Role.FINANCE]
+    operator = Operator(finance.url)
     [first, _] = await differences(finance)
     response = await finance.post(f"{PATH}/differences/{first}", {"action": "known"})
     assert (response.status, response.at) == (302, f"{PATH}#d{first}")
     page = await finance.page(PATH)
     assert "已人工核实" in page
     assert re.search(r"· finance ·", page)
+    await operator.add_person("auditor", Role.ADMIN)
+    async with ConsoleBrowser(finance.url, "auditor") as auditor:
+        await auditor.log_in()
+        [entry] = [row for row in await auditor.audit_log(first) if row["act"] == "repair"]
+    assert (entry["before"], entry["after"]) == ("unknown_number open ¥18.00", "known: unknown_number known ¥18.00")
 
 
 async def test_the_files_of_a_day_and_of_a_month(reconciled: dict[Role, ConsoleBrowser]) -> None:
