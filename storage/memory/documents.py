@@ -147,7 +147,7 @@ class MemoryDocuments:
         return None if held is None or (held.expires_at and held.expires_at <= self._now()) else held
 
     def _sweep(self) -> None:
-        for identity in self._index(self._expiry).between(EPOCH, self._now()):
+        for identity in list(self._index(self._expiry).between(EPOCH, self._now())):
             self._remove(identity)
 
 
@@ -171,12 +171,12 @@ class _Index:
         for entry in self._by_id.pop(identity):
             del self._entries[bisect_left(self._entries, entry)]
 
-    def between(self, start: Any, end: Any, *, reverse: bool = False) -> list[str]:
-        """Ids from ``start`` to ``end``, both included."""
+    def between(self, start: Any, end: Any, *, reverse: bool = False) -> Iterator[str]:
+        """Ids from ``start`` to ``end``, both included. Nothing may be written before the last one is read."""
         first = bisect_left(self._entries, (start,))
         past = bisect_right(self._entries, (end, LAST_ID))
-        ids = [identity for _, identity in self._entries[first:past]]
-        return ids[::-1] if reverse else ids
+        places = range(past - 1, first - 1, -1) if reverse else range(first, past)
+        return (self._entries[place][1] for place in places)
 
     def _of(self, document: Document) -> set[tuple[Any, str]]:
         held = document.get(self._field)
