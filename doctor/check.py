@@ -62,9 +62,9 @@ async def _look(check: Check, subject: Subject, wanted: bool) -> Result:
                 return _result(check, await check.look(subject))
             return _result(check, await asyncio.to_thread(_guard, check, subject))
     except TimeoutError:
-        return _result(check, _build_unfinished(f"{LIMIT_S:g} s"))
+        return _result(check, _report_crash(f"{LIMIT_S:g} s"))
     except Exception as error:
-        return _result(check, _build_unfinished(type(error).__name__))
+        return _result(check, _report_crash(type(error).__name__))
 
 
 def _ready(check: Check, subject: Subject) -> Judgement | None:
@@ -78,11 +78,11 @@ def _guard(check: Check, subject: Subject) -> Judgement:
     try:
         judgement = check.look(subject)
     except Exception as error:
-        return _build_unfinished(type(error).__name__)
-    return judgement if isinstance(judgement, Judgement) else _build_unfinished("coroutine")
+        return _report_crash(type(error).__name__)
+    return judgement if isinstance(judgement, Judgement) else _report_crash("coroutine")
 
 
-def _build_unfinished(why: str) -> Judgement:
+def _report_crash(why: str) -> Judgement:
     return fail(
         f"检查没有完成（{why}）",
         f"the check did not finish ({why})",

@@ -34,7 +34,7 @@ class Machine:
     variables: tuple[tuple[str, str], ...] = ()
 
 
-def look() -> Machine:
+def read_machine() -> Machine:
     return Machine(
         now=datetime.now(UTC),
         uid=os.geteuid(),

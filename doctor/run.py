@@ -27,7 +27,7 @@ async def examine(file: Path, *, live: bool = False) -> list[Result]:
 
 def examine_values(values: Mapping[str, Any], ids: Iterable[str], file: Path) -> list[Result]:
     """The checks with these ids, of settings that are still being made for ``file``."""
-    subject = Subject(file, machine.look(), values, None)
+    subject = Subject(file, machine.read_machine(), values, None)
     wanted = [check for check in CHECKS if check.id in ids]
     return asyncio.run(look_all(wanted, subject, LIVE))
 

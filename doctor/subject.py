@@ -89,7 +89,7 @@ class Subject:
 
 def read(file: Path, machine: Machine | None = None) -> Subject:
     """The subject of ``file``. Never raises: what is wrong with the settings is part of it."""
-    machine = machine or machines.look()
+    machine = machine or machines.read_machine()
     try:
         values = loading.read(file)
     except ConfigError as error:

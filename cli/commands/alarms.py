@@ -32,14 +32,14 @@ def list_alarms(
 ) -> None:
     """List alarms, newest first."""
     with command_context("alarms list", url, key_file, as_json) as desk:
-        told = desk.service.get("/api/alarms", all="1" if everything else None, limit=limit)
-        desk.screen.show(told, _listing(desk.screen, told["alarms"]))
-        if told["alarms"]:
-            desk.screen.next_step(told["alarms"][0]["next"])
+        answer = desk.service.get("/api/alarms", all="1" if everything else None, limit=limit)
+        desk.screen.show(answer, _listing(desk.screen, answer["alarms"]))
+        if answer["alarms"]:
+            desk.screen.next_step(answer["alarms"][0]["next"])
 
 
-@app.command(help=words("标记一条告警为已查看", "Note that an alarm was seen."))
-def seen(
+@app.command("seen", help=words("标记一条告警为已查看", "Note that an alarm was seen."))
+def mark_seen(
     alarm_id: Annotated[str, typer.Argument(metavar="ID", help=words("alarms list 里的编号", "an ID of alarms list"))],
     url: Url = None,
     key_file: KeyFile = None,

@@ -24,7 +24,7 @@ RefusedId = Annotated[str, typer.Argument(metavar="ID", help=words("notify list 
 
 
 @app.command("list", help=words("列出被拒绝的通知，新的在前", "List refused notifications, newest first."))
-def list_refused(
+def list_refusals(
     reason: Annotated[str | None, typer.Option(help=words("只看一种原因", "one reason only"))] = None,
     limit: Limit = 20,
     url: Url = None,
@@ -33,9 +33,9 @@ def list_refused(
 ) -> None:
     """List refused notifications, newest first."""
     with command_context("notify list", url, key_file, as_json) as desk:
-        told = desk.service.get(PATH, reason=reason, limit=limit)
-        found = told["notifications"]
-        desk.screen.show(told, _listing(desk.screen, found), *_fixes(desk.screen, found))
+        answer = desk.service.get(PATH, reason=reason, limit=limit)
+        found = answer["notifications"]
+        desk.screen.show(answer, _listing(desk.screen, found), *_fixes(desk.screen, found))
         if found:
             desk.screen.next_step(command("notify show", found[0]["id"]))
 
@@ -56,13 +56,15 @@ def show(message_id: RefusedId, url: Url = None, key_file: KeyFile = None, as_js
 def verify(message_id: RefusedId, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """Check it with today's settings; no order is changed."""
     with command_context("notify verify", url, key_file, as_json, next_step=command("notify list")) as desk:
-        told = desk.service.post(f"{PATH}/{_check_id(message_id)}/verify")
-        for slip in told.get("slips", ()):
+        answer = desk.service.post(f"{PATH}/{_check_id(message_id)}/verify")
+        for slip in answer.get("slips", ()):
             line = f"✘ {slip['code']}  {slip['text']}"
             desk.screen.say(Bilingual(line, line))
-        _require_acceptance(told, message_id)
-        about = told["out_trade_no"] or "–"
-        desk.screen.show(told, cell(Bilingual(f"✔ 校验通过：{about}", f"✔ It verifies: {about}").to(desk.screen.lang)))
+        _require_acceptance(answer, message_id)
+        about = answer["out_trade_no"] or "–"
+        desk.screen.show(
+            answer, cell(Bilingual(f"✔ 校验通过：{about}", f"✔ It verifies: {about}").to(desk.screen.lang))
+        )
         desk.screen.next_step(command("notify replay", message_id))
 
 
@@ -72,10 +74,12 @@ def verify(message_id: RefusedId, url: Url = None, key_file: KeyFile = None, as_
 def replay(message_id: RefusedId, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """Check it again and apply it, as if WeChat Pay repeated it."""
     with command_context("notify replay", url, key_file, as_json, next_step=command("notify list")) as desk:
-        told = desk.service.post(f"{PATH}/{_check_id(message_id)}/replay")
-        _require_acceptance(told, message_id)
-        verdict = told["verdict"]
-        desk.screen.show(told, cell(Bilingual(f"✔ 已处理（{verdict}）", f"✔ Applied ({verdict})").to(desk.screen.lang)))
+        answer = desk.service.post(f"{PATH}/{_check_id(message_id)}/replay")
+        _require_acceptance(answer, message_id)
+        verdict = answer["verdict"]
+        desk.screen.show(
+            answer, cell(Bilingual(f"✔ 已处理（{verdict}）", f"✔ Applied ({verdict})").to(desk.screen.lang))
+        )
 
 
 def _check_id(message_id: str) -> str:
@@ -88,10 +92,10 @@ def _check_id(message_id: str) -> str:
     return message_id
 
 
-def _require_acceptance(told: Mapping[str, Any], message_id: str) -> None:
+def _require_acceptance(answer: Mapping[str, Any], message_id: str) -> None:
     """Raises Problem where the gate refused it again."""
-    if not told["accepted"]:
-        reason, said = told["reason"], told["message"]
+    if not answer["accepted"]:
+        reason, said = answer["reason"], answer["message"]
         text = Bilingual(f"仍未通过校验（{reason}）：{said}", f"It is refused again ({reason}): {said}")
         raise Problem(Exit.FAILED, "REFUSED_AGAIN", text, next_step=command("notify show", message_id))
 

@@ -81,7 +81,7 @@ def _parts_of_notification(screen: Screen, data: Data) -> list[str]:
     return [f"{data['api']} {data['type']}", screen.translate(data["verdict"], VERDICTS), times]
 
 
-def _parts_of_refused(screen: Screen, data: Data) -> list[str]:
+def _parts_of_refusal(screen: Screen, data: Data) -> list[str]:
     return [data["api"] or "", data["reason"]]
 
 
@@ -111,7 +111,7 @@ _PARTS: Mapping[str, Callable[[Screen, Data], list[str]]] = {
     "order": _parts_of_order,
     "refund": _parts_of_refund,
     "notification": _parts_of_notification,
-    "refused": _parts_of_refused,
+    "refused": _parts_of_refusal,
     "call": _parts_of_call,
     "event": _parts_of_event,
     "delivery": _parts_of_delivery,

@@ -200,7 +200,7 @@ def _redis(judge: RedisJudge) -> Callable[[Subject], Awaitable[Judgement]]:
     async def look(subject: Subject) -> Judgement:
         if early := _demo(subject.text("redis.url")):
             return early
-        facts = await subject.once("redis", lambda: redis.look(subject.text("redis.url")))
+        facts = await subject.once("redis", lambda: redis.read_facts(subject.text("redis.url")))
         if facts.trouble and judge is not judge_redis:
             return skip("Redis 没有应答", "Redis does not answer")
         return judge(facts, subject.production)
@@ -210,7 +210,7 @@ def _redis(judge: RedisJudge) -> Callable[[Subject], Awaitable[Judgement]]:
 
 async def _ask_mongo(subject: Subject) -> MongoFacts:
     url, database = subject.text("mongo.url"), subject.text("mongo.database") or "fenpay"
-    return await subject.once("mongo", lambda: mongo.look(url, database))
+    return await subject.once("mongo", lambda: mongo.read_facts(url, database))
 
 
 def _demo(url: str) -> Judgement | None:

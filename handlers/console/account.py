@@ -45,7 +45,7 @@ class OwnPasswordHandler(ConsoleHandler):
         chosen, again = (self.get_body_argument(field, "", strip=False) for field in ("password", "again"))
         if chosen != again:
             raise BadRequest(TEXTS["not_the_same"], code="NOT_THE_SAME", field="again")
-        await self.confirm_step_up()
+        await self.require_step_up()
         staff = self.services.staff
         member = await staff.members.set_password(self.staff.name, chosen)
         await self.audit(Act.CHANGE_PASSWORD, member.name)
@@ -66,7 +66,7 @@ class TotpHandler(ConsoleHandler):
 
     async def post(self) -> None:
         secret = self.get_body_argument("secret", "")
-        await self.confirm_step_up()
+        await self.require_step_up()
         try:
             codes = await self.services.staff.members.set_up_totp(
                 self.staff.name, secret, self.get_body_argument("code", "")
@@ -95,7 +95,7 @@ class RemoveTotpHandler(ConsoleHandler):
     async def post(self) -> None:
         if self.staff.role in self.services.settings.console.totp_required:
             raise Conflict(TEXTS["totp_required"], code="TOTP_REQUIRED")
-        await self.confirm_step_up()
+        await self.require_step_up()
         member = await self.services.staff.members.remove_totp(self.staff.name)
         await self.audit(Act.REMOVE_TOTP, member.name)
         self.give_session(await self.services.staff.sessions.begin(member, self.client_ip, self.session.browser))

@@ -49,7 +49,7 @@ class ConfirmHandler(DecisionHandler):
 
     async def post(self, approval_id: str) -> None:
         await self.check(approval_id)
-        await self.confirm_step_up()
+        await self.require_step_up()
         approval = await self.services.staff.approvals.confirm(approval_id, self.actor)
         await self.audit(approval.act, approval.subject, ApprovalState.WAITING, f"{approval.state}: {approval.result}")
         failed = approval.state is ApprovalState.FAILED

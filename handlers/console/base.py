@@ -147,7 +147,7 @@ class ConsoleHandler(PageHandler):
         """Whether the person has proved within the last minutes who they are, so that no form asks again."""
         return self.visit is not None and self.services.staff.sessions.has_stepped_up(self.visit)
 
-    async def confirm_step_up(self) -> None:
+    async def require_step_up(self) -> None:
         """Before money moves: have the person prove once more who they are, by the form's field ``step_up`` (the
         password, or a code), unless they did so within the last minutes. The session gets a new id.
 

@@ -58,7 +58,7 @@ class LiveHandler(Streaming, ConsoleHandler):
     async def _watch_session(self, watcher: Watcher) -> None:
         while True:
             await asyncio.sleep(SESSION_EVERY_S)
-            visit = await self.services.staff.sessions.look(self.session.key)
+            visit = await self.services.staff.sessions.find_by_key(self.session.key)
             if visit is None or not visit.member.may(Permission.READ):
                 watcher.close()
                 return

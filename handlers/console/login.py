@@ -41,7 +41,7 @@ class LoginHandler(ConsoleHandler):
             await self._refuse(login, error)
             return
         self.give_session(session_id)
-        await self._note(Act.LOG_IN, login.name)
+        await self._record(Act.LOG_IN, login.name)
         self.redirect(safe_next(self.get_body_argument("next", HOME)))
 
     def _read_login(self) -> Login:
@@ -58,7 +58,7 @@ class LoginHandler(ConsoleHandler):
         self.set_status(error.status)
         self.render_console("login.html", next_page=next_page, name=login.name, error=text.to(self.lang))
 
-    async def _note(self, act: Act, name: str) -> None:
+    async def _record(self, act: Act, name: str) -> None:
         member = await self.services.staff.members.get(name)
         role = member.role.value if member else ""
         await self.services.staff.audit.write(Actor(name, role, self.client_ip), act)
@@ -72,8 +72,8 @@ class EnterHandler(ConsoleHandler):
     async def get(self) -> None:
         staff, settings = self.services.staff, self.services.settings
         digest = hashlib.sha256(self.get_query_argument("token", "").encode()).hexdigest()
-        known = settings.console.demo_login_sha256
-        if not known or not hmac.compare_digest(digest, known):
+        expected_digest = settings.console.demo_login_sha256
+        if not expected_digest or not hmac.compare_digest(digest, expected_digest):
             raise Forbidden(TEXTS["link_refused"], code="LINK_REFUSED")
         if not await self.services.token_store.remember(f"login-link:{digest}", "1", LINK_LIFE_S):
             raise Forbidden(TEXTS["link_used"], code="LINK_USED")
@@ -82,10 +82,10 @@ class EnterHandler(ConsoleHandler):
         self.give_session(
             await staff.sessions.begin(member, self.client_ip, self.request.headers.get("User-Agent", ""))
         )
-        await self._note(member.name)
+        await self._record(member.name)
         self.redirect(HOME)
 
-    async def _note(self, name: str) -> None:
+    async def _record(self, name: str) -> None:
         await self.services.staff.audit.write(Actor(name, Role.ADMIN, self.client_ip), Act.LOG_IN)
 
 

@@ -39,7 +39,7 @@ class PeopleHandler(StaffHandler):
 
     async def post(self) -> None:
         role = self.read_role()
-        await self.confirm_step_up()
+        await self.require_step_up()
         name, password = self.get_body_argument("name", ""), self.get_body_argument("password", "", strip=False)
         member = await self.services.staff.members.add(name, role, password)
         await self.audit(Act.ADD_USER, member.name, after=member.role)
@@ -53,7 +53,7 @@ class PersonHandler(StaffHandler):
     async def post(self, name: str) -> None:
         if name == self.staff.name:
             raise Conflict(TEXTS["own_account"], code="OWN_ACCOUNT")
-        await self.confirm_step_up()
+        await self.require_step_up()
         await self.change(name)
         self.put_flash(self.t("changed", name=name))
         self.redirect(PATH)

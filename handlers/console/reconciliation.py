@@ -60,8 +60,8 @@ class CalendarHandler(ConsoleHandler):
         first = read_month(self.get_query_argument("month", f"{today:%Y-%m}"))
         last = next_month(first) - ONE
         records = self.services.books.records
-        known, open_ones = await asyncio.gather(records.days(first, last), records.list_open(MOST_OPEN))
-        weeks = calendar(first, last, known, Counter(each.day for each in open_ones))
+        held, open_ones = await asyncio.gather(records.days(first, last), records.list_open(MOST_OPEN))
+        weeks = calendar(first, last, held, Counter(each.day for each in open_ones))
         months = {"earlier": first - ONE, "later": last + ONE, "month": first, "today": today}
         self.render_console("reconciliation.html", weeks=weeks, classes=STATE_CLASSES, **months)
 
@@ -113,7 +113,7 @@ class RepairHandler(ConsoleHandler):
     async def post(self, text: str, difference_id: str) -> None:
         day, action = read_day(text), read_action(self.get_body_argument("action", ""))
         if action is not Action.KNOWN:
-            await self.confirm_step_up()
+            await self.require_step_up()
         try:
             await self._repair(day, difference_id, action)
         except (CallerError, GatewayRefused, OutcomeUnknown) as error:
@@ -192,10 +192,10 @@ class BillFileHandler(BookFiles, ConsoleHandler):
 
 
 def calendar(
-    first: date, last: date, known: Sequence[BookDay], open_by_day: Mapping[date, int]
+    first: date, last: date, held: Sequence[BookDay], open_by_day: Mapping[date, int]
 ) -> list[list[CalendarDay | None]]:
     """The month in weeks from Monday to Sunday, with None where other months are."""
-    days = {each.day: each for each in known}
+    days = {each.day: each for each in held}
     cells: list[CalendarDay | None] = [None] * first.weekday()
     for number in range((last - first).days + 1):
         day = first + number * ONE

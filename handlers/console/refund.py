@@ -37,7 +37,7 @@ class RefundHandler(OrderPage):
         form = {name: self.get_body_argument(name, "") for name in FIELDS}
         try:
             wanted = self.read_form(form)
-            await self.confirm_step_up()
+            await self.require_step_up()
             await self.refund_or_ask(out_trade_no, wanted)
         except (StepUpRefused, BadRequest, CallerError, GatewayRefused) as error:
             field = FORM_FIELDS.get(getattr(error, "field", "") or "", "form")

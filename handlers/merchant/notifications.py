@@ -32,12 +32,12 @@ class VerifyHandler(ApiHandler):
 
     async def post(self, message_id: str) -> None:
         try:
-            told = await self.services.receiver.verify(message_id)
+            accepted = await self.services.receiver.verify(message_id)
         except NotifyError as error:
             slips = await self.services.receiver.explain(message_id)
             self.write_json(self.refusal(error) | {"slips": [slip_view(slip, self.lang) for slip in slips]})
         else:
-            self.write_json({"accepted": True, "kind": told.kind, "out_trade_no": told.out_trade_no or None})
+            self.write_json({"accepted": True, "kind": accepted.kind, "out_trade_no": accepted.out_trade_no or None})
 
     def refusal(self, error: NotifyError) -> dict[str, object]:
         return {"accepted": False, "reason": error.reason, "message": error.text.to(self.lang)}

@@ -143,8 +143,8 @@ class BaseHandler(RequestHandler):
 
     def check_query(self) -> None:
         """Refuse a query argument that would be ignored: one that is misspelt, or given twice. Raises BadRequest."""
-        known: tuple[str, ...] = getattr(getattr(self, (self.request.method or "").lower()), "query_names", ())
-        refuse_unread(self.request.query_arguments, known)
+        names: tuple[str, ...] = getattr(getattr(self, (self.request.method or "").lower()), "query_names", ())
+        refuse_unread(self.request.query_arguments, names)
 
     def _mark(self) -> None:
         """What every answer carries, errors too, for which Tornado clears the headers."""

@@ -10,11 +10,11 @@ MAX_FIELD = 64
 """Letters of an argument's name that are told."""
 
 
-def refuse_unread(arguments: Mapping[str, Sequence[bytes]], known: Sequence[str]) -> None:
-    """Refuse an argument that is not ``known``, and one that is given twice. Raises BadRequest."""
-    unknown = [name for name in arguments if name not in known]
+def refuse_unread(arguments: Mapping[str, Sequence[bytes]], allowed: Sequence[str]) -> None:
+    """Refuse an argument that is not ``allowed``, and one that is given twice. Raises BadRequest."""
+    unknown = [name for name in arguments if name not in allowed]
     if unknown:
-        zh, en = "、".join(known) or "无", ", ".join(known) or "none"
+        zh, en = "、".join(allowed) or "无", ", ".join(allowed) or "none"
         text = Bilingual(
             f"有不认识的查询参数；可用的参数：{zh}（值里的 & 要写成 %26）",
             f"There is a query argument that is not known here; known are: {en} (write & within a value as %26)",

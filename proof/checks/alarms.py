@@ -233,7 +233,7 @@ def _trouble(alarm: Alarm, evidence: Evidence) -> bool:
     return misled or alarm.since_trouble_s <= TROUBLE_S or abs(alarm.clock - now) > CLOCKS_AGREE
 
 
-def _refused(alarm: Alarm, evidence: Evidence) -> bool:
+def _is_about_refusals(alarm: Alarm, evidence: Evidence) -> bool:
     """Somebody forges messages, or none of WeChat's can be verified."""
     return _of_somebody_else(UNVERIFIED)(alarm, evidence) or _trouble(alarm, evidence)
 
@@ -242,7 +242,7 @@ CAUSES: Mapping[str, Justifies] = {
     "paid_late": _paid_late,
     "openid_differs": _paid_by_another,
     REFUNDED_ELSEWHERE: _refunded_elsewhere,
-    "notifications_refused": _refused,
+    "notifications_refused": _is_about_refusals,
     "notify_second_payment": _paid_twice,
     "query_second_payment": _paid_twice,
     "notify_total": _another_amount,

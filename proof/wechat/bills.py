@@ -177,10 +177,10 @@ class Bills:
         payments = [_payment(each) for each in self.world.payments.values() if beijing_day(each.at) == day]
         refunds = [_refund(each) for each in self.world.refunds.values() if beijing_day(each.created_at) == day]
         own = [*payments, *refunds]
-        shared = self._shared(day) if own and self.faults.lasts(Fault.BILL_SHARED) else []
+        shared = self._make_shared(day) if own and self.faults.lasts(Fault.BILL_SHARED) else []
         return sorted([*own, *shared], key=lambda line: line.at)
 
-    def _shared(self, day: date) -> list[Line]:
+    def _make_shared(self, day: date) -> list[Line]:
         """What another system sold under the same merchant number: a payment, and one that was given back."""
         at = datetime.combine(day, time(12), BEIJING).astimezone(UTC)
         first, second = (SHARED.format(day=day, number=number) for number in (1, 2))

@@ -24,13 +24,13 @@ def parse(text: str) -> Any:
 def find_repeated_keys(text: str) -> list[RepeatedKey]:
     """Keys that are given more than once in one section. Raises yaml.YAMLError."""
     root = yaml.compose(text, Loader=yaml.SafeLoader)
-    return list(_find_repeated(root, "")) if root else []
+    return list(_find_repeated_keys(root, "")) if root else []
 
 
-def _find_repeated(node: yaml.Node, above: str) -> Iterator[RepeatedKey]:
+def _find_repeated_keys(node: yaml.Node, above: str) -> Iterator[RepeatedKey]:
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            yield from _find_repeated(item, f"{above}{index}.")
+            yield from _find_repeated_keys(item, f"{above}{index}.")
     if not isinstance(node, yaml.MappingNode):
         return
     seen: dict[str, int] = {}
@@ -40,4 +40,4 @@ def _find_repeated(node: yaml.Node, above: str) -> Iterator[RepeatedKey]:
         if name in seen:
             yield RepeatedKey(name, seen[name], line)
         seen.setdefault(name, line)
-        yield from _find_repeated(value, f"{name}.")
+        yield from _find_repeated_keys(value, f"{name}.")

@@ -93,7 +93,7 @@ class RefundDesk:
         if existing:
             return existing
         self._refunds.check(asked, order, payment)
-        scenario = self._scenario(order)
+        scenario = self._take_scenario(order)
         plan = REFUND_PLANS[scenario]
         fate = RefundOutcome(scenario.value, plan.outcome, plan.lasts_s)
         refund = self._refunds.take(self._add_address(asked), order, payment, fate)
@@ -117,7 +117,7 @@ class RefundDesk:
             return asked
         return replace(asked, notify_url=self._console.settings.refund_notify_url or "", notify_api="v2")
 
-    def _scenario(self, order: Order) -> RefundScenario:
+    def _take_scenario(self, order: Order) -> RefundScenario:
         for expected in self._expected:
             if expected.out_trade_no in ("", order.placed.out_trade_no):
                 expected.times -= 1

@@ -186,7 +186,7 @@ def difference_from(document: Document, mchid: str) -> Difference:
         difference,
         seen_at=document.get("seen_at", document["found_at"]),
         status=Status(document["status"]),
-        audit=tuple([_audit(each) for each in document["audit"]]),
+        audit=tuple([_read_audit(each) for each in document["audit"]]),
     )
 
 
@@ -249,7 +249,7 @@ def _entry(document: Document | None) -> BookEntry | None:
     return BookEntry(**{**document, "amount": int(document["amount"])}) if document else None
 
 
-def _audit(document: Document) -> Audit:
+def _read_audit(document: Document) -> Audit:
     at: datetime = document["at"]
     source, target = Status(document["source"]), Status(document["target"])
     return Audit(at, document["by"], document["action"], source, target, document.get("detail", ""))

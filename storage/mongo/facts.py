@@ -41,7 +41,7 @@ class MongoFacts:
     overruled: tuple[str, ...] = field(default=())
 
 
-async def look(url: str, database: str) -> MongoFacts:
+async def read_facts(url: str, database: str) -> MongoFacts:
     """Ask the MongoDB at ``url``. Never raises for what it answers, or does not."""
     try:
         connection = connect(url, database)
@@ -50,12 +50,12 @@ async def look(url: str, database: str) -> MongoFacts:
     try:
         return await _ask(connection, url)
     except PyMongoError as error:
-        return MongoFacts(trouble=describe_failure(error, url), overruled=find_overruled(url))
+        return MongoFacts(trouble=describe_failure(error, url), overruled=find_overruled_options(url))
     finally:
         await connection.close()
 
 
-def find_overruled(url: str) -> tuple[str, ...]:
+def find_overruled_options(url: str) -> tuple[str, ...]:
     """Options of ``url`` that the service does not follow: it writes to a majority and reads from the primary."""
     given = {name.lower() for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}
     return tuple(name for name in OVERRULED if name.lower() in given)
@@ -125,7 +125,7 @@ async def _ask(connection: Connection, url: str) -> MongoFacts:
         missing_actions=await _missing_actions(connection),
         missing_indexes=await _missing_indexes(connection),
         old_release=await _has_old_orders(connection),
-        overruled=find_overruled(url),
+        overruled=find_overruled_options(url),
     )
 
 

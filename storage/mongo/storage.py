@@ -98,7 +98,7 @@ async def create_indexes(url: str, name: str, driver: Driver) -> list[str]:
         missing = await missing_indexes(connection.database)
         for collection, indexes in missing.items():
             await connection.database[collection].create_indexes(indexes)
-        await _drop_superseded(connection.database)
+        await _drop_superseded_indexes(connection.database)
     except PyMongoError as error:
         raise StoreUnavailable(FAILURES.report(error)) from error
     finally:
@@ -106,7 +106,7 @@ async def create_indexes(url: str, name: str, driver: Driver) -> list[str]:
     return [f"{collection}.{index.document['name']}" for collection, indexes in missing.items() for index in indexes]
 
 
-async def _drop_superseded(database: Database) -> None:
+async def _drop_superseded_indexes(database: Database) -> None:
     for collection, names in SUPERSEDED.items():
         for name in set(names) & set(await database[collection].index_information()):
             await database[collection].drop_index(name)

@@ -30,7 +30,7 @@ class RedisFacts:
     password: bool = False
 
 
-async def look(url: str) -> RedisFacts:
+async def read_facts(url: str) -> RedisFacts:
     """Ask the Redis at ``url``. Never raises for what it answers, or does not."""
     host = urlsplit(url).netloc.rpartition("@")[2]
     try:

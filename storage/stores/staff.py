@@ -99,11 +99,11 @@ def _read_session(document: Document) -> StaffSession:
     )
 
 
-def _write_failed(failed: FailedLogins) -> Document:
+def _write_failures(failed: FailedLogins) -> Document:
     return {"count": failed.count, "last_at": failed.last_at, "expires_at": failed.expires_at}
 
 
-def _read_failed(document: Document) -> FailedLogins:
+def _read_failures(document: Document) -> FailedLogins:
     last_at: datetime = document["last_at"]
     return FailedLogins(document["_id"], int(document["count"]), last_at)
 
@@ -128,8 +128,8 @@ SESSION = Codec(
 )
 FAILED = Codec(
     key=lambda failed: failed.key,
-    write=_write_failed,
-    read=_read_failed,
+    write=_write_failures,
+    read=_read_failures,
     fields=frozenset({"count", "last_at", "expires_at"}),
     parts={},
 )

@@ -40,7 +40,7 @@ MONGO_FAULTS: dict[str, tuple[stores.MongoJudge, MongoFacts, Status, str]] = {
     ),
     "an address that reads from secondaries": (
         stores.judge_write_concern,
-        replace(GOOD, overruled=mongo.find_overruled("mongodb://h/?readPreference=secondaryPreferred&w=1")),
+        replace(GOOD, overruled=mongo.find_overruled_options("mongodb://h/?readPreference=secondaryPreferred&w=1")),
         WARN,
         "readPreference, w in the address has no effect",
     ),
@@ -154,12 +154,12 @@ async def test_servers_that_run_are_asked(tmp_path: Path) -> None:
         running(EmbeddedMongo(tmp_path / "mongo")) as mongo_server,
         running(EmbeddedRedis(tmp_path / "redis")) as server,
     ):
-        seen = await mongo.look(mongo_server.url, "fenpay")
+        seen = await mongo.read_facts(mongo_server.url, "fenpay")
         assert seen.trouble is None
         assert seen.version
         assert seen.majority_error == ""
         assert "order_documents.due" in seen.missing_indexes
-        kept = await redis.look(server.url)
+        kept = await redis.read_facts(server.url)
         assert kept.trouble is None
         assert kept.role == "master"
 

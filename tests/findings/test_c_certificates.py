@@ -27,7 +27,7 @@ class Day:
     def look(self) -> list[tuple[str, str]]:
         """Level and words of each line of the log."""
         with structlog.testing.capture_logs() as lines:
-            self.watch.look()
+            self.watch.check()
         return [(line["log_level"], line["error"]) for line in lines]
 
 

@@ -235,7 +235,7 @@ def test_a_bill_is_read_by_the_names_of_its_columns_and_in_fen() -> None:
 def test_a_certificate_does_not_end_in_silence(days: int, alarms: int) -> None:
     clock, telemetry = ManualClock(NOW), RecordedTelemetry()
     ends = {"merchant certificate": NOW + timedelta(days=days)}
-    ExpiryWatch(lambda: ends, a_runtime(clock, telemetry=telemetry)).look()
+    ExpiryWatch(lambda: ends, a_runtime(clock, telemetry=telemetry)).check()
     assert telemetry.raised == alarms * [("certificate_ends", "merchant certificate")]
 
 

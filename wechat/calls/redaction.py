@@ -177,27 +177,27 @@ def _mask_account(body: bytes) -> tuple[str, bool]:
     return _mask_json(body, ACCOUNT_FIELDS)
 
 
-def _mask_json(body: bytes, known: frozenset[str]) -> tuple[str, bool]:
+def _mask_json(body: bytes, allowed: frozenset[str]) -> tuple[str, bool]:
     """JSON, and whether anything was masked; byte for byte where nothing was."""
     value = orjson.loads(body)
-    if _is_known(value, known):
+    if _has_only(value, allowed):
         return body.decode(), False
-    return orjson.dumps(_mask_unknown(value, known)).decode(), True
+    return orjson.dumps(_mask_others(value, allowed)).decode(), True
 
 
-def _is_known(value: Any, known: frozenset[str]) -> bool:
-    """Whether every field in ``value``, however deep, is known."""
+def _has_only(value: Any, allowed: frozenset[str]) -> bool:
+    """Whether every field in ``value``, however deep, is one of ``allowed``."""
     if isinstance(value, dict):
-        return known.issuperset(value) and all(
-            _is_known(each, known) for each in value.values() if isinstance(each, dict | list)
+        return allowed.issuperset(value) and all(
+            _has_only(each, allowed) for each in value.values() if isinstance(each, dict | list)
         )
-    return not isinstance(value, list) or all(_is_known(each, known) for each in value)
+    return not isinstance(value, list) or all(_has_only(each, allowed) for each in value)
 
 
-def _mask_unknown(value: Any, known: frozenset[str]) -> Any:
+def _mask_others(value: Any, allowed: frozenset[str]) -> Any:
     if isinstance(value, dict):
-        return {name: _mask_unknown(each, known) if name in known else MASK for name, each in value.items()}
-    return [_mask_unknown(each, known) for each in value] if isinstance(value, list) else value
+        return {name: _mask_others(each, allowed) if name in allowed else MASK for name, each in value.items()}
+    return [_mask_others(each, allowed) for each in value] if isinstance(value, list) else value
 
 
 _READERS: Mapping[str, Callable[[bytes], tuple[str, bool]]] = {Api.V2: _mask_v2, Api.V3: _mask_v3}

@@ -49,7 +49,7 @@ class Diagnosis:
 
         Our side is read after WeChat was asked, so that it is never the older of the two.
         """
-        look = await self._look(await self._orders.get(out_trade_no))
+        look = await self._fetch_status(await self._orders.get(out_trade_no))
         return await self._gather(out_trade_no, look)
 
     async def from_records(self, out_trade_no: str) -> OrderSnapshot:
@@ -59,19 +59,19 @@ class Diagnosis:
     async def _gather(self, out_trade_no: str, look: RemoteStatus) -> OrderSnapshot:
         order = await self._orders.get(out_trade_no)
         received = await self._notifications.of_order(order.mchid, order.out_trade_no)
-        unverified = await self._find_unverified(order)
+        unverified = await self._find_refusals(order)
         deliveries = tuple(await self._deliveries.of_order(order.key))
         return OrderSnapshot(order, look, tuple(received), order.refunds, self._clock.now(), unverified, deliveries)
 
-    async def _find_unverified(self, order: Order) -> tuple[RefusedNotification, ...]:
+    async def _find_refusals(self, order: Order) -> tuple[RefusedNotification, ...]:
         """Refused messages that are about the order or may be, while WeChat can have sent some."""
         found = await self._refusals.about(order.out_trade_no, order.created_at)
         end = order.expires_at + REPEATED_FOR
         return tuple([message for message in found if message.out_trade_no or message.first_at <= end])
 
-    async def _look(self, order: Order) -> RemoteStatus:
+    async def _fetch_status(self, order: Order) -> RemoteStatus:
         try:
-            fact = await self._orders.look(order)
+            fact = await self._orders.fetch_transaction(order)
         except GatewayRefused as error:
             return RemoteStatus(Outcome.REFUSED, error=error)
         except (NotSent, OutcomeUnknown, Conflict) as error:

@@ -86,6 +86,6 @@ def name_slips(held: RefusedNotification, body_hash: str, slips: tuple[str, ...]
     return replace(held, slips=slips) if held.body_hash == body_hash else held
 
 
-def accept_refused(held: RefusedNotification, body_hash: str, now: datetime) -> RefusedNotification:
+def mark_accepted(held: RefusedNotification, body_hash: str, now: datetime) -> RefusedNotification:
     """Mark the message as accepted after all, unless another has taken its place since."""
     return replace(held, accepted_at=now) if held.body_hash == body_hash else held

@@ -86,7 +86,7 @@ def refuse_placing(order: Order, code: str, entry: TimelineEntry) -> Order:
     return order if order.timeline[-1:] == (entry,) else order.with_entry(entry, refusal=code)
 
 
-def replace_refused(order: Order, draft: Order, entry: TimelineEntry) -> Order:
+def replace_refused_order(order: Order, draft: Order, entry: TimelineEntry) -> Order:
     """``draft`` in the place of an order that WeChat refused to take, under the same number.
 
     Raises Conflict where WeChat has that order or may have it.

@@ -76,7 +76,7 @@ class Watcher:
             self._wake.clear()
         return taken
 
-    def tell(self, notice: Notice) -> None:
+    def queue(self, notice: Notice) -> None:
         """Queue ``notice`` if the page wants it. Too many make room for none: the page reads everything again."""
         if not self._wants(notice):
             return
@@ -113,7 +113,7 @@ class LiveFeed:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._look_forever(), name="live feed")
+        self._task = asyncio.create_task(self._poll(), name="live feed")
 
     async def close(self) -> None:
         if self._task:
@@ -153,9 +153,9 @@ class LiveFeed:
         """Tell ``watcher`` of what changed while its page was on the way to it. Raises StoreUnavailable."""
         found = await self._orders.changed_since(self._clock.now() - ON_THE_WAY, MOST_LOOKED_AT)
         for order in found:
-            watcher.tell(Notice(Topic.ORDERS, order.out_trade_no, new=True))
+            watcher.queue(Notice(Topic.ORDERS, order.out_trade_no, new=True))
 
-    async def look(self) -> None:
+    async def read_changes(self) -> None:
         """Tell watchers of what other processes have changed lately. Raises StoreUnavailable."""
         since = self._clock.now() - LOOK_BACK
         for order in await self._orders.changed_since(since, MOST_LOOKED_AT):
@@ -165,7 +165,7 @@ class LiveFeed:
         alarms = await self._alarms.latest(1, only_open=False)
         latest = [(alarm.id, alarm.last_at, alarm.open) for alarm in alarms]
         if self._latest_alarms is not None and latest != self._latest_alarms:
-            self._tell(Notice(Topic.ALARMS))
+            self._send(Notice(Topic.ALARMS))
         self._latest_alarms = latest
 
     async def _open_orders(self) -> Sequence[Order]:
@@ -182,11 +182,11 @@ class LiveFeed:
         if len(self._known) > MOST_KNOWN:
             self._known.popitem(last=False)
         if state != known:
-            self._tell(Notice(Topic.ORDERS, order.out_trade_no, new and known is None))
+            self._send(Notice(Topic.ORDERS, order.out_trade_no, new and known is None))
 
-    def _tell(self, news: Notice) -> None:
+    def _send(self, news: Notice) -> None:
         for watcher in self._watchers:
-            watcher.tell(news)
+            watcher.queue(news)
 
     async def _learn(self) -> None:
         """Remember how lately changed orders are, so that the first look tells only of what happens from now on."""
@@ -194,14 +194,14 @@ class LiveFeed:
             for order in await self._orders.changed_since(self._clock.now() - LOOK_BACK, MOST_LOOKED_AT):
                 self._known[order.key] = _visible_state(order)
 
-    async def _look_forever(self) -> None:
+    async def _poll(self) -> None:
         while True:
             if not self._watchers:
                 self._watched.clear()
                 await self._watched.wait()
                 await self._learn()
             try:
-                await self.look()
+                await self.read_changes()
             except FenpayError as error:
                 log.warning("live_feed_waits", error=str(error))
             await asyncio.sleep(LOOK_EVERY.total_seconds())

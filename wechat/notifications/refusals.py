@@ -23,10 +23,10 @@ from wechat.domain.refused import (
     PLACES,
     STAY,
     RefusedNotification,
-    accept_refused,
     count_refusal,
     group_of_places,
     hash_body,
+    mark_accepted,
     name_slips,
     place_of,
 )
@@ -281,7 +281,7 @@ class Refusals:
     async def mark_accepted(self, message: RefusedNotification) -> None:
         """Mark ``message`` as accepted by a replay."""
         now = self._clock.now()
-        await self._updater.update(message.place, lambda held: accept_refused(held, message.body_hash, now))
+        await self._updater.update(message.place, lambda held: mark_accepted(held, message.body_hash, now))
 
 
 def find_slips(message: RefusedNotification, keys: Keys) -> Sequence[Slip]:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from wechat.domain.numbers import Claim
 from wechat.domain.orders import Order, TimelineEntry
 from wechat.domain.ports import Runtime
-from wechat.domain.transitions import is_same_sale, replace_refused
+from wechat.domain.transitions import is_same_sale, replace_refused_order
 from wechat.orders.updates import OrderUpdates
 from wechat.support.claims import Claims
 
@@ -50,7 +50,7 @@ class Intake:
             return stored
         by = draft.timeline[0]
         entry = TimelineEntry(self._clock.now(), "placed_again", by.source, by.by, {"total": stored.total})
-        change = await self._updates.update(draft.key, lambda current: replace_refused(current, draft, entry))
+        change = await self._updates.update(draft.key, lambda current: replace_refused_order(current, draft, entry))
         return change.after
 
     async def _claim(self, key: str, digest: str, draft: Order) -> Claim:

@@ -9,7 +9,7 @@ from wechat.domain.orders import Order, TimelineEntry
 from wechat.domain.ports import Telemetry
 
 
-def publish_created(order: Order, telemetry: Telemetry) -> None:
+def publish_new_order(order: Order, telemetry: Telemetry) -> None:
     """Tell of a new order."""
     _publish_lines(order, order.timeline, telemetry)
 

@@ -141,7 +141,7 @@ class Orders:
         """Whether a payer may still pay it."""
         return order.is_payable(self._clock.now())
 
-    async def look(self, order: Order, *, transaction_id: str = "") -> Verified[Transaction] | None:
+    async def fetch_transaction(self, order: Order, *, transaction_id: str = "") -> Verified[Transaction] | None:
         """What WeChat says of ``order``, or of one payment of it, applied to nothing; None when it has no such thing.
 
         Raises NotSent, OutcomeUnknown, GatewayRefused, Conflict (the settings have lost its API).
@@ -154,7 +154,7 @@ class Orders:
             return None
 
     async def record(self, fact: Verified[Transaction]) -> Order:
-        """The order with a payment that ``look`` found, kept beside the order's own if it has one. Raises Mismatch."""
+        """The order with a payment that was fetched, kept beside the order's own if it has one. Raises Mismatch."""
         try:
             await self._recorder.apply(fact, source="query")
         except Mismatch as error:
@@ -205,7 +205,7 @@ class Orders:
         Raises what ``query`` and ``close`` raise; it is checked again then.
         """
         try:
-            fact = await self.look(order)
+            fact = await self.fetch_transaction(order)
             if fact and (await self._apply(order, fact)).paid:
                 return
             if fact and not fact.value.state.closed:
@@ -220,7 +220,7 @@ class Orders:
         return await self._queries.do(order.key, lambda: self._query_once(order))
 
     async def _query_once(self, order: Order) -> Order:
-        fact = await self.look(order)
+        fact = await self.fetch_transaction(order)
         if fact is None:
             return await self._updates.get(order.key)
         return await self._apply(order, fact)

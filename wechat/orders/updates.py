@@ -15,7 +15,7 @@ from wechat.domain.metrics import Metric
 from wechat.domain.orders import Order, Refund, TradeState
 from wechat.domain.payments import REFUNDED_ELSEWHERE
 from wechat.domain.ports import OrderStore, Runtime, Stored, Telemetry
-from wechat.orders.news import publish_change, publish_created
+from wechat.orders.news import publish_change, publish_new_order
 from wechat.support.update import Change, Transition, Updater
 
 REFUND_REFUSED = "refund_refused"
@@ -50,7 +50,7 @@ class OrderUpdates:
         stored = await self._updater.insert(order)
         if stored:
             self._tell_watchers(None, order)
-            publish_created(order, self._telemetry)
+            publish_new_order(order, self._telemetry)
         return stored
 
     async def get(self, key: str) -> Order:

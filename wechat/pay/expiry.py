@@ -30,7 +30,7 @@ class ExpiryWatch:
         self._ends = ends
         self._clock = runtime.clock
         self._telemetry = runtime.telemetry
-        self._looked_on: date | None = None
+        self._checked_on: date | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -41,16 +41,16 @@ class ExpiryWatch:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def look(self) -> None:
-        """Tell of each certificate that ends within 60 days; once a day, whoever asks."""
+    def check(self) -> None:
+        """Warn of each certificate that ends within 60 days; once a day, whoever asks."""
         now = self._clock.now()
-        if self._looked_on == beijing_day(now):
+        if self._checked_on == beijing_day(now):
             return
-        self._looked_on = beijing_day(now)
+        self._checked_on = beijing_day(now)
         for name, ends_at in self._ends().items():
-            self._tell(name, ends_at, days_left(ends_at, now))
+            self._warn(name, ends_at, days_left(ends_at, now))
 
-    def _tell(self, name: str, ends_at: datetime, days: int) -> None:
+    def _warn(self, name: str, ends_at: datetime, days: int) -> None:
         if days >= WARN_DAYS:
             return
         day = f"{ends_at:%Y-%m-%d}"
@@ -61,5 +61,5 @@ class ExpiryWatch:
 
     async def _run(self) -> None:
         while True:
-            self.look()
+            self.check()
             await self._clock.sleep_until(self._clock.now() + timedelta(days=1), self._clock.version)

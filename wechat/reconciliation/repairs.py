@@ -104,7 +104,7 @@ class Repairs:
         order = await self._orders.get(refund.out_trade_no)
         if any(payment.transaction_id == refund.transaction_id for payment in order.payments):
             return order
-        fact = await self._orders.look(order, transaction_id=refund.transaction_id)
+        fact = await self._orders.fetch_transaction(order, transaction_id=refund.transaction_id)
         return await self._orders.record(fact) if fact and fact.value.state.paid else order
 
     async def _return(self, difference: Difference) -> str:
@@ -133,7 +133,7 @@ class Repairs:
     async def _confirm(self, order: Order, transaction_id: str) -> bool:
         """Whether WeChat has that payment as one of ``order``, whole and not given back; it is recorded then."""
         try:
-            fact = await self._orders.look(order, transaction_id=transaction_id)
+            fact = await self._orders.fetch_transaction(order, transaction_id=transaction_id)
         except AnotherOrder:
             return False
         if fact is None:

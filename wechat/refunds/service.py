@@ -116,7 +116,7 @@ class Refunds:
         lease, now = self._random.token(LEASE_BYTES), self._clock.now()
         draft = replace(draft, lease=lease, next_check_at=now + LEASE)
         change = await self._updates.update(order.key, lambda current: _request_and_send(current, draft, now))
-        refund = _find(change.after, draft.out_refund_no)
+        refund = _require_refund(change.after, draft.out_refund_no)
         if refund.lease == lease:
             refund = await self._send(change.after, refund, asked_for=True)
         raise_refusal(refund)
@@ -167,13 +167,13 @@ class Refunds:
         change = await self._updates.update(
             order.key, lambda current: transitions.adopt_refund(current, draft, fact, now)
         )
-        return _find(change.after, draft.out_refund_no)
+        return _require_refund(change.after, draft.out_refund_no)
 
     # -- looking --------------------------------------------------------------------------------------------------
 
     async def get(self, out_refund_no: str) -> Refund:
         """Raises NotFound."""
-        return _find(await self._order_of(out_refund_no), out_refund_no)
+        return _require_refund(await self._order_of(out_refund_no), out_refund_no)
 
     async def of_order(self, out_trade_no: str) -> tuple[Refund, ...]:
         """An order's refunds, oldest first. Raises NotFound."""
@@ -182,7 +182,7 @@ class Refunds:
     async def query(self, out_refund_no: str) -> Refund:
         """Query WeChat and apply what it says; nothing is sent. Raises NotFound, RemoteError, Mismatch."""
         order = await self._order_of(out_refund_no)
-        refund = _find(order, out_refund_no)
+        refund = _require_refund(order, out_refund_no)
         return await self._query(order, refund) if _may_be_known(refund) else refund
 
     async def apply(self, fact: Verified[RemoteRefund], *, source: str) -> Refund:
@@ -197,7 +197,7 @@ class Refunds:
         change = await self._updates.update(
             use.order_key, lambda order: transitions.apply_refund(order, fact, source=source, now=now)
         )
-        return _find(change.after, remote.out_refund_no)
+        return _require_refund(change.after, remote.out_refund_no)
 
     # -- going on with one ----------------------------------------------------------------------------------------
 
@@ -218,7 +218,7 @@ class Refunds:
             )
         except LeaseLost:
             return await self._reload(order, refund)
-        marked = _find(change.after, refund.out_refund_no)
+        marked = _require_refund(change.after, refund.out_refund_no)
         return await self._send(change.after, marked) if marked.lease == refund.lease else marked
 
     async def _send(self, order: Order, refund: Refund, *, asked_for: bool = False) -> Refund:
@@ -250,7 +250,7 @@ class Refunds:
         change = await self._updates.update(
             order.key, lambda current: transitions.note_refund(current, refund.out_refund_no, entry)
         )
-        return _find(change.after, refund.out_refund_no)
+        return _require_refund(change.after, refund.out_refund_no)
 
     async def _refuse(self, order: Order, refund: Refund, error: GatewayRefused, *, asked_for: bool) -> Refund:
         """End a refund that WeChat refused. If it was sent before, that try may have succeeded, so WeChat is
@@ -293,7 +293,7 @@ class Refunds:
 
     async def _reload(self, order: Order, refund: Refund) -> Refund:
         """The refund as it is now: another worker took it over."""
-        return _find(await self._updates.get(order.key), refund.out_refund_no)
+        return _require_refund(await self._updates.get(order.key), refund.out_refund_no)
 
     # -- parts ----------------------------------------------------------------------------------------------------
 
@@ -373,7 +373,7 @@ def _may_be_known(refund: Refund) -> bool:
     return refund.sends > 0 or refund.state is not RefundState.REQUESTED
 
 
-def _find(order: Order, out_refund_no: str) -> Refund:
+def _require_refund(order: Order, out_refund_no: str) -> Refund:
     """Raises NotFound where the order does not hold it (any more)."""
     refund = order.refund_of(out_refund_no)
     if refund is None:

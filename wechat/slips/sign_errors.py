@@ -100,11 +100,11 @@ def _see_changes(request: RefusedRequest) -> Iterator[Slip]:
     """What differs between the text that was signed and the one that arrived: something in between changed it."""
     if not request.seen:
         return
-    ours = request.signed.split(b"\n")
-    theirs = request.seen.encode("utf-8", "replace").split(b"\n")
+    signed_lines = request.signed.split(b"\n")
+    seen_lines = request.seen.encode("utf-8", "replace").split(b"\n")
     zh, en = "出口代理或网关改动了请求", "a proxy on the way out changed the request"
-    complete = theirs[:-1]  # the last line may have been cut
-    for code, own, other in zip(LINES, ours, complete, strict=False):
+    complete = seen_lines[:-1]  # the last line may have been cut
+    for code, own, other in zip(LINES, signed_lines, complete, strict=False):
         if own != other:
             yield slip(code, zh, en)
     if request.seen_length and request.seen_length != len(request.signed):

@@ -160,15 +160,15 @@ class Sessions:
 
     async def find(self, session_id: str) -> Visit | None:
         """Who is at work in the session; None when it is unknown or has ended."""
-        visit = await self.look(key_of(session_id))
+        visit = await self.find_by_key(key_of(session_id))
         if visit is None:
             return None
         now = self._runtime.clock.now()
         change = await self._sessions.update(visit.session.key, lambda session: see_session(session, now))
         return Visit(visit.member, change.after if change else visit.session)
 
-    async def look(self, key: str) -> Visit | None:
-        """The same by the session's key, without counting as a use of it: a page that is open is nobody at work."""
+    async def find_by_key(self, key: str) -> Visit | None:
+        """The same by the session's key. It does not count as a use, so an open page keeps no session from ending."""
         stored = await self._store.get(key)
         member = await self._members.get(stored.value.name) if stored else None
         now = self._runtime.clock.now()

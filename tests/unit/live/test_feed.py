@@ -56,7 +56,7 @@ async def test_a_change_of_this_process_is_told_at_once_and_once(backend: Backen
         order = await process.create()
         await process.pay(order)
         await process.pay(order)
-        await process.feed.look()
+        await process.feed.read_changes()
         assert await told(watcher) == [Notice(Topic.ORDERS, "order-1", True), Notice(Topic.ORDERS, "order-1")]
 
 
@@ -64,10 +64,10 @@ async def test_a_change_of_another_process_is_found(backend: Backend) -> None:
     here, there = Process(backend), Process(backend)
     with here.feed.watch(ORDERS) as watcher:
         order = await there.create(created_at=NOW)
-        await here.feed.look()
+        await here.feed.read_changes()
         await there.pay(order)
-        await here.feed.look()
-        await here.feed.look()
+        await here.feed.read_changes()
+        await here.feed.read_changes()
         assert await told(watcher) == [Notice(Topic.ORDERS, "order-1", True), Notice(Topic.ORDERS, "order-1")]
 
 
@@ -79,7 +79,7 @@ async def test_a_refund_of_an_old_order_is_found(backend: Backend) -> None:
     )
     process = Process(backend)
     with process.feed.watch(ORDERS) as watcher:
-        await process.feed.look()
+        await process.feed.read_changes()
         assert await told(watcher) == [Notice(Topic.ORDERS, "order-1")]
 
 
@@ -88,13 +88,13 @@ async def test_a_page_of_one_order_is_told_of_that_one_and_of_whatever_happens_t
     backend.put(an_order("order-1", created_at=NOW - timedelta(days=1)))
     with process.feed.watch([], "order-1") as watcher:
         await process.create("order-2")
-        await process.feed.look()
+        await process.feed.read_changes()
         assert await told(watcher) == [Notice(Topic.ORDERS, "order-1")]
         closed = TimelineEntry(NOW, "closed", "worker")
         backend.put(
             an_order("order-1", trade_state=TradeState.CLOSED, timeline=(closed,), created_at=NOW - timedelta(days=1))
         )
-        await process.feed.look()
+        await process.feed.read_changes()
         assert await told(watcher) == [Notice(Topic.ORDERS, "order-1")]
 
 
@@ -118,10 +118,10 @@ async def test_a_page_that_reads_too_slowly_is_told_how_much_it_missed(backend: 
 async def test_a_new_alarm_and_one_that_was_seen_are_told_to_those_who_watch_alarms(backend: Backend) -> None:
     process = Process(backend)
     with process.feed.watch([Topic.ALARMS]) as watcher:
-        await process.feed.look()
+        await process.feed.read_changes()
         await process.core.stores.alarms.insert(an_alarm(), "write-1")
         await process.create()
-        await process.feed.look()
+        await process.feed.read_changes()
         assert await told(watcher) == [Notice(Topic.ALARMS)]
 
 
@@ -167,11 +167,11 @@ async def test_nobody_is_asked_while_nobody_watches(backend: Backend) -> None:
 
 def count_looks(process: Process) -> list[int]:
     looks: list[int] = []
-    look = process.feed.look
+    look = process.feed.read_changes
 
     async def counted() -> None:
         looks.append(1)
         await look()
 
-    process.feed.look = counted  # type: ignore[method-assign]  # counts
+    process.feed.read_changes = counted  # type: ignore[method-assign]  # counts
     return looks

@@ -263,7 +263,7 @@ class V3Gateway:
         answer = await self._wire.transport.send(self._wire.hosts, request)
         if answer.status not in (200, 204):
             error = _failure(call, answer)
-            raise self._wire.explain_refusal(error, lambda: _build_refused(error, request, answer))
+            raise self._wire.explain_refusal(error, lambda: _build_refused_request(error, request, answer))
         return answer
 
     def sign(self, method: str, target: str, body: bytes = b"") -> dict[str, str]:
@@ -332,7 +332,7 @@ def _failure(call: str, answer: Answer) -> RemoteError:
     )
 
 
-def _build_refused(error: RemoteError, request: Request, answer: Answer) -> RefusedRequest:
+def _build_refused_request(error: RemoteError, request: Request, answer: Answer) -> RefusedRequest:
     """What was signed, and what WeChat shows of the text that it had expected."""
     values = dict(AUTHORIZED.findall(request.headers["Authorization"]))
     time, nonce = values["timestamp"], values["nonce_str"]
