@@ -10,7 +10,7 @@ from tests.contract.samples import NOW, an_order
 from wechat.domain.errors import BadRequest, Conflict
 from wechat.domain.notes import MOST_CHARACTERS, MOST_NOTES, Note, clean_note
 from wechat.domain.orders import MAX_TIMELINE, TimelineEntry
-from wechat.domain.transitions import add_note, replace_refused, write_note
+from wechat.domain.transitions import add_note, replace_refused_order, write_note
 
 FIRST = Note(NOW, "anna", "顾客来电")
 
@@ -29,7 +29,7 @@ def test_no_note_is_lost_when_the_timeline_is_long() -> None:
     assert order.notes == (FIRST,)
     refused = replace(order, refusal="PARAM_ERROR", prepay=None)
     draft = an_order(description="别的商品")
-    assert replace_refused(refused, draft, TimelineEntry(NOW, "placed_again", "merchant")).notes == (FIRST,)
+    assert replace_refused_order(refused, draft, TimelineEntry(NOW, "placed_again", "merchant")).notes == (FIRST,)
 
 
 def test_an_order_takes_so_many_notes() -> None:
