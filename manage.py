@@ -20,6 +20,7 @@ from cli.commands import (
     books,
     events,
     explain,
+    keys,
     listen,
     notify,
     orders,
@@ -213,6 +214,7 @@ app.add_typer(trigger.app)
 app.add_typer(sign.app, name="sign")
 app.add_typer(explain.app)
 app.add_typer(users.app, name="users")
+app.add_typer(keys.app, name="keys")
 
 if __name__ == "__main__":
     usage.run(app)

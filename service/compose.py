@@ -170,8 +170,8 @@ def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: Prome
         plugin_storage=lambda name: PluginStorage(core.store.plugin_records, name, runtime),
     )
     background = _background(core, pay, services, hooks, [transport, *pay.closing], redis_url, runtime)
-    closing = [transport, *pay.closing, storage, token_store, account.tokens, *hooks, clock, core.finder, *background]
-    return Process(services, storage, clock, background, closing, [transport, *pay.closing])
+    parts = [transport, *pay.closing, storage, services.staff.api_keys, token_store, account.tokens, *hooks, clock]
+    return Process(services, storage, clock, background, [*parts, core.finder, *background], [transport, *pay.closing])
 
 
 def _books(settings: Settings, core: Core, pay: gateways.Pay, runtime: Runtime) -> Books:

@@ -1,4 +1,4 @@
-"""The console's people, sessions and audit log, built from the settings."""
+"""The console's people, sessions and audit log, and the API keys, built from the settings."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from handlers.web.services import Staff
 from service.settings.model import Settings
 from storage.stores.all import Stores
 from wechat.domain.ports import Clock, Runtime, TokenStore
+from wechat.staff.api_keys import ApiKeys
 from wechat.staff.approvals import Approvals
 from wechat.staff.audit import AuditLog
 from wechat.staff.members import Members
@@ -30,5 +31,6 @@ def build_staff(settings: Settings, store: Stores, tokens: TokenStore, runtime: 
         sessions=Sessions(members, passwords, store.staff_sessions, store.failed_logins, rules, real),
         audit=audit,
         approvals=Approvals(store.approvals, audit, console.second_person_above, runtime),
+        api_keys=ApiKeys(store.api_keys, [key.name for key in settings.merchants], real),
         operator=OperatorGate(secrets, machine, tokens),
     )

@@ -69,6 +69,7 @@ CLI_MAY = (
     "wechat.events.signature",
     "wechat.staff.operator",
     "wechat.domain.staff",
+    "wechat.domain.api_keys",
 )
 EXPLAIN_MAY = (
     "wechat.explain",

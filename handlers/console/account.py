@@ -5,6 +5,7 @@ from __future__ import annotations
 import segno
 
 from handlers.console.base import ConsoleHandler
+from handlers.console.browsers import browser_name
 from handlers.console.texts.account import TEXTS
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
@@ -33,6 +34,7 @@ class AccountHandler(ConsoleHandler):
             role=ROLES[self.staff.role].to(self.lang),
             required=self.must_set_up_totp,
             beijing=beijing,
+            browser_name=browser_name,
         )
 
 

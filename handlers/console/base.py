@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from tornado.web import RequestHandler
 
-from handlers.console.navigation import entries_for
+from handlers.console.navigation import menu_for
 from handlers.console.texts.common import TEXTS
 from handlers.web.base import COOKIE_VERSION, PageHandler
 from handlers.web.plugin import Access, methods
@@ -185,11 +185,12 @@ class ConsoleHandler(PageHandler):
             staff=member,
             role_name=ROLES[member.role].to(self.lang) if member else "",
             may=lambda permission: member is not None and member.may(Permission(permission)),
-            navigation=entries_for(member, settings.plugin_names) if member else [],
+            menu=menu_for(member, settings.plugin_names) if member else [],
             path=self.request.path,
             here=self.request_target() if self.request.method == "GET" else HOME,
             flash=self.take_flash(),
             stepped_up=self.has_stepped_up,
+            step_up_id="step_up",
             simulated=settings.simulated,
             in_memory=settings.in_memory,
             shop_name=settings.shop.name_en if self.lang == "en" else settings.shop.name,

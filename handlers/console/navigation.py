@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from wechat.domain.errors import Bilingual
@@ -19,38 +19,67 @@ class Entry:
     permission: Permission
 
 
-ENTRIES = (
-    Entry("handlers.console.overview", "/console/overview", Bilingual("概览", "Overview"), Permission.READ),
-    Entry("handlers.console.orders", "/console/orders", Bilingual("订单", "Orders"), Permission.READ),
-    Entry("handlers.console.refunds", "/console/refunds", Bilingual("退款", "Refunds"), Permission.READ),
-    Entry("handlers.console.deliveries", "/console/deliveries", Bilingual("事件推送", "Deliveries"), Permission.READ),
-    Entry(
-        "handlers.console.notifications",
-        "/console/notifications",
-        Bilingual("被拒绝的通知", "Refused messages"),
-        Permission.READ,
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Lines of the menu under a heading."""
+
+    label: Bilingual
+    entries: Sequence[Entry]
+
+
+def _entry(module: str, path: str, zh: str, en: str, permission: Permission) -> Entry:
+    return Entry(f"handlers.console.{module}", f"/console/{path}", Bilingual(zh, en), permission)
+
+
+MENU = (
+    Group(
+        Bilingual("日常", "Daily"),
+        (
+            _entry("overview", "overview", "概览", "Overview", Permission.READ),
+            _entry("orders", "orders", "订单", "Orders", Permission.READ),
+            _entry("refunds", "refunds", "退款", "Refunds", Permission.READ),
+        ),
     ),
-    Entry(
-        "handlers.console.reconciliation",
-        "/console/reconciliation",
-        Bilingual("对账", "Reconciliation"),
-        Permission.READ,
+    Group(
+        Bilingual("资金", "Money"),
+        (
+            _entry("reconciliation", "reconciliation", "对账", "Reconciliation", Permission.READ),
+            _entry("approvals", "approvals", "待复核", "To confirm", Permission.REFUND),
+        ),
     ),
-    Entry("handlers.console.approvals", "/console/approvals", Bilingual("待复核", "To confirm"), Permission.REFUND),
-    Entry("handlers.console.design", "/console/design", Bilingual("界面组件", "Components"), Permission.READ_SETTINGS),
-    Entry("handlers.console.doctor", "/console/doctor", Bilingual("自检", "Doctor"), Permission.READ_SETTINGS),
-    Entry(
-        "handlers.console.signature", "/console/signature", Bilingual("签名检查", "Signature"), Permission.READ_PAYLOADS
+    Group(
+        Bilingual("开发", "Developers"),
+        (
+            _entry("deliveries", "deliveries", "事件推送", "Deliveries", Permission.READ),
+            _entry("notifications", "notifications", "被拒绝的通知", "Refused messages", Permission.READ),
+            _entry("doctor", "doctor", "自检", "Doctor", Permission.READ_SETTINGS),
+            _entry("signature", "signature", "签名检查", "Signature", Permission.READ_PAYLOADS),
+            _entry("docs", "docs", "文档", "Documents", Permission.READ),
+            _entry("design", "design", "界面组件", "Components", Permission.READ_SETTINGS),
+        ),
     ),
-    Entry("handlers.console.settings", "/console/settings", Bilingual("设置", "Settings"), Permission.READ_SETTINGS),
-    Entry("handlers.console.docs", "/console/docs", Bilingual("文档", "Documents"), Permission.READ),
-    Entry("handlers.console.people", "/console/people", Bilingual("用户", "People"), Permission.MANAGE_STAFF),
-    Entry("handlers.console.api_keys", "/console/keys", Bilingual("API Key 管理", "API keys"), Permission.MANAGE_KEYS),
-    Entry("handlers.console.audit", "/console/audit", Bilingual("审计记录", "Audit log"), Permission.READ_AUDIT),
-    Entry("handlers.console.account", "/console/account", Bilingual("我的账号", "My account"), Permission.OWN_ACCOUNT),
+    Group(
+        Bilingual("管理", "Administration"),
+        (
+            _entry("settings", "settings", "设置", "Settings", Permission.READ_SETTINGS),
+            _entry("people", "people", "用户", "People", Permission.MANAGE_STAFF),
+            _entry("api_keys", "keys", "API Key 管理", "API keys", Permission.MANAGE_KEYS),
+            _entry("audit", "audit", "审计记录", "Audit log", Permission.READ_AUDIT),
+            _entry("account", "account", "我的账号", "My account", Permission.OWN_ACCOUNT),
+        ),
+    ),
 )
 
 
+def menu_for(member: StaffMember, plugins: Collection[str]) -> list[Group]:
+    """What ``member`` may see of the loaded ``plugins``; no group is empty."""
+    shown = [
+        Group(group.label, [each for each in group.entries if each.plugin in plugins and member.may(each.permission)])
+        for group in MENU
+    ]
+    return [group for group in shown if group.entries]
+
+
 def entries_for(member: StaffMember, plugins: Collection[str]) -> list[Entry]:
-    """What ``member`` may see of the loaded ``plugins``."""
-    return [entry for entry in ENTRIES if entry.plugin in plugins and member.may(entry.permission)]
+    """The same without headings."""
+    return [entry for group in menu_for(member, plugins) for entry in group.entries]

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from handlers.console.base import ConsoleHandler
+from handlers.console.texts.orders import TYPES
 from handlers.console.texts.overview import TEXTS
 from handlers.merchant.alarms import ALARM_ID
 from handlers.web.plugin import Access, Route
@@ -69,6 +70,7 @@ class OverviewHandler(ConsoleHandler):
             "kinds": KINDS,
             "refund_states": REFUND_STATES,
             "groups": sum_groups(days),
+            "types": TYPES,
             "total": add_up(day.total for day in days),
             "chart": chart_data(days),
         }

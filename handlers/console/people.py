@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from handlers.console.base import ConsoleHandler
+from handlers.console.browsers import browser_name
 from handlers.console.texts.people import TEXTS
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
@@ -35,7 +36,15 @@ class PeopleHandler(StaffHandler):
     async def get(self) -> None:
         staff = self.services.staff
         people, sessions = await staff.members.all(), await staff.sessions.active()
-        self.render_console("people.html", people=people, sessions=sessions, roles=ROLES, beijing=beijing)
+        self.render_console(
+            "people.html",
+            people=people,
+            sessions=sessions,
+            own_key=self.session.key,
+            roles=ROLES,
+            beijing=beijing,
+            browser_name=browser_name,
+        )
 
     async def post(self) -> None:
         role = self.read_role()

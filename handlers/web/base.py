@@ -5,8 +5,6 @@ A handler's verb has three movements: parse, one call into a use case, write. Th
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ipaddress
 import json
 import re
@@ -22,7 +20,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from handlers.web.plugin import Access, methods
 from handlers.web.query import refuse_unread
-from handlers.web.scopes import out_of_scope, scope_of
+from handlers.web.scopes import check_scope, configured_key, scope_of
 from handlers.web.services import Services
 from handlers.web.texts import preferred_language, texts
 from handlers.web.views import remote_view
@@ -108,7 +106,7 @@ class BaseHandler(RequestHandler):
         """Let in whom the route's access level allows. Raises Unauthorized."""
         self._mark()
         if self.access is Access.MERCHANT:
-            self.merchant = self._api_key_name()
+            self.merchant = await self._admit_merchant()
         elif self.access is Access.PAYER and not self.payer:
             self.refuse_anonymous()
         elif self.access is Access.STAFF:
@@ -208,25 +206,13 @@ class BaseHandler(RequestHandler):
         revoked = valid_from is not None and session.get("at", 0) < valid_from.timestamp()
         return str(session["openid"]) if session.get("appid") == settings.account.appid and not revoked else ""
 
-    def _api_key_name(self) -> str:
+    async def _admit_merchant(self) -> str:
         """Whose API key the Authorization header carries. Raises Unauthorized, or Forbidden for want of a scope."""
         scheme, _, key = self.request.headers.get("Authorization", "").partition(" ")
-        digest = hashlib.sha256(key.encode()).hexdigest().encode()
-        keys = [
-            entry for entry in self.services.settings.merchants if hmac.compare_digest(entry.sha256.encode(), digest)
-        ]
-        if scheme.lower() != "bearer" or not key or not keys:
-            raise Unauthorized(
-                Bilingual(
-                    "API 密钥无效；请用 Authorization: Bearer <密钥>",
-                    "The API key is not valid; send Authorization: Bearer <key>",
-                ),
-                code="BAD_API_KEY",
-            )
-        scope = scope_of(self.request.method or "", self.request.path)
-        if scope not in keys[0].scopes:
-            raise out_of_scope(keys[0].name, scope)
-        return keys[0].name
+        secret = key if scheme.lower() == "bearer" else ""
+        holder = configured_key(self.services.settings.merchants, secret)
+        holder = holder or await self.services.staff.api_keys.find(secret, self.client_ip)
+        return check_scope(holder, scope_of(self.request.method or "", self.request.path))
 
     # -- errors ---------------------------------------------------------------------------------------------------
 

@@ -1,9 +1,26 @@
-"""What an API key must be allowed for a call."""
+"""What an API key must be allowed for a call, and whose key it is."""
 
 from __future__ import annotations
 
-from service.settings.sections import Scope
-from wechat.domain.errors import Bilingual, Forbidden
+import hashlib
+import hmac
+from collections.abc import Sequence
+from typing import Protocol
+
+from service.settings.sections import ApiKey as ConfiguredKey
+from wechat.domain.api_keys import Scope
+from wechat.domain.errors import Bilingual, Forbidden, Unauthorized
+
+
+class KeyHolder(Protocol):
+    """A key from the settings, or one that was made at the console."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def scopes(self) -> Sequence[Scope]: ...
+
 
 EVENT_STREAM = "/api/events/stream"
 
@@ -19,11 +36,27 @@ def scope_of(method: str, path: str) -> Scope:
     return Scope.ORDERS if path == "/api/orders" or path.startswith("/api/orders/") else Scope.OPERATE
 
 
-def out_of_scope(name: str, scope: Scope) -> Forbidden:
-    return Forbidden(
-        Bilingual(
-            f"这个 API 密钥没有 {scope} 权限；请在设置 merchants 里 {name} 的 scopes 中加上，或换一个密钥",
-            f"This API key lacks the scope {scope}: add it to the scopes of {name} under merchants, or use another key",
-        ),
-        code="SCOPE_MISSING",
-    )
+def configured_key(keys: Sequence[ConfiguredKey], secret: str) -> KeyHolder | None:
+    """The key of the settings that ``secret`` belongs to. Each is compared, so that the time tells nothing."""
+    digest = hashlib.sha256(secret.encode()).hexdigest().encode()
+    found = [entry for entry in keys if hmac.compare_digest(entry.sha256.encode(), digest)]
+    return found[0] if found and secret else None
+
+
+def check_scope(holder: KeyHolder | None, scope: Scope) -> str:
+    """The name of the key. Raises Unauthorized without one, and Forbidden for want of the scope."""
+    if holder is None:
+        text = Bilingual(
+            "API Key 无效；请用 Authorization: Bearer <API Key>",
+            "The API key is not valid; send Authorization: Bearer <key>",
+        )
+        raise Unauthorized(text, code="BAD_API_KEY")
+    if scope not in holder.scopes:
+        text = Bilingual(
+            f"API Key {holder.name} 没有 {scope} 权限；请使用有此权限的 API Key"
+            "（配置文件 merchants 中的 API Key 可加上该 scope）",
+            f"The API key {holder.name} lacks the scope {scope}: use a key that has it (one under merchants in the "
+            "settings can be given it)",
+        )
+        raise Forbidden(text, code="SCOPE_MISSING")
+    return holder.name

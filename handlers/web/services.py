@@ -27,6 +27,7 @@ from wechat.reconciliation.records import BookRecords
 from wechat.reconciliation.repairs import Repairs
 from wechat.refunds.service import Refunds
 from wechat.slips.client_errors import ClientErrors
+from wechat.staff.api_keys import ApiKeys
 from wechat.staff.approvals import Approvals
 from wechat.staff.audit import AuditLog
 from wechat.staff.members import Members
@@ -76,12 +77,13 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class Staff:
-    """What the console's people and their rights are made of."""
+    """What people, API keys and their rights are made of."""
 
     members: Members
     sessions: Sessions
     audit: AuditLog
     approvals: Approvals
+    api_keys: ApiKeys
     operator: OperatorGate
 
 

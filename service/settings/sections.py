@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import time
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from zlib import crc32
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, SecretStr, model_validator
 
 from service.settings.values import EMBEDDED, MEMORY, BaseUrl, Origin, Section, check_secret, check_store_url
+from wechat.domain.api_keys import KEY_NAME, Scope
 from wechat.domain.money import MAX_TOTAL
 from wechat.domain.staff import Role
 from wechat.support.requests import Line, text_for_wechat
@@ -106,17 +106,8 @@ class WorkerSettings(Section):
     loops: int = Field(16, ge=1, le=256)
 
 
-class Scope(StrEnum):
-    """What an API key may be used for."""
-
-    READ = "read"
-    ORDERS = "orders"
-    REFUNDS = "refunds"
-    OPERATE = "operate"
-
-
 class ApiKey(Section):
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
+    name: str = Field(pattern=f"^{KEY_NAME.pattern}$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     scopes: tuple[Scope, ...] = tuple(Scope)
 

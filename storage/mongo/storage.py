@@ -201,6 +201,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("by_state", "state", "requested_at"),
         _expiry(),
     ],
+    stores.API_KEYS: [_revision(), _index("created", "created_at"), _index("by_digest", "digests")],
     stores.AUDIT: [_index("at", "at"), _index("by_key", "keys", "at")],
     stores.SUMMARIES: [
         _revision(),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from storage.documents import BulkDocuments
 from storage.group_commit import GroupCommit
 from storage.stores.alarms import Alarms
+from storage.stores.api_keys import ApiKeys
 from storage.stores.approvals import Approvals
 from storage.stores.audit import AuditEntries
 from storage.stores.book_entries import BookEntries
@@ -39,9 +40,10 @@ FAILED_LOGINS = "failed_logins"
 AUDIT = "audit_entries"
 SUMMARIES = "day_summaries"
 APPROVALS = "approvals"
+API_KEYS = "api_keys"
 COLLECTIONS = (
     ORDERS, NUMBERS, CLAIMS, NOTIFICATIONS, REFUSED, ALARMS, DELIVERIES, DAYS, DIFFERENCES, PLUGIN_RECORDS,
-    STAFF, STAFF_SESSIONS, FAILED_LOGINS, AUDIT, APPROVALS, SUMMARIES, CALLS,
+    STAFF, STAFF_SESSIONS, FAILED_LOGINS, AUDIT, APPROVALS, API_KEYS, SUMMARIES, CALLS,
 )  # fmt: skip
 """Names that release 0.1.0 did not use: its documents cannot live beside these."""
 EXPIRING = (CLAIMS, NOTIFICATIONS, REFUSED, ALARMS, DELIVERIES, STAFF_SESSIONS, FAILED_LOGINS, APPROVALS, CALLS)
@@ -66,10 +68,11 @@ class Stores:
         self.differences = Differences(commits[DIFFERENCES])
         self.plugin_records = PluginRecords(commits[PLUGIN_RECORDS])
         self.staff = StaffMembers(commits[STAFF])
-        self.staff_sessions = StaffSessions(commits[STAFF_SESSIONS])
+        self.staff_sessions = StaffSessions(commits[STAFF_SESSIONS], clock)
         self.failed_logins = LoginFailures(commits[FAILED_LOGINS])
         self.audit = AuditEntries(commits[AUDIT], clock)
-        self.approvals = Approvals(commits[APPROVALS])
+        self.approvals = Approvals(commits[APPROVALS], clock)
+        self.api_keys = ApiKeys(commits[API_KEYS])
         self.book_entries = BookEntries(commits[ORDERS], self.numbers)
         self.summaries = DaySummaries(commits[SUMMARIES])
         self.statistics_entries = StatisticsEntries(commits[ORDERS], clock)

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from storage.documents import FIRST, LAST, Document, Documents, Range
 from storage.store import Codec, DocumentStore
+from storage.stores.listing import newest
 from wechat.domain.approvals import Approval, ApprovalState
 from wechat.domain.audit import Act
 from wechat.domain.money import Fen
+from wechat.domain.ports import Clock
 from wechat.domain.staff import Permission
 
 MOST = 100
@@ -17,19 +19,19 @@ MOST = 100
 class Approvals(DocumentStore[Approval]):
     """``ApprovalStore``."""
 
-    def __init__(self, documents: Documents) -> None:
+    def __init__(self, documents: Documents, clock: Clock) -> None:
         super().__init__(documents, APPROVAL)
+        self._clock = clock
 
     async def waiting(self) -> Sequence[Approval]:
         equal = {"state": ApprovalState.WAITING.value}
-        return self.values(await self._documents.find(_latest(equal)))
+        wanted = Range("requested_at", FIRST, LAST, equal, limit=MOST, latest=True)
+        return self.values(await self._documents.find(wanted))
 
     async def latest(self) -> Sequence[Approval]:
-        return self.values(await self._documents.find(_latest({})))
-
-
-def _latest(equal: dict[str, str]) -> Range:
-    return Range("requested_at", FIRST, LAST, equal, limit=MOST, latest=True)
+        now = self._clock.now()
+        found = await newest(self._documents, "requested_at", {}, now=now, limit=MOST, cursor="")
+        return self.values(found[:MOST])
 
 
 def _write(approval: Approval) -> Document:

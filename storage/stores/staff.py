@@ -8,11 +8,12 @@ from datetime import datetime
 
 from storage.documents import FIRST, LAST, Document, Documents, Range
 from storage.store import Codec, DocumentStore
-from wechat.domain.ports import Stored
+from storage.stores.listing import newest
+from wechat.domain.ports import Clock, Stored
 from wechat.domain.staff import FailedLogins, Role, StaffMember, StaffSession
 
 MOST_MEMBERS = 500
-MOST_SESSIONS = 500
+MOST_SESSIONS = 200
 
 
 class StaffMembers(DocumentStore[StaffMember]):
@@ -29,14 +30,18 @@ class StaffMembers(DocumentStore[StaffMember]):
 class StaffSessions(DocumentStore[StaffSession]):
     """``StaffSessionStore``."""
 
-    def __init__(self, documents: Documents) -> None:
+    def __init__(self, documents: Documents, clock: Clock) -> None:
         super().__init__(documents, SESSION)
+        self._clock = clock
 
     async def of_member(self, name: str) -> Sequence[Stored[StaffSession]]:
-        return self.readable(await self._documents.find(_latest({"name": name})))
+        wanted = Range("created_at", FIRST, LAST, {"name": name}, limit=MOST_SESSIONS, latest=True)
+        return self.readable(await self._documents.find(wanted))
 
     async def latest(self) -> Sequence[StaffSession]:
-        return self.values(await self._documents.find(_latest({})))
+        now = self._clock.now()
+        found = await newest(self._documents, "created_at", {}, now=now, limit=MOST_SESSIONS, cursor="")
+        return self.values(found[:MOST_SESSIONS])
 
 
 class LoginFailures(DocumentStore[FailedLogins]):
@@ -44,10 +49,6 @@ class LoginFailures(DocumentStore[FailedLogins]):
 
     def __init__(self, documents: Documents) -> None:
         super().__init__(documents, FAILED)
-
-
-def _latest(equal: dict[str, str]) -> Range:
-    return Range("created_at", FIRST, LAST, equal, limit=MOST_SESSIONS, latest=True)
 
 
 def _write_member(member: StaffMember) -> Document:

@@ -12,7 +12,6 @@ import pytest
 from pymongo import ReadPreference
 
 from handlers.web.scopes import scope_of
-from service.settings.sections import Scope
 from storage.mongo.driver import Driver, connect
 from tests.contract.samples import an_order
 from tests.findings.conftest import OpenSite
@@ -24,6 +23,7 @@ from tests.support.service import ROOT, ServiceProcess
 from tests.support.v2_answers import FIELDS, gateway
 from wechat.account.oauth import Grant
 from wechat.account.tokens import Credentials
+from wechat.domain.api_keys import Scope
 from wechat.domain.errors import Malformed, OutcomeUnknown, SignatureInvalid
 from wechat.domain.ports import Token
 from wechat.pay.ciphers import AeadCipher

@@ -45,6 +45,7 @@ from storage.stores.order_codec import ORDER
 from storage.stores.refused import REFUSED as REFUSED_MESSAGE
 from storage.stores.statistics import SUMMARY
 from tests.contract.samples import HOUR, MCHID, NOW, a_claim, a_message, a_payment, a_refund, a_refused, an_order
+from tests.storage.staff_questions import FOR_THE_LATEST, LATEST, STAFF_LISTINGS, STAFF_LOOKUPS, STAFF_VALUES
 from tests.storage.values import a_delivery, an_alarm
 from tests.support.calls import a_call
 from tests.support.clock import ManualClock
@@ -157,6 +158,7 @@ VALUES: Sequence[tuple[str, Codec[Any], Callable[[int], Any], int]] = (
     (DIFFERENCES, DIFFERENCE, a_difference, OTHERS_STORED),
     (DAYS, DAY, a_day, 400),
     (SUMMARIES, SUMMARY, a_summary, 400),
+    *STAFF_VALUES,
 )
 
 
@@ -347,8 +349,10 @@ FOR_A_PAGE = GROWTH * (PAGE + 1)
 
 def spare(name: str) -> int:
     """How many documents more than it returns a query may look at."""
-    if name in LISTINGS:
+    if name in LISTINGS or name in STAFF_LISTINGS:
         return FOR_A_PAGE
+    if name in LATEST:
+        return FOR_THE_LATEST
     return SPARE + (OVERDUE if name.startswith("next due") else 0)
 
 
@@ -360,7 +364,7 @@ async def test_each_query_looks_at_what_it_returns_and_hardly_more(
     storage = MongoStorage("", "", clock=ManualClock(NOW), random=RandomIds(), connection=connection)
     wasteful = []
     unasked = []
-    for name, ask in (LOOKUPS | LISTINGS).items():
+    for name, ask in (LOOKUPS | LISTINGS | STAFF_LOOKUPS | STAFF_LISTINGS | LATEST).items():
         questions.asked.clear()
         await ask(storage)
         unasked += [] if questions.asked else [name]

@@ -12,6 +12,7 @@ import pytest
 
 from storage.stores.all import (
     ALARMS,
+    API_KEYS,
     APPROVALS,
     CALLS,
     CLAIMS,
@@ -35,6 +36,7 @@ from tests.storage.values import (
     full_day,
     full_delivery,
     full_difference,
+    full_key,
     full_member,
     full_message,
     full_order,
@@ -58,6 +60,7 @@ COLLECTION = {
     "differences": DIFFERENCES,
     "summaries": SUMMARIES,
     "plugin_records": PLUGIN_RECORDS,
+    "api_keys": API_KEYS,
     "approvals": APPROVALS,
     "staff": STAFF,
     "staff_sessions": STAFF_SESSIONS,
@@ -147,6 +150,7 @@ async def test_a_date_is_kept_to_the_millisecond_and_in_utc_whatever_its_zone(st
         full_summary(),
         full_member(),
         full_session(),
+        full_key(),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -20,6 +20,7 @@ from tests.contract.samples import (
 )
 from tests.support.calls import bare_call, full_call
 from wechat.domain.alarms import Alarm, new_alarm
+from wechat.domain.api_keys import ApiKey, KeySecret, Scope
 from wechat.domain.approvals import Approval, ApprovalState
 from wechat.domain.audit import Act
 from wechat.domain.deliveries import Attempt, Delivery, DeliveryState, Event
@@ -217,6 +218,15 @@ def bare_summary() -> DaySummary:
     return DaySummary(MCHID, DAY, None)
 
 
+def full_key() -> ApiKey:
+    secrets = (KeySecret("0" * 64, NOW - HOUR, NOW + HOUR), KeySecret("1" * 64, NOW))
+    return ApiKey("till", tuple(Scope), secrets, NOW - HOUR, "anna", NOW, NOW + HOUR)
+
+
+def bare_key() -> ApiKey:
+    return ApiKey("till", (Scope.READ,), (), NOW, "manage.py")
+
+
 def an_approval(**changes: Any) -> Approval:
     approval = Approval("a1", Act.REFUND, Permission.REFUND, NUMBER, LARGE, "", {}, "anna", NOW - HOUR)
     return replace(approval, **changes)
@@ -247,6 +257,7 @@ FULL_AND_BARE: dict[str, tuple[Any, Any]] = {
     "staff_sessions": (full_session(), a_session()),
     "failed_logins": (FailedLogins("1234", 7, NOW), FailedLogins("1234", 1, NOW - HOUR)),
     "summaries": (full_summary(), bare_summary()),
+    "api_keys": (full_key(), bare_key()),
     "approvals": (full_approval(), an_approval()),
     "plugin_records": (a_plugin_record({"points": LARGE, "at": NOW, "names": ["甲"]}), a_plugin_record({})),
 }

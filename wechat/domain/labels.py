@@ -121,6 +121,12 @@ def label(labels: Labels, code: str, lang: str) -> str:
     return f"{name}（{code}）" if lang == "zh" else f"{name} ({code})"
 
 
+SCOPES: Labels = {
+    "read": Bilingual("查询", "Read"),
+    "orders": Bilingual("订单", "Orders"),
+    "refunds": Bilingual("退款", "Refunds"),
+    "operate": Bilingual("运维（对账、修复、事件）", "Operate (books, repairs, events)"),
+}
 ROLES: Labels = {
     "admin": Bilingual("管理员", "Administrator"),
     "finance": Bilingual("财务", "Finance"),

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from wechat.domain.alarms import Alarm
+from wechat.domain.api_keys import ApiKey
 from wechat.domain.approvals import Approval
 from wechat.domain.audit import AuditEntry, AuditFilter
 from wechat.domain.calls import Call
@@ -293,6 +294,16 @@ class StaffSessionStore(VersionedStore[StaffSession], Protocol):
 
 class FailedLoginStore(VersionedStore[FailedLogins], Protocol):
     """Failed logins by ``FailedLogins.key``."""
+
+
+class ApiKeyStore(VersionedStore[ApiKey], Protocol):
+    """API keys by ``ApiKey.name``."""
+
+    async def all(self) -> Sequence[ApiKey]:
+        """The latest, by name."""
+
+    async def of_digest(self, digest: str) -> ApiKey | None:
+        """The key that has a secret with this SHA-256, whether or not it has ended."""
 
 
 class ApprovalStore(VersionedStore[Approval], Protocol):

@@ -8,15 +8,6 @@ from wechat.domain.errors import Bilingual
 
 TEXTS: Mapping[str, Bilingual] = {
     "account": Bilingual("我的账号", "My account"),
-    "name": Bilingual("用户名", "User name"),
-    "role": Bilingual("角色", "Role"),
-    "sessions": Bilingual("登录会话", "Sessions"),
-    "started": Bilingual("登录时间", "Logged in"),
-    "last_seen": Bilingual("最近使用", "Last used"),
-    "address": Bilingual("地址", "Address"),
-    "browser": Bilingual("浏览器", "Browser"),
-    "this_one": Bilingual("当前会话", "This one"),
-    "end": Bilingual("结束", "End"),
     "ended": Bilingual("会话已结束", "The session has ended"),
     "change_password": Bilingual("修改密码", "Change the password"),
     "new_password": Bilingual("新密码（至少 10 个字符）", "New password (10 characters or more)"),
@@ -33,6 +24,8 @@ TEXTS: Mapping[str, Bilingual] = {
         "你的角色必须启用动态验证码，启用后才能使用其他页面。",
         "Your role has to use a code generator; the other pages open once it is set up.",
     ),
+    "on": Bilingual("已启用", "On"),
+    "off": Bilingual("未启用", "Off"),
     "set_up": Bilingual("启用动态验证码", "Set up a code generator"),
     "scan": Bilingual(
         "用身份验证器应用扫描二维码，或手动输入密钥，然后填写应用显示的 6 位数字。",

@@ -20,6 +20,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "key_help": Bilingual("显示本说明", "show this help"),
     "keys_on": Bilingual("启用快捷键", "Shortcuts are on"),
     "close_help": Bilingual("关闭", "Close"),
+    "own_account": Bilingual("我的账号", "My account"),
     "log_out": Bilingual("退出登录", "Log out"),
     "simulated": Bilingual("模拟环境 · 不涉及真实资金", "Simulation · no real money moves"),
     "in_memory": Bilingual(
@@ -29,6 +30,14 @@ TEXTS: Mapping[str, Bilingual] = {
     "step_up_hint": Bilingual(
         "涉及资金的操作需要确认身份，5 分钟内有效。", "Whatever moves money asks for it, once in 5 minutes."
     ),
+    "user": Bilingual("用户名", "User name"),
+    "sessions": Bilingual("登录会话", "Sessions"),
+    "started": Bilingual("登录时间", "Logged in"),
+    "last_seen": Bilingual("最近使用", "Last used"),
+    "address": Bilingual("地址", "Address"),
+    "browser": Bilingual("浏览器", "Browser"),
+    "this_one": Bilingual("当前会话", "This one"),
+    "end": Bilingual("结束", "End"),
     "error_code": Bilingual("错误码", "Code"),
     "request_id": Bilingual("请求编号", "Request"),
     "back": Bilingual("返回", "Back"),

@@ -49,6 +49,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "day": Bilingual("日期", "Day"),
     "hour": Bilingual("时段", "Hour"),
     "by_group": Bilingual("按渠道和支付方式", "By channel and trade type"),
+    "default_channel": Bilingual("默认", "Default"),
     "channel": Bilingual("渠道", "Channel"),
     "trade_type": Bilingual("支付方式", "Trade type"),
     "no_sales": Bilingual("这段时间没有订单。", "There were no orders in this time."),

@@ -34,11 +34,5 @@ TEXTS: Mapping[str, Bilingual] = {
         "不能调整自己的角色或停用自己，请另一位管理员操作",
         "You cannot change your own role or disable yourself; another administrator has to",
     ),
-    "sessions": Bilingual("登录会话", "Sessions"),
-    "started": Bilingual("登录时间", "Logged in"),
-    "last_seen": Bilingual("最近使用", "Last used"),
-    "address": Bilingual("地址", "Address"),
-    "browser": Bilingual("浏览器", "Browser"),
-    "end": Bilingual("结束", "End"),
     "change": Bilingual("修改 {name}", "Change {name}"),
 }

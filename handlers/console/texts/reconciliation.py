@@ -17,6 +17,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "open": Bilingual("{count} 条待处理", "{count} open"),
     "settled": Bilingual("差异已处理", "settled"),
     "waits": Bilingual("等待账单", "waits for the bill"),
+    "pale_days": Bilingual("浅色：未到、未对账。", "Pale: still to come, or not reconciled."),
     "not_run": Bilingual("未对账", "not reconciled"),
     "month_csv": Bilingual("导出本月 CSV", "This month as CSV"),
     "month_xlsx": Bilingual("导出本月 XLSX", "This month as XLSX"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.console.navigation import ENTRIES
+from handlers.console.navigation import MENU
 from handlers.console.texts.approvals import STATES
 from handlers.console.texts.audit import ACTS
 from wechat.domain.approvals import ApprovalState
@@ -59,7 +59,8 @@ def test_every_act_and_every_role_has_a_name() -> None:
 
 
 def test_every_entry_of_the_menu_is_in_both_languages() -> None:
-    assert [entry for entry in ENTRIES if not HAN.search(entry.label.zh) or HAN.search(entry.label.en)] == []
+    labels = [*(group.label for group in MENU), *(entry.label for group in MENU for entry in group.entries)]
+    assert [label for label in labels if not HAN.search(label.zh) or HAN.search(label.en)] == []
 
 
 @pytest.mark.parametrize("template", sorted(TEMPLATES.rglob("*.html")), ids=lambda path: path.stem)

@@ -1,0 +1,96 @@
+"""``keys …``: API keys. Who may read the service's settings may use them; the first one needs none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+
+from cli.context import AsJson, Context, Url
+from cli.operator import SettingsFile, operator_context
+from cli.output import cell, moment, words
+from wechat.domain.api_keys import OVERLAP_HOURS, Scope
+from wechat.domain.errors import Bilingual
+
+app = typer.Typer(no_args_is_help=True, help=words("API Key", "API keys"))
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help=words("API Key 名称", "name of the key"))]
+Scopes = Annotated[
+    list[Scope] | None,
+    typer.Option(
+        "--scope", help=words("权限，可重复；不指定时为 read", "what it may do, repeatable; read without any")
+    ),
+]
+Overlap = Annotated[
+    int,
+    typer.Option(
+        "--overlap-hours",
+        min=0,
+        max=OVERLAP_HOURS[-1],
+        help=words("旧 API Key 继续有效的小时数", "hours for which the old secret goes on working"),
+    ),
+]
+
+
+@app.command(help=words("新建 API Key，只显示一次", "Make a key, shown once."))
+def add(
+    name: Name, scope: Scopes = None, url: Url = None, settings: SettingsFile = None, as_json: AsJson = False
+) -> None:
+    """Make a key, shown once."""
+    with operator_context("keys add", url, settings, as_json) as desk:
+        body = {"name": name, "scopes": [each.value for each in scope or [Scope.READ]]}
+        _show(desk, desk.service.post("/api/keys", body))
+
+
+@app.command("list", help=words("列出 API Key，包括配置文件中的", "List all keys, those of the settings too."))
+def list_keys(url: Url = None, settings: SettingsFile = None, as_json: AsJson = False) -> None:
+    """List all keys, those of the settings too."""
+    with operator_context("keys list", url, settings, as_json) as desk:
+        answer = desk.service.get("/api/keys")
+        columns = (
+            Bilingual("名称", "Name"),
+            Bilingual("权限", "Scopes"),
+            Bilingual("状态", "State"),
+            Bilingual("来源", "From"),
+            Bilingual("最近使用", "Last used"),
+        )
+        rows = [_row(desk, key) for key in answer["keys"]]
+        desk.screen.show(answer, desk.screen.table(Bilingual("API Key", "API keys"), columns, rows))
+
+
+@app.command(help=words("换新 API Key，只显示一次；旧的继续有效一段时间", "Give a key a new secret, shown once."))
+def rotate(
+    name: Name, overlap_hours: Overlap = 24, url: Url = None, settings: SettingsFile = None, as_json: AsJson = False
+) -> None:
+    """Give a key a new secret, shown once."""
+    with operator_context("keys rotate", url, settings, as_json) as desk:
+        _show(desk, desk.service.post(f"/api/keys/{name}/rotate", {"overlap_hours": overlap_hours}))
+
+
+@app.command(help=words("吊销 API Key，几秒内生效", "Revoke a key; it stops within seconds."))
+def revoke(name: Name, url: Url = None, settings: SettingsFile = None, as_json: AsJson = False) -> None:
+    """Revoke a key; it stops within seconds."""
+    with operator_context("keys revoke", url, settings, as_json) as desk:
+        _show(desk, desk.service.post(f"/api/keys/{name}/revoke"))
+
+
+def _show(desk: Context, key: Mapping[str, Any]) -> None:
+    views: list[RenderableType] = [cell(f"✔ {' · '.join(_row(desk, key)[:3])}")]
+    if "key" in key:
+        text = Bilingual(f"API Key（只显示这一次）：{key['key']}", f"The key, shown this once: {key['key']}")
+        views.append(cell(text.to(desk.screen.lang)))
+    if key["old_until"]:
+        until = moment(key["old_until"])
+        text = Bilingual(f"旧 API Key 有效至 {until}", f"The old secret works until {until}")
+        views.append(cell(text.to(desk.screen.lang)))
+    desk.screen.show(key, *views)
+
+
+def _row(desk: Context, key: Mapping[str, Any]) -> list[str]:
+    lang = desk.screen.lang
+    state = Bilingual("有效", "active") if key["active"] else Bilingual("已吊销", "revoked")
+    source = Bilingual("配置文件", "settings") if key["source"] == "settings" else Bilingual("管理后台", "console")
+    used = moment(key["used_at"]) if key["used_at"] else "—"
+    return [key["name"], " ".join(key["scopes"]), state.to(lang), source.to(lang), used]

@@ -1,0 +1,95 @@
+"""API keys: made, rotated, revoked; a secret is shown once. For administrators."""
+
+from __future__ import annotations
+
+from handlers.console.base import ConsoleHandler
+from handlers.console.texts.api_keys import TEXTS
+from handlers.web.plugin import Access, Route
+from handlers.web.services import Services
+from wechat.domain.api_keys import OVERLAP_HOURS, ApiKey, Scope
+from wechat.domain.audit import Act
+from wechat.domain.errors import BadRequest, Bilingual
+from wechat.domain.labels import SCOPES
+from wechat.domain.staff import Permission
+from wechat.domain.times import beijing
+
+PATH = "/console/keys"
+NAME = r"([A-Za-z0-9_-]{1,32})"
+USUAL_OVERLAP = 24
+
+
+class KeyHandler(ConsoleHandler):
+    """What the handlers of API keys share."""
+
+    texts = TEXTS
+
+    def show_secret(self, key: ApiKey, secret: str) -> None:
+        """The one answer that has the secret in it."""
+        self.render_console("api_keys_secret.html", key=key, secret=secret)
+
+
+class KeysHandler(KeyHandler):
+    """Every key, those of the settings too, and a new one."""
+
+    async def get(self) -> None:
+        self.render_console(
+            "api_keys.html",
+            keys=await self.services.staff.api_keys.all(),
+            configured=self.services.settings.merchants,
+            scopes=SCOPES,
+            read=Scope.READ,
+            overlap=USUAL_OVERLAP,
+            most_overlap=OVERLAP_HOURS[-1],
+            now=self.services.clock.now(),
+            beijing=beijing,
+        )
+
+    async def post(self) -> None:
+        await self.require_step_up()
+        name, scopes = self.get_body_argument("name", ""), self.get_body_arguments("scopes")
+        key, secret = await self.services.staff.api_keys.add(name, scopes, self.staff.name)
+        await self.audit(Act.ADD_KEY, key.name, after=" ".join(key.scopes))
+        self.show_secret(key, secret)
+
+
+class RotateHandler(KeyHandler):
+    """A new secret; the old one goes on working for a while."""
+
+    async def post(self, name: str) -> None:
+        await self.require_step_up()
+        hours = self.read_overlap()
+        key, secret = await self.services.staff.api_keys.rotate(name, hours)
+        await self.audit(Act.ROTATE_KEY, key.name, after=f"overlap {hours} h")
+        self.show_secret(key, secret)
+
+    def read_overlap(self) -> int:
+        """Raises BadRequest."""
+        value = self.get_body_argument("overlap_hours", "")
+        if not (value.isascii() and value.isdigit() and len(value) <= len(str(OVERLAP_HOURS[-1]))):
+            raise BadRequest(Bilingual("小时数为整数", "The hours are a whole number"), field="overlap_hours")
+        return int(value)
+
+
+class RevokeHandler(KeyHandler):
+    """The key works no more."""
+
+    async def post(self, name: str) -> None:
+        await self.require_step_up()
+        key = await self.services.staff.api_keys.revoke(name)
+        await self.audit(Act.REVOKE_KEY, key.name)
+        self.put_flash(self.t("was_revoked", name=key.name))
+        self.redirect(PATH)
+
+
+def routes(services: Services) -> list[Route]:
+    if not services.settings.console.enabled:
+        return []
+    pages: list[tuple[str, str, type[ConsoleHandler]]] = [
+        (PATH, "console_keys", KeysHandler),
+        (f"{PATH}/{NAME}/rotate", "console_rotate_key", RotateHandler),
+        (f"{PATH}/{NAME}/revoke", "console_revoke_key", RevokeHandler),
+    ]
+    return [
+        Route(pattern=pattern, handler=handler, access=Access.STAFF, name=name, permission=Permission.MANAGE_KEYS)
+        for pattern, name, handler in pages
+    ]

@@ -1,0 +1,123 @@
+"""API keys of the merchant's own systems: what each may do, and its secrets. Pure values and rules.
+
+A key keeps its name for good: orders, refunds and Idempotency-Keys are told apart by it. Of a secret only the SHA-256
+is kept. While a key is rotated it has two secrets, of which the older one ends.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from wechat.domain.errors import BadRequest, Bilingual, Conflict
+
+KEY_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
+MOST_SECRETS = 3
+"""Of one key, at once."""
+OVERLAP_HOURS = range(169)
+"""For how long the old secret may go on working after a rotation."""
+USED_EVERY = timedelta(minutes=1)
+"""How exactly a key's last use is kept."""
+
+
+class Scope(StrEnum):
+    """What an API key may be used for."""
+
+    READ = "read"
+    ORDERS = "orders"
+    REFUNDS = "refunds"
+    OPERATE = "operate"
+
+
+@dataclass(frozen=True, slots=True)
+class KeySecret:
+    """``digest``: SHA-256 in hex. ``ends_at``: from when on it no longer works."""
+
+    digest: str
+    created_at: datetime
+    ends_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """One key by its name. ``created_by`` is the name of a person, or the command line's."""
+
+    name: str
+    scopes: tuple[Scope, ...]
+    secrets: tuple[KeySecret, ...]
+    created_at: datetime
+    created_by: str
+    used_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    @property
+    def active(self) -> bool:
+        return self.revoked_at is None
+
+    def accepts(self, digest: str, now: datetime) -> bool:
+        """Whether the secret with this SHA-256 works at ``now``."""
+        return self.active and digest in [each.digest for each in open_secrets(self, now)]
+
+
+def open_secrets(key: ApiKey, now: datetime) -> tuple[KeySecret, ...]:
+    """The secrets of ``key`` that have not ended."""
+    return tuple(each for each in key.secrets if each.ends_at is None or now < each.ends_at)
+
+
+def rotate(key: ApiKey, digest: str, overlap: timedelta, now: datetime) -> ApiKey:
+    """``key`` with a new secret; the others end after ``overlap`` at the latest. Raises Conflict."""
+    if not key.active:
+        raise Conflict(Bilingual("API Key 已吊销", "The key is revoked"), code="KEY_REVOKED")
+    ends_at = now + overlap
+    earlier = tuple(
+        replace(each, ends_at=min(each.ends_at or ends_at, ends_at)) for each in open_secrets(key, now) if overlap
+    )
+    if len(earlier) >= MOST_SECRETS:
+        text = Bilingual(
+            "这个 API Key 已有 3 个值同时有效；请等旧值失效，或把并存时间设为 0",
+            "Three secrets of this key work already; wait until one ends, or give an overlap of 0",
+        )
+        raise Conflict(text, code="KEY_ROTATING")
+    return replace(key, secrets=(*earlier, KeySecret(digest, now)))
+
+
+def revoke(key: ApiKey, now: datetime) -> ApiKey:
+    """``key`` without any secret that works."""
+    return replace(key, revoked_at=now, secrets=()) if key.active else key
+
+
+def see_key(key: ApiKey, now: datetime) -> ApiKey:
+    """Note its use, not more often than once a minute."""
+    return replace(key, used_at=now) if key.used_at is None or now - key.used_at >= USED_EVERY else key
+
+
+def check_key_name(name: str) -> str:
+    """Raises BadRequest."""
+    if not KEY_NAME.fullmatch(name):
+        text = Bilingual(
+            "API Key 名称为 1 到 32 个字符：字母、数字、_ 和 -",
+            "The name of a key has 1 to 32 characters: letters, digits, _ and -",
+        )
+        raise BadRequest(text, code="BAD_NAME", field="name")
+    return name
+
+
+def check_scopes(scopes: Collection[str]) -> tuple[Scope, ...]:
+    """``scopes`` in their order. Raises BadRequest."""
+    if not scopes or not set(scopes) <= set(Scope):
+        names = ", ".join(Scope)
+        text = Bilingual(f"scopes 至少选一项：{names}", f"scopes names at least one of {names}")
+        raise BadRequest(text, code="BAD_SCOPES", field="scopes")
+    return tuple(scope for scope in Scope if scope in scopes)
+
+
+def check_overlap(hours: int) -> timedelta:
+    """Raises BadRequest."""
+    if hours not in OVERLAP_HOURS:
+        most = OVERLAP_HOURS[-1]
+        text = Bilingual(f"overlap_hours 为 0 到 {most} 的整数", f"overlap_hours is a whole number from 0 to {most}")
+        raise BadRequest(text, code="BAD_OVERLAP", field="overlap_hours")
+    return timedelta(hours=hours)
