@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import re
+import secrets
 import signal
 import socket
 import sys
@@ -17,10 +18,12 @@ import time
 import webbrowser
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
 from rich.console import Console
@@ -30,9 +33,11 @@ from scripts import demo_files
 from scripts.steps import ROOT, Failed, step
 from storage.embedded.child_process import ChildFailed, Process
 from wechat.domain.errors import Bilingual
+from wechat.staff.operator import sign_request
 
 SERVICE_PORT, SIMULATOR_PORT, SECURE_PORT = 8888, 9000, 9443
 PORT_TRIES = 100
+USERS = "/api/users"
 READY_S = 30.0
 WATCH_S = 0.2
 POLL_S = 0.02
@@ -84,10 +89,11 @@ def _run(stack: ExitStack, var: Path) -> None:
                 service.stop()
             service = _start_service(stack, var, base_url, simulator_url, credentials)
         _wait_ready(service, f"{base_url}/readyz")
-    login_url = demo_files.load_login_url(var)
-    _show(var, base_url, simulator_url, login_url)
+    shown = demo_files.load_shown(var)
+    _add_console_user(shown, demo_files.load_session_secret(var))
+    _show(var, shown, simulator_url)
     if os.environ.get("OPEN") == "1":
-        webbrowser.open(login_url)
+        webbrowser.open(shown["console_login_url"])
     _watch([service, simulator])
 
 
@@ -126,6 +132,23 @@ def _wait_ready(service: Process, url: str) -> None:
     raise service.build_failure(Bilingual(f"{READY_S:g} 秒内没有就绪", f"was not ready within {READY_S:g} s"))
 
 
+def _add_console_user(shown: dict[str, str], secret: str) -> None:
+    """Make the demo's user of the console with the password that ``shown`` tells; one who exists stays as they are."""
+    user = {"name": shown["console_user"], "role": "admin", "password": shown["console_password"]}
+    body, at, nonce = json.dumps(user).encode(), int(time.time()), secrets.token_hex(16)
+    headers = {
+        "Authorization": sign_request(secret, "POST", USERS, body, at, nonce),
+        "Content-Type": "application/json",
+    }
+    request = Request(shown["base_url"] + USERS, body, headers)  # noqa: S310 - built from loopback
+    try:
+        with _direct.open(request, timeout=10):
+            return
+    except HTTPError as refused:
+        if refused.code != HTTPStatus.CONFLICT:
+            raise Failed(f"控制台用户 · the console's user: HTTP {refused.code}") from None
+
+
 def _watch(children: list[Process]) -> None:
     """Until a child ends (raises ChildFailed), somebody interrupts, or the make that started us is gone."""
     parent = os.getppid()
@@ -136,11 +159,13 @@ def _watch(children: list[Process]) -> None:
         time.sleep(WATCH_S)
 
 
-def _show(var: Path, base_url: str, simulator_url: str, login_url: str) -> None:
+def _show(var: Path, shown: dict[str, str], simulator_url: str) -> None:
     console = Console()
     console.print(
         Panel.fit(
-            f"店铺 · shop              [bold]{base_url}/[/bold]\n"
+            f"店铺 · shop              [bold]{shown['base_url']}/[/bold]\n"
+            f"管理后台 · console       {shown['console_url']}\n"
+            f"  用户、密码 · log in     {shown['console_user']} {shown['console_password']}\n"
             f"微信模拟器 · simulator   {simulator_url}/simulator/\n"
             f"Fenpay API Key · key     {var / 'demo.json'}\n"
             f"日志 · logs              {var / 'log'}\n\n"
@@ -150,7 +175,7 @@ def _show(var: Path, base_url: str, simulator_url: str, login_url: str) -> None:
         )
     )
     console.print("管理后台，一次性登录 · console, logs in once:")
-    console.print(login_url, soft_wrap=True, markup=False)
+    console.print(shown["console_login_url"], soft_wrap=True, markup=False)
 
 
 def _wanted_port(name: str, default: int) -> int:

@@ -20,6 +20,9 @@ Credentials = dict[str, Any]
 
 KNOWN = Path("simulator", "credentials-seen.json")
 """Beside the simulator's state, so that whoever deletes that deletes this."""
+CONSOLE_USER = "demo"
+"""Whom the login link logs in. The password is asked for once more before money moves."""
+PASSWORD_BYTES = 9
 FILES = {
     "merchant_private_key_pem": "apiclient_key.pem",
     "merchant_cert_pem": "apiclient_cert.pem",
@@ -43,9 +46,14 @@ def load_credentials(var: Path) -> Credentials | None:
     return credentials
 
 
-def load_login_url(var: Path) -> str:
-    """The link of ``demo.json`` that logs in to the console once."""
-    return str(json.loads((var / "demo.json").read_text(encoding="utf-8"))["console_login_url"])
+def load_shown(var: Path) -> dict[str, str]:
+    """What ``demo.json`` tells whoever uses the demo: addresses, the API key, who is at the console."""
+    shown: dict[str, str] = json.loads((var / "demo.json").read_text(encoding="utf-8"))
+    return shown
+
+
+def load_session_secret(var: Path) -> str:
+    return _load_or_create_secret(var / "secrets" / "session")
 
 
 def write(var: Path, base_url: str, simulator_url: str, credentials: Credentials) -> None:
@@ -53,9 +61,10 @@ def write(var: Path, base_url: str, simulator_url: str, credentials: Credentials
     _private(var / KNOWN, json.dumps(credentials))
     api_key = _load_or_create_secret(var / "secrets" / "api_key")
     settings = _settings(var, base_url, simulator_url, credentials)
-    settings["session"] = {"secret": _load_or_create_secret(var / "secrets" / "session")}
+    settings["session"] = {"secret": load_session_secret(var)}
     settings["merchants"] = [{"name": "demo", "sha256": hashlib.sha256(api_key.encode()).hexdigest()}]
     login_token = secrets.token_urlsafe(32)
+    password = _load_or_create_secret(var / "secrets" / "console_password", PASSWORD_BYTES)
     settings["console"] = {"demo_login_sha256": hashlib.sha256(login_token.encode()).hexdigest()}
     _private(var / "demo.yml", yaml.safe_dump(settings, allow_unicode=True, sort_keys=False))
     shown = {
@@ -64,6 +73,8 @@ def write(var: Path, base_url: str, simulator_url: str, credentials: Credentials
         "api_key": api_key,
         "console_url": f"{base_url}/console",
         "console_login_url": f"{base_url}/console/enter?token={login_token}",
+        "console_user": CONSOLE_USER,
+        "console_password": password,
     }
     _private(var / "demo.json", json.dumps(shown, indent=2) + "\n")
 
@@ -82,10 +93,10 @@ def _settings(var: Path, base_url: str, simulator_url: str, credentials: Credent
     return settings | {section: {"directory": str(var / name)} for section, name in directories.items()}
 
 
-def _load_or_create_secret(path: Path) -> str:
-    """The secret in ``path``, made the first time."""
+def _load_or_create_secret(path: Path, size: int = 32) -> str:
+    """The secret in ``path``, made of ``size`` random bytes the first time."""
     if not path.exists():
-        _private(path, secrets.token_urlsafe(32))
+        _private(path, secrets.token_urlsafe(size))
     return path.read_text(encoding="ascii")
 
 

@@ -215,9 +215,9 @@ def state_of(day: BookDay | None, open_count: int) -> str:
     return "settled" if day.result.found else "balanced"
 
 
-def name_state(state: str, lang: str) -> str:
-    """An order's or a refund's state in words, or WeChat's own word."""
-    labels = {**REFUND_STATES, **ORDER_STATES}
+def name_state(state: str, lang: str, of_refund: bool) -> str:
+    """An order's or a refund's state in words, or WeChat's own word; SUCCESS is one of either."""
+    labels = {**ORDER_STATES, **REFUND_STATES} if of_refund else {**REFUND_STATES, **ORDER_STATES}
     return labels[state].to(lang) if state in labels else state
 
 

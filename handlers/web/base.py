@@ -308,6 +308,8 @@ class PageHandler(BaseHandler):
             t=texts(self.lang),
             lang=self.lang,
             simulated=settings.simulated,
+            simulator_url=settings.simulator_url,
+            console=settings.console.enabled,
             in_memory=settings.in_memory,
             shop_name=settings.shop.name_en if self.lang == "en" else settings.shop.name,
             js_url=settings.account.js_url,

@@ -16,6 +16,10 @@ TEXTS: Mapping[str, Bilingual] = {
     "ribbon": Bilingual("模拟环境 · 不涉及真实资金", "Simulation · no real money moves"),
     "no_script": Bilingual("付款需要启用 JavaScript。", "Paying needs JavaScript."),
     "back_to_shop": Bilingual("返回店铺", "Back to the shop"),
+    "as_buyer": Bilingual("这里是买家看到的页面。", "This is what a buyer sees."),
+    "as_merchant": Bilingual("我是商户：管理后台", "I am the merchant: console"),
+    "as_developer": Bilingual("我是开发者：微信模拟器", "I am a developer: WeChat simulator"),
+    "see_in_console": Bilingual("在管理后台查看", "See it in the console"),
     # the shop
     "shop_hint": Bilingual("请选择商品", "Choose a product"),
     "products": Bilingual("商品", "Products"),

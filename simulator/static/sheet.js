@@ -18,6 +18,9 @@ function finish(result) {
     sheet?.remove();
     complain(result.err_desc || (result.err_msg.endsWith(":ok") ? words.paid : words.cancelled));
     document.querySelector("#confirm").hidden = true;
+    const onward = document.querySelector("#onward");
+    onward.hidden = false;
+    onward.focus();
   }
 }
 

@@ -36,6 +36,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "digits_entered": Bilingual("已输入位数", "Digits entered"),
     "paid": Bilingual("支付成功", "Paid"),
     "cancelled": Bilingual("已取消", "Cancelled"),
+    "see_order": Bilingual("查看这笔订单", "See the order"),
     "no_answer": Bilingual("模拟器没有应答", "The simulator does not answer"),
     # the dashboard
     "users": Bilingual("当前微信用户", "Current WeChat user"),

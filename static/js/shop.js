@@ -9,6 +9,7 @@ const AWAY = "fenpay.away";
 const form = document.getElementById("basket");
 const button = document.getElementById("pay");
 const quantity = document.getElementById("quantity");
+const quantityError = document.getElementById("quantity-error");
 
 function basket() {
   return { sku: form.elements.sku.value, quantity: Number(quantity.value) };
@@ -20,7 +21,7 @@ function count() {
   const pieces = Number(quantity.value) || 0;
   quantity.setAttribute("aria-invalid", String(!right));
   document.getElementById("sum").textContent = right ? `¥${yuan(Number(ware.dataset.price) * pieces)}` : "–";
-  say(right ? "" : words.quantity_limits.replace("{most}", quantity.max));
+  quantityError.textContent = right ? "" : words.quantity_limits.replace("{most}", quantity.max);
   for (const step of form.querySelectorAll("[data-step]")) {
     step.disabled = Number(step.dataset.step) < 0 ? pieces <= 1 : pieces >= Number(quantity.max);
   }

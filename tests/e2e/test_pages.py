@@ -112,10 +112,10 @@ async def test_f6_a_quantity_that_cannot_be_bought_is_told_and_shows_no_amount(p
     for typed in ("25", "0", "1.5", ""):
         await payer.page.locator("#quantity").fill(typed)
         await expect(payer.page.locator("#sum")).to_have_text("–")
-        await expect(payer.page.locator("#status")).to_have_text("数量应为 1 到 20 的整数")
+        await expect(payer.page.locator("#quantity-error")).to_have_text("数量应为 1 到 20 的整数")
     await payer.page.locator("#quantity").fill("2")
     await expect(payer.page.locator("#sum")).to_have_text("¥36.00")
-    await expect(payer.page.locator("#status")).to_have_text("")
+    await expect(payer.page.locator("#quantity-error")).to_have_text("")
 
 
 async def test_the_shop_can_be_worked_with_a_keyboard_alone(payer: Payer) -> None:
