@@ -11,7 +11,7 @@ from simulator.account import consent, server_calls
 from simulator.bills import calls as bill_calls
 from simulator.browser import bridge
 from simulator.control import calls as control
-from simulator.control import dashboard, money_calls, story
+from simulator.control import dashboard, money_calls, practice, story
 from simulator.simulator import Simulator
 from simulator.web.base import Unknown
 from simulator.wechatpay import v2, v2_refunds, v3, v3_refunds
@@ -92,6 +92,7 @@ OWN: Routes = [
     (r"/simulator/scenarios", control.Scenarios),
     (r"/simulator/stats", control.Stats),
     (r"/simulator/stories/([^/]+)", story.Story),
+    (r"/simulator/practice", practice.Practice),
     (r"/simulator/(?!static/).*", dashboard.Missing),
 ]
 """The simulator's pages and its control calls."""

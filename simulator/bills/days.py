@@ -85,7 +85,7 @@ class Bills:
     def trade(self, day: date, kind: TradeKind) -> bytes:
         """The trade bill of ``day``, with the faults planted on it. Raises BillMissing."""
         self._must_be_ready(day)
-        lines = self._injected.apply(day, self._lines(day), lambda number: _would_be(self._orders.find(number)))
+        lines = self._injected.apply(day, self.true_lines(day), lambda number: _would_be(self._orders.find(number)))
         wanted = [line for line in lines if kind is TradeKind.ALL or line.is_refund is (kind is TradeKind.REFUND)]
         if not wanted:
             raise BillMissing(NoBill.EMPTY)
@@ -105,7 +105,7 @@ class Bills:
         A surplus payment is one that the merchant has no sale for: a bill without it agrees with the merchant's books.
         """
         unpaid = [_would_be(order) for order in self._orders.unpaid() if _placed_on(order) == day]
-        return self._injected.plant(day, kind, list(filter(self._counts, self._lines(day))), unpaid, number)
+        return self._injected.plant(day, kind, list(filter(self._counts, self.true_lines(day))), unpaid, number)
 
     def truth(self, day: date) -> Truth:
         """The sums of what really happened."""
@@ -147,7 +147,7 @@ class Bills:
         if now > end + KEPT:
             raise BillMissing(NoBill.TOO_OLD)
 
-    def _lines(self, day: date) -> list[Line]:
+    def true_lines(self, day: date) -> list[Line]:
         """The true lines, by time."""
         made_s = (day_span(day)[1] + MADE).timestamp()
         paid = [_line(order, payment) for order, payment in self._orders.paid_on(day)]

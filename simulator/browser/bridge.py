@@ -168,7 +168,7 @@ class ScanPage(Scan, PayPage):
 
 
 def _show(page: PageHandler, call: dict[str, Any], order: Order | None = None, **shown: Any) -> None:
-    shown = {"words": "", "payer": None} | shown
+    shown = {"words": "", "payer": None, "proposed": page.simulator.cashier.proposed} | shown
     coupons = [(name.to(page.lang), json.dumps(sent)) for name, sent in offers(order.placed.total)] if order else []
     says = {name: TEXTS[name].to(page.lang) for name in ("paid", "cancelled", "no_answer")}
     page.show(

@@ -114,6 +114,10 @@ class BridgeRefusal(Exception):
 
 
 class Cashier:
+    """``proposed`` is the scenario that the pay sheet selects by itself; a restart forgets it."""
+
+    proposed = Scenario.SUCCESS
+
     def __init__(
         self,
         identity: Identity,

@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from simulator.browser.cashier import PLANS
+from simulator.browser.cashier import PLANS, Scenario
 from simulator.control.faults import Rule
 from simulator.simulator import Simulator
 from simulator.state.clock import moment
@@ -166,12 +166,22 @@ class OneOrder(ControlHandler):
 
 
 class Scenarios(ControlHandler):
-    """GET: what a payment and a refund can be made to live through, with a name in both languages."""
+    """GET: what a payment and a refund can be made to live through, with a name in both languages.
+
+    POST ``{"proposed": "lost_notification"}``: the one that the pay sheet selects by itself, until it is another.
+    """
 
     def get(self) -> None:
         pay = {name: {"zh": plan.zh, "en": plan.en} for name, plan in PLANS.items()}
         refund = {name: {"zh": plan.zh, "en": plan.en} for name, plan in REFUND_PLANS.items()}
-        self.tell({"pay": pay, "refund": refund})
+        self.tell({"pay": pay, "refund": refund, "proposed": self.simulator.cashier.proposed.value})
+
+    def post(self) -> None:
+        wanted = self.body().get("proposed")
+        if wanted not in list(Scenario):
+            raise ControlError(f"proposed is one of: {', '.join(Scenario)}")
+        self.simulator.cashier.proposed = Scenario(wanted)
+        self.get()
 
 
 class Stats(ControlHandler):

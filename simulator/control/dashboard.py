@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, time, timedelta
+from typing import NamedTuple
 
 from simulator.bills.faults import InjectedKind
+from simulator.browser.cashier import PLANS
 from simulator.control.calls import order_json
 from simulator.control.faults import Fault
 from simulator.control.money_calls import refund_json
+from simulator.simulator import Simulator
 from simulator.state.clock import moment
 from simulator.state.refund_outcomes import REFUND_PLANS
-from simulator.web.pages import COOKIE, PageHandler
+from simulator.web.pages import COOKIE, PageHandler, origin_of
 from wechat.domain.errors import Bilingual
 from wechat.domain.times import BEIJING, beijing_day, to_v3
 
@@ -52,6 +55,45 @@ FAULT_PATHS: Mapping[str, Bilingual] = {
 }
 
 
+class Preset(NamedTuple):
+    """A fault that a button makes: what it is called, and the rule as the control call takes it."""
+
+    name: Bilingual
+    rule: Mapping[str, str | int]
+
+
+FAULT_PRESETS = (
+    Preset(
+        Bilingual("下单不应答，但已生效", "an order is placed, the answer lost"),
+        {"path": "/v3/pay/transactions/*", "fault": "timeout_after", "times": 1},
+    ),
+    Preset(
+        Bilingual("查单三次 HTTP 500", "three queries answered with HTTP 500"),
+        {"path": "/v3/pay/transactions/out-trade-no/*", "fault": "http_500", "times": 3},
+    ),
+    Preset(
+        Bilingual("应答签名错误", "an answer with a wrong signature"),
+        {"path": "/v3/pay/*", "fault": "wrong_signature", "times": 1},
+    ),
+    Preset(
+        Bilingual("应答慢 3 秒", "answers 3 s late"),
+        {"path": "/v3/*", "fault": "delay", "ms": 3000, "times": 5},
+    ),
+    Preset(
+        Bilingual("频率限制", "too many requests"),
+        {"path": "/v3/pay/*", "fault": "refuse", "code": "FREQUENCY_LIMITED", "message": "频率超限", "times": 2},
+    ),
+    Preset(
+        Bilingual("退款余额不足", "too little balance for a refund"),
+        {"path": "/v3/refund/*", "fault": "refuse", "code": "NOT_ENOUGH", "message": "基本账户余额不足", "times": 1},
+    ),
+    Preset(
+        Bilingual("账单生成中", "the bill is not ready"),
+        {"path": "/v3/bill/*", "fault": "refuse", "code": "STATEMENT_CREATING", "message": "账单生成中", "times": 1},
+    ),
+)
+
+
 class Index(PageHandler):
     """GET /simulator/."""
 
@@ -77,6 +119,10 @@ class Index(PageHandler):
             faults=simulator.faults.as_json(),
             fault_names={kind: text.to(self.lang) for kind, text in FAULT_NAMES.items()},
             fault_paths={path: text.to(self.lang) for path, text in FAULT_PATHS.items()},
+            presets=[(preset.name.to(self.lang), preset.rule) for preset in FAULT_PRESETS],
+            plans={name: plan.en if self.lang == "en" else plan.zh for name, plan in PLANS.items()},
+            proposed=simulator.cashier.proposed,
+            shop=_shop_of(simulator),
             serial_no=simulator.keys.certificate.serial_no,
         )
 
@@ -98,6 +144,12 @@ class Missing(PageHandler):
 
     def get(self) -> None:
         self.send_error(404)
+
+
+def _shop_of(simulator: Simulator) -> str:
+    """Where the merchant's pages are, as far as its payment directories tell; empty otherwise."""
+    directories = simulator.console.settings.pay_directories or [""]
+    return origin_of(directories[0]) + "/" if directories and directories[0] else ""
 
 
 def _until_bills_are_out(now: datetime) -> int:

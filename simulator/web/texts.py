@@ -87,6 +87,36 @@ TEXTS: Mapping[str, Bilingual] = {
         "注入或恢复后，请重新对该日对账，服务会重新下载账单。",
         "After injecting or restoring, reconcile that day again: the service then downloads its bill anew.",
     ),
+    "shop": Bilingual("商户网站", "The merchant's site"),
+    "answers": Bilingual("已注入的差异（练习的答案）", "Injected differences (what a practice looks for)"),
+    "fault_presets": Bilingual("常见故障", "Usual faults"),
+    "next_scenario": Bilingual("付款页默认选中的场景", "Scenario that the pay sheet proposes"),
+    "pay_late": Bilingual("关闭后付款", "Pay after all"),
+    # practice
+    "practice": Bilingual("对账练习", "Practise reconciling"),
+    "practice_1": Bilingual("一、在账单中埋下差异", "1. Hide differences in the bill"),
+    "practice_hint": Bilingual(
+        "种类与单号随机，不显示。当天要有已付款的订单；账单在次日 10:00 后可下载，埋下后请重新对该日对账。",
+        "Their kinds and numbers are left to chance and not shown. The day needs paid orders; its bill is available "
+        "from 10:00 of the next day. Reconcile the day again afterwards.",
+    ),
+    "practice_count": Bilingual("几处", "How many"),
+    "practice_plant": Bilingual("埋下差异", "Hide them"),
+    "practice_nothing": Bilingual(
+        "当天的账单里没有可以埋差异的记录，请先付款一笔。", "The day's bill has no line to change; pay an order first."
+    ),
+    "practice_hidden": Bilingual("该日账单中的差异：", "Differences in this day's bill:"),
+    "practice_2": Bilingual("二、填写对账发现的单号", "2. Name what reconciling has found"),
+    "practice_answer": Bilingual(
+        "有差异的商户订单号或退款单号，也可以粘贴整个差异文件",
+        "Order or refund numbers that differ; the whole file of differences may be pasted",
+    ),
+    "practice_score": Bilingual("评分", "Score"),
+    "practice_points": Bilingual("得分", "Score"),
+    "practice_found": Bilingual("找到", "Found"),
+    "practice_missed": Bilingual("遗漏", "Missed"),
+    "practice_wrong": Bilingual("列出的其他单号，其中没有埋下差异", "Other numbers, in which nothing is hidden"),
+    "practice_none": Bilingual("该日账单中没有埋下差异。", "No difference is hidden in this day's bill."),
     # an order
     "description": Bilingual("商品描述", "Description"),
     "transaction_id": Bilingual("微信支付订单号", "Transaction"),

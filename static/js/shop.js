@@ -75,6 +75,7 @@ if (form) {
   }
   // A page that the browser kept for "back" still has the button as it was left.
   addEventListener("pageshow", (event) => event.persisted && busy(false));
+  busy(false);  // until now a click would have sent the form by itself
   count();
   comeBack();
 }

@@ -6,7 +6,6 @@ a plain run leaves the working tree alone.
 
 from __future__ import annotations
 
-import base64
 import os
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from tests.e2e.payer import Payer
+from tests.e2e.pictures import put_side_by_side
 
 MOST_BYTES = 150_000
 STEPS = ("shop", "consent", "sheet", "paid")
@@ -38,23 +38,8 @@ async def test_the_journey_fits_in_four_pictures(payer: Payer, browser: Browser,
         await payer.sheet.locator(f'[data-key="{digit}"]').click()
     await payer.sees_paid()
     await page.screenshot(path=pictures / "paid.png")
-    await _side_by_side(browser, pictures)
+    await put_side_by_side(browser, pictures, STEPS, "journey", 325)
     for name in (*STEPS, "journey"):
         picture = (pictures / f"{name}.png").read_bytes()
         assert picture.startswith(b"\x89PNG")
         assert 10_000 < len(picture) < MOST_BYTES, name
-
-
-async def _side_by_side(browser: Browser, pictures: Path) -> None:
-    """``journey.png``: the four steps in a row."""
-    images = "".join(
-        f'<img src="data:image/png;base64,{base64.b64encode((pictures / f"{step}.png").read_bytes()).decode()}">'
-        for step in STEPS
-    )
-    page = await browser.new_page(viewport={"width": 1400, "height": 700})
-    await page.set_content(
-        "<style>body { margin: 0; padding: 20px; display: flex; gap: 20px; background: #dfe5e1 }"
-        f"img {{ width: 325px; border-radius: 22px; background: #fff }}</style>{images}"
-    )
-    await page.locator("body").screenshot(path=pictures / "journey.png")
-    await page.close()

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from playwright.async_api import Page, async_playwright, expect
@@ -244,6 +245,12 @@ async def test_a_native_code_is_paid_on_the_simulators_own_page(page: Page, merc
     await page.locator("#alert").wait_for()
     assert await page.locator("#alert-text").inner_text() == "支付成功"
     assert merchant.simulator.order(body["out_trade_no"])["trade_state"] == "SUCCESS"
+    await page.get_by_role("link", name="查看这笔订单").click()
+    await expect(page.locator("h1")).to_contain_text(body["out_trade_no"])
+    await page.goto(f"{merchant.simulator.url}/simulator/scan?code_url={quote(code_url, safe='')}")
+    await page.locator("#confirm").click()  # it is paid already
+    await page.get_by_role("link", name="返回模拟器首页").click()
+    await expect(page.locator("h1")).to_have_text("微信模拟器")
 
 
 async def test_the_front_page_moves_the_clock(page: Page, merchant: Merchant) -> None:
@@ -265,7 +272,7 @@ async def test_the_front_page_refunds_moves_money_plants_a_difference_and_goes_t
     await page.get_by_role("button", name="充值 ¥100").click()
     await expect(page.locator("#balance")).to_have_text("¥117.89")
     await page.locator("[name=scenario]").select_option("abnormal")
-    await page.get_by_role("button", name="应用").click()
+    await page.locator("form[data-json='/simulator/refunds/scenarios'] button").click()
     await page.wait_for_load_state()
     await page.get_by_role("button", name="商户平台退款").click()
     row = page.locator("tr", has_text="simconsole")
@@ -283,6 +290,7 @@ async def test_the_front_page_refunds_moves_money_plants_a_difference_and_goes_t
     await page.locator("#to-bill").click()
     await expect(page.locator("#now")).to_contain_text("T10:05")
     await expect(page.locator("li")).to_contain_text("没有的订单号")  # of the day that is over
+    await page.get_by_text("已注入的差异").click()
     await page.get_by_role("button", name="恢复账单").click()
     await expect(page.locator("li")).to_have_count(0)
     assert simulator.order(out_trade_no)["refunded"] == 1800
@@ -332,6 +340,58 @@ async def test_a_fault_is_made_and_cleared_by_hand(page: Page, merchant: Merchan
     await page.get_by_role("button", name="全部清除").click()
     await expect(page.locator("[data-live=faults]")).to_contain_text("没有故障")
     assert merchant.simulator.control("GET", "faults")["faults"] == []
+
+
+async def test_usual_faults_are_one_button_each(page: Page, merchant: Merchant) -> None:
+    await page.goto(f"{merchant.simulator.url}/simulator/")
+    names = await page.locator("[data-to='/simulator/faults'][data-body]").all_inner_texts()
+    for name in names:
+        await page.get_by_role("button", name=name).click()
+        await expect(page.locator("[data-live=faults] li")).to_have_count(names.index(name) + 1)
+    await expect(page.locator("#complaint")).to_be_hidden()
+    merchant.simulator.control("DELETE", "faults")
+
+
+async def test_the_sheet_proposes_the_scenario_that_was_chosen(page: Page, merchant: Merchant) -> None:
+    code_url = merchant.v3("POST", "/v3/pay/transactions/native", merchant.v3_order(payer=None)).json()["code_url"]
+    await page.goto(f"{merchant.simulator.url}/simulator/")
+    form = page.locator("form[data-json='/simulator/scenarios']")
+    await form.locator("select").select_option("lost_notification")
+    async with page.expect_response("**/simulator/scenarios"):
+        await form.locator("button").click()
+    await page.goto(f"{merchant.simulator.url}/simulator/scan?code_url={quote(code_url, safe='')}")
+    await expect(page.locator("#scenario")).to_have_value("lost_notification")
+    merchant.simulator.control("POST", "scenarios", {"proposed": "success"})
+
+
+async def test_a_closed_order_is_paid_after_all(page: Page, merchant: Merchant) -> None:
+    body = merchant.v3_order(payer=None)
+    number = body["out_trade_no"]
+    merchant.v3("POST", "/v3/pay/transactions/native", body)
+    merchant.v3("POST", f"/v3/pay/transactions/out-trade-no/{number}/close", {"mchid": body["mchid"]})
+    await page.goto(f"{merchant.simulator.url}/simulator/")
+    await page.locator("tr", has_text=number).get_by_role("button", name="关闭后付款").click()
+    await expect(page.locator("tr", has_text=number)).to_contain_text("SUCCESS")
+
+
+async def test_a_practice_hides_differences_and_scores_the_answer(page: Page, merchant: Merchant) -> None:
+    merchant.paid("v3")
+    merchant.paid("v3")
+    await page.goto(f"{merchant.simulator.url}/simulator/practice")
+    day = await page.locator("[type=date]").input_value()
+    await page.get_by_role("button", name="埋下差异").click()
+    await expect(page.locator("#hidden strong")).to_have_text("2")
+    hidden = merchant.simulator.control("GET", f"bills/faults?date={day}")["faults"]
+    numbers = [each["out_refund_no"] or each["out_trade_no"] for each in hidden]
+    shown = await page.inner_text("body")
+    assert not any(number in shown for number in numbers)
+    await page.locator("#answer").fill(numbers[0])
+    await page.get_by_role("button", name="评分").click()
+    await expect(page.locator("#score .amount")).to_have_text("50 / 100")
+    await page.locator("#answer").fill(" ".join(numbers))
+    await page.get_by_role("button", name="评分").click()
+    await expect(page.locator("#score .amount")).to_have_text("100 / 100")
+    merchant.simulator.control("DELETE", f"bills/faults?date={day}")
 
 
 async def test_the_front_page_shows_new_orders_by_itself(page: Page, merchant: Merchant) -> None:
