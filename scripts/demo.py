@@ -18,7 +18,6 @@ import time
 import webbrowser
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 from tempfile import gettempdir
@@ -134,19 +133,23 @@ def _wait_ready(service: Process, url: str) -> None:
 
 def _add_console_user(shown: dict[str, str], secret: str) -> None:
     """Make the demo's user of the console with the password that ``shown`` tells; one who exists stays as they are."""
-    user = {"name": shown["console_user"], "role": "admin", "password": shown["console_password"]}
-    body, at, nonce = json.dumps(user).encode(), int(time.time()), secrets.token_hex(16)
-    headers = {
-        "Authorization": sign_request(secret, "POST", USERS, body, at, nonce),
-        "Content-Type": "application/json",
-    }
-    request = Request(shown["base_url"] + USERS, body, headers)  # noqa: S310 - built from loopback
+    users = _ask_as_operator(shown, secret, "GET")["users"]
+    if all(user["name"] != shown["console_user"] for user in users):
+        user = {"name": shown["console_user"], "role": "admin", "password": shown["console_password"]}
+        _ask_as_operator(shown, secret, "POST", json.dumps(user).encode())
+
+
+def _ask_as_operator(shown: dict[str, str], secret: str, method: str, body: bytes = b"") -> dict[str, Any]:
+    """A signed request about the console's users. Raises Failed."""
+    signature = sign_request(secret, method, USERS, body, int(time.time()), secrets.token_hex(16))
+    headers = {"Authorization": signature, "Content-Type": "application/json"}
+    request = Request(shown["base_url"] + USERS, body or None, headers, method=method)  # noqa: S310 - built from loopback
     try:
-        with _direct.open(request, timeout=10):
-            return
+        with _direct.open(request, timeout=10) as answer:
+            answered: dict[str, Any] = json.load(answer)
+            return answered
     except HTTPError as refused:
-        if refused.code != HTTPStatus.CONFLICT:
-            raise Failed(f"控制台用户 · the console's user: HTTP {refused.code}") from None
+        raise Failed(f"管理后台的用户 · the console's users: HTTP {refused.code}") from None
 
 
 def _watch(children: list[Process]) -> None:

@@ -70,7 +70,6 @@ class ShopHandler(PageHandler):
             quantity=quantity,
             most=most,
             total=chosen.price * quantity if chosen else 0,
-            order=None,
             yuan=yuan,
             page={"signed_in": bool(self.payer), "words": script_texts(self.lang)},
         )
