@@ -94,16 +94,17 @@ TEXTS: Mapping[str, Bilingual] = {
     "pay_late": Bilingual("关闭后付款", "Pay after all"),
     # practice
     "practice": Bilingual("对账练习", "Practise reconciling"),
-    "practice_1": Bilingual("一、在账单中埋下差异", "1. Hide differences in the bill"),
+    "practice_1": Bilingual("一、在账单中注入差异", "1. Hide differences in the bill"),
     "practice_hint": Bilingual(
-        "种类与单号随机，不显示。当天要有已付款的订单；账单在次日 10:00 后可下载，埋下后请重新对该日对账。",
+        "种类与单号随机，不显示。当天要有已付款的订单；账单在次日 10:00 后可下载，注入后请重新对该日对账。",
         "Their kinds and numbers are left to chance and not shown. The day needs paid orders; its bill is available "
         "from 10:00 of the next day. Reconcile the day again afterwards.",
     ),
     "practice_count": Bilingual("几处", "How many"),
-    "practice_plant": Bilingual("埋下差异", "Hide them"),
+    "practice_plant": Bilingual("注入差异", "Hide them"),
     "practice_nothing": Bilingual(
-        "当天的账单里没有可以埋差异的记录，请先付款一笔。", "The day's bill has no line to change; pay an order first."
+        "当天的账单里没有可以注入差异的记录，请先付款一笔。",
+        "The day's bill has no line to change; pay an order first.",
     ),
     "practice_hidden": Bilingual("该日账单中的差异：", "Differences in this day's bill:"),
     "practice_2": Bilingual("二、填写对账发现的单号", "2. Name what reconciling has found"),
@@ -115,8 +116,8 @@ TEXTS: Mapping[str, Bilingual] = {
     "practice_points": Bilingual("得分", "Score"),
     "practice_found": Bilingual("找到", "Found"),
     "practice_missed": Bilingual("遗漏", "Missed"),
-    "practice_wrong": Bilingual("列出的其他单号，其中没有埋下差异", "Other numbers, in which nothing is hidden"),
-    "practice_none": Bilingual("该日账单中没有埋下差异。", "No difference is hidden in this day's bill."),
+    "practice_wrong": Bilingual("列出的其他单号，其中没有注入差异", "Other numbers, in which nothing is hidden"),
+    "practice_none": Bilingual("该日账单中没有注入差异。", "No difference is hidden in this day's bill."),
     # an order
     "description": Bilingual("商品描述", "Description"),
     "transaction_id": Bilingual("微信支付订单号", "Transaction"),

@@ -379,7 +379,7 @@ async def test_a_practice_hides_differences_and_scores_the_answer(page: Page, me
     merchant.paid("v3")
     await page.goto(f"{merchant.simulator.url}/simulator/practice")
     day = await page.locator("[type=date]").input_value()
-    await page.get_by_role("button", name="埋下差异").click()
+    await page.get_by_role("button", name="注入差异").click()
     await expect(page.locator("#hidden strong")).to_have_text("2")
     hidden = merchant.simulator.control("GET", f"bills/faults?date={day}")["faults"]
     numbers = [each["out_refund_no"] or each["out_trade_no"] for each in hidden]
