@@ -124,7 +124,7 @@ class Service:
         if never:
             text = Bilingual(f"连不上 {where}；服务在运行吗？", f"{where} cannot be reached; is the service running?")
         elif isinstance(reason, TimeoutError):
-            text = Bilingual(f"{where} 没有按时回答", f"{where} did not answer in time")
+            text = Bilingual(f"{where} 没有按时应答", f"{where} did not answer in time")
         else:
             text = Bilingual(f"与 {where} 的连接中断", f"The connection to {where} broke off")
         return Problem(Exit.UNREACHED, "NO_ANSWER", text, next_step=self.place.next_step, unknown=not never)

@@ -79,11 +79,11 @@ def _foreign(status: int) -> Problem:
     """An answer that our service does not give: a proxy in front of it, or another server altogether."""
     if status >= 500 or status == 429:
         text = Bilingual(
-            f"服务前面的代理回答 {status}，服务没有应答", f"A proxy answered {status}; the service did not answer"
+            f"服务前面的代理返回 {status}，服务没有应答", f"A proxy answered {status}; the service did not answer"
         )
         return Problem(Exit.UNREACHED, "SERVICE_UNAVAILABLE", text, unknown=status >= 500)
     text = Bilingual(
-        f"这个地址回答 {status}，不像 Fenpay 服务；请检查 --url",
+        f"这个地址返回 {status}，不像 Fenpay 服务；请检查 --url",
         f"This address answered {status}, not as Fenpay does; check --url",
     )
     return Problem(Exit.CONFIG, "NOT_FENPAY", text)

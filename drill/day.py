@@ -162,7 +162,7 @@ class Day:
 
     async def _odd_payments(self) -> None:
         """Pay orders that are closed, pay some twice, and some by another payer."""
-        self._say("不该有的付款 · payments that should not be")
+        self._say("异常支付 · exceptional payments")
         odd = [customer for customer in self.record.planned if customer.odd]
         closed = [customer for customer in odd if customer.odd is Anomaly.CLOSED]
         await self._pass(timedelta(minutes=6))  # v2 does not close a younger order
@@ -176,7 +176,7 @@ class Day:
 
     async def _let_orders_end(self) -> None:
         """Wait until queries have found unreported payments, and unpaid orders are closed at their deadline."""
-        self._say("查单补单，到期关单 · asking after orders, closing those that ran out")
+        self._say("查单，超时关单 · querying orders, closing those that timed out")
         for minutes in (1, 2, 5, 10, 20):
             await self._pass(timedelta(minutes=minutes))
 
@@ -238,7 +238,7 @@ class Day:
 
     async def _let_refunds_end(self) -> None:
         """Wait until all refunds are final: sent a minute apart, queried, abnormal ones sent to another account."""
-        self._say("退款有了结果 · refunds come to their end")
+        self._say("退款得到最终结果 · refunds become final")
         for _ in range(4):
             await self._pass(SOON)
         for refund in (await self._wechat.refunds()).values():
@@ -272,7 +272,7 @@ class Day:
 
     async def _practise(self) -> None:
         """Plant differences on the bill, find them, and have the bill tell the truth again."""
-        self._say("在账单里埋差异，再对一次 · planting differences on the bill, and again")
+        self._say("在账单中注入差异，再次对账 · injecting differences into the bill, reconciling again")
         day = self.record.day.isoformat()
         for kind, number in self._to_plant():
             answer = await self._wechat.control("POST", "bills/faults", {"date": day, "kind": kind, "number": number})

@@ -104,8 +104,8 @@ def show(result: Sequence[Line], facts: dict[str, Any]) -> None:
     console.print(table)
     console.print(
         f"通知 {facts['notifications']} 次，接受 {facts['notifications_accepted']} 次；"
-        f"查单补单 {facts['paid_by_query']} 笔；退款 {facts['refunds']} 笔；推送 {facts['deliveries']} 次；"
-        f"服务被杀 {facts['kills']} 次；{facts['seconds']} 秒\n"
+        f"查单确认已支付 {facts['paid_by_query']} 笔；退款 {facts['refunds']} 笔；推送 {facts['deliveries']} 次；"
+        f"服务被终止 {facts['kills']} 次；{facts['seconds']} 秒\n"
         f"{facts['notifications']} notifications, {facts['notifications_accepted']} accepted; {facts['paid_by_query']} "
         f"orders found paid by query; {facts['refunds']} refunds; {facts['deliveries']} deliveries; "
         f"{facts['kills']} services killed; {facts['seconds']} s"

@@ -63,10 +63,10 @@ def _orders(record: DayRecord, seen: Seen) -> list[Line]:
     closed = sum(seen.orders[number]["trade_state"] == "CLOSED" for number in unpaid)
     wanted = sum(c.scenario not in UNPAID for c in record.planned)
     return [
-        Line("在微信付款的订单", "orders paid at WeChat", wanted, len(paid)),
-        Line("其中系统已支付，同一笔交易", "of these paid here, by the same transaction", len(paid), same),
-        Line("未付款却算已付的", "counted as paid though nobody paid", 0, len(ours - paid)),
-        Line("未付款且已关闭", "unpaid and closed", len(unpaid), closed),
+        Line("在微信支付已支付的订单", "orders paid at WeChat", wanted, len(paid)),
+        Line("其中系统已支付，且为同一笔交易", "of these paid here, by the same transaction", len(paid), same),
+        Line("未支付却记为已支付的订单", "counted as paid though nobody paid", 0, len(ours - paid)),
+        Line("未支付且已关闭", "unpaid and closed", len(unpaid), closed),
     ]
 
 
@@ -80,21 +80,29 @@ def _refunds(record: DayRecord, seen: Seen) -> list[Line]:
     odd = [customer.number for customer in record.planned if customer.odd]
     returned = sum(back[_odd_payment(seen.true_orders[number])] == seen.true_orders[number]["total"] for number in odd)
     return [
-        Line("不该有的付款已全额退回", "payments that should not be, returned whole", len(odd), returned),
+        Line("异常支付已全额退款", "exceptional payments refunded in full", len(odd), returned),
         Line(
-            "退款状态与微信一致",
+            "退款状态与微信支付一致",
             "refunds in WeChat's state",
             len(remote),
             sum(ours.get(n) == s for n, s in remote.items()),
         ),
-        Line("微信没有的退款", "refunds that WeChat does not have", 0, len(ours.keys() - remote.keys())),
+        Line("微信支付没有的退款", "refunds that WeChat does not have", 0, len(ours.keys() - remote.keys())),
         Line(
-            "退款超过付款的交易", "payments refunded beyond their amount", 0, sum(back[tx] > totals[tx] for tx in back)
+            "退款超过支付金额的交易",
+            "payments refunded beyond their amount",
+            0,
+            sum(back[tx] > totals[tx] for tx in back),
         ),
-        Line("超额退款被拒", "refunds of too much refused", record.too_much, record.too_much_refused),
-        Line("同键重复只退一笔", "asked twice with one key, refunded once", record.repeated, record.repeated_as_one),
+        Line("超出可退金额的退款被拒绝", "refunds of too much refused", record.too_much, record.too_much_refused),
         Line(
-            "余额不足，充值后原单号受理",
+            "同一幂等键重复申请，只退一笔",
+            "asked twice with one key, refunded once",
+            record.repeated,
+            record.repeated_as_one,
+        ),
+        Line(
+            "余额不足，充值后用原单号受理",
             "kept for want of balance, then taken under its number",
             record.poor,
             record.poor_then_taken,
@@ -115,7 +123,7 @@ def _events(seen: Seen, receiver: Receiver) -> list[Line]:
         Line("事件各送达一次", "events delivered, once each", wanted.total(), (events & wanted).total()),
         Line("多余的事件", "events too many", 0, (events - wanted).total()),
         Line("按订单顺序送达", "orders whose events came in order", len(receiver.of_orders()), ordered),
-        Line("签名不对的推送", "deliveries with a wrong signature", 0, receiver.unbelieved),
+        Line("签名错误的推送", "deliveries with a wrong signature", 0, receiver.unbelieved),
     ]
 
 
@@ -123,7 +131,7 @@ def _books(record: DayRecord, seen: Seen) -> list[Line]:
     """The ledger against the truth, and our own side once repaired; a second payment is no sale of ours."""
     ledger, truth, ours = record.ledger, seen.true_sums, record.repaired["ours"]
     surplus = [order["total"] for order in seen.true_orders.values() for _ in order["surplus"]]
-    names = {"payments": "笔数", "received": "收款（分）", "refunds": "退款笔数", "refunded": "退款（分）"}
+    names = {"payments": "收款笔数", "received": "收款（分）", "refunds": "退款笔数", "refunded": "退款（分）"}
     names |= {"fee": "手续费（分）", "net": "净额（分）"}
     expected = {
         "payments": truth["payments"] - len(surplus),
@@ -133,9 +141,11 @@ def _books(record: DayRecord, seen: Seen) -> list[Line]:
     }
     return [
         *[Line(f"账簿：{names[name]}", f"ledger: {name}", truth[name], ledger[name]) for name in MONEY],
-        *[Line(f"系统：{names[name]}", f"here: {name}", value, ours[name]) for name, value in expected.items()],
-        Line("借贷相等", "debits equal credits", ledger["debit"], ledger["credit"]),
-        Line("抽查单笔账簿一致", "single orders' ledgers right", len(record.ledgers), _right_ledgers(record, seen)),
+        *[Line(f"本系统：{names[name]}", f"here: {name}", value, ours[name]) for name, value in expected.items()],
+        Line("借方与贷方相等", "debits equal credits", ledger["debit"], ledger["credit"]),
+        Line(
+            "抽查的单笔订单账簿一致", "single orders' ledgers right", len(record.ledgers), _right_ledgers(record, seen)
+        ),
     ]
 
 
@@ -158,13 +168,13 @@ def _differences(record: DayRecord, seen: Seen) -> list[Line]:
     first, practice = _keys(record.differences), _keys(record.practice)
     last = {status: _keys(d for d in record.last if d["status"] == status) for status in ("gone", "repaired")}
     return [
-        Line("真账单的差异找到", "differences of the true bill found", len(genuine), len(first & genuine)),
-        Line("凭空的差异", "differences invented", 0, len(first - genuine)),
-        Line("真差异已修复", "differences repaired", len(genuine), len(last["repaired"] & genuine)),
-        Line("埋下的差异找到", "planted differences found", len(record.planted), len(practice & record.planted)),
-        Line("另外凭空的差异", "invented besides", 0, len(practice - genuine - record.planted)),
+        Line("实际差异已找到", "differences of the true bill found", len(genuine), len(first & genuine)),
+        Line("误报差异", "false differences", 0, len(first - genuine)),
+        Line("实际差异已处理", "differences repaired", len(genuine), len(last["repaired"] & genuine)),
+        Line("注入的差异已找到", "injected differences found", len(record.planted), len(practice & record.planted)),
+        Line("另外的误报差异", "other false differences", 0, len(practice - genuine - record.planted)),
         Line(
-            "账单还原后差异消失",
+            "恢复账单后复核一致",
             "gone once the bill was true again",
             len(record.planted),
             len(last["gone"] & record.planted),

@@ -220,9 +220,29 @@ WITH_CHINESE = [
 ]
 
 
+QUOTES_WECHAT = {"simulator/account/consent.py", "simulator/bills/calls.py"}
+"""Texts of WeChat's own, word for word."""
+SERVICE_FOLDERS = ("handlers", "service", "storage", "wechat")
+CODE_FILES = [
+    file
+    for folder in (*SERVICE_FOLDERS, "cli", "doctor", "drill", "scripts", "simulator", "static", "templates")
+    for file in sorted((ROOT / folder).rglob("*"))
+    if file.suffix in (".py", ".html", ".js", ".json")
+    and file.relative_to(ROOT).as_posix() not in QUOTES_WECHAT
+    and "vendor" not in file.parts
+]
+
+
 @pytest.mark.parametrize("file", WITH_CHINESE, ids=named)
 def test_no_chinese_text_uses_a_word_that_the_glossary_drops(file: Path) -> None:
     assert dropped(file.read_text(encoding="utf-8")) == []
+
+
+def test_no_text_of_the_code_uses_a_word_that_the_glossary_drops() -> None:
+    """What the console, the pages, the command line and errors say."""
+    texts = {file: file.read_text(encoding="utf-8") for file in CODE_FILES}
+    assert any(HAN.search(texts[file]) for file in texts if "console/texts" in file.as_posix())
+    assert {named(file): words for file, text in texts.items() if (words := dropped(text))} == {}
 
 
 def dropped(text: str) -> list[str]:

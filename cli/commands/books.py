@@ -165,11 +165,11 @@ def _explain_open(one: Difference) -> Bilingual:
     said = f"{amount} {state}".strip() or "–"
     if bill is None:
         return Bilingual(
-            f"照微信的答复是 {said}，账单里却没有", f"By WeChat's answer it is {said}, yet the bill has none of it"
+            f"微信支付返回 {said}，账单中没有这一行", f"WeChat Pay reports {said}, but the bill has no such line"
         )
     return Bilingual(
-        f"照微信的答复是 {said}，账单却是 {_side(bill)}",
-        f"By WeChat's answer it is {said}, the bill says {_side(bill)}",
+        f"微信支付返回 {said}，账单为 {_side(bill)}",
+        f"WeChat Pay reports {said}, the bill says {_side(bill)}",
     )
 
 

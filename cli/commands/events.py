@@ -24,7 +24,7 @@ EVENT_ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
 STATES = "pending, delivered, dead"
 
 
-@app.command("list", help=words("列出投递，新的在前", "List deliveries, newest first."))
+@app.command("list", help=words("列出推送记录，新的在前", "List deliveries, newest first."))
 def list_events(
     state: Annotated[
         str | None, typer.Option(help=words(f"只看一种状态：{STATES}", f"one state only: {STATES}"))
@@ -125,7 +125,7 @@ def _listing(screen: Screen, deliveries: Sequence[Mapping[str, Any]]) -> Rendera
         )
         for one in deliveries
     ]
-    return screen.table(Bilingual("投递", "Deliveries"), columns, rows)
+    return screen.table(Bilingual("推送记录", "Deliveries"), columns, rows)
 
 
 def _last(delivery: Mapping[str, Any]) -> str:

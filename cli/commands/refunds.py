@@ -37,7 +37,7 @@ CREATED = Bilingual("申请时间", "Requested")
 def create(
     no: OrderNo,
     reason: Annotated[
-        str, typer.Option(help=words("付款人会看到，至多 80 字节", "the payer reads it, 80 bytes at most"))
+        str, typer.Option(help=words("用户会看到，至多 80 字节", "the payer reads it, 80 bytes at most"))
     ],
     amount: AmountInFen = None,
     yuan: AmountInYuan = None,

@@ -109,7 +109,7 @@ def _refund(service: Service, wechat: Service, order: Mapping[str, Any], scenari
 def _show(context: Context, out_trade_no: str, result: Mapping[str, str]) -> None:
     names = {
         "scenario": Bilingual("场景", "Scenario"),
-        "payer": Bilingual("付款人手机显示", "The payer's phone shows"),
+        "payer": Bilingual("用户手机显示", "The payer's phone shows"),
         "out_refund_no": Bilingual("商户退款单号", "out_refund_no"),
         "state": Bilingual("退款状态", "Refund state"),
     }

@@ -80,7 +80,7 @@ def judge_notify(status: int, body: bytes) -> Judgement:
         )
     if status in (502, 503, 504):
         return warn(
-            f"回答 {status}：服务没有运行",
+            f"返回 {status}：服务没有运行",
             f"answered {status}: the service does not run",
             paste("sudo supervisorctl start fenpay:*"),
         )

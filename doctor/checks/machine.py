@@ -154,7 +154,10 @@ CHECKS = (
     ),
     Check(
         "host.open_files",
-        Bilingual("每个付款人占一个描述符，用完就连不进来", "each payer takes one, and without one nobody gets in"),
+        Bilingual(
+            "每个用户的连接占用一个文件描述符，用完后无法再建立连接",
+            "each payer takes one, and without one nobody gets in",
+        ),
         check_open_files,
         bare=True,
     ),

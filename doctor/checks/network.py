@@ -208,7 +208,7 @@ def _look_at(hook: WebhookSettings) -> Judgement:
         return broken._replace(seen=Bilingual(f"{hook.name}：{broken.seen.zh}", f"{hook.name}: {broken.seen.en}"))
     if reply.status >= 500:
         fix = paste(f"curl -sI {parts.scheme}://{parts.netloc}{parts.path}")
-        return warn(f"{hook.name}：回答 {reply.status}", f"{hook.name}: answers {reply.status}", fix)
+        return warn(f"{hook.name}：返回 {reply.status}", f"{hook.name}: answers {reply.status}", fix)
     return ok(f"{hook.name}：有应答", f"{hook.name}: answers")
 
 
@@ -226,7 +226,7 @@ def ask_identity(subject: Subject) -> Identity | Judgement:
     if reply.status in (502, 503, 504):
         start = paste("sudo supervisorctl start fenpay:*")
         return warn(
-            f"nginx 回答 {reply.status}：服务没有运行", f"nginx answers {reply.status}: the service does not run", start
+            f"nginx 返回 {reply.status}：服务没有运行", f"nginx answers {reply.status}: the service does not run", start
         )
     try:
         told = json.loads(reply.body)
@@ -235,7 +235,7 @@ def ask_identity(subject: Subject) -> Identity | Judgement:
         return Identity(ours, str(told["host"]), str(told["scheme"]), bool(told["real_ip"]), str(told["address"]))
     except (ValueError, KeyError, TypeError):
         return fail(
-            f"{url} 回答 {reply.status}，不是 Fenpay",
+            f"{url} 返回 {reply.status}，不是 Fenpay",
             f"{url} answers {reply.status}, and not as Fenpay does",
             Bilingual(
                 "检查 nginx 的 server_name 与 proxy_pass（deploy/nginx.conf）",
@@ -302,7 +302,7 @@ CHECKS = (
     Check(
         "web.proxy",
         Bilingual(
-            "付款人的地址交给微信支付风控；跳转按 Host 判断",
+            "用户的地址交给微信支付风控；跳转按 Host 判断",
             "WeChat Pay judges the payer's address; redirects go by the Host",
         ),
         check_proxy,

@@ -172,7 +172,7 @@ CHECKS = (
     ),
     Check(
         "settings.session_secret",
-        Bilingual("能猜到它的人可以冒充任何付款人", "who guesses it can pass for any payer"),
+        Bilingual("能猜到它的人可以冒充任何用户", "who guesses it can pass for any payer"),
         check_session_secret,
         bare=True,
     ),

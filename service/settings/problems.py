@@ -52,8 +52,8 @@ def _equal_secrets(settings: Settings) -> list[Check]:
     return [
         (
             b,
-            f"与 {a} 相同；AppSecret、APIv2 密钥、APIv3 密钥是三样东西",
-            f"equals {a}; AppSecret, APIv2 key and APIv3 key are three things",
+            f"与 {a} 相同；AppSecret、APIv2密钥、APIv3密钥互不相同",
+            f"equals {a}; AppSecret, APIv2 key and APIv3 key differ from each other",
         )
         for i, a in enumerate(names)
         for b in names[i + 1 :]

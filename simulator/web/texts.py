@@ -27,7 +27,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "cancel": Bilingual("取消", "Cancel"),
     "confirm": Bilingual("确定", "OK"),
     "merchant": Bilingual("模拟商户", "Simulated merchant"),
-    "payer": Bilingual("付款人", "Payer"),
+    "payer": Bilingual("用户", "Payer"),
     "scenario": Bilingual("场景", "Scenario"),
     "coupon": Bilingual("代金券", "Coupon"),
     "no_coupon": Bilingual("不使用", "none"),

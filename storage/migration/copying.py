@@ -187,7 +187,7 @@ class Migration:
             orders = [self._order(document) for document in documents]
             self._insert(stores.NUMBERS, NUMBER, [use for order in orders for use in old.numbers_of(order)])
             self._insert(stores.ORDERS, ORDER, orders)
-        say(Bilingual("复制通知、投递与对账", "Copying notifications, deliveries and reconciliations"))
+        say(Bilingual("复制通知、推送记录与对账", "Copying notifications, deliveries and reconciliations"))
         self._copy_all("notifications", stores.NOTIFICATIONS, NOTIFICATION, old.notification_from)
         self._copy_all("claims", stores.CLAIMS, CLAIM, old.claim_from)
         self._copy_all("deliveries", stores.DELIVERIES, DELIVERY, self._delivery)

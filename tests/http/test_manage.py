@@ -341,7 +341,7 @@ async def test_colours_are_for_terminals_that_want_them(manage: Manage) -> None:
 async def test_events_are_listed_and_one_that_was_never_told_cannot_be_told_again(manage: Manage) -> None:
     listed = await manage("events", "list", "--json")
     assert (listed.code, listed.json()) == (0, {"events": [], "next_cursor": None})
-    assert "投递" in (await manage("events", "list")).out
+    assert "推送记录" in (await manage("events", "list")).out
 
 
 async def test_many_commands_at_once_do_not_disturb_each_other(shop: Shop, manage: Manage) -> None:

@@ -422,7 +422,7 @@ async def test_a_difference_that_no_query_settles_says_why_and_is_noted_by_hand(
     assert found.err.endswith(f"下一步：manage.py reconcile {day} --repair\n")
     asked = await manage("reconcile", day, "--repair", "--yes")
     assert asked.code == 1
-    assert "照微信的答复是 ¥18.00 SUCCESS，账单却是 ¥18.01 SUCCESS" in asked.out
+    assert "微信支付返回 ¥18.00 SUCCESS，账单为 ¥18.01 SUCCESS" in asked.out
     note = asked.err.splitlines()[1].removeprefix("有人看过之后可以记下：manage.py ")
     by_hand = f"有人看过之后可以记下：manage.py {note}\n下一步：manage.py why {number}\n"
     assert asked.err.endswith(by_hand)

@@ -191,7 +191,7 @@ class AccountRefused(RemoteError):
     """The Official Account API answered with an ``errcode`` other than 0."""
 
     code = "ACCOUNT_REFUSED"
-    text = Bilingual("公众号接口拒绝了这次请求", "The Official Account API refused the request")
+    text = Bilingual("服务号接口拒绝了这次请求", "The Official Account API refused the request")
 
     def __init__(self, call: str, errcode: int, errmsg: str, *, advice: Advice = NO_ADVICE) -> None:
         super().__init__(call, wire_code=str(errcode), wire_message=errmsg, advice=advice)

@@ -37,16 +37,16 @@ NEWS: Labels = {
     "alarm": Bilingual("告警", "alarm"),
 }
 DELIVERY_STATES: Labels = {
-    "pending": Bilingual("待投递", "pending"),
+    "pending": Bilingual("待推送", "pending"),
     "delivered": Bilingual("已送达", "delivered"),
-    "dead": Bilingual("已停止重试", "given up"),
+    "dead": Bilingual("已放弃", "given up"),
 }
 TIMELINE: Labels = {
     "created": Bilingual("创建订单", "created"),
     "prepay": Bilingual("下单成功", "placed at WeChat"),
     "prepay_refused": Bilingual("微信拒绝下单", "WeChat refused the order"),
     "placed_again": Bilingual("以新的内容重新下单", "placed again with other contents"),
-    "prepay_unknown": Bilingual("下单结果不明", "outcome of placing unknown"),
+    "prepay_unknown": Bilingual("下单结果未知", "outcome of placing unknown"),
     "page_refused": Bilingual("微信拒绝调起支付", "WeChat refused the page"),
     "page_slip": Bilingual("签名错误的原因", "why the signature is wrong"),
     "paid": Bilingual("已支付", "paid"),
@@ -73,8 +73,8 @@ TIMELINE: Labels = {
     "change": Bilingual("退款异常", "abnormal"),
 }
 SOURCES: Labels = {
-    "payer": Bilingual("付款人", "payer"),
-    "merchant": Bilingual("商户系统", "merchant"),
+    "payer": Bilingual("用户", "payer"),
+    "merchant": Bilingual("业务系统", "merchant"),
     "notify": Bilingual("微信通知", "notification"),
     "query": Bilingual("查单", "query"),
     "worker": Bilingual("后台任务", "worker"),

@@ -23,7 +23,7 @@ from wechat.domain.errors import Bilingual, Malformed
 KEY_BYTES = 32
 NONCE_BYTES = 12
 WRONG_KEY = Bilingual(
-    "APIv3 密钥与该商户号不一致；请核对后重启，微信会重发通知",
+    "APIv3密钥与该商户号不一致；请检查后重启，微信支付会再次发送通知",
     "The APIv3 key does not belong to this merchant; correct it and restart, WeChat repeats the notification",
 )
 

@@ -11,7 +11,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "approvals": Bilingual("待复核", "To confirm"),
     "waiting_for_you": Bilingual("等待第二人复核", "Waiting for a second person"),
     "nothing_waits": Bilingual(
-        "没有待复核的操作。金额超过设置的退款会出现在这里，由发起人以外的同事复核。",
+        "没有待复核的操作。金额超过配置上限的退款会出现在这里，由发起人以外的同事复核。",
         "Nothing waits. Refunds above the sum in the settings appear here, for a colleague of whoever asked for them.",
     ),
     "decided": Bilingual("最近处理的", "Decided lately"),

@@ -29,7 +29,7 @@ ACTS: Mapping[Act, Bilingual] = {
     Act.QUERY_ORDER: Bilingual("主动查单", "Queried an order"),
     Act.CLOSE_ORDER: Bilingual("关闭订单", "Closed an order"),
     Act.WRITE_NOTE: Bilingual("写备注", "Wrote a note"),
-    Act.RESEND: Bilingual("重发事件", "Resent events"),
+    Act.RESEND: Bilingual("重新推送事件", "Resent events"),
     Act.REPLAY: Bilingual("重放通知", "Replayed a notification"),
     Act.READ_PAYLOAD: Bilingual("查看报文", "Read a payload"),
     Act.READ_PERSONAL: Bilingual("查看个人信息", "Read personal data"),
@@ -59,5 +59,5 @@ TEXTS: Mapping[str, Bilingual] = {
     "filter": Bilingual("筛选", "Filter"),
     "csv": Bilingual("导出 CSV", "Export CSV"),
     "older": Bilingual("更早的记录", "Older entries"),
-    "none": Bilingual("没有符合条件的记录，请放宽筛选条件。", "No entry is like that; widen the filter."),
+    "none": Bilingual("没有符合条件的记录，请放宽筛选条件。", "No entries match; widen the filter."),
 }

@@ -19,7 +19,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "result": Bilingual("结果", "Result"),
     "duration": Bilingual("耗时", "Duration"),
     "payload": Bilingual("推送内容", "What was sent"),
-    "open_payload": Bilingual("查看推送内容（会记入审计日志）", "Open what was sent (noted in the audit log)"),
+    "open_payload": Bilingual("查看推送内容（会写入审计记录）", "Open what was sent (noted in the audit log)"),
     "choose": Bilingual("选择 {event} → {target}", "Choose {event} → {target}"),
     "resend": Bilingual("重新推送所选", "Send the chosen again"),
     "resent": Bilingual("已安排重新推送 {count} 条", "{count} will be sent again"),

@@ -12,6 +12,6 @@ TEXTS: Mapping[str, Bilingual] = {
     "search": Bilingual("搜索文档", "Search the documents"),
     "find": Bilingual("搜索", "Search"),
     "nothing": Bilingual("没有找到“{query}”。", "Nothing was found for “{query}”."),
-    "results": Bilingual("“{query}”的结果", "Where “{query}” stands"),
+    "results": Bilingual("“{query}”的结果", "Results for “{query}”"),
     "all": Bilingual("全部文档", "All documents"),
 }

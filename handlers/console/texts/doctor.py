@@ -9,13 +9,13 @@ from wechat.domain.errors import Bilingual
 TEXTS: Mapping[str, Bilingual] = {
     "doctor": Bilingual("自检", "Doctor"),
     "what_it_does": Bilingual(
-        "检查设置、密钥、本机、数据库，以及与微信的连接；不会移动资金。",
+        "检查配置、密钥、本机、数据库，以及与微信的连接；不涉及资金操作。",
         "Examines settings, keys, this machine and the stores, and what WeChat says. No money moves.",
     ),
     "run": Bilingual("离线检查", "Examine offline"),
-    "run_live": Bilingual("离线检查并询问微信", "Examine, and ask WeChat"),
+    "run_live": Bilingual("离线检查并连接微信", "Examine, and ask WeChat"),
     "all_well": Bilingual("没有发现问题。", "Nothing is wrong."),
-    "found": Bilingual("{count} 项需要处理", "{count} to mend"),
+    "found": Bilingual("{count} 项需要处理", "{count} to fix"),
     "why": Bilingual("为什么重要", "Why it matters"),
     "fix": Bilingual("如何处理", "What to do"),
 }

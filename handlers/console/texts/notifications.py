@@ -24,7 +24,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "age": Bilingual("到达时已签发", "Age on arrival"),
     "seconds": Bilingual("{count} 秒", "{count} s"),
     "accepted_at": Bilingual("重放通过", "Accepted by replay"),
-    "open": Bilingual("查看报文（会记入审计日志）", "Open the message (noted in the audit log)"),
+    "open": Bilingual("查看报文（会写入审计记录）", "Open the message (noted in the audit log)"),
     "verify": Bilingual("重新校验", "Check again"),
     "replay": Bilingual("重放并处理", "Replay"),
     "passes": Bilingual(

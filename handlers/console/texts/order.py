@@ -21,7 +21,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "description": Bilingual("商品描述", "Description"),
     "attach": Bilingual("附加数据", "Attach"),
     "payer": Bilingual("用户 openid", "Payer (openid)"),
-    "show_payer": Bilingual("显示完整 openid（会记入审计日志）", "Show all of it (noted in the audit log)"),
+    "show_payer": Bilingual("显示完整 openid（会写入审计记录）", "Show all of it (noted in the audit log)"),
     "transaction_id": Bilingual("微信支付订单号", "WeChat Pay transaction id"),
     "trade_type": Bilingual("交易类型", "Trade type"),
     "created_at": Bilingual("创建时间", "Created"),
@@ -46,7 +46,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "verdict": Bilingual("验签结果", "Signature"),
     "error": Bilingual("错误", "Error"),
     "open_payload": Bilingual(
-        "查看报文与待签名串（会记入审计日志）", "Open messages and signed strings (noted in the audit log)"
+        "查看报文与待签名串（会写入审计记录）", "Open messages and signed strings (noted in the audit log)"
     ),
     "no_payload": Bilingual(
         "查看报文需要「开发」或「管理员」角色。", "Messages are open to developers and administrators."

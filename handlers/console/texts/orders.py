@@ -74,7 +74,7 @@ BADGES: Mapping[TradeState, str] = {
 """The looks of a state's badge, see components.css."""
 
 TYPES: Mapping[TradeType, Bilingual] = {
-    TradeType.JSAPI: Bilingual("公众号支付", "In WeChat"),
+    TradeType.JSAPI: Bilingual("JSAPI 支付", "In WeChat"),
     TradeType.NATIVE: Bilingual("扫码支付", "QR code"),
     TradeType.MWEB: Bilingual("H5 支付", "Mobile browser"),
     TradeType.APP: Bilingual("App 支付", "App"),

@@ -20,7 +20,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "net": Bilingual("净收款", "Net"),
     "net_hint": Bilingual("收款减退款，未扣手续费", "received less refunded, before fees"),
     "waiting": Bilingual("等待支付", "Waiting for payment"),
-    "open_differences": Bilingual("未处理差异", "Open differences"),
+    "open_differences": Bilingual("待处理差异", "Open differences"),
     "counted_until": Bilingual("统计截至 {time}", "counted until {time}"),
     "not_counted": Bilingual("正在统计，请稍候", "The figures are being counted; they come shortly"),
     "live": Bilingual("实时更新", "Follows what happens"),
@@ -35,7 +35,7 @@ TEXTS: Mapping[str, Bilingual] = {
         "订单关闭后支付或非下单用户支付，尚未退款", "paid after the close or by another payer, and not refunded"
     ),
     "stuck_refunds": Bilingual("异常或过慢的退款", "Refunds that are abnormal or slow"),
-    "differences": Bilingual("未处理的对账差异", "Differences that nobody has settled"),
+    "differences": Bilingual("待处理的对账差异", "Open differences"),
     "dead": Bilingual("已放弃的推送", "Deliveries that were given up on"),
     "resend": Bilingual("重新推送", "Send again"),
     "resend_done": Bilingual("已重新推送", "It is being sent again"),
@@ -51,7 +51,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "by_group": Bilingual("按渠道和支付方式", "By channel and trade type"),
     "default_channel": Bilingual("默认", "Default"),
     "channel": Bilingual("渠道", "Channel"),
-    "trade_type": Bilingual("支付方式", "Trade type"),
+    "trade_type": Bilingual("交易类型", "Trade type"),
     "no_sales": Bilingual("这段时间没有订单。", "There were no orders in this time."),
     "more_than": Bilingual("{count} 以上", "over {count}"),
     "chart": Bilingual(

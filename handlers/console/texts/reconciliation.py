@@ -15,7 +15,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "weekdays": Bilingual("一 二 三 四 五 六 日", "Mon Tue Wed Thu Fri Sat Sun"),
     "balanced": Bilingual("一致", "balanced"),
     "open": Bilingual("{count} 条待处理", "{count} open"),
-    "settled": Bilingual("差异已处理", "settled"),
+    "settled": Bilingual("差异已处理", "repaired"),
     "waits": Bilingual("等待账单", "waits for the bill"),
     "pale_days": Bilingual("浅色：未到、未对账。", "Pale: still to come, or not reconciled."),
     "not_run": Bilingual("未对账", "not reconciled"),
@@ -36,9 +36,9 @@ TEXTS: Mapping[str, Bilingual] = {
     "sums": Bilingual("合计", "Sums"),
     "ours": Bilingual("系统", "Ours"),
     "theirs": Bilingual("微信", "WeChat"),
-    "delta": Bilingual("相差", "Apart"),
+    "delta": Bilingual("相差", "Difference"),
     "finished": Bilingual("对账时间", "Reconciled at"),
-    "unread": Bilingual("账单中无法读取的行：{lines}", "Lines of the bill that make no sense: {lines}"),
+    "unread": Bilingual("账单中无法读取的行：{lines}", "Lines of the bill that cannot be read: {lines}"),
     "differences": Bilingual("差异", "Differences"),
     "no_differences": Bilingual("双方完全一致。", "Both sides agree."),
     "more": Bilingual("更多差异", "More differences"),
@@ -55,15 +55,15 @@ TEXTS: Mapping[str, Bilingual] = {
         "向微信支付查询这笔单据，按其结果更正系统记录。", "Asks WeChat Pay and corrects our record by its answer."
     ),
     "act_refund": Bilingual(
-        "先向微信支付查证，再把这笔重复的付款原路退回。",
-        "Confirms the payment at WeChat Pay, then gives it back.",
+        "先向微信支付查证，再将这笔重复支付原路退款。",
+        "Confirms the payment at WeChat Pay, then refunds it.",
     ),
     "act_known": Bilingual("不做改动，只记录有人核实过。", "Changes nothing; notes that somebody has looked at it."),
     "repaired": Bilingual("已处理：{status}", "Done: {status}"),
     "waits_for_second": Bilingual(
-        "金额超过限额，已提交给第二个人复核", "The amount needs a second person, who can confirm it now"
+        "金额超过限额，已提交第二人复核", "The amount needs a second person, who can confirm it now"
     ),
-    "refund_surplus": Bilingual("退回重复付款", "give a second payment back"),
+    "refund_surplus": Bilingual("重复支付退款", "refund a duplicate payment"),
     "ledger": Bilingual("账簿", "Ledger"),
     "account": Bilingual("科目", "Account"),
     "debit": Bilingual("借", "Debit"),
@@ -81,10 +81,10 @@ TEXTS: Mapping[str, Bilingual] = {
 }
 
 ACCOUNTS: Mapping[Account, Bilingual] = {
-    Account.WALLET: Bilingual("商户余额", "Wallet"),
+    Account.WALLET: Bilingual("微信支付余额", "Wallet"),
     Account.SALES: Bilingual("销售收入", "Sales"),
-    Account.REFUNDS: Bilingual("退款", "Refunds"),
-    Account.COUPONS: Bilingual("优惠", "Coupons"),
+    Account.REFUNDS: Bilingual("销售退款", "Refunds"),
+    Account.COUPONS: Bilingual("优惠抵扣", "Coupons"),
     Account.FEES: Bilingual("手续费", "Fees"),
 }
 EVENTS: Mapping[str, Bilingual] = {

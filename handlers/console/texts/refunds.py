@@ -10,13 +10,13 @@ TEXTS: Mapping[str, Bilingual] = {
     "refunds": Bilingual("退款", "Refunds"),
     "need_a_person": Bilingual("需要处理", "These need a person"),
     "abnormal": Bilingual(
-        "退款异常：用户的收款账户无法入账。请在微信支付商户平台的「交易中心 → 退款」中处理，处理后状态会自动更新。",
+        "退款异常：用户的收款账户（银行卡）不可用。请到 商户平台 → 交易中心 处理该笔退款，处理后状态会自动更新。",
         "Abnormal: the payer's account cannot take it. Handle it among the refunds in the merchant console; its state "
         "follows.",
     ),
     "slow": Bilingual(
         "超过 5 天仍未到账：请向微信支付客服提供商户退款单号查询。",
-        "Slower than any bank: give the refund number to WeChat Pay's support.",
+        "Not received after 5 days: give the merchant refund number to WeChat Pay's support.",
     ),
     "every_state": Bilingual("全部状态", "All states"),
     "state": Bilingual("状态", "State"),

@@ -9,13 +9,13 @@ from service.settings.origins import Origin
 from wechat.domain.errors import Bilingual
 
 TEXTS: Mapping[str, Bilingual] = {
-    "settings": Bilingual("设置", "Settings"),
+    "settings": Bilingual("配置", "Settings"),
     "read_only": Bilingual(
-        "此页只读。修改请编辑设置文件或环境变量，然后重启服务；密钥不会显示。",
-        "This page only shows. To change something, edit the settings file or the environment and restart the service."
-        " Keys are never shown.",
+        "此页只读。修改请编辑配置文件或环境变量，然后重启服务；密钥不会显示。",
+        "This page is read-only. To change a setting, edit the settings file or the environment and restart the"
+        " service. Keys are never shown.",
     ),
-    "key": Bilingual("设置项", "Setting"),
+    "key": Bilingual("配置项", "Setting"),
     "value": Bilingual("值", "Value"),
     "origin": Bilingual("来源", "From"),
     "plugins": Bilingual("插件与路由", "Plugins and routes"),
@@ -31,8 +31,8 @@ ORIGINS: Mapping[Origin, Bilingual] = {
 }
 ACCESS: Mapping[Access, Bilingual] = {
     Access.PUBLIC: Bilingual("任何人", "anybody"),
-    Access.PAYER: Bilingual("付款人", "payers"),
-    Access.MERCHANT: Bilingual("API 密钥", "API keys"),
+    Access.PAYER: Bilingual("用户", "payers"),
+    Access.MERCHANT: Bilingual("Fenpay API Key", "API keys"),
     Access.WECHAT: Bilingual("微信", "WeChat"),
     Access.STAFF: Bilingual("管理后台", "console"),
     Access.OPERATOR: Bilingual("运维命令行", "the operator's command line"),

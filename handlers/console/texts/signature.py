@@ -11,7 +11,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "signature": Bilingual("签名检查", "Signature"),
     "what_it_does": Bilingual(
         "粘贴带签名的完整报文：请求、应答、通知、调起支付或 wx.config 的参数、curl 命令、日志行。"
-        "密钥取自本服务的设置，不会显示；报文不会保存。",
+        "密钥取自本服务的配置，不会显示；报文不会保存。",
         "Paste a whole signed message: a request, an answer, a notification, the parameters of a payment or of"
         " wx.config, a curl command, a line of a log. The keys are this service's own and are not shown; the message is"
         " not kept.",

@@ -123,7 +123,7 @@ def change(evening: Evening, path: str, value: object) -> None:
         ("refunds.back-0.state", "PROCESSING", "refunds in WeChat's state"),
         ("refunds.new-0", refund("new-0", PAID), "refunds that WeChat does not have"),
         ("true_refunds.back-0.refund", 901, "payments refunded beyond their amount"),
-        ("true_refunds.twice-tx.state", "CLOSED", "payments that should not be, returned whole"),
+        ("true_refunds.twice-tx.state", "CLOSED", "exceptional payments refunded in full"),
         ("sums.fee", 9, "ledger: fee"),
         ("record.ledgers", {PAID: {"received": 1000, "refunded": 500}}, "single orders' ledgers right"),
         ("sums.net", 1391, "ledger: net"),
@@ -147,12 +147,12 @@ WRONGS: dict[str, tuple[Callable[[Evening], object], str]] = {
     "a difference was missed": (lambda day: day.record.differences.pop(), "differences of the true bill found"),
     "a difference was invented": (
         lambda day: day.record.differences.append(difference("amount", PAID)),
-        "differences invented",
+        "false differences",
     ),
-    "a planted one was missed": (lambda day: day.record.practice.pop(), "planted differences found"),
+    "a planted one was missed": (lambda day: day.record.practice.pop(), "injected differences found"),
     "one was invented in practice": (
         lambda day: day.record.practice.append(difference("state", PAID)),
-        "invented besides",
+        "other false differences",
     ),
     "one was not repaired": (
         lambda day: day.record.last.__setitem__(0, difference("double_payment", TWICE)),

@@ -63,7 +63,7 @@ class BillBroken(RemoteError):
     """A bill that cannot be trusted: ``line`` is where it stops making sense (1 is the header, 0 the file itself)."""
 
     code = "BILL_BROKEN"
-    text = Bilingual("对账单无法读取，请重新下载", "The bill cannot be read; download it again")
+    text = Bilingual("账单文件校验失败，请重新下载", "The bill cannot be read; download it again")
 
     def __init__(self, reason: str, line: int = 0) -> None:
         super().__init__("bill", wire_message=f"{reason}, line {line}")
