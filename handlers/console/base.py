@@ -28,6 +28,9 @@ from wechat.staff.audit import Actor
 from wechat.staff.sessions import LoginRefused, Visit
 
 COOKIE = "fenpay_staff"
+SECURE = "__Secure-"
+"""Before the cookie's name on https: no page of a sibling domain reached by http can plant one. ``__Host-`` would
+need the path /, and then the shop's pages would be sent it, too."""
 FLASH = "fenpay_flash"
 LANGUAGE = "fenpay_lang"
 HOME = "/console"
@@ -111,7 +114,7 @@ class ConsoleHandler(PageHandler):
 
     async def find_visit(self) -> Visit | None:
         """Who the cookie says is there."""
-        session_id = self.get_cookie(COOKIE)
+        session_id = self.get_cookie(self.cookie_name)
         return await self.services.staff.sessions.find(session_id) if session_id else None
 
     def check_xsrf_cookie(self) -> None:
@@ -205,11 +208,22 @@ class ConsoleHandler(PageHandler):
     def give_session(self, session_id: str) -> None:
         """Put the session's id into the browser's cookie, in place of any it had."""
         self.set_cookie(
-            COOKIE, session_id, path=HOME, httponly=True, samesite="Strict", secure=self.is_https, expires_days=None
+            self.cookie_name,
+            session_id,
+            path=HOME,
+            httponly=True,
+            samesite="Strict",
+            secure=self.is_https,
+            expires_days=None,
         )
 
     def take_session(self) -> None:
-        self.clear_cookie(COOKIE, path=HOME, samesite="Strict", secure=self.is_https)
+        self.clear_cookie(self.cookie_name, path=HOME, samesite="Strict", secure=self.is_https)
+
+    @property
+    def cookie_name(self) -> str:
+        """Of the session's cookie."""
+        return SECURE + COOKIE if self.is_https else COOKIE
 
     @property
     def is_https(self) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 import psutil
 import pytest
+from yarl import URL
 
 from server import HTTP_LIMITS
 from tests.support.deployment import ROOT, Site, are_both_free, render_supervisor, wait_until_ready
@@ -55,6 +56,23 @@ async def test_writes_are_limited_by_address_and_notifications_are_not(site: Sit
     orders = await asyncio.gather(*(site.post("/orders") for _ in range(180)))
     assert set(orders) == {200, 429}
     assert set(await asyncio.gather(*(site.post("/notify") for _ in range(180)))) == {200}
+
+
+async def test_the_consoles_live_pages_come_through_at_once(site: Site) -> None:
+    for backend in site.backends:
+        backend.streams = True
+    async with asyncio.timeout(5), site.client.get(f"{site.url}/console/live") as answer:
+        assert await answer.content.readuntil(b"\n\n") == b"event: order\ndata: {}\n\n"
+    [head] = [head for backend in site.backends for head in backend.heard]
+    assert "X-Real-IP: 127.0.0.1" in head and f"Host: {site.url.removeprefix('https://')}" in head
+
+
+@pytest.mark.parametrize("path", ["/console", "/console/login?next=%2Fconsole%2Forders", "/console/orders/T-1|*@x"])
+async def test_addresses_of_the_console_arrive_as_they_were_asked(site: Site, path: str) -> None:
+    async with site.client.get(URL(site.url + path, encoded=True)) as answer:
+        assert answer.status == 200
+    [head] = [head for backend in site.backends for head in backend.heard]
+    assert head.startswith(f"GET {path} HTTP/1.")
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/readyz", "/readyz?verbose", "/healthz"])

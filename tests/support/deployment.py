@@ -23,16 +23,22 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass
 class Backend:
-    """A stand-in for one process of the service: answers with what it was sent, or hangs up after reading."""
+    """A stand-in for one process of the service: answers with what it was sent, hangs up after reading, or
+    sends one event of a stream that goes on."""
 
     port: int = field(default_factory=free_port)
     heard: list[str] = field(default_factory=list)
     hangs_up: bool = False
+    streams: bool = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         self.heard.append(head)
-        if not self.hangs_up:
+        if self.streams:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nevent: order\ndata: {}\n\n")
+            await writer.drain()
+            await reader.read()  # until the browser leaves
+        elif not self.hangs_up:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
             await writer.drain()
         writer.close()

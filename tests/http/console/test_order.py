@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
 import secrets
@@ -246,6 +247,42 @@ async def test_above_the_sum_a_second_person_has_the_refund_made_once(
         assert re.search(
             rf"done: {refund['out_refund_no']} \w+ ¥10.01; REFUND ¥18.00, .* reserved ¥10.01", done[0]["after"]
         )
+
+
+@pytest.fixture(scope="module")
+def beside(
+    careful: ServiceProcess, directory: Path, simulator: SimulatorProcess, mongo: EmbeddedMongo, redis: EmbeddedRedis
+) -> Iterator[ServiceProcess]:
+    """Another process of the same service."""
+    settings = overlay(free_port(), simulator.url, simulator.credentials, mongo.url, redis.url, directory)
+    settings["mongo"]["database"] = "careful"
+    settings["console"] = {"second_person_above": 1000}
+    service = ServiceProcess.start(directory, settings, "beside")
+    yield service
+    assert service.stop() == 0
+
+
+async def test_of_two_second_persons_at_two_processes_one_has_the_refund_made(
+    careful: ServiceProcess,
+    beside: ServiceProcess,
+    simulator: SimulatorProcess,
+    two: tuple[ConsoleBrowser, ConsoleBrowser],
+) -> None:
+    one, other = two
+    async with Shop(careful.url, simulator) as shop, ConsoleBrowser(beside.url) as third:
+        name = f"f-{secrets.token_hex(6)}"
+        await Operator(beside.url).add_person(name, Role.FINANCE)
+        await third.log_in(name)
+        number = await paid_order(shop)
+        await send_refund(one, number, "10.02")
+        [approval] = set(
+            re.findall(r"/console/approvals/([0-9a-f]{16})/confirm", await other.page("/console/approvals"))
+        )
+        target = f"/console/approvals/{approval}/confirm"
+        answers = await asyncio.gather(*(browser.post(target, {"step_up": PASSWORD}) for browser in (other, third)))
+        assert sorted(answer.status for answer in answers) == [302, 409]
+        [refund] = (await shop.ask("GET", f"/api/orders/{number}/refunds", headers=MERCHANT)).json()["refunds"]
+        assert refund["refund"] == 1002
 
 
 async def test_up_to_the_sum_one_person_is_enough(

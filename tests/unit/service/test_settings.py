@@ -212,6 +212,7 @@ def test_production_takes_real_accounts_behind_https(values: dict[str, Any]) -> 
         ("http.public_base_url", "https://pay.internal"),
         ("pay.base_urls", ["http://api.mch.weixin.qq.com"]),
         ("account.api_url", "http://api.weixin.qq.com"),
+        ("console.demo_login_sha256", "0" * 64),
     ],
 )
 def test_production_refuses_the_demo(values: dict[str, Any], key: str, value: Any) -> None:
