@@ -164,7 +164,7 @@ RULES = [
     Rule("only manage imports the command line", LIBRARIES, ("cli",), ("manage", "cli")),
     Rule("typer and rich for people at a terminal only", LIBRARIES, ("typer", "rich"), ("manage", "cli", "scripts")),
     Rule("the simulator knows neither storage nor handlers nor settings", ("simulator",), ("storage", "handlers", "server", "service", "tests")),
-    Rule("tornado in server, handlers and simulator only", LIBRARIES, ("tornado",), ("server", "handlers", "simulator", "cli.commands.support")),
+    Rule("tornado in server, handlers and simulator only", LIBRARIES, ("tornado",), ("server", "handlers", "simulator")),
     Rule("MongoDB and Redis drivers in storage only", LIBRARIES, ("motor", "pymongo", "bson", "redis"), ("storage",)),
     Rule("metrics are exported in runtime, handlers.ops.health and server only", LIBRARIES, ("prometheus_client",), ("service.runtime", "handlers.ops.health", "server")),
     Rule("lxml in xmlcodec only", LIBRARIES, ("lxml",), ("wechat.pay.v2.xmlcodec",)),

@@ -9,6 +9,7 @@ from handlers.console.texts.order import TEXTS
 from handlers.web.numbers import NUMBER
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
+from handlers.web.support_file import MOST_CALLS, TEMPLATE, gather_support
 from wechat.diagnosis.diagnosis import explain
 from wechat.domain.audit import Act
 from wechat.domain.calls import Call
@@ -23,7 +24,6 @@ from wechat.domain.times import beijing
 
 PATH = f"/console/orders/{NUMBER}"
 CALL_ID = "([0-9a-f]{24})"
-MOST_CALLS = 200
 SHOWN = 4
 
 
@@ -134,6 +134,16 @@ class NoteHandler(OrderPage):
         self.redirect(f"/console/orders/{out_trade_no}#notes")
 
 
+class SupportHandler(OrderPage):
+    """All about the order in a file without personal data."""
+
+    async def get(self, out_trade_no: str) -> None:
+        page = self.render_string(TEMPLATE, **await gather_support(self.services, out_trade_no, self.lang))
+        await self.audit(Act.EXPORT, out_trade_no, after="support.html")
+        self.set_header("Content-Disposition", 'attachment; filename="support.html"')
+        self.write(page)
+
+
 class ResendHandler(OrderPage):
     """Send an event again: the form's ``event`` to its ``target``."""
 
@@ -161,6 +171,7 @@ def routes(services: Services) -> list[Route]:
         (f"{PATH}/query", "console_query", QueryHandler, Permission.QUERY_ORDERS),
         (f"{PATH}/close", "console_close", CloseHandler, Permission.CLOSE_ORDERS),
         (f"{PATH}/notes", "console_note", NoteHandler, Permission.NOTE),
+        (f"{PATH}/support", "console_support", SupportHandler, Permission.NOTE),
         (f"{PATH}/resend", "console_resend", ResendHandler, Permission.RESEND),
     ]
     return [

@@ -12,7 +12,8 @@ from handlers.web.base import ApiHandler, takes_query
 from handlers.web.numbers import NUMBER
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
-from handlers.web.views import merchant_view, received_view, why_view, with_pay
+from handlers.web.support_file import MOST_CALLS, TEMPLATE, gather_support
+from handlers.web.views import call_view, merchant_view, received_view, why_view, with_pay
 from wechat.domain.errors import BadRequest, Bilingual, NotFound
 from wechat.domain.orders import TradeState
 from wechat.orders.requests import CreateOrderRequest
@@ -82,7 +83,19 @@ class WhyHandler(ApiHandler):
     """Why an order stands where it stands. WeChat is asked, and nothing that it says is applied."""
 
     async def get(self, out_trade_no: str) -> None:
-        self.write_json(why_view(await self.services.diagnosis.into(out_trade_no), self.lang))
+        why = why_view(await self.services.diagnosis.into(out_trade_no), self.lang)
+        calls = await self.services.insight.calls.of_order(out_trade_no, MOST_CALLS)
+        self.write_json(why | {"calls": [call_view(call) for call in calls]})
+
+
+class SupportHandler(ApiHandler):
+    """All about an order as an HTML file without personal data."""
+
+    async def get(self, out_trade_no: str) -> None:
+        page = self.render_string(TEMPLATE, **await gather_support(self.services, out_trade_no, self.lang))
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.set_header("Content-Disposition", 'attachment; filename="support.html"')
+        self.write(page)
 
 
 class QrHandler(ApiHandler):
@@ -122,5 +135,6 @@ def routes(services: Services) -> list[Route]:
         route(rf"/api/orders/{NUMBER}/query", OrderQueryHandler, "api_order_query"),
         route(rf"/api/orders/{NUMBER}/close", OrderCloseHandler, "api_order_close"),
         route(rf"/api/orders/{NUMBER}/why", WhyHandler, "api_order_why"),
+        route(rf"/api/orders/{NUMBER}/support", SupportHandler, "api_order_support"),
         route(rf"/api/orders/{NUMBER}/qr\.svg", QrHandler, "api_order_qr"),
     ]

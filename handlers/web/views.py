@@ -8,6 +8,7 @@ from wechat.alarms.texts import sentence, step
 from wechat.diagnosis.diagnosis import explain
 from wechat.diagnosis.snapshot import OrderSnapshot, RemoteStatus
 from wechat.domain.alarms import Alarm
+from wechat.domain.calls import Call
 from wechat.domain.deliveries import Delivery, order_data, refund_data
 from wechat.domain.errors import RemoteError
 from wechat.domain.facts import Received
@@ -145,6 +146,23 @@ def why_view(case: OrderSnapshot, lang: str) -> dict[str, Any]:
         "notifications": [received_view(message) for message in case.received],
         "refused": [refused_view(message, lang) for message in case.unverified],
         "refunds": [refund_view(refund) for refund in case.refunds],
+    }
+
+
+def call_view(call: Call) -> dict[str, Any]:
+    """A recorded call without headers and bodies; ``verdict`` is of its signature, None where there was none."""
+    return {
+        "id": call.id,
+        "at": to_v3(call.at),
+        "direction": call.direction.value,
+        "call": call.call,
+        "method": call.method,
+        "url": call.url,
+        "status": call.status or None,
+        "duration_ms": call.duration_ms,
+        "request_id": call.request_id or None,
+        "verdict": call.verdict or None,
+        "error": call.error or None,
     }
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cli.commands.support import redact
-from tests.http.client import Shop
+from handlers.web.support_file import redact
+from tests.http.client import MERCHANT, Shop
 from tests.support.manage import Manage
 
 HOSTILE = "<script>alert(1)</script>\"'&"
@@ -23,6 +23,15 @@ async def test_the_file_tells_the_orders_story(shop: Shop, manage: Manage, tmp_p
     assert number in page
     assert "¥18.00" in page
     assert "创建订单（created）" in page
+    why = (await shop.ask("GET", f"/api/orders/{number}/why", headers=MERCHANT)).json()
+    [placed, *_] = why["calls"]
+    assert (placed["call"], placed["method"], placed["status"], placed["verdict"]) == (
+        "native",
+        "POST",
+        200,
+        "verified",
+    )
+    assert f"<td>{placed['request_id']}</td><td>verified</td>" in page
     assert "咖啡 &lt;b&gt;大杯&lt;/b&gt;" in page
     assert "<script" not in page
     assert 'http-equiv="Content-Security-Policy"' in page

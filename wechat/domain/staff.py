@@ -42,7 +42,7 @@ class Permission(StrEnum):
 
     OWN_ACCOUNT = "own_account"  # own password, code generator and sessions
     READ = "read"  # orders, refunds, events, overview
-    NOTE = "note"  # write notes, mark alarms as seen
+    NOTE = "note"  # write notes, mark alarms as seen, take support files
     QUERY_ORDERS = "query_orders"  # ask WeChat Pay
     CLOSE_ORDERS = "close_orders"
     REFUND = "refund"

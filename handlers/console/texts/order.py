@@ -68,6 +68,7 @@ TEXTS: Mapping[str, Bilingual] = {
     ),
     "write_note": Bilingual("保存备注", "Save the note"),
     "noted": Bilingual("已添加备注", "The note was added"),
+    "support_file": Bilingual("下载支持文件（已隐去个人信息）", "Support file (no personal data)"),
     "actions": Bilingual("操作", "Actions"),
     "queried": Bilingual("已向微信支付查询，订单状态：{state}", "WeChat Pay was queried; the order is {state}"),
     "closed": Bilingual("已请求关闭，订单状态：{state}", "The close was asked for; the order is {state}"),

@@ -1,0 +1,65 @@
+"""All about an order in one HTML file, to send to whoever is asked for help: no personal data, no keys, no scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from handlers.web.services import Services
+from handlers.web.views import call_view, why_view
+from wechat.domain.errors import Bilingual
+from wechat.domain.labels import ORDER_STATES, REFUND_STATES, SOURCES, TIMELINE, VERDICTS, label
+from wechat.domain.money import yuan
+from wechat.domain.times import beijing, from_v3
+
+TEMPLATE = "support.html"
+PERSONAL = frozenset({"openid", "payer"})
+FREE_TEXTS = frozenset({"attach", "client_ip"})
+SHOWN = 4
+MOST_CALLS = 200
+
+TEXTS = {
+    "title": Bilingual("订单支持文件", "Support file of an order"),
+    "made": Bilingual("生成时间", "Made at"),
+    "order": Bilingual("订单", "Order"),
+    "timeline": Bilingual("时间线", "Timeline"),
+    "calls": Bilingual("与微信的调用", "Calls to and from WeChat"),
+    "refunds": Bilingual("退款", "Refunds"),
+    "notifications": Bilingual("微信的通知", "WeChat's notifications"),
+    "refused": Bilingual("被拒绝的通知", "Notifications that were refused"),
+    "wechat": Bilingual("微信支付查询结果", "What WeChat Pay says now"),
+    "none": Bilingual("没有", "none"),
+    "redacted": Bilingual("个人信息已隐去，不含密钥。", "Personal data are cut out; it holds no keys."),
+}
+
+
+async def gather_support(services: Services, out_trade_no: str, lang: str) -> dict[str, Any]:
+    """What the template of the file is rendered with. WeChat is asked, and nothing is applied. Raises NotFound."""
+    case = await services.diagnosis.into(out_trade_no)
+    calls = await services.insight.calls.of_order(out_trade_no, MOST_CALLS)
+    return {
+        "t": lambda name: TEXTS[name].to(lang),
+        "lang": lang,
+        "diagnosis": redact(why_view(case, lang) | {"calls": [call_view(call) for call in calls]}),
+        "made_at": beijing(case.now),
+        "money": lambda amount: "" if amount is None else f"¥{yuan(amount)}",
+        "moment": lambda text: beijing(from_v3(text)) if text else "",
+        "order_state": lambda code: label(ORDER_STATES, code, lang),
+        "refund_state": lambda code: label(REFUND_STATES, code, lang),
+        "event": lambda code: label(TIMELINE, code, lang),
+        "source": lambda code: label(SOURCES, code, lang),
+        "verdict": lambda code: label(VERDICTS, code, lang),
+    }
+
+
+def redact(value: Any, name: str = "") -> Any:
+    """``value`` with payers cut to their first and last letters, and free texts to their length."""
+    if isinstance(value, Mapping):
+        return {key: redact(each, key) for key, each in value.items()}
+    if isinstance(value, list):
+        return [redact(each, name) for each in value]
+    if isinstance(value, str) and name in PERSONAL:
+        return f"{value[:SHOWN]}…{value[-SHOWN:]}" if len(value) > 2 * SHOWN else "…"
+    if isinstance(value, str) and name in FREE_TEXTS:
+        return f"({len(value)})"
+    return value
