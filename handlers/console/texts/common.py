@@ -21,6 +21,8 @@ TEXTS: Mapping[str, Bilingual] = {
     "keys_on": Bilingual("启用快捷键", "Shortcuts are on"),
     "close_help": Bilingual("关闭", "Close"),
     "own_account": Bilingual("我的账号", "My account"),
+    "copy": Bilingual("复制", "Copy"),
+    "copied": Bilingual("已复制", "Copied"),
     "log_out": Bilingual("退出登录", "Log out"),
     "simulated": Bilingual("模拟环境 · 不涉及真实资金", "Simulation · no real money moves"),
     "in_memory": Bilingual(

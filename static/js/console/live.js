@@ -5,6 +5,7 @@
 //   data-live-number="NUMBER"         with "order": which one
 //   data-live-url="/console/…"        where the element is read from; the answer takes its place
 //   data-live-every="MS"              how often it is read at most
+//   data-live-keep                    with an id, inside: stays as it is, for what the reader has opened
 //   data-live-rows="/console/…/"      on a <tbody>: its rows have data-number; a row is read from this address and its
 //                                     number, with the page's own filters. 204: it does not belong here
 //   data-live-state                   on an element whose data-state says "on" or "off"
@@ -92,6 +93,9 @@ async function replace(element, address) {
   const focused = element.contains(document.activeElement) ? document.activeElement.id : "";
   const fresh = part.firstElementChild;
   for (const details of fresh.querySelectorAll("details[id]")) if (open.has(details.id)) details.open = true;
+  for (const kept of element.querySelectorAll("[data-live-keep][id]")) {
+    fresh.querySelector(`#${CSS.escape(kept.id)}`)?.replaceWith(kept);
+  }
   element.replaceWith(fresh);
   if (focused) document.getElementById(focused)?.focus();
   settle(fresh);

@@ -1,0 +1,56 @@
+"""Two browsers: one pays, one has the order's page open, sees it, and keeps what it had opened."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+
+from playwright.async_api import Browser, Page, expect
+
+from tests.e2e.payer import Payer
+from tests.support.console import ConsoleBrowser, Operator
+from tests.support.service import ServiceProcess
+from tests.support.simulator import SimulatorProcess
+from wechat.domain.staff import Role
+
+
+async def watching(browser: Browser, url: str, number: str) -> Page:
+    """The order's page, as an administrator."""
+    name = f"w-{secrets.token_hex(6)}"
+    await Operator(url).add_person(name, Role.ADMIN)
+    async with ConsoleBrowser(url, name) as person:
+        assert (await person.log_in()).status == 302
+        cookie = person.cookies()["fenpay_staff"]
+    context = await browser.new_context(base_url=url, locale="zh-CN", permissions=["clipboard-read", "clipboard-write"])
+    await context.add_cookies([{"name": "fenpay_staff", "value": cookie, "url": url}])
+    page = await context.new_page()
+    async with page.expect_response("**/console/live?**"):
+        await page.goto(f"/console/orders/{number}")
+    return page
+
+
+async def test_a_payment_appears_and_what_was_opened_stays_open(
+    browser: Browser, services: Mapping[str, ServiceProcess], simulator: SimulatorProcess
+) -> None:
+    url = services["v3"].url
+    async with Payer.arrived(browser, url, simulator) as payer:
+        await payer.choose("tea")
+        await payer.check_out()
+        page = await watching(browser, url, payer.number)
+        await expect(page.locator(".page-head .badge")).to_have_text("未支付（NOTPAY）")
+        await page.locator("[id^=call-] summary").first.click()
+        await page.locator("[id^=payload-] a").first.click()
+        await expect(page.locator("pre.signed").first).to_be_visible()
+        await page.locator("#note").fill("还没写完")
+        await page.locator("h1").click()
+        await payer.pay()
+        await payer.sees_paid()
+        await expect(page.locator(".page-head .badge")).to_have_text("已支付（SUCCESS）", timeout=15_000)
+        await expect(page.locator("pre.signed").first).to_be_visible()
+        await expect(page.locator("#note")).to_have_value("还没写完")
+        await page.locator("h1 .copy").click()
+        await expect(page.locator("h1 .copy")).to_have_text("已复制")
+        assert await page.evaluate("navigator.clipboard.readText()") == payer.number
+        await page.locator("pre[data-copy] + .copy").click()
+        assert (await page.evaluate("navigator.clipboard.readText()")).startswith("curl -X POST")
+        await page.context.close()
