@@ -12,6 +12,7 @@ from handlers.web.services import Services
 from wechat.domain.audit import Act
 from wechat.domain.deliveries import DeliveryState
 from wechat.domain.errors import BadRequest, CallerError, NotFound
+from wechat.domain.events import EventType
 from wechat.domain.labels import DELIVERY_STATES, label
 from wechat.domain.staff import Permission
 from wechat.domain.times import beijing
@@ -34,6 +35,8 @@ class DeliveriesHandler(ListHandler):
             following=page.next_cursor,
             chosen=state,
             states=list(DeliveryState),
+            targets=self.services.webhook_trials.targets,
+            kinds=list(EventType),
             state_name=lambda code: label(DELIVERY_STATES, code, self.lang),
             beijing=beijing,
         )
@@ -82,12 +85,30 @@ class ResendHandler(ListHandler):
         return ""
 
 
+class TestHandler(ListHandler):
+    """Send a test event of the form's ``type`` to its ``target``, once, and say what the receiver answered."""
+
+    texts = TEXTS
+
+    async def post(self) -> None:
+        kind = self.get_body_argument("type", EventType.ORDER_PAID)
+        if kind not in list(EventType):
+            raise BadRequest(TEXTS["no_such_type"], field="type")
+        trial = await self.services.webhook_trials.send(self.get_body_argument("target", ""), EventType(kind))
+        result = f"{trial.outcome.result}, {round(trial.duration_s * 1000)} ms"
+        await self.audit(Act.RESEND, trial.target, after=f"test {kind} {trial.event.id}: {result}")
+        text = self.t("tested", target=trial.target, event=kind, result=result)
+        self.put_flash(text, "done" if trial.outcome.ok else "error")
+        self.redirect(PATH)
+
+
 def routes(services: Services) -> list[Route]:
     if not services.settings.console.enabled:
         return []
     pages: list[tuple[str, str, type[ListHandler], Permission]] = [
         (PATH, "console_deliveries", DeliveriesHandler, Permission.READ),
         (f"{PATH}/resend", "console_deliveries_resend", ResendHandler, Permission.RESEND),
+        (f"{PATH}/test", "console_event_test", TestHandler, Permission.RESEND),
         (f"{PATH}/{EVENT_ID}", "console_event", EventHandler, Permission.READ_PAYLOADS),
     ]
     return [

@@ -12,6 +12,7 @@ from wechat.domain.audit import Act
 from wechat.domain.errors import NotifyError
 from wechat.domain.staff import Permission
 from wechat.domain.times import beijing
+from wechat.explain.slips import describe_code
 from wechat.notifications.reasons import REASONS, group_of
 
 PATH = "/console/notifications"
@@ -25,19 +26,21 @@ class NotificationsHandler(ListHandler):
     async def get(self) -> None:
         reason = self.get_query_argument("reason", "")
         found = await self.services.receiver.refusals.latest(PAGE, reason)
-        self.render_console("notifications.html", found=found, reason=reason, reasons=REASONS, beijing=beijing)
+        words = {"reasons": REASONS, "beijing": beijing, "slip": lambda code: describe_code(code).to(self.lang)}
+        self.render_console("notifications.html", found=found, reason=reason, **words)
 
 
 class NotificationHandler(ListHandler):
-    """One of them with headers and body."""
+    """One of them with headers and body, and what made its signature wrong, line by line."""
 
     texts = TEXTS
 
     async def get(self, message_id: str) -> None:
         message = await self.services.receiver.refusals.get(message_id)
         await self.audit(Act.READ_PAYLOAD, message.out_trade_no or message_id, after=message_id)
-        raw = refused_message(message)
-        self.render_console("notifications_one.html", message=message, raw=raw, reason=REASONS[message.reason])
+        slips = await self.services.receiver.explain(message_id) if message.complete else ()
+        reason, raw = REASONS[message.reason], refused_message(message)
+        self.render_console("notifications_one.html", message=message, raw=raw, reason=reason, slips=slips)
 
 
 class VerifyHandler(ListHandler):

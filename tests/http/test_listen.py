@@ -16,12 +16,14 @@ from standardwebhooks import Webhook
 from storage.embedded.servers import EmbeddedMongo, free_port
 from tests.contract.samples import a_storage, an_order, paid
 from tests.simulator.sink import Received, Sink
+from tests.support.console import ConsoleBrowser, Operator
 from tests.support.manage import Manage
 from tests.support.servers import running
 from tests.support.service import API_KEY, ServiceProcess, overlay
 from tests.support.settings import KNOWN
 from tests.support.webhooks import KEY, OTHER_KEY, secret_of
 from wechat.domain.events import EventType
+from wechat.domain.staff import Role
 
 READER = "a-key-that-may-only-read"
 
@@ -145,3 +147,22 @@ async def test_an_unknown_target_or_type_names_those_that_there_are(installation
         ran = await installation.manage("events", "test", *arguments)
         assert ran.code == 2
         assert known in ran.err
+
+
+async def test_the_console_sends_a_test_event_and_says_what_the_receiver_answered(installation: Installation) -> None:
+    operator = Operator(installation.service.url)
+    await operator.add_person("dev", Role.DEVELOPER)
+    await operator.add_person("boss", Role.ADMIN)
+    async with ConsoleBrowser(installation.service.url, "dev") as browser:
+        await browser.log_in()
+        assert "<option>erp</option>" in await browser.page("/console/deliveries")
+        form = {"target": "erp", "type": "refund.failed"}
+        assert (await browser.post("/console/deliveries/test", form)).status == 302
+        assert "测试事件 refund.failed → erp：200" in await browser.page("/console/deliveries")
+        assert json.loads(installation.sink.received[-1].body)["data"]["test"] is True
+        assert (await browser.post("/console/deliveries/test", form | {"target": "crm"})).status == 400
+        assert (await browser.post("/console/deliveries/test", form | {"type": "x"})).status == 400
+    async with ConsoleBrowser(installation.service.url, "boss") as boss:
+        await boss.log_in()
+        [noted] = await boss.audit_log("erp")
+        assert noted["name"] == "dev" and noted["after"].startswith("test refund.failed ")

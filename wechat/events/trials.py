@@ -33,6 +33,11 @@ class WebhookTrials:
         self._random = runtime.random
         self._clock = runtime.clock
 
+    @property
+    def targets(self) -> Sequence[str]:
+        """The names of all webhooks."""
+        return list(self._webhooks)
+
     def find(self, name: str = "") -> Webhook:
         """The webhook of that name, or without one the only one there is. Raises NotFound and BadRequest."""
         if not self._webhooks:

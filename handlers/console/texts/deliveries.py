@@ -29,6 +29,13 @@ TEXTS: Mapping[str, Bilingual] = {
         "没有这样的推送记录。在配置 webhooks 中添加接收方后，订单事件会推送过去。",
         "There are no such deliveries. Events of orders go to the receivers under webhooks in the settings.",
     ),
+    "test": Bilingual("发送测试事件", "Send a test event"),
+    "test_hint": Bilingual(
+        "事件是虚构的，签名是真实的；不保存，不影响任何订单。",
+        "The event is made up, its signature is real; nothing is stored, and no order changes.",
+    ),
+    "tested": Bilingual("测试事件 {event} → {target}：{result}", "Test event {event} → {target}: {result}"),
+    "no_such_type": Bilingual("没有这种事件", "There is no such event"),
     "older": Bilingual("更早的", "Older"),
     "back": Bilingual("返回列表", "Back to the list"),
 }

@@ -14,7 +14,7 @@ from tests.support.platform import Message, Platform
 from wechat.domain.staff import Role
 
 HOSTILE = "<img src=x onerror=alert(1)>"
-REFUSED = re.compile(r'aria-label="(sign_wrong-[0-9]{2}-[0-9a-f]{8})"')
+REFUSED = re.compile(r'aria-label="(sign_wrong(?:_ours)?-[0-9]{2}-[0-9a-f]{8})"')
 
 
 async def refunded_order(shop: Shop, reason: str = "缺货") -> tuple[str, str]:
@@ -62,6 +62,7 @@ async def test_a_refused_message_says_why_and_is_open_to_developers(
     assert (await staff[Role.SUPPORT].get(f"/console/notifications/{message}")).status == 403
     opened = await staff[Role.DEVELOPER].page(f"/console/notifications/{message}")
     assert "&lt;xml&gt;" in opened and HOSTILE not in opened
+    assert "签名错误的原因" in opened
 
 
 async def test_a_forged_message_stays_refused_when_it_is_replayed(
