@@ -90,6 +90,20 @@ def query(no: RefundNo, url: Url = None, key_file: KeyFile = None, as_json: AsJs
         context.screen.show(refund, *_views(context.screen, refund))
 
 
+@app.command(
+    help=words(
+        "取消微信支付尚未受理的退款，释放金额", "Cancel a refund that WeChat has not taken, and free its amount."
+    )
+)
+def cancel(no: RefundNo, yes: Yes = False, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+    """Cancel a refund that WeChat has not taken, and free its amount."""
+    with command_context("refund cancel", url, key_file, as_json, next_step=command("refund show", no)) as context:
+        path = f"/api/refunds/{number('out_refund_no', no)}"
+        context.screen.confirm(lambda: _cancel_question(context.service.get(path)), yes=yes)
+        refund = context.service.post(f"{path}/cancel")
+        context.screen.show(refund, *_views(context.screen, refund))
+
+
 @app.command("list", help=words("一笔订单的退款，旧的在前", "An order's refunds, oldest first."))
 def list_refunds(no: OrderNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """An order's refunds, oldest first."""
@@ -113,6 +127,11 @@ def _question(context: Context, path: str, amount: int, *, again: bool) -> Bilin
         f"从订单 {no}（{what}，可退 {left}）退款 {money(amount)}？",
         f"Refund {money(amount)} of order {no} ({what}, {left} left)?",
     )
+
+
+def _cancel_question(refund: Refund) -> Bilingual:
+    no, order, amount = refund["out_refund_no"], refund["out_trade_no"], money(refund["refund"])
+    return Bilingual(f"取消订单 {order} 的退款 {no}（{amount}）？", f"Cancel refund {no} ({amount}) of order {order}?")
 
 
 def _must_be_refundable(order: Mapping[str, Any], amount: int) -> None:

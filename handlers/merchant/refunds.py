@@ -41,6 +41,13 @@ class RefundQueryHandler(ApiHandler):
         self.write_json(refund_view(await self.services.refunds.query(out_refund_no)))
 
 
+class RefundCancelHandler(ApiHandler):
+    """End a refund that WeChat does not have."""
+
+    async def post(self, out_refund_no: str) -> None:
+        self.write_json(refund_view(await self.services.refunds.cancel(out_refund_no, by=self.merchant)))
+
+
 def routes(services: Services) -> list[Route]:
     def route(pattern: str, handler: type[ApiHandler], name: str) -> Route:
         return Route(pattern=pattern, handler=handler, access=Access.MERCHANT, name=name)
@@ -49,4 +56,5 @@ def routes(services: Services) -> list[Route]:
         route(rf"/api/orders/{NUMBER}/refunds", OrderRefundsHandler, "api_order_refunds"),
         route(rf"/api/refunds/{REFUND_NUMBER}", RefundHandler, "api_refund"),
         route(rf"/api/refunds/{REFUND_NUMBER}/query", RefundQueryHandler, "api_refund_query"),
+        route(rf"/api/refunds/{REFUND_NUMBER}/cancel", RefundCancelHandler, "api_refund_cancel"),
     ]

@@ -128,6 +128,18 @@ async def test_a_second_refund_waits_its_minute_and_says_so(shop: Shop, manage: 
     assert payload.err.startswith("下一步：manage.py refund ")  # of the first one, if that is still under way
 
 
+async def test_a_queued_refund_is_cancelled_once_it_is_confirmed(shop: Shop, manage: Manage) -> None:
+    number = await paid(shop, manage)
+    for _ in range(2):
+        assert (await manage(*wish(number))).code == 0
+    waiting = (await refunds(shop, number))[1]["out_refund_no"]
+    asked = await manage("refund", "cancel", waiting)
+    assert (asked.code, (await refund(shop, waiting))["state"]) == (2, "REQUESTED")
+    cancelled = await manage("refund", "cancel", waiting, "--yes")
+    assert (cancelled.code, (await refund(shop, waiting))["state"]) == (0, "REFUSED")
+    assert "被拒绝或已取消" in cancelled.out
+
+
 @pytest.mark.parametrize(
     ("amount", "more", "code", "name"),
     [

@@ -178,6 +178,37 @@ async def test_a_lost_answer_leaves_the_refund_open(merchant: RefundMerchant) ->
     assert (await merchant.ask("GET", f"/api/orders/{number}"))[1]["refund_reserved"] == 60
 
 
+@BOTH
+async def test_a_refund_that_waits_is_cancelled_and_its_money_is_refundable_again(
+    merchant: RefundMerchant, api: str
+) -> None:
+    number = await merchant.paid(api)
+    merchant.takes()
+    await merchant.refund(number, 1)
+    _, queued = await merchant.refund(number, 99)
+    sent = len(merchant.wechat.asked)
+    target = f"/api/refunds/{queued['out_refund_no']}/cancel"
+    status, cancelled = await merchant.ask("POST", target)
+    assert (status, cancelled["state"], cancelled["due_at"]) == (200, "REFUSED", None)
+    assert [line["what"] for line in cancelled["timeline"]] == ["requested", "cancelled"]
+    assert await merchant.ask("POST", target) == (200, cancelled)
+    assert len(merchant.wechat.asked) == sent
+    assert (await merchant.refund(number, 99))[0] == 202
+
+
+async def test_a_refund_whose_outcome_is_unknown_or_that_wechat_has_is_not_cancelled(merchant: RefundMerchant) -> None:
+    number = await merchant.paid("v3")
+    merchant.wechat.v3 = lambda data: (500, {"code": "SYSTEM_ERROR", "message": ""})
+    _, refund = await merchant.refund(number)
+    target = f"/api/refunds/{refund['out_refund_no']}/cancel"
+    status, error = await merchant.ask("POST", target)
+    assert (status, error["code"]) == (409, "REFUND_OUTCOME_UNKNOWN")
+    assert (await merchant.ask("GET", f"/api/orders/{number}"))[1]["refund_reserved"] == 60
+    merchant.takes()
+    status, error = await merchant.ask("POST", target)
+    assert (status, error["code"]) == (409, "REFUND_TAKEN")
+
+
 async def test_the_same_key_is_one_refund_and_another_wish_a_mismatch(merchant: RefundMerchant) -> None:
     number = await merchant.paid("v3")
     merchant.takes()

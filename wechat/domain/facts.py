@@ -60,7 +60,7 @@ class RefundState(StrEnum):
     SUCCESS = "SUCCESS"
     ABNORMAL = "ABNORMAL"  # the payer's card or account does not take it; an operator has to act at WeChat
     CLOSED = "CLOSED"  # WeChat gave up; the money never left
-    REFUSED = "REFUSED"  # certainly not done
+    REFUSED = "REFUSED"  # certainly not done; also one that was cancelled before WeChat had it
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ REFUND_STATES: Labels = {
         "the payer's account cannot receive it: see the merchant console",
     ),
     "CLOSED": Bilingual("退款关闭（未退款）", "closed, nothing was refunded"),
-    "REFUSED": Bilingual("被拒绝（未退款）", "refused, nothing was refunded"),
+    "REFUSED": Bilingual("被拒绝或已取消（未退款）", "refused or cancelled, nothing was refunded"),
 }
 NEWS: Labels = {
     "order": Bilingual("订单", "order"),
@@ -66,6 +66,7 @@ TIMELINE: Labels = {
     "sent": Bilingual("发往微信", "sent to WeChat"),
     "not_now": Bilingual("微信暂不受理", "WeChat does not take it now"),
     "refused": Bilingual("被拒绝", "refused"),
+    "cancelled": Bilingual("已取消", "cancelled"),
     "slow": Bilingual("超过预期时间", "slower than expected"),
     "processing": Bilingual("退款处理中", "processing"),
     "success": Bilingual("退款成功", "refunded"),

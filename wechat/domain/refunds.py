@@ -30,6 +30,10 @@ OUT_REFUND_NO = re.compile(r"[0-9A-Za-z_\-|*@]{6,64}", re.ASCII)
 SENT = "sent"
 """The timeline's word for a refund handed to WeChat; written before it is, so it may have been."""
 NOT_REFUNDABLE = "NOT_REFUNDABLE"
+CANCELLED = "CANCELLED"
+"""The ``refusal`` of a refund that was cancelled here."""
+POLICY = "policy"
+"""Who asks for the refund of a payment for which no goods are given."""
 
 REFUND_TRANSITIONS: Mapping[RefundState, frozenset[RefundState]] = {
     RefundState.REQUESTED: frozenset(set(RefundState) - {RefundState.REQUESTED}),
@@ -206,6 +210,53 @@ def refuse_refund(order: Order, out_refund_no: str, lease: str, code: str, messa
     refund = _require_lease(order, out_refund_no, lease)
     entry = TimelineEntry(now, "refused", "answer", code, {"message": message} if message else {})
     return _move(order, replace(refund, refusal=code), RefundState.REFUSED, entry)
+
+
+# -- cancelling it -----------------------------------------------------------------------------------------------------
+
+
+def cancel_refund(order: Order, out_refund_no: str, by: str, now: datetime, *, denied_sends: int = 0) -> Order:
+    """End a refund that WeChat does not have, because ``by`` asked for that. One that came to nothing stays as it is.
+
+    ``denied_sends``: how often it had been sent when WeChat was queried, not before ``now``, and had no such refund; 0
+    if WeChat was not queried. Raises Conflict where WeChat has the refund or may have it, and for one by policy.
+    """
+    refund = _must_have(order, out_refund_no)
+    if not refund.reserves:
+        return order
+    if refund.state is not RefundState.REQUESTED:
+        text = Bilingual("微信支付已受理这笔退款，不能取消", "WeChat Pay took this refund; it cannot be cancelled")
+        raise Conflict(text, code="REFUND_TAKEN")
+    if refund.by == POLICY:  # its number follows from the payment, so that it could not be asked for again
+        text = Bilingual(
+            "这笔退款由异常支付规则发起，没有对应的商品，不能取消",
+            "This refund returns a payment for which no goods are given; it cannot be cancelled",
+        )
+        raise Conflict(text, code="REFUND_BY_POLICY")
+    if refund.sends != denied_sends or _may_be_under_way(refund, now):
+        raise outcome_unknown()
+    return _move(order, replace(refund, refusal=CANCELLED), RefundState.REFUSED, TimelineEntry(now, "cancelled", by))
+
+
+def is_stale(refund: Refund, now: datetime) -> bool:
+    """Whether it was marked as sent so long ago that it may have been cancelled since."""
+    return refund.last_sent_at is not None and now >= refund.last_sent_at + LEASE
+
+
+def outcome_unknown() -> Conflict:
+    text = Bilingual(
+        "这笔退款可能已到达微信支付，结果未知，未取消，金额仍被占用；请一分钟后再试",
+        "This refund may have reached WeChat Pay, the outcome is unknown; it was not cancelled and its amount stays "
+        "reserved. Try again in a minute",
+    )
+    return Conflict(text, code="REFUND_OUTCOME_UNKNOWN")
+
+
+def _may_be_under_way(refund: Refund, now: datetime) -> bool:
+    """Whether a request for it may still be on its way, so that a query before its arrival says nothing."""
+    if not refund.sends or (refund.sends == 1 and not_now(refund)):
+        return False
+    return not is_stale(refund, now)
 
 
 # -- what WeChat says --------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from wechat.domain.metrics import Metric
 from wechat.domain.orders import Order, Refund, TradeState
 from wechat.domain.payments import REFUNDED_ELSEWHERE
 from wechat.domain.ports import OrderStore, Runtime, Stored, Telemetry
+from wechat.domain.refunds import CANCELLED
 from wechat.orders.news import publish_change, publish_new_order
 from wechat.support.update import Change, Transition, Updater
 
@@ -151,7 +152,7 @@ def alarm_of(order: Order, event: OutgoingEvent) -> str:
     if event.type is EventType.REFUND_ABNORMAL:
         return _refund_alarm(RefundState.ABNORMAL)
     refund = order.refund_of(event.out_refund_no) if event.type is EventType.REFUND_FAILED else None
-    if refund is None:
+    if refund is None or refund.refusal == CANCELLED:
         return ""
     return REFUND_REFUSED if refund.state is RefundState.REFUSED else _refund_alarm(RefundState.CLOSED)
 

@@ -5,10 +5,17 @@ from __future__ import annotations
 from wechat.domain.errors import BadRequest, Bilingual, Conflict, NotFound
 from wechat.domain.facts import Api, RefundState
 from wechat.domain.orders import Refund
+from wechat.domain.refunds import CANCELLED
 
 
 def raise_refusal(refund: Refund) -> None:
     """Raise Conflict for a refund that was refused earlier: a request that comes again hears that again."""
+    if refund.refusal == CANCELLED:
+        text = Bilingual(
+            "这笔退款已取消；如需退款，请换一个单号重新申请",
+            "This refund was cancelled; to refund, ask again under another number",
+        )
+        raise Conflict(text, code="REFUND_CANCELLED")
     if refund.state is RefundState.REFUSED:
         text = Bilingual("微信拒绝了这笔退款；请查看它的时间线", "WeChat refused this refund; its timeline says why")
         raise Conflict(text, code=refund.refusal)

@@ -129,7 +129,7 @@ class Refunds:
         """
         self._must_be_refundable(order)
         draft = replace(
-            self._draft(order, out_refund_no, order.total, reason, "policy"),
+            self._draft(order, out_refund_no, order.total, reason, transitions.POLICY),
             transaction_id=transaction_id,
             surplus=transaction_id != order.transaction_id,
         )
@@ -185,6 +185,23 @@ class Refunds:
         refund = _require_refund(order, out_refund_no)
         return await self._query(order, refund) if _may_be_known(refund) else refund
 
+    async def cancel(self, out_refund_no: str, *, by: str) -> Refund:
+        """End a refund that was never sent, or of which WeChat, queried now, knows nothing; a failed one stays so.
+
+        Raises NotFound, Mismatch, Conflict (WeChat has it, or may have it; or it returns a payment by policy).
+        """
+        order, now = await self._order_of(out_refund_no), self._clock.now()
+        refund = _require_refund(order, out_refund_no)
+        if refund.sends and refund.state is RefundState.REQUESTED:
+            try:
+                refund = await self._query_once(order, refund)
+            except RemoteError as error:
+                raise transitions.outcome_unknown() from error
+        change = await self._updates.update(
+            order.key, lambda o: transitions.cancel_refund(o, out_refund_no, by, now, denied_sends=refund.sends)
+        )
+        return _require_refund(change.after, out_refund_no)
+
     async def apply(self, fact: Verified[RemoteRefund], *, source: str) -> Refund:
         """Return the refund after ``fact``, which may come any number of times and in any order.
 
@@ -228,6 +245,8 @@ class Refunds:
 
         ``asked_for``: the caller waits for the answer. Otherwise a refusal is reported to the operator.
         """
+        if transitions.is_stale(refund, self._clock.now()):
+            return await self._reload(order, refund)
         try:
             fact = await self._gateway(refund).refund(refund)
         except GatewayRefused as error:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
-from typing import Any, TypeVar
+from collections.abc import Callable
 
 import pytest
 
@@ -13,45 +11,11 @@ from storage.memory.documents import MemoryDocuments
 from storage.stores.all import ORDERS
 from tests.support.core import Backend, Core
 from tests.support.refund_fixture import TURN_S, FakeRefundGateway, Shop, fact, lost, refused
+from tests.support.stall import Stall, stalled, woken
 from wechat.domain.errors import Conflict, GatewayRefused, StoreUnavailable
 from wechat.domain.facts import RefundState
 from wechat.domain.orders import Refund
 from wechat.support.update import LIMIT_S
-
-R = TypeVar("R")
-
-
-class Stall:
-    """Holds the next call of ``name``, before it has its effect or with the effect done, until ``go``."""
-
-    def __init__(self, held: Any, name: str, *, after: bool = False) -> None:
-        self._call: Callable[..., Awaitable[Any]] = getattr(held, name)
-        self._held, self._name, self._after = held, name, after
-        self.reached, self.go = asyncio.Event(), asyncio.Event()
-        setattr(held, name, self._stalled)
-
-    async def _stalled(self, *args: Any, **kwargs: Any) -> Any:
-        setattr(self._held, self._name, self._call)
-        try:
-            if self._after:
-                return await self._call(*args, **kwargs)
-        finally:
-            self.reached.set()
-            await self.go.wait()
-        return await self._call(*args, **kwargs)
-
-
-async def stalled(work: Coroutine[Any, Any, R], stall: Stall) -> asyncio.Task[R]:
-    """Work that hangs at ``stall``."""
-    task = asyncio.create_task(work)
-    await stall.reached.wait()
-    return task
-
-
-async def woken(task: asyncio.Task[Any], stall: Stall) -> None:
-    stall.go.set()
-    with suppress(Conflict, GatewayRefused):
-        await task
 
 
 def orders_of(backend: Backend) -> MemoryDocuments:
