@@ -31,6 +31,7 @@ PAGES = {
     "consent": "{simulator}/connect/oauth2/authorize?{consent}",
     "simulator": "{simulator}/simulator/",
     "story": "{simulator}/simulator/stories/{paid}",
+    "practice": "{simulator}/simulator/practice",
     "login": "/console/login",
     "orders": "/console/orders",
     "orders: nothing found": "/console/orders?q=no-such-order",
