@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 from service import logs
@@ -11,3 +14,11 @@ settings.register_profile(
     "fenpay", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )  # a busy machine is no fault
 settings.load_profile("fenpay")
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse a name that differs from process to process: the two that run the tests would not agree on them."""
+    if addressed := [item.nodeid for item in items if _ADDRESS.search(item.nodeid)]:
+        raise pytest.UsageError(f"give these cases an id without a memory address: {addressed[:5]}")
