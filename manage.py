@@ -138,6 +138,9 @@ def doctor(
     import asyncio  # noqa: PLC0415 - nothing else here waits
 
     from doctor.run import examine, tick_texts  # noqa: PLC0415 - it brings the whole service
+    from service import logs  # noqa: PLC0415 - as above
+
+    logs.setup("error", "text")  # to stderr: calls to WeChat are logged, and the document is alone on stdout
 
     if tick and (problem := tick_texts(settings.absolute(), tick, language())):
         typer.echo(problem, err=True)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from handlers.console.base import NO_PERMISSION, ConsoleHandler
 from handlers.console.texts.approvals import STATES, TEXTS
 from handlers.console.texts.audit import ACTS
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
-from wechat.domain.approvals import ApprovalState
+from wechat.domain.approvals import Approval, ApprovalState
 from wechat.domain.audit import Act
 from wechat.domain.errors import Forbidden
+from wechat.domain.labels import REFUND_STATES
 from wechat.domain.money import yuan
 from wechat.domain.staff import Permission
 from wechat.domain.times import beijing
+from wechat.reconciliation.labels import STATUSES
 
 PATH = "/console/approvals"
 APPROVAL_ID = r"([0-9a-f]{16})"
@@ -28,6 +32,7 @@ class ApprovalsHandler(ConsoleHandler):
         waiting = await approvals.waiting()
         decided = [each for each in await approvals.latest() if each.state is not ApprovalState.WAITING]
         labels = {"acts": ACTS, "states": STATES, "yuan": yuan, "beijing": beijing}
+        labels |= {"page_of": page_of, "result_of": name_result}
         self.render_console("approvals.html", waiting=waiting, decided=decided, **labels)
 
 
@@ -53,7 +58,8 @@ class ConfirmHandler(DecisionHandler):
         approval = await self.services.staff.approvals.confirm(approval_id, self.actor)
         await self.audit(approval.act, approval.subject, ApprovalState.WAITING, f"{approval.state}: {approval.result}")
         failed = approval.state is ApprovalState.FAILED
-        self.put_flash(self.t("failed" if failed else "done", result=approval.result), "error" if failed else "done")
+        result = name_result(approval, self.lang)
+        self.put_flash(self.t("failed" if failed else "done", result=result), "error" if failed else "done")
         self.redirect(PATH)
 
 
@@ -65,6 +71,19 @@ class DeclineHandler(DecisionHandler):
         await self.services.staff.approvals.decline(approval_id, self.actor)
         self.put_flash(self.t("declined"))
         self.redirect(PATH)
+
+
+def page_of(approval: Approval) -> str:
+    """Where the act can be judged: the order, or the difference on its day."""
+    if approval.act is Act.REPAIR:
+        return f"/console/reconciliation/{approval.data['day']}#d{approval.subject}"
+    return f"/console/orders/{quote(approval.subject, safe='')}"
+
+
+def name_result(approval: Approval, lang: str) -> str:
+    """How carrying it out ended, its states in words."""
+    words = {**REFUND_STATES, **STATUSES}
+    return " ".join(words[word].to(lang) if word in words else word for word in approval.result.split())
 
 
 def routes(services: Services) -> list[Route]:

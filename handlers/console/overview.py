@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from handlers.console.base import ConsoleHandler
+from handlers.console.texts.audit import ACTS
 from handlers.console.texts.orders import TYPES
 from handlers.console.texts.overview import TEXTS
 from handlers.merchant.alarms import ALARM_ID
@@ -17,6 +18,7 @@ from handlers.web.services import Services
 from wechat.alarms.texts import OF_DAYS, sentence
 from wechat.diagnosis.attention import MOST, AttentionFinder
 from wechat.domain.alarms import Alarm
+from wechat.domain.approvals import Approval
 from wechat.domain.audit import Act
 from wechat.domain.errors import CallerError
 from wechat.domain.labels import REFUND_STATES
@@ -40,17 +42,24 @@ class OverviewHandler(ConsoleHandler):
     texts = TEXTS
 
     async def get(self) -> None:
+        statistics, span = self.services.insight.statistics, self._span()
+        figures = statistics.compare(), statistics.last_days(span), statistics.waiting()
+        comparison, days, waiting = await asyncio.gather(*figures)
+        attention, to_confirm = await asyncio.gather(self._finder().find(), self._list_to_confirm())
+        found = {"waiting": waiting, "attention": attention, "to_confirm": to_confirm}
+        page = self._page(comparison=comparison, days=days, span=span, **found)
+        self.render_console("overview_parts.html" if self.is_partial else "overview.html", **page)
+
+    async def _list_to_confirm(self) -> Sequence[Approval]:
+        """What waits for a second person, of those acts that this one may do."""
+        waiting = await self.services.staff.approvals.waiting()
+        return [each for each in waiting if self.staff.may(each.permission)]
+
+    def _finder(self) -> AttentionFinder:
         services = self.services
-        statistics = services.insight.statistics
-        finder = AttentionFinder(
+        return AttentionFinder(
             services.order_store, services.delivery_store, services.alarms, services.books.records, services.health
         )
-        span = self._span()
-        comparison, days, waiting, attention = await asyncio.gather(
-            statistics.compare(), statistics.last_days(span), statistics.waiting(), finder.find()
-        )
-        page = self._page(comparison=comparison, waiting=waiting, attention=attention, days=days, span=span)
-        self.render_console("overview_parts.html" if self.is_partial else "overview.html", **page)
 
     def _span(self) -> int:
         wanted = self.get_query_argument("days", str(SPANS[0]))
@@ -62,6 +71,7 @@ class OverviewHandler(ConsoleHandler):
             "spans": SPANS,
             "most": MOST,
             "money": money,
+            "acts": ACTS,
             "rate": rate,
             "clock": clock_time,
             "beijing": beijing,

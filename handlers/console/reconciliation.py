@@ -26,7 +26,7 @@ from wechat.domain.staff import Permission
 from wechat.domain.times import beijing, beijing_day, span
 from wechat.pay.bills.gateways import NotYet
 from wechat.reconciliation.accounts import double_entry
-from wechat.reconciliation.books import ACTIONS, Action, Difference, Status
+from wechat.reconciliation.books import ACTIONS, Action, Difference, DifferenceKind, Status
 from wechat.reconciliation.days import BookDay
 from wechat.reconciliation.labels import ACTION_LABELS, AUTHORS, COUNTS, KINDS, STATUSES, SUMS
 from wechat.staff.approvals import PendingAct
@@ -74,8 +74,7 @@ class DayHandler(ConsoleHandler):
     async def get(self, text: str) -> None:
         day, records = read_day(text), self.services.books.records
         result = await records.result(day)
-        cursor = self.get_query_argument("cursor", "")
-        page = await records.differences(day, limit=SHOWN, cursor=cursor)
+        page = await records.differences(day, limit=SHOWN, cursor=self.get_query_argument("cursor", ""))
         self.render_console(
             "reconciliation_day.html",
             day=day,
@@ -83,9 +82,15 @@ class DayHandler(ConsoleHandler):
             page=page,
             ledger=double_entry(result.theirs) if result else None,
             now=self.services.clock.now(),
+            waiting=await self._list_waiting(),
             after=self.services.settings.books.after,
             **WORDS,
         )
+
+    async def _list_waiting(self) -> set[str]:
+        """The differences whose refund waits for a second person."""
+        waiting = await self.services.staff.approvals.waiting()
+        return {each.subject for each in waiting if each.act is Act.REPAIR}
 
 
 class RunHandler(ConsoleHandler):
@@ -133,9 +138,12 @@ class RepairHandler(ConsoleHandler):
         self.put_flash(self.t("repaired", status=STATUSES[after.status].to(self.lang)))
 
     async def _ask_second(self, day: date, difference_id: str, amount: Fen) -> None:
+        """Store it for a second person, once while it waits."""
+        approvals = self.services.staff.approvals
         data = {"day": day.isoformat(), "by": self.staff.name}
         act = PendingAct(Act.REPAIR, Permission.REFUND, difference_id, amount, self.t("refund_surplus"), data)
-        await self.services.staff.approvals.request(act, self.actor)
+        if all(each.subject != difference_id for each in await approvals.waiting()):
+            await approvals.request(act, self.actor)
         self.put_flash(self.t("waits_for_second"))
 
 
@@ -226,6 +234,9 @@ def actions_of(difference: Difference) -> Sequence[Action]:
 
 
 def order_page(difference: Difference) -> str:
+    """Where the order is; empty where the bill names one that is not here."""
+    if difference.kind is DifferenceKind.UNKNOWN_NUMBER:
+        return ""
     return f"/console/orders/{quote(difference.numbers.out_trade_no, safe='')}"
 
 
@@ -254,7 +265,8 @@ SUM_NAMES = [(name, Bilingual(text.zh.removesuffix("（元）"), text.en.removes
 WORDS = {
     "money": money, "beijing": beijing, "span": span, "kinds": KINDS, "statuses": STATUSES, "Status": Status,
     "action_labels": ACTION_LABELS, "authors": AUTHORS, "sums": SUM_NAMES, "counts": COUNTS, "accounts": ACCOUNTS,
-    "events": EVENTS, "name_state": name_state, "actions_of": actions_of, "order_page": order_page,
+    "events": EVENTS, "name_state": name_state, "actions_of": actions_of,
+    "order_page": order_page,
 }  # fmt: skip
 """What the template of a day calls."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.cookies import SimpleCookie
 from types import TracebackType
 from typing import Any, Self
@@ -119,3 +120,12 @@ class ConsoleBrowser:
         cookie[name] = value
         cookie[name]["path"] = path
         self.http.cookie_jar.update_cookies(cookie, URL(self.url))
+
+
+async def eventually(browser: ConsoleBrowser, target: str, condition: Callable[[str], bool]) -> str:
+    """The page once ``condition`` holds of it: figures follow within seconds."""
+    for _ in range(60):
+        if condition(page := await browser.page(target)):
+            return page
+        await asyncio.sleep(0.3)
+    raise AssertionError(target)

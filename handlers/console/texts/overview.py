@@ -26,6 +26,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "live": Bilingual("实时更新", "Follows what happens"),
     "needs_person": Bilingual("需要处理", "Needs a person"),
     "all_well": Bilingual("目前没有需要人工处理的事项。", "Nothing needs a person right now."),
+    "to_confirm": Bilingual("等待第二人复核", "Waiting for a second person"),
     "alarms": Bilingual("告警", "Alarms"),
     "seen": Bilingual("标记为已看", "Mark as seen"),
     "seen_done": Bilingual("已标记为已看", "Marked as seen"),

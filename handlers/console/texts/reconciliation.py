@@ -59,9 +59,15 @@ TEXTS: Mapping[str, Bilingual] = {
         "Confirms the payment at WeChat Pay, then refunds it.",
     ),
     "act_known": Bilingual("不做改动，只记录有人核实过。", "Changes nothing; notes that somebody has looked at it."),
-    "repaired": Bilingual("已处理：{status}", "Done: {status}"),
+    "repaired": Bilingual("操作完成，这条差异现在：{status}", "Done; this difference is now: {status}"),
     "waits_for_second": Bilingual(
         "金额超过限额，已提交第二人复核", "The amount needs a second person, who can confirm it now"
+    ),
+    "waiting": Bilingual("退款等待第二人复核。", "The refund waits for a second person."),
+    "to_approvals": Bilingual("查看待复核", "See what waits"),
+    "sums_of": Bilingual(
+        "合计与账簿截至对账时间；处理差异后点「重新对账」更新。",
+        "Sums and ledger are those of the reconciliation; after a repair, reconcile again.",
     ),
     "refund_surplus": Bilingual("重复支付退款", "refund a duplicate payment"),
     "ledger": Bilingual("账簿", "Ledger"),

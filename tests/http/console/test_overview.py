@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import pytest
 
 from tests.http.client import Shop
-from tests.support.console import ConsoleBrowser
+from tests.support.console import ConsoleBrowser, eventually
 from wechat.domain.staff import Role
-
-
-async def eventually(browser: ConsoleBrowser, target: str, condition: Callable[[str], bool]) -> str:
-    """The page once ``condition`` holds of it: figures follow within seconds."""
-    for _ in range(60):
-        if condition(page := await browser.page(target)):
-            return page
-        await asyncio.sleep(0.3)
-    raise AssertionError(target)
 
 
 def received(page: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.support.simulator import SimulatorProcess
 from wechat.domain.staff import Role
 
 ROOT = Path(__file__).parents[3]
+CHECK = re.compile(r'<h3 class="code">([^<]+)</h3><span class="badge[^"]*">([^<]+)</span>')
 
 
 async def test_settings_are_shown_with_where_they_come_from_and_without_secrets(
@@ -41,6 +43,17 @@ async def test_the_doctor_examines_the_running_services_settings(staff: Mapping[
     assert 'class="card check"' in page
     assert "settings" in page
     assert SESSION_SECRET not in page
+
+
+async def test_the_doctor_asks_wechat_where_that_button_is_pressed(staff: Mapping[Role, ConsoleBrowser]) -> None:
+    offline, live = [
+        {name for name, verdict in CHECK.findall(page) if verdict != "– 未检查"}
+        for page in [
+            (await staff[Role.DEVELOPER].post("/console/doctor", fields)).body.decode()
+            for fields in ({}, {"live": "1"})
+        ]
+    ]
+    assert {"wechat.v3", "wechat.token", "wechat.bill"} <= live - offline
 
 
 async def test_a_wrong_signature_is_explained_with_the_services_keys(
