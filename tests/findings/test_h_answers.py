@@ -7,11 +7,12 @@ Money is never assumed: what decides (state, total, numbers, time) must be there
 from __future__ import annotations
 
 import json
-from enum import Enum
 from typing import Any
 
 import pytest
 
+from tests.support.odd_values import ABSENT, ODD
+from tests.support.odd_values import TEXTS as SHORT_TEXTS
 from tests.support.receiving import World, v3_amount
 from wechat.domain.errors import Malformed, Mismatch, NotifyError
 from wechat.domain.facts import RefundState
@@ -19,16 +20,7 @@ from wechat.domain.orders import TradeState
 from wechat.pay.v2 import fields as v2_fields
 from wechat.pay.v3 import payloads
 
-
-class Absent(Enum):
-    """What stands for a field that is not there; its name is the same in every process."""
-
-    ABSENT = "absent"
-
-
-ABSENT = Absent.ABSENT
-ODD: tuple[object, ...] = (ABSENT, "", None, 0, True, 1.5, [], {}, "new", 2**53 + 1, 2**63)
-TEXTS: tuple[object, ...] = (ABSENT, "", "0", "new", "1.5", "9007199254740993", "9" * 400)
+TEXTS = (*SHORT_TEXTS, "9" * 400)
 INFORMS_V3 = ("attach", "bank_type", "trade_state_desc", "promotion_detail", "scene_info", "a_new_field")
 DECIDES_V3 = ("trade_state", "mchid", "appid", "out_trade_no", "transaction_id", "success_time")
 INFORMS_V2 = ("attach", "bank_type", "cash_fee", "coupon_fee", "coupon_count", "settlement_total_fee", "a_new_field")

@@ -16,6 +16,7 @@ import pytest
 from tests.contract.samples import an_order
 from tests.support import v2_answers
 from tests.support.keys import key, private_pem
+from tests.support.odd_values import ABSENT, ODD, TEXTS
 from tests.support.platform import Platform
 from tests.support.receiving import KNOWN, NowClock
 from wechat.domain.errors import OutcomeUnknown
@@ -27,9 +28,6 @@ from wechat.pay.signing import Signer
 from wechat.pay.v3.gateway import V3Gateway
 from wechat.support.transport import Answer, Request, Transport
 
-ABSENT = object()
-ODD: tuple[object, ...] = (ABSENT, "", None, 0, True, 1.5, [], {}, "new", 2**53 + 1, 2**63)
-TEXTS: tuple[object, ...] = (ABSENT, "", "0", "new", "1.5", "9007199254740993")
 V2_ORDER = v2_answers.SAMPLE
 V3_ORDER = an_order(appid=KNOWN["appid"], mchid=KNOWN["mchid"], total=100)
 V2_PAID = v2_answers.FIELDS | {

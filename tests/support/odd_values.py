@@ -1,0 +1,18 @@
+"""Values that a field of WeChat's may have although nothing documents them; ABSENT stands for no field at all."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Absent(Enum):
+    """An enum, because its representation, which names test cases, is the same in every process."""
+
+    ABSENT = "absent"
+
+
+ABSENT = Absent.ABSENT
+ODD: tuple[object, ...] = (ABSENT, "", None, 0, True, 1.5, [], {}, "new", 2**53 + 1, 2**63)
+"""Of JSON."""
+TEXTS: tuple[object, ...] = (ABSENT, "", "0", "new", "1.5", "9007199254740993")
+"""Of XML, which knows only texts."""
