@@ -440,7 +440,7 @@ async def test_a_difference_that_no_query_settles_says_why_and_is_noted_by_hand(
     assert asked.err.endswith(by_hand)
     assert (await manage("reconcile", day)).err.endswith(by_hand)  # and not --repair once more
     payload = (await manage("reconcile", day, "--repair", "--yes", "--json", LANG="en_GB")).json()
-    assert payload["repairs"][0]["reason"] == "By WeChat's answer it is ¥18.00 SUCCESS, the bill says ¥18.01 SUCCESS"
+    assert payload["repairs"][0]["reason"] == "WeChat Pay reports ¥18.00 SUCCESS, the bill says ¥18.01 SUCCESS"
     short = note.split()[-1]
     assert payload["differences"][0]["id"].startswith(short)
     assert f" {short} " in found.out
