@@ -49,7 +49,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "as_table": Bilingual("以表格查看", "As a table"),
     "day": Bilingual("日期", "Day"),
     "hour": Bilingual("时段", "Hour"),
-    "by_group": Bilingual("按渠道和支付方式", "By channel and trade type"),
+    "by_group": Bilingual("按渠道和交易类型", "By channel and trade type"),
     "default_channel": Bilingual("默认", "Default"),
     "channel": Bilingual("渠道", "Channel"),
     "trade_type": Bilingual("交易类型", "Trade type"),
