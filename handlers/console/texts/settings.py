@@ -32,7 +32,7 @@ ORIGINS: Mapping[Origin, Bilingual] = {
 ACCESS: Mapping[Access, Bilingual] = {
     Access.PUBLIC: Bilingual("任何人", "anybody"),
     Access.PAYER: Bilingual("用户", "payers"),
-    Access.MERCHANT: Bilingual("Fenpay API Key", "API keys"),
+    Access.MERCHANT: Bilingual("持有 Fenpay API Key 的系统", "Systems with an API key"),
     Access.WECHAT: Bilingual("微信", "WeChat"),
     Access.STAFF: Bilingual("管理后台", "console"),
     Access.OPERATOR: Bilingual("运维命令行", "the operator's command line"),
