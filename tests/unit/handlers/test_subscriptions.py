@@ -74,11 +74,29 @@ def test_a_module_with_neither_routes_nor_subscriptions_is_no_plugin(module: Cal
         plugin.load([module("nothing")], SERVICES)
 
 
+def documented(event_type: str) -> str:
+    """The documentation's one example that subscribes to ``event_type``."""
+    examples = [code for code in CODE.findall(PAGE.read_text(encoding="utf-8")) if "def subscriptions" in code]
+    [example] = [code for code in examples if f'"{event_type}"' in code]
+    return str(example)
+
+
+async def test_the_example_of_other_notifications_works_as_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "complaints.py").write_text(documented("wechat.notification"), encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    [found] = plugin.subscribers(["complaints"], SERVICES)
+    data = {"event_type": "COMPLAINT.CREATE", "resource": {"complaint_id": "200201820200101080076610000"}}
+    event = replace(an_event("e1", "wechat.notification"), data=data)
+    assert await found.deliver(event) == Outcome(True, "handled")
+    sys.modules.pop("complaints")
+
+
 async def test_the_example_in_the_documentation_works_as_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    [example] = [code for code in CODE.findall(PAGE.read_text(encoding="utf-8")) if "def subscriptions" in code]
-    (tmp_path / "points.py").write_text(example, encoding="utf-8")
+    (tmp_path / "points.py").write_text(documented("order.paid"), encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     runtime = a_runtime(ManualClock())
     records = PluginStorage(MemoryStorage(runtime.clock, runtime.random).plugin_records, "points", runtime)
