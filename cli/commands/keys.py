@@ -14,9 +14,9 @@ from cli.output import cell, moment, words
 from wechat.domain.api_keys import OVERLAP_HOURS, Scope
 from wechat.domain.errors import Bilingual
 
-app = typer.Typer(no_args_is_help=True, help=words("API Key", "API keys"))
+app = typer.Typer(no_args_is_help=True, help=words("管理 Fenpay API Key", "API keys"))
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help=words("API Key 名称", "name of the key"))]
+Name = Annotated[str, typer.Argument(metavar="NAME", help=words("Fenpay API Key 名称", "name of the key"))]
 Scopes = Annotated[
     list[Scope] | None,
     typer.Option(
@@ -29,12 +29,12 @@ Overlap = Annotated[
         "--overlap-hours",
         min=0,
         max=OVERLAP_HOURS[-1],
-        help=words("旧 API Key 继续有效的小时数", "hours for which the old secret goes on working"),
+        help=words("旧 Fenpay API Key 继续有效的小时数", "hours for which the old secret goes on working"),
     ),
 ]
 
 
-@app.command(help=words("新建 API Key，只显示一次", "Make a key, shown once."))
+@app.command(help=words("新建 Fenpay API Key，只显示一次", "Make a key, shown once."))
 def add(
     name: Name, scope: Scopes = None, url: Url = None, settings: SettingsFile = None, as_json: AsJson = False
 ) -> None:
@@ -44,7 +44,7 @@ def add(
         _show(desk, desk.service.post("/api/keys", body))
 
 
-@app.command("list", help=words("列出 API Key，包括配置文件中的", "List all keys, those of the settings too."))
+@app.command("list", help=words("列出 Fenpay API Key，包括配置文件中的", "List all keys, those of the settings too."))
 def list_keys(url: Url = None, settings: SettingsFile = None, as_json: AsJson = False) -> None:
     """List all keys, those of the settings too."""
     with operator_context("keys list", url, settings, as_json) as desk:
@@ -57,10 +57,12 @@ def list_keys(url: Url = None, settings: SettingsFile = None, as_json: AsJson = 
             Bilingual("最近使用", "Last used"),
         )
         rows = [_row(desk, key) for key in answer["keys"]]
-        desk.screen.show(answer, desk.screen.table(Bilingual("API Key", "API keys"), columns, rows))
+        desk.screen.show(answer, desk.screen.table(Bilingual("Fenpay API Key 列表", "API keys"), columns, rows))
 
 
-@app.command(help=words("换新 API Key，只显示一次；旧的继续有效一段时间", "Give a key a new secret, shown once."))
+@app.command(
+    help=words("换新 Fenpay API Key，只显示一次；旧的继续有效一段时间", "Give a key a new secret, shown once.")
+)
 def rotate(
     name: Name, overlap_hours: Overlap = 24, url: Url = None, settings: SettingsFile = None, as_json: AsJson = False
 ) -> None:
@@ -69,7 +71,7 @@ def rotate(
         _show(desk, desk.service.post(f"/api/keys/{name}/rotate", {"overlap_hours": overlap_hours}))
 
 
-@app.command(help=words("吊销 API Key，几秒内生效", "Revoke a key; it stops within seconds."))
+@app.command(help=words("吊销 Fenpay API Key，几秒内生效", "Revoke a key; it stops within seconds."))
 def revoke(name: Name, url: Url = None, settings: SettingsFile = None, as_json: AsJson = False) -> None:
     """Revoke a key; it stops within seconds."""
     with operator_context("keys revoke", url, settings, as_json) as desk:

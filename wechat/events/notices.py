@@ -8,16 +8,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
 
 from wechat.domain.deliveries import Delivery, Event
 from wechat.domain.events import EventType
-from wechat.domain.facts import Notification
+from wechat.domain.facts import Api, Notification, OtherNotice
 from wechat.domain.ports import DeliveryStore, Runtime
 from wechat.domain.times import to_v3
 from wechat.events.targets import Target
 from wechat.support.update import WRITE_BYTES
 
 ID_DIGITS = 24
+
+
+def notice_data(other: OtherNotice, api: Api, created_at: datetime | None) -> dict[str, Any]:
+    """``data`` of the event about ``other``."""
+    return {
+        "id": other.event_id,
+        "api": api.value,
+        "event_type": other.event_type,
+        "summary": other.summary or None,
+        "created_at": to_v3(created_at) if created_at else None,
+        "resource": dict(other.content),
+    }
 
 
 class NoticeForwarder:
@@ -38,14 +52,7 @@ class NoticeForwarder:
         if other is None or not self._names:
             return
         now = self._clock.now()
-        data = {
-            "id": other.event_id,
-            "api": message.api.value,
-            "event_type": other.event_type,
-            "summary": other.summary or None,
-            "created_at": to_v3(message.created_at) if message.created_at else None,
-            "resource": dict(other.content),
-        }
+        data = notice_data(other, message.api, message.created_at)
         event = Event(message.id[:ID_DIGITS], EventType.WECHAT_NOTIFICATION, now, "", data)
         key, write = f"notification:{message.id}", self._random.token(WRITE_BYTES)
         deliveries = [Delivery(event, name, key, 1, now) for name in self._names]

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 
 from wechat.domain.deliveries import Event, staged_events
 from wechat.domain.events import EventType, OutgoingEvent
-from wechat.domain.facts import Api, RefundState
+from wechat.domain.facts import Api, OtherNotice, RefundState
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order, Payment, Refund, TradeState, TradeType
+from wechat.events.notices import notice_data
 
 TOTAL, REFUNDED = Fen(1800), Fen(500)
 ORDER_STATES = {
@@ -23,10 +24,19 @@ REFUND_STATES = {
     EventType.REFUND_FAILED: RefundState.CLOSED,
     EventType.REFUND_ABNORMAL: RefundState.ABNORMAL,
 }
+OTHER = OtherNotice(
+    event_id="00000000-0000-0000-0000-000000000000",
+    event_type="COMPLAINT.CREATE",
+    summary="test",
+    content={"complaint_id": "200000020211013000000000000"},
+)
 
 
 def build_sample(kind: EventType, event_id: str, mchid: str, now: datetime) -> Event:
-    """An event as an order of ``mchid`` would stage it: the same fields, and ``test``."""
+    """An event as an order of ``mchid``, or a notification of another kind, would give it: the same fields, and
+    ``test``."""
+    if kind is EventType.WECHAT_NOTIFICATION:
+        return Event(event_id, kind, now, "", notice_data(OTHER, Api.V3, now) | {"test": True})
     order = _order(mchid, ORDER_STATES.get(kind, TradeState.REFUND), now)
     refund_no = f"test-refund-{event_id[:8]}" if kind in REFUND_STATES else ""
     if refund_no:

@@ -253,7 +253,10 @@ def test_what_steers_a_terminal_does_not_reach_it() -> None:
     assert clean("a\x1b[31m\x07\r\u202eb\nc") == "a�[31m���b\nc"
 
 
-def test_a_person_reads_tables_and_a_program_one_document(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_person_reads_tables_and_a_program_one_document(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "240")
     for as_json in (False, True):
         screen = Screen("zh", as_json=as_json)
         screen.preview(screen.sheet([(Bilingual("先", "First"), "[b]看[/b]"), (Bilingual("无", "None"), None)]))

@@ -20,7 +20,9 @@ def test_every_event_has_a_sample(kind: EventType) -> None:
     event = build_sample(kind, "0" * 24, "1900000109", NOW)
     body = json.loads(event.body())
     assert (body["type"], body["data"]["test"]) == (kind, True)
-    assert kind.startswith("order.") or body["data"]["out_refund_no"]
+    of_refund = body["data"].get("out_refund_no")
+    assert bool(of_refund) == kind.startswith("refund.")
+    assert bool(body["data"].get("resource")) == (kind is EventType.WECHAT_NOTIFICATION)
 
 
 def test_a_sample_has_the_fields_of_a_real_event() -> None:
