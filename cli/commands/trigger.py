@@ -31,6 +31,10 @@ Scenario = Annotated[
 ]
 
 
+KINDS = ("pay", "refund")
+"""Of scenarios, as the simulator lists them."""
+
+
 @app.command(
     help=words(
         "在模拟器上走完一个场景：下单、付款或退款、通知",
@@ -52,7 +56,7 @@ def trigger(
             _list(context, scenarios)
             return
         kind, _, name = scenario.partition(".")
-        if name not in scenarios.get(kind, {}):
+        if kind not in KINDS or name not in scenarios[kind]:
             text = Bilingual(f"没有场景 {scenario}", f"There is no scenario {scenario}")
             raise Problem(Exit.USAGE, "NO_SCENARIO", text, next_step=command("trigger"))
         order = _place(context.service)
@@ -73,11 +77,7 @@ def _simulator(context: Context, address: str | None) -> Service:
 
 
 def _list(context: Context, scenarios: Mapping[str, Mapping[str, Mapping[str, str]]]) -> None:
-    rows = [
-        (f"{kind}.{name}", texts[context.screen.lang])
-        for kind, named in scenarios.items()
-        for name, texts in named.items()
-    ]
+    rows = [(f"{kind}.{name}", texts[context.screen.lang]) for kind in KINDS for name, texts in scenarios[kind].items()]
     columns = (Bilingual("场景", "Scenario"), Bilingual("说明", "What happens"))
     context.screen.show(scenarios, context.screen.table(Bilingual("场景", "Scenarios"), columns, rows))
     context.screen.next_step(command("trigger", "pay.duplicate"))

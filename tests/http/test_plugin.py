@@ -15,7 +15,7 @@ from tests.support.service import ROOT, ServiceProcess, overlay
 from tests.support.simulator import SimulatorProcess
 
 DOCUMENT = ROOT / "docs" / "en" / "plugins.md"
-THANKS, POINTS, LIFESPAN = range(3)
+THANKS, POINTS, NOTICES, LIFESPAN = range(4)
 WATCHED = """
 
 def routes(services):

@@ -12,7 +12,7 @@ from tests.support.http_orders import pay
 from tests.support.platform import Platform
 from tests.support.simulator import SimulatorProcess
 
-KEYS = {"out_trade_no", "sentence", "next", "ours", "wechat", "notifications", "refused", "refunds"}
+KEYS = {"out_trade_no", "sentence", "next", "ours", "wechat", "notifications", "refused", "refunds", "calls"}
 
 
 async def why(shop: Shop, number: str, lang: str = "zh") -> dict[str, Any]:
