@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from storage.embedded.servers import EmbeddedMongo
-from storage.stores.all import CALLS, REFUSED
+from storage.stores.all import REFUSED
 from tests.http.client import MERCHANT, Response, Shop
 from tests.support.keys import key
 from tests.support.platform import Message, Platform, an_order, transaction_id
 from tests.support.receiving import MALFORMED, MISMATCHES
 from tests.support.service import ServiceProcess
-from tests.support.stored import collection_sizes, order_document
+from tests.support.stored import lasting_sizes, order_document
 
 V2_OK = b"<xml><return_code><![CDATA[SUCCESS]]></return_code><return_msg><![CDATA[OK]]></return_msg></xml>"
 BOTH = pytest.mark.parametrize("api", ["v2", "v3"])
@@ -30,7 +30,7 @@ def write(platform: Platform, api: str, order: dict[str, Any], **changed: Any) -
 def stored_sizes(url: str) -> dict[str, int]:
     """How many documents each collection has, but for the copies of what was refused and of calls, which have a
     limit."""
-    return {name: size for name, size in collection_sizes(url).items() if name not in (REFUSED, CALLS)}
+    return {name: size for name, size in lasting_sizes(url).items() if name != REFUSED}
 
 
 def failed(response: Response, status: int, api: str) -> bool:

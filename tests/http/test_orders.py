@@ -14,7 +14,7 @@ from tests.http.client import MERCHANT, Response, Shop
 from tests.support.bad_json import BAD_JSON
 from tests.support.http_orders import pay
 from tests.support.simulator import SimulatorProcess
-from tests.support.stored import collection_sizes
+from tests.support.stored import lasting_sizes
 
 CREATED = {
     "out_trade_no",
@@ -255,7 +255,7 @@ async def test_bad_bodies_are_refused_and_leave_no_trace(
     shop: Shop, simulator: SimulatorProcess, mongo: EmbeddedMongo
 ) -> None:
     await shop.log_in()
-    before = (collection_sizes(mongo.url), placed_at_wechat(simulator))
+    before = (lasting_sizes(mongo.url), placed_at_wechat(simulator))
     response = [await shop.post("/orders", body) for body in [*BASKETS, *SMALL]]
     response += [await shop.sell(json.dumps(shop.sale() | sale).encode()) for sale in SALES]
     response += [await shop.sell(body) for body in SMALL]
@@ -264,7 +264,7 @@ async def test_bad_bodies_are_refused_and_leave_no_trace(
         await shop.post("/jssdk/config", body) for body in [{}, {"url": 1}, {"url": ""}, {"url": "x", "y": 1}, *SMALL]
     ]
     assert [answer for answer in response if not refused(answer)] == []
-    assert (collection_sizes(mongo.url), placed_at_wechat(simulator)) == before
+    assert (lasting_sizes(mongo.url), placed_at_wechat(simulator)) == before
 
 
 @pytest.mark.parametrize(
