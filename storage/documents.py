@@ -88,7 +88,8 @@ class Documents(Protocol):
     async def insert(self, document: Document, write: str) -> bool: ...
 
     async def insert_all(self, documents: Sequence[Document]) -> None:
-        """Store new documents, each under a write by the name of its id; those that are there already are left."""
+        """Store new documents, each under a write by the name of its id; those that are there already are left. Raises
+        StoreUnavailable, and why a document was refused; the others are stored."""
 
     async def get(self, identity: str) -> Document | None: ...
 

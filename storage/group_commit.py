@@ -134,10 +134,13 @@ class GroupCommit:
         return await self._inserts.submit(encoded.id, encoded, encoded.size)
 
     async def insert_all(self, documents: Sequence[Document]) -> None:
-        """A batch that somebody has formed already goes past the queues."""
+        """A batch that somebody has formed already goes past the queues. Raises what the database says of the first
+        document that it refuses."""
         batch = [self._documents.encode(document, document["_id"]) for document in documents]
-        if batch:
-            await self._alone(self._documents.insert_many(batch))
+        results = await self._alone(self._documents.insert_many(batch)) if batch else ()
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
 
     async def get(self, identity: str) -> Document | None:
         return await self._reads.submit(identity, identity)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -41,6 +42,7 @@ class _Queued(NamedTuple):
     id: str
     ended_at: datetime
     exchange: Exchange
+    size: int
 
 
 class CallRecorder:
@@ -71,7 +73,7 @@ class CallRecorder:
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self.flush()
-        except (StoreUnavailable, TimeoutError):
+        except Exception:  # whatever it is, the process has to end
             self._drop("closed", len(self._queue))
 
     def record(self, exchange: Exchange) -> None:
@@ -81,21 +83,28 @@ class CallRecorder:
         elif exchange.out_trade_no and not self._limit.take(exchange.out_trade_no):
             self._drop("repeated")
         else:
-            self._queue.append(_Queued(self._random.token(ID_BYTES), self._clock.now(), exchange))
-            self._queued_bytes += exchange.size
+            size = exchange.size
+            self._queue.append(_Queued(self._random.token(ID_BYTES), self._clock.now(), exchange, size))
+            self._queued_bytes += size
             self._arrived.set()
 
     async def flush(self) -> None:
-        """Write everything that is queued. Raises StoreUnavailable; what is not written stays queued."""
+        """Write everything that is queued. Raises StoreUnavailable, and then what is not written stays queued; a batch
+        that the database refuses for another reason is dropped, and that is raised."""
         while self._queue:
             batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
-            calls = [call for call in map(self._redact, batch) if call]
+            pairs = [(queued, call) for queued in batch if (call := self._redact(queued))]
+            readable = [queued for queued, _ in pairs]
             try:
-                await self._store.add(calls)
-            except BaseException:
-                self._queue.extendleft(reversed(batch))
+                await self._store.add([call for _, call in pairs])
+            except (StoreUnavailable, asyncio.CancelledError):
+                self._queue.extendleft(reversed(readable))
                 raise
-            self._queued_bytes -= sum(queued.exchange.size for queued in batch)
+            except Exception:
+                self._forget(readable)
+                self._drop("refused", len(readable))
+                raise
+            self._forget(readable)
 
     async def _run(self) -> None:
         while True:
@@ -104,7 +113,9 @@ class CallRecorder:
             self._arrived.clear()
             try:
                 await self.flush()
-            except StoreUnavailable:
+            except Exception as error:
+                if not isinstance(error, StoreUnavailable):  # the calls that come later have to be written all the same
+                    log.error("calls_not_written", error=repr(error))
                 self._arrived.set()
                 await asyncio.sleep(RETRY_S)
 
@@ -114,10 +125,15 @@ class CallRecorder:
         started_at = queued.ended_at - timedelta(seconds=exchange.duration_s)
         try:
             return redact(exchange, queued.id, started_at, self._keep, self._most_body)
-        except Exception as error:  # whatever a message from outside causes
-            log.error("call_not_recorded", call=exchange.call, error=repr(error))
+        except Exception as error:  # whatever a message from outside causes; its text may quote a secret
+            log.error("call_not_recorded", call=exchange.call, error=type(error).__name__)
+            self._forget([queued])
             self._drop("unreadable")
             return None
+
+    def _forget(self, done: Iterable[_Queued]) -> None:
+        """Make room for others: these will not be queued again."""
+        self._queued_bytes -= sum(queued.size for queued in done)
 
     def _drop(self, reason: str, count: int = 1) -> None:
         if count:

@@ -47,8 +47,9 @@ class Exchange:
 
     @property
     def size(self) -> int:
-        """Bytes of both bodies."""
-        return len(self.request_body) + len(self.answer_body)
+        """Bytes of both bodies, and the characters of the values of their headers."""
+        headers = (*self.request_headers.values(), *self.answer_headers.values())
+        return len(self.request_body) + len(self.answer_body) + sum(map(len, headers))
 
 
 @dataclass(frozen=True, slots=True)

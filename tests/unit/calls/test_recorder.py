@@ -28,6 +28,7 @@ class Store:
         self.batches: list[int] = []
         self.written = asyncio.Event()
         self.failures = 0
+        self.refusal: Exception | None = None
         self.written_though_it_fails = False
 
     async def add(self, calls: Sequence[Call]) -> None:
@@ -36,6 +37,9 @@ class Store:
             if self.written_though_it_fails:
                 self.calls |= {call.id: call for call in calls}
             raise StoreUnavailable
+        if self.refusal:
+            refusal, self.refusal = self.refusal, None
+            raise refusal
         self.batches.append(len(calls))
         self.written.set()
         self.calls |= {call.id: call for call in calls}
@@ -153,3 +157,41 @@ async def test_a_call_that_cannot_be_read_stops_no_other(desk: Desk) -> None:
     desk.record(1)
     await desk.recorder.flush()
     assert (len(desk.store.calls), desk.dropped("unreadable")) == (1, 1)
+
+
+async def test_what_cannot_be_read_is_counted_once_however_long_the_database_is_away(desk: Desk) -> None:
+    desk.recorder.record(an_exchange(url=None))
+    desk.record(1)
+    desk.store.failures = 2
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            await desk.recorder.flush()
+    await desk.recorder.flush()
+    assert (len(desk.store.calls), desk.dropped("unreadable")) == (1, 1)
+
+
+async def test_a_batch_that_the_database_refuses_holds_up_no_later_one(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GATHER_S", 0.0)
+    monkeypatch.setattr(module, "RETRY_S", 0.0)
+    desk.store.refusal = RuntimeError("refused")
+    desk.recorder.start()
+    desk.record(BATCH + 2)
+    await asyncio.wait_for(desk.store.written.wait(), 5)
+    assert (desk.store.batches, desk.dropped("refused")) == ([2], BATCH)
+    await desk.recorder.close()
+
+
+async def test_closing_ends_though_the_database_refuses(desk: Desk) -> None:
+    desk.recorder.start()
+    desk.record(BATCH + 2)
+    desk.store.refusal = RuntimeError("refused")
+    await desk.recorder.close()
+    assert (desk.dropped("refused"), desk.dropped("closed")) == (BATCH, 2)
+
+
+async def test_long_headers_fill_the_queue_as_well(desk: Desk) -> None:
+    for i in range(200):
+        desk.recorder.record(an_exchange(out_trade_no=f"order-{i}", request_headers={"X-Long": "x" * 64 * 1024}))
+    assert desk.dropped("full") > 0

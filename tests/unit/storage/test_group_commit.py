@@ -497,3 +497,11 @@ async def test_closing_waits_for_what_nobody_waits_for_any_more(bench: Bench) ->
     assert not closing.done()
     bench.documents.batches[0].succeed()
     await closing
+
+
+async def test_a_document_of_a_formed_batch_that_is_refused_is_told(bench: Bench) -> None:
+    [task] = await bench._start([bench.commit.insert_all([{"_id": "a"}, {"_id": "b"}])])
+    refusal = ValueError("refused")
+    bench.documents.waiting[0].succeed(True, refusal)
+    with pytest.raises(ValueError, match="refused"):
+        await task
