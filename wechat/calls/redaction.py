@@ -78,7 +78,8 @@ _OPEN, _CLOSE = "<xml>", "</xml>"
 _ELEMENT = re.compile(
     r"\s*<([A-Za-z_][A-Za-z0-9_]{0,63})>(?:<!\[CDATA\[([^\]]*(?:\](?!\]>)[^\]]*)*)\]\]>|([^<]*))</\1>\s*", re.ASCII
 )
-_AUTHORIZED = re.compile(r'(signature=")([^"]*)"')
+_AUTHORIZED = re.compile(r'(WECHATPAY2-[A-Z0-9\-]+ (?:[a-z_]+="[^"]*",)*signature=")([^"]*)("(?:,[a-z_]+="[^"]*")*)')
+"""v3's own scheme. Whatever else is in that header, such as the password of a proxy, is a secret as a whole."""
 
 
 def redact(exchange: Exchange, identity: str, at: datetime, keep: timedelta, most_body: int) -> Call:
@@ -120,26 +121,34 @@ def mask_part(value: str) -> str:
 
 
 def _message(api: str, headers: Mapping[str, str], body: bytes, most_body: int) -> Message:
-    kept = {name[:MOST_NAME]: _header(name, value) for name, value in islice(headers.items(), MOST_HEADERS)}
+    kept = {
+        _cut(name, MOST_NAME): _cut(_mask_header(name.lower(), value), MOST_HEADER)
+        for name, value in islice(headers.items(), MOST_HEADERS)
+    }
     if not body:
         return Message(kept)
     mask = _READERS.get(api, _mask_account)
     try:
         text, cut = mask(body) if len(body) <= MOST_PARSED else ("", True)
-    except (Malformed, UnicodeDecodeError, orjson.JSONDecodeError):
+    except (Malformed, UnicodeDecodeError, orjson.JSONDecodeError, RecursionError):
         text, cut = "", True
     return Message(kept, text[:most_body], len(body), cut or len(text) > most_body)
 
 
-def _header(name: str, value: str) -> str:
-    lower = name.lower()
-    if lower in HEADERS:
-        return value[:MOST_HEADER]
-    if lower == SIGNATURE:
+def _mask_header(name: str, value: str) -> str:
+    if name in HEADERS:
+        return value
+    if name == SIGNATURE:
         return mask_part(value)
-    if lower == "authorization":
-        return _AUTHORIZED.sub(lambda found: f'{found[1]}{mask_part(found[2])}"', value[:MOST_HEADER])
+    if name == "authorization" and (found := _AUTHORIZED.fullmatch(value)):
+        return f"{found[1]}{mask_part(found[2])}{found[3]}"
     return MASK
+
+
+def _cut(text: str, most: int) -> str:
+    """Its beginning; bytes that are not UTF-8, which the HTTP client passes on as surrogates, become question marks,
+    because a database stores no surrogate."""
+    return text[:most] if text.isascii() else text[:most].encode(errors="replace").decode()
 
 
 def _mask_v2(body: bytes) -> tuple[str, bool]:

@@ -95,6 +95,36 @@ def test_signatures_are_kept_in_part_and_headers_that_are_not_known_by_name_only
     assert kept == AUTHORIZATION.replace(AUTHORIZATION.split('"')[5], "uOVRnA…7J==")
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Basic dXNlcjpTRUNSRVQ=",
+        "Bearer SECRET",
+        'Digest username="a",response="SECRET"',
+        'Digest signature="1",x=SECRET',
+    ],
+)
+def test_an_authorization_that_is_not_wechats_is_masked_as_a_whole(value: str) -> None:
+    assert a_call(request_headers={"Authorization": value}).request.headers == {"Authorization": MASK}
+
+
+def test_a_signature_at_which_a_long_header_is_cut_is_masked() -> None:
+    long = f'WECHATPAY2-SHA256-RSA2048 mchid="{"1" * 900}",signature="{"S" * 684}"'
+    assert "SSSSSSS" not in a_call(request_headers={"Authorization": long}).request.headers["Authorization"]
+
+
+def test_a_header_that_is_not_utf_8_can_be_stored() -> None:
+    header = b"nginx\xff".decode(errors="surrogateescape")
+    call = a_call(answer_headers={"Server": header, header: "1"})
+    assert call.answer.headers == {"Server": "nginx?", "nginx?": MASK}
+
+
+def test_of_a_body_that_is_nested_too_deep_only_the_size_is_kept() -> None:
+    body = b"[" * 1000 + b"]" * 1000
+    call = a_call(answer_body=body)
+    assert (call.answer.body, call.answer.size, call.answer.cut) == ("", len(body), True)
+
+
 @pytest.mark.parametrize("body", [b"<html>SECRET</html>", b"\xff\xfe", b'{"total":', b"<xml><a><b/></a></xml>"])
 @pytest.mark.parametrize("api", ["v2", "v3", "account"])
 def test_of_what_cannot_be_read_only_the_size_is_kept(api: str, body: bytes) -> None:
