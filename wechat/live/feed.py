@@ -5,6 +5,9 @@ watches: new orders, payments, refunds, and everything about an order whose page
 closes is seen when its page is open, and in lists with the next page.
 
 A watcher is told what to look at again, never what it holds: each page reads with its own reader's permissions.
+
+This is not the feed of ``wechat.support.news``, which says what happened and may lose some of it: it hears of other
+processes through Redis, and of nothing while Redis is away. A page has to end up right, so here the store is read.
 """
 
 from __future__ import annotations
@@ -204,6 +207,8 @@ class LiveFeed:
                 await self.read_changes()
             except FenpayError as error:
                 log.warning("live_feed_waits", error=str(error))
+            except Exception:  # whatever it is, the pages that are open go on
+                log.exception("live_feed_crashed")
             await asyncio.sleep(LOOK_EVERY.total_seconds())
 
 

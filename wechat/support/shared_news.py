@@ -84,6 +84,8 @@ async def _go_on(work: Callable[[], Awaitable[None]]) -> None:
             await work()
         except FenpayError as error:
             log.debug("shared_news_away", error=str(error))
+        except Exception:  # whatever it is, the news that come later are brought
+            log.exception("shared_news_crashed")
         await asyncio.sleep(AGAIN_S)
 
 

@@ -13,9 +13,10 @@ from tests.contract.samples import MCHID, NOW, a_fact, a_refund, an_order
 from tests.storage.values import an_alarm
 from tests.support.clock import ManualClock
 from tests.support.core import Backend, Core
-from wechat.domain.errors import TooMany
+from wechat.domain.errors import StoreUnavailable, TooMany
 from wechat.domain.orders import Order, TimelineEntry, TradeState
 from wechat.domain.payments import record_payment
+from wechat.live import feed as feed_module
 from wechat.live.feed import MOST_QUEUED, MOST_WATCHERS, LiveFeed, Notice, Topic, Watcher
 
 ORDERS = [Topic.ORDERS]
@@ -162,6 +163,24 @@ async def test_nobody_is_asked_while_nobody_watches(backend: Backend) -> None:
             await asyncio.sleep(0)
         assert looks
         assert await told(watcher) == []
+    await process.feed.close()
+
+
+async def test_a_look_that_fails_is_not_the_last_one(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "LOOK_EVERY", timedelta(0))
+    process = Process(backend)
+    failures = iter([StoreUnavailable(), RuntimeError("the database refuses")])
+    looked = asyncio.Event()
+
+    async def look() -> None:
+        for failure in failures:
+            raise failure
+        looked.set()
+
+    monkeypatch.setattr(process.feed, "read_changes", look)
+    process.feed.start()
+    with process.feed.watch(ORDERS):
+        await asyncio.wait_for(looked.wait(), 5)
     await process.feed.close()
 
 
