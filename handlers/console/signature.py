@@ -1,6 +1,7 @@
 """Why a signature is wrong: a message is pasted, and the slip that made it wrong is named.
 
-The keys are the service's own. They are used here and never shown: the explanation hides them.
+The keys are the service's own. They are used here and never shown, and neither is the right signature
+(``Explanation.computed``): whoever reads it could sign a notification or a refund of their own.
 """
 
 from __future__ import annotations

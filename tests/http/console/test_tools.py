@@ -12,8 +12,10 @@ from tests.support.console import ConsoleBrowser
 from tests.support.service import SESSION_SECRET
 from tests.support.simulator import SimulatorProcess
 from wechat.domain.staff import Role
+from wechat.pay.signing import SCHEME, SignType, v2_sign
 
 ROOT = Path(__file__).parents[3]
+RSA_SIGNATURE = re.compile(r"[A-Za-z0-9+/]{300}")
 CHECK = re.compile(r'<h3 class="code">([^<]+)</h3><span class="badge[^"]*">([^<]+)</span>')
 
 
@@ -66,6 +68,23 @@ async def test_a_wrong_signature_is_explained_with_the_services_keys(
     assert response.status == 200, page
     assert "签名不对" in page
     assert page.count(key) == 1  # in the form that they sent, and not in what is said of it
+
+
+async def test_the_services_keys_sign_nothing_for_whoever_pastes_a_message(
+    staff: Mapping[Role, ConsoleBrowser], simulator: SimulatorProcess
+) -> None:
+    fields = {"appid": "wx1", "mch_id": "1", "result_code": "SUCCESS", "total_fee": "1"}
+    right = v2_sign(fields, str(simulator.credentials["api_v2_key"]), SignType.MD5)
+    notice = "".join(f"<{name}>{value}</{name}>" for name, value in fields.items())
+    items = ("mchid", "nonce_str", "timestamp", "serial_no", "signature")
+    header = ",".join(f'{item}="1"' for item in items)
+    refund = f'POST /v3/refund/domestic/refunds HTTP/1.1\nAuthorization: {SCHEME} {header}\n\n{{"reason": "x"}}'
+    developer = staff[Role.DEVELOPER]
+    for message in (f"<xml>{notice}<sign>{'0' * 32}</sign></xml>", refund):
+        page = (await developer.post("/console/signature", {"message": message})).body.decode()
+        assert "签名不对" in page
+        assert right not in page
+        assert not RSA_SIGNATURE.search(page)
 
 
 async def test_a_hostile_message_stays_text(staff: Mapping[Role, ConsoleBrowser]) -> None:
