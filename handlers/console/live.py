@@ -5,9 +5,7 @@ The stream names numbers and nothing else. A page fetches what it shows by its o
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 
 from handlers.console.base import ConsoleHandler
 from handlers.web.event_stream import Frame, Streaming
@@ -16,11 +14,7 @@ from handlers.web.services import Services
 from wechat.domain.errors import BadRequest, Bilingual
 from wechat.domain.orders import OUT_TRADE_NO
 from wechat.domain.staff import Permission
-from wechat.live.feed import Notice, Topic, Watcher
-from wechat.support.tasks import end
-
-SESSION_EVERY_S = 5.0
-"""How soon the stream of a session that has ended is closed."""
+from wechat.live.feed import Notice, Topic
 
 
 class LiveHandler(Streaming, ConsoleHandler):
@@ -29,9 +23,8 @@ class LiveHandler(Streaming, ConsoleHandler):
     async def get(self) -> None:
         topics, number = self._topics(), self._number()
         with self.services.insight.live.watch(topics, number) as watcher:
-            async with self._end_with_session(watcher):
-                await self.services.insight.live.catch_up(watcher)
-                await self.send_news(watcher, render)
+            await self.services.insight.live.catch_up(watcher)
+            await self.send_news(watcher, render)
 
     def _topics(self) -> list[Topic]:
         wanted = self.get_query_arguments("topic")
@@ -46,22 +39,10 @@ class LiveHandler(Streaming, ConsoleHandler):
             raise BadRequest(Bilingual("order 格式不正确", "order has an invalid format"), field="order")
         return number
 
-    @asynccontextmanager
-    async def _end_with_session(self, watcher: Watcher) -> AsyncIterator[None]:
-        """Close the stream when the session ends, or the person may read no more."""
-        task = asyncio.create_task(self._watch_session(watcher), name="console session of a stream")
-        try:
-            yield
-        finally:
-            await end(task)
-
-    async def _watch_session(self, watcher: Watcher) -> None:
-        while True:
-            await asyncio.sleep(SESSION_EVERY_S)
-            visit = await self.services.staff.sessions.find_by_key(self.session.key)
-            if visit is None or not visit.member.may(Permission.READ):
-                watcher.close()
-                return
+    async def may_still_read(self) -> bool:
+        """Until the session ends, or the person's role does not allow it any more."""
+        visit = await self.services.staff.sessions.find_by_key(self.session.key)
+        return visit is not None and visit.member.may(Permission.READ)
 
 
 def render(notice: Notice) -> Iterator[Frame]:

@@ -9,14 +9,25 @@ from handlers.web.event_stream import Frame, Streaming
 from handlers.web.plugin import Access, Route
 from handlers.web.scopes import EVENT_STREAM
 from handlers.web.services import Services
-from wechat.domain.errors import BadRequest, Bilingual
+from wechat.domain.errors import BadRequest, Bilingual, Forbidden, Unauthorized
 from wechat.domain.news import News, NewsKind
 from wechat.domain.orders import OUT_TRADE_NO
 from wechat.domain.times import to_v3
 from wechat.events.webhooks import Webhook
 
 
-class StreamHandler(Streaming, ApiHandler):
+class KeyStream(Streaming, ApiHandler):
+    """A stream that ends when its API key is revoked."""
+
+    async def may_still_read(self) -> bool:
+        try:
+            await self.admit_merchant()
+        except (Unauthorized, Forbidden):
+            return False
+        return True
+
+
+class StreamHandler(KeyStream):
     """News of this process, as it happens: no personal data, nothing stored, nothing repeated."""
 
     @takes_query("kind", "out_trade_no")
@@ -39,7 +50,7 @@ class StreamHandler(Streaming, ApiHandler):
         return number
 
 
-class EventStreamHandler(Streaming, ApiHandler):
+class EventStreamHandler(KeyStream):
     """Events as webhooks get them, byte for byte, as they happen; with ``target`` only what that webhook wants, signed
     by its secrets. What webhooks get does not change."""
 

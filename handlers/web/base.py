@@ -106,7 +106,7 @@ class BaseHandler(RequestHandler):
         """Let in whom the route's access level allows. Raises Unauthorized."""
         self._mark()
         if self.access is Access.MERCHANT:
-            self.merchant = await self._admit_merchant()
+            self.merchant = await self.admit_merchant()
         elif self.access is Access.PAYER and not self.payer:
             self.refuse_anonymous()
         elif self.access is Access.STAFF:
@@ -206,7 +206,7 @@ class BaseHandler(RequestHandler):
         revoked = valid_from is not None and session.get("at", 0) < valid_from.timestamp()
         return str(session["openid"]) if session.get("appid") == settings.account.appid and not revoked else ""
 
-    async def _admit_merchant(self) -> str:
+    async def admit_merchant(self) -> str:
         """Whose API key the Authorization header carries. Raises Unauthorized, or Forbidden for want of a scope."""
         scheme, _, key = self.request.headers.get("Authorization", "").partition(" ")
         secret = key if scheme.lower() == "bearer" else ""

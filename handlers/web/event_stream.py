@@ -6,17 +6,24 @@ Source of the format: https://html.spec.whatwg.org/multipage/server-sent-events.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol, TypeVar, cast
 
 import orjson
 from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
+from wechat.domain.errors import StoreUnavailable, TooMany
+from wechat.support.tasks import end
+
 HEARTBEAT_S = 10.0
 """An idle stream carries a comment this often: a proxy in between keeps it, and a reader knows that it lives."""
 UNREAD_S = 20.0
 """A reader that takes nothing for so long is let go."""
+
+CHECK_EVERY_S = 5.0
+"""How soon the stream of a reader who may read no more is closed."""
 
 Frame = tuple[str, object]
 """The name of an event and its data, fit for JSON."""
@@ -43,6 +50,10 @@ class Streaming(RequestHandler):
 
     _listener: Source[Any] | None = None
 
+    async def may_still_read(self) -> bool:
+        """Whether the reader would be let in now. Raises StoreUnavailable, TooMany: it is asked again."""
+        raise NotImplementedError
+
     def on_connection_close(self) -> None:
         if self._listener:
             self._listener.close()
@@ -56,12 +67,32 @@ class Streaming(RequestHandler):
         self.set_header("Content-Type", "text/event-stream; charset=utf-8")
         self.set_header("X-Accel-Buffering", "no")  # nginx would keep it back to fill its buffers
         self.write(b": open\n\n")
-        while await self._send() and not listener.closed:
-            news = await listener.take(HEARTBEAT_S)
-            self.write(b"".join([frame(*each) for one in news for each in render(one)]) or b": idle\n\n")
-            if listener.missed > missed:
-                self.write(frame("missed", {"count": listener.missed - missed}))
-                missed = listener.missed
+        async with self._check_reader(listener):
+            while await self._send() and not listener.closed:
+                news = await listener.take(HEARTBEAT_S)
+                self.write(b"".join([frame(*each) for one in news for each in render(one)]) or b": idle\n\n")
+                if listener.missed > missed:
+                    self.write(frame("missed", {"count": listener.missed - missed}))
+                    missed = listener.missed
+
+    @asynccontextmanager
+    async def _check_reader(self, listener: Source[Any]) -> AsyncIterator[None]:
+        """Close ``listener`` once its reader may read no more."""
+        task = asyncio.create_task(self._close_when_refused(listener), name="reader of a stream")
+        try:
+            yield
+        finally:
+            await end(task)
+
+    async def _close_when_refused(self, listener: Source[Any]) -> None:
+        allowed = True
+        try:
+            while allowed:
+                await asyncio.sleep(CHECK_EVERY_S)
+                with suppress(StoreUnavailable, TooMany):
+                    allowed = await self.may_still_read()
+        finally:
+            listener.close()
 
     async def _send(self) -> bool:
         """Send what was written; whether somebody still reads."""

@@ -15,6 +15,7 @@ import pytest
 
 from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 from tests.http.client import MERCHANT, Shop
+from tests.support.console import Operator
 from tests.support.service import ServiceProcess, overlay
 from tests.support.simulator import SimulatorProcess
 
@@ -109,6 +110,21 @@ async def test_a_filter_that_would_be_ignored_is_refused(shop: Shop, query: str)
 
 async def test_without_a_key_there_is_no_news(shop: Shop) -> None:
     assert (await shop.ask("GET", "/api/stream")).status == 401
+
+
+async def test_a_stream_ends_when_its_key_is_revoked(service: ServiceProcess) -> None:
+    operator = Operator(service.url)
+    made = await operator.ask("POST", "/api/keys", {"name": "tail", "scopes": ["read", "operate"]})
+    headers = {"Authorization": f"Bearer {made.json()['key']}"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{service.url}/api/stream?kind=alarm", headers=headers) as news,
+        session.get(f"{service.url}/api/events/stream", headers=headers) as events,
+    ):
+        assert (news.status, events.status) == (200, 200)
+        assert (await operator.ask("POST", "/api/keys/tail/revoke", {})).status == 200
+        async with asyncio.timeout(15):
+            await asyncio.gather(news.read(), events.read())
 
 
 @pytest.mark.alone
