@@ -129,7 +129,8 @@ class StaffSession:
 
 @dataclass(frozen=True, slots=True)
 class FailedLogins:
-    """How often logging in has failed since it last succeeded. ``key`` stands for the account, existing or not."""
+    """How often logging in, or one more proof, has failed since it last succeeded. ``key`` stands for which of both and
+    for the account, existing or not."""
 
     key: str
     count: int

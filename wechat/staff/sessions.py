@@ -35,6 +35,9 @@ MOST_OF_BROWSER = 200
 """Characters that are kept of a User-Agent."""
 SLOT_DIGITS = 4
 """Failed logins are kept by so many hex digits of the name's hash: 65,536 places, whatever names are tried."""
+STEP_UP = "step_up"
+"""Before the name, where failed proofs are kept. Only who is logged in adds to them: whoever knows nothing but a name
+can make its login wait, and no refund."""
 TRIES, TRIES_PER_S = 20, 0.2
 """Failed logins of one address at once, and a second."""
 MOST_ADDRESSES = 10_000
@@ -108,7 +111,8 @@ class Sessions:
         name = login.name.strip().lower()
         if not self._addresses.take(login.address):
             raise TooMany
-        place = await self._count_try(name)
+        began_at = self._runtime.clock.now()
+        place = await self._count_try(hashlib.sha256(name.encode()).hexdigest()[:SLOT_DIGITS])
         member = await self._members.get(name)
         verdict = await self._passwords.verify(login.password, member.password if member else "")
         if member is None or not verdict.right or not member.active:
@@ -119,11 +123,15 @@ class Sessions:
         await self._failures.update(place, lambda failed: replace(failed, count=0))
         if verdict.new_hash:
             await self._members.update(name, lambda held: replace(held, password=verdict.new_hash))
-        return await self.begin(member, login.address, login.browser, totp=bool(member.totp_secret))
+        totp = bool(member.totp_secret)
+        return await self.begin(member, login.address, login.browser, totp=totp, began_at=began_at)
 
-    async def begin(self, member: StaffMember, address: str, browser: str, *, totp: bool = False) -> str:
-        """The id of a new session of ``member``."""
-        now = self._runtime.clock.now()
+    async def begin(
+        self, member: StaffMember, address: str, browser: str, *, totp: bool = False, began_at: datetime | None = None
+    ) -> str:
+        """The id of a new session of ``member``. ``began_at``: when the person was asked for proof, where that took
+        time; what ends their sessions meanwhile ends this one, too."""
+        now = began_at or self._runtime.clock.now()
         session_id = self._runtime.random.token(ID_BYTES)
         await self._insert(
             StaffSession(
@@ -143,7 +151,7 @@ class Sessions:
         """The id of the session that takes the place of this one, after the person has proved once more who they are,
         by the password or a code. Raises LoginRefused, and TooMany after several failures."""
         member, now = visit.member, self._runtime.clock.now()
-        place = await self._count_try(member.name)
+        place = await self._count_try(f"{STEP_UP} {member.name}")
         if not (await self._passwords.verify(proof, member.password)).right:
             if not member.totp_secret:
                 raise LoginRefused(member.name)
@@ -191,10 +199,9 @@ class Sessions:
     def _has_ended(self, session: StaffSession, member: StaffMember, now: datetime) -> bool:
         return has_ended(session, member, self._rules.idle, now)
 
-    async def _count_try(self, name: str) -> str:
-        """Count a try against the account, which need not exist; its place in the store. Raises TooMany."""
+    async def _count_try(self, place: str) -> str:
+        """Count a try at its place in the store; that place. Raises TooMany."""
         now = self._runtime.clock.now()
-        place = hashlib.sha256(name.encode()).hexdigest()[:SLOT_DIGITS]
 
         def count(failed: FailedLogins) -> FailedLogins:
             if now < next_login_at(failed):

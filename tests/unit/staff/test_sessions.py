@@ -14,7 +14,7 @@ from tests.support.runtime import RandomIds, a_runtime
 from wechat.domain.errors import TooMany
 from wechat.domain.staff import Role
 from wechat.staff.members import Members
-from wechat.staff.passwords import Passwords
+from wechat.staff.passwords import Passwords, Verdict
 from wechat.staff.sessions import Login, LoginRefused, SessionRules, Sessions
 from wechat.staff.totp import CodeRefused, find_step, use_code
 
@@ -30,9 +30,11 @@ class Door:
         self.clock = ManualClock()
         runtime = a_runtime(self.clock)
         store = MemoryStorage(self.clock, RandomIds())
-        passwords = Passwords(runtime)
-        self.members = Members(store.staff, passwords, runtime)
-        self.sessions = Sessions(self.members, passwords, store.staff_sessions, store.failed_logins, RULES, runtime)
+        self.passwords = Passwords(runtime)
+        self.members = Members(store.staff, self.passwords, runtime)
+        self.sessions = Sessions(
+            self.members, self.passwords, store.staff_sessions, store.failed_logins, RULES, runtime
+        )
         self.tries = 0
 
     async def log_in(self, password: str = PASSWORD, name: str = "anna", code: str = "") -> str:
@@ -119,6 +121,31 @@ async def test_guessing_the_proof_is_slowed_like_guessing_at_the_login(door: Doo
             await door.sessions.step_up(visit, "wrong")
     with pytest.raises(TooMany):
         await door.sessions.step_up(visit, PASSWORD)
+
+
+async def test_failed_logins_of_strangers_keep_nobody_from_the_proof(door: Door) -> None:
+    visit = await door.sessions.find(await door.log_in())
+    assert visit is not None
+    await door.fail(5)
+    with pytest.raises(TooMany):
+        await door.log_in()
+    assert await door.is_in(await door.sessions.step_up(visit, PASSWORD))
+
+
+async def test_a_password_that_changes_while_the_old_one_is_checked_ends_that_login(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verify = door.passwords.verify
+
+    async def verify_slowly(password: str, stored: str) -> Verdict:
+        verdict = await verify(password, stored)
+        door.clock.advance(0.1)
+        await door.members.set_password("anna", "another horse battery")
+        door.clock.advance(0.1)
+        return verdict
+
+    monkeypatch.setattr(door.passwords, "verify", verify_slowly)
+    assert not await door.is_in(await door.log_in())
 
 
 async def test_the_proof_lasts_five_minutes_and_does_not_prolong_the_session(door: Door) -> None:
