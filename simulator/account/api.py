@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import secrets
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,9 +29,9 @@ class AccountHandler(WechatHandler):
     before_rid = " "
     words: Mapping[int, str] = {NOT_LATEST: f"{STALE}, could get access_token by getStableAccessToken, {MORE}"}
 
+    @abstractmethod
     def data(self) -> dict[str, Any]:
         """What the call answers. Raises AccountError."""
-        raise NotImplementedError
 
     async def get(self) -> None:
         await self.answer()

@@ -7,6 +7,7 @@ Template_Message_Interface, Service_Center_messages, Global_Return_Code.
 from __future__ import annotations
 
 import itertools
+from abc import abstractmethod
 from typing import Any
 
 from simulator.account.api import AccountHandler, union_id
@@ -23,9 +24,9 @@ class ServerCall(AccountHandler):
 
     method = "GET"
 
+    @abstractmethod
     def call(self) -> dict[str, Any]:
         """What it answers. Raises AccountError."""
-        raise NotImplementedError
 
     def data(self) -> dict[str, Any]:
         self.demand(self.method)

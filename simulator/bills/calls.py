@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from abc import abstractmethod
 from datetime import date, datetime
 from typing import Any
 
@@ -18,7 +19,7 @@ from simulator.bills.lines import TradeKind
 from simulator.web.base import Reply
 from simulator.wechatpay.authorization import BAD_FORMAT
 from simulator.wechatpay.fields import V2_COMMON, Field, check_value
-from simulator.wechatpay.v2 import BusinessRefusal, CommunicationError, V2Handler
+from simulator.wechatpay.v2 import BusinessRefusal, CommunicationError, V2Request
 from simulator.wechatpay.v2_refunds import without_certificate
 from simulator.wechatpay.v3 import V3Handler
 from simulator.wechatpay.v3_errors import V3Refusal
@@ -63,7 +64,7 @@ GZIP = b"\x1f\x8b"  # how a gzip file begins
 NO_BILL_CODE = "20002"  # the only error_code that is known
 
 
-class DownloadBill(V2Handler):
+class DownloadBill(V2Request):
     """POST /pay/downloadbill."""
 
     table = V2_BILL
@@ -77,7 +78,7 @@ class DownloadBill(V2Handler):
             return self.missing(missing.why)
 
     def file(self, fields: dict[str, str]) -> Reply:
-        """The file. Raises BillMissing, DoorRefusal."""
+        """The file. Raises BillMissing, CommunicationError."""
         if fields.get("bill_type") == "RECHARGE_REFUND":
             raise BillMissing(NoBill.EMPTY)
         kind = TradeKind(fields.get("bill_type") or TradeKind.ALL)
@@ -144,9 +145,9 @@ class _Announcement(V3Handler):
         address = f"{self.origin()}/v3/billdownload/file?token={token}"
         return {"hash_type": "SHA1", "hash_value": _sha1(file), "download_url": address}
 
+    @abstractmethod
     def file(self, day: date) -> bytes:
         """Raises BillMissing."""
-        raise NotImplementedError
 
     def read_query(self, field: Field) -> str:
         """A query parameter, empty when it is not there. Raises FieldError."""

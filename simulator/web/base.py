@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -61,7 +62,7 @@ class Unknown(Handler):
         raise HTTPError(404)
 
 
-class WechatHandler(Handler):
+class WechatHandler(Handler, ABC):
     """One of WeChat's calls. A subclass speaks one API's dialect; ``work`` is the call itself."""
 
     def initialize(self, simulator: Simulator) -> None:
@@ -72,16 +73,16 @@ class WechatHandler(Handler):
     def on_connection_close(self) -> None:
         self._gone.set()
 
+    @abstractmethod
     async def work(self) -> Reply:
         """Check and do what is asked; refusals are replies too."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refusal(self, code: str, message: str) -> Reply:
         """A refusal on order, in the API's form."""
-        raise NotImplementedError
 
-    def system_error(self) -> Reply:
-        raise NotImplementedError
+    @abstractmethod
+    def system_error(self) -> Reply: ...
 
     def sign(self, reply: Reply) -> Reply:
         """The signed answer, or one signed as badly as ``self.fault`` wants."""

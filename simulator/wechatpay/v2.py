@@ -13,6 +13,7 @@ within five minutes is refused is documented, its code is not: TRADE_STATE_ERROR
 from __future__ import annotations
 
 import secrets
+from abc import abstractmethod
 from collections.abc import Mapping
 
 from simulator.control.faults import Fault
@@ -57,22 +58,65 @@ class BusinessRefusal(Exception):
         self.words = words
 
 
-class V2Handler(WechatHandler):
-    """XML both ways; the answer is signed with the request's kind of signature."""
+class V2Request(WechatHandler):
+    """A call whose request is signed XML. ``kind`` is the kind of its signature."""
 
     table: tuple[Field, ...] = ()
     kind = SignType.MD5
-    _answer_fields: Mapping[str, str]
-
-    def business(self, fields: dict[str, str]) -> dict[str, str]:
-        """Do what the checked fields ask; the fields of the answer. Raises DoorRefusal, BusinessRefusal, RuleBroken."""
-        raise NotImplementedError
 
     async def post(self) -> None:
         await self.answer()
 
     async def get(self) -> None:
         await self.answer()
+
+    def admit(self) -> dict[str, str]:
+        """The fields of a request that got past the door."""
+        fields = self._parse()
+        if fields.get("mch_id") != self.simulator.identity.mchid:
+            raise CommunicationError("商户号mch_id或sub_mch_id不存在" if fields.get("mch_id") else "mch_id参数格式错误")
+        try:
+            self.kind = v2_verify(fields, self.simulator.identity.api_v2_key)
+        except SignatureInvalid:
+            raise CommunicationError("签名错误") from None
+        try:
+            check_texts(fields, self.table)
+        except FieldError as error:
+            raise _refusal_of(error) from None
+        self._check_appid(fields["appid"])
+        return fields
+
+    def _parse(self) -> dict[str, str]:
+        if self.request.method != "POST":
+            raise CommunicationError("请使用post方法")
+        if not self.request.body:
+            raise CommunicationError("post数据为空")
+        try:
+            self.request.body.decode("utf-8")
+            return xmlcodec.parse(self.request.body.strip())
+        except UnicodeDecodeError:
+            raise CommunicationError("编码格式错误") from None
+        except Malformed:
+            raise CommunicationError("XML格式错误") from None
+
+    def _check_appid(self, appid: str) -> None:
+        if not appid.startswith("wx"):
+            raise CommunicationError("AppID不存在")
+        if not self.simulator.identity.is_bound(appid):
+            raise CommunicationError(NOT_PAIRED)
+
+
+class V2Handler(V2Request):
+    """A call whose answer is XML, too, signed with the request's kind of signature."""
+
+    _answer_fields: Mapping[str, str]
+
+    @abstractmethod
+    def business(self, fields: dict[str, str]) -> dict[str, str]:
+        """Do what the checked fields ask; the fields of the answer.
+
+        Raises CommunicationError, BusinessRefusal, RuleBroken.
+        """
 
     async def work(self) -> Reply:
         try:
@@ -123,41 +167,6 @@ class V2Handler(WechatHandler):
         except CommunicationError:
             asked = ""
         return asked if identity.is_bound(asked) else identity.appid
-
-    def admit(self) -> dict[str, str]:
-        """The fields of a request that got past the door."""
-        fields = self._parse()
-        if fields.get("mch_id") != self.simulator.identity.mchid:
-            raise CommunicationError("商户号mch_id或sub_mch_id不存在" if fields.get("mch_id") else "mch_id参数格式错误")
-        try:
-            self.kind = v2_verify(fields, self.simulator.identity.api_v2_key)
-        except SignatureInvalid:
-            raise CommunicationError("签名错误") from None
-        try:
-            check_texts(fields, self.table)
-        except FieldError as error:
-            raise _refusal_of(error) from None
-        self._check_appid(fields["appid"])
-        return fields
-
-    def _parse(self) -> dict[str, str]:
-        if self.request.method != "POST":
-            raise CommunicationError("请使用post方法")
-        if not self.request.body:
-            raise CommunicationError("post数据为空")
-        try:
-            self.request.body.decode("utf-8")
-            return xmlcodec.parse(self.request.body.strip())
-        except UnicodeDecodeError:
-            raise CommunicationError("编码格式错误") from None
-        except Malformed:
-            raise CommunicationError("XML格式错误") from None
-
-    def _check_appid(self, appid: str) -> None:
-        if not appid.startswith("wx"):
-            raise CommunicationError("AppID不存在")
-        if not self.simulator.identity.is_bound(appid):
-            raise CommunicationError(NOT_PAIRED)
 
 
 class UnifiedOrder(V2Handler):

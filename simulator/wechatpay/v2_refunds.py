@@ -12,7 +12,7 @@ from simulator.state.refunds import Denied, Refund, RefundAsked, RefundDenied
 from simulator.web.base import Reply
 from simulator.wechatpay.fields import V2_COMMON, V2_NUMBER, Field
 from simulator.wechatpay.refund_payloads import v2_refund_answer, v2_refund_payment, v2_refund_row
-from simulator.wechatpay.v2 import BusinessRefusal, CommunicationError, V2Handler
+from simulator.wechatpay.v2 import BusinessRefusal, CommunicationError, V2Handler, V2Request
 
 REFUND_NUMBER = r"^[0-9a-zA-Z_\-\|\*@]+$"
 ROWS = 10
@@ -134,7 +134,7 @@ class RefundQuery(V2Handler):
         return fields
 
 
-def without_certificate(handler: V2Handler) -> Reply | None:
+def without_certificate(handler: V2Request) -> Reply | None:
     """WeChat's page for a connection that showed no certificate; only the TLS port asks for one."""
     secure = handler.request.protocol == "https"
     if secure and handler.request.get_ssl_certificate():

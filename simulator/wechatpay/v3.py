@@ -11,6 +11,7 @@ Sources: https://pay.weixin.qq.com/doc/v3/merchant/4012791897 (JSAPI), .../40130
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from typing import Any
 
 from simulator.control.faults import Fault
@@ -51,9 +52,9 @@ class V3Handler(WechatHandler):
     verb = "POST"
     unsigned_words = UNSIGNED
 
+    @abstractmethod
     def business(self, body: dict[str, Any]) -> dict[str, Any] | None:
         """Do what is asked; None is answered by 204. Raises V3Refusal, FieldError, RuleBroken."""
-        raise NotImplementedError
 
     async def get(self, *_: str) -> None:
         await self._verb("GET")
@@ -132,9 +133,9 @@ class Transactions(V3Handler):
     trade_type: str
     result: str
 
+    @abstractmethod
     def result_of(self, prepay_id: str) -> str:
         """What the call gives out for a prepay_id."""
-        raise NotImplementedError
 
     def business(self, body: dict[str, Any]) -> dict[str, Any]:
         self.check_mchid(body.get("mchid"), "body")
@@ -213,9 +214,9 @@ class Query(V3Handler):
     verb = "GET"
     number: Field
 
+    @abstractmethod
     def find(self, number: str) -> tuple[Order, Payment | None]:
         """The order and, where it is paid, the payment that is queried. Raises RuleBroken MISSING."""
-        raise NotImplementedError
 
     def business(self, body: dict[str, Any]) -> dict[str, Any]:
         self.check_mchid(self.get_query_argument("mchid", None), "query")

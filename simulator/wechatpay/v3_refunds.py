@@ -7,6 +7,7 @@ FREQUENCY_LIMITED is used.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 from simulator.state.orders import Order, Payment
@@ -75,9 +76,9 @@ class _Refunds(V3Handler):
         except RefundDenied as refused:
             raise V3Refusal(*WORDS[refused.denied]) from None
 
+    @abstractmethod
     def handle(self, body: dict[str, Any]) -> dict[str, Any]:
         """What the call answers. Raises RefundDenied, FieldError, V3Refusal."""
-        raise NotImplementedError
 
 
 class AskRefund(_Refunds):
