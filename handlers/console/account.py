@@ -6,8 +6,9 @@ import segno
 
 from handlers.console.base import ConsoleHandler
 from handlers.console.browsers import browser_name
+from handlers.console.routes import Page, console_routes
 from handlers.console.texts.account import TEXTS
-from handlers.web.plugin import Access, Route
+from handlers.web.plugin import Route
 from handlers.web.services import Services
 from wechat.domain.audit import Act
 from wechat.domain.errors import BadRequest, Bilingual, Conflict, NotFound
@@ -123,16 +124,11 @@ class EndSessionHandler(ConsoleHandler):
 
 
 def routes(services: Services) -> list[Route]:
-    if not services.settings.console.enabled:
-        return []
-    pages: list[tuple[str, str, type[ConsoleHandler]]] = [
-        (PATH, "console_account", AccountHandler),
-        (f"{PATH}/password", "console_own_password", OwnPasswordHandler),
-        (SET_UP, "console_totp", TotpHandler),
-        (f"{SET_UP}/remove", "console_remove_totp", RemoveTotpHandler),
-        (f"{PATH}/sessions/end", "console_end_session", EndSessionHandler),
-    ]
-    return [
-        Route(pattern=pattern, handler=handler, access=Access.STAFF, name=name, permission=Permission.OWN_ACCOUNT)
-        for pattern, name, handler in pages
-    ]
+    return console_routes(
+        services,
+        Page(PATH, AccountHandler, "console_account", Permission.OWN_ACCOUNT),
+        Page(f"{PATH}/password", OwnPasswordHandler, "console_own_password", Permission.OWN_ACCOUNT),
+        Page(SET_UP, TotpHandler, "console_totp", Permission.OWN_ACCOUNT),
+        Page(f"{SET_UP}/remove", RemoveTotpHandler, "console_remove_totp", Permission.OWN_ACCOUNT),
+        Page(f"{PATH}/sessions/end", EndSessionHandler, "console_end_session", Permission.OWN_ACCOUNT),
+    )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from handlers.console.base import ConsoleHandler
+from handlers.console.routes import Page, console_routes
 from handlers.console.texts.api_keys import TEXTS
-from handlers.web.plugin import Access, Route
+from handlers.web.plugin import Route
 from handlers.web.services import Services
 from wechat.domain.api_keys import OVERLAP_HOURS, ApiKey, Scope
 from wechat.domain.audit import Act
@@ -82,14 +83,9 @@ class RevokeHandler(KeyHandler):
 
 
 def routes(services: Services) -> list[Route]:
-    if not services.settings.console.enabled:
-        return []
-    pages: list[tuple[str, str, type[ConsoleHandler]]] = [
-        (PATH, "console_keys", KeysHandler),
-        (f"{PATH}/{NAME}/rotate", "console_rotate_key", RotateHandler),
-        (f"{PATH}/{NAME}/revoke", "console_revoke_key", RevokeHandler),
-    ]
-    return [
-        Route(pattern=pattern, handler=handler, access=Access.STAFF, name=name, permission=Permission.MANAGE_KEYS)
-        for pattern, name, handler in pages
-    ]
+    return console_routes(
+        services,
+        Page(PATH, KeysHandler, "console_keys", Permission.MANAGE_KEYS),
+        Page(f"{PATH}/{NAME}/rotate", RotateHandler, "console_rotate_key", Permission.MANAGE_KEYS),
+        Page(f"{PATH}/{NAME}/revoke", RevokeHandler, "console_revoke_key", Permission.MANAGE_KEYS),
+    )

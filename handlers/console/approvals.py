@@ -5,9 +5,10 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from handlers.console.base import NO_PERMISSION, ConsoleHandler
+from handlers.console.routes import Page, console_routes
 from handlers.console.texts.approvals import STATES, TEXTS
 from handlers.console.texts.audit import ACTS
-from handlers.web.plugin import Access, Route
+from handlers.web.plugin import Route
 from handlers.web.services import Services
 from wechat.domain.approvals import Approval, ApprovalState
 from wechat.domain.audit import Act
@@ -87,14 +88,9 @@ def name_result(approval: Approval, lang: str) -> str:
 
 
 def routes(services: Services) -> list[Route]:
-    if not services.settings.console.enabled:
-        return []
-    pages: list[tuple[str, str, type[ConsoleHandler]]] = [
-        (PATH, "console_approvals", ApprovalsHandler),
-        (f"{PATH}/{APPROVAL_ID}/confirm", "console_confirm", ConfirmHandler),
-        (f"{PATH}/{APPROVAL_ID}/decline", "console_decline", DeclineHandler),
-    ]
-    return [
-        Route(pattern=pattern, handler=handler, access=Access.STAFF, name=name, permission=Permission.REFUND)
-        for pattern, name, handler in pages
-    ]
+    return console_routes(
+        services,
+        Page(PATH, ApprovalsHandler, "console_approvals", Permission.REFUND),
+        Page(f"{PATH}/{APPROVAL_ID}/confirm", ConfirmHandler, "console_confirm", Permission.REFUND),
+        Page(f"{PATH}/{APPROVAL_ID}/decline", DeclineHandler, "console_decline", Permission.REFUND),
+    )

@@ -7,9 +7,10 @@ from datetime import date, datetime, time, timedelta
 from urllib.parse import urlencode
 
 from handlers.console.base import ConsoleHandler
+from handlers.console.routes import Page, console_routes
 from handlers.console.texts.audit import ACTS, TEXTS
 from handlers.web.exports import BOM, Row, csv_text
-from handlers.web.plugin import Access, Route
+from handlers.web.plugin import Route
 from handlers.web.services import Services
 from wechat.domain.audit import Act, AuditEntry, AuditFilter
 from wechat.domain.errors import BadRequest, Bilingual
@@ -103,13 +104,8 @@ def _midnight(chosen: Mapping[str, str], field: str) -> datetime | None:
 
 
 def routes(services: Services) -> list[Route]:
-    if not services.settings.console.enabled:
-        return []
-    pages: list[tuple[str, str, type[ConsoleHandler]]] = [
-        (PATH, "console_audit", AuditHandler),
-        (rf"{PATH}\.csv", "console_audit_csv", AuditExportHandler),
-    ]
-    return [
-        Route(pattern=pattern, handler=handler, access=Access.STAFF, name=name, permission=Permission.READ_AUDIT)
-        for pattern, name, handler in pages
-    ]
+    return console_routes(
+        services,
+        Page(PATH, AuditHandler, "console_audit", Permission.READ_AUDIT),
+        Page(rf"{PATH}\.csv", AuditExportHandler, "console_audit_csv", Permission.READ_AUDIT),
+    )

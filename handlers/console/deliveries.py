@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 from handlers.console.lists import PAGE, ListHandler
+from handlers.console.routes import Page, console_routes
 from handlers.console.standing import delivery_standing
 from handlers.console.texts.deliveries import TEXTS
-from handlers.web.plugin import Access, Route
+from handlers.web.plugin import Route
 from handlers.web.services import Services
 from wechat.domain.audit import Act
 from wechat.domain.deliveries import DeliveryState
@@ -103,15 +104,10 @@ class TestHandler(ListHandler):
 
 
 def routes(services: Services) -> list[Route]:
-    if not services.settings.console.enabled:
-        return []
-    pages: list[tuple[str, str, type[ListHandler], Permission]] = [
-        (PATH, "console_deliveries", DeliveriesHandler, Permission.READ),
-        (f"{PATH}/resend", "console_deliveries_resend", ResendHandler, Permission.RESEND),
-        (f"{PATH}/test", "console_event_test", TestHandler, Permission.RESEND),
-        (f"{PATH}/{EVENT_ID}", "console_event", EventHandler, Permission.READ_PAYLOADS),
-    ]
-    return [
-        Route(pattern=pattern, handler=handler, access=Access.STAFF, name=name, permission=permission)
-        for pattern, name, handler, permission in pages
-    ]
+    return console_routes(
+        services,
+        Page(PATH, DeliveriesHandler, "console_deliveries", Permission.READ),
+        Page(f"{PATH}/resend", ResendHandler, "console_deliveries_resend", Permission.RESEND),
+        Page(f"{PATH}/test", TestHandler, "console_event_test", Permission.RESEND),
+        Page(f"{PATH}/{EVENT_ID}", EventHandler, "console_event", Permission.READ_PAYLOADS),
+    )

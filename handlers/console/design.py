@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from handlers.console.base import ConsoleHandler
+from handlers.console.routes import Page, console_routes
 from handlers.console.texts.design import TEXTS
-from handlers.web.plugin import Access, Route
+from handlers.web.plugin import Route
 from handlers.web.services import Services
 from wechat.domain.staff import Permission
 
@@ -20,14 +21,4 @@ class DesignHandler(ConsoleHandler):
 
 
 def routes(services: Services) -> list[Route]:
-    if not services.settings.console.enabled:
-        return []
-    return [
-        Route(
-            pattern="/console/design",
-            handler=DesignHandler,
-            access=Access.STAFF,
-            name="console_design",
-            permission=Permission.READ_SETTINGS,
-        )
-    ]
+    return console_routes(services, Page("/console/design", DesignHandler, "console_design", Permission.READ_SETTINGS))

@@ -13,8 +13,9 @@ from markdown_it import MarkdownIt
 from tornado.web import HTTPError
 
 from handlers.console.base import ConsoleHandler
+from handlers.console.routes import Page, console_routes
 from handlers.console.texts.docs import TEXTS
-from handlers.web.plugin import Access, Route
+from handlers.web.plugin import Route
 from handlers.web.services import Services
 from wechat.domain.staff import Permission
 
@@ -134,13 +135,8 @@ def _title(name: str, text: str) -> str:
 
 
 def routes(services: Services) -> list[Route]:
-    if not services.settings.console.enabled:
-        return []
-    pages: list[tuple[str, type[ConsoleHandler], str]] = [
-        (PATH, DocsHandler, "console_docs"),
-        (f"{PATH}/{NAME}", DocHandler, "console_doc"),
-    ]
-    return [
-        Route(pattern=pattern, handler=handler, access=Access.STAFF, name=name, permission=Permission.READ)
-        for pattern, handler, name in pages
-    ]
+    return console_routes(
+        services,
+        Page(PATH, DocsHandler, "console_docs", Permission.READ),
+        Page(f"{PATH}/{NAME}", DocHandler, "console_doc", Permission.READ),
+    )

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from handlers.console.base import ConsoleHandler
+from handlers.console.routes import Page, console_routes
 from handlers.console.texts.doctor import MARKS, TEXTS
-from handlers.web.plugin import Access, Route
+from handlers.web.plugin import Route
 from handlers.web.services import Services
 from wechat.domain.audit import Act
 from wechat.domain.errors import Bilingual, Conflict, StoreUnavailable
@@ -79,14 +80,4 @@ async def _run(arguments: Sequence[str], lang: str) -> Checks:
 
 
 def routes(services: Services) -> list[Route]:
-    if not services.settings.console.enabled:
-        return []
-    return [
-        Route(
-            pattern="/console/doctor",
-            handler=DoctorHandler,
-            access=Access.STAFF,
-            name="console_doctor",
-            permission=Permission.READ_SETTINGS,
-        )
-    ]
+    return console_routes(services, Page("/console/doctor", DoctorHandler, "console_doctor", Permission.READ_SETTINGS))

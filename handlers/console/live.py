@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from handlers.console.base import ConsoleHandler
+from handlers.console.routes import Page, console_routes
 from handlers.web.event_stream import Frame, Streaming
-from handlers.web.plugin import Access, Route
+from handlers.web.plugin import Route
 from handlers.web.services import Services
 from wechat.domain.errors import BadRequest, Bilingual
 from wechat.domain.orders import OUT_TRADE_NO
@@ -54,14 +55,4 @@ def render(notice: Notice) -> Iterator[Frame]:
 
 
 def routes(services: Services) -> list[Route]:
-    if not services.settings.console.enabled:
-        return []
-    return [
-        Route(
-            pattern=r"/console/live",
-            handler=LiveHandler,
-            access=Access.STAFF,
-            name="console_live",
-            permission=Permission.READ,
-        )
-    ]
+    return console_routes(services, Page("/console/live", LiveHandler, "console_live", Permission.READ))

@@ -8,6 +8,7 @@ import secrets
 
 from handlers.console.base import HOME, LANGUAGE, LANGUAGE_DAYS, LOGIN, ConsoleHandler, safe_next
 from handlers.console.navigation import entries_for
+from handlers.console.routes import Page, console_routes
 from handlers.console.texts.login import TEXTS
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
@@ -127,21 +128,12 @@ def routes(services: Services) -> list[Route]:
     if not services.settings.console.enabled:
         return []
     return [
-        Route(pattern=r"/console/login", handler=LoginHandler, access=Access.PUBLIC, name="console_login"),
-        Route(pattern=r"/console/enter", handler=EnterHandler, access=Access.PUBLIC, name="console_enter"),
-        Route(pattern=r"/console/language", handler=LanguageHandler, access=Access.PUBLIC, name="console_language"),
-        Route(
-            pattern=r"/console/logout",
-            handler=LogoutHandler,
-            access=Access.STAFF,
-            name="console_logout",
-            permission=Permission.OWN_ACCOUNT,
-        ),
-        Route(
-            pattern=r"/console/?",
-            handler=HomeHandler,
-            access=Access.STAFF,
-            name="console_home",
-            permission=Permission.OWN_ACCOUNT,
+        Route(pattern="/console/login", handler=LoginHandler, access=Access.PUBLIC, name="console_login"),
+        Route(pattern="/console/enter", handler=EnterHandler, access=Access.PUBLIC, name="console_enter"),
+        Route(pattern="/console/language", handler=LanguageHandler, access=Access.PUBLIC, name="console_language"),
+        *console_routes(
+            services,
+            Page("/console/logout", LogoutHandler, "console_logout", Permission.OWN_ACCOUNT),
+            Page("/console/?", HomeHandler, "console_home", Permission.OWN_ACCOUNT),
         ),
     ]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from handlers.console.lists import PAGE, ListHandler
+from handlers.console.routes import Page, console_routes
 from handlers.console.texts.notifications import TEXTS
 from handlers.web.numbers import REFUSED_ID
-from handlers.web.plugin import Access, Route
+from handlers.web.plugin import Route
 from handlers.web.services import Services
 from handlers.web.views import refused_message
 from wechat.domain.audit import Act
@@ -76,15 +77,10 @@ class ReplayHandler(ListHandler):
 
 
 def routes(services: Services) -> list[Route]:
-    if not services.settings.console.enabled:
-        return []
-    pages: list[tuple[str, str, type[ListHandler], Permission]] = [
-        (PATH, "console_notifications", NotificationsHandler, Permission.READ),
-        (f"{PATH}/{REFUSED_ID}", "console_notification", NotificationHandler, Permission.READ_PAYLOADS),
-        (f"{PATH}/{REFUSED_ID}/verify", "console_verify", VerifyHandler, Permission.REPLAY),
-        (f"{PATH}/{REFUSED_ID}/replay", "console_replay", ReplayHandler, Permission.REPLAY),
-    ]
-    return [
-        Route(pattern=pattern, handler=handler, access=Access.STAFF, name=name, permission=permission)
-        for pattern, name, handler, permission in pages
-    ]
+    return console_routes(
+        services,
+        Page(PATH, NotificationsHandler, "console_notifications", Permission.READ),
+        Page(f"{PATH}/{REFUSED_ID}", NotificationHandler, "console_notification", Permission.READ_PAYLOADS),
+        Page(f"{PATH}/{REFUSED_ID}/verify", VerifyHandler, "console_verify", Permission.REPLAY),
+        Page(f"{PATH}/{REFUSED_ID}/replay", ReplayHandler, "console_replay", Permission.REPLAY),
+    )

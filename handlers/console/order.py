@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from handlers.console.base import ConsoleHandler
+from handlers.console.routes import Page, console_routes
 from handlers.console.standing import delivery_standing, order_standing
 from handlers.console.story import open_payload, tell_story, verdict_text
 from handlers.console.texts.order import TEXTS
 from handlers.web.numbers import NUMBER
-from handlers.web.plugin import Access, Route
+from handlers.web.plugin import Route
 from handlers.web.services import Services
 from handlers.web.support_file import MOST_CALLS, TEMPLATE, gather_support
 from wechat.diagnosis.diagnosis import explain
@@ -162,19 +163,14 @@ def mask_middle(openid: str) -> str:
 
 
 def routes(services: Services) -> list[Route]:
-    if not services.settings.console.enabled:
-        return []
-    pages: list[tuple[str, str, type[ConsoleHandler], Permission]] = [
-        (PATH, "console_order", OrderHandler, Permission.READ),
-        (f"{PATH}/payer", "console_payer", PayerHandler, Permission.READ_PAYLOADS),
-        (f"{PATH}/calls/{CALL_ID}", "console_call", CallHandler, Permission.READ_PAYLOADS),
-        (f"{PATH}/query", "console_query", QueryHandler, Permission.QUERY_ORDERS),
-        (f"{PATH}/close", "console_close", CloseHandler, Permission.CLOSE_ORDERS),
-        (f"{PATH}/notes", "console_note", NoteHandler, Permission.NOTE),
-        (f"{PATH}/support", "console_support", SupportHandler, Permission.NOTE),
-        (f"{PATH}/resend", "console_resend", ResendHandler, Permission.RESEND),
-    ]
-    return [
-        Route(pattern=pattern, handler=handler, access=Access.STAFF, name=name, permission=permission)
-        for pattern, name, handler, permission in pages
-    ]
+    return console_routes(
+        services,
+        Page(PATH, OrderHandler, "console_order", Permission.READ),
+        Page(f"{PATH}/payer", PayerHandler, "console_payer", Permission.READ_PAYLOADS),
+        Page(f"{PATH}/calls/{CALL_ID}", CallHandler, "console_call", Permission.READ_PAYLOADS),
+        Page(f"{PATH}/query", QueryHandler, "console_query", Permission.QUERY_ORDERS),
+        Page(f"{PATH}/close", CloseHandler, "console_close", Permission.CLOSE_ORDERS),
+        Page(f"{PATH}/notes", NoteHandler, "console_note", Permission.NOTE),
+        Page(f"{PATH}/support", SupportHandler, "console_support", Permission.NOTE),
+        Page(f"{PATH}/resend", ResendHandler, "console_resend", Permission.RESEND),
+    )

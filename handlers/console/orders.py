@@ -10,10 +10,11 @@ from typing import Any
 
 from handlers.console.base import ConsoleHandler
 from handlers.console.order_filters import Query, read_query
+from handlers.console.routes import Page, console_routes
 from handlers.console.texts.orders import BADGES, COLUMNS, STATES, TEXTS, TYPES, WIDTHS
 from handlers.web import exports
 from handlers.web.numbers import NUMBER
-from handlers.web.plugin import Access, Route
+from handlers.web.plugin import Route
 from handlers.web.services import Services
 from wechat.domain.audit import Act
 from wechat.domain.errors import BadRequest, Bilingual, NotFound
@@ -147,14 +148,9 @@ def order_row(order: Order, lang: str) -> list[exports.Cell]:
 
 
 def routes(services: Services) -> list[Route]:
-    if not services.settings.console.enabled:
-        return []
-
-    def route(pattern: str, handler: type[ConsoleHandler], name: str, permission: Permission) -> Route:
-        return Route(pattern=pattern, handler=handler, access=Access.STAFF, name=name, permission=permission)
-
-    return [
-        route(PATH, OrdersHandler, "console_orders", Permission.READ),
-        route(rf"{PATH}/rows/{NUMBER}", RowHandler, "console_order_row", Permission.READ),
-        route(rf"{PATH}\.(csv|xlsx)", ExportHandler, "console_orders_export", Permission.EXPORT),
-    ]
+    return console_routes(
+        services,
+        Page(PATH, OrdersHandler, "console_orders", Permission.READ),
+        Page(rf"{PATH}/rows/{NUMBER}", RowHandler, "console_order_row", Permission.READ),
+        Page(rf"{PATH}\.(csv|xlsx)", ExportHandler, "console_orders_export", Permission.EXPORT),
+    )

@@ -9,11 +9,12 @@ from typing import Any
 import orjson
 
 from handlers.console.base import ConsoleHandler
+from handlers.console.routes import Page, console_routes
 from handlers.console.texts.audit import ACTS
 from handlers.console.texts.orders import TYPES
 from handlers.console.texts.overview import TEXTS
 from handlers.merchant.alarms import ALARM_ID
-from handlers.web.plugin import Access, Route
+from handlers.web.plugin import Route
 from handlers.web.services import Services
 from wechat.alarms.texts import OF_DAYS, sentence
 from wechat.diagnosis.attention import MOST, AttentionFinder
@@ -158,14 +159,9 @@ def chart_data(days: Sequence[DayFigures]) -> str:
 
 
 def routes(services: Services) -> list[Route]:
-    if not services.settings.console.enabled:
-        return []
-
-    def route(pattern: str, handler: type[ConsoleHandler], name: str, permission: Permission) -> Route:
-        return Route(pattern=pattern, handler=handler, access=Access.STAFF, name=name, permission=permission)
-
-    return [
-        route(OVERVIEW, OverviewHandler, "console_overview", Permission.READ),
-        route(rf"{OVERVIEW}/alarms/{ALARM_ID}/seen", SeenHandler, "console_alarm_seen", Permission.NOTE),
-        route(rf"{OVERVIEW}/events/{EVENT_ID}/resend", ResendHandler, "console_event_resend", Permission.RESEND),
-    ]
+    return console_routes(
+        services,
+        Page(OVERVIEW, OverviewHandler, "console_overview", Permission.READ),
+        Page(rf"{OVERVIEW}/alarms/{ALARM_ID}/seen", SeenHandler, "console_alarm_seen", Permission.NOTE),
+        Page(rf"{OVERVIEW}/events/{EVENT_ID}/resend", ResendHandler, "console_event_resend", Permission.RESEND),
+    )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from handlers.console.base import ConsoleHandler
 from handlers.console.browsers import browser_name
+from handlers.console.routes import Page, console_routes
 from handlers.console.texts.people import TEXTS
-from handlers.web.plugin import Access, Route
+from handlers.web.plugin import Route
 from handlers.web.services import Services
 from wechat.domain.audit import Act
 from wechat.domain.errors import BadRequest, Bilingual, Conflict
@@ -56,7 +59,7 @@ class PeopleHandler(StaffHandler):
         self.redirect(PATH)
 
 
-class PersonHandler(StaffHandler):
+class PersonHandler(StaffHandler, ABC):
     """A change of one person, after a proof of who makes it. Nobody shuts themselves out."""
 
     async def post(self, name: str) -> None:
@@ -67,9 +70,9 @@ class PersonHandler(StaffHandler):
         self.put_flash(self.t("changed", name=name))
         self.redirect(PATH)
 
+    @abstractmethod
     async def change(self, name: str) -> None:
         """What the route is for. Raises NotFound, BadRequest."""
-        raise NotImplementedError
 
 
 class SetRoleHandler(PersonHandler):
@@ -105,17 +108,12 @@ class ResetTotpHandler(PersonHandler):
 
 
 def routes(services: Services) -> list[Route]:
-    if not services.settings.console.enabled:
-        return []
-    pages: list[tuple[str, str, type[ConsoleHandler]]] = [
-        (PATH, "console_people", PeopleHandler),
-        (f"{PATH}/{NAME}/role", "console_set_role", SetRoleHandler),
-        (f"{PATH}/{NAME}/disable", "console_disable", DisableHandler),
-        (f"{PATH}/{NAME}/enable", "console_enable", EnableHandler),
-        (f"{PATH}/{NAME}/password", "console_set_password", SetPasswordHandler),
-        (f"{PATH}/{NAME}/reset_totp", "console_reset_totp", ResetTotpHandler),
-    ]
-    return [
-        Route(pattern=pattern, handler=handler, access=Access.STAFF, name=name, permission=Permission.MANAGE_STAFF)
-        for pattern, name, handler in pages
-    ]
+    return console_routes(
+        services,
+        Page(PATH, PeopleHandler, "console_people", Permission.MANAGE_STAFF),
+        Page(f"{PATH}/{NAME}/role", SetRoleHandler, "console_set_role", Permission.MANAGE_STAFF),
+        Page(f"{PATH}/{NAME}/disable", DisableHandler, "console_disable", Permission.MANAGE_STAFF),
+        Page(f"{PATH}/{NAME}/enable", EnableHandler, "console_enable", Permission.MANAGE_STAFF),
+        Page(f"{PATH}/{NAME}/password", SetPasswordHandler, "console_set_password", Permission.MANAGE_STAFF),
+        Page(f"{PATH}/{NAME}/reset_totp", ResetTotpHandler, "console_reset_totp", Permission.MANAGE_STAFF),
+    )

@@ -11,11 +11,12 @@ from urllib.parse import quote
 
 from handlers.console.base import ConsoleHandler
 from handlers.console.overview import money
+from handlers.console.routes import Page, console_routes
 from handlers.console.standing import difference_standing
 from handlers.console.texts.reconciliation import ACCOUNTS, EVENTS, TEXTS
 from handlers.web import exports
 from handlers.web.book_files import CSV, DATE, BookFiles, read_day
-from handlers.web.plugin import Access, Route
+from handlers.web.plugin import Route
 from handlers.web.services import Services
 from wechat.domain.approvals import Approval
 from wechat.domain.audit import Act
@@ -271,26 +272,22 @@ WORDS = {
 """What the template of a day calls."""
 
 
+async def refund_surplus(services: Services, approval: Approval) -> str:
+    """Carry out a repair that two people agreed on; see ``Perform``."""
+    day, by = date.fromisoformat(str(approval.data["day"])), f"{approval.requested_by}, {approval.decided_by}"
+    after = await services.books.repairs.repair(day, approval.subject, Action.REFUND, by=by)
+    return after.status.value
+
+
 def routes(services: Services) -> list[Route]:
-    if not services.settings.console.enabled:
-        return []
-
-    async def refund_surplus(approval: Approval) -> str:
-        day, by = date.fromisoformat(str(approval.data["day"])), f"{approval.requested_by}, {approval.decided_by}"
-        after = await services.books.repairs.repair(day, approval.subject, Action.REFUND, by=by)
-        return after.status.value
-
-    services.staff.approvals.register(Act.REPAIR, refund_surplus)
-    pages: list[tuple[str, type[ConsoleHandler], str, Permission]] = [
-        (PATH, CalendarHandler, "console_reconciliation", Permission.READ),
-        (f"{PATH}/{DATE}", DayHandler, "console_reconciled_day", Permission.READ),
-        (f"{PATH}/{DATE}/run", RunHandler, "console_reconcile", Permission.RECONCILE),
-        (f"{PATH}/{DATE}/differences/{DIFFERENCE}", RepairHandler, "console_repair", Permission.RECONCILE),
-        (rf"{PATH}/{DATE}\.(csv|xlsx)", DayFileHandler, "console_day_file", Permission.EXPORT),
-        (rf"{PATH}/{MONTH}\.(csv|xlsx)", MonthFileHandler, "console_month_file", Permission.EXPORT),
-        (f"{PATH}/{DATE}/bill", BillFileHandler, "console_bill", Permission.EXPORT),
-    ]
-    return [
-        Route(pattern=pattern, handler=handler, access=Access.STAFF, name=name, permission=permission)
-        for pattern, handler, name, permission in pages
-    ]
+    services.staff.approvals.register(Act.REPAIR, lambda approval: refund_surplus(services, approval))
+    return console_routes(
+        services,
+        Page(PATH, CalendarHandler, "console_reconciliation", Permission.READ),
+        Page(f"{PATH}/{DATE}", DayHandler, "console_reconciled_day", Permission.READ),
+        Page(f"{PATH}/{DATE}/run", RunHandler, "console_reconcile", Permission.RECONCILE),
+        Page(f"{PATH}/{DATE}/differences/{DIFFERENCE}", RepairHandler, "console_repair", Permission.RECONCILE),
+        Page(rf"{PATH}/{DATE}\.(csv|xlsx)", DayFileHandler, "console_day_file", Permission.EXPORT),
+        Page(rf"{PATH}/{MONTH}\.(csv|xlsx)", MonthFileHandler, "console_month_file", Permission.EXPORT),
+        Page(f"{PATH}/{DATE}/bill", BillFileHandler, "console_bill", Permission.EXPORT),
+    )

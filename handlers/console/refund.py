@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from handlers.console.base import StepUpRefused
 from handlers.console.order import PATH, OrderPage
+from handlers.console.routes import Page, console_routes
 from handlers.console.standing import order_standing, refund_standing
-from handlers.web.plugin import Access, Route
+from handlers.web.plugin import Route
 from handlers.web.services import Services
 from wechat.domain.approvals import Approval
 from wechat.domain.audit import Act
@@ -103,15 +104,5 @@ def _status(error: CallerError | GatewayRefused) -> int:
 
 
 def routes(services: Services) -> list[Route]:
-    if not services.settings.console.enabled:
-        return []
     services.staff.approvals.register(Act.REFUND, lambda approval: carry_out(services, approval))
-    return [
-        Route(
-            pattern=f"{PATH}/refund",
-            handler=RefundHandler,
-            access=Access.STAFF,
-            name="console_refund",
-            permission=Permission.REFUND,
-        )
-    ]
+    return console_routes(services, Page(f"{PATH}/refund", RefundHandler, "console_refund", Permission.REFUND))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from handlers.console.lists import PAGE, ListHandler
+from handlers.console.routes import Page, console_routes
 from handlers.console.standing import refund_standing
 from handlers.console.texts.refunds import TEXTS
 from handlers.web.numbers import REFUND_NUMBER
-from handlers.web.plugin import Access, Route
+from handlers.web.plugin import Route
 from handlers.web.services import Services
 from wechat.domain.audit import Act
 from wechat.domain.facts import RefundState
@@ -68,16 +69,8 @@ class RefundQueryHandler(ListHandler):
 
 
 def routes(services: Services) -> list[Route]:
-    if not services.settings.console.enabled:
-        return []
-    read, query = Permission.READ, Permission.QUERY_ORDERS
-    return [
-        Route(pattern=PATH, handler=RefundsHandler, access=Access.STAFF, name="console_refunds", permission=read),
-        Route(
-            pattern=f"{PATH}/{REFUND_NUMBER}/query",
-            handler=RefundQueryHandler,
-            access=Access.STAFF,
-            name="console_refund_query",
-            permission=query,
-        ),
-    ]
+    return console_routes(
+        services,
+        Page(PATH, RefundsHandler, "console_refunds", Permission.READ),
+        Page(f"{PATH}/{REFUND_NUMBER}/query", RefundQueryHandler, "console_refund_query", Permission.QUERY_ORDERS),
+    )

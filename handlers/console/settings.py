@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from handlers.console.base import ConsoleHandler
+from handlers.console.routes import Page, console_routes
 from handlers.console.texts.settings import ACCESS, ORIGINS, TEXTS
 from handlers.web import plugin
-from handlers.web.plugin import Access, Route
+from handlers.web.plugin import Route
 from handlers.web.services import Services
 from service.settings.origins import describe_settings
 from wechat.domain.staff import Permission
@@ -29,14 +30,6 @@ class SettingsHandler(ConsoleHandler):
 
 
 def routes(services: Services) -> list[Route]:
-    if not services.settings.console.enabled:
-        return []
-    return [
-        Route(
-            pattern="/console/settings",
-            handler=SettingsHandler,
-            access=Access.STAFF,
-            name="console_settings",
-            permission=Permission.READ_SETTINGS,
-        )
-    ]
+    return console_routes(
+        services, Page("/console/settings", SettingsHandler, "console_settings", Permission.READ_SETTINGS)
+    )

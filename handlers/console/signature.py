@@ -13,8 +13,9 @@ from functools import partial
 from pydantic import SecretStr
 
 from handlers.console.base import ConsoleHandler
+from handlers.console.routes import Page, console_routes
 from handlers.console.texts.signature import TEXTS, VERDICTS
-from handlers.web.plugin import Access, Route
+from handlers.web.plugin import Route
 from handlers.web.services import Services
 from service.settings.model import Settings
 from wechat.domain.errors import BadRequest, Bilingual, TooMany
@@ -102,14 +103,6 @@ def _pem(text: SecretStr | None) -> PemContent | None:
 
 
 def routes(services: Services) -> list[Route]:
-    if not services.settings.console.enabled:
-        return []
-    return [
-        Route(
-            pattern="/console/signature",
-            handler=SignatureHandler,
-            access=Access.STAFF,
-            name="console_signature",
-            permission=Permission.READ_PAYLOADS,
-        )
-    ]
+    return console_routes(
+        services, Page("/console/signature", SignatureHandler, "console_signature", Permission.READ_PAYLOADS)
+    )
