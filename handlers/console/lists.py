@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from handlers.console.base import ConsoleHandler
-from wechat.domain.errors import BadRequest, Bilingual
+from handlers.web.query import read_choice
 
 PAGE = 50
 E = TypeVar("E", bound=StrEnum)
@@ -18,10 +18,7 @@ class ListHandler(ConsoleHandler):
     def chosen(self, states: type[E]) -> E | None:
         """The state that is asked for; None for all. Raises BadRequest."""
         value = self.get_query_argument("state", "")
-        if value and value not in list(states):
-            names = ", ".join(states)
-            raise BadRequest(Bilingual(f"state 可取 {names}", f"state is one of {names}"), field="state")
-        return states(value) if value else None
+        return read_choice(states, value, "state") if value else None
 
     @property
     def cursor(self) -> str:

@@ -17,6 +17,7 @@ from handlers.console.texts.reconciliation import ACCOUNTS, EVENTS, TEXTS
 from handlers.web import exports
 from handlers.web.book_files import CSV, DATE, BookFiles, read_day
 from handlers.web.plugin import Route
+from handlers.web.query import read_choice
 from handlers.web.services import Services
 from wechat.domain.approvals import Approval
 from wechat.domain.audit import Act
@@ -117,7 +118,7 @@ class RepairHandler(ConsoleHandler):
     texts = TEXTS
 
     async def post(self, text: str, difference_id: str) -> None:
-        day, action = read_day(text), read_action(self.get_body_argument("action", ""))
+        day, action = read_day(text), read_choice(Action, self.get_body_argument("action", ""), "action")
         if action is not Action.KNOWN:
             await self.require_step_up()
         try:
@@ -252,13 +253,6 @@ def read_month(text: str) -> date:
 def next_month(first: date) -> date:
     """The first day of the month after."""
     return (first.replace(day=28) + 4 * ONE).replace(day=1)
-
-
-def read_action(text: str) -> Action:
-    if text not in list(Action):
-        actions = ", ".join(Action)
-        raise BadRequest(Bilingual(f"action 可取 {actions}", f"action is one of {actions}"), field="action")
-    return Action(text)
 
 
 SUM_NAMES = [(name, Bilingual(text.zh.removesuffix("（元）"), text.en.removesuffix(" (yuan)"))) for name, text in SUMS]

@@ -9,6 +9,7 @@ from typing import Any
 from handlers.web.base import ApiHandler, takes_query
 from handlers.web.book_files import CSV, DATE, BookFiles, read_day
 from handlers.web.plugin import Access, Route
+from handlers.web.query import read_choice
 from handlers.web.services import Services
 from wechat.domain.errors import BadRequest, Bilingual
 from wechat.domain.times import to_v3
@@ -103,11 +104,7 @@ class BillHandler(_DayHandler):
         await self.send(bill.path)
 
     def _kind(self) -> BillKind:
-        value = self.get_query_argument("kind", BillKind.ALL)
-        if value not in list(BillKind):
-            kinds = ", ".join(BillKind)
-            raise BadRequest(Bilingual(f"kind 可取 {kinds}", f"kind is one of {kinds}"), field="kind")
-        return BillKind(value)
+        return read_choice(BillKind, self.get_query_argument("kind", BillKind.ALL), "kind")
 
 
 def result_view(result: Reconciliation) -> dict[str, Any]:
@@ -178,10 +175,7 @@ def _order_sums(bill: Bill, out_trade_no: str) -> tuple[Totals, Sequence[int]]:
 
 
 def _action(body: dict[str, Any]) -> Action:
-    if body.keys() != {"action"} or body["action"] not in list(Action):
-        actions = ", ".join(Action)
-        raise BadRequest(Bilingual(f"action 可取 {actions}", f"action is one of {actions}"), field="action")
-    return Action(body["action"])
+    return read_choice(Action, body["action"] if body.keys() == {"action"} else "", "action")
 
 
 def routes(services: Services) -> list[Route]:

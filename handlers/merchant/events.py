@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from handlers.web.base import ApiHandler, takes_query
 from handlers.web.plugin import Access, Route
+from handlers.web.query import read_choice
 from handlers.web.services import Services
 from handlers.web.views import delivery_view, trial_view
 from wechat.domain.deliveries import DeliveryState
-from wechat.domain.errors import BadRequest, Bilingual
 from wechat.domain.events import EventType
 
 
@@ -24,12 +24,7 @@ class EventsHandler(ApiHandler):
 
     def _state(self) -> DeliveryState | None:
         value = self.get_query_argument("state", "")
-        if not value:
-            return None
-        if value not in list(DeliveryState):
-            states = ", ".join(DeliveryState)
-            raise BadRequest(Bilingual(f"state 可取 {states}", f"state is one of {states}"), field="state")
-        return DeliveryState(value)
+        return read_choice(DeliveryState, value, "state") if value else None
 
 
 class ResendHandler(ApiHandler):
@@ -47,11 +42,8 @@ class TestHandler(ApiHandler):
 
     @takes_query("target", "type")
     async def post(self) -> None:
-        kind = self.get_query_argument("type", EventType.ORDER_PAID)
-        if kind not in list(EventType):
-            kinds = ", ".join(EventType)
-            raise BadRequest(Bilingual(f"type 可取 {kinds}", f"type is one of {kinds}"), field="type")
-        trial = await self.services.webhook_trials.send(self.get_query_argument("target", ""), EventType(kind))
+        kind = read_choice(EventType, self.get_query_argument("type", EventType.ORDER_PAID), "type")
+        trial = await self.services.webhook_trials.send(self.get_query_argument("target", ""), kind)
         self.write_json(trial_view(trial))
 
 

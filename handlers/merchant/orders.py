@@ -11,6 +11,7 @@ import segno
 from handlers.web.base import ApiHandler, takes_query
 from handlers.web.numbers import NUMBER
 from handlers.web.plugin import Access, Route
+from handlers.web.query import read_choice
 from handlers.web.services import Services
 from handlers.web.support_file import MOST_CALLS, TEMPLATE, gather_support
 from handlers.web.views import call_view, merchant_view, received_view, why_view, with_pay
@@ -45,14 +46,7 @@ class OrdersHandler(ApiHandler):
 
     def _trade_state(self) -> TradeState | None:
         value = self.get_query_argument("trade_state", "")
-        if not value:
-            return None
-        if value not in list(TradeState):
-            states = ", ".join(TradeState)
-            raise BadRequest(
-                Bilingual(f"trade_state 可取 {states}", f"trade_state is one of {states}"), field="trade_state"
-            )
-        return TradeState(value)
+        return read_choice(TradeState, value, "trade_state") if value else None
 
 
 class OrderHandler(ApiHandler):

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from handlers.web.base import ApiHandler, takes_query
 from handlers.web.event_stream import Frame, Streaming
 from handlers.web.plugin import Access, Route
+from handlers.web.query import read_choice, read_out_trade_no
 from handlers.web.scopes import EVENT_STREAM
 from handlers.web.services import Services
-from wechat.domain.errors import BadRequest, Bilingual, Forbidden, Unauthorized
+from wechat.domain.errors import Forbidden, Unauthorized
 from wechat.domain.news import News, NewsKind
-from wechat.domain.orders import OUT_TRADE_NO
 from wechat.domain.times import to_v3
 from wechat.events.webhooks import Webhook
 
@@ -32,22 +32,13 @@ class StreamHandler(KeyStream):
 
     @takes_query("kind", "out_trade_no")
     async def get(self) -> None:
-        with self.services.feed.listen(self._kinds(), self._out_trade_no()) as listener:
+        number = read_out_trade_no(self.get_query_argument("out_trade_no", ""), "out_trade_no")
+        with self.services.feed.listen(self._kinds(), number) as listener:
             await self.send_news(listener, render)
 
     def _kinds(self) -> list[NewsKind]:
-        wanted = [kind for kind in self.get_query_argument("kind", "").split(",") if kind]
-        if not set(wanted) <= set(NewsKind):
-            kinds = ", ".join(NewsKind)
-            raise BadRequest(Bilingual(f"kind 可取 {kinds}", f"kind is one of {kinds}"), field="kind")
-        return [NewsKind(each) for each in wanted]
-
-    def _out_trade_no(self) -> str:
-        number = self.get_query_argument("out_trade_no", "")
-        if number and not OUT_TRADE_NO.fullmatch(number):
-            text = Bilingual("out_trade_no 格式不正确", "out_trade_no has an invalid format")
-            raise BadRequest(text, field="out_trade_no")
-        return number
+        wanted = self.get_query_argument("kind", "").split(",")
+        return [read_choice(NewsKind, kind, "kind") for kind in wanted if kind]
 
 
 class EventStreamHandler(KeyStream):

@@ -6,6 +6,7 @@ from typing import Any
 
 from handlers.web.base import ApiHandler
 from handlers.web.plugin import Access, Route
+from handlers.web.query import read_choice
 from handlers.web.services import Services
 from wechat.domain.audit import Act
 from wechat.domain.errors import BadRequest, Bilingual
@@ -30,11 +31,7 @@ class UserHandler(ApiHandler):
 
     def role(self) -> Role:
         """Raises BadRequest."""
-        value = self.text("role")
-        if value not in set(Role):
-            names = ", ".join(Role)
-            raise BadRequest(Bilingual(f"role 为 {names} 之一", f"role is one of {names}"), field="role")
-        return Role(value)
+        return read_choice(Role, self.text("role"), "role")
 
     async def note(self, act: Act, name: str, before: str = "", after: str = "") -> None:
         await self.services.staff.audit.write(Actor(OPERATOR, "", self.client_ip), act, name, before, after)

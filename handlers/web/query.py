@@ -1,13 +1,17 @@
-"""Query arguments that a handler would not read."""
+"""Values of requests: query arguments that would be ignored, choices, numbers of orders."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import TypeVar
 
 from wechat.domain.errors import BadRequest, Bilingual
+from wechat.domain.orders import OUT_TRADE_NO
 
 MAX_FIELD = 64
 """Letters of an argument's name that are told."""
+E = TypeVar("E", bound=StrEnum)
 
 
 def refuse_unread(arguments: Mapping[str, Sequence[bytes]], allowed: Sequence[str]) -> None:
@@ -27,3 +31,18 @@ def refuse_unread(arguments: Mapping[str, Sequence[bytes]], allowed: Sequence[st
             f"The query argument {repeated} is given more than once (write & within a value as %26)",
         )
         raise BadRequest(text, code="REPEATED_ARGUMENT", field=repeated)
+
+
+def read_choice(choices: type[E], value: str, field: str) -> E:
+    """The member of ``choices`` that ``value`` names. Raises BadRequest, which lists them."""
+    if value not in list(choices):
+        names = ", ".join(choices)
+        raise BadRequest(Bilingual(f"{field} 可取 {names}", f"{field} is one of {names}"), field=field)
+    return choices(value)
+
+
+def read_out_trade_no(value: str, field: str) -> str:
+    """``value``, a merchant order number or empty. Raises BadRequest."""
+    if value and not OUT_TRADE_NO.fullmatch(value):
+        raise BadRequest(Bilingual(f"{field} 格式不正确", f"{field} has an invalid format"), field=field)
+    return value
