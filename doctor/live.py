@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from doctor.subject import Subject
-from service import gateways
 from service.clocks import SystemClock
-from service.gateways import Pay
+from service.parts import gateways
+from service.parts.gateways import Pay
 from service.runtime import SystemRandom, ThreadPool
 from service.settings.model import Settings
 from wechat.account.client import AccountClient

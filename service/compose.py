@@ -12,21 +12,21 @@ from typing import Any, Protocol
 
 from handlers.web import plugin
 from handlers.web.services import Books, Probe, Services
-from service import gateways
-from service.alarm_channels import build_channels
 from service.clocks import SimulatorClock, SystemClock
-from service.core_settings import (
+from service.parts import gateways
+from service.parts.alarm_channels import build_channels
+from service.parts.core_settings import (
     BillCacheSettings,
     CoreSettings,
     read_bill_settings,
     read_catalogue,
     read_core_settings,
 )
-from service.insight import build_insight, build_summary_worker
-from service.recording import record_calls
+from service.parts.insight import build_insight, build_summary_worker
+from service.parts.recording import record_calls
+from service.parts.staff import build_staff
 from service.runtime import PrometheusTelemetry, SystemRandom, ThreadPool
 from service.settings.model import Settings
-from service.staff import build_staff
 from storage.memory.storage import MemoryStorage
 from storage.mongo.storage import MongoStorage
 from storage.redis.news_channel import NewsChannel

@@ -31,11 +31,7 @@ OURS = (
 ROOTS = (
     "server",
     "service.compose",
-    "service.core_settings",
-    "service.gateways",
-    "service.recording",
-    "service.alarm_channels",
-    "service.staff",
+    "service.parts",
     "service.clocks",
     "service.runtime",
     "doctor.live",
@@ -153,7 +149,7 @@ class Rule(NamedTuple):
 
 LIBRARIES = (*SERVICE, "simulator", "manage", "cli", "scripts", "doctor")
 RULES = [
-    Rule("only the composition root and handlers import handlers", LIBRARIES, ("handlers",), ("server", "service.compose", "service.staff", "service.insight", "handlers")),
+    Rule("only the composition root and handlers import handlers", LIBRARIES, ("handlers",), ("server", "service.compose", "service.parts.staff", "service.parts.insight", "handlers")),
     Rule("nothing imports server", LIBRARIES, ("server",)),
     Rule("only the composition root imports its parts", LIBRARIES, ROOTS[1:-1], ROOTS),
     Rule("use cases know nothing of storage, handlers or the composition root", ("wechat",), ("storage", "handlers", "service")),
@@ -421,7 +417,7 @@ def test_the_command_line_knows_the_doctors_report_and_nothing_else_of_it() -> N
     ] == []
 
 
-BUILDERS = {"server", "service.compose", "service.gateways", "service.alarm_channels", "simulator.app"}
+BUILDERS = {"server", "service.compose", "service.parts.gateways", "service.parts.alarm_channels", "simulator.app"}
 VERIFIERS = {
     "wechat.pay.v2.gateway",
     "wechat.pay.v2.refunds",

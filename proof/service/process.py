@@ -32,7 +32,7 @@ from service.compose import (
     build_core,
     build_workers,
 )
-from service.core_settings import BillCacheSettings
+from service.parts.core_settings import BillCacheSettings
 from storage.documents import BulkDocuments, Document, Encoded, Range, Replacement
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import Stores

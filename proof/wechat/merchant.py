@@ -22,7 +22,7 @@ from proof.wechat.payments import WeChat
 from proof.wechat.platform_keys import OneKey, PlatformKeys, QuickKey, make_key
 from proof.wechat.protocol_v2 import ProtocolV2, read_xml, write_xml
 from proof.wechat.protocol_v3 import ProtocolV3
-from service.core_settings import CoreSettings
+from service.parts.core_settings import CoreSettings
 from wechat.domain.facts import Api
 from wechat.domain.ports import Runtime
 from wechat.orders.drafts import OrderDefaults

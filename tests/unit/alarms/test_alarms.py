@@ -17,7 +17,7 @@ import pytest
 from aiohttp import web
 from pydantic import TypeAdapter
 
-from service.alarm_channels import build_channels
+from service.parts.alarm_channels import build_channels
 from service.settings.alarms import AlarmChannel
 from tests.contract.samples import NOW, NUMBER
 from tests.support.clock import ManualClock

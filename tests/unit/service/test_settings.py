@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 import yaml
 
-from service import gateways
+from service.parts import gateways
 from service.settings.loading import build, load
 from storage.embedded.servers import free_port
 from tests.support.keys import certificate_pem, private_pem

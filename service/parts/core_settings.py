@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import time, timedelta
 from pathlib import Path
 
-from service import gateways
+from service.parts import gateways
+from service.parts.slip_keys import find_slip_keys
 from service.settings.model import Settings
-from service.slip_keys import find_slip_keys
 from wechat.domain.facts import Funds
 from wechat.domain.money import Fen
 from wechat.explain.model import Keys

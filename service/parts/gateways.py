@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from service.parts.slip_keys import build_sign_errors
 from service.settings.model import Settings
 from service.settings.pay import PaySettings, V2Settings, V3Settings
-from service.slip_keys import build_sign_errors
 from wechat.domain.facts import Api
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order, TradeType
