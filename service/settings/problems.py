@@ -62,36 +62,38 @@ def _equal_secrets(settings: Settings) -> list[Check]:
 
 
 def _production_problems(settings: Settings) -> list[Check]:
-    found = [*_placeholder_problems(settings), *_relative_folders(settings), *_login_link(settings)]
-    for key, url, example in (
-        ("mongo.url", settings.mongo.url, "mongodb://"),
-        ("redis.url", settings.redis.url, "redis://"),
-    ):
-        if url in (EMBEDDED, MEMORY):
-            found.append(
-                (
-                    key,
-                    f"生产环境不用 {url}，请填 {example}…",
-                    f"production does not use {url}; set a {example}… address",
-                )
-            )
+    return [
+        *_placeholder_problems(settings),
+        *_relative_folders(settings),
+        *_login_link(settings),
+        *_embedded_stores(settings),
+        *_simulator(settings),
+        *_insecure_addresses(settings),
+    ]
+
+
+def _embedded_stores(settings: Settings) -> list[Check]:
+    stores = (("mongo.url", settings.mongo.url, "mongodb://"), ("redis.url", settings.redis.url, "redis://"))
+    return [
+        (key, f"生产环境不用 {url}，请填 {example}…", f"production does not use {url}; set a {example}… address")
+        for key, url, example in stores
+        if url in (EMBEDDED, MEMORY)
+    ]
+
+
+def _simulator(settings: Settings) -> list[Check]:
     accounts = (settings.account.appid, settings.pay.app_appid, settings.pay.mchid)
-    if settings.simulator_url or any(account.startswith(("wxsim", "sim")) for account in accounts):
-        found.append(
-            (
-                "simulator_url",
-                "生产环境不接模拟器及其账号，请换成真实账号并删除此项",
-                "production refuses the simulator and its accounts; use real ones and remove this",
-            )
-        )
+    if not settings.simulator_url and not any(account.startswith(("wxsim", "sim")) for account in accounts):
+        return []
+    zh = "生产环境不接模拟器及其账号，请换成真实账号并删除此项"
+    return [("simulator_url", zh, "production refuses the simulator and its accounts; use real ones and remove this")]
+
+
+def _insecure_addresses(settings: Settings) -> list[Check]:
+    found: list[Check] = []
     if not _public_https(settings.http.public_base_url):
-        found.append(
-            (
-                "http.public_base_url",
-                "需要公网可访问的 https 地址，微信才能回调",
-                "needs a public https address that WeChat can call",
-            )
-        )
+        zh = "需要公网可访问的 https 地址，微信才能回调"
+        found.append(("http.public_base_url", zh, "needs a public https address that WeChat can call"))
     outward = {
         "pay.base_urls": settings.pay.base_urls,
         "pay.v2.refund_urls": settings.pay.v2.refund_urls if settings.pay.v2 else (),
