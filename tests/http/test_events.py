@@ -104,10 +104,10 @@ async def test_the_command_line_lists_events_and_sends_a_delivered_one_again_if_
     await shop.paid("20260301-by-hand")
     event = wait_until(lambda: _of(shop, "20260301-by-hand", "good", "delivered"))
     manage, before = Manage(shop.service.url, API_KEY), _count(shop.good, event["id"])
+    assert (await manage("events", "resend", event["id"], "--json")).error()["code"] == "NOTHING_TO_RESEND"
     listed = await manage("events", "list", "--state", "delivered", "--json")
     assert event in listed.json()["events"]
     assert event["id"] in (await manage("events", "list")).out
-    assert (await manage("events", "resend", event["id"], "--json")).error()["code"] == "NOTHING_TO_RESEND"
     assert (await manage("events", "resend", event["id"], "--target", "good")).code == 2
     no = await manage.on_a_terminal("events", "resend", event["id"], "--target", "good", answer="n\n")
     assert (no.code, _count(shop.good, event["id"])) == (1, before)
