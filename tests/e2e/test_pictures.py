@@ -38,7 +38,7 @@ async def test_the_journey_fits_in_four_pictures(payer: Payer, browser: Browser,
         await payer.sheet.locator(f'[data-key="{digit}"]').click()
     await payer.sees_paid()
     await page.screenshot(path=pictures / "paid.png")
-    await put_side_by_side(browser, pictures, STEPS, "journey", 325)
+    await put_side_by_side(browser, pictures, STEPS, "journey", 315)
     for name in (*STEPS, "journey"):
         picture = (pictures / f"{name}.png").read_bytes()
         assert picture.startswith(b"\x89PNG")

@@ -160,7 +160,7 @@ class ApiKeys:
         try:
             await self._updater.update(name, lambda key: see_key(key, now))
         except StoreUnavailable as error:
-            log.warning("key_use_not_written", key=name, error=str(error))
+            log.warning("key_use_not_written", name=name, error=str(error))
 
     async def _update(self, name: str, transition: Callable[[ApiKey], ApiKey]) -> ApiKey:
         change = await self._updater.update(name, transition)
