@@ -76,7 +76,9 @@ def resend(
 @app.command(help=words("向一个 webhook 发送签名的测试事件", "Send a signed test event to a webhook, once."))
 def test(
     target: Annotated[str | None, typer.Option(help=words("webhook 的名称", "the webhook's name"))] = None,
-    kind: Annotated[str, typer.Option("--type", help=", ".join(EventType))] = EventType.ORDER_PAID,
+    kind: Annotated[
+        str, typer.Option("--type", help=words("事件：", "the event: ") + ", ".join(EventType))
+    ] = EventType.ORDER_PAID,
     url: Url = None,
     key_file: KeyFile = None,
     as_json: AsJson = False,

@@ -54,19 +54,21 @@ def create(
     description: Annotated[str, typer.Option(help=words("商品说明", "what is sold"))],
     amount: AmountInFen = None,
     yuan: AmountInYuan = None,
-    trade_type: Annotated[str, typer.Option("--trade-type", help="NATIVE, JSAPI, MWEB, APP")] = "NATIVE",
+    trade_type: Annotated[
+        str, typer.Option("--trade-type", help=words("交易类型：", "the trade type: ") + "NATIVE, JSAPI, MWEB, APP")
+    ] = "NATIVE",
     openid: Annotated[str | None, typer.Option(help=words("JSAPI 订单的用户", "whose JSAPI order it is"))] = None,
     no: Annotated[str | None, typer.Option("--no", help=words("商户订单号", "out_trade_no"))] = None,
     attach: Annotated[str | None, typer.Option(help=words("附加数据", "comes back with the payment"))] = None,
     expires_in_s: Annotated[
         int | None, typer.Option("--expires-in", metavar="S", help=words("多少秒内可支付", "payable for so long"))
     ] = None,
-    api: Annotated[str | None, typer.Option(help="v3, v2")] = None,
+    api: Annotated[str | None, typer.Option(help=words("API 版本：", "the API version: ") + "v3, v2")] = None,
     payer_client_ip: Annotated[
         str | None,
         typer.Option("--payer-client-ip", help=words("MWEB 订单：用户的 IP", "the payer's address, for MWEB")),
     ] = None,
-    key: Annotated[str | None, typer.Option(help="Idempotency-Key")] = None,
+    key: Annotated[str | None, typer.Option(help=words("幂等键（Idempotency-Key）", "the Idempotency-Key"))] = None,
     url: Url = None,
     key_file: KeyFile = None,
     as_json: AsJson = False,

@@ -198,7 +198,10 @@ def test_d4_every_merchant_route_has_a_scope(method: str) -> None:
     found = {
         scope_of(method, each.pattern) for each in endpoints() if each.access == "merchant" and each.method == method
     }
-    assert found == ({Scope.READ} if method == "GET" else {Scope.ORDERS, Scope.REFUNDS, Scope.OPERATE})
+    reading = {Scope.READ, Scope.OPERATE}  # events are streamed with the bodies that webhooks receive
+    assert found == (reading if method == "GET" else {Scope.ORDERS, Scope.REFUNDS, Scope.OPERATE})
+    operating = {each.pattern for each in endpoints() if scope_of("GET", each.pattern) is Scope.OPERATE}
+    assert operating == {"/api/events/stream"}
 
 
 OTHER = "9876543210ABCDEFGHIJKLMNOPQRSTUV"
