@@ -12,8 +12,9 @@ from service.settings.values import MAX_ORIGIN, _origin
 from tests.http.client import Shop
 from tests.support.clock import ManualClock
 from tests.support.ordering import Service
+from tests.support.stall import Stall, stalled
 from wechat.domain.errors import Conflict, GatewayRefused, OutcomeUnknown
-from wechat.domain.orders import TradeState
+from wechat.domain.orders import Order, TradeState
 from wechat.orders.requests import MAX_DESCRIPTION, CreateOrderRequest
 from wechat.pay.codes import KNOWN_AT_WECHAT
 
@@ -87,6 +88,52 @@ async def test_b2_not_while_the_first_request_is_under_way(local: Service) -> No
     core = local.process()
     await core.updates.insert(core.orders._drafts.draft_order(sale(), "203.0.113.7", "shop"))
     await another_is_refused(local)
+
+
+async def test_b2_a_late_answer_to_the_first_request_is_not_one_to_the_second(local: Service) -> None:
+    """The first request is under way while another process is refused and a second order takes the number."""
+    stall = Stall(local.v3, "prepay", after=True)
+    first = await stalled(local.sale(sale()), stall)
+    other = await replace_in_another_process(local)
+    stall.go.set()
+    with pytest.raises(Conflict) as conflict:
+        await first
+    assert conflict.value.public_code == "OUT_TRADE_NO_USED"
+    assert local.stored(other) == other
+
+
+async def test_b2_a_late_refusal_of_the_first_does_not_free_the_number_of_the_second(local: Service) -> None:
+    stall = Stall(local.v3, "prepay")
+    first = await stalled(local.sale(sale()), stall)
+    other = await replace_in_another_process(local)
+    local.v3.failures = [refused()]
+    stall.go.set()
+    with pytest.raises(Conflict):
+        await first
+    assert local.stored(other) == other
+
+
+async def test_b2_a_close_of_the_first_does_not_close_the_second(local: Service) -> None:
+    local.v3.failures = [refused()]
+    with pytest.raises(GatewayRefused):
+        await local.sale(sale())
+    stall = Stall(local.v3, "close")
+    closing = await stalled(local.orders.close(NUMBER, source="merchant"), stall)
+    other = (await local.sale(sale(total=250))).order
+    local.v3.failures = [refused("ORDER_NOT_EXIST")]
+    stall.go.set()
+    with pytest.raises(Conflict):
+        await closing
+    assert local.stored(other).trade_state is TradeState.NOTPAY
+
+
+async def replace_in_another_process(local: Service) -> Order:
+    """The first order is refused and replaced there; the order that has its number then."""
+    process = local.process()
+    local.v3.failures = [refused()]
+    with pytest.raises(GatewayRefused):
+        await process.orders.place_order(sale(), merchant="shop", client_ip="203.0.113.7")
+    return (await process.orders.place_order(sale(total=250), merchant="shop", client_ip="203.0.113.7")).order
 
 
 async def another_is_refused(local: Service) -> None:

@@ -94,13 +94,19 @@ def replace_refused_order(order: Order, draft: Order, entry: TimelineEntry) -> O
     if is_same_sale(order, draft):
         return order
     if not order.is_refused:
-        raise Conflict(
-            Bilingual("这个订单号已用于另一笔订单", "This out_trade_no belongs to another order"),
-            code="OUT_TRADE_NO_USED",
-            field="out_trade_no",
-        )
+        raise _number_in_use()
     timeline = extend(order.timeline, entry)
     return replace(draft, timeline=timeline, outbox=order.outbox, sequence=order.sequence, notes=order.notes)
+
+
+def require_sale(order: Order, asked: Order) -> Order:
+    """``order``, if it is still the one that WeChat was asked about; what was answered says nothing of any other.
+
+    Raises Conflict where another order has replaced it under its number meanwhile.
+    """
+    if not is_same_sale(order, asked):
+        raise _number_in_use()
+    return order
 
 
 def is_same_sale(one: Order, other: Order) -> bool:
@@ -155,6 +161,11 @@ def remove_events(order: Order, ids: frozenset[str]) -> Order:
     """Drop staged events that were handed out."""
     kept = tuple([event for event in order.outbox if event.id not in ids])
     return order if len(kept) == len(order.outbox) else drop_old_failures(replace(order, outbox=kept))
+
+
+def _number_in_use() -> Conflict:
+    text = Bilingual("这个订单号已用于另一笔订单", "This out_trade_no belongs to another order")
+    return Conflict(text, code="OUT_TRADE_NO_USED", field="out_trade_no")
 
 
 def already_paid() -> Conflict:

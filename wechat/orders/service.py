@@ -26,7 +26,7 @@ from wechat.domain.orders import (
 )
 from wechat.domain.payments import SECOND_PAYMENT
 from wechat.domain.ports import Runtime
-from wechat.domain.transitions import already_paid, must_be_payable
+from wechat.domain.transitions import already_paid, must_be_payable, require_sale
 from wechat.orders.drafts import Drafts, Item, OrderDefaults
 from wechat.orders.intake import Intake
 from wechat.orders.payments import PaymentRecorder
@@ -256,7 +256,9 @@ class Orders:
         reached = await self._close_at_wechat(order)
         closed = self._entry("closed", source, by)
         check_at = None if reached else closed.at + UNKNOWN_CHECK
-        change = await self._updates.update(order.key, lambda current: transitions.close(current, closed, check_at))
+        change = await self._updates.update(
+            order.key, lambda current: transitions.close(require_sale(current, order), closed, check_at)
+        )
         return change.after
 
     async def _close_at_wechat(self, order: Order) -> bool:
@@ -337,14 +339,16 @@ class Orders:
         detail = {"code": code} | ({"slip": error.cause.code} if error.cause else {})
         entry = TimelineEntry(self._clock.now(), "prepay_refused", str(order.api), detail=detail)
         refusal = "" if code in KNOWN_AT_WECHAT else code
-        await self._updates.update(order.key, lambda current: transitions.refuse_placing(current, refusal, entry))
+        await self._updates.update(
+            order.key, lambda current: transitions.refuse_placing(require_sale(current, order), refusal, entry)
+        )
 
     async def _unified_order(self, order: Order) -> Order:
         prepay = await self._gateway(order).prepay(order, self._clock.now())
         entry = self._entry("prepay", str(order.api))
         check_at = entry.at + (V2_CLOSE_AGE if order.api is Api.V2 else timedelta(0))
         change = await self._updates.update(
-            order.key, lambda current: transitions.set_prepay(current, prepay, entry, check_at)
+            order.key, lambda current: transitions.set_prepay(require_sale(current, order), prepay, entry, check_at)
         )
         if change.after.trade_state is TradeState.CLOSED:
             must_be_payable(change.after, entry.at)
