@@ -30,8 +30,9 @@ class ApprovalsHandler(ConsoleHandler):
 
     async def get(self) -> None:
         approvals = self.services.staff.approvals
-        waiting = await approvals.waiting()
-        decided = [each for each in await approvals.latest() if each.state is not ApprovalState.WAITING]
+        waiting = [*await approvals.unfinished(self.staff.name), *await approvals.waiting()]
+        latest = await approvals.latest()
+        decided = [each for each in latest if each.state is not ApprovalState.WAITING and each not in waiting]
         labels = {"acts": ACTS, "states": STATES, "yuan": yuan, "beijing": beijing}
         labels |= {"page_of": page_of, "result_of": name_result}
         self.render_console("approvals.html", waiting=waiting, decided=decided, **labels)

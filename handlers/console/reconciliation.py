@@ -31,6 +31,8 @@ from wechat.reconciliation.accounts import double_entry
 from wechat.reconciliation.books import ACTIONS, Action, Difference, DifferenceKind, Status
 from wechat.reconciliation.days import BookDay
 from wechat.reconciliation.labels import ACTION_LABELS, AUTHORS, COUNTS, KINDS, STATUSES, SUMS
+from wechat.reconciliation.records import BookRecords
+from wechat.reconciliation.repairs import Repairs
 from wechat.staff.approvals import PendingAct
 
 PATH = "/console/reconciliation"
@@ -201,6 +203,16 @@ class BillFileHandler(BookFiles, ConsoleHandler):
         await self.send(bill.path)
 
 
+async def refund_surplus(records: BookRecords, repairs: Repairs, approval: Approval) -> str:
+    """Give back the payment that two people agreed on; the difference's status then. Where that was done before, but
+    the process died before the approval said so, nothing is left to do."""
+    day, by = date.fromisoformat(str(approval.data["day"])), f"{approval.requested_by}, {approval.decided_by}"
+    held = await records.difference(day, approval.subject)
+    if held and any((line.by, line.action) == (by, Action.REFUND) for line in held.audit):
+        return held.status.value
+    return (await repairs.repair(day, approval.subject, Action.REFUND, by=by)).status.value
+
+
 def calendar(
     first: date, last: date, held: Sequence[BookDay], open_by_day: Mapping[date, int]
 ) -> list[list[CalendarDay | None]]:
@@ -266,15 +278,11 @@ WORDS = {
 """What the template of a day calls."""
 
 
-async def refund_surplus(services: Services, approval: Approval) -> str:
-    """Carry out a repair that two people agreed on; see ``Perform``."""
-    day, by = date.fromisoformat(str(approval.data["day"])), f"{approval.requested_by}, {approval.decided_by}"
-    after = await services.books.repairs.repair(day, approval.subject, Action.REFUND, by=by)
-    return after.status.value
-
-
 def routes(services: Services) -> list[Route]:
-    services.staff.approvals.register(Act.REPAIR, lambda approval: refund_surplus(services, approval))
+    books = services.books
+    services.staff.approvals.register(
+        Act.REPAIR, lambda approval: refund_surplus(books.records, books.repairs, approval)
+    )
     return console_routes(
         services,
         Page(PATH, CalendarHandler, "console_reconciliation", Permission.READ),

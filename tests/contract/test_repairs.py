@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from handlers.console.reconciliation import refund_surplus
 from storage.mongo.driver import Connection
 from storage.mongo.storage import MongoStorage
 from storage.stores.all import DIFFERENCES
@@ -17,10 +18,14 @@ from tests.contract.samples import MCHID, an_order
 from tests.support.clock import ManualClock
 from tests.support.refund_fixture import FakeRefundGateway, fact
 from tests.support.runtime import a_runtime
+from wechat.domain.approvals import Approval
+from wechat.domain.audit import Act
 from wechat.domain.errors import Conflict, FenpayError, GatewayRefused, Mismatch, NotFound, NotSent, OutcomeUnknown
 from wechat.domain.facts import Api, Notification, RefundState, RemoteRefund, RemoteState, Transaction, Verified
+from wechat.domain.money import Fen
 from wechat.domain.orders import AppPayParams, Order, PayParams, Prepay, Refund, TradeState
 from wechat.domain.refunds import claim_refund, refuse_refund
+from wechat.domain.staff import Permission
 from wechat.domain.times import day_span
 from wechat.orders.drafts import OrderDefaults
 from wechat.orders.payments import PaymentRecorder
@@ -296,6 +301,29 @@ async def test_a_repair_that_died_after_the_refund_was_asked_for_is_finished_by_
     says(shop, state=RemoteState.REFUND)  # done since
     difference = await shop.found(DifferenceKind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
     assert (await shop.repair(difference, Action.REFUND)).status is Status.REPAIRED
+    assert len(await shop.all_refunds()) == 1
+
+
+async def test_two_peoples_refund_is_done_once_also_where_the_process_died_before_it_said_so(shop: Shop) -> None:
+    await shop.pay()
+    difference = await shop.found(DifferenceKind.DOUBLE_PAYMENT, PAID, PAID._replace(transaction_id="4201"))
+    says(shop)
+    approval = Approval(
+        id="0" * 16,
+        act=Act.REPAIR,
+        permission=Permission.REFUND,
+        subject=difference.id,
+        amount=Fen(3600),
+        reason="twice",
+        data={"day": DAY.isoformat(), "by": "anna"},
+        requested_by="anna",
+        requested_at=shop.clock.now(),
+        decided_by="ben",
+    )
+    for _ in range(2):
+        assert await refund_surplus(shop.records, shop.repairs, approval) == Status.REPAIRED
+    with pytest.raises(Conflict, match="DIFFERENCE_SETTLED"):  # another's word about the same payment is another act
+        await refund_surplus(shop.records, shop.repairs, replace(approval, decided_by="carla"))
     assert len(await shop.all_refunds()) == 1
 
 

@@ -8,7 +8,7 @@ from wechat.diagnosis.snapshot import Finding, OrderSnapshot
 from wechat.domain.facts import RefundState
 from wechat.domain.money import yuan
 from wechat.domain.orders import RELEASES_RESERVATION, Refund
-from wechat.domain.refunds import not_now
+from wechat.domain.refunds import CANCELLED, not_now
 from wechat.support.cli_hints import command
 
 
@@ -84,8 +84,10 @@ def _explain_failure(refunds: Sequence[Refund]) -> list[Finding]:
     if not refunds or refunds[-1].state not in RELEASES_RESERVATION:
         return []
     refund = refunds[-1]
-    code = refund.refusal if refund.state is RefundState.REFUSED else refund.state.value
     amount, step = yuan(refund.refund), command("refund show", refund.out_refund_no)
+    if refund.refusal == CANCELLED:
+        return [Finding(f"退款 ¥{amount} 已取消", f"the refund of ¥{amount} was cancelled", step)]
+    code = refund.refusal if refund.state is RefundState.REFUSED else refund.state.value
     return [Finding(f"退款 ¥{amount} 未成功（{code}）", f"the refund of ¥{amount} failed ({code})", step)]
 
 

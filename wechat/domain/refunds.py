@@ -221,8 +221,8 @@ def cancel_refund(order: Order, out_refund_no: str, by: str, now: datetime, *, d
     ``denied_sends``: how often it had been sent when WeChat was queried, not before ``now``, and had no such refund; 0
     if WeChat was not queried. Raises Conflict where WeChat has the refund or may have it, and for one by policy.
     """
-    refund = _must_have(order, out_refund_no)
-    if not refund.reserves:
+    refund = order.refund_of(out_refund_no)
+    if refund is None or not refund.reserves:  # None: it came to nothing, and has made room for others since
         return order
     if refund.state is not RefundState.REQUESTED:
         text = Bilingual("微信支付已受理这笔退款，不能取消", "WeChat Pay took this refund; it cannot be cancelled")

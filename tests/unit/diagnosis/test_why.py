@@ -20,6 +20,7 @@ from wechat.domain.facts import Api, Received, RefundState, RemoteState, Transac
 from wechat.domain.labels import MISMATCHES
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order, Payment, Refund, TimelineEntry, TradeState
+from wechat.domain.refunds import CANCELLED
 
 TEN = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)  # 10:00:00 in Beijing
 HAN = re.compile("[\u4e00-\u9fff]")
@@ -459,6 +460,16 @@ ROWS = {
         "manage.py refund query R20260301-1",
         received=ON_TIME,
         refunds=(refund(RefundState.REQUESTED, sends=1, timeline=(NOT_TAKEN,)),),
+    ),
+    "refund was cancelled": Row(
+        paid(BY_NOTICE),
+        there(),
+        "用户于 10:02:11 支付 ¥18.00；支付通知 1 秒后到达，订单状态已更新；退款 ¥5.00 已取消。",
+        "The payer paid ¥18.00 at 10:02:11; WeChat's notification came 1 s later and was recorded; the refund of ¥5.00 "
+        "was cancelled.",
+        "manage.py refund show R20260301-1",
+        received=ON_TIME,
+        refunds=(refund(RefundState.REFUSED, refusal=CANCELLED),),
     ),
     "refund was refused": Row(
         paid(BY_NOTICE),

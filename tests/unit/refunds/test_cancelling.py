@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -192,3 +193,16 @@ async def test_by_the_transition_a_refund_that_was_sent_is_cancelled_only_after_
         cancel_refund(shop.stored_order, refund.out_refund_no, "clerk", later)
     cancelled = cancel_refund(shop.stored_order, refund.out_refund_no, "clerk", later, denied_sends=1)
     assert transitions.refundable(cancelled, refund.transaction_id) == 100
+
+
+async def test_one_that_came_to_nothing_and_made_room_for_others_is_not_found(shop: Shop) -> None:
+    refund = await queued(shop)
+    await cancel(shop, refund)
+    process = shop.fixture.process()
+    stall = Stall(process.updates, "update")
+    task = await stalled(cancel(shop, refund, process), stall)
+    others = tuple([each for each in shop.stored_order.refunds if each.out_refund_no != refund.out_refund_no])
+    await shop.fixture.core.updates.update(shop.order.key, lambda order: replace(order, outbox=(), refunds=others))
+    stall.go.set()
+    with pytest.raises(NotFound):
+        await task

@@ -1,6 +1,6 @@
 """Orders and refunds against a plain model: any order of events, on any clock, with a WeChat that answers as it likes.
 
-Steps: create, pay and pay again (notified or not), close, refund, query of either, crash in the middle of any of these,
+Steps: create, pay and pay again (notified or not), close, refund, cancel, query of either, crash in the middle of any of these,
 answers of the store that are lost, time and workers, events handed out, refunds by hand at WeChat, and the bill with
 its repairs. Two processes take turns. The small form runs with the suite; the one to run before a release has 2,000
 runs of 50 steps: ``EXAMPLES=2000 pytest tests/unit/refunds/test_refund_machine.py --timeout 3600``.
@@ -41,7 +41,16 @@ from wechat.domain.numbers import payment_number, refund_number
 from wechat.domain.orders import MAX_TIMELINE, MIN_REFUND_INTERVAL, Order, Refund, TradeState
 from wechat.domain.payments import MAX_PAYMENTS
 from wechat.domain.ports import WRITES_KEPT, Stored
-from wechat.domain.refunds import MAX_FAILED, MAX_REFUND_TIMELINE, MAX_REFUNDS, LeaseLost, has_room
+from wechat.domain.refunds import (
+    CANCELLED,
+    LEASE,
+    MAX_FAILED,
+    MAX_REFUND_TIMELINE,
+    MAX_REFUNDS,
+    POLICY,
+    LeaseLost,
+    has_room,
+)
 from wechat.domain.transitions import remove_events
 from wechat.orders.requests import CreateOrderRequest
 from wechat.orders.updates import OrderUpdates
@@ -407,6 +416,33 @@ class RefundMachine(RuleBasedStateMachine):
         answer = self.run(self.both[by].refunds.query(number))
         assert not isinstance(answer, CallerError | Mismatch)
 
+    @precondition(lambda self: bool(self.refunds))
+    @rule(data=st.data(), at=st.sampled_from([0, 0, 0, *range(1, 7)]), after=st.booleans(), mood=moods)
+    def cancel(self, data: st.DataObject, at: int, after: bool, mood: str) -> None:
+        """A refund is cancelled, one that waits if there is any."""
+        waiting = [number for number, refund in self.refunds.items() if refund.state is RefundState.REQUESTED]
+        number = data.draw(st.sampled_from(waiting or list(self.refunds)))
+        self.cancel_one(number, self.process(CrashPoint(at, after)), mood)
+
+    def cancel_one(self, number: str, process: Core, mood: str) -> None:
+        self.mood(mood)
+        answer = self.run(process.refunds.cancel(number, by="clerk"))
+        if isinstance(answer, Refund):
+            assert not answer.reserves
+        elif isinstance(answer, Conflict):
+            assert self.refunds[number].reserves
+        else:
+            assert isinstance(answer, SimulatedCrash | StoreUnavailable)
+
+    @rule(by=processes, amount=amounts, asked=moods, mood=moods)
+    def refund_and_cancel(self, by: int, amount: int, asked: str, mood: str) -> None:
+        """Cancelled when no request for it can be under way any more, whatever WeChat has made of it."""
+        number = f"given-up-{len(self.refunds)}"
+        self.refund_by_number(True, number, amount, 0, False, asked)
+        self.clock.advance(LEASE.total_seconds())
+        if number in self.refunds:
+            self.cancel_one(number, self.both[by], mood)
+
     @precondition(lambda self: self.there)
     @rule(by=processes)
     def bill(self, by: int) -> None:
@@ -552,6 +588,14 @@ class RefundMachine(RuleBasedStateMachine):
                 assert (refunds[number].refund, refunds[number].out_trade_no) == (told.refund, told.out_trade_no)
             elif number not in refunds and number not in self.model.by_hand:
                 assert told.state is RefundState.CLOSED
+
+    @invariant()
+    def what_was_cancelled_never_goes_out(self) -> None:
+        """Nor is a payment kept for which no goods are given."""
+        for number, refund in self.refunds.items():
+            if refund.refusal == CANCELLED:
+                assert number not in self.refund_gateway.taken
+                assert refund.by != POLICY
 
     @invariant()
     def whoever_is_not_done_has_a_date(self) -> None:
