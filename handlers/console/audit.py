@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from urllib.parse import urlencode
 
 from handlers.console.base import ConsoleHandler
@@ -16,7 +16,7 @@ from wechat.domain.audit import Act, AuditEntry, AuditFilter
 from wechat.domain.errors import BadRequest, Bilingual
 from wechat.domain.labels import ROLES
 from wechat.domain.staff import Permission
-from wechat.domain.times import BEIJING, beijing
+from wechat.domain.times import BEIJING, beijing, parse_day
 
 PATH = "/console/audit"
 SHOWN = 50
@@ -98,7 +98,7 @@ def _midnight(chosen: Mapping[str, str], field: str) -> datetime | None:
     if field not in chosen:
         return None
     try:
-        return datetime.combine(date.fromisoformat(chosen[field]), time(), BEIJING)
+        return datetime.combine(parse_day(chosen[field]), time(), BEIJING)
     except ValueError:
         raise BadRequest(Bilingual("日期写作 2026-03-01", "A date is written 2026-03-01"), field=field) from None
 

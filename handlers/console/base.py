@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from tornado.web import RequestHandler
+from tornado.web import HTTPError, RequestHandler
 
 from handlers.console.navigation import menu_for
 from handlers.console.texts.common import TEXTS
@@ -118,8 +118,11 @@ class ConsoleHandler(PageHandler):
         return await self.services.staff.sessions.find(session_id) if session_id else None
 
     def check_xsrf_cookie(self) -> None:
-        """On every write, the login too."""
+        """On every write, the login too. A sibling domain can plant a token of its own, and its forms are sent the
+        session's cookie; so where the browser says which site a form is of, it has to be this one."""
         if self.request.method in methods(type(self)):
+            if self.request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+                raise HTTPError(403)
             RequestHandler.check_xsrf_cookie(self)
 
     @property

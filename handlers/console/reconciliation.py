@@ -25,7 +25,7 @@ from wechat.domain.errors import BadRequest, Bilingual, CallerError, GatewayRefu
 from wechat.domain.labels import ORDER_STATES, REFUND_STATES
 from wechat.domain.money import Fen, yuan_as_number
 from wechat.domain.staff import Permission
-from wechat.domain.times import beijing, beijing_day, span
+from wechat.domain.times import beijing, beijing_day, parse_day, span
 from wechat.pay.bills.gateways import NotYet
 from wechat.reconciliation.accounts import double_entry
 from wechat.reconciliation.books import ACTIONS, Action, Difference, DifferenceKind, Status
@@ -257,7 +257,7 @@ def order_page(difference: Difference) -> str:
 def read_month(text: str) -> date:
     """The month's first day. Raises BadRequest."""
     try:
-        return date.fromisoformat(f"{text}-01")
+        return parse_day(f"{text}-01")
     except ValueError:
         raise BadRequest(Bilingual("没有这个月份", "There is no such month"), field="month") from None
 

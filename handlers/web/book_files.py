@@ -12,6 +12,7 @@ from pathlib import Path
 from handlers.web import exports
 from handlers.web.base import BaseHandler
 from wechat.domain.errors import BadRequest, Bilingual, NotFound
+from wechat.domain.times import parse_day
 from wechat.reconciliation.books import Reconciliation
 
 DATE = r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
@@ -87,6 +88,6 @@ class BookFiles(BaseHandler):
 def read_day(text: str) -> date:
     """Raises BadRequest for a date that the calendar does not have."""
     try:
-        return date.fromisoformat(text)
+        return parse_day(text)
     except ValueError:
         raise BadRequest(Bilingual("没有这个日期", "There is no such date"), field="date") from None

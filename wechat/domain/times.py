@@ -90,6 +90,14 @@ def day_begun_about(moment: datetime) -> date | None:
     return day if day != beijing_day(moment - ABOUT_MIDNIGHT) else None
 
 
+def parse_day(text: str) -> date:
+    """A day as ``2026-03-01``. Raises ValueError, also for a year that is not in ``YEARS``."""
+    day = date.fromisoformat(text)
+    if day.year not in YEARS:
+        raise ValueError("not a year of any use")
+    return day
+
+
 def day_span(day: date) -> tuple[datetime, datetime]:
     """The Beijing day as UTC: its first moment, and the first of the next day."""
     start = datetime(day.year, day.month, day.day, tzinfo=BEIJING)

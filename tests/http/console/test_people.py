@@ -82,5 +82,6 @@ async def test_the_log_is_filtered_by_person_act_subject_and_date(
     assert len(await entries(admin, f"name={name}&from=2001-01-01&until=2999-12-31")) == 2
     page = await admin.page(f"/console/audit?name={name}&act=log_in")
     assert f'value="{name}"' in page
-    assert (await admin.get("/console/audit?from=yesterday")).status == 400
+    for query in ("from=yesterday", "from=0001-01-01", "until=9999-12-31"):
+        assert (await admin.get(f"/console/audit?{query}")).status == 400
     assert (await admin.get(f"/console/audit?act={quote('nonsense')}")).status == 400

@@ -142,5 +142,7 @@ async def test_the_files_of_a_day_and_of_a_month(reconciled: dict[Role, ConsoleB
 async def test_dates_that_do_not_exist_are_refused(people: dict[Role, ConsoleBrowser]) -> None:
     finance = people[Role.FINANCE]
     assert (await finance.get("/console/reconciliation/2026-02-30")).status == 400
-    assert (await finance.get("/console/reconciliation?month=2026-13")).status == 400
+    for month in ("2026-13", "0001-01", "9999-12"):
+        assert (await finance.get(f"/console/reconciliation?month={month}")).status == 400
+    assert (await finance.post("/console/reconciliation/9999-12-31/run")).status == 400
     assert (await finance.get("/console/reconciliation/2026-13.csv")).status == 400
