@@ -19,6 +19,7 @@ import orjson
 from wechat.domain.calls import Call, Exchange, Message
 from wechat.domain.errors import Malformed
 from wechat.domain.facts import Api
+from wechat.pay.signing import SCHEME
 
 MASK = "***"
 MOST_PARSED = 64 * 1024
@@ -78,8 +79,6 @@ _OPEN, _CLOSE = "<xml>", "</xml>"
 _ELEMENT = re.compile(
     r"\s*<([A-Za-z_][A-Za-z0-9_]{0,63})>(?:<!\[CDATA\[([^\]]*(?:\](?!\]>)[^\]]*)*)\]\]>|([^<]*))</\1>\s*", re.ASCII
 )
-_AUTHORIZED = re.compile(r'(WECHATPAY2-[A-Z0-9\-]+ (?:[a-z_]+="[^"]*",)*signature=")([^"]*)("(?:,[a-z_]+="[^"]*")*)')
-"""v3's own scheme. Whatever else is in that header, such as the password of a proxy, is a secret as a whole."""
 
 
 def redact(exchange: Exchange, identity: str, at: datetime, keep: timedelta, most_body: int) -> Call:
@@ -140,9 +139,16 @@ def _mask_header(name: str, value: str) -> str:
         return value
     if name == SIGNATURE:
         return mask_part(value)
-    if name == "authorization" and (found := _AUTHORIZED.fullmatch(value)):
-        return f"{found[1]}{mask_part(found[2])}{found[3]}"
-    return MASK
+    return _mask_authorization(value) if name == "authorization" else MASK
+
+
+def _mask_authorization(value: str) -> str:
+    """v3's own scheme, its signature in part. Any other, such as the password of a proxy, is a secret as a whole."""
+    before, mark, rest = value.partition('signature="')
+    if not mark or not value.startswith(f"{SCHEME} "):
+        return MASK
+    signature, end, after = rest.partition('"')
+    return f"{before}{mark}{mask_part(signature)}{end}{after}"
 
 
 def _cut(text: str, most: int) -> str:
