@@ -51,7 +51,7 @@ MENU = (
         Bilingual("开发", "Developers"),
         (
             _entry("deliveries", "deliveries", "事件推送", "Deliveries", Permission.READ),
-            _entry("notifications", "notifications", "被拒绝的通知", "Refused messages", Permission.READ),
+            _entry("notifications", "notifications", "通知", "Notifications", Permission.READ),
             _entry("doctor", "doctor", "自检", "Doctor", Permission.READ_SETTINGS),
             _entry("signature", "signature", "签名检查", "Signature", Permission.READ_PAYLOADS),
             _entry("docs", "docs", "文档", "Documents", Permission.READ),

@@ -1,4 +1,5 @@
-"""Notifications that were refused: why, what to do, the message, and letting one through the gate again."""
+"""Notifications. Those that were refused: why, what to do, the message, and letting one through the gate again. Those
+that were accepted: how often each came and what became of it."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ from handlers.web.services import Services
 from handlers.web.views import refused_message
 from wechat.domain.audit import Act
 from wechat.domain.errors import NotifyError
+from wechat.domain.labels import VERDICTS, label
+from wechat.domain.messages import Verdict
 from wechat.domain.staff import Permission
 from wechat.domain.times import beijing
 from wechat.explain.slips import describe_code
@@ -29,6 +32,23 @@ class NotificationsHandler(ListHandler):
         found = await self.services.receiver.refusals.latest(PAGE, reason)
         words = {"reasons": REASONS, "beijing": beijing, "slip": lambda code: describe_code(code).to(self.lang)}
         self.render_console("notifications.html", found=found, reason=reason, **words)
+
+
+class AcceptedHandler(ListHandler):
+    """Those that were accepted, whatever their order."""
+
+    texts = TEXTS
+
+    async def get(self) -> None:
+        mchid = self.services.settings.pay.mchid
+        page = await self.services.notification_store.find(mchid, limit=PAGE, cursor=self.cursor)
+        self.render_console(
+            "notifications_accepted.html",
+            messages=page.items,
+            following=page.next_cursor,
+            verdict_name=lambda code: label(VERDICTS, code or Verdict.APPLIED, self.lang),
+            beijing=beijing,
+        )
 
 
 class NotificationHandler(ListHandler):
@@ -80,6 +100,7 @@ def routes(services: Services) -> list[Route]:
     return console_routes(
         services,
         Page(PATH, NotificationsHandler, "console_notifications", Permission.READ),
+        Page(f"{PATH}/accepted", AcceptedHandler, "console_accepted", Permission.READ),
         Page(f"{PATH}/{REFUSED_ID}", NotificationHandler, "console_notification", Permission.READ_PAYLOADS),
         Page(f"{PATH}/{REFUSED_ID}/verify", VerifyHandler, "console_verify", Permission.REPLAY),
         Page(f"{PATH}/{REFUSED_ID}/replay", ReplayHandler, "console_replay", Permission.REPLAY),

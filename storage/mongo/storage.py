@@ -152,7 +152,12 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     ],
     stores.NUMBERS: [],
     stores.CLAIMS: [_revision(), _expiry()],
-    stores.NOTIFICATIONS: [_revision(), _index("by_order", "out_trade_no"), _expiry()],
+    stores.NOTIFICATIONS: [
+        _revision(),
+        _index("by_order", "out_trade_no"),
+        _index("received", "mchid", "first_at"),
+        _expiry(),
+    ],
     stores.REFUSED: [
         _revision(),
         _index("recent", "last_at"),

@@ -59,7 +59,7 @@ class Stores:
         self.orders = Orders(commits[ORDERS], clock)
         self.numbers = Numbers(commits[NUMBERS], random)
         self.claims = Claims(commits[CLAIMS])
-        self.notifications = Notifications(commits[NOTIFICATIONS])
+        self.notifications = Notifications(commits[NOTIFICATIONS], clock)
         self.refused = RefusedNotifications(commits[REFUSED])
         self.alarms = Alarms(commits[ALARMS])
         self.calls = Calls(commits[CALLS])

@@ -8,8 +8,10 @@ from bson import Binary
 
 from storage.documents import Document, Documents
 from storage.store import Codec, DocumentStore
+from storage.stores.listing import newest, position, write_cursor
 from wechat.domain.facts import Api, Received
 from wechat.domain.messages import StoredNotification
+from wechat.domain.ports import Clock, Page
 
 SHOWN = 200
 OTHER_MERCHANT = "mchid"
@@ -19,13 +21,21 @@ OTHER_MERCHANT = "mchid"
 class Notifications(DocumentStore[StoredNotification]):
     """``NotificationStore``."""
 
-    def __init__(self, documents: Documents) -> None:
+    def __init__(self, documents: Documents, clock: Clock) -> None:
         super().__init__(documents, NOTIFICATION)
+        self._clock = clock
 
     async def of_order(self, mchid: str, out_trade_no: str) -> Sequence[Received]:
         found = self.values(await self._documents.find_equal("out_trade_no", out_trade_no, SHOWN))
         about = [message for message in found if message.mchid == mchid or message.verdict == OTHER_MERCHANT]
         return [message.summary() for message in sorted(about, key=lambda message: message.first_at)]
+
+    async def find(self, mchid: str, *, limit: int, cursor: str) -> Page[StoredNotification]:
+        now, equal = self._clock.now(), {"mchid": mchid}
+        found = await newest(self._documents, "first_at", equal, now=now, limit=limit, cursor=cursor)
+        shown = found[:limit]
+        following = write_cursor(position(shown[-1], "first_at")) if len(found) > limit else ""
+        return Page(tuple(self.values(shown)), following)
 
 
 def _write(message: StoredNotification) -> Document:

@@ -46,6 +46,7 @@ PAGES = {
     "signature": "/console/signature",
     "documents": "/console/docs",
     "approvals": "/console/approvals",
+    "accepted notifications": "/console/notifications/accepted",
     "account": "/console/account",
     "code generator": "/console/account/totp",
     "people": "/console/people",

@@ -135,6 +135,8 @@ async def test_a_broken_cursor_is_a_bad_request_of_every_listing_with_dates(stor
         await storage.orders.find_by_refund(RefundState.SUCCESS, limit=3, cursor="!!!!")
     with pytest.raises(BadRequest):
         await storage.deliveries.find(state=None, limit=3, cursor="!!!!")
+    with pytest.raises(BadRequest):
+        await storage.notifications.find(MCHID, limit=3, cursor="!!!!")
 
 
 @pytest.mark.parametrize("year", [3000, 9000, 9999])

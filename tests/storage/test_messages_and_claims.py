@@ -42,6 +42,20 @@ async def record(messages: Updater[StoredNotification], message: StoredNotificat
 # -- notifications -----------------------------------------------------------------------------------------------------
 
 
+async def test_notifications_of_a_merchant_are_listed_by_their_first_arrival_newest_first(storage: Storage) -> None:
+    for i in range(5):
+        at = NOW - i // 2 * SECOND  # some at the same time
+        await storage.notifications.insert(a_message(f"event-{i}", first_at=at, last_at=NOW + HOUR), f"write-{i}")
+    await storage.notifications.insert(a_message("another", mchid="1900000999"), "write-9")
+    listed: list[str] = []
+    cursor, more = "", True
+    while more:
+        page = await storage.notifications.find(MCHID, limit=2, cursor=cursor)
+        listed += [message.id for message in page.items]
+        cursor, more = page.next_cursor, bool(page.next_cursor)
+    assert listed == ["event-1", "event-0", "event-3", "event-2", "event-4"]
+
+
 async def test_a_repeated_message_is_one_document_that_counts(
     storage: Storage, backing: Backing, clock: ManualClock
 ) -> None:

@@ -54,6 +54,7 @@ from wechat.domain.alarms import Alarm
 from wechat.domain.deliveries import DeliveryState
 from wechat.domain.events import EventType, OutgoingEvent
 from wechat.domain.facts import RefundState
+from wechat.domain.messages import StoredNotification
 from wechat.domain.numbers import NumberUse, payment_number, refund_number
 from wechat.domain.orders import Order, TimelineEntry, TradeState
 from wechat.domain.ports import Stored
@@ -146,10 +147,14 @@ def a_summary(i: int) -> DaySummary:
     return DaySummary(MCHID, BUSY_DAY - timedelta(days=i), NOW if i < 2 else None)
 
 
+def a_notification(i: int) -> StoredNotification:
+    return a_message(f"event-{i}", number(i), first_at=NOW - timedelta(seconds=i * EVERY_S))
+
+
 VALUES: Sequence[tuple[str, Codec[Any], Callable[[int], Any], int]] = (
     (ORDERS, ORDER, sold, ORDERS_STORED),
     (DELIVERIES, DELIVERY, a_delivered, OTHERS_STORED),
-    (NOTIFICATIONS, NOTIFICATION, lambda i: a_message(f"event-{i}", number(i)), OTHERS_STORED),
+    (NOTIFICATIONS, NOTIFICATION, a_notification, OTHERS_STORED),
     (REFUSED, REFUSED_MESSAGE, a_refused_one, REASONS_STORED * PLACES),
     (ALARMS, ALARM, an_alarm_of_many, REASONS_STORED * PLACES),
     (CALLS, CALL, lambda i: replace(a_call(f"call-{i}", out_trade_no=number(i // 4)), at=NOW), OTHERS_STORED),
@@ -258,6 +263,7 @@ LISTINGS: dict[str, Callable[[MongoStorage], Awaitable[Any]]] = {
         trade_state=TradeState.SUCCESS, limit=PAGE, cursor=after(15_000)
     ),
     "the few closed orders": lambda s: s.orders.find(trade_state=TradeState.CLOSED, limit=PAGE, cursor=""),
+    "newest notifications": lambda s: s.notifications.find(MCHID, limit=PAGE, cursor=""),
     "refunded orders": lambda s: s.orders.find_by_refund(RefundState.SUCCESS, limit=PAGE, cursor=""),
     "the few abnormal refunds": lambda s: s.orders.find_by_refund(RefundState.ABNORMAL, limit=PAGE, cursor=""),
     "refunds of a state that none has": lambda s: s.orders.find_by_refund(RefundState.CLOSED, limit=PAGE, cursor=""),

@@ -109,6 +109,8 @@ MISMATCHES: Labels = {
 VERDICTS: Labels = {
     "accepted": Bilingual("已处理", "accepted"),
     "applied": Bilingual("已处理", "applied"),
+    "recorded": Bilingual("已记录", "recorded"),
+    "not_paid": Bilingual("支付失败", "not paid"),
 }
 
 

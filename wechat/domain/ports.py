@@ -214,6 +214,10 @@ class NotificationStore(VersionedStore[StoredNotification], Protocol):
     async def of_order(self, mchid: str, out_trade_no: str) -> Sequence[Received]:
         """What arrived for an order, oldest first; also what named another merchant number by mistake."""
 
+    async def find(self, mchid: str, *, limit: int, cursor: str) -> Page[StoredNotification]:
+        """Those of one merchant, by their first arrival, newest first. ``cursor`` is from an earlier page; a broken one
+        raises ``BadRequest``."""
+
 
 class RefusedStore(VersionedStore[RefusedNotification], Protocol):
     """Messages that were refused, by ``RefusedNotification.place``."""

@@ -1,4 +1,4 @@
-"""What the page of refused notifications says."""
+"""What the pages of notifications say."""
 
 from __future__ import annotations
 
@@ -9,10 +9,21 @@ from wechat.domain.errors import Bilingual
 TEXTS: Mapping[str, Bilingual] = {
     "notifications": Bilingual("被拒绝的通知", "Refused notifications"),
     "hint": Bilingual(
-        "已接收的通知在订单页面的经过中。这里是未通过校验的，每种原因最多保留 20 条、30 天。",
-        "Accepted notifications are in the story of their order. These did not pass the check; of each reason 20 are "
-        "kept, for 30 days.",
+        "这里是未通过校验的，每种原因最多保留 20 条、30 天。",
+        "These did not pass the check; of each reason 20 are kept, for 30 days.",
     ),
+    "accepted": Bilingual("已接收的通知", "Accepted notifications"),
+    "accepted_hint": Bilingual(
+        "通过校验的通知，按第一次到达的时间排列；微信重复发送的只列一次，并显示次数。",
+        "These passed the check, by their first arrival. One that WeChat repeats is listed once, with how often it "
+        "came.",
+    ),
+    "no_accepted": Bilingual("还没有接收过通知。", "No notification was accepted yet."),
+    "first_at": Bilingual("第一次到达", "First"),
+    "kind": Bilingual("类型", "Kind"),
+    "about": Bilingual("订单", "Order"),
+    "verdict": Bilingual("处理结果", "Result"),
+    "older": Bilingual("更早的", "Older"),
     "every_reason": Bilingual("全部原因", "All reasons"),
     "reason": Bilingual("原因", "Reason"),
     "fix": Bilingual("处理方法", "What to do"),

@@ -77,6 +77,20 @@ async def test_a_forged_message_stays_refused_when_it_is_replayed(
         assert "仍未通过" in await browser.page("/console/notifications")
 
 
+async def test_an_accepted_message_is_listed_once_with_how_often_it_came(
+    shop: Shop, platform: Platform, staff: Mapping[Role, ConsoleBrowser]
+) -> None:
+    order = await shop.sold()
+    message = platform.v2(order)
+    for _ in range(3):
+        assert (await shop.notify(message)).status == 200
+    page = await staff[Role.READER].page("/console/notifications/accepted")
+    number = order["out_trade_no"]
+    [row] = [row for row in page.split("<tr>") if f">{number}</a>" in row]
+    assert '<td class="number">3</td>' in row and "已处理" in row and "v2 payment" in row
+    assert (await staff[Role.READER].get("/console/notifications/accepted?cursor=!!")).status == 400
+
+
 async def test_nothing_is_sent_again_that_was_not_chosen_or_does_not_exist(
     staff: Mapping[Role, ConsoleBrowser],
 ) -> None:
