@@ -1,4 +1,5 @@
-"""Programs the tests need that no Python package brings: Chromium, a CJK font beside it, nginx, Node, SDKs, axe-core.
+"""Programs the tests need that no Python package brings: Chromium, a CJK font beside it, nginx, promtool, Node, SDKs,
+axe-core.
 
 On Debian and Ubuntu as root they are installed from the distribution; elsewhere this says how to get them and goes on,
 so that the tests which need one fail with their own words.
@@ -7,8 +8,10 @@ so that the tests which need one fail with their own words.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 from scripts.steps import Failed, run, step
@@ -26,10 +29,14 @@ NO_CHROMIUM = """没有找到 Chromium，浏览器测试会失败 · No Chromium
 NO_NGINX = """没有找到 nginx，它的测试会失败 · No nginx found, so the test of deploy/nginx.conf will fail
   Debian/Ubuntu: sudo apt-get install nginx-light
   macOS: brew install nginx"""
-
+NO_PROMTOOL = """没有找到 promtool，告警规则的测试会失败 · No promtool found, so the tests of the alert rules will fail
+  Debian/Ubuntu: .venv/bin/python -m scripts.programs
+  macOS: brew install prometheus"""
 NO_NODE = """没有找到 Node，JavaScript SDK 的测试会失败 · No Node found, so the tests of JavaScript SDKs will fail
   Debian/Ubuntu: sudo apt-get install nodejs npm
   macOS: brew install node"""
+PROMTOOL = Path(sys.prefix) / "bin" / "promtool"
+"""Debian has promtool in the server's package only: it is taken out of that package, and no server is installed."""
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 NODE_PACKAGES = (TESTS / "interop/node", TESTS / "e2e/node")
 """Folders with a package.json: three SDKs, and axe-core, which examines pages."""
@@ -48,6 +55,11 @@ def nginx() -> str | None:
     return shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
 
 
+def promtool() -> str | None:
+    """The path of promtool, which checks and tries alert rules."""
+    return shutil.which("promtool") or (str(PROMTOOL) if os.access(PROMTOOL, os.X_OK) else None)
+
+
 def main() -> int:
     missing = [package for package, found in _required_packages().items() if not found]
     if missing and shutil.which("apt-get") and os.geteuid() == 0:
@@ -55,15 +67,31 @@ def main() -> int:
             _apt(missing)
         except Failed as error:
             print(error, file=sys.stderr)
-    for found, advice in ((chromium(), NO_CHROMIUM), (nginx(), NO_NGINX), (node(), NO_NODE)):
-        if not found:
-            print(f"✘ {advice}", file=sys.stderr)
+    if not promtool() and shutil.which("dpkg-deb"):
+        try:
+            _extract_promtool()
+        except Failed as error:
+            print(error, file=sys.stderr)
+    _advise()
     for folder in NODE_PACKAGES:
         try:
             _install_node_packages(folder)
         except Failed as error:
             print(error, file=sys.stderr)
     return 0
+
+
+def _advise() -> None:
+    """How to get what is missing still."""
+    programs = (
+        (chromium(), NO_CHROMIUM),
+        (nginx(), NO_NGINX),
+        (promtool(), NO_PROMTOOL),
+        (node(), NO_NODE),
+    )
+    for found, advice in programs:
+        if not found:
+            print(f"✘ {advice}", file=sys.stderr)
 
 
 def node() -> str | None:
@@ -93,6 +121,17 @@ def _apt(packages: list[str]) -> None:
         run(["apt-get", "update"], "apt.log")
     with step(f"apt-get install {' '.join(packages)}"):
         run([*quiet, "install", *packages], "apt.log")
+
+
+def _extract_promtool() -> None:
+    """20 MB are downloaded, and 48 MB stay."""
+    with step("promtool"), tempfile.TemporaryDirectory(prefix="promtool-") as folder:
+        script = f"""
+            cd {folder}
+            apt-get download prometheus
+            dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool
+            install -m 755 usr/bin/promtool {shlex.quote(str(PROMTOOL))}"""
+        run(["bash", "-euo", "pipefail", "-c", script], "promtool.log")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +12,15 @@ import pytest
 import yaml
 from prometheus_client import Counter, Histogram
 
+from scripts.programs import NO_PROMTOOL, promtool
 from service.runtime import SHAPES
 
+EXAMPLES = Path(__file__).parent / "alerts.test.yml"
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 METRIC = re.compile(r"fenpay_[a-z_]+")
 LABELS = re.compile(r"(fenpay_[a-z_]+)\{([^}]*)\}")
+FIRST_COUNT = re.compile(r"(\w+) unless \1 offset")
+"""A counter that was not there before: what an increase does not see."""
 GROUPED = re.compile(r"by \(([^)]*)\)")
 
 
@@ -71,9 +76,25 @@ def test_what_is_counted_is_asked_as_a_rate_or_an_increase() -> None:
         (name, expression)
         for expression in expressions()
         for name in counters
-        if re.search(rf"(?<!rate\()(?<!increase\(){name}\b", expression)
+        if re.search(rf"(?<!rate\()(?<!increase\(){name}\b", FIRST_COUNT.sub("", expression))
     ]
     assert bare == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [("check", "rules", DEPLOY / "prometheus" / "alerts.yml"), ("test", "rules", EXAMPLES)]
+)
+def test_promtool_takes_the_rules_and_they_fire_on_the_series_of_the_examples(arguments: tuple[str, ...]) -> None:
+    program = promtool()
+    assert program, NO_PROMTOOL
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_rule_has_an_example_in_which_it_fires() -> None:
+    examples = yaml.safe_load(EXAMPLES.read_text(encoding="utf-8"))["tests"]
+    fired = {check["alertname"] for one in examples for check in one["alert_rule_test"] if check.get("exp_alerts")}
+    assert fired == {str(rule["alert"]) for rule in rules()}
 
 
 def test_each_rule_has_a_name_of_its_own_and_says_what_to_do() -> None:
