@@ -108,6 +108,8 @@ def render(text: str) -> str:
     for token in tokens:
         if token.type == "heading_open":
             token.attrSet("id", next(names, ""))
+        if token.type == "table_open":
+            token.attrSet("class", "table")
         if token.type == "fence":
             token.info = ""  # a language's name would become a class, and nothing here colours code
     return str(markdown.renderer.render(tokens, markdown.options, {}))
