@@ -13,6 +13,7 @@ from wechat.domain.errors import NewerDocument
 from wechat.domain.ports import WRITES_KEPT, Stored
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 log = structlog.get_logger("storage")
 
@@ -80,10 +81,14 @@ class DocumentStore(Generic[T]):
 
     def readable(self, documents: Sequence[Document]) -> list[Stored[T]]:
         """Those of ``documents`` that can be read. The others are logged, so that one of them holds up no other."""
+        return self.read_each(documents, self.read)
+
+    def read_each(self, documents: Sequence[Document], read: Callable[[Document], R]) -> list[R]:
+        """The same with another ``read``."""
         found = []
         for document in documents:
             try:
-                found.append(self.read(document))
+                found.append(read(document))
             except (LookupError, TypeError, ValueError) as error:
                 self._report(document["_id"], error)
         return found

@@ -20,7 +20,7 @@ from wechat.domain.audit import Act
 from wechat.domain.errors import BadRequest, Bilingual, NotFound
 from wechat.domain.money import yuan, yuan_as_number
 from wechat.domain.orders import Order
-from wechat.domain.search import is_found
+from wechat.domain.search import is_found, outline
 from wechat.domain.staff import Permission
 from wechat.domain.times import beijing, beijing_day
 
@@ -70,7 +70,7 @@ class RowHandler(_OrdersHandler):
             order = await self.services.orders.get(out_trade_no)
         except NotFound:
             order = None
-        if order and query.wanted.matches(order) and (not query.text or is_found(order, query.text)):
+        if order and query.wanted.matches(outline(order)) and (not query.text or is_found(order, query.text)):
             self.show("components/order_row.html", order=order)
         else:
             self.set_status(204)

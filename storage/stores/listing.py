@@ -1,7 +1,8 @@
 """Pages of documents, newest first, by equality and a closed range of dates on one index.
 
 The window of dates grows into the past, in ever larger steps, until the page is full. So a page costs what it shows,
-not what is stored, also on a server that reads a whole range before it sorts.
+not what is stored, also on a server that reads a whole range before it sorts: after a quiet night, a window holds a few
+times as much time as has passed since the last order, not a week of orders.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -18,8 +19,6 @@ from wechat.domain.errors import BadRequest, Bilingual
 
 FIRST_SPAN = timedelta(minutes=1)
 GROWTH = 4
-LEAP = 16
-"""By so much a window grows after one that was empty: what is rare is found in few steps."""
 LONGEST_SPAN = timedelta(days=20_000)
 """Reaches behind every date that is stored, and not behind those that there are."""
 _IDENTITY = re.compile(r"[0-9A-Za-z_\-|*@:.]+", re.ASCII)
@@ -41,9 +40,10 @@ async def newest(
     limit: int,
     cursor: str,
     within: tuple[datetime, datetime] = (FIRST, LAST),
+    fields: Sequence[str] = (),
 ) -> list[Document]:
     """At least ``limit`` + 1 documents after ``cursor``, newest first, or all there are; dated ``within`` two dates,
-    both included. Raises BadRequest."""
+    both included. ``fields``: only these. Raises BadRequest."""
     after = read_cursor(cursor) if cursor else None
     first, last_of_all = within
     end, span = min(after.at, last_of_all) if after else last_of_all, FIRST_SPAN
@@ -51,14 +51,14 @@ async def newest(
     found: list[Document] = []
     while len(found) <= limit and end >= first:
         start = max(first, start)
-        batch = await documents.find(Range(by, start, end, equal, limit=limit + 1, latest=True))
+        batch = await documents.find(Range(by, start, end, equal, limit=limit + 1, latest=True, fields=fields))
         if len(batch) > limit:  # cut off, perhaps among several of the same date
             last = batch[-1][by]
             batch = [each for each in batch if each[by] > last]
-            batch += await documents.find(Range(by, last, last, equal))
+            batch += await documents.find(Range(by, last, last, equal, fields=fields))
             end = last - MILLISECOND
         else:
-            end, span = start - MILLISECOND, min(span * (GROWTH if batch else LEAP), LONGEST_SPAN)
+            end, span = start - MILLISECOND, min(span * GROWTH, LONGEST_SPAN)
             start = end - span
         found += [each for each in batch if after is None or position(each, by) < after]
     return sorted(found, key=lambda each: position(each, by), reverse=True)

@@ -29,7 +29,7 @@ from wechat.domain.orders import (
     TradeState,
     TradeType,
 )
-from wechat.domain.search import search_keys
+from wechat.domain.search import OrderOutline, search_keys
 from wechat.domain.times import beijing_day, day_begun_about
 
 
@@ -111,6 +111,36 @@ def read_order(document: Document) -> Order:
         refusal=get("refusal", ""),
         placing_in_doubt=get("placing_in_doubt", False),
         notes=tuple([Note(note["at"], note["by"], note["text"]) for note in get("notes", ())]),
+    )
+
+
+OUTLINE_FIELDS = (
+    "created_at",
+    "trade_state",
+    "channel",
+    "trade_type",
+    "total",
+    "description",
+    "attach",
+    "out_trade_no",
+    "payments.transaction_id",
+)
+
+
+def read_outline(document: Document, cursor: str) -> OrderOutline:
+    """The outline of an order, of a document with ``OUTLINE_FIELDS``."""
+    get = document.get
+    return OrderOutline(
+        key=document["_id"],
+        created_at=document["created_at"],
+        trade_state=TradeState(document["trade_state"]),
+        channel=get("channel", DEFAULT_CHANNEL),
+        trade_type=TradeType(document["trade_type"]),
+        total=Fen(int(document["total"])),
+        description=document["description"],
+        attach=get("attach", ""),
+        numbers=(document["out_trade_no"], *[payment["transaction_id"] for payment in get("payments", ())]),
+        cursor=cursor,
     )
 
 

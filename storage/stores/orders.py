@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from storage.documents import FIRST, LAST, Documents, Range
+from storage.documents import FIRST, LAST, Document, Documents, Range
 from storage.store import DocumentStore
 from storage.stores.listing import newest, position, write_cursor
-from storage.stores.order_codec import ORDER
+from storage.stores.order_codec import ORDER, OUTLINE_FIELDS, read_outline
 from wechat.domain.facts import RefundState
 from wechat.domain.orders import Order, TradeState
 from wechat.domain.ports import Clock, Overdue, Page, Stored
-from wechat.domain.search import SIGNS, OrderFilter
+from wechat.domain.search import SIGNS, OrderFilter, OrderOutline, outline
 
 COUNTED = 1000
 """Due documents that a metric looks at, at most."""
@@ -75,14 +75,30 @@ class Orders(DocumentStore[Order]):
     async def find_by_number(self, number: str, limit: int) -> Sequence[Order]:
         return self.values(await self._documents.find_equal("keys", number, limit))
 
+    async def get_many(self, keys: Sequence[str]) -> Sequence[Order]:
+        found = await asyncio.gather(*[self._documents.get(key) for key in keys])
+        return self.values([document for document in found if document])
+
     async def search(self, key: str, wanted: OrderFilter, *, limit: int, cursor: str) -> Page[Order]:
-        within = (wanted.since or FIRST, wanted.until or LAST)
-        if not key:
-            equal = {"trade_state": wanted.trade_state.value} if wanted.trade_state else {}
-            return await self._page("created_at", equal, limit, cursor, within)
-        if not key.startswith(SIGNS):
+        if key and not key.startswith(SIGNS):
             return Page(tuple(await self.find_by_number(key, limit)), "")
-        return await self._page("created_at", {"keys": key}, limit, cursor, within)
+        return await self._page("created_at", _equal(key, wanted), limit, cursor, _within(wanted))
+
+    async def outlines(self, key: str, wanted: OrderFilter, *, limit: int, cursor: str) -> Page[OrderOutline]:
+        if key and not key.startswith(SIGNS):
+            return Page(tuple(map(outline, await self.find_by_number(key, limit))), "")
+        found = await newest(
+            self._documents,
+            "created_at",
+            _equal(key, wanted),
+            now=self._clock.now(),
+            limit=limit,
+            cursor=cursor,
+            within=_within(wanted),
+            fields=OUTLINE_FIELDS,
+        )
+        outlines = self.read_each(found[:limit], _outline)
+        return Page(tuple(outlines), _cursor_after(found[limit - 1]) if len(found) > limit else "")
 
     async def find_by_refund(self, state: RefundState, *, limit: int, cursor: str) -> Page[Order]:
         return await self._page("refund_changed_at", {"refund_states": state.value}, limit, cursor)
@@ -97,9 +113,26 @@ class Orders(DocumentStore[Order]):
     ) -> Page[Order]:
         now = self._clock.now()
         found = await newest(self._documents, by, equal, now=now, limit=limit, cursor=cursor, within=within)
-        shown = found[:limit]
-        following = write_cursor(position(shown[-1], by)) if len(found) > limit else ""
-        return Page(tuple(self.values(shown)), following)
+        following = write_cursor(position(found[limit - 1], by)) if len(found) > limit else ""
+        return Page(tuple(self.values(found[:limit])), following)
+
+
+def _equal(key: str, wanted: OrderFilter) -> Mapping[str, str]:
+    if key:
+        return {"keys": key}
+    return {"trade_state": wanted.trade_state.value} if wanted.trade_state else {}
+
+
+def _within(wanted: OrderFilter) -> tuple[datetime, datetime]:
+    return wanted.since or FIRST, wanted.until or LAST
+
+
+def _outline(document: Document) -> OrderOutline:
+    return read_outline(document, _cursor_after(document))
+
+
+def _cursor_after(document: Document) -> str:
+    return write_cursor(position(document, "created_at"))
 
 
 def _age(dates: Sequence[datetime], now: datetime) -> float:

@@ -55,11 +55,13 @@ from wechat.domain.deliveries import DeliveryState
 from wechat.domain.events import EventType, OutgoingEvent
 from wechat.domain.facts import RefundState
 from wechat.domain.messages import StoredNotification
+from wechat.domain.money import Fen
 from wechat.domain.numbers import NumberUse, payment_number, refund_number
-from wechat.domain.orders import Order, TimelineEntry, TradeState
+from wechat.domain.orders import Order, TimelineEntry, TradeState, TradeType
 from wechat.domain.ports import Stored
 from wechat.domain.refused import PLACES, RefusedNotification
 from wechat.domain.search import OrderFilter
+from wechat.orders.search import OrderSearch
 from wechat.reconciliation.books import BookEntry, Difference, DifferenceKind, Status
 from wechat.reconciliation.days import BookDay
 from wechat.statistics.days import DaySummary
@@ -255,6 +257,10 @@ def search(storage: MongoStorage, key: str, cursor: str = "") -> Awaitable[Any]:
     return storage.orders.search(key, OrderFilter(), limit=PAGE, cursor=cursor)
 
 
+def select(storage: MongoStorage, wanted: OrderFilter) -> Awaitable[Any]:
+    return OrderSearch(storage.orders).find("", wanted, limit=PAGE, cursor="")
+
+
 LISTINGS: dict[str, Callable[[MongoStorage], Awaitable[Any]]] = {
     "newest orders": lambda s: s.orders.find(trade_state=None, limit=PAGE, cursor=""),
     "a later page": lambda s: s.orders.find(trade_state=None, limit=PAGE, cursor=after(15_000)),
@@ -277,6 +283,13 @@ LISTINGS: dict[str, Callable[[MongoStorage], Awaitable[Any]]] = {
     "orders of some days": lambda s: s.orders.search(
         "", OrderFilter(since=NOW - 60 * HOUR, until=NOW - 48 * HOUR), limit=PAGE, cursor=""
     ),
+    "orders of a trade type": lambda s: select(s, OrderFilter(trade_type=TradeType.JSAPI)),
+    "a trade type's few closed orders": lambda s: select(
+        s, OrderFilter(trade_type=TradeType.JSAPI, trade_state=TradeState.CLOSED)
+    ),
+    "orders of a channel that none has": lambda s: select(s, OrderFilter(channel="second")),
+    "large orders": lambda s: select(s, OrderFilter(least=Fen(10_000))),
+    "outlines of orders": lambda s: s.orders.outlines("", OrderFilter(), limit=PAGE, cursor=""),
     "differences": lambda s: s.differences.of_day(MCHID, BUSY_DAY, limit=PAGE, cursor=""),
     "a later page of differences": lambda s: s.differences.of_day(MCHID, BUSY_DAY, limit=PAGE, cursor="8"),
 }
@@ -381,6 +394,19 @@ async def test_each_query_looks_at_what_it_returns_and_hardly_more(
     await storage.close()
     assert wasteful == []
     assert unasked == []
+
+
+async def test_after_a_quiet_night_a_page_does_not_look_at_the_orders_of_days(
+    mongo: EmbeddedMongo, driver: Driver, full: AsyncMongoClient[Document]
+) -> None:
+    questions = Questions()
+    connection = connect(mongo.url, DATABASE, driver, listeners=[questions])
+    morning = ManualClock(NOW + 10 * HOUR)
+    storage = MongoStorage("", "", clock=morning, random=RandomIds(), connection=connection)
+    page = await storage.orders.find(trade_state=TradeState.SUCCESS, limit=PAGE, cursor="")
+    await storage.close()
+    assert len(page.items) == PAGE
+    assert max([await examined(full, question) for question in questions.asked]) <= 15 * HOUR.seconds / EVERY_S
 
 
 async def test_a_filter_that_no_index_serves_would_be_noticed(full: AsyncMongoClient[Document]) -> None:

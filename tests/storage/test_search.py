@@ -13,7 +13,7 @@ from tests.storage.backing import Backing, Storage
 from wechat.domain.errors import BadRequest
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order, TradeState, TradeType
-from wechat.domain.search import OrderFilter
+from wechat.domain.search import OrderFilter, outline
 from wechat.orders import search as searching
 from wechat.orders.search import OrderSearch
 
@@ -21,11 +21,11 @@ EVERYTHING = OrderFilter()
 
 
 def sold(i: int) -> Order:
-    """``i`` minutes ago, every third one closed, every fifth one through another channel."""
+    """``i`` minutes ago, every third one closed, every fifth one through another channel, every tenth one large."""
     order = an_order(
         f"20260301{i:012}",
         created_at=NOW - timedelta(minutes=i),
-        total=Fen(1800 if i % 2 else 900),
+        total=Fen(25_000 if i % 10 == 1 else 1800 if i % 2 else 900),
         description="拿铁咖啡" if i % 2 else "茉莉花茶",
         openid=f"osim-{i % 4}",
         channel="second" if i % 5 == 0 else "default",
@@ -61,8 +61,15 @@ async def everything(search: OrderSearch, text: str, wanted: OrderFilter, limit:
         ("", OrderFilter(trade_state=TradeState.CLOSED)),
         ("", OrderFilter(since=NOW - timedelta(minutes=20), until=NOW - timedelta(minutes=10))),
         ("", OrderFilter(channel="second")),
+        ("", OrderFilter(channel="second", trade_type=TradeType.JSAPI, trade_state=TradeState.CLOSED)),
+        ("", OrderFilter(channel="default", trade_state=TradeState.CLOSED)),
+        ("", OrderFilter(channel="default", trade_type=TradeType.JSAPI)),
+        ("", OrderFilter(trade_type=TradeType.JSAPI, since=NOW - timedelta(minutes=20))),
         ("", OrderFilter(trade_type=TradeType.NATIVE)),
         ("", OrderFilter(least=Fen(1000), trade_state=TradeState.SUCCESS)),
+        ("", OrderFilter(least=Fen(10_000))),
+        ("", OrderFilter(least=Fen(20_000), most=Fen(25_000), trade_state=TradeState.SUCCESS)),
+        ("", OrderFilter(least=Fen(25_001))),
         ("18.00", EVERYTHING),
         ("¥18", OrderFilter(trade_state=TradeState.CLOSED, since=NOW - timedelta(minutes=30))),
         ("咖啡", OrderFilter(channel="second")),
@@ -78,7 +85,7 @@ async def test_pages_hold_each_order_that_fits_once_and_newest_first(
             "": True, "18.00": order.total == 1800, "¥18": order.total == 1800, "咖啡": "咖啡" in order.description,
             "osim-1": order.openid == "osim-1", "火锅": False,
         }  # fmt: skip
-        return by_text[text] and wanted.matches(order)
+        return by_text[text] and wanted.matches(outline(order))
 
     assert await everything(search, text, wanted) == [order for order in ORDERS if fits(order)]
 
@@ -94,14 +101,16 @@ async def test_a_search_that_finds_little_stops_and_says_how_far_it_came(
 ) -> None:
     monkeypatch.setattr(searching, "BATCH", 5)
     monkeypatch.setattr(searching, "MOST_LOOKED_AT", 10)
-    wanted = OrderFilter(until=NOW, channel="second", trade_state=TradeState.CLOSED)
+    wanted = OrderFilter(until=NOW, least=Fen(1800), most=Fen(1800))
     first = await search.find("", wanted, limit=5, cursor="")
     assert first.reached
     assert first.next_cursor
     assert 0 < len(first.orders) < 5
-    assert await everything(search, "", wanted, limit=5) == [order for order in ORDERS if wanted.matches(order)]
+    assert await everything(search, "", wanted, limit=5) == [
+        order for order in ORDERS if wanted.matches(outline(order))
+    ]
     assert [order async for part in search.all("", wanted) for order in part] == [
-        order for order in ORDERS if wanted.matches(order)
+        order for order in ORDERS if wanted.matches(outline(order))
     ]
 
 

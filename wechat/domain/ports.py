@@ -25,7 +25,7 @@ from wechat.domain.numbers import Claim, NumberUse
 from wechat.domain.orders import Order, TradeState
 from wechat.domain.plugin_records import PluginRecord
 from wechat.domain.refused import RefusedNotification
-from wechat.domain.search import OrderFilter
+from wechat.domain.search import OrderFilter, OrderOutline
 from wechat.domain.staff import FailedLogins, StaffMember, StaffSession
 
 T = TypeVar("T")
@@ -182,10 +182,16 @@ class OrderStore(VersionedStore[Order], Protocol):
     async def find_by_number(self, number: str, limit: int) -> Sequence[Order]:
         """Orders that carry ``number``: their own, a transaction's, a refund's or WeChat's number of a refund."""
 
+    async def get_many(self, keys: Sequence[str]) -> Sequence[Order]:
+        """Those by these ``Order.key`` that exist, in the same order."""
+
     async def search(self, key: str, wanted: OrderFilter, *, limit: int, cursor: str) -> Page[Order]:
         """Orders that have ``key``, see wechat.domain.search; without one, those in the state that is wanted; newest
         first. Of ``wanted``, dates are regarded where they narrow the search, other fields are not. Of orders that
         share a number there are ``limit`` at most and no next page. ``cursor`` as above."""
+
+    async def outlines(self, key: str, wanted: OrderFilter, *, limit: int, cursor: str) -> Page[OrderOutline]:
+        """The same, of each order its outline only, which costs a third."""
 
     async def find_by_refund(self, state: RefundState, *, limit: int, cursor: str) -> Page[Order]:
         """Orders with a refund in ``state``, those whose refunds changed last first. ``cursor`` as above."""

@@ -2,7 +2,8 @@
 
 A key is a number as it is, or one of these with a sign in front that no number has: the last six characters of an
 order's or a transaction's number (``~``), a payer's openid (``@``), the total in fen (``¥``), a word of the description
-or of attach (``"``). Chinese has no spaces, so each two letters that stand side by side are a word.
+or of attach (``"``), a choice of channel, trade type and state (``#``), a large amount that the total reaches (``≥``).
+Chinese has no spaces, so each two letters that stand side by side are a word.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from datetime import datetime
 from functools import lru_cache
 
 from wechat.domain.money import Fen
-from wechat.domain.orders import Order, TradeState, TradeType
+from wechat.domain.orders import DEFAULT_CHANNEL, Order, TradeState, TradeType
 
-SIGNS = ("~", "@", "¥", '"')
+SIGNS = ("~", "@", "¥", '"', "#", "≥")
 TAIL = 6
 """So many last characters of a number are a key; a person types at least as many."""
 SHORTEST_OPENID = 6
@@ -25,9 +26,42 @@ WORDS_OF_DESCRIPTION = 6
 WORDS_OF_ATTACH = 4
 LONGEST_WORD = 24
 LONGEST_TEXT = 128
+LARGE_AMOUNTS = (Fen(10_000), Fen(100_000), Fen(1_000_000))
+"""Fen; an order has a key for each of these that its total reaches. So most orders have none."""
 _NUMBER = re.compile(r"[0-9A-Za-z_\-|*@]{1,64}", re.ASCII)
 _AMOUNT = re.compile(r"([¥￥]?)\s*(\d{1,8})(?:\.(\d{1,2}))?\s*(元?)", re.ASCII)
 _WORD = re.compile(r"[0-9a-z]{2,}|[\u3400-\u9fff]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderOutline:
+    """What a search has to know of an order. ``key`` is ``Order.key``, ``numbers`` are the order's own and those of its
+    transactions; ``cursor`` is where a listing goes on after it."""
+
+    key: str
+    created_at: datetime
+    trade_state: TradeState
+    channel: str
+    trade_type: TradeType
+    total: Fen
+    description: str
+    attach: str
+    numbers: tuple[str, ...]
+    cursor: str = ""
+
+
+def outline(order: Order) -> OrderOutline:
+    return OrderOutline(
+        key=order.key,
+        created_at=order.created_at,
+        trade_state=order.trade_state,
+        channel=order.channel,
+        trade_type=order.trade_type,
+        total=order.total,
+        description=order.description,
+        attach=order.attach,
+        numbers=(order.out_trade_no, *(payment.transaction_id for payment in order.payments)),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +77,7 @@ class OrderFilter:
     least: Fen | None = None
     most: Fen | None = None
 
-    def matches(self, order: Order) -> bool:
+    def matches(self, order: OrderOutline) -> bool:
         return (
             (self.trade_state is None or order.trade_state is self.trade_state)
             and (not self.channel or order.channel == self.channel)
@@ -54,13 +88,26 @@ class OrderFilter:
             and (self.most is None or order.total <= self.most)
         )
 
+    @property
+    def key(self) -> str:
+        """The key that all orders have that are wanted, and as few others as possible; empty where there is none."""
+        if self.least is not None and self.least >= LARGE_AMOUNTS[0]:
+            return _large_amount_keys(self.least)[-1]
+        channel = "" if self.channel == DEFAULT_CHANNEL else self.channel
+        return _choice_key(channel, self.trade_type, self.trade_state) if channel or self.trade_type else ""
+
+    @property
+    def is_served_by_key(self) -> bool:
+        """Whether every order with ``key``, or without one every order in ``trade_state``, fits but for its date."""
+        return self.least is None and self.most is None and self.channel != DEFAULT_CHANNEL
+
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
     """One thing that a typed text may mean: the key to look up, and which of the orders found by it are meant."""
 
     key: str
-    matches: Callable[[Order], bool]
+    matches: Callable[[OrderOutline], bool]
 
 
 def search_keys(order: Order) -> list[str]:
@@ -79,6 +126,8 @@ def search_keys(order: Order) -> list[str]:
         *(f"@{openid}" for openid in sorted(openids)),
         f"¥{order.total}",
         *_text_keys(order.description, order.attach),
+        *_choice_keys(order.channel, order.trade_type, order.trade_state),
+        *_large_amount_keys(order.total),
     ]
 
 
@@ -94,8 +143,25 @@ def meanings(text: str) -> list[Meaning]:
 
 def is_found(order: Order, text: str) -> bool:
     """Whether ``order`` is one of those that ``text`` may mean."""
-    keys = search_keys(order)
-    return any(meaning.key in keys and meaning.matches(order) for meaning in meanings(text))
+    keys, outlined = search_keys(order), outline(order)
+    return any(meaning.key in keys and meaning.matches(outlined) for meaning in meanings(text))
+
+
+@lru_cache(maxsize=1024)
+def _choice_keys(channel: str, trade_type: TradeType, trade_state: TradeState) -> tuple[str, ...]:
+    """A key for each choice of these three, except that of a state alone, which has an index of its own, and those of
+    the default channel, which nearly all orders have."""
+    channels = ("",) if channel == DEFAULT_CHANNEL else ("", channel)
+    choices = [(one, kind) for one in channels for kind in (None, trade_type) if one or kind]
+    return tuple(_choice_key(one, kind, state) for one, kind in choices for state in (None, trade_state))
+
+
+def _choice_key(channel: str, trade_type: TradeType | None, trade_state: TradeState | None) -> str:
+    return f"#{channel}|{trade_type or ''}|{trade_state or ''}"
+
+
+def _large_amount_keys(total: int) -> list[str]:
+    return [f"≥{amount}" for amount in LARGE_AMOUNTS if total >= amount]
 
 
 def _as_number(text: str) -> Iterator[Meaning]:
@@ -121,12 +187,11 @@ def _tail(number: str) -> str:
     return f"~{number[-TAIL:].lower()}"
 
 
-def _ends_with(order: Order, end: str) -> bool:
-    numbers = (order.out_trade_no, *(payment.transaction_id for payment in order.payments))
-    return any(number.lower().endswith(end) for number in numbers)
+def _ends_with(order: OrderOutline, end: str) -> bool:
+    return any(number.lower().endswith(end) for number in order.numbers)
 
 
-def _contains(order: Order, parts: list[str]) -> bool:
+def _contains(order: OrderOutline, parts: list[str]) -> bool:
     text = f"{order.description}\n{order.attach}".lower()
     return all(part in text for part in parts)
 

@@ -1,7 +1,8 @@
 """Finding orders: by whatever number, amount or word a person typed, and by filters.
 
-A text is looked up as the first of its meanings by which any order is found. State, dates and keys are served by
-indexes. The other filters are applied to what these give: a search looks at ``MOST_LOOKED_AT`` orders at most, and then
+A text is looked up as the first of its meanings by which any order is found. Every search is one key, or one state, and
+a range of dates on one index, so it costs what it shows. What no key holds (an amount below the large ones, filters on
+top of a text) is applied to outlines of what these give: a search looks at ``MOST_LOOKED_AT`` of them at most, and then
 says how far it came.
 """
 
@@ -15,10 +16,11 @@ from datetime import datetime
 from wechat.domain.errors import BadRequest, Bilingual
 from wechat.domain.orders import Order
 from wechat.domain.ports import OrderStore, Page
-from wechat.domain.search import Meaning, OrderFilter, meanings
+from wechat.domain.search import Meaning, OrderFilter, OrderOutline, meanings
 
-BATCH = 100
-MOST_LOOKED_AT = 300
+BATCH = 500
+"""Outlines that are read at once."""
+MOST_LOOKED_AT = 1000
 EXPORTED = 500
 """Orders that are read at once when all are wanted."""
 _CURSOR = re.compile(r"(\d)\.([0-9A-Za-z_\-]*)", re.ASCII)
@@ -41,8 +43,7 @@ class OrderSearch:
         self._store = store
 
     async def find(self, text: str, wanted: OrderFilter, *, limit: int, cursor: str) -> Found:
-        """At least ``limit`` orders where there are so many, and never more than ``limit + BATCH``. Raises BadRequest
-        for a broken cursor."""
+        """``limit`` orders, fewer at the end and where it has to stop. Raises BadRequest for a broken cursor."""
         if not text.strip():
             return await self._collect(None, wanted, limit, cursor)
         choices = meanings(text)
@@ -66,24 +67,27 @@ class OrderSearch:
                 return
 
     async def _collect(self, meaning: Meaning | None, wanted: OrderFilter, limit: int, cursor: str) -> Found:
-        found: list[Order] = []
+        if meaning is None and wanted.is_served_by_key:
+            page = await self._store.search(wanted.key, wanted, limit=limit, cursor=cursor)
+            return Found(tuple(page.items), page.next_cursor)
+        return await self._select(meaning, wanted, limit, cursor)
+
+    async def _select(self, meaning: Meaning | None, wanted: OrderFilter, limit: int, cursor: str) -> Found:
+        """Look at outlines until ``limit`` of them fit, then read these orders."""
+        key = meaning.key if meaning else wanted.key
+        size = limit if meaning and replace(wanted, since=None, until=None) == OrderFilter() else BATCH
+        found: list[OrderOutline] = []
         looked_at = 0
-        page: Page[Order] | None = None
+        page: Page[OrderOutline] | None = None
         while page is None or (page.next_cursor and len(found) < limit and looked_at < MOST_LOOKED_AT):
-            size = limit if _is_served_by_index(meaning, wanted) else BATCH
-            page = await self._store.search(
-                meaning.key if meaning else "", wanted, limit=size, cursor=page.next_cursor if page else cursor
-            )
+            page = await self._store.outlines(key, wanted, limit=size, cursor=page.next_cursor if page else cursor)
             looked_at += len(page.items)
             found += [each for each in page.items if wanted.matches(each) and (not meaning or meaning.matches(each))]
-        stopped = bool(page.next_cursor) and len(found) < limit
-        return Found(tuple(found), page.next_cursor, page.items[-1].created_at if stopped else None)
-
-
-def _is_served_by_index(meaning: Meaning | None, wanted: OrderFilter) -> bool:
-    """Whether every order that the store finds is one that is wanted."""
-    state = None if meaning is None else wanted.trade_state
-    return replace(wanted, trade_state=state, since=None, until=None) == OrderFilter()
+        orders = tuple(await self._store.get_many([each.key for each in found[:limit]]))
+        if len(found) > limit:
+            return Found(orders, found[limit - 1].cursor)
+        stopped = page.next_cursor and len(found) < limit and page.items
+        return Found(orders, page.next_cursor, page.items[-1].created_at if stopped else None)
 
 
 def _number_cursor(found: Found, place: int) -> Found:
