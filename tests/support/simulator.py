@@ -36,7 +36,8 @@ def ask(
     timeout_s: float = 15,
     tls: ssl.SSLContext | None = None,
 ) -> Answer:
-    """One request, sent as given: no header is added but Host and lengths, no redirect followed."""
+    """One request, sent as given: no header is added but Host and lengths, no redirect followed. The body of a stream of
+    events is not read, because it has no end."""
     parts = urlsplit(url)
     connection = (
         http.client.HTTPSConnection(parts.netloc, timeout=timeout_s, context=tls)
@@ -53,7 +54,8 @@ def ask(
             connection.putheader("Content-Length", str(len(payload)))
         connection.endheaders(payload)
         response = connection.getresponse()
-        return Answer(response.status, response.headers, response.read())
+        endless = response.headers.get_content_type() == "text/event-stream"
+        return Answer(response.status, response.headers, b"" if endless else response.read())
     finally:
         connection.close()
 
