@@ -30,7 +30,7 @@ class ApprovalsHandler(ConsoleHandler):
 
     async def get(self) -> None:
         approvals = self.services.staff.approvals
-        waiting = [*await approvals.unfinished(self.staff.name), *await approvals.waiting()]
+        waiting = [*await approvals.unfinished_of(self.staff.name), *await approvals.waiting()]
         latest = await approvals.latest()
         decided = [each for each in latest if each.state is not ApprovalState.WAITING and each not in waiting]
         labels = {"acts": ACTS, "states": STATES, "yuan": yuan, "beijing": beijing}

@@ -6,6 +6,7 @@ Source of the format: https://html.spec.whatwg.org/multipage/server-sent-events.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol, TypeVar, cast
@@ -45,14 +46,14 @@ class Source(Protocol[T_co]):
         """End the wait of whoever takes."""
 
 
-class Streaming(RequestHandler):
+class Streaming(RequestHandler, ABC):
     """A handler whose answer is a stream of news. Mix it in before the handler that decides who may read."""
 
     _listener: Source[Any] | None = None
 
+    @abstractmethod
     async def may_still_read(self) -> bool:
         """Whether the reader would be let in now. Raises StoreUnavailable, TooMany: it is asked again."""
-        raise NotImplementedError
 
     def on_connection_close(self) -> None:
         if self._listener:
@@ -78,13 +79,13 @@ class Streaming(RequestHandler):
     @asynccontextmanager
     async def _check_reader(self, listener: Source[Any]) -> AsyncIterator[None]:
         """Close ``listener`` once its reader may read no more."""
-        task = asyncio.create_task(self._close_when_refused(listener), name="reader of a stream")
+        task = asyncio.create_task(self._close_without_access(listener), name="reader of a stream")
         try:
             yield
         finally:
             await end(task)
 
-    async def _close_when_refused(self, listener: Source[Any]) -> None:
+    async def _close_without_access(self, listener: Source[Any]) -> None:
         allowed = True
         try:
             while allowed:

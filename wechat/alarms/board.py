@@ -109,7 +109,7 @@ class AlarmBoard:
             self._announcer.add(stored or alarm)
 
     async def _merge(self, alarm: Alarm) -> Alarm | None:
-        return await self._places.put(
+        return await self._places.store(
             alarm.kind,
             await self._store.of_kind(alarm.kind),
             lambda place: replace(alarm, place=place),

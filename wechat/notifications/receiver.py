@@ -129,7 +129,7 @@ class NotificationReceiver:
         """
         kept = await self._complete(message_id)
         verdict = await self._receive_in_time(generation(kept.headers), kept.headers, kept.raw, kept.arrived_at)
-        await self.refusals.mark_accepted(kept)
+        await self.refusals.record_acceptance(kept)
         return verdict
 
     async def verify(self, message_id: str) -> Notification:

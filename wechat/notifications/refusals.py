@@ -185,7 +185,7 @@ class Refusals:
                 return count_refusal(value, copy)
             return replace(copy, place=replaced) if value.place == replaced else None
 
-        kept = await self._places.put(
+        kept = await self._places.store(
             group,
             sorted(held, key=lambda each: each.value.body_hash != copy.body_hash),  # the same message comes first
             lambda place: replace(copy, place=place),
@@ -278,8 +278,8 @@ class Refusals:
         """What made the signature of a complete ``message`` wrong; the operator waits for it."""
         return await self._finder.find(lambda keys: find_slips(message, keys))
 
-    async def mark_accepted(self, message: RefusedNotification) -> None:
-        """Mark ``message`` as accepted by a replay."""
+    async def record_acceptance(self, message: RefusedNotification) -> None:
+        """Record that a replay accepted ``message``."""
         now = self._clock.now()
         await self._updater.update(message.place, lambda held: mark_accepted(held, message.body_hash, now))
 

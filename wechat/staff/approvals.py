@@ -107,7 +107,7 @@ class Approvals:
         now = self._runtime.clock.now()
         return [approval for approval in await self._store.waiting() if approval.is_open(now)]
 
-    async def unfinished(self, name: str) -> Sequence[Approval]:
+    async def unfinished_of(self, name: str) -> Sequence[Approval]:
         """Those that ``name`` confirmed and that were not carried out to the end; ``confirm`` goes on with them."""
         latest = await self._store.latest()
         return [each for each in latest if each.state is ApprovalState.CONFIRMED and each.decided_by == name]

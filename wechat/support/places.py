@@ -19,7 +19,7 @@ class Places(Generic[T]):
         self._most = most
         self._random = random
 
-    async def put(
+    async def store(
         self,
         group: str,
         held: Sequence[Stored[T]],

@@ -189,7 +189,7 @@ async def test_probes_and_what_was_accepted_later_are_not_held_against_an_order(
     await gate.refuse(SignatureInvalid("aead_tag"), b"sealed", about="")
     found = await gate.refusals.about(NUMBER, NOW)
     assert [message.reason for message in found] == ["stale", "aead_tag"]
-    await gate.refusals.mark_accepted(found[0])
+    await gate.refusals.record_acceptance(found[0])
     assert [message.reason for message in await gate.refusals.about(NUMBER, NOW)] == ["aead_tag"]
     assert await gate.refusals.about(NUMBER, NOW + SECOND) == []
 

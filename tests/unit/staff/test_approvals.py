@@ -133,10 +133,10 @@ async def test_what_could_not_be_carried_out_may_be_tried_again_by_the_same_pers
     desk.error = None
     with pytest.raises(Conflict):
         await desk.approvals.confirm(approval.id, CARLA)
-    assert [each.id for each in await desk.approvals.unfinished("ben")] == [approval.id]
-    assert await desk.approvals.unfinished("carla") == []
+    assert [each.id for each in await desk.approvals.unfinished_of("ben")] == [approval.id]
+    assert await desk.approvals.unfinished_of("carla") == []
     assert (await desk.approvals.confirm(approval.id, BEN)).state is ApprovalState.DONE
-    assert await desk.approvals.unfinished("ben") == []
+    assert await desk.approvals.unfinished_of("ben") == []
 
 
 async def test_an_unknown_act_is_not_found(desk: Desk) -> None:
