@@ -33,9 +33,13 @@ from cli.commands import (
     why,
 )
 from cli.commands import doctor as doctor_view
+from cli.context import AsJson
 from cli.output import Screen, language, words
 from scripts import demo as demonstration
 from scripts.steps import ROOT
+
+SETTINGS = ROOT / "settings.yml"
+SettingsFile = Annotated[Path, typer.Option(help=words("配置文件", "the settings file"))]
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help=words("Fenpay：运维命令", "operator's commands")
@@ -64,9 +68,7 @@ def drill(
     count: Annotated[int, typer.Option("--orders", min=40, help=words("订单数", "how many orders"))] = 1000,
     seed: Annotated[int, typer.Option(help=words("换一天，或重来同一天", "another day, or the same again"))] = 1,
     keep: Annotated[Path | None, typer.Option(help=words("日志与数据留在这个目录", "keep logs and data here"))] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help=words("输出一个 JSON 文档", "print one JSON document"))
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """A day with all that goes wrong, books balanced to the fen."""
     from drill.run import main  # noqa: PLC0415 - it brings the bundled stores, which an operator's machine may lack
@@ -99,9 +101,7 @@ def simulate(
     shrink: Annotated[
         float, typer.Option(min=0, help=words("失败时缩小几秒", "seconds to make a failure smaller"))
     ] = 60,
-    as_json: Annotated[
-        bool, typer.Option("--json", help=words("输出一个 JSON 文档", "print one JSON document"))
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Simulate days with faults in virtual time, decided by a seed."""
     from proof.run import Options, choose_faults, main  # noqa: PLC0415 - nothing else needs it
@@ -122,7 +122,7 @@ def simulate(
     )
 )
 def doctor(
-    settings: Annotated[Path, typer.Option(help=words("设置文件", "the settings file"))] = ROOT / "settings.yml",
+    settings: SettingsFile = SETTINGS,
     live: Annotated[
         bool, typer.Option("--live", help=words("也问微信，不动钱", "ask WeChat too; no money moves"))
     ] = False,
@@ -130,9 +130,7 @@ def doctor(
         list[str] | None,
         typer.Option(metavar="ID", help=words("已在微信后台核对这一项", "this text was compared in WeChat's console")),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help=words("输出一个 JSON 文档", "print one JSON document"))
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Examine settings, keys, machine, stores; say how to mend each."""
     import asyncio  # noqa: PLC0415 - nothing else here waits
@@ -175,10 +173,8 @@ def init(
     help=words("迁移 0.1.0 的数据；先停掉全部旧进程", "Copy the data of release 0.1.0; stop every old process first.")
 )
 def migrate(
-    settings: Annotated[Path, typer.Option(help=words("设置文件", "the settings file"))] = ROOT / "settings.yml",
-    as_json: Annotated[
-        bool, typer.Option("--json", help=words("输出一个 JSON 文档", "print one JSON document"))
-    ] = False,
+    settings: SettingsFile = SETTINGS,
+    as_json: AsJson = False,
 ) -> None:
     """Copy the data of release 0.1.0; stop every old process first."""
     from scripts.migrate import main  # noqa: PLC0415 - it brings the database driver, which is not needed to ask a service
@@ -200,7 +196,7 @@ app.add_typer(notify.app, name="notify")
     )
 )
 def indexes(
-    settings: Annotated[Path, typer.Option(help=words("设置文件", "the settings file"))] = ROOT / "settings.yml",
+    settings: SettingsFile = SETTINGS,
 ) -> None:
     """Create the indexes that are missing; on a large collection it takes a while."""
     from scripts.indexes import main  # noqa: PLC0415 - it brings the database driver, which is not needed to ask a service

@@ -1,15 +1,16 @@
-"""What every command has: its options, the service that it asks, and one way to end badly."""
+"""What every command has: one way to be declared, options, the service that it asks, and one way to end badly."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from re import Pattern
-from typing import Annotated, Any
+from typing import Annotated, Any, Concatenate, ParamSpec, cast
 
 import typer
 
@@ -22,6 +23,8 @@ from wechat.domain.orders import OUT_TRADE_NO
 from wechat.domain.refunds import OUT_REFUND_NO
 from wechat.support.cli_hints import command
 
+P = ParamSpec("P")
+
 Url = Annotated[
     str | None, typer.Option("--url", envvar=place.URL_VARIABLE, help=words("服务的地址", "the service's address"))
 ]
@@ -33,6 +36,7 @@ KeyFile = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help=words("输出一个 JSON 文档", "print one JSON document"))]
+AsJsonLines = Annotated[bool, typer.Option("--json", help=words("每行一个 JSON", "one JSON document a line"))]
 Yes = Annotated[bool, typer.Option("--yes", help=words("不再询问", "do not ask"))]
 OrderNo = Annotated[str, typer.Argument(metavar="NO", help=words("商户订单号", "out_trade_no"))]
 RefundNo = Annotated[str, typer.Argument(metavar="NO", help=words("商户退款单号", "out_refund_no"))]
@@ -79,7 +83,7 @@ class Context:
 
 @contextmanager
 def command_context(
-    verb: str, url: str | None, key_file: Path | None, as_json: bool, *, next_step: str = ""
+    verb: str, next_step: str, *, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False
 ) -> Iterator[Context]:
     """Work as ``manage.py VERB``. A Problem is shown and ends the process, with ``next_step`` where it has none."""
     screen = Screen(language(), as_json=as_json)
@@ -90,6 +94,58 @@ def command_context(
         problem.next_step = problem.next_step or _next(problem, verb, next_step)
         screen.problem(problem)
         raise typer.Exit(int(problem.code)) from None
+
+
+@contextmanager
+def stream_context(
+    verb: str, next_step: str, *, url: Url = None, key_file: KeyFile = None, as_json: AsJsonLines = False
+) -> Iterator[Context]:
+    """The same for a command that goes on until Ctrl-C."""
+    with (
+        command_context(verb, next_step, url=url, key_file=key_file, as_json=as_json) as context,
+        suppress(KeyboardInterrupt),
+    ):
+        yield context
+
+
+Work = Callable[Concatenate[Context, P], None]
+"""What a command does, with its own arguments and options."""
+
+
+def declare(
+    app: typer.Typer,
+    verb: str,
+    help_text: str,
+    *,
+    next_step: str = "",
+    within: Callable[..., AbstractContextManager[Context]] = command_context,
+) -> Callable[[Work[P]], Work[P]]:
+    """Make a function the command ``manage.py VERB``, as in ``@declare(app, "refund list", …)``.
+
+    It gets a Context, and its options beside its own are the keywords of ``within``.
+    ``next_step`` is for failures that name no command themselves; ``{no}`` in it stands for the argument ``no``.
+    """
+    shared = [each for each in _parameters(within) if each.kind is Parameter.KEYWORD_ONLY]
+
+    def decorate(work: Work[P]) -> Work[P]:
+        own = _parameters(work)[1:]
+
+        def run(**given: Any) -> None:
+            then = command(*(word.format_map(given) for word in next_step.split())) if next_step else ""
+            with within(verb, then, **{each.name: given.pop(each.name) for each in shared}) as context:
+                cast(Callable[..., None], work)(context, **given)
+
+        parameters = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in (*own, *shared)]
+        run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # what Typer reads
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        app.command(verb.rsplit(maxsplit=1)[-1], help=help_text)(run)
+        return work
+
+    return decorate
+
+
+def _parameters(function: Callable[..., Any]) -> list[Parameter]:
+    return list(signature(function, eval_str=True).parameters.values())
 
 
 def number(kind: str, text: str) -> str:

@@ -19,7 +19,7 @@ import typer
 
 from cli import endpoint as place
 from cli.client import Service
-from cli.context import Context
+from cli.context import AsJson, Context, Url
 from cli.credentials import read_values
 from cli.output import Screen, language, words
 from cli.problems import Exit, Problem
@@ -51,7 +51,9 @@ class OperatorService(Service):
 
 
 @contextmanager
-def operator_context(verb: str, url: str | None, settings: Path | None, as_json: bool) -> Iterator[Context]:
+def operator_context(
+    verb: str, next_step: str, *, url: Url = None, settings: SettingsFile = None, as_json: AsJson = False
+) -> Iterator[Context]:
     """Work as ``manage.py VERB`` with the settings in a file, the demo's where none is named. A Problem is shown and
     ends the process."""
     screen = Screen(language(), as_json=as_json)
@@ -64,7 +66,7 @@ def operator_context(verb: str, url: str | None, settings: Path | None, as_json:
         address = url or f"http://{value('http.host') or '127.0.0.1'}:{value('http.port') or 8888}"
         yield Context(OperatorService(place.check_address(address), secret, screen.lang), screen)
     except Problem as problem:
-        problem.next_step = problem.next_step or command(verb, "--help")
+        problem.next_step = problem.next_step or next_step or command(verb, "--help")
         screen.problem(problem)
         raise typer.Exit(int(problem.code)) from None
 

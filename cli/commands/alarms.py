@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import RenderableType
 
-from cli.context import AsJson, KeyFile, Limit, Url, command_context
+from cli.context import Context, Limit, declare
 from cli.output import Screen, cell, moment, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual
@@ -20,39 +20,33 @@ app = typer.Typer(no_args_is_help=True, help=words("告警", "alarms"))
 ALARM_ID = re.compile(r"[a-z0-9_]{1,48}-[0-9]{2}-[0-9a-f]{6}", re.ASCII)
 
 
-@app.command("list", help=words("列出告警，新的在前", "List alarms, newest first."))
+@declare(app, "alarms list", words("列出告警，新的在前", "List alarms, newest first."))
 def list_alarms(
+    context: Context,
     everything: Annotated[
         bool, typer.Option("--all", help=words("包括已查看和已恢复的", "also those that were seen or are over"))
     ] = False,
     limit: Limit = 20,
-    url: Url = None,
-    key_file: KeyFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """List alarms, newest first."""
-    with command_context("alarms list", url, key_file, as_json) as desk:
-        answer = desk.service.get("/api/alarms", all="1" if everything else None, limit=limit)
-        desk.screen.show(answer, _listing(desk.screen, answer["alarms"]))
-        if answer["alarms"]:
-            desk.screen.next_step(answer["alarms"][0]["next"])
+    answer = context.service.get("/api/alarms", all="1" if everything else None, limit=limit)
+    context.screen.show(answer, _listing(context.screen, answer["alarms"]))
+    if answer["alarms"]:
+        context.screen.next_step(answer["alarms"][0]["next"])
 
 
-@app.command("seen", help=words("标记一条告警为已查看", "Note that an alarm was seen."))
+@declare(app, "alarms seen", words("标记一条告警为已查看", "Note that an alarm was seen."), next_step="alarms list")
 def mark_seen(
+    context: Context,
     alarm_id: Annotated[str, typer.Argument(metavar="ID", help=words("alarms list 里的编号", "an ID of alarms list"))],
-    url: Url = None,
-    key_file: KeyFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Note that an alarm was seen."""
-    with command_context("alarms seen", url, key_file, as_json, next_step=command("alarms list")) as desk:
-        if not ALARM_ID.fullmatch(alarm_id):
-            text = Bilingual("编号见 alarms list", "An ID is one of alarms list")
-            raise Problem(Exit.USAGE, "BAD_ID", text, next_step=command("alarms list"))
-        alarm = desk.service.post(f"/api/alarms/{alarm_id}/seen")
-        done = Bilingual(f"✔ {moment(alarm['seen_at'])} 已查看", f"✔ Seen at {moment(alarm['seen_at'])}")
-        desk.screen.show(alarm, cell(done.to(desk.screen.lang)))
+    if not ALARM_ID.fullmatch(alarm_id):
+        text = Bilingual("编号见 alarms list", "An ID is one of alarms list")
+        raise Problem(Exit.USAGE, "BAD_ID", text, next_step=command("alarms list"))
+    alarm = context.service.post(f"/api/alarms/{alarm_id}/seen")
+    done = Bilingual(f"✔ {moment(alarm['seen_at'])} 已查看", f"✔ Seen at {moment(alarm['seen_at'])}")
+    context.screen.show(alarm, cell(done.to(context.screen.lang)))
 
 
 def _listing(screen: Screen, alarms: Sequence[Mapping[str, Any]]) -> RenderableType:

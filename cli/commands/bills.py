@@ -14,7 +14,7 @@ import typer
 from rich.console import RenderableType
 
 from cli.commands.orders import NUMBER, STATE
-from cli.context import AsJson, Context, Day, KeyFile, Url, command_context, day
+from cli.context import Context, Day, day, declare
 from cli.output import Screen, cell, money, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual
@@ -22,7 +22,6 @@ from wechat.domain.times import beijing, to_v3
 from wechat.pay.bills.parser import BillBroken, BillKind, TradeLine, read_lines, trade_lines
 from wechat.reconciliation.books import Totals, sum_lines
 from wechat.reconciliation.labels import COUNTS, SUMS
-from wechat.support.cli_hints import command
 
 app = typer.Typer(no_args_is_help=True, help=words("微信的账单", "WeChat's bills"))
 
@@ -32,8 +31,11 @@ STDOUT = Path("-")
 NO_BILL = Bilingual("这一天没有账单：没有发生交易", "There is no bill of that day: nothing happened")
 
 
-@app.command(help=words("下载账单，原样保存", "Download a bill as WeChat wrote it."))
+@declare(
+    app, "bill fetch", words("下载账单，原样保存", "Download a bill as WeChat wrote it."), next_step="bill fetch {date}"
+)
 def fetch(
+    context: Context,
     date: Day,
     kind: Kind = BillKind.ALL,
     out: Annotated[
@@ -42,45 +44,43 @@ def fetch(
             help=words("写到这里，默认在当前目录；- 是标准输出", "where to; here by default, and - for stdout")
         ),
     ] = None,
-    url: Url = None,
-    key_file: KeyFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Download a bill as WeChat wrote it."""
-    with command_context("bill fetch", url, key_file, as_json, next_step=command("bill fetch", date)) as context:
-        if out == STDOUT:
-            _print(context, day(date), kind)
-            return
-        path = out or Path(f"bill-{day(date)}-{kind}.csv")
-        with _once_whole(path) as file:
-            size = _download(context, day(date), kind, file)
-        document = {"date": date, "kind": kind.value, "file": str(path) if size else None, "bytes": size}
-        context.screen.show(document, *([cell(path)] if size else []))
-        if not size:
-            context.screen.say(NO_BILL)
+    if out == STDOUT:
+        _print(context, day(date), kind)
+        return
+    path = out or Path(f"bill-{day(date)}-{kind}.csv")
+    with _once_whole(path) as file:
+        size = _download(context, day(date), kind, file)
+    document = {"date": date, "kind": kind.value, "file": str(path) if size else None, "bytes": size}
+    context.screen.show(document, *([cell(path)] if size else []))
+    if not size:
+        context.screen.say(NO_BILL)
 
 
-@app.command(help=words("交易账单的合计与前几行", "What a trade bill adds up to, and its first lines."))
+@declare(
+    app,
+    "bill show",
+    words("交易账单的合计与前几行", "What a trade bill adds up to, and its first lines."),
+    next_step="bill fetch {date}",
+)
 def show(
+    context: Context,
     date: Day,
     limit: Annotated[int, typer.Option(min=0, max=10_000, help=words("显示几行", "how many lines"))] = 20,
-    url: Url = None,
-    key_file: KeyFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """What a trade bill adds up to, and its first lines."""
-    with command_context("bill show", url, key_file, as_json, next_step=command("bill fetch", date)) as context:
-        with tempfile.NamedTemporaryFile(prefix="fenpay-bill-", suffix=".csv") as file:
-            size = _download(context, day(date), BillKind.ALL, file)
-            file.flush()
-            lines, sums, unread = _read(Path(file.name), limit) if size else ([], dict.fromkeys(SUM_NAMES, 0), [])
-        document = {"date": date, "sums": sums, "lines": [_line(line) for line in lines], "unread_lines": unread}
-        context.screen.show(document, *_views(context.screen, lines, sums))
-        if unread:
-            numbers = ", ".join(map(str, unread))
-            context.screen.say(Bilingual(f"第 {numbers} 行无法读取", f"Line {numbers} makes no sense"))
-        if not size:
-            context.screen.say(NO_BILL)
+    with tempfile.NamedTemporaryFile(prefix="fenpay-bill-", suffix=".csv") as file:
+        size = _download(context, day(date), BillKind.ALL, file)
+        file.flush()
+        lines, sums, unread = _read(Path(file.name), limit) if size else ([], dict.fromkeys(SUM_NAMES, 0), [])
+    document = {"date": date, "sums": sums, "lines": [_line(line) for line in lines], "unread_lines": unread}
+    context.screen.show(document, *_views(context.screen, lines, sums))
+    if unread:
+        numbers = ", ".join(map(str, unread))
+        context.screen.say(Bilingual(f"第 {numbers} 行无法读取", f"Line {numbers} makes no sense"))
+    if not size:
+        context.screen.say(NO_BILL)
 
 
 def _print(context: Context, date: str, kind: BillKind) -> None:

@@ -11,7 +11,7 @@ import typer
 from rich.console import RenderableType
 
 from cli.commands.orders import NUMBER
-from cli.context import AsJson, Context, Day, KeyFile, Url, Yes, command_context, day
+from cli.context import Context, Day, Yes, day, declare
 from cli.output import Screen, cell, money, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual
@@ -42,12 +42,14 @@ class Step(NamedTuple):
 app = typer.Typer()
 
 
-@app.command(
-    help=words(
-        "拿微信的账单对一天的账；还有差异就以 1 结束", "Reconcile a day; exits with 1 while a difference is open."
-    )
+@declare(
+    app,
+    "reconcile",
+    words("拿微信的账单对一天的账；还有差异就以 1 结束", "Reconcile a day; exits with 1 while a difference is open."),
+    next_step="reconcile {date}",
 )
 def reconcile(
+    context: Context,
     date: Day,
     repair: Annotated[
         bool, typer.Option("--repair", help=words("能查单的查单，重复的付款退回", "query, and return double payments"))
@@ -63,25 +65,21 @@ def reconcile(
         ),
     ] = None,
     yes: Yes = False,
-    url: Url = None,
-    key_file: KeyFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Reconcile, show the differences, note or repair what may be, show what that came to."""
-    with command_context("reconcile", url, key_file, as_json, next_step=command("reconcile", date)) as context:
-        path, wanted = f"/api/reconciliations/{day(date)}", [_id(text) for text in checked or []]
-        context.screen.must_answer(yes=yes or not repair)
-        result, differences = _run(context, path)
-        context.screen.preview(*_views(context.screen, result, differences))
-        noted = [Step("known", _find_difference(text, date, differences)) for text in wanted]
-        plan = _plan(differences.values(), without=noted) if repair else []
-        if plan:
-            context.screen.confirm(lambda: _question(plan), yes=yes)
-        steps = [*noted, *plan]
-        repairs = _carried_out(context, path, steps, differences)
-        document = result | {"differences": list(differences.values()), "repairs": repairs}
-        context.screen.show(document, *_outcomes(context.screen, steps, repairs))
-        _conclude(context.screen, date, differences, repairs, result["unread_lines"])
+    path, wanted = f"/api/reconciliations/{day(date)}", [_id(text) for text in checked or []]
+    context.screen.must_answer(yes=yes or not repair)
+    result, differences = _run(context, path)
+    context.screen.preview(*_views(context.screen, result, differences))
+    noted = [Step("known", _find_difference(text, date, differences)) for text in wanted]
+    plan = _plan(differences.values(), without=noted) if repair else []
+    if plan:
+        context.screen.confirm(lambda: _question(plan), yes=yes)
+    steps = [*noted, *plan]
+    repairs = _carried_out(context, path, steps, differences)
+    document = result | {"differences": list(differences.values()), "repairs": repairs}
+    context.screen.show(document, *_outcomes(context.screen, steps, repairs))
+    _conclude(context.screen, date, differences, repairs, result["unread_lines"])
 
 
 def _run(context: Context, path: str) -> tuple[dict[str, Any], dict[str, Difference]]:

@@ -10,7 +10,7 @@ import typer
 from rich.console import RenderableType
 
 from cli.commands.orders import NUMBER, STATE
-from cli.context import AsJson, Cursor, KeyFile, Limit, Url, Yes, command_context
+from cli.context import Context, Cursor, Limit, Yes, declare
 from cli.output import Screen, moment, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual
@@ -24,73 +24,68 @@ EVENT_ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
 STATES = "pending, delivered, dead"
 
 
-@app.command("list", help=words("列出推送记录，新的在前", "List deliveries, newest first."))
+@declare(app, "events list", words("列出推送记录，新的在前", "List deliveries, newest first."))
 def list_events(
+    context: Context,
     state: Annotated[
         str | None, typer.Option(help=words(f"只看一种状态：{STATES}", f"one state only: {STATES}"))
     ] = None,
     limit: Limit = 20,
     cursor: Cursor = None,
-    url: Url = None,
-    key_file: KeyFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """List deliveries, newest first."""
-    with command_context("events list", url, key_file, as_json) as context:
-        page = context.service.get("/api/events", state=state, limit=limit, cursor=cursor)
-        context.screen.show(page, _listing(context.screen, page["events"]))
-        context.next_page("events list", page, state, limit)
+    page = context.service.get("/api/events", state=state, limit=limit, cursor=cursor)
+    context.screen.show(page, _listing(context.screen, page["events"]))
+    context.next_page("events list", page, state, limit)
 
 
-@app.command(
-    help=words(
-        "再发一次；不给 --target 就发给没有送达的", "Send again; without --target to those that it did not reach."
-    )
+@declare(
+    app,
+    "events resend",
+    words("再发一次；不给 --target 就发给没有送达的", "Send again; without --target to those that it did not reach."),
+    next_step="events list",
 )
 def resend(
+    context: Context,
     event_id: Annotated[str, typer.Argument(metavar="ID", help=words("事件的 id", "the event's id"))],
     target: Annotated[
         str | None, typer.Option(help=words("只发给它，已送达也再发", "to this one only, also when it was delivered"))
     ] = None,
     yes: Yes = False,
-    url: Url = None,
-    key_file: KeyFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Send again; without --target to those that it did not reach."""
-    with command_context("events resend", url, key_file, as_json, next_step=command("events list")) as context:
-        if not EVENT_ID.fullmatch(event_id):
-            text = Bilingual(
-                "事件 id 是 24 位十六进制，见 events list", "An event's id is 24 hex digits; see events list"
-            )
-            raise Problem(Exit.USAGE, "BAD_ID", text, next_step=command("events list"))
-        if target:  # only then may it have been delivered before
-            question = Bilingual(
-                f"{target} 可能已收到过它，再发一次？", f"{target} may have received it before; send it again?"
-            )
-            context.screen.confirm(lambda: question, yes=yes)
-        sent = context.service.post(f"/api/events/{event_id}/resend", target=target)
-        context.screen.show(sent, _listing(context.screen, sent["events"]))
+    if not EVENT_ID.fullmatch(event_id):
+        text = Bilingual("事件 id 是 24 位十六进制，见 events list", "An event's id is 24 hex digits; see events list")
+        raise Problem(Exit.USAGE, "BAD_ID", text, next_step=command("events list"))
+    if target:  # only then may it have been delivered before
+        question = Bilingual(
+            f"{target} 可能已收到过它，再发一次？", f"{target} may have received it before; send it again?"
+        )
+        context.screen.confirm(lambda: question, yes=yes)
+    sent = context.service.post(f"/api/events/{event_id}/resend", target=target)
+    context.screen.show(sent, _listing(context.screen, sent["events"]))
 
 
-@app.command(help=words("向一个 webhook 发送签名的测试事件", "Send a signed test event to a webhook, once."))
+@declare(
+    app,
+    "events test",
+    words("向一个 webhook 发送签名的测试事件", "Send a signed test event to a webhook, once."),
+    next_step="doctor",
+)
 def test(
+    context: Context,
     target: Annotated[str | None, typer.Option(help=words("webhook 的名称", "the webhook's name"))] = None,
     kind: Annotated[
         str, typer.Option("--type", help=words("事件：", "the event: ") + ", ".join(EventType))
     ] = EventType.ORDER_PAID,
-    url: Url = None,
-    key_file: KeyFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Send a signed test event to a webhook, once."""
-    with command_context("events test", url, key_file, as_json, next_step=command("doctor")) as context:
-        trial = context.service.post("/api/events/test", target=target, type=kind)
-        context.screen.show(trial, _trial(context.screen, trial))
-        if not trial["delivered"]:
-            result, name = trial["result"], trial["target"]
-            text = Bilingual(f"{name} 没有接收：{result}", f"{name} did not take it: {result}")
-            raise Problem(Exit.FAILED, "NOT_DELIVERED", text)
+    trial = context.service.post("/api/events/test", target=target, type=kind)
+    context.screen.show(trial, _trial(context.screen, trial))
+    if not trial["delivered"]:
+        result, name = trial["result"], trial["target"]
+        text = Bilingual(f"{name} 没有接收：{result}", f"{name} did not take it: {result}")
+        raise Problem(Exit.FAILED, "NOT_DELIVERED", text)
 
 
 def _trial(screen: Screen, trial: Mapping[str, Any]) -> RenderableType:

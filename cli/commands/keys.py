@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import RenderableType
 
-from cli.context import AsJson, Context, Url
-from cli.operator import SettingsFile, operator_context
+from cli.context import Context, declare
+from cli.operator import operator_context
 from cli.output import cell, moment, words
 from wechat.domain.api_keys import OVERLAP_HOURS, Scope
 from wechat.domain.errors import Bilingual
@@ -34,64 +34,69 @@ Overlap = Annotated[
 ]
 
 
-@app.command(help=words("新建 Fenpay API Key，只显示一次", "Make a key, shown once."))
-def add(
-    name: Name, scope: Scopes = None, url: Url = None, settings: SettingsFile = None, as_json: AsJson = False
-) -> None:
+@declare(app, "keys add", words("新建 Fenpay API Key，只显示一次", "Make a key, shown once."), within=operator_context)
+def add(context: Context, name: Name, scope: Scopes = None) -> None:
     """Make a key, shown once."""
-    with operator_context("keys add", url, settings, as_json) as desk:
-        body = {"name": name, "scopes": [each.value for each in scope or [Scope.READ]]}
-        _show(desk, desk.service.post("/api/keys", body))
+    body = {"name": name, "scopes": [each.value for each in scope or [Scope.READ]]}
+    _show(context, context.service.post("/api/keys", body))
 
 
-@app.command("list", help=words("列出 Fenpay API Key，包括配置文件中的", "List all keys, those of the settings too."))
-def list_keys(url: Url = None, settings: SettingsFile = None, as_json: AsJson = False) -> None:
-    """List all keys, those of the settings too."""
-    with operator_context("keys list", url, settings, as_json) as desk:
-        answer = desk.service.get("/api/keys")
-        columns = (
-            Bilingual("名称", "Name"),
-            Bilingual("权限", "Scopes"),
-            Bilingual("状态", "State"),
-            Bilingual("来源", "From"),
-            Bilingual("最近使用", "Last used"),
-        )
-        rows = [_row(desk, key) for key in answer["keys"]]
-        desk.screen.show(answer, desk.screen.table(Bilingual("Fenpay API Key 列表", "API keys"), columns, rows))
-
-
-@app.command(
-    help=words("换新 Fenpay API Key，只显示一次；旧的继续有效一段时间", "Give a key a new secret, shown once.")
+@declare(
+    app,
+    "keys list",
+    words("列出 Fenpay API Key，包括配置文件中的", "List all keys, those of the settings too."),
+    within=operator_context,
 )
-def rotate(
-    name: Name, overlap_hours: Overlap = 24, url: Url = None, settings: SettingsFile = None, as_json: AsJson = False
-) -> None:
+def list_keys(context: Context) -> None:
+    """List all keys, those of the settings too."""
+    answer = context.service.get("/api/keys")
+    columns = (
+        Bilingual("名称", "Name"),
+        Bilingual("权限", "Scopes"),
+        Bilingual("状态", "State"),
+        Bilingual("来源", "From"),
+        Bilingual("最近使用", "Last used"),
+    )
+    rows = [_row(context, key) for key in answer["keys"]]
+    context.screen.show(answer, context.screen.table(Bilingual("Fenpay API Key 列表", "API keys"), columns, rows))
+
+
+@declare(
+    app,
+    "keys rotate",
+    words("换新 Fenpay API Key，只显示一次；旧的继续有效一段时间", "Give a key a new secret, shown once."),
+    within=operator_context,
+)
+def rotate(context: Context, name: Name, overlap_hours: Overlap = 24) -> None:
     """Give a key a new secret, shown once."""
-    with operator_context("keys rotate", url, settings, as_json) as desk:
-        _show(desk, desk.service.post(f"/api/keys/{name}/rotate", {"overlap_hours": overlap_hours}))
+    _show(context, context.service.post(f"/api/keys/{name}/rotate", {"overlap_hours": overlap_hours}))
 
 
-@app.command(help=words("吊销 Fenpay API Key，几秒内生效", "Revoke a key; it stops within seconds."))
-def revoke(name: Name, url: Url = None, settings: SettingsFile = None, as_json: AsJson = False) -> None:
+@declare(
+    app,
+    "keys revoke",
+    words("吊销 Fenpay API Key，几秒内生效", "Revoke a key; it stops within seconds."),
+    within=operator_context,
+)
+def revoke(context: Context, name: Name) -> None:
     """Revoke a key; it stops within seconds."""
-    with operator_context("keys revoke", url, settings, as_json) as desk:
-        _show(desk, desk.service.post(f"/api/keys/{name}/revoke"))
+    _show(context, context.service.post(f"/api/keys/{name}/revoke"))
 
 
-def _show(desk: Context, key: Mapping[str, Any]) -> None:
-    views: list[RenderableType] = [cell(f"✔ {' · '.join(_row(desk, key)[:3])}")]
+def _show(context: Context, key: Mapping[str, Any]) -> None:
+    views: list[RenderableType] = [cell(f"✔ {' · '.join(_row(context, key)[:3])}")]
     if "key" in key:
         text = Bilingual(f"API Key（只显示这一次）：{key['key']}", f"The key, shown this once: {key['key']}")
-        views.append(cell(text.to(desk.screen.lang)))
+        views.append(cell(text.to(context.screen.lang)))
     if key["old_until"]:
         until = moment(key["old_until"])
         text = Bilingual(f"旧 API Key 有效至 {until}", f"The old secret works until {until}")
-        views.append(cell(text.to(desk.screen.lang)))
-    desk.screen.show(key, *views)
+        views.append(cell(text.to(context.screen.lang)))
+    context.screen.show(key, *views)
 
 
-def _row(desk: Context, key: Mapping[str, Any]) -> list[str]:
-    lang = desk.screen.lang
+def _row(context: Context, key: Mapping[str, Any]) -> list[str]:
+    lang = context.screen.lang
     state = Bilingual("有效", "active") if key["active"] else Bilingual("已吊销", "revoked")
     source = Bilingual("配置文件", "settings") if key["source"] == "settings" else Bilingual("管理后台", "console")
     used = moment(key["used_at"]) if key["used_at"] else "—"

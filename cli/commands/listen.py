@@ -7,14 +7,13 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.text import Text as Styled
 
 from cli.client import post_once
-from cli.context import Context, KeyFile, Url, command_context
+from cli.context import Context, declare, stream_context
 from cli.endpoint import check_receiver
 from cli.following import follow
 from cli.output import clean, words
@@ -48,13 +47,17 @@ class Forwarded(NamedTuple):
     tries: int
 
 
-@app.command(
-    help=words(
+@declare(
+    app,
+    "listen",
+    words(
         "把服务的事件转发到本机程序，签名不变；Ctrl-C 结束",
         "Forward the service's events to a program here, signature intact; Ctrl-C ends it.",
-    )
+    ),
+    within=stream_context,
 )
 def listen(
+    context: Context,
     forward_to: ForwardTo,
     target: Annotated[
         str | None,
@@ -62,22 +65,18 @@ def listen(
             help=words("如同这个 webhook：它的事件，它的签名", "as this webhook: its events, signed by its secrets")
         ),
     ] = None,
-    url: Url = None,
-    key_file: KeyFile = None,
-    as_json: Annotated[bool, typer.Option("--json", help=words("每行一个 JSON", "one JSON document a line"))] = False,
 ) -> None:
     """Forward the service's events to a program on this machine."""
-    with command_context("listen", url, key_file, as_json) as context, suppress(KeyboardInterrupt):
-        address, secret = check_receiver(forward_to), "" if target else _find_secret(context)
-        seen: dict[str, None] = {}
-        for name, data in follow(context, "/api/events/stream", target=target):
-            if name == "missed":
-                context.screen.say(Bilingual(f"漏了 {data['count']} 条", f"{data['count']} events were left out"))
-            elif data["id"] not in seen:
-                seen[data["id"]] = None
-                if len(seen) > MOST_SEEN:
-                    del seen[next(iter(seen))]
-                _show(context, data, forward(address, data, secret))
+    address, secret = check_receiver(forward_to), "" if target else _find_secret(context)
+    seen: dict[str, None] = {}
+    for name, data in follow(context, "/api/events/stream", target=target):
+        if name == "missed":
+            context.screen.say(Bilingual(f"漏了 {data['count']} 条", f"{data['count']} events were left out"))
+        elif data["id"] not in seen:
+            seen[data["id"]] = None
+            if len(seen) > MOST_SEEN:
+                del seen[next(iter(seen))]
+            _show(context, data, forward(address, data, secret))
 
 
 def forward(address: str, event: Mapping[str, Any], secret: str) -> Forwarded:

@@ -10,7 +10,7 @@ import typer
 from rich.console import RenderableType
 
 from cli.commands.orders import NUMBER
-from cli.context import AsJson, KeyFile, Limit, Url, command_context
+from cli.context import Context, Limit, declare
 from cli.output import Screen, cell, moment, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual
@@ -23,63 +23,70 @@ REFUSED_ID = re.compile(r"[a-z0-9_]{1,32}-[0-9]{2}-[0-9a-f]{8}", re.ASCII)
 RefusedId = Annotated[str, typer.Argument(metavar="ID", help=words("notify list 里的 ID", "an ID of notify list"))]
 
 
-@app.command("list", help=words("列出被拒绝的通知，新的在前", "List refused notifications, newest first."))
+@declare(app, "notify list", words("列出被拒绝的通知，新的在前", "List refused notifications, newest first."))
 def list_refusals(
+    context: Context,
     reason: Annotated[str | None, typer.Option(help=words("只看一种原因", "one reason only"))] = None,
     limit: Limit = 20,
-    url: Url = None,
-    key_file: KeyFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """List refused notifications, newest first."""
-    with command_context("notify list", url, key_file, as_json) as desk:
-        answer = desk.service.get(PATH, reason=reason, limit=limit)
-        found = answer["notifications"]
-        desk.screen.show(answer, _listing(desk.screen, found), *_fixes(desk.screen, found))
-        if found:
-            desk.screen.next_step(command("notify show", found[0]["id"]))
+    answer = context.service.get(PATH, reason=reason, limit=limit)
+    found = answer["notifications"]
+    context.screen.show(answer, _listing(context.screen, found), *_fixes(context.screen, found))
+    if found:
+        context.screen.next_step(command("notify show", found[0]["id"]))
 
 
-@app.command(help=words("看一条：原因、请求头、报文", "Show one: why it was refused, its headers and body."))
-def show(message_id: RefusedId, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
-    """Show one: why it was refused, its headers and body."""
-    with command_context("notify show", url, key_file, as_json, next_step=command("notify list")) as desk:
-        message = desk.service.get(f"{PATH}/{_check_id(message_id)}")
-        headers = "\n".join(f"{name}: {value}" for name, value in message["headers"].items())
-        desk.screen.show(
-            message, _sheet(desk.screen, message), cell(""), cell(headers), cell(""), cell(message["body"])
-        )
-        desk.screen.next_step(command("notify verify", message_id))
-
-
-@app.command(help=words("用现在的设置重新校验，不改变订单", "Check it with today's settings; no order is changed."))
-def verify(message_id: RefusedId, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
-    """Check it with today's settings; no order is changed."""
-    with command_context("notify verify", url, key_file, as_json, next_step=command("notify list")) as desk:
-        answer = desk.service.post(f"{PATH}/{_check_id(message_id)}/verify")
-        for slip in answer.get("slips", ()):
-            line = f"✘ {slip['code']}  {slip['text']}"
-            desk.screen.say(Bilingual(line, line))
-        _require_acceptance(answer, message_id)
-        about = answer["out_trade_no"] or "–"
-        desk.screen.show(
-            answer, cell(Bilingual(f"✔ 校验通过：{about}", f"✔ It verifies: {about}").to(desk.screen.lang))
-        )
-        desk.screen.next_step(command("notify replay", message_id))
-
-
-@app.command(
-    help=words("重新校验并处理，与微信支付重发一样", "Check it again and apply it, as if WeChat Pay repeated it.")
+@declare(
+    app,
+    "notify show",
+    words("看一条：原因、请求头、报文", "Show one: why it was refused, its headers and body."),
+    next_step="notify list",
 )
-def replay(message_id: RefusedId, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+def show(context: Context, message_id: RefusedId) -> None:
+    """Show one: why it was refused, its headers and body."""
+    message = context.service.get(f"{PATH}/{_check_id(message_id)}")
+    headers = "\n".join(f"{name}: {value}" for name, value in message["headers"].items())
+    context.screen.show(
+        message, _sheet(context.screen, message), cell(""), cell(headers), cell(""), cell(message["body"])
+    )
+    context.screen.next_step(command("notify verify", message_id))
+
+
+@declare(
+    app,
+    "notify verify",
+    words("用现在的设置重新校验，不改变订单", "Check it with today's settings; no order is changed."),
+    next_step="notify list",
+)
+def verify(context: Context, message_id: RefusedId) -> None:
+    """Check it with today's settings; no order is changed."""
+    answer = context.service.post(f"{PATH}/{_check_id(message_id)}/verify")
+    for slip in answer.get("slips", ()):
+        line = f"✘ {slip['code']}  {slip['text']}"
+        context.screen.say(Bilingual(line, line))
+    _require_acceptance(answer, message_id)
+    about = answer["out_trade_no"] or "–"
+    context.screen.show(
+        answer, cell(Bilingual(f"✔ 校验通过：{about}", f"✔ It verifies: {about}").to(context.screen.lang))
+    )
+    context.screen.next_step(command("notify replay", message_id))
+
+
+@declare(
+    app,
+    "notify replay",
+    words("重新校验并处理，与微信支付重发一样", "Check it again and apply it, as if WeChat Pay repeated it."),
+    next_step="notify list",
+)
+def replay(context: Context, message_id: RefusedId) -> None:
     """Check it again and apply it, as if WeChat Pay repeated it."""
-    with command_context("notify replay", url, key_file, as_json, next_step=command("notify list")) as desk:
-        answer = desk.service.post(f"{PATH}/{_check_id(message_id)}/replay")
-        _require_acceptance(answer, message_id)
-        verdict = answer["verdict"]
-        desk.screen.show(
-            answer, cell(Bilingual(f"✔ 已处理（{verdict}）", f"✔ Applied ({verdict})").to(desk.screen.lang))
-        )
+    answer = context.service.post(f"{PATH}/{_check_id(message_id)}/replay")
+    _require_acceptance(answer, message_id)
+    verdict = answer["verdict"]
+    context.screen.show(
+        answer, cell(Bilingual(f"✔ 已处理（{verdict}）", f"✔ Applied ({verdict})").to(context.screen.lang))
+    )
 
 
 def _check_id(message_id: str) -> str:

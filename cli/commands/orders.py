@@ -13,7 +13,7 @@ from rich.console import RenderableType
 from rich.text import Text as Styled
 
 from cli.amounts import AmountInFen, AmountInYuan, parse_amount
-from cli.context import AsJson, Context, Cursor, KeyFile, Limit, OrderNo, Url, Yes, command_context, number
+from cli.context import Context, Cursor, Limit, OrderNo, Yes, declare, number
 from cli.output import Screen, moment, money, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual
@@ -32,25 +32,20 @@ CREATED = Bilingual("下单时间", "Created")
 DESCRIPTION = Bilingual("说明", "Description")
 
 
-@app.command("list", help=words("列出订单，新的在前", "List orders, newest first."))
-def list_orders(
-    state: State = None,
-    limit: Limit = 20,
-    cursor: Cursor = None,
-    url: Url = None,
-    key_file: KeyFile = None,
-    as_json: AsJson = False,
-) -> None:
+@declare(app, "order list", words("列出订单，新的在前", "List orders, newest first."))
+def list_orders(context: Context, state: State = None, limit: Limit = 20, cursor: Cursor = None) -> None:
     """List orders, newest first."""
-    with command_context("order list", url, key_file, as_json) as context:
-        wanted = _state(state) if state else None
-        page = context.service.get("/api/orders", trade_state=wanted, limit=limit, cursor=cursor)
-        context.screen.show(page, _listing(context.screen, page["orders"]))
-        context.next_page("order list", page, wanted, limit)
+    wanted = _state(state) if state else None
+    page = context.service.get("/api/orders", trade_state=wanted, limit=limit, cursor=cursor)
+    context.screen.show(page, _listing(context.screen, page["orders"]))
+    context.next_page("order list", page, wanted, limit)
 
 
-@app.command(help=words("下单；NATIVE 订单显示二维码", "Place an order; of a NATIVE one, show the QR code."))
+@declare(
+    app, "order create", words("下单；NATIVE 订单显示二维码", "Place an order; of a NATIVE one, show the QR code.")
+)
 def create(
+    context: Context,
     description: Annotated[str, typer.Option(help=words("商品说明", "what is sold"))],
     amount: AmountInFen = None,
     yuan: AmountInYuan = None,
@@ -69,59 +64,62 @@ def create(
         typer.Option("--payer-client-ip", help=words("MWEB 订单：用户的 IP", "the payer's address, for MWEB")),
     ] = None,
     key: Annotated[str | None, typer.Option(help=words("幂等键（Idempotency-Key）", "the Idempotency-Key"))] = None,
-    url: Url = None,
-    key_file: KeyFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Place an order; of a NATIVE one, show the QR code."""
-    with command_context("order create", url, key_file, as_json) as context:
-        wish = {
-            "description": description,
-            "total": parse_amount(amount, yuan),
-            "trade_type": trade_type.upper(),
-            "openid": openid,
-            "out_trade_no": number("out_trade_no", no) if no else None,
-            "attach": attach,
-            "expires_in_s": expires_in_s,
-            "api": api,
-            "payer_client_ip": payer_client_ip,
-        }
-        given = {name: value for name, value in wish.items() if value is not None}
-        order = context.service.post("/api/orders", given, key=key or f"cli-{secrets.token_hex(12)}")
-        context.screen.show(order, *_views(context.screen, order), *_qr(order))
-        context.screen.next_step(command("order show", order["out_trade_no"]))
+    wish = {
+        "description": description,
+        "total": parse_amount(amount, yuan),
+        "trade_type": trade_type.upper(),
+        "openid": openid,
+        "out_trade_no": number("out_trade_no", no) if no else None,
+        "attach": attach,
+        "expires_in_s": expires_in_s,
+        "api": api,
+        "payer_client_ip": payer_client_ip,
+    }
+    given = {name: value for name, value in wish.items() if value is not None}
+    order = context.service.post("/api/orders", given, key=key or f"cli-{secrets.token_hex(12)}")
+    context.screen.show(order, *_views(context.screen, order), *_qr(order))
+    context.screen.next_step(command("order show", order["out_trade_no"]))
 
 
-@app.command(help=words("看一笔订单：状态、时间线、收到的通知", "Show an order with its timeline and notifications."))
-def show(no: OrderNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+@declare(
+    app,
+    "order show",
+    words("看一笔订单：状态、时间线、收到的通知", "Show an order with its timeline and notifications."),
+    next_step="order list",
+)
+def show(context: Context, no: OrderNo) -> None:
     """Show an order with its timeline and notifications."""
-    with command_context("order show", url, key_file, as_json, next_step=command("order list")) as context:
-        order = context.service.get(f"/api/orders/{number('out_trade_no', no)}")
-        context.screen.show(order, *_views(context.screen, order))
+    order = context.service.get(f"/api/orders/{number('out_trade_no', no)}")
+    context.screen.show(order, *_views(context.screen, order))
 
 
-@app.command(help=words("向微信支付查询，并按结果更新订单状态", "Query WeChat and record the result."))
-def query(no: OrderNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+@declare(
+    app,
+    "order query",
+    words("向微信支付查询，并按结果更新订单状态", "Query WeChat and record the result."),
+    next_step="why {no}",
+)
+def query(context: Context, no: OrderNo) -> None:
     """Query WeChat and record the result."""
-    with command_context("order query", url, key_file, as_json, next_step=command("why", no)) as context:
-        order = context.service.post(f"/api/orders/{number('out_trade_no', no)}/query")
-        context.screen.show(order, *_views(context.screen, order))
+    order = context.service.post(f"/api/orders/{number('out_trade_no', no)}/query")
+    context.screen.show(order, *_views(context.screen, order))
 
 
-@app.command(help=words("关闭未付款的订单", "Close an unpaid order."))
-def close(no: OrderNo, yes: Yes = False, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+@declare(app, "order close", words("关闭未付款的订单", "Close an unpaid order."), next_step="why {no}")
+def close(context: Context, no: OrderNo, yes: Yes = False) -> None:
     """Close an unpaid order."""
-    with command_context("order close", url, key_file, as_json, next_step=command("why", no)) as context:
-        path = f"/api/orders/{number('out_trade_no', no)}"
-        context.screen.confirm(lambda: _closing(context, path), yes=yes)
-        order = context.service.post(f"{path}/close")
-        context.screen.show(order, *_views(context.screen, order))
-        if order["trade_state"] == "NOTPAY":
-            text = Bilingual(
-                "微信要求 v2 订单满 5 分钟才能关；到时自动关闭",
-                "WeChat closes v2 orders five minutes old; it is scheduled",
-            )
-            context.screen.say(text)
+    path = f"/api/orders/{number('out_trade_no', no)}"
+    context.screen.confirm(lambda: _closing(context, path), yes=yes)
+    order = context.service.post(f"{path}/close")
+    context.screen.show(order, *_views(context.screen, order))
+    if order["trade_state"] == "NOTPAY":
+        text = Bilingual(
+            "微信要求 v2 订单满 5 分钟才能关；到时自动关闭",
+            "WeChat closes v2 orders five minutes old; it is scheduled",
+        )
+        context.screen.say(text)
 
 
 def _state(text: str) -> str:

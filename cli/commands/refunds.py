@@ -12,7 +12,7 @@ from rich.console import RenderableType
 
 from cli.amounts import AmountInFen, AmountInYuan, FundsAccount, parse_amount
 from cli.commands.orders import NUMBER, STATE, timeline
-from cli.context import AsJson, Context, KeyFile, OrderNo, RefundNo, Url, Yes, command_context, number
+from cli.context import Context, OrderNo, RefundNo, Yes, declare, number
 from cli.output import Screen, moment, money, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual
@@ -31,10 +31,14 @@ REASON = Bilingual("原因", "Reason")
 CREATED = Bilingual("申请时间", "Requested")
 
 
-@app.command(
-    help=words("退款。结果不明就用打印的单号重试，不会多退", "Refund. Repeat with the printed number: it is paid once.")
+@declare(
+    app,
+    "refund create",
+    words("退款。结果不明就用打印的单号重试，不会多退", "Refund. Repeat with the printed number: it is paid once."),
+    next_step="refund list {no}",
 )
 def create(
+    context: Context,
     no: OrderNo,
     reason: Annotated[
         str, typer.Option(help=words("用户会看到，至多 80 字节", "the payer reads it, 80 bytes at most"))
@@ -54,62 +58,58 @@ def create(
     ] = None,
     funds: FundsAccount = None,
     yes: Yes = False,
-    url: Url = None,
-    key_file: KeyFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Refund. Repeat with the printed number: it is paid once."""
-    with command_context("refund create", url, key_file, as_json, next_step=command("refund list", no)) as context:
-        fen = parse_amount(amount, yuan)
-        wish: dict[str, Any] = {"refund": fen, "reason": reason, **({"funds_account": funds} if funds else {})}
-        order = f"/api/orders/{number('out_trade_no', no)}"
-        again = bool(out_refund_no or key)  # it may be the same refund once more, for which nothing more need be left
-        context.screen.confirm(lambda: _question(context, order, fen, again=again), yes=yes)
-        if out_refund_no or not key:
-            wish["out_refund_no"] = number("out_refund_no", out_refund_no or _new_number())
-        _finish(context.screen, _read_again(context, _send(context, no, wish, key or "")))
+    fen = parse_amount(amount, yuan)
+    wish: dict[str, Any] = {"refund": fen, "reason": reason, **({"funds_account": funds} if funds else {})}
+    order = f"/api/orders/{number('out_trade_no', no)}"
+    again = bool(out_refund_no or key)  # it may be the same refund once more, for which nothing more need be left
+    context.screen.confirm(lambda: _question(context, order, fen, again=again), yes=yes)
+    if out_refund_no or not key:
+        wish["out_refund_no"] = number("out_refund_no", out_refund_no or _new_number())
+    _finish(context.screen, _read_again(context, _send(context, no, wish, key or "")))
 
 
-@app.command(help=words("看一笔退款与时间线", "Show a refund with its timeline."))
-def show(no: RefundNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+@declare(app, "refund show", words("看一笔退款与时间线", "Show a refund with its timeline."), next_step="order list")
+def show(context: Context, no: RefundNo) -> None:
     """Show a refund with its timeline."""
-    with command_context("refund show", url, key_file, as_json, next_step=command("order list")) as context:
-        refund = context.service.get(f"/api/refunds/{number('out_refund_no', no)}")
-        context.screen.show(refund, *_views(context.screen, refund))
+    refund = context.service.get(f"/api/refunds/{number('out_refund_no', no)}")
+    context.screen.show(refund, *_views(context.screen, refund))
 
 
-@app.command(
-    help=words(
-        "向微信支付查询，并按结果更新退款状态；不会重新提交", "Query WeChat and record the result; nothing is sent."
-    )
+@declare(
+    app,
+    "refund query",
+    words("向微信支付查询，并按结果更新退款状态；不会重新提交", "Query WeChat and record the result; nothing is sent."),
+    next_step="refund show {no}",
 )
-def query(no: RefundNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+def query(context: Context, no: RefundNo) -> None:
     """Query WeChat and record the result; nothing is sent."""
-    with command_context("refund query", url, key_file, as_json, next_step=command("refund show", no)) as context:
-        refund = context.service.post(f"/api/refunds/{number('out_refund_no', no)}/query")
-        context.screen.show(refund, *_views(context.screen, refund))
+    refund = context.service.post(f"/api/refunds/{number('out_refund_no', no)}/query")
+    context.screen.show(refund, *_views(context.screen, refund))
 
 
-@app.command(
-    help=words(
-        "取消微信支付尚未受理的退款，释放金额", "Cancel a refund that WeChat has not taken, and free its amount."
-    )
+@declare(
+    app,
+    "refund cancel",
+    words("取消微信支付尚未受理的退款，释放金额", "Cancel a refund that WeChat has not taken, and free its amount."),
+    next_step="refund show {no}",
 )
-def cancel(no: RefundNo, yes: Yes = False, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+def cancel(context: Context, no: RefundNo, yes: Yes = False) -> None:
     """Cancel a refund that WeChat has not taken, and free its amount."""
-    with command_context("refund cancel", url, key_file, as_json, next_step=command("refund show", no)) as context:
-        path = f"/api/refunds/{number('out_refund_no', no)}"
-        context.screen.confirm(lambda: _cancel_question(context.service.get(path)), yes=yes)
-        refund = context.service.post(f"{path}/cancel")
-        context.screen.show(refund, *_views(context.screen, refund))
+    path = f"/api/refunds/{number('out_refund_no', no)}"
+    context.screen.confirm(lambda: _cancel_question(context.service.get(path)), yes=yes)
+    refund = context.service.post(f"{path}/cancel")
+    context.screen.show(refund, *_views(context.screen, refund))
 
 
-@app.command("list", help=words("一笔订单的退款，旧的在前", "An order's refunds, oldest first."))
-def list_refunds(no: OrderNo, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+@declare(
+    app, "refund list", words("一笔订单的退款，旧的在前", "An order's refunds, oldest first."), next_step="order list"
+)
+def list_refunds(context: Context, no: OrderNo) -> None:
     """An order's refunds, oldest first."""
-    with command_context("refund list", url, key_file, as_json, next_step=command("order list")) as context:
-        found = context.service.get(f"/api/orders/{number('out_trade_no', no)}/refunds")
-        context.screen.show(found, _listing(context.screen, found["refunds"]))
+    found = context.service.get(f"/api/orders/{number('out_trade_no', no)}/refunds")
+    context.screen.show(found, _listing(context.screen, found["refunds"]))
 
 
 def _new_number() -> str:

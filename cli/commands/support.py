@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.context import AsJson, KeyFile, OrderNo, Url, command_context, number
+from cli.context import Context, OrderNo, declare, number
 from cli.output import words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual
@@ -19,25 +19,25 @@ MODE = 0o600
 app = typer.Typer()
 
 
-@app.command(
-    help=words(
+@declare(
+    app,
+    "support",
+    words(
         "把一笔订单的全部经过写成一个 HTML 文件，个人信息已隐去",
         "Write all about an order into one HTML file, without personal data.",
-    )
+    ),
+    next_step="order list",
 )
 def support(
+    context: Context,
     no: OrderNo,
     out: Annotated[Path | None, typer.Option(help=words("写到这个文件", "the file to write"))] = None,
-    url: Url = None,
-    key_file: KeyFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Write all about an order into one HTML file, without personal data."""
-    with command_context("support", url, key_file, as_json, next_step=command("order list")) as context:
-        pieces = context.service.download(f"/api/orders/{number('out_trade_no', no)}/support")
-        file = out or Path(f"support-{no.replace('|', '_').replace('*', '_')}.html")
-        _write(file, b"".join(piece for piece, _ in pieces))
-        context.screen.show({"file": str(file)}, str(file))
+    pieces = context.service.download(f"/api/orders/{number('out_trade_no', no)}/support")
+    file = out or Path(f"support-{no.replace('|', '_').replace('*', '_')}.html")
+    _write(file, b"".join(piece for piece, _ in pieces))
+    context.screen.show({"file": str(file)}, str(file))
 
 
 def _write(file: Path, page: bytes) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text as Styled
 
-from cli.context import KeyFile, Url, command_context, number
+from cli.context import Context, declare, number, stream_context
 from cli.following import follow
 from cli.output import Screen, clean, moment, money, words
 from cli.problems import Exit, Problem
@@ -24,24 +23,24 @@ CLOCK = slice(11, 19)
 app = typer.Typer()
 
 
-@app.command(
-    help=words(
+@declare(
+    app,
+    "tail",
+    words(
         "实时显示订单、通知、拒绝、调用微信；Ctrl-C 结束",
         "Orders, notifications, refusals, calls to WeChat as they happen; Ctrl-C ends it.",
-    )
+    ),
+    within=stream_context,
 )
 def tail(
+    context: Context,
     kind: Annotated[list[str] | None, typer.Option(help=words("只看这些：", "these only: ") + ", ".join(NEWS))] = None,
     order: Annotated[str | None, typer.Option(metavar="NO", help=words("只看这笔订单", "this order only"))] = None,
-    url: Url = None,
-    key_file: KeyFile = None,
-    as_json: Annotated[bool, typer.Option("--json", help=words("每行一个 JSON", "one JSON document a line"))] = False,
 ) -> None:
     """Show what the service does, as it happens."""
-    with command_context("tail", url, key_file, as_json) as context, suppress(KeyboardInterrupt):
-        about = number("out_trade_no", order) if order else None
-        for name, data in follow(context, "/api/stream", kind=_kinds(kind or []), out_trade_no=about):
-            context.screen.emit({"kind": name} | data, describe(context.screen, name, data))
+    about = number("out_trade_no", order) if order else None
+    for name, data in follow(context, "/api/stream", kind=_kinds(kind or []), out_trade_no=about):
+        context.screen.emit({"kind": name} | data, describe(context.screen, name, data))
 
 
 def describe(screen: Screen, name: str, data: Data) -> Styled:

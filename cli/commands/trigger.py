@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.client import Service
-from cli.context import AsJson, Context, KeyFile, Url, command_context
+from cli.context import Context, declare
 from cli.endpoint import SIMULATOR_VARIABLE, Endpoint, check_address
 from cli.output import words
 from cli.problems import Exit, Problem
@@ -35,33 +35,29 @@ KINDS = ("pay", "refund")
 """Of scenarios, as the simulator lists them."""
 
 
-@app.command(
-    help=words(
+@declare(
+    app,
+    "trigger",
+    words(
         "在模拟器上走完一个场景：下单、付款或退款、通知",
         "Live through a scenario at the simulator: order, payment or refund, notification.",
-    )
+    ),
+    next_step="trigger",
 )
-def trigger(
-    scenario: Scenario = None,
-    simulator: Simulator = None,
-    url: Url = None,
-    key_file: KeyFile = None,
-    as_json: AsJson = False,
-) -> None:
+def trigger(context: Context, scenario: Scenario = None, simulator: Simulator = None) -> None:
     """Live through a scenario at the simulator, or list them."""
-    with command_context("trigger", url, key_file, as_json, next_step=command("trigger")) as context:
-        wechat = _simulator(context, simulator)
-        scenarios = wechat.get("/simulator/scenarios")
-        if scenario is None:
-            _list(context, scenarios)
-            return
-        kind, _, name = scenario.partition(".")
-        if kind not in KINDS or name not in scenarios[kind]:
-            text = Bilingual(f"没有场景 {scenario}", f"There is no scenario {scenario}")
-            raise Problem(Exit.USAGE, "NO_SCENARIO", text, next_step=command("trigger"))
-        order = _place(context.service)
-        result = _refund(context.service, wechat, order, name) if kind == "refund" else _pay(wechat, order, name)
-        _show(context, order["out_trade_no"], result)
+    wechat = _simulator(context, simulator)
+    scenarios = wechat.get("/simulator/scenarios")
+    if scenario is None:
+        _list(context, scenarios)
+        return
+    kind, _, name = scenario.partition(".")
+    if kind not in KINDS or name not in scenarios[kind]:
+        text = Bilingual(f"没有场景 {scenario}", f"There is no scenario {scenario}")
+        raise Problem(Exit.USAGE, "NO_SCENARIO", text, next_step=command("trigger"))
+    order = _place(context.service)
+    result = _refund(context.service, wechat, order, name) if kind == "refund" else _pay(wechat, order, name)
+    _show(context, order["out_trade_no"], result)
 
 
 def _simulator(context: Context, address: str | None) -> Service:
