@@ -33,6 +33,7 @@ from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 LOAD = (sys.executable, "-m", "bench.processes.load")
 LOAD_S = 240.0
 CLIENTS = 32
+START_S = 60.0
 REST_S = 5.0
 REST_STEP_S = 0.2
 QUIET = 0.06  # of a core: little more than one tick of the clock that counts CPU
@@ -133,7 +134,7 @@ class Stack:
         file.write_text(yaml.safe_dump(settings, allow_unicode=True))
         started = time.monotonic()
         process = self._spawn(name, str(ROOT / "server.py"), "--settings", str(file))
-        process.wait_for(re.compile("listening"), 20)
+        process.wait_for(re.compile("listening"), START_S)
         return Target(url, process, time.monotonic() - started)
 
     def platform(self) -> Platform:
@@ -145,7 +146,7 @@ class Stack:
         port = free_port()
         at = ("--port", str(port), "--mongo", mongo_url, "--simulator", self.simulator.url)
         process = self._spawn("floor", "-m", "bench.processes.baseline", *at)
-        process.wait_for(re.compile("floor listening"), 20)
+        process.wait_for(re.compile("floor listening"), START_S)
         return Target(f"http://127.0.0.1:{port}", process)
 
     def spawn(self, name: str, argv: Sequence[str], env: Mapping[str, str], cwd: Path | None = None) -> Process:
@@ -213,7 +214,7 @@ class Stack:
     def _simulator(self) -> Target:
         state = str(self._directory / "simulator")
         process = self._spawn("simulator", "-m", "simulator", "--port", "0", "--state", state)
-        return Target(process.wait_for(re.compile(r"listening on (http://\S+)"), 20)[1], process)
+        return Target(process.wait_for(re.compile(r"listening on (http://\S+)"), START_S)[1], process)
 
 
 def cpu_s(pid: int) -> float:

@@ -99,7 +99,6 @@ async def test_a_number_is_found_whole_or_by_its_end(search: OrderSearch) -> Non
 async def test_a_search_that_finds_little_stops_and_says_how_far_it_came(
     search: OrderSearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searching, "BATCH", 5)
     monkeypatch.setattr(searching, "MOST_LOOKED_AT", 10)
     wanted = OrderFilter(until=NOW, least=Fen(1800), most=Fen(1800))
     first = await search.find("", wanted, limit=5, cursor="")
