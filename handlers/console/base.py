@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -21,7 +22,7 @@ from handlers.web.plugin import Access, methods
 from handlers.web.services import Services
 from handlers.web.texts import preferred_language
 from wechat.domain.audit import Act
-from wechat.domain.errors import Bilingual, Forbidden, Unauthorized
+from wechat.domain.errors import Bilingual, CallerError, Forbidden, RemoteError, Unauthorized
 from wechat.domain.labels import ROLES
 from wechat.domain.staff import Permission, StaffMember, StaffSession
 from wechat.staff.audit import Actor
@@ -197,6 +198,7 @@ class ConsoleHandler(PageHandler):
             flash=self.take_flash(),
             stepped_up=self.has_stepped_up,
             step_up_id="step_up",
+            step_up_error="",
             simulated=settings.simulated,
             in_memory=settings.in_memory,
             shop_name=settings.shop.name_en if self.lang == "en" else settings.shop.name,
@@ -204,7 +206,9 @@ class ConsoleHandler(PageHandler):
         )
 
     def show_error(self, status: int, body: Mapping[str, Any]) -> None:
-        self.render_console("error.html", status=status, **body)
+        """With a way back to the form, if it was one that asks for a proof of who sends it."""
+        back = safe_next(self.get_body_argument("step_up_from", HOME))
+        self.render_console("error.html", status=status, back=back, **body)
 
     # -- the cookies ----------------------------------------------------------------------------------------------
 
@@ -247,6 +251,14 @@ class ConsoleHandler(PageHandler):
         self.clear_cookie(FLASH, path=HOME)
         flash: Mapping[str, str] = json.loads(raw)
         return flash
+
+    @contextmanager
+    def tell_refusal(self) -> Iterator[None]:
+        """Have the next page say why what is done in here was refused, or is not known to have been done."""
+        try:
+            yield
+        except (CallerError, RemoteError) as error:
+            self.put_flash(error.text.to(self.lang), "error")
 
     # -- ways -----------------------------------------------------------------------------------------------------
 

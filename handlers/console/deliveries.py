@@ -7,6 +7,7 @@ import json
 from handlers.console.lists import PAGE, ListHandler
 from handlers.console.routes import Page, console_routes
 from handlers.console.standing import delivery_standing
+from handlers.console.states import BADGES
 from handlers.console.texts.deliveries import TEXTS
 from handlers.web.plugin import Route
 from handlers.web.services import Services
@@ -14,7 +15,6 @@ from wechat.domain.audit import Act
 from wechat.domain.deliveries import DeliveryState
 from wechat.domain.errors import BadRequest, CallerError, NotFound
 from wechat.domain.events import EventType
-from wechat.domain.labels import DELIVERY_STATES, label
 from wechat.domain.staff import Permission
 from wechat.domain.times import beijing
 
@@ -38,8 +38,8 @@ class DeliveriesHandler(ListHandler):
             states=list(DeliveryState),
             targets=self.services.webhook_trials.targets,
             kinds=list(EventType),
-            state_name=lambda code: label(DELIVERY_STATES, code, self.lang),
             beijing=beijing,
+            **BADGES,
         )
 
 

@@ -12,7 +12,7 @@ from handlers.web.services import Services
 from handlers.web.views import refused_message
 from wechat.domain.audit import Act
 from wechat.domain.errors import NotifyError
-from wechat.domain.labels import VERDICTS, label
+from wechat.domain.labels import MISMATCHES, NOTIFICATION_KINDS, VERDICTS, name_of
 from wechat.domain.messages import Verdict
 from wechat.domain.staff import Permission
 from wechat.domain.times import beijing
@@ -20,6 +20,7 @@ from wechat.explain.slips import describe_code
 from wechat.notifications.reasons import REASONS, group_of
 
 PATH = "/console/notifications"
+OUTCOMES = {**MISMATCHES, **VERDICTS}
 
 
 class NotificationsHandler(ListHandler):
@@ -46,7 +47,8 @@ class AcceptedHandler(ListHandler):
             "notifications_accepted.html",
             messages=page.items,
             following=page.next_cursor,
-            verdict_name=lambda code: label(VERDICTS, code or Verdict.APPLIED, self.lang),
+            kind_name=lambda code: name_of(NOTIFICATION_KINDS, code, self.lang),
+            verdict_name=lambda code: name_of(OUTCOMES, code or Verdict.APPLIED, self.lang),
             beijing=beijing,
         )
 
@@ -75,7 +77,7 @@ class VerifyHandler(ListHandler):
         except NotifyError as error:
             self.put_flash(self.t("still_refused", why=REASONS[group_of(error.reason)].text.to(self.lang)), "error")
         else:
-            self.put_flash(self.t("passes", kind=notification.kind))
+            self.put_flash(self.t("passes", kind=name_of(NOTIFICATION_KINDS, notification.kind, self.lang)))
         self.redirect(PATH)
 
 
@@ -91,7 +93,7 @@ class ReplayHandler(ListHandler):
             verdict = error.reason
             self.put_flash(self.t("still_refused", why=error.text.to(self.lang)), "error")
         else:
-            self.put_flash(self.t("replayed", verdict=verdict))
+            self.put_flash(self.t("replayed", verdict=name_of(OUTCOMES, verdict, self.lang)))
         await self.audit(Act.REPLAY, message_id, after=verdict)
         self.redirect(PATH)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from handlers.console.base import ConsoleHandler
 from handlers.console.routes import Page, console_routes
 from handlers.console.standing import delivery_standing, order_standing
+from handlers.console.states import BADGES, ORDER_STATES, TRADE_TYPES
 from handlers.console.story import open_payload, tell_story, verdict_text
 from handlers.console.texts.order import TEXTS
 from handlers.web.numbers import NUMBER
@@ -12,14 +13,14 @@ from handlers.web.plugin import Route
 from handlers.web.services import Services
 from handlers.web.support_file import MOST_CALLS, TEMPLATE, gather_support
 from wechat.diagnosis.diagnosis import explain
+from wechat.domain.approvals import Approval
 from wechat.domain.audit import Act
 from wechat.domain.calls import Call
 from wechat.domain.errors import BadRequest, Bilingual, Conflict, NotFound
-from wechat.domain.labels import DELIVERY_STATES, ORDER_STATES, REFUND_STATES, label
 from wechat.domain.money import yuan
 from wechat.domain.notes import MOST_CHARACTERS
 from wechat.domain.orders import Order
-from wechat.domain.refunds import refundable
+from wechat.domain.refunds import may_be_cancelled, refundable
 from wechat.domain.staff import Permission
 from wechat.domain.times import beijing
 
@@ -41,16 +42,21 @@ class OrderPage(ConsoleHandler):
             order=order,
             payer=mask_middle(order.openid),
             refundable=refundable(order, order.transaction_id) if order.paid else 0,
-            state=lambda code: label(ORDER_STATES, code, self.lang),
-            refund_state=lambda code: label(REFUND_STATES, code, self.lang),
-            delivery_state=lambda code: label(DELIVERY_STATES, code, self.lang),
+            trade_type=TRADE_TYPES[order.trade_type].to(self.lang),
             verdict=lambda call: verdict_text(call).to(self.lang),
+            may_be_cancelled=may_be_cancelled,
             yuan=yuan,
             beijing=beijing,
             most_of_note=MOST_CHARACTERS,
             keep_days=settings.calls.keep_days if settings.calls.enabled else 0,
+            **BADGES,
             **context,
         )
+
+    async def list_waiting(self, out_trade_no: str) -> list[Approval]:
+        """Refunds of the order that wait for a second person."""
+        waiting = await self.services.staff.approvals.waiting()
+        return [each for each in waiting if (each.act, each.subject) == (Act.REFUND, out_trade_no)]
 
 
 class OrderHandler(OrderPage):
@@ -61,9 +67,9 @@ class OrderHandler(OrderPage):
         calls = await self.services.insight.calls.of_order(out_trade_no, MOST_CALLS)
         steps = tell_story(case.order, calls, case.deliveries, self.lang)
         sentence, _ = explain(case)
-        self.show_order(
-            "order_story.html" if self.is_partial else "order.html", case.order, steps=steps, sentence=sentence
-        )
+        template = "order_story.html" if self.is_partial else "order.html"
+        waiting = await self.list_waiting(out_trade_no)
+        self.show_order(template, case.order, steps=steps, sentence=sentence, waiting=waiting)
 
 
 class PayerHandler(OrderPage):
@@ -101,9 +107,10 @@ class QueryHandler(OrderPage):
 
     async def post(self, out_trade_no: str) -> None:
         before = await self.services.orders.get(out_trade_no)
-        order = await self.services.orders.query(out_trade_no)
-        await self.audit(Act.QUERY_ORDER, out_trade_no, order_standing(before), order_standing(order))
-        self.put_flash(self.t("queried", state=label(ORDER_STATES, order.trade_state, self.lang)))
+        with self.tell_refusal():
+            order = await self.services.orders.query(out_trade_no)
+            await self.audit(Act.QUERY_ORDER, out_trade_no, order_standing(before), order_standing(order))
+            self.put_flash(self.t("queried", state=ORDER_STATES[order.trade_state].to(self.lang)))
         self.redirect(f"/console/orders/{out_trade_no}")
 
 
@@ -112,9 +119,10 @@ class CloseHandler(OrderPage):
 
     async def post(self, out_trade_no: str) -> None:
         before = await self.services.orders.get(out_trade_no)
-        order = await self.services.orders.close(out_trade_no, source="merchant", by=self.staff.name)
-        await self.audit(Act.CLOSE_ORDER, out_trade_no, order_standing(before), order_standing(order))
-        self.put_flash(self.t("closed", state=label(ORDER_STATES, order.trade_state, self.lang)))
+        with self.tell_refusal():
+            order = await self.services.orders.close(out_trade_no, source="merchant", by=self.staff.name)
+            await self.audit(Act.CLOSE_ORDER, out_trade_no, order_standing(before), order_standing(order))
+            self.put_flash(self.t("closed", state=ORDER_STATES[order.trade_state].to(self.lang)))
         self.redirect(f"/console/orders/{out_trade_no}")
 
 
@@ -151,9 +159,10 @@ class ResendHandler(OrderPage):
     async def post(self, out_trade_no: str) -> None:
         event, target = self.get_body_argument("event"), self.get_body_argument("target", "")
         before = [each for each in await self.services.delivery_store.of_event(event) if target in ("", each.target)]
-        again = await self.services.redelivery.resend(event, target)
-        await self.audit(Act.RESEND, out_trade_no, delivery_standing(before), delivery_standing(again))
-        self.put_flash(self.t("resent", count=len(again)))
+        with self.tell_refusal():
+            again = await self.services.redelivery.resend(event, target)
+            await self.audit(Act.RESEND, out_trade_no, delivery_standing(before), delivery_standing(again))
+            self.put_flash(self.t("resent", count=len(again)))
         self.redirect(f"/console/orders/{out_trade_no}")
 
 

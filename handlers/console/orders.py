@@ -11,7 +11,8 @@ from typing import Any
 from handlers.console.base import ConsoleHandler
 from handlers.console.order_filters import Query, read_query
 from handlers.console.routes import Page, console_routes
-from handlers.console.texts.orders import BADGES, COLUMNS, STATES, TEXTS, TYPES, WIDTHS
+from handlers.console.states import BADGES, ORDER_STATES, TRADE_TYPES
+from handlers.console.texts.orders import COLUMNS, TEXTS, WIDTHS
 from handlers.web import exports
 from handlers.web.numbers import NUMBER
 from handlers.web.plugin import Route
@@ -41,8 +42,7 @@ class _OrdersHandler(ConsoleHandler):
         return read_query(lambda name: self.get_query_argument(name, ""))
 
     def show(self, template: str, **context: Any) -> None:
-        tables = {"states": STATES, "badges": BADGES, "types": TYPES}
-        self.render_console(template, yuan=yuan, beijing=beijing, **tables, **context)
+        self.render_console(template, yuan=yuan, beijing=beijing, types=TRADE_TYPES, **BADGES, **context)
 
 
 class OrdersHandler(_OrdersHandler):
@@ -134,7 +134,7 @@ def order_row(order: Order, lang: str) -> list[exports.Cell]:
         order.created_at,
         order.out_trade_no,
         order.transaction_id,
-        STATES[order.trade_state].to(lang),
+        ORDER_STATES[order.trade_state].to(lang),
         order.description,
         order.attach,
         yuan_as_number(order.total),

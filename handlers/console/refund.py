@@ -8,12 +8,13 @@ from handlers.console.base import StepUpRefused
 from handlers.console.order import PATH, OrderPage
 from handlers.console.routes import Page, console_routes
 from handlers.console.standing import order_standing, refund_standing
+from handlers.console.states import REFUND_STATES
+from handlers.console.story import AT_CONSOLE
 from handlers.web.plugin import Route
 from handlers.web.services import Services
 from wechat.domain.approvals import Approval
 from wechat.domain.audit import Act
 from wechat.domain.errors import BadRequest, CallerError, GatewayRefused
-from wechat.domain.labels import REFUND_STATES, label
 from wechat.domain.money import Fen, parse_yuan, yuan
 from wechat.domain.orders import Refund
 from wechat.domain.refunds import refundable
@@ -66,7 +67,7 @@ class RefundHandler(OrderPage):
             after = await self.services.orders.get(out_trade_no)
             told = f"{order_standing(after)}; {refund_standing(refund)}: {wanted.reason}"
             await self.audit(Act.REFUND, out_trade_no, order_standing(before), told)
-            state = label(REFUND_STATES, refund.state, self.lang)
+            state = REFUND_STATES[refund.state].to(self.lang)
             self.put_flash(self.t("refund_sent", number=number, state=state))
             return
         if all(each.data.get("out_refund_no") != number for each in await approvals.latest()):
@@ -78,7 +79,8 @@ class RefundHandler(OrderPage):
     async def show_form(self, out_trade_no: str, form: Mapping[str, str], errors: Mapping[str, str]) -> None:
         order = await self.services.orders.get(out_trade_no)
         above = self.services.settings.console.second_person_above
-        self.show_order("order_refund.html", order, form=form, errors=errors, above=above)
+        waiting = await self.list_waiting(out_trade_no)
+        self.show_order("order_refund.html", order, form=form, errors=errors, above=above, waiting=waiting)
 
 
 FORM_FIELDS = {"refund": "amount", "reason": "reason", "out_refund_no": "number", "step_up": "step_up"}
@@ -88,7 +90,7 @@ TEXT_OF_AMOUNT = OrderPage.texts["not_an_amount"]
 
 async def request_refund(services: Services, out_trade_no: str, wanted: RefundRequest, by: str) -> Refund:
     """Repeating it changes nothing: it has its number. Raises as ``Refunds.request``."""
-    return await services.refunds.request(out_trade_no, wanted, by=f"console:{by}")
+    return await services.refunds.request(out_trade_no, wanted, by=f"{AT_CONSOLE}{by}")
 
 
 async def carry_out(services: Services, approval: Approval) -> str:

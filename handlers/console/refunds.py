@@ -5,15 +5,17 @@ from __future__ import annotations
 from handlers.console.lists import PAGE, ListHandler
 from handlers.console.routes import Page, console_routes
 from handlers.console.standing import refund_standing
+from handlers.console.states import BADGES, REFUND_STATES
+from handlers.console.story import AT_CONSOLE
 from handlers.console.texts.refunds import TEXTS
 from handlers.web.numbers import REFUND_NUMBER
 from handlers.web.plugin import Route
 from handlers.web.services import Services
 from wechat.domain.audit import Act
 from wechat.domain.facts import RefundState
-from wechat.domain.labels import REFUND_STATES, label
 from wechat.domain.money import yuan
 from wechat.domain.orders import Refund
+from wechat.domain.refunds import may_be_cancelled
 from wechat.domain.staff import Permission
 from wechat.domain.times import beijing
 
@@ -36,9 +38,10 @@ class RefundsHandler(ListHandler):
             urgent=urgent,
             chosen=state or RefundState.PROCESSING,
             states=list(RefundState),
-            state_name=lambda code: label(REFUND_STATES, code, self.lang),
+            may_be_cancelled=may_be_cancelled,
             yuan=yuan,
             beijing=beijing,
+            **BADGES,
         )
 
     async def find_urgent(self) -> list[Refund]:
@@ -62,10 +65,25 @@ class RefundQueryHandler(ListHandler):
 
     async def post(self, out_refund_no: str) -> None:
         before = await self.services.refunds.get(out_refund_no)
-        refund = await self.services.refunds.query(out_refund_no)
-        await self.audit(Act.QUERY_ORDER, refund.out_trade_no, refund_standing(before), refund_standing(refund))
-        self.put_flash(self.t("queried", number=out_refund_no, state=label(REFUND_STATES, refund.state, self.lang)))
-        self.redirect(f"/console/orders/{refund.out_trade_no}")
+        with self.tell_refusal():
+            refund = await self.services.refunds.query(out_refund_no)
+            await self.audit(Act.QUERY_ORDER, refund.out_trade_no, refund_standing(before), refund_standing(refund))
+            self.put_flash(self.t("queried", number=out_refund_no, state=REFUND_STATES[refund.state].to(self.lang)))
+        self.redirect(f"/console/orders/{before.out_trade_no}")
+
+
+class RefundCancelHandler(ListHandler):
+    """End one refund that WeChat Pay does not have."""
+
+    texts = TEXTS
+
+    async def post(self, out_refund_no: str) -> None:
+        before = await self.services.refunds.get(out_refund_no)
+        with self.tell_refusal():
+            refund = await self.services.refunds.cancel(out_refund_no, by=f"{AT_CONSOLE}{self.staff.name}")
+            await self.audit(Act.CANCEL_REFUND, refund.out_trade_no, refund_standing(before), refund_standing(refund))
+            self.put_flash(self.t("cancelled", number=out_refund_no))
+        self.redirect(f"/console/orders/{before.out_trade_no}")
 
 
 def routes(services: Services) -> list[Route]:
@@ -73,4 +91,5 @@ def routes(services: Services) -> list[Route]:
         services,
         Page(PATH, RefundsHandler, "console_refunds", Permission.READ),
         Page(f"{PATH}/{REFUND_NUMBER}/query", RefundQueryHandler, "console_refund_query", Permission.QUERY_ORDERS),
+        Page(f"{PATH}/{REFUND_NUMBER}/cancel", RefundCancelHandler, "console_refund_cancel", Permission.REFUND),
     )

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from handlers.console.texts.order import CALLS, NO_SIGNATURE, NOT_ANSWERED, NOTIFICATION, UNSIGNED_NEWS, VERIFIED_TEXT
+from handlers.console.texts.order import (
+    CALLS,
+    NO_SIGNATURE,
+    NOT_ANSWERED,
+    NOTIFICATION,
+    TEXTS,
+    UNSIGNED_NEWS,
+    VERIFIED_TEXT,
+)
 from wechat.calls.texts import as_curl, pretty, show_line_ends, signed_answer, signed_request
 from wechat.domain.calls import UNSIGNED, VERIFIED, Call, Direction
 from wechat.domain.deliveries import Delivery, DeliveryState
 from wechat.domain.errors import Bilingual
-from wechat.domain.labels import SOURCES, TIMELINE, label
+from wechat.domain.labels import SOURCES, TIMELINE, name_of
+from wechat.domain.money import yuan
 from wechat.domain.orders import Order, TimelineEntry
+from wechat.explain.slips import describe_code
 from wechat.notifications.reasons import REASONS, group_of
 
 GOOD = frozenset({"paid", "success", "close_confirmed"})
@@ -20,17 +30,23 @@ BAD = frozenset(
     {"prepay_refused", "page_refused", "paid_late", "second_payment", "needs_operator", "abnormal", "change", "refused"}
 )
 WAIT = frozenset({"processing", "prepay_unknown", "not_now", "slow", "close_scheduled"})
+PROOFS = ("v2 ", "v3 ")
+"""How what proves a message begins, where else it says who spoke: its API, and the key that it was verified with."""
+AT_CONSOLE = "console:"
+"""Before the name of who did it here; ``handlers.console.refund`` writes it."""
 DELIVERY_TONES = {DeliveryState.DELIVERED: "good", DeliveryState.DEAD: "bad", DeliveryState.PENDING: "wait"}
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line. ``tone`` is good, wait, bad or empty; ``call`` and ``delivery`` are what opens."""
+    """One line. ``tone`` is good, wait, bad or empty; ``code`` is what developers know it by; ``call`` and ``delivery``
+    are what opens."""
 
     at: datetime
     title: str
     more: str = ""
     tone: str = ""
+    code: str = ""
     call: Call | None = None
     delivery: Delivery | None = None
 
@@ -39,7 +55,7 @@ def tell_story(order: Order, calls: Sequence[Call], deliveries: Sequence[Deliver
     """Everything that is known to have happened, oldest first."""
     steps = [*_events(order.timeline, lang)]
     for refund in order.refunds:
-        steps += _events(refund.timeline, lang, refund.out_refund_no)
+        steps += _events(refund.timeline, lang, refund.out_refund_no if len(order.refunds) > 1 else "")
     steps += [_call(call, lang) for call in calls]
     steps += [_delivery(delivery) for delivery in deliveries]
     return sorted(steps, key=lambda step: step.at)
@@ -82,12 +98,38 @@ def open_payload(call: Call) -> Payload:
 def _events(timeline: Sequence[TimelineEntry], lang: str, refund: str = "") -> Iterator[Step]:
     for entry in timeline:
         tone = "good" if entry.what in GOOD else "bad" if entry.what in BAD else "wait" if entry.what in WAIT else ""
-        parts = [refund, label(SOURCES, entry.source, lang), entry.by, _detail(entry.detail)]
-        yield Step(entry.at, label(TIMELINE, entry.what, lang), " · ".join(part for part in parts if part), tone)
+        proof = entry.by if entry.by.startswith(PROOFS) else ""
+        parts = [refund, _source(entry.source, lang), "" if proof else _source(entry.by, lang)]
+        parts += [_detail(name, value, lang) for name, value in entry.detail.items()]
+        yield Step(
+            entry.at,
+            name_of(TIMELINE, entry.what, lang),
+            " · ".join(part for part in parts if part),
+            tone,
+            code=" · ".join(part for part in (entry.what, entry.source, proof) if part),
+        )
 
 
-def _detail(detail: Mapping[str, str | int]) -> str:
-    return " ".join(f"{name}={value}" for name, value in detail.items())
+def _source(code: str, lang: str) -> str:
+    """Who spoke: a part of the system, or a person at the console."""
+    return code.removeprefix(AT_CONSOLE) if code.startswith(AT_CONSOLE) else name_of(SOURCES, code, lang)
+
+
+def _detail(name: str, value: str | int, lang: str) -> str:
+    """What an entry says beside its name; empty for the number of a refund, which ``tell_story`` shows where there are
+    several."""
+    match name:
+        case "refund" | "total":
+            return f"¥{yuan(int(value))}"
+        case "transaction_id":
+            return f"{TEXTS['transaction_id'].to(lang)} {value}"
+        case "slip":
+            return describe_code(str(value)).to(lang)
+        case "out_refund_no":
+            return ""
+        case "message":
+            return str(value)
+    return f"{name}={value}"
 
 
 def _call(call: Call, lang: str) -> Step:

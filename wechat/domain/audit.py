@@ -33,6 +33,7 @@ class Act(StrEnum):
     CONFIRM = "confirm"
     DECLINE = "decline"
     REFUND = "refund"
+    CANCEL_REFUND = "cancel_refund"
     QUERY_ORDER = "query_order"
     CLOSE_ORDER = "close_order"
     WRITE_NOTE = "write_note"

@@ -1,4 +1,5 @@
-"""What states and events are called where people read them. The code itself follows in brackets: 已支付（SUCCESS）."""
+"""What states and events are called where people read them: the word alone on the console, with the code itself in
+brackets on the command line and in support files, 已支付（SUCCESS）."""
 
 from __future__ import annotations
 
@@ -106,6 +107,12 @@ MISMATCHES: Labels = {
     "refund_ended": Bilingual("退款已有最终结果", "the refund has its final result already"),
 }
 """By ``MismatchReason``: why a genuine message of WeChat's is not applied."""
+NOTIFICATION_KINDS: Labels = {
+    "payment": Bilingual("支付通知", "Payment"),
+    "refund": Bilingual("退款通知", "Refund"),
+    "other": Bilingual("其他通知", "Other"),
+    "echo": Bilingual("微信的检查", "Check by WeChat"),
+}
 VERDICTS: Labels = {
     "accepted": Bilingual("已处理", "accepted"),
     "applied": Bilingual("已处理", "applied"),
@@ -114,11 +121,14 @@ VERDICTS: Labels = {
 }
 
 
+def name_of(labels: Labels, code: str, lang: str) -> str:
+    """``已支付``, for people who do not know codes; the code where it has no name."""
+    return labels[code].to(lang) if code in labels else code
+
+
 def label(labels: Labels, code: str, lang: str) -> str:
     """``已支付（SUCCESS）``; the code alone where it has no name."""
-    if code not in labels:
-        return code
-    name = labels[code].to(lang)
+    name = name_of(labels, code, lang)
     if name == code:
         return code
     return f"{name}（{code}）" if lang == "zh" else f"{name} ({code})"

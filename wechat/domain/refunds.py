@@ -215,6 +215,11 @@ def refuse_refund(order: Order, out_refund_no: str, lease: str, code: str, messa
 # -- cancelling it -----------------------------------------------------------------------------------------------------
 
 
+def may_be_cancelled(refund: Refund) -> bool:
+    """Whether asking for it is worth while: WeChat has said nothing yet, and the refund is no consequence of a rule."""
+    return refund.state is RefundState.REQUESTED and refund.by != POLICY
+
+
 def cancel_refund(order: Order, out_refund_no: str, by: str, now: datetime, *, denied_sends: int = 0) -> Order:
     """End a refund that WeChat does not have, because ``by`` asked for that. One that came to nothing stays as it is.
 

@@ -28,6 +28,13 @@ TEXTS: Mapping[str, Bilingual] = {
     "paid_at": Bilingual("支付时间", "Paid"),
     "expires_at": Bilingual("支付截止时间", "Payment deadline"),
     "refunds": Bilingual("退款", "Refunds"),
+    "query_refund": Bilingual("查询退款", "Query"),
+    "cancel_refund": Bilingual("取消退款", "Cancel the refund"),
+    "waits": Bilingual("等待第二人复核", "Waits for a second person"),
+    "waits_asked": Bilingual("由 {name} 发起", "asked for by {name}"),
+    "waits_until": Bilingual("逾期作废", "lapses at"),
+    "waits_own": Bilingual("查看或撤回", "See it or take it back"),
+    "waits_other": Bilingual("去复核", "Confirm or decline"),
     "timeline": Bilingual("经过", "What happened"),
     "timeline_hint": Bilingual(
         "从下单到推送，按时间排列；带箭头的条目可以展开。",

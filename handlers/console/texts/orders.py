@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from wechat.domain.errors import Bilingual
-from wechat.domain.orders import TradeState, TradeType
 
 TEXTS: Mapping[str, Bilingual] = {
     "orders": Bilingual("订单", "Orders"),
@@ -55,29 +54,6 @@ TEXTS: Mapping[str, Bilingual] = {
     "bad_amount": Bilingual("请填写金额，单位元，如 18.00", "Write an amount in yuan, as 18.00"),
     "bad_choice": Bilingual("没有这个选项", "There is no such choice"),
     "turned_round": Bilingual("后一个日期或金额小于前一个", "The second is less than the first"),
-}
-
-STATES: Mapping[TradeState, Bilingual] = {
-    TradeState.NOTPAY: Bilingual("未支付", "Not paid"),
-    TradeState.SUCCESS: Bilingual("已支付", "Paid"),
-    TradeState.CLOSED: Bilingual("已关闭", "Closed"),
-    TradeState.PAID_LATE: Bilingual("异常支付", "Exceptional"),
-    TradeState.REFUND: Bilingual("已支付（有退款）", "Paid, refunds"),
-}
-BADGES: Mapping[TradeState, str] = {
-    TradeState.NOTPAY: "wait",
-    TradeState.SUCCESS: "good",
-    TradeState.CLOSED: "",
-    TradeState.PAID_LATE: "bad",
-    TradeState.REFUND: "info",
-}
-"""The looks of a state's badge, see components.css."""
-
-TYPES: Mapping[TradeType, Bilingual] = {
-    TradeType.JSAPI: Bilingual("JSAPI 支付", "In WeChat"),
-    TradeType.NATIVE: Bilingual("扫码支付", "QR code"),
-    TradeType.MWEB: Bilingual("H5 支付", "Mobile browser"),
-    TradeType.APP: Bilingual("App 支付", "App"),
 }
 
 COLUMNS = (

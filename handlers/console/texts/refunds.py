@@ -27,6 +27,9 @@ TEXTS: Mapping[str, Bilingual] = {
     "changed_at": Bilingual("最近变化", "Last change"),
     "query": Bilingual("查询退款", "Query"),
     "queried": Bilingual("退款 {number}：{state}", "Refund {number}: {state}"),
+    "acts": Bilingual("操作", "Acts"),
+    "cancel": Bilingual("取消退款", "Cancel"),
+    "cancelled": Bilingual("退款 {number} 已取消，没有退款", "Refund {number} is cancelled; nothing was refunded"),
     "nothing": Bilingual(
         "没有这样的退款。退款从订单页面发起。", "There are no such refunds. A refund is made on the page of its order."
     ),
