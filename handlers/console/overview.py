@@ -10,7 +10,7 @@ import orjson
 
 from handlers.console.base import ConsoleHandler
 from handlers.console.routes import Page, console_routes
-from handlers.console.states import REFUND_STATES, TRADE_TYPES
+from handlers.console.states import TRADE_TYPES
 from handlers.console.texts.audit import ACTS
 from handlers.console.texts.overview import TEXTS
 from handlers.merchant.alarms import ALARM_ID
@@ -22,6 +22,7 @@ from wechat.domain.alarms import Alarm
 from wechat.domain.approvals import Approval
 from wechat.domain.audit import Act
 from wechat.domain.errors import CallerError
+from wechat.domain.labels import REFUND_STATES
 from wechat.domain.money import yuan
 from wechat.domain.orders import OUT_TRADE_NO
 from wechat.domain.staff import Permission
