@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import json
 import re
 import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -167,6 +168,24 @@ async def test_more_than_is_left_is_refused_beside_the_form(
     assert (await shop.stored(number))["refund_reserved"] == 0
 
 
+async def test_a_refund_that_waits_for_its_minute_is_cancelled_on_the_page_of_its_order(
+    shop: Shop, staff: Mapping[Role, ConsoleBrowser]
+) -> None:
+    number, body = await paid_order(shop), json.dumps({"refund": 500, "reason": "x"})
+    for _ in range(2):  # WeChat takes one of an order in a minute
+        key = {"Idempotency-Key": secrets.token_hex(6)}
+        await shop.ask("POST", f"/api/orders/{number}/refunds", body, MERCHANT | key)
+    target = r"/console/refunds/[0-9a-f]+/cancel"
+    assert not re.search(target, await staff[Role.SUPPORT].page(f"/console/orders/{number}"))
+    [cancel] = re.findall(target, await staff[Role.FINANCE].page(f"/console/orders/{number}"))
+    assert (await staff[Role.SUPPORT].post(cancel)).status == 403
+    assert (await staff[Role.FINANCE].post(cancel)).at == f"/console/orders/{number}"
+    page = await staff[Role.FINANCE].page(f"/console/orders/{number}")
+    assert "已取消，没有退款" in page and not re.search(target, page)
+    assert (await shop.stored(number))["refund_reserved"] == 500
+    assert [row["act"] for row in await staff[Role.ADMIN].audit_log(number)] == ["cancel_refund"]
+
+
 async def test_support_does_not_refund(shop: Shop, staff: Mapping[Role, ConsoleBrowser]) -> None:
     number = await paid_order(shop)
     browser = staff[Role.SUPPORT]
@@ -234,11 +253,15 @@ async def test_above_the_sum_a_second_person_has_the_refund_made_once(
             re.findall(r"/console/approvals/([0-9a-f]{16})/confirm", await other.page("/console/approvals"))
         )
         [approval] = approvals
+        for person, way in ((one, "查看或撤回"), (other, "去复核")):
+            page = await person.page(f"/console/orders/{number}")
+            assert "等待第二人复核" in page and f'href="/console/approvals#a{approval}">{way}</a>' in page
         assert (await one.post(f"/console/approvals/{approval}/confirm", {"step_up": PASSWORD})).status == 403
         for _ in range(2):
             await other.post(f"/console/approvals/{approval}/confirm", {"step_up": PASSWORD})
         [refund] = (await shop.ask("GET", f"/api/orders/{number}/refunds", headers=MERCHANT)).json()["refunds"]
         assert refund["refund"] == 1001
+        assert "等待第二人复核" not in await one.page(f"/console/orders/{number}")
         async with ConsoleBrowser(careful.url) as admin:
             await Operator(careful.url).add_person("admin", Role.ADMIN)
             await admin.log_in("admin")
