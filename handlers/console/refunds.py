@@ -20,6 +20,8 @@ from wechat.domain.staff import Permission
 from wechat.domain.times import beijing
 
 PATH = "/console/refunds"
+WORDS = {"may_be_cancelled": may_be_cancelled, "yuan": yuan, "beijing": beijing, **BADGES}
+"""What the template calls."""
 
 
 class RefundsHandler(ListHandler):
@@ -38,10 +40,7 @@ class RefundsHandler(ListHandler):
             urgent=urgent,
             chosen=state or RefundState.PROCESSING,
             states=list(RefundState),
-            may_be_cancelled=may_be_cancelled,
-            yuan=yuan,
-            beijing=beijing,
-            **BADGES,
+            **WORDS,
         )
 
     async def find_urgent(self) -> list[Refund]:
