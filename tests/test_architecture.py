@@ -40,7 +40,7 @@ ROOTS = (
 SERVICE = ("server", "service", "handlers", "wechat", "storage")
 SIMULATOR_MAY = (
     "wechat.domain.money",
-    "wechat.account.jssdk",
+    "wechat.account.page_signature",
     "wechat.domain.errors",
     "wechat.pay.ciphers",
     "wechat.pay.signing",
@@ -70,7 +70,7 @@ CLI_MAY = (
 EXPLAIN_MAY = (
     "wechat.explain",
     "wechat.domain",
-    "wechat.account.jssdk",
+    "wechat.account.page_signature",
     "wechat.events.signature",
     "wechat.pay.key_files",
     "wechat.pay.ciphers",

@@ -14,7 +14,7 @@ from simulator.state.pki import User
 from simulator.web.base import Handler
 from simulator.web.pages import ControlError, ControlHandler, PageHandler, json_object, origin_of
 from simulator.web.texts import TEXTS
-from wechat.account.jssdk import page_url, signature
+from wechat.account.page_signature import page_url, signature
 
 STAND_IN = Path(__file__).parents[1] / "static" / "jweixin.js"
 INVOKED = "get_brand_wcpay_request"

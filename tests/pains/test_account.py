@@ -16,8 +16,9 @@ from tests.support.ordering import Service
 from tests.support.runtime import a_runtime
 from tests.support.tokens import CLASSIC, STABLE, TICKET, Wechat
 from wechat.account.client import AccountClient
-from wechat.account.jssdk import JsSdk, signature
+from wechat.account.jssdk import JsSdk
 from wechat.account.oauth import OAuth
+from wechat.account.page_signature import signature
 from wechat.account.tokens import Credentials
 from wechat.diagnosis.diagnosis import explain
 from wechat.diagnosis.health import Health, Sources

@@ -1,33 +1,19 @@
-"""The JS-SDK signature that a page hands to ``wx.config``.
-
-Source: https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/JS-SDK.html, appendix 1.
-"""
+"""What a page hands to ``wx.config``, for pages of our own origins."""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from wechat.account.page_signature import page_url, signature
 from wechat.account.tokens import Tokens
 from wechat.domain.errors import Bilingual, Forbidden
 from wechat.domain.ports import Runtime
 
 JS_API_LIST = ("chooseWXPay",)
 MAX_URL = 2048
-
-
-def signature(ticket: str, noncestr: str, timestamp: str, url: str) -> str:
-    """SHA-1 hex over the four raw values, none of them URL-encoded. ``url`` must come without its fragment."""
-    text = f"jsapi_ticket={ticket}&noncestr={noncestr}&timestamp={timestamp}&url={url}"
-    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-
-def page_url(url: str) -> str:
-    """What WeChat signs of the address in the browser: everything before ``#``."""
-    return url.partition("#")[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from wechat.account.jssdk import page_url, signature
+from wechat.account.page_signature import page_url, signature
 from wechat.domain.errors import Bilingual
 from wechat.explain import variants
 from wechat.explain.bundle import Bundle, read_bundle

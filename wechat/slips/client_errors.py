@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from wechat.account.jssdk import JsSdk, page_url
+from wechat.account.jssdk import JsSdk
+from wechat.account.page_signature import page_url
 from wechat.catalogue.catalogue import Entry, explain_text
 from wechat.domain import transitions
 from wechat.domain.errors import RemoteError

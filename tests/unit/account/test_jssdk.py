@@ -11,7 +11,8 @@ from tests.support.account import Account
 from tests.support.clock import ManualClock
 from tests.support.runtime import a_runtime
 from wechat.account.client import AccountClient
-from wechat.account.jssdk import JsSdk, signature
+from wechat.account.jssdk import JsSdk
+from wechat.account.page_signature import signature
 from wechat.account.tokens import Credentials, Tokens
 from wechat.domain.errors import Forbidden
 from wechat.support.transport import Transport

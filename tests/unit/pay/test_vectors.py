@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from tests.support.clock import ManualClock
 from tests.support.runtime import a_runtime
-from wechat.account.jssdk import page_url, signature
+from wechat.account.page_signature import page_url, signature
 from wechat.domain.errors import SignatureInvalid
 from wechat.domain.facts import UnsignedRefundNotice
 from wechat.domain.times import from_v2_datetime

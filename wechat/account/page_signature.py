@@ -1,0 +1,19 @@
+"""The signature of the JS-SDK, which a page hands to ``wx.config``. It needs no ticket of ours and no connection.
+
+Source: https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/JS-SDK.html, appendix 1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+
+def signature(ticket: str, noncestr: str, timestamp: str, url: str) -> str:
+    """SHA-1 hex over the four raw values, none of them URL-encoded. ``url`` must come without its fragment."""
+    text = f"jsapi_ticket={ticket}&noncestr={noncestr}&timestamp={timestamp}&url={url}"
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def page_url(url: str) -> str:
+    """What WeChat signs of the address in the browser: everything before ``#``."""
+    return url.partition("#")[0]
