@@ -13,7 +13,7 @@ from simulator.browser import bridge
 from simulator.control import calls as control
 from simulator.control import dashboard, money_calls, practice, story
 from simulator.simulator import Simulator
-from simulator.web.base import Unknown
+from simulator.web import parts
 from simulator.wechatpay import v2, v2_refunds, v3, v3_refunds
 
 HERE = Path(__file__).parent
@@ -111,8 +111,9 @@ def application(simulator: Simulator) -> Application:
             (r"/simulator/static/((?:tokens|components)\.css)", StaticFileHandler, {"path": STYLES}),
             (r"/simulator/static/([a-z]+\.[a-z]+)", StaticFileHandler, {"path": HERE / "static"}),
         ],
-        default_handler_class=Unknown,
+        default_handler_class=dashboard.Elsewhere,
         default_handler_args=args,
         template_path=str(HERE / "templates"),
+        ui_modules={"Badge": parts.Badge, "Attempts": parts.Attempts},
         log_function=count,
     )

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, time, timedelta
-from typing import NamedTuple
+from typing import Any, TypeVar
+
+from tornado.web import HTTPError
 
 from simulator.bills.faults import InjectedKind
 from simulator.browser.cashier import PLANS
 from simulator.control.calls import order_json
-from simulator.control.faults import Fault
 from simulator.control.money_calls import refund_json
-from simulator.simulator import Simulator
+from simulator.control.presets import FAULT_NAMES, FAULT_PATHS, FORM_FAULTS, PRESETS
 from simulator.state.clock import moment
 from simulator.state.refund_outcomes import REFUND_PLANS
-from simulator.web.pages import COOKIE, PageHandler, origin_of
+from simulator.web.pages import COOKIE, PageHandler
 from wechat.domain.errors import Bilingual
-from wechat.domain.times import BEIJING, beijing_day, to_v3
+from wechat.domain.times import BEIJING, beijing_day
 
 SHOWN = 20
+K = TypeVar("K")
 BILLS_OUT = time(10, 5)
 DIFFERENCE_KINDS: Mapping[InjectedKind, Bilingual] = {
     InjectedKind.MISSING_HERE: Bilingual("账单多一笔未支付订单的支付", "a payment of an unpaid order"),
@@ -30,68 +32,6 @@ DIFFERENCE_KINDS: Mapping[InjectedKind, Bilingual] = {
     InjectedKind.DOUBLE_PAYMENT: Bilingual("重复支付", "a second payment"),
     InjectedKind.UNKNOWN_NUMBER: Bilingual("系统没有的订单号", "an unknown order number"),
 }
-FAULT_NAMES: Mapping[Fault, Bilingual] = {
-    Fault.TIMEOUT_BEFORE: Bilingual("不应答，未生效", "no answer, no effect"),
-    Fault.TIMEOUT_AFTER: Bilingual("不应答，但已生效", "no answer, but it took effect"),
-    Fault.HTTP_500: Bilingual("空的 HTTP 500", "an empty HTTP 500"),
-    Fault.SYSTEM_ERROR: Bilingual("系统错误 SYSTEM_ERROR", "SYSTEM_ERROR"),
-    Fault.UNSIGNED: Bilingual("应答没有签名", "an answer without a signature"),
-    Fault.WRONG_SIGNATURE: Bilingual("应答签名错误", "an answer with a wrong signature"),
-    Fault.PROBE: Bilingual("探测签名 SIGNTEST", "a SIGNTEST probe"),
-    Fault.OLD_SPELLING: Bilingual("旧的错误码写法", "old spelling of error codes"),
-}
-"""Those that a form can make; a refusal and a delay need more than a kind."""
-FAULT_PATHS: Mapping[str, Bilingual] = {
-    "/*": Bilingual("全部接口", "every call"),
-    "/v3/pay/transactions/jsapi": Bilingual("APIv3 下单", "APIv3: place an order"),
-    "/v3/pay/transactions/out-trade-no/*": Bilingual("APIv3 查单与关单", "APIv3: query and close"),
-    "/v3/refund/*": Bilingual("APIv3 退款", "APIv3: refunds"),
-    "/v3/bill/*": Bilingual("APIv3 账单", "APIv3: bills"),
-    "/pay/unifiedorder": Bilingual("APIv2 下单", "APIv2: place an order"),
-    "/pay/orderquery": Bilingual("APIv2 查单", "APIv2: query"),
-    "/secapi/pay/refund": Bilingual("APIv2 退款", "APIv2: refunds"),
-    "/cgi-bin/*": Bilingual("服务号接口（access_token、jsapi_ticket）", "service account: access_token, jsapi_ticket"),
-    "/sns/*": Bilingual("网页授权", "authorisation by web page"),
-}
-
-
-class Preset(NamedTuple):
-    """A fault that a button makes: what it is called, and the rule as the control call takes it."""
-
-    name: Bilingual
-    rule: Mapping[str, str | int]
-
-
-FAULT_PRESETS = (
-    Preset(
-        Bilingual("下单不应答，但已生效", "an order is placed, the answer lost"),
-        {"path": "/v3/pay/transactions/*", "fault": "timeout_after", "times": 1},
-    ),
-    Preset(
-        Bilingual("查单三次 HTTP 500", "three queries answered with HTTP 500"),
-        {"path": "/v3/pay/transactions/out-trade-no/*", "fault": "http_500", "times": 3},
-    ),
-    Preset(
-        Bilingual("应答签名错误", "an answer with a wrong signature"),
-        {"path": "/v3/pay/*", "fault": "wrong_signature", "times": 1},
-    ),
-    Preset(
-        Bilingual("应答慢 3 秒", "answers 3 s late"),
-        {"path": "/v3/*", "fault": "delay", "ms": 3000, "times": 5},
-    ),
-    Preset(
-        Bilingual("频率限制", "too many requests"),
-        {"path": "/v3/pay/*", "fault": "refuse", "code": "FREQUENCY_LIMITED", "message": "频率超限", "times": 2},
-    ),
-    Preset(
-        Bilingual("退款余额不足", "too little balance for a refund"),
-        {"path": "/v3/refund/*", "fault": "refuse", "code": "NOT_ENOUGH", "message": "基本账户余额不足", "times": 1},
-    ),
-    Preset(
-        Bilingual("账单生成中", "the bill is not ready"),
-        {"path": "/v3/bill/*", "fault": "refuse", "code": "STATEMENT_CREATING", "message": "账单生成中", "times": 1},
-    ),
-)
 
 
 class Index(PageHandler):
@@ -112,19 +52,22 @@ class Index(PageHandler):
             balance=simulator.wallet.balance,
             today=today.isoformat(),
             injected=simulator.injected.by_day(),
-            difference_kinds={kind: text.to(self.lang) for kind, text in DIFFERENCE_KINDS.items()},
+            difference_kinds=self._translate(DIFFERENCE_KINDS),
             clock=simulator.clock,
-            now=to_v3(now),
+            now=f"{now.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}",
             to_bill_s=_until_bills_are_out(now),
             faults=simulator.faults.as_json(),
-            fault_names={kind: text.to(self.lang) for kind, text in FAULT_NAMES.items()},
-            fault_paths={path: text.to(self.lang) for path, text in FAULT_PATHS.items()},
-            presets=[(preset.name.to(self.lang), preset.rule) for preset in FAULT_PRESETS],
+            fault_names=self._translate(FAULT_NAMES),
+            form_faults=self._translate({kind: FAULT_NAMES[kind] for kind in FORM_FAULTS}),
+            fault_paths=self._translate(FAULT_PATHS),
+            presets=[(api, [(each.name.to(self.lang), each.rule) for each in rules]) for api, rules in PRESETS.items()],
             plans={name: plan.en if self.lang == "en" else plan.zh for name, plan in PLANS.items()},
             proposed=simulator.cashier.proposed,
-            shop=_shop_of(simulator),
             serial_no=simulator.keys.certificate.serial_no,
         )
+
+    def _translate(self, names: Mapping[K, Bilingual]) -> dict[K, str]:
+        return {key: name.to(self.lang) for key, name in names.items()}
 
 
 class Pick(PageHandler):
@@ -146,10 +89,25 @@ class Missing(PageHandler):
         self.send_error(404)
 
 
-def _shop_of(simulator: Simulator) -> str:
-    """Where the merchant's pages are, as far as its payment directories tell; empty otherwise."""
-    directories = simulator.console.settings.pay_directories or [""]
-    return origin_of(directories[0]) + "/" if directories and directories[0] else ""
+class Elsewhere(PageHandler):
+    """Every path that is neither WeChat's nor the simulator's: 404 and nothing else, as from WeChat; who reads pages is
+    led to the front page."""
+
+    def prepare(self) -> None:
+        if self.request.path == "/" and self._reads_pages:
+            self.redirect("/simulator/")
+            return
+        raise HTTPError(404)
+
+    @property
+    def _reads_pages(self) -> bool:
+        return "text/html" in self.request.headers.get("Accept", "")
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        if self._reads_pages:
+            super().write_error(status_code, **kwargs)
+        else:
+            self.finish(b"")
 
 
 def _until_bills_are_out(now: datetime) -> int:

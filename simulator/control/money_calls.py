@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import date
 from enum import StrEnum
@@ -14,11 +14,25 @@ from simulator.simulator import Simulator
 from simulator.state.clock import moment
 from simulator.state.orders import RuleBroken
 from simulator.state.refund_outcomes import Expected, RefundScenario
-from simulator.state.refunds import Refund, RefundDenied
+from simulator.state.refunds import Denied, Refund, RefundDenied
 from simulator.web.pages import ControlError, ControlHandler
+from wechat.domain.errors import Bilingual
 from wechat.domain.times import to_v3
 
 MOST_PLANTS = 1000
+DENIALS: Mapping[Denied, Bilingual] = {
+    Denied.ALL_BACK: Bilingual("该订单已全额退款", "all of this order was refunded already"),
+    Denied.OVER_REST: Bilingual("退款金额超过可退金额", "this is more than is left to refund"),
+    Denied.TOO_SOON: Bilingual(
+        "同一订单两笔退款要间隔一分钟，请把时钟前进 1 分钟后重试",
+        "two refunds of an order are a minute apart; move the clock on by a minute and try again",
+    ),
+    Denied.NOT_ENOUGH: Bilingual(
+        "商户余额不足，请充值后重试", "the merchant's balance is too low; top it up and try again"
+    ),
+    Denied.NOT_ABNORMAL: Bilingual("该笔退款不是异常状态", "this refund is not abnormal"),
+}
+"""Those that a button of the pages can meet."""
 E = TypeVar("E", bound=StrEnum)
 
 
@@ -81,7 +95,7 @@ class ConsoleRefund(ControlHandler):
             amount = _fen(asked.get("refund", order.placed.total - payment.refunded))
             refund = self.simulator.refund_desk.take_at_console(order, payment, amount, str(asked.get("reason") or ""))
         except RefundDenied as denied:
-            raise ControlError(str(denied), 409) from None
+            raise ControlError(DENIALS.get(denied.denied, str(denied)), 409) from None
         await self.simulator.journal.durable()
         self.set_status(201)
         self.tell(refund_json(self.simulator, refund))
@@ -94,7 +108,7 @@ class ResendRefund(ControlHandler):
         try:
             refund = self.simulator.refund_desk.resend(out_refund_no)
         except RefundDenied as denied:
-            raise ControlError(str(denied), 409) from None
+            raise ControlError(DENIALS.get(denied.denied, str(denied)), 409) from None
         await self.simulator.journal.durable()
         self.tell(refund_json(self.simulator, refund))
 
@@ -114,7 +128,7 @@ class Balance(ControlHandler):
         try:
             self.simulator.wallet.transfer(amount)
         except ValueError as error:
-            raise ControlError(str(error), 409) from None
+            raise ControlError(Bilingual("余额不足，无法提现", str(error)), 409) from None
         await self.simulator.journal.durable()
         self.get()
 
@@ -135,7 +149,8 @@ class BillFaults(ControlHandler):
         try:
             planted = [self.simulator.bills.plant(day, kind, str(asked.get("number") or "")) for _ in range(times)]
         except ValueError as error:
-            raise ControlError(str(error), 409) from None
+            nothing = Bilingual("该日账单中没有可以注入这种差异的记录，请先付款一笔或换一种差异", str(error))
+            raise ControlError(nothing, 409) from None
         await self.simulator.journal.durable()
         self.set_status(201)
         self._show(planted)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from simulator.browser.cashier import PLANS, Scenario
 from simulator.control.calls import order_json
 from simulator.control.money_calls import refund_json
 from simulator.state.orders import RuleBroken
 from simulator.web.pages import PageHandler
-from simulator.web.texts import TEXTS
+from simulator.web.parts import LOOKS
+from simulator.web.texts import name_attempt, name_state, translator
+from wechat.domain.money import yuan
 
 
 class StoryEvent(NamedTuple):
-    """``at`` in RFC 3339; ``detail`` is shown as it is."""
+    """``at`` in RFC 3339; ``looks`` is good, wait, bad or nothing; ``detail`` is shown as it is."""
 
     at: str
     what: str
+    looks: str = ""
     detail: str = ""
 
 
@@ -36,24 +40,28 @@ class Story(PageHandler):
 
 
 def _events(order: dict[str, Any], refunds: list[dict[str, Any]], lang: str) -> list[StoryEvent]:
-    def translate(name: str) -> str:
-        return TEXTS[name].to(lang)
-
-    events = [StoryEvent(order["created_at"], translate("order_created"))]
+    t = translator(lang)
+    events = [StoryEvent(order["created_at"], t("order_created"), detail=", ".join(order["prepay_ids"]))]
     if order["paid_at"]:
-        events.append(StoryEvent(order["paid_at"], translate("order_paid"), order["scenario"]))
+        events.append(StoryEvent(order["paid_at"], t("order_paid"), "good", _scenario(order["scenario"], lang)))
     if order["closed_at"]:
-        events.append(StoryEvent(order["closed_at"], translate("order_closed")))
-    events += [StoryEvent(each["taken_at"], translate("refunds"), each["out_refund_no"]) for each in refunds]
-    events += [
-        StoryEvent(each["at"], f"{translate('notification_sent')} {each['kind']}", _answer(each, translate("no_reply")))
-        for each in order["attempts"]
-    ]
+        events.append(StoryEvent(order["closed_at"], t("order_closed")))
+    for refund in refunds:
+        state, number = name_state(refund["state"], lang, refund=True), refund["out_refund_no"]
+        detail = f"{number} ¥{yuan(refund['refund'])} {state}"
+        events.append(StoryEvent(refund["taken_at"], t("refunds"), LOOKS.get(refund["state"], ""), detail))
+    events += [_notification(each, lang) for each in order["attempts"]]
     return sorted(events, key=lambda event: event.at)
 
 
-def _answer(attempt: dict[str, Any], no_reply: str) -> str:
-    """What the merchant answered to a notification."""
-    if not attempt["status"]:
-        return str(attempt["error"] or no_reply)
-    return f"{attempt['status']} {attempt['body']}".strip()
+def _scenario(name: str, lang: str) -> str:
+    plan = PLANS.get(Scenario(name)) if name in list(Scenario) else None
+    return (plan.en if lang == "en" else plan.zh) if plan else name
+
+
+def _notification(attempt: dict[str, Any], lang: str) -> StoryEvent:
+    """An attempt to notify, with what the merchant answered."""
+    t = translator(lang)
+    answer = f"{attempt['status']} {attempt['body']}".strip() if attempt["status"] else attempt["error"]
+    what = f"{t('notification_sent')} · {name_attempt(attempt['kind'], lang)}"
+    return StoryEvent(attempt["at"], what, "good" if attempt["right"] else "bad", answer or t("no_reply"))

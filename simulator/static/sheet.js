@@ -33,7 +33,8 @@ function complain(text) {
 }
 
 async function pay() {
-  busy = true;
+  busy = true; // from here on keys do nothing
+  document.querySelector("#paying").hidden = false;
   const scenario = document.querySelector("#scenario").value;
   const coupons = JSON.parse(document.querySelector("#coupons")?.value ?? "[]");
   try {
@@ -46,6 +47,7 @@ async function pay() {
   } catch {
     outcome = { err_msg: "fail", err_desc: words.no_answer };
   }
+  document.querySelector("#paying").hidden = true;
   if (outcome.err_desc) complain(outcome.err_desc);
   else finish(outcome);
 }
@@ -66,7 +68,7 @@ function cancel() {
 
 // The frame has the focus, and Tab does not leave it while the page behind it waits.
 function keepFocus(event) {
-  const stops = [...document.querySelectorAll("button, select")].filter((stop) => stop.offsetParent && !stop.closest("[inert]"));
+  const stops = [...document.querySelectorAll("button, select, a[href]")].filter((stop) => stop.offsetParent && !stop.closest("[inert]"));
   const [first, last] = [stops[0], stops[stops.length - 1]];
   if (event.shiftKey ? document.activeElement === first || document.activeElement === sheet : document.activeElement === last) {
     event.preventDefault();

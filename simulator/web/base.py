@@ -55,13 +55,6 @@ class Handler(RequestHandler):
         return f"{self.request.protocol}://{self.request.host}"
 
 
-class Unknown(Handler):
-    """Every path that is not WeChat's."""
-
-    def prepare(self) -> None:
-        raise HTTPError(404)
-
-
 class WechatHandler(Handler, ABC):
     """One of WeChat's calls. A subclass speaks one API's dialect; ``work`` is the call itself."""
 

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from simulator.state.pki import User
 from simulator.web.base import Handler
-from simulator.web.texts import name_state, translator
+from simulator.web.texts import translator
+from wechat.domain.errors import Bilingual
 from wechat.domain.money import yuan
 
 COOKIE = "wxsim_user"
@@ -18,12 +19,19 @@ MOST = 100_000
 
 
 class ControlError(Exception):
-    """A control call that cannot be understood: 4xx with a sentence."""
+    """A control call that cannot be done: 4xx with a sentence, in both languages where a page's form can meet it."""
 
-    def __init__(self, message: str, status: int = 400) -> None:
+    def __init__(self, message: str | Bilingual, status: int = 400) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = message if isinstance(message, Bilingual) else Bilingual(message, message)
         self.status = status
+
+
+def choose_language(handler: Handler, default: str) -> str:
+    """The language that was chosen, else the one that the browser asks for, else ``default``."""
+    wanted = [handler.get_query_argument("lang", ""), handler.get_cookie(LANGUAGE_COOKIE, "") or ""]
+    wanted += [part.strip()[:2] for part in handler.request.headers.get("Accept-Language", "").lower().split(",")]
+    return next((lang for lang in wanted if lang in LANGUAGES), default)
 
 
 class ControlHandler(Handler):
@@ -53,7 +61,7 @@ class ControlHandler(Handler):
         message = "not found" if status_code == 404 else "the simulator could not do this"
         if isinstance(error, ControlError):
             self.set_status(error.status)
-            message = error.message
+            message = error.message.to(choose_language(self, "en"))
         self.tell({"code": "SIMULATOR_ERROR", "message": message})
 
     def user(self, user_id: Any) -> User:
@@ -80,10 +88,7 @@ class PageHandler(Handler):
 
     @property
     def lang(self) -> str:
-        """The language that was chosen, else the one that the browser asks for, else Chinese."""
-        wanted = [self.get_query_argument("lang", ""), self.get_cookie(LANGUAGE_COOKIE, "") or ""]
-        wanted += [part.strip()[:2] for part in self.request.headers.get("Accept-Language", "").lower().split(",")]
-        return next((lang for lang in wanted if lang in LANGUAGES), "zh")
+        return choose_language(self, "zh")
 
     def show(self, template: str, **values: Any) -> None:
         """Render ``template`` in the reader's language."""
@@ -92,8 +97,8 @@ class PageHandler(Handler):
             template,
             t=translator(lang),
             lang=lang,
-            state_name=lambda state: name_state(state, lang),
             yuan=lambda total: f"¥{yuan(total)}",
+            shop=self._shop,
             **values,
         )
 
@@ -101,6 +106,12 @@ class PageHandler(Handler):
         """A page with a way back."""
         self.policy()
         self.show("missing.html", status=status_code)
+
+    @property
+    def _shop(self) -> str:
+        """Where the merchant's pages are, as far as its payment directories tell; empty otherwise."""
+        directories = self.simulator.console.settings.pay_directories
+        return f"{origin_of(directories[0])}/" if directories else ""
 
     def find_user(self) -> User | None:
         """Who holds the phone, if somebody was picked."""

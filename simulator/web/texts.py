@@ -12,14 +12,31 @@ TEXTS: Mapping[str, Bilingual] = {
     "ribbon": Bilingual("模拟环境 · 不涉及真实资金", "Simulation · no real money moves"),
     "other_language": Bilingual("English", "中文"),
     "back": Bilingual("返回模拟器首页", "Back to the simulator"),
+    "pages": Bilingual("页面", "Pages"),
+    "done": Bilingual("已完成：", "Done: "),
     "not_found": Bilingual("没有这个页面", "There is no such page"),
+    "not_found_hint": Bilingual(
+        "请检查网址，或从模拟器首页继续。", "Check the address, or go on from the simulator's first page."
+    ),
+    "failed": Bilingual("模拟器无法处理该请求", "The simulator could not do this"),
+    "failed_hint": Bilingual(
+        "请返回首页重试；如仍失败，启动模拟器的终端里有错误信息。",
+        "Go back and try again. If it fails again, the terminal that started the simulator says why.",
+    ),
     "error_code": Bilingual("错误码", "Error code"),
     # consent
     "authorize": Bilingual("网页授权", "Authorisation"),
-    "ask_profile": Bilingual("申请获取你的昵称、头像", "This account asks for your nickname and picture"),
-    "ask_profile_hint": Bilingual("允许后，服务号可以看到。", "It can see them once you allow it."),
-    "pick_user": Bilingual("请选择模拟用户", "Who holds this phone?"),
-    "pick_user_hint": Bilingual("只需选择一次。", "You are asked once; later visits pass silently."),
+    "account": Bilingual("模拟服务号", "Simulated account"),
+    "asks": Bilingual("申请", "asks"),
+    "ask_profile": Bilingual("获取你的昵称、头像", "for your nickname and picture"),
+    "ask_profile_hint": Bilingual("选择以哪位用户的身份允许。", "Choose whose they are."),
+    "pick_user": Bilingual("识别你的微信身份", "to know who you are"),
+    "pick_user_hint": Bilingual(
+        "请选择模拟用户。微信会静默授权，不显示此页；这里只需选择一次。",
+        "Choose a simulated user. WeChat passes silently here; the simulator asks once.",
+    ),
+    "person_hint": Bilingual("微信用户（模拟）", "WeChat user (simulated)"),
+    "go_on": Bilingual("继续", "Go on"),
     "allow": Bilingual("允许", "Allow"),
     "deny": Bilingual("拒绝", "Deny"),
     # the pay sheet
@@ -28,10 +45,15 @@ TEXTS: Mapping[str, Bilingual] = {
     "confirm": Bilingual("确定", "OK"),
     "merchant": Bilingual("模拟商户", "Simulated merchant"),
     "payer": Bilingual("用户", "Payer"),
-    "scenario": Bilingual("场景", "Scenario"),
+    "enter_password": Bilingual("请输入支付密码", "Enter the payment password"),
+    "pay_by": Bilingual("支付方式", "Pay with"),
+    "change": Bilingual("零钱", "Balance"),
+    "scenario": Bilingual("模拟场景", "Scenario"),
+    "paying": Bilingual("正在支付…", "Paying…"),
+    "keypad": Bilingual("数字键盘", "Keypad"),
     "coupon": Bilingual("代金券", "Coupon"),
     "no_coupon": Bilingual("不使用", "none"),
-    "any_digits": Bilingual("请输入支付密码（任意六位数字）", "Enter the payment password: any six digits"),
+    "any_digits": Bilingual("任意六位数字即可", "Any six digits will do"),
     "delete_digit": Bilingual("退格", "Delete"),
     "digits_entered": Bilingual("已输入位数", "Digits entered"),
     "paid": Bilingual("支付成功", "Paid"),
@@ -41,7 +63,12 @@ TEXTS: Mapping[str, Bilingual] = {
     # the dashboard
     "users": Bilingual("当前微信用户", "Current WeChat user"),
     "switch_user": Bilingual("更换用户（下次授权时选择）", "Choose at the next authorisation"),
+    "current": Bilingual("当前", "current"),
     "clock": Bilingual("时钟", "Clock"),
+    "clock_hint": Bilingual(
+        "北京时间。演示服务跟随这个时钟；只能前进。",
+        "Beijing time. The demo follows this clock, which only goes forward.",
+    ),
     "speed": Bilingual("速度", "Speed"),
     "minute": Bilingual("＋1 分钟", "+1 minute"),
     "hours": Bilingual("＋2 小时", "+2 hours"),
@@ -51,7 +78,9 @@ TEXTS: Mapping[str, Bilingual] = {
     "open": Bilingual("打开", "Open"),
     "code_url": Bilingual("Native 订单的 code_url", "code_url of a Native order"),
     "orders": Bilingual("最近的订单", "Newest orders"),
-    "no_orders": Bilingual("还没有订单。在店铺下单后会出现在这里。", "No orders yet. Orders of the shop appear here."),
+    "no_orders": Bilingual("还没有订单", "No orders yet"),
+    "no_orders_hint": Bilingual("下单后会自动出现在这里。", "Orders appear here by themselves."),
+    "no_refunds": Bilingual("还没有退款。", "No refunds yet."),
     "number": Bilingual("订单号", "Number"),
     "refund_number": Bilingual("退款单号", "Number"),
     "order": Bilingual("订单", "Order"),
@@ -61,11 +90,13 @@ TEXTS: Mapping[str, Bilingual] = {
     "notified": Bilingual("通知", "Notifications"),
     "refund_in_console": Bilingual("商户平台退款", "Refund in the console"),
     "refunds": Bilingual("退款", "Refunds"),
+    "scenarios": Bilingual("场景", "Scenarios"),
     "next_refund": Bilingual("下一笔退款的结果", "How the next refund ends"),
     "apply": Bilingual("应用", "Apply"),
     "pay_out_elsewhere": Bilingual("处理异常退款", "Pay out to another account"),
     "faults": Bilingual("故障", "Faults"),
     "no_faults": Bilingual("没有故障，每个请求都正常应答。", "None: every request is answered as it should be."),
+    "fault_own": Bilingual("自定义故障", "Any other fault"),
     "fault_path": Bilingual("请求", "Request"),
     "fault_kind": Bilingual("故障类型", "What goes wrong"),
     "fault_times": Bilingual("次数", "Times"),
@@ -76,9 +107,15 @@ TEXTS: Mapping[str, Bilingual] = {
     "rotate": Bilingual("更换平台证书", "Rotate the platform certificate"),
     "expire_tokens": Bilingual("使 access_token 与 jsapi_ticket 失效", "Expire access_token and jsapi_ticket"),
     "serial": Bilingual("平台证书序列号", "Serial number of the platform certificate"),
+    "keys_hint": Bilingual(
+        "服务会自行下载新证书、重新获取 token；订单不受影响。",
+        "The service fetches the new certificate and new tokens by itself; orders are not affected.",
+    ),
     "balance": Bilingual("商户余额与账单", "Balance and bills"),
     "top_up": Bilingual("充值 ¥100", "Top up ¥100"),
     "withdraw": Bilingual("全部提现", "Withdraw all"),
+    "bill_differences": Bilingual("在账单中注入差异", "Inject a difference into a bill"),
+    "no_differences": Bilingual("没有注入差异。", "None is injected."),
     "bill_of": Bilingual("账单日期", "Bill of"),
     "difference": Bilingual("差异", "Difference"),
     "inject": Bilingual("注入", "Inject"),
@@ -107,7 +144,13 @@ TEXTS: Mapping[str, Bilingual] = {
         "The day's bill has no line to change; pay an order first.",
     ),
     "practice_hidden": Bilingual("该日账单中的差异：", "Differences in this day's bill:"),
-    "practice_2": Bilingual("二、填写对账发现的单号", "2. Name what reconciling has found"),
+    "practice_2": Bilingual("二、在管理后台对账", "2. Reconcile the day"),
+    "practice_2_hint": Bilingual(
+        "把时钟前进到次日 10:05，对该日对账，找出有差异的单号。",
+        "Move the clock to 10:05 of the next day, reconcile this day, and find the numbers that differ.",
+    ),
+    "practice_2_open": Bilingual("打开该日的对账", "Open the day's reconciliation"),
+    "practice_3": Bilingual("三、填写发现的单号", "3. Name what you have found"),
     "practice_answer": Bilingual(
         "有差异的商户订单号或退款单号，也可以粘贴整个差异文件",
         "Order or refund numbers that differ; the whole file of differences may be pasted",
@@ -136,14 +179,30 @@ TEXTS: Mapping[str, Bilingual] = {
 
 STATES: Mapping[str, Bilingual] = {
     "NOTPAY": Bilingual("未支付", "not paid"),
-    "SUCCESS": Bilingual("成功", "success"),
+    "SUCCESS": Bilingual("支付成功", "paid"),
     "CLOSED": Bilingual("已关闭", "closed"),
     "REFUND": Bilingual("转入退款", "refunded"),
+}
+REFUND_STATES: Mapping[str, Bilingual] = {
+    "SUCCESS": Bilingual("退款成功", "refunded"),
+    "CLOSED": Bilingual("退款关闭", "closed"),
     "PROCESSING": Bilingual("退款处理中", "processing"),
     "ABNORMAL": Bilingual("退款异常", "abnormal"),
     "CHANGE": Bilingual("退款异常", "abnormal"),
 }
 """Names of order and refund states; the state itself follows in brackets."""
+ATTEMPTS: Mapping[str, Bilingual] = {
+    "genuine": Bilingual("正常通知", "correct"),
+    "duplicate": Bilingual("重复通知", "repeated"),
+    "late": Bilingual("迟到的通知", "late"),
+    "forged": Bilingual("伪造的通知", "forged"),
+    "wrong_amount": Bilingual("金额不符的通知", "with another total"),
+    "stale": Bilingual("过期的通知", "outdated"),
+    "probe": Bilingual("签名探测流量", "signature probe"),
+    "first": Bilingual("乱序的通知，较早的", "out of order, the earlier one"),
+    "second": Bilingual("乱序的通知，较晚的", "out of order, the later one"),
+}
+"""The kinds of notifications, as scenarios send them."""
 
 
 def translator(lang: str) -> Callable[[str], str]:
@@ -151,9 +210,14 @@ def translator(lang: str) -> Callable[[str], str]:
     return lambda name: TEXTS[name].to(lang)
 
 
-def name_state(state: str, lang: str) -> str:
+def name_state(state: str, lang: str, *, refund: bool = False) -> str:
     """``未支付（NOTPAY）``; the state alone where it has no name."""
-    if state not in STATES:
+    names = REFUND_STATES if refund else STATES
+    if state not in names:
         return state
-    name = STATES[state].to(lang)
+    name = names[state].to(lang)
     return f"{name}（{state}）" if lang == "zh" else f"{name} ({state})"
+
+
+def name_attempt(kind: str, lang: str) -> str:
+    return ATTEMPTS[kind].to(lang) if kind in ATTEMPTS else kind
