@@ -33,6 +33,7 @@ class Anomaly(StrEnum):
     TWICE = "twice"  # a paid order is paid once more
     CLOSED = "closed"  # an order is paid after it was closed
     FOREIGN = "foreign"  # another payer pays than the one who ordered
+    RETURNED = "returned"  # refunded by hand, in WeChat's console, before we hear of the payment
 
 
 ODD_SHARE = 1  # per cent of the orders, for each kind
@@ -55,10 +56,11 @@ class Refunding(StrEnum):
     FORGED = "forged notification"
     CONSOLE = "made in the console"
     POOR = "balance too low"
+    UNTRUSTED = "credentials refused"  # asked for while WeChat refuses the merchant's credentials
 
 
 REFUNDING: Mapping[Refunding, int] = {
-    Refunding.FULL: 24,
+    Refunding.FULL: 22,
     Refunding.PART: 20,
     Refunding.THRICE: 10,
     Refunding.REPEATED: 8,
@@ -72,6 +74,7 @@ REFUNDING: Mapping[Refunding, int] = {
     Refunding.FORGED: 2,
     Refunding.CONSOLE: 3,
     Refunding.POOR: 2,
+    Refunding.UNTRUSTED: 2,
 }
 """Per cent of the refunded orders."""
 REFUNDED_SHARE = 30  # per cent of the paid orders
@@ -88,11 +91,16 @@ SCENARIOS: Mapping[Refunding, str] = {
 """What the simulator calls it."""
 
 TRADES: Mapping[str, int] = {"JSAPI": 78, "NATIVE": 12, "MWEB": 5, "APP": 5}
+COUPONS: Mapping[str, int] = {"": 85, "CASH": 8, "NOCASH": 7}
+"""Per cent of the orders that a coupon pays a part of: a prepaid one, or a free one."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedOrder:
-    """One order to be: over ``api``, ``total`` fen, paid as ``scenario`` says."""
+    """One order to be: over ``api``, ``total`` fen, paid as ``scenario`` says, with the help of a ``coupon``.
+
+    ``is_late`` ones come in the afternoon, while WeChat refuses the merchant's credentials.
+    """
 
     number: str
     api: str
@@ -100,6 +108,13 @@ class PlannedOrder:
     total: int
     scenario: str
     odd: Anomaly | None
+    coupon: str = ""
+    is_late: bool = False
+
+    @property
+    def coupons(self) -> list[dict[str, object]]:
+        """What the payer brings, as the simulator takes it: a fifth of the price."""
+        return [{"kind": self.coupon, "amount": self.total // 5}] if self.coupon else []
 
 
 def customers(count: int, chance: random.Random) -> list[PlannedOrder]:
@@ -107,8 +122,9 @@ def customers(count: int, chance: random.Random) -> list[PlannedOrder]:
     scenarios, trades = deal(PAYING, count, chance), deal(TRADES, count, chance)
     plain = [n for n in range(count) if scenarios[n] == "success" and trades[n] == "JSAPI"]
     share = max(1, count * ODD_SHARE // 100)
-    picked = chance.sample(plain, share * len(Anomaly))
+    picked = chance.sample(plain, share * (len(Anomaly) + 1))
     odd = {n: kind for i, kind in enumerate(Anomaly) for n in picked[i * share : (i + 1) * share]}
+    late, coupons = set(picked[-share:]), deal(COUPONS, count, chance)
     return [
         PlannedOrder(
             number=f"day{n:06}{chance.randrange(16**6):06x}",
@@ -117,6 +133,8 @@ def customers(count: int, chance: random.Random) -> list[PlannedOrder]:
             total=chance.randrange(100, 50_000),
             scenario=scenarios[n],
             odd=odd.get(n),
+            coupon="" if n in odd else coupons[n],
+            is_late=n in late,
         )
         for n in range(count)
     ]

@@ -8,14 +8,17 @@ import random
 import tempfile
 import time
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from drill.day import Day, DayRecord
+from drill.day import Day
+from drill.plan import customers
 from drill.receiver import Receiver
+from drill.scene import DayRecord, Scene
 from drill.shop import Shop, WeChat, session
 from drill.stack import Stack
 from drill.verdict import Line, Seen, lines
@@ -50,8 +53,8 @@ async def _drill(count: int, seed: int, directory: Path, talk: Console) -> tuple
         try:
             receiver.secret = stack.webhook_secret
             shop, wechat = Shop(stack, line), WeChat(stack, line)
-            day = Day(stack, shop, wechat, receiver, store, count, chance, lambda text: talk.print(f"… {text}"))
-            record = await day.live()
+            record = DayRecord(customers(count, chance), date.min)
+            await Day(Scene(stack, shop, wechat, store, chance, record, lambda text: talk.print(f"… {text}"))).live()
             seen = await _read_both_sides(record, shop, wechat)
             return lines(record, seen, receiver), _facts(record, seen, receiver, stack)
         finally:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 import aiohttp
 
 from drill.plan import PlannedOrder
-from drill.stack import Stack
+from drill.stack import SERVICES, Stack
 
-TRIES = 60
+TRIES = 240
 PAUSE_S = 0.25
 AGAIN = 503
 """The status that asks for the same request again."""
@@ -35,6 +35,13 @@ class Shop:
 
     async def place(self, customer: PlannedOrder, openid: str) -> dict[str, Any]:
         """The order of ``customer``, however often it takes to place it."""
+        answer = await self.try_to_place(customer, openid)
+        if answer.status != 201:
+            raise RuntimeError(f"{customer.number} cannot be placed: {answer.body}")
+        return answer.body
+
+    async def try_to_place(self, customer: PlannedOrder, openid: str, tries: int = TRIES) -> Answer:
+        """What the service says to the order of ``customer``."""
         sale = {
             "description": "示例咖啡,外带",
             "total": customer.total,
@@ -46,20 +53,22 @@ class Shop:
             sale["openid"] = openid
         if customer.trade_type == "MWEB":
             sale["payer_client_ip"] = "203.0.113.9"
-        answer = await self.ask("POST", "/api/orders", sale, key=customer.number)
-        if answer.status != 201:
-            raise RuntimeError(f"{customer.number} cannot be placed: {answer.body}")
-        return answer.body
+        return await self.ask("POST", "/api/orders", sale, key=customer.number, tries=tries)
+
+    async def key_serials(self) -> list[str]:
+        """The serial numbers of WeChat's keys, as each service in turn tells them."""
+        checks = [(await self.ask("GET", "/healthz")).body for _ in range(SERVICES)]
+        return [str(check) for check in checks]
 
     async def refund(self, number: str, refund: int, out_refund_no: str, *, key: str = "") -> Answer:
         body = {"refund": refund, "reason": "不想要了", "out_refund_no": out_refund_no}
         return await self.ask("POST", f"/api/orders/{number}/refunds", body, key=key)
 
-    async def ask(self, method: str, path: str, body: object = None, *, key: str = "") -> Answer:
-        """The answer of whichever service gives one."""
+    async def ask(self, method: str, path: str, body: object = None, *, key: str = "", tries: int = TRIES) -> Answer:
+        """The answer of whichever service gives one, asked ``tries`` times at most."""
         headers = self._headers | ({"Idempotency-Key": key} if key else {})
         last = Answer(0, {})
-        for _ in range(TRIES):
+        for _ in range(tries):
             try:
                 async with self._session.request(
                     method, next(self._turns) + path, json=body, headers=headers
@@ -91,14 +100,15 @@ class WeChat:
         self._session = session
         self.users = [str(user["openid"]) for user in stack.credentials["users"]]
 
-    async def pay(self, order: Mapping[str, Any], scenario: str) -> str:
+    async def pay(self, order: Mapping[str, Any], scenario: str, coupons: Sequence[Mapping[str, object]] = ()) -> str:
         """Let a payer live through ``scenario``; what the page hears: ok, cancel or fail."""
+        how = {"scenario": scenario, "coupons": coupons}
         if order.get("pay"):
             way = "app" if order["trade_type"] == "APP" else "bridge"
-            heard = await self.control("POST", way, {**order["pay"], "scenario": scenario})
+            heard = await self.control("POST", way, {**order["pay"], **how})
         else:
             scanned = {name: order[name] for name in ("code_url", "h5_url") if order.get(name)}
-            heard = await self.control("POST", "scan", {**scanned, "scenario": scenario})
+            heard = await self.control("POST", "scan", {**scanned, **how})
         return str(heard["err_msg"]).rpartition(":")[2]
 
     async def control(self, method: str, path: str, body: object = None) -> dict[str, Any]:

@@ -24,8 +24,10 @@ from scripts.steps import ROOT
 from storage.embedded.child_process import Process
 from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 
-START_S = 30.0
+START_S = 120.0  # of a machine that has other work
 SERVICES = 2
+TILL = "TILL-"
+"""How the order numbers of another system at the same merchant number begin."""
 
 
 class Stack:
@@ -91,7 +93,7 @@ class Stack:
             "session": {"secret": secrets.token_hex(32)},
             "mongo": {"url": self.mongo_url},
             "redis": {"url": self._redis_url},
-            "books": {"directory": str(self._directory / "bills")},
+            "books": {"directory": str(self._directory / "bills"), "foreign_numbers": [f"{TILL}.*"]},
             "merchants": [{"name": "drill", "sha256": hashlib.sha256(self.api_key.encode()).hexdigest()}],
             "webhooks": [
                 {

@@ -7,14 +7,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from drill.day import DayRecord
 from drill.plan import UNPAID
 from drill.receiver import Receiver
+from drill.scene import DayRecord
+from drill.stack import SERVICES
 from wechat.domain.orders import PAID_STATES
+from wechat.domain.payments import REFUNDED_ELSEWHERE
 
 Facts = Mapping[str, Mapping[str, Any]]
 PAID = frozenset(state.value for state in PAID_STATES)
-MONEY = ("payments", "received", "refunds", "refunded", "fee", "net")
+MONEY = ("payments", "received", "settled", "refunds", "refunded", "settled_refunded", "fee", "net")
 ORDER_EVENTS = ("order.paid", "order.paid_late", "order.closed")
 
 
@@ -47,6 +49,7 @@ def lines(record: DayRecord, seen: Seen, receiver: Receiver) -> list[Line]:
     """The whole verdict."""
     return [
         *_orders(record, seen),
+        *_credentials(record, seen),
         *_refunds(record, seen),
         *_events(seen, receiver),
         *_books(record, seen),
@@ -67,6 +70,33 @@ def _orders(record: DayRecord, seen: Seen) -> list[Line]:
         Line("其中系统已支付，且为同一笔交易", "of these paid here, by the same transaction", len(paid), same),
         Line("未支付却记为已支付的订单", "counted as paid though nobody paid", 0, len(ours - paid)),
         Line("未支付且已关闭", "unpaid and closed", len(unpaid), closed),
+    ]
+
+
+def _credentials(record: DayRecord, seen: Seen) -> list[Line]:
+    """WeChat refused ours for a while, and replaced its own certificate."""
+    attempts = [attempt for order in seen.true_orders.values() for attempt in order["attempts"]]
+    by_new = any(attempt["right"] and attempt["serial_no"] == record.new_serial for attempt in attempts)
+    return [
+        Line(
+            "凭据被拒期间的订单，之后用原单号下单并支付",
+            "refused with our credentials, then placed under its number and paid",
+            len(record.late),
+            record.late_then_placed,
+        ),
+        Line(
+            "凭据被拒期间的退款，之后用原单号受理",
+            "kept while credentials were refused, then taken under its number",
+            record.untrusted,
+            record.untrusted_then_taken,
+        ),
+        Line(
+            "已使用新证书（序列号以 0 开头）的进程",
+            "services with the new certificate, serial 0…",
+            SERVICES,
+            sum(record.new_serial in serials for serials in record.serials),
+        ),
+        Line("新证书签名的通知已接受", "notifications under the new certificate accepted", True, by_new),
     ]
 
 
@@ -128,10 +158,12 @@ def _events(seen: Seen, receiver: Receiver) -> list[Line]:
 
 
 def _books(record: DayRecord, seen: Seen) -> list[Line]:
-    """The ledger against the truth, and our own side once repaired; a second payment is no sale of ours."""
+    """The ledger against the truth, and our own side once repaired; a second payment or a till's is no sale of ours."""
     ledger, truth, ours = record.ledger, seen.true_sums, record.repaired["ours"]
     surplus = [order["total"] for order in seen.true_orders.values() for _ in order["surplus"]]
+    surplus += [seen.true_orders[number]["total"] for number in record.till]
     names = {"payments": "收款笔数", "received": "收款（分）", "refunds": "退款笔数", "refunded": "退款（分）"}
+    names |= {"settled": "应结收款（分）", "settled_refunded": "应结退款（分）"}
     names |= {"fee": "手续费（分）", "net": "净额（分）"}
     expected = {
         "payments": truth["payments"] - len(surplus),
@@ -202,7 +234,8 @@ def _odd_payment(order: Mapping[str, Any]) -> str:
 
 def _told_of(order: Mapping[str, Any]) -> list[str]:
     """What the merchant's systems must have heard of an order, by its timeline."""
-    what = {"paid": "order.paid", "paid_late": "order.paid_late", "closed": "order.closed"}
+    what = {"paid": "order.paid", "closed": "order.closed"}
+    what |= dict.fromkeys(("paid_late", REFUNDED_ELSEWHERE), "order.paid_late")
     return [what[line["what"]] for line in order["timeline"] if line["what"] in what]
 
 

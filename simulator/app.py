@@ -81,6 +81,7 @@ OWN: Routes = [
     (r"/simulator/orders", control.Orders),
     (r"/simulator/orders/([^/]+)", control.OneOrder),
     (r"/simulator/orders/([^/]+)/payments", money_calls.ForcedPayment),
+    (r"/simulator/till", money_calls.Till),
     (r"/simulator/refunds", money_calls.Refunds),
     (r"/simulator/refunds/scenarios", money_calls.RefundScenarios),
     (r"/simulator/refunds/([^/]+)", money_calls.OneRefund),

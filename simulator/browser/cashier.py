@@ -6,6 +6,7 @@ parameters: .../4013070351 (APP调起支付) and v2's chapter=9_12. WeChat tells
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +20,18 @@ from simulator.notify.sender import ANSWER_S, NotificationSender
 from simulator.state.clock import Clock, wait
 from simulator.state.coupons import Coupon
 from simulator.state.journal import Journal
-from simulator.state.orders import H5_LIFE_S, PAID_STATES, PREPAY_LIFE_S, Order, OrderRegistry, Paid, Prepaid, Rule
+from simulator.state.orders import (
+    H5_LIFE_S,
+    MIN_LIFE_S,
+    PAID_STATES,
+    PREPAY_LIFE_S,
+    Order,
+    OrderRegistry,
+    OrderRequest,
+    Paid,
+    Prepaid,
+    Rule,
+)
 from simulator.state.pki import Certified, Identity, User
 from simulator.wechatpay.keys import SignatureMode
 from wechat.domain.errors import SignatureInvalid
@@ -28,6 +40,7 @@ from wechat.pay.signing import SignType, rsa_verify, v2_pay_fields, v2_verify, v
 PARAMETERS = ("appId", "timeStamp", "nonceStr", "package", "signType", "paySign")
 APP_PARAMETERS = ("appid", "partnerid", "prepayid", "package", "noncestr", "timestamp", "sign")
 APP_PACKAGE = "Sign=WXPay"
+TILL_NUMBER = re.compile(r"[0-9A-Za-z_|*-]{6,32}", re.ASCII)
 UNREGISTERED = "当前页面的URL未注册："
 LACKING = "调用支付JSAPI缺少参数: "
 WRONG_SIGN = "支付验证签名失败"
@@ -213,6 +226,35 @@ class Cashier:
         """A payment that WeChat's own rules forbid: of a closed or paid order, or by another payer. Told once."""
         paid = self._orders.pay_anyway(order, user.openid, "anyway")
         self._sender.plan(paid, (NotificationSpec(),))
+        await self._journal.durable()
+        return paid
+
+    async def sell_at_till(self, out_trade_no: str, total: int) -> Paid:
+        """A sale of another system under the same merchant number, paid by a payment code. Raises ValueError.
+
+        Source of the trade type: https://pay.weixin.qq.com/doc/v3/merchant/4013070356 (trade_type MICROPAY).
+        """
+        if not TILL_NUMBER.fullmatch(out_trade_no):
+            raise ValueError("out_trade_no has 6 to 32 letters, digits, _ - | *")
+        payer, identity = self._identity.users[0], self._identity
+        request = OrderRequest(
+            out_trade_no=out_trade_no,
+            api="v2",
+            trade_type="MICROPAY",
+            appid=identity.appid,
+            mchid=identity.mchid,
+            description="门店收银",
+            attach="",
+            total=total,
+            currency="CNY",
+            openid=payer.openid,
+            notify_url="",
+            device_info="till",
+            sign_type="MD5",
+            digest="",
+            life_s=MIN_LIFE_S,
+        )
+        paid = self._orders.sell(request, payer.openid)
         await self._journal.durable()
         return paid
 

@@ -93,7 +93,10 @@ class Clock(ControlHandler):
 
 
 class Keys(ControlHandler):
-    """GET, POST ``{"mode": "grey", "grey_ratio": 0.5}`` or ``{"rotate": true}``."""
+    """GET, POST ``{"mode": "grey", "grey_ratio": 0.5}`` or ``{"rotate": true}``.
+
+    With ``"leading_zero": true`` the new certificate's serial number begins with the digit 0.
+    """
 
     def get(self) -> None:
         keys = self.simulator.keys
@@ -107,14 +110,14 @@ class Keys(ControlHandler):
 
     async def post(self) -> None:
         asked, keys = self.body(), self.simulator.keys
-        if set(asked) - {"mode", "grey_ratio", "rotate"} or not asked:
+        if set(asked) - {"mode", "grey_ratio", "rotate", "leading_zero"} or not asked:
             raise ControlError("mode, grey_ratio or rotate is expected")
         mode, ratio = asked.get("mode", keys.mode), _number(asked.get("grey_ratio", keys.grey_ratio))
         if mode not in list(Mode) or not 0 <= ratio <= 1:
             raise ControlError(f"mode is one of {', '.join(Mode)}, grey_ratio 0 to 1")
         keys.set_mode(Mode(mode), ratio)
         if asked.get("rotate") is True:
-            keys.rotate()
+            keys.rotate(leading_zero=asked.get("leading_zero") is True)
         await self.simulator.journal.durable()
         self.get()
 
@@ -242,6 +245,7 @@ def attempt_json(attempt: Attempted) -> dict[str, Any]:
         "status": attempt.status,
         "body": attempt.body,
         "error": attempt.error,
+        "serial_no": attempt.serial_no or None,
         "took_s": attempt.took_s,
         "right": attempt.right,
     }

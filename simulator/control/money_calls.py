@@ -1,4 +1,4 @@
-"""``/simulator/*`` for money: refunds and their scenarios, the merchant console, the balance, bills and the truth."""
+"""``/simulator/*`` for money: payments by force and at a till, refunds, the console, the balance, bills, the truth."""
 
 from __future__ import annotations
 
@@ -49,6 +49,23 @@ class ForcedPayment(ControlHandler):
         paid = await self.simulator.cashier.pay_anyway(order, user)
         self.set_status(201)
         self.tell({"out_trade_no": out_trade_no, "transaction_id": paid.transaction_id, "payer": paid.openid})
+
+
+class Till(ControlHandler):
+    """POST /simulator/till ``{"out_trade_no", "total"}``: another system of the merchant's sells at its till.
+
+    Nobody is notified; the sale stands on the bill, as every one of the merchant number does.
+    """
+
+    async def post(self) -> None:
+        asked = self.body()
+        number, total = str(asked.get("out_trade_no") or ""), _fen(asked.get("total"))
+        try:
+            paid = await self.simulator.cashier.sell_at_till(number, total)
+        except ValueError as error:
+            raise ControlError(str(error), 409) from None
+        self.set_status(201)
+        self.tell({"out_trade_no": number, "transaction_id": paid.transaction_id})
 
 
 class Refunds(ControlHandler):
@@ -215,5 +232,5 @@ def _day(text: object) -> date:
 
 def _fen(amount: object) -> int:
     if type(amount) is not int or amount < 1:
-        raise ControlError("refund is a whole number of fen from 1")
+        raise ControlError("an amount is a whole number of fen from 1")
     return amount

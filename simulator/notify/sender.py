@@ -179,6 +179,7 @@ class NotificationSender:
             error=error,
             took_s=round(time.monotonic() - started, 4),
             right=_is_right(api, status, body),
+            serial_no=message.headers.get("Wechatpay-Serial", ""),
         )
 
     def _letter(self, delivery: _Delivery) -> tuple[str, str, Message]:

@@ -122,7 +122,8 @@ class Closed:
 class Attempted:
     """A notification was delivered once, about a refund where one is named.
 
-    ``status`` 0 means that no answer came, ``error`` says why.
+    ``status`` 0 means that no answer came, ``error`` says why. ``serial_no`` names the key that a v3 message claims to
+    be signed with.
     """
 
     delivery_id: str
@@ -136,6 +137,7 @@ class Attempted:
     took_s: float
     right: bool
     out_refund_no: str = ""
+    serial_no: str = ""
 
 
 @dataclass(slots=True)
@@ -263,6 +265,13 @@ class OrderRegistry:
         paid = Paid(number, transaction_id, openid, scenario, *at, coupons)
         self._journal.write(paid)
         return paid
+
+    def sell(self, request: OrderRequest, openid: str) -> Paid:
+        """An order that is placed and paid at once, at a till. Raises ValueError when its number is taken."""
+        if request.out_trade_no in self._orders:
+            raise ValueError("the number is taken")
+        self._journal.write(self._build_order(request))
+        return self.pay(self._orders[request.out_trade_no], openid, "till")
 
     def paid_on(self, day: date) -> list[tuple[Order, Payment]]:
         """The payments of a Beijing day, in their order."""

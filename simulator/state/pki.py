@@ -96,13 +96,22 @@ def load_identity(directory: Path) -> Identity:
 
 
 def load_certificate(
-    directory: Path, name: str, extend: Callable[[Builder, rsa.RSAPrivateKey], Builder] = lambda builder, _: builder
+    directory: Path,
+    name: str,
+    extend: Callable[[Builder, rsa.RSAPrivateKey], Builder] = lambda builder, _: builder,
+    *,
+    leading_zero: bool = False,
 ) -> Certified:
-    """The key ``name``.key.pem with its certificate ``name``.cert.pem, made on first use; ``extend`` adds to it."""
+    """The key ``name``.key.pem with its certificate ``name``.cert.pem, made on first use; ``extend`` adds to it.
+
+    With ``leading_zero`` a new certificate's serial number begins with the digit 0.
+    """
     key = load_key(directory, name)
     path = directory / f"{name}.cert.pem"
     if not path.exists():
-        save(path, extend(_builder(key, name), key).sign(key, SHA256()).public_bytes(Encoding.PEM).decode())
+        save(
+            path, extend(_builder(key, name, leading_zero), key).sign(key, SHA256()).public_bytes(Encoding.PEM).decode()
+        )
     pem = path.read_text("ascii")
     certificate = x509.load_pem_x509_certificate(pem.encode())
     serial = f"{certificate.serial_number:040X}"
@@ -166,7 +175,7 @@ def _new_user(user_id: str, name: str) -> User:
     return User(user_id, name, f"simo{secrets.token_hex(12)}")
 
 
-def _builder(key: rsa.RSAPrivateKey, name: str) -> Builder:
+def _builder(key: rsa.RSAPrivateKey, name: str, leading_zero: bool) -> Builder:
     """A certificate by itself for five years."""
     subject = x509.Name(
         [
@@ -175,7 +184,7 @@ def _builder(key: rsa.RSAPrivateKey, name: str) -> Builder:
         ]
     )
     now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(subject, subject, key.public_key(), _serial_number())
+    builder = x509.CertificateBuilder(subject, subject, key.public_key(), _serial_number(leading_zero))
     return builder.not_valid_before(now - timedelta(minutes=5)).not_valid_after(now + YEARS)
 
 
@@ -199,9 +208,10 @@ def _for_hosts(builder: Builder, key: rsa.RSAPrivateKey, host_names: Sequence[st
     )
 
 
-def _serial_number() -> int:
-    """Forty hex digits, the first not 0, as WeChat's serials have."""
-    return x509.random_serial_number() | 1 << 158
+def _serial_number(leading_zero: bool) -> int:
+    """Forty hex digits. The first is 0 only where that is asked for; about one in sixteen of WeChat's is."""
+    number = x509.random_serial_number()
+    return number % (1 << 155) | 1 << 155 if leading_zero else number | 1 << 158
 
 
 def _key_pem(key: rsa.RSAPrivateKey) -> str:

@@ -49,6 +49,7 @@ class Rotated:
     """Platform certificate number ``number`` is the one that signs from now on."""
 
     number: int
+    leading_zero: bool = False
 
 
 class PlatformKeys:
@@ -83,9 +84,12 @@ class PlatformKeys:
     def set_mode(self, mode: Mode, grey_ratio: float) -> None:
         self._journal.write(ModeSet(mode.value, grey_ratio))
 
-    def rotate(self) -> None:
-        """Offer a new platform certificate beside the ones before, and sign with it."""
-        self._journal.write(Rotated(len(self._certified) + 1))
+    def rotate(self, *, leading_zero: bool = False) -> None:
+        """Offer a new platform certificate beside the ones before, and sign with it.
+
+        With ``leading_zero`` its serial number begins with the digit 0.
+        """
+        self._journal.write(Rotated(len(self._certified) + 1, leading_zero))
 
     def answer_signer(self, wanted_serial: str) -> Signer:
         """The key for an answer to a request that carries ``wanted_serial`` in Wechatpay-Serial."""
@@ -141,4 +145,5 @@ class PlatformKeys:
         self.grey_ratio = fact.grey_ratio
 
     def _apply_rotation(self, fact: Rotated) -> None:
-        self._certified.append(load_certificate(self._directory, f"platform_{fact.number}"))
+        name = f"platform_{fact.number}"
+        self._certified.append(load_certificate(self._directory, name, leading_zero=fact.leading_zero))

@@ -173,6 +173,18 @@ def test_v2_and_v3_hand_out_the_same_file_zipped_or_not(books: BillFixture) -> N
     assert gzip.decompress(ask("POST", f"{books.simulator.url}/pay/downloadbill", fields).body) == plain
 
 
+def test_a_sale_at_the_till_of_another_system_stands_on_the_bill_and_notifies_nobody(books: BillFixture) -> None:
+    day, sale = books.today, {"out_trade_no": "TILL-0001", "total": 250}
+    told = books.shop.simulator.control("POST", "till", sale)
+    books.morning_after(day)
+    [entry], _ = books.trade(day)
+    found = (entry["商户订单号"], entry["微信订单号"], entry["交易类型"], entry["订单金额"])
+    assert found == ("TILL-0001", told["transaction_id"], "MICROPAY", "2.50")
+    assert books.shop.simulator.control("GET", "orders/TILL-0001")["attempts"] == []
+    for wrong in (sale, sale | {"out_trade_no": "short"}, sale | {"out_trade_no": "TILL-0002", "total": 0}):
+        assert "transaction_id" not in books.shop.simulator.control("POST", "till", wrong)
+
+
 def test_a_download_address_is_signed_for_and_dies_after_five_minutes(books: BillFixture) -> None:
     day = books.today
     books.shop.paid("v3")

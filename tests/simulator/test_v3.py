@@ -321,6 +321,13 @@ def test_certificates_come_encrypted_and_after_a_rotation_both_are_offered(merch
     merchant.known = merchant.simulator.credentials
 
 
+def test_a_new_certificate_has_a_serial_that_begins_with_a_zero_where_asked(merchant: Merchant) -> None:
+    serial = merchant.simulator.control("POST", "keys", {"rotate": True, "leading_zero": True})["platform_serial_no"]
+    assert (len(serial), serial[0]) == (40, "0")
+    assert serial in certificates(merchant)
+    merchant.known = merchant.simulator.credentials
+
+
 def test_a_merchant_with_the_public_key_alone_has_no_certificates(merchant: Merchant) -> None:
     merchant.simulator.control("POST", "keys", {"mode": "public_key"})
     answer = merchant.v3("GET", "/v3/certificates", serial="")

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from drill.day import DayRecord
 from drill.plan import Anomaly, PlannedOrder, customers
 from drill.receiver import Receiver
+from drill.scene import DayRecord
 from drill.verdict import Seen, lines
 
 PAID, TWICE, LEFT = "day-paid", "day-twice", "day-left"
+NEW_SERIAL, TILL = "0A1B", "TILL-1"
 BACK, SURPLUS, CONSOLE = "back-0", "twice-tx", "console-1"
 
 
@@ -29,7 +30,14 @@ def order(state: str, transaction_id: str | None, *what: str) -> dict[str, Any]:
 
 def true_order(transaction_id: str | None, surplus: tuple[str, ...] = ()) -> dict[str, Any]:
     paid_at = "2026-11-25T09:00:00+08:00" if transaction_id else None
-    return {"paid_at": paid_at, "transaction_id": transaction_id, "surplus": list(surplus), "total": 1000}
+    told = [{"right": True, "serial_no": NEW_SERIAL}] if transaction_id else []
+    return {
+        "paid_at": paid_at,
+        "transaction_id": transaction_id,
+        "surplus": list(surplus),
+        "total": 1000,
+        "attempts": told,
+    }
 
 
 def refund(number: str, out_trade_no: str) -> dict[str, Any]:
@@ -56,7 +64,10 @@ class Evening:
             PlannedOrder(LEFT, "v2", "JSAPI", 1000, "cancel", None),
         ]
         self.record = DayRecord(people, date(2026, 11, 25))
-        self.sums = {"payments": 3, "received": 3000, "refunds": 3, "refunded": 1600, "fee": 8, "net": 1392}
+        self.record.new_serial, self.record.serials = NEW_SERIAL, [f"keys {NEW_SERIAL}", f"keys {NEW_SERIAL}"]
+        self.record.till = [TILL]
+        self.sums = {"payments": 4, "received": 4000, "refunds": 3, "refunded": 1600, "fee": 8, "net": 1392}
+        self.sums |= {"settled": 3000, "settled_refunded": 1600}
         self.record.ledgers = {
             PAID: {"received": 1000, "refunded": 600},
             TWICE: {"received": 2000, "refunded": 1000},
@@ -75,6 +86,7 @@ class Evening:
         }
         self.refunds = {BACK: refund(BACK, PAID), SURPLUS: refund(SURPLUS, TWICE), CONSOLE: refund(CONSOLE, PAID)}
         self.true_orders = {PAID: true_order("tx"), TWICE: true_order("tx1", ("tx2",)), LEFT: true_order(None)}
+        self.true_orders[TILL] = true_order("tx3") | {"attempts": []}
         self.true_refunds = {
             BACK: true_refund(PAID, "tx", 500),
             SURPLUS: true_refund(TWICE, "tx2", 1000),
@@ -138,6 +150,22 @@ def test_what_differs_from_the_truth_is_named(path: str, value: object, line: st
 
 
 WRONGS: dict[str, tuple[Callable[[Evening], object], str]] = {
+    "a service does not know the new certificate": (
+        lambda day: day.record.serials.pop(),
+        "services with the new certificate, serial 0…",
+    ),
+    "nothing came under the new certificate": (
+        lambda day: [told["attempts"].clear() for told in day.true_orders.values()],
+        "notifications under the new certificate accepted",
+    ),
+    "a refund was lost while credentials were refused": (
+        lambda day: setattr(day.record, "untrusted", 1),
+        "kept while credentials were refused, then taken under its number",
+    ),
+    "a till's sale was told as a difference": (
+        lambda day: day.record.differences.append(difference("unknown_number", TILL)),
+        "false differences",
+    ),
     "an event got lost": (lambda day: day.receiver.events.popitem(), "events delivered, once each"),
     "an event came twice": (lambda day: day.tell(PAID, "order.paid"), "events too many"),
     "a refund was told before its payment": (
