@@ -14,6 +14,7 @@ from aiohttp import web
 
 from tests.support.clock import ManualClock
 from tests.support.keys import certificate_pem, key, private_pem
+from tests.support.odd_values import ABSENT
 from tests.support.runtime import RecordedTelemetry
 from wechat.pay.certificates import KeyRing, PlatformKey, load_signer
 from wechat.pay.ciphers import AeadCipher
@@ -40,6 +41,7 @@ class BillServer:
         self.address: str | None = None  # None: here
         self.wire: bytes | None = None  # what is sent in place of the zipped file
         self.status = 200
+        self.announced: dict[str, object] = {}  # fields of the announcement that are not the right ones
         self.refusal: tuple[int, dict[str, str]] | None = None  # v3: status and body
         self.xml: dict[str, str] | None = None  # v2: fields in place of the bill
         self.cut = 0  # bytes held back, against the announced length
@@ -79,7 +81,8 @@ class BillServer:
         sha1 = hashlib.sha1(self.file, usedforsecurity=False).hexdigest()
         address = f"{self.url}/v3/billdownload/file?token={self._token}" if self.address is None else self.address
         payload = {"hash_type": self.hash_type, "hash_value": self.hash or sha1, "download_url": address}
-        return self._signed(json.dumps(payload).encode())
+        fields = {name: value for name, value in (payload | self.announced).items() if value is not ABSENT}
+        return self._signed(json.dumps(fields).encode())
 
     async def _download(self, request: web.Request) -> web.StreamResponse:
         self._must_be_signed(request)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -121,12 +122,7 @@ class OAuth:
     async def userinfo(self, grant: Grant, lang: str = "zh_CN") -> Profile:
         """The user's profile; ``lang`` is zh_CN, zh_TW or en. Raises AccountRefused (48001: scope was snsapi_base)."""
         data = await self._client.get("/sns/userinfo", access_token=grant.access_token, openid=grant.openid, lang=lang)
-        return Profile(
-            _text(data, "openid"),
-            _text(data, "nickname"),
-            str(data.get("headimgurl", "")),
-            str(data.get("unionid", "")),
-        )
+        return Profile(_text(data, "openid"), *(_informs(data, name) for name in ("nickname", "headimgurl", "unionid")))
 
     async def _first(self, key: str, code: str) -> str:
         try:
@@ -171,16 +167,27 @@ def _grant(data: Mapping[str, Any]) -> Grant:
         _text(data, "openid"),
         _text(data, "access_token"),
         _text(data, "refresh_token"),
-        str(data.get("scope", "")),
-        data.get("is_snapshotuser") == 1,
+        _informs(data, "scope"),
+        data.get("is_snapshotuser") not in _OF_A_PERSON,
     )
+
+
+_ID = re.compile(r"[!-~]{1,512}", re.ASCII)  # openids and tokens
+_OF_A_PERSON = (None, "", 0, "0")
+"""What is_snapshotuser is for a real user; anything else is taken for a stand-in, which must not pay."""
 
 
 def _text(data: Mapping[str, Any], name: str) -> str:
     value = data.get(name)
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not _ID.fullmatch(value):
         raise OutcomeUnknown("sns", wire_message=f"answer without {name}")
     return value
+
+
+def _informs(data: Mapping[str, Any], name: str) -> str:
+    """A text that decides nothing, empty where there is none, without what cannot be stored."""
+    value = data.get(name)
+    return value.encode("utf-8", "ignore").decode() if isinstance(value, str) else ""
 
 
 def _snapshot() -> Forbidden:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from wechat.support.single_flight import SingleFlight
 
 EARLY_S = 300  # in its last five minutes WeChat gives a stable token's successor, and both work
 JITTER_S = 60
+LONGEST_LIFE_S = 7200  # that WeChat gives to either
 LOCK_S = 15.0  # longer than one refresh may take (transport budget 10 s)
 POLL_S = 0.1
 REST_S = 5.0  # after a failed refresh, before the next is tried
@@ -134,6 +136,7 @@ class Tokens:
         )
 
 
+_CREDENTIAL = re.compile(r"[!-~]{1,1024}", re.ASCII)  # 512 characters are to be provided for
 _VALUE_FIELDS = {ACCESS_TOKEN: "access_token", JSAPI_TICKET: "ticket"}
 
 
@@ -255,10 +258,10 @@ class Shared:
 
     def _token(self, answer: dict[str, Any], fence: int) -> Token:
         value, seconds = answer.get(_VALUE_FIELDS[self._name]), answer.get("expires_in")
-        if not isinstance(value, str) or not value or type(seconds) is not int or seconds <= 0:
+        if not (isinstance(value, str) and _CREDENTIAL.fullmatch(value)) or type(seconds) is not int or seconds <= 0:
             raise OutcomeUnknown(self._name, wire_message="answer without a usable credential")
         now = self._clock.now()
-        return Token(value, now, now + timedelta(seconds=seconds), fence)
+        return Token(value, now, now + timedelta(seconds=min(seconds, LONGEST_LIFE_S)), fence)
 
     async def _rest(self, error: RemoteError) -> None:
         """Do not ask again until it makes sense. The other processes rest too, for a minute at most, so that a cure in

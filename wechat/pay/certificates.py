@@ -17,6 +17,7 @@ from typing import cast
 
 import structlog
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
@@ -34,6 +35,8 @@ RETRY_S = 60
 LONGEST_RETRY_S = 15 * 60
 """A download that fails is repeated after a minute, then after twice as long each time, up to this: a process whose
 clock is wrong fails until somebody mends that."""
+OTHERS = ("AEAD_SM4_GCM",)
+"""Ciphers of certificates that we have no use for (https://pay.weixin.qq.com/doc/v3/merchant/4012551764)."""
 UNKNOWN_SERIAL_REST = timedelta(minutes=10)
 
 log = structlog.get_logger("wechat.certificates")
@@ -203,11 +206,16 @@ class Certificates:
         log.info("certificates_refreshed", serials=sorted(key.serial for key in found))
 
     def _decrypt(self, body: bytes) -> list[PlatformKey]:
+        """The RSA certificates of an answer, one at least; rows under another cipher (SM2's) are not for us."""
         try:
-            rows = json.loads(body)["data"]
-            return [self._platform_key(row["serial_no"], row["encrypt_certificate"]) for row in rows]
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
-            raise OutcomeUnknown("certificates", wire_message="answer without certificates") from None
+            rows = [(row["serial_no"], row["encrypt_certificate"]) for row in json.loads(body)["data"]]
+            ours = [row for row in rows if row[1].get("algorithm") not in OTHERS]
+            found = [self._platform_key(*row) for row in ours]
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError, UnsupportedAlgorithm):
+            found = []
+        if not found:
+            raise OutcomeUnknown("certificates", wire_message="answer without certificates")
+        return found
 
     def _platform_key(self, serial: str, sealed: dict[str, str]) -> PlatformKey:
         pem = self._cipher.open(

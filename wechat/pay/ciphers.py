@@ -42,7 +42,7 @@ class AeadCipher:
 
     def open(self, *, nonce: str, associated_data: str, ciphertext: str) -> bytes:
         """The plaintext. ``ciphertext`` is base64 of the sealed bytes and their 16-byte tag. Raises Malformed."""
-        if len(nonce.encode()) != NONCE_BYTES:
+        if len(nonce) != NONCE_BYTES or not nonce.isascii():
             raise Malformed("aead_nonce")
         try:
             sealed = base64.b64decode(ciphertext.encode("ascii"), validate=True)
