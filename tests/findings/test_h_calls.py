@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 from tests.contract.samples import an_order
 from tests.support import v2_answers
 from tests.support.keys import key, private_pem
-from tests.support.odd_values import ABSENT, ODD, TEXTS
+from tests.support.odd_values import ABSENT, ODD, TEXTS, changed
 from tests.support.platform import Platform
 from tests.support.receiving import KNOWN, NowClock
 from wechat.domain.errors import OutcomeUnknown
@@ -73,10 +73,6 @@ def v3(platform: Platform, data: object, status: int = 200) -> V3Gateway:
     ring = KeyRing(clock, PlatformKey("PUB_KEY_ID_01", key("platform").public_key()))
     merchant = Merchant(KNOWN["mchid"], KNOWN["appid"])
     return V3Gateway(wire, merchant, Signer("", "", key("ours")), AeadCipher(KNOWN["api_v3_key"]), ring)
-
-
-def changed(fields: dict[str, Any], name: str, value: object) -> dict[str, Any]:
-    return {key: held for key, held in (fields | {name: value}).items() if held is not ABSENT}
 
 
 async def is_unknown(call: Callable[[], Awaitable[object]]) -> bool:

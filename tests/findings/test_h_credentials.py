@@ -17,13 +17,12 @@ import pytest
 from aiohttp import web
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from tests.findings.test_h_calls import changed
 from tests.support.account import Account
 from tests.support.bill_server import MERCHANT, BillServer
 from tests.support.bills import Line, trade_file
 from tests.support.clock import ManualClock
 from tests.support.keys import certificate_pem, key
-from tests.support.odd_values import ABSENT, ODD
+from tests.support.odd_values import ABSENT, ODD, changed
 from tests.support.runtime import a_runtime
 from tests.support.tokens import LIFE_S, STABLE, TICKET, Wechat
 from wechat.account.oauth import OAuth

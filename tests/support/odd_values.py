@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
+from typing import Any
 
 
 class Absent(Enum):
@@ -16,3 +18,8 @@ ODD: tuple[object, ...] = (ABSENT, "", None, 0, True, 1.5, [], {}, "new", 2**53 
 """Of JSON."""
 TEXTS: tuple[object, ...] = (ABSENT, "", "0", "new", "1.5", "9007199254740993")
 """Of XML, which knows only texts."""
+
+
+def changed(fields: Mapping[str, Any], name: str, value: object) -> dict[str, Any]:
+    """``fields`` with ``value`` for ``name``, or without it where the value is ABSENT."""
+    return {key: held for key, held in {**fields, name: value}.items() if held is not ABSENT}
