@@ -3,6 +3,8 @@ that were accepted: how often each came and what became of it."""
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from handlers.console.lists import PAGE, ListHandler
 from handlers.console.routes import Page, console_routes
 from handlers.console.texts.notifications import TEXTS
@@ -14,6 +16,7 @@ from wechat.domain.audit import Act
 from wechat.domain.errors import NotifyError
 from wechat.domain.labels import MISMATCHES, NOTIFICATION_KINDS, VERDICTS, name_of
 from wechat.domain.messages import Verdict
+from wechat.domain.orders import OUT_TRADE_NO
 from wechat.domain.staff import Permission
 from wechat.domain.times import beijing
 from wechat.explain.slips import describe_code
@@ -32,7 +35,7 @@ class NotificationsHandler(ListHandler):
         reason = self.get_query_argument("reason", "")
         found = await self.services.receiver.refusals.latest(PAGE, reason)
         words = {"reasons": REASONS, "beijing": beijing, "slip": lambda code: describe_code(code).to(self.lang)}
-        self.render_console("notifications.html", found=found, reason=reason, **words)
+        self.render_console("notifications.html", found=found, reason=reason, order_page=order_page, **words)
 
 
 class AcceptedHandler(ListHandler):
@@ -63,7 +66,9 @@ class NotificationHandler(ListHandler):
         await self.audit(Act.READ_PAYLOAD, message.out_trade_no or message_id, after=message_id)
         slips = await self.services.receiver.explain(message_id) if message.complete else ()
         reason, raw = REASONS[message.reason], refused_message(message)
-        self.render_console("notifications_one.html", message=message, raw=raw, reason=reason, slips=slips)
+        self.render_console(
+            "notifications_one.html", message=message, raw=raw, reason=reason, slips=slips, order_page=order_page
+        )
 
 
 class VerifyHandler(ListHandler):
@@ -96,6 +101,11 @@ class ReplayHandler(ListHandler):
             self.put_flash(self.t("replayed", verdict=name_of(OUTCOMES, verdict, self.lang)))
         await self.audit(Act.REPLAY, message_id, after=verdict)
         self.redirect(PATH)
+
+
+def order_page(number: str) -> str:
+    """Where the order is that a message claims to be about; empty for what is no order number."""
+    return f"/console/orders/{quote(number, safe='')}" if OUT_TRADE_NO.fullmatch(number) else ""
 
 
 def routes(services: Services) -> list[Route]:

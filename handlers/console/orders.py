@@ -31,6 +31,8 @@ LIVE = "handlers.console.live"
 CSV = "text/csv; charset=utf-8"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 CHUNK = 1 << 16
+PROGRESS = "X-Export-Progress"
+"""A header of the page's script, which says how far an export is."""
 SHEET_ROWS = 1_000_000
 """Of an XLSX file, which cannot have many more."""
 
@@ -97,6 +99,10 @@ class ExportHandler(_OrdersHandler):
             await self.flush()
 
     async def _send_xlsx(self, query: Query) -> None:
+        """The file can be sent when the last row is in it. To the page's script, which asks for that, lines are sent
+        before it that say how many rows there are so far, and an empty one; or one that begins with ``!`` and says
+        why there is no file."""
+        tells = PROGRESS in self.request.headers
         self.set_header("Content-Type", XLSX)
         with tempfile.TemporaryDirectory(prefix="fenpay-export-") as directory:
             path = Path(directory) / "orders.xlsx"
@@ -106,13 +112,27 @@ class ExportHandler(_OrdersHandler):
             async for rows in self._rows(query):
                 count += len(rows)
                 if count > SHEET_ROWS:
-                    raise BadRequest(TOO_MANY_ROWS, code="TOO_MANY_ROWS")
+                    await self._refuse_rows(tells)
+                    return
                 await asyncio.to_thread(book.add, rows)
+                await self._tell(tells, f"{count}\n")
             await asyncio.to_thread(book.close)
+            await self._tell(tells, "\n")
             with path.open("rb") as file:
                 while chunk := file.read(CHUNK):
                     self.write(chunk)
                     await self.flush()
+
+    async def _tell(self, tells: bool, line: str) -> None:
+        if tells:
+            self.write(line)
+            await self.flush()
+
+    async def _refuse_rows(self, tells: bool) -> None:
+        """Raises BadRequest where nothing was sent so far."""
+        if not tells:
+            raise BadRequest(TOO_MANY_ROWS, code="TOO_MANY_ROWS")
+        await self._tell(tells, f"!{TOO_MANY_ROWS.to(self.lang)}\n")
 
     def _headings(self) -> list[str]:
         return [column.to(self.lang) for column in COLUMNS]
@@ -141,9 +161,11 @@ def order_row(order: Order, lang: str) -> list[exports.Cell]:
         "" if order.payer_total is None else yuan_as_number(order.payer_total),
         yuan_as_number(order.refunded),
         order.paid_at or "",
-        order.trade_type.value,
+        TRADE_TYPES[order.trade_type].to(lang),
         order.api.value,
         order.channel,
+        order.trade_state.value,
+        order.trade_type.value,
     ]
 
 

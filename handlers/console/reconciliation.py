@@ -22,7 +22,7 @@ from handlers.web.services import Services
 from wechat.domain.approvals import Approval
 from wechat.domain.audit import Act
 from wechat.domain.errors import BadRequest, Bilingual, CallerError, GatewayRefused, OutcomeUnknown, RemoteError
-from wechat.domain.labels import ORDER_STATES, REFUND_STATES
+from wechat.domain.labels import name_state
 from wechat.domain.money import Fen, yuan_as_number
 from wechat.domain.staff import Permission
 from wechat.domain.times import beijing, beijing_day, parse_day, span
@@ -43,7 +43,8 @@ MOST_OPEN = 1000
 ONE = timedelta(days=1)
 MONTH_SUMS = ("payments", "received", "refunds", "refunded", "fee", "net")
 MONTH_WIDTHS = (12, 12, 14, 12, 14, 14, 14, 12)
-STATE_CLASSES = {"balanced": "good", "settled": "good", "open": "bad", "waits": "wait", "not_run": ""}
+STATE_CLASSES = {"balanced": "good", "settled": "good", "open": "bad", "waits": "wait", "not_run": "wait", "before": ""}
+"""The looks of a day's badge; a day before the books begin has none."""
 
 
 class CalendarDay(NamedTuple):
@@ -64,8 +65,10 @@ class CalendarHandler(ConsoleHandler):
         first = read_month(self.get_query_argument("month", f"{today:%Y-%m}"))
         last = next_month(first) - ONE
         records = self.services.books.records
-        held, open_ones = await asyncio.gather(records.days(first, last), records.list_open(MOST_OPEN))
-        weeks = calendar(first, last, held, Counter(each.day for each in open_ones))
+        held, open_ones, oldest = await asyncio.gather(
+            records.days(first, last), records.list_open(MOST_OPEN), records.oldest()
+        )
+        weeks = calendar(first, last, held, Counter(each.day for each in open_ones), oldest or today)
         months = {"earlier": first - ONE, "later": last + ONE, "month": first, "today": today}
         self.render_console("reconciliation.html", weeks=weeks, classes=STATE_CLASSES, **months)
 
@@ -214,14 +217,15 @@ async def refund_surplus(records: BookRecords, repairs: Repairs, approval: Appro
 
 
 def calendar(
-    first: date, last: date, held: Sequence[BookDay], open_by_day: Mapping[date, int]
+    first: date, last: date, held: Sequence[BookDay], open_by_day: Mapping[date, int], begin: date
 ) -> list[list[CalendarDay | None]]:
-    """The month in weeks from Monday to Sunday, with None where other months are."""
+    """The month in weeks from Monday to Sunday, with None where other months are. The books ``begin`` with a day."""
     days = {each.day: each for each in held}
     cells: list[CalendarDay | None] = [None] * first.weekday()
     for number in range((last - first).days + 1):
         day = first + number * ONE
-        cells.append(CalendarDay(day, state_of(days.get(day), open_by_day.get(day, 0)), open_by_day.get(day, 0)))
+        state = "before" if day < begin and day not in days else state_of(days.get(day), open_by_day.get(day, 0))
+        cells.append(CalendarDay(day, state, open_by_day.get(day, 0)))
     cells += [None] * (-len(cells) % 7)
     return [cells[start : start + 7] for start in range(0, len(cells), 7)]
 
@@ -235,12 +239,6 @@ def state_of(day: BookDay | None, open_count: int) -> str:
     if open_count:
         return "open"
     return "settled" if day.result.found else "balanced"
-
-
-def name_state(state: str, lang: str, of_refund: bool) -> str:
-    """An order's or a refund's state in words, or WeChat's own word; SUCCESS is one of either."""
-    labels = {**ORDER_STATES, **REFUND_STATES} if of_refund else {**REFUND_STATES, **ORDER_STATES}
-    return labels[state].to(lang) if state in labels else state
 
 
 def actions_of(difference: Difference) -> Sequence[Action]:

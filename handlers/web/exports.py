@@ -16,6 +16,7 @@ from pathlib import Path
 import xlsxwriter
 
 from wechat.domain.errors import Bilingual
+from wechat.domain.labels import name_state
 from wechat.domain.money import yuan_as_number
 from wechat.domain.times import BEIJING, beijing
 from wechat.reconciliation.books import Audit, BookEntry, Difference, Reconciliation, Totals
@@ -44,8 +45,11 @@ COLUMNS = (
     Bilingual("发现时间", "Found at"),
     Bilingual("处理记录", "Audit"),
     Bilingual("编号", "Id"),
+    Bilingual("类别代码", "Kind (code)"),
+    Bilingual("系统状态代码", "Our state (code)"),
+    Bilingual("微信状态代码", "WeChat's state (code)"),
 )
-WIDTHS = (14, 10, 26, 32, 32, 32, 16, 12, 16, 12, 20, 60, 36)
+WIDTHS = (14, 10, 26, 32, 32, 32, 16, 16, 16, 16, 20, 60, 36, 20, 14, 16)
 """Of ``COLUMNS`` in XLSX, in digits."""
 SUMMARY_WIDTHS = (16, 14, 14)
 
@@ -55,17 +59,19 @@ def headings(lang: str) -> list[str]:
 
 
 def difference_row(difference: Difference, lang: str) -> list[Cell]:
-    """One difference, in the order of ``COLUMNS``."""
+    """One difference, in the order of ``COLUMNS``: in words, and at the end the codes for programs."""
     numbers = difference.numbers
     return [
         KINDS[difference.kind].to(lang),
         STATUSES[difference.status].to(lang),
         *numbers[:4],
-        *_side(difference.ours),
-        *_side(difference.theirs),
+        *_side(difference.ours, lang, numbers.is_refund),
+        *_side(difference.theirs, lang, numbers.is_refund),
         difference.found_at,
-        "; ".join(_format_audit(line, lang) for line in difference.audit),
+        "; ".join(_format_audit(line, lang, numbers.is_refund) for line in difference.audit),
         difference.id,
+        difference.kind.value,
+        *(side.state if side else "" for side in (difference.ours, difference.theirs)),
     ]
 
 
@@ -131,10 +137,11 @@ class Workbook:
             self._sheet.write_number(self._row, column, cell, self._money if isinstance(cell, Decimal) else None)
 
 
-def _format_audit(line: Audit, lang: str) -> str:
-    """``2026-03-01 12:00:00 anna 查询 → 待处理（SUCCESS）``."""
+def _format_audit(line: Audit, lang: str, of_refund: bool) -> str:
+    """``2026-03-01 12:00:00 anna 查询 → 待处理（已支付）``."""
     by, did = _translate(line.by, AUTHORS, lang), _translate(line.action, ACTION_LABELS, lang)
-    detail = Bilingual(f"（{line.detail}）", f" ({line.detail})").to(lang) if line.detail else ""
+    state = name_state(line.detail, lang, of_refund=of_refund)
+    detail = Bilingual(f"（{state}）", f" ({state})").to(lang) if state else ""
     return f"{beijing(line.at)} {by} {did} → {STATUSES[line.target].to(lang)}{detail}"
 
 
@@ -147,8 +154,10 @@ def _wall_clock(moment: datetime) -> datetime:
     return moment.astimezone(BEIJING).replace(tzinfo=None, microsecond=0)
 
 
-def _side(entry: BookEntry | None) -> tuple[Cell, Cell]:
-    return (yuan_as_number(entry.amount), entry.state) if entry else ("", "")
+def _side(entry: BookEntry | None, lang: str, of_refund: bool) -> tuple[Cell, Cell]:
+    if entry is None:
+        return "", ""
+    return yuan_as_number(entry.amount), name_state(entry.state, lang, of_refund=of_refund)
 
 
 def _sum(sums: Totals, name: str) -> Cell:

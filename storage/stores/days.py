@@ -24,8 +24,16 @@ class Days(DocumentStore[BookDay]):
 
     async def newest(self, mchid: str) -> date | None:
         """See DayStore. A merchant has a document a day, so all of them are few."""
+        return await self._end(mchid, latest=True)
+
+    async def oldest(self, mchid: str) -> date | None:
+        """See DayStore."""
+        return await self._end(mchid, latest=False)
+
+    async def _end(self, mchid: str, *, latest: bool) -> date | None:
+        """The first or the last of the planned days."""
         equal = {"mchid": mchid, "planned": True}
-        found = await self._documents.find(Range("date", FIRST, LAST, equal, 1, latest=True))
+        found = await self._documents.find(Range("date", FIRST, LAST, equal, 1, latest=latest))
         return date.fromisoformat(found[0]["day"]) if found else None
 
     async def between(self, mchid: str, first: date, last: date) -> Sequence[BookDay]:

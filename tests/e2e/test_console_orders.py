@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,10 +114,13 @@ async def test_without_scripts_the_list_goes_on_and_the_menu_opens(opened: Opene
 
 async def test_an_export_says_how_many_orders_it_has(opened: Opener) -> None:
     async with opened() as page:
-        async with page.expect_download() as download:
-            await page.get_by_text("导出 CSV").click()
-        assert re.fullmatch(r"orders-\d{4}-\d\d-\d\d\.csv", (await download.value).suggested_filename)
-        await expect(page.locator("#export [role=status]")).to_have_text(f"已导出 {ORDERS} 笔")
+        for kind, begin in (("csv", b"\xef\xbb\xbf"), ("xlsx", b"PK")):
+            async with page.expect_download() as download:
+                await page.get_by_text(f"导出 {kind.upper()}").click()
+            saved = await download.value
+            assert re.fullmatch(rf"orders-\d{{4}}-\d\d-\d\d\.{kind}", saved.suggested_filename)
+            assert (await asyncio.to_thread(Path(await saved.path()).read_bytes)).startswith(begin)
+            await expect(page.locator("#export [role=status]")).to_have_text(f"已导出 {ORDERS} 笔")
 
 
 async def test_an_order_that_is_placed_meanwhile_comes_by_itself_if_it_fits(

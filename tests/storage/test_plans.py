@@ -290,6 +290,7 @@ LISTINGS: dict[str, Callable[[MongoStorage], Awaitable[Any]]] = {
     "orders of a channel that none has": lambda s: select(s, OrderFilter(channel="second")),
     "large orders": lambda s: select(s, OrderFilter(least=Fen(10_000))),
     "outlines of orders": lambda s: s.orders.outlines("", OrderFilter(), limit=PAGE, cursor=""),
+    "the first day of the books": lambda s: s.days.oldest(MCHID),
     "differences": lambda s: s.differences.of_day(MCHID, BUSY_DAY, limit=PAGE, cursor=""),
     "a later page of differences": lambda s: s.differences.of_day(MCHID, BUSY_DAY, limit=PAGE, cursor="8"),
 }

@@ -126,6 +126,11 @@ def name_of(labels: Labels, code: str, lang: str) -> str:
     return labels[code].to(lang) if code in labels else code
 
 
+def name_state(state: str, lang: str, *, of_refund: bool) -> str:
+    """An order's or a refund's state in words, or WeChat's own word. SUCCESS is one of either."""
+    return name_of({**ORDER_STATES, **REFUND_STATES} if of_refund else {**REFUND_STATES, **ORDER_STATES}, state, lang)
+
+
 def label(labels: Labels, code: str, lang: str) -> str:
     """``已支付（SUCCESS）``; the code alone where it has no name."""
     name = name_of(labels, code, lang)

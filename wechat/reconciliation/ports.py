@@ -36,6 +36,9 @@ class DayStore(VersionedStore[BookDay], Protocol):
     async def newest(self, mchid: str) -> date | None:
         """The latest day that was planned."""
 
+    async def oldest(self, mchid: str) -> date | None:
+        """The first day that was planned: since then the books are kept."""
+
     async def between(self, mchid: str, first: date, last: date) -> Sequence[BookDay]:
         """Those of ``first`` to ``last``, both included, that are known, earliest first."""
 

@@ -47,6 +47,10 @@ class BookRecords:
         """The latest day that was planned."""
         return await self._days.newest(self.mchid)
 
+    async def oldest(self) -> date | None:
+        """The first day that was planned."""
+        return await self._days.oldest(self.mchid)
+
     async def plan(self, day: date, due_at: datetime) -> None:
         """Have ``day`` reconciled from ``due_at`` on, unless it is known already."""
         if not await self._day.insert(BookDay(self.mchid, day, due_at, planned=True)):

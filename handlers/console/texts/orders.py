@@ -22,6 +22,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "filter": Bilingual("筛选", "Filter"),
     "export": Bilingual("导出", "Export"),
     "exported": Bilingual("已导出 {count} 笔", "{count} orders exported"),
+    "exporting": Bilingual("正在导出，已读取 {count} 笔", "Exporting, {count} orders read"),
     "export_failed": Bilingual("导出中断，请重试", "The export broke off; try again"),
     "live": Bilingual("实时更新", "Live"),
     "created_at": Bilingual("下单时间", "Ordered at"),
@@ -70,6 +71,8 @@ COLUMNS = (
     Bilingual("交易类型", "Trade type"),
     Bilingual("接口版本", "API"),
     Bilingual("收款渠道", "Channel"),
+    Bilingual("状态代码", "State (code)"),
+    Bilingual("交易类型代码", "Trade type (code)"),
 )
-"""Of an export."""
-WIDTHS = (20, 30, 32, 18, 30, 24, 12, 14, 12, 20, 12, 8, 12)
+"""Of an export: words for people, and at the end the codes for programs."""
+WIDTHS = (20, 30, 32, 18, 30, 24, 12, 14, 12, 20, 14, 8, 12, 12, 12)

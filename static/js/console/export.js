@@ -2,26 +2,59 @@
 
 const place = document.querySelector("#export");
 const status = place?.querySelector("[role=status]");
+const LINE = 10;
+
+class Refused extends Error {}
+
+const say = (text, count) => (status.textContent = text.replace("{count}", count.toLocaleString()));
 
 async function download(link) {
-  const answer = await fetch(link.href);
+  const answer = await fetch(link.href, { headers: { "X-Export-Progress": "1" } });
   if (!answer.ok) throw new Error(String(answer.status));
-  const parts = [];
   const isText = answer.headers.get("Content-Type").startsWith("text/");
-  let lines = -1; // the headings
-  for (const reader = answer.body.getReader(); ; ) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    parts.push(value);
-    if (isText) {
-      for (const byte of value) if (byte === 10) lines += 1;
-      status.textContent = place.dataset.done.replace("{count}", lines.toLocaleString());
-    }
-  }
+  const { parts, rows } = await (isText ? readText : readSheet)(answer.body.getReader());
   const name = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition"))[1];
   const address = URL.createObjectURL(new Blob(parts));
   Object.assign(document.createElement("a"), { href: address, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
+  say(place.dataset.done, rows);
+}
+
+/** Each line but the headings is an order. */
+async function readText(reader) {
+  const parts = [];
+  let rows = -1;
+  for (let read; !(read = await reader.read()).done; ) {
+    parts.push(read.value);
+    for (const byte of read.value) if (byte === LINE) rows += 1;
+    say(place.dataset.exporting, Math.max(rows, 0));
+  }
+  return { parts, rows };
+}
+
+/** Lines with the orders so far, an empty line, the file. */
+async function readSheet(reader) {
+  const parts = [];
+  let line = [];
+  let rows = 0;
+  let isFile = false;
+  for (let read; !(read = await reader.read()).done; ) {
+    let at = 0;
+    for (; !isFile && at < read.value.length; at += 1) {
+      if (read.value[at] !== LINE) line.push(read.value[at]);
+      else if (!line.length) isFile = true;
+      else {
+        const text = new TextDecoder().decode(Uint8Array.from(line));
+        if (text.startsWith("!")) throw new Refused(text.slice(1));
+        rows = Number(text);
+        line = [];
+      }
+    }
+    parts.push(read.value.subarray(at));
+    if (!isFile) say(place.dataset.exporting, rows);
+  }
+  if (!isFile) throw new Error("the answer broke off");
+  return { parts, rows };
 }
 
 place?.addEventListener("click", async (event) => {
@@ -29,12 +62,11 @@ place?.addEventListener("click", async (event) => {
   if (!link || link.getAttribute("aria-disabled")) return;
   event.preventDefault();
   link.setAttribute("aria-disabled", "true");
-  status.textContent = "…";
+  say(place.dataset.exporting, 0);
   try {
     await download(link);
-    if (status.textContent === "…") status.textContent = "✓";
-  } catch {
-    status.textContent = place.dataset.failed;
+  } catch (error) {
+    status.textContent = error instanceof Refused ? error.message : place.dataset.failed;
   }
   link.removeAttribute("aria-disabled");
 });

@@ -121,6 +121,17 @@ async def test_an_export_has_what_is_filtered_and_no_formulas(shop: Shop, staff:
     sheet = zipfile.ZipFile(io.BytesIO(book.body)).read("xl/worksheets/sheet1.xml").decode()
     assert number in sheet
     assert sheet.count("<row ") == 2
+    assert row[-2:] == ["NOTPAY", "NATIVE"]  # words before, codes at the end
+
+
+async def test_a_sheet_says_while_it_is_made_how_many_rows_it_has(
+    shop: Shop, staff: Mapping[Role, ConsoleBrowser]
+) -> None:
+    await place(shop, total=8765)
+    target = f"{PATH}.xlsx?least=87.65&most=87.65"
+    response = await staff[Role.FINANCE].get(target, **{"X-Export-Progress": "1"})
+    lines, _, book = response.body.partition(b"\n\n")
+    assert lines == b"1" and zipfile.ZipFile(io.BytesIO(book)).testzip() is None
 
 
 async def test_an_export_with_a_broken_filter_is_refused(staff: Mapping[Role, ConsoleBrowser]) -> None:

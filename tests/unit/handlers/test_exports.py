@@ -64,7 +64,8 @@ def test_every_kind_and_status_has_a_name_and_a_row_a_cell_for_every_column() ->
     for lang in ("zh", "en"):
         assert len(difference_row(DIFFERENCE, lang)) == len(headings(lang)) == len(COLUMNS)
     assert difference_row(DIFFERENCE, "zh")[:3] == ["金额不一致", "已人工核实", "order-1"]
-    assert difference_row(DIFFERENCE, "en")[6:10] == [Decimal("18.01"), "SUCCESS", Decimal("18.00"), "SUCCESS"]
+    assert difference_row(DIFFERENCE, "en")[6:10] == [Decimal("18.01"), "paid", Decimal("18.00"), "paid"]
+    assert difference_row(DIFFERENCE, "zh")[13:] == ["amount", "SUCCESS", "SUCCESS"]
 
 
 def test_times_are_beijings_and_an_audit_is_in_the_readers_language() -> None:
@@ -72,10 +73,10 @@ def test_times_are_beijings_and_an_audit_is_in_the_readers_language() -> None:
     at = "2026-03-01 12:00:01"
     assert row[10:12] == [
         at,
-        f"{at} 对账 重新对账 → 待处理; {at} anna 查询 → 待处理（SUCCESS）; {at} anna 标记为已人工核实 → 已人工核实",
+        f"{at} 对账 重新对账 → 待处理; {at} anna 查询 → 待处理（已支付）; {at} anna 标记为已人工核实 → 已人工核实",
     ]
     assert difference_row(DIFFERENCE, "en")[11] == (
-        f"{at} reconciliation Rerun → Open; {at} anna Query → Open (SUCCESS); {at} anna Mark as checked → Checked"
+        f"{at} reconciliation Rerun → Open; {at} anna Query → Open (paid); {at} anna Mark as checked → Checked"
     )
 
 
@@ -125,7 +126,7 @@ def test_xlsx_has_a_summary_and_its_texts_are_no_formulas(tmp_path: Path) -> Non
     assert "<f>" not in differences
     assert 'state="frozen"' in summary
     assert 'state="frozen"' in differences
-    assert f'<col min="{len(COLUMNS)}" max="{len(COLUMNS)}" width="36' in differences
+    assert f'<col min="{len(COLUMNS)}" max="{len(COLUMNS)}" width="16' in differences
     assert len(WIDTHS) == len(COLUMNS)
     assert 'formatCode="yyyy-mm-dd hh:mm:ss"' in styles
     found = re.search(r'<c r="K2" s="\d+"><v>([\d.]+)</v></c>', differences)
