@@ -14,6 +14,7 @@ from tests.explain.corpus import merchant, platform
 from tests.explain.signing import SECRET, TICKET, TOKEN, V2_KEY, V3_KEY
 from wechat.explain.model import Keys, Kind, Verdict
 from wechat.explain.signature import explain, explain_notification
+from wechat.explain.v2 import read_fields
 
 ALL = Keys(
     given=(V2_KEY, SECRET, TOKEN),
@@ -60,6 +61,12 @@ def test_a_huge_input_takes_seconds_at_most(data: bytes) -> None:
     started = time.process_time()
     explain(data, ALL)
     assert time.process_time() - started < 10
+
+
+def test_beginnings_without_an_end_are_read_in_one_pass() -> None:
+    started = time.thread_time()
+    read_fields("<xml>" + "<a><![CDATA[" * 5_000 + "</xml>")
+    assert time.thread_time() - started < 0.8
 
 
 def test_nothing_at_all_is_not_recognised() -> None:

@@ -17,8 +17,10 @@ from wechat.pay.signing import SignType
 from wechat.pay.v2 import xmlcodec
 
 ELEMENT = re.compile(
-    r"<([A-Za-z_][\w.-]*)>(?:\s*<!\[CDATA\[(.*?)\]\]>\s*|([^<]*))</\1>|<([A-Za-z_][\w.-]*)\s*/>", re.DOTALL
+    r"<([A-Za-z_][\w.-]*)>(?:\s*<!\[CDATA\[((?:[^<]|<(?!!))*?)\]\]>\s*|([^<]*))</\1>|<([A-Za-z_][\w.-]*)\s*/>",
+    re.DOTALL,
 )
+"""No section of CDATA holds the beginning of another one: so a text of nothing but beginnings is read in one pass."""
 UNSIGNED = Bilingual(
     "这是微信支付的通信错误应答，本来就不带签名；请给出当时发送的请求",
     "This is WeChat Pay's refusal of a request, which carries no signature; give the request that was sent",

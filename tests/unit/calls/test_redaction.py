@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -137,6 +138,16 @@ def test_a_long_body_is_cut_and_a_very_long_one_is_not_read() -> None:
     assert (call.request.body, call.request.cut) == (V3_BODY.decode()[:20], True)
     call = a_call(answer_body=b'{"message":"' + b"x" * 70_000 + b'"}')
     assert (call.answer.body, call.answer.cut) == ("", True)
+
+
+@pytest.mark.parametrize(
+    "filling", [b" ", b"<a>", b"<a> ", b"<a", b"<a><![CDATA[", b"<a><![CDATA[]]>", b"]]>", b"<a>1</a> "]
+)
+def test_a_body_of_nothing_but_beginnings_takes_no_time(filling: bytes) -> None:
+    body = b"<xml>" + filling * (60_000 // len(filling)) + b"</xml>"
+    started = time.thread_time()
+    a_call(api="v2", request_body=body)
+    assert time.thread_time() - started < 0.5
 
 
 def test_of_a_query_only_known_values_are_kept() -> None:
