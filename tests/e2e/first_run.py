@@ -6,12 +6,58 @@ import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from playwright.async_api import Browser, Locator, Page, expect
 
+from wechat.domain.errors import Bilingual
+
 PHONE, DESK = (390, 844), (1280, 860)
 ORDER_PAGE = re.compile(r"/console/orders/\w+$")
+CHINESE = re.compile(r"[\u4e00-\u9fff]+")
+DATA = re.compile("拿铁咖啡|示例咖啡店|中文|用户[甲乙]|[甲乙]|洒了半杯")
+"""What an English page may say in Chinese: what people have written, their names, and the way to the other language."""
+SAYS = {
+    "no_money": Bilingual("不涉及真实资金", "no real money moves"),
+    "as_merchant": Bilingual("我是商户：管理后台", "I am the merchant: console"),
+    "as_developer": Bilingual("我是开发者：微信模拟器", "I am a developer: WeChat simulator"),
+    "paid_heading": Bilingual("支付成功", "Paid"),
+    "see_in_console": Bilingual("在管理后台查看", "See it in the console"),
+    "back_to_shop": Bilingual("返回店铺", "Back to the shop"),
+    "refund_facts": Bilingual(
+        r"支付金额 ¥18\.00 \| 退款金额 ¥5\.00 退款成功", r"Paid ¥18\.00 \| Refund ¥5\.00 Refunded"
+    ),
+    "paid": Bilingual("已支付", "paid"),
+    "created": Bilingual("创建订单", "created"),
+    "placing": Bilingual("JSAPI 下单", "place the order (JSAPI)"),
+    "placed": Bilingual("下单成功", "placed at WeChat"),
+    "received": Bilingual("收到微信支付通知", "Notification from WeChat Pay"),
+    "verified": Bilingual("验签通过", "signature verified"),
+    "reason": Bilingual("洒了半杯", "half a cup was spilt"),
+    "refundable": Bilingual("可退金额", "Can be refunded"),
+    "refunded": Bilingual("退款成功", "refunded"),
+    "not_notified": Bilingual("支付通知没有到达", "notification never arrived"),
+    "found_by_query": Bilingual("查单确认已支付", "found the payment"),
+    "difference": Bilingual("账单有退款、系统无", "refund on bill only"),
+    "open": Bilingual("待处理", "open"),
+    "query": Bilingual("查询", "Query"),
+    "repaired": Bilingual("已处理", "repaired"),
+    "repair": Bilingual("处理差异", "Repaired a difference"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Whose first run it is. ``size`` is the window of the one who watches; who pays has a phone."""
+
+    locale: str
+    scheme: Literal["light", "dark"]
+    size: tuple[int, int]
+
+    def __str__(self) -> str:
+        return f"{self.locale}-{self.scheme}-{'phone' if self.size == PHONE else 'desktop'}"
 
 
 class FirstRun:
@@ -20,8 +66,9 @@ class FirstRun:
     ``told`` is demo.json; ``pictures`` is where each minute's picture goes.
     """
 
-    def __init__(self, payer: Page, watcher: Page, told: Mapping[str, str], pictures: Path) -> None:
+    def __init__(self, payer: Page, watcher: Page, told: Mapping[str, str], pictures: Path, visitor: Visitor) -> None:
         self.payer, self.watcher, self.told = payer, watcher, told
+        self._visitor = visitor
         self.complaints: list[str] = []
         self._pictures = pictures
         self._began = time.monotonic()
@@ -32,17 +79,31 @@ class FirstRun:
     @classmethod
     @asynccontextmanager
     async def begin(
-        cls, browser: Browser, told: Mapping[str, str], pictures: Path, locale: str, size: tuple[int, int]
+        cls, browser: Browser, told: Mapping[str, str], pictures: Path, visitor: Visitor
     ) -> AsyncIterator[FirstRun]:
-        """``size`` is that of the one who watches; who pays has a phone."""
         contexts = [
-            await browser.new_context(locale=locale, viewport={"width": width, "height": height})
-            for width, height in (PHONE, size)
+            await browser.new_context(
+                locale=visitor.locale, color_scheme=visitor.scheme, viewport={"width": width, "height": height}
+            )
+            for width, height in (PHONE, visitor.size)
         ]
         pages = [await context.new_page() for context in contexts]
-        yield cls(pages[0], pages[1], told, pictures)
+        yield cls(pages[0], pages[1], told, pictures, visitor)
         for context in contexts:
             await context.close()
+
+    def says(self, name: str) -> str:
+        """What a page says, in the visitor's language."""
+        return SAYS[name].to(self._visitor.locale[:2])
+
+    async def looks_as_asked(self, *pages: Page) -> None:
+        """Fails for Chinese on a page that is read in English, for a page too wide, and for a bright page in the dark."""
+        for page in pages:
+            if self._visitor.locale.startswith("en"):
+                assert CHINESE.findall(DATA.sub("", await page.inner_text("body"))) == [], page.url
+            assert not await page.evaluate("document.documentElement.scrollWidth > innerWidth"), page.url
+            ground = await page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+            assert (max(ground) < 64) == (self._visitor.scheme == "dark"), (page.url, ground)
 
     def passes_by(self, seconds: float) -> None:
         """Fails if this is later than a person with the document in hand would be."""
