@@ -30,7 +30,7 @@ def build_staff(settings: Settings, store: Stores, tokens: TokenStore, runtime: 
         members=members,
         sessions=Sessions(members, passwords, store.staff_sessions, store.failed_logins, rules, real),
         audit=audit,
-        approvals=Approvals(store.approvals, audit, console.second_person_above, runtime),
+        approvals=Approvals(store.approvals, store.staff, audit, console.second_person_above, runtime),
         api_keys=ApiKeys(store.api_keys, [key.name for key in settings.merchants], real),
         operator=OperatorGate(secrets, machine, tokens),
     )

@@ -13,10 +13,12 @@ from enum import StrEnum
 from wechat.domain.audit import Act
 from wechat.domain.errors import Bilingual, Conflict, Forbidden, Gone
 from wechat.domain.money import Fen
-from wechat.domain.staff import Permission
+from wechat.domain.staff import Permission, StaffMember
 
 DECIDE_WITHIN = timedelta(hours=24)
 KEEP = timedelta(days=90)
+CUT_SHORT_AFTER = timedelta(minutes=10)
+"""A confirmed act that has not ended by then was cut short, and whoever confirmed it may never come back."""
 
 
 class ApprovalState(StrEnum):
@@ -64,15 +66,37 @@ class Approval:
         """Whether a second person may still decide."""
         return self.state is ApprovalState.WAITING and now < self.decide_until
 
+    def may_resume(self, name: str, now: datetime) -> bool:
+        """Whether ``name`` may go on with an act that was confirmed and has not ended: whoever confirmed it, and any
+        other second person once it was cut short."""
+        if self.state is not ApprovalState.CONFIRMED or self.decided_at is None or name == self.requested_by:
+            return False
+        return name == self.decided_by or now >= self.decided_at + CUT_SHORT_AFTER
+
 
 def confirm(approval: Approval, name: str, now: datetime) -> Approval:
-    """Take the decision to carry it out. Whoever took it may take it again while the act is not done.
+    """Take the decision to carry it out, or to go on with an act that was confirmed and has not ended.
 
     Raises Forbidden for whoever asked for it, Conflict when somebody else has decided, Gone when it is too late.
     """
-    if approval.state is ApprovalState.CONFIRMED and approval.decided_by == name:
-        return approval
+    if approval.may_resume(name, now):
+        return approval if approval.decided_by == name else replace(approval, decided_by=name, decided_at=now)
     return replace(_decide(approval, name, now), state=ApprovalState.CONFIRMED)
+
+
+def require_requester(approval: Approval, requester: StaffMember | None) -> None:
+    """Raise Conflict where whoever asked for a waiting act may not do it any more: two people stand behind it, or none.
+
+    ``requester`` is that person now; None where there is none by that name.
+    """
+    entitled = requester is not None and requester.active and requester.may(approval.permission)
+    if approval.state is ApprovalState.WAITING and not entitled:
+        text = Bilingual(
+            f"发起人 {approval.requested_by} 已停用或不再有这项权限，不能复核；请拒绝，并由有权限的同事重新发起",
+            f"{approval.requested_by}, who asked for it, is disabled or may not do it any more; decline it, and have a "
+            "colleague with the permission ask for it again",
+        )
+        raise Conflict(text, code="REQUESTER_NOT_ENTITLED")
 
 
 def decline(approval: Approval, name: str, now: datetime) -> Approval:

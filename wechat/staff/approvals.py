@@ -1,7 +1,7 @@
 """The second person: an act above a sum is stored, and carried out when another person confirms it.
 
 Confirming is one compare-and-set, so of two who confirm at once one carries the act out. The act has its own number, so
-that carrying it out again after a crash changes nothing.
+that carrying it out again after a crash changes nothing; another second person may do that, if the first one is gone.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from wechat.domain.approvals import Approval, ApprovalState, confirm, decline, finish
+from wechat.domain.approvals import Approval, ApprovalState, confirm, decline, finish, require_requester
 from wechat.domain.audit import Act
 from wechat.domain.errors import Bilingual, CallerError, Conflict, GatewayRefused, NotFound, StoreUnavailable
 from wechat.domain.money import Fen, yuan
-from wechat.domain.ports import ApprovalStore, Runtime
+from wechat.domain.ports import ApprovalStore, Runtime, StaffStore
 from wechat.domain.staff import Permission
 from wechat.staff.audit import Actor, AuditLog
 from wechat.support.update import Updater
@@ -37,10 +37,12 @@ class PendingAct:
 
 
 class Approvals:
-    """Everything that waits for a second person. Amounts are fen; with ``above`` 0 nothing does."""
+    """Everything that waits for a second person. Amounts are fen; with ``above`` 0 nothing does. ``staff`` says whether
+    whoever asked for an act may still do it."""
 
-    def __init__(self, store: ApprovalStore, audit: AuditLog, above: int, runtime: Runtime) -> None:
+    def __init__(self, store: ApprovalStore, staff: StaffStore, audit: AuditLog, above: int, runtime: Runtime) -> None:
         self._store = store
+        self._staff = staff
         self._audit = audit
         self._above = above
         self._runtime = runtime
@@ -76,10 +78,13 @@ class Approvals:
     async def confirm(self, approval_id: str, by: Actor) -> Approval:
         """Carry the act out in the name of both; how it is afterwards.
 
-        Raises NotFound, Forbidden (the same person), Conflict (decided), Gone (too late), and what carrying it out
-        raises while that may be tried again.
+        Raises NotFound, Forbidden (the same person), Conflict (decided; whoever asked for it may not any more), Gone
+        (too late), and what carrying it out raises while that may be tried again.
         """
-        now, perform = self._runtime.clock.now(), await self._find_perform(approval_id)
+        now, held = self._runtime.clock.now(), await self.get(approval_id)
+        perform = self._find_perform(held.act)
+        requester = await self._staff.get(held.requested_by)
+        require_requester(held, requester.value if requester else None)
         approval = await self._update(approval_id, lambda held: confirm(held, by.name, now))
         await self._audit.write(by, Act.CONFIRM, approval.subject, after=_describe(approval))
         try:
@@ -108,16 +113,17 @@ class Approvals:
         return [approval for approval in await self._store.waiting() if approval.is_open(now)]
 
     async def unfinished_of(self, name: str) -> Sequence[Approval]:
-        """Those that ``name`` confirmed and that were not carried out to the end; ``confirm`` goes on with them."""
-        latest = await self._store.latest()
-        return [each for each in latest if each.state is ApprovalState.CONFIRMED and each.decided_by == name]
+        """Those that were confirmed and not carried out to the end, and that ``name`` may go on with by ``confirm``."""
+        now = self._runtime.clock.now()
+        return [each for each in await self._store.latest() if each.may_resume(name, now)]
 
     async def latest(self) -> Sequence[Approval]:
         """The latest, whatever became of them."""
         return await self._store.latest()
 
-    async def _find_perform(self, approval_id: str) -> Perform:
-        perform = self._perform.get((await self.get(approval_id)).act)
+    def _find_perform(self, act: Act) -> Perform:
+        """Raises Conflict where no plugin carries ``act`` out."""
+        perform = self._perform.get(act)
         if perform is None:
             text = Bilingual(
                 "没有加载能执行这项操作的页面模块，请运维检查 plugins",

@@ -28,8 +28,8 @@ TEXTS: Mapping[str, Bilingual] = {
     "take_back": Bilingual("撤回", "Take back"),
     "own": Bilingual("你发起的操作需由其他人复核", "You asked for this; somebody else has to confirm it"),
     "unfinished": Bilingual(
-        "你已复核通过，但没有执行完；再次执行不会重复退款",
-        "You confirmed this, but it was not carried out to the end; doing it again refunds nothing twice",
+        "已复核通过，但没有执行完；再次执行不会重复退款",
+        "This was confirmed, but not carried out to the end; doing it again refunds nothing twice",
     ),
     "done": Bilingual("已复核并执行：{result}", "Confirmed and carried out: {result}"),
     "failed": Bilingual("已复核，但执行失败：{result}", "Confirmed, but it could not be carried out: {result}"),

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from storage.memory.storage import MemoryStorage
 from tests.support.clock import ManualClock
 from tests.support.runtime import RandomIds, a_runtime
-from wechat.domain.approvals import Approval, ApprovalState
+from wechat.domain.approvals import CUT_SHORT_AFTER, Approval, ApprovalState
 from wechat.domain.audit import Act, AuditFilter
 from wechat.domain.errors import Bilingual, Conflict, Forbidden, GatewayRefused, Gone, NotFound, StoreUnavailable
 from wechat.domain.money import Fen
-from wechat.domain.staff import Permission
+from wechat.domain.staff import Permission, Role, StaffMember
 from wechat.staff.approvals import Approvals, PendingAct
 from wechat.staff.audit import Actor, AuditLog
 
@@ -30,7 +30,7 @@ class Desk:
         runtime = a_runtime(self.clock)
         self.store = MemoryStorage(self.clock, RandomIds())
         self.audit = AuditLog(self.store.audit, runtime)
-        self.approvals = Approvals(self.store.approvals, self.audit, 50_000, runtime)
+        self.approvals = Approvals(self.store.approvals, self.store.staff, self.audit, 50_000, runtime)
         self.approvals.register(Act.REFUND, self.perform)
         self.done: list[str] = []
         self.error: Exception | None = None
@@ -42,14 +42,24 @@ class Desk:
         self.done.append(approval.id)
         return "R1"
 
+    async def employ(self, name: str, role: Role = Role.FINANCE, disabled_at: datetime | None = None) -> None:
+        """Put a person into the store, in place of any by that name."""
+        now = self.clock.now()
+        member = StaffMember(name, role, "", now, now, disabled_at)
+        held = await self.store.staff.get(name)
+        staff = self.store.staff
+        assert await (staff.replace(held, member, "changed") if held else staff.insert(member, "employed"))
+
     async def acts(self) -> list[tuple[str, str]]:
         page = await self.audit.find(AuditFilter(), limit=50)
         return [(entry.name, entry.act) for entry in reversed(page.items)]
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+async def desk() -> Desk:
+    desk = Desk()
+    await desk.employ("anna")
+    return desk
 
 
 @pytest.mark.parametrize(("amount", "needed"), [(50_000, False), (50_001, True), (1, False)])
@@ -58,7 +68,7 @@ def test_only_what_is_above_the_sum_needs_a_second_person(desk: Desk, amount: in
 
 
 async def test_with_0_nothing_needs_a_second_person(desk: Desk) -> None:
-    approvals = Approvals(desk.store.approvals, desk.audit, 0, a_runtime(desk.clock))
+    approvals = Approvals(desk.store.approvals, desk.store.staff, desk.audit, 0, a_runtime(desk.clock))
     assert not approvals.is_needed(Fen(10_000_000))
 
 
@@ -137,6 +147,36 @@ async def test_what_could_not_be_carried_out_may_be_tried_again_by_the_same_pers
     assert await desk.approvals.unfinished_of("carla") == []
     assert (await desk.approvals.confirm(approval.id, BEN)).state is ApprovalState.DONE
     assert await desk.approvals.unfinished_of("ben") == []
+
+
+@pytest.mark.parametrize("role", [Role.SUPPORT, None], ids=["another role", "disabled"])
+async def test_what_somebody_asked_for_who_may_not_any_more_is_not_carried_out(desk: Desk, role: Role | None) -> None:
+    approval = await desk.approvals.request(REFUND, ANNA)
+    await desk.employ("anna", role or Role.FINANCE, None if role else desk.clock.now())
+    with pytest.raises(Conflict) as refused:
+        await desk.approvals.confirm(approval.id, BEN)
+    assert refused.value.public_code == "REQUESTER_NOT_ENTITLED"
+    assert desk.done == []
+    assert (await desk.approvals.decline(approval.id, BEN)).state is ApprovalState.DECLINED
+
+
+async def test_what_was_cut_short_is_carried_out_by_another_when_whoever_confirmed_it_does_not_come_back(
+    desk: Desk,
+) -> None:
+    approval = await desk.approvals.request(REFUND, ANNA)
+    desk.error = StoreUnavailable()
+    with pytest.raises(StoreUnavailable):
+        await desk.approvals.confirm(approval.id, BEN)
+    desk.error = None
+    await desk.employ("anna", disabled_at=desk.clock.now())  # the decision was taken while she was there
+    desk.clock.advance(CUT_SHORT_AFTER.total_seconds())
+    assert await desk.approvals.unfinished_of("anna") == []
+    with pytest.raises(Conflict):
+        await desk.approvals.confirm(approval.id, ANNA)
+    assert [each.id for each in await desk.approvals.unfinished_of("carla")] == [approval.id]
+    done = await desk.approvals.confirm(approval.id, CARLA)
+    assert (done.state, done.decided_by) == (ApprovalState.DONE, "carla")
+    assert desk.done == [approval.id]
 
 
 async def test_an_unknown_act_is_not_found(desk: Desk) -> None:
