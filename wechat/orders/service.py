@@ -317,10 +317,15 @@ class Orders:
         if self._has_prepay(current):
             return current
         try:
-            return await self._unified_order(order)
+            return await self._place_at_wechat(order)
         except OutcomeUnknown:
             await self._doubt(order)
             await self._must_still_be_unpaid(order)
+            return await self._place_at_wechat(order)
+
+    async def _place_at_wechat(self, order: Order) -> Order:
+        """Ask for a prepay once. A refusal is noted in the order; Conflict where WeChat says that it is paid."""
+        try:
             return await self._unified_order(order)
         except GatewayRefused as error:
             await self._refuse(order, error)

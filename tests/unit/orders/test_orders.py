@@ -71,6 +71,20 @@ async def test_the_order_is_stored_before_wechat_is_asked(service: Service) -> N
     assert order.next_check_at == service.clock.now() + FIRST_CHECK
 
 
+async def test_a_refusal_of_the_second_try_is_noted_too(service: Service) -> None:
+    service.v3.failures = [
+        OutcomeUnknown("prepay"),
+        GatewayRefused("query", code="ORDER_NOT_EXIST"),
+        GatewayRefused("prepay", code="PARAM_ERROR"),
+    ]
+    with pytest.raises(GatewayRefused):
+        await service.basket()
+    [order] = service.backend.orders.values()
+    lines = [(line.what, line.detail.get("code")) for line in order.timeline]
+    assert lines == [("created", None), ("prepay_unknown", None), ("prepay_refused", "PARAM_ERROR")]
+    assert not order.is_refused  # the first try may have reached WeChat
+
+
 async def test_fifty_clicks_at_once_are_one_order_and_one_call(service: Service) -> None:
     placed = await asyncio.gather(*(service.basket() for _ in range(50)))
     assert len({place.order.out_trade_no for place in placed}) == len(service.numbers) == 1
