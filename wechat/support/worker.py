@@ -92,11 +92,15 @@ class Worker(Generic[J]):
         return self._rests_until is not None
 
     def wake(self, at: datetime | None = None) -> None:
-        """There may be something due now, or from ``at`` on."""
-        if at is None or self._rests_until is None or at < self._rests_until:
+        """There may be something due now, or from ``at`` on: a worker that rests then rests until that date."""
+        if at is None or self._rests_until is None or at <= self._clock.now():
             self._has_news = True
-            if self._sleep:
-                self._sleep.cancel()
+        elif at < self._rests_until:
+            self._rests_until = at
+        else:
+            return
+        if self._sleep:
+            self._sleep.cancel()
 
     async def close(self) -> None:
         await end(*([self._task] if self._task else []), *self._running)
@@ -154,15 +158,18 @@ class Worker(Generic[J]):
         return None if busy else now + OVERDUE_REST
 
     async def _rest(self, until: datetime, version: int) -> None:
-        """Sleep until then, or until somebody has news."""
-        if self._has_news:
-            return
+        """Sleep until then, or until an earlier date that somebody names, or until somebody has news."""
         self._rests_until = until
-        self._sleep = asyncio.create_task(self._clock.sleep_until(until, version))
         try:
-            await asyncio.wait((self._sleep,))
+            while not self._has_news:
+                self._sleep = asyncio.create_task(self._clock.sleep_until(until, version))
+                await asyncio.wait((self._sleep,))
+                if self._rests_until >= until:
+                    return
+                until = self._rests_until
         finally:
-            self._sleep.cancel()
+            if self._sleep:
+                self._sleep.cancel()
             self._rests_until = self._sleep = None
 
     async def _measure(self) -> None:

@@ -194,6 +194,18 @@ async def test_news_wakes_it_at_once(jobs: Jobs, clock: SteppedClock) -> None:
         assert jobs.done == [("a", clock.now())]
 
 
+async def test_a_date_that_it_is_told_of_while_it_rests_is_slept_until(jobs: Jobs, clock: SteppedClock) -> None:
+    async with at_work(jobs, longest_rest=timedelta(minutes=1)) as worker:
+        claims = len(jobs.claims)
+        for in_s in (50, 20, 30):
+            jobs.add(f"in {in_s}", in_s=in_s)
+            worker.wake(jobs.due[f"in {in_s}"])
+        await clock.run(19)
+        assert len(jobs.claims) == claims  # until then there is nothing to do
+        await clock.run(1)
+        assert jobs.done == [("in 20", clock.now())]
+
+
 async def test_news_that_comes_while_it_looks_is_not_lost(jobs: Jobs, clock: SteppedClock) -> None:
     class Meanwhile(Jobs):
         async def next_due(self, until: datetime) -> datetime | None:
