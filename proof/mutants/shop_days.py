@@ -48,5 +48,6 @@ SHOP_DAYS = (
         "wechat/reconciliation/worker.py",
         '    if isinstance(error, RemoteError) and error.unverified == "unknown_serial":\n        return True\n',
         "",
+        "tests/contract/test_reconciliation.py; few seeds rotate a key just before a bill is asked for",
     ),
 )

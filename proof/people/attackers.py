@@ -26,11 +26,7 @@ OTHERS_TIMES = 4
 OTHERS_PAUSE_S = 60.0
 SURELY_ENDED = timedelta(minutes=10)
 OTHER = {"appid": "wxother", "mchid": "1900000002"}
-PROBE = {
-    "Wechatpay-Signature": "WECHATPAY/SIGNTEST/x",
-    "Wechatpay-Nonce": "probe",
-    "Wechatpay-Serial": STRANGE_SERIAL,
-}
+PROBE = {"Wechatpay-Signature": "WECHATPAY/SIGNTEST/x"}
 
 
 class Attackers:
@@ -52,6 +48,18 @@ class Attackers:
         """Send what must be refused."""
         if await self._send(message, name, note):
             self._wrong.append(f"a notification of {name}, {note}, was accepted")
+
+    async def probe(self, message: Message, name: str) -> None:
+        """Send ``message`` under a v3 signature by WeChat that is wrong on purpose; of v2, too, which must not be tried
+        in its place."""
+        now = self._clock.now()
+        stamp = {
+            "Wechatpay-Timestamp": str(int(now.timestamp())),
+            "Wechatpay-Nonce": "probe",
+            "Wechatpay-Serial": self._account.keys.for_answer("", now).serial,
+        }
+        headers, body = message
+        await self.send_wrong(({**stamp, **headers, **PROBE}, body), name, "a probe")
 
     async def forge(self, payment: Payment) -> None:
         """Messages without WeChat's keys, for hours; those under a strange key come one after the other."""
@@ -103,10 +111,3 @@ class Attackers:
         protocols: dict[str, ProtocolV2] | dict[str, ProtocolV3] = self._v2 if api == "v2" else self._v3
         for what, protocol in protocols.items():
             yield protocol.payment_message(payment, payment.total, now), f"of another {what}"
-
-
-def make_probe(message: Message, now: datetime) -> Message:
-    """``message`` under a v3 signature that is wrong on purpose; of v2, too, which must not be tried in its place."""
-    headers, body = message
-    stamp = {"Wechatpay-Timestamp": str(int(now.timestamp()))}
-    return {**stamp, **PROBE, **headers, "Wechatpay-Signature": PROBE["Wechatpay-Signature"]}, body

@@ -133,15 +133,15 @@ class Bookkeeper:
         days = {beijing_day(payment.at) for payment in world.payments.values()}
         days |= {beijing_day(refund.created_at) for refund in world.refunds.values()}
         days |= {file.day for file in self._bills.served}
-        days |= {DIFFERENCE.read(document).day for document in self._database[DIFFERENCES].everything()}
+        days |= {DIFFERENCE.read(document).day for document in self._database[DIFFERENCES].look_at_all()}
         return sorted(days)
 
     def _is_over(self, day: date) -> bool:
-        held = [DAY.read(document) for document in self._database[DAYS].everything()]
+        held = [DAY.read(document) for document in self._database[DAYS].look_at_all()]
         return any(each.day == day and each.result is not None and each.due_at is None for each in held)
 
     def _open(self, day: date) -> list[Difference]:
-        found = [DIFFERENCE.read(document) for document in self._database[DIFFERENCES].everything()]
+        found = [DIFFERENCE.read(document) for document in self._database[DIFFERENCES].look_at_all()]
         return sorted(
             [each for each in found if each.day == day and each.status is Status.OPEN], key=lambda each: each.id
         )

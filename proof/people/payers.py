@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from proof.faults import Fault, Faults
-from proof.people.attackers import Attackers, make_probe
+from proof.people.attackers import Attackers
 from proof.people.refund_notices import RefundNotices
 from proof.runtime.chance import Chance
 from proof.runtime.ports import SimulatedClock
@@ -340,7 +340,7 @@ class People:
             if faults.happens(Fault.NOTIFY_DOUBLED):
                 copies.append(self._notify(message(), name, "the same once more"))
             if faults.happens(Fault.NOTIFY_PROBE):
-                await self._attackers.send_wrong(make_probe(message(), self._clock.now()), name, "a probe")
+                await self._attackers.probe(message(), name)
             if any(await asyncio.gather(*copies)):
                 if faults.happens(Fault.NOTIFY_STALE):
                     self.begin(self._replay(message(), name))
