@@ -155,12 +155,12 @@ class Scene:
 
     def dead_events(self) -> list[str]:
         """Ids of the events that were given up on, which an alarm has said."""
-        dead = [each["event_id"] for each in self.database[DELIVERIES].everything() if each["state"] == "dead"]
+        dead = [each["event_id"] for each in self.database[DELIVERIES].look_at_all() if each["state"] == "dead"]
         return list(dict.fromkeys(dead))
 
     def evidence(self) -> Evidence:
         """What is known now."""
-        orders = {order.out_trade_no: order for order in map(ORDER.read, self.database[ORDERS].everything())}
+        orders = {order.out_trade_no: order for order in map(ORDER.read, self.database[ORDERS].look_at_all())}
         bills, policy = self.account.bills, self.shape.late_policy
         span = self.begins, self._clock.now()
         return Evidence(self.database, self.world, bills, self.journal, orders, policy, *span)

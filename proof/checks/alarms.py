@@ -83,7 +83,7 @@ def list_required_alarms(evidence: Evidence) -> Required:
     yield from _of_messages(evidence)
     for number in evidence.journal.undelivered:
         yield ("event_undelivered",), number, "an event was given up on"
-    for document in evidence.database[DIFFERENCES].everything():
+    for document in evidence.database[DIFFERENCES].look_at_all():
         results = evidence.journal.results[date.fromisoformat(document["day"])]
         if document["status"] != Status.GONE or any(document["kind"] in result.value.found for result in results):
             yield ("books_differ",), document["day"], f"{document['kind']} was found"
@@ -129,7 +129,7 @@ def _of_refunds(number: str, order: Order, evidence: Evidence) -> Required:
 
 
 def _of_messages(evidence: Evidence) -> Required:
-    for document in evidence.database[NOTIFICATIONS].everything():
+    for document in evidence.database[NOTIFICATIONS].look_at_all():
         verdict, number = document.get("verdict", ""), document.get("out_trade_no", "")
         if verdict not in ("", "applied", "recorded", "not_paid"):
             yield (f"{NOTIFY}{verdict}",), number, f"a notification was refused as {verdict}"
@@ -216,7 +216,7 @@ def _has_failing_delivery(alarm: Alarm, evidence: Evidence) -> bool:
 
 
 def _books_differ(alarm: Alarm, evidence: Evidence) -> bool:
-    return any(document["day"] == alarm.day for document in evidence.database[DIFFERENCES].everything())
+    return any(document["day"] == alarm.day for document in evidence.database[DIFFERENCES].look_at_all())
 
 
 def _bill_late(alarm: Alarm, evidence: Evidence) -> bool:

@@ -29,8 +29,8 @@ Wrong = Iterator[tuple[str, str]]
 
 def check_books(evidence: Evidence) -> Wrong:
     """Raises nothing; what is wrong comes out."""
-    differences = [DIFFERENCE.read(document) for document in evidence.database[DIFFERENCES].everything()]
-    days = [DAY.read(document) for document in evidence.database[DAYS].everything()]
+    differences = [DIFFERENCE.read(document) for document in evidence.database[DIFFERENCES].look_at_all()]
+    days = [DAY.read(document) for document in evidence.database[DAYS].look_at_all()]
     yield from _check_days_are_over(days, evidence)
     yield from _orders_have_what_wechat_has(evidence)
     for day in days:

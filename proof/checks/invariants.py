@@ -60,7 +60,7 @@ class Invariants:
         """A document was written. What is wrong is kept in ``broken``: whoever wrote it must not notice."""
         if collection != ORDERS or self.broken:
             return
-        document = self._database[ORDERS].peek(identity)
+        document = self._database[ORDERS].look_at(identity)
         if document is None:
             return
         self.checked += 1
@@ -72,7 +72,7 @@ class Invariants:
 
     def find_refund(self, out_trade_no: str, out_refund_no: str) -> Refund | None:
         """A refund as it is stored."""
-        document = self._database[ORDERS].peek(order_key(MCHID, out_trade_no))
+        document = self._database[ORDERS].look_at(order_key(MCHID, out_trade_no))
         return None if document is None else ORDER.read(document).refund_of(out_refund_no)
 
     def _order_is_sound(self, order: Order) -> Iterator[str]:
@@ -103,7 +103,7 @@ class Invariants:
             remote = self._world.payments.get(payment.transaction_id)
             if remote is None or (remote.number, remote.total) != (order.out_trade_no, payment.total):
                 yield f"payment {payment.transaction_id} was never made"
-            use = self._database[NUMBERS].peek(payment_number(order.mchid, payment.transaction_id)) or {}
+            use = self._database[NUMBERS].look_at(payment_number(order.mchid, payment.transaction_id)) or {}
             if use.get("order") != order.key:
                 yield f"payment {payment.transaction_id} is not reserved for it"
         if order.trade_state is TradeState.SUCCESS and order.out_trade_no not in self._world.said_paid:
@@ -122,7 +122,7 @@ class Invariants:
                 yield f"refund {refund.out_refund_no} counts as made and is not"
             if refund.refusal == NOT_A_NO:
                 yield f"refund {refund.out_refund_no} ended by {NOT_A_NO}, which says nothing of it"
-            use = self._database[NUMBERS].peek(refund_number(order.mchid, refund.out_refund_no)) or {}
+            use = self._database[NUMBERS].look_at(refund_number(order.mchid, refund.out_refund_no)) or {}
             if use.get("order") != order.key:
                 yield f"refund {refund.out_refund_no} is not reserved for it"
 
@@ -179,7 +179,7 @@ def check_end(
     database: MemoryDatabase, world: WeChat, acknowledged: Acknowledged, receivers: Sequence[Receiver]
 ) -> Iterator[Broken]:
     """What must be true once everything has come to rest."""
-    orders = {order.out_trade_no: order for order in map(ORDER.read, database[ORDERS].everything())}
+    orders = {order.out_trade_no: order for order in map(ORDER.read, database[ORDERS].look_at_all())}
     for order in orders.values():
         yield from (Broken(what, order.out_trade_no) for what in _check_end_of_order(order, world))
     for number, remote in world.orders.items():
@@ -251,7 +251,7 @@ def _check_events(
     orders: Mapping[str, Order], database: MemoryDatabase, receiver: Receiver, resent: Set[str]
 ) -> Iterator[Broken]:
     """Each event of each order, once, and in order but for those that were ``resent`` by hand."""
-    deliveries = database[DELIVERIES].everything()
+    deliveries = database[DELIVERIES].look_at_all()
     own = [document for document in deliveries if document["target"] == receiver.name]
     places = {document["event_id"]: document["sequence"] for document in own}
     for order in orders.values():

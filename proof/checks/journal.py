@@ -83,11 +83,11 @@ class Journal:
         if collection == DIFFERENCES:
             self.differences.setdefault(identity, self._loop.time())
         elif collection == DELIVERIES:
-            document = self._database[DELIVERIES].peek(identity)
+            document = self._database[DELIVERIES].look_at(identity)
             if document is not None:
                 self._on_delivery_write(document)
         elif collection == DAYS:
-            document = self._database[DAYS].peek(identity)
+            document = self._database[DAYS].look_at(identity)
             if document is not None:
                 self._on_day_write(identity, DAY.read(document))
 

@@ -57,6 +57,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     """``steps`` counts what has run; ``most_steps`` is when to give up."""
 
     _stopping: bool
+    get_debug = staticmethod(bool)  # always False; each future and task asks, and a function of C costs nothing
 
     def __init__(self, chance: random.Random, most_steps: int) -> None:
         super().__init__()

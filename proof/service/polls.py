@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from storage.documents import FIRST, LAST, Range
+from storage.memory.documents import MemoryDocuments
 from storage.memory.storage import MemoryDatabase
 from storage.stores.all import DAYS, DELIVERIES, ORDERS
 from wechat.domain.ports import Clock
@@ -63,68 +63,84 @@ class Polls:
 
     def __init__(self, database: MemoryDatabase) -> None:
         self._database = database
-        self._processes: list[ProcessPolls] = []
+        self._dates: list[_EarliestDate] = []
 
     def of_process(self, clock: Clock, workers: Sequence[Worker[Any]], stream: random.Random) -> ProcessPolls:
         """Poll for the ``workers`` of one process, until that is closed."""
-        polls = ProcessPolls(self._database, clock, workers, stream, self._processes.remove)
-        self._processes.append(polls)
-        polls.look()
-        return polls
+        return ProcessPolls([_WorkerPolls(self._date_for(worker), clock, worker, stream) for worker in workers])
 
     def on_write(self, collection: str) -> None:
         """Somebody has written to ``collection``."""
-        for process in self._processes:
-            process.look(collection)
+        for date in self._dates:
+            if date.subject.collection == collection:
+                date.read()
+
+    def _date_for(self, worker: Worker[Any]) -> _EarliestDate:
+        """The earliest date of what ``worker`` looks for, which it shares with those of other processes."""
+        subject = subject_of(worker.work)
+        date = next((date for date in self._dates if date.subject == subject), None)
+        if date is None:
+            date = _EarliestDate(subject, self._database[subject.collection])
+            self._dates.append(date)
+        return date
 
 
 class ProcessPolls:
     """The polls of one process."""
 
-    def __init__(
-        self,
-        database: MemoryDatabase,
-        clock: Clock,
-        workers: Sequence[Worker[Any]],
-        stream: random.Random,
-        on_close: Callable[[ProcessPolls], None],
-    ) -> None:
-        self._polls = [_WorkerPolls(database, clock, worker, stream) for worker in workers]
-        self._by_collection: defaultdict[str, list[_WorkerPolls]] = defaultdict(list)
-        for polls in self._polls:
-            self._by_collection[polls.subject.collection].append(polls)
-        self._on_close = on_close
+    def __init__(self, polls: Sequence[_WorkerPolls]) -> None:
+        self._polls = polls
+        self.look()
 
-    def look(self, collection: str = "") -> None:
-        """Set the date of the next poll anew, of what is in ``collection`` or of everything."""
-        for polls in self._by_collection[collection] if collection else self._polls:
+    def look(self) -> None:
+        """Set the date of the next poll anew: the clock has leapt."""
+        for polls in self._polls:
             polls.look()
 
     def close(self) -> None:
         """Poll no more."""
         for polls in self._polls:
             polls.close()
-        self._on_close(self)
+
+
+class _EarliestDate:
+    """The earliest date of a subject in the store; ``polls`` are set anew when it has changed."""
+
+    def __init__(self, subject: Subject, documents: MemoryDocuments) -> None:
+        self.subject = subject
+        self.at: datetime | None = None
+        self.polls: list[_WorkerPolls] = []
+        self._documents = documents
+        self.read()
+
+    def read(self) -> None:
+        """Read it after a write."""
+        earliest = self._documents.earliest(self.subject.dates)
+        at = None if earliest is None else earliest + self.subject.grace
+        if at != self.at:
+            self.at = at
+            for polls in self.polls:
+                polls.look()
 
 
 class _WorkerPolls:
-    """The polls of one worker. ``timer`` is the first that may find something."""
+    """The polls of one worker for ``date``. ``timer`` is the first that may find something."""
 
-    def __init__(self, database: MemoryDatabase, clock: Clock, worker: Worker[Any], stream: random.Random) -> None:
-        self.subject = subject_of(worker.work)
-        self._documents = database[self.subject.collection]
+    def __init__(self, date: _EarliestDate, clock: Clock, worker: Worker[Any], stream: random.Random) -> None:
+        self._date = date
         self._clock = clock
         self._worker = worker
-        self._every_s = self.subject.every.total_seconds()
+        self._every_s = date.subject.every.total_seconds()
         self._phase_s = self._every_s * stream.random()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._polls_at = 0.0
+        date.polls.append(self)
 
     def look(self) -> None:
         """Set the first poll that finds the earliest date: at that date, which a poll before has shown to the worker,
         or a little later where no poll lies in between."""
-        date = self._earliest()
+        date = self._date.at
         if date is None:
             return
         now = self._loop.time()
@@ -133,12 +149,9 @@ class _WorkerPolls:
         self._set(max(due_s, next_poll))
 
     def close(self) -> None:
+        self._date.polls.remove(self)
         if self._timer:
             self._timer.cancel()
-
-    def _earliest(self) -> datetime | None:
-        date: datetime | None = self._documents.earliest(self.subject.dates)
-        return None if date is None else date + self.subject.grace
 
     def _set(self, at: float) -> None:
         if self._timer is not None:
@@ -151,7 +164,7 @@ class _WorkerPolls:
     def _poll(self) -> None:
         """Wake the worker where something is due; as long as it is, every poll finds it."""
         self._timer = None
-        date = self._earliest()
+        date = self._date.at
         if date is not None and date <= self._clock.now():
             if self._worker.rests:
                 self._worker.wake(date)

@@ -73,6 +73,15 @@ class MemoryDocuments:
         """One document, at once."""
         return next(map(_copy, self._read([identity])), None)
 
+    def look_at(self, identity: str) -> Document | None:
+        """One document as it is kept: not to be changed."""
+        held = self._alive(identity)
+        return None if held is None else self._decode(identity, held.raw)
+
+    def look_at_all(self) -> list[Document]:
+        """All documents as they are kept: not to be changed."""
+        return list(self._read(self._documents))
+
     def earliest(self, wanted: Range) -> Any:
         """The value of ``by``, a single one, in the first document of a range; None where there is no document."""
         return next((document[wanted.by] for document in self._select(wanted)), None)
@@ -122,15 +131,20 @@ class MemoryDocuments:
     def _select(self, wanted: Range) -> Iterator[Document]:
         """The documents of a range, in its order, as ``_read`` gives them."""
         start, end = _truncate_dates(wanted.start), _truncate_dates(wanted.end)
-        equal = wanted.equal.items()
+        equal = list(wanted.equal.items())
         for document in self._read(self._index(wanted.by).between(start, end, reverse=wanted.latest)):
-            if all(_has(document.get(field), value) for field, value in equal):
+            for field, value in equal:
+                if not _has(document.get(field), value):
+                    break
+            else:
                 yield document
 
     def _read(self, ids: Iterable[str]) -> Iterator[Document]:
         """Those of ``ids`` that exist, as they are kept: to look at, or to copy before they are handed out."""
-        found = ((identity, self._alive(identity)) for identity in ids)
-        return (self._decode(identity, held.raw) for identity, held in found if held is not None)
+        for identity in ids:
+            held = self._alive(identity)
+            if held is not None:
+                yield self._decode(identity, held.raw)
 
     def _decode(self, identity: str, raw: bytes) -> Document:
         """A document as it is kept. Copying it costs less than decoding it again, so the latest are remembered."""
