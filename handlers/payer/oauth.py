@@ -115,7 +115,7 @@ def safe_next(path: str) -> str:
 def _not_ours() -> Forbidden:
     return Forbidden(
         Bilingual(
-            "授权已失效，请回到商店重新开始", "This authorisation is not valid any more; start again from the shop"
+            "授权已失效，请返回店铺重新开始", "This authorisation is not valid any more; start again from the shop"
         ),
         code="BAD_STATE",
     )

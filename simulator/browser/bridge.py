@@ -35,6 +35,8 @@ class JsConfig(ControlHandler):
     quote them from debug mode.
     """
 
+    for_other_pages = True
+
     def post(self) -> None:
         asked = json_object(self.request.body)
         self.set_header("Access-Control-Allow-Origin", "*")

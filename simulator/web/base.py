@@ -30,9 +30,14 @@ class Reply:
 
 
 class Handler(RequestHandler):
-    """Loopback names only, and WeChat's when told to: a page elsewhere cannot reach in by its own (DNS rebinding)."""
+    """Loopback names only, and WeChat's when told to: a page elsewhere cannot reach in by its own (DNS rebinding).
+
+    What a page of another site has a browser post is refused, unless ``for_other_pages``. On loopback browsers say of
+    every request where it comes from; programs say nothing.
+    """
 
     simulator: Simulator
+    for_other_pages = False
 
     def initialize(self, simulator: Simulator) -> None:
         self.simulator = simulator
@@ -40,6 +45,9 @@ class Handler(RequestHandler):
     def prepare(self) -> None:
         if self.request.host_name.strip("[]") not in self.simulator.host_names:
             raise HTTPError(421)
+        site = self.request.headers.get("Sec-Fetch-Site", "none")
+        if self.request.method == "POST" and site not in ("same-origin", "none") and not self.for_other_pages:
+            raise HTTPError(403)
 
     def set_default_headers(self) -> None:
         self.clear_header("Server")

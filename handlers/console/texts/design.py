@@ -55,6 +55,16 @@ TEXTS: Mapping[str, Bilingual] = {
     "tab_story": Bilingual("经过", "Story"),
     "tab_refunds": Bilingual("退款", "Refunds"),
     "tab_events": Bilingual("推送", "Deliveries"),
+    "parts": Bilingual("小部件", "Small parts"),
+    "parts_ribbon": Bilingual("模拟环境 · 不涉及真实资金", "Simulation · no real money moves"),
+    "parts_row": Bilingual(
+        "一行：左边的内容占满，右边是按钮", "A row: what stands left takes the room, the button stands right"
+    ),
+    "parts_use": Bilingual(
+        "横幅在每个模拟页面的顶端；旋转图标表示正在等待，旁边要有文字；.unseen 的内容只给读屏软件。",
+        "The ribbon stands on top of each simulated page. A spinner stands beside words that say what is awaited. "
+        "What is .unseen is for screen readers alone.",
+    ),
     "dialog": Bilingual("对话框", "Dialog"),
     "dialog_use": Bilingual(
         "按 ? 打开本页的快捷键说明，就是一个对话框。", "Press ? for the help of this page: that is a dialog."

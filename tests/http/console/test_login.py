@@ -43,6 +43,21 @@ async def test_the_session_cookie_is_for_the_console_only_and_no_script_reads_it
     assert "expires" not in cookie.lower()
 
 
+async def test_an_id_that_was_put_into_the_browser_beforehand_is_not_the_one_logged_in(
+    visitor: ConsoleBrowser, operator: Operator, person: str
+) -> None:
+    """Neither an invented one nor the one of an earlier login."""
+    planted = "A" * 43
+    visitor.set_cookie("fenpay_staff", planted)
+    await visitor.log_in(person)
+    first = visitor.cookies()["fenpay_staff"]
+    await visitor.log_in(person)
+    second = visitor.cookies()["fenpay_staff"]
+    assert len({planted, first, second}) == 3
+    visitor.set_cookie("fenpay_staff", planted)
+    assert (await visitor.get("/console/orders")).at.startswith("/console/login")
+
+
 async def test_logging_out_ends_the_session_also_for_whoever_kept_the_cookie(
     visitor: ConsoleBrowser, person: str
 ) -> None:
