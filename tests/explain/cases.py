@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.explain import corpus, corpus_messages, corpus_pages
+from tests.explain import corpus, corpus_messages, corpus_pages, corpus_pasted
 from tests.explain.corpus import Case
 
 RIGHT = [
@@ -15,7 +15,7 @@ WRONG = [
     *corpus_pages.config_slips(), *corpus_messages.req_info_slips(), *corpus_messages.webhook_slips(),
     *corpus_messages.push_slips(),
 ]  # fmt: skip
-CASES = [*RIGHT, *WRONG]
+CASES = [*RIGHT, *WRONG, *corpus_pasted.pasted()]
 
 
 def raw(case: Case) -> bytes:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
-from wechat.explain.capture import objects, plain
+from wechat.explain.messages import plain
+from wechat.explain.pairs import Pairs, find_pairs
 
 NAMES = "appid|time_?stamp|nonce_?str|package|sign_?type|pay_?sign|signature|jsapi_?ticket|rawstring|string1|url"
 PAIR = re.compile(
@@ -17,7 +17,6 @@ PAIR = re.compile(
     r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s,;}\)&"']+)""",
     re.IGNORECASE,
 )
-QUERY = re.compile(rf"(?:^|[?&\s])((?:{NAMES})=[^\s\"'{{}}]*&[^\s\"'{{}}]*)", re.IGNORECASE)
 URL_LINE = re.compile(
     r"(?:^|[\s\"'{,\[])(?:url|page|href|link)[\"'\]]?\s*(?:=>|[=:])\s*[\"']?(https?://[^\s\"'<>]+)",
     re.IGNORECASE | re.MULTILINE,
@@ -58,15 +57,15 @@ def read_bundle(text: str) -> Bundle | None:
     clean = text
     for mark, right in EATEN.items():
         clean = clean.replace(mark, right) if mark == eaten else clean
-    found = _from_json(clean) or _from_query(clean) or _from_script(clean)
+    found = find_pairs(clean, _is_whole) or _anywhere(clean)
     if found is None:
         return None
-    values, numbers = {plain(name): plain(value) for name, value in found[0].items()}, found[1]
+    values = {plain(name): plain(value) for name, value in found.values.items()}
     line, real = URL_LINE.search(text), REAL_URL.search(text)
     url = str(values.get("url", "")) if str(values.get("url", "")).startswith("http") else ""
     return Bundle(
         values,
-        frozenset(numbers),
+        found.numbers,
         url or (line[1] if line else ""),
         real[1].replace("\\/", "/") if real else "",
         eaten,
@@ -87,51 +86,28 @@ def _call(text: str) -> str:
 def is_signed(names: Mapping[str, Any]) -> bool:
     """Whether these are the names of a bundle."""
     low = {str(name).lower().replace("_", "") for name in names}
-    return "paysign" in low or {"signature", "noncestr", "timestamp"} <= low
+    return "paysign" in low or ({"signature", "noncestr", "timestamp"} <= low and "serialno" not in low)
 
 
-def _from_json(text: str) -> tuple[dict[str, str], set[str]] | None:
-    for document in objects(text):
-        for one in _walk_objects(document, 0):
-            if is_signed(one):
-                values = {name: value for name, value in one.items() if isinstance(value, str | int | float)}
-                numbers = {name for name, value in values.items() if type(value) in (int, float)}
-                return {name: str(value) for name, value in values.items()}, numbers
-    return None
+def _is_whole(names: Mapping[str, Any]) -> bool:
+    low = {str(name).lower().replace("_", "") for name in names}
+    return is_signed(names) and {"noncestr", "timestamp"} <= low
 
 
-def _walk_objects(document: Any, depth: int) -> Iterator[dict[str, Any]]:
-    if isinstance(document, dict) and depth < 6:
-        yield document
-        for value in document.values():
-            yield from _walk_objects(value, depth + 1)
-    elif isinstance(document, list) and depth < 6:
-        for value in document[:50]:
-            yield from _walk_objects(value, depth + 1)
-    elif isinstance(document, str) and document.startswith("{") and depth < 6:
-        for inner in objects(document):
-            yield from _walk_objects(inner, depth + 1)
-
-
-def _from_query(text: str) -> tuple[dict[str, str], set[str]] | None:
-    for match in QUERY.finditer(text):
-        pairs = [part.partition("=") for part in match[1].split("&")]
-        values = {name: unquote(value) for name, _, value in pairs if re.fullmatch(NAMES, name, re.IGNORECASE)}
-        if is_signed(values):
-            return values, set()
-    return None
-
-
-def _from_script(text: str) -> tuple[dict[str, str], set[str]] | None:
+def _anywhere(text: str) -> Pairs | None:
+    """The first value of each known name, wherever it stands."""
     values: dict[str, str] = {}
     numbers: set[str] = set()
+    is_quoted = False
     for name, value in PAIR.findall(text):
         if name.lower() == "url":  # an address may hold what ends a value here: see URL_LINE
             continue
         if name not in values:
             values[name] = _unquote(value)
+            is_quoted |= values[name] != value
             numbers |= {name} if value.isdigit() else set()
-    return (values, numbers) if is_signed(values) else None
+    is_bundle = is_signed(values) and "serial_no" not in text  # the token of an APIv3 request has a signature, too
+    return Pairs(values, frozenset(numbers if is_quoted else ())) if is_bundle else None
 
 
 def _unquote(value: str) -> str:

@@ -5,24 +5,26 @@ What is read is never believed, only explained: where a text can be read in seve
 
 from __future__ import annotations
 
-import ast
-import json
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
-from typing import Any
-from urllib.parse import urlsplit
+
+from wechat.explain.documents import read_documents
+from wechat.explain.json_objects import spans
+from wechat.explain.messages import Capture, Message, body_readings, encode, header_name, plain
+from wechat.explain.rewritings import readings
 
 MOST_BYTES = 128 * 1024
 METHODS = "GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS"
 REQUEST_LINE = re.compile(rf"({METHODS}) +(\S+)(?: +HTTP/[\d.]+)?", re.IGNORECASE)
 STATUS_LINE = re.compile(r"HTTP/[\d.]+ +(\d{3})\b.*")
 HEADER = re.compile(r"([A-Za-z0-9_-]{2,64}) *: *(.*)")
+KNOWN_HEADER = re.compile(r"wechatpay-|webhook-|authorization|content-|host|date|user-agent|accept|x-")
 LOOSE = re.compile(
     r"(?:HTTP_)?(wechatpay[-_](?:timestamp|nonce|signature-type|signature|serial)|webhook[-_](?:id|timestamp|signature))"
-    r"""["']?\]?\s*(?::|=>|=)\s*(?:\[\s*)?["']?((?:v1,)?[^"'\s,;\]}]+)""",
+    r"""["']?\]?\s*(?::|=>|=)\s*(?:\[\s*)?(?:string\(\d+\) )?["']?((?:v1,)?[^"'\s,;\]}]+)""",
     re.IGNORECASE,
 )
 AUTHORIZATION = re.compile(r"(WECHATPAY2-[A-Za-z0-9-]+\s+.{0,1500}?serial_no=\\?\"?[^\",\s\\]*)", re.DOTALL)
@@ -31,35 +33,20 @@ LOOSE_METHOD = re.compile(rf"(?<![A-Za-z])({METHODS})(?![A-Za-z])")
 LOOSE_TARGET = re.compile(r"(?:https?://[A-Za-z0-9.:-]+)?/v3/[^\s\"'<>\\,]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One HTTP message; ``headers`` have lower-case names. ``bodies`` are all readings of its body, the likeliest
-    first."""
-
-    headers: Mapping[str, str]
-    bodies: tuple[bytes, ...] = (b"",)
-    method: str = ""
-    target: str = ""
-    status: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Capture:
-    """The messages of a text, and the text itself."""
-
-    text: str
-    messages: tuple[Message, ...] = ()
-    dates: tuple[float, ...] = field(default=())
-
-    def find(self, *names: str) -> Message | None:
-        """The first message that has all of these headers."""
-        return next((one for one in self.messages if all(name in one.headers for name in names)), None)
+def read(raw: bytes) -> Iterator[Capture]:
+    """Every reading of ``raw``, the likeliest first. Bytes that are not UTF-8 stay what they are."""
+    texts = list(readings(raw[:MOST_BYTES].decode("utf-8", "surrogateescape").removeprefix("\ufeff")))
+    seen: list[tuple[Message, ...]] = []
+    for find in (_messages, _loose):
+        for text in texts:
+            capture = _capture(text, find(text))
+            if find is _messages or capture.messages not in [(), *seen]:
+                seen.append(capture.messages)
+                yield capture
 
 
-def read(raw: bytes) -> Capture:
-    """What ``raw`` holds. Bytes that are not UTF-8 stay what they are."""
-    text = raw[:MOST_BYTES].decode("utf-8", "surrogateescape").removeprefix("\ufeff")
-    messages = [_without_stray_bytes(one) for one in _messages(text) if one.headers or one.target]
+def _capture(text: str, found: Iterable[Message]) -> Capture:
+    messages = [_without_stray_bytes(one) for one in found if one.headers or one.target]
     dates = [_http_date(one.headers["date"]) for one in messages if "date" in one.headers]
     return Capture(plain(text), tuple(messages), tuple(date for date in dates if date is not None))
 
@@ -70,19 +57,6 @@ def _http_date(text: str) -> float | None:
         return parsedate_to_datetime(text).timestamp()
     except (TypeError, ValueError, OverflowError, OSError):
         return None
-
-
-def encode(text: str) -> bytes:
-    """The bytes that ``text`` was read from."""
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # half a character, as JSON can spell one
-        return text.encode("utf-8", "replace")
-
-
-def plain(text: str) -> str:
-    """``text`` with a mark in place of whatever is no character."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def _without_stray_bytes(message: Message) -> Message:
@@ -99,7 +73,9 @@ def _messages(text: str) -> Iterator[Message]:
     elif found := _dump(text):
         yield from found
     else:
-        yield from _documents(text)
+        for one in read_documents(text):
+            target = LOOSE_TARGET.search(text)
+            yield one if one.target or not target else replace(one, target=target[0])
         yield from _loose(text)
 
 
@@ -126,7 +102,9 @@ def _is_known_header(line: str) -> bool:
     match = HEADER.fullmatch(line.strip())
     return bool(
         match
-        and re.match(r"wechatpay-|webhook-|authorization|content-|host|date|user-agent|accept|x-", _name(match[1]))
+        and re.match(
+            r"wechatpay-|webhook-|authorization|content-|host|date|user-agent|accept|x-", header_name(match[1])
+        )
     )
 
 
@@ -138,7 +116,7 @@ def _block(lines: list[str]) -> Message:
     while at < len(lines) and lines[at].strip():
         match = HEADER.fullmatch(lines[at].strip())
         if match:
-            headers[_name(match[1])] = match[2]
+            headers[header_name(match[1])] = match[2]
         elif not headers or not lines[at].startswith((" ", "\t")):
             break  # the body, without an empty line before it
         at += 1
@@ -150,16 +128,6 @@ def _block(lines: list[str]) -> Message:
         request[2] if request else "",
         int(status[1]) if status else 0,
     )
-
-
-def body_readings(body: bytes, length: str = "") -> tuple[bytes, ...]:
-    """``body`` as it may have been sent: an editor adds a line end, and ``Content-Length`` decides."""
-    found = [body]
-    for each in (body.rstrip(b"\r\n"), body.replace(b"\r\n", b"\n"), body.replace(b"\r\n", b"\n").rstrip(b"\n")):
-        if each not in found:
-            found.append(each)
-    exact = [each for each in found if length == str(len(each))]
-    return tuple(dict.fromkeys([*exact, *found]))
 
 
 # -- curl -------------------------------------------------------------------------------------------------------------
@@ -196,7 +164,7 @@ def _curl_command(text: str) -> list[Message]:
     for word in rest:
         if word in ("-H", "--header"):
             match = HEADER.fullmatch(next(rest, "").strip())
-            headers |= {_name(match[1]): match[2]} if match else {}
+            headers |= {header_name(match[1]): match[2]} if match else {}
         elif word in ("-X", "--request"):
             method = next(rest, "")
         elif word in ("-d", "--data", "--data-raw", "--data-binary"):
@@ -209,68 +177,9 @@ def _curl_command(text: str) -> list[Message]:
 # -- logs and documents -----------------------------------------------------------------------------------------------
 
 
-def _documents(text: str) -> Iterator[Message]:
-    """A JSON (or Python) document with ``headers`` and ``body``, as loggers and serverless platforms write it."""
-    for document in objects(text):
-        headers = next((value for name, value in document.items() if name.lower() in ("headers", "header")), None)
-        if isinstance(headers, dict):
-            yield _from_document(document, headers)
-
-
-def _from_document(document: Mapping[str, Any], headers: Mapping[str, Any]) -> Message:
-    low = {str(name).lower(): value for name, value in document.items()}
-    body = next((low[name] for name in ("body", "data", "rawbody", "raw_body", "payload") if name in low), "")
-    target = next((str(low[name]) for name in ("url", "path", "uri", "target") if name in low), "")
-    values = {
-        _name(str(name)): str(value[0] if isinstance(value, list) and value else value)
-        for name, value in headers.items()
-    }
-    return Message(
-        values,
-        tuple(_dumps(body)),
-        str(low.get("method") or low.get("httpmethod") or ""),
-        target,
-        _status(low.get("status")),
-    )
-
-
-def _status(value: object) -> int:
-    return int(str(value)) if re.fullmatch(r"\d{3}", str(value)) else 0
-
-
-def _dumps(body: object) -> Iterable[bytes]:
-    if isinstance(body, str):
-        return body_readings(encode(body))
-    return [
-        encode(json.dumps(body, ensure_ascii=False, separators=(",", ":"))),
-        encode(json.dumps(body, ensure_ascii=False)),
-    ]
-
-
-def objects(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects that stand in ``text``, outer ones only; a Python dictionary counts where the text is one."""
-    decoder, at, misses = json.JSONDecoder(strict=False), 0, 0
-    while misses < 200 and (at := text.find("{", at)) >= 0:
-        try:
-            value, end = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError):
-            misses, at = misses + 1, at + 1
-            continue
-        at = end
-        if isinstance(value, dict):
-            yield value
-    if misses and text.strip().startswith("{") and len(text) < 20_000:
-        try:
-            value = ast.literal_eval(text.strip())
-        except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-            return
-        if isinstance(value, dict) and all(isinstance(name, str) for name in value):
-            yield value
-
-
 def _loose(text: str) -> Iterator[Message]:
     """Names and values anywhere in lines of a log, with the JSON that stands beside them for a body."""
-    headers = {_name(match[1]): match[2] for match in LOOSE.finditer(text)}
+    headers = {header_name(match[1]): match[2] for match in LOOSE.finditer(text)}
     authorization = AUTHORIZATION.search(text)
     if authorization:
         headers["authorization"] = authorization[1].replace('\\"', '"')
@@ -283,33 +192,7 @@ def _loose(text: str) -> Iterator[Message]:
 
 def _loose_bodies(text: str) -> list[bytes]:
     """The longest JSON object in ``text``, in its own bytes; escaped ones are unescaped."""
-    spans = [text[start:end] for start, end in _spans(text)]
+    parts = [text[start:end] for start, end in spans(text)]
     start, end = text.find(ESCAPED_OBJECT), text.rfind("}") + 1
-    spans += [text[start:end].replace(ESCAPED_QUOTE, '"')] if 0 <= start < end else []
-    return [encode(part) for part in sorted(spans, key=len, reverse=True)] or [b""]
-
-
-def _spans(text: str) -> Iterator[tuple[int, int]]:
-    decoder, at, misses = json.JSONDecoder(strict=False), 0, 0
-    while misses < 200 and (at := text.find("{", at)) >= 0:
-        try:
-            _, end = decoder.raw_decode(text, at)
-            yield at, end
-            at = end
-        except (ValueError, RecursionError):
-            misses, at = misses + 1, at + 1
-
-
-def path_and_query(target: str) -> str:
-    """What of a request's address is signed."""
-    if not re.match(r"https?://", target):
-        return target
-    try:
-        parts = urlsplit(target)
-    except ValueError:
-        return target
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-
-
-def _name(text: str) -> str:
-    return text.lower().replace("_", "-").removeprefix("http-")
+    parts += [text[start:end].replace(ESCAPED_QUOTE, '"')] if 0 <= start < end else []
+    return [encode(part) for part in sorted(parts, key=len, reverse=True)] or [b""]

@@ -13,10 +13,10 @@ from itertools import permutations
 
 from wechat.explain import variants
 from wechat.explain.bundle import Bundle, read_bundle
-from wechat.explain.capture import Capture
 from wechat.explain.conclusion import end, slip
 from wechat.explain.field_changes import Fields, present
 from wechat.explain.fields import explain_fields
+from wechat.explain.messages import Capture
 from wechat.explain.model import Explanation, Keys, Kind, Slip, Verdict
 from wechat.explain.rsa import certificate_for_key, explain_rsa
 from wechat.explain.search import Try, dimension

@@ -16,8 +16,8 @@ from wechat.account.page_signature import page_url, signature
 from wechat.domain.errors import Bilingual
 from wechat.explain import variants
 from wechat.explain.bundle import Bundle, read_bundle
-from wechat.explain.capture import Capture
 from wechat.explain.conclusion import conclude, end, slip
+from wechat.explain.messages import Capture
 from wechat.explain.model import MASK, Explanation, Keys, Kind, Slip, Verdict
 from wechat.explain.resource import key_tries
 from wechat.explain.search import Dimension, Try, dimension, search

@@ -11,19 +11,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from wechat.domain.errors import Bilingual
 from wechat.explain import variants
-from wechat.explain.capture import Capture
 from wechat.explain.conclusion import conclude, end, slip
+from wechat.explain.messages import Capture
 from wechat.explain.model import MASK, Explanation, Keys, Kind, Slip, Verdict
+from wechat.explain.pairs import find_pairs
 from wechat.explain.resource import key_tries
 from wechat.explain.search import Dimension, Try, dimension, search
 from wechat.explain.slips import SlipCode
 from wechat.explain.v2 import read_fields
 
-MOST_QUERY = 4096
 NEED_TOKEN = Bilingual("需要 --key：消息推送配置里的 Token", "--key is needed: the Token of the push settings")
 
 
@@ -44,12 +44,12 @@ def push_query(text: str) -> tuple[Mapping[str, str], str]:
     eaten = "×tamp" if "×tamp=" in text else ""
     eaten = eaten or ("&amp;" if re.search(r"&amp;(?:timestamp|nonce|signature)=", text) else "")
     clean = text.replace("×tamp", "&timestamp").replace("&amp;", "&") if eaten else text
-    found = re.search(r"signature=[0-9A-Fa-f]{40}", clean)
-    if found is None:
-        return {}, ""
-    start = max(clean.rfind(mark, 0, found.start()) for mark in "?\"' \t\r\n<>") + 1
-    query = re.match(r"[^\s\"'<>]*", clean[start : found.end() + MOST_QUERY])
-    return dict(parse_qsl(query[0] if query else "", keep_blank_values=True, max_num_fields=None)), eaten
+    found = find_pairs(clean, _is_query)
+    return (found.values, eaten) if found else ({}, "")
+
+
+def _is_query(values: Mapping[str, str]) -> bool:
+    return {"timestamp", "nonce"} <= set(values) and bool({"signature", "msg_signature"} & set(values))
 
 
 def explain_push(capture: Capture, keys: Keys) -> Explanation:

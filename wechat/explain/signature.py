@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from wechat.domain.errors import Bilingual
 from wechat.explain import capture as captures
 from wechat.explain.bundle import read_bundle
-from wechat.explain.capture import Capture, Message
+from wechat.explain.incomplete import judge_incomplete
 from wechat.explain.jsapi import explain_jsapi
+from wechat.explain.messages import Capture, Message, plain
 from wechat.explain.model import Explanation, Keys, Kind, Slip, Verdict
 from wechat.explain.page import explain_page
 from wechat.explain.push import explain_push, push_query
+from wechat.explain.slips import SlipCode
 from wechat.explain.v2 import explain_refund_notice, explain_v2, read_fields
 from wechat.explain.v3 import SIGNATURE, explain_answer, explain_request
 from wechat.explain.webhook import explain_webhook
@@ -21,6 +23,20 @@ NOT_RECOGNISED = Bilingual(
     "认不出这是什么：请给出带签名的完整报文（请求行、请求头、报文体），或用 --kind 指明",
     "Nothing known here: give the whole signed message (first line, headers, body), or name its kind by --kind",
 )
+MOST_WEIGHT = 3
+UNEXPLAINED = frozenset(
+    {
+        SlipCode.WRONG_KEY,
+        SlipCode.BODY_CHANGED,
+        SlipCode.VALUE_CHANGED,
+        SlipCode.NONCE_DIFFERS,
+        SlipCode.TICKET_DIFFERS,
+        SlipCode.SERIAL_OF_OTHER_KEY,
+        SlipCode.SIGN_MISSING,
+        SlipCode.WRONG_ALGORITHM,
+    }
+)
+"""What is said where nothing that was tried gives the signature; the same text may be read in another way."""
 Explain = Callable[[Capture, Keys, float | None], Explanation]
 
 _EXPLAIN: Mapping[Kind, Explain] = {
@@ -42,11 +58,27 @@ def explain(raw: bytes, keys: Keys, kind: Kind | None = None, now_s: float | Non
 
     No secret of ``keys`` is in the answer.
     """
-    capture = captures.read(raw)
-    found = kind or recognise(capture, keys)
-    if found is None:
-        return Explanation(None, Verdict.UNRECOGNISED, hint=NOT_RECOGNISED)
-    return _EXPLAIN[found](capture, keys, now_s).hide(keys)
+    found = Explanation(None, Verdict.UNRECOGNISED, hint=NOT_RECOGNISED)
+    for capture in captures.read(raw):
+        recognised = kind or recognise(capture, keys)
+        if recognised is None:
+            continue
+        other = _EXPLAIN[recognised](capture, keys, now_s)
+        if _weigh(other) > _weigh(found):
+            found = other
+        if _weigh(found) == MOST_WEIGHT:
+            break
+    return judge_incomplete(found, plain(raw.decode("utf-8", "replace"))).hide(keys)
+
+
+def _weigh(found: Explanation) -> int:
+    """How much is known by one reading of a text: of two readings the one that explains the signature is right."""
+    if found.kind is None:
+        return 0
+    if found.verdict is Verdict.UNRECOGNISED:
+        return 1
+    is_explained = found.signed or any(slip.code not in UNEXPLAINED for slip in found.slips)
+    return MOST_WEIGHT if found.verdict is Verdict.CORRECT or is_explained else 2
 
 
 def explain_notification(

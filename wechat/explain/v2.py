@@ -1,16 +1,20 @@
-"""APIv2's XML: requests, answers, payment notifications, and refund notifications (``req_info``)."""
+"""APIv2's messages: requests, answers, payment notifications, and refund notifications (``req_info``), as XML or as
+the named values that a program logged.
+"""
 
 from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterator, Mapping, Sequence
 
 from wechat.domain.errors import Bilingual, Malformed
-from wechat.explain.capture import Capture, encode
 from wechat.explain.conclusion import slip
-from wechat.explain.field_changes import SPELLINGS
+from wechat.explain.field_changes import OPTIONAL, SPELLINGS
 from wechat.explain.fields import explain_fields
+from wechat.explain.messages import Capture, encode
 from wechat.explain.model import Explanation, Keys, Kind, Slip, Verdict
+from wechat.explain.pairs import find_pairs
 from wechat.explain.resource import explain_req_info
 from wechat.explain.slips import SlipCode
 from wechat.pay.signing import SignType
@@ -21,6 +25,9 @@ ELEMENT = re.compile(
     re.DOTALL,
 )
 """No section of CDATA holds the beginning of another one: so a text of nothing but beginnings is read in one pass."""
+ROOT = re.compile("<(xml|root)>")
+SIGN = re.compile(r"(?:sign|签名)[^0-9A-Za-z]{1,40}([0-9A-Fa-f]{64}|[0-9A-Fa-f]{32})(?![0-9A-Za-z])")
+FIELD_NAMES = {name.replace("_", ""): name for name in (*OPTIONAL, *SPELLINGS, "body", "sign", "req_info")}
 UNSIGNED = Bilingual(
     "这是微信支付的通信错误应答，本来就不带签名；请给出当时发送的请求",
     "This is WeChat Pay's refusal of a request, which carries no signature; give the request that was sent",
@@ -28,11 +35,25 @@ UNSIGNED = Bilingual(
 
 
 def read_fields(text: str) -> dict[str, str]:
-    """The fields of the first XML document in ``text``; empty without one. A document that
-    no strict parser takes is read as far as it goes, because it is to be explained."""
-    document = _find_document(text)
+    """The fields of the message in ``text``: of the XML document, or of named values in any notation; empty without
+    one. A document that no strict parser takes is read as far as it goes, because it is to be explained.
+    """
+    documents = [fields for document in _find_documents(text) if (fields := _parse(document))]
+    return _choose(documents) or _read_pairs(text)
+
+
+def _find_documents(text: str) -> Iterator[str]:
+    """Each document in ``text``, from its root's beginning to the root's end, or to the end of the text."""
+    low, at = text.lower(), 0
+    while match := ROOT.search(low, at):
+        end = low.find(f"</{match[1]}>", match.end())
+        at = len(text) if end < 0 else end + len(match[1]) + 3
+        yield text[match.start() : at]
+
+
+def _parse(document: str) -> dict[str, str]:
     try:
-        return xmlcodec.parse(encode(document)) if document else {}
+        return xmlcodec.parse(encode(document))
     except Malformed:
         return {
             match[1] or match[4]: match[2] if match[2] is not None else html.unescape(match[3] or "").strip()
@@ -40,15 +61,43 @@ def read_fields(text: str) -> dict[str, str]:
         }
 
 
-def _find_document(text: str) -> str:
-    """The first document in ``text``, from its root's beginning to the root's end."""
-    low = text.lower()
-    for name in ("xml", "root"):
-        start = low.find(f"<{name}>")
-        end = low.find(f"</{name}>", start) if start >= 0 else -1
-        if end >= 0:
-            return text[start : end + len(name) + 3]
-    return ""
+def _choose(documents: Sequence[dict[str, str]]) -> dict[str, str]:
+    """Of several messages the one that WeChat Pay refused, or else the first that says something about itself."""
+    refusal = next((at for at, fields in enumerate(documents) if _is_refusal(fields)), len(documents))
+    signed = [at for at, fields in enumerate(documents) if not _is_refusal(fields) and not _is_acknowledgement(fields)]
+    before = [at for at in signed if at < refusal] if refusal < len(documents) else []
+    chosen = before[-1:] or signed[:1] or [0]
+    return documents[chosen[0]] if documents else {}
+
+
+def _is_refusal(fields: Mapping[str, str]) -> bool:
+    return fields.get("return_code") == "FAIL" and not fields.get("sign")
+
+
+def _is_acknowledgement(fields: Mapping[str, str]) -> bool:
+    return set(fields) <= {"return_code", "return_msg"}
+
+
+def _read_pairs(text: str) -> dict[str, str]:
+    """Fields as a program logged them: a map, an array, a form; or the string to sign, and the signature elsewhere."""
+    found = find_pairs(text, _is_message)
+    if found:
+        return {_own_name(name): value for name, value in found.values.items()}
+    found = find_pairs(text, lambda values: "key" in values and {"appid", "mch_id", "nonce_str"} <= set(values))
+    sign = SIGN.search(text)
+    if not found or not sign:
+        return {}
+    return {**{name: value for name, value in found.values.items() if name != "key"}, "sign": sign[1]}
+
+
+def _is_message(values: Mapping[str, str]) -> bool:
+    names = {_own_name(name) for name in values}
+    return "req_info" in names or ("sign" in names and bool({"mch_id", "appid"} & names) and "nonce_str" in names)
+
+
+def _own_name(name: str) -> str:
+    """How WeChat Pay spells what a Go or C# program calls ``MchId`` or ``NonceStr``."""
+    return FIELD_NAMES.get(name.lower(), name) if name[:1].isupper() else name
 
 
 def explain_v2(capture: Capture, keys: Keys) -> Explanation:

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from wechat.explain import variants
-from wechat.explain.capture import Capture, Message, path_and_query
 from wechat.explain.conclusion import end, slip
+from wechat.explain.messages import Capture, Message, path_and_query
 from wechat.explain.model import Explanation, Keys, Kind, Slip, Verdict
 from wechat.explain.resource import explain_resource
 from wechat.explain.rsa import certificate_for_key, explain_rsa, join, show

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import quote, unquote
 
-from wechat.explain.capture import encode
+from wechat.explain.messages import encode
 from wechat.explain.search import Try
 from wechat.explain.slips import SlipCode
 

@@ -15,8 +15,8 @@ from dataclasses import replace
 from wechat.domain.errors import Bilingual
 from wechat.events.signature import PREFIX, parse_secret
 from wechat.explain import variants
-from wechat.explain.capture import Capture, Message
 from wechat.explain.conclusion import conclude, end, slip
+from wechat.explain.messages import Capture, Message
 from wechat.explain.model import Explanation, Keys, Kind, Verdict
 from wechat.explain.search import Dimension, Try, dimension, search
 from wechat.explain.slips import SlipCode

@@ -1,0 +1,39 @@
+"""JSON objects that stand somewhere in a text."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator
+from typing import Any
+
+MOST_MISSES = 200
+LONGEST_LITERAL = 20_000
+
+
+def objects(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects that stand in ``text``, outer ones only; a Python dictionary counts where the text is one."""
+    found = False
+    for start, end in spans(text):
+        found = True
+        yield json.loads(text[start:end], strict=False)
+    if not found and text.strip().startswith("{") and len(text) < LONGEST_LITERAL:
+        try:
+            value = ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+            return
+        if isinstance(value, dict) and all(isinstance(name, str) for name in value):
+            yield value
+
+
+def spans(text: str) -> Iterator[tuple[int, int]]:
+    """Where each of them begins and ends."""
+    decoder, at, misses = json.JSONDecoder(strict=False), 0, 0
+    while misses < MOST_MISSES and (at := text.find("{", at)) >= 0:
+        try:
+            _, end = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            misses, at = misses + 1, at + 1
+            continue
+        yield at, end
+        at = end
