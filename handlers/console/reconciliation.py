@@ -69,7 +69,7 @@ class CalendarHandler(ConsoleHandler):
             records.days(first, last), records.list_open(MOST_OPEN), records.oldest()
         )
         weeks = calendar(first, last, held, Counter(each.day for each in open_ones), oldest or today)
-        months = {"earlier": first - ONE, "later": last + ONE, "month": first, "today": today}
+        months = {"earlier": first - ONE, "later": last + ONE, "month": first, "today": today, "yesterday": today - ONE}
         self.render_console("reconciliation.html", weeks=weeks, classes=STATE_CLASSES, **months)
 
 

@@ -20,6 +20,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "pale_days": Bilingual("浅色：还没有到，或在开始记账之前。", "Pale: still to come, or before the books begin."),
     "before": Bilingual("开始记账之前", "before the books begin"),
     "today": Bilingual("今天", "today"),
+    "yesterday": Bilingual("昨天 {day}", "Yesterday {day}"),
     "not_run": Bilingual("未对账", "not reconciled"),
     "month_csv": Bilingual("导出本月 CSV", "This month as CSV"),
     "month_xlsx": Bilingual("导出本月 XLSX", "This month as XLSX"),

@@ -1,0 +1,244 @@
+"""The days of three people who have a browser and nothing else: the owner, somebody from support, the accountant.
+
+They share one shop, whose clock is moved to the next morning once; each test goes on where the one before it ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from playwright.async_api import Browser, Locator, Page, expect
+
+from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
+from tests.http.client import Shop
+from tests.support.console import PASSWORD, Operator
+from tests.support.servers import running
+from tests.support.service import ServiceProcess, overlay
+from tests.support.simulator import SimulatorProcess
+from wechat.domain.staff import Role
+
+PHONE, DESK = (360, 740), (1280, 860)
+NEXT_MORNING_S = 86_400
+ABOVE = 500
+"""Fen above which a refund needs a second person."""
+ORDER_PAGE = re.compile(r"/console/orders/\w+$")
+
+
+@pytest.fixture(scope="module")
+def simulator(directory: Path) -> Iterator[SimulatorProcess]:
+    """One whose clock may be moved."""
+    process = SimulatorProcess.start(directory / "days-wechat", calendar="simulated")
+    yield process
+    assert process.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def service(directory: Path, simulator: SimulatorProcess) -> Iterator[ServiceProcess]:
+    mongo, redis = EmbeddedMongo(directory / "days-mongo"), EmbeddedRedis(directory / "days-redis")
+    with running(mongo), running(redis):
+        settings = overlay(free_port(), simulator.url, simulator.credentials, mongo.url, redis.url, directory)
+        settings["books"]["directory"] = str(directory / "days-bills")
+        settings["console"] = {"second_person_above": ABOVE}
+        process = ServiceProcess.start(directory, settings, "days")
+        yield process
+        assert process.stop() == 0
+
+
+class Sold(NamedTuple):
+    """Orders of the first day: paid, paid with a lost notification, paid twice, and one that is refunded in WeChat's own
+    console. ``transaction_id`` is that of the first."""
+
+    paid: str
+    late: str
+    twice: str
+    elsewhere: str
+    transaction_id: str
+    day: str
+
+
+@pytest.fixture(scope="module")
+async def sold(service: ServiceProcess, simulator: SimulatorProcess) -> AsyncIterator[Sold]:
+    async with Shop(service.url, simulator) as shop:
+        orders = [await shop.scanned("success", description=f"拿铁 {n}", total=n) for n in (2810, 2820, 2830)]
+        late = await shop.scanned("lost_notification", description="拿铁 2840", total=2840)
+        for number in orders:
+            await until_paid(shop, number)
+        transaction = str((await shop.stored(orders[0]))["transaction_id"])
+        day = str(simulator.control("GET", "clock")["now"])[:10]
+        yield Sold(orders[0], late, orders[1], orders[2], transaction, day)
+
+
+async def until_paid(shop: Shop, number: str) -> None:
+    for _ in range(200):
+        if await shop.state(number) == "SUCCESS":
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(number)
+
+
+class Person:
+    """Somebody at the console. What the browser complains about is in ``complaints``."""
+
+    def __init__(self, page: Page, url: str, name: str) -> None:
+        self.page, self.url, self.name = page, url, name
+        self.complaints: list[str] = []
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    async def log_in(self) -> None:
+        await self.page.goto(f"{self.url}/console/login")
+        await self.page.fill("#name", self.name)
+        await self.page.fill("#password", PASSWORD)
+        await self.page.locator("form.login button").click()
+        await self.page.wait_for_url("**/console/overview")
+
+    async def choose(self, entry: str) -> None:
+        """An entry of the menu, which a phone has behind a button."""
+        if await self.page.locator(".open-menu").is_visible():
+            await self.page.locator(".open-menu").click()
+        await self.page.locator("#menu").get_by_role("link", name=entry, exact=True).click()
+
+    async def find_order(self, text: str) -> None:
+        """By whatever is known of it; its page."""
+        await self.page.fill("#search", text)
+        await self.page.keyboard.press("Enter")
+        await self.page.locator("tr[data-number] a").click()
+        await self.page.wait_for_url(ORDER_PAGE)
+
+    async def press(self, name: str, within: Locator | None = None) -> None:
+        """A button, after the password where it is asked for once more."""
+        place = within or self.page.locator("main")
+        proof = place.locator("[name=step_up]:visible")
+        if await proof.count():
+            await proof.fill(PASSWORD)
+        await place.get_by_role("button", name=name, exact=True).click()
+
+    async def is_told(self, text: str) -> None:
+        await expect(self.page.locator(".flash")).to_contain_text(text)
+
+
+@pytest.fixture(scope="module")
+async def people(browser: Browser, service: ServiceProcess) -> AsyncIterator[Mapping[str, Person]]:
+    """The owner, an administrator, is there already; the two others are added by the owner's day."""
+    names = {each: f"{each}-{secrets.token_hex(4)}" for each in ("owner", "support", "finance")}
+    await Operator(service.url).add_person(names["owner"], Role.ADMIN)
+    async with AsyncExitStack() as stack:
+        persons = {}
+        for each, name in names.items():
+            width, height = PHONE if each == "support" else DESK
+            context = await browser.new_context(locale="zh-CN", viewport={"width": width, "height": height})
+            stack.push_async_callback(context.close)
+            persons[each] = Person(await context.new_page(), service.url, name)
+        yield persons
+        assert [each.complaints for each in persons.values()] == [[], [], []]
+
+
+async def test_the_owner_lets_two_people_in(people: Mapping[str, Person]) -> None:
+    owner = people["owner"]
+    await owner.log_in()
+    for each in ("support", "finance"):
+        await owner.choose("用户")
+        form = owner.page.locator("form[action='/console/people']")
+        await form.locator("#name").fill(people[each].name)
+        await form.locator("#role").select_option(each)
+        await form.locator("#password").fill(PASSWORD)
+        await owner.press("添加用户", form)
+        await owner.is_told(f"已添加用户 {people[each].name}")
+        await people[each].log_in()
+
+
+async def test_support_finds_a_payment_by_what_a_screenshot_shows(people: Mapping[str, Person], sold: Sold) -> None:
+    support = people["support"]
+    for shown in (sold.transaction_id, sold.transaction_id[-6:], sold.paid, sold.paid[-8:], "¥28.10", "拿铁 2810"):
+        await support.find_order(shown)
+        assert support.page.url.endswith(sold.paid), shown
+    await expect(support.page.locator("main")).to_contain_text(sold.transaction_id)
+
+
+async def test_support_says_why_it_is_late(people: Mapping[str, Person], sold: Sold) -> None:
+    support = people["support"]
+    await support.find_order(sold.late)
+    await support.press("向微信支付查单")
+    await expect(support.page.locator(".page-head .badge")).to_have_text("已支付")
+    await expect(support.page.locator(".sentence")).to_contain_text("支付通知没有到达")
+    await expect(support.page.locator("main").get_by_role("link", name="退款", exact=True)).to_have_count(0)
+    await support.page.fill("#note", "已回复用户：通知未到，已查单")
+    await support.press("保存备注")
+    await expect(support.page.locator(".note")).to_have_text("已回复用户：通知未到，已查单")
+
+
+async def test_a_part_is_refunded_with_the_owners_word(people: Mapping[str, Person], sold: Sold) -> None:
+    finance, owner = people["finance"], people["owner"]
+    await finance.find_order(sold.paid)
+    await finance.page.locator("main").get_by_role("link", name="退款", exact=True).click()
+    await finance.page.fill("#amount", "28.11")
+    await finance.page.fill("#reason", "牛奶洒了")
+    await finance.press("确认退款")
+    await expect(finance.page.locator("#amount-error")).to_be_visible()
+    await finance.page.fill("#amount", "8.00")
+    await finance.press("确认退款")
+    await finance.is_told("等待第二人复核")
+    waits = finance.page.locator("section[aria-label='等待第二人复核']")
+    await expect(waits).to_contain_text("¥8.00")
+    await owner.choose("概览")
+    needs = owner.page.locator(".needs li", has_text="牛奶洒了")
+    await needs.get_by_role("link", name="查看").click()
+    await owner.press("复核通过并执行")
+    await owner.is_told("已复核并执行")
+    await expect(finance.page.locator("section[aria-labelledby=refunds]")).to_contain_text("¥8.00", timeout=15_000)
+    await expect(waits).to_have_count(0)
+    await expect(finance.page.locator("section[aria-labelledby=amounts]")).to_contain_text("¥20.10")
+
+
+async def test_yesterday_is_balanced_with_two_differences(
+    people: Mapping[str, Person], sold: Sold, simulator: SimulatorProcess
+) -> None:
+    simulator.control("POST", f"orders/{sold.twice}/payments", {"user": "yi"})
+    simulator.control("POST", "console/refunds", {"out_trade_no": sold.elsewhere, "refund": 700, "reason": "by hand"})
+    simulator.control("POST", "clock", {"advance_s": NEXT_MORNING_S})
+    finance, owner = people["finance"], people["owner"]
+    await finance.choose("对账")
+    await finance.page.get_by_role("link", name="昨天").click()
+    await finance.press("立即对账" if await finance.page.get_by_role("button", name="立即对账").count() else "重新对账")
+    cards = finance.page.locator(".difference")
+    await expect(cards).to_have_count(2)
+    missing, twice = cards.filter(has_text="账单有退款、系统无"), cards.filter(has_text="重复支付")
+    for card, act in ((missing, "查询"), (twice, "退款")):
+        await card.locator("summary").filter(has_text=act).click()
+        await finance.press(act, card)
+    await expect(twice).to_contain_text("退款等待第二人复核")
+    await owner.choose("待复核")
+    await owner.press("复核通过并执行")
+    await owner.is_told("已复核并执行")
+    await finance.press("重新对账")
+    await expect(finance.page.locator(".difference .badge.bad")).to_have_count(0)
+    await finance.page.locator("h1 a").click()  # the calendar of that month
+    await expect(finance.page.locator(f"td a[href='/console/reconciliation/{sold.day}']")).to_contain_text("差异已处理")
+
+
+async def test_the_month_is_exported(people: Mapping[str, Person], sold: Sold) -> None:
+    finance = people["finance"]
+    for kind, begin in (("CSV", "\ufeff日期".encode()), ("XLSX", b"PK")):
+        async with finance.page.expect_download() as download:
+            await finance.page.get_by_role("link", name=f"导出本月 {kind}").click()
+        saved = await download.value
+        assert saved.suggested_filename == f"reconciliation-{sold.day[:7]}.{kind.lower()}"
+        content = await asyncio.to_thread(Path(await saved.path()).read_bytes)
+        assert content.startswith(begin)
+    await finance.choose("订单")
+    await expect(finance.page.locator("tr[data-number]")).to_have_count(4)
+
+
+async def test_the_owner_sees_the_day_before(people: Mapping[str, Person], sold: Sold) -> None:
+    owner = people["owner"]
+    await owner.choose("概览")
+    row = owner.page.locator("#history-table tr", has_text=sold.day)
+    await expect(row).to_contain_text("¥113.00")
+    await owner.choose("审计记录")
+    await expect(owner.page.locator("main")).to_contain_text("复核通过")
