@@ -29,7 +29,7 @@ from wechat.domain.orders import (
 from wechat.domain.payments import MAX_PAYMENTS
 from wechat.domain.ports import WRITES_KEPT
 from wechat.domain.refunds import MAX_FAILED, MAX_REFUNDS
-from wechat.refunds.service import CONSOLE
+from wechat.refunds.drafts import CONSOLE
 
 NOT_A_NO = "SIGN_ERROR"
 """What WeChat answers where our credentials are wrong: nobody has looked at the refund."""

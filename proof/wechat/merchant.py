@@ -35,8 +35,8 @@ from wechat.pay.v2.gateway import V2Gateway
 from wechat.pay.v2.refunds import V2Refunds
 from wechat.pay.v3.gateway import V3Gateway
 from wechat.pay.v3.refunds import V3Refunds
+from wechat.refunds.drafts import RefundDefaults
 from wechat.refunds.late_payments import LatePolicy
-from wechat.refunds.service import RefundDefaults
 from wechat.support.transport import Answer, Request, Transport
 
 MCHID = "1900000001"

@@ -14,8 +14,8 @@ from wechat.domain.facts import Funds
 from wechat.domain.money import Fen
 from wechat.explain.model import Keys
 from wechat.orders.drafts import Item, OrderDefaults
+from wechat.refunds.drafts import RefundDefaults
 from wechat.refunds.late_payments import LatePolicy
-from wechat.refunds.service import RefundDefaults
 
 
 @dataclass(frozen=True, slots=True)

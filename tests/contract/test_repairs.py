@@ -35,9 +35,10 @@ from wechat.pay.gateway import AnotherOrder
 from wechat.reconciliation.books import Action, BookEntry, Difference, DifferenceKind, Status
 from wechat.reconciliation.records import BookRecords
 from wechat.reconciliation.repairs import Repairs
+from wechat.refunds.drafts import RefundDefaults
 from wechat.refunds.late_payments import REASON, LatePayments, LatePolicy, surplus_refund
 from wechat.refunds.requests import RefundRequest
-from wechat.refunds.service import RefundDefaults, Refunds
+from wechat.refunds.service import Refunds
 from wechat.support.claims import Claims
 
 DAY = date(2026, 2, 28)

@@ -34,8 +34,9 @@ from wechat.orders.service import Orders
 from wechat.orders.updates import OrderUpdates
 from wechat.orders.worker import OrderWork
 from wechat.pay.gateway import Gateway, RefundGateway
+from wechat.refunds.drafts import RefundDefaults
 from wechat.refunds.late_payments import LatePayments, LatePolicy
-from wechat.refunds.service import RefundDefaults, Refunds
+from wechat.refunds.service import Refunds
 from wechat.slips.finder import SlipFinder
 from wechat.support.claims import Claims
 from wechat.support.worker import LOOPS, Worker

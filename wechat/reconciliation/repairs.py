@@ -19,7 +19,8 @@ from wechat.reconciliation.books import ACTIONS, Action, Audit, BookEntry, Diffe
 from wechat.reconciliation.ports import BookSource
 from wechat.reconciliation.records import BookRecords
 from wechat.refunds.late_payments import REASON, surplus_refund
-from wechat.refunds.service import BillRefund, Refunds
+from wechat.refunds.drafts import BillRefund
+from wechat.refunds.service import Refunds
 
 MOMENT = timedelta(milliseconds=1)
 

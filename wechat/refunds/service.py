@@ -9,63 +9,38 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from wechat.domain import refunds as transitions
 from wechat.domain.errors import Bilingual, GatewayRefused, Mismatch, MismatchReason, NotFound, RemoteError
-from wechat.domain.facts import Api, Funds, RefundState, RemoteRefund, Verified
-from wechat.domain.money import fen
+from wechat.domain.facts import Api, RefundState, RemoteRefund, Verified
 from wechat.domain.numbers import Claim, NumberUse, refund_number
 from wechat.domain.orders import Order, Refund, TimelineEntry, order_key
 from wechat.domain.ports import NumberStore, Runtime
-from wechat.domain.refunds import LEASE, SENT, LeaseLost, must_be_refundable
-from wechat.domain.times import to_v2
+from wechat.domain.refunds import LEASE, LeaseLost
 from wechat.domain.transitions import stop_checking
 from wechat.orders.updates import REFUND_REFUSED, OrderUpdates
 from wechat.pay.codes import REFUND_NOT_EXIST, is_final
 from wechat.pay.gateway import RefundGateway
+from wechat.refunds.drafts import BillRefund, Drafts, RefundDefaults
 from wechat.refunds.errors import no_refund_api, no_such_refund, raise_refusal, unnamed_refund
 from wechat.refunds.requests import RefundRequest
 from wechat.support.claims import Claims
 from wechat.support.single_flight import SingleFlight
 
 IDEMPOTENCY_LIFE = timedelta(days=2)
-NUMBER_BYTES = 6
 LEASE_BYTES = 6
 UNDER_WAY_S = 20.0
 """Longer than a request takes at all hosts, seconds."""
-CONSOLE = "console"
-CONSOLE_REASON = "商户平台退款"
 MONEY_GOES_BACK = "money_goes_back"
 """The timeline's word for a payment that is returned by policy."""
 REFUND_NOT_NOW = "refund_not_now"
 """WeChat does not take the refund for a reason of our credentials, our rate or our balance; it is sent again."""
 
 log = structlog.get_logger("wechat.refunds")
-
-
-@dataclass(frozen=True, slots=True)
-class RefundDefaults:
-    """Through which API a refund goes, by the order's; an API that is not in ``route`` cannot refund. ``funds`` is what
-    refunds are paid from unless a request says otherwise."""
-
-    mchid: str
-    route: Mapping[Api, Api]
-    notify_url: str
-    funds: Funds | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BillRefund:
-    """A refund as a bill reports it, made at ``at``; ``refund`` in fen."""
-
-    out_refund_no: str
-    transaction_id: str
-    refund: int
-    at: datetime
 
 
 class Refunds:
@@ -82,6 +57,7 @@ class Refunds:
         under_way_s: float = UNDER_WAY_S,
     ) -> None:
         self._defaults = defaults
+        self._drafts = Drafts(defaults, runtime)
         self._under_way_s = under_way_s
         self._gateways = gateways
         self._updates = updates
@@ -106,10 +82,7 @@ class Refunds:
         order = await self._updates.get(self._order_key(out_trade_no))
         if not (wanted.out_refund_no or idempotency_key):
             raise unnamed_refund()
-        self._must_be_refundable(order)
-        number = wanted.out_refund_no or f"{to_v2(self._clock.now())}{self._random.token(NUMBER_BYTES)}"
-        draft = self._draft(order, number, wanted.refund, wanted.reason, by)
-        draft = replace(draft, funds=wanted.funds_account or draft.funds)
+        draft = self._drafts.draft_refund(order, wanted, by)
         if idempotency_key:
             draft = await self._claim(f"refund:{by}:{idempotency_key}", wanted.digest(out_trade_no), draft)
         await self._reserve_number(order, draft.out_refund_no)
@@ -127,12 +100,7 @@ class Refunds:
 
         A payment that is not the order's own is surplus: the order's own money does not pay for it. Raises Conflict.
         """
-        self._must_be_refundable(order)
-        draft = replace(
-            self._draft(order, out_refund_no, order.total, reason, transitions.POLICY),
-            transaction_id=transaction_id,
-            surplus=transaction_id != order.transaction_id,
-        )
+        draft = self._drafts.draft_return(order, transaction_id, out_refund_no, reason)
         await self._reserve_number(order, out_refund_no)
         now = self._clock.now()
         await self._updates.update(order.key, lambda current: _reserve_repayment(current, draft, now))
@@ -143,18 +111,7 @@ class Refunds:
         WeChat is queried, and what it answers is booked. Raises NotFound when it has no such refund, Conflict when the
         order has no room for it, BadRequest, RemoteError, Mismatch.
         """
-        self._must_be_refundable(order)
-        draft = replace(
-            self._draft(order, found.out_refund_no, found.refund, CONSOLE_REASON, CONSOLE),
-            transaction_id=found.transaction_id,
-            surplus=found.transaction_id != order.transaction_id,
-            state=RefundState.PROCESSING,
-            created_at=found.at,
-            sends=1,
-            first_sent_at=found.at,
-            last_sent_at=found.at,
-            timeline=(TimelineEntry(found.at, SENT, CONSOLE),),
-        )
+        draft = self._drafts.draft_found(order, found)
         try:
             fact = await self._gateway(draft).query_refund(draft)
         except GatewayRefused as error:
@@ -315,32 +272,6 @@ class Refunds:
         return _require_refund(await self._updates.get(order.key), refund.out_refund_no)
 
     # -- parts ----------------------------------------------------------------------------------------------------
-
-    def _must_be_refundable(self, order: Order) -> None:
-        """What can be said before anything is stored; how much is left is said where it is reserved."""
-        must_be_refundable(order, self._clock.now())
-        if order.api not in self._defaults.route:
-            raise no_refund_api(order.api)
-
-    def _draft(self, order: Order, out_refund_no: str, refund: int, reason: str, by: str) -> Refund:
-        now = self._clock.now().replace(microsecond=0)
-        return Refund(
-            out_refund_no=out_refund_no,
-            out_trade_no=order.out_trade_no,
-            transaction_id=order.transaction_id,
-            api=self._defaults.route[order.api],
-            appid=order.appid,
-            mchid=order.mchid,
-            refund=fen(refund, field="refund"),
-            total=order.total,
-            reason=reason,
-            by=by,
-            notify_url=self._defaults.notify_url,
-            funds=self._defaults.funds,
-            created_at=now,
-            next_check_at=now,
-            timeline=(TimelineEntry(now, "requested", by),),
-        )
 
     async def _claim(self, key: str, digest: str, draft: Refund) -> Refund:
         """``draft`` under the number that the key stands for."""

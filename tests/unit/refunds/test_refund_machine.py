@@ -56,9 +56,9 @@ from wechat.orders.requests import CreateOrderRequest
 from wechat.orders.updates import OrderUpdates
 from wechat.pay.gateway import Gateway, RefundGateway
 from wechat.reconciliation.books import BookEntry, DifferenceKind, classify
+from wechat.refunds.drafts import BillRefund
 from wechat.refunds.late_payments import REASON, LatePolicy, surplus_refund
 from wechat.refunds.requests import RefundRequest
-from wechat.refunds.service import BillRefund
 from wechat.support.update import Change, Transition
 
 TOTAL = 100
