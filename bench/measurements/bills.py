@@ -77,9 +77,11 @@ def measure(path: Path, count: int, directory: Path) -> Figures:
     parse_s = time.perf_counter() - started
     started = time.perf_counter()
     with MatchDatabase(directory / "scratch.sqlite") as database:
-        database.add_theirs(BookEntry.of_line(line) for line in trade_lines(read_lines(path)))
-        database.add_ours((entry(number) for number in range(count)), of_day=True)
-        differences = sum(classify(p.ours, p.theirs, nth=p.nth, again=p.again) is not None for p in database.pairs())
+        database.add_bill(BookEntry.of_line(line) for line in trade_lines(read_lines(path)))
+        database.add_entries((entry(number) for number in range(count)), of_day=True)
+        differences = sum(
+            classify(p.recorded, p.billed, nth=p.nth, again=p.again) is not None for p in database.pairs()
+        )
         differences += sum(missing_there(ours) is not None for ours in database.missing_from_bill())
     return Figures(parsed, parse_s, time.perf_counter() - started, _peak_mb() - rest_mb, differences)
 

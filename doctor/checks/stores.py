@@ -107,12 +107,12 @@ def judge_old_release(facts: MongoFacts, production: bool) -> Judgement:
     return ok("没有旧版数据", "no data of an old release")
 
 
-def judge_clocks(theirs: datetime | None, ours: datetime) -> Judgement:
+def judge_clocks(remote: datetime | None, local: datetime) -> Judgement:
     """Two machines that disagree: one of them is wrong."""
-    if theirs is None:
+    if remote is None:
         return skip("数据库没有说明", "the database does not say")
-    theirs = theirs.replace(tzinfo=ours.tzinfo) if theirs.tzinfo is None else theirs
-    apart = abs(ours - theirs)
+    remote = remote.replace(tzinfo=local.tzinfo) if remote.tzinfo is None else remote
+    apart = abs(local - remote)
     zh, en = f"与数据库相差 {apart.total_seconds():.0f} 秒", f"{apart.total_seconds():.0f} s from the database's clock"
     fix = paste("timedatectl status && chronyc tracking")
     if apart >= CLOCKS_FAR_APART:

@@ -91,9 +91,9 @@ async def ask_clock(wechat: WeChat) -> Judgement:
     return judge_clock(parsedate_to_datetime(date), wechat.runtime.clock.now())
 
 
-def judge_clock(theirs: datetime, ours: datetime) -> Judgement:
+def judge_clock(remote: datetime, local: datetime) -> Judgement:
     """WeChat Pay refuses signatures that are five minutes off, and so do we."""
-    apart_s = round((ours - theirs).total_seconds())
+    apart_s = round((local - remote).total_seconds())
     zh, en = f"与微信支付相差 {apart_s:+d} 秒", f"{apart_s:+d} s from WeChat Pay's clock"
     fix = paste("sudo timedatectl set-ntp true && timedatectl status")
     if abs(apart_s) >= CLOCK_FAIL_S:

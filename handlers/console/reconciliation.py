@@ -87,7 +87,7 @@ class DayHandler(ConsoleHandler):
             day=day,
             result=result,
             page=page,
-            ledger=double_entry(result.theirs) if result else None,
+            ledger=double_entry(result.billed) if result else None,
             now=self.services.clock.now(),
             waiting=await self._list_waiting(),
             after=self.services.settings.books.after,
@@ -186,7 +186,7 @@ class MonthFileHandler(BookFiles, ConsoleHandler):
         rows: list[exports.Row] = [[self.t(name) for name in names]]
         for each in days:
             if each.result:
-                sums = [getattr(each.result.theirs, name) for name in MONTH_SUMS]
+                sums = [getattr(each.result.billed, name) for name in MONTH_SUMS]
                 cells = [n if name in COUNTS else yuan_as_number(n) for name, n in zip(MONTH_SUMS, sums, strict=True)]
                 rows.append([each.day.isoformat(), *cells, sum(each.result.found.values())])
         return rows

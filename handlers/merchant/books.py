@@ -84,7 +84,7 @@ class LedgerHandler(_DayHandler):
             sums, unread = await asyncio.to_thread(_order_sums, bill, number)
         else:
             result = await self.result(day)
-            sums, unread = result.theirs, result.unread
+            sums, unread = result.billed, result.unread
         order = {"out_trade_no": number} if number else {}
         incomplete = {"unread_lines": list(unread)} if unread else {}
         self.write_json({"date": day.isoformat(), **order, **ledger_view(double_entry(sums)), **incomplete})
@@ -112,8 +112,8 @@ def result_view(result: Reconciliation) -> dict[str, Any]:
         "date": result.day.isoformat(),
         "started_at": to_v3(result.started_at),
         "finished_at": to_v3(result.finished_at),
-        "ours": {name: getattr(result.ours, name) for name in ("payments", "received", "refunds", "refunded")},
-        "wechat": sums_view(result.theirs),
+        "ours": {name: getattr(result.recorded, name) for name in ("payments", "received", "refunds", "refunded")},
+        "wechat": sums_view(result.billed),
         "unread_lines": list(result.unread),
         "found": {kind.value: count for kind, count in sorted(result.found.items())},
     }
@@ -131,8 +131,8 @@ def difference_view(difference: Difference) -> dict[str, Any]:
         "kind": difference.kind.value,
         "status": difference.status.value,
         "actions": [action.value for action in actions],
-        "ours": _entry_view(difference.ours),
-        "wechat": _entry_view(difference.theirs),
+        "ours": _entry_view(difference.recorded),
+        "wechat": _entry_view(difference.billed),
         "found_at": to_v3(difference.found_at),
         "audit": [
             {

@@ -65,13 +65,13 @@ def difference_row(difference: Difference, lang: str) -> list[Cell]:
         KINDS[difference.kind].to(lang),
         STATUSES[difference.status].to(lang),
         *numbers[:4],
-        *_side(difference.ours, lang, numbers.is_refund),
-        *_side(difference.theirs, lang, numbers.is_refund),
+        *_side(difference.recorded, lang, numbers.is_refund),
+        *_side(difference.billed, lang, numbers.is_refund),
         difference.found_at,
         "; ".join(_format_audit(line, lang, numbers.is_refund) for line in difference.audit),
         difference.id,
         difference.kind.value,
-        *(side.state if side else "" for side in (difference.ours, difference.theirs)),
+        *(side.state if side else "" for side in (difference.recorded, difference.billed)),
     ]
 
 
@@ -81,7 +81,7 @@ def summary_rows(result: Reconciliation, lang: str) -> list[Row]:
     rows: list[Row] = [[result.day.isoformat(), ours.to(lang), theirs.to(lang)]]
     for name, text in SUMS:
         rows.append(
-            [text.to(lang), "" if name in ("fee", "net") else _sum(result.ours, name), _sum(result.theirs, name)]
+            [text.to(lang), "" if name in ("fee", "net") else _sum(result.recorded, name), _sum(result.billed, name)]
         )
     if result.unread:
         lines = ", ".join(map(str, result.unread))

@@ -79,13 +79,16 @@ def _day_is_equal(day: BookDay, evidence: Evidence) -> Wrong:
     lines = evidence.bills.right_lines(day.day)
     if day.result is None or not lines:
         return
-    ours, remote = day.result.ours, day.result.theirs
+    recorded, remote = day.result.recorded, day.result.billed
     if _sums(lines) != (remote.payments, remote.received, remote.refunds, remote.refunded, remote.fee):
         yield f"the bill of {day.day} adds up to {_sums(lines)}, and was taken for {remote}", ""
     firsts = [order.transaction_id for order in evidence.orders.values()]
     own = [line.amount for line in lines if not line.out_refund_no and line.transaction_id in firsts]
-    if (len(own), sum(own)) != (ours.payments, ours.received):
-        yield f"{len(own)} payments of {sum(own)} on {day.day} are taken for {ours.payments} of {ours.received}", ""
+    if (len(own), sum(own)) != (recorded.payments, recorded.received):
+        yield (
+            f"{len(own)} payments of {sum(own)} on {day.day} are taken for {recorded.payments} of {recorded.received}",
+            "",
+        )
 
 
 def _ledger_is_equal(days: Sequence[BookDay], evidence: Evidence) -> Wrong:
@@ -93,7 +96,7 @@ def _ledger_is_equal(days: Sequence[BookDay], evidence: Evidence) -> Wrong:
     wallet = 0
     for day in days:
         if day.result is not None:
-            ledger = double_entry(day.result.theirs)
+            ledger = double_entry(day.result.billed)
             wallet += ledger.balance(Account.WALLET)
             if ledger.debit != ledger.credit:
                 yield f"the ledger of {day.day} has {ledger.debit} on one side and {ledger.credit} on the other", ""
@@ -202,7 +205,7 @@ def _planted_is_found(differences: Sequence[Difference], evidence: Evidence) -> 
             continue
         sums = _sums(bill.wrong)
         for at_s, result in evidence.journal.results[day]:
-            remote = result.theirs
+            remote = result.billed
             used = sums == (remote.payments, remote.received, remote.refunds, remote.refunded, remote.fee)
             if used and bill.lines != bill.wrong and _must_be_seen(bill, touched, at_s, evidence):
                 yield f"{bill.fault} of {day}, and nothing was found", touched.number

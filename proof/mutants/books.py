@@ -26,32 +26,32 @@ BOOK_MUTANTS = (
     Mutant(
         "a refund about midnight must be on the bill of its day by our clock",
         RECONCILIATION,
-        " and not (ours.is_refund and elsewhere(ours)):",
+        " and not (recorded.is_refund and elsewhere(recorded)):",
         ":",
     ),
     Mutant(
         "that there is no bill is believed at once",
         RECONCILIATION,
-        "if bill.path is None and (ours.payments or ours.refunds) and self._clock.now() < evening_after(bill.day):",
+        "if bill.path is None and has_entries and self._clock.now() < evening_after(bill.day):",
         "if False:",
     ),
     Mutant("nobody is told of differences", RECONCILIATION, "        if open_count:  #", "        if False:  #"),
     Mutant(
         "a payment of a closed order on the bill is not ours",
         BOOKS,
-        "return DifferenceKind.MISSING_HERE if ours.state == TradeState.NOTPAY else DifferenceKind.STATE",
-        "return DifferenceKind.MISSING_HERE if ours.state == TradeState.NOTPAY else None",
+        "return DifferenceKind.MISSING_HERE if recorded.state == TradeState.NOTPAY else DifferenceKind.STATE",
+        "return DifferenceKind.MISSING_HERE if recorded.state == TradeState.NOTPAY else None",
     ),
     Mutant(
         "a second payment on the bill is not seen",
         BOOKS,
-        "another = nth > 1 if unpaid else ours.transaction_id != theirs.transaction_id",
+        "another = nth > 1 if unpaid else recorded.transaction_id != billed.transaction_id",
         "another = False",
     ),
     Mutant(
         "the amounts of a bill are not compared",
         BOOKS,
-        "if (ours.amount, ours.currency) != (theirs.amount, theirs.currency):",
+        "if (recorded.amount, recorded.currency) != (billed.amount, billed.currency):",
         "if False:",
     ),
     Mutant(

@@ -95,8 +95,8 @@ def _write_result(result: Reconciliation) -> Document:
     return {
         "started_at": result.started_at,
         "finished_at": result.finished_at,
-        "ours": _write_sums(result.ours),
-        "theirs": _write_sums(result.theirs),
+        "ours": _write_sums(result.recorded),
+        "theirs": _write_sums(result.billed),
         "found": {kind.value: count for kind, count in result.found.items()},
         "unread": list(result.unread),
     }
@@ -107,8 +107,8 @@ def read_result(day: date, document: Document) -> Reconciliation:
         day=day,
         started_at=document["started_at"],
         finished_at=document["finished_at"],
-        ours=_read_sums(document["ours"]),
-        theirs=_read_sums(document["theirs"]),
+        recorded=_read_sums(document["ours"]),
+        billed=_read_sums(document["theirs"]),
         found={DifferenceKind(kind): int(count) for kind, count in document["found"].items()},
         unread=tuple([int(line) for line in document.get("unread", ())]),
     )
@@ -126,7 +126,8 @@ def _read_sums(document: Document) -> Totals:
 
 
 def _write_difference(difference: Difference) -> Document:
-    """``open_at`` is derived: only open ones have it, so that they are found among all others."""
+    """``ours`` is the recorded side and ``theirs`` the bill's, as releases before named them. ``open_at`` is derived:
+    only open ones have it, so that they are found among all others."""
     open_at = {"open_at": difference.found_at} if difference.status is Status.OPEN else {}
     return {
         **open_at,
@@ -134,8 +135,8 @@ def _write_difference(difference: Difference) -> Document:
         "day": difference.day.isoformat(),
         "day_key": day_key(difference.mchid, difference.day),
         "kind": difference.kind.value,
-        "ours": difference.ours._asdict() if difference.ours else None,
-        "theirs": difference.theirs._asdict() if difference.theirs else None,
+        "ours": difference.recorded._asdict() if difference.recorded else None,
+        "theirs": difference.billed._asdict() if difference.billed else None,
         "found_at": difference.found_at,
         "seen_at": difference.seen_at,
         "status": difference.status.value,
@@ -149,8 +150,8 @@ def _read_difference(document: Document) -> Difference:
         mchid=document["mchid"],
         day=date.fromisoformat(document["day"]),
         kind=DifferenceKind(document["kind"]),
-        ours=_read_entry(document["ours"]),
-        theirs=_read_entry(document["theirs"]),
+        recorded=_read_entry(document["ours"]),
+        billed=_read_entry(document["theirs"]),
         found_at=document["found_at"],
         seen_at=document["seen_at"],
         status=Status(document["status"]),

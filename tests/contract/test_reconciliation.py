@@ -136,10 +136,10 @@ async def test_of_a_thousand_lines_every_planted_difference_is_found_and_none_in
     assert result.found == shop.planted == Counter(difference.kind for difference in found)
     assert all(difference.status is Status.OPEN for difference in found)
     assert await records.result(DAY) == result
-    assert result.theirs.payments + result.theirs.refunds == len(shop.lines)
-    assert result.theirs.received == sum(line.total for line in shop.lines)
-    assert result.ours.received == sum(order.total for order in shop.payments.values() if order.payments)
-    assert result.ours.refunded == sum(refund.refund for refund in shop.refunds.values())
+    assert result.billed.payments + result.billed.refunds == len(shop.lines)
+    assert result.billed.received == sum(line.total for line in shop.lines)
+    assert result.recorded.received == sum(order.total for order in shop.payments.values() if order.payments)
+    assert result.recorded.refunded == sum(refund.refund for refund in shop.refunds.values())
 
 
 async def test_a_day_that_agrees_has_equal_sums_and_no_difference(
@@ -150,7 +150,7 @@ async def test_a_day_that_agrees_has_equal_sums_and_no_difference(
     gateway.lines = shop.lines
     result = await reconciler.run(DAY)
     assert result.found == {}
-    ours, theirs = result.ours, result.theirs
+    ours, theirs = result.recorded, result.billed
     assert (ours.payments, ours.received, ours.refunds, ours.refunded) == (
         theirs.payments,
         theirs.received,
@@ -169,9 +169,9 @@ async def test_a_difference_keeps_when_its_line_says_it_happened(
     await shop.store(storage)
     gateway.lines = shop.lines
     await reconciler.run(DAY)
-    refund, payment = sorted(await everything(records), key=lambda one: one.theirs is None)
-    assert (refund.theirs and refund.theirs.time, refund.ours) == ("2026-02-28T23:49:59+08:00", None)
-    assert (payment.theirs, payment.ours and payment.ours.time) == (None, "")
+    refund, payment = sorted(await everything(records), key=lambda one: one.billed is None)
+    assert (refund.billed and refund.billed.time, refund.recorded) == ("2026-02-28T23:49:59+08:00", None)
+    assert (payment.billed, payment.recorded and payment.recorded.time) == (None, "")
 
 
 async def test_the_order_of_the_lines_changes_nothing(

@@ -70,26 +70,26 @@ async def test_a7_a_till_payment_that_was_taken_back_nets_to_zero(day: Day, orde
     lines = [payment, taken_back(payment)][::order_of_lines]
     result, differences = await day.reconcile(*lines)
     assert (differences, day.telemetry.raised) == ([], [])
-    assert result.theirs.received - result.theirs.refunded == result.ours.received - result.ours.refunded
-    wallet = double_entry(result.theirs).balance(Account.WALLET) + result.theirs.fee  # ours knows of no fees
-    assert wallet == double_entry(result.ours).balance(Account.WALLET)
+    assert result.billed.received - result.billed.refunded == result.recorded.received - result.recorded.refunded
+    wallet = double_entry(result.billed).balance(Account.WALLET) + result.billed.fee  # ours knows of no fees
+    assert wallet == double_entry(result.recorded).balance(Account.WALLET)
 
 
 async def test_a7_a_reversal_alone_is_money_that_went_out(day: Day) -> None:
     """The payment was on an earlier day's bill."""
     result, differences = await day.reconcile(taken_back(till_payment()))
     assert differences == []
-    assert result.theirs.refunded - result.ours.refunded == 500
-    assert result.theirs.payments == result.ours.payments
+    assert result.billed.refunded - result.recorded.refunded == 500
+    assert result.billed.payments == result.recorded.payments
 
 
 async def test_a7_an_order_of_ours_that_was_taken_back_is_told_of_once_with_its_amount(day: Day) -> None:
     payment = day.shop.lines[day.shop.line(1)]
     _, [difference] = await day.reconcile(taken_back(payment))
     assert difference.kind is DifferenceKind.STATE
-    assert difference.theirs is not None
-    assert (difference.theirs.state, difference.theirs.amount) == ("REVOKED", payment.total)
-    assert difference.theirs.out_trade_no == order(1)
+    assert difference.billed is not None
+    assert (difference.billed.state, difference.billed.amount) == ("REVOKED", payment.total)
+    assert difference.billed.out_trade_no == order(1)
 
 
 def test_a7_an_unpaid_order_is_no_double_payment_because_of_one_that_was_taken_back() -> None:
@@ -162,8 +162,8 @@ async def test_b10_one_bad_line_is_told_by_its_number_and_the_rest_of_the_day_is
     assert [(each.kind, each.numbers.out_trade_no) for each in differences] == [
         (DifferenceKind.MISSING_THERE, hurt.out_trade_no)
     ]
-    assert (result.ours.payments, result.theirs.payments) == (10, 9)
-    assert result.theirs.received == result.ours.received - hurt.total
+    assert (result.recorded.payments, result.billed.payments) == (10, 9)
+    assert result.billed.received == result.recorded.received - hurt.total
     assert day.telemetry.alarms("bill_lines_unread") == 1
 
 
@@ -184,4 +184,4 @@ async def test_b10_a_line_break_within_a_field_is_no_bad_line(day: Day) -> None:
     number = day.shop.payments[3].out_trade_no
     day.gateway.edit = spoil(number, b",`CNY,`", b",`CNY\r\n,`")
     result, _ = await day.reconcile()
-    assert (result.unread, result.theirs.payments) == ((), 10)
+    assert (result.unread, result.billed.payments) == ((), 10)

@@ -388,8 +388,8 @@ def _must_match(refund: Refund, remote: RemoteRefund) -> None:
         MismatchReason.REFUND: (refund.refund, remote.refund),
         MismatchReason.REFUND_TOTAL: (refund.total, remote.total),
     }
-    for reason, (ours, expected) in pairs.items():
-        if ours != expected:
+    for reason, (value, expected) in pairs.items():
+        if value != expected:
             raise Mismatch(reason)
 
 

@@ -161,7 +161,7 @@ def same_order(call: str, order: Order, found: Transaction) -> Transaction:
 
 def same_refund(call: str, refund: Refund, found: RemoteRefund) -> RemoteRefund:
     """``found``, if it speaks of ``refund`` and its amounts; otherwise it proves nothing about ours."""
-    ours = (refund.mchid, refund.out_refund_no, refund.out_trade_no, refund.refund, refund.total)
-    if (found.mchid, found.out_refund_no, found.out_trade_no, found.refund, found.total) != ours:
+    asked = (refund.mchid, refund.out_refund_no, refund.out_trade_no, refund.refund, refund.total)
+    if (found.mchid, found.out_refund_no, found.out_trade_no, found.refund, found.total) != asked:
         raise OutcomeUnknown(call, wire_message="the answer is about another refund")
     return found

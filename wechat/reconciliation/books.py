@@ -21,7 +21,7 @@ from wechat.pay.bills.parser import TradeLine
 FEE_UNITS_PER_FEN = 1000  # 1/100,000 yuan
 UNPAID = frozenset({TradeState.NOTPAY, TradeState.CLOSED})
 NOT_ACCEPTED = frozenset({RefundState.REQUESTED, RefundState.REFUSED})
-"""States in which WeChat does not have a refund of ours."""
+"""States of a recorded refund that WeChat does not have."""
 NOT_BACK = NOT_ACCEPTED | {RefundState.CLOSED}
 """States in which no money has left."""
 REVERSED = "REVOKED"
@@ -33,7 +33,7 @@ REFUND_STATES: Mapping[str, frozenset[RefundState]] = {
     "SUCCESS": frozenset({RefundState.SUCCESS}),
     FAILED: frozenset({RefundState.CLOSED}),
 }
-"""Which states of ours a bill's 退款状态 leaves room for. A bill is not updated later, so anything else (PROCESSING,
+"""Which recorded states agree with a bill's 退款状态. A bill is not updated later, so anything else (PROCESSING,
 CHANGE) only says that WeChat took the refund."""
 
 ACCEPTED = frozenset(RefundState) - NOT_ACCEPTED
@@ -49,7 +49,7 @@ class DifferenceKind(StrEnum):
     REFUND_MISSING_HERE = "refund_missing_here"
     REFUND_MISSING_THERE = "refund_missing_there"
     DOUBLE_PAYMENT = "double_payment"  # one more payment than the order knows of
-    UNKNOWN_NUMBER = "unknown_number"  # no order of ours has it
+    UNKNOWN_NUMBER = "unknown_number"  # no order here has it
 
 
 class Action(StrEnum):
@@ -144,8 +144,8 @@ class Difference:
     mchid: str
     day: date
     kind: DifferenceKind
-    ours: BookEntry | None
-    theirs: BookEntry | None
+    recorded: BookEntry | None
+    billed: BookEntry | None
     found_at: datetime
     seen_at: datetime
     status: Status = Status.OPEN
@@ -157,19 +157,19 @@ class Difference:
         mchid: str,
         day: date,
         kind: DifferenceKind,
-        ours: BookEntry | None,
-        theirs: BookEntry | None,
+        recorded: BookEntry | None,
+        billed: BookEntry | None,
         now: datetime,
     ) -> Self:
-        """A new difference, identified by what it says. At least one of ``ours`` and ``theirs`` is given."""
-        numbers = _either(ours, theirs)[:4]
+        """A new difference, identified by what it says. At least one of ``recorded`` and ``billed`` is given."""
+        numbers = _either(recorded, billed)[:4]
         identity = "\n".join((mchid, day.isoformat(), kind, *numbers))
-        return cls(sha256(identity.encode()).hexdigest()[:32], mchid, day, kind, ours, theirs, now, now)
+        return cls(sha256(identity.encode()).hexdigest()[:32], mchid, day, kind, recorded, billed, now, now)
 
     @property
     def numbers(self) -> BookEntry:
         """The side that has the numbers: WeChat's where it spoke."""
-        return _either(self.ours, self.theirs)
+        return _either(self.recorded, self.billed)
 
 
 def find_again(difference: Difference, now: datetime) -> Difference:
@@ -215,57 +215,59 @@ class Totals:
 class Reconciliation:
     """The result of a run. ``found`` counts the differences of each kind, settled ones too.
 
-    ``unread`` are the numbers of the bill's lines that made no sense: ``theirs`` lacks them, and what they say of our
+    ``unread`` are the numbers of the bill's lines that made no sense: ``billed`` lacks them, and what they say of our
     entries is not known, so those stand among the differences.
     """
 
     day: date
     started_at: datetime
     finished_at: datetime
-    ours: Totals
-    theirs: Totals
+    recorded: Totals
+    billed: Totals
     found: Mapping[DifferenceKind, int] = field(default_factory=dict)
     unread: tuple[int, ...] = ()
 
 
 def classify(
-    ours: BookEntry | None, theirs: BookEntry, *, nth: int = 1, again: bool = False, taken_back: bool = False
+    recorded: BookEntry | None, billed: BookEntry, *, nth: int = 1, again: bool = False, taken_back: bool = False
 ) -> DifferenceKind | None:
     """How a bill line differs from what we have under its number; None when it does not.
 
     ``nth`` counts the lines of that number up to this one; ``again``: an earlier line had the same numbers.
     ``taken_back``: the bill has a reversal of this payment, so that the two lines add up to nothing.
     """
-    if theirs.is_refund:
-        return _judge_refund(ours, theirs, again)
-    return _judge_reversal(ours, theirs) if taken_back else _judge_payment(ours, theirs, nth, again)
+    if billed.is_refund:
+        return _classify_refund(recorded, billed, again)
+    return _classify_reversal(recorded, billed) if taken_back else _classify_payment(recorded, billed, nth, again)
 
 
-def _judge_payment(ours: BookEntry | None, theirs: BookEntry, nth: int, again: bool) -> DifferenceKind | None:
-    if ours is None:
+def _classify_payment(recorded: BookEntry | None, billed: BookEntry, nth: int, again: bool) -> DifferenceKind | None:
+    if recorded is None:
         return DifferenceKind.UNKNOWN_NUMBER
-    unpaid = ours.state in UNPAID
-    another = nth > 1 if unpaid else ours.transaction_id != theirs.transaction_id
+    unpaid = recorded.state in UNPAID
+    another = nth > 1 if unpaid else recorded.transaction_id != billed.transaction_id
     if again or another:
         return DifferenceKind.DOUBLE_PAYMENT
     if unpaid:
-        return DifferenceKind.MISSING_HERE if ours.state == TradeState.NOTPAY else DifferenceKind.STATE
-    if (ours.amount, ours.currency) != (theirs.amount, theirs.currency):
+        return DifferenceKind.MISSING_HERE if recorded.state == TradeState.NOTPAY else DifferenceKind.STATE
+    if (recorded.amount, recorded.currency) != (billed.amount, billed.currency):
         return DifferenceKind.AMOUNT
-    return None if theirs.state == "SUCCESS" else DifferenceKind.STATE
+    return None if billed.state == "SUCCESS" else DifferenceKind.STATE
 
 
-def _judge_reversal(ours: BookEntry | None, theirs: BookEntry) -> DifferenceKind | None:
+def _classify_reversal(recorded: BookEntry | None, billed: BookEntry) -> DifferenceKind | None:
     """Only an order that counts as paid by what was taken back differs; that is said once, of the reversal."""
-    paid_by_it = ours is not None and ours.state not in UNPAID and ours.transaction_id == theirs.transaction_id
-    return DifferenceKind.STATE if paid_by_it and theirs.state == REVERSED else None
+    paid_by_it = (
+        recorded is not None and recorded.state not in UNPAID and recorded.transaction_id == billed.transaction_id
+    )
+    return DifferenceKind.STATE if paid_by_it and billed.state == REVERSED else None
 
 
-def missing_there(ours: BookEntry) -> DifferenceKind | None:
-    """What it means that the bill says nothing of ``ours``; None when it need not."""
-    if ours.is_refund:
-        return None if ours.state in NOT_ACCEPTED else DifferenceKind.REFUND_MISSING_THERE
-    return None if ours.state in UNPAID else DifferenceKind.MISSING_THERE
+def missing_there(recorded: BookEntry) -> DifferenceKind | None:
+    """What it means that the bill says nothing of ``recorded``; None when it need not."""
+    if recorded.is_refund:
+        return None if recorded.state in NOT_ACCEPTED else DifferenceKind.REFUND_MISSING_THERE
+    return None if recorded.state in UNPAID else DifferenceKind.MISSING_THERE
 
 
 def rounded_fen(fee_e5: int) -> int:
@@ -300,7 +302,7 @@ class Tally:
             self._add_refund(line.refund, line.settled_refund)
 
     def entry(self, entry: BookEntry) -> None:
-        """Add a payment of ours or a refund whose money left; of coupons and fees only the bill knows."""
+        """Add a recorded payment, or a refund whose money left; of coupons and fees only the bill knows."""
         if entry.is_refund and entry.state not in NOT_BACK:
             self._add_refund(entry.amount, entry.amount)
         elif not entry.is_refund:
@@ -329,16 +331,16 @@ class Tally:
         self._refunded, self._settled_refunded = self._refunded + refund, self._settled_refunded + settled
 
 
-def _judge_refund(ours: BookEntry | None, theirs: BookEntry, again: bool) -> DifferenceKind | None:
-    if ours is None or again:
+def _classify_refund(recorded: BookEntry | None, billed: BookEntry, again: bool) -> DifferenceKind | None:
+    if recorded is None or again:
         return DifferenceKind.REFUND_MISSING_HERE
-    if (ours.amount, ours.out_trade_no) != (theirs.amount, theirs.out_trade_no):
+    if (recorded.amount, recorded.out_trade_no) != (billed.amount, billed.out_trade_no):
         return DifferenceKind.AMOUNT
-    return None if ours.state in REFUND_STATES.get(theirs.state, ACCEPTED) else DifferenceKind.STATE
+    return None if recorded.state in REFUND_STATES.get(billed.state, ACCEPTED) else DifferenceKind.STATE
 
 
-def _either(ours: BookEntry | None, theirs: BookEntry | None) -> BookEntry:
-    found = theirs or ours
+def _either(recorded: BookEntry | None, billed: BookEntry | None) -> BookEntry:
+    found = billed or recorded
     if found is None:
         raise ValueError("a difference has a side")
     return found

@@ -20,40 +20,40 @@ _SCHEMA = """
 pragma journal_mode = off;
 pragma synchronous = off;
 pragma temp_store = file;
-create table theirs (
+create table billed (
     line integer primary key, key text, out_trade_no text, transaction_id text, out_refund_no text, refund_id text,
     amount integer, currency text, state text, time text
 );
-create table ours (
+create table recorded (
     of_day integer, key text primary key, out_trade_no text, transaction_id text, out_refund_no text, refund_id text,
     amount integer, currency text, state text, time text
 ) without rowid;
 """
-_ADD_THEIRS = "insert into theirs values (null, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_ADD_OURS = "insert or ignore into ours values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INDEX = "create index theirs_key on theirs (key)"
+_ADD_BILLED = "insert into billed values (null, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD_RECORDED = "insert or ignore into recorded values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INDEX = "create index billed_key on billed (key)"
 _UNMATCHED_KEYS = """
-select distinct key from theirs where not exists (select 1 from ours where ours.key = theirs.key) and key > ?
+select distinct key from billed where not exists (select 1 from recorded where recorded.key = billed.key) and key > ?
 order by key limit ?
 """
 _PAIRS = f"""
-select theirs.*, ours.*, theirs.transaction_id in (select transaction_id from theirs where state = '{REVERSED}')
-from theirs left join ours on ours.key = theirs.key order by theirs.key, theirs.line
+select billed.*, recorded.*, billed.transaction_id in (select transaction_id from billed where state = '{REVERSED}')
+from billed left join recorded on recorded.key = billed.key order by billed.key, billed.line
 """  # noqa: S608 - a constant
 _MISSING_FROM_BILL = """
-select * from ours where of_day and not exists (
-    select 1 from theirs where theirs.key = ours.key
-    and (ours.out_refund_no > '' or theirs.transaction_id = ours.transaction_id)
+select * from recorded where of_day and not exists (
+    select 1 from billed where billed.key = recorded.key
+    and (recorded.out_refund_no > '' or billed.transaction_id = recorded.transaction_id)
 )
 """
-_KEY, _THEIRS, _OURS, _TAKEN_BACK = 1, slice(2, 10), slice(12, 20), 20  # where they stand in a row of _PAIRS
+_KEY, _BILLED, _RECORDED, _TAKEN_BACK = 1, slice(2, 10), slice(12, 20), 20  # where they stand in a row of _PAIRS
 
 
 class Pair(NamedTuple):
     """A bill line and what we have under its number; the rest as ``classify`` takes it."""
 
-    theirs: BookEntry
-    ours: BookEntry | None
+    billed: BookEntry
+    recorded: BookEntry | None
     nth: int
     again: bool
     taken_back: bool
@@ -72,17 +72,17 @@ class MatchDatabase:
     def __exit__(self, *_: object) -> None:
         self._database.close()
 
-    def add_theirs(self, entries: Iterable[BookEntry]) -> None:
-        """Take in the bill, which comes once."""
-        self._insert(_ADD_THEIRS, ((_key(entry), *entry) for entry in entries))
+    def add_bill(self, entries: Iterable[BookEntry]) -> None:
+        """Add the bill's lines, once."""
+        self._insert(_ADD_BILLED, ((_key(entry), *entry) for entry in entries))
         self._database.execute(_INDEX)
 
-    def add_ours(self, entries: Iterable[BookEntry], *, of_day: bool) -> None:
-        """Take in entries of ours; those ``of_day`` are looked for on the bill, the others only stand by."""
-        self._insert(_ADD_OURS, ((of_day, _key(entry), *entry) for entry in entries))
+    def add_entries(self, entries: Iterable[BookEntry], *, of_day: bool) -> None:
+        """Add recorded entries; those ``of_day`` must be on the bill, the others may."""
+        self._insert(_ADD_RECORDED, ((of_day, _key(entry), *entry) for entry in entries))
 
     def unmatched_keys(self, after: str) -> list[str]:
-        """The next keys after ``after`` of bill lines that nothing of ours stands beside; empty at the end."""
+        """The next keys after ``after`` of bill lines without a recorded entry; empty at the end."""
         return [key for (key,) in self._database.execute(_UNMATCHED_KEYS, (after, BATCH))]
 
     def pairs(self) -> Iterator[Pair]:
@@ -92,16 +92,16 @@ class MatchDatabase:
         for row in self._database.execute(_PAIRS):
             if row[_KEY] != key:
                 key, nth, seen = row[_KEY], 0, set()
-            theirs = BookEntry._make(row[_THEIRS])
-            ours = None if row[_OURS.start] is None else BookEntry._make(row[_OURS])
-            taken_back = bool(row[_TAKEN_BACK]) and not theirs.is_refund
+            billed = BookEntry._make(row[_BILLED])
+            recorded = None if row[_RECORDED.start] is None else BookEntry._make(row[_RECORDED])
+            taken_back = bool(row[_TAKEN_BACK]) and not billed.is_refund
             nth += not taken_back
-            numbers = (theirs.transaction_id, theirs.refund_id)
-            yield Pair(theirs, ours, nth, numbers in seen, taken_back)
+            numbers = (billed.transaction_id, billed.refund_id)
+            yield Pair(billed, recorded, nth, numbers in seen, taken_back)
             seen.add(numbers)
 
     def missing_from_bill(self) -> Iterator[BookEntry]:
-        """Entries of ours for the day that no line of the bill speaks of."""
+        """Recorded entries of the day that are not on the bill."""
         for _, _, *fields in self._database.execute(_MISSING_FROM_BILL):
             yield BookEntry(*fields)
 

@@ -97,9 +97,9 @@ class Reconciler:
             tempfile.TemporaryDirectory(prefix="fenpay-books-") as directory,
             _match_database(directory) as database,
         ):
-            theirs, unread = await self._threads.run(partial(_load, database, bill))
-            ours = await self._load_ours(database, day)
-            self._must_not_be_early(bill, ours)
+            billed, unread = await self._threads.run(partial(_load, database, bill))
+            recorded = await self._load_entries(database, day)
+            self._must_not_be_early(bill, recorded)
             await self._load_unmatched_keys(database)
             elsewhere = await self._load_midnights(database, day)
             found, open_count = await self._record_differences(database, day, started_at, elsewhere)
@@ -110,18 +110,19 @@ class Reconciler:
             self._telemetry.alarm(BILL_UNREAD, subject=day.isoformat(), error=f"lines {lines}")
         if open_count:  # before the day ends: whoever takes it over after a crash says it once more
             self._telemetry.alarm(BOOKS_DIFFER, subject=day.isoformat(), error=f"{open_count} differences")
-        result = Reconciliation(day, started_at, self._clock.now(), ours, theirs, found, unread)
+        result = Reconciliation(day, started_at, self._clock.now(), recorded, billed, found, unread)
         if not await self._records.finish(leased, result):
             raise DayTaken
         log.info("reconciled", name=day.isoformat(), total=sum(found.values()))
         return result
 
-    def _must_not_be_early(self, bill: Bill, ours: Totals) -> None:
+    def _must_not_be_early(self, bill: Bill, recorded: Totals) -> None:
         """Raises NotYet where WeChat says that nothing happened on a day of which we have entries, until the evening.
 
         It says so too while it has not begun with the bill; the day must not end with all of it missing.
         """
-        if bill.path is None and (ours.payments or ours.refunds) and self._clock.now() < evening_after(bill.day):
+        has_entries = recorded.payments or recorded.refunds
+        if bill.path is None and has_entries and self._clock.now() < evening_after(bill.day):
             raise NotYet
 
     def _is_foreign(self, out_trade_no: str) -> bool:
@@ -136,7 +137,7 @@ class Reconciler:
         """
         mchid = self._records.mchid
         before, after = [await self._source.refunded_about(mchid, each) for each in (day, day + timedelta(days=1))]
-        await self._threads.run(partial(database.add_ours, before, of_day=True))
+        await self._threads.run(partial(database.add_entries, before, of_day=True))
         waiting = {entry.out_refund_no for entry in after}
         early = {entry.out_refund_no for entry in before}
         missing = await self._threads.run(lambda: [entry for entry in database.missing_from_bill() if entry.is_refund])
@@ -153,12 +154,12 @@ class Reconciler:
         except Gone:
             return Bill(yesterday, BillKind.ALL, None)
 
-    async def _load_ours(self, database: MatchDatabase, day: date) -> Totals:
+    async def _load_entries(self, database: MatchDatabase, day: date) -> Totals:
         """Put our entries of ``day`` beside the bill; what they add up to."""
         tally = Tally()
         for source in (self._source.list_payments, self._source.list_refunds):
             async for entries in source(self._records.mchid, day):
-                await self._threads.run(partial(database.add_ours, entries, of_day=True))
+                await self._threads.run(partial(database.add_entries, entries, of_day=True))
                 for entry in entries:
                     tally.entry(entry)
         return tally.sums()
@@ -170,7 +171,7 @@ class Reconciler:
             payments, refunds = split_keys(keys)
             mchid = self._records.mchid
             found = [*await self._source.payments(mchid, payments), *await self._source.refunds(mchid, refunds)]
-            await self._threads.run(partial(database.add_ours, found, of_day=False))
+            await self._threads.run(partial(database.add_entries, found, of_day=False))
             after = keys[-1]
 
     async def _record_differences(
@@ -209,7 +210,7 @@ def _load(database: MatchDatabase, bill: Bill) -> tuple[Totals, tuple[int, ...]]
     """
     tally, unread = Tally(), list[BillBroken]()
     if bill.path:
-        database.add_theirs(_tally(trade_lines(bill.lines(), unread=unread), tally.line))
+        database.add_bill(_tally(trade_lines(bill.lines(), unread=unread), tally.line))
     return tally.sums(), tuple([fault.line for fault in unread])
 
 
@@ -239,9 +240,9 @@ def _differences(
     ``elsewhere``: another bill has it. ``foreign``: an order number of another system, which we do not look for.
     """
     for pair in database.pairs():
-        kind = classify(pair.ours, pair.theirs, nth=pair.nth, again=pair.again, taken_back=pair.taken_back)
-        if kind and not (pair.ours is None and foreign(pair.theirs.out_trade_no)):
-            yield Difference.between(mchid, day, kind, pair.ours, pair.theirs, now)
-    for ours in database.missing_from_bill():
-        if (kind := missing_there(ours)) and not (ours.is_refund and elsewhere(ours)):
-            yield Difference.between(mchid, day, kind, ours, None, now)
+        kind = classify(pair.recorded, pair.billed, nth=pair.nth, again=pair.again, taken_back=pair.taken_back)
+        if kind and not (pair.recorded is None and foreign(pair.billed.out_trade_no)):
+            yield Difference.between(mchid, day, kind, pair.recorded, pair.billed, now)
+    for recorded in database.missing_from_bill():
+        if (kind := missing_there(recorded)) and not (recorded.is_refund and elsewhere(recorded)):
+            yield Difference.between(mchid, day, kind, recorded, None, now)

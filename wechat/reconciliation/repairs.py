@@ -18,8 +18,8 @@ from wechat.pay.gateway import AnotherOrder
 from wechat.reconciliation.books import ACTIONS, Action, Audit, BookEntry, Difference, Status, classify, missing_there
 from wechat.reconciliation.ports import BookSource
 from wechat.reconciliation.records import BookRecords
-from wechat.refunds.late_payments import REASON, surplus_refund
 from wechat.refunds.drafts import BillRefund
+from wechat.refunds.late_payments import REASON, surplus_refund
 from wechat.refunds.service import Refunds
 
 MOMENT = timedelta(milliseconds=1)
@@ -166,12 +166,12 @@ class Repairs:
         return True
 
     @staticmethod
-    def _standing(difference: Difference, ours: BookEntry | None) -> Status:
+    def _standing(difference: Difference, recorded: BookEntry | None) -> Status:
         """Whether the difference is still there."""
-        if difference.theirs is None:
-            gone = ours is None or missing_there(ours) is None
+        if difference.billed is None:
+            gone = recorded is None or missing_there(recorded) is None
         else:
-            gone = classify(ours, difference.theirs) is None
+            gone = classify(recorded, difference.billed) is None
         return Status.REPAIRED if gone else Status.OPEN
 
 

@@ -23,10 +23,10 @@ class Contact:
         self.answered_monotonic = monotonic
         self._failures.pop(host, None)
         try:
-            theirs = parsedate_to_datetime(headers["Date"]).timestamp()
+            remote_s = parsedate_to_datetime(headers["Date"]).timestamp()
         except (KeyError, ValueError):
             return
-        ahead, behind = now_s - theirs, theirs + 1 - sent_s
+        ahead, behind = now_s - remote_s, remote_s + 1 - sent_s
         self.clock_offset_s = 0.0 if ahead >= 0 and behind >= 0 and ahead < 2 + now_s - sent_s else ahead
 
     def note_failure(self, host: str, error: str, monotonic: float) -> None:

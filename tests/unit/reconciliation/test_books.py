@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage.stores.days import DIFFERENCE
 from wechat.reconciliation.accounts import Account, double_entry
 from wechat.reconciliation.books import (
     BookEntry,
@@ -126,3 +127,10 @@ def test_debits_equal_credits_and_the_wallet_grows_by_the_net(sums: Totals) -> N
 def test_a_day_without_anything_has_no_postings() -> None:
     assert double_entry(Totals()).postings == ()
     assert double_entry(replace(Totals(), fee_e5=400)).postings == ()
+
+
+def test_a_stored_difference_keeps_the_names_of_earlier_releases() -> None:
+    difference = Difference.between(MCHID, DAY, DifferenceKind.AMOUNT, PAID, PAID._replace(amount=1), NOW)
+    document = DIFFERENCE.write(difference)
+    assert (document["ours"]["amount"], document["theirs"]["amount"]) == (1800, 1)
+    assert DIFFERENCE.read(document | {"_id": difference.id}) == difference
