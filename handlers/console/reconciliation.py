@@ -145,12 +145,10 @@ class RepairHandler(ConsoleHandler):
         self.put_flash(self.t("repaired", status=STATUSES[after.status].to(self.lang)))
 
     async def _ask_second(self, day: date, difference_id: str, amount: Fen) -> None:
-        """Store it for a second person, once while it waits."""
-        approvals = self.services.staff.approvals
+        """Store it for a second person."""
         data = {"day": day.isoformat(), "by": self.staff.name}
         act = PendingAct(Act.REPAIR, Permission.REFUND, difference_id, amount, self.t("refund_surplus"), data)
-        if all(each.subject != difference_id for each in await approvals.waiting()):
-            await approvals.request(act, self.actor)
+        await self.services.staff.approvals.request(act, self.actor)
         self.put_flash(self.t("waits_for_second"))
 
 

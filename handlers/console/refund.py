@@ -71,10 +71,9 @@ class RefundHandler(OrderPage):
             self.put_flash(self.t("refund_sent", number=number, state=state))
             return
         await self.must_be_left(out_trade_no, wanted)
-        if all(each.data.get("out_refund_no") != number for each in await approvals.latest()):
-            data: dict[str, str | int] = wanted.model_dump(exclude_none=True)
-            act = PendingAct(Act.REFUND, Permission.REFUND, out_trade_no, Fen(wanted.refund), wanted.reason, data)
-            await approvals.request(act, self.actor)
+        data: dict[str, str | int] = wanted.model_dump(exclude_none=True)
+        act = PendingAct(Act.REFUND, Permission.REFUND, out_trade_no, Fen(wanted.refund), wanted.reason, data)
+        await approvals.request(act, self.actor)
         self.put_flash(self.t("refund_waits", number=number))
 
     async def must_be_left(self, out_trade_no: str, wanted: RefundRequest) -> None:

@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from wechat.domain.approvals import Approval, ApprovalState, confirm, decline, finish, require_requester
+from wechat.domain.approvals import (
+    Approval,
+    ApprovalState,
+    already_decided,
+    confirm,
+    decline,
+    finish,
+    require_requester,
+)
 from wechat.domain.audit import Act
 from wechat.domain.errors import Bilingual, CallerError, Conflict, GatewayRefused, NotFound, StoreUnavailable
 from wechat.domain.money import Fen, yuan
@@ -58,7 +66,16 @@ class Approvals:
         return 0 < self._above < amount
 
     async def request(self, act: PendingAct, by: Actor) -> Approval:
-        """Store ``act`` for a second person."""
+        """Store ``act`` for a second person; one that waits already is not asked for twice.
+
+        Raises Conflict for an act that was confirmed.
+        """
+        now = self._runtime.clock.now()
+        for held in await self._store.latest():
+            if _is_same(held, act) and held.is_open(now):
+                return held
+            if _is_same(held, act) and held.state in (ApprovalState.CONFIRMED, ApprovalState.DONE):
+                raise already_decided()
         approval = Approval(
             id=self._runtime.random.token(ID_BYTES),
             act=act.act,
@@ -68,7 +85,7 @@ class Approvals:
             reason=act.reason,
             data=act.data,
             requested_by=by.name,
-            requested_at=self._runtime.clock.now(),
+            requested_at=now,
         )
         if not await self._updater.insert(approval):
             raise StoreUnavailable
@@ -137,6 +154,12 @@ class Approvals:
         if change is None:
             raise _not_found()
         return change.after
+
+
+def _is_same(approval: Approval, act: PendingAct) -> bool:
+    """Whether both would do the same thing: to one subject and, where it is a refund, under one number."""
+    number = act.data.get("out_refund_no")
+    return (approval.act, approval.subject, approval.data.get("out_refund_no")) == (act.act, act.subject, number)
 
 
 def _describe(approval: Approval) -> str:

@@ -19,7 +19,14 @@ from wechat.staff.approvals import Approvals, PendingAct
 from wechat.staff.audit import Actor, AuditLog
 
 ANNA, BEN, CARLA = (Actor(name, "finance", "203.0.113.7") for name in ("anna", "ben", "carla"))
-REFUND = PendingAct(Act.REFUND, Permission.REFUND, "20260301120506abc", Fen(90_000), "cold coffee", {"refund": 90_000})
+REFUND = PendingAct(
+    Act.REFUND,
+    Permission.REFUND,
+    "20260301120506abc",
+    Fen(90_000),
+    "cold coffee",
+    {"refund": 90_000, "out_refund_no": "R1"},
+)
 
 
 class Desk:
@@ -108,6 +115,23 @@ async def test_what_was_decided_is_not_decided_again(desk: Desk) -> None:
         with pytest.raises(Conflict):
             await desk.approvals.decline(approval.id, by)
     assert desk.done == [approval.id]
+
+
+async def test_what_waits_or_was_confirmed_is_not_asked_for_twice(desk: Desk) -> None:
+    approval = await desk.approvals.request(REFUND, ANNA)
+    assert (await desk.approvals.request(REFUND, ANNA)).id == approval.id
+    await desk.approvals.confirm(approval.id, BEN)
+    with pytest.raises(Conflict):
+        await desk.approvals.request(REFUND, ANNA)
+    assert [each.id for each in await desk.approvals.latest()] == [approval.id]
+
+
+async def test_what_was_declined_or_has_expired_is_asked_for_anew(desk: Desk) -> None:
+    await desk.approvals.decline((await desk.approvals.request(REFUND, ANNA)).id, BEN)
+    second = await desk.approvals.request(REFUND, ANNA)
+    desk.clock.advance(timedelta(hours=24).total_seconds())
+    third = await desk.approvals.request(REFUND, ANNA)
+    assert [each.id for each in await desk.approvals.waiting()] == [third.id] != [second.id]
 
 
 async def test_after_a_day_it_is_too_late(desk: Desk) -> None:
