@@ -33,6 +33,7 @@ from doctor.subject import read as read_subject
 from handlers.web import plugin
 from handlers.web.base import NotFoundHandler
 from handlers.web.edge import Edge
+from handlers.web.event_stream import FREE_TURN
 from handlers.web.services import Probe, Services
 from handlers.web.static import StaticFiles
 from service import logs
@@ -154,7 +155,7 @@ async def serve(settings: Settings, telemetry: PrometheusTelemetry, file: Path) 
                 part.start()
             await plugin.start_all(settings.plugin_names, services, stack)
             server = Edge(app, **HTTP_LIMITS)
-            app.on_answered = server.end
+            app.on_answered, app.settings[FREE_TURN] = server.end, server.free_turn
             _listen(server, settings)
             _spare_collections()
             await stop.wait()

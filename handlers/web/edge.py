@@ -195,11 +195,15 @@ class Edge(HTTPServer):
 
     def end(self, connection: HTTPConnection) -> None:
         """The request on ``connection`` has its answer, which may have to be read yet."""
-        self._reads.leave(connection)
-        self._others.leave(connection)
+        self.free_turn(connection)
         client = self._clients.pop(connection, None)
         if client is not None:
             self._unread[client] = asyncio.get_running_loop().time()
+
+    def free_turn(self, connection: HTTPConnection) -> None:
+        """The request on ``connection`` needs its turn no more, though its answer goes on: another one may have it."""
+        self._reads.leave(connection)
+        self._others.leave(connection)
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
         self._open += 1

@@ -26,6 +26,9 @@ UNREAD_S = 20.0
 CHECK_EVERY_S = 5.0
 """How soon the stream of a reader who may read no more is closed."""
 
+FREE_TURN = "free_turn"
+"""The application's setting with what frees the turn of a request, by its connection; there may be none."""
+
 Frame = tuple[str, object]
 """The name of an event and its data, fit for JSON."""
 
@@ -68,6 +71,7 @@ class Streaming(RequestHandler, ABC):
         self.set_header("Content-Type", "text/event-stream; charset=utf-8")
         self.set_header("X-Accel-Buffering", "no")  # nginx would keep it back to fill its buffers
         self.write(b": open\n\n")
+        self._free_turn()
         async with self._check_reader(listener):
             while await self._send() and not listener.closed:
                 news = await listener.take(HEARTBEAT_S)
@@ -75,6 +79,12 @@ class Streaming(RequestHandler, ABC):
                 if listener.missed > missed:
                     self.write(frame("missed", {"count": listener.missed - missed}))
                     missed = listener.missed
+
+    def _free_turn(self) -> None:
+        """Hold up no other request: a hundred pages that come back at once would, for seconds."""
+        free_turn = self.settings.get(FREE_TURN)
+        if free_turn:
+            free_turn(self.request.connection)
 
     @asynccontextmanager
     async def _check_reader(self, listener: Source[Any]) -> AsyncIterator[None]:

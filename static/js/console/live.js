@@ -30,9 +30,9 @@ function streamAddress() {
   return [...wanted].length ? `/console/live?${wanted}` : "";
 }
 
-function connect(address) {
+/** `interrupted`: there was a stream before this one, so the page may have missed something. */
+function connect(address, interrupted = false) {
   const stream = new EventSource(address);
-  let interrupted = false;
   stream.addEventListener("open", () => {
     showState("on");
     if (interrupted) readAllAgain();
@@ -41,7 +41,7 @@ function connect(address) {
   stream.addEventListener("error", () => {
     showState("off");
     interrupted = true;
-    if (stream.readyState === EventSource.CLOSED) setTimeout(() => connect(address), LATER_MS);
+    if (stream.readyState === EventSource.CLOSED) setTimeout(() => connect(address, true), LATER_MS);
   });
   stream.addEventListener("order", (event) => onOrder(JSON.parse(event.data)));
   stream.addEventListener("alarms", () => elements('[data-live="alarms"]').forEach(readAgain));

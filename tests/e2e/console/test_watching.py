@@ -54,3 +54,20 @@ async def test_a_payment_appears_and_what_was_opened_stays_open(
         await page.locator("pre[data-copy] + .copy").click()
         assert (await page.evaluate("navigator.clipboard.readText()")).startswith("curl -X POST")
         await page.context.close()
+
+
+async def test_a_page_whose_stream_was_refused_reads_everything_again_once_it_has_one(
+    browser: Browser, services: Mapping[str, ServiceProcess], simulator: SimulatorProcess
+) -> None:
+    async with Payer.arrived(browser, services["v3"].url, simulator) as payer:
+        await payer.choose("tea")
+        await payer.check_out()
+        page = await watching(browser, services["v3"].url, payer.number)
+        await page.route("**/console/live?**", lambda route: route.fulfill(status=503))
+        await page.clock.install()
+        async with page.expect_response("**/console/live?**"):
+            await page.reload()
+        await page.unroute("**/console/live?**")
+        async with page.expect_request(lambda request: request.headers.get("hx-request") == "true"):
+            await page.clock.fast_forward(31_000)
+        await page.context.close()

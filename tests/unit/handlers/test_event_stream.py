@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
 import pytest
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
-from tornado.web import Application
+from tornado.web import Application, RequestHandler
 
-from handlers.web import event_stream
-from handlers.web.event_stream import Streaming
+from handlers.web import edge, event_stream
+from handlers.web.edge import READ_TURNS, Edge
+from handlers.web.event_stream import FREE_TURN, Streaming
 from wechat.domain.errors import StoreUnavailable
 
 
@@ -76,3 +78,30 @@ async def test_a_stream_is_closed_once_its_reader_is_refused(
     finally:
         server.stop()
     assert answers == []
+
+
+class Plain(RequestHandler):
+    """Any other page."""
+
+    async def get(self) -> None:
+        self.write(b"here")
+
+
+async def test_streams_that_go_on_hold_up_no_other_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge, "TURN_S", 3600.0)
+    application = Application([("/", Handler, {"answers": []}), ("/plain", Plain)])
+    server = Edge(application)
+    application.settings[FREE_TURN] = server.free_turn
+    listening, port = bind_unused_port()
+    server.add_sockets([listening])
+    try:
+        async with asyncio.timeout(10), AsyncExitStack() as stack:
+            session = await stack.enter_async_context(aiohttp.ClientSession())
+            for _ in range(READ_TURNS):
+                stream = await stack.enter_async_context(session.get(f"http://127.0.0.1:{port}/"))
+                assert await stream.content.readline() == b": open\n"
+            plain = await stack.enter_async_context(session.get(f"http://127.0.0.1:{port}/plain"))
+            assert await plain.read() == b"here"
+    finally:
+        server.stop()
+        await server.close_all_connections()
