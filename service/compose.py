@@ -80,11 +80,9 @@ from wechat.support.shared_news import SharedNews
 from wechat.support.transport import Transport
 from wechat.support.worker import LONGEST_REST, Worker
 
-CALLS = (
-    100  # of one payer or one address at once; as wide as deploy/nginx.conf, because many payers may share an address
-)
-CALLS_PER_S = 20.0
-MOST_CALLERS = 10_000
+CALLS, CALLS_PER_S, MOST_CALLERS = 100, 20.0, 10_000
+"""Calls of one payer or one address at once, and a second; as wide as deploy/nginx.conf, because many payers may share
+an address."""
 
 Storage = MongoStorage | MemoryStorage
 

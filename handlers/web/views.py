@@ -13,7 +13,7 @@ from wechat.domain.deliveries import Delivery, order_data, refund_data
 from wechat.domain.errors import RemoteError
 from wechat.domain.facts import Received
 from wechat.domain.orders import Order, Refund, TimelineEntry
-from wechat.domain.refunds import not_now
+from wechat.domain.refunds import find_not_now
 from wechat.domain.refused import RefusedNotification
 from wechat.domain.times import BEIJING, to_v3
 from wechat.events.trials import Trial
@@ -55,7 +55,7 @@ def refund_view(refund: Refund) -> dict[str, Any]:
 
     ``not_now`` is WeChat's latest answer where that was no answer to the refund itself; it is sent again.
     """
-    waits = not_now(refund)
+    waits = find_not_now(refund)
     return refund_data(refund) | {
         "sends": refund.sends,
         "not_now": {"code": waits.by, "message": waits.detail.get("message", "")} if waits else None,

@@ -11,7 +11,7 @@ from handlers.web.base import BaseHandler
 from handlers.web.plugin import Access, Route
 from handlers.web.services import Services
 from wechat.domain.facts import Api
-from wechat.notifications.receiver import generation
+from wechat.notifications.receiver import api_of
 from wechat.pay.v2.gateway import acknowledgement
 
 
@@ -28,7 +28,7 @@ class NotifyHandler(BaseHandler):
         self.finish()
 
     def _answer(self, *, success: bool, message: str) -> None:
-        if generation(self.request.headers) is Api.V2:
+        if api_of(self.request.headers) is Api.V2:
             self.set_header("Content-Type", "text/xml; charset=utf-8")
             self.write(acknowledgement(success, message))
             return

@@ -98,7 +98,7 @@ WRITES = (
     Mutant(
         "events are staged by a write of their own",
         "wechat/orders/updates.py",
-        "        change = await self._updater.update(key, self._staging(transition))\n",
+        "        change = await self._updater.update(key, self._without_unwanted_events(transition))\n",
         """
         def apply(order: Order) -> Order:
             after = transition(order)

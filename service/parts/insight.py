@@ -16,7 +16,7 @@ from wechat.support.worker import Worker
 def build_insight(mchid: str, store: Stores, updates: OrderUpdates, runtime: Runtime) -> Insight:
     """What pages read, and are told."""
     live = LiveFeed(mchid, store.orders, store.alarms, runtime)
-    updates.watchers += (live.note,)
+    updates.observers += (live.note,)
     return Insight(Statistics(mchid, store.summaries, store.statistics_entries, runtime.clock), live, store.calls)
 
 
@@ -26,5 +26,5 @@ def build_summary_worker(mchid: str, store: Stores, updates: OrderUpdates, runti
     work = SummaryWork(mchid, store.statistics_entries, store.summaries, marks, runtime)
     worker = Worker(work, runtime, 1, LONGEST_REST)
     work.on_due = worker.wake
-    updates.watchers += (marks.note,)
+    updates.observers += (marks.note,)
     return worker

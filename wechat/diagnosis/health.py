@@ -219,7 +219,7 @@ class Health:
 
     def _check_notifications(self) -> Check:
         """Refusals that go on are trouble; that nobody has paid yet is not."""
-        last, streaks = self._sources.receiver.last_accepted_at, self._sources.receiver.refusals.going_on()
+        last, streaks = self._sources.receiver.last_accepted_at, self._sources.receiver.refusals.streaks.ongoing()
         known = f"{last:%Y-%m-%dT%H:%M:%SZ}" if last else ""
         since = Bilingual(
             f"最近一次接受：{known or '启动以来没有'}", f"last accepted {known}" if known else "none since the start"

@@ -8,7 +8,7 @@ from wechat.diagnosis.snapshot import Finding, OrderSnapshot
 from wechat.domain.facts import RefundState
 from wechat.domain.money import yuan
 from wechat.domain.orders import RELEASES_RESERVATION, Refund
-from wechat.domain.refunds import CANCELLED, not_now
+from wechat.domain.refunds import CANCELLED, find_not_now
 from wechat.support.cli_hints import command
 
 
@@ -43,7 +43,7 @@ def _under_way(case: OrderSnapshot, refund: Refund) -> Finding | None:
         )
     if refund.state is RefundState.PROCESSING:
         return Finding(f"退款处理中 ¥{amount}", f"a refund of ¥{amount} is under way", step)
-    if waits := not_now(refund):
+    if waits := find_not_now(refund):
         return _explain_wait(amount, waits.by, step)
     if refund.state is RefundState.REQUESTED:
         return Finding(

@@ -5,7 +5,7 @@ Pure values. Amounts are fen, times aware UTC. Names are WeChat Pay v3's; enum m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -174,6 +174,6 @@ class Verified(Generic[T]):
     value: T
     proof: str
 
-    def part(self, pick: Callable[[T], U]) -> Verified[U]:
-        """Something inside the value, proved by the same proof."""
-        return Verified(pick(self.value), self.proof)
+    def with_value(self, part: U) -> Verified[U]:
+        """``part``, which is something inside the value, with the same proof."""
+        return Verified(part, self.proof)

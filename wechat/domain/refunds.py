@@ -77,7 +77,7 @@ def request_refund(order: Order, draft: Refund, now: datetime) -> Order:
     """
     held = order.refund_of(draft.out_refund_no)
     if held is not None:
-        if _request(held) != _request(draft):
+        if _fields_of_request(held) != _fields_of_request(draft):
             raise number_in_use()
         return order
     must_be_refundable(order, now)
@@ -177,7 +177,7 @@ NOT_NOW = "not_now"
 """The timeline's word for an answer that says nothing of the refund: WeChat does not know who asks, or not so often."""
 
 
-def not_now(refund: Refund) -> TimelineEntry | None:
+def find_not_now(refund: Refund) -> TimelineEntry | None:
     """WeChat's latest answer to a refund that is still to be taken, if that was "not now"; its code is in ``by``."""
     latest = refund.timeline[-1] if refund.timeline else None
     waits = refund.state is RefundState.REQUESTED and latest is not None and latest.what == NOT_NOW
@@ -193,7 +193,7 @@ def hasten_refund(order: Order, draft: Refund, now: datetime) -> Order:
     if refund.state is not RefundState.REQUESTED or refund.last_sent_at is None or refund.next_check_at is None:
         return order
     at = min(refund.next_check_at, max(now, refund.last_sent_at + MIN_REFUND_INTERVAL))
-    hastened = replace(refund, next_check_at=at, funds=draft.funds if not_now(refund) else refund.funds)
+    hastened = replace(refund, next_check_at=at, funds=draft.funds if find_not_now(refund) else refund.funds)
     return order if hastened == refund else _replace_refund(order, hastened)
 
 
@@ -259,7 +259,7 @@ def outcome_unknown() -> Conflict:
 
 def _may_be_under_way(refund: Refund, now: datetime) -> bool:
     """Whether a request for it may still be on its way, so that a query before its arrival says nothing."""
-    if not refund.sends or (refund.sends == 1 and not_now(refund)):
+    if not refund.sends or (refund.sends == 1 and find_not_now(refund)):
         return False
     return not is_stale(refund, now)
 
@@ -393,6 +393,6 @@ def _must_match(refund: Refund, remote: RemoteRefund) -> None:
             raise Mismatch(reason)
 
 
-def _request(refund: Refund) -> tuple[object, ...]:
-    """What makes two refunds the same request."""
+def _fields_of_request(refund: Refund) -> tuple[object, ...]:
+    """The fields of ``refund`` that make two of them the same request."""
     return (refund.out_trade_no, refund.transaction_id, refund.refund, refund.reason)

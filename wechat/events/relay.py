@@ -76,10 +76,11 @@ class RelayWork:
         found: Sequence[Stored[Order]] = ()
         if len(self._own) < limit:
             found = await self._store.with_events(self._clock.now() - GRACE, limit - len(self._own))
-        own = {key: self._own.pop(key) for key in list(self._own)[:limit]}
-        left = [stored.value for stored in found if stored.value.key not in own | dict.fromkeys(self._under_way)]
+        own = [self._own.pop(key) for key in list(self._own)[:limit]]
+        taken = {order.key for order in own} | self._under_way
+        left = [stored.value for stored in found if stored.value.key not in taken]
         self._under_way.update(order.key for order in left)
-        return [*own.values(), *left]
+        return [*own, *left]
 
     async def next_due(self, until: datetime) -> datetime | None:
         """See Work. Others' events are looked for once in a while; ours are news, and come again when that failed."""

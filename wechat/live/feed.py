@@ -25,12 +25,13 @@ import structlog
 from wechat.domain.errors import FenpayError, TooMany
 from wechat.domain.orders import Order
 from wechat.domain.ports import AlarmStore, OrderStore, Runtime
+from wechat.support.mailbox import Mailbox
 from wechat.support.tasks import end
 
 MOST_WATCHERS = 100
 """Each holds a connection of this process."""
 MOST_QUEUED = 50
-"""Notice that wait for one watcher. Beyond them it is told to read everything again."""
+"""Notices that wait for one watcher."""
 MOST_KNOWN = 5000
 """Orders of which the feed remembers what it said last."""
 LOOK_EVERY = timedelta(seconds=2)
@@ -58,41 +59,18 @@ class Notice(NamedTuple):
     new: bool = False
 
 
-class Watcher:
-    """One open page. ``missed`` counts notices that it was too slow for."""
+class Watcher(Mailbox[Notice]):
+    """One open page. Where it has missed notices, it reads everything again."""
 
     def __init__(self, topics: Collection[Topic], out_trade_no: str) -> None:
+        super().__init__(MOST_QUEUED)
         self._topics = topics
         self.out_trade_no = out_trade_no
-        self._queue: list[Notice] = []
-        self._wake = asyncio.Event()
-        self.missed = 0
-        self.closed = False
-
-    async def take(self, timeout_s: float) -> list[Notice]:
-        """All that waits; empty after ``timeout_s`` without a notice, and when the page has closed."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._wake.wait()
-        taken, self._queue = self._queue, []
-        if not self.closed:
-            self._wake.clear()
-        return taken
 
     def queue(self, notice: Notice) -> None:
-        """Queue ``notice`` if the page wants it. Too many make room for none: the page reads everything again."""
-        if not self._wants(notice):
-            return
-        if len(self._queue) >= MOST_QUEUED:
-            self.missed += len(self._queue)
-            self._queue = []
-        self._queue.append(notice)
-        self._wake.set()
-
-    def close(self) -> None:
-        """End the wait of whoever takes."""
-        self.closed = True
-        self._wake.set()
+        """Queue ``notice`` if the page wants it."""
+        if self._wants(notice):
+            self.put(notice)
 
     def _wants(self, notice: Notice) -> bool:
         if notice.topic is Topic.ALARMS:
@@ -168,7 +146,7 @@ class LiveFeed:
         alarms = await self._alarms.latest(1, only_open=False)
         latest = [(alarm.id, alarm.last_at, alarm.open) for alarm in alarms]
         if self._latest_alarms is not None and latest != self._latest_alarms:
-            self._send(Notice(Topic.ALARMS))
+            self._queue_for_all(Notice(Topic.ALARMS))
         self._latest_alarms = latest
 
     async def _open_orders(self) -> Sequence[Order]:
@@ -185,14 +163,14 @@ class LiveFeed:
         if len(self._known) > MOST_KNOWN:
             self._known.popitem(last=False)
         if state != known:
-            self._send(Notice(Topic.ORDERS, order.out_trade_no, new and known is None))
+            self._queue_for_all(Notice(Topic.ORDERS, order.out_trade_no, new and known is None))
 
-    def _send(self, news: Notice) -> None:
+    def _queue_for_all(self, notice: Notice) -> None:
         for watcher in self._watchers:
-            watcher.queue(news)
+            watcher.queue(notice)
 
-    async def _learn(self) -> None:
-        """Remember how lately changed orders are, so that the first look tells only of what happens from now on."""
+    async def _remember_recent(self) -> None:
+        """Remember lately changed orders as they are, so that the first look tells only of what happens from now on."""
         with suppress(FenpayError):
             for order in await self._orders.changed_since(self._clock.now() - LOOK_BACK, MOST_LOOKED_AT):
                 self._known[order.key] = _visible_state(order)
@@ -202,7 +180,7 @@ class LiveFeed:
             if not self._watchers:
                 self._watched.clear()
                 await self._watched.wait()
-                await self._learn()
+                await self._remember_recent()
             try:
                 await self.read_changes()
             except FenpayError as error:

@@ -1,7 +1,7 @@
 """What WeChat posts to /notify: verify, record, apply, conclude, and only then answer.
 
-The ``Wechatpay-*`` headers alone decide which generation a message belongs to: all four mean v3, none means v2, some
-mean neither. A message that fails one generation's check is never tried against the other.
+The ``Wechatpay-*`` headers alone decide which API a message belongs to: all four mean v3, none means v2, some mean
+neither. A message that fails one API's check is never tried against the other.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Receivers:
 
 
 class NotificationReceiver:
-    """Receives for every configured generation.
+    """Receives for every configured API.
 
     The composition root sets ``on_other``, which is awaited with each verified notification of a kind that this system
     has no use for, before it is answered; it may come again.
@@ -102,7 +102,7 @@ class NotificationReceiver:
 
         Raises NotifyError (its ``status`` is the answer) and StoreUnavailable (503; WeChat comes again).
         """
-        started, api = self._clock.monotonic(), generation(headers)
+        started, api = self._clock.monotonic(), api_of(headers)
         exchange = begin_exchange(api, headers, body)
         result: str = Verdict.APPLIED
         try:
@@ -128,14 +128,14 @@ class NotificationReceiver:
         StoreUnavailable.
         """
         kept = await self._complete(message_id)
-        verdict = await self._receive_in_time(generation(kept.headers), kept.headers, kept.raw, kept.arrived_at)
+        verdict = await self._receive_in_time(api_of(kept.headers), kept.headers, kept.raw, kept.arrived_at)
         await self.refusals.record_acceptance(kept)
         return verdict
 
     async def verify(self, message_id: str) -> Notification:
         """What a refused message says if it passes the gate now, applied to nothing. Raises as ``replay``."""
         kept = await self._complete(message_id)
-        return self._verify(generation(kept.headers), kept.headers, kept.raw, kept.arrived_at).value
+        return self._verify(api_of(kept.headers), kept.headers, kept.raw, kept.arrived_at).value
 
     async def explain(self, message_id: str) -> Sequence[Slip]:
         """What made the signature of a refused message wrong. Raises NotFound, and BadRequest as ``replay``."""
@@ -210,9 +210,7 @@ class NotificationReceiver:
         if transaction and transaction.success_time and stored.seen == 1:
             self._telemetry.observe(Metric.NOTIFICATION_LAG, max(0.0, (now - transaction.success_time).total_seconds()))
         verdict = await self._apply(message, refusal, stored)
-        if (
-            verdict != Verdict.APPLIED or stored.seen > 1
-        ):  # the order's timeline records a first success: one write less
+        if verdict != Verdict.APPLIED or stored.seen > 1:  # a first success is in its order's timeline: one write less
             await self._conclude(message.value.id, verdict)
         self._publish(message.value, verdict, stored.seen)
         self.last_accepted_at = now
@@ -272,22 +270,20 @@ class NotificationReceiver:
 
     async def _act(self, message: Verified[Notification]) -> str:
         """Act on the message: one way for each kind. Raises Mismatch."""
-        transaction = message.value
-        if transaction.transaction:
-            payment = transaction.transaction
-            return await self._paid(message.part(lambda _: payment))
-        if transaction.refund:
-            refund = transaction.refund
-            await self._receivers.refunds.apply(message.part(lambda _: refund), source="notify")
+        notification = message.value
+        if notification.transaction:
+            return await self._apply_payment(message.with_value(notification.transaction))
+        if notification.refund:
+            await self._receivers.refunds.apply(message.with_value(notification.refund), source="notify")
             return Verdict.APPLIED
-        if transaction.notice:
-            await self._query_refund(transaction.notice)
+        if notification.notice:
+            await self._query_refund(notification.notice)
             return Verdict.APPLIED
-        if transaction.other:
-            await self.on_other(transaction)
+        if notification.other:
+            await self.on_other(notification)
         return Verdict.RECORDED
 
-    async def _paid(self, fact: Verified[Transaction]) -> str:
+    async def _apply_payment(self, fact: Verified[Transaction]) -> str:
         if fact.value.state is RemoteState.PAYERROR:
             return Verdict.NOT_PAID
         if not fact.value.state.paid:
@@ -344,7 +340,7 @@ async def _ignore(message: Notification) -> None:
     """Where nobody wants notifications of other kinds."""
 
 
-def generation(headers: Mapping[str, str]) -> Api | None:
+def api_of(headers: Mapping[str, str]) -> Api | None:
     """Which API's message this is by its headers; None for a mixture."""
     present = sum(1 for name in HEADERS if name in headers)
     return {0: Api.V2, len(HEADERS): Api.V3}.get(present)

@@ -33,6 +33,7 @@ from wechat.domain.refused import (
 from wechat.explain.model import Keys, Slip
 from wechat.explain.signature import explain_notification
 from wechat.notifications.reasons import PROBE, REASONS, group_of
+from wechat.notifications.streaks import Streaks
 from wechat.slips.finder import SlipFinder, name_codes
 from wechat.support.places import Places
 from wechat.support.rate_limit import RateLimit
@@ -48,11 +49,6 @@ ORDER_LOOKUPS_PER_S = 1 / 15
 MOST_ORDERS = 1000
 KEEP_S = 1.0
 KEEP = timedelta(days=30)
-GOES_ON = 3
-"""Refusals for one reason after which an alarm is raised, if the first of them is ``GOES_ON_S`` ago."""
-GOES_ON_S = 30.0  # WeChat repeats a notification after 15, 15 and 30 seconds
-FORGET_S = 15 * 60.0
-ALARM_EVERY_S = 3600.0
 ALARM = "notifications_refused"
 MAX_SERIAL = 64
 KEPT_HEADERS = (
@@ -101,7 +97,7 @@ class Refusals:
         self._copies = RateLimit(runtime.clock, COPIES, COPIES_PER_S)
         self._lookups = RateLimit(runtime.clock, LOOKUPS, LOOKUPS_PER_S)
         self._lookups_of_order = RateLimit(runtime.clock, OF_ORDER, ORDER_LOOKUPS_PER_S, MOST_ORDERS)
-        self._streaks: dict[str, _Streak] = {}
+        self.streaks = Streaks(runtime.clock)
         self._slips: dict[str, str] = {}
         """The codes of what made the latest signatures wrong, by reason, where that was found out."""
 
@@ -123,8 +119,8 @@ class Refusals:
                 error=REASONS[reason].text.en if reason == error.reason else error.text.en,
                 suppressed=self._lines.refused_since(reason),
             )
-        if not isinstance(error, Mismatch):
-            self._watch(reason)
+        if reason != PROBE and not isinstance(error, Mismatch) and self.streaks.count(reason):
+            self._telemetry.alarm(ALARM, subject=reason, error=self._slips.get(reason, ""))
 
     def may_look_up(self, out_trade_no: str) -> bool:
         """Whether an order that a refused message names may be looked up now: anybody can name any number."""
@@ -151,10 +147,10 @@ class Refusals:
             kept = False
         if not kept:
             self._telemetry.count(Metric.REFUSED_NOT_KEPT, copy.reason)
-        self._explain(copy)
+        self._find_slips(copy)
 
-    def _explain(self, copy: RefusedNotification) -> None:
-        """Find out which slip made its signature wrong; the answer goes to the log, the copy and the alarm."""
+    def _find_slips(self, copy: RefusedNotification) -> None:
+        """Start to find out which slip made its signature wrong; the answer goes to the log, the copy and the alarm."""
         if copy.reason not in EXPLAINED or not copy.complete:
             return
 
@@ -222,28 +218,6 @@ class Refusals:
             return None
         return int(self._machine.now().timestamp()) - int(sent)
 
-    def _watch(self, reason: str) -> None:
-        """Raise an alarm when refusals for ``reason`` go on, once an hour at most."""
-        if reason == PROBE:
-            return
-        now = self._clock.monotonic()
-        streak = self._streaks.get(reason)
-        if streak is None or now - streak.last_s > FORGET_S:
-            streak = self._streaks[reason] = _Streak(now)
-        streak.last_s, streak.count = now, streak.count + 1
-        if streak.count >= GOES_ON and now - streak.first_s >= GOES_ON_S and now >= streak.quiet_until_s:
-            streak.quiet_until_s = now + ALARM_EVERY_S
-            self._telemetry.alarm(ALARM, subject=reason, error=self._slips.get(reason, ""))
-
-    def going_on(self) -> list[str]:
-        """Reasons for which refusals go on: several, the latest not long ago."""
-        now = self._clock.monotonic()
-        return [
-            reason
-            for reason, streak in self._streaks.items()
-            if streak.count >= GOES_ON and now - streak.first_s >= GOES_ON_S and now - streak.last_s <= FORGET_S
-        ]
-
     # -- for the operator ---------------------------------------------------------------------------------------------
 
     async def latest(self, limit: int, reason: str = "") -> list[RefusedNotification]:
@@ -287,14 +261,3 @@ class Refusals:
 def find_slips(message: RefusedNotification, keys: Keys) -> Sequence[Slip]:
     """What made the signature of a complete message wrong; takes up to two seconds."""
     return explain_notification(message.headers, message.raw, keys, message.arrived_at.timestamp())
-
-
-class _Streak:
-    """Refusals for one reason that follow one another."""
-
-    __slots__ = ("count", "first_s", "last_s", "quiet_until_s")
-
-    def __init__(self, now_s: float) -> None:
-        self.first_s = self.last_s = now_s
-        self.count = 0
-        self.quiet_until_s = now_s

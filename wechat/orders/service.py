@@ -335,14 +335,14 @@ class Orders:
 
     async def _doubt(self, order: Order, **detail: str) -> None:
         """Note that WeChat may have the order or not."""
-        entry = TimelineEntry(self._clock.now(), "prepay_unknown", str(order.api), detail=detail)
+        entry = self._entry("prepay_unknown", str(order.api), **detail)
         await self._updates.update(order.key, lambda current: transitions.doubt_placing(current, entry))
 
     async def _refuse(self, order: Order, error: GatewayRefused) -> None:
         """Note why WeChat does not take the order. Where it has one by that number, it is not free for another."""
         code = error.public_code
         detail = {"code": code} | ({"slip": error.cause.code} if error.cause else {})
-        entry = TimelineEntry(self._clock.now(), "prepay_refused", str(order.api), detail=detail)
+        entry = self._entry("prepay_refused", str(order.api), **detail)
         refusal = "" if code in KNOWN_AT_WECHAT else code
         await self._updates.update(
             order.key, lambda current: transitions.refuse_placing(require_sale(current, order), refusal, entry)
@@ -373,12 +373,12 @@ class Orders:
             raise Conflict(text, code="API_OFF")
         return self._gateways[order.api]
 
-    async def _note(self, order: Order, what: str, **detail: str) -> None:
-        entry = TimelineEntry(self._clock.now(), what, str(order.api), detail=detail)
+    async def _note(self, order: Order, what: str) -> None:
+        entry = self._entry(what, str(order.api))
         await self._updates.update(order.key, lambda current: transitions.add_note(current, entry))
 
-    def _entry(self, what: str, source: str, by: str = "") -> TimelineEntry:
-        return TimelineEntry(self._clock.now(), what, source, by)
+    def _entry(self, what: str, source: str, by: str = "", **detail: str) -> TimelineEntry:
+        return TimelineEntry(self._clock.now(), what, source, by, detail)
 
     def _key(self, out_trade_no: str) -> str:
         return order_key(self._defaults.mchid, out_trade_no)

@@ -20,7 +20,7 @@ from wechat.orders.news import publish_change, publish_new_order
 from wechat.support.update import Change, Transition, Updater
 
 REFUND_REFUSED = "refund_refused"
-Watcher = Callable[[Order | None, Order], None]
+Observer = Callable[[Order | None, Order], None]
 """Is told of each change that this process made: the order before, None for a new one, and the order afterwards."""
 ALARMING = frozenset({EventType.ORDER_PAID_LATE, EventType.REFUND_ABNORMAL, EventType.REFUND_FAILED})
 """Events that need a person. They are staged though nobody receives them: see ``alarm_of``."""
@@ -34,7 +34,7 @@ class OrderUpdates:
     The composition root sets what follows from a change: ``wanted`` are the events that somebody receives, the others
     are not staged; ``on_reported`` is called with the ids of events whose change this process has reported,
     ``on_events`` with each order that has staged events, ``on_due`` with the date of one that
-    comes due sooner than before. ``watchers`` are told of every change.
+    comes due sooner than before. ``observers`` are told of every change.
     """
 
     def __init__(self, store: OrderStore, runtime: Runtime) -> None:
@@ -44,13 +44,13 @@ class OrderUpdates:
         self.on_events: Callable[[Order], None] = lambda order: None
         self.on_reported: Callable[[Sequence[str]], None] = lambda ids: None
         self.on_due: Callable[[datetime], None] = lambda at: None
-        self.watchers: tuple[Watcher, ...] = ()
+        self.observers: tuple[Observer, ...] = ()
 
     async def insert(self, order: Order) -> bool:
         """Store a new order; False when its number is taken."""
         stored = await self._updater.insert(order)
         if stored:
-            self._tell_watchers(None, order)
+            self._tell_observers(None, order)
             publish_new_order(order, self._telemetry)
         return stored
 
@@ -63,7 +63,7 @@ class OrderUpdates:
 
     async def update(self, key: str, transition: Transition[Order]) -> Change[Order]:
         """Apply ``transition``. Raises NotFound, what the transition raises, and StoreUnavailable."""
-        change = await self._updater.update(key, self._staging(transition))
+        change = await self._updater.update(key, self._without_unwanted_events(transition))
         if change is None:
             raise no_such_order()
         self._report(change)
@@ -71,13 +71,13 @@ class OrderUpdates:
 
     async def change(self, stored: Stored[Order], transition: Transition[Order]) -> Change[Order] | None:
         """As ``update``, of an order that was read just now; None when another writer was faster."""
-        change = await self._updater.change(stored, self._staging(transition))
+        change = await self._updater.change(stored, self._without_unwanted_events(transition))
         if change is not None:
             self._report(change)
         return change
 
-    def _staging(self, transition: Transition[Order]) -> Transition[Order]:
-        """``transition`` without the events that nobody receives. Those who watch receive all."""
+    def _without_unwanted_events(self, transition: Transition[Order]) -> Transition[Order]:
+        """``transition``, but for the staging of events that nobody receives. Whoever listens to news receives all."""
         if len(self.wanted) == len(OF_ORDERS) or self._telemetry.watched:
             return transition
 
@@ -92,7 +92,7 @@ class OrderUpdates:
         if not change.happened:
             return
         before, after = change.before, change.after
-        self._tell_watchers(before, after)
+        self._tell_observers(before, after)
         report_order(before, after, self._telemetry)
         report_refunds(before, after, self._telemetry)
         publish_change(before, after, self._telemetry)
@@ -104,9 +104,9 @@ class OrderUpdates:
         if due_at is not None and (before.due_at is None or due_at < before.due_at):
             self.on_due(due_at)
 
-    def _tell_watchers(self, before: Order | None, after: Order) -> None:
-        for watcher in self.watchers:
-            watcher(before, after)
+    def _tell_observers(self, before: Order | None, after: Order) -> None:
+        for observer in self.observers:
+            observer(before, after)
 
 
 def report_order(before: Order, after: Order, telemetry: Telemetry) -> None:

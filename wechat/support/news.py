@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 from wechat.domain.errors import Bilingual, TooMany
 from wechat.domain.news import News, NewsKind, NewsValue
 from wechat.domain.ports import Clock
+from wechat.support.mailbox import Mailbox
 
 MOST_LISTENERS = 16
 MOST_QUEUED = 1000
@@ -19,45 +18,18 @@ TOO_MANY = Bilingual(
 )
 
 
-class Listener:
-    """One who listens, to some kinds of news or to all (no ``kinds``), of one order or of all (no number).
-
-    The oldest of too many pieces makes room; ``missed`` counts them.
-    """
+class Listener(Mailbox[News]):
+    """One who listens, to some kinds of news or to all (no ``kinds``), of one order or of all (no number)."""
 
     def __init__(self, kinds: Collection[NewsKind] = (), out_trade_no: str = "") -> None:
+        super().__init__(MOST_QUEUED)
         self._kinds = frozenset(kinds or NewsKind)
         self._out_trade_no = out_trade_no
-        self._queue: deque[News] = deque(maxlen=MOST_QUEUED)
-        self._wake = asyncio.Event()
-        self.missed = 0
-        self.closed = False
 
-    def add(self, news: News) -> None:
-        """Queue ``news`` if it is wanted."""
-        if news.kind not in self._kinds or self._out_trade_no not in ("", news.out_trade_no):
-            return
-        self.missed += len(self._queue) == MOST_QUEUED
-        self._queue.append(news)
-        self._wake.set()
-
-    async def take(self, timeout_s: float) -> list[News]:
-        """All that has come; empty after ``timeout_s`` without news, and when the listener is closed."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._wake.wait()
-        except TimeoutError:
-            return []
-        if not self.closed:
-            self._wake.clear()
-        taken = list(self._queue)
-        self._queue.clear()
-        return taken
-
-    def close(self) -> None:
-        """End the wait of whoever takes."""
-        self.closed = True
-        self._wake.set()
+    def hear(self, news: News) -> None:
+        """Keep ``news`` if it is wanted."""
+        if news.kind in self._kinds and self._out_trade_no in ("", news.out_trade_no):
+            self.put(news)
 
 
 class NewsFeed:
@@ -98,7 +70,7 @@ class NewsFeed:
     def hand_out(self, news: News) -> None:
         """Hand out a piece of news to those who listen here."""
         for listener in self._listeners:
-            listener.add(news)
+            listener.hear(news)
 
     def _wanted_elsewhere(self) -> bool:
         return self._clock.monotonic() < self._wanted_until

@@ -29,7 +29,7 @@ class Process:
         self.core = Core(backend)
         stores = self.core.stores
         self.feed = LiveFeed(MCHID, stores.orders, stores.alarms, backend.runtime())
-        self.core.updates.watchers = (self.feed.note,)
+        self.core.updates.observers = (self.feed.note,)
 
     async def create(self, number: str = "order-1", **changes: Any) -> Order:
         order = an_order(number, **changes)
@@ -113,7 +113,7 @@ async def test_a_page_that_reads_too_slowly_is_told_how_much_it_missed(backend: 
         for number in range(MOST_QUEUED + 3):
             await process.create(f"order-{number:03}")
         notices = await told(watcher)
-        assert (watcher.missed, len(notices)) == (MOST_QUEUED, 3)
+        assert (watcher.missed, len(notices)) == (3, MOST_QUEUED)
 
 
 async def test_a_new_alarm_and_one_that_was_seen_are_told_to_those_who_watch_alarms(backend: Backend) -> None:

@@ -29,7 +29,8 @@ from wechat.domain.metrics import Metric
 from wechat.domain.refused import MOST_RAW_BYTES, PLACES, STAY
 from wechat.explain.model import Keys
 from wechat.notifications.reasons import MALFORMED, REASONS, group_of
-from wechat.notifications.refusals import ALARM, GOES_ON, KEEP, Refusals, RefusedMessage
+from wechat.notifications.refusals import ALARM, KEEP, Refusals, RefusedMessage
+from wechat.notifications.streaks import GOES_ON
 from wechat.pay.signing import SignType, v2_sign
 from wechat.pay.v2 import xmlcodec
 from wechat.slips.finder import SlipFinder

@@ -53,7 +53,7 @@ class Process:
         self.core = Core(backend)
         stores = self.core.stores
         self.work = SummaryWork(MCHID, stores.statistics_entries, stores.summaries, Marks(), backend.runtime())
-        self.core.updates.watchers = (self.work.marks.note,)
+        self.core.updates.observers = (self.work.marks.note,)
         self.statistics = Statistics(MCHID, stores.summaries, stores.statistics_entries, backend.clock)
 
     async def change(self, order: Order, change: object) -> None:

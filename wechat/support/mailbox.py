@@ -1,0 +1,41 @@
+"""News that wait for one reader, who may be slow: so many at most."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Mailbox(Generic[T]):
+    """``most`` pieces wait at most; beyond them the oldest makes room, and ``missed`` counts it."""
+
+    def __init__(self, most: int) -> None:
+        self._queue: deque[T] = deque(maxlen=most)
+        self._wake = asyncio.Event()
+        self.missed = 0
+        self.closed = False
+
+    def put(self, piece: T) -> None:
+        self.missed += len(self._queue) == self._queue.maxlen
+        self._queue.append(piece)
+        self._wake.set()
+
+    async def take(self, timeout_s: float) -> list[T]:
+        """All that has come; empty after ``timeout_s`` without any, and when the mailbox is closed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._wake.wait()
+        if not self.closed:
+            self._wake.clear()
+        taken = list(self._queue)
+        self._queue.clear()
+        return taken
+
+    def close(self) -> None:
+        """End the wait of whoever takes."""
+        self.closed = True
+        self._wake.set()
