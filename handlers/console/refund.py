@@ -9,10 +9,9 @@ from handlers.console.order import PATH, OrderPage
 from handlers.console.routes import Page, console_routes
 from handlers.console.standing import order_standing, refund_standing
 from handlers.console.states import REFUND_STATES
-from handlers.console.story import AT_CONSOLE
 from handlers.web.plugin import Route
 from handlers.web.services import Services
-from wechat.domain.approvals import Approval
+from wechat.domain.approvals import AND, AT_CONSOLE, Approval, refunded_alone
 from wechat.domain.audit import Act
 from wechat.domain.errors import BadRequest, Bilingual, CallerError, Conflict, GatewayRefused
 from wechat.domain.money import Fen, parse_yuan, yuan
@@ -60,9 +59,8 @@ class RefundHandler(OrderPage):
     async def refund_or_ask(self, out_trade_no: str, wanted: RefundRequest) -> None:
         """Refund now, or store it for a second person. A form that is sent twice is one refund."""
         number = wanted.out_refund_no or ""
-        approvals = self.services.staff.approvals
-        if not approvals.is_needed(Fen(wanted.refund)):
-            before = await self.services.orders.get(out_trade_no)
+        approvals, before = self.services.staff.approvals, await self.services.orders.get(out_trade_no)
+        if not approvals.is_needed(Fen(wanted.refund + refunded_alone(before, number))):
             refund = await request_refund(self.services, out_trade_no, wanted, self.staff.name)
             after = await self.services.orders.get(out_trade_no)
             told = f"{order_standing(after)}; {refund_standing(refund)}: {wanted.reason}"
@@ -109,7 +107,7 @@ async def request_refund(services: Services, out_trade_no: str, wanted: RefundRe
 async def carry_out(services: Services, approval: Approval) -> str:
     """Refund what two people wanted; how order and refund stand then."""
     wanted = RefundRequest.parse(dict(approval.data))
-    by = f"{approval.requested_by}+{approval.decided_by}"
+    by = f"{approval.requested_by}{AND}{approval.decided_by}"
     refund = await request_refund(services, approval.subject, wanted, by)
     return f"{refund_standing(refund)}; {order_standing(await services.orders.get(approval.subject))}"
 

@@ -6,11 +6,11 @@ from handlers.console.lists import PAGE, ListHandler
 from handlers.console.routes import Page, console_routes
 from handlers.console.standing import refund_standing
 from handlers.console.states import BADGES, REFUND_STATES
-from handlers.console.story import AT_CONSOLE
 from handlers.console.texts.refunds import TEXTS
 from handlers.web.numbers import REFUND_NUMBER
 from handlers.web.plugin import Route
 from handlers.web.services import Services
+from wechat.domain.approvals import AT_CONSOLE
 from wechat.domain.audit import Act
 from wechat.domain.facts import RefundState
 from wechat.domain.money import yuan

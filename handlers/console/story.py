@@ -16,6 +16,7 @@ from handlers.console.texts.order import (
     VERIFIED_TEXT,
 )
 from wechat.calls.texts import as_curl, pretty, show_line_ends, signed_answer, signed_request
+from wechat.domain.approvals import AT_CONSOLE
 from wechat.domain.calls import UNSIGNED, VERIFIED, Call, Direction
 from wechat.domain.deliveries import Delivery, DeliveryState
 from wechat.domain.errors import Bilingual
@@ -32,8 +33,6 @@ BAD = frozenset(
 WAIT = frozenset({"processing", "prepay_unknown", "not_now", "slow", "close_scheduled"})
 PROOFS = ("v2 ", "v3 ")
 """How what proves a message begins, where else it says who spoke: its API, and the key that it was verified with."""
-AT_CONSOLE = "console:"
-"""Before the name of who did it here; ``handlers.console.refund`` writes it."""
 DELIVERY_TONES = {DeliveryState.DELIVERED: "good", DeliveryState.DEAD: "bad", DeliveryState.PENDING: "wait"}
 
 

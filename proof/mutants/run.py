@@ -76,8 +76,8 @@ MUTANTS = (
     Mutant(
         "a refund is reserved each time it is requested",
         REFUNDS,
-        "    if held is not None:\n        if _request(held)",
-        "    if held is not None and held.open:\n        if _request(held)",
+        "    if held is not None:\n        if _fields_of_request(held)",
+        "    if held is not None and held.open:\n        if _fields_of_request(held)",
     ),
     Mutant(
         "refunds of one order are sent at once",

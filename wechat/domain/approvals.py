@@ -13,10 +13,13 @@ from enum import StrEnum
 from wechat.domain.audit import Act
 from wechat.domain.errors import Bilingual, Conflict, Forbidden, Gone
 from wechat.domain.money import Fen
+from wechat.domain.orders import Order
 from wechat.domain.staff import Permission, StaffMember
 
 DECIDE_WITHIN = timedelta(hours=24)
 KEEP = timedelta(days=90)
+AT_CONSOLE, AND = "console:", "+"
+"""How ``Refund.by`` names who made it in the console: one person, or two with ``AND`` between their names."""
 CUT_SHORT_AFTER = timedelta(minutes=10)
 """A confirmed act that has not ended by then was cut short, and whoever confirmed it may never come back."""
 
@@ -72,6 +75,15 @@ class Approval:
         if self.state is not ApprovalState.CONFIRMED or self.decided_at is None or name == self.requested_by:
             return False
         return name == self.decided_by or now >= self.decided_at + CUT_SHORT_AFTER
+
+
+def refunded_alone(order: Order, besides: str) -> Fen:
+    """How many fen of ``order`` were refunded in the console by one person each, the refund ``besides`` left out.
+
+    They count for the next one, so that nobody goes round the second person by refunding in parts.
+    """
+    alone = [each for each in order.refunds if each.by.startswith(AT_CONSOLE) and AND not in each.by]
+    return Fen(sum(each.refund for each in alone if each.reserves and each.out_refund_no != besides))
 
 
 def confirm(approval: Approval, name: str, now: datetime) -> Approval:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
 from storage.memory.storage import MemoryStorage
+from tests.storage.values import full_order, full_refund
 from tests.support.clock import ManualClock
 from tests.support.runtime import RandomIds, a_runtime
-from wechat.domain.approvals import CUT_SHORT_AFTER, Approval, ApprovalState
+from wechat.domain.approvals import CUT_SHORT_AFTER, Approval, ApprovalState, refunded_alone
 from wechat.domain.audit import Act, AuditFilter
 from wechat.domain.errors import Bilingual, Conflict, Forbidden, GatewayRefused, Gone, NotFound, StoreUnavailable
+from wechat.domain.facts import RefundState
 from wechat.domain.money import Fen
 from wechat.domain.staff import Permission, Role, StaffMember
 from wechat.staff.approvals import Approvals, PendingAct
@@ -72,6 +75,14 @@ async def desk() -> Desk:
 @pytest.mark.parametrize(("amount", "needed"), [(50_000, False), (50_001, True), (1, False)])
 def test_only_what_is_above_the_sum_needs_a_second_person(desk: Desk, amount: int, needed: bool) -> None:
     assert desk.approvals.is_needed(Fen(amount)) is needed
+
+
+def test_what_one_person_refunds_in_parts_is_added_up() -> None:
+    parts = {"console:anna": 100, "console:ben": 20, "console:anna+ben": 3_000, "shop": 4_000, "policy": 5_000}
+    refunds = tuple([full_refund(f"R-{by}", by=by, refund=Fen(fen)) for by, fen in parts.items()])
+    failed = full_refund("R-failed", by="console:anna", state=RefundState.REFUSED)
+    order = replace(full_order(), refunds=(*refunds, failed))
+    assert (refunded_alone(order, ""), refunded_alone(order, "R-console:ben")) == (120, 100)
 
 
 async def test_with_0_nothing_needs_a_second_person(desk: Desk) -> None:
