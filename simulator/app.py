@@ -104,7 +104,8 @@ def application(simulator: Simulator) -> Application:
     args = {"simulator": simulator}
 
     def count(handler: RequestHandler) -> None:
-        simulator.served[handler.request.path.replace("".join(handler.path_args[:1]) or "\0", "*")] += 1
+        varies = getattr(handler, "path_args", [])[:1]  # none where the path was no UTF-8
+        simulator.served[handler.request.path.replace("".join(varies) or "\0", "*")] += 1
 
     return Application(
         [

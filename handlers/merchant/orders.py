@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
 
 import segno
+from tornado.httputil import HTTPHeaders
 
 from handlers.web.base import ApiHandler, takes_query
 from handlers.web.numbers import NUMBER
@@ -105,14 +105,16 @@ class QrHandler(ApiHandler):
         self.write(picture.getvalue())
 
 
-def idempotency_key(headers: Mapping[str, str]) -> str:
-    """The Idempotency-Key of a request, empty without one. Raises BadRequest."""
-    key = headers.get("Idempotency-Key", "")
-    if key and not _KEY.fullmatch(key):
+def idempotency_key(headers: HTTPHeaders) -> str:
+    """The Idempotency-Key of a request, empty without one. Raises BadRequest, also for two: a proxy that repeats the
+    header now and then would make another key of it, and another refund."""
+    keys = headers.get_list("Idempotency-Key")
+    key = keys[0] if keys else ""
+    if len(keys) > 1 or (key and not _KEY.fullmatch(key)):
         raise BadRequest(
             Bilingual(
-                "Idempotency-Key 为 1 到 255 个可见 ASCII 字符",
-                "Idempotency-Key is 1 to 255 visible ASCII characters",
+                "Idempotency-Key 只能有一个，为 1 到 255 个可见 ASCII 字符",
+                "There is one Idempotency-Key, of 1 to 255 visible ASCII characters",
             ),
             code="BAD_IDEMPOTENCY_KEY",
         )

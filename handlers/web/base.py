@@ -65,6 +65,7 @@ HTTP_CODES = {400: "BAD_REQUEST", 403: "FORBIDDEN", 404: "NOT_FOUND", 405: "METH
 V = TypeVar("V")
 
 log = structlog.get_logger("handlers")
+_PORT = re.compile(r":[0-9]*$", re.ASCII)
 
 
 def takes_query(*names: str) -> Callable[[V], V]:
@@ -282,10 +283,10 @@ class PageHandler(BaseHandler):
         await super().prepare()
 
     def _is_elsewhere(self) -> bool:
-        """Whether the browser asked another host. A port alone may be left out by a proxy: to redirect for that would
-        lead here again, without end."""
-        public, asked = urlsplit(self.services.settings.http.public_base_url), self.request.host.lower()
-        return asked not in (public.netloc, public.hostname)
+        """Whether the browser asked another host. A proxy may leave a port out, or add its own: to redirect for that
+        would lead here again, without end."""
+        public = urlsplit(self.services.settings.http.public_base_url)
+        return _PORT.sub("", self.request.host.lower()) != _PORT.sub("", public.netloc)
 
     def check_query(self) -> None:
         """Links to pages carry what others have added: WeChat's ``from`` and ``isappinstalled``, and campaigns."""

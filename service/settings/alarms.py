@@ -11,8 +11,7 @@ from service.settings.webhooks import check_webhook_url
 
 
 def _check_address(url: SecretStr) -> SecretStr:
-    check_webhook_url(url.get_secret_value())
-    return url
+    return SecretStr(check_webhook_url(url.get_secret_value()))
 
 
 SecretUrl = Annotated[SecretStr, AfterValidator(_check_address)]

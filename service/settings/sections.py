@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import time
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -34,11 +35,19 @@ def _check_pattern(value: str) -> str:
     return value
 
 
+def _check_proxy(value: str) -> str:
+    """An address is compared with that of a connection, as a text."""
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        raise Needs("一个 IP 地址，不是主机名或网段", "an IP address, neither a name nor a network") from None
+
+
 class HttpSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(8888, ge=0, le=65535)
     public_base_url: Origin
-    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_check_proxy)], ...] = ("127.0.0.1", "::1")
     verify_files: Path = Path("var/verify")
     drain_s: float = Field(8.0, gt=0, le=60)
 
@@ -69,7 +78,7 @@ class AccountSettings(Section):
     api_url: BaseUrl = "https://api.weixin.qq.com"
     open_url: BaseUrl = "https://open.weixin.qq.com"
     js_url: str = "https://res.wx.qq.com/open/js/jweixin-1.6.0.js"
-    js_origins: tuple[BaseUrl, ...] = ()
+    js_origins: tuple[Origin, ...] = ()
 
 
 class BooksSettings(Section):

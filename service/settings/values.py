@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr
 
+from service.settings.addresses import normalise_origin, split_address
 from wechat.pay.key_files import Form, read_text, recognise
 from wechat.support.validation import Needs
 
@@ -18,28 +19,24 @@ MAX_ORIGIN = 128
 """What WeChat takes as an H5 order's app_url."""
 
 
-def _no_slash(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+def _base_url(url: str) -> str:
+    """An address that paths are added to."""
+    parts = split_address(url)
+    if parts.query or parts.fragment or url.endswith(("?", "#")):
         raise Needs(
             "不带参数的 http(s) 完整地址，如 https://pay.example.com", "an absolute http(s) address without query"
         )
-    return url.rstrip("/")
+    return normalise_origin(parts) + parts.path.rstrip("/")
 
 
 def _origin(url: str) -> str:
-    """An address without a path, as a browser writes it: lower case, no default port. Hosts are compared as texts."""
-    parts = urlsplit(_no_slash(url))
-    if parts.path:
+    """An address without a path, as a browser writes it."""
+    origin = _base_url(url)
+    if urlsplit(origin).path:
         raise Needs(
             "不带路径的地址，如 https://pay.example.com；服务占用整个域名",
             "an address without a path, as https://pay.example.com: the service takes the whole host",
         )
-    host = parts.hostname or ""
-    host = f"[{host}]" if ":" in host else host
-    default = {"http": 80, "https": 443}[parts.scheme]
-    port = "" if parts.port in (None, default) else f":{parts.port}"
-    origin = f"{parts.scheme}://{host.rstrip('.')}{port}"
     if len(origin) > MAX_ORIGIN:
         raise Needs(f"至多 {MAX_ORIGIN} 个字符的地址", f"an address of {MAX_ORIGIN} characters at most")
     return origin
@@ -90,7 +87,7 @@ def _pem(value: object) -> object:
         raise Needs("可读的 PEM 文件路径，或 PEM 原文", "the path of a readable PEM file, or its text") from None
 
 
-BaseUrl = Annotated[str, AfterValidator(_no_slash)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Key32 = Annotated[SecretStr, AfterValidator(_key32)]
 Pem = Annotated[SecretStr, BeforeValidator(_pem)]

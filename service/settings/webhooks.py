@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
+from service.settings.addresses import NUMERIC, normalise_origin, split_address
 from wechat.domain.events import OF_ORDERS, EventType
 from wechat.events.signature import parse_secret
 from wechat.events.webhooks import is_public
 from wechat.support.validation import Needs
 
-NUMERIC = re.compile(r"(^|\.)(0x[0-9a-f]*|[0-9]+)$", re.IGNORECASE | re.ASCII)
-"""A host that ends in a number is an address in some odd spelling (127.1, 0x7f000001)."""
-
 
 def check_webhook_url(url: str) -> str:
-    parts = urlsplit(url)
-    _ = parts.port  # raises ValueError for what is no port
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.fragment:
+    """``url`` with its host as it is asked for; path and query stay as they are. Raises Needs."""
+    parts = split_address(url)
+    if "#" in url:
         raise Needs("https 完整地址，不含用户名和 #", "an absolute https address without user name and #")
-    try:
-        parts.hostname.encode("idna")
-    except UnicodeError:
-        raise Needs("地址里有效的主机名", "a host name that is one") from None
-    return url
+    return normalise_origin(parts) + url[url.index("://") + 3 + len(parts.netloc) :]
 
 
 def _webhook_secret(secret: SecretStr) -> SecretStr:

@@ -17,6 +17,7 @@ from typing import Any
 
 from simulator.account.credentials import NOT_LATEST, STALE, AccountError, Granted
 from simulator.web.base import Reply, WechatHandler
+from simulator.web.bodies import read_json_object
 
 MORE = "more details at https://mmbizurl.cn/s/JtxxFh33r"
 LANGUAGES = ("zh_CN", "zh_TW", "en")
@@ -72,11 +73,8 @@ class AccountHandler(WechatHandler):
 
     def json_body(self) -> dict[str, Any]:
         """Raises AccountError 47001."""
-        try:
-            asked = json.loads(self.request.body)
-        except ValueError:
-            asked = None
-        if not isinstance(asked, dict):
+        asked = read_json_object(self.request.body)
+        if asked is None:
             raise AccountError(47001, "data format error")
         return asked
 

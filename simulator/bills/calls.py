@@ -11,10 +11,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 from abc import abstractmethod
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
-from simulator.bills.days import BillMissing, NoBill
+from simulator.bills.days import BillMissing, NoBill, read_day
 from simulator.bills.lines import TradeKind
 from simulator.web.base import Reply
 from simulator.wechatpay.authorization import BAD_FORMAT
@@ -158,7 +158,7 @@ class _Announcement(V3Handler):
     @staticmethod
     def _day(text: str) -> date:
         try:
-            return date.fromisoformat(text)
+            return read_day(text)
         except ValueError:
             raise V3Refusal("PARAM_ERROR", "账单日期格式错误", {"location": "query", "value": text}) from None
 
@@ -201,7 +201,8 @@ class BillFile(V3Handler):
 
 def _v2_day(fields: dict[str, str]) -> date:
     try:
-        return datetime.strptime(fields["bill_date"], "%Y%m%d").date()  # noqa: DTZ007 - a date, and no moment
+        text = fields["bill_date"]
+        return read_day(f"{text[:4]}-{text[4:6]}-{text[6:]}")
     except ValueError:
         raise CommunicationError("data format error") from None
 

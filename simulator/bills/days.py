@@ -7,6 +7,7 @@ Source: https://pay.weixin.qq.com/doc/v3/merchant/4013071218 (账单开发指引
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -21,13 +22,24 @@ from simulator.state.coupons import whole
 from simulator.state.orders import Order, OrderRegistry, Paid, Payment
 from simulator.state.refunds import Refund, Refunds, State
 from simulator.state.wallet import Movement, Wallet, fee
-from wechat.domain.times import beijing_day, day_span
+from wechat.domain.times import YEARS, beijing_day, day_span
 
 MADE = timedelta(hours=9)
 READY = timedelta(hours=10)
 KEPT = timedelta(days=92)
 DOWNLOAD_S = 300.0
 DOWNLOADS = 100
+
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+
+
+def read_day(text: str) -> date:
+    """A day as ``2026-03-01``. Raises ValueError, also near the ends of the calendar, where another zone leaves it."""
+    day = date.fromisoformat(text) if _DAY.fullmatch(text) else None
+    if day is None or day.year not in YEARS:
+        raise ValueError("no day")
+    return day
 
 
 class NoBill(StrEnum):

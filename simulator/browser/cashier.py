@@ -183,7 +183,10 @@ class Cashier:
 
     def check_scan(self, url: str) -> Order:
         """The order behind a code_url or h5_url. Raises BridgeRefusal."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise BridgeRefusal(OVER) from None
         native = parts.scheme == "weixin"
         values = parse_qs(parts.query).get("pr" if native else "prepay_id", [""])
         found = self._orders.find_prepay(values[0], PREPAY_LIFE_S if native else H5_LIFE_S)

@@ -115,9 +115,12 @@ class Keys(ControlHandler):
         mode, ratio = asked.get("mode", keys.mode), _number(asked.get("grey_ratio", keys.grey_ratio))
         if mode not in list(Mode) or not 0 <= ratio <= 1:
             raise ControlError(f"mode is one of {', '.join(Mode)}, grey_ratio 0 to 1")
+        rotate, leading_zero = asked.get("rotate", False), asked.get("leading_zero", False)
+        if type(rotate) is not bool or type(leading_zero) is not bool:
+            raise ControlError("rotate and leading_zero are true or false")
         keys.set_mode(Mode(mode), ratio)
-        if asked.get("rotate") is True:
-            keys.rotate(leading_zero=asked.get("leading_zero") is True)
+        if rotate:
+            keys.rotate(leading_zero=leading_zero)
         await self.simulator.journal.durable()
         self.get()
 

@@ -61,9 +61,11 @@ class Rule:
     def _check(self) -> None:
         if not isinstance(self.path, str) or not self.path.startswith("/"):
             raise ValueError("path is a pattern such as /v3/pay/transactions/*")
+        if not isinstance(self.code, str) or not isinstance(self.message, str) or type(self.after) is not bool:
+            raise ValueError("code and message are texts, after is true or false")
         if self.times is not None and (type(self.times) is not int or self.times < 1):
             raise ValueError("times is a whole number from 1")
-        if not isinstance(self.probability, int | float) or not 0 < self.probability <= 1:
+        if type(self.probability) not in (int, float) or not 0 < self.probability <= 1:
             raise ValueError("probability is above 0, at most 1")
         if type(self.ms) is not int or not 0 <= self.ms <= 120_000:
             raise ValueError("ms is 0 to 120000")

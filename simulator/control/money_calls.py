@@ -8,6 +8,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from simulator.bills.days import read_day
 from simulator.bills.faults import InjectedDifference, InjectedKind
 from simulator.control.calls import attempt_json
 from simulator.simulator import Simulator
@@ -20,6 +21,7 @@ from wechat.domain.errors import Bilingual
 from wechat.domain.times import to_v3
 
 MOST_PLANTS = 1000
+MOST_FEN = 10**12
 DENIALS: Mapping[Denied, Bilingual] = {
     Denied.ALL_BACK: Bilingual("该订单已全额退款", "all of this order was refunded already"),
     Denied.OVER_REST: Bilingual("退款金额超过可退金额", "this is more than is left to refund"),
@@ -139,8 +141,8 @@ class Balance(ControlHandler):
 
     async def post(self) -> None:
         amount = self.body().get("transfer")
-        if type(amount) is not int:
-            raise ControlError("transfer is a whole number of fen")
+        if type(amount) is not int or abs(amount) > MOST_FEN:
+            raise ControlError(f"transfer is a whole number of fen, {MOST_FEN} at most")
         self.simulator.refunds.end_due()
         try:
             self.simulator.wallet.transfer(amount)
@@ -225,12 +227,12 @@ def _member(kind: type[E], value: object, name: str) -> E:
 
 def _day(text: object) -> date:
     try:
-        return date.fromisoformat(str(text))
+        return read_day(str(text))
     except ValueError:
         raise ControlError("date is YYYY-MM-DD") from None
 
 
 def _fen(amount: object) -> int:
-    if type(amount) is not int or amount < 1:
-        raise ControlError("an amount is a whole number of fen from 1")
+    if type(amount) is not int or not 1 <= amount <= MOST_FEN:
+        raise ControlError(f"an amount is a whole number of fen from 1 to {MOST_FEN}")
     return amount

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from simulator.state.pki import User
 from simulator.web.base import Handler
+from simulator.web.bodies import read_json_object
 from simulator.web.texts import translator
 from wechat.domain.errors import Bilingual
 from wechat.domain.money import yuan
@@ -131,11 +132,8 @@ class PageHandler(Handler):
 
 def json_object(raw: bytes) -> dict[str, Any]:
     """Raises ControlError unless ``raw`` is a JSON object."""
-    try:
-        data = json.loads(raw)
-    except ValueError:
-        data = None
-    if not isinstance(data, dict):
+    data = read_json_object(raw)
+    if data is None:
         raise ControlError("a JSON object is expected")
     return data
 

@@ -17,6 +17,7 @@ from typing import Any
 from simulator.control.faults import Fault
 from simulator.state.orders import DEFAULT_LIFE_S, Order, OrderRequest, Payment, Rule, RuleBroken
 from simulator.web.base import Reply, WechatHandler
+from simulator.web.bodies import read_json_object
 from simulator.wechatpay.authorization import BAD_FORMAT, authorize
 from simulator.wechatpay.fields import (
     V3_MCHID,
@@ -118,11 +119,8 @@ class V3Handler(WechatHandler):
             raise V3Refusal("INVALID_REQUEST", "Http头缺少Accept或User-Agent")
 
     def _json(self) -> dict[str, Any]:
-        try:
-            body = json.loads(self.request.body.decode("utf-8"))
-        except (ValueError, RecursionError):
-            body = None
-        if not isinstance(body, dict):
+        body = read_json_object(self.request.body)
+        if body is None:
             raise V3Refusal("PARAM_ERROR", "请求体不是合法的 JSON 对象", {"location": "body", "value": ""})
         return body
 

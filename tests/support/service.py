@@ -57,7 +57,7 @@ class ServiceProcess:
         if files:
             argv = ["prlimit", f"--nofile={files}", *argv]
         process = Process(name, argv, directory / f"{name}.log", env=_environment() | environment)
-        process.wait_for(LISTENING, 20)
+        process.wait_for(LISTENING, 60)
         return cls(process, str(settings["http"]["public_base_url"]))
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
@@ -71,10 +72,18 @@ class RequestBody(BaseModel):
         return hashlib.sha256("\n".join((self.model_dump_json(exclude=unknown_then), *more)).encode()).hexdigest()
 
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # halves that belong together make a character, others cannot be encoded
+
+
 def json_object(raw: bytes) -> dict[str, Any]:
-    """A request body as a JSON object: UTF-8, no duplicate keys, no NaN, sane nesting. Raises BadRequest."""
+    """A request body as a JSON object: UTF-8, no duplicate keys, no NaN, no half of a character, sane nesting.
+
+    Raises BadRequest.
+    """
     try:
         data = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        if _SURROGATE.search(raw):
+            json.dumps(data, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise _not_json() from None
     if not isinstance(data, dict):
