@@ -37,7 +37,7 @@ from wechat.staff.operator import sign_request
 SERVICE_PORT, SIMULATOR_PORT, SECURE_PORT = 8888, 9000, 9443
 PORT_TRIES = 100
 USERS = "/api/users"
-READY_S = 30.0
+READY_S = 60.0  # on a busy machine; a process that ends is noticed at once
 WATCH_S = 0.2
 POLL_S = 0.02
 

@@ -23,7 +23,7 @@ import structlog
 from storage.embedded.child_process import POLL_S, ChildFailed, Process
 from wechat.domain.errors import Bilingual, ConfigError
 
-READY_S = 15.0
+READY_S = 60.0  # on a busy machine; a server that ends is noticed at once
 LOCK_S = 3.0  # a server whose parent was killed needs a moment to go
 WATCH_S = 0.25
 PORT_TRIES = 5
