@@ -133,7 +133,7 @@ class Bookkeeper:
         days = {beijing_day(payment.at) for payment in world.payments.values()}
         days |= {beijing_day(refund.created_at) for refund in world.refunds.values()}
         days |= {file.day for file in self._bills.served}
-        days |= {DIFFERENCE.read(document).day for document in self._database[DIFFERENCES].look_at_all()}
+        days |= {date.fromisoformat(document["day"]) for document in self._database[DIFFERENCES].look_at_all()}
         return sorted(days)
 
     def _is_over(self, day: date) -> bool:
@@ -141,10 +141,9 @@ class Bookkeeper:
         return any(each.day == day and each.result is not None and each.due_at is None for each in held)
 
     def _open(self, day: date) -> list[Difference]:
-        found = [DIFFERENCE.read(document) for document in self._database[DIFFERENCES].look_at_all()]
-        return sorted(
-            [each for each in found if each.day == day and each.status is Status.OPEN], key=lambda each: each.id
-        )
+        documents = self._database[DIFFERENCES].look_at_all()
+        found = [DIFFERENCE.read(document) for document in documents if document["day"] == day.isoformat()]
+        return sorted([each for each in found if each.status is Status.OPEN], key=lambda each: each.id)
 
     def _state(self) -> object:
         """What a run may see of the world."""
