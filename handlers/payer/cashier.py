@@ -32,7 +32,7 @@ FINAL_PAGES = {
     TradeState.CLOSED: "closed",
     TradeState.NOTPAY: "expired",
 }
-HINTS = frozenset({"paid_late", "refunding", "closed", "expired"})
+HINTS = frozenset({"paid_late", "refunding", "refund_wait", "closed", "expired"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +127,23 @@ class CashierHandler(PageHandler):
 def final_page(order: Order) -> FinalPage:
     """What to say of an order that cannot be paid any more: as it stands, never as it is meant to become."""
     refunds = [refund for refund in order.refunds if refund.reserves]
-    refunded = sum(refund.refund for refund in refunds if refund.state is RefundState.SUCCESS and not refund.surplus)
+    if order.trade_state is TradeState.REFUND:
+        return _refunded_page(order, refunds)
     title = FINAL_PAGES[order.trade_state]
-    if title == "refund" and refunded >= order.total:
-        title = "refunded_all"
     late = order.trade_state is TradeState.PAID_LATE
     name = "refunding" if late and any(refund.open for refund in refunds) else title
-    hint = f"{name}_hint" if name in HINTS else ""
-    return FinalPage(title, hint, refunded if refunded and not late else order.total, refunds)
+    return FinalPage(title, f"{name}_hint" if name in HINTS else "", order.total, refunds)
+
+
+def _refunded_page(order: Order, refunds: Sequence[Refund]) -> FinalPage:
+    """What has arrived, or what is under way while nothing has; paid, where every known refund came to nothing."""
+    parts = [refund for refund in refunds if not refund.surplus]
+    arrived = sum(refund.refund for refund in parts if refund.state is RefundState.SUCCESS)
+    if arrived:
+        return FinalPage("refunded_all" if arrived >= order.total else "refund", "", arrived, refunds)
+    if parts:
+        return FinalPage("refunding", "refund_wait_hint", sum(refund.refund for refund in parts), refunds)
+    return FinalPage("paid" if order.refunds else "refund", "", order.total, refunds)
 
 
 def _name(product: Product, lang: str) -> str:

@@ -64,6 +64,10 @@ TEXTS: Mapping[str, Bilingual] = {
     "refund_done": Bilingual("退款成功", "Refunded"),
     "paid_total": Bilingual("支付金额", "Paid"),
     "refunding": Bilingual("退款处理中", "Refund in progress"),
+    "refund_wait_hint": Bilingual(
+        "款项正在原路退款，到账以微信支付消息为准。",
+        "Your money is on its way back; WeChat Pay tells you when it arrives.",
+    ),
     "refunding_hint": Bilingual(
         "订单此前已关闭，商家不会发货。款项正在原路退款，到账以微信支付消息为准。",
         "The order had been closed, so the shop will not deliver. Your money is being refunded.",

@@ -15,7 +15,7 @@ from playwright.async_api import Browser, expect
 from tests.e2e.payer import Payer
 from tests.e2e.pictures import put_side_by_side
 
-MOST_BYTES = 150_000
+MOST_BYTES = 200_000
 STEPS = ("shop", "consent", "sheet", "paid")
 
 

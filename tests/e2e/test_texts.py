@@ -128,6 +128,18 @@ def test_f5_a_refunded_order_shows_what_was_refunded_and_when() -> None:
     assert "已全额退款 ¥36.00" in " ".join(re.sub(r"<[^>]+>", " ", rest_page(whole, "zh")).split())
 
 
+def test_f5_nothing_is_said_to_be_refunded_before_it_is() -> None:
+    running = a_refund("refund-1", refund=Fen(500), state=RefundState.PROCESSING)
+    order = an_order(trade_state=TradeState.REFUND, payments=(a_payment(),), refunds=(running,))
+    html = " ".join(re.sub(r"<[^>]+>", " ", rest_page(order, "zh")).split())
+    assert "退款处理中 ¥5.00 款项正在原路退款" in html
+    assert "已退款" not in html
+    closed = replace(order, refunds=(replace(running, state=RefundState.CLOSED),))
+    html = " ".join(re.sub(r"<[^>]+>", " ", rest_page(closed, "zh")).split())
+    assert "支付成功 ¥36.00" in html
+    assert "退款" not in html
+
+
 def test_a_late_payment_is_said_to_be_refunded_only_when_a_refund_is_under_way() -> None:
     order = an_order(trade_state=TradeState.PAID_LATE, payments=(a_payment(),))
     assert TEXTS["paid_late_hint"].zh in rest_page(order, "zh")
