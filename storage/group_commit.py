@@ -137,7 +137,7 @@ class GroupCommit:
         """A batch that somebody has formed already goes past the queues. Raises what the database says of the first
         document that it refuses."""
         batch = [self._documents.encode(document, document["_id"]) for document in documents]
-        results = await self._alone(self._documents.insert_many(batch)) if batch else ()
+        results = await self._run_past_queues(self._documents.insert_many(batch)) if batch else ()
         for result in results:
             if isinstance(result, Exception):
                 raise result
@@ -151,10 +151,10 @@ class GroupCommit:
 
     async def find(self, wanted: Range) -> list[Document]:
         """Listings go past the queues, in a task of their own like everything that talks to the driver."""
-        return await self._alone(self._documents.find(wanted))
+        return await self._run_past_queues(self._documents.find(wanted))
 
     async def find_equal(self, field: str, value: str, limit: int) -> list[Document]:
-        return await self._alone(self._documents.find_equal(field, value, limit))
+        return await self._run_past_queues(self._documents.find_equal(field, value, limit))
 
     async def close(self) -> None:
         """Return once everything under way is answered."""
@@ -167,7 +167,7 @@ class GroupCommit:
         found = await self._documents.get_many(ids)
         return [found.get(identity) for identity in ids]
 
-    async def _alone(self, listing: Coroutine[Any, Any, S]) -> S:
+    async def _run_past_queues(self, listing: Coroutine[Any, Any, S]) -> S:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[S] = loop.create_future()
         task = loop.create_task(listing)

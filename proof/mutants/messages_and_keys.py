@@ -41,17 +41,17 @@ MESSAGES = (
     Mutant(
         "a message that fails v3's check is tried as v2's",
         RECEIVER,
-        "        return gateway.receive(headers, body, arrived_at=arrived_at)\n",
-        "        try:\n            return gateway.receive(headers, body, arrived_at=arrived_at)\n"
+        "        return gateway.receive(arrival.headers, arrival.body, arrived_at=arrival.at)\n",
+        "        try:\n            return gateway.receive(arrival.headers, arrival.body, arrived_at=arrival.at)\n"
         "        except SignatureInvalid:\n"
-        "            return self._gateways[Api.V2].receive({}, body, arrived_at=arrived_at)\n",
+        "            return self._gateways[Api.V2].receive({}, arrival.body, arrived_at=arrival.at)\n",
     ),
     Mutant(
         "a notification is applied before it is stored",
         RECEIVER,
         "        stored, refusal = await asyncio.gather(recorded, self._reserve(transaction))\n",
         "        refusal = await self._reserve(transaction)\n"
-        "        await self._apply(message, refusal, _first(message, body, headers, now, now + self._keep))\n"
+        "        await self._apply(message, refusal, _build_stored(message, arrival, now, now + self._keep))\n"
         "        stored = await recorded\n",
         "tests/unit/notifications/test_receive.py; the order is the same either way; what is kept is for people",
     ),

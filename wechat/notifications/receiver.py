@@ -54,9 +54,27 @@ from wechat.support.update import Updater
 BUDGET_S = 3.0  # WeChat waits five seconds, one of its articles says three
 RAW_BYTES = 64 * 1024
 KEEP = timedelta(days=90)
+MIXED = "mixed"
+"""In metrics and records in place of an API, where the headers of a message are those of neither."""
+FAILED = "failed"
+"""The result, in metrics, of a message that was cut short or met a defect."""
 FRESH = timedelta(minutes=2)
 """A payment that was made longer ago is confirmed by a query before goods are released: it may have been refunded in
 the merchant console since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A message as it came. ``at``: when, by the machine's clock, where it is replayed later; None for now."""
+
+    headers: Mapping[str, str]
+    body: bytes
+    at: datetime | None = None
+
+    @property
+    def api(self) -> Api | None:
+        """Whose message this is by its headers; None for a mixture."""
+        return api_of(self.headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,20 +120,20 @@ class NotificationReceiver:
 
         Raises NotifyError (its ``status`` is the answer) and StoreUnavailable (503; WeChat comes again).
         """
-        started, api = self._clock.monotonic(), api_of(headers)
-        exchange = begin_exchange(api, headers, body)
-        result: str = Verdict.APPLIED
+        started, arrival = self._clock.monotonic(), Arrival(headers, body)
+        exchange = _begin_exchange(arrival)
+        result = FAILED
         try:
-            result = await self._receive_in_time(api, headers, body, exchange=exchange)
+            result = await self._receive_in_time(arrival, exchange)
             exchange.status = 200
         except FenpayError as error:
             result = exchange.error = error.reason if isinstance(error, NotifyError) else error.public_code.lower()
             exchange.status = error.status if isinstance(error, NotifyError) else 503
             if isinstance(error, NotifyError):
-                await self._report(api, exchange, error)
+                await self._report(arrival, exchange, error)
             raise
         finally:
-            self._telemetry.count(Metric.NOTIFICATIONS, api or "mixed", result)
+            self._telemetry.count(Metric.NOTIFICATIONS, arrival.api or MIXED, result)
             exchange.duration_s = self._clock.monotonic() - started
             self._telemetry.observe(Metric.NOTIFICATION_SECONDS, exchange.duration_s)
             if self.on_exchange and exchange.verdict:
@@ -128,14 +146,14 @@ class NotificationReceiver:
         StoreUnavailable.
         """
         kept = await self._complete(message_id)
-        verdict = await self._receive_in_time(api_of(kept.headers), kept.headers, kept.raw, kept.arrived_at)
+        verdict = await self._receive_in_time(Arrival(kept.headers, kept.raw, kept.arrived_at))
         await self.refusals.record_acceptance(kept)
         return verdict
 
     async def verify(self, message_id: str) -> Notification:
         """What a refused message says if it passes the gate now, applied to nothing. Raises as ``replay``."""
         kept = await self._complete(message_id)
-        return self._verify(api_of(kept.headers), kept.headers, kept.raw, kept.arrived_at).value
+        return self._verify(Arrival(kept.headers, kept.raw, kept.arrived_at)).value
 
     async def explain(self, message_id: str) -> Sequence[Slip]:
         """What made the signature of a refused message wrong. Raises NotFound, and BadRequest as ``replay``."""
@@ -152,27 +170,20 @@ class NotificationReceiver:
             raise BadRequest(text, code="NOT_COMPLETE")
         return kept
 
-    async def _receive_in_time(
-        self,
-        api: Api | None,
-        headers: Mapping[str, str],
-        body: bytes,
-        arrived_at: datetime | None = None,
-        exchange: Exchange | None = None,
-    ) -> str:
+    async def _receive_in_time(self, arrival: Arrival, exchange: Exchange | None = None) -> str:
         """The verdict on a message. Raises NotifyError, and StoreUnavailable when the time for it is over."""
         try:
             async with asyncio.timeout(BUDGET_S):
-                return await self._receive(api, headers, body, arrived_at, exchange)
+                return await self._receive(arrival, exchange)
         except TimeoutError:
             raise StoreUnavailable from None
 
-    async def _report(self, api: Api | None, exchange: Exchange, error: NotifyError) -> None:
+    async def _report(self, arrival: Arrival, exchange: Exchange, error: NotifyError) -> None:
         """Tell why a message was refused. One that was not verified has left no trace yet, so a copy is kept."""
-        headers, body = exchange.request_headers, exchange.request_body
+        api, body = arrival.api, arrival.body
         unverified = isinstance(error, SignatureInvalid | Malformed)
         gateway = self._gateways.get(api) if api and unverified else None
-        message = RefusedMessage(api, headers, body, error, gateway.claimed_order(body) if gateway else "")
+        message = RefusedMessage(api, arrival.headers, body, error, gateway.claimed_order(body) if gateway else "")
         ours = await self._is_ours(message.out_trade_no)
         kept = unverified and self.refusals.wants_copy(error, ours=ours)
         self.refusals.report(message)
@@ -191,21 +202,14 @@ class NotificationReceiver:
             return False
         return True
 
-    async def _receive(
-        self,
-        api: Api | None,
-        headers: Mapping[str, str],
-        body: bytes,
-        arrived_at: datetime | None,
-        exchange: Exchange | None,
-    ) -> str:
-        message = self._verify(api, headers, body, arrived_at)
+    async def _receive(self, arrival: Arrival, exchange: Exchange | None) -> str:
+        message = self._verify(arrival)
         if exchange:
             exchange.verdict = UNSIGNED if message.value.notice else VERIFIED
             exchange.out_trade_no = message.value.out_trade_no
         now = self._clock.now()
         transaction = message.value.transaction
-        recorded = self._record(message, body, headers, now)
+        recorded = self._record(message, arrival, now)
         stored, refusal = await asyncio.gather(recorded, self._reserve(transaction))
         if transaction and transaction.success_time and stored.seen == 1:
             self._telemetry.observe(Metric.NOTIFICATION_LAG, max(0.0, (now - transaction.success_time).total_seconds()))
@@ -217,23 +221,20 @@ class NotificationReceiver:
         self._telemetry.measure(Metric.LAST_NOTIFICATION, now.timestamp())
         return verdict
 
-    def _verify(
-        self, api: Api | None, headers: Mapping[str, str], body: bytes, arrived_at: datetime | None
-    ) -> Verified[Notification]:
-        gateway = self._gateways.get(api) if api else None
+    def _verify(self, arrival: Arrival) -> Verified[Notification]:
+        """Raises SignatureInvalid, Malformed."""
+        gateway = self._gateways.get(arrival.api) if arrival.api else None
         if gateway is None:
-            raise SignatureInvalid("api_off" if api else "headers_mixed")
-        return gateway.receive(headers, body, arrived_at=arrived_at)
+            raise SignatureInvalid("api_off" if arrival.api else "headers_mixed")
+        return gateway.receive(arrival.headers, arrival.body, arrived_at=arrival.at)
 
     def _publish(self, message: Notification, verdict: str, seen: int) -> None:
         data = {"api": message.api.value, "type": message.kind, "verdict": verdict, "seen": seen}
         self._telemetry.publish(NewsKind.NOTIFICATION, message.out_trade_no, data)
 
-    async def _record(
-        self, message: Verified[Notification], raw: bytes, headers: Mapping[str, str], now: datetime
-    ) -> StoredNotification:
+    async def _record(self, message: Verified[Notification], arrival: Arrival, now: datetime) -> StoredNotification:
         """Store the message durably, or count its repetition; what is stored now."""
-        first = _first(message, raw, headers, now, now + self._keep)
+        first = _build_stored(message, arrival, now, now + self._keep)
         if await self._messages.insert(first):
             return first
         change = await self._messages.update(first.id, lambda stored: count_again(stored, now))
@@ -346,13 +347,14 @@ def api_of(headers: Mapping[str, str]) -> Api | None:
     return {0: Api.V2, len(HEADERS): Api.V3}.get(present)
 
 
-def begin_exchange(api: Api | None, headers: Mapping[str, str], body: bytes) -> Exchange:
+def _begin_exchange(arrival: Arrival) -> Exchange:
     """What is recorded of a message, so far; without a verdict it is not recorded."""
-    return Exchange(Direction.IN, api or "mixed", "notify", "", "POST", "/notify", headers, body)
+    api = arrival.api or MIXED
+    return Exchange(Direction.IN, api, "notify", "", "POST", "/notify", arrival.headers, arrival.body)
 
 
-def _first(
-    message: Verified[Notification], raw: bytes, headers: Mapping[str, str], now: datetime, expires_at: datetime
+def _build_stored(
+    message: Verified[Notification], arrival: Arrival, now: datetime, expires_at: datetime
 ) -> StoredNotification:
     """The message as it is stored the first time."""
     notification = message.value
@@ -365,8 +367,8 @@ def _first(
         out_trade_no=about,
         order_key=order_key(notification.mchid, about) if about else "",
         proof=message.proof,
-        raw=raw[:RAW_BYTES],
-        headers={name: headers[name] for name in KEPT_HEADERS if name in headers},
+        raw=arrival.body[:RAW_BYTES],
+        headers={name: arrival.headers[name] for name in KEPT_HEADERS if name in arrival.headers},
         first_at=now,
         last_at=now,
         expires_at=expires_at,

@@ -44,7 +44,7 @@ def text_for_wechat(most: int) -> AfterValidator:
 
 
 Line = Annotated[str, AfterValidator(_check_printable)]
-"""Bilingual on one line, as strict as XML, BSON and people need it."""
+"""Text on one line, as strict as XML, BSON and people need it."""
 
 
 class RequestBody(BaseModel):

@@ -29,7 +29,8 @@ from wechat.domain.errors import (
     Unconfirmed,
 )
 from wechat.domain.facts import RemoteState, Transaction
-from wechat.domain.orders import TimelineEntry, TradeState
+from wechat.domain.metrics import Metric
+from wechat.domain.orders import Order, TimelineEntry, TradeState
 from wechat.domain.times import BEIJING
 from wechat.domain.transitions import close
 
@@ -57,6 +58,17 @@ async def test_repeated_a_thousand_times_it_pays_once(world: World, api: str) ->
     assert world.backend.staged == [(world.order.out_trade_no, "order.paid")]
     assert world.events.count("paid") == 1
     assert world.seen == [1000]
+
+
+async def test_a_defect_is_not_counted_as_a_message_that_was_applied(world: World) -> None:
+    def defect(before: Order | None, after: Order) -> None:
+        raise RuntimeError("a defect")
+
+    world.core.updates.observers = (defect,)
+    with pytest.raises(RuntimeError):
+        await world.receive(world.write("v3"))
+    counted = world.backend.telemetry.counted
+    assert (counted[(Metric.NOTIFICATIONS, "v3", "failed")], counted[(Metric.NOTIFICATIONS, "v3", "applied")]) == (1, 0)
 
 
 async def test_the_same_payment_by_both_apis_is_one_effect(world: World) -> None:
