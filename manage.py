@@ -61,12 +61,14 @@ def demo(
 
 @app.command(
     help=words(
-        "演练一天：一千笔订单，出尽状况，次日对账到分", "A day with all that goes wrong, books balanced to the fen."
+        "模拟一整天：1000 笔订单、各类异常，次日对账到分", "A day with all that goes wrong, books balanced to the fen."
     )
 )
 def drill(
     count: Annotated[int, typer.Option("--orders", min=40, help=words("订单数", "how many orders"))] = 1000,
-    seed: Annotated[int, typer.Option(help=words("换一天，或重来同一天", "another day, or the same again"))] = 1,
+    seed: Annotated[
+        int, typer.Option(help=words("随机种子，相同种子结果可复现", "another day, or the same again"))
+    ] = 1,
     keep: Annotated[Path | None, typer.Option(help=words("日志与数据留在这个目录", "keep logs and data here"))] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -124,11 +126,11 @@ def simulate(
 def doctor(
     settings: SettingsFile = SETTINGS,
     live: Annotated[
-        bool, typer.Option("--live", help=words("也问微信，不动钱", "ask WeChat too; no money moves"))
+        bool, typer.Option("--live", help=words("同时向微信查询，不涉及资金", "ask WeChat too; no money moves"))
     ] = False,
     tick: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID", help=words("已在微信后台核对这一项", "this text was compared in WeChat's console")),
+        typer.Option(metavar="ID", help=words("已在微信后台核对的一项", "this text was compared in WeChat's console")),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -170,7 +172,7 @@ def init(
 
 
 @app.command(
-    help=words("迁移 0.1.0 的数据；先停掉全部旧进程", "Copy the data of release 0.1.0; stop every old process first.")
+    help=words("迁移 0.1.0 的数据；请先停止全部旧进程", "Copy the data of release 0.1.0; stop every old process first.")
 )
 def migrate(
     settings: SettingsFile = SETTINGS,
@@ -192,7 +194,8 @@ app.add_typer(notify.app, name="notify")
 
 @app.command(
     help=words(
-        "新建缺少的索引，可能很久", "Create the indexes that are missing; on a large collection it takes a while."
+        "新建缺少的索引，数据量大时耗时较长",
+        "Create the indexes that are missing; on a large collection it takes a while.",
     )
 )
 def indexes(

@@ -32,7 +32,10 @@ KeyFile = Annotated[
     Path | None,
     typer.Option(
         "--key-file",
-        help=words(f"API 密钥的文件，或设 {place.KEY_VARIABLE}", f"file with the API key; or set {place.KEY_VARIABLE}"),
+        help=words(
+            f"Fenpay API Key 的文件，或设置环境变量 {place.KEY_VARIABLE}",
+            f"file with the API key; or set {place.KEY_VARIABLE}",
+        ),
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help=words("输出一个 JSON 文档", "print one JSON document"))]
@@ -41,7 +44,7 @@ Yes = Annotated[bool, typer.Option("--yes", help=words("不再询问", "do not a
 OrderNo = Annotated[str, typer.Argument(metavar="NO", help=words("商户订单号", "out_trade_no"))]
 RefundNo = Annotated[str, typer.Argument(metavar="NO", help=words("商户退款单号", "out_refund_no"))]
 
-Limit = Annotated[int, typer.Option(min=1, max=100, help=words("条数", "how many"))]
+Limit = Annotated[int, typer.Option(min=1, max=100, help=words("返回条数", "how many"))]
 Cursor = Annotated[
     str | None, typer.Option(help=words("从上一页的 next_cursor 接着列", "the next_cursor of the page before"))
 ]

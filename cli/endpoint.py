@@ -57,7 +57,7 @@ def find(url: str | None, key_file: Path | None, environ: Mapping[str, str], dem
         raise _build_config_problem("NO_URL", text, f"export {URL_VARIABLE}=https://pay.example.com")
     if not key:
         text = Bilingual(
-            f"没有 API 密钥：设置 {KEY_VARIABLE} 或给出 --key-file",
+            f"没有 Fenpay API Key：设置 {KEY_VARIABLE} 或给出 --key-file",
             f"No API key: set {KEY_VARIABLE} or give --key-file",
         )
         raise _build_config_problem("NO_KEY", text, f"read -rs {KEY_VARIABLE} && export {KEY_VARIABLE}")
@@ -71,7 +71,7 @@ def _of_demo(file: Path) -> Endpoint:
         return Endpoint(str(document["base_url"]), key, demo=True, simulator_url=simulator_url)
     except (OSError, ValueError, KeyError, TypeError):
         text = Bilingual(
-            f"没有服务可问：启动演示，或设置 {URL_VARIABLE} 与 {KEY_VARIABLE}",
+            f"未找到可连接的服务：请先启动演示（make run），或设置 {URL_VARIABLE} 与 {KEY_VARIABLE}",
             f"No service to ask: start the demo, or set {URL_VARIABLE} and {KEY_VARIABLE}",
         )
         raise _build_config_problem("NO_SERVICE", text, "make run") from None
@@ -88,7 +88,9 @@ def _from_file(file: Path) -> str:
 def _valid(key: str) -> str:
     """``key``, if it can stand in a header. The text does not show it."""
     if not _KEY.fullmatch(key):
-        text = Bilingual("API 密钥为空，或含有空白等字符", "The API key is empty or holds blanks or other characters")
+        text = Bilingual(
+            "Fenpay API Key 为空，或含有空白等字符", "The API key is empty or holds blanks or other characters"
+        )
         raise _build_config_problem("BAD_KEY", text, f"read -rs {KEY_VARIABLE} && export {KEY_VARIABLE}")
     return key
 

@@ -78,7 +78,7 @@ def show(
     context.screen.show(document, *_views(context.screen, lines, sums))
     if unread:
         numbers = ", ".join(map(str, unread))
-        context.screen.say(Bilingual(f"第 {numbers} 行无法读取", f"Line {numbers} makes no sense"))
+        context.screen.say(Bilingual(f"第 {numbers} 行无法读取", f"Line {numbers} cannot be read"))
     if not size:
         context.screen.say(NO_BILL)
 
@@ -118,7 +118,7 @@ def _once_whole(path: Path) -> Iterator[IO[bytes]]:
             draft.replace(path)
     except OSError as error:
         why = error.strerror or "?"
-        text = Bilingual(f"写不了 {path}：{why}", f"{path} cannot be written: {why}")
+        text = Bilingual(f"无法写入 {path}：{why}", f"{path} cannot be written: {why}")
         raise Problem(Exit.CONFIG, "NOT_WRITABLE", text, next_step=f"ls -ld '{path.parent}'") from None
     finally:
         draft.unlink(missing_ok=True)
@@ -136,8 +136,8 @@ def _read(path: Path, limit: int) -> tuple[list[TradeLine], dict[str, int], list
         sums: Totals = sum_lines(chain(first, lines))
     except BillBroken as error:
         text = Bilingual(
-            f"账单第 {error.line} 行读不懂（{error.reason}）",
-            f"Line {error.line} of the bill makes no sense ({error.reason})",
+            f"账单第 {error.line} 行格式错误（{error.reason}）",
+            f"Line {error.line} of the bill cannot be read ({error.reason})",
         )
         raise Problem(Exit.FAILED, error.public_code, text) from None
     return first, {name: getattr(sums, name) for name in SUM_NAMES}, [fault.line for fault in unread]

@@ -45,14 +45,17 @@ app = typer.Typer()
 @declare(
     app,
     "reconcile",
-    words("拿微信的账单对一天的账；还有差异就以 1 结束", "Reconcile a day; exits with 1 while a difference is open."),
+    words(
+        "按交易账单对指定日期对账；仍有待处理差异时退出码为 1",
+        "Reconcile a day; exits with 1 while a difference is open.",
+    ),
     next_step="reconcile {date}",
 )
 def reconcile(
     context: Context,
     date: Day,
     repair: Annotated[
-        bool, typer.Option("--repair", help=words("能查单的查单，重复的付款退回", "query, and return double payments"))
+        bool, typer.Option("--repair", help=words("能查单的查单，重复支付的退款", "query, and return double payments"))
     ] = False,
     checked: Annotated[
         list[str] | None,
@@ -60,7 +63,7 @@ def reconcile(
             "--known",
             metavar="ID",
             help=words(
-                "记下这条差异有人看过了，可给多个", "note that somebody has looked at this difference; repeatable"
+                "将这条差异标记为已人工核实，可重复", "note that somebody has looked at this difference; repeatable"
             ),
         ),
     ] = None,
@@ -185,7 +188,7 @@ def _question(plan: Sequence[Step]) -> Bilingual:
     surplus = [_numbers(step.difference)["amount"] for step in plan if step.action == "refund"]
     queries, total = len(plan) - len(surplus), money(sum(surplus))
     return Bilingual(
-        f"向微信查询 {queries} 条，退回 {len(surplus)} 笔重复付款（共 {total}）？",
+        f"向微信支付查询 {queries} 条，对 {len(surplus)} 笔重复支付退款（共 {total}）？",
         f"Ask WeChat about {queries} of them, and return {len(surplus)} double payments ({total} in all)?",
     )
 
@@ -212,7 +215,7 @@ def _conclude(
         screen.next_step(command("reconcile", date, "--repair"))
     else:
         note = command("reconcile", date, "--known", _shorten_ids(differences)[left[0]["id"]])
-        screen.say(Bilingual(f"有人看过之后可以记下：{note}", f"Once somebody has looked, note it: {note}"))
+        screen.say(Bilingual(f"人工核实后可标记：{note}", f"Once somebody has looked, note it: {note}"))
         screen.next_step(_by_hand(date, left[0]))
     raise typer.Exit(int(Exit.FAILED))
 
@@ -244,8 +247,8 @@ def _unread(screen: Screen, lines: Sequence[int]) -> list[RenderableType]:
         return []
     numbers = ", ".join(map(str, lines))
     text = Bilingual(
-        f"账单第 {numbers} 行无法读取，不在微信一侧的合计里；涉及的订单列在差异中",
-        f"Line {numbers} of the bill makes no sense and is not in WeChat's sums; the orders it is about are among the "
+        f"账单第 {numbers} 行无法读取，未计入微信一侧的合计；涉及的订单列在差异中",
+        f"Line {numbers} of the bill cannot be read and is not in WeChat's sums; the orders it is about are among the "
         "differences",
     )
     return [cell(text.to(screen.lang))]

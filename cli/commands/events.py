@@ -18,7 +18,7 @@ from wechat.domain.events import EventType
 from wechat.domain.labels import DELIVERY_STATES
 from wechat.support.cli_hints import command
 
-app = typer.Typer(no_args_is_help=True, help=words("发给业务系统的事件", "events to the merchant's systems"))
+app = typer.Typer(no_args_is_help=True, help=words("推送给业务系统的事件", "events to the merchant's systems"))
 
 EVENT_ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
 STATES = "pending, delivered, dead"
@@ -42,14 +42,20 @@ def list_events(
 @declare(
     app,
     "events resend",
-    words("再发一次；不给 --target 就发给没有送达的", "Send again; without --target to those that it did not reach."),
+    words(
+        "重新推送；不指定 --target 时只推送给未送达的接收方",
+        "Send again; without --target to those that it did not reach.",
+    ),
     next_step="events list",
 )
 def resend(
     context: Context,
     event_id: Annotated[str, typer.Argument(metavar="ID", help=words("事件的 id", "the event's id"))],
     target: Annotated[
-        str | None, typer.Option(help=words("只发给它，已送达也再发", "to this one only, also when it was delivered"))
+        str | None,
+        typer.Option(
+            help=words("只推送给这个接收方，已送达的也重新推送", "to this one only, also when it was delivered")
+        ),
     ] = None,
     yes: Yes = False,
 ) -> None:
@@ -59,7 +65,7 @@ def resend(
         raise Problem(Exit.USAGE, "BAD_ID", text, next_step=command("events list"))
     if target:  # only then may it have been delivered before
         question = Bilingual(
-            f"{target} 可能已收到过它，再发一次？", f"{target} may have received it before; send it again?"
+            f"{target} 可能已收到过这一事件，重新推送？", f"{target} may have received it before; send it again?"
         )
         context.screen.confirm(lambda: question, yes=yes)
     sent = context.service.post(f"/api/events/{event_id}/resend", target=target)
@@ -93,7 +99,7 @@ def _trial(screen: Screen, trial: Mapping[str, Any]) -> RenderableType:
         [
             (Bilingual("事件", "Event"), trial["id"]),
             (Bilingual("类型", "Type"), trial["type"]),
-            (Bilingual("目标", "Target"), trial["target"]),
+            (Bilingual("接收方", "Target"), trial["target"]),
             (Bilingual("应答", "Answer"), trial["result"]),
             (Bilingual("用时", "Took"), f"{trial['duration_s']:.3f} s"),
             (Bilingual("内容", "Body"), trial["body"]),
@@ -106,7 +112,7 @@ def _listing(screen: Screen, deliveries: Sequence[Mapping[str, Any]]) -> Rendera
         Bilingual("事件", "Event"),
         Bilingual("类型", "Type"),
         NUMBER,
-        Bilingual("目标", "Target"),
+        Bilingual("接收方", "Target"),
         STATE,
         Bilingual("次数", "Tries"),
         Bilingual("最近", "Last"),

@@ -62,7 +62,7 @@ def listen(
     target: Annotated[
         str | None,
         typer.Option(
-            help=words("如同这个 webhook：它的事件，它的签名", "as this webhook: its events, signed by its secrets")
+            help=words("与这个 webhook 相同的事件和签名", "as this webhook: its events, signed by its secrets")
         ),
     ] = None,
 ) -> None:
@@ -71,7 +71,7 @@ def listen(
     seen: dict[str, None] = {}
     for name, data in follow(context, "/api/events/stream", target=target):
         if name == "missed":
-            context.screen.say(Bilingual(f"漏了 {data['count']} 条", f"{data['count']} events were left out"))
+            context.screen.say(Bilingual(f"漏收 {data['count']} 条", f"{data['count']} events were left out"))
         elif data["id"] not in seen:
             seen[data["id"]] = None
             if len(seen) > MOST_SEEN:

@@ -40,7 +40,7 @@ def list_refusals(
 @declare(
     app,
     "notify show",
-    words("看一条：原因、请求头、报文", "Show one: why it was refused, its headers and body."),
+    words("查看一条：原因、请求头、报文", "Show one: why it was refused, its headers and body."),
     next_step="notify list",
 )
 def show(context: Context, message_id: RefusedId) -> None:
@@ -56,7 +56,7 @@ def show(context: Context, message_id: RefusedId) -> None:
 @declare(
     app,
     "notify verify",
-    words("用现在的设置重新校验，不改变订单", "Check it with today's settings; no order is changed."),
+    words("用现在的配置重新校验，不改变订单", "Check it with today's settings; no order is changed."),
     next_step="notify list",
 )
 def verify(context: Context, message_id: RefusedId) -> None:

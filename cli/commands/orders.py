@@ -86,7 +86,7 @@ def create(
 @declare(
     app,
     "order show",
-    words("看一笔订单：状态、时间线、收到的通知", "Show an order with its timeline and notifications."),
+    words("查看一笔订单：状态、时间线、收到的通知", "Show an order with its timeline and notifications."),
     next_step="order list",
 )
 def show(context: Context, no: OrderNo) -> None:
@@ -107,7 +107,7 @@ def query(context: Context, no: OrderNo) -> None:
     context.screen.show(order, *_views(context.screen, order))
 
 
-@declare(app, "order close", words("关闭未付款的订单", "Close an unpaid order."), next_step="why {no}")
+@declare(app, "order close", words("关闭未支付的订单", "Close an unpaid order."), next_step="why {no}")
 def close(context: Context, no: OrderNo, yes: Yes = False) -> None:
     """Close an unpaid order."""
     path = f"/api/orders/{number('out_trade_no', no)}"
@@ -116,7 +116,7 @@ def close(context: Context, no: OrderNo, yes: Yes = False) -> None:
     context.screen.show(order, *_views(context.screen, order))
     if order["trade_state"] == "NOTPAY":
         text = Bilingual(
-            "微信要求 v2 订单满 5 分钟才能关；到时自动关闭",
+            "APIv2 订单下单满 5 分钟才能关闭，届时自动关闭",
             "WeChat closes v2 orders five minutes old; it is scheduled",
         )
         context.screen.say(text)
@@ -229,7 +229,7 @@ def _notifications(screen: Screen, messages: Sequence[Mapping[str, Any]]) -> Ren
         )
         for one in messages
     ]
-    return screen.table(Bilingual("微信的通知", "WeChat's notifications"), columns, rows)
+    return screen.table(Bilingual("微信支付的通知", "WeChat's notifications"), columns, rows)
 
 
 def _detail(detail: Mapping[str, Any]) -> str:

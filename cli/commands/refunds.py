@@ -34,7 +34,9 @@ CREATED = Bilingual("申请时间", "Requested")
 @declare(
     app,
     "refund create",
-    words("退款。结果不明就用打印的单号重试，不会多退", "Refund. Repeat with the printed number: it is paid once."),
+    words(
+        "申请退款；结果未知时用打印的单号重试，不会重复退款", "Refund. Repeat with the printed number: it is paid once."
+    ),
     next_step="refund list {no}",
 )
 def create(
@@ -46,13 +48,14 @@ def create(
     amount: AmountInFen = None,
     yuan: AmountInYuan = None,
     out_refund_no: Annotated[
-        str | None, typer.Option(help=words("退款单号，不给则生成", "the refund's number, made when absent"))
+        str | None, typer.Option(help=words("商户退款单号，不指定则自动生成", "the refund's number, made when absent"))
     ] = None,
     key: Annotated[
         str | None,
         typer.Option(
             help=words(
-                "代替单号的 Idempotency-Key，两天有效", "an Idempotency-Key in place of a number, good for two days"
+                "幂等键（Idempotency-Key），代替单号，两天内有效",
+                "an Idempotency-Key in place of a number, good for two days",
             )
         ),
     ] = None,
@@ -142,7 +145,7 @@ def _must_be_refundable(order: Mapping[str, Any], amount: int) -> None:
         raise Problem(Exit.FAILED, "ORDER_NOT_PAID", text, next_step=command("why", no))
     if amount > left:
         text = Bilingual(
-            f"要退 {money(amount)}，可退只有 {money(left)}",
+            f"申请退款 {money(amount)}，可退金额只有 {money(left)}",
             f"{money(amount)} is more than the {money(left)} left",
         )
         raise Problem(Exit.FAILED, "NOT_REFUNDABLE", text, next_step=command("refund list", no))
@@ -160,11 +163,11 @@ def _send(context: Context, no: str, wish: dict[str, Any], key: str) -> Refund:
     """
     name = {"out_refund_no": wish["out_refund_no"]} if "out_refund_no" in wish else {"key": key}
     for what, value in name.items():
-        context.screen.say(Bilingual(f"退款用 {what} {value}", f"Refunding with {what} {value}"))
+        context.screen.say(Bilingual(f"退款使用 {what} {value}", f"Refunding with {what} {value}"))
     try:
         refund: Refund = context.service.post(f"/api/orders/{no}/refunds", wish, key=key)
     except KeyboardInterrupt:
-        text = Bilingual("已中断，结果还不知道", "Interrupted; what became of it is not known")
+        text = Bilingual("已中断，结果未知", "Interrupted; what became of it is not known")
         raise _repeatable(context, Problem(Exit.UNREACHED, "INTERRUPTED", text), no, wish, name) from None
     except Problem as problem:
         if problem.unknown:
@@ -177,7 +180,7 @@ def _send(context: Context, no: str, wish: dict[str, Any], key: str) -> Refund:
 
 def _advise(screen: Screen, name: Mapping[str, str]) -> None:
     what = next(iter(name))
-    screen.say(Bilingual(f"重试请用同一个 {what}，不会多退", f"Repeat with the same {what}: it is paid once"))
+    screen.say(Bilingual(f"重试请使用同一个 {what}，不会重复退款", f"Repeat with the same {what}: it is paid once"))
 
 
 def _after_a_no(problem: Problem, no: str, name: Mapping[str, str]) -> str:
@@ -268,9 +271,9 @@ def _views(screen: Screen, refund: Refund) -> list[RenderableType]:
             (AMOUNT, f"{money(refund['refund'])} / {money(refund['total'])}"),
             (REASON, refund["reason"]),
             (NUMBER, refund["out_trade_no"]),
-            (Bilingual("微信退款单号", "refund_id"), refund["refund_id"]),
+            (Bilingual("微信支付退款单号", "refund_id"), refund["refund_id"]),
             (CREATED, moment(refund["created_at"])),
-            (Bilingual("退到", "Arrived"), moment(refund["success_at"])),
+            (Bilingual("退款成功时间", "Succeeded"), moment(refund["success_at"])),
         ]
     )
     return [sheet, timeline(screen, refund["timeline"])]

@@ -105,7 +105,7 @@ def _read(file: str) -> bytes:
         with Path(file).open("rb") as stream:
             return stream.read(MOST_BYTES)
     except (OSError, ValueError):
-        text = Bilingual(f"读不到文件 {file[:80]}", f"The file {file[:80]} cannot be read")
+        text = Bilingual(f"无法读取文件 {file[:80]}", f"The file {file[:80]} cannot be read")
         raise Problem(Exit.USAGE, "UNREADABLE_FILE", text) from None
 
 

@@ -47,5 +47,5 @@ def _write(file: Path, page: bytes) -> None:
             os.fchmod(stream.fileno(), MODE)  # also where the file was there before
             stream.write(page)
     except OSError as error:
-        message = Bilingual(f"写不了 {file}（{error.strerror}）", f"{file} cannot be written ({error.strerror})")
+        message = Bilingual(f"无法写入 {file}（{error.strerror}）", f"{file} cannot be written ({error.strerror})")
         raise Problem(Exit.FAILED, "NOT_WRITTEN", message, next_step=command("support", "--help")) from None

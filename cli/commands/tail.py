@@ -46,7 +46,7 @@ def tail(
 def describe(screen: Screen, name: str, data: Data) -> Styled:
     """One line for a person."""
     if name == "missed":
-        text = Bilingual(f"漏了 {data['count']} 条：读得太慢", f"{data['count']} left out: read too slowly")
+        text = Bilingual(f"漏收 {data['count']} 条：读取过慢", f"{data['count']} left out: read too slowly")
         return Styled(text.to(screen.lang), style="yellow")
     kind = NEWS[name].to(screen.lang) if name in NEWS else name
     parts = [moment(data["at"])[CLOCK], kind, data["out_trade_no"], *_PARTS.get(name, _parts_of_others)(screen, data)]

@@ -27,7 +27,7 @@ Simulator = Annotated[
 ]
 Scenario = Annotated[
     str | None,
-    typer.Argument(help=words("如 pay.duplicate；不给则列出", "such as pay.duplicate; without one, list them")),
+    typer.Argument(help=words("如 pay.duplicate；不指定则列出全部", "such as pay.duplicate; without one, list them")),
 ]
 
 

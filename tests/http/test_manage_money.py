@@ -57,8 +57,8 @@ async def test_a_refund_is_made_followed_and_explained(shop: Shop, manage: Manag
     made = await manage(*wish(number))
     assert made.code == 0
     assert "¥5.00 / ¥18.00" in made.out
-    refund_number = made.err.splitlines()[0].removeprefix("退款用 out_refund_no ")
-    assert made.err.splitlines()[1] == "重试请用同一个 out_refund_no，不会多退"
+    refund_number = made.err.splitlines()[0].removeprefix("退款使用 out_refund_no ")
+    assert made.err.splitlines()[1] == "重试请使用同一个 out_refund_no，不会重复退款"
     for _ in range(100):
         asked = (await manage("refund", "query", refund_number, "--json")).json()
         if asked["state"] == "SUCCESS":
@@ -216,7 +216,7 @@ async def test_on_a_terminal_more_than_is_left_is_refused_before_it_is_asked(sho
     more = ("--reason", "x")
     no = await manage.on_a_terminal("refund", "create", number, "--amount", "1801", *more, answer="y\n", NO_COLOR="1")
     assert (no.code, "[y/N]" in no.err) == (1, False)
-    assert "✘ 要退 ¥18.01，可退只有 ¥18.00" in no.err
+    assert "✘ 申请退款 ¥18.01，可退金额只有 ¥18.00" in no.err
     assert f"下一步：manage.py refund list {number}" in no.err
     unpaid = str((await shop.sold())["out_trade_no"])
     no = await manage.on_a_terminal("refund", "create", unpaid, "--amount", "1", *more, answer="y\n")
@@ -395,7 +395,7 @@ async def test_a_day_is_reconciled_repaired_and_what_is_left_is_named(
     open_id = next(one["id"] for one in payload["differences"] if one["status"] == "open")
     assert left.err.splitlines() == [
         "还有 1 条差异待处理",
-        f"有人看过之后可以记下：manage.py reconcile {day} --known {open_id[:6]}",
+        f"人工核实后可标记：manage.py reconcile {day} --known {open_id[:6]}",
         f"下一步：manage.py bill show {day}",
     ]
     assert [refund["out_refund_no"] for refund in await refunds(shop, twice)] == [f"twice-{again}"]
@@ -435,8 +435,8 @@ async def test_a_difference_that_no_query_settles_says_why_and_is_noted_by_hand(
     asked = await manage("reconcile", day, "--repair", "--yes")
     assert asked.code == 1
     assert "微信支付返回 ¥18.00 SUCCESS，账单为 ¥18.01 SUCCESS" in asked.out
-    note = asked.err.splitlines()[1].removeprefix("有人看过之后可以记下：manage.py ")
-    by_hand = f"有人看过之后可以记下：manage.py {note}\n下一步：manage.py why {number}\n"
+    note = asked.err.splitlines()[1].removeprefix("人工核实后可标记：manage.py ")
+    by_hand = f"人工核实后可标记：manage.py {note}\n下一步：manage.py why {number}\n"
     assert asked.err.endswith(by_hand)
     assert (await manage("reconcile", day)).err.endswith(by_hand)  # and not --repair once more
     payload = (await manage("reconcile", day, "--repair", "--yes", "--json", LANG="en_GB")).json()
@@ -499,7 +499,7 @@ async def test_on_a_terminal_repairs_are_asked_for_and_counted(shop: Shop, manag
     day = plant(directory, 28, [Line(one, await transaction_of(shop, one), 1800, noon(28)) for one in numbers])
     no = await manage.on_a_terminal("reconcile", day, "--repair", answer="n\n")
     assert no.code == 1
-    assert "向微信查询 3 条，退回 0 笔重复付款（共 ¥0.00）？" in no.err
+    assert "向微信支付查询 3 条，对 0 笔重复支付退款（共 ¥0.00）？" in no.err
     assert await shop.state(numbers[0]) == "NOTPAY"
     yes: Ran = await manage.on_a_terminal("reconcile", day, "--repair", answer="y\n")
     assert yes.code == 0
