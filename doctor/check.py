@@ -48,10 +48,10 @@ def look_now(checks: Iterable[Check], subject: Subject) -> list[Result]:
 async def look_all(checks: Sequence[Check], subject: Subject, parts: Iterable[Part]) -> list[Result]:
     """Run the checks of ``parts`` side by side, in the order of the table; the others are skipped."""
     wanted = frozenset(parts)
-    return list(await asyncio.gather(*(_look(check, subject, check.part in wanted) for check in checks)))
+    return list(await asyncio.gather(*(_run_check(check, subject, check.part in wanted) for check in checks)))
 
 
-async def _look(check: Check, subject: Subject, wanted: bool) -> Result:
+async def _run_check(check: Check, subject: Subject, wanted: bool) -> Result:
     if not wanted:
         return _result(check, skip("加 --live 才检查", "only checked with --live"))
     if early := _ready(check, subject):

@@ -59,7 +59,7 @@ class Day:
         await self._sell()
         await self._odd_payments()
         await self._let_orders_end()
-        await Afternoon(self._scene).pass_by()
+        await Afternoon(self._scene).run()
         await self._balance_the_books()
         await self._practise()
 

@@ -40,8 +40,8 @@ class Afternoon:
         self._record, self._shop, self._wechat = scene.record, scene.shop, scene.wechat
         self._totals = {customer.number: customer.total for customer in scene.record.planned}
 
-    async def pass_by(self) -> None:
-        """All of it."""
+    async def run(self) -> None:
+        """Plan the refunds of the afternoon, request them under faults, and wait until they end."""
         await self._plan()
         await self._refund_poor(self._numbers(Refunding.POOR))
         await self._refund_untrusted(self._numbers(Refunding.UNTRUSTED))

@@ -90,7 +90,7 @@ class CashierHandler(PageHandler):
             "yuan": yuan,
             "beijing": beijing,
             "rfc3339": to_v3,
-            "page": self._page(order),
+            "page": self._script_values(order),
         }
         if self.services.orders.is_payable(order):
             self.render_page("cashier.html", by=self._by, **facts)
@@ -110,7 +110,7 @@ class CashierHandler(PageHandler):
         name = _name(products[order.sku], self.lang)
         return name if order.quantity == 1 else f"{name} × {order.quantity}"
 
-    def _page(self, order: Order) -> dict[str, Any]:
+    def _script_values(self, order: Order) -> dict[str, Any]:
         """What the script is told. ``seconds_left`` and no date, because a phone's clock may be wrong."""
         closes_at = order.closes_at
         return {

@@ -54,7 +54,7 @@ class Authorize(PageHandler):
 
     async def get(self) -> None:
         try:
-            link = self._link(self.request.query)
+            link = self._parse_link(self.request.query)
         except LinkError as error:
             self._show_error(error)
             return
@@ -66,7 +66,7 @@ class Authorize(PageHandler):
 
     async def post(self) -> None:
         try:
-            link = self._link(self.get_body_argument("query", "", strip=False))
+            link = self._parse_link(self.get_body_argument("query", "", strip=False))
         except LinkError as error:
             self._show_error(error)
             return
@@ -90,7 +90,7 @@ class Authorize(PageHandler):
         self.policy()
         self.show("error.html", error=error)
 
-    def _link(self, query: str) -> Link:
+    def _parse_link(self, query: str) -> Link:
         """Raises LinkError, in the order of the parameters."""
         pairs = parse_qsl(query, keep_blank_values=True)
         names = [name for name, _ in pairs if name not in EXTRAS]

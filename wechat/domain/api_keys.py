@@ -89,7 +89,7 @@ def revoke(key: ApiKey, now: datetime) -> ApiKey:
     return replace(key, revoked_at=now, secrets=()) if key.active else key
 
 
-def see_key(key: ApiKey, now: datetime) -> ApiKey:
+def touch_key(key: ApiKey, now: datetime) -> ApiKey:
     """Note its use, not more often than once a minute."""
     return replace(key, used_at=now) if key.used_at is None or now - key.used_at >= USED_EVERY else key
 

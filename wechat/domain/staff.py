@@ -171,7 +171,7 @@ def has_ended(session: StaffSession, member: StaffMember, idle: timedelta, now: 
     return revoked or not member.active or now >= idle_until
 
 
-def see_session(session: StaffSession, now: datetime) -> StaffSession:
+def touch_session(session: StaffSession, now: datetime) -> StaffSession:
     """Note its use, not more often than once a minute."""
     return replace(session, seen_at=now) if now - session.seen_at >= SEEN_EVERY else session
 

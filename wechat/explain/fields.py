@@ -100,7 +100,7 @@ def explain_fields(
         return end(base, [*visible, slip(SlipCode.SIGN_MISSING)])
     if used is None:
         return end(base, [*visible, _explain_length(given)])
-    named = [*visible, *_see_type(used, declared, fields), *_see_case(given)]
+    named = [*visible, *_check_type(used, declared, fields), *_check_case(given)]
     wanted = given.lower().encode()
     found = search(
         _dimensions(fields, known, used, more),
@@ -136,7 +136,7 @@ def _dimensions(
     ]
 
 
-def _see_type(used: str, declared: SignType | None, fields: Fields) -> list[Slip]:
+def _check_type(used: str, declared: SignType | None, fields: Fields) -> list[Slip]:
     """Another algorithm than the one that the other side takes the signature for."""
     if used == "SHA1":
         return [slip(SlipCode.WRONG_ALGORITHM, "SHA-1")]
@@ -151,7 +151,7 @@ def _see_type(used: str, declared: SignType | None, fields: Fields) -> list[Slip
     return [slip(SlipCode.MD5_FOR_HMAC if used == SignType.MD5 else SlipCode.HMAC_FOR_MD5)]
 
 
-def _see_case(given: str) -> list[Slip]:
+def _check_case(given: str) -> list[Slip]:
     if given == given.upper():
         return []
     return [slip(SlipCode.LOWER_CASE_RESULT, wrong=given, right=given.upper())]

@@ -72,7 +72,7 @@ def _see(bundle: Bundle, fields: Fields) -> Iterator[Slip]:
             yield slip(SlipCode.WRONG_PARAMETER_CASE, f"{written} → {name}", wrong=written, right=name)
             break
     else:
-        yield from _see_call(bundle)
+        yield from _check_call(bundle)
     if bundle.eaten:
         yield slip(SlipCode.HTML_ENTITY, bundle.eaten, wrong=bundle.eaten, right="&")
     if "timeStamp" in bundle.numbers:
@@ -81,10 +81,10 @@ def _see(bundle: Bundle, fields: Fields) -> Iterator[Slip]:
     if bundle.values and not fields["signType"]:
         zh, en = "不传 signType 时微信按 SHA1 验签", "without signType WeChat takes SHA1"
         yield slip(SlipCode.SIGN_TYPE_MISSING, zh, en, right="signType")
-    yield from _see_package(fields["package"])
+    yield from _check_package(fields["package"])
 
 
-def _see_call(bundle: Bundle) -> Iterator[Slip]:
+def _check_call(bundle: Bundle) -> Iterator[Slip]:
     """``timestamp`` for WeixinJSBridge, or ``timeStamp`` for wx.chooseWXPay."""
     if bundle.call == "bridge" and "timeStamp" not in bundle.values:
         yield slip(SlipCode.WRONG_PARAMETER_CASE, "timestamp → timeStamp", wrong="timestamp", right="timeStamp")
@@ -92,7 +92,7 @@ def _see_call(bundle: Bundle) -> Iterator[Slip]:
         yield slip(SlipCode.WRONG_PARAMETER_CASE, "timeStamp → timestamp", wrong="timeStamp", right="timestamp")
 
 
-def _see_package(package: str) -> Iterator[Slip]:
+def _check_package(package: str) -> Iterator[Slip]:
     if package.startswith(PREFIX * 2):
         yield slip(
             SlipCode.PREPAY_ID_PREFIX_DOUBLED, wrong=f"package={package}", right=f"package={package[len(PREFIX) :]}"

@@ -70,7 +70,7 @@ def explain_rsa(
         serial_is_named = any(one.code is SlipCode.SERIAL_OF_OTHER_KEY for one in visible)
         return end(base, visible if serial_is_named else [*visible, _explain_foreign(pem, right, given, clean)])
     algorithm, digest = signed
-    slips = [*visible, *encoding, *_see_algorithm(algorithm)]
+    slips = [*visible, *encoding, *_check_algorithm(algorithm)]
     found = search([LINE_ENDS, *lines], lambda *parts: _is_digest(algorithm, join(*parts), digest))
     if found is not None:
         message = join(*found.values)
@@ -84,7 +84,7 @@ def _is_digest(algorithm: str, message: bytes, digest: bytes) -> bool:
     return hmac.compare_digest(_HASHES[algorithm](message), digest)
 
 
-def _see_algorithm(algorithm: str) -> list[Slip]:
+def _check_algorithm(algorithm: str) -> list[Slip]:
     if algorithm == "SHA256":
         return []
     return [slip(SlipCode.WRONG_ALGORITHM, f"{algorithm}，应为 SHA256", f"{algorithm} in place of SHA256")]

@@ -109,7 +109,7 @@ def explain_v2(capture: Capture, keys: Keys) -> Explanation:
     declared = _sign_type(fields.get("sign_type", ""))
     if declared is None and not from_wechat:
         declared = SignType.MD5
-    visible = [*_see_names(fields), *_see_entities(fields)] if not from_wechat else []
+    visible = [*_check_names(fields), *_check_entities(fields)] if not from_wechat else []
     return explain_fields(Kind.V2, fields, fields.get("sign", ""), declared, keys, visible)
 
 
@@ -122,7 +122,7 @@ def _sign_type(text: str) -> SignType | None:
     return SignType(text) if text in list(SignType) else None
 
 
-def _see_names(fields: dict[str, str]) -> list[Slip]:
+def _check_names(fields: dict[str, str]) -> list[Slip]:
     """Names that are known in another spelling."""
     right = {other: name for name, others in SPELLINGS.items() if name == name.lower() for other in others}
     return [
@@ -132,7 +132,7 @@ def _see_names(fields: dict[str, str]) -> list[Slip]:
     ][:1]
 
 
-def _see_entities(fields: dict[str, str]) -> list[Slip]:
+def _check_entities(fields: dict[str, str]) -> list[Slip]:
     return [
         slip(SlipCode.HTML_ENTITY, name, wrong=f"{name}={value}", right=f"{name}={html.unescape(value)}")
         for name, value in fields.items()

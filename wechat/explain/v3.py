@@ -43,9 +43,9 @@ def explain_request(capture: Capture, keys: Keys, now_s: float | None = None) ->
     ]
     visible = [
         *certificate_for_key(keys),
-        *_see_serial(items.get("serial_no", ""), keys),
-        *_see_scheme(header),
-        *see_clock(time, capture.dates, now_s),
+        *_check_serial(items.get("serial_no", ""), keys),
+        *_check_scheme(header),
+        *check_clock(time, capture.dates, now_s),
     ]
     rest = SlipCode.BODY_CHANGED if message.bodies[0] else SlipCode.NONCE_DIFFERS
     pem = keys.private_key if keys.private_key and keys.private_key.private_key else None
@@ -68,8 +68,8 @@ def explain_answer(capture: Capture, keys: Keys, kind: Kind, now_s: float | None
     pem = keys.public_key or keys.certificate
     visible = [
         *certificate_for_key(keys),
-        *_see_platform_serial(serial, keys),
-        *see_clock(time, capture.dates, now_s),
+        *_check_platform_serial(serial, keys),
+        *check_clock(time, capture.dates, now_s),
     ]
     found = explain_rsa(kind, lines, given, pem, visible, SlipCode.BODY_CHANGED)
     return explain_resource(found, message.bodies, keys) if kind is Kind.V3_NOTIFICATION else found
@@ -87,7 +87,7 @@ def _bodies(readings: Sequence[bytes]) -> Dimension:
     return found
 
 
-def _see_serial(serial: str, keys: Keys) -> Iterator[Slip]:
+def _check_serial(serial: str, keys: Keys) -> Iterator[Slip]:
     """A merchant certificate's serial that is another's, or no such serial at all."""
     known = keys.certificate.serial if keys.certificate else ""
     differs = bool(known) and not _same_serial(serial, known)
@@ -101,7 +101,7 @@ def _see_serial(serial: str, keys: Keys) -> Iterator[Slip]:
         yield slip(SlipCode.SERIAL_OF_OTHER_KEY, zh, en, wrong=f'serial_no="{serial}"', right=right)
 
 
-def _see_platform_serial(serial: str, keys: Keys) -> Iterator[Slip]:
+def _check_platform_serial(serial: str, keys: Keys) -> Iterator[Slip]:
     """A message that names another of WeChat Pay's keys than the one at hand."""
     pem = keys.public_key or keys.certificate
     known = keys.public_key_id or (pem.serial if pem else "")
@@ -119,13 +119,13 @@ def _same_serial(one: str, other: str) -> bool:
     return one.upper().lstrip("0") == other.upper().lstrip("0")
 
 
-def _see_scheme(authorization: str) -> Iterator[Slip]:
+def _check_scheme(authorization: str) -> Iterator[Slip]:
     if not authorization.startswith(f"{SCHEME} "):
         zh, en = f"Authorization 应以 {SCHEME} 开头", f"Authorization begins with {SCHEME}"
         yield slip(SlipCode.WRONG_ALGORITHM, zh, en, wrong=authorization.partition(" ")[0], right=SCHEME)
 
 
-def see_clock(time: str, dates: Sequence[float], now_s: float | None) -> Iterator[Slip]:
+def check_clock(time: str, dates: Sequence[float], now_s: float | None) -> Iterator[Slip]:
     """A timestamp five minutes or more away from the capture's own Date, or else from ``now_s``."""
     clock = dates[0] if dates else now_s
     if clock is None or not re.fullmatch(r"[0-9]{9,11}", time, re.ASCII) or abs(clock - int(time)) < WINDOW_S:

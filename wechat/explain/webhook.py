@@ -20,7 +20,7 @@ from wechat.explain.messages import Capture, Message
 from wechat.explain.model import Explanation, Keys, Kind, Verdict
 from wechat.explain.search import Dimension, Try, dimension, search
 from wechat.explain.slips import SlipCode
-from wechat.explain.v3 import see_clock
+from wechat.explain.v3 import check_clock
 
 NEED_SECRET = Bilingual("需要 --key：该接收方的 whsec_… 密钥", "--key is needed: the receiver's whsec_… secret")
 
@@ -31,7 +31,7 @@ def explain_webhook(capture: Capture, keys: Keys, now_s: float | None = None) ->
     ident, time, header = (message.headers.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature"))
     signatures = [part.partition(",")[2] for part in header.split() if "," in part] or [header]
     secrets = [*keys.given, *keys.webhook_secrets]
-    visible = [*see_clock(time, capture.dates, now_s)]
+    visible = [*check_clock(time, capture.dates, now_s)]
     right = f"{ident}.{time}.".encode() + message.bodies[0]
     base = Explanation(
         Kind.WEBHOOK, Verdict.UNRECOGNISED, tuple(visible), right.decode("utf-8", "replace"), given=header

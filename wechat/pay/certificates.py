@@ -210,14 +210,14 @@ class Certificates:
         try:
             rows = [(row["serial_no"], row["encrypt_certificate"]) for row in json.loads(body)["data"]]
             ours = [row for row in rows if row[1].get("algorithm") not in OTHERS]
-            found = [self._platform_key(*row) for row in ours]
+            found = [self._open_platform_key(*row) for row in ours]
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError, UnsupportedAlgorithm):
             found = []
         if not found:
             raise OutcomeUnknown("certificates", wire_message="answer without certificates")
         return found
 
-    def _platform_key(self, serial: str, sealed: dict[str, str]) -> PlatformKey:
+    def _open_platform_key(self, serial: str, sealed: dict[str, str]) -> PlatformKey:
         pem = self._cipher.open(
             nonce=sealed["nonce"], associated_data=sealed["associated_data"], ciphertext=sealed["ciphertext"]
         )

@@ -47,20 +47,20 @@ class SignErrors:
         return Cause(found.code.value, found.text, advice.next_step if advice else None)
 
     def _find(self, request: RefusedRequest) -> Iterator[Slip]:
-        yield from _see_clock(request)
-        yield from _see_changes(request)
+        yield from _check_clock(request)
+        yield from _check_changes(request)
         if request.api is Api.V2:
-            yield from self._see_v2_key()
+            yield from self._check_v2_key()
         else:
-            yield from self._see_certificate(request)
+            yield from self._check_certificate(request)
 
-    def _see_v2_key(self) -> Iterator[Slip]:
+    def _check_v2_key(self) -> Iterator[Slip]:
         for other, name in ((self.keys.v3, "pay.v3.key"), (self.keys.appsecret, "account.appsecret")):
             if other and other == self.keys.v2:
                 zh, en = f"pay.v2.key 与 {name} 相同", f"pay.v2.key is the same as {name}"
                 yield slip(SlipCode.KEY_OF_OTHER_API, zh, en)
 
-    def _see_certificate(self, request: RefusedRequest) -> Iterator[Slip]:
+    def _check_certificate(self, request: RefusedRequest) -> Iterator[Slip]:
         issued_to, mchid = self.certificate_mchid, self.mchid
         if issued_to.isdecimal() and issued_to != mchid:
             zh = f"pay.v3.merchant_cert 是商户号 {issued_to} 的，pay.mchid 是 {mchid}"
@@ -84,7 +84,7 @@ class SignErrors:
         )
 
 
-def _see_clock(request: RefusedRequest) -> Iterator[Slip]:
+def _check_clock(request: RefusedRequest) -> Iterator[Slip]:
     """This machine's clock against the Date of the answer."""
     if request.answered_s is None or abs(request.sent_s - request.answered_s) < WINDOW_S:
         return
@@ -96,7 +96,7 @@ def _see_clock(request: RefusedRequest) -> Iterator[Slip]:
     yield slip(SlipCode.CLOCK_OFF, zh, en)
 
 
-def _see_changes(request: RefusedRequest) -> Iterator[Slip]:
+def _check_changes(request: RefusedRequest) -> Iterator[Slip]:
     """What differs between the text that was signed and the one that arrived: something in between changed it."""
     if not request.seen:
         return

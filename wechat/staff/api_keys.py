@@ -25,7 +25,7 @@ from wechat.domain.api_keys import (
     check_scopes,
     revoke,
     rotate,
-    see_key,
+    touch_key,
 )
 from wechat.domain.errors import Bilingual, Conflict, NotFound, StoreUnavailable, TooMany
 from wechat.domain.ports import ApiKeyStore, Runtime
@@ -158,7 +158,7 @@ class ApiKeys:
 
     async def _write_use(self, name: str, now: datetime) -> None:
         try:
-            await self._updater.update(name, lambda key: see_key(key, now))
+            await self._updater.update(name, lambda key: touch_key(key, now))
         except StoreUnavailable as error:
             log.warning("key_use_not_written", name=name, error=str(error))
 

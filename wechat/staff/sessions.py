@@ -22,7 +22,7 @@ from wechat.domain.staff import (
     has_ended,
     has_stepped_up,
     next_login_at,
-    see_session,
+    touch_session,
 )
 from wechat.staff.members import Members
 from wechat.staff.passwords import Passwords
@@ -172,7 +172,7 @@ class Sessions:
         if visit is None:
             return None
         now = self._runtime.clock.now()
-        change = await self._sessions.update(visit.session.key, lambda session: see_session(session, now))
+        change = await self._sessions.update(visit.session.key, lambda session: touch_session(session, now))
         return Visit(visit.member, change.after if change else visit.session)
 
     async def find_by_key(self, key: str) -> Visit | None:
