@@ -1,5 +1,6 @@
 """``make bench``: what the service does a second, how fast a bill is read, what an idle minute costs, how the service
-stands beside two peer applications, what many stored orders do to its rates, and what recording calls costs.
+stands beside two peer applications, what many stored orders do to its rates, what recording calls costs, and how fast
+the console is beside many orders.
 
 Service, floor, peers, simulator, stores and load generator are processes of their own, on loopback and in a directory
 that is gone afterwards.
@@ -17,7 +18,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.measurements import bills, calls, idle, rates, scale
+from bench.measurements import bills, calls, console_pages, idle, rates, scale
 from bench.peers import comparison
 from scripts.steps import Failed
 
@@ -66,6 +67,12 @@ def measure_calls(arguments: argparse.Namespace, console: Console) -> Json:
     return {"calls": calls.figures(rounds)}
 
 
+def measure_console(arguments: argparse.Namespace, console: Console) -> Json:
+    pages, loads = console_pages.run(arguments.console_orders)
+    console_pages.show(pages, loads, console)
+    return {"console": {"pages": [asdict(page) for page in pages], "loads": [asdict(load) for load in loads]}}
+
+
 PARTS: dict[str, Callable[[argparse.Namespace, Console], Json]] = {
     "rates": measure_rates,
     "bills": measure_bills,
@@ -73,6 +80,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Console], Json]] = {
     "peers": measure_peers,
     "scale": measure_scale,
     "calls": measure_calls,
+    "console": measure_console,
 }
 
 
@@ -94,6 +102,7 @@ def parse_arguments() -> argparse.Namespace:
         "--stored", type=int, nargs="+", default=[0, 10_000, 100_000], help="of scale: finished orders stored"
     )
     parser.add_argument("--orders", type=int, help="of scale: one more number of finished orders stored")
+    parser.add_argument("--console-orders", type=int, default=100_000, help="of console: finished orders stored")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     return parser.parse_args()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -140,16 +140,18 @@ def _specimen(database: Any, out_trade_no: str) -> Specimen:
     return [Mould.of(where, each, sorted(own)) for where, each in found]
 
 
-def fill(mongo_url: str, count: int, kinds: Sequence[Specimen]) -> dict[str, int]:
-    """``count`` finished orders; how many documents each collection has got."""
-    refunded, plain = kinds
+def fill(
+    mongo_url: str, count: int, choose: Callable[[int], Specimen], latest: timedelta = timedelta(days=3)
+) -> dict[str, int]:
+    """``count`` finished orders, each a copy of what ``choose`` says, the newest ``latest`` before it; how many
+    documents each collection has got."""
     step = SPAN / max(count, 1)
 
     def batch(start: int) -> list[tuple[str, int]]:
         made: dict[str, list[RawBSONDocument]] = {}
         for number in range(start, min(start + BATCH, count)):
-            for mould in plain if number % REFUNDED else refunded:
-                document = mould.cast(number, number * step + timedelta(days=3))
+            for mould in choose(number):
+                document = mould.cast(number, number * step + latest)
                 made.setdefault(mould.collection, []).append(document)
         for where, documents in made.items():
             client[DATABASE][where].insert_many(documents, ordered=False)
@@ -169,15 +171,20 @@ def fill_store(stack: Stack, mongo: EmbeddedMongo, receiver: str, count: int) ->
     A service makes the originals, with ``receiver`` as its webhook.
     """
     service = stack.service(mongo.url, name="filling", webhooks=[receiver])
-    kinds = specimens(stack, service, mongo.url)
+    refunded, plain = specimens(stack, service, mongo.url)
     service.process.stop()
-    stored = fill(mongo.url, count, kinds)
+    stored = fill(mongo.url, count, lambda number: plain if number % REFUNDED else refunded)
+    wait_until_quiet(mongo)
+    return stored
+
+
+def wait_until_quiet(mongo: EmbeddedMongo) -> None:
+    """Return once the server has nothing to do, ten minutes later at most."""
     deadline, spent = time.monotonic() + LONGEST_REST_S, QUIET_S
     while spent > QUIET * QUIET_S and time.monotonic() < deadline:
         before = cpu_s(mongo.pid or 0)
         time.sleep(QUIET_S)
         spent = cpu_s(mongo.pid or 0) - before
-    return stored
 
 
 def _paid(stack: Stack, service: Target) -> str:

@@ -64,7 +64,8 @@ def write(path: Path, count: int) -> None:
         for number in range(count):
             amount = 100 + number % 9900
             total += amount
-            file.write(f"{_line(number, yuan(amount))}\r\n")
+            at = START + timedelta(seconds=number * 86_400 // count)
+            file.write(f"{_line(number, yuan(amount), at)}\r\n")
         sums = (f"{count}.0", yuan(total), "0.0", "0.0", "0.0", yuan(total), "0.0")
         file.write(f"{SUMS}\r\n`{',`'.join(sums)}\r\n")
 
@@ -102,12 +103,11 @@ def show(figures: Figures, console: Console) -> None:
     console.print(f"{figures.memory_mb:.0f} MB more than at rest, {figures.differences} differences found")
 
 
-def _line(number: int, amount: str) -> str:
-    at = (START + timedelta(seconds=number % 86400)).strftime("%Y-%m-%d %H:%M:%S")
+def _line(number: int, amount: str, at: datetime) -> str:
     numbers = f"`4200{number:024},`order-{number:012}"
     middle = "`oUpF8uMuAJO_M2pxb1Q9zNjWeS6o,`JSAPI,`SUCCESS,`OTHERS,`CNY"
     money = f"`{amount},`0.00,`0,`0,`0.00,`0.00,`,`,`拿铁咖啡,`,`0.01000,`0.60%,`{amount},`0.00,`"
-    return f"`{at},`wx0123456789abcdef,`1900000109,`0,`,{numbers},{middle},{money}"
+    return f"`{at:%Y-%m-%d %H:%M:%S},`wx0123456789abcdef,`1900000109,`0,`,{numbers},{middle},{money}"
 
 
 def _peak_mb() -> float:

@@ -116,9 +116,10 @@ class Stack:
         webhooks: Sequence[str] = (),
         driver: str = "motor",
         calls: bool = True,
+        login_token: str = "",
     ) -> Target:
         """A service as the simulator's merchant; it believes ``platform`` where that is given.
-        ``calls``: whether it records its calls."""
+        ``calls``: whether it records its calls. ``login_token`` logs in to the console, once."""
         url = f"http://127.0.0.1:{port or free_port()}"
         credentials = {**self.keys, **(platform.credentials if platform else {})}
         settings = overlay(url, self.simulator.url, credentials) | {
@@ -127,6 +128,7 @@ class Stack:
             "mongo": {"url": mongo_url, "driver": driver},
             "redis": {"url": self._redis_url},
             "calls": {"enabled": calls},
+            "console": {"demo_login_sha256": hashlib.sha256(login_token.encode()).hexdigest() if login_token else ""},
             "webhooks": [_webhook(number, webhook) for number, webhook in enumerate(webhooks)],
             "merchants": [{"name": "bench", "sha256": hashlib.sha256(self.api_key.encode()).hexdigest()}],
         }

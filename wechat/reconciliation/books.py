@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple, Self
 
@@ -18,12 +19,16 @@ from wechat.domain.orders import TradeState
 from wechat.domain.times import to_v3
 from wechat.pay.bills.parser import TradeLine
 
+_write_time = lru_cache(maxsize=1024)(to_v3)
+"""Remembered, because lines of a bill come in the order of their times, many with the same."""
 FEE_UNITS_PER_FEN = 1000  # 1/100,000 yuan
 UNPAID = frozenset({TradeState.NOTPAY, TradeState.CLOSED})
 NOT_ACCEPTED = frozenset({RefundState.REQUESTED, RefundState.REFUSED})
 """States of a recorded refund that WeChat does not have."""
 NOT_BACK = NOT_ACCEPTED | {RefundState.CLOSED}
 """States in which no money has left."""
+PAID = "SUCCESS"
+"""The word of both sides for a payment that stands."""
 REVERSED = "REVOKED"
 """A bill's word for a payment that was taken back at the till."""
 FAILED = "FAIL"
@@ -108,7 +113,7 @@ class BookEntry(NamedTuple):
             amount,
             line.currency,
             state,
-            to_v3(line.time),
+            _write_time(line.time),
         )
 
 
@@ -252,7 +257,7 @@ def _classify_payment(recorded: BookEntry | None, billed: BookEntry, nth: int, a
         return DifferenceKind.MISSING_HERE if recorded.state == TradeState.NOTPAY else DifferenceKind.STATE
     if (recorded.amount, recorded.currency) != (billed.amount, billed.currency):
         return DifferenceKind.AMOUNT
-    return None if billed.state == "SUCCESS" else DifferenceKind.STATE
+    return None if billed.state == PAID else DifferenceKind.STATE
 
 
 def _classify_reversal(recorded: BookEntry | None, billed: BookEntry) -> DifferenceKind | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from wechat.reconciliation.books import REVERSED, BookEntry
+from wechat.reconciliation.books import PAID, REVERSED, BookEntry
 
 BATCH = 500
 
@@ -37,8 +37,15 @@ select distinct key from billed where not exists (select 1 from recorded where r
 order by key limit ?
 """
 _PAIRS = f"""
+with repeated as materialized (select key from billed group by key having count(*) > 1)
 select billed.*, recorded.*, billed.transaction_id in (select transaction_id from billed where state = '{REVERSED}')
-from billed left join recorded on recorded.key = billed.key order by billed.key, billed.line
+from billed left join recorded on recorded.key = billed.key
+where (
+    billed.transaction_id = recorded.transaction_id and billed.amount = recorded.amount
+    and billed.currency = recorded.currency and billed.state = '{PAID}' and recorded.state = '{PAID}'
+    and billed.refund_id = '' and billed.out_refund_no = '' and billed.key not in repeated
+) is not true
+order by billed.key, billed.line
 """  # noqa: S608 - a constant
 _MISSING_FROM_BILL = """
 select * from recorded where of_day and not exists (
@@ -86,7 +93,9 @@ class MatchDatabase:
         return [key for (key,) in self._database.execute(_UNMATCHED_KEYS, (after, BATCH))]
 
     def pairs(self) -> Iterator[Pair]:
-        """Every bill line with its counterpart, number by number. The index gives that order, so nothing is sorted."""
+        """The bill's lines with their counterparts, number by number, but for payments of which both sides say the same
+        once: nearly all are, and ``classify`` finds no difference in them. The index gives the order, so nothing is
+        sorted."""
         key, nth = "", 0
         seen: set[tuple[str, str]] = set()
         for row in self._database.execute(_PAIRS):

@@ -11,10 +11,12 @@ Sources: https://pay.weixin.qq.com/doc/v3/merchant/4013071227 (trade bill), .../
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache, partial
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -23,12 +25,34 @@ from wechat.domain.money import parse_yuan
 from wechat.domain.times import from_v2_datetime
 
 T = TypeVar("T")
+R = TypeVar("R")
 Row = Mapping[str, str]
+Reader = Callable[[list[str]], T]
+"""Makes an entry of the cells of a row; raises ValueError."""
 
 MAX_LINE = 16 * 1024  # characters; WeChat's widest columns add up to a tenth of that
+REMEMBERED = 16_384
+"""Values of each kind that are kept: a shop's prices come again and again, and so does the time of the line before."""
 MOST_UNREAD = 100
 """Lines of a bill that may make no sense; with more of them it is no bill."""
 _ROW_STARTS = re.compile(r"`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,`", re.ASCII)
+TEXTS = ("公众账号ID", "商户号", "微信订单号", "商户订单号", "用户标识", "交易类型", "交易状态", "货币种类")
+REFUND_TEXTS = ("微信退款单号", "商户退款单号", "退款状态")
+"""Columns of a trade bill that are no amounts, in the order of ``TradeLine``; the latter may be missing."""
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _read_price(text: str) -> int:
+    """What was paid, in fen. Raises ValueError, also for a negative price; refunds and fees may have a sign."""
+    amount = parse_yuan(text)
+    if amount < 0:
+        raise ValueError("a negative price")
+    return amount
+
+
+_read_yuan = lru_cache(maxsize=REMEMBERED)(parse_yuan)
+_read_fee = lru_cache(maxsize=REMEMBERED)(partial(parse_yuan, places=5))
+_read_time = lru_cache(maxsize=REMEMBERED)(from_v2_datetime)
 MOST = 2**63 - 1
 """How much all columns together may add up to, each in its own units: what the databases keep in a number."""
 
@@ -159,7 +183,7 @@ def trade_lines(
     """
     table = _Table(lines, unread)
     count = total = refund = bulk = 0
-    for line in table.entries(_trade_line, "交易时间", "总交易单数"):
+    for line in table.entries(_trade_reader, "交易时间", "总交易单数"):
         count, total, refund = count + 1, total + line.total, refund + line.refund
         bulk += line.total + line.settled + abs(line.refund) + abs(line.settled_refund) + abs(line.fee_e5)
         yield line
@@ -181,7 +205,7 @@ def flow_lines(lines: Iterable[str], unread: list[BillBroken] | None = None) -> 
     """
     table = _Table(lines, unread)
     count = 0
-    for line in table.entries(_flow_line, "记账时间", "资金流水总笔数"):
+    for line in table.entries(_flow_reader, "记账时间", "资金流水总笔数"):
         count += 1
         yield line
     counted = table.read(lambda row: _count(row["资金流水总笔数"]), table.summary())
@@ -206,11 +230,15 @@ class _Table:
         """How many lines made no sense."""
         return len(self._unread or ())
 
-    def entries(self, make: Callable[[Row], T], first_column: str, summary_starts: str) -> Iterator[T]:
-        """What ``make`` reads in the rows up to the summary's header."""
-        for names, text in self._rows(first_column, summary_starts):
+    def entries(self, columns: Callable[[Sequence[str]], Reader[T]], first: str, summary_starts: str) -> Iterator[T]:
+        """What the reader that ``columns`` makes for the names of the columns reads, up to the summary's header."""
+        names = self._names(self._next())
+        if first not in names:
+            raise BillBroken(f"heading {names[0][:40]!r} instead of {first}", self.number)
+        reader, width = self.read(columns, names), len(names)
+        for text in self._rows(width, summary_starts):
             try:
-                entry = self.read(make, self._row(names, text))
+                entry = self.read(reader, self._cells(text, width))
             except BillBroken as error:
                 if self._unread is None or error.reason not in ("value", "width") or self.unread >= MOST_UNREAD:
                     raise
@@ -218,38 +246,36 @@ class _Table:
             else:
                 yield entry
 
-    def _rows(self, first_column: str, summary_starts: str) -> Iterator[tuple[list[str], str]]:
-        """The columns and each row up to the summary's header.
+    def _rows(self, width: int, summary_starts: str) -> Iterator[str]:
+        """Each row up to the summary's header.
 
         A row ends once it has its cells, because merchants' texts may break a line; and where another one begins.
         """
-        names = self._names(self._next())
-        if first_column not in names:
-            raise BillBroken(f"heading {names[0][:40]!r} instead of {first_column}", self.number)
         while not (text := self._next()).startswith(summary_starts):
             starts_at = self.number
-            while text.count(",`") < len(names) - 1 and len(text) <= MAX_LINE:
+            while text.count(",`") < width - 1 and len(text) <= MAX_LINE:
                 more = self._next()
                 if more.startswith(summary_starts) or _ROW_STARTS.match(more):
                     self._put_back(more)
                     break
                 text = f"{text}\n{more}"
             self.number = starts_at
-            yield names, text
+            yield text
         self._summary_names = self._names(text)
 
     def summary(self) -> Row:
-        return self._row(self._summary_names, self._next())
+        names = self._summary_names
+        return dict(zip(names, self._cells(self._next(), len(names)), strict=True))
 
     def end(self) -> None:
         """Nothing follows the summary. Raises BillBroken."""
         if any(text.strip() for text in self._lines):
             raise BillBroken("trailing", self.number + 1)
 
-    def read(self, make: Callable[[Row], T], row: Row) -> T:
-        """``make(row)``, its faults told by line number."""
+    def read(self, make: Callable[[R], T], value: R) -> T:
+        """``make(value)``, its faults told by line number."""
         try:
-            return make(row)
+            return make(value)
         except KeyError as error:
             raise BillBroken(f"column {error.args[0]}", self.number) from None
         except ValueError:
@@ -275,37 +301,44 @@ class _Table:
         names = text.translate(HALF_WIDTH).split(",")
         return [OLD_NAMES.get(name, name) for name in names]
 
-    def _row(self, names: list[str], text: str) -> Row:
+    def _cells(self, text: str, width: int) -> list[str]:
         # A comma in merchant text arrives as "\ ", so only a real boundary is a comma and a back-tick.
-        values = text.removeprefix("`").split(",`")
-        if len(values) != len(names) or not text.startswith("`"):
+        cells = text.removeprefix("`").split(",`")
+        if len(cells) != width or not text.startswith("`"):
             raise BillBroken("width", self.number)
-        return dict(zip(names, values, strict=True))
+        return cells
 
 
-def _trade_line(row: Row) -> TradeLine:
-    get = row.get
-    total = _price(row["订单金额"])
-    refund = parse_yuan(get("申请退款金额") or get("退款金额") or "0")
-    return TradeLine(
-        time=from_v2_datetime(row["交易时间"]),
-        appid=row["公众账号ID"],
-        mchid=row["商户号"],
-        transaction_id=row["微信订单号"],
-        out_trade_no=row["商户订单号"],
-        openid=row["用户标识"],
-        trade_type=row["交易类型"],
-        trade_state=row["交易状态"],
-        currency=row["货币种类"],
-        total=total,
-        settled=_price(row["应结订单金额"]) if "应结订单金额" in row else total,
-        refund_id=_number(get("微信退款单号", "")),
-        out_refund_no=_number(get("商户退款单号", "")),
-        refund=refund,
-        settled_refund=parse_yuan(row["退款金额"]) if "退款金额" in row else refund,
-        refund_status=get("退款状态", ""),
-        fee_e5=parse_yuan(row["手续费"], places=5),
-    )
+def _trade_reader(names: Sequence[str]) -> Reader[TradeLine]:
+    """A reader for lines with these columns. Raises KeyError for a column that is not there and has to be."""
+    at = {name: place for place, name in enumerate(names)}
+    blank = len(names)
+    total_at = at["订单金额"]
+    refund_at, asked_at = at.get("退款金额", blank), at.get("申请退款金额", blank)
+    texts = itemgetter(*[at[name] for name in TEXTS], *[at.get(name, blank) for name in REFUND_TEXTS])
+    amounts = itemgetter(total_at, at.get("应结订单金额", total_at), asked_at, refund_at, at["手续费"], at["交易时间"])
+
+    def read(cells: list[str]) -> TradeLine:
+        cells.append("")  # stands for each column that is not there
+        *own, refund_id, out_refund_no, status = texts(cells)
+        total, settled, asked, refunded, fee, time = amounts(cells)
+        refund = _read_yuan(asked or refunded or "0")
+        return TradeLine._make(
+            (
+                _read_time(time),
+                *own,
+                _read_price(total),
+                _read_price(settled),
+                "" if refund_id == "0" else refund_id,  # payment lines print 0 there
+                "" if out_refund_no == "0" else out_refund_no,
+                refund,
+                refund if refund_at == blank else _read_yuan(refunded),
+                status,
+                _read_fee(fee),
+            )
+        )
+
+    return read
 
 
 def _trade_summary(row: Row) -> TradeSummary:
@@ -317,30 +350,23 @@ def _trade_summary(row: Row) -> TradeSummary:
     )
 
 
-def _flow_line(row: Row) -> FlowLine:
-    amount = parse_yuan(row["收支金额(元)"])
-    return FlowLine(
-        time=from_v2_datetime(row["记账时间"]),
-        transaction_id=row["微信支付业务单号"],
-        flow_id=row["资金流水单号"],
-        business=row["业务类型"],
-        amount=amount if row["收支类型"] == "收入" else -amount,
-        balance=parse_yuan(row["账户结余(元)"]),
-        voucher=row["业务凭证号"],
-    )
+def _flow_reader(names: Sequence[str]) -> Reader[FlowLine]:
+    """See ``_trade_reader``."""
 
+    def read(cells: list[str]) -> FlowLine:
+        row = dict(zip(names, cells, strict=True))
+        amount = _read_yuan(row["收支金额(元)"])
+        return FlowLine(
+            time=_read_time(row["记账时间"]),
+            transaction_id=row["微信支付业务单号"],
+            flow_id=row["资金流水单号"],
+            business=row["业务类型"],
+            amount=amount if row["收支类型"] == "收入" else -amount,
+            balance=parse_yuan(row["账户结余(元)"]),
+            voucher=row["业务凭证号"],
+        )
 
-def _price(text: str) -> int:
-    """What was paid, in fen. Raises ValueError, also for a negative price; refunds and fees may have a sign."""
-    amount = parse_yuan(text)
-    if amount < 0:
-        raise ValueError("a negative price")
-    return amount
-
-
-def _number(text: str) -> str:
-    """A refund number; payment lines print 0 there."""
-    return "" if text == "0" else text
+    return read
 
 
 def _count(text: str) -> int:
