@@ -88,6 +88,7 @@ def _settings(var: Path, base_url: str, simulator_url: str, credentials: Credent
         return str(path)
 
     settings = overlay(base_url, simulator_url, credentials, file)
+    settings["shop"] = {"landing": True}
     settings["http"]["verify_files"] = str(var / "verify")
     directories = {"books": "bills", "mongo": "mongo", "redis": "redis"}
     return settings | {section: {"directory": str(var / name)} for section, name in directories.items()}

@@ -1,4 +1,4 @@
-"""The two pages that people see: the shop, and under ``/pay/`` the cashier of one order.
+"""The pages that payers see: the shop, and under ``/pay/`` the cashier of one order.
 
 Pay pages lie in one directory, because that is what a merchant registers with WeChat, and are reached by full
 navigation, so that the landing address and the current one are the same on every phone. What became of an order is
@@ -77,6 +77,16 @@ class ShopHandler(PageHandler):
     def _ware(self, product: Product) -> ProductView:
         picture = product.picture if product.picture in PICTURES else NO_PICTURE
         return ProductView(product.sku, _name(product, self.lang), product.price, picture)
+
+
+class LandingHandler(ShopHandler):
+    """What the bare address shows: the shop, or in a demo the ways into it."""
+
+    def get(self) -> None:
+        if self.services.settings.shop.landing:
+            self.render_page("landing.html")
+        else:
+            super().get()
 
 
 class CashierHandler(PageHandler):
@@ -163,6 +173,7 @@ def _quantity(text: str, most: int) -> int:
 
 def routes(services: Services) -> list[Route]:
     return [
-        Route(pattern=r"/", handler=ShopHandler, access=Access.PUBLIC, name="shop"),
+        Route(pattern=r"/", handler=LandingHandler, access=Access.PUBLIC, name="home"),
+        Route(pattern=r"/shop", handler=ShopHandler, access=Access.PUBLIC, name="shop"),
         Route(pattern=rf"/pay/{NUMBER}", handler=CashierHandler, access=Access.PAYER, name="cashier"),
     ]

@@ -16,6 +16,22 @@ TEXTS: Mapping[str, Bilingual] = {
     "ribbon": Bilingual("模拟环境 · 不涉及真实资金", "Simulation · no real money moves"),
     "no_script": Bilingual("付款需要启用 JavaScript。", "Paying needs JavaScript."),
     "back_to_shop": Bilingual("返回店铺", "Back to the shop"),
+    "landing": Bilingual("演示已就绪", "The demo is ready"),
+    "landing_hint": Bilingual("从哪里开始？", "Where would you like to begin?"),
+    "door_buyer": Bilingual("我是买家", "I am a buyer"),
+    "door_buyer_hint": Bilingual(
+        "在示例店铺下单，用模拟的微信付款", "Order in the shop and pay with a simulated WeChat"
+    ),
+    "door_merchant": Bilingual("我是商户", "I am the merchant"),
+    "door_merchant_hint": Bilingual(
+        "在管理后台看订单、退款、对账；用户名和密码在启动演示的终端里",
+        "See orders, refund, balance a day in the console; user and password are in the terminal of the demo",
+    ),
+    "door_developer": Bilingual("我是开发者", "I am a developer"),
+    "door_developer_hint": Bilingual(
+        "查阅接口与部署文档（登录管理后台后）", "Read how it is called and deployed, once logged in to the console"
+    ),
+    "door_simulator": Bilingual("打开微信模拟器", "Open the WeChat simulator"),
     "as_buyer": Bilingual("这里是买家看到的页面。", "This is what a buyer sees."),
     "as_merchant": Bilingual("我是商户：管理后台", "I am the merchant: console"),
     "as_developer": Bilingual("我是开发者：微信模拟器", "I am a developer: WeChat simulator"),

@@ -142,6 +142,7 @@ class ShopSettings(Section):
     name: Annotated[Line, text_for_wechat(64)] = "Fenpay"
     name_en: str = "Fenpay"
     max_quantity: int = Field(99, ge=1, le=999)
+    landing: bool = False
     products: tuple[Product, ...] = ()
 
 

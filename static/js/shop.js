@@ -50,7 +50,7 @@ async function order({ returned = false } = {}) {
 function leave() {
   busy(true);
   sessionStorage.setItem(AWAY, "1");
-  authorize(`/?${new URLSearchParams(basket())}`);
+  authorize(`/shop?${new URLSearchParams(basket())}`);
 }
 
 function comeBack() {

@@ -116,7 +116,11 @@ class FirstRun:
     # -- who pays
 
     async def open_shop(self) -> None:
+        """Through the first of the doors of the bare address."""
         await self.payer.goto(self.told["base_url"])
+        await expect(self.payer.locator(".doors a")).to_have_count(3)
+        await self.payer.locator(".doors a").first.click()
+        await self.payer.wait_for_url("**/shop")
 
     async def pay(self, scenario: str, *, asked_who: bool) -> str:
         """From the shop to what the server says of it; the order's number."""
