@@ -24,7 +24,7 @@ ROUTES = {row[-2]: (row[0], row[1], row[2:-2]) for row in ROWS if not row[1].sta
 NOBODY = "20260301000000nobody"
 HEX = re.compile(r"\(\[0-9a-f\]\{(\d+)\}\)")
 STREAMS = {"/api/stream", "/api/events/stream"}
-PAGES = {"shop", "cashier", "oauth_authorize", "oauth_callback"}
+PAGES = {"home", "shop", "cashier", "oauth_authorize", "oauth_callback"}
 
 
 def address(pattern: str) -> str:
