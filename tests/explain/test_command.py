@@ -100,5 +100,5 @@ def test_the_example_of_the_readmes_prints_what_they_say() -> None:
     for file, lang in (("README.md", "en_GB.UTF-8"), ("README.zh-CN.md", "zh_CN.UTF-8")):
         text = (ROOT / file).read_text(encoding="utf-8")
         shown = text.partition("--key 8934e7d15453e97507ef794cf7b0519d\n")[2].partition("$ ")[0]
-        done = run("sign", "explain", str(ROOT / "docs/examples/paysign.json"), "--key", V2_KEY, lang=lang)
+        done = run("sign", "explain", str(ROOT / "docs/examples/pay.log"), "--key", V2_KEY, lang=lang)
         assert (done.returncode, done.stdout) == (1, shown)

@@ -151,7 +151,9 @@ SENTENCES: dict[SlipCode, Bilingual] = {
     _C.BODY_CHANGED: Bilingual(
         "签名用的报文体与这里的不同，须用原始字节{}", "Another body was signed than this one; use the raw bytes{}"
     ),
-    _C.VALUE_CHANGED: Bilingual("签名之后参数值被改动{}", "A value was changed after it was signed{}"),
+    _C.VALUE_CHANGED: Bilingual(
+        "签名之后参数值被改动，应对实际发送的值签名{}", "A value was changed after it was signed; sign what is sent{}"
+    ),
     _C.HTML_ENTITY: Bilingual(
         "内容被当作 HTML 处理过（&amp;amp; 或 &times 变成 ×）{}",
         "The text went through HTML (&amp;amp;, or &times turned into ×){}",
