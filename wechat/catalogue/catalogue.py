@@ -1,4 +1,5 @@
-"""Every error code and text of WeChat that this project knows: what it means, why it comes, whose console, what to do.
+"""Every error of WeChat that this project knows: what it means, why it comes, whose console, what to do. Why this
+system refused a notification is among them.
 
 The data lies beside this file, a TOML file for each API; each entry names its source. Whatever speaks of an error
 (answers of the API, logs, ``why``, ``explain``, the documents) speaks from here.
@@ -18,7 +19,7 @@ from typing import Any
 from wechat.domain.errors import Advice, Bilingual
 
 DATA = Path(__file__).with_name("data")
-FILES = ("v3", "v3_own_side", "v2", "bridge", "jssdk", "oauth", "account", "network", "request_id")
+FILES = ("v3", "v3_own_side", "v2", "bridge", "jssdk", "oauth", "account", "notify", "network", "request_id")
 NAMES: Mapping[str, Bilingual] = {
     "v3": Bilingual("微信支付 APIv3", "WeChat Pay APIv3"),
     "v2": Bilingual("微信支付 APIv2", "WeChat Pay APIv2"),
@@ -28,6 +29,7 @@ NAMES: Mapping[str, Bilingual] = {
     "jssdk": Bilingual("JS-SDK", "JS-SDK"),
     "oauth": Bilingual("网页授权", "Web authorisation"),
     "account": Bilingual("服务号接口", "The service account's API"),
+    "notify": Bilingual("被拒绝的通知（本系统的 reason）", "Refused notifications (reason, a word of this system)"),
     "network": Bilingual("网络、TLS、HTTP 状态", "Network, TLS, HTTP statuses"),
     "request-id": Bilingual("Request-ID 末尾的内部码", "Internal codes at the end of a Request-ID"),
 }

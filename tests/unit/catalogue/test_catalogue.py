@@ -78,6 +78,8 @@ def test_nobody_is_told_to_look_it_up(entry: Entry) -> None:
         ("Cannot connect to host api.mch.weixin.qq.com:443 ssl:default [Name or service not known]", "network/DNS_FAILED"),
         ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed", "network/TLS_CERTIFICATE"),
         ("cryptography.exceptions.InvalidTag", "v3/AEAD"),
+        ("aead_tag", "notify/aead_tag"),
+        ('{"event":"notification_refused","reason":"unknown_serial","serial":"PUB_KEY_ID_0"}', "notify/unknown_serial"),
     ],
 )  # fmt: skip
 def test_what_people_paste_leads_to_the_right_entry(text: str, first: str) -> None:
