@@ -90,8 +90,8 @@ def test_a5_what_is_not_named_is_left_to_wechat() -> None:
 async def test_a5_a_request_names_it_and_settings_are_the_default(shop: Shop) -> None:
     assert (await shop.ask(1, funds_account="AVAILABLE")).funds is Funds.AVAILABLE
     assert (await shop.ask(1)).funds is None
-    defaults = replace(shop.fixture.refunds._defaults, funds=Funds.AVAILABLE)
-    shop.fixture.refunds._defaults = defaults
+    drafts = shop.fixture.refunds._drafts
+    drafts._defaults = replace(drafts._defaults, funds=Funds.AVAILABLE)
     assert (await shop.ask(1)).funds is Funds.AVAILABLE
     assert (await shop.ask(1, funds_account="UNSETTLED")).funds is Funds.UNSETTLED
     with pytest.raises(BadRequest):
