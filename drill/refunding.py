@@ -44,7 +44,7 @@ class Afternoon:
         """Plan the refunds of the afternoon, request them under faults, and wait until they end."""
         await self._plan()
         await self._refund_poor(self._numbers(Refunding.POOR))
-        await self._refund_untrusted(self._numbers(Refunding.UNTRUSTED))
+        await self._refund_on_bad_credentials(self._numbers(Refunding.UNTRUSTED))
         await self._scene.add_faults(FAULTS)
         apart = (Refunding.POOR, Refunding.UNTRUSTED)
         await for_all(self._refund_one, [each for each in self._record.refunding.items() if each[1] not in apart])
@@ -102,7 +102,7 @@ class Afternoon:
         self._record.poor = len(numbers)
         self._record.poor_then_taken = await self._count_taken(numbers, waiting, again, "NOT_ENOUGH")
 
-    async def _refund_untrusted(self, numbers: Sequence[str]) -> None:
+    async def _refund_on_bad_credentials(self, numbers: Sequence[str]) -> None:
         """For five minutes WeChat refuses our credentials: what is asked for is kept, and done afterwards."""
         self._scene.say("微信支付拒绝凭据五分钟 · WeChat Pay refuses the credentials for five minutes")
         await self._scene.add_faults(UNTRUSTED)
