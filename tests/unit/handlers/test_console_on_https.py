@@ -79,7 +79,8 @@ async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
     settings = load(file)
     process = compose(settings, settings.mongo.url, settings.redis.url, PrometheusTelemetry(CollectorRegistry()))
     services = process.services
-    await services.staff.members.add("anna", Role.FINANCE, PASSWORD)
+    for name in ("anna", "ben"):
+        await services.staff.members.add(name, Role.FINANCE, PASSWORD)
     server = HTTPServer(App(services, plugin.load(settings.plugin_names, services)))
     listening, port = bind_unused_port()
     server.add_socket(listening)
