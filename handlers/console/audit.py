@@ -59,7 +59,7 @@ class AuditHandler(ConsoleHandler):
         chosen = self.chosen()
         act = chosen.get("act", "")
         if act and act not in set(Act):
-            raise BadRequest(Bilingual("没有这种操作", "There is no such act"), field="act")
+            raise BadRequest(Bilingual("没有这种操作", "There is no such action"), field="act")
         start, end = _midnight(chosen, "from"), _midnight(chosen, "until")
         until = end + DAY - MILLISECOND if end else None
         return AuditFilter(chosen.get("name", ""), act, chosen.get("subject", ""), start, until)

@@ -57,8 +57,8 @@ HTTP_TEXTS = {
     405: Bilingual("这个地址不支持该方法", "This address does not take this method"),
 }
 NOT_INDEXED = Bilingual(
-    "数据库缺少索引，暂不收款；运维请运行 manage.py indexes",
-    "The database lacks indexes, so no money is taken; the operator has to run manage.py indexes",
+    "数据库缺少索引，暂时不能下单；运维请运行 manage.py indexes",
+    "The database lacks indexes, so no order can be placed; the operator has to run manage.py indexes",
 )
 HTTP_CODES = {400: "BAD_REQUEST", 403: "FORBIDDEN", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 

@@ -85,7 +85,7 @@ def summary_rows(result: Reconciliation, lang: str) -> list[Row]:
         )
     if result.unread:
         lines = ", ".join(map(str, result.unread))
-        rows.append([Bilingual("账单中无法读取的行", "Lines of the bill that make no sense").to(lang), "", lines])
+        rows.append([Bilingual("账单中无法读取的行", "Bill lines that cannot be read").to(lang), "", lines])
     return rows
 
 

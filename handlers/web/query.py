@@ -20,7 +20,7 @@ def refuse_unread(arguments: Mapping[str, Sequence[bytes]], allowed: Sequence[st
     if unknown:
         zh, en = "、".join(allowed) or "无", ", ".join(allowed) or "none"
         text = Bilingual(
-            f"有不认识的查询参数；可用的参数：{zh}（值里的 & 要写成 %26）",
+            f"有未知的查询参数；可用的参数：{zh}（值里的 & 要写成 %26）",
             f"There is a query argument that is not known here; known are: {en} (write & within a value as %26)",
         )
         raise BadRequest(text, code="UNKNOWN_ARGUMENT", field=unknown[0][:MAX_FIELD])

@@ -227,4 +227,4 @@ async def test_a6_the_limit_that_is_told_is_what_is_left(shop: Shop) -> None:
     for too_much in (41, 100, 101):
         with pytest.raises(Conflict) as no:
             await shop.ask(too_much)
-        assert (no.value.public_code, no.value.text.zh) == ("NOT_REFUNDABLE", "超出可退金额：还可退 40 分（¥0.40）")
+        assert (no.value.public_code, no.value.text.zh) == ("NOT_REFUNDABLE", "超出可退金额：还可退 ¥0.40")

@@ -37,7 +37,7 @@ MEANINGS: Mapping[str, Bilingual] = {
     ),
     "books_differ": Bilingual("对账有差异", "the books differ from WeChat Pay's bill"),
     "bill_lines_unread": Bilingual(
-        "账单有无法读取的行，其余已对账", "lines of the bill make no sense; the rest was reconciled"
+        "账单有无法读取的行，其余已对账", "some lines of the bill cannot be read; the rest was reconciled"
     ),
     "bill_late": Bilingual("账单迟迟不可下载", "the bill is late"),
     "reconciliation_failed": Bilingual("对账失败", "the reconciliation failed"),

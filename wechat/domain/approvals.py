@@ -123,16 +123,16 @@ def finish(approval: Approval, state: ApprovalState, result: str) -> Approval:
     return replace(approval, state=state, result=result) if approval.state is ApprovalState.CONFIRMED else approval
 
 
-def already_decided() -> Conflict:
+def decision_conflict() -> Conflict:
     text = Bilingual("已由其他人处理，请刷新页面", "Somebody else has decided this; reload the page")
     return Conflict(text, code="ALREADY_DECIDED")
 
 
 def _decide(approval: Approval, name: str, now: datetime) -> Approval:
     if approval.state is not ApprovalState.WAITING:
-        raise already_decided()
+        raise decision_conflict()
     if now >= approval.decide_until:
-        text = Bilingual("已超过 24 小时，请重新发起", "More than 24 hours have passed; it has to be asked for again")
+        text = Bilingual("已超过 24 小时，请重新发起", "More than 24 hours have passed; request it again")
         raise Gone(text, code="APPROVAL_EXPIRED")
     if approval.requested_by == name:
         text = Bilingual(

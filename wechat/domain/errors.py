@@ -58,7 +58,7 @@ NO_ADVICE = Advice(
     (),
     Bilingual(
         "按返回信息处理；结果未知的先查询再用同一单号重试，仍不明时向微信支付客服提供 Request-ID",
-        "Go by WeChat's message; query what is unknown before repeating it under the same number, and give WeChat "
+        "Follow WeChat Pay's message; query what is unknown before repeating it under the same number, and give WeChat "
         "Pay's support the Request-ID if it stays unclear",
     ),
 )
@@ -217,7 +217,7 @@ class OutcomeUnknown(RemoteError):
 
     code = "OUTCOME_UNKNOWN"
     text = Bilingual(
-        "结果确认中，请勿重复付款，请稍后查看", "The outcome is not known yet; do not pay again, look later"
+        "结果确认中，请勿重复付款，请稍后查看", "The outcome is not known yet; do not pay again, check again later"
     )
 
 

@@ -66,7 +66,9 @@ def must_be_refundable(order: Order, now: datetime) -> None:
     if not order.paid or order.paid_at is None:
         raise Conflict(Bilingual("订单未支付，不能退款", "The order is not paid"), code="ORDER_NOT_PAID")
     if now > order.paid_at + WINDOW:
-        text = Bilingual("支付已超过一年，微信不再受理退款", "The payment is over a year old; WeChat refunds no more")
+        text = Bilingual(
+            "支付已超过一年，微信支付不再受理退款", "The payment is over a year old; WeChat Pay no longer refunds it"
+        )
         raise Conflict(text, code="TRADE_OVERDUE")
 
 
@@ -310,10 +312,7 @@ def _no_room(order: Order, draft: Refund) -> Conflict:
     if draft.refund <= left:
         text = Bilingual(f"这笔支付已有 {MAX_REFUNDS} 笔退款", f"The payment has {MAX_REFUNDS} refunds already")
     else:
-        text = Bilingual(
-            f"超出可退金额：还可退 {left} 分（¥{yuan(left)}）",
-            f"More than is left to refund: {left} fen (¥{yuan(left)})",
-        )
+        text = Bilingual(f"超出可退金额：还可退 ¥{yuan(left)}", f"More than is left to refund: ¥{yuan(left)}")
     return Conflict(text, code=NOT_REFUNDABLE, field="refund")
 
 

@@ -125,7 +125,9 @@ def close(order: Order, entry: TimelineEntry, check_at: datetime | None = None) 
     if order.trade_state is TradeState.CLOSED:
         return order
     if order.paid:
-        raise Conflict(Bilingual("订单状态已变", "The order has moved on"), code="ORDER_MOVED")
+        raise Conflict(
+            Bilingual("订单状态已改变，请重新查询", "The order's state has changed; read it again"), code="ORDER_MOVED"
+        )
     return order.moved_to(TradeState.CLOSED, entry, (EventType.ORDER_CLOSED, "closed"), next_check_at=check_at)
 
 

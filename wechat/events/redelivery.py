@@ -29,7 +29,9 @@ class Redelivery:
         deliveries = await self._store.of_event(event_id)
         chosen = [delivery for delivery in deliveries if target in ("", delivery.target)]
         if not chosen:
-            raise NotFound(Bilingual("没有这个事件，或它不发往该目标", "No such event, or not for that target"))
+            raise NotFound(
+                Bilingual("没有这个事件，或它不推送给该接收方", "There is no such event, or its target is another")
+            )
         again = [delivery for delivery in chosen if target or delivery.state is not DeliveryState.DELIVERED]
         revived = [await self._revive(delivery.id) for delivery in again]
         if not any(revived):
@@ -46,10 +48,10 @@ class Redelivery:
 def _nothing_to_resend(pending: Sequence[Delivery]) -> Bilingual:
     """Why; ``pending`` are the deliveries that have not ended."""
     if not pending:
-        return Bilingual("已送达；要再发一次请指明 target", "It was delivered; name a target to send it again")
+        return Bilingual("已送达；如需重新推送，请指定 target", "It was delivered; name a target to deliver it again")
     if all(delivery.tries for delivery in pending):
-        return Bilingual("一分钟之内就会再试", "It is tried again within a minute")
+        return Bilingual("一分钟内会自动重试", "It is retried within a minute")
     return Bilingual(
-        "还没有轮到它：同一订单更早的事件要先送到，请先补发那一个",
-        "Its turn has not come: an earlier event of its order goes first, so send that one again",
+        "同一订单有更早的事件未送达，请先重新推送那一条",
+        "An earlier event of the same order is not delivered yet; deliver that one again first",
     )

@@ -41,7 +41,7 @@ class WebhookTrials:
     def find(self, name: str = "") -> Webhook:
         """The webhook of that name, or without one the only one there is. Raises NotFound and BadRequest."""
         if not self._webhooks:
-            text = Bilingual("没有配置 webhooks", "There are no webhooks in the settings")
+            text = Bilingual("配置中没有 webhooks", "There are no webhooks in the settings")
             raise NotFound(text, code="NO_WEBHOOK")
         if name in self._webhooks or (not name and len(self._webhooks) == 1):
             return self._webhooks[name or next(iter(self._webhooks))]

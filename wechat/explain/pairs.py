@@ -72,17 +72,17 @@ def groups(text: str) -> Iterator[Pairs]:
     """Every group, from the strictest notation to the loosest."""
     for document in objects(text):
         yield from _walk(document, 0)
-    yield from _grouped(_var_dump(text), r"\s*", text)
-    yield from _grouped(_code(text), r"[\s,;{}()]*(?://[^\n]*\n[\s}]*)?", text, need_quotes=True)
-    yield from _grouped(_tuples(text), r"[\s,]*", text)
+    yield from _group(_var_dump(text), r"\s*", text)
+    yield from _group(_code(text), r"[\s,;{}()]*(?://[^\n]*\n[\s}]*)?", text, need_quotes=True)
+    yield from _group(_tuples(text), r"[\s,]*", text)
     yield from _queries(text)
-    yield from _grouped(_plain(PRINT_R, text), r"\s*", text)
-    yield from _grouped(_plain(COMMA_MAP, text), r", ?", text)
-    yield from _grouped(_plain(SPACE_MAP, text), r" ", text)
-    yield from _grouped(_plain(LINE, text), r"\s*", text)
+    yield from _group(_plain(PRINT_R, text), r"\s*", text)
+    yield from _group(_plain(COMMA_MAP, text), r", ?", text)
+    yield from _group(_plain(SPACE_MAP, text), r" ", text)
+    yield from _group(_plain(LINE, text), r"\s*", text)
 
 
-def _grouped(pairs: Iterable[_Pair], gap: str, text: str, *, need_quotes: bool = False) -> Iterator[Pairs]:
+def _group(pairs: Iterable[_Pair], gap: str, text: str, *, need_quotes: bool = False) -> Iterator[Pairs]:
     """Pairs with nothing but ``gap`` between them. A name that comes again begins another group."""
     between = re.compile(gap)
     group: dict[str, _Pair] = {}

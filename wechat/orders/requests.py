@@ -62,7 +62,10 @@ class CreateOrderRequest(RequestBody):
         request = super().parse(body)
         if (request.trade_type is TradeType.JSAPI) is not bool(request.openid):
             raise BadRequest(
-                Bilingual("JSAPI 订单要有 openid，其他类型不要", "openid goes with JSAPI orders, and only with them"),
+                Bilingual(
+                    "JSAPI 订单必填 openid，其他交易类型不能传 openid",
+                    "JSAPI orders need openid; orders of other trade types take none",
+                ),
                 field="openid",
             )
         if request.trade_type is TradeType.MWEB and not request.payer_client_ip:

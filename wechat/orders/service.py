@@ -367,8 +367,8 @@ class Orders:
         """The gateway for the order's API version; it may no longer be configured."""
         if order.api not in self._gateways:
             text = Bilingual(
-                f"订单由 {order.api} 受理，但设置里没有 pay.{order.api}；请补上",
-                f"{order.api} took this order, but the settings have no pay.{order.api}; put it back",
+                f"这笔订单的接口版本是 {order.api}，但配置中没有 pay.{order.api}；请恢复该配置",
+                f"This order was placed over {order.api}, but the settings have no pay.{order.api}; restore it",
             )
             raise Conflict(text, code="API_OFF")
         return self._gateways[order.api]

@@ -104,22 +104,20 @@ class BillCache:
         now = self._clock.now()
         if day >= beijing_day(now):
             zh, en = self._from_when()
-            text = Bilingual(f"这一天还没有结束；{zh}", f"That day is not over yet; {en}")
+            text = Bilingual(f"这一天还没有结束，账单{zh}", f"That day is not over yet, so it has no bill; {en}")
             raise BadRequest(text, code="DAY_NOT_OVER", field="date")
         if now < self.ready_at(day):
             zh, en = self._from_when()
-            raise NotYet(
-                Bilingual(f"微信还没有生成这一天的账单；{zh}", f"WeChat has not made this day's bill yet; {en}")
-            )
+            raise NotYet(Bilingual(f"这一天的账单还不能下载；{zh}", f"WeChat Pay has not made the bill yet; {en}"))
         if day < beijing_day(now - OLDEST):
-            text = Bilingual("微信只提供最近三个月的账单", "WeChat keeps bills for three months")
+            text = Bilingual("微信支付只提供最近三个月的账单", "WeChat Pay keeps bills for three months")
             raise Gone(text, code="BILL_TOO_OLD", field="date")
 
     def _from_when(self) -> Bilingual:
         """When a bill can be had. Not as a date: the day asked for may be the last of the calendar."""
         after = f"{self._after:%H:%M}"
         return Bilingual(
-            f"次日北京时间 {after} 起可取", f"its bill can be had from {after} Beijing time on the next day"
+            f"次日北京时间 {after} 起可下载", f"the bill is available from {after} Beijing time on the next day"
         )
 
 

@@ -191,7 +191,7 @@ class DayTaken(Conflict):
     """Another run holds the day."""
 
     code = "RECONCILIATION_RUNNING"
-    text = Bilingual("这一天正在对账，请稍后再看", "This day is being reconciled right now; look again shortly")
+    text = Bilingual("这一天正在对账，请稍后再试", "This day is being reconciled right now; try again shortly")
 
 
 def evening_after(day: date) -> datetime:

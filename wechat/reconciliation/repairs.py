@@ -118,9 +118,9 @@ class Repairs:
         out_refund_no = surplus_refund(surplus.transaction_id)
         if not await self._going_back(out_refund_no) and not await self._is_surplus(order, surplus):
             text = Bilingual(
-                "先查询订单；只有微信证实的、订单之外、金额相同的那笔付款可以在这里退款",
-                "Query the order first; only a payment beside the order's own, of the same amount and confirmed by"
-                " WeChat, can be refunded here",
+                "请先查询订单；这里只能退还一种付款：微信支付确认的、订单已支付之外多付的、金额与订单相同的付款",
+                "Query the order first; only a second payment of the order, of the same amount and confirmed by WeChat"
+                " Pay, can be refunded here",
             )
             raise Conflict(text, code="NOT_SURPLUS")
         await self._refunds.refund_payment(order, surplus.transaction_id, out_refund_no, REASON)
@@ -187,9 +187,9 @@ def _made_at(refund: BookEntry, day: date) -> datetime:
 
 def _build_refund_failure(out_refund_no: str) -> Conflict:
     text = Bilingual(
-        f"退回它的退款 {out_refund_no} 没有成；请在商户平台退这笔款，它会在账单上补记",
-        f"The refund {out_refund_no} that was to return it came to nothing; refund it in WeChat's merchant console, and"
-        " the bill books that",
+        f"该笔重复支付的退款（商户退款单号 {out_refund_no}）未成功，请在商户平台手动退款；次日对账后可补录",
+        f"The refund {out_refund_no} of this duplicate payment failed; refund it in the merchant console, and record it"
+        " after the next day's reconciliation",
     )
     return Conflict(text, code="REFUND_FAILED")
 
@@ -197,6 +197,6 @@ def _build_refund_failure(out_refund_no: str) -> Conflict:
 def _odd_number() -> Conflict:
     text = Bilingual(
         "账单上的商户退款单号格式不正确，无法补录，请到商户平台核实",
-        "The refund's number on the bill is not one that WeChat takes, so it is not booked; look it up in its console",
+        "The refund's number on the bill is malformed, so it cannot be recorded; check it in the merchant console",
     )
     return Conflict(text, code="OUT_REFUND_NO_ODD", field="out_refund_no")

@@ -17,7 +17,9 @@ def raise_refusal(refund: Refund) -> None:
         )
         raise Conflict(text, code="REFUND_CANCELLED")
     if refund.state is RefundState.REFUSED:
-        text = Bilingual("微信拒绝了这笔退款；请查看它的时间线", "WeChat refused this refund; its timeline says why")
+        text = Bilingual(
+            "微信支付拒绝了这笔退款；原因见退款的时间线", "WeChat Pay refused this refund; its timeline says why"
+        )
         raise Conflict(text, code=refund.refusal)
 
 
@@ -40,8 +42,8 @@ def no_such_refund() -> NotFound:
 
 def no_refund_api(api: Api) -> Conflict:
     text = Bilingual(
-        f"设置里没有 {api} 的退款通道：配好 pay.{api}（v2 还要 client_cert），或设 pay.refund_api: v3",
-        f"The settings have no way to refund over {api}: complete pay.{api} (v2 needs client_cert too), or set "
+        f"配置不全，不能用 API{api} 退款：请补全 pay.{api}（v2 还需要 client_cert），或设置 pay.refund_api: v3",
+        f"The settings do not allow refunds over API{api}: complete pay.{api} (v2 needs client_cert too), or set "
         "pay.refund_api: v3",
     )
     return Conflict(text, code="API_OFF")

@@ -117,7 +117,9 @@ class Refunds:
         except GatewayRefused as error:
             if error.public_code != REFUND_NOT_EXIST:
                 raise
-            raise NotFound(Bilingual("微信没有这笔退款", "WeChat has no such refund"), code=REFUND_NOT_EXIST) from None
+            raise NotFound(
+                Bilingual("微信支付没有这笔退款", "WeChat Pay has no such refund"), code=REFUND_NOT_EXIST
+            ) from None
         transitions.must_be_about(draft, fact.value)
         await self._reserve_number(order, draft.out_refund_no)
         now = self._clock.now()

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from wechat.domain.approvals import (
     Approval,
     ApprovalState,
-    already_decided,
     confirm,
+    decision_conflict,
     decline,
     finish,
     require_requester,
@@ -75,7 +75,7 @@ class Approvals:
             if _is_same(held, act) and held.is_open(now):
                 return held
             if _is_same(held, act) and held.state in (ApprovalState.CONFIRMED, ApprovalState.DONE):
-                raise already_decided()
+                raise decision_conflict()
         approval = Approval(
             id=self._runtime.random.token(ID_BYTES),
             act=act.act,
@@ -167,4 +167,4 @@ def _describe(approval: Approval) -> str:
 
 
 def _not_found() -> NotFound:
-    return NotFound(Bilingual("没有这项待复核的操作", "There is no such act to confirm"), code="APPROVAL_NOT_FOUND")
+    return NotFound(Bilingual("没有这项待复核的操作", "There is no such action to confirm"), code="APPROVAL_NOT_FOUND")

@@ -104,7 +104,7 @@ def _no_constant(name: str) -> None:
 
 def _not_json() -> BadRequest:
     return BadRequest(
-        Bilingual("请求体要是一个 JSON 对象（UTF-8）", "The body must be one JSON object in UTF-8"), code="BAD_JSON"
+        Bilingual("请求体必须是一个 JSON 对象（UTF-8）", "The body must be one JSON object in UTF-8"), code="BAD_JSON"
     )
 
 
@@ -113,7 +113,7 @@ def _refusal(error: ValidationError, fields: str) -> BadRequest:
     name = ".".join(str(part) for part in fault["loc"]) or "body"
     if fault["type"] == "extra_forbidden":
         return BadRequest(
-            Bilingual(f"有不认识的字段，可用：{fields}", f"There is an unknown field; known are {fields}"),
+            Bilingual(f"有未知字段；可用的字段：{fields}", f"There is an unknown field; known are {fields}"),
             code="UNKNOWN_FIELD",
         )
     if fault["type"] == "missing":

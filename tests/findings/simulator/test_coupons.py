@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,25 +22,6 @@ from wechat.pay.v2.fields import transaction
 
 COUPONS = [{"kind": "CASH", "amount": 500}, {"kind": "NOCASH", "amount": 301}]
 """Of 18.00: the payer pays 9.99, and 14.99 reach the merchant."""
-
-
-@pytest.fixture(scope="module")
-def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorProcess]:
-    process = SimulatorProcess.start(tmp_path_factory.mktemp("simulator"), calendar="simulated")
-    yield process
-    assert process.stop() == 0
-
-
-@pytest.fixture
-def sink() -> Iterator[Sink]:
-    sink = Sink()
-    yield sink
-    sink.close()
-
-
-@pytest.fixture
-def shop(simulator: SimulatorProcess, sink: Sink) -> Merchant:
-    return Merchant(simulator, sink.url)
 
 
 def paid(shop: Merchant, api: str, scenario: str = "success", coupons: Any = COUPONS) -> str:

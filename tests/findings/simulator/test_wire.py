@@ -8,7 +8,6 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,25 +27,6 @@ from tests.support.simulator import ROOT, SimulatorProcess, ask
 from wechat.pay.v2 import xmlcodec
 
 ORDER_NO = "输入源“/body/{xml}out_trade_no”映射到值字段“商户订单号”字符串规则校验失败，"
-
-
-@pytest.fixture(scope="module")
-def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorProcess]:
-    process = SimulatorProcess.start(tmp_path_factory.mktemp("simulator"), calendar="simulated")
-    yield process
-    assert process.stop() == 0
-
-
-@pytest.fixture
-def sink() -> Iterator[Sink]:
-    sink = Sink()
-    yield sink
-    sink.close()
-
-
-@pytest.fixture
-def shop(simulator: SimulatorProcess, sink: Sink) -> Merchant:
-    return Merchant(simulator, sink.url)
 
 
 # -- E1 ----------------------------------------------------------------------------------------------------------------
