@@ -47,15 +47,29 @@ PANELS = {
     "REQUIRED_LONG_STRING": "[必填]",
 }
 """What Typer writes around the help of our commands."""
+OWN_OPTIONS = {
+    "Show this message and exit.": "显示这段帮助",
+    "Install completion for the current shell.": "为当前 shell 安装命令补全",
+    "Install completion for the specified shell.": "为指定的 shell 安装命令补全",
+    "Show completion for the current shell, to copy it or customize the installation.": (
+        "打印当前 shell 的补全脚本，用于自行安装"
+    ),
+    "Show completion for the specified shell, to copy it or customize the installation.": (
+        "打印指定 shell 的补全脚本，用于自行安装"
+    ),
+}
+"""The help of the options that Typer adds by itself."""
 
 
 def run(app: typer.Typer) -> None:
     """Run ``app`` on the process's arguments and exit."""
+    program = typer.main.get_command(app)
     if language() == "zh":
         for name, words in PANELS.items():
             setattr(typer.rich_utils, name, words)
+        _translate_own_options(program)
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(program(standalone_mode=False))
     except typer.Abort:
         sys.exit(int(Exit.FAILED))
     except UsageError as error:
@@ -70,6 +84,15 @@ def translate(message: str) -> Bilingual:
     for pattern, replacement in CHINESE:
         chinese = re.sub(pattern, replacement, chinese)
     return Bilingual(chinese, english)
+
+
+def _translate_own_options(program: Any) -> None:
+    """Put the help of Typer's own options into Chinese, in ``program`` and all commands under it."""
+    for option in program.get_params(typer.Context(program)):
+        if getattr(option, "help", None) in OWN_OPTIONS:
+            option.help = OWN_OPTIONS[option.help]
+    for below in getattr(program, "commands", {}).values():
+        _translate_own_options(below)
 
 
 def _problem(app: typer.Typer, error: Exception) -> Problem:

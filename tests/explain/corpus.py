@@ -158,7 +158,11 @@ def v2_slips() -> Iterator[Case]:
     yield case("another merchant's key", v2(ORDER, OTHER_KEY), "WRONG_KEY")
     yield Case("a notification under another key", "v2", xml(PAID, v2(PAID, OTHER_KEY)), V2, ("WRONG_KEY",))
     yield case("APIv3 key", v2(ORDER, V3_KEY), "KEY_OF_OTHER_API")
-    yield case("APIv3 key, given second", v2(ORDER, V3_KEY), "KEY_OF_OTHER_API", keys=Keys(given=(V2_KEY, V3_KEY)))
+    second = Keys(given=(V2_KEY, OTHER_KEY))
+    yield case("another merchant's key, given second", v2(ORDER, OTHER_KEY), "OTHER_GIVEN_KEY", keys=second)
+    settings = Keys(given=(OTHER_KEY, V3_KEY), v2=V2_KEY, v3=V3_KEY)
+    yield case("APIv3 key of the settings, given second", v2(ORDER, V3_KEY), "KEY_OF_OTHER_API", keys=settings)
+    yield case("APIv2 key of the settings, another given", v2(ORDER), "OTHER_GIVEN_KEY", keys=settings)
     yield case("AppSecret", v2(ORDER, OTHER_KEY), "KEY_OF_OTHER_API", keys=Keys(v2=V2_KEY, appsecret=OTHER_KEY))
     for name, key in (
         ("line end", V2_KEY + "\n"),

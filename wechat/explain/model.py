@@ -117,14 +117,15 @@ class Keys:
 
     def symmetric(self, own: str) -> list[tuple[str, SlipCode | None]]:
         """The key to check with, then the others that may have been used in its place, each with the slip that this
-        would be. ``own`` is the settings' key for this kind of message."""
+        would be. ``own`` is the settings' key for this kind of message. Whose a given key is, only the settings tell.
+        """
         right = self.given[0] if self.given else own
-        others = [*self.given[1:], self.v2, self.v3, self.appsecret]
-        found: list[tuple[str, SlipCode | None]] = [(right, None)] if right else []
-        for other in others:
-            if other and other not in (key for key, _ in found):
-                found.append((other, SlipCode.KEY_OF_OTHER_API))
-        return found
+        named = (self.v2, self.v3, self.appsecret)
+        found: dict[str, SlipCode | None] = {right: None}
+        for other in (*self.given[1:], *named):
+            of_other_api = other in named and other != own
+            found.setdefault(other, SlipCode.KEY_OF_OTHER_API if of_other_api else SlipCode.OTHER_GIVEN_KEY)
+        return [(key, slip) for key, slip in found.items() if key]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ class SlipCode(StrEnum):
 
     WRONG_KEY = "WRONG_KEY"
     KEY_OF_OTHER_API = "KEY_OF_OTHER_API"
+    OTHER_GIVEN_KEY = "OTHER_GIVEN_KEY"
     KEY_HAS_BLANKS = "KEY_HAS_BLANKS"
     KEY_NOT_APPENDED = "KEY_NOT_APPENDED"
     KEY_NOT_DECODED = "KEY_NOT_DECODED"
@@ -64,6 +65,10 @@ SENTENCES: dict[SlipCode, Bilingual] = {
         "签名用的是另一个接口版本的密钥（APIv2密钥、APIv3密钥、商户API私钥不能混用）{}",
         "The signature was made with a key of another API version; APIv2 key, APIv3 key and merchant API private key "
         "are three different things{}",
+    ),
+    _C.OTHER_GIVEN_KEY: Bilingual(
+        "签名用的是给出的另一个密钥，不是第一个；第一个是按正确的密钥检查的{}",
+        "The signature was made with another of the given keys, not with the first, which is taken for the right one{}",
     ),
     _C.KEY_HAS_BLANKS: Bilingual("密钥首尾带有空白或换行{}", "The key has blanks or a line end around it{}"),
     _C.KEY_NOT_APPENDED: Bilingual(

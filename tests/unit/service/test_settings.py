@@ -162,6 +162,16 @@ def test_the_chosen_api_needs_its_section(values: dict[str, Any]) -> None:
     assert build(v2).pay.v3 is None
 
 
+@pytest.mark.parametrize(
+    ("key", "equals"),
+    [("pay.v3.key", "pay.v2.key"), ("pay.v2.key", "account.appsecret"), ("pay.v3.key", "account.appsecret")],
+)
+def test_one_secret_in_two_places_stops_the_start(values: dict[str, Any], key: str, equals: str) -> None:
+    """The doctor has a check of its own; this one refuses the start."""
+    values = changed(changed(values, equals, CANARY), key, CANARY)
+    assert [line for line in told(values) if line.startswith(f"{key}: ") and f"equals {equals}" in line]
+
+
 @pytest.mark.parametrize("gone", ["public_key", "public_key_id"])
 def test_a_public_key_and_its_id_belong_together(values: dict[str, Any], gone: str) -> None:
     assert any("belong together" in sentence for sentence in told(changed(values, f"pay.v3.{gone}", None)))
