@@ -9,13 +9,10 @@ from typing import Any
 
 from drill.plan import REFUNDED_SHARE, REFUNDING, SCENARIOS, PlannedOrder, Refunding, deal, sample
 from drill.scene import Scene, for_all
-from drill.shop import Answer
 from wechat.domain.orders import MIN_REFUND_INTERVAL
 
 SOON = MIN_REFUND_INTERVAL + timedelta(seconds=1)
-TAKEN = (201, 202)
 REFUSED_MINUTES = 5
-LOOKS, LOOK_S = 100, 0.2
 FAULTS: tuple[Mapping[str, Any], ...] = (
     {"path": "/secapi/pay/refund", "fault": "system_error", "probability": 0.05, "after": True},
     {"path": "/secapi/pay/refund", "fault": "http_500", "probability": 0.05},
@@ -76,7 +73,7 @@ class Afternoon:
         elif kind is Refunding.REPEATED:
             await self._refund_repeatedly(number, part)
         else:
-            await self._shop.refund(number, part if kind is Refunding.PART else total, f"{number}-0")
+            await self._shop.refund(number, part if kind is Refunding.PART else total, _number_in_full(number))
         if kind is Refunding.TOO_MUCH:
             self._record.too_much += 1
             more = await self._shop.refund(number, 1, f"{number}-1")
@@ -95,30 +92,29 @@ class Afternoon:
         """
         balance = (await self._wechat.control("GET", "balance"))["balance"]
         await self._wechat.control("POST", "balance", {"transfer": -balance})
-        waiting = await self._ask_in_full(numbers)
+        await self._ask_in_full(numbers)
         await self._wechat.control("POST", "balance", {"transfer": balance})
-        again = await self._ask_in_full(numbers)
+        await self._ask_in_full(numbers)
         await self._scene.advance(SOON)
-        self._record.poor = len(numbers)
-        self._record.poor_then_taken = await self._count_taken(numbers, waiting, again, "NOT_ENOUGH")
+        self._record.poor = [_number_in_full(number) for number in numbers]
 
     async def _refund_on_bad_credentials(self, numbers: Sequence[str]) -> None:
         """For five minutes WeChat refuses our credentials: what is asked for is kept, and done afterwards."""
         self._scene.say("微信支付拒绝凭据五分钟 · WeChat Pay refuses the credentials for five minutes")
         await self._scene.add_faults(UNTRUSTED)
-        waiting = await self._ask_in_full(numbers)
+        await self._ask_in_full(numbers)
         refused = {customer.number: await self._try_to_place(customer) for customer in self._record.late}
         for _ in range(REFUSED_MINUTES):
             await self._scene.advance(timedelta(minutes=1))
         await self._scene.end_faults()
         await for_all(self._sell_late, [customer for customer in self._record.late if refused[customer.number]])
-        again = await self._ask_in_full(numbers)
+        await self._ask_in_full(numbers)
         await self._scene.advance(SOON)
-        self._record.untrusted = len(numbers)
-        self._record.untrusted_then_taken = await self._count_taken(numbers, waiting, again, "NO_AUTH", "CERT_ERROR")
+        self._record.untrusted = [_number_in_full(number) for number in numbers]
 
-    async def _ask_in_full(self, numbers: Sequence[str]) -> list[Answer]:
-        return [await self._shop.refund(number, self._totals[number], f"{number}-0") for number in numbers]
+    async def _ask_in_full(self, numbers: Sequence[str]) -> None:
+        for number in numbers:
+            await self._shop.refund(number, self._totals[number], _number_in_full(number))
 
     async def _try_to_place(self, customer: PlannedOrder) -> bool:
         """Whether the order is refused, as one that is worth repeating."""
@@ -129,21 +125,6 @@ class Afternoon:
         order = await self._shop.place(customer, self._wechat.users[0])
         heard = await self._wechat.pay(order, customer.scenario, customer.coupons)
         self._record.late_then_placed += heard == "ok"
-
-    async def _count_taken(
-        self, numbers: Sequence[str], waiting: Sequence[Answer], again: Sequence[Answer], *codes: str
-    ) -> int:
-        """How many refunds were kept under one of ``codes``, and then taken by WeChat under the same number.
-
-        What a worker has claimed is not due any more: it may still be on its way.
-        """
-        answers = zip(numbers, waiting, again, strict=True)
-        kept = {f"{number}-0" for number, no, yes in answers if _waits(no, codes) and yes.status in TAKEN}
-        for _ in range(LOOKS):
-            if kept <= (taken := (await self._wechat.refunds()).keys()):
-                break
-            await asyncio.sleep(LOOK_S)
-        return len(kept & taken)
 
     async def _let_refunds_end(self) -> None:
         """Wait until all refunds are final: sent a minute apart, queried, abnormal ones sent to another account."""
@@ -157,6 +138,6 @@ class Afternoon:
             await self._scene.advance(span)
 
 
-def _waits(answer: Answer, codes: Sequence[str]) -> bool:
-    """Whether a refund was kept under its number, until what ``codes`` name has changed."""
-    return answer.status in TAKEN and (answer.body["not_now"] or {}).get("code") in codes
+def _number_in_full(number: str) -> str:
+    """The number under which the whole of an order is refunded."""
+    return f"{number}-0"

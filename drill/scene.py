@@ -26,19 +26,21 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class DayRecord:
-    """What the drill did itself and what it was told, for the verdict to compare."""
+    """What the drill did itself and what it was told, for the verdict to compare.
+
+    ``poor`` and ``untrusted`` are the numbers of the refunds that were asked for without balance, and while WeChat
+    refused the merchant's credentials.
+    """
 
     planned: list[PlannedOrder]
     day: date
     refunding: dict[str, Refunding] = field(default_factory=dict)
     too_much: int = 0
     too_much_refused: int = 0
-    poor: int = 0
-    poor_then_taken: int = 0
+    poor: list[str] = field(default_factory=list)
     repeated: int = 0
     repeated_as_one: int = 0
-    untrusted: int = 0
-    untrusted_then_taken: int = 0
+    untrusted: list[str] = field(default_factory=list)
     late_then_placed: int = 0
     new_serial: str = ""
     serials: list[str] = field(default_factory=list)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,12 @@ from drill.scene import DayRecord
 from drill.stack import SERVICES
 from wechat.domain.orders import PAID_STATES
 from wechat.domain.payments import REFUNDED_ELSEWHERE
+from wechat.domain.refunds import NOT_NOW
 
 Facts = Mapping[str, Mapping[str, Any]]
 PAID = frozenset(state.value for state in PAID_STATES)
 MONEY = ("payments", "received", "settled", "refunds", "refunded", "settled_refunded", "fee", "net")
+CREDENTIALS, BALANCE = ("NO_AUTH", "CERT_ERROR"), ("NOT_ENOUGH",)
 ORDER_EVENTS = ("order.paid", "order.paid_late", "order.closed")
 
 
@@ -87,8 +89,8 @@ def _credentials(record: DayRecord, seen: Seen) -> list[Line]:
         Line(
             "凭据被拒期间的退款，之后用原单号受理",
             "kept while credentials were refused, then taken under its number",
-            record.untrusted,
-            record.untrusted_then_taken,
+            len(record.untrusted),
+            _count_kept(seen, record.untrusted, CREDENTIALS),
         ),
         Line(
             "已使用新证书（序列号以 0 开头）的进程",
@@ -134,10 +136,26 @@ def _refunds(record: DayRecord, seen: Seen) -> list[Line]:
         Line(
             "余额不足，充值后用原单号受理",
             "kept for want of balance, then taken under its number",
-            record.poor,
-            record.poor_then_taken,
+            len(record.poor),
+            _count_kept(seen, record.poor, BALANCE),
         ),
     ]
+
+
+def _count_kept(seen: Seen, numbers: Iterable[str], reasons: Collection[str]) -> int:
+    """How many refunds were sent again for one of ``reasons``, and WeChat has them under the same number.
+
+    A call that timed out got no reason, and its refund counts all the same; but one refund at least must have one.
+    """
+    again = [seen.refunds[n] for n in numbers if n in seen.refunds and n in seen.true_refunds]
+    given = [_reasons(refund) for refund in again if refund["sends"] > 1]
+    fitting = [not codes.isdisjoint(reasons) for codes in given if codes]
+    return len(given) - fitting.count(False) if any(fitting) else 0
+
+
+def _reasons(refund: Mapping[str, Any]) -> set[str]:
+    """WeChat's codes for not looking at the refund."""
+    return {line["by"] for line in refund["timeline"] if line["what"] == NOT_NOW}
 
 
 def _events(seen: Seen, receiver: Receiver) -> list[Line]:

@@ -44,6 +44,12 @@ def refund(number: str, out_trade_no: str) -> dict[str, Any]:
     return {"out_refund_no": number, "out_trade_no": out_trade_no, "state": "SUCCESS", "timeline": timeline("success")}
 
 
+def kept(number: str, *reasons: str, sends: int = 2) -> dict[str, Any]:
+    """A refund that was sent ``sends`` times; WeChat gave ``reasons`` for not taking it, none where a call timed out."""
+    waited = [{"what": "not_now", "source": "answer", "by": reason} for reason in reasons]
+    return refund(number, PAID) | {"sends": sends, "timeline": [*waited, *timeline("success")]}
+
+
 def true_refund(out_trade_no: str, transaction_id: str, amount: int, api: str = "v3") -> dict[str, Any]:
     known = {"out_trade_no": out_trade_no, "transaction_id": transaction_id}
     return known | {"refund": amount, "state": "SUCCESS", "api": api}
@@ -158,10 +164,6 @@ WRONGS: dict[str, tuple[Callable[[Evening], object], str]] = {
         lambda day: [told["attempts"].clear() for told in day.true_orders.values()],
         "notifications under the new certificate accepted",
     ),
-    "a refund was lost while credentials were refused": (
-        lambda day: setattr(day.record, "untrusted", 1),
-        "kept while credentials were refused, then taken under its number",
-    ),
     "a till's sale was told as a difference": (
         lambda day: day.record.differences.append(difference("unknown_number", TILL)),
         "false differences",
@@ -199,6 +201,54 @@ def test_what_went_wrong_is_named(wrong: str) -> None:
     evening = Evening()
     spoil(evening)
     assert line in evening.wrong()
+
+
+CREDENTIALS = "kept while credentials were refused, then taken under its number"
+WITHOUT_ANSWER, REFUSED = "paid-1", "paid-2"
+
+
+def day_of_bad_credentials() -> Evening:
+    """Two refunds were asked for while credentials were refused; the call of the first one timed out."""
+    evening = Evening()
+    evening.record.untrusted = [WITHOUT_ANSWER, REFUSED]
+    evening.refunds |= {WITHOUT_ANSWER: kept(WITHOUT_ANSWER), REFUSED: kept(REFUSED, "NO_AUTH", "NO_AUTH")}
+    evening.true_refunds |= {number: true_refund(PAID, "tx", 100) for number in evening.record.untrusted}
+    return evening
+
+
+def test_a_refund_whose_call_timed_out_counts_as_kept() -> None:
+    assert CREDENTIALS not in day_of_bad_credentials().wrong()
+
+
+@pytest.mark.parametrize(
+    ("number", "found"),
+    [
+        (WITHOUT_ANSWER, kept(WITHOUT_ANSWER, sends=1)),
+        (REFUSED, kept(REFUSED, "NOT_ENOUGH")),
+        (REFUSED, kept(REFUSED)),
+    ],
+    ids=["never refused", "another reason", "no reason at all"],
+)
+def test_a_refund_that_was_not_kept_for_the_credentials_is_seen(number: str, found: dict[str, Any]) -> None:
+    evening = day_of_bad_credentials()
+    evening.refunds[number] = found
+    assert CREDENTIALS in evening.wrong()
+
+
+def test_a_refund_that_was_lost_while_credentials_were_refused_is_seen() -> None:
+    evening = day_of_bad_credentials()
+    del evening.true_refunds[REFUSED]
+    assert CREDENTIALS in evening.wrong()
+
+
+@pytest.mark.parametrize("reason", ["NOT_ENOUGH", "NO_AUTH"])
+def test_a_refund_without_balance_is_kept_for_that_reason(reason: str) -> None:
+    evening = Evening()
+    evening.record.poor = [REFUSED]
+    evening.refunds[REFUSED] = kept(REFUSED, reason)
+    evening.true_refunds[REFUSED] = true_refund(PAID, "tx", 100)
+    line = "kept for want of balance, then taken under its number"
+    assert (line in evening.wrong()) is (reason != "NOT_ENOUGH")
 
 
 def test_a_day_can_be_dealt_out_again_and_holds_every_oddity() -> None:
