@@ -205,11 +205,12 @@ class BillFileHandler(BookFiles, ConsoleHandler):
 
 
 async def refund_surplus(records: BookRecords, repairs: Repairs, approval: Approval) -> str:
-    """Give back the payment that two people agreed on; the difference's status then. Where that was done before, but
-    the process died before the approval said so, nothing is left to do."""
+    """Give back the payment that two people agreed on; the difference's status then. Where that was done under this
+    approval, but the process died before the approval said so, nothing is left to do."""
     day, requester = date.fromisoformat(str(approval.data["day"])), f"{approval.requested_by}, "
     held = await records.difference(day, approval.subject)
-    if held and any(line.by.startswith(requester) and line.action == Action.REFUND for line in held.audit):
+    since = [line for line in held.audit if line.at >= approval.requested_at] if held else []
+    if held and any(line.by.startswith(requester) and line.action == Action.REFUND for line in since):
         return held.status.value
     by = f"{requester}{approval.decided_by}"
     return (await repairs.repair(day, approval.subject, Action.REFUND, by=by)).status.value

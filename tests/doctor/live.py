@@ -23,7 +23,7 @@ class Live:
         self.simulator = simulator
         self.folder = folder
         known = simulator.credentials
-        self.values = overlay(0, simulator.url, known, "mongodb://127.0.0.1:1", "redis://127.0.0.1:1", folder)
+        self.values = overlay(8888, simulator.url, known, "mongodb://127.0.0.1:1", "redis://127.0.0.1:1", folder)
 
     def set(self, key: str, value: Any) -> Live:
         *sections, name = key.split(".")
