@@ -133,3 +133,15 @@ async def test_an_order_that_is_placed_meanwhile_comes_by_itself_if_it_fits(
         first = page.locator("tr[data-number]").first
         await expect(first).to_have_attribute("data-number", number)
         await expect(page.locator("tr[data-number]")).to_have_count(51)
+
+
+async def test_a_row_that_changes_stays_the_one_that_was_reached(opened: Opener, service: ServiceProcess) -> None:
+    number = place(service)
+    async with opened() as page:
+        await page.keyboard.press("j")
+        row = page.locator(f"tr.current[data-number='{number}']")
+        await expect(row).to_be_visible()
+        closed = ask("POST", f"{service.url}/api/orders/{number}/close", "", {"Authorization": f"Bearer {API_KEY}"})
+        assert closed.status == 200
+        await expect(row).to_contain_text("已关闭")
+        await expect(row.locator("a").first).to_be_focused()

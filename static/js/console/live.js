@@ -110,9 +110,17 @@ async function readRow(rows, number) {
     return;
   }
   row.classList.add("fresh");
-  if (old) old.replaceWith(row);
+  if (old) takePlace(row, old);
   else if (!new URLSearchParams(location.search).has("cursor")) rows.prepend(row);
   settle(row);
+}
+
+/** Whoever walks through the rows by keyboard stays where they are. */
+function takePlace(row, old) {
+  const focused = old.contains(document.activeElement);
+  row.classList.toggle("current", old.classList.contains("current"));
+  old.replaceWith(row);
+  if (focused) row.querySelector("a")?.focus({ preventScroll: true });
 }
 
 /** What the server shows at `address`, as elements; null where it could not be read, nothing in it for 204. */
