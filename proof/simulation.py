@@ -78,7 +78,7 @@ class Outcome:
 def simulate(scenario: Scenario) -> Outcome:
     """Run one seed. Never raises for what the service does wrong: that is the outcome's ``failure``."""
     outcome = Outcome(scenario)
-    with _silence_logs():
+    with silence_logs():
         _run(scenario, outcome)
     return outcome
 
@@ -101,10 +101,11 @@ def _run(scenario: Scenario, outcome: Outcome) -> None:
 
 
 @contextmanager
-def _silence_logs() -> Iterator[None]:
+def silence_logs() -> Iterator[None]:
     """The service's log lines are not wanted here; whoever calls goes on with the configuration that was there."""
     before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    quiet = structlog.make_filtering_bound_logger(logging.CRITICAL)
+    structlog.configure(wrapper_class=quiet, cache_logger_on_first_use=False)  # a kept one would stay quiet for ever
     try:
         yield
     finally:

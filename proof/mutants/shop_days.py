@@ -9,8 +9,8 @@ SHOP_DAYS = (
     Mutant(
         "the price of an order counts as what reaches the wallet",
         "wechat/pay/bills/parser.py",
-        'settled=_price(row["应结订单金额"]) if "应结订单金额" in row else total,',
-        "settled=total,",
+        'at.get("应结订单金额", total_at)',
+        "total_at",
     ),
     Mutant(
         "another system's sales are looked for here",

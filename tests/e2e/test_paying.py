@@ -196,7 +196,7 @@ async def test_back_from_the_cashier_leads_to_the_basket_and_on_to_the_same_orde
     await payer.page.go_back()
     await expect(payer.page.locator("#sum")).to_have_text("¥36.00")
     await payer.page.wait_for_timeout(500)  # it would go on by itself now, were there a loop
-    assert payer.page.url == f"{payer.url}/?sku=tea&quantity=3"
+    assert payer.page.url == f"{payer.url}/shop?sku=tea&quantity=3"
     await payer.pay_button.click()
     await payer.page.wait_for_url(PAY_PAGE)
     assert payer.number == number

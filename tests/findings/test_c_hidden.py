@@ -292,7 +292,7 @@ SAMPLES = {
     r"(MP_verify_[0-9A-Za-z]{1,64}\.txt)": "MP_verify_1.txt",
     r"\.": ".",
 }
-PAGES = {"/", "/pay/20260301120506abc", "/oauth/authorize", "/oauth/callback"}
+PAGES = {"/", "/shop", "/pay/20260301120506abc", "/oauth/authorize", "/oauth/callback"}
 """Links to them carry what WeChat and campaigns have added, which must not cost a sale."""
 
 

@@ -8,13 +8,15 @@ import subprocess
 import sys
 
 import pytest
+import structlog
 from rich.console import Console
+from structlog.testing import capture_logs
 
 from proof.faults import Fault, Faults
 from proof.mutants.run import MUTANTS, ROOT, find
 from proof.run import Options, run_seeds
 from proof.runtime.chance import Chance
-from proof.simulation import Scenario
+from proof.simulation import Scenario, silence_logs
 
 SEEDS = int(os.environ.get("SEEDS", "80"))
 PART = 40
@@ -90,3 +92,12 @@ def test_seeds_do_without_whole_kinds_of_faults_and_together_have_all() -> None:
     had = [{fault for fault in Fault if Faults(Chance(seed)).has(fault)} for seed in range(40)]
     assert set().union(*had) == set(Fault)
     assert min(len(faults) for faults in had) < len(Fault) // 2
+
+
+def test_a_logger_that_is_first_used_in_a_run_speaks_after_it() -> None:
+    log = structlog.get_logger("first used in a run")
+    with silence_logs(), capture_logs() as within:
+        log.warning("not wanted")
+    with capture_logs() as after:
+        log.warning("wanted")
+    assert ([line["event"] for line in within], [line["event"] for line in after]) == ([], ["wanted"])

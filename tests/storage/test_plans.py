@@ -73,6 +73,7 @@ EVERY_S = 20
 OTHERS_STORED = 2000
 REASONS_STORED = 15
 """For so many reasons messages were refused, and each has all its places taken."""
+DAYS_STORED = 400
 PAGE = 20
 BUSY_DAY = date(2026, 2, 28)
 
@@ -163,7 +164,7 @@ VALUES: Sequence[tuple[str, Codec[Any], Callable[[int], Any], int]] = (
     (CLAIMS, CLAIM, lambda i: replace(a_claim(), key=f"key-{i}"), OTHERS_STORED),
     (NUMBERS, NUMBER, lambda i: NumberUse(payment_number(MCHID, f"T{i}"), f"{MCHID}:{number(i)}"), OTHERS_STORED),
     (DIFFERENCES, DIFFERENCE, a_difference, OTHERS_STORED),
-    (DAYS, DAY, a_day, 400),
+    (DAYS, DAY, a_day, DAYS_STORED),
     (SUMMARIES, SUMMARY, a_summary, 400),
     *STAFF_VALUES,
 )
@@ -290,7 +291,6 @@ LISTINGS: dict[str, Callable[[MongoStorage], Awaitable[Any]]] = {
     "orders of a channel that none has": lambda s: select(s, OrderFilter(channel="second")),
     "large orders": lambda s: select(s, OrderFilter(least=Fen(10_000))),
     "outlines of orders": lambda s: s.orders.outlines("", OrderFilter(), limit=PAGE, cursor=""),
-    "the first day of the books": lambda s: s.days.oldest(MCHID),
     "differences": lambda s: s.differences.of_day(MCHID, BUSY_DAY, limit=PAGE, cursor=""),
     "a later page of differences": lambda s: s.differences.of_day(MCHID, BUSY_DAY, limit=PAGE, cursor="8"),
 }
@@ -415,7 +415,7 @@ async def test_a_filter_that_no_index_serves_would_be_noticed(full: AsyncMongoCl
     assert await examined(full, unserved) == ORDERS_STORED
 
 
-async def test_the_newest_planned_day_is_found_among_those_of_a_merchant(
+async def test_the_ends_of_the_planned_days_are_found_among_those_of_a_merchant(
     mongo: EmbeddedMongo, driver: Driver, full: AsyncMongoClient[Document]
 ) -> None:
     """There is one a day, so all of a merchant's are few."""
@@ -423,6 +423,6 @@ async def test_the_newest_planned_day_is_found_among_those_of_a_merchant(
     connection = connect(mongo.url, DATABASE, driver, listeners=[questions])
     storage = MongoStorage("", "", clock=ManualClock(NOW), random=RandomIds(), connection=connection)
     assert await storage.days.newest(MCHID) == BUSY_DAY
+    assert await storage.days.oldest(MCHID) == BUSY_DAY - timedelta(days=DAYS_STORED - 1)
     await storage.close()
-    [question] = questions.asked
-    assert await examined(full, question) <= 400
+    assert [await examined(full, question) <= DAYS_STORED for question in questions.asked] == [True, True]
