@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -10,6 +11,8 @@ from hypothesis import HealthCheck, settings
 from service import logs
 
 logs.setup("warning", "json")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what the tests start would inherit it, and miss Ctrl-C
 settings.register_profile(
     "fenpay", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )  # a busy machine is no fault
