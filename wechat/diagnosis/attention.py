@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wechat.alarms.board import AlarmBoard
+from wechat.alarms.texts import HEALTH
 from wechat.diagnosis.health import Check, Health
 from wechat.domain.alarms import Alarm
 from wechat.domain.deliveries import Delivery, DeliveryState
@@ -15,12 +16,18 @@ from wechat.domain.facts import RefundState
 from wechat.domain.orders import Order, Refund, TradeState
 from wechat.domain.ports import DeliveryStore, OrderStore
 from wechat.reconciliation.books import Difference
+from wechat.reconciliation.reconciler import BOOKS_DIFFER
 from wechat.reconciliation.records import BookRecords
 
 MOST = 20
 """Of each kind, so many are shown."""
+MOST_ALARMS = 100
+"""That are read: many may be about what is listed beside them."""
 MOST_SLOW = 200
 """Refunds under way that are looked through for slow ones, those without news the longest first."""
+ALARMS_OF_LATE = ("paid_late", "openid_differs", "refunded_elsewhere", "late_money_kept")
+ALARMS_OF_REFUNDS = ("refund_abnormal", "refund_slow")
+UNDELIVERED = "event_undelivered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,16 @@ class Attention:
     differences: Sequence[Difference]
     deliveries: Sequence[Delivery]
     checks: Sequence[Check]
+
+    @property
+    def other_alarms(self) -> Sequence[Alarm]:
+        """Alarms about what the other lists do not show already, the latest."""
+        told = {(kind, order.out_trade_no) for order in self.late for kind in ALARMS_OF_LATE}
+        told |= {(kind, refund.out_trade_no) for refund in self.refunds for kind in ALARMS_OF_REFUNDS}
+        told |= {(BOOKS_DIFFER, difference.day.isoformat()) for difference in self.differences}
+        told |= {(UNDELIVERED, delivery.event.out_trade_no) for delivery in self.deliveries}
+        told |= {(f"{HEALTH}{check.name}", "") for check in self.checks}
+        return [alarm for alarm in self.alarms if (alarm.kind, alarm.subject) not in told][:MOST]
 
     @property
     def nothing(self) -> bool:
@@ -55,7 +72,7 @@ class AttentionFinder:
     async def find(self) -> Attention:
         """Raises StoreUnavailable."""
         alarms, late, refunds, differences, dead = await asyncio.gather(
-            self._alarms.latest(MOST, only_open=True),
+            self._alarms.latest(MOST_ALARMS, only_open=True),
             self._orders.find(trade_state=TradeState.PAID_LATE, limit=MOST, cursor=""),
             self._find_refunds(),
             self._records.list_open(MOST),
