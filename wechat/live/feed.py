@@ -150,10 +150,9 @@ class LiveFeed:
         self._latest_alarms = latest
 
     async def _open_orders(self) -> Sequence[Order]:
-        """Those whose pages are open."""
+        """Those whose pages are open. One that cannot be read is left out, so that it holds up no other page."""
         numbers = {watcher.out_trade_no for watcher in self._watchers if watcher.out_trade_no}
-        found = await asyncio.gather(*[self._orders.get(f"{self._mchid}:{number}") for number in numbers])
-        return [stored.value for stored in found if stored]
+        return await self._orders.get_many([f"{self._mchid}:{number}" for number in numbers])
 
     def _announce(self, order: Order, *, new: bool) -> None:
         """Tell of ``order`` unless it was told of as it is now."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from storage.stores.all import ORDERS as ORDERS_COLLECTION
 from tests.contract.samples import MCHID, NOW, a_fact, a_refund, an_order
 from tests.storage.values import an_alarm
 from tests.support.clock import ManualClock
@@ -124,6 +125,21 @@ async def test_a_new_alarm_and_one_that_was_seen_are_told_to_those_who_watch_ala
         await process.create()
         await process.feed.read_changes()
         assert await told(watcher) == [Notice(Topic.ALARMS)]
+
+
+async def test_an_open_order_that_cannot_be_read_holds_up_no_other_page(backend: Backend) -> None:
+    """Its page is open, and what happens elsewhere is told all the same."""
+    process = Process(backend)
+    old = NOW - timedelta(days=1)
+    broken = backend.put(an_order("order-1", created_at=old))
+    backend.put(an_order("order-2", created_at=old))
+    backend.database[ORDERS_COLLECTION].poke({"_id": broken.key, "schema": 1, "rev": 2, "writes": ["test"]})
+    with process.feed.watch([Topic.ALARMS], "order-1") as first, process.feed.watch([], "order-2") as second:
+        await process.feed.read_changes()
+        await process.core.stores.alarms.insert(an_alarm(), "write-1")
+        await process.feed.read_changes()
+        assert await told(first) == [Notice(Topic.ALARMS)]
+        assert await told(second) == [Notice(Topic.ORDERS, "order-2")]
 
 
 async def test_there_are_only_so_many_watchers_and_a_page_that_closes_makes_room(backend: Backend) -> None:
