@@ -11,7 +11,7 @@ from typing import Any
 from handlers.console.base import ConsoleHandler
 from handlers.console.order_filters import Query, read_query
 from handlers.console.routes import Page, console_routes
-from handlers.console.states import BADGES, ORDER_STATES, TRADE_TYPES
+from handlers.console.states import BADGES, DEFAULT_CHANNEL_NAME, ORDER_STATES, TRADE_TYPES
 from handlers.console.texts.orders import COLUMNS, TEXTS, WIDTHS
 from handlers.web import exports
 from handlers.web.numbers import NUMBER
@@ -20,8 +20,8 @@ from handlers.web.services import Services
 from wechat.domain.audit import Act
 from wechat.domain.errors import BadRequest, Bilingual, NotFound
 from wechat.domain.money import yuan, yuan_as_number
-from wechat.domain.orders import Order
-from wechat.domain.search import is_found, outline
+from wechat.domain.orders import DEFAULT_CHANNEL, Order
+from wechat.domain.search import is_found, is_too_short, outline
 from wechat.domain.staff import Permission
 from wechat.domain.times import beijing, beijing_day
 
@@ -58,6 +58,7 @@ class OrdersHandler(_OrdersHandler):
             query=query,
             found=found,
             cursor=cursor,
+            is_too_short=is_too_short,
             more=query.address(PATH, cursor=found.next_cursor) if found.next_cursor else "",
             is_live=LIVE in self.services.settings.plugin_names,
         )
@@ -163,9 +164,10 @@ def order_row(order: Order, lang: str) -> list[exports.Cell]:
         order.paid_at or "",
         TRADE_TYPES[order.trade_type].to(lang),
         order.api.value,
-        order.channel,
+        DEFAULT_CHANNEL_NAME.to(lang) if order.channel == DEFAULT_CHANNEL else order.channel,
         order.trade_state.value,
         order.trade_type.value,
+        order.channel,
     ]
 
 

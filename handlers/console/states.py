@@ -32,6 +32,7 @@ TRADE_TYPES: Mapping[TradeType, Bilingual] = {
     TradeType.MWEB: Bilingual("H5 支付", "Mobile browser"),
     TradeType.APP: Bilingual("App 支付", "App"),
 }
+DEFAULT_CHANNEL_NAME = Bilingual("默认", "Default")
 REFUND_STATES: Mapping[RefundState, Bilingual] = {
     RefundState.REQUESTED: Bilingual("已提交待返回", "No answer yet"),
     RefundState.PROCESSING: Bilingual("退款处理中", "In progress"),

@@ -134,11 +134,17 @@ def search_keys(order: Order) -> list[str]:
 def meanings(text: str) -> list[Meaning]:
     """What ``text`` may mean, the most exact first; empty for a text by which nothing can be found."""
     text = text.strip()[:LONGEST_TEXT]
-    found = [*_as_number(text), *_as_amount(text)]
+    found = [*_as_number(text), *_as_number(_close_up(text)), *_as_amount(text)]
     if words := list(_words(text)):
         parts = text.lower().split()
         found.append(Meaning(f'"{words[0]}', lambda order: _contains(order, parts)))
     return found
+
+
+def is_too_short(text: str) -> bool:
+    """Whether ``text`` looks like the end of a number and has too few characters to be one."""
+    bare = "".join(text.split())
+    return len(bare) < TAIL and bare.isascii() and bare.isalnum() and any(map(str.isdigit, bare))
 
 
 def is_found(order: Order, text: str) -> bool:
@@ -173,6 +179,12 @@ def _as_number(text: str) -> Iterator[Meaning]:
     if len(text) >= TAIL:
         end = text.lower()
         yield Meaning(_tail(text), lambda order: _ends_with(order, end))
+
+
+def _close_up(text: str) -> str:
+    """A number that was copied with blanks in it, as "4200 0012 3456", without them; empty for any other text."""
+    bare = "".join(text.split())
+    return bare if bare != text and sum(map(str.isdigit, bare)) >= TAIL else ""
 
 
 def _as_amount(text: str) -> Iterator[Meaning]:

@@ -22,7 +22,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "attach": Bilingual("附加数据", "Attach"),
     "payer": Bilingual("用户 openid", "Payer (openid)"),
     "show_payer": Bilingual("显示完整 openid（会写入审计记录）", "Show all of it (noted in the audit log)"),
-    "transaction_id": Bilingual("微信支付订单号", "WeChat Pay transaction id"),
+    "transaction_id": Bilingual("微信支付订单号（账单中为“交易单号”）", "WeChat Pay transaction id"),
     "trade_type": Bilingual("交易类型", "Trade type"),
     "created_at": Bilingual("创建时间", "Created"),
     "paid_at": Bilingual("支付时间", "Paid"),

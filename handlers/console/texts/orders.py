@@ -42,6 +42,10 @@ TEXTS: Mapping[str, Bilingual] = {
         "Check that the number is complete, or type its last six characters or more, an amount such as 18.00, or an"
         " item. You can also widen the filters.",
     ),
+    "too_short": Bilingual(
+        "“{text}”太短，无法按单号查找：请至少输入单号的最后六位。",
+        "“{text}” is too short for a number: type at least its last six characters.",
+    ),
     "none_found_pay": Bilingual(
         "用户付了款却查不到时：请对方打开微信账单，把“商户单号”发给你。",
         "If somebody paid and nothing is found, ask them for the merchant number in their WeChat bill.",
@@ -73,6 +77,7 @@ COLUMNS = (
     Bilingual("收款渠道", "Channel"),
     Bilingual("状态代码", "State (code)"),
     Bilingual("交易类型代码", "Trade type (code)"),
+    Bilingual("收款渠道代码", "Channel (code)"),
 )
 """Of an export: words for people, and at the end the codes for programs."""
-WIDTHS = (20, 30, 32, 18, 30, 24, 12, 14, 12, 20, 14, 8, 12, 12, 12)
+WIDTHS = (20, 30, 32, 18, 30, 24, 12, 14, 12, 20, 14, 8, 12, 12, 12, 12)

@@ -16,6 +16,7 @@ from wechat.domain.search import (
     WORDS_OF_DESCRIPTION,
     OrderFilter,
     is_found,
+    is_too_short,
     meanings,
     outline,
     search_keys,
@@ -38,6 +39,7 @@ ORDER = an_order(
     "text",
     [
         NUMBER, f"  {NUMBER} ", TRANSACTION, "refund-77", "50300002026000000001",
+        "4200 0020 2620 2603 0112 3456 7890", "0112 3456 7890", "20260301120506ABC\nDEF012345",
         "012345", "def012345", "7890", "1234567890", "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o", "oAnotherPayer_M2pxb1Q9zNjWeS",
         "18", "18.0", "18.00", "¥18.00", "￥18", "18 元", "18.00元",
         "拿铁", "冰拿铁咖啡", "铁咖啡", "large", "LARGE", "咖啡 large", "uid=Zoe_88", "zoe",
@@ -126,3 +128,11 @@ def test_the_key_of_a_filter_is_one_of_each_order_that_it_fits(
 def test_a_usual_order_has_two_keys_for_filters() -> None:
     """Each key costs the database about one per cent of an order's writes."""
     assert [key for key in search_keys(ORDER) if key[0] in "#≥"] == ["#|JSAPI|", "#|JSAPI|NOTPAY"]
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [("7890", True), ("78 90", True), ("F0123", True), ("567890", False), ("tea", False), ("18元", False)],
+)
+def test_too_few_characters_of_a_number_are_known_as_that(text: str, short: bool) -> None:
+    assert is_too_short(text) is short
