@@ -61,9 +61,7 @@ function onOrder({ number }) {
 
 function readAllAgain() {
   elements("[data-live]").forEach(readAgain);
-  for (const rows of elements("[data-live-rows]")) {
-    for (const row of rows.querySelectorAll("[data-number]")) readRow(rows, row.dataset.number);
-  }
+  elements("[data-live-rows]").forEach(readRowsAgain);
 }
 
 const waiting = new Map();
@@ -99,6 +97,29 @@ async function replace(element, address) {
   element.replaceWith(fresh);
   if (focused) document.getElementById(focused)?.focus();
   settle(fresh);
+}
+
+/** The list's first page takes the place of its rows; those further down are read one by one. Where so many have come
+    that the page reaches none of the old rows, the list starts anew. */
+async function readRowsAgain(rows) {
+  const page = await fetchPart(`${location.pathname}${location.search}`);
+  const first = [...(page?.querySelectorAll("[data-live-rows] [data-number]") ?? [])];
+  if (!first.length) return;
+  const old = new Map([...rows.querySelectorAll("[data-number]")].map((row) => [row.dataset.number, row]));
+  if (first.some((row) => old.has(row.dataset.number))) {
+    for (const row of first) {
+      old.get(row.dataset.number)?.remove();
+      if (!old.delete(row.dataset.number)) row.classList.add("fresh");
+    }
+    rows.prepend(...first);
+    for (const number of old.keys()) readRow(rows, number);
+  } else {
+    rows.replaceChildren(...first);
+    const foot = document.getElementById("list-foot");
+    foot?.replaceWith(page.querySelector("#list-foot"));
+    settle(document.getElementById("list-foot"));
+  }
+  settle(rows);
 }
 
 async function readRow(rows, number) {

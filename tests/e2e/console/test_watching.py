@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from playwright.async_api import Browser, Page, expect
 
 from tests.e2e.payer import Payer
+from tests.http.client import Shop
 from tests.support.console import ConsoleBrowser, Operator
 from tests.support.service import ServiceProcess
 from tests.support.simulator import SimulatorProcess
@@ -70,4 +71,24 @@ async def test_a_page_whose_stream_was_refused_reads_everything_again_once_it_ha
         await page.unroute("**/console/live?**")
         async with page.expect_request(lambda request: request.headers.get("hx-request") == "true"):
             await page.clock.fast_forward(31_000)
+        await page.context.close()
+
+
+async def test_a_list_that_was_cut_off_shows_the_orders_of_that_time(
+    browser: Browser, services: Mapping[str, ServiceProcess], simulator: SimulatorProcess
+) -> None:
+    url = services["v3"].url
+    async with Shop(url, simulator) as shop:
+        held = str((await shop.sold())["out_trade_no"])
+        page = await watching(browser, url, held)
+        await page.route("**/console/live?**", lambda route: route.fulfill(status=503))
+        await page.clock.install()
+        async with page.expect_response("**/console/live?**"):
+            await page.goto("/console/orders")
+        meanwhile = str((await shop.sold())["out_trade_no"])
+        await expect(page.locator(f"tr[data-number='{meanwhile}']")).to_have_count(0)
+        await page.unroute("**/console/live?**")
+        await page.clock.fast_forward(31_000)
+        await expect(page.locator("tr[data-number]").first).to_have_attribute("data-number", meanwhile)
+        await expect(page.locator(f"tr[data-number='{held}']")).to_have_count(1)
         await page.context.close()
