@@ -83,6 +83,8 @@ class ConsoleHandler(PageHandler):
 
     texts: ClassVar[Mapping[str, Bilingual]] = {}
     visit: Visit | None = None
+    acts_to_confirm = 0
+    """How many acts wait for this person's word; the menu shows it."""
 
     def initialize(self, services: Services, access: Access, permission: Permission | None = None) -> None:
         super().initialize(services, access)
@@ -107,6 +109,8 @@ class ConsoleHandler(PageHandler):
             raise Forbidden(NO_PERMISSION)
         elif self.must_set_up_totp and self.permission is not Permission.OWN_ACCOUNT:
             self.redirect(SET_UP_TOTP)
+        elif self.request.method == "GET" and not self.is_partial and self.staff.may(Permission.REFUND):
+            self.acts_to_confirm = await self.services.staff.approvals.count_for(self.staff)
 
     @property
     def must_set_up_totp(self) -> bool:
@@ -193,6 +197,7 @@ class ConsoleHandler(PageHandler):
             role_name=ROLES[member.role].to(self.lang) if member else "",
             may=lambda permission: member is not None and member.may(Permission(permission)),
             menu=menu_for(member, settings.plugin_names) if member else [],
+            acts_to_confirm=self.acts_to_confirm,
             path=self.request.path,
             here=self.request_target() if self.request.method == "GET" else HOME,
             flash=self.take_flash(),

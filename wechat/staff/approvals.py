@@ -22,7 +22,7 @@ from wechat.domain.audit import Act
 from wechat.domain.errors import Bilingual, CallerError, Conflict, GatewayRefused, NotFound, StoreUnavailable
 from wechat.domain.money import Fen, yuan
 from wechat.domain.ports import ApprovalStore, Runtime, StaffStore
-from wechat.domain.staff import Permission
+from wechat.domain.staff import Permission, StaffMember
 from wechat.staff.audit import Actor, AuditLog
 from wechat.support.update import Updater
 
@@ -128,6 +128,11 @@ class Approvals:
         """Those that a second person may still decide, the latest first."""
         now = self._runtime.clock.now()
         return [approval for approval in await self._store.waiting() if approval.is_open(now)]
+
+    async def count_for(self, member: StaffMember) -> int:
+        """How many wait for the word of ``member``, who did not ask for them."""
+        waiting = await self.waiting()
+        return sum(each.requested_by != member.name and member.may(each.permission) for each in waiting)
 
     async def unfinished_of(self, name: str) -> Sequence[Approval]:
         """Those that were confirmed and not carried out to the end, and that ``name`` may go on with by ``confirm``."""

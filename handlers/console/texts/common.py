@@ -8,6 +8,7 @@ from wechat.domain.errors import Bilingual
 
 TEXTS: Mapping[str, Bilingual] = {
     "console": Bilingual("管理后台", "Console"),
+    "to_confirm_count": Bilingual("{count} 项等待你复核", "{count} to confirm"),
     "menu": Bilingual("菜单", "Menu"),
     "skip": Bilingual("跳到正文", "Skip to the content"),
     "close_menu": Bilingual("关闭菜单", "Close the menu"),

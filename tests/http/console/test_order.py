@@ -255,6 +255,8 @@ async def test_above_the_sum_a_second_person_has_the_refund_made_once(
             re.findall(r"/console/approvals/([0-9a-f]{16})/confirm", await other.page("/console/approvals"))
         )
         [approval] = approvals
+        assert 'class="badge wait" title="1 项等待你复核"><' in await other.page("/console/orders")
+        assert "项等待你复核" not in await one.page("/console/orders")
         for person, way in ((one, "查看或撤回"), (other, "去复核")):
             page = await person.page(f"/console/orders/{number}")
             assert "等待第二人复核" in page and f'href="/console/approvals#a{approval}">{way}</a>' in page
