@@ -180,6 +180,11 @@ class ConsoleHandler(PageHandler):
         """Note what the person did, without secrets. Raises StoreUnavailable."""
         await self.services.staff.audit.write(self.actor, act, subject, before, after)
 
+    async def audit_begin(self, act: Act, subject: str, before: str = "", wanted: str = "") -> None:
+        """Note that the person has asked for ``act``, before it is done: if the process dies in between, this stays.
+        ``audit`` notes how it ended. Raises StoreUnavailable; nothing may be done then."""
+        await self.audit(Act.BEGIN, subject, before, f"{act}: {wanted}" if wanted else act)
+
     def t(self, key: str, /, **values: object) -> str:
         """A sentence in the reader's language, with ``values`` in its places."""
         text = (self.texts.get(key) or TEXTS[key]).to(self.lang)

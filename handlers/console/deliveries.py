@@ -78,6 +78,8 @@ class ResendHandler(ListHandler):
         """Why it could not be; empty when it could."""
         event, _, target = delivery.partition(":")
         before = [each for each in await self.services.delivery_store.of_event(event) if each.target == target]
+        number = before[0].event.out_trade_no if before else ""
+        await self.audit_begin(Act.RESEND, number, delivery_standing(before), delivery)
         try:
             [again] = await self.services.redelivery.resend(event, target)
         except CallerError as error:

@@ -120,6 +120,7 @@ class CloseHandler(OrderPage):
     async def post(self, out_trade_no: str) -> None:
         before = await self.services.orders.get(out_trade_no)
         with self.tell_refusal():
+            await self.audit_begin(Act.CLOSE_ORDER, out_trade_no, order_standing(before))
             order = await self.services.orders.close(out_trade_no, source="merchant", by=self.staff.name)
             await self.audit(Act.CLOSE_ORDER, out_trade_no, order_standing(before), order_standing(order))
             self.put_flash(self.t("closed", state=ORDER_STATES[order.trade_state].to(self.lang)))
@@ -160,6 +161,7 @@ class ResendHandler(OrderPage):
         event, target = self.get_body_argument("event"), self.get_body_argument("target", "")
         before = [each for each in await self.services.delivery_store.of_event(event) if target in ("", each.target)]
         with self.tell_refusal():
+            await self.audit_begin(Act.RESEND, out_trade_no, delivery_standing(before), f"{event} {target}".strip())
             again = await self.services.redelivery.resend(event, target)
             await self.audit(Act.RESEND, out_trade_no, delivery_standing(before), delivery_standing(again))
             self.put_flash(self.t("resent", count=len(again)))

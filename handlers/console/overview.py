@@ -105,6 +105,7 @@ class ResendHandler(ConsoleHandler):
     texts = TEXTS
 
     async def post(self, event_id: str) -> None:
+        await self.audit_begin(Act.RESEND, event_id)
         try:
             await self.services.redelivery.resend(event_id)
         except CallerError as error:

@@ -139,8 +139,9 @@ class RepairHandler(ConsoleHandler):
         if action is Action.REFUND and self.services.staff.approvals.is_needed(amount):
             await self._ask_second(day, difference_id, amount)
             return
-        after = await books.repairs.repair(day, difference_id, action, by=self.staff.name)
         before = difference_standing(difference) if difference else ""
+        await self.audit_begin(Act.REPAIR, difference_id, before, action)
+        after = await books.repairs.repair(day, difference_id, action, by=self.staff.name)
         await self.audit(Act.REPAIR, difference_id, before, f"{action}: {difference_standing(after)}")
         self.put_flash(self.t("repaired", status=STATUSES[after.status].to(self.lang)))
 

@@ -61,6 +61,8 @@ class RefundHandler(OrderPage):
         number = wanted.out_refund_no or ""
         approvals, before = self.services.staff.approvals, await self.services.orders.get(out_trade_no)
         if not approvals.is_needed(Fen(wanted.refund + refunded_alone(before, number))):
+            told = f"{number} ¥{yuan(wanted.refund)}: {wanted.reason}"
+            await self.audit_begin(Act.REFUND, out_trade_no, order_standing(before), told)
             refund = await request_refund(self.services, out_trade_no, wanted, self.staff.name)
             after = await self.services.orders.get(out_trade_no)
             told = f"{order_standing(after)}; {refund_standing(refund)}: {wanted.reason}"

@@ -79,6 +79,7 @@ class RefundCancelHandler(ListHandler):
     async def post(self, out_refund_no: str) -> None:
         before = await self.services.refunds.get(out_refund_no)
         with self.tell_refusal():
+            await self.audit_begin(Act.CANCEL_REFUND, before.out_trade_no, refund_standing(before))
             refund = await self.services.refunds.cancel(out_refund_no, by=f"{AT_CONSOLE}{self.staff.name}")
             await self.audit(Act.CANCEL_REFUND, refund.out_trade_no, refund_standing(before), refund_standing(refund))
             self.put_flash(self.t("cancelled", number=out_refund_no))

@@ -29,6 +29,7 @@ class Act(StrEnum):
     ENABLE_USER = "enable_user"
     SET_UP_TOTP = "set_up_totp"
     REMOVE_TOTP = "remove_totp"
+    BEGIN = "begin"  # somebody asked for an act that changes something; how it ended is an entry of its own
     REQUEST_APPROVAL = "request_approval"
     CONFIRM = "confirm"
     DECLINE = "decline"

@@ -26,6 +26,7 @@ ACTS: Mapping[Act, Bilingual] = {
     Act.CONFIRM: Bilingual("复核通过", "Confirmed"),
     Act.DECLINE: Bilingual("拒绝待复核操作", "Declined"),
     Act.REFUND: Bilingual("退款", "Refund"),
+    Act.BEGIN: Bilingual("开始操作", "Began an act"),
     Act.CANCEL_REFUND: Bilingual("取消退款", "Cancelled a refund"),
     Act.QUERY_ORDER: Bilingual("主动查单", "Queried an order"),
     Act.CLOSE_ORDER: Bilingual("关闭订单", "Closed an order"),

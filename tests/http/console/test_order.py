@@ -149,15 +149,19 @@ async def test_a_refund_takes_a_reason_and_the_password_and_is_one_however_often
     assert [(each["out_refund_no"], each["refund"], each["reason"]) for each in refunds] == [
         (form["number"], 500, "缺货")
     ]
-    first = (await admin.audit_log(number))[-1]
+    noted = await admin.audit_log(number)
+    assert [row["act"] for row in noted] == ["refund", "begin"] * 2
+    assert noted[-1]["after"] == f"refund: {form['number']} ¥5.00: 缺货"
+    first = noted[-2]
     assert (first["name"], first["act"], first["before"]) == (name, "refund", "SUCCESS ¥18.00")
     told = first["after"]
     assert re.search(rf"REFUND ¥18.00, refunded ¥[05].00, reserved ¥5.00; {form['number']} \w+ ¥5.00: 缺货", told), told
 
 
 async def test_more_than_is_left_is_refused_beside_the_form(
-    shop: Shop, operator: Operator, visitor: ConsoleBrowser
+    shop: Shop, operator: Operator, visitor: ConsoleBrowser, admin: ConsoleBrowser
 ) -> None:
+    """And that it was asked for is in the audit log: the entry is written before anything is done."""
     number, name = await paid_order(shop), f"f-{secrets.token_hex(6)}"
     await operator.add_person(name, Role.FINANCE)
     await visitor.log_in(name)
@@ -166,6 +170,8 @@ async def test_more_than_is_left_is_refused_beside_the_form(
     response = await visitor.post(target, form)
     assert response.status == 409 and "amount-error" in response.body.decode()
     assert (await shop.stored(number))["refund_reserved"] == 0
+    begun = (name, "begin", "SUCCESS ¥18.00", f"refund: {form['number']} ¥18.01: x")
+    assert changes(await admin.audit_log(number)) == [begun]
 
 
 async def test_a_refund_that_waits_for_its_minute_is_cancelled_on_the_page_of_its_order(
@@ -183,7 +189,7 @@ async def test_a_refund_that_waits_for_its_minute_is_cancelled_on_the_page_of_it
     page = await staff[Role.FINANCE].page(f"/console/orders/{number}")
     assert "已取消，没有退款" in page and not re.search(target, page)
     assert (await shop.stored(number))["refund_reserved"] == 500
-    assert [row["act"] for row in await staff[Role.ADMIN].audit_log(number)] == ["cancel_refund"]
+    assert [row["act"] for row in await staff[Role.ADMIN].audit_log(number)] == ["cancel_refund", "begin"]
 
 
 async def test_support_does_not_refund(shop: Shop, staff: Mapping[Role, ConsoleBrowser]) -> None:
