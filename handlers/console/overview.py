@@ -147,6 +147,10 @@ def sum_groups(days: Sequence[DayFigures]) -> list[tuple[Group, Figures]]:
     return sorted(sums.items(), key=lambda entry: entry[1].received, reverse=True)
 
 
+def hours_of(day: DayFigures) -> list[Figures]:
+    return [day.hours.get(hour, NOTHING) for hour in range(HOURS)]
+
+
 def chart_data(days: Sequence[DayFigures]) -> str:
     """What the charts show, as JSON for an attribute; amounts in fen."""
     return orjson.dumps(
@@ -154,7 +158,8 @@ def chart_data(days: Sequence[DayFigures]) -> str:
             "days": [day.day.isoformat() for day in days],
             "received": [day.total.received for day in days],
             "refunded": [day.total.refunded for day in days],
-            "hours": [[day.hours.get(hour, NOTHING).received for hour in range(HOURS)] for day in days],
+            "hours": [[hour.received for hour in hours_of(day)] for day in days],
+            "refunded_hours": [[hour.refunded for hour in hours_of(day)] for day in days],
         }
     ).decode()
 

@@ -3,7 +3,11 @@
 
 const HEIGHT = 220;
 const yuan = (fen) => `¥${(fen / 100).toLocaleString("zh-CN", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
-const short = (fen) => `¥${Math.round(fen / 100).toLocaleString("zh-CN")}`;
+const EMPTY_TOP = 1000;  // fen; how high the axis of a day without amounts goes
+const STEPS = [...Array(10).keys()].flatMap((power) => [1, 2, 5].map((step) => step * 10 ** power));  // fen, never parts of one
+
+/** Amounts beside an axis: whole yuan where its steps are. */
+const label = (fen, step) => (step % 100 ? yuan(fen) : `¥${(fen / 100).toLocaleString("zh-CN")}`);
 
 function draw() {
   const place = document.querySelector("[data-chart]");
@@ -35,10 +39,10 @@ function hourChart(place, data, words, colours) {
   const options = {
     ...frame(place, 24, (index) => `${index}:00`),
     height: HEIGHT / 2 + 40,
-    series: [{ label: words.hour, value: (_, index) => (index === null ? "–" : `${index}:00`) }, bars(words.received, colours.received)],
+    series: [{ label: words.hour, value: (_, index) => (index === null ? "–" : `${index}:00`) }, bars(words.received, colours.received), bars(words.refunded, colours.refunded)],
   };
   const hours = [...Array(24).keys()];
-  const chart = new uPlot(options, [hours, data.hours.at(-1)], element);
+  const chart = new uPlot(options, [hours, data.hours.at(-1), data.refunded_hours.at(-1)], element);
   let shown = -1;
   return {
     element,
@@ -46,20 +50,20 @@ function hourChart(place, data, words, colours) {
       if (day === shown) return;
       shown = day;
       heading.textContent = words.byHour.replace("{day}", data.days[day]);
-      chart.setData([hours, data.hours[day]]);
+      chart.setData([hours, data.hours[day], data.refunded_hours[day]]);
     },
   };
 }
 
-function frame(place, count, label) {
+function frame(place, count, name) {
   const axis = { stroke: colourTable().soft, grid: { stroke: colourTable().line, width: 1 }, ticks: { show: false }, font: "12px sans-serif" };
   return {
     width: Math.max(240, place.clientWidth),
     height: HEIGHT,
-    scales: { x: { time: false, range: [-0.6, count - 0.4] }, y: { range: (_, __, most) => [0, Math.max(most ?? 0, 100) * 1.1] } },
+    scales: { x: { time: false, range: [-0.6, count - 0.4] }, y: { range: (_, __, most) => [0, (most || EMPTY_TOP) * 1.1] } },
     axes: [
-      { ...axis, grid: { show: false }, values: (_, splits) => splits.map((at) => (Number.isInteger(at) ? label(at) : "")) },
-      { ...axis, size: 72, values: (_, splits) => splits.map(short) },
+      { ...axis, grid: { show: false }, values: (_, splits) => splits.map((at) => (Number.isInteger(at) ? name(at) : "")) },
+      { ...axis, size: 72, incrs: STEPS, values: (_, splits, __, ___, step) => splits.map((fen) => label(fen, step)) },
     ],
     cursor: { y: false, drag: { x: false, y: false } },
     legend: { live: true },
@@ -73,7 +77,7 @@ function bars(label, colour) {
 function colourTable() {
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(name).trim();
-  return { received: colour("--green"), refunded: colour("--red"), soft: colour("--soft"), line: colour("--line") };
+  return { received: colour("--green-ink"), refunded: colour("--red-ink"), soft: colour("--soft"), line: colour("--line") };
 }
 
 let waiting = 0;

@@ -1,0 +1,137 @@
+"""The overview's charts as a browser draws them: bars, amounts under the pointer, spans, the dark theme, a phone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Locator, Page, expect
+
+from tests.http.client import Shop
+from tests.support.console import ConsoleBrowser, Operator
+from tests.support.service import ServiceProcess
+from tests.support.simulator import SimulatorProcess
+from wechat.domain.staff import Role
+
+PAID = 123_456
+OVERVIEW = "/console/overview"
+COUNT_PIXELS = """(canvas, name) => {
+  const probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  probe.fillStyle = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  probe.fillRect(0, 0, 1, 1);
+  const [red, green, blue] = probe.getImageData(0, 0, 1, 1).data;
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let count = 0;
+  for (let at = 0; at < data.length; at += 4)
+    if (data[at] === red && data[at + 1] === green && data[at + 2] === blue && data[at + 3] === 255) count += 1;
+  return count;
+}"""
+
+
+@pytest.fixture(scope="module")
+async def cookie(services: Mapping[str, ServiceProcess], simulator: SimulatorProcess) -> dict[str, str]:
+    """Of a reader, once a payment is among the figures."""
+    service = services["v3"]
+    async with Shop(service.url, simulator) as shop:
+        await shop.scanned("success", total=PAID)
+    await Operator(service.url).add_person("charts", Role.READER)
+    async with ConsoleBrowser(service.url, "charts") as person:
+        assert (await person.log_in()).status == 302
+        for _ in range(300):
+            if "¥1,234.56" in await person.page(OVERVIEW):
+                break
+            await asyncio.sleep(0.1)
+        return {"name": "fenpay_staff", "value": person.cookies()["fenpay_staff"], "url": service.url}
+
+
+@pytest.fixture
+async def page(browser: Browser, service: ServiceProcess, cookie: Any) -> AsyncIterator[Page]:
+    """The overview, in a browser that has nothing to complain about."""
+    context = await browser.new_context(base_url=service.url, locale="zh-CN", color_scheme="light")
+    await context.add_cookies([cookie])
+    page, complaints = await context.new_page(), []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    await page.goto(OVERVIEW)
+    yield page
+    await context.close()
+    assert complaints == []
+
+
+def chart(page: Page, number: int) -> Locator:
+    """0 is that of the days, 1 that of the hours of one day."""
+    return page.locator("[data-chart] .uplot").nth(number)
+
+
+async def data(page: Page) -> dict[str, Any]:
+    """What the page gives to the charts."""
+    return dict(json.loads(str(await page.locator("[data-chart]").get_attribute("data-chart"))))
+
+
+async def point_at(area: Locator, part: float) -> None:
+    """Move the pointer to ``part`` of the width of a chart."""
+    over = area.locator(".u-over")
+    await over.scroll_into_view_if_needed()
+    box = await over.bounding_box()
+    assert box
+    await over.hover(position={"x": box["width"] * part, "y": box["height"] / 2})
+
+
+async def count_pixels(area: Locator, colour: str) -> int:
+    """How many pixels of a chart have the colour that the style sheet calls ``colour``."""
+    return int(await area.locator("canvas").evaluate(COUNT_PIXELS, colour))
+
+
+async def test_bars_are_drawn_and_the_pointer_tells_hours_and_amounts(page: Page) -> None:
+    drawn = await data(page)
+    received, refunded = drawn["hours"][-1], drawn["refunded_hours"][-1]
+    assert await count_pixels(chart(page, 0), "--green-ink") > 500
+    assert await count_pixels(chart(page, 1), "--green-ink") > 500
+    hour = max(range(24), key=received.__getitem__)
+    await point_at(chart(page, 1), (hour + 0.6) / 24.2)
+    values = chart(page, 1).locator(".u-value")
+    expected = [f"{hour}:00", f"¥{received[hour] / 100:,.2f}", f"¥{refunded[hour] / 100:,.2f}"]
+    await expect(values).to_have_text(expected)
+
+
+async def test_the_hours_are_those_of_the_day_under_the_pointer(page: Page) -> None:
+    days = (await data(page))["days"]
+    heading = page.locator("[data-chart] p")
+    await expect(heading).to_have_text(f"{days[-1]} 按小时")
+    await point_at(chart(page, 0), 0.6 / 7.2)
+    await expect(heading).to_have_text(f"{days[0]} 按小时")
+    await expect(chart(page, 0).locator(".u-value")).to_have_text([days[0], "¥0.00", "¥0.00"])
+    assert await count_pixels(chart(page, 1), "--green-ink") == 0
+
+
+async def test_each_span_draws_its_days(page: Page) -> None:
+    for days in (30, 90, 7):
+        await page.get_by_role("link", name=f"{days} 天", exact=True).click()
+        await page.wait_for_url(f"**{OVERVIEW}?days={days}#history")
+        await expect(chart(page, 1)).to_be_visible()
+        assert len((await data(page))["days"]) == days
+        assert await count_pixels(chart(page, 0), "--green-ink") > 50
+
+
+async def test_the_dark_theme_draws_in_its_own_colours(page: Page) -> None:
+    light = await page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--green-ink')")
+    await page.emulate_media(color_scheme="dark")
+    assert light != await page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--green-ink')")
+    for number in (0, 1):
+        assert await count_pixels(chart(page, number), "--green-ink") > 500
+
+
+async def test_a_phone_shows_the_charts_in_full(page: Page) -> None:
+    await page.set_viewport_size({"width": 360, "height": 740})
+    await page.reload()
+    await expect(chart(page, 1)).to_be_visible()
+    for number in (0, 1):
+        box = await chart(page, number).bounding_box()
+        assert box
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 360
+        assert await count_pixels(chart(page, number), "--green-ink") > 50
+    assert await page.evaluate("document.documentElement.scrollWidth") == 360
