@@ -53,3 +53,13 @@ async def test_a_screen_of_four_thousand_pixels_shows_a_page_in_its_middle(payer
         assert box is not None
         assert 400 < box["width"] <= 1800
         assert abs(box["x"] + box["width"] / 2 - 1920) <= 8
+
+
+async def test_a_small_phone_shows_how_many_above_the_button(payer: Payer) -> None:
+    for height in (740, 667, 568):
+        await payer.page.set_viewport_size({"width": 375, "height": height})
+        await payer.page.goto(f"{payer.url}/shop")
+        quantity = await payer.page.locator(".stepper").bounding_box()
+        bar = await payer.page.locator(".bar").bounding_box()
+        assert quantity and bar
+        assert quantity["y"] + quantity["height"] <= min(bar["y"], height)
