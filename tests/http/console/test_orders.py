@@ -121,7 +121,7 @@ async def test_an_export_has_what_is_filtered_and_no_formulas(shop: Shop, staff:
     sheet = zipfile.ZipFile(io.BytesIO(book.body)).read("xl/worksheets/sheet1.xml").decode()
     assert number in sheet
     assert sheet.count("<row ") == 2
-    assert row[-2:] == ["NOTPAY", "NATIVE"]  # words before, codes at the end
+    assert row[-4:] == ["默认", "NOTPAY", "NATIVE", "default"]  # words before, codes at the end
 
 
 async def test_a_sheet_says_while_it_is_made_how_many_rows_it_has(
