@@ -16,7 +16,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "refunded": Bilingual("已退款", "Refunded"),
     "pending_refunds": Bilingual("退款处理中", "Being refunded"),
     "refundable": Bilingual("可退金额", "Can be refunded"),
-    "net": Bilingual("扣除退款后", "Less refunds"),
+    "net": Bilingual("扣除退款后", "After refunds"),
     "facts": Bilingual("订单信息", "Facts"),
     "description": Bilingual("商品描述", "Description"),
     "attach": Bilingual("附加数据", "Attach"),
