@@ -107,11 +107,16 @@ async function readRowsAgain(rows) {
   if (!first.length) return;
   const old = new Map([...rows.querySelectorAll("[data-number]")].map((row) => [row.dataset.number, row]));
   if (first.some((row) => old.has(row.dataset.number))) {
+    let above = null;
     for (const row of first) {
-      old.get(row.dataset.number)?.remove();
-      if (!old.delete(row.dataset.number)) row.classList.add("fresh");
+      const was = old.get(row.dataset.number);
+      if (was) takePlace(row, was);
+      else row.classList.add("fresh");
+      if (!was && above) above.after(row);
+      else if (!was) rows.prepend(row);
+      old.delete(row.dataset.number);
+      above = row;
     }
-    rows.prepend(...first);
     for (const number of old.keys()) readRow(rows, number);
   } else {
     rows.replaceChildren(...first);
