@@ -37,6 +37,10 @@ TEXTS: Mapping[str, Bilingual] = {
         "订单关闭后支付或非下单用户支付，尚未退款", "paid after the close or by another payer, and not refunded"
     ),
     "stuck_refunds": Bilingual("异常或过慢的退款", "Refunds that are abnormal or slow"),
+    "stuck_hint": Bilingual(
+        "退款异常，请到商户平台处理；迟迟没有结果的，可以在订单页面查询。",
+        "Handle an abnormal refund on the merchant platform; query a slow one on its order's page.",
+    ),
     "differences": Bilingual("待处理的对账差异", "Open differences"),
     "dead": Bilingual("已放弃的推送", "Deliveries that were given up on"),
     "resend": Bilingual("重新推送", "Send again"),

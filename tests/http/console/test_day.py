@@ -130,7 +130,7 @@ async def test_what_needs_a_person_is_on_the_overview_in_one_language(
     people: People, numbers: Mapping[str, str]
 ) -> None:
     page = await eventually(
-        people[Role.FINANCE], OVERVIEW, lambda page: "异常或过慢的退款" in page and "对账有差异" in page
+        people[Role.FINANCE], OVERVIEW, lambda page: "异常或过慢的退款" in page and "待处理的对账差异" in page
     )
     assert re.search(
         rf"已收款、未发货.*?{numbers['late']}.*?¥18\.00.*?/console/orders/{numbers['late']}", page, re.DOTALL
