@@ -138,8 +138,8 @@ CHECK_LEASES = (
     Mutant(
         "a paid order is closed",
         TRANSITIONS,
-        "    if order.paid:\n        raise Conflict(Bilingual(",
-        "    if False:\n        raise Conflict(Bilingual(",
+        "    if order.paid:\n        raise Conflict(\n",
+        "    if False:\n        raise Conflict(\n",
         DOMAIN,
     ),
 )
