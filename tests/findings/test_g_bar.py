@@ -117,7 +117,10 @@ def test_g10_whatever_is_sent_is_no_failure_of_ours_and_a_refusal_changes_nothin
         @given(drafts(endpoint, headers[endpoint.access.partition(":")[0]], numbers))
         def send(draft: Draft) -> None:
             nonlocal before
-            answer = ask(draft.method, service.url + draft.target, draft.body, draft.headers)
+            try:
+                answer = ask(draft.method, service.url + draft.target, draft.body, draft.headers)
+            except ConnectionResetError:  # refused before its body was read; a client may see the end before the answer
+                answer = ask(draft.method, service.url + draft.target, draft.body, draft.headers)
             after = stored_facts(client)
             assert answer.status < 500, (draft, answer.body)
             assert answer.status < 400 or differ(before, after) == [], draft

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import time
 from collections import Counter
@@ -132,6 +133,7 @@ async def bench() -> AsyncIterator[Bench]:
     lost: list[Mapping[str, Any]] = []
     loop = asyncio.get_running_loop()
     before = loop.get_exception_handler()
+    gc.collect()  # what earlier tests left behind is not this one's
     loop.set_exception_handler(lambda _, context: lost.append(context))
     bench = Bench()
     yield bench
