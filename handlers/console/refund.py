@@ -13,10 +13,10 @@ from handlers.web.plugin import Route
 from handlers.web.services import Services
 from wechat.domain.approvals import AND, AT_CONSOLE, Approval, refunded_alone
 from wechat.domain.audit import Act
-from wechat.domain.errors import BadRequest, Bilingual, CallerError, Conflict, GatewayRefused
+from wechat.domain.errors import BadRequest, CallerError, GatewayRefused
 from wechat.domain.money import Fen, parse_yuan, yuan
-from wechat.domain.orders import Refund
-from wechat.domain.refunds import NOT_REFUNDABLE, must_be_refundable, refundable
+from wechat.domain.orders import Order, Refund
+from wechat.domain.refunds import more_than_left, must_be_refundable, refundable
 from wechat.domain.staff import Permission
 from wechat.domain.times import to_v2
 from wechat.refunds.requests import RefundRequest
@@ -70,24 +70,18 @@ class RefundHandler(OrderPage):
             state = REFUND_STATES[refund.state].to(self.lang)
             self.put_flash(self.t("refund_sent", number=number, state=state))
             return
-        await self.must_be_left(out_trade_no, wanted)
+        self.must_be_left(before, wanted)
         data: dict[str, str | int] = wanted.model_dump(exclude_none=True)
         act = PendingAct(Act.REFUND, Permission.REFUND, out_trade_no, Fen(wanted.refund), wanted.reason, data)
         await approvals.request(act, self.actor)
         self.put_flash(self.t("refund_waits", number=number))
 
-    async def must_be_left(self, out_trade_no: str, wanted: RefundRequest) -> None:
+    def must_be_left(self, order: Order, wanted: RefundRequest) -> None:
         """Before a second person is asked. Raises Conflict for an order of which so much cannot be refunded."""
-        order = await self.services.orders.get(out_trade_no)
         must_be_refundable(order, self.services.clock.now())
         left = refundable(order, order.transaction_id)
         if wanted.refund > left:
-            text = OrderPage.texts["left"]
-            raise Conflict(
-                Bilingual(text.zh.format(amount=yuan(left)), text.en.format(amount=yuan(left))),
-                code=NOT_REFUNDABLE,
-                field="refund",
-            )
+            raise more_than_left(left)
 
     async def show_form(self, out_trade_no: str, form: Mapping[str, str], errors: Mapping[str, str]) -> None:
         order = await self.services.orders.get(out_trade_no)

@@ -94,6 +94,12 @@ def has_room(order: Order, draft: Refund) -> bool:
     return len(counted) < MAX_REFUNDS and refundable(order, draft.transaction_id) >= draft.refund
 
 
+def more_than_left(left: int) -> Conflict:
+    """The refusal of a refund where ``left`` fen can be refunded."""
+    text = Bilingual(f"超出可退金额：还可退 ¥{yuan(left)}", f"More than is left to refund: ¥{yuan(left)}")
+    return Conflict(text, code=NOT_REFUNDABLE, field="refund")
+
+
 def refundable(order: Order, transaction_id: str) -> int:
     """How many fen of a payment are not refunded and not reserved for refunds."""
     paid = next((p.total for p in order.payments if p.transaction_id == transaction_id), order.total)
@@ -311,9 +317,8 @@ def _no_room(order: Order, draft: Refund) -> Conflict:
     left = refundable(order, draft.transaction_id)
     if draft.refund <= left:
         text = Bilingual(f"这笔支付已有 {MAX_REFUNDS} 笔退款", f"The payment has {MAX_REFUNDS} refunds already")
-    else:
-        text = Bilingual(f"超出可退金额：还可退 ¥{yuan(left)}", f"More than is left to refund: ¥{yuan(left)}")
-    return Conflict(text, code=NOT_REFUNDABLE, field="refund")
+        return Conflict(text, code=NOT_REFUNDABLE, field="refund")
+    return more_than_left(left)
 
 
 # -- parts -------------------------------------------------------------------------------------------------------------

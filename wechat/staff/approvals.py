@@ -27,6 +27,8 @@ from wechat.staff.audit import Actor, AuditLog
 from wechat.support.update import Updater
 
 ID_BYTES = 8
+NUMBER = "out_refund_no"
+"""In ``data``: what makes a repeated act the same one."""
 
 Perform = Callable[[Approval], Awaitable[str]]
 """Carries an act out; a short text about how it ended. Repeating it must change nothing."""
@@ -68,13 +70,15 @@ class Approvals:
     async def request(self, act: PendingAct, by: Actor) -> Approval:
         """Store ``act`` for a second person; one that waits already is not asked for twice.
 
-        Raises Conflict for an act that was confirmed.
+        Raises Conflict for an act that was confirmed and, if it has a number, also once it is done: what has none may
+        be wanted anew.
         """
         now = self._runtime.clock.now()
+        decided = {ApprovalState.CONFIRMED} | ({ApprovalState.DONE} if NUMBER in act.data else set())
         for held in await self._store.latest():
             if _is_same(held, act) and held.is_open(now):
                 return held
-            if _is_same(held, act) and held.state in (ApprovalState.CONFIRMED, ApprovalState.DONE):
+            if _is_same(held, act) and held.state in decided:
                 raise decision_conflict()
         approval = Approval(
             id=self._runtime.random.token(ID_BYTES),
@@ -163,8 +167,7 @@ class Approvals:
 
 def _is_same(approval: Approval, act: PendingAct) -> bool:
     """Whether both would do the same thing: to one subject and, where it is a refund, under one number."""
-    number = act.data.get("out_refund_no")
-    return (approval.act, approval.subject, approval.data.get("out_refund_no")) == (act.act, act.subject, number)
+    return (approval.act, approval.subject, approval.data.get(NUMBER)) == (act.act, act.subject, act.data.get(NUMBER))
 
 
 def _describe(approval: Approval) -> str:

@@ -254,7 +254,7 @@ async def test_above_the_sum_a_second_person_has_the_refund_made_once(
     async with Shop(careful.url, simulator) as shop:
         number = await paid_order(shop)
         too_much = await send_refund(one, number, "18.01")
-        assert too_much.status == 409 and "最多可退 ¥18.00" in too_much.body.decode()
+        assert too_much.status == 409 and "超出可退金额：还可退 ¥18.00" in too_much.body.decode()
         assert (await send_refund(one, number, "10.01")).status == 302
         assert (await shop.stored(number))["refund_reserved"] == 0
         approvals = set(

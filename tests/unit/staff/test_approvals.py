@@ -137,6 +137,13 @@ async def test_what_waits_or_was_confirmed_is_not_asked_for_twice(desk: Desk) ->
     assert [each.id for each in await desk.approvals.latest()] == [approval.id]
 
 
+async def test_an_act_without_a_number_is_asked_for_anew_once_it_is_done(desk: Desk) -> None:
+    act = replace(REFUND, data={"day": "2026-03-01"})
+    first = await desk.approvals.request(act, ANNA)
+    await desk.approvals.confirm(first.id, BEN)
+    assert (await desk.approvals.request(act, ANNA)).id != first.id
+
+
 async def test_what_was_declined_or_has_expired_is_asked_for_anew(desk: Desk) -> None:
     await desk.approvals.decline((await desk.approvals.request(REFUND, ANNA)).id, BEN)
     second = await desk.approvals.request(REFUND, ANNA)
