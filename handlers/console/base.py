@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from tornado.web import HTTPError, RequestHandler
+from tornado.web import RequestHandler
 
 from handlers.console.navigation import menu_for
 from handlers.console.texts.common import TEXTS
@@ -123,11 +123,9 @@ class ConsoleHandler(PageHandler):
         return await self.services.staff.sessions.find(session_id) if session_id else None
 
     def check_xsrf_cookie(self) -> None:
-        """On every write, the login too. A sibling domain can plant a token of its own, and its forms are sent the
-        session's cookie; so where the browser says which site a form is of, it has to be this one."""
+        """On every write, the login too."""
         if self.request.method in methods(type(self)):
-            if self.request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-                raise HTTPError(403)
+            self.must_be_same_origin()
             RequestHandler.check_xsrf_cookie(self)
 
     @property

@@ -162,7 +162,14 @@ class BaseHandler(RequestHandler):
         answer instead.
         """
         if self.access in (Access.PUBLIC, Access.PAYER) and self.payer and self.request.method in methods(type(self)):
+            self.must_be_same_origin()
             super().check_xsrf_cookie()
+
+    def must_be_same_origin(self) -> None:
+        """Raise HTTPError for a write of another site, where the browser says of which it is: a sibling domain can
+        plant a token of its own, and its forms are sent the session's cookie."""
+        if self.request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+            raise HTTPError(403)
 
     @property
     def lang(self) -> str:

@@ -164,6 +164,17 @@ async def test_a_browsers_post_needs_the_token_of_its_own_pages(shop: Shop, toke
         assert (response.status, response.code) == (403, "FORBIDDEN")
 
 
+@pytest.mark.parametrize("site", ["same-site", "cross-site"])
+async def test_a_token_that_another_site_has_planted_is_of_no_use(shop: Shop, site: str) -> None:
+    await shop.log_in()
+    headers = {"Content-Type": "application/json", "X-Xsrftoken": shop.xsrf}
+    for target in ("/orders", f"/orders/{NOBODY}/pay", f"/orders/{NOBODY}/close", f"/orders/{NOBODY}/query"):
+        response = await shop.ask("POST", target, b'{"sku":"coffee"}', headers | {"Sec-Fetch-Site": site})
+        assert (response.status, response.code) == (403, "FORBIDDEN")
+    own = await shop.ask("POST", f"/orders/{NOBODY}/query", b"", headers | {"Sec-Fetch-Site": "same-origin"})
+    assert own.status == 404
+
+
 async def test_an_error_speaks_the_readers_language_chinese_first(shop: Shop) -> None:
     chinese = (await shop.get("/nothing")).json()["message"]
     assert chinese == "没有这个地址"
