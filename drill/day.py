@@ -52,6 +52,7 @@ class Day:
         self.record = scene.record
         self._stack, self._shop, self._wechat, self._chance = scene.stack, scene.shop, scene.wechat, scene.chance
         self._placed = 0
+        self._killing = asyncio.Lock()
 
     async def live(self) -> None:
         """From nine in the morning to ten of the next."""
@@ -98,8 +99,14 @@ class Day:
             keys = await self._wechat.control("POST", "keys", {"rotate": True, "leading_zero": True})
             self.record.new_serial = keys["platform_serial_no"]
         every = max(1, len(self.record.planned) // (KILLS + 1))
-        if self._placed % every == 0 and self._stack.kills < KILLS:
-            await asyncio.to_thread(self._stack.kill, self._stack.kills % SERVICES)
+        if self._placed % every == 0:
+            await self._kill_one()
+
+    async def _kill_one(self) -> None:
+        """The services in turn, one at a time: a service that still starts cannot be killed."""
+        async with self._killing:
+            if self._stack.kills < KILLS:
+                await asyncio.to_thread(self._stack.kill, self._stack.kills % SERVICES)
 
     async def _odd_payments(self) -> None:
         """Pay orders that are closed, pay some twice, and some by another payer."""
