@@ -331,13 +331,8 @@ def _add(order: Order, refund: Refund, now: datetime) -> Order:
 
 def _move(order: Order, refund: Refund, target: RefundState, entry: TimelineEntry) -> Order:
     """Move a refund to ``target``, and its order with it."""
-    moved = replace(
-        _with_entry(refund, entry),
-        state=target,
-        lease="",
-        changes=refund.changes + 1,
-        next_check_at=None,
-    )
+    changes = refund.changes + 1
+    moved = replace(_with_entry(refund, entry), state=target, lease="", changes=changes, next_check_at=None)
     if moved.open:
         moved = replace(moved, next_check_at=entry.at + moved.pause(entry.at))
     order = _replace_refund(order, moved)
