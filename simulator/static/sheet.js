@@ -90,5 +90,6 @@ document.querySelector("#cancel")?.addEventListener("click", cancel);
 document.querySelector("#confirm").addEventListener("click", () => finish(outcome));
 
 window.focus();
+if (sheet) sheet.inert = !alertBox.hidden; // until now a click would have been lost
 if (alertBox.hidden) sheet?.focus();
 else document.querySelector("#confirm").focus();

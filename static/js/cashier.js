@@ -16,7 +16,7 @@ function show(state) {
     part.hidden = !part.dataset.when.split(" ").includes(state);
   }
   const button = document.getElementById("pay");
-  if (button) button.disabled = state !== "ready";
+  if (button) button.disabled = state !== "ready"; // as it comes from the server: a click would do nothing yet
 }
 
 async function pay() {

@@ -32,6 +32,11 @@ def place(service: ServiceProcess, total: int = TOTAL) -> str:
     return str(answer.json()["out_trade_no"])
 
 
+def close(service: ServiceProcess, number: str) -> None:
+    answer = ask("POST", f"{service.url}/api/orders/{number}/close", "", {"Authorization": f"Bearer {API_KEY}"})
+    assert answer.status == 200
+
+
 @pytest.fixture(scope="module")
 async def cookie(services: Mapping[str, ServiceProcess]) -> dict[str, str]:
     """Of somebody from finance, beside two pages of orders."""
@@ -135,13 +140,28 @@ async def test_an_order_that_is_placed_meanwhile_comes_by_itself_if_it_fits(
         await expect(page.locator("tr[data-number]")).to_have_count(51)
 
 
+async def test_an_order_of_the_next_page_that_changes_stays_there(opened: Opener, service: ServiceProcess) -> None:
+    async with opened() as page:
+        rows = page.locator("tr[data-number]")
+        await page.locator("#more").click()
+        await expect(page.locator("#more")).to_have_count(0)
+        oldest = await rows.last.get_attribute("data-number")
+        await page.reload()
+        await expect(page.locator("[data-live-state]")).to_have_attribute("data-state", "on")
+        async with page.expect_response(f"**/console/orders/rows/{oldest}*") as read:
+            close(service, str(oldest))
+        assert (await read.value).status == 200
+        newest = place(service)
+        await expect(rows.first).to_have_attribute("data-number", newest)
+        await expect(page.locator(f"tr[data-number='{oldest}']")).to_have_count(0)
+
+
 async def test_a_row_that_changes_stays_the_one_that_was_reached(opened: Opener, service: ServiceProcess) -> None:
     number = place(service)
     async with opened() as page:
         await page.keyboard.press("j")
         row = page.locator(f"tr.current[data-number='{number}']")
         await expect(row).to_be_visible()
-        closed = ask("POST", f"{service.url}/api/orders/{number}/close", "", {"Authorization": f"Bearer {API_KEY}"})
-        assert closed.status == 200
+        close(service, number)
         await expect(row).to_contain_text("已关闭")
         await expect(row.locator("a").first).to_be_focused()

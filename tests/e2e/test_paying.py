@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator, Mapping
 from typing import cast
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import Browser, Route, expect
@@ -40,6 +42,26 @@ async def test_a_payer_goes_from_the_shop_to_paid(
         assert (order["trade_state"], order["total"], order["api"]) == ("SUCCESS", 2400, api)
         assert payer.sent("POST", "/jssdk/config") == (1 if by == "wx.chooseWXPay" else 0)
         assert payer.complaints == []
+
+
+async def test_a_page_takes_no_click_before_its_script_is_there(payer: Payer) -> None:
+    held = {name: asyncio.Event() for name in ("cashier.js", "sheet.js")}
+
+    async def hold(route: Route) -> None:
+        await held[urlsplit(route.request.url).path.rsplit("/", 1)[-1]].wait()
+        await route.continue_()
+
+    await payer.page.context.route(re.compile("/(cashier|sheet)[.]js"), hold)
+    await payer.pay_button.click()
+    await payer.page.locator("[data-user]").first.click()
+    await payer.page.wait_for_url(PAY_PAGE, wait_until="commit")
+    await expect(payer.pay_button).to_be_disabled()
+    held["cashier.js"].set()
+    await payer.pay_button.click()
+    sheet = payer.sheet.locator("#sheet")
+    await expect(sheet).to_have_js_property("inert", True)
+    held["sheet.js"].set()
+    await expect(sheet).to_have_js_property("inert", False)
 
 
 async def test_a_cancelled_payment_can_be_made_under_the_same_number(payer: Payer) -> None:

@@ -30,15 +30,24 @@ Order = dict[str, Any]
 
 
 class Cluster:
-    """``shops`` are browsers and merchants' systems, one at each of ``services``; ``sink`` is told of events."""
+    """``shops`` are browsers and merchants' systems, one at each of ``services``; ``sink`` is told of events.
+
+    ``database`` is theirs, without our stores in front.
+    """
 
     def __init__(
-        self, simulator: SimulatorProcess, services: Sequence[ServiceProcess], shops: Sequence[Shop], sink: Sink
+        self,
+        simulator: SimulatorProcess,
+        services: Sequence[ServiceProcess],
+        shops: Sequence[Shop],
+        sink: Sink,
+        database: Any,
     ) -> None:
         self.simulator = simulator
         self.services = services
         self.shops = shops
         self.sink = sink
+        self._database = database
         self._turns = cycle(shops)
         self._heard = 0
         self._told: dict[str, dict[str, str]] = defaultdict(dict)
@@ -114,6 +123,14 @@ class Cluster:
             return all(response.get(number) == list(types) for number in numbers)
 
         await self.advance(seconds=1)  # whoever rests gets up
+        await until(there)
+
+    async def until_handed_out(self) -> None:
+        """Until no order has an event left: what comes due next finds none that another process may hand out again."""
+
+        async def there() -> bool:
+            return await self._database["orders"].find_one({"outbox": {"$exists": True}}) is None
+
         await until(there)
 
     # -- the books ----------------------------------------------------------------------------------------------------

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pymongo import AsyncMongoClient
 
 from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 from tests.http.client import Shop
@@ -63,8 +65,9 @@ async def run_cluster(
         ]
         file = f"{name}-{zone.replace('/', '-')}"
         services.append(ServiceProcess.start(directory, settings, file, TZ=zone))
-    async with Shop(services[0].url, simulator) as one, Shop(services[1].url, simulator) as two:
-        yield Cluster(simulator, services, (one, two), sink)
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(mongo)
+    async with client, Shop(services[0].url, simulator) as one, Shop(services[1].url, simulator) as two:
+        yield Cluster(simulator, services, (one, two), sink, client[name])
     assert [service.stop() for service in services] == [0, 0]
     assert [line for service in services for line in service.defects] == []
     sink.close()

@@ -227,6 +227,7 @@ async def test_a_refund_that_the_payers_bank_does_not_take_is_alarmed_once_and_s
     await cluster.advance(minutes=5)
     await until(lambda: _alarmed(cluster, "refund_abnormal", before + 1))
     assert await _is(cluster, number, "ABNORMAL")
+    await cluster.until_handed_out()
     await cluster.advance(hours=12)
     await asyncio.sleep(0.3)
     assert (await cluster.stored([order]))[0]["refund_reserved"] == 60

@@ -6,8 +6,9 @@
 //   data-live-url="/console/…"        where the element is read from; the answer takes its place
 //   data-live-every="MS"              how often it is read at most
 //   data-live-keep                    with an id, inside: stays as it is, for what the reader has opened
-//   data-live-rows="/console/…/"      on a <tbody>: its rows have data-number; a row is read from this address and its
-//                                     number, with the page's own filters. 204: it does not belong here
+//   data-live-rows="/console/…/"      on a <tbody>: its rows have data-number, and data-place, by which they stand, the
+//                                     greatest first; a row is read from this address and its number, with the page's
+//                                     own filters. 204: it does not belong here
 //   data-live-state                   on an element whose data-state says "on" or "off"
 
 const AGAIN_MS = 1500;  // an element is read again no more often than this
@@ -137,8 +138,17 @@ async function readRow(rows, number) {
   }
   row.classList.add("fresh");
   if (old) takePlace(row, old);
-  else if (!new URLSearchParams(location.search).has("cursor")) rows.prepend(row);
+  else if (!addRow(rows, row)) return;
   settle(row);
+}
+
+/** Add a row where it belongs; false where that is on a page that is not shown yet. */
+function addRow(rows, row) {
+  const after = [...rows.querySelectorAll("[data-place]")].find((each) => each.dataset.place < row.dataset.place);
+  if (!after && document.getElementById("more")) return false;
+  if (after) after.before(row);
+  else rows.append(row);
+  return true;
 }
 
 /** Whoever walks through the rows by keyboard stays where they are. */
