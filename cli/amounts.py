@@ -1,4 +1,4 @@
-"""Amounts and counts as they are typed: in fen by digits alone, in yuan with a point, and never guessed at."""
+"""Parse typed amounts and counts: digits alone are fen, a decimal point means yuan, anything else is refused."""
 
 from __future__ import annotations
 

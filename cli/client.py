@@ -1,6 +1,6 @@
-"""The way to the service: HTTP with the merchant's key, answers as JSON or as a file, everything else a ``Problem``.
+"""The HTTP client of a running service: JSON or a file; every failure is a ``Problem``.
 
-Standard library only. A redirect is not followed, so the key goes nowhere but to the address that was named.
+Standard library only. A redirect is not followed, so the API key goes nowhere but to the address that was named.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every command has: one way to be declared, options, the service that it asks, and one way to end badly."""
+"""What the commands share: their declaration, options, the service they ask, and how they fail."""
 
 from __future__ import annotations
 

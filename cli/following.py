@@ -1,4 +1,4 @@
-"""Following a stream of the service's over its restarts."""
+"""Read an event stream of the service, and connect again after the service restarts."""
 
 from __future__ import annotations
 

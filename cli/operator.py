@@ -1,6 +1,6 @@
-"""The commands that show by a signature that they may read the service's settings: people and API keys.
+"""Commands that sign their requests with the secret of the service's settings: users and API keys.
 
-They need no API key, so that the first administrator can be made. See ``wechat.staff.operator``.
+They need no API key, so that the first administrator can be added. See ``wechat.staff.operator``.
 """
 
 from __future__ import annotations

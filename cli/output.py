@@ -1,7 +1,7 @@
-"""What a command shows: data on stdout, talk, questions and progress on stderr.
+"""The output of a command: data on stdout, messages, questions and progress on stderr.
 
-With ``--json`` stdout carries exactly one document, and so does stderr when the command fails. Bars are drawn on a
-terminal only, colours as ``NO_COLOR`` says. The language is Chinese unless the locale is an English one.
+With ``--json`` stdout carries exactly one document, and so does stderr when the command fails. Progress bars are drawn
+on a terminal only, colours as ``NO_COLOR`` says. The language is Chinese unless the locale is an English one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a command ends. The numbers are promised to scripts: ``docs/en/cli.md`` has them, and a test holds them.
+"""Exit codes and errors of commands. Scripts rely on the codes: ``docs/en/cli.md`` lists them, and a test compares.
 
 Every failure is a ``Problem``: what is wrong in the reader's language, how the process exits, and the next command.
 """

@@ -1,4 +1,4 @@
-"""Run a command of ours with the project's own Python, whichever Python it was started with. Standard library only."""
+"""Restart a command with the project's own Python where it was started with another one. Standard library only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A collection of documents with a revision, as both databases offer it: MongoDB, and this process' own memory.
+"""The protocol of a collection of documents with a revision, which MongoDB and this process's own memory implement.
 
 Whole documents are inserted, read by id and replaced; no update names a field. Every write filters on the id, or on id
 and revision, and listings are an equality and a closed range of dates on one index.

@@ -1,12 +1,12 @@
 """Group commit: operations that arrive while others are under way go to the database together.
 
 One synced write costs the database about as much as ten, and each call costs this process about as much as a whole
-batch. So each kind of operation (insert, read, replace) has a queue. All that the event loop has ready to run goes out
-together: callers that were answered together go on together. Whatever arrives while a batch is under way forms the
+batch. So each kind of operation (insert, read, replace) has a queue. Everything that the event loop has ready goes out
+together, and callers whose answers came together continue together. What arrives while a batch is under way forms the
 next. Nothing waits while the database is idle.
 
-Batches run in a task of their own, which nobody cancels: a caller that leaves withdraws its operation if that has not
-been sent, and otherwise leaves it to its fate.
+Batches run in a task of their own, which nobody cancels: a caller that is cancelled withdraws an operation that has not
+been sent; one that has been sent completes.
 """
 
 from __future__ import annotations

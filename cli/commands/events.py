@@ -1,4 +1,4 @@
-"""``events …``: what the merchant's systems were told of, and telling it again."""
+"""``events …``: list the deliveries of events, resend them, send a test event."""
 
 from __future__ import annotations
 

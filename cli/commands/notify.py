@@ -1,4 +1,4 @@
-"""``notify …``: notifications that were refused, why, and letting one through the gate again."""
+"""``notify …``: list refused notifications with their reasons, and verify one again and process it."""
 
 from __future__ import annotations
 

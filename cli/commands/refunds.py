@@ -1,4 +1,4 @@
-"""``refund …``: give money back, once, whatever becomes of the answer."""
+"""``refund …``: create a refund (a repetition under the same number is the same refund), query and cancel refunds."""
 
 from __future__ import annotations
 

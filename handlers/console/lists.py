@@ -1,4 +1,4 @@
-"""What the pages of lists share: a choice of states and the way to older entries."""
+"""The base of list pages: a filter by state, and pages."""
 
 from __future__ import annotations
 

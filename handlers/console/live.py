@@ -1,6 +1,7 @@
-"""What happens, for pages that are open: which order to read again, and that there are alarms.
+"""The event stream of open pages: which order to read again, and that alarms have changed.
 
-The stream names numbers and nothing else. A page fetches what it shows by its own address, with its reader's rights.
+Events carry order numbers and no content. A page reads what it shows from its own address, with its reader's
+permissions.
 """
 
 from __future__ import annotations

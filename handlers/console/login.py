@@ -1,4 +1,4 @@
-"""The way into the console and out of it, its first page, and the choice of the language."""
+"""Log in, log out, the console's first page, and the choice of the language."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Notifications. Those that were refused: why, what to do, the message, and letting one through the gate again. Those
-that were accepted: how often each came and what became of it."""
+"""Refused notifications: why, what to do, the message, verify it again and process it. Accepted notifications: how
+often each came and what it did."""
 
 from __future__ import annotations
 

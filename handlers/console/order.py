@@ -1,4 +1,4 @@
-"""An order: how it stands, its amounts, its story, and what may be done about it."""
+"""The page of an order: its state, amounts, history and actions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The story of an order for its page: what happened, what was sent, what came, and what was told to whom, by time."""
+"""The history of an order for its page: events, calls, notifications and deliveries by time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was told to whom, and telling it again. For the merchant's own systems."""
+"""Deliveries of events, for the merchant's own systems: list them and resend them."""
 
 from __future__ import annotations
 

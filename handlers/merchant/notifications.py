@@ -1,4 +1,4 @@
-"""Notifications that were refused: which, why, and letting one through the gate again. For the merchant's operator."""
+"""Refused notifications for the merchant's operator: list them, and verify one again and process it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The merchant's own systems: any order, by API key."""
+"""Orders for the merchant's own systems, which present an API key."""
 
 from __future__ import annotations
 

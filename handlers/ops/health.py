@@ -1,4 +1,4 @@
-"""For whoever runs the service: is it alive, can it take money, what has it done. And WeChat's domain files."""
+"""Liveness, readiness and metrics for operators, and WeChat's domain verification files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which service this is, and what arrives of a request: for whoever examines the way from outside."""
+"""Prove which service answers, and return the headers that a proxy passed on. ``doctor`` uses it from outside."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What every handler shares: access, errors, language, and for pages the frame.
+"""Base classes of handlers: access, errors, language, and the frame of pages.
 
-A handler's verb has three movements: parse, one call into a use case, write. The rest happens here.
+A handler's verb has three steps: parse, call one use case, write. Everything else happens here.
 """
 
 from __future__ import annotations

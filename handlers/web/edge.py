@@ -1,10 +1,10 @@
-"""The HTTP server's edge: how many connections and requests there are at once, and who gives way when there are more.
+"""Limits of the HTTP server: how many connections and requests there are at once, and which are refused beyond that.
 
 Connections are capped below the process's limit of open files. When all are taken, the one that has been sending its
-request for the longest time is closed for a new one. When descriptors run out all the same, accepting pauses.
+request for the longest time is closed for a new one. When descriptors run out nevertheless, accepting pauses.
 
-Requests have their turn: so many at once, the others wait in line, and for too long a line the answer is 503. WeChat's
-notifications do not stand in that line.
+A limited number of requests is handled at once; others wait in a queue, and when the queue is full the answer is 503.
+WeChat's notifications do not wait in that queue.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Values of requests: query arguments that would be ignored, choices, numbers of orders."""
+"""Parse query arguments: choices, order numbers, and a refusal of unknown or repeated ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where WeChat reports. v2 is answered in XML, v3 in JSON; the status is what counts on both."""
+"""``POST /notify``: WeChat's notifications. v2 is answered in XML, v3 in JSON; WeChat looks at the status of both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the settings say of orders, refunds and bills, in the words of the use cases."""
+"""Convert the settings of orders, refunds and bills to the use cases' own types."""
 
 from __future__ import annotations
 

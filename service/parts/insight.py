@@ -1,4 +1,4 @@
-"""Figures and the live feed put together: both are told of each change of an order."""
+"""Build the statistics and the live feed, and subscribe both to changes of orders."""
 
 from __future__ import annotations
 

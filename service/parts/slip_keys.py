@@ -1,4 +1,4 @@
-"""The keys by which a wrong signature is explained, out of the settings."""
+"""Collect from the settings the keys with which wrong signatures are explained."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Values that nobody owns: those of deploy/settings.production.yml, and the samples of WeChat's documents.
+"""Sample values that must be replaced: those of deploy/settings.production.yml, and the samples of WeChat's documents.
 
-Whoever forgets to replace one would find out at the first payment.
+Without this check a forgotten one would be found at the first payment.
 """
 
 from __future__ import annotations

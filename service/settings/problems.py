@@ -1,4 +1,4 @@
-"""What single keys cannot show: settings that contradict each other, and what production forbids."""
+"""Checks over several settings at once: contradictions, and what production forbids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sections of the settings, but for ``pay`` and ``webhooks``."""
+"""The sections of the settings. ``pay``, ``webhooks`` and ``alarms`` have modules of their own."""
 
 from __future__ import annotations
 

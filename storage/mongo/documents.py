@@ -1,6 +1,7 @@
-"""``BulkDocuments`` over a MongoDB collection. Each call is one command, acknowledged by a majority's journal.
+"""``BulkDocuments`` over a MongoDB collection. Writes wait for the journals of a majority.
 
-Batches of writes are sent as commands: the driver's own methods for them take it half as long again.
+A call is one command, repeated where the connection was lost. Batches of writes are sent as commands: the driver's own
+methods for them take half as long again.
 """
 
 from __future__ import annotations

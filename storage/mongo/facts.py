@@ -1,4 +1,4 @@
-"""What a MongoDB says of itself, for whoever examines an installation. Nothing is written.
+"""Read facts about a MongoDB server, for ``doctor``. Nothing is written.
 
 Source of the commands: https://www.mongodb.com/docs/manual/reference/command/ (hello, buildInfo, connectionStatus).
 """

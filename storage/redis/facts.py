@@ -1,4 +1,4 @@
-"""What a Redis says of itself, for whoever examines an installation. Nothing is written."""
+"""Read facts about a Redis server, for ``doctor``. Nothing is written."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Pages of documents, newest first, by equality and a closed range of dates on one index.
 
 The window of dates grows into the past, in ever larger steps, until the page is full. So a page costs what it shows,
-not what is stored, also on a server that reads a whole range before it sorts: after a quiet night, a window holds a few
-times as much time as has passed since the last order, not a week of orders.
+not what is stored, also on a server that reads a whole range before it sorts: the first window is a small multiple of
+the time since the newest order.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Numbers and keys that the first to come has: refund numbers, transactions, Idempotency-Keys."""
+"""Stores of refund numbers, transactions and Idempotency-Keys. The first document with a key stays; later ones are
+refused."""
 
 from __future__ import annotations
 

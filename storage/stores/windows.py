@@ -1,4 +1,4 @@
-"""Everything in a span of dates, a window at a time.
+"""Iterate over a range of dates in windows of adaptive size.
 
 A window becomes smaller when it returns much and larger when it returns little, so each document is read once and no
 answer is large.

@@ -1,4 +1,4 @@
-"""What a page hands to ``wx.config``, for pages of our own origins."""
+"""The arguments of ``wx.config`` for pages on the service's own origins."""
 
 from __future__ import annotations
 

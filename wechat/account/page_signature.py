@@ -1,4 +1,5 @@
-"""The signature of the JS-SDK, which a page hands to ``wx.config``. It needs no ticket of ours and no connection.
+"""Compute the JS-SDK signature that a page gives to ``wx.config``. Pure functions; the caller supplies the
+jsapi_ticket.
 
 Source: https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/JS-SDK.html, appendix 1.
 """

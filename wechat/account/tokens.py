@@ -1,8 +1,9 @@
 """The account's two shared credentials: the global access_token and the jsapi_ticket.
 
-Everybody needs them, WeChat gives few, and a new classic token kills the old one. So one refresh at a time: in this
-process by a shared task, among processes by a fenced lock, where the others wait and read what the holder stored. A
-value is renewed in the background before it ends; while a renewal fails the old one is served as long as it is valid.
+WeChat limits how many may be fetched in a day, and a new token of ``cgi-bin/token`` ends the one before. So all
+processes share them, and one refreshes at a time: within a process by a shared task, among processes by a lock with a
+fencing token, where the others wait and read what the holder stored. A value is renewed in the background before it
+expires; while a renewal fails, the old value is served as long as it is valid.
 
 Sources: https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/getStableAccessToken.html and
 .../Get_access_token.html; jsapi_ticket: .../OA_Web_Apps/JS-SDK.html#62

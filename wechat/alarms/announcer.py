@@ -1,4 +1,5 @@
-"""Tells people of alarms by the channels of the settings: what comes together in one message, and not too many."""
+"""Send alarms to the channels of the settings. Alarms that are raised together share a message; messages are
+rate-limited."""
 
 from __future__ import annotations
 

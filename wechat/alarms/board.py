@@ -1,7 +1,7 @@
-"""The life of alarms: stored as they are raised, announced where people are, marked as seen, cleared.
+"""Store, announce, mark and clear alarms.
 
-Raising is no wait for anybody: an alarm is queued, and a task stores and announces it. The log line and the metric are
-written before, so that nothing is lost with the process.
+Raising an alarm does not wait: it is queued, and a task stores and announces it. The log line and the metric are
+written before, so that they are there even if the process dies.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ways to people: robots of WeCom, DingTalk and Feishu, mail, and any webhook.
+"""Alarm channels: robots of WeCom, DingTalk and Feishu, mail, and any webhook.
 
 Sources: https://developer.work.weixin.qq.com/document/path/91770 (WeCom, 群机器人),
 https://open.dingtalk.com/document/robots/customize-robot-security-settings (DingTalk, 加签),

@@ -1,7 +1,7 @@
-"""Records calls to WeChat and what WeChat posts, off the path of whoever waits for them.
+"""Record calls to WeChat and WeChat's notifications in the background; no request waits for it.
 
-A queue of bounded size takes each exchange; a task of its own cuts out secrets and writes a batch every quarter of a
-second. When the queue is full, or the database is away for long, calls are dropped and counted: nobody waits for this.
+A queue of bounded size takes each exchange. A task masks secrets and writes a batch every quarter of a second. When the
+queue is full, or the database does not answer for long, records are dropped and counted.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What of an exchange is kept: known fields as they are, signatures in part, everything else masked.
+"""Mask a recorded exchange: listed fields stay as they are, signatures are shortened, everything else is masked.
 
-The lists name what may be kept, so a field that WeChat adds, or a secret that somebody adds, is masked until it is
-listed. Tokens, tickets, keys and codes are on no list; APIv3 ciphertext is kept sealed. A text in which nothing had to
-be masked is kept byte for byte, because signatures are made over bytes.
+The lists name what may be kept, so a field that WeChat adds, or a secret that a change of ours adds, is masked until it
+is listed. Tokens, tickets, keys and codes are on no list; APIv3 ciphertext is stored encrypted, as it came. A text in
+which nothing had to be masked is kept byte for byte, because signatures are computed over bytes.
 """
 
 from __future__ import annotations

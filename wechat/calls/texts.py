@@ -1,6 +1,6 @@
-"""Texts that are made of a recorded call: what was signed, a command that repeats it, and its body for reading.
+"""Texts derived from a recorded call: the string that was signed, a curl command that repeats it, its body for reading.
 
-They are made of the request as it was sent, which is what WeChat makes them of when it verifies.
+They are derived from the request as it was sent, which is what WeChat verifies.
 """
 
 from __future__ import annotations

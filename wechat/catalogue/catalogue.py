@@ -1,8 +1,8 @@
-"""Every error of WeChat that this project knows: what it means, why it comes, whose console, what to do. Why this
-system refused a notification is among them.
+"""The catalogue of WeChat's errors: meaning, causes, in which console to look, what to do. The reasons for which this
+system refuses a notification are in it too.
 
-The data lies beside this file, a TOML file for each API; each entry names its source. Whatever speaks of an error
-(answers of the API, logs, ``why``, ``explain``, the documents) speaks from here.
+The data is beside this file, a TOML file for each API; each entry names its source. The API's errors, logs, ``why``,
+``explain`` and the documents all take their explanations from here.
 """
 
 from __future__ import annotations

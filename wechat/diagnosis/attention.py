@@ -1,5 +1,5 @@
-"""What needs a person now: alarms that nobody has seen, money without goods, refunds that do not end, differences,
-deliveries that were given up on, and what the service cannot do."""
+"""What needs a person now: unseen alarms, exceptional payments (after the close, duplicate, by another payer), refunds
+that do not end, open differences, deliveries that were given up, and failed checks of the service's health."""
 
 from __future__ import annotations
 

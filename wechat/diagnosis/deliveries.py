@@ -1,4 +1,4 @@
-"""Clauses about events of the order that the merchant's systems have not got."""
+"""Findings about events of the order that the merchant's systems have not received."""
 
 from __future__ import annotations
 

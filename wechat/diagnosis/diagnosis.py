@@ -1,6 +1,6 @@
-"""Why an order stands where it stands, from our record, what WeChat says of it now, and the messages it sent.
+"""Explain the current state of an order, from our record, a query of WeChat made now, and the notifications that came.
 
-Looking changes nothing: WeChat's word is shown here, and only a query applies it. ``explain`` is pure.
+Nothing is changed: what WeChat answers is shown here, and only ``query`` applies it. ``explain`` is pure.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the service cannot do right now, though it runs: keys, token, clock, certificates, notifications, WeChat.
+"""Checks of what a running service may be unable to do: keys, token, clock, certificates, notifications, WeChat.
 
-A check that fails makes the service *degraded*. It still answers and still takes notifications, so a proxy goes on
-sending; it is *down* only when it can do nothing, which the probes of the stores tell.
+A check that fails makes the service *degraded*: it still answers and still takes notifications, so a proxy goes on
+sending requests. It is *down* only when it can do nothing, which the probes of the stores tell.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Clauses about payments that WeChat's browser did not start, as the payer's page reported them."""
+"""Findings about payments that WeChat's browser did not start, as the payer's page reported them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clauses about money that went back: what arrived, what is on its way, what did not work."""
+"""Findings about refunds: succeeded, in progress, failed."""
 
 from __future__ import annotations
 

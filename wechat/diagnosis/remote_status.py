@@ -1,4 +1,4 @@
-"""Clauses about WeChat's word of this moment, where it is missing or contradicts our record."""
+"""Findings about the query of WeChat made now: it failed, or it contradicts our record."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What is known of an order, and what a sentence about it is made of. Pure values.
+"""The input of a diagnosis (``OrderSnapshot``) and one part of its text (``Finding``). Pure values.
 
-Times are Beijing's, with the date where it is not today's.
+Times are in Beijing time, with the date unless it is today.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Clauses about orders that are not paid here: open, or closed."""
+"""Findings about orders that are not paid here: open, or closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A call to WeChat or of WeChat: as it went over the wire, and as it is kept for people. Pure values."""
+"""A request to WeChat, or a notification from WeChat: as it was sent, and as it is stored. Pure values."""
 
 from __future__ import annotations
 

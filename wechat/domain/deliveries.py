@@ -1,7 +1,7 @@
-"""Events on their way to plugins and webhooks: one delivery for each event and target. Pure values and transitions.
+"""Deliveries: one for each event and target (a plugin or a webhook). Pure values and transitions.
 
-An order stages its events; the relay turns each into deliveries, and a delivery has a life of its own. Deliveries of
-one order to one target share an ``ordering_key`` and are made in the order of their ``sequence``.
+An order stages its events and the relay turns each into deliveries, which change state independently of the order.
+Deliveries of one order to one target share an ``ordering_key`` and are made in the order of their ``sequence``.
 """
 
 from __future__ import annotations

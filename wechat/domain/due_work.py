@@ -1,7 +1,7 @@
-"""Taking what is due in an order: its own check, and refunds whose date has come. Pure transitions.
+"""Claim what is due in an order: its own check, and refunds whose date has come. Pure transitions.
 
-Each part carries its own date and its own lease token. Whoever takes a part moves its date ahead, so a process that
-dies leaves a date that comes again.
+Each part has its own date and its own lease token. Claiming a part moves its date ahead; where the process dies, the
+part is due again at that date.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What states and events are called where people read them: the word alone on the console, with the code itself in
-brackets on the command line and in support files, 已支付（SUCCESS）."""
+"""Names of states and events for readers. The console shows the name alone; the command line and support files add the
+code in brackets, 已支付（SUCCESS）."""
 
 from __future__ import annotations
 

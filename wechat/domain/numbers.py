@@ -1,4 +1,5 @@
-"""Numbers that belong to one order and never to another, and keys that stand for one request. Pure values."""
+"""``NumberUse``: which order a refund number or a transaction belongs to. ``Claim``: which request holds a key. Pure
+values."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Refunds within their order: reserve, send, apply what WeChat says, refuse. Pure transitions.
 
-A refund that is requested is reserved by being there: the refunds of a payment that still count never add up to more
-than the payment. Whoever sends, queues or refuses one holds its lease. Only a verified no, or WeChat's own end, gives
-the reservation back.
+A stored refund reserves its amount: the refunds of a payment that count never add up to more than the payment. A worker
+needs the lease of a refund to send, queue or refuse it. The amount is released only by a verified refusal, by WeChat's
+CLOSED, or by cancelling a refund that WeChat does not have.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A notification that was refused, as it is kept for the operator. Pure values.
+"""A refused notification as it is stored for the operator. Pure values.
 
-Each reason has a fixed number of places, so what is kept is bounded by count and by bytes, and a flood that is refused
-for one reason takes no place of another's. Messages that name an order of ours have places of their own, two for each
-order, and the first messages of a reason stay: a flood hides neither a genuine message nor how it began.
+Each reason has a fixed number of places, so what is stored is bounded in count and bytes, and many messages of one
+reason never replace those of another. Messages that name an order of ours have places of their own, two for each order,
+and the first messages of a reason stay. So a flood of forged messages hides neither a genuine one nor how it began.
 """
 
 from __future__ import annotations

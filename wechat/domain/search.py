@@ -1,9 +1,9 @@
-"""What orders are found by: the keys that are stored with an order, and what a typed text may mean. Pure values.
+"""Search keys of orders: the keys that are stored with an order, and what a typed text may mean. Pure values.
 
-A key is a number as it is, or one of these with a sign in front that no number has: the last six characters of an
+A key is a number as it is, or one of these with a prefix that never occurs in a number: the last six characters of an
 order's or a transaction's number (``~``), a payer's openid (``@``), the total in fen (``¥``), a word of the description
 or of attach (``"``), a choice of channel, trade type and state (``#``), a large amount that the total reaches (``≥``).
-Chinese has no spaces, so each two letters that stand side by side are a word.
+Chinese has no spaces, so each two adjacent characters are a word.
 """
 
 from __future__ import annotations

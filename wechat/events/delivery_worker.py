@@ -1,7 +1,7 @@
-"""Delivering events to one target: each at least once, an order's in their order, with retries over three days.
+"""Deliver events to one target: each at least once, those of an order in sequence, with retries over three days.
 
-A delivery of which an earlier one of the same order is pending is blocked, and unblocked when that ends. Targets share
-nothing: one that is down delays nobody else.
+A delivery is blocked while an earlier one of the same order is pending. Targets share nothing: one that is down delays
+no other.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Notifications of other kinds (coupons, complaints, payment scores) as events, for whoever asks for them.
+"""Notifications of other kinds (coupons, complaints, payment scores) as events for the targets that subscribe to them.
 
-They are about no order of ours, so nothing stages them: their deliveries are stored before WeChat is answered. WeChat
-repeats what is not answered, and each delivery is identified by the notification and its target.
+They are about no order of ours, so no order stages them: their deliveries are stored before WeChat is answered. WeChat
+repeats what is not answered, and a delivery is identified by the notification and its target.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The relay: turns the events that orders have staged into one delivery for each target that wants them.
+"""The relay: turn the events that orders have staged into one delivery for each target that subscribes to them.
 
-An order that this process changed is handed out at once, by the process that knows of it. The others are found by date:
-what a killed process has left is handed out by another one after a few seconds. Every step can be repeated: a delivery
-is identified by its event and target.
+The process that changed an order hands its events out at once. Others are found by date: what a killed process has left
+is handed out by another one after a few seconds. Every step may be repeated: a delivery is identified by its event and
+target.
 """
 
 from __future__ import annotations

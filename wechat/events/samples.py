@@ -1,4 +1,4 @@
-"""Events that no order stands behind, to try a receiver with. Each says so: ``data.test`` is true."""
+"""Sample events without a real order, to test a receiver. In each, ``data.test`` is true."""
 
 from __future__ import annotations
 

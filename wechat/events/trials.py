@@ -1,4 +1,4 @@
-"""What a developer needs of webhooks: a test event to one of them, and the signature that one would have got."""
+"""Send a test event to a webhook, or sign a payload as for that webhook."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Events to the merchant's own addresses, as Standard Webhooks 1.0.0 has it.
+"""Deliver events to the merchant's own addresses, as Standard Webhooks 1.0.0 describes it.
 
 Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 
-The way out here is not the one to WeChat: the addresses are other people's, so each is checked at the moment of
-connecting, when a name has become the very address that is dialled and no second look-up can swap it. Redirects are not
-followed, answers are not read, and no address is logged.
+Unlike WeChat's, these addresses are not trusted. Each is checked when the connection is made, on the very IP address
+that is used, so that a second look-up of the name cannot change it. Redirects are not followed, answers are not read,
+and no address is logged.
 """
 
 from __future__ import annotations

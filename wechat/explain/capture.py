@@ -1,6 +1,6 @@
-"""HTTP messages as people have them: dumps, ``curl -i``, ``curl -v``, a curl command, a log line, a JSON document.
+"""Parse HTTP messages from dumps, ``curl -i``, ``curl -v``, a curl command, a log line or a JSON document.
 
-What is read is never believed, only explained: where a text can be read in several ways, every reading is kept.
+What is parsed is not trusted, only explained. Where a text can be read in several ways, every reading is kept.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From what was found to what is said."""
+"""Build the explanation from the result of the search and the slips it found."""
 
 from __future__ import annotations
 

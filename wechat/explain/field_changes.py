@@ -1,4 +1,4 @@
-"""What people do to named values before they sign them, or after."""
+"""Common mistakes in named fields that are signed, as variants to try."""
 
 from __future__ import annotations
 

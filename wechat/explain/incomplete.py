@@ -1,4 +1,4 @@
-"""What keeps a message from being judged: it was cut off, or a logger masked parts of it."""
+"""Detect messages whose signature cannot be judged: cut off, or masked in parts by a logger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a signed message, and what is said of it. Pure values."""
+"""The input (``Keys``, ``Kind``) and the result (``Explanation``, ``Slip``) of explaining a signature. Pure values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A text without what a logger, a library or a page put around it: each rewriting is one more way to read it."""
+"""Remove what a logger, a library or a page has put around a text. Each result is one more reading to try."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way in: what a text is, whether its signature is right, and if not, which slip made it wrong."""
+"""Entry point: recognise what a text is, check its signature, and name the slip where it is wrong."""
 
 from __future__ import annotations
 

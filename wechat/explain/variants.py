@@ -1,4 +1,4 @@
-"""The ways in which people get addresses, bodies, times and nonces wrong, each as values to try."""
+"""Common mistakes in addresses, bodies, times and nonces, as values to try."""
 
 from __future__ import annotations
 

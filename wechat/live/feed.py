@@ -1,13 +1,14 @@
-"""What happens, as pages that are open want to know it: orders that are new or have changed, and alarms.
+"""The live feed of open console pages: which orders are new or have changed, and that alarms have.
 
 Changes of this process arrive at once. Those of other processes at the same store are looked for while somebody
 watches: new orders, payments, refunds, and everything about an order whose page is open. An order that another process
-closes is seen when its page is open, and in lists with the next page.
+closes is seen when its page is open, and in lists when their next page is loaded.
 
-A watcher is told what to look at again, never what it holds: each page reads with its own reader's permissions.
+A watcher is told what to read again, never the content: each page reads with its own reader's permissions.
 
 This is not the feed of ``wechat.support.news``, which says what happened and may lose some of it: it hears of other
-processes through Redis, and of nothing while Redis is away. A page has to end up right, so here the store is read.
+processes through Redis, and of nothing while Redis does not answer. A page has to end up correct, so the store is read
+here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether refusals for one reason go on, so that somebody has to look."""
+"""Detect that notifications go on being refused for one reason, which raises an alarm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One order for one request, however often it comes."""
+"""Store a new order idempotently: a request that is repeated gets the same order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told of a change of an order to those who watch."""
+"""Publish live news of a change of an order."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Keys: ours, read from PEM with an answer to "what is this file?", and WeChat Pay's, in one ring by serial.
+"""Load the merchant's key pair from PEM, and keep WeChat Pay's keys by serial number in a ``KeyRing``.
 
 A ring may hold the WeChat Pay public key (``PUB_KEY_ID_…``), platform certificates (hex serials) or, while a merchant
-switches, both. Certificates are fetched in the background, replaced only after a full success, and never cleared.
+switches, both. Certificates are fetched in the background, replaced only after a full success, and never removed all at
+once.
 
 Sources: https://pay.weixin.qq.com/doc/v3/merchant/4012551764 (certificates), .../4012153196 (public key).
 """

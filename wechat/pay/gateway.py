@@ -1,4 +1,4 @@
-"""What both generations of WeChat Pay can do, in one protocol, and what they share in building it."""
+"""The protocol of a gateway to WeChat Pay, the same for APIv2 and APIv3, and what both need to build one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a key file is, whatever people were given or made of it, and the command that turns it into what is needed.
+"""Recognise what a key file contains, and name the command that converts it into what is needed.
 
 WeChat Pay hands out apiclient_key.pem (PKCS#8), apiclient_cert.pem, apiclient_cert.p12 (its password is the merchant
 number) and pub_key.pem. Source: https://pay.weixin.qq.com/doc/v3/merchant/4013053053 (商户API证书).

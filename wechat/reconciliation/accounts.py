@@ -1,7 +1,7 @@
-"""The books in double entry: what a day, or one order of it, does to the merchant's accounts.
+"""The double-entry ledger: the postings of a day, or of one order of it.
 
-Pure functions over what the lines of a bill add up to. Each event debits and credits the same amount, so the debits of
-any ledger equal its credits; the wallet's balance is what WeChat settles.
+Pure functions over the sums of a bill's lines. Each event debits and credits the same amount, so the debits of any
+ledger equal its credits; the balance of the wallet is what WeChat settles.
 """
 
 from __future__ import annotations

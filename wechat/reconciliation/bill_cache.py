@@ -1,7 +1,7 @@
 """Verified bills on disk: fetched once, kept for some days, shared by reconciliation, ledger and downloads.
 
-What WeChat sends is read whole before it gets its name here: half a bill, or an error that came as one, is not there
-the next time, and WeChat is asked again.
+A bill gets its final file name only after it was read and verified completely. So an incomplete bill, or an error in
+place of one, is never found there: WeChat is asked again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A day's bill and our own entries side by side on disk, for the time of one reconciliation.
+"""Match a day's bill with our own entries on disk, for the time of one reconciliation.
 
 A million lines do not belong in memory, and a day's matching does not belong in the orders' database: SQLite, which
-comes with Python, keeps both sides in a temporary file and joins them by number. The file lives as long as the run, so
-a run that dies leaves nothing that the next one could trip over. Methods block; callers use a thread. See ADR 12.
+comes with Python, keeps both sides in a temporary file and joins them by number. The file is deleted with the run, so a
+run that dies leaves nothing that affects the next. Methods block; callers use a thread. See ADR 12.
 """
 
 from __future__ import annotations

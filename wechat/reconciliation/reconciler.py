@@ -1,8 +1,8 @@
-"""Reconciling a Beijing day: WeChat's bill against our orders and refunds, line by line.
+"""Reconcile a Beijing day: WeChat's bill against our orders and refunds, line by line.
 
-A run books differences and nothing else: it never moves money. It may be repeated, may die at any line, and may meet
-another run, because a difference is identified by what it says. What an earlier run found and this one does not, is
-gone.
+A run stores differences and nothing else: it never moves money. It may be repeated, may die at any line, and may run
+beside another one, because a difference is identified by its content. Differences that a run does not find again are
+cleared.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What an operator may do about a difference. Money moves only on WeChat's verified answers, never on a bill.
+"""What an operator can do about a difference. Money moves only on WeChat's verified answers, never on a bill.
 
-A difference counts as repaired when the comparison that found it finds it no more.
+A difference is repaired when a new comparison no longer finds it.
 """
 
 from __future__ import annotations

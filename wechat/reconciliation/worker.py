@@ -1,7 +1,7 @@
-"""Reconciles each day on the next one, without being asked.
+"""Reconcile each day automatically on the next one.
 
-A day is a due-dated document; any number of processes may run this, a lease decides who does it. Days on which no
-process ran are caught up with.
+A day is a stored document with a due date; any number of processes may run this, and a lease decides which one does it.
+Days on which no process ran are done later.
 """
 
 from __future__ import annotations

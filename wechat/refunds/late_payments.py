@@ -1,7 +1,7 @@
-"""Late, duplicate and third-party payments: money for which no goods are given.
+"""Exceptional payments: after the close, duplicate, or by another payer. No goods are given for them.
 
-It is recorded, and the operator is told, in any case. What happens then is a policy: it is returned automatically, or
-a person decides. Either way the order's timeline says so.
+Such a payment is always recorded, and the operator is always told. What follows is a setting: it is refunded
+automatically, or a person decides. The order's timeline says which.
 """
 
 from __future__ import annotations

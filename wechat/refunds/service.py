@@ -1,8 +1,9 @@
-"""Refunding: reserve, send, query; never more than was paid, and never under a second number.
+"""Refunds: reserve, send, query; never more than was paid, and never under a second number.
 
-A refund is requested within its order's document, which reserves its amount. ``next_check_at`` doubles as its lease's
-end: whoever works on it has moved that date ahead and holds the lease's token. A process that dies between any two
-steps leaves a date that comes, and ``advance`` goes on from there. A reservation is released only on a sure no.
+A refund is requested within its order's document, which reserves its amount. ``next_check_at`` is also the end of its
+lease: a worker has moved that date ahead and holds the lease's token. Where a process dies between any two steps, the
+refund is due again at that date and ``advance`` goes on from there. A reservation is released only when it is certain
+that WeChat does not refund.
 """
 
 from __future__ import annotations

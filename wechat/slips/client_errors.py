@@ -1,4 +1,5 @@
-"""What becomes of a page's report that WeChat's browser refused: log, metric, the order's timeline, and the reason."""
+"""Handle a page's report that WeChat's browser refused to start a payment: log, metric, the order's timeline, the
+reason."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Find out, beside the service's work, which slip made a signature wrong.
+"""Find the slip that made a signature wrong, in the background.
 
-Trying every slip takes up to two seconds of CPU, and outsiders choose the messages. So one message is examined at a
-time, in a thread, and one a minute for each reason; what comes meanwhile is left out. No answer waits for it.
+Trying every slip takes up to two seconds of CPU, and anybody can send a message. So one message is examined at a time,
+in a thread, and one a minute for each reason; others that arrive meanwhile are skipped. No answer waits for it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""What orders add up to in a span of time. Pure values; amounts are fen, times aware UTC.
+"""Sums over the orders of a span of time. Pure values; amounts are fen, times aware UTC.
 
-The same rules as the books: a payment counts when WeChat dates it, with the order's whole price, coupons included; a
-refund counts when it was last sent, unless its money stayed. So a day's figures equal the day's own side in the books.
+The rules are those of reconciliation: a payment counts at WeChat's time of payment, with the order's whole price,
+coupons included; a refund counts at the time it was last sent, unless it is closed or refused. So a day's figures equal
+our side of its reconciliation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Refusing calls at once while WeChat is known to hang, so that not everybody waits for what nobody gets."""
+"""A circuit breaker: after several timeouts in a row, calls to WeChat fail at once for a while instead of waiting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys that the first to come has: an Idempotency-Key, a payer's open basket."""
+"""Claims of an Idempotency-Key or of a payer's open basket: the first request that claims a key holds it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When WeChat was last heard of, and by how much its clock differs from this machine's."""
+"""The time of WeChat's last answer, and the difference between its clock and this machine's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A proof that two programs have the same session secret, without showing it: so is a service told from another one."""
+"""Prove that two programs have the same session secret, without sending it: so ``doctor`` recognises this service."""
 
 from __future__ import annotations
 

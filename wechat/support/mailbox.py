@@ -1,4 +1,4 @@
-"""News that wait for one reader, who may be slow: so many at most."""
+"""A bounded queue for one reader that may be slow; the oldest item is dropped when it is full."""
 
 from __future__ import annotations
 

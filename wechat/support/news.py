@@ -1,4 +1,4 @@
-"""The source of news inside a process. While nobody listens, publishing is one look at an empty collection."""
+"""Publish live news inside a process. Without listeners, publishing costs almost nothing."""
 
 from __future__ import annotations
 

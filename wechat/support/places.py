@@ -1,4 +1,4 @@
-"""Values of which only so many are kept for each group, though anybody may cause more of them."""
+"""Bounded storage: a fixed number of places for each group; when they are full, the oldest value is replaced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often something may be done that others can provoke: a log line, a stored copy, a message to a person."""
+"""Rate limits for what outsiders can cause: a log line, a stored copy, a message to a person."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """The one loop that changes stored values: read, apply a pure transition, replace by compare-and-set, or start over.
 
-Whoever loses the race against another writer, or the answer to a write, reads again. Each document keeps the ids of its
-latest writes: where one of ours is among them, it happened. Where none is, it is unknown, because a write may still
-arrive; so the loop goes round with the revision that it reads now, and a late write loses against that.
+Where another writer was faster, or the answer to a write was lost, the value is read again. Each document keeps the ids
+of its latest writes: where one of ours is among them, it happened. Where none is, the outcome is unknown, because the
+write may still arrive; so the loop starts over with the revision that it reads now, and a write that arrives late
+fails, because the revision has changed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What a value must be, in both languages, out of pydantic's faults.
+"""Translate pydantic's errors into sentences in both languages that say what a value must be.
 
-Validators of ours raise ``Needs`` with a sentence of their own; pydantic's own faults are told by their type.
+Validators of ours raise ``Needs`` with their own sentence; pydantic's errors are translated by their type.
 """
 
 from __future__ import annotations

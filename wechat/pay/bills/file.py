@@ -1,7 +1,8 @@
-"""A bill on its way to a file: unzipped, counted and hashed piece by piece, and gone again if anything is wrong.
+"""Write a bill to a file while it is downloaded: unpack, count lines, hash. The file is deleted where anything is
+wrong.
 
-Nothing here grows with the bill: a piece of the download makes pieces of ``PIECE`` bytes at most, and an archive that
-unpacks to more than ``MOST`` bytes is stopped there.
+Memory does not grow with the bill: a piece of the download is unpacked into pieces of ``PIECE`` bytes at most, and an
+archive that unpacks to more than ``MOST`` bytes is refused.
 """
 
 from __future__ import annotations
