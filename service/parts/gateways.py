@@ -14,7 +14,7 @@ from wechat.domain.money import Fen
 from wechat.domain.orders import Order, TradeType
 from wechat.domain.ports import Runtime, Telemetry
 from wechat.pay.bills.gateways import BillGateway, V2Bills, V3Bills
-from wechat.pay.certificates import Certificates, KeyRing, PlatformKey, load_public_key, load_signer
+from wechat.pay.certificates import CertificateRole, Certificates, KeyRing, PlatformKey, load_public_key, load_signer
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.expiry import ExpiryWatch
 from wechat.pay.gateway import ApiContext, Gateway, Merchant, RefundGateway
@@ -41,7 +41,7 @@ class Pay:
     background: list[Certificates | ExpiryWatch] = field(default_factory=list)
     closing: list[Transport] = field(default_factory=list)
     ring: KeyRing | None = None
-    ends: dict[str, datetime] = field(default_factory=dict)
+    ends: dict[CertificateRole, datetime] = field(default_factory=dict)
 
 
 def build(settings: Settings, transport: Transport, runtime: Runtime) -> Pay:
@@ -95,7 +95,7 @@ def _add_v2(built: Pay, v2: V2Settings, wire: ApiContext, merchant: Merchant, te
     built.bills[Api.V2] = V2Bills(wire, merchant, key, sign_type, secure=secure)
     if secure and v2.client_cert:
         built.closing.append(secure.transport)
-        built.ends["client certificate"] = describe_certificate(v2.client_cert.get_secret_value()).ends_at
+        built.ends[CertificateRole.CLIENT] = describe_certificate(v2.client_cert.get_secret_value()).ends_at
 
 
 def _secure(v2: V2Settings, wire: ApiContext, telemetry: Telemetry) -> ApiContext | None:
@@ -113,7 +113,7 @@ def _add_v3(built: Pay, v3: V3Settings, wire: ApiContext, merchant: Merchant, ru
     cipher = AeadCipher(*(key.get_secret_value() for key in (v3.key, v3.other_key) if key))
     ring = built.ring = KeyRing(wire.clock, load_platform_key(v3))
     if signer.ends_at:
-        built.ends["merchant certificate"] = signer.ends_at
+        built.ends[CertificateRole.MERCHANT] = signer.ends_at
     gateway = V3Gateway(wire, merchant, signer, cipher, ring)
     built.gateways[Api.V3] = gateway
     built.refunds[Api.V3] = V3Refunds(gateway)

@@ -11,9 +11,10 @@ import structlog
 from tests.support.clock import ManualClock
 from tests.support.keys import START, YEAR
 from tests.support.runtime import RecordedTelemetry, a_runtime
+from wechat.pay.certificates import CertificateRole
 from wechat.pay.expiry import ExpiryWatch
 
-ENDS = {"merchant certificate": START + YEAR}
+ENDS = {CertificateRole.MERCHANT: START + YEAR}
 
 
 class Day:

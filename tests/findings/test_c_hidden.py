@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ from wechat.domain.facts import Api, Received, RefundState, RemoteState, Transac
 from wechat.domain.metrics import Metric
 from wechat.domain.orders import Order, TimelineEntry, TradeState
 from wechat.notifications.refusals import RefusedMessage
+from wechat.pay.certificates import CertificateRole
 from wechat.support.contact import Contact
 from wechat.support.transport import Transport
 
@@ -538,16 +539,17 @@ async def test_c2_refusals_that_go_on_degrade_and_raise_an_alarm_that_is_listed_
 
 @pytest.mark.parametrize(("days", "ok"), [(-1, False), (7, False), (8, True)])
 def test_c2_a_certificate_that_ends_soon_is_seen(days: int, *, ok: bool) -> None:
-    health_fixture = HealthFixture({"merchant certificate": NOW + timedelta(days=days)})
+    health_fixture = HealthFixture({CertificateRole.MERCHANT: NOW + timedelta(days=days)})
     [check] = [check for check in health_fixture.health.checks() if check.name == "certificates"]
     assert check.ok is ok
-    assert "merchant certificate" in check.text.en
+    assert "the merchant API certificate end" in check.text.en
+    assert "商户API证书" in check.text.zh
 
 
 class HealthFixture:
     """The checks over a core in memory."""
 
-    def __init__(self, ends: dict[str, Any] | None = None) -> None:
+    def __init__(self, ends: dict[CertificateRole, datetime] | None = None) -> None:
         self.clock = ManualClock(NOW)
         self.backend = Backend(self.clock)
         self.core = Core(self.backend)

@@ -37,6 +37,7 @@ from wechat.orders.requests import CheckoutRequest, CreateOrderRequest
 from wechat.pay import codes
 from wechat.pay.bills.gateways import V2Bills
 from wechat.pay.bills.parser import BillKind, trade_lines
+from wechat.pay.certificates import CertificateRole
 from wechat.pay.expiry import ExpiryWatch
 from wechat.support.transport import Request, Transport
 
@@ -234,7 +235,7 @@ def test_a_bill_is_read_by_the_names_of_its_columns_and_in_fen() -> None:
 @pytest.mark.parametrize(("days", "alarms"), [(59, 0), (6, 1), (-1, 1)])
 def test_a_certificate_does_not_end_in_silence(days: int, alarms: int) -> None:
     clock, telemetry = ManualClock(NOW), RecordedTelemetry()
-    ends = {"merchant certificate": NOW + timedelta(days=days)}
+    ends = {CertificateRole.MERCHANT: NOW + timedelta(days=days)}
     ExpiryWatch(lambda: ends, a_runtime(clock, telemetry=telemetry)).check()
     assert telemetry.raised == alarms * [("certificate_ends", "merchant certificate")]
 

@@ -25,9 +25,10 @@ from wechat.domain.errors import (
 )
 from wechat.domain.metrics import Metric
 from wechat.domain.ports import Clock, Runtime
+from wechat.domain.times import beijing, beijing_day
 from wechat.notifications.reasons import REASONS
 from wechat.notifications.receiver import NotificationReceiver
-from wechat.pay.certificates import KeyRing
+from wechat.pay.certificates import CertificateRole, KeyRing
 from wechat.pay.codes import ORDER_NOT_EXIST
 from wechat.pay.expiry import ALARM_DAYS, days_left
 from wechat.support.contact import Contact
@@ -41,6 +42,13 @@ CLOCK_OFF_S = 60.0
 """WeChat refuses what is dated five minutes off, and so does this service."""
 OWN_ALARM = "certificates"
 """The check whose cause has an alarm that says more: see ``wechat.pay.expiry``."""
+CERTIFICATE_NAMES: Mapping[CertificateRole, Bilingual] = {
+    CertificateRole.PLATFORM: Bilingual("微信支付平台证书", "the WeChat Pay platform certificate"),
+    CertificateRole.MERCHANT: Bilingual("商户API证书", "the merchant API certificate"),
+    CertificateRole.CLIENT: Bilingual(
+        "商户API证书（pay.v2.client_cert）", "the merchant API certificate (pay.v2.client_cert)"
+    ),
+}
 ASK_EVERY_S = 30.0
 """How long the answers to questions that are asked for a check are good."""
 ASK_S = 4.0
@@ -66,7 +74,7 @@ class Sources:
     tokens: Tokens
     contact: Contact
     receiver: NotificationReceiver
-    ends: Mapping[str, datetime]
+    ends: Mapping[CertificateRole, datetime]
     ask: Callable[[], Awaitable[object]]
     machine: Clock
 
@@ -199,10 +207,11 @@ class Health:
         ends = dict(self._sources.ends) | dict(self._sources.ring.ends if self._sources.ring else {})
         if not ends:
             return Check("certificates", True, Bilingual("没有会过期的证书", "none that ends"))
-        name, first = min(ends.items(), key=lambda entry: entry[1])
-        told = Bilingual(f"{name} 将于 {first:%Y-%m-%d} 过期", f"{name} ends on {first:%Y-%m-%d}")
+        role, first = min(ends.items(), key=lambda entry: entry[1])
+        name, day = CERTIFICATE_NAMES[role], beijing_day(first)
+        told = Bilingual(f"{name.zh}将于 {day} 过期", f"{name.en} ends on {day}")
         if first <= now:
-            told = Bilingual(f"{name} 已于 {first:%Y-%m-%d} 过期", f"{name} ended on {first:%Y-%m-%d}")
+            told = Bilingual(f"{name.zh}已于 {day} 过期", f"{name.en} ended on {day}")
         return Check("certificates", days_left(first, now) > ALARM_DAYS, told)
 
     def _check_clock(self) -> Check:
@@ -220,10 +229,9 @@ class Health:
     def _check_notifications(self) -> Check:
         """Refusals that go on are trouble; that nobody has paid yet is not."""
         last, streaks = self._sources.receiver.last_accepted_at, self._sources.receiver.refusals.streaks.ongoing()
-        known = f"{last:%Y-%m-%dT%H:%M:%SZ}" if last else ""
-        since = Bilingual(
-            f"最近一次接受：{known or '启动以来没有'}", f"last accepted {known}" if known else "none since the start"
-        )
+        since = Bilingual("启动以来没有接受过", "none accepted since the start")
+        if last:
+            since = Bilingual(f"最近一次接受：{beijing(last)}", f"last accepted {beijing(last)} Beijing time")
         if not streaks:
             return Check("notifications", True, since)
         why = "、".join(REASONS[reason].text.zh for reason in streaks)

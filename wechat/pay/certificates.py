@@ -14,6 +14,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import cast
 
 import structlog
@@ -41,6 +42,14 @@ OTHERS = ("AEAD_SM4_GCM",)
 UNKNOWN_SERIAL_REST = timedelta(minutes=10)
 
 log = structlog.get_logger("wechat.certificates")
+
+
+class CertificateRole(StrEnum):
+    """A certificate whose end is watched, as logs and alarms name it."""
+
+    PLATFORM = "platform certificate"
+    MERCHANT = "merchant certificate"
+    CLIENT = "client certificate"
 
 
 def load_signer(mchid: str, key_pem: str, cert_pem: str, telemetry: Telemetry) -> Signer:
@@ -113,11 +122,11 @@ class KeyRing:
         return (*public, *sorted(self._certificates))
 
     @property
-    def ends(self) -> Mapping[str, datetime]:
-        """When the newest platform certificate ends, by the name that people know it by; empty without one. Where the
-        public key is there too, nobody needs certificates."""
+    def ends(self) -> Mapping[CertificateRole, datetime]:
+        """The end of the newest platform certificate, by its role; empty without one, and where the public key is there
+        too, which makes certificates unnecessary."""
         moments = [key.ends_at for key in self._certificates.values() if key.ends_at]
-        return {"platform certificate": max(moments)} if moments and not self._public_key else {}
+        return {CertificateRole.PLATFORM: max(moments)} if moments and not self._public_key else {}
 
     @property
     def preferred_serial(self) -> str:

@@ -10,6 +10,7 @@ import structlog
 
 from wechat.domain.ports import Runtime
 from wechat.domain.times import beijing_day
+from wechat.pay.certificates import CertificateRole
 
 WARN_DAYS, URGENT_DAYS, ALARM_DAYS = 60, 30, 7
 """The one rule on certificates: a warning in the log, an error in the log, and an alarm with a degraded health."""
@@ -26,7 +27,7 @@ def days_left(ends_at: datetime, now: datetime) -> int:
 class ExpiryWatch:
     """Looks once a day. ``ends`` says when each certificate ends, by its name."""
 
-    def __init__(self, ends: Callable[[], Mapping[str, datetime]], runtime: Runtime) -> None:
+    def __init__(self, ends: Callable[[], Mapping[CertificateRole, datetime]], runtime: Runtime) -> None:
         self._ends = ends
         self._clock = runtime.clock
         self._telemetry = runtime.telemetry
@@ -50,10 +51,10 @@ class ExpiryWatch:
         for name, ends_at in self._ends().items():
             self._warn(name, ends_at, days_left(ends_at, now))
 
-    def _warn(self, name: str, ends_at: datetime, days: int) -> None:
+    def _warn(self, name: CertificateRole, ends_at: datetime, days: int) -> None:
         if days >= WARN_DAYS:
             return
-        day = f"{ends_at:%Y-%m-%d}"
+        day = beijing_day(ends_at)
         when = f"{name} ended on {day}" if days < 0 else f"{name} ends in {days} days, on {day}"
         (log.error if days < URGENT_DAYS else log.warning)("certificate_ends", name=name, error=when)
         if days <= ALARM_DAYS:
