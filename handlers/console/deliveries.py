@@ -6,8 +6,8 @@ import json
 
 from handlers.console.lists import PAGE, ListHandler
 from handlers.console.routes import Page, console_routes
-from handlers.console.standing import delivery_standing
 from handlers.console.states import BADGES
+from handlers.console.summaries import summarize_deliveries
 from handlers.console.texts.deliveries import TEXTS
 from handlers.web.plugin import Route
 from handlers.web.services import Services
@@ -79,12 +79,14 @@ class ResendHandler(ListHandler):
         event, _, target = delivery.partition(":")
         before = [each for each in await self.services.delivery_store.of_event(event) if each.target == target]
         number = before[0].event.out_trade_no if before else ""
-        await self.audit_begin(Act.RESEND, number, delivery_standing(before), delivery)
+        await self.audit_begin(Act.RESEND, number, summarize_deliveries(before), delivery)
         try:
             [again] = await self.services.redelivery.resend(event, target)
         except CallerError as error:
             return error.text.to(self.lang)
-        await self.audit(Act.RESEND, again.event.out_trade_no, delivery_standing(before), delivery_standing([again]))
+        await self.audit(
+            Act.RESEND, again.event.out_trade_no, summarize_deliveries(before), summarize_deliveries([again])
+        )
         return ""
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from handlers.console.base import ConsoleHandler
 from handlers.console.routes import Page, console_routes
-from handlers.console.standing import delivery_standing, order_standing
 from handlers.console.states import BADGES, ORDER_STATES, TRADE_TYPES
 from handlers.console.story import open_payload, tell_story, verdict_text
+from handlers.console.summaries import summarize_deliveries, summarize_order
 from handlers.console.texts.order import TEXTS
 from handlers.web.numbers import NUMBER
 from handlers.web.plugin import Route
@@ -109,7 +109,7 @@ class QueryHandler(OrderPage):
         before = await self.services.orders.get(out_trade_no)
         with self.tell_refusal():
             order = await self.services.orders.query(out_trade_no)
-            await self.audit(Act.QUERY_ORDER, out_trade_no, order_standing(before), order_standing(order))
+            await self.audit(Act.QUERY_ORDER, out_trade_no, summarize_order(before), summarize_order(order))
             self.put_flash(self.t("queried", state=ORDER_STATES[order.trade_state].to(self.lang)))
         self.redirect(f"/console/orders/{out_trade_no}")
 
@@ -120,9 +120,9 @@ class CloseHandler(OrderPage):
     async def post(self, out_trade_no: str) -> None:
         before = await self.services.orders.get(out_trade_no)
         with self.tell_refusal():
-            await self.audit_begin(Act.CLOSE_ORDER, out_trade_no, order_standing(before))
+            await self.audit_begin(Act.CLOSE_ORDER, out_trade_no, summarize_order(before))
             order = await self.services.orders.close(out_trade_no, source="merchant", by=self.staff.name)
-            await self.audit(Act.CLOSE_ORDER, out_trade_no, order_standing(before), order_standing(order))
+            await self.audit(Act.CLOSE_ORDER, out_trade_no, summarize_order(before), summarize_order(order))
             self.put_flash(self.t("closed", state=ORDER_STATES[order.trade_state].to(self.lang)))
         self.redirect(f"/console/orders/{out_trade_no}")
 
@@ -161,9 +161,9 @@ class ResendHandler(OrderPage):
         event, target = self.get_body_argument("event"), self.get_body_argument("target", "")
         before = [each for each in await self.services.delivery_store.of_event(event) if target in ("", each.target)]
         with self.tell_refusal():
-            await self.audit_begin(Act.RESEND, out_trade_no, delivery_standing(before), f"{event} {target}".strip())
+            await self.audit_begin(Act.RESEND, out_trade_no, summarize_deliveries(before), f"{event} {target}".strip())
             again = await self.services.redelivery.resend(event, target)
-            await self.audit(Act.RESEND, out_trade_no, delivery_standing(before), delivery_standing(again))
+            await self.audit(Act.RESEND, out_trade_no, summarize_deliveries(before), summarize_deliveries(again))
             self.put_flash(self.t("resent", count=len(again)))
         self.redirect(f"/console/orders/{out_trade_no}")
 

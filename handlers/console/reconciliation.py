@@ -12,7 +12,7 @@ from urllib.parse import quote
 from handlers.console.base import ConsoleHandler
 from handlers.console.overview import money
 from handlers.console.routes import Page, console_routes
-from handlers.console.standing import difference_standing
+from handlers.console.summaries import summarize_difference
 from handlers.console.texts.reconciliation import ACCOUNTS, EVENTS, TEXTS
 from handlers.web import exports
 from handlers.web.book_files import CSV, DATE, BookFiles, read_day
@@ -139,10 +139,10 @@ class RepairHandler(ConsoleHandler):
         if action is Action.REFUND and self.services.staff.approvals.is_needed(amount):
             await self._ask_second(day, difference_id, amount)
             return
-        before = difference_standing(difference) if difference else ""
+        before = summarize_difference(difference) if difference else ""
         await self.audit_begin(Act.REPAIR, difference_id, before, action)
         after = await books.repairs.repair(day, difference_id, action, by=self.staff.name)
-        await self.audit(Act.REPAIR, difference_id, before, f"{action}: {difference_standing(after)}")
+        await self.audit(Act.REPAIR, difference_id, before, f"{action}: {summarize_difference(after)}")
         self.put_flash(self.t("repaired", status=STATUSES[after.status].to(self.lang)))
 
     async def _ask_second(self, day: date, difference_id: str, amount: Fen) -> None:

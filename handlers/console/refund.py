@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from handlers.console.base import StepUpRefused
 from handlers.console.order import PATH, OrderPage
 from handlers.console.routes import Page, console_routes
-from handlers.console.standing import order_standing, refund_standing
 from handlers.console.states import REFUND_STATES
+from handlers.console.summaries import summarize_order, summarize_refund
 from handlers.web.plugin import Route
 from handlers.web.services import Services
 from wechat.domain.approvals import AND, AT_CONSOLE, Approval, refunded_alone
@@ -62,11 +62,11 @@ class RefundHandler(OrderPage):
         approvals, before = self.services.staff.approvals, await self.services.orders.get(out_trade_no)
         if not approvals.is_needed(Fen(wanted.refund + refunded_alone(before, number))):
             told = f"{number} ¥{yuan(wanted.refund)}: {wanted.reason}"
-            await self.audit_begin(Act.REFUND, out_trade_no, order_standing(before), told)
+            await self.audit_begin(Act.REFUND, out_trade_no, summarize_order(before), told)
             refund = await request_refund(self.services, out_trade_no, wanted, self.staff.name)
             after = await self.services.orders.get(out_trade_no)
-            told = f"{order_standing(after)}; {refund_standing(refund)}: {wanted.reason}"
-            await self.audit(Act.REFUND, out_trade_no, order_standing(before), told)
+            told = f"{summarize_order(after)}; {summarize_refund(refund)}: {wanted.reason}"
+            await self.audit(Act.REFUND, out_trade_no, summarize_order(before), told)
             state = REFUND_STATES[refund.state].to(self.lang)
             self.put_flash(self.t("refund_sent", number=number, state=state))
             return
@@ -105,7 +105,7 @@ async def carry_out(services: Services, approval: Approval) -> str:
     wanted = RefundRequest.parse(dict(approval.data))
     by = f"{approval.requested_by}{AND}{approval.decided_by}"
     refund = await request_refund(services, approval.subject, wanted, by)
-    return f"{refund_standing(refund)}; {order_standing(await services.orders.get(approval.subject))}"
+    return f"{summarize_refund(refund)}; {summarize_order(await services.orders.get(approval.subject))}"
 
 
 def _status(error: CallerError | GatewayRefused) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from handlers.console.lists import PAGE, ListHandler
 from handlers.console.routes import Page, console_routes
-from handlers.console.standing import refund_standing
 from handlers.console.states import BADGES, REFUND_STATES
+from handlers.console.summaries import summarize_refund
 from handlers.console.texts.refunds import TEXTS
 from handlers.web.numbers import REFUND_NUMBER
 from handlers.web.plugin import Route
@@ -66,7 +66,7 @@ class RefundQueryHandler(ListHandler):
         before = await self.services.refunds.get(out_refund_no)
         with self.tell_refusal():
             refund = await self.services.refunds.query(out_refund_no)
-            await self.audit(Act.QUERY_ORDER, refund.out_trade_no, refund_standing(before), refund_standing(refund))
+            await self.audit(Act.QUERY_ORDER, refund.out_trade_no, summarize_refund(before), summarize_refund(refund))
             self.put_flash(self.t("queried", number=out_refund_no, state=REFUND_STATES[refund.state].to(self.lang)))
         self.redirect(f"/console/orders/{before.out_trade_no}")
 
@@ -79,9 +79,9 @@ class RefundCancelHandler(ListHandler):
     async def post(self, out_refund_no: str) -> None:
         before = await self.services.refunds.get(out_refund_no)
         with self.tell_refusal():
-            await self.audit_begin(Act.CANCEL_REFUND, before.out_trade_no, refund_standing(before))
+            await self.audit_begin(Act.CANCEL_REFUND, before.out_trade_no, summarize_refund(before))
             refund = await self.services.refunds.cancel(out_refund_no, by=f"{AT_CONSOLE}{self.staff.name}")
-            await self.audit(Act.CANCEL_REFUND, refund.out_trade_no, refund_standing(before), refund_standing(refund))
+            await self.audit(Act.CANCEL_REFUND, refund.out_trade_no, summarize_refund(before), summarize_refund(refund))
             self.put_flash(self.t("cancelled", number=out_refund_no))
         self.redirect(f"/console/orders/{before.out_trade_no}")
 
