@@ -1,7 +1,8 @@
-"""Acts that wait for a second person."""
+"""Pages of acts that wait for a second person: list them, confirm or decline one."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from urllib.parse import quote
 
 from handlers.console.base import NO_PERMISSION, ConsoleHandler
@@ -12,7 +13,7 @@ from handlers.web.plugin import Route
 from handlers.web.services import Services
 from wechat.domain.approvals import Approval, ApprovalState
 from wechat.domain.audit import Act
-from wechat.domain.errors import Forbidden
+from wechat.domain.errors import Bilingual, Forbidden
 from wechat.domain.labels import REFUND_STATES
 from wechat.domain.money import yuan
 from wechat.domain.staff import Permission
@@ -24,27 +25,28 @@ APPROVAL_ID = r"([0-9a-f]{16})"
 
 
 class ApprovalsHandler(ConsoleHandler):
-    """What waits, and what was decided lately."""
+    """Show two lists: ``waiting`` has the open approvals and the confirmed, unfinished ones that the person may resume;
+    ``decided`` has the other latest approvals, including expired ones."""
 
     texts = TEXTS
 
     async def get(self) -> None:
         approvals = self.services.staff.approvals
         waiting = [*await approvals.unfinished_of(self.staff.name), *await approvals.waiting()]
-        latest = await approvals.latest()
-        decided = [each for each in latest if each.state is not ApprovalState.WAITING and each not in waiting]
+        now = self.services.clock.now()
+        decided = [each for each in await approvals.latest() if not each.is_open(now) and each not in waiting]
         labels = {"acts": ACTS, "states": STATES, "yuan": yuan, "beijing": beijing}
-        labels |= {"page_of": page_of, "result_of": name_result}
+        labels |= {"page_of": page_of, "result_of": name_result, "state_of": lambda each: name_state(each, now)}
         self.render_console("approvals.html", waiting=waiting, decided=decided, **labels)
 
 
 class DecisionHandler(ConsoleHandler):
-    """What the handlers of a decision share."""
+    """Base class of the handlers that decide an approval."""
 
     texts = TEXTS
 
     async def check(self, approval_id: str) -> None:
-        """Raises NotFound, and Forbidden for whoever might not do the act themselves."""
+        """Raise NotFound, or Forbidden for a person who may not perform the act; the audit log notes the refusal."""
         approval = await self.services.staff.approvals.get(approval_id)
         if not self.staff.may(approval.permission):
             await self.services.staff.audit.write_refusal(self.actor, Act.DENIED, f"{approval.act} {approval.subject}")
@@ -52,7 +54,7 @@ class DecisionHandler(ConsoleHandler):
 
 
 class ConfirmHandler(DecisionHandler):
-    """Carry it out."""
+    """Confirm the act and carry it out, or resume a confirmed act that has not ended. Requires a step-up."""
 
     async def post(self, approval_id: str) -> None:
         await self.check(approval_id)
@@ -66,7 +68,7 @@ class ConfirmHandler(DecisionHandler):
 
 
 class DeclineHandler(DecisionHandler):
-    """Have it not carried out."""
+    """Decline the act; the person who asked for it can withdraw it."""
 
     async def post(self, approval_id: str) -> None:
         await self.check(approval_id)
@@ -76,14 +78,19 @@ class DeclineHandler(DecisionHandler):
 
 
 def page_of(approval: Approval) -> str:
-    """Where the act can be judged: the order, or the difference on its day."""
+    """Return the path of the page where the act can be judged: the order, or the difference on its day."""
     if approval.act is Act.REPAIR:
         return f"/console/reconciliation/{approval.data['day']}#d{approval.subject}"
     return f"/console/orders/{quote(approval.subject, safe='')}"
 
 
+def name_state(approval: Approval, now: datetime) -> Bilingual:
+    """The state's name; an approval that nobody decided in time has expired."""
+    return TEXTS["expired"] if approval.has_expired(now) else STATES[approval.state]
+
+
 def name_result(approval: Approval, lang: str) -> str:
-    """How carrying it out ended, its states in words."""
+    """Return the result of a carried-out act, with its states in words."""
     words = {**REFUND_STATES, **STATUSES}
     return " ".join(words[word].to(lang) if word in words else word for word in approval.result.split())
 

@@ -69,6 +69,10 @@ class Approval:
         """Whether a second person may still decide."""
         return self.state is ApprovalState.WAITING and now < self.decide_until
 
+    def has_expired(self, now: datetime) -> bool:
+        """Whether nobody decided in time."""
+        return self.state is ApprovalState.WAITING and now >= self.decide_until
+
     def may_resume(self, name: str, now: datetime) -> bool:
         """Whether ``name`` may go on with an act that was confirmed and has not ended: whoever confirmed it, and any
         other second person once it was cut short."""

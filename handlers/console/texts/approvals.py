@@ -1,4 +1,4 @@
-"""What the page of acts that wait for a second person says."""
+"""Texts of the page of acts that wait for a second person."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ TEXTS: Mapping[str, Bilingual] = {
     ),
     "done": Bilingual("已复核并执行：{result}", "Confirmed and carried out: {result}"),
     "failed": Bilingual("已复核，但执行失败：{result}", "Confirmed, but it could not be carried out: {result}"),
+    "expired": Bilingual("已过期，未执行", "Expired, not carried out"),
     "declined": Bilingual("已拒绝，未执行", "Declined; nothing was done"),
 }
 

@@ -211,6 +211,20 @@ async def test_a_number_of_nobodys_is_no_link(
     assert "/console/orders/" not in part
 
 
+async def test_a_refund_that_nobody_decided_is_listed_as_expired(
+    people: People, numbers: Mapping[str, str], own_simulator: SimulatorProcess
+) -> None:
+    finance, admin, number = people[Role.FINANCE], people[Role.ADMIN], numbers["plain"]
+    await ask_refund(finance, number, "4.00")
+    waiting, _, decided = (await admin.page(APPROVALS)).partition('id="decided"')
+    assert ("¥4.00" in waiting, "¥4.00" in decided) == (True, False)
+    own_simulator.control("POST", "clock", {"advance_s": DAY_S})
+    page = await eventually(admin, APPROVALS, lambda page: "已过期" in page)
+    waiting, _, decided = page.partition('id="decided"')
+    assert "¥4.00" not in waiting
+    assert re.search(rf"{number}</a>[^¥]*¥4\.00.*?>已过期，未执行<", decided)
+
+
 async def test_a_delivery_that_was_given_up_on_is_sent_again_from_the_overview(
     people: People, numbers: Mapping[str, str], own_simulator: SimulatorProcess
 ) -> None:
