@@ -1,4 +1,4 @@
-"""The own account: password, code generator, sessions."""
+"""Pages of the person's own account: password, code generator, sessions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SET_UP = f"{PATH}/totp"
 
 
 class AccountHandler(ConsoleHandler):
-    """All of it on a page."""
+    """The page of the own account."""
 
     texts = TEXTS
 
@@ -40,7 +40,7 @@ class AccountHandler(ConsoleHandler):
 
 
 class OwnPasswordHandler(ConsoleHandler):
-    """A new password. Every other session ends, and this browser gets a new one."""
+    """Set a new password. Every other session ends, and this browser gets a new session."""
 
     texts = TEXTS
 
@@ -60,7 +60,7 @@ class OwnPasswordHandler(ConsoleHandler):
 
 
 class TotpHandler(ConsoleHandler):
-    """Set up a code generator: the key is shown, and counts once a code made with it has come back."""
+    """Set up a code generator: show the key, and activate it once the person enters a code made with it."""
 
     texts = TEXTS
 
@@ -91,7 +91,7 @@ class TotpHandler(ConsoleHandler):
 
 
 class RemoveTotpHandler(ConsoleHandler):
-    """Log in without codes again, where the role may."""
+    """Remove the code generator. Raises Conflict where the role requires one."""
 
     texts = TEXTS
 
@@ -107,7 +107,7 @@ class RemoveTotpHandler(ConsoleHandler):
 
 
 class EndSessionHandler(ConsoleHandler):
-    """End one of the own sessions; whoever manages people, anybody's."""
+    """End one of the own sessions; a person who may manage people can end any session."""
 
     texts = TEXTS
 

@@ -1,4 +1,4 @@
-"""API keys: made, rotated, revoked; a secret is shown once. For administrators."""
+"""API keys: create, rotate and revoke them; a secret is shown once. For administrators."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ USUAL_OVERLAP = 24
 
 
 class KeyHandler(ConsoleHandler):
-    """What the handlers of API keys share."""
+    """Base class of the handlers of API keys."""
 
     texts = TEXTS
 
     def show_secret(self, key: ApiKey, secret: str) -> None:
-        """The one answer that has the secret in it."""
+        """Render the only page that contains the secret."""
         self.render_console("api_keys_secret.html", key=key, secret=secret)
 
 
 class KeysHandler(KeyHandler):
-    """Every key, those of the settings too, and a new one."""
+    """List every key, including those of the settings, and create one."""
 
     async def get(self) -> None:
         self.render_console(
@@ -54,7 +54,7 @@ class KeysHandler(KeyHandler):
 
 
 class RotateHandler(KeyHandler):
-    """A new secret; the old one goes on working for a while."""
+    """Create a new secret; the old secret keeps working for the chosen hours."""
 
     async def post(self, name: str) -> None:
         await self.require_step_up()
@@ -72,7 +72,7 @@ class RotateHandler(KeyHandler):
 
 
 class RevokeHandler(KeyHandler):
-    """The key works no more."""
+    """Revoke the key at once."""
 
     async def post(self, name: str) -> None:
         await self.require_step_up()

@@ -1,4 +1,4 @@
-"""The audit log: read, filtered, exported."""
+"""The audit log: list, filter and export its entries."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class AuditHandler(ConsoleHandler):
         )
 
     def chosen(self) -> Mapping[str, str]:
-        """The filters that the address has."""
+        """The filters that the address contains."""
         given = {field: self.get_query_argument(field, "").strip() for field in FIELDS}
         return {field: value for field, value in given.items() if value}
 

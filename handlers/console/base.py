@@ -1,4 +1,4 @@
-"""What every page of the console shares: who is there, what they may, the frame, and the audit log.
+"""Base class of the console's pages: the person's session, permissions, step-up, the page frame and the audit log.
 
 A page module has ``routes(services)``, a template ``templates/console/NAME.html`` that extends ``console/base.html``,
 and its texts in ``handlers/console/texts/NAME.py``, which its handlers name as ``texts``.
@@ -68,7 +68,7 @@ NO_PERMISSION = Bilingual(
 
 
 class StepUpRefused(Forbidden):
-    """Money moves only after the person has proved once more who they are."""
+    """Refuse to move money until the person has proved once more who they are."""
 
     code = "STEP_UP_REFUSED"
     text = Bilingual(
@@ -78,8 +78,7 @@ class StepUpRefused(Forbidden):
 
 
 class ConsoleHandler(PageHandler):
-    """A page of the console. ``texts``: its sentences beside the common ones; ``visit``: who is there, and in which
-    session."""
+    """A page of the console. ``texts``: its sentences beside the common ones; ``visit``: the person and the session."""
 
     texts: ClassVar[Mapping[str, Bilingual]] = {}
     visit: Visit | None = None
@@ -118,19 +117,19 @@ class ConsoleHandler(PageHandler):
         return self.staff.role in self.services.settings.console.totp_required and not self.staff.totp_secret
 
     async def find_visit(self) -> Visit | None:
-        """Who the cookie says is there."""
+        """Return the person and the session of the cookie; None without a valid session."""
         session_id = self.get_cookie(self.cookie_name)
         return await self.services.staff.sessions.find(session_id) if session_id else None
 
     def check_xsrf_cookie(self) -> None:
-        """On every write, the login too."""
+        """Require the same origin and the XSRF token for every write, the login included."""
         if self.request.method in methods(type(self)):
             self.must_be_same_origin()
             RequestHandler.check_xsrf_cookie(self)
 
     @property
     def staff(self) -> StaffMember:
-        """The person who is there."""
+        """The person who is logged in."""
         if self.visit is None:
             raise Unauthorized  # the route is not one with Access.STAFF
         return self.visit.member
@@ -147,18 +146,18 @@ class ConsoleHandler(PageHandler):
 
     @property
     def lang(self) -> str:
-        """The language that the person chose, or else the browser's."""
+        """The language that the person chose, or else the browser's preferred one."""
         chosen = self.get_cookie(LANGUAGE)
         return chosen if chosen in ("zh", "en") else preferred_language(self.request.headers.get("Accept-Language", ""))
 
     @property
     def has_stepped_up(self) -> bool:
-        """Whether the person has proved within the last minutes who they are, so that no form asks again."""
+        """Whether the person proved within the last minutes who they are, so that forms do not ask again."""
         return self.visit is not None and self.services.staff.sessions.has_stepped_up(self.visit)
 
     async def require_step_up(self) -> None:
-        """Before money moves: have the person prove once more who they are, by the form's field ``step_up`` (the
-        password, or a code), unless they did so within the last minutes. The session gets a new id.
+        """Require a proof of who the person is before money moves: the form's field ``step_up`` (the password, or a
+        code), unless they gave a proof within the last minutes. The session gets a new id.
 
         The form includes ``components/step_up.html``. Raises StepUpRefused, TooMany.
         """
@@ -179,17 +178,17 @@ class ConsoleHandler(PageHandler):
         await self.services.staff.audit.write(self.actor, act, subject, before, after)
 
     async def audit_begin(self, act: Act, subject: str, before: str = "", wanted: str = "") -> None:
-        """Note that the person has asked for ``act``, before it is done: if the process dies in between, this stays.
-        ``audit`` notes how it ended. Raises StoreUnavailable; nothing may be done then."""
+        """Note that the person asked for ``act``, before it is done: the entry remains if the process dies in between.
+        ``audit`` notes how the act ended. Raises StoreUnavailable; the caller must not act then."""
         await self.audit(Act.BEGIN, subject, before, f"{act}: {wanted}" if wanted else act)
 
     def t(self, key: str, /, **values: object) -> str:
-        """A sentence in the reader's language, with ``values`` in its places."""
+        """Return a sentence in the reader's language, with ``values`` in its placeholders."""
         text = (self.texts.get(key) or TEXTS[key]).to(self.lang)
         return text.format(**values) if values else text
 
     def render_console(self, template: str, **context: Any) -> None:
-        """Render ``templates/console/TEMPLATE`` in the frame."""
+        """Render ``templates/console/TEMPLATE`` in the page frame."""
         settings = self.services.settings
         member = self.visit.member if self.visit else None
         self.render(
@@ -214,14 +213,15 @@ class ConsoleHandler(PageHandler):
         )
 
     def show_error(self, status: int, body: Mapping[str, Any]) -> None:
-        """With a way back to the form, if it was one that asks for a proof of who sends it."""
+        """Render the error page, with a link back to the form that asked for the step-up, or to the console's start
+        page."""
         back = safe_next(self.get_body_argument("step_up_from", HOME))
         self.render_console("error.html", status=status, back=back, **body)
 
     # -- the cookies ----------------------------------------------------------------------------------------------
 
     def give_session(self, session_id: str) -> None:
-        """Put the session's id into the browser's cookie, in place of any it had."""
+        """Set the browser's session cookie to the session's id, in place of any earlier one."""
         self.set_cookie(
             self.cookie_name,
             session_id,
@@ -237,7 +237,7 @@ class ConsoleHandler(PageHandler):
 
     @property
     def cookie_name(self) -> str:
-        """Of the session's cookie."""
+        """The name of the session's cookie."""
         return SECURE + COOKIE if self.is_https else COOKIE
 
     @property
@@ -245,14 +245,14 @@ class ConsoleHandler(PageHandler):
         return self.services.settings.http.origin.startswith("https:")
 
     def put_flash(self, text: str, kind: str = "done") -> None:
-        """Have the next page say ``text``; ``kind`` is done or error."""
+        """Store ``text`` for the next page to show; ``kind`` is done or error."""
         value = json.dumps({"text": text, "kind": kind})
         self.set_signed_cookie(
             FLASH, value, path=HOME, httponly=True, samesite="Strict", secure=self.is_https, expires_days=None
         )
 
     def take_flash(self) -> Mapping[str, str] | None:
-        """What the page before this one had to say: ``text`` and ``kind``."""
+        """Return and clear the message that the previous page left: ``text`` and ``kind``; None without one."""
         raw = self.get_signed_cookie(FLASH, min_version=COOKIE_VERSION)
         if not raw:
             return None
@@ -262,16 +262,18 @@ class ConsoleHandler(PageHandler):
 
     @contextmanager
     def tell_refusal(self) -> Iterator[None]:
-        """Have the next page say why what is done in here was refused, or is not known to have been done."""
+        """Store an error message for the next page if the block raises CallerError or RemoteError, and suppress the
+        error."""
         try:
             yield
         except (CallerError, RemoteError) as error:
             self.put_flash(error.text.to(self.lang), "error")
 
-    # -- ways -----------------------------------------------------------------------------------------------------
+    # -- redirects ------------------------------------------------------------------------------------------------
 
     def ask_to_log_in(self) -> None:
-        """Lead to the login page, and from there back here; a part of a page has the whole browser led there."""
+        """Redirect to the login page, which leads back to this address; for a part of a page, redirect the whole
+        browser."""
         if self.request.headers.get("HX-Request"):
             self.set_header("HX-Redirect", LOGIN)
             self.set_status(401)
@@ -282,10 +284,10 @@ class ConsoleHandler(PageHandler):
 
     @property
     def is_partial(self) -> bool:
-        """Whether htmx asks for a part of a page."""
+        """Whether htmx requests a part of a page."""
         return "HX-Request" in self.request.headers and "HX-Boosted" not in self.request.headers
 
 
 def safe_next(target: str) -> str:
-    """``target`` if it is an address of the console, or else its start."""
+    """Return ``target`` if it is an address of the console, otherwise the console's start page."""
     return target if SAFE_NEXT.fullmatch(target) else HOME

@@ -1,4 +1,4 @@
-"""A browser's User-Agent in two words, for a person who looks through sessions."""
+"""Name the browser and system of a User-Agent in two words, for the list of sessions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LONGEST = 24
 
 
 def browser_name(user_agent: str) -> str:
-    """``Chrome · Linux``; the beginning of one that names no known browser."""
+    """Return a name such as ``Chrome · Linux``; for an unknown browser, the beginning of the User-Agent."""
     browser = next((name for mark, name in BROWSERS if mark in user_agent), "")
     system = next((name for mark, name in SYSTEMS if mark in user_agent), "")
     return " · ".join(filter(None, (browser, system))) if browser else user_agent[:LONGEST] or "—"

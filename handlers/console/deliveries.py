@@ -1,4 +1,4 @@
-"""Events on their way to receivers: how each try ended, what was sent, and sending one or many again."""
+"""Deliveries of events to receivers: how each attempt ended, what was sent, and sending one or many again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EVENT_ID = "([0-9a-f]{24})"
 
 
 class DeliveriesHandler(ListHandler):
-    """The list."""
+    """The list of deliveries."""
 
     texts = TEXTS
 
@@ -44,7 +44,7 @@ class DeliveriesHandler(ListHandler):
 
 
 class EventHandler(ListHandler):
-    """What is sent of one event, which is the same to each receiver."""
+    """The body of one event, which is the same for each receiver. Raises NotFound."""
 
     texts = TEXTS
 
@@ -59,7 +59,7 @@ class EventHandler(ListHandler):
 
 
 class ResendHandler(ListHandler):
-    """Send the chosen ones again: each ``delivery`` of the form is ``EVENT:TARGET``."""
+    """Resend the chosen deliveries: each ``delivery`` of the form is ``EVENT:TARGET``."""
 
     texts = TEXTS
 
@@ -75,7 +75,7 @@ class ResendHandler(ListHandler):
         self.redirect(PATH)
 
     async def resend(self, delivery: str) -> str:
-        """Why it could not be; empty when it could."""
+        """Resend one delivery ``EVENT:TARGET``. Return the reason if it was refused, otherwise an empty text."""
         event, _, target = delivery.partition(":")
         before = [each for each in await self.services.delivery_store.of_event(event) if each.target == target]
         number = before[0].event.out_trade_no if before else ""
@@ -91,7 +91,7 @@ class ResendHandler(ListHandler):
 
 
 class TestHandler(ListHandler):
-    """Send a test event of the form's ``type`` to its ``target``, once, and say what the receiver answered."""
+    """Send one test event of the form's ``type`` to its ``target`` and show the receiver's response."""
 
     texts = TEXTS
 

@@ -1,4 +1,5 @@
-"""The documents of this version, in both languages, without a connection: shown from their Markdown, and searched."""
+"""The documents of this version in both languages, rendered from their Markdown and searchable, without internet
+access."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ LINK = re.compile(r"^(?:\.\./(?:en|zh)/|\./)?([a-z][a-z0-9-]{1,40})\.md(#.*)?$")
 
 
 class Document(NamedTuple):
-    """``title`` is its first heading."""
+    """A document; ``title`` is its first heading."""
 
     name: str
     title: str
@@ -38,7 +39,7 @@ class Document(NamedTuple):
 
 
 class Hit(NamedTuple):
-    """Where words were found: in which document, below which heading, and the text around."""
+    """A match of a search: the document, the heading above it, the text found and the text around it."""
 
     document: Document
     heading: str
@@ -48,7 +49,7 @@ class Hit(NamedTuple):
 
 
 class DocsHandler(ConsoleHandler):
-    """The list of documents, or with ``?q=`` where the words are."""
+    """The list of documents, or with ``?q=`` the matches of a search."""
 
     texts = TEXTS
 
@@ -60,7 +61,7 @@ class DocsHandler(ConsoleHandler):
 
 
 class DocHandler(ConsoleHandler):
-    """One document."""
+    """The page of one document; 404 for an unknown name."""
 
     texts = TEXTS
 
@@ -75,14 +76,14 @@ class DocHandler(ConsoleHandler):
 
 @cache
 def read_documents(lang: str) -> Sequence[Document]:
-    """Those of a language, by title; they do not change while the service runs."""
+    """Return the documents of a language, by title. Cached: they do not change while the service runs."""
     texts = {file.stem: file.read_text(encoding="utf-8") for file in (ROOT / lang).glob("*.md")}
     found = [Document(name, _title(name, text), text) for name, text in texts.items()]
     return sorted(found, key=lambda document: document.title)
 
 
 def search(documents: Sequence[Document], query: str) -> list[Hit]:
-    """Each place with the words, whatever their case, a few of each document."""
+    """Return the places that contain ``query``, ignoring case: at most five per document and ``MOST_FOUND`` in all."""
     pattern = re.compile(re.escape(query), re.IGNORECASE)
     hits: list[Hit] = []
     for document in documents:
@@ -97,7 +98,7 @@ def search(documents: Sequence[Document], query: str) -> list[Hit]:
 
 @cache
 def render(text: str) -> str:
-    """Markdown as HTML. HTML inside it stays text; links among documents lead to their pages here."""
+    """Render Markdown as HTML. HTML inside it is escaped; links between documents lead to their pages here."""
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = markdown.parse(text)
     for token in tokens:
@@ -116,7 +117,7 @@ def render(text: str) -> str:
 
 
 def slug(heading: str) -> str:
-    """A heading as links name it: ``Upgrading from 0.1.0`` as ``upgrading-from-010``."""
+    """Return a heading's anchor: ``Upgrading from 0.1.0`` is ``upgrading-from-010``."""
     kept = re.sub(r"[^\w\- ]", "", heading.lower())
     return kept.strip().replace(" ", "-")
 

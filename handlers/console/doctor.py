@@ -1,5 +1,5 @@
-"""The doctor in the console: ``manage.py doctor``, run as a command so that it sees the machine and the settings file
-as an operator would."""
+"""The doctor in the console: runs ``manage.py doctor`` as a command, so that it checks the machine and the settings
+file as an operator would."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Checks = Sequence[dict[str, Any]]
 
 
 class DoctorHandler(ConsoleHandler):
-    """The page, and with a button's POST the checks: offline, or with WeChat asked."""
+    """The page; its POST runs the checks, either offline or with calls to WeChat."""
 
     texts = TEXTS
 
@@ -46,7 +46,8 @@ class DoctorHandler(ConsoleHandler):
 
 
 async def examine(settings: Path | None, lang: str, *, live: bool) -> Checks:
-    """What the doctor found. Raises Conflict while another one runs, StoreUnavailable when it gives no answer."""
+    """Run the doctor and return its checks. Raises Conflict without a settings file or while another run is under way,
+    StoreUnavailable when the doctor gives no answer."""
     if settings is None:
         raise Conflict(NO_FILE, code="NO_SETTINGS_FILE")
     if _running.locked():

@@ -13,10 +13,10 @@ E = TypeVar("E", bound=StrEnum)
 
 
 class ListHandler(ConsoleHandler):
-    """A page of a list. ``state`` and ``cursor`` are in its address."""
+    """A page of a list. Its address has ``state`` and ``cursor``."""
 
     def chosen(self, states: type[E]) -> E | None:
-        """The state that is asked for; None for all. Raises BadRequest."""
+        """The state in the address; None for all states. Raises BadRequest."""
         value = self.get_query_argument("state", "")
         return read_choice(states, value, "state") if value else None
 

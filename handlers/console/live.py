@@ -1,7 +1,6 @@
-"""The event stream of open pages: which order to read again, and that alarms have changed.
+"""The event stream of open pages: which order to reload, and that alarms have changed.
 
-Events carry order numbers and no content. A page reads what it shows from its own address, with its reader's
-permissions.
+Events carry order numbers and no content. A page reads the content from its own address, with its reader's permissions.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from wechat.live.feed import Notice, Topic
 
 
 class LiveHandler(Streaming, ConsoleHandler):
-    """``?topic=orders``, ``?topic=alarms``, ``?order=NUMBER``; one stream a page."""
+    """The stream of one page: ``?topic=orders``, ``?topic=alarms`` or ``?order=NUMBER``."""
 
     async def get(self) -> None:
         topics = [read_choice(Topic, each, "topic") for each in self.get_query_arguments("topic")]
@@ -29,13 +28,13 @@ class LiveHandler(Streaming, ConsoleHandler):
             await self.send_news(watcher, render)
 
     async def may_still_read(self) -> bool:
-        """Until the session ends, or the person's role does not allow it any more."""
+        """Whether the session is valid and the person's role still allows reading."""
         visit = await self.services.staff.sessions.find_by_key(self.session.key)
         return visit is not None and visit.member.may(Permission.READ)
 
 
 def render(notice: Notice) -> Iterator[Frame]:
-    """``order`` with its number, or ``alarms``."""
+    """Return the event's name and data: ``order`` with its number, or ``alarms``."""
     if notice.topic is Topic.ALARMS:
         yield "alarms", {}
     else:

@@ -1,4 +1,4 @@
-"""Log in, log out, the console's first page, and the choice of the language."""
+"""Login, logout, the console's first page, and the choice of the language."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LINK_LIFE_S = 30 * 86_400.0
 
 
 class LoginHandler(ConsoleHandler):
-    """The form, and what is typed into it."""
+    """The login form and its submission."""
 
     texts = TEXTS
 
@@ -51,7 +51,7 @@ class LoginHandler(ConsoleHandler):
         return Login(name.strip().lower(), password, code, self.client_ip, browser)
 
     async def _refuse(self, login: Login, error: CallerError) -> None:
-        """Show the form again, with one sentence whatever was wrong."""
+        """Show the form again with the same sentence for every reason."""
         text: Bilingual = error.text if isinstance(error, LoginRefused) else TEXTS["too_many"]
         if isinstance(error, LoginRefused):
             await self.services.staff.audit.write_refusal(Actor(error.name, "", self.client_ip), Act.LOGIN_REFUSED)
@@ -66,7 +66,8 @@ class LoginHandler(ConsoleHandler):
 
 
 class EnterHandler(ConsoleHandler):
-    """The link that the demo prints: logs in once, as the administrator ``demo``. No other installation has one."""
+    """The link that the demo prints: it logs in once, as the administrator ``demo``. Other installations have no such
+    link."""
 
     texts = TEXTS
 
@@ -91,7 +92,7 @@ class EnterHandler(ConsoleHandler):
 
 
 class LogoutHandler(ConsoleHandler):
-    """End this session."""
+    """End the session."""
 
     texts = TEXTS
 
@@ -104,7 +105,7 @@ class LogoutHandler(ConsoleHandler):
 
 
 class HomeHandler(ConsoleHandler):
-    """The first page that the person may see."""
+    """Redirect to the first page that the person may see."""
 
     async def get(self) -> None:
         entries = entries_for(self.staff, self.services.settings.plugin_names)
@@ -115,7 +116,7 @@ class HomeHandler(ConsoleHandler):
 
 
 class LanguageHandler(ConsoleHandler):
-    """Remember the reader's language."""
+    """Store the reader's language in a cookie."""
 
     def post(self) -> None:
         chosen = self.get_body_argument("lang", "")

@@ -1,4 +1,4 @@
-"""The console's pages in the order of its menu. A page is shown when its plugin is loaded and the role allows it."""
+"""The console's menu, in its order. A page is shown when its plugin is loaded and the role has its permission."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Lines of the menu under a heading."""
+    """Menu lines under a heading."""
 
     label: Bilingual
     entries: Sequence[Entry]
@@ -72,7 +72,7 @@ MENU = (
 
 
 def menu_for(member: StaffMember, plugins: Collection[str]) -> list[Group]:
-    """What ``member`` may see of the loaded ``plugins``; no group is empty."""
+    """Return the groups that ``member`` may see of the loaded ``plugins``; empty groups are left out."""
     shown = [
         Group(group.label, [each for each in group.entries if each.plugin in plugins and member.may(each.permission)])
         for group in MENU
@@ -81,5 +81,5 @@ def menu_for(member: StaffMember, plugins: Collection[str]) -> list[Group]:
 
 
 def entries_for(member: StaffMember, plugins: Collection[str]) -> list[Entry]:
-    """The same without headings."""
+    """Return the lines of ``menu_for`` without headings."""
     return [entry for group in menu_for(member, plugins) for entry in group.entries]

@@ -1,5 +1,5 @@
-"""Refused notifications: why, what to do, the message, verify it again and process it. Accepted notifications: how
-often each came and what it did."""
+"""Refused notifications: the reason, what to do, the message, verifying and processing it again. Accepted
+notifications: how often each arrived and its effect."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OUTCOMES = {**MISMATCHES, **VERDICTS}
 
 
 class NotificationsHandler(ListHandler):
-    """The list."""
+    """The list of refused notifications."""
 
     texts = TEXTS
 
@@ -39,7 +39,7 @@ class NotificationsHandler(ListHandler):
 
 
 class AcceptedHandler(ListHandler):
-    """Those that were accepted, whatever their order."""
+    """The list of accepted notifications, of all orders."""
 
     texts = TEXTS
 
@@ -57,7 +57,8 @@ class AcceptedHandler(ListHandler):
 
 
 class NotificationHandler(ListHandler):
-    """One of them with headers and body, and what made its signature wrong, line by line."""
+    """The page of one refused notification: headers, body, and for a complete message each slip that made its signature
+    wrong. Raises NotFound."""
 
     texts = TEXTS
 
@@ -72,7 +73,7 @@ class NotificationHandler(ListHandler):
 
 
 class VerifyHandler(ListHandler):
-    """Whether the gate takes it now; nothing is applied."""
+    """Verify the notification again and show the result; nothing is applied."""
 
     texts = TEXTS
 
@@ -87,7 +88,7 @@ class VerifyHandler(ListHandler):
 
 
 class ReplayHandler(ListHandler):
-    """Let it through the gate again, and apply it if it passes."""
+    """Verify the notification again, and apply it if it passes."""
 
     texts = TEXTS
 
@@ -104,7 +105,7 @@ class ReplayHandler(ListHandler):
 
 
 def order_page(number: str) -> str:
-    """Where the order is that a message claims to be about; empty for what is no order number."""
+    """Return the path of the order that a message claims to be about; empty if ``number`` is not an order number."""
     return f"/console/orders/{quote(number, safe='')}" if OUT_TRADE_NO.fullmatch(number) else ""
 
 

@@ -30,7 +30,7 @@ SHOWN = 4
 
 
 class OrderPage(ConsoleHandler):
-    """What the pages about one order share."""
+    """Base class of the pages about one order."""
 
     texts = TEXTS
 
@@ -54,13 +54,13 @@ class OrderPage(ConsoleHandler):
         )
 
     async def list_waiting(self, out_trade_no: str) -> list[Approval]:
-        """Refunds of the order that wait for a second person."""
+        """Return the refunds of the order that wait for a second person."""
         waiting = await self.services.staff.approvals.waiting()
         return [each for each in waiting if (each.act, each.subject) == (Act.REFUND, out_trade_no)]
 
 
 class OrderHandler(OrderPage):
-    """The page; the part that follows what happens is ``order_story.html``."""
+    """The page of an order; ``order_story.html`` is the part that live updates reload."""
 
     async def get(self, out_trade_no: str) -> None:
         case = await self.services.diagnosis.from_records(out_trade_no)
@@ -73,7 +73,7 @@ class OrderHandler(OrderPage):
 
 
 class PayerHandler(OrderPage):
-    """The payer's openid in full."""
+    """Show the payer's openid in full."""
 
     async def get(self, out_trade_no: str) -> None:
         order = await self.services.orders.get(out_trade_no)
@@ -82,7 +82,8 @@ class PayerHandler(OrderPage):
 
 
 class CallHandler(OrderPage):
-    """One call with headers, bodies and the strings that were signed; a part of the page, or a page without scripts."""
+    """The page of one recorded call: headers, bodies and signed strings. Rendered as a part for htmx, otherwise as a
+    page."""
 
     async def get(self, out_trade_no: str, call_id: str) -> None:
         order = await self.services.orders.get(out_trade_no)
@@ -92,7 +93,7 @@ class CallHandler(OrderPage):
         self.show_order(template, order, payload=open_payload(call))
 
     async def find_call(self, out_trade_no: str, call_id: str) -> Call:
-        """Raises NotFound, also for a call of another order."""
+        """Return the call. Raises NotFound, also for a call of another order."""
         stored = await self.services.insight.calls.get(call_id)
         if stored is None or stored.value.out_trade_no != out_trade_no:
             text = Bilingual(
@@ -103,7 +104,7 @@ class CallHandler(OrderPage):
 
 
 class QueryHandler(OrderPage):
-    """Query WeChat Pay and apply what it says."""
+    """Query WeChat Pay and apply the result."""
 
     async def post(self, out_trade_no: str) -> None:
         before = await self.services.orders.get(out_trade_no)
@@ -128,7 +129,7 @@ class CloseHandler(OrderPage):
 
 
 class NoteHandler(OrderPage):
-    """Add a note; ``note`` is its text."""
+    """Add the form's ``note`` to the order."""
 
     async def post(self, out_trade_no: str) -> None:
         text = self.get_body_argument("note", "")
@@ -145,7 +146,7 @@ class NoteHandler(OrderPage):
 
 
 class SupportHandler(OrderPage):
-    """All about the order in a file without personal data."""
+    """Send the order's support file: everything about it, without personal data."""
 
     async def get(self, out_trade_no: str) -> None:
         page = self.render_string(TEMPLATE, **await gather_support(self.services, out_trade_no, self.lang))
@@ -169,7 +170,7 @@ class ResendHandler(OrderPage):
 
 
 def mask_middle(openid: str) -> str:
-    """The first and the last letters."""
+    """Return ``openid`` with only its first and last letters readable; ``…`` if it is too short for that."""
     return f"{openid[:SHOWN]}…{openid[-SHOWN:]}" if len(openid) > 2 * SHOWN else "…" if openid else ""
 
 

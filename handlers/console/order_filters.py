@@ -1,4 +1,4 @@
-"""The filters of the list of orders, as they stand in its address."""
+"""The filters of the list of orders, read from its address."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What was asked for: ``values`` as they were written, by ``NAMES``; ``errors``: names of texts, by the field that
-    they belong to."""
+    """The filters of a request: ``values`` as they were written, by ``NAMES``; ``errors``: names of texts, by the field
+    that they belong to."""
 
     values: Mapping[str, str]
     wanted: OrderFilter
@@ -35,18 +35,18 @@ class Query:
 
     @property
     def narrows(self) -> bool:
-        """Whether there may be orders that are not asked for."""
+        """Whether any filter is set."""
         return any(self.values.values())
 
     def address(self, path: str, **more: str) -> str:
-        """``path`` with what is asked for, and ``more``."""
+        """Return ``path`` with the filters and ``more`` as its query string."""
         query = {name: value for name, value in (dict(self.values) | more).items() if value}
         return f"{path}?{urlencode(query)}" if query else path
 
 
 def read_query(argument: Callable[[str], str]) -> Query:
-    """The filters of a request whose arguments ``argument`` returns, empty where there is none. One that cannot be read
-    is an error and does not narrow anything."""
+    """Read the filters; ``argument`` returns a request's argument, or an empty text. A value that cannot be read
+    becomes an error and does not narrow the list."""
     values = {name: argument(name).strip()[:LONGEST_TEXT] for name in NAMES}
     errors: dict[str, str] = {}
 

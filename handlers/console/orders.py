@@ -1,4 +1,4 @@
-"""The list of orders: search, filters that live in the address, pages, rows as they happen, export."""
+"""The list of orders: search, filters in the address, pages, live rows, export."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class OrdersHandler(_OrdersHandler):
 
 
 class RowHandler(_OrdersHandler):
-    """One order as a row of the list; 204 if it does not belong into the one that is asked for."""
+    """One order as a row of the list; 204 if it does not match the filters of the address."""
 
     async def get(self, out_trade_no: str) -> None:
         query = self.read()
@@ -80,7 +80,7 @@ class RowHandler(_OrdersHandler):
 
 
 class ExportHandler(_OrdersHandler):
-    """What the filters select as a file, written while it is read."""
+    """The selected orders as a file, sent while they are read. Raises BadRequest for a filter that cannot be read."""
 
     async def get(self, kind: str) -> None:
         query = self.read()
@@ -100,9 +100,9 @@ class ExportHandler(_OrdersHandler):
             await self.flush()
 
     async def _send_xlsx(self, query: Query) -> None:
-        """The file can be sent when the last row is in it. To the page's script, which asks for that, lines are sent
-        before it that say how many rows there are so far, and an empty one; or one that begins with ``!`` and says
-        why there is no file."""
+        """Send the workbook, which is complete only with its last row. To the page's script, which asks for it by a
+        header, progress lines with the count of rows are sent first, then an empty line; or a line that begins with
+        ``!`` and says why there is no file."""
         tells = PROGRESS in self.request.headers
         self.set_header("Content-Type", XLSX)
         with tempfile.TemporaryDirectory(prefix="fenpay-export-") as directory:
@@ -130,7 +130,7 @@ class ExportHandler(_OrdersHandler):
             await self.flush()
 
     async def _refuse_rows(self, tells: bool) -> None:
-        """Raises BadRequest where nothing was sent so far."""
+        """Raise BadRequest if nothing was sent so far."""
         if not tells:
             raise BadRequest(TOO_MANY_ROWS, code="TOO_MANY_ROWS")
         await self._tell(tells, f"!{TOO_MANY_ROWS.to(self.lang)}\n")
@@ -150,7 +150,7 @@ TOO_MANY_ROWS = Bilingual(
 
 
 def order_row(order: Order, lang: str) -> list[exports.Cell]:
-    """One order, in the order of ``COLUMNS``."""
+    """Return an order's cells, in the order of ``COLUMNS``."""
     return [
         order.created_at,
         order.out_trade_no,

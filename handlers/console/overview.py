@@ -1,4 +1,4 @@
-"""The first page: today beside other days, what needs a person now, and the last days as charts."""
+"""The overview: today compared with other days, what needs a person now, and charts of the latest days."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ EVENT_ID = r"([0-9a-f]{24})"
 
 
 class OverviewHandler(ConsoleHandler):
-    """The page, or for a page that is open, its parts with the figures of now."""
+    """The page; for a page that is already open, its parts with the current figures."""
 
     texts = TEXTS
 
@@ -52,7 +52,7 @@ class OverviewHandler(ConsoleHandler):
         self.render_console("overview_parts.html" if self.is_partial else "overview.html", **page)
 
     async def _list_to_confirm(self) -> Sequence[Approval]:
-        """What waits for a second person, of those acts that this one may do."""
+        """Return the acts that wait for a second person and that this person may perform."""
         waiting = await self.services.staff.approvals.waiting()
         return [each for each in waiting if self.staff.may(each.permission)]
 
@@ -88,7 +88,7 @@ class OverviewHandler(ConsoleHandler):
 
 
 class SeenHandler(ConsoleHandler):
-    """Somebody has seen an alarm."""
+    """Mark an alarm as seen. Raises NotFound."""
 
     texts = TEXTS
 
@@ -100,7 +100,7 @@ class SeenHandler(ConsoleHandler):
 
 
 class ResendHandler(ConsoleHandler):
-    """Send an event again to those who have not got it."""
+    """Resend an event to the targets that have not received it."""
 
     texts = TEXTS
 
@@ -117,13 +117,13 @@ class ResendHandler(ConsoleHandler):
 
 
 def money(fen: int) -> str:
-    """``1800`` as ``¥18.00``, thousands apart."""
+    """Format fen: 1800 is ``¥18.00``, with separators between thousands."""
     whole, _, cents = yuan(abs(fen)).partition(".")
     return f"{'−' if fen < 0 else ''}¥{int(whole):,}.{cents}"
 
 
 def rate(figures: Figures) -> str:
-    """How many of the orders are paid, as ``95.0 %``; a dash without orders."""
+    """Return the share of orders that were paid, as ``95.0 %``; a dash without orders."""
     return f"{100 * figures.converted / figures.created:.1f} %" if figures.created else "–"
 
 
@@ -132,14 +132,14 @@ def clock_time(moment: Any) -> str:
 
 
 def page_of_alarm(alarm: Alarm) -> str:
-    """Where to go on with it; empty where it is about nothing that has a page."""
+    """Return the path of the page about the alarm's subject; empty if there is none."""
     if alarm.kind in OF_DAYS:
         return f"/console/reconciliation/{alarm.subject}"
     return f"/console/orders/{alarm.subject}" if OUT_TRADE_NO.fullmatch(alarm.subject) else ""
 
 
 def sum_groups(days: Sequence[DayFigures]) -> list[tuple[Group, Figures]]:
-    """The figures of all ``days`` by channel and trade type, the largest first."""
+    """Sum the figures of all ``days`` by channel and trade type, the largest first."""
     sums: dict[Group, Figures] = {}
     for day in days:
         for group, figures in day.groups.items():
@@ -152,7 +152,7 @@ def hours_of(day: DayFigures) -> list[Figures]:
 
 
 def chart_data(days: Sequence[DayFigures]) -> str:
-    """What the charts show, as JSON for an attribute; amounts in fen."""
+    """Return the charts' data as JSON for an HTML attribute; amounts in fen."""
     return orjson.dumps(
         {
             "days": [day.day.isoformat() for day in days],

@@ -1,4 +1,4 @@
-"""Everybody who may log in, and their sessions: for administrators."""
+"""People who may log in, and their sessions. For administrators."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ NAME = r"([0-9a-z._@-]{2,48})"
 
 
 class StaffHandler(ConsoleHandler):
-    """What the handlers of people share."""
+    """Base class of the handlers of people."""
 
     texts = TEXTS
 
     def read_role(self) -> Role:
-        """Raises BadRequest."""
+        """Return the form's role. Raises BadRequest."""
         value = self.get_body_argument("role", "")
         if value not in set(Role):
             raise BadRequest(Bilingual("请选择角色", "Choose a role"), field="role")
@@ -34,7 +34,7 @@ class StaffHandler(ConsoleHandler):
 
 
 class PeopleHandler(StaffHandler):
-    """Everybody on a page, and somebody new."""
+    """List all people, and add one."""
 
     async def get(self) -> None:
         staff = self.services.staff
@@ -60,7 +60,7 @@ class PeopleHandler(StaffHandler):
 
 
 class PersonHandler(StaffHandler, ABC):
-    """A change of one person, after a proof of who makes it. Nobody shuts themselves out."""
+    """Change one person, after a step-up. Nobody can lock themselves out."""
 
     async def post(self, name: str) -> None:
         if name == self.staff.name:
@@ -72,7 +72,7 @@ class PersonHandler(StaffHandler, ABC):
 
     @abstractmethod
     async def change(self, name: str) -> None:
-        """What the route is for. Raises NotFound, BadRequest."""
+        """Apply the change of the route. Raises NotFound, BadRequest."""
 
 
 class SetRoleHandler(PersonHandler):

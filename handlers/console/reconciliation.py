@@ -1,4 +1,8 @@
-"""The books for people: a calendar of days, a day with both sides, its differences and what to do, and files."""
+"""Reconciliation for people: a calendar of days, a day's sums of both sides, its differences and their repair, and
+files.
+
+``routes`` also registers ``refund_surplus`` as what carries out an approved REPAIR.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +52,7 @@ STATE_CLASSES = {"balanced": "good", "settled": "good", "open": "bad", "waits": 
 
 
 class CalendarDay(NamedTuple):
-    """A day of the calendar: ``state`` is a key of ``STATE_CLASSES``, ``open`` how many differences nobody settled."""
+    """A day of the calendar: ``state`` is a key of ``STATE_CLASSES``, ``open`` the number of open differences."""
 
     day: date
     state: str
@@ -56,7 +60,7 @@ class CalendarDay(NamedTuple):
 
 
 class CalendarHandler(ConsoleHandler):
-    """A month."""
+    """The calendar of a month."""
 
     texts = TEXTS
 
@@ -74,7 +78,7 @@ class CalendarHandler(ConsoleHandler):
 
 
 class DayHandler(ConsoleHandler):
-    """A day: both sides' sums, the differences, the ledger."""
+    """The page of a day: both sides' sums, the differences, the ledger."""
 
     texts = TEXTS
 
@@ -95,13 +99,13 @@ class DayHandler(ConsoleHandler):
         )
 
     async def _list_waiting(self) -> set[str]:
-        """The differences whose refund waits for a second person."""
+        """Return the differences whose refund waits for a second person."""
         waiting = await self.services.staff.approvals.waiting()
         return {each.subject for each in waiting if each.act is Act.REPAIR}
 
 
 class RunHandler(ConsoleHandler):
-    """Reconcile a day now."""
+    """Reconcile the day now."""
 
     texts = TEXTS
 
@@ -118,7 +122,7 @@ class RunHandler(ConsoleHandler):
 
 
 class RepairHandler(ConsoleHandler):
-    """Do something about a difference, in the name of the person who is there."""
+    """Repair a difference in the name of the person who is logged in."""
 
     texts = TEXTS
 
@@ -146,7 +150,7 @@ class RepairHandler(ConsoleHandler):
         self.put_flash(self.t("repaired", status=STATUSES[after.status].to(self.lang)))
 
     async def _ask_second(self, day: date, difference_id: str, amount: Fen) -> None:
-        """Store it for a second person."""
+        """Request an approval of the repair."""
         data = {"day": day.isoformat(), "by": self.staff.name}
         act = PendingAct(Act.REPAIR, Permission.REFUND, difference_id, amount, self.t("refund_surplus"), data)
         await self.services.staff.approvals.request(act, self.actor)
@@ -154,7 +158,7 @@ class RepairHandler(ConsoleHandler):
 
 
 class DayFileHandler(BookFiles, ConsoleHandler):
-    """A day's books as a file."""
+    """The reconciliation of a day as a file."""
 
     async def get(self, text: str, kind: str) -> None:
         result = await self.result(read_day(text))
@@ -163,7 +167,7 @@ class DayFileHandler(BookFiles, ConsoleHandler):
 
 
 class MonthFileHandler(BookFiles, ConsoleHandler):
-    """A month's books as a file: a line a day."""
+    """The reconciliation of a month as a file with a line per day."""
 
     texts = TEXTS
 
@@ -192,7 +196,7 @@ class MonthFileHandler(BookFiles, ConsoleHandler):
 
 
 class BillFileHandler(BookFiles, ConsoleHandler):
-    """WeChat's bill of a day as WeChat wrote it; 204 for a day of which WeChat makes none."""
+    """WeChat Pay's bill of a day, unchanged; 204 for a day for which WeChat Pay makes none."""
 
     async def get(self, text: str) -> None:
         day = read_day(text)
@@ -206,8 +210,10 @@ class BillFileHandler(BookFiles, ConsoleHandler):
 
 
 async def refund_surplus(records: BookRecords, repairs: Repairs, approval: Approval) -> str:
-    """Give back the payment that two people agreed on; the difference's status then. Where that was done under this
-    approval, but the process died before the approval said so, nothing is left to do."""
+    """Refund the payment as approved by two people; return the difference's status.
+
+    If this approval's refund was made before, and the process died before it stored so, only the status is returned.
+    """
     day, requester = date.fromisoformat(str(approval.data["day"])), f"{approval.requested_by}, "
     held = await records.difference(day, approval.subject)
     since = [line for line in held.audit if line.at >= approval.requested_at] if held else []
@@ -220,7 +226,8 @@ async def refund_surplus(records: BookRecords, repairs: Repairs, approval: Appro
 def calendar(
     first: date, last: date, held: Sequence[BookDay], open_by_day: Mapping[date, int], begin: date
 ) -> list[list[CalendarDay | None]]:
-    """The month in weeks from Monday to Sunday, with None where other months are. The books ``begin`` with a day."""
+    """Return the month in weeks from Monday to Sunday, with None for days of other months. Days before ``begin``, the
+    first day of the books, have the state ``before``."""
     days = {each.day: each for each in held}
     cells: list[CalendarDay | None] = [None] * first.weekday()
     for number in range((last - first).days + 1):
@@ -232,7 +239,7 @@ def calendar(
 
 
 def state_of(day: BookDay | None, open_count: int) -> str:
-    """How a day stands, as a key of ``STATE_CLASSES``."""
+    """Return the state of a day, a key of ``STATE_CLASSES``."""
     if day is None:
         return "not_run"
     if day.result is None:
@@ -247,14 +254,14 @@ def actions_of(difference: Difference) -> Sequence[Action]:
 
 
 def order_page(difference: Difference) -> str:
-    """Where the order is; empty where the bill names one that is not here."""
+    """Return the path of the order; empty where the bill names an order that does not exist here."""
     if difference.kind is DifferenceKind.UNKNOWN_NUMBER:
         return ""
     return f"/console/orders/{quote(difference.numbers.out_trade_no, safe='')}"
 
 
 def read_month(text: str) -> date:
-    """The month's first day. Raises BadRequest."""
+    """Return the first day of the month ``YYYY-MM``. Raises BadRequest."""
     try:
         return parse_day(f"{text}-01")
     except ValueError:
@@ -262,7 +269,7 @@ def read_month(text: str) -> date:
 
 
 def next_month(first: date) -> date:
-    """The first day of the month after."""
+    """Return the first day of the following month."""
     return (first.replace(day=28) + 4 * ONE).replace(day=1)
 
 

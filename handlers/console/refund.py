@@ -1,4 +1,7 @@
-"""The form of a refund: what is left, a number that stays, a reason, step-up, and a second person above a sum."""
+"""The refund form: the refundable amount, a fixed refund number, a reason, step-up, and a second person above a sum.
+
+``routes`` also registers ``carry_out`` as what carries out an approved REFUND.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ FIELDS = ("amount", "reason", "number")
 
 
 class RefundHandler(OrderPage):
-    """The form, and what it asks for."""
+    """The refund form and its submission."""
 
     async def get(self, out_trade_no: str) -> None:
         order = await self.services.orders.get(out_trade_no)
@@ -48,7 +51,7 @@ class RefundHandler(OrderPage):
             self.redirect(f"/console/orders/{out_trade_no}")
 
     def read_form(self, form: Mapping[str, str]) -> RefundRequest:
-        """Raises BadRequest."""
+        """Return the refund that the form describes. Raises BadRequest."""
         try:
             amount = parse_yuan(form["amount"].strip().lstrip("¥￥"))
         except ValueError:
@@ -57,7 +60,7 @@ class RefundHandler(OrderPage):
         return RefundRequest.parse(body)
 
     async def refund_or_ask(self, out_trade_no: str, wanted: RefundRequest) -> None:
-        """Refund now, or store it for a second person. A form that is sent twice is one refund."""
+        """Refund now, or request an approval. A form that is sent twice is one refund."""
         number = wanted.out_refund_no or ""
         approvals, before = self.services.staff.approvals, await self.services.orders.get(out_trade_no)
         if not approvals.is_needed(Fen(wanted.refund + refunded_alone(before, number))):
@@ -77,7 +80,8 @@ class RefundHandler(OrderPage):
         self.put_flash(self.t("refund_waits", number=number))
 
     def must_be_left(self, order: Order, wanted: RefundRequest) -> None:
-        """Before a second person is asked. Raises Conflict for an order of which so much cannot be refunded."""
+        """Raise Conflict if the order cannot be refunded, or not by so much; checked before an approval is
+        requested."""
         must_be_refundable(order, self.services.clock.now())
         left = refundable(order, order.transaction_id)
         if wanted.refund > left:
@@ -96,12 +100,12 @@ TEXT_OF_AMOUNT = OrderPage.texts["not_an_amount"]
 
 
 async def request_refund(services: Services, out_trade_no: str, wanted: RefundRequest, by: str) -> Refund:
-    """Repeating it changes nothing: it has its number. Raises as ``Refunds.request``."""
+    """Request the refund. Repeating it has no further effect, since it has a number. Raises as ``Refunds.request``."""
     return await services.refunds.request(out_trade_no, wanted, by=f"{AT_CONSOLE}{by}")
 
 
 async def carry_out(services: Services, approval: Approval) -> str:
-    """Refund what two people wanted; how order and refund stand then."""
+    """Refund as approved by two people; return summaries of the refund and the order afterwards."""
     wanted = RefundRequest.parse(dict(approval.data))
     by = f"{approval.requested_by}{AND}{approval.decided_by}"
     refund = await request_refund(services, approval.subject, wanted, by)

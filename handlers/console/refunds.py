@@ -25,7 +25,7 @@ WORDS = {"may_be_cancelled": may_be_cancelled, "yuan": yuan, "beijing": beijing,
 
 
 class RefundsHandler(ListHandler):
-    """The list."""
+    """The list of refunds."""
 
     texts = TEXTS
 
@@ -44,14 +44,14 @@ class RefundsHandler(ListHandler):
         )
 
     async def find_urgent(self) -> list[Refund]:
-        """Those that a person has to look after: abnormal ones, and those that take longer than any bank."""
+        """Return the refunds that need a person: abnormal ones, and those that have been processing for too long."""
         abnormal, _ = await self.find(RefundState.ABNORMAL)
         processing, _ = await self.find(RefundState.PROCESSING)
         now = self.services.clock.now()
         return [*abnormal, *(each for each in processing if each.is_slow(now))]
 
     async def find(self, state: RefundState, cursor: str = "") -> tuple[list[Refund], str]:
-        """Refunds in ``state`` of one page of orders, and where the next page begins."""
+        """Return the refunds in ``state`` of one page of orders, and the cursor of the next page."""
         page = await self.services.order_store.find_by_refund(state, limit=PAGE, cursor=cursor)
         refunds = [refund for order in page.items for refund in order.refunds if refund.state is state]
         return refunds, page.next_cursor
@@ -72,7 +72,7 @@ class RefundQueryHandler(ListHandler):
 
 
 class RefundCancelHandler(ListHandler):
-    """End one refund that WeChat Pay does not have."""
+    """Cancel a refund that WeChat Pay does not have."""
 
     texts = TEXTS
 

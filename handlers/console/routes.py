@@ -1,4 +1,4 @@
-"""The routes of the console's pages: none where the settings turn the console off."""
+"""Build the routes of the console's pages; none if the settings turn the console off."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wechat.domain.staff import Permission
 
 
 class Page(NamedTuple):
-    """An address of the console, for whoever has ``permission``."""
+    """A page's address, and the permission that it requires."""
 
     pattern: str
     handler: type[ConsoleHandler]
@@ -20,7 +20,7 @@ class Page(NamedTuple):
 
 
 def console_routes(services: Services, *pages: Page) -> list[Route]:
-    """The route of each page; none where there is no console."""
+    """Return a route for each page; none if the console is turned off."""
     if not services.settings.console.enabled:
         return []
     return [

@@ -1,4 +1,4 @@
-"""What the service was told: each setting without secrets, where it comes from, and the plugins with their routes."""
+"""The settings page: each setting without secrets and its origin, and the plugins with their routes."""
 
 from __future__ import annotations
 

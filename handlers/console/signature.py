@@ -1,7 +1,7 @@
-"""Why a signature is wrong: a message is pasted, and the slip that made it wrong is named.
+"""Explain a wrong signature: a person pastes a message, and the page names the slip.
 
 The keys are the service's own. They are used here and never shown, and neither is the right signature
-(``Explanation.computed``): whoever reads it could sign a notification or a refund of their own.
+(``Explanation.computed``): a reader could sign forged notifications or refunds with it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class SignatureHandler(ConsoleHandler):
         self._show(text, kind, found)
 
     async def _explain(self, text: str, kind: Kind | None) -> Explanation:
-        """Off the event loop, so many at once. Raises TooMany, BadRequest."""
+        """Explain the message in a thread, a limited number at once. Raises TooMany, BadRequest, TimeoutError."""
         raw = text.replace("\r\n", "\n").encode()  # a form sends each line end as CR and LF
         if len(raw) > MOST_BYTES:
             raise BadRequest(TOO_LONG, field="message")
@@ -71,7 +71,7 @@ class SignatureHandler(ConsoleHandler):
 
 
 def keys_of(settings: Settings) -> Keys:
-    """What the service signs and checks with."""
+    """Return the keys that the service signs and verifies with."""
     v2, v3 = settings.pay.v2, settings.pay.v3
     return Keys(
         v2=v2.key.get_secret_value() if v2 else "",
@@ -86,8 +86,8 @@ def keys_of(settings: Settings) -> Keys:
 
 
 def lines_of(found: Explanation) -> Sequence[tuple[str, str]]:
-    """The string to sign line by line, each with ``wrong``, ``right`` or nothing: a line that was signed otherwise
-    stands above the right one."""
+    """Return the string to sign line by line, each marked ``wrong``, ``right`` or empty: a line that was signed
+    otherwise is above the right one."""
     changed = list(found.changed_lines())
     wrong_by_right = {right: wrong for wrong, right in changed if right}
     lines: list[tuple[str, str]] = []

@@ -1,6 +1,6 @@
-"""What states are called on the console, in as few words as fit into a badge, and how the badge looks (components.css).
+"""Short names of states for badges, and the class of each badge (components.css).
 
-The code itself is for developers: it is the badge's title. The command line's longer names are in ``labels``.
+The badge's title is the code, for developers. The command line's longer names are in ``labels``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The history of an order for its page: events, calls, notifications and deliveries by time."""
+"""The history of an order for its page: events, recorded calls, notifications and deliveries by time."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ DELIVERY_TONES = {DeliveryState.DELIVERED: "good", DeliveryState.DEAD: "bad", De
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line. ``tone`` is good, wait, bad or empty; ``code`` is what developers know it by; ``call`` and ``delivery``
-    are what opens."""
+    """One line of the history. ``tone`` is good, wait, bad or empty; ``code`` is the developers' name of it; ``call``
+    and ``delivery`` are shown when the line is opened."""
 
     at: datetime
     title: str
@@ -51,7 +51,7 @@ class Step:
 
 
 def tell_story(order: Order, calls: Sequence[Call], deliveries: Sequence[Delivery], lang: str) -> list[Step]:
-    """Everything that is known to have happened, oldest first."""
+    """Return all steps of the order's history, oldest first."""
     steps = [*_events(order.timeline, lang)]
     for refund in order.refunds:
         steps += _events(refund.timeline, lang, refund.out_refund_no if len(order.refunds) > 1 else "")
@@ -61,7 +61,7 @@ def tell_story(order: Order, calls: Sequence[Call], deliveries: Sequence[Deliver
 
 
 def verdict_text(call: Call) -> Bilingual:
-    """What checking the signature gave, in words."""
+    """Return the result of checking the signature of a call's answer, in words."""
     if call.verdict == VERIFIED:
         return VERIFIED_TEXT
     if call.verdict == UNSIGNED:
@@ -73,7 +73,7 @@ def verdict_text(call: Call) -> Bilingual:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """What a call's page shows: both sides, the strings, the command."""
+    """The contents of a call's page: request and answer, the strings that were signed, and a curl command."""
 
     call: Call
     request: str
@@ -110,13 +110,13 @@ def _events(timeline: Sequence[TimelineEntry], lang: str, refund: str = "") -> I
 
 
 def _source(code: str, lang: str) -> str:
-    """Who spoke: a part of the system, or a person at the console."""
+    """Return the name of an entry's author: a part of the system, or a person at the console."""
     return code.removeprefix(AT_CONSOLE) if code.startswith(AT_CONSOLE) else name_of(SOURCES, code, lang)
 
 
 def _detail(name: str, value: str | int, lang: str) -> str:
-    """What an entry says beside its name; empty for the number of a refund, which ``tell_story`` shows where there are
-    several."""
+    """Return an entry's text beside its name; empty for a refund's number, which ``tell_story`` shows where there are
+    several refunds."""
     match name:
         case "refund" | "total":
             return f"¥{yuan(int(value))}"

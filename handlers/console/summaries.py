@@ -11,7 +11,7 @@ from wechat.reconciliation.books import Difference
 
 
 def summarize_order(order: Order) -> str:
-    """``SUCCESS ¥18.00, refunded ¥5.00, reserved ¥6.00``: the state, and what of it is or will be given back."""
+    """Return ``SUCCESS ¥18.00, refunded ¥5.00, reserved ¥6.00``: the state, the total, what is and will be refunded."""
     amounts = f"{order.trade_state} ¥{yuan(order.total)}"
     if not order.refunds:
         return amounts
@@ -19,15 +19,15 @@ def summarize_order(order: Order) -> str:
 
 
 def summarize_refund(refund: Refund) -> str:
-    """``R2026… PROCESSING ¥5.00``."""
+    """Return ``R2026… PROCESSING ¥5.00``: number, state, amount."""
     return f"{refund.out_refund_no} {refund.state} ¥{yuan(refund.refund)}"
 
 
 def summarize_deliveries(deliveries: Sequence[Delivery]) -> str:
-    """``order.paid … → erp dead (8 tries)`` of each."""
+    """Return ``order.paid … → erp dead (8 tries)`` for each delivery."""
     return "; ".join(f"{each.event.type} {each.id} {each.state} ({each.tries} tries)" for each in deliveries)
 
 
 def summarize_difference(difference: Difference) -> str:
-    """``unknown_number open ¥18.00``: the kind, the status, the amount that WeChat says or else ours."""
+    """Return ``unknown_number open ¥18.00``: the kind, the status, WeChat Pay's amount or else the stored one."""
     return f"{difference.kind} {difference.status} ¥{yuan(difference.numbers.amount)}"

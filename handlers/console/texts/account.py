@@ -1,4 +1,4 @@
-"""What the page of the own account says."""
+"""Texts of the page of the own account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page of the API keys says."""
+"""Texts of the page of the API keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page of the audit log says, and the name of each act."""
+"""Texts of the page of the audit log, and the name of each act."""
 
 from __future__ import annotations
 

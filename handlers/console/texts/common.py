@@ -1,4 +1,4 @@
-"""What every page of the console says."""
+"""Texts of every page of the console."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page of deliveries says."""
+"""Texts of the page of deliveries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page of components says."""
+"""Texts of the page of components."""
 
 from __future__ import annotations
 

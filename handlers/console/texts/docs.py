@@ -1,4 +1,4 @@
-"""What the pages around the documents say."""
+"""Texts of the pages around the documents."""
 
 from __future__ import annotations
 

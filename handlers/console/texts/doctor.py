@@ -1,4 +1,4 @@
-"""What the doctor's page says."""
+"""Texts of the doctor's page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the login page says."""
+"""Texts of the login page."""
 
 from __future__ import annotations
 

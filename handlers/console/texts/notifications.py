@@ -1,4 +1,4 @@
-"""What the pages of notifications say."""
+"""Texts of the pages of notifications."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page of an order says."""
+"""Texts of the page of an order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the list of orders says."""
+"""Texts of the list of orders."""
 
 from __future__ import annotations
 

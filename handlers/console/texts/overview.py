@@ -1,4 +1,4 @@
-"""What the overview says."""
+"""Texts of the overview."""
 
 from __future__ import annotations
 

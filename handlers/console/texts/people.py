@@ -1,4 +1,4 @@
-"""What the page of the people says."""
+"""Texts of the page of the people."""
 
 from __future__ import annotations
 

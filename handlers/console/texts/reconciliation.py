@@ -1,4 +1,4 @@
-"""What the pages of the reconciliation say."""
+"""Texts of the pages of the reconciliation."""
 
 from __future__ import annotations
 

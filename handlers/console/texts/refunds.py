@@ -1,4 +1,4 @@
-"""What the page of refunds says."""
+"""Texts of the page of refunds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page of the settings says."""
+"""Texts of the page of the settings."""
 
 from __future__ import annotations
 

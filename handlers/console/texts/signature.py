@@ -1,4 +1,4 @@
-"""What the page about signatures says."""
+"""Texts of the page about signatures."""
 
 from __future__ import annotations
 
