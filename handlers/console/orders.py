@@ -65,7 +65,7 @@ class OrdersHandler(_OrdersHandler):
 
 
 class RowHandler(_OrdersHandler):
-    """One order as a row of the list; 204 if it does not match the filters of the address."""
+    """A row of the list for one order; 204 if the order does not match the filters of the address."""
 
     async def get(self, out_trade_no: str) -> None:
         query = self.read()

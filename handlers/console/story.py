@@ -38,8 +38,8 @@ DELIVERY_TONES = {DeliveryState.DELIVERED: "good", DeliveryState.DEAD: "bad", De
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of the history. ``tone`` is good, wait, bad or empty; ``code`` is the developers' name of it; ``call``
-    and ``delivery`` are shown when the line is opened."""
+    """A line of the history. ``tone`` is good, wait, bad or empty; ``code`` is the developers' name of it; ``call`` and
+    ``delivery`` are shown when the line is opened."""
 
     at: datetime
     title: str

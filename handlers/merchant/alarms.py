@@ -1,4 +1,4 @@
-"""Alarms: which there are, and that somebody has seen one. For the merchant's operator."""
+"""Alarms for the merchant's operator: list them, and mark one as seen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ALARM_ID = r"([a-z0-9_]{1,48}-[0-9]{2}-[0-9a-f]{6})"
 
 
 class AlarmsHandler(ApiHandler):
-    """The latest alarms: those that somebody still has to look at, or with ``?all`` every one."""
+    """The latest alarms: the open ones, or with ``?all`` every one."""
 
     @takes_query("all", "limit")
     async def get(self) -> None:
@@ -21,7 +21,7 @@ class AlarmsHandler(ApiHandler):
 
 
 class AlarmSeenHandler(ApiHandler):
-    """Somebody has seen it; the API key's name is noted."""
+    """Mark an alarm as seen by the name of the API key."""
 
     async def post(self, alarm_id: str) -> None:
         self.write_json(alarm_view(await self.services.alarms.see(alarm_id, self.merchant), self.lang))

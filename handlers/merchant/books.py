@@ -1,4 +1,4 @@
-"""The merchant's books: reconcile a day, look at the differences, repair them, see the accounts and WeChat's bills."""
+"""The merchant's books: reconcile a day, list and repair differences, read the accounts and WeChat Pay's bills."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ PAGE = 100
 
 
 class _DayHandler(BookFiles, ApiHandler):
-    """JSON, or the day's books as a file."""
+    """A reconciled day as JSON, or as a file."""
 
 
 class ReconciliationHandler(_DayHandler):
-    """A reconciled day; run it now."""
+    """A reconciled day; POST reconciles it now."""
 
     @takes_query("format", "cursor")
     async def get(self, text: str) -> None:
@@ -65,7 +65,7 @@ class ReconciliationHandler(_DayHandler):
 
 
 class RepairHandler(_DayHandler):
-    """Do something about a difference."""
+    """Repair a difference."""
 
     async def post(self, text: str, difference_id: str) -> None:
         action = _action(self.json_body())
@@ -74,7 +74,7 @@ class RepairHandler(_DayHandler):
 
 
 class LedgerHandler(_DayHandler):
-    """A day's accounts, or with ``?out_trade_no=`` those of one order on that day."""
+    """A day's accounts; with ``?out_trade_no=`` those of one order on that day."""
 
     @takes_query("out_trade_no")
     async def get(self, text: str) -> None:
@@ -91,7 +91,7 @@ class LedgerHandler(_DayHandler):
 
 
 class BillHandler(_DayHandler):
-    """WeChat's bill of a day as WeChat wrote it, verified; 204 for a day of which WeChat makes none."""
+    """WeChat Pay's verified bill of a day, unchanged; 204 for a day for which WeChat Pay makes none."""
 
     @takes_query("kind")
     async def get(self, text: str) -> None:
@@ -165,7 +165,7 @@ def _entry_view(entry: BookEntry | None) -> dict[str, Any] | None:
 
 
 def _order_sums(bill: Bill, out_trade_no: str) -> tuple[Totals, Sequence[int]]:
-    """What the bill's lines of an order add up to, and the numbers of those that may be its too: they make no sense."""
+    """Sum the bill's lines of an order; also return the line numbers that could not be read, which may belong to it."""
     if bill.path is None:
         return Totals(), ()
     unread: list[BillBroken] = []

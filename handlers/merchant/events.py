@@ -28,7 +28,7 @@ class EventsHandler(ApiHandler):
 
 
 class ResendHandler(ApiHandler):
-    """Send an event again: to ``target``, or to every target that it could not be delivered to."""
+    """Resend an event: to ``target``, or to every target whose delivery was given up."""
 
     @takes_query("target")
     async def post(self, event_id: str) -> None:
@@ -38,7 +38,7 @@ class ResendHandler(ApiHandler):
 
 
 class TestHandler(ApiHandler):
-    """Send a test event of ``type`` to the webhook ``target``, now and once."""
+    """Send one test event of ``type`` to the webhook ``target`` now."""
 
     @takes_query("target", "type")
     async def post(self) -> None:

@@ -1,4 +1,4 @@
-"""Refused notifications for the merchant's operator: list them, and verify one again and process it."""
+"""Refused notifications for the merchant's operator: list them, verify one again, process one again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class RefusedNotificationsHandler(ApiHandler):
 
 
 class RefusedNotificationHandler(ApiHandler):
-    """One of them with its headers and body."""
+    """A refused notification with its headers and body. Raises NotFound."""
 
     async def get(self, message_id: str) -> None:
         message = await self.services.receiver.refusals.get(message_id)
@@ -28,7 +28,7 @@ class RefusedNotificationHandler(ApiHandler):
 
 
 class VerifyHandler(ApiHandler):
-    """Whether the gate takes it now, as of its arrival, and if not, which slip made it wrong. Nothing is applied."""
+    """Verify the notification again, as of its arrival; if it fails, name the slip. Nothing is applied."""
 
     async def post(self, message_id: str) -> None:
         try:
@@ -44,7 +44,7 @@ class VerifyHandler(ApiHandler):
 
 
 class ReplayHandler(VerifyHandler):
-    """Let it through the gate again, and apply it if it passes."""
+    """Verify the notification again, and apply it if it passes."""
 
     async def post(self, message_id: str) -> None:
         try:

@@ -23,7 +23,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 
 class OrdersHandler(ApiHandler):
-    """Place an order for a system of the merchant's, and list orders, newest first."""
+    """Place an order for the merchant's system; list orders, newest first."""
 
     async def post(self) -> None:
         sale = CreateOrderRequest.parse(self.json_body())
@@ -50,7 +50,7 @@ class OrdersHandler(ApiHandler):
 
 
 class OrderHandler(ApiHandler):
-    """One order with its timeline and what WeChat sent about it."""
+    """An order with its timeline and the notifications received about it."""
 
     async def get(self, out_trade_no: str) -> None:
         order = await self.services.orders.get(out_trade_no)
@@ -59,7 +59,7 @@ class OrderHandler(ApiHandler):
 
 
 class OrderQueryHandler(ApiHandler):
-    """Ask WeChat and apply what it says."""
+    """Query WeChat Pay and apply the result."""
 
     async def post(self, out_trade_no: str) -> None:
         self.write_json(merchant_view(await self.services.orders.query(out_trade_no)))
@@ -74,7 +74,7 @@ class OrderCloseHandler(ApiHandler):
 
 
 class WhyHandler(ApiHandler):
-    """Why an order stands where it stands. WeChat is asked, and nothing that it says is applied."""
+    """Diagnose an order: WeChat Pay is queried, and nothing is applied."""
 
     async def get(self, out_trade_no: str) -> None:
         why = why_view(await self.services.diagnosis.into(out_trade_no), self.lang)
@@ -83,7 +83,7 @@ class WhyHandler(ApiHandler):
 
 
 class SupportHandler(ApiHandler):
-    """All about an order as an HTML file without personal data."""
+    """Everything about an order as an HTML file without personal data."""
 
     async def get(self, out_trade_no: str) -> None:
         page = self.render_string(TEMPLATE, **await gather_support(self.services, out_trade_no, self.lang))
@@ -106,8 +106,8 @@ class QrHandler(ApiHandler):
 
 
 def idempotency_key(headers: HTTPHeaders) -> str:
-    """The Idempotency-Key of a request, empty without one. Raises BadRequest, also for two: a proxy that repeats the
-    header now and then would make another key of it, and another refund."""
+    """Return the request's Idempotency-Key; empty without one. Raises BadRequest for an invalid key and for more than
+    one: a proxy that sometimes repeats the header would change the key and so make another refund."""
     keys = headers.get_list("Idempotency-Key")
     key = keys[0] if keys else ""
     if len(keys) > 1 or (key and not _KEY.fullmatch(key)):

@@ -12,7 +12,7 @@ from wechat.refunds.requests import RefundRequest
 
 
 class OrderRefundsHandler(ApiHandler):
-    """Give money of an order back: 201 when WeChat has said the last word, 202 while it has not."""
+    """Refund an order: 201 if the refund's state is final, 202 if it is not yet. GET lists the order's refunds."""
 
     async def post(self, out_trade_no: str) -> None:
         wanted = RefundRequest.parse(self.json_body())
@@ -28,21 +28,21 @@ class OrderRefundsHandler(ApiHandler):
 
 
 class RefundHandler(ApiHandler):
-    """One refund, as stored."""
+    """A refund as stored; WeChat Pay is not queried."""
 
     async def get(self, out_refund_no: str) -> None:
         self.write_json(refund_view(await self.services.refunds.get(out_refund_no)))
 
 
 class RefundQueryHandler(ApiHandler):
-    """Ask WeChat and apply what it says."""
+    """Query WeChat Pay and apply the result."""
 
     async def post(self, out_refund_no: str) -> None:
         self.write_json(refund_view(await self.services.refunds.query(out_refund_no)))
 
 
 class RefundCancelHandler(ApiHandler):
-    """End a refund that WeChat does not have."""
+    """Cancel a refund that WeChat Pay does not have."""
 
     async def post(self, out_refund_no: str) -> None:
         self.write_json(refund_view(await self.services.refunds.cancel(out_refund_no, by=self.merchant)))

@@ -28,7 +28,7 @@ class KeyStream(Streaming, ApiHandler):
 
 
 class StreamHandler(KeyStream):
-    """News of this process, as it happens: no personal data, nothing stored, nothing repeated."""
+    """News of this process as it happens: without personal data, not stored, not repeated."""
 
     @takes_query("kind", "out_trade_no")
     async def get(self) -> None:
@@ -42,8 +42,8 @@ class StreamHandler(KeyStream):
 
 
 class EventStreamHandler(KeyStream):
-    """Events as webhooks get them, byte for byte, as they happen; with ``target`` only what that webhook wants, signed
-    by its secrets. What webhooks get does not change."""
+    """Events as they happen, with the same bytes that webhooks get. ``target`` limits them to the events of that
+    webhook, signed with its secrets. Deliveries to webhooks do not change."""
 
     @takes_query("target")
     async def get(self) -> None:
@@ -54,7 +54,7 @@ class EventStreamHandler(KeyStream):
 
 
 def render_event(news: News, webhook: Webhook | None) -> Iterator[Frame]:
-    """``{"id", "type", "body", "headers"}``; without a webhook there is no signature among the headers."""
+    """Return ``{"id", "type", "body", "headers"}``; without a webhook, the headers contain no signature."""
     event_id, kind, body = (str(news.data[name]) for name in ("id", "type", "body"))
     if webhook is None or webhook.wants(kind):
         headers = webhook.sign(event_id, body.encode()) if webhook else {}
@@ -62,7 +62,7 @@ def render_event(news: News, webhook: Webhook | None) -> Iterator[Frame]:
 
 
 def render(news: News) -> Iterator[Frame]:
-    """``{"kind", "at", "out_trade_no", …}``; of an event all but its body, which may name a person."""
+    """Return ``{"kind", "at", "out_trade_no", …}``; an event is shown without its body, which may name a person."""
     data = {name: value for name, value in news.data.items() if name != "body"}
     head = {"kind": news.kind.value, "at": to_v3(news.at), "out_trade_no": news.out_trade_no or None}
     yield news.kind.value, head | data

@@ -26,7 +26,8 @@ SHUTTING_DOWN = Bilingual("正在停止", "shutting down")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """``parts`` are what nothing works without, each with why it fails; ``checks`` are the rest."""
+    """The results of a health check: ``parts`` are required, each with the reason for its failure or None; ``checks``
+    are the other results."""
 
     parts: Mapping[str, Bilingual | None]
     checks: Sequence[Check]
@@ -39,7 +40,7 @@ class Found:
         return OK if all(check.ok for check in self.checks) else DEGRADED
 
     def lines(self, lang: str) -> Iterator[str]:
-        """A line for each part: ``[+]`` works, ``[-]`` does not, ``[!]`` does not and the service runs all the same."""
+        """Yield a line for each part: ``[+]`` works, ``[-]`` fails, ``[!]`` fails while the service still runs."""
         for name, failure in self.parts.items():
             yield f"[-]{name} failed: {failure.to(lang)}\n" if failure else f"[+]{name} ok\n"
         for check in self.checks:
@@ -48,7 +49,7 @@ class Found:
             yield "[!]storage in memory: one process, and gone when it ends\n"
 
     def document(self) -> dict[str, Any]:
-        """The same for programs."""
+        """Return the same results as a JSON document."""
         parts = [_line(name, failure is None, failure or NOTHING) for name, failure in self.parts.items()]
         return {"status": self.word, "checks": [*parts, *(_line(*check) for check in self.checks)]}
 
@@ -58,15 +59,15 @@ def _line(name: str, ok: bool, text: Bilingual) -> dict[str, Any]:
 
 
 class LiveHandler(BaseHandler):
-    """The process answers; nothing else is touched."""
+    """Answer 200 as long as the process runs; nothing else is checked."""
 
     def get(self) -> None:
         self.write("ok\n")
 
 
 class ReadyHandler(BaseHandler):
-    """200 ``ok``; 200 ``degraded`` when something does not work that leaves notifications and pages alive, so that a
-    proxy goes on sending; 503 when nothing does. ``?verbose`` asks WeChat, too, and names each part."""
+    """Answer 200 ``ok``; 200 ``degraded`` if something fails that notifications and pages do not need, so that a proxy
+    keeps sending requests; 503 if a required part fails. ``?verbose`` also queries WeChat and names each part."""
 
     @takes_query("verbose")
     async def get(self) -> None:
@@ -79,10 +80,10 @@ class ReadyHandler(BaseHandler):
             self.write(line)
 
     async def examine(self, *, ask: bool) -> Found:
-        """Probe the stores and read the checks; with ``ask``, have WeChat asked before."""
+        """Probe the stores and read the checks; with ``ask``, query WeChat first."""
         services = self.services
         asking = asyncio.ensure_future(services.health.ask()) if ask else None
-        failures = await asyncio.gather(*(_fails(probe) for probe in services.probes.values()))
+        failures = await asyncio.gather(*(_run_probe(probe) for probe in services.probes.values()))
         if asking:
             await asking
         parts = dict(zip(services.probes, failures, strict=True))
@@ -91,7 +92,7 @@ class ReadyHandler(BaseHandler):
 
 
 class HealthHandler(ReadyHandler):
-    """The same as JSON, for monitoring."""
+    """The same results as JSON, for monitoring; WeChat is queried."""
 
     async def get(self) -> None:
         found = await self.examine(ask=True)
@@ -109,7 +110,7 @@ class MetricsHandler(BaseHandler):
 
 
 class VerifyFileHandler(ApiHandler):
-    """The file that WeChat's console asks to be put at the domain's root."""
+    """The verification file that WeChat's console requires at the domain's root; 404 without one."""
 
     def get(self, name: str) -> None:
         path = self.services.settings.http.verify_files / name
@@ -119,8 +120,8 @@ class VerifyFileHandler(ApiHandler):
         self.write(path.read_bytes())
 
 
-async def _fails(probe: Probe) -> Bilingual | None:
-    """Why a probe fails; None when it passes."""
+async def _run_probe(probe: Probe) -> Bilingual | None:
+    """Run a probe for at most ``PROBE_S`` seconds; return the reason for its failure, or None."""
     try:
         async with asyncio.timeout(PROBE_S):
             await probe()

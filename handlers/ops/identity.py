@@ -1,4 +1,4 @@
-"""Prove which service answers, and return the headers that a proxy passed on. ``doctor`` uses it from outside."""
+"""Prove which service answers, and return the headers that a proxy passed on, for ``doctor``."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ NO_NONCE = Bilingual("nonce 是 32 位小写十六进制", "nonce is 32 of 0-9 a
 class IdentityHandler(ApiHandler):
     """GET /identity?nonce=…: ``{"proof", "host", "scheme", "real_ip", "address"}``.
 
-    ``proof`` answers the nonce with a key made of the session secret; the others are what a proxy passed on: the Host
-    and X-Forwarded-Proto headers, whether X-Real-IP came, and whom this service takes for the caller.
+    ``proof`` answers the nonce with a key derived from the session secret. The other fields show what a proxy passed
+    on: the Host and X-Forwarded-Proto headers, whether X-Real-IP was sent, and the caller's address as this service
+    sees it.
     """
 
     @takes_query("nonce")

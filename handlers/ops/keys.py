@@ -20,14 +20,14 @@ OPERATOR = "manage.py"
 
 
 class KeyHandler(ApiHandler):
-    """What the handlers of API keys share."""
+    """Base class of the handlers of API keys."""
 
     async def note(self, act: Act, name: str, after: str = "") -> None:
         await self.services.staff.audit.write(Actor(OPERATOR, "", self.client_ip), act, name, after=after)
 
 
 class KeysHandler(KeyHandler):
-    """Every key, those of the settings too, and a new one."""
+    """List every key, including those of the settings; POST creates one."""
 
     async def get(self) -> None:
         keys = await self.services.staff.api_keys.all()
@@ -57,7 +57,7 @@ class KeysHandler(KeyHandler):
 
 
 class RotateHandler(KeyHandler):
-    """A new secret; the old one goes on working for ``overlap_hours``."""
+    """Create a new secret; the old one keeps working for ``overlap_hours``."""
 
     async def post(self, name: str) -> None:
         hours = self.json_body().get("overlap_hours")
@@ -69,7 +69,7 @@ class RotateHandler(KeyHandler):
 
 
 class RevokeHandler(KeyHandler):
-    """The key works no more."""
+    """Revoke the key at once."""
 
     async def post(self, name: str) -> None:
         key = await self.services.staff.api_keys.revoke(name)
@@ -93,7 +93,7 @@ def key_view(key: ApiKey) -> dict[str, Any]:
 
 
 def _settings_view(name: str, scopes: Sequence[Scope]) -> dict[str, Any]:
-    """A key of the settings: when it was made or used is not kept."""
+    """View of a key of the settings; its creation and last use are not recorded."""
     unknown = dict.fromkeys(("created_at", "created_by", "used_at", "old_until"))
     return {"name": name, "scopes": list(scopes), "source": "settings", "active": True, **unknown}
 

@@ -1,4 +1,4 @@
-"""The people of the console, for the operator's command line."""
+"""People of the console, for the operator's command line."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ OPERATOR = "manage.py"
 
 
 class UserHandler(ApiHandler):
-    """What the handlers of people share."""
+    """Base class of the handlers of people."""
 
     def text(self, field: str) -> str:
-        """A field of the body. Raises BadRequest."""
+        """Return a text field of the body. Raises BadRequest."""
         value = self.json_body().get(field)
         if not isinstance(value, str):
             raise BadRequest(Bilingual(f"{field} 应为文字", f"{field} is a text"), field=field)
         return value
 
     def role(self) -> Role:
-        """Raises BadRequest."""
+        """Return the body's role. Raises BadRequest."""
         return read_choice(Role, self.text("role"), "role")
 
     async def note(self, act: Act, name: str, before: str = "", after: str = "") -> None:
@@ -38,7 +38,7 @@ class UserHandler(ApiHandler):
 
 
 class UsersHandler(UserHandler):
-    """Everybody, and somebody new."""
+    """List all people; POST adds one."""
 
     async def get(self) -> None:
         members = await self.services.staff.members.all()
@@ -53,7 +53,7 @@ class UsersHandler(UserHandler):
 
 
 class PasswordHandler(UserHandler):
-    """A new password; all sessions end."""
+    """Set a new password; all sessions of the person end."""
 
     async def post(self, name: str) -> None:
         member = await self.services.staff.members.set_password(name.lower(), self.text("password"))
@@ -71,7 +71,7 @@ class RoleHandler(UserHandler):
 
 
 class DisableHandler(UserHandler):
-    """Let the person in no more; all sessions end."""
+    """Disable the person's account; all their sessions end."""
 
     async def post(self, name: str) -> None:
         member = await self.services.staff.members.disable(name.lower())
@@ -87,7 +87,7 @@ class EnableHandler(UserHandler):
 
 
 class ResetTotpHandler(UserHandler):
-    """Forget a code generator that was lost."""
+    """Remove a lost code generator."""
 
     async def post(self, name: str) -> None:
         member = await self.services.staff.members.remove_totp(name.lower())

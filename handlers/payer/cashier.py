@@ -1,8 +1,8 @@
-"""The pages that payers see: the shop, and under ``/pay/`` the cashier of one order.
+"""Pages for payers: the shop, and under ``/pay/`` the cashier of one order.
 
-Pay pages lie in one directory, because that is what a merchant registers with WeChat, and are reached by full
-navigation, so that the landing address and the current one are the same on every phone. What became of an order is
-said by the server alone: scripts ask, and load the page again when there is something new to say.
+Pay pages share one directory, because merchants register a directory with WeChat, and are opened by full navigation, so
+that the landing address and the current one are the same on every phone. Only the server decides the state of an order:
+scripts query it, and reload the page when it has changed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ HINTS = frozenset({"paid_late", "refunding", "refund_wait", "closed", "expired"}
 
 @dataclass(frozen=True, slots=True)
 class FinalPage:
-    """What the page of an order says that cannot be paid any more: keys of texts, and ``amount`` in fen."""
+    """The contents of a page about an order that cannot be paid any more: keys of texts, and ``amount`` in fen."""
 
     title: str
     hint: str
@@ -56,7 +56,7 @@ class ProductView:
 
 
 class ShopHandler(PageHandler):
-    """The catalogue. ``?sku=&quantity=`` is a remembered basket; what it cannot mean is ignored."""
+    """The catalogue. ``?sku=&quantity=`` is a remembered basket; invalid values are ignored."""
 
     def get(self) -> None:
         wares = [self._ware(product) for product in self.services.settings.shop.products]
@@ -80,7 +80,7 @@ class ShopHandler(PageHandler):
 
 
 class LandingHandler(ShopHandler):
-    """What the bare address shows: the shop, or in a demo the ways into it."""
+    """The page at ``/``: the shop, or the demo's landing page where the settings say so."""
 
     def get(self) -> None:
         if self.services.settings.shop.landing:
@@ -90,7 +90,7 @@ class LandingHandler(ShopHandler):
 
 
 class CashierHandler(PageHandler):
-    """One's own order: to be paid, or where it has come to rest."""
+    """The payer's own order: the pay page, or its final page."""
 
     async def get(self, out_trade_no: str) -> None:
         order = await self.services.orders.get(out_trade_no, openid=self.payer)
@@ -109,11 +109,12 @@ class CashierHandler(PageHandler):
 
     @property
     def _by(self) -> str:
-        """How to start the payment: WeixinJSBridge first, ``?by=wx`` for ``wx.chooseWXPay``."""
+        """The API that starts the payment: ``bridge`` for WeixinJSBridge, or ``wx`` with ``?by=wx`` for
+        ``wx.chooseWXPay``."""
         return "wx" if self.get_query_argument("by", "") == "wx" else "bridge"
 
     def _product(self, order: Order) -> str:
-        """What is bought, in the reader's language as far as the catalogue has it."""
+        """Return the product's name, in the reader's language if the catalogue has one."""
         products = {product.sku: product for product in self.services.settings.shop.products}
         if self.lang != "en" or order.sku not in products:
             return order.description
@@ -121,7 +122,8 @@ class CashierHandler(PageHandler):
         return name if order.quantity == 1 else f"{name} × {order.quantity}"
 
     def _script_values(self, order: Order) -> dict[str, Any]:
-        """What the script is told. ``seconds_left`` and no date, because a phone's clock may be wrong."""
+        """Return the values for the page's script. ``seconds_left`` instead of a date, because a phone's clock may be
+        wrong."""
         closes_at = order.closes_at
         return {
             "out_trade_no": order.out_trade_no,
@@ -135,7 +137,7 @@ class CashierHandler(PageHandler):
 
 
 def final_page(order: Order) -> FinalPage:
-    """What to say of an order that cannot be paid any more: as it stands, never as it is meant to become."""
+    """Describe an order that cannot be paid any more, by its stored state only."""
     refunds = [refund for refund in order.refunds if refund.reserves]
     if order.trade_state is TradeState.REFUND:
         return _refunded_page(order, refunds)
@@ -146,7 +148,8 @@ def final_page(order: Order) -> FinalPage:
 
 
 def _refunded_page(order: Order, refunds: Sequence[Refund]) -> FinalPage:
-    """What has arrived, or what is under way while nothing has; paid, where every known refund came to nothing."""
+    """Describe a refunded order: the amount that arrived; else the amount under way; ``paid`` if every known refund
+    failed."""
     parts = [refund for refund in refunds if not refund.surplus]
     arrived = sum(refund.refund for refund in parts if refund.state is RefundState.SUCCESS)
     if arrived:
@@ -161,12 +164,12 @@ def _name(product: Product, lang: str) -> str:
 
 
 def _chosen(wares: Sequence[ProductView], sku: str) -> ProductView | None:
-    """The product ``sku``, or the first one."""
+    """Return the product ``sku``, or the first one."""
     return next((ware for ware in wares if ware.sku == sku), wares[0] if wares else None)
 
 
 def _quantity(text: str, most: int) -> int:
-    """``text`` as a quantity that may be bought; 1 if it is not a valid one."""
+    """Return ``text`` as a quantity that can be bought; 1 if it is invalid."""
     wanted = int(text) if text.isdecimal() and text.isascii() and len(text) < 5 else 1
     return min(max(wanted, 1), most)
 

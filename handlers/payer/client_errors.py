@@ -1,4 +1,4 @@
-"""What pages report of WeChat's browser: it refused to start a payment, and in which words."""
+"""Reports of pages: WeChat's browser refused to start a payment, and its message."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from wechat.slips.reports import ClientError
 
 
 class ClientErrorsHandler(ApiHandler):
-    """Record a refusal; ``retry`` says whether another wx.config may be taken now."""
+    """Record a refusal; ``retry`` in the answer says whether the page may call wx.config again."""
 
     async def post(self) -> None:
         error = ClientError.parse(self.json_body())

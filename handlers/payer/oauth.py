@@ -29,7 +29,7 @@ _NEXT = re.compile(r"/[0-9A-Za-z_\-|*/]*(\?[0-9A-Za-z_\-=&]*)?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class OAuthState:
-    """One authorization, kept in a signed cookie: only the browser that started it may end it."""
+    """An authorization, stored in a signed cookie: only the browser that started it can finish it."""
 
     state: str
     next: str
@@ -37,14 +37,15 @@ class OAuthState:
 
 
 class AuthorizeHandler(PageHandler):
-    """Send the browser to WeChat."""
+    """Redirect the browser to WeChat's authorization page."""
 
     def get(self) -> None:
         start_authorization(self, safe_next(self.get_query_argument("next", "/")))
 
 
 class CallbackHandler(PageHandler):
-    """Take the code that WeChat sends the browser back with. WeChat may open this address twice; both succeed."""
+    """Exchange the code that WeChat's redirect carries and start a session. WeChat may open this address twice; both
+    requests succeed."""
 
     async def get(self) -> None:
         started, code = self._read_state(), self._read_code()
@@ -60,7 +61,7 @@ class CallbackHandler(PageHandler):
         self.redirect(started.next)
 
     def _read_code(self) -> str:
-        """Raises Forbidden."""
+        """Return the code. Raises Forbidden."""
         code = self.get_query_argument("code", "")
         if not _CODE.fullmatch(code) or code == DENIED:
             raise Forbidden(
@@ -69,7 +70,7 @@ class CallbackHandler(PageHandler):
         return code
 
     def _read_state(self) -> OAuthState:
-        """The authorization that this browser started, if the address names the same state. Raises Forbidden."""
+        """Return the authorization that this browser started, if the address has the same state. Raises Forbidden."""
         raw = self.get_signed_cookie(COOKIE, max_age_days=STATE_LIFE_S / 86400, min_version=COOKIE_VERSION)
         state = self.get_query_argument("state", "")
         started = OAuthState(**json.loads(raw)) if raw else None
@@ -78,7 +79,8 @@ class CallbackHandler(PageHandler):
         return started
 
     async def _spend(self, state: str, code: str) -> None:
-        """A state serves one code; the same code again is WeChat's browser opening the address twice."""
+        """Mark the state as used. A state serves one code; the same code again means that WeChat's browser opened the
+        address twice."""
         key, digest = f"state:{state}", hashlib.sha256(code.encode()).hexdigest()
         token_store = self.services.token_store
         if await token_store.remember(key, digest, STATE_LIFE_S):
@@ -88,7 +90,7 @@ class CallbackHandler(PageHandler):
 
 
 def start_authorization(handler: PageHandler, next_page: str, *, restarts: int = 0) -> None:
-    """Send the browser to WeChat with a state of 128 random bits that its cookie knows."""
+    """Redirect the browser to WeChat with a state of 128 random bits, which its cookie stores."""
     settings = handler.services.settings
     state = secrets.token_hex(16)
     handler.set_signed_cookie(
@@ -104,7 +106,7 @@ def start_authorization(handler: PageHandler, next_page: str, *, restarts: int =
 
 
 def safe_next(path: str) -> str:
-    """``path`` if it stays on this site however a browser reads it. Raises BadRequest."""
+    """Return ``path`` if every browser resolves it to this site. Raises BadRequest."""
     if len(path) > 512 or not _NEXT.fullmatch(path) or "//" in path:
         raise BadRequest(
             Bilingual("next 只能是本站的路径", "next must be a path of this site"), code="BAD_NEXT", field="next"

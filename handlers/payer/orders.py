@@ -11,7 +11,7 @@ from wechat.orders.requests import CheckoutRequest
 
 
 class OrdersHandler(ApiHandler):
-    """Place an order and hand back what the page passes to the cashier."""
+    """Place an order; the answer is what the page passes to the cashier."""
 
     async def post(self) -> None:
         basket = CheckoutRequest.parse(self.json_body())
@@ -21,14 +21,14 @@ class OrdersHandler(ApiHandler):
 
 
 class OrderHandler(ApiHandler):
-    """One's own order, as stored."""
+    """The payer's own order, as stored."""
 
     async def get(self, out_trade_no: str) -> None:
         self.write_json(payer_view(await self.services.orders.get(out_trade_no, openid=self.payer)))
 
 
 class PayHandler(ApiHandler):
-    """Fresh pay parameters for an unpaid order."""
+    """Return new pay parameters for an unpaid order."""
 
     async def post(self, out_trade_no: str) -> None:
         placed = await self.services.orders.pay(out_trade_no, openid=self.payer)
@@ -36,14 +36,14 @@ class PayHandler(ApiHandler):
 
 
 class QueryHandler(ApiHandler):
-    """Ask WeChat, then tell: the page's ``ok`` is no proof."""
+    """Query WeChat Pay before answering: the ``ok`` that the page's script received proves nothing."""
 
     async def post(self, out_trade_no: str) -> None:
         self.write_json(payer_view(await self.services.orders.query(out_trade_no, openid=self.payer)))
 
 
 class CloseHandler(ApiHandler):
-    """Give the order up."""
+    """Close the payer's unpaid order."""
 
     async def post(self, out_trade_no: str) -> None:
         order = await self.services.orders.close(out_trade_no, source="payer", openid=self.payer)

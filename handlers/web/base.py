@@ -96,7 +96,7 @@ class BaseHandler(RequestHandler):
         self.services.in_flight.leave()
 
     def compute_etag(self) -> None:
-        """No answer of ours may be kept by anybody, so none is worth a digest."""
+        """Return no ETag: no answer of this service may be cached, so none needs a digest."""
 
     def set_default_headers(self) -> None:
         self.clear_header("Server")
@@ -104,7 +104,9 @@ class BaseHandler(RequestHandler):
             self.set_header(name, value)
 
     async def prepare(self) -> None:
-        """Let in whom the route's access level allows. Raises Unauthorized."""
+        """Require what the route's access level demands, then apply rate limits and check the query. Raises
+        Unauthorized, Forbidden, OperatorRefused, TooMany, BadRequest; StoreUnavailable for a POST while the database
+        lacks indexes."""
         self._mark()
         if self.access is Access.MERCHANT:
             self.merchant = await self.admit_merchant()
@@ -122,7 +124,7 @@ class BaseHandler(RequestHandler):
             raise StoreUnavailable(NOT_INDEXED, code="NOT_INDEXED")
 
     async def admit_staff(self) -> None:
-        """Let in a person of the console; only the console's handlers know any. Raises Unauthorized."""
+        """Raise Unauthorized; only the console's handlers know people."""
         raise Unauthorized
 
     async def _admit_operator(self) -> None:
@@ -131,7 +133,8 @@ class BaseHandler(RequestHandler):
         await self.services.staff.operator.check(header, self.request.method or "", target, self.request.body)
 
     def _limit_callers(self) -> None:
-        """Bound what a payer changes and what an address has asked of WeChat, whatever stands in front of us.
+        """Limit writes per payer, and per address the requests that cause calls to WeChat, with or without a proxy in
+        front.
 
         WeChat's notifications have no limit: they all come from a few addresses. Raises TooMany.
         """
@@ -146,28 +149,29 @@ class BaseHandler(RequestHandler):
         refuse_unread(self.request.query_arguments, names)
 
     def _mark(self) -> None:
-        """What every answer carries, errors too, for which Tornado clears the headers."""
+        """Set the headers that every answer carries, also after an error, for which Tornado clears the headers."""
         self.set_header("X-Request-Id", self.request_id)
         if self.services.in_flight.draining:
             self.set_header("Connection", "close")
 
     def refuse_anonymous(self) -> None:
-        """What a payer's route does without a session; pages redirect instead."""
+        """Refuse a payer's route without a session: raise Unauthorized; pages redirect instead."""
         raise Unauthorized
 
     def check_xsrf_cookie(self) -> None:
-        """Only a browser's session can be abused across sites; API keys and WeChat's signatures are not sent by it.
+        """Require the same origin and the XSRF token for a write on a PUBLIC or PAYER route that carries a payer's
+        session. Raises HTTPError 403.
 
-        Without a session there is nothing to abuse, and a method that is not there does nothing: both get their own
-        answer instead.
+        Other requests need neither: a browser sends API keys and WeChat's signatures by no means of its own, there is
+        nothing to abuse without a session, and a method that the handler does not implement gets its 405.
         """
         if self.access in (Access.PUBLIC, Access.PAYER) and self.payer and self.request.method in methods(type(self)):
             self.must_be_same_origin()
             super().check_xsrf_cookie()
 
     def must_be_same_origin(self) -> None:
-        """Raise HTTPError for a write of another site, where the browser says of which it is: a sibling domain can
-        plant a token of its own, and its forms are sent the session's cookie."""
+        """Raise HTTPError 403 if the Sec-Fetch-Site header names another site or origin: a sibling domain can set an
+        XSRF cookie of its own, and its forms carry the session's cookie."""
         if self.request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
             raise HTTPError(403)
 
@@ -177,7 +181,7 @@ class BaseHandler(RequestHandler):
 
     @property
     def client_ip(self) -> str:
-        """The caller's address: X-Real-IP where a trusted proxy says it, the connection's otherwise."""
+        """The caller's address: X-Real-IP if a trusted proxy sent it, otherwise the connection's peer."""
         peer = _address(self.request.remote_ip or "")
         real_ip = self.request.headers.get("X-Real-IP", "")
         if real_ip and peer in self.services.settings.http.trusted_proxies:
@@ -189,7 +193,7 @@ class BaseHandler(RequestHandler):
         return json_object(self.request.body)
 
     def start_session(self, openid: str) -> None:
-        """Give the browser a signed cookie for ``openid``, in place of any it had."""
+        """Set a signed session cookie for ``openid``, in place of any earlier one."""
         settings = self.services.settings
         started_at = int(self.services.clock.now().timestamp())
         value = json.dumps({"openid": openid, "appid": settings.account.appid, "at": started_at})
@@ -204,7 +208,7 @@ class BaseHandler(RequestHandler):
 
     @cached_property
     def payer(self) -> str:
-        """The openid of a valid session of this account, empty without one; only the signed cookie counts."""
+        """The openid of a valid session of this account; empty without one. Only the signed cookie counts."""
         settings = self.services.settings
         raw = self.get_signed_cookie(SESSION, max_age_days=settings.session.days, min_version=COOKIE_VERSION)
         if not raw:
@@ -215,7 +219,8 @@ class BaseHandler(RequestHandler):
         return str(session["openid"]) if session.get("appid") == settings.account.appid and not revoked else ""
 
     async def admit_merchant(self) -> str:
-        """Whose API key the Authorization header carries. Raises Unauthorized, or Forbidden for want of a scope."""
+        """Return the name of the API key in the Authorization header. Raises Unauthorized, or Forbidden if a scope is
+        missing."""
         scheme, _, key = self.request.headers.get("Authorization", "").partition(" ")
         secret = key if scheme.lower() == "bearer" else ""
         holder = configured_key(self.services.settings.merchants, secret)
@@ -225,7 +230,7 @@ class BaseHandler(RequestHandler):
     # -- errors ---------------------------------------------------------------------------------------------------
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """One shape for every error; what an exception says is shown only if it is ours."""
+        """Write every error in one shape; the text of an exception is shown only if it is one of Fenpay's."""
         error = kwargs.get("exc_info", (None, None, None))[1]
         status, body = self.error_body(status_code, error)
         self._mark()
@@ -241,7 +246,7 @@ class BaseHandler(RequestHandler):
         self.finish(orjson.dumps(body))
 
     def error_body(self, status_code: int, error: BaseException | None) -> tuple[int, dict[str, Any]]:
-        """HTTP status and ``{"code", "message", "request_id"}`` for ``error``."""
+        """Return the HTTP status and ``{"code", "message", "request_id"}`` for ``error``."""
         if not isinstance(error, FenpayError):
             text = HTTP_TEXTS.get(status_code, FenpayError.text)
             return status_code, self._error(HTTP_CODES.get(status_code, "ERROR"), text)
@@ -256,7 +261,8 @@ class BaseHandler(RequestHandler):
         return {"code": code, "message": text.to(self.lang), "request_id": self.request_id}
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        """Ours are expected and told in a line; anything else is a defect and comes with its traceback."""
+        """Log FenpayError in one line, and any other exception, which is a defect, with its traceback; errors of
+        callers are not logged."""
         if isinstance(value, HTTPError | CallerError | NotifyError):
             return
         if isinstance(value, FenpayError):
@@ -266,14 +272,14 @@ class BaseHandler(RequestHandler):
 
 
 class ApiHandler(BaseHandler):
-    """JSON in, JSON out."""
+    """A handler that reads and writes JSON."""
 
     def write_json(self, data: Mapping[str, Any]) -> None:
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.write(orjson.dumps(data))
 
     def page_limit(self) -> int:
-        """How many entries of a listing are wanted. Raises BadRequest."""
+        """Return the requested number of entries of a listing. Raises BadRequest."""
         value = self.get_query_argument("limit", str(PAGE))
         if not re.fullmatch(r"[1-9][0-9]{0,2}", value, re.ASCII) or int(value) > MAX_PAGE:
             raise BadRequest(Bilingual(f"limit 为 1 到 {MAX_PAGE}", f"limit is 1 to {MAX_PAGE}"), field="limit")
@@ -281,7 +287,7 @@ class ApiHandler(BaseHandler):
 
 
 class PageHandler(BaseHandler):
-    """HTML. A page is served from its one public address, because cookies and WeChat's checks hang on it."""
+    """A handler of HTML pages, served from the one public address only: cookies and WeChat's checks depend on it."""
 
     async def prepare(self) -> None:
         if self._is_elsewhere():
@@ -290,16 +296,18 @@ class PageHandler(BaseHandler):
         await super().prepare()
 
     def _is_elsewhere(self) -> bool:
-        """Whether the browser asked another host. A proxy may leave a port out, or add its own: to redirect for that
-        would lead here again, without end."""
+        """Whether the browser requested another host. Ports are ignored: a proxy may drop or add one, and a redirect
+        for that would never end."""
         public = urlsplit(self.services.settings.http.public_base_url)
         return _PORT.sub("", self.request.host.lower()) != _PORT.sub("", public.netloc)
 
     def check_query(self) -> None:
-        """Links to pages carry what others have added: WeChat's ``from`` and ``isappinstalled``, and campaigns."""
+        """Accept any argument: links to pages carry those of others, such as WeChat's ``from`` and
+        ``isappinstalled``."""
 
     def request_target(self) -> str:
-        """Path and query. The request line may hold anything, ``@another.example`` and whole addresses too."""
+        """Return path and query; ``/`` if the request line holds anything else, such as ``@another.example`` or a whole
+        URL."""
         uri = self.request.uri or "/"
         return uri if uri.startswith("/") else "/"
 
@@ -307,7 +315,8 @@ class PageHandler(BaseHandler):
         self.redirect(f"/oauth/authorize?next={self.request.path}")
 
     def render_page(self, template: str, **context: Any) -> None:
-        """Render ``template`` in the reader's language under a policy that lets nothing foreign in."""
+        """Render ``template`` in the reader's language, with a Content-Security-Policy that allows no foreign
+        content."""
         settings = self.services.settings
         self.set_header("Content-Security-Policy", _content_policy(settings.account.js_url, settings.simulator_url))
         self.set_header("Vary", "Accept-Language, Cookie")
@@ -329,13 +338,13 @@ class PageHandler(BaseHandler):
 
 
 class NotFoundHandler(PageHandler):
-    """404 for whatever no route takes: a page for whoever reads one, JSON for the rest."""
+    """Answer 404 where no route matches: a page if the client accepts HTML, otherwise JSON."""
 
     async def prepare(self) -> None:
         raise HTTPError(404)
 
     def check_xsrf_cookie(self) -> None:
-        """A 404 needs no proof."""
+        """Require nothing: the answer is 404."""
 
     def show_error(self, status: int, body: Mapping[str, Any]) -> None:
         if "text/html" in self.request.headers.get("Accept", ""):
@@ -353,7 +362,7 @@ def _status(error: FenpayError) -> int:
 
 
 def _address(text: str) -> str:
-    """An IP address in its plain form, v4-in-v6 unwrapped; empty for anything else."""
+    """Return an IP address in its plain form, with IPv4-mapped IPv6 unwrapped; empty for anything else."""
     try:
         address = ipaddress.ip_address(text.strip())
     except ValueError:

@@ -26,19 +26,19 @@ class BookFiles(BaseHandler):
     """A handler that sends a day's books as a file."""
 
     async def result(self, day: date) -> Reconciliation:
-        """Raises NotFound for a day that has not been reconciled."""
+        """Return the reconciled day. Raises NotFound for a day that has not been reconciled."""
         result = await self.services.books.records.result(day)
         if result is None:
             raise NotFound(Bilingual("这一天还没有对过账", "This day has not been reconciled"), code="NOT_RECONCILED")
         return result
 
     def attach(self, kind: str, name: str) -> None:
-        """Have the answer saved as a file."""
+        """Set the headers that make the browser save the answer as a file."""
         self.set_header("Content-Type", kind)
         self.set_header("Content-Disposition", f'attachment; filename="{name}"')
 
     async def send(self, path: Path) -> None:
-        """The answer is this file, of a length that is said beforehand."""
+        """Send this file with its Content-Length."""
         with path.open("rb") as file:
             self.set_header("Content-Length", str(os.fstat(file.fileno()).st_size))
             while piece := file.read(CHUNK):
@@ -46,7 +46,7 @@ class BookFiles(BaseHandler):
                 await self.flush()
 
     async def write_csv(self, result: Reconciliation) -> None:
-        """The differences of a day."""
+        """Write the differences of a day as CSV."""
         self.attach(CSV, f"reconciliation-{result.day}.csv")
         self.write(exports.BOM + exports.csv_text([exports.headings(self.lang)]))
         async for rows in self.difference_rows(result.day):
@@ -54,7 +54,7 @@ class BookFiles(BaseHandler):
             await self.flush()
 
     async def write_xlsx(self, result: Reconciliation) -> None:
-        """The sums and the differences of a day."""
+        """Write the sums and the differences of a day as XLSX."""
         summary = exports.summary_rows(result, self.lang)
         name = f"reconciliation-{result.day}.xlsx"
         await self.write_workbook(name, summary, exports.SUMMARY_WIDTHS, [result.day])
@@ -62,7 +62,7 @@ class BookFiles(BaseHandler):
     async def write_workbook(
         self, name: str, summary: Sequence[exports.Row], widths: Sequence[int], days: Sequence[date]
     ) -> None:
-        """A sheet with ``summary``, and one with the differences of ``days``."""
+        """Write a sheet with ``summary``, and one with the differences of ``days``."""
         self.attach(XLSX, name)
         with tempfile.TemporaryDirectory(prefix="fenpay-export-") as directory:
             path = Path(directory) / "book.xlsx"
@@ -76,7 +76,7 @@ class BookFiles(BaseHandler):
             await self.send(path)
 
     async def difference_rows(self, day: date) -> AsyncIterator[Sequence[exports.Row]]:
-        """Every difference of a day, in batches."""
+        """Yield every difference of a day, in batches."""
         cursor = ""
         while True:
             page = await self.services.books.records.differences(day, limit=EXPORTED, cursor=cursor)
@@ -86,7 +86,7 @@ class BookFiles(BaseHandler):
 
 
 def read_day(text: str) -> date:
-    """Raises BadRequest for a date that the calendar does not have."""
+    """Parse a date. Raises BadRequest if the calendar does not have it."""
     try:
         return parse_day(text)
     except ValueError:

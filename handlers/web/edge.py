@@ -34,18 +34,18 @@ from handlers.web.texts import preferred_language
 from wechat.domain.errors import StoreUnavailable
 
 FILES_KEPT = 64
-"""Descriptors for what is not a client's connection: stores, calls to WeChat, files."""
+"""Descriptors reserved for other uses than client connections: stores, calls to WeChat, files."""
 ACCEPTED_AT_ONCE = 128
 GRACE_S = 0.05
-"""So long a client may send before it has to give way to another."""
+"""A client may send for this long before its connection can be closed for another client's."""
 PAUSE_S = 0.25
 REPORT_S = 10.0
 READ_TURNS = 8
 OTHER_TURNS = 32
-"""Requests at work at once: GET, and whatever may wait for WeChat. More would only make each other and the
-notifications wait."""
+"""Requests handled at once: GET, and those that may wait for WeChat. More would slow each other and the notifications
+down."""
 TURN_S = 1.0
-"""A request that takes longer waits for something else than this process, and holds up nobody."""
+"""A request that takes longer waits for another system, so it no longer counts."""
 MOST_WAITING = 512
 LONGEST_WAIT_S = 2.0
 
@@ -53,13 +53,13 @@ log = structlog.get_logger("handlers.edge")
 
 
 def most_connections() -> int:
-    """How many connections fit under the limit of open files."""
+    """Return the number of connections that fit below the limit of open files."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(8, min(files // 2, files - FILES_KEPT))
 
 
 class Turns:
-    """Who is at work, ``most`` at once, and who waits in line."""
+    """A limit of ``most`` requests handled at once, and a queue of those that wait."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -67,7 +67,7 @@ class Turns:
         self._waiting: deque[tuple[float, IncomingRequest]] = deque()
 
     def enter(self, request: IncomingRequest) -> None:
-        """Start ``request`` now, in its turn, or refuse it."""
+        """Start ``request`` now, queue it, or refuse it if the queue is full."""
         if len(self._at_work) < self._most and not self._waiting:
             self._start(request)
         elif len(self._waiting) < MOST_WAITING:
@@ -76,7 +76,7 @@ class Turns:
             request.refuse()
 
     def leave(self, connection: HTTPConnection) -> None:
-        """The request on ``connection`` has been answered, or needs no turn any more."""
+        """Free the turn of ``connection``: its request was answered, or needs no turn any more."""
         timer = self._at_work.pop(connection, None)
         if timer is not None:
             timer.cancel()
@@ -88,7 +88,7 @@ class Turns:
         request.start()
 
     def _admit(self) -> None:
-        """Start the next one that still waits and has not waited too long."""
+        """Start the next queued request; skip clients that left, and refuse requests that waited for too long."""
         while self._waiting and len(self._at_work) < self._most:
             since, request = self._waiting.popleft()
             if request.gone:
@@ -101,7 +101,7 @@ class Turns:
 
 
 class IncomingRequest(HTTPMessageDelegate):
-    """One request from its first byte to its turn."""
+    """A request, from its first byte until its handler starts."""
 
     def __init__(
         self, handler: HTTPMessageDelegate, edge: Edge, client: HTTP1ServerConnection, connection: HTTPConnection
@@ -137,7 +137,7 @@ class IncomingRequest(HTTPMessageDelegate):
         self._handler.finish()
 
     def refuse(self) -> None:
-        """Answer that the service is busy; nothing has been done."""
+        """Answer 503 BUSY; nothing has been done."""
         message = StoreUnavailable.text.to(self._lang)
         body = orjson.dumps({"code": "BUSY", "message": message, "request_id": secrets.token_hex(8)})
         headers = HTTPHeaders({"Content-Type": "application/json; charset=utf-8", "Content-Length": str(len(body))})
@@ -148,7 +148,8 @@ class IncomingRequest(HTTPMessageDelegate):
 
 
 class Edge(HTTPServer):
-    """``HTTPServer`` with as many connections as fit. Whoever answers requests calls ``end``."""
+    """``HTTPServer`` with a limit of connections and of requests handled at once. ``end`` must be called for each
+    answered request."""
 
     def initialize(self, *arguments: Any, **limits: Any) -> None:
         super().initialize(*arguments, **limits)
@@ -170,7 +171,7 @@ class Edge(HTTPServer):
         self._resume()
 
     def stop(self) -> None:
-        """Take no new connections."""
+        """Stop accepting connections."""
         self._pause()
         for each in self._listening:
             each.close()
@@ -183,7 +184,7 @@ class Edge(HTTPServer):
         return IncomingRequest(super().start_request(server_conn, request_conn), self, client, request_conn)
 
     def begin(self, request: IncomingRequest) -> None:
-        """``request`` has come in whole."""
+        """Start or queue ``request``, which has been received completely."""
         self._receiving.pop(request.client, None)
         self._clients[request.connection] = request.client
         if request.path.startswith("/notify"):
@@ -194,14 +195,16 @@ class Edge(HTTPServer):
             self._others.enter(request)
 
     def end(self, connection: HTTPConnection) -> None:
-        """The request on ``connection`` has its answer, which may have to be read yet."""
+        """Free the turn of the request on ``connection``, which was answered; its client may still have to read the
+        answer."""
         self.free_turn(connection)
         client = self._clients.pop(connection, None)
         if client is not None:
             self._unread[client] = asyncio.get_running_loop().time()
 
     def free_turn(self, connection: HTTPConnection) -> None:
-        """The request on ``connection`` needs its turn no more, though its answer goes on: another one may have it."""
+        """Free the turn of the request on ``connection`` although its answer continues, so that another request can
+        start."""
         self._reads.leave(connection)
         self._others.leave(connection)
 
@@ -246,7 +249,8 @@ class Edge(HTTPServer):
             self.handle_stream(stream, address)
 
     def _make_room(self) -> bool:
-        """Close whoever has been sending, or not reading, for the longest time; where nobody is for long, wait."""
+        """Close the client that has been sending, or not reading, for the longest time. Return False, and pause
+        accepting, if no client has for ``GRACE_S``."""
         slow = self._receiving or self._unread
         if not slow:
             self._pause()  # until a connection ends
@@ -266,7 +270,7 @@ class Edge(HTTPServer):
         asyncio.get_running_loop().call_later(seconds, self._resume)
 
     def _report(self, event: str, error: OSError | None = None) -> None:
-        """One line now and then, with how many it stands for."""
+        """Log ``event`` at most once in ``REPORT_S``, with the number of times that it happened since."""
         self._closed_for_others += 1
         now = asyncio.get_running_loop().time()
         if now >= self._report_at:

@@ -1,4 +1,4 @@
-"""Server-Sent Events: an answer that goes on for as long as somebody reads it.
+"""Server-Sent Events: an answer that continues while the client reads it.
 
 Source of the format: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -19,15 +19,17 @@ from wechat.domain.errors import StoreUnavailable, TooMany
 from wechat.support.tasks import end
 
 HEARTBEAT_S = 10.0
-"""An idle stream carries a comment this often: a proxy in between keeps it, and a reader knows that it lives."""
+"""An idle stream sends a comment this often, so that proxies keep the connection open and the client knows that it
+works."""
 UNREAD_S = 20.0
-"""A reader that takes nothing for so long is let go."""
+"""A client that reads nothing for this long is disconnected."""
 
 CHECK_EVERY_S = 5.0
-"""How soon the stream of a reader who may read no more is closed."""
+"""How often it is checked that the client may still read."""
 
 FREE_TURN = "free_turn"
-"""The application's setting with what frees the turn of a request, by its connection; there may be none."""
+"""The key in the application's settings of a function that frees the turn of a connection's request; it may be
+missing."""
 
 Frame = tuple[str, object]
 """The name of an event and its data, fit for JSON."""
@@ -37,35 +39,37 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Source(Protocol[T_co]):
-    """Where the news of one reader come from. ``missed`` counts those that it was too slow for."""
+    """A subscription of one reader to news. ``missed`` counts the news that were dropped because the reader was too
+    slow."""
 
     missed: int
     closed: bool
 
     async def take(self, timeout_s: float) -> Sequence[T_co]:
-        """All that has come; empty after ``timeout_s`` without any, and when it is closed."""
+        """Return all news that have arrived; empty after ``timeout_s`` without any, and once closed."""
 
     def close(self) -> None:
-        """End the wait of whoever takes."""
+        """End the wait of ``take``."""
 
 
 class Streaming(RequestHandler, ABC):
-    """A handler whose answer is a stream of news. Mix it in before the handler that decides who may read."""
+    """A handler whose answer is a stream of news. Mix it in before the handler that checks access."""
 
     _listener: Source[Any] | None = None
 
     @abstractmethod
     async def may_still_read(self) -> bool:
-        """Whether the reader would be let in now. Raises StoreUnavailable, TooMany: it is asked again."""
+        """Whether the reader would be admitted now. Raises StoreUnavailable, TooMany: the check is then
+        repeated later."""
 
     def on_connection_close(self) -> None:
         if self._listener:
             self._listener.close()
 
     async def send_news(self, listener: Source[T], render: Callable[[T], Iterable[Frame]]) -> None:
-        """Write what ``listener`` hears, as ``render`` shows it, until the reader leaves or the listener is closed.
+        """Send the news of ``listener``, converted by ``render``, until the reader leaves or the listener is closed.
 
-        ``event: missed`` with ``{"count": n}`` stands for what a slow reader did not get.
+        ``event: missed`` with ``{"count": n}`` stands for news that a slow reader did not get.
         """
         self._listener, missed = listener, 0
         self.set_header("Content-Type", "text/event-stream; charset=utf-8")
@@ -81,14 +85,15 @@ class Streaming(RequestHandler, ABC):
                     missed = listener.missed
 
     def _free_turn(self) -> None:
-        """Hold up no other request: a hundred pages that come back at once would, for seconds."""
+        """Free the request's turn: a hundred pages that reconnect at once would otherwise block other requests for
+        seconds."""
         free_turn = self.settings.get(FREE_TURN)
         if free_turn:
             free_turn(self.request.connection)
 
     @asynccontextmanager
     async def _check_reader(self, listener: Source[Any]) -> AsyncIterator[None]:
-        """Close ``listener`` once its reader may read no more."""
+        """While the block runs, close ``listener`` once its reader may no longer read."""
         task = asyncio.create_task(self._close_without_access(listener), name="reader of a stream")
         try:
             yield
@@ -106,7 +111,7 @@ class Streaming(RequestHandler, ABC):
             listener.close()
 
     async def _send(self) -> bool:
-        """Send what was written; whether somebody still reads."""
+        """Flush the written data. Return whether the client still reads."""
         try:
             await asyncio.wait_for(self.flush(), UNREAD_S)
         except StreamClosedError:
@@ -118,5 +123,5 @@ class Streaming(RequestHandler, ABC):
 
 
 def frame(name: str, data: object) -> bytes:
-    """One event. JSON has no line ends of its own, so the data is one line."""
+    """Encode one event. JSON contains no line breaks, so the data is one line."""
     return b"event: %s\ndata: %s\n\n" % (name.encode(), orjson.dumps(data))

@@ -59,7 +59,8 @@ def headings(lang: str) -> list[str]:
 
 
 def difference_row(difference: Difference, lang: str) -> list[Cell]:
-    """One difference, in the order of ``COLUMNS``: in words, and at the end the codes for programs."""
+    """Return the cells of one difference, in the order of ``COLUMNS``: names for people, then the codes for
+    programs."""
     numbers = difference.numbers
     return [
         KINDS[difference.kind].to(lang),
@@ -76,7 +77,7 @@ def difference_row(difference: Difference, lang: str) -> list[Cell]:
 
 
 def summary_rows(result: Reconciliation, lang: str) -> list[Row]:
-    """Both sides' sums under a heading. Of fees only WeChat's bill knows."""
+    """Return the sums of both sides under a heading. Only WeChat Pay's bill has fees."""
     ours, theirs = Bilingual("系统", "Ours"), Bilingual("微信", "WeChat")
     rows: list[Row] = [[result.day.isoformat(), ours.to(lang), theirs.to(lang)]]
     for name, text in SUMS:
@@ -90,14 +91,14 @@ def summary_rows(result: Reconciliation, lang: str) -> list[Row]:
 
 
 def csv_text(rows: Iterable[Row]) -> str:
-    """``rows`` as RFC 4180 text with CRLF; the first piece of a file wants ``BOM`` in front."""
+    """Encode ``rows`` as RFC 4180 text with CRLF; write ``BOM`` before a file's first part."""
     text = io.StringIO()
     csv.writer(text).writerows([_guard_formula(cell) for cell in row] for row in rows)
     return text.getvalue()
 
 
 class Workbook:
-    """An XLSX file that is written as it grows; ``close`` completes it. Methods block."""
+    """An XLSX file that is written row by row; ``close`` completes it. Its methods block."""
 
     def __init__(self, path: Path) -> None:
         self._book = xlsxwriter.Workbook(path, {"constant_memory": True})
@@ -107,7 +108,7 @@ class Workbook:
         self._row = 0
 
     def sheet(self, name: str, rows: Iterable[Row], widths: Sequence[int] = ()) -> None:
-        """Start a sheet, whose first row stays in sight; an earlier one takes no more rows."""
+        """Start a sheet with a fixed first row; earlier sheets take no more rows."""
         if self._row:
             self._sheet = self._book.add_worksheet()
             self._row = 0
@@ -150,7 +151,7 @@ def _translate(word: str, names: Mapping[str, Bilingual], lang: str) -> str:
 
 
 def _wall_clock(moment: datetime) -> datetime:
-    """What a clock in Beijing shows: a spreadsheet's dates have no zone."""
+    """Return the local time in Beijing without a zone, because dates of spreadsheets have none."""
     return moment.astimezone(BEIJING).replace(tzinfo=None, microsecond=0)
 
 

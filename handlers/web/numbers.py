@@ -1,10 +1,12 @@
-"""Order and refund numbers in a path, each character as it is or encoded: most clients send ``|`` as ``%7C``."""
+"""Patterns of order and refund numbers in a path. Each character may be percent-encoded: most clients send ``|`` as
+``%7C``."""
 
 from __future__ import annotations
 
 
 def _number(also: str, row_4: str, most: int) -> str:
-    """A group of 6 to ``most`` characters: letters, digits, ``_-|*`` and ``also``, whose code is in ``row_4``."""
+    """Return the pattern of 6 to ``most`` characters: letters, digits, ``_-|*`` and ``also``, whose code is in
+    ``row_4``."""
     encoded = rf"2[AaDd]|3\d|4[{row_4}A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9AaCc]"
     return rf"((?:[0-9A-Za-z_\-|*{also}]|%(?:{encoded})){{6,{most}}})"
 

@@ -43,7 +43,7 @@ MOVED = {
 
 
 class Access(StrEnum):
-    """Who may call a route; enforced in ``BaseHandler.prepare`` and nowhere else."""
+    """The callers that a route admits; only ``BaseHandler.prepare`` enforces it."""
 
     PUBLIC = "public"  # anybody
     PAYER = "payer"  # a browser with a session from OAuth
@@ -55,7 +55,8 @@ class Access(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """One address. The access level has no default, so no route exists without one; ``permission`` goes with STAFF."""
+    """A route of a handler. The access level has no default, so that no route exists without one; ``permission`` goes
+    with STAFF."""
 
     pattern: str
     handler: type[BaseHandler]
@@ -66,14 +67,15 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """A route and the plugin it came from."""
+    """A route and its plugin."""
 
     route: Route
     plugin: str
 
 
 def load(plugins: Sequence[str], services: Services) -> list[Owned]:
-    """The routes of all ``plugins``. Raises ConfigError for one that cannot be loaded and for doubles."""
+    """Return the routes of all ``plugins``. Raises ConfigError for a plugin that cannot be loaded, and for duplicate
+    routes."""
     owned = [Owned(route, plugin) for plugin in plugins for route in _routes(plugin, services)]
     for entry in owned:
         _check_permission(entry)
@@ -88,7 +90,7 @@ def load(plugins: Sequence[str], services: Services) -> list[Owned]:
 
 
 def subscribers(plugins: Sequence[str], services: Services) -> list[Subscriber]:
-    """The plugins that want to be told of events. Raises ConfigError for an event that does not exist."""
+    """Return the plugins' subscriptions to events. Raises ConfigError for an unknown event."""
     found = []
     for plugin in plugins:
         if handlers := _call(plugin, "subscriptions", services):
@@ -98,9 +100,9 @@ def subscribers(plugins: Sequence[str], services: Services) -> list[Subscriber]:
 
 
 async def start_all(plugins: Sequence[str], services: Services, stack: AsyncExitStack) -> None:
-    """Enter the ``lifespan(services)`` of each plugin that has one; ``stack`` leaves them in reverse.
+    """Enter each plugin's ``lifespan(services)``, if it has one; ``stack`` leaves them in reverse order.
 
-    Raises ConfigError for one that cannot start.
+    Raises ConfigError for a plugin that cannot start.
     """
     for plugin in plugins:
         lifespan = _call(plugin, "lifespan", services)
@@ -113,7 +115,7 @@ async def start_all(plugins: Sequence[str], services: Services, stack: AsyncExit
 
 
 def url_specs(owned: Sequence[Owned], services: Services) -> list[URLSpec]:
-    """The routes as Tornado takes them."""
+    """Return the routes as Tornado's URLSpec."""
     return [
         URLSpec(entry.route.pattern, entry.route.handler, _arguments(entry.route, services), name=entry.route.name)
         for entry in owned
@@ -121,10 +123,8 @@ def url_specs(owned: Sequence[Owned], services: Services) -> list[URLSpec]:
 
 
 def table(owned: Sequence[Owned]) -> str:
-    """The routes as text: access (``staff:permission`` for the console), pattern, methods, name, plugin.
-
-    It is what ``server.py --routes`` prints.
-    """
+    """Return the routes as text, as ``server.py --routes`` prints them: access (``staff:permission`` for the console),
+    pattern, methods, name, plugin."""
     rows = [
         (
             _label(entry.route),
@@ -159,7 +159,7 @@ def _routes(plugin: str, services: Services) -> list[Route]:
 
 
 def _call(plugin: str, name: str, services: Services) -> Any:
-    """What the plugin's function ``name`` returns; None where it has none. Raises ConfigError."""
+    """Call the plugin's function ``name``; None if there is none. Raises ConfigError if the function fails."""
     function = getattr(_module(plugin), name, None)
     try:
         return function(services) if function else None
@@ -191,7 +191,7 @@ def _module(plugin: str) -> ModuleType:
 
 
 def _cannot_load(plugin: str, error: Exception) -> Bilingual:
-    """What went wrong, and in which line of the plugin's own code."""
+    """Describe the error, with the last line of the plugin's own code in its traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     others = ("<", __file__, importlib.__file__)
     lines = [f"{frame.filename}:{frame.lineno}" for frame in frames if not frame.filename.startswith(others)]
@@ -218,7 +218,7 @@ def _arguments(route: Route, services: Services) -> dict[str, Any]:
 
 
 def _check_permission(entry: Owned) -> None:
-    """Raises ConfigError for a route of the console without a permission, and for another one with one."""
+    """Raise ConfigError for a STAFF route without a permission, and for any other route with one."""
     route = entry.route
     if (route.access is Access.STAFF) != (route.permission is not None):
         raise ConfigError(

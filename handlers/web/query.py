@@ -15,7 +15,7 @@ E = TypeVar("E", bound=StrEnum)
 
 
 def refuse_unread(arguments: Mapping[str, Sequence[bytes]], allowed: Sequence[str]) -> None:
-    """Refuse an argument that is not ``allowed``, and one that is given twice. Raises BadRequest."""
+    """Raise BadRequest for an argument that is not ``allowed``, or that is given twice."""
     unknown = [name for name in arguments if name not in allowed]
     if unknown:
         zh, en = "、".join(allowed) or "无", ", ".join(allowed) or "none"
@@ -34,7 +34,7 @@ def refuse_unread(arguments: Mapping[str, Sequence[bytes]], allowed: Sequence[st
 
 
 def read_choice(choices: type[E], value: str, field: str) -> E:
-    """The member of ``choices`` that ``value`` names. Raises BadRequest, which lists them."""
+    """Return the member of ``choices`` whose value is ``value``. Raises BadRequest, which lists them."""
     if value not in list(choices):
         names = ", ".join(choices)
         raise BadRequest(Bilingual(f"{field} 可取 {names}", f"{field} is one of {names}"), field=field)
@@ -42,7 +42,7 @@ def read_choice(choices: type[E], value: str, field: str) -> E:
 
 
 def read_out_trade_no(value: str, field: str) -> str:
-    """``value``, a merchant order number or empty. Raises BadRequest."""
+    """Return ``value``, a merchant order number or empty. Raises BadRequest."""
     if value and not OUT_TRADE_NO.fullmatch(value):
         raise BadRequest(Bilingual(f"{field} 格式不正确", f"{field} has an invalid format"), field=field)
     return value

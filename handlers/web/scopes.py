@@ -1,4 +1,4 @@
-"""What an API key must be allowed for a call, and whose key it is."""
+"""Scopes of API keys: which scope a call requires, and which key a secret belongs to."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EVENT_STREAM = "/api/events/stream"
 
 
 def scope_of(method: str, path: str) -> Scope:
-    """What an API key must be allowed for this call: reading, orders, refunds, or operating the service."""
+    """Return the scope that a call requires: reading, orders, refunds, or operating the service."""
     if path == EVENT_STREAM:
         return Scope.OPERATE  # it signs by a webhook's secrets
     if method in ("GET", "HEAD"):
@@ -37,14 +37,15 @@ def scope_of(method: str, path: str) -> Scope:
 
 
 def configured_key(keys: Sequence[ConfiguredKey], secret: str) -> KeyHolder | None:
-    """The key of the settings that ``secret`` belongs to. Each is compared, so that the time tells nothing."""
+    """Return the key of the settings that ``secret`` belongs to; None without one. Every key is compared, so that the
+    duration reveals nothing."""
     digest = hashlib.sha256(secret.encode()).hexdigest().encode()
     found = [entry for entry in keys if hmac.compare_digest(entry.sha256.encode(), digest)]
     return found[0] if found and secret else None
 
 
 def check_scope(holder: KeyHolder | None, scope: Scope) -> str:
-    """The name of the key. Raises Unauthorized without one, and Forbidden for want of the scope."""
+    """Return the name of the key. Raises Unauthorized without one, Forbidden if it lacks the scope."""
     if holder is None:
         text = Bilingual(
             "API Key 无效；请用 Authorization: Bearer <API Key>",

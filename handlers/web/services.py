@@ -1,4 +1,4 @@
-"""What a handler works with. Built in ``server.py`` and handed to every plugin."""
+"""The use cases and stores that handlers call. Built in ``service/compose.py`` and passed to every plugin."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Probe = Callable[[], Awaitable[None]]
 
 
 class InFlightRequests:
-    """The requests that are being handled, and whether the server is draining."""
+    """The count of requests being handled, and whether the server is draining."""
 
     def __init__(self) -> None:
         self.draining = False
@@ -67,7 +67,7 @@ class InFlightRequests:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What the books are made of."""
+    """The use cases of reconciliation."""
 
     reconciler: Reconciler
     repairs: Repairs
@@ -77,7 +77,7 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class Staff:
-    """What people, API keys and their rights are made of."""
+    """The use cases of people, API keys and their permissions."""
 
     members: Members
     sessions: Sessions
@@ -89,7 +89,7 @@ class Staff:
 
 @dataclass(frozen=True, slots=True)
 class Insight:
-    """What pages show of the business: its figures, what happens while they are open, and recorded calls."""
+    """Read-only data for pages: statistics, the live feed and recorded calls."""
 
     statistics: Statistics
     live: LiveFeed
@@ -99,7 +99,7 @@ class Insight:
 @dataclass(frozen=True, slots=True)
 class Services:
     """The use cases, and the stores that read-only views need. ``probes`` are readiness checks by name; ``unindexed``
-    are collections that are too large to do without the indexes that they lack.
+    returns the large collections that lack required indexes.
 
     A plugin has its own storage, ``plugin_storage(__name__)``, and its own options in the settings,
     ``settings.plugin_options(__name__)``.
@@ -135,5 +135,5 @@ class Services:
 
     @property
     def order_search(self) -> OrderSearch:
-        """Has no state of its own."""
+        """The search over the order store; it has no state of its own."""
         return OrderSearch(self.order_store)

@@ -13,7 +13,7 @@ from wechat.domain.errors import FenpayError
 
 
 class StaticFiles(StaticFileHandler):
-    """Asked for anew each time and answered 304 while unchanged.
+    """Files that browsers revalidate on every use, answered 304 while unchanged.
 
     Modules import each other by plain names, so a browser that kept some of them would mix two releases.
     """
@@ -26,13 +26,13 @@ class StaticFiles(StaticFileHandler):
         self.set_header("Cache-Control", "no-cache")
 
     def parse_url_path(self, url_path: str) -> str:
-        """No file has a NUL in its name, and the functions that would look for one refuse it."""
+        """Answer 404 to a path with a NUL, which the file functions of Python refuse."""
         if "\0" in url_path:
             raise HTTPError(404)
         return super().parse_url_path(url_path)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """In the one shape that every error has."""
+        """Write errors in the same shape as all other handlers."""
         text = HTTP_TEXTS.get(status_code, FenpayError.text)
         code = HTTP_CODES.get(status_code, "ERROR")
         self.set_header("Content-Type", "application/json; charset=utf-8")

@@ -1,4 +1,4 @@
-"""All about an order in one HTML file, to send to whoever is asked for help: no personal data, no keys, no scripts."""
+"""Everything about an order in one HTML file for a support request: without personal data, keys or scripts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ TEXTS = {
 
 
 async def gather_support(services: Services, out_trade_no: str, lang: str) -> dict[str, Any]:
-    """What the template of the file is rendered with. WeChat is asked, and nothing is applied. Raises NotFound."""
+    """Return the values that the file's template is rendered with. WeChat Pay is queried, and nothing is applied.
+    Raises NotFound."""
     case = await services.diagnosis.into(out_trade_no)
     calls = await services.insight.calls.of_order(out_trade_no, MOST_CALLS)
     return {
@@ -53,7 +54,7 @@ async def gather_support(services: Services, out_trade_no: str, lang: str) -> di
 
 
 def redact(value: Any, name: str = "") -> Any:
-    """``value`` with payers cut to their first and last letters, and free texts to their length."""
+    """Return ``value`` with openids cut to their first and last letters, and free texts replaced by their length."""
     if isinstance(value, Mapping):
         return {key: redact(each, key) for key, each in value.items()}
     if isinstance(value, list):

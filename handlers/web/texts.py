@@ -1,4 +1,4 @@
-"""What the pages say, in Chinese and in English side by side: a sentence in one language only cannot be written."""
+"""Texts of the payer's pages, each in Chinese and in English; a text cannot be defined in one language only."""
 
 from __future__ import annotations
 
@@ -132,10 +132,10 @@ SCRIPT_TEXTS: Mapping[str, Bilingual] = {
 
 
 class Refusal(NamedTuple):
-    """A message of WeChat's that contains ``said``: what the payer reads and may do, and the entry of the catalogue
-    from which the merchant reads what to check.
+    """A message of WeChat's browser that contains ``said``: the text for the payer, and the catalogue's entry with the
+    checks for the merchant.
 
-    The payer reads nothing of keys, signatures or directories: they are not the payer's to mend.
+    The payer reads nothing about keys, signatures or directories, which only the merchant can correct.
     """
 
     said: str
@@ -144,7 +144,7 @@ class Refusal(NamedTuple):
     entry: str = ""
 
     def tell_merchant(self, lang: str) -> str:
-        """What the catalogue says of it; empty where there is nothing for a merchant to do."""
+        """Return the catalogue's meaning and next step; empty if the merchant has nothing to do."""
         found = next((entry for entry in entries() if entry.code == self.entry), None)
         if found is None:
             return ""
@@ -208,7 +208,7 @@ REFUSALS: tuple[Refusal, ...] = (
 
 
 def preferred_language(accepted: str) -> str:
-    """Chinese unless the reader prefers English. ``accepted`` is the Accept-Language header."""
+    """Return ``zh`` unless the reader prefers English. ``accepted`` is the Accept-Language header."""
     for part in accepted.lower().split(","):
         tag = part.strip()[:2]
         if tag in ("zh", "en"):
@@ -217,7 +217,8 @@ def preferred_language(accepted: str) -> str:
 
 
 def texts(lang: str) -> Callable[[str], str]:
-    """A page's ``t``: the sentence of a key in ``lang``. Raises KeyError for a key that does not exist."""
+    """Return a page's ``t``: a function from a key to its text in ``lang``, which raises KeyError for an
+    unknown key."""
     return lambda key: TEXTS[key].to(lang)
 
 

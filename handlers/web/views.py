@@ -35,13 +35,13 @@ PAYER_FIELDS = (
 
 
 def payer_view(order: Order) -> dict[str, Any]:
-    """What the page may know. ``total`` in fen, times in RFC 3339."""
+    """Return the fields of an order that a page may know. ``total`` in fen, times in RFC 3339."""
     data = order_data(order)
     return {name: data[name] for name in PAYER_FIELDS}
 
 
 def merchant_view(order: Order) -> dict[str, Any]:
-    """Everything but what only a browser may use."""
+    """Return all fields of an order except those that only a browser may use."""
     view = order_data(order) | {"timeline": [_line(event) for event in order.timeline]}
     if order.prepay and order.prepay.code_url:
         view["code_url"] = order.prepay.code_url
@@ -51,9 +51,9 @@ def merchant_view(order: Order) -> dict[str, Any]:
 
 
 def refund_view(refund: Refund) -> dict[str, Any]:
-    """A refund as merchants see it; ``due_at`` is when it goes out, None once it may have reached WeChat.
+    """Return a refund for merchants; ``due_at`` is when it will be sent, None once it may have reached WeChat Pay.
 
-    ``not_now`` is WeChat's latest answer where that was no answer to the refund itself; it is sent again.
+    ``not_now`` is WeChat Pay's latest answer if it was no decision on the refund itself; the refund is then sent again.
     """
     waits = find_not_now(refund)
     return refund_data(refund) | {
@@ -65,7 +65,7 @@ def refund_view(refund: Refund) -> dict[str, Any]:
 
 
 def received_view(message: Received) -> dict[str, Any]:
-    """A notification that arrived: which one, how often, and what came of it."""
+    """Return a received notification: its type, how often it arrived, and its outcome."""
     return {
         "id": message.id,
         "api": message.api.value,
@@ -78,7 +78,7 @@ def received_view(message: Received) -> dict[str, Any]:
 
 
 def alarm_view(alarm: Alarm, lang: str) -> dict[str, Any]:
-    """An alarm: what it means, how often it was raised, whether it is ``open``, ``seen`` or ``cleared``."""
+    """Return an alarm: its meaning, how often it was raised, and its state, ``open``, ``seen`` or ``cleared``."""
     state = "cleared" if alarm.cleared_at else "seen" if alarm.seen_at else "open"
     return {
         "id": alarm.id,
@@ -98,7 +98,7 @@ def alarm_view(alarm: Alarm, lang: str) -> dict[str, Any]:
 
 
 def refused_view(message: RefusedNotification, lang: str) -> dict[str, Any]:
-    """A notification that was refused: what it claims, why it was refused, and what to do. Not its content."""
+    """Return a refused notification: its claims, the reason for the refusal, and what to do; without its content."""
     reason = REASONS[message.reason]
     return {
         "id": message.id,
@@ -120,7 +120,7 @@ def refused_view(message: RefusedNotification, lang: str) -> dict[str, Any]:
 
 
 def slip_view(slip: Slip, lang: str) -> dict[str, Any]:
-    """What made a signature wrong: the line as it is, and as it has to be."""
+    """Return a slip: its code and text, the wrong line and the right one."""
     return {
         "code": slip.code.value,
         "text": slip.text.to(lang),
@@ -130,12 +130,12 @@ def slip_view(slip: Slip, lang: str) -> dict[str, Any]:
 
 
 def refused_message(message: RefusedNotification) -> dict[str, Any]:
-    """Headers and body as they came; bytes that are no UTF-8 are shown as ``\\xNN``."""
+    """Return headers and body as received; bytes that are not UTF-8 are shown as ``\\xNN``."""
     return {"headers": dict(message.headers), "body": message.raw.decode("utf-8", "backslashreplace")}
 
 
 def why_view(case: OrderSnapshot, lang: str) -> dict[str, Any]:
-    """What happened to an order, in a sentence in ``lang``, and what it is made of."""
+    """Return the diagnosis of an order: a sentence in ``lang``, the next step, and the data that they are based on."""
     sentence, next_step = explain(case)
     return {
         "out_trade_no": case.order.out_trade_no,
@@ -150,7 +150,7 @@ def why_view(case: OrderSnapshot, lang: str) -> dict[str, Any]:
 
 
 def call_view(call: Call) -> dict[str, Any]:
-    """A recorded call without headers and bodies; ``verdict`` is of its signature, None where there was none."""
+    """Return a recorded call without headers and bodies; ``verdict`` is that of its signature, None without one."""
     return {
         "id": call.id,
         "at": to_v3(call.at),
@@ -167,12 +167,12 @@ def call_view(call: Call) -> dict[str, Any]:
 
 
 def with_pay(view: dict[str, Any], placed: OrderWithPayParams) -> dict[str, Any]:
-    """``view`` and what the cashier needs, where it can still be paid in a page."""
+    """Add to ``view`` what the cashier needs, if the order can still be paid in a page."""
     return view | {"pay": placed.pay.as_json()} if placed.pay else view
 
 
 def remote_view(error: RemoteError, lang: str) -> dict[str, Any]:
-    """What WeChat said: for those who run the shop, never for those who buy in it."""
+    """Return WeChat Pay's error, its causes and next step: for merchants only, never for payers."""
     return {
         "call": error.call,
         "code": error.wire_code,
@@ -184,7 +184,7 @@ def remote_view(error: RemoteError, lang: str) -> dict[str, Any]:
 
 
 def trial_view(trial: Trial) -> dict[str, Any]:
-    """A test event and its receiver's answer; ``body`` is what was sent, as text."""
+    """Return a test event and its receiver's answer; ``body`` is the sent body as text."""
     return {
         "id": trial.event.id,
         "type": trial.event.type,
@@ -197,7 +197,7 @@ def trial_view(trial: Trial) -> dict[str, Any]:
 
 
 def delivery_view(delivery: Delivery) -> dict[str, Any]:
-    """How far an event has come with one target; ``due_at`` is the next try, None after the last one."""
+    """Return the state of a delivery; ``due_at`` is the next attempt, None after the last one."""
     event = delivery.event
     return {
         "id": event.id,
@@ -216,7 +216,7 @@ def delivery_view(delivery: Delivery) -> dict[str, Any]:
 
 
 def _look(look: RemoteStatus, lang: str) -> dict[str, Any]:
-    """What WeChat answered: a transaction, or the reason why not."""
+    """Return WeChat Pay's answer: a transaction, or the error."""
     there, error = look.transaction, look.error
     view: dict[str, Any] = {"outcome": look.outcome.value}
     if there:

@@ -16,14 +16,14 @@ from wechat.pay.v2.gateway import acknowledgement
 
 
 class NotifyHandler(BaseHandler):
-    """One payment or refund notification."""
+    """Receive one payment or refund notification; a refused one is answered with an error status."""
 
     async def post(self) -> None:
         await self.services.receiver.receive(self.request.headers, self.request.body)
         self._answer(success=True, message="OK")
 
     def show_error(self, status: int, body: Mapping[str, Any]) -> None:
-        """A fixed phrase per kind of failure; nothing of the message comes back."""
+        """Answer with the error's code only; nothing of the message is returned."""
         self._answer(success=False, message=str(body["code"]))
         self.finish()
 
