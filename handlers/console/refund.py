@@ -101,7 +101,8 @@ TEXT_OF_AMOUNT = OrderPage.texts["not_an_amount"]
 
 async def request_refund(services: Services, out_trade_no: str, wanted: RefundRequest, by: str) -> Refund:
     """Request the refund. Repeating it has no further effect, since it has a number. Raises as ``Refunds.request``."""
-    return await services.refunds.request(out_trade_no, wanted, by=f"{AT_CONSOLE}{by}")
+    above = Fen(services.settings.console.second_person_above)
+    return await services.refunds.request(out_trade_no, wanted, by=f"{AT_CONSOLE}{by}", alone_above=above)
 
 
 async def carry_out(services: Services, approval: Approval) -> str:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from wechat.domain.audit import Act
 from wechat.domain.errors import Bilingual, Conflict, Forbidden, Gone
 from wechat.domain.money import Fen
-from wechat.domain.orders import Order
+from wechat.domain.orders import Order, Refund
 from wechat.domain.staff import Permission, StaffMember
 
 DECIDE_WITHIN = timedelta(hours=24)
@@ -88,6 +88,21 @@ def refunded_alone(order: Order, besides: str) -> Fen:
     """
     alone = [each for each in order.refunds if each.by.startswith(AT_CONSOLE) and AND not in each.by]
     return Fen(sum(each.refund for each in alone if each.reserves and each.out_refund_no != besides))
+
+
+def must_be_allowed_alone(order: Order, refund: Refund, above: Fen) -> None:
+    """Raise Conflict where one person would have refunded more than ``above`` fen of ``order`` with ``refund``.
+
+    0 means no limit. It is checked with the very order that the refund is added to, so that two refunds at once cannot
+    both pass.
+    """
+    by_one = refund.by.startswith(AT_CONSOLE) and AND not in refund.by
+    if by_one and 0 < above < refund.refund + refunded_alone(order, refund.out_refund_no):
+        text = Bilingual(
+            "同一订单刚有另一笔退款，合计已超过单人退款上限；请再次提交，由第二人复核",
+            "Another refund of this order was made just now; together they need a second person. Submit it again",
+        )
+        raise Conflict(text, code="SECOND_PERSON_NEEDED")
 
 
 def confirm(approval: Approval, name: str, now: datetime) -> Approval:

@@ -16,8 +16,10 @@ from datetime import datetime, timedelta
 import structlog
 
 from wechat.domain import refunds as transitions
+from wechat.domain.approvals import must_be_allowed_alone
 from wechat.domain.errors import Bilingual, GatewayRefused, Mismatch, MismatchReason, NotFound, RemoteError
 from wechat.domain.facts import Api, RefundState, RemoteRefund, Verified
+from wechat.domain.money import Fen
 from wechat.domain.numbers import Claim, NumberUse, refund_number
 from wechat.domain.orders import Order, Refund, TimelineEntry, order_key
 from wechat.domain.ports import NumberStore, Runtime
@@ -34,6 +36,7 @@ from wechat.support.single_flight import SingleFlight
 
 IDEMPOTENCY_LIFE = timedelta(days=2)
 LEASE_BYTES = 6
+NO_LIMIT = Fen(0)
 UNDER_WAY_S = 20.0
 """Longer than a request takes at all hosts, seconds."""
 MONEY_GOES_BACK = "money_goes_back"
@@ -71,11 +74,19 @@ class Refunds:
 
     # -- requesting -----------------------------------------------------------------------------------------------
 
-    async def request(self, out_trade_no: str, wanted: RefundRequest, *, by: str, idempotency_key: str = "") -> Refund:
+    async def request(
+        self,
+        out_trade_no: str,
+        wanted: RefundRequest,
+        *,
+        by: str,
+        idempotency_key: str = "",
+        alone_above: Fen = NO_LIMIT,
+    ) -> Refund:
         """Refund ``wanted.refund`` fen of an order, as far as it goes now. The same request again is the same refund.
 
         Who moves money names it: by ``out_refund_no`` or by the key, so that a request that is repeated after a failure
-        is not a second refund.
+        is not a second refund. ``alone_above``: see ``must_be_allowed_alone``.
 
         Raises NotFound, BadRequest, IdempotencyMismatch, Conflict (not paid, too old, too much, number in use), and for
         a new refund GatewayRefused. Where WeChat's answer is missing, the refund stays open and is queried later.
@@ -89,7 +100,9 @@ class Refunds:
         await self._reserve_number(order, draft.out_refund_no)
         lease, now = self._random.token(LEASE_BYTES), self._clock.now()
         draft = replace(draft, lease=lease, next_check_at=now + LEASE)
-        change = await self._updates.update(order.key, lambda current: _request_and_send(current, draft, now))
+        change = await self._updates.update(
+            order.key, lambda current: _request_and_send(current, draft, alone_above, now)
+        )
         refund = _require_refund(change.after, draft.out_refund_no)
         if refund.lease == lease:
             refund = await self._send(change.after, refund, asked_for=True)
@@ -313,11 +326,12 @@ def _reserve_repayment(order: Order, draft: Refund, now: datetime) -> Order:
     return requested if draft.surplus else stop_checking(requested, TimelineEntry(now, MONEY_GOES_BACK, "policy"))
 
 
-def _request_and_send(order: Order, draft: Refund, now: datetime) -> Order:
+def _request_and_send(order: Order, draft: Refund, alone_above: Fen, now: datetime) -> Order:
     """Reserve a new refund, and mark it as sent or queue it; one that is there and was not taken is looked at soon."""
     requested = transitions.request_refund(order, draft, now)
     if requested is order:
         return transitions.hasten_refund(order, draft, now)
+    must_be_allowed_alone(order, draft, alone_above)
     return transitions.send_or_queue(requested, draft.out_refund_no, draft.lease, now)
 
 

@@ -318,6 +318,19 @@ async def test_of_two_second_persons_at_two_processes_one_has_the_refund_made(
         assert refund["refund"] == 1002
 
 
+async def test_parts_that_are_sent_at_once_do_not_pass_the_second_person(
+    careful: ServiceProcess, simulator: SimulatorProcess, two: tuple[ConsoleBrowser, ConsoleBrowser]
+) -> None:
+    browser = two[0]
+    async with Shop(careful.url, simulator) as shop:
+        number = await paid_order(shop)
+        target = f"/console/orders/{number}/refund"
+        parts = {"amount": "6.00", "reason": "缺货", "step_up": PASSWORD}
+        forms = [fields_of(await browser.page(target)) | parts for _ in range(3)]
+        await asyncio.gather(*(browser.post(target, form) for form in forms))
+        assert (await shop.stored(number))["refund_reserved"] == 600
+
+
 async def test_up_to_the_sum_one_person_is_enough(
     careful: ServiceProcess, simulator: SimulatorProcess, two: tuple[ConsoleBrowser, ConsoleBrowser]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -12,7 +13,7 @@ from storage.memory.storage import MemoryStorage
 from tests.storage.values import full_order, full_refund
 from tests.support.clock import ManualClock
 from tests.support.runtime import RandomIds, a_runtime
-from wechat.domain.approvals import CUT_SHORT_AFTER, Approval, ApprovalState, refunded_alone
+from wechat.domain.approvals import CUT_SHORT_AFTER, Approval, ApprovalState, must_be_allowed_alone, refunded_alone
 from wechat.domain.audit import Act, AuditFilter
 from wechat.domain.errors import Bilingual, Conflict, Forbidden, GatewayRefused, Gone, NotFound, StoreUnavailable
 from wechat.domain.facts import RefundState
@@ -83,6 +84,22 @@ def test_what_one_person_refunds_in_parts_is_added_up() -> None:
     failed = full_refund("R-failed", by="console:anna", state=RefundState.REFUSED)
     order = replace(full_order(), refunds=(*refunds, failed))
     assert (refunded_alone(order, ""), refunded_alone(order, "R-console:ben")) == (120, 100)
+
+
+@pytest.mark.parametrize(
+    ("by", "above", "passes"),
+    [
+        ("console:anna", 99, False),
+        ("console:anna", 100, True),
+        ("console:anna", 0, True),
+        ("console:anna+ben", 99, True),
+    ],
+)
+def test_one_person_alone_refunds_no_more_than_the_limit(by: str, above: int, *, passes: bool) -> None:
+    order = replace(full_order(), refunds=(full_refund("R-1", by="console:ben", refund=Fen(60)),))
+    refund = full_refund("R-2", by=by, refund=Fen(40))
+    with nullcontext() if passes else pytest.raises(Conflict, match="second person"):
+        must_be_allowed_alone(order, refund, Fen(above))
 
 
 async def test_with_0_nothing_needs_a_second_person(desk: Desk) -> None:
