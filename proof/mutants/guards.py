@@ -64,8 +64,8 @@ WRITES = (
     Mutant(
         "a refund is added to the order as it was read before",
         REFUND_SERVICE,
-        "lambda current: _request_and_send(current, draft, now)",
-        "lambda _: _request_and_send(order, draft, now)",
+        "lambda current: _request_and_send(current, draft, alone_above, now)",
+        "lambda _: _request_and_send(order, draft, alone_above, now)",
     ),
     Mutant(
         "a refund is sent before that is written",

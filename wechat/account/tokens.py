@@ -164,9 +164,8 @@ class Shared:
 
     async def value(self) -> str:
         """The credential, from memory where possible. Starts a renewal in the background when the end is near."""
-        held = self._held
-        fresh = held is not None and self._valid(held) and not self._near_end(held)
-        token = held if fresh else await self._looks.do(str(self._rejections), self._current)
+        token = self._fresh() or await self._looks.do(str(self._rejections), self._current)
+        token = token or self._fresh()  # a renewal may have ended while the store was read
         if token is None:
             return (await self._await_renewal()).value
         if self._near_end(token) and not self._resting():
@@ -192,10 +191,17 @@ class Shared:
             self._renewal.cancel()
             await asyncio.gather(self._renewal, return_exceptions=True)
 
+    def _fresh(self) -> Token | None:
+        """The value that is held here, unless it ends soon."""
+        held = self._held
+        return held if held and self._valid(held) and not self._near_end(held) else None
+
     async def _current(self) -> Token | None:
         """What the store has, else what is held here and still valid."""
-        held = self._held if self._held and self._valid(self._held) else None
+        held, rejections = self._held if self._held and self._valid(self._held) else None, self._rejections
         stored = await self._store.get(self._name)
+        if rejections != self._rejections:
+            return await self._current()  # what was read may be the value that was rejected meanwhile
         if stored and self._valid(stored) and (held is None or stored.fence >= held.fence):
             self._held = stored
             return stored

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from storage.memory.tokens import MemoryTokens
 from tests.support.account import Account, refuse
 from tests.support.clock import ManualClock
 from tests.support.tokens import LIFE_S, STABLE, TICKET, Wechat
@@ -134,6 +135,60 @@ async def test_of_a_hundred_callers_with_a_dead_token_one_refreshes(wechat: Wech
 
     assert set(await asyncio.gather(*(tokens.call(ask) for _ in range(100)))) == {"token-2"}
     assert wechat.account.calls[STABLE] == 2
+
+
+class SlowStore(MemoryTokens):
+    """Delivers late what it has read, while there is a ``gate``."""
+
+    gate: asyncio.Event | None = None
+
+    async def get(self, name: str) -> Token | None:
+        gate, self.gate = self.gate, None
+        token = await super().get(name)
+        if gate:
+            await gate.wait()
+        return token
+
+
+async def test_a_look_that_ends_after_a_renewal_starts_no_other(wechat: Wechat, clock: ManualClock) -> None:
+    store, gate, second = SlowStore(clock), asyncio.Event(), asyncio.Event()
+    tokens = wechat.process(store=store)
+
+    async def ask(token: str, *, first: bool) -> str:
+        if token == "token-1":
+            if not first:
+                await second.wait()
+            store.gate = gate if first else None
+            raise AccountRefused("call", 40001, "dead")
+        return token
+
+    late = asyncio.create_task(tokens.call(lambda token: ask(token, first=False)))
+    early = asyncio.create_task(tokens.call(lambda token: ask(token, first=True)))
+    await let_tasks_run()
+    second.set()
+    assert await late == "token-2"
+    gate.set()
+    assert await early == "token-2"
+    assert wechat.account.calls[STABLE] == 2
+
+
+async def test_a_value_that_is_rejected_while_it_is_read_is_not_kept(wechat: Wechat, clock: ManualClock) -> None:
+    store, gate = SlowStore(clock), asyncio.Event()
+    tokens = wechat.process(store=store)
+
+    async def ask(token: str) -> str:
+        if token == "token-1":
+            clock.advance(LIFE_S - 100)  # so that the next caller reads the store
+            store.gate = gate
+            reading.append(asyncio.create_task(tokens.access_token()))
+            await let_tasks_run()
+            raise AccountRefused("call", 40001, "dead")
+        return token
+
+    reading: list[asyncio.Task[str]] = []
+    assert await tokens.call(ask) == "token-2"
+    gate.set()
+    assert [await reading[0], await tokens.access_token()] == ["token-2"] * 2
 
 
 async def test_a_dead_token_that_another_process_has_replaced_is_not_refreshed_again(wechat: Wechat) -> None:
