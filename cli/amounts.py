@@ -36,7 +36,8 @@ FundsAccount = Annotated[
 
 
 def parse_amount(fen: str | None, yuan: str | None) -> int:
-    """The amount of exactly one of ``--amount`` (fen) and ``--yuan``, in fen. Raises Problem for anything else."""
+    """Return the amount of exactly one of ``--amount`` (fen) and ``--yuan``, in fen. Raises Problem for
+    anything else."""
     if (fen is None) is (yuan is None):
         raise _wrong(
             "用 --amount 500（分）或 --yuan 5.00（元）给出金额，二者选一",

@@ -1,6 +1,6 @@
 """The HTTP client of a running service: JSON or a file; every failure is a ``Problem``.
 
-Standard library only. A redirect is not followed, so the API key goes nowhere but to the address that was named.
+Standard library only. Redirects are not followed, so that the API key is sent to the given address only.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Service:
         self._opener = _opener(place.local)
 
     def get(self, path: str, **query: str | int | None) -> Any:
-        """The JSON at ``path``; parameters that are None are left out."""
+        """Return the JSON at ``path``; parameters that are None are left out."""
         return self._json(Request(self._url(path, query), headers=self._headers, method="GET"), ANSWER_S)  # noqa: S310 - place allows http and https only
 
     def post(
@@ -47,13 +47,14 @@ class Service:
         timeout_s: float = ANSWER_S,
         **query: str | None,
     ) -> Any:
-        """The JSON that ``path`` answers to ``body``; ``key`` is sent as Idempotency-Key."""
+        """Post ``body`` to ``path`` and return the answer's JSON; ``key`` is sent as Idempotency-Key."""
         data = json.dumps(body or {}, ensure_ascii=False).encode()
         headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
         return self._json(Request(self._url(path, query), data, self._headers | headers, method="POST"), timeout_s)  # noqa: S310 - see get
 
     def download(self, path: str, **query: str | int | None) -> Iterator[tuple[bytes, int]]:
-        """The file at ``path`` in pieces, each with how many bytes there are in all; no piece when there is no file."""
+        """Yield the file at ``path`` in pieces, each with the total number of bytes; yield nothing if there is
+        no file."""
         request = Request(self._url(path, query), headers=self._headers, method="GET")  # noqa: S310 - see get
         with self._answer(request, ANSWER_S) as answer:
             left = total = int(answer.headers.get("Content-Length") or 0)
@@ -64,9 +65,9 @@ class Service:
                 raise http.client.IncompleteRead(b"", left)
 
     def stream(self, path: str, **query: str | None) -> Iterator[tuple[str, Any]]:
-        """The Server-Sent Events of ``path``: each event's name and its JSON; first ``("open", None)``.
+        """Yield the Server-Sent Events of ``path``: each event's name and its JSON; first ``("open", None)``.
 
-        Ends when the service ends it, and raises Problem as every call, also when it falls silent.
+        Ends when the service closes the stream. Raises Problem as every call does, also when the service falls silent.
         """
         request = Request(self._url(path, query), headers=self._headers, method="GET")  # noqa: S310 - see get
         with self._answer(request, SILENCE_S) as answer:
@@ -102,7 +103,7 @@ class Service:
             raise self._build_unreachable(error) from None
 
     def authorize(self, request: Request) -> None:
-        """Show the service that ``request`` may be made."""
+        """Add to ``request`` the headers that authorize it."""
         request.add_header("Authorization", f"Bearer {self.place.key}")
 
     def _build_refusal(self, error: HTTPError) -> Problem:
@@ -118,7 +119,7 @@ class Service:
         return problem
 
     def _build_unreachable(self, reason: object) -> Problem:
-        """``unknown`` unless the connection was never made."""
+        """Return the Problem of a failed connection, ``unknown`` unless it was never established."""
         never = isinstance(reason, ConnectionRefusedError | socket.gaierror)
         where = self.place.url
         if never:
@@ -130,13 +131,15 @@ class Service:
         return Problem(Exit.UNREACHED, "NO_ANSWER", text, next_step=self.place.next_step, unknown=not never)
 
     def _url(self, path: str, query: Mapping[str, str | int | None]) -> str:
-        """Numbers stand in paths as they are: the service's routes want their ``|``, ``*`` and ``@`` unescaped."""
+        """Return the URL. Numbers in paths are not escaped: the service's routes need their ``|``, ``*`` and ``@`` as
+        they are."""
         pairs = {name: value for name, value in query.items() if value is not None}
         return f"{self.place.url}{path}" + (f"?{urlencode(pairs)}" if pairs else "")
 
 
 def post_once(address: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, str]:
-    """Post ``body`` to a receiver on this machine: its status, 0 without an answer, and that in words."""
+    """Post ``body`` to a receiver on this machine. Return the status, 0 without an answer, and a text that describes
+    it."""
     request = Request(address, body, dict(headers), method="POST")  # noqa: S310 - check_receiver allows http and https only
     try:
         with _opener(local=True).open(request, timeout=RECEIVER_S) as answer:
@@ -157,19 +160,19 @@ def _name_failure(reason: object) -> str:
 
 
 class _Stay(HTTPRedirectHandler):
-    """Follows no redirect."""
+    """A redirect handler that follows no redirect."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
 def _opener(local: bool) -> OpenerDirector:
-    """Loopback never goes through a proxy."""
+    """Return an opener that never uses a proxy for loopback addresses."""
     return build_opener(_Stay, ProxyHandler({})) if local else build_opener(_Stay)
 
 
 def _document(body: bytes) -> Any:
-    """``body`` as JSON; None for anything else."""
+    """Return ``body`` as a JSON object; None for anything else."""
     try:
         return json.loads(body)
     except ValueError:

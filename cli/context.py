@@ -1,4 +1,4 @@
-"""What the commands share: their declaration, options, the service they ask, and how they fail."""
+"""Shared parts of the commands: declaration, options, the service that they call, and their failures."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ NOT_BEFORE = ("DAY_NOT_OVER", "BILL_NOT_READY")
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One command at work."""
+    """A running command's service and screen."""
 
     service: Service
     screen: Screen
 
     def next_page(self, verb: str, page: Mapping[str, Any], state: str | None, limit: int) -> None:
-        """Name the command for what follows ``page`` of a listing."""
+        """Print the command for the next page of a listing."""
         if page["next_cursor"]:
             options = ["--limit", str(limit), *(("--state", state) if state else ())]
             self.screen.next_step(command(verb, *options, "--cursor", page["next_cursor"]))
@@ -88,7 +88,8 @@ class Context:
 def command_context(
     verb: str, next_step: str, *, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False
 ) -> Iterator[Context]:
-    """Work as ``manage.py VERB``. A Problem is shown and ends the process, with ``next_step`` where it has none."""
+    """Run the body as ``manage.py VERB``. A Problem is shown and ends the process, with ``next_step`` if it
+    names none."""
     screen = Screen(language(), as_json=as_json)
     try:
         service = Service(place.find(url, key_file, os.environ), screen.lang)
@@ -103,7 +104,7 @@ def command_context(
 def stream_context(
     verb: str, next_step: str, *, url: Url = None, key_file: KeyFile = None, as_json: AsJsonLines = False
 ) -> Iterator[Context]:
-    """The same for a command that goes on until Ctrl-C."""
+    """Run the body as ``command_context`` does, until Ctrl-C."""
     with (
         command_context(verb, next_step, url=url, key_file=key_file, as_json=as_json) as context,
         suppress(KeyboardInterrupt),
@@ -125,8 +126,8 @@ def declare(
 ) -> Callable[[Work[P]], Work[P]]:
     """Make a function the command ``manage.py VERB``, as in ``@declare(app, "refund list", …)``.
 
-    It gets a Context, and its options beside its own are the keywords of ``within``.
-    ``next_step`` is for failures that name no command themselves; ``{no}`` in it stands for the argument ``no``.
+    The function receives a Context; options beside its own are the keywords of ``within``. ``next_step`` is for
+    failures that name no command themselves; ``{no}`` in it is replaced by the argument ``no``.
     """
     shared = [each for each in _parameters(within) if each.kind is Parameter.KEYWORD_ONLY]
 
@@ -152,7 +153,7 @@ def _parameters(function: Callable[..., Any]) -> list[Parameter]:
 
 
 def number(kind: str, text: str) -> str:
-    """``text``, if it has the shape of an ``out_trade_no`` or ``out_refund_no``. Raises Problem."""
+    """Return ``text`` if it has the format of an ``out_trade_no`` or ``out_refund_no``. Raises Problem."""
     pattern: Pattern[str]
     pattern, shape = NUMBERS[kind]
     if not pattern.fullmatch(text):
@@ -161,7 +162,7 @@ def number(kind: str, text: str) -> str:
 
 
 def day(text: str) -> str:
-    """``text``, if it is a date. Raises Problem."""
+    """Return ``text`` if it is a date. Raises Problem."""
     try:
         if date.fromisoformat(text).isoformat() == text:
             return text
@@ -171,7 +172,7 @@ def day(text: str) -> str:
 
 
 def _next(problem: Problem, verb: str, next_step: str) -> str:
-    """The command for a failure that names none itself."""
+    """Return the command for a failure that names none itself."""
     if problem.code is Exit.USAGE and problem.name not in NOT_BEFORE:
         return command(verb, "--help")
     if problem.name in ELSEWHERE_ON_THE_NET:

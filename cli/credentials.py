@@ -22,7 +22,7 @@ MOST_BYTES = 64 * 1024
 
 
 def read_value(option: str, value: str) -> str:
-    """``value`` itself, or what the file of that name holds, without the line end of its last line. Raises Problem."""
+    """Return ``value``, or the content of the file of that name without its final line break. Raises Problem."""
     try:
         path = Path(value)
         if "\n" in value or not path.is_file():
@@ -34,7 +34,7 @@ def read_value(option: str, value: str) -> str:
 
 
 def read_key(option: str, value: str | None) -> PemContent | None:
-    """The key or certificate that an option gives. Raises Problem."""
+    """Return the key or certificate that an option gives. Raises Problem."""
     if value is None:
         return None
     found = read_pem(read_value(option, value))
@@ -55,7 +55,7 @@ def find_keys(
     certificate: str | None,
     ticket: str | None,
 ) -> Keys:
-    """All keys that options name; those of ``settings`` stand in for what no option names. Raises Problem."""
+    """Return all keys that options name; those of ``settings`` replace what no option names. Raises Problem."""
     base = of_settings(settings) if settings else Keys()
     public = read_key("--public-key", public_key)
     return replace(
@@ -70,8 +70,8 @@ def find_keys(
 
 
 def read_values(path: Path) -> Callable[[str], str]:
-    """The text of any key (dotted) of a settings file and the files that it extends, under the environment; empty
-    where there is none. Raises Problem."""
+    """Return the texts of keys (dotted) from a settings file, the files that it extends and the environment, which
+    wins; empty for a missing key. Raises Problem."""
     values = _read(path, ())
 
     def text(key: str) -> str:
@@ -81,7 +81,7 @@ def read_values(path: Path) -> Callable[[str], str]:
 
 
 def of_settings(path: Path) -> Keys:
-    """The keys in a settings file and the files that it extends, under the environment. Raises Problem."""
+    """Return the keys in a settings file, the files that it extends and the environment. Raises Problem."""
     values, text = _read(path, ()), read_values(path)
     hooks = _find(values, "webhooks") or []
     secrets = [str(secret) for hook in hooks if isinstance(hook, dict) for secret in hook.get("secrets") or ()]

@@ -1,8 +1,8 @@
-"""Which service a command talks to, and with which key.
+"""The service that a command calls, and its key.
 
-The key is never an argument, which every user of the machine could read: it comes from the environment or a file.
-The variables begin with ``FENPAYCLI_``, because a service started from the same shell stops at a ``FENPAY_`` variable
-that names no setting.
+The key is never an argument, which every user of the machine could read: it comes from the environment or a file. The
+variables begin with ``FENPAYCLI_``, because a service started from the same shell refuses to start with a ``FENPAY_``
+variable that names no setting.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _KEY = re.compile(r"[\x21-\x7e]{1,512}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """The service at ``url``, as the holder of ``key``; ``demo``: the one that ``make run`` starts, with the WeChat
-    simulator at ``simulator_url``."""
+    """The service at ``url``, and the ``key`` to call it with; ``demo``: it is the one that ``make run`` starts, with
+    the WeChat simulator at ``simulator_url``."""
 
     url: str
     key: str = field(repr=False)
@@ -38,17 +38,17 @@ class Endpoint:
 
     @property
     def local(self) -> bool:
-        """Whether it is on this machine, where no proxy and no listener comes in between."""
+        """Whether the service is on this machine, where no proxy and no eavesdropper is in between."""
         return _is_loopback(urlsplit(self.url).hostname or "")
 
     @property
     def next_step(self) -> str:
-        """What to run when it does not answer."""
+        """The command to run when the service does not answer."""
         return "make run" if self.demo else f"curl -s '{self.url}/readyz?verbose'"
 
 
 def find(url: str | None, key_file: Path | None, environ: Mapping[str, str], demo: Path = DEMO) -> Endpoint:
-    """The place that options and environment name; the demo's when they name none. Raises Problem."""
+    """Return the endpoint that options and environment name; the demo's if they name none. Raises Problem."""
     key = _from_file(key_file) if key_file else environ.get(KEY_VARIABLE, "")
     if not url and not key:
         return _of_demo(demo)
@@ -86,7 +86,7 @@ def _from_file(file: Path) -> str:
 
 
 def _valid(key: str) -> str:
-    """``key``, if it can stand in a header. The text does not show it."""
+    """Return ``key`` if a header can carry it. Raises Problem, whose text does not show the key."""
     if not _KEY.fullmatch(key):
         text = Bilingual(
             "Fenpay API Key 为空，或含有空白等字符", "The API key is empty or holds blanks or other characters"
@@ -96,7 +96,7 @@ def _valid(key: str) -> str:
 
 
 def check_address(url: str) -> str:
-    """``url`` without a slash at its end. The key goes over https only, except on this machine. Raises Problem."""
+    """Return ``url`` without a final slash. The key is sent over https only, except on this machine. Raises Problem."""
     try:
         parts = urlsplit(url)
         plain = bool(parts.hostname) and parts.username is None and parts.port != 0
@@ -114,7 +114,7 @@ def check_address(url: str) -> str:
 
 
 def check_receiver(url: str) -> str:
-    """``url``, if it is an address on this machine: events name payers, and go nowhere else. Raises Problem."""
+    """Return ``url`` if it is an address on this machine: events name payers and must not leave it. Raises Problem."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and parts.username is None and parts.port != 0 and url.isprintable()

@@ -1,4 +1,4 @@
-"""Read an event stream of the service, and connect again after the service restarts."""
+"""Read an event stream of the service, and reconnect after the service restarts."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ BACK = Bilingual(
 
 
 def follow(context: Context, path: str, **query: str | None) -> Iterator[tuple[str, Any]]:
-    """Each event's name and data, for as long as somebody reads.
+    """Yield each event's name and data until the caller stops.
 
-    Raises Problem when the first try to connect fails, and when a later one is refused for good.
+    Raises Problem when the first attempt to connect fails, and when a later one is refused for good.
     """
     tries = -1
     while True:

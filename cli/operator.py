@@ -37,7 +37,7 @@ SettingsFile = Annotated[
 
 
 class OperatorService(Service):
-    """A running service, asked with signed requests."""
+    """A running service, called with signed requests."""
 
     def __init__(self, url: str, secret: str, lang: str) -> None:
         super().__init__(place.Endpoint(url, ""), lang)
@@ -54,8 +54,8 @@ class OperatorService(Service):
 def operator_context(
     verb: str, next_step: str, *, url: Url = None, settings: SettingsFile = None, as_json: AsJson = False
 ) -> Iterator[Context]:
-    """Work as ``manage.py VERB`` with the settings in a file, the demo's where none is named. A Problem is shown and
-    ends the process."""
+    """Run the body as ``manage.py VERB`` with the given settings file, or the demo's if none is given. A Problem is
+    shown and ends the process."""
     screen = Screen(language(), as_json=as_json)
     try:
         value = read_values(settings or _demo_settings())
@@ -72,9 +72,10 @@ def operator_context(
 
 
 def ask_password(screen: Screen, *, generate: bool) -> tuple[str, str]:
-    """A new password, and the text that shows it where it was made here. Off a terminal it is the first line of stdin.
+    """Return a new password, and a text that shows it if it was generated here. Without a terminal it is the first line
+    of stdin.
 
-    Raises Problem when it was typed differently the second time.
+    Raises Problem if it was typed differently the second time.
     """
     if generate:
         made = secrets.token_urlsafe(GENERATED_BYTES)

@@ -49,7 +49,7 @@ class Screen:
         self._bars = sys.stderr.isatty() and not as_json
 
     def show(self, document: Any, *views: RenderableType) -> None:
-        """The answer: ``document`` with ``--json``, ``views`` for a person."""
+        """Print the answer: ``document`` with ``--json``, otherwise ``views``."""
         if self.as_json:
             typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
             return
@@ -57,7 +57,8 @@ class Screen:
             self._out.print(view, soft_wrap=isinstance(view, Styled))  # a sentence is one line, tables have a width
 
     def emit(self, document: Any, line: Styled) -> None:
-        """One piece of an answer that goes on: a line of JSON, or a line for a person. Exits when nobody reads it."""
+        """Print one piece of a continuing answer: a line of JSON, or a line for a person. Exits when stdout's reader is
+        gone."""
         with self._out.capture() as captured:
             self._out.print(line, soft_wrap=True)
         try:
@@ -67,33 +68,33 @@ class Screen:
             raise typer.Exit from None
 
     def preview(self, *views: RenderableType) -> None:
-        """What a person should see before the answer, because a question follows."""
+        """Print for a person what a following question is about; nothing with ``--json``."""
         if not self.as_json:
             self.show(None, *views)
 
     def say(self, text: Bilingual) -> None:
-        """A word beside the answer; with ``--json`` nobody is there to read it."""
+        """Print a message on stderr; nothing with ``--json``."""
         if not self.as_json:
             self._err.print(Styled(clean(text.to(self.lang))), soft_wrap=True)
 
     def next_step(self, line: str) -> None:
-        """What to type now, if there is anything."""
+        """Print the next command, if there is one."""
         if line:
             self.say(Bilingual(f"下一步：{line}", f"Next: {line}"))
 
     def confirm(self, question: Callable[[], Bilingual], *, yes: bool) -> None:
-        """Ask before something that cannot be taken back. Raises Problem: a no, or nobody there to ask."""
+        """Ask before an action that cannot be undone. Raises Problem if the answer is no or nobody can be asked."""
         self.must_answer(yes=yes)
         if not yes and not self._confirm(question()):
             raise Problem(Exit.FAILED, "CANCELLED", Bilingual("没有做任何事", "Nothing was done"))
 
     def _confirm(self, question: Bilingual) -> bool:
-        """Only a y agrees."""
+        """Return whether the answer is ``y``; nothing else agrees."""
         self._err.print(Styled(f"{clean(question.to(self.lang))} [y/N] "), soft_wrap=True, end="")
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     def must_answer(self, *, yes: bool) -> None:
-        """Say at once that there is nobody to ask: off a terminal, or a program that reads JSON. Raises Problem."""
+        """Raise Problem if nobody can be asked: without a terminal, or with ``--json``."""
         if not yes and (self.as_json or not self.interactive):
             text = Bilingual(
                 "这一步无法撤回；用 --json 或不在终端里请加 --yes",
@@ -102,7 +103,7 @@ class Screen:
             raise Problem(Exit.USAGE, "NOT_CONFIRMED", text, next_step=command("", *sys.argv[1:], "--yes"))
 
     def problem(self, problem: Problem) -> None:
-        """How it ended, on stderr."""
+        """Print the failure on stderr."""
         if self.as_json:
             typer.echo(json.dumps(problem.document(self.lang), ensure_ascii=False, indent=2), err=True)
             return
@@ -114,15 +115,15 @@ class Screen:
     # -- progress ---------------------------------------------------------------------------------------------------
 
     def downloading(self) -> Progress:
-        """A bar that counts bytes."""
+        """Show a progress bar of bytes."""
         return self._progress(BarColumn(), DownloadColumn())
 
     def counting(self) -> Progress:
-        """A bar that counts things."""
+        """Show a progress bar of items."""
         return self._progress(BarColumn(), MofNCompleteColumn())
 
     def waiting(self) -> Progress:
-        """A sign of life while the service works."""
+        """Show an activity indicator while the service works."""
         return self._progress(SpinnerColumn())
 
     def _progress(self, *columns: Any) -> Progress:
@@ -130,13 +131,13 @@ class Screen:
         return Progress(title, *columns, console=self._err, transient=True, disable=not self._bars)
 
     def translate(self, word: str, names: Mapping[str, Bilingual]) -> str:
-        """Name a word of the interface; the word itself follows in brackets."""
+        """Return the name of a code of the interface, followed by the code in brackets."""
         return label(names, word, self.lang)
 
     # -- tables -----------------------------------------------------------------------------------------------------
 
     def sheet(self, rows: Iterable[tuple[Bilingual, object]]) -> Table:
-        """Names and values of one thing; what is not there is left out."""
+        """Return a table of the names and values of one object; missing values are left out."""
         table = Table.grid(padding=(0, 2))
         table.add_column(style="bold", no_wrap=True)
         table.add_column(overflow="fold")
@@ -146,7 +147,7 @@ class Screen:
         return table
 
     def table(self, title: Bilingual, columns: Sequence[Bilingual], rows: Iterable[Sequence[object]]) -> RenderableType:
-        """Many things under their headings. Numbers are neither cut nor folded: somebody wants to copy them."""
+        """Return a table of objects. Numbers are neither cut nor folded, because people copy them."""
         cells = [[cell(value) for value in row] for row in rows]
         if not cells:
             return cell(Bilingual(f"{title.zh}：没有", f"{title.en}: none").to(self.lang))
@@ -154,8 +155,8 @@ class Screen:
 
 
 class Listing:
-    """A table where the screen is wide enough. Where it is not, dates get shorter and texts end in "…", except in the
-    last column, which is folded. Where that does not suffice, each row has lines of its own."""
+    """A table if the screen is wide enough. Otherwise dates are shortened and texts end in "…", except in the last
+    column, which is folded. If that does not suffice, each row is printed on lines of its own."""
 
     def __init__(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Styled]]) -> None:
         self._title = title
@@ -175,8 +176,8 @@ class Listing:
         yield Styled()
 
     def _fit(self, rows: Sequence[Sequence[Styled]], shortest: int, width: int) -> list[int]:
-        """How wide each column is within ``width``; nothing where they do not fit. A text keeps ``shortest`` cells, in
-        the last column ``FOLDED``."""
+        """Return the width of each column within ``width``; nothing if they do not fit. A text keeps ``shortest``
+        cells, in the last column ``FOLDED``."""
         columns = [[row[index] for row in rows] for index in range(len(self._columns))]
         natural = [
             max(cell_len(name), *[cell.cell_len for cell in column])
@@ -206,7 +207,8 @@ class Listing:
         return table
 
     def _lines(self, row: Sequence[Styled], width: int) -> Iterator[Styled]:
-        """``Name: value`` of what is there, as many to a line as fit, a value never over two lines if it fits one."""
+        """Return ``Name: value`` for each non-empty cell, as many on a line as fit; a value that fits one line is not
+        split."""
         line = Styled(overflow="fold")
         for name, value in zip(self._columns, row, strict=True):
             if not value:
@@ -220,54 +222,55 @@ class Listing:
 
 
 def _least(cell: Styled, shortest: int) -> int:
-    """How many cells of it have to be shown."""
+    """Return the number of cells of ``cell`` that must be shown."""
     return cell.cell_len if WHOLE.fullmatch(cell.plain) else min(cell.cell_len, shortest)
 
 
 def _shorten_dates(row: Sequence[Styled]) -> list[Styled]:
-    """``row`` with dates without year and seconds."""
+    """Return ``row`` with dates without year and seconds."""
     return [Styled(DATE.sub(r"\1", cell.plain), style=cell.style) for cell in row]
 
 
 def words(zh: str, en: str) -> str:
-    """A help text, which is fixed when the program starts, in the reader's language."""
+    """Return a help text in the reader's language, which is fixed when the program starts."""
     return Bilingual(zh, en).to(language())
 
 
 def language(environ: Mapping[str, str] = os.environ) -> str:
-    """``en`` for an English locale, ``zh`` for any other and for none."""
+    """Return ``en`` for an English locale, ``zh`` for any other and for none."""
     locale = next((environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if environ.get(name)), "")
     return "en" if locale.lower().startswith("en") else "zh"
 
 
 def cell(value: object) -> Styled:
-    """A value as it is, without markup: an order's text may hold brackets."""
+    """Return a value without markup: an order's text may contain brackets."""
     return Styled("" if value is None else clean(str(value)))
 
 
 def clean(text: str) -> str:
-    """``text`` without what steers a terminal; others wrote part of what is shown."""
+    """Return ``text`` without control characters, which could steer the terminal; others wrote parts of what is
+    shown."""
     return "".join(letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in text)
 
 
 def money(amount: int | None) -> str:
-    """``¥18.00``; empty for an amount that is not known."""
+    """Format fen as ``¥18.00``; empty for an unknown amount."""
     return "" if amount is None else f"{'-' if amount < 0 else ''}¥{yuan(abs(amount))}"
 
 
 def moment(text: str | None) -> str:
-    """An RFC 3339 time of the service's as a person in Beijing reads it."""
+    """Format an RFC 3339 time of the service as Beijing time."""
     return beijing(from_v3(text)) if text else ""
 
 
 def _console(stream: TextIO) -> Console:
-    """Tables keep their width in files and pipes, where nobody has a screen to fit them to."""
+    """Return a console. Files and pipes have a fixed width, so that tables keep theirs."""
     width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def _quote_wechat(wechat: Mapping[str, Any] | None, lang: str) -> list[str]:
-    """WeChat's words and what usually helps; nothing where it gave no code."""
+    """Return WeChat's message and what usually helps; nothing if it gave no code."""
     if not wechat or not wechat["code"]:
         return []
     said = Bilingual("微信支付返回信息", "WeChat's words").to(lang)

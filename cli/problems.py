@@ -24,10 +24,10 @@ class Exit(IntEnum):
 
 
 class Problem(Exception):
-    """A command's end other than ``OK``. ``answer`` is the service's own error document, where it gave one; ``more`` is
-    what the command adds to ours.
+    """The failure of a command. ``answer`` is the service's error document, if it gave one; ``more`` is what the
+    command adds to ours.
 
-    ``unknown``: the request went out and no answer came, so it may have been carried out.
+    ``unknown``: the request was sent and no answer arrived, so it may have been carried out.
     """
 
     def __init__(
@@ -50,14 +50,16 @@ class Problem(Exception):
         self.more: dict[str, Any] = {}
 
     def document(self, lang: str) -> dict[str, Any]:
-        """For ``--json``: ``{"exit", "code", "message", "next"}`` and what the service said besides."""
+        """Return the document for ``--json``: ``{"exit", "code", "message", "next"}`` and the fields of the service's
+        answer."""
         said = {name: value for name, value in self.answer.items() if name in ("field", "request_id", "wechat")}
         message, next_step = self.text.to(lang), self.next_step or None
         return {"exit": int(self.code), "code": self.name, "message": message, "next": next_step, **said, **self.more}
 
 
 def refusal(status: int, body: Mapping[str, Any] | None) -> Problem:
-    """What an HTTP answer other than 2xx means. ``body`` is the service's error document; None when it is not one."""
+    """Convert an HTTP answer other than 2xx to a Problem. ``body`` is the service's error document; None if it is not
+    one."""
     if body is None:
         return _foreign(status)
     code, name, message = _exit(status, body), str(body["code"]), str(body["message"])
@@ -76,7 +78,7 @@ def _exit(status: int, body: Mapping[str, Any]) -> Exit:
 
 
 def _foreign(status: int) -> Problem:
-    """An answer that our service does not give: a proxy in front of it, or another server altogether."""
+    """Return the Problem of an answer that this service does not give: that of a proxy, or of another server."""
     if status >= 500 or status == 429:
         text = Bilingual(
             f"服务前面的代理返回 {status}，服务没有应答", f"A proxy answered {status}; the service did not answer"

@@ -1,5 +1,5 @@
-"""Starting the command line, so that a mistyped command too ends as every other failure: in the reader's language, with
-a next command, and with ``--json`` as one document."""
+"""Run the command line so that a mistyped command fails as every other failure: in the reader's language, with a next
+command, and with ``--json`` as one document."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def run(app: typer.Typer) -> None:
 
 
 def translate(message: str) -> Bilingual:
-    """Typer's ``message`` in both languages."""
+    """Return Typer's ``message`` in both languages."""
     english = chinese = message.replace("Value error, ", "")
     for pattern, replacement in CHINESE:
         chinese = re.sub(pattern, replacement, chinese)
@@ -87,7 +87,7 @@ def translate(message: str) -> Bilingual:
 
 
 def _translate_own_options(program: Any) -> None:
-    """Put the help of Typer's own options into Chinese, in ``program`` and all commands under it."""
+    """Translate the help of Typer's own options to Chinese, in ``program`` and all its commands."""
     for option in program.get_params(typer.Context(program)):
         if getattr(option, "help", None) in OWN_OPTIONS:
             option.help = OWN_OPTIONS[option.help]
@@ -96,13 +96,13 @@ def _translate_own_options(program: Any) -> None:
 
 
 def _problem(app: typer.Typer, error: Exception) -> Problem:
-    """What was typed wrongly, and the help of the command that it was typed to."""
+    """Describe a wrong command line, and name the help of its command."""
     message = str(cast(Any, error).format_message())
     return Problem(Exit.USAGE, "USAGE", translate(message), next_step=command(_verb(app, sys.argv[1:]), "--help"))
 
 
 def _verb(app: typer.Typer, arguments: Sequence[str]) -> str:
-    """The words that name a command; not every error of Typer's knows its own."""
+    """Return the words that name a command; not every error of Typer's knows its command."""
     at: Any = typer.main.get_command(app)
     named = []
     for word in arguments:

@@ -1,7 +1,7 @@
-"""A merchant's day at the WeChat simulator, from the first order to the books of the next morning.
+"""A merchant's day at the WeChat simulator, from the first order to the reconciliation on the next morning.
 
-Payments and refunds live through all that the simulator can do to them, calls go wrong in every way, services are
-killed; the simulated clock is pushed ahead whenever there is nothing left to do for now.
+Payments and refunds go through all scenarios of the simulator, calls fail in every way, services are killed; the
+simulated clock is moved ahead whenever nothing is left to do.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ FAULTS: tuple[Mapping[str, Any], ...] = (
 
 
 class Day:
-    """One day on a scene."""
+    """A simulated day of a drill."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
@@ -55,7 +55,7 @@ class Day:
         self._killing = asyncio.Lock()
 
     async def live(self) -> None:
-        """From nine in the morning to ten of the next."""
+        """Run the day, from nine in the morning to ten on the next."""
         await self._dawn()
         await self._sell()
         await self._odd_payments()
@@ -67,7 +67,7 @@ class Day:
     # -- selling ---------------------------------------------------------------------------------------------------
 
     async def _dawn(self) -> None:
-        """Nine o'clock of the next day, so that everything falls on one."""
+        """Move the clock to nine o'clock of the next day, so that everything happens on one day."""
         tomorrow = beijing_day(await self._wechat.now()) + timedelta(days=1)
         await self._scene.advance_to(datetime(tomorrow.year, tomorrow.month, tomorrow.day, 9, tzinfo=BEIJING))
         self.record.day = tomorrow
@@ -85,7 +85,8 @@ class Day:
         await self._scene.wait_until_quiet()
 
     async def _serve(self, customer: PlannedOrder) -> None:
-        """Place and pay, unless the order is for something odd. Meanwhile services die, and a key is replaced."""
+        """Place and pay the order, unless it is planned for an exceptional payment. Meanwhile services are killed, and
+        a key is replaced."""
         order = await self._shop.place(customer, self._wechat.users[0])
         if customer.odd in (None, Anomaly.TWICE):
             heard = await self._wechat.pay(order, customer.scenario, customer.coupons)
@@ -103,13 +104,13 @@ class Day:
             await self._kill_one()
 
     async def _kill_one(self) -> None:
-        """The services in turn, one at a time: a service that still starts cannot be killed."""
+        """Kill the services in turn, one at a time: a service that is still starting cannot be killed."""
         async with self._killing:
             if self._stack.kills < KILLS:
                 await asyncio.to_thread(self._stack.kill, self._stack.kills % SERVICES)
 
     async def _odd_payments(self) -> None:
-        """Pay orders that are closed, pay some twice, and some by another payer."""
+        """Make the exceptional payments: of closed orders, second ones, and by another payer."""
         self._scene.say("异常支付 · exceptional payments")
         odd = [customer for customer in self.record.planned if customer.odd]
         closed = [customer for customer in odd if customer.odd is Anomaly.CLOSED]
@@ -155,7 +156,7 @@ class Day:
         self.record.ledgers[number] = (await self._shop.ask("GET", path)).body
 
     async def _practise(self) -> None:
-        """Plant differences on the bill, find them, and have the bill tell the truth again."""
+        """Inject differences into the bill, check that they are found, and restore the bill."""
         self._scene.say("在账单中注入差异，再次对账 · injecting differences into the bill, reconciling again")
         day = self.record.day.isoformat()
         for kind, number in self._to_plant():
@@ -174,7 +175,7 @@ class Day:
             await self._scene.advance(NEXT_TRY)
 
     def _to_plant(self) -> Iterable[tuple[str, str]]:
-        """Kinds with the order or refund they are about, none of which is odd in another way."""
+        """Return the kinds of differences, each with an order or refund that is not exceptional otherwise."""
         refunded = self.record.refunding
         plain = self.record.plainly_paid
         paid = iter(self._chance.sample([number for number in plain if number not in refunded], ROUNDS * len(PLANTED)))

@@ -1,4 +1,4 @@
-"""What happens to each of a day's orders and refunds: shares of all, dealt out by a seed to be dealt out again."""
+"""Plan each of a day's orders and refunds: shares of all, assigned by a seed so that the plan can be repeated."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ UNPAID = frozenset({"forged", "cancel", "not_enough"})
 
 
 class Anomaly(StrEnum):
-    """A payment that should not be."""
+    """A kind of exceptional payment."""
 
     TWICE = "twice"  # a paid order is paid once more
     CLOSED = "closed"  # an order is paid after it was closed
@@ -40,7 +40,7 @@ ODD_SHARE = 1  # per cent of the orders, for each kind
 
 
 class Refunding(StrEnum):
-    """A way to refund an order; most go well, some as their names say."""
+    """A way to refund an order; most succeed, the others do as their names say."""
 
     FULL = "full"
     PART = "part"
@@ -97,9 +97,9 @@ COUPONS: Mapping[str, int] = {"": 85, "CASH": 8, "NOCASH": 7}
 
 @dataclass(frozen=True, slots=True)
 class PlannedOrder:
-    """One order to be: over ``api``, ``total`` fen, paid as ``scenario`` says, with the help of a ``coupon``.
+    """A planned order: placed over ``api`` for ``total`` fen, paid by ``scenario``, partly with a ``coupon``.
 
-    ``is_late`` ones come in the afternoon, while WeChat refuses the merchant's credentials.
+    Orders with ``is_late`` are placed in the afternoon, while WeChat Pay refuses the merchant's credentials.
     """
 
     number: str
@@ -113,12 +113,12 @@ class PlannedOrder:
 
     @property
     def coupons(self) -> list[dict[str, object]]:
-        """What the payer brings, as the simulator takes it: a fifth of the price."""
+        """The payer's coupons, in the simulator's format: a fifth of the price."""
         return [{"kind": self.coupon, "amount": self.total // 5}] if self.coupon else []
 
 
 def customers(count: int, chance: random.Random) -> list[PlannedOrder]:
-    """A day's customers. Each kind of oddity has one at least, among those whose order fits it."""
+    """Return a day's planned orders. Each kind of anomaly occurs at least once, among the orders that fit it."""
     scenarios, trades = deal(PAYING, count, chance), deal(TRADES, count, chance)
     plain = [n for n in range(count) if scenarios[n] == "success" and trades[n] == "JSAPI"]
     share = max(1, count * ODD_SHARE // 100)
@@ -141,7 +141,7 @@ def customers(count: int, chance: random.Random) -> list[PlannedOrder]:
 
 
 def deal(shares: Mapping[K, int], count: int, chance: random.Random) -> list[K]:
-    """``count`` kinds in these shares, each of them once at least where there is room, shuffled."""
+    """Return ``count`` kinds in these shares, shuffled, each at least once if there is room."""
     kinds = list(shares)
     dealt = [*kinds, *chance.choices(kinds, weights=list(shares.values()), k=max(0, count - len(kinds)))][:count]
     chance.shuffle(dealt)
@@ -149,5 +149,5 @@ def deal(shares: Mapping[K, int], count: int, chance: random.Random) -> list[K]:
 
 
 def sample(numbers: Sequence[str], share: int, chance: random.Random) -> list[str]:
-    """``share`` per cent of ``numbers``."""
+    """Return ``share`` per cent of ``numbers``."""
     return chance.sample(list(numbers), len(numbers) * share // 100)

@@ -1,4 +1,4 @@
-"""The merchant's other system: believes events that are signed, keeps each once, and is down now and then."""
+"""The merchant's other system: accepts signed events, keeps each once, and fails now and then."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DOWN = 0.05  # how often it answers 500
 
 
 class Receiver:
-    """``events`` are those received, by id; ``unbelieved`` counts messages whose signature was wrong."""
+    """``events`` are the received ones, by id; ``unbelieved`` counts messages with a wrong signature."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
@@ -37,7 +37,7 @@ class Receiver:
         await self._runner.cleanup()
 
     def of_orders(self) -> dict[str, list[str]]:
-        """What was told of each order, in the order of arrival."""
+        """Return the types of events about each order, in the order of arrival."""
         received: dict[str, list[str]] = defaultdict(list)
         for event in self.events.values():
             received[event["data"]["out_trade_no"]].append(event["type"])

@@ -30,7 +30,7 @@ UNTRUSTED: tuple[Mapping[str, Any], ...] = (
 
 
 class Afternoon:
-    """Refunds of every kind, until all of them are final."""
+    """Refunds of every planned kind, until all of them are final."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
@@ -86,9 +86,10 @@ class Afternoon:
         self._record.repeated_as_one += len({answer.body.get("out_refund_no") for answer in answers}) == 1
 
     async def _refund_poor(self, numbers: Sequence[str]) -> None:
-        """Without money no refund is taken; once it is there again, the same one is, under the same number.
+        """Refund without balance: WeChat Pay refuses, and accepts the same refund under the same number once there is
+        balance.
 
-        The first of the afternoon, while no refund can be closed and bring money back.
+        It runs first in the afternoon, while no refund can be closed and bring balance back.
         """
         balance = (await self._wechat.control("GET", "balance"))["balance"]
         await self._wechat.control("POST", "balance", {"transfer": -balance})
@@ -99,7 +100,8 @@ class Afternoon:
         self._record.poor = [_number_in_full(number) for number in numbers]
 
     async def _refund_on_bad_credentials(self, numbers: Sequence[str]) -> None:
-        """For five minutes WeChat refuses our credentials: what is asked for is kept, and done afterwards."""
+        """Refund while WeChat Pay refuses our credentials for five minutes: the requests are kept and sent
+        afterwards."""
         self._scene.say("微信支付拒绝凭据五分钟 · WeChat Pay refuses the credentials for five minutes")
         await self._scene.add_faults(UNTRUSTED)
         await self._ask_in_full(numbers)
@@ -117,7 +119,7 @@ class Afternoon:
             await self._shop.refund(number, self._totals[number], _number_in_full(number))
 
     async def _try_to_place(self, customer: PlannedOrder) -> bool:
-        """Whether the order is refused, as one that is worth repeating."""
+        """Whether the order is refused with an answer that asks to repeat it."""
         answer = await self._shop.try_to_place(customer, self._wechat.users[0], tries=1)
         return answer.status != 201
 
@@ -139,5 +141,5 @@ class Afternoon:
 
 
 def _number_in_full(number: str) -> str:
-    """The number under which the whole of an order is refunded."""
+    """Return the number under which the whole amount of an order is refunded."""
     return f"{number}-0"

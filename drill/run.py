@@ -1,4 +1,5 @@
-"""``manage.py drill``: a day of orders at the WeChat simulator with all that goes wrong, and its verdict as a table."""
+"""``manage.py drill``: run a day of orders at the WeChat simulator with every fault, and print the verdict as a
+table."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ AT_ONCE = 16
 
 
 def main(count: int, seed: int, directory: Path | None, *, as_json: bool) -> int:
-    """Live a day of ``count`` orders; 0 when all of it is as it must be, 1 otherwise."""
+    """Run a day of ``count`` orders; return 0 if every line of the verdict is right, otherwise 1."""
     talk = Console(stderr=True)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="fenpay-drill-") as made:
@@ -63,7 +64,7 @@ async def _drill(count: int, seed: int, directory: Path, talk: Console) -> tuple
 
 
 async def _read_both_sides(record: DayRecord, shop: Shop, wechat: WeChat) -> Seen:
-    """Both sides, as they stand."""
+    """Read the current data of both sides."""
     orders = {order["out_trade_no"]: order async for order in shop.pages("/api/orders", "orders")}
     refunds: dict[str, dict[str, Any]] = {}
     places = asyncio.Semaphore(AT_ONCE)
@@ -96,7 +97,7 @@ def _facts(record: DayRecord, seen: Seen, receiver: Receiver, stack: Stack) -> d
 
 
 def show(result: Sequence[Line], facts: dict[str, Any]) -> None:
-    """The table, and a line of what it was made of."""
+    """Print the verdict's table, and a line about the plan."""
     table = Table(title=f"{facts['day']} · {facts['orders']} 笔订单 orders")
     for heading, justify in (("", "left"), ("应为 wanted", "right"), ("实为 found", "right"), ("", "left")):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]

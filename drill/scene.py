@@ -1,4 +1,4 @@
-"""Where a drill happens: who takes part, its clock, and what it notes down for the verdict."""
+"""The setting of a drill: its participants, its clock, and its record for the verdict."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class DayRecord:
-    """What the drill did itself and what it was told, for the verdict to compare.
+    """The drill's record of its own acts and their results, for the verdict to compare.
 
-    ``poor`` and ``untrusted`` are the numbers of the refunds that were asked for without balance, and while WeChat
+    ``poor`` and ``untrusted`` are the numbers of the refunds that were requested without balance, and while WeChat Pay
     refused the merchant's credentials.
     """
 
@@ -55,18 +55,18 @@ class DayRecord:
 
     @property
     def late(self) -> list[PlannedOrder]:
-        """Those who come while WeChat refuses the merchant's credentials."""
+        """The orders that are placed while WeChat Pay refuses the merchant's credentials."""
         return [customer for customer in self.planned if customer.is_late]
 
     @property
     def plainly_paid(self) -> list[str]:
-        """The numbers of the morning's orders that are paid, and about which nothing is odd."""
+        """The numbers of the morning's paid orders without any anomaly."""
         return [c.number for c in self.planned if c.odd is None and c.scenario not in UNPAID and not c.is_late]
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """``say`` is told of each step before it."""
+    """``say`` is called with each step before it starts."""
 
     stack: Stack
     shop: Shop
@@ -77,7 +77,7 @@ class Scene:
     say: Say
 
     async def advance(self, span: timedelta) -> None:
-        """Push the simulated clock ahead, and let everybody do what is then due."""
+        """Move the simulated clock ahead, and wait until the participants have done what is then due."""
         await self.wechat.advance(span)
         await self.wait_until_quiet()
 
@@ -85,7 +85,7 @@ class Scene:
         await self.wechat.advance(moment - await self.wechat.now())
 
     async def wait_until_quiet(self) -> None:
-        """Until nothing is overdue: no order, refund, event or delivery. Raises TimeoutError."""
+        """Wait until no order, refund, event or delivery is overdue. Raises TimeoutError."""
         async with asyncio.timeout(QUIET_S):
             busy = True
             while busy:
@@ -93,7 +93,7 @@ class Scene:
                 await asyncio.sleep(LOOK_S)
 
     async def count_untold(self) -> int:
-        """How many events wait for another try, due or not."""
+        """Return the number of pending deliveries, due or not."""
         return len((await self.store.deliveries.find(state=DeliveryState.PENDING, limit=MOST_UNTOLD, cursor="")).items)
 
     async def add_faults(self, faults: Iterable[Mapping[str, Any]]) -> None:
@@ -113,7 +113,7 @@ class Scene:
 
 
 async def for_all(work: Callable[[T], Awaitable[None]], things: Iterable[T]) -> None:
-    """``work`` for each, some at a time."""
+    """Call ``work`` for each, a limited number at once."""
     places = asyncio.Semaphore(AT_ONCE)
 
     async def one(thing: T) -> None:

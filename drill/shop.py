@@ -1,4 +1,4 @@
-"""Whom the drill speaks to: the merchant's API at two services, of which either may be dead, and the local WeChat."""
+"""Clients of the drill: the merchant's API at two services, of which either may be down, and the WeChat simulator."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Answer(NamedTuple):
 
 
 class Shop:
-    """A merchant's own system: it repeats what was not answered, under the same numbers and keys."""
+    """The merchant's own system: it repeats unanswered requests, under the same numbers and keys."""
 
     def __init__(self, stack: Stack, session: aiohttp.ClientSession) -> None:
         self._session = session
@@ -34,14 +34,14 @@ class Shop:
         self._headers = {"Authorization": f"Bearer {stack.api_key}"}
 
     async def place(self, customer: PlannedOrder, openid: str) -> dict[str, Any]:
-        """The order of ``customer``, however often it takes to place it."""
+        """Place the order of ``customer``, with as many attempts as it takes, and return it."""
         answer = await self.try_to_place(customer, openid)
         if answer.status != 201:
             raise RuntimeError(f"{customer.number} cannot be placed: {answer.body}")
         return answer.body
 
     async def try_to_place(self, customer: PlannedOrder, openid: str, tries: int = TRIES) -> Answer:
-        """What the service says to the order of ``customer``."""
+        """Place the order of ``customer`` and return the service's answer."""
         sale = {
             "description": "示例咖啡,外带",
             "total": customer.total,
@@ -56,7 +56,7 @@ class Shop:
         return await self.ask("POST", "/api/orders", sale, key=customer.number, tries=tries)
 
     async def key_serials(self) -> list[str]:
-        """The serial numbers of WeChat's keys, as each service in turn tells them."""
+        """Return the serial numbers of WeChat Pay's keys, as each service reports them."""
         checks = [(await self.ask("GET", "/healthz")).body for _ in range(SERVICES)]
         return [str(check) for check in checks]
 
@@ -65,7 +65,7 @@ class Shop:
         return await self.ask("POST", f"/api/orders/{number}/refunds", body, key=key)
 
     async def ask(self, method: str, path: str, body: object = None, *, key: str = "", tries: int = TRIES) -> Answer:
-        """The answer of whichever service gives one, asked ``tries`` times at most."""
+        """Return the answer of the first service that gives one, after ``tries`` attempts at most."""
         headers = self._headers | ({"Idempotency-Key": key} if key else {})
         last = Answer(0, {})
         for _ in range(tries):
@@ -82,7 +82,7 @@ class Shop:
         return last
 
     async def pages(self, path: str, name: str) -> AsyncIterator[dict[str, Any]]:
-        """Every entry of a listing."""
+        """Return every entry of a listing."""
         cursor = ""
         while True:
             page = (await self.ask("GET", f"{path}{'&' if '?' in path else '?'}limit=100&cursor={cursor}")).body
@@ -93,7 +93,7 @@ class Shop:
 
 
 class WeChat:
-    """The simulator's payers, console, clock and truth."""
+    """The simulator's payers, console, clock and actual data."""
 
     def __init__(self, stack: Stack, session: aiohttp.ClientSession) -> None:
         self._url = f"{stack.simulator_url}/simulator"
@@ -101,7 +101,7 @@ class WeChat:
         self.users = [str(user["openid"]) for user in stack.credentials["users"]]
 
     async def pay(self, order: Mapping[str, Any], scenario: str, coupons: Sequence[Mapping[str, object]] = ()) -> str:
-        """Let a payer live through ``scenario``; what the page hears: ok, cancel or fail."""
+        """Have a payer pay by ``scenario``; return the page's result: ok, cancel or fail."""
         how = {"scenario": scenario, "coupons": coupons}
         if order.get("pay"):
             way = "app" if order["trade_type"] == "APP" else "bridge"
@@ -112,7 +112,7 @@ class WeChat:
         return str(heard["err_msg"]).rpartition(":")[2]
 
     async def control(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        """A control call. Raises RuntimeError when the simulator refuses it."""
+        """Make a control call. Raises RuntimeError if the simulator refuses it."""
         headers = {"Content-Type": "application/json"}
         data = None if body is None else json.dumps(body)
         async with self._session.request(method, f"{self._url}/{path}", data=data, headers=headers) as answer:
@@ -128,20 +128,20 @@ class WeChat:
         return datetime.fromtimestamp((await self.control("GET", "clock"))["now_s"], UTC)
 
     async def orders(self) -> dict[str, dict[str, Any]]:
-        """The truth about every order."""
+        """Return the actual data of every order."""
         document = await self.control("GET", "orders?limit=100000")
         return {order["out_trade_no"]: order for order in document["orders"]}
 
     async def refunds(self) -> dict[str, dict[str, Any]]:
-        """The truth about every refund."""
+        """Return the actual data of every refund."""
         document = await self.control("GET", "refunds?limit=100000")
         return {refund["out_refund_no"]: refund for refund in document["refunds"]}
 
     async def truth(self, day: date) -> dict[str, Any]:
-        """The true sums of a day."""
+        """Return the actual sums of a day."""
         return await self.control("GET", f"books/{day.isoformat()}")
 
 
 def session() -> aiohttp.ClientSession:
-    """For both, for as long as the drill lasts."""
+    """Return the HTTP session of both clients, open during the drill."""
     return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30), connector=aiohttp.TCPConnector(limit=64))

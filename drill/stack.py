@@ -31,7 +31,8 @@ TILL = "TILL-"
 
 
 class Stack:
-    """``urls`` are the services'; WeChat calls the first. Events go to ``receiver_port``, under ``webhook_secret``."""
+    """``urls`` are the services'; WeChat calls the first. Events are sent to ``receiver_port``, signed with
+    ``webhook_secret``."""
 
     def __init__(self, directory: Path, receiver_port: int) -> None:
         self._directory = directory
@@ -62,7 +63,7 @@ class Stack:
         self._stack.close()
 
     def kill(self, number: int) -> None:
-        """SIGKILL a service, as the worst of nights would, and let supervisor start it again."""
+        """Kill a service by SIGKILL; supervisor starts it again."""
         self._services[number].kill()
         self.kills += 1
         self._services[number] = self._serve(number)
@@ -85,7 +86,8 @@ class Stack:
         return process
 
     def _write_settings(self, number: int) -> Path:
-        """The settings of a service: the demo's, with both kinds of refunds and money without goods going back."""
+        """Write the settings of a service: the demo's, with refunds over both APIs and automatic refunds of late
+        payments."""
         values = overlay(self.urls[0], self.simulator_url, self.credentials)
         values["http"] |= {"port": int(self.urls[number].rpartition(":")[2])}
         values["pay"] |= {"late_policy": "refund"}

@@ -1,4 +1,4 @@
-"""The day's verdict: what the service says beside what is true at WeChat, line by line, to the fen."""
+"""The day's verdict: what the service reports beside the actual data of the simulator, line by line, to the fen."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ORDER_EVENTS = ("order.paid", "order.paid_late", "order.closed")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One thing that must be so: ``wanted`` and what was found."""
+    """A requirement: ``wanted`` and what was found."""
 
     zh: str
     en: str
@@ -38,7 +38,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Both sides at the end of the drill: ours by number, WeChat's by number."""
+    """Both sides at the end of the drill: our data and the simulator's, by number."""
 
     orders: Facts
     refunds: Facts
@@ -48,7 +48,7 @@ class Seen:
 
 
 def lines(record: DayRecord, seen: Seen, receiver: Receiver) -> list[Line]:
-    """The whole verdict."""
+    """Return the whole verdict."""
     return [
         *_orders(record, seen),
         *_credentials(record, seen),
@@ -76,7 +76,7 @@ def _orders(record: DayRecord, seen: Seen) -> list[Line]:
 
 
 def _credentials(record: DayRecord, seen: Seen) -> list[Line]:
-    """WeChat refused ours for a while, and replaced its own certificate."""
+    """Check the time in which WeChat Pay refused our credentials, and the replacement of its own certificate."""
     attempts = [attempt for order in seen.true_orders.values() for attempt in order["attempts"]]
     by_new = any(attempt["right"] and attempt["serial_no"] == record.new_serial for attempt in attempts)
     return [
@@ -143,9 +143,9 @@ def _refunds(record: DayRecord, seen: Seen) -> list[Line]:
 
 
 def _count_kept(seen: Seen, numbers: Iterable[str], reasons: Collection[str]) -> int:
-    """How many refunds were sent again for one of ``reasons``, and WeChat has them under the same number.
+    """Count the refunds that were sent again for one of ``reasons``, and that WeChat Pay has under the same number.
 
-    A call that timed out got no reason, and its refund counts all the same; but one refund at least must have one.
+    A call that timed out got no reason, and its refund counts nevertheless; but at least one refund must have a reason.
     """
     again = [seen.refunds[n] for n in numbers if n in seen.refunds and n in seen.true_refunds]
     given = [_reasons(refund) for refund in again if refund["sends"] > 1]
@@ -154,12 +154,12 @@ def _count_kept(seen: Seen, numbers: Iterable[str], reasons: Collection[str]) ->
 
 
 def _reasons(refund: Mapping[str, Any]) -> set[str]:
-    """WeChat's codes for not looking at the refund."""
+    """Return WeChat Pay's codes for not deciding on the refund."""
     return {line["by"] for line in refund["timeline"] if line["what"] == NOT_NOW}
 
 
 def _events(seen: Seen, receiver: Receiver) -> list[Line]:
-    """Every end is told, once under its own id, in its order."""
+    """Check that every final state is delivered, once under its own id, in order."""
     wanted = Counter[tuple[str, str]]()
     for number, order in seen.orders.items():
         wanted.update((number, line) for line in _told_of(order))
@@ -176,7 +176,8 @@ def _events(seen: Seen, receiver: Receiver) -> list[Line]:
 
 
 def _books(record: DayRecord, seen: Seen) -> list[Line]:
-    """The ledger against the truth, and our own side once repaired; a second payment or a till's is no sale of ours."""
+    """Check the ledger against the actual data, and our own side after repairs; a second payment or one at a till is no
+    sale."""
     ledger, truth, ours = record.ledger, seen.true_sums, record.repaired["ours"]
     surplus = [order["total"] for order in seen.true_orders.values() for _ in order["surplus"]]
     surplus += [seen.true_orders[number]["total"] for number in record.till]
@@ -200,7 +201,7 @@ def _books(record: DayRecord, seen: Seen) -> list[Line]:
 
 
 def _right_ledgers(record: DayRecord, seen: Seen) -> int:
-    """How many of the orders that were looked at one by one have received and refunded what is true."""
+    """Count the orders, of those examined one by one, whose received and refunded sums are right."""
     right = 0
     for number, ledger in record.ledgers.items():
         order = seen.true_orders[number]
@@ -212,7 +213,8 @@ def _right_ledgers(record: DayRecord, seen: Seen) -> int:
 
 
 def _differences(record: DayRecord, seen: Seen) -> list[Line]:
-    """Every difference found and none invented, on the true bill and on the one with faults."""
+    """Check that every difference is found and no false one, on the original bill and on the one with injected
+    differences."""
     genuine = {("double_payment", n) for n, order in seen.true_orders.items() if order["surplus"]}
     genuine |= {("refund_missing_here", n) for n, r in seen.true_refunds.items() if r["api"] == "console"}
     first, practice = _keys(record.differences), _keys(record.practice)
@@ -246,12 +248,12 @@ def _transactions(order: Mapping[str, Any]) -> list[str]:
 
 
 def _odd_payment(order: Mapping[str, Any]) -> str:
-    """The payment that is to go back: the second where there are two."""
+    """Return the payment that has to be refunded: the second where there are two."""
     return str(_transactions(order)[-1])
 
 
 def _told_of(order: Mapping[str, Any]) -> list[str]:
-    """What the merchant's systems must have heard of an order, by its timeline."""
+    """Return the events that the merchant's systems must have received about an order, by its timeline."""
     what = {"paid": "order.paid", "closed": "order.closed"}
     what |= dict.fromkeys(("paid_late", REFUNDED_ELSEWHERE), "order.paid_late")
     return [what[line["what"]] for line in order["timeline"] if line["what"] in what]
@@ -268,7 +270,7 @@ def _told_of_refund(refund: Mapping[str, Any]) -> list[str]:
 
 
 def _in_order(events: list[str]) -> bool:
-    """What happened to the order came before what happened to its refunds, closed before paid late."""
+    """Whether the order's own events came before those of its refunds, and closed before paid late."""
     own = [what for what in events if what in ORDER_EVENTS]
     return events[: len(own)] == own and own in (
         ["order.paid"],

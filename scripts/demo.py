@@ -1,7 +1,7 @@
-"""The demo: the WeChat simulator and the service in front of it, from nothing to an address to open.
+"""Run the demo: the WeChat simulator and the service in front of it, from the first start to an address to open.
 
-Everything it makes for this install (keys, secrets, data, logs) stays in ``var/``, so a restart keeps sessions and
-orders. Both processes hang on a lifeline: they end with this one, even when it is killed.
+All files of this installation (keys, secrets, data, logs) are in ``var/``, so that a restart keeps sessions and orders.
+Both processes end with this one, even when it is killed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _direct = build_opener(ProxyHandler({}))  # loopback never goes through a proxy
 
 
 def main(var: Path) -> int:
-    """Run the demo, with everything it keeps in ``var``, until Ctrl-C or SIGTERM; the exit status."""
+    """Run the demo, with all its files in ``var``, until Ctrl-C or SIGTERM; return the exit status."""
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: whoever starts us in the background has it ignored
         signal.signal(number, _interrupt)
     try:
@@ -69,7 +69,8 @@ def main(var: Path) -> int:
 
 
 def _run(stack: ExitStack, var: Path) -> None:
-    """On a second start the keys are known, and the service starts beside the simulator instead of after it."""
+    """Start both processes. After the first start the keys are known, and the service starts beside the simulator
+    instead of after it."""
     stack.enter_context(_only_one(var))
     base_url = _address(stack, _wanted_port("PORT", SERVICE_PORT), "服务 · service")
     wanted = _wanted_port("SIMULATOR_PORT", SIMULATOR_PORT)
@@ -90,14 +91,14 @@ def _run(stack: ExitStack, var: Path) -> None:
         _wait_ready(service, f"{base_url}/readyz")
     shown = demo_files.load_shown(var)
     _add_console_user(shown, demo_files.load_session_secret(var))
-    _show(var, shown, simulator_url)
+    _print_addresses(var, shown, simulator_url)
     if os.environ.get("OPEN") == "1":
         webbrowser.open(shown["console_login_url"])
     _watch([service, simulator])
 
 
 def _start_simulator(stack: ExitStack, var: Path, url: str, secure_url: str) -> Process:
-    """The service follows its clock, so messages and bills carry its dates."""
+    """Start the simulator. The service follows its clock, so that messages and bills carry its dates."""
     port, secure_port = (address.rpartition(":")[2] for address in (url, secure_url))
     ports = ("--port", port, "--secure-port", secure_port)
     state = ("--state", str(var / "simulator"), "--calendar", "simulated")
@@ -118,7 +119,7 @@ def _spawn(stack: ExitStack, var: Path, name: str, *arguments: str) -> Process:
 
 
 def _wait_ready(service: Process, url: str) -> None:
-    """Until the service says that it is ready. Raises ChildFailed."""
+    """Wait until the service reports that it is ready. Raises ChildFailed."""
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline:
         if not service.alive:
@@ -132,7 +133,7 @@ def _wait_ready(service: Process, url: str) -> None:
 
 
 def _add_console_user(shown: dict[str, str], secret: str) -> None:
-    """Make the demo's user of the console with the password that ``shown`` tells; one who exists stays as they are."""
+    """Add the demo's console user with the password in ``shown``; an existing user is not changed."""
     users = _ask_as_operator(shown, secret, "GET")["users"]
     if all(user["name"] != shown["console_user"] for user in users):
         user = {"name": shown["console_user"], "role": "admin", "password": shown["console_password"]}
@@ -140,7 +141,7 @@ def _add_console_user(shown: dict[str, str], secret: str) -> None:
 
 
 def _ask_as_operator(shown: dict[str, str], secret: str, method: str, body: bytes = b"") -> dict[str, Any]:
-    """A signed request about the console's users. Raises Failed."""
+    """Make a signed request about the console's users. Raises Failed."""
     signature = sign_request(secret, method, USERS, body, int(time.time()), secrets.token_hex(16))
     headers = {"Authorization": signature, "Content-Type": "application/json"}
     request = Request(shown["base_url"] + USERS, body or None, headers, method=method)  # noqa: S310 - built from loopback
@@ -153,7 +154,7 @@ def _ask_as_operator(shown: dict[str, str], secret: str, method: str, body: byte
 
 
 def _watch(children: list[Process]) -> None:
-    """Until a child ends (raises ChildFailed), somebody interrupts, or the make that started us is gone."""
+    """Wait until a child ends (raises ChildFailed), the process is interrupted, or the make that started it is gone."""
     parent = os.getppid()
     while os.getppid() == parent or "MAKELEVEL" not in os.environ:
         for child in children:
@@ -162,7 +163,7 @@ def _watch(children: list[Process]) -> None:
         time.sleep(WATCH_S)
 
 
-def _show(var: Path, shown: dict[str, str], simulator_url: str) -> None:
+def _print_addresses(var: Path, shown: dict[str, str], simulator_url: str) -> None:
     console = Console()
     console.print(
         Panel.fit(
@@ -182,7 +183,7 @@ def _show(var: Path, shown: dict[str, str], simulator_url: str) -> None:
 
 
 def _wanted_port(name: str, default: int) -> int:
-    """The port that the environment variable ``name`` asks for. Raises Failed."""
+    """Return the port that the environment variable ``name`` requires. Raises Failed."""
     text = os.environ.get(name) or str(default)
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
         raise Failed(f"{name} 要是 1 到 65535 的端口号 · {name} is a port from 1 to 65535")
@@ -190,9 +191,11 @@ def _wanted_port(name: str, default: int) -> int:
 
 
 def _address(stack: ExitStack, wanted: int, whose: str) -> str:
-    """The address on port ``wanted`` or on the next one that is neither taken nor another demo's, and a word about it.
+    """Return the address on port ``wanted``, or on the next one that is free and not reserved by another demo, and a
+    note about it.
 
-    It stays this demo's until ``stack`` ends: between the look and the process that listens, another demo may look.
+    The port stays reserved until ``stack`` ends: between this check and the process that listens, another demo may
+    check.
     """
     for port in range(wanted, min(wanted + PORT_TRIES, 65536)):
         if _reserve(stack, port) and _free(port):
@@ -203,7 +206,7 @@ def _address(stack: ExitStack, wanted: int, whose: str) -> str:
 
 
 def _reserve(stack: ExitStack, port: int) -> bool:
-    """Whether no other demo of this user has ``port``; none gets it until ``stack`` ends."""
+    """Whether ``port`` could be reserved for this demo until ``stack`` ends: no other demo of this user has it."""
     lock = (Path(gettempdir()) / f"fenpay-demo-{os.getuid()}-{port}.lock").open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -225,7 +228,7 @@ def _free(port: int) -> bool:
 
 
 def _call(method: str, url: str, body: object = None) -> dict[str, Any]:
-    """A JSON call to the simulator."""
+    """Make a JSON call to the simulator."""
     data = None if body is None else json.dumps(body).encode()
     request = Request(url, data, {"Content-Type": "application/json"}, method=method)  # noqa: S310 - built from loopback
     with _direct.open(request, timeout=10) as answer:
@@ -235,7 +238,7 @@ def _call(method: str, url: str, body: object = None) -> dict[str, Any]:
 
 @contextmanager
 def _only_one(var: Path) -> Iterator[None]:
-    """One demo a directory. Raises Failed."""
+    """Allow one demo per directory. Raises Failed."""
     var.mkdir(mode=0o700, exist_ok=True)
     with (var / "demo.lock").open("w") as lock:
         try:
@@ -246,5 +249,5 @@ def _only_one(var: Path) -> Iterator[None]:
 
 
 def _interrupt(number: int, frame: object) -> None:
-    """What Ctrl-C does by default; SIGTERM stops the demo the same way."""
+    """Raise KeyboardInterrupt, as Ctrl-C does by default; SIGTERM stops the demo the same way."""
     raise KeyboardInterrupt

@@ -1,6 +1,7 @@
-"""What the demo writes into ``var/``: keys, secrets, the settings overlay and ``demo.json``, for its owner only.
+"""Write the demo's files to ``var/``: keys, secrets, the settings overlay and ``demo.json``, readable by their owner
+only.
 
-Secrets are made once and kept; whatever comes from the simulator or depends on a port is written anew at each start.
+Secrets are created once and kept; values that come from the simulator or depend on a port are written at each start.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ FILES = {
 
 
 def console_settings(base_url: str) -> dict[str, list[str]]:
-    """What a merchant types into WeChat's consoles. Only pages under /pay/ may pay."""
+    """Return the entries of WeChat's consoles for ``base_url``. Only pages under /pay/ may pay."""
     host = base_url.removeprefix("http://")
     return {"oauth_domains": [host], "js_domains": [host], "pay_directories": [f"{base_url}/pay/"]}
 
 
 def load_credentials(var: Path) -> Credentials | None:
-    """The simulator's credentials as they were at the last start."""
+    """Return the simulator's credentials of the last start."""
     try:
         credentials: Credentials = json.loads((var / KNOWN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -47,7 +48,7 @@ def load_credentials(var: Path) -> Credentials | None:
 
 
 def load_shown(var: Path) -> dict[str, str]:
-    """What ``demo.json`` tells whoever uses the demo: addresses, the API key, who is at the console."""
+    """Return the contents of ``demo.json``: addresses, the API key, the console's user."""
     shown: dict[str, str] = json.loads((var / "demo.json").read_text(encoding="utf-8"))
     return shown
 
@@ -57,7 +58,7 @@ def load_session_secret(var: Path) -> str:
 
 
 def write(var: Path, base_url: str, simulator_url: str, credentials: Credentials) -> None:
-    """Everything the service needs to start, and ``demo.json`` for whoever uses it."""
+    """Write all files that the service needs to start, and ``demo.json`` for people."""
     _private(var / KNOWN, json.dumps(credentials))
     api_key = _load_or_create_secret(var / "secrets" / "api_key")
     settings = _settings(var, base_url, simulator_url, credentials)
@@ -80,7 +81,7 @@ def write(var: Path, base_url: str, simulator_url: str, credentials: Credentials
 
 
 def _settings(var: Path, base_url: str, simulator_url: str, credentials: Credentials) -> dict[str, Any]:
-    """The overlay, with PEM files under the names that a merchant knows, and everything that is kept in ``var``."""
+    """Return the overlay, with PEM files under the names that merchants know, and all data in ``var``."""
 
     def file(name: str) -> str:
         path = var / "keys" / FILES[name]
@@ -95,7 +96,7 @@ def _settings(var: Path, base_url: str, simulator_url: str, credentials: Credent
 
 
 def _load_or_create_secret(path: Path, size: int = 32) -> str:
-    """The secret in ``path``, made of ``size`` random bytes the first time."""
+    """Return the secret in ``path``, created from ``size`` random bytes the first time."""
     if not path.exists():
         _private(path, secrets.token_urlsafe(size))
     return path.read_text(encoding="ascii")

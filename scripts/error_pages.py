@@ -23,7 +23,7 @@ HEADER = Bilingual(
 
 
 def render(lang: str) -> str:
-    """The page in one language."""
+    """Return the page in one language."""
     return "\n".join(_lines(lang)) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""``manage.py indexes``: creates the indexes that are missing, however long that takes."""
+"""``manage.py indexes``: create missing indexes, without a time limit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wechat.domain.errors import ConfigError, StoreUnavailable
 
 
 def main(path: Path) -> int:
-    """Create the missing indexes of the database of the settings in ``path``; the exit status."""
+    """Create the missing indexes of the database of the settings in ``path``; return the exit status."""
     try:
         settings = load(path)
         with ExitStack() as stack:

@@ -1,6 +1,6 @@
-"""``manage.py init``: ask for what production needs, check each answer as it comes, write settings and key files.
+"""``manage.py init``: ask for what production needs, check each answer at once, write settings and key files.
 
-The checks are the doctor's. Nothing is written before the last answer, and no file that exists is overwritten.
+The checks are the doctor's. Nothing is written before the last answer, and no existing file is overwritten.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ HEAD = "# 由 manage.py init 写成，含义见 settings.yml · Written by manag
 
 
 class Question(NamedTuple):
-    """``checks`` are the doctor's that judge the answer; ``file``: the answer is a path, whose content is kept under
-    this name; ``default`` answers an empty line, ``optional`` lets one stand."""
+    """A question. ``checks`` are the doctor's checks of the answer; ``file``: the answer is a path, whose content is
+    stored under this name; ``default`` is the answer of an empty line; with ``optional`` an empty line is accepted."""
 
     key: str
     text: Bilingual
@@ -42,7 +42,7 @@ class Question(NamedTuple):
 
 
 class Aborted(Exception):
-    """The input ended, or a file is in the way; ``text`` says so."""
+    """The input ended, or a file exists already; ``text`` explains it."""
 
     def __init__(self, text: Bilingual) -> None:
         super().__init__(text.en)
@@ -120,7 +120,7 @@ QUESTIONS = (
 
 
 class Init:
-    """One run. ``folder`` is where the settings and the key files go; ``user`` runs the service."""
+    """A run of ``init``. ``folder`` is the folder of the settings and the key files; ``user`` runs the service."""
 
     def __init__(self, file: Path, user: str, lang: str) -> None:
         self._file = file
@@ -130,7 +130,7 @@ class Init:
         self._files: dict[str, str] = {}
 
     def run(self) -> str:
-        """Ask everything, then write. The API key, which is shown once. Raises Aborted."""
+        """Ask all questions, then write. Return the API key, which is shown once. Raises Aborted."""
         self._must_be_free(self._file)
         self._values = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
         self._blank()
@@ -166,7 +166,7 @@ class Init:
         return line.strip()
 
     def _keep(self, question: Question, answer: str) -> None:
-        """Remember a key file's content; the settings name the place it will have."""
+        """Store a key file's content for ``_write``; the settings name its future path."""
         print(f"  ✔ {question.key}", file=sys.stderr)
         if question.file:
             target = self._file.parent / question.file
@@ -181,7 +181,7 @@ class Init:
             print(f"    {line}", file=sys.stderr)
 
     def _write(self) -> None:
-        """Key files first, so that settings never name one that is not there."""
+        """Write key files first, so that settings never name a missing one."""
         self._file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         for question in QUESTIONS:
             if question.file:
@@ -192,7 +192,7 @@ class Init:
         self._create(self._file, settings)
 
     def _create(self, path: Path, text: str) -> None:
-        """A new file: root's and readable by the service's user where root runs this, our own otherwise."""
+        """Create a file: owned by root and readable by the service's user if root runs this, otherwise our own."""
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
             if os.geteuid() == 0 and self._user != "root":
@@ -206,7 +206,7 @@ class Init:
             )
 
     def _blank(self) -> None:
-        """The template's samples are no answers."""
+        """Remove the template's samples, which are no answers."""
         for question in QUESTIONS:
             self._set(question.key, "")
         self._set("http.verify_files", str(self._file.parent / "verify"))
@@ -220,7 +220,7 @@ class Init:
 
 
 def main(file: Path, user: str, lang: str) -> int:
-    """0 once everything is written; the doctor follows."""
+    """Ask and write; return 0 once everything is written; the doctor then runs."""
     try:
         if os.geteuid() == 0:
             pwd.getpwnam(user)
@@ -238,7 +238,7 @@ def main(file: Path, user: str, lang: str) -> int:
 
 
 def ask_ticks(file: Path, lang: str) -> None:
-    """Ask whether each text that no API tells is in WeChat's console, and remember each yes."""
+    """Ask whether each text that no API reports is in WeChat's console, and store each yes."""
     subject = read(file)
     for check_id, value in COMPARED.items():
         asked = Bilingual(f"微信后台已是这个值吗？{value(subject)}", f"Is this in WeChat's console? {value(subject)}")

@@ -1,7 +1,7 @@
-"""Make the virtual environment and install into it: ``python3 -m scripts.install run|dev``.
+"""Create the virtual environment and install into it: ``python3 -m scripts.install run|dev``.
 
-``run`` is what the demo needs, ``dev`` adds tests and checks. Does nothing when the requirement files have not changed.
-Runs on any Python 3.7 or later, if only to say which one is needed. Standard library only.
+``run`` installs what the demo needs, ``dev`` adds tests and checks. Nothing happens if the requirement files have not
+changed. Runs on Python 3.7 and later, if only to report which version is needed. Standard library only.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def install(kind: str) -> None:
-    """Bring .venv up to date. Raises Failed."""
+    """Update .venv. Raises Failed."""
     if _up_to_date(kind):
         return
     base = _base_python()
@@ -72,7 +72,7 @@ def _digest(kind: str) -> str:
 
 
 def _up_to_date(kind: str) -> bool:
-    """Whether the last installation was of these very files, and its Python still exists."""
+    """Whether the last installation used these requirement files, and its Python still exists."""
     try:
         return PYTHON.exists() and _stamp(kind).read_text(encoding="ascii") == _digest(kind)
     except OSError:
@@ -80,19 +80,20 @@ def _up_to_date(kind: str) -> bool:
 
 
 def _bundled_requirements() -> list[str]:
-    """The requirements of the bundled servers, less those that the environment names another address for."""
+    """Return the requirements of the bundled servers, without those for which the environment names another address."""
     lines = (ROOT / BUNDLED).read_text(encoding="utf-8").splitlines()
     wanted = [line.partition("#")[0].strip() for line in lines]
     return [each for each in wanted if each and not _own(each.partition("==")[0])]
 
 
 def _own(server: str) -> bool:
-    """Whether ``server`` is not needed: orders are kept elsewhere, or in memory."""
+    """Whether ``server`` is not needed: orders are stored elsewhere, or in memory."""
     return os.environ.get(ADDRESSES[server], "embedded") != "embedded"
 
 
 def _base_python() -> str:
-    """A Python that can run the service: the one we run on if it fits, else another one on the PATH. Raises Failed."""
+    """Return a Python that can run the service: the running one if it fits, otherwise another on the PATH. Raises
+    Failed."""
     newest = (99, 0) if _own(MONGO) else NEWEST_BUNDLED
     if OLDEST <= sys.version_info[:2] <= newest:
         return sys.executable
@@ -104,7 +105,7 @@ def _base_python() -> str:
 
 
 def _works(python: str) -> bool:
-    """Whether it starts; a version manager may leave names on the PATH that do not."""
+    """Whether the Python starts; a version manager may leave names on the PATH that do not."""
     tried = subprocess.run(
         [python, "-c", "import venv"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
     )
@@ -129,7 +130,7 @@ def _wrong_python() -> str:
 
 
 def _make_venv(base: str) -> None:
-    """A fresh .venv, by uv where there is one. Raises Failed."""
+    """Create a new .venv, by uv if it is installed. Raises Failed."""
     if VENV.exists():
         shutil.rmtree(VENV)
     uv = shutil.which("uv")
@@ -144,7 +145,7 @@ def _make_venv(base: str) -> None:
 
 
 def _pip(arguments: list[str]) -> None:
-    """Install exactly what is listed: every file names all it needs, so nothing is resolved. Raises Failed."""
+    """Install exactly the listed packages: every file names all it needs, so nothing is resolved. Raises Failed."""
     uv = shutil.which("uv")
     if uv:
         command = [uv, "pip", "install", "--python", str(PYTHON), "--no-deps", *arguments]

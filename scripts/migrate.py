@@ -1,4 +1,4 @@
-"""``manage.py migrate``: copies the data of release 0.1.0, with its embedded server started where it has one."""
+"""``manage.py migrate``: copy the data of release 0.1.0; starts its embedded server if it has one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from wechat.domain.errors import Bilingual, ConfigError
 
 
 def main(path: Path, *, as_json: bool) -> int:
-    """Migrate the database of the settings in ``path``; the exit status."""
+    """Migrate the database of the settings in ``path``; return the exit status."""
     talk = Console(stderr=True)
     try:
         lines = _migrate(load(path), lambda text: talk.print(f"… {text.zh} · {text.en}"))

@@ -1,4 +1,4 @@
-"""The settings that point a service at a simulator, for whoever starts the two together."""
+"""Build the settings that connect a service to a simulator."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ Credentials = Mapping[str, Any]
 def overlay(
     base_url: str, simulator_url: str, credentials: Credentials, pem: Callable[[str], str] | None = None
 ) -> dict[str, Any]:
-    """What goes on top of settings.yml: both APIs of the simulator's merchant, v2's refunds over mutual TLS.
+    """Return the values that override settings.yml: both APIs of the simulator's merchant, v2's refunds over mutual
+    TLS.
 
-    ``credentials`` is GET /simulator/credentials; without a secure port there are no refunds over v2. ``pem`` says how
-    a PEM text of it is handed over by its name, a path say.
+    ``credentials`` is GET /simulator/credentials; without a secure port there are no refunds over v2. ``pem`` returns
+    the setting for a PEM text by its name, for example a path; by default the text itself.
     """
     text = pem or (lambda name: str(credentials[name]))
     return {
@@ -48,7 +49,7 @@ def overlay(
 
 
 def _secure(credentials: Credentials, text: Callable[[str], str]) -> dict[str, Any]:
-    """The way to v2's refunds, where WeChat has one."""
+    """Return the settings of v2's refunds; empty if the simulator has no secure port."""
     if "secure_url" not in credentials:
         return {}
     return {

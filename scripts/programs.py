@@ -1,8 +1,8 @@
-"""Programs the tests need that no Python package brings: Chromium, a CJK font beside it, nginx, promtool, Node, SDKs,
+"""Install programs that the tests need and no Python package brings: Chromium, a CJK font, nginx, promtool, Node, SDKs,
 axe-core.
 
-On Debian and Ubuntu as root they are installed from the distribution; elsewhere this says how to get them and goes on,
-so that the tests which need one fail with their own words.
+On Debian and Ubuntu as root they are installed from the distribution; elsewhere this prints how to get them and
+continues, so that the tests which need one fail with their own message.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ NODE_PACKAGES = (TESTS / "interop/node", TESTS / "e2e/node")
 
 
 def chromium() -> str | None:
-    """The path of an installed Chromium or Chrome."""
+    """Return the path of an installed Chromium or Chrome."""
     on_path = next((found for name in CHROMIUM_NAMES if (found := shutil.which(name))), None)
     bundled = (path for cache in PLAYWRIGHT_CACHES for path in cache.glob("chromium-*/*/*hrom*"))
     candidates = (str(path) for path in (*MAC_CHROMIUM, *bundled) if path.is_file() and os.access(path, os.X_OK))
@@ -51,12 +51,12 @@ def chromium() -> str | None:
 
 
 def nginx() -> str | None:
-    """The path of an installed nginx, which Debian keeps where only root looks."""
+    """Return the path of an installed nginx, which Debian installs in a folder on root's PATH only."""
     return shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
 
 
 def promtool() -> str | None:
-    """The path of promtool, which checks and tries alert rules."""
+    """Return the path of promtool, which checks and tests alert rules."""
     return shutil.which("promtool") or (str(PROMTOOL) if os.access(PROMTOOL, os.X_OK) else None)
 
 
@@ -82,7 +82,7 @@ def main() -> int:
 
 
 def _advise() -> None:
-    """How to get what is missing still."""
+    """Print how to get the missing programs."""
     programs = (
         (chromium(), NO_CHROMIUM),
         (nginx(), NO_NGINX),
@@ -95,12 +95,13 @@ def _advise() -> None:
 
 
 def node() -> str | None:
-    """The path of Node, where npm is beside it."""
+    """Return the path of Node, if npm is beside it."""
     return shutil.which("node") if shutil.which("npm") else None
 
 
 def _install_node_packages(folder: Path) -> None:
-    """The versions of the lock file, without running anything that they bring; again only when the file has changed."""
+    """Install the versions of the lock file, without running any scripts of the packages; only if the file has
+    changed."""
     lock, installed = folder / "package-lock.json", folder / "node_modules/.package-lock.json"
     if not node() or (installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime):
         return
@@ -110,7 +111,8 @@ def _install_node_packages(folder: Path) -> None:
 
 
 def _required_packages() -> dict[str, str | None]:
-    """Debian's packages and what each is looked for by. A browser that is there brought its fonts or has its own."""
+    """Return Debian's packages, each with what shows that it is installed. An installed browser brought its fonts or
+    has its own."""
     browser = chromium()
     return {"chromium": browser, "fonts-noto-cjk": browser, "nginx-light": nginx(), "nodejs": node(), "npm": node()}
 
@@ -124,7 +126,7 @@ def _apt(packages: list[str]) -> None:
 
 
 def _extract_promtool() -> None:
-    """20 MB are downloaded, and 48 MB stay."""
+    """Download 20 MB and extract promtool (48 MB)."""
     with step("promtool"), tempfile.TemporaryDirectory(prefix="promtool-") as folder:
         script = f"""
             cd {folder}

@@ -1,4 +1,4 @@
-"""Steps of a longer job, told as they go: what is done, ✔ or ✘, and the seconds it took. Standard library only."""
+"""Print the steps of a longer job: what is done, ✔ or ✘, and the seconds it took. Standard library only."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ TAIL_LINES = 8
 
 
 class Failed(Exception):
-    """A step could not be done; the text says why and what to do."""
+    """A step failed; the text says why and what to do."""
 
 
 @contextmanager
 def step(title: str, slow_hint: str = "") -> Iterator[None]:
-    """Print ``title``, keep showing that time passes, and print how it ended. ``slow_hint`` is shown after a while."""
+    """Print ``title``, show that time passes, and print the result. ``slow_hint`` is shown after a while."""
     done = threading.Event()
     started = time.monotonic()
     ticker = threading.Thread(target=_tick, args=(title, slow_hint, done), daemon=True)
@@ -43,7 +43,7 @@ def _overwrite() -> str:
 
 
 def _tick(title: str, slow_hint: str, done: threading.Event) -> None:
-    """On a terminal a line that counts; elsewhere one line now and then."""
+    """Update a counting line on a terminal; elsewhere print a line now and then."""
     on_terminal = sys.stdout.isatty()
     seconds = 0
     if on_terminal:

@@ -1,4 +1,4 @@
-"""Where the service's time comes from. ``server.py`` alone builds one."""
+"""Clocks: the real time, or the WeChat simulator's. ``server.py`` alone builds one."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class SystemClock:
         return monotonic()
 
     def start(self) -> None:
-        """Nothing has to be asked."""
+        """Do nothing: the machine's time needs no connection."""
 
     async def ready(self) -> None:
         """Return once ``now`` can be relied on."""
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no resource is held."""
 
     @property
     def version(self) -> int:
@@ -46,10 +46,10 @@ class SystemClock:
 
 
 class SimulatorClock(SystemClock):
-    """The local WeChat's clock, which an operator of the demo makes faster or pushes ahead.
+    """The WeChat simulator's clock, which an operator of the demo speeds up or moves ahead.
 
-    A question is always waiting there, so a change is known at once. Until the first answer, and where messages carry
-    real dates anyway, it is the real time. Signatures are never dated by it.
+    A long poll is always open there, so that a change is known at once. Until the first answer, and where messages
+    carry real dates anyway, ``now`` is the real time. Signatures are never dated by it.
     """
 
     def __init__(self, transport: Transport, simulator_url: str) -> None:
@@ -101,7 +101,7 @@ class SimulatorClock(SystemClock):
                 await asyncio.sleep(AGAIN_S)
 
     async def _ask(self) -> None:
-        """Take over what the simulator's clock says once it is news. Raises RemoteError, Malformed."""
+        """Wait for a change of the simulator's clock and apply it. Raises RemoteError, Malformed."""
         request = Request("simulator_clock", "GET", f"/simulator/clock?seen={self._seen}")
         reply = json_object((await self._transport.send(self._hosts, request)).body)
         changed, self._seen = int(reply["version"]) != self._seen, int(reply["version"])
@@ -116,5 +116,5 @@ class SimulatorClock(SystemClock):
 
 
 def _to_milliseconds(moment: datetime) -> datetime:
-    """As exact as a stored date, so that a value and what is read back of it are equal."""
+    """Truncate to milliseconds, the precision of stored dates, so that a value equals what is read back."""
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

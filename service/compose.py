@@ -97,7 +97,8 @@ class Background(Closing, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """The service put together but not yet at work: ``background`` is started, ``closing`` closed in reverse."""
+    """The composed service before its start: ``background`` is to be started, ``closing`` to be closed in reverse
+    order."""
 
     services: Services
     storage: Storage
@@ -109,7 +110,7 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """Orders, refunds and notifications, and what changes them."""
+    """The use cases of orders, refunds and notifications."""
 
     store: Stores
     updates: OrderUpdates
@@ -123,7 +124,7 @@ class Core:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The Official Account: its API, its tokens, and what signs pages with them."""
+    """The Official Account: its API, its tokens, and the JS-SDK signatures of pages."""
 
     client: AccountClient
     tokens: Tokens
@@ -131,7 +132,7 @@ class Account:
 
 
 def compose(settings: Settings, mongo_url: str, redis_url: str, telemetry: PrometheusTelemetry) -> Process:
-    """Build everything: what is signed is dated by ``machine``, everything else by ``clock``. Raises ConfigError."""
+    """Build everything: signatures are dated by ``machine``, everything else by ``clock``. Raises ConfigError."""
     transport, machine = Transport(telemetry), SystemClock()
     clock, runtime, feed = _runtime(settings, transport, machine, telemetry)
     pay = gateways.build(settings, transport, Runtime(machine, runtime.random, telemetry, runtime.threads))
@@ -186,7 +187,7 @@ def _background(
     redis_url: str,
     runtime: Runtime,
 ) -> list[Background]:
-    """What works without being asked. What comes first is closed last."""
+    """Return the background tasks, in the order of their start; they are closed in reverse."""
     settings = services.settings
     calls = record_calls(settings.calls, core.store.calls, transports, core.receiver, runtime)
     targets: list[Target] = [*webhooks, *plugin.subscribers(settings.plugin_names, services)]
@@ -202,7 +203,7 @@ def _background(
 def _runtime(
     settings: Settings, transport: Transport, machine: SystemClock, telemetry: PrometheusTelemetry
 ) -> tuple[SystemClock, Runtime, NewsFeed]:
-    """The clock, what use cases take from the machine, and where their news goes."""
+    """Return the runtime of the use cases: clock, randomness, telemetry, threads and news."""
     clock = SimulatorClock(transport, settings.simulator_url) if settings.simulator_url else machine
     telemetry.feed = feed = NewsFeed(clock)
     return clock, Runtime(clock, SystemRandom(), telemetry, ThreadPool()), feed
@@ -216,7 +217,7 @@ def _account(settings: Settings, transport: Transport, token_store: TokenStore, 
 def _alarm_board(
     settings: Settings, core: Core, runtime: Runtime, machine: Clock, telemetry: PrometheusTelemetry
 ) -> AlarmBoard:
-    """Where every alarm of the process goes."""
+    """Return the board that receives every alarm of the process."""
     announcer = Announcer(build_channels(settings.alarms, runtime, machine), runtime)
     board = AlarmBoard(core.store.alarms, announcer, runtime)
     telemetry.on_alarm = board.raise_alarm
@@ -272,7 +273,7 @@ def build_account(
     token_store: TokenStore,
     runtime: Runtime,
 ) -> Account:
-    """What needs the account's access_token or jsapi_ticket, which all processes share."""
+    """Build the clients of the account that need its access_token or jsapi_ticket, which all processes share."""
     client = AccountClient(transport, api_url)
     tokens = Tokens(client, credentials, token_store, runtime)
     return Account(client, tokens, JsSdk(credentials.appid, tokens, origins, runtime))
@@ -286,7 +287,7 @@ def build_core(
     runtime: Runtime,
     machine: Clock,
 ) -> Core:
-    """The use cases around orders, refunds and notifications. ``machine`` is the clock that signatures are dated by."""
+    """Build the use cases of orders, refunds and notifications. ``machine`` dates signatures."""
     mchid = terms.orders.mchid
     updates = OrderUpdates(store.orders, runtime)
     recorder = PaymentRecorder(updates, store.numbers, mchid, runtime)
@@ -310,7 +311,7 @@ def build_workers(
     relay_rest: timedelta = RELAY_REST,
     horizon: timedelta | None = None,
 ) -> list[Worker[Any]]:
-    """The workers on orders, events and deliveries; each change of an order wakes those that it concerns.
+    """Return the workers on orders, events and deliveries; each change of an order wakes the workers that it concerns.
 
     See ``Worker`` for ``horizon``.
     """
@@ -341,7 +342,7 @@ def _hand_out(order: Order, relay: RelayWork, worker: Worker[Order]) -> None:
 
 
 def build_books(core: Core, bills: BillGateway, terms: BillCacheSettings, mchid: str, runtime: Runtime) -> Books:
-    """Reconciliation and what an operator does about differences, with bills from ``bills``."""
+    """Build reconciliation and repairs, with bills from ``bills``."""
     bill_cache = BillCache(bills, terms.directory, terms.after, terms.keep, runtime, mchid=mchid)
     source = core.store.book_entries
     records = BookRecords(mchid, core.store.days, core.store.differences, runtime)
@@ -354,7 +355,7 @@ def build_books(core: Core, bills: BillGateway, terms: BillCacheSettings, mchid:
 
 
 def build_book_worker(books: Books, runtime: Runtime, rest: timedelta = BOOK_REST) -> Worker[DayLease]:
-    """The worker that reconciles each day on the next one."""
+    """Return the worker that reconciles each day on the next one."""
     return Worker(BookWork(books.reconciler, books.bill_cache, books.records, runtime), runtime, 1, rest)
 
 

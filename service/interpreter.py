@@ -1,4 +1,4 @@
-"""Restart a command with the project's own Python where it was started with another one. Standard library only."""
+"""Restart a command with the project's own Python if another one runs it. Standard library only."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ NOT_INSTALLED = (
 
 
 def ensure_dependencies() -> None:
-    """Start this command again with ``.venv`` where this Python lacks our dependencies; end with a sentence if there
-    is no ``.venv`` that has them."""
+    """Restart this command with ``.venv`` if this Python lacks our dependencies; exit with a message if no ``.venv``
+    has them."""
     if importlib.util.find_spec(NEEDED) is not None:
         return
     if PYTHON.exists() and not PYTHON.parent.parent.samefile(sys.prefix):

@@ -1,7 +1,7 @@
-"""Logs as JSON lines, built from an allow-list of fields.
+"""Write logs as JSON lines, built from an allow-list of fields.
 
-Nothing is scrubbed, because nothing secret gets in: a field that is not named here is left out, whoever logs it. An
-openid is masked, control characters are escaped by JSON itself.
+Fields that are not listed are left out, so no secret has to be removed. An openid is masked; JSON escapes control
+characters.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def allowed_only(logger: Any, method: str, entry: MutableMapping[str, Any]) -> M
 
 
 def mask(value: str) -> str:
-    """The first four and last four characters of an identifier."""
+    """Return the first four and last four characters of an identifier."""
     return f"{value[:4]}…{value[-4:]}" if len(value) > 12 else "…"
 
 

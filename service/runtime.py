@@ -1,4 +1,4 @@
-"""What use cases take from the machine: random numbers, metrics and alarms, threads. ``server.py`` alone builds one."""
+"""The runtime of the use cases: random numbers, metrics and alarms, threads. ``server.py`` alone builds one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SYSTEM = secrets.SystemRandom()
 
 
 class SystemRandom:
-    """``Random`` from the operating system: nobody can guess it."""
+    """``Random`` from the operating system, which cannot be predicted."""
 
     def token(self, size: int) -> str:
         return secrets.token_hex(size)
@@ -41,7 +41,7 @@ class ThreadPool:
 
 
 class Shape(NamedTuple):
-    """How a metric is exported: its kind, help text, labels and, for a histogram, its buckets."""
+    """The export of a metric: its kind, help text, labels and, for a histogram, its buckets."""
 
     kind: type[Counter | Gauge | Histogram]
     help: str

@@ -69,7 +69,7 @@ def show(
     date: Day,
     limit: Annotated[int, typer.Option(min=0, max=10_000, help=words("显示几行", "how many lines"))] = 20,
 ) -> None:
-    """What a trade bill adds up to, and its first lines."""
+    """Show a trade bill's sums and its first lines."""
     with tempfile.NamedTemporaryFile(prefix="fenpay-bill-", suffix=".csv") as file:
         size = _download(context, day(date), BillKind.ALL, file)
         file.flush()
@@ -84,7 +84,7 @@ def show(
 
 
 def _print(context: Context, date: str, kind: BillKind) -> None:
-    """The bill itself on stdout, where no JSON document may come after it. Raises Problem."""
+    """Write the bill to stdout, where no JSON document may follow. Raises Problem."""
     if context.screen.as_json:
         text = Bilingual(
             "标准输出只能是账单或 JSON 文档之一：--out - 与 --json 不能同用",
@@ -96,7 +96,7 @@ def _print(context: Context, date: str, kind: BillKind) -> None:
 
 
 def _download(context: Context, date: str, kind: BillKind, into: IO[bytes]) -> int:
-    """The bill in ``into``; how many bytes, 0 for a day without one."""
+    """Write the bill to ``into``; return the number of bytes, 0 for a day without a bill."""
     size = 0
     with context.screen.downloading() as bar:
         task = bar.add_task(Bilingual(f"{date} 的账单", f"Bill of {date}").to(context.screen.lang), total=None)
@@ -109,7 +109,7 @@ def _download(context: Context, date: str, kind: BillKind, into: IO[bytes]) -> i
 
 @contextmanager
 def _once_whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file that gets its name in one step, once it is whole; an empty one never does. Raises Problem."""
+    """Open a file that gets its name in one step when it is complete; an empty one is discarded. Raises Problem."""
     draft = path.with_name(f".{path.name}.part")
     try:
         with draft.open("wb") as file:
@@ -125,9 +125,9 @@ def _once_whole(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _read(path: Path, limit: int) -> tuple[list[TradeLine], dict[str, int], list[int]]:
-    """The first lines, the sums of all, and the numbers of those that make no sense.
+    """Return the first lines, the sums of all lines, and the numbers of unreadable lines.
 
-    Raises Problem for a bill that does not add up.
+    Raises Problem for a bill whose sums do not agree with its lines.
     """
     unread: list[BillBroken] = []
     try:

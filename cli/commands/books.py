@@ -33,7 +33,7 @@ KIND, OURS, WECHAT = Bilingual("类别", "Kind"), Bilingual("系统", "Ours"), B
 
 
 class Step(NamedTuple):
-    """One repair: what is to be done about which difference."""
+    """A repair: an action on a difference."""
 
     action: str
     difference: Difference
@@ -69,7 +69,7 @@ def reconcile(
     ] = None,
     yes: Yes = False,
 ) -> None:
-    """Reconcile, show the differences, note or repair what may be, show what that came to."""
+    """Reconcile, show the differences, note or repair those that were asked for, and show the results."""
     path, wanted = f"/api/reconciliations/{day(date)}", [_id(text) for text in checked or []]
     context.screen.must_answer(yes=yes or not repair)
     result, differences = _run(context, path)
@@ -86,7 +86,7 @@ def reconcile(
 
 
 def _run(context: Context, path: str) -> tuple[dict[str, Any], dict[str, Difference]]:
-    """The result, and all differences by id, the open ones first."""
+    """Reconcile the day. Return the result, and all differences by id, the open ones first."""
     with context.screen.waiting() as bar:
         bar.add_task(Bilingual("对账中", "Reconciling").to(context.screen.lang), total=None)
         result = context.service.post(path, timeout_s=RUN_S)
@@ -98,7 +98,7 @@ def _run(context: Context, path: str) -> tuple[dict[str, Any], dict[str, Differe
 
 
 def _id(text: str) -> str:
-    """``text``, if it may be the beginning of a difference's id. Raises Problem."""
+    """Return ``text`` if it can be the beginning of a difference's id. Raises Problem."""
     if not ID.fullmatch(text):
         message = Bilingual("--known 是差异表里的编号", "--known is an id of the table of differences")
         raise Problem(Exit.USAGE, "BAD_ID", message)
@@ -106,7 +106,7 @@ def _id(text: str) -> str:
 
 
 def _find_difference(text: str, date: str, differences: Mapping[str, Difference]) -> Difference:
-    """The one difference whose id begins with ``text``. Raises Problem."""
+    """Return the only difference whose id begins with ``text``. Raises Problem."""
     found = [one for number, one in differences.items() if number.startswith(text)]
     if len(found) > 1:
         message = Bilingual(
@@ -120,7 +120,8 @@ def _find_difference(text: str, date: str, differences: Mapping[str, Difference]
 
 
 def _plan(differences: Iterable[Difference], without: Sequence[Step] = ()) -> list[Step]:
-    """For each open difference the action that needs no judgement, if it has one; none for those of ``without``."""
+    """Return for each open difference the action that needs no judgement, if it has one; none for those of
+    ``without``."""
     others = {step.difference["id"] for step in without}
     left = [one for one in differences if one["id"] not in others]
     steps = [Step(action, one) for one in left for action in BY_ITSELF if action in one["actions"]]
@@ -130,9 +131,9 @@ def _plan(differences: Iterable[Difference], without: Sequence[Step] = ()) -> li
 def _carried_out(
     context: Context, path: str, steps: Sequence[Step], differences: dict[str, Difference]
 ) -> list[dict[str, Any]]:
-    """Carry ``steps`` out and bring ``differences`` up to date; what each step came to.
+    """Carry out ``steps`` and update ``differences``; return the result of each step.
 
-    One that fails does not stop the next ones, unless the service itself is gone.
+    A failed step does not stop the next ones, unless the service cannot be reached.
     """
     done: list[dict[str, Any]] = []
     if not steps:
@@ -158,8 +159,8 @@ def _carried_out(
 
 
 def _explain_open(one: Difference) -> Bilingual:
-    """Why a query left a difference open: WeChat's answer is not what its bill says. The audit has the state of ours
-    that the answer led to."""
+    """Explain why a query left a difference open: WeChat Pay's answer is not what its bill says. The audit line has the
+    state here that the answer led to."""
     ours, bill = one["ours"], one["wechat"]
     amount = money(ours["amount"]) if ours else ""
     state = one["audit"][-1]["detail"] if one["audit"] else ""
@@ -175,7 +176,7 @@ def _explain_open(one: Difference) -> Bilingual:
 
 
 def _has_query(one: Difference) -> bool:
-    """Whether WeChat was asked since the difference was last found anew, and that did not settle it."""
+    """Whether WeChat Pay was queried since the difference was last found, without resolving it."""
     for line in reversed(one["audit"]):
         if line["action"] == "rerun":
             return False
@@ -200,8 +201,8 @@ def _conclude(
     repairs: Sequence[Mapping[str, Any]],
     unread: Sequence[int],
 ) -> None:
-    """End with 1 while a difference is open or the bill was not read whole, and name the next command: never a repair
-    that has just failed."""
+    """Exit with 1 while a difference is open or lines of the bill are unreadable, and name the next command: never a
+    repair that has just failed."""
     left = [one for one in differences.values() if one["status"] == "open"]
     if not left and unread:
         screen.next_step(command("bill fetch", date))
@@ -221,7 +222,7 @@ def _conclude(
 
 
 def _by_hand(date: str, one: Difference) -> str:
-    """Where to look at what only a person can judge."""
+    """Return the command that shows what a person needs to judge the difference."""
     return command("why", one["ours"]["out_trade_no"]) if one["ours"] else command("bill show", date)
 
 
@@ -242,7 +243,7 @@ def _views(screen: Screen, result: Mapping[str, Any], differences: Mapping[str, 
 
 
 def _unread(screen: Screen, lines: Sequence[int]) -> list[RenderableType]:
-    """A sentence on lines of the bill that could not be read."""
+    """Return a sentence about lines of the bill that could not be read."""
     if not lines:
         return []
     numbers = ", ".join(map(str, lines))
@@ -255,7 +256,7 @@ def _unread(screen: Screen, lines: Sequence[int]) -> list[RenderableType]:
 
 
 def _shorten_ids(differences: Iterable[str]) -> dict[str, str]:
-    """Each id's beginning, as long as it takes to tell them apart."""
+    """Return the beginning of each id, as long as needed to distinguish them."""
     ids = list(differences)
     length = next(n for n in range(SHORTEST, 33) if len({one[:n] for one in ids}) == len(ids))
     return {one: one[:length] for one in ids}
@@ -298,7 +299,7 @@ def _row(screen: Screen, one: Difference, now: datetime) -> tuple[str, ...]:
 
 
 def _outcomes(screen: Screen, steps: Sequence[Step], repairs: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
-    """What each step came to."""
+    """Return a table with the result of each step; nothing without steps."""
     if not repairs:
         return []
     columns = (KIND, NUMBER, Bilingual("操作", "Did"), Bilingual("结果", "Result"), Bilingual("原因", "Why"))
@@ -316,7 +317,7 @@ def _outcomes(screen: Screen, steps: Sequence[Step], repairs: Sequence[Mapping[s
 
 
 def _numbers(one: Difference) -> Mapping[str, Any]:
-    """The side that has the numbers: WeChat's where it spoke."""
+    """Return the side that has the numbers: WeChat Pay's if it has one, otherwise ours."""
     numbers: Mapping[str, Any] = one["wechat"] or one["ours"]
     return numbers
 

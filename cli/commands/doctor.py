@@ -1,4 +1,4 @@
-"""``doctor``: what was examined, for a person or as one JSON document."""
+"""``doctor``: the results of its checks, for a person or as one JSON document."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STYLES = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "red", Status.
 
 
 def show(results: Sequence[Result], screen: Screen) -> Exit:
-    """Print every check; what is not in order says why it matters and how it is mended."""
+    """Print every check; for a failed one also why it matters and how to correct it."""
     screen.show(document(results, screen.lang), *(_lines(result, screen.lang) for result in results), _sum(results))
     return Exit.FAILED if any(result.failed for result in results) else Exit.OK
 

@@ -59,7 +59,7 @@ def resend(
     ] = None,
     yes: Yes = False,
 ) -> None:
-    """Send again; without --target to those that it did not reach."""
+    """Resend an event; without --target to the targets that did not receive it."""
     if not EVENT_ID.fullmatch(event_id):
         text = Bilingual("事件 id 是 24 位十六进制，见 events list", "An event's id is 24 hex digits; see events list")
         raise Problem(Exit.USAGE, "BAD_ID", text, next_step=command("events list"))
@@ -85,7 +85,7 @@ def test(
         str, typer.Option("--type", help=words("事件：", "the event: ") + ", ".join(EventType))
     ] = EventType.ORDER_PAID,
 ) -> None:
-    """Send a signed test event to a webhook, once."""
+    """Send one signed test event to a webhook."""
     trial = context.service.post("/api/events/test", target=target, type=kind)
     context.screen.show(trial, _trial(context.screen, trial))
     if not trial["delivered"]:
@@ -132,7 +132,7 @@ def _listing(screen: Screen, deliveries: Sequence[Mapping[str, Any]]) -> Rendera
 
 
 def _last(delivery: Mapping[str, Any]) -> str:
-    """The latest try: when, and what came of it."""
+    """Return the time and the result of the latest attempt."""
     if not delivery["attempts"]:
         return ""
     attempt = delivery["attempts"][-1]

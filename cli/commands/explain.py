@@ -1,4 +1,4 @@
-"""``explain``: what an error of WeChat's means, and what to do. Offline; no service is asked."""
+"""``explain``: the meaning of an error of WeChat's, and what to do. Offline: it needs no service."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def explain(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Find, then show."""
+    """Find the error in the catalogue and show it."""
     screen = Screen(language(), as_json=as_json)
     text = sys.stdin.read(MOST_TEXT) if code == ["-"] else " ".join(code)
     found = find(text)

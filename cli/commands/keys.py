@@ -1,4 +1,5 @@
-"""``keys …``: API keys. Who may read the service's settings may use them; the first one needs none."""
+"""``keys …``: API keys. Requests are signed with the secret of the service's settings, so the first key needs no other
+key."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ Overlap = Annotated[
 
 @declare(app, "keys add", words("新建 Fenpay API Key，只显示一次", "Make a key, shown once."), within=operator_context)
 def add(context: Context, name: Name, scope: Scopes = None) -> None:
-    """Make a key, shown once."""
+    """Create a key; its secret is shown once."""
     body = {"name": name, "scopes": [each.value for each in scope or [Scope.READ]]}
     _show(context, context.service.post("/api/keys", body))
 
@@ -48,7 +49,7 @@ def add(context: Context, name: Name, scope: Scopes = None) -> None:
     within=operator_context,
 )
 def list_keys(context: Context) -> None:
-    """List all keys, those of the settings too."""
+    """List all keys, including those of the settings."""
     answer = context.service.get("/api/keys")
     columns = (
         Bilingual("名称", "Name"),

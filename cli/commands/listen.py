@@ -1,4 +1,4 @@
-"""``listen``: a running service's events, forwarded to a program on this machine as a webhook would get them."""
+"""``listen``: forward a running service's events to a program on this machine, as a webhook would receive them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ForwardTo = Annotated[
 
 
 class Forwarded(NamedTuple):
-    """What became of one event: ``result`` is an HTTP status or why there is none."""
+    """The result of forwarding one event: ``result`` is an HTTP status or the reason why there is none."""
 
     ok: bool
     result: str
@@ -80,7 +80,7 @@ def listen(
 
 
 def forward(address: str, event: Mapping[str, Any], secret: str) -> Forwarded:
-    """Post an event, a few times at most; by ``secret`` where the service did not sign it."""
+    """Post an event, a few times at most; sign with ``secret`` if the service did not sign it."""
     body = str(event["body"]).encode()
     for tries, pause_s in enumerate((*PAUSES_S, 0.0), start=1):
         status, result = post_once(address, body, event["headers"] or _sign(secret, str(event["id"]), body))
@@ -91,7 +91,7 @@ def forward(address: str, event: Mapping[str, Any], secret: str) -> Forwarded:
 
 
 def _sign(secret: str, event_id: str, body: bytes) -> dict[str, str]:
-    """The headers of a webhook of our own, dated now."""
+    """Return the headers of a webhook, signed and dated now."""
     timestamp = int(time.time())
     return {
         "Content-Type": "application/json",
@@ -103,7 +103,7 @@ def _sign(secret: str, event_id: str, body: bytes) -> dict[str, str]:
 
 
 def _find_secret(context: Context) -> str:
-    """The developer's own secret, or a new one, which is shown. Raises Problem."""
+    """Return the developer's own secret, or a new one, which is shown. Raises Problem."""
     secret = os.environ.get(SECRET_VARIABLE, "")
     if not secret:
         secret = PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()

@@ -1,4 +1,4 @@
-"""``notify …``: list refused notifications with their reasons, and verify one again and process it."""
+"""``notify …``: list refused notifications with their reasons; verify or process one again."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def list_refusals(
     next_step="notify list",
 )
 def show(context: Context, message_id: RefusedId) -> None:
-    """Show one: why it was refused, its headers and body."""
+    """Show one notification: the reason for its refusal, its headers and body."""
     message = context.service.get(f"{PATH}/{_check_id(message_id)}")
     headers = "\n".join(f"{name}: {value}" for name, value in message["headers"].items())
     context.screen.show(
@@ -60,7 +60,7 @@ def show(context: Context, message_id: RefusedId) -> None:
     next_step="notify list",
 )
 def verify(context: Context, message_id: RefusedId) -> None:
-    """Check it with today's settings; no order is changed."""
+    """Verify it with the current settings; no order is changed."""
     answer = context.service.post(f"{PATH}/{_check_id(message_id)}/verify")
     for slip in answer.get("slips", ()):
         line = f"✘ {slip['code']}  {slip['text']}"
@@ -80,7 +80,7 @@ def verify(context: Context, message_id: RefusedId) -> None:
     next_step="notify list",
 )
 def replay(context: Context, message_id: RefusedId) -> None:
-    """Check it again and apply it, as if WeChat Pay repeated it."""
+    """Verify it again and apply it, as if WeChat Pay had repeated it."""
     answer = context.service.post(f"{PATH}/{_check_id(message_id)}/replay")
     _require_acceptance(answer, message_id)
     verdict = answer["verdict"]
@@ -90,7 +90,7 @@ def replay(context: Context, message_id: RefusedId) -> None:
 
 
 def _check_id(message_id: str) -> str:
-    """``message_id``, if it has the shape of one. Raises Problem."""
+    """Return ``message_id`` if it has the right format. Raises Problem."""
     if not REFUSED_ID.fullmatch(message_id):
         text = Bilingual(
             "ID 见 notify list，如 stale-00-1a2b3c4d", "An ID is one of notify list, such as stale-00-1a2b3c4d"
@@ -100,7 +100,7 @@ def _check_id(message_id: str) -> str:
 
 
 def _require_acceptance(answer: Mapping[str, Any], message_id: str) -> None:
-    """Raises Problem where the gate refused it again."""
+    """Raise Problem if verification failed again."""
     if not answer["accepted"]:
         reason, said = answer["reason"], answer["message"]
         text = Bilingual(f"仍未通过校验（{reason}）：{said}", f"It is refused again ({reason}): {said}")
@@ -125,7 +125,7 @@ def _listing(screen: Screen, messages: Sequence[Mapping[str, Any]]) -> Renderabl
 
 
 def _fixes(screen: Screen, messages: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
-    """What to do about each reason in the list, once."""
+    """Return what to do about each reason in the list, each reason once."""
     fixes = {one["reason"]: one["fix"] for one in messages}
     return [cell(f"{reason}: {fix}") for reason, fix in fixes.items()]
 

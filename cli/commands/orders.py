@@ -1,4 +1,4 @@
-"""``order …``: orders as the service has them; asking WeChat about one, and closing one."""
+"""``order …``: list, create and show orders, query WeChat Pay about one, close one."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def create(
     ] = None,
     key: Annotated[str | None, typer.Option(help=words("幂等键（Idempotency-Key）", "the Idempotency-Key"))] = None,
 ) -> None:
-    """Place an order; of a NATIVE one, show the QR code."""
+    """Place an order; for a NATIVE order, show the QR code."""
     wish = {
         "description": description,
         "total": parse_amount(amount, yuan),
@@ -102,7 +102,7 @@ def show(context: Context, no: OrderNo) -> None:
     next_step="why {no}",
 )
 def query(context: Context, no: OrderNo) -> None:
-    """Query WeChat and record the result."""
+    """Query WeChat Pay and record the result."""
     order = context.service.post(f"/api/orders/{number('out_trade_no', no)}/query")
     context.screen.show(order, *_views(context.screen, order))
 
@@ -123,7 +123,7 @@ def close(context: Context, no: OrderNo, yes: Yes = False) -> None:
 
 
 def _state(text: str) -> str:
-    """The state that is meant, in capitals or not. Raises Problem."""
+    """Return the state that ``text`` names in any case. Raises Problem."""
     if text.upper() not in ORDER_STATES:
         states = ", ".join(ORDER_STATES)
         raise Problem(Exit.USAGE, "BAD_STATE", Bilingual(f"--state 可取 {states}", f"--state is one of {states}"))
@@ -161,7 +161,7 @@ def _views(screen: Screen, order: Order) -> list[RenderableType]:
 
 
 def _qr(order: Order) -> list[RenderableType]:
-    """The code that a payer scans, as a terminal draws it."""
+    """Return the payer's QR code as terminal characters."""
     if not order.get("code_url"):
         return []
     drawing = io.StringIO()
@@ -190,7 +190,7 @@ def _sheet(screen: Screen, order: Order) -> RenderableType:
 
 
 def timeline(screen: Screen, lines: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """What happened to an order or a refund, oldest first."""
+    """Return a table of the timeline of an order or a refund, oldest first."""
     columns = (
         Bilingual("时间", "Time"),
         Bilingual("事件", "Event"),

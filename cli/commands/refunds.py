@@ -62,7 +62,7 @@ def create(
     funds: FundsAccount = None,
     yes: Yes = False,
 ) -> None:
-    """Refund. Repeat with the printed number: it is paid once."""
+    """Refund an order. Repeating it with the printed number makes no second refund."""
     fen = parse_amount(amount, yuan)
     wish: dict[str, Any] = {"refund": fen, "reason": reason, **({"funds_account": funds} if funds else {})}
     order = f"/api/orders/{number('out_trade_no', no)}"
@@ -87,7 +87,7 @@ def show(context: Context, no: RefundNo) -> None:
     next_step="refund show {no}",
 )
 def query(context: Context, no: RefundNo) -> None:
-    """Query WeChat and record the result; nothing is sent."""
+    """Query WeChat Pay and record the result; nothing is sent."""
     refund = context.service.post(f"/api/refunds/{number('out_refund_no', no)}/query")
     context.screen.show(refund, *_views(context.screen, refund))
 
@@ -99,7 +99,7 @@ def query(context: Context, no: RefundNo) -> None:
     next_step="refund show {no}",
 )
 def cancel(context: Context, no: RefundNo, yes: Yes = False) -> None:
-    """Cancel a refund that WeChat has not taken, and free its amount."""
+    """Cancel a refund that WeChat Pay has not accepted, and release its amount."""
     path = f"/api/refunds/{number('out_refund_no', no)}"
     context.screen.confirm(lambda: _cancel_question(context.service.get(path)), yes=yes)
     refund = context.service.post(f"{path}/cancel")
@@ -116,12 +116,13 @@ def list_refunds(context: Context, no: OrderNo) -> None:
 
 
 def _new_number() -> str:
-    """As the service makes them: a time that a person can read, and no chance of meeting another."""
+    """Return a refund number as the service makes them: a readable time and random digits, so that no two are equal."""
     return f"{to_v2(datetime.now(UTC))}{secrets.token_hex(6)}"
 
 
 def _question(context: Context, path: str, amount: int, *, again: bool) -> Bilingual:
-    """What is asked before it is made. Raises Problem for what needs no asking: no order, or too little left of it."""
+    """Return the question to confirm a refund. Raises Problem if it needs no confirmation: there is no such order, or
+    too little is refundable."""
     order = context.service.get(path)
     if not again:
         _must_be_refundable(order, amount)
@@ -138,7 +139,7 @@ def _cancel_question(refund: Refund) -> Bilingual:
 
 
 def _must_be_refundable(order: Mapping[str, Any], amount: int) -> None:
-    """Raise Problem where the service would refuse, too. The service checks again and decides."""
+    """Raise Problem if the service would refuse the refund. The service checks again and decides."""
     no, left = order["out_trade_no"], _left(order)
     if not order["transaction_id"]:
         text = Bilingual("订单未支付，不能退款", "The order is not paid")
@@ -152,14 +153,15 @@ def _must_be_refundable(order: Mapping[str, Any], amount: int) -> None:
 
 
 def _left(order: Mapping[str, Any]) -> int:
-    """What may still be refunded, in fen."""
+    """Return the refundable amount, in fen."""
     return int(order["total"]) - int(order["refund_reserved"])
 
 
 def _send(context: Context, no: str, wish: dict[str, Any], key: str) -> Refund:
-    """The refund. A Problem that leaves it open carries what to repeat: the same request under the same name.
+    """Request the refund and return it. A Problem that leaves the outcome open carries the command that repeats the
+    same request under the same name.
 
-    The name is told before anything is sent, so that it is known whatever ends this process.
+    The name is printed before anything is sent, so that it is known however this process ends.
     """
     name = {"out_refund_no": wish["out_refund_no"]} if "out_refund_no" in wish else {"key": key}
     for what, value in name.items():
@@ -184,7 +186,7 @@ def _advise(screen: Screen, name: Mapping[str, str]) -> None:
 
 
 def _after_a_no(problem: Problem, no: str, name: Mapping[str, str]) -> str:
-    """Where to look after a definite refusal; empty where the command's own next step will do."""
+    """Return the command that explains a definite refusal; empty if the command's own next step suffices."""
     if problem.name == "ORDER_NOT_PAID":
         return command("why", no)
     if problem.code is Exit.REFUSED and "out_refund_no" in name:  # WeChat's no is kept in the refund
@@ -193,7 +195,8 @@ def _after_a_no(problem: Problem, no: str, name: Mapping[str, str]) -> str:
 
 
 def _read_again(context: Context, refund: Refund) -> Refund:
-    """One that was sent and not answered as it is now: WeChat's notification may have settled it meanwhile."""
+    """Return the current state of a refund that was sent and not answered: a notification may have ended it
+    meanwhile."""
     if refund["state"] != "REQUESTED" or not refund["sends"]:
         return refund
     try:
@@ -206,7 +209,7 @@ def _read_again(context: Context, refund: Refund) -> Refund:
 def _repeatable(
     context: Context, problem: Problem, no: str, wish: Mapping[str, Any], name: Mapping[str, str]
 ) -> Problem:
-    """``problem`` with the command that asks for the same refund again, and not for another one."""
+    """Return ``problem`` with the command that requests the same refund again, and not another one."""
     _advise(context.screen, name)
     options = {"amount": str(wish["refund"]), "reason": wish["reason"]} | {
         option.replace("_", "-"): value for option, value in name.items()
@@ -231,7 +234,7 @@ def _finish(screen: Screen, refund: Refund) -> None:
 
 
 def _state(screen: Screen, refund: Refund) -> str:
-    """The state with its meaning; of one that was not sent yet, when it will be, and why one waits."""
+    """Return the state with its meaning; for a refund that was not sent yet, when it will be sent and why it waits."""
     if waits := refund["not_now"]:
         said = f"{waits['code']} {waits['message']}".rstrip()
         text = Bilingual(

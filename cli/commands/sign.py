@@ -1,4 +1,4 @@
-"""``sign explain``: whether a signature is right, and if not, which line is wrong. Offline; no service is asked."""
+"""``sign explain``: whether a signature is right, and if not, which line is wrong. Offline: it needs no service."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _pem(name: str, zh: str, en: str) -> typer.models.OptionInfo:
 
 @app.callback()
 def sign() -> None:
-    """Keep ``explain`` a command of its own."""
+    """Group of commands, so that ``explain`` stays a subcommand."""
 
 
 @app.command(
@@ -81,7 +81,7 @@ def explain_command(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read, recognise, explain, show."""
+    """Read the message, recognise its kind, explain it, show the result."""
     screen = Screen(language(), as_json=as_json)
     try:
         keys = find_keys(settings, key or [], private_key, public_key, certificate, ticket)
@@ -110,7 +110,7 @@ def _read(file: str) -> bytes:
 
 
 def _views(found: Explanation, lang: str) -> Iterator[Styled]:
-    """What a person sees: the string to sign, both signatures, the verdict, and each slip with the line it is in."""
+    """Yield the lines for a person: the string to sign, both signatures, the verdict, and each slip with its line."""
     if found.kind:
         yield Styled(NAMES[found.kind].to(lang), style="bold")
     if found.string_to_sign:
@@ -133,7 +133,8 @@ def _views(found: Explanation, lang: str) -> Iterator[Styled]:
 
 
 def _lines(found: Explanation) -> Iterator[Styled]:
-    """The lines to sign; where another one was signed it stands above, in red, and the right one in green."""
+    """Yield the lines to sign; for a line that was signed otherwise, the wrong one in red above the right one
+    in green."""
     changed = list(found.changed_lines())
     wrong_by_right = {right: wrong for wrong, right in changed if right}
     for line in split_lines(found.string_to_sign):

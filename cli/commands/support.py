@@ -1,4 +1,4 @@
-"""``support``: all about an order in one HTML file, to send to whoever is asked for help, without personal data."""
+"""``support``: everything about an order in one HTML file for a support request, without personal data."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def support(
     no: OrderNo,
     out: Annotated[Path | None, typer.Option(help=words("写到这个文件", "the file to write"))] = None,
 ) -> None:
-    """Write all about an order into one HTML file, without personal data."""
+    """Write everything about an order to one HTML file, without personal data."""
     pieces = context.service.download(f"/api/orders/{number('out_trade_no', no)}/support")
     file = out or Path(f"support-{no.replace('|', '_').replace('*', '_')}.html")
     _write(file, b"".join(piece for piece, _ in pieces))
@@ -41,7 +41,7 @@ def support(
 
 
 def _write(file: Path, page: bytes) -> None:
-    """Write it for its owner only. Raises Problem."""
+    """Write the file, readable by its owner only. Raises Problem."""
     try:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, MODE), "wb") as stream:
             os.fchmod(stream.fileno(), MODE)  # also where the file was there before

@@ -1,4 +1,4 @@
-"""``tail``: what the service does, as it happens."""
+"""``tail``: show the news of the service as they happen."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def tail(
     kind: Annotated[list[str] | None, typer.Option(help=words("只看这些：", "these only: ") + ", ".join(NEWS))] = None,
     order: Annotated[str | None, typer.Option(metavar="NO", help=words("只看这笔订单", "this order only"))] = None,
 ) -> None:
-    """Show what the service does, as it happens."""
+    """Show the news of the service as they happen."""
     about = number("out_trade_no", order) if order else None
     for name, data in follow(context, "/api/stream", kind=_kinds(kind or []), out_trade_no=about):
         context.screen.emit({"kind": name} | data, describe(context.screen, name, data))
 
 
 def describe(screen: Screen, name: str, data: Data) -> Styled:
-    """One line for a person."""
+    """Return one line of news for a person."""
     if name == "missed":
         text = Bilingual(f"漏收 {data['count']} 条：读取过慢", f"{data['count']} left out: read too slowly")
         return Styled(text.to(screen.lang), style="yellow")
@@ -57,7 +57,7 @@ def describe(screen: Screen, name: str, data: Data) -> Styled:
 
 
 def _kinds(wanted: list[str]) -> str | None:
-    """Raises Problem for one that does not exist."""
+    """Return the kinds to show. Raises Problem for an unknown kind."""
     if unknown := [kind for kind in wanted if kind not in NEWS]:
         kinds, what = ", ".join(NEWS), unknown[0]
         text = Bilingual(f"没有 {what}；--kind 可取 {kinds}", f"There is no {what}; --kind is one of {kinds}")
@@ -102,7 +102,7 @@ def _parts_of_alarm(screen: Screen, data: Data) -> list[str]:
 
 
 def _parts_of_others(screen: Screen, data: Data) -> list[str]:
-    """A kind that this release does not know, of a newer service."""
+    """Return the parts of a kind that this release does not know, from a newer service."""
     return [f"{name}={value}" for name, value in data.items() if name not in ("kind", "at", "out_trade_no")]
 
 

@@ -1,4 +1,4 @@
-"""``trigger``: live through one of the WeChat simulator's scenarios, from the order to the notification."""
+"""``trigger``: run one of the WeChat simulator's scenarios, from the order to the notification."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ KINDS = ("pay", "refund")
     next_step="trigger",
 )
 def trigger(context: Context, scenario: Scenario = None, simulator: Simulator = None) -> None:
-    """Live through a scenario at the simulator, or list them."""
+    """Run a scenario at the simulator, or list the scenarios."""
     wechat = _simulator(context, simulator)
     scenarios = wechat.get("/simulator/scenarios")
     if scenario is None:
@@ -61,7 +61,7 @@ def trigger(context: Context, scenario: Scenario = None, simulator: Simulator = 
 
 
 def _simulator(context: Context, address: str | None) -> Service:
-    """The simulator that was named, or the demo's. Raises Problem."""
+    """Return the simulator that was named, or the demo's. Raises Problem."""
     address = address or context.service.place.simulator_url
     if not address:
         text = Bilingual(
@@ -80,13 +80,13 @@ def _list(context: Context, scenarios: Mapping[str, Mapping[str, Mapping[str, st
 
 
 def _place(service: Service) -> Any:
-    """An order that anybody may pay by scanning its code."""
+    """Place an order that anybody can pay by scanning its code."""
     wish = {"description": "trigger", "total": TOTAL, "trade_type": "NATIVE"}
     return service.post("/api/orders", wish, key=f"trigger-{secrets.token_hex(8)}")
 
 
 def _pay(wechat: Service, order: Mapping[str, Any], scenario: str) -> dict[str, str]:
-    """What the payer's phone hears."""
+    """Pay the order by ``scenario``; return what the payer's phone shows."""
     heard = wechat.post("/simulator/scan", {"code_url": order["code_url"], "scenario": scenario})
     return {"scenario": f"pay.{scenario}", "payer": str(heard.get("err_desc") or heard["err_msg"])}
 

@@ -1,4 +1,5 @@
-"""``users …``: the people of the console. Who may read the service's settings may use them; there is no API key."""
+"""``users …``: the people of the console. Requests are signed with the secret of the service's settings, without an API
+key."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ Generate = Annotated[
     within=operator_context,
 )
 def add(context: Context, name: Name, role: RoleOption = Role.READER, generate: Generate = False) -> None:
-    """Add a person; the password is typed, or a line of stdin."""
+    """Add a person; the password is typed, or the first line of stdin."""
     password, shown = ask_password(context.screen, generate=generate)
     user = context.service.post("/api/users", {"name": name, "role": role.value, "password": password})
     _show(context, user, shown)
@@ -40,7 +41,7 @@ def add(context: Context, name: Name, role: RoleOption = Role.READER, generate: 
 
 @declare(app, "users list", words("列出用户", "List everybody."), within=operator_context)
 def list_users(context: Context) -> None:
-    """List everybody."""
+    """List all people."""
     answer = context.service.get("/api/users")
     columns = (
         Bilingual("用户名", "Name"),
@@ -80,7 +81,7 @@ def role(
     within=operator_context,
 )
 def disable(context: Context, name: Name) -> None:
-    """Let a person in no more; all sessions end."""
+    """Disable a person's account; all their sessions end."""
     _show(context, context.service.post(f"/api/users/{name}/disable"))
 
 
@@ -97,7 +98,7 @@ def enable(context: Context, name: Name) -> None:
     within=operator_context,
 )
 def reset_totp(context: Context, name: Name) -> None:
-    """Remove the code generator, when the phone is lost."""
+    """Remove the code generator of a person who lost their phone."""
     _show(context, context.service.post(f"/api/users/{name}/reset_totp"))
 
 

@@ -17,7 +17,7 @@ app = typer.Typer()
     next_step="order list",
 )
 def why(context: Context, no: OrderNo) -> None:
-    """Our record, what WeChat says now, and its notifications, as one sentence."""
+    """Describe our record, WeChat Pay's current answer and the notifications in one sentence."""
     diagnosis = context.service.get(f"/api/orders/{number('out_trade_no', no)}/why")
     context.screen.show(diagnosis, cell(diagnosis["sentence"]))
     context.screen.next_step(diagnosis["next"] or "")

@@ -1,4 +1,4 @@
-"""The part of the composition root that builds the channels of alarms from the settings."""
+"""Build the channels of alarms from the settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from wechat.support.transport import Transport
 
 
 def build_channels(settings: Sequence[AlarmChannel], runtime: Runtime, machine: Clock) -> list[Channel]:
-    """``machine`` dates what robots sign."""
+    """Return the channels. ``machine`` dates the signatures of robots."""
     return [
         _mail(channel, runtime) if isinstance(channel, MailSettings) else _robot(channel, runtime, machine)
         for channel in settings

@@ -20,7 +20,7 @@ from wechat.refunds.late_payments import LatePolicy
 
 @dataclass(frozen=True, slots=True)
 class CoreSettings:
-    """What the settings say of orders and refunds. Without ``slip_keys`` wrong signatures are not explained."""
+    """The settings of orders and refunds. Without ``slip_keys`` wrong signatures are not explained."""
 
     orders: OrderDefaults
     catalogue: Mapping[str, Item]
@@ -31,7 +31,8 @@ class CoreSettings:
 
 @dataclass(frozen=True, slots=True)
 class BillCacheSettings:
-    """What the settings say of bills: where they are kept, from when yesterday's can be had, and how long they stay.
+    """The settings of bills: the folder, the time from which yesterday's bill is available, and how long files are
+    kept.
 
     ``foreign_numbers`` are patterns of order numbers that other systems use at the same merchant number.
     """

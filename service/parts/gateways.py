@@ -1,4 +1,4 @@
-"""The part of the composition root that builds WeChat Pay's gateways from the settings; ``server.py`` alone uses it."""
+"""Build WeChat Pay's gateways from the settings; ``server.py`` alone uses this."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NONCE_BYTES = 16  # 32 characters, the most that WeChat takes
 
 @dataclass(slots=True)
 class Pay:
-    """The configured generations of WeChat Pay, what runs beside them, and connections that are to be closed."""
+    """The gateways of the configured API versions, their background tasks, and connections that are to be closed."""
 
     gateways: dict[Api, Gateway] = field(default_factory=dict)
     refunds: dict[Api, RefundGateway] = field(default_factory=dict)
@@ -60,7 +60,7 @@ def build(settings: Settings, transport: Transport, runtime: Runtime) -> Pay:
 
 
 def harmless_query(settings: Settings, gateway: Gateway) -> Callable[[], Awaitable[object]]:
-    """Query WeChat Pay for an order that cannot exist: it proves keys, serials and clock, and moves nothing."""
+    """Query WeChat Pay for an order that cannot exist: this verifies keys, serials and clock without an effect."""
     now = datetime(2000, 1, 1, tzinfo=UTC)
     order = Order(
         out_trade_no=NO_ORDER,
@@ -79,7 +79,8 @@ def harmless_query(settings: Settings, gateway: Gateway) -> Callable[[], Awaitab
 
 
 def refund_route(pay: PaySettings) -> Mapping[Api, Api]:
-    """Through which API refunds go, by the order's; without the one that could not send any."""
+    """Return for each order's API version the version that sends its refunds; without versions that cannot send
+    refunds."""
     if pay.refund_api == "v3":
         return {Api.V2: Api.V3, Api.V3: Api.V3}
     able = {Api.V2: bool(pay.v2 and pay.v2.can_refund), Api.V3: bool(pay.v3)}
@@ -99,7 +100,7 @@ def _add_v2(built: Pay, v2: V2Settings, wire: ApiContext, merchant: Merchant, te
 
 
 def _secure(v2: V2Settings, wire: ApiContext, telemetry: Telemetry) -> ApiContext | None:
-    """The way that shows the client certificate, if there is one."""
+    """Return the API context that shows the client certificate; None without one."""
     if not v2.client_cert or not v2.client_key:
         return None
     ca = v2.ca.get_secret_value() if v2.ca else ""

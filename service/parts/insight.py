@@ -14,14 +14,14 @@ from wechat.support.worker import Worker
 
 
 def build_insight(mchid: str, store: Stores, updates: OrderUpdates, runtime: Runtime) -> Insight:
-    """What pages read, and are told."""
+    """Build statistics and live feed for pages; changes of orders are reported to the feed."""
     live = LiveFeed(mchid, store.orders, store.alarms, runtime)
     updates.observers += (live.note,)
     return Insight(Statistics(mchid, store.summaries, store.statistics_entries, runtime.clock), live, store.calls)
 
 
 def build_summary_worker(mchid: str, store: Stores, updates: OrderUpdates, runtime: Runtime) -> Worker[SummaryLease]:
-    """The worker that keeps the figures of days, told by each change of an order which hours to compute."""
+    """Return the worker that computes the figures of days; each change of an order tells it the hours to compute."""
     marks = Marks()
     work = SummaryWork(mchid, store.statistics_entries, store.summaries, marks, runtime)
     worker = Worker(work, runtime, 1, LONGEST_REST)

@@ -1,4 +1,4 @@
-"""The part of the composition root that has calls to WeChat, and its notifications, recorded."""
+"""Record calls to WeChat and its notifications, as the settings say."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def record_calls(
     receiver: NotificationReceiver,
     runtime: Runtime,
 ) -> list[CallRecorder]:
-    """The recorder, which is told of everything from now on; none where the settings want none."""
+    """Return the recorder, subscribed to all calls and notifications; none if the settings turn it off."""
     if not settings.enabled:
         return []
     recorder = CallRecorder(store, runtime, timedelta(days=settings.keep_days), settings.max_body)

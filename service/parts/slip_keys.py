@@ -33,7 +33,7 @@ def _pem(secret: SecretStr | None) -> PemContent | None:
 
 
 def build_sign_errors(settings: Settings) -> SignErrors:
-    """Who says why WeChat does not take a signature of ours."""
+    """Build the explanations of requests whose signature WeChat Pay refused."""
     v3 = settings.pay.v3
     owner = describe_certificate(v3.merchant_cert.get_secret_value()).owner if v3 else ""
     return SignErrors(find_slip_keys(settings), settings.pay.mchid, owner)

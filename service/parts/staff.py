@@ -18,7 +18,8 @@ from wechat.staff.sessions import SessionRules, Sessions
 
 
 def build_staff(settings: Settings, store: Stores, tokens: TokenStore, runtime: Runtime, machine: Clock) -> Staff:
-    """Sessions, code generators and proofs go by ``machine``: moving the demo's clock logs nobody out."""
+    """Build the use cases of people and API keys. Sessions, code generators and step-ups use ``machine``, so that
+    moving the demo's clock ends no session."""
     console = settings.console
     real = Runtime(machine, runtime.random, runtime.telemetry, runtime.threads)
     passwords = Passwords(real)

@@ -1,4 +1,4 @@
-"""Addresses that people write, in the one form in which browsers, nginx and WeChat write them and compare them."""
+"""Bring addresses in the settings to the one form in which browsers, nginx and WeChat compare them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*
 
 
 def split_address(url: str) -> SplitResult:
-    """The parts of an absolute http(s) address. Raises Needs, which is a ValueError."""
+    """Return the parts of an absolute http(s) address. Raises Needs, which is a ValueError."""
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -42,13 +42,13 @@ def split_address(url: str) -> SplitResult:
 
 
 def normalise_origin(parts: SplitResult) -> str:
-    """Scheme, host and port: lower case, IDNA, no final dot, no default port. Raises Needs."""
+    """Return scheme, host and port: lower case, IDNA, no final dot, no default port. Raises Needs."""
     port = "" if parts.port in (None, DEFAULT_PORTS[parts.scheme]) else f":{parts.port}"
     return f"{parts.scheme}://{normalise_host(parts.hostname or '')}{port}"
 
 
 def normalise_host(host: str) -> str:
-    """A name or an address as the Host header has it, IPv6 in brackets. Raises Needs."""
+    """Return a name or an IP address as the Host header has it, IPv6 in brackets. Raises Needs."""
     if ":" in host:
         return f"[{_normalise_v6(host)}]"
     host = host.removesuffix(".")
@@ -73,7 +73,8 @@ def _normalise_v4(host: str) -> str:
 
 
 def _normalise_v6(host: str) -> str:
-    """Browsers take no zone, and an IPv4 address inside an IPv6 one is one host under two names."""
+    """Return an IPv6 address in its short form. Raises Needs for a zone, which browsers refuse, and for an embedded
+    IPv4 address, which would be a second name of the same host."""
     try:
         address = ipaddress.IPv6Address(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The ``alarms`` part of the settings: where people are told of alarms."""
+"""The ``alarms`` section of the settings: the channels that alarms are sent to."""
 
 from __future__ import annotations
 

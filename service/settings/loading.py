@@ -1,7 +1,7 @@
 """Read the settings: a YAML file, then environment variables (``FENPAY_PAY__API=v2``), which win.
 
-``load`` returns settings that can work, or raises ``ConfigError`` with one sentence for each fault, which names the
-key and the cure and never shows the value.
+``load`` returns valid settings, or raises ``ConfigError`` with one sentence for each fault, which names the key and the
+remedy and never shows the value.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ from wechat.support.validation import describe_need
 
 
 def load(path: Path) -> Settings:
-    """Read the settings of ``path`` and of the files it builds on (``extends: other.yml``), under the environment."""
+    """Read the settings of ``path``, of the files it extends (``extends: other.yml``), and of the environment. Raises
+    ConfigError."""
     settings = build(read(path))
     settings._file = path  # its own kind of settings, read by their own loader
     return settings
 
 
 def build(values: dict[str, Any]) -> Settings:
-    """Settings from ``values`` and the environment. Raises ConfigError."""
+    """Return settings from ``values`` and the environment. Raises ConfigError."""
     if strays := _stray_variables(Settings):
         raise ConfigError(strays)
     try:
@@ -47,8 +48,8 @@ def build(values: dict[str, Any]) -> Settings:
 
 
 def read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The values of ``path``, merged over the files it builds on and not yet checked; ``above`` are the files that led
-    here. Raises ConfigError."""
+    """Return the values of ``path``, merged over the files it extends and not yet checked; ``above`` are the files that
+    extend it. Raises ConfigError."""
     try:
         text = path.read_text(encoding="utf-8")
         values, repeated = yaml_file.parse(text) or {}, yaml_file.find_repeated_keys(text)
@@ -72,7 +73,7 @@ def read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def _not_yaml(path: Path, error: Exception) -> Bilingual:
-    """Names the line; the line itself may hold a secret."""
+    """Return an error that names the line without quoting it; it may hold a secret."""
     mark = getattr(error, "problem_mark", None)
     zh, en = (f"第 {mark.line + 1} 行", f" (line {mark.line + 1})") if mark else ("", "")
     return Bilingual(f"{path} {zh}不是合法的 YAML", f"{path} is not valid YAML{en}")
@@ -116,9 +117,9 @@ def _sentence(fault: ErrorDetails) -> Bilingual:
 
 
 def _stray_variables(settings_cls: type[BaseSettings]) -> list[Bilingual]:
-    """Variables with our prefix that name no setting: pydantic would pass over them, and so would whoever mistyped one.
+    """Return variables with our prefix that name no setting; pydantic would ignore them.
 
-    Below the first level the sections themselves refuse what they do not know.
+    Below the first level the sections themselves refuse unknown keys.
     """
     named = [name for name in os.environ if name.upper().startswith(ENV_PREFIX)]
     strays = [
@@ -136,7 +137,7 @@ def _stray_variables(settings_cls: type[BaseSettings]) -> list[Bilingual]:
 
 
 def _not_json(error: SettingsError) -> Bilingual:
-    """A list or a section in an environment variable that does not parse."""
+    """Return an error for a list or a section in an environment variable that cannot be parsed."""
     found = re.search(r'field "(\w+)"', str(error))
     name = ENV_PREFIX + (found[1].upper() if found else "…")
     return Bilingual(f"{name}：要求一段 JSON", f"{name}: must be JSON")

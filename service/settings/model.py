@@ -39,7 +39,7 @@ class Environment(StrEnum):
 
 
 class Settings(BaseSettings):
-    """Everything the process is told. See settings.yml for each key's meaning and unit."""
+    """All settings of the process. See settings.yml for each key's meaning and unit."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,
@@ -72,7 +72,7 @@ class Settings(BaseSettings):
 
     @property
     def file(self) -> Path | None:
-        """Where they were read from; None for settings that were not."""
+        """The file that the settings were read from; None if they were built from values."""
         return self._file
 
     @property
@@ -84,7 +84,7 @@ class Settings(BaseSettings):
         return [plugin.name for plugin in self.plugins]
 
     def plugin_options(self, name: str) -> Mapping[str, Any]:
-        """What the settings say below the plugin's name; empty where they say nothing."""
+        """Return the options of a plugin; empty without any."""
         return next((plugin.options for plugin in self.plugins if plugin.name == name), {})
 
     @property
@@ -93,7 +93,7 @@ class Settings(BaseSettings):
 
     @property
     def in_memory(self) -> bool:
-        """Whether orders are gone when the process ends."""
+        """Whether orders are lost when the process ends."""
         return self.mongo.url == MEMORY
 
     @classmethod

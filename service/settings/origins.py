@@ -1,4 +1,4 @@
-"""Each setting as people may see it: its value without secrets, and where it comes from."""
+"""Describe each setting for people: its value without secrets, and its origin."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PRIVATE = frozenset({"key", "other_key", "client_key", "merchant_key", "secret",
 
 
 class Origin(StrEnum):
-    """Where a value comes from; the environment wins over files, and files over defaults."""
+    """The origin of a value; the environment wins over files, and files over defaults."""
 
     DEFAULT = "default"
     FILE = "file"
@@ -47,7 +47,7 @@ def describe_settings(settings: Settings) -> list[ShownSetting]:
 
 
 def _flatten(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
-    """The leaves of ``value`` by their dotted keys."""
+    """Yield the leaves of ``value`` with their dotted keys."""
     if isinstance(value, BaseModel):
         for name in type(value).model_fields:
             yield from _flatten(f"{prefix}.{name}" if prefix else name, getattr(value, name))
@@ -70,7 +70,7 @@ def _show(key: str, value: Any) -> str:
 
 
 def _without_password(address: str) -> str:
-    """``redis://user:word@host`` as ``redis://••••••@host``, and no query, which may hold a key."""
+    """Return ``redis://user:word@host`` as ``redis://••••••@host``, without the query, which may hold a key."""
     try:
         parts = urlsplit(address)
     except ValueError:
@@ -101,7 +101,7 @@ def _has(values: Any, path: Sequence[str]) -> bool:
 
 
 def _layers(path: Path, above: tuple[Path, ...]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The files that settings were read from, the one that wins first."""
+    """Return the files that the settings were read from, the one that wins first."""
     values = yaml_file.parse(path.read_text(encoding="utf-8")) or {}
     yield path.name, values
     base = values.get("extends")

@@ -25,7 +25,7 @@ class V2Settings(Section):
 
     @property
     def can_refund(self) -> bool:
-        """Whether there is a client certificate, without which WeChat takes no refund over v2."""
+        """Whether there is a client certificate, which WeChat Pay requires for refunds over v2."""
         return bool(self.client_cert and self.client_key)
 
 
@@ -40,7 +40,7 @@ class V3Settings(Section):
 
     @property
     def key_mode_problem(self) -> str:
-        """Why answers could not be verified; empty when they can."""
+        """The reason why answers could not be verified; empty if they can."""
         if bool(self.public_key) != bool(self.public_key_id):
             return "public_key and public_key_id belong together: set both or neither"
         if not self.public_key and not self.certificates:

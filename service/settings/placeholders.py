@@ -1,6 +1,6 @@
-"""Sample values that must be replaced: those of deploy/settings.production.yml, and the samples of WeChat's documents.
+"""Find sample values that must be replaced: those of deploy/settings.production.yml and of WeChat's documents.
 
-Without this check a forgotten one would be found at the first payment.
+Otherwise a forgotten one would be found at the first payment.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EXAMPLE_HOST = re.compile(r"(^|\.)example(\.(com|org|net))?$", re.IGNORECASE)
 
 
 def find_placeholders(values: Mapping[str, Any]) -> list[str]:
-    """The keys (dotted) of ``values``, nested as in the file, that still hold a sample."""
+    """Return the keys (dotted) of ``values``, nested as in the file, that still hold a sample."""
     found = [key for key, samples in SAMPLES.items() if str(look_up(values, key)) in samples]
     url = str(look_up(values, "http.public_base_url") or "")
     if EXAMPLE_HOST.search(_host(url)):
@@ -38,7 +38,7 @@ def find_placeholders(values: Mapping[str, Any]) -> list[str]:
 
 
 def look_up(values: Mapping[str, Any], key: str) -> Any:
-    """What ``values`` hold under a dotted key; None where there is nothing."""
+    """Return the value under a dotted key; None if there is none."""
     found: Any = values
     for name in key.split("."):
         found = found.get(name) if isinstance(found, Mapping) else None

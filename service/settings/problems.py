@@ -1,4 +1,4 @@
-"""Checks over several settings at once: contradictions, and what production forbids."""
+"""Check several settings together: contradictions, and what production forbids."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _gateway_problems(pay: PaySettings) -> list[Check]:
 
 
 def _equal_secrets(settings: Settings) -> list[Check]:
-    """The three secrets that people confuse are three different texts."""
+    """Find equal values among the three secrets that people confuse."""
     secrets = {"account.appsecret": settings.account.appsecret.get_secret_value()}
     if settings.pay.v2:
         secrets["pay.v2.key"] = settings.pay.v2.key.get_secret_value()
@@ -136,7 +136,7 @@ def _login_link(settings: Settings) -> list[Check]:
 
 
 def _relative_folders(settings: Settings) -> list[Check]:
-    """A relative folder depends on where the process was started, and is another one after the next upgrade."""
+    """Find relative folders: they depend on where the process was started, and change with the next upgrade."""
     folders = {"books.directory": settings.books.directory, "http.verify_files": settings.http.verify_files}
     return [
         (key, "生产环境要用绝对路径，如 /var/lib/fenpay", "production needs an absolute path, such as /var/lib/fenpay")

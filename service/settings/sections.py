@@ -36,7 +36,7 @@ def _check_pattern(value: str) -> str:
 
 
 def _check_proxy(value: str) -> str:
-    """An address is compared with that of a connection, as a text."""
+    """Raise Needs unless the value is an IP address in the form of a connection's peer; both are compared as texts."""
     try:
         return str(ip_address(value))
     except ValueError:
@@ -65,8 +65,9 @@ class SessionSettings(Section):
 
     @property
     def secrets_by_version(self) -> dict[int, str]:
-        """The secrets that cookies may be signed with, the one for new cookies first. Versions follow from the secrets,
-        so that they stay the same when the two change places; 0 is what cookies of release 0.1.0 have."""
+        """The secrets that cookies may be signed with, the one for new cookies first. Versions are derived from the
+        secrets, so that they stay the same when two secrets change places; 0 is the version of cookies of release
+        0.1.0."""
         texts = [each.get_secret_value() for each in (self.secret, self.other_secret) if each]
         return {crc32(text.encode()) or 1: text for text in texts} | {0: texts[0]}
 
@@ -152,7 +153,7 @@ class LogSettings(Section):
 
 
 class PluginSettings(Section):
-    """A module, and what it is told: ``name``, or ``name: {option: value}``."""
+    """A plugin's module and options: ``name``, or ``name: {option: value}``."""
 
     name: str = Field(pattern=r"^[A-Za-z_][\w.]*$")
     options: dict[str, Any] = Field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Kinds of values in the settings, with the sentence that says what each must be."""
+"""Types of values in the settings, each with the sentence that describes valid values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_ORIGIN = 128
 
 
 def _base_url(url: str) -> str:
-    """An address that paths are added to."""
+    """Normalise an address that paths are added to. Raises Needs."""
     parts = split_address(url)
     if parts.query or parts.fragment or url.endswith(("?", "#")):
         raise Needs(
@@ -30,7 +30,7 @@ def _base_url(url: str) -> str:
 
 
 def _origin(url: str) -> str:
-    """An address without a path, as a browser writes it."""
+    """Normalise an address without a path, as a browser writes it. Raises Needs."""
     origin = _base_url(url)
     if urlsplit(origin).path:
         raise Needs(
@@ -43,7 +43,7 @@ def _origin(url: str) -> str:
 
 
 def check_store_url(words: tuple[str, ...], *schemes: str) -> AfterValidator:
-    """One of ``words``, or an address with one of ``schemes``."""
+    """Return a validator that accepts one of ``words``, or an address with one of ``schemes``."""
 
     def check(url: str) -> str:
         if url not in words and not (urlsplit(url).scheme in schemes and urlsplit(url).netloc):
@@ -76,7 +76,7 @@ def check_secret(least: int) -> AfterValidator:
 
 
 def _pem(value: object) -> object:
-    """A PEM text as it is, with ``\\n`` unescaped; a path is read. What kind it is is checked where it is used."""
+    """Return a PEM text with ``\\n`` unescaped, or the content of a path. Its type is checked where it is used."""
     if not isinstance(value, str) or not value or "-----BEGIN" in value:
         return value.replace("\\n", "\n") if isinstance(value, str) else value
     try:
@@ -94,6 +94,6 @@ Pem = Annotated[SecretStr, BeforeValidator(_pem)]
 
 
 class Section(BaseModel):
-    """A part of the settings: unknown keys are refused, values do not change after the start."""
+    """A section of the settings: unknown keys are refused, values do not change after the start."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)

@@ -1,4 +1,4 @@
-"""The ``webhooks`` part of the settings: who is told of events, and by which keys the messages are signed."""
+"""The ``webhooks`` section of the settings: the receivers of events, and the keys that sign the messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wechat.support.validation import Needs
 
 
 def check_webhook_url(url: str) -> str:
-    """``url`` with its host as it is asked for; path and query stay as they are. Raises Needs."""
+    """Return ``url`` with a normalised host; path and query stay as they are. Raises Needs."""
     parts = split_address(url)
     if "#" in url:
         raise Needs("https 完整地址，不含用户名和 #", "an absolute https address without user name and #")
@@ -36,7 +36,7 @@ def _events(value: object) -> object:
 
 
 def _private_literal(host: str) -> bool:
-    """Whether ``host`` is an address and not a public one; a name is checked for each connection."""
+    """Whether ``host`` is an IP address that is not public; a name is checked at each connection."""
     try:
         return not is_public(host)
     except ValueError:
@@ -47,7 +47,7 @@ Secret = Annotated[SecretStr, AfterValidator(_webhook_secret)]
 
 
 class WebhookSettings(BaseModel):
-    """One receiver."""
+    """A receiver of events."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -63,13 +63,14 @@ class WebhookSettings(BaseModel):
 
     @property
     def safe(self) -> bool:
-        """Over TLS, unless it is a receiver in our own network, and not at a private address written out."""
+        """Whether the address uses TLS and is no literal private address, or belongs to a declared receiver in the own
+        network."""
         parts = urlsplit(self.url)
         return self.allow_private or (parts.scheme == "https" and not _private_literal(parts.hostname or ""))
 
 
 def webhook_problems(webhooks: Sequence[WebhookSettings]) -> list[tuple[str, str, str]]:
-    """What single keys cannot show, as key and sentence in both languages."""
+    """Return the problems among several webhooks, as key and sentence in both languages."""
     found = [
         (
             f"webhooks.{hook.name}.url",

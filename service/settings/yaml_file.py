@@ -1,4 +1,4 @@
-"""A settings file as YAML: its values, and the keys that stand in it twice, of which YAML would keep the last."""
+"""Parse a settings file: its YAML values, and keys that it repeats, of which YAML would keep the last."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import yaml
 
 
 class RepeatedKey(NamedTuple):
-    """``key`` (dotted) stands on both lines of a file, counted from 1."""
+    """A ``key`` (dotted) and the two lines of the file that give it, counted from 1."""
 
     key: str
     first: int
@@ -17,12 +17,12 @@ class RepeatedKey(NamedTuple):
 
 
 def parse(text: str) -> Any:
-    """The values. Raises yaml.YAMLError."""
+    """Return the file's values. Raises yaml.YAMLError."""
     return yaml.safe_load(text)
 
 
 def find_repeated_keys(text: str) -> list[RepeatedKey]:
-    """Keys that are given more than once in one section. Raises yaml.YAMLError."""
+    """Return the keys that a section gives more than once. Raises yaml.YAMLError."""
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     return list(_find_repeated_keys(root, "")) if root else []
 
