@@ -9,15 +9,21 @@ from typing import Annotated, Any
 import typer
 
 from cli.client import Service
-from cli.context import Context, declare
+from cli.context import AsJson, Context, KeyFile, Url, command_context
 from cli.endpoint import SIMULATOR_VARIABLE, Endpoint, check_address
-from cli.output import words
+from cli.output import Screen, language, words
 from cli.problems import Exit, Problem
+from simulator.control.scenarios import REFUND_SCENARIO_NAMES, SCENARIO_NAMES
 from wechat.domain.errors import Bilingual
 from wechat.support.cli_hints import command
 
 TOTAL = 1800
 REASON = "trigger"
+KINDS: Mapping[str, Mapping[str, Bilingual]] = {
+    "pay": {name.value: text for name, text in SCENARIO_NAMES.items()},
+    "refund": {name.value: text for name, text in REFUND_SCENARIO_NAMES.items()},
+}
+SCENARIOS = {f"{kind}.{name}": text for kind, names in KINDS.items() for name, text in names.items()}
 
 app = typer.Typer()
 
@@ -27,34 +33,50 @@ Simulator = Annotated[
 ]
 Scenario = Annotated[
     str | None,
-    typer.Argument(help=words("如 pay.duplicate；不指定则列出全部", "such as pay.duplicate; without one, list them")),
+    typer.Argument(
+        help=words("不指定则列出每个场景的说明；可用：", "without one, list what each does; one of: ")
+        + ", ".join(SCENARIOS),
+        autocompletion=lambda: list(SCENARIOS),
+    ),
 ]
 
 
-KINDS = ("pay", "refund")
-"""Of scenarios, as the simulator lists them."""
-
-
-@declare(
-    app,
-    "trigger",
-    words(
+@app.command(
+    help=words(
         "在模拟器上走完一个场景：下单、付款或退款、通知",
         "Live through a scenario at the simulator: order, payment or refund, notification.",
-    ),
-    next_step="trigger",
+    )
 )
-def trigger(context: Context, scenario: Scenario = None, simulator: Simulator = None) -> None:
-    """Run a scenario at the simulator, or list the scenarios."""
-    wechat = _simulator(context, simulator)
-    scenarios = wechat.get("/simulator/scenarios")
+def trigger(
+    scenario: Scenario = None,
+    simulator: Simulator = None,
+    url: Url = None,
+    key_file: KeyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the scenarios, for which nothing has to run, or run one."""
+    screen = Screen(language(), as_json=as_json)
     if scenario is None:
-        _list(context, scenarios)
+        _list(screen)
         return
-    kind, _, name = scenario.partition(".")
-    if kind not in KINDS or name not in scenarios[kind]:
+    if scenario not in SCENARIOS:
         text = Bilingual(f"没有场景 {scenario}", f"There is no scenario {scenario}")
-        raise Problem(Exit.USAGE, "NO_SCENARIO", text, next_step=command("trigger"))
+        screen.problem(Problem(Exit.USAGE, "NO_SCENARIO", text, next_step=command("trigger")))
+        raise typer.Exit(int(Exit.USAGE))
+    with command_context("trigger", command("trigger"), url=url, key_file=key_file, as_json=as_json) as context:
+        _run_scenario(context, scenario, _simulator(context, simulator))
+
+
+def _list(screen: Screen) -> None:
+    document = {kind: {name: text._asdict() for name, text in names.items()} for kind, names in KINDS.items()}
+    rows = [(name, text.to(screen.lang)) for name, text in SCENARIOS.items()]
+    columns = (Bilingual("场景", "Scenario"), Bilingual("说明", "What happens"))
+    screen.show(document, screen.table(Bilingual("场景", "Scenarios"), columns, rows))
+    screen.next_step(command("trigger", "pay.duplicate"))
+
+
+def _run_scenario(context: Context, scenario: str, wechat: Service) -> None:
+    kind, _, name = scenario.partition(".")
     order = _place(context.service)
     result = _refund(context.service, wechat, order, name) if kind == "refund" else _pay(wechat, order, name)
     _show(context, order["out_trade_no"], result)
@@ -70,13 +92,6 @@ def _simulator(context: Context, address: str | None) -> Service:
         )
         raise Problem(Exit.CONFIG, "NO_SIMULATOR", text, next_step="make run")
     return Service(Endpoint(check_address(address), key="none"), context.screen.lang)  # it asks for no key
-
-
-def _list(context: Context, scenarios: Mapping[str, Mapping[str, Mapping[str, str]]]) -> None:
-    rows = [(f"{kind}.{name}", texts[context.screen.lang]) for kind in KINDS for name, texts in scenarios[kind].items()]
-    columns = (Bilingual("场景", "Scenario"), Bilingual("说明", "What happens"))
-    context.screen.show(scenarios, context.screen.table(Bilingual("场景", "Scenarios"), columns, rows))
-    context.screen.next_step(command("trigger", "pay.duplicate"))
 
 
 def _place(service: Service) -> Any:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from simulator.browser.cashier import PLANS, BridgeRefusal, Scenario
+from simulator.browser.cashier import BridgeRefusal
+from simulator.control.scenarios import SCENARIO_NAMES, Scenario
 from simulator.state.coupons import offers, read_coupons
 from simulator.state.orders import Order
 from simulator.state.pki import User
@@ -174,7 +175,13 @@ def _show(page: PageHandler, call: dict[str, Any], order: Order | None = None, *
     coupons = [(name.to(page.lang), json.dumps(sent)) for name, sent in offers(order.placed.total)] if order else []
     says = {name: TEXTS[name].to(page.lang) for name in ("paid", "cancelled", "no_answer")}
     page.show(
-        "sheet.html", call=json.dumps(call), says=json.dumps(says), order=order, plans=PLANS, coupons=coupons, **shown
+        "sheet.html",
+        call=json.dumps(call),
+        says=json.dumps(says),
+        order=order,
+        plans=SCENARIO_NAMES,
+        coupons=coupons,
+        **shown,
     )
 
 

@@ -7,12 +7,11 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from simulator.browser.cashier import PLANS, Scenario
 from simulator.control.faults import Rule
+from simulator.control.scenarios import REFUND_SCENARIO_NAMES, SCENARIO_NAMES, Scenario
 from simulator.simulator import Simulator
 from simulator.state.clock import moment
 from simulator.state.orders import Attempted, Order, RuleBroken
-from simulator.state.refund_outcomes import REFUND_PLANS
 from simulator.web.pages import ControlError, ControlHandler
 from simulator.wechatpay.keys import Mode
 from wechat.domain.times import to_v3
@@ -178,8 +177,8 @@ class Scenarios(ControlHandler):
     """
 
     def get(self) -> None:
-        pay = {name: {"zh": plan.zh, "en": plan.en} for name, plan in PLANS.items()}
-        refund = {name: {"zh": plan.zh, "en": plan.en} for name, plan in REFUND_PLANS.items()}
+        pay = {name: text._asdict() for name, text in SCENARIO_NAMES.items()}
+        refund = {name: text._asdict() for name, text in REFUND_SCENARIO_NAMES.items()}
         self.tell({"pay": pay, "refund": refund, "proposed": self.simulator.cashier.proposed.value})
 
     def post(self) -> None:

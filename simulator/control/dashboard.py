@@ -9,12 +9,11 @@ from typing import Any, TypeVar
 from tornado.web import HTTPError
 
 from simulator.bills.faults import InjectedKind
-from simulator.browser.cashier import PLANS
 from simulator.control.calls import order_json
 from simulator.control.money_calls import refund_json
 from simulator.control.presets import FAULT_NAMES, FAULT_PATHS, FORM_FAULTS, PRESETS
+from simulator.control.scenarios import REFUND_SCENARIO_NAMES, SCENARIO_NAMES
 from simulator.state.clock import moment
-from simulator.state.refund_outcomes import REFUND_PLANS
 from simulator.web.pages import COOKIE, PageHandler
 from wechat.domain.errors import Bilingual
 from wechat.domain.times import BEIJING, beijing_day
@@ -48,7 +47,7 @@ class Index(PageHandler):
             picked=self.find_user(),
             orders=[order_json(simulator, order) for order in simulator.orders.latest(SHOWN)],
             refunds=[refund_json(simulator, refund) for refund in simulator.refunds.latest(SHOWN)],
-            refund_plans=REFUND_PLANS,
+            refund_plans=self._translate(REFUND_SCENARIO_NAMES),
             balance=simulator.wallet.balance,
             today=today.isoformat(),
             injected=simulator.injected.by_day(),
@@ -61,7 +60,7 @@ class Index(PageHandler):
             form_faults=self._translate({kind: FAULT_NAMES[kind] for kind in FORM_FAULTS}),
             fault_paths=self._translate(FAULT_PATHS),
             presets=[(api, [(each.name.to(self.lang), each.rule) for each in rules]) for api, rules in PRESETS.items()],
-            plans={name: plan.en if self.lang == "en" else plan.zh for name, plan in PLANS.items()},
+            plans=self._translate(SCENARIO_NAMES),
             proposed=simulator.cashier.proposed,
             serial_no=simulator.keys.certificate.serial_no,
         )

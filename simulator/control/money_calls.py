@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 from simulator.bills.days import read_day
 from simulator.bills.faults import InjectedDifference, InjectedKind
 from simulator.control.calls import attempt_json
+from simulator.control.scenarios import RefundScenario
 from simulator.simulator import Simulator
 from simulator.state.clock import moment
 from simulator.state.orders import RuleBroken
-from simulator.state.refund_outcomes import Expected, RefundScenario
+from simulator.state.refund_outcomes import Expected
 from simulator.state.refunds import Denied, Refund, RefundDenied
 from simulator.web.pages import ControlError, ControlHandler
 from wechat.domain.errors import Bilingual

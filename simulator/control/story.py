@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from simulator.browser.cashier import PLANS, Scenario
 from simulator.control.calls import order_json
 from simulator.control.money_calls import refund_json
+from simulator.control.scenarios import SCENARIO_NAMES, Scenario
 from simulator.state.orders import RuleBroken
 from simulator.web.pages import PageHandler
 from simulator.web.parts import LOOKS
@@ -55,8 +55,7 @@ def _events(order: dict[str, Any], refunds: list[dict[str, Any]], lang: str) -> 
 
 
 def _scenario(name: str, lang: str) -> str:
-    plan = PLANS.get(Scenario(name)) if name in list(Scenario) else None
-    return (plan.en if lang == "en" else plan.zh) if plan else name
+    return SCENARIO_NAMES[Scenario(name)].to(lang) if name in list(Scenario) else name
 
 
 def _notification(attempt: dict[str, Any], lang: str) -> StoryEvent:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from simulator.control.console import Console
+from simulator.control.scenarios import RefundScenario
 from simulator.notify.messages import NotificationSpec
 from simulator.notify.sender import NotificationSender
 from simulator.state.orders import Order, Payment
@@ -18,52 +18,31 @@ SLOW_S = 2 * 3600.0
 STUCK_S = 7 * 86400.0
 
 
-class RefundScenario(StrEnum):
-    SUCCESS = "success"
-    SLOW = "slow"
-    STUCK = "stuck"
-    ABNORMAL = "abnormal"
-    CLOSED = "closed"
-    LOST_NOTIFICATION = "lost_notification"
-    DUPLICATE = "duplicate"
-    LATE = "late"
-    FORGED = "forged"
-    PROBE = "probe"
-
-
 @dataclass(frozen=True, slots=True)
 class RefundPlan:
     """``outcome`` after ``lasts_s`` simulated seconds; ``shots`` are counted from there."""
 
-    zh: str
-    en: str
     outcome: State = State.SUCCESS
     lasts_s: float = DONE_S
     shots: tuple[NotificationSpec, ...] = (NotificationSpec(),)
 
 
 REFUND_PLANS = {
-    RefundScenario.SUCCESS: RefundPlan("成功", "success"),
-    RefundScenario.SLOW: RefundPlan("两小时后到账", "the money takes two hours", lasts_s=SLOW_S),
-    RefundScenario.STUCK: RefundPlan("七天后关闭", "closed after seven days", State.CLOSED, STUCK_S),
-    RefundScenario.ABNORMAL: RefundPlan("退款异常", "abnormal: the card does not take it", State.ABNORMAL),
-    RefundScenario.CLOSED: RefundPlan("退款关闭", "closed", State.CLOSED),
-    RefundScenario.LOST_NOTIFICATION: RefundPlan("通知丢失", "notification lost", shots=()),
+    RefundScenario.SUCCESS: RefundPlan(),
+    RefundScenario.SLOW: RefundPlan(lasts_s=SLOW_S),
+    RefundScenario.STUCK: RefundPlan(State.CLOSED, STUCK_S),
+    RefundScenario.ABNORMAL: RefundPlan(State.ABNORMAL),
+    RefundScenario.CLOSED: RefundPlan(State.CLOSED),
+    RefundScenario.LOST_NOTIFICATION: RefundPlan(shots=()),
     RefundScenario.DUPLICATE: RefundPlan(
-        "通知重复（同时三次）",
-        "notified three times at once",
-        shots=(NotificationSpec(), *2 * (NotificationSpec("duplicate", ladder=False),)),
+        shots=(NotificationSpec(), *2 * (NotificationSpec("duplicate", ladder=False),))
     ),
-    RefundScenario.LATE: RefundPlan("通知迟到 6 秒", "notified 6 s late", shots=(NotificationSpec("late", after_s=6),)),
+    RefundScenario.LATE: RefundPlan(shots=(NotificationSpec("late", after_s=6),)),
     RefundScenario.FORGED: RefundPlan(
-        "先收到伪造通知",
-        "a forged notification first",
-        shots=(NotificationSpec("forged", ladder=False, seal=SignatureMode.FORGED), NotificationSpec(after_s=1)),
+        shots=(NotificationSpec("forged", ladder=False, seal=SignatureMode.FORGED), NotificationSpec(after_s=1))
     ),
     RefundScenario.PROBE: RefundPlan(
-        "先收到探测签名",
-        "a signature probe first",
-        shots=(NotificationSpec("probe", ladder=False, seal=SignatureMode.PROBE), NotificationSpec(after_s=1)),
+        shots=(NotificationSpec("probe", ladder=False, seal=SignatureMode.PROBE), NotificationSpec(after_s=1))
     ),
 }
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import pytest
 
+from storage.embedded.servers import free_port
 from tests.http.client import MERCHANT, Shop
 from tests.support.manage import Manage
 from tests.support.simulator import SimulatorProcess
 
 
-async def test_scenarios_are_listed_with_what_happens(manage: Manage, simulator: SimulatorProcess) -> None:
-    listed = await manage("trigger", "--simulator", simulator.url, "--json")
+async def test_scenarios_are_listed_without_a_service_or_a_simulator() -> None:
+    nowhere = Manage(f"http://127.0.0.1:{free_port()}", "none")
+    listed = await nowhere("trigger", "--json")
     assert listed.code == 0
-    assert {"success", "lost_notification", "duplicate", "forged"} <= listed.json()["pay"].keys()
+    assert listed.json()["pay"]["duplicate"] == {"zh": "通知重复（同时三次）", "en": "notified three times at once"}
     assert {"abnormal", "closed"} <= listed.json()["refund"].keys()
-    shown = await manage("trigger", "--simulator", simulator.url)
+    shown = await nowhere("trigger")
     assert "pay.duplicate" in shown.out
     assert "通知重复" in shown.out
+    helped = await nowhere("trigger", "--help", COLUMNS="100")
+    assert "refund.abnormal" in helped.out
 
 
 @pytest.mark.parametrize(
@@ -42,8 +46,8 @@ async def test_a_refund_lives_through_its_scenario(manage: Manage, simulator: Si
     assert (await manage("refund", "show", number, "--json")).json()["out_trade_no"] == ran.json()["out_trade_no"]
 
 
-async def test_what_cannot_be_triggered_says_why(manage: Manage, simulator: SimulatorProcess) -> None:
-    unknown = await manage("trigger", "pay.nothing", "--simulator", simulator.url, "--json")
+async def test_what_cannot_be_triggered_says_why(manage: Manage) -> None:
+    unknown = await manage("trigger", "pay.nothing", "--json")
     assert (unknown.code, unknown.error()["code"], unknown.error()["next"]) == (2, "NO_SCENARIO", "manage.py trigger")
     nowhere = await manage("trigger", "pay.success", "--json")
     assert (nowhere.code, nowhere.error()["code"], nowhere.error()["next"]) == (3, "NO_SIMULATOR", "make run")
