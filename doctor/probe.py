@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from email.message import Message
-from http.client import HTTPConnection, HTTPSConnection
+from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -24,8 +24,20 @@ class Reply(NamedTuple):
     body: bytes
 
 
+def first_piece(url: str, headers: Mapping[str, str]) -> Reply:
+    """What arrives first of an answer that goes on; the connection is closed then. Raises as ``ask``."""
+    with _answering("GET", url, None, headers) as answer:
+        return Reply(answer.status, answer.headers, answer.read1(MOST))
+
+
 def ask(method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Reply:
     """What ``url`` answers; no redirect is followed. Raises OSError (TLS, DNS, time) or http.client.HTTPException."""
+    with _answering(method, url, body, headers or {}) as answer:
+        return Reply(answer.status, answer.headers, answer.read(MOST))
+
+
+@contextmanager
+def _answering(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Iterator[HTTPResponse]:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port
     connection = (
@@ -35,9 +47,8 @@ def ask(method: str, url: str, body: bytes | None = None, headers: Mapping[str, 
     )
     with closing(connection):
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request(method, target, body, {"User-Agent": "Fenpay doctor", **(headers or {})})
-        answer = connection.getresponse()
-        return Reply(answer.status, answer.headers, answer.read(MOST))
+        connection.request(method, target, body, {"User-Agent": "Fenpay doctor", **headers})
+        yield connection.getresponse()
 
 
 def addresses(host: str, port: int) -> list[str]:

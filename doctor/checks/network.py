@@ -8,6 +8,7 @@ import ipaddress
 import json
 import secrets
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from http.client import HTTPException
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
@@ -19,6 +20,7 @@ from doctor.subject import Subject
 from service.settings.webhooks import WebhookSettings
 from wechat.domain.errors import Bilingual
 from wechat.events.webhooks import is_public
+from wechat.staff.operator import STREAM_CHECK, sign_request
 from wechat.support.connection import diagnose
 from wechat.support.identity import prove
 
@@ -27,6 +29,9 @@ SPOOFED = "203.0.113.77"  # RFC 5737: nobody's
 HEADERS = """proxy_set_header Host $http_host;
 proxy_set_header X-Real-IP $remote_addr;
 proxy_set_header X-Forwarded-Proto $scheme;"""
+
+UNBUFFERED = "location ~ ^/console(/|$) { proxy_buffering off; }"
+STREAM_OPEN = b": open\n\n"
 
 
 class Identity(NamedTuple):
@@ -185,6 +190,47 @@ def judge_proxy(seen: Identity, host: str) -> Judgement:
     )
 
 
+async def check_stream(subject: Subject) -> Judgement:
+    """The first bytes of a live page arrive before its last ones."""
+    if early := _early(subject):
+        return early
+    seen = await subject.once("identity", lambda: _in_thread(subject))
+    if isinstance(seen, Judgement) or not seen.ours:
+        return skip("先让公网地址通向本服务", "first the public address has to lead here")
+    return await asyncio.to_thread(_read_stream, subject)
+
+
+def _read_stream(subject: Subject) -> Judgement:
+    url, at = subject.text("http.public_base_url").rstrip("/"), int(subject.machine.now.timestamp())
+    signature = sign_request(subject.text("session.secret"), "GET", STREAM_CHECK, b"", at, secrets.token_hex(16))
+    try:
+        reply = probe.first_piece(f"{url}{STREAM_CHECK}", {"Authorization": signature})
+    except TimeoutError:
+        return judge_stream(b"")
+    except (OSError, HTTPException) as error:
+        return _broken(error, url)
+    if reply.status != HTTPStatus.OK:
+        return skip(
+            f"{STREAM_CHECK} 返回 {reply.status}：公网打不开管理后台，或本机时钟不准",
+            f"{STREAM_CHECK} answers {reply.status}: the console is not open there, or this machine's clock is off",
+        )
+    return judge_stream(reply.body)
+
+
+def judge_stream(first: bytes) -> Judgement:
+    """``first`` is what arrived before the service ended the stream, or with its end."""
+    if first == STREAM_OPEN:
+        return ok("实时消息随发随到", "live messages arrive as they are sent")
+    return fail(
+        "中间的代理把实时消息留到最后才转发",
+        "a proxy on the way holds live messages back until the end",
+        Bilingual(
+            f"{UNBUFFERED}；nginx 前面的 CDN、WAF 也要关闭缓冲",
+            f"{UNBUFFERED}; and no buffering in a CDN or firewall before nginx",
+        ),
+    )
+
+
 def check_webhooks(subject: Subject) -> Judgement:
     hooks = subject.settings.webhooks if subject.settings else ()
     return combine([_look_at(hook) for hook in hooks], skip("没有接收方", "no receiver"))
@@ -306,6 +352,13 @@ CHECKS = (
             "WeChat Pay judges the payer's address; redirects go by the Host",
         ),
         check_proxy,
+        Part.NETWORK,
+        bare=True,
+    ),
+    Check(
+        "web.stream",
+        Bilingual("管理后台与 manage.py tail 实时显示靠它", "the console's live pages and manage.py tail need it"),
+        check_stream,
         Part.NETWORK,
         bare=True,
     ),

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 
 from handlers.console.base import ConsoleHandler
 from handlers.console.routes import Page, console_routes
+from handlers.console.stream_check import StreamCheckHandler
 from handlers.web.event_stream import Frame, Streaming
-from handlers.web.plugin import Route
+from handlers.web.plugin import Access, Route
 from handlers.web.query import read_choice, read_out_trade_no
 from handlers.web.services import Services
 from wechat.domain.staff import Permission
 from wechat.live.feed import Notice, Topic
+from wechat.staff.operator import STREAM_CHECK
 
 
 class LiveHandler(Streaming, ConsoleHandler):
@@ -42,4 +44,6 @@ def render(notice: Notice) -> Iterator[Frame]:
 
 
 def routes(services: Services) -> list[Route]:
-    return console_routes(services, Page("/console/live", LiveHandler, "console_live", Permission.READ))
+    pages = console_routes(services, Page("/console/live", LiveHandler, "console_live", Permission.READ))
+    check = Route(pattern=STREAM_CHECK, handler=StreamCheckHandler, access=Access.OPERATOR, name="console_live_check")
+    return [*pages, check] if pages else []

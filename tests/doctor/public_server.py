@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from simulator.state.pki import load_server
+from wechat.staff.operator import STREAM_CHECK
 from wechat.support.identity import prove
 
 
@@ -24,6 +25,8 @@ class PublicServer:
         self.status = 200
         self.notify_status = 401
         self.notify_body = b'{"code":"FAIL","message":"x"}'
+        self.stream_status = 200
+        self.buffered = False
         self.files: dict[str, bytes] = {}
         self.answer: dict[str, Any] = {"scheme": "https", "real_ip": True, "address": "198.51.100.7"}
         self.url = ""
@@ -42,6 +45,8 @@ def serving(server: PublicServer, folder: Path) -> Iterator[PublicServer]:
             if parts.path == "/identity" and server.status == 200:
                 host = str(server.answer.get("host", self.headers.get("Host", "")))
                 self.reply(200, server.identity(parse_qs(parts.query)["nonce"][0], host))
+            elif parts.path == STREAM_CHECK:
+                self.stream()
             elif parts.path in server.files:
                 self.reply(200, server.files[parts.path])
             else:
@@ -53,6 +58,20 @@ def serving(server: PublicServer, folder: Path) -> Iterator[PublicServer]:
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.reply(server.notify_status, server.notify_body)
+
+        def stream(self) -> None:
+            """Its end comes at once where a proxy waits for it, or else with the reader's."""
+            if server.stream_status != 200:
+                self.reply(server.stream_status, b"<html>")
+                return
+            self.send_response(200)
+            self.end_headers()
+            if server.buffered:
+                self.wfile.write(b": open\n\n: idle\n\n")
+            else:
+                self.wfile.write(b": open\n\n")
+                self.rfile.read(1)
+            self.close_connection = True
 
         def reply(self, status: int, body: bytes) -> None:
             self.send_response(status)

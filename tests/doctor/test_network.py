@@ -56,7 +56,7 @@ async def test_a_public_address_that_wechat_cannot_use(site: Site, name: str) ->
 
 
 async def test_a_way_in_order(site: Site, server: PublicServer) -> None:
-    for check in ("web.tls", "web.reaches", "web.proxy"):
+    for check in ("web.tls", "web.reaches", "web.proxy", "web.stream"):
         judgement = await site.look(check)
         assert judgement.status is OK, judgement
 
@@ -74,6 +74,7 @@ INDUCED: dict[str, tuple[str, Status, str, Callable[[PublicServer], object]]] = 
     ),
     "another Host": ("web.proxy", FAIL, "the Host that arrives is fenpay", lambda s: s.answer.update(host="fenpay")),
     "no X-Forwarded-Proto": ("web.proxy", WARN, "X-Forwarded-Proto is", lambda s: s.answer.update(scheme="")),
+    "a stream that is held back": ("web.stream", FAIL, "until the end", lambda s: setattr(s, "buffered", True)),
 }
 
 
@@ -85,6 +86,15 @@ async def test_a_fault_on_the_way_is_found(site: Site, server: PublicServer, nam
     assert judgement.status is status
     assert says in judgement.seen.en
     assert judgement.fix.en
+
+
+async def test_a_console_that_is_not_open_to_the_public_has_no_stream_to_check(
+    site: Site, server: PublicServer
+) -> None:
+    server.stream_status = 403
+    judgement = await site.look("web.stream")
+    assert judgement.status is SKIP
+    assert "answers 403" in judgement.seen.en
 
 
 async def test_a_certificate_that_nobody_vouches_for(
@@ -102,7 +112,8 @@ async def test_nobody_listens_at_the_public_address(site: Site) -> None:
         judgement = await site.look(check)
         assert judgement.status is FAIL
         assert "connection was refused" in judgement.seen.en
-    assert (await site.look("web.proxy")).status is SKIP
+    for check in ("web.proxy", "web.stream"):
+        assert (await site.look(check)).status is SKIP
 
 
 async def test_a_public_name_that_cannot_be_looked_up(site: Site) -> None:

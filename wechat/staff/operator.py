@@ -17,6 +17,8 @@ from wechat.domain.ports import Clock, TokenStore
 SCHEME = "Fenpay-Operator"
 PURPOSE = b"fenpay operator request 1"
 WINDOW_S = 60
+STREAM_CHECK = "/console/live/check"
+"""A stream that the doctor reads, to see whether it arrives as it is sent."""
 _HEADER = re.compile(rf"{SCHEME} t=([0-9]{{1,12}}),n=([0-9a-f]{{32}}),s=([0-9a-f]{{64}})", re.ASCII)
 
 

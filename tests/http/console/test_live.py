@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +14,9 @@ import aiohttp
 
 from tests.http.client import Shop
 from tests.support.console import ConsoleBrowser, Operator
+from tests.support.service import SESSION_SECRET
 from wechat.domain.staff import Role
+from wechat.staff.operator import STREAM_CHECK, sign_request
 
 
 @asynccontextmanager
@@ -80,3 +84,14 @@ async def test_the_stream_ends_with_its_session(operator: Operator, visitor: Con
         await visitor.post("/console/logout")
         while (await next_event(answer))[0]:
             pass
+
+
+async def test_the_doctors_stream_opens_at_once_and_ends_by_itself_later(visitor: ConsoleBrowser) -> None:
+    signature = sign_request(SESSION_SECRET, "GET", STREAM_CHECK, b"", int(time.time()), secrets.token_hex(16))
+    url = f"{visitor.url}{STREAM_CHECK}"
+    async with visitor.http.get(url, headers={"Authorization": signature}) as answer:
+        assert answer.headers["X-Accel-Buffering"] == "no"
+        assert await answer.content.readany() == b": open\n\n"
+        assert await answer.content.read() == b": idle\n\n"
+    async with visitor.http.get(url) as answer:
+        assert answer.status == 401
