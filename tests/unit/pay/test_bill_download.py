@@ -158,10 +158,11 @@ async def test_no_bill_is_an_empty_day(
     assert (bill.path, list(bill.lines()), left(tmp_path)) == (None, [], [])
 
 
+@pytest.mark.parametrize("code", [{}, {"error_code": "20002"}], ids=["words", "words and 20002"])
 async def test_a_bill_in_the_making_comes_back_later(
-    gateway: BillGateway, bill_server: BillServer, tmp_path: Path
+    code: dict[str, str], gateway: BillGateway, bill_server: BillServer, tmp_path: Path
 ) -> None:
-    bill_server.xml = {"return_code": "FAIL", "return_msg": "Bill Creating"}
+    bill_server.xml = {"return_code": "FAIL", "return_msg": "Bill Creating"} | code
     bill_server.refusal = (400, {"code": "STATEMENT_CREATING", "message": "账单生成中"})
     with pytest.raises(NotYet):
         await gateway.fetch(DAY, BillKind.ALL, tmp_path / "bill.csv")

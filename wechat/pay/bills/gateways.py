@@ -196,12 +196,15 @@ def _split(address: str) -> tuple[str, str]:
 
 
 def _absent(error: GatewayRefused | OutcomeUnknown, day: date, kind: BillKind) -> Bill:
-    """The empty bill, where that is what the refusal means. Raises NotYet, or the refusal."""
+    """The empty bill, where that is what the refusal means. Raises NotYet, or the refusal.
+
+    v2's 20002 stands for both, so the words decide: a day whose bill is still being made is no empty day.
+    """
     said = {error.wire_code.upper(), error.wire_message.upper()}
-    if said & NO_BILL:
-        return Bill(day, kind, None)
     if said & CREATING:
         raise NotYet from error
+    if said & NO_BILL:
+        return Bill(day, kind, None)
     raise error
 
 
