@@ -1,4 +1,4 @@
-"""An alarm and its life: raised, seen by somebody, cleared when its cause is gone. Pure values."""
+"""An alarm and its states: raised, seen by a person, cleared when its cause is gone. Pure values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KEEP = timedelta(days=90)
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """``subject`` is the order, day or reason that it is about, empty where there is none. ``count``: how often."""
+    """An alarm, raised ``count`` times. ``subject`` is the order, day or reason that it is about; empty for none."""
 
     place: str
     kind: str
@@ -29,27 +29,27 @@ class Alarm:
 
     @property
     def id(self) -> str:
-        """What names it to people: its place, and its subject, because a place is taken again by other alarms."""
+        """The alarm's id for people: place and digest of the subject. Another alarm may take the place later."""
         return f"{self.place}-{sha256(self.subject.encode()).hexdigest()[:6]}"
 
     @property
     def open(self) -> bool:
-        """Whether somebody still has to look."""
+        """Whether a person still has to look at the alarm."""
         return self.seen_at is None and self.cleared_at is None
 
 
 def place_of_alarm(alarm_id: str) -> str:
-    """The place in an ``id``."""
+    """Return the place that an alarm's ``id`` contains."""
     return alarm_id.rpartition("-")[0]
 
 
 def new_alarm(kind: str, subject: str, error: str, now: datetime) -> Alarm:
-    """An alarm that has no place yet."""
+    """Create an alarm that has no place yet."""
     return Alarm("", kind, subject, error, now, now, now + KEEP)
 
 
 def raise_again(held: Alarm, again: Alarm) -> Alarm:
-    """Count it once more. One that was cleared begins anew; one that somebody has seen stays seen."""
+    """Count the alarm once more. A cleared alarm starts anew as ``again``; a seen alarm stays seen."""
     if held.cleared_at:
         return replace(again, place=held.place)
     return replace(held, count=held.count + 1, error=again.error, last_at=again.last_at, expires_at=again.expires_at)
@@ -60,5 +60,5 @@ def mark_seen(alarm: Alarm, by: str, now: datetime) -> Alarm:
 
 
 def clear_alarm(alarm: Alarm, now: datetime) -> Alarm:
-    """Its cause is gone."""
+    """Note that the alarm's cause is gone."""
     return alarm if alarm.cleared_at else replace(alarm, cleared_at=now)

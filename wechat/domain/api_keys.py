@@ -16,15 +16,15 @@ from wechat.domain.errors import BadRequest, Bilingual, Conflict
 
 KEY_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
 MOST_SECRETS = 3
-"""Of one key, at once."""
+"""Secrets of one key that work at the same time."""
 OVERLAP_HOURS = range(169)
-"""For how long the old secret may go on working after a rotation."""
+"""Hours for which the old secret may still be accepted after a rotation."""
 USED_EVERY = timedelta(minutes=1)
-"""How exactly a key's last use is kept."""
+"""The shortest time between two updates of a key's last use."""
 
 
 class Scope(StrEnum):
-    """What an API key may be used for."""
+    """A group of requests that an API key may make."""
 
     READ = "read"
     ORDERS = "orders"
@@ -34,7 +34,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KeySecret:
-    """``digest``: SHA-256 in hex. ``ends_at``: from when on it no longer works."""
+    """One secret of an API key: ``digest`` is its SHA-256 in hex; the secret is refused from ``ends_at`` on."""
 
     digest: str
     created_at: datetime
@@ -43,7 +43,7 @@ class KeySecret:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """One key by its name. ``created_by`` is the name of a person, or the command line's."""
+    """An API key. ``created_by`` is the name of a person, or the name that the command line uses."""
 
     name: str
     scopes: tuple[Scope, ...]
@@ -68,7 +68,10 @@ def open_secrets(key: ApiKey, now: datetime) -> tuple[KeySecret, ...]:
 
 
 def rotate(key: ApiKey, digest: str, overlap: timedelta, now: datetime) -> ApiKey:
-    """``key`` with a new secret; the others end after ``overlap`` at the latest. Raises Conflict."""
+    """Add a secret to ``key``; its other secrets end after ``overlap`` at the latest.
+
+    Raises Conflict for a revoked key, and for a key with ``MOST_SECRETS`` secrets that still work.
+    """
     if not key.active:
         raise Conflict(Bilingual("API Key 已吊销", "The key is revoked"), code="KEY_REVOKED")
     ends_at = now + overlap
@@ -85,17 +88,17 @@ def rotate(key: ApiKey, digest: str, overlap: timedelta, now: datetime) -> ApiKe
 
 
 def revoke(key: ApiKey, now: datetime) -> ApiKey:
-    """``key`` without any secret that works."""
+    """Revoke ``key`` and remove all its secrets."""
     return replace(key, revoked_at=now, secrets=()) if key.active else key
 
 
 def touch_key(key: ApiKey, now: datetime) -> ApiKey:
-    """Note its use, not more often than once a minute."""
+    """Note that the key was used, at most once a minute."""
     return replace(key, used_at=now) if key.used_at is None or now - key.used_at >= USED_EVERY else key
 
 
 def check_key_name(name: str) -> str:
-    """Raises BadRequest."""
+    """Return ``name``. Raises BadRequest for an invalid name."""
     if not KEY_NAME.fullmatch(name):
         text = Bilingual(
             "API Key 名称为 1 到 32 个字符：字母、数字、_ 和 -",
@@ -106,7 +109,7 @@ def check_key_name(name: str) -> str:
 
 
 def check_scopes(scopes: Collection[str]) -> tuple[Scope, ...]:
-    """``scopes`` in their order. Raises BadRequest."""
+    """Return ``scopes`` in the order of ``Scope``. Raises BadRequest for an empty or unknown scope."""
     if not scopes or not set(scopes) <= set(Scope):
         names = ", ".join(Scope)
         text = Bilingual(f"scopes 至少选一项：{names}", f"scopes names at least one of {names}")
@@ -115,7 +118,7 @@ def check_scopes(scopes: Collection[str]) -> tuple[Scope, ...]:
 
 
 def check_overlap(hours: int) -> timedelta:
-    """Raises BadRequest."""
+    """Return ``hours`` as a duration. Raises BadRequest outside ``OVERLAP_HOURS``."""
     if hours not in OVERLAP_HOURS:
         most = OVERLAP_HOURS[-1]
         text = Bilingual(f"overlap_hours 为 0 到 {most} 的整数", f"overlap_hours is a whole number from 0 to {most}")

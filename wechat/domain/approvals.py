@@ -21,11 +21,11 @@ KEEP = timedelta(days=90)
 AT_CONSOLE, AND = "console:", "+"
 """How ``Refund.by`` names who made it in the console: one person, or two with ``AND`` between their names."""
 CUT_SHORT_AFTER = timedelta(minutes=10)
-"""A confirmed act that has not ended by then was cut short, and whoever confirmed it may never come back."""
+"""A confirmed act that has not ended after this time was interrupted; any other second person may resume it."""
 
 
 class ApprovalState(StrEnum):
-    """How far it has come. A confirmed act is being carried out, and may be carried out again: it has its number."""
+    """The state of an approval. CONFIRMED: the act is being carried out; its number makes a repetition harmless."""
 
     WAITING = "waiting"
     CONFIRMED = "confirmed"
@@ -36,10 +36,10 @@ class ApprovalState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """``act`` on ``subject``, worth ``amount`` fen, that ``requested_by`` asked for because of ``reason``.
+    """A request of ``requested_by``, for ``reason``, to do ``act`` on ``subject``, worth ``amount`` fen.
 
-    ``data`` is what carrying it out needs, texts and whole numbers; it names the act (a refund number), so that
-    repeating it changes nothing. ``result`` says how carrying it out ended.
+    ``data`` (texts and whole numbers) is what carrying the act out needs; it identifies the act, for example by a
+    refund number, so that a repetition changes nothing. ``result`` says how the act ended.
     """
 
     id: str
@@ -62,7 +62,7 @@ class Approval:
 
     @property
     def expires_at(self) -> datetime:
-        """When it is removed."""
+        """The date on which the approval is removed."""
         return self.requested_at + KEEP
 
     def is_open(self, now: datetime) -> bool:
@@ -74,17 +74,17 @@ class Approval:
         return self.state is ApprovalState.WAITING and now >= self.decide_until
 
     def may_resume(self, name: str, now: datetime) -> bool:
-        """Whether ``name`` may go on with an act that was confirmed and has not ended: whoever confirmed it, and any
-        other second person once it was cut short."""
+        """Whether ``name`` may resume a confirmed act that has not ended: the person who confirmed it, or, after
+        ``CUT_SHORT_AFTER``, any other second person."""
         if self.state is not ApprovalState.CONFIRMED or self.decided_at is None or name == self.requested_by:
             return False
         return name == self.decided_by or now >= self.decided_at + CUT_SHORT_AFTER
 
 
 def refunded_alone(order: Order, besides: str) -> Fen:
-    """How many fen of ``order`` were refunded in the console by one person each, the refund ``besides`` left out.
+    """Sum the refunds of ``order`` that one person alone made in the console, in fen, without the refund ``besides``.
 
-    They count for the next one, so that nobody goes round the second person by refunding in parts.
+    The sum counts towards the limit of the next refund, so that several small refunds need a second person, too.
     """
     alone = [each for each in order.refunds if each.by.startswith(AT_CONSOLE) and AND not in each.by]
     return Fen(sum(each.refund for each in alone if each.reserves and each.out_refund_no != besides))
@@ -106,9 +106,9 @@ def must_be_allowed_alone(order: Order, refund: Refund, above: Fen) -> None:
 
 
 def confirm(approval: Approval, name: str, now: datetime) -> Approval:
-    """Take the decision to carry it out, or to go on with an act that was confirmed and has not ended.
+    """Decide that the act is carried out, or resume a confirmed act that has not ended.
 
-    Raises Forbidden for whoever asked for it, Conflict when somebody else has decided, Gone when it is too late.
+    Raises Forbidden for the person who requested it, Conflict when another person has decided, Gone after the deadline.
     """
     if approval.may_resume(name, now):
         return approval if approval.decided_by == name else replace(approval, decided_by=name, decided_at=now)
@@ -116,9 +116,9 @@ def confirm(approval: Approval, name: str, now: datetime) -> Approval:
 
 
 def require_requester(approval: Approval, requester: StaffMember | None) -> None:
-    """Raise Conflict where whoever asked for a waiting act may not do it any more: two people stand behind it, or none.
+    """Raise Conflict when the requester of a waiting act may no longer do it: an act needs two entitled people.
 
-    ``requester`` is that person now; None where there is none by that name.
+    ``requester`` is the requester's current record; None when that person no longer exists.
     """
     entitled = requester is not None and requester.active and requester.may(approval.permission)
     if approval.state is ApprovalState.WAITING and not entitled:
@@ -131,14 +131,14 @@ def require_requester(approval: Approval, requester: StaffMember | None) -> None
 
 
 def decline(approval: Approval, name: str, now: datetime) -> Approval:
-    """Take the decision not to. Whoever asked for it may take it back this way. Raises Conflict, Gone."""
+    """Decide that the act is not carried out. Its requester may withdraw it this way. Raises Conflict, Gone."""
     if approval.state is ApprovalState.WAITING and approval.requested_by == name:
         return replace(approval, state=ApprovalState.DECLINED, decided_by=name, decided_at=now)
     return replace(_decide(approval, name, now), state=ApprovalState.DECLINED)
 
 
 def finish(approval: Approval, state: ApprovalState, result: str) -> Approval:
-    """Note how carrying it out ended."""
+    """Store how a confirmed act ended; ignored in any other state."""
     return replace(approval, state=state, result=result) if approval.state is ApprovalState.CONFIRMED else approval
 
 

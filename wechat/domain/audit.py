@@ -1,4 +1,4 @@
-"""Who did what in the console: entries that are written once and never changed. Pure values."""
+"""Entries of the console's audit log: who did what. They are written once and never changed. Pure values."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from enum import StrEnum
 from itertools import combinations
 
 MOST_OF_TEXT = 2000
-"""Characters that are kept of what was there before and after."""
+"""Characters that an entry keeps of the value before and of the value after the act."""
 
 
 class Act(StrEnum):
-    """What was done. The console's texts have a label for each."""
+    """An act of a person in the console. The console's texts have a label for each."""
 
     LOG_IN = "log_in"
     LOGIN_REFUSED = "login_refused"
@@ -71,7 +71,7 @@ class AuditEntry:
 
     @property
     def keys(self) -> Sequence[str]:
-        """What the entry is found by: each combination of person, act and subject."""
+        """The search keys of the entry: one for each combination of person, act and subject."""
         parts = [f"name={self.name}", f"act={self.act}", f"subject={self.subject}"]
         present = [part for part in parts if not part.endswith("=")]
         return [join(chosen) for size in range(1, len(present) + 1) for chosen in combinations(present, size)]
@@ -79,7 +79,7 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which entries are wanted; what is empty does not matter."""
+    """Conditions for entries; an empty field matches everything."""
 
     name: str = ""
     act: str = ""
@@ -89,7 +89,7 @@ class AuditFilter:
 
     @property
     def key(self) -> str:
-        """The one of ``AuditEntry.keys`` that all of them have; empty for every entry."""
+        """The one of ``AuditEntry.keys`` that all matching entries share; empty when there is no condition."""
         parts = {"name": self.name, "act": self.act, "subject": self.subject}
         return join([f"{field}={value}" for field, value in parts.items() if value])
 

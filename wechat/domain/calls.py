@@ -8,15 +8,15 @@ from datetime import datetime
 from enum import StrEnum
 
 VERIFIED = "verified"
-"""The verdict on a message whose signature is right; any other is the reason why not, and an empty one says that there
-was no signature to check."""
+"""The verdict on a message with a valid signature. Any other text is the reason of a failure; an empty verdict means
+that there was no signature to check."""
 
 UNSIGNED = "unsigned"
-"""The verdict on a genuine message of a kind that carries no signature: v2's news of a refund, sealed with our key."""
+"""The verdict on a genuine message that has no signature: v2's refund notification, encrypted with our key."""
 
 
 class Direction(StrEnum):
-    """Who called."""
+    """The direction of a call: OUT from this system to WeChat, IN from WeChat."""
 
     OUT = "out"
     IN = "in"
@@ -24,10 +24,11 @@ class Direction(StrEnum):
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and its answer as they went over the wire, secrets included. It is never stored or logged as it is.
+    """One request and its response as they were sent, secrets included. Never store or log an Exchange unmasked.
 
-    ``api`` is v2, v3 or account; ``call`` the name in logs; ``out_trade_no`` the order that it is about, empty for
-    none. ``status`` 0: no answer came, and ``error`` says why. ``verdict`` is set by whoever checks the signature.
+    ``api`` is v2, v3 or account; ``call`` the name in logs; ``out_trade_no`` the order of the call, empty for none.
+    ``status`` 0 means that no response came, for the reason ``error``. ``verdict`` is set when the signature is
+    checked.
     """
 
     direction: Direction
@@ -47,17 +48,17 @@ class Exchange:
 
     @property
     def size(self) -> int:
-        """Bytes of both bodies, and the characters of the values of their headers."""
+        """The bytes of both bodies plus the characters of all header values."""
         headers = (*self.request_headers.values(), *self.answer_headers.values())
         return len(self.request_body) + len(self.answer_body) + sum(map(len, headers))
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Headers and body of a request or an answer, without secrets.
+    """Headers and body of a request or a response, without secrets.
 
-    ``size``: bytes of the body as it was. ``cut``: fields that are not on the list of known ones were masked, or the
-    body was too long or could not be read, so a string that is made of it is not the one that was signed.
+    ``size``: bytes of the original body. ``cut``: unknown fields were masked, or the body was too long or unreadable;
+    the signed string cannot be rebuilt from a message that is ``cut``.
     """
 
     headers: Mapping[str, str]
@@ -66,13 +67,13 @@ class Message:
     cut: bool = False
 
     def header(self, name: str) -> str:
-        """A header in whatever case it came; empty without it."""
+        """Return the header ``name``, in any case of letters; empty when the message lacks it."""
         return next((value for each, value in self.headers.items() if each.lower() == name.lower()), "")
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An exchange as it is kept. ``at`` is when it began, by the service's clock; ``url`` shows no secret."""
+    """A stored exchange. ``at`` is the start by the service's clock; ``url`` contains no secret."""
 
     id: str
     at: datetime
@@ -92,5 +93,5 @@ class Call:
 
     @property
     def request_id(self) -> str:
-        """What WeChat's support asks for; empty where WeChat gave none."""
+        """The Request-ID that WeChat's support asks for; empty when WeChat gave none."""
         return self.answer.header("Request-ID") or self.request.header("Request-ID")

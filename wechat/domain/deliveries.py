@@ -21,7 +21,7 @@ KEEP = timedelta(days=90)  # an ended delivery
 
 
 class DeliveryState(StrEnum):
-    """Where a delivery stands; ``dead`` waits for a person."""
+    """The state of a delivery; a person has to act on ``dead``."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -30,7 +30,7 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened. ``id`` is the same however often it is delivered; ``data`` is fit for JSON."""
+    """An event for plugins and webhooks. ``id`` is the same at each delivery; ``data`` can be written as JSON."""
 
     id: str
     type: str
@@ -39,14 +39,14 @@ class Event:
     data: Mapping[str, Any]
 
     def body(self) -> bytes:
-        """``{"type", "timestamp", "data"}`` as UTF-8; the same bytes each time."""
+        """Return ``{"type", "timestamp", "data"}`` as UTF-8; the same bytes each time."""
         content = {"type": self.type, "timestamp": to_v3(self.at), "data": self.data}
         return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try. ``result`` is an HTTP status or a word from a fixed set, never the receiver's text."""
+    """One attempt to deliver. ``result`` is an HTTP status or a word from a fixed set, never the receiver's text."""
 
     at: datetime
     result: str
@@ -55,11 +55,11 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An event on its way to one target. ``due_at`` is the next try, None after the last one.
+    """The delivery of an event to one target. ``due_at`` is the date of the next attempt, None after the last one.
 
-    ``lease`` is held by whoever is delivering it. ``blocked``: it was postponed for an earlier one of its order, and
-    may be called before its date. ``tries`` counts since the event was handed out or sent again by hand; ``attempts``
-    are the latest of all. It is kept until ``expires_at`` once it has ended.
+    The worker that delivers holds ``lease``. ``blocked``: the delivery waits for an earlier one of the same order, and
+    may be started before its date. ``tries`` counts attempts since the event was handed out or resent by hand;
+    ``attempts`` are the latest of all attempts. An ended delivery is kept until ``expires_at``.
     """
 
     event: Event
@@ -88,7 +88,7 @@ class Delivery:
 
 
 class Outcome(NamedTuple):
-    """What a target made of an event."""
+    """A target's result for one event."""
 
     ok: bool
     result: str
@@ -98,7 +98,7 @@ class Outcome(NamedTuple):
 
 
 def claim_delivery(delivery: Delivery, lease: str, now: datetime, until: datetime) -> Delivery:
-    """Take a delivery that is due under ``lease``, until ``until``."""
+    """Lease a due delivery until ``until``."""
     is_due = delivery.pending and delivery.due_at is not None and delivery.due_at <= now
     if not is_due or delivery.lease == lease:
         return delivery
@@ -106,21 +106,21 @@ def claim_delivery(delivery: Delivery, lease: str, now: datetime, until: datetim
 
 
 def block_delivery(delivery: Delivery, lease: str, until: datetime) -> Delivery:
-    """Postpone a claimed delivery for an earlier one of its order."""
+    """Postpone a claimed delivery until an earlier one of its order has ended, ``until`` at the latest."""
     if delivery.lease != lease or not delivery.pending:
         return delivery
     return replace(delivery, lease="", due_at=until, blocked=True)
 
 
 def unblock_delivery(delivery: Delivery, now: datetime) -> Delivery:
-    """Make a blocked delivery due: the one before it has ended."""
+    """Make a blocked delivery due, because the earlier one has ended."""
     if not delivery.blocked or not delivery.pending:
         return delivery
     return replace(delivery, due_at=now, blocked=False)
 
 
 def finish_delivery(delivery: Delivery, lease: str, state: DeliveryState, attempt: Attempt) -> Delivery:
-    """End a delivery. "Delivered" counts even when the lease has run out, "dead" only while it holds."""
+    """End a delivery. DELIVERED is stored even after the lease has run out, DEAD only while it is current."""
     late_success = state is DeliveryState.DELIVERED and delivery.state is not DeliveryState.DELIVERED
     if not late_success and (delivery.lease != lease or not delivery.pending):
         return delivery
@@ -130,16 +130,16 @@ def finish_delivery(delivery: Delivery, lease: str, state: DeliveryState, attemp
 
 
 def retry_delivery(delivery: Delivery, lease: str, attempt: Attempt, due_at: datetime) -> Delivery:
-    """Postpone a claimed delivery after a failed try, unless the lease has run out."""
+    """Postpone a claimed delivery to ``due_at`` after a failed attempt, unless the lease has run out."""
     if delivery.lease != lease or not delivery.pending:
         return delivery
     return replace(_add_attempt(delivery, attempt), lease="", due_at=due_at)
 
 
 def revive_delivery(delivery: Delivery, now: datetime, lease_span: timedelta) -> Delivery:
-    """Make a delivery due that has ended, or that failed and is not due for longer than a lease. Its tries start over.
+    """Make an ended delivery due again, or a failed one due later than ``lease_span`` from now; reset ``tries``.
 
-    One that somebody may be delivering right now, and one that waits for its turn, stay as they are.
+    A delivery that a worker may be sending now, or that waits for an earlier one, stays as it is.
     """
     resting = delivery.tries > 0 and delivery.due_at is not None and delivery.due_at > now + lease_span
     if delivery.pending and (not resting or delivery.lease or delivery.blocked):
@@ -155,7 +155,7 @@ def _add_attempt(delivery: Delivery, attempt: Attempt) -> Delivery:
 
 
 def staged_events(order: Order) -> list[tuple[Event, int]]:
-    """The events that ``order`` has staged, as they are delivered, with their sequence numbers."""
+    """Build the events that ``order`` has staged, in the form that is delivered, each with its sequence number."""
     found = []
     for staged in order.outbox:
         refund = order.refund_of(staged.out_refund_no) if staged.out_refund_no else None
@@ -165,7 +165,7 @@ def staged_events(order: Order) -> list[tuple[Event, int]]:
 
 
 def order_data(order: Order) -> dict[str, Any]:
-    """An order for the merchant's own systems: ``total`` in fen, times in RFC 3339, None for what is not known."""
+    """Describe an order for the merchant's systems: ``total`` in fen, times in RFC 3339, None for unknown values."""
     return {
         "out_trade_no": order.out_trade_no,
         "description": order.description,
@@ -189,7 +189,7 @@ def order_data(order: Order) -> dict[str, Any]:
 
 
 def refund_data(refund: Refund) -> dict[str, Any]:
-    """A refund for the merchant's own systems: ``refund`` and ``total`` in fen, times in RFC 3339."""
+    """Describe a refund for the merchant's systems: ``refund`` and ``total`` in fen, times in RFC 3339."""
     return {
         "out_refund_no": refund.out_refund_no,
         "out_trade_no": refund.out_trade_no,
@@ -206,7 +206,7 @@ def refund_data(refund: Refund) -> dict[str, Any]:
 
 
 def _refund_event_data(order: Order, refund: Refund) -> dict[str, Any]:
-    """A refund with what its receiver needs to know of the order, so that it does not have to ask."""
+    """Describe a refund together with the order's fields that its receiver needs, so that it does not have to query."""
     names = ("openid", "attach", "refunded", "refund_reserved", "sku", "quantity")
     of_order = order_data(order)
     return refund_data(refund) | {name: of_order[name] for name in names}

@@ -13,9 +13,8 @@ from wechat.domain.orders import Order, Refund
 from wechat.domain.refunds import claim_refund
 
 CHECK_LEASE = timedelta(seconds=25)
-"""For one check of an order: a query, a close and what they write take 20 s at most. The first check comes after 30 s.
-Where the process that does it is killed, the second one still comes within 90 s, the promise for a lost notification.
-"""
+"""The lease for one check of an order: a query, a close and their writes take 20 s at most. The first check comes after
+30 s. If its process is killed, the second check still comes within 90 s, the promise for a lost notification."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +35,13 @@ def claim_due(order: Order, lease: str, now: datetime) -> Order:
 
 
 def claim_check(order: Order, lease: str, now: datetime) -> Order:
-    """Take the order's own check, if it is due."""
+    """Lease the order's own check, if it is due."""
     if order.next_check_at is None or order.next_check_at > now or order.check_lease == lease:
         return order
     return replace(order, check_lease=lease, next_check_at=now + CHECK_LEASE)
 
 
 def parts_of(order: Order, lease: str) -> Claimed:
-    """What ``lease`` holds of an order."""
+    """Return the parts of ``order`` that ``lease`` holds."""
     refunds = tuple([refund for refund in order.refunds if refund.lease == lease])
     return Claimed(order, order.check_lease == lease, refunds)

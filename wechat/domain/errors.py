@@ -6,8 +6,8 @@
     ├── CallerError             the caller asked for what cannot be done; ``status`` is its 4xx
     │   ├── BadRequest 400 · Unauthorized 401 · Forbidden 403 · NotFound 404
     │   ├── Conflict 409 · Gone 410 · IdempotencyMismatch 422 · TooMany 429
-    ├── RemoteError             WeChat was asked
-    │   ├── GatewayRefused      a trustworthy no: nothing happened there
+    ├── RemoteError             a request to WeChat failed
+    │   ├── GatewayRefused      a trustworthy refusal: nothing happened there
     │   ├── AccountRefused      the same from the Official Account API (``errcode``)
     │   ├── NotSent             certainly never reached WeChat: safe to repeat
     │   └── OutcomeUnknown      sent, no trustworthy answer: query before anything else
@@ -17,8 +17,8 @@
     │   └── NewerDocument       a newer release wrote the document: 503 until this process is upgraded
     └── ConfigError             the settings cannot work; names the key and the cure
 
-The split under ``RemoteError`` decides whether money may have moved. A ``text`` is fit for anybody: it never
-carries input, a key or the other side's words. What WeChat said is kept apart, for merchants and logs.
+The split under ``RemoteError`` decides whether money may have moved. Anybody may read a ``text``: it never contains
+input, a key or WeChat's words. WeChat's message is kept in fields of its own, for merchants and logs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import ClassVar, NamedTuple
 
 
 class Bilingual(NamedTuple):
-    """One sentence for a person, in Chinese and in English."""
+    """A sentence for a person, in Chinese and in English."""
 
     zh: str
     en: str
@@ -40,14 +40,14 @@ class Bilingual(NamedTuple):
 
 
 class Advice(NamedTuple):
-    """Why WeChat usually gives a code, likeliest cause first, and what to do about it."""
+    """The usual causes of WeChat's error code, likeliest first, and the next step."""
 
     causes: tuple[Bilingual, ...]
     next_step: Bilingual
 
 
 class Cause(NamedTuple):
-    """What one error comes from, as far as this system can tell: a code for scripts, a sentence, and what to do."""
+    """The cause of one error, as far as this system can tell: a code for scripts, a sentence, and the fix."""
 
     code: str
     text: Bilingual
@@ -78,7 +78,7 @@ class FenpayError(Exception):
 
 
 class CallerError(FenpayError):
-    """The request itself is at fault; ``status`` is the HTTP answer, ``field`` the culprit where there is one."""
+    """The caller's request is wrong; ``status`` is the HTTP status, ``field`` the wrong field, if there is one."""
 
     status: ClassVar[int] = 400
 
@@ -138,11 +138,11 @@ class TooMany(CallerError):
 
 
 class RemoteError(FenpayError):
-    """WeChat was asked ``call`` and did not simply say yes.
+    """The request ``call`` to WeChat did not succeed.
 
     ``wire_code`` and ``wire_message`` are WeChat's own, ``request_id`` its trace id (v3), ``advice`` ours.
-    ``unverified`` is the reason of ``NotifyError`` where an answer came that cannot be trusted. ``cause`` is the one
-    that applies, where it could be found out.
+    ``unverified`` is the ``NotifyError.reason`` of a response that could not be verified. ``cause`` is the particular
+    cause, if found.
     """
 
     def __init__(
@@ -175,13 +175,13 @@ class RemoteError(FenpayError):
         return f"{self.call}: {self.public_code}{said}{trace}.{cause} {self.advice.next_step.en}"
 
     def name_cause(self, cause: Cause) -> None:
-        """Say which cause applies, in place of those that usually do."""
+        """Set the particular cause, in place of the usual causes of the code."""
         self.cause = cause
         self.advice = Advice((cause.text,), cause.fix or self.advice.next_step)
 
 
 class GatewayRefused(RemoteError):
-    """WeChat Pay gave a trustworthy no; ``public_code`` is the v3 spelling of its code."""
+    """WeChat Pay gave a trustworthy refusal; ``public_code`` is its code in v3's spelling."""
 
     code = "REFUSED"
     text = Bilingual("微信支付拒绝了这次请求", "WeChat Pay refused the request")
@@ -206,14 +206,14 @@ class NotSent(RemoteError):
 
 
 class KeysMissing(NotSent):
-    """Nothing was asked: WeChat Pay's certificates, which check the answer, are still to be fetched."""
+    """The request was not sent, because WeChat Pay's certificates, which verify the response, are not fetched yet."""
 
     def __init__(self, call: str) -> None:
         super().__init__(call, wire_message="WeChat Pay's certificates have not been fetched yet")
 
 
 class OutcomeUnknown(RemoteError):
-    """The request was sent and no answer came that can be trusted."""
+    """The request was sent, and no trustworthy response came."""
 
     code = "OUTCOME_UNKNOWN"
     text = Bilingual(
@@ -222,10 +222,10 @@ class OutcomeUnknown(RemoteError):
 
 
 class NotifyError(FenpayError):
-    """A message on /notify is not accepted; WeChat is answered ``status`` and FAIL.
+    """A message on /notify is refused; WeChat gets the HTTP status ``status`` and FAIL.
 
-    ``reason`` is a word for logs and metrics from a fixed set, never input. ``known_serials`` are the keys that it
-    could have been verified with (v3).
+    ``reason`` is a word for logs and metrics from a fixed set, never input. ``known_serials`` are the keys that could
+    have verified the message (v3).
     """
 
     status: ClassVar[int] = 400
@@ -237,7 +237,7 @@ class NotifyError(FenpayError):
 
 
 class Unconfirmed(NotifyError):
-    """What the message says is not what WeChat says when it is queried now, or it could not be queried."""
+    """The message differs from the result of a query made now, or WeChat could not be queried."""
 
     status = 503
     code = "UNCONFIRMED"
@@ -256,7 +256,7 @@ class Malformed(NotifyError):
 
 
 class MismatchReason(StrEnum):
-    """Why a genuine message is refused: the field that differs from the order, or what the order does not allow."""
+    """The reason why a genuine message is refused: the field that differs, or what the order does not allow."""
 
     APPID = "appid"
     MCHID = "mchid"
@@ -286,14 +286,14 @@ class Mismatch(NotifyError):
 
 
 class StoreUnavailable(FenpayError):
-    """The store did not answer in time; whoever asks may repeat the same request."""
+    """The store did not answer in time; the caller may repeat the same request."""
 
     code = "STORE_UNAVAILABLE"
     text = Bilingual("系统繁忙，请稍后再试", "The service is busy, please try again shortly")
 
 
 class NewerDocument(StoreUnavailable):
-    """A newer release wrote this document; this process must not write over what it does not understand."""
+    """A newer release wrote this document; this process must not overwrite fields that it does not understand."""
 
     code = "NEWER_DOCUMENT"
     text = Bilingual(
@@ -304,7 +304,7 @@ class NewerDocument(StoreUnavailable):
 
 
 class ConfigError(FenpayError):
-    """The start stops here, with sentences that name each wrong key and its cure, never its value."""
+    """The settings cannot work, so the service does not start. Sentences name each wrong key and its fix, no value."""
 
     code = "CONFIG"
 

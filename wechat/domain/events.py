@@ -17,19 +17,19 @@ class EventType(StrEnum):
     REFUND_SUCCEEDED = "refund.succeeded"
     REFUND_FAILED = "refund.failed"
     REFUND_ABNORMAL = "refund.abnormal"
-    WECHAT_NOTIFICATION = "wechat.notification"  # a verified notification of a kind that this system has no use for
+    WECHAT_NOTIFICATION = "wechat.notification"  # a verified notification of a kind that this system does not use
 
 
 OF_ORDERS = tuple([kind for kind in EventType if kind is not EventType.WECHAT_NOTIFICATION])
-"""What orders stage. The others are about no order of ours."""
+"""The types that orders stage. The others are about no order of this system."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutgoingEvent:
     """An event that is staged in its order's document and not handed out yet.
 
-    ``sequence`` rises by one with each event of the order, so its events keep their order on the way out.
-    ``out_refund_no`` names the refund that a refund event is about.
+    ``sequence`` rises by one with each event of the order; deliveries keep this order. ``out_refund_no`` names the
+    refund of a refund event.
     """
 
     id: str
@@ -40,5 +40,5 @@ class OutgoingEvent:
 
 
 def event_id(order_key: str, kind: EventType, cause: str) -> str:
-    """The id of the event of ``kind`` that ``cause`` produced for an order: 24 hex digits, the same each time."""
+    """Compute the id of the event of ``kind`` that ``cause`` produced for an order: 24 hex digits, always the same."""
     return sha256(f"{order_key}\n{kind}\n{cause}".encode()).hexdigest()[:24]

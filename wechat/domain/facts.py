@@ -1,4 +1,4 @@
-"""What WeChat says: transactions, refunds, notifications, and the proof that WeChat said it.
+"""Values that WeChat reports: transactions, refunds, notifications, and the proof of their origin.
 
 Pure values. Amounts are fen, times aware UTC. Names are WeChat Pay v3's; enum members are the strings on the wire.
 """
@@ -46,26 +46,26 @@ class RemoteState(StrEnum):
 
 
 class Funds(StrEnum):
-    """Which of the merchant's money a refund is paid from, for merchants of WeChat Pay's old fund flow. v3's words."""
+    """The part of the merchant's money that pays a refund, for merchants of WeChat Pay's old fund flow. v3's words."""
 
     AVAILABLE = "AVAILABLE"  # the available balance
-    UNSETTLED = "UNSETTLED"  # what was taken and is not settled yet
+    UNSETTLED = "UNSETTLED"  # payments that are not settled yet
 
 
 class RefundState(StrEnum):
-    """The states of a refund. The middle four are WeChat's words, the first and the last are ours."""
+    """The states of a refund. The middle four are WeChat's, the first and the last are ours."""
 
-    REQUESTED = "REQUESTED"  # stored here; WeChat has not said anything yet
+    REQUESTED = "REQUESTED"  # stored here; no result from WeChat yet
     PROCESSING = "PROCESSING"
     SUCCESS = "SUCCESS"
-    ABNORMAL = "ABNORMAL"  # the payer's card or account does not take it; an operator has to act at WeChat
-    CLOSED = "CLOSED"  # WeChat gave up; the money never left
-    REFUSED = "REFUSED"  # certainly not done; also one that was cancelled before WeChat had it
+    ABNORMAL = "ABNORMAL"  # the payer's card or account cannot receive the money; an operator has to act at WeChat
+    CLOSED = "CLOSED"  # WeChat ended the refund without paying it out
+    REFUSED = "REFUSED"  # certainly not made: refused, or cancelled before WeChat had it
 
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """What WeChat says of one order, by query or notification. Optional fields are absent while unpaid."""
+    """WeChat's report of one order, by query or notification. Optional fields are absent while unpaid."""
 
     appid: str
     mchid: str
@@ -84,7 +84,7 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class RemoteRefund:
-    """What WeChat says of one refund of the payment ``transaction_id``, by answer, query or notification."""
+    """WeChat's report of one refund of the payment ``transaction_id``, by response, query or notification."""
 
     mchid: str
     out_refund_no: str
@@ -99,7 +99,7 @@ class RemoteRefund:
 
 @dataclass(frozen=True, slots=True)
 class UnsignedRefundNotice:
-    """Which refund v2 reports on. v2 does not sign such messages: they trigger a query and prove nothing."""
+    """The refund that a v2 refund notification names. v2 does not sign it: it triggers a query and proves nothing."""
 
     out_refund_no: str
     out_trade_no: str
@@ -107,7 +107,7 @@ class UnsignedRefundNotice:
 
 @dataclass(frozen=True, slots=True)
 class OtherNotice:
-    """A notification about something that this system has no use for: a coupon, a complaint, a payment score.
+    """A notification that this system does not use: of a coupon, a complaint, a payment score.
 
     ``content`` is the decrypted resource, empty where there was none.
     """
@@ -119,7 +119,7 @@ class OtherNotice:
 
 
 class NotificationKind(StrEnum):
-    """What a message is about. ``ECHO`` (a check by WeChat) and ``OTHER`` are recorded and change nothing."""
+    """The kind of a notification. ``ECHO`` (a check by WeChat) and ``OTHER`` are recorded and change nothing."""
 
     PAYMENT = "payment"
     REFUND = "refund"
@@ -129,7 +129,7 @@ class NotificationKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """A message from WeChat. ``id`` is the same for each repetition of the same event.
+    """A notification from WeChat. ``id`` is the same for each repetition of the same event.
 
     At most one of ``transaction``, ``refund``, ``notice`` and ``other`` is set.
     """
@@ -146,14 +146,14 @@ class Notification:
 
     @property
     def out_trade_no(self) -> str:
-        """The order it is about; empty when about none."""
+        """The number of the order that the notification is about; empty for none."""
         about = self.transaction or self.refund or self.notice
         return about.out_trade_no if about else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A stored message: how often it came, and what was out of the ordinary about it (``verdict`` empty: nothing)."""
+    """A stored notification in short: ``seen`` counts its arrivals; an empty ``verdict`` means nothing unusual."""
 
     id: str
     api: Api
@@ -166,14 +166,14 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Verified(Generic[T]):
-    """A value whose origin was proved. Only gateways make one; transitions that move money accept nothing else.
+    """A value with a proved origin. Only gateways create it; transitions that move money accept nothing else.
 
-    ``proof`` says how (``v2 MD5``, ``v3 PUB_KEY_ID_…``), for the timeline.
+    ``proof`` names the proof (``v2 MD5``, ``v3 PUB_KEY_ID_…``), for the timeline.
     """
 
     value: T
     proof: str
 
     def with_value(self, part: U) -> Verified[U]:
-        """``part``, which is something inside the value, with the same proof."""
+        """Return ``part``, a component of the value, with the same proof."""
         return Verified(part, self.proof)

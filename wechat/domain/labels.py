@@ -106,7 +106,7 @@ MISMATCHES: Labels = {
     "too_many_payments": Bilingual("该订单的支付笔数已达上限", "the order holds as many payments as it can"),
     "refund_ended": Bilingual("退款已有最终结果", "the refund has its final result already"),
 }
-"""By ``MismatchReason``: why a genuine message of WeChat's is not applied."""
+"""By ``MismatchReason``: the reason why a genuine message of WeChat's is not applied."""
 NOTIFICATION_KINDS: Labels = {
     "payment": Bilingual("支付通知", "Payment"),
     "refund": Bilingual("退款通知", "Refund"),
@@ -122,17 +122,17 @@ VERDICTS: Labels = {
 
 
 def name_of(labels: Labels, code: str, lang: str) -> str:
-    """``已支付``, for people who do not know codes; the code where it has no name."""
+    """Return the name of ``code``, for example ``已支付``; the code itself when it has no name."""
     return labels[code].to(lang) if code in labels else code
 
 
 def name_state(state: str, lang: str, *, of_refund: bool) -> str:
-    """An order's or a refund's state in words, or WeChat's own word. SUCCESS is one of either."""
+    """Return the name of an order's or a refund's state (both have SUCCESS); a code without a name stays."""
     return name_of({**ORDER_STATES, **REFUND_STATES} if of_refund else {**REFUND_STATES, **ORDER_STATES}, state, lang)
 
 
 def label(labels: Labels, code: str, lang: str) -> str:
-    """``已支付（SUCCESS）``; the code alone where it has no name."""
+    """Return name and code, for example ``已支付（SUCCESS）``; the code alone when it has no name."""
     name = name_of(labels, code, lang)
     if name == code:
         return code

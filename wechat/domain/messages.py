@@ -1,4 +1,4 @@
-"""A notification as it is kept: the raw message, how often it came, and the verdict on it. Pure values."""
+"""A stored notification: the raw message, the number of its arrivals, and the verdict on it. Pure values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wechat.domain.facts import Api, Received
 
 
 class Verdict(StrEnum):
-    """What was done on a message that was not refused; the verdict on a refused one is a ``MismatchReason``."""
+    """The result of an accepted message; the verdict on a refused one is a ``MismatchReason``."""
 
     APPLIED = "applied"
     RECORDED = "recorded"
@@ -20,9 +20,9 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoredNotification:
-    """One event from WeChat. ``verdict`` is empty while nothing was out of the ordinary.
+    """One notification from WeChat. ``verdict`` is empty until the message is concluded.
 
-    ``order_key`` names the order it is about, empty for none. ``raw`` and ``headers`` are those of its first arrival.
+    ``order_key`` names its order, empty for none. ``raw`` and ``headers`` are those of the first arrival.
     """
 
     id: str
@@ -42,7 +42,7 @@ class StoredNotification:
     concluded_at: datetime | None = None
 
     def summary(self) -> Received:
-        """What is shown of it."""
+        """Return the fields that are shown to people."""
         return Received(self.id, self.api, self.kind, self.seen, self.verdict, self.first_at, self.last_at)
 
 

@@ -18,7 +18,7 @@ MAX_TOTAL = 10_000_000
 
 
 def fen(value: object, *, field: str = "total", most: int = MAX_TOTAL) -> Fen:
-    """Return ``value`` as an amount. Only a true int from 1 to ``most`` passes: no bool, float, text or Decimal.
+    """Return ``value`` as an amount. Only an int from 1 to ``most`` is accepted: no bool, float, text or Decimal.
 
     Raises BadRequest.
     """
@@ -35,18 +35,18 @@ def fen(value: object, *, field: str = "total", most: int = MAX_TOTAL) -> Fen:
 
 
 def yuan(amount: int, places: int = 2) -> str:
-    """Format ``1800`` fen as ``18.00``, without a float on the way; with zeros up to ``places`` decimals."""
+    """Format ``1800`` fen as ``18.00`` without using a float, padded with zeros to ``places`` decimals."""
     return f"{'-' if amount < 0 else ''}{abs(amount) // 100}.{abs(amount) % 100:02d}{'0' * (places - 2)}"
 
 
 def yuan_as_number(amount: int) -> Decimal:
-    """``1800`` fen as ``Decimal("18.00")``, for a spreadsheet."""
+    """Convert ``1800`` fen to ``Decimal("18.00")``, for a spreadsheet."""
     return Decimal(amount).scaleb(-2)
 
 
 @lru_cache(maxsize=4096)  # a bill's lines repeat few amounts, 0.00 above all
 def parse_yuan(text: str, *, places: int = 2) -> int:
-    """``text`` as a whole number of 10**-places yuan: fen by default. Raises ValueError, also for a finer amount."""
+    """Parse ``text`` as a whole number of 10**-places yuan: fen by default. Raises ValueError, also if it is finer."""
     match = _YUAN.fullmatch(text)
     if match is None:
         raise ValueError("not an amount in yuan")

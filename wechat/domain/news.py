@@ -1,4 +1,4 @@
-"""News: what this installation does at this moment, for whoever watches. Nothing of it is stored. Pure values."""
+"""News: what this installation does at this moment, for listeners. News are not stored. Pure values."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ NewsValue = str | int | float | None
 
 
 class NewsKind(StrEnum):
-    """What a piece of news is about."""
+    """The subject of a piece of news."""
 
     ORDER = "order"  # a new line in an order's timeline
     REFUND = "refund"  # a refund that reached a state
-    NOTIFICATION = "notification"  # a message of WeChat's that was accepted
-    REFUSED = "refused"  # one that was not
+    NOTIFICATION = "notification"  # a notification that was accepted
+    REFUSED = "refused"  # a notification that was refused
     CALL = "call"  # a call to WeChat that ended
     EVENT = "event"  # an event for the merchant's systems
-    DELIVERY = "delivery"  # a try to deliver one
+    DELIVERY = "delivery"  # an attempt to deliver an event
     ALARM = "alarm"
 
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """One piece. ``data`` names no person and holds no secret; only an event's ``body``, which webhooks get, may."""
+    """A piece of news. ``data`` names no person and holds no secret, except an event's ``body``, sent to webhooks."""
 
     kind: NewsKind
     at: datetime

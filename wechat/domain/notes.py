@@ -9,12 +9,12 @@ from wechat.domain.errors import BadRequest, Bilingual
 
 MOST_CHARACTERS = 500
 MOST_NOTES = 50
-"""Of one order, which is read and written whole."""
+"""Notes of one order. A limit is needed because an order is read and written as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """``by`` is the name that the person logs in with."""
+    """A note of a person. ``by`` is that person's login name."""
 
     at: datetime
     by: str
@@ -22,7 +22,7 @@ class Note:
 
 
 def clean_note(text: str) -> str:
-    """``text`` as it is kept: no blanks around it, line feeds only. Raises BadRequest, field ``note``."""
+    """Return ``text`` in its stored form: trimmed, with line feeds only. Raises BadRequest, field ``note``."""
     kept = text.replace("\r\n", "\n").replace("\r", "\n").strip()
     if not kept or len(kept) > MOST_CHARACTERS:
         raise BadRequest(

@@ -1,5 +1,5 @@
-"""``NumberUse``: which order a refund number or a transaction belongs to. ``Claim``: which request holds a key. Pure
-values."""
+"""Owners of numbers and keys: the order of a refund number or transaction (``NumberUse``), the request that holds a key
+(``Claim``). Pure values."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class NumberUse:
-    """That ``number`` is used by the order ``order_key``."""
+    """The order ``order_key`` that owns ``number``, a key of ``refund_number`` or ``payment_number``."""
 
     number: str
     order_key: str
 
 
 def refund_number(mchid: str, out_refund_no: str) -> str:
-    """The key of an ``out_refund_no``, which WeChat makes unique for one merchant."""
+    """Return the key of an ``out_refund_no``, which is unique for one merchant at WeChat."""
     return f"refund:{mchid}:{out_refund_no}"
 
 
 def payment_number(mchid: str, transaction_id: str) -> str:
-    """The key of a transaction: it pays one order."""
+    """Return the key of a transaction, which pays one order only."""
     return f"payment:{mchid}:{transaction_id}"
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Who holds a key (an Idempotency-Key, a payer's open basket): an order or refund number, and a digest of what was
-    asked."""
+    """The request that holds ``key`` (an Idempotency-Key, a payer's open basket), until ``expires_at``.
+
+    ``number`` is the order or refund number that the request got, ``digest`` a digest of the request.
+    """
 
     key: str
     number: str

@@ -16,19 +16,19 @@ from wechat.domain.facts import Api, Funds, RefundState
 from wechat.domain.money import Fen
 from wechat.domain.notes import Note
 
-PREPAY_LIFE = timedelta(hours=2)  # "prepay_id valid for two hours", whatever time_expire says
+PREPAY_LIFE = timedelta(hours=2)  # "prepay_id valid for two hours", independent of time_expire
 CODE_URL_LIFE = timedelta(hours=2)
 H5_URL_LIFE = timedelta(minutes=5)
 DEFAULT_CHANNEL = "default"
 MAX_TIMELINE = 200
 FIRST_LINES = 20
-"""Of a timeline that is longer than it may be, so many lines from the beginning stay, and the latest."""
+"""Lines from the beginning that stay when a timeline exceeds its limit; after them the latest ones stay."""
 
 OUT_TRADE_NO = re.compile(r"[0-9A-Za-z_\-|*]{6,32}", re.ASCII)
 
 
 class TradeType(StrEnum):
-    """How the payer pays. v3 calls MWEB "h5" in its path and MWEB in its answers; so do we."""
+    """The way a payer pays. v3 writes "h5" for MWEB in its path, and MWEB in its responses; this system writes MWEB."""
 
     JSAPI = "JSAPI"
     NATIVE = "NATIVE"
@@ -37,12 +37,12 @@ class TradeType(StrEnum):
 
 
 class TradeState(StrEnum):
-    """WeChat's states that an order of ours can be in, and one of our own: PAID_LATE."""
+    """The states of an order: four of WeChat's, and PAID_LATE, which is ours."""
 
     NOTPAY = "NOTPAY"
     SUCCESS = "SUCCESS"
     CLOSED = "CLOSED"
-    PAID_LATE = "PAID_LATE"  # paid after we had closed it, or by another payer: money is here, goods are not released
+    PAID_LATE = "PAID_LATE"  # paid after closing, or by another payer: the money is here, goods are not released
     REFUND = "REFUND"  # a refund was started, in part or in full
 
 
@@ -60,9 +60,9 @@ PAID_STATES = frozenset({TradeState.SUCCESS, TradeState.PAID_LATE, TradeState.RE
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """One line of a timeline. ``source`` is who spoke (payer, merchant, notify, query, worker).
+    """One line of a timeline. ``source`` is its origin (payer, merchant, notify, query, worker).
 
-    The timeline is for people. No rule about money reads it; alarms do, to be raised once.
+    The timeline is for people. No rule about money reads it; alarms read it, so that each is raised once.
     """
 
     at: datetime
@@ -76,16 +76,16 @@ Timeline = tuple[TimelineEntry, ...]
 
 
 def extend(timeline: Timeline, entry: TimelineEntry, most: int = MAX_TIMELINE) -> Timeline:
-    """Append ``entry``. Beyond ``most`` lines, those after the first ``FIRST_LINES`` make room."""
+    """Append ``entry``. Beyond ``most`` lines, the oldest ones after the first ``FIRST_LINES`` are dropped."""
     longer = (*timeline, entry)
     return longer if len(longer) <= most else (*longer[:FIRST_LINES], *longer[FIRST_LINES - most :])
 
 
 @dataclass(frozen=True, slots=True)
 class Prepay:
-    """What a unified order returned: one of ``prepay_id`` (JSAPI, APP), ``code_url`` (NATIVE), ``h5_url`` (MWEB).
+    """The result of a unified order: one of ``prepay_id`` (JSAPI, APP), ``code_url`` (NATIVE), ``h5_url`` (MWEB).
 
-    ``sign_type`` is the v2 kind the order was signed with, which paySign must repeat; ``RSA`` on v3.
+    ``sign_type`` is the v2 signature type of the order, which paySign must repeat; ``RSA`` on v3.
     """
 
     obtained_at: datetime
@@ -95,14 +95,14 @@ class Prepay:
     h5_url: str = ""
 
     def is_usable(self, now: datetime) -> bool:
-        """Whether WeChat still accepts it, with a minute in hand so that a payer can act on it."""
+        """Whether WeChat still accepts the result, with a margin of one minute so that a payer can act on it."""
         life = H5_URL_LIFE if self.h5_url else CODE_URL_LIFE if self.code_url else PREPAY_LIFE
         return now < self.obtained_at + life - timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
 class PayParams:
-    """What the page hands to the cashier. ``time_stamp`` is seconds as text: a number would change the signature."""
+    """Parameters of WeChat's cashier. ``time_stamp`` is seconds as text: a number would change the signature."""
 
     app_id: str
     time_stamp: str
@@ -112,7 +112,7 @@ class PayParams:
     pay_sign: str
 
     def as_json(self) -> dict[str, str]:
-        """For ``WeixinJSBridge`` (``timeStamp``) and ``wx.chooseWXPay`` (``timestamp``); both sign ``timeStamp``."""
+        """Return the fields for ``WeixinJSBridge`` and ``wx.chooseWXPay`` (``timestamp``); both sign ``timeStamp``."""
         return {
             "appId": self.app_id,
             "timeStamp": self.time_stamp,
@@ -126,7 +126,7 @@ class PayParams:
 
 @dataclass(frozen=True, slots=True)
 class AppPayParams:
-    """What an app hands to WeChat's SDK (``PayReq``). ``partner_id`` is the merchant number."""
+    """Parameters of WeChat's SDK in an app (``PayReq``). ``partner_id`` is the merchant number."""
 
     app_id: str
     partner_id: str
@@ -137,7 +137,7 @@ class AppPayParams:
     sign: str
 
     def as_json(self) -> dict[str, str]:
-        """The names that WeChat signs."""
+        """Return the parameters under the names that are signed."""
         return {
             "appid": self.app_id,
             "partnerid": self.partner_id,
@@ -151,7 +151,7 @@ class AppPayParams:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """One transaction that WeChat reported for an order, paid by ``openid``.
+    """A transaction that WeChat reported for an order, paid by ``openid``.
 
     ``payer_total`` is what the payer paid, less coupons.
     """
@@ -164,14 +164,14 @@ class Payment:
 
 
 OPEN = frozenset({RefundState.REQUESTED, RefundState.PROCESSING, RefundState.ABNORMAL})
-"""States of a refund whose end is still to come."""
+"""States of a refund that are not final."""
 
 RELEASES_RESERVATION = frozenset({RefundState.CLOSED, RefundState.REFUSED})
-"""Ends in which the money stayed with the merchant, so that it can be refunded again."""
+"""Final states in which the money stayed with the merchant, so that the amount can be refunded again."""
 
 MIN_REFUND_INTERVAL = timedelta(minutes=1, seconds=10)
-"""Between two refunds of one order: WeChat's minute, which it counts from when each reached it, ten seconds at most
-after it was sent."""
+"""The least time between two refunds of one order. WeChat demands a minute, counted from the arrival of each request,
+which is ten seconds at most after its sending."""
 
 LONGEST_PAUSE = timedelta(hours=6)
 PATIENCE = timedelta(days=5)  # cards take one to three working days, and a weekend may lie between
@@ -179,13 +179,13 @@ PATIENCE = timedelta(days=5)  # cards take one to three working days, and a week
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """One refund. ``out_refund_no`` is its identity here and at WeChat: a retry never takes another.
+    """A refund. ``(mchid, out_refund_no)`` is its identity here and at WeChat: a retry never uses another number.
 
-    ``api`` is the one it goes through, which may differ from the order's. ``surplus``: it returns, whole, a second
-    payment that the order has no claim to. While it is open, ``next_check_at`` is when a worker looks at it next;
-    whoever works on it holds ``lease``, and has moved that date ahead. ``sends`` counts how often it may have reached
-    WeChat, ``changes`` its changes of state. ``refusal`` is the code with which it was refused. ``funds`` is what it is
-    paid from; None leaves that to WeChat.
+    ``api`` is the API version that it is sent through, which may differ from the order's. ``surplus``: it returns a
+    whole second payment that the order has no claim to. While the refund is open, ``next_check_at`` is the date of the
+    next check; the worker that checks holds ``lease`` and has moved that date ahead. ``sends`` counts how often it may
+    have reached WeChat, ``changes`` its changes of state. ``refusal`` is the code of its refusal. ``funds`` is the
+    money that pays it; None leaves the choice to WeChat.
     """
 
     out_refund_no: str
@@ -217,52 +217,52 @@ class Refund:
 
     @property
     def open(self) -> bool:
-        """Whether its end is still to come."""
+        """Whether the state is not final."""
         return self.state in OPEN
 
     @property
     def reserves(self) -> bool:
-        """Whether its amount counts against what may still be refunded."""
+        """Whether the amount reduces the refundable amount."""
         return self.state not in RELEASES_RESERVATION
 
     @property
     def queued_until(self) -> datetime | None:
-        """About when it is sent, None once it may have reached WeChat: a minute lies between two of one order."""
+        """The approximate date of sending, at least a minute after the order's last refund; None once it was sent."""
         return self.next_check_at if self.state is RefundState.REQUESTED and not self.sends else None
 
     @property
     def changed_at(self) -> datetime:
-        """When the latest line of its timeline was written."""
+        """The time of the latest line in the refund's timeline."""
         return self.timeline[-1].at if self.timeline else self.created_at
 
     def pause(self, now: datetime) -> timedelta:
-        """Until it is queried next: half of its age, at most six hours, and no less than until it may be sent again."""
+        """Compute the pause before the next query: half of the age, within MIN_REFUND_INTERVAL and LONGEST_PAUSE."""
         return min(max(self._age(now) / 2, MIN_REFUND_INTERVAL), LONGEST_PAUSE)
 
     def is_slow(self, now: datetime) -> bool:
-        """Whether it takes longer than any bank does."""
+        """Whether the refund takes longer than any bank needs."""
         return self.state is not RefundState.ABNORMAL and self._age(now) >= PATIENCE
 
     def _age(self, now: datetime) -> timedelta:
-        """Since it was first sent."""
+        """Return the time since the refund was first sent."""
         return now - (self.first_sent_at or now)
 
 
 def order_key(mchid: str, out_trade_no: str) -> str:
-    """The identity of an order: WeChat makes a number unique for one merchant only."""
+    """Return the identity of an order; an out_trade_no is unique for one merchant only."""
     return f"{mchid}:{out_trade_no}"
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One order. ``(mchid, out_trade_no)`` is its identity here and at WeChat; it never changes.
+    """An order. ``(mchid, out_trade_no)`` is its identity here and at WeChat; it never changes.
 
-    ``channel`` names the settings entry that pairs an Official Account with a merchant number. ``expires_at`` is what
-    WeChat was told and stays as it is; ``close_after`` is when we close it, sooner where a close was asked for that
-    WeChat does not take yet. ``next_check_at`` is when a worker looks at it, ``checks`` how often it was looked at;
-    whoever looks holds ``check_lease``. ``payments`` are all transactions that WeChat reported, the order's own first.
-    ``refusal`` is the code with which WeChat refused to take it; ``placing_in_doubt``: a request to take it got no
-    answer, so that WeChat may have it all the same.
+    ``channel`` names the settings entry that pairs an Official Account with a merchant number. ``expires_at`` is the
+    deadline that WeChat was told and never changes; ``close_after`` is the date of closing when a close was requested
+    that WeChat does not accept yet. ``next_check_at`` is the date of the next check, ``checks`` their number; the
+    worker that checks holds ``check_lease``. ``payments`` are all transactions that WeChat reported, the order's own
+    first. ``refusal`` is the code with which WeChat refused the order; ``placing_in_doubt``: a request to place it got
+    no response, so WeChat may have it nevertheless.
     """
 
     out_trade_no: str
@@ -321,57 +321,56 @@ class Order:
 
     @property
     def paid_by_another(self) -> bool:
-        """Whether another payer paid than the one who ordered."""
+        """Whether the paying user is not the ordering user."""
         payer = self.payments[0].openid if self.payments else ""
         return bool(self.openid and payer and payer != self.openid)
 
     @property
     def refund_reserved(self) -> int:
-        """How many fen of the order's own payment are refunded or reserved for refunds."""
+        """The amount of the order's own payment that is refunded or reserved for refunds, in fen."""
         return sum(refund.refund for refund in self.refunds if refund.reserves and not refund.surplus)
 
     @property
     def refunded(self) -> int:
-        """How many fen of the order's own payment WeChat has given back."""
+        """The amount of the order's own payment that WeChat has refunded, in fen."""
         given_back = [each for each in self.refunds if each.state is RefundState.SUCCESS and not each.surplus]
         return sum(refund.refund for refund in given_back)
 
     @property
     def closes_at(self) -> datetime:
-        """When an unpaid order is closed."""
+        """The date on which the order is closed if it is still unpaid."""
         return self.close_after or self.expires_at
 
     @property
     def due_at(self) -> datetime | None:
-        """When a worker has to look at the order or at one of its refunds next; None when nothing is to come."""
+        """The date on which a worker has to check the order or one of its refunds; None when no check is planned."""
         dates = [refund.next_check_at for refund in self.refunds]
         return min((date for date in (self.next_check_at, *dates) if date), default=None)
 
     @property
     def is_refused(self) -> bool:
-        """Whether WeChat has said no to it and certainly does not have it: its number is free for another request."""
+        """Whether WeChat refused the order and certainly does not have it, so that its number may be reused."""
         open_here = self.trade_state is TradeState.NOTPAY and self.prepay is None and not self.payments
         return open_here and bool(self.refusal) and not self.placing_in_doubt
 
     def is_payable(self, now: datetime) -> bool:
-        """Whether a payer may still pay it."""
+        """Whether a payer may still pay the order."""
         return self.trade_state is TradeState.NOTPAY and now < self.closes_at
 
     def refund_of(self, out_refund_no: str) -> Refund | None:
-        """Its refund by that number, None when it has none."""
+        """Return the order's refund with that number, None when there is none."""
         return next((refund for refund in self.refunds if refund.out_refund_no == out_refund_no), None)
 
     def with_entry(self, entry: TimelineEntry, **changes: object) -> Order:
-        """The order with one more line in its timeline, and ``changes``."""
+        """Return the order with ``entry`` added to its timeline, and ``changes`` applied."""
         return replace(self, timeline=extend(self.timeline, entry), **changes)  # type: ignore[arg-type]  # our own fields
 
     def moved_to(
         self, target: TradeState, entry: TimelineEntry, event: tuple[EventType, str] | None = None, **changes: object
     ) -> Order:
-        """The order in ``target``, where no check is left to do unless ``changes`` say so.
+        """Return the order in state ``target``, without a next check unless ``changes`` set one.
 
-        ``event``, a type and a cause, is staged with it.
-        Raises ValueError for a transition that is not in the table.
+        ``event``, a type and a cause, is staged at the same time. Raises ValueError for an illegal transition.
         """
         if target not in TRANSITIONS[self.trade_state]:
             raise ValueError(f"an order does not move from {self.trade_state} to {target}")
@@ -380,7 +379,7 @@ class Order:
         return self.with_entry(entry, **moves | staged | changes)
 
     def with_event(self, kind: EventType, cause: str, at: datetime, out_refund_no: str = "") -> Order:
-        """Stage an event for plugins and webhooks; ``cause`` makes its id."""
+        """Stage an event for plugins and webhooks; its id is computed from ``cause``."""
         return replace(self, **self._stage(kind, cause, at, out_refund_no))  # type: ignore[arg-type]  # our own fields
 
     def _stage(self, kind: EventType, cause: str, at: datetime, out_refund_no: str = "") -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Recording what WeChat says of an order: paid, paid late, paid twice, closed. Pure transitions."""
+"""Record WeChat's reports of an order: paid, paid late, paid twice, closed. Pure transitions."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from wechat.domain.transitions import close
 
 SECOND_PAYMENT = MismatchReason.SECOND_PAYMENT
 REFUNDED_ELSEWHERE = "refunded_elsewhere"
-"""The timeline's word for a payment of which WeChat reports a refund before anything else is known of it here."""
+"""The timeline's word for a payment that WeChat reports as refunded before this system knew of the payment."""
 MAX_PAYMENTS = 20
-"""Transactions that one order keeps. WeChat itself takes one payment of an order; more are its mistakes."""
+"""Transactions that one order keeps. WeChat accepts one payment of an order; further ones are its errors."""
 
 
 def record_payment(order: Order, fact: Verified[Transaction], *, source: str, now: datetime) -> Order:
-    """Record a payment that WeChat reports: towards SUCCESS, or PAID_LATE where goods are not to be released.
+    """Record a payment that WeChat reports: the order becomes SUCCESS, or PAID_LATE when no goods may be released.
 
-    They are not where WeChat reports a refund before we knew of the payment: somebody has refunded it in the merchant
-    console. How much is for a person to see, so the policy for late payments does not apply either.
+    It becomes PAID_LATE when the order is closed, when another user paid, and when WeChat already reports a refund,
+    which a person has made in the merchant console. The refunded amount is not known then, so the policy for late
+    payments is not applied; a person has to look.
 
-    A payment that is recorded already changes nothing. Another one than the order's own is kept beside it and moves
-    nothing. Raises Mismatch when the fact is genuine but not about this order.
+    A known payment changes nothing. A payment beside the order's own is added and does not change the state. Raises
+    Mismatch when the fact is genuine but not about this order.
     """
     transaction = fact.value
     must_match(order, transaction)
@@ -55,7 +56,7 @@ _LATE = ("paid_late", TradeState.PAID_LATE, EventType.ORDER_PAID_LATE)
 
 
 def record_unpaid(order: Order, fact: Verified[Transaction], *, source: str, now: datetime) -> Order:
-    """Apply a report that an order is not paid: one that WeChat has closed is closed here too."""
+    """Apply a report that an order is not paid: an order that WeChat has closed is closed here, too."""
     if fact.value.state.closed and order.trade_state is TradeState.NOTPAY:
         return close(order, TimelineEntry(now, "closed", source, fact.proof))
     return order
@@ -69,7 +70,7 @@ def _add_second(order: Order, payment: Payment, source: str, proof: str, now: da
 
 
 def must_match(order: Order, transaction: Transaction) -> None:
-    """Raise Mismatch with the first thing that differs."""
+    """Raise Mismatch with the first field that differs."""
     pairs = {
         MismatchReason.APPID: (order.appid, transaction.appid),
         MismatchReason.MCHID: (order.mchid, transaction.mchid),

@@ -1,4 +1,4 @@
-"""What a plugin keeps in the service's own database. A pure value."""
+"""A record that a plugin keeps in the service's own database. A pure value."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class PluginRecord:
-    """``data`` of the plugin ``plugin`` under ``name``. ``data`` holds what BSON can hold: texts, numbers, aware times,
-    lists and mappings."""
+    """A record of ``plugin`` under ``name``. ``data`` is BSON: texts, numbers, aware times, lists and mappings."""
 
     plugin: str
     name: str

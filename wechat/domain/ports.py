@@ -33,31 +33,31 @@ S = TypeVar("S")
 
 
 WRITES_KEPT = 8
-"""Ids of the latest writes that a stored value keeps, for whoever lost the answer to one of them."""
+"""Ids of the latest writes that a stored value keeps, for a writer that lost the answer to one of them."""
 
 
 class Clock(Protocol):
-    """Where the time comes from; tests bring their own."""
+    """A source of time; tests use one of their own."""
 
     def now(self) -> datetime:
-        """The wall clock: aware, in UTC, to the millisecond, which is as exact as a stored date."""
+        """Return the wall clock: aware, in UTC, to the millisecond, the precision of a stored date."""
 
     def monotonic(self) -> float:
-        """Seconds for measuring spans; never steps back."""
+        """Return seconds for measuring spans; never steps back."""
 
     @property
     def version(self) -> int:
-        """How often it was set, which only a simulated one is: things are due after it that were not before."""
+        """How often the clock was set; 0 for a real one. After a simulated clock was set, other work is due."""
 
     async def sleep_until(self, moment: datetime, version: int) -> None:
-        """Wait until ``moment``, or until the clock has been set more often than ``version`` times."""
+        """Sleep until ``moment``, or until the clock has been set more than ``version`` times."""
 
 
 class Random(Protocol):
-    """Where randomness comes from; unpredictable in a service, a seed's in a simulation."""
+    """A source of randomness: unpredictable in a service, from a seed in a simulation."""
 
     def token(self, size: int) -> str:
-        """``size`` random bytes in lower-case hex."""
+        """Return ``size`` random bytes in lower-case hex."""
 
     def uniform(self, low: float, high: float) -> float: ...
 
@@ -65,7 +65,7 @@ class Random(Protocol):
 
 
 class Telemetry(Protocol):
-    """Where metrics, alarms and news go. ``labels`` are the values of the metric's labels, in order."""
+    """The receiver of metrics, alarms and news. ``labels`` are the values of the metric's labels, in order."""
 
     def count(self, metric: Metric, *labels: str, by: float = 1) -> None: ...
 
@@ -80,22 +80,22 @@ class Telemetry(Protocol):
 
     @property
     def watched(self) -> bool:
-        """Whether anybody listens to news; where nobody does, none has to be made."""
+        """Whether anybody listens to news; without listeners no news need be built."""
 
     def publish(self, kind: NewsKind, out_trade_no: str, data: Mapping[str, NewsValue]) -> None:
-        """Tell those who listen of what happens now. See ``News`` for what ``data`` may hold."""
+        """Send news to the listeners. See ``News`` for what ``data`` may hold."""
 
 
 class Threads(Protocol):
-    """Where blocking work goes."""
+    """A runner of blocking work."""
 
     async def run(self, work: Callable[[], S]) -> S:
-        """The result of ``work``, done off the event loop."""
+        """Run ``work`` outside the event loop and return its result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What use cases take from the machine that they run on."""
+    """The services of the machine that use cases need."""
 
     clock: Clock
     random: Random
@@ -105,9 +105,8 @@ class Runtime:
 
 @dataclass(frozen=True, slots=True)
 class Stored(Generic[T]):
-    """A value as a store holds it. ``rev`` counts its writes, ``writes`` are the ids of the latest of them, oldest
-    first. ``document`` is the store's own, from which it keeps what it does not know.
-    """
+    """A value as a store holds it. ``rev`` counts its writes; ``writes`` are the ids of the latest ones, oldest first.
+    ``document`` is the store's own form, from which the store keeps fields that this release does not know."""
 
     value: T
     rev: int
@@ -116,12 +115,12 @@ class Stored(Generic[T]):
 
 
 class VersionedStore(Protocol[T]):
-    """Values by key, each changed as a whole and by one compare-and-set."""
+    """Values by key. Each change replaces the whole value by one compare-and-set."""
 
     async def insert(self, value: T, write: str) -> bool:
-        """Store a new value; False when its key is taken (the stored one is untouched).
+        """Store a new value; False when its key is taken (the stored value is untouched).
 
-        True also when it was this very ``write`` that took the key earlier, though its answer was lost.
+        True also when this same ``write`` took the key earlier and its answer was lost.
         """
 
     async def get(self, key: str) -> Stored[T] | None: ...
@@ -129,13 +128,13 @@ class VersionedStore(Protocol[T]):
     async def replace(self, stored: Stored[T], value: T, write: str) -> bool:
         """Replace ``stored`` by ``value``; False when another writer has changed it since.
 
-        Raises StoreUnavailable when it is unknown whether it happened, NewerDocument when it must not be tried.
+        Raises StoreUnavailable when the outcome is unknown, NewerDocument when a newer release wrote it.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[S]):
-    """A slice of a listing and where the next one starts (empty: nothing follows)."""
+    """One page of a listing, and the cursor of the next page (empty: there is none)."""
 
     items: tuple[S, ...]
     next_cursor: str = ""
@@ -143,7 +142,7 @@ class Page(Generic[S]):
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """How many orders and refunds are overdue for a check, and by how many seconds the oldest is."""
+    """The number of orders and refunds that are overdue for a check, and the seconds by which the oldest is overdue."""
 
     orders: int = 0
     oldest_order_s: float = 0.0
@@ -155,151 +154,152 @@ class OrderStore(VersionedStore[Order], Protocol):
     """Orders with their refunds, by ``Order.key``."""
 
     async def list_due(self, now: datetime, limit: int) -> Sequence[Stored[Order]]:
-        """Orders of which something is due: a check, or a refund."""
+        """Return orders with a due check or a due refund."""
 
     async def next_due(self, until: datetime) -> datetime | None:
-        """The first date up to ``until`` on which an order comes due; a past one for what is overdue."""
+        """Return the earliest due date of an order, if it is ``until`` or earlier; a past date for an overdue order."""
 
     async def overdue(self, now: datetime) -> Overdue:
-        """What is due; a thousand orders are looked at, at most."""
+        """Count what is overdue; at most a thousand orders are read."""
 
     async def with_events(self, until: datetime, limit: int) -> Sequence[Stored[Order]]:
-        """Orders whose first staged event is from ``until`` or earlier."""
+        """Return orders whose first staged event is from ``until`` or earlier."""
 
     async def events_waiting(self, now: datetime) -> tuple[int, float]:
-        """How many orders have staged events, a thousand at most, and for how many seconds the oldest has had one."""
+        """Return the number of orders with staged events (at most 1,000), and the oldest event's age in seconds."""
 
     async def find(self, *, trade_state: TradeState | None, limit: int, cursor: str) -> Page[Order]:
-        """Newest first. ``cursor`` is opaque, from an earlier page; a broken one raises ``BadRequest``."""
+        """Return orders, newest first. ``cursor`` is opaque, from an earlier page. Raises BadRequest if invalid."""
 
     async def list_refunding(self, state: RefundState, limit: int) -> Sequence[Order]:
-        """Orders with a refund in ``state``, which is not a final one, those without a change the longest first."""
+        """Return orders with a refund in ``state``, which is not final, the longest unchanged order first."""
 
     async def changed_since(self, since: datetime, limit: int) -> Sequence[Order]:
-        """Orders that were created or paid, or whose refunds changed, since ``since``; of each kind the latest
-        ``limit``. The oldest order comes first. Of an order that was only closed, no index has the date."""
+        """Return orders that were created or paid, or whose refunds changed, since ``since``: of each kind the latest
+        ``limit``, all together with the oldest order first. Closed orders are missing, because no index holds the date
+        of a close."""
 
     async def find_by_number(self, number: str, limit: int) -> Sequence[Order]:
-        """Orders that carry ``number``: their own, a transaction's, a refund's or WeChat's number of a refund."""
+        """Return orders with ``number``: an order's, a transaction's, a refund's, or WeChat's number of a refund."""
 
     async def get_many(self, keys: Sequence[str]) -> Sequence[Order]:
-        """Those by these ``Order.key`` that exist, in the same order."""
+        """Return the existing orders with these ``Order.key``, in the order of ``keys``."""
 
     async def search(self, key: str, wanted: OrderFilter, *, limit: int, cursor: str) -> Page[Order]:
-        """Orders that have ``key``, see wechat.domain.search; without one, those in the state that is wanted; newest
-        first. Of ``wanted``, dates are regarded where they narrow the search, other fields are not. Of orders that
-        share a number there are ``limit`` at most and no next page. ``cursor`` as above."""
+        """Return orders that have ``key`` (see wechat.domain.search); without ``key``, those in ``wanted.trade_state``.
+        Newest first. Of ``wanted`` only the dates are applied, where they narrow the search. Of orders that share a
+        number at most ``limit`` are returned and no next page. ``cursor`` as above."""
 
     async def outlines(self, key: str, wanted: OrderFilter, *, limit: int, cursor: str) -> Page[OrderOutline]:
-        """The same, of each order its outline only, which costs a third."""
+        """Return only the outlines of the orders that ``search`` returns, at a third of the cost."""
 
     async def find_by_refund(self, state: RefundState, *, limit: int, cursor: str) -> Page[Order]:
-        """Orders with a refund in ``state``, those whose refunds changed last first. ``cursor`` as above."""
+        """Return orders with a refund in ``state``, by the latest change of their refunds. ``cursor`` as above."""
 
 
 class NumberStore(Protocol):
-    """Which order uses a refund number or a transaction: each number belongs to one order and never to another."""
+    """The owners of refund numbers and transactions: each number belongs to one order for good."""
 
     async def reserve(self, use: NumberUse) -> NumberUse:
-        """Store ``use`` unless its number is taken; whose it is either way."""
+        """Store ``use`` unless its number is taken. Return the stored use, which may be another order's."""
 
     async def get(self, number: str) -> NumberUse | None: ...
 
 
 class ClaimStore(VersionedStore[Claim], Protocol):
-    """First come, first served keys, by ``Claim.key``. A claim ends when it has expired."""
+    """Claims by ``Claim.key``: the first request that claims a key holds it until the claim expires."""
 
 
 class PluginRecordStore(VersionedStore[PluginRecord], Protocol):
-    """What plugins keep, by ``PluginRecord.key``."""
+    """Records of plugins, by ``PluginRecord.key``."""
 
 
 class NotificationStore(VersionedStore[StoredNotification], Protocol):
-    """Every accepted message, once, however often WeChat repeats it; by ``StoredNotification.id``."""
+    """Accepted notifications by ``StoredNotification.id``, each once, even if WeChat repeats it."""
 
     async def of_order(self, mchid: str, out_trade_no: str) -> Sequence[Received]:
-        """What arrived for an order, oldest first; also what named another merchant number by mistake."""
+        """Return an order's notifications, oldest first; also those that name another merchant number by mistake."""
 
     async def find(self, mchid: str, *, limit: int, cursor: str) -> Page[StoredNotification]:
-        """Those of one merchant, by their first arrival, newest first. ``cursor`` is from an earlier page; a broken one
-        raises ``BadRequest``."""
+        """Return a merchant's notifications by first arrival, newest first. ``cursor`` is from an earlier page; an
+        invalid one raises ``BadRequest``."""
 
 
 class RefusedStore(VersionedStore[RefusedNotification], Protocol):
-    """Messages that were refused, by ``RefusedNotification.place``."""
+    """Refused notifications, by ``RefusedNotification.place``."""
 
     async def of_reason(self, reason: str) -> Sequence[Stored[RefusedNotification]]:
-        """Those refused for one reason, the latest first."""
+        """Return the messages refused for one reason, the latest first."""
 
     async def latest(self, limit: int) -> Sequence[RefusedNotification]:
-        """Those of every reason, the latest first."""
+        """Return the messages refused for any reason, the latest first."""
 
     async def about(self, out_trade_no: str, since: datetime, limit: int) -> Sequence[RefusedNotification]:
-        """Those that claim to be about an order, or with an empty number those of which that is not known, that came
-        last after ``since``; the latest first."""
+        """Return messages that name an order and came last after ``since``, the latest first. An empty ``out_trade_no``
+        finds messages whose order is not known."""
 
 
 class AlarmStore(VersionedStore[Alarm], Protocol):
     """Alarms by ``Alarm.place``."""
 
     async def of_kind(self, kind: str) -> Sequence[Stored[Alarm]]:
-        """Those of one kind, the latest first."""
+        """Return the alarms of one kind, the latest first."""
 
     async def latest(self, limit: int, *, only_open: bool) -> Sequence[Alarm]:
-        """The latest of all kinds; with ``only_open``, of those that nobody has seen and whose cause is there."""
+        """Return the alarms of all kinds, the latest first; with ``only_open`` only those neither seen nor cleared."""
 
 
 class CallStore(Protocol):
     """Recorded calls by ``Call.id``, each for a limited time."""
 
     async def add(self, calls: Sequence[Call]) -> None:
-        """Store new calls; those that are stored already are left as they are."""
+        """Store new calls; calls that are stored already stay as they are."""
 
     async def get(self, key: str) -> Stored[Call] | None: ...
 
     async def of_order(self, out_trade_no: str, limit: int) -> Sequence[Call]:
-        """The latest about one order, oldest first."""
+        """Return the latest ``limit`` calls about one order, oldest first."""
 
 
 class DeliveryStore(VersionedStore[Delivery], Protocol):
     """Deliveries by ``Delivery.id``."""
 
     async def list_due(self, target: str, now: datetime, limit: int) -> Sequence[Stored[Delivery]]:
-        """Deliveries to ``target`` that are due."""
+        """Return deliveries to ``target`` that are due."""
 
     async def next_due(self, target: str, until: datetime) -> datetime | None:
-        """The first date up to ``until`` on which one to ``target`` comes due; a past one for what is overdue."""
+        """Return the earliest due date of a delivery to ``target`` up to ``until``; a past date if it is overdue."""
 
     async def overdue(self, target: str, now: datetime) -> tuple[int, float]:
-        """How many to ``target`` are due, a thousand at most, and by how many seconds the oldest is overdue."""
+        """Return the number of overdue deliveries to ``target`` (at most 1,000) and the oldest's delay in seconds."""
 
     async def pending_of(self, ordering_key: str) -> Sequence[Stored[Delivery]]:
-        """What is pending for one order and target, in order."""
+        """Return the pending deliveries of one order to one target, by sequence."""
 
     async def of_order(self, order_key: str) -> Sequence[Delivery]:
-        """What was to be told of one order, to every target, in order."""
+        """Return all deliveries of one order, to every target, by sequence."""
 
     async def of_event(self, event_id: str) -> Sequence[Delivery]: ...
 
     async def find(self, *, state: DeliveryState | None, limit: int, cursor: str) -> Page[Delivery]:
-        """Newest event first. ``cursor`` is from an earlier page; a broken one raises ``BadRequest``."""
+        """Return deliveries, newest event first. ``cursor`` as in ``OrderStore.find``."""
 
 
 class StaffStore(VersionedStore[StaffMember], Protocol):
     """The people of the console, by ``StaffMember.name``."""
 
     async def all(self) -> Sequence[StaffMember]:
-        """Everybody, by name."""
+        """Return all people, by name."""
 
 
 class StaffSessionStore(VersionedStore[StaffSession], Protocol):
-    """Sessions by ``StaffSession.key``, each until its absolute end."""
+    """Sessions by ``StaffSession.key``, each until ``expires_at``."""
 
     async def of_member(self, name: str) -> Sequence[Stored[StaffSession]]:
-        """Those of one person, the latest first."""
+        """Return one person's sessions, the latest first."""
 
     async def latest(self) -> Sequence[StaffSession]:
-        """Those of everybody, the latest first."""
+        """Return the sessions of all people, the latest first."""
 
 
 class FailedLoginStore(VersionedStore[FailedLogins], Protocol):
@@ -313,32 +313,32 @@ class ApiKeyStore(VersionedStore[ApiKey], Protocol):
         """The latest, by name."""
 
     async def of_digest(self, digest: str) -> ApiKey | None:
-        """The key that has a secret with this SHA-256, whether or not it has ended."""
+        """Return the key that has a secret with this SHA-256, even if the secret has ended."""
 
 
 class ApprovalStore(VersionedStore[Approval], Protocol):
     """Acts that wait for a second person, by ``Approval.id``."""
 
     async def waiting(self) -> Sequence[Approval]:
-        """Those that nobody has decided, the latest first."""
+        """Return the undecided approvals, the latest first."""
 
     async def latest(self) -> Sequence[Approval]:
-        """The latest, whatever became of them."""
+        """Return the latest approvals, in any state."""
 
 
 class AuditStore(Protocol):
-    """Audit entries. There is no way to change one."""
+    """Entries of the audit log. No method changes an entry."""
 
     async def insert(self, entry: AuditEntry, write: str) -> bool:
         """Store a new entry; see VersionedStore."""
 
     async def find(self, wanted: AuditFilter, *, limit: int, cursor: str) -> Page[AuditEntry]:
-        """Newest first. ``cursor`` is from an earlier page; a broken one raises ``BadRequest``."""
+        """Return matching entries, newest first. ``cursor`` as in ``OrderStore.find``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A credential with its dates. ``fence`` rises with each refresh; a lower one never overwrites a higher one."""
+    """A credential with its dates. ``fence`` rises with each refresh; a lower fence never overwrites a higher one."""
 
     value: str = field(repr=False)
     issued_at: datetime
@@ -347,24 +347,24 @@ class Token:
 
 
 class TokenStore(Protocol):
-    """Short-lived shared values. Never the only guard: every method works, process-locally, without its server."""
+    """Short-lived values that processes share, never the only guard: without its server, each process has its own."""
 
     async def get(self, name: str) -> Token | None: ...
 
     async def save(self, name: str, token: Token) -> bool:
-        """Keep ``token`` until it expires, unless one with a higher fence is there; whether it was kept."""
+        """Store ``token`` until it expires, unless a higher fence is stored. Return whether it was stored."""
 
     async def drop(self, name: str, value: str) -> None:
-        """Forget ``name`` if it still holds ``value`` (compare-and-delete)."""
+        """Delete ``name`` if it still holds ``value`` (compare-and-delete)."""
 
     async def lock(self, name: str, ttl_s: float) -> int | None:
-        """Take the lock and get a fence higher than any before, or None when another holds it."""
+        """Take the lock for ``ttl_s`` and return a fence higher than any before; None when another process holds it."""
 
     async def unlock(self, name: str, fence: int) -> None:
-        """Give the lock back if ``fence`` still holds it."""
+        """Release the lock if ``fence`` still holds it."""
 
     async def remember(self, key: str, value: str, ttl_s: float) -> bool:
-        """Store a small value if the key is free; whether it was."""
+        """Store a small value for ``ttl_s`` if the key is free. Return whether it was stored."""
 
     async def recall(self, key: str) -> str | None: ...
 
@@ -372,7 +372,7 @@ class TokenStore(Protocol):
 
 
 class NewsChannel(Protocol):
-    """What carries messages between the processes of an installation: to those that listen now, and to nobody later.
+    """Messages between the processes of an installation, to current listeners only; nothing is stored.
 
     Methods raise StoreUnavailable while the server is away.
     """
@@ -380,6 +380,6 @@ class NewsChannel(Protocol):
     async def publish(self, topic: str, content: bytes) -> None: ...
 
     def subscribe(self, *topics: str) -> AsyncIterator[tuple[str, bytes]]:
-        """Each message and its topic, for ever; one's own messages, too."""
+        """Yield each message with its topic, without end; messages of this process, too."""
 
     async def close(self) -> None: ...

@@ -1,4 +1,4 @@
-"""Refunds within their order: reserve, send, apply what WeChat says, refuse. Pure transitions.
+"""Refunds within their order: reserve, send, apply WeChat's results, refuse. Pure transitions.
 
 A stored refund reserves its amount: the refunds of a payment that count never add up to more than the payment. A worker
 needs the lease of a refund to send, queue or refuse it. The amount is released only by a verified refusal, by WeChat's
@@ -20,7 +20,7 @@ from wechat.domain.orders import MIN_REFUND_INTERVAL, Order, Refund, TimelineEnt
 
 MAX_REFUNDS = 50  # of one payment; WeChat's limit
 MAX_FAILED = 50
-"""Refunds that came to nothing and stay in their order."""
+"""Failed refunds that stay in their order."""
 MAX_REFUND_TIMELINE = 60
 LEASE = timedelta(minutes=1)  # far more than a query and a request take
 WINDOW = timedelta(days=365)  # after the payment; WeChat's limit
@@ -28,12 +28,12 @@ MAX_REASON = 80  # bytes; WeChat's limit
 OUT_REFUND_NO = re.compile(r"[0-9A-Za-z_\-|*@]{6,64}", re.ASCII)
 
 SENT = "sent"
-"""The timeline's word for a refund handed to WeChat; written before it is, so it may have been."""
+"""The timeline's word for a refund that is sent to WeChat. The line is written before the request is sent."""
 NOT_REFUNDABLE = "NOT_REFUNDABLE"
 CANCELLED = "CANCELLED"
 """The ``refusal`` of a refund that was cancelled here."""
 POLICY = "policy"
-"""Who asks for the refund of a payment for which no goods are given."""
+"""``Refund.by`` of a refund that the policy for exceptional payments requested."""
 
 REFUND_TRANSITIONS: Mapping[RefundState, frozenset[RefundState]] = {
     RefundState.REQUESTED: frozenset(set(RefundState) - {RefundState.REQUESTED}),
@@ -55,14 +55,14 @@ _OPPOSITES = {RefundState.CLOSED, RefundState.SUCCESS}
 
 
 class LeaseLost(Exception):
-    """Another worker took this refund over, or WeChat's word arrived first: the caller must not go on with it."""
+    """Another worker took this refund over, or WeChat's result arrived first: the caller must stop working on it."""
 
 
-# -- asking for one ----------------------------------------------------------------------------------------------------
+# -- requesting a refund -----------------------------------------------------------------------------------------------
 
 
 def must_be_refundable(order: Order, now: datetime) -> None:
-    """Raise Conflict for an order of which WeChat refunds nothing: unpaid, or paid over a year ago."""
+    """Raise Conflict for an order that WeChat cannot refund: unpaid, or paid over a year ago."""
     if not order.paid or order.paid_at is None:
         raise Conflict(Bilingual("订单未支付，不能退款", "The order is not paid"), code="ORDER_NOT_PAID")
     if now > order.paid_at + WINDOW:
@@ -73,9 +73,9 @@ def must_be_refundable(order: Order, now: datetime) -> None:
 
 
 def request_refund(order: Order, draft: Refund, now: datetime) -> Order:
-    """Reserve ``draft`` in its order. The same request again changes nothing.
+    """Reserve the amount of ``draft`` in its order. The same request again changes nothing.
 
-    Raises Conflict when the order cannot be refunded, has no room for it, or has another refund under its number.
+    Raises Conflict when the order cannot be refunded, when too little is left, or when its number has another refund.
     """
     held = order.refund_of(draft.out_refund_no)
     if held is not None:
@@ -89,28 +89,28 @@ def request_refund(order: Order, draft: Refund, now: datetime) -> Order:
 
 
 def has_room(order: Order, draft: Refund) -> bool:
-    """Whether the payment that ``draft`` refunds has enough left, in fen and in number."""
+    """Whether the payment that ``draft`` refunds has enough left, in fen and in number of refunds."""
     counted = [each for each in order.refunds if each.transaction_id == draft.transaction_id and each.reserves]
     return len(counted) < MAX_REFUNDS and refundable(order, draft.transaction_id) >= draft.refund
 
 
 def more_than_left(left: int) -> Conflict:
-    """The refusal of a refund where ``left`` fen can be refunded."""
+    """Build the refusal of a refund that exceeds ``left``, the refundable amount in fen."""
     text = Bilingual(f"超出可退金额：还可退 ¥{yuan(left)}", f"More than is left to refund: ¥{yuan(left)}")
     return Conflict(text, code=NOT_REFUNDABLE, field="refund")
 
 
 def refundable(order: Order, transaction_id: str) -> int:
-    """How many fen of a payment are not refunded and not reserved for refunds."""
+    """Compute the amount of a payment that is neither refunded nor reserved for refunds, in fen."""
     paid = next((p.total for p in order.payments if p.transaction_id == transaction_id), order.total)
     reserved = [each.refund for each in order.refunds if each.transaction_id == transaction_id and each.reserves]
     return paid - sum(reserved)
 
 
 def adopt_refund(order: Order, draft: Refund, fact: Verified[RemoteRefund], now: datetime) -> Order:
-    """Book a refund that WeChat has and nobody here asked for.
+    """Record a refund that WeChat has and this system did not request.
 
-    Raises Conflict when the order has no room for it, Mismatch when ``fact`` is about something else.
+    Raises Conflict when too little of the payment is left, Mismatch when ``fact`` is about something else.
     """
     must_be_about(draft, fact.value)
     if order.refund_of(draft.out_refund_no) is None:
@@ -122,21 +122,18 @@ def adopt_refund(order: Order, draft: Refund, fact: Verified[RemoteRefund], now:
 
 
 def must_be_about(draft: Refund, remote: RemoteRefund) -> None:
-    """Raise Mismatch with the first thing in which WeChat's answer differs from what a bill said."""
+    """Raise Mismatch with the first field in which WeChat's answer differs from the bill's line."""
     _must_match(draft, remote)
     if remote.transaction_id != draft.transaction_id:  # it decides whether the order's own money went back
         raise Mismatch(MismatchReason.TRANSACTION_ID)
 
 
-# -- sending it --------------------------------------------------------------------------------------------------------
+# -- sending a refund --------------------------------------------------------------------------------------------------
 
 
 def claim_refund(order: Order, out_refund_no: str, lease: str, now: datetime) -> Order:
-    """Take a refund that is due under ``lease``, and move its date ahead so that nobody else takes it.
-
-    The date of one that may have reached WeChat is that of its next query already: whatever fails meanwhile must not
-    make us ask every minute.
-    """
+    """Lease a due refund and move its next check ahead, so that no other worker takes it. A refund that may have
+    reached WeChat moves to its next query, so that failures do not cause a query every minute."""
     refund = _must_have(order, out_refund_no)
     if refund.next_check_at is None or refund.next_check_at > now or refund.lease == lease:
         return order
@@ -145,7 +142,7 @@ def claim_refund(order: Order, out_refund_no: str, lease: str, now: datetime) ->
 
 
 def mark_slow(order: Order, out_refund_no: str, now: datetime) -> Order:
-    """Mark a refund that takes too long, once."""
+    """Mark a refund that takes too long; a second call changes nothing."""
     refund = order.refund_of(out_refund_no)
     if refund is None or refund.slow or not refund.open or not refund.is_slow(now):
         return order
@@ -153,10 +150,9 @@ def mark_slow(order: Order, out_refund_no: str, now: datetime) -> Order:
 
 
 def send_or_queue(order: Order, out_refund_no: str, lease: str, now: datetime) -> Order:
-    """Mark a refund as sent, before it is, or queue it where another of its order was sent less than a minute ago.
+    """Mark a refund as sent before it is sent, or queue it if one of its order was sent less than a minute ago.
 
-    One that was marked has ``last_sent_at`` equal to ``now`` and keeps its lease; one that was queued has none.
-    Raises LeaseLost.
+    A marked refund has ``last_sent_at`` equal to ``now`` and keeps its lease; a queued one has none. Raises LeaseLost.
     """
     refund = _require_lease(order, out_refund_no, lease)
     if refund.last_sent_at == now:
@@ -175,28 +171,26 @@ def send_or_queue(order: Order, out_refund_no: str, lease: str, now: datetime) -
 
 
 def next_turn(order: Order, now: datetime) -> datetime:
-    """When the next refund of the order may be sent: a minute after the last one and after all that are queued."""
+    """Compute when the order's next refund may be sent: a minute after the last one sent and after all queued ones."""
     queued = [refund.queued_until for refund in order.refunds if not refund.lease]
     latest = max((at for at in (order.last_refund_at, *queued) if at), default=None)
     return now if latest is None else max(now, latest + MIN_REFUND_INTERVAL)
 
 
 NOT_NOW = "not_now"
-"""The timeline's word for an answer that says nothing of the refund: WeChat does not know who asks, or not so often."""
+"""The timeline's word for a refusal that is not final: because of our credentials, our rate or our balance."""
 
 
 def find_not_now(refund: Refund) -> TimelineEntry | None:
-    """WeChat's latest answer to a refund that is still to be taken, if that was "not now"; its code is in ``by``."""
+    """Return the latest line of a refund that WeChat has not accepted, if it is NOT_NOW; its code is in ``by``."""
     latest = refund.timeline[-1] if refund.timeline else None
     waits = refund.state is RefundState.REQUESTED and latest is not None and latest.what == NOT_NOW
     return latest if waits else None
 
 
 def hasten_refund(order: Order, draft: Refund, now: datetime) -> Order:
-    """Have a refund that was sent and not taken, asked for again by ``draft``, looked at as soon as it may be sent.
-
-    One that WeChat did not take for want of money is then paid from what ``draft`` says.
-    """
+    """Check a refund that was sent and not accepted as soon as it may be sent again, because ``draft`` requests it
+    again. If WeChat's latest answer was NOT_NOW, the refund is then paid from ``draft.funds``."""
     refund = _must_have(order, draft.out_refund_no)
     if refund.state is not RefundState.REQUESTED or refund.last_sent_at is None or refund.next_check_at is None:
         return order
@@ -206,7 +200,7 @@ def hasten_refund(order: Order, draft: Refund, now: datetime) -> Order:
 
 
 def note_refund(order: Order, out_refund_no: str, entry: TimelineEntry) -> Order:
-    """Add a line to a refund's timeline, once."""
+    """Add a line to a refund's timeline, unless it is the latest line already."""
     refund = _must_have(order, out_refund_no)
     if refund.timeline and refund.timeline[-1] == entry:
         return order
@@ -214,33 +208,33 @@ def note_refund(order: Order, out_refund_no: str, entry: TimelineEntry) -> Order
 
 
 def refuse_refund(order: Order, out_refund_no: str, lease: str, code: str, message: str, now: datetime) -> Order:
-    """End a refund that WeChat certainly did not make. Raises LeaseLost."""
+    """End a refund that WeChat certainly did not make, and release its amount. Raises LeaseLost."""
     refund = _require_lease(order, out_refund_no, lease)
     entry = TimelineEntry(now, "refused", "answer", code, {"message": message} if message else {})
     return _move(order, replace(refund, refusal=code), RefundState.REFUSED, entry)
 
 
-# -- cancelling it -----------------------------------------------------------------------------------------------------
+# -- cancelling a refund -----------------------------------------------------------------------------------------------
 
 
 def may_be_cancelled(refund: Refund) -> bool:
-    """Whether asking for it is worth while: WeChat has said nothing yet, and the refund is no consequence of a rule."""
+    """Whether cancelling may succeed: WeChat has given no result yet, and no policy requested the refund."""
     return refund.state is RefundState.REQUESTED and refund.by != POLICY
 
 
 def cancel_refund(order: Order, out_refund_no: str, by: str, now: datetime, *, denied_sends: int = 0) -> Order:
-    """End a refund that WeChat does not have, because ``by`` asked for that. One that came to nothing stays as it is.
+    """End a refund that WeChat does not have, because ``by`` requested that. A failed refund stays as it is.
 
-    ``denied_sends``: how often it had been sent when WeChat was queried, not before ``now``, and had no such refund; 0
-    if WeChat was not queried. Raises Conflict where WeChat has the refund or may have it, and for one by policy.
+    ``denied_sends``: how often the refund had been sent when a query, not before ``now``, found none at WeChat; 0
+    without a query. Raises Conflict when WeChat has the refund or may have it, and for a refund by policy.
     """
     refund = order.refund_of(out_refund_no)
-    if refund is None or not refund.reserves:  # None: it came to nothing, and has made room for others since
+    if refund is None or not refund.reserves:  # None: it failed, and drop_old_failures has removed it since
         return order
     if refund.state is not RefundState.REQUESTED:
         text = Bilingual("微信支付已受理这笔退款，不能取消", "WeChat Pay took this refund; it cannot be cancelled")
         raise Conflict(text, code="REFUND_TAKEN")
-    if refund.by == POLICY:  # its number follows from the payment, so that it could not be asked for again
+    if refund.by == POLICY:  # its number is computed from the payment, so it could not be requested again
         text = Bilingual(
             "这笔退款由异常支付规则发起，没有对应的商品，不能取消",
             "This refund returns a payment for which no goods are given; it cannot be cancelled",
@@ -252,7 +246,7 @@ def cancel_refund(order: Order, out_refund_no: str, by: str, now: datetime, *, d
 
 
 def is_stale(refund: Refund, now: datetime) -> bool:
-    """Whether it was marked as sent so long ago that it may have been cancelled since."""
+    """Whether the refund was marked as sent so long ago that it may have been cancelled since."""
     return refund.last_sent_at is not None and now >= refund.last_sent_at + LEASE
 
 
@@ -266,17 +260,17 @@ def outcome_unknown() -> Conflict:
 
 
 def _may_be_under_way(refund: Refund, now: datetime) -> bool:
-    """Whether a request for it may still be on its way, so that a query before its arrival says nothing."""
+    """Whether a request for the refund may still reach WeChat, so that a query before its arrival proves nothing."""
     if not refund.sends or (refund.sends == 1 and find_not_now(refund)):
         return False
     return not is_stale(refund, now)
 
 
-# -- what WeChat says --------------------------------------------------------------------------------------------------
+# -- applying WeChat's results -----------------------------------------------------------------------------------------
 
 
 def apply_refund(order: Order, fact: Verified[RemoteRefund], *, source: str, now: datetime) -> Order:
-    """Apply what WeChat says of a refund, which may come any number of times and in any order.
+    """Apply WeChat's report of a refund. Reports may be repeated and come in any order.
 
     Raises Mismatch when the fact is genuine but does not fit.
     """
@@ -296,8 +290,8 @@ def apply_refund(order: Order, fact: Verified[RemoteRefund], *, source: str, now
 
 
 def drop_old_failures(order: Order) -> Order:
-    """Keep no more than ``MAX_FAILED`` failed refunds. Those that WeChat refused are dropped first, because a bill may
-    name the others. One with a staged event stays."""
+    """Keep at most ``MAX_FAILED`` failed refunds, and any with a staged event. Refunds that WeChat refused are dropped
+    first, because a bill may name the others."""
     failed = [each for each in order.refunds if not each.reserves]
     staged = {event.out_refund_no for event in order.outbox}
     oldest = sorted(failed, key=lambda each: each.state is not RefundState.REFUSED)
@@ -325,12 +319,16 @@ def _no_room(order: Order, draft: Refund) -> Conflict:
 
 
 def _add(order: Order, refund: Refund, now: datetime) -> Order:
-    """Put a new refund into its order."""
+    """Add a new refund to its order."""
     return order.with_entry(_line(refund, "refund_reserved", now), refunds=(*order.refunds, refund))
 
 
 def _move(order: Order, refund: Refund, target: RefundState, entry: TimelineEntry) -> Order:
-    """Move a refund to ``target``, and its order with it."""
+    """Move a refund to ``target``, end its lease, and stage the event of that state.
+
+    The order changes, too. When ``target`` releases the amount, the order gets a timeline line and drops old failures.
+    Otherwise a refund of the order's own payment moves it from SUCCESS or PAID_LATE to REFUND, and keeps its check.
+    """
     changes = refund.changes + 1
     moved = replace(_with_entry(refund, entry), state=target, lease="", changes=changes, next_check_at=None)
     if moved.open:
@@ -339,7 +337,7 @@ def _move(order: Order, refund: Refund, target: RefundState, entry: TimelineEntr
     if not moved.reserves:
         order = order.with_entry(_line(moved, "refund_released", entry.at))
     elif not moved.surplus and order.trade_state in (TradeState.SUCCESS, TradeState.PAID_LATE):
-        check = (order.next_check_at, order.check_lease)  # a late payment's policy is still to be carried out
+        check = (order.next_check_at, order.check_lease)  # a late payment's policy may not be carried out yet
         line = _line(moved, "refund", entry.at)
         order = order.moved_to(TradeState.REFUND, line, next_check_at=check[0], check_lease=check[1])
     kind = _EVENTS.get(target)
@@ -364,7 +362,7 @@ def _must_have(order: Order, out_refund_no: str) -> Refund:
 
 
 def _replace_refund(order: Order, refund: Refund) -> Order:
-    """The order with ``refund`` in place of the one by its number."""
+    """Return the order with ``refund`` in place of the stored refund with the same number."""
     refunds = [refund if each.out_refund_no == refund.out_refund_no else each for each in order.refunds]
     return replace(order, refunds=tuple(refunds))
 
@@ -374,13 +372,13 @@ def _with_entry(refund: Refund, entry: TimelineEntry) -> Refund:
 
 
 def _line(refund: Refund, what: str, at: datetime) -> TimelineEntry:
-    """A line about a refund for its order's timeline."""
+    """Build a line about a refund for its order's timeline."""
     detail: dict[str, str | int] = {"out_refund_no": refund.out_refund_no, "refund": refund.refund}
     return TimelineEntry(at, what, "refund", refund.by, detail)
 
 
 def _must_match(refund: Refund, remote: RemoteRefund) -> None:
-    """Raise Mismatch with the first thing that differs."""
+    """Raise Mismatch with the first field that differs."""
     pairs = {
         MismatchReason.MCHID: (refund.mchid, remote.mchid),
         MismatchReason.OUT_TRADE_NO: (refund.out_trade_no, remote.out_trade_no),
@@ -393,5 +391,5 @@ def _must_match(refund: Refund, remote: RemoteRefund) -> None:
 
 
 def _fields_of_request(refund: Refund) -> tuple[object, ...]:
-    """The fields of ``refund`` that make two of them the same request."""
+    """Return the fields that are equal in two equal requests."""
     return (refund.out_trade_no, refund.transaction_id, refund.refund, refund.reason)

@@ -2,7 +2,7 @@
 
 Each reason has a fixed number of places, so what is stored is bounded in count and bytes, and many messages of one
 reason never replace those of another. Messages that name an order of ours have places of their own, two for each order,
-and the first messages of a reason stay. So a flood of forged messages hides neither a genuine one nor how it began.
+and the first messages of a reason stay. Many forged messages therefore hide neither a genuine one nor their own start.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from datetime import datetime
 from hashlib import sha256
 
 PLACES = 20
-"""Messages that are kept for each reason, and as many that name an order of ours."""
+"""Messages that are kept for each reason, and the same number again for messages that name an order of ours."""
 STAY = 3
-"""Of a reason's messages, so many of the first stay while they are kept."""
+"""The first messages of a reason that later ones do not replace."""
 OF_ORDER = 2
 """Messages about one order of ours that are kept for a reason: the first and the latest."""
 OURS = "_ours"
 MOST_RAW_BYTES = 16 * 1024
-"""Of a longer body only the beginning is kept; WeChat's own are 1 to 5 kB."""
+"""Bytes of a body that are kept, from its beginning; WeChat's own bodies have 1 to 5 kB."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedNotification:
-    """One message. Nothing of it is verified: ``out_trade_no`` is what it claims to be about, empty if unreadable.
+    """A refused message. None of it is verified: ``out_trade_no`` is the order that it names, empty if unreadable.
 
-    ``arrived_at`` is the machine's clock, which signatures are dated by; the other dates are the service's clock.
+    ``arrived_at`` is by the machine's clock, which signatures are dated by; the other dates are by the service's clock.
     ``age_s``: seconds from the message's own timestamp to its arrival, None without one. ``size``: bytes of the body.
-    ``slips`` are codes of what made its signature wrong, where that was found out.
+    ``slips`` are codes of the reasons why its signature is wrong, where they were found.
     """
 
     place: str
@@ -53,7 +53,7 @@ class RefusedNotification:
 
     @property
     def id(self) -> str:
-        """What names it to people: its place, and its body, because a place is taken again by other messages."""
+        """The message's id for people: its place and a digest of its body. Another message may take the place later."""
         return f"{self.place}-{self.body_hash[:8]}"
 
     @property
@@ -63,12 +63,12 @@ class RefusedNotification:
 
 
 def group_of_places(reason: str, *, ours: bool) -> str:
-    """The places of a reason's messages, or of those that name an order of ours."""
+    """Return the group of places for a reason's messages, or for those of them that name an order of ours."""
     return f"{reason}{OURS}" if ours else reason
 
 
 def place_of(message_id: str) -> str:
-    """The place in an ``id``."""
+    """Return the place that a message's ``id`` contains."""
     return message_id.rpartition("-")[0]
 
 
@@ -82,10 +82,10 @@ def count_refusal(held: RefusedNotification, again: RefusedNotification) -> Refu
 
 
 def name_slips(held: RefusedNotification, body_hash: str, slips: tuple[str, ...]) -> RefusedNotification:
-    """Note what made its signature wrong, unless another message has taken its place since."""
+    """Store why the signature is wrong, unless another message has taken the place since."""
     return replace(held, slips=slips) if held.body_hash == body_hash else held
 
 
 def mark_accepted(held: RefusedNotification, body_hash: str, now: datetime) -> RefusedNotification:
-    """Mark the message as accepted after all, unless another has taken its place since."""
+    """Mark the message as accepted later, unless another message has taken the place since."""
     return replace(held, accepted_at=now) if held.body_hash == body_hash else held

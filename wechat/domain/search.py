@@ -19,15 +19,15 @@ from wechat.domain.orders import DEFAULT_CHANNEL, Order, TradeState, TradeType
 
 SIGNS = ("~", "@", "¥", '"', "#", "≥")
 TAIL = 6
-"""So many last characters of a number are a key; a person types at least as many."""
+"""The number of last characters of a number that are a key; a person types at least as many."""
 SHORTEST_OPENID = 6
-"""WeChat's have 28 characters and begin with an o; those of the WeChat simulator are shorter."""
+"""WeChat's openids have 28 characters and begin with an o; those of the WeChat simulator are shorter."""
 WORDS_OF_DESCRIPTION = 6
 WORDS_OF_ATTACH = 4
 LONGEST_WORD = 24
 LONGEST_TEXT = 128
 LARGE_AMOUNTS = (Fen(10_000), Fen(100_000), Fen(1_000_000))
-"""Fen; an order has a key for each of these that its total reaches. So most orders have none."""
+"""Fen; an order has a key for each of these that its total reaches. Most orders therefore have none."""
 _NUMBER = re.compile(r"[0-9A-Za-z_\-|*@]{1,64}", re.ASCII)
 _AMOUNT = re.compile(r"([¥￥]?)\s*(\d{1,8})(?:\.(\d{1,2}))?\s*(元?)", re.ASCII)
 _WORD = re.compile(r"[0-9a-z]{2,}|[\u3400-\u9fff]+", re.ASCII)
@@ -35,8 +35,10 @@ _WORD = re.compile(r"[0-9a-z]{2,}|[\u3400-\u9fff]+", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class OrderOutline:
-    """What a search has to know of an order. ``key`` is ``Order.key``, ``numbers`` are the order's own and those of its
-    transactions; ``cursor`` is where a listing goes on after it."""
+    """The fields of an order that a search needs.
+
+    ``key`` is ``Order.key``, ``numbers`` the order's own and its transactions'; a listing continues after ``cursor``.
+    """
 
     key: str
     created_at: datetime
@@ -66,8 +68,10 @@ def outline(order: Order) -> OrderOutline:
 
 @dataclass(frozen=True, slots=True)
 class OrderFilter:
-    """Which orders are wanted: created from ``since`` to ``until``, both included, and equal in what is set. Totals are
-    fen."""
+    """Conditions for orders: created from ``since`` to ``until``, both included, and equal in the other fields set.
+
+    ``least`` and ``most`` bound the total, in fen, both included.
+    """
 
     trade_state: TradeState | None = None
     channel: str = ""
@@ -90,7 +94,7 @@ class OrderFilter:
 
     @property
     def key(self) -> str:
-        """The key that all orders have that are wanted, and as few others as possible; empty where there is none."""
+        """The search key that all matching orders have, and as few others as possible; empty when there is none."""
         if self.least is not None and self.least >= LARGE_AMOUNTS[0]:
             return _large_amount_keys(self.least)[-1]
         channel = "" if self.channel == DEFAULT_CHANNEL else self.channel
@@ -98,20 +102,20 @@ class OrderFilter:
 
     @property
     def is_served_by_key(self) -> bool:
-        """Whether every order with ``key``, or without one every order in ``trade_state``, fits but for its date."""
+        """Whether all orders with ``key`` (without a key: all in ``trade_state``) match, apart from the dates."""
         return self.least is None and self.most is None and self.channel != DEFAULT_CHANNEL
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """One thing that a typed text may mean: the key to look up, and which of the orders found by it are meant."""
+    """A possible meaning of a typed text: the key to look up, and a test for the orders found by that key."""
 
     key: str
     matches: Callable[[OrderOutline], bool]
 
 
 def search_keys(order: Order) -> list[str]:
-    """All keys of ``order``, its numbers first."""
+    """Return all search keys of ``order``, its numbers first."""
     own = [order.out_trade_no, *(payment.transaction_id for payment in order.payments)]
     numbers = list(own)
     for refund in order.refunds:
@@ -132,7 +136,7 @@ def search_keys(order: Order) -> list[str]:
 
 
 def meanings(text: str) -> list[Meaning]:
-    """What ``text`` may mean, the most exact first; empty for a text by which nothing can be found."""
+    """Return the possible meanings of ``text``, the most exact first; empty when nothing can be found by it."""
     text = text.strip()[:LONGEST_TEXT]
     found = [*_as_number(text), *_as_number(_close_up(text)), *_as_amount(text)]
     if words := list(_words(text)):
@@ -142,21 +146,24 @@ def meanings(text: str) -> list[Meaning]:
 
 
 def is_too_short(text: str) -> bool:
-    """Whether ``text`` looks like the end of a number and has too few characters to be one."""
+    """Whether ``text`` looks like the end of a number but has fewer than ``TAIL`` characters."""
     bare = "".join(text.split())
     return len(bare) < TAIL and bare.isascii() and bare.isalnum() and any(map(str.isdigit, bare))
 
 
 def is_found(order: Order, text: str) -> bool:
-    """Whether ``order`` is one of those that ``text`` may mean."""
+    """Whether a search for ``text`` finds ``order``."""
     keys, outlined = search_keys(order), outline(order)
     return any(meaning.key in keys and meaning.matches(outlined) for meaning in meanings(text))
 
 
 @lru_cache(maxsize=1024)
 def _choice_keys(channel: str, trade_type: TradeType, trade_state: TradeState) -> tuple[str, ...]:
-    """A key for each choice of these three, except that of a state alone, which has an index of its own, and those of
-    the default channel, which nearly all orders have."""
+    """Return a key for each combination of channel, trade type and state.
+
+    A state alone needs no key, because it has an index. The default channel has no key, because nearly all orders are
+    in that channel.
+    """
     channels = ("",) if channel == DEFAULT_CHANNEL else ("", channel)
     choices = [(one, kind) for one in channels for kind in (None, trade_type) if one or kind]
     return tuple(_choice_key(one, kind, state) for one, kind in choices for state in (None, trade_state))
@@ -182,13 +189,13 @@ def _as_number(text: str) -> Iterator[Meaning]:
 
 
 def _close_up(text: str) -> str:
-    """A number that was copied with blanks in it, as "4200 0012 3456", without them; empty for any other text."""
+    """Remove the blanks of a number that was copied with them, as "4200 0012 3456"; empty for any other text."""
     bare = "".join(text.split())
     return bare if bare != text and sum(map(str.isdigit, bare)) >= TAIL else ""
 
 
 def _as_amount(text: str) -> Iterator[Meaning]:
-    """``18``, ``18.00``, ``¥18``, ``18 元``. A long bare number is no amount."""
+    """Parse ``18``, ``18.00``, ``¥18``, ``18 元``. A long number without a sign is no amount."""
     match = _AMOUNT.fullmatch(text)
     if match and (match[1] or match[3] or match[4] or len(match[2]) < TAIL):
         fen = int(match[2]) * 100 + int((match[3] or "0").ljust(2, "0"))
@@ -210,7 +217,10 @@ def _contains(order: OrderOutline, parts: list[str]) -> bool:
 
 @lru_cache(maxsize=1024)
 def _text_keys(description: str, attach: str) -> tuple[str, ...]:
-    """Remembered, because an order is written about five times, and a shop sells the same things again."""
+    """Return the keys of the words in both texts.
+
+    Cached, because an order is written about five times, and a shop sells the same goods again.
+    """
     words: dict[str, None] = {}
     for text, most in ((description, WORDS_OF_DESCRIPTION), (attach, WORDS_OF_ATTACH)):
         own = dict.fromkeys(_words(text))

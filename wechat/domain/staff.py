@@ -15,20 +15,20 @@ from wechat.domain.errors import BadRequest, Bilingual
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{1,47}", re.ASCII)
 PASSWORD_LENGTHS = range(10, 201)
-"""Characters of a password. The upper bound keeps a hash from being made of megabytes."""
+"""Characters of a password. The upper bound prevents hashing megabytes."""
 FREE_FAILURES = 5
 """Failed logins of one account after which each further try has to wait."""
 LONGEST_WAIT = timedelta(minutes=5)
 FAILURES_KEPT = timedelta(hours=24)
-"""After so long without a failed login, earlier ones no longer count."""
+"""After this time without a failed login, earlier failures no longer count."""
 STEP_UP_WINDOW = timedelta(minutes=5)
-"""So long after a person proved once more who they are, they are not asked again."""
+"""The time after a step-up in which no further step-up is required."""
 SEEN_EVERY = timedelta(minutes=1)
-"""How exactly a session's last use is kept."""
+"""The shortest time between two updates of a session's last use."""
 
 
 class Role(StrEnum):
-    """What a person does at the shop."""
+    """A person's role."""
 
     ADMIN = "admin"
     FINANCE = "finance"
@@ -38,7 +38,7 @@ class Role(StrEnum):
 
 
 class Permission(StrEnum):
-    """What a route of the console is for; a role has some of them."""
+    """A permission that a route of the console requires; ``PERMISSIONS`` lists those of each role."""
 
     OWN_ACCOUNT = "own_account"  # own password, code generator and sessions
     READ = "read"  # orders, refunds, events, overview
@@ -86,8 +86,8 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
 class StaffMember:
     """A person who may log in. Sessions that began before ``sessions_from`` no longer count.
 
-    ``totp_secret`` is base32 and empty without a code generator; ``totp_step`` is the step (30 s) of the last code that
-    was used. ``recovery`` are the digests of the codes that stand in for the generator, each good once.
+    ``totp_secret`` is base32, empty without a code generator; ``totp_step`` is the step (30 s) of the last code used.
+    ``recovery`` are the digests of the unused recovery codes; each code may replace the code generator once.
     """
 
     name: str
@@ -110,9 +110,9 @@ class StaffMember:
 
 @dataclass(frozen=True, slots=True)
 class StaffSession:
-    """One browser of one person. ``key`` is the SHA-256 of the id in the cookie, ``expires_at`` the absolute end.
+    """A session of one person in one browser. ``key`` is the SHA-256 of the id in the cookie; ``expires_at`` is fixed.
 
-    ``totp``: whether a code was given, too. ``stepped_up_at``: when the person last proved once more who they are.
+    ``totp``: whether a code was given at login, too. ``stepped_up_at``: the time of the last step-up.
     """
 
     key: str
@@ -129,8 +129,10 @@ class StaffSession:
 
 @dataclass(frozen=True, slots=True)
 class FailedLogins:
-    """How often logging in, or one more proof, has failed since it last succeeded. ``key`` stands for which of both and
-    for the account, existing or not."""
+    """The number of failed logins or failed step-ups since the last success.
+
+    ``key`` names the kind (login or step-up) and the account, which need not exist.
+    """
 
     key: str
     count: int
@@ -142,7 +144,7 @@ class FailedLogins:
 
 
 def check_name(name: str) -> str:
-    """``name`` in lower case. Raises BadRequest."""
+    """Return ``name`` in lower case. Raises BadRequest for an invalid name."""
     lower = name.strip().lower()
     if not NAME.fullmatch(lower):
         text = Bilingual(
@@ -154,7 +156,7 @@ def check_name(name: str) -> str:
 
 
 def check_password(password: str, name: str) -> str:
-    """Raises BadRequest for a password that is too short, too long, or the user's name."""
+    """Return ``password``. Raises BadRequest when it is too short, too long, or the user's name."""
     if len(password) not in PASSWORD_LENGTHS or password.strip().lower() == name:
         text = Bilingual(
             "密码为 10 到 200 个字符，且不能与用户名相同",
@@ -165,14 +167,14 @@ def check_password(password: str, name: str) -> str:
 
 
 def has_ended(session: StaffSession, member: StaffMember, idle: timedelta, now: datetime) -> bool:
-    """Whether ``session`` no longer lets ``member`` in."""
+    """Whether ``session`` of ``member`` has ended, so that its requests are refused."""
     idle_until = min(session.expires_at, session.seen_at + idle)
     revoked = session.ended_at is not None or session.created_at < member.sessions_from
     return revoked or not member.active or now >= idle_until
 
 
 def touch_session(session: StaffSession, now: datetime) -> StaffSession:
-    """Note its use, not more often than once a minute."""
+    """Note that the session was used, at most once a minute."""
     return replace(session, seen_at=now) if now - session.seen_at >= SEEN_EVERY else session
 
 
@@ -181,12 +183,12 @@ def end_session(session: StaffSession, now: datetime) -> StaffSession:
 
 
 def has_stepped_up(session: StaffSession, now: datetime) -> bool:
-    """Whether the person has proved lately enough who they are to move money."""
+    """Whether the person's last step-up is recent enough to move money."""
     return session.stepped_up_at is not None and now - session.stepped_up_at < STEP_UP_WINDOW
 
 
 def next_login_at(failed: FailedLogins) -> datetime:
-    """From when on the account may be tried again: the wait doubles from one second on."""
+    """Compute when the account may be tried again: from ``FREE_FAILURES`` on the wait doubles, from one second."""
     if failed.count < FREE_FAILURES:
         return failed.last_at
     doubled = timedelta(seconds=2 ** min(failed.count - FREE_FAILURES, 10))
@@ -194,6 +196,6 @@ def next_login_at(failed: FailedLogins) -> datetime:
 
 
 def count_login(failed: FailedLogins, now: datetime) -> FailedLogins:
-    """One more try, which counts as failed until it has succeeded."""
+    """Count one more attempt as failed; a success removes the count later."""
     earlier = failed.count if now < failed.expires_at else 0
     return replace(failed, count=earlier + 1, last_at=now)

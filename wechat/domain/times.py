@@ -1,7 +1,7 @@
-"""Time as WeChat writes it.
+"""WeChat's formats of times and dates.
 
-Inside, every time is an aware ``datetime`` in UTC. v2 writes Beijing time without an offset (``yyyyMMddHHmmss``),
-v3 writes RFC 3339 with one.
+In this system every time is an aware ``datetime`` in UTC. v2 writes Beijing time without an offset
+(``yyyyMMddHHmmss``), v3 writes RFC 3339 with an offset.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from wechat.domain.errors import Bilingual
 BEIJING = timezone(timedelta(hours=8), "Asia/Shanghai")  # China has had no daylight saving since 1991
 
 ABOUT_MIDNIGHT = timedelta(minutes=10)
-"""So far apart our clock and WeChat's may be: within it, they may put one moment on two days."""
+"""The greatest difference between our clock and WeChat's. Within it of midnight, each may count a payment for another
+day."""
 
 YEARS = range(1970, 9000)
-"""Years that are read. Nearer to the calendar's ends, another zone or a span added leaves it: an OverflowError."""
+"""Years that are accepted. Nearer to the limits of ``datetime``, a change of zone or an addition overflows."""
 
 _HOUR = "([01][0-9]|2[0-3])"  # Python 3.13 reads 24:00 as the next day's first moment; WeChat does not write it
 _V2 = re.compile(rf"[0-9]{{8}}{_HOUR}[0-9]{{4}}", re.ASCII)
@@ -29,48 +30,48 @@ _RFC3339 = re.compile(
 
 
 def to_v2(moment: datetime) -> str:
-    """``20091225091010``: Beijing time, as v2's time_start, time_expire and time_end."""
+    """Format a time as ``20091225091010``: Beijing time, as in v2's time_start, time_expire and time_end."""
     return moment.astimezone(BEIJING).strftime("%Y%m%d%H%M%S")
 
 
 def from_v2(text: str) -> datetime:
-    """The moment a v2 time names. Raises ValueError for anything but fourteen ASCII digits of a real date."""
+    """Parse a v2 time. Raises ValueError for anything but fourteen ASCII digits of a real date."""
     if not _V2.fullmatch(text):
         raise ValueError("not a yyyyMMddHHmmss time")
     return _utc(datetime.fromisoformat(f"{text[:8]}T{text[8:]}+08:00"))
 
 
 def to_v2_datetime(moment: datetime) -> str:
-    """``2017-11-25 15:36:17``: Beijing time, as v2's refunds and all bills write it."""
+    """Format a time as ``2017-11-25 15:36:17``: Beijing time, as in v2's refunds and in all bills."""
     return moment.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def from_v2_datetime(text: str) -> datetime:
-    """The moment that v2's refunds and all bills write as ``2017-11-25 15:36:17``. Raises ValueError otherwise."""
+    """Parse ``2017-11-25 15:36:17``, the format of v2's refunds and of all bills. Raises ValueError."""
     if not _V2_DATETIME.fullmatch(text):
         raise ValueError("not a yyyy-MM-dd HH:mm:ss time")
     return _utc(datetime.fromisoformat(f"{text}+08:00"))
 
 
 def to_v3(moment: datetime) -> str:
-    """``2018-06-08T10:34:56+08:00``: RFC 3339 in Beijing time, to the second, as v3 prints it."""
+    """Format a time as ``2018-06-08T10:34:56+08:00``: RFC 3339 in Beijing time, to the second, as v3 prints it."""
     return moment.astimezone(BEIJING).isoformat(timespec="seconds")
 
 
 def from_v3(text: str) -> datetime:
-    """The moment an RFC 3339 text names. Raises ValueError when it is not one or has no offset."""
+    """Parse an RFC 3339 time. Raises ValueError for any other text, or without an offset."""
     if not _RFC3339.fullmatch(text):
         raise ValueError("not an RFC 3339 time with an offset")
     return _utc(datetime.fromisoformat(text))
 
 
 def beijing(moment: datetime) -> str:
-    """``2026-03-01 12:00:00`` in Beijing time, for a person's eyes; that is how v2 writes it too."""
+    """Format a time as ``2026-03-01 12:00:00`` in Beijing time, for people; v2 uses the same format."""
     return to_v2_datetime(moment)
 
 
 def span(length: timedelta) -> Bilingual:
-    """A length of time in its two largest units, ``1 天 4 小时``; under a second, or under none, it is ``0 秒``."""
+    """Format a duration in its two largest units, ``1 天 4 小时``; less than a second gives ``0 秒``."""
     minutes, seconds = divmod(max(0, int(length.total_seconds())), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
@@ -80,18 +81,18 @@ def span(length: timedelta) -> Bilingual:
 
 
 def beijing_day(moment: datetime) -> date:
-    """The date in Beijing at ``moment``: the one on whose bill WeChat puts it."""
+    """Return the date in Beijing at ``moment``: the day of WeChat's bill that lists it."""
     return moment.astimezone(BEIJING).date()
 
 
 def day_begun_about(moment: datetime) -> date | None:
-    """The Beijing day that begins about ``moment``, if one does."""
+    """Return the Beijing day that begins within ``ABOUT_MIDNIGHT`` of ``moment``; None when none does."""
     day = beijing_day(moment + ABOUT_MIDNIGHT)
     return day if day != beijing_day(moment - ABOUT_MIDNIGHT) else None
 
 
 def parse_day(text: str) -> date:
-    """A day as ``2026-03-01``. Raises ValueError, also for a year that is not in ``YEARS``."""
+    """Parse a day such as ``2026-03-01``. Raises ValueError, also for a year outside ``YEARS``."""
     day = date.fromisoformat(text)
     if day.year not in YEARS:
         raise ValueError("not a year of any use")
@@ -99,13 +100,13 @@ def parse_day(text: str) -> date:
 
 
 def day_span(day: date) -> tuple[datetime, datetime]:
-    """The Beijing day as UTC: its first moment, and the first of the next day."""
+    """Return the Beijing day in UTC: its first moment, and the first moment of the next day."""
     start = datetime(day.year, day.month, day.day, tzinfo=BEIJING)
     return start.astimezone(UTC), (start + timedelta(days=1)).astimezone(UTC)
 
 
 def _utc(moment: datetime) -> datetime:
-    """``moment`` in UTC. Raises ValueError for a year that is not in ``YEARS``."""
+    """Convert ``moment`` to UTC. Raises ValueError for a year outside ``YEARS``."""
     if moment.year not in YEARS:
         raise ValueError("not a year that WeChat could mean")
     return moment.astimezone(UTC)

@@ -1,7 +1,7 @@
-"""The transitions of an order's life; those of payments and refunds have files of their own.
+"""Transitions of an order, except those of payments and refunds, which have files of their own.
 
-Transitions are pure: they take an order and values, and return the order afterwards or raise a domain error. An order
-that comes back as it was means that nothing has to be written. Applied twice, a transition changes the order once.
+Transitions are pure: they take an order and values, and return the changed order or raise a domain error. When the same
+object is returned, nothing has to be written. Applying a transition twice has the effect of applying it once.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ PAGE_AGAIN = timedelta(minutes=1)
 
 
 def add_note(order: Order, entry: TimelineEntry) -> Order:
-    """Add a line to the timeline, once."""
+    """Add a line to the timeline, unless it is the latest line already."""
     return order if order.timeline and order.timeline[-1] == entry else order.with_entry(entry)
 
 
 def write_note(order: Order, note: Note) -> Order:
-    """Add a person's note; a form that is sent twice is one. Raises Conflict when the order has as many as it takes.
+    """Add a staff note. A note equal to the latest one (same author and text) is ignored.
 
-    It has a field of its own, because a long timeline drops lines.
+    Raises Conflict at MOST_NOTES. Notes are not in the timeline, because that drops old lines.
     """
     if order.notes and (order.notes[-1].by, order.notes[-1].text) == (note.by, note.text):
         return order
@@ -40,7 +40,10 @@ def write_note(order: Order, note: Note) -> Order:
 
 
 def note_page(order: Order, entry: TimelineEntry) -> Order:
-    """Add what a payer's page reported: a few lines for each order, and the same code once in a while."""
+    """Add a report of a payer's page to the timeline.
+
+    Ignored when the same code was reported within PAGE_AGAIN, and from MOST_PAGE_LINES reports of an order on.
+    """
     known = [line for line in order.timeline if line.what == entry.what]
     code = entry.detail.get("code")
     again = any(line.detail.get("code") == code and entry.at - line.at < PAGE_AGAIN for line in known)
@@ -63,9 +66,9 @@ def must_be_payable(order: Order, now: datetime) -> None:
 
 
 def set_prepay(order: Order, prepay: Prepay, entry: TimelineEntry, check_at: datetime) -> Order:
-    """Keep what the unified order returned. Raises Conflict when the order is paid.
+    """Store the result of the unified order. Raises Conflict when the order is paid.
 
-    An order that was closed meanwhile can be paid at WeChat now: it is checked at ``check_at``, and closed there.
+    An order that was closed meanwhile can now be paid at WeChat: it is checked at ``check_at``, and closed there.
     """
     if order.prepay == prepay:
         return order
@@ -77,19 +80,19 @@ def set_prepay(order: Order, prepay: Prepay, entry: TimelineEntry, check_at: dat
 
 
 def doubt_placing(order: Order, entry: TimelineEntry) -> Order:
-    """Note that a request to take the order got no answer."""
+    """Record that a request to place the order got no response."""
     return order if order.timeline[-1:] == (entry,) else order.with_entry(entry, placing_in_doubt=True)
 
 
 def refuse_placing(order: Order, code: str, entry: TimelineEntry) -> Order:
-    """Note that WeChat refused to take the order with ``code``."""
+    """Record that WeChat refused to place the order, with ``code``."""
     return order if order.timeline[-1:] == (entry,) else order.with_entry(entry, refusal=code)
 
 
 def replace_refused_order(order: Order, draft: Order, entry: TimelineEntry) -> Order:
-    """``draft`` in the place of an order that WeChat refused to take, under the same number.
+    """Replace a refused order by ``draft``, keeping its timeline, outbox, sequence and notes.
 
-    Raises Conflict where WeChat has that order or may have it.
+    Returns ``order`` if ``draft`` is the same request. Raises Conflict unless the order is refused.
     """
     if is_same_sale(order, draft):
         return order
@@ -100,9 +103,9 @@ def replace_refused_order(order: Order, draft: Order, entry: TimelineEntry) -> O
 
 
 def require_sale(order: Order, asked: Order) -> Order:
-    """``order``, if it is still the one that WeChat was asked about; what was answered says nothing of any other.
+    """Return ``order`` if it is the same request as ``asked``, the order that WeChat's answer is about.
 
-    Raises Conflict where another order has replaced it under its number meanwhile.
+    Raises Conflict when another order has replaced it under its number meanwhile.
     """
     if not is_same_sale(order, asked):
         raise _number_in_use()
@@ -110,7 +113,7 @@ def require_sale(order: Order, asked: Order) -> Order:
 
 
 def is_same_sale(one: Order, other: Order) -> bool:
-    """Whether two orders are one and the same request."""
+    """Whether two orders are the same request."""
     return all(getattr(one, name) == getattr(other, name) for name in _SALE)
 
 
@@ -118,9 +121,9 @@ _SALE = ("appid", "mchid", "trade_type", "description", "total", "openid", "atta
 
 
 def close(order: Order, entry: TimelineEntry, check_at: datetime | None = None) -> Order:
-    """Close an unpaid order that WeChat has closed or does not know. Raises Conflict when a payment came in between.
+    """Close an unpaid order that WeChat has closed or does not know. Raises Conflict when it was paid meanwhile.
 
-    ``check_at``: WeChat did not know it. A request that was under way may still arrive there, so it is checked again.
+    ``check_at``: set when WeChat did not know the order. A late request may still place it there, so a check follows.
     """
     if order.trade_state is TradeState.CLOSED:
         return order
@@ -132,14 +135,14 @@ def close(order: Order, entry: TimelineEntry, check_at: datetime | None = None) 
 
 
 def schedule_close(order: Order, at: datetime, entry: TimelineEntry) -> Order:
-    """Have an unpaid order closed at ``at``, which WeChat does not take now. Asked for again, nothing changes."""
+    """Schedule the close of an unpaid order at ``at``, because WeChat does not accept it now. Repeatable."""
     if order.trade_state is not TradeState.NOTPAY or order.close_after == at:
         return order
     return order.with_entry(entry, next_check_at=at, check_lease="", close_after=at, checks=order.checks + 1)
 
 
 def schedule_check(order: Order, at: datetime, lease: str) -> Order:
-    """Set when an unpaid order is checked next, counting one check, if ``lease`` is still the current one."""
+    """Set the next check of an unpaid order and count one check, if ``lease`` is still the current one."""
     if order.paid or order.next_check_at is None or order.check_lease != lease:
         return order
     return replace(order, next_check_at=at, check_lease="", checks=order.checks + 1)
@@ -153,14 +156,14 @@ def confirm_close(order: Order, entry: TimelineEntry, lease: str) -> Order:
 
 
 def stop_checking(order: Order, entry: TimelineEntry) -> Order:
-    """Stop checking an order that was paid after its close, and record why."""
+    """Stop checking an order that was paid after closing, and record why."""
     if not order.paid or order.next_check_at is None:
         return order
     return order.with_entry(entry, next_check_at=None, check_lease="")
 
 
 def remove_events(order: Order, ids: frozenset[str]) -> Order:
-    """Drop staged events that were handed out."""
+    """Remove staged events that were handed out."""
     kept = tuple([event for event in order.outbox if event.id not in ids])
     return order if len(kept) == len(order.outbox) else drop_old_failures(replace(order, outbox=kept))
 

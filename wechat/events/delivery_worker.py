@@ -1,7 +1,7 @@
 """Deliver events to one target: each at least once, those of an order in sequence, with retries over three days.
 
-A delivery is blocked while an earlier one of the same order is pending. Targets share nothing: one that is down delays
-no other.
+A delivery is blocked while an earlier one of the same order is pending. Each target has a worker of its own, so that a
+target that is down delays no other.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ AT_ONCE = 8  # deliveries under way for one target in one process
 STEP = timedelta(seconds=1)
 LEASE_BYTES = 6
 DELAYS_S = (5, 300, 1800, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
-"""Seconds between tries: the schedule that Standard Webhooks proposes, three days in all."""
+"""Seconds between attempts: the schedule that Standard Webhooks proposes, three days in all."""
 SPREAD = 0.2
-"""By how much a pause is lengthened or shortened at random, so that retries do not come in waves."""
+"""The fraction by which a pause is lengthened or shortened at random, so that retries do not coincide."""
 
 log = structlog.get_logger("wechat.events")
 
@@ -53,9 +53,9 @@ class DeliveryJob(NamedTuple):
 
 
 class DeliveryWork:
-    """``Work`` on the deliveries to one target. ``spread`` is what a pause is multiplied by.
+    """``Work`` on the deliveries to one target. ``spread`` returns the factor of the next pause.
 
-    ``on_due`` is called when one of them has been made due, with the date.
+    ``on_due`` is called with the new date when a delivery is made due.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class DeliveryWork:
         self._candidates: Candidates[Stored[Delivery]] = Candidates(runtime.random)
 
     async def claim(self, limit: int) -> Sequence[DeliveryJob]:
-        """See Work. A delivery that is blocked takes nobody's place."""
+        """See Work. A candidate that has to wait is replaced by the next one."""
         name, now = self.target.name, self._clock.now()
         return await self._candidates.claim(
             limit, lambda most: self._store.list_due(name, now, most), lambda chosen: self._claim_all(chosen, now)
@@ -98,14 +98,17 @@ class DeliveryWork:
         self._telemetry.measure(Metric.OLDEST_EVENT, oldest_s, self.target.name)
 
     async def _claim_all(self, chosen: Sequence[Stored[Delivery]], now: datetime) -> Sequence[DeliveryJob]:
-        """All are claimed before any is looked at: one that another of them blocks waits for that one's lease."""
+        """Claim all of ``chosen``, and only then block those that have to wait, because one may wait for another."""
         claimed = await asyncio.gather(*[self._claim(stored, now) for stored in chosen])
         jobs = [job for job in claimed if job]
         free = await asyncio.gather(*[self._is_free(job, now) for job in jobs])
         return [job for job, is_free in zip(jobs, free, strict=True) if is_free]
 
     async def _claim(self, stored: Stored[Delivery], now: datetime) -> DeliveryJob | None:
-        """None when another worker was faster, or when it is unknown whether the claim was written: it comes again."""
+        """Claim a delivery; None when another worker was faster, or when the claim's outcome is unknown.
+
+        In both cases the delivery comes due again.
+        """
         lease = self._random.token(LEASE_BYTES)
         try:
             change = await self._updater.change(stored, lambda each: claim_delivery(each, lease, now, now + LEASE))
@@ -114,9 +117,9 @@ class DeliveryWork:
         return DeliveryJob(change.after, lease) if change and change.happened else None
 
     async def _is_free(self, job: DeliveryJob, now: datetime) -> bool:
-        """Whether it is this delivery's turn; if not, it is blocked until the one before it ends.
+        """Whether no earlier delivery is pending; otherwise the claimed one is blocked until the earlier one ends.
 
-        Whatever it waits for may end before the block is written, and unblock nobody: so that is looked at once more.
+        The earlier one may end before the block is written and then unblocks nothing, so it is looked up once more.
         """
         delivery = job.delivery
         earlier = await self._earlier(delivery)
@@ -129,14 +132,14 @@ class DeliveryWork:
         return False
 
     async def _earlier(self, delivery: Delivery) -> Delivery | None:
-        """The first of those that go before it; the first event of an order has none."""
+        """Return the first pending delivery with a smaller sequence number; the first event of an order has none."""
         if delivery.sequence <= 1:
             return None
         pending = await self._store.pending_of(delivery.ordering_key)
         return next((each.value for each in pending if each.value.sequence < delivery.sequence), None)
 
     async def _deliver(self, event: Event) -> Outcome:
-        """What came of it. A target that raises against its word is retried like any other, and dead in the end."""
+        """Deliver ``event`` and return the outcome. If the target raises, which it must not, the event is retried."""
         try:
             return await self.target.deliver(event)
         except Exception:
@@ -144,7 +147,7 @@ class DeliveryWork:
             return Outcome(False, "raised")
 
     async def _conclude(self, job: DeliveryJob, outcome: Outcome, attempt: Attempt) -> str:
-        """Write down what came of a try; in a word."""
+        """Store the result of an attempt. Return ``delivered``, ``failed`` or ``dead``."""
         delivery = job.delivery
         if outcome.ok:
             await self._finish(job, DeliveryState.DELIVERED, attempt)
@@ -158,14 +161,14 @@ class DeliveryWork:
         return "dead"
 
     async def _finish(self, job: DeliveryJob, state: DeliveryState, attempt: Attempt) -> None:
-        """End a delivery, and unblock the next one of its order, unless it had ended."""
+        """End a delivery and unblock the next one of its order, unless the delivery had ended already."""
         reported = False
 
         def end(held: Delivery) -> Delivery:
             nonlocal reported
             ended = finish_delivery(held, job.lease, state, attempt)
             if state is DeliveryState.DEAD and ended is not held and not reported:
-                reported = True  # before it is written: nobody comes back to one that is dead
+                reported = True  # the alarm precedes the write, because no worker returns to a dead delivery
                 self._telemetry.alarm("event_undelivered", held.event.out_trade_no)
             return ended
 
@@ -181,7 +184,7 @@ class DeliveryWork:
 
 
 class DeliveryWorker(Worker[DeliveryJob]):
-    """Delivers to one target for as long as it is started."""
+    """Delivers to one target, from ``start`` to ``close``."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Notifications of other kinds (coupons, complaints, payment scores) as events for the targets that subscribe to them.
 
-They are about no order of ours, so no order stages them: their deliveries are stored before WeChat is answered. WeChat
-repeats what is not answered, and a delivery is identified by the notification and its target.
+They are about no order of ours, so no order stages them: their deliveries are stored before WeChat gets the response.
+WeChat repeats a notification without a response, and a delivery is identified by the notification and its target.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ID_DIGITS = 24
 
 
 def notice_data(other: OtherNotice, api: Api, created_at: datetime | None) -> dict[str, Any]:
-    """``data`` of the event about ``other``."""
+    """Build ``data`` of the event about ``other``."""
     return {
         "id": other.event_id,
         "api": api.value,
@@ -35,7 +35,7 @@ def notice_data(other: OtherNotice, api: Api, created_at: datetime | None) -> di
 
 
 class NoticeForwarder:
-    """Makes deliveries to those of ``targets`` that want them; ``wake`` tells their workers."""
+    """Creates deliveries for those of ``targets`` that want such notifications; ``wake`` wakes their workers."""
 
     def __init__(
         self, store: DeliveryStore, targets: Sequence[Target], wake: Callable[[], None], runtime: Runtime
@@ -47,7 +47,7 @@ class NoticeForwarder:
         self._random = runtime.random
 
     async def forward(self, message: Notification) -> None:
-        """Return when it is durable. Raises StoreUnavailable."""
+        """Store a delivery for each target; return when they are durable. Raises StoreUnavailable."""
         other = message.other
         if other is None or not self._names:
             return

@@ -1,4 +1,4 @@
-"""Sending an event again by hand."""
+"""Deliver an event again by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wechat.support.update import Updater
 
 
 class Redelivery:
-    """Makes deliveries due again. The composition root has ``on_due`` wake whoever delivers."""
+    """Makes deliveries due again. The composition root sets ``on_due``, which wakes the delivery workers."""
 
     def __init__(self, store: DeliveryStore, runtime: Runtime) -> None:
         self._store = store
@@ -21,10 +21,10 @@ class Redelivery:
         self._updater: Updater[Delivery] = Updater(store, lambda delivery: delivery.id, runtime.random, remembered=0)
 
     async def resend(self, event_id: str, target: str = "") -> list[Delivery]:
-        """Send the event again to ``target``, or without one to every target that has not got it: those that were given
-        up on, and those whose next try is more than a lease away.
+        """Deliver the event again to ``target``; without one, to every target that has not received it.
 
-        The tries start over, the id stays. Raises NotFound, and Conflict when there is nothing to send again.
+        Deliveries that are dead, or whose next attempt is more than a lease away, become due, with the same id and new
+        attempts. Raises NotFound, and Conflict when there is nothing to deliver again.
         """
         deliveries = await self._store.of_event(event_id)
         chosen = [delivery for delivery in deliveries if target in ("", delivery.target)]
@@ -46,7 +46,7 @@ class Redelivery:
 
 
 def _nothing_to_resend(pending: Sequence[Delivery]) -> Bilingual:
-    """Why; ``pending`` are the deliveries that have not ended."""
+    """Explain why no delivery was made due; ``pending`` are the chosen deliveries."""
     if not pending:
         return Bilingual("已送达；如需重新推送，请指定 target", "It was delivered; name a target to deliver it again")
     if all(delivery.tries for delivery in pending):

@@ -1,8 +1,8 @@
 """The relay: turn the events that orders have staged into one delivery for each target that subscribes to them.
 
-The process that changed an order hands its events out at once. Others are found by date: what a killed process has left
-is handed out by another one after a few seconds. Every step may be repeated: a delivery is identified by its event and
-target.
+The process that changed an order hands its events out at once. Events that a killed process has left are found by their
+date, and another process hands them out after a few seconds. Every step may be repeated, because a delivery is
+identified by its event and target.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from wechat.orders.updates import OrderUpdates, alarm_of
 from wechat.support.update import WRITE_BYTES
 
 GRACE = timedelta(seconds=3)
-"""How long another process leaves the events of an order to whoever staged them."""
+"""The age of events from which any process may hand them out, not only the one that staged them."""
 LONGEST_REST = timedelta(seconds=5)
-"""What a killed process has left is looked for so often."""
+"""The longest time between two searches for events that a killed process has left."""
 MOST_KNOWN = 10_000
-"""Orders that wait to be handed out by this process; what comes beyond is found by its date."""
+"""Changed orders that this process remembers to hand out; further ones are found by their date."""
 
 
 class RelayWork:
-    """``Work`` on orders with staged events. ``workers`` are told when there is something to deliver."""
+    """``Work`` on orders with staged events. ``workers`` are woken when there are new deliveries."""
 
     name = "event relay"
 
@@ -60,19 +60,21 @@ class RelayWork:
         self._retry_at: datetime | None = None
 
     def add(self, order: Order) -> None:
-        """An order that this process changed has events to hand out."""
+        """Remember an order that this process changed and that has events to hand out."""
         if len(self._own) < MOST_KNOWN:
             self._own[order.key] = order
 
     def skip_alarms(self, ids: Sequence[str]) -> None:
-        """This process has reported the changes that staged these events, with their alarms."""
+        """Note that this process has reported the changes that staged these events, so that none is alarmed twice."""
         self._reported.update(dict.fromkeys(ids))
         while len(self._reported) > MOST_KNOWN:
             del self._reported[next(iter(self._reported))]
 
     async def claim(self, limit: int) -> Sequence[Order]:
-        """See Work. Nothing is leased: doing the same twice changes nothing. While a slow store keeps what was found
-        under way, it is not found again."""
+        """See Work. Orders are not leased, because handing out twice changes nothing.
+
+        While a slow store delays an order that was found by its date, the order is not claimed again.
+        """
         found: Sequence[Stored[Order]] = ()
         if len(self._own) < limit:
             found = await self._store.with_events(self._clock.now() - GRACE, limit - len(self._own))
@@ -83,7 +85,7 @@ class RelayWork:
         return [*own, *left]
 
     async def next_due(self, until: datetime) -> datetime | None:
-        """See Work. Others' events are looked for once in a while; ours are news, and come again when that failed."""
+        """See Work. Only a failure sets a date: others' events are found at each rest, and ours wake the worker."""
         retry_at, self._retry_at = self._retry_at, None
         return retry_at
 
@@ -103,7 +105,7 @@ class RelayWork:
 
     async def _hand_out(self, job: Order) -> None:
         now, write = self._clock.now(), self._random.token(WRITE_BYTES)
-        for event, sequence in staged_events(job):  # one after the other: a later one alone would be delivered first
+        for event, sequence in staged_events(job):  # in turn: if stored alone, a later event would be delivered first
             wanted = [target.name for target in self._targets if target.wants(event.type)]
             deliveries = [Delivery(event, name, job.key, sequence, now) for name in wanted]
             await asyncio.gather(*[self._deliveries.insert(delivery, write) for delivery in deliveries])
@@ -118,9 +120,11 @@ class RelayWork:
         await self._updates.update(job.key, lambda order: remove_events(order, ids))
 
     def _report(self, order: Order, event: OutgoingEvent) -> None:
-        """Raise the alarm of an event whose change this process has not reported; before the event is gone, so that it
-        is not lost. Of two processes that hand out the same event, both may raise it, each of them once: what is
-        remembered stays, because an order as it was before the event went may be handed out still."""
+        """Raise the alarm of an event whose change this process has not reported, before the event is removed.
+
+        Two processes that hand out the same event may both raise it, each of them once. The id stays remembered,
+        because an older copy of the order may still be handed out.
+        """
         alarm = "" if event.id in self._reported else alarm_of(order, event)
         if alarm:
             self.skip_alarms([event.id])

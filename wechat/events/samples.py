@@ -1,4 +1,4 @@
-"""Sample events without a real order, to test a receiver. In each, ``data.test`` is true."""
+"""Sample events without a real order, to test a receiver. All have ``data.test``, which is true."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ORDER_STATES = {
     EventType.ORDER_PAID_LATE: TradeState.PAID_LATE,
     EventType.ORDER_CLOSED: TradeState.CLOSED,
 }
-"""What an order is after each event about it; after one about a refund it is REFUND."""
+"""The order's state in each event about an order; in events about a refund it is REFUND."""
 REFUND_STATES = {
     EventType.REFUND_SUCCEEDED: RefundState.SUCCESS,
     EventType.REFUND_FAILED: RefundState.CLOSED,
@@ -33,19 +33,18 @@ OTHER = OtherNotice(
 
 
 def build_sample(kind: EventType, event_id: str, mchid: str, now: datetime) -> Event:
-    """An event as an order of ``mchid``, or a notification of another kind, would give it: the same fields, and
-    ``test``."""
+    """Build a sample event with all fields of a real one, and ``test``."""
     if kind is EventType.WECHAT_NOTIFICATION:
         return Event(event_id, kind, now, "", notice_data(OTHER, Api.V3, now) | {"test": True})
-    order = _order(mchid, ORDER_STATES.get(kind, TradeState.REFUND), now)
+    order = _sample_order(mchid, ORDER_STATES.get(kind, TradeState.REFUND), now)
     refund_no = f"test-refund-{event_id[:8]}" if kind in REFUND_STATES else ""
     if refund_no:
-        order = replace(order, refunds=(_refund(order, refund_no, REFUND_STATES[kind], now),))
+        order = replace(order, refunds=(_sample_refund(order, refund_no, REFUND_STATES[kind], now),))
     [(event, _)] = staged_events(replace(order, outbox=(OutgoingEvent(event_id, kind, now, 1, refund_no),)))
     return replace(event, data={**event.data, "test": True})
 
 
-def _order(mchid: str, state: TradeState, now: datetime) -> Order:
+def _sample_order(mchid: str, state: TradeState, now: datetime) -> Order:
     paid = Payment("4200000000000000000000000000", TOTAL, now, int(TOTAL))
     return Order(
         out_trade_no="TEST-ORDER-0001",
@@ -64,7 +63,7 @@ def _order(mchid: str, state: TradeState, now: datetime) -> Order:
     )
 
 
-def _refund(order: Order, out_refund_no: str, state: RefundState, now: datetime) -> Refund:
+def _sample_refund(order: Order, out_refund_no: str, state: RefundState, now: datetime) -> Refund:
     return Refund(
         out_refund_no=out_refund_no,
         out_trade_no=order.out_trade_no,

@@ -15,13 +15,13 @@ SECRET_BYTES = range(24, 65)
 
 
 def sign(secret: bytes, event_id: str, timestamp: int, body: bytes) -> str:
-    """``v1,<base64>``: HMAC-SHA256 over ``id.timestamp.body``; ``timestamp`` is that of the try, in Unix seconds."""
+    """Compute ``v1,<base64>``: HMAC-SHA256 over ``id.timestamp.body``. ``timestamp`` is the attempt's Unix time."""
     content = f"{event_id}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.digest(secret, content, hashlib.sha256)).decode()
 
 
 def parse_secret(text: str) -> bytes:
-    """The key in ``whsec_<base64>``. Raises ValueError unless it is 24 to 64 bytes long."""
+    """Parse ``whsec_<base64>`` and return the key. Raises ValueError unless it is 24 to 64 bytes long."""
     if not re.fullmatch(rf"{PREFIX}[A-Za-z0-9+/]+={{0,2}}", text, re.ASCII):
         raise ValueError("not a whsec_ secret")
     secret = base64.b64decode(text.removeprefix(PREFIX), validate=True)

@@ -1,4 +1,4 @@
-"""Who receives events: what a target is, and plugins as targets. Webhooks are in ``wechat.events.webhooks``."""
+"""Targets of events: their protocol, and plugins as targets. Webhooks are in ``wechat.events.webhooks``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import structlog
 
 from wechat.domain.deliveries import Event, Outcome
 
-HANDLER_S = 30.0  # what a plugin's handler may take; well under a delivery's lease
+HANDLER_S = 30.0  # the most a plugin's handler may take; well under a delivery's lease
 
 Handler = Callable[[Event], Awaitable[None]]
 
@@ -18,7 +18,7 @@ log = structlog.get_logger("wechat.events")
 
 
 class Target(Protocol):
-    """A receiver of events. ``name`` is part of a delivery's identity and stays the same over restarts."""
+    """A receiver of events. ``name`` is part of a delivery's identity and must stay the same over restarts."""
 
     @property
     def name(self) -> str: ...
@@ -26,11 +26,11 @@ class Target(Protocol):
     def wants(self, event_type: str) -> bool: ...
 
     async def deliver(self, event: Event) -> Outcome:
-        """Deliver ``event``, within half a minute and without raising."""
+        """Deliver ``event`` within half a minute. Must not raise."""
 
 
 class Subscriber:
-    """A plugin's handlers as a target. A handler that raises is called again later."""
+    """The handlers of a plugin as a target. A handler that raises is called again later."""
 
     def __init__(self, plugin: str, handlers: Mapping[str, Handler], limit_s: float = HANDLER_S) -> None:
         self.name = f"plugin:{plugin}"
@@ -41,7 +41,7 @@ class Subscriber:
         return event_type in self._handlers
 
     async def deliver(self, event: Event) -> Outcome:
-        """See Target. Everything a plugin may raise means "retry", also that a task of its own was cancelled."""
+        """See Target. Any error of a plugin, even a CancelledError of a task of its own, leads to a retry."""
         try:
             async with asyncio.timeout(self._limit_s):
                 await self._handlers[event.type](event)
@@ -58,6 +58,6 @@ class Subscriber:
 
 
 def _is_cancelling() -> bool:
-    """Whether somebody wants the running task to end."""
+    """Whether the running task itself is being cancelled."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

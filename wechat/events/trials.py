@@ -1,4 +1,4 @@
-"""Send a test event to a webhook, or sign a payload as for that webhook."""
+"""Send a test event to a webhook, or sign a payload for a webhook."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ID_BYTES = 12
 
 
 class Trial(NamedTuple):
-    """A test event that was sent, and what its receiver answered."""
+    """A test event that was sent, and its outcome."""
 
     target: str
     event: Event
@@ -25,7 +25,7 @@ class Trial(NamedTuple):
 
 
 class WebhookTrials:
-    """Webhooks by name. Nothing here is stored, and no delivery of an order's event changes."""
+    """Webhooks by name. Nothing is stored, and no delivery of an order's event changes."""
 
     def __init__(self, webhooks: Sequence[Webhook], mchid: str, runtime: Runtime) -> None:
         self._webhooks: Mapping[str, Webhook] = {webhook.name: webhook for webhook in webhooks}
@@ -39,7 +39,7 @@ class WebhookTrials:
         return list(self._webhooks)
 
     def find(self, name: str = "") -> Webhook:
-        """The webhook of that name, or without one the only one there is. Raises NotFound and BadRequest."""
+        """Return the webhook with that name; without a name, the only one. Raises NotFound and BadRequest."""
         if not self._webhooks:
             text = Bilingual("配置中没有 webhooks", "There are no webhooks in the settings")
             raise NotFound(text, code="NO_WEBHOOK")
@@ -49,7 +49,7 @@ class WebhookTrials:
         raise BadRequest(Bilingual(f"target 可取 {names}", f"target is one of {names}"), field="target")
 
     async def send(self, target: str, kind: EventType) -> Trial:
-        """Send a test event once, signed like every other. Raises as ``find``."""
+        """Send a test event once, signed like any other. Raises as ``find``."""
         webhook, started = self.find(target), self._clock.monotonic()
         event = build_sample(kind, self._random.token(ID_BYTES), self._mchid, self._clock.now())
         outcome = await webhook.deliver(event)

@@ -1,10 +1,10 @@
-"""Deliver events to the merchant's own addresses, as Standard Webhooks 1.0.0 describes it.
+"""Deliver events to the merchant's own addresses, according to Standard Webhooks 1.0.0.
 
 Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 
-Unlike WeChat's, these addresses are not trusted. Each is checked when the connection is made, on the very IP address
-that is used, so that a second look-up of the name cannot change it. Redirects are not followed, answers are not read,
-and no address is logged.
+Unlike WeChat's, these addresses are not trusted. The IP address is checked when the connection to it is made, so that
+another look-up of the name cannot change it. Redirects are not followed, responses are not read, and no address is
+logged.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ CONNECT_S = 3.0
 CONNECTIONS = 16
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 NOT_PUBLIC = tuple(ipaddress.ip_network(net) for net in ("192.0.0.0/24", "192.88.99.0/24", "fec0::/10", "3fff::/20"))
-"""Of IANA's special addresses those that Python 3.11 calls global in whole or in part."""
+"""IANA's special addresses that Python 3.11 considers global, in whole or in part."""
 
 FAILURES: Mapping[type[Exception], str] = {
     TimeoutError: "timeout",
     aiohttp.ClientSSLError: "tls",
     aiohttp.ClientConnectorError: "unreachable",
-    aiohttp.InvalidURL: "forbidden",  # a number for a host, such as 127.1
+    aiohttp.InvalidURL: "forbidden",  # a number as the host, such as 127.1
     aiohttp.ClientError: "broken_off",
 }
-"""The first that fits counts; anything else is a name that cannot be resolved, such as a..b."""
+"""The first matching class counts; any other error is a name that cannot be resolved, such as a..b."""
 
 AddrInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]]
 
 
 class Webhook:
-    """One receiver. ``secrets`` are the keys in use: every message carries a signature by each of them.
+    """One receiver. Every message carries a signature by each key in ``secrets``.
 
-    ``allow_private`` lets it be in our own network. Close it at shutdown.
+    ``allow_private`` permits addresses in private networks. Close it at shutdown.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Webhook:
         return event_type in self._events
 
     async def deliver(self, event: Event) -> Outcome:
-        """See Target. A 2xx is taken for delivered and nothing else."""
+        """See Target. Only a 2xx counts as delivered."""
         body = event.body()
         headers = self.sign(event.id, body)
         try:
@@ -89,7 +89,7 @@ class Webhook:
             return Outcome(False, _name_failure(error))
 
     def sign(self, event_id: str, body: bytes) -> dict[str, str]:
-        """The headers of a message that is sent now."""
+        """Build the headers of a message that is sent now."""
         timestamp = int(self._clock.now().timestamp())
         return {
             "Content-Type": "application/json",
@@ -121,7 +121,7 @@ def _name_failure(error: Exception) -> str:
 
 
 def public_socket(info: AddrInfo) -> socket.socket:
-    """A socket for the address that is about to be connected to. Raises PermissionError unless that is a public one."""
+    """Create a socket for a connection to an address. Raises PermissionError unless the address is public."""
     family, kind, protocol, _, address = info
     if not is_public(str(address[0])):
         raise PermissionError(errno.EACCES, "not a public address")
@@ -129,7 +129,7 @@ def public_socket(info: AddrInfo) -> socket.socket:
 
 
 def is_public(text: str) -> bool:
-    """Whether ``text`` is an address of the public internet, with an IPv4 address inside an IPv6 one taken out."""
+    """Whether ``text`` is an address of the public internet. An IPv4 address inside an IPv6 address decides."""
     address = ipaddress.ip_address(text)
     if isinstance(address, ipaddress.IPv6Address):
         if address.sixtofour:

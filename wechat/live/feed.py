@@ -71,7 +71,7 @@ class Watcher(Mailbox[Notice]):
     def queue(self, notice: Notice) -> None:
         """Queue ``notice`` if the page wants it."""
         if self._wants(notice):
-            self.put(notice)
+            self.add(notice)
 
     def _wants(self, notice: Notice) -> bool:
         if notice.topic is Topic.ALARMS:

@@ -1,4 +1,4 @@
-"""Why a notification is refused, in words: what is wrong with it, and what to do where the cause may be ours."""
+"""Texts for the reasons why a notification is refused: what is wrong with it, and the fix if the cause may be ours."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from wechat.catalogue.catalogue import entries
 from wechat.domain.errors import Bilingual
 
 MALFORMED = "malformed"
-"""Every reason about a message's shape that is not listed below."""
+"""The group of all reasons that are not in ``REASONS``; they are about a message's format."""
 PROBE = "probe"
 
 
 class Reason(NamedTuple):
-    """``text`` completes "the notification was refused because …"; ``fix`` is a sentence of its own."""
+    """A reason for people. ``text`` completes "the notification was refused because …"; ``fix`` is a sentence."""
 
     text: Bilingual
     fix: Bilingual
@@ -23,9 +23,9 @@ class Reason(NamedTuple):
 REASONS: Mapping[str, Reason] = {
     entry.code: Reason(entry.meaning, entry.fix) for entry in entries() if entry.api == "notify"
 }
-"""By the words that a check raises. What is said of each is in the catalogue, where ``explain`` finds it, too."""
+"""Texts by the reason that a check raises. They are in the catalogue, so that ``explain`` finds them, too."""
 
 
 def group_of(reason: str) -> str:
-    """``reason`` where it is one of the listed, which are few; ``malformed`` for every other."""
+    """Return ``reason`` if it is in ``REASONS``, or else ``malformed``."""
     return reason if reason in REASONS else MALFORMED

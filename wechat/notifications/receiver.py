@@ -1,7 +1,7 @@
-"""What WeChat posts to /notify: verify, record, apply, conclude, and only then answer.
+"""Receive notifications on /notify: verify, record, apply, conclude, and only then respond.
 
-The ``Wechatpay-*`` headers alone decide which API a message belongs to: all four mean v3, none means v2, some mean
-neither. A message that fails one API's check is never tried against the other.
+The ``Wechatpay-*`` headers alone decide the API version of a message: all four mean v3, none means v2, some mean
+neither. A message that fails the check of one version is never tried against the other.
 """
 
 from __future__ import annotations
@@ -55,17 +55,17 @@ BUDGET_S = 3.0  # WeChat waits five seconds, one of its articles says three
 RAW_BYTES = 64 * 1024
 KEEP = timedelta(days=90)
 MIXED = "mixed"
-"""In metrics and records in place of an API, where the headers of a message are those of neither."""
+"""The API version, in metrics and records, of a message whose headers fit neither version."""
 FAILED = "failed"
-"""The result, in metrics, of a message that was cut short or met a defect."""
+"""The result, in metrics, of a message whose processing was cancelled or failed by a defect."""
 FRESH = timedelta(minutes=2)
-"""A payment that was made longer ago is confirmed by a query before goods are released: it may have been refunded in
-the merchant console since."""
+"""A payment that is older than this is confirmed by a query before goods are released, because it may have been
+refunded in the merchant console since."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A message as it came. ``at``: when, by the machine's clock, where it is replayed later; None for now."""
+    """A received message. ``at`` is its time of arrival, by the machine's clock, when it is replayed; None for now."""
 
     headers: Mapping[str, str]
     body: bytes
@@ -73,13 +73,13 @@ class Arrival:
 
     @property
     def api(self) -> Api | None:
-        """Whose message this is by its headers; None for a mixture."""
+        """The API version of the message by its headers; None for a mixture."""
         return api_of(self.headers)
 
 
 @dataclass(frozen=True, slots=True)
 class Receivers:
-    """Who acts on the messages."""
+    """The use cases that apply messages."""
 
     orders: Orders
     recorder: PaymentRecorder
@@ -88,10 +88,10 @@ class Receivers:
 
 
 class NotificationReceiver:
-    """Receives for every configured API.
+    """Receives notifications of every configured API version.
 
-    The composition root sets ``on_other``, which is awaited with each verified notification of a kind that this system
-    has no use for, before it is answered; it may come again.
+    The composition root sets ``on_other``, which is awaited with each verified notification that this system does not
+    use, before the response; a notification may be repeated.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class NotificationReceiver:
     ) -> None:
         self.refusals = refusals
         self.on_exchange: Callable[[Exchange], None] | None = None
-        """Called with each message that was answered, but for those of a flood that is refused."""
+        """Called with each message that has a verdict. Refused ones have a verdict only if a copy is kept."""
         self.last_accepted_at: datetime | None = None
         self.on_other: Callable[[Notification], Awaitable[None]] = _ignore
         self._gateways = gateways
@@ -116,9 +116,9 @@ class NotificationReceiver:
         self._keep = keep
 
     async def receive(self, headers: Mapping[str, str], body: bytes) -> None:
-        """Return when the message is durable and applied; anything else is raised.
+        """Verify, store and apply a message; return when that is durable.
 
-        Raises NotifyError (its ``status`` is the answer) and StoreUnavailable (503; WeChat comes again).
+        Raises NotifyError (its ``status`` is the response) and StoreUnavailable (503; WeChat repeats the message).
         """
         started, arrival = self._clock.monotonic(), Arrival(headers, body)
         exchange = _begin_exchange(arrival)
@@ -140,9 +140,9 @@ class NotificationReceiver:
                 self.on_exchange(exchange)
 
     async def replay(self, message_id: str) -> str:
-        """Let a refused message through the gate again, as of its arrival, and apply it if it passes; the verdict.
+        """Check a refused message again, as of its arrival, and apply it if it is valid. Return the verdict.
 
-        Raises NotFound, BadRequest where not all of it was kept, NotifyError when it is refused again, and
+        Raises NotFound, BadRequest when only a part of it was kept, NotifyError when it is refused again,
         StoreUnavailable.
         """
         kept = await self._complete(message_id)
@@ -151,12 +151,12 @@ class NotificationReceiver:
         return verdict
 
     async def verify(self, message_id: str) -> Notification:
-        """What a refused message says if it passes the gate now, applied to nothing. Raises as ``replay``."""
+        """Check a refused message again and return it, without applying it. Raises as ``replay``."""
         kept = await self._complete(message_id)
         return self._verify(Arrival(kept.headers, kept.raw, kept.arrived_at)).value
 
     async def explain(self, message_id: str) -> Sequence[Slip]:
-        """What made the signature of a refused message wrong. Raises NotFound, and BadRequest as ``replay``."""
+        """Return why the signature of a refused message is wrong. Raises NotFound, and BadRequest as ``replay``."""
         kept = await self._complete(message_id)
         return await self.refusals.explain(kept)
 
@@ -171,7 +171,7 @@ class NotificationReceiver:
         return kept
 
     async def _receive_in_time(self, arrival: Arrival, exchange: Exchange | None = None) -> str:
-        """The verdict on a message. Raises NotifyError, and StoreUnavailable when the time for it is over."""
+        """Receive a message and return the verdict. Raises NotifyError, and StoreUnavailable, also after BUDGET_S."""
         try:
             async with asyncio.timeout(BUDGET_S):
                 return await self._receive(arrival, exchange)
@@ -179,7 +179,7 @@ class NotificationReceiver:
             raise StoreUnavailable from None
 
     async def _report(self, arrival: Arrival, exchange: Exchange, error: NotifyError) -> None:
-        """Tell why a message was refused. One that was not verified has left no trace yet, so a copy is kept."""
+        """Report why a message was refused. Of an unverified message nothing was stored, so a copy is kept."""
         api, body = arrival.api, arrival.body
         unverified = isinstance(error, SignatureInvalid | Malformed)
         gateway = self._gateways.get(api) if api and unverified else None
@@ -193,7 +193,7 @@ class NotificationReceiver:
             await self.refusals.keep(message, ours=ours)
 
     async def _is_ours(self, out_trade_no: str) -> bool:
-        """Whether a refused message names an order that is here, as far as that may be looked up."""
+        """Whether a refused message names a stored order; False also when the number of look-ups is exceeded."""
         if not self.refusals.may_look_up(out_trade_no):
             return False
         try:
@@ -214,7 +214,7 @@ class NotificationReceiver:
         if transaction and transaction.success_time and stored.seen == 1:
             self._telemetry.observe(Metric.NOTIFICATION_LAG, max(0.0, (now - transaction.success_time).total_seconds()))
         verdict = await self._apply(message, refusal, stored)
-        if verdict != Verdict.APPLIED or stored.seen > 1:  # a first success is in its order's timeline: one write less
+        if verdict != Verdict.APPLIED or stored.seen > 1:  # a first success is in its order's timeline: saves a write
             await self._conclude(message.value.id, verdict)
         self._publish(message.value, verdict, stored.seen)
         self.last_accepted_at = now
@@ -222,7 +222,7 @@ class NotificationReceiver:
         return verdict
 
     def _verify(self, arrival: Arrival) -> Verified[Notification]:
-        """Raises SignatureInvalid, Malformed."""
+        """Verify and parse a message. Raises SignatureInvalid, Malformed."""
         gateway = self._gateways.get(arrival.api) if arrival.api else None
         if gateway is None:
             raise SignatureInvalid("api_off" if arrival.api else "headers_mixed")
@@ -233,17 +233,17 @@ class NotificationReceiver:
         self._telemetry.publish(NewsKind.NOTIFICATION, message.out_trade_no, data)
 
     async def _record(self, message: Verified[Notification], arrival: Arrival, now: datetime) -> StoredNotification:
-        """Store the message durably, or count its repetition; what is stored now."""
+        """Store the message durably, or count its repetition. Return the stored message."""
         first = _build_stored(message, arrival, now, now + self._keep)
         if await self._messages.insert(first):
             return first
         change = await self._messages.update(first.id, lambda stored: count_again(stored, now))
-        if change is None:  # its time of keeping ended in between; WeChat comes again
+        if change is None:  # it expired meanwhile; WeChat repeats it
             raise StoreUnavailable
         return change.after
 
     async def _reserve(self, transaction: Transaction | None) -> Mismatch | None:
-        """Reserve a payment's transaction for its order; why not, where another order has it."""
+        """Reserve a payment's transaction for its order. Return the Mismatch when it belongs to another order."""
         if transaction is None or not transaction.state.paid:
             return None
         try:
@@ -255,9 +255,9 @@ class NotificationReceiver:
     async def _apply(
         self, message: Verified[Notification], refusal: Mismatch | None, stored: StoredNotification
     ) -> str:
-        """The verdict. Raises Mismatch, recorded and reported to the operator once.
+        """Apply the message and return the verdict. Raises Mismatch, after recording it and telling the operator once.
 
-        The report comes before the record: whoever dies in between leaves a message that comes again.
+        The operator is told before the verdict is stored: if the process ends between the two, the message is repeated.
         """
         try:
             if refusal is not None:
@@ -270,7 +270,7 @@ class NotificationReceiver:
             raise
 
     async def _act(self, message: Verified[Notification]) -> str:
-        """Act on the message: one way for each kind. Raises Mismatch."""
+        """Apply the message according to its kind. Raises Mismatch."""
         notification = message.value
         if notification.transaction:
             return await self._apply_payment(message.with_value(notification.transaction))
@@ -301,13 +301,13 @@ class NotificationReceiver:
         return Verdict.APPLIED
 
     def _is_old(self, transaction: Transaction) -> bool:
-        """Whether the payment may have been refunded since it was made, without our knowing."""
+        """Whether the payment is so old that it may have been refunded unknown to this system."""
         return transaction.success_time is not None and self._clock.now() - transaction.success_time > FRESH
 
     async def _confirm(self, transaction: Transaction) -> None:
-        """Query WeChat for a payment that was made a while ago, before goods are released for it.
+        """Query WeChat about an old payment before goods are released for it.
 
-        Raises Mismatch, and Unconfirmed where WeChat does not report the payment now; the message comes again.
+        Raises Mismatch, and Unconfirmed when WeChat does not report the payment now; the message is then repeated.
         """
         try:
             order = await self._receivers.orders.query(transaction.out_trade_no)
@@ -319,10 +319,10 @@ class NotificationReceiver:
             raise Unconfirmed("unconfirmed")
 
     async def _query_refund(self, notice: UnsignedRefundNotice) -> None:
-        """v2 does not sign news of a refund, so WeChat is queried; its signed answer is what counts.
+        """Query WeChat about a refund, because v2 does not sign refund notifications; only the signed answer counts.
 
-        Whoever has seen a notice can send it for ever. Of a refund that succeeded there is no news; one that was
-        refused or closed is queried, because it is an alarm if WeChat made the refund although it is ended here.
+        Anybody who has seen a notification can repeat it. A refund that succeeded is not queried again. A refused or
+        closed one is queried, because it is an alarm if WeChat made the refund nevertheless.
         """
         try:
             refund = await self._receivers.refunds.get(notice.out_refund_no)
@@ -332,23 +332,23 @@ class NotificationReceiver:
             raise Mismatch(MismatchReason.UNKNOWN_REFUND) from None
 
     async def _conclude(self, notification_id: str, verdict: str) -> None:
-        """Write the verdict: once, however often WeChat repeats the message."""
+        """Store the verdict; a repeated message keeps its first one, unless it is applied later."""
         now = self._clock.now()
         await self._messages.update(notification_id, lambda stored: conclude(stored, verdict, now))
 
 
 async def _ignore(message: Notification) -> None:
-    """Where nobody wants notifications of other kinds."""
+    """Ignore notifications of other kinds, when nothing subscribes to them."""
 
 
 def api_of(headers: Mapping[str, str]) -> Api | None:
-    """Which API's message this is by its headers; None for a mixture."""
+    """Return the API version of a message by its headers; None for a mixture."""
     present = sum(1 for name in HEADERS if name in headers)
     return {0: Api.V2, len(HEADERS): Api.V3}.get(present)
 
 
 def _begin_exchange(arrival: Arrival) -> Exchange:
-    """What is recorded of a message, so far; without a verdict it is not recorded."""
+    """Begin the record of a call. It is recorded only if a verdict is set."""
     api = arrival.api or MIXED
     return Exchange(Direction.IN, api, "notify", "", "POST", "/notify", arrival.headers, arrival.body)
 
@@ -356,7 +356,7 @@ def _begin_exchange(arrival: Arrival) -> Exchange:
 def _build_stored(
     message: Verified[Notification], arrival: Arrival, now: datetime, expires_at: datetime
 ) -> StoredNotification:
-    """The message as it is stored the first time."""
+    """Build the stored form of a message that arrives for the first time."""
     notification = message.value
     about = notification.out_trade_no
     return StoredNotification(

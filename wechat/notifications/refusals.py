@@ -1,7 +1,7 @@
-"""What becomes of notifications that are refused: a log line, a stored copy, and an alarm when it goes on.
+"""Handle refused notifications: write a log line, store a copy, and raise an alarm when refusals continue.
 
-Anybody can post to /notify, so all three are limited for each reason: a flood of forgeries writes no more lines and
-documents than a few, and what was left out is counted.
+Anybody can post to /notify, so all three are limited for each reason: many forgeries write only a few lines and
+documents, and the others are counted.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from wechat.support.rate_limit import RateLimit
 from wechat.support.update import Updater
 
 EXPLAINED = frozenset({"sign_wrong", "sign_type", "sign_shape", "sign_missing", "aead_tag", "req_info"})
-"""Reasons behind which one of many slips can be; the others say all that is to be said."""
+"""Reasons that have many possible slips; the other reasons explain themselves."""
 LINES, LINES_PER_S = 5, 1.0
 COPIES, COPIES_PER_S = 10, 0.5
 LOOKUPS, LOOKUPS_PER_S = 50, 10.0
 ORDER_LOOKUPS_PER_S = 1 / 15
-"""For one order; WeChat repeats a notification after 15 seconds at the earliest."""
+"""Look-ups of one order; WeChat repeats a notification after 15 seconds at the earliest."""
 MOST_ORDERS = 1000
 KEEP_S = 1.0
 KEEP = timedelta(days=30)
@@ -61,14 +61,14 @@ KEPT_HEADERS = (
     "User-Agent",
     "Request-ID",
 )
-"""What is kept of a message's headers; proxies and clients can put anything into the others."""
+"""Headers of a message that are kept; proxies and clients can put anything into the others."""
 
 log = structlog.get_logger("wechat.notifications")
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedMessage:
-    """A message as it came, and why it was refused. ``out_trade_no`` is what it claims to be about."""
+    """A received message and the error that refused it. ``out_trade_no`` is the order that it names, unverified."""
 
     api: Api | None
     headers: Mapping[str, str]
@@ -78,12 +78,12 @@ class RefusedMessage:
 
     @property
     def serial(self) -> str:
-        """Of the key that it says it was signed with."""
+        """The serial of the key that the message claims to be signed with."""
         return self.headers.get("Wechatpay-Serial", "")[:MAX_SERIAL]
 
 
 class Refusals:
-    """Reports and keeps what was refused. ``machine`` is the clock that signatures are dated by."""
+    """Reports refused messages and stores copies. ``machine`` is the clock that signatures are dated by."""
 
     def __init__(self, store: RefusedStore, finder: SlipFinder, runtime: Runtime, machine: Clock) -> None:
         self._store = store
@@ -99,13 +99,15 @@ class Refusals:
         self._lookups_of_order = RateLimit(runtime.clock, OF_ORDER, ORDER_LOOKUPS_PER_S, MOST_ORDERS)
         self.streaks = Streaks(runtime.clock)
         self._slips: dict[str, str] = {}
-        """The codes of what made the latest signatures wrong, by reason, where that was found out."""
+        """The codes of the slips that made the latest signatures wrong, by reason, where they were found."""
 
     # -- reporting and keeping ----------------------------------------------------------------------------------------
 
     def report(self, message: RefusedMessage) -> None:
-        """Write a line that says why, and raise the alarm where it goes on. A message that is genuine and does not fit
-        has an alarm of its own, which names the order."""
+        """Write a log line with the reason, and raise the alarm if refusals continue.
+
+        A genuine message that does not fit has another alarm, which names the order.
+        """
         error, reason = message.error, group_of(message.error.reason)
         if self._lines.take(reason):
             log.warning(
@@ -123,11 +125,11 @@ class Refusals:
             self._telemetry.alarm(ALARM, subject=reason, error=self._slips.get(reason, ""))
 
     def may_look_up(self, out_trade_no: str) -> bool:
-        """Whether an order that a refused message names may be looked up now: anybody can name any number."""
+        """Whether a refused message's order may be looked up now; limited, because anybody can name any number."""
         return bool(out_trade_no) and self._lookups_of_order.take(out_trade_no) and self._lookups.take("")
 
     def wants_copy(self, error: NotifyError, *, ours: bool = False) -> bool:
-        """Whether a copy of another message may be kept now; one that may not is counted. ``ours``: as in ``keep``."""
+        """Whether another copy may be kept now; a message that is not kept is counted. ``ours`` as in ``keep``."""
         reason = group_of(error.reason)
         if self._copies.take(group_of_places(reason, ours=ours)):
             return True
@@ -135,9 +137,9 @@ class Refusals:
         return False
 
     async def keep(self, message: RefusedMessage, *, ours: bool = False) -> None:
-        """Store a copy. A store that does not answer in time must not delay the answer.
+        """Store a copy within KEEP_S, so that a slow store does not delay the response, and look for the slip.
 
-        ``ours``: it names an order that is here.
+        ``ours``: the message names a stored order.
         """
         copy = self._copy(message)
         try:
@@ -150,7 +152,7 @@ class Refusals:
         self._find_slips(copy)
 
     def _find_slips(self, copy: RefusedNotification) -> None:
-        """Start to find out which slip made its signature wrong; the answer goes to the log, the copy and the alarm."""
+        """Start a search for the slip that made the signature wrong; it is added to the log, copy and alarm."""
         if copy.reason not in EXPLAINED or not copy.complete:
             return
 
@@ -167,7 +169,7 @@ class Refusals:
         self._finder.start(copy.reason, copy.size, lambda keys: find_slips(copy, keys), note)
 
     async def _store_copy(self, copy: RefusedNotification, ours: bool) -> bool:
-        """Count the same message again, or give the copy a place; False when somebody else was faster."""
+        """Count a repeated message, or store the copy in a place; False when another writer was faster."""
         group = group_of_places(copy.reason, ours=ours)
         of_reason = await self._store.of_reason(copy.reason)
         held = [each for each in of_reason if each.value.place.rpartition("-")[0] == group]
@@ -212,7 +214,7 @@ class Refusals:
         )
 
     def _age_s(self, headers: Mapping[str, str]) -> int | None:
-        """Seconds since the time that the message carries; None without one."""
+        """Compute the seconds since the message's timestamp; None without one."""
         sent = headers.get("Wechatpay-Timestamp", "")
         if not (sent.isascii() and sent.isdigit()) or len(sent) > 12:
             return None
@@ -221,7 +223,7 @@ class Refusals:
     # -- for the operator ---------------------------------------------------------------------------------------------
 
     async def latest(self, limit: int, reason: str = "") -> list[RefusedNotification]:
-        """The latest that are kept, of one reason or of all. Raises BadRequest for a reason that does not exist."""
+        """Return the latest stored messages, of one reason or of all. Raises BadRequest for an unknown reason."""
         if not reason:
             return list(await self._store.latest(limit))
         if reason not in REASONS:
@@ -230,13 +232,16 @@ class Refusals:
         return [stored.value for stored in await self._store.of_reason(reason)][:limit]
 
     async def about(self, out_trade_no: str, since: datetime) -> list[RefusedNotification]:
-        """Those that claim to be about an order since ``since``, and those that could not be read since then."""
+        """Return the messages since ``since`` that name an order, and those too unreadable to name one.
+
+        Signature probes and messages that were accepted later are left out.
+        """
         named = await self._store.about(out_trade_no, since, PLACES)
         unread = await self._store.about("", since, PLACES)
         return [message for message in (*named, *unread) if message.accepted_at is None and message.reason != PROBE]
 
     async def get(self, message_id: str) -> RefusedNotification:
-        """Raises NotFound, also where its place has been taken by another message since."""
+        """Return a stored message. Raises NotFound, also when another message has taken its place."""
         stored = await self._store.get(place_of(message_id))
         if stored is None or stored.value.id != message_id:
             raise NotFound(
@@ -249,7 +254,7 @@ class Refusals:
         return stored.value
 
     async def explain(self, message: RefusedNotification) -> Sequence[Slip]:
-        """What made the signature of a complete ``message`` wrong; the operator waits for it."""
+        """Return why the signature of a complete ``message`` is wrong; for an operator who waits."""
         return await self._finder.find(lambda keys: find_slips(message, keys))
 
     async def record_acceptance(self, message: RefusedNotification) -> None:
@@ -259,5 +264,5 @@ class Refusals:
 
 
 def find_slips(message: RefusedNotification, keys: Keys) -> Sequence[Slip]:
-    """What made the signature of a complete message wrong; takes up to two seconds."""
+    """Find out why the signature of a complete message is wrong; takes up to two seconds."""
     return explain_notification(message.headers, message.raw, keys, message.arrived_at.timestamp())

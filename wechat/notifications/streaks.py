@@ -1,4 +1,4 @@
-"""Detect that notifications go on being refused for one reason, which raises an alarm."""
+"""Detect that notifications are refused repeatedly for one reason, which raises an alarm."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from wechat.domain.ports import Clock
 
 GOES_ON = 3
-"""Refusals for one reason that are a streak, if the first of them is ``GOES_ON_S`` ago."""
+"""The number of refusals for one reason that make an ongoing streak, if the first is at least ``GOES_ON_S`` ago."""
 GOES_ON_S = 30.0  # WeChat repeats a notification after 15, 15 and 30 seconds
 FORGET_S = 15 * 60.0
-"""After so long without a refusal, a streak is over."""
+"""Seconds without a refusal after which a streak is over."""
 ALARM_EVERY_S = 3600.0
 
 
 @dataclass(slots=True)
 class _Streak:
-    """Refusals for one reason that follow one another. Times are monotonic seconds."""
+    """Consecutive refusals for one reason. Times are monotonic seconds."""
 
     first_s: float
     last_s: float
@@ -36,7 +36,7 @@ class Streaks:
         self._streaks: dict[str, _Streak] = {}
 
     def count(self, reason: str) -> bool:
-        """Count a refusal; whether an alarm is due: the streak goes on, and the last alarm is an hour ago."""
+        """Count a refusal. Return whether an alarm is due: an ongoing streak whose last alarm was an hour ago."""
         now_s = self._clock.monotonic()
         streak = self._streaks.get(reason)
         if streak is None or now_s - streak.last_s > FORGET_S:
@@ -48,6 +48,6 @@ class Streaks:
         return True
 
     def ongoing(self) -> list[str]:
-        """Reasons for which refusals go on."""
+        """Return the reasons that have an ongoing streak."""
         now_s = self._clock.monotonic()
         return [reason for reason, streak in self._streaks.items() if streak.goes_on(now_s)]

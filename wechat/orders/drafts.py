@@ -1,4 +1,4 @@
-"""New orders before they are stored."""
+"""Build new orders, before they are stored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NUMBER_BYTES = 6
 
 @dataclass(frozen=True, slots=True)
 class OrderDefaults:
-    """What every order of this service has in common. ``lifetime`` is how long it can be paid.
+    """The values that all orders of this service share. ``lifetime`` is the time to pay.
 
     ``appid`` is the Official Account's, ``app_appid`` that of the merchant's own app, empty without one.
     """
@@ -36,7 +36,7 @@ class OrderDefaults:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One line of the catalogue; ``price`` in fen."""
+    """A product of the shop; ``price`` in fen."""
 
     sku: str
     name: str
@@ -44,7 +44,7 @@ class Item:
 
 
 class Drafts:
-    """Makes orders of requests, under numbers of their own."""
+    """Builds orders from requests, each under a new number."""
 
     def __init__(self, defaults: OrderDefaults, runtime: Runtime) -> None:
         self._defaults = defaults
@@ -52,13 +52,13 @@ class Drafts:
         self._random = runtime.random
 
     def draft_checkout(self, item: Item, quantity: int, openid: str, client_ip: str) -> Order:
-        """An order of a payer: ``quantity`` of ``item``."""
+        """Build a payer's order of ``quantity`` of ``item``. Raises BadRequest when the total is too large."""
         description = item.name if quantity == 1 else f"{item.name} × {quantity}"
         draft = self._draft(TradeType.JSAPI, description, item.price * quantity, client_ip, ("payer", ""))
         return replace(draft, openid=openid, sku=item.sku, quantity=quantity)
 
     def draft_order(self, request: CreateOrderRequest, client_ip: str, merchant: str) -> Order:
-        """An order of a merchant's system, with what it names itself."""
+        """Build a merchant's order; ``request`` may set number, API version and lifetime. Raises BadRequest."""
         draft = self._draft(request.trade_type, request.description, request.total, client_ip, ("merchant", merchant))
         life = timedelta(seconds=request.expires_in_s) if request.expires_in_s else self._defaults.lifetime
         return replace(
@@ -72,7 +72,7 @@ class Drafts:
         )
 
     def _appid(self, trade_type: TradeType) -> str:
-        """Raises BadRequest."""
+        """Return the AppID for ``trade_type``. Raises BadRequest for APP without a configured AppID."""
         if trade_type is not TradeType.APP:
             return self._defaults.appid
         if not self._defaults.app_appid:
@@ -85,7 +85,7 @@ class Drafts:
         return self._defaults.app_appid
 
     def _draft(self, trade_type: TradeType, description: str, total: int, client_ip: str, by: tuple[str, str]) -> Order:
-        """``by`` is who placed it, for the timeline: a source and a name."""
+        """Build an order with the defaults. ``by`` is its author for the timeline: a source and a name."""
         now = self._clock.now().replace(microsecond=0)
         expires_at = now + self._defaults.lifetime
         return Order(

@@ -16,7 +16,7 @@ IDEMPOTENCY_LIFE = timedelta(days=2)
 
 
 class Intake:
-    """Stores new orders under their numbers, and finds those that are there."""
+    """Stores new orders under their numbers, and finds stored ones."""
 
     def __init__(self, updates: OrderUpdates, claims: Claims, runtime: Runtime) -> None:
         self._updates = updates
@@ -24,7 +24,7 @@ class Intake:
         self._clock = runtime.clock
 
     async def one_open_order(self, key: str, digest: str, draft: Order) -> Order:
-        """The payer's open order for this basket, or ``draft`` in place of one that can no longer be paid."""
+        """Return the payer's open order for this basket; store ``draft`` when there is none that can still be paid."""
         held = await self._claim(key, digest, draft)
         order = await self.insert(replace(draft, out_trade_no=held.number))
         if order.is_payable(self._clock.now()):
@@ -34,14 +34,14 @@ class Intake:
         return await self.one_open_order(key, digest, draft)
 
     async def claim(self, key: str, digest: str, draft: Order) -> Order:
-        """``draft`` under the number that the key stands for. Raises IdempotencyMismatch."""
+        """Return ``draft`` with the number that the key already has, or with its own. Raises IdempotencyMismatch."""
         held = await self._claim(key, digest, draft)
         return replace(draft, out_trade_no=held.number)
 
     async def insert(self, draft: Order) -> Order:
-        """``draft`` stored, or the order that already has its number, if it is the same sale.
+        """Store ``draft`` and return it, or return the stored order with its number, if both are the same request.
 
-        One that WeChat refused gives its number to ``draft``. Raises Conflict for any other.
+        An order that WeChat refused is replaced by ``draft``. Raises Conflict when any other order has the number.
         """
         if await self._updates.insert(draft):
             return draft
@@ -58,5 +58,5 @@ class Intake:
 
 
 def _claimed_until(order: Order) -> datetime:
-    """How long a key stands for ``order``: for as long as it can be paid, and two days more."""
+    """Compute when a key for ``order`` expires: ``IDEMPOTENCY_LIFE`` after the payment deadline."""
     return order.expires_at + IDEMPOTENCY_LIFE

@@ -10,12 +10,12 @@ from wechat.domain.ports import Telemetry
 
 
 def publish_new_order(order: Order, telemetry: Telemetry) -> None:
-    """Tell of a new order."""
+    """Publish the timeline of a new order."""
     _publish_lines(order, order.timeline, telemetry)
 
 
 def publish_change(before: Order, after: Order, telemetry: Telemetry) -> None:
-    """Tell of each new line of the order's timeline, and of each refund that reached a state."""
+    """Publish each new line of the order's timeline, and each change of a refund's state."""
     if not telemetry.watched:
         return
     _publish_lines(after, [line for line in after.timeline if line not in before.timeline], telemetry)

@@ -1,7 +1,7 @@
-"""Recording payments that WeChat reports, by answer or by notification.
+"""Record payments that WeChat reports, by answer or by notification.
 
-Takes only what a gateway has verified. A transaction pays one order: its number is reserved for the order first, then
-the order records the payment, its timeline and the outgoing event in one write.
+Only reports that a gateway has verified are accepted. A transaction pays one order: its number is reserved for the
+order first, then the order records the payment, its timeline and the outgoing event in one write.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from wechat.orders.updates import OrderUpdates
 
 
 class PaymentRecorder:
-    """Applies what WeChat says of an order's payment. ``mchid`` is the merchant number that takes new orders."""
+    """Applies WeChat's reports of payments. ``mchid`` is the merchant number of new orders."""
 
     def __init__(self, updates: OrderUpdates, numbers: NumberStore, mchid: str, runtime: Runtime) -> None:
         self._mchid = mchid
@@ -25,14 +25,17 @@ class PaymentRecorder:
         self._clock = runtime.clock
 
     async def reserve(self, transaction: Transaction) -> None:
-        """Reserve the transaction for its order. Raises Mismatch when another order was paid by it."""
+        """Reserve the transaction for its order. Raises Mismatch when it has paid another order."""
         key = order_key(transaction.mchid, transaction.out_trade_no)
         use = await self._numbers.reserve(NumberUse(payment_number(transaction.mchid, transaction.transaction_id), key))
         if use.order_key != key:
             raise Mismatch(MismatchReason.TRANSACTION_USED)
 
     async def releases_goods(self, transaction: Transaction) -> bool:
-        """Whether ``transaction`` would pay an order that is still unpaid. Raises Mismatch when it is about another."""
+        """Whether ``transaction`` would pay an order that is still unpaid.
+
+        Raises Mismatch when there is no such order, and when the transaction does not match it.
+        """
         order = await self._get(transaction)
         must_match(order, transaction)
         return order.trade_state is TradeState.NOTPAY
@@ -47,10 +50,10 @@ class PaymentRecorder:
         return Mismatch(MismatchReason.UNKNOWN_ORDER if transaction.mchid == self._mchid else MismatchReason.MCHID)
 
     async def apply(self, fact: Verified[Transaction], *, source: str, reserved: bool = False) -> Order:
-        """Return the order after ``fact``, which may come any number of times and in any order.
+        """Return the order after ``fact``. Facts may be repeated and come in any order.
 
         ``reserved``: the caller has reserved the transaction. Raises Mismatch when the fact is genuine but not about
-        this order, or is a second payment of it; that is kept, and leaves the order's state as it was.
+        this order, or when it is a second payment; that is stored, and leaves the order's state as it was.
         """
         transaction, now = fact.value, self._clock.now()
         key = order_key(transaction.mchid, transaction.out_trade_no)

@@ -1,9 +1,9 @@
-"""Finding orders: by whatever number, amount or word a person typed, and by filters.
+"""Search orders by a number, an amount or a word that a person typed, and by filters.
 
-A text is looked up as the first of its meanings by which any order is found. Every search is one key, or one state, and
-a range of dates on one index, so it costs what it shows. What no key holds (an amount below the large ones, filters on
-top of a text) is applied to outlines of what these give: a search looks at ``MOST_LOOKED_AT`` of them at most, and then
-says how far it came.
+The meanings of a text are tried in order until one finds an order. Every search uses one key, or one state, and a range
+of dates on one index, so its cost is that of the orders it shows. Conditions without a key (an amount below the large
+ones, filters beside a text) are applied to the outlines of the orders found: a search reads at most ``MOST_LOOKED_AT``
+outlines, and then reports the date it reached.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ from wechat.domain.ports import OrderStore, Page
 from wechat.domain.search import Meaning, OrderFilter, OrderOutline, meanings
 
 MOST_LOOKED_AT = 500
-"""Outlines; reading so many takes about ten times as long as a page of orders."""
+"""Outlines that one search reads, which takes about ten times as long as a page of orders."""
 EXPORTED = 500
-"""Orders that are read at once when all are wanted."""
+"""Orders that are read at once for an export."""
 _CURSOR = re.compile(r"(\d)\.([0-9A-Za-z_\-]*)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Orders, newest first, where the search goes on (empty at its end), and the date that it reached if it stopped
-    before it had found as many as were wanted."""
+    """Orders, newest first, and the cursor of the next page (empty at the end).
+
+    ``reached`` is the date that the search reached when it stopped before it had found as many orders as requested.
+    """
 
     orders: tuple[Order, ...]
     next_cursor: str
@@ -36,13 +38,13 @@ class Found:
 
 
 class OrderSearch:
-    """Read-only."""
+    """Searches orders; read-only."""
 
     def __init__(self, store: OrderStore) -> None:
         self._store = store
 
     async def find(self, text: str, wanted: OrderFilter, *, limit: int, cursor: str) -> Found:
-        """``limit`` orders, fewer at the end and where it has to stop. Raises BadRequest for a broken cursor."""
+        """Return up to ``limit`` orders, fewer at the end and where the search stops. Raises BadRequest (cursor)."""
         if not text.strip():
             return await self._collect(None, wanted, limit, cursor)
         choices = meanings(text)
@@ -56,7 +58,7 @@ class OrderSearch:
         return Found((), "")
 
     async def all(self, text: str, wanted: OrderFilter) -> AsyncIterator[tuple[Order, ...]]:
-        """Every order that is found, some at a time."""
+        """Yield all matching orders, in batches."""
         cursor = ""
         while True:
             found = await self.find(text, wanted, limit=EXPORTED, cursor=cursor)
@@ -72,7 +74,7 @@ class OrderSearch:
         return await self._select(meaning, wanted, limit, cursor)
 
     async def _select(self, meaning: Meaning | None, wanted: OrderFilter, limit: int, cursor: str) -> Found:
-        """Look at outlines until ``limit`` of them fit, then read these orders."""
+        """Read outlines until ``limit`` of them match, then read these orders."""
         key = meaning.key if meaning else wanted.key
         size = limit if meaning and replace(wanted, since=None, until=None) == OrderFilter() else MOST_LOOKED_AT
         found: list[OrderOutline] = []

@@ -1,8 +1,8 @@
-"""The life of an order: placed, made payable, queried, closed.
+"""The use cases of orders: place, prepare for payment, query, close.
 
-The order is stored before WeChat is asked, under a number that stays. Whatever WeChat says of it, by answer or by
-notification, goes through ``PaymentRecorder``. Prices come from the catalogue or from a merchant's own system, never
-from a browser.
+An order is stored under its final number before a request goes to WeChat. ``PaymentRecorder`` applies all payments that
+WeChat reports, by answer or by notification. Prices come from the catalogue or a merchant's own system, never from a
+browser.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ CHECKS_S = (30, 60, 120, 300, 600, 1200, 1800, 3600)
 """Seconds from one check of an unpaid order to the next; WeChat wants the first query within a minute."""
 V2_CLOSE_AGE = timedelta(minutes=5, seconds=10)  # five minutes at WeChat, which the order reached somewhat later
 UNKNOWN_CHECK = timedelta(minutes=10)
-"""After an order was closed that WeChat did not know. A request to place it that was under way has long arrived then,
-and v2 takes the close of an order that is five minutes old."""
+"""The time until a closed order that WeChat did not know is checked again. A late request to place it has arrived by
+then, and v2 accepts a close only five minutes after that."""
 PLACE_S = 9.5
-"""For placing an order at WeChat; the payer's page waits for 15 s."""
+"""The most seconds for placing an order at WeChat; the payer's page waits for 15 s."""
 NOT_IN_TIME = Bilingual(
     "微信没有按时回应，订单已保留，请稍后重试",
     "WeChat did not answer in time; the order is kept, please try again shortly",
@@ -53,7 +53,7 @@ NOT_IN_TIME = Bilingual(
 
 @dataclass(frozen=True, slots=True)
 class OrderWithPayParams:
-    """A stored order and, where a page (JSAPI) or an app (APP) pays and it still can, what they hand to WeChat."""
+    """A stored order, and the pay parameters of a page (JSAPI) or an app (APP), None when neither can pay it."""
 
     order: Order
     pay: PayParams | AppPayParams | None
@@ -87,9 +87,9 @@ class Orders:
     # -- placing --------------------------------------------------------------------------------------------------
 
     async def place_checkout(self, basket: CheckoutRequest, *, openid: str, client_ip: str) -> OrderWithPayParams:
-        """Place a payer's order. The same basket again, while its order can be paid, is the same order.
+        """Place a payer's order. The same basket again returns the same order, as long as that can be paid.
 
-        Raises BadRequest for an unknown sku, and what ``prepare`` raises.
+        Raises BadRequest for an unknown sku or too many, and what ``prepare`` raises.
         """
         item = self._catalogue.get(basket.sku)
         if item is None:
@@ -120,7 +120,7 @@ class Orders:
         return await self._offer(order, fresh=order is draft)
 
     async def pay(self, out_trade_no: str, *, openid: str | None = None) -> OrderWithPayParams:
-        """Return fresh pay parameters for an unpaid order, over the same prepay_id while it lives.
+        """Return new pay parameters for an unpaid order, with the same prepay_id as long as it is usable.
 
         Raises NotFound, Conflict (paid, closed), Gone (expired), and what ``prepare`` raises.
         """
@@ -128,21 +128,21 @@ class Orders:
         must_be_payable(order, self._clock.now())
         return await self._offer(order)
 
-    # -- looking --------------------------------------------------------------------------------------------------
+    # -- reading --------------------------------------------------------------------------------------------------
 
     async def get(self, out_trade_no: str, *, openid: str | None = None) -> Order:
-        """The stored order; with ``openid``, only that payer's. Raises NotFound, for another's order too."""
+        """Return the stored order; with ``openid``, only that payer's. Raises NotFound, for another's order, too."""
         order = await self._updates.get(self._key(out_trade_no))
         if openid is not None and not (order.openid and order.openid == openid):
             raise no_such_order()
         return order
 
     def is_payable(self, order: Order) -> bool:
-        """Whether a payer may still pay it."""
+        """Whether a payer may still pay the order."""
         return order.is_payable(self._clock.now())
 
     async def fetch_transaction(self, order: Order, *, transaction_id: str = "") -> Verified[Transaction] | None:
-        """What WeChat says of ``order``, or of one payment of it, applied to nothing; None when it has no such thing.
+        """Query WeChat about ``order``, or one payment of it, and apply nothing. None when WeChat has no such thing.
 
         Raises NotSent, OutcomeUnknown, GatewayRefused, Conflict (the settings have lost its API).
         """
@@ -154,7 +154,7 @@ class Orders:
             return None
 
     async def record(self, fact: Verified[Transaction]) -> Order:
-        """The order with a payment that was fetched, kept beside the order's own if it has one. Raises Mismatch."""
+        """Apply a fetched payment, a second one beside the order's own. Return the order. Raises Mismatch."""
         try:
             await self._recorder.apply(fact, source="query")
         except Mismatch as error:
@@ -163,7 +163,7 @@ class Orders:
         return await self._updates.get(order_key(fact.value.mchid, fact.value.out_trade_no))
 
     async def write_note(self, out_trade_no: str, text: str, *, by: str) -> Order:
-        """Add a note of a person at the shop. Raises BadRequest, NotFound, Conflict (the order takes no more notes)."""
+        """Add a staff note. Raises BadRequest, NotFound, Conflict (the order has the most notes it may have)."""
         note = Note(self._clock.now(), by, clean_note(text))
         change = await self._updates.update(
             self._key(out_trade_no), lambda current: transitions.write_note(current, note)
@@ -173,20 +173,20 @@ class Orders:
     # -- querying and closing -------------------------------------------------------------------------------------
 
     async def query(self, out_trade_no: str, *, openid: str | None = None) -> Order:
-        """Query WeChat and apply what it says. Raises NotFound, NotSent, OutcomeUnknown, GatewayRefused, Mismatch."""
+        """Query WeChat and apply the result. Raises NotFound, NotSent, OutcomeUnknown, GatewayRefused, Mismatch."""
         return await self._query(await self.get(out_trade_no, openid=openid))
 
     async def close(self, out_trade_no: str, *, source: str, by: str = "", openid: str | None = None) -> Order:
-        """Close an unpaid order. A young v2 order is closed as soon as WeChat takes it; until then it stays NOTPAY.
+        """Close an unpaid order. A v2 order too young for WeChat stays NOTPAY and is closed as soon as possible.
 
         Raises NotFound, Conflict for a paid order, NotSent, OutcomeUnknown, GatewayRefused.
         """
         return await self._close(await self.get(out_trade_no, openid=openid), source, by)
 
     async def check(self, order: Order, lease: str) -> Order:
-        """Check an unpaid order for a worker: query it, close it at its end; if it stays open, check it again later.
+        """Check an unpaid order for a worker: query it, close it after its deadline, or else schedule the next check.
 
-        Raises what ``query`` and ``close`` raise; it is checked again then, too.
+        Raises what ``query`` and ``close`` raise, after scheduling the next check.
         """
         try:
             asked = await self._query(order)
@@ -200,9 +200,9 @@ class Orders:
         return asked
 
     async def check_after_close(self, order: Order, lease: str) -> None:
-        """Check a closed order for a worker: if a delayed request created it at WeChat after that, close it there.
+        """Check a closed order for a worker: if a late request placed it at WeChat after its close, close it there.
 
-        Raises what ``query`` and ``close`` raise; it is checked again then.
+        Raises what ``query`` and ``close`` raise, after scheduling the next check.
         """
         try:
             fact = await self.fetch_transaction(order)
@@ -226,7 +226,7 @@ class Orders:
         return await self._apply(order, fact)
 
     async def _apply(self, order: Order, fact: Verified[Transaction]) -> Order:
-        """Apply what a query found. Raises Mismatch, which the operator has been told of."""
+        """Apply the result of a query. Raises Mismatch after telling the operator."""
         try:
             return await self._recorder.apply(fact, source="query")
         except Mismatch as error:
@@ -262,7 +262,7 @@ class Orders:
         return change.after
 
     async def _close_at_wechat(self, order: Order) -> bool:
-        """Whether WeChat knew the order. Raises Conflict when it turns out to be paid."""
+        """Close the order at WeChat. Return whether WeChat knew the order. Raises Conflict when it is paid."""
         try:
             await self._gateway(order).close(order)
         except GatewayRefused as error:
@@ -275,13 +275,13 @@ class Orders:
         return True
 
     async def _check_later(self, order: Order, lease: str) -> None:
-        """After a pause that is longer each time, but when its time is over if that is sooner."""
+        """Schedule the next check: after a pause that grows each time, or at the payment deadline if that is sooner."""
         now, end = self._clock.now(), order.closes_at
         later = now + timedelta(seconds=CHECKS_S[min(order.checks + 1, len(CHECKS_S) - 1)])
         at = min(later, end) if now < end else later
         await self._updates.update(order.key, lambda current: transitions.schedule_check(current, at, lease))
 
-    # -- making it payable ----------------------------------------------------------------------------------------
+    # -- preparing for payment ------------------------------------------------------------------------------------
 
     async def _offer(self, order: Order, *, fresh: bool = False) -> OrderWithPayParams:
         if not self.is_payable(order):
@@ -290,10 +290,10 @@ class Orders:
         return OrderWithPayParams(ready, sign_for_payer(self._gateway(ready), ready))
 
     async def prepare(self, order: Order, *, fresh: bool = False) -> Order:
-        """Return ``order`` with a prepay that WeChat still takes.
+        """Return ``order`` with a usable prepay, from WeChat if needed.
 
-        ``fresh``: it was stored just now, so nobody else can have asked. Raises Conflict, Gone, NotSent,
-        OutcomeUnknown, GatewayRefused.
+        ``fresh``: the order was stored just now, so no other request can have placed it. Raises Conflict, Gone,
+        NotSent, OutcomeUnknown, GatewayRefused.
         """
         if self._has_prepay(order):
             return order
@@ -303,7 +303,7 @@ class Orders:
         return order.prepay is not None and order.prepay.is_usable(self._clock.now())
 
     async def _prepay_in_time(self, order: Order, fresh: bool) -> Order:
-        """As ``_prepay``, spare host, query and second try included, within ``PLACE_S``."""
+        """Call ``_prepay`` and limit all its requests together to ``PLACE_S``. Raises OutcomeUnknown at that limit."""
         try:
             async with asyncio.timeout(PLACE_S):
                 return await self._prepay(order, fresh)
@@ -312,7 +312,7 @@ class Orders:
             raise OutcomeUnknown("prepay", text=NOT_IN_TIME, wire_message=f"no answer within {PLACE_S} s") from None
 
     async def _prepay(self, order: Order, fresh: bool) -> Order:
-        """Ask for a prepay; where the answer leaves it open, query what WeChat knows before asking once more."""
+        """Request a prepay. When the outcome is unknown, query WeChat and, if unpaid, request it once more."""
         current = order if fresh else await self._updates.get(order.key)
         if self._has_prepay(current):
             return current
@@ -324,22 +324,23 @@ class Orders:
             return await self._place_at_wechat(order)
 
     async def _place_at_wechat(self, order: Order) -> Order:
-        """Ask for a prepay once. A refusal is noted in the order; Conflict where WeChat says that it is paid."""
+        """Request a prepay once and record a refusal. Raises Conflict when WeChat says that the order is paid."""
         try:
             return await self._unified_order(order)
         except GatewayRefused as error:
-            await self._refuse(order, error)
+            await self._record_refusal(order, error)
             if error.public_code in (ORDER_PAID, ORDER_CLOSED):
                 await self._must_still_be_unpaid(order)
             raise
 
     async def _doubt(self, order: Order, **detail: str) -> None:
-        """Note that WeChat may have the order or not."""
+        """Record that WeChat may or may not have the order."""
         entry = self._entry("prepay_unknown", str(order.api), **detail)
         await self._updates.update(order.key, lambda current: transitions.doubt_placing(current, entry))
 
-    async def _refuse(self, order: Order, error: GatewayRefused) -> None:
-        """Note why WeChat does not take the order. Where it has one by that number, it is not free for another."""
+    async def _record_refusal(self, order: Order, error: GatewayRefused) -> None:
+        """Record that WeChat refused to take the order. If WeChat already has an order with this number, ``refusal``
+        stays empty, so the number cannot be reused."""
         code = error.public_code
         detail = {"code": code} | ({"slip": error.cause.code} if error.cause else {})
         entry = self._entry("prepay_refused", str(order.api), **detail)
@@ -360,11 +361,11 @@ class Orders:
         return change.after
 
     async def _must_still_be_unpaid(self, order: Order) -> None:
-        """Query ``order``; returns only if it is still to be paid."""
+        """Query ``order``. Raises Conflict or Gone unless it can still be paid."""
         must_be_payable(await self._query(order), self._clock.now())
 
     def _gateway(self, order: Order) -> Gateway:
-        """The gateway for the order's API version; it may no longer be configured."""
+        """Return the gateway of the order's API version. Raises Conflict when it is no longer configured."""
         if order.api not in self._gateways:
             text = Bilingual(
                 f"这笔订单的接口版本是 {order.api}，但配置中没有 pay.{order.api}；请恢复该配置",

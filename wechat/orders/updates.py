@@ -1,4 +1,4 @@
-"""Changing orders. Each change is reported once, by whoever made it: to metrics, log, alarms and the workers."""
+"""Change orders. The process that made a change reports it, once: to metrics, log, alarms and the workers."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from wechat.support.update import Change, Transition, Updater
 
 REFUND_REFUSED = "refund_refused"
 Observer = Callable[[Order | None, Order], None]
-"""Is told of each change that this process made: the order before, None for a new one, and the order afterwards."""
+"""Called for each change that this process made, with the order before (None for a new one) and afterwards."""
 ALARMING = frozenset({EventType.ORDER_PAID_LATE, EventType.REFUND_ABNORMAL, EventType.REFUND_FAILED})
-"""Events that need a person. They are staged though nobody receives them: see ``alarm_of``."""
+"""Events that need a person. They are staged even without a receiver: see ``alarm_of``."""
 
 log = structlog.get_logger("wechat.orders")
 
@@ -31,10 +31,9 @@ log = structlog.get_logger("wechat.orders")
 class OrderUpdates:
     """Orders by key.
 
-    The composition root sets what follows from a change: ``wanted`` are the events that somebody receives, the others
-    are not staged; ``on_reported`` is called with the ids of events whose change this process has reported,
-    ``on_events`` with each order that has staged events, ``on_due`` with the date of one that
-    comes due sooner than before. ``observers`` are told of every change.
+    The composition root sets the effects of a change. ``wanted`` are the events that have a receiver; others are not
+    staged. ``on_reported`` gets the ids of events whose change this process has reported, ``on_events`` each order with
+    staged events, ``on_due`` the due date of an order that is due sooner than before. ``observers`` get every change.
     """
 
     def __init__(self, store: OrderStore, runtime: Runtime) -> None:
@@ -55,14 +54,14 @@ class OrderUpdates:
         return stored
 
     async def get(self, key: str) -> Order:
-        """Raises NotFound."""
+        """Return the stored order. Raises NotFound."""
         order = await self._updater.get(key)
         if order is None:
             raise no_such_order()
         return order
 
     async def update(self, key: str, transition: Transition[Order]) -> Change[Order]:
-        """Apply ``transition``. Raises NotFound, what the transition raises, and StoreUnavailable."""
+        """Apply ``transition`` and report the change. Raises NotFound, StoreUnavailable, the transition's errors."""
         change = await self._updater.update(key, self._without_unwanted_events(transition))
         if change is None:
             raise no_such_order()
@@ -70,14 +69,14 @@ class OrderUpdates:
         return change
 
     async def change(self, stored: Stored[Order], transition: Transition[Order]) -> Change[Order] | None:
-        """As ``update``, of an order that was read just now; None when another writer was faster."""
+        """Apply ``transition`` to an order that was just read, once; None when another writer was faster."""
         change = await self._updater.change(stored, self._without_unwanted_events(transition))
         if change is not None:
             self._report(change)
         return change
 
     def _without_unwanted_events(self, transition: Transition[Order]) -> Transition[Order]:
-        """``transition``, but for the staging of events that nobody receives. Whoever listens to news receives all."""
+        """Remove events without a receiver from the result of ``transition``. Listeners to news receive all events."""
         if len(self.wanted) == len(OF_ORDERS) or self._telemetry.watched:
             return transition
 
@@ -110,7 +109,7 @@ class OrderUpdates:
 
 
 def report_order(before: Order, after: Order, telemetry: Telemetry) -> None:
-    """Count and log that an order has moved to another state."""
+    """Count and log a change of an order's state, and raise the alarm of an exceptional payment."""
     if after.trade_state is before.trade_state:
         return
     telemetry.count(Metric.ORDERS, after.trade_state)
@@ -122,7 +121,7 @@ def report_order(before: Order, after: Order, telemetry: Telemetry) -> None:
 
 
 def report_refunds(before: Order, after: Order, telemetry: Telemetry) -> None:
-    """Count and log what has become of an order's refunds."""
+    """Count and log changes of the states of an order's refunds, and raise the alarms of failed ones."""
     if before.refunds is after.refunds:
         return
     earlier = {refund.out_refund_no: refund for refund in before.refunds}
@@ -142,10 +141,10 @@ def _report_refund(refund: Refund, telemetry: Telemetry) -> None:
 
 
 def alarm_of(order: Order, event: OutgoingEvent) -> str:
-    """The alarm that goes with a staged event; empty for none.
+    """Return the kind of alarm that belongs to a staged event; empty for none.
 
-    Whoever makes a change raises its alarm. Where it died, or never learned that its write had come through, the event
-    is still there: whoever hands that out in its place raises the alarm.
+    The process that made the change raises its alarm. If that process ended, or never learned that its write succeeded,
+    the event is still staged: the process that hands it out instead raises the alarm.
     """
     if event.type is EventType.ORDER_PAID_LATE:
         return _late_alarm(order)

@@ -1,4 +1,4 @@
-"""The work that orders have due: checks of unpaid orders, late payments, and refunds to send or to query."""
+"""The due work of orders: checks of unpaid orders, late payments, and refunds to send or to query."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ log = structlog.get_logger("wechat.orders")
 
 
 class OrderJob(NamedTuple):
-    """An order of which ``lease`` holds what is due."""
+    """An order of which ``lease`` holds the due parts."""
 
     order: Order
     lease: str
@@ -87,7 +87,10 @@ class OrderWork:
         return [job for job in claimed if job]
 
     async def _claim(self, stored: Stored[Order], now: datetime) -> OrderJob | None:
-        """None when another worker was faster, or when it is unknown whether the claim was written: it comes again."""
+        """Claim the due parts of an order; None when another worker was faster, or when the claim's outcome is unknown.
+
+        In both cases the order comes due again.
+        """
         lease = self._random.token(LEASE_BYTES)
         try:
             change = await self._updates.change(stored, lambda order: claim_due(order, lease, now))
@@ -112,14 +115,14 @@ class OrderWork:
             raise
 
     async def _report_slow(self, order: Order, refund: Refund) -> None:
-        """Tell the operator of a refund that takes longer than any bank does, and only then write that down."""
+        """Tell the operator of a refund that takes longer than any bank needs, and only then mark it."""
         now = self._clock.now()
         if refund.is_slow(now) and not refund.slow:
             self._telemetry.alarm("refund_slow", order.out_trade_no)
             await self._updates.update(order.key, lambda held: mark_slow(held, refund.out_refund_no, now))
 
     async def _count(self, metric: Metric, work: Callable[[], Awaitable[None]]) -> None:
-        """Do one part of a job; a part that fails does not keep the others from being done."""
+        """Do one part of a job and count its result; an error is logged, so that the other parts are still done."""
         try:
             await work()
         except FenpayError as error:

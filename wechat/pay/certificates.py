@@ -1,8 +1,8 @@
 """Load the merchant's key pair from PEM, and keep WeChat Pay's keys by serial number in a ``KeyRing``.
 
 A ring may hold the WeChat Pay public key (``PUB_KEY_ID_…``), platform certificates (hex serials) or, while a merchant
-switches, both. Certificates are fetched in the background, replaced only after a full success, and never removed all at
-once.
+switches, both. Certificates are fetched in the background and replaced only after a full success; the ring is never
+emptied.
 
 Sources: https://pay.weixin.qq.com/doc/v3/merchant/4012551764 (certificates), .../4012153196 (public key).
 """
@@ -35,10 +35,10 @@ from wechat.pay.signing import Signer
 REFRESH_S = 8 * 3600  # WeChat asks for at least every 12 hours
 RETRY_S = 60
 LONGEST_RETRY_S = 15 * 60
-"""A download that fails is repeated after a minute, then after twice as long each time, up to this: a process whose
-clock is wrong fails until somebody mends that."""
+"""A failed download is repeated after a minute, then after twice the pause each time, up to this pause: for example, a
+process with a wrong clock fails until the clock is corrected."""
 OTHERS = ("AEAD_SM4_GCM",)
-"""Ciphers of certificates that we have no use for (https://pay.weixin.qq.com/doc/v3/merchant/4012551764)."""
+"""Ciphers of certificates that we do not use (https://pay.weixin.qq.com/doc/v3/merchant/4012551764)."""
 UNKNOWN_SERIAL_REST = timedelta(minutes=10)
 
 log = structlog.get_logger("wechat.certificates")
@@ -53,7 +53,7 @@ class CertificateRole(StrEnum):
 
 
 def load_signer(mchid: str, key_pem: str, cert_pem: str, telemetry: Telemetry) -> Signer:
-    """Our signer; the serial comes from the certificate, so it cannot be mistyped. Raises ConfigError."""
+    """Create our signer, with the serial number from the certificate. Raises ConfigError."""
     certificate, key = check_pair(cert_pem, key_pem, "pay.v3.merchant_cert", "pay.v3.merchant_key")
     serial, ends_at = _serial(certificate), certificate.not_valid_after_utc
     telemetry.measure(Metric.CERTIFICATE_EXPIRY, ends_at.timestamp(), "merchant", serial)
@@ -61,9 +61,9 @@ def load_signer(mchid: str, key_pem: str, cert_pem: str, telemetry: Telemetry) -
 
 
 def check_pair(cert_pem: str, key_pem: str, cert_name: str, key_name: str) -> tuple[x509.Certificate, RSAPrivateKey]:
-    """apiclient_cert.pem and apiclient_key.pem, as the settings ``cert_name`` and ``key_name`` gave them.
+    """Load apiclient_cert.pem and apiclient_key.pem, the values of the settings ``cert_name`` and ``key_name``.
 
-    Raises ConfigError for files of another kind and for two that are not a pair.
+    Raises ConfigError for files of another kind, and for two that are not a pair.
     """
     key = _private_key(key_pem, key_name)
     certificate = _certificate(cert_pem, cert_name)
@@ -77,19 +77,19 @@ def check_pair(cert_pem: str, key_pem: str, cert_name: str, key_name: str) -> tu
 
 
 def check_authorities(pem: str, name: str) -> None:
-    """Certificates to trust in place of the system's authorities, from the setting ``name``. Raises ConfigError."""
+    """Check certificates that replace the system's authorities, from the setting ``name``. Raises ConfigError."""
     _expect(pem, Wanted.AUTHORITIES, name)
 
 
 def load_public_key(pem: str) -> RSAPublicKey:
-    """The WeChat Pay public key (pub_key.pem). Raises ConfigError."""
+    """Load the WeChat Pay public key (pub_key.pem). Raises ConfigError."""
     _expect(pem, Wanted.PUBLIC_KEY, "pay.v3.public_key")
     return cast(RSAPublicKey, load_pem_public_key(pem.encode()))
 
 
 @dataclass(frozen=True, slots=True)
 class PlatformKey:
-    """One of WeChat Pay's keys; a public key has no end."""
+    """A key of WeChat Pay; a public key has no dates."""
 
     serial: str
     key: RSAPublicKey
@@ -101,9 +101,9 @@ class PlatformKey:
 
 
 class KeyRing:
-    """WeChat Pay's keys by serial, a text: ``PUB_KEY_ID_…`` is no number.
+    """WeChat Pay's keys by serial, which is a text: ``PUB_KEY_ID_…`` is no number.
 
-    ``on_unknown`` is called when a message names a serial that is not here.
+    ``on_unknown`` is called when a message names an unknown serial.
     """
 
     def __init__(self, clock: Clock, public_key: PlatformKey | None = None) -> None:
@@ -117,27 +117,29 @@ class KeyRing:
 
     @property
     def serials(self) -> tuple[str, ...]:
-        """Of every key here, the public key's first."""
+        """The serials of all keys, the public key's first."""
         public = (self._public_key.serial,) if self._public_key else ()
         return (*public, *sorted(self._certificates))
 
     @property
     def ends(self) -> Mapping[CertificateRole, datetime]:
-        """The end of the newest platform certificate, by its role; empty without one, and where the public key is there
-        too, which makes certificates unnecessary."""
+        """The end of the newest platform certificate, by its role; empty without one.
+
+        Empty with a public key, too, because certificates are not needed then.
+        """
         moments = [key.ends_at for key in self._certificates.values() if key.ends_at]
         return {CertificateRole.PLATFORM: max(moments)} if moments and not self._public_key else {}
 
     @property
     def preferred_serial(self) -> str:
-        """What a request names in Wechatpay-Serial, so that the answer is signed with it; empty without a key."""
+        """The serial for a request's Wechatpay-Serial, whose key then signs the answer; empty without a key."""
         if self._public_key:
             return self._public_key.serial
         starts = {key.serial: key.starts_at for key in self._certificates.values() if key.starts_at}
         return max(starts, key=starts.__getitem__, default="")
 
     def find(self, serial: str) -> RSAPublicKey:
-        """The key of ``serial``. Raises SignatureInvalid for an unknown or ended one."""
+        """Return the key of ``serial``. Raises SignatureInvalid for an unknown key, or outside its dates."""
         platform_key = self._public_key if self._public_key and self._public_key.serial == serial else None
         platform_key = platform_key or self._certificates.get(same_form(serial))
         if platform_key is None:
@@ -148,7 +150,7 @@ class KeyRing:
         return platform_key.key
 
     def replace_certificates(self, found: list[PlatformKey]) -> None:
-        """Take a complete download in place of the one before; its certificates stay good until they end."""
+        """Add the certificates of a complete download. Earlier ones stay until they end."""
         now = self._clock.now()
         kept = {serial: key for serial, key in self._certificates.items() if key.valid(now)}
         self._certificates = kept | {same_form(key.serial): key for key in found}
@@ -156,17 +158,17 @@ class KeyRing:
 
 @dataclass(frozen=True, slots=True)
 class Unverified:
-    """An answer that is still to be checked against a ring."""
+    """An answer that is not verified yet. ``verify`` checks it with a ring and raises NotifyError."""
 
     body: bytes
     verify: Callable[[KeyRing], None]
 
 
 class Certificates:
-    """Keeps a ring's platform certificates fresh in the background.
+    """Keeps a ring's platform certificates up to date in the background.
 
-    ``download`` asks ``/v3/certificates``. Its answer is verified with a certificate that came inside it, sealed by our
-    APIv3 key, as the very first one must be, or else with the ring as it is.
+    ``download`` requests ``/v3/certificates``. The answer is verified with a certificate that it contains, encrypted
+    with our APIv3 key, as is necessary for the first certificate; if that fails, with the ring.
     """
 
     def __init__(
@@ -184,7 +186,7 @@ class Certificates:
         ring.on_unknown = self.want
 
     def start(self) -> None:
-        """Begin refreshing; returns at once."""
+        """Start the background task."""
         self._task = asyncio.create_task(self._run(), name="certificates")
 
     async def close(self) -> None:
@@ -193,14 +195,14 @@ class Certificates:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def want(self) -> None:
-        """A message named a serial we do not know: look for it soon, but let nobody make us look all the time."""
+        """Request a download soon, because a message names an unknown serial; at most once in UNKNOWN_SERIAL_REST."""
         now = self._clock.now()
         if self._last_wanted is None or now - self._last_wanted >= UNKNOWN_SERIAL_REST:
             self._last_wanted = now
             self._wanted.set()
 
     async def refresh(self) -> None:
-        """Download, decrypt, verify, then replace. Raises RemoteError or NotifyError and changes nothing."""
+        """Download, decrypt, verify, then replace. Raises RemoteError or NotifyError and then changes nothing."""
         answer = await self._download()
         found = self._decrypt(answer.body)
         trial = KeyRing(self._clock)
@@ -216,7 +218,10 @@ class Certificates:
         log.info("certificates_refreshed", serials=sorted(key.serial for key in found))
 
     def _decrypt(self, body: bytes) -> list[PlatformKey]:
-        """The RSA certificates of an answer, one at least; rows under another cipher (SM2's) are not for us."""
+        """Return the RSA certificates of an answer. Rows with another cipher (SM2's) are skipped.
+
+        Raises OutcomeUnknown when none is left.
+        """
         try:
             rows = [(row["serial_no"], row["encrypt_certificate"]) for row in json.loads(body)["data"]]
             ours = [row for row in rows if row[1].get("algorithm") not in OTHERS]
@@ -267,12 +272,12 @@ def _certificate(pem: str, name: str) -> x509.Certificate:
 
 
 def _serial(certificate: x509.Certificate) -> str:
-    """As WeChat writes it."""
+    """Return the certificate's serial number in WeChat's form."""
     return serial_text(certificate.serial_number)
 
 
 def _expect(pem: str, wanted: Wanted, name: str) -> None:
-    """Raises ConfigError, which says what the setting ``name`` was given instead, and what makes it right."""
+    """Raise ConfigError unless ``pem`` is usable; it says what the setting ``name`` contains instead, and the fix."""
     if said := key_files.correct(pem, wanted):
         raise _config(name, said.zh, said.en)
 

@@ -1,4 +1,4 @@
-"""AES-256-GCM, which v3 wraps certificates and notifications in, and AES-256-ECB, which v2 wraps refund results in.
+"""AES-256-GCM, by which v3 encrypts certificates and notifications; AES-256-ECB, by which v2 encrypts refund results.
 
 Sources: https://pay.weixin.qq.com/doc/v3/merchant/4012071382 (如何解密回调报文和平台证书),
 https://pay.weixin.qq.com/wiki/doc/api/jsapi.php?chapter=9_16 (退款结果通知, 解密方式).
@@ -29,9 +29,9 @@ WRONG_KEY = Bilingual(
 
 
 class AeadCipher:
-    """Opens (and, for the simulator, seals) ``resource`` and ``encrypt_certificate`` blocks with the APIv3 key.
+    """Decrypts (for the simulator, encrypts) ``resource`` and ``encrypt_certificate`` with the APIv3 key.
 
-    ``other_keys`` open as well: a message may have been sealed before or after the key was changed.
+    ``other_keys`` decrypt, too, because a message may be older or newer than a change of the key.
     """
 
     def __init__(self, api_v3_key: str, *other_keys: str) -> None:
@@ -41,7 +41,7 @@ class AeadCipher:
         self._ciphers = [AESGCM(key) for key in keys]
 
     def open(self, *, nonce: str, associated_data: str, ciphertext: str) -> bytes:
-        """The plaintext. ``ciphertext`` is base64 of the sealed bytes and their 16-byte tag. Raises Malformed."""
+        """Decrypt ``ciphertext``, base64 of the encrypted bytes and their 16-byte tag. Raises Malformed."""
         if len(nonce) != NONCE_BYTES or not nonce.isascii():
             raise Malformed("aead_nonce")
         try:
@@ -54,14 +54,14 @@ class AeadCipher:
         raise Malformed("aead_tag", WRONG_KEY)
 
     def seal(self, plaintext: bytes, *, nonce: str, associated_data: str) -> str:
-        """The inverse of ``open``."""
+        """Encrypt; the inverse of ``open``."""
         return base64.b64encode(self._ciphers[0].encrypt(nonce.encode(), plaintext, associated_data.encode())).decode()
 
 
 def open_req_info(req_info: str, api_v2_key: str) -> bytes:
-    """The XML inside v2's ``req_info``. Raises Malformed.
+    """Decrypt the XML in v2's ``req_info``. Raises Malformed.
 
-    It proves nothing: blocks of genuine messages can be put together anew, and nothing would tell.
+    The result proves nothing: blocks of genuine messages can be recombined undetected.
     """
     try:
         sealed = base64.b64decode(req_info.encode("ascii"), validate=True)
@@ -73,13 +73,13 @@ def open_req_info(req_info: str, api_v2_key: str) -> bytes:
 
 
 def seal_req_info(plaintext: bytes, api_v2_key: str) -> str:
-    """The inverse of ``open_req_info``, for the simulator."""
+    """Encrypt, for the simulator; the inverse of ``open_req_info``."""
     padder, encryptor = PKCS7(AES256.block_size).padder(), _ecb(api_v2_key).encryptor()
     padded = padder.update(plaintext) + padder.finalize()
     return base64.b64encode(encryptor.update(padded) + encryptor.finalize()).decode()
 
 
 def _ecb(api_v2_key: str) -> Cipher[ECB]:
-    """The key is the 32 letters of an MD5 in lower-case hex, not its 16 bytes. The mode is WeChat's choice."""
+    """Build the cipher. Its key is the 32 letters of an MD5 in lower-case hex, not 16 bytes. WeChat chose the mode."""
     digest = hashlib.md5(api_v2_key.encode(), usedforsecurity=False).hexdigest()
     return Cipher(AES256(digest.encode()), ECB())  # noqa: S305 - what v2 sends; nothing inside it is believed

@@ -1,6 +1,6 @@
-"""WeChat Pay's error codes: one spelling, and which of them leave the outcome open. What helps is in the catalogue.
+"""WeChat Pay's error codes: their spelling, and the codes after which the outcome is unknown. Advice: the catalogue.
 
-v2 and old v3 pages write ORDERPAID, new pages ORDER_PAID; answers carry either. Inside, the new spelling is used.
+v2 and old v3 pages write ORDERPAID, new pages ORDER_PAID; answers carry either. This system uses the new spelling.
 Sources: the error tables of each call, and https://pay.weixin.qq.com/doc/v3/merchant/4012070424 (错误码).
 """
 
@@ -16,7 +16,7 @@ ORDER_NOT_EXIST = "ORDER_NOT_EXIST"
 REFUND_NOT_EXIST = "REFUND_NOT_EXIST"
 
 KNOWN_AT_WECHAT = frozenset({ORDER_PAID, ORDER_CLOSED, "OUT_TRADE_NO_USED"})
-"""Refusals of an order that say that WeChat has one by its number."""
+"""Refusals of an order which say that WeChat already has an order with its number."""
 
 SPELLINGS = {
     "ORDERPAID": ORDER_PAID,
@@ -37,7 +37,7 @@ SPELLINGS = {
 }
 
 SPELLINGS_OF = {("refund_query", "RESOURCE_NOT_EXISTS"): REFUND_NOT_EXIST}
-"""What a code that means many things means as the answer to one call."""
+"""The meaning that a general code has as the answer to one call."""
 
 OPEN = frozenset(
     {"SYSTEM_ERROR", "BANK_ERROR", "BIZERR_NEED_RETRY", "FREQUENCY_LIMITED", "USER_PAYING", "SERVICE_UNAVAILABLE"}
@@ -59,20 +59,20 @@ NOT_NOW = frozenset(
         "ORDER_NOT_READY",
     }
 )
-"""Codes after which WeChat may do the very same thing later, so nothing ends by them: who asks is not known, may not or
-asks too often; there is too little money for a refund; the order is still being worked on. After NOT_ENOUGH, WeChat
-wants the refund sent again under its original number (错误码 of 申请退款)."""
+"""Refusals that are not final, because WeChat may accept the same request later: the caller is not recognised, not
+permitted or too frequent; the balance is too low for a refund; the order is still being processed. After NOT_ENOUGH,
+WeChat wants the refund sent again under its original number (错误码 of 申请退款)."""
 
 
 def normal(call: str, wire_code: str) -> str:
-    """``wire_code``, as ``call`` means it, in the new spelling."""
+    """Return the new spelling of ``wire_code``, with the meaning that it has for ``call``."""
     return SPELLINGS_OF.get((call, wire_code)) or SPELLINGS.get(wire_code, wire_code)
 
 
 def failure(
     api: Api, call: str, wire_code: str, message: str, *, http_status: int = 200, request_id: str = ""
 ) -> RemoteError:
-    """The error that a trustworthy answer with this code means."""
+    """Build the error for a trustworthy answer with this code: OutcomeUnknown or GatewayRefused."""
     code = normal(call, wire_code)
     kind = OutcomeUnknown if code in OPEN or http_status >= 500 else GatewayRefused
     return kind(
@@ -87,12 +87,12 @@ def failure(
 
 
 def is_final(error: GatewayRefused) -> bool:
-    """Whether a refusal decides the thing asked for. v2's communication failures are not even signed."""
+    """Whether a refusal ends the request for good. v2's communication failures, which are not signed, never do."""
     return error.public_code not in NOT_NOW and error.http_status not in (401, 429)
 
 
 def communication_failure(call: str, code: str, message: str) -> GatewayRefused:
-    """v2's ``return_code`` FAIL, which tells by its text alone what is wrong."""
+    """Build the error for v2's ``return_code`` FAIL, whose text alone tells the cause."""
     sign = "签名" in message or "SIGN" in message.upper()
     advice = advise_text(Api.V2, message) or advise(Api.V2, "SIGN_ERROR" if sign else "COMMUNICATION_FAIL")
     public_code = "SIGN_ERROR" if sign else "COMMUNICATION_FAIL"

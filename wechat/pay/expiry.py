@@ -13,19 +13,19 @@ from wechat.domain.times import beijing_day
 from wechat.pay.certificates import CertificateRole
 
 WARN_DAYS, URGENT_DAYS, ALARM_DAYS = 60, 30, 7
-"""The one rule on certificates: a warning in the log, an error in the log, and an alarm with a degraded health."""
+"""Days before the end: a warning in the log, an error in the log, and an alarm with a degraded health."""
 ALARM = "certificate_ends"
 
 log = structlog.get_logger("wechat.expiry")
 
 
 def days_left(ends_at: datetime, now: datetime) -> int:
-    """Whole days until ``ends_at``; negative once it has passed."""
+    """Return the whole days until ``ends_at``; negative after it."""
     return (ends_at - now) // timedelta(days=1)
 
 
 class ExpiryWatch:
-    """Looks once a day. ``ends`` says when each certificate ends, by its name."""
+    """Checks the certificates once a day. ``ends`` returns the end of each certificate by its name."""
 
     def __init__(self, ends: Callable[[], Mapping[CertificateRole, datetime]], runtime: Runtime) -> None:
         self._ends = ends
@@ -43,7 +43,7 @@ class ExpiryWatch:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def check(self) -> None:
-        """Warn of each certificate that ends within 60 days; once a day, whoever asks."""
+        """Warn of each certificate that ends within WARN_DAYS; only the first call of a Beijing day does it."""
         now = self._clock.now()
         if self._checked_on == beijing_day(now):
             return

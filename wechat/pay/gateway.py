@@ -1,4 +1,4 @@
-"""The protocol of a gateway to WeChat Pay, the same for APIv2 and APIv3, and what both need to build one."""
+"""The protocol of a gateway to WeChat Pay, the same for APIv2 and APIv3, and the parts that both versions share."""
 
 from __future__ import annotations
 
@@ -21,17 +21,20 @@ Nonce = Callable[[], str]
 
 
 class AnotherOrder(OutcomeUnknown):
-    """The answer is WeChat's, and about another order than the queried one: it proves nothing about ours."""
+    """WeChat answered about another order than the queried one, which proves nothing about ours."""
 
 
 def random_nonce() -> str:
-    """32 characters, the most that WeChat takes."""
+    """Return 32 characters, the most that WeChat accepts."""
     return secrets.token_hex(16)
 
 
 @dataclass(frozen=True, slots=True)
 class Merchant:
-    """Who takes the money, and for which Official Account."""
+    """The merchant number that receives the money, and the AppID of its Official Account.
+
+    ``name`` and ``url`` describe the site to WeChat in MWEB orders.
+    """
 
     mchid: str
     appid: str
@@ -41,11 +44,11 @@ class Merchant:
 
 @dataclass(frozen=True, slots=True)
 class RefusedRequest:
-    """A request of ours whose signature WeChat did not take. ``said`` are WeChat's words.
+    """A request of ours whose signature WeChat refused. ``said`` is WeChat's message.
 
-    The rest is known of APIv3 only: ``sent_s`` is the time that was signed and ``answered_s`` the Date of the answer
-    (Unix seconds), ``signed`` is the text that was signed, and ``seen`` is what WeChat shows of the one that it
-    expected, of ``seen_length`` bytes in all.
+    The other fields are known for APIv3 only: ``sent_s`` is the signed time and ``answered_s`` the Date of the answer
+    (Unix seconds), ``signed`` is the text that we signed, and ``seen`` the part that WeChat shows of the text that it
+    expected, which has ``seen_length`` bytes.
     """
 
     api: Api
@@ -59,8 +62,10 @@ class RefusedRequest:
 
 @dataclass(frozen=True, slots=True)
 class ApiContext:
-    """What a gateway works with: the way out, WeChat Pay's hosts in order, the time it signs with and the nonce;
-    ``name_cause`` says why WeChat did not take a signature."""
+    """The transport, WeChat Pay's hosts in order, the clock and the source of nonces that a gateway uses.
+
+    ``name_cause`` finds out why WeChat refused a signature.
+    """
 
     transport: Transport
     hosts: tuple[str, ...]
@@ -69,61 +74,61 @@ class ApiContext:
     name_cause: Callable[[RefusedRequest], Cause] | None = None
 
     def explain_refusal(self, error: RemoteError, request: Callable[[], RefusedRequest]) -> RemoteError:
-        """``error``, with its cause where it is a signature that WeChat did not take."""
+        """Return ``error``, after adding the cause if WeChat refused a signature."""
         if self.name_cause and error.public_code == SIGN_ERROR:
             error.name_cause(self.name_cause(request()))
         return error
 
 
 class Gateway(Protocol):
-    """One generation of the API. Every call ends in its value, GatewayRefused, NotSent or OutcomeUnknown."""
+    """One API version. A call returns its value, or raises GatewayRefused, NotSent or OutcomeUnknown."""
 
     api: Api
 
     async def prepay(self, order: Order, at: datetime) -> Prepay:
-        """Place ``order`` at WeChat. The same order again gives a fresh prepay_id. Its life is reckoned from ``at``."""
+        """Place ``order`` at WeChat. The same order again gets a new prepay_id, whose lifetime starts at ``at``."""
 
     async def query(self, order: Order, *, transaction_id: str = "") -> Verified[Transaction]:
-        """What WeChat knows of ``order``, asked by its own number or by WeChat's.
+        """Query ``order``, by its own number or by ``transaction_id``.
 
-        Raises GatewayRefused with ORDER_NOT_EXIST for one that never arrived.
+        Raises GatewayRefused with ORDER_NOT_EXIST for an order that never arrived.
         """
 
     async def close(self, order: Order) -> None:
-        """End ``order`` unpaid. Raises GatewayRefused with ORDER_PAID for one that is paid."""
+        """Close ``order`` unpaid. Raises GatewayRefused with ORDER_PAID for a paid order."""
 
     def pay_params(self, appid: str, prepay: Prepay) -> PayParams:
-        """A fresh signature for the cashier over ``prepay.prepay_id``."""
+        """Sign new parameters for the cashier over ``prepay.prepay_id``."""
 
     def app_params(self, appid: str, prepay: Prepay) -> AppPayParams:
-        """A fresh signature for an app over ``prepay.prepay_id``."""
+        """Sign new parameters for an app over ``prepay.prepay_id``."""
 
     def receive(
         self, headers: Mapping[str, str], body: bytes, *, arrived_at: datetime | None = None
     ) -> Verified[Notification]:
-        """Verify and read one notification, which came just now or at ``arrived_at`` by the machine's clock.
+        """Verify and parse a notification that came just now, or at ``arrived_at`` by the machine's clock.
 
         Raises SignatureInvalid or Malformed.
         """
 
     def claimed_order(self, body: bytes) -> str:
-        """The out_trade_no in a notification that was refused, as far as it can be read; unverified."""
+        """Return the out_trade_no in a refused notification, unverified; empty if it cannot be read."""
 
 
 class RefundGateway(Protocol):
-    """Refunds over one generation of the API. Calls end as ``Gateway``'s do."""
+    """Refunds over one API version. Calls end like those of ``Gateway``."""
 
     api: Api
 
     async def refund(self, refund: Refund) -> Verified[RemoteRefund]:
-        """Ask WeChat to give money back. The same refund again is the same refund there."""
+        """Send the refund to WeChat. Sending it again does not create a second refund."""
 
     async def query_refund(self, refund: Refund) -> Verified[RemoteRefund]:
-        """What WeChat knows of ``refund``. Raises GatewayRefused with REFUND_NOT_EXIST for one that never arrived."""
+        """Query ``refund``. Raises GatewayRefused with REFUND_NOT_EXIST for a refund that never arrived."""
 
 
 def sign_for_payer(gateway: Gateway, order: Order) -> PayParams | AppPayParams | None:
-    """What a page (JSAPI) or an app (APP) pays ``order`` with; None where a code or a link is enough."""
+    """Return the signed pay parameters of a page (JSAPI) or an app (APP); None without a prepay or for other types."""
     if order.prepay is None or order.trade_type not in (TradeType.JSAPI, TradeType.APP):
         return None
     sign = gateway.pay_params if order.trade_type is TradeType.JSAPI else gateway.app_params
@@ -131,7 +136,7 @@ def sign_for_payer(gateway: Gateway, order: Order) -> PayParams | AppPayParams |
 
 
 def date_of(headers: Mapping[str, str]) -> float | None:
-    """When an answer was made by the sender's clock, in Unix seconds; None without a readable Date."""
+    """Return the Date of an answer, by the sender's clock, in Unix seconds; None without a readable Date."""
     try:
         return parsedate_to_datetime(headers["Date"]).timestamp()
     except (KeyError, ValueError):
@@ -139,12 +144,12 @@ def date_of(headers: Mapping[str, str]) -> float | None:
 
 
 def notification_id(mchid: str, kind: NotificationKind, event: str) -> str:
-    """The identity under which repetitions of one event are one document."""
+    """Compute the id of a notification, the same for each repetition of its event."""
     return sha256(f"{mchid}\n{kind}\n{event}".encode()).hexdigest()
 
 
 def remote_state(call: str, text: object) -> RemoteState:
-    """``trade_state`` from a verified answer; one that is not documented leaves the outcome unknown."""
+    """Parse ``trade_state`` of a verified answer. Raises OutcomeUnknown for an undocumented state."""
     try:
         return RemoteState(str(text))
     except ValueError:
@@ -152,7 +157,7 @@ def remote_state(call: str, text: object) -> RemoteState:
 
 
 def same_order(call: str, order: Order, found: Transaction) -> Transaction:
-    """``found``, if it speaks of ``order``. Raises AnotherOrder."""
+    """Return ``found`` if it is about ``order``. Raises AnotherOrder."""
     appid = found.appid or order.appid  # v3 leaves it out while unpaid
     if (found.out_trade_no, found.mchid, appid) != (order.out_trade_no, order.mchid, order.appid):
         raise AnotherOrder(call, wire_message="the answer is about another order")
@@ -160,7 +165,7 @@ def same_order(call: str, order: Order, found: Transaction) -> Transaction:
 
 
 def same_refund(call: str, refund: Refund, found: RemoteRefund) -> RemoteRefund:
-    """``found``, if it speaks of ``refund`` and its amounts; otherwise it proves nothing about ours."""
+    """Return ``found`` if it is about ``refund`` and has its amounts. Raises OutcomeUnknown."""
     asked = (refund.mchid, refund.out_refund_no, refund.out_trade_no, refund.refund, refund.total)
     if (found.mchid, found.out_refund_no, found.out_trade_no, found.refund, found.total) != asked:
         raise OutcomeUnknown(call, wire_message="the answer is about another refund")

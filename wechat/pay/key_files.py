@@ -1,4 +1,4 @@
-"""Recognise what a key file contains, and name the command that converts it into what is needed.
+"""Recognise the content of a key file, and name the command that converts it into the needed form.
 
 WeChat Pay hands out apiclient_key.pem (PKCS#8), apiclient_cert.pem, apiclient_cert.p12 (its password is the merchant
 number) and pub_key.pem. Source: https://pay.weixin.qq.com/doc/v3/merchant/4013053053 (商户API证书).
@@ -32,7 +32,7 @@ from wechat.pay.serials import serial_text
 
 
 class Wanted(StrEnum):
-    """What a setting needs, by the name that WeChat gives the file."""
+    """The content that a setting needs, named after WeChat's file."""
 
     PRIVATE_KEY = "apiclient_key.pem"
     CERTIFICATE = "apiclient_cert.pem"
@@ -41,7 +41,7 @@ class Wanted(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a file holds."""
+    """The content of a key file."""
 
     PRIVATE_KEY = "private_key"
     CERTIFICATE = "certificate"
@@ -58,7 +58,7 @@ class Kind(StrEnum):
 
 
 class Form(StrEnum):
-    """How it holds that. All but PEM need a command first."""
+    """The form of a key file. All forms but PEM need a command first."""
 
     PEM = "pem"
     DER = "der"
@@ -68,6 +68,8 @@ class Form(StrEnum):
 
 
 class KeyFile(NamedTuple):
+    """The recognised content and form of a key file."""
+
     kind: Kind
     form: Form = Form.PEM
 
@@ -105,8 +107,10 @@ _PATH = re.compile(r"[^\n]{1,400}\.(pem|key|crt|cer|p12|pfx|der)", re.IGNORECASE
 
 
 def read_text(data: bytes) -> str:
-    """``data`` of a key file as text. A byte order mark is dropped; bytes that are no text are kept one to one, so that
-    ``recognise`` still sees what they are."""
+    """Decode the content of a key file. A byte order mark is dropped.
+
+    Bytes that are not UTF-8 are kept one to one, so that ``recognise`` can still tell what they are.
+    """
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -114,12 +118,12 @@ def read_text(data: bytes) -> str:
 
 
 def break_lines(pem: str) -> str:
-    """``pem`` with the line ends that OpenSSL insists on; environment variables and consoles make blanks of them."""
+    """Restore the line ends of ``pem`` that OpenSSL needs; environment variables and consoles turn them into blanks."""
     return _PEM.sub(lambda found: "\n".join((found[1], *found[2].split(), f"{found[3]}\n")), pem)
 
 
 def recognise(text: str) -> KeyFile:
-    """What the key file with this text (see ``read_text``) is."""
+    """Recognise a key file by its text, as returned by ``read_text``."""
     if not text.strip():
         return KeyFile(Kind.EMPTY)
     if text.startswith(("\xff\xfe", "\xfe\xff")):
@@ -135,7 +139,7 @@ def recognise(text: str) -> KeyFile:
 
 
 def correct(text: str, wanted: Wanted) -> Bilingual | None:
-    """Why ``text`` cannot be used as ``wanted``, and the command that makes it so; None when it can be used."""
+    """Explain why ``text`` cannot be used as ``wanted``, and name the command that converts it; None if it can."""
     found = recognise(text)
     needed = _USABLE[wanted]
     if found.kind is needed:
@@ -168,11 +172,11 @@ def _recognise_pem(text: str, label: str, body: str) -> KeyFile:
     except (ValueError, TypeError, UnsupportedAlgorithm):
         kind = _recognise_base64("".join(body.split()))
         same = kind in (Kind.CERTIFICATE, Kind.PUBLIC_KEY) and _NAMES[kind].en.upper().endswith(f" {label}")
-        return KeyFile(Kind.UNKNOWN if same else kind, Form.WRONG_HEADER)  # same: the fault is in what follows it
+        return KeyFile(Kind.UNKNOWN if same else kind, Form.WRONG_HEADER)  # same: the header is right, the body is not
 
 
 def _load_pem(text: str, label: str) -> Kind:
-    """The kind of a PEM that can be read. Raises ValueError, TypeError, UnsupportedAlgorithm."""
+    """Return the kind of a readable PEM. Raises ValueError, TypeError, UnsupportedAlgorithm."""
     data = text.encode()
     if label in ("PRIVATE KEY", "RSA PRIVATE KEY"):
         return Kind.PRIVATE_KEY if isinstance(load_pem_private_key(data, None), RSAPrivateKey) else Kind.NOT_RSA
@@ -221,7 +225,7 @@ _LOADS: tuple[Callable[[bytes], Kind], ...] = (_private, _certificate, _public)
 
 
 def _convert(found: KeyFile, wanted: Wanted) -> Bilingual | None:
-    """The command that takes ``wanted`` out of another kind of file; None where nothing does."""
+    """Return the command that extracts ``wanted`` from another kind of file; None where no command can."""
     name = _NAMES.get(found.kind)
     if found.form is Form.UTF16 or not name:
         return None
@@ -279,7 +283,7 @@ def _run(zh: str, en: str, command: str) -> Bilingual:
 
 
 class CertificateFacts(NamedTuple):
-    """``serial`` is the hex of its bytes, ``owner`` the common name, ``public`` its public key in PEM."""
+    """Facts of a certificate: ``serial`` in hex, ``owner`` the common name, ``public`` the public key in PEM."""
 
     serial: str
     owner: str
@@ -289,14 +293,14 @@ class CertificateFacts(NamedTuple):
 
 
 class KeyFacts(NamedTuple):
-    """Of a private key: its length, and its public half in PEM."""
+    """Facts of a private key: its length, and its public key in PEM."""
 
     bits: int
     public: str
 
 
 def describe_certificate(pem: str) -> CertificateFacts:
-    """The first certificate of ``pem``, which ``correct`` found usable."""
+    """Describe the first certificate of ``pem``, which ``correct`` found usable."""
     found = x509.load_pem_x509_certificate(pem.encode())
     names = found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return CertificateFacts(
@@ -309,13 +313,13 @@ def describe_certificate(pem: str) -> CertificateFacts:
 
 
 def describe_private_key(pem: str) -> KeyFacts:
-    """``pem``, which ``correct`` found usable."""
+    """Describe the private key ``pem``, which ``correct`` found usable."""
     key = cast(RSAPrivateKey, load_pem_private_key(pem.encode(), None))
     return KeyFacts(key.key_size, _public_pem(key.public_key()))
 
 
 def describe_public_key(pem: str) -> str:
-    """``pem``, which ``correct`` found usable, spelled as the ``public`` of the others."""
+    """Return the public key ``pem``, which ``correct`` found usable, in the form of ``CertificateFacts.public``."""
     return _public_pem(cast(RSAPublicKey, load_pem_public_key(pem.encode())))
 
 
@@ -325,7 +329,7 @@ def _public_pem(key: RSAPublicKey) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PemContent:
-    """What a PEM text holds: an RSA key or a certificate. ``label`` is PRIVATE KEY, CERTIFICATE or PUBLIC KEY."""
+    """An RSA key or a certificate from a PEM text. ``label`` is PRIVATE KEY, CERTIFICATE or PUBLIC KEY."""
 
     label: str
     public_key: RSAPublicKey
@@ -337,7 +341,7 @@ class PemContent:
 
 
 def read_pem(text: str) -> PemContent | None:
-    """Whatever ``text`` holds, of any of the three kinds; None where it holds none."""
+    """Parse a private key, a certificate or a public key; None when ``text`` has none of them, or not RSA."""
     data = break_lines(text.replace("\\n", "\n")).encode()
     try:
         if "CERTIFICATE-----" in text:

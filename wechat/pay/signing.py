@@ -1,7 +1,7 @@
-"""Signatures of WeChat Pay: how a message is put together, signed and checked.
+"""Signatures of WeChat Pay: build, sign and check messages.
 
-Pure functions and two small classes; the simulator uses the same ones, and tests/unit/pay/test_vectors.py holds them to
-the published vectors. Sources: v2 https://pay.weixin.qq.com/doc/v2/merchant/4011985891 (签名算法), v3
+Pure functions and two small classes; the simulator uses the same ones, and tests/unit/pay/test_vectors.py checks them
+against the published vectors. Sources: v2 https://pay.weixin.qq.com/doc/v2/merchant/4011985891 (签名算法), v3
 https://pay.weixin.qq.com/doc/v3/merchant/4012365336 (request), .../4012365334 (paySign), .../4013053249 (verification).
 """
 
@@ -26,14 +26,14 @@ from wechat.domain.errors import SignatureInvalid
 SCHEME = "WECHATPAY2-SHA256-RSA2048"
 PROBE = "WECHATPAY/SIGNTEST/"
 APP_PACKAGE = "Sign=WXPay"
-"""What an app hands over as ``package``, whatever the order."""
+"""The constant ``package`` of an app's pay parameters."""
 WINDOW_S = 300  # wechatpay-go refuses |now - timestamp| >= 300 s
 
 _HEX = re.compile(r"[0-9A-F]+", re.ASCII)
 
 
 class SignType(StrEnum):
-    """v2's ``sign_type``."""
+    """The values of v2's ``sign_type``."""
 
     MD5 = "MD5"
     HMAC_SHA256 = "HMAC-SHA256"
@@ -49,13 +49,13 @@ _V2_LENGTHS = {32: SignType.MD5, 64: SignType.HMAC_SHA256}
 
 
 def v2_string(fields: Mapping[str, str], key: str) -> str:
-    """The text v2 signs: non-empty fields but ``sign`` in byte order of their names, then the key."""
+    """Build the text that v2 signs: non-empty fields except ``sign`` in byte order of their names, then the key."""
     pairs = "&".join(f"{name}={fields[name]}" for name in sorted(fields) if fields[name] and name != "sign")
     return f"{pairs}&key={key}"
 
 
 def v2_sign(fields: Mapping[str, str], key: str, kind: SignType) -> str:
-    """``sign`` of ``fields``, upper-case hex. The HMAC text ends in the key too, as WeChat has it."""
+    """Compute ``sign`` of ``fields`` in upper-case hex. With HMAC, too, the text ends in the key, as WeChat demands."""
     if not key:
         raise ValueError("an empty key signs nothing")
     text = v2_string(fields, key).encode()
@@ -67,8 +67,8 @@ def v2_sign(fields: Mapping[str, str], key: str, kind: SignType) -> str:
 def v2_verify(fields: Mapping[str, str], key: str) -> SignType:
     """Check ``fields["sign"]`` and return its kind. Raises SignatureInvalid.
 
-    The kind follows from the length of ``sign``: notifications often leave ``sign_type`` out, and WeChat has sent MD5
-    where HMAC-SHA256 was asked for. A ``sign_type`` that is there must agree, and is signed like any other field.
+    The length of ``sign`` decides the kind: notifications often lack ``sign_type``, and WeChat has sent MD5 when
+    HMAC-SHA256 was requested. A ``sign_type`` that is present must agree, and is signed like any other field.
     """
     sign = fields.get("sign", "")
     kind = _V2_LENGTHS.get(len(sign))
@@ -82,12 +82,12 @@ def v2_verify(fields: Mapping[str, str], key: str) -> SignType:
 
 
 def v2_pay_fields(appid: str, timestamp: str, nonce: str, package: str, kind: SignType) -> dict[str, str]:
-    """The five fields under v2's paySign."""
+    """Return the five fields that v2's paySign signs."""
     return {"appId": appid, "timeStamp": timestamp, "nonceStr": nonce, "package": package, "signType": kind.value}
 
 
 def v2_app_fields(appid: str, mchid: str, prepay_id: str, timestamp: str, nonce: str) -> dict[str, str]:
-    """The six fields under v2's ``sign`` of an app.
+    """Return the six fields that v2's ``sign`` of an app signs.
 
     Source: https://pay.weixin.qq.com/wiki/doc/api/app/app.php?chapter=9_12 (调起支付接口).
     """
@@ -102,23 +102,25 @@ def v2_app_fields(appid: str, mchid: str, prepay_id: str, timestamp: str, nonce:
 
 
 def lines(*parts: str | bytes) -> bytes:
-    """v3's message: each part, also the last and also an empty one, ended by a line feed."""
+    """Build v3's message: each part, even the last or an empty one, is followed by a line feed."""
     return b"".join((part.encode() if isinstance(part, str) else part) + b"\n" for part in parts)
 
 
 def v3_request_message(method: str, url: str, timestamp: str, nonce: str, body: bytes) -> bytes:
-    """What a request signs. ``url`` is path and query exactly as sent, without the host."""
+    """Build the text that a request signs. ``url`` is path and query exactly as sent, without the host."""
     return lines(method, url, timestamp, nonce, body)
 
 
 def v3_answer_message(timestamp: str, nonce: str, body: bytes) -> bytes:
-    """What an answer or a notification signs, over the raw body (empty for 204)."""
+    """Build the text that an answer or a notification signs, over the raw body (empty for 204)."""
     return lines(timestamp, nonce, body)
 
 
 def v3_pay_message(appid: str, timestamp: str, nonce: str, package: str) -> bytes:
-    """What paySign signs on v3: four lines; ``signType`` is not among them. An app signs its bare prepay_id as
-    ``package`` (https://pay.weixin.qq.com/doc/v3/merchant/4013070351, APP调起支付)."""
+    """Build the text that paySign signs on v3: four lines, without ``signType``.
+
+    For an app, ``package`` is the prepay_id alone (https://pay.weixin.qq.com/doc/v3/merchant/4013070351, APP调起支付).
+    """
     return lines(appid, timestamp, nonce, package)
 
 
@@ -135,7 +137,7 @@ class Signer:
         return base64.b64encode(self._key.sign(message, PKCS1v15(), SHA256())).decode()
 
     def authorization(self, method: str, url: str, body: bytes, *, timestamp: str, nonce: str) -> str:
-        """The Authorization header of a request."""
+        """Return the Authorization header of a request."""
         signature = self.sign(v3_request_message(method, url, timestamp, nonce, body))
         return (
             f'{SCHEME} mchid="{self.mchid}",nonce_str="{nonce}",signature="{signature}",'
@@ -144,9 +146,9 @@ class Signer:
 
 
 def rsa_verify(key: RSAPublicKey, message: bytes, signature: str) -> None:
-    """Check a base64 signature. Raises SignatureInvalid for a wrong one and for what is not base64 alike.
+    """Check a base64 signature. Raises SignatureInvalid for a wrong signature or invalid base64.
 
-    WeChat's probes (``WECHATPAY/SIGNTEST/…``) take the same way as any other wrong signature; only the reason differs.
+    WeChat's signature probes (``WECHATPAY/SIGNTEST/…``) are refused like any wrong signature; only the reason differs.
     """
     try:
         key.verify(base64.b64decode(signature.encode("ascii"), validate=True), message, PKCS1v15(), SHA256())
@@ -155,10 +157,10 @@ def rsa_verify(key: RSAPublicKey, message: bytes, signature: str) -> None:
 
 
 def recover_digest(key: RSAPublicKey, signature: str) -> tuple[str, bytes] | None:
-    """The name of the hash and the digest that ``signature`` was made of. None where another key than ``key``'s made
-    it, or another padding than PKCS#1 v1.5.
+    """Return the name of the hash and the digest in ``signature``; None for another key, or padding other than PKCS#1.
 
-    It tells a wrong key from a changed message, which verifying cannot. For diagnosis only: it verifies nothing.
+    It distinguishes a wrong key from a changed message, which a verification cannot. For diagnosis only, because it
+    verifies nothing.
     """
     try:
         signed = key.recover_data_from_signature(base64.b64decode(signature, validate=True), PKCS1v15(), None)
@@ -168,7 +170,7 @@ def recover_digest(key: RSAPublicKey, signature: str) -> tuple[str, bytes] | Non
 
 
 def made_with_pss(key: RSAPublicKey, message: bytes, signature: str) -> bool:
-    """Whether ``signature`` is ``message``'s under the padding PSS, which WeChat Pay does not use."""
+    """Whether ``signature`` is a signature of ``message`` with the padding PSS, which WeChat Pay does not use."""
     try:
         padding = PSS(MGF1(SHA256()), PSS.AUTO)
         key.verify(base64.b64decode(signature, validate=True), message, padding, SHA256())
@@ -178,7 +180,7 @@ def made_with_pss(key: RSAPublicKey, message: bytes, signature: str) -> bool:
 
 
 def check_window(timestamp: str, now_s: float) -> None:
-    """Refuse a timestamp five minutes or more away from ``now_s`` (unix seconds), in either direction."""
+    """Raise SignatureInvalid for a timestamp five minutes or more before or after ``now_s`` (Unix seconds)."""
     if not re.fullmatch(r"[0-9]{1,12}", timestamp, re.ASCII):
         raise SignatureInvalid("timestamp_shape")
     if abs(now_s - int(timestamp)) >= WINDOW_S:

@@ -1,4 +1,4 @@
-"""New refunds before they are reserved."""
+"""Build new refunds, before they are reserved."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ CONSOLE_REASON = "商户平台退款"
 
 @dataclass(frozen=True, slots=True)
 class RefundDefaults:
-    """Through which API a refund goes, by the order's; an API that is not in ``route`` cannot refund. ``funds`` is what
-    refunds are paid from unless a request says otherwise."""
+    """The settings of refunds. ``route`` gives a refund's API by its order's; without a route there are no refunds.
+
+    ``funds`` is the money that pays a refund unless its request names another.
+    """
 
     mchid: str
     route: Mapping[Api, Api]
@@ -33,7 +35,7 @@ class RefundDefaults:
 
 @dataclass(frozen=True, slots=True)
 class BillRefund:
-    """A refund as a bill reports it, made at ``at``; ``refund`` in fen."""
+    """A refund on a bill, made at ``at``; ``refund`` in fen."""
 
     out_refund_no: str
     transaction_id: str
@@ -42,7 +44,7 @@ class BillRefund:
 
 
 class Drafts:
-    """Makes refunds of requests, of policy and of bills. Raises Conflict for an order that cannot be refunded."""
+    """Builds refunds for requests, the policy and bills. Raises Conflict for an order that cannot be refunded."""
 
     def __init__(self, defaults: RefundDefaults, runtime: Runtime) -> None:
         self._defaults = defaults
@@ -50,13 +52,13 @@ class Drafts:
         self._random = runtime.random
 
     def draft_refund(self, order: Order, wanted: RefundRequest, by: str) -> Refund:
-        """What a merchant's system asks for, under the number that it names or a new one."""
+        """Build the refund that a merchant's system requests, under the number that it names or a new one."""
         number = wanted.out_refund_no or f"{to_v2(self._clock.now())}{self._random.token(NUMBER_BYTES)}"
         draft = self._draft(order, number, wanted.refund, wanted.reason, by)
         return replace(draft, funds=wanted.funds_account or draft.funds)
 
     def draft_return(self, order: Order, transaction_id: str, out_refund_no: str, reason: str) -> Refund:
-        """The refund of a whole payment. One that is not the order's own is surplus: no goods were given for it."""
+        """Build the refund of a whole payment; a payment other than the order's own is surplus, without goods."""
         return replace(
             self._draft(order, out_refund_no, order.total, reason, POLICY),
             transaction_id=transaction_id,
@@ -64,7 +66,7 @@ class Drafts:
         )
 
     def draft_found(self, order: Order, found: BillRefund) -> Refund:
-        """A refund that WeChat has and nobody here asked for."""
+        """Build a refund that WeChat has and this system did not request."""
         return replace(
             self._draft(order, found.out_refund_no, found.refund, CONSOLE_REASON, CONSOLE),
             transaction_id=found.transaction_id,
@@ -78,7 +80,7 @@ class Drafts:
         )
 
     def _draft(self, order: Order, out_refund_no: str, refund: int, reason: str, by: str) -> Refund:
-        """How much is left of the order is said where the refund is reserved."""
+        """Build a refund with the defaults. The refundable amount is checked later, when the refund is reserved."""
         now = self._clock.now()
         must_be_refundable(order, now)
         if order.api not in self._defaults.route:

@@ -1,4 +1,4 @@
-"""Why a refund is not made, in words for whoever asked for it."""
+"""Errors that explain to the caller why a refund is not made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from wechat.domain.refunds import CANCELLED
 
 
 def raise_refusal(refund: Refund) -> None:
-    """Raise Conflict for a refund that was refused earlier: a request that comes again hears that again."""
+    """Raise Conflict for a refund that was refused or cancelled earlier, so that repetitions get the same answer."""
     if refund.refusal == CANCELLED:
         text = Bilingual(
             "这笔退款已取消；如需退款，请换一个单号重新申请",
@@ -24,7 +24,7 @@ def raise_refusal(refund: Refund) -> None:
 
 
 def unnamed_refund() -> BadRequest:
-    """For a request that, repeated after a failure, could not be told from a second one."""
+    """Build the error for a request that, repeated after a failure, could not be distinguished from a second refund."""
     return BadRequest(
         Bilingual(
             "请提供 out_refund_no 或请求头 Idempotency-Key，重试时保持不变，避免重复退款",

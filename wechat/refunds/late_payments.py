@@ -1,7 +1,7 @@
 """Exceptional payments: after the close, duplicate, or by another payer. No goods are given for them.
 
-Such a payment is always recorded, and the operator is always told. What follows is a setting: it is refunded
-automatically, or a person decides. The order's timeline says which.
+Such a payment is always recorded, and the operator is always told. A setting decides whether it is refunded
+automatically or a person decides. The order's timeline says which.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ REASON = "订单已关闭，款项退回"  # 30 bytes of the 80 that WeChat show
 
 
 def surplus_refund(transaction_id: str) -> str:
-    """The out_refund_no under which a second payment is returned, whoever starts it."""
+    """Return the out_refund_no that returns a second payment, the same for every caller."""
     return f"twice-{transaction_id}"
 
 
 class LatePolicy(StrEnum):
-    """``refund``: return it to the payer automatically. ``ask``: an operator decides."""
+    """The policy for exceptional payments. ``refund``: return them automatically. ``ask``: an operator decides."""
 
     REFUND = "refund"
     ASK = "ask"
 
 
 class LatePayments:
-    """Carries the policy out. Repeating any of it changes nothing: the refunds' numbers follow from the payments'."""
+    """Applies the policy. Repeating changes nothing: the numbers of the refunds are computed from the payments."""
 
     def __init__(self, policy: LatePolicy, refunds: Refunds, updates: OrderUpdates, runtime: Runtime) -> None:
         self._policy = policy
@@ -43,19 +43,22 @@ class LatePayments:
         self._telemetry = runtime.telemetry
 
     async def refund_late(self, order: Order) -> None:
-        """Apply the policy to an order in PAID_LATE, and check it no more."""
+        """Apply the policy to an order in PAID_LATE, and end its checks."""
         is_refunded = await self._refund(order, order.transaction_id, f"late-{order.out_trade_no}")
         entry = TimelineEntry(self._clock.now(), MONEY_GOES_BACK if is_refunded else "needs_operator", "policy")
         await self._updates.update(order.key, lambda current: stop_checking(current, entry))
 
     async def refund_second(self, fact: Verified[Transaction]) -> None:
-        """Apply the policy to another payment of an order that is paid."""
+        """Apply the policy to a second payment of a paid order."""
         transaction = fact.value
         order = await self._updates.get(order_key(transaction.mchid, transaction.out_trade_no))
         await self._refund(order, transaction.transaction_id, surplus_refund(transaction.transaction_id))
 
     async def _refund(self, order: Order, transaction_id: str, out_refund_no: str) -> bool:
-        """Whether the payment is being returned."""
+        """Return the payment if the policy says so. Return whether it is refunded or being refunded.
+
+        A refund that is not possible raises an alarm, and the result is False.
+        """
         if self._policy is LatePolicy.ASK:
             return False
         if not refundable(order, transaction_id):  # an operator has refunded all of it already

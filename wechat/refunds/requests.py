@@ -20,7 +20,7 @@ def _check_number(value: str) -> str:
 
 
 class RefundRequest(RequestBody):
-    """``POST /api/orders/{no}/refunds``: a merchant's system refunds a part or all of it. ``refund`` in fen."""
+    """``POST /api/orders/{no}/refunds``: a merchant's system refunds an order in part or in full. ``refund`` in fen."""
 
     added_later = frozenset({"funds_account"})
 

@@ -2,7 +2,7 @@
 
 A refund is requested within its order's document, which reserves its amount. ``next_check_at`` is also the end of its
 lease: a worker has moved that date ahead and holds the lease's token. Where a process dies between any two steps, the
-refund is due again at that date and ``advance`` goes on from there. A reservation is released only when it is certain
+refund is due again at that date and ``advance`` continues from there. A reservation is released only when it is certain
 that WeChat does not refund.
 """
 
@@ -38,11 +38,11 @@ IDEMPOTENCY_LIFE = timedelta(days=2)
 LEASE_BYTES = 6
 NO_LIMIT = Fen(0)
 UNDER_WAY_S = 20.0
-"""Longer than a request takes at all hosts, seconds."""
+"""Seconds; longer than a request takes at all hosts together."""
 MONEY_GOES_BACK = "money_goes_back"
 """The timeline's word for a payment that is returned by policy."""
 REFUND_NOT_NOW = "refund_not_now"
-"""WeChat does not take the refund for a reason of our credentials, our rate or our balance; it is sent again."""
+"""The alarm for a refusal because of our credentials, our rate or our balance; the refund is sent again."""
 
 log = structlog.get_logger("wechat.refunds")
 
@@ -83,13 +83,13 @@ class Refunds:
         idempotency_key: str = "",
         alone_above: Fen = NO_LIMIT,
     ) -> Refund:
-        """Refund ``wanted.refund`` fen of an order, as far as it goes now. The same request again is the same refund.
+        """Refund ``wanted.refund`` fen of an order. The same request again returns the same refund.
 
-        Who moves money names it: by ``out_refund_no`` or by the key, so that a request that is repeated after a failure
-        is not a second refund. ``alone_above``: see ``must_be_allowed_alone``.
+        The caller must name the refund, by ``out_refund_no`` or by the key, so that a request that is repeated after a
+        failure is not a second refund. ``alone_above``: see ``must_be_allowed_alone``.
 
         Raises NotFound, BadRequest, IdempotencyMismatch, Conflict (not paid, too old, too much, number in use), and for
-        a new refund GatewayRefused. Where WeChat's answer is missing, the refund stays open and is queried later.
+        a new refund GatewayRefused. When WeChat's answer is missing, the refund stays open and is queried later.
         """
         order = await self._updates.get(self._order_key(out_trade_no))
         if not (wanted.out_refund_no or idempotency_key):
@@ -110,7 +110,7 @@ class Refunds:
         return refund
 
     async def refund_payment(self, order: Order, transaction_id: str, out_refund_no: str, reason: str) -> None:
-        """Have a whole payment returned, once, under a number that follows from it. A worker sends it.
+        """Reserve the refund of a whole payment, once, under a number computed from it. A worker sends it.
 
         A payment that is not the order's own is surplus: the order's own money does not pay for it. Raises Conflict.
         """
@@ -120,10 +120,10 @@ class Refunds:
         await self._updates.update(order.key, lambda current: _reserve_repayment(current, draft, now))
 
     async def adopt(self, order: Order, found: BillRefund) -> Refund:
-        """Book a refund that WeChat has and nobody here asked for: made by hand in its console, for example.
+        """Record a refund that WeChat has and this system did not request, such as one from the merchant console.
 
-        WeChat is queried, and what it answers is booked. Raises NotFound when it has no such refund, Conflict when the
-        order has no room for it, BadRequest, RemoteError, Mismatch.
+        WeChat is queried, and its answer is recorded. Raises NotFound when WeChat has no such refund, Conflict when too
+        little of the payment is left, BadRequest, RemoteError, Mismatch.
         """
         draft = self._drafts.draft_found(order, found)
         try:
@@ -142,24 +142,24 @@ class Refunds:
         )
         return _require_refund(change.after, draft.out_refund_no)
 
-    # -- looking --------------------------------------------------------------------------------------------------
+    # -- reading --------------------------------------------------------------------------------------------------
 
     async def get(self, out_refund_no: str) -> Refund:
-        """Raises NotFound."""
+        """Return the stored refund. Raises NotFound."""
         return _require_refund(await self._order_of(out_refund_no), out_refund_no)
 
     async def of_order(self, out_trade_no: str) -> tuple[Refund, ...]:
-        """An order's refunds, oldest first. Raises NotFound."""
+        """Return an order's refunds, oldest first. Raises NotFound."""
         return (await self._updates.get(self._order_key(out_trade_no))).refunds
 
     async def query(self, out_refund_no: str) -> Refund:
-        """Query WeChat and apply what it says; nothing is sent. Raises NotFound, RemoteError, Mismatch."""
+        """Query WeChat and apply the result; nothing is sent. Raises NotFound, RemoteError, Mismatch."""
         order = await self._order_of(out_refund_no)
         refund = _require_refund(order, out_refund_no)
         return await self._query(order, refund) if _may_be_known(refund) else refund
 
     async def cancel(self, out_refund_no: str, *, by: str) -> Refund:
-        """End a refund that was never sent, or of which WeChat, queried now, knows nothing; a failed one stays so.
+        """End a refund that was never sent, or that WeChat, queried now, does not have. A failed refund stays as it is.
 
         Raises NotFound, Mismatch, Conflict (WeChat has it, or may have it; or it returns a payment by policy).
         """
@@ -176,9 +176,9 @@ class Refunds:
         return _require_refund(change.after, out_refund_no)
 
     async def apply(self, fact: Verified[RemoteRefund], *, source: str) -> Refund:
-        """Return the refund after ``fact``, which may come any number of times and in any order.
+        """Return the refund after ``fact``. Facts may be repeated and come in any order.
 
-        Raises Mismatch when the fact is genuine but does not fit; the refund is then as it was.
+        Raises Mismatch when the fact is genuine but does not fit; the refund stays as it was.
         """
         remote, now = fact.value, self._clock.now()
         use = await self._numbers.get(refund_number(remote.mchid, remote.out_refund_no))
@@ -189,7 +189,7 @@ class Refunds:
         )
         return _require_refund(change.after, remote.out_refund_no)
 
-    # -- going on with one ----------------------------------------------------------------------------------------
+    # -- advancing ------------------------------------------------------------------------------------------------
 
     async def advance(self, order: Order, refund: Refund) -> Refund:
         """Take the next step of a refund whose lease the caller holds. Raises RemoteError, Conflict, Mismatch."""
@@ -200,7 +200,7 @@ class Refunds:
         return await self._send_in_turn(order, refund)
 
     async def _send_in_turn(self, order: Order, refund: Refund) -> Refund:
-        """Send a refund, or queue it where another of its order was sent just now."""
+        """Send a refund, or queue it if another refund of its order was sent less than a minute ago."""
         now = self._clock.now()
         try:
             change = await self._updates.update(
@@ -212,10 +212,9 @@ class Refunds:
         return await self._send(change.after, marked) if marked.lease == refund.lease else marked
 
     async def _send(self, order: Order, refund: Refund, *, asked_for: bool = False) -> Refund:
-        """Ask WeChat for a refund that is marked as sent. Raises GatewayRefused for a final refusal.
+        """Send a refund that is marked as sent. Raises GatewayRefused for a final refusal.
 
-        A refusal for our credentials, our rate or our balance is not final: the refund is sent again under its number.
-
+        A refusal because of our credentials, rate or balance is not final: the refund is sent again under its number.
         ``asked_for``: the caller waits for the answer. Otherwise a refusal is reported to the operator.
         """
         if transitions.is_stale(refund, self._clock.now()):
@@ -232,7 +231,7 @@ class Refunds:
         return await self.apply(fact, source="answer")
 
     async def _defer(self, order: Order, refund: Refund, error: GatewayRefused) -> Refund:
-        """Tell the operator, and note in the refund, that WeChat did not look at it. It is sent again on its date."""
+        """Record a refusal that is not final, and tell the operator. The refund is sent again at its next check."""
         log.warning("refund_not_now", out_refund_no=refund.out_refund_no, error=str(error))
         cause = f" {error.cause.code}" if error.cause else ""
         self._telemetry.alarm(REFUND_NOT_NOW, order.out_trade_no, error=f"{error.public_code}{cause}")
@@ -245,15 +244,15 @@ class Refunds:
         return _require_refund(change.after, refund.out_refund_no)
 
     async def _refuse(self, order: Order, refund: Refund, error: GatewayRefused, *, asked_for: bool) -> Refund:
-        """End a refund that WeChat refused. If it was sent before, that try may have succeeded, so WeChat is
-        queried first. Raises GatewayRefused unless another worker took over.
+        """End a refund that WeChat refused, and raise the refusal unless another worker took over.
 
-        That try may be under way still: where clocks are further apart than a lease is long, another process took the
-        refund over too early. By no clock is it known when that try began, so it is waited for.
+        If the refund was sent before, that earlier request may have succeeded, so WeChat is queried first. The earlier
+        request may even be under way: if clocks differ by more than a lease, another process took the refund over too
+        early. No clock tells when that request began, so it is waited for.
         """
         if refund.sends > 1:
             await asyncio.sleep(self._under_way_s)
-            current = await self._query_once(order, refund)  # by a query of our own: one under way began before the no
+            current = await self._query_once(order, refund)  # not a shared one: that may have begun before the refusal
             if current.state is not RefundState.REQUESTED:
                 return current
         now, number = self._clock.now(), refund.out_refund_no
@@ -274,7 +273,7 @@ class Refunds:
         return await self._queries.do(refund.out_refund_no, lambda: self._query_once(order, refund))
 
     async def _query_once(self, order: Order, refund: Refund) -> Refund:
-        """The refund after what WeChat knows of it; as it was if WeChat has not received it."""
+        """Query WeChat, apply the result and return the refund; unchanged if WeChat has not received it."""
         try:
             fact = await self._gateway(refund).query_refund(refund)
         except GatewayRefused as error:
@@ -284,18 +283,18 @@ class Refunds:
         return await self.apply(fact, source="query")
 
     async def _reload(self, order: Order, refund: Refund) -> Refund:
-        """The refund as it is now: another worker took it over."""
+        """Return the refund as it is stored now, after another worker took it over."""
         return _require_refund(await self._updates.get(order.key), refund.out_refund_no)
 
     # -- parts ----------------------------------------------------------------------------------------------------
 
     async def _claim(self, key: str, digest: str, draft: Refund) -> Refund:
-        """``draft`` under the number that the key stands for."""
+        """Return ``draft`` with the number that the key already has, or with its own."""
         held = await self._claims.claim(Claim(key, draft.out_refund_no, digest, draft.created_at + IDEMPOTENCY_LIFE))
         return replace(draft, out_refund_no=held.number)
 
     async def _reserve_number(self, order: Order, out_refund_no: str) -> None:
-        """Raises Conflict when another order has a refund under this number."""
+        """Reserve the number for the order. Raises Conflict when another order has a refund under it."""
         use = NumberUse(refund_number(order.mchid, out_refund_no), order.key)
         if await self._numbers.reserve(use) != use:
             raise transitions.number_in_use()
@@ -307,27 +306,27 @@ class Refunds:
         return await self._updates.get(use.order_key)
 
     def _why_unknown(self, remote: RemoteRefund) -> MismatchReason:
-        """What is wrong with a fact about a number that no refund here has."""
+        """Return the reason for refusing a fact about a refund number that is unknown here."""
         return MismatchReason.UNKNOWN_REFUND if remote.mchid == self._defaults.mchid else MismatchReason.MCHID
 
     def _order_key(self, out_trade_no: str) -> str:
         return order_key(self._defaults.mchid, out_trade_no)
 
     def _gateway(self, refund: Refund) -> RefundGateway:
-        """The gateway that the refund goes through; it may no longer be configured."""
+        """Return the gateway of the refund's API. Raises Conflict when it is no longer configured."""
         if refund.api not in self._gateways:
             raise no_refund_api(refund.api)
         return self._gateways[refund.api]
 
 
 def _reserve_repayment(order: Order, draft: Refund, now: datetime) -> Order:
-    """Reserve the refund of a payment for which no goods are given; the order's own needs no further look then."""
+    """Reserve the refund of a payment without goods. Unless it is a surplus payment, end the order's checks."""
     requested = transitions.request_refund(order, draft, now)
     return requested if draft.surplus else stop_checking(requested, TimelineEntry(now, MONEY_GOES_BACK, "policy"))
 
 
 def _request_and_send(order: Order, draft: Refund, alone_above: Fen, now: datetime) -> Order:
-    """Reserve a new refund, and mark it as sent or queue it; one that is there and was not taken is looked at soon."""
+    """Reserve a new refund, and mark it as sent or queue it. A stored one that was not accepted is checked soon."""
     requested = transitions.request_refund(order, draft, now)
     if requested is order:
         return transitions.hasten_refund(order, draft, now)
@@ -336,12 +335,12 @@ def _request_and_send(order: Order, draft: Refund, alone_above: Fen, now: dateti
 
 
 def _may_be_known(refund: Refund) -> bool:
-    """Whether WeChat may know of it: it was sent, or WeChat has spoken of it."""
+    """Whether WeChat may know the refund: it was sent, or WeChat has reported on it."""
     return refund.sends > 0 or refund.state is not RefundState.REQUESTED
 
 
 def _require_refund(order: Order, out_refund_no: str) -> Refund:
-    """Raises NotFound where the order does not hold it (any more)."""
+    """Return the order's refund. Raises NotFound when the order does not hold it, or no longer."""
     refund = order.refund_of(out_refund_no)
     if refund is None:
         raise no_such_refund()

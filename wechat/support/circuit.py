@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import structlog
 
 HUNG_IN_A_ROW = 3
-"""So many calls that nobody answered, and none in between that somebody did, open the circuit."""
+"""The number of consecutive calls without an answer that open the circuit."""
 RETRY_S = 5.0
-"""After so long, one call tries again; the others are refused until it is answered."""
+"""Seconds after which one call is tried again; the others are refused until it is answered."""
 
 log = structlog.get_logger("wechat.support.circuit")
 
@@ -23,7 +23,7 @@ class _State:
 
 
 class Circuits:
-    """A circuit for each call at each host: one call may hang while the others are answered."""
+    """A circuit for each call at each host, because one call may hang while others are answered."""
 
     def __init__(self, trial_s: float, monotonic: Callable[[], float]) -> None:
         """``trial_s``: how long a call may take at most. ``monotonic`` tells the time in seconds."""
@@ -32,7 +32,7 @@ class Circuits:
         self._states: dict[tuple[str, str], _State] = defaultdict(_State)
 
     def admits(self, host: str, call: str) -> bool:
-        """Whether to send ``call`` now. Of those that come while it hangs, one is admitted each time to try."""
+        """Whether to send ``call`` now. While the circuit is open, one call at a time is admitted as a trial."""
         state, now = self._states[host, call], self._monotonic()
         if state.hung < HUNG_IN_A_ROW:
             return True
@@ -42,7 +42,7 @@ class Circuits:
         return True
 
     def report(self, host: str, call: str, *, hung: bool) -> None:
-        """Take in how an admitted call ended: without an answer in its time, or in any other way."""
+        """Record how an admitted call ended. ``hung``: it got no answer in its time."""
         state = self._states[host, call]
         if not hung:
             if state.hung >= HUNG_IN_A_ROW:

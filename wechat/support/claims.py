@@ -20,9 +20,9 @@ class Claims:
         self._claims = Updater(store, lambda claim: claim.key, runtime.random, remembered=0)
 
     async def claim(self, claim: Claim) -> Claim:
-        """Store ``claim`` unless its key is held; the holder's claim either way.
+        """Store ``claim`` unless its key is held, and return the claim that holds the key.
 
-        Raises IdempotencyMismatch when the holder asked for something else.
+        Raises IdempotencyMismatch when the holding request was a different one.
         """
         for _ in range(ROUNDS):
             if await self._claims.insert(claim):
@@ -32,12 +32,12 @@ class Claims:
                 if held.digest != claim.digest:
                     raise IdempotencyMismatch
                 return held
-        raise StoreUnavailable  # it ends each time before it can be read
+        raise StoreUnavailable  # each time, the claim that held the key expired before it could be read
 
     async def pass_on(self, held: Claim, number: str, expires_at: datetime) -> bool:
-        """Let the key stand for ``number``, until ``expires_at``, in place of what ``held`` says.
+        """Replace the claim ``held`` by one of ``number`` until ``expires_at``.
 
-        False when somebody else has changed it.
+        False when another request has changed the claim.
         """
         following = replace(held, number=number, expires_at=expires_at)
         change = await self._claims.update(held.key, lambda claim: following if claim == held else claim)

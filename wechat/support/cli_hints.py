@@ -1,4 +1,4 @@
-"""What to type next: commands of manage.py, as texts that a shell takes."""
+"""Commands of manage.py that messages recommend, quoted for a shell."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import shlex
 
 
 def command(verb: str, *arguments: str) -> str:
-    """``manage.py VERB ARGUMENTS``, quoted where a shell would make something else of it."""
+    """Return ``manage.py VERB ARGUMENTS``, quoted for a shell."""
     return shlex.join(["manage.py", *verb.split(), *arguments])

@@ -1,6 +1,6 @@
-"""Why a call to WeChat got no answer that can be used: which host, what happened, whose side, and what to do.
+"""Explain why a call to WeChat got no usable answer: the host, the failure, its side, and the fix.
 
-The names are ours, as no code of WeChat's came: DNS_FAILED, CONNECTION_REFUSED, CONNECT_TIMEOUT, NETWORK_UNREACHABLE,
+The codes are ours, because none came from WeChat: DNS_FAILED, CONNECTION_REFUSED, CONNECT_TIMEOUT, NETWORK_UNREACHABLE,
 TLS_CERTIFICATE, TLS_ALERT, CONNECTION_RESET, NO_ANSWER_IN_TIME and HTTP_<status>.
 """
 
@@ -18,7 +18,7 @@ from wechat.domain.errors import NO_ADVICE, Advice, Bilingual, NotSent, OutcomeU
 
 
 class ConnectionFault(NamedTuple):
-    """``detail`` is the system's or the library's own word, without addresses that carry secrets."""
+    """A failure of a connection. ``detail`` is the system's or the library's wording, without secret addresses."""
 
     code: str
     host: str
@@ -27,7 +27,7 @@ class ConnectionFault(NamedTuple):
 
 
 _ANY_HOST = "api.mch.weixin.qq.com"
-"""The host that the catalogue's commands name; the one that was asked takes its place."""
+"""The host in the catalogue's commands; it is replaced by the host that was asked."""
 _BY_NUMBER = {
     errno.ECONNREFUSED: "CONNECTION_REFUSED",
     errno.ENETUNREACH: "NETWORK_UNREACHABLE",
@@ -37,19 +37,19 @@ _BY_NUMBER = {
 
 
 def build_not_sent(call: str, error: BaseException, url: str) -> NotSent:
-    """No connection came about."""
+    """Build the error of a call whose connection was not established."""
     fault = diagnose(error, url, connecting=True)
     return NotSent(call, wire_code=fault.code, wire_message=_message(fault), advice=fault.advice)
 
 
 def build_unknown(call: str, error: BaseException, url: str) -> OutcomeUnknown:
-    """The request may have been read, and no answer came."""
+    """Build the error of a call that may have arrived and got no answer."""
     fault = diagnose(error, url, connecting=False)
     return OutcomeUnknown(call, wire_code=fault.code, wire_message=_message(fault), advice=fault.advice)
 
 
 def build_bare_status(call: str, status: int, url: str, request_id: str = "") -> OutcomeUnknown:
-    """An HTTP status without anything in its body that says more."""
+    """Build the error of an HTTP status whose body explains nothing."""
     host = _host(url)
     return OutcomeUnknown(
         call,
@@ -62,14 +62,17 @@ def build_bare_status(call: str, status: int, url: str, request_id: str = "") ->
 
 
 def diagnose(error: BaseException, url: str, *, connecting: bool) -> ConnectionFault:
-    """What ``error``, or what lies behind it, says of the connection to ``url``."""
+    """Name the failure of the connection to ``url`` that ``error``, or one of its causes, reports.
+
+    ``connecting``: the failure came before the connection was open.
+    """
     host = _host(url)
     code, detail = _name(error, connecting)
     return ConnectionFault(code, host, detail, _advise(code, host))
 
 
 def _name(error: BaseException, connecting: bool) -> tuple[str, str]:
-    """The code, and the system's own word."""
+    """Return the code of the failure, and the system's wording."""
     for each in _behind(error):
         if code := _code_of(each):
             detail = getattr(each, "verify_message", "") or getattr(each, "reason", "") or getattr(each, "strerror", "")
@@ -81,7 +84,7 @@ def _name(error: BaseException, connecting: bool) -> tuple[str, str]:
 
 def _code_of(error: BaseException) -> str:
     if hasattr(error, "os_error") or hasattr(error, "certificate_error"):
-        return ""  # aiohttp's own, which inherits from ssl's: what it wraps says more
+        return ""  # aiohttp's own error, a subclass of ssl's: the error that it wraps is more exact
     if isinstance(error, ssl.SSLCertVerificationError):
         return "TLS_CERTIFICATE"
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
@@ -94,7 +97,7 @@ def _code_of(error: BaseException) -> str:
 
 
 def _behind(error: BaseException) -> Iterator[BaseException]:
-    """``error`` and what caused it. aiohttp keeps that under names of its own."""
+    """Yield ``error`` and its causes, which aiohttp also keeps in attributes of its own."""
     seen: list[BaseException] = []
     waiting: list[object] = [error]
     while waiting:
@@ -107,8 +110,10 @@ def _behind(error: BaseException) -> Iterator[BaseException]:
 
 
 def _advise(code: str, host: str) -> Advice:
-    """The catalogue's entry for ``code``, said of ``host``; a status that is not listed counts as the first of its
-    hundred."""
+    """Return the catalogue's advice for ``code``, with ``host`` in its texts; empty advice for an unknown code.
+
+    A status that is not listed is advised as the first of its hundred: 504 as 500.
+    """
     found = explain_code("network", code) or explain_code("network", f"HTTP_{code[5:6]}00")
     if found is None:
         return NO_ADVICE

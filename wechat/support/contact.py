@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
 FORGET_S = 600.0
-"""A spare host is asked only while the first one is away, so its failure must end by itself."""
+"""Seconds after which a failure is forgotten: a spare host is rarely asked, so no later answer would clear it."""
 
 
 class Contact:
-    """Of one transport. Times are seconds: ``monotonic`` ones where named so, else since the epoch."""
+    """The latest answers and failures of one transport. Times are seconds, monotonic where so named, else Unix time."""
 
     def __init__(self) -> None:
         self.answered_monotonic: float | None = None
         self._failures: dict[str, tuple[float, str]] = {}
         self.clock_offset_s: float | None = None
-        """How far this machine's clock is ahead of WeChat's (negative: behind)."""
+        """Seconds by which this machine's clock is ahead of WeChat's (negative: behind)."""
 
     def note_answer(self, host: str, headers: Mapping[str, str], sent_s: float, now_s: float, monotonic: float) -> None:
-        """An answer came, of any status. Its Date header is exact to the second."""
+        """Record an answer of any status and compare the clocks. Its Date header is exact to the second."""
         self.answered_monotonic = monotonic
         self._failures.pop(host, None)
         try:
@@ -30,10 +30,10 @@ class Contact:
         self.clock_offset_s = 0.0 if ahead >= 0 and behind >= 0 and ahead < 2 + now_s - sent_s else ahead
 
     def note_failure(self, host: str, error: str, monotonic: float) -> None:
-        """A call got no answer."""
+        """Record that a call got no answer."""
         self._failures[host] = (monotonic, error)
 
     def failure(self, monotonic: float) -> str:
-        """Which hosts gave no answer when they were last asked, not long ago, and why; empty for none."""
+        """Return the hosts that gave no answer to their latest call, within FORGET_S, and why; empty for none."""
         fresh = {host: error for host, (at, error) in self._failures.items() if monotonic - at < FORGET_S}
         return "; ".join(f"{host} {error}".strip() for host, error in fresh.items())

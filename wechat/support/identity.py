@@ -1,4 +1,4 @@
-"""Prove that two programs have the same session secret, without sending it: so ``doctor`` recognises this service."""
+"""Prove that two programs have the same session secret without sending it: ``doctor`` recognises this service by it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ PURPOSE = b"fenpay identity"  # a key of its own: no cookie is signed with it
 
 
 def prove(secret: str, nonce: str) -> str:
-    """Hex, for a nonce of 32 hex digits that whoever asks has made up."""
+    """Return the proof in hex, for a random nonce of 32 hex digits from the program that asks."""
     key = hmac.digest(secret.encode(), PURPOSE, "sha256")
     return hmac.digest(key, nonce.encode(), "sha256").hex()

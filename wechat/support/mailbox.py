@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Mailbox(Generic[T]):
-    """``most`` pieces wait at most; beyond them the oldest makes room, and ``missed`` counts it."""
+    """A queue of at most ``most`` items. A further item replaces the oldest one and is counted in ``missed``."""
 
     def __init__(self, most: int) -> None:
         self._queue: deque[T] = deque(maxlen=most)
@@ -19,13 +19,16 @@ class Mailbox(Generic[T]):
         self.missed = 0
         self.closed = False
 
-    def put(self, piece: T) -> None:
+    def add(self, item: T) -> None:
         self.missed += len(self._queue) == self._queue.maxlen
-        self._queue.append(piece)
+        self._queue.append(item)
         self._wake.set()
 
     async def take(self, timeout_s: float) -> list[T]:
-        """All that has come; empty after ``timeout_s`` without any, and when the mailbox is closed."""
+        """Wait for items and return all of them; empty after ``timeout_s`` without any.
+
+        A closed mailbox returns at once, with the remaining items.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._wake.wait()
@@ -36,6 +39,6 @@ class Mailbox(Generic[T]):
         return taken
 
     def close(self) -> None:
-        """End the wait of whoever takes."""
+        """End the wait of the reader."""
         self.closed = True
         self._wake.set()

@@ -19,7 +19,7 @@ TOO_MANY = Bilingual(
 
 
 class Listener(Mailbox[News]):
-    """One who listens, to some kinds of news or to all (no ``kinds``), of one order or of all (no number)."""
+    """A mailbox for news of some kinds or of all (no ``kinds``), of one order or of all (no number)."""
 
     def __init__(self, kinds: Collection[NewsKind] = (), out_trade_no: str = "") -> None:
         super().__init__(MOST_QUEUED)
@@ -27,14 +27,17 @@ class Listener(Mailbox[News]):
         self._out_trade_no = out_trade_no
 
     def hear(self, news: News) -> None:
-        """Keep ``news`` if it is wanted."""
+        """Add ``news`` if it is wanted."""
         if news.kind in self._kinds and self._out_trade_no in ("", news.out_trade_no):
-            self.put(news)
+            self.add(news)
 
 
 class NewsFeed:
-    """Hands each piece of news to everybody who listens, in this process and, by what the composition root sets, in the
-    others: ``on_listen`` is called when somebody begins to listen here, ``on_wanted`` with news that others want."""
+    """Gives each piece of news to all listeners in this process, and to those in other processes.
+
+    The composition root sets the link to the others: ``on_listen`` is called when a listener begins here, ``on_wanted``
+    with news that another process wants.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -55,11 +58,11 @@ class NewsFeed:
         return bool(self._listeners)
 
     def want(self, seconds: float) -> None:
-        """Somebody listens in another process; this counts for so long."""
+        """Note that another process has a listener, for the next ``seconds``."""
         self._wanted_until = self._clock.monotonic() + seconds
 
     def publish(self, kind: NewsKind, out_trade_no: str, data: Mapping[str, NewsValue]) -> None:
-        """Hand out a piece of news, which happens now and in this process."""
+        """Publish a piece of news that happens now, in this process."""
         if not self.watched:
             return
         news = News(kind, self._clock.now(), out_trade_no, data)
@@ -68,7 +71,7 @@ class NewsFeed:
             self.on_wanted(news)
 
     def hand_out(self, news: News) -> None:
-        """Hand out a piece of news to those who listen here."""
+        """Give a piece of news to the listeners of this process."""
         for listener in self._listeners:
             listener.hear(news)
 
@@ -77,7 +80,7 @@ class NewsFeed:
 
     @contextmanager
     def listen(self, kinds: Collection[NewsKind] = (), out_trade_no: str = "") -> Iterator[Listener]:
-        """Listen for as long as the context is open. Raises TooMany."""
+        """Listen as long as the context is open. Raises TooMany."""
         if len(self._listeners) >= MOST_LISTENERS:
             raise TooMany(TOO_MANY, code="TOO_MANY_LISTENERS")
         listener = Listener(kinds, out_trade_no)
@@ -91,7 +94,7 @@ class NewsFeed:
             self._listeners.discard(listener)
 
     def close(self) -> None:
-        """End every listener, and at once those that come later: the process is about to stop."""
+        """End every listener, and later ones at once, because the process is about to stop."""
         self._closed = True
         for listener in self._listeners:
             listener.close()

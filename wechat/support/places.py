@@ -12,7 +12,7 @@ WRITE_BYTES = 6
 
 
 class Places(Generic[T]):
-    """A group has ``most`` places, ``GROUP-00`` and on, which are the keys of its values."""
+    """Stores values of a group in ``most`` places, ``GROUP-00`` and on, which are the keys of the values."""
 
     def __init__(self, store: VersionedStore[T], most: int, random: Random) -> None:
         self._store = store
@@ -28,8 +28,11 @@ class Places(Generic[T]):
         age: Callable[[T], float],
         place_of: Callable[[T], str],
     ) -> T | None:
-        """Store a value: merged with the one of ``held`` that it is the same as, in a free place, or in the place of
-        the one whose ``age`` is greatest. What is stored now; None when somebody else was faster."""
+        """Store a value in a place of its group and return it; None when another writer was faster.
+
+        ``held`` are the group's stored values. If ``merge`` accepts one of them, the value is merged with it. Otherwise
+        the value takes a free place, or that of the held value with the greatest ``age``.
+        """
         write = self._random.token(WRITE_BYTES)
         for stored in held:
             merged = merge(stored.value)

@@ -1,4 +1,4 @@
-"""Storage for plugins, in the service's own database, with the service's own guarantees."""
+"""Storage for plugins, in the service's database, with the same guarantees as the service's own data."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ class PluginStorage:
         self._records = Updater(store, lambda record: record.key, runtime.random, remembered=0)
 
     async def get(self, name: str) -> Data | None:
-        """The data under ``name``, None where there are none."""
+        """Return the data under ``name``; None when there are none."""
         record = await self._records.get(record_key(self._plugin, name))
         return None if record is None else record.data
 
     async def insert(self, name: str, data: Data) -> bool:
-        """Store ``data`` unless there are data under ``name``; whether it was stored. For what must happen once."""
+        """Store ``data`` if ``name`` is free; return whether it was stored. Use it for what must happen only once."""
         return await self._records.insert(PluginRecord(self._plugin, name, data))
 
     async def update(self, name: str, change: Callable[[Data], Data]) -> Data | None:
-        """Replace the data under ``name`` by ``change(data)``, and return them; None where there are none.
+        """Replace the data under ``name`` by ``change(data)`` and return them; None when there are none.
 
-        ``change`` returns new data, or what it was given where nothing is to change. It may be called several times,
-        because another process may change the same data meanwhile.
+        ``change`` returns new data, or its argument when nothing is to change. It may be called several times, because
+        another process may change the same data meanwhile.
         """
         done = await self._records.update(record_key(self._plugin, name), lambda held: _apply(held, change))
         return None if done is None else done.after.data

@@ -1,4 +1,4 @@
-"""Rate limits for what outsiders can cause: a log line, a stored copy, a message to a person."""
+"""Rate limits for the effects that outsiders can cause: a log line, a stored copy, a message to a person."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from wechat.domain.ports import Clock
 
 
 class RateLimit:
-    """At most ``burst`` at once and ``per_s`` a second in the long run, for each key.
+    """A limit for each key: at most ``burst`` at once, and ``per_s`` a second in the long run.
 
-    Keys come from a fixed set, or there are ``most_keys`` of them: then the one that came first is forgotten.
+    Keys come from a fixed set; otherwise ``most_keys`` bounds their number, and the first key is forgotten.
     """
 
     def __init__(self, clock: Clock, burst: int, per_s: float, most_keys: int = 0) -> None:
@@ -19,7 +19,7 @@ class RateLimit:
         self._buckets: dict[str, _Bucket] = {}
 
     def take(self, key: str) -> bool:
-        """Whether it may be done now."""
+        """Use up one unit of the allowance; return whether there was one."""
         now = self._clock.monotonic()
         bucket = self._buckets.get(key)
         if bucket is None:
@@ -33,13 +33,13 @@ class RateLimit:
         return allowed
 
     def give_back(self, key: str) -> None:
-        """Undo a ``take``: what was done does not count."""
+        """Return one unit that was taken and does not count."""
         bucket = self._buckets.get(key)
         if bucket is not None:
             bucket.left = min(self._burst, bucket.left + 1)
 
     def refused_since(self, key: str) -> int:
-        """How often it was refused since this was asked last."""
+        """Return the number of refusals of ``key`` since the last call of this method."""
         bucket = self._buckets.get(key)
         if bucket is None:
             return 0
@@ -48,7 +48,7 @@ class RateLimit:
 
 
 class _Bucket:
-    """What is left of one key's allowance at ``at_s``."""
+    """The allowance that one key had left at ``at_s``, and its refusals."""
 
     __slots__ = ("at_s", "left", "refused")
 

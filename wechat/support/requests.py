@@ -13,12 +13,14 @@ from wechat.domain.errors import BadRequest, Bilingual
 from wechat.support.validation import Needs, describe_need
 
 _ALLOWED = "\u3000\u200c\u200d"
-"""The full-width blank, and what joins or parts letters in some scripts: text, though Python does not print it."""
+"""The full-width blank, and joiners of letters in some scripts: valid text, although not printable to Python."""
 
 
 def _check_printable(value: str) -> str:
-    """No control characters, no lone surrogates, no marks that turn the direction of text: neither XML nor BSON nor a
-    person can hold them."""
+    """Refuse control characters, lone surrogates, marks that change the direction of text, and outer blanks.
+
+    XML, BSON or a person cannot handle them.
+    """
     plain = value.translate(dict.fromkeys(map(ord, _ALLOWED)))
     if not plain.isprintable() or value != value.strip(f"{_ALLOWED} "):
         raise Needs("可见的文字，首尾没有空白", "printable text without blanks around it")
@@ -26,11 +28,11 @@ def _check_printable(value: str) -> str:
 
 
 def text_for_wechat(most: int) -> AfterValidator:
-    """Text that WeChat takes in a field of ``most`` bytes.
+    """Return a check for text that WeChat accepts in a field of ``most`` bytes.
 
-    WeChat counts the bytes of UTF-8. What has four of them (emoji, rare ideographs) it refuses or garbles, so that is
-    refused here, before the order's number is used up. Of rare ideographs (extension B, in some names) no public
-    source says that WeChat takes them, so they are refused alike, with a sentence that says why.
+    WeChat counts the bytes of UTF-8. It refuses or garbles characters of four bytes (emoji, rare ideographs), so they
+    are refused here, before the order's number is used up. No public source says that WeChat accepts rare ideographs
+    (extension B, in some names), so they are refused as well, with a sentence that says why.
     """
 
     def check(value: str) -> str:
@@ -44,29 +46,29 @@ def text_for_wechat(most: int) -> AfterValidator:
 
 
 Line = Annotated[str, AfterValidator(_check_printable)]
-"""Text on one line, as strict as XML, BSON and people need it."""
+"""Text on one line that XML, BSON and people can handle."""
 
 
 class RequestBody(BaseModel):
     """A JSON body. Unknown fields are refused, and numbers are never read from text."""
 
     added_later: ClassVar[frozenset[str]] = frozenset()
-    """Fields that a release has added since 0.1.0. A request without them has the digest that it had before."""
+    """Fields added since release 0.1.0. A request without them keeps the digest that it had then."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
     @classmethod
     def parse(cls, body: dict[str, Any]) -> Self:
-        """Parse ``body``. Raises BadRequest that names the first field that is wrong."""
+        """Parse ``body``. Raises BadRequest that names the first wrong field."""
         try:
             return cls.model_validate(body)
         except ValidationError as error:
             raise _refusal(error, ", ".join(cls.model_fields)) from None
 
     def digest(self, *more: str) -> str:
-        """Return a digest that is equal for equal requests, so that a repeated one is recognised.
+        """Compute a digest that is equal for equal requests, so that a repeated request is recognised.
 
-        That holds over a release that adds fields, too: see ``added_later``.
+        A release that adds fields does not change it: see ``added_later``.
         """
         unknown_then = set(self.added_later - self.model_fields_set)
         return hashlib.sha256("\n".join((self.model_dump_json(exclude=unknown_then), *more)).encode()).hexdigest()
@@ -76,7 +78,7 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # halves that belong together ma
 
 
 def json_object(raw: bytes) -> dict[str, Any]:
-    """A request body as a JSON object: UTF-8, no duplicate keys, no NaN, no half of a character, sane nesting.
+    """Parse a request body as a JSON object: UTF-8, no duplicate keys, no NaN, no lone surrogates, limited nesting.
 
     Raises BadRequest.
     """

@@ -1,7 +1,7 @@
 """News between the processes of an installation.
 
-A process in which somebody listens says so every few seconds; the others then send their news until they have not heard
-it for a while: while nobody listens, nothing is sent. Nothing is stored; without the channel, each process has its own.
+A process with a listener announces that every few seconds; the others send their news as long as they receive the
+announcement. Without listeners nothing is sent. News are not stored; without the channel, each process has its own.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from wechat.support.tasks import end
 NEWS, WANTED = "told", "wanted"
 SAY_S = 4.0
 HEARD_S = 10.0
-"""So long a process sends after it has heard that somebody listens."""
+"""Seconds for which a process sends news after an announcement."""
 AGAIN_S = 5.0
 
 log = structlog.get_logger("wechat.shared_news")
 
 
 class SharedNews:
-    """Brings the news of other processes to ``feed``, and its news to them, for as long as it is started."""
+    """Brings the news of other processes to ``feed``, and its news to them, from ``start`` to ``close``."""
 
     def __init__(self, feed: NewsFeed, channel: NewsChannel, random: Random) -> None:
         self._feed = feed
@@ -51,7 +51,7 @@ class SharedNews:
         await self._channel.close()
 
     def _send(self, news: News) -> None:
-        """Queue news for the others; the oldest of too many makes room."""
+        """Queue news for other processes; a full queue drops its oldest item."""
         self._queue.append(news)
         self._wake.set()
 
@@ -78,13 +78,13 @@ class SharedNews:
 
 
 async def _go_on(work: Callable[[], Awaitable[None]]) -> None:
-    """Do ``work`` for ever. A channel that is away costs the news of the others and nothing else."""
+    """Run ``work`` without end. While the channel is away, only the news of other processes are missing."""
     while True:
         try:
             await work()
         except FenpayError as error:
             log.debug("shared_news_away", error=str(error))
-        except Exception:  # whatever it is, the news that come later are brought
+        except Exception:  # any error: later news must still be sent
             log.exception("shared_news_crashed")
         await asyncio.sleep(AGAIN_S)
 
@@ -95,7 +95,7 @@ def _encode(news: News) -> bytes:
 
 
 def _decode(content: bytes) -> News | None:
-    """None for what is not news, such as a kind of another release."""
+    """Parse a message; None for anything that is not news, such as a kind of another release."""
     try:
         kind, at, out_trade_no, data = json.loads(content)
         return News(NewsKind(kind), datetime.fromisoformat(at), str(out_trade_no), dict(data))

@@ -1,4 +1,4 @@
-"""Single flight: of several callers that want the same thing at once, one does it and all get its outcome."""
+"""Single flight: concurrent callers with the same key share one execution and its outcome."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Work in progress by key. A caller that goes away does not stop the work for the others."""
+    """Work in progress by key. A cancelled caller does not stop the work for the others."""
 
     def __init__(self) -> None:
         self._flights: dict[str, asyncio.Task[T]] = {}
 
     async def do(self, key: str, work: Callable[[], Awaitable[T]]) -> T:
-        """The outcome of ``work``, started here or already under way for ``key``."""
+        """Return the outcome of ``work``, started here or already in progress for ``key``."""
         task = self._flights.get(key)
         if task is None:
             task = asyncio.ensure_future(_run(work))
@@ -27,7 +27,7 @@ class SingleFlight(Generic[T]):
     def _finish(self, key: str, task: asyncio.Task[T]) -> None:
         del self._flights[key]
         if not task.cancelled():
-            task.exception()  # whoever still waits has it; if all have gone, it must not be logged as lost
+            task.exception()  # mark it as retrieved: without waiting callers, asyncio would log it as lost
 
 
 async def _run(work: Callable[[], Awaitable[T]]) -> T:

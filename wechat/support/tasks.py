@@ -1,4 +1,4 @@
-"""Ending background work."""
+"""End background work."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ AGAIN_S = 0.2
 async def end(*tasks: asyncio.Task[Any]) -> None:
     """Cancel ``tasks`` until they are over.
 
-    Once may not be enough: PyMongo's async client can turn a cancellation into a failed operation, and a loop that
-    lives through failures goes on.
+    One cancellation may not be enough: PyMongo's async client can turn it into a failed operation, and a loop that
+    survives failures continues.
     """
     pending = set(tasks)
     while pending:

@@ -1,7 +1,7 @@
-"""The one way out to WeChat: a pooled session, a time budget, a second host, errors that say what may have happened.
+"""All HTTP requests to WeChat: a pooled session, a time budget, a spare host, errors that tell what may have happened.
 
-Nothing here knows v2 from v3. Redirects are not followed, answers are read up to a limit, and of an address only the
-call's name is logged: queries carry access tokens.
+This module does not depend on the API version. Redirects are not followed, answers are read up to a limit, and of an
+address only the call's name is logged, because queries carry access tokens.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ log = structlog.get_logger("wechat.support.transport")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """``call`` is the name in logs and metrics, ``target`` path and query as signed and sent.
+    """A request to WeChat. ``call`` is its name in logs and metrics, ``target`` path and query as signed and sent.
 
-    ``repeatable``: the same bytes may arrive twice without anything happening twice. ``api`` is v2, v3 or account,
-    empty for what is not recorded; ``out_trade_no`` the order that it is about.
+    ``repeatable``: sending the same bytes twice has the effect of sending them once. ``api`` is v2, v3 or account,
+    empty when the call is not recorded; ``out_trade_no`` is the order that the call is about.
     """
 
     call: str
@@ -60,9 +60,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, headers (case-insensitive) and raw body, exactly as they came; ``host`` is who answered.
+    """Status, headers (case-insensitive) and raw body, exactly as received, from ``host``.
 
-    ``exchange`` is what is recorded of the call, None where nothing is.
+    ``exchange`` is the record of the call, None when it is not recorded.
     """
 
     status: int
@@ -72,13 +72,13 @@ class Answer:
     exchange: Exchange | None = None
 
     def note_verdict(self, verdict: str) -> None:
-        """Record what checking the signature gave."""
+        """Record the result of the signature check."""
         if self.exchange:
             self.exchange.verdict = verdict
 
 
 class Transport:
-    """An aiohttp session with our limits. Close it at shutdown. ``tls`` says whom to trust and what to show."""
+    """An aiohttp session with our limits; close it at shutdown. ``tls`` has the trusted and the own certificates."""
 
     def __init__(
         self,
@@ -97,13 +97,15 @@ class Transport:
         self._gave_up = False
         self.contact = Contact()
         self.on_exchange: Callable[[Exchange], None] | None = None
-        """Called with each request that names its API, when its answer is here or nothing came. Whoever checks the
-        answer's signature sets the verdict in it, before anything else can run."""
+        """Called with each request that names its API, after its answer or failure. The caller that checks the answer's
+        signature sets the verdict in it before any other task can run."""
         self._session: aiohttp.ClientSession | None = None
 
     def give_up(self) -> None:
-        """End every call under way as unknown and send no more, so that whoever waits can be answered before the exit.
-        Downloads are not concerned."""
+        """End every call in progress as unknown and send no more, so that callers can be answered before the exit.
+
+        Downloads continue.
+        """
         self._gave_up = True
         now = asyncio.get_running_loop().time()
         for limit in self._under_way:
@@ -114,10 +116,10 @@ class Transport:
             await self._session.close()
 
     async def send(self, hosts: Sequence[str], request: Request) -> Answer:
-        """Ask the first host, and the next ones where repeating is safe; they share the budget.
+        """Send to the first host, and to the next ones where repeating is safe; all hosts share the time budget.
 
-        A host that was not reached makes way for the next at once, and leaves it the time. After an unknown outcome
-        only a repeatable request goes on. Raises NotSent or OutcomeUnknown; any HTTP status is an answer.
+        After a host that was not reached, the next one is tried at once with the remaining time; after an unknown
+        outcome only if the request is repeatable. Raises NotSent or OutcomeUnknown; any HTTP status is an answer.
         """
         deadline = time.monotonic() + self._total_s
         gravest: RemoteError | None = None
@@ -134,15 +136,15 @@ class Transport:
         raise gravest or NotSent(request.call)
 
     async def download(self, host: str, request: Request, sink: Callable[[bytes], None], *, most: int) -> Answer:
-        """Ask ``host``; the body of a 200 goes to ``sink`` piece by piece, up to ``most`` bytes, others to the answer.
+        """Send to ``host``. The body of a 200 goes to ``sink`` in pieces, up to ``most`` bytes; others are returned.
 
-        ``sink`` runs in a thread, one piece at a time; what it raises ends the download. The bytes are handed over as
-        they came, gzip and all. Raises NotSent, or OutcomeUnknown for an answer that is cut short, stalls or is longer.
+        ``sink`` runs in a thread, one piece at a time; its errors end the download. The bytes are passed as received,
+        not decompressed. Raises NotSent, or OutcomeUnknown for an answer that is cut short, stalls or is longer.
         """
         return await self._record(host, request, self._download(host, request, sink, most))
 
     async def _record(self, host: str, request: Request, asking: Coroutine[Any, Any, Answer]) -> Answer:
-        """The answer that ``asking`` gets, reported to ``on_exchange`` however it ends."""
+        """Await ``asking`` and report its exchange to ``on_exchange``, however it ends."""
         if self.on_exchange is None or not request.api:
             return await asking
         exchange = _begin_exchange(host, request)
@@ -195,7 +197,7 @@ class Transport:
             result, hung = error.public_code.lower(), isinstance(error.__cause__, TimeoutError)
             raise
         except asyncio.CancelledError:
-            hung = time.monotonic() - started >= budget_s / 2  # whoever waited had less time, and it has run out
+            hung = time.monotonic() - started >= budget_s / 2  # the caller's own, shorter time limit has run out
             raise
         finally:
             self._circuits.report(host, request.call, hung=hung and not self._gave_up)
@@ -225,7 +227,7 @@ class Transport:
 
     @asynccontextmanager
     async def _limit(self, budget_s: float) -> AsyncIterator[None]:
-        """Raises TimeoutError after ``budget_s``, or when ``give_up`` is called."""
+        """Limit the time of a call. Raises TimeoutError after ``budget_s``, or when ``give_up`` is called."""
         async with asyncio.timeout(budget_s) as limit:
             self._under_way.add(limit)
             try:
@@ -287,5 +289,5 @@ async def _stream(response: aiohttp.ClientResponse, call: str, sink: Callable[[b
 
 
 def _address(host: str, target: str) -> URL:
-    """The address with path and query left as they were signed."""
+    """Return the URL with path and query unchanged, as they were signed."""
     return URL(host + target, encoded=True)

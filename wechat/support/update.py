@@ -1,8 +1,8 @@
 """The one loop that changes stored values: read, apply a pure transition, replace by compare-and-set, or start over.
 
-Where another writer was faster, or the answer to a write was lost, the value is read again. Each document keeps the ids
-of its latest writes: where one of ours is among them, it happened. Where none is, the outcome is unknown, because the
-write may still arrive; so the loop starts over with the revision that it reads now, and a write that arrives late
+When another writer was faster, or the answer to a write was lost, the value is read again. Each document keeps the ids
+of its latest writes: if one of ours is among them, that write happened. Otherwise the outcome is unknown, because the
+write may still arrive. The loop then starts over with the revision that it reads now, and a write that arrives late
 fails, because the revision has changed.
 """
 
@@ -20,19 +20,19 @@ from wechat.domain.ports import WRITES_KEPT, Random, Stored, VersionedStore
 T = TypeVar("T")
 
 LIMIT_S = 2.5
-"""How long a change may take, with waiting for its turn and all tries; callers with less time cancel it earlier."""
+"""The most seconds for a change, including the wait for the lock and all attempts; callers may cancel it earlier."""
 PAUSE_S = 0.02
-"""Between two readings while it is unknown whether a write happened and the store does not answer."""
+"""Seconds between two attempts while the store does not answer and the outcome of a write is unknown."""
 WRITE_BYTES = 6
 REMEMBERED = 2000
-"""Values that a process keeps from its latest writes, so that changing them again needs no reading."""
+"""Values that a process caches from its latest writes, so that the next change of one needs no read."""
 
 Transition = Callable[[T], T]
 
 
 @dataclass(frozen=True, slots=True)
 class Change(Generic[T]):
-    """What an update did. Where nothing had to be written, ``before`` and ``after`` are the same."""
+    """The result of an update. When nothing had to be written, ``before`` and ``after`` are the same object."""
 
     before: T
     after: T
@@ -43,7 +43,7 @@ class Change(Generic[T]):
 
 
 class Updater(Generic[T]):
-    """Changes values of one store. Within the process, one change of a key at a time."""
+    """Changes values of one store. Within the process, a key has one change at a time."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Updater(Generic[T]):
         self._most = remembered
 
     async def insert(self, value: T) -> bool:
-        """Store a new value; False when its key is taken. Raises StoreUnavailable when that cannot be known in time."""
+        """Store a new value; False when its key is taken. Raises StoreUnavailable when the outcome is unknown."""
         write = self._random.token(WRITE_BYTES)
         try:
             async with asyncio.timeout(self._limit_s):
@@ -75,15 +75,14 @@ class Updater(Generic[T]):
         return stored
 
     async def get(self, key: str) -> T | None:
-        """The stored value."""
+        """Return the stored value; None when there is none."""
         stored = await self._store.get(key)
         return stored.value if stored else None
 
     async def update(self, key: str, transition: Transition[T]) -> Change[T] | None:
         """Apply ``transition`` to the value of ``key``; None if there is no such value.
 
-        Raises whatever the transition raises, and StoreUnavailable when time runs out. ``transition`` may be called
-        several times.
+        Raises the transition's errors, and StoreUnavailable after ``limit_s``. ``transition`` may be called repeatedly.
         """
         try:
             async with asyncio.timeout(self._limit_s), self._locks.hold(key):
@@ -92,9 +91,9 @@ class Updater(Generic[T]):
             raise StoreUnavailable from None
 
     async def change(self, stored: Stored[T], transition: Transition[T]) -> Change[T] | None:
-        """As ``update``, of a value that was read just now, in one try; None when another writer was faster.
+        """Apply ``transition`` to a value that was read just now, in one attempt; None when another writer was faster.
 
-        Raises StoreUnavailable also when it is unknown whether the change happened.
+        Raises StoreUnavailable also when the outcome is unknown.
         """
         change = _apply_transition(stored, transition)
         if not change.happened or await self._write(stored, change, self._random.token(WRITE_BYTES)):
@@ -102,7 +101,7 @@ class Updater(Generic[T]):
         return None
 
     async def _insert(self, value: T, write: str) -> bool:
-        """Insert until it is known whether that happened."""
+        """Insert until the outcome is known."""
         while True:
             try:
                 return await self._store.insert(value, write)
@@ -123,8 +122,10 @@ class Updater(Generic[T]):
     async def _update_from_cache(
         self, key: str, transition: Transition[T], tried: dict[str, Change[T]]
     ) -> Change[T] | None:
-        """Change what was written last without reading it. Only a write that succeeds counts: a refusal, or that there
-        is nothing to change, may come from a value that is out of date."""
+        """Change the cached value without reading it; None unless that write succeeds.
+
+        A refusal by the transition, or an unchanged value, does not count, because the cached value may be out of date.
+        """
         stored = self._remembered.get(key)
         if stored is None:
             return None
@@ -135,7 +136,7 @@ class Updater(Generic[T]):
         return await self._try(stored, change, tried) if change.happened else None
 
     async def _try(self, stored: Stored[T], change: Change[T], tried: dict[str, Change[T]]) -> Change[T] | None:
-        """Write ``change``; None when another writer was faster, or when it is unknown whether it happened."""
+        """Write ``change``; None when another writer was faster, or when the outcome is unknown."""
         if not change.happened:
             return change
         write = self._random.token(WRITE_BYTES)
@@ -158,7 +159,7 @@ class Updater(Generic[T]):
         return True
 
     async def _read(self, key: str, *, in_doubt: bool) -> Stored[T] | None:
-        """What is stored now. While a write of ours is in doubt, a store that does not answer is asked again."""
+        """Read the stored value. While the outcome of a write is unknown, repeat until the store answers."""
         while True:
             try:
                 return await self._store.get(key)
@@ -177,13 +178,13 @@ class Updater(Generic[T]):
 
 
 class _Locks:
-    """One lock per key, for as long as somebody holds it or waits for it."""
+    """One lock per key, removed when no task holds it or waits for it."""
 
     def __init__(self) -> None:
         self._locks: dict[str, _Lock] = {}
 
     def hold(self, key: str) -> _Lock:
-        """To be entered: waits until nobody else in this process holds ``key``."""
+        """Return the lock of ``key``, to be entered with ``async with``."""
         lock = self._locks.get(key)
         if lock is None:
             lock = self._locks[key] = _Lock(lambda: self._locks.pop(key))
@@ -191,7 +192,7 @@ class _Locks:
 
 
 class _Lock:
-    """``on_free`` is called when nobody holds it or waits for it any more."""
+    """A lock. ``on_free`` is called when no task holds it or waits for it any more."""
 
     def __init__(self, on_free: Callable[[], object]) -> None:
         self._lock = asyncio.Lock()
@@ -217,5 +218,5 @@ class _Lock:
 
 
 def _apply_transition(stored: Stored[T], transition: Transition[T]) -> Change[T]:
-    """What ``transition`` makes of a value. Where it changes nothing, it returns the very value that it was given."""
+    """Apply ``transition`` to a stored value. A transition that changes nothing returns the same object."""
     return Change(stored.value, transition(stored.value))

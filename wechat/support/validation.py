@@ -1,6 +1,6 @@
 """Translate pydantic's errors into sentences in both languages that say what a value must be.
 
-Validators of ours raise ``Needs`` with their own sentence; pydantic's errors are translated by their type.
+Our own validators raise ``Needs`` with their sentence; pydantic's errors are translated by their type.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from wechat.domain.errors import Bilingual
 
 
 class Needs(ValueError):
-    """A validator's refusal: what the value must be."""
+    """The error of a validator. It tells what the value must be."""
 
     def __init__(self, zh: str, en: str) -> None:
         super().__init__(en)
@@ -47,7 +47,7 @@ _CHINESE = {
 
 
 def describe_need(fault: ErrorDetails) -> Bilingual:
-    """How to end the sentence "…：要求" or "… must", for the value that caused ``fault``; never what it is."""
+    """Return the end of the sentence "…：要求" or "… must" for the value that caused ``fault``, never the value."""
     context: dict[str, Any] = fault.get("ctx", {})
     reason = context.get("error")
     if isinstance(reason, Needs):
@@ -57,5 +57,5 @@ def describe_need(fault: ErrorDetails) -> Bilingual:
 
 
 def _english(message: str) -> str:
-    """pydantic's sentence without its subject: "Input should be a valid integer" -> "be a valid integer"."""
+    """Remove the subject of pydantic's sentence: "Input should be a valid integer" -> "be a valid integer"."""
     return message.partition(" should ")[2] or "be valid"

@@ -1,7 +1,7 @@
 """Background workers: one loop that claims due work, and a number of tasks that do it.
 
-Work is found by its date. While there is nothing due, the worker sleeps until the next date that its store knows, or
-until somebody in this process has news. What another process leaves behind is seen within ``LONGEST_REST``.
+Work is found by its due date. While nothing is due, the worker sleeps until the next date in the store, or until it is
+woken in this process. Work that another process leaves is found within ``LONGEST_REST``.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from wechat.domain.ports import Random, Runtime
 from wechat.support.tasks import end
 
 LOOPS = 16
-"""Jobs at once, so that one slow call to WeChat holds up nothing else."""
+"""Jobs at the same time, so that one slow call to WeChat does not delay the others."""
 CANDIDATES = 4
-"""For each free loop so many due jobs are read."""
+"""Due jobs that are read for each free loop."""
 LONGEST_REST = timedelta(seconds=15)
 FAILURE_REST = timedelta(seconds=2)
 OVERDUE_REST = timedelta(seconds=1)
-"""Before another look at what is overdue and could not be claimed: others may be at it, or one of them has failed."""
+"""The pause when overdue work could not be claimed, because other workers may be doing it, or one of them failed."""
 MEASURE_S = 15.0
 
 J = TypeVar("J")
@@ -34,28 +34,28 @@ log = structlog.get_logger("wechat.worker")
 
 
 class Work(Protocol[J]):
-    """What a worker does."""
+    """One kind of work for a ``Worker``: how to claim, find and do its jobs."""
 
     name: str
 
     async def claim(self, limit: int) -> Sequence[J]:
-        """Take up to ``limit`` jobs that are due, under leases. Raises StoreUnavailable."""
+        """Lease up to ``limit`` due jobs. Raises StoreUnavailable."""
 
     async def next_due(self, until: datetime) -> datetime | None:
-        """When the next job comes due or came due, if that is before ``until``. Raises StoreUnavailable."""
+        """Return the due date of the next job, past or up to ``until``; None without one. Raises StoreUnavailable."""
 
     async def run(self, job: J) -> None:
-        """Do a job. It comes due again by itself unless this ends it."""
+        """Do a job. The job comes due again by itself unless ``run`` ends it."""
 
     async def measure(self) -> None:
-        """Renew the metrics. Raises StoreUnavailable."""
+        """Update the metrics. Raises StoreUnavailable."""
 
 
 class Worker(Generic[J]):
-    """Does ``work`` for as long as it is started.
+    """Does ``work`` from ``start`` to ``close``.
 
-    When nothing is due it asks for the next date within ``horizon``, usually its longest rest. A shorter one is for
-    whoever wakes it for dates that lie beyond. Metrics are renewed no more often than it rests at most.
+    When nothing is due, the worker looks for the next date within ``horizon``, by default ``longest_rest``. A shorter
+    one fits a worker that is woken for later dates. Metrics are updated at most once in ``longest_rest``.
     """
 
     def __init__(
@@ -88,11 +88,11 @@ class Worker(Generic[J]):
 
     @property
     def rests(self) -> bool:
-        """Whether it has found nothing to do and sleeps."""
+        """Whether the worker sleeps because nothing is due."""
         return self._rests_until is not None
 
     def wake(self, at: datetime | None = None) -> None:
-        """There may be something due now, or from ``at`` on: a worker that rests then rests until that date."""
+        """Tell the worker of work that may be due at ``at`` (None: now); it then sleeps no longer than that."""
         if at is None or self._rests_until is None or at <= self._clock.now():
             self._has_news = True
         elif at < self._rests_until:
@@ -106,7 +106,7 @@ class Worker(Generic[J]):
         await end(*([self._task] if self._task else []), *self._running)
 
     async def once(self) -> bool:
-        """Do what is due now, as much as fits; whether there was anything. Raises StoreUnavailable."""
+        """Claim and do due jobs, as many as there are loops. Return whether there were any. Raises StoreUnavailable."""
         jobs = await self._work.claim(self._loops)
         await asyncio.gather(*[self._do(job) for job in jobs])
         return bool(jobs)
@@ -120,14 +120,14 @@ class Worker(Generic[J]):
             except FenpayError as error:
                 log.warning("worker_waits", worker=self._work.name, error=str(error))
                 next_at = self._clock.now() + FAILURE_REST
-            except Exception:  # whatever it is, the other jobs still have to be done
+            except Exception:  # any error: the other jobs must still be done
                 log.exception("worker_crashed", worker=self._work.name)
                 next_at = self._clock.now() + FAILURE_REST
             if next_at is not None:
                 await self._rest(next_at, version)
 
     async def _take(self) -> datetime | None:
-        """Claim as much as there are free loops, and start it. Until when it may rest; None when more is due."""
+        """Start as many jobs as there are free loops. Return the end of the next sleep; None when more is due."""
         await self._measure()
         if len(self._running) >= self._loops:
             await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
@@ -148,7 +148,7 @@ class Worker(Generic[J]):
             log.exception("job_crashed", worker=self._work.name)
 
     async def _next_due(self, *, busy: bool) -> datetime | None:
-        """When to look again. What is overdue though nothing could be claimed has to wait a little."""
+        """Return when to look again. Overdue work that could not be claimed is tried again after a pause."""
         now = self._clock.now()
         next_at = await self._work.next_due(now + self._horizon)
         if next_at is None:
@@ -158,7 +158,7 @@ class Worker(Generic[J]):
         return None if busy else now + OVERDUE_REST
 
     async def _rest(self, until: datetime, version: int) -> None:
-        """Sleep until then, or until an earlier date that somebody names, or until somebody has news."""
+        """Sleep until ``until``, or an earlier date given to ``wake``, or until woken."""
         self._rests_until = until
         try:
             while not self._has_news:
@@ -173,15 +173,17 @@ class Worker(Generic[J]):
             self._rests_until = self._sleep = None
 
     async def _measure(self) -> None:
-        """Renew the metrics, now and then."""
+        """Update the metrics if the last update is old enough."""
         if self._clock.monotonic() >= self._measure_at:
             self._measure_at = self._clock.monotonic() + self._measure_s
             await self._work.measure()
 
 
 class Candidates(Generic[C]):
-    """Due jobs that were read and not tried yet. More are read than can be taken, and they are taken in any order: so
-    processes that read the same seldom collide, and a long backlog is not read anew for each free loop."""
+    """Due jobs that were read and not tried yet. More are read than needed, and they are tried in random order.
+
+    Processes that read the same jobs therefore seldom collide, and a long backlog is not read again for each free loop.
+    """
 
     def __init__(self, random: Random) -> None:
         self._random = random
@@ -193,7 +195,7 @@ class Candidates(Generic[C]):
         read: Callable[[int], Awaitable[Sequence[C]]],
         claim: Callable[[Sequence[C]], Awaitable[Sequence[J]]],
     ) -> list[J]:
-        """Claim up to ``limit`` jobs. A candidate that another process has taken is replaced by the next one."""
+        """Claim up to ``limit`` jobs. If another process has taken a candidate, the next one is tried."""
         jobs = await self._claim_waiting(limit, claim)
         if len(jobs) < limit:
             self._waiting = self._random.shuffle(await read(CANDIDATES * limit))

@@ -1,5 +1,4 @@
-"""Write a bill to a file while it is downloaded: unpack, count lines, hash. The file is deleted where anything is
-wrong.
+"""Write a bill to a file while it is downloaded: unpack, count bytes, hash. After any error the file is deleted.
 
 Memory does not grow with the bill: a piece of the download is unpacked into pieces of ``PIECE`` bytes at most, and an
 archive that unpacks to more than ``MOST`` bytes is refused.
@@ -21,14 +20,14 @@ MOST = 2 * 1024**3  # bytes unpacked: some five million lines
 PIECE = 1024 * 1024
 MAX_REFUSAL = 64 * 1024
 _GZIP = b"\x1f\x8b"
-_GZIP_WINDOW = 31  # zlib's way to say: a gzip header, and check its CRC
+_GZIP_WINDOW = 31  # for zlib: expect a gzip header, and check its CRC
 
 
 class BillSink:
-    """Takes a download as it comes; ``write`` may run in a thread.
+    """Receives a download in pieces; ``write`` may run in a thread.
 
-    The first bytes tell what it is: gzip, plain text, or v2's XML refusal, which goes to ``refusal`` and not to the
-    file. ``sha1`` is of the unpacked file, in hex.
+    The first bytes tell the format: gzip, plain text, or v2's XML refusal, which is stored in ``refusal`` and not in
+    the file. ``sha1`` is of the unpacked file, in hex.
     """
 
     def __init__(self, path: Path, most: int = MOST) -> None:
@@ -46,7 +45,7 @@ class BillSink:
         return self._sha1.hexdigest()
 
     def write(self, piece: bytes) -> None:
-        """Raises BillBroken: over the cap, or not the archive it seemed to be."""
+        """Write a piece. Raises BillBroken when the file is too large or not a valid archive."""
         if self._take is None:
             self._head += piece
             if len(self._head) < len(_GZIP):
@@ -58,7 +57,7 @@ class BillSink:
         self._file.close()
 
     def finish(self) -> None:
-        """The download is over. Raises BillBroken for an empty one and an archive cut short."""
+        """End the download. Raises BillBroken for an empty one and for a truncated archive."""
         self.close()
         zipped = self._take == self._unzip
         if not (self.size or self.refusal) or (zipped and not self._zip.eof):
@@ -94,7 +93,7 @@ class BillSink:
 
 @contextmanager
 def receiving(into: Path, most: int = MOST) -> Iterator[BillSink]:
-    """A sink beside ``into``, which appears, whole, when the block ends well; otherwise nothing stays behind."""
+    """Open a sink to a temporary file. It becomes ``into`` when the block ends without an error, or is deleted."""
     into.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f"{into.name}.", suffix=".part", dir=into.parent)
     os.close(handle)

@@ -1,9 +1,9 @@
-"""Fetching bills, by v2 and v3 behind one protocol.
+"""Fetch bills over v2 and v3, behind one protocol.
 
-A v3 bill comes in two steps: a signed question, whose verified answer holds an address and a SHA-1, and a signed GET of
-that address, whose answer is not signed; so the address must be on a pay host and the file must match the hash. A v2
-trade bill has neither signature nor hash, only TLS and gzip's own CRC. That is enough for what a bill is for: it says
-where to look, and never moves money by itself.
+A v3 bill needs two requests: a signed one, whose verified answer holds an address and a SHA-1, and a signed GET of that
+address, whose answer is not signed; so the address must be on a pay host and the file must match the hash. A v2 trade
+bill has neither signature nor hash, only TLS and gzip's own CRC. That is sufficient, because a bill only reports
+differences and never moves money by itself.
 
 Sources: https://pay.weixin.qq.com/doc/v3/merchant/4013071227 (trade bill), .../4013071235 (fund flow), .../4013071238
 (download), v2 https://pay.weixin.qq.com/doc/v2/merchant/4011939598 (downloadbill), .../4011940230 (downloadfundflow).
@@ -44,19 +44,19 @@ _XML = {"Content-Type": "text/xml; charset=utf-8"}
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """A verified bill on disk. ``path`` is None for a day on which nothing happened: WeChat makes no bill then."""
+    """A verified bill on disk. ``path`` is None for a day without entries, for which WeChat makes no bill."""
 
     day: date
     kind: BillKind
     path: Path | None
 
     def lines(self) -> Iterator[str]:
-        """Raises BillBroken."""
+        """Yield the lines. Raises BillBroken."""
         return read_lines(self.path) if self.path else iter(())
 
 
 class NotYet(Conflict):
-    """WeChat is still making the bill: come back later."""
+    """WeChat is still making the bill; try again later."""
 
     code = "BILL_NOT_READY"
     text = Bilingual(
@@ -67,17 +67,17 @@ class NotYet(Conflict):
 
 
 class BillGateway(Protocol):
-    """Where bills come from."""
+    """A source of bills."""
 
     async def fetch(self, day: date, kind: BillKind, into: Path) -> Bill:
-        """The bill of a Beijing day, downloaded to ``into`` and verified.
+        """Download the bill of a Beijing day to ``into`` and verify it.
 
         Raises NotYet, BillBroken (not what WeChat announced; nothing is kept), GatewayRefused, NotSent, OutcomeUnknown.
         """
 
 
 class V3Bills:
-    """Bills by v3. ``most`` is how large an unpacked bill may be, in bytes."""
+    """Bills over v3. ``most`` is the maximal size of an unpacked bill, in bytes."""
 
     def __init__(self, wire: ApiContext, gateway: V3Gateway, most: int = MOST) -> None:
         self._wire = wire
@@ -99,7 +99,7 @@ class V3Bills:
         return Bill(day, kind, into)
 
     def _read_announcement(self, announcement: Mapping[str, Any]) -> tuple[str, str, str]:
-        """Host, path with query, and hash of a verified announcement. Raises BillBroken."""
+        """Return host, path with query, and hash of a verified announcement. Raises BillBroken."""
         address, sha1 = str(announcement.get("download_url", "")), str(announcement.get("hash_value", ""))
         if announcement.get("hash_type") != "SHA1" or not _SHA1.fullmatch(sha1):
             raise BillBroken("hash")
@@ -118,7 +118,7 @@ class V3Bills:
 
 
 class V2Bills:
-    """Bills by v2. Fund flow bills need ``secure``, the way that shows the merchant's client certificate."""
+    """Bills over v2. Fund flow bills need ``secure``, the context with the merchant's client certificate."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class V2Bills:
         """POST /pay/downloadbill or /pay/downloadfundflow."""
         wanted = {"bill_date": day.strftime("%Y%m%d")}
         if kind.flow:
-            # Unzipped, so that the digest in the answer's head is one of the file.
+            # Without gzip, so that the digest in the answer's header is that of the file.
             request = self._request("downloadfundflow", wanted | {"account_type": kind.capitalize()}, FLOW_SIGN)
             wire = self._secure_wire()
         else:
@@ -183,7 +183,7 @@ class V2Bills:
 
 
 def _split(address: str) -> tuple[str, str]:
-    """Scheme with host, and path with query, exactly as they stand. Raises BillBroken."""
+    """Split an address into scheme with host, and path with query, unchanged. Raises BillBroken."""
     try:
         parts = urlsplit(address)
     except ValueError:
@@ -196,9 +196,9 @@ def _split(address: str) -> tuple[str, str]:
 
 
 def _absent(error: GatewayRefused | OutcomeUnknown, day: date, kind: BillKind) -> Bill:
-    """The empty bill, where that is what the refusal means. Raises NotYet, or the refusal.
+    """Return an empty bill if the refusal says that there is none. Raises NotYet, or the refusal.
 
-    v2's 20002 stands for both, so the words decide: a day whose bill is still being made is no empty day.
+    v2's 20002 has both meanings, so the message decides: a day whose bill is still being made is not an empty day.
     """
     said = {error.wire_code.upper(), error.wire_message.upper()}
     if said & CREATING:
@@ -209,7 +209,7 @@ def _absent(error: GatewayRefused | OutcomeUnknown, day: date, kind: BillKind) -
 
 
 def _refusal(call: str, body: bytes) -> GatewayRefused | OutcomeUnknown:
-    """What v2's unsigned XML in place of a bill means."""
+    """Build the error for v2's unsigned XML in place of a bill."""
     try:
         fields = xmlcodec.parse(body)
     except Malformed as error:
@@ -222,7 +222,7 @@ def _refusal(call: str, body: bytes) -> GatewayRefused | OutcomeUnknown:
 
 
 def _digest(header: str) -> str:
-    """The hex of ``SHA=…``, which is hex in WeChat's samples and base64 in RFC 3230. Raises BillBroken."""
+    """Return the hex of ``SHA=…``, which is hex in WeChat's samples and base64 in RFC 3230. Raises BillBroken."""
     value = header.removeprefix("SHA=")
     if _SHA1.fullmatch(value):
         return value.lower()

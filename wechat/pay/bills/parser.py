@@ -1,9 +1,9 @@
-"""WeChat Pay's bills: text tables in yuan, read by the names in their header line, never by position.
+"""Parse WeChat Pay's bills: text tables in yuan, whose columns are found by the names in the header, never by position.
 
 A bill is a UTF-8 file with a byte order mark, CRLF, a header, one line an entry with a back-tick before each value, and
 a summary header with its values. ALL, SUCCESS and REFUND bills differ in their columns, and so do those of merchants
-from before 2018 (24 columns). Amounts become whole fen by reading digits; no float is involved. Lines are read one by
-one, so a bill of any length takes the memory of one line, and no line may be longer than ``MAX_LINE``.
+from before 2018 (24 columns). Amounts are converted to whole fen digit by digit, without a float. Lines are read one by
+one, so a bill of any length needs the memory of one line, and no line may be longer than ``MAX_LINE``.
 
 Sources: https://pay.weixin.qq.com/doc/v3/merchant/4013071227 (trade bill), .../4013071235 (fund flow bill).
 """
@@ -28,22 +28,22 @@ T = TypeVar("T")
 R = TypeVar("R")
 Row = Mapping[str, str]
 Reader = Callable[[list[str]], T]
-"""Makes an entry of the cells of a row; raises ValueError."""
+"""Converts the cells of a row into an entry; raises ValueError."""
 
 MAX_LINE = 16 * 1024  # characters; WeChat's widest columns add up to a tenth of that
 REMEMBERED = 16_384
-"""Values of each kind that are kept: a shop's prices come again and again, and so does the time of the line before."""
+"""Parsed values of each kind that are cached, because prices are repeated, and so is the time of the previous line."""
 MOST_UNREAD = 100
-"""Lines of a bill that may make no sense; with more of them it is no bill."""
+"""Lines of a bill that may be unreadable; a bill with more of them is refused."""
 _ROW_STARTS = re.compile(r"`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,`", re.ASCII)
 TEXTS = ("公众账号ID", "商户号", "微信订单号", "商户订单号", "用户标识", "交易类型", "交易状态", "货币种类")
 REFUND_TEXTS = ("微信退款单号", "商户退款单号", "退款状态")
-"""Columns of a trade bill that are no amounts, in the order of ``TradeLine``; the latter may be missing."""
+"""Columns of a trade bill that are no amounts, in the order of ``TradeLine``; those of REFUND_TEXTS may be missing."""
 
 
 @lru_cache(maxsize=REMEMBERED)
 def _read_price(text: str) -> int:
-    """What was paid, in fen. Raises ValueError, also for a negative price; refunds and fees may have a sign."""
+    """Parse a paid amount, in fen. Raises ValueError, also for a negative one; refunds and fees may have a sign."""
     amount = parse_yuan(text)
     if amount < 0:
         raise ValueError("a negative price")
@@ -54,7 +54,7 @@ _read_yuan = lru_cache(maxsize=REMEMBERED)(parse_yuan)
 _read_fee = lru_cache(maxsize=REMEMBERED)(partial(parse_yuan, places=5))
 _read_time = lru_cache(maxsize=REMEMBERED)(from_v2_datetime)
 MOST = 2**63 - 1
-"""How much all columns together may add up to, each in its own units: what the databases keep in a number."""
+"""The largest sum of all columns, each in its own unit: the largest integer of the databases."""
 
 
 OLD_NAMES = {
@@ -69,7 +69,7 @@ HALF_WIDTH = str.maketrans("（）", "()")
 
 
 class BillKind(StrEnum):
-    """Trade bills in v3's words, and the three accounts of fund flow bills."""
+    """Trade bills, by v3's names, and the three accounts of fund flow bills."""
 
     ALL = "ALL"
     SUCCESS = "SUCCESS"
@@ -84,7 +84,7 @@ class BillKind(StrEnum):
 
 
 class BillBroken(RemoteError):
-    """A bill that cannot be trusted: ``line`` is where it stops making sense (1 is the header, 0 the file itself)."""
+    """A bill that cannot be trusted. ``line`` is the first wrong line (1 is the header, 0 the file itself)."""
 
     code = "BILL_BROKEN"
     text = Bilingual("账单文件校验失败，请重新下载", "The bill cannot be read; download it again")
@@ -96,10 +96,10 @@ class BillBroken(RemoteError):
 
 
 class TradeLine(NamedTuple):
-    """One payment or refund of a trade bill; amounts in fen, ``fee_e5`` in 1/100,000 yuan as WeChat prints it.
+    """A payment or refund on a trade bill; amounts in fen, ``fee_e5`` in 1/100,000 yuan as WeChat prints it.
 
-    ``total`` is the price (订单金额), ``settled`` what of it reaches the merchant (应结订单金额): coupons make the
-    difference. ``refund`` and ``settled_refund`` (申请退款金额, 退款金额) are the same for a refund; on a payment line
+    ``total`` is the price (订单金额), ``settled`` the part that the merchant receives (应结订单金额); the difference is
+    coupons. ``refund`` and ``settled_refund`` (申请退款金额, 退款金额) are the same for a refund; on a payment line
     they are 0 and the refund numbers empty.
     """
 
@@ -127,7 +127,7 @@ class TradeLine(NamedTuple):
 
     @property
     def is_reversal(self) -> bool:
-        """Whether the line takes a payment at a till back. It stands beside the payment's own, with its numbers.
+        """Whether the line reverses a payment at a till. It is an additional line with the payment's numbers.
 
         Source: https://pay.weixin.qq.com/docs/merchant/products/bill-download/format-trade.html (支付成功后撤销的交易).
         """
@@ -135,7 +135,7 @@ class TradeLine(NamedTuple):
 
 
 class FlowLine(NamedTuple):
-    """One movement of the merchant's balance; ``amount`` in fen, positive when money comes in."""
+    """A change of the merchant's balance; ``amount`` in fen, positive for incoming money."""
 
     time: datetime
     transaction_id: str
@@ -148,7 +148,7 @@ class FlowLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TradeSummary:
-    """What WeChat says the lines add up to, in fen; ``count`` of lines. WeChat rounds its fee to the fen."""
+    """WeChat's sums of the lines, in fen, and their ``count``. WeChat rounds the sum of fees to the fen."""
 
     count: int
     total: int
@@ -157,7 +157,7 @@ class TradeSummary:
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    """The lines of a downloaded bill. Raises BillBroken for what is not UTF-8 or has a line over ``MAX_LINE``."""
+    """Yield the lines of a downloaded bill. Raises BillBroken for invalid UTF-8 or a line over ``MAX_LINE``."""
     number = 0
     with path.open(encoding="utf-8", newline="") as file:
         try:
@@ -173,10 +173,10 @@ def read_lines(path: Path) -> Iterator[str]:
 def trade_lines(
     lines: Iterable[str], summaries: list[TradeSummary] | None = None, unread: list[BillBroken] | None = None
 ) -> Iterator[TradeLine]:
-    """The entries of a trade bill; its summary is checked against them and appended to ``summaries``.
+    """Yield the entries of a trade bill. Its summary is checked against them and appended to ``summaries``.
 
-    With ``unread``, a line that makes no sense is appended there and left out; the summary must count it, and leave
-    room for what it may say. Without, it is raised.
+    With ``unread``, the error of an unreadable line is appended there and the line is skipped; the summary must count
+    the line, and its sums must not be less than those of the other lines. Without ``unread``, the error is raised.
 
     Raises BillBroken: no header or one in another language, a line of another width, a malformed amount or date, a
     negative price, more than ``MOST``, a summary that is missing or does not add up.
@@ -199,7 +199,7 @@ def trade_lines(
 
 
 def flow_lines(lines: Iterable[str], unread: list[BillBroken] | None = None) -> Iterator[FlowLine]:
-    """The entries of a fund flow bill, whose number the summary must confirm; ``unread`` as in ``trade_lines``.
+    """Yield the entries of a fund flow bill, whose summary must have their number; ``unread`` as in ``trade_lines``.
 
     Raises BillBroken.
     """
@@ -215,7 +215,7 @@ def flow_lines(lines: Iterable[str], unread: list[BillBroken] | None = None) -> 
 
 
 class _Table:
-    """Lines turned into rows by the header's names; remembers the line number for errors."""
+    """The rows of a bill by the names of its header, and the current line number for errors."""
 
     def __init__(self, lines: Iterable[str], unread: list[BillBroken] | None = None) -> None:
         self._lines = iter(lines)
@@ -227,11 +227,11 @@ class _Table:
 
     @property
     def unread(self) -> int:
-        """How many lines made no sense."""
+        """The number of unreadable lines."""
         return len(self._unread or ())
 
     def entries(self, columns: Callable[[Sequence[str]], Reader[T]], first: str, summary_starts: str) -> Iterator[T]:
-        """What the reader that ``columns`` makes for the names of the columns reads, up to the summary's header."""
+        """Yield the entries up to the summary's header. ``columns`` builds the reader from the names of the columns."""
         names = self._names(self._next())
         if first not in names:
             raise BillBroken(f"heading {names[0][:40]!r} instead of {first}", self.number)
@@ -247,9 +247,10 @@ class _Table:
                 yield entry
 
     def _rows(self, width: int, summary_starts: str) -> Iterator[str]:
-        """Each row up to the summary's header.
+        """Yield each row up to the summary's header.
 
-        A row ends once it has its cells, because merchants' texts may break a line; and where another one begins.
+        A row continues on the next line until it has all its cells, because merchants' texts may contain line breaks;
+        it ends where another row begins.
         """
         while not (text := self._next()).startswith(summary_starts):
             starts_at = self.number
@@ -268,12 +269,12 @@ class _Table:
         return dict(zip(names, self._cells(self._next(), len(names)), strict=True))
 
     def end(self) -> None:
-        """Nothing follows the summary. Raises BillBroken."""
+        """Raise BillBroken if anything follows the summary."""
         if any(text.strip() for text in self._lines):
             raise BillBroken("trailing", self.number + 1)
 
     def read(self, make: Callable[[R], T], value: R) -> T:
-        """``make(value)``, its faults told by line number."""
+        """Return ``make(value)``; its errors are raised as BillBroken with the line number."""
         try:
             return make(value)
         except KeyError as error:
@@ -292,7 +293,7 @@ class _Table:
         raise BillBroken("truncated", self.number)
 
     def _put_back(self, text: str) -> None:
-        """Have ``text`` read once more."""
+        """Make ``text`` the next line again."""
         self._held = text
         self._count -= 1
 
@@ -310,7 +311,7 @@ class _Table:
 
 
 def _trade_reader(names: Sequence[str]) -> Reader[TradeLine]:
-    """A reader for lines with these columns. Raises KeyError for a column that is not there and has to be."""
+    """Build a reader for lines with these columns. Raises KeyError for a missing column that is required."""
     at = {name: place for place, name in enumerate(names)}
     blank = len(names)
     total_at = at["订单金额"]
@@ -351,7 +352,7 @@ def _trade_summary(row: Row) -> TradeSummary:
 
 
 def _flow_reader(names: Sequence[str]) -> Reader[FlowLine]:
-    """See ``_trade_reader``."""
+    """Build a reader, as ``_trade_reader`` does."""
 
     def read(cells: list[str]) -> FlowLine:
         row = dict(zip(names, cells, strict=True))
@@ -370,5 +371,5 @@ def _flow_reader(names: Sequence[str]) -> Reader[FlowLine]:
 
 
 def _count(text: str) -> int:
-    """A number of lines, which WeChat prints as ``45.0``. Raises ValueError."""
+    """Parse a number of lines, which WeChat prints as ``45.0``. Raises ValueError."""
     return parse_yuan(text, places=0)

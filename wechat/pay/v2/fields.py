@@ -1,4 +1,4 @@
-"""v2's flat fields, read strictly: a missing field or a number that is no amount raises Malformed."""
+"""Parse v2's flat fields strictly: a missing field or a number that is no amount raises Malformed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST_REFUNDS = 10  # of one answer
 
 
 def transaction(fields: Mapping[str, str], state: RemoteState) -> Transaction:
-    """The transaction in verified fields; money fields are demanded once it is paid."""
+    """Parse the transaction in verified fields; the fields of the payment are required when it is paid."""
     return Transaction(
         appid=require(fields, "appid"),
         mchid=require(fields, "mch_id"),
@@ -43,12 +43,12 @@ def transaction(fields: Mapping[str, str], state: RemoteState) -> Transaction:
 
 
 def accepted_refund(fields: Mapping[str, str]) -> RemoteRefund:
-    """What /secapi/pay/refund answers. Its SUCCESS says that the refund was taken on, no more."""
+    """Parse the answer of /secapi/pay/refund. Its SUCCESS means only that WeChat accepted the refund."""
     return _refund(fields, "", RefundState.PROCESSING, None)
 
 
 def queried_refund(fields: Mapping[str, str], out_refund_no: str) -> RemoteRefund:
-    """The refund ``out_refund_no`` among those that /pay/refundquery lists."""
+    """Parse the refund ``out_refund_no`` from the list of /pay/refundquery."""
     for row in range(MOST_REFUNDS):
         if fields.get(f"out_refund_no_{row}") == out_refund_no:
             state = _REFUND_STATES.get(require(fields, f"refund_status_{row}"))
@@ -59,7 +59,7 @@ def queried_refund(fields: Mapping[str, str], out_refund_no: str) -> RemoteRefun
 
 
 def refund_notice(fields: Mapping[str, str], key: str) -> UnsignedRefundNotice:
-    """Which refund a refund notification is about; what else ``req_info`` says is not looked at."""
+    """Decrypt the numbers in a refund notification; other fields of ``req_info`` are ignored."""
     inside = xmlcodec.parse(open_req_info(require(fields, "req_info"), key), root="root")
     notice = UnsignedRefundNotice(require(inside, "out_refund_no"), require(inside, "out_trade_no"))
     if not OUT_REFUND_NO.fullmatch(notice.out_refund_no):
@@ -68,7 +68,7 @@ def refund_notice(fields: Mapping[str, str], key: str) -> UnsignedRefundNotice:
 
 
 def require(fields: Mapping[str, str], name: str) -> str:
-    """A field that is there and not empty."""
+    """Return a field that must be present and not empty."""
     value = fields.get(name, "")
     if not value:
         raise Malformed(name)
@@ -76,7 +76,7 @@ def require(fields: Mapping[str, str], name: str) -> str:
 
 
 def fen(fields: Mapping[str, str], name: str) -> int:
-    """A positive amount in plain digits."""
+    """Parse a positive amount in plain digits."""
     value = fields.get(name, "")
     if not _FEN.fullmatch(value):
         raise Malformed(name)
@@ -106,7 +106,7 @@ def _refunded_at(fields: Mapping[str, str], row: int) -> datetime | None:
 
 
 def _cash_fee(fields: Mapping[str, str]) -> int | None:
-    """What the payer parted with, less coupons, which may be nothing; told for information, never compared."""
+    """Parse the amount that the payer paid, less coupons; None if unreadable. It is for information only."""
     value = fields.get("cash_fee", "")
     return int(value) if value == "0" or _FEN.fullmatch(value) else None
 

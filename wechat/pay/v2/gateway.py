@@ -33,13 +33,13 @@ from wechat.support.transport import Answer, Request
 
 _HEADERS = {"Content-Type": "text/xml; charset=utf-8"}
 RESULTS = {"SUCCESS": RemoteState.SUCCESS, "FAIL": RemoteState.PAYERROR}
-"""The two values of ``result_code``; of a payment, with what they mean."""
-_BY_PREPAY_ID = (TradeType.JSAPI, TradeType.APP)  # the others get one too, which is of no use to their payers
+"""The two values of ``result_code``, with their meaning for a payment."""
+_BY_PREPAY_ID = (TradeType.JSAPI, TradeType.APP)  # other types get a prepay_id, too, which their payers cannot use
 _ACK = b"<xml><return_code><![CDATA[%s]]></return_code><return_msg><![CDATA[%s]]></return_msg></xml>"
 
 
 class V2Gateway:
-    """v2 for one merchant."""
+    """v2 for one merchant number."""
 
     api = Api.V2
 
@@ -51,7 +51,7 @@ class V2Gateway:
         sign_type: SignType = SignType.HMAC_SHA256,
         other_key: str = "",
     ) -> None:
-        """``other_key``: what WeChat signs with this one is taken as well, because keys are not changed at once."""
+        """``other_key``: another key whose signatures are accepted, because a change of the key takes time."""
         self._wire = wire
         self._merchant = merchant
         self._key = key
@@ -60,7 +60,7 @@ class V2Gateway:
 
     @property
     def proof(self) -> str:
-        """What stands behind its answers, for the timeline."""
+        """The kind of signature that proves the answers, for the timeline."""
         return f"v2 {self._sign_type}"
 
     async def prepay(self, order: Order, at: datetime) -> Prepay:
@@ -93,7 +93,7 @@ class V2Gateway:
         await self.ask("/pay/closeorder", fields, about=order.out_trade_no)
 
     def pay_params(self, appid: str, prepay: Prepay) -> PayParams:
-        """Signed with the sign type that the order was placed with, which WeChat demands."""
+        """Sign with the sign type that the order was placed with, as WeChat demands."""
         kind = SignType(prepay.sign_type)
         timestamp = str(int(self._wire.clock.now().timestamp()))
         nonce, package = self._wire.nonce(), f"prepay_id={prepay.prepay_id}"
@@ -101,7 +101,7 @@ class V2Gateway:
         return PayParams(appid, timestamp, nonce, package, kind.value, sign)
 
     def app_params(self, appid: str, prepay: Prepay) -> AppPayParams:
-        """Signed with the sign type that the order was placed with, which WeChat demands, and does not say so."""
+        """Sign with the sign type that the order was placed with; WeChat demands it without documenting it."""
         timestamp, nonce = str(int(self._wire.clock.now().timestamp())), self._wire.nonce()
         mchid, number = self._merchant.mchid, prepay.prepay_id
         fields = v2_app_fields(appid, mchid, number, timestamp, nonce)
@@ -111,10 +111,10 @@ class V2Gateway:
     def receive(
         self, headers: Mapping[str, str], body: bytes, *, arrived_at: datetime | None = None
     ) -> Verified[Notification]:
-        """A payment result: strict XML, signature, then who and what. ``headers`` carry nothing on v2.
+        """Verify and parse a notification: strict XML, signature, then its fields. v2 does not use ``headers``.
 
-        A refund's result has no signature: it is read as a hint, of which no more than the refund's number is taken.
-        v2 signs no time, so ``arrived_at`` is not used.
+        A refund notification has no signature: only the numbers in it are used, and a query follows. v2 signs no time,
+        so ``arrived_at`` is not used.
         """
         fields = xmlcodec.parse(body)
         if "req_info" in fields:
@@ -135,7 +135,7 @@ class V2Gateway:
         return fields.get("out_trade_no", "")
 
     def _refund_news(self, fields: Mapping[str, str]) -> Notification:
-        """That something happened to a refund. Equal news is one event: it is a reason to ask, and says nothing."""
+        """Build the notification of a change of a refund. It only triggers a query, so a refund has one id for all."""
         mchid = v2_fields.require(fields, "mch_id")
         if mchid != self._merchant.mchid:
             raise SignatureInvalid("mchid")
@@ -151,7 +151,7 @@ class V2Gateway:
         )
 
     def _verify(self, fields: Mapping[str, str]) -> SignType:
-        """Raises SignatureInvalid."""
+        """Check the signature with our keys and return its kind. Raises SignatureInvalid."""
         try:
             return v2_verify(fields, self._key)
         except SignatureInvalid:
@@ -160,7 +160,7 @@ class V2Gateway:
             return v2_verify(fields, self._other_key)
 
     def _read_notice(self, fields: Mapping[str, str]) -> UnsignedRefundNotice:
-        """Raises Malformed."""
+        """Decrypt a refund notification with our keys. Raises Malformed."""
         try:
             return v2_fields.refund_notice(fields, self._key)
         except Malformed:
@@ -169,7 +169,10 @@ class V2Gateway:
             return v2_fields.refund_notice(fields, self._other_key)
 
     def _order_fields(self, order: Order) -> dict[str, str]:
-        """Everything that WeChat compares on a repetition comes from the stored order, so repetitions are equal."""
+        """Build the fields of /pay/unifiedorder for ``order``.
+
+        All fields that WeChat compares on a repetition come from the stored order, so that repetitions are equal.
+        """
         fields = {
             "appid": order.appid,
             "body": order.description,
@@ -204,11 +207,10 @@ class V2Gateway:
         over: ApiContext | None = None,
         repeatable: bool = True,
     ) -> dict[str, str]:
-        """Send signed ``fields``, ``appid`` among them; the fields of a verified SUCCESS about that appid, or the error
-        that the answer means.
+        """Send signed ``fields``, which include ``appid``. Return the fields of a verified SUCCESS for that appid.
 
-        ``about``: the out_trade_no of the order, for the records. ``over`` is another way out than the usual one;
-        ``repeatable`` as in ``Request``. Raises GatewayRefused, NotSent, OutcomeUnknown.
+        ``about``: the out_trade_no of the order, for the recorded call. ``over`` is a context in place of the usual
+        one; ``repeatable`` as in ``Request``. Raises GatewayRefused, NotSent, OutcomeUnknown.
         """
         wire = over or self._wire
         call = path.rpartition("/")[2]
@@ -237,7 +239,7 @@ class V2Gateway:
             message = f"answer not verifiable: {error.reason}"
             raise OutcomeUnknown(call, wire_message=message, unverified=error.reason) from None
         ours = fields.get("mch_id") == self._merchant.mchid and fields.get("appid") == appid
-        if not ours or not fields.get("nonce_str"):  # the nonce is WeChat's own; without one the signature repeats
+        if not ours or not fields.get("nonce_str"):  # WeChat's nonce makes each signature different
             raise OutcomeUnknown(call, wire_message="the answer is for another merchant")
         result = fields.get("result_code")
         if result not in RESULTS or (result == "FAIL" and not fields.get("err_code")):
@@ -248,12 +250,12 @@ class V2Gateway:
 
 
 def acknowledgement(success: bool, message: str) -> bytes:
-    """What a notification is answered: the one line that WeChat's own samples show."""
+    """Build the response to a notification: one line, as in WeChat's samples."""
     return _ACK % (b"SUCCESS" if success else b"FAIL", message.encode())
 
 
 def _communication_failure(call: str, fields: Mapping[str, str]) -> GatewayRefused | OutcomeUnknown:
-    """``return_code`` FAIL: unsigned, and the request went no further than the door."""
+    """Build the error for ``return_code`` FAIL: unsigned, and the request was not processed."""
     message = fields.get("return_msg", "")
     if "return_code" not in fields or "系统" in message or message.lower() in ("system error", "systemerror"):
         return OutcomeUnknown(call, wire_message=message)
@@ -261,7 +263,7 @@ def _communication_failure(call: str, fields: Mapping[str, str]) -> GatewayRefus
 
 
 def _payment(fields: Mapping[str, str]) -> Notification:
-    """A payment notification, of success or (documented, though hardly ever sent) of failure."""
+    """Build a payment notification, of success or (documented, but hardly ever sent) of failure."""
     state = RESULTS.get(fields.get("result_code", ""))
     if state is None:
         raise Malformed("result_code")

@@ -1,6 +1,6 @@
-"""The TLS of v2's refunds, where WeChat asks for the merchant's certificate.
+"""The TLS of v2's refunds, for which WeChat demands the merchant's certificate.
 
-It has connections of its own: one that was opened without the certificate would be refused when it is used again.
+These requests use connections of their own, because WeChat refuses them on a connection opened without the certificate.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ CA = "pay.v2.ca"
 
 
 def client_context(cert_pem: str, key_pem: str, ca_pem: str = "") -> ssl.SSLContext:
-    """A context that shows apiclient_cert.pem; ``ca_pem`` is trusted in place of the system's authorities.
+    """Build a context that presents apiclient_cert.pem; ``ca_pem`` is trusted in place of the system's authorities.
 
-    Raises ConfigError for files of another kind and for two that are not a pair.
+    Raises ConfigError for files of another kind, and for two that are not a pair.
     """
     check_pair(cert_pem, key_pem, CERT, KEY)
     if ca_pem:
         check_authorities(ca_pem, CA)
     context = ssl.create_default_context(cadata=ca_pem or None)
-    with tempfile.TemporaryDirectory() as directory:  # OpenSSL takes them from files only
+    with tempfile.TemporaryDirectory() as directory:  # OpenSSL reads them from files only
         pair = Path(directory, "pair.pem")
         with os.fdopen(os.open(pair, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(break_lines(f"{cert_pem}\n{key_pem}\n"))

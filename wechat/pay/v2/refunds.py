@@ -16,9 +16,9 @@ from wechat.pay.v2.gateway import V2Gateway
 
 
 class V2Refunds:
-    """``RefundGateway`` beside a ``V2Gateway``. ``secure`` is the way out that shows the client certificate.
+    """``RefundGateway`` that uses a ``V2Gateway``. ``secure`` is the context with the client certificate.
 
-    Without one, refunds that were sent earlier can still be queried.
+    Without it, no refund can be sent, but earlier ones can be queried.
     """
 
     api = Api.V2
@@ -28,7 +28,7 @@ class V2Refunds:
         self._secure = secure
 
     async def refund(self, refund: Refund) -> Verified[RemoteRefund]:
-        """POST /secapi/pay/refund. Once a call: a no to a second try would not be one to the first."""
+        """POST /secapi/pay/refund, once: a refusal of a second attempt would prove nothing about the first one."""
         if self._secure is None:
             raise NotSent("refund", wire_message="pay.v2.client_cert is not set")
         fields = await self._gateway.ask(
@@ -58,11 +58,14 @@ REFUND_ACCOUNTS = {
     Funds.AVAILABLE: "REFUND_SOURCE_RECHARGE_FUNDS",
     Funds.UNSETTLED: "REFUND_SOURCE_UNSETTLED_FUNDS",
 }
-"""v2's words for what a refund is paid from (refund_account)."""
+"""v2's names of the money that pays a refund (refund_account)."""
 
 
 def refund_fields(refund: Refund) -> dict[str, str]:
-    """What WeChat compares on a repetition comes from the stored refund, so repetitions are equal."""
+    """Build the fields of /secapi/pay/refund for ``refund``.
+
+    All fields that WeChat compares on a repetition come from the stored refund, so that repetitions are equal.
+    """
     fields = {
         "appid": refund.appid,
         "transaction_id": refund.transaction_id,

@@ -1,8 +1,8 @@
 """v2's XML: one flat level of text fields under ``<xml>``.
 
-v2 has to parse before it can verify, so the parser takes nothing that is not needed: UTF-8 without a byte order mark
-or NUL, no DOCTYPE, no comment, instruction, attribute, namespace or nesting, each name once. How many fields there may
-be is bounded by ``MAX_BYTES`` alone: each coupon of a payment has three.
+v2 has to parse before it can verify, so the parser accepts only what is needed: UTF-8 without a byte order mark or NUL,
+no DOCTYPE, no comment, instruction, attribute, namespace or nesting, each name once. Only ``MAX_BYTES`` bounds the
+number of fields, because each coupon of a payment has three.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 
 
 def parse(body: bytes, root: str = "xml") -> dict[str, str]:
-    """The fields of ``body`` under ``root``; an empty element is an empty string. Raises Malformed."""
+    """Parse the fields of ``body`` under ``root``; an empty element is an empty string. Raises Malformed."""
     if len(body) > MAX_BYTES:
         raise Malformed("xml_size")
     top = _tree(body)
@@ -41,7 +41,7 @@ def parse(body: bytes, root: str = "xml") -> dict[str, str]:
 
 
 def build(fields: Mapping[str, str], root: str = "xml") -> bytes:
-    """``<xml><a>…</a></xml>`` in UTF-8, one line, no declaration. Raises ValueError for what XML cannot hold."""
+    """Build ``<xml><a>…</a></xml>`` in UTF-8, one line, no declaration. Raises ValueError for invalid characters."""
     inside = "".join([f"<{name}>{_escape(value)}</{name}>" for name, value in fields.items()])
     if _FORBIDDEN.search(inside):
         raise ValueError("XML cannot hold this character")
@@ -49,12 +49,12 @@ def build(fields: Mapping[str, str], root: str = "xml") -> bytes:
 
 
 def _escape(value: str) -> str:
-    """``value`` as text of an element. A carriage return would be read back as a line feed."""
+    """Escape ``value`` for an element. An unescaped carriage return would be parsed as a line feed."""
     return value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
 
 
 def _tree(body: bytes) -> etree._Element:
-    """The document's root, refused before parsing where a parser might be lenient, and after where it was."""
+    """Parse the document. Forbidden parts are refused before parsing, and afterwards if the parser accepted them."""
     if b"\x00" in body or b"<!DOCTYPE" in body or b"<!ENTITY" in body or body.startswith(b"\xef\xbb\xbf"):
         raise Malformed("xml_forbidden")
     try:
@@ -71,7 +71,7 @@ def _tree(body: bytes) -> etree._Element:
 
 
 def _field_name(element: etree._Element) -> str:
-    """The element's name, if it is a plain leaf between blanks."""
+    """Return the name of a plain element without children or attributes. Raises Malformed for any other."""
     name = element.tag
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise Malformed("xml_name")

@@ -74,14 +74,14 @@ _KINDS = {
     "SECURITY_ECHO.SUCCESS": (NotificationKind.ECHO, ""),
 }
 OURS = ("TRANSACTION.", "REFUND.")
-"""What begins like this is about money; a kind that is not known here is never acknowledged unread."""
+"""Prefixes of events about money. An unknown event with one of them is refused, not acknowledged unread."""
 OTHER = (NotificationKind.OTHER, "")
-"""A genuine notification that this system has no use for (a coupon was used, a complaint): it is recorded and
-acknowledged, because WeChat repeats for a day what is not."""
+"""A genuine notification that this system does not use (of a coupon, a complaint): it is recorded and acknowledged,
+because WeChat repeats an unacknowledged one for a day."""
 
 
 class V3Gateway:
-    """v3 for one merchant."""
+    """v3 for one merchant number."""
 
     api = Api.V3
 
@@ -94,7 +94,7 @@ class V3Gateway:
 
     @property
     def proof(self) -> str:
-        """What stands behind its answers, for the timeline."""
+        """The key that proves the answers, for the timeline."""
         return f"v3 {self._ring.preferred_serial}"
 
     async def prepay(self, order: Order, at: datetime) -> Prepay:
@@ -125,14 +125,14 @@ class V3Gateway:
         await self.ask("close", "POST", target, {"mchid": order.mchid}, about=order.out_trade_no)
 
     def pay_params(self, appid: str, prepay: Prepay) -> PayParams:
-        """Four lines signed with the merchant's key."""
+        """Sign four lines with the merchant's key."""
         timestamp = str(int(self._wire.clock.now().timestamp()))
         nonce, package = self._wire.nonce(), f"prepay_id={prepay.prepay_id}"
         sign = self._signer.sign(v3_pay_message(appid, timestamp, nonce, package))
         return PayParams(appid, timestamp, nonce, package, "RSA", sign)
 
     def app_params(self, appid: str, prepay: Prepay) -> AppPayParams:
-        """Four lines signed with the merchant's key, the last one the bare prepay_id."""
+        """Sign four lines with the merchant's key; the last one is the prepay_id alone."""
         timestamp, nonce = str(int(self._wire.clock.now().timestamp())), self._wire.nonce()
         sign = self._signer.sign(v3_pay_message(appid, timestamp, nonce, prepay.prepay_id))
         return AppPayParams(appid, self._merchant.mchid, prepay.prepay_id, APP_PACKAGE, nonce, timestamp, sign)
@@ -140,7 +140,7 @@ class V3Gateway:
     def receive(
         self, headers: Mapping[str, str], body: bytes, *, arrived_at: datetime | None = None
     ) -> Verified[Notification]:
-        """Verify the raw body, then parse and decrypt it."""
+        """Verify the raw body, then decrypt and parse it. Errors carry the serials of the keys that were tried."""
         try:
             return self._receive(headers, body, arrived_at)
         except NotifyError as error:
@@ -148,7 +148,7 @@ class V3Gateway:
             raise
 
     def claimed_order(self, body: bytes) -> str:
-        """See Gateway. Only what was sealed with our APIv3 key can be read, whoever signed it."""
+        """See Gateway. Only content that was encrypted with our APIv3 key can be read; its signature is not checked."""
         try:
             envelope = v3_payloads.json_object(body)
             _, original = _KINDS.get(v3_payloads.optional(envelope, "event_type"), (None, ""))
@@ -182,7 +182,7 @@ class V3Gateway:
         return Verified(message, f"v3 {serial}")
 
     def _other_notice(self, envelope: Mapping[str, Any], event_type: str) -> OtherNotice:
-        """What a notification of another kind says. What is sealed must open, so that a wrong key is seen here too."""
+        """Parse a notification of another kind. Its resource must decrypt, so that a wrong key is detected."""
         resource = v3_payloads.section(envelope, "resource")
         content = self._open(envelope, v3_payloads.optional(resource, "original_type")) if resource else {}
         return OtherNotice(
@@ -190,12 +190,15 @@ class V3Gateway:
         )
 
     async def certificates(self) -> Unverified:
-        """GET /v3/certificates; verified by the caller, because the first answer brings its own key."""
+        """GET /v3/certificates. The caller verifies the answer, because the first one contains its own key."""
         answer = await self._send("certificates", "GET", "/v3/certificates", b"")
         return Unverified(answer.body, lambda ring: self._verify_answer(answer, ring))
 
     def _order_body(self, order: Order) -> dict[str, Any]:
-        """Everything that WeChat compares on a repetition comes from the stored order, so repetitions are equal."""
+        """Build the body that places ``order``.
+
+        All fields that WeChat compares on a repetition come from the stored order, so that repetitions are equal.
+        """
         body: dict[str, Any] = {
             "appid": order.appid,
             "mchid": order.mchid,
@@ -228,10 +231,10 @@ class V3Gateway:
         about: str = "",
         repeatable: bool = True,
     ) -> dict[str, Any]:
-        """Send, verify, parse; an empty object for 204. ``about``: the out_trade_no of the order, for the records.
-        ``repeatable`` as in ``Request``.
+        """Send a signed request, and verify and parse its answer; an empty object for 204.
 
-        Raises GatewayRefused, NotSent, OutcomeUnknown.
+        ``about``: the out_trade_no of the order, for the recorded call. ``repeatable`` as in ``Request``. Raises
+        GatewayRefused, NotSent, OutcomeUnknown.
         """
         if not len(self._ring):
             self._ring.on_unknown()
@@ -253,7 +256,7 @@ class V3Gateway:
     async def _send(
         self, call: str, method: str, target: str, body: bytes, repeatable: bool = True, about: str = ""
     ) -> Answer:
-        """The answer of a signed request, if it is a success; what else WeChat says is raised."""
+        """Send a signed request and return its unverified answer. Raises the error of any status but 200 and 204."""
         headers = self.sign(method, target, body)
         if body:
             headers["Content-Type"] = "application/json"
@@ -267,7 +270,7 @@ class V3Gateway:
         return answer
 
     def sign(self, method: str, target: str, body: bytes = b"") -> dict[str, str]:
-        """The headers that make a request the merchant's; ``target`` is path and query as sent."""
+        """Build the headers of a signed request; ``target`` is path and query as sent."""
         timestamp = str(int(self._wire.clock.now().timestamp()))
         authorization = self._signer.authorization(method, target, body, timestamp=timestamp, nonce=self._wire.nonce())
         return {"Accept": "application/json", "User-Agent": USER_AGENT, "Authorization": authorization}
@@ -283,7 +286,7 @@ class V3Gateway:
     def _verify(
         self, headers: Mapping[str, str], body: bytes, ring: KeyRing, arrived_at: datetime | None = None
     ) -> str:
-        """Headers, time window, key, signature over the raw bytes; the serial that proved it."""
+        """Check headers, time window, key, and the signature over the raw bytes. Return the serial of the key."""
         signature, timestamp, nonce, serial = (_header(headers, name) for name in HEADERS)
         if headers.get("Wechatpay-Signature-Type", SCHEME) != SCHEME:
             raise SignatureInvalid("signature_type")
@@ -292,7 +295,7 @@ class V3Gateway:
         return serial
 
     def _open(self, envelope: Mapping[str, Any], original: str) -> dict[str, Any]:
-        """The content of ``resource``, decrypted."""
+        """Decrypt and parse the content of ``resource``."""
         resource = envelope.get("resource")
         if not isinstance(resource, dict) or resource.get("algorithm") != "AEAD_AES_256_GCM":
             raise Malformed("resource")
@@ -314,7 +317,7 @@ def _header(headers: Mapping[str, str], name: str) -> str:
 
 
 def _failure(call: str, answer: Answer) -> RemoteError:
-    """What a non-success means. WeChat does not sign these; a no says that nothing happened, so TLS has to do."""
+    """Build the error for a status that is no success. WeChat does not sign these answers; TLS protects them."""
     try:
         data = v3_payloads.json_object(answer.body)
     except Malformed:
@@ -333,7 +336,7 @@ def _failure(call: str, answer: Answer) -> RemoteError:
 
 
 def _build_refused_request(error: RemoteError, request: Request, answer: Answer) -> RefusedRequest:
-    """What was signed, and what WeChat shows of the text that it had expected."""
+    """Collect the text that we signed, and the part that WeChat shows of the text that it expected."""
     values = dict(AUTHORIZED.findall(request.headers["Authorization"]))
     time, nonce = values["timestamp"], values["nonce_str"]
     try:
@@ -362,7 +365,7 @@ def _payment(content: Mapping[str, Any]) -> Transaction:
 
 
 def _refund(content: Mapping[str, Any], event_type: str) -> RemoteRefund:
-    """A refund's result, which the envelope and the content must tell alike."""
+    """Parse a refund's result, whose state must agree with the event type."""
     fact = v3_payloads.refund_fact(content, v3_payloads.require(content, "mchid"), "refund_status")
     if event_type != f"REFUND.{fact.state}":
         raise Malformed("refund_status")

@@ -1,4 +1,4 @@
-"""v3's JSON, read strictly: a missing field, another type or a number that is no amount raises Malformed."""
+"""Parse v3's JSON strictly: a missing field, another type or a number that is no amount raises Malformed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wechat.domain.facts import RefundState, RemoteRefund, RemoteState, Transact
 from wechat.domain.times import from_v3
 
 MAX_JSON = 64 * 1024
-MOST_FEN = 999_999_999  # nine digits, as v2's total_fee; larger ones are no amounts, and no database's integers
+MOST_FEN = 999_999_999  # nine digits, as v2's total_fee; larger numbers are no amounts and may overflow in a database
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can escape one, UTF-8 and BSON cannot hold it
 _REFUND_STATES = {
@@ -26,7 +26,7 @@ _REFUND_STATES = {
 
 
 def json_object(raw: bytes) -> dict[str, Any]:
-    """``raw`` as a JSON object: UTF-8, no NaN, sane nesting, no lone surrogates."""
+    """Parse ``raw`` as a JSON object: UTF-8, no NaN, limited nesting, no lone surrogates."""
     if len(raw) > MAX_JSON:
         raise Malformed("json_size")
     try:
@@ -39,7 +39,7 @@ def json_object(raw: bytes) -> dict[str, Any]:
 
 
 def transaction(data: Mapping[str, Any], state: RemoteState) -> Transaction:
-    """The transaction in verified JSON; money fields are demanded once it is paid."""
+    """Parse the transaction in verified JSON; the fields of the payment are required when it is paid."""
     amount = section(data, "amount")
     payer_total = amount.get("payer_total")
     return Transaction(
@@ -60,7 +60,7 @@ def transaction(data: Mapping[str, Any], state: RemoteState) -> Transaction:
 
 
 def refund_fact(data: Mapping[str, Any], mchid: str, state_field: str) -> RemoteRefund:
-    """A refund in verified JSON. Answers call its state ``status`` and leave mchid out; notifications do neither."""
+    """Parse a refund in verified JSON. Answers name its state ``status`` and lack mchid, unlike notifications."""
     state = _REFUND_STATES.get(require(data, state_field))
     if state is None:
         raise Malformed(state_field)
@@ -79,13 +79,13 @@ def refund_fact(data: Mapping[str, Any], mchid: str, state_field: str) -> Remote
 
 
 def section(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """A nested object; empty when it is not there, so that what is needed of it is missed by name."""
+    """Return a nested object; empty when it is missing, so that the error names the field needed inside it."""
     value = data.get(name)
     return value if isinstance(value, dict) else {}
 
 
 def require(data: Mapping[str, Any], name: str) -> str:
-    """A text that is there and not empty."""
+    """Return a text that must be present and not empty."""
     value = optional(data, name)
     if not value:
         raise Malformed(name)
@@ -93,7 +93,7 @@ def require(data: Mapping[str, Any], name: str) -> str:
 
 
 def optional(data: Mapping[str, Any], name: str) -> str:
-    """A text, or nothing."""
+    """Return a text; empty when it is missing."""
     value = data.get(name)
     if value is None:
         return ""
@@ -103,13 +103,13 @@ def optional(data: Mapping[str, Any], name: str) -> str:
 
 
 def informative(data: Mapping[str, Any], name: str) -> str:
-    """A text that decides nothing: empty where it is no text, because a payment must not be lost for it."""
+    """Return a text that no rule reads; empty if invalid, because a payment must not be refused for it."""
     value = data.get(name)
     return value if isinstance(value, str) and not _LONE_SURROGATE.search(value) else ""
 
 
 def fen(amount: Mapping[str, Any], name: str) -> int:
-    """A positive amount."""
+    """Return a positive amount."""
     value = amount.get(name)
     if type(value) is not int or not 1 <= value <= MOST_FEN:
         raise Malformed(f"amount.{name}")
@@ -117,7 +117,7 @@ def fen(amount: Mapping[str, Any], name: str) -> int:
 
 
 def time(data: Mapping[str, Any], name: str) -> datetime:
-    """An RFC 3339 time."""
+    """Parse an RFC 3339 time."""
     try:
         return from_v3(require(data, name))
     except ValueError:

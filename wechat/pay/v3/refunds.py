@@ -1,4 +1,4 @@
-"""Refunds over WeChat Pay v3, which takes those of v2 orders too.
+"""Refunds over WeChat Pay v3, which accepts refunds of v2 orders, too.
 
 Sources: https://pay.weixin.qq.com/docs/merchant/apis/refund/refunds/create.html (申请退款),
 https://pay.weixin.qq.com/docs/merchant/apis/refund/refunds/query-by-out-refund-no.html (查询单笔退款).
@@ -21,7 +21,7 @@ PATH = "/v3/refund/domestic/refunds"
 
 
 class V3Refunds:
-    """``RefundGateway`` beside a ``V3Gateway``, whose keys and connections it uses."""
+    """``RefundGateway`` that uses the keys and connections of a ``V3Gateway``."""
 
     api = Api.V3
 
@@ -29,7 +29,7 @@ class V3Refunds:
         self._gateway = gateway
 
     async def refund(self, refund: Refund) -> Verified[RemoteRefund]:
-        """POST /v3/refund/domestic/refunds. Once a call: a no to a second try would not be one to the first."""
+        """POST /v3/refund/domestic/refunds, once: refusing a second attempt would prove nothing about the first one."""
         body = refund_body(refund)
         data = await self._gateway.ask("refund", "POST", PATH, body, about=refund.out_trade_no, repeatable=False)
         return self._read("refund", refund, data)
@@ -49,7 +49,10 @@ class V3Refunds:
 
 
 def refund_body(refund: Refund) -> dict[str, Any]:
-    """What WeChat compares on a repetition comes from the stored refund, so repetitions are equal."""
+    """Build the body that requests ``refund``.
+
+    All fields that WeChat compares on a repetition come from the stored refund, so that repetitions are equal.
+    """
     body: dict[str, Any] = {
         "transaction_id": refund.transaction_id,
         "out_refund_no": refund.out_refund_no,
