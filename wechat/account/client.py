@@ -1,4 +1,4 @@
-"""Calls to the Official Account API: JSON in, JSON out, failures told by ``errcode`` in a 200 answer.
+"""Calls to the Official Account API: JSON requests and answers; an ``errcode`` in a 200 answer means a failure.
 
 Source: https://developers.weixin.qq.com/doc/offiaccount/Getting_Started/Global_Return_Code.html
 """
@@ -16,27 +16,27 @@ from wechat.support.connection import build_bare_status
 from wechat.support.transport import Request, Transport
 
 BAD_TOKEN = frozenset({40001, 40014, 42001})
-"""errcodes that mean: this access_token is no longer good."""
+"""errcodes that mean that the access_token is no longer valid."""
 API = "account"
-"""What its recorded calls are of."""
+"""``api`` of its recorded calls."""
 QUOTA = frozenset({45009, 45011})
 
 _IP = re.compile(r"[0-9a-fA-F:.]{7,45}", re.ASCII)
 
 
 class AccountClient:
-    """One Official Account's API under ``base_url``."""
+    """A client of one Official Account's API under ``base_url``."""
 
     def __init__(self, transport: Transport, base_url: str) -> None:
         self._transport = transport
         self._hosts = (base_url,)
 
     async def get(self, path: str, **query: str) -> dict[str, Any]:
-        """GET with ``query`` in the order given. Raises AccountRefused, NotSent, OutcomeUnknown."""
+        """Send a GET with ``query`` in the given order. Raises AccountRefused, NotSent, OutcomeUnknown."""
         return await self._call(Request(path.strip("/"), "GET", f"{path}?{urlencode(query)}", api=API))
 
     async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """POST ``body`` as JSON. Raises as ``get``."""
+        """Send a POST with ``body`` as JSON. Raises as ``get``."""
         payload = json.dumps(body, ensure_ascii=False).encode()
         headers = {"Content-Type": "application/json"}
         return await self._call(Request(path.strip("/"), "POST", path, payload, headers, api=API))
@@ -63,7 +63,7 @@ def _build_refusal(call: str, errcode: object, errmsg: str) -> AccountRefused:
 
 
 def _name_address(errmsg: str, advice: Advice) -> Advice:
-    """40164 names the address that called; so does its cure."""
+    """Add the caller's IP address, which the message of 40164 contains, to the advice."""
     found = _IP.search(errmsg.partition("invalid ip")[2])
     if not found:
         return advice

@@ -54,16 +54,16 @@ class JsSdk:
         return JsConfig(self._appid, timestamp, nonce, signature(ticket, nonce, str(timestamp), page))
 
     async def signed_by_current_ticket(self, url: str, nonce: str, timestamp: str, signed: str) -> bool:
-        """Whether ``signed`` is what the ticket in use makes of these values. Raises as ``config``."""
+        """Whether ``signed`` is the signature of these values by the current ticket. Raises as ``config``."""
         ticket = await self._tokens.jsapi_ticket()
         return hmac.compare_digest(signature(ticket, nonce, timestamp, url).encode(), signed.encode())
 
     async def renew_ticket(self) -> bool:
-        """Have another ticket fetched, because WeChat does not take signatures of this one; whether that was done."""
+        """Fetch another ticket, because WeChat refuses signatures by this one. Return whether it was done."""
         return await self._tokens.renew_jsapi_ticket()
 
     def _own_page(self, url: str) -> str:
-        page = page_url(url)  # before anything is judged: what follows # may hold anything, and is not signed
+        page = page_url(url)  # before any check: the part after # may hold anything, and is not signed
         if len(page) > MAX_URL or any(ord(char) <= 32 or ord(char) == 127 or char == "\\" for char in page):
             raise _foreign()
         try:

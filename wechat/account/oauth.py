@@ -1,4 +1,4 @@
-"""Who is paying: WeChat's web authorisation, from the authorise address to an openid.
+"""WeChat's web authorisation, which identifies the payer: from the authorise address to an openid.
 
 Source: https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/Wechat_webpage_authorization.html
 """
@@ -24,9 +24,9 @@ CODE_LIFE_S = 300.0
 EXCHANGE_S = 12.0
 POLL_S = 0.05
 SPENT_CODE = frozenset({40029, 40163, 42003})
-"""errcodes of a code that is wrong, used or too old; a fresh authorisation cures all three."""
+"""errcodes of a code that is wrong, used or too old; after any of them the payer has to authorise again."""
 
-UNSURE = 40029  # what is remembered of a code whose exchange nobody knows the end of: only a fresh one helps
+UNSURE = 40029  # stored for a code whose exchange has an unknown outcome: the payer has to authorise again
 
 _PENDING = "pending"
 
@@ -38,7 +38,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a code was exchanged for. ``access_token`` is this user's, unrelated to the account's own."""
+    """The result of exchanging a code. ``access_token`` is this user's, not the account's."""
 
     openid: str
     access_token: str = field(repr=False)
@@ -49,7 +49,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What the user agreed to show (snsapi_userinfo only)."""
+    """The data that the user agreed to share (snsapi_userinfo only)."""
 
     openid: str
     nickname: str
@@ -67,7 +67,10 @@ class OAuth:
         self._store = store
 
     def authorize_url(self, redirect_uri: str, state: str, scope: Scope = Scope.BASE) -> str:
-        """Where to send the browser. WeChat matches the order of the parameters; ``#wechat_redirect`` is part of it."""
+        """Build the address to which the browser is sent.
+
+        WeChat checks the order of the parameters; ``#wechat_redirect`` is required.
+        """
         back = quote(redirect_uri, safe="")
         return (
             f"{self._open_url}/connect/oauth2/authorize?appid={self._who.appid}&redirect_uri={back}"
@@ -75,13 +78,13 @@ class OAuth:
         )
 
     async def openid(self, code: str, state: str) -> str:
-        """The payer behind ``code``, exchanged once however many requests bring it (Android opens the address twice).
+        """Exchange ``code`` once for all requests that bring it (Android opens the address twice); return the payer.
 
-        What is remembered belongs to ``state``, which the caller has found to be the browser's own: a used code from
-        another browser goes to WeChat, which refuses it.
+        The stored result belongs to ``state``, which the caller has checked to be the browser's own: a used code from
+        another browser is sent to WeChat, which refuses it.
 
-        Raises AccountRefused (``errcode`` in SPENT_CODE: authorise anew), Forbidden for a snapshot page's stand-in
-        user, NotSent, OutcomeUnknown.
+        Raises AccountRefused (``errcode`` in SPENT_CODE: authorise again), Forbidden for the virtual user of a snapshot
+        page, NotSent, OutcomeUnknown.
         """
         key = "code:" + hashlib.sha256(f"{state}\n{code}".encode()).hexdigest()
         if await self._store.remember(key, _PENDING, CODE_LIFE_S):
@@ -89,7 +92,7 @@ class OAuth:
         return await self._same(key)
 
     async def exchange(self, code: str) -> Grant:
-        """Exchange ``code``; a code serves once. Raises as ``openid``."""
+        """Exchange ``code``, which can be used once. Raises as ``openid``."""
         return _grant(
             await self._client.get(
                 "/sns/oauth2/access_token",
@@ -101,7 +104,10 @@ class OAuth:
         )
 
     async def refresh(self, refresh_token: str) -> Grant:
-        """A grant good for another two hours. ``refresh_token`` lives 30 days. Raises AccountRefused (40030, 42002)."""
+        """Return a grant for two more hours. ``refresh_token`` is valid for 30 days. Raises AccountRefused.
+
+        ``errcode`` 40030 and 42002 mean that the refresh_token is wrong or too old.
+        """
         return _grant(
             await self._client.get(
                 "/sns/oauth2/refresh_token",
@@ -112,7 +118,7 @@ class OAuth:
         )
 
     async def valid(self, grant: Grant) -> bool:
-        """Whether WeChat still honours ``grant``'s access_token."""
+        """Whether WeChat still accepts ``grant``'s access_token."""
         try:
             await self._client.get("/sns/auth", access_token=grant.access_token, openid=grant.openid)
         except AccountRefused:
@@ -120,7 +126,7 @@ class OAuth:
         return True
 
     async def userinfo(self, grant: Grant, lang: str = "zh_CN") -> Profile:
-        """The user's profile; ``lang`` is zh_CN, zh_TW or en. Raises AccountRefused (48001: scope was snsapi_base)."""
+        """Return the user's profile; ``lang`` is zh_CN, zh_TW or en. Raises AccountRefused (48001 for snsapi_base)."""
         data = await self._client.get("/sns/userinfo", access_token=grant.access_token, openid=grant.openid, lang=lang)
         return Profile(_text(data, "openid"), *(_informs(data, name) for name in ("nickname", "headimgurl", "unionid")))
 
@@ -140,7 +146,7 @@ class OAuth:
         return grant.openid
 
     async def _same(self, key: str) -> str:
-        """Wait for what the first request makes of the code."""
+        """Wait for the result of the first request with the code."""
         for _ in range(int(EXCHANGE_S / POLL_S)):
             result = await self._store.recall(key)
             if result is None:
@@ -174,7 +180,7 @@ def _grant(data: Mapping[str, Any]) -> Grant:
 
 _ID = re.compile(r"[!-~]{1,512}", re.ASCII)  # openids and tokens
 _OF_A_PERSON = (None, "", 0, "0")
-"""What is_snapshotuser is for a real user; anything else is taken for a stand-in, which must not pay."""
+"""Values of is_snapshotuser for a real user; any other value means a virtual user, who must not pay."""
 
 
 def _text(data: Mapping[str, Any], name: str) -> str:
@@ -185,7 +191,7 @@ def _text(data: Mapping[str, Any], name: str) -> str:
 
 
 def _informs(data: Mapping[str, Any], name: str) -> str:
-    """A text that decides nothing, empty where there is none, without what cannot be stored."""
+    """Return a text that no rule reads, without characters that cannot be stored; empty when it is missing."""
     value = data.get(name)
     return value.encode("utf-8", "ignore").decode() if isinstance(value, str) else ""
 

@@ -10,11 +10,11 @@ import hashlib
 
 
 def signature(ticket: str, noncestr: str, timestamp: str, url: str) -> str:
-    """SHA-1 hex over the four raw values, none of them URL-encoded. ``url`` must come without its fragment."""
+    """Compute the SHA-1 in hex of the four raw values, not URL-encoded. ``url`` must have no fragment."""
     text = f"jsapi_ticket={ticket}&noncestr={noncestr}&timestamp={timestamp}&url={url}"
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def page_url(url: str) -> str:
-    """What WeChat signs of the address in the browser: everything before ``#``."""
+    """Return the part of the browser's address that WeChat signs: everything before ``#``."""
     return url.partition("#")[0]

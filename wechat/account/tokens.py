@@ -1,9 +1,9 @@
 """The account's two shared credentials: the global access_token and the jsapi_ticket.
 
-WeChat limits how many may be fetched in a day, and a new token of ``cgi-bin/token`` ends the one before. So all
+WeChat limits how many may be fetched in a day, and a new token of ``cgi-bin/token`` ends the earlier one. So all
 processes share them, and one refreshes at a time: within a process by a shared task, among processes by a lock with a
 fencing token, where the others wait and read what the holder stored. A value is renewed in the background before it
-expires; while a renewal fails, the old value is served as long as it is valid.
+expires; while renewals fail, the old value is used as long as it is valid.
 
 Sources: https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/getStableAccessToken.html and
 .../Get_access_token.html; jsapi_ticket: .../OA_Web_Apps/JS-SDK.html#62
@@ -31,13 +31,13 @@ from wechat.support.single_flight import SingleFlight
 
 EARLY_S = 300  # in its last five minutes WeChat gives a stable token's successor, and both work
 JITTER_S = 60
-LONGEST_LIFE_S = 7200  # that WeChat gives to either
+LONGEST_LIFE_S = 7200  # the lifetime that WeChat gives to both
 LOCK_S = 15.0  # longer than one refresh may take (transport budget 10 s)
 POLL_S = 0.1
 REST_S = 5.0  # after a failed refresh, before the next is tried
 QUOTA_REST_S = 60.0
 TAKEN, TAKEN_S = 3, 3600.0
-"""So many tokens that WeChat ends before their time, in so many seconds: another system fetches tokens, too."""
+"""If WeChat ends TAKEN tokens early within TAKEN_S seconds, another system fetches tokens, too."""
 RENEW_EVERY_S = 600.0  # 144 a day at most: WeChat limits how often a ticket is fetched
 
 ACCESS_TOKEN = "access_token"  # noqa: S105 - the name of a cache entry
@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 
 def fingerprint(value: str) -> str:
-    """Six characters that tell two tokens apart in a log, and nothing else."""
+    """Return six characters that distinguish tokens in a log and reveal nothing else."""
     return hashlib.sha256(value.encode()).hexdigest()[-6:]
 
 
@@ -70,23 +70,23 @@ class Tokens:
         self._ticket = Shared(JSAPI_TICKET, self._fetch_ticket, store, runtime)
 
     async def access_token(self) -> str:
-        """A token that is valid now. Raises AccountRefused, NotSent, OutcomeUnknown."""
+        """Return a valid token. Raises AccountRefused, NotSent, OutcomeUnknown."""
         return await self._access.value()
 
     async def jsapi_ticket(self) -> str:
-        """A ticket that is valid now. Raises as ``access_token``."""
+        """Return a valid ticket. Raises as ``access_token``."""
         return await self._ticket.value()
 
     @property
     def taken(self) -> bool:
-        """Whether another system keeps ending our access_token, by fetching one for the same AppID."""
+        """Whether another system repeatedly ends our access_token, by fetching one for the same AppID."""
         return self._access.rejected_lately() >= TAKEN
 
     async def renew_jsapi_ticket(self) -> bool:
-        """Forget the ticket in use, so that the next caller fetches another; whether that was done.
+        """Discard the current ticket, so that the next caller fetches another. Return whether it was done.
 
-        A page says that it is needed, and anybody can make a page say so: it is done once in ``RENEW_EVERY_S``, by one
-        of all processes. Raises as ``access_token``.
+        A page requests it, and anybody can send such a request; so it is done once in ``RENEW_EVERY_S`` by all
+        processes together. Raises as ``access_token``.
         """
         if not await self._store.remember(f"renewed:{JSAPI_TICKET}", "1", RENEW_EVERY_S):
             return False
@@ -94,10 +94,9 @@ class Tokens:
         return True
 
     async def call(self, ask: Callable[[str], Awaitable[T]]) -> T:
-        """Run ``ask`` with the access_token; when WeChat says it is no longer good, renew it and run ``ask`` once more.
+        """Run ``ask`` with the access_token; if WeChat calls the token invalid, renew it and run ``ask`` again.
 
-        The renewal happens only if the token that failed is still the current one: of a hundred callers that fail
-        together, one refreshes.
+        The token is renewed only if it is still the current one: if a hundred callers fail together, one refreshes.
         """
         token = await self.access_token()
         try:
@@ -112,7 +111,7 @@ class Tokens:
         await self._ticket.close()
 
     async def _ask_with(self, token: str, ask: Callable[[str], Awaitable[T]]) -> T:
-        """Run ``ask``; a token that WeChat calls bad is forgotten, also one that took the place of another such."""
+        """Run ``ask``. Discard a token that WeChat refuses, in the second attempt, too."""
         try:
             return await ask(token)
         except AccountRefused as error:
@@ -137,12 +136,12 @@ class Tokens:
         )
 
 
-_CREDENTIAL = re.compile(r"[!-~]{1,1024}", re.ASCII)  # 512 characters are to be provided for
+_CREDENTIAL = re.compile(r"[!-~]{1,1024}", re.ASCII)  # WeChat demands room for 512 characters
 _VALUE_FIELDS = {ACCESS_TOKEN: "access_token", JSAPI_TICKET: "ticket"}
 
 
 class Shared:
-    """One credential that many tasks and processes use and one of them renews."""
+    """A credential that many tasks and processes use and that one of them renews."""
 
     def __init__(
         self, name: str, fetch: Callable[[], Awaitable[dict[str, Any]]], store: TokenStore, runtime: Runtime
@@ -155,7 +154,7 @@ class Shared:
         self._telemetry = runtime.telemetry
         self._held: Token | None = None
         self._looks: SingleFlight[Token | None] = SingleFlight()
-        self._rejections = 0  # a look that began before the latest one may have read the rejected value
+        self._rejections = 0  # part of the key of a read, because an earlier read may have seen the rejected value
         self._renewal: asyncio.Task[Token] | None = None
         self._failure: RemoteError | None = None
         self._quiet_until: datetime | None = None
@@ -163,7 +162,7 @@ class Shared:
         self._jitter = timedelta(seconds=runtime.random.uniform(0, JITTER_S))
 
     async def value(self) -> str:
-        """The credential, from memory where possible. Starts a renewal in the background when the end is near."""
+        """Return the credential, from memory if possible. Near its end, a renewal starts in the background."""
         token = self._fresh() or await self._looks.do(str(self._rejections), self._current)
         token = token or self._fresh()  # a renewal may have ended while the store was read
         if token is None:
@@ -173,7 +172,7 @@ class Shared:
         return token.value
 
     async def reject(self, value: str) -> None:
-        """WeChat refused ``value``: forget it, unless somebody has replaced it already."""
+        """Discard ``value``, which WeChat refused, unless it has been replaced already."""
         await self._store.drop(self._name, value)
         self._rejections += 1
         self._rejected_s.append(self._clock.monotonic())
@@ -182,7 +181,7 @@ class Shared:
         log.warning("token_rejected", name=self._name, fingerprint=fingerprint(value))
 
     def rejected_lately(self) -> int:
-        """How many values WeChat has refused within an hour, as many as are of interest."""
+        """Count the values that WeChat has refused within an hour, up to TAKEN."""
         now = self._clock.monotonic()
         return sum(now - at_s < TAKEN_S for at_s in self._rejected_s)
 
@@ -192,12 +191,12 @@ class Shared:
             await asyncio.gather(self._renewal, return_exceptions=True)
 
     def _fresh(self) -> Token | None:
-        """The value that is held here, unless it ends soon."""
+        """Return the value in memory; None without one, or near its end."""
         held = self._held
         return held if held and self._valid(held) and not self._near_end(held) else None
 
     async def _current(self) -> Token | None:
-        """What the store has, else what is held here and still valid."""
+        """Return the stored token; or the one in memory, if that is newer or the only valid one."""
         held, rejections = self._held if self._held and self._valid(self._held) else None, self._rejections
         stored = await self._store.get(self._name)
         if rejections != self._rejections:
@@ -219,7 +218,7 @@ class Shared:
         return self._renewal
 
     async def _renew(self) -> Token:
-        """Refresh under the lock, or wait for whoever holds it."""
+        """Refresh under the lock, or wait for the holder's result. Raises RemoteError."""
         before = self._held
         deadline = self._clock.monotonic() + LOCK_S
         while (fence := await self._store.lock(self._name, LOCK_S)) is None:
@@ -238,7 +237,7 @@ class Shared:
             await self._store.unlock(self._name, fence)
 
     async def _newer_than(self, before: Token | None) -> Token | None:
-        """What another process stored meanwhile."""
+        """Return the token that another process has stored meanwhile; None if there is none."""
         stored = await self._store.get(self._name)
         is_same = (
             before is not None and stored is not None and (stored.value, stored.fence) == (before.value, before.fence)
@@ -271,8 +270,10 @@ class Shared:
         return Token(value, now, now + timedelta(seconds=min(seconds, LONGEST_LIFE_S)), fence)
 
     async def _rest(self, error: RemoteError) -> None:
-        """Do not ask again until it makes sense. The other processes rest too, for a minute at most, so that a cure in
-        WeChat's console and a restart of one process help at once."""
+        """Pause the refreshes of this process; of the others, too, for a minute at most.
+
+        The short pause of the others lets a fix in WeChat's console and a restart of one process take effect at once.
+        """
         self._telemetry.count(Metric.TOKEN_REFRESHES, self._name, "failed")
         now = self._clock.now()
         errcode = error.errcode if isinstance(error, AccountRefused) else 0
@@ -292,13 +293,13 @@ class Shared:
         return self._clock.now() < token.expires_at
 
     def _near_end(self, token: Token) -> bool:
-        """Within the last five minutes, less a jitter; of a token with less to live, within its last fifth."""
+        """Whether the token is in its last five minutes, less a jitter; for a short-lived token, in its last fifth."""
         life = token.expires_at - token.issued_at
         early = min(timedelta(seconds=EARLY_S) - self._jitter, life / 5)
         return self._clock.now() >= token.expires_at - early
 
 
 def _retrieve(task: asyncio.Task[Token]) -> None:
-    """A background renewal that failed has been logged; take the exception so that asyncio does not log it again."""
+    """Retrieve the exception of a failed renewal, which is logged already, so that asyncio does not log it again."""
     if not task.cancelled():
         task.exception()

@@ -18,7 +18,7 @@ from wechat.support.rate_limit import RateLimit
 from wechat.support.tasks import end
 
 GROUP_S = 10.0
-"""How long alarms are gathered before they are sent."""
+"""Seconds for which alarms are collected before they are sent."""
 MOST_IN_MESSAGE = 10
 MESSAGES, MESSAGES_PER_S = 5, 1 / 120.0
 RETRIES = 3
@@ -27,23 +27,23 @@ log = structlog.get_logger("wechat.alarms")
 
 
 class ChannelFailed(Exception):
-    """A channel did not take a message; the text says why, without an address or a secret."""
+    """A channel did not accept a message; the text says why, without an address or a secret."""
 
 
 class Channel(Protocol):
-    """A way to people."""
+    """A channel to people, such as mail or a chat robot."""
 
     name: str
     lang: str
 
     async def send(self, title: str, text: str, alarms: Sequence[Alarm]) -> None:
-        """Raises ChannelFailed."""
+        """Send a message. Raises ChannelFailed."""
 
     async def close(self) -> None: ...
 
 
 class Announcer:
-    """Gathers alarms and sends them to every channel."""
+    """Collects alarms and sends them to every channel."""
 
     def __init__(self, channels: Sequence[Channel], runtime: Runtime, group_s: float = GROUP_S) -> None:
         self._channels = channels
@@ -67,7 +67,7 @@ class Announcer:
             await channel.close()
 
     def add(self, alarm: Alarm) -> None:
-        """Announce it with the next message."""
+        """Announce ``alarm`` in the next message."""
         for waiting in self._waiting.values():
             waiting.append(alarm)
         self._added.set()
@@ -82,7 +82,7 @@ class Announcer:
                 self._added.set()
 
     async def flush(self, channel: Channel) -> None:
-        """Send what waits for one channel, if another message may be sent now."""
+        """Send the waiting alarms to one channel, if another message may be sent now."""
         waiting = self._waiting[channel.name]
         if not waiting or not self._limit.take(channel.name):
             return
@@ -97,7 +97,7 @@ class Announcer:
             self._telemetry.count(Metric.ALARM_MESSAGES, channel.name, "sent")
 
     def _report_failure(self, channel: Channel, error: str, count: int) -> None:
-        """Log it; after so many failures the alarms that waited are given up on, which are in the log and the store."""
+        """Log the failure. After RETRIES failures the waiting alarms are dropped; they are in the log and the store."""
         failures = self._failures.get(channel.name, 0) + 1
         self._failures[channel.name] = failures
         self._telemetry.count(Metric.ALARM_MESSAGES, channel.name, "failed")
@@ -108,7 +108,7 @@ class Announcer:
 
 
 def compose(alarms: Sequence[Alarm], lang: str) -> tuple[str, str]:
-    """Title and text of one message: a line of what happened and a line of what to run, for each alarm."""
+    """Build title and text of a message, with a line for each alarm and a line for the command to run."""
     count = len(alarms)
     title = Bilingual(f"Fenpay 告警（{count} 条）", f"Fenpay: {count} alarm{'s' if count > 1 else ''}").to(lang)
     lines = []

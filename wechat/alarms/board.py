@@ -1,7 +1,7 @@
 """Store, announce, mark and clear alarms.
 
 Raising an alarm does not wait: it is queued, and a task stores and announces it. The log line and the metric are
-written before, so that they are there even if the process dies.
+written before, so that they exist even if the process ends.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Clear:
 
 
 class AlarmBoard:
-    """All alarms of the installation, which its processes share."""
+    """All alarms of the installation; its processes share them."""
 
     def __init__(self, store: AlarmStore, announcer: Announcer, runtime: Runtime) -> None:
         self._store = store
@@ -50,7 +50,7 @@ class AlarmBoard:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to store and announce; returns at once."""
+        """Start to store and announce alarms."""
         self._task = asyncio.create_task(self._run(), name="alarms")
         self._announcer.start()
 
@@ -60,7 +60,7 @@ class AlarmBoard:
         await self._announcer.close()
 
     def raise_alarm(self, kind: str, subject: str = "", error: str = "") -> None:
-        """Queue an alarm. The oldest of too many makes room; its line in the log remains."""
+        """Queue an alarm. A full queue drops its oldest item, whose log line remains."""
         self._enqueue(new_alarm(kind, subject, error[:MAX_ERROR], self._clock.now()))
 
     def clear(self, kind: str, subject: str = "") -> None:
@@ -68,11 +68,11 @@ class AlarmBoard:
         self._enqueue(_Clear(kind, subject))
 
     async def latest(self, limit: int, *, only_open: bool) -> Sequence[Alarm]:
-        """The latest, of all or of those that somebody still has to look at."""
+        """Return the latest alarms; with ``only_open`` only those neither seen nor cleared."""
         return await self._store.latest(limit, only_open=only_open)
 
     async def see(self, alarm_id: str, by: str) -> Alarm:
-        """Note that ``by`` has seen it. Raises NotFound, also where its place has been taken by another since."""
+        """Note that ``by`` has seen the alarm. Raises NotFound, also when another alarm has taken its place."""
         now = self._clock.now()
         change = await self._updater.update(
             place_of_alarm(alarm_id), lambda held: mark_seen(held, by, now) if held.id == alarm_id else held
@@ -92,7 +92,7 @@ class AlarmBoard:
             await self.work()
 
     async def work(self) -> None:
-        """Store and announce what is queued."""
+        """Store and announce the queued alarms, and clear the queued ones."""
         while self._queue:
             what = self._queue.popleft()
             if isinstance(what, Alarm):
@@ -101,7 +101,7 @@ class AlarmBoard:
                 await self._store_clear(what)
 
     async def _store_alarm(self, alarm: Alarm) -> None:
-        """Store it and announce a new one. Where the store is away, people have to hear of it all the same."""
+        """Store the alarm, and announce it if it is new or cannot be stored."""
         stored: Alarm | None = None
         with suppress(StoreUnavailable):
             stored = await self._merge(alarm) or await self._merge(alarm)

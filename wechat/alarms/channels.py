@@ -27,13 +27,13 @@ from wechat.domain.times import to_v3
 from wechat.support.transport import Request, Transport
 
 MOST_BYTES = 2000
-"""Of a text: WeCom takes 2048 bytes, the others more."""
+"""The most bytes of a text: WeCom accepts 2048, the others more."""
 MAIL_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """What a robot is sent: added to the query, and the body."""
+    """The request for a robot: an addition to the query, and the body."""
 
     query: str
     body: Mapping[str, Any]
@@ -43,9 +43,9 @@ Build = Callable[[str, str, Sequence[Alarm]], Post]
 
 
 class HttpChannel:
-    """A channel that takes a JSON document. ``build`` makes it of title, text and alarms.
+    """A channel that accepts a JSON document, which ``build`` makes from title, text and alarms.
 
-    ``accepted`` says whether an answer, which is a 200 in any case, means yes.
+    ``accepted`` reads the answer, because a robot answers a refusal with 200, too.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ def build_wecom(title: str, text: str, alarms: Sequence[Alarm]) -> Post:
 
 
 def build_dingtalk(secret: str, clock: Clock) -> Build:
-    """With ``secret`` (加签), the time in milliseconds and its signature go into the query."""
+    """Build for DingTalk. With ``secret`` (加签), the time in milliseconds and its signature are in the query."""
 
     def build(title: str, text: str, alarms: Sequence[Alarm]) -> Post:
         body = {"msgtype": "text", "text": {"content": _cut(f"{title}\n{text}")}}
@@ -103,8 +103,10 @@ def build_dingtalk(secret: str, clock: Clock) -> Build:
 
 
 def build_feishu(secret: str, clock: Clock) -> Build:
-    """With ``secret`` (签名校验), the time in seconds and its signature go into the body. The secret is part of the
-    key, and what is signed is empty."""
+    """Build for Feishu. With ``secret`` (签名校验), the time in seconds and its signature are in the body.
+
+    The secret is part of the key, and the signed text is empty.
+    """
 
     def build(title: str, text: str, alarms: Sequence[Alarm]) -> Post:
         body: dict[str, Any] = {"msg_type": "text", "content": {"text": _cut(f"{title}\n{text}")}}
@@ -118,12 +120,12 @@ def build_feishu(secret: str, clock: Clock) -> Build:
 
 
 def build_webhook(title: str, text: str, alarms: Sequence[Alarm]) -> Post:
-    """For programs: each alarm with its sentence in both languages."""
+    """Build for programs: each alarm with its sentence in both languages."""
     return Post("", {"title": title, "text": text, "alarms": [alarm_data(alarm) for alarm in alarms]})
 
 
 def alarm_data(alarm: Alarm) -> dict[str, Any]:
-    """An alarm as JSON."""
+    """Describe an alarm as JSON."""
     said = sentence(alarm)
     return {
         "id": alarm.id if alarm.place else None,
@@ -140,12 +142,12 @@ def alarm_data(alarm: Alarm) -> dict[str, Any]:
 
 
 def errcode_is_zero(answer: Mapping[str, Any]) -> bool:
-    """WeCom and DingTalk."""
+    """Whether WeCom or DingTalk accepted the message."""
     return bool(answer.get("errcode") == 0)
 
 
 def code_is_zero(answer: Mapping[str, Any]) -> bool:
-    """Feishu, which has had two names for it."""
+    """Whether Feishu accepted the message; it has used two names for the code."""
     return bool(answer.get("code", answer.get("StatusCode")) == 0)
 
 
@@ -155,7 +157,7 @@ def any_answer(answer: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class MailServer:
-    """``security``: ``tls`` from the start, ``starttls``, or ``none`` on this machine."""
+    """An SMTP server. ``security``: ``tls`` from the start, ``starttls``, or ``none`` on this machine."""
 
     host: str
     port: int
@@ -168,7 +170,7 @@ class MailServer:
 
 
 class MailChannel:
-    """Mail by SMTP, sent in a thread."""
+    """A channel of mail by SMTP, sent in a thread."""
 
     def __init__(self, name: str, lang: str, server: MailServer, threads: Threads) -> None:
         self.name = name
@@ -191,7 +193,7 @@ class MailChannel:
             raise ChannelFailed(f"{type(error).__name__}: {self._server.host}:{self._server.port}") from None
 
     async def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: no connection is kept open."""
 
     def _deliver(self, message: EmailMessage) -> None:
         server = self._server
@@ -209,7 +211,7 @@ class MailChannel:
 
 
 def _cut(text: str) -> str:
-    """``text`` within the limit, whole characters."""
+    """Cut ``text`` to MOST_BYTES, without splitting a character."""
     raw = text.encode()
     return text if len(raw) <= MOST_BYTES else raw[:MOST_BYTES].decode("utf-8", "ignore") + "…"
 

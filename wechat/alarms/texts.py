@@ -1,4 +1,4 @@
-"""What each kind of alarm means, and the command to go on with."""
+"""The meaning of each kind of alarm, and the command to run next."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ MEANINGS: Mapping[str, Bilingual] = {
     "certificate_ends": Bilingual("证书即将过期或已过期", "a certificate ends soon, or has ended"),
     "notifications_refused": Bilingual("持续有通知被拒绝", "notifications are refused again and again"),
 }
-"""Without the order or day, which is told beside it."""
+"""Sentences without the order or day, which ``sentence`` adds."""
 MISMATCH = Bilingual("微信支付的结果与订单不一致", "what WeChat Pay says does not match the order")
 HEALTH = "health_"
 HEALTH_MEANINGS: Mapping[str, Bilingual] = {
@@ -56,16 +56,16 @@ HEALTH_MEANINGS: Mapping[str, Bilingual] = {
     "clock": Bilingual("本机时间与微信相差过大", "this machine's clock is too far from WeChat's"),
     "notifications": Bilingual("通知持续被拒绝", "notifications are refused again and again"),
 }
-"""By the name of the check; that of certificates has an alarm of its own."""
+"""Sentences by the name of the check; the check of certificates has an alarm of its own."""
 CODES = re.compile(r"[0-9][0-9-]*|[A-Z][A-Z0-9_]{2,}")
 DETAILS: Mapping[str, str] = {"books_differ": "{} 条差异", "bill_lines_unread": "第 {} 行"}
-"""What the numbers in a Chinese reader's details are."""
+"""The units of the numbers in the Chinese details."""
 OF_DAYS = frozenset({"books_differ", "bill_lines_unread", "bill_late", "reconciliation_failed"})
 REFUSED = "notifications_refused"
 
 
 def sentence(alarm: Alarm) -> Bilingual:
-    """One line about an alarm, each language by itself: what it means, what it is about, and the details."""
+    """Describe an alarm in one line: its meaning, its subject, and the details."""
     meaning, slips, details = _describe_kind(alarm), _describe_slips(alarm), _describe_error(alarm)
     zh = "，".join(filter(None, (alarm.subject, details.zh)))
     en = ", ".join(filter(None, (alarm.subject, details.en)))
@@ -75,7 +75,7 @@ def sentence(alarm: Alarm) -> Bilingual:
 
 
 def _describe_kind(alarm: Alarm) -> Bilingual:
-    """What has happened, without what it is about."""
+    """Describe the alarm without its subject."""
     if alarm.kind in MEANINGS:
         meaning, reason = MEANINGS[alarm.kind], REASONS.get(alarm.subject) if alarm.kind == REFUSED else None
         return Bilingual(f"{meaning.zh}：{reason.text.zh}", f"{meaning.en}: {reason.text.en}") if reason else meaning
@@ -87,20 +87,21 @@ def _describe_kind(alarm: Alarm) -> Bilingual:
 
 
 def _describe_error(alarm: Alarm) -> Bilingual:
-    """The details. An error is a log's English sentence: readers of Chinese get the numbers, dates and codes of it."""
+    """Return the details. An error is the log's English sentence; its numbers, dates and codes make the Chinese
+    text."""
     if alarm.error in ("", alarm.subject):
         return Bilingual("", "")
     return Bilingual(DETAILS.get(alarm.kind, "{}").format("、".join(CODES.findall(alarm.error))), alarm.error)
 
 
 def _describe_slips(alarm: Alarm) -> Bilingual:
-    """What made a signature wrong, of the codes in an alarm's error."""
+    """Describe the slips whose codes are in the alarm's error."""
     slips = [describe_code(word) for word in alarm.error.split() if word in list(SlipCode)]
     return Bilingual("".join(f"；{slip.zh}" for slip in slips), "".join(f"; {slip.en}" for slip in slips))
 
 
 def step(alarm: Alarm) -> str:
-    """What to run."""
+    """Return the command to run next."""
     if alarm.kind.startswith(HEALTH):
         return command("doctor", "--live")
     if alarm.kind == REFUSED:

@@ -1,6 +1,6 @@
 """Record calls to WeChat and WeChat's notifications in the background; no request waits for it.
 
-A queue of bounded size takes each exchange. A task masks secrets and writes a batch every quarter of a second. When the
+Each exchange is added to a bounded queue. A task masks secrets and writes a batch every quarter of a second. When the
 queue is full, or the database does not answer for long, records are dropped and counted.
 """
 
@@ -30,14 +30,14 @@ MOST_QUEUED = 2000
 MOST_QUEUED_BYTES = 8 * 1024 * 1024
 ID_BYTES = 12
 OF_ORDER, OF_ORDER_PER_S, MOST_ORDERS = 60, 1 / 30, 5000
-"""Calls about one order that are kept at once, and in the long run: a message that is sent again and again must not
-fill the database."""
+"""Limits for the calls that are kept of one order, at once and in the long run, so that a message that is sent very
+often does not fill the database."""
 
 log = structlog.get_logger("wechat.calls")
 
 
 class _Queued(NamedTuple):
-    """``id`` is chosen here, so that a batch that is written again is not there twice."""
+    """A queued exchange. Its ``id`` is chosen before, so that a batch that is written twice is stored once."""
 
     id: str
     ended_at: datetime
@@ -46,7 +46,7 @@ class _Queued(NamedTuple):
 
 
 class CallRecorder:
-    """``keep``: how long a call is kept. ``most_body``: characters of each body."""
+    """Records calls. ``keep``: how long a call is kept. ``most_body``: characters of each body."""
 
     def __init__(self, store: CallStore, runtime: Runtime, keep: timedelta, most_body: int) -> None:
         self._store = store
@@ -62,18 +62,18 @@ class CallRecorder:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin writing; returns at once."""
+        """Start to write in the background."""
         self._task = asyncio.create_task(self._run(), name="calls")
 
     async def close(self) -> None:
-        """Write what is queued, if the database takes it in time."""
+        """Write the queued calls, if the database answers in time."""
         if self._task is None:
             return
         await end(self._task)
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self.flush()
-        except Exception:  # whatever it is, the process has to end
+        except Exception:  # any error: the process must end
             self._drop("closed", len(self._queue))
 
     def record(self, exchange: Exchange) -> None:
@@ -89,8 +89,11 @@ class CallRecorder:
             self._arrived.set()
 
     async def flush(self) -> None:
-        """Write everything that is queued. Raises StoreUnavailable, and then what is not written stays queued; a batch
-        that the database refuses for another reason is dropped, and that is raised."""
+        """Write all queued calls.
+
+        Raises StoreUnavailable, and then unwritten calls stay queued. A batch that the database refuses for another
+        reason is dropped, and that error is raised.
+        """
         while self._queue:
             batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
             pairs = [(queued, call) for queued in batch if (call := self._redact(queued))]
@@ -114,25 +117,25 @@ class CallRecorder:
             try:
                 await self.flush()
             except Exception as error:
-                if not isinstance(error, StoreUnavailable):  # the calls that come later have to be written all the same
+                if not isinstance(error, StoreUnavailable):  # any error: later calls must still be written
                     log.error("calls_not_written", error=repr(error))
                 self._arrived.set()
                 await asyncio.sleep(RETRY_S)
 
     def _redact(self, queued: _Queued) -> Call | None:
-        """The call as it is kept; None, and a line in the log, for one that cannot be read: it must stop no other."""
+        """Build the stored form; None, with a log line, if masking fails, so that one exchange stops no other."""
         exchange = queued.exchange
         started_at = queued.ended_at - timedelta(seconds=exchange.duration_s)
         try:
             return redact(exchange, queued.id, started_at, self._keep, self._most_body)
-        except Exception as error:  # whatever a message from outside causes; its text may quote a secret
+        except Exception as error:  # an outside message may cause any error; its text may quote a secret
             log.error("call_not_recorded", call=exchange.call, error=type(error).__name__)
             self._forget([queued])
             self._drop("unreadable")
             return None
 
     def _forget(self, done: Iterable[_Queued]) -> None:
-        """Make room for others: these will not be queued again."""
+        """Subtract calls from the size of the queue, because they are not queued again."""
         self._queued_bytes -= sum(queued.size for queued in done)
 
     def _drop(self, reason: str, count: int = 1) -> None:

@@ -1,8 +1,8 @@
 """Mask a recorded exchange: listed fields stay as they are, signatures are shortened, everything else is masked.
 
 The lists name what may be kept, so a field that WeChat adds, or a secret that a change of ours adds, is masked until it
-is listed. Tokens, tickets, keys and codes are on no list; APIv3 ciphertext is stored encrypted, as it came. A text in
-which nothing had to be masked is kept byte for byte, because signatures are computed over bytes.
+is listed. Tokens, tickets, keys and codes are on no list; APIv3 ciphertext is stored encrypted, as received. A text
+without masked parts is kept byte for byte, because signatures are computed over bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from wechat.pay.signing import SCHEME
 
 MASK = "***"
 MOST_PARSED = 64 * 1024
-"""Bytes; a longer body is not read, so nothing of it is kept."""
+"""Bytes; a longer body is not parsed, and nothing of it is kept."""
 MOST_HEADER = 1024
 MOST_NAME = 64
 MOST_HEADERS = 40
@@ -82,7 +82,7 @@ _ELEMENT = re.compile(
 
 
 def redact(exchange: Exchange, identity: str, at: datetime, keep: timedelta, most_body: int) -> Call:
-    """``exchange`` as it is kept. ``most_body``: characters of each body; what is longer is cut."""
+    """Build the stored form of ``exchange``. ``most_body``: characters of each body; longer ones are cut."""
     request = _message(exchange.api, exchange.request_headers, exchange.request_body, most_body)
     answer = _message(exchange.api, exchange.answer_headers, exchange.answer_body, most_body)
     return Call(
@@ -105,7 +105,7 @@ def redact(exchange: Exchange, identity: str, at: datetime, keep: timedelta, mos
 
 
 def mask_url(url: str) -> str:
-    """``url`` with the values of query arguments that are not known masked: they may be tokens."""
+    """Mask the values of unknown query arguments in ``url``, which may be tokens."""
     if "?" not in url:
         return url
     parts = urlsplit(url)
@@ -115,7 +115,7 @@ def mask_url(url: str) -> str:
 
 
 def mask_part(value: str) -> str:
-    """A signature's beginning and end: enough to tell two apart, of no use to anybody else."""
+    """Return a signature's beginning and end: enough to distinguish two, useless for anything else."""
     return f"{value[:6]}…{value[-4:]}" if len(value) > 24 else MASK
 
 
@@ -143,7 +143,7 @@ def _mask_header(name: str, value: str) -> str:
 
 
 def _mask_authorization(value: str) -> str:
-    """v3's own scheme, its signature in part. Any other, such as the password of a proxy, is a secret as a whole."""
+    """Shorten the signature in v3's scheme. Any other value, such as a proxy's password, is masked as a whole."""
     before, mark, rest = value.partition('signature="')
     if not mark or not value.startswith(f"{SCHEME} "):
         return MASK
@@ -152,17 +152,19 @@ def _mask_authorization(value: str) -> str:
 
 
 def _cut(text: str, most: int) -> str:
-    """Its beginning; bytes that are not UTF-8, which the HTTP client passes on as surrogates, become question marks,
-    because a database stores no surrogate."""
+    """Return the beginning of ``text``, with surrogates as question marks.
+
+    The HTTP client passes bytes that are not UTF-8 as surrogates, which a database cannot store.
+    """
     return text[:most] if text.isascii() else text[:most].encode(errors="replace").decode()
 
 
 def _mask_v2(body: bytes) -> tuple[str, bool]:
-    """v2's XML, and whether more than its signature was masked. Raises Malformed.
+    """Mask v2's XML; return it, and whether more than its signature was masked. Raises Malformed.
 
-    Elements are masked where they stand, so all else stays byte for byte. A text that is more than ``<xml>`` around
-    plain elements is not v2's. Each element is matched where the one before it ends: a search would try every place,
-    which takes seconds for 64 KB of spaces, and anybody can post those.
+    Elements are masked in place, so the other text stays byte for byte. A text with more than ``<xml>`` around plain
+    elements is not v2's. Each element is matched where the previous one ends: a search would try every position, which
+    takes seconds for 64 KB of spaces, and anybody can post those.
     """
     text = body.decode().strip()
     if not text.startswith(_OPEN) or not text.endswith(_CLOSE):
@@ -192,7 +194,7 @@ def _mask_account(body: bytes) -> tuple[str, bool]:
 
 
 def _mask_json(body: bytes, allowed: frozenset[str]) -> tuple[str, bool]:
-    """JSON, and whether anything was masked; byte for byte where nothing was."""
+    """Mask JSON; return it, and whether anything was masked. Unmasked JSON stays byte for byte."""
     value = orjson.loads(body)
     if _has_only(value, allowed):
         return body.decode(), False
@@ -200,7 +202,7 @@ def _mask_json(body: bytes, allowed: frozenset[str]) -> tuple[str, bool]:
 
 
 def _has_only(value: Any, allowed: frozenset[str]) -> bool:
-    """Whether every field in ``value``, however deep, is one of ``allowed``."""
+    """Whether every field in ``value``, at any depth, is one of ``allowed``."""
     if isinstance(value, dict):
         return allowed.issuperset(value) and all(
             _has_only(each, allowed) for each in value.values() if isinstance(each, dict | list)

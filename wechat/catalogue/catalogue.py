@@ -1,5 +1,5 @@
-"""The catalogue of WeChat's errors: meaning, causes, in which console to look, what to do. The reasons for which this
-system refuses a notification are in it too.
+"""The catalogue of WeChat's errors: meaning, causes, in which console to look, what to do. It also has the reasons for
+which this system refuses a notification.
 
 The data is beside this file, a TOML file for each API; each entry names its source. The API's errors, logs, ``why``,
 ``explain`` and the documents all take their explanations from here.
@@ -40,8 +40,10 @@ MOST_TEXT = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One error. ``code`` is WeChat's, or a word of ours where WeChat gives a text only; ``texts`` are parts of
-    messages that mean it; ``where`` says in whose console or on whose side it is mended; ``next_step`` is a command."""
+    """One error. ``code`` is WeChat's, or our own where WeChat gives only a text; ``texts`` are parts of its messages.
+
+    ``where`` names the console or the side that fixes the error; ``next_step`` is a command.
+    """
 
     api: str
     code: str
@@ -56,12 +58,12 @@ class Entry:
 
     @property
     def advice(self) -> Advice:
-        """As an error carries it."""
+        """The advice that an error carries."""
         zh, en = f"{self.where.zh}：{self.fix.zh}", f"{self.fix.en} ({self.where.en})"
         return Advice(self.causes, Bilingual(zh, en))
 
     def as_json(self, lang: str) -> dict[str, Any]:
-        """The document of ``explain --json``, in one language."""
+        """Return the document of ``explain --json``, in one language."""
         return {
             "api": self.api,
             "code": self.code,
@@ -76,7 +78,7 @@ class Entry:
 
 @cache
 def entries() -> tuple[Entry, ...]:
-    """Every entry, by API."""
+    """Return all entries, by API."""
     consoles = _read("consoles")["consoles"]
     rows = [(file, row) for file in map(_read, FILES) for row in file["entry"]]
     plain = {f"{file['api']}/{row['code']}": row for file, row in rows}
@@ -84,7 +86,7 @@ def entries() -> tuple[Entry, ...]:
 
 
 def find(text: str) -> list[Entry]:
-    """What ``text`` may mean, the likeliest first: a code, a message, a Request-ID, or a whole error answer."""
+    """Find the entries for a code, a message, a Request-ID, or a whole error answer, the likeliest first."""
     wanted = _Wanted(text[:MOST_TEXT].strip())
     ranked = [(wanted.rank(entry), at, entry) for at, entry in enumerate(entries())]
     best = sorted((rank, at, entry) for rank, at, entry in ranked if rank)
@@ -92,26 +94,26 @@ def find(text: str) -> list[Entry]:
 
 
 def advise(api: str, code: str, message: str = "") -> Advice | None:
-    """What helps against ``code`` of ``api``, with the particular that ``message`` tells; None for an unknown code."""
+    """Return the advice for ``code`` of ``api``, as exact as ``message`` permits; None for an unknown code."""
     entry = explain_code(api, code, message)
     return entry.advice if entry else None
 
 
 def advise_text(api: str, message: str) -> Advice | None:
-    """What helps against a message that came without a code."""
+    """Return the advice for a message without a code; None for an unknown message."""
     entry = explain_text((api,), message)
     return entry.advice if entry else None
 
 
 def explain_text(apis: Sequence[str], message: str) -> Entry | None:
-    """The entry of one of ``apis`` with the longest text in ``message``, which came without a code."""
+    """Return the entry of one of ``apis`` with the longest text in ``message``, which has no code."""
     squeezed = _squeeze(message)
     found = [(size, entry) for entry in entries() if entry.api in apis and (size := _longest(entry, squeezed))]
     return max(found, key=lambda pair: pair[0])[1] if found else None
 
 
 def explain_code(api: str, code: str, message: str = "") -> Entry | None:
-    """The entry for ``code`` of ``api``, the particular one that ``message`` tells where there is one."""
+    """Return the entry for ``code`` of ``api``, the particular one if ``message`` tells which."""
     squeezed = _squeeze(message)
     own = [entry for entry in entries() if entry.api == api]
     for entry in own:
@@ -121,7 +123,7 @@ def explain_code(api: str, code: str, message: str = "") -> Entry | None:
 
 
 class _Wanted:
-    """A question, taken apart: the codes in it, and its text."""
+    """A text to search for: its codes, and the whole text."""
 
     def __init__(self, text: str) -> None:
         self._words = [word.lower() for word in _codes(text)]
@@ -129,8 +131,7 @@ class _Wanted:
         self._text = _squeeze(text)
 
     def rank(self, entry: Entry) -> tuple[int, int] | None:
-        """How well ``entry`` fits, less is better: the code itself, a long text, a code among others; None: not at
-        all."""
+        """Rank ``entry``; the smallest rank fits best: its own code, a long text, a code among others. None: no fit."""
         code = entry.code.lower()
         if self._whole == code or self._whole in (word.lower() for word in entry.also):
             return (0 if self._whole == code else 1, 0)
@@ -143,12 +144,12 @@ class _Wanted:
 
 
 def _longest(entry: Entry, squeezed: str) -> int:
-    """The length of the longest of an entry's texts that stands in ``squeezed``."""
+    """Return the length of the longest of an entry's texts that ``squeezed`` contains."""
     return max((len(text) for text in map(_squeeze, entry.texts) if text in squeezed), default=0)
 
 
 def _codes(text: str) -> Iterator[str]:
-    """The codes in an error answer (JSON or XML), and in plain text: words in capitals and numbers."""
+    """Yield the codes in an error answer (JSON or XML), and in plain text: words in capitals and numbers."""
     for document in _documents(text):
         for name in ("code", "errcode", "err_code", "error_code"):
             if name in document:
@@ -169,7 +170,7 @@ def _documents(text: str) -> Iterable[dict[str, Any]]:
 
 
 def _squeeze(text: str) -> str:
-    """``text`` without what differs from one spelling to the next: blanks, letters' case, Chinese punctuation."""
+    """Remove differences of spelling from ``text``: blanks, case, Chinese punctuation."""
     return "".join(text.split()).lower().translate(_ASCII)
 
 

@@ -20,11 +20,11 @@ from wechat.reconciliation.reconciler import BOOKS_DIFFER
 from wechat.reconciliation.records import BookRecords
 
 MOST = 20
-"""Of each kind, so many are shown."""
+"""Entries that are shown of each kind."""
 MOST_ALARMS = 100
-"""That are read: many may be about what is listed beside them."""
+"""Alarms that are read; many of them may be about entries of the other lists."""
 MOST_SLOW = 200
-"""Refunds under way that are looked through for slow ones, those without news the longest first."""
+"""Orders with refunds in progress that are searched for slow refunds, the longest unchanged first."""
 ALARMS_OF_LATE = ("paid_late", "openid_differs", "refunded_elsewhere", "late_money_kept")
 ALARMS_OF_REFUNDS = ("refund_abnormal", "refund_slow")
 UNDELIVERED = "event_undelivered"
@@ -32,7 +32,7 @@ UNDELIVERED = "event_undelivered"
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Everything that waits for somebody, each kind's latest."""
+    """Everything that needs a person, the latest of each kind."""
 
     alarms: Sequence[Alarm]
     late: Sequence[Order]
@@ -43,7 +43,7 @@ class Attention:
 
     @property
     def other_alarms(self) -> Sequence[Alarm]:
-        """Alarms about what the other lists do not show already, the latest."""
+        """The latest alarms whose subjects the other lists do not show."""
         told = {(kind, order.out_trade_no) for order in self.late for kind in ALARMS_OF_LATE}
         told |= {(kind, refund.out_trade_no) for refund in self.refunds for kind in ALARMS_OF_REFUNDS}
         told |= {(BOOKS_DIFFER, difference.day.isoformat()) for difference in self.differences}
@@ -58,7 +58,7 @@ class Attention:
 
 
 class AttentionFinder:
-    """Reads what needs a person, a bounded page of each kind."""
+    """Finds what needs a person, a bounded number of each kind."""
 
     def __init__(
         self, orders: OrderStore, deliveries: DeliveryStore, alarms: AlarmBoard, records: BookRecords, health: Health
@@ -70,7 +70,7 @@ class AttentionFinder:
         self._health = health
 
     async def find(self) -> Attention:
-        """Raises StoreUnavailable."""
+        """Read all kinds. Raises StoreUnavailable."""
         alarms, late, refunds, differences, dead = await asyncio.gather(
             self._alarms.latest(MOST_ALARMS, only_open=True),
             self._orders.find(trade_state=TradeState.PAID_LATE, limit=MOST, cursor=""),
@@ -82,7 +82,7 @@ class AttentionFinder:
         return Attention(alarms, late.items, refunds, differences, dead.items, checks)
 
     async def _find_refunds(self) -> Sequence[Refund]:
-        """Those that WeChat Pay could not pay out, and those that take too long."""
+        """Return the abnormal refunds and the slow ones."""
         abnormal = await self._orders.find_by_refund(RefundState.ABNORMAL, limit=MOST, cursor="")
         under_way = await self._orders.list_refunding(RefundState.PROCESSING, MOST_SLOW)
         refunds = [refund for order in (*abnormal.items, *under_way) for refund in order.refunds]

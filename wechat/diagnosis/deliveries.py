@@ -8,7 +8,7 @@ from wechat.support.cli_hints import command
 
 
 def explain_deliveries(case: OrderSnapshot) -> list[Finding]:
-    """For each target, the first event that it refused or that was given up on; later ones of the order wait for it."""
+    """Explain the first failed or dead event of each target; later events of the order wait for it."""
     undelivered = {}
     for delivery in case.deliveries:
         failed = delivery.state is DeliveryState.DEAD or (delivery.pending and delivery.attempts)

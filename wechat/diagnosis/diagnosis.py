@@ -1,6 +1,6 @@
-"""Explain the current state of an order, from our record, a query of WeChat made now, and the notifications that came.
+"""Explain the current state of an order, from our record, a query of WeChat made now, and the received notifications.
 
-Nothing is changed: what WeChat answers is shown here, and only ``query`` applies it. ``explain`` is pure.
+Nothing is changed: WeChat's answer is shown here, and only ``query`` applies it. ``explain`` is pure.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from wechat.orders.service import Orders
 REPEATED_FOR = timedelta(hours=25)
 """WeChat repeats a notification for a day and four minutes."""
 STORIES = {TradeState.NOTPAY: explain_waiting, TradeState.CLOSED: explain_closure}
-"""How each state is explained; the others are all paid."""
+"""The functions that explain unpaid orders; all other states are paid."""
 
 
 class Diagnosis:
-    """Gathers what is known of an order."""
+    """Collects the facts about an order."""
 
     def __init__(
         self,
@@ -45,15 +45,15 @@ class Diagnosis:
         self._clock = clock
 
     async def into(self, out_trade_no: str) -> OrderSnapshot:
-        """Everything about an order. Raises NotFound; that WeChat does not answer is part of the case.
+        """Query WeChat and collect the facts about an order. Raises NotFound; a failed query is one of the facts.
 
-        Our side is read after WeChat was asked, so that it is never the older of the two.
+        Our record is read after the query, so that it is never the older of the two.
         """
         look = await self._fetch_status(await self._orders.get(out_trade_no))
         return await self._gather(out_trade_no, look)
 
     async def from_records(self, out_trade_no: str) -> OrderSnapshot:
-        """The same without asking WeChat, for pages that are read often. Raises NotFound."""
+        """Collect the facts without a query, for pages that are read often. Raises NotFound."""
         return await self._gather(out_trade_no, RemoteStatus(Outcome.NOT_ASKED))
 
     async def _gather(self, out_trade_no: str, look: RemoteStatus) -> OrderSnapshot:
@@ -64,7 +64,7 @@ class Diagnosis:
         return OrderSnapshot(order, look, tuple(received), order.refunds, self._clock.now(), unverified, deliveries)
 
     async def _find_refusals(self, order: Order) -> tuple[RefusedNotification, ...]:
-        """Refused messages that are about the order or may be, while WeChat can have sent some."""
+        """Return refused messages that name the order, and unreadable ones of the time in which WeChat may notify."""
         found = await self._refusals.about(order.out_trade_no, order.created_at)
         end = order.expires_at + REPEATED_FOR
         return tuple([message for message in found if message.out_trade_no or message.first_at <= end])
@@ -80,7 +80,7 @@ class Diagnosis:
 
 
 def explain(case: OrderSnapshot) -> tuple[Bilingual, str]:
-    """What happened, in one sentence, and the command to go on with (empty when there is nothing to do)."""
+    """Describe in one sentence what happened, and return the next command (empty when nothing has to be done)."""
     story = STORIES.get(case.order.trade_state, explain_paid)
     clauses = [*story(case), *explain_refunds(case), *explain_deliveries(case), *remarks(case)]
     return _sentence(clauses), next((clause.next_step for clause in clauses if clause.next_step), "")

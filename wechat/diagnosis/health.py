@@ -1,7 +1,7 @@
-"""Checks of what a running service may be unable to do: keys, token, clock, certificates, notifications, WeChat.
+"""Checks of a running service: keys, token, clock, certificates, notifications, the connection to WeChat.
 
-A check that fails makes the service *degraded*: it still answers and still takes notifications, so a proxy goes on
-sending requests. It is *down* only when it can do nothing, which the probes of the stores tell.
+A failed check makes the service *degraded*: it still answers and accepts notifications, so a proxy keeps sending
+requests. It is *down* only when it can do nothing, which the probes of the stores detect.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ ALARM = "health_"
 NOT_LISTED = 40164
 BAD_TOKEN = "40001"  # noqa: S105 - a code
 CLOCK_OFF_S = 60.0
-"""WeChat refuses what is dated five minutes off, and so does this service."""
+"""Seconds; WeChat and this service refuse messages whose timestamp differs by five minutes."""
 OWN_ALARM = "certificates"
-"""The check whose cause has an alarm that says more: see ``wechat.pay.expiry``."""
+"""The check whose cause has a more exact alarm: see ``wechat.pay.expiry``."""
 CERTIFICATE_NAMES: Mapping[CertificateRole, Bilingual] = {
     CertificateRole.PLATFORM: Bilingual("微信支付平台证书", "the WeChat Pay platform certificate"),
     CertificateRole.MERCHANT: Bilingual("商户API证书", "the merchant API certificate"),
@@ -54,11 +54,11 @@ ASK_EVERY_S = 30.0
 ASK_S = 4.0
 ROUND_S = 60.0
 SILENCE_S = 600.0
-"""After so long without an answer of WeChat's, the monitor asks."""
+"""Seconds without an answer from WeChat after which the monitor sends a request."""
 
 
 class Check(NamedTuple):
-    """``ok``: whether it works, as far as is known. ``text`` says what was seen, and what to do."""
+    """The result of a check. ``ok``: whether it works, as far as known. ``text`` tells the observation and the fix."""
 
     name: str
     ok: bool
@@ -67,8 +67,11 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What the checks look at. ``ask`` queries WeChat Pay for an order that cannot exist; ``ends`` are certificates'
-    last moments by name; ``ring`` is None without APIv3; ``machine`` is the clock that signatures are dated by."""
+    """The objects that the checks read. ``ask`` queries WeChat Pay for an order that cannot exist.
+
+    ``ends`` are the ends of certificates by name; ``ring`` is None without APIv3; ``machine`` is the clock that
+    signatures are dated by.
+    """
 
     ring: KeyRing | None
     tokens: Tokens
@@ -80,7 +83,7 @@ class Sources:
 
 
 class Health:
-    """All checks, and the task that watches them."""
+    """All checks, and the task that runs them."""
 
     def __init__(self, sources: Sources, runtime: Runtime, clear_alarm: Callable[[str, str], None]) -> None:
         self._sources = sources
@@ -95,7 +98,7 @@ class Health:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to watch; returns at once."""
+        """Start to run the checks in the background."""
         self._task = asyncio.create_task(self._run(), name="health")
 
     async def close(self) -> None:
@@ -103,13 +106,13 @@ class Health:
             await end(self._task)
 
     async def ask(self) -> None:
-        """Ask WeChat harmlessly for what only it can tell, at most twice a minute."""
+        """Send the harmless requests whose answers the checks need, at most twice a minute."""
         now = self._clock.monotonic()
         if self._asked_s is None or now - self._asked_s >= ASK_EVERY_S:
             await self._asking.do("ask", self._ask)
 
     def checks(self) -> Sequence[Check]:
-        """What is known now."""
+        """Return the present results."""
         return [
             self._check_wechat(),
             self._check_pay(),
@@ -154,7 +157,7 @@ class Health:
         return Check("wechat", True, Bilingual("可以连接", "can be reached"))
 
     def _check_pay(self) -> Check:
-        """Whether WeChat Pay takes our credentials, and we its signature."""
+        """Check that WeChat Pay accepts our credentials, and that its signature is valid."""
         error = self._refusal
         if error is None:
             return Check("pay", True, Bilingual("凭据可用", "credentials are taken"))
@@ -227,7 +230,7 @@ class Health:
         )
 
     def _check_notifications(self) -> Check:
-        """Refusals that go on are trouble; that nobody has paid yet is not."""
+        """Check for repeated refusals. That no notification has come yet is not a failure."""
         last, streaks = self._sources.receiver.last_accepted_at, self._sources.receiver.refusals.streaks.ongoing()
         since = Bilingual("启动以来没有接受过", "none accepted since the start")
         if last:
@@ -253,7 +256,8 @@ class Health:
             self.watch()
 
     def watch(self) -> None:
-        """Export each check, raise the alarm of one that has failed twice, and clear that of one that works again."""
+        """Export each check, raise the alarm of one that has failed twice, and clear the alarm of one that
+        recovered."""
         for check in self.checks():
             self._telemetry.measure(Metric.HEALTH, float(check.ok), check.name)
             failing = 0 if check.ok else self._failing.get(check.name, 0) + 1
@@ -268,7 +272,7 @@ class Health:
 
 
 def _describe(error: FenpayError) -> Bilingual:
-    """What went wrong and the next step, with WeChat's code."""
+    """Describe an error with WeChat's code and the next step."""
     if not isinstance(error, RemoteError):
         return error.text
     said = " ".join(part for part in (error.wire_code or error.public_code, error.wire_message) if part)

@@ -1,4 +1,4 @@
-"""Findings about payments that WeChat's browser did not start, as the payer's page reported them."""
+"""Findings about payments that WeChat's browser refused to start, as the payer's page reported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wechat.explain.slips import describe_code
 
 
 def explain_pages(case: OrderSnapshot) -> list[Finding]:
-    """The latest refusal: WeChat's words, why, and what to do."""
+    """Describe the latest refusal: WeChat's message, the cause, and the fix."""
     line = case.last("page_refused")
     if line is None:
         return []
@@ -25,7 +25,7 @@ def explain_pages(case: OrderSnapshot) -> list[Finding]:
 
 
 def _name_cause(case: OrderSnapshot, line: TimelineEntry) -> Bilingual:
-    """The slip that was found, or the cause that the catalogue names first."""
+    """Return the slip that was found, or the first cause in the catalogue."""
     found = case.last("page_slip")
     codes = str(line.detail.get("slip") or (found.detail.get("slip", "") if found else ""))
     slips = [describe_code(code) for code in codes.split()]

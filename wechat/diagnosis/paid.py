@@ -14,7 +14,7 @@ from wechat.support.cli_hints import command
 
 
 def explain_paid(case: OrderSnapshot) -> list[Finding]:
-    """How the order was paid and how that became known."""
+    """Describe how the order was paid and how this system learnt of it."""
     event = case.last("paid", "paid_late", REFUNDED_ELSEWHERE)
     heard = _explain_source(case, event) if event else []
     if event is None or event.what == "paid":
@@ -55,7 +55,7 @@ def _foreign(case: OrderSnapshot) -> Finding:
 
 
 def _explain_source(case: OrderSnapshot, event: TimelineEntry) -> list[Finding]:
-    """How the payment became known here."""
+    """Describe how this system learnt of the payment."""
     if event.source == "notify":
         return [*refusals(case), _explain_notification(case, event)]
     asked = Finding(f"{case.at(event.at)} 通过查单确认已支付", f"a query at {case.at(event.at)} found the payment")
@@ -82,7 +82,7 @@ def _came_after(case: OrderSnapshot, message: Received) -> Finding:
 
 
 def _explain_decision(case: OrderSnapshot) -> list[Finding]:
-    """What was decided about money that no goods are given for; refunds speak for themselves."""
+    """Describe the decision about a payment without goods; nothing if it has refunds, which have their own findings."""
     if case.refunds_that_count:
         return []
     if case.last("money_goes_back"):
@@ -92,7 +92,7 @@ def _explain_decision(case: OrderSnapshot) -> list[Finding]:
 
 
 def _twice(case: OrderSnapshot) -> list[Finding]:
-    """Another payment beside the order's own."""
+    """Describe a second payment of the order."""
     if not case.second_payments:
         return []
     first = case.second_payments[0].first_at

@@ -13,7 +13,7 @@ from wechat.support.cli_hints import command
 
 
 def explain_refunds(case: OrderSnapshot) -> list[Finding]:
-    """The order's refunds; those of a second payment are told apart."""
+    """Describe the order's refunds; those of a second payment are described separately."""
     own = [refund for refund in case.refunds if not refund.surplus]
     under_way = [clause for refund in own if (clause := _under_way(case, refund))]
     return [*_gone_back(case, own), *under_way, *_explain_failure(own), *_surplus(case)]
@@ -53,7 +53,7 @@ def _under_way(case: OrderSnapshot, refund: Refund) -> Finding | None:
 
 
 def _explain_wait(amount: str, code: str, step: str) -> Finding:
-    """WeChat said that it does not take it now."""
+    """Describe a refund that WeChat has not accepted for now."""
     if code == "NOT_ENOUGH":
         return Finding(
             f"退款 ¥{amount} 暂未受理：商户号里可用于退款的余额不足（{code}），充值后将用同一商户退款单号重试",
@@ -70,7 +70,7 @@ def _explain_wait(amount: str, code: str, step: str) -> Finding:
 
 
 def _explain_queue(refund: Refund, at: str) -> Finding:
-    """Not sent yet, so that WeChat cannot be asked about it."""
+    """Describe a refund that is not sent yet, so that WeChat cannot be queried about it."""
     amount, step = yuan(refund.refund), command("refund show", refund.out_refund_no)
     return Finding(
         f"退款 ¥{amount} 排队中，约 {at} 提交（同一订单两笔退款至少间隔 1 分钟）",
@@ -80,7 +80,7 @@ def _explain_queue(refund: Refund, at: str) -> Finding:
 
 
 def _explain_failure(refunds: Sequence[Refund]) -> list[Finding]:
-    """The last refund, if it came to nothing; an earlier one was tried again."""
+    """Describe the last refund if it failed; an earlier failure was followed by another attempt."""
     if not refunds or refunds[-1].state not in RELEASES_RESERVATION:
         return []
     refund = refunds[-1]

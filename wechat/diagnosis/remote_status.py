@@ -1,4 +1,4 @@
-"""Findings about the query of WeChat made now: it failed, or it contradicts our record."""
+"""Findings about the query of WeChat made now: it failed, or its result contradicts our record."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from wechat.notifications.reasons import REASONS, group_of
 from wechat.support.cli_hints import command
 
 KNOWN_THERE = frozenset(RefundState) - {RefundState.REFUSED}
-"""Refunds that WeChat counts in the state of the order, also when it closed them."""
+"""States of refunds that make WeChat report the order as REFUND, even if WeChat closed them."""
 UNKNOWN = MismatchReason.UNKNOWN_REFUND
-"""The verdict on a message of a refund that nobody here asked for."""
+"""The verdict on a notification of a refund that this system did not request."""
 
 
 def remarks(case: OrderSnapshot) -> list[Finding]:
-    """What a reader has to know about how far the rest can be trusted."""
+    """Describe how reliable the other findings are: the query failed, or contradicts our record."""
     error = case.look.error
     if case.look.outcome is Outcome.NOT_ASKED:
         return []
@@ -37,7 +37,7 @@ def remarks(case: OrderSnapshot) -> list[Finding]:
 
 
 def _explain_silence(error: FenpayError) -> tuple[Bilingual, str]:
-    """Why nothing is known from WeChat now, and a command where asking again does not help."""
+    """Explain why the query gave no result; with a command when another query would not help."""
     if not isinstance(error, RemoteError):
         return error.text, ""
     if error.unverified:
@@ -55,7 +55,7 @@ def _explain_silence(error: FenpayError) -> tuple[Bilingual, str]:
 
 
 def _contradiction(case: OrderSnapshot) -> list[Finding]:
-    """What WeChat says of an order that is paid here and that cannot be."""
+    """Describe WeChat's result for an order that is paid here, if it contradicts that."""
     there = case.look.transaction
     if there is None:
         return [
@@ -77,7 +77,7 @@ def _contradiction(case: OrderSnapshot) -> list[Finding]:
 
 
 def _unknown_refund(case: OrderSnapshot) -> Finding:
-    """One that nobody here asked for. It is booked from the bill of its day, which comes on the next morning."""
+    """Describe a refund that this system did not request. Reconciling its day records it, from the next morning on."""
     day = _made_on(case)
     zh, en = (
         "微信支付有一笔本系统未记录的退款（可能是在商户平台操作的）",
@@ -96,8 +96,10 @@ def _unknown_refund(case: OrderSnapshot) -> Finding:
 
 
 def _made_on(case: OrderSnapshot) -> date:
-    """The Beijing day of the refund: that of WeChat's message of it. Without one it may be any since the payment, of
-    which the last that is over is told."""
+    """Return the Beijing day of the refund, from WeChat's notification of it.
+
+    Without a notification, any day since the payment is possible; the latest one that has ended is returned.
+    """
     dates = [
         message.first_at
         for message in case.received

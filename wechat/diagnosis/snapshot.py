@@ -22,7 +22,7 @@ from wechat.support.cli_hints import command
 
 
 class Outcome(StrEnum):
-    """How WeChat answered just now."""
+    """The outcome of the query of WeChat."""
 
     TOLD = "told"
     NO_SUCH_ORDER = "no_such_order"  # it has never received the order
@@ -33,7 +33,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RemoteStatus:
-    """WeChat's side: ``transaction`` when it told, ``error`` when it refused or did not answer."""
+    """WeChat's side: ``transaction`` if the query found it, ``error`` if the query was refused or failed."""
 
     outcome: Outcome
     transaction: Transaction | None = None
@@ -41,7 +41,7 @@ class RemoteStatus:
 
 
 class Finding(NamedTuple):
-    """A part of the sentence; ``next_step`` is a command, where it calls for one."""
+    """A part of the sentence; ``next_step`` is a command, if one is needed."""
 
     zh: str
     en: str
@@ -50,10 +50,10 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OrderSnapshot:
-    """All that is known of an order at ``now``.
+    """All facts about an order at ``now``.
 
-    ``unverified`` are notifications that were refused before it was known what they say: those that claim to be about
-    the order, and those that could not be read.
+    ``unverified`` are notifications that were refused before their content was verified: those that name the order, and
+    those that could not be read.
     """
 
     order: Order
@@ -66,12 +66,12 @@ class OrderSnapshot:
 
     @property
     def accepted(self) -> list[Received]:
-        """The payment messages that agreed with the order, oldest first."""
+        """The payment notifications that matched the order, oldest first."""
         return [message for message in self._payments if message.verdict in ("", Verdict.APPLIED)]
 
     @property
     def refused(self) -> list[Received]:
-        """The payment notifications that did not, without those of a second payment."""
+        """The payment notifications that did not match, without those of a second payment."""
         others = ("", Verdict.APPLIED, Verdict.NOT_PAID, SECOND_PAYMENT)
         return [message for message in self._payments if message.verdict not in others]
 
@@ -81,7 +81,7 @@ class OrderSnapshot:
 
     @property
     def refunds_that_count(self) -> list[Refund]:
-        """Those that WeChat did not turn down."""
+        """The refunds that were neither refused nor closed."""
         return [refund for refund in self.refunds if refund.state not in RELEASES_RESERVATION]
 
     @property
@@ -89,25 +89,25 @@ class OrderSnapshot:
         return [message for message in self.received if message.kind == NotificationKind.PAYMENT]
 
     def last(self, *whats: str) -> TimelineEntry | None:
-        """The latest line of the timeline about one of ``whats``."""
+        """Return the latest line of the timeline about one of ``whats``."""
         return next((event for event in reversed(self.order.timeline) if event.what in whats), None)
 
     def at(self, moment: datetime) -> str:
-        """``moment`` for a reader of today."""
+        """Format ``moment`` in Beijing time, without the date if it is today."""
         text = beijing(moment)
         return text[11:] if beijing_day(moment) == beijing_day(self.now) else text
 
     def when(self, moment: datetime | None) -> Bilingual:
-        """``moment`` with the word that goes before it; empty when it is not known."""
+        """Format ``moment`` with its preposition; empty for None."""
         return Bilingual(f"于 {self.at(moment)} ", f" at {self.at(moment)}") if moment else Bilingual("", "")
 
     def command(self, verb: str, *more: str) -> str:
-        """What to type about this order."""
+        """Return a command for this order."""
         return command(verb, self.order.out_trade_no, *more)
 
 
 def after(length: timedelta) -> Bilingual:
-    """How much later something came."""
+    """Describe a delay: "… later"."""
     if length < timedelta(seconds=1):
         return Bilingual("在 1 秒内", "within a second")
     return Bilingual(f" {span(length).zh}后", f"{span(length).en} later")

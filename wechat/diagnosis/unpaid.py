@@ -32,7 +32,7 @@ UNPAID: Mapping[RemoteState, Bilingual] = {
 
 
 def explain_waiting(case: OrderSnapshot) -> list[Finding]:
-    """An order that is open here."""
+    """Explain an order that is open here."""
     there = case.look.transaction
     if there and there.state.paid:
         return [_explain_missing_payment(case, there), *messages(case)]
@@ -49,7 +49,7 @@ def explain_waiting(case: OrderSnapshot) -> list[Finding]:
 
 
 def explain_closure(case: OrderSnapshot) -> list[Finding]:
-    """An order that is closed here."""
+    """Explain an order that is closed here."""
     there = case.look.transaction
     if there and there.state.paid:
         return [closing(case), _explain_missing_payment(case, there), *messages(case)]
@@ -57,14 +57,14 @@ def explain_closure(case: OrderSnapshot) -> list[Finding]:
 
 
 def _explain_unplaced_order(case: OrderSnapshot) -> list[Finding]:
-    """Why nobody could pay the order before its time was over."""
+    """Explain why the order could not be paid: it was never placed at WeChat."""
     if case.last("prepay") or not case.last("prepay_refused", "prepay_unknown"):
         return []
     return [_explain_prepay(case)]
 
 
 def closing(case: OrderSnapshot) -> Finding:
-    """Who closed it, and when."""
+    """Tell who closed the order, and when."""
     event = case.last("closed")
     if event is None:
         return Finding("订单已关闭", "the order is closed")
@@ -73,15 +73,18 @@ def closing(case: OrderSnapshot) -> Finding:
 
 
 def messages(case: OrderSnapshot) -> list[Finding]:
-    """What became of WeChat's notification of a payment that was not booked by it."""
+    """Explain why WeChat's notification did not record the payment: refused, possibly refused, or not received.
+
+    Empty when all notifications were accepted.
+    """
     found = refusals(case)
     if found or case.accepted:
         return found
-    return _unread(case) or [Finding("支付通知没有到达", "WeChat's notification never arrived")]
+    return _explain_nameless_refusals(case) or [Finding("支付通知没有到达", "WeChat's notification never arrived")]
 
 
 def refusals(case: OrderSnapshot) -> list[Finding]:
-    """The messages that did not fit the order, and those that could not be verified: a clause for each reason."""
+    """Describe the refused notifications of the order, one finding for each reason."""
     verdicts = Counter[str]()
     for message in case.refused:
         verdicts[message.verdict] += message.seen
@@ -101,7 +104,7 @@ def _describe_refusal(count: int, why: Bilingual, next_step: str = "") -> Findin
 
 
 def _name_reason(case: OrderSnapshot, reason: str) -> Bilingual:
-    """Why messages were refused, and which slip made the signature of one of them wrong."""
+    """Describe the reason for refusals, with the slips that were found in signatures."""
     text = REASONS[reason].text
     codes = dict.fromkeys(code for message in case.unverified if message.reason == reason for code in message.slips)
     slips = [describe_code(code) for code in codes]
@@ -109,8 +112,8 @@ def _name_reason(case: OrderSnapshot, reason: str) -> Bilingual:
     return Bilingual(f"{text.zh}{zh}", f"{text.en}{en}")
 
 
-def _unread(case: OrderSnapshot) -> list[Finding]:
-    """Refused messages of which nobody knows what they are about."""
+def _explain_nameless_refusals(case: OrderSnapshot) -> list[Finding]:
+    """Describe refused notifications that name no order, one finding for each reason; the order's may be among them."""
     return [
         Finding(
             f"下单后有 {count} 条通知因{_name_reason(case, reason).zh}被拒绝，其中可能有该订单的支付通知",
@@ -123,7 +126,7 @@ def _unread(case: OrderSnapshot) -> list[Finding]:
 
 
 def _count_refusals(case: OrderSnapshot, *, named: bool) -> Counter[str]:
-    """How many messages came, by reason: those that name the order, or those that could not be read."""
+    """Count refused messages by reason: those that name the order, or those that name none."""
     counts = Counter[str]()
     for message in case.unverified:
         if bool(message.out_trade_no) is named:
@@ -132,7 +135,7 @@ def _count_refusals(case: OrderSnapshot, *, named: bool) -> Counter[str]:
 
 
 def _explain_missing_payment(case: OrderSnapshot, there: Transaction) -> Finding:
-    """Paid at WeChat, and not here yet."""
+    """Describe a payment that WeChat reports and that is not recorded here."""
     when, ours = case.when(there.success_time), yuan(case.order.total)
     if there.total not in (None, case.order.total):
         paid = yuan(there.total or 0)
@@ -175,7 +178,7 @@ def _explain_prepay(case: OrderSnapshot) -> Finding:
 
 
 def _deadline(case: OrderSnapshot) -> Finding:
-    """Until when it can be paid."""
+    """Tell until when the order can be paid."""
     ends = case.order.close_after or case.order.expires_at
     at = case.at(ends)
     if case.now >= ends:

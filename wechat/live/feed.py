@@ -1,14 +1,14 @@
 """The live feed of open console pages: which orders are new or have changed, and that alarms have.
 
-Changes of this process arrive at once. Those of other processes at the same store are looked for while somebody
-watches: new orders, payments, refunds, and everything about an order whose page is open. An order that another process
-closes is seen when its page is open, and in lists when their next page is loaded.
+Changes of this process are announced at once. Changes of other processes at the same store are searched for while pages
+are open: new orders, payments, refunds, and everything about an order whose page is open. An order that another process
+closes is noticed when its page is open, and in lists when their next page is loaded.
 
 A watcher is told what to read again, never the content: each page reads with its own reader's permissions.
 
-This is not the feed of ``wechat.support.news``, which says what happened and may lose some of it: it hears of other
-processes through Redis, and of nothing while Redis does not answer. A page has to end up correct, so the store is read
-here.
+This is not the feed of ``wechat.support.news``, which reports events and may lose some of them: it gets the news of
+other processes through Redis, and none while Redis does not answer. A page has to become correct, so this feed reads
+the store.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ from wechat.support.mailbox import Mailbox
 from wechat.support.tasks import end
 
 MOST_WATCHERS = 100
-"""Each holds a connection of this process."""
+"""Open pages; each holds a connection of this process."""
 MOST_QUEUED = 50
 """Notices that wait for one watcher."""
 MOST_KNOWN = 5000
-"""Orders of which the feed remembers what it said last."""
+"""Orders of which the feed remembers the latest announced state."""
 LOOK_EVERY = timedelta(seconds=2)
 LOOK_BACK = timedelta(minutes=2)
-"""WeChat dates a payment before we hear of it, and clocks of processes differ."""
+"""The period that is searched for changes: a payment is dated before we learn of it, and clocks of processes differ."""
 ON_THE_WAY = timedelta(seconds=5)
-"""From when a page was read until it watches."""
+"""The most time between reading a page's content and the start of its watcher."""
 MOST_LOOKED_AT = 100
 
 log = structlog.get_logger("wechat.live")
 
 
 class Topic(StrEnum):
-    """What a page may watch, beside one order by its number."""
+    """A subject that a page may watch, besides one order by its number."""
 
     ORDERS = "orders"
     ALARMS = "alarms"
 
 
 class Notice(NamedTuple):
-    """Something to look at again. ``out_trade_no`` is empty for alarms. ``new``: nobody was told of it before."""
+    """A request to read something again. ``out_trade_no`` is empty for alarms. ``new``: it was never announced."""
 
     topic: Topic
     out_trade_no: str = ""
@@ -61,7 +61,7 @@ class Notice(NamedTuple):
 
 
 class Watcher(Mailbox[Notice]):
-    """One open page. Where it has missed notices, it reads everything again."""
+    """One open page. A watcher that has missed notices makes its page read everything again."""
 
     def __init__(self, topics: Collection[Topic], out_trade_no: str) -> None:
         super().__init__(MOST_QUEUED)
@@ -80,7 +80,7 @@ class Watcher(Mailbox[Notice]):
 
 
 class LiveFeed:
-    """Every watcher of this process, and what they are told."""
+    """All watchers of this process, and the notices for them."""
 
     def __init__(self, mchid: str, orders: OrderStore, alarms: AlarmStore, runtime: Runtime) -> None:
         self._mchid = mchid
@@ -102,7 +102,7 @@ class LiveFeed:
             await end(self._task)
 
     def end_watchers(self) -> None:
-        """End every watcher, and at once those that come later: the process is about to stop."""
+        """End every watcher, and later ones at once, because the process is about to stop."""
         self._closed = True
         for watcher in self._watchers:
             watcher.close()
@@ -113,7 +113,7 @@ class LiveFeed:
 
     @contextmanager
     def watch(self, topics: Collection[Topic], out_trade_no: str = "") -> Iterator[Watcher]:
-        """A watcher of ``topics``, for as long as the page is open. Raises TooMany."""
+        """Watch ``topics`` and one order as long as the page is open. Raises TooMany."""
         if len(self._watchers) >= MOST_WATCHERS:
             raise TooMany
         watcher = Watcher(topics, out_trade_no)
@@ -127,18 +127,18 @@ class LiveFeed:
             self._watchers.discard(watcher)
 
     def note(self, before: Order | None, after: Order) -> None:
-        """Tell watchers of a change that this process made."""
+        """Announce a change that this process made."""
         if self._watchers:
             self._announce(after, new=before is None)
 
     async def catch_up(self, watcher: Watcher) -> None:
-        """Tell ``watcher`` of what changed while its page was on the way to it. Raises StoreUnavailable."""
+        """Queue notices of changes since ``watcher``'s page was read. Raises StoreUnavailable."""
         found = await self._orders.changed_since(self._clock.now() - ON_THE_WAY, MOST_LOOKED_AT)
         for order in found:
             watcher.queue(Notice(Topic.ORDERS, order.out_trade_no, new=True))
 
     async def read_changes(self) -> None:
-        """Tell watchers of what other processes have changed lately. Raises StoreUnavailable."""
+        """Announce recent changes of other processes. Raises StoreUnavailable."""
         since = self._clock.now() - LOOK_BACK
         for order in await self._orders.changed_since(since, MOST_LOOKED_AT):
             self._announce(order, new=order.created_at >= since)
@@ -151,12 +151,12 @@ class LiveFeed:
         self._latest_alarms = latest
 
     async def _open_orders(self) -> Sequence[Order]:
-        """Those whose pages are open. One that cannot be read is left out, so that it holds up no other page."""
+        """Return the orders whose pages are open. An unreadable one is left out, so that it delays no other page."""
         numbers = {watcher.out_trade_no for watcher in self._watchers if watcher.out_trade_no}
         return await self._orders.get_many([f"{self._mchid}:{number}" for number in numbers])
 
     def _announce(self, order: Order, *, new: bool) -> None:
-        """Tell of ``order`` unless it was told of as it is now."""
+        """Announce ``order``, unless its present state was announced already."""
         state = _visible_state(order)
         known = self._known.pop(order.key, None)
         self._known[order.key] = state
@@ -170,7 +170,7 @@ class LiveFeed:
             watcher.queue(notice)
 
     async def _remember_recent(self) -> None:
-        """Remember lately changed orders as they are, so that the first look tells only of what happens from now on."""
+        """Remember the present state of recently changed orders, so that only later changes are announced."""
         with suppress(FenpayError):
             for order in await self._orders.changed_since(self._clock.now() - LOOK_BACK, MOST_LOOKED_AT):
                 self._known[order.key] = _visible_state(order)
@@ -185,13 +185,13 @@ class LiveFeed:
                 await self.read_changes()
             except FenpayError as error:
                 log.warning("live_feed_waits", error=str(error))
-            except Exception:  # whatever it is, the pages that are open go on
+            except Exception:  # any error: open pages must still be updated
                 log.exception("live_feed_crashed")
             await asyncio.sleep(LOOK_EVERY.total_seconds())
 
 
 def _visible_state(order: Order) -> tuple[object, ...]:
-    """What tells two versions of an order apart on a page."""
+    """Return a value that differs whenever a page would show the order differently."""
     refunds = tuple([(refund.out_refund_no, refund.state, refund.sends) for refund in order.refunds])
     last = order.timeline[-1].at if order.timeline else None
     return order.trade_state, len(order.payments), refunds, len(order.timeline), last
