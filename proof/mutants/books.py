@@ -13,8 +13,8 @@ BOOK_MUTANTS = (
     Mutant(
         "a day is ended by a run that has lost it",
         "wechat/reconciliation/days.py",
-        'ends nothing."""\n    if held.lease != lease:\n        return held\n',
-        'ends nothing."""\n',
+        'if held.lease != lease:\n        return held\n    return replace(held, lease="", leased_until=None, due_at=N',
+        'return replace(held, lease="", leased_until=None, due_at=N',
     ),
     Mutant(
         "a day is taken though another run holds it",

@@ -13,18 +13,18 @@ from wechat.reconciliation.books import Totals
 
 
 class Account(StrEnum):
-    """Where amounts stand."""
+    """An account of the ledger."""
 
     WALLET = "wallet"  # the merchant's balance at WeChat
     SALES = "sales"
     REFUNDS = "refunds"
-    COUPONS = "coupons"  # what the payer did not pay and WeChat does not settle
+    COUPONS = "coupons"  # the part that the payer did not pay and WeChat does not settle
     FEES = "fees"
 
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """One amount on one side of one account, in fen; the other side is 0. ``event``: received, refunded or fee."""
+    """An amount on one side of an account, in fen; the other side is 0. ``event``: received, refunded or fee."""
 
     event: str
     account: Account
@@ -48,12 +48,12 @@ class DoubleEntry:
         return sum(posting.credit for posting in self.postings)
 
     def balance(self, account: Account) -> int:
-        """What ``account`` grew by: debits less credits, in fen."""
+        """Compute the change of ``account``: debits less credits, in fen."""
         return sum(posting.debit - posting.credit for posting in self.postings if posting.account is account)
 
 
 def double_entry(sums: Totals) -> DoubleEntry:
-    """Post ``sums``; amounts of 0 are left out."""
+    """Create the postings for ``sums``; amounts of 0 are left out."""
     coupons, coupons_back = sums.received - sums.settled, sums.refunded - sums.settled_refunded
     amounts = (
         ("received", Account.WALLET, sums.settled),
@@ -69,5 +69,5 @@ def double_entry(sums: Totals) -> DoubleEntry:
 
 
 def _posting(event: str, account: Account, amount: int) -> Posting:
-    """A positive amount is a debit."""
+    """Create a posting; a positive amount is a debit."""
     return Posting(event, account, max(amount, 0), max(-amount, 0))

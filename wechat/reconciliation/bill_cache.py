@@ -1,7 +1,7 @@
 """Verified bills on disk: fetched once, kept for some days, shared by reconciliation, ledger and downloads.
 
-A bill gets its final file name only after it was read and verified completely. So an incomplete bill, or an error in
-place of one, is never found there: WeChat is asked again.
+A bill gets its final file name only after it was read and verified completely. An incomplete bill, or an error in place
+of a bill, is therefore never used, and the next request goes to WeChat.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ log = structlog.get_logger("wechat.reconciliation.bill_cache")
 class BillCache:
     """Bills of the merchant ``mchid`` in ``directory``.
 
-    ``after`` is the Beijing time from which the bill of the day before can be had.
+    ``after`` is the Beijing time of day from which the bill of the previous day is available.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class BillCache:
         self._fetching: SingleFlight[Bill] = SingleFlight()
 
     async def bill(self, day: date, kind: BillKind = BillKind.ALL) -> Bill:
-        """The bill of a Beijing day, from disk or from WeChat.
+        """Return the bill of a Beijing day, from disk or from WeChat.
 
         Raises NotYet, BadRequest (the day is not over), Gone (older than three months), BillBroken, GatewayRefused,
         NotSent, OutcomeUnknown.
@@ -53,10 +53,10 @@ class BillCache:
         return Bill(day, kind, path) if path.exists() else await self._fetch_once(day, kind)
 
     async def refetch(self, day: date, kind: BillKind = BillKind.ALL) -> Bill:
-        """As ``bill``, but WeChat is asked although a bill is here.
+        """Fetch the bill again, even if it is on disk, and return the valid one. Raises as ``bill``.
 
-        The one that is here stays, and counts, unless WeChat gives another: not where asking fails, nor where WeChat
-        says that the day has no bill after all.
+        The bill on disk stays valid unless WeChat gives another one: also when the request fails, and when WeChat says
+        that the day has no bill.
         """
         path = self._path(day, kind)
         try:
@@ -69,11 +69,11 @@ class BillCache:
         return Bill(day, kind, path) if path.exists() else bill
 
     def ready_at(self, day: date) -> datetime:
-        """When WeChat has the bill of ``day``."""
+        """Return the time from which WeChat has the bill of ``day``."""
         return datetime.combine(day + timedelta(days=1), self._after, BEIJING)
 
     def prune(self) -> None:
-        """Drop bills whose time here is over, and what a process that was killed has left of one."""
+        """Delete bills that are too old to keep, and unfinished files of killed processes."""
         oldest = beijing_day(self._clock.now() - self._keep).isoformat()
         for path in self._directory.glob("*.csv*"):
             if path.name < oldest:
@@ -83,7 +83,7 @@ class BillCache:
         return self._directory / f"{day.isoformat()}.{kind}.csv"
 
     async def _fetch_once(self, day: date, kind: BillKind) -> Bill:
-        """The bill from WeChat, which from now on is here. Raises as ``bill`` does."""
+        """Fetch the bill from WeChat and store it; concurrent callers share one request. Raises as ``bill``."""
         self._must_exist(day)
         path = self._path(day, kind)
         return await self._fetching.do(path.name, lambda: self._fetch(day, kind, path))
@@ -114,7 +114,7 @@ class BillCache:
             raise Gone(text, code="BILL_TOO_OLD", field="date")
 
     def _from_when(self) -> Bilingual:
-        """When a bill can be had. Not as a date: the day asked for may be the last of the calendar."""
+        """Tell when a bill is available. Without a date, because the requested day may be the last of the calendar."""
         after = f"{self._after:%H:%M}"
         return Bilingual(
             f"次日北京时间 {after} 起可下载", f"the bill is available from {after} Beijing time on the next day"
@@ -124,12 +124,12 @@ class BillCache:
 def _must_make_sense(bill: Bill, mchid: str) -> None:
     """Read ``bill`` to its end. Raises BillBroken, also when it is about another day or merchant.
 
-    交易时间 is when a payment succeeded or a refund was taken, and the bill is that of the day of either. Payments
-    alone are held to it: what the column shows for one that was revoked is not documented.
-    Sources: https://pay.weixin.qq.com/docs/merchant/products/bill-download/format-trade.html (数据组成说明),
+    交易时间 is the time when a payment succeeded or a refund was accepted, and a bill lists the entries of that day.
+    Only payments are checked for it: the meaning of the column for a revoked payment is not documented. Sources:
+    https://pay.weixin.qq.com/docs/merchant/products/bill-download/format-trade.html (数据组成说明),
     https://apifox.com/apidoc/project-1172626/api-26085739 (WeChat's page of the v2 call: 交易时间).
     """
-    unread: list[BillBroken] = []  # whoever reads the bill tells of such lines; they do not keep it from being here
+    unread: list[BillBroken] = []  # a bill with unreadable lines is stored; its readers report the lines
     if bill.kind.flow:
         for _ in flow_lines(bill.lines(), unread):
             pass

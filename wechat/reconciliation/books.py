@@ -1,4 +1,4 @@
-"""The books of a Beijing day: what our side and WeChat's bill say of each payment and refund, and where they differ.
+"""The books of a Beijing day: the payments and refunds of our side and of WeChat's bill, and their differences.
 
 Pure values and one pure function, ``classify``. Amounts are fen; a fee keeps WeChat's 1/100,000 yuan (``fee_e5``) until
 it is shown, so that a sum of fees is rounded once.
@@ -20,32 +20,32 @@ from wechat.domain.times import to_v3
 from wechat.pay.bills.parser import TradeLine
 
 _write_time = lru_cache(maxsize=1024)(to_v3)
-"""Remembered, because lines of a bill come in the order of their times, many with the same."""
+"""Cached, because lines of a bill are in the order of their times, and many have the same time."""
 FEE_UNITS_PER_FEN = 1000  # 1/100,000 yuan
 UNPAID = frozenset({TradeState.NOTPAY, TradeState.CLOSED})
 NOT_ACCEPTED = frozenset({RefundState.REQUESTED, RefundState.REFUSED})
 """States of a recorded refund that WeChat does not have."""
 NOT_BACK = NOT_ACCEPTED | {RefundState.CLOSED}
-"""States in which no money has left."""
+"""States of a refund that was not paid out."""
 PAID = "SUCCESS"
-"""The word of both sides for a payment that stands."""
+"""Both sides' state of a valid payment."""
 REVERSED = "REVOKED"
-"""A bill's word for a payment that was taken back at the till."""
+"""A bill's state of a payment that was reversed at the till."""
 FAILED = "FAIL"
-"""A bill's word for a refund whose money stayed."""
+"""A bill's state of a refund that was not paid out."""
 
 REFUND_STATES: Mapping[str, frozenset[RefundState]] = {
     "SUCCESS": frozenset({RefundState.SUCCESS}),
     FAILED: frozenset({RefundState.CLOSED}),
 }
-"""Which recorded states agree with a bill's 退款状态. A bill is not updated later, so anything else (PROCESSING,
-CHANGE) only says that WeChat took the refund."""
+"""The recorded states that agree with a bill's 退款状态. A bill is not updated later, so any other value (PROCESSING,
+CHANGE) only says that WeChat accepted the refund."""
 
 ACCEPTED = frozenset(RefundState) - NOT_ACCEPTED
 
 
 class DifferenceKind(StrEnum):
-    """How our side and the bill may differ."""
+    """The kinds of differences between our side and the bill."""
 
     MISSING_HERE = "missing_here"  # WeChat has a payment of an order that is unpaid here
     MISSING_THERE = "missing_there"  # paid here, not on the bill
@@ -53,16 +53,16 @@ class DifferenceKind(StrEnum):
     STATE = "state"
     REFUND_MISSING_HERE = "refund_missing_here"
     REFUND_MISSING_THERE = "refund_missing_there"
-    DOUBLE_PAYMENT = "double_payment"  # one more payment than the order knows of
-    UNKNOWN_NUMBER = "unknown_number"  # no order here has it
+    DOUBLE_PAYMENT = "double_payment"  # a payment beside the one that the order has
+    UNKNOWN_NUMBER = "unknown_number"  # no order here has this number
 
 
 class Action(StrEnum):
-    """What may be done about a difference."""
+    """The actions that a difference permits."""
 
-    QUERY = "query"  # ask WeChat and apply the verified answer
-    REFUND = "refund"  # give the surplus payment back
-    KNOWN = "known"  # nothing to do; somebody has looked at it
+    QUERY = "query"  # query WeChat and apply the verified answer
+    REFUND = "refund"  # refund the surplus payment
+    KNOWN = "known"  # nothing to do; a person has checked it
 
 
 ACTIONS: Mapping[DifferenceKind, tuple[Action, ...]] = {
@@ -75,15 +75,15 @@ ACTIONS: Mapping[DifferenceKind, tuple[Action, ...]] = {
     DifferenceKind.DOUBLE_PAYMENT: (Action.REFUND, Action.KNOWN),
     DifferenceKind.UNKNOWN_NUMBER: (Action.KNOWN,),
 }
-"""A payment without an order has nobody to say that it may be refunded; that is done in WeChat's merchant console."""
+"""The actions of each kind. A payment without an order is refunded in the merchant console, not here."""
 
 
 class BookEntry(NamedTuple):
-    """One payment or refund, as one side has it. ``out_refund_no`` and ``refund_id`` are empty for a payment.
+    """A payment or refund of one side. ``out_refund_no`` and ``refund_id`` are empty for a payment.
 
-    ``amount`` is the payment's price or what was asked to be refunded; ``state`` is the side's own word. ``time`` is
-    the bill line's, RFC 3339 in Beijing time: text, as it only passes through files and answers. Ours have none, and
-    neither have differences from before it was kept.
+    ``amount`` is the payment's price or the requested refund; ``state`` is the side's own state. ``time`` is the bill
+    line's time, RFC 3339 in Beijing time, as text, because it is only passed on. It is empty for our entries, and in
+    differences from before this field existed.
     """
 
     out_trade_no: str
@@ -101,7 +101,7 @@ class BookEntry(NamedTuple):
 
     @classmethod
     def of_line(cls, line: TradeLine) -> Self:
-        """What a bill line says."""
+        """Build the entry of a bill line. A reversal has the amount of the reversed payment and no refund numbers."""
         if line.is_reversal:
             line = line._replace(out_refund_no="", refund_id="", total=line.refund or line.total)
         amount, state = (line.refund, line.refund_status) if line.is_refund else (line.total, line.trade_state)
@@ -118,7 +118,7 @@ class BookEntry(NamedTuple):
 
 
 class Status(StrEnum):
-    """What has become of a difference."""
+    """The status of a difference."""
 
     OPEN = "open"
     REPAIRED = "repaired"  # both sides agree, or the surplus payment is being refunded
@@ -128,7 +128,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Who did what about a difference, when, and what it changed. Only ever added."""
+    """An act on a difference: who, when, and the change. These records are only ever added."""
 
     at: datetime
     by: str
@@ -140,9 +140,10 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One disagreement. ``id`` follows from merchant, day, kind and numbers, so finding it again makes no second one.
+    """A difference between the two sides.
 
-    ``seen_at`` is when a run found it last.
+    ``id`` is computed from merchant, day, kind and numbers, so that finding it again creates no second one. ``seen_at``
+    is the time of the last run that found it.
     """
 
     id: str
@@ -166,19 +167,19 @@ class Difference:
         billed: BookEntry | None,
         now: datetime,
     ) -> Self:
-        """A new difference, identified by what it says. At least one of ``recorded`` and ``billed`` is given."""
+        """Create a difference, identified by its content. At least one of ``recorded`` and ``billed`` is given."""
         numbers = _either(recorded, billed)[:4]
         identity = "\n".join((mchid, day.isoformat(), kind, *numbers))
         return cls(sha256(identity.encode()).hexdigest()[:32], mchid, day, kind, recorded, billed, now, now)
 
     @property
     def numbers(self) -> BookEntry:
-        """The side that has the numbers: WeChat's where it spoke."""
+        """The entry with the numbers: WeChat's if there is one, or else ours."""
         return _either(self.recorded, self.billed)
 
 
 def find_again(difference: Difference, now: datetime) -> Difference:
-    """Mark a difference as found by one more run; one that was gone is open again."""
+    """Mark a difference as found by another run; a cleared one is opened again."""
     if difference.seen_at >= now:
         return difference
     seen = replace(difference, seen_at=now)
@@ -188,7 +189,7 @@ def find_again(difference: Difference, now: datetime) -> Difference:
 
 
 def set_status(difference: Difference, entry: Audit) -> Difference:
-    """Move a difference from ``entry.source`` to ``entry.target``; one that is elsewhere stays as it is."""
+    """Change a difference from ``entry.source`` to ``entry.target``; in any other status it stays as it is."""
     if difference.status is not entry.source:
         return difference
     return replace(difference, status=entry.target, audit=(*difference.audit, entry))
@@ -196,7 +197,7 @@ def set_status(difference: Difference, entry: Audit) -> Difference:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What payments and refunds add up to, in fen; the fee in 1/100,000 yuan. ``settled``: less others' coupons."""
+    """The sums of payments and refunds, in fen; the fee in 1/100,000 yuan. ``settled``: without others' coupons."""
 
     payments: int = 0
     received: int = 0
@@ -212,16 +213,16 @@ class Totals:
 
     @property
     def net(self) -> int:
-        """What the merchant's balance grew by."""
+        """The change of the merchant's balance."""
         return self.settled - self.settled_refunded - self.fee
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """The result of a run. ``found`` counts the differences of each kind, settled ones too.
+    """The result of a run. ``found`` counts the differences of each kind, repaired and checked ones, too.
 
-    ``unread`` are the numbers of the bill's lines that made no sense: ``billed`` lacks them, and what they say of our
-    entries is not known, so those stand among the differences.
+    ``unread`` are the numbers of the bill's unreadable lines. ``billed`` lacks them; our entries that they may confirm
+    are listed as differences.
     """
 
     day: date
@@ -236,10 +237,10 @@ class Reconciliation:
 def classify(
     recorded: BookEntry | None, billed: BookEntry, *, nth: int = 1, again: bool = False, taken_back: bool = False
 ) -> DifferenceKind | None:
-    """How a bill line differs from what we have under its number; None when it does not.
+    """Return the kind of difference between a bill line and our entry with its number; None when they agree.
 
     ``nth`` counts the lines of that number up to this one; ``again``: an earlier line had the same numbers.
-    ``taken_back``: the bill has a reversal of this payment, so that the two lines add up to nothing.
+    ``taken_back``: the bill has a reversal of this payment, so that the two lines cancel out.
     """
     if billed.is_refund:
         return _classify_refund(recorded, billed, again)
@@ -261,7 +262,7 @@ def _classify_payment(recorded: BookEntry | None, billed: BookEntry, nth: int, a
 
 
 def _classify_reversal(recorded: BookEntry | None, billed: BookEntry) -> DifferenceKind | None:
-    """Only an order that counts as paid by what was taken back differs; that is said once, of the reversal."""
+    """Return STATE, for the line of the reversal only, if our order counts as paid by the reversed payment."""
     paid_by_it = (
         recorded is not None and recorded.state not in UNPAID and recorded.transaction_id == billed.transaction_id
     )
@@ -269,20 +270,20 @@ def _classify_reversal(recorded: BookEntry | None, billed: BookEntry) -> Differe
 
 
 def missing_there(recorded: BookEntry) -> DifferenceKind | None:
-    """What it means that the bill says nothing of ``recorded``; None when it need not."""
+    """Return the kind of difference of an entry that is not on the bill; None if it need not be there."""
     if recorded.is_refund:
         return None if recorded.state in NOT_ACCEPTED else DifferenceKind.REFUND_MISSING_THERE
     return None if recorded.state in UNPAID else DifferenceKind.MISSING_THERE
 
 
 def rounded_fen(fee_e5: int) -> int:
-    """A fee in whole fen, half a fen away from zero as WeChat does."""
+    """Round a fee to whole fen, half a fen away from zero, as WeChat does."""
     whole = (abs(fee_e5) + FEE_UNITS_PER_FEN // 2) // FEE_UNITS_PER_FEN
     return whole if fee_e5 >= 0 else -whole
 
 
 def sum_lines(lines: Iterable[TradeLine]) -> Totals:
-    """What the lines of a bill add up to."""
+    """Sum the lines of a bill."""
     tally = Tally()
     for line in lines:
         tally.line(line)
@@ -290,7 +291,7 @@ def sum_lines(lines: Iterable[TradeLine]) -> Totals:
 
 
 class Tally:
-    """Adds entries up as they pass."""
+    """Running sums of entries."""
 
     def __init__(self) -> None:
         self._payments = self._received = self._settled = 0
@@ -307,7 +308,7 @@ class Tally:
             self._add_refund(line.refund, line.settled_refund)
 
     def entry(self, entry: BookEntry) -> None:
-        """Add a recorded payment, or a refund whose money left; of coupons and fees only the bill knows."""
+        """Add a recorded payment, or a refund that was paid out. Coupons and fees are known from the bill only."""
         if entry.is_refund and entry.state not in NOT_BACK:
             self._add_refund(entry.amount, entry.amount)
         elif not entry.is_refund:

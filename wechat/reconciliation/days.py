@@ -1,4 +1,4 @@
-"""A day that is reconciled, as it is kept: when it is due, who works on it, and its result. Pure transitions."""
+"""A day to reconcile, as stored: its due date, its lease and its result. Pure transitions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from wechat.reconciliation.books import Reconciliation
 
 @dataclass(frozen=True, slots=True)
 class BookDay:
-    """A Beijing day of the merchant ``mchid``. ``due_at`` is None once it is done; ``lease`` is held by a run until
-    ``leased_until``. ``planned``: by the worker, not only run by hand."""
+    """A Beijing day of the merchant ``mchid``. ``due_at`` is None when it is done; ``lease`` ends at ``leased_until``.
+
+    ``planned``: the worker planned it; False for a day that was only run by hand.
+    """
 
     mchid: str
     day: date
@@ -28,7 +30,7 @@ class BookDay:
 
 
 class DayLease(NamedTuple):
-    """A day that a run holds under ``token``."""
+    """A day that a run has leased with ``token``."""
 
     day: date
     token: str
@@ -39,7 +41,7 @@ def day_key(mchid: str, day: date) -> str:
 
 
 def plan_day(held: BookDay) -> BookDay:
-    """Count a day that was run by hand among the planned ones."""
+    """Mark a day as planned, even if it was run by hand before."""
     return held if held.planned else replace(held, planned=True)
 
 
@@ -51,7 +53,7 @@ def take_day(held: BookDay, lease: str, now: datetime, span: timedelta) -> BookD
 
 
 def take_due_day(held: BookDay, lease: str, now: datetime, span: timedelta) -> BookDay:
-    """Lease a day that is due and not done, unless another run holds it; its date moves ahead with the lease."""
+    """Lease a due day unless another run holds it. The day is due again when the lease ends."""
     if held.due_at is None or held.due_at > now:
         return held
     taken = take_day(held, lease, now, span)
@@ -59,14 +61,14 @@ def take_due_day(held: BookDay, lease: str, now: datetime, span: timedelta) -> B
 
 
 def postpone_day(held: BookDay, lease: str, due_at: datetime) -> BookDay:
-    """Give ``lease`` back; run again at ``due_at``, unless the day is done. Another run's lease stays as it is."""
+    """Release ``lease``, and run again at ``due_at`` unless the day is done. Another run's lease stays as it is."""
     if held.lease != lease:
         return held
     return replace(held, lease="", leased_until=None, due_at=due_at if held.due_at else None)
 
 
 def finish_day(held: BookDay, lease: str, result: Reconciliation) -> BookDay:
-    """Keep the result and give ``lease`` back. A run that another one has overtaken ends nothing."""
+    """Store the result and release ``lease``; ignored when another run has taken over."""
     if held.lease != lease:
         return held
     return replace(held, lease="", leased_until=None, due_at=None, result=result)

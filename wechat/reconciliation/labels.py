@@ -1,4 +1,4 @@
-"""What the books' kinds, statuses, actions and sums are called, for tables that people read."""
+"""Names of the books' kinds, statuses, actions and sums, for tables that people read."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ ACTION_LABELS: Mapping[str, Bilingual] = {
     "known": Bilingual("标记为已人工核实", "Mark as checked"),
     "rerun": Bilingual("重新对账", "Rerun"),
 }
-"""Actions as an audit names them: a person's, and that of a later run."""
+"""Names of a person's actions, and of a later run."""
 AUTHORS: Mapping[str, Bilingual] = {"reconciliation": Bilingual("对账", "reconciliation")}
-"""Who acts without a key; a key goes by its own name."""
+"""Names of authors without an API key; a key has a name of its own."""
 SUMS = (
     ("payments", Bilingual("支付笔数", "Payments")),
     ("received", Bilingual("收款（元）", "Received (yuan)")),

@@ -1,8 +1,8 @@
-"""Match a day's bill with our own entries on disk, for the time of one reconciliation.
+"""Match a day's bill with our own entries on disk, during one reconciliation.
 
-A million lines do not belong in memory, and a day's matching does not belong in the orders' database: SQLite, which
-comes with Python, keeps both sides in a temporary file and joins them by number. The file is deleted with the run, so a
-run that dies leaves nothing that affects the next. Methods block; callers use a thread. See ADR 12.
+A million lines are too much for memory, and the matching would burden the orders' database. SQLite, which is part of
+Python, stores both sides in a temporary file and joins them by number. The file is deleted after the run, so an
+interrupted run leaves nothing that affects the next. Methods block; callers use a thread. See ADR 12.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ select * from recorded where of_day and not exists (
     and (recorded.out_refund_no > '' or billed.transaction_id = recorded.transaction_id)
 )
 """
-_KEY, _BILLED, _RECORDED, _TAKEN_BACK = 1, slice(2, 10), slice(12, 20), 20  # where they stand in a row of _PAIRS
+_KEY, _BILLED, _RECORDED, _TAKEN_BACK = 1, slice(2, 10), slice(12, 20), 20  # their positions in a row of _PAIRS
 
 
 class Pair(NamedTuple):
-    """A bill line and what we have under its number; the rest as ``classify`` takes it."""
+    """A bill line and our entry with its number; the other fields are arguments of ``classify``."""
 
     billed: BookEntry
     recorded: BookEntry | None
@@ -80,22 +80,24 @@ class MatchDatabase:
         self._database.close()
 
     def add_bill(self, entries: Iterable[BookEntry]) -> None:
-        """Add the bill's lines, once."""
+        """Add the bill's lines. Call it once."""
         self._insert(_ADD_BILLED, ((_key(entry), *entry) for entry in entries))
         self._database.execute(_INDEX)
 
     def add_entries(self, entries: Iterable[BookEntry], *, of_day: bool) -> None:
-        """Add recorded entries; those ``of_day`` must be on the bill, the others may."""
+        """Add recorded entries. Those ``of_day`` must be on the bill; others may be."""
         self._insert(_ADD_RECORDED, ((of_day, _key(entry), *entry) for entry in entries))
 
     def unmatched_keys(self, after: str) -> list[str]:
-        """The next keys after ``after`` of bill lines without a recorded entry; empty at the end."""
+        """Return the next keys after ``after`` of bill lines without a recorded entry; empty at the end."""
         return [key for (key,) in self._database.execute(_UNMATCHED_KEYS, (after, BATCH))]
 
     def pairs(self) -> Iterator[Pair]:
-        """The bill's lines with their counterparts, number by number, but for payments of which both sides say the same
-        once: nearly all are, and ``classify`` finds no difference in them. The index gives the order, so nothing is
-        sorted."""
+        """Yield the bill's lines with their entries, by number.
+
+        Payments on which both sides agree, with a number that occurs once, are left out: nearly all do, and
+        ``classify`` finds no difference in them. The index provides the order, so nothing is sorted.
+        """
         key, nth = "", 0
         seen: set[tuple[str, str]] = set()
         for row in self._database.execute(_PAIRS):
@@ -110,7 +112,7 @@ class MatchDatabase:
             seen.add(numbers)
 
     def missing_from_bill(self) -> Iterator[BookEntry]:
-        """Recorded entries of the day that are not on the bill."""
+        """Yield recorded entries of the day that are not on the bill."""
         for _, _, *fields in self._database.execute(_MISSING_FROM_BILL):
             yield BookEntry(*fields)
 
@@ -124,12 +126,13 @@ PAYMENT, REFUND = "p", "r"
 
 
 def _key(entry: BookEntry) -> str:
-    """A payment goes by out_trade_no, a refund by out_refund_no, or by WeChat's number where there is no other."""
+    """Return an entry's key: a payment's out_trade_no, a refund's out_refund_no or else WeChat's number of the
+    refund."""
     return f"{REFUND}{entry.out_refund_no or entry.refund_id}" if entry.is_refund else f"{PAYMENT}{entry.out_trade_no}"
 
 
 def split_keys(keys: Iterable[str]) -> tuple[list[str], list[str]]:
-    """The out_trade_no and the out_refund_no among ``keys``."""
+    """Split ``keys`` into the out_trade_no and the out_refund_no."""
     payments: list[str] = []
     refunds: list[str] = []
     for key in keys:

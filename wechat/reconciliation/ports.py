@@ -1,4 +1,4 @@
-"""What reconciliation needs from outside, as protocols; ``storage`` implements them."""
+"""The protocols of reconciliation's stores; ``storage`` implements them."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ from wechat.reconciliation.days import BookDay
 
 
 class BookSource(Protocol):
-    """Our payments and refunds as reconciliation reads them: many at a time, little of each."""
+    """A source of our payments and refunds: many at a time, with few fields of each."""
 
     def list_payments(self, mchid: str, day: date) -> AsyncIterator[Sequence[BookEntry]]:
-        """What was paid on a Beijing day, each payment once, in batches of a few thousand at most."""
+        """Yield the payments of a Beijing day, each once, in batches of a few thousand at most."""
 
     def list_refunds(self, mchid: str, day: date) -> AsyncIterator[Sequence[BookEntry]]:
-        """The refunds that were last sent to WeChat on a Beijing day."""
+        """Yield the refunds that were last sent to WeChat on a Beijing day."""
 
     async def refunded_about(self, mchid: str, day: date) -> Sequence[BookEntry]:
-        """The refunds that were last sent within minutes of the midnight with which ``day`` begins."""
+        """Return the refunds that were last sent within minutes of the midnight at which ``day`` begins."""
 
     async def payments(self, mchid: str, numbers: Sequence[str]) -> Sequence[BookEntry]:
-        """The orders with these out_trade_no, paid or not; at most a batch of 500 is asked for."""
+        """Return the orders with these out_trade_no, paid or not; callers pass at most 500."""
 
     async def refunds(self, mchid: str, numbers: Sequence[str]) -> Sequence[BookEntry]:
-        """The refunds with these out_refund_no."""
+        """Return the refunds with these out_refund_no."""
 
 
 class DayStore(VersionedStore[BookDay], Protocol):
-    """Reconciled days, by ``BookDay.key``."""
+    """Days to reconcile, by ``BookDay.key``."""
 
     async def newest(self, mchid: str) -> date | None:
-        """The latest day that was planned."""
+        """Return the latest planned day."""
 
     async def oldest(self, mchid: str) -> date | None:
-        """The first day that was planned: since then the books are kept."""
+        """Return the first planned day, with which the books begin."""
 
     async def between(self, mchid: str, first: date, last: date) -> Sequence[BookDay]:
-        """Those of ``first`` to ``last``, both included, that are known, earliest first."""
+        """Return the stored days from ``first`` to ``last``, both included, earliest first."""
 
     async def list_due(self, mchid: str, now: datetime, limit: int) -> Sequence[Stored[BookDay]]:
-        """Days of ``mchid`` that are due and not done, the earliest first."""
+        """Return days of ``mchid`` that are due and not done, earliest first."""
 
 
 class DifferenceStore(VersionedStore[Difference], Protocol):
-    """Differences, by id. One is one document, whoever finds it and how often."""
+    """Differences by id. A difference is one document, even if several runs find it."""
 
     async def of_day(self, mchid: str, day: date, *, limit: int, cursor: str) -> Page[Difference]:
-        """In the order of their ids."""
+        """Return the differences of a day, by id."""
 
     async def list_open(self, mchid: str, limit: int) -> Sequence[Difference]:
-        """Differences that nobody has settled, those found first at the front."""
+        """Return open differences, those found first at the front."""

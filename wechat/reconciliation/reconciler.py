@@ -1,6 +1,6 @@
 """Reconcile a Beijing day: WeChat's bill against our orders and refunds, line by line.
 
-A run stores differences and nothing else: it never moves money. It may be repeated, may die at any line, and may run
+A run stores differences and nothing else: it never moves money. It may be repeated, interrupted at any line, and run
 beside another one, because a difference is identified by its content. Differences that a run does not find again are
 cleared.
 """
@@ -43,7 +43,7 @@ from wechat.reconciliation.records import BookRecords
 
 LEASE = timedelta(minutes=15)
 EVENING = time(20)
-"""From then on somebody should know that there is no bill of the day before."""
+"""The Beijing time of day from which a person should know that the bill of the previous day is missing."""
 BOOKS_DIFFER = "books_differ"
 BILL_UNREAD = "bill_lines_unread"
 
@@ -51,7 +51,7 @@ log = structlog.get_logger("wechat.reconciliation.reconciler")
 
 
 class Reconciler:
-    """Runs a day. ``run`` and ``take`` are apart so that a worker's lease and an operator's are the same thing."""
+    """Reconciles days. ``reconcile`` takes a lease, so that a worker's and an operator's runs exclude each other."""
 
     def __init__(
         self,
@@ -73,8 +73,8 @@ class Reconciler:
     async def run(self, day: date) -> Reconciliation:
         """Reconcile ``day`` now. Raises Conflict while another run does, and what ``BillCache.refetch`` raises.
 
-        The bill comes first: a day that has none is not written down, and so nothing the worker would be after. Whoever
-        asks by hand may doubt the bill that is here, so WeChat is asked for it once more.
+        The bill is fetched first, so that a day without one is not stored, and the worker never waits for it. It is
+        fetched again even if it is on disk, because an operator may doubt that copy.
         """
         await self._bill_cache.refetch(day)
         leased = await self._records.take(day, self._clock.now(), LEASE)
@@ -87,7 +87,7 @@ class Reconciler:
             raise
 
     async def reconcile(self, leased: DayLease) -> Reconciliation:
-        """Reconcile a day that the caller has leased; the lease ends with the result.
+        """Reconcile a day that the caller has leased; the result ends the lease.
 
         Raises DayTaken when another run has taken the day over, and what ``BillCache.bill`` raises.
         """
@@ -108,7 +108,7 @@ class Reconciler:
         if unread:
             lines = ", ".join(map(str, unread))
             self._telemetry.alarm(BILL_UNREAD, subject=day.isoformat(), error=f"lines {lines}")
-        if open_count:  # before the day ends: whoever takes it over after a crash says it once more
+        if open_count:  # before ``finish``: after a crash, the next run raises the alarm again
             self._telemetry.alarm(BOOKS_DIFFER, subject=day.isoformat(), error=f"{open_count} differences")
         result = Reconciliation(day, started_at, self._clock.now(), recorded, billed, found, unread)
         if not await self._records.finish(leased, result):
@@ -117,9 +117,9 @@ class Reconciler:
         return result
 
     def _must_not_be_early(self, bill: Bill, recorded: Totals) -> None:
-        """Raises NotYet where WeChat says that nothing happened on a day of which we have entries, until the evening.
+        """Raise NotYet until the evening if WeChat reports a day without entries of which we have some.
 
-        It says so too while it has not begun with the bill; the day must not end with all of it missing.
+        WeChat reports that, too, before it begins to make the bill; all our entries would then become differences.
         """
         has_entries = recorded.payments or recorded.refunds
         if bill.path is None and has_entries and self._clock.now() < evening_after(bill.day):
@@ -129,11 +129,11 @@ class Reconciler:
         return any(pattern.fullmatch(out_trade_no) for pattern in self._foreign)
 
     async def _load_midnights(self, database: MatchDatabase, day: date) -> Callable[[BookEntry], bool]:
-        """Load refunds sent about midnight; return which entries the bill of ``day`` may leave out.
+        """Load refunds sent about midnight. Return a test for entries that the bill of ``day`` may lack.
 
-        ``last_sent_at`` is our clock's. Of a refund that was sent about midnight, WeChat may have taken note on the
-        other day: those of the midnight before must stand on this bill or on the one before, those of the midnight
-        after are looked for tomorrow.
+        ``last_sent_at`` is by our clock. WeChat may have accepted a refund that was sent about midnight on the other
+        day: those of the midnight before must be on this bill or the earlier one; those of the midnight after are
+        checked tomorrow.
         """
         mchid = self._records.mchid
         before, after = [await self._source.refunded_about(mchid, each) for each in (day, day + timedelta(days=1))]
@@ -147,7 +147,7 @@ class Reconciler:
         return lambda entry: entry.out_refund_no in waiting
 
     async def _bill_before(self, day: date) -> Bill:
-        """The bill of the day before; none where WeChat has it no more."""
+        """Return the bill of the previous day; an empty one if WeChat no longer has it."""
         yesterday = day - timedelta(days=1)
         try:
             return await self._bill_cache.bill(yesterday)
@@ -155,7 +155,7 @@ class Reconciler:
             return Bill(yesterday, BillKind.ALL, None)
 
     async def _load_entries(self, database: MatchDatabase, day: date) -> Totals:
-        """Put our entries of ``day`` beside the bill; what they add up to."""
+        """Add our entries of ``day`` to the database and return their sums."""
         tally = Tally()
         for source in (self._source.list_payments, self._source.list_refunds):
             async for entries in source(self._records.mchid, day):
@@ -165,7 +165,7 @@ class Reconciler:
         return tally.sums()
 
     async def _load_unmatched_keys(self, database: MatchDatabase) -> None:
-        """Look up what the bill speaks of and the day's own entries do not: unpaid orders, and those of other days."""
+        """Add our entries for the bill's other numbers: unpaid orders, and entries of other days."""
         after = ""
         while keys := await self._threads.run(partial(database.unmatched_keys, after)):
             payments, refunds = split_keys(keys)
@@ -177,7 +177,7 @@ class Reconciler:
     async def _record_differences(
         self, database: MatchDatabase, day: date, now: datetime, elsewhere: Callable[[BookEntry], bool]
     ) -> tuple[dict[DifferenceKind, int], int]:
-        """Write the differences down; how many there are of each kind, and how many that nobody has settled."""
+        """Store the differences. Return their number by kind, and how many of them are open."""
         counts: Counter[DifferenceKind] = Counter()
         open_count = 0
         differences = _differences(database, self._records.mchid, day, now, elsewhere, self._is_foreign)
@@ -195,7 +195,7 @@ class DayTaken(Conflict):
 
 
 def evening_after(day: date) -> datetime:
-    """When the bill of ``day`` is late."""
+    """Return the time from which the bill of ``day`` is late."""
     return datetime.combine(day + timedelta(days=1), EVENING, BEIJING)
 
 
@@ -204,9 +204,9 @@ def _match_database(directory: str) -> MatchDatabase:
 
 
 def _load(database: MatchDatabase, bill: Bill) -> tuple[Totals, tuple[int, ...]]:
-    """The bill into ``database``; what it adds up to, and the numbers of lines that could not be read.
+    """Load the bill into ``database``. Return its sums and the numbers of its unreadable lines.
 
-    Raises BillBroken, also when only its end is wrong.
+    Raises BillBroken, also when only the end of the bill is wrong.
     """
     tally, unread = Tally(), list[BillBroken]()
     if bill.path:
@@ -221,7 +221,7 @@ def _tally(lines: Iterable[TradeLine], tally: Callable[[TradeLine], None]) -> It
 
 
 def _refunds_of(bill: Bill) -> set[str]:
-    """The out_refund_no on a bill."""
+    """Return the out_refund_no on a bill."""
     if bill.path is None:
         return set()
     return {line.out_refund_no for line in trade_lines(bill.lines(), unread=[]) if line.is_refund}
@@ -235,9 +235,10 @@ def _differences(
     elsewhere: Callable[[BookEntry], bool],
     foreign: Callable[[str], bool],
 ) -> Iterator[Difference]:
-    """All of them; only what differs takes memory, and that one by one.
+    """Yield all differences, one by one, so that memory does not grow with the bill.
 
-    ``elsewhere``: another bill has it. ``foreign``: an order number of another system, which we do not look for.
+    ``elsewhere``: whether another bill has the entry. ``foreign``: whether an order number belongs to another system,
+    so that its absence here is no difference.
     """
     for pair in database.pairs():
         kind = classify(pair.recorded, pair.billed, nth=pair.nth, again=pair.again, taken_back=pair.taken_back)

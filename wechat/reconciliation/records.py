@@ -1,4 +1,4 @@
-"""The merchant's reconciled days and their differences, as they are kept."""
+"""The merchant's stored days and differences."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from wechat.reconciliation.ports import DayStore, DifferenceStore
 from wechat.support.update import Transition, Updater
 
 LEASE_BYTES = 6
-DUE = 20  # days that are looked at when one is taken
+DUE = 20  # due days that are tried to lease one
 BATCH = 500
 
 
@@ -44,20 +44,20 @@ class BookRecords:
     # -- days -----------------------------------------------------------------------------------------------------
 
     async def newest(self) -> date | None:
-        """The latest day that was planned."""
+        """Return the latest planned day."""
         return await self._days.newest(self.mchid)
 
     async def oldest(self) -> date | None:
-        """The first day that was planned."""
+        """Return the first planned day."""
         return await self._days.oldest(self.mchid)
 
     async def plan(self, day: date, due_at: datetime) -> None:
-        """Have ``day`` reconciled from ``due_at`` on, unless it is known already."""
+        """Plan ``day`` for ``due_at``; a day that was run by hand only becomes planned."""
         if not await self._day.insert(BookDay(self.mchid, day, due_at, planned=True)):
             await self._change(day, plan_day)
 
     async def take_due(self, now: datetime, lease: timedelta) -> DayLease | None:
-        """Lease the earliest day that is due, undone, and leased to nobody."""
+        """Lease the earliest day that is due and that no other run holds; None without one."""
         for stored in await self._days.list_due(self.mchid, now, DUE):
             token = self._random.token(LEASE_BYTES)
             try:
@@ -76,11 +76,11 @@ class BookRecords:
         return DayLease(day, token) if change and change.after.lease == token else None
 
     async def postpone(self, leased: DayLease, due_at: datetime) -> None:
-        """Give the lease back; try again at ``due_at``. Nothing changes where another run has taken over."""
+        """Release the lease and run again at ``due_at``; ignored when another run has taken over."""
         await self._change(leased.day, lambda held: postpone_day(held, leased.token, due_at))
 
     async def finish(self, leased: DayLease, result: Reconciliation) -> bool:
-        """Keep the result and give the lease back; False, and no change, where another run has taken over."""
+        """Store the result and release the lease; False, and no change, when another run has taken over."""
         key = day_key(self.mchid, leased.day)
         change = await self._day.update(key, lambda held: finish_day(held, leased.token, result))
         return change is not None and change.happened
@@ -90,20 +90,21 @@ class BookRecords:
         return held.result if held else None
 
     async def days(self, first: date, last: date) -> Sequence[BookDay]:
-        """The days from ``first`` to ``last`` that are known, done or not, earliest first."""
+        """Return the stored days from ``first`` to ``last``, done or not, earliest first."""
         return await self._days.between(self.mchid, first, last)
 
     # -- differences ----------------------------------------------------------------------------------------------
 
     async def record(self, differences: Sequence[Difference]) -> int:
-        """Store those that are new. One that is there is marked as found again, and opened again if it was gone.
+        """Store new differences; mark known ones as found again, and open those that were cleared.
 
-        How many of them are open.
+        Returns how many of ``differences`` are open.
         """
         return sum(await asyncio.gather(*[self._record_one(difference) for difference in differences]))
 
     async def close_gone(self, day: date, before: datetime, entry: Audit) -> int:
-        """Move to ``entry.target`` what is in ``entry.source`` and was last found before ``before``; how many moved."""
+        """Move differences last found before ``before`` from ``entry.source`` to ``entry.target``. Return their
+        number."""
         moved = 0
         async for page in self._pages(day):
             gone = [each for each in page if each.status is entry.source and each.seen_at < before]
@@ -116,20 +117,20 @@ class BookRecords:
         return found if found and (found.mchid, found.day) == (self.mchid, day) else None
 
     async def differences(self, day: date, *, limit: int, cursor: str) -> Page[Difference]:
-        """In the order of their ids."""
+        """Return the differences of a day, by id."""
         return await self._differences.of_day(self.mchid, day, limit=limit, cursor=cursor)
 
     async def list_open(self, limit: int) -> Sequence[Difference]:
-        """Differences of every day that nobody has settled, those found first at the front."""
+        """Return the open differences of all days, those found first at the front."""
         return await self._differences.list_open(self.mchid, limit)
 
     async def audit(self, difference_id: str, entry: Audit) -> Difference | None:
-        """Move an entry.source difference to entry.target with this line; None (and no change) when it is elsewhere."""
+        """Change a difference from ``entry.source`` to ``entry.target`` and add ``entry``; None in any other status."""
         change = await self._difference.update(difference_id, lambda held: set_status(held, entry))
         return change.after if change and change.happened else None
 
     async def _record_one(self, difference: Difference) -> bool:
-        """Whether it is open."""
+        """Store a difference. Return whether it is open."""
         if await self._difference.insert(difference):
             return True
         change = await self._difference.update(difference.id, lambda held: find_again(held, difference.found_at))

@@ -1,4 +1,4 @@
-"""What an operator can do about a difference. Money moves only on WeChat's verified answers, never on a bill.
+"""The operator's actions on differences. Money moves only on WeChat's verified answers, never on a bill.
 
 A difference is repaired when a new comparison no longer finds it.
 """
@@ -26,7 +26,7 @@ MOMENT = timedelta(milliseconds=1)
 
 
 class Repairs:
-    """Acts on differences, and writes down who did what."""
+    """Acts on differences and records each act."""
 
     def __init__(
         self, orders: Orders, refunds: Refunds, source: BookSource, records: BookRecords, clock: Clock
@@ -38,9 +38,9 @@ class Repairs:
         self._clock = clock
 
     async def repair(self, day: date, difference_id: str, action: Action, *, by: str) -> Difference:
-        """The difference after ``action``, with its audit line.
+        """Do ``action`` and return the difference, with its audit line.
 
-        Raises NotFound, Conflict (settled already, or not an action for its kind), and what the action itself raises.
+        Raises NotFound, Conflict (not open, or not an action for its kind), and the errors of the action.
         """
         difference = await self._open(day, difference_id, action)
         target, detail = await self._act(difference, action)
@@ -65,7 +65,7 @@ class Repairs:
         return difference
 
     async def _act(self, difference: Difference, action: Action) -> tuple[Status, str]:
-        """Do it; the status it leads to, and what is worth writing down."""
+        """Do the action. Return the resulting status, and the detail to record."""
         if action is Action.KNOWN:
             return Status.KNOWN, ""
         if action is Action.REFUND:
@@ -74,7 +74,7 @@ class Repairs:
         return self._standing(difference, now), now.state if now else ""
 
     async def _query(self, difference: Difference) -> BookEntry | None:
-        """What we have after WeChat was asked."""
+        """Query WeChat and return our entry afterwards."""
         entry = difference.numbers
         if entry.is_refund:
             await self._ask_refund(entry, difference.day)
@@ -101,7 +101,7 @@ class Repairs:
             await self._refunds.query(refund.out_refund_no)
 
     async def _with_payment(self, refund: BookEntry) -> Order:
-        """The order of a refund on the bill, with the payment that it gives back, if WeChat has that."""
+        """Return the order of a refund on the bill, after recording the refunded payment, if WeChat has it."""
         order = await self._orders.get(refund.out_trade_no)
         if any(payment.transaction_id == refund.transaction_id for payment in order.payments):
             return order
@@ -109,9 +109,9 @@ class Repairs:
         return await self._orders.record(fact) if fact and fact.value.state.paid else order
 
     async def _return(self, difference: Difference) -> str:
-        """Give the surplus payment back; its refund number follows from the payment's, so twice is once.
+        """Refund the surplus payment. The refund number is computed from the payment's, so repeating refunds once.
 
-        Raises Conflict unless WeChat itself has that payment, whole, beside the order's own.
+        Raises Conflict unless WeChat itself has that payment, unrefunded, beside the order's own.
         """
         surplus = difference.numbers
         order = await self._orders.get(surplus.out_trade_no)
@@ -127,12 +127,12 @@ class Repairs:
         return out_refund_no
 
     async def _is_surplus(self, order: Order, surplus: BookEntry) -> bool:
-        """Query WeChat for the payment before refunding it: the bill alone does not move money."""
+        """Whether WeChat confirms the payment as surplus: it is queried, because a bill alone does not move money."""
         beside = order.paid and surplus.transaction_id != order.transaction_id and surplus.amount == order.total
         return beside and await self._confirm(order, surplus.transaction_id)
 
     async def _confirm(self, order: Order, transaction_id: str) -> bool:
-        """Whether WeChat has that payment as one of ``order``, whole and not given back; it is recorded then."""
+        """Whether WeChat has the payment as one of ``order``, unrefunded; if so, it is recorded."""
         try:
             fact = await self._orders.fetch_transaction(order, transaction_id=transaction_id)
         except AnotherOrder:
@@ -153,9 +153,9 @@ class Repairs:
         return True
 
     async def _going_back(self, out_refund_no: str) -> bool:
-        """Whether its refund has been asked for before; WeChat may have done it since, and show the payment so.
+        """Whether the refund was requested before. If so, WeChat may already report the payment as refunded.
 
-        Raises Conflict where that refund came to nothing: its number is used up.
+        Raises Conflict when that refund failed, because its number is used up.
         """
         try:
             refund = await self._refunds.get(out_refund_no)
@@ -167,7 +167,7 @@ class Repairs:
 
     @staticmethod
     def _standing(difference: Difference, recorded: BookEntry | None) -> Status:
-        """Whether the difference is still there."""
+        """Return REPAIRED if a new comparison finds no difference, or else OPEN."""
         if difference.billed is None:
             gone = recorded is None or missing_there(recorded) is None
         else:
@@ -176,9 +176,9 @@ class Repairs:
 
 
 def _made_at(refund: BookEntry, day: date) -> datetime:
-    """When a refund on the bill of ``day`` was made: what its line says, in so far as that lies on the day.
+    """Return the time of a refund on the bill of ``day``: the line's time, if it is on that day.
 
-    Otherwise the day's last moment stands for it, so that our side has it on the same day as the bill.
+    Otherwise it is the day's last moment, so that our side has the refund on the same day as the bill.
     """
     start, end = day_span(day)
     at = from_v3(refund.time) if refund.time else end

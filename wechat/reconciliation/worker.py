@@ -1,7 +1,7 @@
-"""Reconcile each day automatically on the next one.
+"""Reconcile each day automatically on the next day.
 
-A day is a stored document with a due date; any number of processes may run this, and a lease decides which one does it.
-Days on which no process ran are done later.
+A day is a stored document with a due date; any number of processes may run this worker, and a lease decides which one
+reconciles the day. Days on which no process ran are reconciled later.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = structlog.get_logger("wechat.reconciliation.worker")
 
 
 class BookWork:
-    """``Work`` on days: plans the day before, takes what is due."""
+    """``Work`` on days: plans the previous days and leases those that are due."""
 
     name = "book worker"
 
@@ -42,17 +42,19 @@ class BookWork:
         self._clock = runtime.clock
         self._threads = runtime.threads
         self._telemetry = runtime.telemetry
-        self._planned: date | None = None
-        self._without_keys: set[date] = set()
+        self._planned_until: date | None = None
+        """The last day that this process has planned."""
+        self._excused_days: set[date] = set()
+        """Days whose first failure for want of WeChat's keys raised no alarm."""
 
     async def claim(self, limit: int) -> Sequence[DayLease]:
-        """See Work. One day at a time."""
+        """See Work. Claims one day at a time."""
         await self._plan()
         leased = await self._records.take_due(self._clock.now(), LEASE)
         return [] if leased is None else [leased]
 
     async def next_due(self, until: datetime) -> datetime | None:
-        """See Work. Days come due seldom enough to be looked for once a minute."""
+        """See Work. Always None: looking for due days once a minute is enough."""
         return None
 
     async def run(self, job: DayLease) -> None:
@@ -62,33 +64,32 @@ class BookWork:
             log.info("reconciliation_overtaken", name=job.day.isoformat())
         except FenpayError as error:
             await self._later(job, error)
-        except Exception as error:  # a full disk, for example: the day must not be forgotten, and somebody has to know
+        except Exception as error:  # a full disk, for example: the day is tried again, and an alarm is raised
             log.exception("reconciliation_crashed", name=job.day.isoformat())
             await self._later(job, error)
         else:
             self._telemetry.measure(Metric.UNRECONCILED_DAY, 0)
 
     async def measure(self) -> None:
-        """See Work. What there is to measure is measured with each day."""
+        """See Work. Nothing to do: the metric is set with each day."""
 
     async def _plan(self) -> None:
-        """Write down yesterday, and the days since the last one written down. Costs nothing on the same day again."""
+        """Plan yesterday, and the days since the last planned one. Does nothing when called again on the same day."""
         yesterday = beijing_day(self._clock.now()) - timedelta(days=1)
-        if self._planned == yesterday:
+        if self._planned_until == yesterday:
             return
         newest = await self._records.newest()
         day = max(newest + timedelta(days=1), yesterday - CATCH_UP) if newest else yesterday
         while day <= yesterday:
             await self._records.plan(day, self._bill_cache.ready_at(day))
             day += timedelta(days=1)
-        self._planned = yesterday  # first: a directory that cannot be cleaned up must not block reconciliation
+        self._planned_until = yesterday  # before pruning, because a failure of that must not block reconciliation
         await self._threads.run(self._bill_cache.prune)
 
     async def _later(self, leased: DayLease, error: Exception) -> None:
-        """Try again in an hour, unless WeChat has the bill no more.
+        """Postpone the day and, unless it merely waits, raise an alarm. Raises StoreUnavailable.
 
-        From the evening on, and at once when it is not mere waiting for the bill or for the keys that check it,
-        somebody should know; also where the store does not answer, so that comes first. Raises StoreUnavailable.
+        The alarm comes first, so that it is raised even if the store does not answer.
         """
         day, now = leased.day, self._clock.now()
         self._telemetry.measure(Metric.UNRECONCILED_DAY, (now - self._bill_cache.ready_at(day)).total_seconds())
@@ -98,28 +99,31 @@ class BookWork:
         await self._records.postpone(leased, now + _pause_after(error))
 
     def _merely_waits(self, day: date, error: Exception, now: datetime) -> bool:
-        """Whether nobody needs to know yet: the bill is still being made, or this process is fetching WeChat's keys,
-        because it has just started or because WeChat has a new one."""
-        if _lacks_keys(error) and day not in self._without_keys:
-            self._without_keys.add(day)
+        """Whether no alarm is needed: the bill is still being made before the evening, or WeChat's keys are being
+        fetched.
+
+        Keys are missing after a start and when WeChat has a new key; only the first such failure of a day is excused.
+        """
+        if _lacks_keys(error) and day not in self._excused_days:
+            self._excused_days.add(day)
             return True
         return isinstance(error, NotYet) and now < evening_after(day)
 
 
 def _pause_after(error: Exception) -> timedelta:
-    """How long a day rests: WeChat's keys come within minutes, and a bill that is gone never comes."""
+    """Return the pause before the next attempt: WeChat's keys come within minutes; a bill that is gone never comes."""
     if _lacks_keys(error):
         return RETRY_WITHOUT_KEYS
     return GIVEN_UP if isinstance(error, Gone) else RETRY
 
 
 def _lacks_keys(error: Exception) -> bool:
-    """Whether the answer could not be checked for want of a key, which is then fetched at once."""
+    """Whether the answer could not be verified because a key is missing, which is then fetched at once."""
     if isinstance(error, RemoteError) and error.unverified == "unknown_serial":
         return True
     return isinstance(error, KeysMissing)
 
 
 def _describe(error: Exception) -> str:
-    """What went wrong, for the log. Other than ours, an exception may have no words of its own."""
+    """Describe the error for the log. An exception that is not ours may have no message, so its repr is used."""
     return str(error) if isinstance(error, FenpayError) else repr(error)

@@ -38,14 +38,14 @@ log = structlog.get_logger("wechat.slips")
 
 @dataclass(frozen=True, slots=True)
 class Consequence:
-    """``entry`` is what the catalogue says of it; ``retry``: another wx.config may be taken now."""
+    """The result of a report. ``entry`` is the catalogue's entry; ``retry``: the page may call wx.config again now."""
 
     entry: Entry | None
     retry: bool = False
 
 
 class ClientErrors:
-    """Takes reports of pages about their own orders."""
+    """Handles reports of pages about their own orders."""
 
     def __init__(
         self, orders: Orders, updates: OrderUpdates, jssdk: JsSdk, finder: SlipFinder, runtime: Runtime
@@ -74,7 +74,7 @@ class ClientErrors:
         return Consequence(entry, retry)
 
     async def _judge_page(self, error: ClientError) -> tuple[str, bool]:
-        """The slip behind an invalid wx.config as far as it is plain, and whether the page may try again."""
+        """Return the slip behind an invalid wx.config, if it is evident, and whether the page may try again."""
         url, given = page_url(error.url), error.known_params
         if error.real_url and page_url(error.real_url) != url:
             return SlipCode.URL_DIFFERS, False
@@ -85,10 +85,10 @@ class ClientErrors:
         except RemoteError as error_of_ticket:
             log.warning("ticket_not_checked", error=str(error_of_ticket))
             return "", False
-        return "", True  # an earlier ticket of ours signed it, which has been replaced since
+        return "", True  # it was signed with our previous ticket, which has been replaced since
 
     def _explain_pay(self, order: Order, params: Mapping[str, str]) -> None:
-        """Find out why paySign is refused; the answer goes to the log and the timeline."""
+        """Start to find out why paySign is refused; the result goes to the log and the timeline."""
         raw = json.dumps(params, ensure_ascii=False).encode("utf-8", "replace")
 
         async def note(slips: Sequence[Slip]) -> None:
@@ -132,9 +132,9 @@ class ClientErrors:
 
 
 def find_pay_slips(raw: bytes, keys: Keys) -> Sequence[Slip]:
-    """What is wrong with the parameters in ``raw``, which this system has signed with its own key.
+    """Find the slips in the parameters in ``raw``, which this system has signed with its own key.
 
-    So where no key fits an APIv2 signature, a value was changed since; and where the signature is right, WeChat has
+    If no key matches an APIv2 signature, a value was changed after signing. If the signature is correct, WeChat has
     another key for the merchant number.
     """
     found = explain(raw, keys, Kind.JSAPI)

@@ -1,7 +1,7 @@
 """Find the slip that made a signature wrong, in the background.
 
 Trying every slip takes up to two seconds of CPU, and anybody can send a message. So one message is examined at a time,
-in a thread, and one a minute for each reason; others that arrive meanwhile are skipped. No answer waits for it.
+in a thread, and one a minute for each reason; others that arrive meanwhile are skipped. No response waits for it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ log = structlog.get_logger("wechat.slips")
 
 
 class SlipFinder:
-    """Examines messages with the ``keys`` of the settings. Without any, it finds nothing and costs nothing."""
+    """Examines messages with the ``keys`` of the settings. Without keys it finds nothing."""
 
     def __init__(self, keys: Keys | None, runtime: Runtime) -> None:
         self._keys = keys
@@ -42,8 +42,10 @@ class SlipFinder:
         return bool(self._tasks) or self._lock.locked()
 
     def start(self, reason: str, size: int, look: Look, then: Callable[[Sequence[Slip]], Awaitable[None]]) -> bool:
-        """Examine a message of ``size`` bytes that was refused for ``reason``, one of a few, and call ``then`` with the
-        slips that were found; returns at once, whether it is going to be examined."""
+        """Start to examine a message of ``size`` bytes that was refused for ``reason``. Return whether it is examined.
+
+        ``then`` is called with the slips, if any are found. The reasons must be few.
+        """
         if self._keys is None or size > MOST_BYTES or self.busy:
             return False
         if not self._limit.take(reason):
@@ -54,7 +56,7 @@ class SlipFinder:
         return True
 
     async def find(self, look: Look) -> Sequence[Slip]:
-        """The slips of one message, for an operator who asked and waits."""
+        """Return the slips of one message, for an operator who waits for them."""
         keys = self._keys
         if keys is None:
             return ()
@@ -72,10 +74,10 @@ class SlipFinder:
                 await then(slips)
         except FenpayError as error:
             log.warning("slip_not_recorded", reason=reason, error=str(error))
-        except Exception:  # a message of others may be anything; to explain it is never worth a crash
+        except Exception:  # any error: an outside message may contain anything, and explaining it must not crash
             log.exception("slip_search_failed", reason=reason)
 
 
 def name_codes(slips: Sequence[Slip]) -> str:
-    """The codes, for a log line or a document: ``MD5_FOR_HMAC KEY_OF_OTHER_API``."""
+    """Join the codes for a log line or a document: ``MD5_FOR_HMAC KEY_OF_OTHER_API``."""
     return " ".join(slip.code.value for slip in slips)

@@ -1,4 +1,4 @@
-"""What a page reports: how WeChat's browser refused to start a payment."""
+"""The report of a page: WeChat's browser refused to start a payment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Value = Annotated[str, Field(max_length=512)]
 
 
 class Call(StrEnum):
-    """What the page had called."""
+    """The function that the page had called."""
 
     BRIDGE = "WeixinJSBridge"
     CHOOSE = "wx.chooseWXPay"
@@ -23,11 +23,11 @@ class Call(StrEnum):
 
 
 class ClientError(RequestBody):
-    """``POST /client-errors``. ``said`` are WeChat's words; ``params`` what it was given, by name; ``url`` the address
-    that was signed for wx.config, and ``real_url`` the one that WeChat judged (``realAuthUrl``). ``js_api`` is what
-    wx.checkJsApi said of the interface that was called.
+    """``POST /client-errors``. ``said`` is WeChat's message; ``params`` are the arguments of the call.
 
-    Anybody who has a session can report anything: it is for people to read, and no rule about money reads it.
+    ``url`` is the address that was signed for wx.config, ``real_url`` the one that WeChat checked (``realAuthUrl``).
+    ``js_api`` is the result of wx.checkJsApi for the called interface. Anybody with a session can report anything: it
+    is for people to read, and no rule about money reads it.
     """
 
     PARAMS: ClassVar[frozenset[str]] = frozenset(
@@ -44,5 +44,5 @@ class ClientError(RequestBody):
 
     @property
     def known_params(self) -> dict[str, str]:
-        """Those of ``params`` that WeChat takes."""
+        """The ``params`` with names that WeChat uses."""
         return {name: value for name, value in self.params.items() if name in self.PARAMS}

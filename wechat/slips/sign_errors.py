@@ -1,7 +1,7 @@
-"""Why WeChat does not take the signature of a request of ours: what was signed is known, so few causes are left.
+"""Find out why WeChat refuses the signature of our request. The signed text is known, so only few causes are possible.
 
-WeChat shows the text that it had expected to be signed, its beginning at least (``sign_information``; source:
-https://pay.weixin.qq.com/doc/v3/merchant/4012365336, 常见问题), and each answer says what time it is there.
+WeChat shows the text that it expected to be signed, at least its beginning (``sign_information``; source:
+https://pay.weixin.qq.com/doc/v3/merchant/4012365336, 常见问题), and each answer has the time of WeChat's clock.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from wechat.pay.gateway import RefusedRequest
 from wechat.pay.signing import WINDOW_S
 
 LINES = (SlipCode.METHOD_DIFFERS, SlipCode.URL_DIFFERS, SlipCode.TIMESTAMP_DIFFERS, SlipCode.NONCE_DIFFERS)
-"""What the lines of a request are, before its body."""
+"""The slips of the lines of a signed request, before its body."""
 CHANGED = "SIGN_ERROR: changed"
 FIXES = {
     SlipCode.CLOCK_OFF: "SIGN_ERROR: timestamp",
     SlipCode.SERIAL_OF_OTHER_KEY: "SIGN_ERROR: serial",
     **dict.fromkeys((*LINES, SlipCode.BODY_CHANGED), CHANGED),
 }
-"""Where the catalogue says what to do."""
+"""The catalogue's entries with the fix, by slip."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignErrors:
-    """Names causes by the ``keys`` of the settings. Costs next to nothing, so nothing has to wait for it."""
+    """Finds causes with the ``keys`` of the settings. It is fast, so it runs in the request."""
 
     keys: Keys
     mchid: str
     certificate_mchid: str = ""
-    """The merchant number that the merchant API certificate was issued to, where it names one."""
+    """The merchant number in the merchant API certificate; empty if it has none."""
 
     def name_cause(self, request: RefusedRequest) -> Cause:
-        """The likeliest cause; where everything here is as it should be, it is the key itself."""
+        """Return the likeliest cause; if nothing else is wrong, it is the key itself."""
         found = next(self._find(request), None)
         if found is None:
             return Cause(SlipCode.WRONG_KEY.value, self._blame_key(request.api))
@@ -85,7 +85,7 @@ class SignErrors:
 
 
 def _check_clock(request: RefusedRequest) -> Iterator[Slip]:
-    """This machine's clock against the Date of the answer."""
+    """Compare this machine's clock with the Date of the answer."""
     if request.answered_s is None or abs(request.sent_s - request.answered_s) < WINDOW_S:
         return
     minutes = round((request.sent_s - request.answered_s) / 60)
@@ -97,7 +97,7 @@ def _check_clock(request: RefusedRequest) -> Iterator[Slip]:
 
 
 def _check_changes(request: RefusedRequest) -> Iterator[Slip]:
-    """What differs between the text that was signed and the one that arrived: something in between changed it."""
+    """Compare the signed text with the one that arrived. If they differ, a proxy or gateway changed the request."""
     if not request.seen:
         return
     signed_lines = request.signed.split(b"\n")

@@ -1,7 +1,7 @@
-"""A day's summary as it is kept: its hours, which of them are out of date, and who computes them. Pure transitions.
+"""A day's stored summary: its hours, those that are out of date, and the lease of their computation. Pure transitions.
 
-Whoever changes an order marks the hours that it concerns, however long ago they are. Whoever computes takes the marks
-with a lease; what is marked meanwhile is computed once more.
+A process that changes an order marks the hours that the change concerns, however long ago they are. A worker takes the
+marks with a lease; hours that are marked meanwhile are computed once more.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from wechat.statistics.figures import Figures, Hour, add_up
 HOURS = 24
 ALL_HOURS = frozenset(range(HOURS))
 DELAY = timedelta(seconds=2)
-"""How long a process gathers changes before it marks their hours, and a day rests at least."""
+"""The time for which a process collects changes before it marks their hours; also the shortest pause of a day."""
 LEASE = timedelta(minutes=5)
 WORK_SHARE = 20
-"""Computing a day rests for so many times as long as it took."""
+"""The pause after computing a day, as a multiple of the time it took."""
 RECHECKS = (timedelta(hours=11), timedelta(days=10))
-"""When the whole of a day is computed again after its end, for changes whose process died before it could mark them."""
+"""Times after a day's end when the whole day is computed again, for changes that a killed process did not mark."""
 SLICES_KEPT = timedelta(days=9)
 
 
@@ -30,8 +30,8 @@ SLICES_KEPT = timedelta(days=9)
 class DaySummary:
     """The figures of a Beijing day of the merchant ``mchid``.
 
-    ``stale`` are hours to be computed, ``computing`` those that the holder of ``lease`` has taken. ``due_at`` is when a
-    worker has to look, None once nothing is to come; it does so no sooner than ``rest_until``.
+    ``stale`` are hours to be computed, ``computing`` those that the holder of ``lease`` has taken. ``due_at`` is the
+    date of the next computation, None when none is planned; it is not before ``rest_until``.
     """
 
     mchid: str
@@ -54,14 +54,14 @@ class DaySummary:
         return add_up(hour.total for hour in self.hours.values())
 
     def until(self, hour: int, minute: int) -> Figures:
-        """The day's figures up to a time of day, to the slice that the minute lies in."""
+        """Sum the day's figures up to a time of day, including the whole slice that contains the minute."""
         before = [each.total for number, each in self.hours.items() if number < hour]
         slices = self.hours[hour].slices if hour in self.hours else {}
         return add_up([*before, *(figures for start, figures in slices.items() if start <= minute)])
 
 
 class SummaryLease(NamedTuple):
-    """A day that a worker computes: these hours, under ``lease``."""
+    """The hours of a day that a worker computes under ``lease``."""
 
     day: date
     lease: str
@@ -73,13 +73,16 @@ def summary_key(mchid: str, day: date) -> str:
 
 
 def hour_of(moment: datetime) -> tuple[date, int]:
-    """The Beijing day and hour of ``moment``."""
+    """Return the Beijing day and hour of ``moment``."""
     day = beijing_day(moment)
     return day, int((moment - day_span(day)[0]).total_seconds()) // 3600
 
 
 def mark_stale(held: DaySummary, hours: frozenset[int], now: datetime) -> DaySummary:
-    """Have ``hours`` computed soon. While they are being computed, that waits for the end."""
+    """Mark ``hours`` for computation and make the day due, after its pause at the earliest.
+
+    While the day is being computed, its due date stays: ``finish_summary`` makes it due again.
+    """
     if hours <= held.stale:
         return held
     marked = replace(held, stale=held.stale | hours)
@@ -90,7 +93,10 @@ def mark_stale(held: DaySummary, hours: frozenset[int], now: datetime) -> DaySum
 
 
 def take_summary(held: DaySummary, lease: str, now: datetime) -> DaySummary:
-    """Lease a day that is due; as it is while another holds it. Where a recheck is due it takes every hour."""
+    """Lease a due day, unless another worker holds it, and take its marked hours.
+
+    All hours are taken when a recheck is due, and when none is marked.
+    """
     if held.due_at is None or held.due_at > now or (held.leased_until is not None and held.leased_until > now):
         return held
     recheck_at = next_recheck(held.day, held.computed_at) if held.computed_at else None
@@ -103,7 +109,7 @@ def take_summary(held: DaySummary, lease: str, now: datetime) -> DaySummary:
 def finish_summary(
     held: DaySummary, lease: str, hours: Mapping[int, Hour], now: datetime, took: timedelta
 ) -> DaySummary:
-    """Keep what was computed and give the lease back; no change where another worker has taken over."""
+    """Store the computed hours and release the lease; ignored when another worker has taken over."""
     if held.lease != lease:
         return held
     kept = {number: hour for number, hour in {**held.hours, **hours}.items() if hour.groups}
@@ -123,6 +129,6 @@ def finish_summary(
 
 
 def next_recheck(day: date, now: datetime) -> datetime | None:
-    """When the whole day is computed again; None after the last time."""
+    """Return when the whole day is computed again; None after the last time."""
     end = day_span(day)[1]
     return next((end + after for after in RECHECKS if end + after > now), None)

@@ -1,8 +1,8 @@
 """Sums over the orders of a span of time. Pure values; amounts are fen, times aware UTC.
 
 The rules are those of reconciliation: a payment counts at WeChat's time of payment, with the order's whole price,
-coupons included; a refund counts at the time it was last sent, unless it is closed or refused. So a day's figures equal
-our side of its reconciliation.
+coupons included; a refund counts at the time it was last sent, unless it is closed or refused. Therefore a day's
+figures equal our side of its reconciliation.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from wechat.domain.orders import PAID_STATES, Order
 from wechat.reconciliation.books import NOT_BACK
 
 SLICE_MINUTES = 5
-"""An hour is kept in slices of so many minutes too, so that today compares with the same time of another day."""
+"""The length of the slices of an hour, by which today is compared with the same time of another day."""
 
 
 class EntryKind(StrEnum):
-    """What an order adds to the figures, each at its own time."""
+    """The kinds of entries that an order adds to the figures, each at its own time."""
 
     CREATED = "created"
     PAID = "paid"
@@ -30,14 +30,14 @@ class EntryKind(StrEnum):
 
 
 class Group(NamedTuple):
-    """What figures are split by: the settings entry that the order names, and how its payer pays."""
+    """The key by which figures are split: the settings entry of the order, and its trade type."""
 
     channel: str
     trade_type: str
 
 
 class Entry(NamedTuple):
-    """One thing that counts. ``amount`` is the price or the refund; ``state`` the order's or the refund's.
+    """An event that counts. ``amount`` is the price or the refund, in fen; ``state`` the order's or the refund's.
 
     ``surplus``: a refund of a second payment, which was never counted as received.
     """
@@ -52,8 +52,11 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Sums. ``converted``: how many of the orders created in the span are paid by now; ``paid`` and ``received`` are of
-    payments made in the span, whenever ordered. ``surplus`` is the part of ``refunded`` that was never received."""
+    """Sums. ``converted``: how many of the orders created in the period are paid by now.
+
+    ``paid`` and ``received`` are of payments made in the period, even for earlier orders. ``surplus`` is the part of
+    ``refunded`` that was never counted as received.
+    """
 
     created: int = 0
     converted: int = 0
@@ -74,7 +77,7 @@ class Figures:
 
     @property
     def net(self) -> int:
-        """What stays of what came in, before fees."""
+        """The received amount less refunds, before fees."""
         return self.received - self.refunded + self.surplus
 
 
@@ -84,9 +87,9 @@ NOTHING = Figures()
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """An hour's figures by group, and by the minute with which each slice begins. Empty ones are left out.
+    """An hour's figures by group, and by the first minute of each slice. Empty ones are left out.
 
-    ``slices`` are dropped from days that no other day is compared with any more.
+    ``slices`` are removed from days that are no longer used for comparisons.
     """
 
     groups: Mapping[Group, Figures]
@@ -98,12 +101,12 @@ class Hour:
 
 
 def add_up(figures: Iterable[Figures]) -> Figures:
-    """Their sum."""
+    """Sum figures."""
     return sum(figures, NOTHING)
 
 
 def entries_of(order: Order) -> Iterator[Entry]:
-    """Everything that ``order`` adds to the figures."""
+    """Yield all entries that ``order`` adds to the figures."""
     group = Group(order.channel, order.trade_type.value)
     yield Entry(EntryKind.CREATED, order.created_at, group, order.total, order.trade_state.value)
     if order.paid_at:
@@ -115,7 +118,7 @@ def entries_of(order: Order) -> Iterator[Entry]:
 
 
 def figures_of(entry: Entry) -> Figures:
-    """What one entry counts."""
+    """Return the figures of one entry."""
     match entry.kind:
         case EntryKind.CREATED:
             return Figures(created=1, converted=int(entry.state in PAID_STATES))
@@ -128,7 +131,7 @@ def figures_of(entry: Entry) -> Figures:
 
 
 class HourSums:
-    """Adds entries up as they pass, hour by hour of a day in Beijing."""
+    """Running sums of entries, by hour of a Beijing day."""
 
     def __init__(self, begin: datetime) -> None:
         """``begin``: the day's first moment."""

@@ -1,4 +1,4 @@
-"""What statistics need from outside, as protocols; ``storage`` implements them."""
+"""The protocols of the statistics' stores; ``storage`` implements them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wechat.statistics.figures import Entry
 
 
 class Waiting(NamedTuple):
-    """Orders that wait for their payment: how many, and what they add up to in fen. ``more``: there are others."""
+    """Orders that can still be paid: their number, and their sum in fen. ``more``: not all were counted."""
 
     orders: int
     total: int
@@ -20,32 +20,32 @@ class Waiting(NamedTuple):
 
 
 class EntrySource(Protocol):
-    """What orders add to the figures, many at a time, little of each."""
+    """A source of entries: many at a time, with few fields of each."""
 
     def list_sales(self, mchid: str, start: datetime, end: datetime) -> AsyncIterator[Sequence[Entry]]:
-        """Orders that were created, and payments that were made, from ``start`` until before ``end``."""
+        """Yield orders that were created, and payments that were made, from ``start`` until before ``end``."""
 
     def list_refunds(self, mchid: str, day: date) -> AsyncIterator[Sequence[Entry]]:
-        """Refunds that were last sent on a Beijing day."""
+        """Yield refunds that were last sent on a Beijing day."""
 
     async def waiting(self, mchid: str) -> Waiting:
-        """Orders that can be paid; a thousand are looked at, at most."""
+        """Count the orders that can be paid; at most a thousand are read."""
 
     async def first_day(self, mchid: str, since: date) -> date | None:
-        """The first Beijing day from ``since`` on of which there are orders; None where there are none."""
+        """Return the first Beijing day from ``since`` on that has orders; None if none has."""
 
 
 class SummaryStore(VersionedStore[DaySummary], Protocol):
     """Summaries of days, by ``DaySummary.key``."""
 
     async def between(self, mchid: str, first: date, last: date) -> Sequence[DaySummary]:
-        """Those of ``first`` to ``last``, both included, earliest first."""
+        """Return the summaries from ``first`` to ``last``, both included, earliest first."""
 
     async def newest(self, mchid: str) -> date | None:
-        """The latest day that has one."""
+        """Return the latest day with a summary."""
 
     async def list_due(self, mchid: str, now: datetime, limit: int) -> Sequence[Stored[DaySummary]]:
-        """Days that are due, the latest first: today's figures are looked at the most."""
+        """Return days that are due, the latest first, because today's figures are read the most."""
 
     async def next_due(self, mchid: str, until: datetime) -> datetime | None:
-        """The first date up to ``until`` on which a day comes due; a past one for what is overdue."""
+        """Return the earliest due date of a day up to ``until``; a past date if it is overdue."""

@@ -1,4 +1,4 @@
-"""The figures that people look at: today beside other days at the same time, and days by hour and by group."""
+"""Figures for people: today compared with other days at the same time, and days by hour and by group."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ WEEK = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Today until now, beside yesterday and the same weekday last week until the same time of day. ``computed_at``:
-    until when today's changes are counted, None where nothing is yet."""
+    """Today until now, and yesterday and the same weekday last week until the same time of day.
+
+    ``computed_at``: today's figures include the changes up to this time; None if none were computed yet.
+    """
 
     today: Figures
     yesterday: Figures
@@ -28,7 +30,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class DayFigures:
-    """A day's figures: as a whole, by hour, and by channel and trade type."""
+    """A day's figures: in total, by hour, and by channel and trade type."""
 
     day: date
     total: Figures
@@ -46,7 +48,7 @@ class Statistics:
         self._clock = clock
 
     async def compare(self) -> Comparison:
-        """Reads a week of summaries."""
+        """Compare today with yesterday and last week; reads a week of summaries."""
         now = self._clock.now()
         today, hour = hour_of(now)
         found = {each.day: each for each in await self._store.between(self._mchid, today - WEEK, today)}
@@ -59,7 +61,7 @@ class Statistics:
         return Comparison(total, until_now(today - DAY), until_now(today - WEEK), own.computed_at if own else None)
 
     async def last_days(self, count: int) -> Sequence[DayFigures]:
-        """The last ``count`` days, today included, earliest first; a day without a summary is zero."""
+        """Return the last ``count`` days, today included, earliest first; a day without a summary is zero."""
         today, _ = hour_of(self._clock.now())
         first = today - (count - 1) * DAY
         found = {each.day: each for each in await self._store.between(self._mchid, first, today)}
@@ -67,7 +69,7 @@ class Statistics:
         return [_day_figures(day, found.get(day)) for day in days]
 
     async def waiting(self) -> Waiting:
-        """Orders that wait for their payment."""
+        """Count the orders that can still be paid."""
         return await self._source.waiting(self._mchid)
 
 

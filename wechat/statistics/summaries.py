@@ -1,4 +1,4 @@
-"""The worker that computes days, and the marks that tell it which hours have changed."""
+"""The worker that computes the summaries of days, and the marks of hours that have changed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from wechat.support.update import Updater
 
 LONGEST_REST = timedelta(seconds=30)
 HISTORY = timedelta(days=90)
-"""How far back days are computed where none are kept yet."""
+"""How far back days are computed when there are no summaries yet."""
 CANDIDATES = 4
 LEASE_BYTES = 6
 HOUR = timedelta(hours=1)
@@ -38,14 +38,14 @@ log = structlog.get_logger("wechat.statistics")
 
 
 class Marks:
-    """Hours that changes of orders in this process concern, until they are written down."""
+    """Hours that changes of orders in this process concern, until they are stored."""
 
     def __init__(self) -> None:
         self._hours: dict[date, set[int]] = {}
         self.on_first: Callable[[], None] = lambda: None
 
     def note(self, before: Order | None, after: Order) -> None:
-        """Remember the hours in which ``after`` adds something else than ``before`` did."""
+        """Remember the hours in which the entries of ``before`` and ``after`` differ."""
         earlier = set(entries_of(before)) if before else set()
         changed = earlier.symmetric_difference(entries_of(after))
         if changed and not self._hours:
@@ -57,13 +57,13 @@ class Marks:
         self._hours.setdefault(day, set()).add(hour)
 
     def take(self) -> Mapping[date, set[int]]:
-        """All of them; they are not remembered any more."""
+        """Return all marks and forget them."""
         hours, self._hours = self._hours, {}
         return hours
 
 
 class SummaryWork:
-    """``Work`` on days. Any number of processes may run it; a lease decides who computes a day."""
+    """``Work`` on days. Any number of processes may run it; a lease decides which one computes a day."""
 
     name = "statistics worker"
 
@@ -98,7 +98,7 @@ class SummaryWork:
         return min((at for at in dates if at and at <= until), default=None)
 
     async def run(self, job: SummaryLease) -> None:
-        """Compute the hours of ``job``. Where that fails, the lease ends by itself."""
+        """Compute the hours of ``job``, store them and release the lease. After a failure the lease ends by itself."""
         started_s = self._clock.monotonic()
         hours = await compute_hours(self._source, self._mchid, job.day, job.hours)
         took = timedelta(seconds=self._clock.monotonic() - started_s)
@@ -107,7 +107,7 @@ class SummaryWork:
         await self._updater.update(key, lambda held: finish_summary(held, job.lease, hours, now, took))
 
     async def measure(self) -> None:
-        """See Work. The figures are for people."""
+        """See Work. Nothing to do: the figures are for people."""
 
     async def _take(self, day: date, now: datetime) -> SummaryLease | None:
         lease = self._random.token(LEASE_BYTES)
@@ -117,7 +117,7 @@ class SummaryWork:
         return SummaryLease(day, lease, change.after.computing)
 
     async def _plan(self, now: datetime) -> None:
-        """Mark the hour that begins and the one that ends, once an hour; and days that nobody has computed yet."""
+        """Once an hour, mark the current and the previous hour, and all hours of days without a summary."""
         today, hour = hour_of(now)
         if self._planned == (today, hour):
             return
@@ -129,7 +129,7 @@ class SummaryWork:
         self._planned = (today, hour)
 
     async def _missing_days(self, today: date) -> Sequence[date]:
-        """Days up to ``today`` that have no summary, as far back as figures are shown, and the last one that has."""
+        """Return the days up to ``today`` without a summary, within HISTORY, and the last day with one."""
         earliest = today - HISTORY
         newest = await self._store.newest(self._mchid)
         if newest == today:
@@ -139,7 +139,7 @@ class SummaryWork:
         return [day + timedelta(days=number) for number in range((today - day).days + 1)]
 
     async def _write_marks(self, now: datetime) -> None:
-        """Write down which hours have changed. Raises StoreUnavailable; they are kept for the next time then."""
+        """Store the marks. Raises StoreUnavailable, and then keeps them for the next attempt."""
         self._write_marks_at = None
         taken = self.marks.take()
         for day, hours in taken.items():
@@ -172,7 +172,7 @@ class SummaryWork:
 
 
 async def compute_hours(source: EntrySource, mchid: str, day: date, hours: frozenset[int]) -> Mapping[int, Hour]:
-    """The figures of these hours of a Beijing day, from what is stored now."""
+    """Compute the figures of these hours of a Beijing day, from the orders stored now."""
     begin, _ = day_span(day)
     sums = HourSums(begin)
     for first, last in _runs(hours):
@@ -186,7 +186,7 @@ async def compute_hours(source: EntrySource, mchid: str, day: date, hours: froze
 
 
 def _runs(hours: frozenset[int]) -> Sequence[tuple[int, int]]:
-    """``{1, 2, 5}`` as ``[(1, 3), (5, 6)]``."""
+    """Convert ``{1, 2, 5}`` to ``[(1, 3), (5, 6)]``."""
     starts = [hour for hour in sorted(hours) if hour - 1 not in hours]
     ends = [hour + 1 for hour in sorted(hours) if hour + 1 not in hours]
     return list(zip(starts, ends, strict=True))
