@@ -1,4 +1,4 @@
-"""A check is a row of a table and a function; this runs them."""
+"""The doctor's checks: a check is an entry of a table with a function. Run them side by side."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Look = Callable[[Subject], Judgement | Awaitable[Judgement]]
 
 
 class Part(StrEnum):
-    """Where a check has to look."""
+    """The part of the installation that a check examines."""
 
     HOST = "host"  # files and this machine; takes milliseconds, and the service's start runs it
     STORES = "stores"  # MongoDB and Redis
@@ -29,8 +29,8 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """``stops``: the fault would lose or misdirect money, so production does not start with it. ``bare``: works on a
-    settings file that is not valid."""
+    """``stops``: the fault would lose or misdirect money, so production does not start with it. ``bare``: the check
+    also works with a settings file that is not valid."""
 
     id: str
     why: Bilingual
@@ -41,12 +41,12 @@ class Check:
 
 
 def look_now(checks: Iterable[Check], subject: Subject) -> list[Result]:
-    """Run checks of ``Part.HOST``, which wait for nothing."""
+    """Run the checks of ``Part.HOST``, which wait for nothing."""
     return [_result(check, _ready(check, subject) or _guard(check, subject)) for check in checks]
 
 
 async def look_all(checks: Sequence[Check], subject: Subject, parts: Iterable[Part]) -> list[Result]:
-    """Run the checks of ``parts`` side by side, in the order of the table; the others are skipped."""
+    """Run the checks of ``parts`` side by side and return results in the order of the table; the others are skipped."""
     wanted = frozenset(parts)
     return list(await asyncio.gather(*(_run_check(check, subject, check.part in wanted) for check in checks)))
 
@@ -68,7 +68,7 @@ async def _run_check(check: Check, subject: Subject, wanted: bool) -> Result:
 
 
 def _ready(check: Check, subject: Subject) -> Judgement | None:
-    """Why the check cannot be made; None when it can."""
+    """Return the reason why the check cannot run; None if it can."""
     if subject.settings is None and not check.bare:
         return skip("先修正配置", "correct the settings first")
     return None

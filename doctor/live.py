@@ -1,4 +1,4 @@
-"""The way to WeChat, built as the service builds it, for questions that change nothing."""
+"""Connections to WeChat, built as the service builds them, for queries without an effect."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from wechat.support.transport import Transport
 
 
 class Silence:
-    """``Telemetry`` that nobody reads."""
+    """``Telemetry`` that discards everything."""
 
     def count(self, metric: Metric, *labels: str, by: float = 1) -> None: ...
 
@@ -49,14 +49,14 @@ class WeChat:
     account: AccountClient
 
     def build_ring(self) -> KeyRing:
-        """A ring with the WeChat Pay public key of the settings, if there is one, and nothing else."""
+        """Return a key ring with only the WeChat Pay public key of the settings, if there is one."""
         v3 = self.settings.pay.v3
         return KeyRing(self.runtime.clock, gateways.load_platform_key(v3) if v3 else None)
 
 
 @asynccontextmanager
 async def connect(subject: Subject) -> AsyncIterator[WeChat]:
-    """Connections of our own, closed at the end. Raises ConfigError for keys that do not fit."""
+    """Open connections and close them at the end. Raises ConfigError for keys that do not belong together."""
     settings = subject.settings
     assert settings, "checked before"  # noqa: S101 - only checks that need settings come here
     telemetry = Silence()

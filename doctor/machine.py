@@ -1,4 +1,4 @@
-"""What the machine says of itself. Every fact is a plain value, so that a test can change one."""
+"""Facts about the machine, each a plain value, so that a test can change it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ UNSYNCHRONISED = 0x40
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """``memory_mib`` is what can still be had, of the machine and of the container; ``synchronised`` is None where the
-    system does not say."""
+    """``memory_mib`` is the available memory of the machine and of the container; ``synchronised`` is None where the
+    system does not report it."""
 
     now: datetime
     uid: int
@@ -48,7 +48,7 @@ def read_machine() -> Machine:
 
 
 def _is_synchronised() -> bool | None:
-    """Whether the kernel's clock is kept right by NTP (adjtimex(2)); None off Linux."""
+    """Whether NTP keeps the kernel's clock right (adjtimex(2)); None off Linux."""
     if not sys.platform.startswith("linux"):
         return None
     buffer = ctypes.create_string_buffer(TIMEX_BYTES)

@@ -1,4 +1,4 @@
-"""One HTTP request, or one TLS handshake, as somebody outside would make it. Blocks; runs in a thread."""
+"""Make one HTTP request, or one TLS handshake, as a client outside would. Blocks; runs in a thread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST = 64 * 1024
 
 
 class Reply(NamedTuple):
-    """The first ``MOST`` bytes of an answer."""
+    """An answer with the first ``MOST`` bytes of its body."""
 
     status: int
     headers: Message
@@ -25,13 +25,14 @@ class Reply(NamedTuple):
 
 
 def first_piece(url: str, headers: Mapping[str, str]) -> Reply:
-    """What arrives first of an answer that goes on; the connection is closed then. Raises as ``ask``."""
+    """Return the first piece of a continuing answer, and close the connection. Raises as ``ask`` does."""
     with _answering("GET", url, None, headers) as answer:
         return Reply(answer.status, answer.headers, answer.read1(MOST))
 
 
 def ask(method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Reply:
-    """What ``url`` answers; no redirect is followed. Raises OSError (TLS, DNS, time) or http.client.HTTPException."""
+    """Return the answer of ``url``; redirects are not followed. Raises OSError (TLS, DNS, time) or
+    http.client.HTTPException."""
     with _answering(method, url, body, headers or {}) as answer:
         return Reply(answer.status, answer.headers, answer.read(MOST))
 
@@ -52,13 +53,13 @@ def _answering(method: str, url: str, body: bytes | None, headers: Mapping[str, 
 
 
 def addresses(host: str, port: int) -> list[str]:
-    """What ``host`` is looked up as. Raises OSError."""
+    """Resolve ``host``. Raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
 def certificate_end(host: str, port: int) -> datetime:
-    """When the certificate that ``host`` shows ends, once its whole chain was believed. Raises OSError."""
+    """Return the end of the certificate of ``host``, after verifying its chain. Raises OSError."""
     context = ssl.create_default_context()
     with (
         socket.create_connection((host, port), timeout=ANSWER_S) as plain,

@@ -1,4 +1,4 @@
-"""What a check answers, and how all answers together are handed over."""
+"""Results of checks, and the JSON document of all of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NOTHING = Bilingual("", "")
 
 
 class Status(StrEnum):
-    """How a check ended. Only ``FAIL`` changes the exit code."""
+    """The result of a check. Only ``FAIL`` changes the exit code."""
 
     OK = "ok"
     WARN = "warn"
@@ -28,7 +28,7 @@ GRAVITY = (Status.SKIP, Status.OK, Status.WARN, Status.FAIL)
 
 
 class Judgement(NamedTuple):
-    """``seen`` is what was found; ``fix`` is text to paste, or empty."""
+    """A check's judgement: ``seen`` is what was found; ``fix`` is text to paste, or empty."""
 
     status: Status
     seen: Bilingual
@@ -36,7 +36,7 @@ class Judgement(NamedTuple):
 
 
 class Result(NamedTuple):
-    """The answer of the check ``id``; ``why`` it matters. ``stops``: production does not start when it fails."""
+    """The result of the check ``id``; ``why`` it matters. ``stops``: production does not start when the check fails."""
 
     id: str
     why: Bilingual
@@ -59,7 +59,7 @@ class Result(NamedTuple):
 
 
 def document(results: Iterable[Result], lang: str) -> dict[str, Any]:
-    """``{"checks": [{"id", "status", "seen", "why", "fix"}]}``, in the reader's language."""
+    """Return ``{"checks": [{"id", "status", "seen", "why", "fix"}]}``, in the reader's language."""
     return {"checks": [result.document(lang) for result in results]}
 
 
@@ -80,13 +80,13 @@ def fail(zh: str, en: str, fix: Bilingual) -> Judgement:
 
 
 def paste(command: str) -> Bilingual:
-    """A fix that reads the same in both languages: a command, or lines of settings."""
+    """Return a fix that reads the same in both languages: a command, or lines of settings."""
     return Bilingual(command, command)
 
 
 def combine(judgements: Sequence[Judgement], none: Judgement) -> Judgement:
-    """Several judgements of one check as one, as grave as the gravest, without what is in order where something is not;
-    ``none`` when there are none."""
+    """Combine several judgements of one check: the status is the gravest, and passed judgements are left out unless all
+    passed; ``none`` if there are none."""
     if not judgements:
         return none
     worst = max((each.status for each in judgements), key=GRAVITY.index)

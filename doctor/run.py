@@ -1,4 +1,4 @@
-"""Examine a settings file: for ``manage.py doctor``, and at the service's start."""
+"""Check a settings file: for ``manage.py doctor``, and at the service's start."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ LIVE = (*OFFLINE, Part.WECHAT)
 
 
 async def examine(file: Path, *, live: bool = False) -> list[Result]:
-    """Every check of ``file``; those that ask WeChat only when ``live``."""
+    """Run every check of ``file``; those that query WeChat only if ``live``."""
     return await look_all(CHECKS, read(file), LIVE if live else OFFLINE)
 
 
 def examine_values(values: Mapping[str, Any], ids: Iterable[str], file: Path) -> list[Result]:
-    """The checks with these ids, of settings that are still being made for ``file``."""
+    """Run the checks with these ids on settings that are still being made for ``file``."""
     subject = Subject(file, machine.read_machine(), values, None)
     wanted = [check for check in CHECKS if check.id in ids]
     return asyncio.run(look_all(wanted, subject, LIVE))
 
 
 def tick(file: Path, ids: Sequence[str]) -> None:
-    """Remember that the texts of these checks were found in WeChat's consoles. Raises ConfigError."""
+    """Store that the texts of these checks were found in WeChat's consoles. Raises ConfigError."""
     subject = read(file)
     values = {check_id: value(subject) for check_id, value in COMPARED.items() if check_id in ids}
     unknown = [check_id for check_id in ids if check_id not in values]
@@ -45,7 +45,7 @@ def tick(file: Path, ids: Sequence[str]) -> None:
 
 
 def tick_texts(file: Path, ids: Sequence[str], lang: str) -> str:
-    """As ``tick``; what is wrong, in ``lang``, and empty when it is done."""
+    """Store ticks as ``tick`` does, but return the error in ``lang``; empty without one."""
     try:
         tick(file, ids)
     except ConfigError as error:
@@ -54,12 +54,14 @@ def tick_texts(file: Path, ids: Sequence[str], lang: str) -> str:
 
 
 def examine_start(subject: Subject, checks: Sequence[Check] = CHECKS) -> list[Result]:
-    """What can be seen without waiting for anything, as the service starts. The port is its own to try."""
+    """Run the checks that wait for nothing, as the service starts; without that of the port, which the service tries
+    itself."""
     return look_now([check for check in checks if check.part is Part.HOST and check.id != "host.port"], subject)
 
 
 def report_start(results: Iterable[Result], production: bool) -> str:
-    """The faults as one block for the terminal; empty without any. Those that stop the start are told by that."""
+    """Return the faults as one text for the terminal; empty without any. Faults that stop the start are left to its
+    error."""
     failed = [result for result in results if result.failed and not (production and result.stops)]
     lines = [f"✘ doctor: {len(failed)}"]
     for result in failed:
@@ -72,7 +74,7 @@ def report_start(results: Iterable[Result], production: bool) -> str:
 
 
 def refuse_start(results: Iterable[Result]) -> None:
-    """Raises ConfigError for faults that would lose or misdirect money."""
+    """Raise ConfigError for faults that would lose or misdirect money."""
     found = [
         Bilingual(
             f"{result.id}：{result.judgement.seen.zh}；{result.judgement.fix.zh}",

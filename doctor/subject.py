@@ -1,4 +1,4 @@
-"""What is examined: a settings file with what it says, and the machine it is for."""
+"""The subject of the checks: a settings file with its values, and its machine."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SECRET_KEYS = ("pay.v3.merchant_key", "pay.v2.client_key")
 
 
 class KeyGiven(NamedTuple):
-    """What a setting gives for a key: the file it names, if it names one, and its text, if that can be read."""
+    """A key as its setting gives it: the path, if it names a file, and the text, if that can be read."""
 
     setting: str
     path: Path | None
@@ -43,7 +43,7 @@ class KeyGiven(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """``values`` are the merged files under the environment, unchecked; ``settings`` is None where they cannot work."""
+    """``values`` are the merged files with the environment, unchecked; ``settings`` is None if they are not valid."""
 
     file: Path
     machine: Machine
@@ -54,7 +54,7 @@ class Subject:
     _asked: dict[str, asyncio.Task[Any]] = field(default_factory=dict, compare=False, repr=False)
 
     async def once(self, name: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """The answer to ``ask``, which all checks that need it share under ``name``."""
+        """Return the answer to ``ask``, computed once per ``name`` and shared by all checks that need it."""
         if name not in self._asked:
             self._asked[name] = asyncio.create_task(ask(), name=name)
         answer: T = await asyncio.shield(self._asked[name])
@@ -62,11 +62,11 @@ class Subject:
 
     @property
     def production(self) -> bool:
-        """Whether real money moves; so until the settings say demo."""
+        """Whether real money moves; also True for settings that do not say demo."""
         return str(self.value("environment") or Environment.PRODUCTION) != Environment.DEMO
 
     def value(self, key: str) -> Any:
-        """What stands under a dotted key, unchecked."""
+        """Return the value under a dotted key, unchecked; None if there is none."""
         return look_up(self.values, key)
 
     def text(self, key: str) -> str:
@@ -74,7 +74,7 @@ class Subject:
         return "" if found is None else str(found)
 
     def key(self, setting: str) -> KeyGiven | None:
-        """What the setting of a PEM gives; None if it is not set."""
+        """Return the key that the setting of a PEM gives; None if it is not set."""
         given = self.text(setting)
         if not given:
             return None
@@ -88,7 +88,7 @@ class Subject:
 
 
 def read(file: Path, machine: Machine | None = None) -> Subject:
-    """The subject of ``file``. Never raises: what is wrong with the settings is part of it."""
+    """Return the subject of ``file``. Never raises: faults of the settings are part of the subject."""
     machine = machine or machines.read_machine()
     try:
         values = loading.read(file)
@@ -102,7 +102,7 @@ def read(file: Path, machine: Machine | None = None) -> Subject:
 
 
 def readable_by_others(path: Path) -> bool | None:
-    """Whether users besides the owner and its group may read or write; None where nobody can tell."""
+    """Whether users besides the owner and its group can read or write; None if that cannot be found out."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -111,7 +111,7 @@ def readable_by_others(path: Path) -> bool | None:
 
 
 def _under_environment(values: dict[str, Any]) -> dict[str, Any]:
-    """``values`` with the texts that environment variables put in their place."""
+    """Return ``values`` with the texts of environment variables in their places."""
     merged = dict(values)
     for name, text in os.environ.items():
         if name.upper().startswith(ENV_PREFIX):

@@ -1,6 +1,6 @@
-"""What a person has compared in WeChat's consoles, remembered beside the settings file.
+"""Store which texts a person has compared in WeChat's consoles, beside the settings file.
 
-A tick belongs to the text that was compared: when a domain changes, it counts no more.
+A tick belongs to the compared text: after a change, for example of a domain, it is no longer valid.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def ticks_file(settings: Path) -> Path:
 
 
 def read_ticks(settings: Path) -> Mapping[str, Tick]:
-    """By the check's id; empty where none were made, or where the file is not ours."""
+    """Return ticks by the check's id; empty if there are none, or if the file has another format."""
     try:
         data = json.loads(ticks_file(settings).read_text(encoding="utf-8"))
         return {str(name): Tick(str(tick["value"]), str(tick["at"])) for name, tick in data.items()}
@@ -35,7 +35,7 @@ def read_ticks(settings: Path) -> Mapping[str, Tick]:
 
 
 def write_ticks(settings: Path, values: Mapping[str, str]) -> None:
-    """Remember that ``values``, by the check's id, were compared today. Raises ConfigError."""
+    """Store that ``values``, by the check's id, were compared today. Raises ConfigError."""
     file, today = ticks_file(settings), f"{datetime.now(UTC):%Y-%m-%d}"
     made = {**read_ticks(settings), **{name: Tick(value, today) for name, value in values.items()}}
     fresh = file.with_name(f"{file.name}.new")

@@ -38,7 +38,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """``encoded`` in the place of the document by its id, if that is still at revision ``rev``."""
+    """A replacement of the document by its id with ``encoded``, if the document is still at revision ``rev``."""
 
     encoded: Encoded
     rev: int
@@ -46,8 +46,9 @@ class Replacement:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Documents whose ``equal`` fields have these values and whose ``by``, a date or a text, lies from ``start`` to
-    ``end``, both included. Where ``limit`` is set, the first so many, or the ``latest``. ``fields``: only these."""
+    """Documents whose ``equal`` fields have these values and whose ``by``, a date or a text, is between ``start`` and
+    ``end``, both included. With ``limit``, only that many of the first, or with ``latest`` of the last. ``fields``:
+    return only these."""
 
     by: str
     start: datetime | str
@@ -59,37 +60,37 @@ class Range:
 
 
 class BulkDocuments(Protocol):
-    """One collection, a batch of operations a call; within a batch, each id comes once.
+    """A collection whose methods take a batch of operations; within a batch, each id occurs once.
 
-    A call raises StoreUnavailable when it is unknown what became of its operations.
+    A call raises StoreUnavailable if the outcome of its operations is unknown.
     """
 
     def encode(self, document: Document, write: str) -> Encoded:
         """Prepare ``document`` for a batch. It carries ``_id``, ``rev`` and ``writes``."""
 
     async def insert_many(self, batch: Sequence[Encoded]) -> Sequence[bool | Exception]:
-        """Whether each was stored, now or earlier by the same write; False where its id is taken."""
+        """Return for each whether it was stored, now or earlier by the same write; False if its id is taken."""
 
     async def get_many(self, ids: Sequence[str]) -> Mapping[str, Document]:
-        """Those that exist, by id."""
+        """Return the existing documents, by id."""
 
     async def replace_many(self, batch: Sequence[Replacement]) -> Sequence[bool | Exception]:
-        """Whether each was written; False where the revision has moved on."""
+        """Return for each whether it was written; False if the revision has changed."""
 
     async def find(self, wanted: Range) -> list[Document]: ...
 
     async def find_equal(self, field: str, value: str, limit: int) -> list[Document]:
-        """Documents by equality on one indexed field, in no order."""
+        """Return documents by equality on one indexed field, in no order."""
 
 
 class Documents(Protocol):
-    """The same collection, an operation a call; what the stores work with."""
+    """A collection whose methods take one operation; the stores work with it."""
 
     async def insert(self, document: Document, write: str) -> bool: ...
 
     async def insert_all(self, documents: Sequence[Document]) -> None:
-        """Store new documents, each under a write by the name of its id; those that are there already are left. Raises
-        StoreUnavailable, and why a document was refused; the others are stored."""
+        """Store new documents, each by a write that has its id as name; existing ones are left unchanged. Raises
+        StoreUnavailable, or the database's refusal of a document; the other documents are stored nevertheless."""
 
     async def get(self, identity: str) -> Document | None: ...
 

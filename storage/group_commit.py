@@ -33,7 +33,7 @@ S = TypeVar("S")
 
 @dataclass(slots=True, eq=False)
 class _Waiter(Generic[O, R]):
-    """One operation and whoever waits for it."""
+    """A queued operation, and the future of its result."""
 
     identity: str
     operation: O
@@ -52,7 +52,7 @@ class Queue(Generic[O, R]):
         self._closed = False
 
     async def submit(self, identity: str, operation: O, size: int = 0) -> R:
-        """The result of ``operation``. Raises StoreUnavailable when time runs out or the queue is closed."""
+        """Return the result of ``operation``. Raises StoreUnavailable when time runs out or the queue is closed."""
         if self._closed:
             raise StoreUnavailable
         loop = asyncio.get_running_loop()
@@ -70,13 +70,14 @@ class Queue(Generic[O, R]):
         return result
 
     async def close(self) -> None:
-        """Take no more, and return once everything is answered."""
+        """Accept no more operations, and return once every operation is answered."""
         self._closed = True
         if self._sender:
             await asyncio.wait({self._sender})
 
     async def _send(self) -> None:
-        """Send batches, one after the other, until nothing waits. Each is formed once what is ready to run has run."""
+        """Send batches, one after the other, until nothing waits. Each batch is formed after all ready tasks
+        have run."""
         try:
             while batch := self._next_batch():
                 await self._commit(batch)
@@ -85,7 +86,7 @@ class Queue(Generic[O, R]):
             self._sender = None
 
     def _next_batch(self) -> list[_Waiter[O, R]]:
-        """As many as fit, one an id; what does not fit keeps its place."""
+        """Return as many operations as fit, one per id; the others keep their place in the queue."""
         batch: list[_Waiter[O, R]] = []
         kept: list[_Waiter[O, R]] = []
         seen: set[str] = set()
@@ -103,7 +104,8 @@ class Queue(Generic[O, R]):
         return batch
 
     async def _commit(self, batch: Sequence[_Waiter[O, R]]) -> None:
-        """Run a batch and answer whoever still waits. A failure of the whole is one for each."""
+        """Run a batch and set the results of operations that are still awaited; a failure of the batch is a failure of
+        each."""
         try:
             results = await self._run([waiter.operation for waiter in batch])
             if len(results) != len(batch):
@@ -134,8 +136,8 @@ class GroupCommit:
         return await self._inserts.submit(encoded.id, encoded, encoded.size)
 
     async def insert_all(self, documents: Sequence[Document]) -> None:
-        """A batch that somebody has formed already goes past the queues. Raises what the database says of the first
-        document that it refuses."""
+        """Insert a batch that the caller has formed, without the queues. Raises the database's refusal of the first
+        refused document."""
         batch = [self._documents.encode(document, document["_id"]) for document in documents]
         results = await self._run_past_queues(self._documents.insert_many(batch)) if batch else ()
         for result in results:
@@ -150,14 +152,14 @@ class GroupCommit:
         return await self._replacements.submit(encoded.id, Replacement(encoded, rev), encoded.size)
 
     async def find(self, wanted: Range) -> list[Document]:
-        """Listings go past the queues, in a task of their own like everything that talks to the driver."""
+        """List documents without the queues, in a task of its own like all calls of the driver."""
         return await self._run_past_queues(self._documents.find(wanted))
 
     async def find_equal(self, field: str, value: str, limit: int) -> list[Document]:
         return await self._run_past_queues(self._documents.find_equal(field, value, limit))
 
     async def close(self) -> None:
-        """Return once everything under way is answered."""
+        """Return once every operation under way is answered."""
         for queue in (self._inserts, self._reads, self._replacements):
             await queue.close()
         if self._listings:
@@ -180,7 +182,7 @@ class GroupCommit:
             timer.cancel()
 
     def _finish_listing(self, answer: asyncio.Future[S], task: asyncio.Task[S]) -> None:
-        """Answer whoever still waits; if all have gone, a failure must not be logged as lost."""
+        """Set the result if it is still awaited; otherwise retrieve a failure, which asyncio would log as lost."""
         self._listings.discard(task)
         error = StoreUnavailable() if task.cancelled() else task.exception()
         if answer.done():

@@ -30,9 +30,9 @@ ENVELOPE = frozenset({"_id", "schema", "rev", "writes"})
 
 @dataclass(frozen=True, slots=True)
 class Codec(Generic[T]):
-    """How a value is written as a document and read back. ``fields`` are all that ``write`` may produce.
+    """The conversion between a value and a document. ``fields`` are all fields that ``write`` may produce.
 
-    ``parts`` are lists of sub-documents with the field that identifies each: unknown fields of theirs are kept too.
+    ``parts`` are lists of sub-documents with the field that identifies each: their unknown fields are kept too.
     """
 
     key: Callable[[T], str]
@@ -43,7 +43,7 @@ class Codec(Generic[T]):
 
 
 class DocumentStore(Generic[T]):
-    """Values of one kind in one collection."""
+    """A collection of values of one type."""
 
     def __init__(self, documents: Documents, codec: Codec[T]) -> None:
         self._documents = documents
@@ -76,15 +76,16 @@ class DocumentStore(Generic[T]):
         return await self._documents.replace(document, stored.rev, write)
 
     def read(self, document: Document) -> Stored[T]:
-        """``document`` as a value with its revision."""
+        """Return ``document`` as a value with its revision."""
         return Stored(self._codec.read(document), int(document["rev"]), tuple(document["writes"]), document)
 
     def readable(self, documents: Sequence[Document]) -> list[Stored[T]]:
-        """Those of ``documents`` that can be read. The others are logged, so that one of them holds up no other."""
+        """Return the readable ones of ``documents``. The others are logged, so that an unreadable document blocks no
+        other."""
         return self.read_each(documents, self.read)
 
     def read_each(self, documents: Sequence[Document], read: Callable[[Document], R]) -> list[R]:
-        """The same with another ``read``."""
+        """Read documents as ``readable`` does, with another ``read``."""
         found = []
         for document in documents:
             try:
@@ -94,7 +95,7 @@ class DocumentStore(Generic[T]):
         return found
 
     def values(self, documents: Sequence[Document]) -> list[T]:
-        """What those of ``documents`` hold that can be read."""
+        """Return the values of the readable ones of ``documents``."""
         return [stored.value for stored in self.readable(documents)]
 
     def _report(self, key: str, error: Exception) -> None:
@@ -104,12 +105,12 @@ class DocumentStore(Generic[T]):
             log.error("document_unreadable", name=key, error=repr(error))
 
     async def due_until(self, wanted: Range) -> list[Stored[T]]:
-        """What is due in a range of dates; documents that cannot be read take nobody's place."""
+        """Return what is due in a range of dates; unreadable documents do not count towards the limit."""
         found = await self._documents.find(replace(wanted, limit=wanted.limit + len(self._unreadable)))
         return self.readable(found)[: wanted.limit]
 
     def _keep_unknown(self, old: Mapping[str, Any], new: Document) -> None:
-        """Carry over the fields that this release does not know, so that a newer one finds them again."""
+        """Copy the fields that this release does not know, so that a newer one finds them again."""
         for name in old.keys() - self._codec.fields - ENVELOPE:
             new[name] = old[name]
         for part, (identity, fields) in self._codec.parts.items():

@@ -1,5 +1,5 @@
-"""What no API tells: the exact texts to compare in WeChat's consoles. And what the way from outside does with WeChat's
-messages."""
+"""Facts that no API reports: the exact texts to compare in WeChat's consoles. Also, whether messages of WeChat and the
+files that it requests get through from outside."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BAD_NOTIFICATION = {
 
 
 def compare(check_id: str, where: Bilingual, value: Callable[[Subject], str]) -> Callable[[Subject], Judgement]:
-    """A text that a person compares and ticks: a reminder until then, and again when the text has changed since."""
+    """A text that a person compares and ticks: a reminder until then, and again after the text has changed."""
 
     def look(subject: Subject) -> Judgement:
         if not subject.production:
@@ -47,7 +47,7 @@ def compare(check_id: str, where: Bilingual, value: Callable[[Subject], str]) ->
 
 
 def check_notify(subject: Subject) -> Judgement:
-    """A notification with a bad signature, sent to our public name, must come back as 401."""
+    """Check that a notification with a bad signature, sent to our public name, is answered 401."""
     url = subject.text("http.public_base_url").rstrip("/") + "/notify"
     if not subject.production:
         return skip("演示环境", "the demo")
@@ -88,7 +88,7 @@ def judge_notify(status: int, body: bytes) -> Judgement:
 
 
 def check_domain_files(subject: Subject) -> Judgement:
-    """Each MP_verify file is served at the root of the domain as it is."""
+    """Check that each MP_verify file is served unchanged at the root of the domain."""
     if not subject.production or not subject.settings:
         return skip("演示环境", "the demo")
     base = subject.settings.http.public_base_url

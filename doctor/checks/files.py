@@ -1,4 +1,4 @@
-"""Files with secrets: who can read them, whose they are, and the folders that the service writes into."""
+"""Files with secrets: their readers and owners, and the folders that the service writes to."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check_key_owners(subject: Subject) -> Judgement:
 
 
 def check_key_files(subject: Subject) -> Judgement:
-    """Each file that the settings name is there and can be read by whoever runs this."""
+    """Check that each file that the settings name exists and is readable by the current user."""
     found = []
     for setting in PEM_KEYS:
         given = subject.key(setting)
@@ -68,7 +68,7 @@ def check_bills(subject: Subject) -> Judgement:
 
 
 def check_verify_files(subject: Subject) -> Judgement:
-    """WeChat's console wants a file at the root of the domain before it takes the domain."""
+    """Check for the file that WeChat's console requires at the root of a domain before it accepts the domain."""
     settings = subject.settings
     folder = settings.http.verify_files if settings else Path()
     if not subject.production:
@@ -101,7 +101,7 @@ def check_free_space(subject: Subject) -> Judgement:
 
 
 def _mode(subject: Subject, path: Path) -> Judgement:
-    """Others may neither read nor write a secret; the owner's group may read it."""
+    """Check the mode: others may neither read nor write a secret; the owner's group may read it."""
     loose = readable_by_others(path)
     if loose is None:
         return skip(f"{path} 不存在", f"{path} does not exist")
@@ -119,7 +119,7 @@ def _mode(subject: Subject, path: Path) -> Judgement:
 
 
 def _owner(subject: Subject, path: Path) -> Judgement:
-    """The owner can change the file; that may be root or who runs the service."""
+    """Check the owner, who can change the file: root, or the user that runs the service."""
     try:
         uid = path.stat().st_uid
     except OSError:
@@ -134,7 +134,7 @@ def _owner(subject: Subject, path: Path) -> Judgement:
 
 
 def _folder(subject: Subject, setting: str, example: str) -> Judgement:
-    """A folder that the service writes into: absolute in production, there or to be made, writable."""
+    """Check a folder that the service writes to: absolute in production, existing or creatable, writable."""
     folder = Path(subject.text(setting) or "var/bills")
     name, section = setting.rpartition(".")[2], setting.rpartition(".")[0]
     if subject.production and not folder.is_absolute():
@@ -151,7 +151,7 @@ def _folder(subject: Subject, setting: str, example: str) -> Judgement:
 
 
 def _try_to_write(folder: Path) -> str:
-    """Why no file can be made in ``folder``; empty when one was. Nothing is left there."""
+    """Create and remove a file in ``folder``. Return the reason if that fails, otherwise an empty text."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             return ""
@@ -160,7 +160,7 @@ def _try_to_write(folder: Path) -> str:
 
 
 def _existing(path: Path) -> Path:
-    """``path`` or the nearest folder above it that is there."""
+    """Return ``path`` or the nearest existing folder above it."""
     path = path.absolute()
     return path if path.exists() else _existing(path.parent)
 

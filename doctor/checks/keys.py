@@ -1,4 +1,5 @@
-"""Keys and certificates: is each what it should be, do they belong together, to this merchant, and for how long."""
+"""Keys and certificates: whether each is of the right kind, belongs to its pair and to this merchant, and when
+it ends."""
 
 from __future__ import annotations
 
@@ -67,7 +68,7 @@ def check_v2_key(subject: Subject) -> Judgement:
 
 
 def check_different(subject: Subject) -> Judgement:
-    """AppSecret, APIv2 key and APIv3 key are three things."""
+    """Check that AppSecret, APIv2 key and APIv3 key differ."""
     secrets = {key: subject.text(key) for key in ("account.appsecret", "pay.v2.key", "pay.v3.key")}
     names = [key for key, value in secrets.items() if value]
     found = [
@@ -92,7 +93,7 @@ def check_merchant_pair(subject: Subject) -> Judgement:
 
 
 def check_client_pair(subject: Subject) -> Judgement:
-    """APIv2 refunds show this certificate when they connect."""
+    """Check the certificate that APIv2 refunds show when they connect."""
     if not subject.value("pay.v2") or not (subject.text(V2_PAIR.certificate) or subject.text(V2_PAIR.key)):
         return skip("没有配置", "not set")
     kinds = [_private_key(subject, V2_PAIR.key), _kind(subject, V2_PAIR.certificate, Wanted.CERTIFICATE)]
@@ -102,7 +103,7 @@ def check_client_pair(subject: Subject) -> Judgement:
 
 
 def check_owner(subject: Subject) -> Judgement:
-    """WeChat Pay writes the merchant number into the certificate it gives out."""
+    """Check the merchant number, which WeChat Pay writes into its merchants' certificates."""
     found = [
         judge_owner(facts.owner, subject.text("pay.mchid"))
         for pair in (V3_PAIR, V2_PAIR)
@@ -125,7 +126,7 @@ def judge_owner(name: str, mchid: str) -> Judgement:
 
 
 def check_serial(subject: Subject) -> Judgement:
-    """The serial is read from the certificate, so nobody types it; it is shown to be compared."""
+    """Show the serial number of the certificate, to be compared; it is read from the certificate and set nowhere."""
     facts = _facts(subject, V3_PAIR.certificate)
     if not facts:
         return skip("没有可读的证书", "no certificate that can be read")
@@ -136,7 +137,7 @@ def check_serial(subject: Subject) -> Judgement:
 
 
 def check_ends(subject: Subject) -> Judgement:
-    """The end of the merchant's certificates."""
+    """Check when the merchant's certificates end."""
     now = subject.machine.now
     found = [
         judge_end(pair.certificate, facts.starts_at, facts.ends_at, now)
@@ -166,7 +167,7 @@ def judge_end(name: str, starts_at: datetime, ends_at: datetime, now: datetime) 
 
 
 def check_public_key(subject: Subject) -> Judgement:
-    """The WeChat Pay public key, which is not the merchant's own."""
+    """Check that the WeChat Pay public key is not the merchant's own key."""
     if not subject.text("pay.v3.public_key"):
         return skip("没有配置", "not set")
     kind = _kind(subject, "pay.v3.public_key", Wanted.PUBLIC_KEY)
@@ -203,7 +204,7 @@ def check_public_key_id(subject: Subject) -> Judgement:
 
 
 def check_mode(subject: Subject) -> Judgement:
-    """By which of WeChat Pay's keys answers and notifications are verified."""
+    """Show which of WeChat Pay's keys verify answers and notifications."""
     if not subject.value("pay.v3"):
         return skip("只用 APIv2", "APIv2 only")
     public = bool(subject.text("pay.v3.public_key") and subject.text("pay.v3.public_key_id"))
@@ -243,7 +244,8 @@ def _secret(subject: Subject, setting: str, name: str) -> Judgement:
 
 
 def _kind(subject: Subject, setting: str, wanted: Wanted) -> Judgement:
-    """Whether the file of ``setting`` is of the wanted kind; else what it is, and the command that corrects it."""
+    """Check that the file of ``setting`` is of the wanted kind; otherwise name its kind and the command that corrects
+    it."""
     given = subject.key(setting)
     if given is None:
         return skip("没有配置", "not set")

@@ -44,7 +44,7 @@ def check_clock(subject: Subject) -> Judgement:
 
 
 def check_open_files(subject: Subject) -> Judgement:
-    """supervisor's minfds decides for the service; this sees the limit of whoever runs it."""
+    """Check the limit of open files of the current user; for the service, supervisor's minfds decides."""
     limit = subject.machine.open_files
     fix = Bilingual(
         f"supervisor：minfds={OPEN_FILES}；systemd：LimitNOFILE={OPEN_FILES}；终端：ulimit -n {OPEN_FILES}",
@@ -85,7 +85,7 @@ def check_python(subject: Subject) -> Judgement:
 
 
 def check_port(subject: Subject) -> Judgement:
-    """Free, or taken by this very service, which then is asked for /livez."""
+    """Check that the port is free, or taken by this very service, which is then asked for /livez."""
     if not subject.settings:
         return skip("先修正配置", "correct the settings first")
     host, port = subject.settings.http.host, subject.settings.http.port
@@ -106,7 +106,7 @@ def check_port(subject: Subject) -> Judgement:
 
 
 def check_plugins(subject: Subject) -> Judgement:
-    """Each module imports, and is a plugin."""
+    """Check that each module can be imported and is a plugin."""
     found = []
     for name in subject.settings.plugin_names if subject.settings else ():
         try:

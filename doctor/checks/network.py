@@ -1,4 +1,4 @@
-"""The way from outside: our public address down to this service, and the receivers of webhooks."""
+"""Access from outside: our public address down to this service, and the receivers of webhooks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STREAM_OPEN = b": open\n\n"
 
 
 class Identity(NamedTuple):
-    """What /identity answered through the public address; ``ours`` whether it proved to be this service."""
+    """The answer of /identity through the public address; ``ours``: it proved to be this service."""
 
     ours: bool
     host: str
@@ -45,7 +45,7 @@ class Identity(NamedTuple):
 
 
 def check_base_url(subject: Subject) -> Judgement:
-    """What WeChat's consoles and notifications can use."""
+    """Check that WeChat's consoles and notifications accept the address: https, a public name, no path."""
     if not subject.production:
         return skip("演示环境", "the demo")
     url = subject.text("http.public_base_url")
@@ -66,7 +66,8 @@ def check_base_url(subject: Subject) -> Judgement:
 
 
 def judge_spelling(url: str, port: int | None) -> Judgement:
-    """What works, and is another text than what people enter in the consoles."""
+    """Warn about an address that works but is not the text that people enter in the consoles: with a port or
+    capitals."""
     if port not in (None, 443):
         fix = paste("http:\n  public_base_url: https://pay.….com")
         return warn(
@@ -92,7 +93,7 @@ def check_dns(subject: Subject) -> Judgement:
 
 
 def judge_addresses(host: str, found: list[str]) -> Judgement:
-    """``found`` is what the name is looked up as, here; WeChat looks it up outside."""
+    """Judge ``found``, the addresses of the name as resolved here; WeChat resolves it outside."""
     shown = ", ".join(found)
     inside = [address for address in found if not is_public(address)]
     if inside:
@@ -118,7 +119,7 @@ def check_tls(subject: Subject) -> Judgement:
 
 
 def judge_tls(ends_at: datetime, now: datetime) -> Judgement:
-    """The chain was believed already; what is left is how long."""
+    """Judge how long the certificate is still valid; its chain has been verified already."""
     day = f"{ends_at:%Y-%m-%d}"
     if ends_at - now < TLS_WARN:
         return warn(
@@ -128,7 +129,7 @@ def judge_tls(ends_at: datetime, now: datetime) -> Judgement:
 
 
 async def check_reaches(subject: Subject) -> Judgement:
-    """Our public name leads to this very service."""
+    """Check that our public name leads to this very service."""
     if early := _early(subject):
         return early
     return judge_reaches(await subject.once("identity", lambda: _in_thread(subject)))
@@ -159,7 +160,7 @@ async def check_proxy(subject: Subject) -> Judgement:
 
 
 def judge_proxy(seen: Identity, host: str) -> Judgement:
-    """What nginx has to pass on, and what it must not believe."""
+    """Judge the headers that nginx must set, and those of clients that it must not pass on."""
     found = []
     fix = paste(HEADERS)
     if seen.address == SPOOFED:
@@ -237,7 +238,7 @@ def check_webhooks(subject: Subject) -> Judgement:
 
 
 def _look_at(hook: WebhookSettings) -> Judgement:
-    """Whether a receiver is there. It is asked for its head only, so nothing is delivered."""
+    """Check that a receiver answers a HEAD request; nothing is delivered."""
     parts = urlsplit(hook.url)
     try:
         found = probe.addresses(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
@@ -263,7 +264,7 @@ async def _in_thread(subject: Subject) -> Identity | Judgement:
 
 
 def ask_identity(subject: Subject) -> Identity | Judgement:
-    """/identity through the public address, pretending an address on the way."""
+    """Request /identity through the public address, with a forged X-Real-IP."""
     url, nonce = subject.text("http.public_base_url").rstrip("/"), secrets.token_hex(16)
     try:
         reply = probe.ask("GET", f"{url}/identity?nonce={nonce}", headers={"X-Real-IP": SPOOFED})
@@ -291,7 +292,7 @@ def ask_identity(subject: Subject) -> Identity | Judgement:
 
 
 def _broken(error: BaseException, url: str) -> Judgement:
-    """No answer: which host, why, and what to do."""
+    """Describe a missing answer: the host, the reason, and what to do."""
     fault = diagnose(error, url, connecting=True)
     [cause] = fault.advice.causes
     return fail(cause.zh, cause.en, fault.advice.next_step)

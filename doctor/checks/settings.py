@@ -1,4 +1,4 @@
-"""The settings themselves: can they work, and are they anybody's own."""
+"""The settings themselves: whether they are valid, and whether their secrets are the installation's own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GIT_S = 5
 
 
 def check_file(subject: Subject) -> Judgement:
-    """Readable, YAML, no key twice."""
+    """Check that the file is readable, is YAML, and repeats no key."""
     found = [fail(text.zh, text.en, paste(f"ls -l {subject.file}")) for text in subject.file_problems]
     return combine(found, ok(f"{subject.file} 可读", f"{subject.file} can be read"))
 
@@ -38,7 +38,7 @@ def check_values(subject: Subject) -> Judgement:
 
 
 def check_placeholders(subject: Subject) -> Judgement:
-    """Names the keys that still hold a sample."""
+    """Name the keys that still hold a sample."""
     found = find_placeholders(subject.values)
     if not found:
         return ok("没有示例值", "no sample is left")
@@ -48,7 +48,7 @@ def check_placeholders(subject: Subject) -> Judgement:
 
 
 def check_simulator(subject: Subject) -> Judgement:
-    """The simulator and the stores of the demo, which have no place beside real money."""
+    """Check for the demo's simulator and stores, which must not be used with real money."""
     url = subject.text("simulator_url")
     stores = [
         key for key in ("mongo.url", "redis.url") if subject.production and subject.text(key) in ("", EMBEDDED, MEMORY)
@@ -67,7 +67,7 @@ def check_simulator(subject: Subject) -> Judgement:
 
 
 def check_session_secret(subject: Subject) -> Judgement:
-    """Long, and not typed by a person."""
+    """Check that the secret is long and was not typed by a person."""
     secret = subject.text("session.secret")
     if len(secret) < 32:
         return fail(
@@ -83,7 +83,7 @@ def check_session_secret(subject: Subject) -> Judgement:
 
 
 def check_api_keys(subject: Subject) -> Judgement:
-    """Somebody must be able to ask, and each key must be one."""
+    """Check that there is an API key, that none is the hash of an empty text, and that no two are equal."""
     given = [each for each in subject.value("merchants") or () if isinstance(each, dict)]
     hashes = [str(each.get("sha256", "")) for each in given]
     found = []
@@ -103,7 +103,7 @@ def check_api_keys(subject: Subject) -> Judgement:
 
 
 def check_git(subject: Subject) -> Judgement:
-    """Secrets in a repository are everybody's who ever clones it."""
+    """Check that no secret is in a git repository, where everybody who clones it reads it."""
     if not subject.production:
         return skip("演示环境", "the demo")
     keys = [given.path for setting in SECRET_KEYS if (given := subject.key(setting)) and given.path]
@@ -131,7 +131,7 @@ def _in_git(file: Path) -> Judgement | None:
 
 
 def _key(problem: Bilingual) -> str:
-    """The setting that a sentence begins with."""
+    """Return the setting at the beginning of a sentence."""
     return problem.en.partition(":")[0]
 
 

@@ -1,4 +1,4 @@
-"""MongoDB and Redis: do they answer, keep what they acknowledge, and let the service do its work."""
+"""MongoDB and Redis: whether they answer, keep what they acknowledge, and allow what the service does."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def judge_replica_set(facts: MongoFacts, production: bool) -> Judgement:
 
 
 def judge_write_concern(facts: MongoFacts, production: bool) -> Judgement:
-    """Every write waits for a majority and the journal, whatever the address says."""
+    """Confirm that every write waits for a majority and the journal, whatever the address says."""
     if facts.majority_error:
         return fail(
             f"多数派写入没有确认：{facts.majority_error}",
@@ -91,6 +91,8 @@ def judge_roles(facts: MongoFacts, production: bool) -> Judgement:
 
 
 def judge_indexes(facts: MongoFacts, production: bool) -> Judgement:
+    """Warn about missing indexes. Never fails: the service creates those of small collections, and refuses POST
+    requests until ``manage.py indexes`` has created the others."""
     if facts.missing_indexes:
         names = ", ".join(facts.missing_indexes[:5])
         more = Bilingual("启动服务，索引会自动建立", "start the service, which makes them")
@@ -108,7 +110,7 @@ def judge_old_release(facts: MongoFacts, production: bool) -> Judgement:
 
 
 def judge_clocks(remote: datetime | None, local: datetime) -> Judgement:
-    """Two machines that disagree: one of them is wrong."""
+    """Compare two machines' clocks; if they differ, one of them is wrong."""
     if remote is None:
         return skip("数据库没有说明", "the database does not say")
     remote = remote.replace(tzinfo=local.tzinfo) if remote.tzinfo is None else remote
@@ -128,7 +130,7 @@ def judge_redis(facts: RedisFacts, production: bool) -> Judgement:
 
 
 def judge_eviction(facts: RedisFacts, production: bool) -> Judgement:
-    """Locks, tokens and OAuth states must not vanish before their time."""
+    """Check that locks, tokens and OAuth states cannot be evicted before they expire."""
     if not facts.policy:
         return skip("不允许查看", "it may not be asked")
     if facts.policy.startswith("allkeys") or (facts.policy.startswith("volatile") and facts.memory_limit):
@@ -141,7 +143,7 @@ def judge_eviction(facts: RedisFacts, production: bool) -> Judgement:
 
 
 def judge_redis_mode(facts: RedisFacts, production: bool) -> Judgement:
-    """The service speaks to one server; behind Sentinel that is the address of the current master."""
+    """Check the mode: the service uses one server; behind Sentinel it needs the address of the current master."""
     if facts.mode == "cluster":
         fix = Bilingual("redis.url 换成单机或主从的地址", "set redis.url to a server without cluster mode")
         return fail("这是 Redis Cluster，不支持", "a Redis Cluster, which is not supported", fix)
@@ -154,7 +156,7 @@ def judge_redis_mode(facts: RedisFacts, production: bool) -> Judgement:
 
 
 def judge_exposure(host: str, protected: bool, name: str) -> Judgement:
-    """A store without a password belongs on this machine only."""
+    """Check that a store without a password is on this machine only."""
     if protected:
         return ok("有密码", "with a password")
     if host in ("localhost", "") or _is_loopback(host):

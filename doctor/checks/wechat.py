@@ -1,4 +1,4 @@
-"""WeChat itself, asked for what does not exist: that proves keys, numbers and clock, and moves nothing."""
+"""Query WeChat for objects that do not exist: this verifies keys, numbers and the clock without any effect."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Ask = Callable[[WeChat], Awaitable[Judgement]]
 
 
 def _live(ask: Ask) -> Callable[[Subject], Awaitable[Judgement]]:
-    """``ask`` over connections of its own; what WeChat refuses is a fault with our advice."""
+    """Run ``ask`` over connections of its own; WeChat's refusal is a fault, with our advice."""
 
     async def look(subject: Subject) -> Judgement:
         try:
@@ -62,7 +62,7 @@ def _live(ask: Ask) -> Callable[[Subject], Awaitable[Judgement]]:
 
 
 def judge_refusal(error: RemoteError) -> Judgement:
-    """WeChat's code and words, the likeliest causes, and the next step."""
+    """Return WeChat's code and message, the likeliest causes, and the next step."""
     said = f"{error.wire_code or error.public_code} {error.wire_message}".strip()
     causes_zh, causes_en = (
         "；".join(cause.zh for cause in error.advice.causes),
@@ -73,7 +73,7 @@ def judge_refusal(error: RemoteError) -> Judgement:
 
 
 async def ask_hosts(wechat: WeChat) -> Judgement:
-    """Each host that the service calls answers something."""
+    """Check that each host that the service calls answers."""
     found = []
     for url in dict.fromkeys((*wechat.settings.pay.base_urls, wechat.settings.account.api_url)):
         try:
@@ -92,7 +92,7 @@ async def ask_clock(wechat: WeChat) -> Judgement:
 
 
 def judge_clock(remote: datetime, local: datetime) -> Judgement:
-    """WeChat Pay refuses signatures that are five minutes off, and so do we."""
+    """Compare the clock with WeChat Pay's, which refuses signatures that are five minutes off, as does this service."""
     apart_s = round((local - remote).total_seconds())
     zh, en = f"与微信支付相差 {apart_s:+d} 秒", f"{apart_s:+d} s from WeChat Pay's clock"
     fix = paste("sudo timedatectl set-ntp true && timedatectl status")
@@ -102,7 +102,7 @@ def judge_clock(remote: datetime, local: datetime) -> Judgement:
 
 
 async def ask_v3(wechat: WeChat) -> Judgement:
-    """A signed query of a number that cannot exist: its ORDER_NOT_EXIST proves key, serial, merchant and clock."""
+    """Query a number that cannot exist: the answer ORDER_NOT_EXIST verifies key, serial, merchant and clock."""
     gateway = await _v3(wechat)
     if not gateway:
         return skip("没有配置 APIv3", "APIv3 is not set")
@@ -111,7 +111,7 @@ async def ask_v3(wechat: WeChat) -> Judgement:
 
 
 async def ask_v2(wechat: WeChat) -> Judgement:
-    """The same over APIv2, where the refusal itself is signed and verified."""
+    """Do the same over APIv2, whose refusal is itself signed and verified."""
     gateway = wechat.pay.gateways.get(Api.V2)
     if not isinstance(gateway, V2Gateway):
         return skip("没有配置 APIv2", "APIv2 is not set")
@@ -120,7 +120,7 @@ async def ask_v2(wechat: WeChat) -> Judgement:
 
 
 async def ask_answer(wechat: WeChat) -> Judgement:
-    """Yesterday's bill is announced in a signed answer, which our copy of WeChat Pay's key has to verify."""
+    """Request yesterday's bill, whose signed answer must be verified by our copy of WeChat Pay's key."""
     gateway = await _v3(wechat)
     if not gateway:
         return skip("没有配置 APIv3", "APIv3 is not set")
@@ -134,7 +134,7 @@ async def ask_answer(wechat: WeChat) -> Judgement:
 
 
 async def ask_certificates(wechat: WeChat) -> Judgement:
-    """Which of WeChat Pay's keys this merchant number has; platform certificates also prove the APIv3 key."""
+    """List WeChat Pay's keys for this merchant number; platform certificates also verify the APIv3 key."""
     gateway, v3 = wechat.pay.gateways.get(Api.V3), wechat.settings.pay.v3
     if not isinstance(gateway, V3Gateway) or not v3:
         return skip("没有配置 APIv3", "APIv3 is not set")
@@ -167,7 +167,8 @@ async def ask_certificates(wechat: WeChat) -> Judgement:
 
 
 def judge_mode(*, certificates: bool, public: bool, configured: bool) -> Judgement:
-    """``certificates``: the merchant number has some; ``public``, ``configured``: what the settings verify with."""
+    """``certificates``: the merchant number has some; ``public``, ``configured``: which keys the settings
+    verify with."""
     fix = paste("pay:\n  v3:\n    public_key: /etc/fenpay/pub_key.pem\n    public_key_id: PUB_KEY_ID_…")
     if not certificates and configured and not public:
         return fail(
@@ -199,7 +200,7 @@ def judge_mode(*, certificates: bool, public: bool, configured: bool) -> Judgeme
 
 
 async def ask_token(wechat: WeChat) -> Judgement:
-    """stable_token, which ends nobody else's token."""
+    """Request a stable_token, which leaves the tokens of others valid."""
     try:
         await _token(wechat)
     except AccountRefused as error:
@@ -210,7 +211,7 @@ async def ask_token(wechat: WeChat) -> Judgement:
 
 
 async def ask_allow_list(wechat: WeChat) -> Judgement:
-    """40164 names the address to enter."""
+    """Check the IP allow-list; error 40164 names the address to enter."""
     try:
         await _token(wechat)
     except AccountRefused as error:
@@ -229,7 +230,7 @@ async def ask_ticket(wechat: WeChat) -> Judgement:
 
 
 async def ask_bill(wechat: WeChat) -> Judgement:
-    """Yesterday's trade bill, downloaded and verified as reconciliation does it, and thrown away."""
+    """Download and verify yesterday's trade bill as reconciliation does, and discard it."""
     gateway = wechat.pay.bills.get(wechat.settings.pay.api)
     if gateway is None:
         return skip("没有配置", "not set")
@@ -243,7 +244,7 @@ async def ask_bill(wechat: WeChat) -> Judgement:
 
 
 async def _v3(wechat: WeChat) -> V3Gateway | None:
-    """APIv3's gateway, with WeChat Pay's certificates where those are what it verifies with."""
+    """Return APIv3's gateway, with WeChat Pay's certificates if the settings verify with them."""
     gateway = wechat.pay.gateways.get(Api.V3)
     v3 = wechat.settings.pay.v3
     if not isinstance(gateway, V3Gateway) or not v3:
@@ -272,7 +273,7 @@ async def _token(wechat: WeChat) -> str:
 
 
 def _no_number() -> str:
-    """A number that no order has."""
+    """Return a number that no order has."""
     return f"doctor{secrets.token_hex(12)}"
 
 

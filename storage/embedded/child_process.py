@@ -37,7 +37,8 @@ class ChildFailed(FenpayError):
 
 
 class Process:
-    """A running child. Ctrl-C does not reach it (a session of its own); what it prints goes to ``log``, begun anew.
+    """A running child process. Ctrl-C does not reach it, because it has a session of its own; its output goes to
+    ``log``, which is started anew.
 
     ``keep`` are file descriptors that the child inherits, such as a lock that must last as long as it does.
     """
@@ -76,7 +77,8 @@ class Process:
         return self._popen.poll() is None
 
     def wait_for(self, line: re.Pattern[str], timeout_s: float) -> re.Match[str]:
-        """The first match of ``line`` in the log. Raises ChildFailed when the child ends or time runs out first."""
+        """Return the first match of ``line`` in the log. Raises ChildFailed if the child ends or time runs out
+        first."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             ended = not self.alive
@@ -88,11 +90,11 @@ class Process:
         raise self.build_failure(Bilingual(f"{timeout_s:g} 秒内没有就绪", f"was not ready within {timeout_s:g} s"))
 
     def build_failure(self, why: Bilingual) -> ChildFailed:
-        """An error that carries the end of the log."""
+        """Return an error that carries the end of the log."""
         return ChildFailed(self.name, why, "\n".join(self._read_log().splitlines()[-TAIL_LINES:]))
 
     def stop(self, timeout_s: float = STOP_S) -> int:
-        """Ask the child to end, then make it; its exit status (negative: a signal)."""
+        """Ask the child to end, then force it; return its exit status (negative: a signal)."""
         if self.alive:
             self._popen.terminate()
         try:
@@ -103,13 +105,13 @@ class Process:
         return self._popen.wait()
 
     def kill(self) -> None:
-        """End the child and whatever it started at once."""
+        """End the child and all its children at once."""
         if self.alive:
             os.killpg(self.pid, signal.SIGKILL)
         self._popen.wait()
 
     def _release(self) -> None:
-        """Send the watcher home: the pid it would kill is about to be free for others."""
+        """End the watcher: the pid that it would kill may soon belong to another process."""
         pipe = self._popen.stdin
         if pipe is None or pipe.closed:
             return

@@ -33,7 +33,7 @@ log = structlog.get_logger("storage.embedded.servers")
 
 
 class EmbeddedServer(ABC):
-    """One server on one data directory. ``start`` and ``stop`` block, for a fraction of a second."""
+    """A server on a data directory of its own. ``start`` and ``stop`` block for a fraction of a second."""
 
     name: ClassVar[str]
     setting: ClassVar[str]
@@ -60,7 +60,8 @@ class EmbeddedServer(ABC):
         return self._process is not None and self._process.alive
 
     def start(self) -> str:
-        """The URL of the running server. Raises ConfigError: wheel missing, directory in use, or it does not start."""
+        """Start the server and return its URL. Raises ConfigError: wheel missing, directory in use, or it does not
+        start."""
         program = self._program()
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = _lock_directory(self._directory, self.setting)
@@ -72,7 +73,7 @@ class EmbeddedServer(ABC):
         return self.url
 
     def stop(self) -> None:
-        """End the server and free its directory. Harmless when it is not running."""
+        """End the server and release its directory. Does nothing if it is not running."""
         if self._process:
             self._process.stop()
             self._process = None
@@ -81,7 +82,7 @@ class EmbeddedServer(ABC):
             self._lock = -1
 
     async def keep_running(self) -> None:
-        """Bring the server back, on the same port, whenever it ends. Runs until cancelled."""
+        """Restart the server on the same port whenever it ends. Runs until cancelled."""
         while True:
             await asyncio.sleep(WATCH_S)
             if self.alive:
@@ -94,11 +95,11 @@ class EmbeddedServer(ABC):
 
     @abstractmethod
     def _argv(self, program: Path) -> list[str]:
-        """The command line; ``self._port`` 0 means any."""
+        """Return the command line; ``self._port`` 0 means any port."""
 
     @abstractmethod
     def _await_ready(self, process: Process) -> int:
-        """The port, once the server answers on it. Raises ChildFailed."""
+        """Return the port, once the server answers on it. Raises ChildFailed."""
 
     def _restart(self) -> None:
         self.stop()
@@ -110,7 +111,7 @@ class EmbeddedServer(ABC):
         self._port = self._await_ready(self._process)
 
     def _program(self) -> Path:
-        """The server's executable within its installed wheel: the native file, not a script that starts it."""
+        """Return the server's executable in its installed wheel: the native file, not a script that starts it."""
         try:
             files = metadata.files(self.distribution) or []
         except metadata.PackageNotFoundError:
@@ -129,11 +130,11 @@ class EmbeddedServer(ABC):
 
 
 class EmbeddedMongo(EmbeddedServer):
-    """MongoDB's protocol; every acknowledged write is on disk before its answer.
+    """A server of MongoDB's protocol; every acknowledged write is on disk before its answer.
 
-    Log files of 16 MB: with larger ones it takes a second or more to open, and no write is faster. What is kept for a
-    time only it removes once an hour, not each minute as it would: to find what has ended, it reads all of it.
-    Its oplog, which nothing here reads, is not synced: beside 100,000 documents each write would take twice as long.
+    Log files of 16 MB: with larger ones the start takes a second or more, and no write is faster. Expired documents are
+    removed once an hour instead of each minute, because each removal reads all documents. The oplog, which nothing here
+    reads, is not synced: with 100,000 documents each write would take twice as long.
     """
 
     name = "mongo"
@@ -152,7 +153,8 @@ class EmbeddedMongo(EmbeddedServer):
         ]
 
     def _config(self) -> Path:
-        """What has no flag. With a file of ours, the server does not look for one elsewhere."""
+        """Write a file with the options that have no flag. Given a file, the server does not search for one
+        elsewhere."""
         file = self._directory.with_name(f"{self._directory.name}.toml")
         file.write_text(f"[storage]\nttl_sweep_seconds = {SWEEP_S}\n", encoding="utf-8")
         return file
@@ -162,7 +164,7 @@ class EmbeddedMongo(EmbeddedServer):
 
 
 class EmbeddedRedis(EmbeddedServer):
-    """Redis' protocol, with its file appended to on every write and synced every second."""
+    """A server of Redis' protocol; its file is appended to on every write and synced every second."""
 
     name = "redis"
     setting = "redis.url"
@@ -180,7 +182,7 @@ class EmbeddedRedis(EmbeddedServer):
         ]
 
     def _launch(self, program: Path) -> None:
-        """The port was free a moment ago; if another process took it since, another port is used."""
+        """Start the server on a port that was just free; on another one if a process has taken it since."""
         for _ in range(PORT_TRIES):
             try:
                 return super()._launch(program)
@@ -200,7 +202,7 @@ class EmbeddedRedis(EmbeddedServer):
 
 
 def _lock_directory(directory: Path, setting: str) -> int:
-    """A descriptor that holds the directory's lock; children that inherit it hold it too. Raises ConfigError."""
+    """Return a descriptor that holds the directory's lock; children that inherit it hold it too. Raises ConfigError."""
     lock = os.open(directory.with_name(f"{directory.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + LOCK_S
     while True:
@@ -220,14 +222,14 @@ def _is_script(path: Path) -> bool:
 
 
 def free_port() -> int:
-    """A port of loopback that was free a moment ago."""
+    """Return a port of loopback that was just free."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def _answers(port: int, pid: int) -> bool:
-    """Whether that process itself answers, not another server on the same port."""
+    """Whether that very process answers, not another server on the same port."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
             connection.sendall(b"INFO server\r\n")

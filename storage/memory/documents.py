@@ -27,7 +27,7 @@ SWEEP_EVERY = 1000
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A document as it is kept, with what writes and expiry ask of it, so that neither has to decode it."""
+    """A stored document with the fields that writes and expiry need, so that they do not decode it."""
 
     raw: bytes
     rev: Any
@@ -36,7 +36,7 @@ class _Held:
 
 
 class MemoryDocuments:
-    """One collection. ``expiry`` names the date after which a document is removed; empty: never."""
+    """A collection in memory. ``expiry`` names the date after which a document is removed; empty: never."""
 
     def __init__(self, now: Callable[[], datetime], expiry: str = "") -> None:
         self._now = now
@@ -70,24 +70,25 @@ class MemoryDocuments:
         return [_copy(document) for document in self._read(list(self._documents))]
 
     def peek(self, identity: str) -> Document | None:
-        """One document, at once."""
+        """Return a copy of a document, without awaiting; None if there is none."""
         return next(map(_copy, self._read([identity])), None)
 
     def look_at(self, identity: str) -> Document | None:
-        """One document as it is kept: not to be changed."""
+        """Return a document as it is kept, which must not be changed; None if there is none."""
         held = self._alive(identity)
         return None if held is None else self._decode(identity, held.raw)
 
     def look_at_all(self) -> list[Document]:
-        """All documents as they are kept: not to be changed."""
+        """Return all documents as they are kept, which must not be changed."""
         return list(self._read(self._documents))
 
     def earliest(self, wanted: Range) -> Any:
-        """The value of ``by``, a single one, in the first document of a range; None where there is no document."""
+        """Return the value of ``by``, a field with a single value, in the first document of a range; None without
+        documents."""
         return next((document[wanted.by] for document in self._select(wanted)), None)
 
     def poke(self, document: Document) -> None:
-        """Store ``document`` whatever is there."""
+        """Store ``document``, whether its id exists or not."""
         self._save(document["_id"], bson.encode(document, codec_options=CODEC))
 
     def _insert(self, encoded: Encoded) -> bool:
@@ -108,7 +109,7 @@ class MemoryDocuments:
         return True
 
     def _save(self, identity: str, raw: bytes) -> None:
-        """Write a document, or a new one in its place."""
+        """Write a document, in place of an existing one."""
         self._remove(identity)
         document = self._decode(identity, raw)
         expires_at = document.get(self._expiry) if self._expiry else None
@@ -129,7 +130,7 @@ class MemoryDocuments:
         return self._indexes[field]
 
     def _select(self, wanted: Range) -> Iterator[Document]:
-        """The documents of a range, in its order, as ``_read`` gives them."""
+        """Return the documents of a range, in its order, as ``_read`` yields them."""
         start, end = _truncate_dates(wanted.start), _truncate_dates(wanted.end)
         equal = list(wanted.equal.items())
         for document in self._read(self._index(wanted.by).between(start, end, reverse=wanted.latest)):
@@ -140,14 +141,14 @@ class MemoryDocuments:
                 yield document
 
     def _read(self, ids: Iterable[str]) -> Iterator[Document]:
-        """Those of ``ids`` that exist, as they are kept: to look at, or to copy before they are handed out."""
+        """Yield the existing documents of ``ids`` as they are kept: to be read, or copied before they are returned."""
         for identity in ids:
             held = self._alive(identity)
             if held is not None:
                 yield self._decode(identity, held.raw)
 
     def _decode(self, identity: str, raw: bytes) -> Document:
-        """A document as it is kept. Copying it costs less than decoding it again, so the latest are remembered."""
+        """Return a document as it is kept. Copying it costs less than decoding it again, so the latest are cached."""
         document = self._decoded.get(identity)
         if document is None:
             if len(self._decoded) >= REMEMBERED:
@@ -156,7 +157,7 @@ class MemoryDocuments:
         return document
 
     def _alive(self, identity: str) -> _Held | None:
-        """A document that has not expired."""
+        """Return a document that has not expired; None otherwise."""
         held = self._documents.get(identity)
         return None if held is None or (held.expires_at and held.expires_at <= self._now()) else held
 
@@ -166,9 +167,9 @@ class MemoryDocuments:
 
 
 class _Index:
-    """Ids in the order of one field's values; of a list, each value counts. Documents without the field are left out.
+    """Ids in the order of one field's values; for a list, each value counts. Documents without the field are left out.
 
-    A list kept in order by insertion moves at most a few hundred kilobytes for each of 100,000 documents.
+    Insertion into a sorted list moves at most a few hundred kilobytes for each of 100,000 documents.
     """
 
     def __init__(self, field: str, documents: Iterable[Document]) -> None:
@@ -186,7 +187,7 @@ class _Index:
             del self._entries[bisect_left(self._entries, entry)]
 
     def between(self, start: Any, end: Any, *, reverse: bool = False) -> Iterator[str]:
-        """Ids from ``start`` to ``end``, both included. Nothing may be written before the last one is read."""
+        """Yield ids from ``start`` to ``end``, both included. Nothing may be written before the last one is read."""
         first = bisect_left(self._entries, (start,))
         past = bisect_right(self._entries, (end, LAST_ID))
         places = range(past - 1, first - 1, -1) if reverse else range(first, past)
@@ -199,14 +200,14 @@ class _Index:
 
 
 def _truncate_dates(value: Any) -> Any:
-    """``value`` as exact as a stored one: dates have milliseconds."""
+    """Return ``value`` with dates truncated to milliseconds, as they are stored."""
     if not isinstance(value, datetime) or not value.microsecond % 1000:
         return value
     return value.replace(microsecond=value.microsecond // 1000 * 1000)
 
 
 def _copy(document: Document, fields: Sequence[str] = ()) -> Document:
-    """What is handed out, so that whoever changes it changes nothing here: all of it, or ``fields`` and the id."""
+    """Return a copy of a document, or of ``fields`` and the id, so that changes by the caller change nothing here."""
     if fields:
         names = {"_id", *(field.partition(".")[0] for field in fields)}
         document = {name: value for name, value in document.items() if name in names}
@@ -215,7 +216,7 @@ def _copy(document: Document, fields: Sequence[str] = ()) -> Document:
 
 
 def _copy_part(part: Any) -> Any:
-    """A copy of a document or a list, down to its plain values."""
+    """Return a copy of a document or a list, down to its plain values."""
     copied = part.copy()
     for place, value in part.items() if part.__class__ is dict else enumerate(part):
         if value.__class__ is dict or value.__class__ is list:
@@ -224,5 +225,5 @@ def _copy_part(part: Any) -> Any:
 
 
 def _has(held: object, value: object) -> bool:
-    """MongoDB's equality: a list has a value when one of its elements is equal."""
+    """Whether ``held`` has ``value`` as in MongoDB: equal to it, or a list with an element equal to it."""
     return value in held if isinstance(held, list) else held == value

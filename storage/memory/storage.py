@@ -22,7 +22,7 @@ class MemoryDatabase:
 
 
 class MemoryStorage(Stores):
-    """Everything is gone with the process, and no other process sees it."""
+    """Stores in this process's memory: lost with the process, and not visible to others."""
 
     def __init__(self, clock: Clock, random: Random, database: MemoryDatabase | None = None) -> None:
         collections = database or MemoryDatabase(clock)
@@ -42,5 +42,5 @@ class MemoryStorage(Stores):
         return False
 
     async def problems(self) -> list[Bilingual]:
-        """Nothing can be missing."""
+        """Return no problems: memory needs no indexes."""
         return []

@@ -13,7 +13,8 @@ T = TypeVar("T")
 
 
 class Expiring(Generic[T]):
-    """A dict whose entries end; when full, the oldest make room. ``now`` is in seconds and never steps back."""
+    """A dict whose entries expire; when it is full, the oldest are removed. ``now`` is in seconds and never
+    decreases."""
 
     def __init__(self, now: Callable[[], float], most: int = MOST) -> None:
         self._now = now
@@ -41,7 +42,7 @@ class Expiring(Generic[T]):
 
 
 class MemoryTokens:
-    """``TokenStore`` without a server: right for one process, and what remains of it while Redis is away."""
+    """``TokenStore`` without a server: sufficient for one process, and the fallback while Redis is away."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -56,7 +57,7 @@ class MemoryTokens:
         return self._fence
 
     def saw(self, fence: int) -> None:
-        """Take note of a fence given out elsewhere: those given here continue above it."""
+        """Note a fence given out elsewhere: later fences here are greater."""
         self._fence = max(self._fence, fence)
 
     async def get(self, name: str) -> Token | None:

@@ -61,8 +61,8 @@ class MigrationRefused(FenpayError):
 
 @dataclass
 class Totals:
-    """What one side holds: documents by kind, and fen. The old side is counted from its own documents, so that a
-    mistake in reading them shows."""
+    """The contents of one side: documents by kind, and fen. The old side is counted from its own documents, so that a
+    mistake in reading them is noticed."""
 
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -89,7 +89,8 @@ class Totals:
             self.counts["paid fen"] += total
 
     def _count_refund(self, state: str, refund: int) -> None:
-        """One that WeChat has not taken may have been refused on the way, so those are counted together."""
+        """Count a refund. Refunds that WeChat Pay has not accepted are counted together, because copying may refuse
+        some of them."""
         kind = state if state in TAKEN else "not taken"
         self.counts[f"refunds {kind}"] += 1
         self.counts[f"refunds {kind} fen"] += refund
@@ -97,7 +98,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class Line:
-    """One thing that was counted, before and after."""
+    """A count before and after copying."""
 
     name: str
     before: int
@@ -105,7 +106,7 @@ class Line:
 
 
 class Migration:
-    """The copying of one database, for the merchant ``mchid``."""
+    """The copying of a database, for the merchant ``mchid``."""
 
     def __init__(self, url: str, database: str, mchid: str) -> None:
         self._client: MongoClient[Document] = MongoClient(
@@ -123,7 +124,7 @@ class Migration:
         self._client.close()
 
     def run(self, say: Callable[[Bilingual], None], probe_s: float = PROBE_S) -> list[Line]:
-        """Copy everything, and compare. Raises MigrationRefused."""
+        """Copy everything and compare both sides. Raises MigrationRefused."""
         try:
             self._must_be_possible()
             say(Bilingual("检查旧进程是否都已停止", "Checking that no old process is running"))
@@ -163,7 +164,7 @@ class Migration:
             )
 
     def _must_be_alone(self, probe_s: float) -> None:
-        """Whether a worker of 0.1.0 takes an order that is due: a process that runs would."""
+        """Raise MigrationRefused if a worker of 0.1.0 takes an order that is due, which a running process would do."""
         orders = self._database["orders"]
         due_at = EPOCH + timedelta(milliseconds=1)
         probe = {"_id": PROBE, "next_check_at": due_at, "created_at": EPOCH, "trade_state": PROBE}
@@ -205,7 +206,7 @@ class Migration:
         return old.order_from(document, refunds)
 
     def _delivery(self, document: Document) -> Any:
-        """A delivery, with the place that its event has among those of its order."""
+        """Return a delivery with the position of its event among those of its order."""
         number = document["out_trade_no"]
         order = self._database["orders"].find_one({"_id": number}) or {"mchid": self._mchid}
         refunds = list(self._database["refunds"].find({"out_trade_no": number}))
@@ -214,13 +215,13 @@ class Migration:
         return old.delivery_from(document, order["mchid"], data, sequences.get(document["event_id"], 1))
 
     def _batches(self, name: str) -> Iterator[list[Document]]:
-        """All documents of a collection."""
+        """Yield all documents of a collection, in batches."""
         documents = iter(self._database[name].find(batch_size=BATCH))
         while batch := list(islice(documents, BATCH)):
             yield batch
 
     def _insert(self, name: str, codec: Codec[T], values: Sequence[T]) -> None:
-        """Store what is not there yet."""
+        """Store the documents that do not exist yet."""
         documents = [
             codec.write(value) | {"_id": codec.key(value), "schema": SCHEMA, "rev": 1, "writes": [WRITE]}
             for value in values
@@ -253,7 +254,7 @@ class Migration:
 
 
 def _waiting(document: Document) -> int:
-    """How many events of a document of 0.1.0 are still to be handed out."""
+    """Return the number of events of a document of 0.1.0 that are not handed out yet."""
     return len(document.get("outbox", ())) - int(document.get("outbox_done", 0))
 
 

@@ -1,7 +1,7 @@
-"""Documents of release 0.1.0 as today's values. Pure: nothing is read or written here.
+"""Convert documents of release 0.1.0 to today's values. Pure: nothing is read or written here.
 
-0.1.0 kept refunds in a collection of their own, found an order by its out_trade_no alone, and changed documents by
-updates without a revision. So its documents cannot live beside today's: they are copied.
+0.1.0 stored refunds in a collection of their own, found an order by its out_trade_no alone, and changed documents by
+updates without a revision. Its documents therefore cannot stay beside today's: they are copied.
 """
 
 from __future__ import annotations
@@ -205,14 +205,14 @@ def _own_payment(document: Document) -> tuple[Payment, ...]:
 
 
 def _second_payments(document: Document, refunds: Sequence[Document]) -> tuple[Payment, ...]:
-    """Those that were returned; 0.1.0 kept no others."""
+    """Return the second payments that were refunded; 0.1.0 stored no others."""
     numbers = dict.fromkeys(each["transaction_id"] for each in refunds if each.get("surplus"))
     return tuple([Payment(number, Fen(int(document["total"])), None) for number in numbers])
 
 
 def _with_refund(order: Order, refund: Refund, reserved: int | None) -> Order:
-    """Add a refund. One that was stored, and neither reserved nor sent before its process ended, is reserved now; where
-    there is no room for it, it is refused."""
+    """Add a refund. A refund that was stored, and neither reserved nor sent before its process ended, is reserved now;
+    if the refundable amount is too small, it is refused."""
     unsent = refund.state is RefundState.REQUESTED and not refund.sends
     if unsent and not reserved and not refund.surplus and not has_room(order, refund):
         refund = replace(refund, state=RefundState.REFUSED, refusal=NOT_REFUNDABLE, next_check_at=None)
@@ -228,7 +228,7 @@ def _without_old_failures(order: Order) -> Order:
 
 
 def _not_handed_out(documents: Iterable[Document]) -> set[str]:
-    """The ids of events that are still to be handed out."""
+    """Return the ids of events that are not handed out yet."""
     return {
         entry["id"] for document in documents for entry in document.get("outbox", ())[document.get("outbox_done", 0) :]
     }

@@ -28,7 +28,7 @@ class WriteRefused(Exception):
 
 
 class MongoDocuments:
-    """One collection."""
+    """A collection of MongoDB."""
 
     def __init__(self, database: Database, name: str) -> None:
         self._database = database
@@ -41,7 +41,7 @@ class MongoDocuments:
 
     @report_no_answer
     async def insert_many(self, batch: Sequence[Encoded]) -> Sequence[bool | Exception]:
-        """See BulkDocuments. A duplicate is read back: the id of the write tells our own document, sent before, from
+        """See BulkDocuments. A duplicate is read back: the id of its write distinguishes our own earlier document from
         another writer's."""
         reply = await self._write({"insert": self._name, "documents": [encoded.body for encoded in batch]})
         codes = _error_codes(reply)
@@ -61,7 +61,8 @@ class MongoDocuments:
 
     @report_no_answer
     async def replace_many(self, batch: Sequence[Replacement]) -> Sequence[bool | Exception]:
-        """See BulkDocuments. A batch's answer counts matches only, so after a partial one its documents are read."""
+        """See BulkDocuments. A batch's answer only counts matches, so the documents are read after a partial
+        success."""
         updates = [{"q": {"_id": each.encoded.id, "rev": each.rev}, "u": each.encoded.body} for each in batch]
         reply = await self._write({"update": self._name, "updates": updates})
         codes = _error_codes(reply)
@@ -76,10 +77,10 @@ class MongoDocuments:
         ]
 
     async def _write(self, command: Document) -> Document:
-        """The reply to ``command``. Raises StoreUnavailable when it is not known to be durable.
+        """Run ``command`` and return the reply. Raises StoreUnavailable if the write is not known to be durable.
 
-        When its connection was lost, the command is sent once more: the ids of its writes tell what the first one did.
-        After a time-out it is not, because the next batch waits for this one and its callers are about to give up.
+        When the connection was lost, the command is sent once more: the ids of its writes show what the first attempt
+        did. After a time-out it is not, because the next batch waits for this one and its callers are about to give up.
         """
         command |= {"ordered": False, "writeConcern": DURABLE.document}
         try:
@@ -104,18 +105,18 @@ class MongoDocuments:
         return await self._collection.find({field: value}, limit=limit).to_list(limit)
 
     async def _writes_of(self, ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
-        """The latest writes of each document."""
+        """Return the latest writes of each document."""
         found = await self._collection.find({"_id": {"$in": list(ids)}}, {"writes": 1}).to_list(len(ids))
         return {document["_id"]: document.get("writes", ()) for document in found}
 
 
 def _error_codes(reply: Document) -> dict[int, int]:
-    """MongoDB's code for each operation of a batch that it refused."""
+    """Return MongoDB's code for each refused operation of a batch."""
     return {fault["index"]: int(fault["code"]) for fault in reply.get("writeErrors", ())}
 
 
 def _outcome(code: int | None, *, written: bool) -> bool | Exception:
-    """What became of an insert that was answered with ``code``."""
+    """Return the result of an insert that was answered with ``code``: True, False for a taken id, or WriteRefused."""
     if code is None:
         return True
     return written if code == DUPLICATE else WriteRefused(code)

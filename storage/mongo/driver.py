@@ -1,7 +1,7 @@
-"""The one place that knows which MongoDB driver is in use.
+"""The interface to the MongoDB driver, and the choice of it.
 
-``motor`` is the default; ``pymongo`` is its successor, PyMongo's own async client. What is needed of either stands in
-the protocols below, which both satisfy as they are: no wrapper stands between a store and its driver.
+``motor`` is the default; ``pymongo`` is its successor, PyMongo's own async client. The protocols below name what is
+used of either; both satisfy them without a wrapper.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Cursor(Protocol):
 
 
 class Collection(Protocol):
-    """What is used of a collection."""
+    """The methods used of a collection."""
 
     def find(
         self, wanted: Filter, projection: Filter | None = None, /, *, sort: Sort | None = None, limit: int = 0
@@ -65,7 +65,7 @@ class Collection(Protocol):
 
 
 class Database(Protocol):
-    """What is used of a database."""
+    """The methods used of a database."""
 
     def __getitem__(self, name: str) -> Collection: ...
 
@@ -76,7 +76,7 @@ class Database(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A database whose every write waits for a majority and the journal, and the way to leave it."""
+    """A database whose every write waits for a majority and the journal, and the method that closes it."""
 
     database: Database
     client: Any
@@ -97,11 +97,11 @@ def connect(
     listeners: Sequence[CommandListener] = (),
     operation_ms: int | None = OPERATION_MS,
 ) -> Connection:
-    """A lazily connecting client, bound to the running event loop.
+    """Return a client that connects when first used, bound to the running event loop.
 
-    What ``url`` says of durability and of reading elsewhere than from the primary is overruled. Finding a server takes
-    one second at most, an answer two; a read that got none is tried once more by the driver. Raises ConfigError for no
-    usable ``url``.
+    Options of ``url`` about durability and about reading from other servers than the primary are overruled. Finding a
+    server takes one second at most, an answer two; the driver repeats a read without an answer once. Raises ConfigError
+    for an invalid ``url``.
     """
     FAILURES.connect(url)
     make: Callable[..., Any] = AsyncIOMotorClient if driver == "motor" else AsyncMongoClient
@@ -144,12 +144,13 @@ def report_no_answer(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P,
 
 
 async def shield_call(call: Coroutine[Any, Any, R]) -> R:
-    """The result of ``call``, which goes on when the caller is cancelled: drivers lose connections otherwise."""
+    """Return the result of ``call``, which continues when the caller is cancelled: drivers lose connections
+    otherwise."""
     task = asyncio.get_running_loop().create_task(call)
     task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to ask for it
     return await asyncio.shield(task)
 
 
 def is_no_answer(error: PyMongoError) -> bool:
-    """Whether ``error`` leaves it open what the server did."""
+    """Whether ``error`` leaves it unknown what the server did."""
     return error.timeout or isinstance(error, ConnectionFailure | ExecutionTimeout | WriteConcernError)

@@ -24,8 +24,8 @@ OVERRULED = ("readPreference", "w", "wtimeoutMS", "journal", "readConcernLevel")
 
 @dataclass(frozen=True, slots=True)
 class MongoFacts:
-    """``trouble`` says why there is no answer, and then the rest is empty. ``majority_error`` is why a durable write
-    would not be acknowledged; ``missing_actions`` is None where the server does not check rights."""
+    """``trouble`` is the reason why there is no answer; all other fields are then empty. ``majority_error`` is why a
+    durable write would not be acknowledged; ``missing_actions`` is None if the server does not check permissions."""
 
     trouble: Bilingual | None = None
     version: tuple[int, ...] = ()
@@ -42,7 +42,7 @@ class MongoFacts:
 
 
 async def read_facts(url: str, database: str) -> MongoFacts:
-    """Ask the MongoDB at ``url``. Never raises for what it answers, or does not."""
+    """Query the MongoDB at ``url``. Never raises: a failure is in ``trouble``."""
     try:
         connection = connect(url, database)
     except ConfigError as error:
@@ -56,13 +56,13 @@ async def read_facts(url: str, database: str) -> MongoFacts:
 
 
 def find_overruled_options(url: str) -> tuple[str, ...]:
-    """Options of ``url`` that the service does not follow: it writes to a majority and reads from the primary."""
+    """Return options of ``url`` that the service overrules: it writes to a majority and reads from the primary."""
     given = {name.lower() for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}
     return tuple(name for name in OVERRULED if name.lower() in given)
 
 
 def describe_failure(error: PyMongoError, url: str) -> Bilingual:
-    """Which host, and what it did: without user and password, which stand in the address."""
+    """Describe the host and its failure, without the user and password of the address."""
     hosts = urlsplit(url).netloc.rpartition("@")[2]
     if isinstance(error, OperationFailure):
         other = (f"返回错误码 {error.code}", f"answered with code {error.code}")
@@ -130,7 +130,8 @@ async def _ask(connection: Connection, url: str) -> MongoFacts:
 
 
 async def _try_majority(connection: Connection) -> str:
-    """A durable deletion of what is not there changes nothing, and is acknowledged as any write is."""
+    """Return why a durable write would not be acknowledged; empty if it would. Deletes a document that does not
+    exist."""
     nothing = {"q": {"_id": "doctor: no such document"}, "limit": 1}
     if stores.CLAIMS not in await connection.database.list_collection_names():
         return ""  # nothing was ever written here
@@ -144,7 +145,7 @@ async def _try_majority(connection: Connection) -> str:
 
 
 async def _missing_actions(connection: Connection) -> tuple[str, ...] | None:
-    """What the user may not do that the service does; None without users, or where the server cannot say."""
+    """Return the actions of the service that the user may not do; None without users, or if the server cannot tell."""
     try:
         status = await connection.database.command({"connectionStatus": 1, "showPrivileges": True})
     except OperationFailure:

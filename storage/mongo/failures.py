@@ -1,4 +1,4 @@
-"""Why MongoDB gave no answer, in words: the host, the reason, and which setting to check."""
+"""Describe why MongoDB gave no answer: the host, the reason, and the setting to check."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = structlog.get_logger("storage")
 
 
 def describe(error: PyMongoError, hosts: str = "") -> Bilingual:
-    """A sentence about ``error``, which names one of the ``hosts`` or all. It names no user and no password."""
+    """Return a sentence about ``error``, which names one of the ``hosts`` or all, without user and password."""
     text = str(error)
     if isinstance(error, OperationFailure) and error.code in AUTHENTICATION:
         return Bilingual(
@@ -56,18 +56,18 @@ def describe(error: PyMongoError, hosts: str = "") -> Bilingual:
 
 
 class FailureLog:
-    """Logs why a database does not answer: each reason once, and then rarely."""
+    """Log why a database does not answer: each reason once, then rarely."""
 
     def __init__(self) -> None:
         self._logged: dict[str, float] = {}
         self._hosts = ""
 
     def connect(self, url: str) -> None:
-        """Remember the hosts of the address in use."""
+        """Set the hosts of the address in use."""
         self._hosts = urlsplit(url).netloc.rpartition("@")[2]
 
     def report(self, error: PyMongoError) -> Bilingual:
-        """The sentence about ``error``, logged if it was not for a while."""
+        """Return the sentence about ``error``; log it unless it was logged recently."""
         text = describe(error, self._hosts)
         now = time.monotonic()
         if now - self._logged.get(text.en, -AGAIN_S) >= AGAIN_S:

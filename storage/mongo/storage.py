@@ -25,7 +25,8 @@ OLD_ORDERS = "orders"
 
 
 class MongoStorage(Stores):
-    """Opens lazily: a server that is away at the start is used as soon as it comes. Needs a running event loop."""
+    """The stores over MongoDB, connected when first used, so that a server that starts later is used too. Needs a
+    running event loop."""
 
     def __init__(
         self,
@@ -42,8 +43,8 @@ class MongoStorage(Stores):
         super().__init__(lambda name: MongoDocuments(self._connection.database, name), clock, random)
 
     async def problems(self) -> list[Bilingual]:
-        """Why the stores cannot be relied on; empty when they can. Indexes that are missing on small collections are
-        created on the way; large ones need ``manage.py indexes``, which has no deadline."""
+        """Return why the stores cannot be relied on; empty if they can. Creates missing indexes of small collections;
+        large ones need ``manage.py indexes``, which has no deadline."""
         try:
             self.unindexed = tuple(await shield_call(self._ensure_indexes(SMALL)))
         except PyMongoError as failure:
@@ -69,7 +70,8 @@ class MongoStorage(Stores):
         return bool(await database[OLD_ORDERS].find({}, {"_id": 1}, limit=1).to_list(1))
 
     async def _ensure_indexes(self, most: int | None) -> list[str]:
-        """Create missing indexes of collections with up to ``most`` documents; the others that still lack some."""
+        """Create missing indexes of collections with up to ``most`` documents; return the names of the other
+        collections that lack some."""
         database = self._connection.database
         large = []
         for name, indexes in (await missing_indexes(database)).items():
@@ -81,7 +83,7 @@ class MongoStorage(Stores):
 
 
 async def missing_indexes(database: Database) -> dict[str, list[IndexModel]]:
-    """By collection."""
+    """Return the missing indexes by collection."""
     missing = {}
     for name, indexes in INDEXES.items():
         present = await database[name].index_information()
@@ -91,8 +93,8 @@ async def missing_indexes(database: Database) -> dict[str, list[IndexModel]]:
 
 
 async def create_indexes(url: str, name: str, driver: Driver) -> list[str]:
-    """Create every missing index of the database ``name``, however long it takes; those that were. Raises
-    StoreUnavailable, which says why."""
+    """Create every missing index of the database ``name``, without a time limit, drop superseded ones, and return the
+    names of the created ones. Raises StoreUnavailable, which says why."""
     connection = connect(url, name, driver, operation_ms=None)
     try:
         missing = await missing_indexes(connection.database)
@@ -121,7 +123,7 @@ def _missing(collections: Sequence[str]) -> Bilingual:
 
 
 def _index(name: str, *fields: str, only: str = "") -> IndexModel:
-    """An index over ``fields``; with ``only``, over documents that have that field, a date."""
+    """Return an index over ``fields``; with ``only``, over documents that have that field, a date."""
     keys = [(field, ASCENDING) for field in fields]
     if not only:
         return IndexModel(keys, name=name)
@@ -129,8 +131,8 @@ def _index(name: str, *fields: str, only: str = "") -> IndexModel:
 
 
 def _revision() -> IndexModel:
-    """What each replacement filters on. MongoDB itself would use ``_id`` alone; the embedded server uses an index only
-    for a filter whose every field the index has, and would read the whole collection."""
+    """Return the index that each replacement filters on. MongoDB itself would use ``_id`` alone; the embedded server
+    uses an index only for a filter whose every field the index has, and would read the whole collection."""
     return _index("revision", "_id", "rev")
 
 

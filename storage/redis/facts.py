@@ -18,8 +18,8 @@ ASK_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class RedisFacts:
-    """``trouble`` says why there is no answer. ``policy`` is empty where CONFIG is not allowed; ``memory_limit`` is in
-    bytes, 0 without one."""
+    """``trouble`` is the reason why there is no answer. ``policy`` is empty if CONFIG is not allowed; ``memory_limit``
+    is in bytes, 0 without one."""
 
     trouble: Bilingual | None = None
     version: str = ""
@@ -31,7 +31,7 @@ class RedisFacts:
 
 
 async def read_facts(url: str) -> RedisFacts:
-    """Ask the Redis at ``url``. Never raises for what it answers, or does not."""
+    """Query the Redis at ``url``. Never raises: a failure is in ``trouble``."""
     host = urlsplit(url).netloc.rpartition("@")[2]
     try:
         client: Any = aioredis.Redis.from_url(url, socket_timeout=ASK_S, socket_connect_timeout=ASK_S)
@@ -58,7 +58,7 @@ async def read_facts(url: str) -> RedisFacts:
 
 
 def describe_failure(error: Exception, host: str) -> Bilingual:
-    """Which host, and what it did."""
+    """Describe the host and its failure."""
     said = str(error)
     if isinstance(error, AuthenticationError) or "NOAUTH" in said or "WRONGPASS" in said:
         return Bilingual(f"{host} 拒绝了密码，或要求密码", f"{host} refuses the password, or wants one")

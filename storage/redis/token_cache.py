@@ -69,10 +69,11 @@ _STORED = re.compile(rb"(\d{1,15})\|(\d{1,14})\|(\d{1,14})\|([\x21-\x7e]+)")
 
 
 class TokenCache:
-    """``TokenStore`` over Redis and memory. What this process stores goes to both, so that it survives losing Redis.
+    """``TokenStore`` over Redis and memory. Values stored by this process go to both, so that losing Redis does not
+    lose them.
 
-    After a failure Redis is left alone for a few seconds, so that not every caller waits for it. ``client`` is used in
-    place of a connection to ``url``.
+    After a failure Redis is not called for a few seconds, so that not every caller waits for it. ``client`` replaces a
+    connection to ``url``.
     """
 
     def __init__(self, url: str, clock: Clock, prefix: str = "fenpay:", client: Any = None) -> None:
@@ -136,7 +137,8 @@ class TokenCache:
         await self._ask(lambda: self._unlock(keys=[self._key("lock", name)], args=[fence]))
 
     async def remember(self, key: str, value: str, ttl_s: float) -> bool:
-        """See TokenStore. A key taken while Redis was away stays taken, here, after Redis has come back."""
+        """See TokenStore. A key that was taken while Redis was away stays taken in this process after Redis has come
+        back."""
         if not await self._memory.remember(key, value, ttl_s):
             return False
         free = await self._ask(lambda: self._redis.set(self._key("value", key), value, nx=True, px=_ms(ttl_s)))
@@ -159,7 +161,7 @@ class TokenCache:
         return f"{self._prefix}{{{name}}}:{kind}"
 
     async def _ask(self, call: Callable[[], Awaitable[Any]]) -> Any:
-        """What Redis answers, None where it holds something of another type, AWAY where it cannot be relied on."""
+        """Return Redis's answer, None if it holds a value of another type, AWAY if Redis cannot be relied on."""
         if self._resting():
             return AWAY
         async with self._free:
@@ -178,7 +180,7 @@ class TokenCache:
         return answer
 
     def _resting(self) -> bool:
-        """Whether Redis is left alone after a failure."""
+        """Whether Redis is not called because of a recent failure."""
         return self._clock.monotonic() < self._rests_until
 
     def _rest(self, error: str) -> None:
@@ -227,7 +229,8 @@ def _decode(stored: bytes | None) -> Token | None:
 
 
 def _by_our_clock(token: Token, ends_at: datetime) -> Token:
-    """``token``, which Redis keeps until ``ends_at``; dated anew if whoever stored it had another time than we have."""
+    """Return ``token``, which Redis keeps until ``ends_at``, with a new date if the clock of the process that stored it
+    differed from ours."""
     shift = ends_at - token.expires_at
     if abs(shift) <= CLOCKS_APART:
         return token

@@ -1,4 +1,4 @@
-"""Alarms: a fixed number of places for each kind."""
+"""The store of alarms: a fixed number of entries for each kind."""
 
 from __future__ import annotations
 

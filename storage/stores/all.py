@@ -78,6 +78,6 @@ class Stores:
         self.statistics_entries = StatisticsEntries(commits[ORDERS], clock)
 
     async def close(self) -> None:
-        """Return once everything under way is answered."""
+        """Return once every operation under way is answered."""
         for commit in self._commits.values():
             await commit.close()

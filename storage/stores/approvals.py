@@ -1,4 +1,4 @@
-"""Acts that wait for a second person, and what became of them."""
+"""The store of approvals: acts that wait for a second person, and their decisions."""
 
 from __future__ import annotations
 

@@ -65,19 +65,19 @@ class BookEntries:
 def refunded_orders(
     orders: Documents, day: date, refund_day: str, fields: Sequence[str]
 ) -> AsyncIterator[list[Document]]:
-    """Orders whose ``refund_days`` have ``refund_day``, which is ``day`` or its midnight; of any merchant."""
+    """Return orders whose ``refund_days`` contain ``refund_day``, which is ``day`` or its midnight; of any merchant."""
     _, end = day_span(day)
     equal = {"refund_days": refund_day}
     return windows(orders, "created_at", equal, end - YEAR_OF_REFUNDS, end - MILLISECOND, fields)
 
 
 async def _all(reads: Iterable[Any]) -> list[Any]:
-    """Every result; the reads go to the database in groups."""
+    """Return every result; the reads go to the database in groups."""
     return list(await asyncio.gather(*reads))
 
 
 def _payment(document: Document) -> BookEntry:
-    """The order's own payment; an order without one has an empty transaction_id."""
+    """Return the order's own payment; for an order without one, with an empty transaction_id."""
     payments = document.get("payments", ())
     return BookEntry(
         out_trade_no=document["out_trade_no"],
@@ -91,7 +91,8 @@ def _payment(document: Document) -> BookEntry:
 
 
 def _refunds(document: Document, wanted: Callable[[datetime], bool] | None = None) -> Iterable[BookEntry]:
-    """The order's refunds; with ``wanted``, those that were last sent at such a time: a bill has them by their day."""
+    """Return the order's refunds; with ``wanted``, those that were last sent in that time: a bill has refunds by their
+    day."""
     for refund in document.get("refunds", ()):
         sent_at = refund.get("last_sent_at")
         if wanted is None or (sent_at is not None and wanted(sent_at)):

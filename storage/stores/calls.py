@@ -44,7 +44,7 @@ def _write(call: Call) -> Document:
 
 
 def _write_message(message: Message) -> Document:
-    """Headers are a list: the name of one may be no name of a field."""
+    """Convert a message. Headers are stored as a list, because a header's name may be invalid as a field's."""
     headers = [part for pair in message.headers.items() for part in pair]
     return {"headers": headers, "body": message.body, "size": message.size, "cut": message.cut}
 

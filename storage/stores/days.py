@@ -1,4 +1,4 @@
-"""Reconciled days and their differences: a document each, identified by what it is about."""
+"""The stores of reconciled days and of differences: a document each, identified by its subject."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Days(DocumentStore[BookDay]):
         return await self._end(mchid, latest=False)
 
     async def _end(self, mchid: str, *, latest: bool) -> date | None:
-        """The first or the last of the planned days."""
+        """Return the first or the last of the planned days."""
         equal = {"mchid": mchid, "planned": True}
         found = await self._documents.find(Range("date", FIRST, LAST, equal, 1, latest=latest))
         return date.fromisoformat(found[0]["day"]) if found else None
@@ -126,8 +126,8 @@ def _read_sums(document: Document) -> Totals:
 
 
 def _write_difference(difference: Difference) -> Document:
-    """``ours`` is the recorded side and ``theirs`` the bill's, as releases before named them. ``open_at`` is derived:
-    only open ones have it, so that they are found among all others."""
+    """Convert a difference. ``ours`` is the recorded side and ``theirs`` the bill's, as earlier releases named them.
+    ``open_at`` is derived: only open differences have it, so that they are found among all others."""
     open_at = {"open_at": difference.found_at} if difference.status is Status.OPEN else {}
     return {
         **open_at,

@@ -25,7 +25,7 @@ _IDENTITY = re.compile(r"[0-9A-Za-z_\-|*@:.]+", re.ASCII)
 
 
 class Position(NamedTuple):
-    """Where a document stands in a listing: its date, then its id."""
+    """The position of a document in a listing: its date, then its id."""
 
     at: datetime
     identity: str
@@ -42,8 +42,8 @@ async def newest(
     within: tuple[datetime, datetime] = (FIRST, LAST),
     fields: Sequence[str] = (),
 ) -> list[Document]:
-    """At least ``limit`` + 1 documents after ``cursor``, newest first, or all there are; dated ``within`` two dates,
-    both included. ``fields``: only these. Raises BadRequest."""
+    """Return at least ``limit`` + 1 documents after ``cursor``, newest first, or all there are, with dates ``within``
+    two dates, both included. ``fields``: return only these. Raises BadRequest."""
     after = read_cursor(cursor) if cursor else None
     first, last_of_all = within
     end, span = min(after.at, last_of_all) if after else last_of_all, FIRST_SPAN
@@ -74,7 +74,7 @@ def write_cursor(at: Position) -> str:
 
 
 def read_cursor(cursor: str) -> Position:
-    """Raises BadRequest for anything but what ``write_cursor`` made."""
+    """Parse a cursor. Raises BadRequest for anything that ``write_cursor`` did not make."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         milliseconds, _, identity = (

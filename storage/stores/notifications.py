@@ -1,4 +1,4 @@
-"""What WeChat told us: each event once, with the raw message, for as long as the settings keep it."""
+"""The store of received notifications: each once, with the raw message, for as long as the settings keep it."""
 
 from __future__ import annotations
 

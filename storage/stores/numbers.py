@@ -33,7 +33,7 @@ class Numbers:
 
 
 class Claims(DocumentStore[Claim]):
-    """``ClaimStore``. A claim ends when the database removes what has expired."""
+    """``ClaimStore``. A claim ends when the database removes it after its expiry."""
 
     def __init__(self, documents: Documents) -> None:
         super().__init__(documents, CLAIM)

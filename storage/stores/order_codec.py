@@ -34,7 +34,7 @@ from wechat.domain.times import beijing_day, day_begun_about
 
 
 def write_order(order: Order) -> Document:
-    """The document of ``order`` without its envelope."""
+    """Return the document of ``order`` without its envelope."""
     document: Document = {
         "channel": order.channel,
         "out_trade_no": order.out_trade_no,
@@ -73,7 +73,7 @@ def write_order(order: Order) -> Document:
 
 
 def read_order(document: Document) -> Order:
-    """The order in ``document``."""
+    """Return the order in ``document``."""
     get = document.get
     prepay = get("prepay")
     shared = {name: document[name] for name in ("out_trade_no", "appid", "mchid")}
@@ -128,7 +128,7 @@ OUTLINE_FIELDS = (
 
 
 def read_outline(document: Document, cursor: str) -> OrderOutline:
-    """The outline of an order, of a document with ``OUTLINE_FIELDS``."""
+    """Return the outline of an order from a document with ``OUTLINE_FIELDS``."""
     get = document.get
     return OrderOutline(
         key=document["_id"],
@@ -188,7 +188,7 @@ _REFUND_PLAIN = (
 
 
 def _derive(order: Order, document: Document) -> None:
-    """Add what listings search by."""
+    """Add the fields that listings search by."""
     due_at = order.due_at
     if due_at:
         document["due_at"] = due_at
@@ -207,7 +207,7 @@ def _derive(order: Order, document: Document) -> None:
 
 
 def about_midnight(day: date) -> str:
-    """What ``refund_days`` has of a refund that was sent about the midnight with which ``day`` begins."""
+    """Return the value in ``refund_days`` of a refund that was sent about the midnight with which ``day`` begins."""
     return f"{day.isoformat()}T00:00"
 
 
@@ -276,7 +276,7 @@ def _write_refund(refund: Refund) -> Document:
 
 
 def _read_refund(document: Document, shared: Mapping[str, Any], total: Fen) -> Refund:
-    """A refund; what it has in common with its order comes from there."""
+    """Return a refund; values that it shares with its order come from the order."""
     plain: dict[str, Any] = {name: document[name] for name in _REFUND_PLAIN if name in document}
     if "funds" in document:
         plain["funds"] = Funds(document["funds"])

@@ -62,7 +62,7 @@ class Orders(DocumentStore[Order]):
         )
 
     async def changed_since(self, since: datetime, limit: int) -> Sequence[Order]:
-        """See OrderStore. A range on each of the indexes that have a date of a change."""
+        """See OrderStore. Reads a range of each index that has a date of a change."""
         now = self._clock.now()
         wanted = [Range(by, since, now, limit=limit, latest=True) for by in ("created_at", "paid_at")]
         for state in RefundState:
@@ -136,5 +136,5 @@ def _cursor_after(document: Document) -> str:
 
 
 def _age(dates: Sequence[datetime], now: datetime) -> float:
-    """How long ago the earliest of ``dates`` was, in seconds; 0 without any."""
+    """Return the age of the earliest of ``dates``, in seconds; 0 without any."""
     return (now - min(dates)).total_seconds() if dates else 0.0

@@ -27,7 +27,7 @@ def _read_record(document: Document) -> PluginRecord:
 
 
 def _plain(value: Any) -> Any:
-    """``value`` with the whole numbers that BSON keeps in a type of its own as Python's."""
+    """Return ``value`` with BSON's own integer type converted to Python's."""
     if isinstance(value, dict):
         return {name: _plain(each) for name, each in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Notifications that were refused: a fixed number of places for each reason, and each for a limited time."""
+"""The store of refused notifications: a fixed number of entries for each reason, and each for a limited time."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class StatisticsEntries:
         return Waiting(len(own), sum(int(document["total"]) for document in own), len(found) > MOST_WAITING)
 
     async def first_day(self, mchid: str, since: date) -> date | None:
-        """See EntrySource. Day by day, because an answer costs what its range holds."""
+        """See EntrySource. Reads day by day, because an answer's cost depends on the documents in its range."""
         start, _ = day_span(since)
         now = self._clock.now()
         while start <= now:
@@ -156,7 +156,7 @@ def _read_hour(document: Mapping[str, Any]) -> Hour:
 
 
 def _figures(numbers: Sequence[int]) -> Figures:
-    """Those that this release knows; a later one may add others at the end."""
+    """Return the figures that this release knows; a later release may add others at the end."""
     return Figures(*[int(number) for number in numbers[: len(fields(Figures))]])
 
 

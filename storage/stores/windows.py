@@ -22,7 +22,7 @@ MOST = 4 * WANTED
 async def windows(
     documents: Documents, by: str, equal: Mapping[str, Any], start: datetime, end: datetime, fields: Sequence[str]
 ) -> AsyncIterator[list[Document]]:
-    """Everything dated from ``start`` to ``end``, both included, latest first."""
+    """Yield every document dated from ``start`` to ``end``, both included, latest first."""
     span = FIRST_WINDOW
     while end >= start:
         begin = max(start, end - span)
@@ -39,7 +39,8 @@ async def windows(
 
 
 def _next_span(span: timedelta, found: int) -> timedelta:
-    """How long the next window is: where there is nothing, the year before is passed in a few steps."""
+    """Return the length of the next window: it grows quickly where there are no documents, so that an empty year takes
+    a few steps."""
     if found > WANTED:
         return max(SHORTEST, span / 2)
     return span * (2 if found else 8)
