@@ -1,6 +1,6 @@
-"""``python -m simulator --port 9000 --state DIR``: WeChat on this machine, for this machine only.
+"""``python -m simulator --port 9000 --state DIR``: run the WeChat simulator, for this machine only.
 
-Besides, a TLS port asks for the merchant's certificate, which v2 demands for refunds.
+A second port speaks TLS and asks for the merchant's certificate, which v2 requires for refunds.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 async def serve(chosen: argparse.Namespace) -> None:
-    """Listen, say so in one line, and end cleanly when told to."""
+    """Listen, print the addresses, and end cleanly on a signal."""
     stopped = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopped.set)
@@ -76,7 +76,7 @@ async def serve(chosen: argparse.Namespace) -> None:
 
 
 def _how_to_trust(state: Path, secure_port: int) -> str:
-    """What a program needs that asks for WeChat by name."""
+    """Return what a program needs that calls WeChat by its host names."""
     certificate = (state / "server-wechat.cert.pem").resolve()
     way = "" if secure_port == 443 else f", and whatever leads port 443 to {secure_port} (or --secure-port 443)"
     return (
@@ -87,7 +87,7 @@ def _how_to_trust(state: Path, secure_port: int) -> str:
 
 
 def listen(server: HTTPServer, port: int) -> int:
-    """The port that ``server`` listens on; ends the process when it cannot be had."""
+    """Return the port that ``server`` listens on; end the process if the port cannot be used."""
     try:
         sockets = bind_sockets(port, HOST)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Which path is answered by which handler."""
+"""The routes of the simulator: the handler of each path."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ OWN: Routes = [
 
 
 def application(simulator: Simulator) -> Application:
-    """Build the application over ``simulator``. How often each path was asked for is counted, nothing is logged."""
+    """Build the application over ``simulator``. It counts requests by path and logs nothing."""
     args = {"simulator": simulator}
 
     def count(handler: RequestHandler) -> None:

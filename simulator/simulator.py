@@ -1,4 +1,4 @@
-"""All of the simulated WeChat, put together over one state directory."""
+"""The parts of the simulated WeChat, composed over one state directory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from simulator.wechatpay.keys import PlatformKeys
 
 @dataclass(frozen=True, slots=True)
 class ClockMoved:
-    """The operator moved the clock; every line of the log says where to, so that there is nothing to apply."""
+    """The operator moved the clock; every line of the log has the clock's time, so nothing has to be applied."""
 
     speed: float
     advance_s: float
@@ -35,10 +35,10 @@ class ClockMoved:
 
 @dataclass(slots=True)
 class Simulator:
-    """The parts; ``open`` builds and replays them, ``close`` writes what is left.
+    """The parts; ``open`` builds them and replays the log, ``close`` writes the rest.
 
-    ``server`` is the certificate of the TLS port, whose address is ``secure_url`` once it listens. Requests come under
-    one of ``host_names``.
+    ``server`` is the certificate of the TLS port, whose address is ``secure_url`` once it listens. Requests name one of
+    ``host_names``.
     """
 
     identity: Identity
@@ -102,7 +102,7 @@ class Simulator:
         return simulator
 
     def payment(self, transaction_id: str, out_trade_no: str) -> tuple[Order, Payment]:
-        """The payment under either number, WeChat's first. Raises RefundDenied NO_PAYMENT."""
+        """Return the payment of either number, WeChat's first. Raises RefundDenied NO_PAYMENT."""
         try:
             if transaction_id:
                 return self.orders.find_payment(transaction_id)
@@ -114,7 +114,7 @@ class Simulator:
         return order, order.payment
 
     def move_clock(self, speed: float | None = None, advance_s: float = 0.0) -> None:
-        """Raises ValueError."""
+        """Set the clock's speed or move it ahead. Raises ValueError."""
         if speed is not None:
             self.clock.run_at(speed)
         self.clock.advance(advance_s)

@@ -1,8 +1,8 @@
-"""The Official Account API: ``/cgi-bin/*`` for the account, ``/sns/*`` for its users. HTTP 200 whatever happens.
+"""The Official Account API: ``/cgi-bin/*`` for the account, ``/sns/*`` for its users. Every answer has HTTP status 200.
 
 Sources, all on developers.weixin.qq.com: getAccessToken, getStableAccessToken, Global_Return_Code,
 Wechat_webpage_authorization. Public probes of 2026 without credentials: the appid is checked before grant_type;
-``/cgi-bin/*`` ends its errmsg in `` rid: …``, ``/sns/*`` in ``, rid: …``, and does not speak of getStableAccessToken.
+``/cgi-bin/*`` ends its errmsg in `` rid: …``, ``/sns/*`` in ``, rid: …``, and does not mention getStableAccessToken.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LANGUAGES = ("zh_CN", "zh_TW", "en")
 
 
 class AccountHandler(WechatHandler):
-    """JSON; failures are ``errcode`` and ``errmsg``."""
+    """A call that answers JSON; failures are ``errcode`` and ``errmsg``."""
 
     content_type = "application/json; charset=utf-8"
     before_rid = " "
@@ -32,7 +32,7 @@ class AccountHandler(WechatHandler):
 
     @abstractmethod
     def data(self) -> dict[str, Any]:
-        """What the call answers. Raises AccountError."""
+        """Return the answer of the call. Raises AccountError."""
 
     async def get(self) -> None:
         await self.answer()
@@ -61,7 +61,7 @@ class AccountHandler(WechatHandler):
         return self.get_query_argument(name, "", strip=False)
 
     def check_app(self, appid: str, secret: str) -> None:
-        """Raises AccountError 41002, 41004, 40013, 40125."""
+        """Check appid and secret. Raises AccountError 41002, 41004, 40013, 40125."""
         if not appid:
             raise AccountError(41002, "appid missing")
         if not secret:
@@ -72,14 +72,14 @@ class AccountHandler(WechatHandler):
             raise AccountError(40125, "invalid appsecret")
 
     def json_body(self) -> dict[str, Any]:
-        """Raises AccountError 47001."""
+        """Return the body as a JSON object. Raises AccountError 47001."""
         asked = read_json_object(self.request.body)
         if asked is None:
             raise AccountError(47001, "data format error")
         return asked
 
     def demand(self, method: str) -> None:
-        """Raises AccountError 43001, 43002."""
+        """Require the HTTP method. Raises AccountError 43001, 43002."""
         if self.request.method != method:
             raise AccountError(43001 if method == "GET" else 43002, f"require {method} method")
 
@@ -121,14 +121,15 @@ class Ticket(AccountHandler):
 
 
 class UserHandler(AccountHandler):
-    """``/sns/*``: JSON that says it is plain text."""
+    """``/sns/*``: JSON whose Content-Type is text/plain."""
 
     content_type = "text/plain"
     before_rid = ", "
     words: Mapping[int, str] = {}
 
     def grant(self, grant: Granted) -> dict[str, Any]:
-        """A grant as WeChat tells it; who sees the profile sees the unionid, and whether the user is a snapshot's."""
+        """Return a grant as WeChat reports it; with the profile's scope also the unionid, and whether the user is a
+        snapshot page's."""
         told: dict[str, Any] = {
             "access_token": grant.access_token,
             "expires_in": 7200,
@@ -144,7 +145,7 @@ class UserHandler(AccountHandler):
 
 
 class OAuthToken(UserHandler):
-    """GET /sns/oauth2/access_token: a code, once, for a user's token and openid."""
+    """GET /sns/oauth2/access_token: exchange a code, once, for a user's token and openid."""
 
     def data(self) -> dict[str, Any]:
         self.check_app(self.query("appid"), self.query("secret"))
@@ -189,7 +190,7 @@ class UserInfo(UserHandler):
 
 
 class OAuthCheck(UserHandler):
-    """GET /sns/auth: whether a user's token still works."""
+    """GET /sns/auth: whether a user's token is valid."""
 
     def data(self) -> dict[str, Any]:
         self.simulator.credentials.check_grant(self.query("access_token"), self.query("openid"))
@@ -204,5 +205,5 @@ class UnknownCall(AccountHandler):
 
 
 def union_id(openid: str) -> str:
-    """Who ``openid`` is for all accounts of one owner."""
+    """Return the user's id that is the same for all accounts of one owner."""
     return f"simu{hashlib.sha256(openid.encode()).hexdigest()[:24]}"

@@ -1,8 +1,8 @@
-"""``/connect/oauth2/authorize``: WeChat's strict link, the user's pick, and the way back with a code.
+"""``/connect/oauth2/authorize``: check WeChat's link strictly, let the user decide, and redirect back with a code.
 
-``snsapi_base`` passes silently once a user is picked (cookie ``wxsim_user``); ``snsapi_userinfo`` always asks. Errors
-are pages with status 200, as WeChat's are; their number stands in ``data-code``.
-Source: developers.weixin.qq.com, Wechat_webpage_authorization (parameters, order, error pages).
+``snsapi_base`` redirects at once if a user is picked (cookie ``wxsim_user``); ``snsapi_userinfo`` always asks. Errors
+are pages with status 200, as WeChat's are; their number is in ``data-code``. Source: developers.weixin.qq.com,
+Wechat_webpage_authorization (parameters, order, error pages).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _STATE = re.compile(r"[a-zA-Z0-9]{0,128}", re.ASCII)
 
 
 class LinkError(Exception):
-    """The link is not what WeChat takes; ``code`` is the number on its error page."""
+    """WeChat does not accept the link; ``code`` is the number on its error page."""
 
     def __init__(self, code: int, words: str) -> None:
         super().__init__(words)
@@ -32,7 +32,7 @@ class LinkError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link that was found right."""
+    """A valid authorization link."""
 
     redirect_uri: str
     scope: str
@@ -40,7 +40,7 @@ class Link:
     query: str
 
     def back(self, code: str = DENIED) -> str:
-        """Where the browser goes: with a code, or after a refusal with the word for it."""
+        """Return the redirect's address: with a code, or after a refusal with ``DENIED`` in its place."""
         parts = urlsplit(self.redirect_uri)
         added = urlencode([("code", code), ("state", self.state)])
         query = f"{parts.query}&{added}" if parts.query else added
@@ -48,7 +48,7 @@ class Link:
 
 
 class Authorize(PageHandler):
-    """GET shows the page or passes; POST takes the user's decision."""
+    """GET shows the page or redirects; POST takes the user's decision."""
 
     scopes: tuple[str, ...] = (BASE, USERINFO)
 
@@ -91,7 +91,7 @@ class Authorize(PageHandler):
         self.show("error.html", error=error)
 
     def _parse_link(self, query: str) -> Link:
-        """Raises LinkError, in the order of the parameters."""
+        """Check the link, in the order of the parameters. Raises LinkError."""
         pairs = parse_qsl(query, keep_blank_values=True)
         names = [name for name, _ in pairs if name not in EXTRAS]
         values = dict(pairs)
@@ -120,6 +120,6 @@ class Authorize(PageHandler):
 
 
 class QrConnect(Authorize):
-    """``/connect/qrconnect``: a website's login code, scanned with the phone of whoever is picked; always asks."""
+    """``/connect/qrconnect``: a website's login code, scanned with the phone of the picked user; always asks."""
 
     scopes = (LOGIN,)

@@ -1,8 +1,7 @@
-"""What the Official Account side has given out: access tokens, tickets, OAuth codes and users' grants.
+"""Credentials issued by the Official Account: access tokens, tickets, OAuth codes and users' grants.
 
-All of it expires in simulated time and survives a restart.
-Sources, all on developers.weixin.qq.com: getAccessToken, getStableAccessToken, JS-SDK (appendix 1),
-Wechat_webpage_authorization.
+All of them expire in simulated time and survive a restart. Sources, all on developers.weixin.qq.com: getAccessToken,
+getStableAccessToken, JS-SDK (appendix 1), Wechat_webpage_authorization.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ CLASSIC, STABLE, TICKET = "classic", "stable", "jsapi"
 
 
 class AccountError(Exception):
-    """``errcode`` and WeChat's words for it."""
+    """``errcode`` and WeChat's message for it."""
 
     def __init__(self, errcode: int, errmsg: str) -> None:
         super().__init__(f"{errcode} {errmsg}")
@@ -39,7 +38,7 @@ class AccountError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """An account-wide credential of ``kind`` was issued; the one before dies at ``old_dies_s``."""
+    """An account-wide credential of ``kind`` was issued; the previous one expires at ``old_dies_s``."""
 
     kind: str
     value: str
@@ -50,7 +49,7 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class ExpiredAll:
-    """The operator let every account-wide credential expire."""
+    """The operator expired every account-wide credential."""
 
     at_s: float
 
@@ -70,7 +69,7 @@ class CodeUsed:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """A user's access_token, alive until ``expires_s``, and the refresh_token that can renew it."""
+    """A user's access_token, valid until ``expires_s``, and the refresh_token that renews it."""
 
     access_token: str
     refresh_token: str
@@ -82,7 +81,8 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class _Life:
-    """Until when an account-wide value works; ``replaced``: it ended before its time, because a newer one came."""
+    """The end of an account-wide credential's validity; ``replaced``: it ended early, because a newer one was
+    issued."""
 
     kind: str
     ends_s: float
@@ -90,7 +90,7 @@ class _Life:
 
 
 class Credentials:
-    """Issues and checks them all."""
+    """Issue and check all credentials."""
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
         self._journal = journal
@@ -109,13 +109,14 @@ class Credentials:
         journal.on(Granted, self._apply_grant)
 
     def classic_token(self) -> tuple[str, int]:
-        """A new token each time; the one before works for five minutes more."""
+        """Issue a new token; the previous one is valid for five more minutes."""
         return self._issue(CLASSIC, self._clock.now_s() + OVERLAP_S)
 
     def stable_token(self, force: bool) -> tuple[str, int]:
-        """The current token, renewed in its last five minutes; ``force`` replaces it at once.
+        """Return the current token, renewed in its last five minutes; ``force`` replaces it at once.
 
-        Raises AccountError 45009 when forced too often in a day; forced twice in 30 s, the second changes nothing.
+        Raises AccountError 45009 when forced too often in a day; of two forced calls within 30 s, the second changes
+        nothing.
         """
         now_s = self._clock.now_s()
         if force and not (self._forced and now_s < self._forced[-1] + FORCED_APART_S):
@@ -125,16 +126,16 @@ class Credentials:
         return self._renew(STABLE)
 
     def ticket(self) -> tuple[str, int]:
-        """The jsapi_ticket, renewed in its last five minutes."""
+        """Return the jsapi_ticket, renewed in its last five minutes."""
         return self._renew(TICKET)
 
     def tickets(self) -> list[str]:
-        """Every jsapi_ticket that signs validly now."""
+        """Return every jsapi_ticket that is valid now."""
         now_s = self._clock.now_s()
         return [value for value, life in self._lives.items() if life.kind == TICKET and now_s < life.ends_s]
 
     def check_token(self, token: str) -> None:
-        """Raises AccountError 41001, 40014, 42001, 40001 for a token that is missing, odd, expired, replaced."""
+        """Raise AccountError 41001, 40014, 42001, 40001 for a token that is missing, malformed, expired, replaced."""
         if not token:
             raise AccountError(41001, "access_token missing")
         if len(token) < 16:
@@ -169,7 +170,7 @@ class Credentials:
         return self._grant(issued.openid, issued.scope)
 
     def refresh(self, refresh_token: str) -> Granted:
-        """Prolong a living access_token, or issue a new one. Raises AccountError 41003, 40030, 42002."""
+        """Extend a valid access_token, or issue a new one. Raises AccountError 41003, 40030, 42002."""
         if not refresh_token:
             raise AccountError(41003, "missing refresh_token")
         grant = self._refresh.get(refresh_token)
@@ -184,7 +185,7 @@ class Credentials:
         return grant
 
     def check_grant(self, access_token: str, openid: str) -> Granted:
-        """A user's living access_token. Raises AccountError 41001, 40001, 42001, 40003."""
+        """Return the grant of a user's valid access_token. Raises AccountError 41001, 40001, 42001, 40003."""
         if not access_token:
             raise AccountError(41001, "access_token missing")
         grant = self._grants.get(access_token)
@@ -247,7 +248,7 @@ def _token() -> str:
 
 
 def _bound(things: dict[str, Any]) -> None:
-    """Forget the oldest half when there are too many."""
+    """Remove the oldest half when there are too many."""
     if len(things) > KEPT:
         for key in list(islice(things, KEPT // 2)):
             del things[key]

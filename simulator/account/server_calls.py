@@ -1,4 +1,4 @@
-"""What merchants' servers ask of the account besides tokens: addresses, quota, followers, and messages to them.
+"""Calls of merchants' servers besides tokens: addresses, quota, followers, and messages to them.
 
 Sources, all on developers.weixin.qq.com: Get_the_WeChat_server_IP_address, clear_quota, Get_users_basic_information,
 Template_Message_Interface, Service_Center_messages, Global_Return_Code.
@@ -20,13 +20,13 @@ _message_ids = itertools.count(1)
 
 
 class ServerCall(AccountHandler):
-    """A call that shows an access_token."""
+    """A call with an access_token."""
 
     method = "GET"
 
     @abstractmethod
     def call(self) -> dict[str, Any]:
-        """What it answers. Raises AccountError."""
+        """Return the answer. Raises AccountError."""
 
     def data(self) -> dict[str, Any]:
         self.demand(self.method)
@@ -34,7 +34,7 @@ class ServerCall(AccountHandler):
         return self.call()
 
     def check_openid(self, openid: object) -> str:
-        """Raises AccountError 40003."""
+        """Return ``openid`` if it is a user's. Raises AccountError 40003."""
         user = self.simulator.identity.payer(str(openid or ""))
         if user is None:
             raise AccountError(40003, "invalid openid")
@@ -49,7 +49,7 @@ class Addresses(ServerCall):
 
 
 class ClearQuota(ServerCall):
-    """POST /cgi-bin/clear_quota. No quota is counted here but that of forced tokens, which stays."""
+    """POST /cgi-bin/clear_quota. Only forced tokens have a quota here, and clearing does not reset it."""
 
     method = "POST"
 
@@ -80,7 +80,7 @@ class Follower(ServerCall):
 
 
 class TemplateMessage(ServerCall):
-    """POST /cgi-bin/message/template/send. Any template is known, and nobody reads the message."""
+    """POST /cgi-bin/message/template/send. Any template is accepted, and the message is discarded."""
 
     method = "POST"
 

@@ -78,7 +78,7 @@ class DownloadBill(V2Request):
             return self.missing(missing.why)
 
     def file(self, fields: dict[str, str]) -> Reply:
-        """The file. Raises BillMissing, CommunicationError."""
+        """Return the file. Raises BillMissing, CommunicationError."""
         if fields.get("bill_type") == "RECHARGE_REFUND":
             raise BillMissing(NoBill.EMPTY)
         kind = TradeKind(fields.get("bill_type") or TradeKind.ALL)
@@ -89,7 +89,7 @@ class DownloadBill(V2Request):
         return self.refusal(BILL_WORDS[why], NO_BILL_CODE if why is NoBill.EMPTY else "")
 
     def refusal(self, code: str, message: str) -> Reply:
-        """``return_msg`` says it all; ``message`` is the error_code where there is one."""
+        """Return the refusal with ``return_msg``; ``message`` is the error_code, if there is one."""
         fields = {
             "return_code": "FAIL",
             "return_msg": "SIGN ERROR" if code == "签名错误" else code,
@@ -102,7 +102,7 @@ class DownloadBill(V2Request):
 
 
 class DownloadFundFlow(DownloadBill):
-    """POST /pay/downloadfundflow. Only the basic account has any movements here."""
+    """POST /pay/downloadfundflow. Only the basic account has movements here."""
 
     table = V2_FLOW
 
@@ -129,7 +129,7 @@ class DownloadFundFlow(DownloadBill):
 
 
 class _Announcement(V3Handler):
-    """A file is made, and where it is to be had is told with its SHA-1."""
+    """Make a file, and announce its download address with its SHA-1."""
 
     verb = "GET"
     unsigned_words = BAD_FORMAT
@@ -147,10 +147,10 @@ class _Announcement(V3Handler):
 
     @abstractmethod
     def file(self, day: date) -> bytes:
-        """Raises BillMissing."""
+        """Return the file. Raises BillMissing."""
 
     def read_query(self, field: Field) -> str:
-        """A query parameter, empty when it is not there. Raises FieldError."""
+        """Return a query parameter, empty if it is missing. Raises FieldError."""
         value = self.get_query_argument(field.path, None)
         check_value(field, field.path, value, "query")
         return value or ""
@@ -171,7 +171,7 @@ class TradeBill(_Announcement):
 
 
 class FundFlowBill(_Announcement):
-    """GET /v3/bill/fundflowbill. Only the basic account has any movements here."""
+    """GET /v3/bill/fundflowbill. Only the basic account has movements here."""
 
     def file(self, day: date) -> bytes:
         if self.read_query(V3_ACCOUNT) not in ("", "BASIC"):

@@ -1,8 +1,8 @@
-"""The bills of a Beijing day: when they can be had, what stands on them, and the sums that are true.
+"""The bills of a Beijing day: when they are available, their lines, and the actual sums.
 
-A trade bill lists payments by success_time and refunds by the moment they were taken; a refund's status is that of the
-morning on which the bill is made, 09:00 of the next day by the simulated clock. From 10:00 it can be had.
-Source: https://pay.weixin.qq.com/doc/v3/merchant/4013071218 (账单开发指引).
+A trade bill lists payments by success_time and refunds by the time they were accepted; a refund's status is that of the
+morning on which the bill is made, 09:00 of the next day by the simulated clock. It is available from 10:00. Source:
+https://pay.weixin.qq.com/doc/v3/merchant/4013071218 (账单开发指引).
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
 def read_day(text: str) -> date:
-    """A day as ``2026-03-01``. Raises ValueError, also near the ends of the calendar, where another zone leaves it."""
+    """Parse a day such as ``2026-03-01``. Raises ValueError, also near the ends of the calendar, where another time
+    zone leaves it."""
     day = date.fromisoformat(text) if _DAY.fullmatch(text) else None
     if day is None or day.year not in YEARS:
         raise ValueError("no day")
@@ -43,7 +44,7 @@ def read_day(text: str) -> date:
 
 
 class NoBill(StrEnum):
-    """Why there is no bill; each API has its own words for it."""
+    """The reason why there is no bill; each API has its own message for it."""
 
     NOT_OVER = "the day is not over"
     CREATING = "being made"
@@ -59,10 +60,10 @@ class BillMissing(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What really happened on a day, in fen. ``fee`` is what WeChat kept, ``net`` what the balance grew by.
+    """The actual sums of a day, in fen. ``fee`` is what WeChat kept, ``net`` the change of the balance.
 
     ``settled`` and ``settled_refunded`` are ``received`` and ``refunded`` without free coupons. ``refunds`` counts
-    those that were taken and not closed on the same day.
+    those that were accepted and not closed on the same day.
     """
 
     payments: int
@@ -95,7 +96,7 @@ class Bills:
         self._downloads: dict[str, Download] = {}
 
     def trade(self, day: date, kind: TradeKind) -> bytes:
-        """The trade bill of ``day``, with the faults planted on it. Raises BillMissing."""
+        """Return the trade bill of ``day``, with its injected differences. Raises BillMissing."""
         self._must_be_ready(day)
         lines = self._injected.apply(day, self.true_lines(day), lambda number: _would_be(self._orders.find(number)))
         wanted = [line for line in lines if kind is TradeKind.ALL or line.is_refund is (kind is TradeKind.REFUND)]
@@ -104,7 +105,7 @@ class Bills:
         return trade_file(wanted, kind)
 
     def flow(self, day: date) -> bytes:
-        """The fund flow bill of the basic account. Raises BillMissing."""
+        """Return the fund flow bill of the basic account. Raises BillMissing."""
         self._must_be_ready(day)
         movements = self._movements(day)
         if not movements:
@@ -112,15 +113,15 @@ class Bills:
         return flow_file(movements)
 
     def plant(self, day: date, kind: InjectedKind, number: str) -> InjectedDifference:
-        """Plant a fault on the bill of ``day``, on a refund or on the payment that counts. Raises ValueError.
+        """Inject a difference into the bill of ``day``, on a refund or on an order's own payment. Raises ValueError.
 
-        A surplus payment is one that the merchant has no sale for: a bill without it agrees with the merchant's books.
+        A surplus payment is one for which the merchant has no sale: a bill without it agrees with the merchant's books.
         """
         unpaid = [_would_be(order) for order in self._orders.unpaid() if _placed_on(order) == day]
         return self._injected.plant(day, kind, list(filter(self._counts, self.true_lines(day))), unpaid, number)
 
     def truth(self, day: date) -> Truth:
-        """The sums of what really happened."""
+        """Return the actual sums of a day."""
         self._refunds.end_due()
         movements = self._movements(day)
         taken, closed = self._refunds.taken_on(day), self._refunds.closed_on(day)
@@ -138,7 +139,7 @@ class Bills:
         )
 
     def offer(self, file: bytes) -> str:
-        """A token for ``file``, good for five minutes."""
+        """Return a token for ``file``, valid for five minutes."""
         token = secrets.token_urlsafe(24)
         self._downloads[token] = Download(file, self._clock.now_s() + DOWNLOAD_S)
         for old in list(islice(self._downloads, max(0, len(self._downloads) - DOWNLOADS))):
@@ -146,7 +147,7 @@ class Bills:
         return token
 
     def download(self, token: str) -> bytes | None:
-        """The file behind ``token``, if it is still to be had."""
+        """Return the file of ``token``; None once it has expired."""
         found = self._downloads.get(token)
         return found.file if found and self._clock.now_s() < found.ends_s else None
 
@@ -160,7 +161,7 @@ class Bills:
             raise BillMissing(NoBill.TOO_OLD)
 
     def true_lines(self, day: date) -> list[Line]:
-        """The true lines, by time."""
+        """Return the lines without injected differences, by time."""
         made_s = (day_span(day)[1] + MADE).timestamp()
         paid = [_line(order, payment) for order, payment in self._orders.paid_on(day)]
         refunded = [self._refund(refund, made_s) for refund in self._refunds.taken_on(day)]
@@ -188,7 +189,7 @@ class Bills:
         )
 
     def _counts(self, line: Line) -> bool:
-        """Whether ``line`` is a refund, or its order's own payment and no further one."""
+        """Whether ``line`` is a refund, or its order's own payment and no second one."""
         own = self._orders.find(line.out_trade_no).payment
         return line.is_refund or (own is not None and own.paid.transaction_id == line.transaction_id)
 
@@ -198,7 +199,7 @@ class Bills:
 
 
 def _line(order: Order, payment: Payment) -> Line:
-    """How the bill shows a payment."""
+    """Return the bill's line of a payment."""
     placed, paid = order.placed, payment.paid
     return Line(
         at_s=paid.wall_s,
@@ -220,7 +221,7 @@ def _line(order: Order, payment: Payment) -> Line:
 
 
 def _would_be(order: Order) -> Line:
-    """How the bill shows the payment of an order, or would if it had been paid when it was placed."""
+    """Return the bill's line of an order's payment, or the one it would have if it had been paid when it was placed."""
     placed, parts = order.placed, whole(order.placed.total, ())
     paid = Paid(placed.out_trade_no, "", placed.openid, "", placed.wall_s)
     return _line(order, order.payment or Payment(paid, parts, parts, fee(placed.total)))

@@ -1,7 +1,7 @@
-"""Differences planted on a day's trade bill, for practice: the truth stays what it is, the bill tells otherwise.
+"""Inject differences into a day's trade bill, for practice: the actual data stay unchanged, the bill differs.
 
-Kinds are named as the merchant will see them. A plant names the payment or refund it is about; where none is asked for,
-one is picked that carries no other plant.
+Kinds are named as the merchant will see them. A difference names its payment or refund; if none is requested, one
+without another difference is chosen.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class InjectedKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InjectedDifference:
-    """One fault on the bill of ``day``. The numbers are those that the bill shows, or shows no more.
+    """A difference injected into the bill of ``day``. The numbers are those that the bill shows, or shows no longer.
 
-    A line that is added is modelled on what the bill says, or would say, of the order ``like``.
+    An added line is modelled on the line that the order ``like`` has, or would have.
     """
 
     day: str
@@ -46,7 +46,7 @@ class InjectedDifference:
 
 @dataclass(frozen=True, slots=True)
 class DifferencesCleared:
-    """The bill of ``day`` tells the truth again."""
+    """The bill of ``day`` was restored."""
 
     day: str
 
@@ -61,7 +61,7 @@ LEFT_OUT = (InjectedKind.MISSING_THERE, InjectedKind.REFUND_MISSING_THERE)
 
 
 class InjectedDifferences:
-    """The faults of every day, kept in the truth log."""
+    """The injected differences of every day, stored in the truth log."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -73,7 +73,7 @@ class InjectedDifferences:
         return list(self._by_day.get(day.isoformat(), ()))
 
     def by_day(self) -> dict[str, list[InjectedDifference]]:
-        """Those of every day that has any, the newest day first."""
+        """Return the differences of every day that has any, the newest day first."""
         return {day: list(self._by_day[day]) for day in sorted(self._by_day, reverse=True)}
 
     def clear(self, day: date) -> None:
@@ -82,9 +82,9 @@ class InjectedDifferences:
     def plant(
         self, day: date, kind: InjectedKind, lines: Sequence[Line], unpaid: Sequence[Line], number: str
     ) -> InjectedDifference:
-        """Plant a fault among ``lines``; ``unpaid`` are what payments of unpaid orders would look like.
+        """Inject a difference among ``lines``; ``unpaid`` are the lines that payments of unpaid orders would have.
 
-        ``number`` is the out_trade_no or out_refund_no wanted, empty for any. Raises ValueError when no line matches.
+        ``number`` is the wanted out_trade_no or out_refund_no, empty for any. Raises ValueError if no line fits.
         """
         taken = {_key(plant) for plant in self.of_day(day)}
         suited = [
@@ -101,7 +101,8 @@ class InjectedDifferences:
         return fact
 
     def apply(self, day: date, lines: Sequence[Line], model: Callable[[str], Line]) -> list[Line]:
-        """``lines`` with the day's faults; ``model`` is what the line of an order by its number would look like."""
+        """Return ``lines`` with the day's differences; ``model`` returns the line that an order would have, by its
+        number."""
         changed = list(lines)
         for plant in self.of_day(day):
             changed = _apply_difference(plant, changed, model)
@@ -119,7 +120,7 @@ def _key(about: Line | InjectedDifference) -> tuple[str, str]:
 
 
 def _suits(kind: InjectedKind, line: Line) -> bool:
-    """Whether a fault of this kind can be about ``line``."""
+    """Whether a difference of this kind can be about ``line``."""
     if kind is InjectedKind.REFUND_MISSING_THERE:
         return line.is_refund
     if kind is InjectedKind.STATE and line.is_refund:
@@ -128,7 +129,7 @@ def _suits(kind: InjectedKind, line: Line) -> bool:
 
 
 def _fact(day: date, kind: InjectedKind, line: Line) -> InjectedDifference:
-    """The numbers that the bill is going to show; those that nobody has are made up."""
+    """Return the numbers that the bill will show; numbers of nonexistent orders are generated."""
     out_trade_no, transaction_id = line.out_trade_no, line.transaction_id
     out_refund_no, refund_id = line.out_refund_no, line.refund_id
     if kind is InjectedKind.UNKNOWN_NUMBER:
@@ -151,7 +152,7 @@ def _apply_difference(plant: InjectedDifference, lines: list[Line], model: Calla
 
 
 def _alter(kind: InjectedKind, line: Line) -> list[Line]:
-    """What the bill shows in place of ``line``."""
+    """Return the lines that the bill shows in place of ``line``."""
     if kind in LEFT_OUT:
         return []
     if kind is InjectedKind.AMOUNT:
@@ -160,7 +161,7 @@ def _alter(kind: InjectedKind, line: Line) -> list[Line]:
 
 
 def _taken_back(line: Line) -> Line:
-    """The line of a reversal at the till, beside that of the payment."""
+    """Return the line of a reversal at the till, beside that of the payment."""
     back = replace(line, trade_state="REVOKED", refund=line.total, settled_refund=line.settled)
     return replace(back, total=0, coupons=0, settled=0, fee=-line.fee)
 

@@ -49,10 +49,10 @@ FLOW_SUMS = "资金流水总笔数,收入笔数,收入金额,支出笔数,支出
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A payment, or a refund where ``refund_id`` is given. Amounts in fen; ``fee`` is negative where some came back.
+    """A payment, or a refund if ``refund_id`` is set. Amounts in fen; ``fee`` is negative if some was returned.
 
-    Of the price ``total``, ``coupons`` are what coupons paid and ``settled`` what the merchant gets; of ``refund``,
-    ``settled_refund`` is without free coupons and ``prepaid_refund`` what is refunded to prepaid ones.
+    Of the price ``total``, ``coupons`` is the amount paid by coupons and ``settled`` the merchant's; of ``refund``,
+    ``settled_refund`` is the part without free coupons and ``prepaid_refund`` the part refunded to prepaid ones.
     """
 
     at_s: float
@@ -84,13 +84,13 @@ class Line:
 
 
 def trade_file(lines: Sequence[Line], kind: TradeKind) -> bytes:
-    """A trade bill; ``lines`` are those that its kind lists."""
+    """Return the file of a trade bill; ``lines`` are those that its kind lists."""
     names = HEADERS[kind].split(",")
     return _file(HEADERS[kind], (_pick(_cells(line), names) for line in lines), SUMS, _sums(lines))
 
 
 def flow_file(movements: Sequence[Movement]) -> bytes:
-    """A fund flow bill."""
+    """Return the file of a fund flow bill."""
     came = [movement.amount for movement in movements if movement.amount > 0]
     went = [-movement.amount for movement in movements if movement.amount < 0]
     sums = {
@@ -117,7 +117,7 @@ def _pick(cells: Mapping[str, str], names: Iterable[str]) -> list[str]:
 
 
 def _cells(line: Line) -> dict[str, str]:
-    """Every column that any kind of trade bill has."""
+    """Return the columns of all kinds of trade bills."""
     refund = line.is_refund
     return {
         "交易时间": to_v2_datetime(moment(line.at_s)),

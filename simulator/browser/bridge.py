@@ -1,4 +1,4 @@
-"""WeixinJSBridge, ``wx`` and the pay sheet: their checks, their pages, and the same without a browser."""
+"""WeixinJSBridge, ``wx`` and the pay sheet: their checks, their pages, and the same calls without a browser."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ class StandIn(Handler):
 
 
 class JsConfig(ControlHandler):
-    """POST /simulator/js/config: what wx.config asks; a page of another origin may, so it is plain text.
+    """POST /simulator/js/config: the request of wx.config; pages of other origins may send it, so the body is plain
+    text.
 
-    ``realAuthUrl`` is the address that was judged; WeChat's answers to wx.config carry it beside errMsg, as users
+    ``realAuthUrl`` is the address that was checked; WeChat's answers to wx.config carry it beside errMsg, as users
     quote them from debug mode.
     """
 
@@ -55,21 +56,21 @@ class JsConfig(ControlHandler):
 
 
 class Playing(ControlHandler):
-    """A payer lives through a scenario."""
+    """Base class of calls that pay by a scenario."""
 
     def scenario(self, data: dict[str, Any]) -> Scenario:
-        """Raises ControlError for an unknown one."""
+        """Return the scenario. Raises ControlError for an unknown one."""
         try:
             return Scenario(data.get("scenario", Scenario.SUCCESS))
         except ValueError:
             raise ControlError(f"scenario is one of: {', '.join(Scenario)}") from None
 
     def payer(self, data: dict[str, Any], order: Order) -> User:
-        """The user named, or whoever the order is meant for."""
+        """Return the user that the call names, or the order's payer."""
         return self.user(data["user"]) if data.get("user") else self.simulator.cashier.payer_of(order)
 
     async def play(self, data: dict[str, Any], order: Order, call: str) -> dict[str, str]:
-        """What the page hears."""
+        """Pay by the scenario and return the message that the page receives."""
         try:
             coupons = read_coupons(data.get("coupons", []), order.placed.total)
         except ValueError as error:
@@ -92,7 +93,7 @@ class Bridge(Playing):
 
 
 class App(Playing):
-    """POST /simulator/app: an app of the merchant's opens WeChat with its seven parameters, and somebody pays."""
+    """POST /simulator/app: the merchant's app opens WeChat with its seven parameters, and a user pays."""
 
     async def post(self) -> None:
         data = self.body()
@@ -105,7 +106,7 @@ class App(Playing):
 
 
 class Scan(Playing):
-    """POST /simulator/scan: somebody scans a Native order's code, or opens an H5 order's address, and pays."""
+    """POST /simulator/scan: a user scans a Native order's code, or opens an H5 order's address, and pays."""
 
     async def post(self) -> None:
         data = self.body()
@@ -118,7 +119,7 @@ class Scan(Playing):
 
 
 class Sheet(PageHandler):
-    """GET /simulator/sheet?params=&url=: the pay sheet that the stand-in puts over the page, or WeChat's complaint."""
+    """GET /simulator/sheet?params=&url=: the pay sheet that the stand-in shows over the page, or WeChat's refusal."""
 
     def get(self) -> None:
         url = self.get_query_argument("url", "", strip=False)
@@ -161,7 +162,7 @@ class PayPage(PageHandler):
         _show(self, call, order=order, payer=payer)
 
     def _redirect(self) -> str:
-        """Where H5 pages go back to; only the web."""
+        """The address that an H5 page returns to; empty unless it is http or https."""
         url = parse_qs(self.request.query).get("redirect_url", [""])[0]
         return url if urlsplit(url).scheme in ("http", "https") else ""
 

@@ -1,7 +1,7 @@
-"""The payer's side: what WeChat checks before it shows the pay sheet, and what each scenario makes of a payment.
+"""The payer's side: the checks before WeChat shows the pay sheet, and the effect of each scenario on a payment.
 
-Words: https://pay.weixin.qq.com/doc/v3/merchant/4012791898 (JSAPI调起支付) and its FAQ, as users quote them; an app's
-parameters: .../4013070351 (APP调起支付) and v2's chapter=9_12. WeChat tells an app a number instead of words.
+Messages: https://pay.weixin.qq.com/doc/v3/merchant/4012791898 (JSAPI调起支付) and its FAQ, as users quote them; an
+app's parameters: .../4013070351 (APP调起支付) and v2's chapter=9_12. An app receives a number instead of a message.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ STATE_WORDS = {Rule.PAID: "该订单已支付", Rule.CLOSED: "订单已关闭"}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``result`` is what the page hears: ok, cancel or fail, with ``words``. Only ``ok`` pays.
+    """``result`` is what the page receives: ok, cancel or fail, with ``words``. Only ``ok`` pays.
 
-    ``first``: the page hears it only after the first message was delivered.
+    ``first``: the page receives it only after the first notification was delivered.
     """
 
     result: str = "ok"
@@ -83,7 +83,7 @@ PLANS = {
 
 
 class BridgeRefusal(Exception):
-    """WeChat does not let the payer pay; ``words`` is what the dialog says."""
+    """WeChat refuses to start the payment; ``words`` is the message of the dialog."""
 
     def __init__(self, words: str) -> None:
         super().__init__(words)
@@ -91,7 +91,7 @@ class BridgeRefusal(Exception):
 
 
 class Cashier:
-    """``proposed`` is the scenario that the pay sheet selects by itself; a restart forgets it."""
+    """``proposed`` is the preselected scenario of the pay sheet; a restart forgets it."""
 
     proposed = Scenario.SUCCESS
 
@@ -114,9 +114,9 @@ class Cashier:
         self._clock = clock
 
     def check_page(self, params: Mapping[str, Any], url: str | None) -> Order:
-        """The order that getBrandWCPayRequest's ``params`` name. Raises BridgeRefusal.
+        """Return the order that getBrandWCPayRequest's ``params`` name. Raises BridgeRefusal.
 
-        ``url`` is the page's; None stands for a page in a payment directory.
+        ``url`` is the page's; None means a page in a payment directory.
         """
         if url is not None and not self._console.takes_pay(url):
             raise BridgeRefusal(UNREGISTERED + url.partition("#")[0].partition("?")[0])
@@ -132,7 +132,7 @@ class Cashier:
         return order
 
     def check_app(self, params: Mapping[str, Any]) -> Order:
-        """The order that an app's ``params`` name. Raises BridgeRefusal."""
+        """Return the order that an app's ``params`` name. Raises BridgeRefusal."""
         for name in APP_PARAMETERS:
             if not isinstance(params.get(name), str) or not params[name]:
                 raise BridgeRefusal(LACKING + name)
@@ -146,7 +146,7 @@ class Cashier:
         return order
 
     def check_scan(self, url: str) -> Order:
-        """The order behind a code_url or h5_url. Raises BridgeRefusal."""
+        """Return the order of a code_url or h5_url. Raises BridgeRefusal."""
         try:
             parts = urlsplit(url)
         except ValueError:
@@ -159,7 +159,7 @@ class Cashier:
         return found[0]
 
     def check_payer(self, order: Order, user: User) -> None:
-        """Whether ``user`` may pay ``order`` now. Raises BridgeRefusal."""
+        """Raise BridgeRefusal unless ``user`` may pay ``order`` now."""
         if order.placed.openid and order.placed.openid != user.openid:
             raise BridgeRefusal(OTHER_PAYER)
         state = self._orders.state(order)
@@ -169,11 +169,11 @@ class Cashier:
             raise BridgeRefusal(OVER if self._orders.has_timed_out(order) else STATE_WORDS[Rule.CLOSED])
 
     def payer_of(self, order: Order) -> User:
-        """Who is meant to pay; anybody may pay a Native or H5 order."""
+        """Return the order's payer; any user may pay a Native or H5 order."""
         return self._identity.payer(order.placed.openid) or self._identity.users[0]
 
     async def play(self, order: Order, user: User, scenario: Scenario, coupons: tuple[Coupon, ...] = ()) -> Plan:
-        """Let ``user`` live through ``scenario``, with the help of ``coupons``; back once its truth is on disk.
+        """Pay as ``user`` by ``scenario``, partly with ``coupons``; return once the payment is on disk.
 
         Raises BridgeRefusal.
         """
@@ -190,14 +190,15 @@ class Cashier:
         return plan
 
     async def pay_anyway(self, order: Order, user: User) -> Paid:
-        """A payment that WeChat's own rules forbid: of a closed or paid order, or by another payer. Told once."""
+        """Make a payment that WeChat's own rules forbid: of a closed or paid order, or by another payer. It is notified
+        once."""
         paid = self._orders.pay_anyway(order, user.openid, "anyway")
         self._sender.plan(paid, (NotificationSpec(),))
         await self._journal.durable()
         return paid
 
     async def sell_at_till(self, out_trade_no: str, total: int) -> Paid:
-        """A sale of another system under the same merchant number, paid by a payment code. Raises ValueError.
+        """Make a sale of another system under the same merchant number, paid by a payment code. Raises ValueError.
 
         Source of the trade type: https://pay.weixin.qq.com/doc/v3/merchant/4013070356 (trade_type MICROPAY).
         """
@@ -226,12 +227,12 @@ class Cashier:
         return paid
 
     def _invent_payment(self, order: Order, user: User, scenario: Scenario) -> Paid:
-        """A payment that never took place, for whoever forges its notification."""
+        """Return a payment that never took place, for a forged notification."""
         forged = f"simforged{secrets.token_hex(8)}"
         return Paid(order.placed.out_trade_no, forged, user.openid, scenario.value, self._clock.calendar_s())
 
     def _check_app_sign(self, params: Mapping[str, Any], order: Order, prepaid: Prepaid) -> None:
-        """An app's signature: v2's over its six fields, v3's over four lines. Raises BridgeRefusal."""
+        """Check an app's signature: v2's over its six fields, v3's over four lines. Raises BridgeRefusal."""
         fields = {name: params[name] for name in APP_PARAMETERS}
         try:
             if fields["package"] != APP_PACKAGE:
@@ -247,7 +248,7 @@ class Cashier:
             raise BridgeRefusal(WRONG_SIGN) from None
 
     def _check_sign(self, params: Mapping[str, Any], order: Order, prepaid: Prepaid) -> None:
-        """paySign, with the API and the sign type that the order was placed with. Raises BridgeRefusal."""
+        """Check paySign, with the API and the sign type that the order was placed with. Raises BridgeRefusal."""
         appid, timestamp, nonce, package = (params[name] for name in PARAMETERS[:4])
         try:
             if params["signType"] != prepaid.sign_type:

@@ -1,4 +1,4 @@
-"""``/simulator/*``: the knobs and the truth. Documented in docs/en/simulator.md."""
+"""``/simulator/*``: controls and the actual data. Documented in docs/en/simulator.md."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from wechat.domain.times import to_v3
 
 
 class Credentials(ControlHandler):
-    """GET: everything that a merchant is given by WeChat, and the users."""
+    """GET: all that WeChat gives a merchant, and the users."""
 
     def get(self) -> None:
         identity, keys, merchant = self.simulator.identity, self.simulator.keys, self.simulator.merchant
@@ -37,7 +37,7 @@ class Credentials(ControlHandler):
 
 
 class Settings(ControlHandler):
-    """GET, PUT: what is typed into WeChat's consoles."""
+    """GET, PUT: the entries of WeChat's consoles."""
 
     def get(self) -> None:
         self.tell(asdict(self.simulator.console.settings))
@@ -54,8 +54,8 @@ class Settings(ControlHandler):
 class Clock(ControlHandler):
     """GET, POST ``{"speed": 60}`` or ``{"advance_s": 7200}``.
 
-    GET ``?seen=`` waits for a version newer than that: so a service follows this clock. POST answers when those who
-    follow have heard.
+    GET ``?seen=`` waits for a newer version, so that a service can follow this clock. POST answers once the followers
+    have the change.
     """
 
     async def get(self) -> None:
@@ -125,7 +125,7 @@ class Keys(ControlHandler):
 
 
 class Faults(ControlHandler):
-    """GET lists, POST adds one, DELETE forgets all."""
+    """GET lists, POST adds one, DELETE removes all."""
 
     def get(self) -> None:
         self.tell({"faults": self.simulator.faults.as_json()})
@@ -144,7 +144,7 @@ class Faults(ControlHandler):
 
 
 class ExpireTokens(ControlHandler):
-    """POST: every access_token and jsapi_ticket of the account is over now."""
+    """POST: expire every access_token and jsapi_ticket of the account."""
 
     async def post(self) -> None:
         self.simulator.credentials.expire_all()
@@ -161,7 +161,7 @@ class Orders(ControlHandler):
 
 
 class OneOrder(ControlHandler):
-    """GET: the truth about an order, and every attempt to tell the merchant."""
+    """GET: the actual data of an order, and every attempt to notify the merchant."""
 
     def get(self, out_trade_no: str) -> None:
         try:
@@ -171,9 +171,9 @@ class OneOrder(ControlHandler):
 
 
 class Scenarios(ControlHandler):
-    """GET: what a payment and a refund can be made to live through, with a name in both languages.
+    """GET: the scenarios of payments and refunds, with a name in both languages.
 
-    POST ``{"proposed": "lost_notification"}``: the one that the pay sheet selects by itself, until it is another.
+    POST ``{"proposed": "lost_notification"}``: preselect this scenario on the pay sheet.
     """
 
     def get(self) -> None:
@@ -205,7 +205,7 @@ class Stats(ControlHandler):
 
 
 def order_json(simulator: Simulator, order: Order) -> dict[str, Any]:
-    """The truth about ``order``; times as the calendar has them, RFC 3339."""
+    """Return the actual data of ``order``; times by the calendar, in RFC 3339."""
     placed, payment, closed = order.placed, order.payment, order.closed
     paid = payment.paid if payment else None
     return {

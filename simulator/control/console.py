@@ -1,7 +1,7 @@
-"""What a merchant types into WeChat's consoles: domains, payment directories, spelling of errors.
+"""Entries of WeChat's consoles: domains, payment directories, spelling of errors.
 
-A real domain has no port; here ``host:port`` is meant, as everything runs on loopback. Until something is set, any
-loopback host is accepted, so that the simulator is useful before it is configured.
+A real domain has no port; here it is ``host:port``, as everything runs on loopback. Until something is set, any
+loopback host is accepted, so that the simulator can be used before it is configured.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ MAX_DIRECTORIES = 5
 class Settings:
     """``None`` means: not set yet. ``old_spelling``: v3 writes ORDERPAID for ORDER_PAID.
 
-    ``snapshot_users``: whoever authorises does so from a snapshot page, as nobody in particular. ``refund_notify_url``
-    is told of refunds that name no address of their own, those made in the console among them.
+    ``snapshot_users``: every user authorises from a snapshot page, under an anonymous openid. ``refund_notify_url``
+    receives notifications of refunds without an address of their own, including those made in the console.
     """
 
     oauth_domains: list[str] | None = None
@@ -41,7 +41,7 @@ class Settings:
 
 
 class Console:
-    """The settings, kept in the truth log."""
+    """The settings, stored in the truth log."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -49,7 +49,7 @@ class Console:
         journal.on(Settings, self._apply)
 
     def change(self, data: dict[str, Any]) -> None:
-        """Set the keys given, leave the others. Raises ValueError with a sentence."""
+        """Set the given keys, leave the others. Raises ValueError with a sentence."""
         unknown = set(data) - set(Settings.__slots__)
         if unknown:
             raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
@@ -58,15 +58,15 @@ class Console:
         self._journal.write(wanted)
 
     def takes_redirect(self, url: str) -> bool:
-        """Whether ``url`` lies under a web authorisation domain."""
+        """Whether ``url`` is under a web authorisation domain."""
         return _takes(self.settings.oauth_domains, url)
 
     def takes_js(self, url: str) -> bool:
-        """Whether ``url`` lies under a JS-safe domain."""
+        """Whether ``url`` is under a JS-safe domain."""
         return _takes(self.settings.js_domains, url)
 
     def takes_pay(self, url: str) -> bool:
-        """Whether the page at ``url`` lies in a payment directory: right under it, or deeper."""
+        """Whether the page at ``url`` is in a payment directory: directly in it, or deeper."""
         directories = self.settings.pay_directories
         if directories is None:
             return is_loopback(url)

@@ -1,4 +1,4 @@
-"""The simulator's front page: who holds the phone, the clock, what can be set going, and the newest of everything."""
+"""The simulator's front page: the picked user, the clock, scenarios and faults, and the newest orders and refunds."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Index(PageHandler):
 
 
 class Pick(PageHandler):
-    """POST /simulator/user: another user takes the phone."""
+    """POST /simulator/user: pick the user of the phone."""
 
     def post(self) -> None:
         user = self.simulator.identity.user(self.get_body_argument("user", ""))
@@ -82,15 +82,15 @@ class Pick(PageHandler):
 
 
 class Missing(PageHandler):
-    """Every other address under /simulator/: a page with a way back."""
+    """Answer 404 for every other address under /simulator/: a page with a link back."""
 
     def get(self) -> None:
         self.send_error(404)
 
 
 class Elsewhere(PageHandler):
-    """Every path that is neither WeChat's nor the simulator's: 404 and nothing else, as from WeChat; who reads pages is
-    led to the front page."""
+    """Answer 404 without a body to every path that is neither WeChat's nor the simulator's, as WeChat does; ``/``
+    redirects browsers to the front page."""
 
     def prepare(self) -> None:
         if self.request.path == "/" and self._reads_pages:
@@ -110,6 +110,6 @@ class Elsewhere(PageHandler):
 
 
 def _until_bills_are_out(now: datetime) -> int:
-    """Seconds up to the hour at which a service fetches the bill of the day that it is."""
+    """Return the seconds until a service fetches the bill of the current day."""
     out = datetime.combine(beijing_day(now) + timedelta(days=1), BILLS_OUT, BEIJING)
     return int((out - now).total_seconds()) + 1

@@ -1,4 +1,4 @@
-"""Faults on order: which path goes wrong, how, and how often. They are drills, so a restart forgets them."""
+"""Faults on request: which path fails, how, and how often. A restart forgets them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Fault(StrEnum):
-    """What goes wrong. The first three come before the request has any effect, unless ``after`` is set."""
+    """A kind of fault. The first three occur before the request has any effect, unless ``after`` is set."""
 
     REFUSE = "refuse"  # a refusal with ``code``, in the API's own words
     HTTP_500 = "http_500"  # an empty 500, as from a broken gateway
@@ -29,7 +29,8 @@ REPLACING = frozenset({Fault.REFUSE, Fault.HTTP_500, Fault.SYSTEM_ERROR})
 
 @dataclass(slots=True)
 class Rule:
-    """``path`` is a shell pattern. ``times`` left (None: no end) and ``probability`` decide whether it strikes."""
+    """``path`` is a shell pattern. ``times`` left (None: no end) and ``probability`` decide whether the rule
+    applies."""
 
     path: str
     fault: Fault
@@ -42,7 +43,7 @@ class Rule:
 
     @classmethod
     def parse(cls, data: dict[str, Any]) -> Rule:
-        """A rule from control JSON. Raises ValueError with a sentence."""
+        """Parse a rule from control JSON. Raises ValueError with a sentence."""
         unknown = set(data) - set(cls.__slots__)
         if unknown:
             raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
@@ -72,7 +73,7 @@ class Rule:
 
 
 class Faults:
-    """The rules in force; the first that matches and strikes is taken."""
+    """The rules in force; the first that matches and applies is used."""
 
     def __init__(self) -> None:
         self._rules: list[Rule] = []
@@ -87,7 +88,7 @@ class Faults:
         return [asdict(rule) for rule in self._rules]
 
     def draw(self, path: str) -> Rule | None:
-        """The rule that strikes this request, if any; a used-up rule goes away."""
+        """Return the rule that applies to this request, if any; a used-up rule is removed."""
         for rule in self._rules:
             if fnmatch.fnmatchcase(path, rule.path) and random.random() < rule.probability:
                 self._spend(rule)

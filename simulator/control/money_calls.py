@@ -1,4 +1,5 @@
-"""``/simulator/*`` for money: payments by force and at a till, refunds, the console, the balance, bills, the truth."""
+"""``/simulator/*`` for money: forced payments, sales at a till, refunds, the console, the balance, bills, the actual
+sums."""
 
 from __future__ import annotations
 
@@ -55,9 +56,9 @@ class ForcedPayment(ControlHandler):
 
 
 class Till(ControlHandler):
-    """POST /simulator/till ``{"out_trade_no", "total"}``: another system of the merchant's sells at its till.
+    """POST /simulator/till ``{"out_trade_no", "total"}``: a sale of another system of the merchant at its till.
 
-    Nobody is notified; the sale stands on the bill, as every one of the merchant number does.
+    No notification is sent; the sale is on the bill, as all sales of the merchant number are.
     """
 
     async def post(self) -> None:
@@ -82,7 +83,7 @@ class Refunds(ControlHandler):
 
 
 class OneRefund(ControlHandler):
-    """GET: the truth about a refund, and every attempt to tell the merchant."""
+    """GET: the actual data of a refund, and every attempt to notify the merchant."""
 
     def get(self, out_refund_no: str) -> None:
         try:
@@ -92,7 +93,7 @@ class OneRefund(ControlHandler):
 
 
 class RefundScenarios(ControlHandler):
-    """POST ``{"scenario", "out_trade_no", "times"}``: what becomes of the refunds that are asked for next."""
+    """POST ``{"scenario", "out_trade_no", "times"}``: set the scenario of the next refunds."""
 
     def post(self) -> None:
         asked = self.body()
@@ -106,7 +107,8 @@ class RefundScenarios(ControlHandler):
 
 
 class ConsoleRefund(ControlHandler):
-    """POST /simulator/console/refunds ``{"out_trade_no", "refund", "reason"}``: made by hand, at the merchant."""
+    """POST /simulator/console/refunds ``{"out_trade_no", "refund", "reason"}``: a refund made by hand in the merchant's
+    console."""
 
     async def post(self) -> None:
         asked = self.body()
@@ -122,7 +124,8 @@ class ConsoleRefund(ControlHandler):
 
 
 class ResendRefund(ControlHandler):
-    """POST /simulator/console/refunds/{out_refund_no}/resend: the money of an abnormal refund goes elsewhere."""
+    """POST /simulator/console/refunds/{out_refund_no}/resend: send the money of an abnormal refund to another
+    account."""
 
     async def post(self, out_refund_no: str) -> None:
         try:
@@ -134,7 +137,7 @@ class ResendRefund(ControlHandler):
 
 
 class Balance(ControlHandler):
-    """GET; POST ``{"transfer": -5000}``: fen that the merchant puts in, or takes out."""
+    """GET; POST ``{"transfer": -5000}``: fen that the merchant pays in, or takes out if negative."""
 
     def get(self) -> None:
         self.simulator.refunds.end_due()
@@ -154,7 +157,7 @@ class Balance(ControlHandler):
 
 
 class BillFaults(ControlHandler):
-    """GET ?date= lists, POST ``{"date", "kind", "number", "times"}`` plants, DELETE ?date= makes it true again."""
+    """GET ?date= lists, POST ``{"date", "kind", "number", "times"}`` injects, DELETE ?date= restores the bill."""
 
     def get(self) -> None:
         self._show(self.simulator.injected.of_day(self._date()))
@@ -188,7 +191,7 @@ class BillFaults(ControlHandler):
 
 
 class Truth(ControlHandler):
-    """GET /simulator/books/{date}: the sums of what really happened on a Beijing day, whatever its bill says."""
+    """GET /simulator/books/{date}: the actual sums of a Beijing day, whatever its bill says."""
 
     def get(self, text: str) -> None:
         day = _day(text)
@@ -196,7 +199,7 @@ class Truth(ControlHandler):
 
 
 def refund_json(simulator: Simulator, refund: Refund) -> dict[str, Any]:
-    """The truth about ``refund``; times as the calendar has them, RFC 3339."""
+    """Return the actual data of ``refund``; times by the calendar, in RFC 3339."""
     taken, order = refund.taken, simulator.orders.find(refund.taken.out_trade_no)
     return {
         "out_refund_no": taken.out_refund_no,

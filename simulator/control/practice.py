@@ -1,4 +1,4 @@
-"""Practice for whoever reconciles: differences are planted on a day's bill, out of sight, and an answer is scored.
+"""Practice of reconciliation: differences are injected into a day's bill without being shown, and an answer is scored.
 
 The answer is free text with the numbers that were found to differ: typed, or pasted from a file of differences.
 """
@@ -26,7 +26,7 @@ WORD = re.compile(r"[0-9A-Za-z_*@|-]{6,64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """``found`` and ``missed`` are of the planted ones; ``wrong`` are other numbers of the day."""
+    """``found`` and ``missed`` are injected differences; ``wrong`` are other numbers of the day."""
 
     found: Sequence[InjectedDifference]
     missed: Sequence[InjectedDifference]
@@ -34,13 +34,13 @@ class Score:
 
     @property
     def points(self) -> int:
-        """0 to 100: what was found, less what was named wrongly."""
+        """0 to 100: the share that was found, less the wrong numbers."""
         planted = len(self.found) + len(self.missed)
         return max(0, 100 * (len(self.found) - len(self.wrong)) // planted) if planted else 0
 
 
 class Practice(PageHandler):
-    """GET /simulator/practice?date= shows the page, POST plants differences or scores an answer."""
+    """GET /simulator/practice?date= shows the page, POST injects differences or scores an answer."""
 
     def get(self) -> None:
         self._show(self._day())
@@ -65,7 +65,7 @@ class Practice(PageHandler):
         )
 
     def _day(self) -> date:
-        """The day that is asked for, else the simulation's today."""
+        """Return the requested day, otherwise the simulation's today."""
         try:
             return date.fromisoformat(self.get_argument("date", ""))
         except ValueError:
@@ -73,7 +73,7 @@ class Practice(PageHandler):
 
 
 def plant_some(simulator: Simulator, day: date, count: int) -> int:
-    """Plant up to ``count`` differences of kinds left to chance; how many the day's bill has had room for."""
+    """Inject up to ``count`` differences of random kinds; return the number that the day's bill had room for."""
     planted = 0
     for _ in range(count):
         for kind in random.sample(list(InjectedKind), len(InjectedKind)):
@@ -87,8 +87,8 @@ def plant_some(simulator: Simulator, day: date, count: int) -> int:
 
 
 def score_answer(planted: Sequence[InjectedDifference], answer: str, known: Collection[str]) -> Score:
-    """Compare the numbers in ``answer`` with what was planted. ``known`` are all numbers of the day; other words count
-    for nothing, so that a whole file can be pasted."""
+    """Compare the numbers in ``answer`` with the injected differences. ``known`` are all numbers of the day; other
+    words are ignored, so that a whole file can be pasted."""
     named = set(WORD.findall(answer))
     found = [each for each in planted if named & {each.out_refund_no or each.out_trade_no}]
     about = {number for each in planted for number in (each.out_trade_no, each.out_refund_no)}
@@ -97,7 +97,7 @@ def score_answer(planted: Sequence[InjectedDifference], answer: str, known: Coll
 
 
 def numbers_of(simulator: Simulator, day: date) -> set[str]:
-    """The out_trade_no of each payment and the out_refund_no of each refund on the day's bill without differences."""
+    """Return the out_trade_no of each payment and the out_refund_no of each refund on the bill without differences."""
     lines = simulator.bills.true_lines(day)
     return {line.out_refund_no or line.out_trade_no for line in lines}
 

@@ -1,4 +1,4 @@
-"""What the form of faults offers: names of faults and calls, and the usual faults of each API, one button each."""
+"""Contents of the form of faults: names of faults and calls, and the usual faults of each API, one button each."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FAULT_PATHS: Mapping[str, Bilingual] = {
 
 
 class Preset(NamedTuple):
-    """A fault that a button makes: what it is called, and the rule as the control call takes it."""
+    """A fault of a button: its name, and the rule as the control call takes it."""
 
     name: Bilingual
     rule: Mapping[str, str | int]

@@ -1,4 +1,4 @@
-"""What a payment and a refund can be made to live through, by name. The command line reads these names as well."""
+"""The names of the scenarios of payments and refunds. The command line reads them as well."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An order's page: what WeChat knows of it, and everything that happened, in the order in which it happened."""
+"""An order's page: WeChat's data of it, and all its events by time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wechat.domain.money import yuan
 
 
 class StoryEvent(NamedTuple):
-    """``at`` in RFC 3339; ``looks`` is good, wait, bad or nothing; ``detail`` is shown as it is."""
+    """``at`` in RFC 3339; ``looks`` is good, wait, bad or empty; ``detail`` is shown unchanged."""
 
     at: str
     what: str
@@ -59,7 +59,7 @@ def _scenario(name: str, lang: str) -> str:
 
 
 def _notification(attempt: dict[str, Any], lang: str) -> StoryEvent:
-    """An attempt to notify, with what the merchant answered."""
+    """Return the event of an attempt to notify, with the merchant's answer."""
     t = translator(lang)
     answer = f"{attempt['status']} {attempt['body']}".strip() if attempt["status"] else attempt["error"]
     what = f"{t('notification_sent')} · {name_attempt(attempt['kind'], lang)}"

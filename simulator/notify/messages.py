@@ -34,10 +34,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class NotificationSpec:
-    """One message that a payment or a refund sets off. ``kind`` is its name in the order's attempts.
+    """A message about a payment or a refund. ``kind`` is its name in the order's attempts.
 
-    ``after_s`` simulated seconds after the event; ``ladder``: repeated until the answer is right; ``skew_s``: how far
-    v3's timestamp is off the wall clock; ``over``: fen by which the message overstates the total.
+    ``after_s`` simulated seconds after the event; ``ladder``: repeated until the answer is right; ``skew_s``: the
+    difference of v3's timestamp from the wall clock; ``over``: fen by which the message overstates the total.
     """
 
     kind: str = "genuine"
@@ -49,14 +49,14 @@ class NotificationSpec:
 
 
 class NotificationBuilder:
-    """Writes notifications; each call signs anew, in the API's form that the merchant used."""
+    """Build notifications; each call signs anew, in the form of the API that the merchant used."""
 
     def __init__(self, identity: Identity, keys: PlatformKeys) -> None:
         self._identity = identity
         self._keys = keys
 
     def payment(self, order: Order, paid: Paid, notification_id: str, shot: NotificationSpec) -> Message:
-        """The message that ``order`` was paid, with the lies that ``shot`` tells."""
+        """Return the message that ``order`` was paid, with the faults of ``shot``."""
         if order.placed.api == "v2":
             return self._v2_payment(order, paid, notification_id, shot)
         fields = v3_transaction(order, paid, shot.over)
@@ -65,7 +65,7 @@ class NotificationBuilder:
     def refund(
         self, order: Order, refund: Refund, end: RefundEnded, notification_id: str, shot: NotificationSpec
     ) -> Message:
-        """The message that ``refund`` came to ``end``."""
+        """Return the message that ``refund`` ended as ``end``."""
         if refund.taken.notify_api == "v2":
             return self._v2_refund(order, v2_refund_news(order, refund, end), notification_id, shot)
         fields = v3_refund_news(self._identity.mchid, order, refund, end)
@@ -73,7 +73,8 @@ class NotificationBuilder:
         return self._v3(event, summary, "refund", fields, notification_id, end.wall_s, shot)
 
     def _v2_payment(self, order: Order, paid: Paid, notification_id: str, shot: NotificationSpec) -> Message:
-        """Repetitions are equal to the byte: the nonce is the notification's, and v2 dates nothing."""
+        """Return the message. Repetitions are equal to the byte: the nonce belongs to the notification, and v2 has no
+        date."""
         fields = {
             **self._v2_head(order, notification_id),
             "result_code": "SUCCESS",
@@ -84,7 +85,7 @@ class NotificationBuilder:
         return Message({"Content-Type": "text/xml"}, write_xml(fields))
 
     def _v2_refund(self, order: Order, fields: dict[str, str], notification_id: str, shot: NotificationSpec) -> Message:
-        """No signature: what is told is encrypted under the API key, and that is all."""
+        """Return the message. It is not signed; its content is encrypted under the API key."""
         sealed = seal_req_info(write_xml(fields, root="root"), self._v2_key(shot))
         fields = self._v2_head(order, notification_id) | {"req_info": sealed}
         return Message({"Content-Type": "text/xml"}, write_xml(fields))

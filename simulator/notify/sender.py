@@ -1,8 +1,8 @@
-"""Delivers notifications: at once, then up the ladder until the answer is right, in simulated time.
+"""Deliver notifications: at once, then by the notification schedule until the answer is right, in simulated time.
 
-A delivery that is under way when the process dies is made again by the next one, so a notification may come twice,
-as from WeChat. Only loopback addresses are ever called.
-Source of the ladder: https://pay.weixin.qq.com/doc/v3/merchant/4012791861 (通知频率, 24 hours and 4 minutes in all).
+A delivery under way when the process dies is repeated by the next process, so a notification may arrive twice, as from
+WeChat. Only loopback addresses are called. Source of the schedule: https://pay.weixin.qq.com/doc/v3/merchant/4012791861
+(通知频率, 24 hours and 4 minutes in all).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ EXCERPT = 200
 class Planned:
     """A message is to be delivered: about a refund's first or second end, or about ``paid``.
 
-    Of a forged one that is not the truth.
+    For a forged message, ``paid`` is not the actual payment.
     """
 
     delivery_id: str
@@ -66,7 +66,7 @@ class _Delivery:
 
 
 class NotificationSender:
-    """Keeps what is pending, sends what is due."""
+    """Store pending messages, and send those that are due."""
 
     def __init__(
         self, journal: Journal, clock: Clock, orders: OrderRegistry, refunds: Refunds, writer: NotificationBuilder
@@ -88,7 +88,7 @@ class NotificationSender:
         clock.on_change.append(self._wake.set)
 
     def start(self) -> None:
-        """Begin to deliver; what the last process left pending comes first."""
+        """Begin to deliver; the previous process's pending messages come first."""
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=ANSWER_S),
             connector=aiohttp.TCPConnector(limit=AT_ONCE, keepalive_timeout=IDLE_S),
@@ -105,14 +105,14 @@ class NotificationSender:
             await self._session.close()
 
     def plan(self, paid: Paid, shots: tuple[NotificationSpec, ...]) -> list[asyncio.Event]:
-        """Plan the messages of a payment; an event each tells when it is settled."""
+        """Plan the messages of a payment; return for each an event that is set when its delivery ends."""
         now_s = self._clock.now_s()
         return self._plan(
             shots, lambda shot: {"out_trade_no": paid.out_trade_no, "paid": plain(paid), "due_s": now_s + shot.after_s}
         )
 
     def plan_refund(self, refund: Refund, shots: tuple[NotificationSpec, ...]) -> None:
-        """Plan the messages of the end that ``refund`` is going to have."""
+        """Plan the messages about the planned end of ``refund``."""
         taken, due_s = refund.taken, refund.due_s or self._clock.now_s()
         numbers = {"out_trade_no": taken.out_trade_no, "out_refund_no": taken.out_refund_no, "paid": {}}
         self._plan(shots, lambda shot: {**numbers, "refund_end": len(refund.ends), "due_s": due_s + shot.after_s})
@@ -120,7 +120,7 @@ class NotificationSender:
     def _plan(
         self, shots: tuple[NotificationSpec, ...], about: Callable[[NotificationSpec], dict[str, Any]]
     ) -> list[asyncio.Event]:
-        """Messages of one event, all with one notification id."""
+        """Plan the messages of one event, all with one notification id."""
         notification_id = str(uuid.uuid4())
         delivered = []
         for shot in shots:
@@ -131,7 +131,7 @@ class NotificationSender:
         return delivered
 
     def pending(self, out_trade_no: str) -> list[dict[str, object]]:
-        """What is still to come for an order."""
+        """Return the pending messages of an order."""
         return [
             {"kind": delivery.shot.kind, "due_in_s": round(delivery.due_s - self._clock.now_s(), 1)}
             for delivery in self._pending.values()
@@ -152,7 +152,7 @@ class NotificationSender:
             await wait(self._wake, wait_s)
 
     async def _deliver(self, delivery: _Delivery) -> None:
-        """Attempt once, note the outcome; applying the note plans the next step."""
+        """Attempt one delivery and record the outcome; applying the record plans the next step."""
         try:
             await self._journal.durable()  # nobody hears of a payment that a crash could still undo
             self._journal.write(await self._attempt(delivery))
@@ -183,7 +183,7 @@ class NotificationSender:
         )
 
     def _letter(self, delivery: _Delivery) -> tuple[str, str, Message]:
-        """Where to, in which API's form, and what."""
+        """Return the address, the API whose form is used, and the message."""
         planned, shot = delivery.planned, delivery.shot
         order = self._orders.find(planned.out_trade_no)
         if not planned.out_refund_no:
@@ -229,7 +229,7 @@ class NotificationSender:
 
 
 def _is_right(api: str, status: int, body: bytes) -> bool:
-    """v3 looks at the status alone; v2 wants 200 and return_code SUCCESS."""
+    """Whether the answer confirms: v3 needs the status only; v2 needs 200 and return_code SUCCESS."""
     if api == "v3":
         return status in (200, 204)
     try:

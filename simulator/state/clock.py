@@ -1,9 +1,9 @@
-"""Simulated time: it runs ``speed`` times as fast as the wall clock and can be pushed ahead, never back.
+"""Simulated time: it runs ``speed`` times as fast as the wall clock and can be moved ahead, never back.
 
-It decides how long tokens, codes, prepay_ids and orders live, when a notification is due and when a bill is ready.
-Signatures are dated by the wall clock, or a service whose own clock is right would refuse everything after an advance.
-The dates that messages and bills carry (success_time, time_end, a bill's day) come from the calendar: the wall clock's,
-or the simulated one for services that follow this clock.
+It decides the lifetimes of tokens, codes, prepay_ids and orders, when a notification is due and when a bill is
+available. Signatures are dated by the wall clock; otherwise a service with the right time would refuse every message
+after an advance. The dates in messages and bills (success_time, time_end, a bill's day) come from the calendar: the
+wall clock's, or the simulated one for services that follow this clock.
 
 Moments are unix seconds as float: they are added, compared and logged, and become text only on the wire.
 """
@@ -22,14 +22,14 @@ HEARD_S = 1.0
 
 
 class Calendar(StrEnum):
-    """Whose dates messages and bills carry."""
+    """The clock that dates messages and bills."""
 
     WALL = "wall"
     SIMULATED = "simulated"
 
 
 class Clock:
-    """Starts ``ahead_s`` seconds ahead of the wall clock."""
+    """A clock that starts ``ahead_s`` seconds ahead of the wall clock."""
 
     def __init__(self, speed: float = 1.0, ahead_s: float = 0.0, calendar: Calendar = Calendar.WALL) -> None:
         self.on_change: list[Callable[[], None]] = []
@@ -43,19 +43,19 @@ class Clock:
         return self._speed
 
     def now_s(self) -> float:
-        """The simulated moment."""
+        """Return the simulated moment."""
         return self._from_s + (time.time() - self._from_wall_s) * self._speed
 
     def calendar_s(self) -> float:
-        """The moment as messages and bills date it."""
+        """Return the current moment as messages and bills date it."""
         return self.calendar_of(self.now_s())
 
     def calendar_of(self, simulated_s: float) -> float:
-        """How what becomes true at a simulated moment is dated, where it is found to be true now."""
+        """Return the date of an event that was due at a simulated moment and is noticed now."""
         return simulated_s if self.calendar is Calendar.SIMULATED else time.time()
 
     def run_at(self, speed: float) -> None:
-        """Go on from the present moment at ``speed`` simulated seconds a second. Raises ValueError unless positive."""
+        """Run from now on at ``speed`` simulated seconds per second. Raises ValueError unless positive."""
         if not 0 < speed <= 1_000_000:
             raise ValueError("speed is a number above 0, at most 1000000")
         self._restart(0.0)
@@ -63,14 +63,14 @@ class Clock:
         self._notify_watchers()
 
     def advance(self, seconds: float) -> None:
-        """Jump ahead. Raises ValueError for a negative number."""
+        """Move ahead. Raises ValueError for a negative number."""
         if not 0 <= seconds <= 10 * 365 * 86400:
             raise ValueError("advance_s is a number of seconds, 0 or more")
         self._restart(seconds)
         self._notify_watchers()
 
     def wait_s(self, due_s: float) -> float:
-        """Real seconds until the simulated moment ``due_s``."""
+        """Return the real seconds until the simulated moment ``due_s``."""
         return max(0.0, (due_s - self.now_s()) / self._speed)
 
     def _restart(self, ahead_s: float) -> None:
@@ -84,7 +84,7 @@ class Clock:
 
 
 class Followers:
-    """Services that keep their own clock by this one. Each has a question waiting, which a change answers at once."""
+    """Services that follow this clock. Each has a long poll open, which a change answers at once."""
 
     def __init__(self, clock: Clock) -> None:
         self.version = time.time_ns() // 1_000_000  # no version that an earlier process has told comes again
@@ -95,7 +95,7 @@ class Followers:
         clock.on_change.append(self._announce)
 
     async def wait(self, seen: int) -> None:
-        """Until there is news for somebody who has ``seen`` this version, or until it is time to ask again."""
+        """Wait until the version differs from ``seen``, or until the long poll ends."""
         if seen != self.version:
             return
         self._caught_up()
@@ -106,7 +106,7 @@ class Followers:
             self._asking -= 1
 
     async def wait_for_followers(self) -> None:
-        """Until all who were asking have taken the last change in, or until that takes too long."""
+        """Wait until all followers have received the latest change, or until a time limit."""
         if self._behind:
             await wait(self._heard, HEARD_S)
 
@@ -124,12 +124,12 @@ class Followers:
 
 
 async def wait(event: asyncio.Event, seconds: float | None) -> None:
-    """Until ``event`` or ``seconds``, whichever comes first."""
+    """Wait for ``event`` or ``seconds``, whichever comes first."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):  # wait_for of 3.11 can lose a cancellation
             await event.wait()
 
 
 def moment(unix_s: float) -> datetime:
-    """``unix_s`` as the aware datetime that wechat.domain.times prints."""
+    """Return ``unix_s`` as the aware datetime that wechat.domain.times prints."""
     return datetime.fromtimestamp(unix_s, UTC)

@@ -1,12 +1,12 @@
-"""Coupons (代金券) that pay a part of an order, and how a refund is split between them and the payer's own money.
+"""Coupons (代金券) that pay a part of an order, and the split of a refund between them and the payer's own money.
 
-A prepaid coupon (充值型, v3 CASH, v2 CASH) is paid for by whoever issued it: the merchant is settled for the whole
-price. A free one (免充值型, v3 NOCASH, v2 NO_CASH) is a discount: the merchant is settled for that much less.
+A prepaid coupon (充值型, v3 CASH, v2 CASH) is paid for by its issuer: the merchant is settled for the whole price. A
+free one (免充值型, v3 NOCASH, v2 NO_CASH) is a discount: the merchant is settled for that much less.
 
-Sources: https://pay.weixin.qq.com/doc/v3/merchant/4013070356 (promotion_detail, payer_total),
-.../4013071036 (settlement_total, settlement_refund, discount_refund), v2's chapter=9_7 and 9_4 (coupon_fee_$n,
-settlement_total_fee); community 0004ea30c6cf3074004a2a6d65fc00 (which kind lowers what is settled). That a refund is
-split in proportion is documented (有使用券，后台会按比例退), how its fen are rounded is not: see ``split``.
+Sources: https://pay.weixin.qq.com/doc/v3/merchant/4013070356 (promotion_detail, payer_total), .../4013071036
+(settlement_total, settlement_refund, discount_refund), v2's chapter=9_7 and 9_4 (coupon_fee_$n, settlement_total_fee);
+community 0004ea30c6cf3074004a2a6d65fc00 (which kind lowers what is settled). That a refund is split in proportion is
+documented (有使用券，后台会按比例退), how its fen are rounded is not: see ``split``.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ MOST = 20  # of one payment
 
 
 class CouponKind(StrEnum):
-    """v3's words for a payment; v2 writes NO_CASH for the second."""
+    """v3's codes in a payment; v2 writes NO_CASH for the second."""
 
     CASH = "CASH"
     NOCASH = "NOCASH"
 
 
 class Coupon(NamedTuple):
-    """One coupon of a payment; ``amount`` in fen."""
+    """A coupon of a payment; ``amount`` in fen."""
 
     coupon_id: str
     stock_id: str
@@ -47,7 +47,7 @@ class Coupon(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What a refund, or a whole payment, consists of, in fen; ``coupons`` in the order of the payment's coupons."""
+    """The parts of a refund, or of a whole payment, in fen; ``coupons`` in the order of the payment's coupons."""
 
     cash: int
     coupons: tuple[int, ...] = ()
@@ -58,7 +58,7 @@ class Share(NamedTuple):
 
 
 def read_coupons(asked: Any, total: int) -> tuple[Coupon, ...]:
-    """The coupons in a control call's ``[{"kind": "CASH", "amount": 500}]``. Raises ValueError with a sentence.
+    """Parse the coupons of a control call, ``[{"kind": "CASH", "amount": 500}]``. Raises ValueError with a sentence.
 
     Together they pay ``total`` fen at most (代金券金额<=订单金额).
     """
@@ -71,7 +71,7 @@ def read_coupons(asked: Any, total: int) -> tuple[Coupon, ...]:
 
 
 def offers(total: int) -> list[tuple[Bilingual, list[dict[str, Any]]]]:
-    """What the pay sheet offers for a price of ``total`` fen: names, and the coupons to send."""
+    """Return the coupons that the pay sheet offers for a price of ``total`` fen: names, and the coupons to send."""
     part = total // 3
     if not part:
         return []
@@ -85,7 +85,7 @@ def offers(total: int) -> list[tuple[Bilingual, list[dict[str, Any]]]]:
 
 
 def whole(total: int, coupons: Sequence[Coupon]) -> Share:
-    """What a payment of ``total`` fen consists of."""
+    """Return the parts of a payment of ``total`` fen."""
     amounts = tuple([coupon.amount for coupon in coupons])
     return Share(total - sum(amounts), amounts)
 
@@ -106,23 +106,23 @@ def split(left: Share, refund: int) -> Share:
 
 
 def move_share(left: Share, share: Share, way: int) -> Share:
-    """``left`` after ``share`` has gone (``way`` -1) or come back (1)."""
+    """Return ``left`` after ``share`` was taken out (``way`` -1) or returned (1)."""
     coupons = tuple([part + way * other for part, other in zip(left.coupons, share.coupons, strict=True)])
     return Share(left.cash + way * share.cash, coupons)
 
 
 def settlement_of(share: Share, coupons: Sequence[Coupon]) -> int:
-    """What of ``share`` concerns the merchant's balance, in fen: all but the free coupons."""
+    """Return the part of ``share`` that affects the merchant's balance, in fen: all but the free coupons."""
     return share.total - discount_of(share, coupons)
 
 
 def discount_of(share: Share, coupons: Sequence[Coupon]) -> int:
-    """The free coupons' part of ``share``, in fen."""
+    """Return the free coupons' part of ``share``, in fen."""
     return sum(part for part, coupon in zip(share.coupons, coupons, strict=True) if not coupon.is_settled)
 
 
 def as_coupons(facts: Iterable[Sequence[Any]]) -> tuple[Coupon, ...]:
-    """Coupons as the truth log keeps them: lists."""
+    """Convert coupons from the lists of the truth log."""
     return tuple([Coupon(*fact) for fact in facts])
 
 

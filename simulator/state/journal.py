@@ -1,7 +1,7 @@
-"""The truth log: one JSON line a fact, on disk before any answer that depends on it, replayed at the next start.
+"""The truth log: one JSON line per fact, on disk before any answer that depends on it, replayed at the next start.
 
-A fact is a frozen dataclass of plain JSON values. Writing one applies it to the state at once, through the same
-function that replays it. Answers wait for ``durable``, which many of them share: one fsync for all that has gathered.
+A fact is a frozen dataclass of plain JSON values. Writing it applies it to the state at once, through the same function
+that replays it. Answers wait for ``durable``, which many of them share: one fsync for all queued facts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ F = TypeVar("F")
 
 
 class Journal:
-    """The log in ``path``. ``on`` says who applies a kind of fact; then ``open`` replays; then ``write``."""
+    """The log in ``path``. Call ``on`` for each kind of fact, then ``open``, which replays, then ``write``."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
@@ -39,11 +39,12 @@ class Journal:
         self._file: IO[bytes] | None = None
 
     def on(self, kind: type[F], apply: Callable[[F], None]) -> None:
-        """Facts of ``kind`` are applied by ``apply``."""
+        """Register ``apply`` for facts of ``kind``."""
         self._kinds[kind.__name__] = (kind, apply)
 
     def open(self) -> None:
-        """Lock the log, replay it and set the clock to where it was. Stops the process when another one holds it."""
+        """Lock the log, replay it and set the clock to its last time. Ends the process if another one holds the
+        lock."""
         self._file = os.fdopen(owner_only(str(self._path), os.O_RDWR | os.O_APPEND | os.O_CREAT), "a+b")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -54,7 +55,7 @@ class Journal:
         self._clock.advance(max(0.0, ahead_s))
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the rest."""
         batch, self._buffer = self._buffer, []
         self._commit(batch)
         with self._writing:
@@ -70,7 +71,7 @@ class Journal:
         self._written += 1
 
     async def durable(self) -> None:
-        """Return once everything written before this call is on disk; without a disk there is no truth: exit."""
+        """Return once everything written before this call is on disk; end the process if the disk fails."""
         goal = self._written
         while self._on_disk < goal:
             async with self._committing:
@@ -94,7 +95,8 @@ class Journal:
                 os.fsync(self._file.fileno())
 
     def _replay(self, file: IO[bytes]) -> float:
-        """Apply each line, cut off one that a crash tore; how far the last was ahead of the wall clock, in seconds."""
+        """Apply each line and cut off an incomplete last one; return how far the last was ahead of the wall clock, in
+        seconds."""
         ahead_s, good = 0.0, 0
         for raw in file:
             if not raw.endswith(b"\n"):
@@ -112,5 +114,5 @@ class Journal:
 
 
 def plain(fact: Any) -> dict[str, Any]:
-    """The fields of a dataclass, one level deep: asdict would copy all that is in them."""
+    """Return the fields of a dataclass, one level deep: asdict would copy all nested values."""
     return {field.name: getattr(fact, field.name) for field in fields(fact)}

@@ -1,8 +1,8 @@
-"""The one order book that v2 and v3 share, and WeChat's rules for what may happen to an order.
+"""The register of orders that v2 and v3 share, and WeChat's rules for changes of an order.
 
 NOTPAY → SUCCESS → REFUND, or NOTPAY → CLOSED by the merchant or by time. An order number is never free again: placing
-it again with the same terms gives a fresh prepay_id while it is unpaid, with other terms it is refused.
-Sources: https://pay.weixin.qq.com/doc/v3/merchant/4012791897 and .../4012791869 (FAQ: repeated numbers).
+it again with the same terms returns a new prepay_id while it is unpaid; with other terms it is refused. Sources:
+https://pay.weixin.qq.com/doc/v3/merchant/4012791897 and .../4012791869 (FAQ: repeated numbers).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PAID_STATES = ("SUCCESS", "REFUND")
 
 
 class Rule(StrEnum):
-    """What an order does not allow; each API has its own words for it."""
+    """A rule of orders that was broken; each API has its own message for it."""
 
     PAID = "paid"
     CLOSED = "closed"
@@ -49,10 +49,10 @@ class RuleBroken(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRequest:
-    """What the merchant asks for.
+    """The merchant's request of an order.
 
-    ``digest`` covers everything that a repetition must not change, times left out; ``life_s`` is the span up to
-    time_expire by the wall clock, 0 or less when that is over.
+    ``digest`` covers everything that a repetition must not change, times left out; ``life_s`` is the time until
+    time_expire by the wall clock, 0 or less if that has passed.
     """
 
     out_trade_no: str
@@ -85,7 +85,7 @@ class Placed(OrderRequest):
 
 @dataclass(frozen=True, slots=True)
 class Prepaid:
-    """A prepay_id was given out; ``sign_type`` is the one paySign has to use."""
+    """A prepay_id was issued; ``sign_type`` is the one that paySign must use."""
 
     out_trade_no: str
     prepay_id: str
@@ -95,7 +95,7 @@ class Prepaid:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """``openid`` has paid: the truth, whatever a notification says. ``wall_s`` is what the wire calls success_time.
+    """``openid`` has paid: the actual payment, whatever a notification says. ``wall_s`` is success_time in messages.
 
     The ``coupons`` have paid a part.
     """
@@ -120,7 +120,7 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Attempted:
-    """A notification was delivered once, about a refund where one is named.
+    """A notification was sent once; about a refund if one is named.
 
     ``status`` 0 means that no answer came, ``error`` says why. ``serial_no`` names the key that a v3 message claims to
     be signed with.
@@ -142,7 +142,7 @@ class Attempted:
 
 @dataclass(slots=True)
 class Payment:
-    """A payment and what became of it: ``fee`` fen of WeChat's are kept, ``left`` is what ``refunds`` did not take."""
+    """A payment and its refunds: ``fee`` fen are WeChat's, ``left`` is what ``refunds`` did not take."""
 
     paid: Paid
     whole: Share
@@ -156,13 +156,13 @@ class Payment:
 
     @property
     def settled(self) -> int:
-        """What of the price the merchant's balance got, in fen: all but the free coupons."""
+        """The part of the price that the merchant's balance received, in fen: all but the free coupons."""
         return settlement_of(self.whole, self.paid.coupons)
 
 
 @dataclass(slots=True)
 class Order:
-    """The facts about one order. Of its ``payments`` the first counts; there should be no other."""
+    """The facts about one order. The first of its ``payments`` is its own; there should be no other."""
 
     placed: Placed
     prepays: dict[str, Prepaid] = field(default_factory=dict)
@@ -176,12 +176,12 @@ class Order:
 
     @property
     def payment(self) -> Payment | None:
-        """The one that counts."""
+        """The order's own payment; None if it is unpaid."""
         return self.payments[0] if self.payments else None
 
 
 class OrderRegistry:
-    """Every order, by number. Methods that change one write a fact; the answer has to wait until it is durable."""
+    """Every order, by number. Methods that change one write a fact; the answer must wait until it is durable."""
 
     def __init__(self, journal: Journal, clock: Clock, wallet: Wallet) -> None:
         self._journal = journal
@@ -200,7 +200,7 @@ class OrderRegistry:
         return len(self._orders)
 
     def place(self, request: OrderRequest) -> Prepaid:
-        """Take or repeat an order; a fresh prepay_id. Raises RuleBroken PAID, CLOSED, DIFFERENT, OVER."""
+        """Place or repeat an order; return a new prepay_id. Raises RuleBroken PAID, CLOSED, DIFFERENT, OVER."""
         order = self._orders.get(request.out_trade_no)
         if order is None:
             self._journal.write(self._build_order(request))
@@ -214,21 +214,21 @@ class OrderRegistry:
         return prepaid
 
     def find(self, out_trade_no: str) -> Order:
-        """Raises RuleBroken MISSING."""
+        """Return the order. Raises RuleBroken MISSING."""
         order = self._orders.get(out_trade_no)
         if order is None:
             raise RuleBroken(Rule.MISSING)
         return order
 
     def find_payment(self, transaction_id: str) -> tuple[Order, Payment]:
-        """Raises RuleBroken MISSING."""
+        """Return the order and payment of a transaction id. Raises RuleBroken MISSING."""
         found = self._by_transaction.get(transaction_id)
         if found is None:
             raise RuleBroken(Rule.MISSING)
         return found
 
     def find_prepay(self, prepay_id: str, life_s: float = PREPAY_LIFE_S) -> tuple[Order, Prepaid] | None:
-        """The order behind a prepay_id that is not older than ``life_s``."""
+        """Return the order and the prepay_id's record if that is not older than ``life_s``; None otherwise."""
         order = self._orders.get(self._by_prepay.get(prepay_id, ""))
         prepaid = order.prepays.get(prepay_id) if order else None
         if order is None or prepaid is None or self._clock.now_s() >= prepaid.at_s + life_s:
@@ -236,7 +236,8 @@ class OrderRegistry:
         return order, prepaid
 
     def state(self, order: Order, payment: Payment | None = None) -> str:
-        """trade_state of an order, as one of its payments has it: SUCCESS, REFUND, CLOSED (also by time) or NOTPAY."""
+        """Return the trade_state of an order, or of one of its payments: SUCCESS, REFUND, CLOSED (also by time) or
+        NOTPAY."""
         if payment := payment or order.payment:
             return "REFUND" if payment.refunds else "SUCCESS"
         return "CLOSED" if order.closed or self.has_timed_out(order) else "NOTPAY"
@@ -245,7 +246,7 @@ class OrderRegistry:
         return self._clock.now_s() >= order.expires_s
 
     def close(self, out_trade_no: str, *, min_age_s: float = 0.0) -> None:
-        """Raises RuleBroken MISSING, PAID, CLOSED, YOUNG."""
+        """Close an order. Raises RuleBroken MISSING, PAID, CLOSED, YOUNG."""
         order = self.find(out_trade_no)
         self._check_open(order)
         if self._clock.now_s() < order.placed.at_s + min_age_s:
@@ -253,12 +254,12 @@ class OrderRegistry:
         self._journal.write(Closed(out_trade_no, self._clock.calendar_s()))
 
     def pay(self, order: Order, openid: str, scenario: str, coupons: tuple[Coupon, ...] = ()) -> Paid:
-        """The payer has typed the password. Raises RuleBroken PAID, CLOSED."""
+        """Pay an order. Raises RuleBroken PAID, CLOSED."""
         self._check_open(order)
         return self.pay_anyway(order, openid, scenario, coupons)
 
     def pay_anyway(self, order: Order, openid: str, scenario: str, coupons: tuple[Coupon, ...] = ()) -> Paid:
-        """A payment whatever the order's state: one after the close, a duplicate, or one by another payer."""
+        """Pay an order in any state: after the close, a second time, or by another payer."""
         number = order.placed.out_trade_no
         transaction_id = f"sim{self._stamp()}{secrets.randbelow(10**11):011d}"
         at = (self._clock.calendar_s(), self._clock.now_s())
@@ -267,27 +268,27 @@ class OrderRegistry:
         return paid
 
     def sell(self, request: OrderRequest, openid: str) -> Paid:
-        """An order that is placed and paid at once, at a till. Raises ValueError when its number is taken."""
+        """Place and pay an order at once, at a till. Raises ValueError if its number is taken."""
         if request.out_trade_no in self._orders:
             raise ValueError("the number is taken")
         self._journal.write(self._build_order(request))
         return self.pay(self._orders[request.out_trade_no], openid, "till")
 
     def paid_on(self, day: date) -> list[tuple[Order, Payment]]:
-        """The payments of a Beijing day, in their order."""
+        """Return the payments of a Beijing day, in their order."""
         return list(self._by_day.get(day, ()))
 
     def unpaid(self) -> list[Order]:
-        """Those that nobody has paid, the newest first."""
+        """Return the unpaid orders, the newest first."""
         return [order for order in reversed(self._orders.values()) if not order.payments]
 
     def latest(self, limit: int) -> list[Order]:
-        """The newest first."""
+        """Return the latest orders, the newest first."""
         numbers = list(self._orders)[: -limit - 1 : -1]
         return [self._orders[number] for number in numbers]
 
     def _build_order(self, request: OrderRequest) -> Placed:
-        """The new order, its life within WeChat's bounds."""
+        """Return the new order, its lifetime within WeChat's bounds."""
         if request.life_s <= 0:
             raise RuleBroken(Rule.OVER)
         life_s = min(max(request.life_s, MIN_LIFE_S), MAX_LIFE_S)

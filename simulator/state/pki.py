@@ -1,6 +1,6 @@
-"""Who the simulated WeChat is: identifiers, secrets, keys and certificates, made once for a state directory.
+"""The identity of the simulated WeChat: identifiers, secrets, keys and certificates, made once for a state directory.
 
-The only place of the simulator that needs cryptography itself. Every file is readable by its owner alone.
+The only module of the simulator that imports a cryptography library. Every file is readable by its owner alone.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Builder = x509.CertificateBuilder
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody with WeChat on their phone."""
+    """A WeChat user."""
 
     id: str
     name: str
@@ -44,7 +44,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The account, the merchant and the people. All of it is fiction: the names start with ``sim`` or ``wxsim``."""
+    """The account, the merchant and the users. All of them are invented: the names start with ``sim`` or ``wxsim``."""
 
     appid: str
     appsecret: str
@@ -82,12 +82,12 @@ class Certified:
 
     @property
     def key_pem(self) -> str:
-        """PKCS#8, as apiclient_key.pem comes."""
+        """The key in PKCS#8, as in apiclient_key.pem."""
         return _key_pem(self.key)
 
 
 def load_identity(directory: Path) -> Identity:
-    """The identity in ``directory``, made on first use."""
+    """Return the identity in ``directory``, created on first use."""
     path = directory / "identity.json"
     if not path.exists():
         save(path, json.dumps(asdict(_new_identity()), ensure_ascii=False, indent=2))
@@ -102,7 +102,8 @@ def load_certificate(
     *,
     leading_zero: bool = False,
 ) -> Certified:
-    """The key ``name``.key.pem with its certificate ``name``.cert.pem, made on first use; ``extend`` adds to it.
+    """Return the key ``name``.key.pem with its certificate ``name``.cert.pem, created on first use; ``extend`` adds to
+    it.
 
     With ``leading_zero`` a new certificate's serial number begins with the digit 0.
     """
@@ -119,16 +120,17 @@ def load_certificate(
 
 
 def load_server(directory: Path, host_names: Sequence[str] = ()) -> Certified:
-    """The certificate of the TLS port, made on first use; strict clients take it as its own authority.
+    """Return the certificate of the TLS port, created on first use; strict clients accept it as its own authority.
 
-    It is for loopback and, in a file of its own, for ``host_names`` too.
+    It is valid for loopback and, in a file of its own, for ``host_names`` too.
     """
     name = "server-wechat" if host_names else "server"
     return load_certificate(directory, name, lambda builder, key: _for_hosts(builder, key, host_names))
 
 
 def server_context(server: Certified, merchant: Certified) -> ssl.SSLContext:
-    """TLS that asks for the merchant's certificate. One that shows none gets in, to be told off in WeChat's words."""
+    """Return a TLS context that asks for the merchant's certificate. A client without one is accepted, and refused
+    later with WeChat's message."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.NamedTemporaryFile("w", encoding="ascii") as file:  # OpenSSL takes it from a file only; mode 600
         file.write(server.certificate_pem + server.key_pem)
@@ -140,7 +142,7 @@ def server_context(server: Certified, merchant: Certified) -> ssl.SSLContext:
 
 
 def load_key(directory: Path, name: str) -> rsa.RSAPrivateKey:
-    """The RSA-2048 key ``name``.key.pem, made on first use."""
+    """Return the RSA-2048 key ``name``.key.pem, created on first use."""
     path = directory / f"{name}.key.pem"
     if not path.exists():
         save(path, _key_pem(new_key()))
@@ -155,7 +157,7 @@ def new_key() -> rsa.RSAPrivateKey:
 
 
 def public_pem(key: rsa.RSAPrivateKey) -> str:
-    """The public half, as pub_key.pem comes."""
+    """Return the public key, as in pub_key.pem."""
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
@@ -176,7 +178,7 @@ def _new_user(user_id: str, name: str) -> User:
 
 
 def _builder(key: rsa.RSAPrivateKey, name: str, leading_zero: bool) -> Builder:
-    """A certificate by itself for five years."""
+    """Return the builder of a self-signed certificate, valid for five years."""
     subject = x509.Name(
         [
             x509.NameAttribute(NameOID.COMMON_NAME, f"simulated {name}"),
@@ -189,9 +191,9 @@ def _builder(key: rsa.RSAPrivateKey, name: str, leading_zero: bool) -> Builder:
 
 
 def _for_hosts(builder: Builder, key: rsa.RSAPrivateKey, host_names: Sequence[str]) -> Builder:
-    """What a strict client looks at before it believes a server on 127.0.0.1, or one of ``host_names``.
+    """Add the extensions that a strict client checks before it accepts a server on 127.0.0.1, or one of ``host_names``.
 
-    Whoever trusts it trusts it for these names alone.
+    A client that trusts the certificate trusts it for these names only.
     """
     mine = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
@@ -209,7 +211,8 @@ def _for_hosts(builder: Builder, key: rsa.RSAPrivateKey, host_names: Sequence[st
 
 
 def _serial_number(leading_zero: bool) -> int:
-    """Forty hex digits. The first is 0 only where that is asked for; about one in sixteen of WeChat's is."""
+    """Return a number of forty hex digits. The first is 0 only if requested; about one in sixteen of WeChat's begins
+    so."""
     number = x509.random_serial_number()
     return number % (1 << 155) | 1 << 155 if leading_zero else number | 1 << 158
 

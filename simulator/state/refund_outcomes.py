@@ -1,4 +1,4 @@
-"""What becomes of a refund, and what the merchant hears of it: by scenario, which a drill asks for beforehand."""
+"""The outcome of a refund and its notifications: by scenario, which is set before the refund."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STUCK_S = 7 * 86400.0
 
 @dataclass(frozen=True, slots=True)
 class RefundPlan:
-    """``outcome`` after ``lasts_s`` simulated seconds; ``shots`` are counted from there."""
+    """``outcome`` after ``lasts_s`` simulated seconds; the times of ``shots`` are counted from then."""
 
     outcome: State = State.SUCCESS
     lasts_s: float = DONE_S
@@ -49,7 +49,7 @@ REFUND_PLANS = {
 
 @dataclass(slots=True)
 class Expected:
-    """The next ``times`` refunds, of one order where it is named, live through ``scenario``. Forgotten by a restart."""
+    """The next ``times`` refunds, of one order if it is named, follow ``scenario``. A restart forgets it."""
 
     scenario: RefundScenario
     out_trade_no: str = ""
@@ -67,7 +67,7 @@ class RefundDesk:
         self._expected.append(expected)
 
     def take(self, asked: RefundAsked, order: Order, payment: Payment) -> Refund:
-        """A refund of ``payment``, new or the one that has this number. Raises RefundDenied."""
+        """Accept a refund of ``payment``, or return the existing one with this number. Raises RefundDenied."""
         existing = self._refunds.find_known(asked, payment.paid.transaction_id)
         if existing:
             return existing
@@ -80,18 +80,18 @@ class RefundDesk:
         return refund
 
     def take_at_console(self, order: Order, payment: Payment, refund: int, reason: str) -> Refund:
-        """A refund that somebody at the merchant makes by hand; WeChat gives it a number. Raises RefundDenied."""
+        """Accept a refund made by hand in the merchant's console; WeChat gives it a number. Raises RefundDenied."""
         number = f"simconsole{secrets.token_hex(10)}"
         return self.take(RefundAsked(number, "console", refund, order.placed.total, reason), order, payment)
 
     def resend(self, out_refund_no: str) -> Refund:
-        """The money of an ABNORMAL refund goes elsewhere, and the merchant hears of that. Raises RefundDenied."""
+        """Send the money of an ABNORMAL refund to another account, and notify the merchant. Raises RefundDenied."""
         refund = self._refunds.resend(out_refund_no)
         self._tell(refund, (NotificationSpec(),))
         return refund
 
     def _add_address(self, asked: RefundAsked) -> RefundAsked:
-        """Who names no address is told at the one typed into the console, in v2's form."""
+        """Return ``asked`` with the notify URL of the console, in v2's form, if it names none."""
         if asked.notify_url:
             return asked
         return replace(asked, notify_url=self._console.settings.refund_notify_url or "", notify_api="v2")

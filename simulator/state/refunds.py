@@ -1,11 +1,10 @@
-"""Refunds that WeChat has taken, and its rules for taking one.
+"""Refunds that WeChat has accepted, and its rules for accepting one.
 
-v2, v3 and the merchant console share this register. A number is never free again: the same refund again is the same
-refund. One that was taken is PROCESSING until its time has come, and then what its scenario says; an ABNORMAL one waits
-until the merchant sends the money elsewhere. The money leaves the wallet when a refund is taken, and comes back with a
-CLOSED one.
-Sources: https://pay.weixin.qq.com/doc/v3/merchant/4013071036 (申请退款) and v2's page, chapter=9_4: 50 refunds an
-order, a minute apart, within a year.
+v2, v3 and the merchant console share this register. A number is never free again: the same request again is the same
+refund. An accepted refund is PROCESSING until its time has come, and then has the state of its scenario; an ABNORMAL
+one waits until the merchant sends the money to another account. The money leaves the wallet when a refund is accepted,
+and comes back with a CLOSED one. Sources: https://pay.weixin.qq.com/doc/v3/merchant/4013071036 (申请退款) and v2's
+page, chapter=9_4: 50 refunds per order, a minute apart, within a year.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ BANK_S = 2.0  # what an abnormal refund takes once it goes elsewhere
 
 
 class State(StrEnum):
-    """v3's words; v2 says REFUNDCLOSE and CHANGE for the last two."""
+    """v3's codes; v2 writes REFUNDCLOSE and CHANGE for the last two."""
 
     PROCESSING = "PROCESSING"
     SUCCESS = "SUCCESS"
@@ -41,7 +40,7 @@ class State(StrEnum):
 
 
 class Denied(StrEnum):
-    """Why a refund is not taken; each API has its own words for it."""
+    """The reason why a refund is refused; each API has its own message for it."""
 
     NO_PAYMENT = "no such payment"
     OVER_TOTAL = "more than the order"
@@ -64,9 +63,10 @@ class RefundDenied(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RefundAsked:
-    """What the merchant asks for, over ``api``: v2, v3 or console. ``total`` is what they take the order's to be.
+    """The merchant's request of a refund, over ``api``: v2, v3 or console. ``total`` is what the request gives as the
+    order's total.
 
-    ``notify_url`` is told of the end, in the form of ``notify_api``.
+    ``notify_url`` is notified of the end, in the form of ``notify_api``.
     """
 
     out_refund_no: str
@@ -79,7 +79,7 @@ class RefundAsked:
 
 
 class RefundOutcome(NamedTuple):
-    """What becomes of a refund: ``outcome`` after ``lasts_s`` simulated seconds. ``scenario`` is its name."""
+    """The planned end of a refund: ``outcome`` after ``lasts_s`` simulated seconds. ``scenario`` is its name."""
 
     scenario: str
     outcome: State
@@ -88,7 +88,7 @@ class RefundOutcome(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundTaken(RefundAsked):
-    """``ends_s`` is the simulated moment at which it becomes ``outcome``."""
+    """A refund was accepted; ``ends_s`` is the simulated moment at which it becomes ``outcome``."""
 
     refund_id: str
     out_trade_no: str
@@ -102,7 +102,7 @@ class RefundTaken(RefundAsked):
 
 @dataclass(frozen=True, slots=True)
 class RefundEnded:
-    """Its time has come: ``state`` it is, since ``at_s``."""
+    """A refund ended: it has been in ``state`` since ``at_s``."""
 
     out_refund_no: str
     state: str
@@ -112,7 +112,7 @@ class RefundEnded:
 
 @dataclass(frozen=True, slots=True)
 class RefundResent:
-    """The merchant sends the money of an ABNORMAL refund elsewhere; it succeeds at ``ends_s``."""
+    """The merchant sent the money of an ABNORMAL refund to another account; it succeeds at ``ends_s``."""
 
     out_refund_no: str
     ends_s: float
@@ -123,8 +123,8 @@ class Refund:
     """The facts about one refund.
 
     It takes ``share`` of ``payment``, of which ``settled`` fen leave the merchant's balance; ``fee`` fen of WeChat's
-    fee come back with it. ``due_s`` is when it ends, None once it has; of its ``ends`` there are two where the money
-    was refused and went elsewhere.
+    fee come back with it. ``due_s`` is when it ends, None once it has; it has two ``ends`` if the money was rejected
+    and sent to another account.
     """
 
     taken: RefundTaken
@@ -137,7 +137,7 @@ class Refund:
 
     @property
     def ended(self) -> RefundEnded | None:
-        """How it stands, unless it is under way."""
+        """The refund's end; None while it is processing."""
         return self.ends[-1] if self.due_s is None else None
 
     @property
@@ -145,17 +145,17 @@ class Refund:
         return State(self.ended.state) if self.ended else State.PROCESSING
 
     def closed_on(self, day: date) -> bool:
-        """Whether it was CLOSED on a Beijing day."""
+        """Whether the refund was CLOSED on a Beijing day."""
         return any(end.state == State.CLOSED and beijing_day(moment(end.wall_s)) == day for end in self.ends)
 
     def state_at(self, moment_s: float) -> State:
-        """The state at a simulated moment, as bills show it."""
+        """Return the state at a simulated moment, as bills show it."""
         until_then = [end.state for end in self.ends if end.at_s <= moment_s]
         return State(until_then[-1]) if until_then else State.PROCESSING
 
 
 class Refunds:
-    """Every refund, by the merchant's number. What was due to end by now has ended, whoever looks."""
+    """Every refund, by the merchant's number. Reading ends the refunds that are due."""
 
     def __init__(self, journal: Journal, clock: Clock, orders: OrderRegistry, wallet: Wallet) -> None:
         self._journal = journal
@@ -175,7 +175,7 @@ class Refunds:
         return len(self._refunds)
 
     def find_known(self, asked: RefundAsked, transaction_id: str) -> Refund | None:
-        """The refund that has this number already. Raises RefundDenied DIFFERENT when it is another one."""
+        """Return the refund that has this number already. Raises RefundDenied DIFFERENT if the request differs."""
         self.end_due()
         refund = self._refunds.get(asked.out_refund_no)
         if refund is None:
@@ -186,7 +186,7 @@ class Refunds:
         return refund
 
     def check(self, asked: RefundAsked, order: Order, payment: Payment) -> None:
-        """Raises RefundDenied with the first rule that forbids a new refund of ``payment``."""
+        """Raise RefundDenied with the first rule that forbids a new refund of ``payment``."""
         total, rest = order.placed.total, payment.left.total
         earlier = self._of_order.get(order.placed.out_trade_no, [])
         rules = {
@@ -206,7 +206,7 @@ class Refunds:
             raise RefundDenied(Denied.NOT_ENOUGH)
 
     def take(self, asked: RefundAsked, order: Order, payment: Payment, fate: RefundOutcome) -> Refund:
-        """Take a refund that ``check`` has let pass."""
+        """Accept a refund that ``check`` has allowed."""
         now_s, wall_s = self._clock.now_s(), self._clock.calendar_s()
         fact = RefundTaken(
             **plain(asked),
@@ -223,7 +223,7 @@ class Refunds:
         return self._refunds[asked.out_refund_no]
 
     def resend(self, out_refund_no: str) -> Refund:
-        """Send the money of an ABNORMAL refund elsewhere. Raises RefundDenied MISSING, NOT_ABNORMAL."""
+        """Send the money of an ABNORMAL refund to another account. Raises RefundDenied MISSING, NOT_ABNORMAL."""
         refund = self.find(out_refund_no)
         if refund.state is not State.ABNORMAL:
             raise RefundDenied(Denied.NOT_ABNORMAL)
@@ -231,7 +231,7 @@ class Refunds:
         return refund
 
     def find(self, out_refund_no: str) -> Refund:
-        """Raises RefundDenied MISSING."""
+        """Return the refund. Raises RefundDenied MISSING."""
         self.end_due()
         refund = self._refunds.get(out_refund_no)
         if refund is None:
@@ -239,7 +239,7 @@ class Refunds:
         return refund
 
     def find_id(self, refund_id: str) -> Refund:
-        """By WeChat's own number. Raises RefundDenied MISSING."""
+        """Return the refund of WeChat's own number. Raises RefundDenied MISSING."""
         self.end_due()
         refund = self._by_id.get(refund_id)
         if refund is None:
@@ -247,27 +247,27 @@ class Refunds:
         return refund
 
     def of_order(self, out_trade_no: str) -> list[Refund]:
-        """The oldest first."""
+        """Return the order's refunds, the oldest first."""
         self.end_due()
         return list(self._of_order.get(out_trade_no, ()))
 
     def closed_on(self, day: date) -> list[Refund]:
-        """Those whose money came back on a Beijing day."""
+        """Return the refunds whose money came back on a Beijing day."""
         self.end_due()
         return [refund for refund in self._refunds.values() if refund.closed_on(day)]
 
     def taken_on(self, day: date) -> list[Refund]:
-        """The refunds taken on a Beijing day, in their order."""
+        """Return the refunds accepted on a Beijing day, in their order."""
         self.end_due()
         return list(self._of_day.get(day, ()))
 
     def latest(self, limit: int) -> list[Refund]:
-        """The newest first."""
+        """Return the latest refunds, the newest first."""
         self.end_due()
         return list(islice(reversed(self._refunds.values()), limit))
 
     def end_due(self) -> None:
-        """End what was due to end by now."""
+        """End the refunds that are due."""
         while self._due and self._due[0][0] <= self._clock.now_s():
             ends_s, number = heapq.heappop(self._due)
             refund = self._refunds[number]
@@ -299,7 +299,7 @@ class Refunds:
         heapq.heappush(self._due, (fact.ends_s, fact.out_refund_no))
 
     def _move_money(self, refund: Refund, wall_s: float, way: int) -> None:
-        """The refund leaves the wallet and its share of the fee comes in (``way`` 1), or the reverse (-1)."""
+        """Book the refund out of the wallet and its share of the fee in (``way`` 1), or the reverse (-1)."""
         taken, payment = refund.taken, refund.payment
         payment.left = move_share(payment.left, refund.share, -way)
         payment.fee -= way * refund.fee
@@ -309,9 +309,9 @@ class Refunds:
 
 
 def _costs(payment: Payment, refund: int) -> tuple[Share, int, int]:
-    """What a refund of ``refund`` fen takes of each part, what of that leaves the balance, and what fee comes back.
+    """Return the share of a refund of ``refund`` fen, the part that leaves the balance, and the fee that comes back.
 
-    Of WeChat's fee all that is left comes back once the whole payment has.
+    The rest of WeChat's fee comes back once the whole payment is refunded.
     """
     share, coupons = split(payment.left, refund), payment.paid.coupons
     kept = settlement_of(move_share(payment.left, share, -1), coupons)

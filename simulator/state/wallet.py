@@ -1,8 +1,8 @@
-"""The merchant's money at WeChat (基本账户): its balance, and every movement that led to it, for fund flow bills.
+"""The merchant's money at WeChat (基本账户): its balance, and every movement, for fund flow bills.
 
-A payment comes in whole and WeChat's fee goes out beside it; a refund goes out and takes its share of the fee back with
-it. The rate is ours to choose, the rounding to the fen is WeChat's.
-Source of the movements' names: https://pay.weixin.qq.com/doc/v3/merchant/4013071249 (资金账单字段说明).
+A payment comes in whole and WeChat's fee goes out beside it; a refund goes out and brings its share of the fee back.
+The rate is chosen by this project, the rounding to the fen is WeChat's. Source of the movements' names:
+https://pay.weixin.qq.com/doc/v3/merchant/4013071249 (资金账单字段说明).
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ RATE = "0.60%"
 
 
 def fee(total: int) -> int:
-    """WeChat's part of ``total`` fen, half a fen rounded up."""
+    """Return WeChat's fee for ``total`` fen, half a fen rounded up."""
     return (total * FEE_PER_MILLE + 500) // 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Transferred:
-    """The merchant has put ``amount`` fen in, or taken it out where it is negative."""
+    """The merchant paid ``amount`` fen in, or took it out if negative."""
 
     amount: int
     wall_s: float
@@ -32,7 +32,7 @@ class Transferred:
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """One line of a fund flow bill: ``amount`` fen, negative for what goes out, and the ``balance`` after it."""
+    """A line of a fund flow bill: ``amount`` fen, negative for what goes out, and the ``balance`` after it."""
 
     flow_id: str
     wall_s: float
@@ -45,7 +45,8 @@ class Movement:
 
 
 class Wallet:
-    """Booked into by whoever applies a fact about money, so that replaying the facts makes it again."""
+    """The balance and its movements. Functions that apply a fact about money book into it, so that replaying the facts
+    restores it."""
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
         self._journal = journal
@@ -56,7 +57,7 @@ class Wallet:
         journal.on(Transferred, self._apply_transfer)
 
     def transfer(self, amount: int) -> None:
-        """Put money in or take it out. Raises ValueError for more than there is."""
+        """Pay money in or take it out. Raises ValueError for more than the balance."""
         if self.balance + amount < 0:
             raise ValueError(f"the balance is {self.balance} fen")
         self._journal.write(Transferred(amount, self._clock.calendar_s()))
@@ -64,7 +65,7 @@ class Wallet:
     def record(
         self, wall_s: float, kind: str, amount: int, *, business_id: str = "", voucher: str = "", remark: str = ""
     ) -> None:
-        """Book ``amount`` fen; nothing at all is not booked."""
+        """Book ``amount`` fen; zero is not booked."""
         if not amount:
             return
         self.balance += amount

@@ -1,4 +1,4 @@
-"""What every handler of WeChat's own paths shares: faults, durability before the answer, empty 404s and 405s."""
+"""Base classes of handlers of WeChat's own paths: faults, durability before the answer, empty 404s and 405s."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONTENT_SECURITY = "default-src 'self'; frame-ancestors {ancestors}; form-action
 
 @dataclass(slots=True)
 class Reply:
-    """An answer before it is signed. ``signed`` is False for what WeChat does not sign."""
+    """An answer before it is signed. ``signed`` is False for answers that WeChat does not sign."""
 
     status: int
     body: bytes
@@ -30,10 +30,11 @@ class Reply:
 
 
 class Handler(RequestHandler):
-    """Loopback names only, and WeChat's when told to: a page elsewhere cannot reach in by its own (DNS rebinding).
+    """Only loopback names are accepted, and WeChat's if enabled, so that a page of another site cannot reach the
+    simulator by a name of its own (DNS rebinding).
 
-    What a page of another site has a browser post is refused, unless ``for_other_pages``. On loopback browsers say of
-    every request where it comes from; programs say nothing.
+    Requests that pages of other sites send are refused, unless ``for_other_pages``. On loopback browsers name the
+    origin of every request; programs do not.
     """
 
     simulator: Simulator
@@ -55,16 +56,16 @@ class Handler(RequestHandler):
         self.set_header("X-Content-Type-Options", "nosniff")
 
     def write_error(self, status_code: int, **kwargs: object) -> None:
-        """WeChat answers unknown paths and methods with nothing at all."""
+        """Answer unknown paths and methods without a body, as WeChat does."""
         self.finish(b"")
 
     def origin(self) -> str:
-        """How this simulator was addressed: ``http://127.0.0.1:9000``."""
+        """Return the address under which this simulator was called, such as ``http://127.0.0.1:9000``."""
         return f"{self.request.protocol}://{self.request.host}"
 
 
 class WechatHandler(Handler, ABC):
-    """One of WeChat's calls. A subclass speaks one API's dialect; ``work`` is the call itself."""
+    """A call of WeChat's. A subclass implements one API's format; ``work`` is the call itself."""
 
     def initialize(self, simulator: Simulator) -> None:
         super().initialize(simulator)
@@ -76,21 +77,21 @@ class WechatHandler(Handler, ABC):
 
     @abstractmethod
     async def work(self) -> Reply:
-        """Check and do what is asked; refusals are replies too."""
+        """Check and carry out the request; refusals are replies too."""
 
     @abstractmethod
     def refusal(self, code: str, message: str) -> Reply:
-        """A refusal on order, in the API's form."""
+        """Return a refusal that was requested as a fault, in the API's form."""
 
     @abstractmethod
     def system_error(self) -> Reply: ...
 
     def sign(self, reply: Reply) -> Reply:
-        """The signed answer, or one signed as badly as ``self.fault`` wants."""
+        """Return the signed answer, or one whose signature is wrong as ``self.fault`` says."""
         return reply
 
     async def answer(self) -> None:
-        """The verbs of a call delegate to this."""
+        """Handle the request; the HTTP methods of a call delegate to this."""
         rule = self.simulator.faults.draw(self.request.path)
         self.fault = rule.fault if rule else None
         if rule and rule.ms:
@@ -107,7 +108,7 @@ class WechatHandler(Handler, ABC):
         return reply
 
     def _instead(self, rule: Rule) -> Reply | None:
-        """The answer that a fault puts in the place of the true one."""
+        """Return the answer of a fault in place of the correct one."""
         match rule.fault:
             case Fault.REFUSE:
                 return self.refusal(rule.code, rule.message)
@@ -119,7 +120,7 @@ class WechatHandler(Handler, ABC):
                 return None
 
     async def _hang(self) -> None:
-        """Leave the caller waiting until it gives up."""
+        """Do not answer until the caller gives up."""
         try:
             async with asyncio.timeout(HANG_S):
                 await self._gone.wait()

@@ -1,4 +1,4 @@
-"""Bodies in JSON, read alike by WeChat's own calls and by the control calls."""
+"""Read JSON bodies, for WeChat's own calls and the control calls alike."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import orjson
 
 
 def read_json_object(raw: bytes) -> dict[str, Any] | None:
-    """``raw`` as a JSON object: UTF-8, no NaN, no half of a character, sane nesting. None for anything else."""
+    """Parse ``raw`` as a JSON object: UTF-8, no NaN, no unpaired surrogate, limited nesting. Return None for anything
+    else."""
     try:
         data = orjson.loads(raw)
     except orjson.JSONDecodeError:

@@ -1,4 +1,5 @@
-"""Handlers of the simulator's own pages and its control calls: JSON in and out, a strict content policy, one cookie."""
+"""Base classes of handlers of the simulator's own pages and control calls: JSON in and out, a strict content policy,
+cookies."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ MOST = 100_000
 
 
 class ControlError(Exception):
-    """A control call that cannot be done: 4xx with a sentence, in both languages where a page's form can meet it."""
+    """A control call failed: 4xx with a sentence, in both languages if a page's form can cause it."""
 
     def __init__(self, message: str | Bilingual, status: int = 400) -> None:
         super().__init__(message)
@@ -29,17 +30,17 @@ class ControlError(Exception):
 
 
 def choose_language(handler: Handler, default: str) -> str:
-    """The language that was chosen, else the one that the browser asks for, else ``default``."""
+    """Return the chosen language, otherwise the browser's, otherwise ``default``."""
     wanted = [handler.get_query_argument("lang", ""), handler.get_cookie(LANGUAGE_COOKIE, "") or ""]
     wanted += [part.strip()[:2] for part in handler.request.headers.get("Accept-Language", "").lower().split(",")]
     return next((lang for lang in wanted if lang in LANGUAGES), default)
 
 
 class ControlHandler(Handler):
-    """JSON; bodies must say so, which keeps forms of other sites out."""
+    """JSON; the Content-Type must say so, which refuses forms of other sites."""
 
     def body(self) -> dict[str, Any]:
-        """The JSON object of the request; nothing at all is an empty one. Raises ControlError."""
+        """Return the JSON object of the request; an empty body is an empty object. Raises ControlError."""
         if not self.request.body:
             return {}
         if not self.request.headers.get("Content-Type", "").startswith("application/json"):
@@ -51,7 +52,7 @@ class ControlHandler(Handler):
         self.finish(json.dumps(data, ensure_ascii=False, indent=1))
 
     def limit(self) -> int:
-        """How many entries of a listing are wanted. Raises ControlError."""
+        """Return the requested number of entries of a listing. Raises ControlError."""
         text = self.get_query_argument("limit", "50")
         if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MOST:
             raise ControlError(f"limit is 1 to {MOST}")
@@ -66,7 +67,7 @@ class ControlHandler(Handler):
         self.tell({"code": "SIMULATOR_ERROR", "message": message})
 
     def user(self, user_id: Any) -> User:
-        """Raises ControlError for an unknown one."""
+        """Return the user. Raises ControlError for an unknown one."""
         found = self.simulator.identity.user(str(user_id))
         if found is None:
             users = ", ".join(user.id for user in self.simulator.identity.users)
@@ -104,25 +105,26 @@ class PageHandler(Handler):
         )
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """A page with a way back."""
+        """Render an error page with a link back."""
         self.policy()
         self.show("missing.html", status=status_code)
 
     @property
     def _shop(self) -> str:
-        """Where the merchant's pages are, as far as its payment directories tell; empty otherwise."""
+        """The address of the merchant's pages, according to its payment directories; empty without any."""
         directories = self.simulator.console.settings.pay_directories
         return f"{origin_of(directories[0])}/" if directories else ""
 
     def find_user(self) -> User | None:
-        """Who holds the phone, if somebody was picked."""
+        """Return the picked user; None without one."""
         return self.simulator.identity.user(self.get_cookie(COOKIE, "") or "")
 
     def pick(self, user: User) -> None:
         self.set_cookie(COOKIE, user.id, path="/", httponly=True, samesite="Lax", expires_days=30)
 
     def policy(self, *, ancestors: str = "'none'", actions: str = "'self'") -> None:
-        """Nothing inline, nothing from elsewhere; who may frame the page and where its forms may lead."""
+        """Return the Content-Security-Policy: nothing inline or foreign; which pages may frame the page, and where its
+        forms may lead."""
         self.set_header(
             "Content-Security-Policy",
             f"default-src 'self'; base-uri 'none'; frame-ancestors {ancestors}; form-action {actions}",
@@ -131,7 +133,7 @@ class PageHandler(Handler):
 
 
 def json_object(raw: bytes) -> dict[str, Any]:
-    """Raises ControlError unless ``raw`` is a JSON object."""
+    """Parse ``raw``. Raises ControlError unless it is a JSON object."""
     data = read_json_object(raw)
     if data is None:
         raise ControlError("a JSON object is expected")
@@ -139,7 +141,8 @@ def json_object(raw: bytes) -> dict[str, Any]:
 
 
 def origin_of(url: str) -> str:
-    """``http://127.0.0.1:8888`` of an address; ``'none'``, as a policy writes it, for any other text."""
+    """Return the origin of an address, such as ``http://127.0.0.1:8888``; ``'none'``, as a policy writes it, for any
+    other text."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Parts of the simulator's pages that several pages show: a state as a badge, and the attempts to notify."""
+"""Parts that several of the simulator's pages show: a state as a badge, and the attempts to notify."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Badge(Part):
 
 
 class AttemptGroup(NamedTuple):
-    """Attempts in a row that ended alike: ``answer`` is the status, or what went wrong."""
+    """Consecutive attempts with the same result: ``answer`` is the status or the error."""
 
     kind: str
     answer: str
@@ -44,7 +44,7 @@ class AttemptGroup(NamedTuple):
 
 
 class Attempts(Part):
-    """What the merchant answered to each notification; the same answer in a row is counted."""
+    """The merchant's answers to each notification; equal consecutive answers are counted."""
 
     def render(self, attempts: Sequence[dict[str, Any]]) -> str:
         lang = self.handler.lang

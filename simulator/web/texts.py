@@ -1,4 +1,4 @@
-"""What the simulator's pages say, in Chinese and in English; a page shows one of them."""
+"""Texts of the simulator's pages, in Chinese and in English; a page shows one of them."""
 
 from __future__ import annotations
 
@@ -206,12 +206,12 @@ ATTEMPTS: Mapping[str, Bilingual] = {
 
 
 def translator(lang: str) -> Callable[[str], str]:
-    """The function that a template knows as ``t``: the text of that name in ``lang``."""
+    """Return the function that templates call ``t``: it returns the text of a name in ``lang``."""
     return lambda name: TEXTS[name].to(lang)
 
 
 def name_state(state: str, lang: str, *, refund: bool = False) -> str:
-    """``未支付（NOTPAY）``; the state alone where it has no name."""
+    """Return ``未支付（NOTPAY）``; the state alone if it has no name."""
     names = REFUND_STATES if refund else STATES
     if state not in names:
         return state

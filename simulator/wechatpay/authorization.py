@@ -1,4 +1,4 @@
-"""The Authorization header of a v3 request, checked from its form to its signature.
+"""Check the Authorization header of a v3 request, from its form to its signature.
 
 Source: https://pay.weixin.qq.com/doc/v3/merchant/4012365336 (如何构造接口请求签名).
 """
@@ -21,7 +21,7 @@ BAD_FORMAT = "Http头Authorization值格式错误，请参考《微信支付商�
 
 
 def authorize(request: HTTPServerRequest, identity: Identity, merchant: Certified, missing_words: str) -> None:
-    """Raises V3Refusal; ``missing_words`` is what this path says when there is no Authorization at all."""
+    """Check a request. Raises V3Refusal; ``missing_words`` is this path's message for a missing Authorization."""
     items = _items(request.headers.get("Authorization", ""), missing_words)
     try:
         check_window(items["timestamp"], time.time())
@@ -47,7 +47,7 @@ def _items(header: str, missing_words: str) -> dict[str, str]:
 
 
 def _is_serial(told: str, serial_no: str) -> bool:
-    """A serial is a number: SDKs write it in lower case, and some without its first zeros."""
+    """Whether both are the same serial number: SDKs write it in lower case, and some without its first zeros."""
     return bool(re.fullmatch(r"[0-9A-Fa-f]{1,64}", told, re.ASCII)) and int(told, 16) == int(serial_no, 16)
 
 
@@ -65,7 +65,7 @@ def _sign_error(message: str, detail: dict[str, Any] | None = None) -> V3Refusal
 
 
 def _sign_detail(method: str, url: str, message: bytes) -> dict[str, Any]:
-    """What WeChat shows of the text it had expected to be signed."""
+    """Return the detail that WeChat shows of the text that should have been signed."""
     return {
         "detail": {"issue": "sign not match"},
         "field": "signature",

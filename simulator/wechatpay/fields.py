@@ -22,7 +22,8 @@ RFC3339 = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+\-]\d{2}:\d{2})
 
 
 class FieldError(Exception):
-    """A field breaks its rule. v3 shows ``message``, ``pointer``, ``value``; v2 the first, or its own of ``fault``."""
+    """A field breaks its rule. v3 shows ``message``, ``pointer``, ``value``; v2 the first, or its own message for
+    ``fault``."""
 
     def __init__(self, fault: str, pointer: str, message: str, value: Any, location: str | None = "body") -> None:
         super().__init__(message)
@@ -35,7 +36,7 @@ class FieldError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """``path`` is dotted; ``[]`` stands for each item of a list.
+    """A field's name and rules. ``path`` is dotted; ``[]`` stands for each item of a list.
 
     ``size`` is the longest text, in bytes, or the least integer; ``least`` the shortest text.
     """
@@ -146,7 +147,8 @@ V3_MCHID = Field("mchid", "直连商户号", size=32, required=True)
 
 
 def check_texts(fields: Mapping[str, str], table: tuple[Field, ...]) -> None:
-    """v2: every value is a text, and an empty one is no value. Raises FieldError, missing fields first."""
+    """Check v2's fields: every value is a text, and an empty one counts as missing. Raises FieldError, missing fields
+    first."""
     for field in table:
         if field.required and not fields.get(field.path):
             raise _missing(field, field.path, "body")
@@ -156,7 +158,7 @@ def check_texts(fields: Mapping[str, str], table: tuple[Field, ...]) -> None:
 
 
 def _check_element(field: Field, pointer: str, value: str) -> None:
-    """One element of v2's XML, whose numbers are digits. Raises FieldError."""
+    """Check an element of v2's XML, whose numbers are digits. Raises FieldError."""
     if field.kind is not int:
         _check_text(field, pointer, value, "body")
     elif not INTEGER.fullmatch(value):
@@ -170,7 +172,7 @@ def _check_element(field: Field, pointer: str, value: str) -> None:
 
 
 def check_json(body: dict[str, Any], table: tuple[Field, ...]) -> None:
-    """v3: types as JSON has them, and nothing beside what the page lists. Raises FieldError."""
+    """Check v3's fields: types as in JSON, and no field that the page does not list. Raises FieldError."""
     if unknown := sorted(_unknown(body, {field.path: field for field in table}, "", "")):
         raise FieldError("unknown", unknown[0], "请求中含有未在API文档中定义的参数", unknown, None)
     for field in table:
@@ -179,7 +181,7 @@ def check_json(body: dict[str, Any], table: tuple[Field, ...]) -> None:
 
 
 def check_value(field: Field, pointer: str, value: Any, location: str = "body") -> None:
-    """One value against its field; None is absent. Raises FieldError."""
+    """Check a value against its field; None is absent. Raises FieldError."""
     if value is None:
         if field.required:
             raise _missing(field, pointer, location)
@@ -239,7 +241,8 @@ def _source(pointer: str, location: str) -> str:
 
 
 def _values(body: Any, path: str) -> list[tuple[str, Any]]:
-    """Where ``path`` leads in ``body``, as (pointer, value); a parent that is absent or odd leads nowhere."""
+    """Return the values at ``path`` in ``body``, as (pointer, value); none below a parent that is absent or of another
+    type."""
     found: list[tuple[str, Any]] = [("", body)]
     for step in path.replace("[]", ".[]").split("."):
         found = [next_step for pointer, value in found for next_step in _step(pointer, value, step)]
@@ -255,7 +258,7 @@ def _step(pointer: str, value: Any, step: str) -> list[tuple[str, Any]]:
 
 
 def _unknown(value: Any, table: Mapping[str, Field], path: str, pointer: str) -> list[str]:
-    """JSON pointers of what no field of ``table`` describes."""
+    """Return the JSON pointers of values that no field of ``table`` describes."""
     if isinstance(value, list):
         return [
             found

@@ -1,9 +1,9 @@
-"""The keys with which the simulated WeChat Pay signs v3 answers and notifications, and which of them it takes.
+"""The keys with which the simulated WeChat Pay signs v3 answers and notifications, and the choice between them.
 
-``certificate``: platform certificates only. ``public_key``: the WeChat Pay public key only. ``grey``: a merchant in
-the switch between them; an answer uses the public key when the request names it in Wechatpay-Serial, a notification
-does with a probability of ``grey_ratio``.
-Source: https://pay.weixin.qq.com/doc/v3/merchant/4012154180 (从平台证书切换成微信支付公钥).
+``certificate``: platform certificates only. ``public_key``: the WeChat Pay public key only. ``grey``: a merchant in the
+switch between them; an answer uses the public key if the request names it in Wechatpay-Serial, a notification does with
+a probability of ``grey_ratio``. Source: https://pay.weixin.qq.com/doc/v3/merchant/4012154180
+(从平台证书切换成微信支付公钥).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Mode(StrEnum):
 
 
 class SignatureMode(StrEnum):
-    """How a message is signed; all but the first are lies on order."""
+    """The way a message is signed; all but the first are faults on request."""
 
     GENUINE = "genuine"
     FORGED = "forged"
@@ -46,14 +46,14 @@ class ModeSet:
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """Platform certificate number ``number`` is the one that signs from now on."""
+    """From now on, platform certificate number ``number`` signs."""
 
     number: int
     leading_zero: bool = False
 
 
 class PlatformKeys:
-    """Signs as WeChat Pay."""
+    """The signing keys of the simulated WeChat Pay."""
 
     def __init__(self, directory: Path, identity: Identity, journal: Journal) -> None:
         self._directory = directory
@@ -85,14 +85,14 @@ class PlatformKeys:
         self._journal.write(ModeSet(mode.value, grey_ratio))
 
     def rotate(self, *, leading_zero: bool = False) -> None:
-        """Offer a new platform certificate beside the ones before, and sign with it.
+        """Add a new platform certificate beside the earlier ones, and sign with it.
 
         With ``leading_zero`` its serial number begins with the digit 0.
         """
         self._journal.write(Rotated(len(self._certified) + 1, leading_zero))
 
     def answer_signer(self, wanted_serial: str) -> Signer:
-        """The key for an answer to a request that carries ``wanted_serial`` in Wechatpay-Serial."""
+        """Return the key for an answer to a request that carries ``wanted_serial`` in Wechatpay-Serial."""
         grey = self.mode is Mode.GREY and wanted_serial == self.public_key_id
         return self._public_signer if grey or self.mode is Mode.PUBLIC_KEY else self._certificate_signer()
 
@@ -103,7 +103,7 @@ class PlatformKeys:
     def headers(
         self, signer: Signer, body: bytes, seal: SignatureMode = SignatureMode.GENUINE, skew_s: int = 0
     ) -> Mapping[str, str]:
-        """The five signature headers over ``body``, dated ``skew_s`` seconds off the wall clock."""
+        """Return the five signature headers over ``body``, with a timestamp ``skew_s`` seconds off the wall clock."""
         timestamp, nonce = str(int(time.time()) + skew_s), secrets.token_hex(16)
         message = v3_answer_message(timestamp, nonce, body)
         signature = (self._stranger if seal is SignatureMode.FORGED else signer).sign(message)
@@ -116,7 +116,7 @@ class PlatformKeys:
         }
 
     def seal(self, plaintext: bytes, associated_data: str) -> dict[str, str]:
-        """``plaintext`` under the APIv3 key, as ``resource`` and ``encrypt_certificate`` carry it."""
+        """Encrypt ``plaintext`` under the APIv3 key, as in ``resource`` and ``encrypt_certificate``."""
         nonce = secrets.token_hex(6)
         return {
             "algorithm": "AEAD_AES_256_GCM",
@@ -126,7 +126,7 @@ class PlatformKeys:
         }
 
     def certificates(self) -> list[dict[str, Any]]:
-        """What GET /v3/certificates lists, the newest first."""
+        """Return the list of GET /v3/certificates, the newest first."""
         return [
             {
                 "serial_no": certified.serial_no,

@@ -1,4 +1,4 @@
-"""What v2 and v3 tell of a paid order, in answers and notifications alike.
+"""Fields of a paid order in v2 and v3, the same in answers and notifications.
 
 Sources: https://pay.weixin.qq.com/doc/v2/merchant/4011937248, https://pay.weixin.qq.com/doc/v3/merchant/4013070356; a
 notification with a coupon: borball/weixin-sdk issue 38.
@@ -25,7 +25,7 @@ V2_COUPONS = {CouponKind.CASH: "CASH", CouponKind.NOCASH: "NO_CASH"}
 
 
 def v2_transaction(order: Order, paid: Paid, over: int = 0) -> dict[str, str]:
-    """What v2's notification and its orderquery tell of a paid order."""
+    """Return the fields of a paid order in v2's notification and in the answer of orderquery."""
     placed = order.placed
     fields = {
         "device_info": placed.device_info,
@@ -47,7 +47,8 @@ def v2_transaction(order: Order, paid: Paid, over: int = 0) -> dict[str, str]:
 
 
 def v3_transaction(order: Order, paid: Paid, over: int = 0, state: str = "SUCCESS") -> dict[str, Any]:
-    """What v3's notification and its query tell of a paid order; only the latter knows of refunds."""
+    """Return the fields of a paid order in v3's notification and in the answer of a query; only the latter has
+    refunds."""
     placed = order.placed
     fields = {
         "mchid": placed.mchid,
@@ -73,7 +74,7 @@ def v3_transaction(order: Order, paid: Paid, over: int = 0, state: str = "SUCCES
 
 
 def _v2_coupons(total: int, coupons: Sequence[Coupon]) -> dict[str, str]:
-    """The coupons' fields; settlement_total_fee is there where a free coupon was used."""
+    """Return the coupons' fields; settlement_total_fee is included if a free coupon was used."""
     if not coupons:
         return {}
     parts = whole(total, coupons)
@@ -88,7 +89,7 @@ def _v2_coupons(total: int, coupons: Sequence[Coupon]) -> dict[str, str]:
 
 
 def _v3_promotion(coupon: Coupon, currency: str) -> dict[str, Any]:
-    """One coupon, issued and paid for by the merchant."""
+    """Return a coupon that the merchant issued and pays for."""
     return {
         "coupon_id": coupon.coupon_id,
         "name": coupon.name,

@@ -1,4 +1,4 @@
-"""What v2 and v3 tell of a refund, in answers and notifications alike.
+"""Fields of a refund in v2 and v3, the same in answers and notifications.
 
 Sources: https://pay.weixin.qq.com/wiki/doc/api/jsapi.php?chapter=9_4, ...?chapter=9_5 and ...?chapter=9_16,
 https://pay.weixin.qq.com/doc/v3/merchant/4013071036, .../4013071041 (promotion_detail calls the kinds of coupons COUPON
@@ -34,7 +34,7 @@ UNSETTLED = "REFUND_SOURCE_UNSETTLED_FUNDS"
 
 
 def v2_refund_payment(payment: Payment) -> dict[str, str]:
-    """The payment's amounts, as refund answers repeat them."""
+    """Return the payment's amounts, as refund answers repeat them."""
     return {
         "total_fee": str(payment.whole.total),
         "settlement_total_fee": str(payment.settled),
@@ -44,7 +44,7 @@ def v2_refund_payment(payment: Payment) -> dict[str, str]:
 
 
 def v2_refund_answer(refund: Refund) -> dict[str, str]:
-    """What v2 answers when a refund is asked for."""
+    """Return v2's answer to a refund request."""
     taken = refund.taken
     fields = {
         "transaction_id": taken.transaction_id,
@@ -62,7 +62,7 @@ def v2_refund_answer(refund: Refund) -> dict[str, str]:
 
 
 def v2_refund_row(refund: Refund, row: int) -> dict[str, str]:
-    """One refund of refundquery's answer."""
+    """Return a refund's fields in refundquery's answer."""
     taken, coupons = refund.taken, refund.share.coupons
     fields = {
         "out_refund_no": taken.out_refund_no,
@@ -81,7 +81,7 @@ def v2_refund_row(refund: Refund, row: int) -> dict[str, str]:
 
 
 def v2_refund_news(order: Order, refund: Refund, end: RefundEnded) -> dict[str, str]:
-    """What is inside ``req_info``."""
+    """Return the contents of ``req_info``."""
     taken, payment = refund.taken, refund.payment
     fields = {
         "transaction_id": taken.transaction_id,
@@ -102,7 +102,7 @@ def v2_refund_news(order: Order, refund: Refund, end: RefundEnded) -> dict[str, 
 
 
 def v3_refund_news(mchid: str, order: Order, refund: Refund, end: RefundEnded) -> dict[str, Any]:
-    """What is inside ``resource`` of a refund's notification."""
+    """Return the contents of ``resource`` in a refund's notification."""
     taken, amount = refund.taken, _v3_amount(order, refund)
     return {
         "mchid": mchid,
@@ -118,7 +118,7 @@ def v3_refund_news(mchid: str, order: Order, refund: Refund, end: RefundEnded) -
 
 
 def v3_refund(order: Order, refund: Refund) -> dict[str, Any]:
-    """v3's answer to a refund request or query."""
+    """Return v3's answer to a refund request or query."""
     taken = refund.taken
     return {
         "refund_id": taken.refund_id,
@@ -167,7 +167,7 @@ def _v3_promotions(refund: Refund) -> list[dict[str, Any]]:
 
 
 def _v2_coupons(refund: Refund, row: str) -> dict[str, str]:
-    """The part refunded to each coupon, numbered from 0 behind the refund's ``row``."""
+    """Return the part refunded to each coupon, numbered from 0 after the refund's ``row``."""
     fields: dict[str, str] = {}
     for number, (coupon, back) in enumerate(zip(refund.payment.paid.coupons, refund.share.coupons, strict=True)):
         fields[f"coupon_type{row}_{number}"] = V2_COUPONS[CouponKind(coupon.kind)]

@@ -1,13 +1,13 @@
 """WeChat Pay v2: unifiedorder, orderquery, closeorder.
 
-What is wrong at the door (method, XML, merchant, signature, the shape of fields, the appid) is answered by
-``return_code`` FAIL without a signature; what the business does not allow by a signed ``result_code`` FAIL. Checked in
-this order: method · body · UTF-8 · XML · mch_id · sign · presence and shape of fields · appid · openid · the order.
+Transport errors (method, XML, merchant, signature, format of fields, the appid) are answered by ``return_code`` FAIL
+without a signature; business errors by a signed ``result_code`` FAIL. Checked in this order: method · body · UTF-8 ·
+XML · mch_id · sign · presence and format of fields · appid · openid · the order.
 
-Sources: https://pay.weixin.qq.com/doc/v2/merchant/4011936530, .../4011937248, .../4011939577; words seen on the wire:
+Sources: https://pay.weixin.qq.com/doc/v2/merchant/4011936530, .../4011937248, .../4011939577; messages of real answers:
 weixin-java-pay-demo issue 14, go-pay/gopay issue 306, pingpp-html5 issue 12; lists of them in public SDKs
-(商户号mch_id与appid不匹配, ORDERPAID order paid, REFUNDNOTEXIST not exist). That closing
-within five minutes is refused is documented, its code is not: TRADE_STATE_ERROR of the old page is used.
+(商户号mch_id与appid不匹配, ORDERPAID order paid, REFUNDNOTEXIST not exist). That closing within five minutes is refused
+is documented, its code is not: TRADE_STATE_ERROR of the old page is used.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ WORDS = {
 
 
 class CommunicationError(Exception):
-    """``return_code`` FAIL with ``words``."""
+    """A transport error: ``return_code`` FAIL with ``words``."""
 
     def __init__(self, words: str) -> None:
         super().__init__(words)
@@ -50,7 +50,7 @@ class CommunicationError(Exception):
 
 
 class BusinessRefusal(Exception):
-    """``result_code`` FAIL with WeChat's code and words."""
+    """A business error: ``result_code`` FAIL with WeChat's code and message."""
 
     def __init__(self, err_code: str, words: str) -> None:
         super().__init__(err_code)
@@ -59,7 +59,7 @@ class BusinessRefusal(Exception):
 
 
 class V2Request(WechatHandler):
-    """A call whose request is signed XML. ``kind`` is the kind of its signature."""
+    """A call whose request is signed XML. ``kind`` is the signature's type."""
 
     table: tuple[Field, ...] = ()
     kind = SignType.MD5
@@ -71,7 +71,7 @@ class V2Request(WechatHandler):
         await self.answer()
 
     def admit(self) -> dict[str, str]:
-        """The fields of a request that got past the door."""
+        """Check the request and return its fields. Raises CommunicationError."""
         fields = self._parse()
         if fields.get("mch_id") != self.simulator.identity.mchid:
             raise CommunicationError("商户号mch_id或sub_mch_id不存在" if fields.get("mch_id") else "mch_id参数格式错误")
@@ -107,13 +107,13 @@ class V2Request(WechatHandler):
 
 
 class V2Handler(V2Request):
-    """A call whose answer is XML, too, signed with the request's kind of signature."""
+    """A call whose answer is XML too, signed with the request's signature type."""
 
     _answer_fields: Mapping[str, str]
 
     @abstractmethod
     def business(self, fields: dict[str, str]) -> dict[str, str]:
-        """Do what the checked fields ask; the fields of the answer.
+        """Carry out the request of the checked fields; return the fields of the answer.
 
         Raises CommunicationError, BusinessRefusal, RuleBroken.
         """
@@ -145,7 +145,7 @@ class V2Handler(V2Request):
         return reply
 
     def _answer(self, fields: dict[str, str]) -> Reply:
-        """The answer; the signature is part of the body, so ``sign`` writes it."""
+        """Return the answer; the signature is part of the body, so ``sign`` writes it."""
         identity = self.simulator.identity
         head = {
             "return_code": "SUCCESS",
@@ -160,7 +160,7 @@ class V2Handler(V2Request):
         return Reply(200, b"", "text/plain", signed=True)
 
     def _asked_appid(self) -> str:
-        """The appid that the request names, which the answer repeats; also where a fault answers in its place."""
+        """The appid of the request, which the answer repeats, also the answer of a fault."""
         identity = self.simulator.identity
         try:
             asked = self._parse().get("appid", "")
@@ -215,7 +215,7 @@ class UnifiedOrder(V2Handler):
         )
 
     def _life_s(self, fields: dict[str, str]) -> float:
-        """The span up to time_expire; v2 wants a minute at least, so less counts as none."""
+        """Return the time until time_expire; v2 requires a minute at least, so less counts as none."""
         if not fields.get("time_expire"):
             return DEFAULT_LIFE_S
         try:
@@ -265,18 +265,18 @@ class CloseOrder(V2Handler):
 
 
 def code_url(prepay_id: str) -> str:
-    """What the QR code of a Native order says, 64 characters at most."""
+    """Return the content of a Native order's QR code, 64 characters at most."""
     return f"weixin://wxpay/bizpayurl?pr={prepay_id}"
 
 
 def h5_url(origin: str, prepay_id: str) -> str:
-    """Where a phone's browser goes to pay; WeChat's own host in reality."""
+    """Return the address where a phone's browser pays; in reality on WeChat's own host."""
     package = secrets.randbelow(9_000_000_000) + 1_000_000_000
     return f"{origin}/cgi-bin/mmpayweb-bin/checkmweb?prepay_id={prepay_id}&package={package}"
 
 
 def _refusal_of(error: FieldError) -> CommunicationError | BusinessRefusal:
-    """v2's words for a field that breaks its rule."""
+    """Return v2's message for a field that breaks its rule."""
     name = error.pointer.removeprefix("xml/")
     if error.fault == "missing":
         return BusinessRefusal("LACK_PARAMS", f"缺少参数{name}")

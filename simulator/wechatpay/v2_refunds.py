@@ -1,6 +1,6 @@
-"""WeChat Pay v2's refunds: /secapi/pay/refund, which demands the merchant's certificate, and /pay/refundquery.
+"""WeChat Pay v2's refunds: /secapi/pay/refund, which requires the merchant's certificate, and /pay/refundquery.
 
-Sources: https://pay.weixin.qq.com/wiki/doc/api/jsapi.php?chapter=9_4 and ...?chapter=9_5; words as merchants quote
+Sources: https://pay.weixin.qq.com/wiki/doc/api/jsapi.php?chapter=9_4 and ...?chapter=9_5; messages as merchants quote
 them (订单已全额退款, refund_fee大于可退金额, invalid refund_fee). For a second refund within a minute the pages name no
 code: FREQUENCY_LIMITED is used, INVALID_REQUEST for a 51st.
 """
@@ -61,7 +61,7 @@ WORDS = {
 
 
 class RefundOrder(V2Handler):
-    """POST /secapi/pay/refund. SUCCESS means that it was taken, not that the money is back."""
+    """POST /secapi/pay/refund. SUCCESS means that the refund was accepted, not that the money has arrived."""
 
     table = V2_REFUND
 
@@ -85,14 +85,15 @@ class RefundOrder(V2Handler):
             raise denial(refused.denied) from None
 
     def _payment(self, fields: dict[str, str]) -> tuple[Order, Payment]:
-        """The payment that is named. Raises RefundDenied, BusinessRefusal."""
+        """Return the payment that the request names. Raises RefundDenied, BusinessRefusal."""
         if not (fields.get("transaction_id") or fields.get("out_trade_no")):
             raise BusinessRefusal("PARAM_ERROR", "transaction_id、out_trade_no 二选一")
         return self.simulator.payment(fields.get("transaction_id", ""), fields.get("out_trade_no", ""))
 
 
 class RefundQuery(V2Handler):
-    """POST /pay/refundquery: refund_id before out_refund_no before transaction_id before out_trade_no."""
+    """POST /pay/refundquery: refund_id takes precedence over out_refund_no, transaction_id and out_trade_no, in this
+    order."""
 
     table = V2_REFUND_QUERY
 
@@ -135,7 +136,7 @@ class RefundQuery(V2Handler):
 
 
 def without_certificate(handler: V2Request) -> Reply | None:
-    """WeChat's page for a connection that showed no certificate; only the TLS port asks for one."""
+    """Return WeChat's page for a connection without a certificate; only the TLS port asks for one."""
     secure = handler.request.protocol == "https"
     if secure and handler.request.get_ssl_certificate():
         return None
@@ -143,7 +144,7 @@ def without_certificate(handler: V2Request) -> Reply | None:
 
 
 def denial(denied: Denied) -> CommunicationError | BusinessRefusal:
-    """v2's words."""
+    """Return v2's error for a refused refund."""
     if denied is Denied.OVER_TOTAL:
         return CommunicationError("invalid refund_fee")
     return BusinessRefusal(*WORDS[denied])

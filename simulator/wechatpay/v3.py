@@ -48,14 +48,14 @@ NO_CERTIFICATE = "无可用的平台证书，请在商户平台-API安全申请�
 
 
 class V3Handler(WechatHandler):
-    """JSON both ways, RSA both ways."""
+    """A call with JSON request and answer, both signed with RSA."""
 
     verb = "POST"
     unsigned_words = UNSIGNED
 
     @abstractmethod
     def business(self, body: dict[str, Any]) -> dict[str, Any] | None:
-        """Do what is asked; None is answered by 204. Raises V3Refusal, FieldError, RuleBroken."""
+        """Carry out the request; None is answered by 204. Raises V3Refusal, FieldError, RuleBroken."""
 
     async def get(self, *_: str) -> None:
         await self._verb("GET")
@@ -97,7 +97,7 @@ class V3Handler(WechatHandler):
         return reply
 
     def check_mchid(self, mchid: Any, location: str) -> None:
-        """Raises FieldError when it is missing, V3Refusal when it is not the one that signed."""
+        """Raise FieldError if it is missing, V3Refusal if it is not the one that signed."""
         check_value(V3_MCHID, "mchid", mchid, location)
         if mchid != self.simulator.identity.mchid:
             raise V3Refusal("PARAM_ERROR", OTHER_MCHID)
@@ -133,7 +133,7 @@ class Transactions(V3Handler):
 
     @abstractmethod
     def result_of(self, prepay_id: str) -> str:
-        """What the call gives out for a prepay_id."""
+        """Return the value that the call returns for a prepay_id."""
 
     def business(self, body: dict[str, Any]) -> dict[str, Any]:
         self.check_mchid(body.get("mchid"), "body")
@@ -172,7 +172,8 @@ class Transactions(V3Handler):
         )
 
     def _life_s(self, time_expire: str | None) -> float:
-        """The span up to time_expire; one that is under way is raised to a minute by the book."""
+        """Return the time until time_expire, in seconds; ``OrderRegistry`` raises a positive one to a minute at least.
+        Raises V3Refusal."""
         if not time_expire:
             return DEFAULT_LIFE_S
         try:
@@ -214,7 +215,7 @@ class Query(V3Handler):
 
     @abstractmethod
     def find(self, number: str) -> tuple[Order, Payment | None]:
-        """The order and, where it is paid, the payment that is queried. Raises RuleBroken MISSING."""
+        """Return the order and, if it is paid, the queried payment. Raises RuleBroken MISSING."""
 
     def business(self, body: dict[str, Any]) -> dict[str, Any]:
         self.check_mchid(self.get_query_argument("mchid", None), "query")
@@ -254,7 +255,7 @@ class QueryById(Query):
 
 
 class Close(V3Handler):
-    """POST /v3/pay/transactions/out-trade-no/{out_trade_no}/close; closing twice is fine."""
+    """POST /v3/pay/transactions/out-trade-no/{out_trade_no}/close; closing twice succeeds."""
 
     def business(self, body: dict[str, Any]) -> None:
         self.check_mchid(body.get("mchid"), "uri_template")
@@ -269,7 +270,7 @@ class Close(V3Handler):
 
 
 class Certificates(V3Handler):
-    """GET /v3/certificates; a merchant with nothing but the public key has none."""
+    """GET /v3/certificates; a merchant with only the public key has none."""
 
     verb = "GET"
     unsigned_words = BAD_FORMAT

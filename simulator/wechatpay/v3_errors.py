@@ -52,7 +52,7 @@ ILLEGAL_PARAMETER = 268435461
 
 @dataclass(slots=True)
 class V3Refusal(Exception):
-    """An error answer: WeChat's code (modern spelling), its words, and ``detail`` where there is one."""
+    """An error answer: WeChat's code (modern spelling), its message, and ``detail`` if there is one."""
 
     code: str
     message: str
@@ -64,7 +64,7 @@ class V3Refusal(Exception):
 
     @property
     def request_id(self) -> str:
-        """Empty for SIGN_ERROR, whose answers carry none."""
+        """The Request-ID; empty for SIGN_ERROR, whose answers have none."""
         return "" if self.code == "SIGN_ERROR" else request_id(INTERNAL.get(self.code, ILLEGAL_PARAMETER))
 
     def body(self, *, old_spelling: bool) -> dict[str, Any]:
@@ -74,5 +74,5 @@ class V3Refusal(Exception):
 
 
 def request_id(internal: int) -> str:
-    """A trace id; ``internal`` is 0 for success."""
+    """Return a trace id; ``internal`` is 0 for success."""
     return f"{secrets.token_hex(20).upper()}-{internal}"

@@ -1,8 +1,8 @@
 """WeChat Pay v3's refunds: request, query, and send the money of an abnormal one to another account.
 
 Sources: https://pay.weixin.qq.com/doc/v3/merchant/4013071036 (申请退款), .../4013071041 (查询), .../4013071193 (异常).
-What v2's pages say in codes of their own is INVALID_REQUEST here; for a second refund within a minute no code is named,
-FREQUENCY_LIMITED is used.
+Errors with codes of their own in v2 are INVALID_REQUEST here; for a second refund within a minute no code is
+documented, FREQUENCY_LIMITED is used.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class _Refunds(V3Handler):
 
     @abstractmethod
     def handle(self, body: dict[str, Any]) -> dict[str, Any]:
-        """What the call answers. Raises RefundDenied, FieldError, V3Refusal."""
+        """Return the answer of the call. Raises RefundDenied, FieldError, V3Refusal."""
 
 
 class AskRefund(_Refunds):
@@ -100,7 +100,7 @@ class AskRefund(_Refunds):
         return v3_refund(order, self.simulator.refund_desk.take(asked, order, payment))
 
     def _payment(self, body: dict[str, Any]) -> tuple[Order, Payment]:
-        """The payment under either number, WeChat's first. Raises RefundDenied NO_PAYMENT, V3Refusal."""
+        """Return the payment of either number, WeChat's first. Raises RefundDenied NO_PAYMENT, V3Refusal."""
         if not (body.get("transaction_id") or body.get("out_trade_no")):
             raise V3Refusal("PARAM_ERROR", "transaction_id、out_trade_no 二选一")
         return self.simulator.payment(body.get("transaction_id") or "", body.get("out_trade_no") or "")

@@ -1,6 +1,6 @@
-"""v2's XML as WeChat writes it: texts in CDATA sections, numbers bare, a line break between the elements.
+"""Write v2's XML as WeChat does: texts in CDATA sections, numbers without, a line break between the elements.
 
-Seen so in merchants' logs (borball/weixin-sdk issue 38, silenceper/wechat issue 654, binarywang/WxJava issue 521).
+As seen in merchants' logs (borball/weixin-sdk issue 38, silenceper/wechat issue 654, binarywang/WxJava issue 521).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _AMOUNT = re.compile(r".*(_fee|_count)(_\d+)*", re.ASCII)
 
 
 def write_xml(fields: Mapping[str, str], root: str = "xml") -> bytes:
-    """``fields`` under ``root`` in UTF-8."""
+    """Return ``fields`` under ``root`` in UTF-8."""
     inside = "\n".join(f"<{name}>{_content(name, value)}</{name}>" for name, value in fields.items())
     return f"<{root}>{inside}</{root}>".encode()
 
