@@ -135,8 +135,7 @@ async def test_an_order_that_is_placed_meanwhile_comes_by_itself_if_it_fits(
         await expect(page.locator("[data-live-state]")).to_have_attribute("data-state", "on")
         place(service, 1)
         number = place(service)
-        first = page.locator("tr[data-number]").first
-        await expect(first).to_have_attribute("data-number", number)
+        await expect(page.locator(f"tr[data-number='{number}']")).to_be_visible()
         await expect(page.locator("tr[data-number]")).to_have_count(51)
 
 
@@ -152,16 +151,16 @@ async def test_an_order_of_the_next_page_that_changes_stays_there(opened: Opener
             close(service, str(oldest))
         assert (await read.value).status == 200
         newest = place(service)
-        await expect(rows.first).to_have_attribute("data-number", newest)
+        await expect(page.locator(f"tr[data-number='{newest}']")).to_be_visible()
         await expect(page.locator(f"tr[data-number='{oldest}']")).to_have_count(0)
 
 
 async def test_a_row_that_changes_stays_the_one_that_was_reached(opened: Opener, service: ServiceProcess) -> None:
-    number = place(service)
+    place(service)
     async with opened() as page:
         await page.keyboard.press("j")
+        number = str(await page.locator("tr.current").get_attribute("data-number"))
         row = page.locator(f"tr.current[data-number='{number}']")
-        await expect(row).to_be_visible()
         close(service, number)
         await expect(row).to_contain_text("已关闭")
         await expect(row.locator("a").first).to_be_focused()
