@@ -20,7 +20,7 @@ from proof.runtime.chance import Chance
 from proof.runtime.ports import SimulatedClock
 from proof.runtime.trace import Trace
 from proof.service.cluster import Cluster
-from proof.service.office import World
+from proof.service.official_account import World
 from proof.service.polls import Polls
 from proof.service.process import Environment
 from proof.service.receiver import DistantReceiver, Receiver
@@ -102,7 +102,7 @@ class Scene:
         self.account = self._open_account(chance)
         self.account.bills.plan(beijing_day(self.begins))
         self.receivers = [kind(self.faults, chance, self.trace) for kind in (Receiver, DistantReceiver)]
-        self.office = World(
+        self.official_account = World(
             self.faults.of("", "office"), self._clock, chance.stream("office"), self.trace, self._report
         )
         self.alarms: list[Alarm] = []
@@ -111,7 +111,7 @@ class Scene:
         self.faults.occurrences.on_fault = self._on_fault
         self.invariants.on_order = self._on_order_write
         self.cluster = Cluster(shape.processes, self._environment(chance))
-        self.visitors = Visitors(self.office, self.cluster, chance.stream("visitors"))
+        self.visitors = Visitors(self.official_account, self.cluster, chance.stream("visitors"))
         find_refund = self.invariants.find_refund
         self.people = People(
             self.world, self.account, self.cluster, self.faults, self._clock, chance, self.trace, find_refund
@@ -130,7 +130,7 @@ class Scene:
         return Environment(
             database=self.database,
             account=self.account,
-            office=self.office,
+            official_account=self.official_account,
             targets=self.receivers,
             faults=self.faults,
             chance=chance,

@@ -125,7 +125,7 @@ async def _run_scenario(
     outcome.lines, outcome.faults = trace.lines, scene.faults.occurrences.counted
     outcome.reached = scene.coverage.reached
     bookkeeping = loop.create_task(keeper.work())
-    faulty = (scene.cluster.inject_faults, scene.office.inject_faults, scene.account.outage.inject_faults)
+    faulty = (scene.cluster.inject_faults, scene.official_account.inject_faults, scene.account.outage.inject_faults)
     accidents = [loop.create_task(each()) for each in (*faulty, scene.visitors.visit)]
     for number in range(scenario.first_order, scenario.first_order + shape.orders):
         people.begin(people.buy(f"order-{number:02}", shape.within_s))
@@ -135,7 +135,7 @@ async def _run_scenario(
     scene.faults.stop()
     for task in accidents:
         task.cancel()
-    scene.office.end_faults()
+    scene.official_account.end_faults()
     scene.cluster.replace_all()
     people.begin(people.resend_events(scene.dead_events()))
     await watch.wait(REST_DAYS * DAY_S, until=scene.at_rest)

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from proof.checks.key_watch import takes_strange_keys
 from proof.service.cluster import Cluster, NoAnswer
-from proof.service.office import PAGE, World
+from proof.service.official_account import PAGE, World
 from proof.service.process import ServiceProcess
 from wechat.account.jssdk import JsConfig
 from wechat.domain.errors import FenpayError

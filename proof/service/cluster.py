@@ -66,7 +66,7 @@ class Cluster:
             by = timedelta(hours=self._stream.uniform(*LEAPS_H))
             self._trace.add(name, "clock leaps", str(by))
             self._processes[slot].leap(by)
-            self._environment.office.note_process()
+            self._environment.official_account.note_process()
 
     def _next_leap(self) -> tuple[float, int | None]:
         """Seconds until the next occasion at which a clock leaps, and that of which slot; None: look again. Occasions

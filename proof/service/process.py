@@ -19,7 +19,7 @@ from proof.faults import Fault, Faults
 from proof.runtime.chance import Chance, SeededRandom
 from proof.runtime.ports import InlineThreads, ProcessState, SimulatedClock, TracedTelemetry
 from proof.runtime.trace import FAULT, Trace, orders_in
-from proof.service.office import World, build_office
+from proof.service.official_account import World, build_official_account
 from proof.service.polls import Polls
 from proof.wechat.bill_wire import BillDownloads
 from proof.wechat.bills import SHARED_NUMBERS
@@ -270,7 +270,7 @@ class Environment:
 
     database: MemoryDatabase
     account: Account
-    office: World
+    official_account: World
     targets: Sequence[Target]
     faults: Faults
     chance: Chance
@@ -314,13 +314,13 @@ class ServiceProcess:
         self.redelivery = core.redelivery
         bills = BillCacheSettings(environment.bills_in(slot), BILLS_AFTER, BILLS_KEPT, (SHARED_NUMBERS,))
         self.books = build_books(core, gateways.bills, bills, account.mchid, runtime)
-        self.account = build_office(environment.office, state, apart_from_core, number)
+        self.account = build_official_account(environment.official_account, state, apart_from_core, number)
         self._watch_keys(gateways, environment)
         self._start_workers(core, environment, runtime, stream)
 
     def _watch_keys(self, gateways: Gateways, environment: Environment) -> None:
         self.ring = gateways.ring
-        self._key_watch = KeyWatch(environment.account.keys, environment.clock, environment.office.report)
+        self._key_watch = KeyWatch(environment.account.keys, environment.clock, environment.official_account.report)
         self.ring.on_replaced = self._key_watch.on_download
         self._background: list[Background] = [gateways.certificates] if gateways.certificates else []
         for part in self._background:

@@ -61,7 +61,7 @@ class OfficialAccount:
         self.trouble: Trouble | None = None
         self.issued: list[datetime] = []
         self.refused: list[datetime] = []
-        self._asked: list[datetime] = []
+        self._call_times: list[datetime] = []
 
     def answer(self, request: Request, now: datetime) -> Answer:
         """What WeChat answers: always 200, with an ``errcode`` where something is wrong."""
@@ -113,8 +113,8 @@ class OfficialAccount:
     def _limit(self, now: datetime, *, classic: bool) -> dict[str, Any] | None:
         """The refusal of somebody who asks too often."""
         span, most = (timedelta(days=1), CLASSIC_A_DAY) if classic else (timedelta(minutes=1), STABLE_A_MINUTE)
-        self._asked = [*(at for at in self._asked if now - at < span), now]
-        if len(self._asked) <= most:
+        self._call_times = [*(at for at in self._call_times if now - at < span), now]
+        if len(self._call_times) <= most:
             return None
         return {"errcode": 45009 if classic else 45011, "errmsg": "reach max api quota limit"}
 

@@ -189,7 +189,7 @@ class AccountWire:
             self._world.report(f"{self._state.name} uses {token}, which was refused at {told_at:%H:%M:%S}")
 
 
-def build_office(world: World, state: ProcessState, runtime: Runtime, number: int) -> Account:
+def build_official_account(world: World, state: ProcessState, runtime: Runtime, number: int) -> Account:
     """The account's part of the process with this ``number``, as ``compose`` builds it."""
     world.note_process()
     faults = world.faults.of(state.name, f"process {number}, account")
