@@ -1,4 +1,4 @@
-"""Which faults a seed has, and how often. A seed switches whole kinds off, so that rare mixtures are reached."""
+"""The faults of a seed and their rates. A seed switches whole kinds off, so that rare combinations occur."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from proof.runtime.chance import Chance
 
 
 class Fault(StrEnum):
-    """Everything that goes wrong."""
+    """A kind of fault."""
 
     STORE_BEFORE = "store call fails before its effect"
     STORE_AFTER = "store call fails after its effect"
@@ -84,12 +84,12 @@ class Fault(StrEnum):
 
     @property
     def option(self) -> str:
-        """Its name on the command line."""
+        """The fault's name on the command line."""
         return self.name.lower().replace("_", "-")
 
     @classmethod
     def by_name(cls, name: str) -> Fault:
-        """The fault by its name or its words. Raises ValueError."""
+        """Return the fault by its name or its text. Raises ValueError."""
         for fault in cls:
             if name in (fault.option, fault.value):
                 return fault
@@ -120,9 +120,9 @@ KINDS_OFF = 0.45
 
 
 class Occurrences:
-    """What has gone wrong so far in a seed, and to whom. ``counted`` says how often each happened.
+    """The faults that have happened in a seed, and to whom. ``counted`` has the number of each.
 
-    ``whom`` is an order or a process. ``moment`` counts up with each fault: it says what came after what.
+    ``whom`` is an order or a process. ``moment`` increases with each fault, which gives them an order.
     """
 
     def __init__(self) -> None:
@@ -134,15 +134,15 @@ class Occurrences:
         self._began: dict[str, int] = {}
 
     def begin(self, whom: str) -> None:
-        """From here on faults concern ``whom``: an order that is placed."""
+        """Start to count faults for ``whom``: an order that is being placed."""
         self._began[whom] = self.moment
 
     def beginning(self, whom: str) -> int:
-        """The moment of ``begin``."""
+        """Return the moment of ``begin``."""
         return self._began.get(whom, 0)
 
     def note(self, whom: str, fault: Fault, *, lasts: bool = False) -> None:
-        """``fault`` has happened to ``whom``; where it ``lasts``, until ``forget``."""
+        """Record that ``fault`` happened to ``whom``; if it ``lasts``, until ``forget``."""
         self.moment += 1
         self.counted[fault] += 1
         self._latest[whom][fault] = self.moment
@@ -151,19 +151,19 @@ class Occurrences:
         self.on_fault(whom, fault)
 
     def forget(self, whom: str) -> None:
-        """What lasted is over for ``whom``: a process was replaced."""
+        """End the lasting faults of ``whom``: a process was replaced."""
         self._lasting.pop(whom, None)
 
     def since(self, moment: int, whom: Collection[str]) -> set[Fault]:
-        """What has happened to any of ``whom`` after ``moment``, or lasts."""
+        """Return the faults that happened to any of ``whom`` after ``moment``, or last."""
         found = {fault for each in whom for fault, at in self._latest[each].items() if at > moment}
         return found.union(*(self._lasting[each] for each in whom))
 
 
 class Faults:
-    """The faults of one seed, as they happen to ``whom``: an order, a process, or anybody.
+    """The faults of one seed, as they happen to ``whom``: an order, a process, or nobody in particular.
 
-    ``of`` gives each its own stream, so that one order less changes nothing for the others.
+    ``of`` gives each a random stream of its own, so that one order less changes nothing for the others.
     """
 
     def __init__(self, chance: Chance, without: Collection[Fault] = ()) -> None:
@@ -184,7 +184,8 @@ class Faults:
         self._draw = stream.random
 
     def of(self, whom: str, stream: str = "") -> Faults:
-        """The same faults, happening to ``whom``. ``stream`` tells apart what has one name: processes of one slot."""
+        """Return the same faults, happening to ``whom``. ``stream`` distinguishes users of one name: processes of one
+        slot."""
         name = stream or whom
         if name not in self._views:
             self._views[name] = copy(self)
@@ -192,44 +193,44 @@ class Faults:
         return self._views[name]
 
     def stop(self) -> None:
-        """From here on nothing goes wrong."""
+        """End all faults."""
         self._seed._stopped = True
 
     @property
     def stopped(self) -> bool:
-        """Whether nothing goes wrong any more."""
+        """Whether all faults have ended."""
         return self._seed._stopped
 
     def has(self, fault: Fault) -> bool:
-        """Whether the seed has this kind at all."""
+        """Whether the seed has this kind."""
         return self._rates[fault] > 0 and not self._seed._stopped
 
     def lasts(self, fault: Fault) -> bool:
-        """Whether the seed has this kind, which then is there all the time; counted like one that happens."""
+        """Whether the seed has this kind, which then lasts all the time; counted like one that happens."""
         if self.has(fault):
             self.occurrences.note(self._whom, fault, lasts=True)
         return self.has(fault)
 
     def happens(self, fault: Fault) -> bool:
-        """Whether it happens now."""
+        """Whether the fault happens now; draws from the stream, and counts it."""
         if self._draw() >= self._rates[fault] or self._seed._stopped:
             return False
         self.occurrences.note(self._whom, fault)
         return True
 
     def comes(self, fault: Fault) -> bool:
-        """Whether it happens at an occasion that is still to come. Drawn even for what the seed does without, so that
-        the draws after it stay the same."""
+        """Whether the fault happens at a future occasion. Drawn even for kinds that the seed lacks, so that later draws
+        stay the same."""
         return self._draw() < self._rates[fault] and not self._seed._stopped
 
     def first(self, *kinds: Fault) -> Fault | None:
-        """The first of ``kinds`` that happens now."""
+        """Return the first of ``kinds`` that happens now; None without any."""
         return next((fault for fault in kinds if self.happens(fault)), None)
 
 
 def _draw_rate(fault: Fault, stream: random.Random, off: float) -> float:
-    """How often it happens at its occasions; never in so many of the seeds as ``off`` says. Calls fail seldom in most
-    seeds and often in a few: orders come far in the ones, and through everything in the others."""
+    """Draw the probability at each occasion; 0 for a share ``off`` of the seeds. Faults of calls are rare in most seeds
+    and frequent in a few: in the former, orders get far; in the latter, they meet every fault."""
     if stream.random() < off:
         return 0.0
     drawn = stream.random()

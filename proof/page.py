@@ -1,4 +1,4 @@
-"""The page that a failing seed prints: what was broken, and the story of the order that it happened to."""
+"""The page that is printed for a failing seed: the violation, and the history of the order that it is about."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ABOUT_PROCESSES = ("dies", "starts", "clock leaps", "faults end")
 
 
 def write_page(outcome: Outcome) -> Iterator[str]:
-    """Lines of text. ``!`` stands before each fault, ``>`` before the last ones that came before it was broken."""
+    """Yield lines of text. ``!`` marks each fault, ``>`` the last ones before the violation."""
     scenario = outcome.scenario
     yield f"✘ seed {scenario.seed}: {outcome.failure}"
     yield f"  {outcome.orders} orders, {outcome.processes} processes, {outcome.simulated_s / 86400:.1f} days"
@@ -28,7 +28,7 @@ def write_page(outcome: Outcome) -> Iterator[str]:
 
 
 def command(outcome: Outcome) -> str:
-    """What replays the scenario."""
+    """Return the command that replays the scenario."""
     scenario = outcome.scenario
     words = ["manage.py simulate --seed", str(scenario.seed)]
     words += [] if scenario.days == type(scenario)(0).days else ["--days", f"{scenario.days:g}"]
@@ -39,7 +39,7 @@ def command(outcome: Outcome) -> str:
 
 
 def _story(outcome: Outcome) -> Iterator[str]:
-    """The lines about the order, and those about processes; where it is about no order, about everything."""
+    """Return the lines about the order and about processes; all lines if the violation is about no order."""
     order = outcome.about
     chosen = [line for line in outcome.lines if order in (line.about, "") or line.what in ABOUT_PROCESSES]
     grouped = [[*same] for _, same in groupby(chosen, lambda line: (line.who, line.what, line.detail, line.about))]
@@ -50,7 +50,7 @@ def _story(outcome: Outcome) -> Iterator[str]:
 
 
 def _text(lines: Sequence[Line], order: str) -> str:
-    """One line for several that say the same. The order that all of it is about is not repeated."""
+    """Return one line for several equal ones. The order that all of them are about is not repeated."""
     text = str(lines[0]).removesuffix(f" {order}") if order else str(lines[0])
     return text if len(lines) == 1 else f"{text} (×{len(lines)}, until {lines[-1].clock})"
 

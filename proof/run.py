@@ -1,4 +1,4 @@
-"""``manage.py simulate``: many seeds, one in full, or the broken builds that must be found."""
+"""``manage.py simulate``: run many seeds, one in full, or the mutants."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MISSED_LINES = 12
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line asks for. ``scenario`` is of the first seed."""
+    """The options of the command line. ``scenario`` is that of the first seed."""
 
     scenario: Scenario = Scenario(1)  # noqa: RUF009 - frozen
     seeds: int = 100
@@ -40,7 +40,7 @@ class Options:
 
 
 def run_seeds(options: Options, console: Console) -> int:
-    """Simulate seeds until one fails; the exit status."""
+    """Simulate seeds until one fails; return the exit status."""
     total = _Sums()
     for outcome in _outcomes(options):
         total.add(outcome)
@@ -56,7 +56,7 @@ def run_seeds(options: Options, console: Console) -> int:
 
 
 def run_one(options: Options, console: Console, *, trace: bool) -> int:
-    """Simulate one seed and print its story, or all of its trace; the exit status."""
+    """Simulate one seed and print its history, or its whole trace; return the exit status."""
     outcome = simulate(options.scenario)
     if trace:
         for line in outcome.lines:
@@ -69,19 +69,19 @@ def run_one(options: Options, console: Console, *, trace: bool) -> int:
 
 
 def first_failure(seeds: Iterable[int]) -> Outcome | None:
-    """The outcome of the first of ``seeds`` that fails."""
+    """Return the outcome of the first of ``seeds`` that fails; None if none does."""
     outcomes = (simulate(Scenario(seed)) for seed in seeds)
     return next((outcome for outcome in outcomes if outcome.failure), None)
 
 
 def choose_faults(without: Sequence[str], only: Sequence[str]) -> frozenset[Fault]:
-    """The faults to leave out. Raises ValueError for an unknown name."""
+    """Return the faults to leave out. Raises ValueError for an unknown name."""
     kept = {Fault.by_name(name) for name in only if name != NONE} if only else set(Fault)
     return frozenset(set(Fault) - kept | {Fault.by_name(name) for name in without})
 
 
 def shrink_for(seconds: float, failed: Outcome) -> Outcome:
-    """Make a failing scenario smaller for so long."""
+    """Make a failing scenario smaller for a number of seconds."""
     end = time.monotonic() + seconds
     return shrink(failed, lambda: time.monotonic() < end)
 
@@ -133,7 +133,7 @@ class _Sums:
         yield from self._list_missing()
 
     def _list_missing(self) -> Iterator[str]:
-        """The pairs that were not reached: transitions without any, then the others."""
+        """Return the pairs that were not reached: transitions without any, then the others."""
         left = {transition: faults for transition, faults in list_missing(self.reached).items() if faults}
         never = [transition for transition, faults in left.items() if len(faults) == len(FAULTS)]
         if never:
@@ -146,7 +146,7 @@ class _Sums:
 
 
 def _outcomes(options: Options) -> Iterator[Outcome]:
-    """In the order of their seeds; no more is begun than can be thrown away after a failure."""
+    """Yield outcomes in the order of their seeds; few are started in advance, because a failure discards them."""
     first = options.scenario
     scenarios = [replace(first, seed=seed) for seed in range(first.seed, first.seed + options.seeds)]
     if options.jobs == 1:
@@ -159,7 +159,7 @@ def _outcomes(options: Options) -> Iterator[Outcome]:
 
 
 def _rest_collector() -> None:
-    """Have the garbage collector look less often, and never at what was imported."""
+    """Run the garbage collector less often, and never on imported modules."""
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
 
@@ -169,7 +169,7 @@ def _parts(scenarios: Sequence[Scenario], size: int) -> Iterator[Sequence[Scenar
 
 
 def _without_lines(scenario: Scenario) -> Outcome:
-    """The trace of a seed that holds is not sent to the parent."""
+    """Drop the trace of a passing seed before it is sent to the parent."""
     outcome = simulate(scenario)
     if not outcome.failure:
         outcome.lines = []
@@ -177,7 +177,7 @@ def _without_lines(scenario: Scenario) -> Outcome:
 
 
 def _print_failure(failed: Outcome, console: Console, options: Options) -> None:
-    """One page: what was broken, and the story of the order that it happened to, in a scenario made smaller."""
+    """Print one page: the violation, and the history of its order, in a scenario made smaller."""
     outcome = shrink_for(options.shrink_s, failed)
     page = [*write_page(outcome)]
     if options.as_json:
@@ -194,7 +194,7 @@ def _print_failure(failed: Outcome, console: Console, options: Options) -> None:
 
 
 def main(options: Options, *, one: bool, trace: bool, mutants: bool) -> int:
-    """The exit status. ``one``: only the seed of the scenario."""
+    """Run the command; return the exit status. ``one``: only the seed of the scenario."""
     console = Console()
     if mutants:
         from proof.mutants.run import run_mutants  # noqa: PLC0415 - it copies the source

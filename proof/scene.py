@@ -1,4 +1,4 @@
-"""Everything of one seed, put together: WeChat, the processes, the people, and what watches them."""
+"""The scene of one seed: WeChat, the processes, the people, and the checks."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ any more."""
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a seed looks like, where its scenario does not say otherwise."""
+    """The parameters of a seed, unless its scenario says otherwise."""
 
     orders: int
     processes: int
@@ -67,7 +67,7 @@ class Shape:
 
     @classmethod
     def of(cls, chance: Chance, days: float, orders: int | None = None, processes: int | None = None) -> Shape:
-        """Everything is drawn, also what is not used, so that a smaller scenario is otherwise the same."""
+        """Draw the parameters; also those that are not used, so that a smaller scenario is otherwise the same."""
         stream = chance.stream("scenario")
         drawn = min(stream.randint(1, MOST_ORDERS), stream.randint(1, MOST_ORDERS)), stream.randint(1, MOST_PROCESSES)
         policy = stream.choice(list(LatePolicy))
@@ -78,7 +78,8 @@ class Shape:
 
 
 class Scene:
-    """One seed. Processes keep their bills in ``directory``. ``changed`` is set when something may be over or wrong."""
+    """The parts of one seed. Processes keep their bills in ``directory``. ``changed`` is set when the run may be over
+    or a check has failed."""
 
     def __init__(
         self,
@@ -144,7 +145,7 @@ class Scene:
         )
 
     def at_rest(self) -> bool:
-        """Whether nothing is to come any more but the bills."""
+        """Whether nothing will happen any more except bills."""
         dates = ((ORDERS, "due_at"), (ORDERS, "outbox_due_at"), (DELIVERIES, "due_at"))
         return not (
             not self.faults.stopped
@@ -154,19 +155,19 @@ class Scene:
         )
 
     def dead_events(self) -> list[str]:
-        """Ids of the events that were given up on, which an alarm has said."""
+        """Ids of the events that were given up, which an alarm has reported."""
         dead = [each["event_id"] for each in self.database[DELIVERIES].look_at_all() if each["state"] == "dead"]
         return list(dict.fromkeys(dead))
 
     def evidence(self) -> Evidence:
-        """What is known now."""
+        """Return the current evidence for the checks."""
         orders = {order.out_trade_no: order for order in map(ORDER.read, self.database[ORDERS].look_at_all())}
         bills, policy = self.account.bills, self.shape.late_policy
         span = self.begins, self._clock.now()
         return Evidence(self.database, self.world, bills, self.journal, orders, policy, *span)
 
     def _report(self, what: str) -> None:
-        """Something has happened to tokens or keys that must not."""
+        """Record a violation about tokens or keys."""
         self.people.wrong.append(what)
         self.changed.set()
 
@@ -191,7 +192,7 @@ class Scene:
 
 
 def _cut_keys(chance: Chance, faults: Faults, begins: datetime) -> PlatformKeys:
-    """WeChat Pay's keys, which some seeds rotate."""
+    """Return WeChat Pay's keys, which some seeds rotate."""
     stream = chance.stream("keys")
     mode = stream.choice(list(KeyMode))
     rotations = stream.randint(1, MOST_ROTATIONS)

@@ -1,7 +1,7 @@
-"""Making a failing scenario smaller: fewer orders, fewer processes, fewer kinds of faults, and still the same failure.
+"""Make a failing scenario smaller: fewer orders, fewer processes, fewer kinds of faults, with the same failure.
 
-Each smaller scenario is simulated; it takes the place of the larger one where it fails in the same way. A scenario with
-less in it is another run, so not all that looks superfluous can be left out.
+Each smaller scenario is simulated; it replaces the larger one if it fails in the same way. A smaller scenario is
+another run, so not everything that looks superfluous can be left out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WINDOWS = (1, 2, 3, 5, 10, 20)
 def shrink(
     failed: Outcome, has_time: Callable[[], bool], simulate_one: Callable[[Scenario], Outcome] = simulate
 ) -> Outcome:
-    """The outcome of the smallest scenario that was found while ``has_time`` held."""
+    """Return the outcome of the smallest scenario that was found while ``has_time`` returned True."""
     smallest, smaller = failed, True
     while smaller and has_time():
         smaller = False
@@ -35,7 +35,7 @@ def shrink(
 
 
 def is_same_failure(one: Outcome, other: Outcome) -> bool:
-    """Whether both are of one kind: the same words, whatever the numbers in them."""
+    """Whether both failures have the same words, apart from numbers."""
     return bool(one.failure) and PARTICULARS.sub("#", one.failure) == PARTICULARS.sub("#", other.failure)
 
 
@@ -55,7 +55,7 @@ def _first_that_fails(
 
 
 def _fewer_orders(failed: Outcome) -> Iterator[Scenario]:
-    """The order that it happened to alone, then with more and more of its neighbours."""
+    """Yield scenarios with the failure's order alone, then with more and more of its neighbours."""
     scenario = failed.scenario
     named = ORDER.match(failed.about)
     number = int(named.group().removeprefix("order-")) if named else scenario.first_order
@@ -71,7 +71,7 @@ def _fewer_processes(failed: Outcome) -> Iterator[Scenario]:
 
 
 def _fewer_faults(failed: Outcome) -> Iterator[Scenario]:
-    """Without all that did not happen, then without halves, quarters and so on of what did."""
+    """Yield scenarios without the faults that did not happen, then without halves, quarters and so on of the others."""
     scenario = failed.scenario
     left = [fault for fault in Fault if fault not in scenario.without]
     happened = [fault for fault in left if failed.faults[fault]]

@@ -1,4 +1,4 @@
-"""One seed: some days of a shop under faults, then peace until everything has come to rest."""
+"""Simulate one seed: some days of a shop under faults, then time without faults until all work has ended."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ QUIET_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What is simulated. What is None follows from the seed; ``without`` are faults that the seed has to do without."""
+    """The scenario to simulate. None follows from the seed; ``without`` are faults that the seed must not have."""
 
     seed: int
     days: float = 3.0
@@ -47,7 +47,7 @@ class Scenario:
     without: frozenset[Fault] = frozenset()
 
     def fault_options(self) -> list[str]:
-        """Words of the command line that choose the faults, whichever are fewer."""
+        """Return the options of the command line that choose the faults, in the shorter form."""
         kept = [fault for fault in Fault if fault not in self.without]
         if len(kept) < len(self.without):
             return [f"--only {fault.option}" for fault in kept] or [f"--only {NONE}"]
@@ -56,7 +56,7 @@ class Scenario:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of a seed. ``failure`` is empty when every invariant held."""
+    """The outcome of a seed. ``failure`` is empty if every invariant held."""
 
     scenario: Scenario
     failure: str = ""
@@ -76,7 +76,7 @@ class Outcome:
 
 
 def simulate(scenario: Scenario) -> Outcome:
-    """Run one seed. Never raises for what the service does wrong: that is the outcome's ``failure``."""
+    """Run one seed. Never raises for faults of the service: they are the outcome's ``failure``."""
     outcome = Outcome(scenario)
     with silence_logs():
         _run(scenario, outcome)
@@ -102,7 +102,7 @@ def _run(scenario: Scenario, outcome: Outcome) -> None:
 
 @contextmanager
 def silence_logs() -> Iterator[None]:
-    """The service's log lines are not wanted here; whoever calls goes on with the configuration that was there."""
+    """Discard the service's log lines; afterwards the previous configuration applies again."""
     before = structlog.get_config()
     quiet = structlog.make_filtering_bound_logger(logging.CRITICAL)
     structlog.configure(wrapper_class=quiet, cache_logger_on_first_use=False)  # a kept one would stay quiet for ever
@@ -115,7 +115,7 @@ def silence_logs() -> Iterator[None]:
 async def _run_scenario(
     loop: SimulatedLoop, chance: Chance, outcome: Outcome, directory: Path, kept: list[Scene]
 ) -> None:
-    """Raises Broken."""
+    """Run the scenario. Raises Broken."""
     scenario = outcome.scenario
     shape = Shape.of(chance, scenario.days, scenario.orders, scenario.processes)
     outcome.orders, outcome.processes = shape.orders, shape.processes
@@ -149,7 +149,7 @@ async def _run_scenario(
 
 
 def _check_end(scene: Scene) -> None:
-    """Raises Broken."""
+    """Check the final state. Raises Broken."""
     for broken in check_end(scene.database, scene.world, scene.people.acknowledged, scene.receivers):
         raise broken
     evidence = scene.evidence()
@@ -158,7 +158,7 @@ def _check_end(scene: Scene) -> None:
 
 
 class Watch:
-    """Lets time pass, and looks at each change whether it has broken something."""
+    """Let time pass, and check after each change whether an invariant is broken."""
 
     def __init__(self, scene: Scene) -> None:
         self._changed = scene.changed
@@ -177,7 +177,7 @@ class Watch:
                 return
 
     async def _wait_for_change(self, seconds: float) -> bool:
-        """Whether there was one."""
+        """Wait for a change or a time limit; return whether there was a change."""
         try:
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
@@ -187,7 +187,7 @@ class Watch:
         return True
 
     def check(self) -> None:
-        """Look at what was noticed so far. Raises Broken."""
+        """Raise Broken if a violation was recorded."""
         if self._invariants.broken:
             raise self._invariants.broken
         for wrong in self._people.wrong:
@@ -195,7 +195,7 @@ class Watch:
 
 
 def _discard(loop: SimulatedLoop) -> None:
-    """End what still waits: dead processes wait for ever. What is cancelled may begin something else."""
+    """Cancel all remaining tasks: those of dead processes wait for ever. A cancelled task may start others."""
     while waiting := asyncio.all_tasks(loop):
         for task in waiting:
             task.cancel()

@@ -1,7 +1,8 @@
-"""Alarms both ways: what in the world justifies each, and which state must have had one.
+"""Check alarms in both directions: each alarm has a cause in the world, and each state that needs a person had an
+alarm.
 
-A person acts on an alarm. One without a cause teaches to ignore them; a state that needs a person and had none is lost.
-An alarm may come twice: a process that dies right after it leaves open whether somebody has heard it.
+An alarm without a cause teaches people to ignore alarms; a state that needs a person and had none is lost. An alarm may
+be raised twice: if a process dies right after it, nobody knows whether it was received.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ BILL_LATE, FAILED = "bill_late", "reconciliation_failed"
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """``clock``: what the process' own clock showed. ``since_trouble_s``: since network or store failed it last."""
+    """``clock``: the time of the process's own clock. ``since_trouble_s``: the time since network or store last failed
+    it."""
 
     kind: str
     about: str
@@ -45,7 +47,7 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known when all is over. ``orders`` by number."""
+    """All that is known at the end of a run. ``orders`` by number."""
 
     database: MemoryDatabase
     world: WeChat
@@ -58,7 +60,7 @@ class Evidence:
 
 
 def check_alarms(alarms: list[Alarm], evidence: Evidence) -> Iterator[tuple[str, str]]:
-    """What is wrong with the alarms, and the order that it is about."""
+    """Yield each fault of the alarms, and the order that it is about."""
     raised = {(alarm.kind, alarm.about or alarm.day) for alarm in alarms}
     raised |= {(BILL_LATE, alarm.day) for alarm in alarms if _tells_of_the_evening(alarm, evidence)}
     for kinds, about, why in list_required_alarms(evidence):
@@ -76,7 +78,7 @@ Required = Iterator[tuple[tuple[str, ...], str, str]]
 
 
 def list_required_alarms(evidence: Evidence) -> Required:
-    """Each state that needs a person."""
+    """Yield the alarms that the final states require: the kinds of which one is needed, its subject, and the reason."""
     for number, order in sorted(evidence.orders.items()):
         yield from _of_payments(number, order, evidence)
         yield from _of_refunds(number, order, evidence)
@@ -94,7 +96,7 @@ def list_required_alarms(evidence: Evidence) -> Required:
 
 
 def _tells_of_the_evening(alarm: Alarm, evidence: Evidence) -> bool:
-    """Whether somebody heard in the evening that the day is not reconciled, though of another reason than its bill."""
+    """Whether an alarm in the evening reports that the day is not reconciled, for another reason than its bill."""
     if alarm.kind != FAILED:
         return False
     at = evidence.begins + timedelta(seconds=alarm.at_s)
@@ -146,7 +148,7 @@ def _has_cause(alarm: Alarm, evidence: Evidence) -> bool:
 
 
 def _paid_late(alarm: Alarm, evidence: Evidence) -> bool:
-    """The order was closed here before WeChat's word of a payment came."""
+    """Whether the order was closed here before WeChat reported a payment."""
     states = evidence.journal.orders[alarm.about]
     return TradeState.CLOSED in states and TradeState.PAID_LATE in states
 
@@ -170,7 +172,7 @@ def _another_amount(alarm: Alarm, evidence: Evidence) -> bool:
 
 
 def _of_somebody_else(what: str) -> Justifies:
-    """A notification of the order was sent that is wrong in ``what``."""
+    """Return a cause: a notification of the order was sent that is wrong in ``what``."""
 
     def justifies(alarm: Alarm, evidence: Evidence) -> bool:
         return any((about, what) in evidence.world.disputed for about in (alarm.about, ANY_ORDER))
@@ -179,7 +181,7 @@ def _of_somebody_else(what: str) -> Justifies:
 
 
 def _money_kept(alarm: Alarm, evidence: Evidence) -> bool:
-    """A payment that should go back was refunded in part by others."""
+    """Whether a payment that has to be refunded was refunded in part by others."""
     payments = evidence.world.orders[alarm.about].payments
     given = [refund.transaction_id for refund in evidence.world.refunds.values()]
     own = [refund for refund in evidence.orders[alarm.about].refunds if refund.by != "policy"]
@@ -197,7 +199,7 @@ def _refund_in(state: RefundState) -> Justifies:
 
 
 def _refund_was(state: str) -> Justifies:
-    """WeChat had one of the order's refunds in ``state``."""
+    """Return a cause: WeChat had one of the order's refunds in ``state``."""
 
     def justifies(alarm: Alarm, evidence: Evidence) -> bool:
         refunds = evidence.world.refunds.values()
@@ -211,7 +213,8 @@ def _refund_slow(alarm: Alarm, evidence: Evidence) -> bool:
 
 
 def _has_failing_delivery(alarm: Alarm, evidence: Evidence) -> bool:
-    """It comes before the event is given up on, which may fail and be tried again."""
+    """Whether an event of the order is at its last attempt: the alarm comes before the event is given up, which may
+    fail and be repeated."""
     return alarm.about in evidence.journal.last_tries
 
 
@@ -220,21 +223,22 @@ def _books_differ(alarm: Alarm, evidence: Evidence) -> bool:
 
 
 def _bill_late(alarm: Alarm, evidence: Evidence) -> bool:
-    """It is evening by the process's clock, and WeChat has not made the bill or says that the day has no bill."""
+    """Whether it is evening by the process's clock, and WeChat has not made the bill or says that the day has none."""
     bill = evidence.bills.of(date.fromisoformat(alarm.day))
     now = evidence.begins + timedelta(seconds=alarm.at_s - TROUBLE_S)
     return alarm.clock >= next_day(bill.day, EVENING) and now < bill.ready_at
 
 
 def _trouble(alarm: Alarm, evidence: Evidence) -> bool:
-    """The network, the store or a digest has just failed it, or its clock is so wrong that no signature counts."""
+    """Whether the network, the store or a digest has just failed the process, or its clock is so wrong that no
+    signature is accepted."""
     now = evidence.begins + timedelta(seconds=alarm.at_s)
     misled = any(timedelta(0) <= now - at <= timedelta(seconds=TROUBLE_S) for at in evidence.bills.misannounced)
     return misled or alarm.since_trouble_s <= TROUBLE_S or abs(alarm.clock - now) > CLOCKS_AGREE
 
 
 def _is_about_refusals(alarm: Alarm, evidence: Evidence) -> bool:
-    """Somebody forges messages, or none of WeChat's can be verified."""
+    """Whether messages are forged, or none of WeChat's can be verified."""
     return _of_somebody_else(UNVERIFIED)(alarm, evidence) or _trouble(alarm, evidence)
 
 

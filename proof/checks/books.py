@@ -1,4 +1,4 @@
-"""What must be true of the books when all is over: bill, ledger and orders equal, every difference with its cause."""
+"""Check the books at the end of a run: bill, ledger and orders are equal, and every difference has a cause."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Wrong = Iterator[tuple[str, str]]
 
 
 def check_books(evidence: Evidence) -> Wrong:
-    """Raises nothing; what is wrong comes out."""
+    """Yield each fault of the books; raise nothing."""
     differences = [DIFFERENCE.read(document) for document in evidence.database[DIFFERENCES].look_at_all()]
     days = [DAY.read(document) for document in evidence.database[DAYS].look_at_all()]
     yield from _check_days_are_over(days, evidence)
@@ -60,7 +60,7 @@ def _check_days_are_over(days: Sequence[BookDay], evidence: Evidence) -> Wrong:
 
 
 def _orders_have_what_wechat_has(evidence: Evidence) -> Wrong:
-    """Each payment of each order, and what was given back of it."""
+    """Compare each payment of each order, and its refunds, with WeChat's."""
     for number, remote in sorted(evidence.world.orders.items()):
         order = evidence.orders[number]
         paid = sorted((payment.transaction_id, payment.total) for payment in remote.payments)
@@ -75,7 +75,7 @@ def _orders_have_what_wechat_has(evidence: Evidence) -> Wrong:
 
 
 def _day_is_equal(day: BookDay, evidence: Evidence) -> Wrong:
-    """The last run had the right bill, and our payments are those of it that are the orders' own."""
+    """Check that the last run had the final bill, and that our payments are those of its lines that are orders' own."""
     lines = evidence.bills.right_lines(day.day)
     if day.result is None or not lines:
         return
@@ -92,7 +92,7 @@ def _day_is_equal(day: BookDay, evidence: Evidence) -> Wrong:
 
 
 def _ledger_is_equal(days: Sequence[BookDay], evidence: Evidence) -> Wrong:
-    """Debits and credits are equal, and the wallet has what WeChat has, less its fees."""
+    """Check that debits and credits are equal, and that the wallet has WeChat's balance, less its fees."""
     wallet = 0
     for day in days:
         if day.result is not None:
@@ -122,7 +122,7 @@ def _sums(lines: Sequence[Line]) -> tuple[int, int, int, int, int]:
 
 
 def _has_cause(difference: Difference, evidence: Evidence) -> bool:
-    """Whether something in the world explains it."""
+    """Whether an event in the world explains the difference."""
     numbers, bill = difference.numbers, evidence.bills.of(difference.day)
     fault = bill.fault if bill.touched is not None and _key(difference) == _line_key(bill.touched) else None
     if fault is None and numbers.out_trade_no not in evidence.world.orders:
@@ -141,7 +141,8 @@ def _has_cause(difference: Difference, evidence: Evidence) -> bool:
 
 
 def _may_be_missing(difference: Difference, bill: Bill, evidence: Evidence) -> bool:
-    """A refund: its line was left out on this day or, about midnight, on the one before; or a clock had leapt."""
+    """Whether a refund's line was left out on this day or, about midnight, on the previous one; or a clock had
+    leapt."""
     before = evidence.bills.of(difference.day - timedelta(days=1))
     short = [
         each
@@ -154,14 +155,15 @@ def _may_be_missing(difference: Difference, bill: Bill, evidence: Evidence) -> b
 
 
 def _is_denial(bill: Bill, difference: Difference, evidence: Evidence) -> bool:
-    """WeChat still said in the evening that there is no bill; before that, by a right clock, nobody believes it."""
+    """Whether WeChat still said in the evening that there is no bill; earlier, a process with the right time does not
+    believe it."""
     found_at = evidence.begins + timedelta(seconds=evidence.journal.differences[difference.id])
     leapt = evidence.bills.faults.occurrences.counted[Fault.CLOCK_LEAPS] > 0
     return bill.denied and (leapt or found_at + CLOCKS_AGREE >= next_day(bill.day, EVENING))
 
 
 def _was_not_known(difference: Difference, evidence: Evidence) -> bool:
-    """When it was found, our side had not heard of the payment or of how the refund ended."""
+    """Whether our side did not know of the payment, or of the refund's end, when the difference was found."""
     numbers, found_s = difference.numbers, evidence.journal.differences[difference.id]
     if numbers.out_refund_no:
         ended = evidence.journal.refunds[numbers.out_refund_no]
@@ -175,7 +177,8 @@ def _was_not_known(difference: Difference, evidence: Evidence) -> bool:
 
 
 def _is_found(found: set[tuple[DifferenceKind, str]], evidence: Evidence) -> Wrong:
-    """Second payments, refunds at the console, and payments that nobody here knew of when their day ended."""
+    """Check that second payments, refunds in the console, and payments unknown here at the end of their day are
+    reported."""
     about = {key for _, key in found}
     for refund in evidence.world.refunds.values():
         if refund.by_console and (DifferenceKind.REFUND_MISSING_HERE, refund.out_refund_no) not in found:
@@ -191,13 +194,13 @@ def _is_found(found: set[tuple[DifferenceKind, str]], evidence: Evidence) -> Wro
 
 
 def _has_right_clock(run: Result, evidence: Evidence) -> bool:
-    """Whether a day was ended by a process that knew the time. One that is hours ahead believes, before the bill can be
-    there, that there is none."""
+    """Whether a day was ended by a process with the right time. One that is hours ahead believes, before the bill can
+    be available, that there is none."""
     return abs(run.value.finished_at - evidence.begins - timedelta(seconds=run.at_s)) <= CLOCKS_AGREE
 
 
 def _planted_is_found(differences: Sequence[Difference], evidence: Evidence) -> Wrong:
-    """Of each wrong bill with which a day was ended, what is wrong with it."""
+    """Check that what is wrong with each wrong bill with which a day was ended is reported."""
     found = {(difference.day, _key(difference)) for difference in differences}
     for day, bill in sorted(evidence.bills.bills.items()):
         touched = bill.touched
@@ -212,8 +215,8 @@ def _planted_is_found(differences: Sequence[Difference], evidence: Evidence) -> 
 
 
 def _must_be_seen(bill: Bill, touched: Line, at_s: float, evidence: Evidence) -> bool:
-    """Whether a run that ended at ``at_s`` had something to compare the line with. Of a refund about midnight the next
-    day's run may take care."""
+    """Whether a run that ended at ``at_s`` could compare the line. A refund about midnight may be left to the next
+    day's run."""
     if bill.fault not in SHORT:
         return True
     if not touched.out_refund_no:

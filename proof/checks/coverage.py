@@ -1,11 +1,10 @@
-"""Which transitions of orders were written while which faults were about.
+"""Record which transitions of orders were written while which faults were present.
 
-A fault counts for a write of an order when, since the order was moved before (for the first write: since somebody began
-to place it), it happened to the order (its payer, its notifications, its refunds at WeChat, the deliveries of its
-events), to the process that wrote now, or to the process that wrote before; or when it lasts at one of these processes,
-as a wrong clock does. A write that only takes or returns a lease, or sets a date, does not move an order: it lies
-between a fault and what comes of it. What happened to other orders, or to processes that had no hand in it, does not
-count.
+A fault counts for a write of an order when, since the order's previous move (for the first write: since its placing
+began), it happened to the order (its payer, its notifications, its refunds at WeChat, the deliveries of its events), to
+the process that wrote now, or to the process that wrote before; or when it lasts at one of these processes, as a wrong
+clock does. A write that only takes or returns a lease, or sets a date, does not move an order: it lies between a fault
+and its consequence. Faults of other orders, or of processes without a part in the write, do not count.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ KNOWN = (
 
 
 def transitions(before: Order | None, after: Order) -> list[str]:
-    """What a write has changed, in words of ``KNOWN``."""
+    """Return the transitions of a write, in words of ``KNOWN``."""
     return [PLACED] if before is None else [*_of_order(before, after), *_of_refunds(before, after)]
 
 
@@ -89,7 +88,8 @@ def _of_refund(before: Refund, after: Refund) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Write:
-    """The latest write of an order: what it left and who made it; ``moment`` is of the latest that moved the order."""
+    """The latest write of an order: its result and its process; ``moment`` is that of the latest write that moved the
+    order."""
 
     order: Order
     process: str
@@ -97,7 +97,8 @@ class _Write:
 
 
 class Coverage:
-    """Of one seed. ``reached`` holds the faults of each transition, a bit for each in the order of ``Fault``."""
+    """The coverage of one seed. ``reached`` holds the faults of each transition, a bit for each in the order of
+    ``Fault``."""
 
     def __init__(self, occurrences: Occurrences) -> None:
         self._occurrences = occurrences
@@ -105,7 +106,7 @@ class Coverage:
         self.reached: dict[str, int] = {}
 
     def on_write(self, process: str, order: Order) -> list[str]:
-        """``process`` has written ``order``; the transitions."""
+        """Record that ``process`` has written ``order``; return the transitions."""
         last = self._writes.get(order.key)
         changed = transitions(last.order if last else None, order)
         whom = [order.out_trade_no, process, *([last.process] if last and last.process != process else [])]
@@ -122,13 +123,13 @@ _PLACES = {fault: place for place, fault in enumerate(FAULTS)}
 
 
 def merge(total: dict[str, int], reached: Mapping[str, int]) -> None:
-    """Add what another seed has reached to ``total``."""
+    """Add the coverage of another seed to ``total``."""
     for transition, bits in reached.items():
         total[transition] = total.get(transition, 0) | bits
 
 
 def list_missing(reached: Mapping[str, int]) -> dict[str, list[Fault]]:
-    """For each transition, the faults that no seed had about it."""
+    """Return for each transition the faults that no seed had with it."""
     return {
         transition: [fault for fault in FAULTS if not reached.get(transition, 0) >> _PLACES[fault] & 1]
         for transition in KNOWN
@@ -136,6 +137,6 @@ def list_missing(reached: Mapping[str, int]) -> dict[str, list[Fault]]:
 
 
 def count_pairs(reached: Mapping[str, int]) -> tuple[int, int]:
-    """How many pairs were reached, of how many."""
+    """Return the number of pairs that were reached, and of all pairs."""
     of = len(KNOWN) * len(FAULTS)
     return of - sum(map(len, list_missing(reached).values())), of

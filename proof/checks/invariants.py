@@ -1,4 +1,4 @@
-"""What must be true after every write, and when all is over."""
+"""Check the invariants after every write, and at the end."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Broken(AssertionError):
 
 
 class Invariants:
-    """Looks at each order when it is written. ``on_order`` is called before, with the process and the order."""
+    """Check each order when it is written. ``on_order`` is called before, with the process and the order."""
 
     def __init__(self, database: MemoryDatabase, world: WeChat) -> None:
         self._database = database
@@ -57,7 +57,8 @@ class Invariants:
         self.on_order: Callable[[str, Order], None] = lambda process, order: None
 
     def on_write(self, process: str, collection: str, identity: str) -> None:
-        """A document was written. What is wrong is kept in ``broken``: whoever wrote it must not notice."""
+        """Check a document that was written. Violations are kept in ``broken``: the process that wrote must not
+        notice."""
         if collection != ORDERS or self.broken:
             return
         document = self._database[ORDERS].look_at(identity)
@@ -71,7 +72,7 @@ class Invariants:
             self.broken = self.broken or Broken(what, order.out_trade_no)
 
     def find_refund(self, out_trade_no: str, out_refund_no: str) -> Refund | None:
-        """A refund as it is stored."""
+        """Return a refund as it is stored."""
         document = self._database[ORDERS].look_at(order_key(MCHID, out_trade_no))
         return None if document is None else ORDER.read(document).refund_of(out_refund_no)
 
@@ -96,7 +97,7 @@ class Invariants:
             yield "its failed refunds are not bounded"
 
     def _payments_are_wechats(self, order: Order) -> Iterator[str]:
-        """None without WeChat's word, none of another order, none twice."""
+        """Check that each payment was reported by WeChat, for this order, once."""
         if len({payment.transaction_id for payment in order.payments}) < len(order.payments):
             yield "a payment stands in it twice"
         for payment in order.payments:
@@ -127,9 +128,10 @@ class Invariants:
                 yield f"refund {refund.out_refund_no} is not reserved for it"
 
     def _kept_its_word(self, order: Order) -> Iterator[str]:
-        """An order that has ended is not offered to a payer again, and one that was paid in time is not given back.
+        """Check that an ended order is not offered to a payer again, and that a payment in time is not refunded
+        automatically.
 
-        One that was closed while it was being placed is checked again, and closed at WeChat.
+        An order that was closed while it was being placed is checked again, and closed at WeChat.
         """
         prepay, in_time = self._offers.get(order.key, (None, False))
         in_time = in_time or order.trade_state is TradeState.SUCCESS
@@ -159,7 +161,7 @@ class Invariants:
 
 
 def _refunds_fit(order: Order) -> Iterator[str]:
-    """Never more than was paid, of each payment; a minute apart."""
+    """Check that no more than each payment is refunded, and that refunds are a minute apart."""
     reserved: Counter[str] = Counter()
     for refund in order.refunds:
         if refund.reserves:
@@ -178,7 +180,7 @@ def _refunds_fit(order: Order) -> Iterator[str]:
 def check_end(
     database: MemoryDatabase, world: WeChat, acknowledged: Acknowledged, receivers: Sequence[Receiver]
 ) -> Iterator[Broken]:
-    """What must be true once everything has come to rest."""
+    """Yield the violations once all work has ended."""
     orders = {order.out_trade_no: order for order in map(ORDER.read, database[ORDERS].look_at_all())}
     for order in orders.values():
         yield from (Broken(what, order.out_trade_no) for what in _check_end_of_order(order, world))
@@ -198,7 +200,7 @@ def check_end(
 
 
 def _promises_are_kept(orders: Mapping[str, Order], acknowledged: Acknowledged) -> Iterator[Broken]:
-    """What was acknowledged is there, and a request that was repeated was done once."""
+    """Check that acknowledged payments and refunds are stored, and that a repeated request was carried out once."""
     for payment in acknowledged.payments:
         held = orders[payment.number].payments
         if payment.transaction_id not in [each.transaction_id for each in held]:
@@ -229,7 +231,7 @@ def _check_end_of_order(order: Order, world: WeChat) -> Iterator[str]:
 
 
 def _expected_events(order: Order) -> set[str]:
-    """What receivers are told of an order and its refunds, at least."""
+    """Return the events that receivers must have about an order and its refunds, at least."""
     expected = {_REFUND_EVENTS[refund.state] for refund in order.refunds if refund.state in _REFUND_EVENTS}
     if order.trade_state is TradeState.SUCCESS:
         expected.add(EventType.ORDER_PAID)
@@ -250,7 +252,7 @@ _REFUND_EVENTS = {
 def _check_events(
     orders: Mapping[str, Order], database: MemoryDatabase, receiver: Receiver, resent: Set[str]
 ) -> Iterator[Broken]:
-    """Each event of each order, once, and in order but for those that were ``resent`` by hand."""
+    """Check that each event of each order arrived once, and in order except for those ``resent`` by hand."""
     deliveries = database[DELIVERIES].look_at_all()
     own = [document for document in deliveries if document["target"] == receiver.name]
     places = {document["event_id"]: document["sequence"] for document in own}

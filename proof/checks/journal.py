@@ -1,5 +1,5 @@
-"""When things first stood in the store: payments, states of orders and refunds, differences, ends of days; and of which
-orders an event was given up on."""
+"""Record when the store first had payments, states of orders and refunds, differences and ends of days; and the orders
+of which an event was given up."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ FELT_S = {fault: 60.0 for fault in Fault if fault.name.startswith(BRIEF)} | {
 
 
 class Result(NamedTuple):
-    """What a run came to, and when that was written."""
+    """The result of a run, and the time at which it was written."""
 
     at_s: float
     value: Reconciliation
 
 
 class Journal:
-    """Times are those of the loop. ``broken`` is what must not have happened to a day."""
+    """Times are those of the loop. ``broken`` collects changes of a day that must not happen."""
 
     def __init__(self, database: MemoryDatabase, loop: asyncio.AbstractEventLoop) -> None:
         self._database = database
@@ -63,12 +63,12 @@ class Journal:
         self.broken = ""
 
     def on_fault(self, fault: Fault) -> None:
-        """A fault has happened."""
+        """Record the time of a fault."""
         if fault in FELT_S:
             self.troubles.append((self._loop.time(), self._loop.time() + FELT_S[fault]))
 
     def on_order_write(self, order: Order) -> None:
-        """Take note of what is new in an order."""
+        """Record what is new in an order."""
         now = self._loop.time()
         self.orders[order.out_trade_no].setdefault(order.trade_state, now)
         for payment in order.payments:
@@ -79,7 +79,7 @@ class Journal:
                 self.slow.setdefault(refund.out_refund_no, now)
 
     def on_write(self, collection: str, identity: str) -> None:
-        """A document was written."""
+        """Record a document that was written."""
         if collection == DIFFERENCES:
             self.differences.setdefault(identity, self._loop.time())
         elif collection == DELIVERIES:
@@ -99,7 +99,7 @@ class Journal:
             self.last_tries.setdefault(number, now)
 
     def _on_day_write(self, identity: str, day: BookDay) -> None:
-        """A day ends once, and only by a run that holds it."""
+        """Record a day. It ends once, and only by a run that holds its lease."""
         before = self._days.get(identity)
         self._days[identity] = day
         if before is None:

@@ -1,4 +1,4 @@
-"""Watches that no process goes without one of WeChat's keys for long."""
+"""Watch that no process lacks one of WeChat's keys for long."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_DOWNLOADS = 3
 
 
 class WatchedRing(KeyRing):
-    """A key ring that says when it was filled."""
+    """A key ring that reports when it was filled."""
 
     on_replaced: Callable[[list[PlatformKey]], None] = staticmethod(lambda found: None)
 
@@ -31,7 +31,7 @@ class WatchedRing(KeyRing):
 
 
 class KeyWatch:
-    """Of one process. ``report`` is called with what must not be."""
+    """The watch of one process. ``report`` is called with each violation."""
 
     def __init__(self, keys: PlatformKeys, clock: Clock, report: Callable[[str], None]) -> None:
         self._keys = keys
@@ -42,7 +42,7 @@ class KeyWatch:
         self._had: dict[str, None] = {}
 
     def on_download(self, found: list[PlatformKey]) -> None:
-        """The process got the certificates. It must not get them over and over again."""
+        """Note that the process downloaded the certificates, which it must not do again and again."""
         now = self._clock.now()
         self._had.update({key.serial: None for key in found})
         self._downloads = [*(at for at in self._downloads if now - at < SHORT), now]
@@ -51,12 +51,12 @@ class KeyWatch:
 
     @property
     def known(self) -> frozenset[str]:
-        """Serials of the keys that the process has got so far."""
+        """Serials of the keys that the process has downloaded so far."""
         return frozenset(self._had)
 
     def on_refusal(self, headers: Mapping[str, str], reason: str, known: frozenset[str]) -> None:
-        """A message was refused for ``reason``, which came when ``known`` were there. Its key must not be among them,
-        nor be missing for long."""
+        """Check a refused message with its ``reason``, which arrived when the process had the keys ``known``. Its key
+        must not be among them, nor be missing for long."""
         key = self._keys.find(headers.get("Wechatpay-Serial", ""))
         if reason not in WITHOUT_A_KEY or key is None or self._clock.now() >= key.ends_at:
             return

@@ -1,7 +1,7 @@
-"""How soon a payment is known although nobody has reported it, where the service and WeChat are well.
+"""Check how soon a payment is known without a notification, while the service and WeChat work.
 
-An unpaid order is checked 30 and 90 seconds after it was placed, and then after longer pauses. So a payment of a new
-order is known within 90 seconds, and one of an older order with the next check, whatever became of its notification.
+An unpaid order is checked 30 and 90 seconds after it was placed, then after longer pauses. So a payment of a new order
+is known within 90 seconds, and one of an older order with the next check, whether or not its notification arrived.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CHECKS_S = ((90.0, 90.0), (210.0, 120.0), (510.0, 300.0), (1110.0, 600.0), (2310
 
 
 def check_promises(evidence: Evidence) -> Iterator[tuple[str, str]]:
-    """The payments that became known too late."""
+    """Yield the payments that became known too late."""
     for number, order in sorted(evidence.world.orders.items()):
         for payment in order.payments[:1]:
             limit_s = _limit_s(order, payment)
@@ -34,14 +34,14 @@ def check_promises(evidence: Evidence) -> Iterator[tuple[str, str]]:
 
 
 def _limit_s(order: Order, payment: Payment) -> float | None:
-    """How soon ``payment`` has to be known; None for an order that is too old."""
+    """Return the time in which ``payment`` must become known, in seconds; None for an order that is too old."""
     age_s = (payment.at - order.created_at).total_seconds()
     limits = [limit_s for oldest_s, limit_s in CHECKS_S if age_s <= oldest_s]
     return limits[0] + SLACK_S if limits else None
 
 
 def _is_held(order: Order, payment: Payment, limit_s: float, evidence: Evidence) -> bool:
-    """Whether the order was checked as usual and could be paid, and nothing kept anybody from asking."""
+    """Whether the promise applies: the order was checked as usual and could be paid, and no fault prevented a query."""
     at_s, journal = _second(payment, evidence), evidence.journal
     closed_s = journal.orders[order.number].get(TradeState.CLOSED, inf)
     if payment.at >= order.request.expires_at or closed_s <= at_s:

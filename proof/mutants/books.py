@@ -1,4 +1,4 @@
-"""Builds whose reconciliation, bills, ledger or alarms are broken."""
+"""Mutants of reconciliation, bills, the ledger and alarms."""
 
 from __future__ import annotations
 

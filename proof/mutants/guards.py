@@ -1,4 +1,4 @@
-"""Broken builds of what the domain's transitions guard, and of the order of writes."""
+"""Mutants of the guards of the domain's transitions, and of the order of writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds whose leases, dates, deliveries and batches are broken."""
+"""Mutants of leases, dates, deliveries and batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Broken builds of what guards money, tokens and keys; ``proof.mutants.run`` has the others and runs them all."""
+"""Mutants of the checks that protect money, tokens and keys; ``proof.mutants.run`` has the others and runs all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One broken build."""
+"""A mutant: a build with one deliberate fault."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """``old`` stands in ``file`` exactly once. ``elsewhere``: which test finds it, and why no simulation can."""
+    """``old`` occurs in ``file`` exactly once. ``elsewhere``: the test that finds the mutant, and why no simulation
+    can."""
 
     name: str
     file: str

@@ -1,4 +1,4 @@
-"""Builds that were broken on purpose: each must be found by some seed, or the simulation proves little.
+"""Run the mutants: each must be found by some seed, or the simulation proves little.
 
 Each is one change of the source, made in a copy that a process of its own runs.
 """
@@ -276,7 +276,7 @@ MUTANTS = (
 
 
 def apply(mutant: Mutant, root: Path) -> None:
-    """Break the source under ``root``. Raises ValueError where it has changed."""
+    """Apply the mutant to the source under ``root``. Raises ValueError if the source has changed."""
     file = root / mutant.file
     text = file.read_text(encoding="utf-8")
     if text.count(mutant.old) != 1:
@@ -285,9 +285,9 @@ def apply(mutant: Mutant, root: Path) -> None:
 
 
 def find(mutant: Mutant, seeds: int, shrink_s: float = 0.0) -> dict[str, Any] | None:
-    """The first seed that finds ``mutant``, with what it says; None when none does.
+    """Return the first seed that finds ``mutant``, with its failure; None if none does.
 
-    With ``shrink_s`` it is made smaller for so many seconds.
+    With ``shrink_s`` the failing scenario is made smaller for so many seconds.
     """
     with tempfile.TemporaryDirectory(prefix="fenpay-mutant-") as name:
         root = Path(name)
@@ -305,7 +305,7 @@ def find(mutant: Mutant, seeds: int, shrink_s: float = 0.0) -> dict[str, Any] | 
 
 
 def run_mutants(seeds: int, jobs: int, console: Console, chosen: Sequence[Mutant] = MUTANTS) -> int:
-    """Print which seed finds each, as it is found; the exit status is 1 where one is not."""
+    """Print which seed finds each mutant; return the exit status, 1 if one is not found."""
     missed = 0
     with ThreadPoolExecutor(jobs) as pool:
         for mutant, found in zip(chosen, pool.map(partial(find, seeds=seeds), chosen), strict=True):
@@ -318,7 +318,7 @@ def run_mutants(seeds: int, jobs: int, console: Console, chosen: Sequence[Mutant
 
 
 def main() -> None:
-    """In the copy: ``python -m proof.mutants.run SEEDS SHRINK_S``; the last line is JSON."""
+    """Run in the copy: ``python -m proof.mutants.run SEEDS SHRINK_S``; the last line is JSON."""
     from proof.page import write_page  # noqa: PLC0415 - of the broken build
     from proof.run import first_failure, shrink_for  # noqa: PLC0415
 

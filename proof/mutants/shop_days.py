@@ -1,5 +1,5 @@
-"""Builds that break on days of a common shop: coupons, a merchant number that several systems use, refunds in WeChat's
-console, credentials that are refused, new certificates."""
+"""Mutants that fail on days of an ordinary shop: coupons, a merchant number shared by several systems, refunds in
+WeChat's console, refused credentials, new certificates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages that must be refused whenever they come: without WeChat's keys, or genuine and about another merchant."""
+"""Send messages that must be refused: without WeChat's keys, or genuine and about another merchant."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PROBE = {"Wechatpay-Signature": "WECHATPAY/SIGNTEST/x"}
 
 
 class Attackers:
-    """Who send what they got hold of about a payment. ``wrong`` is what was acknowledged although it is forged."""
+    """Senders of messages made from a payment's. ``wrong`` lists those that were acknowledged by mistake."""
 
     def __init__(self, world: WeChat, account: Account, send: Send, clock: Clock, wrong: list[str]) -> None:
         self._world = world
@@ -45,13 +45,13 @@ class Attackers:
         self._v3 = {what: account.v3_with(account.keys, **{what: value}) for what, value in OTHER.items()}
 
     async def send_wrong(self, message: Message, name: str, note: str) -> None:
-        """Send what must be refused."""
+        """Send a message that must be refused."""
         if await self._send(message, name, note):
             self._wrong.append(f"a notification of {name}, {note}, was accepted")
 
     async def probe(self, message: Message, name: str) -> None:
-        """Send ``message`` under a v3 signature by WeChat that is wrong on purpose; of v2, too, which must not be tried
-        in its place."""
+        """Send ``message`` with WeChat's v3 signature probe, which is wrong on purpose; a v2 message too, which must
+        not be accepted instead."""
         now = self._clock.now()
         stamp = {
             "Wechatpay-Timestamp": str(int(now.timestamp())),
@@ -62,7 +62,7 @@ class Attackers:
         await self.send_wrong(({**stamp, **headers, **PROBE}, body), name, "a probe")
 
     async def forge(self, payment: Payment) -> None:
-        """Messages without WeChat's keys, for hours; those under a strange key come one after the other."""
+        """Send messages without WeChat's keys, for hours; those with an unknown key in succession."""
         self._world.disputed.add((ANY_ORDER, UNVERIFIED))
         for pause in FORGE_PAUSES_S:
             await asyncio.sleep(pause)
@@ -74,7 +74,7 @@ class Attackers:
             await asyncio.sleep(FLOOD_PAUSE_S)
 
     async def report_others(self, payment: Payment, api: str) -> None:
-        """Genuine messages about another merchant's payment, again and again: most come through, whatever the stores
+        """Send genuine messages about another merchant's payment repeatedly, so that most arrive whatever the stores
         do."""
         self._world.disputed.update((payment.number, what) for what in OTHER)
         for _ in range(OTHERS_TIMES):
@@ -85,7 +85,7 @@ class Attackers:
     async def report_second_order(
         self, payment: Payment, protocol: ProtocolV2 | ProtocolV3, stream: random.Random
     ) -> None:
-        """The same transaction for another order, once it has paid its own."""
+        """Send the transaction for another order, after it has paid its own."""
         number = stream.choice(sorted(self._world.orders))
         if number == payment.number:
             return
@@ -97,7 +97,7 @@ class Attackers:
             await self.send_wrong(message, number, "with another order's transaction")
 
     def _forgeries(self, payment: Payment, now: datetime) -> Iterator[tuple[Message, str]]:
-        """Of both generations, each with a name."""
+        """Yield forged messages of both API versions, each with a name."""
         for serial in self._account.keys.past_serials(now - SURELY_ENDED):
             yield self._ended[serial].payment_message(payment, payment.total, now), "under a key that has ended"
         headers, body = self._account.v2.payment_message(payment, payment.total, now)
@@ -107,7 +107,7 @@ class Attackers:
         yield (headers, write_xml({name: value for name, value in fields.items() if name != "sign"})), "unsigned"
 
     def _of_others(self, payment: Payment, api: str, now: datetime) -> Iterator[tuple[Message, str]]:
-        """Genuine messages about the same payment at another account or merchant."""
+        """Yield genuine messages about the same payment at another account or merchant."""
         protocols: dict[str, ProtocolV2] | dict[str, ProtocolV3] = self._v2 if api == "v2" else self._v3
         for what, protocol in protocols.items():
             yield protocol.payment_message(payment, payment.total, now), f"of another {what}"

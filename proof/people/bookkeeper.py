@@ -1,4 +1,4 @@
-"""The operator who looks at the reconciled days: runs a day again that differs, repairs, closes the books."""
+"""The operator of reconciliation: runs days with differences again, repairs them, and closes the books."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ BY = "bookkeeper"
 
 
 class Bookkeeper:
-    """Works for ever. ``is_done`` once every day has ended and nothing about it is open; ``on_change`` is called when
-    the days have been looked at."""
+    """Works without end. ``is_done`` once every day has ended and nothing is open; ``on_change`` is called after each
+    check of the days."""
 
     def __init__(
         self,
@@ -56,14 +56,14 @@ class Bookkeeper:
 
     @property
     def is_done(self) -> bool:
-        """Whether every day was looked at since anything happened last."""
+        """Whether every day was checked since the latest event."""
         if not self._at_rest():
             return False
         state = self._state()
         return all(self._closed.get(day) == state for day in self._days_to_close())
 
     async def work(self) -> None:
-        """Look at the days again and again."""
+        """Check the days repeatedly."""
         while True:
             await asyncio.sleep(PAUSE_S)
             for day in self._days_to_close():
@@ -71,9 +71,10 @@ class Bookkeeper:
             self.on_change()
 
     async def _look(self, day: date) -> None:
-        """Run a day again that differs, or once more when nothing is to come, and act on what is open then.
+        """Run a day with differences again, or once more when nothing else will happen, and handle its open
+        differences.
 
-        Where nothing has changed since, another look would show the same.
+        If nothing has changed since, another check would have the same result.
         """
         state, resting = self._state(), self._at_rest()
         stage = self._bills.stage(day, self._clock.now())
@@ -92,7 +93,7 @@ class Bookkeeper:
             self._closed[day] = state
 
     async def _act(self, difference: Difference, *, final: bool) -> None:
-        """Do what the kind of difference suggests. What is open at the end and stays so, somebody has looked at."""
+        """Do what the kind of difference suggests. A difference that stays open until the end is marked as checked."""
         wanted = ACTIONS[difference.kind][0]
         if wanted is not Action.KNOWN and await self._repair(difference, wanted):
             return
@@ -101,7 +102,7 @@ class Bookkeeper:
             await self._repair(difference, Action.KNOWN)
 
     async def _repair(self, difference: Difference, action: Action) -> bool:
-        """Whether it is settled by ``action``."""
+        """Carry out ``action``; return whether it resolved the difference."""
         number = difference.numbers.out_trade_no
         repaired = await self._ask(
             f"{action} {difference.kind}",
@@ -113,7 +114,7 @@ class Bookkeeper:
     async def _ask(
         self, what: str, work: Callable[[ServiceProcess], Coroutine[Any, Any, T]], about: str = ""
     ) -> T | None:
-        """What a process answers; None when it refuses or does not."""
+        """Return a process's answer; None if it refuses or does not answer."""
         try:
             answer = await self._cluster.call(work)
         except CallerError as refused:
@@ -128,7 +129,7 @@ class Bookkeeper:
     # -- what is there --------------------------------------------------------------------------------------------
 
     def _days_to_close(self) -> list[date]:
-        """The days of which WeChat has a bill, or may have had a wrong one, and those that differ."""
+        """Return the days of which WeChat has a bill, or may have had a wrong one, and those that differ."""
         world = self._world
         days = {beijing_day(payment.at) for payment in world.payments.values()}
         days |= {beijing_day(refund.created_at) for refund in world.refunds.values()}
@@ -146,6 +147,6 @@ class Bookkeeper:
         return sorted([each for each in found if each.status is Status.OPEN], key=lambda each: each.id)
 
     def _state(self) -> object:
-        """What a run may see of the world."""
+        """Return the data of the world that a run can see, for comparison."""
         refunds = sorted((number, refund.state) for number, refund in self._world.refunds.items())
         return len(self._world.payments), tuple(refunds)

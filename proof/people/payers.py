@@ -1,4 +1,5 @@
-"""Who acts on the service and on WeChat: merchants' systems, payers, operators at WeChat's console, WeChat itself."""
+"""The people who act on the service and on WeChat: merchants' systems, payers, operators in WeChat's console; and
+WeChat's notifications."""
 
 from __future__ import annotations
 
@@ -47,7 +48,7 @@ RETRY_S = (1, 5, 30, 120, 600)
 
 @dataclass(slots=True)
 class Acknowledged:
-    """What the service has promised: events of WeChat that it answered with success, and requests that it took."""
+    """The promises of the service: notifications that it acknowledged, and requests that it accepted."""
 
     payments: list[Payment]
     refunds: list[Refund]
@@ -60,11 +61,11 @@ class Acknowledged:
 
 
 class People:
-    """All of them. ``acknowledged`` is what the invariants hold the service to.
+    """All people of a seed. ``acknowledged`` is what the invariants hold the service to.
 
-    Each order has a stream of its own, so that what becomes of it does not depend on the other orders. ``on_change``
-    is called when somebody has ended, and when something is ``wrong``. ``find_refund`` is what is stored of a refund,
-    by its order's number and its own.
+    Each order has a random stream of its own, so that it does not depend on the other orders. ``on_change`` is called
+    when a person has ended, and when something is ``wrong``. ``find_refund`` returns a stored refund by its order's
+    number and its own.
     """
 
     def __init__(
@@ -97,14 +98,14 @@ class People:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something beside everything else."""
+        """Start a task beside all others."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._on_end)
 
     @property
     def busy(self) -> bool:
-        """Whether somebody still acts."""
+        """Whether a task still runs."""
         return bool(self._tasks)
 
     def _on_end(self, task: asyncio.Task[None]) -> None:
@@ -116,7 +117,7 @@ class People:
     # -- a customer's order ---------------------------------------------------------------------------------------
 
     async def buy(self, name: str, within_s: float) -> None:
-        """An order at some time: placed, mostly paid, sometimes closed, sometimes refunded."""
+        """Live one order: placed, mostly paid, sometimes closed, sometimes refunded."""
         stream = self._chance.stream(name)
         await asyncio.sleep(stream.uniform(0, within_s))
         self._faults.occurrences.begin(name)
@@ -138,7 +139,7 @@ class People:
         await self._follow(stream, name, total)
 
     async def _use_key_twice(self, name: str) -> None:
-        """A merchant's system that is wrong: one Idempotency-Key for two sales. The second must be refused."""
+        """Act as a faulty merchant's system: one Idempotency-Key for two sales. The second must be refused."""
         stream = self._chance.stream(f"{name} by key")
         placed: list[tuple[int, str]] = []
         for total in (100, 100, 200):
@@ -156,7 +157,7 @@ class People:
             self.wrong.append(f"the key {name} stood for {placed}")
 
     async def _pay(self, stream: random.Random, name: str) -> None:
-        """What the payer does with it."""
+        """Act as the payer: wait, then pay, or not; sometimes by another account, after the close, or twice."""
         if stream.random() < 0.15:
             return
         await asyncio.sleep(stream.choice([1, 20, 300, 29 * 60, 40 * 60]))
@@ -177,7 +178,7 @@ class People:
             self._take(self._world.pay(name, openid, self._clock.now(), against_the_rules=True), "pays again")
 
     async def _follow(self, stream: random.Random, name: str, total: int) -> None:
-        """What the merchant does with it later."""
+        """Act as the merchant later: close, refund at the API, refund in the console."""
         if stream.random() < 0.2:
             await asyncio.sleep(stream.choice([1, 300, 3600]))
             await self._insist(
@@ -208,7 +209,7 @@ class People:
             self.wrong.append(f"{key} was {held} and is {refund.out_refund_no} of {refund.refund}")
 
     async def _refund_apart(self, name: str, total: int, which: str) -> None:
-        """A refund by one of two systems."""
+        """Refund as one of two systems."""
         await self._refund(self._chance.stream(f"{name}, system {which}"), name, total, f"key-{name}-at-once-{which}")
 
     def _refund_at_console(self, stream: random.Random, name: str) -> None:
@@ -228,7 +229,8 @@ class People:
         work: Callable[[ServiceProcess], Coroutine[Any, Any, T]],
         tries: int = TRIES,
     ) -> T | None:
-        """Ask until there is an answer, as an HTTP client with retries does; None after a refusal or too many tries."""
+        """Repeat a request until there is an answer, as an HTTP client with retries does; None after a refusal or too
+        many attempts."""
         for number in range(tries):
             try:
                 answer = await self._cluster.call(work)
@@ -255,7 +257,7 @@ class People:
             self._faults.occurrences.note(payment.number, Fault.NOTIFY_LOST)
 
     async def _end_refund(self, refund: Refund) -> None:
-        """End a refund that WeChat has accepted, after a while, and report it."""
+        """End a refund that WeChat has accepted, after a while, and notify the service."""
         faults, stream = self._faults_of(refund.number), self._chance.stream(f"refund {refund.refund_id}")
         await asyncio.sleep(30 * stream.random())
         slow = faults.happens(Fault.REFUND_SLOW)
@@ -272,7 +274,7 @@ class People:
         self._trace.add("WeChat", "refund", f"{refund.out_refund_no} {refund.state}", refund.number)
 
     async def resend_events(self, ids: Sequence[str]) -> None:
-        """What an operator does after the alarm that events could not be delivered."""
+        """Act as the operator after the alarm that events could not be delivered: resend them."""
         for event_id in ids:
             self.acknowledged.resent.add(event_id)
             self._trace.add("operator", "resends", event_id)
@@ -329,7 +331,7 @@ class People:
         return ours is not None and ours.state.value == refund.state
 
     async def _report(self, message: Callable[[], tuple[dict[str, str], bytes]], name: str) -> bool:
-        """Send until it is acknowledged, by WeChat's schedule; whether it was."""
+        """Send a notification by WeChat's schedule until it is acknowledged; return whether it was."""
         faults = self._faults_of(name)
         if faults.happens(Fault.NOTIFY_LOST):
             self._trace.add("WeChat", "notifies", "and all of it is lost", name)
@@ -356,7 +358,7 @@ class People:
             await self._notify(message, name, "from hours ago")
 
     async def _notify(self, message: tuple[dict[str, str], bytes], name: str, note: str = "") -> bool:
-        """Send one message; whether it was acknowledged."""
+        """Send one message; return whether it was acknowledged."""
         headers, body = message
         try:
             async with asyncio.timeout(5):

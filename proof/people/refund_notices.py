@@ -1,4 +1,4 @@
-"""What v2 sends of refunds: encrypted notices without a signature. Genuine ones, and what others make of them."""
+"""v2's refund notifications: encrypted notices without a signature; genuine ones, and attackers' variants."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ ENDED = ("SUCCESS", "CLOSED")
 
 
 class RefundNotices:
-    """Reports refunds of v2 orders. ``is_applied`` says whether the service has a refund as WeChat has it now.
+    """Send notices of refunds of v2 orders. ``is_applied`` returns whether the service has a refund as WeChat has it
+    now.
 
-    A notice that was acknowledged was a reason to query, so the end that WeChat had reached before is known then.
+    An acknowledged notice causes a query, so the state that WeChat had before must then be known.
     """
 
     def __init__(
@@ -73,9 +74,9 @@ class RefundNotices:
                 self._wrong.append(f"a forged notice of {refund.out_refund_no} was accepted")
 
     def _splice(self, refund: Refund) -> bytes:
-        """The blocks of a genuine notice up to somewhere, then those of another: ECB does not notice.
+        """Join the first blocks of a genuine notice with the last ones of another, which ECB does not detect.
 
-        The attacker has seen that every refund of this merchant ends well, and says so of one that has not ended.
+        The attacker knows that every refund of this merchant succeeds, and claims so of one that has not ended.
         """
         own = _sealed_in(self._protocol.refund_message(refund)[1])
         stream = self._chance.stream(f"notices of {refund.out_refund_no}")

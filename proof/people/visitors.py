@@ -1,4 +1,4 @@
-"""Who needs the account's tokens now and then: pages that ask for a JS-SDK signature, and calls with a token."""
+"""Users of the account's tokens: pages that need a JS-SDK signature, and calls with a token."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REST = timedelta(seconds=4)
 
 
 class Visitors:
-    """Asks, for ever; ``world.report`` is called with what must not be."""
+    """Make requests without end; ``world.report`` is called with each violation."""
 
     def __init__(self, world: World, cluster: Cluster, stream: random.Random) -> None:
         self._world = world
@@ -40,7 +40,7 @@ class Visitors:
         self._stream = stream
 
     async def visit(self) -> None:
-        """Alone or in a crowd, in which all ask at once."""
+        """Make one request, or many at once."""
         while True:
             count = self._stream.choice([1, 1, CROWD])
             ask = self._stream.choice([self._open_page, self._call])
@@ -48,7 +48,7 @@ class Visitors:
             await asyncio.sleep(self._stream.uniform(*PAUSE_S))
 
     async def check_end(self) -> list[str]:
-        """What does not work although nothing goes wrong any more, and how often tokens were fetched."""
+        """Return what does not work although no fault happens any more, and violations of the limits of token calls."""
         for process in self._cluster.processes:
             if takes_strange_keys(process.ring):
                 return [f"{process.state.name} has a key that is not WeChat's"]
@@ -75,7 +75,7 @@ class Visitors:
             return
 
     def _check_page(self, config: JsConfig, grace: timedelta) -> None:
-        """The page is signed with a ticket of WeChat's that is good."""
+        """Check that the page is signed with a valid ticket of WeChat's."""
         text = f"jsapi_ticket={{}}&noncestr={config.nonce_str}&timestamp={config.timestamp}&url={PAGE}"
         ticket = self._world.account.ticket_of(config.signature, text)
         now = self._world.clock.now()
@@ -86,7 +86,7 @@ class Visitors:
 
 
 async def _call_with_token(process: ServiceProcess) -> object:
-    """A call that needs a token, as anything of the service makes it."""
+    """Make a call with a token, as the service's other calls do."""
     account = process.account
     return await account.tokens.call(
         lambda token: account.client.get("/cgi-bin/user/info", access_token=token, openid=OPENID)
@@ -94,7 +94,8 @@ async def _call_with_token(process: ServiceProcess) -> object:
 
 
 def refreshes_are_few(world: World, processes: int) -> Iterator[str]:
-    """The lock and the rest after a failure work over all processes: few calls fetch a token, and few are refused."""
+    """Check that few calls fetch a token and few are refused: the lock, and the pause after a failure, apply to all
+    processes."""
     issued, grounds = world.account.issued, world.grounds
     for at in issued:
         count = _count(issued, at - HOUR, at)

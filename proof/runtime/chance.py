@@ -1,4 +1,4 @@
-"""Randomness from a seed: a stream of its own for each use, so that one more draw here changes nothing there."""
+"""Randomness from a seed: a stream of its own for each use, so that one more draw in one changes nothing in another."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ T = TypeVar("T")
 
 
 class Chance:
-    """Streams of one seed."""
+    """The random streams of one seed."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
 
     def stream(self, name: str) -> random.Random:
-        """The stream called ``name``: the same numbers in every run, process and ``PYTHONHASHSEED``."""
+        """Return the stream called ``name``: the same numbers in every run, process and ``PYTHONHASHSEED``."""
         return random.Random(f"{self._seed}/{name}")
 
 
 class SeededRandom:
-    """``Random`` of one stream."""
+    """``Random`` over one stream."""
 
     def __init__(self, stream: random.Random) -> None:
         self._stream = stream

@@ -1,9 +1,9 @@
-"""An event loop in virtual time. Which of the tasks that are ready runs next is drawn from a seed.
+"""An event loop in virtual time. Which of the ready tasks runs next is drawn from a seed.
 
-Time moves only when nothing is ready, and then straight to the next timer. There are no sockets and no threads: what
-asks for one fails. When nothing is ready and no timer is set, all tasks wait for each other: a deadlock.
+Time moves only when nothing is ready, and then straight to the next timer. There are no sockets and no threads: code
+that needs one fails. When nothing is ready and no timer is set, all tasks wait for each other: a deadlock.
 
-Callbacks and timers are kept in plain lists, without asyncio's checks and debugging: a run makes 10,000 of them.
+Callbacks and timers are in plain lists, without asyncio's checks and debugging: a run makes 10,000 of them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any
 
 
 class Deadlock(Exception):
-    """Nothing can run any more, although somebody waits."""
+    """No task can run, although some wait."""
 
 
 class _Callback:
-    """What asyncio calls a handle; ``call`` is None once it is cancelled."""
+    """A handle in the sense of asyncio; ``call`` is None once it is cancelled."""
 
     __slots__ = ("args", "at_s", "call", "context")
 
@@ -43,7 +43,7 @@ class _Callback:
 
 
 class _Task(asyncio.Task[Any]):
-    """A task whose place in a set follows from its number; by default it follows from its address."""
+    """A task whose hash, and so its place in a set, is its number instead of its address."""
 
     def __init__(self, number: int, coro: Coroutine[Any, Any, Any], **options: Any) -> None:
         self._number = number
@@ -54,7 +54,7 @@ class _Task(asyncio.Task[Any]):
 
 
 class SimulatedLoop(asyncio.BaseEventLoop):
-    """``steps`` counts what has run; ``most_steps`` is when to give up."""
+    """``steps`` counts the callbacks run; beyond ``most_steps`` the loop fails."""
 
     _stopping: bool
     get_debug = staticmethod(bool)  # always False; each future and task asks, and a function of C costs nothing
@@ -71,7 +71,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.steps = 0
 
     def time(self) -> float:
-        """Seconds since the beginning."""
+        """Return the seconds since the beginning."""
         return self._time
 
     def call_soon(  # type: ignore[override]
@@ -84,7 +84,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> _Callback:
-        """Timers for the same time are taken in the order in which they were set."""
+        """Set a timer. Timers for the same time run in the order in which they were set."""
         handle = _Callback(callback, args, copy_context() if context is None else context, when)
         self._set += 1
         heapq.heappush(self._timers, (when, self._set, handle))
@@ -106,7 +106,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         return _Task(self._tasks, coro, loop=self, name=name, context=context)
 
     def _run_once(self) -> None:
-        """Run ready callbacks, each drawn by chance, until the loop is stopped. ``BaseEventLoop`` calls this."""
+        """Run ready callbacks in random order until the loop is stopped. ``BaseEventLoop`` calls this."""
         ready, timers, draw = self._next, self._timers, self._draw
         while not self._stopping:
             if not ready or (timers and timers[0][0] <= self._time):
@@ -126,7 +126,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                     self.call_exception_handler({"message": f"exception in {handle.call}", "exception": error})
 
     def _advance(self) -> None:
-        """Make ready what is due; where nothing is ready, move to the next timer."""
+        """Make due timers ready; if nothing is ready, move to the next timer."""
         timers, ready = self._timers, self._next
         while timers and (timers[0][0] <= self._time or not ready):
             when, _, handle = heapq.heappop(timers)
@@ -148,10 +148,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         raise RuntimeError("there are no threads here")
 
     def _asyncgen_finalizer_hook(self, agen: Any) -> None:
-        """Drop a generator that nobody finished: when it is collected must not decide what runs."""
+        """Drop an unfinished generator: the time of its collection must not decide what runs."""
 
     def _write_to_self(self) -> None:
-        """Nobody has to be woken."""
+        """Do nothing: the loop never sleeps."""
 
     def _process_events(self, event_list: Any) -> None:
-        """There is no selector."""
+        """Do nothing: there is no selector."""

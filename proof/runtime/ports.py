@@ -1,4 +1,4 @@
-"""What a process of the service runs on: its clock, its threads, its alarms, and whether it lives."""
+"""The runtime of a simulated process: its clock, its threads, its alarms, and its state."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STALL_S = 1800.0
 
 
 class SimulatedClock:
-    """``Clock`` of one process: the loop's time, apart from the true one by ``offset``."""
+    """``Clock`` of one process: the loop's time plus ``offset``."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, offset: timedelta = timedelta(0)) -> None:
         self._loop = loop
@@ -36,11 +36,11 @@ class SimulatedClock:
 
     @property
     def offset(self) -> timedelta:
-        """How far it is ahead of a clock that showed ``START`` in the beginning."""
+        """The difference from a clock that showed ``START`` in the beginning."""
         return timedelta(seconds=self._offset_s)
 
     def now(self) -> datetime:
-        """To the millisecond; one object for all who ask at the same time."""
+        """Return the time to the millisecond; one object for all callers at the same time."""
         at_s = self._loop.time()
         if at_s != self._asked_at_s:
             self._now = START + timedelta(milliseconds=int((self._offset_s + at_s) * 1000))
@@ -55,7 +55,7 @@ class SimulatedClock:
         return self._version
 
     def leap(self, by: timedelta) -> None:
-        """Set it ahead."""
+        """Set the clock ahead."""
         self._offset_s += by.total_seconds()
         self._asked_at_s = -1.0
         self._version += 1
@@ -81,8 +81,8 @@ def _end(over: asyncio.Future[None]) -> None:
 
 @dataclass(slots=True)
 class ProcessState:
-    """Whether a process lives. ``blocked`` are the calls that wait for ever since it died; ``trouble_s`` is when the
-    network or the store failed it last. ``on_death`` is called when chance ends it."""
+    """Whether a process is alive. ``blocked`` are the calls that wait for ever since it died; ``trouble_s`` is when the
+    network or the store last failed it. ``on_death`` is called when a fault ends it."""
 
     name: str
     trace: Trace
@@ -92,23 +92,23 @@ class ProcessState:
     on_death: Callable[[], None] = lambda: None
 
     def note_trouble(self) -> None:
-        """The network or the store fails it now."""
+        """Record that the network or the store fails the process now."""
         self.trouble_s = asyncio.get_running_loop().time()
 
     def may_die(self, faults: Faults) -> None:
-        """One of the moments at which the process may die."""
+        """End the process here if the fault happens."""
         if self.alive and faults.happens(Fault.PROCESS_DIES):
             self.on_death()
 
     async def block_if_dead(self) -> None:
-        """Return while the process lives; a call of a dead one waits here for ever."""
+        """Return while the process is alive; a call of a dead one waits here for ever."""
         if not self.alive:
             self.blocked.append(asyncio.get_running_loop().create_future())
             await self.blocked[-1]
 
 
 class InlineThreads:
-    """``Threads`` that does the work at once, a moment later; a process may die before it."""
+    """``Threads`` that does the work at once, and returns a moment later, in which a process may die."""
 
     def __init__(self, state: ProcessState, faults: Faults) -> None:
         self._state = state
@@ -122,7 +122,7 @@ class InlineThreads:
 
 
 class TracedTelemetry:
-    """``Telemetry`` whose alarms are kept, and are lines of the trace."""
+    """``Telemetry`` that keeps alarms and writes them to the trace."""
 
     def __init__(self, state: ProcessState, clock: SimulatedClock, alarms: list[Alarm]) -> None:
         self._state = state
@@ -130,13 +130,13 @@ class TracedTelemetry:
         self._alarms = alarms
 
     def count(self, metric: Metric, *labels: str, by: float = 1) -> None:
-        """Nobody reads it."""
+        """Do nothing."""
 
     def measure(self, metric: Metric, value: float, *labels: str) -> None:
-        """Nobody reads it."""
+        """Do nothing."""
 
     def observe(self, metric: Metric, value: float, *labels: str) -> None:
-        """Nobody reads it."""
+        """Do nothing."""
 
     def alarm(self, kind: str, out_trade_no: str = "", *, subject: str = "", error: str = "") -> None:
         state = self._state
@@ -150,4 +150,4 @@ class TracedTelemetry:
         return False
 
     def publish(self, kind: NewsKind, out_trade_no: str, data: Mapping[str, NewsValue]) -> None:
-        """Nobody listens."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""What happened, line by line: equal for equal seeds."""
+"""The trace of a run, line by line: equal for equal seeds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOLD_BY_CALLER = frozenset(
 
 
 class Line(NamedTuple):
-    """``about`` is the order that it is about, where it is about one."""
+    """``about`` is the order that the line is about, if any."""
 
     at_s: float
     who: str
@@ -49,19 +49,19 @@ class Trace:
         self.lines.append(Line(self._loop.time(), who, what, detail, about))
 
     def add_for_each(self, who: str, what: str, detail: str, orders: Iterable[str]) -> None:
-        """One line for each of ``orders``, or one about none."""
+        """Add one line for each of ``orders``, or one about no order."""
         for about in orders or [""]:
             self.add(who, what, detail, about)
 
     def add_fault(self, whom: str, fault: Fault) -> None:
-        """A fault has happened to an order or to a process."""
+        """Add a fault of an order or of a process."""
         if fault not in TOLD_BY_CALLER:
             order = whom if ORDER.fullmatch(whom) else ""
             self.add("" if order else whom, FAULT, fault, order)
 
 
 def orders_in(text: str | bytes) -> list[str]:
-    """The orders that are named in ``text``, in order."""
+    """Return the orders that ``text`` names, in order."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
     return sorted(set(ORDER.findall(text)))

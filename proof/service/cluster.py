@@ -1,4 +1,4 @@
-"""The processes of the service over one database; one that dies is replaced after a while."""
+"""The processes of the service over one database; a dead one is replaced after a while."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class NoAnswer(Exception):
 
 
 class Cluster:
-    """Processes in slots: one that dies is replaced in its slot."""
+    """Processes in slots: a dead one is replaced in its slot."""
 
     def __init__(self, size: int, environment: Environment) -> None:
         self._environment = environment
@@ -43,7 +43,7 @@ class Cluster:
         self._processes = [self._start(slot) for slot in range(size)]
 
     async def call(self, work: Callable[[ServiceProcess], Coroutine[Any, Any, T]]) -> T:
-        """Ask any process, as a client over HTTP does. Raises NoAnswer, and what ``work`` raises."""
+        """Call any process, as an HTTP client does. Raises NoAnswer, and what ``work`` raises."""
         process = self._calls.choice(self._processes)
         try:
             async with asyncio.timeout(CLIENT_S):
@@ -55,7 +55,7 @@ class Cluster:
             raise NoAnswer from None
 
     async def inject_faults(self) -> None:
-        """Let clocks leap, for ever."""
+        """Make clocks leap at times, without end."""
         while True:
             pause_s, slot = self._next_leap()
             await asyncio.sleep(pause_s)
@@ -69,8 +69,8 @@ class Cluster:
             self._environment.official_account.note_process()
 
     def _next_leap(self) -> tuple[float, int | None]:
-        """Seconds until the next occasion at which a clock leaps, and that of which slot; None: look again. Occasions
-        at which nothing happens take no time to simulate."""
+        """Return the seconds until the next leap of a clock, and its slot; None: draw again then. Occasions without a
+        leap take no time to simulate."""
         for occasion in range(MOST_OCCASIONS):
             if self._faults.comes(Fault.CLOCK_LEAPS):
                 pause_s = STEP_S * (occasion + self._stream.uniform(0.1, 1.9))
@@ -79,11 +79,11 @@ class Cluster:
 
     @property
     def processes(self) -> Sequence[ServiceProcess]:
-        """Those that run now."""
+        """The running processes."""
         return self._processes
 
     def replace_all(self) -> None:
-        """Replace every process, so that all live and have the right time."""
+        """Replace every process, so that all are alive and have the right time."""
         for slot in range(len(self._processes)):
             self._kill(slot)
             self._processes[slot] = self._start(slot)
@@ -95,12 +95,12 @@ class Cluster:
         return process
 
     def _die(self, slot: int) -> None:
-        """Let the process in a slot die; another takes its place after a while."""
+        """End the process in a slot; another replaces it after a while."""
         self._kill(slot)
         asyncio.get_running_loop().call_later(self._stream.choice(AWAY_S), self._replace, slot)
 
     def _replace(self, slot: int) -> None:
-        """Start a process where one has died, unless somebody was faster."""
+        """Start a process in the slot of a dead one, unless it was replaced already."""
         if not self._processes[slot].state.alive:
             self._processes[slot] = self._start(slot)
             self._trace.add(f"process {slot + 1}", "starts")

@@ -1,4 +1,5 @@
-"""The Official Account's part of a process: the real tokens and JS-SDK signatures over a wire and a Redis that fail."""
+"""The Official Account's part of a process: the real tokens and JS-SDK signatures over a transport and a Redis that
+fail."""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ TOLD_GRACE = timedelta(minutes=1)
 
 @dataclass(slots=True)
 class Grounds:
-    """Why more tokens may be fetched than one in two hours: when each ground arose."""
+    """The times of events that justify more token calls than one in two hours."""
 
     revoked: list[datetime] = field(default_factory=list)
     lost: list[datetime] = field(default_factory=list)
@@ -49,9 +50,9 @@ class Grounds:
 
 
 class World:
-    """What all processes share: WeChat's side of the account, and Redis.
+    """The parts that all processes share: WeChat's side of the account, and Redis.
 
-    ``report`` is called with what no process may do; ``stream`` decides what befalls the account and Redis.
+    ``report`` is called with each violation; ``stream`` decides the faults of the account and of Redis.
     """
 
     def __init__(
@@ -80,13 +81,13 @@ class World:
         return self._down_until is not None and self.clock.now() < self._down_until
 
     def note_redis_trouble(self) -> None:
-        """Something went wrong at Redis now, so that processes may not have seen each other's writes."""
+        """Record a failure of Redis, after which processes may not have seen each other's writes."""
         self.grounds.redis.append(self.clock.now())
 
     def note_process(self) -> None:
-        """A process starts now, in place of one that may have died in the middle of a refresh, or its clock leaps.
+        """Record that a process starts, in place of one that may have died during a refresh, or that its clock leaps.
 
-        Those that start first, all together, are no ground: the lock makes them fetch one token.
+        The first processes, which start together, are not recorded: the lock makes them fetch one token.
         """
         if asyncio.get_running_loop().time() > 0:
             self.grounds.processes.append(self.clock.now())
@@ -95,7 +96,7 @@ class World:
         return bool(self.grounds.redis) and self.grounds.redis[-1] >= moment
 
     async def inject_faults(self) -> None:
-        """Let things befall the account and Redis, for ever."""
+        """Cause faults of the account and of Redis, without end."""
         while True:
             pause_s, coming = self._next_troubles()
             await asyncio.sleep(pause_s)
@@ -104,7 +105,8 @@ class World:
                 self._troubles[fault]()
 
     def _next_troubles(self) -> tuple[float, list[Fault]]:
-        """Seconds until the next occasion at which something happens, and what. Others take no time to simulate."""
+        """Return the seconds until the next occasion with a fault, and the faults. Other occasions take no time to
+        simulate."""
         for occasion in range(MOST_OCCASIONS):
             coming = [fault for fault in self._troubles if self.faults.comes(fault)]
             if coming:
@@ -135,7 +137,7 @@ class World:
             asyncio.get_running_loop().call_later(self._stream.choice([1, 60, 3 * 3600]), self._bring_redis_back)
 
     def end_faults(self) -> None:
-        """From here on the account and Redis are well."""
+        """End the faults of the account and of Redis."""
         self._down_until = None
         self.account.trouble = None
         self._bring_redis_back()
@@ -180,7 +182,7 @@ class AccountWire:
         return answer
 
     def _check_told(self, token: str) -> None:
-        """A token that WeChat has called bad is not used again, unless Redis failed and brought it back."""
+        """Check that a token that WeChat has refused is not used again, unless Redis failed and brought it back."""
         told_at = self._told_at.get(token)
         if told_at is None or self._world.redis_failed_since(told_at - TOLD_GRACE):
             return
@@ -190,7 +192,8 @@ class AccountWire:
 
 
 def build_official_account(world: World, state: ProcessState, runtime: Runtime, number: int) -> Account:
-    """The account's part of the process with this ``number``, as ``compose`` builds it."""
+    """Build the account's part of the process with this ``number``, as ``compose`` does; first record the process's
+    start with ``World.note_process``."""
     world.note_process()
     faults = world.faults.of(state.name, f"process {number}, account")
     client = RedisClient(
@@ -203,5 +206,5 @@ def build_official_account(world: World, state: ProcessState, runtime: Runtime, 
 
 
 def _token_in(request: Request) -> str:
-    """The access_token that ``request`` carries; empty for none."""
+    """Return the access_token of ``request``; empty without one."""
     return request.target.partition("access_token=")[2].partition("&")[0]

@@ -1,9 +1,9 @@
-"""The polls of workers at rest, without those that would find nothing.
+"""Polls of idle workers, without those that would find nothing.
 
-The service's workers look at the store every few seconds, because another process may have left something there. Most
-of these polls find nothing and change nothing, so they are not made here: a worker sleeps until its own next date, and
-is woken by the first of its polls that finds something due. What that is comes from the store alone, so a date that a
-dead process has left is found as in the service.
+The service's workers poll the store every few seconds, because another process may have left work there. Most of these
+polls find nothing and change nothing, so they are not made here: a worker sleeps until its own next date, and is woken
+by the first of its polls that finds something due. That is computed from the store alone, so a date that a dead process
+has left is found as in the service.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from wechat.support.worker import LONGEST_REST, Worker
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a kind of worker looks for: dates that are ``grace`` old, at least once in ``every``."""
+    """The documents that a kind of worker polls for: dates that are ``grace`` old, at least once in ``every``."""
 
     collection: str
     dates: Range
@@ -50,7 +50,7 @@ SUBJECTS: dict[type[Any], Subject] = {
 
 
 def subject_of(work: object) -> Subject:
-    """What ``work`` looks for. Raises ValueError for work that is not known here."""
+    """Return the subject of ``work``. Raises ValueError for an unknown kind of work."""
     for kind, subject in SUBJECTS.items():
         if isinstance(work, kind):
             equal = {"target": work.target.name} if isinstance(work, DeliveryWork) else {}
@@ -66,17 +66,17 @@ class Polls:
         self._dates: list[_EarliestDate] = []
 
     def of_process(self, clock: Clock, workers: Sequence[Worker[Any]], stream: random.Random) -> ProcessPolls:
-        """Poll for the ``workers`` of one process, until that is closed."""
+        """Poll for the ``workers`` of one process, until the result is closed."""
         return ProcessPolls([_WorkerPolls(self._date_for(worker), clock, worker, stream) for worker in workers])
 
     def on_write(self, collection: str) -> None:
-        """Somebody has written to ``collection``."""
+        """Update the dates in ``collection`` after a write."""
         for date in self._dates:
             if date.subject.collection == collection:
                 date.read()
 
     def _date_for(self, worker: Worker[Any]) -> _EarliestDate:
-        """The earliest date of what ``worker`` looks for, which it shares with those of other processes."""
+        """Return the earliest date of the worker's subject, which it shares with workers of other processes."""
         subject = subject_of(worker.work)
         date = next((date for date in self._dates if date.subject == subject), None)
         if date is None:
@@ -93,18 +93,18 @@ class ProcessPolls:
         self.look()
 
     def look(self) -> None:
-        """Set the date of the next poll anew: the clock has leapt."""
+        """Compute the next polls again, after a leap of the clock."""
         for polls in self._polls:
             polls.look()
 
     def close(self) -> None:
-        """Poll no more."""
+        """Stop polling."""
         for polls in self._polls:
             polls.close()
 
 
 class _EarliestDate:
-    """The earliest date of a subject in the store; ``polls`` are set anew when it has changed."""
+    """The earliest date of a subject in the store; ``polls`` are computed again when it has changed."""
 
     def __init__(self, subject: Subject, documents: MemoryDocuments) -> None:
         self.subject = subject
@@ -114,7 +114,7 @@ class _EarliestDate:
         self.read()
 
     def read(self) -> None:
-        """Read it after a write."""
+        """Read the date after a write."""
         earliest = self._documents.earliest(self.subject.dates)
         at = None if earliest is None else earliest + self.subject.grace
         if at != self.at:
@@ -138,8 +138,8 @@ class _WorkerPolls:
         date.polls.append(self)
 
     def look(self) -> None:
-        """Set the first poll that finds the earliest date: at that date, which a poll before has shown to the worker,
-        or a little later where no poll lies in between."""
+        """Set the timer of the first poll that finds the earliest date: at that date, if an earlier poll has shown it
+        to the worker, or a little later if no poll lies in between."""
         date = self._date.at
         if date is None:
             return
@@ -162,7 +162,7 @@ class _WorkerPolls:
         self._timer = self._loop.call_at(at, self._poll)
 
     def _poll(self) -> None:
-        """Wake the worker where something is due; as long as it is, every poll finds it."""
+        """Wake the worker if something is due; while it is, every poll finds it."""
         self._timer = None
         date = self._date.at
         if date is not None and date <= self._clock.now():

@@ -1,6 +1,6 @@
-"""One process of the service: the real use cases, workers and gateways over stores and a wire that fail.
+"""A process of the service: the real use cases, workers and gateways over stores and transports that fail.
 
-It dies without a word: from then on nothing that it does reaches the world, and nothing in the world answers it.
+When it dies, nothing that it does reaches the world any more, and nothing in the world answers it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ REFUSALS = {
 
 
 class FaultyDocuments:
-    """``BulkDocuments`` of one process over the shared memory, with a server's faults.
+    """``BulkDocuments`` of one process over the shared memory, with faults of a server.
 
     ``on_write`` is called with the process, the collection and the id of each document that was written.
     """
@@ -133,7 +133,7 @@ class FaultyDocuments:
         return results
 
     def _write_late(self, batch: Any, write: Any, documents: Sequence[Encoded]) -> None:
-        """The write arrives after its sender has given it up. Writes to memory end without waiting."""
+        """Write after the sender has given up. Writes to memory end without waiting."""
         self._state.trace.add_for_each(self._state.name, "late write", self._name, _orders_of(documents))
         try:
             write(batch).send(None)
@@ -172,7 +172,7 @@ def _orders_of(documents: Sequence[Encoded]) -> list[str]:
 
 
 class FaultyWire:
-    """``Transport`` to the state machine, with a network's faults and WeChat's refusals."""
+    """``Transport`` to the state machine, with faults of a network and refusals of WeChat."""
 
     def __init__(
         self, account: Account, api: Api, state: ProcessState, faults: Faults, forgers: Faults, clock: SimulatedClock
@@ -187,11 +187,11 @@ class FaultyWire:
         self._bills = BillDownloads(account.bill_desk, faults, clock.now, state.block_if_dead, self._tell_of_download)
 
     async def download(self, host: str, request: Request, sink: Callable[[bytes], None], *, most: int) -> Answer:
-        """As ``Transport.download``."""
+        """Download as ``Transport.download`` does."""
         return await self._bills.download(request, sink)
 
     async def send(self, hosts: Sequence[str], request: Request) -> Answer:
-        """As ``Transport.send``: a repeatable request goes to a second host after an unknown outcome."""
+        """Send as ``Transport.send`` does: a repeatable request goes to a second host after an unknown outcome."""
         try:
             return await self._once(request)
         except OutcomeUnknown:
@@ -225,7 +225,7 @@ class FaultyWire:
         return await self._answer_badly(after, answer, request) if after else answer
 
     async def _refuse(self, fault: Fault, request: Request) -> Answer:
-        """Nothing happens at WeChat."""
+        """Refuse the request without any effect at WeChat."""
         self._tell(FAULT, request, fault)
         if fault is Fault.WIRE_NOT_SENT:
             raise NotSent(request.call)
@@ -238,7 +238,7 @@ class FaultyWire:
         return self._account.refusal(self._api, REFUSALS[fault])
 
     async def _answer_badly(self, fault: Fault, answer: Answer, request: Request) -> Answer:
-        """It happened, and what comes back does not say so."""
+        """Return an answer that hides the effect that the request had: none, a 500, or a broken signature."""
         self._tell(FAULT, request, fault)
         if fault is Fault.WIRE_AFTER:
             await self._time_out(request)
@@ -257,7 +257,7 @@ class FaultyWire:
         self._state.trace.add(self._state.name, FAULT, detail)
 
     async def _time_out(self, request: Request) -> None:
-        """Raises OutcomeUnknown."""
+        """Raise OutcomeUnknown after the time limit."""
         await asyncio.sleep(NO_ANSWER_FROM_WECHAT_S)
         await self._state.block_if_dead()
         raise OutcomeUnknown(request.call)
@@ -265,8 +265,8 @@ class FaultyWire:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What all processes share. ``clock`` shows the true time; ``on_write`` as in ``FaultyDocuments``; ``bills_in``:
-    where the process in a slot keeps its bills."""
+    """The parts that all processes share. ``clock`` shows the true time; ``on_write`` as in ``FaultyDocuments``;
+    ``bills_in`` returns the folder of bills of the process in a slot."""
 
     database: MemoryDatabase
     account: Account
@@ -327,6 +327,7 @@ class ServiceProcess:
             part.start()
 
     def _start_workers(self, core: Core, environment: Environment, runtime: Runtime, stream: random.Random) -> None:
+        """Build and start the workers, and create the process's polls, which wake them."""
         self._workers: list[Worker[Any]] = [
             *build_workers(core, environment.targets, runtime, LOOPS, REST, REST, LONGEST_REST),
             build_book_worker(self.books, runtime, REST_FROM_BOOKS),
@@ -336,12 +337,12 @@ class ServiceProcess:
         self._polls = environment.polls.of_process(self.clock, self._workers, stream)
 
     def leap(self, by: timedelta) -> None:
-        """Set its clock ahead."""
+        """Set the process's clock ahead."""
         self.clock.leap(by)
         self._polls.look()
 
     async def receive(self, headers: Mapping[str, str], body: bytes) -> None:
-        """What /notify does with a message."""
+        """Receive a message as /notify does. Raises as the receiver does."""
         known = self._key_watch.known
         try:
             await self.receiver.receive(headers, body)
@@ -350,13 +351,13 @@ class ServiceProcess:
             raise
 
     async def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of ``work``, which goes on when the caller gives up, as a handler does."""
+        """Return the result of ``work``, which continues when the caller gives up, as a handler does."""
         task = asyncio.get_running_loop().create_task(work)
         task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to ask for it
         return await asyncio.shield(task)
 
     async def close(self) -> None:
-        """Stop its background work, once it is dead."""
+        """Stop the background work of a dead process."""
         self._polls.close()
         for part in (*self._workers, *self._background):
             await part.close()
@@ -364,7 +365,7 @@ class ServiceProcess:
 
 
 def _connect(state: ProcessState, number: int, environment: Environment) -> dict[Api, Transport]:
-    """The wires of a process to WeChat Pay."""
+    """Return the transports of a process to WeChat Pay."""
     faults = environment.faults.of(state.name, f"process {number}, wire")
     forgers = environment.faults.of(state.name, f"process {number}, forgers")
     return {

@@ -16,7 +16,7 @@ AWAY_S = (24 * 3600.0, 60 * 3600.0)
 
 
 class Receiver:
-    """``Target`` that wants everything. It knows an event by its id, as receivers must."""
+    """``Target`` for all events. It identifies an event by its id, as receivers must."""
 
     name, stream = "shop", "receiver"
 
@@ -50,12 +50,12 @@ class Receiver:
             self._trace.add(self.name, "takes", event.type, event.out_trade_no)
 
     def arrivals(self, out_trade_no: str) -> list[Event]:
-        """An order's events, as they arrived first."""
+        """Return an order's events, in the order of their first arrival."""
         return [event for event in self._seen.values() if event.out_trade_no == out_trade_no]
 
 
 class DistantReceiver(Receiver):
-    """A second one, which is away once, and then for days."""
+    """A second receiver, which is down once, for days."""
 
     name, stream = "warehouse", "distant receiver"
 

@@ -1,6 +1,6 @@
-"""What ``storage.redis.token_cache`` calls of its client, over memory that all processes share.
+"""The client methods that ``storage.redis.token_cache`` calls, over memory that all processes share.
 
-The scripts are written anew in Python; tests with a real server hold the ones that Redis runs.
+The scripts are written again in Python; tests with a real server check the ones that Redis runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Script = Callable[[Sequence[str], Sequence[object]], object]
 
 
 class RedisServer:
-    """Values that end, by key."""
+    """Expiring values, by key."""
 
     def __init__(self, time_s: Callable[[], float]) -> None:
         self._time_s = time_s
@@ -47,7 +47,7 @@ class RedisServer:
         return value if self._time_s() < ends_s else None
 
     def set(self, key: str, value: object, life_ms: int, *, if_free: bool = False) -> bool | None:
-        """None where ``if_free`` and it is not, as Redis has it."""
+        """Set a value; return None if ``if_free`` and the key exists, as Redis does."""
         if if_free and self.get(key) is not None:
             return None
         self._values[key] = (str(value).encode(), self._time_s() + life_ms / 1000)
@@ -57,15 +57,15 @@ class RedisServer:
         return self._scripts[script](keys, arguments)
 
     def empty(self) -> None:
-        """Lose everything."""
+        """Remove all values."""
         self._values.clear()
 
     def end(self, key: str) -> None:
-        """Lose one value."""
+        """Remove one value."""
         self._values.pop(key, None)
 
     def locks(self) -> list[str]:
-        """Which locks are held."""
+        """Return the locks that are held."""
         return [key for key in self._values if key.endswith(":lock") and self.get(key) is not None]
 
     def _get(self, keys: Sequence[str], arguments: Sequence[object]) -> object:
@@ -102,7 +102,7 @@ class RedisServer:
 
 
 class RedisClient:
-    """The client of one process, with a network's faults. ``on_trouble`` is called whenever something goes wrong."""
+    """The client of one process, with faults of a network. ``on_trouble`` is called at each failure."""
 
     def __init__(
         self, server: RedisServer, state: ProcessState, faults: Faults, on_trouble: Callable[[], None]
@@ -132,7 +132,7 @@ class RedisClient:
         return await self._call(lambda: self._server.set(key, value, px, if_free=nx))
 
     async def aclose(self) -> None:
-        """There is no connection."""
+        """Do nothing: there is no connection."""
 
     async def _call(self, act: Callable[[], T]) -> T:
         await self._state.block_if_dead()

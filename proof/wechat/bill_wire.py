@@ -1,4 +1,4 @@
-"""WeChat's bills on the wire, in the forms of v2 and v3, over a network that cuts downloads off."""
+"""WeChat's bills in the formats of v2 and v3, over a network that interrupts downloads."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Sink = Callable[[bytes], None]
 
 
 class BillDesk:
-    """Answers what is asked about bills, in both forms. A file of v3 is handed out by the token that names it."""
+    """Answers requests about bills, in both formats. A v3 file is downloaded by the token that names it."""
 
     def __init__(self, bills: Bills, v2: ProtocolV2, v3: ProtocolV3) -> None:
         self.bills = bills
@@ -36,7 +36,7 @@ class BillDesk:
         self._files: list[BillFile] = []
 
     def announce(self, request: Request, now: datetime) -> Answer:
-        """v3's first step: where the file is, and its digest."""
+        """Return v3's first answer: the file's address and digest."""
         try:
             query = parse_qs(urlsplit(request.target).query)
             file = self.bills.file(date.fromisoformat(query["bill_date"][0]), now)
@@ -55,7 +55,7 @@ class BillDesk:
         return Answer(200, self._v3.sign_answer(request, body, now), body)
 
     def download(self, request: Request, now: datetime) -> Answer:
-        """The file, zipped, as v2's only and v3's second step; v2 refuses in XML with the status 200."""
+        """Return the compressed file, as v2's only and v3's second step; v2 refuses in XML with the status 200."""
         if request.method == "GET":
             token = int(parse_qs(urlsplit(request.target).query)["token"][0])
             return Answer(200, {}, _zip(self._files[token - 1].text))
@@ -70,7 +70,8 @@ class BillDesk:
 
 
 class BillDownloads:
-    """``Transport.download`` of one process. ``alive`` waits for ever once it has died; ``trouble`` notes a fault."""
+    """``Transport.download`` of one process. ``alive`` waits for ever once the process has died; ``trouble`` records a
+    fault."""
 
     def __init__(
         self,
@@ -87,7 +88,7 @@ class BillDownloads:
         self._trouble = trouble
 
     async def download(self, request: Request, sink: Sink) -> Answer:
-        """Raises NotSent and OutcomeUnknown."""
+        """Download a bill. Raises NotSent and OutcomeUnknown."""
         await self._pause(0.05)
         before = self._faults.first(Fault.WIRE_NOT_SENT, Fault.WIRE_BEFORE, Fault.WIRE_500_BEFORE)
         if before:

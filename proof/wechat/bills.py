@@ -1,7 +1,7 @@
-"""WeChat's trade bills of a merchant, written from its state machine. Apart from ``wechat`` and ``simulator``.
+"""WeChat's trade bills of a merchant, written from its state machine. Independent of ``wechat`` and ``simulator``.
 
-A bill of a Beijing day can be had from the next morning on. Which days have a bill that is late or wrong is drawn when
-the seed begins; it happens when somebody asks for that bill.
+A bill of a Beijing day is available from the next morning on. Which days have a late or wrong bill is drawn when the
+seed begins; the fault happens when that bill is requested.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Stage(IntEnum):
 
 
 class Line(NamedTuple):
-    """A payment, or a refund where ``out_refund_no`` is set; amounts in fen. ``coupon``: what of ``amount`` does not
-    come from the merchant or go to it."""
+    """A payment, or a refund if ``out_refund_no`` is set; amounts in fen. ``coupon``: the part of ``amount`` that is
+    not the merchant's."""
 
     at: datetime
     transaction_id: str
@@ -62,19 +62,19 @@ class Line(NamedTuple):
 
     @property
     def settled(self) -> int:
-        """What of it reaches the merchant, or comes from it."""
+        """The part of the amount that the merchant receives, or pays, in fen."""
         return self.amount - self.coupon
 
     @property
     def fee(self) -> int:
-        """In fen; a refund's is given back."""
+        """WeChat's fee in fen; a refund's is returned."""
         fee = (self.settled * FEE_PERMILLE + 500) // 1000
         return -fee if self.out_refund_no else fee
 
 
 @dataclass(slots=True)
 class Bill:
-    """What WeChat has for one day. ``wrong``: the lines that it shows until ``corrected_at``."""
+    """WeChat's bill of one day. ``wrong``: the lines that it shows until ``corrected_at``."""
 
     day: date
     ready_at: datetime
@@ -90,7 +90,7 @@ class Bill:
 
 @dataclass(frozen=True, slots=True)
 class BillFile:
-    """A bill as it is handed out; ``lines`` is what it says."""
+    """A bill as downloaded; ``lines`` are its contents."""
 
     day: date
     lines: Sequence[Line]
@@ -116,7 +116,7 @@ class Bills:
     """When a wrong digest was announced."""
 
     def plan(self, first: date) -> None:
-        """Draw what is wrong with the bills from ``first`` on."""
+        """Draw the faults of the bills from ``first`` on."""
         for number in range(DAYS_WITH_FAULTS):
             bill = self.of(first + timedelta(days=number))
             late, denied = self.faults.comes(Fault.BILL_LATE), self.faults.comes(Fault.BILL_DENIED)
@@ -131,7 +131,7 @@ class Bills:
         return self.bills.setdefault(day, Bill(day, next_day(day, READY)))
 
     def file(self, day: date, now: datetime) -> BillFile:
-        """The bill of ``day`` as WeChat has it now. Raises Refused."""
+        """Return the bill of ``day`` as WeChat has it now. Raises Refused."""
         bill = self.of(day)
         if now < bill.ready_at:
             if bill.ready_at > next_day(day, READY):
@@ -149,7 +149,7 @@ class Bills:
         return file
 
     def stage(self, day: date, now: datetime) -> Stage:
-        """How far WeChat is with the bill of ``day``."""
+        """Return the stage of the bill of ``day``."""
         bill = self.of(day)
         if bill.lines is None:
             return Stage.READY if now >= bill.ready_at else Stage.WAITED_FOR
@@ -157,7 +157,7 @@ class Bills:
         return Stage.WRONG if wrong else Stage.RIGHT
 
     def right_lines(self, day: date) -> list[Line]:
-        """What the bill of ``day`` says once it is right; empty where nobody could have it yet."""
+        """Return the lines of the final bill of ``day``; empty if it was not available yet."""
         return self.of(day).lines or []
 
     def _lines_to_show(self, bill: Bill, now: datetime) -> list[Line]:
@@ -173,7 +173,8 @@ class Bills:
             self.faults.occurrences.note(bill.day.isoformat(), fault)
 
     def _lines(self, day: date) -> list[Line]:
-        """A refund is on the bill of the day on which WeChat accepted it, as it stands when the bill is made."""
+        """Return the lines of a day. A refund is on the bill of the day on which WeChat accepted it, with its state
+        when the bill is made."""
         payments = [_payment(each) for each in self.world.payments.values() if beijing_day(each.at) == day]
         refunds = [_refund(each) for each in self.world.refunds.values() if beijing_day(each.created_at) == day]
         own = [*payments, *refunds]
@@ -181,7 +182,7 @@ class Bills:
         return sorted([*own, *shared], key=lambda line: line.at)
 
     def _make_shared(self, day: date) -> list[Line]:
-        """What another system sold under the same merchant number: a payment, and one that was given back."""
+        """Return sales of another system under the same merchant number: a payment, and one that was refunded."""
         at = datetime.combine(day, time(12), BEIJING).astimezone(UTC)
         first, second = (SHARED.format(day=day, number=number) for number in (1, 2))
         return [
@@ -191,7 +192,7 @@ class Bills:
         ]
 
     def _spoil(self, bill: Bill) -> None:
-        """Carry out the fault that was drawn for this bill, where there is a line for it."""
+        """Apply the fault that was drawn for this bill, if a line suits it."""
         lines, fault = bill.lines or [], bill.fault
         if fault is None or not lines:  # of a day without lines there is no bill, right or wrong
             return
@@ -209,12 +210,12 @@ class Bills:
         self.faults.occurrences.note(bill.day.isoformat(), fault)
 
     def _foreign(self, day: date) -> Line:
-        """A sale of another system under the same merchant number."""
+        """Return a sale of another system under the same merchant number."""
         at = datetime.combine(day, time(23, 59), BEIJING).astimezone(UTC)
         return Line(at, f"4300{day:%Y%m%d}", FOREIGN.format(day=day), "o-till", 700)
 
     def _is_plain(self, line: Line, *, only_payments: bool) -> bool:
-        """Whether ``line`` is a payment alone with its order, or a refund that the service has asked for."""
+        """Whether ``line`` is the only payment of its order, or a refund that the service requested."""
         if line.number not in self.world.orders:
             return False
         if line.out_refund_no:
@@ -274,5 +275,5 @@ def _yuan(fen: int) -> str:
 
 
 def next_day(day: date, at: time) -> datetime:
-    """That time on the day after ``day``, on which its bill is made."""
+    """Return the time ``at`` on the day after ``day``, on which its bill is made."""
     return datetime.combine(day + timedelta(days=1), at, BEIJING).astimezone(UTC)

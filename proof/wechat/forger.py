@@ -1,4 +1,4 @@
-"""Somebody who answers in WeChat's place without WeChat's keys: everything is paid, closed and refunded."""
+"""An attacker who answers in WeChat's place without WeChat's keys: everything is paid, closed and refunded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STRANGE_SERIAL = "7F00000000000000000000000000000000000001"
 
 
 class LyingWeChat(WeChat):
-    """What the forger says of ``world``. Nothing that it is asked for happens."""
+    """The forger's version of ``world``. Requests have no effect."""
 
     def __init__(self, world: WeChat) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class LyingWeChat(WeChat):
         return self._world.find_payment(transaction_id)
 
     def close(self, number: str, api: str, now: datetime) -> None:
-        """Say that it is closed."""
+        """Answer that the order is closed."""
 
     def refund(self, transaction_id: str, out_refund_no: str, amount: int, total: int, now: datetime) -> Refund:
         number = self._world.find_payment(transaction_id).number
@@ -50,14 +50,15 @@ class LyingWeChat(WeChat):
 
 
 class ForgerV2(ProtocolV2):
-    """Answers v2 without looking at who asks."""
+    """Answers v2 without checking the request's signature."""
 
     def answer(self, request: Request, now: datetime) -> Answer:
         return self._build_answer({"result_code": "SUCCESS", **self._act(request.target, read_xml(request.body), now)})
 
 
 class Forger:
-    """Forges answers of both generations, those of v3 in turn under ``serial`` and under one that WeChat never had."""
+    """Forge answers of both API versions; those of v3 alternately under ``serial`` and under one that WeChat
+    never had."""
 
     def __init__(self, world: WeChat, appid: str, mchid: str, serial: str, begin: datetime) -> None:
         lying, key = LyingWeChat(world), make_key("forger")
@@ -66,7 +67,7 @@ class Forger:
         self._v3 = [ProtocolV3(lying, appid, mchid, FORGED_KEY, each) for each in keys]
 
     def answer(self, api: Api, request: Request, now: datetime) -> Answer:
-        """A lie; a 500 where the forger knows none."""
+        """Return a forged answer; a 500 if the forger has none."""
         self._v3.reverse()
         try:
             answer = self._v2.answer(request, now) if api is Api.V2 else self._v3[0].answer(request, now)

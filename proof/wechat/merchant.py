@@ -1,4 +1,4 @@
-"""The merchant's account at WeChat Pay: its numbers and keys on both sides of the wire."""
+"""The merchant's account at WeChat Pay: its numbers and keys on both sides."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ V3_KEY = "3" * 32
 
 
 class Gateways(NamedTuple):
-    """The service's own gateways to one account. ``certificates`` keep the ring fresh, where there are any."""
+    """The service's own gateways to one account. ``certificates`` refresh the key ring, if there are any."""
 
     orders: Mapping[Api, Gateway]
     refunds: Mapping[Api, RefundGateway]
@@ -56,7 +56,7 @@ class Gateways(NamedTuple):
 
 
 class Account:
-    """One merchant at ``world``, which signs with ``keys``. ``faults`` and ``stream`` are of its bills."""
+    """A merchant at ``world``, which signs with ``keys``. ``faults`` and ``stream`` are those of its bills."""
 
     appid = "wxproof"
     mchid = MCHID
@@ -84,25 +84,25 @@ class Account:
         self._forged_answers = Forger(world, self.appid, self.mchid, serial, begins)
 
     def answer(self, api: Api, request: Request, now: datetime) -> Answer:
-        """What WeChat answers to ``request``."""
+        """Return WeChat's answer to ``request``."""
         if request.call == QUESTION:
             return self.bill_desk.announce(request, now)
         return self.v2.answer(request, now) if api is Api.V2 else self.v3.answer(request, now)
 
     def v2_of(self, appid: str = appid, mchid: str = mchid) -> ProtocolV2:
-        """v2 under the merchant's key; for others that share it, too."""
+        """Return v2 under the merchant's key, also for other merchants that share it."""
         return ProtocolV2(self._world, appid, mchid, V2_KEY)
 
     def v3_with(self, keys: PlatformKeys | OneKey, appid: str = appid, mchid: str = mchid) -> ProtocolV3:
-        """v3 with the merchant's key and signatures by ``keys``."""
+        """Return v3 with the merchant's key and signatures by ``keys``."""
         return ProtocolV3(self._world, appid, mchid, V3_KEY, keys)
 
     def forge_answer(self, api: Api, request: Request, now: datetime) -> Answer:
-        """What somebody without WeChat's keys answers to ``request``."""
+        """Return the answer of an attacker without WeChat's keys to ``request``."""
         return self._forged_answers.answer(api, request, now)
 
     def orders_of(self, request: Request) -> list[str]:
-        """Which order a request is about, by its own number or by that of its payment or refund."""
+        """Return the orders that a request is about, by their own number or by that of a payment or refund."""
         text = f"{request.target} {request.body.decode('utf-8', 'replace')}"
         orders = [
             self._world.payments.get(number) or self._world.refunds.get(number) for number in NUMBERS.findall(text)
@@ -113,7 +113,7 @@ class Account:
         return self.v2.refusal(code) if api is Api.V2 else self.v3.refusal(code)
 
     def break_signature(self, api: Api, answer: Answer, *, unsigned: bool) -> Answer:
-        """``answer`` without its signature, or with a wrong one."""
+        """Return ``answer`` without its signature, or with a wrong one."""
         if api is Api.V3:
             if "Wechatpay-Signature" not in answer.headers:
                 return answer
@@ -123,14 +123,14 @@ class Account:
         return replace(answer, body=write_xml(fields | {"sign": "" if unsigned else "0" * 64}))
 
     def terms(self, late_policy: LatePolicy) -> CoreSettings:
-        """What the settings of its service would say."""
+        """Return the settings of the account's service."""
         lifetime = timedelta(minutes=30)
         orders = OrderDefaults(self.appid, self.mchid, Api.V3, self.notify_url, lifetime, 10_000_000, 9)
         refunds = RefundDefaults(self.mchid, {api: api for api in Api}, self.notify_url)
         return CoreSettings(orders, {}, refunds, late_policy)
 
     def gateways(self, wires: Mapping[Api, Transport], runtime: Runtime, background: Runtime) -> Gateways:
-        """The service's own gateways to this account. ``background``: what downloads of certificates run on."""
+        """Return the service's own gateways to this account. ``background`` runs downloads of certificates."""
         clock, random = runtime.clock, runtime.random
         merchant = Merchant(self.mchid, self.appid)
         wire = {api: ApiContext(wires[api], (HOST,), clock, lambda: random.token(16)) for api in Api}

@@ -1,6 +1,6 @@
 """WeChat's side of one Official Account: access tokens, jsapi tickets, and calls that need a token.
 
-It knows no time but what it is told. ``issued`` and ``refused`` say when a token was asked for, and what came of it.
+All times are arguments. ``issued`` and ``refused`` are the times of token calls that succeeded and failed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STABLE_A_MINUTE = 10_000
 
 
 class Trouble(StrEnum):
-    """What the endpoint answers while it is not well."""
+    """The endpoint's answer while it does not work."""
 
     CREDENTIALS = "refuses the credentials"
     ADDRESS = "refuses the address"
@@ -41,7 +41,7 @@ _BAD_TOKEN = {"errcode": 40001, "errmsg": "invalid credential, access_token is i
 
 @dataclass(slots=True)
 class Credential:
-    """A token or a ticket, good until ``ends_at``."""
+    """A token or a ticket, valid until ``ends_at``."""
 
     value: str
     ends_at: datetime
@@ -51,7 +51,8 @@ class Credential:
 
 
 class OfficialAccount:
-    """One account. ``trouble`` is set while its endpoint is not well."""
+    """An Official Account. ``trouble`` is set while its endpoint does not work; ``_call_times`` are those of token
+    calls within the span of their limit."""
 
     def __init__(self, appid: str, secret: str) -> None:
         self._appid = appid
@@ -64,20 +65,20 @@ class OfficialAccount:
         self._call_times: list[datetime] = []
 
     def answer(self, request: Request, now: datetime) -> Answer:
-        """What WeChat answers: always 200, with an ``errcode`` where something is wrong."""
+        """Return WeChat's answer: always 200, with an ``errcode`` for an error."""
         address = urlsplit(request.target)
         query = {name: values[0] for name, values in parse_qs(address.query).items()}
         result = self._act(address.path, query, json.loads(request.body) if request.body else {}, now)
         return Answer(200, {}, json.dumps(result).encode())
 
     def revoke(self, now: datetime, *, at_once: bool) -> None:
-        """Another system fetches a token, so that the current one ends."""
+        """End the current token, as when another system fetches one."""
         for token in self.tokens.values():
             token.ends_at = min(token.ends_at, now if at_once else now + OVERLAP)
         self._make(self.tokens, "token", now)
 
     def ticket_of(self, signature: str, text: str) -> Credential | None:
-        """The ticket that signed ``text``, which holds ``{}`` in its place."""
+        """Return the ticket that signed ``text``, in which ``{}`` stands for the ticket."""
         for ticket in self.tickets.values():
             if hashlib.sha1(text.format(ticket.value).encode(), usedforsecurity=False).hexdigest() == signature:
                 return ticket
@@ -111,7 +112,7 @@ class OfficialAccount:
         return {"access_token": token.value, "expires_in": _seconds(token, now)}
 
     def _limit(self, now: datetime, *, classic: bool) -> dict[str, Any] | None:
-        """The refusal of somebody who asks too often."""
+        """Count a token call; return the refusal if there were too many, otherwise None."""
         span, most = (timedelta(days=1), CLASSIC_A_DAY) if classic else (timedelta(minutes=1), STABLE_A_MINUTE)
         self._call_times = [*(at for at in self._call_times if now - at < span), now]
         if len(self._call_times) <= most:
@@ -119,7 +120,7 @@ class OfficialAccount:
         return {"errcode": 45009 if classic else 45011, "errmsg": "reach max api quota limit"}
 
     def _renew(self, held: dict[str, Credential], kind: str, now: datetime) -> Credential:
-        """The current one; in its last five minutes its successor, beside which it goes on to work."""
+        """Return the current credential; in its last five minutes its successor, beside which it stays valid."""
         current = next(reversed(held.values()), None)
         if current is None or now >= current.ends_at - OVERLAP:
             current = self._make(held, kind, now)
@@ -132,5 +133,5 @@ class OfficialAccount:
 
 
 def _seconds(credential: Credential, now: datetime) -> int:
-    """What is left of its life, in whole seconds."""
+    """Return the remaining validity in whole seconds."""
     return int((credential.ends_at - now).total_seconds())

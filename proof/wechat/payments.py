@@ -1,6 +1,6 @@
-"""WeChat Pay as a plain state machine: orders, payments, refunds, by WeChat's rules, apart from ``simulator/``.
+"""WeChat Pay as a plain state machine: orders, payments, refunds, by WeChat's rules, independent of ``simulator/``.
 
-It knows no wire, no signature and no time but what it is told. Refusals carry WeChat's own codes.
+It has no transport and no signatures, and times are arguments. Refusals carry WeChat's own codes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MIN_REFUND_INTERVAL = timedelta(minutes=1)
 
 
 class Refused(Exception):
-    """WeChat says no; ``code`` is v3's name of the reason."""
+    """WeChat refuses; ``code`` is v3's code of the reason."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -28,7 +28,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
-    """What an order was placed with, and what WeChat compares when it is placed again."""
+    """The terms of an order, which WeChat compares when it is placed again."""
 
     number: str
     total: int
@@ -48,14 +48,14 @@ class Payment:
 
     @property
     def payer_total(self) -> int:
-        """What the payer parted with."""
+        """The amount that the payer paid, in fen."""
         return self.total - self.coupon
 
 
 @dataclass(slots=True)
 class Refund:
-    """``state``: PROCESSING, SUCCESS, ABNORMAL or CLOSED. ``by_console``: the service did not ask for it. ``coupon``:
-    what of ``amount`` goes back to whoever gave the coupon."""
+    """``state``: PROCESSING, SUCCESS, ABNORMAL or CLOSED. ``by_console``: the service did not request it. ``coupon``:
+    the part of ``amount`` that goes back to the coupon's issuer."""
 
     out_refund_no: str
     refund_id: str
@@ -87,7 +87,7 @@ class Order:
 
 
 class WeChat:
-    """One merchant's books at WeChat. ``on_refund`` is called with each refund that is accepted."""
+    """The data of one merchant at WeChat. ``on_refund`` is called with each refund that is accepted."""
 
     def __init__(self) -> None:
         self.orders: dict[str, Order] = {}
@@ -103,13 +103,13 @@ class WeChat:
         self.on_refund: Callable[[Refund], None] = lambda refund: None
 
     def note_splice(self) -> None:
-        """A notice made of pieces was sent. It may name whatever order, with a refund that nobody knows."""
+        """Record that a notice joined from pieces was sent. It may name any order, with an unknown refund."""
         self.disputed.add((ANY_ORDER, "unknown_refund"))
 
     # -- what the service asks ------------------------------------------------------------------------------------
 
     def place(self, request: OrderRequest, api: str, now: datetime) -> Order:
-        """The order, made payable; the same terms again are the same order."""
+        """Place an order; the same terms again return the same order."""
         existing = self.orders.get(request.number)
         if existing is None:
             existing = self.orders[request.number] = Order(request, api, self._next("wx"), now)
@@ -140,7 +140,7 @@ class WeChat:
         order.closed = True
 
     def refund(self, transaction_id: str, out_refund_no: str, amount: int, total: int, now: datetime) -> Refund:
-        """Accept a refund; the same once more is the same refund."""
+        """Accept a refund; the same request again returns the same refund."""
         payment = self.find_payment(transaction_id)
         existing = self.refunds.get(out_refund_no)
         if existing:
@@ -161,8 +161,8 @@ class WeChat:
     def pay(
         self, number: str, openid: str, now: datetime, *, against_the_rules: bool = False, with_coupon: bool = False
     ) -> Payment | None:
-        """A payment, a third of it by a coupon; None where WeChat does not take it. Against the rules it takes one of
-        an order closed or paid."""
+        """Pay an order, with a coupon a third of it; return None if WeChat refuses. Against the rules, a closed or paid
+        order can be paid."""
         order = self.orders[number]
         if not against_the_rules and (order.closed or order.payments or now >= order.request.expires_at):
             return None
@@ -173,14 +173,14 @@ class WeChat:
         return payment
 
     def refund_at_console(self, payment: Payment, amount: int, now: datetime) -> Refund | None:
-        """A refund of which nobody here knows; None where there is no room."""
+        """Make a refund that the service did not request; None if the amount does not suffice."""
         try:
             return self._take_refund(payment, self._next("console"), amount, now, by_console=True)
         except Refused:
             return None
 
     def end_refund(self, refund: Refund, state: str, now: datetime) -> None:
-        """Bring a refund to ``state``; an end stays."""
+        """Set a refund to ``state``, unless it has ended."""
         if refund.state in ("PROCESSING", "ABNORMAL"):
             refund.state = state
             refund.states.append(state)
@@ -189,20 +189,20 @@ class WeChat:
     # -- what can be seen -----------------------------------------------------------------------------------------
 
     def tell_state(self, order: Order) -> str:
-        """What a query says of an order."""
+        """Return the state of an order in a query's answer."""
         if not order.payments:
             return "CLOSED" if order.closed else "NOTPAY"
         return self.tell_payment(order.payments[0])
 
     def tell_payment(self, payment: Payment) -> str:
-        """What a query says of a payment."""
+        """Return the state of a payment in a query's answer."""
         if any(refund.transaction_id == payment.transaction_id for refund in self.refunds.values()):
             return "REFUND"
         self.said_paid.add(payment.number)
         return "SUCCESS"
 
     def given_back(self, transaction_id: str) -> int:
-        """What of a payment is refunded or on its way back."""
+        """Return the amount of a payment that is refunded or being refunded, in fen."""
         return sum(
             refund.amount
             for refund in self.refunds.values()

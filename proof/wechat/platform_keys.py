@@ -31,7 +31,7 @@ OVERLAPS_H = (0.2, 6.0)
 
 @cache
 def make_key(owner: str) -> RSAPrivateKey:
-    """The same key in every run. The library makes no key that is so short; it signs with one."""
+    """Return a key that is the same in every run. The library generates no key that is so short, but signs with one."""
     stream = random.Random(owner)
     p, q = _find_prime(stream), _find_prime(stream)
     private = pow(EXPONENT, -1, (p - 1) * (q - 1))
@@ -40,7 +40,7 @@ def make_key(owner: str) -> RSAPrivateKey:
 
 
 def _find_prime(stream: random.Random) -> int:
-    """A number of ``PRIME_BITS`` that passes Fermat's test, which is enough where nothing is secret."""
+    """Return a number of ``PRIME_BITS`` that passes Fermat's test, which suffices where nothing is secret."""
     while True:
         number = stream.getrandbits(PRIME_BITS) | 3 << (PRIME_BITS - 2) | 1
         if number % EXPONENT != 1 and all(pow(base, number - 1, number) == 1 for base in (2, 3, 5)):
@@ -48,15 +48,15 @@ def _find_prime(stream: random.Random) -> int:
 
 
 class QuickKey:
-    """The merchant's key, which signs nothing: WeChat's part here does not check requests, and a real signature costs
-    as much as ten steps. What the service signs, tests hold against the published vectors."""
+    """A merchant's key that makes no signature: WeChat's part here does not check requests, and a real signature takes
+    as long as ten steps. Tests check the service's signatures against the published vectors."""
 
     def sign(self, data: bytes, padding: object, algorithm: object) -> bytes:
         return b"signature"
 
 
 class KeyMode(StrEnum):
-    """What the merchant has set up."""
+    """The keys that the merchant has set up."""
 
     PUBLIC_KEY = "public key"
     CERTIFICATES = "certificates"
@@ -65,7 +65,7 @@ class KeyMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """One key: listed from ``listed_at``, signs from ``used_from``, good until ``ends_at``."""
+    """A key: listed from ``listed_at``, signing from ``used_from``, valid until ``ends_at``."""
 
     serial: str
     key: RSAPrivateKey
@@ -74,12 +74,12 @@ class SigningKey:
     ends_at: datetime
 
     def certificate(self) -> bytes:
-        """Its certificate as PEM."""
+        """Return the key's certificate as PEM."""
         return _certificate(self.serial, self.key, self.listed_at - BEFORE_IT_IS_LISTED, self.ends_at)
 
 
 class PlatformKeys:
-    """WeChat's keys over time. ``public_key`` is None where the merchant has none. ``zero_first``: the serials of new
+    """WeChat's keys over time. ``public_key`` is None if the merchant has none. ``zero_first``: the serials of new
     certificates begin with a zero."""
 
     def __init__(
@@ -94,30 +94,30 @@ class PlatformKeys:
         self._certificates = [] if mode is KeyMode.PUBLIC_KEY else _rotate(stream, begin, rotations, zero_first)
 
     def for_answer(self, requested: str, now: datetime) -> SigningKey:
-        """The key that the request names, if it is good; otherwise the one in use."""
+        """Return the key that the request names, if it is valid; otherwise the one in use."""
         return next((key for key in self._good(now) if key.serial == requested), None) or self._in_use(now)
 
     def for_message(self, now: datetime) -> SigningKey:
-        """The key that signs a notification: during the switch to the public key, either."""
+        """Return the key that signs a notification: during the switch to the public key, either."""
         if self.public_key and (self.mode is KeyMode.PUBLIC_KEY or self._stream.random() < 0.5):
             return self.public_key
         return self._in_use(now)
 
     def downloadable(self, now: datetime) -> Sequence[SigningKey]:
-        """The certificates that can be downloaded."""
+        """Return the certificates that can be downloaded."""
         return [key for key in self._certificates if key.listed_at <= now < key.ends_at]
 
     def find(self, serial: str) -> SigningKey | None:
-        """WeChat's key of that serial, whenever it was good."""
+        """Return WeChat's key of that serial, whether valid or not; None if there never was one."""
         keys = [*self._certificates, *([self.public_key] if self.public_key else [])]
         return next((key for key in keys if key.serial == serial), None)
 
     def all(self) -> Sequence[SigningKey]:
-        """Every certificate that there ever is."""
+        """Return every certificate of the run."""
         return self._certificates
 
     def past_serials(self, before: datetime) -> Sequence[str]:
-        """The serials of those that ended before a moment."""
+        """Return the serials of the keys that ended before a moment."""
         return [key.serial for key in self._certificates if key.ends_at < before]
 
     def _good(self, now: datetime) -> list[SigningKey]:
@@ -129,7 +129,7 @@ class PlatformKeys:
 
 
 class OneKey:
-    """The keys of somebody who has one, and signs everything with it."""
+    """Platform keys with a single key, which signs everything."""
 
     def __init__(self, serial: str, key: RSAPrivateKey, begin: datetime) -> None:
         self._key = SigningKey(serial, key, begin, begin, begin + FIVE_YEARS)
@@ -145,7 +145,7 @@ class OneKey:
 
 
 def _rotate(stream: random.Random, begin: datetime, rotations: int, zero_first: bool) -> list[SigningKey]:
-    """The first certificate and its successors; each ends some time after the next is in use."""
+    """Return the first certificate and its successors; each ends some time after the next is in use."""
     downloadable = [begin - LONG_AGO]
     used = [begin - LONG_AGO]
     ends = []

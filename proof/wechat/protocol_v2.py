@@ -1,4 +1,4 @@
-"""WeChat Pay v2 on the wire: XML, HMAC-SHA256. Written apart from ``wechat`` and ``simulator``."""
+"""WeChat Pay v2's protocol: XML, HMAC-SHA256. Independent of ``wechat`` and ``simulator``."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ProtocolV2:
         self._key = key
 
     def answer(self, request: Request, now: datetime) -> Answer:
-        """What WeChat answers, with its effect done."""
+        """Carry out ``request`` and return WeChat's answer."""
         fields = read_xml(request.body)
         if not self.has_signature(fields):
             return Answer(200, {}, write_xml({"return_code": "FAIL", "return_msg": "签名错误"}))
@@ -48,27 +48,27 @@ class ProtocolV2:
         return self._build_answer({"result_code": "SUCCESS", **result})
 
     def has_signature(self, fields: Mapping[str, str]) -> bool:
-        """Whether the merchant has signed ``fields``."""
+        """Whether ``fields`` have the merchant's signature."""
         return hmac.compare_digest(self._sign(fields), fields.get("sign", ""))
 
     def refusal(self, code: str) -> Answer:
-        """A signed no."""
+        """Return a signed refusal."""
         code = SPELLINGS.get(code, code)
         return self._build_answer({"result_code": "FAIL", "err_code": code, "err_code_des": code})
 
     def payment_message(self, payment: Payment, total: int, now: datetime) -> tuple[dict[str, str], bytes]:
-        """Headers and body of a payment's notification."""
+        """Return headers and body of a payment's notification."""
         self._world.said_paid.add(payment.number)
         fields = {"result_code": "SUCCESS", **self._payment(payment), "total_fee": str(total)}
         return {"Content-Type": "text/xml"}, self._build_answer(fields).body
 
     def refund_message(self, refund: Refund) -> tuple[dict[str, str], bytes]:
-        """Headers and body of a refund's notice: encrypted, not signed."""
+        """Return headers and body of a refund's notice: encrypted, not signed."""
         inside = {**_refund(refund, "", status=False), "refund_status": REFUND_STATES.get(refund.state, refund.state)}
         return self.notice(seal(write_xml(inside, "root"), self._key))
 
     def notice(self, sealed: bytes) -> tuple[dict[str, str], bytes]:
-        """Headers and body of a notice that holds ``sealed``, whatever it is: anybody can write the rest."""
+        """Return headers and body of a notice with the encrypted content ``sealed``, which anybody can make."""
         fields = {"return_code": "SUCCESS", "appid": self._appid, "mch_id": self._mchid, "nonce_str": "proof"}
         body = write_xml(fields | {"req_info": base64.b64encode(sealed).decode()})
         return {"Content-Type": "text/xml"}, body
@@ -139,7 +139,7 @@ def write_xml(fields: Mapping[str, str], root: str = "xml") -> bytes:
 
 
 def seal(content: bytes, key: str) -> bytes:
-    """AES-256-ECB under the MD5 of the key in lower-case hex, as v2 has it."""
+    """Encrypt with AES-256-ECB under the MD5 of the key in lower-case hex, as v2 does."""
     padder = PKCS7(128).padder()
     padded = padder.update(content) + padder.finalize()
     digest = hashlib.md5(key.encode(), usedforsecurity=False).hexdigest().encode()

@@ -1,4 +1,4 @@
-"""WeChat Pay v3 on the wire: JSON, RSA, AES-256-GCM. Written apart from ``wechat`` and ``simulator``."""
+"""WeChat Pay v3's protocol: JSON, RSA, AES-256-GCM. Independent of ``wechat`` and ``simulator``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ProtocolV3:
         self._messages = 0
 
     def answer(self, request: Request, now: datetime) -> Answer:
-        """What WeChat answers, with its effect done."""
+        """Carry out ``request`` and return WeChat's answer."""
         try:
             result = self._list_certificates(now) if request.target == CERTIFICATES else self._act(request, now)
         except Refused as refused:
@@ -53,15 +53,16 @@ class ProtocolV3:
         return Answer(200 if body else 204, self.sign_answer(request, body, now), body)
 
     def refusal(self, code: str) -> Answer:
-        """A no, which WeChat does not sign."""
+        """Return a refusal, which WeChat does not sign."""
         return Answer(STATUSES.get(code, 400), {}, json.dumps({"code": code, "message": code}).encode())
 
     def sign_answer(self, request: Request, body: bytes, now: datetime) -> dict[str, str]:
-        """Headers that sign ``body`` as the answer to ``request``, by the key that it names where that is good."""
+        """Return headers that sign ``body`` as the answer to ``request``, with the key that it names, if that
+        is valid."""
         return _sign(self._keys.for_answer(request.headers.get("Wechatpay-Serial", ""), now), body, now)
 
     def payment_message(self, payment: Payment, total: int, now: datetime) -> tuple[dict[str, str], bytes]:
-        """Headers and body of a payment's notification."""
+        """Return headers and body of a payment's notification."""
         self._world.said_paid.add(payment.number)
         content = self._payment(payment) | {
             "amount": {"total": total, "currency": "CNY", "payer_total": payment.payer_total}
@@ -70,13 +71,13 @@ class ProtocolV3:
         return self._message(about, "TRANSACTION.SUCCESS", "transaction", content, now)
 
     def refund_message(self, refund: Refund, now: datetime) -> tuple[dict[str, str], bytes]:
-        """Headers and body of a refund's notification."""
+        """Return headers and body of a refund's notification."""
         content = _refund(refund) | {"mchid": self._mchid, "refund_status": refund.state}
         about = f"{refund.refund_id}-{refund.state}"
         return self._message(about, f"REFUND.{refund.state}", "refund", content, now)
 
     def unknown_message(self, now: datetime) -> tuple[dict[str, str], bytes]:
-        """A genuine notification of a kind that nobody knows."""
+        """Return a genuine notification of an unknown kind."""
         self._messages += 1
         return self._message(f"unknown-{self._messages}", "MARKETING.NEWS", "news", {}, now)
 
@@ -117,7 +118,7 @@ class ProtocolV3:
         return {"data": [{"serial_no": serial, "encrypt_certificate": parts} for serial, parts in sealed]}
 
     def _seal(self, content: bytes, about: str) -> dict[str, str]:
-        """``content`` encrypted for the merchant alone."""
+        """Encrypt ``content`` for the merchant."""
         sealed = self._aead.encrypt(NONCE.encode(), content, about.encode())
         return {
             "algorithm": "AEAD_AES_256_GCM",
