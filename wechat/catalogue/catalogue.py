@@ -40,7 +40,7 @@ MOST_TEXT = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One error. ``code`` is WeChat's, or our own where WeChat gives only a text; ``texts`` are parts of its messages.
+    """An error. ``code`` is WeChat's, or our own where WeChat gives only a text; ``texts`` are parts of its messages.
 
     ``where`` names the console or the side that fixes the error; ``next_step`` is a command.
     """

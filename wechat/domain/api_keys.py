@@ -34,7 +34,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KeySecret:
-    """One secret of an API key: ``digest`` is its SHA-256 in hex; the secret is refused from ``ends_at`` on."""
+    """A secret of an API key: ``digest`` is its SHA-256 in hex; the secret is refused from ``ends_at`` on."""
 
     digest: str
     created_at: datetime

@@ -24,11 +24,10 @@ class Direction(StrEnum):
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and its response as they were sent, secrets included. Never store or log an Exchange unmasked.
+    """A request and its response as they were sent, secrets included. Never store or log an Exchange unmasked.
 
     ``api`` is v2, v3 or account; ``call`` the name in logs; ``out_trade_no`` the order of the call, empty for none.
-    ``status`` 0 means that no response came, for the reason ``error``. ``verdict`` is set when the signature is
-    checked.
+    ``status`` 0 means that no response came, for the reason ``error``. The check of the signature sets ``verdict``.
     """
 
     direction: Direction

@@ -46,7 +46,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt to deliver. ``result`` is an HTTP status or a word from a fixed set, never the receiver's text."""
+    """An attempt to deliver. ``result`` is an HTTP status or a word from a fixed set, never the receiver's text."""
 
     at: datetime
     result: str

@@ -20,7 +20,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoredNotification:
-    """One notification from WeChat. ``verdict`` is empty until the message is concluded.
+    """A stored notification. ``verdict`` is empty until the message is concluded.
 
     ``order_key`` names its order, empty for none. ``raw`` and ``headers`` are those of the first arrival.
     """

@@ -60,7 +60,7 @@ PAID_STATES = frozenset({TradeState.SUCCESS, TradeState.PAID_LATE, TradeState.RE
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """One line of a timeline. ``source`` is its origin (payer, merchant, notify, query, worker).
+    """A line of a timeline. ``source`` is its origin (payer, merchant, notify, query, worker).
 
     The timeline is for people. No rule about money reads it; alarms read it, so that each is raised once.
     """

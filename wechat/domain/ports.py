@@ -47,7 +47,7 @@ class Clock(Protocol):
 
     @property
     def version(self) -> int:
-        """How often the clock was set; 0 for a real one. After a simulated clock was set, other work is due."""
+        """The number of times the clock was set; 0 for a real one. Setting a simulated clock makes other work due."""
 
     async def sleep_until(self, moment: datetime, version: int) -> None:
         """Sleep until ``moment``, or until the clock has been set more than ``version`` times."""
@@ -134,7 +134,7 @@ class VersionedStore(Protocol[T]):
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[S]):
-    """One page of a listing, and the cursor of the next page (empty: there is none)."""
+    """A page of a listing, and the cursor of the next page (empty: there is none)."""
 
     items: tuple[S, ...]
     next_cursor: str = ""

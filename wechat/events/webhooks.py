@@ -42,7 +42,7 @@ AddrInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, 
 
 
 class Webhook:
-    """One receiver. Every message carries a signature by each key in ``secrets``.
+    """A receiver. Every message carries a signature by each key in ``secrets``.
 
     ``allow_private`` permits addresses in private networks. Close it at shutdown.
     """

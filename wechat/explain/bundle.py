@@ -1,4 +1,4 @@
-"""Parameters of a page: what is handed to WeixinJSBridge, ``wx.chooseWXPay`` or ``wx.config``, in any notation."""
+"""Parse a page's parameters of WeixinJSBridge, ``wx.chooseWXPay`` or ``wx.config``, in any notation."""
 
 from __future__ import annotations
 
@@ -23,12 +23,16 @@ URL_LINE = re.compile(
 )
 REAL_URL = re.compile(r"realAuthUrl[^h]{1,10}(https?:[^\s\"'\]]+)", re.IGNORECASE)
 EATEN = {"×tamp": "&timestamp", "¬ify": "&notify", "§ion": "&section", "&amp;": "&"}
-"""What HTML makes of a query that is printed into a page, and what it was."""
+"""Parts of a query that HTML changes when the query is printed into a page, with their original text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Values by the names that they were written with; ``numbers`` are those written without quotes in JSON or JS."""
+    """A page's parameters, by their names in the text. ``numbers`` are those written without quotes in a literal.
+
+    ``url`` is the signed address and ``real_url`` the one that WeChat reported; ``eaten`` is the mark of a change by
+    HTML; ``call`` is ``bridge``, ``choose`` or empty.
+    """
 
     values: Mapping[str, str]
     numbers: frozenset[str] = frozenset()
@@ -38,12 +42,12 @@ class Bundle:
     call: str = ""
 
     def get(self, *names: str) -> str:
-        """The value of the first of these names, in whatever letters it is written."""
+        """Return the value of the first of these names, in any case of letters; empty without one."""
         found = self.spelt(*names)
         return self.values[found] if found else ""
 
     def spelt(self, *names: str) -> str:
-        """How the first of these names is written here."""
+        """Return the spelling of the first of these names in the text; empty without one."""
         for name in names:
             if name in self.values:
                 return name
@@ -52,7 +56,7 @@ class Bundle:
 
 
 def read_bundle(text: str) -> Bundle | None:
-    """The first bundle with a signature in ``text``."""
+    """Parse the first bundle with a signature in ``text``; None without one."""
     eaten = next((mark for mark in ("×tamp", "¬ify") if mark in text), "") or ("&amp;" if _in_query(text) else "")
     clean = text
     for mark, right in EATEN.items():
@@ -95,7 +99,7 @@ def _is_whole(names: Mapping[str, Any]) -> bool:
 
 
 def _anywhere(text: str) -> Pairs | None:
-    """The first value of each known name, wherever it stands."""
+    """Return the first value of each known name, anywhere in ``text``; None if they are no bundle."""
     values: dict[str, str] = {}
     numbers: set[str] = set()
     is_quoted = False

@@ -1,6 +1,6 @@
 """Parse HTTP messages from dumps, ``curl -i``, ``curl -v``, a curl command, a log line or a JSON document.
 
-What is parsed is not trusted, only explained. Where a text can be read in several ways, every reading is kept.
+The parsed text is not trusted, only explained. A text that can be parsed in several ways yields all its readings.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LOOSE_TARGET = re.compile(r"(?:https?://[A-Za-z0-9.:-]+)?/v3/[^\s\"'<>\\,]*")
 
 
 def read(raw: bytes) -> Iterator[Capture]:
-    """Every reading of ``raw``, the likeliest first. Bytes that are not UTF-8 stay what they are."""
+    """Yield every reading of ``raw``, the likeliest first. Bytes that are not UTF-8 are preserved."""
     texts = list(readings(raw[:MOST_BYTES].decode("utf-8", "surrogateescape").removeprefix("\ufeff")))
     seen: list[tuple[Message, ...]] = []
     for find in (_messages, _loose):
@@ -52,7 +52,7 @@ def _capture(text: str, found: Iterable[Message]) -> Capture:
 
 
 def _http_date(text: str) -> float | None:
-    """The Unix time of a Date header."""
+    """Parse a Date header as Unix time; None if unreadable."""
     try:
         return parsedate_to_datetime(text).timestamp()
     except (TypeError, ValueError, OverflowError, OSError):
@@ -60,7 +60,7 @@ def _http_date(text: str) -> float | None:
 
 
 def _without_stray_bytes(message: Message) -> Message:
-    """``message`` with plain text outside its body, which keeps its bytes."""
+    """Return ``message`` with invalid characters replaced outside its body, which keeps its bytes."""
     headers = {name: plain(value) for name, value in message.headers.items()}
     return replace(message, headers=headers, method=plain(message.method), target=plain(message.target))
 
@@ -83,7 +83,7 @@ def _messages(text: str) -> Iterator[Message]:
 
 
 def _dump(text: str) -> list[Message]:
-    """Messages that begin with a request or status line, or at once with headers."""
+    """Parse messages that begin with a request line, a status line, or known headers."""
     lines = text.lstrip("\r\n").split("\n")
     starts = [at for at, line in enumerate(lines) if _is_first(line.rstrip("\r"))]
     if not starts and len(lines) > 1 and _is_known_header(lines[0]):
@@ -134,7 +134,7 @@ def _block(lines: list[str]) -> Message:
 
 
 def _verbose(text: str) -> list[Message]:
-    """``curl -v``: ``>`` marks what was sent, ``<`` what came, ``*`` remarks; the rest are bodies."""
+    """Parse ``curl -v``: ``>`` marks sent lines, ``<`` received ones, ``*`` remarks; other lines are bodies."""
     parts: dict[str, list[str]] = {">": [], "<": []}
     bodies: dict[str, list[str]] = {">": [], "<": []}
     side = ">"
@@ -153,7 +153,7 @@ def _verbose(text: str) -> list[Message]:
 
 
 def _curl_command(text: str) -> list[Message]:
-    """``curl -X POST URL -H … -d …``, as documents and browsers' consoles give it."""
+    """Parse ``curl -X POST URL -H … -d …``, as found in documents and browsers' consoles."""
     try:
         words = shlex.split(text.replace("\\\r\n", "\\\n"))
     except ValueError:
@@ -178,7 +178,7 @@ def _curl_command(text: str) -> list[Message]:
 
 
 def _loose(text: str) -> Iterator[Message]:
-    """Names and values anywhere in lines of a log, with the JSON that stands beside them for a body."""
+    """Parse names and values anywhere in lines of a log, with JSON nearby as the body."""
     headers = {header_name(match[1]): match[2] for match in LOOSE.finditer(text)}
     authorization = AUTHORIZATION.search(text)
     if authorization:
@@ -191,7 +191,7 @@ def _loose(text: str) -> Iterator[Message]:
 
 
 def _loose_bodies(text: str) -> list[bytes]:
-    """The longest JSON object in ``text``, in its own bytes; escaped ones are unescaped."""
+    """Return the JSON objects in ``text``, unchanged and the longest first; escaped ones are unescaped."""
     parts = [text[start:end] for start, end in spans(text)]
     start, end = text.find(ESCAPED_OBJECT), text.rfind("}") + 1
     parts += [text[start:end].replace(ESCAPED_QUOTE, '"')] if 0 <= start < end else []

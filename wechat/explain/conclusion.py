@@ -11,17 +11,17 @@ from wechat.explain.slips import SlipCode, sentence
 
 
 def slip(code: SlipCode, zh: str = "", en: str = "", *, wrong: str = "", right: str = "") -> Slip:
-    """A slip with its sentence and a particular in both languages."""
+    """Create a slip with its sentence and a particular in both languages."""
     return Slip(code, sentence(code, zh, en), wrong, right)
 
 
 def of_tries(tries: Iterable[Try]) -> list[Slip]:
-    """The slips of what was tried with success."""
+    """Return the slips of the tries."""
     return [slip(one.slip, one.note) for one in tries if one.slip]
 
 
 def conclude(base: Explanation, found: Found, visible: Sequence[Slip], signed: str) -> Explanation:
-    """The explanation where it is known what was signed: ``signed``."""
+    """Build the explanation when the signed text is known: ``signed``."""
     seen = {one.code for one in visible}
     slips = [*visible, *(one for one in of_tries(found.slips) if one.code not in seen)]
     right = base.string_to_sign if found.slips else signed
@@ -30,5 +30,5 @@ def conclude(base: Explanation, found: Found, visible: Sequence[Slip], signed: s
 
 
 def end(base: Explanation, slips: Sequence[Slip]) -> Explanation:
-    """The explanation where ``slips`` are all that can be said."""
+    """Build the explanation when the signed text was not found: ``slips`` are all that is known."""
     return replace(base, verdict=Verdict.WRONG, slips=tuple(slips))

@@ -1,4 +1,4 @@
-"""HTTP messages in JSON documents, as loggers, gateways and browsers write them."""
+"""Parse HTTP messages in JSON documents, in the forms of loggers, gateways and browsers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEEPEST, LONGEST_LIST = 8, 100
 
 
 def read_documents(text: str) -> Iterator[Message]:
-    """A message for each object with ``headers``; a browser's HAR file holds many."""
+    """Yield a message for each object with ``headers``; a browser's HAR file has many."""
     for document in objects(text):
         yield from _walk(document, 0)
 
@@ -41,7 +41,7 @@ def _walk(value: Any, depth: int) -> Iterator[Message]:
 
 
 def _headers(value: Any) -> dict[str, str]:
-    """Headers as a map, as ``{"name", "value"}`` each, or as pairs."""
+    """Parse headers from a map, a list of ``{"name", "value"}``, or a list of pairs."""
     if isinstance(value, dict):
         pairs: Iterable[tuple[Any, Any]] = value.items()
     elif isinstance(value, list):

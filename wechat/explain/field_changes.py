@@ -20,7 +20,7 @@ OPTIONAL = (
     "attach", "device_info", "detail", "goods_tag", "limit_pay", "time_start", "time_expire", "fee_type", "product_id",
     "openid", "receipt", "scene_info", "profit_sharing", "refund_desc", "transaction_id", "out_trade_no", "notify_url",
 )  # fmt: skip
-"""Fields that are often empty: they may have been signed, and dropped before sending."""
+"""Fields that are often empty: they may have been signed, and removed before sending."""
 AMOUNTS = ("total_fee", "refund_fee", "cash_fee")
 SPELLINGS = {
     "appid": ("appId", "AppId", "APPID", "app_id"),
@@ -39,16 +39,16 @@ SPELLINGS = {
     "package": ("Package", "prepay_id", "prepayId", "prepayid", "packAge"),
     "signType": ("signtype", "sign_type", "SignType"),
 }
-"""Names as they must be, and as people write them."""
+"""The right names, with their usual misspellings."""
 
 
 def present(fields: Fields) -> Fields:
-    """What is signed: non-empty values, and not the signature."""
+    """Return the fields that are signed: non-empty ones except the signature."""
     return {name: value for name, value in fields.items() if value and name not in SIGNATURES}
 
 
 def changes(fields: Fields) -> Iterator[Try]:
-    """The right fields first, then what else may have been signed."""
+    """Yield the right fields first, then variants that may have been signed."""
     yield Try(None, present)
     yield from _empty(fields)
     yield from _signatures(fields)
@@ -114,7 +114,7 @@ def _camel(name: str) -> str:
 
 
 def _drop_each_field(fields: Fields) -> Iterator[Try]:
-    """Fields that were added after signing."""
+    """Yield variants without a field that may have been added after signing."""
     for name in SIGN_TYPES:
         if fields.get(name):
             yield Try(SlipCode.SIGN_TYPE_MISSING, partial(_without, name), name)

@@ -27,7 +27,7 @@ Digest = Callable[[bytes, bytes], str]
 
 
 class Recipe(NamedTuple):
-    """How a text was put together and hashed."""
+    """A way to build and hash the signed text."""
 
     change: Change
     order: str
@@ -38,13 +38,13 @@ class Recipe(NamedTuple):
     page: bool
 
     def text(self, fields: Fields, key: str) -> str:
-        """The text that is signed, ending in ``key``."""
+        """Build the signed text, which ends in ``key``."""
         names = _ORDERS[self.order](self.change(fields))
         text = _ENDINGS[self.ending](names, key)
         return html.unescape(text) if self.page else text
 
     def digest(self, fields: Fields) -> str:
-        """The signature, lower-case hex."""
+        """Compute the signature in lower-case hex."""
         data = self.text(fields, self.key).encode(self.encoding, "replace")
         return _ALGORITHMS[self.algorithm](data, self.key.encode("utf-8", "replace"))
 
@@ -87,8 +87,11 @@ def explain_fields(
     visible: Sequence[Slip] = (),
     more: Iterable[Try] = (),
 ) -> Explanation:
-    """``given`` over ``fields``. ``declared`` is the sign type that the other side takes it for; None where the length
-    tells. ``more`` are further changes of the fields to try."""
+    """Explain the signature ``given`` over ``fields``.
+
+    ``declared`` is the sign type by which the other side verifies; None if the length of the signature decides.
+    ``more`` are further changes of the fields to try.
+    """
     known = keys.symmetric(keys.v2)
     used = _LENGTHS.get(len(given)) if re.fullmatch(r"[0-9A-Fa-f]+", given) else None
     right_type = declared or (used if isinstance(used, SignType) else SignType.MD5)
@@ -137,7 +140,7 @@ def _dimensions(
 
 
 def _check_type(used: str, declared: SignType | None, fields: Fields) -> list[Slip]:
-    """Another algorithm than the one that the other side takes the signature for."""
+    """Return the slip of a signature that is not of the declared type."""
     if used == "SHA1":
         return [slip(SlipCode.WRONG_ALGORITHM, "SHA-1")]
     if declared is None or declared == used:

@@ -1,4 +1,4 @@
-"""Detect messages whose signature cannot be judged: cut off, or masked in parts by a logger."""
+"""Detect messages whose signature cannot be judged: truncated, or partly masked by a logger."""
 
 from __future__ import annotations
 
@@ -27,8 +27,11 @@ _NEEDS_WHOLE = frozenset(
 
 
 def judge_incomplete(found: Explanation, text: str) -> Explanation:
-    """``found``, where nothing that was tried gave the signature, with what is missing in ``text``. A signature over
-    values is then neither right nor wrong; one by RSA still tells a wrong key from another body."""
+    """Correct ``found`` if no try gave the signature and ``text`` is incomplete: the hint tells what is missing.
+
+    A signature over values is then neither right nor wrong; one by RSA still distinguishes a wrong key from another
+    body.
+    """
     missing = what_is_missing(text)
     if missing is None or found.kind is None or found.verdict is Verdict.CORRECT or found.signed:
         return found
@@ -39,7 +42,7 @@ def judge_incomplete(found: Explanation, text: str) -> Explanation:
 
 
 def what_is_missing(text: str) -> Bilingual | None:
-    """The sentence that says it; None for a whole message."""
+    """Return the sentence that tells what is missing; None for a complete message."""
     if _MASK.search(text):
         return MASKED
     low = text.lower()

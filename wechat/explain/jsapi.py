@@ -1,4 +1,4 @@
-"""paySign: what a page hands to WeixinJSBridge or ``wx.chooseWXPay``.
+"""Explain paySign, the signature in a page's parameters of WeixinJSBridge or ``wx.chooseWXPay``.
 
 Sources: https://pay.weixin.qq.com/doc/v3/merchant/4012365340 (RSA), .../doc/v2/merchant/4011985891 (MD5, HMAC-SHA256).
 """
@@ -33,17 +33,17 @@ NAMES = {
     "signType": ("signType",),
     "paySign": ("paySign",),
 }
-"""Each name, and how the page may write it: ``wx.chooseWXPay`` has ``timestamp``, the signature ``timeStamp``."""
+"""Each signed name, with its permitted spellings: ``wx.chooseWXPay`` has ``timestamp``, the signature ``timeStamp``."""
 
 
 def explain_jsapi(capture: Capture, keys: Keys) -> Explanation:
-    """A bundle with paySign."""
+    """Explain a bundle with paySign."""
     bundle = read_bundle(capture.text)
     if bundle is None:
         return Explanation(Kind.JSAPI, Verdict.UNRECOGNISED)
     fields = {name: bundle.get(*spellings) for name, spellings in NAMES.items()}
     given = fields["paySign"]
-    visible = [*_see(bundle, fields)]
+    visible = [*_check_bundle(bundle, fields)]
     hexadecimal = re.fullmatch(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}", given)
     if hexadecimal and fields["signType"] != RSA:
         return _explain_v2(fields, keys, visible, capture.text)
@@ -64,8 +64,8 @@ def explain_jsapi(capture: Capture, keys: Keys) -> Explanation:
     return _explain_v3(fields, keys, visible, capture.text)
 
 
-def _see(bundle: Bundle, fields: Fields) -> Iterator[Slip]:
-    """What is wrong in the bundle itself, whatever was signed."""
+def _check_bundle(bundle: Bundle, fields: Fields) -> Iterator[Slip]:
+    """Yield the slips that are visible in the bundle, whatever text was signed."""
     for name, spellings in NAMES.items():
         written = bundle.spelt(*spellings)
         if written and written not in spellings:
@@ -85,7 +85,7 @@ def _see(bundle: Bundle, fields: Fields) -> Iterator[Slip]:
 
 
 def _check_call(bundle: Bundle) -> Iterator[Slip]:
-    """``timestamp`` for WeixinJSBridge, or ``timeStamp`` for wx.chooseWXPay."""
+    """Yield the slip of ``timestamp`` for WeixinJSBridge, or of ``timeStamp`` for wx.chooseWXPay."""
     if bundle.call == "bridge" and "timeStamp" not in bundle.values:
         yield slip(SlipCode.WRONG_PARAMETER_CASE, "timestamp → timeStamp", wrong="timestamp", right="timeStamp")
     if bundle.call == "choose" and "timestamp" not in bundle.values:
@@ -124,7 +124,7 @@ def _explain_v2(fields: Fields, keys: Keys, visible: list[Slip], text: str) -> E
     if not declared:
         signed["signType"] = "MD5" if len(given) == 32 else "HMAC-SHA256"
     more = [
-        *(_change("timeStamp", one) for one in variants.times(fields["timeStamp"], text)),
+        *(_change("timeStamp", one) for one in variants.timestamps(fields["timeStamp"], text)),
         *(_change("nonceStr", one) for one in variants.nonces(fields["nonceStr"], text)),
         *(_change("package", one) for one in _packages(fields["package"])),
     ]
@@ -151,7 +151,7 @@ def _explain_v3(fields: Fields, keys: Keys, visible: list[Slip], text: str) -> E
     accounts = re.findall(r"wx[0-9a-f]{16}", text)
     lines = [
         dimension(appid, *(Try(SlipCode.VALUE_CHANGED, other, "appId") for other in ("", *accounts))),
-        dimension(time, *variants.times(time, text)),
+        dimension(time, *variants.timestamps(time, text)),
         dimension(nonce, *variants.nonces(nonce, text)),
         packages,
     ]

@@ -1,4 +1,4 @@
-"""JSON objects that stand somewhere in a text."""
+"""Find JSON objects anywhere in a text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LONGEST_LITERAL = 20_000
 
 
 def objects(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects that stand in ``text``, outer ones only; a Python dictionary counts where the text is one."""
+    """Yield the outermost JSON objects in ``text``, or the Python dictionary that the whole text is."""
     found = False
     for start, end in spans(text):
         found = True
@@ -27,7 +27,7 @@ def objects(text: str) -> Iterator[dict[str, Any]]:
 
 
 def spans(text: str) -> Iterator[tuple[int, int]]:
-    """Where each of them begins and ends."""
+    """Yield the start and the end of each outermost JSON object."""
     decoder, at, misses = json.JSONDecoder(strict=False), 0, 0
     while misses < MOST_MISSES and (at := text.find("{", at)) >= 0:
         try:

@@ -1,4 +1,4 @@
-"""HTTP messages, and a text with the messages that were found in it."""
+"""HTTP messages, and a text with the messages found in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One HTTP message; ``headers`` have lower-case names. ``bodies`` are all readings of its body, the likeliest
+    """An HTTP message with lower-case names of headers. ``bodies`` are all readings of its body, the likeliest
     first."""
 
     headers: Mapping[str, str]
@@ -22,14 +22,14 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """The messages of a text, and the text itself."""
+    """A text and its messages. ``dates`` are those of their Date headers, in Unix seconds."""
 
     text: str
     messages: tuple[Message, ...] = ()
     dates: tuple[float, ...] = field(default=())
 
     def find(self, *names: str) -> Message | None:
-        """The message that has all of these headers: of several, the one that was answered 401, or else the first."""
+        """Return the message with all these headers that was answered 401, or else the first one with them."""
         found = [at for at, one in enumerate(self.messages) if all(name in one.headers for name in names)]
         statuses = [one.status for one in self.messages[1:]] + [0]
         refused = [at for at in found if statuses[at] == 401]
@@ -37,25 +37,25 @@ class Capture:
 
 
 def encode(text: str) -> bytes:
-    """The bytes that ``text`` was read from."""
+    """Return the bytes that ``text`` was decoded from."""
     try:
         return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # half a character, as JSON can spell one
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can contain
         return text.encode("utf-8", "replace")
 
 
 def plain(text: str) -> str:
-    """``text`` with a mark in place of whatever is no character."""
+    """Return ``text`` with invalid characters replaced."""
     return text.encode("utf-8", "replace").decode()
 
 
 def header_name(text: str) -> str:
-    """A header's name as it is compared: in lower case, and not as PHP, Django or nginx write it."""
+    """Return a header's name in lower case, without the spelling of PHP, Django or nginx (``HTTP_X_Y``)."""
     return text.lower().replace("_", "-").removeprefix("http-")
 
 
 def body_readings(body: bytes, length: str = "") -> tuple[bytes, ...]:
-    """``body`` as it may have been sent: editors and loggers add line ends, and ``Content-Length`` decides."""
+    """Return the bodies that may have been sent. Editors and loggers add line ends; ``Content-Length`` decides."""
     lf = body.replace(b"\r\n", b"\n")
     found = [body, body.rstrip(b"\r\n"), lf, lf.rstrip(b"\n"), body.strip(b"\r\n")]
     exact = [each for each in found if length == str(len(each))]
@@ -63,7 +63,7 @@ def body_readings(body: bytes, length: str = "") -> tuple[bytes, ...]:
 
 
 def path_and_query(target: str) -> str:
-    """What of a request's address is signed."""
+    """Return the signed part of a request's address."""
     if not re.match(r"https?://", target):
         return target
     try:

@@ -58,11 +58,11 @@ DOCUMENTS: dict[Kind, str] = {
     Kind.WEBHOOK: "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md",
     Kind.MESSAGE_PUSH: "https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Access_Overview.html",
 }
-"""Where the signature of each kind is specified."""
+"""The specification of each kind's signature."""
 
 
 class Verdict(StrEnum):
-    """How it ends."""
+    """The result of an explanation."""
 
     CORRECT = "correct"
     WRONG = "wrong"
@@ -71,7 +71,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Slip:
-    """One thing that went wrong: ``wrong`` is the line as it was signed or sent, ``right`` as it should have been."""
+    """A mistake. ``wrong`` is the line as it was signed or sent, ``right`` the line as it should have been."""
 
     code: SlipCode
     text: Bilingual
@@ -84,8 +84,9 @@ class Slip:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What a message is checked with. ``given`` are symmetric keys that were named without saying whose they are: the
-    first is taken for the right one of any kind of message.
+    """The keys to check a message with.
+
+    ``given`` are symmetric keys without a known kind; the first one counts as the right key of any kind of message.
     """
 
     given: tuple[str, ...] = ()
@@ -104,20 +105,21 @@ class Keys:
 
     @property
     def secrets(self) -> list[str]:
-        """Every text that must not be shown, the longest first."""
+        """All texts that must not be shown, the longest first."""
         known = {*self.given, self.v2, self.v3, self.appsecret, *self.webhook_secrets, self.ticket}
         known |= {secret.strip() for secret in known} | {secret.removeprefix("whsec_") for secret in known}
         return sorted((secret for secret in known if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)
 
     def hide(self, text: str) -> str:
-        """``text`` without any secret."""
+        """Mask all secrets in ``text``."""
         for secret in self.secrets:
             text = text.replace(secret, MASK)
         return text
 
     def symmetric(self, own: str) -> list[tuple[str, SlipCode | None]]:
-        """The key to check with, then the others that may have been used in its place, each with the slip that this
-        would be. ``own`` is the settings' key for this kind of message. Whose a given key is, only the settings tell.
+        """Return the key to check with, then the keys that may have been used instead, each with its slip.
+
+        ``own`` is the settings' key for this kind of message. Only the settings tell the kind of a given key.
         """
         right = self.given[0] if self.given else own
         named = (self.v2, self.v3, self.appsecret)
@@ -130,7 +132,7 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The answer about one message. ``hint`` says what is missing where nothing can be decided."""
+    """The explanation of one message. ``hint`` tells what is missing when nothing can be decided."""
 
     kind: Kind | None
     verdict: Verdict
@@ -142,7 +144,7 @@ class Explanation:
     hint: Bilingual | None = None
 
     def hide(self, keys: Keys) -> Explanation:
-        """The same without any secret."""
+        """Mask all secrets in the explanation."""
         return replace(
             self,
             slips=tuple(
@@ -161,7 +163,7 @@ class Explanation:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The document of ``--json``."""
+        """Return the document of ``--json``."""
         return {
             "kind": self.kind.value if self.kind else None,
             "verdict": self.verdict.value,
@@ -172,7 +174,7 @@ class Explanation:
         }
 
     def changed_lines(self) -> Iterator[tuple[str, str]]:
-        """The lines of what was signed that are not those of what is to be signed: ``(signed, right)`` each."""
+        """Yield the lines in which the signed text differs from the right one, as ``(signed, right)``."""
         if not self.signed:
             return
         wrong, right = split_lines(self.signed), split_lines(self.string_to_sign)
@@ -182,7 +184,7 @@ class Explanation:
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines of a string to sign, each with its line end made visible; one with ``&`` is broken there."""
+    """Split a string to sign into lines with visible line ends; a string with ``&`` and one line is split at ``&``."""
     if "\n" not in text and "&" in text:
         parts = text.split("&")
         return [f"{part}&" for part in parts[:-1]] + parts[-1:]

@@ -1,4 +1,4 @@
-"""wx.config: the JS-SDK signature of a page.
+"""Explain the JS-SDK signature of a page (wx.config).
 
 Source: https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/JS-SDK.html, appendix 1.
 """
@@ -51,13 +51,13 @@ NEED_TICKET = Bilingual(
 
 
 def explain_page(capture: Capture, keys: Keys) -> Explanation:
-    """A bundle of wx.config."""
+    """Explain a bundle of wx.config."""
     bundle = read_bundle(capture.text)
     if bundle is None:
         return Explanation(Kind.WX_CONFIG, Verdict.UNRECOGNISED)
     raw = re.search(r"jsapi_?[tT]icket=[^\s\"'&]+&[^\s\"'<]+", capture.text)
     given, nonce, time = bundle.get("signature"), bundle.get("nonceStr", "noncestr"), bundle.get("timestamp")
-    visible = [*_see(bundle, given)]
+    visible = [*_check_bundle(bundle, given)]
     tickets = replace(keys, given=(keys.ticket,) if keys.ticket else keys.given).symmetric("")[:1]
     url = page_url(html.unescape(bundle.url))
     base = Explanation(
@@ -92,14 +92,14 @@ def _dimensions(
         dimension((0, 1, 2, 3), *(Try(SlipCode.NOT_SORTED, order) for order in ORDERS)),
         key_tries(tickets),
         dimension(nonce, *variants.nonces(nonce, text)),
-        dimension(time, *variants.times(time, text)),
+        dimension(time, *variants.timestamps(time, text)),
         urls,
         dimension(False, Try(SlipCode.HTML_ENTITY, True, "×tamp")),
     ]
 
 
 def _real(real_url: str, url: str) -> Iterator[Try]:
-    """The address that WeChat itself reported."""
+    """Yield the address that WeChat reported, if it differs."""
     if real_url and page_url(real_url) != url:
         yield Try(SlipCode.URL_DIFFERS, page_url(real_url), real_url)
 
@@ -120,8 +120,8 @@ def _sha1(text: str) -> str:
     return hashlib.sha1(text.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
 
 
-def _see(bundle: Bundle, given: str) -> Iterator[Slip]:
-    """What is wrong in the bundle itself."""
+def _check_bundle(bundle: Bundle, given: str) -> Iterator[Slip]:
+    """Yield the slips that are visible in the bundle."""
     for name, spellings in SPELLINGS.items():
         written = bundle.spelt(*spellings)
         if written and written not in spellings:
@@ -138,7 +138,7 @@ def _see(bundle: Bundle, given: str) -> Iterator[Slip]:
 
 
 def _explain_raw(base: Explanation, raw: str, visible: list[Slip], bundle: Bundle) -> Explanation:
-    """Judge by the string that was signed, as ``getSignPackage()`` prints it, where there is no ticket to sign with."""
+    """Judge by the signed string that ``getSignPackage()`` prints, because there is no ticket to sign with."""
     signed: Mapping[str, str] = {name: _part(raw, name) for name in NAMES}
     slips = list(visible)
     if signed["noncestr"] != bundle.get("nonceStr", "noncestr"):
@@ -157,6 +157,6 @@ def _explain_raw(base: Explanation, raw: str, visible: list[Slip], bundle: Bundl
 
 
 def _part(raw: str, name: str) -> str:
-    """The value of ``name`` in a string that was signed; the last one, ``url``, may hold ``&`` itself."""
+    """Return the value of ``name`` in a signed string; the last one, ``url``, may contain ``&`` itself."""
     found = re.search(r"(?:^|&)url=(.*)$" if name == "url" else rf"(?:^|&){name}=([^&]*)", raw, re.IGNORECASE)
     return found[1] if found else ""

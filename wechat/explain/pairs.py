@@ -1,7 +1,7 @@
-"""Names and values in the notations in which languages, loggers and tools print them.
+"""Parse names and values in the notations of programming languages, loggers and tools.
 
-Each notation is read for itself; pairs that stand side by side are one group, so that a log's own fields and a second
-message stay apart from the first one.
+Each notation is parsed separately; adjacent pairs are one group, so that a log's own fields and a second message are
+not mixed with the first message.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ QUOTED = r'"(?:[^"\\\n]|\\.)*"' + r"|'(?:[^'\\\n]|\\.)*'"
 NUMBER = r"-?\d{1,32}(?:\.\d{1,16})?(?![\w.])"
 NOTHING = ("null", "None", "NULL", "nil", "<nil>", "undefined")
 DEEPEST, LONGEST_LIST = 6, 50
-MOST_PAIRS = 2_000  # of each notation: no message has more
+MOST_PAIRS = 2_000  # for each notation; no message has more
 
 CODE = re.compile(
     rf"""["'\[:]{{0,2}}(?<![A-Za-z0-9_])({NAME})["'\]]{{0,2}}\s{{0,8}}(?::|=>|=)\s{{0,8}}"""
@@ -37,10 +37,10 @@ VAR_DUMP = re.compile(
 PRINT_R = re.compile(rf"^[ \t]{{0,64}}\[({NAME})\] => ?(.*)$", re.MULTILINE)
 _END = r"[})\]]{1,8}[ \t]{0,8}(?:\n|$|[ ,])"
 COMMA_MAP = re.compile(rf"(?<![\w&?%])({NAME})=(?![{{(\[])((?:(?!, ?{NAME}=|{_END}|\r?\n).)*)", re.DOTALL)
-"""What Java prints of a map or a bean: ``name=value, name=value``."""
+"""A map or a bean as Java prints it: ``name=value, name=value``."""
 _WORD = r"(?:[^\s\]}]|[\]}](?!\s|$))"
 SPACE_MAP = re.compile(rf"(?<![\w/&?%])({NAME}):(?!map\[|&?{{)({_WORD}+(?:[ ](?!{NAME}:){_WORD}+)*|)")
-"""What Go prints of a map or a struct: ``name:value name:value``."""
+"""A map or a struct as Go prints it: ``name:value name:value``."""
 LINE = re.compile(rf"""^[ \t]{{0,64}}["']?({NAME})["']?[ ]{{0,8}}(?::|=|\t)[ \t]{{0,8}}(\S.*|)$""", re.MULTILINE)
 FIRST = re.compile(rf"(?<![\w%])({NAME})=(.*)")
 NEXT = re.compile(rf"({NAME})=(.*)")
@@ -49,7 +49,7 @@ CUT = re.compile(r"""[\s"'<>\\]""")
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Values by their names; ``numbers`` are those that a program wrote without quotes, where it quotes texts."""
+    """Values by name. ``numbers`` are the names whose values have no quotes, in a notation that quotes texts."""
 
     values: Mapping[str, str]
     numbers: frozenset[str] = frozenset()
@@ -64,12 +64,12 @@ class _Pair(NamedTuple):
 
 
 def find_pairs(text: str, wanted: Callable[[Mapping[str, str]], bool]) -> Pairs | None:
-    """The first group in ``text`` whose values ``wanted`` takes."""
+    """Return the first group in ``text`` whose values ``wanted`` accepts; None without one."""
     return next((group for group in groups(text) if wanted(group.values)), None)
 
 
 def groups(text: str) -> Iterator[Pairs]:
-    """Every group, from the strictest notation to the loosest."""
+    """Yield all groups, from the strictest notation to the loosest."""
     for document in objects(text):
         yield from _walk(document, 0)
     yield from _group(_var_dump(text), r"\s*", text)
@@ -83,7 +83,7 @@ def groups(text: str) -> Iterator[Pairs]:
 
 
 def _group(pairs: Iterable[_Pair], gap: str, text: str, *, need_quotes: bool = False) -> Iterator[Pairs]:
-    """Pairs with nothing but ``gap`` between them. A name that comes again begins another group."""
+    """Group pairs that have only ``gap`` between them. A repeated name begins another group."""
     between = re.compile(gap)
     group: dict[str, _Pair] = {}
     last = -1
@@ -104,7 +104,7 @@ def _as_group(group: Mapping[str, _Pair], *, need_quotes: bool) -> Iterator[Pair
 
 
 def _walk(document: Any, depth: int) -> Iterator[Pairs]:
-    """The objects of a JSON document, those in lists and in texts as well."""
+    """Yield the objects of a JSON document, also those inside lists and texts."""
     if isinstance(document, dict) and depth < DEEPEST:
         values = {name: _scalar(value) for name, value in document.items() if _is_scalar(value)}
         yield Pairs(values, frozenset(name for name in values if type(document[name]) in (int, float)))
@@ -141,7 +141,7 @@ def _tuples(text: str) -> Iterator[_Pair]:
 
 
 def _var_dump(text: str) -> Iterator[_Pair]:
-    """PHP's var_dump() counts bytes and escapes nothing."""
+    """Parse PHP's var_dump(), which counts bytes and escapes nothing."""
     for match in VAR_DUMP.finditer(text):
         name, length, number, nothing = match[1], match[2], match[3], match[4]
         if length is None:
@@ -152,12 +152,12 @@ def _var_dump(text: str) -> Iterator[_Pair]:
 
 
 def _take_bytes(text: str, start: int, length: int) -> str:
-    """As many characters from ``start`` as ``length`` bytes of UTF-8 hold."""
+    """Return the characters from ``start`` that make up ``length`` bytes of UTF-8."""
     return encode(text[start : start + length])[:length].decode("utf-8", "ignore")
 
 
 def _plain(pattern: re.Pattern[str], text: str) -> Iterator[_Pair]:
-    """A notation without quotes: a value is what stands there, and no number is told from a text."""
+    """Parse a notation without quotes, in which numbers cannot be distinguished from texts."""
     for match in pattern.finditer(text):
         value = match[2].strip().removesuffix(",")
         if value.startswith("[") and value.endswith("]") and pattern is not LINE:
@@ -166,7 +166,7 @@ def _plain(pattern: re.Pattern[str], text: str) -> Iterator[_Pair]:
 
 
 def _queries(text: str) -> Iterator[Pairs]:
-    """A form, or a string to sign: ``name=value&name=value``."""
+    """Parse a form, or a string to sign: ``name=value&name=value``."""
     for line in text.split("\n"):
         first, *others = line.split("&")
         pairs = [(match[1], match[2])] if (match := FIRST.search(first.rpartition("?")[2])) else []
@@ -189,7 +189,7 @@ def _as_query(pairs: Sequence[tuple[str, str]]) -> Iterator[Pairs]:
 
 
 def _join_values(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """An address in a string to sign may hold ``&``: a name out of order is a part of the address before it."""
+    """Join parts of an address that contains ``&``: a name out of order belongs to the address before it."""
     name, value = "", ""
     for one, text in pairs:
         if "?" in value and one < name and one not in ("sign", "key"):
@@ -202,7 +202,7 @@ def _join_values(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
 
 
 def _literal(written: str) -> str:
-    """The value of a literal."""
+    """Parse a literal."""
     bare = written.removeprefix("b") if re.match(r"b['\"]", written) else written
     if bare in NOTHING:
         return ""

@@ -1,4 +1,4 @@
-"""Messages that WeChat pushes to the service account's server, and its check of the address.
+"""Explain messages that WeChat pushes to the service account's server, and WeChat's check of that server's address.
 
 Source: https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Access_Overview.html (消息推送)
 """
@@ -28,7 +28,7 @@ NEED_TOKEN = Bilingual("需要 --key：消息推送配置里的 Token", "--key i
 
 
 class Push(NamedTuple):
-    """What is signed besides the token; ``more`` is the encrypted text, where there is one."""
+    """The signed parts besides the token; ``more`` is the encrypted text, if there is one."""
 
     time: str
     nonce: str
@@ -40,7 +40,7 @@ class Push(NamedTuple):
 
 
 def push_query(text: str) -> tuple[Mapping[str, str], str]:
-    """The query of a pushed message in ``text``, and the mark that HTML left in it."""
+    """Parse the query of a pushed message in ``text``. Return it, and the mark of a change by HTML."""
     eaten = "×tamp" if "×tamp=" in text else ""
     eaten = eaten or ("&amp;" if re.search(r"&amp;(?:timestamp|nonce|signature)=", text) else "")
     clean = text.replace("×tamp", "&timestamp").replace("&amp;", "&") if eaten else text
@@ -53,12 +53,12 @@ def _is_query(values: Mapping[str, str]) -> bool:
 
 
 def explain_push(capture: Capture, keys: Keys) -> Explanation:
-    """A message of the service account, or the check of its address."""
+    """Explain a pushed message, or the check of the address."""
     query, eaten = push_query(capture.text)
     encrypted = read_fields(capture.text).get("Encrypt", "") if "msg_signature" in query else ""
     given = query.get("msg_signature" if encrypted else "signature", "")
     sent = Push(query.get("timestamp", ""), query.get("nonce", ""), (encrypted,) if encrypted else ())
-    visible = [*_see(given, eaten)]
+    visible = [*_check_query(given, eaten)]
     base = Explanation(Kind.MESSAGE_PUSH, Verdict.UNRECOGNISED, tuple(visible), _hidden(MASK, sent.parts), given=given)
     if not keys.given:
         return end(base, visible) if visible else replace(base, hint=NEED_TOKEN)
@@ -81,7 +81,7 @@ def explain_push(capture: Capture, keys: Keys) -> Explanation:
 def _dimensions(sent: Push, keys: Keys, text: str) -> list[Dimension]:
     return [
         key_tries(keys.symmetric("")[: len(keys.given)]),
-        dimension(sent.time, *variants.times(sent.time, text)),
+        dimension(sent.time, *variants.timestamps(sent.time, text)),
         dimension(
             sent.nonce,
             *variants.nonces(sent.nonce, text),
@@ -92,8 +92,8 @@ def _dimensions(sent: Push, keys: Keys, text: str) -> list[Dimension]:
     ]
 
 
-def _see(given: str, eaten: str) -> list[Slip]:
-    """What is wrong in the request itself."""
+def _check_query(given: str, eaten: str) -> list[Slip]:
+    """Return the slips that are visible in the query."""
     found = []
     if eaten:
         found.append(slip(SlipCode.HTML_ENTITY, eaten, wrong=eaten, right="&timestamp" if eaten == "×tamp" else "&"))
@@ -103,7 +103,7 @@ def _see(given: str, eaten: str) -> list[Slip]:
 
 
 def _hidden(token: str, parts: Sequence[str]) -> str:
-    """The string to sign with the token masked, where it stands."""
+    """Build the string to sign with the token masked, at its sorted position."""
     return "".join(MASK if part is token else part for part in sorted([token, *parts]))
 
 

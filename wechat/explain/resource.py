@@ -1,4 +1,4 @@
-"""What is encrypted with a symmetric key: ``resource`` of APIv3 notifications and ``req_info`` of APIv2.
+"""Explain data encrypted with a symmetric key: ``resource`` of APIv3 notifications and ``req_info`` of APIv2.
 
 Sources: https://pay.weixin.qq.com/doc/v3/merchant/4012071382, https://pay.weixin.qq.com/wiki/doc/api/jsapi.php?chapter=9_16.
 """
@@ -23,7 +23,7 @@ BLANKS = ("\n", " ", "\r\n", "\t")
 
 
 def key_tries(keys: Sequence[tuple[str, SlipCode | None]]) -> Dimension:
-    """The key, the keys that may have been used in its place, and the key with and without blanks."""
+    """Return the key, then the keys that may have been used instead, and the key with and without blanks."""
     right = keys[0][0]
     others = [Try(slip, key) for key, slip in keys[1:]]
     blanks = [Try(SlipCode.KEY_HAS_BLANKS, right.strip())]
@@ -35,7 +35,7 @@ def key_tries(keys: Sequence[tuple[str, SlipCode | None]]) -> Dimension:
 
 
 def explain_resource(found: Explanation, bodies: Sequence[bytes], keys: Keys) -> Explanation:
-    """``found``, what is known of a notification's signature, with what is known of its encryption."""
+    """Add the result of decrypting ``resource`` to ``found``, the explanation of a notification's signature."""
     known = keys.symmetric(keys.v3)
     resource = _resource(bodies)
     if not known or resource is None or (found.verdict is Verdict.WRONG):
@@ -51,7 +51,7 @@ def explain_resource(found: Explanation, bodies: Sequence[bytes], keys: Keys) ->
 
 
 def explain_req_info(req_info: str, keys: Keys) -> Explanation:
-    """A refund notification of APIv2, which has no signature: it is right if it opens."""
+    """Explain a refund notification of APIv2, which has no signature: it is correct if it can be decrypted."""
     known = keys.symmetric(keys.v2)
     base = Explanation(Kind.V2_REQ_INFO, Verdict.UNRECOGNISED, given=None)
     if not known:
@@ -84,7 +84,7 @@ def _plain(req_info: str, key: str) -> bool:
 
 
 def _explain_key(tries: Dimension, opens: Callable[[str], bool]) -> Slip | None:
-    """The slip in a key; None where the right one opens."""
+    """Return the slip in a key; None if the right key decrypts."""
     found = search([tries], opens)
     if found is None:
         zh, en = "APIv3密钥无法解密 resource", "the APIv3 key does not open resource"

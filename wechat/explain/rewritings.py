@@ -1,4 +1,4 @@
-"""Remove what a logger, a library or a page has put around a text. Each result is one more reading to try."""
+"""Remove additions of a logger, a library or a page from a text. Each result is a further reading to try."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SDK_TOKEN = re.compile(r'(?:token|Authorization|authorization)\s?[=:]\s?\[?(mchi
 
 
 def readings(text: str) -> Iterator[str]:
-    """``text``, then every rewriting of it that differs, the simplest first."""
+    """Yield ``text``, then every rewriting that differs from it, the simplest first."""
     found = [text]
     for rewrite in _REWRITINGS:
         for one in list(found):
@@ -47,7 +47,7 @@ def readings(text: str) -> Iterator[str]:
 
 
 def _without_prefixes(text: str) -> str:
-    """Lines without what a logger puts before each."""
+    """Remove a logger's prefix from each line."""
     return "\n".join(_without_prefix(line) for line in text.split("\n"))
 
 
@@ -61,7 +61,7 @@ def _without_prefix(line: str) -> str:
 
 
 def _wire(text: str) -> str:
-    """The logs of Apache HttpClient and OkHttp, and HTTP/2's own headers, as a dump."""
+    """Convert logs of Apache HttpClient and OkHttp, and HTTP/2's own headers, into a dump."""
     if "http-outgoing-" in text:
         found = [match for line in text.split("\n") if (match := WIRE.fullmatch(line.rstrip("\r")))]
         text = "\n".join(WIRE_ENDS.sub("", match[1]) for match in found) or text
@@ -84,7 +84,7 @@ def _okhttp(line: str) -> str:
 
 
 def _python_bytes(text: str) -> str:
-    """``b'…'`` as the bytes that it stands for, and http.client's debug output as a dump."""
+    """Replace ``b'…'`` by its bytes, and convert http.client's debug output into a dump."""
     if not BYTES.search(text):
         return text
     text = BYTES.sub(lambda match: _literal_bytes(match[0]), text)
@@ -104,7 +104,7 @@ def _literal_bytes(written: str) -> str:
 
 
 def _quoted_message(text: str) -> str:
-    """A whole message inside a string literal: ``"POST /notify HTTP/1.1\\r\\n…"``, ``"request": "<xml>…"``."""
+    """Extract a whole message from a string literal: ``"POST /notify HTTP/1.1\\r\\n…"``, ``"request": "<xml>…"``."""
     found = []
     for match in QUOTED.finditer(text):
         if "HTTP/1." in match[0] or "xml>" in match[0]:
@@ -116,21 +116,21 @@ def _quoted_message(text: str) -> str:
 
 
 def _escaped_bytes(text: str) -> str:
-    """``\\x22`` as nginx writes it into its access log."""
+    """Decode ``\\x22``, which nginx writes into its access log."""
     return ESCAPED_BYTES.sub(
         lambda match: bytes.fromhex(match[0].replace("\\x", "")).decode("utf-8", "surrogateescape"), text
     )
 
 
 def _page(text: str) -> str:
-    """XML or JSON that was printed into a page."""
+    """Decode XML or JSON that was printed into a page."""
     if re.search(r"&lt;(?:xml|sign|req_info)&gt;|&quot;[\w-]+&quot;\s*:", text):
         return html.unescape(re.sub(r"<br ?/?>", "\n", text))
     return text
 
 
 def _official_sdk(text: str) -> str:
-    """What WeChat Pay's own Java library logs: the message that it signed, and the token without its scheme."""
+    """Convert the log of WeChat Pay's own Java library: the signed message, and the token without its scheme."""
     message, token = SDK_MESSAGE.search(text), SDK_TOKEN.search(text)
     if not message or not token:
         return text

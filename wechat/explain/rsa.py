@@ -1,6 +1,7 @@
-"""RSA signatures over lines: find out what was signed, and by which kind of key.
+"""Explain RSA signatures over lines: find the signed text, and the kind of key.
 
-The digest inside a signature tells a wrong key from a changed message; then every usual slip is tried against it.
+The digest inside a signature distinguishes a wrong key from a changed message; then every usual slip is tried against
+the digest.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ LINE_ENDS = dimension(
     Try(SlipCode.LINE_END_CRLF, ("&", True), "&"),
     Try(SlipCode.LINE_END_CRLF, ("", False), "∅"),
 )
-"""How the lines end, and whether the last one does."""
+"""Line ends, and whether the last line has one."""
 NEED_KEY = Bilingual(
     "需要密钥才能判断：请求和 paySign 用 --private-key 或 --certificate，应答和通知用 --public-key",
     "A key is needed: --private-key or --certificate for a request or paySign, --public-key for a response or a "
@@ -52,10 +53,10 @@ def explain_rsa(
     rest: SlipCode,
     extra: Sequence[Try] = (),
 ) -> Explanation:
-    """Compare a signature with everything that may have been signed.
+    """Compare a signature with every text that may have been signed.
 
-    ``lines`` are the lines with their slips; ``extra`` whole texts of slips that do not fit into lines. ``rest`` is
-    said where the key is right and nothing fits. ``visible`` are the slips seen already.
+    ``lines`` are the lines with their slips; ``extra`` are whole texts of slips that concern no single line. ``rest``
+    is the slip when the key is right and no text fits. ``visible`` are the slips found before.
     """
     right = join(LINE_ENDS[0].value, *(line[0].value for line in lines))
     base = Explanation(kind, Verdict.UNRECOGNISED, tuple(visible), show(right), given=given)
@@ -91,24 +92,24 @@ def _check_algorithm(algorithm: str) -> list[Slip]:
 
 
 def join(ends: tuple[str, bool], *lines: str | bytes) -> bytes:
-    """Lines with their ends."""
+    """Join lines with their line ends."""
     stop = ends[0].encode()
     parts = [line if isinstance(line, bytes) else line.encode("utf-8", "surrogateescape") for line in lines]
     return stop.join(parts) + (stop if ends[1] else b"")
 
 
 def show(message: bytes) -> str:
-    """A message as text; bytes that are none are marked."""
+    """Decode a message as text; invalid bytes are replaced."""
     return message.decode("utf-8", "replace")
 
 
 def compute(pem: PemContent, message: bytes) -> str | None:
-    """The right signature, where the private key is at hand."""
+    """Compute the right signature; None without the private key."""
     return Signer("", "", pem.private_key).sign(message) if pem.private_key else None
 
 
 def certificate_for_key(keys: Keys) -> Iterator[Slip]:
-    """A certificate given as a key."""
+    """Yield the slip of a certificate that was given as a key."""
     for name, pem in (("--private-key", keys.private_key), ("--public-key", keys.public_key)):
         if pem and pem.label == "CERTIFICATE":
             yield slip(
@@ -121,7 +122,7 @@ def certificate_for_key(keys: Keys) -> Iterator[Slip]:
 
 
 def _clean(given: str) -> tuple[str, list[Slip]]:
-    """``given`` in standard base64, and the slip where it was not."""
+    """Convert ``given`` to standard base64; return it, and the slip if it had to be converted."""
     clean = re.sub(r"\s", "", given)
     for wrong, right in _REPAIRS:
         clean = clean.replace(wrong, right)
@@ -136,7 +137,7 @@ def _clean(given: str) -> tuple[str, list[Slip]]:
 
 
 def _explain_foreign(pem: PemContent, right: bytes, given: str, clean: str) -> Slip:
-    """Why a signature is not by ``pem``'s key with PKCS#1 v1.5."""
+    """Explain why a signature is not made by ``pem``'s key with PKCS#1 v1.5."""
     if re.fullmatch(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}", given):
         zh, en = "这是 APIv2 的签名，应为 RSA 签名", "this is a signature of APIv2; RSA is needed"
         return slip(SlipCode.KEY_OF_OTHER_API, zh, en)

@@ -1,7 +1,7 @@
-"""Find out how a signature was made, by making it in every way that people make it.
+"""Find out how a signature was made, by trying all usual ways to make it.
 
-A signature has a few *dimensions* (which key, which body, which address …). Each has its right value first and then the
-values of usual slips. Combinations are tried in the order of how many slips they hold, up to two.
+A signature has a few *dimensions* (the key, the body, the address …). Each has its right value first and then the
+values of usual slips. Combinations are tried by their number of slips, up to two.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MOST_TRIES = 200_000
 
 
 class Try(NamedTuple):
-    """One value of a dimension. ``slip`` is None where the value is right. ``alone``: too many to combine."""
+    """A value of a dimension. ``slip`` is None for a right value. ``alone``: not combined with other slips."""
 
     slip: SlipCode | None
     value: Any
@@ -26,7 +26,7 @@ class Try(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The combination that fits: the values in the order of the dimensions, and the slips in it."""
+    """The combination that fits: the values in the order of the dimensions, and its slips."""
 
     values: tuple[Any, ...]
     slips: tuple[Try, ...]
@@ -36,7 +36,7 @@ Dimension = Sequence[Try]
 
 
 def dimension(right: Any, *others: Try, also_right: Iterable[Any] = ()) -> list[Try]:
-    """``right`` first, values that are no slip either, and then those of ``others`` that are different from them."""
+    """Build a dimension: ``right``, other values without a slip, then those of ``others`` that are new."""
     found: dict[Any, Try] = {}
     for each in (Try(None, right), *(Try(None, value) for value in also_right), *others):
         found.setdefault(each.value, each)
@@ -44,7 +44,7 @@ def dimension(right: Any, *others: Try, also_right: Iterable[Any] = ()) -> list[
 
 
 def search(dimensions: Sequence[Dimension], fits: Callable[..., bool]) -> Found | None:
-    """The combination with the fewest slips whose values ``fits`` accepts."""
+    """Return the combination with the fewest slips that ``fits`` accepts; None without one within MOST_TRIES."""
     tries = 0
     for count in range(MOST_SLIPS + 1):
         for chosen in _choices(dimensions, count):
@@ -57,7 +57,7 @@ def search(dimensions: Sequence[Dimension], fits: Callable[..., bool]) -> Found 
 
 
 def _choices(dimensions: Sequence[Dimension], count: int) -> Iterator[tuple[Try, ...]]:
-    """Every combination with exactly ``count`` slips."""
+    """Yield every combination with exactly ``count`` slips."""
     right = [[each for each in values if each.slip is None] for values in dimensions]
     wrong = [[each for each in values if each.slip and (count == 1 or not each.alone)] for values in dimensions]
     for places in combinations(range(len(dimensions)), count):

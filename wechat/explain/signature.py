@@ -1,4 +1,4 @@
-"""Entry point: recognise what a text is, check its signature, and name the slip where it is wrong."""
+"""Entry point: recognise a text, check its signature, and name the slip if it is wrong."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ UNEXPLAINED = frozenset(
         SlipCode.WRONG_ALGORITHM,
     }
 )
-"""What is said where nothing that was tried gives the signature; the same text may be read in another way."""
+"""The slips of a signature that no try explains; another reading of the same text may explain it."""
 Explain = Callable[[Capture, Keys, float | None], Explanation]
 
 _EXPLAIN: Mapping[Kind, Explain] = {
@@ -53,10 +53,10 @@ _EXPLAIN: Mapping[Kind, Explain] = {
 
 
 def explain(raw: bytes, keys: Keys, kind: Kind | None = None, now_s: float | None = None) -> Explanation:
-    """Explain the signature in ``raw``, of ``kind`` where it is known. ``now_s`` (Unix seconds) judges the clock where
-    the capture has no Date of its own; without it the clock is not judged.
+    """Explain the signature in ``raw``, of ``kind`` if that is known.
 
-    No secret of ``keys`` is in the answer.
+    ``now_s`` (Unix seconds) judges the clock if the capture has no Date; without both, the clock is not judged. The
+    result contains no secret of ``keys``.
     """
     found = Explanation(None, Verdict.UNRECOGNISED, hint=NOT_RECOGNISED)
     for capture in captures.read(raw):
@@ -72,7 +72,7 @@ def explain(raw: bytes, keys: Keys, kind: Kind | None = None, now_s: float | Non
 
 
 def _weigh(found: Explanation) -> int:
-    """How much is known by one reading of a text: of two readings the one that explains the signature is right."""
+    """Rate from 0 to MOST_WEIGHT how much a reading explains; one that explains the signature is right."""
     if found.kind is None:
         return 0
     if found.verdict is Verdict.UNRECOGNISED:
@@ -84,7 +84,7 @@ def _weigh(found: Explanation) -> int:
 def explain_notification(
     headers: Mapping[str, str], body: bytes, keys: Keys, now_s: float | None = None
 ) -> tuple[Slip, ...]:
-    """The slips in a notification as it came to ``/notify``; none where it is right, or nothing can be said."""
+    """Return the slips in a notification as received on ``/notify``; empty if it is right, or cannot be explained."""
     low = {name.lower(): value for name, value in headers.items()}
     capture = Capture(body.decode("utf-8", "surrogateescape"), (Message(low, (body,), "POST", "/notify"),))
     if SIGNATURE in low:
@@ -94,7 +94,7 @@ def explain_notification(
 
 
 def recognise(capture: Capture, keys: Keys) -> Kind | None:
-    """What kind of message a text holds."""
+    """Return the kind of message in a text; None if unknown."""
     request, answer = capture.find("authorization"), capture.find(SIGNATURE)
     if request and "WECHATPAY2" in request.headers["authorization"] and (not answer or _is_about_request(keys)):
         return Kind.V3_REQUEST
@@ -106,7 +106,7 @@ def recognise(capture: Capture, keys: Keys) -> Kind | None:
 
 
 def _is_about_request(keys: Keys) -> bool:
-    """Whose signature is meant, where a text holds a request and its answer: that of the key at hand."""
+    """Whether the key at hand is for the request, if a text contains a request and its answer."""
     return keys.public_key is None and (keys.private_key or keys.certificate) is not None
 
 

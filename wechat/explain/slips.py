@@ -1,4 +1,4 @@
-"""The slips that make a signature wrong, one sentence each. ``{}`` takes a particular: a name, an address, a number."""
+"""The slips that make a signature wrong, with a sentence each. ``{}`` stands for a name, an address or a number."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from wechat.domain.errors import Bilingual
 
 
 class SlipCode(StrEnum):
-    """What went wrong; the names are promised to scripts."""
+    """The codes of slips. Scripts may depend on the names."""
 
     WRONG_KEY = "WRONG_KEY"
     KEY_OF_OTHER_API = "KEY_OF_OTHER_API"
@@ -172,7 +172,7 @@ SENTENCES: dict[SlipCode, Bilingual] = {
 
 
 def sentence(code: SlipCode, zh: str = "", en: str = "") -> Bilingual:
-    """The sentence of ``code`` with a particular in both languages."""
+    """Return the sentence of ``code`` with a particular in both languages."""
     text = SENTENCES[code]
     return Bilingual(
         text.zh.replace("{}", f"：{zh}" if zh else ""), text.en.replace("{}", f": {en or zh}" if en or zh else "")
@@ -180,5 +180,5 @@ def sentence(code: SlipCode, zh: str = "", en: str = "") -> Bilingual:
 
 
 def describe_code(code: str) -> Bilingual:
-    """The sentence of a stored code, without a particular. A newer release may have stored one that is not known."""
+    """Return the sentence of a stored code; the code itself if it is unknown, because a newer release stored it."""
     return sentence(SlipCode(code)) if code in list(SlipCode) else Bilingual(code, code)

@@ -1,5 +1,5 @@
-"""APIv2's messages: requests, answers, payment notifications, and refund notifications (``req_info``), as XML or as
-the named values that a program logged.
+"""Explain APIv2's messages: requests, answers, payment notifications, and refund notifications (``req_info``), as XML
+or as the named values that a program logged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ELEMENT = re.compile(
     r"<([A-Za-z_][\w.-]*)>(?:\s*<!\[CDATA\[((?:[^<]|<(?!!))*?)\]\]>\s*|([^<]*))</\1>|<([A-Za-z_][\w.-]*)\s*/>",
     re.DOTALL,
 )
-"""No section of CDATA holds the beginning of another one: so a text of nothing but beginnings is read in one pass."""
+"""An element. A CDATA section must not contain the start of another one, so that many starts are parsed in one pass."""
 ROOT = re.compile("<(xml|root)>")
 SIGN = re.compile(r"(?:sign|签名)[^0-9A-Za-z]{1,40}([0-9A-Fa-f]{64}|[0-9A-Fa-f]{32})(?![0-9A-Za-z])")
 FIELD_NAMES = {name.replace("_", ""): name for name in (*OPTIONAL, *SPELLINGS, "body", "sign", "req_info")}
@@ -35,15 +35,16 @@ UNSIGNED = Bilingual(
 
 
 def read_fields(text: str) -> dict[str, str]:
-    """The fields of the message in ``text``: of the XML document, or of named values in any notation; empty without
-    one. A document that no strict parser takes is read as far as it goes, because it is to be explained.
+    """Parse the fields of the message in ``text``: an XML document, or named values in any notation; empty without one.
+
+    A document that no strict parser accepts is parsed as far as possible, because it is only explained.
     """
     documents = [fields for document in _find_documents(text) if (fields := _parse(document))]
     return _choose(documents) or _read_pairs(text)
 
 
 def _find_documents(text: str) -> Iterator[str]:
-    """Each document in ``text``, from its root's beginning to the root's end, or to the end of the text."""
+    """Yield each document in ``text``, from its root's start to the root's end, or to the end of the text."""
     low, at = text.lower(), 0
     while match := ROOT.search(low, at):
         end = low.find(f"</{match[1]}>", match.end())
@@ -62,7 +63,7 @@ def _parse(document: str) -> dict[str, str]:
 
 
 def _choose(documents: Sequence[dict[str, str]]) -> dict[str, str]:
-    """Of several messages the one that WeChat Pay refused, or else the first that says something about itself."""
+    """Choose the message that WeChat Pay refused, or else the first that has content."""
     refusal = next((at for at, fields in enumerate(documents) if _is_refusal(fields)), len(documents))
     signed = [at for at, fields in enumerate(documents) if not _is_refusal(fields) and not _is_acknowledgement(fields)]
     before = [at for at in signed if at < refusal] if refusal < len(documents) else []
@@ -79,7 +80,7 @@ def _is_acknowledgement(fields: Mapping[str, str]) -> bool:
 
 
 def _read_pairs(text: str) -> dict[str, str]:
-    """Fields as a program logged them: a map, an array, a form; or the string to sign, and the signature elsewhere."""
+    """Parse logged fields: a map, an array, a form; or the string to sign, with the signature elsewhere."""
     found = find_pairs(text, _is_message)
     if found:
         return {_own_name(name): value for name, value in found.values.items()}
@@ -96,12 +97,12 @@ def _is_message(values: Mapping[str, str]) -> bool:
 
 
 def _own_name(name: str) -> str:
-    """How WeChat Pay spells what a Go or C# program calls ``MchId`` or ``NonceStr``."""
+    """Return WeChat Pay's spelling of a name such as ``MchId`` or ``NonceStr`` of a Go or C# program."""
     return FIELD_NAMES.get(name.lower(), name) if name[:1].isupper() else name
 
 
 def explain_v2(capture: Capture, keys: Keys) -> Explanation:
-    """A message with ``sign``."""
+    """Explain a message with ``sign``."""
     fields = read_fields(capture.text)
     from_wechat = "return_code" in fields or "result_code" in fields
     if from_wechat and not fields.get("sign"):
@@ -114,7 +115,7 @@ def explain_v2(capture: Capture, keys: Keys) -> Explanation:
 
 
 def explain_refund_notice(capture: Capture, keys: Keys) -> Explanation:
-    """A refund's result, or ``req_info`` alone."""
+    """Explain a refund notification, or ``req_info`` alone."""
     return explain_req_info(read_fields(capture.text).get("req_info") or capture.text.strip(), keys)
 
 
@@ -123,7 +124,7 @@ def _sign_type(text: str) -> SignType | None:
 
 
 def _check_names(fields: dict[str, str]) -> list[Slip]:
-    """Names that are known in another spelling."""
+    """Return the first slip of a misspelled name."""
     right = {other: name for name, others in SPELLINGS.items() if name == name.lower() for other in others}
     return [
         slip(SlipCode.WRONG_PARAMETER_CASE, f"{name} → {right[name]}", wrong=f"<{name}>", right=f"<{right[name]}>")

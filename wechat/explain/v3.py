@@ -1,4 +1,4 @@
-"""APIv3: requests, answers and notifications, signed with RSA over lines.
+"""Explain APIv3's requests, answers and notifications, signed with RSA over lines.
 
 Sources: https://pay.weixin.qq.com/doc/v3/merchant/4012365336 (requests), .../4013053249 (answers and notifications).
 """
@@ -26,7 +26,7 @@ METHODS = ("POST", "GET", "PUT", "PATCH", "DELETE")
 
 
 def explain_request(capture: Capture, keys: Keys, now_s: float | None = None) -> Explanation:
-    """A request with its Authorization header."""
+    """Explain a request with its Authorization header."""
     message = capture.find("authorization") or Message({})
     header = message.headers.get("authorization", "")
     items = dict(ITEM.findall(header))
@@ -37,7 +37,7 @@ def explain_request(capture: Capture, keys: Keys, now_s: float | None = None) ->
     lines = [
         dimension(method, *(Try(SlipCode.METHOD_DIFFERS, other, other) for other in others)),
         dimension(target, *variants.request_urls(target, message.target, message.headers.get("host", ""))),
-        dimension(time, *variants.times(time, capture.text)),
+        dimension(time, *variants.timestamps(time, capture.text)),
         dimension(nonce, *variants.nonces(nonce, capture.text)),
         _bodies(message.bodies),
     ]
@@ -54,11 +54,11 @@ def explain_request(capture: Capture, keys: Keys, now_s: float | None = None) ->
 
 
 def explain_answer(capture: Capture, keys: Keys, kind: Kind, now_s: float | None = None) -> Explanation:
-    """An answer or a notification with its Wechatpay-* headers."""
+    """Explain an answer or a notification with its Wechatpay-* headers."""
     message = capture.find(SIGNATURE) or capture.find(SERIAL) or Message({})
     given, time, nonce, serial = (message.headers.get(name, "") for name in (SIGNATURE, TIMESTAMP, NONCE, SERIAL))
     lines = [
-        dimension(time, *variants.times(time, capture.text)),
+        dimension(time, *variants.timestamps(time, capture.text)),
         dimension(nonce, *variants.nonces(nonce, capture.text)),
         _bodies(message.bodies),
     ]
@@ -76,7 +76,7 @@ def explain_answer(capture: Capture, keys: Keys, kind: Kind, now_s: float | None
 
 
 def _bodies(readings: Sequence[bytes]) -> Dimension:
-    """All readings of a body, and what else may have been signed in its place."""
+    """Return all readings of a body, then other bodies that may have been signed."""
     found = dimension(readings[0], also_right=readings[1:])
     known = {each.value for each in found}
     for reading in readings[:2]:
@@ -88,7 +88,8 @@ def _bodies(readings: Sequence[bytes]) -> Dimension:
 
 
 def _check_serial(serial: str, keys: Keys) -> Iterator[Slip]:
-    """A merchant certificate's serial that is another's, or no such serial at all."""
+    """Yield the slip of another certificate's serial, of an impossible one, or of a key and certificate that are no
+    pair."""
     known = keys.certificate.serial if keys.certificate else ""
     differs = bool(known) and not _same_serial(serial, known)
     strange = serial.startswith("PUB_KEY_ID") or (serial.isdecimal() and len(serial) > 40)
@@ -102,7 +103,7 @@ def _check_serial(serial: str, keys: Keys) -> Iterator[Slip]:
 
 
 def _check_platform_serial(serial: str, keys: Keys) -> Iterator[Slip]:
-    """A message that names another of WeChat Pay's keys than the one at hand."""
+    """Yield the slip of a message that names another of WeChat Pay's keys than the one at hand."""
     pem = keys.public_key or keys.certificate
     known = keys.public_key_id or (pem.serial if pem else "")
     if serial and known and not _same_serial(serial, known):
@@ -126,7 +127,7 @@ def _check_scheme(authorization: str) -> Iterator[Slip]:
 
 
 def check_clock(time: str, dates: Sequence[float], now_s: float | None) -> Iterator[Slip]:
-    """A timestamp five minutes or more away from the capture's own Date, or else from ``now_s``."""
+    """Yield the slip of a timestamp five minutes or more from the capture's Date, or else from ``now_s``."""
     clock = dates[0] if dates else now_s
     if clock is None or not re.fullmatch(r"[0-9]{9,11}", time, re.ASCII) or abs(clock - int(time)) < WINDOW_S:
         return

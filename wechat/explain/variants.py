@@ -16,11 +16,11 @@ NEAR_S = 5
 FAR_S = 3600
 TOKEN = re.compile(r"(?<!\w)\w{5,64}(?!\w)", re.ASCII)
 MOST_TOKENS = 300
-COMMON_BODIES = 40  # ways to write a JSON document that are combined with another slip
+COMMON_BODIES = 40  # serialisations of a JSON document that are combined with another slip
 
 
-def times(sent: str, text: str = "") -> Iterator[Try]:
-    """Other timestamps than ``sent``: in milliseconds, those that stand in ``text``, and those of an hour around."""
+def timestamps(sent: str, text: str = "") -> Iterator[Try]:
+    """Yield other timestamps than ``sent``: in milliseconds, those in ``text``, and those within an hour."""
     if not re.fullmatch(r"[0-9]{10}|[0-9]{13}", sent, re.ASCII):
         return
     seconds = int(sent[:10])
@@ -38,7 +38,7 @@ def times(sent: str, text: str = "") -> Iterator[Try]:
 
 
 def nonces(sent: str, text: str) -> Iterator[Try]:
-    """Other nonces than ``sent``: in other letters, and whatever in ``text`` could be one."""
+    """Yield other nonces than ``sent``: in another case of letters, and words of ``text``."""
     for other in (sent.lower(), sent.upper(), sent.strip(), ""):
         yield Try(SlipCode.NONCE_DIFFERS, other, other)
     for other in list(dict.fromkeys(TOKEN.findall(text)))[:MOST_TOKENS]:
@@ -46,7 +46,7 @@ def nonces(sent: str, text: str) -> Iterator[Try]:
 
 
 def request_urls(sent: str, target: str, host: str) -> Iterator[Try]:
-    """Other addresses than ``sent``, a path and query, for a request to ``target`` at ``host``."""
+    """Yield other addresses than ``sent``, a path and query, for a request to ``target`` at ``host``."""
     path, mark, query = sent.partition("?")
     origin = re.match(r"https?://[^/]+", target)
     hosts = [origin[0]] if origin else []
@@ -70,7 +70,7 @@ def request_urls(sent: str, target: str, host: str) -> Iterator[Try]:
 
 
 def page_urls(sent: str) -> Iterator[Try]:
-    """Other addresses than ``sent`` for a page, whole ones."""
+    """Yield other addresses than ``sent`` of a page, with scheme and host."""
     plain = sent.partition("#")[0]
     if "#" in sent:
         yield Try(SlipCode.URL_WITH_FRAGMENT, sent, sent)
@@ -101,7 +101,7 @@ def page_urls(sent: str) -> Iterator[Try]:
 
 
 def _without_one(path: str, query: str) -> Iterator[str]:
-    """The address without one of its parameters: a framework or WeChat added it after signing, such as ``code``."""
+    """Yield the address without one of its parameters, which a framework or WeChat may have added after signing."""
     pairs = query.split("&")[:20] if query else []
     for at in range(len(pairs) - 1, 0, -1):
         yield f"{path}?{'&'.join(pairs[:at])}"
@@ -112,7 +112,7 @@ def _without_one(path: str, query: str) -> Iterator[str]:
 
 
 def _other_urls(sent: str) -> Iterator[Try]:
-    """Encoded once more, once less, or by other rules."""
+    """Yield the address encoded once more, once less, or by other rules."""
     once = quote(sent, safe="/:?&=#%")
     for other in (unquote(sent), once, quote(sent, safe="/:?&=#"), quote(sent, safe="/?"), once.replace("%20", "+")):
         yield Try(SlipCode.URL_DIFFERS, other, other)
@@ -125,7 +125,7 @@ def _other_urls(sent: str) -> Iterator[Try]:
 
 
 def bodies(sent: bytes) -> Iterator[Try]:
-    """Other bodies than ``sent``: trimmed, parsed and written again by another library, decoded, or none."""
+    """Yield other bodies than ``sent``: trimmed, serialised by another library, decoded, or empty."""
     text = sent.decode("utf-8", "surrogateescape")
     changed = [
         text.strip(),
@@ -153,7 +153,7 @@ def bodies(sent: bytes) -> Iterator[Try]:
 
 
 def _written_again(text: str) -> Iterator[str]:
-    """What JSON libraries make of the same document."""
+    """Yield serialisations of the same document by other JSON libraries."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
@@ -173,7 +173,7 @@ def _written_again(text: str) -> Iterator[str]:
 
 
 def _other_numbers(text: str) -> Iterator[Try]:
-    """One number of the body was another when it was signed: an amount in yuan, ten times as much, one fen away."""
+    """Yield bodies with one other number, which may have been signed: in yuan, ten times as much, one fen away."""
     for match in list(re.finditer(r'(?<=:)(\s*)"?(\d{1,9})"?(?=\s*[,}\]])', text))[:12]:
         head, tail, number = text[: match.start(2)], text[match.end(2) :], match[2]
         for other in other_amounts(number):
@@ -181,7 +181,7 @@ def _other_numbers(text: str) -> Iterator[Try]:
 
 
 def other_amounts(number: str) -> list[str]:
-    """What an amount may have been when it was signed, the likeliest first."""
+    """Return amounts that may have been signed in place of ``number``, the likeliest first."""
     amount = int(number)
     near = [amount + step for away in range(1, 101) for step in (-away, away)]
     far = [amount * 100, amount // 100, amount * 10, amount // 10, *range(1, 2001)]

@@ -1,4 +1,4 @@
-"""Events that Fenpay delivers, in the format of Standard Webhooks.
+"""Explain events that Fenpay delivers, in the format of Standard Webhooks.
 
 Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -26,7 +26,7 @@ NEED_SECRET = Bilingual("需要 --key：该接收方的 whsec_… 密钥", "--ke
 
 
 def explain_webhook(capture: Capture, keys: Keys, now_s: float | None = None) -> Explanation:
-    """A delivery of ours."""
+    """Explain a delivery of Fenpay."""
     message = capture.find("webhook-signature") or capture.find("webhook-id") or Message({})
     ident, time, header = (message.headers.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature"))
     signatures = [part.partition(",")[2] for part in header.split() if "," in part] or [header]
@@ -45,7 +45,7 @@ def explain_webhook(capture: Capture, keys: Keys, now_s: float | None = None) ->
     tries = [
         _webhook_keys(secrets),
         dimension(ident, *variants.nonces(ident, capture.text)),
-        dimension(time, *variants.times(time, capture.text)),
+        dimension(time, *variants.timestamps(time, capture.text)),
         bodies,
         dimension(
             "{}.{}.", Try(SlipCode.VALUE_CHANGED, "", "body"), Try(SlipCode.VALUE_CHANGED, "{1}.", "timestamp.body")

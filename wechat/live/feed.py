@@ -61,7 +61,7 @@ class Notice(NamedTuple):
 
 
 class Watcher(Mailbox[Notice]):
-    """One open page. A watcher that has missed notices makes its page read everything again."""
+    """The notices for an open page. A watcher that has missed notices makes its page read everything again."""
 
     def __init__(self, topics: Collection[Topic], out_trade_no: str) -> None:
         super().__init__(MOST_QUEUED)

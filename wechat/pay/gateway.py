@@ -81,7 +81,7 @@ class ApiContext:
 
 
 class Gateway(Protocol):
-    """One API version. A call returns its value, or raises GatewayRefused, NotSent or OutcomeUnknown."""
+    """A gateway to one API version. A call returns its value, or raises GatewayRefused, NotSent or OutcomeUnknown."""
 
     api: Api
 

@@ -1,7 +1,7 @@
-"""API keys: made, rotated, revoked, and looked up by their secret with each request.
+"""Add, rotate and revoke API keys, and look them up by their secret with each request.
 
-What a lookup finds, or that there is nothing, is remembered for a few seconds in each process. So a revoked key stops
-within that time everywhere, and who sends the same wrong key again and again reads the database no more often.
+Each process caches the result of a look-up, even a negative one, for a few seconds. So a revoked key stops working
+everywhere within that time, and repeating a wrong key does not read the database each time.
 """
 
 from __future__ import annotations
@@ -35,29 +35,29 @@ from wechat.support.tasks import end
 from wechat.support.update import Updater
 
 PREFIX = "fenpay_"
-"""Of every secret made here, so that programs that look for lost secrets know one."""
+"""The beginning of every secret made here, by which secret scanners recognise one."""
 SECRET_BYTES = 32
 SECRET = re.compile(rf"{PREFIX}[0-9a-f]{{{2 * SECRET_BYTES}}}", re.ASCII)
 REMEMBERED_S = 3.0
 MOST_REMEMBERED = 2000
 GUESSES, GUESSES_PER_S, MOST_ADDRESSES = 20, 1.0, 10_000
-"""Lookups of unknown secrets for one address at once, and a second."""
+"""Limits for look-ups of unknown secrets from one address, at once and a second."""
 LOOKUPS, LOOKUPS_PER_S = 200, 100.0
-"""The same for all addresses together. A secret that was found lately does not count."""
+"""The same limits for all addresses together. A recently found secret does not count."""
 EVERYBODY = "everybody"
 
 log = structlog.get_logger("wechat.keys")
 
 
 class _Found(NamedTuple):
-    """What a lookup found, None for nothing, and until when (monotonic) that counts."""
+    """The result of a look-up (None for nothing), and until when it is valid (monotonic seconds)."""
 
     key: ApiKey | None
     until_s: float
 
 
 class ApiKeys:
-    """Keys in the store that all processes share. ``configured``: names that the settings have keys for."""
+    """API keys in the store that all processes share. ``configured``: names of keys in the settings."""
 
     def __init__(self, store: ApiKeyStore, configured: Collection[str], runtime: Runtime) -> None:
         self._store = store
@@ -73,11 +73,11 @@ class ApiKeys:
         self._writes: set[asyncio.Task[None]] = set()
 
     async def all(self) -> Sequence[ApiKey]:
-        """Every key, by name, revoked ones too."""
+        """Return all keys, by name, revoked ones, too."""
         return await self._store.all()
 
     async def add(self, name: str, scopes: Collection[str], by: str) -> tuple[ApiKey, str]:
-        """A new key, and its secret, which is kept nowhere. Raises BadRequest, Conflict for a name that is taken."""
+        """Create a key; return it and its secret, which is not stored. Raises BadRequest, Conflict for a taken name."""
         now, secret = self._clock.now(), self._new_secret()
         key = ApiKey(check_key_name(name), check_scopes(scopes), (KeySecret(digest_of(secret), now),), now, by)
         if name in self._configured or not await self._updater.insert(key):
@@ -89,7 +89,7 @@ class ApiKeys:
         return key, secret
 
     async def rotate(self, name: str, overlap_hours: int) -> tuple[ApiKey, str]:
-        """The key with a new secret, and that secret; the old one goes on working for ``overlap_hours``.
+        """Give the key a new secret; return the key and that secret. The old secret works for ``overlap_hours``.
 
         Raises BadRequest, NotFound, Conflict.
         """
@@ -97,12 +97,12 @@ class ApiKeys:
         return await self._update(name, lambda key: rotate(key, digest_of(secret), overlap, now)), secret
 
     async def revoke(self, name: str) -> ApiKey:
-        """Have the key work no more, in every process within ``REMEMBERED_S``. Raises NotFound."""
+        """Revoke the key; every process refuses it within ``REMEMBERED_S``. Raises NotFound."""
         now = self._clock.now()
         return await self._update(name, lambda key: revoke(key, now))
 
     async def find(self, secret: str, address: str) -> ApiKey | None:
-        """The key that ``secret`` belongs to and that works now. Raises TooMany, StoreUnavailable."""
+        """Return the active key with ``secret``; None without one. Raises TooMany, StoreUnavailable."""
         if not SECRET.fullmatch(secret):
             return None
         digest, now = digest_of(secret), self._clock.now()
@@ -113,7 +113,7 @@ class ApiKeys:
         return key
 
     async def close(self) -> None:
-        """End what still writes a last use."""
+        """Cancel unfinished writes of last uses."""
         if self._writes:
             await end(*self._writes)
 
@@ -125,7 +125,7 @@ class ApiKeys:
         return await self._lookups.do(digest, lambda: self._read(digest, "" if is_known else address))
 
     async def _read(self, digest: str, guesser: str) -> ApiKey | None:
-        """Ask the store; ``guesser`` is the address that it counts for, empty for a secret that was found lately."""
+        """Read the key from the store. ``guesser`` is the address whose limit applies; empty for a known secret."""
         if guesser:
             self._count_guess(guesser)
         key = await self._store.of_digest(digest)
@@ -136,7 +136,7 @@ class ApiKeys:
         return key
 
     def _count_guess(self, address: str) -> None:
-        """Raises TooMany."""
+        """Count a guess of ``address``. Raises TooMany."""
         if not self._guesses.take(address) or not self._all_guesses.take(EVERYBODY):
             raise TooMany
 
@@ -147,7 +147,7 @@ class ApiKeys:
             self._found.popitem(last=False)
 
     def _note_use(self, key: ApiKey, now: datetime) -> None:
-        """Write the last use where the stored one is old, without anybody waiting for it."""
+        """Store the last use in the background, if the stored one is old."""
         seen = [each for each in (key.used_at, self._seen.get(key.name)) if each]
         if seen and now - max(seen) < USED_EVERY:
             return

@@ -1,7 +1,7 @@
-"""The second person: an act above a sum is stored, and carried out when another person confirms it.
+"""Approvals by a second person: an act above an amount is stored, and carried out when another person confirms it.
 
-Confirming is one compare-and-set, so of two who confirm at once one carries the act out. The act has its own number, so
-that carrying it out again after a crash changes nothing; another second person may do that, if the first one is gone.
+Confirming is one compare-and-set, so of two concurrent confirmations only one carries the act out. The act has its own
+number, so that repeating it after a crash changes nothing; any other second person may resume it.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from wechat.support.update import Updater
 
 ID_BYTES = 8
 NUMBER = "out_refund_no"
-"""In ``data``: what makes a repeated act the same one."""
+"""The key in ``data`` by which a repeated act is recognised."""
 
 Perform = Callable[[Approval], Awaitable[str]]
-"""Carries an act out; a short text about how it ended. Repeating it must change nothing."""
+"""Carries an act out and returns a short text about the result. Repeating it must change nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingAct:
-    """What is to be done; see ``Approval``."""
+    """An act to be approved; see ``Approval``."""
 
     act: Act
     permission: Permission
@@ -47,8 +47,10 @@ class PendingAct:
 
 
 class Approvals:
-    """Everything that waits for a second person. Amounts are fen; with ``above`` 0 nothing does. ``staff`` says whether
-    whoever asked for an act may still do it."""
+    """All approvals. Acts worth more than ``above`` fen need one; with ``above`` 0, none does.
+
+    ``staff`` tells whether a requester may still do the act.
+    """
 
     def __init__(self, store: ApprovalStore, staff: StaffStore, audit: AuditLog, above: int, runtime: Runtime) -> None:
         self._store = store
@@ -60,18 +62,17 @@ class Approvals:
         self._perform: dict[Act, Perform] = {}
 
     def register(self, act: Act, perform: Perform) -> None:
-        """Have ``perform`` carry out ``act`` once it is confirmed."""
+        """Register ``perform`` to carry out ``act`` once it is confirmed."""
         self._perform[act] = perform
 
     def is_needed(self, amount: Fen) -> bool:
-        """Whether ``amount`` moves only with a second person's word."""
+        """Whether an act worth ``amount`` needs a second person."""
         return 0 < self._above < amount
 
     async def request(self, act: PendingAct, by: Actor) -> Approval:
-        """Store ``act`` for a second person; one that waits already is not asked for twice.
+        """Store ``act`` for a second person, or return the same act that already waits.
 
-        Raises Conflict for an act that was confirmed and, if it has a number, also once it is done: what has none may
-        be wanted anew.
+        Raises Conflict if the same act is confirmed, or is done and has a number; others may be requested again.
         """
         now = self._runtime.clock.now()
         decided = {ApprovalState.CONFIRMED} | ({ApprovalState.DONE} if NUMBER in act.data else set())
@@ -97,10 +98,10 @@ class Approvals:
         return approval
 
     async def confirm(self, approval_id: str, by: Actor) -> Approval:
-        """Carry the act out in the name of both; how it is afterwards.
+        """Carry the act out in the name of both people. Return the approval afterwards.
 
-        Raises NotFound, Forbidden (the same person), Conflict (decided; whoever asked for it may not any more), Gone
-        (too late), and what carrying it out raises while that may be tried again.
+        Raises NotFound, Forbidden (the same person), Conflict (decided, or the requester may no longer do it), Gone
+        (too late), and errors of the act after which it may be resumed.
         """
         now, held = self._runtime.clock.now(), await self.get(approval_id)
         perform = self._find_perform(held.act)
@@ -115,40 +116,40 @@ class Approvals:
         return await self._update(approval_id, lambda held: finish(held, state, result))
 
     async def decline(self, approval_id: str, by: Actor) -> Approval:
-        """Have the act not carried out. Raises NotFound, Conflict, Gone."""
+        """Decide that the act is not carried out. Raises NotFound, Conflict, Gone."""
         now = self._runtime.clock.now()
         approval = await self._update(approval_id, lambda held: decline(held, by.name, now))
         await self._audit.write(by, Act.DECLINE, approval.subject, after=_describe(approval))
         return approval
 
     async def get(self, approval_id: str) -> Approval:
-        """Raises NotFound."""
+        """Return the approval. Raises NotFound."""
         stored = await self._store.get(approval_id)
         if stored is None:
             raise _not_found()
         return stored.value
 
     async def waiting(self) -> Sequence[Approval]:
-        """Those that a second person may still decide, the latest first."""
+        """Return the approvals that a second person may still decide, the latest first."""
         now = self._runtime.clock.now()
         return [approval for approval in await self._store.waiting() if approval.is_open(now)]
 
     async def count_for(self, member: StaffMember) -> int:
-        """How many wait for the word of ``member``, who did not ask for them."""
+        """Count the approvals that ``member`` may decide."""
         waiting = await self.waiting()
         return sum(each.requested_by != member.name and member.may(each.permission) for each in waiting)
 
     async def unfinished_of(self, name: str) -> Sequence[Approval]:
-        """Those that were confirmed and not carried out to the end, and that ``name`` may go on with by ``confirm``."""
+        """Return confirmed acts that have not ended and that ``name`` may resume by ``confirm``."""
         now = self._runtime.clock.now()
         return [each for each in await self._store.latest() if each.may_resume(name, now)]
 
     async def latest(self) -> Sequence[Approval]:
-        """The latest, whatever became of them."""
+        """Return the latest approvals, in any state."""
         return await self._store.latest()
 
     def _find_perform(self, act: Act) -> Perform:
-        """Raises Conflict where no plugin carries ``act`` out."""
+        """Return the function that carries ``act`` out. Raises Conflict when no plugin registered one."""
         perform = self._perform.get(act)
         if perform is None:
             text = Bilingual(
@@ -166,7 +167,7 @@ class Approvals:
 
 
 def _is_same(approval: Approval, act: PendingAct) -> bool:
-    """Whether both would do the same thing: to one subject and, where it is a refund, under one number."""
+    """Whether both are the same act: on one subject and, for a refund, with one number."""
     return (approval.act, approval.subject, approval.data.get(NUMBER)) == (act.act, act.subject, act.data.get(NUMBER))
 
 

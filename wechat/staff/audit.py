@@ -1,4 +1,4 @@
-"""Writing down who did what, before the answer, and finding it again."""
+"""Write entries of the audit log, before the response, and find them again."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from wechat.support.rate_limit import RateLimit
 
 ID_BYTES, WRITE_BYTES = 12, 6
 REFUSALS, REFUSALS_PER_S = 100, 1 / 60
-"""Refused acts of one person that are written down at once, and a second."""
+"""Limits for the refused acts of one person that are recorded, at once and a second."""
 MOST_CALLERS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts, in which role, from which address."""
+    """The person who acts, with role and IP address."""
 
     name: str
     role: str
@@ -25,7 +25,7 @@ class Actor:
 
 
 class AuditLog:
-    """All entries of the installation."""
+    """All entries of the installation's audit log."""
 
     def __init__(self, store: AuditStore, runtime: Runtime) -> None:
         self._store = store
@@ -33,7 +33,7 @@ class AuditLog:
         self._refusals = RateLimit(runtime.clock, REFUSALS, REFUSALS_PER_S, MOST_CALLERS)
 
     async def write(self, actor: Actor, act: Act, subject: str = "", before: str = "", after: str = "") -> None:
-        """Add an entry. ``before`` and ``after`` hold no secrets. Raises StoreUnavailable."""
+        """Add an entry. ``before`` and ``after`` must hold no secrets; they are cut. Raises StoreUnavailable."""
         entry = AuditEntry(
             id=self._runtime.random.token(ID_BYTES),
             at=self._runtime.clock.now(),
@@ -49,10 +49,10 @@ class AuditLog:
             raise StoreUnavailable
 
     async def write_refusal(self, actor: Actor, act: Act, subject: str = "") -> None:
-        """Add that ``actor`` was refused; of many at once, some."""
+        """Add an entry for a refused act, unless there were too many. Raises StoreUnavailable."""
         if self._refusals.take(f"{actor.name} {actor.address}"):
             await self.write(actor, act, subject)
 
     async def find(self, wanted: AuditFilter, *, limit: int, cursor: str = "") -> Page[AuditEntry]:
-        """Newest first. Raises BadRequest for a broken cursor."""
+        """Return matching entries, newest first. Raises BadRequest for an invalid cursor."""
         return await self._store.find(wanted, limit=limit, cursor=cursor)

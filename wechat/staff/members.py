@@ -1,4 +1,4 @@
-"""The people of the console: added, given a role, a password, disabled."""
+"""Add the people of the console, set their roles, passwords and code generators, disable them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from wechat.support.update import Updater
 
 
 class Members:
-    """Everybody who may log in. Each change takes effect with the person's next request."""
+    """All people who may log in. A change takes effect with the person's next request."""
 
     def __init__(self, store: StaffStore, passwords: Passwords, runtime: Runtime) -> None:
         self._store = store
@@ -35,11 +35,11 @@ class Members:
         return stored.value if stored else None
 
     async def all(self) -> Sequence[StaffMember]:
-        """Everybody, by name."""
+        """Return all people, by name."""
         return await self._store.all()
 
     async def add(self, name: str, role: Role, password: str) -> StaffMember:
-        """Raises BadRequest for a name or a password that will not do, Conflict for a name that is taken."""
+        """Add a person. Raises BadRequest for an invalid name or password, Conflict for a taken name."""
         name = check_name(name)
         now = self._clock.now()
         member = StaffMember(name, role, await self._passwords.hash(check_password(password, name)), now, now)
@@ -49,17 +49,17 @@ class Members:
         return member
 
     async def set_password(self, name: str, password: str) -> StaffMember:
-        """Replace the password; all sessions end. Raises BadRequest, NotFound."""
+        """Replace the password and end all sessions. Raises BadRequest, NotFound."""
         hashed = await self._passwords.hash(check_password(password, name))
         now = self._clock.now()
         return await self.update(name, lambda member: replace(member, password=hashed, sessions_from=now))
 
     async def set_role(self, name: str, role: Role) -> StaffMember:
-        """Raises NotFound."""
+        """Change the role. Raises NotFound."""
         return await self.update(name, lambda member: member if member.role is role else replace(member, role=role))
 
     async def disable(self, name: str) -> StaffMember:
-        """Let the person in no more; all sessions end. Raises NotFound."""
+        """Refuse the person from now on and end all sessions. Raises NotFound."""
         now = self._clock.now()
         return await self.update(
             name, lambda member: replace(member, disabled_at=now, sessions_from=now) if member.active else member
@@ -70,28 +70,30 @@ class Members:
         return await self.update(name, lambda member: member if member.active else replace(member, disabled_at=None))
 
     def new_totp_secret(self) -> str:
-        """A key for a code generator; it counts after ``set_up_totp``."""
+        """Create a key for a code generator; ``set_up_totp`` stores it."""
         return new_secret(self._random)
 
     def totp_uri(self, secret: str, name: str, shop: str) -> str:
-        """What a code generator reads from a QR code. Raises BadRequest."""
+        """Return the address in the QR code for a code generator. Raises BadRequest."""
         return provisioning_uri(check_secret(secret), name, shop)
 
     async def set_up_totp(self, name: str, secret: str, code: str) -> list[str]:
-        """Have the person log in with codes from now on, after ``code`` has proved that they have them; the recovery
-        codes. Raises CodeRefused, NotFound, BadRequest for a key that is none."""
+        """Require codes of a generator, after ``code`` has proved that the person has it. Return the recovery codes.
+
+        Raises CodeRefused, NotFound, BadRequest for an invalid key.
+        """
         step, codes = find_step(check_secret(secret), code, self._clock.now()), new_recovery_codes(self._random)
         digests = tuple(recovery_digest(each) for each in codes)
         await self.update(name, lambda member: replace(member, totp_secret=secret, totp_step=step, recovery=digests))
         return codes
 
     async def remove_totp(self, name: str) -> StaffMember:
-        """Have the person log in without codes, until they set up a generator anew; sessions end. Raises NotFound."""
+        """Require no codes until a generator is set up again, and end all sessions. Raises NotFound."""
         now = self._clock.now()
         return await self.update(name, lambda member: replace(member, totp_secret="", recovery=(), sessions_from=now))
 
     async def update(self, name: str, transition: Callable[[StaffMember], StaffMember]) -> StaffMember:
-        """Change a person by a pure function; the person afterwards. Raises NotFound, and what the function raises."""
+        """Apply a pure function to a person and return the result. Raises NotFound, and the function's errors."""
         change = await self._updater.update(name, transition)
         if change is None:
             raise NotFound(Bilingual("没有这个用户", "There is no such user"), code="USER_NOT_FOUND")

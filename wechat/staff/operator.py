@@ -1,7 +1,7 @@
-"""How the operator's command line proves that it may read the settings: by a signature over each request.
+"""Authenticate the operator's command line, which proves that it can read the settings by signing each request.
 
-Whoever reads ``session.secret`` can make sessions and has the databases' addresses beside it, so this grants nothing
-that they do not have. No credential is sent, and a signature is good for one request, for a minute.
+A reader of ``session.secret`` can forge sessions and has the databases' addresses, too, so this grants no additional
+rights. No credential is sent, and a signature is valid for one request, for a minute.
 """
 
 from __future__ import annotations
@@ -32,13 +32,15 @@ class OperatorRefused(Unauthorized):
 
 
 def sign_request(secret: str, method: str, target: str, body: bytes, at: int, nonce: str) -> str:
-    """The Authorization header for a request to ``target`` (path and query) at ``at`` (Unix time); ``nonce`` is 32 hex
-    digits."""
+    """Return the Authorization header for a request to ``target`` (path and query) at ``at`` (Unix time).
+
+    ``nonce`` is 32 hex digits.
+    """
     return f"{SCHEME} t={at},n={nonce},s={_sign(secret, method, target, body, at, nonce)}"
 
 
 class OperatorGate:
-    """Checks requests of the operator."""
+    """Checks the signatures of the operator's requests."""
 
     def __init__(self, secrets: Sequence[str], clock: Clock, tokens: TokenStore) -> None:
         self._secrets = secrets
@@ -46,7 +48,7 @@ class OperatorGate:
         self._tokens = tokens
 
     async def check(self, header: str, method: str, target: str, body: bytes) -> None:
-        """Raises OperatorRefused for a signature that is wrong, old, or was used before."""
+        """Check a request. Raises OperatorRefused for a signature that is wrong, old, or was used before."""
         found = _HEADER.fullmatch(header)
         if found is None:
             raise OperatorRefused

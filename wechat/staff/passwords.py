@@ -1,5 +1,4 @@
-"""Passwords as argon2id hashes, made and checked in threads, a few at once: each takes 64 MB and a twentieth of a
-second."""
+"""Hash and check passwords with argon2id, in threads, a few at once: each takes 64 MB and a twentieth of a second."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ SALT_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether the password is right, and its new hash where the stored one was made by older parameters."""
+    """Whether the password is right, and its new hash if the stored one has outdated parameters."""
 
     right: bool
     new_hash: str = ""
@@ -37,8 +36,10 @@ class Passwords:
             return await self._hash(password)
 
     async def verify(self, password: str, stored: str) -> Verdict:
-        """Check ``password`` against the hash ``stored``. Without one, because there is no such person, the same work
-        is done and the answer is no."""
+        """Check ``password`` against the hash ``stored``.
+
+        Without a hash, for an unknown person, the same work is done and the password is wrong: timing reveals nothing.
+        """
         async with self._turns:
             self._nobodys = self._nobodys or await self._hash(self._runtime.random.token(SALT_BYTES))
             right = await self._runtime.threads.run(lambda: self._verify(password, stored or self._nobodys))

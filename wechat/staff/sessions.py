@@ -1,7 +1,7 @@
-"""Logging in to the console, and the sessions that follow.
+"""Logins to the console and its sessions.
 
 A session's id is in a cookie only; its SHA-256 is the key in the store. Each request reads the session and the person,
-so that a role, a password or a disabled account counts at once, in every process.
+so that a changed role or password, or a disabled account, takes effect at once in every process.
 """
 
 from __future__ import annotations
@@ -34,18 +34,19 @@ ID_BYTES = 32
 MOST_OF_BROWSER = 200
 """Characters that are kept of a User-Agent."""
 SLOT_DIGITS = 4
-"""Failed logins are kept by so many hex digits of the name's hash: 65,536 places, whatever names are tried."""
+"""Failed logins are stored by this number of hex digits of the name's hash: 65,536 places, however many names are
+tried."""
 STEP_UP = "step_up"
-"""Before the name, where failed proofs are kept. Only who is logged in adds to them: whoever knows nothing but a name
-can make its login wait, and no refund."""
+"""The prefix of the key for failed step-ups. Only a person who is logged in adds to them, so a stranger who knows a
+name can delay a login, but no refund."""
 TRIES, TRIES_PER_S = 20, 0.2
-"""Failed logins of one address at once, and a second."""
+"""Limits for failed logins from one address, at once and a second."""
 MOST_ADDRESSES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRules:
-    """What the settings say of sessions."""
+    """The settings of sessions."""
 
     idle: timedelta
     absolute: timedelta
@@ -53,7 +54,7 @@ class SessionRules:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What a person typed, and from where. ``code`` is of the code generator, or a recovery code; empty without."""
+    """The input of a login. ``code`` is from the code generator, or a recovery code; empty without one."""
 
     name: str
     password: str
@@ -64,26 +65,26 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A person at work: who it is, and in which session."""
+    """A person and the session of the present request."""
 
     member: StaffMember
     session: StaffSession
 
 
 class LoginRefused(Unauthorized):
-    """The same words for an unknown name, a wrong password, a wrong code and a disabled account."""
+    """The login is refused. The text is the same for an unknown name, a wrong password or code, a disabled account."""
 
     code = "LOGIN_REFUSED"
     text = Bilingual("用户名、密码或动态验证码不正确", "The user name, the password or the code is not right")
 
     def __init__(self, name: str) -> None:
-        """``name``: of the person, for the audit log; empty where there is no such person."""
+        """``name``: the person's, for the audit log; empty for an unknown person."""
         super().__init__()
         self.name = name
 
 
 class Sessions:
-    """Sessions of everybody, in the store that all processes share."""
+    """All sessions, in the store that all processes share."""
 
     def __init__(
         self,
@@ -104,9 +105,9 @@ class Sessions:
         self._runtime = runtime
 
     async def log_in(self, login: Login) -> str:
-        """The id of a new session. Raises LoginRefused, and TooMany after several failures.
+        """Log in and return the id of a new session. Raises LoginRefused, and TooMany after several failures.
 
-        A try counts as failed before the password is looked at, so that many tries at once count as many.
+        An attempt counts as failed before the password is checked, so that concurrent attempts all count.
         """
         name = login.name.strip().lower()
         if not self._addresses.take(login.address):
@@ -129,8 +130,10 @@ class Sessions:
     async def begin(
         self, member: StaffMember, address: str, browser: str, *, totp: bool = False, began_at: datetime | None = None
     ) -> str:
-        """The id of a new session of ``member``. ``began_at``: when the person was asked for proof, where that took
-        time; what ends their sessions meanwhile ends this one, too."""
+        """Create a session of ``member`` and return its id.
+
+        ``began_at``: the time of the login request. Whatever ends the person's sessions after it ends this one, too.
+        """
         now = began_at or self._runtime.clock.now()
         session_id = self._runtime.random.token(ID_BYTES)
         await self._insert(
@@ -148,8 +151,10 @@ class Sessions:
         return session_id
 
     async def step_up(self, visit: Visit, proof: str) -> str:
-        """The id of the session that takes the place of this one, after the person has proved once more who they are,
-        by the password or a code. Raises LoginRefused, and TooMany after several failures."""
+        """Check a password or code as ``proof`` and replace the session by a new one, whose id is returned.
+
+        Raises LoginRefused, and TooMany after several failures.
+        """
         member, now = visit.member, self._runtime.clock.now()
         place = await self._count_try(f"{STEP_UP} {member.name}")
         if not (await self._passwords.verify(proof, member.password)).right:
@@ -163,11 +168,11 @@ class Sessions:
         return session_id
 
     def has_stepped_up(self, visit: Visit) -> bool:
-        """Whether the person has proved lately enough who they are to move money."""
+        """Whether the person's last step-up is recent enough to move money."""
         return has_stepped_up(visit.session, self._runtime.clock.now())
 
     async def find(self, session_id: str) -> Visit | None:
-        """Who is at work in the session; None when it is unknown or has ended."""
+        """Return the person and the session, and note its use; None when it is unknown or has ended."""
         visit = await self.find_by_key(key_of(session_id))
         if visit is None:
             return None
@@ -176,7 +181,7 @@ class Sessions:
         return Visit(visit.member, change.after if change else visit.session)
 
     async def find_by_key(self, key: str) -> Visit | None:
-        """The same by the session's key. It does not count as a use, so an open page keeps no session from ending."""
+        """Find a session by its key, without noting a use, so that an open page does not keep the session alive."""
         stored = await self._store.get(key)
         member = await self._members.get(stored.value.name) if stored else None
         now = self._runtime.clock.now()
@@ -185,12 +190,12 @@ class Sessions:
         return Visit(member, stored.value)
 
     async def end(self, key: str) -> None:
-        """End a session; one that has ended stays so."""
+        """End a session; ignored when it has ended."""
         now = self._runtime.clock.now()
         await self._sessions.update(key, lambda session: end_session(session, now))
 
     async def active(self, name: str = "") -> Sequence[StaffSession]:
-        """The sessions of one person, or of everybody, that still let somebody in; the latest first."""
+        """Return the sessions of one person, or of all, that have not ended, the latest first."""
         found = [each.value for each in await self._store.of_member(name)] if name else await self._store.latest()
         members = {member.name: member for member in await self._members.all()}
         now = self._runtime.clock.now()
@@ -200,7 +205,7 @@ class Sessions:
         return has_ended(session, member, self._rules.idle, now)
 
     async def _count_try(self, place: str) -> str:
-        """Count a try at its place in the store; that place. Raises TooMany."""
+        """Count an attempt under the key ``place``, and return that key. Raises TooMany."""
         now = self._runtime.clock.now()
 
         def count(failed: FailedLogins) -> FailedLogins:
@@ -215,7 +220,7 @@ class Sessions:
         return place
 
     async def _use_code(self, member: StaffMember, code: str) -> None:
-        """Raises LoginRefused."""
+        """Use up a code. Raises LoginRefused."""
         now = self._runtime.clock.now()
         try:
             await self._members.update(member.name, lambda held: use_code(held, code, now))

@@ -1,7 +1,7 @@
-"""Codes of a code generator (TOTP, RFC 6238: SHA-1, 6 digits, 30 s, what every app takes), and recovery codes.
+"""Codes of a code generator (TOTP, RFC 6238: SHA-1, 6 digits, 30 s, which every app supports), and recovery codes.
 
-A code is good once: the step of the last one is kept, and a code of that step or an earlier one is refused. Of recovery
-codes only the digests are kept; they have 80 random bits, so a plain SHA-256 is enough.
+A code is valid once: the step of the last one is stored, and a code of that step or an earlier one is refused. Of
+recovery codes only the digests are stored; they have 80 random bits, so a plain SHA-256 is enough.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from wechat.domain.staff import StaffMember
 SECRET_BYTES = 20
 STEP_S = 30
 STEPS_AROUND = 1
-"""So many steps before and after now are taken, for clocks that differ."""
+"""Steps before and after the present one that are accepted, because clocks differ."""
 RECOVERY_CODES = 10
 RECOVERY_BYTES = 10
 _CODE = re.compile(r"[0-9]{6}", re.ASCII)
@@ -40,12 +40,12 @@ class CodeRefused(BadRequest):
 
 
 def new_secret(random: Random) -> str:
-    """160 random bits in base32."""
+    """Create 160 random bits in base32."""
     return base64.b32encode(bytes.fromhex(random.token(SECRET_BYTES))).decode()
 
 
 def check_secret(secret: str) -> str:
-    """``secret``, if it has the form of ``new_secret``. Raises BadRequest."""
+    """Return ``secret`` if it has the form of ``new_secret``. Raises BadRequest."""
     if not _SECRET.fullmatch(secret):
         raise BadRequest(
             Bilingual("密钥格式不正确，请重新打开本页", "The key is malformed; open the page again"), field="secret"
@@ -54,24 +54,24 @@ def check_secret(secret: str) -> str:
 
 
 def provisioning_uri(secret: str, name: str, shop: str) -> str:
-    """``otpauth://…``, which a code generator reads from a QR code."""
+    """Return ``otpauth://…``, the content of the QR code for a code generator."""
     return TOTP(secret).provisioning_uri(name=name, issuer_name=f"{ISSUER} {shop}")
 
 
 def new_recovery_codes(random: Random) -> list[str]:
-    """Ten codes such as ``3f9a1-0c77e-…``, to be shown once."""
+    """Create ten codes such as ``3f9a1-0c77e-…``, to be shown once."""
     codes = [random.token(RECOVERY_BYTES) for _ in range(RECOVERY_CODES)]
     return ["-".join(code[start : start + 5] for start in range(0, len(code), 5)) for code in codes]
 
 
 def recovery_digest(code: str) -> str:
-    """What is kept of a recovery code."""
+    """Compute the stored digest of a recovery code; case and separators are ignored."""
     plain = re.sub(r"[^0-9a-f]", "", code.lower())
     return hashlib.sha256(plain.encode()).hexdigest()
 
 
 def find_step(secret: str, code: str, now: datetime) -> int:
-    """The step that ``code`` belongs to. Raises CodeRefused."""
+    """Return the step of ``code``. Raises CodeRefused."""
     plain = code.replace(" ", "")
     step_now = int(now.timestamp()) // STEP_S
     generator = TOTP(secret)
@@ -82,7 +82,7 @@ def find_step(secret: str, code: str, now: datetime) -> int:
 
 
 def use_code(member: StaffMember, code: str, now: datetime) -> StaffMember:
-    """``member`` after using a code of the generator, or a recovery code. Raises CodeRefused."""
+    """Return ``member`` after using up a code of the generator, or a recovery code. Raises CodeRefused."""
     used = recovery_digest(code)
     left = tuple(each for each in member.recovery if not hmac.compare_digest(each, used))
     if len(left) < len(member.recovery):

@@ -178,7 +178,7 @@ class Updater(Generic[T]):
 
 
 class _Locks:
-    """One lock per key, removed when no task holds it or waits for it."""
+    """A lock per key, removed when no task holds it or waits for it."""
 
     def __init__(self) -> None:
         self._locks: dict[str, _Lock] = {}

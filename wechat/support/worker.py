@@ -34,7 +34,7 @@ log = structlog.get_logger("wechat.worker")
 
 
 class Work(Protocol[J]):
-    """One kind of work for a ``Worker``: how to claim, find and do its jobs."""
+    """A kind of work for a ``Worker``: how to claim, find and do its jobs."""
 
     name: str
 
