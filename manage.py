@@ -75,7 +75,7 @@ def drill(
     """A day with all that goes wrong, books balanced to the fen."""
     from drill.run import main  # noqa: PLC0415 - it brings the bundled stores, which an operator's machine may lack
 
-    raise typer.Exit(main(count, seed, keep, as_json=as_json))
+    raise typer.Exit(main(count, seed, keep, language(), as_json=as_json))
 
 
 @app.command(

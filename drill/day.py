@@ -15,6 +15,7 @@ from drill.plan import UNPAID, Anomaly, PlannedOrder, Refunding, sample
 from drill.refunding import Afternoon
 from drill.scene import Scene, for_all
 from drill.stack import SERVICES, TILL
+from wechat.domain.errors import Bilingual
 from wechat.domain.times import BEIJING, beijing_day
 
 KILLS = 4
@@ -74,7 +75,9 @@ class Day:
         await self._wechat.control("POST", "keys", {"mode": "grey", "grey_ratio": GREY})
 
     async def _sell(self) -> None:
-        self._scene.say(f"{len(self.record.planned)} 笔订单与付款 · orders and payments")
+        self._scene.say(
+            Bilingual(f"{len(self.record.planned)} 笔订单与付款", f"{len(self.record.planned)} orders and payments")
+        )
         await self._scene.add_faults(FAULTS)
         await for_all(self._serve, [customer for customer in self.record.planned if not customer.is_late])
         for number in range(TILL_SALES):
@@ -111,7 +114,7 @@ class Day:
 
     async def _odd_payments(self) -> None:
         """Make the exceptional payments: of closed orders, second ones, and by another payer."""
-        self._scene.say("异常支付 · exceptional payments")
+        self._scene.say(Bilingual("异常支付", "exceptional payments"))
         odd = [customer for customer in self.record.planned if customer.odd]
         closed = [customer for customer in odd if customer.odd is Anomaly.CLOSED]
         await self._scene.advance(timedelta(minutes=6))  # v2 does not close a younger order
@@ -127,14 +130,14 @@ class Day:
 
     async def _let_orders_end(self) -> None:
         """Wait until queries have found unreported payments, and unpaid orders are closed at their deadline."""
-        self._scene.say("查单，超时关单 · querying orders, closing those that timed out")
+        self._scene.say(Bilingual("查单，超时关单", "querying orders, closing those that timed out"))
         for minutes in (1, 2, 5, 10, 20):
             await self._scene.advance(timedelta(minutes=minutes))
 
     # -- the books -------------------------------------------------------------------------------------------------
 
     async def _balance_the_books(self) -> None:
-        self._scene.say("次日 10:06 对账 · reconciling at 10:06 on the next day")
+        self._scene.say(Bilingual("次日 10:06 对账", "reconciling at 10:06 on the next day"))
         for number in range(ROUNDS):  # somebody who takes a week to pay, for a planted payment of an unpaid order
             await self._shop.ask("POST", "/api/orders", _patient(number), key=f"patient-{number}")
         morning = self.record.day + timedelta(days=1)
@@ -157,7 +160,9 @@ class Day:
 
     async def _practise(self) -> None:
         """Inject differences into the bill, check that they are found, and restore the bill."""
-        self._scene.say("在账单中注入差异，再次对账 · injecting differences into the bill, reconciling again")
+        self._scene.say(
+            Bilingual("在账单中注入差异，再次对账", "injecting differences into the bill, reconciling again")
+        )
         day = self.record.day.isoformat()
         for kind, number in self._to_plant():
             answer = await self._wechat.control("POST", "bills/faults", {"date": day, "kind": kind, "number": number})

@@ -9,6 +9,7 @@ from typing import Any
 
 from drill.plan import REFUNDED_SHARE, REFUNDING, SCENARIOS, PlannedOrder, Refunding, deal, sample
 from drill.scene import Scene, for_all
+from wechat.domain.errors import Bilingual
 from wechat.domain.orders import MIN_REFUND_INTERVAL
 
 SOON = MIN_REFUND_INTERVAL + timedelta(seconds=1)
@@ -52,7 +53,7 @@ class Afternoon:
         record, chance = self._record, self._scene.chance
         numbers = sample(record.plainly_paid, REFUNDED_SHARE, chance)
         record.refunding = dict(zip(numbers, deal(REFUNDING, len(numbers), chance), strict=False))
-        self._scene.say(f"{len(numbers)} 笔订单退款 · orders refunded")
+        self._scene.say(Bilingual(f"{len(numbers)} 笔订单退款", f"{len(numbers)} orders refunded"))
         for number, kind in record.refunding.items():
             if scenario := SCENARIOS.get(kind):
                 await self._wechat.control("POST", "refunds/scenarios", {"scenario": scenario, "out_trade_no": number})
@@ -102,7 +103,7 @@ class Afternoon:
     async def _refund_on_bad_credentials(self, numbers: Sequence[str]) -> None:
         """Refund while WeChat Pay refuses our credentials for five minutes: the requests are kept and sent
         afterwards."""
-        self._scene.say("微信支付拒绝凭据五分钟 · WeChat Pay refuses the credentials for five minutes")
+        self._scene.say(Bilingual("微信支付拒绝凭据五分钟", "WeChat Pay refuses the credentials for five minutes"))
         await self._scene.add_faults(UNTRUSTED)
         await self._ask_in_full(numbers)
         refused = {customer.number: await self._try_to_place(customer) for customer in self._record.late}
@@ -130,7 +131,7 @@ class Afternoon:
 
     async def _let_refunds_end(self) -> None:
         """Wait until all refunds are final: sent a minute apart, queried, abnormal ones sent to another account."""
-        self._scene.say("退款得到最终结果 · refunds become final")
+        self._scene.say(Bilingual("退款得到最终结果", "refunds become final"))
         for _ in range(4):
             await self._scene.advance(SOON)
         for refund in (await self._wechat.refunds()).values():

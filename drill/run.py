@@ -19,34 +19,37 @@ from rich.table import Table
 from drill.day import Day
 from drill.plan import customers
 from drill.receiver import Receiver
-from drill.scene import DayRecord, Scene
+from drill.scene import DayRecord, Say, Scene
 from drill.shop import Shop, WeChat, session
 from drill.stack import Stack
 from drill.verdict import Line, Seen, lines
 from service.clocks import SystemClock
 from service.runtime import SystemRandom
 from storage.mongo.storage import MongoStorage
+from wechat.domain.errors import Bilingual
 
 DATABASE = "fenpay"
 AT_ONCE = 16
 
 
-def main(count: int, seed: int, directory: Path | None, *, as_json: bool) -> int:
+def main(count: int, seed: int, directory: Path | None, lang: str, *, as_json: bool) -> int:
     """Run a day of ``count`` orders; return 0 if every line of the verdict is right, otherwise 1."""
     talk = Console(stderr=True)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="fenpay-drill-") as made:
-        result, facts = asyncio.run(_drill(count, seed, directory or Path(made), talk))
+        result, facts = asyncio.run(
+            _drill(count, seed, directory or Path(made), lambda text: talk.print(f"… {text.to(lang)}"))
+        )
     facts["seconds"] = round(time.monotonic() - started, 1)
     if as_json:
         rows = [{"line": line.en, "wanted": line.wanted, "found": line.found, "right": line.right} for line in result]
         print(json.dumps(facts | {"right": all(line.right for line in result), "lines": rows}, ensure_ascii=False))
     else:
-        show(result, facts)
+        show(result, facts, lang)
     return 0 if all(line.right for line in result) else 1
 
 
-async def _drill(count: int, seed: int, directory: Path, talk: Console) -> tuple[list[Line], dict[str, Any]]:
+async def _drill(count: int, seed: int, directory: Path, say: Say) -> tuple[list[Line], dict[str, Any]]:
     chance = random.Random(seed)
     async with Receiver(chance) as receiver, session() as line:
         stack = await asyncio.to_thread(Stack(directory, receiver.port).__enter__)
@@ -55,7 +58,7 @@ async def _drill(count: int, seed: int, directory: Path, talk: Console) -> tuple
             receiver.secret = stack.webhook_secret
             shop, wechat = Shop(stack, line), WeChat(stack, line)
             record = DayRecord(customers(count, chance), date.min)
-            await Day(Scene(stack, shop, wechat, store, chance, record, lambda text: talk.print(f"… {text}"))).live()
+            await Day(Scene(stack, shop, wechat, store, chance, record, say)).live()
             seen = await _read_both_sides(record, shop, wechat)
             return lines(record, seen, receiver), _facts(record, seen, receiver, stack)
         finally:
@@ -96,21 +99,32 @@ def _facts(record: DayRecord, seen: Seen, receiver: Receiver, stack: Stack) -> d
     }
 
 
-def show(result: Sequence[Line], facts: dict[str, Any]) -> None:
-    """Print the verdict's table, and a line about the plan."""
-    table = Table(title=f"{facts['day']} · {facts['orders']} 笔订单 orders")
-    for heading, justify in (("", "left"), ("应为 wanted", "right"), ("实为 found", "right"), ("", "left")):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+def show(result: Sequence[Line], facts: dict[str, Any], lang: str) -> None:
+    """Print the verdict's table, and a line about the day."""
+    headings = Bilingual("应为", "wanted").to(lang), Bilingual("实为", "found").to(lang)
+    table = Table(
+        title=Bilingual(f"{facts['day']} · {facts['orders']} 笔订单", f"{facts['day']} · {facts['orders']} orders").to(
+            lang
+        )
+    )
+    table.add_column("")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    table.add_column("")
     for line in result:
         mark = "[green]✔[/green]" if line.right else "[bold red]✘[/bold red]"
-        table.add_row(f"{line.zh}  [dim]{line.en}[/dim]", str(line.wanted), str(line.found), mark)
+        table.add_row(line.en if lang == "en" else line.zh, str(line.wanted), str(line.found), mark)
     console = Console()
     console.print(table)
-    console.print(
+    console.print(_summary(facts).to(lang))
+
+
+def _summary(facts: dict[str, Any]) -> Bilingual:
+    return Bilingual(
         f"通知 {facts['notifications']} 次，接受 {facts['notifications_accepted']} 次；"
         f"查单确认已支付 {facts['paid_by_query']} 笔；退款 {facts['refunds']} 笔；推送 {facts['deliveries']} 次；"
-        f"服务被终止 {facts['kills']} 次；{facts['seconds']} 秒\n"
+        f"服务被终止 {facts['kills']} 次；{facts['seconds']} 秒",
         f"{facts['notifications']} notifications, {facts['notifications_accepted']} accepted; {facts['paid_by_query']} "
         f"orders found paid by query; {facts['refunds']} refunds; {facts['deliveries']} deliveries; "
-        f"{facts['kills']} services killed; {facts['seconds']} s"
+        f"{facts['kills']} services killed; {facts['seconds']} s",
     )

@@ -14,13 +14,14 @@ from drill.shop import Shop, WeChat
 from drill.stack import Stack
 from storage.mongo.storage import MongoStorage
 from wechat.domain.deliveries import DeliveryState
+from wechat.domain.errors import Bilingual
 
 AT_ONCE = 16
 QUIET_S = 120.0
 LOOK_S = 0.2
 MOST_UNTOLD = 10_000
 
-Say = Callable[[str], None]
+Say = Callable[[Bilingual], None]
 T = TypeVar("T")
 
 
