@@ -1,9 +1,9 @@
-"""``make bench``: what the service does a second, how fast a bill is read, what an idle minute costs, how the service
-stands beside two peer applications, what many stored orders do to its rates, what recording calls costs, and how fast
-the console is beside many orders.
+"""``make bench``: measure the service's requests per second, the reading of bills, an idle minute, the service beside
+two peer applications, the effect of many stored orders, the cost of recording calls, and the console beside many
+orders.
 
-Service, floor, peers, simulator, stores and load generator are processes of their own, on loopback and in a directory
-that is gone afterwards.
+Service, baseline, peers, simulator, stores and load generator are processes of their own, on loopback and in a
+temporary directory.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """The exit status: 1 when a part could not be measured."""
+    """Run the chosen parts; return the exit status: 1 if a part could not be measured."""
     arguments = parse_arguments()
     console, figures, status = Console(width=110), Json(), 0
     for part in arguments.parts or PARTS:

@@ -1,8 +1,8 @@
-"""Finished orders in any number: two that lived through the service, copied under other numbers and dates.
+"""Store any number of finished orders: copies of two that the service made, under other numbers and dates.
 
-So every document is as the service writes it. Of twenty orders one was refunded; each payment and each refund has its
-number, its notification and its delivered event. Copies are made of the encoded documents: numbers and dates keep their
-lengths, so only these bytes change.
+Every document is therefore as the service writes it. One of twenty orders was refunded; each payment and each refund
+has its number, its notification and its delivered event. Encoded documents are copied: numbers and dates keep their
+lengths, so only their bytes change.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Mould:
-    """An encoded document, and where in it stand the ends of its order's numbers (twelve digits, or only those by which
-    an order is searched), dates and refund days."""
+    """An encoded document, and the positions of the ends of its order's numbers (twelve digits, or only those by which
+    an order is searched), of dates and of refund days."""
 
     collection: str
     raw: bytes
@@ -71,7 +71,7 @@ class Mould:
         )
 
     def cast(self, number: int, earlier: timedelta) -> RawBSONDocument:
-        """The document of another order just like it, ``earlier``."""
+        """Return the document of another order, ``earlier`` by that time."""
         raw, mark = bytearray(self.raw), b"%0*d" % (DIGITS, number)
         for at in self.numbers:
             raw[at : at + DIGITS] = mark
@@ -88,7 +88,7 @@ Specimen = Sequence[Mould]
 
 
 def _leaves(value: object) -> Iterator[object]:
-    """The plain values anywhere in a document."""
+    """Yield the plain values of a document, nested ones included."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list):
@@ -99,7 +99,7 @@ def _leaves(value: object) -> Iterator[object]:
 
 
 def _find(raw: bytes, wanted: bytes) -> Iterator[int]:
-    """Where ``wanted`` stands."""
+    """Yield the positions of ``wanted``."""
     at = raw.find(wanted)
     while at >= 0:
         yield at
@@ -111,7 +111,7 @@ def _pack_date(moment: datetime) -> bytes:
 
 
 def specimens(stack: Stack, service: Target, mongo_url: str) -> list[Specimen]:
-    """A refunded order and one that was not, once nothing of them is left to do."""
+    """Make a refunded order and one that was not, once nothing is left to do for them; return their documents."""
     numbers = [_paid(stack, service) for _ in range(2)]
     stack.ask(
         service,
@@ -127,7 +127,7 @@ def specimens(stack: Stack, service: Target, mongo_url: str) -> list[Specimen]:
 
 
 def _specimen(database: Any, out_trade_no: str) -> Specimen:
-    """The documents of one order."""
+    """Return the documents of one order."""
     about = {"out_trade_no": out_trade_no}
     order = database[ORDERS].find_one(about)
     found = [(ORDERS, order), *((NUMBERS, each) for each in database[NUMBERS].find({"order": order["_id"]}))]
@@ -143,8 +143,8 @@ def _specimen(database: Any, out_trade_no: str) -> Specimen:
 def fill(
     mongo_url: str, count: int, choose: Callable[[int], Specimen], latest: timedelta = timedelta(days=3)
 ) -> dict[str, int]:
-    """``count`` finished orders, each a copy of what ``choose`` says, the newest ``latest`` before it; how many
-    documents each collection has got."""
+    """Store ``count`` finished orders, each a copy of what ``choose`` returns, the newest dated ``latest`` before it;
+    return the number of documents by collection."""
     step = SPAN / max(count, 1)
 
     def batch(start: int) -> list[tuple[str, int]]:
@@ -166,7 +166,7 @@ def fill(
 
 
 def fill_store(stack: Stack, mongo: EmbeddedMongo, receiver: str, count: int) -> dict[str, int]:
-    """Fill ``mongo`` and wait until the server has tidied up behind it; how many documents each collection has got.
+    """Fill ``mongo`` and wait until the server is idle; return the number of documents by collection.
 
     A service makes the originals, with ``receiver`` as its webhook.
     """
@@ -179,7 +179,7 @@ def fill_store(stack: Stack, mongo: EmbeddedMongo, receiver: str, count: int) ->
 
 
 def wait_until_quiet(mongo: EmbeddedMongo) -> None:
-    """Return once the server has nothing to do, ten minutes later at most."""
+    """Return once the server is idle, after ten minutes at most."""
     deadline, spent = time.monotonic() + LONGEST_REST_S, QUIET_S
     while spent > QUIET * QUIET_S and time.monotonic() < deadline:
         before = cpu_s(mongo.pid or 0)
@@ -188,7 +188,7 @@ def wait_until_quiet(mongo: EmbeddedMongo) -> None:
 
 
 def _paid(stack: Stack, service: Target) -> str:
-    """The number of an order that was paid at the simulator."""
+    """Place an order, pay it at the simulator and return its number."""
     payer = stack.keys["users"][0]["openid"]
     wanted = {"description": "bench", "total": 1800, "trade_type": "JSAPI", "openid": payer}
     number = str(stack.ask(service, "/api/orders", wanted)["out_trade_no"])
@@ -199,10 +199,10 @@ def _paid(stack: Stack, service: Target) -> str:
 
 
 def anything_due(database: Any) -> bool:
-    """Whether an order or a refund is still to be looked at, or has something to tell."""
+    """Whether an order or a refund still has to be checked, or has events to hand out."""
     return any(database[ORDERS].find_one({date: DATED}, {"_id": 1}) for date in ("due_at", "outbox_due_at"))
 
 
 def _is_complete(database: Any) -> bool:
-    """Whether nothing is left to do, and all three events have been delivered."""
+    """Whether nothing is left to do, and all three events were delivered."""
     return not anything_due(database) and database[DELIVERIES].count_documents({"state": "delivered"}) == 3

@@ -1,4 +1,4 @@
-"""Figures of several rounds as text for a table's cell."""
+"""Format the results of several rounds for a table's cell."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from statistics import median
 
 
 def format_spread(values: Sequence[float], form: str, aim: float | None = None) -> str:
-    """The median; below it the least and the greatest of several, and whether it is at least ``aim``."""
+    """Return the median; below it the least and the greatest of several, and whether it is at least ``aim``."""
     lines = [format(median(values), form)]
     if len(values) > 1:
         lines.append(f"{min(values):{form}}..{max(values):{form}}")

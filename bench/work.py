@@ -1,4 +1,4 @@
-"""The requests that the load generator sends, made beforehand so that making them costs nothing on the clock."""
+"""Build the load generator's requests in advance, so that their making is not measured."""
 
 from __future__ import annotations
 
@@ -25,24 +25,25 @@ REFUND = 100
 
 
 def orders(api_key: str, api: str, count: int) -> Requests:
-    """A merchant's JSAPI orders, each for another payer."""
+    """Return a merchant's JSAPI orders, each for another payer."""
     headers = JSON | {"Authorization": f"Bearer {api_key}"}
     body = {"description": "bench", "total": TOTAL, "trade_type": "JSAPI", "api": api}
     return [_request("/api/orders", headers, body | {"openid": ""}) for _ in range(count)]
 
 
 def baseline_orders(keys: Keys, count: int) -> Requests:
-    """The floor's order: a body that the simulator takes as it is, so that both pay for the same upstream."""
+    """Return the baseline's order: a body that the simulator accepts unchanged, so that both have the same upstream
+    cost."""
     return [_upstream("/order", _prepay(keys))] * count
 
 
 def payments(orders: Sequence[Mapping[str, Any]]) -> Requests:
-    """A payer's payment of each order, made at the simulator."""
+    """Return a payment of each order, made at the simulator."""
     return [_request(f"/simulator/orders/{order['out_trade_no']}/payments", JSON, {}) for order in orders]
 
 
 def refunds(api_key: str, orders: Sequence[Mapping[str, Any]]) -> Requests:
-    """A merchant's refund of a part of each order."""
+    """Return a refund of a part of each order."""
     headers, body = JSON | {"Authorization": f"Bearer {api_key}"}, {"refund": REFUND, "reason": "bench"}
     return [
         _request(f"/api/orders/{number}/refunds", headers, body | {"out_refund_no": f"bench-{number}"})
@@ -51,7 +52,8 @@ def refunds(api_key: str, orders: Sequence[Mapping[str, Any]]) -> Requests:
 
 
 def baseline_refunds_v2(keys: Keys, order: Mapping[str, Any]) -> Request:
-    """The floor's refund over mutual TLS: always the same one of ``order``, which the simulator takes once."""
+    """Return the baseline's refund over mutual TLS: always the same one of ``order``, which the simulator
+    accepts once."""
     fields = {
         "appid": keys["appid"],
         "mch_id": keys["mchid"],
@@ -66,12 +68,12 @@ def baseline_refunds_v2(keys: Keys, order: Mapping[str, Any]) -> Request:
 
 
 def baseline_refunds_v3(keys: Keys) -> Request:
-    """The same over plain HTTP, where any body does."""
+    """Return the baseline's refund over plain HTTP, where any body is accepted."""
     return _upstream("/refund", _prepay(keys))
 
 
 def as_baseline(requests: Requests) -> Requests:
-    """The same notifications for the floor."""
+    """Return the same notifications for the baseline."""
     return [request | {"path": "/notify"} for request in requests]
 
 
@@ -106,7 +108,7 @@ def nothing(count: int) -> Requests:
 def notifications_v2(
     keys: Keys, unpaid: Sequence[Mapping[str, Any]], sign_type: SignType = SignType.HMAC_SHA256
 ) -> Requests:
-    """One genuine v2 notification for each order, signed with the ``sign_type`` that it was placed with."""
+    """Return one genuine v2 notification for each order, signed with the ``sign_type`` that it was placed with."""
     headers = {"Content-Type": "text/xml"}
     return [
         {"method": "POST", "path": "/notify", "headers": headers, "body": _v2(keys, order, sign_type)}
@@ -115,7 +117,7 @@ def notifications_v2(
 
 
 def notifications_v3(keys: Keys, platform: Platform, unpaid: Sequence[Mapping[str, Any]]) -> Requests:
-    """One genuine v3 notification for each order, signed with a platform key of our own."""
+    """Return one genuine v3 notification for each order, signed with a platform key of the benchmark."""
     cipher = AeadCipher(keys["api_v3_key"])
     made = []
     for order in unpaid:
@@ -179,7 +181,7 @@ def _v3(keys: Keys, cipher: AeadCipher, order: Mapping[str, Any]) -> str:
 
 
 def _build_v2(keys: Keys, fields: Mapping[str, str], sign_type: SignType = SignType.HMAC_SHA256) -> str:
-    """A v2 body."""
+    """Return a v2 body."""
     signed = {**fields, "sign": v2_sign(fields, keys["api_v2_key"], sign_type)}
     return xmlcodec.build(signed).decode()
 

@@ -1,7 +1,7 @@
-"""``python -m bench bills``: how fast a bill is read and matched, and how little memory that takes.
+"""``python -m bench bills``: measure how fast a bill is read and matched, and the memory that this takes.
 
 One process makes the bill, another reads it, so that its peak memory is that of the reading. Half a percent of the
-lines differ from what we have; all of them must be found.
+lines differ from our side; all of them must be found.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ EVERY = 200  # one line in so many differs from what we have
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What one run took; memory in MB above that of the interpreter with everything imported."""
+    """The results of one run; memory in MB above that of the interpreter with everything imported."""
 
     lines: int
     parse_s: float
@@ -51,13 +51,13 @@ class Figures:
 
 
 def entry(number: int) -> BookEntry:
-    """Our side of a line; some orders cost a fen more here."""
+    """Return our side of a line; some orders have a fen more here."""
     total = 100 + number % 9900 + (number % EVERY == 0)
     return BookEntry(f"order-{number:012}", f"4200{number:024}", "", "", total, "CNY", "SUCCESS")
 
 
 def write(path: Path, count: int) -> None:
-    """A bill of ``count`` payments in WeChat's layout."""
+    """Write a bill of ``count`` payments in WeChat's format."""
     total = 0
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write(f"\ufeff{HEADERS[TradeKind.ALL]}\r\n")
@@ -71,7 +71,7 @@ def write(path: Path, count: int) -> None:
 
 
 def measure(path: Path, count: int, directory: Path) -> Figures:
-    """Parse the bill, then match it with our side."""
+    """Parse the bill, then match it with our side; return the results."""
     rest_mb = _peak_mb()
     started = time.perf_counter()
     parsed = sum(1 for _ in trade_lines(read_lines(path)))
@@ -88,7 +88,7 @@ def measure(path: Path, count: int, directory: Path) -> Figures:
 
 
 def run(count: int) -> Figures:
-    """Figures of a bill with ``count`` lines, read by a process of its own."""
+    """Return the results of a bill with ``count`` lines, read by a process of its own."""
     with tempfile.TemporaryDirectory(prefix="fenpay-bench-") as directory:
         path = Path(directory) / "bill.csv"
         write(path, count)
@@ -111,14 +111,14 @@ def _line(number: int, amount: str, at: datetime) -> str:
 
 
 def _peak_mb() -> float:
-    """Linux's ``ru_maxrss`` begins with what the parent held, so it is asked for the peak of this program alone."""
+    """Return the peak memory of this program alone; Linux's ``ru_maxrss`` begins with that of the parent."""
     if PROC.exists():
         return int(PEAK.findall(PROC.read_text())[0]) / (1 << 10)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
 
 
 def main() -> None:
-    """The reading process: ``python -m bench.measurements.bills BILL LINES``; prints the figures as JSON."""
+    """Run as the reading process: ``python -m bench.measurements.bills BILL LINES``; prints the results as JSON."""
     path, count = Path(sys.argv[1]), int(sys.argv[2])
     print(json.dumps(asdict(measure(path, count, path.parent))))
 

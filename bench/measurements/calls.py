@@ -1,7 +1,7 @@
-"""``python -m bench calls``: what it costs to record each call to WeChat and each notification.
+"""``python -m bench calls``: measure the cost of recording each call to WeChat and each notification.
 
-Two services over two databases, alike but for the setting ``calls.enabled``, take turns in one run, with orders and
-notifications of both APIs. The CPU is the service's own, after its answers too, because calls are written later.
+Two services over two databases, which differ in the setting ``calls.enabled`` only, take turns in one run, with orders
+and notifications of both APIs. The CPU is the service's own, also after its answers, because calls are written later.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HEADINGS = ("", "CPU ms recorded", "CPU ms not recorded", "CPU", "rate", "failed
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One kind of request, with calls recorded and without."""
+    """The results of one kind of request, with and without recorded calls."""
 
     name: str
     cpu_ms: float
@@ -44,7 +44,7 @@ class Row:
 
 
 def run(count: int, rounds: int, driver: str) -> list[list[Row]]:
-    """The rows of each round. Raises Failed."""
+    """Return the rows of each round. Raises Failed."""
     with ExitStack() as opened:
         directory = opened.enter_context(tempfile.TemporaryDirectory(prefix="fenpay-bench-"))
         stack = opened.enter_context(Stack(Path(directory)))
@@ -98,5 +98,5 @@ def show(rounds: Sequence[Sequence[Row]], console: Console) -> None:
 
 
 def figures(rounds: Sequence[Sequence[Row]]) -> dict[str, Any]:
-    """Medians of the CPU with calls recorded beside that without, by kind."""
+    """Return by kind the median CPU with recorded calls, beside that without."""
     return {rows[0].name: median(row.ratio for row in rows) for rows in zip(*rounds, strict=True)}

@@ -1,7 +1,7 @@
-"""``python -m bench console``: the console beside many stored orders.
+"""``python -m bench console``: measure the console beside many stored orders.
 
-How long its pages take at the server and until Chromium paints them, and what it costs when fifty people have the list
-of orders open: each holds a stream and reads the row of every order that changes.
+It measures the time of its pages at the server and until Chromium paints them, and the cost of fifty people with the
+list of orders open: each holds a stream and reads the row of every order that changes.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ PAINT = """() => new Promise((done) => new PerformanceObserver((list) => {
 @dataclass(frozen=True, slots=True)
 class PageTime:
     """``times_ms``: from the request to the last byte of the answer, for each of several requests. ``cpu_ms``: of
-    service and database, for one. ``paints_ms``: until the first paint in Chromium; empty without one."""
+    service and database, for one request. ``paints_ms``: until the first paint in Chromium; empty without Chromium."""
 
     name: str
     times_ms: list[float]
@@ -73,7 +73,7 @@ class PageTime:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Of a span in which ``watchers`` had the list open and ``orders`` were placed. CPU in cores."""
+    """The results of a period in which ``watchers`` had the list open and ``orders`` were placed. CPU in cores."""
 
     name: str
     service_cpu: float
@@ -84,7 +84,7 @@ class Load:
 
 
 class _Console:
-    """The console as a person who has logged in by the demo's link."""
+    """An HTTP client of the console, logged in by the demo's link."""
 
     def __init__(self, url: str, token: str) -> None:
         self.url = url
@@ -113,7 +113,7 @@ class _NoRedirect(HTTPRedirectHandler):
 
 
 def run(count: int) -> tuple[list[PageTime], list[Load]]:
-    """Store ``count`` orders, then measure. Raises Failed."""
+    """Store ``count`` orders, then measure; return the results. Raises Failed."""
     with tempfile.TemporaryDirectory(prefix="fenpay-bench-") as directory, Stack(Path(directory)) as stack:
         mongo, token = stack.mongo(), secrets.token_urlsafe(24)
         with receiving() as receiver:
@@ -126,7 +126,7 @@ def run(count: int) -> tuple[list[PageTime], list[Load]]:
 
 
 def _fill(stack: Stack, mongo: EmbeddedMongo, receiver: str, count: int) -> str:
-    """The number of one of ``count`` orders of several kinds; the newest are of now."""
+    """Store ``count`` orders of several kinds, the newest dated now; return the number of one."""
     service = stack.service(mongo.url, name="filling", webhooks=[receiver])
     _, plain = specimens(stack, service, mongo.url)
     service.process.stop()
@@ -139,14 +139,14 @@ def _fill(stack: Stack, mongo: EmbeddedMongo, receiver: str, count: int) -> str:
 
 
 def _vary(document: Mapping[str, Any], changes: Mapping[str, Any]) -> Mould:
-    """An order like that of ``document``, but for ``changes``."""
+    """Return the document of a similar order with ``changes``."""
     order = ORDER.read(dict(document))
     other = ORDER.write(replace(order, **changes)) | {name: document[name] for name in ENVELOPE}
     return Mould.of(ORDERS, other, sorted({key for key in document["keys"] if key[0].isalnum()}))
 
 
 def _measure_pages(console: _Console, number: str, spent_s: Callable[[], float]) -> list[PageTime]:
-    """``spent_s``: CPU seconds of service and database so far."""
+    """Measure each page. ``spent_s`` returns the CPU seconds of service and database so far."""
     week_ago = beijing_day(datetime.now(UTC) - timedelta(days=7)).isoformat()
     targets = {
         "Overview": "/console/overview",
@@ -180,7 +180,7 @@ def _measure_pages(console: _Console, number: str, spent_s: Callable[[], float])
 
 @contextmanager
 def _browser(console: _Console) -> Iterator[Page | None]:
-    """A page of Chromium with the console's session; None where there is no Chromium."""
+    """Open a page of Chromium with the console's session; None without Chromium."""
     path = chromium()
     if path is None:
         yield None
@@ -209,7 +209,7 @@ LOADS = (
 def _measure_load(
     stack: Stack, service: Target, mongo: EmbeddedMongo, console: _Console, name: str, watchers: int, per_s: float
 ) -> Load:
-    """One span of ``WATCHED_S`` seconds."""
+    """Measure one period of ``WATCHED_S`` seconds."""
     watching = _start_watchers(console, watchers) if watchers else None
     time.sleep(2)  # their streams begin
     before = service.cpu_s(), cpu_s(mongo.pid or 0)
@@ -232,7 +232,7 @@ def _start_watchers(console: _Console, watchers: int) -> subprocess.Popen[str]:
 
 
 def _place_orders(stack: Stack, service: Target, per_s: float) -> None:
-    """For ``WATCHED_S`` seconds."""
+    """Place orders for ``WATCHED_S`` seconds."""
     payer = stack.keys["users"][0]["openid"]
     wanted = {"description": "bench", "total": 1800, "trade_type": "JSAPI", "openid": payer}
     ends = time.monotonic() + WATCHED_S

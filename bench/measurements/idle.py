@@ -1,8 +1,8 @@
-"""``python -m bench idle``: what a minute costs in which nothing happens, with many finished orders stored.
+"""``python -m bench idle``: measure the cost of an idle minute with many finished orders stored.
 
-Two services over two databases, one full and one empty, idle side by side: only what the first takes beyond the second
-is the price of what is stored. Every command to either database passes a tap, and the server is asked afterwards how
-many documents it looks at for each.
+Two services over two databases, one full and one empty, idle side by side: the difference is the cost of the stored
+orders. Every command to either database passes a proxy, and afterwards the server is asked how many documents it reads
+for each.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ LOOKS = ("find", "findAndModify", "aggregate", "count", "distinct")
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of ``seconds`` in which nothing happened, beside ``stored`` documents by collection.
+    """The results of ``seconds`` without requests, with ``stored`` documents by collection.
 
-    ``commands`` by kind went to the database, which looked at ``read`` documents for them.
+    ``commands`` by kind were sent to the database, which read ``read`` documents for them.
     """
 
     stored: dict[str, int]
@@ -51,7 +51,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """One service and its database."""
+    """A service and its database, with the proxy between them."""
 
     service: Target
     mongo: EmbeddedMongo
@@ -63,7 +63,7 @@ class Watched:
 
 
 def run(count: int, seconds: float) -> tuple[Figures, Figures]:
-    """The figures of an empty database and of one with ``count`` finished orders, idle for ``seconds``."""
+    """Return the results of an empty database and of one with ``count`` finished orders, idle for ``seconds``."""
     with tempfile.TemporaryDirectory(prefix="fenpay-bench-") as directory, ExitStack() as open_:
         stack = open_.enter_context(Stack(Path(directory)))
         receiver = open_.enter_context(receiving())
@@ -96,13 +96,13 @@ def _idle(watched: list[Watched], seconds: float) -> list[Figures]:
 
 
 def _name(command: Command) -> str:
-    """``findAndModify orders``, or just ``hello``."""
+    """Return a command's name, such as ``findAndModify orders`` or ``hello``."""
     verb = next(iter(command))
     return f"{verb} {command[verb]}" if isinstance(command[verb], str) else verb
 
 
 def _read(url: str, asked: list[Command]) -> int:
-    """How many documents the server looks at for all of ``asked``."""
+    """Return the number of documents that the server reads for all commands in ``asked``."""
     with MongoClient[dict[str, Any]](url) as client:
         return sum(_count_reads(client, command) for command in asked if next(iter(command)) in LOOKS)
 
@@ -120,7 +120,7 @@ def _count_reads(client: MongoClient[dict[str, Any]], command: Command) -> int:
 
 
 class _Receiver(BaseHTTPRequestHandler):
-    """Takes every event."""
+    """A receiver of webhooks that accepts every event."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -133,7 +133,7 @@ class _Receiver(BaseHTTPRequestHandler):
 
 @contextmanager
 def receiving() -> Iterator[str]:
-    """The address of somebody who takes webhooks."""
+    """Run a receiver of webhooks; yield its address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Receiver)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

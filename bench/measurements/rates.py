@@ -1,6 +1,6 @@
-"""What the service does a second, beside a floor that does the same work without any logic.
+"""Measure the service's requests per second, beside a baseline that makes the same writes without any logic.
 
-Service and floor take turns in the same run, because only their ratio means anything on a machine that others use too.
+Service and baseline take turns in the same run, because only their ratio is meaningful on a shared machine.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ SETTLED_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One scenario: the service's figures over all its turns, and its rate beside the floor's. ``alone_ms`` is what
-    half of the requests take at most where one client asks, and nobody else."""
+    """A kind of request: the service's results over all its turns, and the baseline's rate. ``alone_ms`` is the median
+    time with one client and no other load."""
 
     name: str
     per_s: float
@@ -65,8 +65,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """All rows, the service's seconds from start to listening, its resident MB at rest and after ``memory_orders`` more
-    orders."""
+    """All rows, the service's seconds from start to listening, and its resident MB at rest and after ``memory_orders``
+    more orders."""
 
     rows: Sequence[Row]
     start_s: float
@@ -76,7 +76,7 @@ class Rates:
 
 
 class Course:
-    """One service and one floor over one database, and what is asked of them in turn."""
+    """A service and a baseline over one database, measured in turns."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
@@ -99,7 +99,7 @@ class Course:
         self._measure("orders v3", work.orders(stack.api_key, "v3", count), baseline)
 
     def refunds(self) -> None:
-        """One of each order so far, after all of them were paid. They come to their ends once they were measured."""
+        """Measure one refund of each order so far, after all were paid. The refunds end after the measurement."""
         stack, orders = self._stack, self._pay()
         kept, rest = orders[0], orders[1:]
         for api, baseline in (
@@ -117,11 +117,11 @@ class Course:
         self._measure("jssdk configs", work.jssdk(self._service.url, count), work.nothing(count))
 
     def fill(self, count: int) -> None:
-        """``count`` more orders."""
+        """Place ``count`` more orders."""
         self._stack.drive(self._service, work.orders(self._stack.api_key, "v2", count))
 
     def notifications(self, count: int) -> None:
-        """Made here, by a platform key of our own, which the service is told first."""
+        """Measure notifications made here, signed by a platform key that the service was configured with."""
         unpaid = self._stack.unpaid(self._service, 2 * count)
         self._service.process.stop()
         self._service = self._stack.service(self._mongo.url, port=self._port, platform=self._platform)
@@ -131,7 +131,7 @@ class Course:
         self._measure("notifications v3", v3, work.as_baseline(v3))
 
     def _measure(self, name: str, requests: Requests, baseline: Requests) -> None:
-        """Let floor and service take turns on parts of their requests."""
+        """Let baseline and service take turns on parts of their requests."""
         alone = self._stack.drive(self._service, requests[:ALONE], clients=1)
         requests, baseline = requests[ALONE:], baseline[ALONE:]
         service_turns, baseline_turns = [], []
@@ -154,7 +154,7 @@ class Course:
         self.rows.append(row)
 
     def _pay(self) -> list[dict[str, Any]]:
-        """Pay every order at the simulator, which tells the service."""
+        """Pay every order at the simulator, which notifies the service."""
         orders = self._stack.unpaid(self._service, 10**6)
         self._stack.drive(self._stack.simulator, work.payments(orders))
         self._until_nothing_is_due()
@@ -170,7 +170,7 @@ class Course:
                 time.sleep(0.2)
 
     def _all_came_back(self, count: int) -> None:
-        """Raises ValueError when a refund that was accepted did not succeed."""
+        """Raise ValueError if a refund that was accepted did not succeed."""
         with MongoClient[dict[str, Any]](self._mongo.url) as client:
             done = client[DATABASE][ORDERS].count_documents({"refund_states": "SUCCESS"})
         if done != count:
@@ -178,7 +178,7 @@ class Course:
 
 
 def run(count: int, memory_orders: int) -> Rates:
-    """All scenarios, ``count`` of each."""
+    """Measure all kinds of requests, ``count`` of each."""
     with tempfile.TemporaryDirectory(prefix="fenpay-bench-") as directory, Stack(Path(directory)) as stack:
         course = Course(stack)
         start_s, rest_mb = course.start_s(), course.resident_mb()

@@ -1,4 +1,5 @@
-"""``python -m bench scale``: orders and notifications a second with many finished orders stored, beside an empty store.
+"""``python -m bench scale``: measure orders and notifications per second with many finished orders stored, beside an
+empty store.
 
 One service and one database for each number of stored orders, all in the same run and in turns.
 """
@@ -39,7 +40,8 @@ class Row:
 
 
 def run(stored: Iterable[int], count: int, rounds: int, driver: str) -> list[list[Row]]:
-    """Fill the stores, then measure ``rounds`` times; each round's rows begin with the empty store. Raises Failed."""
+    """Fill the stores, then measure ``rounds`` times; return each round's rows, the empty store's first. Raises
+    Failed."""
     sizes = sorted({0, *stored})
     with ExitStack() as opened:
         directory = opened.enter_context(tempfile.TemporaryDirectory(prefix="fenpay-bench-"))
@@ -50,7 +52,7 @@ def run(stored: Iterable[int], count: int, rounds: int, driver: str) -> list[lis
 
 
 def _start(stack: Stack, receiver: str, stored: int, driver: str) -> Target:
-    """A service over a database with so many finished orders."""
+    """Start a service over a database with so many finished orders."""
     mongo = stack.mongo(f"mongo-{stored}")
     if stored:
         fill_store(stack, mongo, receiver, stored)
@@ -88,7 +90,7 @@ def show(rounds: Sequence[Sequence[Row]], console: Console) -> None:
 
 
 def figures(rounds: Sequence[Sequence[Row]]) -> dict[str, Any]:
-    """Medians, by the number of orders stored."""
+    """Return medians by the number of stored orders."""
     found: dict[str, Any] = {}
     for column, row in enumerate(rounds[0]):
         orders, notifications = _ratios(rounds, column)
@@ -97,7 +99,7 @@ def figures(rounds: Sequence[Sequence[Row]]) -> dict[str, Any]:
 
 
 def _ratios(rounds: Sequence[Sequence[Row]], column: int) -> tuple[list[float], list[float]]:
-    """The rates of orders and of notifications beside those with an empty store, round by round."""
+    """Return the rates of orders and of notifications relative to those with an empty store, round by round."""
     pairs = [(rows[column], rows[0]) for rows in rounds]
     orders = [row.orders_per_s / empty.orders_per_s for row, empty in pairs]
     return orders, [row.notifications_per_s / empty.notifications_per_s for row, empty in pairs]

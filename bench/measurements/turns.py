@@ -1,7 +1,7 @@
-"""Orders and their notifications at several servers that take turns in one run.
+"""Measure orders and their notifications at several servers that take turns in one run.
 
-Only the ratio between servers means something on a machine that others use too. Orders are notified as soon as they
-are placed: the service queries WeChat for one that stays unpaid for half a minute, which the peers do not.
+Only the ratio between servers is meaningful on a shared machine. Orders are notified as soon as they are placed: the
+service queries WeChat for an order that stays unpaid for half a minute, which the peers do not.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Orders = Sequence[dict[str, Any]]
 
 @dataclass(slots=True)
 class Totals:
-    """The figures of one kind of request over all turns.
+    """The results of one kind of request over all turns.
 
-    ``cpu_s`` counts until the server was at rest again; ``after_s`` of it were spent after the last answer.
+    ``cpu_s`` counts until the server was idle again; ``after_s`` of it were spent after the last answer.
     """
 
     count: int = 0
@@ -40,7 +40,7 @@ class Totals:
 
     @property
     def per_s(self) -> float:
-        """Answers of success a second."""
+        """Successful answers per second."""
         return (self.count - self.failed) / self.seconds if self.seconds else 0.0
 
     @property
@@ -50,13 +50,13 @@ class Totals:
 
     @property
     def after_ms(self) -> float:
-        """Of these, those after the last answer."""
+        """CPU milliseconds per request after the last answer."""
         return 1000 * self.after_s / self.count
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server under load; ``notify`` makes the notifications of orders that were placed at it."""
+    """A server under load; ``notify`` makes the notifications of orders placed at it."""
 
     target: Target
     api: str
@@ -66,7 +66,8 @@ class Server:
 
 
 def take_turns(stack: Stack, servers: Sequence[Server], count: int) -> None:
-    """Place and notify ``count`` orders at each server, in turns; every second turn goes backwards. Raises Failed."""
+    """Place and notify ``count`` orders at each server, in turns; every second turn runs in reverse order. Raises
+    Failed."""
     for server in servers:
         _warm_up(stack, server)
     turns = max(TURNS, -(-count // TURN_ORDERS))
@@ -78,7 +79,7 @@ def take_turns(stack: Stack, servers: Sequence[Server], count: int) -> None:
 
 
 def _warm_up(stack: Stack, server: Server) -> None:
-    """Place and notify a few orders, and make sure that a forged notification is refused. Raises Failed."""
+    """Place and notify a few orders, and check that a forged notification is refused. Raises Failed."""
     requests = server.notify(_place_orders(stack, server, WARM_ORDERS, Totals()))
     if not requests:
         return
@@ -89,7 +90,7 @@ def _warm_up(stack: Stack, server: Server) -> None:
 
 
 def _place_orders(stack: Stack, server: Server, count: int, totals: Totals) -> Orders:
-    """Place ``count`` orders; those that were accepted."""
+    """Place ``count`` orders; return those that were accepted."""
     answers = _drive(stack, server.target, work.orders(stack.api_key, server.api, count), totals)
     payer = {"openid": stack.keys["users"][0]["openid"]}
     return [json.loads(answer) | payer for answer in answers]

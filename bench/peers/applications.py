@@ -1,4 +1,4 @@
-"""Start the two peer applications the way their users run them in production."""
+"""Start the two peer applications as their users run them in production."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FROM_SIMULATOR = (
 
 
 class Applications:
-    """Both peers, on loopback, as merchants of ``stack``'s simulator; their files go to ``directory``."""
+    """Both peers, on loopback, as merchants of ``stack``'s simulator; their files are in ``directory``."""
 
     def __init__(self, stack: Stack, directory: Path, python: Path) -> None:
         self._stack = stack
@@ -62,7 +62,7 @@ class Applications:
         return Target(f"http://127.0.0.1:{port}", process)
 
     def _create_tables(self, env: Mapping[str, str]) -> None:
-        """Raises Failed."""
+        """Create the tables. Raises Failed."""
         argv = [self._python, "-m", "django", "migrate", "--run-syncdb", "--verbosity", "0"]
         environment = os.environ | dict(env)
         done = subprocess.run(
@@ -72,7 +72,7 @@ class Applications:
             raise Failed(f"Django made no tables: {done.stderr.strip()}")
 
     def _environment(self, name: str, own: Mapping[str, str]) -> dict[str, str]:
-        """Write the peer's settings; the environment that leads to them."""
+        """Write the peer's settings; return the environment that points to them."""
         settings = {key: self._stack.keys[key] for key in FROM_SIMULATOR} | {
             "api_key": self._stack.api_key,
             "secret_key": secrets.token_hex(32),

@@ -46,7 +46,7 @@ HEADINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One kind of request: the service's figures and the peer's."""
+    """The results of one kind of request, the service's and the peer's."""
 
     name: str
     peer: str
@@ -55,7 +55,7 @@ class Row:
 
     @property
     def per_core(self) -> float:
-        """How many times the service's CPU the peer takes for a request."""
+        """The peer's CPU per request divided by the service's."""
         return self.other.cpu_ms / self.fenpay.cpu_ms
 
     @property
@@ -75,7 +75,7 @@ def run(count: int, rounds: int, driver: str) -> list[list[Row]]:
 
 
 def compare_v2(python: Path, count: int, driver: str) -> list[Row]:
-    """The service beside Django; each is notified with the kind of signature that it places orders with."""
+    """Compare the service with Django; each is notified with the signature type that it places orders with."""
     with Postgres() as postgres, _stack() as (stack, directory):
 
         def make_server(target: Target, sign_type: SignType) -> Server:
@@ -88,7 +88,7 @@ def compare_v2(python: Path, count: int, driver: str) -> list[Row]:
 
 
 def compare_v3(python: Path, count: int, driver: str) -> list[Row]:
-    """The service beside FastAPI, both over one MongoDB server."""
+    """Compare the service with FastAPI, both over one MongoDB server."""
     with _stack() as (stack, directory):
         mongo_url, platform = stack.mongo().url, stack.platform()
 
@@ -108,7 +108,7 @@ def _stack() -> Iterator[tuple[Stack, Path]]:
 
 
 def _rows(api: str, peer: str, fenpay: Server, other: Server) -> list[Row]:
-    """Raises Failed."""
+    """Return the rows. Raises Failed."""
     for server in (fenpay, other):
         if not (server.orders.per_s and server.notifications.per_s):
             raise Failed(f"{server.target.process.name} answered nothing with success")
@@ -119,7 +119,7 @@ def _rows(api: str, peer: str, fenpay: Server, other: Server) -> list[Row]:
 
 
 def show(rounds: Sequence[Sequence[Row]], console: Console) -> None:
-    """Print the table, and how much of the service's CPU its events took."""
+    """Print the table, and the share of the service's CPU that its events took."""
     table = Table(title="Fenpay beside its peers", show_lines=True)
     for heading in HEADINGS:
         table.add_column(heading, justify="right" if heading else "left")
@@ -134,7 +134,7 @@ def show(rounds: Sequence[Sequence[Row]], console: Console) -> None:
 
 
 def figures(rounds: Sequence[Sequence[Row]]) -> dict[str, Any]:
-    """Medians, by name."""
+    """Return medians, by name."""
     return {
         rows[0].name: {
             "per_core": median(row.per_core for row in rows),
@@ -150,7 +150,7 @@ def figures(rounds: Sequence[Sequence[Row]]) -> dict[str, Any]:
 
 
 def _cells(rows: Sequence[Row]) -> list[str]:
-    """One line of the table: the same row in every round."""
+    """Return the cells of one table row: the same measurement in every round."""
     name, per_core, rate = rows[0].name, [row.per_core for row in rows], [row.rate for row in rows]
     return [
         f"{name}\n{rows[0].peer}",

@@ -19,7 +19,7 @@ STAMP = VENV / "requirements.sha256"
 
 
 def install() -> Path:
-    """Bring .venv-peers up to date; its Python. Raises Failed."""
+    """Update .venv-peers; return its Python. Raises Failed."""
     digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
     if PYTHON.exists() and STAMP.exists() and STAMP.read_text(encoding="ascii") == digest:
         return PYTHON
@@ -31,7 +31,7 @@ def install() -> Path:
 
 
 def _make_venv() -> None:
-    """Make a fresh environment, with uv where there is one."""
+    """Create a new environment, with uv if it is installed."""
     if VENV.exists():
         shutil.rmtree(VENV)
     uv = shutil.which("uv")
@@ -40,7 +40,7 @@ def _make_venv() -> None:
 
 
 def _install_requirements() -> None:
-    """Install exactly what is listed; nothing is resolved."""
+    """Install exactly the listed packages; nothing is resolved."""
     uv = shutil.which("uv")
     pip = [uv, "pip", "install", "--python", str(PYTHON)] if uv else [str(PYTHON), "-m", "pip", "install"]
     run([*pip, "--no-deps", "-r", str(REQUIREMENTS)], "install-peers.log")

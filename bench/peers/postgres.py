@@ -28,7 +28,8 @@ READY_S = 20.0
 
 
 class Postgres:
-    """One server, from entry to exit. Raises Failed when PostgreSQL is not installed or does not start."""
+    """A PostgreSQL server that runs from entry to exit. Raises Failed if PostgreSQL is not installed or does
+    not start."""
 
     def __init__(self) -> None:
         self._programs = find_programs()
@@ -66,7 +67,7 @@ class Postgres:
         return [str(self._programs / "postgres"), "-D", str(data), "-k", self.host, "-c", "listen_addresses="]
 
     def _as_user(self, argv: list[str]) -> list[str]:
-        """``argv`` with a prefix that runs it as another user than root, in the same process."""
+        """Return ``argv`` with a prefix that runs it as another user than root, in the same process."""
         if self._user is None:
             return argv
         setpriv = ["setpriv", f"--reuid={self._user.pw_uid}", f"--regid={self._user.pw_gid}", "--clear-groups"]
@@ -74,7 +75,7 @@ class Postgres:
 
 
 def find_programs() -> Path:
-    """The directory of ``initdb`` and ``postgres``, the newest version's. Raises Failed."""
+    """Return the directory of ``initdb`` and ``postgres`` of the newest version. Raises Failed."""
     on_path = shutil.which("postgres")
     found = [Path(on_path).resolve().parent] if on_path else []
     found += sorted(PACKAGES.glob("*/bin"), key=lambda path: float(path.parent.name), reverse=True)
@@ -85,7 +86,7 @@ def find_programs() -> Path:
 
 
 def find_user() -> pwd.struct_passwd:
-    """The user that runs PostgreSQL for root. Raises Failed."""
+    """Return the user that runs PostgreSQL for root. Raises Failed."""
     for name in OTHER_USERS:
         with suppress(KeyError):
             return pwd.getpwnam(name)

@@ -1,8 +1,8 @@
-"""The floor: a bare Tornado handler that makes the service's writes and its POST to WeChat, and nothing else.
+"""The baseline: a bare Tornado handler that makes the service's writes and its POST to WeChat, and nothing else.
 
 The same number of writes, of documents of the same size, through the same group commit into collections with the same
-indexes; one aiohttp POST. No parsing, no checks, no signatures, no states. What the service takes beyond this is what
-its promises cost.
+indexes; one aiohttp POST. No parsing, no checks, no signatures, no states. What the service takes beyond this is the
+cost of its guarantees.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Document = dict[str, Any]
 
 
 class Writes:
-    """The documents of one order's life."""
+    """The documents of one order, from its placing to its refund."""
 
     def __init__(self, database: Database, session: aiohttp.ClientSession, upstream: str, secure: str) -> None:
         self._orders, self._numbers, self._notifications = (
@@ -49,7 +49,7 @@ class Writes:
         self._unrefunded: list[Document] = []
 
     async def order(self, body: bytes) -> None:
-        """Two writes and one POST, as placing an order makes."""
+        """Make two writes and one POST, as placing an order does."""
         number, now = secrets.token_hex(12), datetime.now(UTC)
         order = {"_id": number, "rev": 1, "trade_state": "NOTPAY", "created_at": now, "due_at": now, "keys": [number]}
         order |= {"text": TEXT, "timeline": [{"at": now}]}
@@ -60,11 +60,11 @@ class Writes:
         self._unrefunded.append(order)
 
     async def refund(self, body: bytes) -> None:
-        """A read, three writes and one POST, as a refund makes: its number, then reserved, then answered."""
+        """Make a read, three writes and one POST, as a refund does: its number, then reserved, then answered."""
         await self._refund(self._upstream, body)
 
     async def refund_secure(self, body: bytes) -> None:
-        """The same over mutual TLS."""
+        """Do as ``refund``, with the POST over mutual TLS."""
         await self._refund(self._secure, body)
 
     async def _refund(self, upstream: str, body: bytes) -> None:
@@ -78,7 +78,7 @@ class Writes:
         await self._change(order, {"refund_states": ["PROCESSING"], "answer": answer})
 
     async def notify(self, body: bytes) -> None:
-        """Three writes, as a notification makes: its payment's number and the message, then applied."""
+        """Make three writes, as a notification does: its payment's number and the message, then applied."""
         order, now = self._unpaid.pop(), datetime.now(UTC)
         message = {"_id": secrets.token_hex(32), "raw": body, "out_trade_no": order["_id"], "expires_at": now}
         number = {"_id": secrets.token_hex(14), "order": order["_id"]}
@@ -86,10 +86,10 @@ class Writes:
         await self._change(order, {"trade_state": "SUCCESS", "paid_at": now})
 
     async def nothing(self, body: bytes) -> None:
-        """No write at all, as a JS-SDK signature makes."""
+        """Make no write, as a JS-SDK signature does."""
 
     async def _change(self, order: Document, changes: Document) -> Document:
-        """One more line in the timeline and ``changes``, by compare-and-set."""
+        """Add a line to the timeline and apply ``changes``, by compare-and-set."""
         changed = order | changes | {"rev": order["rev"] + 1, "timeline": [*order["timeline"], {"at": order["due_at"]}]}
         await self._orders.replace(changed, order["rev"], WRITE)
         return changed

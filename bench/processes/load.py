@@ -1,10 +1,10 @@
-"""The load generator, a process of its own: reads requests from a file, sends them, prints what it saw as JSON.
+"""The load generator, a process of its own: reads requests from a file, sends them, prints its measurements as JSON.
 
     python -m bench.processes.load REQUESTS --url http://127.0.0.1:8888 --clients 32
 
-REQUESTS holds one JSON object a line: ``{"method", "path", "headers", "body"}``. Requests are sent in order by a fixed
-number of clients, each waiting for its answer before it takes the next (a closed loop). No request is begun after
-``--seconds``; one without an answer counts as status 0.
+REQUESTS holds one JSON object per line: ``{"method", "path", "headers", "body"}``. Requests are sent in order by a
+fixed number of clients, each of which waits for its answer before it sends the next (a closed loop). No request starts
+after ``--seconds``; one without an answer counts as status 0.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ async def client(
     statuses: Counter[int],
     answers: list[str] | None,
 ) -> None:
-    """Take requests until none is left; ``seen`` collects seconds, ``answers`` bodies of success."""
+    """Send requests until none is left; ``seen`` collects seconds, ``answers`` bodies of successful answers."""
     for request in requests:
         started = time.perf_counter()
         try:

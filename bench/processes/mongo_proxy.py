@@ -1,4 +1,4 @@
-"""A TCP relay in front of a MongoDB server that keeps the commands which pass through it."""
+"""A TCP relay in front of a MongoDB server that records the commands passing through it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Command = dict[str, Any]
 
 @dataclass(slots=True)
 class MongoProxy:
-    """Where to connect to instead, and what has been asked there so far; ``commands`` may be emptied at any time."""
+    """The address to connect to, and the recorded commands; ``commands`` may be emptied at any time."""
 
     url: str = ""
     commands: list[Command] = field(default_factory=list)
@@ -31,7 +31,7 @@ class MongoProxy:
 
 @contextmanager
 def start_proxy(mongo_url: str) -> Iterator[MongoProxy]:
-    """A tap on the server at ``mongo_url``."""
+    """Start a proxy of the server at ``mongo_url``."""
     there, proxy = urlsplit(mongo_url), MongoProxy()
 
     class Relay(BaseRequestHandler):
@@ -52,7 +52,7 @@ def start_proxy(mongo_url: str) -> Iterator[MongoProxy]:
 
 
 class Messages:
-    """Cuts a client's bytes into messages and hands the command of each to ``on_command``."""
+    """Split a client's bytes into messages and pass the command of each to ``on_command``."""
 
     def __init__(self, on_command: Callable[[Command], None]) -> None:
         self._on_command = on_command

@@ -1,4 +1,4 @@
-"""A WeChat Pay public key whose private half the benchmark holds, so that it makes genuine v3 notifications itself."""
+"""A WeChat Pay public key whose private key the benchmark has, so that it can make genuine v3 notifications itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wechat.pay.signing import SCHEME, Signer, v3_answer_message
 
 
 class Platform:
-    """Signs as WeChat Pay would, for a service that was told this key; with a new key where none is given."""
+    """Signs as WeChat Pay would, for a service configured with this key; creates a key if none is given."""
 
     def __init__(
         self, key: rsa.RSAPrivateKey | None = None, key_id: str = "PUB_KEY_ID_0000000000000000000000000000000001"
@@ -23,11 +23,11 @@ class Platform:
 
     @property
     def credentials(self) -> dict[str, str]:
-        """What a merchant is given of it, named as the simulator names it."""
+        """The public key for a merchant, named as the simulator names it."""
         return {"public_key_pem": self._public_pem, "public_key_id": self.key_id}
 
     def sign(self, body: bytes, timestamp: str) -> dict[str, str]:
-        """The headers of a notification."""
+        """Return the headers of a notification."""
         nonce = secrets.token_hex(16)
         return {
             "Wechatpay-Serial": self.key_id,

@@ -1,4 +1,4 @@
-"""The processes of a benchmark: stores, simulator, services, floor and, for each turn, a load generator."""
+"""The processes of a benchmark: stores, simulator, services, baseline and, for each turn, a load generator."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ QUIET = 0.06  # of a core: little more than one tick of the clock that counts CP
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one run of the load generator saw, and what CPU it cost."""
+    """The results of one run of the load generator, with the CPU of the servers."""
 
     count: int
     failed: int
@@ -55,7 +55,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Something that takes load."""
+    """A server under load."""
 
     url: str
     process: Process
@@ -63,12 +63,12 @@ class Target:
     """From its start until it listened, where that was measured."""
 
     def cpu_s(self) -> float:
-        """CPU seconds of the process and its children, such as a server's workers."""
+        """Return the CPU seconds of the process and its children, such as a server's workers."""
         process = psutil.Process(self.process.pid)
         return sum(cpu_s(each.pid) for each in (process, *process.children(recursive=True)))
 
     def rest(self, at_least_s: float = 0.0) -> None:
-        """Wait for ``at_least_s`` and then until it has nothing left to do, a few seconds more at most."""
+        """Wait for ``at_least_s``, then until the server is idle, a few seconds more at most."""
         time.sleep(at_least_s)
         deadline, spent = time.monotonic() + REST_S, 1.0
         while spent > QUIET and time.monotonic() < deadline:
@@ -78,7 +78,8 @@ class Target:
 
 
 class Stack:
-    """Redis and the simulator from entry to exit, and what is started beside them; on loopback, in ``directory``."""
+    """Redis and the simulator, running from entry to exit, and the processes started beside them; on loopback, in
+    ``directory``."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -100,7 +101,7 @@ class Stack:
         self._stack.close()
 
     def mongo(self, name: str = "mongo") -> EmbeddedMongo:
-        """A new database."""
+        """Start a new database."""
         mongo = EmbeddedMongo(self._directory / name)
         mongo.start()
         self._stack.callback(mongo.stop)
@@ -118,8 +119,8 @@ class Stack:
         calls: bool = True,
         login_token: str = "",
     ) -> Target:
-        """A service as the simulator's merchant; it believes ``platform`` where that is given.
-        ``calls``: whether it records its calls. ``login_token`` logs in to the console, once."""
+        """Start a service as the simulator's merchant; it accepts signatures of ``platform`` if given. ``calls``:
+        whether it records its calls. ``login_token`` logs in to the console, once."""
         url = f"http://127.0.0.1:{port or free_port()}"
         credentials = {**self.keys, **(platform.credentials if platform else {})}
         settings = overlay(url, self.simulator.url, credentials) | {
@@ -140,7 +141,7 @@ class Stack:
         return Target(url, process, time.monotonic() - started)
 
     def platform(self) -> Platform:
-        """The simulator's own key, which the merchants of its credentials believe already."""
+        """Return the simulator's own key, which merchants with its credentials accept."""
         key = load_key(self._directory / "simulator", "public_key")
         return Platform(key, str(self.keys["public_key_id"]))
 
@@ -152,7 +153,7 @@ class Stack:
         return Target(f"http://127.0.0.1:{port}", process)
 
     def spawn(self, name: str, argv: Sequence[str], env: Mapping[str, str], cwd: Path | None = None) -> Process:
-        """Start a process that ends with the stack; ``env`` goes on top of our own environment."""
+        """Start a process that ends with the stack; ``env`` extends the current environment."""
         process = Process(name, argv, self._directory / f"{name}.log", env=os.environ | dict(env), cwd=cwd)
         self._stack.callback(process.stop)
         return process
@@ -166,7 +167,7 @@ class Stack:
         keep_answers: bool = False,
         seconds: float = LOAD_S,
     ) -> Turn:
-        """Send ``requests``, for ``seconds`` at most; count those not answered with success.
+        """Send ``requests``, for ``seconds`` at most; count the unsuccessful answers.
 
         ``keep_answers`` keeps the bodies of successful answers.
         """
@@ -189,15 +190,15 @@ class Stack:
         return Turn(seen["count"], failed, seen["seconds"], seen["p50_ms"], seen["p99_ms"], *spent, seen["answers"])
 
     def ask(self, service: Target, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """A call of ``service``'s merchant API: POST with a body, GET without."""
+        """Call ``service``'s merchant API: POST with a body, GET without."""
         return _json(service.url + path, body, {"Authorization": f"Bearer {self.api_key}"})
 
     def control(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The same for the simulator's ``/simulator/``."""
+        """Call the simulator's ``/simulator/``: POST with a body, GET without."""
         return _json(f"{self.simulator.url}/simulator/{path}", body, {})
 
     def unpaid(self, service: Target, count: int) -> list[dict[str, Any]]:
-        """The newest orders that wait for a payment, read page by page from the service itself; at most ``count``."""
+        """Return the newest unpaid orders, read page by page from the service itself; at most ``count``."""
         found: list[dict[str, Any]] = []
         cursor: str | None = ""
         while len(found) < count and cursor is not None:
@@ -220,7 +221,7 @@ class Stack:
 
 
 def cpu_s(pid: int) -> float:
-    """What a process has spent so far."""
+    """Return the CPU seconds that a process has used so far."""
     times = psutil.Process(pid).cpu_times()
     return float(times.user + times.system)
 

@@ -1,5 +1,5 @@
-"""People with the list of orders open, a process of its own: each holds the stream of what happens and reads the row of
-every order that it names, as a page does. Prints what it saw as JSON.
+"""People with the list of orders open, in a process of its own: each holds a stream of live updates and reads the row
+of every order that it names, as a page does. Prints its measurements as JSON.
 
     python -m bench.processes.watchers --url http://127.0.0.1:8888 --cookie VALUE --watchers 50 --seconds 20
 """
@@ -21,7 +21,7 @@ DATA = b"data: "
 
 
 async def watch(session: aiohttp.ClientSession, url: str, rows: list[float], statuses: Counter[int]) -> None:
-    """Follow one stream until it is cancelled; ``rows`` collects the seconds that a row took."""
+    """Follow one stream until cancelled; ``rows`` collects the seconds that each row took."""
     async with session.get(url + STREAM, timeout=aiohttp.ClientTimeout(total=None)) as stream:
         statuses[stream.status] += 1
         async for line in stream.content:

@@ -1,4 +1,4 @@
-"""An Official Account API over a real socket: answers as told, counts who asks."""
+"""An Official Account API over a real socket: answers what a test sets, and counts calls."""
 
 from __future__ import annotations
 
@@ -51,5 +51,5 @@ class Account:
 
 
 def refuse(errcode: int, errmsg: str = "refused") -> Reply:
-    """WeChat's way to say no: 200 and an errcode."""
+    """Return WeChat's refusal: status 200 and an errcode."""
     return lambda _: {"errcode": errcode, "errmsg": f"{errmsg} rid: 65a1b2c3-00000000-11111111"}

@@ -1,4 +1,4 @@
-"""Addresses that no webhook may have."""
+"""Addresses that are refused for webhooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Request bodies that are no JSON."""
+"""Request bodies that are not valid JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WeChat's bill calls at a port of their own: it checks how it is asked, and answers as a test wants."""
+"""WeChat's bill calls on a port of their own: checks the requests, and answers as a test sets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PART = re.compile(r'(\w+)="([^"]*)"')
 
 
 class BillServer:
-    """``file`` is the bill. Each attribute below changes one thing about how it is handed out."""
+    """``file`` is the bill. Each attribute below changes one detail of how it is downloaded."""
 
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
@@ -64,7 +64,7 @@ class BillServer:
         await self._runner.cleanup()
 
     def gateway(self, transport: Transport) -> V3Gateway:
-        """A v3 gateway that talks to this desk."""
+        """Return a v3 gateway that calls this server."""
         ring = KeyRing(self.clock, PlatformKey(SERIAL, key("platform").public_key()))
         signer = load_signer(MERCHANT.mchid, private_pem(), certificate_pem(), RecordedTelemetry())
         return V3Gateway(self.wired(transport), MERCHANT, signer, AeadCipher(KEY), ring)
@@ -123,7 +123,7 @@ class BillServer:
         return web.Response(body=body, headers=headers, content_type="application/json")
 
     def _must_be_signed(self, request: web.Request) -> None:
-        """Path and query exactly as sent, under the merchant's key."""
+        """Check the signature of path and query exactly as sent, under the merchant's key."""
         parts: dict[str, Any] = dict(_PART.findall(request.headers["Authorization"]))
         target = request.raw_path
         message = v3_request_message("GET", target, parts["timestamp"], parts["nonce_str"], b"")

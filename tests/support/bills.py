@@ -1,4 +1,4 @@
-"""Bills in WeChat's own layout, to parse, to serve and to reconcile."""
+"""Bills in WeChat's own format, to parse, to serve and to reconcile."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ FLOW_SUMMARY = "资金流水总笔数,收入笔数,收入金额,支出笔数,支
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What a test wants on a bill; a refund where ``out_refund_no`` is given. Amounts in fen, the fee in 1/100,000 yuan.
+    """A line of a bill; a refund if ``out_refund_no`` is set. Amounts in fen, the fee in 1/100,000 yuan.
 
-    The line of a payment that was taken back has ``trade_state`` REVOKED and what went back in ``refund``.
+    The line of a reversed payment has ``trade_state`` REVOKED and the returned amount in ``refund``.
     """
 
     out_trade_no: str
@@ -56,7 +56,7 @@ class Line:
 
 
 def trade_bill(lines: Iterable[Line], mchid: str = MCHID) -> Iterator[str]:
-    """The lines of a trade bill, CRLF and all, each as it is wanted."""
+    """Return the lines of a trade bill, ending in CRLF."""
     count = total = settled = refund = fee_e5 = 0
     yield f"\ufeff{HEADER}\r\n"
     for line in lines:
@@ -75,7 +75,7 @@ def trade_file(lines: Iterable[Line], mchid: str = MCHID) -> bytes:
 
 
 def flow_file(amounts: Iterable[int]) -> bytes:
-    """A fund flow bill with these movements, in fen."""
+    """Return a fund flow bill with these movements, in fen."""
     rows, balance = [f"\ufeff{FLOW_HEADER}"], 0
     amounts = list(amounts)
     for number, amount in enumerate(amounts):

@@ -20,7 +20,7 @@ V3_BODY = (
 
 
 def an_exchange(**changes: Any) -> Exchange:
-    """A v3 order that was placed."""
+    """Return the exchange of a v3 order that was placed."""
     exchange = Exchange(
         direction=Direction.OUT,
         api="v3",
@@ -45,12 +45,12 @@ def an_exchange(**changes: Any) -> Exchange:
 
 
 def a_call(identity: str = "call-1", most_body: int = 16_384, **changes: Any) -> Call:
-    """An exchange as it is kept."""
+    """Return an exchange as it is stored."""
     return redact(an_exchange(**changes), identity, NOW, HOUR, most_body)
 
 
 def bare_call(identity: str = "call-1") -> Call:
-    """A call that was not answered, about nothing."""
+    """Return a call without an answer, about no order."""
     nothing = Message({})
     return Call(identity, NOW, Direction.IN, "v2", "", "", "", "", nothing, 0, nothing, 0, "", "", NOW + HOUR)
 

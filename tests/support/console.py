@@ -1,4 +1,4 @@
-"""People at the console: made by the operator's requests, logged in over HTTP."""
+"""People at the console: added by the operator's requests, logged in over HTTP."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ async def send(method: str, address: str, data: bytes, headers: Mapping[str, str
 
 
 class ConsoleBrowser:
-    """One browser at the console, with its cookies; Chinese unless response otherwise. Each comes from its own address, so
-    that failed logins of one test do not count for another."""
+    """A browser at the console, with its cookies; it requests Chinese unless told otherwise. Each has its own address,
+    so that failed logins of one test do not count for another."""
 
     def __init__(self, url: str, name: str = "") -> None:
         self.url = url
@@ -74,7 +74,7 @@ class ConsoleBrowser:
         await self.http.close()
 
     async def ask(self, method: str, target: str, data: Any = None, **headers: str) -> Response:
-        """One request; redirects are not followed."""
+        """Send one request and return the response; redirects are not followed."""
         address = URL(self.url + target, encoded=True)
         sent = {"X-Real-IP": self.address, "Accept-Language": "zh-CN"} | headers
         async with self.http.request(method, address, data=data, headers=sent, allow_redirects=False) as answer:
@@ -84,29 +84,29 @@ class ConsoleBrowser:
         return await self.ask("GET", target, **headers)
 
     async def page(self, target: str, **headers: str) -> str:
-        """The text of a page that must be there."""
+        """Return the text of a page, whose status must be 200."""
         response = await self.get(target, **headers)
         assert response.status == 200, (response.status, response.body)
         return response.body.decode()
 
     async def post(self, target: str, fields: Mapping[str, str] | None = None, **headers: str) -> Response:
-        """A form with the XSRF token, as a page sends it."""
+        """Post a form with the XSRF token, as a page does."""
         return await self.ask("POST", target, {"_xsrf": await self.xsrf(), **(fields or {})}, **headers)
 
     async def xsrf(self) -> str:
-        """The token of this browser's forms."""
+        """Return the XSRF token of this browser's forms."""
         if "_xsrf" not in self.cookies():
             await self.get("/console/login")
         return self.cookies()["_xsrf"]
 
     async def log_in(self, name: str = "", password: str = PASSWORD, **fields: str) -> Response:
-        """Fill in the login form; the answer."""
+        """Submit the login form; return the response."""
         self.name = name or self.name
         form = {"name": self.name, "password": password, **fields}
         return await self.post("/console/login", form)
 
     async def audit_log(self, subject: str) -> list[dict[str, str]]:
-        """What an administrator finds in the audit log about ``subject``, the latest first."""
+        """Return the audit entries about ``subject`` that an administrator finds, the latest first."""
         answer = await self.get(f"/console/audit.csv?subject={quote(subject, safe='')}")
         [_, *rows] = csv.reader(io.StringIO(answer.body.decode("utf-8-sig")))
         codes = {text.zh: act for act, text in ACTS.items()}
@@ -123,7 +123,7 @@ class ConsoleBrowser:
 
 
 async def eventually(browser: ConsoleBrowser, target: str, condition: Callable[[str], bool]) -> str:
-    """The page once ``condition`` holds of it: figures follow within seconds."""
+    """Return the page once ``condition`` holds for it: figures follow within seconds."""
     for _ in range(60):
         if condition(page := await browser.page(target)):
             return page

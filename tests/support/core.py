@@ -1,6 +1,6 @@
-"""The core of the service over memory, with gateways that a test brings: several processes over one database.
+"""The core of the service over memory, with gateways of the test: several processes over one database.
 
-A process may be mortal: it dies at a call to the world outside, before that call or with its effect done.
+A process can be made to die at a call to the outside, before the call or after its effect.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class SimulatedCrash(Exception):
 
 @dataclass
 class CrashPoint:
-    """Counts calls to the world outside; the process ends at call ``at``, before it or with its effect done."""
+    """Counts calls to the outside; the process ends at call ``at``, before it or after its effect."""
 
     at: int = 0
     after: bool = False
@@ -66,7 +66,7 @@ class CrashPoint:
 
 
 class CrashingProxy:
-    """Anything with async methods, for as long as the fuse burns."""
+    """An object with async methods, which work until the process has crashed."""
 
     def __init__(self, inner: object, crash_point: CrashPoint) -> None:
         self._inner, self._fuse = inner, crash_point
@@ -90,7 +90,7 @@ class CrashingProxy:
 
 
 class CrashingDocuments(CrashingProxy):
-    """A collection for as long as the fuse burns. To encode is no call to the world outside."""
+    """A collection that works until the process has crashed. Encoding is not a call to the outside."""
 
     def __init__(self, inner: BulkDocuments, crash_point: CrashPoint) -> None:
         super().__init__(inner, crash_point)
@@ -120,7 +120,8 @@ class DownDocuments:
 
 @dataclass
 class Backend:
-    """What all processes share: the database, the clock, the metrics. ``down`` are collections that do not answer."""
+    """The parts that all processes share: the database, the clock, the metrics. ``down`` are collections that do not
+    answer."""
 
     clock: ManualClock
     telemetry: RecordedTelemetry = field(default_factory=RecordedTelemetry)
@@ -131,7 +132,7 @@ class Backend:
         self.database = MemoryDatabase(self.clock)
 
     def stores(self, crash_point: CrashPoint | None = None) -> Stores:
-        """The stores as one process has them."""
+        """Return the stores of one process."""
 
         def collection(name: str) -> BulkDocuments:
             documents = cast(BulkDocuments, DownDocuments(self.database[name], name, self.down))
@@ -145,7 +146,7 @@ class Backend:
     # -- what is stored, seen and changed behind the service's back --------------------------------------------------
 
     def put(self, order: Order) -> Order:
-        """Store ``order``, in the place of any by its number, and reserve the numbers of its refunds."""
+        """Store ``order``, in place of one with its number, and reserve the numbers of its refunds."""
         document = ORDER.write(order) | {"_id": order.key, "schema": 1, "writes": ["test"]}
         held = self.database[ORDERS].peek(order.key)
         self.database[ORDERS].poke(document | {"rev": held["rev"] + 1 if held else 1})
@@ -168,7 +169,7 @@ class Backend:
 
     @property
     def staged(self) -> list[tuple[str, str]]:
-        """The events that were staged, each as (the number of the refund or order that it is about, its type)."""
+        """The events that were staged, each as (the number of its refund or order, its type)."""
         return [
             (event.out_refund_no or order.out_trade_no, event.type.value)
             for order in self.orders.values()
@@ -182,13 +183,13 @@ class Backend:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """How many documents each collection has."""
+        """The number of documents in each collection."""
         names = (ORDERS, NUMBERS, CLAIMS, NOTIFICATIONS, DELIVERIES)
         return {name: len(self.database[name].everything()) for name in names}
 
 
 class StrictWork(OrderWork):
-    """Work on orders that raises what crashes a part of a job, which a worker only logs."""
+    """Work on orders that raises exceptions of a job's part, which a worker only logs."""
 
     async def _count(self, metric: Metric, work: Callable[[], Awaitable[None]]) -> None:
         with suppress(FenpayError):
@@ -196,7 +197,7 @@ class StrictWork(OrderWork):
 
 
 class Core:
-    """One process: the use cases around orders, refunds and notifications."""
+    """The use cases of orders, refunds and notifications in one process."""
 
     def __init__(
         self,
@@ -240,12 +241,13 @@ class Core:
         )
 
     async def do_due_work(self) -> None:
-        """What workers do until nothing is due."""
+        """Do the workers' work until nothing is due."""
         while await self.worker.once():
             pass
 
     async def work_once(self) -> bool:
-        """Do what is due now, one job after the other; whether there was anything. What crashes a job is raised."""
+        """Do the work that is due now, one job after the other; return whether there was any. Exceptions of jobs are
+        raised."""
         jobs = await self._strict_work.claim(LOOPS)
         for job in jobs:
             await self._strict_work.run(job)

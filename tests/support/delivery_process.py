@@ -1,4 +1,4 @@
-"""A process that delivers one event, to be killed between telling the receiver and telling the store.
+"""A process that delivers one event, to be killed after the receiver has it and before the store does.
 
     python -m tests.support.delivery_process MONGO_URL DATABASE RECEIVER_URL
 
@@ -21,7 +21,7 @@ from wechat.support.worker import Worker
 
 
 class NeverReturning:
-    """A target that never comes back from delivering."""
+    """A target whose ``deliver`` never returns."""
 
     def __init__(self, target: Webhook) -> None:
         self.name = target.name

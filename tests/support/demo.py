@@ -1,4 +1,4 @@
-"""The demo as a user starts and stops it: ``manage.py demo``."""
+"""Start and stop the demo as a user does: ``manage.py demo``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Demo:
-    """A running demo with all that it starts."""
+    """A running demo with all its processes."""
 
     def __init__(self, var: Path, **environment: str) -> None:
         self.var = var
@@ -50,7 +50,7 @@ class Demo:
             return answered
 
     def end(self, number: signal.Signals) -> int:
-        """Send a signal and wait; what is left of the children afterwards is an error."""
+        """Send a signal and wait; children that still run afterwards are an error."""
         self.process.send_signal(number)
         assert self.process.stdout is not None
         self.printed += self.process.stdout.read()

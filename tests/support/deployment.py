@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass
 class Backend:
-    """A stand-in for one process of the service: answers with what it was sent, hangs up after reading, or
-    sends one event of a stream that goes on."""
+    """A stand-in for one process of the service: returns the request that it received, closes the connection after
+    reading, or sends one event of a continuing stream."""
 
     port: int = field(default_factory=free_port)
     heard: list[str] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Backend:
 
 @dataclass
 class Site:
-    """The site of deploy/nginx.conf before two backends. ``trusting`` takes its certificate."""
+    """The site of deploy/nginx.conf in front of two backends. ``trusting`` accepts its certificate."""
 
     url: str
     backends: list[Backend]
@@ -97,7 +97,8 @@ async def wait_until_listening(port: int) -> None:
 
 
 def render_supervisor(directory: Path, settings: Path, ports: str) -> str:
-    """deploy/supervisor.conf for here. ``ports`` stands for the "88" that two digits follow in the port."""
+    """Return deploy/supervisor.conf for this machine. ``ports`` replaces the "88" that two digits follow in the
+    port."""
     config = (ROOT / "deploy" / "supervisor.conf").read_text()
     changes = {
         "/opt/fenpay/.venv/bin/python": sys.executable,

@@ -1,4 +1,4 @@
-"""Orders placed over HTTP."""
+"""Place and pay orders over HTTP."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from tests.http.client import Shop
 
 
 async def pay(shop: Shop, order: dict[str, Any], scenario: str = "lost_notification") -> dict[str, str]:
-    """The payer pays in WeChat's browser."""
+    """Pay the order in the simulated WeChat browser."""
     body = {**order["pay"], "url": f"{shop.url}/pay/{order['out_trade_no']}", "scenario": scenario}
     return shop.simulator.control("POST", "bridge", body)

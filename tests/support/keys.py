@@ -1,4 +1,4 @@
-"""Keys and certificates, made once for the run and never written to disk."""
+"""Keys and certificates, created once per run and never written to disk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ YEAR = timedelta(days=365)
 
 @cache
 def key(name: str) -> rsa.RSAPrivateKey:
-    """One RSA key a name."""
+    """Return one RSA key per name."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
@@ -30,7 +30,7 @@ def public_pem(name: str = "ours") -> str:
 
 
 def curve_pem(part: str) -> str:
-    """An elliptic-curve key: real, but not what WeChat uses."""
+    """Return an elliptic-curve key: valid, but not a kind that WeChat uses."""
     made = ec.generate_private_key(ec.SECP256R1())
     if part == "private":
         return made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
@@ -45,7 +45,7 @@ def certificate_pem(
     life: timedelta = YEAR,
     key_name: str = "",
 ) -> str:
-    """A certificate in the name of ``name``, for its key or that of ``key_name``, signed by itself."""
+    """Return a self-signed certificate in the name of ``name``, for its key or that of ``key_name``."""
     ours = key(key_name or name)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (

@@ -1,4 +1,4 @@
-"""A TCP relay in front of a server that keeps requests back, and lets them arrive later."""
+"""A TCP relay in front of a server that holds requests and forwards them later."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CHUNK = 1 << 20
 
 
 class LateProxy:
-    """Whoever sent a request that is kept back loses its connection at once, as when a network breaks."""
+    """The sender of a held request loses its connection at once, as when a network breaks."""
 
     def __init__(self, port: int) -> None:
         self.kept_one = asyncio.Event()
@@ -22,15 +22,15 @@ class LateProxy:
 
     @property
     def kept(self) -> int:
-        """How many requests have still to arrive."""
+        """The number of requests that are still held."""
         return len(self._kept)
 
     def keep(self, mark: bytes) -> None:
-        """Keep requests with ``mark`` in them back; none when it is empty."""
+        """Hold requests that contain ``mark``; none if it is empty."""
         self._mark = mark
 
     async def let_arrive(self) -> None:
-        """Let the server answer all that was kept back, to nobody."""
+        """Forward all held requests; their answers are discarded."""
         for request, reader, writer in self._kept:
             writer.write(request)
             await writer.drain()
@@ -40,7 +40,7 @@ class LateProxy:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
-        """The port to connect to in place of the server's."""
+        """Listen; yield the port to connect to in place of the server's."""
         server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
         try:
             yield server.sockets[0].getsockname()[1]

@@ -1,4 +1,4 @@
-"""Runs ``manage.py`` as operators do: a process of its own, its streams in a pipe or on a terminal."""
+"""Run ``manage.py`` as operators do: in a process of its own, with its streams in pipes or on a terminal."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ PREFIXES = ("FENPAY", "LC_", "LANG", "NO_COLOR", "COLUMNS", "TERM", "FORCE_COLOR
 
 
 class Ran(NamedTuple):
-    """How a command ended."""
+    """The result of a command."""
 
     code: int
     out: str
     err: str
 
     def json(self) -> Any:
-        """The one document on stdout."""
+        """Return the JSON document on stdout."""
         return json.loads(self.out)
 
     def error(self) -> dict[str, Any]:
-        """The one document on stderr."""
+        """Return the JSON document on stderr."""
         payload = json.loads(self.err)
         assert isinstance(payload, dict)
         return payload
 
 
 class Manage:
-    """The command line in front of one service. ``settings`` are variables of the environment."""
+    """The command line for one service. ``settings`` are variables of the environment."""
 
     def __init__(self, url: str, key: str, **settings: str) -> None:
         ours = {"FENPAYCLI_URL": url, "FENPAYCLI_API_KEY": key, "LANG": "zh_CN.UTF-8"}
         self.environment = _clean() | ours | settings
 
     async def __call__(self, *arguments: str, cwd: Path = ROOT, **settings: str) -> Ran:
-        """One command, its output in pipes; beside the event loop, on which its service may live."""
+        """Run a command with pipes, in a thread, because its service may run on this event loop."""
         return await asyncio.to_thread(self._run, arguments, cwd, settings)
 
     def _run(self, arguments: tuple[str, ...], cwd: Path, settings: dict[str, str]) -> Ran:
@@ -62,7 +62,7 @@ class Manage:
         return Ran(done.returncode, done.stdout, done.stderr)
 
     async def on_a_terminal(self, *arguments: str, answer: str = "", **settings: str) -> Ran:
-        """One command with its stdin and stderr on a terminal, where ``answer`` is typed."""
+        """Run a command with its stdin and stderr on a terminal, where ``answer`` is typed."""
         return await asyncio.to_thread(self._typed, arguments, answer, settings)
 
     def _typed(self, arguments: tuple[str, ...], answer: str, settings: dict[str, str]) -> Ran:
@@ -84,7 +84,7 @@ class Manage:
 
     @contextmanager
     def running(self, *arguments: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
-        """A command that goes on, its output in pipes; interrupted at the end if it still runs."""
+        """Run a command that continues, its output in pipes; interrupt it at the end if it still runs."""
         process = subprocess.Popen(
             self._argv(arguments),
             cwd=ROOT,
@@ -106,12 +106,12 @@ class Manage:
 
 
 def _clean() -> dict[str, str]:
-    """Ours without what a developer may have set for the command line, or for the terminal."""
+    """Return the environment without a developer's settings of the command line or the terminal."""
     return {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)}
 
 
 def _read_all(terminal: int) -> str:
-    """What is written on a terminal until nobody has it open any more."""
+    """Return everything written to a terminal until no process has it open."""
     read = b""
     while True:
         try:

@@ -1,4 +1,4 @@
-"""OAuth answers of WeChat's."""
+"""WeChat's OAuth answers."""
 
 from __future__ import annotations
 

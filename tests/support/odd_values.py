@@ -1,4 +1,4 @@
-"""Values that a field of WeChat's may have although nothing documents them; ABSENT stands for no field at all."""
+"""Undocumented values that a field of WeChat's may have; ABSENT means no field at all."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ TEXTS: tuple[object, ...] = (ABSENT, "", "0", "new", "1.5", "9007199254740993")
 
 
 def changed(fields: Mapping[str, Any], name: str, value: object) -> dict[str, Any]:
-    """``fields`` with ``value`` for ``name``, or without it where the value is ABSENT."""
+    """Return ``fields`` with ``value`` for ``name``, or without it if the value is ABSENT."""
     return {key: held for key, held in {**fields, name: value}.items() if held is not ABSENT}

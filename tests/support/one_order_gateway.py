@@ -1,4 +1,4 @@
-"""WeChat's side of one order, as a gateway without a wire: it keeps what it was told, and can be told to lose answers."""
+"""A gateway that plays WeChat's side of one order: it stores what it receives, and can be told to lose answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wechat.pay.codes import ORDER_CLOSED, ORDER_NOT_EXIST, ORDER_PAID
 
 @dataclass
 class OneOrderGateway:
-    """``Gateway``. Of ``payments`` the first is the one it tells of. ``before`` and ``after`` as in ``RefundDesk``."""
+    """``Gateway``. It reports the first of ``payments``. ``before`` and ``after`` as in ``FakeRefundGateway``."""
 
     clock: Clock
     api: Api = Api.V3
@@ -52,7 +52,7 @@ class OneOrderGateway:
         raise_next(self.after)
 
     def paid(self, transaction_id: str, total: int) -> Verified[Transaction]:
-        """What it says of a payment of its order."""
+        """Return the verified transaction of a payment of its order."""
         order = self.placed
         assert order is not None
         numbers = (order.appid, order.mchid, order.out_trade_no)
@@ -81,7 +81,7 @@ class OneOrderGateway:
 
 
 class CrashingGateway(CrashingProxy):
-    """A desk for as long as the fuse burns. To sign is no call to the world outside."""
+    """A gateway that works until the process has crashed. Signing is not a call to the outside."""
 
     def __init__(self, refund_gateway: OneOrderGateway, crash_point: CrashPoint) -> None:
         super().__init__(refund_gateway, crash_point)

@@ -1,4 +1,4 @@
-"""A shop whose days are the simulator's, from the operator's seat."""
+"""A shop that follows the simulator's dates, from the operator's point of view."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class OperatorsDay:
         return datetime.fromtimestamp(self.simulator.control("GET", "clock")["now_s"], UTC)
 
     async def go_to(self, day: date, at: timedelta) -> None:
-        """Be at a Beijing time, and wait until the service has heard of it."""
+        """Move the clock to a Beijing time, and wait until the service has it."""
         wanted = day_span(day)[0] + at
         self.simulator.control("POST", "clock", {"advance_s": (wanted - self.now()).total_seconds()})
         for _ in range(100):
@@ -39,7 +39,7 @@ class OperatorsDay:
         return datetime.fromisoformat(order["created_at"])
 
     async def reconcile(self, *arguments: str) -> Ran:
-        """The command; again while the service happens to be doing the same by itself."""
+        """Run the command, again while the service is reconciling by itself."""
         while True:
             ran = await self.manage("reconcile", *arguments, "--json")
             if not ran.err or ran.error()["code"] != "RECONCILIATION_RUNNING":

@@ -113,7 +113,7 @@ class Service:
         self.core = self.process()
 
     def process(self, *, api: Api = Api.V3, only: Api | None = None, minutes: int = 30) -> Core:
-        """One more process over the same stores; its orders can be paid for ``minutes``."""
+        """Return another process over the same stores; its orders can be paid for ``minutes``."""
         defaults = OrderDefaults("wx1", "1900000109", api, "https://x/notify", timedelta(minutes=minutes), 5000, 20)
         items = {"coffee": Item("coffee", "拿铁咖啡", Fen(1800)), "penny": Item("penny", "一分", Fen(1))}
         gateways: dict[Api, Gateway] = {each.api: each for each in (self.v2, self.v3) if only in (None, each.api)}
@@ -152,11 +152,11 @@ class Service:
         return await self.orders.close(order.out_trade_no, source=source)
 
     async def work(self) -> bool:
-        """What a worker does once."""
+        """Do a worker's work once; return whether there was any."""
         return await self.core.worker.once()
 
     async def while_time_passes(self, act: Awaitable[T]) -> T:
-        """The result of ``act``; the clock goes on until it has one."""
+        """Return the result of ``act``, while the clock runs."""
         task = asyncio.ensure_future(act)
         while not task.done():
             await asyncio.sleep(0.001)

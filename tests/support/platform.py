@@ -1,6 +1,6 @@
 """Messages as WeChat Pay sends them, written by hand with the simulator's private keys.
 
-Nothing of the service's own signing or sealing is used, so that what it accepts was made by somebody else.
+They use none of the service's own signing or encryption, so that its checks are tested against independent messages.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Fields = dict[str, str]
 
 @dataclass(frozen=True)
 class Message:
-    """One POST to /notify."""
+    """A POST to /notify."""
 
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
@@ -41,7 +41,7 @@ def private_key(path: Path) -> RSAPrivateKey:
 
 
 def v2_sign(fields: Fields, key: str, kind: str = "HMAC-SHA256") -> str:
-    """v2's rule, straight from the document."""
+    """Sign by v2's rule as documented."""
     pairs = "&".join(f"{name}={fields[name]}" for name in sorted(fields) if fields[name] != "" and name != "sign")
     text = f"{pairs}&key={key}".encode()
     if kind == "MD5":
@@ -50,7 +50,7 @@ def v2_sign(fields: Fields, key: str, kind: str = "HMAC-SHA256") -> str:
 
 
 def v2_xml(fields: Fields) -> bytes:
-    """Fields in CDATA, as WeChat writes them."""
+    """Return fields in CDATA, as WeChat writes them."""
     rows = "".join(f"<{name}><![CDATA[{value}]]></{name}>" for name, value in fields.items())
     return f"<xml>{rows}</xml>".encode()
 
@@ -60,7 +60,7 @@ def transaction_id() -> str:
 
 
 class Platform:
-    """WeChat Pay towards one merchant. ``state`` is the simulator's state directory."""
+    """WeChat Pay's messages to one merchant. ``state`` is the simulator's state directory."""
 
     def __init__(self, credentials: dict[str, Any], state: Path) -> None:
         self.known = credentials
@@ -71,7 +71,8 @@ class Platform:
     # v2 --------------------------------------------------------------------------------------------------------------
 
     def v2_fields(self, order: dict[str, Any], **changed: str) -> Fields:
-        """A payment of ``order`` (our API's JSON) without its signature; ``changed`` replaces and adds."""
+        """Return the fields of a payment of ``order`` (our API's JSON) without the signature; ``changed`` replaces and
+        adds."""
         fields = {
             "return_code": "SUCCESS",
             "result_code": "SUCCESS",
@@ -96,7 +97,7 @@ class Platform:
         return Message(v2_xml(fields | {"sign": sign}), {"Content-Type": "text/xml"})
 
     def v2(self, order: dict[str, Any], kind: str = "HMAC-SHA256", **changed: str) -> Message:
-        """A genuine v2 notification."""
+        """Return a genuine v2 notification."""
         return self.v2_signed(self.v2_fields(order, **changed), kind)
 
     # v3 --------------------------------------------------------------------------------------------------------------
@@ -155,7 +156,8 @@ class Platform:
         digest: HashAlgorithm | None = None,
         **headers: str,
     ) -> Message:
-        """``body`` signed now (or ``skew_s`` off); ``headers`` replace ours, named like ``Wechatpay_Nonce``."""
+        """Return ``body`` signed now (or ``skew_s`` off); ``headers`` replace the genuine ones, named like
+        ``Wechatpay_Nonce``."""
         timestamp, nonce = str(int(time.time() + skew_s)), secrets.token_hex(16)
         text = f"{timestamp}\n{nonce}\n".encode() + body + b"\n"
         signature = (key or self.key).sign(text, PKCS1v15(), digest or SHA256())
@@ -169,10 +171,10 @@ class Platform:
         return Message(body, ours | {name.replace("_", "-"): value for name, value in headers.items()})
 
     def v3(self, order: dict[str, Any], **changed: Any) -> Message:
-        """A genuine v3 notification."""
+        """Return a genuine v3 notification."""
         return self.v3_signed(self.v3_body(order, **changed))
 
 
 def an_order(**changed: Any) -> dict[str, Any]:
-    """What a message is written about when no order of ours is meant."""
+    """Return the fields of an order for messages about no order of ours."""
     return {"out_trade_no": f"{datetime.now(UTC):%Y%m%d%H%M%S}{secrets.token_hex(6)}", "total": 1800} | changed

@@ -1,4 +1,4 @@
-"""The notification receiver over stores in memory, and the messages that WeChat posts to it."""
+"""The notification receiver over stores in memory, and messages that WeChat posts to it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ KNOWN: dict[str, Any] = {
 
 
 class NowClock(ManualClock):
-    """Messages are signed at the real time, so the service lives there too."""
+    """The real time, at which messages are signed."""
 
     def __init__(self) -> None:
         now = datetime.now(UTC)
@@ -47,7 +47,7 @@ class NowClock(ManualClock):
 
 
 class Queried(V3Gateway):
-    """What WeChat says when it is queried."""
+    """A gateway with a set answer to queries."""
 
     answer: Transaction | FenpayError = NotSent("query")
 
@@ -58,7 +58,7 @@ class Queried(V3Gateway):
 
 
 class World:
-    """A receiver for both APIs over stores in memory, and the WeChat that writes to it."""
+    """A receiver for both APIs over stores in memory, and a WeChat that sends to it."""
 
     def __init__(self, platform: Platform, late_policy: LatePolicy = LatePolicy.ASK) -> None:
         self.platform = platform
@@ -96,7 +96,7 @@ class World:
 
     @property
     def seen(self) -> list[int]:
-        """How often each message came."""
+        """The number of arrivals of each message."""
         return [message.seen for message in self.backend.messages]
 
     @property

@@ -1,4 +1,4 @@
-"""WeChat's side of refunds, as a gateway without a wire: it keeps what it took, and can be told to behave badly."""
+"""A gateway that plays WeChat's side of refunds: it stores what it receives, and can be told to fail."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TURN_S = MIN_REFUND_INTERVAL.total_seconds()
 
 
 class RefundFixture:
-    """Refunds over memory and one desk, which stands for both APIs."""
+    """Refunds over memory and one gateway, which stands for both APIs."""
 
     def __init__(self, backend: Backend, policy: LatePolicy = LatePolicy.ASK) -> None:
         self.backend = backend
@@ -33,7 +33,7 @@ class RefundFixture:
         self.refunds = self.core.refunds
 
     def process(self, *, route: Mapping[Api, Api] = SAME, crash_point: CrashPoint | None = None) -> Core:
-        """One more process over the same stores; with a ``crash_point`` it dies when that burns down."""
+        """Return another process over the same stores; with a ``crash_point`` it dies there."""
         refund_gateway = cast(
             RefundGateway, CrashingProxy(self.refund_gateway, crash_point) if crash_point else self.refund_gateway
         )
@@ -47,7 +47,7 @@ class RefundFixture:
 
 
 class Shop:
-    """One order paid with 100 fen, and whoever refunds it."""
+    """An order paid with 100 fen, and the requests to refund it."""
 
     def __init__(self) -> None:
         self.clock = ManualClock(NOW)
@@ -57,7 +57,7 @@ class Shop:
         self.order = self.place()
 
     def place(self, number: str = "20260301120506abc", **changes: Any) -> Order:
-        """A paid order whose event was handed out, unless told otherwise."""
+        """Store a paid order whose event was handed out, unless told otherwise."""
         order = paid(an_order(number, total=Fen(100)), f"4200{number}")
         return self.backend.put(replace(order, outbox=(), **changes))
 
@@ -67,7 +67,7 @@ class Shop:
     async def ask(
         self, refund: int = 60, *, order: Order | None = None, key: str = "", process: Core | None = None, **more: Any
     ) -> Refund:
-        """A request to a process, the first one unless told otherwise."""
+        """Request a refund at a process, by default the first one."""
         wanted = RefundRequest.parse({"refund": refund, "reason": "缺货", **more})
         refunds = process.refunds if process else self.fixture.refunds
         number = (order or self.order).out_trade_no
@@ -75,7 +75,7 @@ class Shop:
         return await refunds.request(number, wanted, by="shop", idempotency_key=named)
 
     async def work(self, minutes: float = TURN_S / 60, *, process: Core | None = None) -> None:
-        """Let the time pass, an order's next turn unless told how long, and a worker do what is due then."""
+        """Advance the clock, by default to an order's next check, and do the work that is then due."""
         self.clock.advance(minutes * 60)
         while await (process or self.fixture.core).work_once():
             pass
@@ -107,14 +107,14 @@ SURE_NO = "USER_ACCOUNT_ABNORMAL"
 
 
 def refused(code: str = SURE_NO, call: str = "refund") -> GatewayRefused:
-    """A no; unless told otherwise one that ends a refund."""
+    """Return a refusal, by default one that ends a refund."""
     return GatewayRefused(call, code=code, wire_code=code, wire_message="用户账户异常")
 
 
 @dataclass
 class FakeRefundGateway:
-    """``RefundGateway``. Each call consumes one entry of ``before`` (raised, nothing happens) and ``after`` (raised
-    although it happened); None in either lets the call pass."""
+    """``RefundGateway``. Each call consumes one entry of ``before`` (raised without an effect) and ``after`` (raised
+    although it had an effect); None in either lets the call pass."""
 
     api: Api = Api.V3
     taken: dict[str, RemoteRefund] = field(default_factory=dict)
@@ -142,13 +142,13 @@ class FakeRefundGateway:
         return Verified(self.taken[refund.out_refund_no], "desk")
 
     def turns_out(self, refund: Refund, state: RefundState) -> Verified[RemoteRefund]:
-        """Bring a refund it took to ``state``; what it would tell about it."""
+        """Set an accepted refund to ``state``; return what a query would report."""
         self.taken[refund.out_refund_no] = fact(refund, state)
         return Verified(self.taken[refund.out_refund_no], "desk")
 
 
 def fact(refund: Refund, state: RefundState) -> RemoteRefund:
-    """What is said of ``refund`` in ``state``."""
+    """Return WeChat's report of ``refund`` in ``state``."""
     return RemoteRefund(
         mchid=refund.mchid,
         out_refund_no=refund.out_refund_no,
@@ -163,7 +163,7 @@ def fact(refund: Refund, state: RefundState) -> RemoteRefund:
 
 
 def raise_next(errors: list[FenpayError | None]) -> None:
-    """The next call's fate."""
+    """Remove the first entry, and raise it unless it is None."""
     error = errors.pop(0) if errors else None
     if error:
         raise error

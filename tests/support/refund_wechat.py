@@ -1,6 +1,6 @@
-"""WeChat Pay's refund calls on real ports, written by hand: v2 behind a TLS that demands the merchant's certificate.
+"""WeChat Pay's refund calls on real ports, written by hand: v2 over TLS that requires the merchant's certificate.
 
-It checks what it is sent with rules of its own and answers what a test puts into ``v2`` and ``v3``.
+It checks requests by rules of its own and answers what a test puts into ``v2`` and ``v3``.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ AUTHORIZATION = re.compile(r'(\w+)="([^"]*)"')
 
 
 class RefundWeChat:
-    """``v2`` and ``v3`` make the answers; ``asked`` lists (path, what was sent). One that ``hangs_up`` breaks the
-    connection when it has read a request."""
+    """``v2`` and ``v3`` make the answers; ``asked`` lists (path, request). With ``hangs_up`` it closes the connection
+    after reading a request."""
 
     def __init__(self, platform: Platform, directory: Path) -> None:
         self.platform = platform
@@ -42,7 +42,7 @@ class RefundWeChat:
         self.reset()
 
     def reset(self) -> None:
-        """As new, on the same ports."""
+        """Restore the initial state, on the same ports."""
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.v2: Callable[[Fields], Fields] = lambda fields: {}
         self.v3: Callable[[dict[str, Any]], tuple[int, dict[str, Any]]] = lambda data: (200, {})
@@ -111,7 +111,7 @@ class RefundWeChat:
 
 @cache
 def server_pem() -> str:
-    """The certificate of 127.0.0.1, in every detail that a strict client looks at."""
+    """Return a certificate of 127.0.0.1 that passes a strict client's checks."""
     name, public = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "wechat")]), key("server").public_key()
     usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
     subject_key = x509.SubjectKeyIdentifier.from_public_key(public)

@@ -1,4 +1,4 @@
-"""Servers that a command may meet on its way: one that loses answers, and one that says always the same."""
+"""Servers between a command and its service: one that loses answers, and one that always answers the same."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 
 class _Server(ABC):
-    """One request a connection, on a free port of loopback."""
+    """A server of one request per connection, on a free port of loopback."""
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -32,7 +32,8 @@ class _Server(ABC):
 
 
 class Relay(_Server):
-    """Hands requests on to ``url``, and hangs up where an answer would come. ``swallowed`` are those answers."""
+    """Forward requests to ``url``, and close the connection instead of answering. ``swallowed`` are the lost
+    answers."""
 
     def __init__(self, url: str) -> None:
         self._to = urlsplit(url)
@@ -47,7 +48,7 @@ class Relay(_Server):
 
 
 class Canned(_Server):
-    """Says ``bytes`` to everyone, whatever is asked. ``heard`` is what was."""
+    """Answer ``bytes`` to every request. ``heard`` are the requests."""
 
     def __init__(self, said: bytes) -> None:
         self._said = said

@@ -1,6 +1,6 @@
-"""Requests for any route, drawn from what the route declares: its path pattern, its methods, the fields of its body.
+"""Generate requests for any route from its declaration: its path pattern, its methods, the fields of its body.
 
-Each part is now right, now of another type or length, now nothing that HTTP, JSON or a person would have written.
+Each part is sometimes right, sometimes of another type or length, sometimes not valid in HTTP or JSON.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TABLE = Path(__file__).parents[1] / "routes.txt"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One method of one route."""
+    """A method of a route."""
 
     access: str
     pattern: str
@@ -52,7 +52,7 @@ class Draft:
 
 
 def endpoints() -> list[Endpoint]:
-    """Every method of every route."""
+    """Return every method of every route."""
     rows = [re.split(r"\s{2,}", line) for line in TABLE.read_text(encoding="utf-8").splitlines()]
     return [
         Endpoint(access, pattern, method, name)
@@ -106,7 +106,8 @@ RAW = st.one_of(
 
 
 def drafts(endpoint: Endpoint, known: Mapping[str, Any], numbers: list[str]) -> st.SearchStrategy[Draft]:
-    """Requests for ``endpoint``. ``known`` are headers that open it, ``numbers`` are orders that exist."""
+    """Generate requests for ``endpoint``. ``known`` are headers that authorize it, ``numbers`` are orders that
+    exist."""
     target = st.builds(_target, _path(endpoint.pattern, numbers), _query())
     headers = st.builds(
         lambda more: {**known, **more}, st.dictionaries(st.sampled_from(HEADERS), _header(), max_size=3)
@@ -116,7 +117,7 @@ def drafts(endpoint: Endpoint, known: Mapping[str, Any], numbers: list[str]) -> 
 
 
 def _path(pattern: str, numbers: list[str]) -> st.SearchStrategy[str]:
-    """A path that fits ``pattern``, with an order that exists, or with anything in the place of what varies."""
+    """Generate a path that fits ``pattern``, with an order that exists or any text in its variable parts."""
     pattern = pattern.replace(NUMBER, PLAIN_NUMBER).replace(REFUND_NUMBER, PLAIN_REFUND_NUMBER)
     if "(" not in pattern:
         return st.just(pattern)
@@ -142,7 +143,7 @@ def _encode(text: str) -> str:
 
 
 def _header() -> st.SearchStrategy[str]:
-    """What http.client sends as it is: Latin-1 on one line, short enough for the service to read."""
+    """Generate text that http.client sends unchanged: Latin-1 on one line, short enough for the service to read."""
     return st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=300)
 
 

@@ -1,4 +1,4 @@
-"""What a use case takes from the machine, for tests: random or counted identifiers, and metrics that a test reads."""
+"""Runtimes for tests: random or counted identifiers, and metrics that a test reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class RandomIds:
-    """``Random``, as unpredictable as the service's."""
+    """``Random`` as unpredictable as the service's."""
 
     def token(self, size: int) -> str:
         return secrets.token_hex(size)
@@ -45,7 +45,7 @@ class CountedIds:
 
 
 class RecordedTelemetry:
-    """``Telemetry`` that a test looks at."""
+    """``Telemetry`` that a test reads."""
 
     def __init__(self) -> None:
         self.counted: Counter[tuple[str, ...]] = Counter()
@@ -72,7 +72,7 @@ class RecordedTelemetry:
         self.news.append((kind, out_trade_no, data))
 
     def alarms(self, kind: str) -> int:
-        """How often there was an alarm of this kind."""
+        """Return the number of alarms of this kind."""
         return self.counted[(Metric.ALARMS, kind)]
 
 
@@ -84,5 +84,5 @@ class InlineThreads:
 
 
 def a_runtime(clock: Clock, ids: Random | None = None, telemetry: RecordedTelemetry | None = None) -> Runtime:
-    """A runtime on ``clock``."""
+    """Return a runtime on ``clock``."""
     return Runtime(clock, ids or RandomIds(), telemetry or RecordedTelemetry(), InlineThreads())

@@ -16,7 +16,7 @@ from tests.support.simulator import Answer
 
 
 def genuine(shop: Merchant, api: str, message: Received) -> bool:
-    """Whether the message is signed by who it says."""
+    """Whether the message is signed with the merchant's APIv2 key, or with the WeChat Pay public key."""
     if api == "v2":
         fields = unxml(message.body)
         return fields["sign"] == v2_sign(fields, shop.known["api_v2_key"])
@@ -28,7 +28,7 @@ def genuine(shop: Merchant, api: str, message: Received) -> bool:
 
 
 def opened(shop: Merchant, message: Received) -> dict[str, Any]:
-    """The transaction inside a v3 notification."""
+    """Return the transaction inside a v3 notification."""
     resource = json.loads(message.body)["resource"]
     sealed = base64.b64decode(resource["ciphertext"])
     cipher = AESGCM(shop.known["api_v3_key"].encode())

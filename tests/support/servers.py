@@ -1,4 +1,4 @@
-"""Real database servers for tests, and ways to lose them."""
+"""Real database servers for tests, and ways to cut their connections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ S = TypeVar("S", bound=EmbeddedServer)
 
 @contextmanager
 def running(server: S) -> Iterator[S]:
-    """``server`` from start to stop."""
+    """Run ``server`` from start to stop."""
     server.start()
     try:
         yield server
@@ -24,7 +24,7 @@ def running(server: S) -> Iterator[S]:
 
 class Proxy:
     """A TCP relay in front of a server. It can lose the answer to one request, by closing the connection instead, or
-    keep a request back for good: whoever waits for that answer has time to be killed."""
+    hold a request for ever, so that its sender can be killed while it waits."""
 
     def __init__(self, port: int) -> None:
         self.held = asyncio.Event()
@@ -36,20 +36,20 @@ class Proxy:
 
     @property
     def lost(self) -> bool:
-        """Whether the answer that ``lose`` asked for has been lost."""
+        """Whether the answer that ``lose`` requested was lost."""
         return not self._lose
 
     def lose(self, request: bytes) -> None:
-        """The next request with these bytes in it reaches the server, its answer reaches nobody."""
+        """Forward the next request with these bytes to the server, and discard its answer."""
         self._lose = request
 
     def hold(self, request: bytes) -> None:
-        """The next request with these bytes in it does not reach the server, nor does what follows; then ``held``."""
+        """Hold the next request with these bytes and everything after it; then ``held`` is set."""
         self._hold = request
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
-        """The port to connect to in place of the server's."""
+        """Listen; yield the port to connect to in place of the server's."""
         self._server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
         try:
             yield self._server.sockets[0].getsockname()[1]

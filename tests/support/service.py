@@ -1,4 +1,4 @@
-"""Starts the service as production does, ``server.py --settings FILE`` in a process of its own."""
+"""Start the service as production does, ``server.py --settings FILE`` in a process of its own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LISTENING = re.compile(r'"event":"listening"')
 def overlay(
     port: int, simulator_url: str, credentials: Mapping[str, Any], mongo: str, redis: str, directory: Path
 ) -> dict[str, Any]:
-    """Settings of a service with both APIs, in front of a simulator and two stores."""
+    """Return the settings of a service with both APIs, for a simulator and two stores."""
     settings = in_front_of(f"http://127.0.0.1:{port}", simulator_url, credentials)
     settings["http"]["verify_files"] = str(directory / "verify")
     return settings | {
@@ -40,7 +40,7 @@ def overlay(
 
 
 class ServiceProcess:
-    """One running service. ``log`` is everything it has printed so far."""
+    """A running service. ``log`` is its output so far."""
 
     def __init__(self, process: Process, url: str) -> None:
         self._process = process
@@ -50,7 +50,7 @@ class ServiceProcess:
     def start(
         cls, directory: Path, settings: Mapping[str, Any], name: str = "service", files: int = 0, **environment: str
     ) -> ServiceProcess:
-        """Start it, with no more open files than ``files``, and wait until it listens. Raises ChildFailed."""
+        """Start the service with at most ``files`` open files, and wait until it listens. Raises ChildFailed."""
         file = directory / f"{name}.yml"
         file.write_text(yaml.safe_dump(dict(settings), allow_unicode=True), encoding="utf-8")
         argv = [sys.executable, str(ROOT / "server.py"), "--settings", str(file)]
@@ -74,22 +74,22 @@ class ServiceProcess:
 
     @property
     def defects(self) -> list[str]:
-        """The lines of the log that tell of something nobody expected."""
+        """Return the lines of the log that report defects."""
         words = ("crashed", "Traceback", "Logging error", "Uncaught", "never retrieved", "never awaited")
         return [line for line in self.log.splitlines() if any(word in line for word in words)]
 
     def stop(self) -> int:
-        """SIGTERM; the exit status."""
+        """Send SIGTERM; return the exit status."""
         return self._process.stop()
 
     def kill(self) -> None:
-        """SIGKILL, as a power cut would."""
+        """Send SIGKILL, as a power cut would."""
         self._process.kill()
         self._process.stop()
 
 
 def run_server(*arguments: str, timeout_s: float = 20, **environment: str) -> subprocess.CompletedProcess[str]:
-    """``server.py`` with ``arguments``, for starts that are to end by themselves."""
+    """Run ``server.py`` with ``arguments`` for starts that end by themselves."""
     return subprocess.run(
         [sys.executable, str(ROOT / "server.py"), *arguments],
         cwd=ROOT,
@@ -102,7 +102,7 @@ def run_server(*arguments: str, timeout_s: float = 20, **environment: str) -> su
 
 
 def wait_until(wanted: Any, timeout_s: float = 10.0) -> Any:
-    """The first true value that ``wanted()`` returns; fails when time runs out."""
+    """Return the first true value of ``wanted()``; fail when time runs out."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if found := wanted():
@@ -112,5 +112,5 @@ def wait_until(wanted: Any, timeout_s: float = 10.0) -> Any:
 
 
 def _environment() -> dict[str, str]:
-    """Ours without settings that a developer may have exported."""
+    """Return the environment without settings that a developer may have exported."""
     return {name: value for name, value in os.environ.items() if not name.startswith("FENPAY_")}

@@ -1,4 +1,4 @@
-"""The settings that a test starts from, and the values that no sentence may show."""
+"""The base settings of tests, and the values that no message may show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulator's Official Account, as a merchant calls it."""
+"""Calls of the simulator's Official Account, as a merchant makes them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Account:
         return payload
 
     def errcode(self, path: str, **query: str) -> int:
-        """The errcode of a refusal, whose words carry a trace id."""
+        """Return the errcode of a refusal, whose message carries a trace id."""
         payload = self.get(path, **query)
         assert re.search(r" rid: [0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}$", payload["errmsg"])
         return int(payload["errcode"])
@@ -47,7 +47,7 @@ class Account:
         return self.get("/cgi-bin/ticket/getticket", access_token=token, type="jsapi")
 
     def authorize(self, scope: str = "snsapi_base", user: str = "jia", **changed: str) -> Answer:
-        """The authorise page, with the user's cookie."""
+        """Request the authorise page, with the user's cookie."""
         query = {
             "appid": self.known["appid"],
             "redirect_uri": REDIRECT,
@@ -59,7 +59,7 @@ class Account:
         return ask("GET", f"{self.simulator.url}/connect/oauth2/authorize?{urlencode(query)}", headers=cookie)
 
     def decide(self, user: str, scope: str = "snsapi_userinfo") -> Answer:
-        """Press a button of the page."""
+        """Submit a button of the page."""
         query = (
             f"appid={self.known['appid']}&redirect_uri={quote(REDIRECT, safe='')}"
             f"&response_type=code&scope={scope}&state=s1"

@@ -1,4 +1,4 @@
-"""The simulator's bills, as a merchant reads them."""
+"""Download the simulator's bills as a merchant does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Row = dict[str, str]
 
 
 class BillFixture:
-    """A merchant at a simulator whose dates are simulated, so that a day can pass."""
+    """A merchant at a simulator with simulated dates, so that a day can pass."""
 
     def __init__(self, simulator: SimulatorProcess, sink: Sink) -> None:
         self.simulator = simulator
@@ -33,7 +33,7 @@ class BillFixture:
         self.simulator.control("POST", "clock", {"advance_s": span.total_seconds()})
 
     def morning_after(self, day: date, at: timedelta = TEN) -> None:
-        """The next day has come, and it is ``at`` after midnight, or a moment later."""
+        """Move the clock to the next day, ``at`` after midnight or a moment later."""
         midnight = datetime(day.year, day.month, day.day, tzinfo=BEIJING) + timedelta(days=1)
         self.advance(midnight + at - self.now)
 
@@ -49,7 +49,7 @@ class BillFixture:
         return answer.body
 
     def trade(self, day: date, kind: str = "ALL") -> tuple[list[Row], Row]:
-        """The rows and the sums of a v3 trade bill."""
+        """Return the rows and the sums of a v3 trade bill."""
         return table(self.downloaded(self.announced(day, more=f"&bill_type={kind}")))
 
     def plant(self, day: date, kind: str, **more: Any) -> list[dict[str, Any]]:
@@ -60,7 +60,7 @@ class BillFixture:
 
 
 def table(file: bytes) -> tuple[list[Row], Row]:
-    """A bill read by hand: names from its headers, back-ticks off."""
+    """Parse a bill by hand: names from its headers, values without back-ticks."""
     lines = file.decode("utf-8-sig").split("\r\n")
     assert lines[-1] == ""
     names, sums = lines[0].split(","), lines[-3].split(",")

@@ -21,7 +21,7 @@ def advance(shop: Merchant, seconds: float) -> None:
 
 
 def ended(shop: Merchant, out_refund_no: str, within_s: float = 5) -> dict[str, Any]:
-    """The truth about a refund once it is no longer under way."""
+    """Return the actual data of a refund once it has ended."""
     deadline = time.monotonic() + within_s
     while (payload := shop.simulator.control("GET", f"refunds/{out_refund_no}"))["state"] == "PROCESSING":
         assert time.monotonic() < deadline, payload
@@ -30,7 +30,7 @@ def ended(shop: Merchant, out_refund_no: str, within_s: float = 5) -> dict[str, 
 
 
 def req_info(shop: Merchant, message: Received) -> dict[str, str]:
-    """What a v2 refund notification says, decrypted by hand."""
+    """Return the contents of a v2 refund notification, decrypted by hand."""
     key = hashlib.md5(shop.known["api_v2_key"].encode()).hexdigest()  # noqa: S324 - WeChat's rule
     decryptor = Cipher(AES256(key.encode()), ECB()).decryptor()  # noqa: S305 - WeChat's rule
     unpadder = PKCS7(128).unpadder()

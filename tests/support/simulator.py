@@ -1,4 +1,4 @@
-"""Starts the simulator as people do, a process of its own on a free port, and speaks to its control calls."""
+"""Start the simulator as people do, in a process of its own on a free port, and make its control calls."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def ask(
     timeout_s: float = 15,
     tls: ssl.SSLContext | None = None,
 ) -> Answer:
-    """One request, sent as given: no header is added but Host and lengths, no redirect followed. The body of a stream of
-    events is not read, because it has no end."""
+    """Send a request as given: no header is added but Host and lengths, no redirect followed. The body of an event
+    stream is not read, because it does not end."""
     parts = urlsplit(url)
     connection = (
         http.client.HTTPSConnection(parts.netloc, timeout=timeout_s, context=tls)
@@ -61,7 +61,7 @@ def ask(
 
 
 class SimulatorProcess:
-    """One simulator over one state directory; ``kill`` and ``start`` again keep the state."""
+    """A simulator over one state directory; ``kill`` and ``start`` again keep the state."""
 
     def __init__(self, process: subprocess.Popen[str], url: str) -> None:
         self.process = process
@@ -71,7 +71,7 @@ class SimulatorProcess:
     def start(
         cls, state: Path, speed: float = 1.0, port: int = 0, calendar: str = "wall", wechat_hosts: bool = False
     ) -> SimulatorProcess:
-        """Start it and wait for its line."""
+        """Start the simulator and wait for its line."""
         command = [sys.executable, "-m", "simulator", "--port", str(port), "--state", str(state), "--speed", str(speed)]
         command += ["--calendar", calendar, *["--wechat-hosts"] * wechat_hosts]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -85,27 +85,27 @@ class SimulatorProcess:
 
     @property
     def credentials(self) -> dict[str, Any]:
-        """What a merchant is given: GET /simulator/credentials."""
+        """The merchant's credentials: GET /simulator/credentials."""
         return self.control("GET", "credentials")
 
     def order(self, out_trade_no: str) -> dict[str, Any]:
-        """The truth about an order."""
+        """Return the actual data of an order."""
         return self.control("GET", f"orders/{out_trade_no}")
 
     def control(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """A control call under /simulator/; the JSON it answers, of an error too."""
+        """Make a control call under /simulator/; return its JSON, also that of an error."""
         data = None if body is None else json.dumps(body)
         payload = ask(method, f"{self.url}/simulator/{path}", data, {"Content-Type": "application/json"}).json()
         assert isinstance(payload, dict)
         return payload
 
     def stop(self) -> int:
-        """SIGTERM; the exit status."""
+        """Send SIGTERM; return the exit status."""
         self.process.terminate()
         return self._reap()
 
     def kill(self) -> None:
-        """SIGKILL, as a power cut would."""
+        """Send SIGKILL, as a power cut would."""
         self.process.kill()
         self._reap()
 

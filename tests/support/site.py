@@ -1,4 +1,4 @@
-"""A service with stores of its own, for tests that break what others would share."""
+"""A service with stores of its own, for tests that break them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.simulator import SimulatorProcess
 
 @dataclass
 class Site:
-    """Everything behind one address, each part to be broken."""
+    """All servers behind one address, each of which a test can break."""
 
     service: ServiceProcess
     simulator: SimulatorProcess
@@ -32,10 +32,10 @@ class Site:
 def running_site(
     directory: Path, simulator: SimulatorProcess, state: Path, files: int = 0, **changes: Any
 ) -> Iterator[Site]:
-    """A service in front of ``simulator``, which keeps its keys under ``state``. ``changes`` are settings by section,
-    ``files`` is how many it may have open.
+    """Run a service for ``simulator``, with keys under ``state``. ``changes`` are settings by section, ``files`` is the
+    limit of open files.
 
-    At the end no defect may stand in its log.
+    At the end, its log must not report defects.
     """
     with running(EmbeddedMongo(directory / "mongo")) as mongo, running(EmbeddedRedis(directory / "redis")) as redis:
         settings = overlay(free_port(), simulator.url, simulator.credentials, mongo.url, redis.url, directory)

@@ -1,4 +1,4 @@
-"""Holds a call of an object until a test lets it go on."""
+"""Hold a call of an object until a test lets it continue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ R = TypeVar("R")
 
 
 class Stall:
-    """Holds the next call of ``name``, before it has its effect or with the effect done, until ``go``."""
+    """Hold the next call of ``name``, before its effect or after it, until ``go``."""
 
     def __init__(self, held: Any, name: str, *, after: bool = False) -> None:
         self._call: Callable[..., Awaitable[Any]] = getattr(held, name)
@@ -33,7 +33,7 @@ class Stall:
 
 
 async def stalled(work: Coroutine[Any, Any, R], stall: Stall) -> asyncio.Task[R]:
-    """Work that hangs at ``stall``."""
+    """Run work that waits at ``stall``."""
     task = asyncio.create_task(work)
     await stall.reached.wait()
     return task

@@ -1,4 +1,4 @@
-"""A clock on which whoever sleeps wakes up when a test moves it."""
+"""A clock that wakes sleepers when a test moves it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TURNS = 300
 
 
 class SteppedClock(ManualClock):
-    """``ManualClock`` whose time passes date by date: at each one, all work that follows is done before it goes on."""
+    """``ManualClock`` whose time passes date by date: at each date, all work that follows is done before the next."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class SteppedClock(ManualClock):
         await self._move_to(end)
 
     async def set_ahead(self, seconds: float) -> None:
-        """Set the clock, as an operator of a simulation does: sleepers look again, whatever they wait for."""
+        """Set the clock, as an operator of a simulation does: all sleepers check again."""
         self._version += 1
         await self._move_to(self.now() + timedelta(seconds=seconds))
 
@@ -54,6 +54,6 @@ class SteppedClock(ManualClock):
 
 
 async def let_tasks_run() -> None:
-    """Let everything happen that needs no time."""
+    """Run all tasks that need no time."""
     for _ in range(TURNS):
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""The core of the service over stores that a test opened, and a clock whose time passes."""
+"""The core of the service over stores that a test opened, and a running clock."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.core import Backend, CrashPoint
 
 
 class StorageBackend(Backend):
-    """``Backend`` of a core that works on ``storage``."""
+    """``Backend`` of a core that uses ``storage``."""
 
     def __init__(self, storage: Stores, clock: ManualClock) -> None:
         super().__init__(clock)

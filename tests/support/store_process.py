@@ -1,8 +1,8 @@
-"""A process with the stores and the core in it, for races between processes; its parent tells it what to do.
+"""A process with the stores and the core, for races between processes; its parent sends it tasks.
 
     python -m tests.support.store_process DRIVER
 
-Reads one JSON object a line, ``{"task": ..., ...}``, and prints one with what came of it. The first task is to open a
+Reads one JSON object per line, ``{"task": ..., ...}``, and prints one with the result. The first task is to open a
 database.
 """
 
@@ -62,7 +62,7 @@ class StoreProcess:
         return cls(process)
 
     async def do(self, task: str, **arguments: Any) -> Json:
-        """What came of ``task``."""
+        """Send ``task`` and return its result."""
         self.ask(task, **arguments)
         return await self.answer()
 
@@ -76,12 +76,12 @@ class StoreProcess:
         return answer
 
     async def kill(self) -> None:
-        """SIGKILL, as a power cut would."""
+        """Send SIGKILL, as a power cut would."""
         self._process.kill()
         await self._process.wait()
 
     async def stop(self) -> int:
-        """End it; its exit status."""
+        """End the process; return its exit status."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         return await self._process.wait()
@@ -91,7 +91,7 @@ class StoreProcess:
 
 
 class Tasks:
-    """What a process can be told to do."""
+    """The tasks of a process."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
@@ -99,7 +99,7 @@ class Tasks:
         self._opened: list[MongoStorage] = []
 
     async def open(self, url: str, database: str) -> Json:
-        """Work on this database from now on."""
+        """Use this database from now on."""
         self._storage = MongoStorage(url, database, self._driver, clock=self._clock, random=RandomIds())
         backend, gateways = StorageBackend(self._storage, self._clock), dict.fromkeys(Api, FakeRefundGateway())
         self._core = Core(backend, refund_gateways=cast(Mapping[Api, RefundGateway], gateways))
@@ -111,7 +111,7 @@ class Tasks:
             await storage.close()
 
     async def change(self, number: str, prefix: str, notes: int, counts: int, refunds: int) -> Json:
-        """Change one order so many times in each way, a few at once; what was done, and what failed, by name."""
+        """Change one order so many times in each way, a few at once; return what was done, and what failed, by name."""
         key, now = order_key(MCHID, number), self._clock.now()
         order = await self._core.updates.get(key)
         drafts = [_draft(order, f"{prefix}-refund-{i}") for i in range(refunds)]
@@ -126,12 +126,12 @@ class Tasks:
         return {"done": [name for name in names if name not in failed], "failed": failed}
 
     async def insert(self, numbers: Sequence[str]) -> Json:
-        """Insert orders; those that were ours."""
+        """Insert orders; return those that this process inserted."""
         stored = await asyncio.gather(*(self._core.updates.insert(an_order(number)) for number in numbers))
         return {"ours": [number for number, ours in zip(numbers, stored, strict=True) if ours]}
 
     async def pay(self, numbers: Sequence[str], transaction_id: str) -> Json:
-        """Have orders paid by one transaction, all at once; why not, or an empty text, for each."""
+        """Pay orders by one transaction, all at once; return for each the reason of its refusal, or an empty text."""
 
         async def pay(number: str) -> str:
             try:
@@ -143,7 +143,8 @@ class Tasks:
         return {"outcomes": dict(zip(numbers, await asyncio.gather(*map(pay, numbers)), strict=True))}
 
     async def refund(self, numbers: Sequence[str], out_refund_no: str) -> Json:
-        """Request a refund of each order under one number, all at once; why not, or its state, for each."""
+        """Request a refund of each order under one number, all at once; return for each the reason of its refusal, or
+        its state."""
         wanted = RefundRequest(refund=60, reason="缺货", out_refund_no=out_refund_no)
 
         async def refund(number: str) -> str:
@@ -159,9 +160,10 @@ class Tasks:
         return {"checks": order.checks}
 
     async def load(self, prefix: str, loops: int, seconds: float) -> Json:
-        """Use the stores as a busy service does, each loop an order of its own; what each call came to, and when.
+        """Use the stores as a busy service does, each loop an order of its own; return the result and time of each
+        call.
 
-        Callers leave after a while, and a probe of readiness is cancelled when it takes too long.
+        Callers give up after a while, and a readiness probe is cancelled when it takes too long.
         """
         until = time.monotonic() + seconds
         calls: list[list[Any]] = []
@@ -193,7 +195,7 @@ class Tasks:
                 return
 
     async def _probe(self, calls: list[list[Any]], until: float) -> None:
-        """As a load balancer does."""
+        """Probe readiness as a load balancer does."""
         while time.monotonic() < until:
             await _record(calls, "probe", "", self._probed(), PROBE_S)
             await asyncio.sleep(0.2)
@@ -220,7 +222,7 @@ async def _record(calls: list[list[Any]], kind: str, name: str, call: Awaitable[
 
 
 async def _few_at_once(work: Sequence[Callable[[], Awaitable[Any]]]) -> list[Exception | None]:
-    """What each raised."""
+    """Run ``work``, a few at once; return the exception of each, or None."""
     places = asyncio.Semaphore(AT_ONCE)
 
     async def one(each: Callable[[], Awaitable[Any]]) -> Exception | None:
@@ -239,13 +241,13 @@ def _note(name: str, now: datetime) -> Transition[Order]:
 
 
 def _draft(order: Order, out_refund_no: str) -> Refund:
-    """A refund of one fen."""
+    """Return a refund of one fen."""
     about = {"out_trade_no": order.out_trade_no, "transaction_id": order.transaction_id, "total": order.total}
     return a_refund(out_refund_no, refund=Fen(1), **about)
 
 
 def _count(order: Order) -> Order:
-    """Applied twice, this shows."""
+    """Change the order so that applying it twice is noticed."""
     return replace(order, checks=order.checks + 1)
 
 

@@ -1,4 +1,4 @@
-"""The Official Account's tokens in a test's hands."""
+"""The Official Account's tokens for tests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIFE_S = 7200
 
 
 class Wechat:
-    """An account whose tokens are numbered, and any number of processes that share a store."""
+    """An account with numbered tokens, and any number of processes that share a store."""
 
     def __init__(self, account: Account, transport: Transport, clock: ManualClock) -> None:
         self.account, self.clock, self.telemetry = account, clock, RecordedTelemetry()
@@ -33,10 +33,10 @@ class Wechat:
         }
 
     def process(self, call: str = "stable", store: TokenStore | None = None) -> Tokens:
-        """One more process over the same store."""
+        """Return another process over the same store."""
         credentials = Credentials("wx1", "secret-0123456789", call)
         return Tokens(self.client, credentials, store or self.store, a_runtime(self.clock, telemetry=self.telemetry))
 
     def refreshes(self, result: str) -> int:
-        """How often an access token was asked for with this result."""
+        """Return the number of requests of an access token with this result."""
         return self.telemetry.counted[(Metric.TOKEN_REFRESHES, "access_token", result)]

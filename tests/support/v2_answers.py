@@ -1,4 +1,4 @@
-"""A v2 gateway whose answers a test writes."""
+"""A v2 gateway whose answers a test sets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FIELDS = {
 
 
 class Answering:
-    """``Transport`` that gives one signed answer."""
+    """``Transport`` that returns one signed answer."""
 
     def __init__(self, fields: dict[str, str]) -> None:
         self._fields = fields

@@ -19,7 +19,7 @@ KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 
 
 def secret_of(key: bytes) -> str:
-    """``key`` as it is handed to a receiver."""
+    """Return ``key`` as a receiver gets it."""
     return "whsec_" + base64.b64encode(key).decode()
 
 
@@ -34,7 +34,7 @@ def a_webhook(url: str, keys: Sequence[bytes] = (KEY,), clock: ManualClock | Non
 
 
 class Names(AbstractResolver):
-    """Gives a name's addresses, another one at each look-up."""
+    """A resolver that returns other addresses of a name at each look-up."""
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self._addresses = list(addresses)

@@ -53,13 +53,13 @@ bearer = HTTPBearer()
 
 
 def authenticate(credentials: Annotated[HTTPAuthorizationCredentials, Depends(bearer)]) -> None:
-    """Let only the merchant's API key pass."""
+    """Allow only the merchant's API key."""
     if not hmac.compare_digest(credentials.credentials.encode(), CONFIG["api_key"].encode()):
         raise HTTPException(401)
 
 
 class CreateOrderRequest(BaseModel):
-    """What a merchant orders for a payer."""
+    """A merchant's order for a payer."""
 
     description: str = Field(min_length=1, max_length=127)
     total: int = Field(ge=1, le=100_000_000)

@@ -6,7 +6,7 @@ from django.db import models
 
 
 class Order(models.Model):
-    """One order and where its payment stands."""
+    """An order and the state of its payment."""
 
     class TradeState(models.TextChoices):
         NOTPAY = "NOTPAY"

@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 
 class OrderSerializer(serializers.Serializer):
-    """What a merchant orders for a payer."""
+    """A merchant's order for a payer."""
 
     description = serializers.CharField(max_length=127)
     total = serializers.IntegerField(min_value=1, max_value=100_000_000)

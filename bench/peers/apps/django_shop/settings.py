@@ -1,4 +1,4 @@
-"""The project's settings: Django REST framework over PostgreSQL, with connections that are kept."""
+"""The project's settings: Django REST framework over PostgreSQL, with persistent connections."""
 
 from __future__ import annotations
 
