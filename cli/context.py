@@ -63,11 +63,11 @@ ELSEWHERE = {
     "REFUND_NOT_FOUND": command("order list"),
     "BILL_TOO_OLD": command("bill", "--help"),
 }
-"""Where to look after an answer that the command's own next step would only repeat."""
+"""Commands for errors after which the command's own next step would fail in the same way."""
 ELSEWHERE_ON_THE_NET = ("NOT_FENPAY", "REDIRECTED")
-"""Answers of another server: the address is wrong, and no key would help."""
+"""Errors that show another server: the address is wrong, and no key would help."""
 NOT_BEFORE = ("DAY_NOT_OVER", "BILL_NOT_READY")
-"""Answers that are over by themselves: the same command is right, at its time."""
+"""Errors that end by themselves: the same command succeeds later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def stream_context(
 
 
 Work = Callable[Concatenate[Context, P], None]
-"""What a command does, with its own arguments and options."""
+"""The function of a command, with its own arguments and options."""
 
 
 def declare(

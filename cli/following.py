@@ -11,7 +11,7 @@ from cli.problems import Exit, Problem, refusal
 from wechat.domain.errors import Bilingual
 
 PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""Between tries to connect again; the last one for all further tries."""
+"""Pauses between attempts to reconnect; the last one applies to all further attempts."""
 CONNECTED = Bilingual("已连接，Ctrl-C 结束", "Connected; Ctrl-C ends it")
 LOST = Bilingual("连接已断开，正在重连…", "The connection is lost; connecting again …")
 BACK = Bilingual(
@@ -38,7 +38,7 @@ def follow(context: Context, path: str, **query: str | None) -> Iterator[tuple[s
             if tries < 0 or problem.code is not Exit.UNREACHED:
                 raise
         if tries < 0:
-            raise refusal(200, None)  # another server: ours says at once that the stream is open
+            raise refusal(200, None)  # another server: Fenpay sends an "open" comment at once
         if not tries:
             context.screen.say(LOST)
         time.sleep(PAUSES_S[min(tries, len(PAUSES_S) - 1)])

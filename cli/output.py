@@ -32,7 +32,7 @@ WIDTH = 240  # columns of a table that goes into a file or a pipe
 FOLDED = 12  # columns that the last one of a table keeps, on however narrow a terminal
 ELIDED = 7  # columns that any other text keeps
 WHOLE = re.compile(r"[!-~¥]+|[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}", re.ASCII)
-"""What no column cuts: a number or a word, which somebody wants to copy, and a short date."""
+"""Texts that no column cuts: numbers and words, which people copy, and short dates."""
 DATE = re.compile(r"\b[0-9]{4}-([0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}):[0-9]{2}\b", re.ASCII)
 UNBOUNDED = 10_000
 GAP = "   "
@@ -188,7 +188,7 @@ class Listing:
             for name, column in zip(self._columns, columns, strict=True)
         ]
         least[-1] = min(natural[-1], FOLDED)
-        spare = width - sum(least) - 3 * len(least) - 1  # what stands between the columns and beside them
+        spare = width - sum(least) - 3 * len(least) - 1  # without the borders of the columns
         if spare < 0:
             return []
         for index in sorted(range(len(least)), key=lambda index: natural[index] - least[index]):

@@ -16,11 +16,11 @@ class Exit(IntEnum):
     """Exit codes, the same for every command."""
 
     OK = 0
-    FAILED = 1  # a check failed, or what was asked for is not so
+    FAILED = 1  # a check failed, or the requested condition is not met
     USAGE = 2
     CONFIG = 3  # no address, no key, a wrong key
-    REFUSED = 4  # WeChat said no
-    UNREACHED = 5  # no network, no service, no trustworthy answer: nothing is certain
+    REFUSED = 4  # WeChat refused
+    UNREACHED = 5  # no network, no service, no trustworthy answer: the outcome may be unknown
 
 
 class Problem(Exception):

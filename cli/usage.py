@@ -35,7 +35,7 @@ CHINESE = (
     (r"^Option (.+) does not take a value\.$", r"选项 \1 不带值"),
     (r"^Option (.+) requires an argument\.$", r"选项 \1 要带值"),
 )
-"""Typer's sentences, which exist in English only; one that is not here stays as it is."""
+"""Typer's sentences, which exist in English only; a sentence that is not listed is not translated."""
 
 
 PANELS = {
@@ -46,7 +46,7 @@ PANELS = {
     "ENVVAR_STRING": "[环境变量 {}]",
     "REQUIRED_LONG_STRING": "[必填]",
 }
-"""What Typer writes around the help of our commands."""
+"""Typer's headings in the help of our commands."""
 OWN_OPTIONS = {
     "Show this message and exit.": "显示这段帮助",
     "Install completion for the current shell.": "为当前 shell 安装命令补全",
@@ -58,7 +58,7 @@ OWN_OPTIONS = {
         "打印指定 shell 的补全脚本，用于自行安装"
     ),
 }
-"""The help of the options that Typer adds by itself."""
+"""The help of the options that Typer adds itself."""
 
 
 def run(app: typer.Typer) -> None:

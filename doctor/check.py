@@ -24,7 +24,7 @@ class Part(StrEnum):
     STORES = "stores"  # MongoDB and Redis
     NETWORK = "network"  # our own public address, receivers of webhooks
     WECHAT = "wechat"  # WeChat itself: only with --live
-    CONSOLE = "console"  # what no API tells: to be compared by a person
+    CONSOLE = "console"  # facts that no API reports: compared by a person
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ PEM_KEYS = (
     "pay.v2.ca",
 )
 SECRET_KEYS = ("pay.v3.merchant_key", "pay.v2.client_key")
-"""Those that nobody else may read."""
+"""Settings of keys that no other user may read."""
 
 
 class KeyGiven(NamedTuple):

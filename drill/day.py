@@ -19,7 +19,7 @@ from wechat.domain.errors import Bilingual
 from wechat.domain.times import BEIJING, beijing_day
 
 KILLS = 4
-NEXT_TRY = timedelta(minutes=6)  # longer than an event that failed twice waits
+NEXT_TRY = timedelta(minutes=6)  # longer than the wait after an event's second failure
 PLANTED = (
     "missing_there",
     "amount",
@@ -34,7 +34,7 @@ ROUNDS = 3
 ONE_BY_ONE = 10  # per cent of the orders whose own ledger is looked at
 TILL_SALES = 5
 PATIENT_S = 7 * 86400
-GREY = 0.5  # how many notifications carry the platform certificate's signature instead of the public key's
+GREY = 0.5  # share of notifications signed with the platform certificate's key instead of the WeChat Pay public key
 FAULTS: tuple[Mapping[str, Any], ...] = (
     {"path": "/pay/unifiedorder", "fault": "system_error", "probability": 0.02, "after": True},
     {"path": "/pay/unifiedorder", "fault": "wrong_signature", "probability": 0.02},
@@ -138,7 +138,7 @@ class Day:
 
     async def _balance_the_books(self) -> None:
         self._scene.say(Bilingual("次日 10:06 对账", "reconciling at 10:06 on the next day"))
-        for number in range(ROUNDS):  # somebody who takes a week to pay, for a planted payment of an unpaid order
+        for number in range(ROUNDS):  # a payer who pays after a week, for an injected payment of an unpaid order
             await self._shop.ask("POST", "/api/orders", _patient(number), key=f"patient-{number}")
         morning = self.record.day + timedelta(days=1)
         await self._scene.advance_to(datetime(morning.year, morning.month, morning.day, 10, 6, tzinfo=BEIJING))
@@ -168,9 +168,9 @@ class Day:
             answer = await self._wechat.control("POST", "bills/faults", {"date": day, "kind": kind, "number": number})
             plant = answer["faults"][0]
             self.record.planted.add((kind, plant["out_refund_no"] or plant["out_trade_no"]))
-        taken_back = {"date": day, "kind": "state", "number": self.record.till[0]}  # at the till: no difference of ours
+        taken_back = {"date": day, "kind": "state", "number": self.record.till[0]}  # a sale at a till: no difference
         await self._wechat.control("POST", "bills/faults", taken_back)
-        await self._reconcile()  # by hand, so with the bill that WeChat has now
+        await self._reconcile()  # by hand, which downloads the bill again
         self.record.practice = await self._differences()
         await self._wechat.control("DELETE", f"bills/faults?date={day}")
         self.record.repaired = await self._reconcile()
@@ -198,7 +198,7 @@ class Day:
     async def _reconcile(self) -> dict[str, Any]:
         for _ in range(60):
             answer = await self._shop.ask("POST", f"/api/reconciliations/{self.record.day}")
-            if answer.body.get("code") != "RECONCILIATION_RUNNING":  # the services' own worker was quicker
+            if answer.body.get("code") != "RECONCILIATION_RUNNING":  # a service's worker is reconciling already
                 return answer.body
             await asyncio.sleep(0.5)
         raise RuntimeError(f"no reconciliation: {answer.body}")

@@ -23,7 +23,7 @@ PAYING: Mapping[str, int] = {
     "cancel": 3,
     "not_enough": 3,
 }
-"""Per cent of the orders that live through a scenario of the simulator's; the last three leave an order unpaid."""
+"""Percentage of orders by the simulator's scenario; the last three scenarios leave an order unpaid."""
 UNPAID = frozenset({"forged", "cancel", "not_enough"})
 
 
@@ -76,7 +76,7 @@ REFUNDING: Mapping[Refunding, int] = {
     Refunding.POOR: 2,
     Refunding.UNTRUSTED: 2,
 }
-"""Per cent of the refunded orders."""
+"""Percentage of the refunded orders."""
 REFUNDED_SHARE = 30  # per cent of the paid orders
 
 SCENARIOS: Mapping[Refunding, str] = {
@@ -88,11 +88,11 @@ SCENARIOS: Mapping[Refunding, str] = {
     Refunding.LATE: "late",
     Refunding.FORGED: "forged",
 }
-"""What the simulator calls it."""
+"""The simulator's names of scenarios."""
 
 TRADES: Mapping[str, int] = {"JSAPI": 78, "NATIVE": 12, "MWEB": 5, "APP": 5}
 COUPONS: Mapping[str, int] = {"": 85, "CASH": 8, "NOCASH": 7}
-"""Per cent of the orders that a coupon pays a part of: a prepaid one, or a free one."""
+"""Percentage of orders by the coupon that pays a part: none, a prepaid one, a free one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-DOWN = 0.05  # how often it answers 500
+DOWN = 0.05  # share of answers with status 500
 
 
 class Receiver:

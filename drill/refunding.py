@@ -27,7 +27,7 @@ UNTRUSTED: tuple[Mapping[str, Any], ...] = (
     {"path": "/pay/*", "fault": "refuse", "code": "NOAUTH", "message": "商户无此接口权限"},
     {"path": "/secapi/*", "fault": "refuse", "code": "CERT_ERROR", "message": "证书校验错误"},
 )
-"""What WeChat says while it refuses the merchant's credentials, whatever is asked."""
+"""WeChat Pay's answers to every request while it refuses the merchant's credentials."""
 
 
 class Afternoon:

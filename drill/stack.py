@@ -24,10 +24,10 @@ from scripts.steps import ROOT
 from storage.embedded.child_process import Process
 from storage.embedded.servers import EmbeddedMongo, EmbeddedRedis, free_port
 
-START_S = 120.0  # of a machine that has other work
+START_S = 120.0  # enough for a busy machine
 SERVICES = 2
 TILL = "TILL-"
-"""How the order numbers of another system at the same merchant number begin."""
+"""The prefix of order numbers of another system at the same merchant number."""
 
 
 class Stack:

@@ -46,13 +46,13 @@ _direct = build_opener(ProxyHandler({}))  # loopback never goes through a proxy
 
 def main(var: Path) -> int:
     """Run the demo, with all its files in ``var``, until Ctrl-C or SIGTERM; return the exit status."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: whoever starts us in the background has it ignored
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: it is ignored in a process started in the background
         signal.signal(number, _interrupt)
     try:
         with ExitStack() as stack:
             try:
                 _run(stack, var)
-            finally:  # what is stopping is not interrupted again
+            finally:  # a second signal must not interrupt the stop
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, signal.SIG_IGN)
     except KeyboardInterrupt:
@@ -127,7 +127,7 @@ def _wait_ready(service: Process, url: str) -> None:
         try:
             with _direct.open(url, timeout=5):
                 return
-        except (HTTPException, OSError):  # the former: who asks a port of the ephemeral range may hear itself
+        except (HTTPException, OSError):  # HTTPException: the client may connect to itself
             time.sleep(POLL_S)
     raise service.build_failure(Bilingual(f"{READY_S:g} 秒内没有就绪", f"was not ready within {READY_S:g} s"))
 

@@ -20,9 +20,9 @@ from scripts.overlay import overlay
 Credentials = dict[str, Any]
 
 KNOWN = Path("simulator", "credentials-seen.json")
-"""Beside the simulator's state, so that whoever deletes that deletes this."""
+"""Beside the simulator's state, so that both are deleted together."""
 CONSOLE_USER = "demo"
-"""Whom the login link logs in. The password is asked for once more before money moves."""
+"""The user of the login link. The password is still required before money moves."""
 PASSWORD_BYTES = 9
 FILES = {
     "merchant_private_key_pem": "apiclient_key.pem",

@@ -36,10 +36,10 @@ NO_NODE = """没有找到 Node，JavaScript SDK 的测试会失败 · No Node fo
   Debian/Ubuntu: sudo apt-get install nodejs npm
   macOS: brew install node"""
 PROMTOOL = Path(sys.prefix) / "bin" / "promtool"
-"""Debian has promtool in the server's package only: it is taken out of that package, and no server is installed."""
+"""Debian has promtool in the server's package only: it is extracted from that package, and no server is installed."""
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 NODE_PACKAGES = (TESTS / "interop/node", TESTS / "e2e/node")
-"""Folders with a package.json: three SDKs, and axe-core, which examines pages."""
+"""Folders with a package.json: three SDKs, and axe-core, which checks pages."""
 
 
 def chromium() -> str | None:

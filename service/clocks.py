@@ -96,7 +96,7 @@ class SimulatorClock(SystemClock):
         while True:
             try:
                 await self._ask()
-            except (FenpayError, LookupError, TypeError, ValueError) as error:  # no answer, or not a clock's
+            except (FenpayError, LookupError, TypeError, ValueError) as error:  # no answer, or not that of a clock
                 log.debug("clock_not_heard", error=str(error))
                 await asyncio.sleep(AGAIN_S)
 

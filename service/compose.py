@@ -81,8 +81,8 @@ from wechat.support.transport import Transport
 from wechat.support.worker import LONGEST_REST, Worker
 
 CALLS, CALLS_PER_S, MOST_CALLERS = 100, 20.0, 10_000
-"""Calls of one payer or one address at once, and a second; as wide as deploy/nginx.conf, because many payers may share
-an address."""
+"""Limits per payer or address: calls at once, calls per second, and the number of payers and addresses; as high as in
+deploy/nginx.conf, because many payers may share an address."""
 
 Storage = MongoStorage | MemoryStorage
 

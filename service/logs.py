@@ -50,7 +50,7 @@ def setup(level: str, form: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, allowed_only, renderer],
         )
     )
-    # Libraries print addresses and bodies below WARNING; what we want of them we log ourselves.
+    # Libraries print addresses and bodies below WARNING; the service logs what it needs of them itself.
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
 
@@ -69,7 +69,7 @@ def _mask_value(name: str, value: Any) -> Any:
         return mask(str(value))
     if not isinstance(value, str):
         return value
-    return value[-MAX_TEXT:] if name == "exception" else value[:MAX_TEXT]  # a traceback tells most at its end
+    return value[-MAX_TEXT:] if name == "exception" else value[:MAX_TEXT]  # a traceback's end matters most
 
 
 def _to_json(entry: object, **_: object) -> str:

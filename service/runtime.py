@@ -102,7 +102,7 @@ class PrometheusTelemetry:
         self.on_alarm: Callable[[str, str, str], None] = lambda kind, subject, error: None
         """Called with each alarm's kind, the order, day or reason that it is about (empty for none), and its error."""
         self.feed: NewsFeed | None = None
-        """Where news goes; without one, nobody listens."""
+        """Receives news; None without a listener."""
         for metric, shape in SHAPES.items():
             if shape.kind is Counter:
                 self._counters[metric] = Counter(metric, shape.help, shape.labels, registry=registry)

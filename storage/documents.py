@@ -16,14 +16,14 @@ from bson.codec_options import CodecOptions
 Document = dict[str, Any]
 
 CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
-"""How documents are written as BSON and read: dates come back aware, in UTC."""
+"""Options of BSON: dates are read as aware, in UTC."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MILLISECOND = timedelta(milliseconds=1)  # as exact as a stored date
+MILLISECOND = timedelta(milliseconds=1)  # precision of stored dates
 FIRST = EPOCH + MILLISECOND
-"""The earliest date that an index over dates holds."""
+"""The earliest date in an index over dates."""
 LAST = datetime(9000, 1, 1, tzinfo=UTC)
-"""Later than any date that is stored."""
+"""A date later than any that is stored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from wechat.domain.errors import StoreUnavailable
 MAX_OPERATIONS = 64
 MAX_BYTES = 1024 * 1024
 DEADLINE_S = 2.5
-"""How long a caller waits for its operation, queueing included. The driver's own deadlines end a call earlier."""
+"""The longest time that a caller waits for its operation, queueing included. The driver's own deadlines are shorter."""
 
 O = TypeVar("O")  # noqa: E741 - an operation
 R = TypeVar("R")
@@ -110,7 +110,7 @@ class Queue(Generic[O, R]):
             results = await self._run([waiter.operation for waiter in batch])
             if len(results) != len(batch):
                 raise StoreUnavailable
-        except Exception as error:  # it belongs to the callers
+        except Exception as error:  # the callers receive it
             results = [error] * len(batch)
         for waiter, result in zip(batch, results, strict=True):
             if waiter.result.done():

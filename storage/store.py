@@ -23,7 +23,7 @@ in ``Codec.parts``, keeps it: older processes carry unknown fields along. One th
 and older processes then refuse to write such a document."""
 
 MOST_UNREADABLE = 1000
-"""Ids of documents that could not be read, which a store keeps."""
+"""Maximum ids of unreadable documents that a store remembers."""
 
 ENVELOPE = frozenset({"_id", "schema", "rev", "writes"})
 

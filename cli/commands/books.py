@@ -24,7 +24,7 @@ Difference = Mapping[str, Any]
 RUN_S = 1800.0  # a bill of millions of lines takes minutes
 SHOWN = 50  # lines of a table; --json has all
 BY_ITSELF = ("query", "refund")
-"""What may be done without looking, in this order: a query may be what shows that another payment is surplus."""
+"""Actions that need no judgement, in this order: a query may show that another payment is surplus."""
 
 ID = re.compile(r"[0-9a-f]{4,32}", re.ASCII)
 SHORTEST = 6  # digits of an id that are shown, more where two begin alike

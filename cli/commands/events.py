@@ -63,7 +63,7 @@ def resend(
     if not EVENT_ID.fullmatch(event_id):
         text = Bilingual("事件 id 是 24 位十六进制，见 events list", "An event's id is 24 hex digits; see events list")
         raise Problem(Exit.USAGE, "BAD_ID", text, next_step=command("events list"))
-    if target:  # only then may it have been delivered before
+    if target:  # without a target, only undelivered events are resent
         question = Bilingual(
             f"{target} 可能已收到过这一事件，重新推送？", f"{target} may have received it before; send it again?"
         )

@@ -23,9 +23,9 @@ from wechat.events.signature import PREFIX, parse_secret, sign
 
 SECRET_VARIABLE = "FENPAYCLI_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
 PAUSES_S = (1.0, 5.0, 15.0)
-"""Between tries. A laptop's program that is being restarted is back by then; nothing is kept for later."""
+"""Pauses between attempts. A program that restarts on a laptop is ready by then; events are not kept for later."""
 MOST_SEEN = 1000
-"""Ids that are remembered, because an event may be told twice."""
+"""Number of event ids to remember, because an event may be received twice."""
 
 app = typer.Typer()
 

@@ -66,7 +66,7 @@ def create(
     fen = parse_amount(amount, yuan)
     wish: dict[str, Any] = {"refund": fen, "reason": reason, **({"funds_account": funds} if funds else {})}
     order = f"/api/orders/{number('out_trade_no', no)}"
-    again = bool(out_refund_no or key)  # it may be the same refund once more, for which nothing more need be left
+    again = bool(out_refund_no or key)  # possibly a repetition, which needs no further refundable amount
     context.screen.confirm(lambda: _question(context, order, fen, again=again), yes=yes)
     if out_refund_no or not key:
         wish["out_refund_no"] = number("out_refund_no", out_refund_no or _new_number())
@@ -189,7 +189,7 @@ def _after_a_no(problem: Problem, no: str, name: Mapping[str, str]) -> str:
     """Return the command that explains a definite refusal; empty if the command's own next step suffices."""
     if problem.name == "ORDER_NOT_PAID":
         return command("why", no)
-    if problem.code is Exit.REFUSED and "out_refund_no" in name:  # WeChat's no is kept in the refund
+    if problem.code is Exit.REFUSED and "out_refund_no" in name:  # the stored refund has WeChat's refusal
         return command("refund show", name["out_refund_no"])
     return ""
 
@@ -202,7 +202,7 @@ def _read_again(context: Context, refund: Refund) -> Refund:
     try:
         found: Refund = context.service.get(f"/api/refunds/{refund['out_refund_no']}")
     except Problem:
-        return refund  # it is stored, whatever became of this second question
+        return refund  # it is stored, even if this second request fails
     return found
 
 

@@ -44,7 +44,7 @@ def _write(file: Path, page: bytes) -> None:
     """Write the file, readable by its owner only. Raises Problem."""
     try:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, MODE), "wb") as stream:
-            os.fchmod(stream.fileno(), MODE)  # also where the file was there before
+            os.fchmod(stream.fileno(), MODE)  # also for an existing file
             stream.write(page)
     except OSError as error:
         message = Bilingual(f"无法写入 {file}（{error.strerror}）", f"{file} cannot be written ({error.strerror})")

@@ -133,7 +133,7 @@ COMPARED: Mapping[str, Callable[[Subject], str]] = {
     "console.pay_directory": lambda subject: f"{_base(subject)}/pay/",
     "console.appid": lambda subject: f"{subject.text('account.appid')} + {subject.text('pay.mchid')}",
 }
-"""What has to be in the consoles, by the check's id."""
+"""The texts that the consoles must contain, by the check's id."""
 
 
 def _row(check_id: str, zh: str, en: str, where: tuple[str, str]) -> Check:

@@ -25,7 +25,7 @@ from wechat.support.connection import diagnose
 from wechat.support.identity import prove
 
 TLS_WARN = timedelta(days=21)
-SPOOFED = "203.0.113.77"  # RFC 5737: nobody's
+SPOOFED = "203.0.113.77"  # reserved for documentation by RFC 5737
 HEADERS = """proxy_set_header Host $http_host;
 proxy_set_header X-Real-IP $remote_addr;
 proxy_set_header X-Forwarded-Proto $scheme;"""
@@ -51,7 +51,7 @@ def check_base_url(subject: Subject) -> Judgement:
     url = subject.text("http.public_base_url")
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises ValueError for what is no port
+        _ = parts.port  # raises ValueError for an invalid port
     except ValueError:
         parts = urlsplit("")
     if parts.scheme != "https":

@@ -30,8 +30,8 @@ from wechat.staff.sessions import LoginRefused, Visit
 
 COOKIE = "fenpay_staff"
 SECURE = "__Secure-"
-"""Before the cookie's name on https: no page of a sibling domain reached by http can plant one. ``__Host-`` would
-need the path /, and then the shop's pages would be sent it, too."""
+"""Prefix of the cookie's name on https: a page of a sibling domain that is reached by http cannot set such a cookie.
+``__Host-`` would require the path /, and the shop's pages would then receive the cookie too."""
 FLASH = "fenpay_flash"
 LANGUAGE = "fenpay_lang"
 HOME = "/console"
@@ -41,7 +41,7 @@ LANGUAGE_DAYS = 365
 SAFE_NEXT = re.compile(
     r"/console(/(?:[0-9A-Za-z_\-|*@]|%(?!2[EeFf])[0-9A-Fa-f]{2})+)*/?(\?[0-9A-Za-z_\-|*@.~%=&:+,]*)?", re.ASCII
 )
-"""Where a login may lead: an address of the console, and no other. No dot, plain or encoded, leads out of it."""
+"""Addresses that a login may redirect to: those of the console only. Dots, plain or encoded, cannot leave it."""
 MOST_OF_PATH = 200
 CONTENT_POLICY = "; ".join(
     (
@@ -83,7 +83,7 @@ class ConsoleHandler(PageHandler):
     texts: ClassVar[Mapping[str, Bilingual]] = {}
     visit: Visit | None = None
     acts_to_confirm = 0
-    """How many acts wait for this person's word; the menu shows it."""
+    """The number of acts that this person can confirm; the menu shows it."""
 
     def initialize(self, services: Services, access: Access, permission: Permission | None = None) -> None:
         super().initialize(services, access)

@@ -12,8 +12,8 @@ BROWSERS = (
     ("Chrome/", "Chrome"),
     ("Safari/", "Safari"),
 )
-"""What a User-Agent has in it, and which browser that is. The first that is there counts: Edge calls itself Chrome,
-too, and both call themselves Safari."""
+"""Texts in a User-Agent, with the browser of each. The first match counts: Edge also contains Chrome's text, and both
+contain Safari's."""
 SYSTEMS = (
     ("HarmonyOS", "HarmonyOS"),
     ("OpenHarmony", "HarmonyOS"),
@@ -26,7 +26,7 @@ SYSTEMS = (
     ("Linux", "Linux"),
 )
 LONGEST = 24
-"""Characters of a User-Agent that is nobody's."""
+"""Characters shown of the User-Agent of an unknown browser."""
 
 
 def browser_name(user_agent: str) -> str:

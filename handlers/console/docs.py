@@ -112,7 +112,7 @@ def render(text: str) -> str:
         if token.type == "table_open":
             token.attrSet("class", "table")
         if token.type == "fence":
-            token.info = ""  # a language's name would become a class, and nothing here colours code
+            token.info = ""  # otherwise the language's name becomes a class, which no style uses
     return str(markdown.renderer.render(tokens, markdown.options, {}))
 
 

@@ -32,9 +32,9 @@ CSV = "text/csv; charset=utf-8"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 CHUNK = 1 << 16
 PROGRESS = "X-Export-Progress"
-"""A header of the page's script, which says how far an export is."""
+"""A header of the page's script; it requests progress lines."""
 SHEET_ROWS = 1_000_000
-"""Of an XLSX file, which cannot have many more."""
+"""Maximum rows of an XLSX file; the format allows few more."""
 
 
 class _OrdersHandler(ConsoleHandler):

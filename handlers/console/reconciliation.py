@@ -48,7 +48,7 @@ ONE = timedelta(days=1)
 MONTH_SUMS = ("payments", "received", "refunds", "refunded", "fee", "net")
 MONTH_WIDTHS = (12, 12, 14, 12, 14, 14, 14, 12)
 STATE_CLASSES = {"balanced": "good", "settled": "good", "open": "bad", "waits": "wait", "not_run": "wait", "before": ""}
-"""The looks of a day's badge; a day before the books begin has none."""
+"""The class of a day's badge by its state; a day before the books begin has none."""
 
 
 class CalendarDay(NamedTuple):
@@ -274,14 +274,14 @@ def next_month(first: date) -> date:
 
 
 SUM_NAMES = [(name, Bilingual(text.zh.removesuffix("（元）"), text.en.removesuffix(" (yuan)"))) for name, text in SUMS]
-"""The sums where each amount carries its sign."""
+"""Names of the sums without the unit, because each amount shows it."""
 WORDS = {
     "money": money, "beijing": beijing, "span": span, "kinds": KINDS, "statuses": STATUSES, "Status": Status,
     "action_labels": ACTION_LABELS, "authors": AUTHORS, "sums": SUM_NAMES, "counts": COUNTS, "accounts": ACCOUNTS,
     "events": EVENTS, "name_state": name_state, "actions_of": actions_of,
     "order_page": order_page,
 }  # fmt: skip
-"""What the template of a day calls."""
+"""Names that the template of a day uses."""
 
 
 def routes(services: Services) -> list[Route]:

@@ -95,7 +95,7 @@ class RefundHandler(OrderPage):
 
 
 FORM_FIELDS = {"refund": "amount", "reason": "reason", "out_refund_no": "number", "step_up": "step_up"}
-"""The form's field for each of the request's."""
+"""The form's field for each field of the request."""
 TEXT_OF_AMOUNT = OrderPage.texts["not_an_amount"]
 
 

@@ -21,7 +21,7 @@ from wechat.domain.times import beijing
 
 PATH = "/console/refunds"
 WORDS = {"may_be_cancelled": may_be_cancelled, "yuan": yuan, "beijing": beijing, **BADGES}
-"""What the template calls."""
+"""Names that the template uses."""
 
 
 class RefundsHandler(ListHandler):

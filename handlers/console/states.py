@@ -67,4 +67,4 @@ BADGES = {
     "delivery_states": DELIVERY_STATES,
     "delivery_badges": DELIVERY_BADGES,
 }
-"""What templates that show badges are rendered with."""
+"""Values for templates that show badges."""

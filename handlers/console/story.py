@@ -32,7 +32,8 @@ BAD = frozenset(
 )
 WAIT = frozenset({"processing", "prepay_unknown", "not_now", "slow", "close_scheduled"})
 PROOFS = ("v2 ", "v3 ")
-"""How what proves a message begins, where else it says who spoke: its API, and the key that it was verified with."""
+"""Prefixes of a proof in an entry's ``by``, which otherwise names the author: the API, then the key that verified the
+message."""
 DELIVERY_TONES = {DeliveryState.DELIVERED: "good", DeliveryState.DEAD: "bad", DeliveryState.PENDING: "wait"}
 
 

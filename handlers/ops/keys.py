@@ -16,7 +16,7 @@ from wechat.staff.audit import Actor
 
 NAME = r"([A-Za-z0-9_-]{1,32})"
 OPERATOR = "manage.py"
-"""Who the audit log says has done it."""
+"""The name of the actor in the audit log."""
 
 
 class KeyHandler(ApiHandler):

@@ -16,7 +16,7 @@ from wechat.staff.audit import Actor
 
 NAME = r"([0-9A-Za-z._@-]{1,48})"
 OPERATOR = "manage.py"
-"""Who the audit log says has done it."""
+"""The name of the actor in the audit log."""
 
 
 class UserHandler(ApiHandler):

@@ -20,7 +20,7 @@ RESTARTS = 1
 CALLBACK = "/oauth/callback"
 
 DENIED = "authdeny"
-"""What WeChat sends in place of a code when the payer has declined."""
+"""WeChat's value of ``code`` after the payer has declined."""
 
 _STATE = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _CODE = re.compile(r"[0-9A-Za-z_-]{1,256}", re.ASCII)

@@ -43,7 +43,7 @@ PAGE = 20
 MAX_PAGE = 100
 SESSION = "fenpay_session"
 COOKIE_VERSION = 2
-"""Of Tornado's format: the first one knows no versions of secrets, and reading it would fail."""
+"""The minimum version of Tornado's signed cookies: version 1 has no key versions, and reading it would fail."""
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",

@@ -155,9 +155,9 @@ class Edge(HTTPServer):
         super().initialize(*arguments, **limits)
         self._reads, self._others = Turns(READ_TURNS), Turns(OTHER_TURNS)
         self._receiving: dict[HTTP1ServerConnection, float] = {}
-        """Clients that have yet to send the rest of a request, the longest at it first, and since when."""
+        """Clients that are still sending a request, with the start time, the earliest first."""
         self._unread: dict[HTTP1ServerConnection, float] = {}
-        """Clients that have yet to read the rest of an answer, as above."""
+        """Clients that are still reading an answer, with the start time, the earliest first."""
         self._clients: dict[HTTPConnection, HTTP1ServerConnection] = {}
         self._most = most_connections()
         self._open = 0

@@ -27,7 +27,7 @@ Row = Sequence[Cell]
 
 BOM = "\ufeff"
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-DIGITS_KEPT = 15  # of a number in a spreadsheet
+DIGITS_KEPT = 15  # digits of a number that a spreadsheet keeps
 CENTS = "0.00"
 MOMENT = "yyyy-mm-dd hh:mm:ss"
 
@@ -50,7 +50,7 @@ COLUMNS = (
     Bilingual("微信状态代码", "WeChat's state (code)"),
 )
 WIDTHS = (14, 10, 26, 32, 32, 32, 16, 16, 16, 16, 20, 60, 36, 20, 14, 16)
-"""Of ``COLUMNS`` in XLSX, in digits."""
+"""Widths of ``COLUMNS`` in XLSX, in digits."""
 SUMMARY_WIDTHS = (16, 14, 14)
 
 
@@ -129,7 +129,7 @@ class Workbook:
 
     def _write(self, column: int, cell: Cell) -> None:
         if cell == "":
-            return  # spreadsheets do not count a cell with an empty text as empty
+            return  # for a spreadsheet, a cell with an empty text is not empty
         if isinstance(cell, str):
             self._sheet.write_string(self._row, column, cell)
         elif isinstance(cell, datetime):

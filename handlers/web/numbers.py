@@ -18,4 +18,4 @@ REFUND_NUMBER = _number("@", "0-9", 64)
 """A merchant refund number (out_refund_no), which may hold ``@`` as well."""
 
 REFUSED_ID = r"([a-z0-9_]{1,32}-[0-9]{2}-[0-9a-f]{8})"
-"""What names a refused notification to people."""
+"""The id of a refused notification."""

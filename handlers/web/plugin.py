@@ -39,7 +39,7 @@ MOVED = {
     "handlers.orders": "handlers.payer.orders",
     "handlers.refunds": "handlers.merchant.refunds",
 }
-"""Names of release 0.1.0, which settings files may still have."""
+"""Plugin names of release 0.1.0, which settings files may still have, and today's names."""
 
 
 class Access(StrEnum):
@@ -48,7 +48,7 @@ class Access(StrEnum):
     PUBLIC = "public"  # anybody
     PAYER = "payer"  # a browser with a session from OAuth
     MERCHANT = "merchant"  # a system with an API key
-    WECHAT = "wechat"  # WeChat itself: the message proves it, not the connection
+    WECHAT = "wechat"  # WeChat itself: the message authenticates the sender, not the connection
     STAFF = "staff"  # a person in the console whose role has the route's permission
     OPERATOR = "operator"  # the command line of whoever may read the settings
 
@@ -176,7 +176,7 @@ def _module(plugin: str) -> ModuleType:
         )
     try:
         module = importlib.import_module(plugin)
-    except Exception as error:  # whatever a module of others raises while it is imported
+    except Exception as error:  # a third party's module may raise anything while it is imported
         raise ConfigError([_cannot_load(plugin, error)]) from error
     if not any(callable(getattr(module, name, None)) for name in ("routes", "subscriptions")):
         raise ConfigError(

@@ -10,7 +10,7 @@ from wechat.domain.errors import BadRequest, Bilingual
 from wechat.domain.orders import OUT_TRADE_NO
 
 MAX_FIELD = 64
-"""Letters of an argument's name that are told."""
+"""Maximum letters of an argument's name that an error shows."""
 E = TypeVar("E", bound=StrEnum)
 
 

@@ -28,7 +28,7 @@ EVENT_STREAM = "/api/events/stream"
 def scope_of(method: str, path: str) -> Scope:
     """Return the scope that a call requires: reading, orders, refunds, or operating the service."""
     if path == EVENT_STREAM:
-        return Scope.OPERATE  # it signs by a webhook's secrets
+        return Scope.OPERATE  # its events are signed with a webhook's secrets
     if method in ("GET", "HEAD"):
         return Scope.READ
     if path.startswith("/api/refunds/") or path.endswith("/refunds"):

@@ -71,7 +71,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "by_bridge": Bilingual("用 WeixinJSBridge 支付", "Pay by WeixinJSBridge"),
     "for_shop": Bilingual("给商家的信息", "For the shop"),
     "wechat_said": Bilingual("错误信息", "Error message"),
-    # where an order has come to rest
+    # final pages of an order
     "paid": Bilingual("支付成功", "Paid"),
     "refund": Bilingual("已退款", "Refunded"),
     "paid_late": Bilingual("付款已收到，订单已关闭", "Your payment arrived after the order was closed"),
@@ -128,7 +128,7 @@ SCRIPT_TEXTS: Mapping[str, Bilingual] = {
         "微信支付未响应；如已付款请勿重复支付", "WeChat Pay did not answer. If you have paid, do not pay again"
     ),
 }
-"""What scripts say by themselves; a page hands them over as data."""
+"""Texts that scripts show; a page passes them as data."""
 
 
 class Refusal(NamedTuple):
@@ -204,7 +204,7 @@ REFUSALS: tuple[Refusal, ...] = (
     Refusal("invalid url domain", SHOP_NOT_READY, TELL_SHOP, "config:invalid url domain"),
     Refusal("permission", SHOP_NOT_READY, TELL_SHOP, "fail_no permission to execute"),
 )
-"""Tried in this order: the particular before the general."""
+"""Tried in this order: specific messages before general ones."""
 
 
 def preferred_language(accepted: str) -> str:

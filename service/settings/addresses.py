@@ -11,7 +11,7 @@ import idna
 from wechat.support.validation import Needs
 
 NUMERIC = re.compile(r"(^|\.)(0x[0-9a-f]*|[0-9]+)$", re.IGNORECASE | re.ASCII)
-"""A host that ends in a number is an address, maybe in some odd spelling (127.1, 0x7f000001)."""
+"""A host that ends in a number is an IP address, maybe in an unusual spelling (127.1, 0x7f000001)."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
 MAX_HOST = 253
 

@@ -28,7 +28,7 @@ def load(path: Path) -> Settings:
     """Read the settings of ``path``, of the files it extends (``extends: other.yml``), and of the environment. Raises
     ConfigError."""
     settings = build(read(path))
-    settings._file = path  # its own kind of settings, read by their own loader
+    settings._file = path  # a private field, set by the loader only
     return settings
 
 

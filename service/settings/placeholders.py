@@ -18,9 +18,9 @@ SAMPLES: Mapping[str, tuple[str, ...]] = {
     "pay.v2.key": ("192006250b4c09247ec02edce69f6a2d",),
     "pay.v3.public_key_id": ("PUB_KEY_ID_0", "PUB_KEY_ID_0000000000000024101100397200000006"),
 }
-"""By key, exactly as they stand in the template or in the documents (https://pay.weixin.qq.com/doc)."""
+"""Samples by key, exactly as in the template or in the documents (https://pay.weixin.qq.com/doc)."""
 EXAMPLE_HOST = re.compile(r"(^|\.)example(\.(com|org|net))?$", re.IGNORECASE)
-"""RFC 2606 keeps these names for documents."""
+"""Names that RFC 2606 reserves for documents."""
 
 
 def find_placeholders(values: Mapping[str, Any]) -> list[str]:

@@ -20,11 +20,11 @@ from wechat.support.requests import Line, text_for_wechat
 from wechat.support.validation import Needs
 
 MAX_NAME = 120
-"""Bytes of a product's name: an order's description has 127, and " × 999" takes seven."""
+"""Maximum bytes of a product's name: an order's description has 127, and " × 999" takes seven."""
 
 
 WHOLE = BeforeValidator(lambda value: int(value) if isinstance(value, str) and value.isdecimal() else value)
-"""A strict number that an environment variable, which is text, can hold too."""
+"""A strict number that may be given as text, as in an environment variable."""
 
 
 def _check_pattern(value: str) -> str:

@@ -16,7 +16,7 @@ from wechat.support.validation import Needs
 EMBEDDED = "embedded"
 MEMORY = "memory"
 MAX_ORIGIN = 128
-"""What WeChat takes as an H5 order's app_url."""
+"""Maximum characters of an H5 order's app_url at WeChat."""
 
 
 def _base_url(url: str) -> str:

@@ -20,9 +20,9 @@ from storage.documents import CODEC, EPOCH, Document, Encoded, Range, Replacemen
 LAST_ID = "\U0010ffff"
 """Greater than any id."""
 REMEMBERED = 1000
-"""Documents that are kept decoded as well."""
+"""Number of documents that are also kept decoded."""
 SWEEP_EVERY = 1000
-"""Inserts between two removals of what has expired."""
+"""Number of inserts between two removals of expired documents."""
 
 
 @dataclass(frozen=True, slots=True)

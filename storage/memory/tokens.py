@@ -26,7 +26,7 @@ class Expiring(Generic[T]):
         return value if self._now() < ends else None
 
     def set(self, key: str, value: T, life_s: float) -> None:
-        self._entries.pop(key, None)  # the newest stand last
+        self._entries.pop(key, None)  # the newest are last
         if len(self._entries) >= self._most:
             self._make_room()
         self._entries[key] = (value, self._now() + life_s)

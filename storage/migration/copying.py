@@ -38,8 +38,8 @@ DUPLICATE = 11000
 WRITE = "from-0.1.0"
 PROBE = "migration-probe"
 PROBE_S = 30.0
-"""How long a process of 0.1.0 may take to show itself: it looks for due orders every two seconds, unless it is asking
-WeChat about one, which may take twenty."""
+"""The longest time until a running process of 0.1.0 is noticed: it polls due orders every two seconds, or after a query
+to WeChat, which may take twenty."""
 TIMEOUT_MS = 10_000
 TAKEN = frozenset({RefundState.PROCESSING, RefundState.SUCCESS, RefundState.ABNORMAL})
 COPIED = {
@@ -168,7 +168,7 @@ class Migration:
         orders = self._database["orders"]
         due_at = EPOCH + timedelta(milliseconds=1)
         probe = {"_id": PROBE, "next_check_at": due_at, "created_at": EPOCH, "trade_state": PROBE}
-        orders.delete_one({"_id": PROBE})  # of a try that was killed
+        orders.delete_one({"_id": PROBE})  # left by an attempt that was killed
         orders.insert_one(probe)
         try:
             deadline = time.monotonic() + probe_s

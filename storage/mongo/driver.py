@@ -147,7 +147,7 @@ async def shield_call(call: Coroutine[Any, Any, R]) -> R:
     """Return the result of ``call``, which continues when the caller is cancelled: drivers lose connections
     otherwise."""
     task = asyncio.get_running_loop().create_task(call)
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to ask for it
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # callers may have gone
     return await asyncio.shield(task)
 
 

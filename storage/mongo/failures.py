@@ -15,7 +15,7 @@ from wechat.domain.errors import Bilingual
 AUTHENTICATION = frozenset({18, 8000})
 NOT_ALLOWED = 13
 AGAIN_S = 600.0
-"""After so long, the same reason is logged once more."""
+"""Pause before the same reason is logged again."""
 _HOST = re.compile(r"([A-Za-z0-9_.\-]+:\d{1,5})")
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
 _REASON = re.compile(
@@ -77,4 +77,4 @@ class FailureLog:
 
 
 FAILURES = FailureLog()
-"""Of this process."""
+"""The log of this process."""

@@ -17,11 +17,11 @@ from wechat.domain.errors import Bilingual, StoreUnavailable
 from wechat.domain.ports import Clock, Random
 
 SMALL = 10_000
-"""Documents of a collection whose indexes are created in passing."""
+"""Maximum documents of a collection whose indexes are created at the start."""
 SUPERSEDED = {stores.ORDERS: ("by_number",)}
-"""Indexes of earlier releases that others have taken the place of."""
+"""Indexes of earlier releases that others have replaced."""
 OLD_ORDERS = "orders"
-"""Where release 0.1.0 kept them."""
+"""The collection of orders of release 0.1.0."""
 
 
 class MongoStorage(Stores):
@@ -217,4 +217,4 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     ],
     stores.CALLS: [_index("by_order", "out_trade_no", "at"), _expiry()],
 }
-"""None of them is unique: what must be unique is an ``_id``, so that a sharded cluster keeps the promise as well."""
+"""No index is unique: unique values are an ``_id``, which stays unique in a sharded cluster too."""

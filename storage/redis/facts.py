@@ -41,7 +41,7 @@ async def read_facts(url: str) -> RedisFacts:
         await client.ping()
         info: Mapping[str, Any] = await client.info()
         config: Mapping[str, Any] = {}
-        with contextlib.suppress(ResponseError):  # managed services take CONFIG away
+        with contextlib.suppress(ResponseError):  # managed services do not allow CONFIG
             config = await client.config_get("maxmemory*")
     except (RedisError, OSError) as error:
         return RedisFacts(trouble=describe_failure(error, host))

@@ -12,7 +12,7 @@ from wechat.domain.errors import StoreUnavailable
 
 CONNECT_S = 1.0
 ALIVE_S = 30
-"""An idle connection is tried this often."""
+"""The interval at which an idle connection is checked."""
 
 
 class NewsChannel:

@@ -27,12 +27,12 @@ TIMEOUT_S = 0.2
 BUDGET_S = 0.45  # one call, its one retry and any connecting
 REST_S = 5.0
 CONNECTIONS = 64
-"""Calls to Redis at once. Further ones wait here: the driver refuses what its pool has no connection for, which would
-look like a server that is away."""
+"""Maximum calls to Redis at once. Further calls wait here: the driver would refuse calls beyond its pool's connections,
+which would look like a server that is away."""
 
 FENCE_LIFE_MS = 30 * 24 * 3600 * 1000
 CLOCKS_APART = timedelta(minutes=1)
-"""By so much a stored date may differ from what Redis says before Redis is believed."""
+"""The maximum difference between a stored date and Redis's own before Redis's is used."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)

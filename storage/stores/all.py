@@ -45,7 +45,7 @@ COLLECTIONS = (
     ORDERS, NUMBERS, CLAIMS, NOTIFICATIONS, REFUSED, ALARMS, DELIVERIES, DAYS, DIFFERENCES, PLUGIN_RECORDS,
     STAFF, STAFF_SESSIONS, FAILED_LOGINS, AUDIT, APPROVALS, API_KEYS, SUMMARIES, CALLS,
 )  # fmt: skip
-"""Names that release 0.1.0 did not use: its documents cannot live beside these."""
+"""Names that release 0.1.0 did not use: its documents cannot share a collection with today's."""
 EXPIRING = (CLAIMS, NOTIFICATIONS, REFUSED, ALARMS, DELIVERIES, STAFF_SESSIONS, FAILED_LOGINS, APPROVALS, CALLS)
 """Collections whose documents are removed after their ``expires_at``."""
 

@@ -18,8 +18,8 @@ from wechat.domain.times import beijing_day, day_begun_about, day_span
 from wechat.reconciliation.books import BookEntry
 
 YEAR_OF_REFUNDS = WINDOW + timedelta(days=8)
-"""How long before a day an order may have been placed that is refunded on it: it can be paid for a week, and refunded
-for a year after that."""
+"""The longest time from an order's placing to a refund: it can be paid for a week, and refunded for a year
+after that."""
 
 PAYMENT_FIELDS = ("out_trade_no", "mchid", "payments", "total", "currency", "trade_state", "paid_at", "created_at")
 REFUND_FIELDS = ("out_trade_no", "mchid", "refunds", "created_at")

@@ -13,7 +13,7 @@ from wechat.reconciliation.books import Audit, BookEntry, Difference, Difference
 from wechat.reconciliation.days import BookDay, day_key
 
 LAST_ID = "g"
-"""After every id, which are hex digits."""
+"""Greater than any id; ids are hex digits."""
 
 
 class Days(DocumentStore[BookDay]):

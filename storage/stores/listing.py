@@ -20,7 +20,7 @@ from wechat.domain.errors import BadRequest, Bilingual
 FIRST_SPAN = timedelta(minutes=1)
 GROWTH = 4
 LONGEST_SPAN = timedelta(days=20_000)
-"""Reaches behind every date that is stored, and not behind those that there are."""
+"""Reaches back beyond every stored date, and stays within the dates that exist."""
 _IDENTITY = re.compile(r"[0-9A-Za-z_\-|*@:.]+", re.ASCII)
 
 
@@ -47,7 +47,7 @@ async def newest(
     after = read_cursor(cursor) if cursor else None
     first, last_of_all = within
     end, span = min(after.at, last_of_all) if after else last_of_all, FIRST_SPAN
-    start = min(end, now) - span  # a clock may be wrong, so what is dated ahead of ours is in the first window too
+    start = min(end, now) - span  # the first window includes later dates too, because a clock may be wrong
     found: list[Document] = []
     while len(found) <= limit and end >= first:
         start = max(first, start)

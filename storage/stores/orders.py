@@ -17,7 +17,7 @@ from wechat.domain.ports import Clock, Overdue, Page, Stored
 from wechat.domain.search import SIGNS, OrderFilter, OrderOutline, outline
 
 COUNTED = 1000
-"""Due documents that a metric looks at, at most."""
+"""Maximum due documents that a metric counts."""
 
 
 class Orders(DocumentStore[Order]):

@@ -20,7 +20,7 @@ from wechat.statistics.ports import Waiting
 
 MOST_WAITING = 1000
 LONGEST_WAIT = timedelta(days=8)
-"""An order can be paid for a week; nothing older still waits."""
+"""An order can be paid for a week; no older order is still unpaid."""
 SALE_FIELDS = ("mchid", "channel", "trade_type", "total", "trade_state", "created_at", "paid_at")
 REFUND_FIELDS = ("mchid", "channel", "trade_type", "refunds", "created_at")
 WAITING_FIELDS = ("mchid", "total", "created_at")

@@ -13,7 +13,7 @@ from typing import Any
 from storage.documents import MILLISECOND, Document, Documents, Range
 
 WANTED = 1000
-"""Documents that a window should return, about."""
+"""Approximate number of documents that a window should return."""
 SHORTEST = timedelta(seconds=1)
 FIRST_WINDOW = timedelta(minutes=10)
 MOST = 4 * WANTED

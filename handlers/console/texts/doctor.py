@@ -25,4 +25,4 @@ MARKS: Mapping[str, tuple[str, Bilingual]] = {
     "ok": ("good", Bilingual("✔ 通过", "✔ fine")),
     "skip": ("", Bilingual("– 未检查", "– not examined")),
 }
-"""The class of the badge and its text, gravest first."""
+"""The class and the text of a status's badge, gravest first."""

@@ -79,5 +79,5 @@ COLUMNS = (
     Bilingual("交易类型代码", "Trade type (code)"),
     Bilingual("收款渠道代码", "Channel (code)"),
 )
-"""Of an export: words for people, and at the end the codes for programs."""
+"""Columns of an export: names for people, then codes for programs."""
 WIDTHS = (20, 30, 32, 18, 30, 24, 12, 14, 12, 20, 14, 8, 12, 12, 12, 12)

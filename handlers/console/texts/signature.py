@@ -31,4 +31,4 @@ VERDICTS: Mapping[Verdict, tuple[str, Bilingual]] = {
     Verdict.WRONG: ("bad", Bilingual("签名不对", "The signature is wrong")),
     Verdict.UNRECOGNISED: ("wait", Bilingual("无法判断", "Nothing can be decided")),
 }
-"""The class of the badge and its text."""
+"""The class and the text of a verdict's badge."""
