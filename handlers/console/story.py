@@ -12,15 +12,13 @@ from handlers.console.texts.order import (
     NOT_ANSWERED,
     NOTIFICATION,
     TEXTS,
-    UNSIGNED_NEWS,
-    VERIFIED_TEXT,
 )
 from wechat.calls.texts import as_curl, pretty, show_line_ends, signed_answer, signed_request
 from wechat.domain.approvals import AT_CONSOLE
 from wechat.domain.calls import UNSIGNED, VERIFIED, Call, Direction
 from wechat.domain.deliveries import Delivery, DeliveryState
 from wechat.domain.errors import Bilingual
-from wechat.domain.labels import SOURCES, TIMELINE, name_of
+from wechat.domain.labels import CALL_VERDICTS, SOURCES, TIMELINE, name_of
 from wechat.domain.money import yuan
 from wechat.domain.orders import Order, TimelineEntry
 from wechat.explain.slips import describe_code
@@ -63,10 +61,8 @@ def tell_story(order: Order, calls: Sequence[Call], deliveries: Sequence[Deliver
 
 def verdict_text(call: Call) -> Bilingual:
     """Return the result of checking the signature of a call's answer, in words."""
-    if call.verdict == VERIFIED:
-        return VERIFIED_TEXT
-    if call.verdict == UNSIGNED:
-        return UNSIGNED_NEWS
+    if call.verdict in CALL_VERDICTS:
+        return CALL_VERDICTS[call.verdict]
     if not call.verdict:
         return NO_SIGNATURE if call.status else NOT_ANSWERED
     return REASONS[group_of(call.verdict)].text

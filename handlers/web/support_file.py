@@ -8,7 +8,18 @@ from typing import Any
 from handlers.web.services import Services
 from handlers.web.views import call_view, why_view
 from wechat.domain.errors import Bilingual
-from wechat.domain.labels import ORDER_STATES, REFUND_STATES, SOURCES, TIMELINE, VERDICTS, label
+from wechat.domain.labels import (
+    CALL_VERDICTS,
+    FIELDS,
+    NOTIFICATION_KINDS,
+    ORDER_STATES,
+    QUERY_OUTCOMES,
+    REFUND_STATES,
+    SOURCES,
+    TIMELINE,
+    VERDICTS,
+    label,
+)
 from wechat.domain.money import yuan
 from wechat.domain.times import beijing, from_v3
 
@@ -17,6 +28,8 @@ PERSONAL = frozenset({"openid", "payer"})
 FREE_TEXTS = frozenset({"attach", "client_ip"})
 SHOWN = 4
 MOST_CALLS = 200
+AMOUNTS = frozenset({"total", "payer_total", "refunded", "refund_reserved", "refund"})
+TIMES = frozenset({"created_at", "expires_at", "paid_at", "success_time"})
 
 TEXTS = {
     "title": Bilingual("订单支持文件", "Support file of an order"),
@@ -43,14 +56,42 @@ async def gather_support(services: Services, out_trade_no: str, lang: str) -> di
         "lang": lang,
         "diagnosis": redact(why_view(case, lang) | {"calls": [call_view(call) for call in calls]}),
         "made_at": beijing(case.now),
-        "money": lambda amount: "" if amount is None else f"¥{yuan(amount)}",
-        "moment": lambda text: beijing(from_v3(text)) if text else "",
-        "order_state": lambda code: label(ORDER_STATES, code, lang),
+        "money": format_money,
+        "moment": format_moment,
+        "field": lambda name: label(FIELDS, name, lang),
+        "value": lambda name, value: describe_value(name, value, lang),
         "refund_state": lambda code: label(REFUND_STATES, code, lang),
         "event": lambda code: label(TIMELINE, code, lang),
         "source": lambda code: label(SOURCES, code, lang),
+        "kind": lambda code: label(NOTIFICATION_KINDS, code, lang),
+        "call_verdict": lambda code: label(CALL_VERDICTS, code or "", lang),
         "verdict": lambda code: label(VERDICTS, code, lang),
     }
+
+
+def describe_value(name: str, value: Any, lang: str) -> str:
+    """Return a field's value for readers: amounts in yuan, times of Beijing, codes with their names."""
+    if name in AMOUNTS:
+        return format_money(value)
+    if name in TIMES:
+        return format_moment(value)
+    if name == "trade_state":
+        return label(ORDER_STATES, value, lang)
+    if name == "outcome":
+        return label(QUERY_OUTCOMES, value, lang)
+    if name == "error":
+        wechat = value.get("wechat", {})
+        return " ".join(part for part in (value["message"], wechat.get("code"), wechat.get("message")) if part)
+    return str(value)
+
+
+def format_money(amount: int | None) -> str:
+    return "" if amount is None else f"¥{yuan(amount)}"
+
+
+def format_moment(text: str | None) -> str:
+    """Return the time of Beijing for one in RFC 3339."""
+    return beijing(from_v3(text)) if text else ""
 
 
 def redact(value: Any, name: str = "") -> Any:

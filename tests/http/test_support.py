@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from handlers.web.support_file import redact
+from handlers.web.support_file import describe_value, redact
 from tests.http.client import MERCHANT, Shop
 from tests.support.manage import Manage
 
@@ -31,7 +32,16 @@ async def test_the_file_tells_the_orders_story(shop: Shop, manage: Manage, tmp_p
         200,
         "verified",
     )
-    assert f"<td>{placed['request_id']}</td><td>verified</td>" in page
+    assert f"<td>{placed['request_id']}</td><td>验签通过（verified）</td>" in page
+    for name in (
+        "商户订单号（out_trade_no）",
+        "支付截止时间（expires_at）",
+        "查询结果（outcome）",
+        "支付时间（success_time）",
+    ):
+        assert f"<th>{name}</th>" in page
+    assert re.findall(r"<th>[a-z_]+</th>", page) == []
+    assert "支付通知（payment）" in page
     assert "咖啡 &lt;b&gt;大杯&lt;/b&gt;" in page
     assert "<script" not in page
     assert 'http-equiv="Content-Security-Policy"' in page
@@ -56,6 +66,15 @@ async def test_an_order_that_is_not_there_makes_no_file(manage: Manage, tmp_path
     assert not file.exists()
     nowhere = await manage("support", "20260301000000nobody", "--out", "/nowhere/told.html", "--json")
     assert nowhere.code == 1
+
+
+def test_an_error_of_wechats_is_a_sentence_in_the_file() -> None:
+    error = {
+        "code": "WECHAT_REFUSED",
+        "message": "微信支付拒绝",
+        "wechat": {"code": "SIGN_ERROR", "message": "签名错误"},
+    }
+    assert describe_value("error", error, "zh") == "微信支付拒绝 SIGN_ERROR 签名错误"
 
 
 def test_whatever_is_personal_is_cut_at_every_depth() -> None:

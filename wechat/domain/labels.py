@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from wechat.domain.calls import UNSIGNED, VERIFIED
 from wechat.domain.errors import Bilingual
 
 Labels = Mapping[str, Bilingual]
@@ -119,6 +120,47 @@ VERDICTS: Labels = {
     "recorded": Bilingual("已记录", "recorded"),
     "not_paid": Bilingual("支付失败", "not paid"),
 }
+
+CALL_VERDICTS: Labels = {
+    VERIFIED: Bilingual("验签通过", "signature verified"),
+    UNSIGNED: Bilingual("退款通知不签名，已另行查询", "not signed; it only led to a query"),
+}
+QUERY_OUTCOMES: Labels = {
+    "told": Bilingual("微信支付已返回订单", "WeChat Pay answered"),
+    "no_such_order": Bilingual("微信支付没有这笔订单", "WeChat Pay has no such order"),
+    "refused": Bilingual("微信支付拒绝了查询", "WeChat Pay refused the query"),
+    "not_asked": Bilingual("没有查询", "not queried"),
+    "unknown": Bilingual("没有可信的应答", "no answer that can be trusted"),
+}
+"""By ``Outcome``: how WeChat Pay answered the query of a diagnosis."""
+FIELDS: Labels = {
+    "out_trade_no": Bilingual("商户订单号", "order number"),
+    "description": Bilingual("商品描述", "description"),
+    "total": Bilingual("订单金额", "total"),
+    "currency": Bilingual("币种", "currency"),
+    "trade_state": Bilingual("订单状态", "order state"),
+    "created_at": Bilingual("下单时间", "created"),
+    "expires_at": Bilingual("支付截止时间", "payment deadline"),
+    "paid_at": Bilingual("支付时间", "paid"),
+    "api": Bilingual("接口版本", "API version"),
+    "trade_type": Bilingual("交易类型", "trade type"),
+    "openid": Bilingual("用户 openid", "payer"),
+    "attach": Bilingual("附加数据", "attached data"),
+    "transaction_id": Bilingual("微信支付订单号", "WeChat Pay transaction id"),
+    "payer_total": Bilingual("用户实付", "paid by the payer"),
+    "refunded": Bilingual("已退款", "refunded"),
+    "refund_reserved": Bilingual("退款占用", "reserved for refunds"),
+    "sku": Bilingual("商品编号", "product"),
+    "quantity": Bilingual("数量", "quantity"),
+    "outcome": Bilingual("查询结果", "result of the query"),
+    "success_time": Bilingual("支付时间", "paid"),
+    "error": Bilingual("错误", "error"),
+    "refund": Bilingual("退款金额", "refund"),
+    "out_refund_no": Bilingual("商户退款单号", "refund number"),
+    "message": Bilingual("微信支付返回信息", "WeChat Pay's message"),
+    "slip": Bilingual("签名错误的原因", "what made the signature wrong"),
+}
+"""Of orders, refunds and WeChat Pay's answers as JSON has them."""
 
 
 def name_of(labels: Labels, code: str, lang: str) -> str:

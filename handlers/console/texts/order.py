@@ -138,7 +138,5 @@ CALLS: Mapping[str, Bilingual] = {
     "refund_query": Bilingual("调用：查询退款", "Call: query the refund"),
 }
 NOTIFICATION = Bilingual("收到微信支付通知", "Notification from WeChat Pay")
-VERIFIED_TEXT = Bilingual("验签通过", "signature verified")
-UNSIGNED_NEWS = Bilingual("退款通知不签名，已另行查询", "not signed; it only led to a query")
 NO_SIGNATURE = Bilingual("应答没有签名", "not signed")
 NOT_ANSWERED = Bilingual("没有应答", "no answer")
