@@ -90,7 +90,9 @@ def combine(judgements: Sequence[Judgement], none: Judgement) -> Judgement:
     if not judgements:
         return none
     worst = max((each.status for each in judgements), key=GRAVITY.index)
-    told = [each for each in judgements if each.status is worst or each.status in (Status.WARN, Status.FAIL)]
+    told = [
+        each for each in dict.fromkeys(judgements) if each.status is worst or each.status in (Status.WARN, Status.FAIL)
+    ]
     return Judgement(
         worst,
         Bilingual("；".join(each.seen.zh for each in told), "; ".join(each.seen.en for each in told)),

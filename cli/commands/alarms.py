@@ -13,6 +13,7 @@ from cli.context import Context, Limit, declare
 from cli.output import Screen, cell, moment, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual
+from wechat.domain.labels import ALARM_STATES
 from wechat.support.cli_hints import command
 
 app = typer.Typer(no_args_is_help=True, help=words("告警", "alarms"))
@@ -57,5 +58,14 @@ def _listing(screen: Screen, alarms: Sequence[Mapping[str, Any]]) -> RenderableT
         Bilingual("编号", "ID"),
         Bilingual("告警", "Alarm"),
     )
-    rows = [(moment(one["last_at"]), one["count"], one["state"], one["id"], one["sentence"]) for one in alarms]
+    rows = [
+        (
+            moment(one["last_at"]),
+            one["count"],
+            screen.translate(one["state"], ALARM_STATES),
+            one["id"],
+            one["sentence"],
+        )
+        for one in alarms
+    ]
     return screen.table(Bilingual("告警", "Alarms"), columns, rows)

@@ -14,6 +14,7 @@ from cli.context import Context, Limit, declare
 from cli.output import Screen, cell, moment, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual
+from wechat.domain.labels import VERDICTS
 from wechat.support.cli_hints import command
 
 app = typer.Typer(no_args_is_help=True, help=words("被拒绝的通知", "notifications that were refused"))
@@ -83,9 +84,9 @@ def replay(context: Context, message_id: RefusedId) -> None:
     """Verify it again and apply it, as if WeChat Pay had repeated it."""
     answer = context.service.post(f"{PATH}/{_check_id(message_id)}/replay")
     _require_acceptance(answer, message_id)
-    verdict = answer["verdict"]
+    verdict = context.screen.translate(answer["verdict"], VERDICTS)
     context.screen.show(
-        answer, cell(Bilingual(f"✔ 已处理（{verdict}）", f"✔ Applied ({verdict})").to(context.screen.lang))
+        answer, cell(Bilingual(f"✔ 校验通过，{verdict}", f"✔ It verifies: {verdict}").to(context.screen.lang))
     )
 
 
@@ -103,7 +104,7 @@ def _require_acceptance(answer: Mapping[str, Any], message_id: str) -> None:
     """Raise Problem if verification failed again."""
     if not answer["accepted"]:
         reason, said = answer["reason"], answer["message"]
-        text = Bilingual(f"仍未通过校验（{reason}）：{said}", f"It is refused again ({reason}): {said}")
+        text = Bilingual(f"再次被拒绝（{reason}）：{said}", f"It is refused again ({reason}): {said}")
         raise Problem(Exit.FAILED, "REFUSED_AGAIN", text, next_step=command("notify show", message_id))
 
 

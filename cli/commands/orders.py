@@ -17,7 +17,16 @@ from cli.context import Context, Cursor, Limit, OrderNo, Yes, declare, number
 from cli.output import Screen, moment, money, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual
-from wechat.domain.labels import ORDER_STATES, SOURCES, TIMELINE, VERDICTS
+from wechat.domain.labels import (
+    AMOUNTS,
+    FIELDS,
+    NOTIFICATION_KINDS,
+    ORDER_STATES,
+    SOURCES,
+    TIMELINE,
+    VERDICTS,
+    name_of,
+)
 from wechat.support.cli_hints import command
 
 Order = Mapping[str, Any]
@@ -204,7 +213,7 @@ def timeline(screen: Screen, lines: Sequence[Mapping[str, Any]]) -> RenderableTy
             screen.translate(line["what"], TIMELINE),
             SOURCES[line["source"]].to(screen.lang) if line["source"] in SOURCES else line["source"],
             line["by"],
-            _detail(line["detail"]),
+            _detail(screen, line["detail"]),
         )
         for line in lines
     ]
@@ -223,7 +232,7 @@ def _notifications(screen: Screen, messages: Sequence[Mapping[str, Any]]) -> Ren
         (
             moment(one["first_at"]),
             moment(one["last_at"]),
-            f"{one['api']} {one['kind']}",
+            f"{one['api']} {screen.translate(one['kind'], NOTIFICATION_KINDS)}",
             one["seen"],
             screen.translate(one["verdict"], VERDICTS),
         )
@@ -232,5 +241,9 @@ def _notifications(screen: Screen, messages: Sequence[Mapping[str, Any]]) -> Ren
     return screen.table(Bilingual("微信支付的通知", "WeChat's notifications"), columns, rows)
 
 
-def _detail(detail: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in detail.items())
+def _detail(screen: Screen, detail: Mapping[str, Any]) -> str:
+    parts = []
+    for name, value in detail.items():
+        shown = money(value) if name in AMOUNTS else value
+        parts.append(f"{name_of(FIELDS, name, screen.lang)} {shown}")
+    return ", ".join(parts)

@@ -13,7 +13,16 @@ from cli.following import follow
 from cli.output import Screen, clean, moment, money, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual
-from wechat.domain.labels import DELIVERY_STATES, NEWS, ORDER_STATES, REFUND_STATES, SOURCES, TIMELINE, VERDICTS
+from wechat.domain.labels import (
+    DELIVERY_STATES,
+    NEWS,
+    NOTIFICATION_KINDS,
+    ORDER_STATES,
+    REFUND_STATES,
+    SOURCES,
+    TIMELINE,
+    VERDICTS,
+)
 
 Data = Mapping[str, Any]
 
@@ -77,7 +86,8 @@ def _parts_of_refund(screen: Screen, data: Data) -> list[str]:
 
 def _parts_of_notification(screen: Screen, data: Data) -> list[str]:
     times = f"×{data['seen']}" if data["seen"] > 1 else ""
-    return [f"{data['api']} {data['type']}", screen.translate(data["verdict"], VERDICTS), times]
+    kind = screen.translate(data["type"], NOTIFICATION_KINDS)
+    return [f"{data['api']} {kind}", screen.translate(data["verdict"], VERDICTS), times]
 
 
 def _parts_of_refusal(screen: Screen, data: Data) -> list[str]:

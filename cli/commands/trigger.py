@@ -15,6 +15,7 @@ from cli.output import Screen, language, words
 from cli.problems import Exit, Problem
 from simulator.control.scenarios import REFUND_SCENARIO_NAMES, SCENARIO_NAMES
 from wechat.domain.errors import Bilingual
+from wechat.domain.labels import REFUND_STATES
 from wechat.support.cli_hints import command
 
 TOTAL = 1800
@@ -126,6 +127,6 @@ def _show(context: Context, out_trade_no: str, result: Mapping[str, str]) -> Non
     }
     document = {"out_trade_no": out_trade_no, **result}
     rows = [(Bilingual("商户订单号", "out_trade_no"), out_trade_no)]
-    rows += [(names[name], value) for name, value in result.items()]
+    rows += [(names[name], context.screen.translate(value, REFUND_STATES)) for name, value in result.items()]
     context.screen.show(document, context.screen.sheet(rows))
     context.screen.next_step(command("why", out_trade_no))

@@ -14,7 +14,7 @@ from handlers.web.services import Services
 from handlers.web.views import refused_message
 from wechat.domain.audit import Act
 from wechat.domain.errors import NotifyError
-from wechat.domain.labels import MISMATCHES, NOTIFICATION_KINDS, VERDICTS, name_of
+from wechat.domain.labels import NOTIFICATION_KINDS, VERDICTS, name_of
 from wechat.domain.messages import Verdict
 from wechat.domain.orders import OUT_TRADE_NO
 from wechat.domain.staff import Permission
@@ -23,7 +23,6 @@ from wechat.explain.slips import describe_code
 from wechat.notifications.reasons import REASONS, group_of
 
 PATH = "/console/notifications"
-OUTCOMES = {**MISMATCHES, **VERDICTS}
 
 
 class NotificationsHandler(ListHandler):
@@ -51,7 +50,7 @@ class AcceptedHandler(ListHandler):
             messages=page.items,
             following=page.next_cursor,
             kind_name=lambda code: name_of(NOTIFICATION_KINDS, code, self.lang),
-            verdict_name=lambda code: name_of(OUTCOMES, code or Verdict.APPLIED, self.lang),
+            verdict_name=lambda code: name_of(VERDICTS, code or Verdict.APPLIED, self.lang),
             beijing=beijing,
         )
 
@@ -99,7 +98,7 @@ class ReplayHandler(ListHandler):
             verdict = error.reason
             self.put_flash(self.t("still_refused", why=error.text.to(self.lang)), "error")
         else:
-            self.put_flash(self.t("replayed", verdict=name_of(OUTCOMES, verdict, self.lang)))
+            self.put_flash(self.t("replayed", verdict=name_of(VERDICTS, verdict, self.lang)))
         await self.audit(Act.REPLAY, message_id, after=verdict)
         self.redirect(PATH)
 

@@ -9,6 +9,7 @@ from handlers.web.services import Services
 from handlers.web.views import call_view, why_view
 from wechat.domain.errors import Bilingual
 from wechat.domain.labels import (
+    AMOUNTS,
     CALL_VERDICTS,
     FIELDS,
     NOTIFICATION_KINDS,
@@ -28,7 +29,6 @@ PERSONAL = frozenset({"openid", "payer"})
 FREE_TEXTS = frozenset({"attach", "client_ip"})
 SHOWN = 4
 MOST_CALLS = 200
-AMOUNTS = frozenset({"total", "payer_total", "refunded", "refund_reserved", "refund"})
 TIMES = frozenset({"created_at", "expires_at", "paid_at", "success_time"})
 
 TEXTS = {

@@ -215,6 +215,8 @@ async def test_c1_with_a_wrong_apiv3_key_why_names_it_and_a_replay_settles_the_p
     ran = await manage("notify", "replay", copy["id"], "--json")
     assert (ran.code, ran.json()) == (0, {"accepted": True, "verdict": "applied"})
     assert await shop.state(number) == "SUCCESS"
+    again = await manage("notify", "replay", copy["id"])
+    assert (again.code, again.out.strip()) == (0, "✔ 校验通过，已处理（applied）")
     shown = await manage("notify", "show", copy["id"])
     assert shown.code == 0
     assert "Wechatpay-Serial" in shown.out

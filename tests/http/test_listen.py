@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -130,6 +131,9 @@ async def test_a_test_event_is_signed_says_that_it_is_one_and_is_not_stored(
     Webhook(secret_of(KEY)).verify(message.body, dict(message.headers))
     body = json.loads(message.body)
     assert (body["type"], body["data"]["test"], body["data"]["out_trade_no"]) == (kind, True, "TEST-ORDER-0001")
+    shown = await installation.manage("events", "test", "--type", kind)
+    assert (shown.code, shown.err) == (0, "")
+    assert re.search(r"接收方 +erp *\n应答 +200 *\n", shown.out)
     listed = await installation.manage("events", "list", "--json")
     assert ran.json()["id"] not in [event["id"] for event in listed.json()["events"]]
 

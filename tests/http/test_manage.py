@@ -12,6 +12,8 @@ from storage.embedded.servers import EmbeddedMongo, free_port
 from tests.contract.samples import a_storage, an_order
 from tests.http.client import Shop
 from tests.support.manage import Manage
+from tests.support.platform import Platform
+from tests.support.receiving import v3_amount
 from tests.support.relay import Canned
 from tests.support.service import API_KEY, overlay, run_server
 from tests.support.settings import KNOWN
@@ -42,6 +44,20 @@ async def test_an_order_is_looked_at_asked_after_and_explained(shop: Shop, manag
     after = await manage("why", number, LANG="en_GB.UTF-8")
     assert after.out.startswith("The payer paid ¥18.00 at ")
     assert after.err == ""
+
+
+async def test_an_order_shows_its_notifications_in_words(shop: Shop, platform: Platform, manage: Manage) -> None:
+    number = await shop.scanned()
+    order = await shop.stored(number)
+    assert (await shop.notify(platform.v3(order | {"openid": None}, **v3_amount(total=1)))).status == 409
+    shown = await manage("order", "show", number)
+    assert "v3 支付通知（payment）" in shown.out
+    assert "金额不一致（total）" in shown.out
+    assert (await manage("order", "query", number, "--json")).json()["trade_state"] == "SUCCESS"
+    paid = await manage("order", "show", number)
+    assert f"微信支付订单号 {shop.simulator.order(number)['transaction_id']}" in paid.out
+    alarms = await manage("alarms", "list")
+    assert "待查看（open）" in alarms.out
 
 
 async def test_the_audit_trail_has_the_keys_name(shop: Shop, manage: Manage) -> None:

@@ -92,6 +92,7 @@ async def test_a_person_reads_a_line_for_each_and_only_what_was_asked_for(shop: 
     assert all(number in line for line in lines)
     assert {line.split()[1] for line in lines} == {"订单", "通知"}
     assert "已支付（SUCCESS）  ¥18.00" in "".join(lines)
+    assert "v3 支付通知（payment）" in "".join(lines)
     assert not any(user["openid"] in line for user in shop.users for line in lines)
 
 

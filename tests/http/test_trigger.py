@@ -43,6 +43,8 @@ async def test_a_refund_lives_through_its_scenario(manage: Manage, simulator: Si
     assert ran.code == 0, ran.err
     number = ran.json()["out_refund_no"]
     assert simulator.control("GET", f"refunds/{number}")["scenario"] == "abnormal"
+    shown = await manage("trigger", "refund.closed", "--simulator", simulator.url)
+    assert "退款处理中（PROCESSING）" in shown.out
     assert (await manage("refund", "show", number, "--json")).json()["out_trade_no"] == ran.json()["out_trade_no"]
 
 

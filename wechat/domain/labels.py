@@ -114,12 +114,19 @@ NOTIFICATION_KINDS: Labels = {
     "other": Bilingual("其他通知", "Other"),
     "echo": Bilingual("微信的检查", "Check by WeChat"),
 }
+ALARM_STATES: Labels = {
+    "open": Bilingual("待查看", "open"),
+    "seen": Bilingual("已查看", "seen"),
+    "cleared": Bilingual("已恢复", "cleared"),
+}
 VERDICTS: Labels = {
+    **MISMATCHES,
     "accepted": Bilingual("已处理", "accepted"),
     "applied": Bilingual("已处理", "applied"),
     "recorded": Bilingual("已记录", "recorded"),
     "not_paid": Bilingual("支付失败", "not paid"),
 }
+"""What was done on a notification, or why it was not applied."""
 
 CALL_VERDICTS: Labels = {
     VERIFIED: Bilingual("验签通过", "signature verified"),
@@ -161,6 +168,8 @@ FIELDS: Labels = {
     "slip": Bilingual("签名错误的原因", "what made the signature wrong"),
 }
 """Of orders, refunds and WeChat Pay's answers as JSON has them."""
+AMOUNTS = frozenset({"total", "payer_total", "refunded", "refund_reserved", "refund"})
+"""Those of ``FIELDS`` that are amounts in fen."""
 
 
 def name_of(labels: Labels, code: str, lang: str) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import permutations
 
 from wechat.explain import variants
-from wechat.explain.bundle import Bundle, read_bundle
+from wechat.explain.bundle import EATEN, Bundle, read_bundle
 from wechat.explain.conclusion import end, slip
 from wechat.explain.field_changes import Fields, present
 from wechat.explain.fields import explain_fields
@@ -74,7 +74,7 @@ def _check_bundle(bundle: Bundle, fields: Fields) -> Iterator[Slip]:
     else:
         yield from _check_call(bundle)
     if bundle.eaten:
-        yield slip(SlipCode.HTML_ENTITY, bundle.eaten, wrong=bundle.eaten, right="&")
+        yield slip(SlipCode.HTML_ENTITY, bundle.eaten, wrong=bundle.eaten, right=EATEN[bundle.eaten])
     if "timeStamp" in bundle.numbers:
         time = fields["timeStamp"]
         yield slip(SlipCode.NUMBER_FOR_TEXT, "timeStamp", wrong=f'"timeStamp": {time}', right=f'"timeStamp": "{time}"')

@@ -15,7 +15,7 @@ from dataclasses import replace
 from wechat.account.page_signature import page_url, signature
 from wechat.domain.errors import Bilingual
 from wechat.explain import variants
-from wechat.explain.bundle import Bundle, read_bundle
+from wechat.explain.bundle import EATEN, Bundle, read_bundle
 from wechat.explain.conclusion import conclude, end, slip
 from wechat.explain.messages import Capture
 from wechat.explain.model import MASK, Explanation, Keys, Kind, Slip, Verdict
@@ -128,7 +128,7 @@ def _check_bundle(bundle: Bundle, given: str) -> Iterator[Slip]:
             yield slip(SlipCode.WRONG_PARAMETER_CASE, f"{written} → {name}", wrong=written, right=name)
             break
     if bundle.eaten:
-        yield slip(SlipCode.HTML_ENTITY, bundle.eaten, wrong=bundle.eaten, right="&")
+        yield slip(SlipCode.HTML_ENTITY, bundle.eaten, wrong=bundle.eaten, right=EATEN[bundle.eaten])
     elif "&amp;" in bundle.url:
         yield slip(SlipCode.HTML_ENTITY, "url", wrong=bundle.url, right=html.unescape(bundle.url))
     if bundle.real_url and bundle.url and page_url(bundle.real_url) != page_url(html.unescape(bundle.url)):

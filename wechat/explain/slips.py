@@ -160,8 +160,8 @@ SENTENCES: dict[SlipCode, Bilingual] = {
         "签名之后参数值被改动，应对实际发送的值签名{}", "A value was changed after it was signed; sign what is sent{}"
     ),
     _C.HTML_ENTITY: Bilingual(
-        "内容被当作 HTML 处理过（&amp;amp; 或 &times 变成 ×）{}",
-        "The text went through HTML (&amp;amp;, or &times turned into ×){}",
+        "内容被当作 HTML 处理过（&amp; 或 &times 变成 ×）{}",
+        "The text went through HTML (&amp;, or &times turned into ×){}",
     ),
     _C.PROBE: Bilingual(
         "这是微信支付的签名探测流量，签名故意是错的：应答 4xx 拒绝即可，随后会有正确的通知{}",
