@@ -33,7 +33,7 @@ DIGITS = 12
 BATCH = 1000
 SETTLED_S = 20.0
 QUIET_S = 5.0
-QUIET = 0.03  # of a core: what the embedded server takes when it has nothing to do
+QUIET = 0.03  # of a core: the embedded server's use when idle
 LONGEST_REST_S = 600.0
 DATED = {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}
 

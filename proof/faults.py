@@ -104,7 +104,7 @@ OWN_STREAMS = frozenset(
         Fault.SERIAL_ZERO, Fault.COUPON, Fault.REFUND_UNHEARD, Fault.BILL_SHARED,
     }
 )  # fmt: skip
-"""Faults whose rates are drawn from a stream of each, so that they change nothing of how often the others happen."""
+"""Faults whose rates are drawn from a stream of each, so that they do not change the rates of the others."""
 OF_CALLS = frozenset(fault for fault in Fault if fault.name.startswith(("STORE_", "WIRE_")))
 OF_BILLS = tuple([fault for fault in Fault if fault.name.startswith("BILL_")])
 RATES = {
@@ -113,10 +113,10 @@ RATES = {
     Fault.PROCESS_STALLS: 0.01,
     Fault.REDIS_SLOW: 0.02,
 } | dict.fromkeys(OF_BILLS, 0.15)
-"""Chance of each at its occasions, where it is not the usual one."""
+"""The probability of each fault at its occasions, if it is not ``USUAL``."""
 USUAL = 0.08
 KINDS_OFF = 0.45
-"""How many kinds a seed does without, on average."""
+"""The average share of kinds that a seed does not have."""
 
 
 class Occurrences:

@@ -21,11 +21,11 @@ from proof.simulation import NONE, Outcome, Scenario, simulate
 
 AT_ONCE = 8
 SHRINK_S = 60.0
-"""How long a failing seed is made smaller, by the machine's clock: the only place where that is read."""
+"""How long a failing seed is made smaller, by the machine's clock, which nothing else reads."""
 GC_THRESHOLD = 50_000
-"""Objects between two looks of the garbage collector, which costs a tenth of a run by default."""
+"""Objects between two runs of the garbage collector, which takes a tenth of the time by default."""
 MISSED_LINES = 12
-"""Lines of the table of what was not reached; ``--json`` has all."""
+"""Maximum lines of the table of pairs that were not reached; ``--json`` has all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,15 +41,15 @@ HOUR_S = 3600.0
 BURST_S = 2.0
 """In some seeds all orders come at once, so that batches are large and processes meet."""
 MOST_ORDERS = 50
-"""A seed has seventeen on average: many small seeds reach more mixtures of faults than a few large ones."""
+"""A seed has seventeen on average: many small seeds reach more combinations of faults than a few large ones."""
 MOST_PROCESSES = 3
 MOST_ROTATIONS = 3
 BEGINS_H = (0.0, 11.0, 11.95)
 """Hours after noon in Beijing, so that some seeds have most of their payments about midnight."""
 HOSTS_APART = 0.5
-"""In how many seeds the processes keep their bills in different places."""
+"""The share of seeds in which the processes keep their bills in different folders."""
 WITH_FAULTS_TO_THE_END = 0.5
-"""In how many seeds things go wrong until the days are over, also with their bills; in the others, until nobody acts
+"""The share of seeds with faults until the days are over, including faults of bills; in the others, until nobody acts
 any more."""
 
 

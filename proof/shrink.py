@@ -15,7 +15,7 @@ from proof.runtime.trace import ORDER
 from proof.simulation import Outcome, Scenario, simulate
 
 PARTICULARS = re.compile(r"[0-9A-Za-z]*[0-9][0-9A-Za-z-]*|\[[^\]]*\]")
-"""Numbers of orders, refunds and payments, amounts and lists: what differs between two failures of one kind."""
+"""Numbers of orders, refunds and payments, amounts and lists, which differ between two failures of one kind."""
 WINDOWS = (1, 2, 3, 5, 10, 20)
 
 

@@ -25,14 +25,14 @@ from proof.runtime.trace import Line
 from proof.scene import DAY_S, Scene, Shape
 
 NONE = "none"
-"""On the command line: no fault at all."""
+"""The option's value for no fault at all."""
 MOST_STEPS = 20_000_000
 BOOK_DAYS = 8
-"""Until the last bill is right, and what follows from it has been on a bill of its own."""
+"""Days until the last bill is final, and its consequences have been on another bill."""
 REST_DAYS = 9
-"""Of peace at the end: an event may have been retried over three days, and payments come hours late."""
+"""Days without faults at the end: an event may be retried over three days, and payments arrive hours late."""
 QUIET_S = 600.0
-"""So long nothing may be due until it is over."""
+"""The time without due work after which a run has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Outcome:
     steps: int = 0
     checked: int = 0
     promised: int = 0
-    """Payments that were held to the promise of when they are known."""
+    """The number of payments to which the promise applied."""
     simulated_s: float = 0.0
     cpu_s: float = 0.0
     faults: Counter[Fault] = field(default_factory=Counter)
@@ -86,7 +86,7 @@ def simulate(scenario: Scenario) -> Outcome:
 def _run(scenario: Scenario, outcome: Outcome) -> None:
     chance = Chance(scenario.seed)
     loop = SimulatedLoop(chance.stream("loop"), MOST_STEPS)
-    kept: list[Scene] = []  # what waits in it must not be collected before it is ended
+    kept: list[Scene] = []  # its waiting tasks must not be collected before they are cancelled
     started = time.process_time()
     try:
         with tempfile.TemporaryDirectory(prefix="fenpay-proof-") as directory:
@@ -105,7 +105,7 @@ def silence_logs() -> Iterator[None]:
     """Discard the service's log lines; afterwards the previous configuration applies again."""
     before = structlog.get_config()
     quiet = structlog.make_filtering_bound_logger(logging.CRITICAL)
-    structlog.configure(wrapper_class=quiet, cache_logger_on_first_use=False)  # a kept one would stay quiet for ever
+    structlog.configure(wrapper_class=quiet, cache_logger_on_first_use=False)  # a cached logger would stay quiet
     try:
         yield
     finally:

@@ -18,7 +18,7 @@ from simulator.wechatpay import v2, v2_refunds, v3, v3_refunds
 
 HERE = Path(__file__).parent
 STYLES = HERE.parent / "static/css"
-"""What the simulator's pages look like is shared with the service's."""
+"""The styles that the simulator's pages share with the service's."""
 Routes = list[tuple[str, type[RequestHandler]]]
 
 
@@ -96,7 +96,7 @@ OWN: Routes = [
     (r"/simulator/practice", practice.Practice),
     (r"/simulator/(?!static/).*", dashboard.Missing),
 ]
-"""The simulator's pages and its control calls."""
+"""The simulator's pages and control calls."""
 
 
 def application(simulator: Simulator) -> Application:

@@ -28,7 +28,7 @@ from wechat.reconciliation.match_database import MatchDatabase
 ROOT = Path(__file__).parents[2]
 START = datetime(2026, 2, 28, tzinfo=UTC)
 PROC, PEAK = Path("/proc/self/status"), re.compile(r"VmHWM:\s+(\d+) kB")
-EVERY = 200  # one line in so many differs from what we have
+EVERY = 200  # one line in so many differs from our side
 
 
 @dataclass(frozen=True, slots=True)

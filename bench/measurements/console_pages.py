@@ -41,7 +41,7 @@ from wechat.domain.money import Fen
 from wechat.domain.orders import TradeState, TradeType
 from wechat.domain.times import beijing_day
 
-ASKED = 15  # times that each page is asked for
+ASKED = 15  # requests of each page
 WATCHERS = 50
 WATCHED_S = 20.0
 ORDERS_PER_S = 2.0
@@ -51,7 +51,7 @@ VARIANTS: Mapping[int, Mapping[str, Any]] = {
     3: {"total": Fen(56_700)},
     4: {"trade_state": TradeState.CLOSED, "trade_type": TradeType.NATIVE},
 }
-"""What differs in one order of fifty each, by its place among the fifty."""
+"""The changes of orders, by their place among fifty."""
 EVERY = 50
 PAINT = """() => new Promise((done) => new PerformanceObserver((list) => {
   const [paint] = list.getEntriesByName("first-contentful-paint");
@@ -211,7 +211,7 @@ def _measure_load(
 ) -> Load:
     """Measure one period of ``WATCHED_S`` seconds."""
     watching = _start_watchers(console, watchers) if watchers else None
-    time.sleep(2)  # their streams begin
+    time.sleep(2)  # until the streams are open
     before = service.cpu_s(), cpu_s(mongo.pid or 0)
     _place_orders(stack, service, per_s)
     after = service.cpu_s(), cpu_s(mongo.pid or 0)

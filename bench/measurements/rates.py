@@ -24,7 +24,7 @@ from bench.work import Requests
 from storage.stores.all import ORDERS
 
 TURNS = 4
-ALONE = 50  # requests of one client alone
+ALONE = 50  # requests of a single client
 HEADINGS = (
     "",
     "per s",

@@ -28,7 +28,7 @@ from storage.mongo.storage import MongoStorage
 from storage.stores.all import NOTIFICATIONS, NUMBERS, ORDERS
 from wechat.pay.v2.mutual_tls import client_context
 
-TEXT = "x" * 700  # what an order holds beside the fields that are indexed
+TEXT = "x" * 700  # stands for the fields of an order that are not indexed
 DATABASE = "floor"
 WRITE = "x" * 16  # the id of a write
 

@@ -36,7 +36,7 @@ CLIENTS = 32
 START_S = 60.0
 REST_S = 5.0
 REST_STEP_S = 0.2
-QUIET = 0.06  # of a core: little more than one tick of the clock that counts CPU
+QUIET = 0.06  # of a core: little more than the resolution of CPU times
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Target:
     url: str
     process: Process
     start_s: float = 0.0
-    """From its start until it listened, where that was measured."""
+    """Seconds from the start until the server listened, if measured."""
 
     def cpu_s(self) -> float:
         """Return the CPU seconds of the process and its children, such as a server's workers."""

@@ -24,9 +24,9 @@ from wechat.refunds.late_payments import LatePolicy
 
 EVENING = time(20)
 LATEST = time(23)
-"""Of a bill that is not there by then, somebody has heard: it is asked for each hour from the evening on."""
+"""By this time an alarm must report a missing bill, which is requested each hour from the evening on."""
 TROUBLE_S = 180.0
-"""How long after a failure of the network or the store its alarm may come."""
+"""The longest time from a failure of the network or the store to its alarm."""
 CLOCKS_AGREE = timedelta(minutes=3)
 NOTIFY = "notify_"
 BILL_LATE, FAILED = "bill_late", "reconciliation_failed"
@@ -74,7 +74,7 @@ def check_alarms(alarms: list[Alarm], evidence: Evidence) -> Iterator[tuple[str,
 # -- which state must have had one -------------------------------------------------------------------------------------
 
 Required = Iterator[tuple[tuple[str, ...], str, str]]
-"""Alarms of which one must have been raised, the order or day that it is about, and why."""
+"""The alarms of which one must have been raised, the order or day that it is about, and the reason."""
 
 
 def list_required_alarms(evidence: Evidence) -> Required:
@@ -265,4 +265,4 @@ CAUSES: Mapping[str, Justifies] = {
     BILL_LATE: _bill_late,
     FAILED: _trouble,
 }
-"""Each kind of alarm, and what in the world it takes. Another kind has no cause in this world."""
+"""The causes that justify each kind of alarm. Other kinds have no cause in this world."""

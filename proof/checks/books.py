@@ -18,13 +18,13 @@ from wechat.reconciliation.books import Difference, DifferenceKind, Status
 from wechat.reconciliation.days import BookDay
 
 RUN_S = 3 * 3600.0
-"""How long a run may take, stalls and all: what became known meanwhile, it may have seen or not."""
+"""The longest duration of a run, including stalls: data that became known meanwhile may or may not be in its result."""
 NEAR_MIDNIGHT = timedelta(minutes=15)
 SHORT = frozenset({Fault.BILL_LINE_MISSING, Fault.BILL_CHANGED})
-"""Faults by which a line is not on the bill."""
+"""Faults that leave a line out of the bill."""
 
 Wrong = Iterator[tuple[str, str]]
-"""What is wrong, and the order that it is about."""
+"""The violations, each with the order that it is about."""
 
 
 def check_books(evidence: Evidence) -> Wrong:

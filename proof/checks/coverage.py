@@ -18,7 +18,7 @@ from wechat.domain.orders import TRANSITIONS, Order, Refund, TradeState
 from wechat.domain.refunds import REFUND_TRANSITIONS
 
 FAULTS = [fault for fault in Fault if fault not in OF_BILLS or fault is Fault.BILL_CUT]
-"""Those that happen to an order or a process; the others happen to a bill."""
+"""Faults of an order or a process; the others are faults of a bill."""
 PLACED, PREPAID, PAID, PAID_AGAIN = "placed", "prepay kept", "payment recorded", "further payment recorded"
 CHECK_TAKEN, CHECK_ENDED, CLOSE_PLANNED = "check leased", "check ended", "close put off"
 STAGED, HANDED_OUT = "event staged", "event handed out"
@@ -41,7 +41,7 @@ KNOWN = (
     PLACED, PREPAID, CHECK_TAKEN, CHECK_ENDED, CLOSE_PLANNED, PAID, PAID_AGAIN, *_order_moves(TRANSITIONS),
     STAGED, HANDED_OUT, RESERVED, REFUND_TAKEN, SENT, *_refund_moves(REFUND_TRANSITIONS), DROPPED,
 )  # fmt: skip
-"""Every transition that there is."""
+"""All transitions."""
 
 
 def transitions(before: Order | None, after: Order) -> list[str]:

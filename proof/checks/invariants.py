@@ -32,7 +32,7 @@ from wechat.domain.refunds import MAX_FAILED, MAX_REFUNDS
 from wechat.refunds.drafts import CONSOLE
 
 NOT_A_NO = "SIGN_ERROR"
-"""What WeChat answers where our credentials are wrong: nobody has looked at the refund."""
+"""WeChat's answer to wrong credentials: it is no decision on the refund."""
 ENDED = frozenset({TradeState.SUCCESS, TradeState.PAID_LATE, TradeState.REFUND, TradeState.CLOSED})
 
 
@@ -153,7 +153,7 @@ class Invariants:
         if before is None:
             return
         if rev == before[0]:
-            return  # an insert that was sent twice
+            return  # a repeated insert
         if rev != before[0] + 1:
             yield f"revision {before[0]} was followed by {rev}"
         if order.trade_state is not before[1] and order.trade_state not in TRANSITIONS[before[1]]:

@@ -28,7 +28,7 @@ FELT_S = {fault: 60.0 for fault in Fault if fault.name.startswith(BRIEF)} | {
     Fault.CLOCK_LEAPS: inf,
     Fault.KEYS_ROTATED: inf,
 }
-"""For how many seconds a fault may keep a process from asking WeChat, or WeChat from answering; others never do."""
+"""For how many seconds a fault may prevent a query of WeChat or its answer; other faults do not."""
 
 
 class Result(NamedTuple):
@@ -50,14 +50,14 @@ class Journal:
         self.slow: dict[str, float] = {}
         self.differences: dict[str, float] = {}
         self.results: defaultdict[date, list[Result]] = defaultdict(list)
-        """What the runs of each day came to, by hand or not."""
+        """The results of each day's runs, manual ones included."""
         self.undelivered: dict[str, float] = {}
         self.last_tries: dict[str, float] = {}
-        """Orders of which an event is to be given up on after one more try."""
+        """Orders with an event that is given up after one more attempt."""
         self.troubles: list[tuple[float, float]] = []
-        """From when to when a process may have been kept from asking WeChat, or WeChat from answering."""
+        """Periods in which a fault may have prevented a query of WeChat or its answer."""
         self.promised = 0
-        """How many payments were held to the promise of when they are known."""
+        """The number of payments to which the promise applied."""
         self._days: dict[str, BookDay] = {}
         self._ended: set[str] = set()
         self.broken = ""

@@ -13,11 +13,11 @@ from wechat.pay.certificates import KeyRing, PlatformKey
 
 WITHOUT_A_KEY = frozenset({"unknown_serial", "key_ended"})
 PATIENCE = timedelta(hours=2)
-"""How long a process may be without a key after a message first named it. A download that fails is repeated after a
-minute, so that a hundred fit in."""
+"""The longest time that a process may lack a key after a message first named it. A failed download is repeated after a
+minute, so about a hundred attempts fit."""
 SHORT = timedelta(minutes=9)
 MOST_DOWNLOADS = 3
-"""In such a time a process needs one at its start, one by its schedule, and one for a key that it does not know."""
+"""In that time a process needs one download at its start, one by its schedule, and one for an unknown key."""
 
 
 class WatchedRing(KeyRing):

@@ -15,9 +15,9 @@ from proof.wechat.payments import Order, Payment
 from wechat.domain.orders import TradeState
 
 SLACK_S = 10.0
-"""What calls to WeChat and to the store take on the way to the check."""
+"""Time for the calls to WeChat and to the store before the check."""
 CHECKS_S = ((90.0, 90.0), (210.0, 120.0), (510.0, 300.0), (1110.0, 600.0), (2310.0, 1200.0))
-"""Up to which age of an order a payment is known within how many seconds."""
+"""For each maximum age of an order, in seconds, the time in which a payment must be known."""
 
 
 def check_promises(evidence: Evidence) -> Iterator[tuple[str, str]]:

@@ -58,7 +58,7 @@ GUARDS = (
         "tests/unit/domain/test_models.py; each transition has a guard of its own before it",
     ),
 )
-"""Each guard of a transition."""
+"""Mutants of each guard of a transition."""
 
 WRITES = (
     Mutant(
@@ -133,7 +133,7 @@ WRITES = (
         "tests/unit/orders/test_orders.py; an order that is there refuses another sale under its number as well",
     ),
 )
-"""Compare-and-set, and orders of two writes."""
+"""Mutants of compare-and-set, and of the order of two writes."""
 
 EDGES = (
     Mutant(
@@ -199,6 +199,6 @@ EDGES = (
         "tests/http/test_access.py; there is no HTTP here",
     ),
 )
-"""What no simulation can reach."""
+"""Mutants that no simulation can find."""
 
 GUARDED = (*MESSAGES, *KEYS, *GUARDS, *WRITES, *EDGES)

@@ -68,7 +68,7 @@ MESSAGES = (
         "            return\n",
     ),
 )
-"""What may be believed."""
+"""Mutants of the verification of messages."""
 
 KEYS = (
     Mutant(
@@ -144,4 +144,4 @@ KEYS = (
         "tests/contract/test_shared_values.py; WeChat gives both holders the same token",
     ),
 )
-"""Tokens, tickets, certificates."""
+"""Mutants of tokens, tickets and certificates."""

@@ -18,7 +18,7 @@ from wechat.domain.ports import Clock
 
 Message = tuple[dict[str, str], bytes]
 Send = Callable[[Message, str, str], Awaitable[bool]]
-"""Sends a message about an order, with a note for the trace; whether it was acknowledged."""
+"""Sends a message about an order, with a note for the trace; returns whether it was acknowledged."""
 
 FORGE_PAUSES_S = (0.1, 3 * 3600, 6 * 3600)
 FLOOD, FLOOD_PAUSE_S = 24, 15.0

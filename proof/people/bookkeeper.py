@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 PAUSE_S = 3 * 3600.0
 PATIENCE = 3
-"""So often an action is tried when nothing is to come any more, before a difference is taken for known."""
+"""The number of attempts at an action, when nothing else will happen, before a difference is marked as checked."""
 BY = "bookkeeper"
 
 
@@ -87,7 +87,7 @@ class Bookkeeper:
         for difference in differences:
             await self._act(difference, final=final)
         if final and differences:
-            return  # what was repaired changes our side of the day: it is run once more
+            return  # the repair changed our side of the day, so it must be run again
         self._looked[day] = (*seen[:3], len(self._open(day)))
         if final and self._state() == state:
             self._closed[day] = state

@@ -34,14 +34,14 @@ SCHEDULE_S = (15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 
 """WeChat's pauses between the sendings of one notification."""
 HOUR_S = 3600.0
 SLOW_H = (30, 30, 30, 140)
-"""How long a slow refund takes; after five days somebody must know."""
+"""Durations of slow refunds; after five days there must be an alarm."""
 UNHEARD = 0.5
-"""Of payments of closed orders, and of those that were refunded at once, how many nobody is notified of where
-notifications are lost."""
+"""The share of payments of closed orders, and of payments refunded at once, without any notification; only if
+notifications can be lost."""
 TRIES = 6
 KEY_TWICE = 0.1
 AT_ONCE = 0.1
-"""Two systems of the merchant refund the same order, in full, at the same time."""
+"""The share of orders that two systems of the merchant refund in full at the same time."""
 SECOND_ORDER = 0.2
 RETRY_S = (1, 5, 30, 120, 600)
 
@@ -55,9 +55,9 @@ class Acknowledged:
     requested: dict[str, tuple[str, int]]
     """Idempotency-Keys of refunds, each with the refund's number and amount."""
     keys: Counter[str] = field(default_factory=Counter)
-    """How many keys each order's refunds were requested with."""
+    """The number of keys of each order's refunds."""
     resent: set[str] = field(default_factory=set)
-    """Ids of events that could not be delivered in time and were sent again by hand."""
+    """Ids of events that could not be delivered in time and were resent by hand."""
 
 
 class People:
@@ -314,7 +314,7 @@ class People:
 
     async def _report_refund(self, refund: Refund) -> None:
         if refund.by_console:
-            return  # of refunds made at the console nobody is notified
+            return  # refunds made in the console have no notification
         if self._world.orders[refund.number].api == "v2":
             await self._notices.report(refund)
             return

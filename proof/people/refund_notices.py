@@ -14,7 +14,7 @@ from proof.wechat.protocol_v2 import ProtocolV2, read_xml, seal, write_xml
 
 Message = tuple[dict[str, str], bytes]
 Send = Callable[[Message, str, str], Awaitable[bool]]
-"""Sends a message about an order, with a note for the trace; whether it was acknowledged."""
+"""Sends a message about an order, with a note for the trace; returns whether it was acknowledged."""
 
 BLOCK = 16
 SCHEDULE_S = (15, 15, 30, 180, 600, 1200, 1800, 3600, 10800, 21600)

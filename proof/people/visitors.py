@@ -21,14 +21,15 @@ CROWD = 8
 RENEWAL_S = 60.0
 OPENID = "o-visitor"
 TICKET_GRACE = timedelta(minutes=5)
-"""How long after its end a ticket may still sign: clocks are up to four minutes apart, and an answer takes seconds."""
+"""How long an expired ticket may still sign: clocks are up to four minutes apart, and an answer takes seconds."""
 HOUR = timedelta(hours=1)
 LIFE = timedelta(hours=2)
 CLEAN_HOUR = 2
-"""How often a token is fetched in an hour in which nothing went wrong: it lives for two, and near its end WeChat may
-give the same one once more."""
+"""The maximum of token calls in an hour without faults: a token is valid for two hours, and near its end WeChat may
+return the same one again."""
 REST = timedelta(seconds=4)
-"""Between two calls that WeChat refuses, over all processes; the service promises five seconds by its own clocks."""
+"""The shortest time between two calls that WeChat refuses, over all processes; the service promises five seconds by its
+own clocks."""
 
 
 class Visitors:
@@ -57,7 +58,7 @@ class Visitors:
                 self._check_page(await process.account.jssdk.config(PAGE), timedelta(0))
             except FenpayError as error:
                 return [f"{process.state.name} has no token or no ticket: {error!r}"]
-        await asyncio.sleep(RENEWAL_S)  # one that was started in the background ends
+        await asyncio.sleep(RENEWAL_S)  # until a renewal in the background has ended
         if locks := self._world.redis.locks():
             return [f"locks are left: {', '.join(locks)}"]
         return [*refreshes_are_few(self._world, len(self._cluster.processes))]

@@ -57,7 +57,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     """``steps`` counts the callbacks run; beyond ``most_steps`` the loop fails."""
 
     _stopping: bool
-    get_debug = staticmethod(bool)  # always False; each future and task asks, and a function of C costs nothing
+    get_debug = staticmethod(bool)  # always False; each future and task calls it, and a C function is cheap
 
     def __init__(self, chance: random.Random, most_steps: int) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ TOLD_BY_CALLER = frozenset(
     Fault.STORE_SLOW,
     Fault.WIRE_SLOW,
 }
-"""Faults of calls, which have lines of their own that say which call it was."""
+"""Faults of calls, which the calling code traces itself, with the call."""
 
 
 class Line(NamedTuple):

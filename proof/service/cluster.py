@@ -16,12 +16,12 @@ T = TypeVar("T")
 CLIENT_S = 30.0
 """How long an HTTP client waits for an answer."""
 STEP_S = 60.0
-"""Between two chances of a clock to leap."""
+"""The average time between two occasions for a clock to leap."""
 AWAY_S = (1, 30, 600)
-"""How long a process that has died is missing."""
+"""Seconds until a dead process is replaced."""
 LEAPS_H = (1.0, 7.0)
 MOST_OCCASIONS = 1440
-"""As many are looked at in advance."""
+"""The number of occasions that are drawn in advance."""
 
 
 class NoAnswer(Exception):

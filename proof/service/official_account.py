@@ -27,15 +27,15 @@ ORIGIN = "https://pay.example.com"
 PAGE = f"{ORIGIN}/shop?from=menu"
 STABLE, CLASSIC = "stable", "classic"
 TOKEN_CALLS = (STABLE, STABLE, CLASSIC)
-"""Twice as many seeds fetch the stable token, as the settings do by default."""
+"""Two of three seeds fetch the stable token, the default of the settings."""
 SLOW_S = 4.0
 NO_ANSWER_S = 10.0
 STEP_S = 900.0
-"""Between two occasions for something to befall the account or Redis."""
+"""The average time between two occasions for a fault of the account or of Redis."""
 MOST_OCCASIONS = 400
-"""As many are looked at in advance."""
+"""The number of occasions that are drawn in advance."""
 TOLD_GRACE = timedelta(minutes=1)
-"""How long a process may go on with a token of which it was told that it is no good: what was under way ends."""
+"""How long a process may use a token after WeChat refused it: calls under way end."""
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class Grounds:
     lost: list[datetime] = field(default_factory=list)
     redis: list[datetime] = field(default_factory=list)
     processes: list[datetime] = field(default_factory=list)
-    """When processes started, died or had their clock leap."""
+    """Times at which processes started, died or had their clock leap."""
 
 
 class World:

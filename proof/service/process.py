@@ -47,10 +47,10 @@ from wechat.support.worker import LONGEST_REST, LOOPS, Worker
 T = TypeVar("T")
 
 REST = timedelta(days=1)
-"""How long workers rest at most. The polls that the service makes in between are made by ``Polls`` where they find
-something, and skipped where they do not."""
+"""The longest sleep of workers. ``Polls`` makes those of the service's polls that find something, and skips the
+others."""
 REST_FROM_BOOKS = timedelta(hours=6)
-"""How long the worker on the books rests at most: it writes a day down after midnight, and that is due at ten."""
+"""The longest sleep of the worker on the books: it stores a new day after midnight, which is due at ten."""
 BILLS_AFTER = time(10, 5)
 BILLS_KEPT = timedelta(days=30)
 NO_ANSWER_FROM_STORE_S = 2.0
@@ -353,7 +353,7 @@ class ServiceProcess:
     async def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Return the result of ``work``, which continues when the caller gives up, as a handler does."""
         task = asyncio.get_running_loop().create_task(work)
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to ask for it
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # callers may have gone
         return await asyncio.shield(task)
 
     async def close(self) -> None:

@@ -10,9 +10,9 @@ from proof.runtime.trace import Trace
 from wechat.domain.deliveries import Event, Outcome
 
 DOWN_S = (60.0, 30 * 3600.0)
-"""No longer than deliveries are retried."""
+"""Shorter than the retry schedule of deliveries."""
 AWAY_S = (24 * 3600.0, 60 * 3600.0)
-"""The same, for a receiver that is down for days."""
+"""As ``DOWN_S``, for a receiver that is down for days."""
 
 
 class Receiver:

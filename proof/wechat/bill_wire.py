@@ -100,7 +100,7 @@ class BillDownloads:
         if self._faults.happens(Fault.BILL_CUT):
             self._trouble(f"{request.call}: {Fault.BILL_CUT}")
             if self._faults.happens(Fault.WIRE_AFTER):
-                return Answer(200, {}, b"")  # the end of the body looks like one
+                return Answer(200, {}, b"")  # a body that is cut off looks complete
             raise OutcomeUnknown(request.call)
         sink(answer.body[half:])
         return Answer(answer.status, answer.headers, b"")

@@ -20,13 +20,13 @@ BEIJING = timezone(timedelta(hours=8))
 READY = time(9, 30)
 LATE = (time(12, 30), time(15), time(23, 30))
 CORRECTED_H = (5.0, 30.0)
-"""How long after it could be had a wrong bill is put right; 0: with the second download."""
+"""Hours from a wrong bill's availability to its correction; 0: corrected with the second download."""
 DAYS_WITH_FAULTS = 3
 WRONG = (Fault.BILL_LINE_MISSING, Fault.BILL_FOREIGN_LINE, Fault.BILL_OTHER_AMOUNT, Fault.BILL_CHANGED)
 FEE_PERMILLE = 6
 FOREIGN = "till-{day}"
 SHARED, SHARED_NUMBERS = "pos-{day}-{number}", "pos-.*"
-"""Sales of another system that the settings tell of."""
+"""Sales of another system, whose numbers the settings declare."""
 
 HEADER = (
     "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,付款银行,货币种类,"
@@ -113,7 +113,7 @@ class Bills:
     bills: dict[date, Bill] = field(default_factory=dict)
     served: list[BillFile] = field(default_factory=list)
     misannounced: list[datetime] = field(default_factory=list)
-    """When a wrong digest was announced."""
+    """Times at which a wrong digest was announced."""
 
     def plan(self, first: date) -> None:
         """Draw the faults of the bills from ``first`` on."""
@@ -194,7 +194,7 @@ class Bills:
     def _spoil(self, bill: Bill) -> None:
         """Apply the fault that was drawn for this bill, if a line suits it."""
         lines, fault = bill.lines or [], bill.fault
-        if fault is None or not lines:  # of a day without lines there is no bill, right or wrong
+        if fault is None or not lines:  # a day without lines has no bill
             return
         if fault is Fault.BILL_FOREIGN_LINE:
             bill.touched = self._foreign(bill.day)

@@ -13,9 +13,9 @@ from wechat.domain.facts import Api
 from wechat.support.transport import Answer, Request
 
 FORGED_KEY = "f" * 32
-"""In place of the merchant's keys, which the forger does not have."""
+"""Stands for the merchant's keys, which the forger does not have."""
 STRANGE_SERIAL = "7F00000000000000000000000000000000000001"
-"""Of a certificate that WeChat never had."""
+"""The serial of a certificate that WeChat never had."""
 
 
 class LyingWeChat(WeChat):

@@ -17,9 +17,9 @@ from wechat.support.transport import Answer, Request
 
 LIFE = timedelta(hours=2)
 OVERLAP = timedelta(minutes=5)
-"""How long a token and its successor work side by side."""
+"""How long a token and its successor are both valid."""
 CLASSIC_A_DAY = 200
-"""Calls of cgi-bin/token that a test account has."""
+"""The daily limit of cgi-bin/token for a test account."""
 STABLE_A_MINUTE = 10_000
 
 

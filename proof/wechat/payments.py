@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 YOUNG = timedelta(minutes=5)
-"""v2 closes no order that is younger."""
+"""v2 does not close younger orders."""
 MOST_REFUNDS = 50
 ANY_ORDER = ""
 UNVERIFIED = "unverified"
-"""In what messages are wrong that somebody without WeChat's keys sends for hours."""
+"""Stands for the wrong field, in ``disputed``, of messages that an attacker without WeChat's keys sends for hours."""
 MIN_REFUND_INTERVAL = timedelta(minutes=1)
 
 
@@ -69,7 +69,7 @@ class Refund:
     state: str = "PROCESSING"
     success_at: datetime | None = None
     states: list[str] = field(default_factory=list)
-    """What it has been brought to."""
+    """The states that the refund has had."""
 
 
 @dataclass(slots=True)
@@ -94,11 +94,11 @@ class WeChat:
         self.payments: dict[str, Payment] = {}
         self.refunds: dict[str, Refund] = {}
         self.misquoted: set[str] = set()
-        """Orders of which a notification with another amount was sent."""
+        """Orders for which a notification with another amount was sent."""
         self.said_paid: set[str] = set()
-        """Orders of which WeChat has said that they are paid, and not that the money has gone back."""
+        """Orders that WeChat has reported as paid, and not as refunded."""
         self.disputed: set[tuple[str, str]] = set()
-        """Orders of which another merchant's notification was sent, and which field of it is wrong."""
+        """Orders for which another merchant's notification was sent, each with the wrong field."""
         self._ids = 0
         self.on_refund: Callable[[Refund], None] = lambda refund: None
 
@@ -106,7 +106,7 @@ class WeChat:
         """Record that a notice joined from pieces was sent. It may name any order, with an unknown refund."""
         self.disputed.add((ANY_ORDER, "unknown_refund"))
 
-    # -- what the service asks ------------------------------------------------------------------------------------
+    # -- calls of the service -------------------------------------------------------------------------------------
 
     def place(self, request: OrderRequest, api: str, now: datetime) -> Order:
         """Place an order; the same terms again return the same order."""
@@ -156,7 +156,7 @@ class WeChat:
             raise Refused("RESOURCE_NOT_EXISTS")
         return self.refunds[out_refund_no]
 
-    # -- what people do -------------------------------------------------------------------------------------------
+    # -- acts of people -------------------------------------------------------------------------------------------
 
     def pay(
         self, number: str, openid: str, now: datetime, *, against_the_rules: bool = False, with_coupon: bool = False
@@ -186,7 +186,7 @@ class WeChat:
             refund.states.append(state)
             refund.success_at = now if state == "SUCCESS" else None
 
-    # -- what can be seen -----------------------------------------------------------------------------------------
+    # -- queries --------------------------------------------------------------------------------------------------
 
     def tell_state(self, order: Order) -> str:
         """Return the state of an order in a query's answer."""

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 PRIME_BITS = 256
-"""Of each of the two primes of a key: the shortest in which a SHA-256 signature fits, because a seed signs hundreds of
+"""Bits of each of the two primes of a key: the shortest that fits a SHA-256 signature, because a seed signs hundreds of
 messages. No signature is part of a trace."""
 EXPONENT = 65537
 PUBLIC_KEY_ID = "PUB_KEY_ID_0"
@@ -26,7 +26,7 @@ FIVE_YEARS = timedelta(days=5 * 365)
 LEADS_H = (0.0, 1.0, 12.0)
 """Hours from the listing of a new certificate to its first use. WeChat leaves days; none is the hardest case."""
 OVERLAPS_H = (0.2, 6.0)
-"""Hours for which the old one is good after that."""
+"""Hours for which the old certificate stays valid after that."""
 
 
 @cache

@@ -29,7 +29,7 @@ STATUSES = {
     "RESOURCE_NOT_EXISTS": 404,
     "SIGN_ERROR": 401,
 }
-NONCE = "proof-nonce0"  # twelve characters, as AES-GCM wants
+NONCE = "proof-nonce0"  # twelve bytes, as AES-GCM requires
 
 
 class ProtocolV3:

@@ -16,7 +16,7 @@ from simulator.web.pages import PageHandler, origin_of
 
 ORDER = ("appid", "redirect_uri", "response_type", "scope", "state")
 EXTRAS = frozenset({"forcePopup", "forceSnapShot", "connect_redirect"})
-DENIED = "authdeny"  # as public code compares the code with; the documentation is silent
+DENIED = "authdeny"  # public code compares the code with it; it is not documented
 BASE, USERINFO, LOGIN = "snsapi_base", "snsapi_userinfo", "snsapi_login"
 _STATE = re.compile(r"[a-zA-Z0-9]{0,128}", re.ASCII)
 

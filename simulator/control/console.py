@@ -20,7 +20,7 @@ WECHAT_HOSTS = (
     "open.weixin.qq.com",
     "res.wx.qq.com",
 )
-"""WeChat's own host names, under which the TLS port answers when told to."""
+"""WeChat's own host names, which the TLS port accepts if enabled."""
 MAX_DIRECTORIES = 5
 
 

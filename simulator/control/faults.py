@@ -17,10 +17,10 @@ class Fault(StrEnum):
     SYSTEM_ERROR = "system_error"  # v2 SYSTEMERROR, v3 500 SYSTEM_ERROR, account errcode -1
     TIMEOUT_BEFORE = "timeout_before"  # no answer, no effect
     TIMEOUT_AFTER = "timeout_after"  # no answer, but it took effect
-    UNSIGNED = "unsigned"  # the true answer without its signature
-    WRONG_SIGNATURE = "wrong_signature"  # the true answer, signed by a stranger
-    PROBE = "probe"  # the true answer with a WECHATPAY/SIGNTEST/ signature (v2: a wrong one)
-    DELAY = "delay"  # the true answer, ``ms`` real milliseconds late
+    UNSIGNED = "unsigned"  # the correct answer without its signature
+    WRONG_SIGNATURE = "wrong_signature"  # the correct answer, signed with another key
+    PROBE = "probe"  # the correct answer with a WECHATPAY/SIGNTEST/ signature (v2: a wrong one)
+    DELAY = "delay"  # the correct answer, ``ms`` real milliseconds late
     OLD_SPELLING = "old_spelling"  # v3 error codes in their old spelling
 
 

@@ -36,7 +36,7 @@ DENIALS: Mapping[Denied, Bilingual] = {
     ),
     Denied.NOT_ABNORMAL: Bilingual("该笔退款不是异常状态", "this refund is not abnormal"),
 }
-"""Those that a button of the pages can meet."""
+"""Refusals that a button of the pages can cause."""
 E = TypeVar("E", bound=StrEnum)
 
 

@@ -20,7 +20,7 @@ from wechat.domain.times import beijing_day
 
 MOST_PLANTED = 5
 MOST_TEXT = 100_000
-"""Characters of an answer that are read."""
+"""Maximum characters of an answer that are read."""
 WORD = re.compile(r"[0-9A-Za-z_*@|-]{6,64}", re.ASCII)
 
 

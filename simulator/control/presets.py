@@ -21,7 +21,7 @@ FAULT_NAMES: Mapping[Fault, Bilingual] = {
     Fault.DELAY: Bilingual("延迟应答", "a late answer"),
 }
 FORM_FAULTS = tuple(fault for fault in FAULT_NAMES if fault not in (Fault.REFUSE, Fault.DELAY))
-"""Those that the form makes; a refusal and a delay need more than a kind."""
+"""Kinds of faults that the form offers; a refusal and a delay need further fields."""
 FAULT_PATHS: Mapping[str, Bilingual] = {
     "/*": Bilingual("全部接口", "every call"),
     "/v3/pay/transactions/jsapi": Bilingual("APIv3 下单", "APIv3: place an order"),
@@ -75,4 +75,4 @@ PRESETS: Mapping[str, Sequence[Preset]] = {
         Preset(NO_BILL, _refuse("/pay/downloadbill", "Bill Creating", "")),
     ),
 }
-"""By API. Codes and words are those with which each API refuses; v2 says of a bill in ``return_msg`` alone."""
+"""Faults by API. Codes and messages are those with which each API refuses; v2's bill calls use ``return_msg`` alone."""

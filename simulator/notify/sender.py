@@ -32,7 +32,7 @@ LADDER_S = (15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10
 DUE_AFTER_S = (0, *itertools.accumulate(LADDER_S))
 ANSWER_S = 5.0
 AT_ONCE = 64
-IDLE_S = 5.0  # shorter than services keep a connection, or a message meets one that is just ending
+IDLE_S = 5.0  # shorter than services keep connections, so that none ends during a message
 EXCERPT = 200
 
 
@@ -145,7 +145,7 @@ class NotificationSender:
                 due_s, _, delivery_id = heapq.heappop(self._queue)
                 delivery = self._pending.get(delivery_id)
                 if delivery is None or delivery.due_s != due_s:
-                    continue  # an attempt that the last process made
+                    continue  # an attempt of the previous process
                 await self._places.acquire()
                 self._track(self._deliver(delivery))
             wait_s = self._clock.wait_s(self._queue[0][0]) if self._queue else None
@@ -154,7 +154,7 @@ class NotificationSender:
     async def _deliver(self, delivery: _Delivery) -> None:
         """Attempt one delivery and record the outcome; applying the record plans the next step."""
         try:
-            await self._journal.durable()  # nobody hears of a payment that a crash could still undo
+            await self._journal.durable()  # a crash could still undo a payment that is not on disk
             self._journal.write(await self._attempt(delivery))
             delivery.done.set()
             await self._journal.durable()

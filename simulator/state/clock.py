@@ -87,7 +87,7 @@ class Followers:
     """Services that follow this clock. Each has a long poll open, which a change answers at once."""
 
     def __init__(self, clock: Clock) -> None:
-        self.version = time.time_ns() // 1_000_000  # no version that an earlier process has told comes again
+        self.version = time.time_ns() // 1_000_000  # differs from all versions of earlier processes
         self._asking = 0
         self._behind = 0
         self._news = asyncio.Event()

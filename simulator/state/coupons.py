@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from wechat.domain.errors import Bilingual
 
-MOST = 20  # of one payment
+MOST = 20  # coupons of one payment
 
 
 class CouponKind(StrEnum):

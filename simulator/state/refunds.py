@@ -27,7 +27,7 @@ from wechat.domain.times import beijing_day, to_v2
 WINDOW_S = 365 * 86400.0
 MIN_REFUND_INTERVAL_S = 60.0
 MOST = 50
-BANK_S = 2.0  # what an abnormal refund takes once it goes elsewhere
+BANK_S = 2.0  # duration of an abnormal refund once it is sent to another account
 
 
 class State(StrEnum):
@@ -271,7 +271,7 @@ class Refunds:
         while self._due and self._due[0][0] <= self._clock.now_s():
             ends_s, number = heapq.heappop(self._due)
             refund = self._refunds[number]
-            if refund.due_s != ends_s:  # it has ended, and this is what is left of an earlier process's queue
+            if refund.due_s != ends_s:  # an entry of an earlier process's queue: the refund has ended
                 continue
             state = State.SUCCESS.value if refund.ends else refund.taken.outcome
             self._journal.write(RefundEnded(number, state, ends_s, self._clock.calendar_of(ends_s)))

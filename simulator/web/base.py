@@ -138,5 +138,5 @@ class WechatHandler(Handler, ABC):
             self.clear_header("Content-Type")
         for name, value in reply.headers.items():
             self.set_header(name, value)
-        with contextlib.suppress(StreamClosedError):  # whoever asked has died meanwhile
+        with contextlib.suppress(StreamClosedError):  # the caller has gone
             await self.finish(reply.body or None)

@@ -19,7 +19,7 @@ LOOKS = {
     "ABNORMAL": "bad",
     "CHANGE": "bad",
 }
-"""The badge of a state; one that is missing is plain."""
+"""The badge of each state; a state without an entry is plain."""
 
 
 class Part(UIModule):
