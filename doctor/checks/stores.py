@@ -95,7 +95,10 @@ def judge_indexes(facts: MongoFacts, production: bool) -> Judgement:
     requests until ``manage.py indexes`` has created the others."""
     if facts.missing_indexes:
         names = ", ".join(facts.missing_indexes[:5])
-        more = Bilingual("启动服务，索引会自动建立", "start the service, which makes them")
+        more = Bilingual(
+            "运行 manage.py indexes；数据少的集合，服务启动时也会自动建立",
+            "run manage.py indexes; the service itself creates those of small collections at its start",
+        )
         return warn(
             f"缺 {len(facts.missing_indexes)} 个：{names}", f"{len(facts.missing_indexes)} are missing: {names}", more
         )
