@@ -60,7 +60,7 @@ class CrashPoint:
     calls: int = 0
 
     @property
-    def burnt(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether the process has ended: none of its calls reaches the world any more."""
         return bool(self.at) and self.calls >= self.at
 
@@ -69,17 +69,17 @@ class CrashingProxy:
     """An object with async methods, which work until the process has crashed."""
 
     def __init__(self, inner: object, crash_point: CrashPoint) -> None:
-        self._inner, self._fuse = inner, crash_point
+        self._inner, self._crash_point = inner, crash_point
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         method = getattr(self._inner, name)
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            if self._fuse.burnt:
+            if self._crash_point.has_ended:
                 raise SimulatedCrash
-            self._fuse.calls += 1
-            ends = self._fuse.calls == self._fuse.at
-            if ends and not self._fuse.after:
+            self._crash_point.calls += 1
+            ends = self._crash_point.calls == self._crash_point.at
+            if ends and not self._crash_point.after:
                 raise SimulatedCrash
             result = await method(*args, **kwargs)
             if ends:
@@ -143,7 +143,7 @@ class Backend:
     def runtime(self, clock: Clock | None = None) -> Runtime:
         return Runtime(clock or self.clock, self.random, self.telemetry, InlineThreads())
 
-    # -- what is stored, seen and changed behind the service's back --------------------------------------------------
+    # -- direct access to the stored data ----------------------------------------------------------------------------
 
     def put(self, order: Order) -> Order:
         """Store ``order``, in place of one with its number, and reserve the numbers of its refunds."""

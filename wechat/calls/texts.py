@@ -17,7 +17,7 @@ from wechat.pay.signing import v2_string, v3_answer_message, v3_request_message
 from wechat.pay.v2 import xmlcodec
 
 V2_KEY = "APIv2密钥"
-"""Stands where v2's key stood in the string."""
+"""The text that replaces v2's key in the signed string."""
 LINE_END = "⏎"
 
 _AUTHORIZATION = re.compile(r'(\w+)="([^"]*)"')
@@ -25,7 +25,7 @@ _SENT_ANEW = frozenset({"content-length", "connection", "accept-encoding", "tran
 
 
 def signed_request(call: Call) -> str:
-    """The string that the request's signature is over; empty where it has none, or where nothing was kept of it."""
+    """Return the string that the request's signature covers; empty if the request has none, or was not kept."""
     if call.direction is Direction.IN:
         return _signed_message(call.api, call.request)
     if call.api == Api.V2:
@@ -39,18 +39,20 @@ def signed_request(call: Call) -> str:
 
 
 def signed_answer(call: Call) -> str:
-    """The string that the answer's signature is over; empty where the answer is not signed. Our own answers to
-    notifications are not."""
+    """Return the string that the answer's signature covers; empty if the answer is not signed.
+
+    Our own responses to notifications are not signed.
+    """
     return _signed_message(call.api, call.answer) if call.direction is Direction.OUT and call.answer.headers else ""
 
 
 def show_line_ends(text: str) -> str:
-    """``text`` with each line end made visible."""
+    """Return ``text`` with visible line ends."""
     return text.replace("\n", f"{LINE_END}\n")
 
 
 def as_curl(call: Call) -> str:
-    """A command that sends the request once more, for a shell; signatures and secrets have to be filled in."""
+    """Return a shell command that sends the request again; signatures and secrets have to be filled in."""
     if call.direction is Direction.IN:
         return ""
     words = ["curl", "-X", call.method, call.url]
@@ -63,7 +65,7 @@ def as_curl(call: Call) -> str:
 
 
 def pretty(message: Message) -> str:
-    """The body with a line for each field."""
+    """Return the body with a line for each field."""
     text = message.body
     if text.lstrip().startswith("{"):
         try:

@@ -1,7 +1,7 @@
 """API keys of the merchant's own systems: what each may do, and its secrets. Pure values and rules.
 
-A key keeps its name for good: orders, refunds and Idempotency-Keys are told apart by it. Of a secret only the SHA-256
-is kept. While a key is rotated it has two secrets, of which the older one ends.
+The name of a key never changes, because it identifies the caller of orders, refunds and Idempotency-Keys. Of a secret
+only the SHA-256 is stored. During a rotation a key has two secrets, of which the older one ends.
 """
 
 from __future__ import annotations

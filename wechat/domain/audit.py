@@ -18,7 +18,7 @@ class Act(StrEnum):
     LOG_IN = "log_in"
     LOGIN_REFUSED = "login_refused"
     LOG_OUT = "log_out"
-    DENIED = "denied"  # somebody asked for what their role does not allow
+    DENIED = "denied"  # a person's role does not permit the request
     STEP_UP = "step_up"
     STEP_UP_REFUSED = "step_up_refused"
     END_SESSION = "end_session"
@@ -29,7 +29,7 @@ class Act(StrEnum):
     ENABLE_USER = "enable_user"
     SET_UP_TOTP = "set_up_totp"
     REMOVE_TOTP = "remove_totp"
-    BEGIN = "begin"  # somebody asked for an act that changes something; how it ended is an entry of its own
+    BEGIN = "begin"  # a person requested a change; its result is another entry
     REQUEST_APPROVAL = "request_approval"
     CONFIRM = "confirm"
     DECLINE = "decline"

@@ -588,7 +588,7 @@ async def test_a_process_may_die_at_any_call_and_the_refund_still_ends_once(stor
                 )
         await shop.work(24 * 60)
         assert_ended_once(shop)
-        if not crash_point.burnt:
+        if not crash_point.has_ended:
             break
     assert crash_point.calls >= FEWEST_CALLS
 
@@ -608,7 +608,7 @@ async def test_a_worker_may_die_at_any_call_too(after: bool) -> None:
         shop.refund_gateway.turns_out(refund, RefundState.SUCCESS)
         await shop.work(24 * 60)
         assert_ended_once(shop)
-        if not crash_point.burnt:
+        if not crash_point.has_ended:
             break
     assert crash_point.calls >= FEWEST_CALLS
 

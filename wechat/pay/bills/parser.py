@@ -320,7 +320,7 @@ def _trade_reader(names: Sequence[str]) -> Reader[TradeLine]:
     amounts = itemgetter(total_at, at.get("应结订单金额", total_at), asked_at, refund_at, at["手续费"], at["交易时间"])
 
     def read(cells: list[str]) -> TradeLine:
-        cells.append("")  # stands for each column that is not there
+        cells.append("")  # the value of every missing column
         *own, refund_id, out_refund_no, status = texts(cells)
         total, settled, asked, refunded, fee, time = amounts(cells)
         refund = _read_yuan(asked or refunded or "0")
