@@ -181,7 +181,7 @@ PATIENCE = timedelta(days=5)  # cards take one to three working days, and a week
 class Refund:
     """A refund. ``(mchid, out_refund_no)`` is its identity here and at WeChat: a retry never uses another number.
 
-    ``api`` is the API version that it is sent through, which may differ from the order's. ``surplus``: it returns a
+    ``api`` is the API version that it is sent through, which may differ from the order's. ``surplus``: it refunds a
     whole second payment that the order has no claim to. While the refund is open, ``next_check_at`` is the date of the
     next check; the worker that checks holds ``lease`` and has moved that date ahead. ``sends`` counts how often it may
     have reached WeChat, ``changes`` its changes of state. ``refusal`` is the code of its refusal. ``funds`` is the

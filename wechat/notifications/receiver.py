@@ -105,7 +105,7 @@ class NotificationReceiver:
     ) -> None:
         self.refusals = refusals
         self.on_exchange: Callable[[Exchange], None] | None = None
-        """Called with each message that has a verdict. Refused ones have a verdict only if a copy is kept."""
+        """Called with each message that has a verdict. Unverified ones have a verdict only if a copy is kept."""
         self.last_accepted_at: datetime | None = None
         self.on_other: Callable[[Notification], Awaitable[None]] = _ignore
         self._gateways = gateways

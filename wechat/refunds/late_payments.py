@@ -21,12 +21,12 @@ REASON = "订单已关闭，款项退回"  # 30 bytes of the 80 that WeChat show
 
 
 def surplus_refund(transaction_id: str) -> str:
-    """Return the out_refund_no that returns a second payment, the same for every caller."""
+    """Return the out_refund_no of the refund of a second payment, the same for every caller."""
     return f"twice-{transaction_id}"
 
 
 class LatePolicy(StrEnum):
-    """The policy for exceptional payments. ``refund``: return them automatically. ``ask``: an operator decides."""
+    """The policy for exceptional payments. ``refund``: refund them automatically. ``ask``: an operator decides."""
 
     REFUND = "refund"
     ASK = "ask"
@@ -55,9 +55,9 @@ class LatePayments:
         await self._refund(order, transaction.transaction_id, surplus_refund(transaction.transaction_id))
 
     async def _refund(self, order: Order, transaction_id: str, out_refund_no: str) -> bool:
-        """Return the payment if the policy says so. Return whether it is refunded or being refunded.
+        """Refund the payment if the policy says so. Return whether it is refunded or being refunded.
 
-        A refund that is not possible raises an alarm, and the result is False.
+        If the refund is not possible, an alarm is raised and the result is False.
         """
         if self._policy is LatePolicy.ASK:
             return False

@@ -135,7 +135,7 @@ class V2Gateway:
         return fields.get("out_trade_no", "")
 
     def _refund_news(self, fields: Mapping[str, str]) -> Notification:
-        """Build the notification of a change of a refund. It only triggers a query, so a refund has one id for all."""
+        """Build a refund's notification. It only triggers a query, so all notifications of a refund have one id."""
         mchid = v2_fields.require(fields, "mch_id")
         if mchid != self._merchant.mchid:
             raise SignatureInvalid("mchid")
@@ -255,7 +255,8 @@ def acknowledgement(success: bool, message: str) -> bytes:
 
 
 def _communication_failure(call: str, fields: Mapping[str, str]) -> GatewayRefused | OutcomeUnknown:
-    """Build the error for ``return_code`` FAIL: unsigned, and the request was not processed."""
+    """Build the error for ``return_code`` FAIL, which is unsigned: the request was not processed, or the outcome is
+    unknown."""
     message = fields.get("return_msg", "")
     if "return_code" not in fields or "系统" in message or message.lower() in ("system error", "systemerror"):
         return OutcomeUnknown(call, wire_message=message)
