@@ -131,7 +131,7 @@ class Course:
         self._measure("notifications v3", v3, work.as_baseline(v3))
 
     def _measure(self, name: str, requests: Requests, baseline: Requests) -> None:
-        """Let baseline and service take turns on parts of their requests."""
+        """Send parts of the requests to baseline and service in turns."""
         alone = self._stack.drive(self._service, requests[:ALONE], clients=1)
         requests, baseline = requests[ALONE:], baseline[ALONE:]
         service_turns, baseline_turns = [], []

@@ -87,7 +87,7 @@ def disable(context: Context, name: Name) -> None:
 
 @declare(app, "users enable", words("重新启用用户", "Let a person log in again."), within=operator_context)
 def enable(context: Context, name: Name) -> None:
-    """Let a person log in again."""
+    """Enable the account of a disabled person."""
     _show(context, context.service.post(f"/api/users/{name}/enable"))
 
 

@@ -113,7 +113,7 @@ def check_owner(subject: Subject) -> Judgement:
 
 
 def judge_owner(name: str, mchid: str) -> Judgement:
-    """``name`` is the certificate's common name."""
+    """Compare ``name``, the certificate's common name, with the merchant number."""
     if not name.isdigit():
         return ok("证书里没有商户号", "no merchant number in the certificate")
     if name != mchid:

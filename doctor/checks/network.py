@@ -219,7 +219,7 @@ def _read_stream(subject: Subject) -> Judgement:
 
 
 def judge_stream(first: bytes) -> Judgement:
-    """``first`` is what arrived before the service ended the stream, or with its end."""
+    """Judge ``first``, the first piece of a stream as it arrived: without its end, unless a proxy held it back."""
     if first == STREAM_OPEN:
         return ok("实时消息随发随到", "live messages arrive as they are sent")
     return fail(

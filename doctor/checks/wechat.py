@@ -167,8 +167,8 @@ async def ask_certificates(wechat: WeChat) -> Judgement:
 
 
 def judge_mode(*, certificates: bool, public: bool, configured: bool) -> Judgement:
-    """``certificates``: the merchant number has some; ``public``, ``configured``: which keys the settings
-    verify with."""
+    """Judge the keys of the settings. ``certificates``: the merchant number has some; ``public``, ``configured``: which
+    keys the settings verify with."""
     fix = paste("pay:\n  v3:\n    public_key: /etc/fenpay/pub_key.pem\n    public_key_id: PUB_KEY_ID_…")
     if not certificates and configured and not public:
         return fail(

@@ -55,7 +55,7 @@ class AuditHandler(ConsoleHandler):
         return {field: value for field, value in given.items() if value}
 
     def read_filter(self) -> AuditFilter:
-        """Raises BadRequest."""
+        """Return the filter in the address. Raises BadRequest."""
         chosen = self.chosen()
         act = chosen.get("act", "")
         if act and act not in set(Act):

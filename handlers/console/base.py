@@ -95,9 +95,9 @@ class ConsoleHandler(PageHandler):
             self.set_header(name, value)
 
     async def admit_staff(self) -> None:
-        """Let in a person whose role has the route's permission; send anybody else to the login page.
+        """Admit a person whose role has the route's permission; redirect anybody else to the login page.
 
-        Raises Forbidden, and notes that in the audit log.
+        Raises Forbidden without the permission, and notes that in the audit log.
         """
         self.visit = await self.find_visit()
         if self.visit is None:

@@ -1,4 +1,4 @@
-"""A stream that holds its end back, so that the doctor sees whether a proxy in between passes on what comes before."""
+"""A stream that delays its end, so that the doctor can check whether a proxy passes on its first bytes at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HOLD_S = 2.0
 
 
 class StreamCheckHandler(Streaming, ApiHandler):
-    """``: open`` at once, ``: idle`` after ``HOLD_S``; for whoever may read the settings."""
+    """Send ``: open`` at once and ``: idle`` after ``HOLD_S``, to the operator's command line."""
 
     async def get(self) -> None:
         await self.send_news(Silence(), lambda _: ())
@@ -23,7 +23,7 @@ class StreamCheckHandler(Streaming, ApiHandler):
 
 
 class Silence:
-    """News that never come. It closes after ``HOLD_S``, or with its reader."""
+    """A subscription without news. It closes after ``HOLD_S``, or with its reader."""
 
     missed = 0
     closed = False

@@ -42,14 +42,14 @@ class KeysHandler(KeyHandler):
         self.write_json(key_view(key) | {"key": secret})
 
     def _name(self) -> str:
-        """Raises BadRequest."""
+        """Return the body's name. Raises BadRequest."""
         name = self.json_body().get("name")
         if not isinstance(name, str):
             raise BadRequest(Bilingual("name 应为文字", "name is a text"), field="name")
         return name
 
     def _scopes(self) -> list[str]:
-        """Raises BadRequest."""
+        """Return the body's scopes. Raises BadRequest."""
         scopes = self.json_body().get("scopes")
         if not isinstance(scopes, list) or not all(isinstance(scope, str) for scope in scopes):
             raise BadRequest(Bilingual("scopes 应为文字列表", "scopes is a list of texts"), field="scopes")
@@ -78,7 +78,7 @@ class RevokeHandler(KeyHandler):
 
 
 def key_view(key: ApiKey) -> dict[str, Any]:
-    """``{"name", "scopes", "source", "active", "created_at", "created_by", "used_at", "old_until"}``."""
+    """Return ``{"name", "scopes", "source", "active", "created_at", "created_by", "used_at", "old_until"}``."""
     ends = [secret.ends_at for secret in key.secrets if secret.ends_at]
     return {
         "name": key.name,

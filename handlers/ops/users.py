@@ -96,7 +96,7 @@ class ResetTotpHandler(UserHandler):
 
 
 def user_view(member: StaffMember) -> dict[str, Any]:
-    """``{"name", "role", "active", "totp", "created_at"}``."""
+    """Return ``{"name", "role", "active", "totp", "created_at"}``."""
     return {
         "name": member.name,
         "role": member.role,

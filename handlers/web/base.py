@@ -128,7 +128,7 @@ class BaseHandler(RequestHandler):
         raise Unauthorized
 
     async def _admit_operator(self) -> None:
-        """Raises OperatorRefused."""
+        """Check the signature of the operator's command line. Raises OperatorRefused."""
         header, target = self.request.headers.get("Authorization", ""), self.request.uri or ""
         await self.services.staff.operator.check(header, self.request.method or "", target, self.request.body)
 

@@ -133,7 +133,7 @@ class IncomingRequest(HTTPMessageDelegate):
         self._handler.on_connection_close()
 
     def start(self) -> None:
-        """Hand the request to its handler."""
+        """Pass the request to its handler."""
         self._handler.finish()
 
     def refuse(self) -> None:

@@ -139,7 +139,7 @@ class Workbook:
 
 
 def _format_audit(line: Audit, lang: str, of_refund: bool) -> str:
-    """``2026-03-01 12:00:00 anna 查询 → 待处理（已支付）``."""
+    """Return a line such as ``2026-03-01 12:00:00 anna 查询 → 待处理（已支付）``."""
     by, did = _translate(line.by, AUTHORS, lang), _translate(line.action, ACTION_LABELS, lang)
     state = name_state(line.detail, lang, of_refund=of_refund)
     detail = Bilingual(f"（{state}）", f" ({state})").to(lang) if state else ""

@@ -223,12 +223,12 @@ def texts(lang: str) -> Callable[[str], str]:
 
 
 def script_texts(lang: str) -> dict[str, str]:
-    """``SCRIPT_TEXTS`` in one language."""
+    """Return ``SCRIPT_TEXTS`` in one language."""
     return {key: text.to(lang) for key, text in SCRIPT_TEXTS.items()}
 
 
 def refusals(lang: str) -> list[dict[str, str]]:
-    """``REFUSALS`` in one language."""
+    """Return ``REFUSALS`` in one language."""
     return [
         {
             "said": entry.said,

@@ -45,7 +45,7 @@ class Pay:
 
 
 def build(settings: Settings, transport: Transport, runtime: Runtime) -> Pay:
-    """Raises ConfigError."""
+    """Build the gateways of the configured API versions. Raises ConfigError."""
     pay = settings.pay
     merchant = Merchant(pay.mchid, settings.account.appid, settings.shop.name, settings.http.public_base_url)
     explain = build_sign_errors(settings).name_cause

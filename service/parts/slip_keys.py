@@ -11,7 +11,7 @@ from wechat.slips.sign_errors import SignErrors
 
 
 def find_slip_keys(settings: Settings) -> Keys:
-    """All keys of ``settings``."""
+    """Return all keys of ``settings``."""
     v2, v3 = settings.pay.v2, settings.pay.v3
     return Keys(
         v2=_text(v2.key if v2 else None),

@@ -37,7 +37,7 @@ class ShownSetting(NamedTuple):
 
 
 def describe_settings(settings: Settings) -> list[ShownSetting]:
-    """Every setting, in the order of the sections. Plugins are listed elsewhere."""
+    """Return every setting, in the order of the sections, except plugins."""
     layers = list(_layers(settings.file, ())) if settings.file else []
     return [
         ShownSetting(key, value, *_origin_of(key, layers))

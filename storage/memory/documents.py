@@ -66,7 +66,7 @@ class MemoryDocuments:
         return [_copy(each) for each in islice(self._read(self._index(field).between(value, value)), limit)]
 
     def everything(self) -> list[Document]:
-        """All documents."""
+        """Return all documents."""
         return [_copy(document) for document in self._read(list(self._documents))]
 
     def peek(self, identity: str) -> Document | None:

@@ -102,7 +102,7 @@ def refund_from(document: Document) -> Refund:
 
 
 def outgoing_events(order: Document, refunds: Sequence[Document]) -> list[OutgoingEvent]:
-    """Every event that an order and its refunds ever staged, in the order in which they are delivered."""
+    """Return every event that an order and its refunds ever staged, in the order of delivery."""
     found = [(entry, "") for entry in order.get("outbox", ())]
     found += [(entry, refund["_id"]) for refund in refunds for entry in refund.get("outbox", ())]
     found.sort(key=lambda pair: pair[0]["at"])
