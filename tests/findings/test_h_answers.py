@@ -91,6 +91,40 @@ async def test_h1_what_decides_is_never_assumed_of_a_v2_payment(world: World, na
     assert told in ("refused", "mismatch") or name == "transaction_id"
 
 
+def expect_outcome(value: object, of_another: str) -> str:
+    """What becomes of a payment by a field that may be missing: another text is ``of_another``, another type refused."""
+    if value in (ABSENT, "", None):
+        return "SUCCESS"
+    return of_another if isinstance(value, str) else "refused"
+
+
+@pytest.mark.parametrize("value", ODD, ids=repr)
+async def test_h1_what_may_be_missing_of_a_v3_payment_is_compared_when_it_is_there(world: World, value: object) -> None:
+    """The trade type, the currency and the payer; none of them is read from a value of another type."""
+    assert await outcome(world, "v3", {"trade_type": value}) == expect_outcome(value, "mismatch")
+
+
+@pytest.mark.parametrize("value", ODD, ids=repr)
+async def test_h1_the_currency_of_a_v3_payment_is_compared_when_it_is_there(world: World, value: object) -> None:
+    amount = {"amount": changed(v3_amount()["amount"], "currency", value)}
+    assert await outcome(world, "v3", amount) == expect_outcome(value, "mismatch")
+
+
+@pytest.mark.parametrize("value", ODD, ids=repr)
+async def test_h1_the_payer_of_a_v3_payment_is_compared_when_it_is_there(world: World, value: object) -> None:
+    assert await outcome(world, "v3", {"payer": changed({}, "openid", value)}) == expect_outcome(value, "PAID_LATE")
+
+
+@pytest.mark.parametrize("value", SHORT_TEXTS, ids=str)
+@pytest.mark.parametrize(
+    ("name", "of_another"), [("trade_type", "mismatch"), ("fee_type", "mismatch"), ("openid", "PAID_LATE")]
+)
+async def test_h1_what_may_be_missing_of_a_v2_payment_is_compared_when_it_is_there(
+    world: World, name: str, of_another: str, value: object
+) -> None:
+    assert await outcome(world, "v2", {name: value}) == expect_outcome(value, of_another)
+
+
 # -- refunds, as answers and queries tell of them -------------------------------------------------------------------
 
 V3_REFUND = {
@@ -142,6 +176,38 @@ def test_h2_what_only_informs_changes_no_v2_refund(name: str, value: object) -> 
 def test_h2_what_decides_is_demanded_of_a_v2_refund(name: str, value: object) -> None:
     with pytest.raises(Malformed):
         v2_fields.queried_refund(changed(V2_REFUND, name, value), "R1")
+
+
+@pytest.mark.parametrize("value", ODD, ids=repr)
+@pytest.mark.parametrize("name", ["success_time", "transaction_id"])
+def test_h2_what_may_be_missing_of_a_v3_refund_is_a_text_when_it_is_there(name: str, value: object) -> None:
+    told = changed(V3_REFUND, name, value)
+    if value in (ABSENT, "", None):
+        assert payloads.refund_fact(told, "m", "status").state is RefundState.SUCCESS
+    elif (name, value) == ("transaction_id", "new"):
+        assert payloads.refund_fact(told, "m", "status").transaction_id == "new"
+    else:
+        with pytest.raises(Malformed) as refused:
+            payloads.refund_fact(told, "m", "status")
+        assert refused.value.reason == name
+
+
+@pytest.mark.parametrize("value", [*ODD, "60", -1, 60.0], ids=repr)
+@pytest.mark.parametrize("name", ["refund", "total"])
+def test_h2_an_amount_of_a_v3_refund_is_a_number_of_fen(name: str, value: object) -> None:
+    amount = changed({"total": 100, "refund": 60, "currency": "CNY"}, name, value)
+    with pytest.raises(Malformed):
+        payloads.refund_fact(V3_REFUND | {"amount": amount}, "m", "status")
+
+
+@pytest.mark.parametrize("value", SHORT_TEXTS, ids=str)
+def test_h2_the_time_of_a_v2_refund_may_be_missing_and_is_a_time_otherwise(value: object) -> None:
+    told = changed(V2_REFUND, "refund_success_time_0", value)
+    if value in (ABSENT, ""):
+        assert v2_fields.queried_refund(told, "R1").success_time is None
+    else:
+        with pytest.raises(Malformed):
+            v2_fields.queried_refund(told, "R1")
 
 
 def test_h2_an_undocumented_state_is_no_state() -> None:

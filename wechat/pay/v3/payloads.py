@@ -73,7 +73,7 @@ def refund_fact(data: Mapping[str, Any], mchid: str, state_field: str) -> Remote
         state=state,
         refund=fen(amount, "refund"),
         total=fen(amount, "total"),
-        success_time=time(data, "success_time") if data.get("success_time") else None,
+        success_time=time(data, "success_time") if optional(data, "success_time") else None,
         transaction_id=optional(data, "transaction_id"),
     )
 
