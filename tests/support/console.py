@@ -26,7 +26,7 @@ from wechat.domain.staff import Role
 from wechat.staff.operator import sign_request
 
 PASSWORD = "a-password-for-tests"
-"""Of everybody whom ``add_person`` makes."""
+"""The password of each person that ``add_person`` adds."""
 XSRF = re.compile(r'name="_xsrf" value="([^"]+)"')
 
 

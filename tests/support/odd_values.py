@@ -15,9 +15,9 @@ class Absent(Enum):
 
 ABSENT = Absent.ABSENT
 ODD: tuple[object, ...] = (ABSENT, "", None, 0, True, 1.5, [], {}, "new", 2**53 + 1, 2**63)
-"""Of JSON."""
+"""Values in JSON."""
 TEXTS: tuple[object, ...] = (ABSENT, "", "0", "new", "1.5", "9007199254740993")
-"""Of XML, which knows only texts."""
+"""Values in XML, which has only texts."""
 
 
 def changed(fields: Mapping[str, Any], name: str, value: object) -> dict[str, Any]:

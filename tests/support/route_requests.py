@@ -25,7 +25,7 @@ PLAIN_NUMBER, PLAIN_REFUND_NUMBER = r"([0-9A-Za-z_\-|*]{6,32})", r"([0-9A-Za-z_\
 """The numbers in paths without their encoded forms: what is sent is encoded here."""
 
 TABLE = Path(__file__).parents[1] / "routes.txt"
-"""What ``server.py --routes`` prints; another test holds it to the service."""
+"""The output of ``server.py --routes``; another test compares it with the service."""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ from wechat.support.update import Transition
 ROOT = Path(__file__).resolve().parents[2]
 AT_ONCE = 8
 CALLER_S = 3.0
-"""Whoever calls the stores may have so much time; a notification has."""
+"""Seconds that a caller of the stores may wait, as for a notification."""
 PROBE_S = 2.0
 Json = dict[str, Any]
 

@@ -1,5 +1,5 @@
-"""What needs a person now: unseen alarms, exceptional payments (after the close, duplicate, by another payer), refunds
-that do not end, open differences, deliveries that were given up, and failed checks of the service's health."""
+"""Everything that needs a person now: unseen alarms, exceptional payments, refunds that do not end, open differences,
+dead deliveries, and failed checks of the service's health."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ CERTIFICATE_NAMES: Mapping[CertificateRole, Bilingual] = {
     ),
 }
 ASK_EVERY_S = 30.0
-"""How long the answers to questions that are asked for a check are good."""
+"""Seconds for which the answers to the checks' requests are used."""
 ASK_S = 4.0
 ROUND_S = 60.0
 SILENCE_S = 600.0

@@ -19,7 +19,7 @@ from wechat.domain.staff import Permission, StaffMember
 DECIDE_WITHIN = timedelta(hours=24)
 KEEP = timedelta(days=90)
 AT_CONSOLE, AND = "console:", "+"
-"""How ``Refund.by`` names who made it in the console: one person, or two with ``AND`` between their names."""
+"""Parts of ``Refund.by`` for a refund made in the console: one person, or two with ``AND`` between their names."""
 CUT_SHORT_AFTER = timedelta(minutes=10)
 """A confirmed act that has not ended after this time was interrupted; any other second person may resume it."""
 
@@ -70,7 +70,7 @@ class Approval:
         return self.state is ApprovalState.WAITING and now < self.decide_until
 
     def has_expired(self, now: datetime) -> bool:
-        """Whether nobody decided in time."""
+        """Whether the time to decide is over without a decision."""
         return self.state is ApprovalState.WAITING and now >= self.decide_until
 
     def may_resume(self, name: str, now: datetime) -> bool:
@@ -91,10 +91,10 @@ def refunded_alone(order: Order, besides: str) -> Fen:
 
 
 def must_be_allowed_alone(order: Order, refund: Refund, above: Fen) -> None:
-    """Raise Conflict where one person would have refunded more than ``above`` fen of ``order`` with ``refund``.
+    """Raise Conflict if ``refund`` would bring one person's refunds of ``order`` above ``above`` fen. 0 means no limit.
 
-    0 means no limit. It is checked with the very order that the refund is added to, so that two refunds at once cannot
-    both pass.
+    ``order`` must be the one that the refund is added to, in the same write, so that two refunds at once cannot both
+    pass.
     """
     by_one = refund.by.startswith(AT_CONSOLE) and AND not in refund.by
     if by_one and 0 < above < refund.refund + refunded_alone(order, refund.out_refund_no):

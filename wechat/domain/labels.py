@@ -126,7 +126,7 @@ VERDICTS: Labels = {
     "recorded": Bilingual("已记录", "recorded"),
     "not_paid": Bilingual("支付失败", "not paid"),
 }
-"""What was done on a notification, or why it was not applied."""
+"""The results of notifications, or the reasons why they were not applied."""
 
 CALL_VERDICTS: Labels = {
     VERIFIED: Bilingual("验签通过", "signature verified"),
@@ -167,9 +167,9 @@ FIELDS: Labels = {
     "message": Bilingual("微信支付返回信息", "WeChat Pay's message"),
     "slip": Bilingual("签名错误的原因", "what made the signature wrong"),
 }
-"""Of orders, refunds and WeChat Pay's answers as JSON has them."""
+"""Names of the JSON fields of orders, refunds and WeChat Pay's answers."""
 AMOUNTS = frozenset({"total", "payer_total", "refunded", "refund_reserved", "refund"})
-"""Those of ``FIELDS`` that are amounts in fen."""
+"""The members of ``FIELDS`` that are amounts in fen."""
 
 
 def name_of(labels: Labels, code: str, lang: str) -> str:

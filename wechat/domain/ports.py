@@ -1,4 +1,4 @@
-"""What the use cases need from outside, as protocols; ``storage`` and the composition root implement them.
+"""The protocols of everything outside the use cases; ``storage`` and the composition root implement them.
 
 Every method of a store may raise ``StoreUnavailable`` when its server does not answer in time, except those of
 ``TokenStore``, whose contract is to fall back to the process's own memory.

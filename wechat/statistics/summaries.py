@@ -29,7 +29,7 @@ from wechat.support.update import Updater
 
 LONGEST_REST = timedelta(seconds=30)
 HISTORY = timedelta(days=90)
-"""How far back days are computed when there are no summaries yet."""
+"""The period before today that is computed when there are no summaries yet."""
 CANDIDATES = 4
 LEASE_BYTES = 6
 HOUR = timedelta(hours=1)
