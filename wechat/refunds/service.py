@@ -153,10 +153,15 @@ class Refunds:
         return (await self._updates.get(self._order_key(out_trade_no))).refunds
 
     async def query(self, out_refund_no: str) -> Refund:
-        """Query WeChat and apply the result; nothing is sent. Raises NotFound, RemoteError, Mismatch."""
+        """Query WeChat and apply the result; nothing is sent. Raises NotFound, RemoteError, Mismatch.
+
+        A query that is under way began before the reason of this one, such as a notice: its answer may be too old.
+        """
         order = await self._order_of(out_refund_no)
         refund = _require_refund(order, out_refund_no)
-        return await self._query(order, refund) if _may_be_known(refund) else refund
+        if not _may_be_known(refund):
+            return refund
+        return await self._queries.do_anew(out_refund_no, lambda: self._query_once(order, refund))
 
     async def cancel(self, out_refund_no: str, *, by: str) -> Refund:
         """End a refund that was never sent, or that WeChat, queried now, does not have. A failed refund stays as it is.

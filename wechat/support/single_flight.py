@@ -18,14 +18,22 @@ class SingleFlight(Generic[T]):
     async def do(self, key: str, work: Callable[[], Awaitable[T]]) -> T:
         """Return the outcome of ``work``, started here or already in progress for ``key``."""
         task = self._flights.get(key)
-        if task is None:
+        if task is None or task.done():
             task = asyncio.ensure_future(_run(work))
             self._flights[key] = task
             task.add_done_callback(lambda done: self._finish(key, done))
         return await asyncio.shield(task)
 
+    async def do_anew(self, key: str, work: Callable[[], Awaitable[T]]) -> T:
+        """The outcome of ``work`` begun after this call, for whoever needs what is true now: work that is under way
+        for ``key`` is waited for first. Several callers share what is begun then."""
+        if earlier := self._flights.get(key):
+            await asyncio.wait((earlier,))
+        return await self.do(key, work)
+
     def _finish(self, key: str, task: asyncio.Task[T]) -> None:
-        del self._flights[key]
+        if self._flights.get(key) is task:
+            del self._flights[key]
         if not task.cancelled():
             task.exception()  # mark it as retrieved: without waiting callers, asyncio would log it as lost
 

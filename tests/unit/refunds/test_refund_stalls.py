@@ -126,6 +126,20 @@ async def test_who_marked_a_refund_as_sent_and_stalled_sends_the_same_one(shop: 
     assert (only(shop, 60).state, only(shop, 60).sends, shop.reserved) == (RefundState.PROCESSING, 2, 60)
 
 
+async def test_a_notice_is_not_answered_by_a_query_that_began_before_it(shop: Shop) -> None:
+    """WeChat has made the refund while the worker's answer, which does not say so, is on its way."""
+    refund = await shop.ask(60)
+    shop.clock.advance(TURN_S)
+    querying = Stall(shop.refund_gateway, "query_refund", after=True)
+    worker = await stalled(shop.fixture.core.work_once(), querying)
+    shop.refund_gateway.turns_out(refund, RefundState.SUCCESS)
+    queried = asyncio.create_task(shop.fixture.refunds.query(refund.out_refund_no))
+    await asyncio.sleep(0.05)
+    await woken(worker, querying)
+    assert (await queried).state is RefundState.SUCCESS
+    assert shop.calls == ["refund", "query", "query"]
+
+
 async def test_a_refusal_is_not_checked_by_a_query_that_began_before_it(shop: Shop, late: Core) -> None:
     """An operator's query is under way when WeChat receives the first try and then refuses the second one."""
     shop.refund_gateway.before = [lost()]
