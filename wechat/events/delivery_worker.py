@@ -37,6 +37,8 @@ LEASE = timedelta(seconds=60)
 AT_ONCE = 8  # deliveries under way for one target in one process
 STEP = timedelta(seconds=1)
 LEASE_BYTES = 6
+REMEMBERED = 8 * AT_ONCE
+"""Deliveries that are kept as they were written last, so that the result of an attempt is written without reading."""
 DELAYS_S = (5, 300, 1800, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
 """Seconds between attempts: the schedule that Standard Webhooks proposes, three days in all."""
 SPREAD = 0.2
@@ -69,7 +71,9 @@ class DeliveryWork:
         self._telemetry = runtime.telemetry
         self.on_due: Callable[[datetime], None] = lambda at: None
         self._spread = spread or (lambda: runtime.random.uniform(1 - SPREAD, 1 + SPREAD))
-        self._updater: Updater[Delivery] = Updater(store, lambda delivery: delivery.id, runtime.random, remembered=0)
+        self._updater: Updater[Delivery] = Updater(
+            store, lambda delivery: delivery.id, runtime.random, remembered=REMEMBERED
+        )
         self._candidates: Candidates[Stored[Delivery]] = Candidates(runtime.random)
 
     async def claim(self, limit: int) -> Sequence[DeliveryJob]:
@@ -157,22 +161,22 @@ class DeliveryWork:
             await self._updater.update(delivery.id, lambda each: retry_delivery(each, job.lease, attempt, due_at))
             self.on_due(due_at)
             return "failed"
+        await self._report_undelivered(job)
         await self._finish(job, DeliveryState.DEAD, attempt)
         return "dead"
 
+    async def _report_undelivered(self, job: DeliveryJob) -> None:
+        """Raise the alarm, unless another worker has ended the delivery. The alarm precedes the write, because no worker
+        returns to a dead delivery."""
+        held = await self._updater.get(job.delivery.id)
+        if held and held.lease == job.lease:
+            self._telemetry.alarm("event_undelivered", held.event.out_trade_no)
+
     async def _finish(self, job: DeliveryJob, state: DeliveryState, attempt: Attempt) -> None:
         """End a delivery and unblock the next one of its order, unless the delivery had ended already."""
-        reported = False
-
-        def end(held: Delivery) -> Delivery:
-            nonlocal reported
-            ended = finish_delivery(held, job.lease, state, attempt)
-            if state is DeliveryState.DEAD and ended is not held and not reported:
-                reported = True  # the alarm precedes the write, because no worker returns to a dead delivery
-                self._telemetry.alarm("event_undelivered", held.event.out_trade_no)
-            return ended
-
-        change = await self._updater.update(job.delivery.id, end)
+        change = await self._updater.update(
+            job.delivery.id, lambda held: finish_delivery(held, job.lease, state, attempt)
+        )
         if change is None or not change.happened:
             return
         pending = await self._store.pending_of(job.delivery.ordering_key)
