@@ -74,7 +74,7 @@ class Worker(Generic[J]):
         self._measure_s = max(MEASURE_S, longest_rest.total_seconds())
         self._running: set[asyncio.Task[None]] = set()
         self._has_news = False
-        self._sleep: asyncio.Task[None] | None = None
+        self._sleep: asyncio.Timeout | None = None
         self._rests_until: datetime | None = None
         self._measure_at = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -100,7 +100,8 @@ class Worker(Generic[J]):
         else:
             return
         if self._sleep:
-            self._sleep.cancel()
+            self._sleep.reschedule(asyncio.get_running_loop().time())
+            self._sleep = None
 
     async def close(self) -> None:
         await end(*([self._task] if self._task else []), *self._running)
@@ -161,16 +162,21 @@ class Worker(Generic[J]):
         """Sleep until ``until``, or an earlier date given to ``wake``, or until woken."""
         self._rests_until = until
         try:
-            while not self._has_news:
-                self._sleep = asyncio.create_task(self._clock.sleep_until(until, version))
-                await asyncio.wait((self._sleep,))
-                if self._rests_until >= until:
-                    return
-                until = self._rests_until
+            while not self._has_news and await self._is_woken(self._rests_until, version):
+                pass
         finally:
-            if self._sleep:
-                self._sleep.cancel()
-            self._rests_until = self._sleep = None
+            self._rests_until = None
+
+    async def _is_woken(self, until: datetime, version: int) -> bool:
+        """Sleep; whether ``wake`` has ended that."""
+        try:
+            async with asyncio.timeout(None) as self._sleep:
+                await self._clock.sleep_until(until, version)
+        except TimeoutError:
+            return True
+        finally:
+            self._sleep = None
+        return False
 
     async def _measure(self) -> None:
         """Update the metrics if the last update is old enough."""
