@@ -81,7 +81,8 @@ class Queue(Generic[O, R]):
         try:
             while batch := self._next_batch():
                 await self._commit(batch)
-                await asyncio.sleep(0)
+                if self._waiting:
+                    await asyncio.sleep(0)
         finally:
             self._sender = None
 
