@@ -15,6 +15,8 @@ from storage.documents import MILLISECOND, Document, Documents, Range
 WANTED = 1000
 """Approximate number of documents that a window should return."""
 SHORTEST = timedelta(seconds=1)
+MAX_GROWTH = 64
+"""A window is at most so many times as long as the one before."""
 FIRST_WINDOW = timedelta(minutes=10)
 MOST = 4 * WANTED
 
@@ -39,8 +41,8 @@ async def windows(
 
 
 def _next_span(span: timedelta, found: int) -> timedelta:
-    """Return the length of the next window: it grows quickly where there are no documents, so that an empty year takes
+    """Return the length of the next window: it grows quickly where there are few documents, so that a quiet year takes
     a few steps."""
     if found > WANTED:
         return max(SHORTEST, span / 2)
-    return span * (2 if found else 8)
+    return span * min(MAX_GROWTH, max(2, WANTED // (1 + found)))
