@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -34,7 +34,7 @@ from wechat.domain.deliveries import (
     unblock_delivery,
 )
 from wechat.domain.errors import Conflict
-from wechat.domain.ports import Stored
+from wechat.domain.ports import DeliveryStore, Stored
 from wechat.events.delivery_worker import (
     AT_ONCE,
     DELAYS_S,
@@ -351,6 +351,31 @@ async def test_a_later_event_goes_when_the_earlier_one_is_given_up(delivery_fixt
     assert delivery_fixture.telemetry.alarms("event_undelivered") == 1
     [second] = await delivery_fixture.work().claim(AT_ONCE)
     assert second.delivery.event.id == "e2"
+
+
+class Unread:
+    """``DeliveryStore`` of which no single delivery may be read."""
+
+    def __init__(self, store: DeliveryStore) -> None:
+        self._store = store
+
+    async def get(self, key: str) -> None:
+        pytest.fail(f"{key} is read")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+@pytest.mark.parametrize("taken", [True, False])
+async def test_the_result_of_an_attempt_is_written_without_reading(
+    delivery_fixture: DeliveryFixture, *, taken: bool
+) -> None:
+    await delivery_fixture.add(a_delivery("e1"))
+    store = cast(DeliveryStore, Unread(delivery_fixture.storage.deliveries))
+    work = DeliveryWork(Receiver("erp", taken), store, delivery_fixture.runtime)
+    [job] = await work.claim(1)
+    await work.run(job)
+    assert [attempt.result for attempt in (await delivery_fixture.get(job.delivery)).value.attempts]
 
 
 async def test_a_delivery_that_others_gave_up_meanwhile_raises_no_second_alarm(

@@ -24,7 +24,7 @@ from storage.mongo.driver import Connection
 from storage.mongo.storage import MongoStorage
 from storage.stores.all import ORDERS
 from storage.stores.book_entries import BookEntries
-from storage.stores.windows import MOST, WANTED
+from storage.stores.windows import MOST, WANTED, windows
 from tests.contract.books import (
     DAY,
     MINUTE,
@@ -485,6 +485,16 @@ async def test_thousands_of_refunds_of_a_day_are_each_read_once(storage: MongoSt
     assert sorted(found) == [f"refund-{n:05}" for n in range(1500)]
     assert documents.read == 1500
     assert documents.finds < 60
+
+
+async def test_a_quiet_year_is_passed_in_a_few_steps() -> None:
+    documents = Counted(cast(Documents, PaidDocuments([START])))
+    found = [
+        each
+        async for each in windows(cast(Documents, documents), "paid_at", {}, START - timedelta(days=365), START, ())
+    ]
+    assert len(found) == 1
+    assert documents.finds <= 4
 
 
 @pytest.mark.parametrize("count", [0, 1, 5_000, 20_000, 80_000])

@@ -166,8 +166,10 @@ class DeliveryWork:
         return "dead"
 
     async def _report_undelivered(self, job: DeliveryJob) -> None:
-        """Raise the alarm, unless another worker has ended the delivery. The alarm precedes the write, because no worker
-        returns to a dead delivery."""
+        """Raise the alarm, unless another worker has ended the delivery.
+
+        The alarm precedes the write, because no worker returns to a dead delivery.
+        """
         held = await self._updater.get(job.delivery.id)
         if held and held.lease == job.lease:
             self._telemetry.alarm("event_undelivered", held.event.out_trade_no)

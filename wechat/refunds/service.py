@@ -155,7 +155,7 @@ class Refunds:
     async def query(self, out_refund_no: str) -> Refund:
         """Query WeChat and apply the result; nothing is sent. Raises NotFound, RemoteError, Mismatch.
 
-        A query that is under way began before the reason of this one, such as a notice: its answer may be too old.
+        A query in progress is not shared: its answer may be older than the reason of this call, such as a notice.
         """
         order = await self._order_of(out_refund_no)
         refund = _require_refund(order, out_refund_no)

@@ -25,8 +25,11 @@ class SingleFlight(Generic[T]):
         return await asyncio.shield(task)
 
     async def do_anew(self, key: str, work: Callable[[], Awaitable[T]]) -> T:
-        """The outcome of ``work`` begun after this call, for whoever needs what is true now: work that is under way
-        for ``key`` is waited for first. Several callers share what is begun then."""
+        """Return the outcome of ``work`` started after this call.
+
+        Work in progress for ``key`` is waited for first, because its outcome may be older than the reason of this call.
+        Concurrent callers share the work that is started then.
+        """
         if earlier := self._flights.get(key):
             await asyncio.wait((earlier,))
         return await self.do(key, work)

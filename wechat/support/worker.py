@@ -168,7 +168,7 @@ class Worker(Generic[J]):
             self._rests_until = None
 
     async def _is_woken(self, until: datetime, version: int) -> bool:
-        """Sleep; whether ``wake`` has ended that."""
+        """Sleep until ``until``. Return whether ``wake`` has ended the sleep before."""
         try:
             async with asyncio.timeout(None) as self._sleep:
                 await self._clock.sleep_until(until, version)
