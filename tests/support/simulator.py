@@ -8,10 +8,13 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
 from email.message import Message
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+
+from wechat.domain.times import BEIJING, beijing_day
 
 ROOT = Path(__file__).resolve().parents[2]
 LINE = "simulator listening on "
@@ -98,6 +101,13 @@ class SimulatorProcess:
         payload = ask(method, f"{self.url}/simulator/{path}", data, {"Content-Type": "application/json"}).json()
         assert isinstance(payload, dict)
         return payload
+
+    def skip_to_next_noon(self) -> date:
+        """Move the clock to noon of the next day in Beijing, when the bill of this day is available; return this day."""
+        now = datetime.fromisoformat(self.control("GET", "clock")["now"])
+        noon = datetime.combine(beijing_day(now) + timedelta(days=1), time(12), BEIJING)
+        self.control("POST", "clock", {"advance_s": (noon - now).total_seconds()})
+        return beijing_day(now)
 
     def stop(self) -> int:
         """Send SIGTERM; return the exit status."""

@@ -25,7 +25,6 @@ from tests.support.simulator import SimulatorProcess
 from wechat.domain.staff import Role
 
 PHONE, DESK = (360, 740), (1280, 860)
-NEXT_MORNING_S = 86_400
 ABOVE = 500
 """Fen above which a refund needs a second person."""
 ORDER_PAGE = re.compile(r"/console/orders/\w+$")
@@ -201,7 +200,7 @@ async def test_yesterday_is_balanced_with_two_differences(
 ) -> None:
     simulator.control("POST", f"orders/{sold.twice}/payments", {"user": "yi"})
     simulator.control("POST", "console/refunds", {"out_trade_no": sold.elsewhere, "refund": 700, "reason": "by hand"})
-    simulator.control("POST", "clock", {"advance_s": NEXT_MORNING_S})
+    simulator.skip_to_next_noon()
     finance, owner = people["finance"], people["owner"]
     await finance.choose("对账")
     await finance.page.get_by_role("link", name="昨天").click()
