@@ -50,6 +50,11 @@ class Draft:
     headers: Mapping[str, str]
     body: bytes | None
 
+    @property
+    def head_bytes(self) -> int:
+        """Return about how long the request line and the headers are."""
+        return len(self.target) + sum(len(name) + len(value) + 4 for name, value in self.headers.items())
+
 
 def endpoints() -> list[Endpoint]:
     """Return every method of every route."""
