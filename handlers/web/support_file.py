@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from handlers.web.services import Services
-from handlers.web.views import call_view, why_view
+from handlers.web.views import call_view, delivery_view, why_view
 from wechat.domain.errors import Bilingual
 from wechat.domain.labels import (
     AMOUNTS,
     CALL_VERDICTS,
+    DELIVERY_STATES,
     FIELDS,
     NOTIFICATION_KINDS,
     ORDER_STATES,
@@ -40,6 +41,8 @@ TEXTS = {
     "refunds": Bilingual("退款", "Refunds"),
     "notifications": Bilingual("微信的通知", "WeChat's notifications"),
     "refused": Bilingual("被拒绝的通知", "Notifications that were refused"),
+    "deliveries": Bilingual("推送给业务系统", "Deliveries to the merchant's systems"),
+    "health": Bilingual("服务状态", "State of the service"),
     "wechat": Bilingual("微信支付查询结果", "What WeChat Pay says now"),
     "none": Bilingual("没有", "none"),
     "redacted": Bilingual("个人信息已隐去，不含密钥。", "Personal data are cut out; it holds no keys."),
@@ -55,6 +58,8 @@ async def gather_support(services: Services, out_trade_no: str, lang: str) -> di
         "t": lambda name: TEXTS[name].to(lang),
         "lang": lang,
         "diagnosis": redact(why_view(case, lang) | {"calls": [call_view(call) for call in calls]}),
+        "deliveries": [delivery_view(delivery) for delivery in case.deliveries],
+        "health": [(check.name, check.ok, check.text.to(lang)) for check in services.health.checks()],
         "made_at": beijing(case.now),
         "money": format_money,
         "moment": format_moment,
@@ -66,6 +71,7 @@ async def gather_support(services: Services, out_trade_no: str, lang: str) -> di
         "kind": lambda code: label(NOTIFICATION_KINDS, code, lang),
         "call_verdict": lambda code: label(CALL_VERDICTS, code or "", lang),
         "verdict": lambda code: label(VERDICTS, code, lang),
+        "delivery_state": lambda code: label(DELIVERY_STATES, code, lang),
     }
 
 

@@ -96,6 +96,19 @@ async def test_what_a_webhook_gets_is_forwarded_byte_for_byte_with_its_signature
     assert (message.body, message.headers["webhook-id"]) == (delivered.body, delivered.headers["webhook-id"])
 
 
+async def test_a_support_file_lists_the_deliveries_though_wechat_pay_is_not_reached(
+    installation: Installation, laptop: Sink, tmp_path: Path
+) -> None:
+    number = "20260301-supported"
+    await forwarded(installation, laptop, number, "--target", "erp")
+    file = tmp_path / "support.html"
+    assert (await installation.manage("support", number, "--out", str(file))).code == 0
+    page = file.read_text(encoding="utf-8")
+    assert "<td>order.paid → erp</td>" in page
+    assert "<th>错误（error）</th>" in page
+    assert "{&#x27;" not in page
+
+
 async def test_without_a_webhook_the_developers_own_secret_signs_and_a_failure_is_tried_again(
     installation: Installation, laptop: Sink
 ) -> None:
