@@ -18,6 +18,8 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ from tornado.httputil import ParseBodyConfig, ParseMultipartConfig, set_parse_bo
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from doctor.run import examine_start, refuse_start, report_start
+from doctor.run import examine_start, refuse_start, report_start, summarize_start
 from doctor.subject import read as read_subject
 from handlers.web import plugin
 from handlers.web.base import NotFoundHandler
@@ -140,7 +142,7 @@ async def serve(settings: Settings, telemetry: PrometheusTelemetry, file: Path) 
     stop = _stop_signal()
     async with AsyncExitStack() as stack:
         process = compose(settings, *await start_embedded_servers(settings, stack), telemetry)
-        services = process.services
+        services = replace(process.services, self_check=partial(summarize_start, file))
         app = App(services, plugin.load(settings.plugin_names, services))
         examine(file)
         for part in process.closing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 from doctor import machine
 from doctor.check import Check, Part, look_all, look_now
 from doctor.checks.console import COMPARED
-from doctor.report import Result
+from doctor.report import Result, Status
 from doctor.subject import Subject, read
 from doctor.table import CHECKS
 from doctor.ticks import write_ticks
+from wechat.diagnosis.health import Check as Health
 from wechat.domain.errors import Bilingual, ConfigError
 
 OFFLINE = (Part.HOST, Part.STORES, Part.NETWORK, Part.CONSOLE)
@@ -71,6 +73,25 @@ def report_start(results: Iterable[Result], production: bool) -> str:
             f"    {line}" for line in dict.fromkeys((*judgement.fix.zh.splitlines(), *judgement.fix.en.splitlines()))
         ]
     return "\n".join(lines) if failed else ""
+
+
+def summarize_start(file: Path) -> list[Health]:
+    """Run the checks of the start on ``file``; return their numbers, and each that is not in order."""
+    results = examine_start(read(file))
+    by_status = Counter(result.judgement.status for result in results)
+    warned, failed = by_status[Status.WARN], by_status[Status.FAIL]
+    numbers = Bilingual(
+        f"检查 {len(results)} 项：{failed} 项错误，{warned} 项提醒",
+        f"{len(results)} checks: {failed} faults, {warned} warnings",
+    )
+    return [
+        Health("doctor", failed == 0, numbers),
+        *(
+            Health(result.id, False, result.judgement.seen)
+            for result in results
+            if result.judgement.status in (Status.WARN, Status.FAIL)
+        ),
+    ]
 
 
 def refuse_start(results: Iterable[Result]) -> None:

@@ -12,7 +12,7 @@ from wechat.account.jssdk import JsSdk
 from wechat.account.oauth import OAuth
 from wechat.alarms.board import AlarmBoard
 from wechat.diagnosis.diagnosis import Diagnosis
-from wechat.diagnosis.health import Health
+from wechat.diagnosis.health import Check, Health
 from wechat.domain.ports import CallStore, Clock, DeliveryStore, NotificationStore, OrderStore, TokenStore
 from wechat.events.redelivery import Redelivery
 from wechat.events.trials import WebhookTrials
@@ -99,7 +99,8 @@ class Insight:
 @dataclass(frozen=True, slots=True)
 class Services:
     """The use cases, and the stores that read-only views need. ``probes`` are readiness checks by name; ``unindexed``
-    returns the large collections that lack required indexes.
+    returns the large collections that lack required indexes; ``self_check`` what the doctor finds in the settings file
+    and on this machine, in some milliseconds.
 
     A plugin has its own storage, ``plugin_storage(__name__)``, and its own options in the settings,
     ``settings.plugin_options(__name__)``.
@@ -132,6 +133,7 @@ class Services:
     callers: RateLimit
     plugin_storage: Callable[[str], PluginStorage]
     in_flight: InFlightRequests = field(default_factory=InFlightRequests)
+    self_check: Callable[[], Sequence[Check]] = tuple
 
     @property
     def order_search(self) -> OrderSearch:

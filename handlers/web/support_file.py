@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,12 +55,13 @@ async def gather_support(services: Services, out_trade_no: str, lang: str) -> di
     Raises NotFound."""
     case = await services.diagnosis.into(out_trade_no)
     calls = await services.insight.calls.of_order(out_trade_no, MOST_CALLS)
+    faults = await asyncio.to_thread(services.self_check)
     return {
         "t": lambda name: TEXTS[name].to(lang),
         "lang": lang,
         "diagnosis": redact(why_view(case, lang) | {"calls": [call_view(call) for call in calls]}),
         "deliveries": [delivery_view(delivery) for delivery in case.deliveries],
-        "health": [(check.name, check.ok, check.text.to(lang)) for check in services.health.checks()],
+        "health": [(check.name, check.ok, check.text.to(lang)) for check in (*services.health.checks(), *faults)],
         "made_at": beijing(case.now),
         "money": format_money,
         "moment": format_moment,
