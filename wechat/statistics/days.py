@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from wechat.domain.times import beijing_day, day_span
+from wechat.domain.times import BEIJING, day_span
 from wechat.statistics.figures import Figures, Hour, add_up
 
 HOURS = 24
@@ -74,8 +74,8 @@ def summary_key(mchid: str, day: date) -> str:
 
 def hour_of(moment: datetime) -> tuple[date, int]:
     """Return the Beijing day and hour of ``moment``."""
-    day = beijing_day(moment)
-    return day, int((moment - day_span(day)[0]).total_seconds()) // 3600
+    local = moment.astimezone(BEIJING)
+    return local.date(), local.hour
 
 
 def mark_stale(held: DaySummary, hours: frozenset[int], now: datetime) -> DaySummary:
