@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from wechat.domain.calls import UNSIGNED, VERIFIED, Direction, Exchange
 from wechat.domain.errors import (
@@ -63,7 +64,7 @@ FRESH = timedelta(minutes=2)
 refunded in the merchant console since."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Arrival:
     """A received message. ``at`` is its time of arrival, by the machine's clock, when it is replayed; None for now."""
 
@@ -71,7 +72,7 @@ class Arrival:
     body: bytes
     at: datetime | None = None
 
-    @property
+    @cached_property
     def api(self) -> Api | None:
         """The API version of the message by its headers; None for a mixture."""
         return api_of(self.headers)
@@ -350,7 +351,7 @@ def api_of(headers: Mapping[str, str]) -> Api | None:
 def _begin_exchange(arrival: Arrival) -> Exchange:
     """Begin the record of a call. It is recorded only if a verdict is set."""
     api = arrival.api or MIXED
-    return Exchange(Direction.IN, api, "notify", "", "POST", "/notify", arrival.headers, arrival.body)
+    return Exchange(Direction.IN, api, "notify", "", "POST", "/notify", dict(arrival.headers), arrival.body)
 
 
 def _build_stored(
