@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 FORGET_S = 600.0
 """Seconds after which a failure is forgotten: a spare host is rarely asked, so no later answer would clear it."""
@@ -23,7 +24,7 @@ class Contact:
         self.answered_monotonic = monotonic
         self._failures.pop(host, None)
         try:
-            remote_s = parsedate_to_datetime(headers["Date"]).timestamp()
+            remote_s = _read_date(headers["Date"])
         except (KeyError, ValueError):
             return
         ahead, behind = now_s - remote_s, remote_s + 1 - sent_s
@@ -37,3 +38,9 @@ class Contact:
         """Return the hosts that gave no answer to their latest call, within FORGET_S, and why; empty for none."""
         fresh = {host: error for host, (at, error) in self._failures.items() if monotonic - at < FORGET_S}
         return "; ".join(f"{host} {error}".strip() for host, error in fresh.items())
+
+
+@lru_cache(maxsize=8)
+def _read_date(text: str) -> float:
+    """Seconds since the epoch of a Date header, which all answers of one second share. Raises ValueError."""
+    return parsedate_to_datetime(text).timestamp()

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -206,9 +205,11 @@ class Transport:
 
     async def _exchange(self, host: str, request: Request, budget_s: float) -> Answer:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(self._connect_s, budget_s))
+        limit = asyncio.timeout(budget_s)
+        self._under_way.add(limit)
         try:
             async with (
-                self._limit(budget_s),
+                limit,
                 self._open().request(
                     request.method,
                     _address(host, request.target),
@@ -224,16 +225,8 @@ class Transport:
             raise build_not_sent(request.call, error, host) from error
         except (aiohttp.ClientError, TimeoutError) as error:
             raise build_unknown(request.call, error, host) from error
-
-    @asynccontextmanager
-    async def _limit(self, budget_s: float) -> AsyncIterator[None]:
-        """Limit the time of a call. Raises TimeoutError after ``budget_s``, or when ``give_up`` is called."""
-        async with asyncio.timeout(budget_s) as limit:
-            self._under_way.add(limit)
-            try:
-                yield
-            finally:
-                self._under_way.discard(limit)
+        finally:
+            self._under_way.discard(limit)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
