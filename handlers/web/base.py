@@ -10,7 +10,7 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -361,6 +361,7 @@ def _status(error: FenpayError) -> int:
     return 502 if isinstance(error, RemoteError) else 500
 
 
+@lru_cache(maxsize=1024)
 def _address(text: str) -> str:
     """Return an IP address in its plain form, with IPv4-mapped IPv6 unwrapped; empty for anything else."""
     try:

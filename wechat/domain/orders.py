@@ -344,8 +344,8 @@ class Order:
     @property
     def due_at(self) -> datetime | None:
         """The date on which a worker has to check the order or one of its refunds; None when no check is planned."""
-        dates = [refund.next_check_at for refund in self.refunds]
-        return min((date for date in (self.next_check_at, *dates) if date), default=None)
+        dates = (self.next_check_at, *[refund.next_check_at for refund in self.refunds])
+        return min([date for date in dates if date], default=None)
 
     @property
     def is_refused(self) -> bool:

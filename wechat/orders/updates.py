@@ -99,8 +99,8 @@ class OrderUpdates:
             earlier = {event.id for event in before.outbox}
             self.on_reported([event.id for event in after.outbox if event.id not in earlier])
             self.on_events(after)
-        due_at = after.due_at
-        if due_at is not None and (before.due_at is None or due_at < before.due_at):
+        was_due_at, due_at = before.due_at, after.due_at
+        if due_at is not None and (was_due_at is None or due_at < was_due_at):
             self.on_due(due_at)
 
     def _tell_observers(self, before: Order | None, after: Order) -> None:
