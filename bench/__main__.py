@@ -1,6 +1,6 @@
 """``make bench``: measure the service's requests per second, the reading of bills, an idle minute, the service beside
-two peer applications, the effect of many stored orders, the cost of recording calls, and the console beside many
-orders.
+two peer applications, the effect of many stored orders, the cost of recording calls, the console beside many orders,
+and the functions that a request calls.
 
 Service, baseline, peers, simulator, stores and load generator are processes of their own, on loopback and in a
 temporary directory.
@@ -18,7 +18,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.measurements import bills, calls, console_pages, idle, rates, scale
+from bench.measurements import bills, calls, console_pages, functions, idle, rates, scale
 from bench.peers import comparison
 from scripts.steps import Failed
 
@@ -73,6 +73,12 @@ def measure_console(arguments: argparse.Namespace, console: Console) -> Json:
     return {"console": {"pages": [asdict(page) for page in pages], "loads": [asdict(load) for load in loads]}}
 
 
+def measure_functions(arguments: argparse.Namespace, console: Console) -> Json:
+    found = functions.run(arguments.count, arguments.driver)
+    functions.show(found, console)
+    return {"functions": found}
+
+
 PARTS: dict[str, Callable[[argparse.Namespace, Console], Json]] = {
     "rates": measure_rates,
     "bills": measure_bills,
@@ -81,6 +87,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Console], Json]] = {
     "scale": measure_scale,
     "calls": measure_calls,
     "console": measure_console,
+    "functions": measure_functions,
 }
 
 
@@ -96,7 +103,10 @@ def parse_arguments() -> argparse.Namespace:
         "--rounds", type=int, default=1, help="of peers, scale and calls: how often, for median and spread"
     )
     parser.add_argument(
-        "--driver", choices=["motor", "pymongo"], default="motor", help="of peers, scale and calls: the service's"
+        "--driver",
+        choices=["motor", "pymongo"],
+        default="motor",
+        help="of peers, scale, calls and functions: the service's",
     )
     parser.add_argument(
         "--stored", type=int, nargs="+", default=[0, 10_000, 100_000], help="of scale: finished orders stored"

@@ -118,9 +118,11 @@ class Stack:
         driver: str = "motor",
         calls: bool = True,
         login_token: str = "",
+        counts: str = "",
     ) -> Target:
         """Start a service as the simulator's merchant; it accepts signatures of ``platform`` if given. ``calls``:
-        whether it records its calls. ``login_token`` logs in to the console, once."""
+        whether it records its calls. ``login_token`` logs in to the console, once. ``counts``: the file to which it
+        writes how often its functions were called, if any."""
         url = f"http://127.0.0.1:{port or free_port()}"
         credentials = {**self.keys, **(platform.credentials if platform else {})}
         settings = overlay(url, self.simulator.url, credentials) | {
@@ -136,7 +138,8 @@ class Stack:
         file = self._directory / f"{name}.yml"
         file.write_text(yaml.safe_dump(settings, allow_unicode=True))
         started = time.monotonic()
-        process = self._spawn(name, str(ROOT / "server.py"), "--settings", str(file))
+        program = ["-m", "bench.processes.profiled", counts] if counts else [str(ROOT / "server.py")]
+        process = self._spawn(name, *program, "--settings", str(file))
         process.wait_for(re.compile("listening"), START_S)
         return Target(url, process, time.monotonic() - started)
 
