@@ -106,6 +106,13 @@ OWN_STREAMS = frozenset(
 )  # fmt: skip
 """Faults whose rates are drawn from a stream of each, so that they do not change the rates of the others."""
 OF_CALLS = frozenset(fault for fault in Fault if fault.name.startswith(("STORE_", "WIRE_")))
+OF_EVERYBODY = frozenset(
+    {
+        Fault.KEYS_ROTATED, Fault.SERIAL_ZERO, Fault.TOKEN_REVOKED, Fault.TOKENS_DOWN, Fault.TOKENS_REFUSED,
+        Fault.REDIS_GONE, Fault.REDIS_EMPTY,
+    }
+)  # fmt: skip
+"""Faults that happen to every order and every process at once."""
 OF_BILLS = tuple([fault for fault in Fault if fault.name.startswith("BILL_")])
 RATES = {
     Fault.PROCESS_DIES: 0.0008,

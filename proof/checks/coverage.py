@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from proof.faults import OF_BILLS, Fault, Occurrences
+from proof.faults import OF_BILLS, OF_EVERYBODY, Fault, Occurrences
 from wechat.domain.facts import RefundState
 from wechat.domain.orders import TRANSITIONS, Order, Refund, TradeState
 from wechat.domain.refunds import REFUND_TRANSITIONS
 
-FAULTS = [fault for fault in Fault if fault not in OF_BILLS or fault is Fault.BILL_CUT]
-"""Faults of an order or a process; the others are faults of a bill."""
+FAULTS = [fault for fault in Fault if fault not in OF_EVERYBODY and (fault not in OF_BILLS or fault is Fault.BILL_CUT)]
+"""Faults of an order or a process; the others are faults of a bill, or happen to everybody."""
 PLACED, PREPAID, PAID, PAID_AGAIN = "placed", "prepay kept", "payment recorded", "further payment recorded"
 CHECK_TAKEN, CHECK_ENDED, CLOSE_PLANNED = "check leased", "check ended", "close put off"
 STAGED, HANDED_OUT = "event staged", "event handed out"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -23,8 +24,9 @@ from proof.checks.coverage import (
     merge,
     transitions,
 )
-from proof.faults import Fault, Occurrences
-from proof.simulation import Scenario, simulate
+from proof.faults import OF_EVERYBODY, Fault, Occurrences
+from proof.runtime.trace import FAULT
+from proof.simulation import Outcome, Scenario, simulate
 from wechat.domain.facts import Api
 from wechat.domain.money import Fen
 from wechat.domain.orders import Order, Payment, Prepay, TimelineEntry, TradeState, TradeType
@@ -112,8 +114,21 @@ def test_what_seeds_have_reached_adds_up() -> None:
     assert set(list_missing(total)[PAID]) == set(FAULTS) - {Fault.PAID_TWICE, Fault.NOTIFY_LOST}
 
 
-def test_every_transition_that_a_run_makes_is_known() -> None:
-    outcomes = [simulate(Scenario(seed, orders=12)) for seed in range(1, 5)]
+@pytest.fixture(scope="module")
+def outcomes() -> list[Outcome]:
+    return [simulate(Scenario(seed, orders=12)) for seed in range(1, 5)]
+
+
+def test_a_fault_of_everybody_is_a_fault_of_no_order_and_no_process(outcomes: list[Outcome]) -> None:
+    whom: defaultdict[str, set[str]] = defaultdict(set)
+    for line in (line for outcome in outcomes for line in outcome.lines if line.what == FAULT):
+        whom[line.detail].add(line.who or line.about)
+    assert {fault for fault in FAULTS if whom[fault] == {""}} == set()
+    assert {fault for fault in OF_EVERYBODY if whom[fault] - {""}} == set()
+    assert any(whom[fault] for fault in OF_EVERYBODY)
+
+
+def test_every_transition_that_a_run_makes_is_known(outcomes: list[Outcome]) -> None:
     made = set().union(*(outcome.reached for outcome in outcomes))
     assert made <= set(KNOWN)
     assert len(made) > len(KNOWN) / 2
