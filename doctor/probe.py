@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 ANSWER_S = 5.0
 MOST = 64 * 1024
+IDLE = b": idle\n\n"
 
 
 class Reply(NamedTuple):
@@ -24,10 +26,15 @@ class Reply(NamedTuple):
     body: bytes
 
 
-def first_piece(url: str, headers: Mapping[str, str]) -> Reply:
-    """Return the first piece of a continuing answer, and close the connection. Raises as ``ask`` does."""
+def time_stream(url: str, headers: Mapping[str, str]) -> tuple[Reply, float]:
+    """Return a stream up to its first ``: idle``, and the seconds from there to its end. Raises as ``ask`` does."""
     with _answering("GET", url, None, headers) as answer:
-        return Reply(answer.status, answer.headers, answer.read1(MOST))
+        first = b""
+        while IDLE not in first and (piece := answer.read1(MOST)):
+            first += piece
+        began = time.monotonic()
+        answer.read(MOST)
+        return Reply(answer.status, answer.headers, first), time.monotonic() - began
 
 
 def ask(method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Reply:

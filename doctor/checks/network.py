@@ -31,7 +31,7 @@ proxy_set_header X-Real-IP $remote_addr;
 proxy_set_header X-Forwarded-Proto $scheme;"""
 
 UNBUFFERED = "location ~ ^/console(/|$) { proxy_buffering off; }"
-STREAM_OPEN = b": open\n\n"
+STREAM_REST_S = 1.0
 
 
 class Identity(NamedTuple):
@@ -192,7 +192,7 @@ def judge_proxy(seen: Identity, host: str) -> Judgement:
 
 
 async def check_stream(subject: Subject) -> Judgement:
-    """The first bytes of a live page arrive before its last ones."""
+    """The messages of a live page arrive before its end."""
     if early := _early(subject):
         return early
     seen = await subject.once("identity", lambda: _in_thread(subject))
@@ -205,9 +205,9 @@ def _read_stream(subject: Subject) -> Judgement:
     url, at = subject.text("http.public_base_url").rstrip("/"), int(subject.machine.now.timestamp())
     signature = sign_request(subject.text("session.secret"), "GET", STREAM_CHECK, b"", at, secrets.token_hex(16))
     try:
-        reply = probe.first_piece(f"{url}{STREAM_CHECK}", {"Authorization": signature})
+        reply, rest_s = probe.time_stream(f"{url}{STREAM_CHECK}", {"Authorization": signature})
     except TimeoutError:
-        return judge_stream(b"")
+        return judge_stream(0)
     except (OSError, HTTPException) as error:
         return _broken(error, url)
     if reply.status != HTTPStatus.OK:
@@ -215,12 +215,12 @@ def _read_stream(subject: Subject) -> Judgement:
             f"{STREAM_CHECK} 返回 {reply.status}：公网打不开管理后台，或本机时钟不准",
             f"{STREAM_CHECK} answers {reply.status}: the console is not open there, or this machine's clock is off",
         )
-    return judge_stream(reply.body)
+    return judge_stream(rest_s)
 
 
-def judge_stream(first: bytes) -> Judgement:
-    """Judge ``first``, the first piece of a stream as it arrived: without its end, unless a proxy held it back."""
-    if first == STREAM_OPEN:
+def judge_stream(rest_s: float) -> Judgement:
+    """Judge the seconds between a message and the end of the stream, two as the service sends them."""
+    if rest_s > STREAM_REST_S:
         return ok("实时消息随发随到", "live messages arrive as they are sent")
     return fail(
         "中间的代理把实时消息留到最后才转发",

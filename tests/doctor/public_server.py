@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from doctor.checks.network import STREAM_REST_S
 from simulator.state.pki import load_server
 from wechat.staff.operator import STREAM_CHECK
 from wechat.support.identity import prove
@@ -60,17 +62,16 @@ def serving(server: PublicServer, folder: Path) -> Iterator[PublicServer]:
             self.reply(server.notify_status, server.notify_body)
 
         def stream(self) -> None:
-            """Its end comes at once where a proxy waits for it, or else with the reader's."""
+            """Its end comes with the messages where a proxy waits for it, or else later."""
             if server.stream_status != 200:
                 self.reply(server.stream_status, b"<html>")
                 return
             self.send_response(200)
             self.end_headers()
-            if server.buffered:
-                self.wfile.write(b": open\n\n: idle\n\n")
-            else:
-                self.wfile.write(b": open\n\n")
-                self.rfile.read(1)
+            self.wfile.write(b": open\n\n: idle\n\n")
+            if not server.buffered:
+                time.sleep(STREAM_REST_S + 0.1)
+            self.wfile.write(b": idle\n\n")
             self.close_connection = True
 
         def reply(self, status: int, body: bytes) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 
+from doctor.checks.network import STREAM_REST_S
 from tests.http.client import Shop
 from tests.support.console import ConsoleBrowser, Operator
 from tests.support.service import SESSION_SECRET
@@ -92,6 +93,9 @@ async def test_the_doctors_stream_opens_at_once_and_ends_by_itself_later(visitor
     async with visitor.http.get(url, headers={"Authorization": signature}) as answer:
         assert answer.headers["X-Accel-Buffering"] == "no"
         assert await answer.content.readany() == b": open\n\n"
+        assert await answer.content.readany() == b": idle\n\n"
+        at = time.monotonic()
         assert await answer.content.read() == b": idle\n\n"
+        assert time.monotonic() - at > STREAM_REST_S
     async with visitor.http.get(url) as answer:
         assert answer.status == 401
