@@ -15,8 +15,8 @@ import yaml
 
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual
-from wechat.explain.model import Keys
 from wechat.pay.key_files import PemContent, read_pem
+from wechat.sign_explain.model import Keys
 
 MOST_BYTES = 64 * 1024
 

@@ -60,7 +60,7 @@ CLI_MAY = (
     "wechat.domain.times",
     "wechat.pay.bills.parser",
     "wechat.pay.key_files",
-    "wechat.explain",
+    "wechat.sign_explain",
     "wechat.catalogue",
     "wechat.events.signature",
     "wechat.staff.operator",
@@ -69,7 +69,7 @@ CLI_MAY = (
     "simulator.control.scenarios",
 )
 EXPLAIN_MAY = (
-    "wechat.explain",
+    "wechat.sign_explain",
     "wechat.domain",
     "wechat.account.page_signature",
     "wechat.events.signature",
@@ -266,7 +266,7 @@ def test_the_catalogue_knows_the_domain_and_nothing_else_of_ours() -> None:
 def test_explaining_knows_signatures_and_pure_values_and_nothing_else_of_ours() -> None:
     broken = [
         str(found)
-        for found in imports("wechat/explain")
+        for found in imports("wechat/sign_explain")
         if within(found.module, *OURS) and not within(found.module, *EXPLAIN_MAY)
     ]
     assert broken == []

@@ -15,9 +15,9 @@ from cli.credentials import find_keys
 from cli.output import Screen, clean, language, words
 from cli.problems import Exit, Problem
 from wechat.domain.errors import Bilingual
-from wechat.explain.capture import MOST_BYTES
-from wechat.explain.model import DOCUMENTS, NAMES, Explanation, Kind, Slip, Verdict, split_lines
-from wechat.explain.signature import explain
+from wechat.sign_explain.capture import MOST_BYTES
+from wechat.sign_explain.model import DOCUMENTS, NAMES, Explanation, Kind, Slip, Verdict, split_lines
+from wechat.sign_explain.signature import explain
 from wechat.support.cli_hints import command
 
 app = typer.Typer(no_args_is_help=True, help=words("签名 · 离线检查", "signatures, offline"))

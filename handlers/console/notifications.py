@@ -19,8 +19,8 @@ from wechat.domain.messages import Verdict
 from wechat.domain.orders import OUT_TRADE_NO
 from wechat.domain.staff import Permission
 from wechat.domain.times import beijing
-from wechat.explain.slips import describe_code
 from wechat.notifications.reasons import REASONS, group_of
+from wechat.sign_explain.slips import describe_code
 
 PATH = "/console/notifications"
 

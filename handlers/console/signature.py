@@ -20,9 +20,9 @@ from handlers.web.services import Services
 from service.settings.model import Settings
 from wechat.domain.errors import BadRequest, Bilingual, TooMany
 from wechat.domain.staff import Permission
-from wechat.explain.model import DOCUMENTS, NAMES, Explanation, Keys, Kind, split_lines
-from wechat.explain.signature import explain
 from wechat.pay.key_files import PemContent, read_pem
+from wechat.sign_explain.model import DOCUMENTS, NAMES, Explanation, Keys, Kind, split_lines
+from wechat.sign_explain.signature import explain
 
 LIMIT_S = 10.0
 MOST_BYTES = 48 * 1024

@@ -21,8 +21,8 @@ from wechat.domain.errors import Bilingual
 from wechat.domain.labels import CALL_VERDICTS, SOURCES, TIMELINE, name_of
 from wechat.domain.money import yuan
 from wechat.domain.orders import Order, TimelineEntry
-from wechat.explain.slips import describe_code
 from wechat.notifications.reasons import REASONS, group_of
+from wechat.sign_explain.slips import describe_code
 
 GOOD = frozenset({"paid", "success", "close_confirmed"})
 BAD = frozenset(

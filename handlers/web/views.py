@@ -17,10 +17,10 @@ from wechat.domain.refunds import find_not_now
 from wechat.domain.refused import RefusedNotification
 from wechat.domain.times import BEIJING, to_v3
 from wechat.events.trials import Trial
-from wechat.explain.model import Slip
-from wechat.explain.slips import describe_code
 from wechat.notifications.reasons import REASONS
 from wechat.orders.service import OrderWithPayParams
+from wechat.sign_explain.model import Slip
+from wechat.sign_explain.slips import describe_code
 
 PAYER_FIELDS = (
     "out_trade_no",

@@ -12,10 +12,10 @@ from service.parts.slip_keys import find_slip_keys
 from service.settings.model import Settings
 from wechat.domain.facts import Funds
 from wechat.domain.money import Fen
-from wechat.explain.model import Keys
 from wechat.orders.drafts import Item, OrderDefaults
 from wechat.refunds.drafts import RefundDefaults
 from wechat.refunds.late_payments import LatePolicy
+from wechat.sign_explain.model import Keys
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import SecretStr
 
 from service.settings.model import Settings
-from wechat.explain.model import Keys
 from wechat.pay.key_files import PemContent, describe_certificate, read_pem
+from wechat.sign_explain.model import Keys
 from wechat.slips.sign_errors import SignErrors
 
 

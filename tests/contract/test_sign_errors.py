@@ -16,7 +16,6 @@ from tests.support.simulator import SimulatorProcess
 from wechat.domain.errors import GatewayRefused
 from wechat.domain.facts import Api
 from wechat.domain.orders import Order
-from wechat.explain.model import Keys
 from wechat.pay.certificates import KeyRing, PlatformKey, load_public_key, load_signer
 from wechat.pay.ciphers import AeadCipher
 from wechat.pay.gateway import ApiContext, Gateway, Merchant, RefusedRequest
@@ -24,6 +23,7 @@ from wechat.pay.key_files import read_pem
 from wechat.pay.signing import Signer, v3_request_message
 from wechat.pay.v2.gateway import V2Gateway
 from wechat.pay.v3.gateway import V3Gateway
+from wechat.sign_explain.model import Keys
 from wechat.slips.sign_errors import SignErrors
 from wechat.support.transport import Answer, Request, Transport
 

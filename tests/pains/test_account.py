@@ -8,8 +8,8 @@ import pytest
 
 from storage.memory.tokens import MemoryTokens
 from tests.contract.samples import an_order
-from tests.explain.signing import TICKET as TICKET_VALUE
-from tests.explain.signing import sha1
+from tests.sign_explain.signing import TICKET as TICKET_VALUE
+from tests.sign_explain.signing import sha1
 from tests.support.account import Account, refuse
 from tests.support.clock import ManualClock
 from tests.support.ordering import Service
@@ -25,8 +25,8 @@ from wechat.diagnosis.health import Health, Sources
 from wechat.diagnosis.snapshot import OrderSnapshot, Outcome, RemoteStatus
 from wechat.domain.errors import AccountRefused, Forbidden, RemoteError
 from wechat.domain.orders import TimelineEntry
-from wechat.explain.model import Keys, Kind
-from wechat.explain.signature import explain as explain_signature
+from wechat.sign_explain.model import Keys, Kind
+from wechat.sign_explain.signature import explain as explain_signature
 from wechat.support.contact import Contact
 from wechat.support.transport import Transport
 

@@ -32,13 +32,13 @@ from wechat.domain.errors import BadRequest, Conflict, GatewayRefused, NotSent, 
 from wechat.domain.facts import RefundState, RemoteState, Transaction
 from wechat.domain.orders import TradeState
 from wechat.domain.times import to_v2, to_v3
-from wechat.explain.model import Keys
 from wechat.orders.requests import CheckoutRequest, CreateOrderRequest
 from wechat.pay import codes
 from wechat.pay.bills.gateways import V2Bills
 from wechat.pay.bills.parser import BillKind, trade_lines
 from wechat.pay.certificates import CertificateRole
 from wechat.pay.expiry import ExpiryWatch
+from wechat.sign_explain.model import Keys
 from wechat.support.transport import Request, Transport
 
 

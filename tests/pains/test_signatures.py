@@ -7,20 +7,20 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.explain.signing import OTHER_KEY, V2_KEY, V3_KEY, mac, md5, v2, xml
+from tests.sign_explain.signing import OTHER_KEY, V2_KEY, V3_KEY, mac, md5, v2, xml
 from tests.support.keys import key, private_pem
 from tests.support.platform import Message, Platform, v2_xml
 from tests.support.receiving import KNOWN, World
 from wechat.domain.errors import Malformed, Mismatch, NotifyError, SignatureInvalid
 from wechat.domain.orders import TradeState
-from wechat.explain.model import Keys, Kind
-from wechat.explain.signature import explain
 from wechat.notifications.reasons import REASONS, group_of
 from wechat.notifications.refusals import ALARM
 from wechat.pay.key_files import read_pem
 from wechat.pay.signing import PROBE, Signer, lines, v2_verify, v3_pay_message
 from wechat.pay.v2 import xmlcodec
 from wechat.pay.v2.gateway import acknowledgement
+from wechat.sign_explain.model import Keys, Kind
+from wechat.sign_explain.signature import explain
 
 # -- notifications ----------------------------------------------------------------------------------------------------
 

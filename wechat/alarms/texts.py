@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from wechat.domain.alarms import Alarm
 from wechat.domain.errors import Bilingual
 from wechat.domain.labels import MISMATCHES
-from wechat.explain.slips import SlipCode, describe_code
 from wechat.notifications.reasons import REASONS
+from wechat.sign_explain.slips import SlipCode, describe_code
 from wechat.support.cli_hints import command
 
 ORDER, DAY, HERE = "why", "reconcile", ""

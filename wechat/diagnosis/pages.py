@@ -6,7 +6,7 @@ from wechat.catalogue.catalogue import entries
 from wechat.diagnosis.snapshot import Finding, OrderSnapshot
 from wechat.domain.errors import Bilingual
 from wechat.domain.orders import TimelineEntry
-from wechat.explain.slips import describe_code
+from wechat.sign_explain.slips import describe_code
 
 
 def explain_pages(case: OrderSnapshot) -> list[Finding]:

@@ -11,8 +11,8 @@ from wechat.domain.errors import Bilingual
 from wechat.domain.facts import RemoteState, Transaction
 from wechat.domain.labels import MISMATCHES
 from wechat.domain.money import yuan
-from wechat.explain.slips import describe_code
 from wechat.notifications.reasons import REASONS
+from wechat.sign_explain.slips import describe_code
 from wechat.support.cli_hints import command
 
 CLOSERS: Mapping[str, Bilingual] = {

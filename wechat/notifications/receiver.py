@@ -42,7 +42,6 @@ from wechat.domain.orders import order_key
 from wechat.domain.payments import SECOND_PAYMENT
 from wechat.domain.ports import NotificationStore, Runtime
 from wechat.domain.refused import RefusedNotification
-from wechat.explain.model import Slip
 from wechat.notifications.refusals import KEPT_HEADERS, Refusals, RefusedMessage
 from wechat.orders.payments import PaymentRecorder
 from wechat.orders.service import Orders
@@ -50,6 +49,7 @@ from wechat.pay.gateway import Gateway
 from wechat.pay.v3.gateway import HEADERS
 from wechat.refunds.late_payments import LatePayments
 from wechat.refunds.service import Refunds
+from wechat.sign_explain.model import Slip
 from wechat.support.update import Updater
 
 BUDGET_S = 3.0  # WeChat waits five seconds, one of its articles says three

@@ -30,10 +30,10 @@ from wechat.domain.refused import (
     name_slips,
     place_of,
 )
-from wechat.explain.model import Keys, Slip
-from wechat.explain.signature import explain_notification
 from wechat.notifications.reasons import PROBE, REASONS, group_of
 from wechat.notifications.streaks import Streaks
+from wechat.sign_explain.model import Keys, Slip
+from wechat.sign_explain.signature import explain_notification
 from wechat.slips.finder import SlipFinder, name_codes
 from wechat.support.places import Places
 from wechat.support.rate_limit import RateLimit

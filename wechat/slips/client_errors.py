@@ -17,12 +17,12 @@ from wechat.domain.errors import RemoteError
 from wechat.domain.metrics import Metric
 from wechat.domain.orders import Order, TimelineEntry
 from wechat.domain.ports import Runtime
-from wechat.explain.conclusion import slip
-from wechat.explain.model import Keys, Kind, Slip, Verdict
-from wechat.explain.signature import explain
-from wechat.explain.slips import SlipCode
 from wechat.orders.service import Orders
 from wechat.orders.updates import OrderUpdates
+from wechat.sign_explain.conclusion import slip
+from wechat.sign_explain.model import Keys, Kind, Slip, Verdict
+from wechat.sign_explain.signature import explain
+from wechat.sign_explain.slips import SlipCode
 from wechat.slips.finder import SlipFinder, name_codes
 from wechat.slips.reports import Call, ClientError
 from wechat.support.rate_limit import RateLimit

@@ -13,7 +13,7 @@ import structlog
 
 from wechat.domain.errors import FenpayError
 from wechat.domain.ports import Runtime
-from wechat.explain.model import Keys, Slip
+from wechat.sign_explain.model import Keys, Slip
 from wechat.support.rate_limit import RateLimit
 from wechat.support.tasks import end
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from wechat.catalogue.catalogue import advise
 from wechat.domain.errors import Bilingual, Cause
 from wechat.domain.facts import Api
-from wechat.explain.conclusion import slip
-from wechat.explain.model import Keys, Slip
-from wechat.explain.slips import SlipCode
 from wechat.pay.gateway import RefusedRequest
 from wechat.pay.signing import WINDOW_S
+from wechat.sign_explain.conclusion import slip
+from wechat.sign_explain.model import Keys, Slip
+from wechat.sign_explain.slips import SlipCode
 
 LINES = (SlipCode.METHOD_DIFFERS, SlipCode.URL_DIFFERS, SlipCode.TIMESTAMP_DIFFERS, SlipCode.NONCE_DIFFERS)
 """The slips of the lines of a signed request, before its body."""

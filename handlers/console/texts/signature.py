@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from wechat.domain.errors import Bilingual
-from wechat.explain.model import Verdict
+from wechat.sign_explain.model import Verdict
 
 TEXTS: Mapping[str, Bilingual] = {
     "signature": Bilingual("签名检查", "Signature"),

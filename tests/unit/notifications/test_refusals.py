@@ -27,12 +27,12 @@ from wechat.domain.errors import (
 from wechat.domain.facts import Api
 from wechat.domain.metrics import Metric
 from wechat.domain.refused import MOST_RAW_BYTES, PLACES, STAY
-from wechat.explain.model import Keys
 from wechat.notifications.reasons import MALFORMED, REASONS, group_of
 from wechat.notifications.refusals import ALARM, KEEP, Refusals, RefusedMessage
 from wechat.notifications.streaks import GOES_ON
 from wechat.pay.signing import SignType, v2_sign
 from wechat.pay.v2 import xmlcodec
+from wechat.sign_explain.model import Keys
 from wechat.slips.finder import SlipFinder
 
 SECOND = timedelta(seconds=1)

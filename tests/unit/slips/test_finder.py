@@ -12,9 +12,9 @@ from tests.support.clock import ManualClock
 from tests.support.runtime import a_runtime
 from wechat.domain.errors import StoreUnavailable
 from wechat.domain.ports import Runtime
-from wechat.explain.conclusion import slip
-from wechat.explain.model import Keys, Slip
-from wechat.explain.slips import SlipCode
+from wechat.sign_explain.conclusion import slip
+from wechat.sign_explain.model import Keys, Slip
+from wechat.sign_explain.slips import SlipCode
 from wechat.slips.finder import MOST_BYTES, SlipFinder
 
 FOUND = (slip(SlipCode.MD5_FOR_HMAC),)

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from tests.explain.signing import V2_KEY, V3_KEY
+from tests.sign_explain.signing import V2_KEY, V3_KEY
 from tests.support.keys import private_pem
-from wechat.explain.model import Keys
 from wechat.pay.key_files import read_pem
 from wechat.pay.signing import Signer, SignType, v2_pay_fields, v2_sign, v3_pay_message
+from wechat.sign_explain.model import Keys
 from wechat.slips.client_errors import find_pay_slips
 
 APPID, TIME, NONCE, PACKAGE = "wx8888888888888888", "1772337906", "5K8264ILTKCH16CQ2502SI8ZNMTM67VS", "prepay_id=wx2"

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 
-from wechat.explain.documents import read_documents
-from wechat.explain.json_objects import spans
-from wechat.explain.messages import Capture, Message, body_readings, encode, header_name, plain
-from wechat.explain.rewritings import readings
+from wechat.sign_explain.documents import read_documents
+from wechat.sign_explain.json_objects import spans
+from wechat.sign_explain.messages import Capture, Message, body_readings, encode, header_name, plain
+from wechat.sign_explain.rewritings import readings
 
 MOST_BYTES = 128 * 1024
 METHODS = "GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS"

@@ -9,16 +9,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from wechat.domain.errors import Bilingual, Malformed
-from wechat.explain.conclusion import slip
-from wechat.explain.field_changes import OPTIONAL, SPELLINGS
-from wechat.explain.fields import explain_fields
-from wechat.explain.messages import Capture, encode
-from wechat.explain.model import Explanation, Keys, Kind, Slip, Verdict
-from wechat.explain.pairs import find_pairs
-from wechat.explain.resource import explain_req_info
-from wechat.explain.slips import SlipCode
 from wechat.pay.signing import SignType
 from wechat.pay.v2 import xmlcodec
+from wechat.sign_explain.conclusion import slip
+from wechat.sign_explain.field_changes import OPTIONAL, SPELLINGS
+from wechat.sign_explain.fields import explain_fields
+from wechat.sign_explain.messages import Capture, encode
+from wechat.sign_explain.model import Explanation, Keys, Kind, Slip, Verdict
+from wechat.sign_explain.pairs import find_pairs
+from wechat.sign_explain.resource import explain_req_info
+from wechat.sign_explain.slips import SlipCode
 
 ELEMENT = re.compile(
     r"<([A-Za-z_][\w.-]*)>(?:\s*<!\[CDATA\[((?:[^<]|<(?!!))*?)\]\]>\s*|([^<]*))</\1>|<([A-Za-z_][\w.-]*)\s*/>",

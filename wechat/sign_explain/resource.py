@@ -13,11 +13,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from wechat.domain.errors import Bilingual, Malformed
-from wechat.explain.conclusion import of_tries, slip
-from wechat.explain.model import Explanation, Keys, Kind, Slip, Verdict
-from wechat.explain.search import Dimension, Try, dimension, search
-from wechat.explain.slips import SlipCode
 from wechat.pay.ciphers import AeadCipher, open_req_info
+from wechat.sign_explain.conclusion import of_tries, slip
+from wechat.sign_explain.model import Explanation, Keys, Kind, Slip, Verdict
+from wechat.sign_explain.search import Dimension, Try, dimension, search
+from wechat.sign_explain.slips import SlipCode
 
 BLANKS = ("\n", " ", "\r\n", "\t")
 

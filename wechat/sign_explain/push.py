@@ -14,15 +14,15 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from wechat.domain.errors import Bilingual
-from wechat.explain import variants
-from wechat.explain.conclusion import conclude, end, slip
-from wechat.explain.messages import Capture
-from wechat.explain.model import MASK, Explanation, Keys, Kind, Slip, Verdict
-from wechat.explain.pairs import find_pairs
-from wechat.explain.resource import key_tries
-from wechat.explain.search import Dimension, Try, dimension, search
-from wechat.explain.slips import SlipCode
-from wechat.explain.v2 import read_fields
+from wechat.sign_explain import variants
+from wechat.sign_explain.conclusion import conclude, end, slip
+from wechat.sign_explain.messages import Capture
+from wechat.sign_explain.model import MASK, Explanation, Keys, Kind, Slip, Verdict
+from wechat.sign_explain.pairs import find_pairs
+from wechat.sign_explain.resource import key_tries
+from wechat.sign_explain.search import Dimension, Try, dimension, search
+from wechat.sign_explain.slips import SlipCode
+from wechat.sign_explain.v2 import read_fields
 
 NEED_TOKEN = Bilingual("需要 --key：消息推送配置里的 Token", "--key is needed: the Token of the push settings")
 

@@ -6,8 +6,8 @@ import re
 from dataclasses import replace
 
 from wechat.domain.errors import Bilingual
-from wechat.explain.model import Explanation, Kind, Verdict
-from wechat.explain.slips import SlipCode
+from wechat.sign_explain.model import Explanation, Kind, Verdict
+from wechat.sign_explain.slips import SlipCode
 
 CUT_OFF = Bilingual(
     "这段报文不完整（被截断），据此不能断定签名对错：请给出从头到尾的完整报文",

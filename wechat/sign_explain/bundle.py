@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wechat.explain.messages import plain
-from wechat.explain.pairs import Pairs, find_pairs
+from wechat.sign_explain.messages import plain
+from wechat.sign_explain.pairs import Pairs, find_pairs
 
 NAMES = "appid|time_?stamp|nonce_?str|package|sign_?type|pay_?sign|signature|jsapi_?ticket|rawstring|string1|url"
 PAIR = re.compile(

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from wechat.domain.errors import Bilingual
-from wechat.explain.conclusion import conclude, end, slip
-from wechat.explain.model import Explanation, Keys, Kind, Slip, Verdict
-from wechat.explain.search import Dimension, Try, dimension, search
-from wechat.explain.slips import SlipCode
 from wechat.pay.key_files import PemContent
 from wechat.pay.signing import Signer, made_with_pss, recover_digest
+from wechat.sign_explain.conclusion import conclude, end, slip
+from wechat.sign_explain.model import Explanation, Keys, Kind, Slip, Verdict
+from wechat.sign_explain.search import Dimension, Try, dimension, search
+from wechat.sign_explain.slips import SlipCode
 
 LINE_ENDS = dimension(
     ("\n", True),

@@ -8,9 +8,9 @@ import hmac
 import json
 from collections.abc import Iterator
 
-from tests.explain.corpus import VECTORS, Case
-from tests.explain.signing import OTHER_KEY, SECRET, TOKEN, V2_KEY, V3_KEY, req_info, sha1, webhook, xml
-from wechat.explain.model import Keys
+from tests.sign_explain.corpus import VECTORS, Case
+from tests.sign_explain.signing import OTHER_KEY, SECRET, TOKEN, V2_KEY, V3_KEY, req_info, sha1, webhook, xml
+from wechat.sign_explain.model import Keys
 
 REFUND = "<root><out_refund_no><![CDATA[R1]]></out_refund_no><refund_status><![CDATA[SUCCESS]]></refund_status></root>"
 V2 = Keys(v2=V2_KEY, v3=V3_KEY)

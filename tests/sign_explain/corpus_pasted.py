@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable, Iterator
 from itertools import cycle
 
-from tests.explain import corpus, corpus_messages, corpus_pages, pastes
-from tests.explain.corpus import BODY, KEY_ID, ORDER, PAID, PATH, QUERY, Case, authorization, merchant, message
-from tests.explain.corpus_pages import APPID, MD5, PACKAGE, PAGE, RSA, four, page_text
-from tests.explain.pastes import Fields, Http
-from tests.explain.signing import (
+from tests.sign_explain import corpus, corpus_messages, corpus_pages, pastes
+from tests.sign_explain.corpus import BODY, KEY_ID, ORDER, PAID, PATH, QUERY, Case, authorization, merchant, message
+from tests.sign_explain.corpus_pages import APPID, MD5, PACKAGE, PAGE, RSA, four, page_text
+from tests.sign_explain.pastes import Fields, Http
+from tests.sign_explain.signing import (
     OTHER_KEY,
     SECRET,
     TICKET,
@@ -26,7 +26,7 @@ from tests.explain.signing import (
     webhook,
     xml,
 )  # fmt: skip
-from wechat.explain.model import Keys
+from wechat.sign_explain.model import Keys
 
 HOST = "api.mch.weixin.qq.com"
 FAIL = "<xml><return_code><![CDATA[FAIL]]></return_code>\n<return_msg><![CDATA[签名错误]]></return_msg>\n</xml>"

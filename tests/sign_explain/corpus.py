@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from tests.explain import signing as by_hand
-from tests.explain.signing import (
+from tests.sign_explain import signing as by_hand
+from tests.sign_explain.signing import (
     OTHER_KEY,
     V2_KEY,
     V3_KEY,
@@ -26,8 +26,8 @@ from tests.explain.signing import (
     xml,
 )
 from tests.support.keys import certificate_pem, private_pem, public_pem
-from wechat.explain.model import Keys
 from wechat.pay.key_files import PemContent, read_pem
+from wechat.sign_explain.model import Keys
 
 VECTORS = Path(__file__).parents[1] / "unit" / "pay" / "vectors"
 SERIAL = 0x408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB

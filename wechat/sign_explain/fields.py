@@ -14,13 +14,13 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from wechat.domain.errors import Bilingual
-from wechat.explain.conclusion import conclude, end, slip
-from wechat.explain.field_changes import SIGN_TYPES, Change, Fields, changes, present
-from wechat.explain.model import MASK, Explanation, Keys, Kind, Slip, Verdict
-from wechat.explain.resource import key_tries
-from wechat.explain.search import Dimension, Try, dimension, search
-from wechat.explain.slips import SlipCode
 from wechat.pay.signing import SignType, v2_sign, v2_string
+from wechat.sign_explain.conclusion import conclude, end, slip
+from wechat.sign_explain.field_changes import SIGN_TYPES, Change, Fields, changes, present
+from wechat.sign_explain.model import MASK, Explanation, Keys, Kind, Slip, Verdict
+from wechat.sign_explain.resource import key_tries
+from wechat.sign_explain.search import Dimension, Try, dimension, search
+from wechat.sign_explain.slips import SlipCode
 
 NEED_KEY = Bilingual("需要 --key：该商户号的 APIv2密钥", "--key is needed: the merchant's APIv2 key")
 Digest = Callable[[bytes, bytes], str]

@@ -11,8 +11,8 @@ from itertools import zip_longest
 from typing import Any
 
 from wechat.domain.errors import Bilingual
-from wechat.explain.slips import SlipCode
 from wechat.pay.key_files import PemContent
+from wechat.sign_explain.slips import SlipCode
 
 MASK = "********"
 SHORTEST_SECRET = 4

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from tests.explain.cases import CASES, raw
-from tests.explain.corpus import Case
-from wechat.explain.signature import explain
+from tests.sign_explain.cases import CASES, raw
+from tests.sign_explain.corpus import Case
+from wechat.sign_explain.signature import explain
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.kind}: {case.name}")

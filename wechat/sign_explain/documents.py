@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from wechat.explain.json_objects import objects
-from wechat.explain.messages import Message, body_readings, encode, header_name
+from wechat.sign_explain.json_objects import objects
+from wechat.sign_explain.messages import Message, body_readings, encode, header_name
 
 BODIES = ("body", "data", "rawbody", "raw_body", "payload", "request_body", "requestbody", "content", "text")
 TARGETS = ("url", "path", "uri", "target", "request_uri", "requesturi")

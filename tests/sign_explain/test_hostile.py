@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.explain.cases import CASES, raw
-from tests.explain.corpus import merchant, platform
-from tests.explain.signing import SECRET, TICKET, TOKEN, V2_KEY, V3_KEY
-from wechat.explain.model import Keys, Kind, Verdict
-from wechat.explain.signature import explain, explain_notification
-from wechat.explain.v2 import read_fields
+from tests.sign_explain.cases import CASES, raw
+from tests.sign_explain.corpus import merchant, platform
+from tests.sign_explain.signing import SECRET, TICKET, TOKEN, V2_KEY, V3_KEY
+from wechat.sign_explain.model import Keys, Kind, Verdict
+from wechat.sign_explain.signature import explain, explain_notification
+from wechat.sign_explain.v2 import read_fields
 
 ALL = Keys(
     given=(V2_KEY, SECRET, TOKEN),

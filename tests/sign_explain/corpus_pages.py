@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-from tests.explain.corpus import VECTORS, Case, merchant, pem
-from tests.explain.signing import OTHER_KEY, TICKET, V2_KEY, V3_KEY, lines, mac, md5, rsa, sha1, v2
+from tests.sign_explain.corpus import VECTORS, Case, merchant, pem
+from tests.sign_explain.signing import OTHER_KEY, TICKET, V2_KEY, V3_KEY, lines, mac, md5, rsa, sha1, v2
 from tests.support.keys import certificate_pem
-from wechat.explain.model import Keys
+from wechat.sign_explain.model import Keys
 
 APPID, TIME, NONCE = "wx2421b1c4370ec43b", "1554208460", "593BEC0C930BF1AFEB40B4A08C8FB242"
 PACKAGE = "prepay_id=wx201410272009395522657a690389285100"

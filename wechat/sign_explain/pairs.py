@@ -14,8 +14,8 @@ from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
-from wechat.explain.json_objects import objects
-from wechat.explain.messages import encode
+from wechat.sign_explain.json_objects import objects
+from wechat.sign_explain.messages import encode
 
 NAME = r"[A-Za-z_][A-Za-z0-9_-]{0,63}"
 QUOTED = r'"(?:[^"\\\n]|\\.)*"' + r"|'(?:[^'\\\n]|\\.)*'"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.explain.corpus import ORDER, order, request
-from tests.explain.signing import V2_KEY, V3_KEY, rsa, v2
+from tests.sign_explain.corpus import ORDER, order, request
+from tests.sign_explain.signing import V2_KEY, V3_KEY, rsa, v2
 from tests.support.keys import certificate_pem, private_pem
 
 ROOT = Path(__file__).parents[2]

@@ -14,13 +14,13 @@ from dataclasses import replace
 
 from wechat.domain.errors import Bilingual
 from wechat.events.signature import PREFIX, parse_secret
-from wechat.explain import variants
-from wechat.explain.conclusion import conclude, end, slip
-from wechat.explain.messages import Capture, Message
-from wechat.explain.model import Explanation, Keys, Kind, Verdict
-from wechat.explain.search import Dimension, Try, dimension, search
-from wechat.explain.slips import SlipCode
-from wechat.explain.v3 import check_clock
+from wechat.sign_explain import variants
+from wechat.sign_explain.conclusion import conclude, end, slip
+from wechat.sign_explain.messages import Capture, Message
+from wechat.sign_explain.model import Explanation, Keys, Kind, Verdict
+from wechat.sign_explain.search import Dimension, Try, dimension, search
+from wechat.sign_explain.slips import SlipCode
+from wechat.sign_explain.v3 import check_clock
 
 NEED_SECRET = Bilingual("需要 --key：该接收方的 whsec_… 密钥", "--key is needed: the receiver's whsec_… secret")
 

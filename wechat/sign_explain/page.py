@@ -14,14 +14,14 @@ from dataclasses import replace
 
 from wechat.account.page_signature import page_url, signature
 from wechat.domain.errors import Bilingual
-from wechat.explain import variants
-from wechat.explain.bundle import EATEN, Bundle, read_bundle
-from wechat.explain.conclusion import conclude, end, slip
-from wechat.explain.messages import Capture
-from wechat.explain.model import MASK, Explanation, Keys, Kind, Slip, Verdict
-from wechat.explain.resource import key_tries
-from wechat.explain.search import Dimension, Try, dimension, search
-from wechat.explain.slips import SlipCode
+from wechat.sign_explain import variants
+from wechat.sign_explain.bundle import EATEN, Bundle, read_bundle
+from wechat.sign_explain.conclusion import conclude, end, slip
+from wechat.sign_explain.messages import Capture
+from wechat.sign_explain.model import MASK, Explanation, Keys, Kind, Slip, Verdict
+from wechat.sign_explain.resource import key_tries
+from wechat.sign_explain.search import Dimension, Try, dimension, search
+from wechat.sign_explain.slips import SlipCode
 
 NAMES = ("jsapi_ticket", "noncestr", "timestamp", "url")
 SPELLINGS = {"appId": ("appId",), "timestamp": ("timestamp",), "nonceStr": ("nonceStr",), "signature": ("signature",)}

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from urllib.parse import quote, quote_plus
 
-from wechat.explain.search import Try
-from wechat.explain.slips import SlipCode
-from wechat.explain.variants import other_amounts
+from wechat.sign_explain.search import Try
+from wechat.sign_explain.slips import SlipCode
+from wechat.sign_explain.variants import other_amounts
 
 Fields = Mapping[str, str]
 Change = Callable[[Fields], Fields]

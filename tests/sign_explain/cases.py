@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.explain import corpus, corpus_messages, corpus_pages, corpus_pasted
-from tests.explain.corpus import Case
+from tests.sign_explain import corpus, corpus_messages, corpus_pages, corpus_pasted
+from tests.sign_explain.corpus import Case
 
 RIGHT = [
     *corpus.v2_right(), *corpus.v3_request_right(), *corpus.v3_answers_right(), *corpus_pages.jsapi_right(),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.explain import corpus, pastes
-from tests.explain.corpus import BODY, ORDER, V2, merchant, order, request
-from tests.explain.signing import joined, md5, rsa, v2
-from wechat.explain.incomplete import CUT_OFF, MASKED
-from wechat.explain.signature import explain
-from wechat.explain.slips import SlipCode
+from tests.sign_explain import corpus, pastes
+from tests.sign_explain.corpus import BODY, ORDER, V2, merchant, order, request
+from tests.sign_explain.signing import joined, md5, rsa, v2
+from wechat.sign_explain.incomplete import CUT_OFF, MASKED
+from wechat.sign_explain.signature import explain
+from wechat.sign_explain.slips import SlipCode
 
 SIGNED = {"sign": v2(ORDER), **ORDER}
 WHOLE = order(v2(ORDER))

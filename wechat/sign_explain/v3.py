@@ -8,15 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from wechat.explain import variants
-from wechat.explain.conclusion import end, slip
-from wechat.explain.messages import Capture, Message, path_and_query
-from wechat.explain.model import Explanation, Keys, Kind, Slip, Verdict
-from wechat.explain.resource import explain_resource
-from wechat.explain.rsa import certificate_for_key, explain_rsa, join, show
-from wechat.explain.search import Dimension, Try, dimension
-from wechat.explain.slips import SlipCode
 from wechat.pay.signing import PROBE, SCHEME, WINDOW_S
+from wechat.sign_explain import variants
+from wechat.sign_explain.conclusion import end, slip
+from wechat.sign_explain.messages import Capture, Message, path_and_query
+from wechat.sign_explain.model import Explanation, Keys, Kind, Slip, Verdict
+from wechat.sign_explain.resource import explain_resource
+from wechat.sign_explain.rsa import certificate_for_key, explain_rsa, join, show
+from wechat.sign_explain.search import Dimension, Try, dimension
+from wechat.sign_explain.slips import SlipCode
 
 SIGNATURE, TIMESTAMP, NONCE, SERIAL = (
     "wechatpay-signature", "wechatpay-timestamp", "wechatpay-nonce", "wechatpay-serial",

@@ -6,18 +6,18 @@ import re
 from collections.abc import Callable, Mapping
 
 from wechat.domain.errors import Bilingual
-from wechat.explain import capture as captures
-from wechat.explain.bundle import read_bundle
-from wechat.explain.incomplete import judge_incomplete
-from wechat.explain.jsapi import explain_jsapi
-from wechat.explain.messages import Capture, Message, plain
-from wechat.explain.model import Explanation, Keys, Kind, Slip, Verdict
-from wechat.explain.page import explain_page
-from wechat.explain.push import explain_push, push_query
-from wechat.explain.slips import SlipCode
-from wechat.explain.v2 import explain_refund_notice, explain_v2, read_fields
-from wechat.explain.v3 import SIGNATURE, explain_answer, explain_request
-from wechat.explain.webhook import explain_webhook
+from wechat.sign_explain import capture as captures
+from wechat.sign_explain.bundle import read_bundle
+from wechat.sign_explain.incomplete import judge_incomplete
+from wechat.sign_explain.jsapi import explain_jsapi
+from wechat.sign_explain.messages import Capture, Message, plain
+from wechat.sign_explain.model import Explanation, Keys, Kind, Slip, Verdict
+from wechat.sign_explain.page import explain_page
+from wechat.sign_explain.push import explain_push, push_query
+from wechat.sign_explain.slips import SlipCode
+from wechat.sign_explain.v2 import explain_refund_notice, explain_v2, read_fields
+from wechat.sign_explain.v3 import SIGNATURE, explain_answer, explain_request
+from wechat.sign_explain.webhook import explain_webhook
 
 NOT_RECOGNISED = Bilingual(
     "认不出这是什么：请给出带签名的完整报文（请求行、请求头、报文体），或用 --kind 指明",

@@ -11,17 +11,17 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import permutations
 
-from wechat.explain import variants
-from wechat.explain.bundle import EATEN, Bundle, read_bundle
-from wechat.explain.conclusion import end, slip
-from wechat.explain.field_changes import Fields, present
-from wechat.explain.fields import explain_fields
-from wechat.explain.messages import Capture
-from wechat.explain.model import Explanation, Keys, Kind, Slip, Verdict
-from wechat.explain.rsa import certificate_for_key, explain_rsa
-from wechat.explain.search import Try, dimension
-from wechat.explain.slips import SlipCode
 from wechat.pay.signing import SignType, v3_pay_message
+from wechat.sign_explain import variants
+from wechat.sign_explain.bundle import EATEN, Bundle, read_bundle
+from wechat.sign_explain.conclusion import end, slip
+from wechat.sign_explain.field_changes import Fields, present
+from wechat.sign_explain.fields import explain_fields
+from wechat.sign_explain.messages import Capture
+from wechat.sign_explain.model import Explanation, Keys, Kind, Slip, Verdict
+from wechat.sign_explain.rsa import certificate_for_key, explain_rsa
+from wechat.sign_explain.search import Try, dimension
+from wechat.sign_explain.slips import SlipCode
 
 PREFIX = "prepay_id="
 RSA = "RSA"

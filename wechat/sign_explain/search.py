@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import combinations, product
 from typing import Any, NamedTuple
 
-from wechat.explain.slips import SlipCode
+from wechat.sign_explain.slips import SlipCode
 
 MOST_SLIPS = 2
 MOST_TRIES = 200_000

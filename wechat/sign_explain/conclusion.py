@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from wechat.explain.model import Explanation, Slip, Verdict
-from wechat.explain.search import Found, Try
-from wechat.explain.slips import SlipCode, sentence
+from wechat.sign_explain.model import Explanation, Slip, Verdict
+from wechat.sign_explain.search import Found, Try
+from wechat.sign_explain.slips import SlipCode, sentence
 
 
 def slip(code: SlipCode, zh: str = "", en: str = "", *, wrong: str = "", right: str = "") -> Slip:

@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator
 from urllib.parse import quote, unquote
 
-from wechat.explain.messages import encode
-from wechat.explain.search import Try
-from wechat.explain.slips import SlipCode
+from wechat.sign_explain.messages import encode
+from wechat.sign_explain.search import Try
+from wechat.sign_explain.slips import SlipCode
 
 NEAR_S = 5
 FAR_S = 3600
