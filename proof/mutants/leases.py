@@ -12,13 +12,15 @@ DELIVERY_WORKER = "wechat/events/delivery_worker.py"
 REFUND_SERVICE = "wechat/refunds/service.py"
 COMMIT = "storage/group_commit.py"
 
+UNNOTICED = "seeds 1 to 12 do not notice"
 UNMEASURED = "how many seeds find it was not measured"
-COMMIT_TESTS = f"tests/unit/storage/test_group_commit.py; {UNMEASURED}"
-DELIVERY_TESTS = f"tests/contract/test_deliveries.py; {UNMEASURED}"
-DOMAIN = f"tests/unit/domain/test_domain.py; {UNMEASURED}"
-GATEWAYS = f"tests/contract/test_refund_gateways.py; {UNMEASURED}"
-REFUND_TESTS = f"tests/unit/refunds/test_refunds.py; {UNMEASURED}"
-WORKER_TESTS = f"tests/unit/orders/test_order_worker.py; {UNMEASURED}"
+DELIVERY_TESTS = f"tests/contract/test_deliveries.py; {UNNOTICED}"
+DELIVERY_TESTS_ALONE = f"tests/contract/test_deliveries.py; {UNMEASURED}"
+DOMAIN = f"tests/unit/domain/test_domain.py; {UNNOTICED}"
+DOMAIN_ALONE = f"tests/unit/domain/test_domain.py; {UNMEASURED}"
+GATEWAYS = f"tests/contract/test_refund_gateways.py; {UNNOTICED}"
+REFUND_TESTS = f"tests/unit/refunds/test_refunds.py; {UNNOTICED}"
+WORKER_TESTS = f"tests/unit/orders/test_order_worker.py; {UNNOTICED}"
 
 REFUND_LEASES = (
     Mutant(
@@ -47,7 +49,7 @@ REFUND_LEASES = (
         REFUNDS,
         "replace(refund, lease=lease, next_check_at=now + pause)",
         "replace(refund, lease=lease)",
-        DOMAIN,
+        DOMAIN_ALONE,
     ),
     Mutant(
         "a refund that was sent is queried no more",
@@ -60,7 +62,6 @@ REFUND_LEASES = (
         REFUNDS,
         "    return replace(_replace_refund(order, sent), last_refund_at=now)\n",
         "    return _replace_refund(order, sent)\n",
-        REFUND_TESTS,
     ),
     Mutant(
         "a refund may move from any state to any other",
@@ -98,7 +99,7 @@ CHECK_LEASES = (
         DUE_WORK,
         "check_lease=lease, next_check_at=now + CHECK_LEASE)",
         "check_lease=lease, next_check_at=None)",
-        DOMAIN,
+        DOMAIN_ALONE,
     ),
     Mutant(
         "the lease of a check lasts an hour",
@@ -156,14 +157,14 @@ DELIVERY_LEASES = (
         DELIVERIES,
         "    return replace(delivery, lease=lease, due_at=until, blocked=False)\n",
         "    return replace(delivery, lease=lease, blocked=False)\n",
-        DELIVERY_TESTS,
+        DELIVERY_TESTS_ALONE,
     ),
     Mutant(
         "a delivery that is taken has no date",
         DELIVERIES,
         "    return replace(delivery, lease=lease, due_at=until, blocked=False)\n",
         "    return replace(delivery, lease=lease, due_at=None, blocked=False)\n",
-        DELIVERY_TESTS,
+        DELIVERY_TESTS_ALONE,
     ),
     Mutant(
         "a delivery that has ended is tried again by who held its lease",
@@ -207,14 +208,12 @@ BATCHES = (
         COMMIT,
         "        for waiter, result in zip(batch, results, strict=True):\n",
         "        for waiter, result in zip(batch, [results[0]] * len(batch), strict=True):\n",
-        COMMIT_TESTS,
     ),
     Mutant(
         "what does not fit a batch is dropped",
         COMMIT,
         "        self._waiting.extendleft(reversed(kept))\n",
         "",
-        COMMIT_TESTS,
     ),
 )
 LEASES = (*REFUND_LEASES, *CHECK_LEASES, *DELIVERY_LEASES, *BATCHES)
