@@ -19,6 +19,8 @@ from wechat.domain.errors import BadRequest, Bilingual
 
 FIRST_SPAN = timedelta(minutes=1)
 GROWTH = 4
+MARGIN = 1.5
+"""How many times as many documents a window should hold as are still wanted."""
 LONGEST_SPAN = timedelta(days=20_000)
 """Reaches back beyond every stored date, and stays within the dates that exist."""
 _IDENTITY = re.compile(r"[0-9A-Za-z_\-|*@:.]+", re.ASCII)
@@ -58,10 +60,16 @@ async def newest(
             batch += await documents.find(Range(by, last, last, equal, fields=fields))
             end = last - MILLISECOND
         else:
-            end, span = start - MILLISECOND, min(span * GROWTH, LONGEST_SPAN)
+            end, span = start - MILLISECOND, _next_span(span, len(batch), limit + 1 - len(found))
             start = end - span
         found += [each for each in batch if after is None or position(each, by) < after]
     return sorted(found, key=lambda each: position(each, by), reverse=True)
+
+
+def _next_span(span: timedelta, found: int, wanted: int) -> timedelta:
+    """How long the next window is, where one of ``span`` held ``found`` of the ``wanted`` documents."""
+    growth = min(GROWTH, MARGIN * (wanted - found) / found) if found else GROWTH
+    return max(FIRST_SPAN, min(span * growth, LONGEST_SPAN))
 
 
 def position(document: Document, by: str) -> Position:

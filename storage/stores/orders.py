@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from storage.documents import FIRST, LAST, Document, Documents, Range
+from storage.documents import FIRST, LAST, Documents, Range
 from storage.store import DocumentStore
-from storage.stores.listing import newest, position, write_cursor
+from storage.stores.listing import Position, newest, position, write_cursor
 from storage.stores.order_codec import ORDER, OUTLINE_FIELDS, read_outline
 from wechat.domain.facts import RefundState
 from wechat.domain.orders import Order, TradeState
@@ -35,7 +35,7 @@ class Orders(DocumentStore[Order]):
         return found[0]["due_at"] if found else None
 
     async def overdue(self, now: datetime) -> Overdue:
-        fields = ("next_check_at", "refunds.next_check_at")
+        fields = ("next_check_at", "refunds")
         found = await self._documents.find(Range("due_at", FIRST, now, limit=COUNTED, fields=fields))
         orders = [each["next_check_at"] for each in found if each.get("next_check_at", now) < now]
         parts = [part.get("next_check_at", now) for each in found for part in each.get("refunds", ())]
@@ -97,8 +97,12 @@ class Orders(DocumentStore[Order]):
             within=_within(wanted),
             fields=OUTLINE_FIELDS,
         )
-        outlines = self.read_each(found[:limit], _outline)
-        return Page(tuple(outlines), _cursor_after(found[limit - 1]) if len(found) > limit else "")
+        outlines = self.read_each(found[:limit], read_outline)
+        following = write_cursor(position(found[limit - 1], "created_at")) if len(found) > limit else ""
+        return Page(tuple(outlines), following)
+
+    def cursor_after(self, found: OrderOutline) -> str:
+        return write_cursor(Position(found.created_at, found.key))
 
     async def find_by_refund(self, state: RefundState, *, limit: int, cursor: str) -> Page[Order]:
         return await self._page("refund_changed_at", {"refund_states": state.value}, limit, cursor)
@@ -125,14 +129,6 @@ def _equal(key: str, wanted: OrderFilter) -> Mapping[str, str]:
 
 def _within(wanted: OrderFilter) -> tuple[datetime, datetime]:
     return wanted.since or FIRST, wanted.until or LAST
-
-
-def _outline(document: Document) -> OrderOutline:
-    return read_outline(document, _cursor_after(document))
-
-
-def _cursor_after(document: Document) -> str:
-    return write_cursor(position(document, "created_at"))
 
 
 def _age(dates: Sequence[datetime], now: datetime) -> float:

@@ -193,6 +193,9 @@ class OrderStore(VersionedStore[Order], Protocol):
     async def outlines(self, key: str, wanted: OrderFilter, *, limit: int, cursor: str) -> Page[OrderOutline]:
         """Return only the outlines of the orders that ``search`` returns, at a third of the cost."""
 
+    def cursor_after(self, found: OrderOutline) -> str:
+        """Where a listing of outlines goes on after ``found``."""
+
     async def find_by_refund(self, state: RefundState, *, limit: int, cursor: str) -> Page[Order]:
         """Return orders with a refund in ``state``, by the latest change of their refunds. ``cursor`` as above."""
 
@@ -334,6 +337,9 @@ class AuditStore(Protocol):
 
     async def find(self, wanted: AuditFilter, *, limit: int, cursor: str) -> Page[AuditEntry]:
         """Return matching entries, newest first. ``cursor`` as in ``OrderStore.find``."""
+
+    async def has(self, entry_id: str) -> bool:
+        """Whether there is an entry with this id."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ _WORD = re.compile(r"[0-9a-z]{2,}|[\u3400-\u9fff]+", re.ASCII)
 class OrderOutline:
     """The fields of an order that a search needs.
 
-    ``key`` is ``Order.key``, ``numbers`` the order's own and its transactions'; a listing continues after ``cursor``.
+    ``key`` is ``Order.key``, ``numbers`` the order's own and its transactions'.
     """
 
     key: str
@@ -49,7 +49,6 @@ class OrderOutline:
     description: str
     attach: str
     numbers: tuple[str, ...]
-    cursor: str = ""
 
 
 def outline(order: Order) -> OrderOutline:

@@ -19,7 +19,9 @@ from wechat.domain.ports import OrderStore, Page
 from wechat.domain.search import Meaning, OrderFilter, OrderOutline, meanings
 
 MOST_LOOKED_AT = 500
-"""Outlines that one search reads, which takes about ten times as long as a page of orders."""
+"""Outlines that one search reads, which takes a few times as long as a page of orders."""
+FIRST_LOOK = 100
+"""Outlines that are read before the others: where many orders match, these are enough."""
 EXPORTED = 500
 """Orders that are read at once for an export."""
 _CURSOR = re.compile(r"(\d)\.([0-9A-Za-z_\-]*)", re.ASCII)
@@ -76,17 +78,19 @@ class OrderSearch:
     async def _select(self, meaning: Meaning | None, wanted: OrderFilter, limit: int, cursor: str) -> Found:
         """Read outlines until ``limit`` of them match, then read these orders."""
         key = meaning.key if meaning else wanted.key
-        size = limit if meaning and replace(wanted, since=None, until=None) == OrderFilter() else MOST_LOOKED_AT
+        is_exact = meaning and replace(wanted, since=None, until=None) == OrderFilter()
+        size = limit if is_exact else min(max(limit, FIRST_LOOK), MOST_LOOKED_AT)
         found: list[OrderOutline] = []
         looked_at = 0
         page: Page[OrderOutline] | None = None
         while page is None or (page.next_cursor and len(found) < limit and looked_at < MOST_LOOKED_AT):
             page = await self._store.outlines(key, wanted, limit=size, cursor=page.next_cursor if page else cursor)
             looked_at += len(page.items)
+            size = limit if is_exact else MOST_LOOKED_AT - looked_at
             found += [each for each in page.items if wanted.matches(each) and (not meaning or meaning.matches(each))]
         orders = tuple(await self._store.get_many([each.key for each in found[:limit]]))
         if len(found) > limit:
-            return Found(orders, found[limit - 1].cursor)
+            return Found(orders, self._store.cursor_after(found[limit - 1]))
         stopped = page.next_cursor and len(found) < limit and page.items
         return Found(orders, page.next_cursor, page.items[-1].created_at if stopped else None)
 
